@@ -1,0 +1,38 @@
+# What the project does, by one word each; `make help` lists them.
+
+PYTHON ?= python3
+PORT ?= 8000
+VAR ?= var
+ARGS ?=
+
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench manage clean
+
+help: ## list these commands
+	@echo "make COMMAND [PYTHON=python3] [PORT=8000] [VAR=var] [ARGS='...']"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile
+
+run: ## start everything on PORT, state in VAR, until Ctrl-C
+	@scripts/setup
+	@exec .venv/bin/python scripts/run_stack.py --port "$(PORT)" --var "$(VAR)"
+
+test: ## run the whole suite, or: make test ARGS='tests/scripts -x'
+	@scripts/setup --dev
+	@exec .venv/bin/python -m pytest $(ARGS)
+
+check: ## style, types, deployment settings, migrations
+	@scripts/setup --check
+	@exec scripts/check
+
+bench: ## the quick benchmark
+	@scripts/setup --bench
+	@exec .venv/bin/python -m benchmarks.quick $(ARGS)
+
+manage: ## a command to the running stack: make manage ARGS='status'
+	@. "$(abspath $(VAR))/env.sh" && exec .venv/bin/python manage.py $(ARGS)
+
+clean: ## remove .venv and every cache; the state in VAR stays
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,47 @@
+"""What only one stack can have at a time: its folder and its port."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import StackError
+
+
+@contextmanager
+def sole_stack_of(var: Path) -> Iterator[None]:
+    """Hold the folder's lock; the kernel lets go of it however this process ends."""
+    descriptor = os.open(var / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.pread(descriptor, 32, 0).decode() or "unknown"
+            raise StackError(
+                f"A stack already runs on {var} (process {owner}): stop it, or choose another VAR."
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def refuse_taken_port(host: str, *, port: int) -> None:
+    if not 0 < port < 65536:
+        raise StackError(f"PORT={port} is no port; expected 1 to 65535.")
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As the server does, so that connections of a previous run in TIME_WAIT don't count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            reason = "is taken" if error.errno == errno.EADDRINUSE else f"can't be used ({error})"
+            raise StackError(
+                f"Port {port} on {host} {reason}: choose another, e.g. make run PORT={port + 1}."
+            ) from None

@@ -1,0 +1,62 @@
+"""The environment that every process of the stack gets, and its copy for a person's shell."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from .layout import Layout, write_private
+
+# Marks each process of a stack, so that what a crash left behind can be found and stopped.
+MARK = "CLIPPER_STACK"
+
+DEFAULTS = {"CLIPPER_WEB_WORKERS": "1", "CLIPPER_CPU_SLOTS": "12"}
+
+
+def without_another_stack(base: Mapping[str, str]) -> dict[str, str]:
+    """`base` less what a shell got from `env.sh`: that Redis and that key belong to that stack."""
+    if base.get("CLIPPER_REDIS_OURS") != "true":
+        return dict(base)
+    return {
+        name: value
+        for name, value in base.items()
+        if name not in {"REDIS_URL", "DJANGO_SECRET_KEY"}
+    }
+
+
+def environment_of(
+    layout: Layout, *, secret_key: str, redis_server: Path | None, base: Mapping[str, str]
+) -> dict[str, str]:
+    """`base` plus all that supervisord.conf and the settings read; `redis_server` None = theirs."""
+    ours = redis_server is not None
+    return {
+        **DEFAULTS,
+        **base,
+        MARK: str(layout.var),
+        "DJANGO_SETTINGS_MODULE": "clipper_site.settings",
+        "DJANGO_SECRET_KEY": secret_key,
+        "REDIS_URL": f"unix://{layout.redis_socket}?db=0" if ours else base["REDIS_URL"],
+        "CLIPPER_VAR": str(layout.var),
+        "CLIPPER_RUN_DIR": str(layout.run_dir),
+        "CLIPPER_HOST": layout.host,
+        "CLIPPER_PORT": str(layout.port),
+        "CLIPPER_PYTHON": sys.executable,
+        "CLIPPER_REDIS_OURS": "true" if ours else "false",
+        # Never started without a server of ours, but supervisord.conf must still be complete.
+        "CLIPPER_REDIS_SERVER": str(redis_server or "the one of REDIS_URL"),
+    }
+
+
+def write_environment_script(layout: Layout, *, environment: Mapping[str, str]) -> None:
+    """`. var/env.sh` makes manage.py and supervisorctl in that shell speak of this stack."""
+    names = sorted(
+        name
+        for name in environment
+        if name.startswith(("CLIPPER_", "DJANGO_", "REDIS_", "DATABASE_"))
+        and name not in {MARK, "DJANGO_SECRET_KEY"}
+    )
+    lines = [f"export {name}={shlex.quote(environment[name])}" for name in names]
+    lines.append(f'export DJANGO_SECRET_KEY="$(cat {shlex.quote(str(layout.secret_key))})"')
+    write_private(layout.environment_script, text="\n".join([*lines, ""]))

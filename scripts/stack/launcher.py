@@ -1,0 +1,160 @@
+"""`make run` from the first check to the last process gone."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+from . import demo, readiness, redis_server, static_files
+from .claims import refuse_taken_port, sole_stack_of
+from .environment import environment_of, without_another_stack, write_environment_script
+from .errors import StackError, StopRequested
+from .layout import Layout, keep_secret_key, layout_of, make_folders, make_var, remove_run_dir
+from .processes import end_all, processes_of
+from .supervision import manage, report, supervisord
+from .terminal import say
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+LEFTOVER_GRACE_SECONDS = 10.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    layout = layout_of(options.var, port=options.port)
+    os.umask(0o077)  # for every process from here on: database, logs and artifacts are private
+    stop_on_signals()
+    try:
+        make_var(layout.var)
+        with claimed(layout):
+            return run(layout, with_demo=options.demo)
+    except StackError as error:
+        print(f"clipper: {error}", file=sys.stderr, flush=True)
+        return 1
+    except StopRequested:
+        say("Stopped.")
+        return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="run_stack.py", description="Start Clipper and everything it needs, until Ctrl-C."
+    )
+    parser.add_argument("--port", type=int, default=8000, help="on loopback (default: 8000)")
+    parser.add_argument(
+        "--var", type=Path, default=Path("var"), help="folder for all state (default: var)"
+    )
+    parser.add_argument(
+        "--no-demo", dest="demo", action="store_false", help="start without seeding the demo"
+    )
+    return parser
+
+
+def stop_on_signals() -> None:
+    for number in SIGNALS:
+        # Ignored from the start means nohup, and meant. SIGINT is different: a shell that starts
+        # us in the background ignores it on our behalf.
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _request_stop)
+
+
+def _request_stop(number: int, frame: FrameType | None) -> None:
+    # Once: from here on stopping runs to its end, however often somebody presses Ctrl-C.
+    for other in SIGNALS:
+        signal.signal(other, signal.SIG_IGN)
+    raise StopRequested
+
+
+@contextmanager
+def claimed(layout: Layout) -> Iterator[None]:
+    """Folder and port are this stack's alone inside the block, and free of a crashed one's rest."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(sole_stack_of(layout.var))
+        except StackError:
+            # Where both are taken, the port is the more telling line.
+            refuse_taken_port(layout.host, port=layout.port)
+            raise
+        end_leftovers(layout, whose="an earlier start")
+        refuse_taken_port(layout.host, port=layout.port)
+        yield
+
+
+def end_leftovers(layout: Layout, *, whose: str) -> None:
+    """Stop what still runs though its supervisord doesn't, and say so if there was any."""
+    ended = end_all(lambda: processes_of(layout.var), grace_seconds=LEFTOVER_GRACE_SECONDS)
+    if ended.left:
+        raise StackError(f"Processes {sorted(ended.left)} of {whose} can't be ended.")
+    if ended.found:
+        killed = f", {len(ended.killed)} of them by force" if ended.killed else ""
+        say(f"Ended {len(ended.found)} processes that {whose} left behind{killed}.")
+
+
+def run(layout: Layout, *, with_demo: bool) -> int:
+    try:
+        make_folders(layout)
+        variables = prepare(layout)
+        with supervisord(layout, environment=variables) as child:
+            try:
+                bring_up(layout, environment=variables, child=child, with_demo=with_demo)
+                child.wait()
+                readiness.refuse_dead(child)
+            except StackError:
+                print(report(layout, environment=variables), file=sys.stderr, flush=True)
+                raise
+            except StopRequested:
+                say("\nStopping ...")
+                raise
+    finally:
+        end_leftovers(layout, whose="supervisord")
+        remove_run_dir(layout)
+    return 0
+
+
+def prepare(layout: Layout) -> dict[str, str]:
+    """All that must stand before the first process starts; returns the environment for them."""
+    base = without_another_stack(os.environ)
+    server = None if base.get("REDIS_URL") else redis_server.server_for(layout)
+    if server:
+        redis_server.write_config(layout)
+    variables = environment_of(
+        layout,
+        secret_key=base.get("DJANGO_SECRET_KEY") or keep_secret_key(layout.secret_key),
+        redis_server=server,
+        base=base,
+    )
+    write_environment_script(layout, environment=variables)
+    say("Preparing the database ...")
+    manage("migrate", "--noinput", "--verbosity=0", environment=variables)
+    static_files.collect(layout, environment=variables)
+    return variables
+
+
+def bring_up(
+    layout: Layout,
+    *,
+    environment: Mapping[str, str],
+    child: subprocess.Popen[bytes],
+    with_demo: bool,
+) -> None:
+    """From started processes to answered questions."""
+    say(f"Starting Redis ({environment['CLIPPER_REDIS_SERVER']}), web, CPU worker, scheduler ...")
+    readiness.wait_until_live(layout, environment=environment, supervisord=child)
+    if with_demo:
+        demo.seed_once(layout, environment=environment)
+    say("Waiting until every part is ready ...")
+    readiness.wait_until_ready(layout, supervisord=child)
+    if with_demo:
+        demo.ask_questions(layout)
+    say(f"\nClipper is ready: {layout.url}")
+    for line in demo.summary(layout) if with_demo else ():
+        say(line)
+    say(f"  Logs           {layout.logs}")
+    say(f"  Commands       . {layout.environment_script}; .venv/bin/python manage.py status")
+    say("\nCtrl-C stops everything; all data stays for the next start.")

@@ -1,0 +1,81 @@
+"""Waiting until the stack answers, with a word now and then on what is still missing."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+
+import redis
+
+from . import web
+from .errors import StackError
+from .layout import Layout
+from .terminal import say
+
+LIVE_SECONDS = 60.0
+READY_SECONDS = 180.0
+LOOK_AGAIN_SECONDS = 0.2
+WORD_EACH_SECONDS = 10.0
+
+
+def wait_until_live(
+    layout: Layout, *, environment: Mapping[str, str], supervisord: subprocess.Popen[bytes]
+) -> None:
+    """Until Redis takes commands and the web process answers."""
+    client = redis.Redis.from_url(environment["REDIS_URL"], socket_timeout=2.0)
+
+    def what_lacks() -> str | None:
+        try:
+            client.ping()
+        except redis.RedisError as error:
+            return f"Redis ({error})"
+        reply = web.get(layout, path="/health/live")
+        return None if reply.status == 200 else f"the web process ({_words(reply)})"
+
+    try:
+        _wait(what_lacks, seconds=LIVE_SECONDS, supervisord=supervisord)
+    finally:
+        client.close()
+
+
+def wait_until_ready(layout: Layout, *, supervisord: subprocess.Popen[bytes]) -> None:
+    """Until database, Redis and the routed models are reachable, as the web process sees them."""
+
+    def what_lacks() -> str | None:
+        reply = web.get(layout, path="/health/ready")
+        return None if reply.status == 200 else _words(reply)
+
+    _wait(what_lacks, seconds=READY_SECONDS, supervisord=supervisord)
+
+
+def _words(reply: web.Reply) -> str:
+    if reply.status == 0:
+        return str(reply.body)
+    if isinstance(reply.body, dict) and "error" in reply.body:
+        return str(reply.body["error"])
+    return f"HTTP {reply.status} {reply.body}"
+
+
+def _wait(
+    what_lacks: Callable[[], str | None],
+    *,
+    seconds: float,
+    supervisord: subprocess.Popen[bytes],
+) -> None:
+    started = time.monotonic()
+    next_word = started + WORD_EACH_SECONDS
+    while (lacking := what_lacks()) is not None:
+        now = time.monotonic()
+        refuse_dead(supervisord)
+        if now - started > seconds:
+            raise StackError(f"Not ready after {seconds:.0f} s: {lacking}")
+        if now > next_word:
+            say(f"  still waiting ({now - started:.0f} s): {lacking}")
+            next_word = now + WORD_EACH_SECONDS
+        time.sleep(LOOK_AGAIN_SECONDS)
+
+
+def refuse_dead(supervisord: subprocess.Popen[bytes]) -> None:
+    if supervisord.poll() is not None:
+        raise StackError(f"supervisord ended unasked, with exit code {supervisord.returncode}.")

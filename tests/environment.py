@@ -1,0 +1,20 @@
+"""The environment of the tests, set before Django reads its settings (loaded with `-p`)."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import secrets
+import shutil
+import tempfile
+
+FOLDER = tempfile.mkdtemp(prefix="clipper-tests-")
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
+
+os.environ["DJANGO_SECRET_KEY"] = secrets.token_urlsafe(48)
+os.environ["CLIPPER_VAR"] = FOLDER
+for name in ("CLIPPER_RUN_DIR", "DATABASE_URL", "REDIS_URL", "CLIPPER_HTTPS", "CLIPPER_DEBUG"):
+    os.environ.pop(name, None)
+
+# Where collected static files lie: whitenoise warns where the folder is missing.
+os.mkdir(os.path.join(FOLDER, "static"))  # noqa: PTH102, PTH118  (before anything is set up)

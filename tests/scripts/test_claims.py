@@ -1,0 +1,104 @@
+"""A folder and a port belong to one stack at a time, and the refusal is one clear line."""
+
+from __future__ import annotations
+
+import multiprocessing
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.stack.claims import refuse_taken_port, sole_stack_of
+from scripts.stack.errors import StackError
+from scripts.stack.layout import ROOT
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def start_stack(*, var: Path, port: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, ROOT / "scripts" / "run_stack.py", "--port", str(port), "--var", var]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_a_taken_port_is_refused_with_one_line(taken_port: int, tmp_path: Path) -> None:
+    refused = start_stack(var=tmp_path / "var", port=taken_port)
+
+    assert refused.returncode == 1
+    assert refused.stdout == ""
+    assert refused.stderr.splitlines() == [
+        f"clipper: Port {taken_port} on 127.0.0.1 is taken: "
+        f"choose another, e.g. make run PORT={taken_port + 1}."
+    ]
+
+
+def test_a_taken_folder_is_refused_with_one_line(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free_port = probe.getsockname()[1]
+    with sole_stack_of(tmp_path):
+        refused = start_stack(var=tmp_path, port=free_port)
+
+    assert refused.returncode == 1
+    assert len(refused.stderr.splitlines()) == 1
+    assert "A stack already runs on" in refused.stderr
+
+
+def test_where_both_are_taken_the_port_is_named(taken_port: int, tmp_path: Path) -> None:
+    with sole_stack_of(tmp_path):
+        assert f"Port {taken_port}" in start_stack(var=tmp_path, port=taken_port).stderr
+
+
+def test_a_port_out_of_range_is_refused() -> None:
+    with pytest.raises(StackError, match="expected 1 to 65535"):
+        refuse_taken_port("127.0.0.1", port=65536)
+
+
+def test_a_port_just_left_is_free() -> None:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        listener.listen()
+        with socket.create_connection(("127.0.0.1", port)):
+            listener.accept()[0].close()  # the side that closes first keeps TIME_WAIT
+
+    refuse_taken_port("127.0.0.1", port=port)
+
+
+def test_the_folder_is_free_again_after_the_block(tmp_path: Path) -> None:
+    with sole_stack_of(tmp_path):
+        pass
+    with sole_stack_of(tmp_path):
+        pass
+
+
+def hold(var: Path, held: object) -> None:
+    with sole_stack_of(var):
+        held.set()  # type: ignore[attr-defined]
+        multiprocessing.Event().wait()
+
+
+def test_the_folder_is_free_after_its_holder_was_killed(tmp_path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    held = spawn.Event()
+    holder = spawn.Process(target=hold, args=(tmp_path, held))
+    holder.start()
+    assert held.wait(30)
+
+    with pytest.raises(StackError, match=f"process {holder.pid}"), sole_stack_of(tmp_path):
+        pass
+    holder.kill()
+    holder.join(10)
+    holder.close()
+
+    with sole_stack_of(tmp_path):
+        pass

@@ -1,0 +1,124 @@
+"""The demo as the launcher shows it, against a web process that answers from a list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from sklearn.datasets import load_digits
+
+from scripts.stack import demo
+from scripts.stack.errors import StackError
+from scripts.stack.layout import Layout, layout_of, make_folders, remove_run_dir
+from scripts.stack.terminal import picture, shades_of, side_by_side
+
+ANSWER = {"default": False, "output": 4, "confidence": 0.8, "models": {"svm:1": 4}}
+DEFAULT = {"default": True, "output": -1, "default_explanation": "no model is connected"}
+KNOWN = {"url": "http://127.0.0.1:1", "api_key": "key", "admin_user": "admin"}
+
+
+class FakeWeb(HTTPServer):
+    """Answers every question alike and keeps what it was asked."""
+
+    status = 200
+    answer: dict[str, Any] = ANSWER
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), FakeRequest)
+        self.asked: list[tuple[str, str | None, Any]] = []
+
+
+class FakeRequest(BaseHTTPRequestHandler):
+    server: FakeWeb
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked.append((self.path, self.headers["Authorization"], body))
+        self.send_response(self.server.status)
+        self.end_headers()
+        self.wfile.write(json.dumps(self.server.answer | {"latency_ms": 2.0}).encode())
+
+    def log_message(self, *arguments: Any) -> None: ...
+
+
+@pytest.fixture
+def web() -> Iterator[FakeWeb]:
+    with FakeWeb() as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def layout(web: FakeWeb, tmp_path: Path) -> Iterator[Layout]:
+    layout = layout_of(tmp_path, port=web.server_port)
+    make_folders(layout)
+    layout.demo.write_text(json.dumps(KNOWN))
+    yield layout
+    remove_run_dir(layout)
+
+
+def test_the_scans_are_those_of_scikit_learn() -> None:
+    digits = load_digits()
+
+    for position, scan in zip(demo.QUESTIONS, demo.scans(demo.QUESTIONS), strict=True):
+        assert scan.pixels == digits.data[position].tolist()
+        assert scan.digit == digits.target[position]
+
+
+def test_questions_carry_the_key_and_print_the_answers(
+    layout: Layout, web: FakeWeb, capsys: pytest.CaptureFixture[str]
+) -> None:
+    demo.ask_questions(layout)
+    printed = capsys.readouterr().out
+
+    assert len(web.asked) == len(demo.QUESTIONS)
+    assert {(path, key) for path, key, _ in web.asked} == {
+        ("/api/v1/applications/digits/predict", "Api-Key key")
+    }
+    assert "4, 80% sure" in printed
+    assert "(right)" in printed
+    assert "svm:1 says 4; 2.0 ms" in printed
+
+
+def test_a_default_answer_is_shown_as_one(
+    layout: Layout, web: FakeWeb, capsys: pytest.CaptureFixture[str]
+) -> None:
+    web.answer = DEFAULT
+    demo.ask_questions(layout)
+
+    assert "no model is connected" in capsys.readouterr().out
+
+
+def test_a_refused_question_fails_the_start(layout: Layout, web: FakeWeb) -> None:
+    web.status = 404
+    with pytest.raises(StackError, match="answered 404"):
+        demo.ask_questions(layout)
+
+
+def test_a_later_start_keeps_all_but_the_url(layout: Layout) -> None:
+    demo.seed_once(layout, environment={})
+
+    assert json.loads(layout.demo.read_text()) == KNOWN | {"url": layout.url}
+    assert layout.demo.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_picture_is_eight_lines_of_two_characters_a_pixel() -> None:
+    assert picture([0.0] * 32 + [16.0] * 32, shades=" #") == [" " * 16] * 4 + ["#" * 16] * 4
+
+
+def test_a_plain_terminal_gets_plain_characters() -> None:
+    assert shades_of("utf-8") != shades_of("ascii")
+    assert shades_of("ascii").isascii()
+    assert shades_of("no-such-encoding") == shades_of(None) == shades_of("ascii")
+
+
+def test_columns_stand_side_by_side() -> None:
+    assert side_by_side([["a", "b"], ["c", "d"]], width=3) == ["a    c", "b    d"]

@@ -1,0 +1,110 @@
+"""What the stack's processes and a person's shell get to know."""
+
+from __future__ import annotations
+
+import re
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.stack.environment import (
+    MARK,
+    environment_of,
+    without_another_stack,
+    write_environment_script,
+)
+from scripts.stack.layout import (
+    ROOT,
+    Layout,
+    keep_secret_key,
+    layout_of,
+    make_folders,
+    remove_run_dir,
+)
+
+SERVER = Path("/usr/bin/redis-server")
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Iterator[Layout]:
+    layout = layout_of(tmp_path / "a var with 'quotes'", port=8123)
+    make_folders(layout)
+    yield layout
+    remove_run_dir(layout)
+
+
+def test_it_holds_every_name_that_supervisord_conf_reads(layout: Layout) -> None:
+    names = set(re.findall(r"%\(ENV_(\w+)\)s", (ROOT / "supervisord.conf").read_text()))
+    environment = environment_of(layout, secret_key="k", redis_server=SERVER, base={})
+
+    assert names <= set(environment)
+
+
+def test_a_redis_of_ours_listens_in_the_run_dir(layout: Layout) -> None:
+    environment = environment_of(layout, secret_key="k", redis_server=SERVER, base={})
+
+    assert environment["REDIS_URL"] == f"unix://{layout.run_dir}/redis.sock?db=0"
+    assert environment["CLIPPER_REDIS_OURS"] == "true"
+
+
+def test_a_redis_of_theirs_stays_theirs(layout: Layout) -> None:
+    base = {"REDIS_URL": "redis://:password@redis.example:6379/0"}
+    environment = environment_of(layout, secret_key="k", redis_server=None, base=base)
+
+    assert environment["REDIS_URL"] == base["REDIS_URL"]
+    assert environment["CLIPPER_REDIS_OURS"] == "false"
+    assert "password" not in environment["CLIPPER_REDIS_SERVER"]
+
+
+def test_a_shell_with_another_stack_s_script_starts_a_stack_of_its_own(layout: Layout) -> None:
+    shell = environment_of(layout, secret_key="theirs", redis_server=SERVER, base={"HOME": "/"})
+    base = without_another_stack(shell)
+
+    assert "REDIS_URL" not in base
+    assert "DJANGO_SECRET_KEY" not in base
+    assert base["HOME"] == "/"
+
+
+def test_a_redis_that_the_person_named_is_kept() -> None:
+    base = {"REDIS_URL": "redis://localhost", "CLIPPER_REDIS_OURS": "false"}
+
+    assert without_another_stack(base) == base
+
+
+def test_what_the_person_set_wins_over_the_defaults(layout: Layout) -> None:
+    base = {"CLIPPER_WEB_WORKERS": "2"}
+    environment = environment_of(layout, secret_key="k", redis_server=SERVER, base=base)
+
+    assert environment["CLIPPER_WEB_WORKERS"] == "2"
+
+
+def test_the_script_brings_a_shell_to_the_same_stack(layout: Layout) -> None:
+    key = keep_secret_key(layout.secret_key)
+    environment = environment_of(layout, secret_key=key, redis_server=SERVER, base={})
+    write_environment_script(layout, environment=environment)
+    shell = subprocess.run(
+        ["/bin/sh", "-c", '. "$0"; /usr/bin/env -0', layout.environment_script],
+        env={},
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=True,
+    )
+    seen = dict(line.split("=", 1) for line in shell.stdout.split("\0") if line)
+
+    assert {name: seen.get(name) for name in environment if name != MARK} == {
+        name: value for name, value in environment.items() if name != MARK
+    }
+    # Else the next start would take that shell's commands for a crash's leftovers.
+    assert MARK not in seen
+
+
+def test_the_script_is_private_and_holds_no_key(layout: Layout) -> None:
+    environment = environment_of(layout, secret_key="very-secret", redis_server=SERVER, base={})
+    write_environment_script(layout, environment=environment)
+
+    assert stat.S_IMODE(layout.environment_script.stat().st_mode) == 0o600
+    assert "very-secret" not in layout.environment_script.read_text()

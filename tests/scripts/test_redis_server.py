@@ -1,0 +1,104 @@
+"""The private Redis: a real server with the stack's configuration."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+
+from scripts.stack import redis_server
+from scripts.stack.errors import StackError
+from scripts.stack.layout import Layout, layout_of, make_folders, remove_run_dir
+
+EXPECTED_SETTINGS = {
+    "appendfsync": "always",
+    "maxmemory-policy": "noeviction",
+    "port": "0",
+    "appendonly": "yes",
+}
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Iterator[Layout]:
+    layout = layout_of(tmp_path / "var", port=1)
+    make_folders(layout)
+    redis_server.write_config(layout)
+    yield layout
+    remove_run_dir(layout)
+
+
+@contextmanager
+def running(layout: Layout) -> Iterator[redis.Redis]:
+    """A server that ends by `kill -9`, as a crash would end it."""
+    server = subprocess.Popen(
+        [redis_server.server_for(layout), layout.redis_config], stdout=subprocess.DEVNULL
+    )
+    client = redis.Redis(unix_socket_path=str(layout.redis_socket), decode_responses=True)
+    try:
+        deadline = time.monotonic() + 20
+        while not answers(client):
+            assert server.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        yield client
+    finally:
+        client.close()
+        server.kill()
+        server.wait()
+
+
+def answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
+def test_what_was_acknowledged_survives_kill_9(layout: Layout) -> None:
+    with running(layout) as client:
+        client.xadd("feedback", {"label": "3"})
+
+    with running(layout) as client:
+        assert [fields for _, fields in client.xrange("feedback")] == [{"label": "3"}]
+
+
+def test_it_syncs_each_write_forgets_nothing_and_opens_no_port(layout: Layout) -> None:
+    with running(layout) as client:
+        settings = {name: client.config_get(name)[name] for name in EXPECTED_SETTINGS}
+
+    assert settings == EXPECTED_SETTINGS
+
+
+def test_only_this_user_can_connect(layout: Layout) -> None:
+    with running(layout):
+        assert layout.redis_socket.stat().st_mode & 0o077 == 0
+
+
+def test_the_server_on_path_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = fake_server(tmp_path, version="8.0.2")
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert redis_server.find_server() == server
+
+
+def test_an_older_server_never_hides_newer_files(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (layout.redis_data / "appendonlydir").mkdir()
+    fake_server(tmp_path, version="6.2.14")
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(StackError, match="written by Redis 7 or newer"):
+        redis_server.server_for(layout)
+
+
+def fake_server(folder: Path, *, version: str) -> Path:
+    server = folder / "redis-server"
+    server.write_text(f"#!/bin/sh\necho 'Redis server v={version} sha=0 bits=64'\n")
+    server.chmod(0o755)
+    return server
