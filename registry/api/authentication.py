@@ -1,0 +1,70 @@
+"""Who calls the management API: an API key, or a person signed in to the console."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import AnonymousUser
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import (
+    BaseAuthentication,
+    SessionAuthentication,
+    get_authorization_header,
+)
+from rest_framework.request import Request
+
+from registry.errors import Unauthenticated
+from registry.models import ApiKey
+
+SCHEME = "Api-Key"
+CHALLENGE = f'{SCHEME} realm="clipper"'
+EXPECTED = f"Expected the header `Authorization: {SCHEME} <key>`"
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """`Authorization: Api-Key <key>`; the database is asked each time, so revoking is immediate."""
+
+    def authenticate(self, request: Request) -> tuple[AnonymousUser, ApiKey] | None:
+        scheme, _, text = get_authorization_header(request).partition(b" ")
+        if scheme.lower() != SCHEME.lower().encode():
+            return None
+        key = ApiKey.objects.filter(digest=ApiKey.digest_of(text.strip().decode("latin-1"))).first()
+        if key is None:
+            raise Unauthenticated(f"{EXPECTED}, got a key that isn't known.")
+        if not key.is_active:
+            fate = "revoked" if key.revoked_at is not None else "expired"
+            raise Unauthenticated(f"{EXPECTED}, got one that is {fate}: {key.name}.")
+        return AnonymousUser(), key
+
+    def authenticate_header(self, request: Request) -> str:
+        return CHALLENGE
+
+
+class StaffSessionAuthentication(SessionAuthentication):
+    """The console's session, with its CSRF token; whether the person may is `MayManage`'s."""
+
+
+class _ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # untyped base
+    target_class = ApiKeyAuthentication
+    name = "apiKey"
+
+    def get_security_definition(self, auto_schema: object) -> dict[str, str]:
+        return {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": f"`{SCHEME} <key>`, a key with the scope manage.",
+        }
+
+
+class _StaffSessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = StaffSessionAuthentication
+    name = "staffSession"
+
+    def get_security_definition(self, auto_schema: object) -> dict[str, str]:
+        from django.conf import settings
+
+        return {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": settings.SESSION_COOKIE_NAME,
+            "description": "The session of a staff member; writes need the CSRF token as well.",
+        }

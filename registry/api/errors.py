@@ -1,0 +1,178 @@
+"""The one error shape of the management API, whatever went wrong and wherever."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from django.core.exceptions import BadRequest as DjangoBadRequest
+from django.core.exceptions import (
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+    ValidationError,
+)
+from django.db import OperationalError
+from django.http import Http404, HttpRequest, HttpResponseBase, JsonResponse
+from django.http.multipartparser import MultiPartParserError
+from django.views import defaults
+from rest_framework import exceptions, status
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from registry.api.authentication import CHALLENGE
+from registry.errors import (
+    BadRequest,
+    BodyTooLarge,
+    ClipperError,
+    Conflict,
+    Forbidden,
+    MethodNotAllowed,
+    NotFound,
+    QuotaExceeded,
+    RetryLater,
+    Unauthenticated,
+    Unavailable,
+    UnsupportedEncoding,
+)
+from registry.services.validation import bad_request
+
+JSON_PATHS = ("/api/", "/v2/", "/ws/")
+
+logger = logging.getLogger(__name__)
+
+
+def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
+    """DRF's hook: answer with the error shape, and log what nobody foresaw."""
+    set_rollback()
+    known = translated(error)
+    if known is None:
+        logger.error("management API failed", exc_info=error)
+        known = ClipperError("Something went wrong on our side; the log says what.")
+    headers = dict(extra_headers(known))
+    if known.status == status.HTTP_401_UNAUTHORIZED:
+        headers["WWW-Authenticate"] = CHALLENGE
+    return Response(known.body(), status=known.status, headers=headers)
+
+
+def translated(error: Exception) -> ClipperError | None:
+    """Return the error as ours, or None where it is a fault of ours that nobody foresaw."""
+    if isinstance(error, ClipperError):
+        return error
+    if isinstance(error, exceptions.APIException):
+        return _from_drf(error)
+    for kind, translate in DJANGO_ERRORS:
+        if isinstance(error, kind):
+            return translate(error)
+    return None
+
+
+def extra_headers(error: ClipperError) -> Iterator[tuple[str, str]]:
+    if isinstance(error, RetryLater):
+        yield "Retry-After", str(max(1, math.ceil(error.retry_after_s)))
+
+
+def error_response(error: ClipperError) -> JsonResponse:
+    """The same shape for plain Django views."""
+    return JsonResponse(error.body(), status=error.status, headers=dict(extra_headers(error)))
+
+
+def is_json_path(request: HttpRequest) -> bool:
+    return request.path.startswith(JSON_PATHS)
+
+
+def unknown_url(request: HttpRequest, *args: object, **kwargs: object) -> JsonResponse:
+    """The view of every URL under /api/ that nothing else serves."""
+    return error_response(NotFound(f"There is nothing at {request.path}.", path=request.path))
+
+
+# An unknown URL is unknown by every method, also without a CSRF token.
+unknown_url.csrf_exempt = True  # type: ignore[attr-defined]  # how Django marks a view
+
+
+def bad_request_page(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """handler400: JSON for programs, Django's page for people."""
+    if is_json_path(request):
+        return error_response(translated(exception) or BadRequest("Expected a valid request."))
+    return defaults.bad_request(request, exception)
+
+
+def forbidden_page(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """handler403."""
+    if is_json_path(request):
+        return error_response(Forbidden(str(exception) or "This isn't allowed."))
+    return defaults.permission_denied(request, exception)
+
+
+def not_found_page(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """handler404."""
+    if is_json_path(request):
+        return unknown_url(request)
+    return defaults.page_not_found(request, exception)
+
+
+def server_error_page(request: HttpRequest) -> HttpResponseBase:
+    """handler500; Django has logged the traceback already."""
+    if is_json_path(request):
+        return error_response(ClipperError("Something went wrong on our side; the log says what."))
+    return defaults.server_error(request)
+
+
+def _from_drf(error: exceptions.APIException) -> ClipperError:
+    if isinstance(error, exceptions.ValidationError):
+        return _from_validation(error)
+    if isinstance(error, exceptions.Throttled):
+        return QuotaExceeded(str(error.detail), retry_after_s=getattr(error, "wait", None) or 1.0)
+    return BY_STATUS.get(error.status_code, BadRequest)(str(error.detail))
+
+
+def _from_validation(error: exceptions.ValidationError) -> BadRequest:
+    fields: dict[str, list[str]] = {}
+    for path, message in _messages(error.detail, path=()):
+        fields.setdefault(".".join(path) or "__all__", []).append(message)
+    summary = " ".join(
+        message if name == "__all__" else f"{name}: {message}"
+        for name, messages in fields.items()
+        for message in messages
+    )
+    return BadRequest(summary, fields=fields)
+
+
+def _messages(detail: Any, *, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Walk DRF's nested details: each message with the path of the field that it is about."""
+    if isinstance(detail, Mapping):
+        for name, inner in detail.items():
+            step = () if name == "non_field_errors" else (str(name),)
+            yield from _messages(inner, path=path + step)
+    elif isinstance(detail, list | tuple):
+        for position, inner in enumerate(detail):
+            step = (str(position),) if isinstance(inner, Mapping) else ()
+            yield from _messages(inner, path=path + step)
+    else:
+        yield path, str(detail)
+
+
+BY_STATUS: dict[int, Callable[[str], ClipperError]] = {
+    401: Unauthenticated,
+    403: Forbidden,
+    404: NotFound,
+    405: MethodNotAllowed,
+    409: Conflict,
+    413: BodyTooLarge,
+    415: UnsupportedEncoding,
+}
+DJANGO_ERRORS: tuple[tuple[type[Exception], Callable[[Any], ClipperError]], ...] = (
+    (Http404, lambda error: NotFound(str(error) or "There is nothing here.")),
+    (PermissionDenied, lambda error: Forbidden(str(error) or "This isn't allowed.")),
+    (ValidationError, bad_request),
+    (RequestDataTooBig, lambda error: BodyTooLarge("Expected a smaller body.")),
+    (SuspiciousOperation, lambda error: BadRequest(str(error))),
+    (MultiPartParserError, lambda error: BadRequest(f"Expected a multipart form: {error}")),
+    (DjangoBadRequest, lambda error: BadRequest(str(error))),
+    (
+        OperationalError,
+        lambda error: Unavailable("The database can't be reached or is busy; try again."),
+    ),
+)

@@ -1,0 +1,78 @@
+"""Serializer fields that take a JSON value of their own type only, and say what they expected.
+
+DRF's own turn 5 into "5", "yes" into true and "nan" into a number.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from rest_framework import serializers
+
+from registry.errors import BadRequest, UnknownField
+
+# Also what refuses infinity, and not-a-number, which compares as false with everything.
+LARGEST = sys.float_info.max
+
+
+class Text(serializers.CharField):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(trim_whitespace=False, **options)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            raise serializers.ValidationError(f"Expected text, got {_shown(data)}.")
+        return super().to_internal_value(data)
+
+
+class Number(serializers.FloatField):
+    def to_internal_value(self, data: Any) -> float:
+        if not isinstance(data, bool) and isinstance(data, int | float) and abs(data) <= LARGEST:
+            return float(data)
+        raise serializers.ValidationError(f"Expected a number, got {_shown(data)}.")
+
+
+class Whole(serializers.IntegerField):
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not isinstance(data, int):
+            raise serializers.ValidationError(f"Expected a whole number, got {_shown(data)}.")
+        return data
+
+
+class Flag(serializers.BooleanField):
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            raise serializers.ValidationError(f"Expected true or false, got {_shown(data)}.")
+        return data
+
+
+class Object(serializers.DictField):
+    def to_internal_value(self, data: Any) -> dict[Any, Any]:
+        if not isinstance(data, dict):
+            raise serializers.ValidationError(f"Expected an object, got {_shown(data)}.")
+        return data
+
+
+class Body(serializers.Serializer[Any]):
+    """A body (or an object in one) that refuses the fields it doesn't know, by name."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            raise BadRequest(f"Expected an object, got {_shown(data)}.")
+        known = [name for name, field in self.fields.items() if not field.read_only]
+        unknown = sorted(set(data) - set(known))
+        if unknown:
+            raise UnknownField(
+                f"Unknown field {', '.join(map(repr, unknown))}; "
+                f"expected {', '.join(known) or 'none'}.",
+                fields=unknown,
+                expected=known,
+            )
+        return super().to_internal_value(data)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:60] + "…"

@@ -1,0 +1,77 @@
+"""How the management API reads bodies: strict JSON of bounded size, or one multipart form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import IO, Any
+
+import msgspec
+from django.conf import settings
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+
+from registry.errors import BodyTooLarge, InvalidJson, UnsupportedEncoding
+
+
+class JsonParser(BaseParser):
+    """JSON as RFC 8259 has it: UTF-8, no NaN, no lone surrogates, no endless nesting."""
+
+    media_type = "application/json"
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        text = stream.read(limit + 1)
+        if len(text) > limit:
+            raise BodyTooLarge(f"Expected a body of at most {limit} bytes.", limit=limit)
+        try:
+            return msgspec.json.decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise InvalidJson(f"Expected JSON: {error}.") from error
+
+
+class JsonOnly(BaseContentNegotiation):
+    """Answers JSON whatever the client says it accepts, so that errors reach it too."""
+
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
+        given = (request.content_type or "").partition(";")[0].strip().lower()
+        for parser in parsers:
+            if given == parser.media_type:
+                return parser
+        return None
+
+    def select_renderer(
+        self,
+        request: Request,
+        renderers: Iterable[BaseRenderer],
+        format_suffix: str | None = None,
+    ) -> tuple[BaseRenderer, str]:
+        first = next(iter(renderers))
+        return first, str(first.media_type)
+
+
+def check_encoding(request: Request) -> None:
+    """Raise UnsupportedEncoding for a compressed body."""
+    encoding = request.headers.get("Content-Encoding", "identity").lower()
+    if encoding != "identity":
+        raise UnsupportedEncoding(f"Expected a body that isn't compressed, got {encoding}.")
+
+
+def check_upload_size(request: Request) -> None:
+    """Raise BodyTooLarge before an upload is read that can't fit; the store counts exactly."""
+    limit = settings.CLIPPER_MAX_ARTIFACT_BYTES + settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    try:
+        size = int(request.META.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        return
+    if size > limit:
+        raise BodyTooLarge(
+            f"Expected an artifact of at most {settings.CLIPPER_MAX_ARTIFACT_BYTES} bytes.",
+            limit=settings.CLIPPER_MAX_ARTIFACT_BYTES,
+        )

@@ -1,0 +1,266 @@
+"""The management API's bodies: what it answers, and what it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from rest_framework import serializers
+
+from registry.api.fields import Body, Flag, Number, Object, Text, Whole
+from registry.models import (
+    Application,
+    Model,
+    ModelVersion,
+    Release,
+    Route,
+    ServiceLevelObjective,
+)
+from registry.models.applications import Combine, InputType
+from registry.services import RouteRequest
+
+LONG_TEXT = 10_000
+
+
+class ErrorBody(serializers.Serializer[Any]):
+    """Every answer that isn't 2xx."""
+
+    error = serializers.CharField(help_text="What is wrong and what was expected.")
+    code = serializers.CharField(help_text="A stable name for the kind of error.")
+    details = serializers.DictField()
+
+
+# --- Applications ------------------------------------------------------------------------------
+
+
+class ObjectiveOut(serializers.ModelSerializer[ServiceLevelObjective]):
+    class Meta:
+        model = ServiceLevelObjective
+        fields = ("latency_ms", "target", "window")
+
+
+class ObjectiveChange(Body):
+    latency_ms = Number(required=False)
+    target = Number(
+        required=False, help_text="Share of queries to answer in time: 0.99 means 99 %."
+    )
+    window = Text(required=False)
+
+
+class RouteOut(serializers.ModelSerializer[Route]):
+    """`version` is the one it is pinned to; null where it follows the model's live version."""
+
+    model = serializers.CharField(source="model.name")
+    version = serializers.SerializerMethodField()
+    live_version = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Route
+        fields = ("model", "version", "live_version", "role", "weight")
+
+    def get_version(self, route: Route) -> str | None:
+        return route.pinned_version.version if route.pinned_version else None
+
+    def get_live_version(self, route: Route) -> str | None:
+        return route.model.live_version.version if route.model.live_version else None
+
+
+class RouteIn(Body):
+    model = Text()
+    version = Text(required=False, allow_null=True, help_text="Left out: the live version.")
+    role = Text(required=False)
+    weight = Number(required=False)
+
+
+def route_requests(bodies: list[Mapping[str, Any]]) -> list[RouteRequest]:
+    return [RouteRequest(**body) for body in bodies]
+
+
+class ApplicationOut(serializers.ModelSerializer[Application]):
+    """`has_default_output` tells a default output that is null from none at all."""
+
+    default_output = serializers.JSONField(source="default_value", allow_null=True)
+    has_default_output = serializers.SerializerMethodField()
+    policy_params = serializers.DictField()
+    slo = ObjectiveOut()
+    routes = RouteOut(many=True)
+
+    class Meta:
+        model = Application
+        fields = (
+            "name",
+            "description",
+            "input_type",
+            "policy",
+            "policy_params",
+            "combine",
+            "default_output",
+            "has_default_output",
+            "confidence_threshold",
+            "public",
+            "feedback_window_s",
+            "slo",
+            "routes",
+            "created_at",
+            "updated_at",
+        )
+
+    def get_has_default_output(self, application: Application) -> bool:
+        return application.default_output != ""
+
+
+class ApplicationChange(Body):
+    description = Text(required=False, allow_blank=True, max_length=LONG_TEXT)
+    policy = Text(required=False)
+    policy_params = Object(required=False, help_text="Numbers by name; each policy has its own.")
+    combine = Text(required=False, help_text=f"One of {', '.join(Combine.values)}.")
+    default_output = serializers.JSONField(
+        required=False, allow_null=True, help_text="Any JSON value, null included."
+    )
+    confidence_threshold = Number(required=False)
+    public = Flag(required=False)
+    feedback_window_s = Whole(required=False)
+
+
+class ApplicationPatch(ApplicationChange):
+    has_default_output = Flag(
+        required=False, help_text="false removes the default output: such queries then fail."
+    )
+
+    def changes(self) -> dict[str, Any]:
+        """The changes as services take them."""
+        changes: dict[str, Any] = dict(self.validated_data)
+        wanted = changes.pop("has_default_output", None)
+        if wanted is False and "default_output" in changes:
+            raise serializers.ValidationError(
+                {"has_default_output": "Expected true together with default_output, got false."}
+            )
+        if wanted is False:
+            changes["default_output"] = msgspec.UNSET
+        return changes
+
+
+class NewApplication(ApplicationChange):
+    name = Text()
+    input_type = Text(help_text=f"One of {', '.join(InputType.values)}.")
+    slo_ms = Number(help_text="Every query is answered within this time.")
+    routes = RouteIn(many=True, required=False)
+
+
+# --- Models and versions -----------------------------------------------------------------------
+
+
+class ModelOut(serializers.ModelSerializer[Model]):
+    """`versions` are the names of its versions, newest first."""
+
+    live_version = serializers.SerializerMethodField()
+    versions = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Model
+        fields = ("name", "input_type", "description", "live_version", "versions", "created_at")
+
+    def get_live_version(self, model: Model) -> str | None:
+        return model.live_version.version if model.live_version else None
+
+    def get_versions(self, model: Model) -> list[str]:
+        return [version.version for version in model.versions.all()]
+
+
+class ModelPatch(Body):
+    description = Text(required=False, allow_blank=True, max_length=LONG_TEXT)
+
+
+class NewModel(ModelPatch):
+    name = Text()
+    input_type = Text(help_text=f"One of {', '.join(InputType.values)}.")
+
+
+class VersionOut(serializers.ModelSerializer[ModelVersion]):
+    """`warm_until`: its replicas are kept until then, so that a rollback to it is immediate."""
+
+    model = serializers.CharField(source="model.name")
+    live = serializers.BooleanField(source="is_live")
+    created_by = serializers.SerializerMethodField()
+
+    class Meta:
+        model = ModelVersion
+        fields = (
+            "model",
+            "version",
+            "runtime",
+            "device",
+            "replicas",
+            "allow_pickle",
+            "notes",
+            "digest",
+            "size",
+            "live",
+            "warm_until",
+            "validated_at",
+            "load_error",
+            "created_at",
+            "created_by",
+        )
+
+    def get_created_by(self, version: ModelVersion) -> str | None:
+        return version.created_by.get_username() if version.created_by else None
+
+
+class NewVersion(Body):
+    """A multipart form, where every value is text."""
+
+    version = Text()
+    runtime = Text(help_text="sklearn, onnx, python, or one that an installed package adds.")
+    artifact = serializers.FileField(max_length=255)
+    device = Text(required=False, help_text=f"One of {', '.join(ModelVersion.Device.values)}.")
+    replicas = serializers.IntegerField(required=False)
+    allow_pickle = serializers.BooleanField(
+        required=False, help_text="Needs the permission to allow pickle."
+    )
+    notes = Text(required=False, allow_blank=True, max_length=LONG_TEXT)
+
+
+class Scale(Body):
+    replicas = Whole()
+    version = Text(required=False, help_text="Left out: the live version.")
+
+
+# --- Releases ----------------------------------------------------------------------------------
+
+
+class ReleaseOut(serializers.ModelSerializer[Release]):
+    model = serializers.CharField(source="model.name")
+    version = serializers.CharField(source="version.version")
+    previous_version = serializers.SerializerMethodField()
+    by = serializers.CharField(source="by_label")
+
+    class Meta:
+        model = Release
+        fields = (
+            "id",
+            "model",
+            "version",
+            "previous_version",
+            "kind",
+            "state",
+            "reason",
+            "error",
+            "by",
+            "created_at",
+            "live_at",
+            "ended_at",
+        )
+
+    def get_previous_version(self, release: Release) -> str | None:
+        return release.previous_version.version if release.previous_version else None
+
+
+class Deploy(Body):
+    reason = Text(required=False, allow_blank=True, max_length=LONG_TEXT)
+
+
+class RollBack(Body):
+    to = Text(required=False, help_text="Left out: the version that was live before.")
+    reason = Text(required=False, allow_blank=True, max_length=LONG_TEXT)

@@ -1,0 +1,115 @@
+"""What all views of the management API share: parse, call one service, render."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from registry.api.fields import Body
+from registry.api.parsing import JsonOnly, JsonParser, check_encoding
+from registry.api.permissions import check_application
+from registry.api.serializers import ErrorBody
+from registry.errors import BadRequest, NotFound
+from registry.models import Application, Model, ModelVersion
+from registry.names import NAME_PATTERN
+
+PAGE_SIZE = 1000
+
+PAGE_PARAMETERS = [
+    OpenApiParameter("limit", int, description=f"How many at most: 1 to {PAGE_SIZE}."),
+    OpenApiParameter("offset", int, description="How many to leave out first."),
+]
+
+
+def schema(
+    summary: str,
+    *,
+    body: Any = None,
+    answer: Any = None,
+    status: int = 200,
+    paged: bool = False,
+) -> Any:
+    """Describe one method of a view in the OpenAPI schema, errors included."""
+    return extend_schema(
+        summary=summary,
+        request=body,
+        responses={status: answer, "default": ErrorBody},
+        parameters=PAGE_PARAMETERS if paged else [],
+    )
+
+
+class ManagementView(APIView):
+    """Strict JSON in, JSON out. `for_bound_keys` and `permissions`: see `MayManage`."""
+
+    parser_classes = [JsonParser]
+    content_negotiation_class = JsonOnly
+    for_bound_keys: ClassVar[Collection[str]] = ()
+    permissions: ClassVar[Mapping[str, str]] = {}
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        check_encoding(request)
+
+    def body(self, shape: type[Body]) -> dict[str, Any]:
+        """Return the request's body in this shape; an empty body counts as an empty object."""
+        return dict(self.validated(shape).validated_data)
+
+    def validated(self, shape: type[Body]) -> Any:
+        serializer = shape(data=self.request.data)
+        serializer.is_valid(raise_exception=True)
+        return serializer
+
+    def listing(
+        self, rows: QuerySet[Any, Any], *, shape: type[serializers.BaseSerializer[Any]]
+    ) -> Response:
+        """Answer a page of the rows as a plain array; X-Total-Count says how many there are."""
+        limit = _number(self.request, "limit", default=PAGE_SIZE, low=1, high=PAGE_SIZE)
+        offset = _number(self.request, "offset", default=0, low=0, high=2**31)
+        page = shape(rows[offset : offset + limit], many=True)
+        return Response(page.data, headers={"X-Total-Count": str(rows.count())})
+
+
+def find_application(request: Request, *, name: str) -> Application:
+    """Raises NotFound for an unknown name, Forbidden where the key is bound to others."""
+    found = _named(name) and Application.objects.with_everything().filter(name=name).first()
+    if not found:
+        raise NotFound(f"There is no application named {name!r}.", application=name)
+    check_application(request, application=found)
+    return found
+
+
+def find_model(name: str) -> Model:
+    found = _named(name) and Model.objects.with_versions().filter(name=name).first()
+    if not found:
+        raise NotFound(f"There is no model named {name!r}.", model=name)
+    return found
+
+
+def find_version(model: str, *, version: str) -> ModelVersion:
+    owner = find_model(model)
+    rows = ModelVersion.objects.select_related("model", "created_by")
+    found = _named(version) and rows.filter(model=owner, version=version).first()
+    if not found:
+        raise NotFound(f"{model} has no version {version!r}.", model=model, version=version)
+    return found
+
+
+def _named(text: str) -> bool:
+    """Whether anything can have this name; what can't (NUL, say) never reaches the database."""
+    return NAME_PATTERN.match(text) is not None
+
+
+def _number(request: Request, name: str, *, default: int, low: int, high: int) -> int:
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if text.isascii() and text.isdigit() and len(text) <= 10 and low <= int(text) <= high:
+        return int(text)
+    raise BadRequest(f"{name}: Expected a whole number from {low} to {high}, got {text!r}.")

@@ -1,0 +1,121 @@
+"""Models and their versions."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rest_framework import status
+from rest_framework.parsers import MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from registry import services
+from registry.api.parsing import check_upload_size
+from registry.api.permissions import actor_of
+from registry.api.serializers import (
+    ModelOut,
+    ModelPatch,
+    NewModel,
+    NewVersion,
+    Scale,
+    VersionOut,
+)
+from registry.api.views.base import ManagementView, find_model, find_version, schema
+from registry.models import Model, ModelVersion
+
+
+class ModelsView(ManagementView):
+    permissions: ClassVar[dict[str, str]] = {"POST": "registry.add_model"}
+
+    @schema("List the models", answer=ModelOut(many=True), paged=True)
+    def get(self, request: Request) -> Response:
+        return self.listing(Model.objects.with_versions(), shape=ModelOut)
+
+    @schema("Register a model", body=NewModel, answer=ModelOut, status=201)
+    def post(self, request: Request) -> Response:
+        created = services.create_model(**self.body(NewModel))
+        return Response(
+            ModelOut(created).data,
+            status=status.HTTP_201_CREATED,
+            headers={"Location": f"{request.path.rstrip('/')}/{created.name}"},
+        )
+
+
+class ModelView(ManagementView):
+    permissions: ClassVar[dict[str, str]] = {
+        "PATCH": "registry.change_model",
+        "DELETE": "registry.delete_model",
+    }
+
+    @schema("Read a model", answer=ModelOut)
+    def get(self, request: Request, model: str) -> Response:
+        return Response(ModelOut(find_model(model)).data)
+
+    @schema("Describe a model", body=ModelPatch, answer=ModelOut)
+    def patch(self, request: Request, model: str) -> Response:
+        found = find_model(model)
+        changes = self.body(ModelPatch)
+        if changes:
+            services.update_model(model=found, **changes)
+        return Response(ModelOut(found).data)
+
+    @schema("Delete a model and its versions", status=204)
+    def delete(self, request: Request, model: str) -> Response:
+        services.delete_model(model=find_model(model))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class VersionsView(ManagementView):
+    parser_classes = [MultiPartParser]
+    permissions: ClassVar[dict[str, str]] = {"POST": "registry.add_modelversion"}
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        check_upload_size(request)
+
+    @schema("List a model's versions, newest first", answer=VersionOut(many=True), paged=True)
+    def get(self, request: Request, model: str) -> Response:
+        rows = ModelVersion.objects.filter(model=find_model(model))
+        rows = rows.select_related("model", "created_by")
+        return self.listing(rows, shape=VersionOut)
+
+    @schema("Upload a version", body=NewVersion, answer=VersionOut, status=201)
+    def post(self, request: Request, model: str) -> Response:
+        found = find_model(model)
+        created = services.create_version(
+            model=found, by=actor_of(request), **self.body(NewVersion)
+        )
+        return Response(
+            VersionOut(created).data,
+            status=status.HTTP_201_CREATED,
+            headers={"Location": f"{request.path.rstrip('/')}/{created.version}"},
+        )
+
+
+class VersionView(ManagementView):
+    permissions: ClassVar[dict[str, str]] = {"DELETE": "registry.delete_modelversion"}
+
+    @schema("Read a version", answer=VersionOut)
+    def get(self, request: Request, model: str, version: str) -> Response:
+        return Response(VersionOut(find_version(model, version=version)).data)
+
+    @schema("Delete a version that nothing uses", status=204)
+    def delete(self, request: Request, model: str, version: str) -> Response:
+        services.delete_version(version=find_version(model, version=version))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class ScaleView(ManagementView):
+    permissions: ClassVar[dict[str, str]] = {"POST": "registry.change_modelversion"}
+
+    @schema("Set how many replicas serve a version", body=Scale, answer=VersionOut)
+    def post(self, request: Request, model: str) -> Response:
+        found = find_model(model)
+        wanted = self.body(Scale)
+        version = (
+            find_version(model, version=wanted["version"])
+            if "version" in wanted
+            else services.live_version_of(found)
+        )
+        scaled = services.scale(version=version, replicas=wanted["replicas"])
+        return Response(VersionOut(scaled).data)

@@ -1,0 +1,67 @@
+"""Deploying, rolling back, and the history of both."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from registry import services
+from registry.api.permissions import actor_of
+from registry.api.serializers import Deploy, ReleaseOut, RollBack
+from registry.api.views.base import ManagementView, find_model, find_version, schema
+from registry.errors import NotFound
+from registry.models import Release
+
+LARGEST_ID = 2**63 - 1
+
+
+class DeployView(ManagementView):
+    permissions: ClassVar[dict[str, str]] = {"POST": "registry.change_model"}
+
+    @schema("Deploy a version", body=Deploy, answer=ReleaseOut, status=202)
+    def post(self, request: Request, model: str, version: str) -> Response:
+        found = find_version(model, version=version)
+        release = services.deploy(version=found, by=actor_of(request), **self.body(Deploy))
+        return accepted(request, release=release)
+
+
+class RollBackView(ManagementView):
+    permissions: ClassVar[dict[str, str]] = {"POST": "registry.change_model"}
+
+    @schema("Make an earlier version live again", body=RollBack, answer=ReleaseOut, status=202)
+    def post(self, request: Request, model: str) -> Response:
+        found = find_model(model)
+        wanted = self.body(RollBack)
+        to = find_version(model, version=wanted.pop("to")) if "to" in wanted else None
+        release = services.roll_back(model=found, to=to, by=actor_of(request), **wanted)
+        return accepted(request, release=release)
+
+
+class ReleasesView(ManagementView):
+    @schema("List a model's releases, newest first", answer=ReleaseOut(many=True), paged=True)
+    def get(self, request: Request, model: str) -> Response:
+        rows = Release.objects.filter(model=find_model(model)).with_versions()
+        return self.listing(rows, shape=ReleaseOut)
+
+
+class ReleaseView(ManagementView):
+    @schema("Read a release", answer=ReleaseOut)
+    def get(self, request: Request, model: str, release: int) -> Response:
+        rows = Release.objects.filter(model=find_model(model)).with_versions()
+        found = rows.filter(pk=release).first() if release <= LARGEST_ID else None
+        if found is None:
+            raise NotFound(f"{model} has no release {release}.", model=model, release=release)
+        return Response(ReleaseOut(found).data)
+
+
+def accepted(request: Request, *, release: Release) -> Response:
+    """202 with the release, and where to watch it."""
+    start, _, _ = request.path.partition(f"/models/{release.model.name}/")
+    return Response(
+        ReleaseOut(release).data,
+        status=status.HTTP_202_ACCEPTED,
+        headers={"Location": f"{start}/models/{release.model.name}/releases/{release.pk}"},
+    )

@@ -1,0 +1,1 @@
+"""The demo: handwritten digits, five classifiers trained on them, two applications."""

@@ -1,0 +1,124 @@
+"""Registers, uploads and deploys what the demo needs and doesn't have yet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from registry import services
+from registry.models import Application, Model, Release
+
+if TYPE_CHECKING:
+    from registry.demo.classifiers import DemoVersion
+
+Say = Callable[[str], object]
+
+BY = services.Actor.of_command("seed_demo")
+SLO_MS = 50.0
+NO_DIGIT = -1
+FIRST = "1"
+MODELS = {
+    "svm-linear": "Linear support vector machine",
+    "svm-rbf": "Support vector machine with a radial kernel",
+    "knn": "Nearest neighbours",
+    "mlp": "Small neural network",
+    "naive-bayes": "Gaussian naive Bayes, the weakest of the five",
+}
+APPLICATIONS = {
+    "digits": ("exp4", "Which digit is this? All five classifiers vote, by what they got right."),
+    "digits-single": ("exp3", "Which digit is this? One classifier answers, chosen by its record."),
+}
+
+
+def seed(*, say: Say) -> bool:
+    """Make what is missing; returns whether anything was. May be run again at any point.
+
+    The applications come last: where they exist, what was deleted since was deleted on purpose.
+    """
+    made: list[bool] = []
+    if not _complete():
+        made += [_ensure_model(name, say=say) for name in MODELS]
+        made += _ensure_versions(say=say)
+        made += [_ensure_application(name, say=say) for name in APPLICATIONS]
+    made += [_ensure_live(model, say=say) for model in Model.objects.filter(name__in=MODELS)]
+    return any(made)
+
+
+def open_releases() -> list[Release]:
+    """The demo's releases that are still under way, oldest first."""
+    rows = Release.objects.open().filter(model__name__in=MODELS).with_versions()
+    return list(rows.order_by("id"))
+
+
+def _ensure_model(name: str, *, say: Say) -> bool:
+    if Model.objects.filter(name=name).exists():
+        return False
+    services.create_model(name=name, input_type="doubles", description=MODELS[name])
+    say(f"Registered the model {name}.")
+    return True
+
+
+def _complete() -> bool:
+    return Application.objects.filter(name__in=APPLICATIONS).count() == len(APPLICATIONS)
+
+
+def _ensure_versions(*, say: Say) -> list[bool]:
+    say("Loading scikit-learn …")
+    from registry.demo.classifiers import VERSIONS
+
+    return [_ensure_version(wanted, say=say) for wanted in VERSIONS]
+
+
+def _ensure_version(wanted: DemoVersion, *, say: Say) -> bool:
+    model = Model.objects.get(name=wanted.model)
+    if model.versions.filter(version=wanted.version).exists():
+        return False
+    _train(wanted, model=model, say=say)
+    return True
+
+
+def _ensure_live(model: Model, *, say: Say) -> bool:
+    """Deploy the first version where none is live or on its way, as after a failed release."""
+    first = model.versions.filter(version=FIRST).first()
+    if first is None or model.live_version_id or _is_on_its_way(model):
+        return False
+    services.deploy(version=first, by=BY, reason="the demo's first version")
+    say(f"Deploying {first}.")
+    return True
+
+
+def _is_on_its_way(model: Model) -> bool:
+    return Release.objects.open().filter(model=model).exists()
+
+
+def _train(wanted: DemoVersion, *, model: Model, say: Say) -> None:
+    began = time.monotonic()
+    trained = wanted.train()
+    version = services.create_version(
+        model=model,
+        version=wanted.version,
+        runtime="sklearn",
+        artifact=trained.artifact(),
+        by=BY,
+        notes=f"{wanted.notes} Gets {trained.accuracy:.1%} of the held-out digits right.",
+    )
+    seconds = time.monotonic() - began
+    say(f"Trained {version} in {seconds:.1f} s: {trained.accuracy:.1%} of held-out digits right.")
+
+
+def _ensure_application(name: str, *, say: Say) -> bool:
+    if Application.objects.filter(name=name).exists():
+        return False
+    policy, description = APPLICATIONS[name]
+    services.create_application(
+        name=name,
+        input_type="doubles",
+        slo_ms=SLO_MS,
+        default_output=NO_DIGIT,
+        policy=policy,
+        description=description,
+        routes=[services.RouteRequest(model=model) for model in MODELS],
+    )
+    say(f"Created the application {name}: {policy} over {', '.join(MODELS)}.")
+    return True

@@ -1,0 +1,137 @@
+"""Errors that callers of Clipper see, each with its HTTP status and stable code.
+
+ClipperError 500 internal
+├── BadRequest 400 malformed
+│   ├── InvalidJson 400 invalid_json
+│   ├── InvalidInput 400 invalid_input
+│   ├── UnknownField 400 unknown_field
+│   └── InvalidReceipt 400 invalid_receipt
+├── Unauthenticated 401 unauthenticated
+├── Forbidden 403 forbidden
+├── NotFound 404 not_found
+├── MethodNotAllowed 405 method_not_allowed
+├── Conflict 409 conflict
+├── BodyTooLarge 413 body_too_large
+├── UnsupportedEncoding 415 unsupported_encoding
+├── QuotaExceeded 429 quota_exceeded            (carries Retry-After)
+├── ModelFailed 500 model_failed
+├── Unavailable 503 unavailable                 (carries Retry-After)
+│   ├── Saturated 503 saturated
+│   └── NotReady 503 not_ready
+└── DeadlineExceeded 504 deadline_exceeded
+
+They are raised with data where the fault is found and rendered once, at the boundary.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class ClipperError(Exception):
+    """Base of every error that leaves the system with a status and a stable code."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+    def body(self) -> dict[str, Any]:
+        """Return the one error shape of every HTTP endpoint and websocket message."""
+        return {"error": self.message, "code": self.code, "details": self.details}
+
+
+class BadRequest(ClipperError):
+    status = 400
+    code = "malformed"
+
+
+class InvalidJson(BadRequest):
+    code = "invalid_json"
+
+
+class InvalidInput(BadRequest):
+    code = "invalid_input"
+
+
+class UnknownField(BadRequest):
+    code = "unknown_field"
+
+
+class InvalidReceipt(BadRequest):
+    """A query id that this system did not sign, or not for this application, or too old."""
+
+    code = "invalid_receipt"
+
+
+class Unauthenticated(ClipperError):
+    status = 401
+    code = "unauthenticated"
+
+
+class Forbidden(ClipperError):
+    status = 403
+    code = "forbidden"
+
+
+class NotFound(ClipperError):
+    status = 404
+    code = "not_found"
+
+
+class MethodNotAllowed(ClipperError):
+    status = 405
+    code = "method_not_allowed"
+
+
+class Conflict(ClipperError):
+    status = 409
+    code = "conflict"
+
+
+class BodyTooLarge(ClipperError):
+    status = 413
+    code = "body_too_large"
+
+
+class UnsupportedEncoding(ClipperError):
+    status = 415
+    code = "unsupported_encoding"
+
+
+class RetryLater(ClipperError):
+    """An error that says when trying again is worth it."""
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.retry_after_s = retry_after_s
+
+
+class QuotaExceeded(RetryLater):
+    status = 429
+    code = "quota_exceeded"
+
+
+class ModelFailed(ClipperError):
+    code = "model_failed"
+
+
+class Unavailable(RetryLater):
+    status = 503
+    code = "unavailable"
+
+
+class Saturated(Unavailable):
+    code = "saturated"
+
+
+class NotReady(Unavailable):
+    code = "not_ready"
+
+
+class DeadlineExceeded(ClipperError):
+    status = 504
+    code = "deadline_exceeded"

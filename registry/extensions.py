@@ -1,0 +1,49 @@
+"""What the registry asks of the layers above: they register here, it never imports them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from registry.errors import BadRequest
+
+# Takes a policy's name and its parameters; raises BadRequest saying what was expected.
+PolicyCheck = Callable[[str, Mapping[str, Any]], object]
+Names = Callable[[], Collection[str]]
+
+
+@dataclass(slots=True)
+class _Registered:
+    policy_check: PolicyCheck | None = None
+    runtime_names: Names | None = None
+
+
+_registered = _Registered()
+
+
+def register_policies(check: PolicyCheck) -> None:
+    """Called once, by the app that has the policies."""
+    _registered.policy_check = check
+
+
+def register_runtimes(names: Names) -> None:
+    """Called once, by the app that has the runtimes."""
+    _registered.runtime_names = names
+
+
+def check_policy(name: str, *, params: Mapping[str, Any]) -> None:
+    """Raise BadRequest where there is no such policy, or it doesn't take these parameters."""
+    if not isinstance(params, Mapping):
+        raise BadRequest(f"policy_params: Expected an object, got {params!r}.")
+    if _registered.policy_check is not None:
+        _registered.policy_check(name, params)
+
+
+def check_runtime(name: str) -> None:
+    """Raise BadRequest where no runtime has this name."""
+    if _registered.runtime_names is None:
+        return
+    names = _registered.runtime_names()
+    if name not in names:
+        raise BadRequest(f"runtime: Expected one of {', '.join(names)}, got {name!r}.")

@@ -1,0 +1,93 @@
+"""What Clipper's commands share: one clear line where something is wrong, exit code 1."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NoReturn
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
+
+from registry.errors import ClipperError, NotFound
+from registry.models import Application, Model, ModelVersion, Release
+
+POLL_SECONDS = 0.2
+
+
+class OneLineParser(CommandParser):
+    """Wrong arguments: one line and exit code 1, like every other failure."""
+
+    def error(self, message: str) -> NoReturn:
+        if self.called_from_command_line:
+            self.exit(1, f"{self.prog}: {message} (--help shows what is expected)\n")
+        raise CommandError(message)
+
+
+class ClipperCommand(BaseCommand):
+    """A command that calls services and reports what they raise as one line."""
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        # Django makes the parser itself and has no setting for its class.
+        parser.__class__ = OneLineParser
+        return parser
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except ClipperError as error:
+            raise CommandError(error.message) from error
+        except DatabaseError as error:
+            raise CommandError(
+                f"The database can't be used (has `manage.py migrate` run?): {error}"
+            ) from error
+
+    def wait_until_live(self, release: Release, *, seconds: float) -> None:
+        """Return when the release is live. Raises CommandError where it fails or takes longer."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            release.refresh_from_db()
+            if release.state == Release.State.LIVE:
+                self.stdout.write(f"{release.version} is live.")
+                return
+            if not release.is_open:
+                raise CommandError(
+                    f"Release {release.pk} of {release.version} is {release.state}: "
+                    f"{release.error or 'another one took its place'}"
+                )
+            time.sleep(POLL_SECONDS)
+        raise CommandError(
+            f"Release {release.pk} of {release.version} is still {release.state} after "
+            f"{seconds:.3g} s; is a worker running?"
+        )
+
+
+def add_waiting(parser: CommandParser) -> None:
+    """The options of commands that start a release."""
+    parser.add_argument("--reason", default="", help="why; kept in the history")
+    parser.add_argument("--wait", action="store_true", help="return only when it is live")
+    parser.add_argument(
+        "--timeout", type=float, default=180.0, metavar="S", help="how long to wait (180 s)"
+    )
+
+
+def named_model(name: str) -> Model:
+    model = Model.objects.with_live_version().filter(name=name).first()
+    if model is None:
+        raise NotFound(f"There is no model named {name!r}.")
+    return model
+
+
+def named_version(model: Model, *, version: str) -> ModelVersion:
+    found = model.versions.select_related("model").filter(version=version).first()
+    if found is None:
+        known = ", ".join(model.versions.values_list("version", flat=True)) or "none"
+        raise NotFound(f"{model.name} has no version {version!r}; it has {known}.")
+    return found
+
+
+def named_application(name: str) -> Application:
+    application = Application.objects.filter(name=name).first()
+    if application is None:
+        raise NotFound(f"There is no application named {name!r}.")
+    return application

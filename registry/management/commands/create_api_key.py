@@ -1,0 +1,62 @@
+"""`manage.py create_api_key NAME`: make a key and print it, the only time it can be seen."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import CommandParser
+from django.utils import timezone
+
+from registry import services
+from registry.errors import BadRequest
+from registry.management.base import ClipperCommand, named_application
+from registry.specs import FEEDBACK, PREDICT, SCOPES
+
+LONGEST_DAYS = 36_500
+
+
+class Command(ClipperCommand):
+    help = "Create an API key and print it. It is kept as a digest only: it can't be shown again."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", help="whose or what for")
+        parser.add_argument(
+            "--scopes",
+            default=f"{PREDICT},{FEEDBACK}",
+            help=f"some of {','.join(SCOPES)}; {PREDICT},{FEEDBACK} if left out",
+        )
+        parser.add_argument(
+            "--application",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="only for this application; may be given several times",
+        )
+        parser.add_argument("--expires-days", type=float, metavar="N", help="never, if left out")
+        parser.add_argument(
+            "--allow-pickle",
+            action="store_true",
+            help="may upload versions that load pickle, which can run any code",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        scopes = [scope.strip() for scope in options["scopes"].split(",") if scope.strip()]
+        _, text = services.create_api_key(
+            name=options["name"],
+            scopes=scopes,
+            applications=[named_application(name) for name in options["application"]],
+            expires_at=expiry(options["expires_days"]),
+            can_allow_pickle=options["allow_pickle"],
+            by=services.Actor.of_command("create_api_key"),
+        )
+        self.stdout.write(text)
+        self.stderr.write("Keep it now: it can't be shown again.")
+
+
+def expiry(days: float | None) -> Any:
+    if days is None:
+        return None
+    if not 0 < days <= LONGEST_DAYS:
+        raise BadRequest(f"Expected from 0 to {LONGEST_DAYS} days, got {days:g}.")
+    return timezone.now() + timedelta(days=days)

@@ -1,0 +1,72 @@
+"""`manage.py deploy MODEL VERSION`: make a version live, uploading its artifact first if given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from registry import services
+from registry.management.base import (
+    ClipperCommand,
+    add_waiting,
+    named_model,
+    named_version,
+)
+from registry.models import Model, ModelVersion
+from registry.models.applications import InputType
+
+BY = services.Actor.of_command("deploy")
+
+
+class Command(ClipperCommand):
+    help = "Make a version of a model live; with --artifact, upload it as a new version first."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("model")
+        parser.add_argument("version")
+        add_waiting(parser)
+        upload = parser.add_argument_group("to upload a new version")
+        upload.add_argument("--artifact", type=Path, metavar="FILE")
+        upload.add_argument("--runtime", default="sklearn", help="sklearn (default), onnx, python")
+        upload.add_argument("--device", default="cpu", help="cpu (default) or gpu")
+        upload.add_argument("--replicas", type=int, default=1, metavar="N")
+        upload.add_argument("--allow-pickle", action="store_true", help="load joblib or pickle")
+        upload.add_argument("--notes", default="")
+        upload.add_argument(
+            "--input-type",
+            choices=InputType.values,
+            metavar="TYPE",
+            help=f"registers the model if it is new: {', '.join(InputType.values)}",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        version = self._version(options)
+        release = services.deploy(version=version, by=BY, reason=options["reason"])
+        self.stdout.write(f"Release {release.pk} of {version} is {release.state}.")
+        if options["wait"]:
+            self.wait_until_live(release, seconds=options["timeout"])
+
+    def _version(self, options: dict[str, Any]) -> ModelVersion:
+        if options["artifact"] is None:
+            return named_version(named_model(options["model"]), version=options["version"])
+        try:
+            with options["artifact"].open("rb") as file:
+                return services.create_version(
+                    model=self._model(options),
+                    artifact=file,
+                    by=BY,
+                    **{name: options[name] for name in UPLOAD_OPTIONS},
+                )
+        except OSError as error:
+            raise CommandError(f"Can't read the artifact: {error}") from error
+
+    def _model(self, options: dict[str, Any]) -> Model:
+        known = Model.objects.filter(name=options["model"]).exists()
+        if known or options["input_type"] is None:
+            return named_model(options["model"])
+        return services.create_model(name=options["model"], input_type=options["input_type"])
+
+
+UPLOAD_OPTIONS = ("version", "runtime", "device", "replicas", "allow_pickle", "notes")

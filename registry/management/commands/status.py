@@ -1,0 +1,85 @@
+"""`manage.py status`: applications, models, live versions and releases under way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from registry.management.base import ClipperCommand
+from registry.models import Application, Model, Release, Route
+
+Row = Sequence[str]
+Section = tuple[str, Row, list[Row]]
+
+
+class Command(ClipperCommand):
+    help = "Show the applications, the models with their live versions, and the open releases."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        for title, heads, rows in (applications(), models(), open_releases()):
+            self.stdout.write(f"{title}\n" + table(heads, rows=rows) + "\n")
+
+
+def applications() -> Section:
+    rows: list[Row] = [
+        (
+            application.name,
+            application.policy,
+            f"{application.slo.latency_ms:g} ms",
+            application.default_output or "none",
+            ", ".join(route_text(route) for route in application.routes.all()) or "none",
+        )
+        for application in Application.objects.with_everything()
+    ]
+    return "Applications", ("name", "policy", "SLO", "default", "routes"), rows
+
+
+def route_text(route: Route) -> str:
+    """The arm as selection names it; a pin is marked."""
+    if route.pinned_version:
+        return f"{route.model.name}:{route.pinned_version.version} (pinned)"
+    live = route.model.live_version
+    return f"{route.model.name}:{live.version}" if live else f"{route.model.name} (not live)"
+
+
+def models() -> Section:
+    rows: list[Row] = [
+        (
+            model.name,
+            model.input_type,
+            model.live_version.version if model.live_version else "none",
+            str(model.live_version.replicas) if model.live_version else "-",
+            ", ".join(version.version for version in model.versions.all()) or "none",
+        )
+        for model in Model.objects.with_versions()
+    ]
+    return "Models", ("name", "input", "live", "replicas", "versions"), rows
+
+
+def open_releases() -> Section:
+    rows: list[Row] = [
+        (
+            str(release.pk),
+            str(release.version),
+            release.kind,
+            release.state,
+            release.by_label,
+            f"{release.created_at:%F %T}",
+        )
+        for release in Release.objects.open().with_versions()
+    ]
+    return "Open releases", ("id", "version", "kind", "state", "by", "since (UTC)"), rows
+
+
+def table(heads: Row, *, rows: Sequence[Row]) -> str:
+    """Lay out text columns, each as wide as its widest cell."""
+    if not rows:
+        return "  none"
+    lines = [heads, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    return "\n".join(_laid_out(line, widths=widths) for line in lines)
+
+
+def _laid_out(line: Row, *, widths: Sequence[int]) -> str:
+    cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+    return ("  " + "  ".join(cells)).rstrip()

@@ -1,0 +1,16 @@
+"""What exists: applications and their objectives, models and their versions, routes, keys."""
+
+from registry.models.access import ApiKey
+from registry.models.applications import Application, Route, ServiceLevelObjective
+from registry.models.models import Model, ModelVersion
+from registry.models.releases import Release
+
+__all__ = [
+    "ApiKey",
+    "Application",
+    "Model",
+    "ModelVersion",
+    "Release",
+    "Route",
+    "ServiceLevelObjective",
+]

@@ -1,0 +1,83 @@
+"""API keys: stored hashed, scoped, optionally bound to applications."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from registry.models.applications import Application
+from registry.querysets import ApiKeyQuerySet
+from registry.specs import FEEDBACK, MANAGE, PREDICT
+
+PREFIX_LENGTH = 12
+
+
+class ApiKey(models.Model):
+    """What a client proves itself with. Only the sha256 of a key is kept.
+
+    A key has 256 random bits, so a plain digest is as safe as a slow one and can be checked for
+    every query.
+    """
+
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=PREFIX_LENGTH, editable=False)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    can_predict = models.BooleanField(default=True)
+    can_feedback = models.BooleanField(default=True)
+    can_manage = models.BooleanField(default=False)
+    can_allow_pickle = models.BooleanField(
+        default=False, help_text="May upload versions that load pickle, which can run any code."
+    )
+    # A flag of its own: were an empty list to mean "every application", deleting the last
+    # application of a bound key would open all the others to it.
+    bound = models.BooleanField(
+        "bound to applications", default=False, help_text="Only for the applications below."
+    )
+    applications = models.ManyToManyField(Application, blank=True, related_name="keys")
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+    )
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name = "API key"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    @staticmethod
+    def generate() -> str:
+        """Return a new key's text; it is shown once and never stored."""
+        return "clp_" + secrets.token_urlsafe(32)
+
+    @staticmethod
+    def digest_of(key: str) -> str:
+        return hashlib.sha256(key.encode()).hexdigest()
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        granted = {
+            PREDICT: self.can_predict,
+            FEEDBACK: self.can_feedback,
+            MANAGE: self.can_manage,
+        }
+        return frozenset(scope for scope, yes in granted.items() if yes)
+
+    @property
+    def is_active(self) -> bool:
+        expired = self.expires_at is not None and self.expires_at <= timezone.now()
+        return self.revoked_at is None and not expired

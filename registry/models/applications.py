@@ -1,0 +1,216 @@
+"""Applications, the objective each one declares, and the routes to the models they ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+
+from registry.errors import BadRequest
+from registry.extensions import check_policy
+from registry.names import validate_name, validate_not_reserved
+from registry.querysets import ApplicationQuerySet, RouteQuerySet
+from registry.specs import ARM_ROLE
+
+POLICY_HELP = (
+    "static asks one model by route weight; exp3 asks one and learns from its answers; "
+    "exp4 asks all and weighs their votes."
+)
+
+
+class InputType(models.TextChoices):
+    DOUBLES = "doubles", "doubles: array of numbers, 64 bit"
+    FLOATS = "floats", "floats: array of numbers, 32 bit"
+    INTEGERS = "integers", "integers: array of whole numbers"
+    STRINGS = "strings", "strings: text"
+    BYTES = "bytes", "bytes: base64 text"
+    JSON = "json", "json: anything"
+
+
+class Combine(models.TextChoices):
+    VOTE = "vote", "weighted vote (classification)"
+    MEAN = "mean", "weighted mean (regression)"
+
+
+def validate_json_text(value: str) -> None:
+    try:
+        msgspec.json.decode(value)
+    except msgspec.DecodeError as error:
+        raise ValidationError(
+            'Expected a JSON value such as -1, "unknown" or null, got %(value)r: %(error)s.',
+            code="invalid_json",
+            params={"value": value, "error": error},
+        ) from error
+
+
+class Application(models.Model):
+    """One question that clients ask, and how Clipper finds its answer."""
+
+    name = models.CharField(
+        max_length=63, unique=True, validators=[validate_name, validate_not_reserved]
+    )
+    description = models.TextField(blank=True)
+    input_type = models.CharField(max_length=16, choices=InputType.choices)
+    policy = models.CharField(max_length=32, default="static", help_text=POLICY_HELP)
+    policy_params = models.JSONField(default=dict, blank=True)
+    combine = models.CharField(max_length=8, choices=Combine.choices, default=Combine.VOTE)
+    default_output = models.TextField(
+        blank=True,
+        validators=[validate_json_text],
+        help_text="JSON answered when no model answers in time. Empty: such a query fails instead.",
+    )
+    confidence_threshold = models.FloatField(
+        default=0.0,
+        validators=[MinValueValidator(0.0), MaxValueValidator(1.0)],
+        help_text="Below this confidence the default output is given.",
+    )
+    public = models.BooleanField(default=False, help_text="Predict and feedback need no key.")
+    feedback_window_s = models.PositiveIntegerField(
+        "feedback window (s)",
+        default=86_400,
+        validators=[MinValueValidator(1)],
+        help_text="How long after its prediction feedback is taken.",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = ApplicationQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("name",)
+        constraints = (
+            models.CheckConstraint(
+                name="application_input_type_known",
+                condition=Q(input_type__in=InputType.values),
+            ),
+            models.CheckConstraint(
+                name="application_confidence_in_unit_interval",
+                condition=Q(confidence_threshold__gte=0.0, confidence_threshold__lte=1.0),
+            ),
+            models.CheckConstraint(
+                name="application_feedback_window_positive",
+                condition=Q(feedback_window_s__gte=1),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        try:
+            check_policy(self.policy, params=self.policy_params)
+        except BadRequest as error:
+            raise ValidationError({"policy_params": error.message}) from error
+
+    @property
+    def default_value(self) -> Any:
+        """The default output as a Python value; None also where there is none."""
+        return msgspec.json.decode(self.default_output) if self.default_output else None
+
+
+class ServiceLevelObjective(models.Model):
+    """How fast an application must be answered, and how often that must hold."""
+
+    class Window(models.TextChoices):
+        HOUR = "1h", "1 hour"
+        DAY = "1d", "1 day"
+        WEEK = "7d", "7 days"
+        MONTH = "28d", "28 days"
+
+    application = models.OneToOneField(Application, on_delete=models.CASCADE, related_name="slo")
+    latency_ms = models.FloatField(
+        "latency (ms)",
+        validators=[MinValueValidator(1.0), MaxValueValidator(600_000.0)],
+        help_text="Every query is answered within this time, with the default output if need be.",
+    )
+    target = models.FloatField(
+        default=0.99,
+        validators=[MinValueValidator(0.0), MaxValueValidator(1.0)],
+        help_text="Share of queries to be answered by a model in time, such as 0.99.",
+    )
+    window = models.CharField(max_length=4, choices=Window.choices, default=Window.MONTH)
+
+    class Meta:
+        verbose_name = "service level objective"
+        constraints = (
+            models.CheckConstraint(
+                name="slo_latency_in_range",
+                condition=Q(latency_ms__gte=1.0, latency_ms__lte=600_000.0),
+            ),
+            models.CheckConstraint(
+                name="slo_target_in_unit_interval", condition=Q(target__gte=0.0, target__lte=1.0)
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.application}: {self.target:.2%} within {self.latency_ms:g} ms"
+
+
+class Route(models.Model):
+    """Makes a model an arm of an application: its live version, or one pinned version."""
+
+    class Role(models.TextChoices):
+        ARM = ARM_ROLE, "arm"
+
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="routes")
+    model = models.ForeignKey("registry.Model", on_delete=models.PROTECT, related_name="routes")
+    pinned_version = models.ForeignKey(
+        "registry.ModelVersion",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="pinning_routes",
+        help_text="Empty: follow the model's live version.",
+    )
+    role = models.CharField(max_length=16, choices=Role.choices, default=Role.ARM)
+    weight = models.FloatField(
+        default=1.0,
+        validators=[MinValueValidator(0.0)],
+        help_text="Share of traffic under the static policy.",
+    )
+
+    objects = RouteQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("application", "id")
+        constraints = (
+            models.UniqueConstraint(
+                name="route_once_per_model",
+                fields=("application", "model"),
+                condition=Q(pinned_version__isnull=True),
+                violation_error_message="Expected each model once without a version.",
+            ),
+            models.UniqueConstraint(
+                name="route_once_per_pinned_version",
+                fields=("application", "pinned_version"),
+                condition=Q(pinned_version__isnull=False),
+                violation_error_message="Expected each version of a model once.",
+            ),
+            models.CheckConstraint(name="route_weight_not_negative", condition=Q(weight__gte=0.0)),
+        )
+
+    def __str__(self) -> str:
+        pinned = f":{self.pinned_version.version}" if self.pinned_version else ""
+        return f"{self.application} → {self.model}{pinned}"
+
+    def clean(self) -> None:
+        if not (self.application_id and self.model_id):
+            return
+        if self.pinned_version and self.pinned_version.model_id != self.model_id:
+            raise ValidationError(
+                {
+                    "pinned_version": f"Expected a version of {self.model}, "
+                    f"got {self.pinned_version}."
+                }
+            )
+        if self.application.input_type != self.model.input_type:
+            raise ValidationError(
+                {
+                    "model": f"{self.application} takes {self.application.input_type}, "
+                    f"but {self.model} takes {self.model.input_type}."
+                }
+            )

@@ -1,0 +1,52 @@
+"""Every write that touches several rows or the running system; admin, REST and commands call it.
+
+Each function is atomic and keyword-only; the running system is told after the commit.
+"""
+
+from registry.services.access import create_api_key, revoke_api_key
+from registry.services.actor import Actor
+from registry.services.applications import (
+    RouteRequest,
+    create_application,
+    delete_application,
+    link_model,
+    replace_routes,
+    set_objective,
+    unlink_model,
+    update_application,
+)
+from registry.services.models import create_model, delete_model, update_model
+from registry.services.releases import (
+    begin_release,
+    complete_release,
+    deploy,
+    fail_release,
+    roll_back,
+)
+from registry.services.versions import create_version, delete_version, live_version_of, scale
+
+__all__ = [
+    "Actor",
+    "RouteRequest",
+    "begin_release",
+    "complete_release",
+    "create_api_key",
+    "create_application",
+    "create_model",
+    "create_version",
+    "delete_application",
+    "delete_model",
+    "delete_version",
+    "deploy",
+    "fail_release",
+    "link_model",
+    "live_version_of",
+    "replace_routes",
+    "revoke_api_key",
+    "roll_back",
+    "scale",
+    "set_objective",
+    "unlink_model",
+    "update_application",
+    "update_model",
+]

@@ -1,0 +1,60 @@
+"""Creating and revoking API keys."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from django.db import transaction
+from django.utils import timezone
+
+from registry.errors import BadRequest
+from registry.models import ApiKey, Application
+from registry.models.access import PREFIX_LENGTH
+from registry.services.actor import Actor
+from registry.services.validation import checked
+from registry.specs import FEEDBACK, MANAGE, PREDICT, SCOPES
+
+
+@transaction.atomic
+def create_api_key(
+    *,
+    name: str,
+    scopes: Collection[str],
+    by: Actor,
+    applications: Sequence[Application] = (),
+    expires_at: datetime | None = None,
+    can_allow_pickle: bool = False,
+) -> tuple[ApiKey, str]:
+    """Create a key; returns the row and the key's text, which cannot be had again."""
+    unknown = sorted(set(scopes) - set(SCOPES))
+    if unknown:
+        raise BadRequest(f"Expected scopes among {', '.join(SCOPES)}, got {', '.join(unknown)}.")
+    if not scopes:
+        raise BadRequest(f"Expected at least one scope among {', '.join(SCOPES)}.")
+    if expires_at is not None and expires_at <= timezone.now():
+        raise BadRequest(f"Expected a time of expiry in the future, got {expires_at:%F %T}.")
+    text = ApiKey.generate()
+    key = ApiKey(
+        name=name,
+        prefix=text[:PREFIX_LENGTH],
+        digest=ApiKey.digest_of(text),
+        can_predict=PREDICT in scopes,
+        can_feedback=FEEDBACK in scopes,
+        can_manage=MANAGE in scopes,
+        can_allow_pickle=can_allow_pickle and by.may_allow_pickle,
+        bound=bool(applications),
+        expires_at=expires_at,
+        created_by=by.user,
+    )
+    checked(key)
+    key.save()
+    key.applications.set(applications)
+    return key, text
+
+
+@transaction.atomic
+def revoke_api_key(*, key: ApiKey) -> None:
+    """Make the key useless at once; its row stays for the record."""
+    key.revoked_at = timezone.now()
+    key.save(update_fields=["revoked_at"])

@@ -1,0 +1,55 @@
+"""Models: the names under which versions are uploaded and deployed."""
+
+from __future__ import annotations
+
+from django.db import IntegrityError, transaction
+from django.db.models import ProtectedError
+
+from registry.errors import Conflict
+from registry.models import Model
+from registry.services.validation import checked
+from registry.services.versions import remove_unused_artifacts
+
+
+@transaction.atomic
+def create_model(*, name: str, input_type: str, description: str = "") -> Model:
+    """Register a model without any version yet. Raises Conflict where the name is taken."""
+    if Model.objects.filter(name=name).exists():
+        raise _taken(name)
+    model = Model(name=name, input_type=input_type, description=description)
+    checked(model)
+    try:
+        with transaction.atomic():
+            model.save()
+    except IntegrityError as error:
+        raise _taken(name) from error
+    return model
+
+
+@transaction.atomic
+def update_model(*, model: Model, description: str) -> Model:
+    """Describe it anew; its name and its input type can't change, its versions rely on them."""
+    model.description = description
+    model.save(update_fields=["description"])
+    return model
+
+
+def delete_model(*, model: Model) -> None:
+    """Delete a model, its versions and its history. Raises Conflict while an application routes
+    to it.
+    """
+    try:
+        with transaction.atomic():
+            digests = list(model.versions.values_list("digest", flat=True))
+            Model.objects.filter(pk=model.pk).update(live_version=None)
+            model.delete()
+            remove_unused_artifacts(digests)
+    except ProtectedError as error:
+        users = sorted({str(route.application) for route in model.routes.all()})
+        raise Conflict(
+            f"{model.name} is routed by {', '.join(users)}; unlink it first.", applications=users
+        ) from error
+
+
+def _taken(name: str) -> Conflict:
+    return Conflict(f"Model {name} exists already.", model=name)

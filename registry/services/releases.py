@@ -1,0 +1,158 @@
+"""Deploy and roll back: making a version live, with nothing dropped on the way.
+
+pending → starting → live → superseded, or → failed with the old version still serving.
+A version whose replicas are still warm goes live at once: that is a change of one pointer.
+Every step locks the model's row first, so that steps of different processes follow in order.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from registry.errors import Conflict, NotFound
+from registry.models import Model, ModelVersion, Release
+from registry.services.actor import Actor
+
+
+@transaction.atomic
+def deploy(*, version: ModelVersion, by: Actor, reason: str = "") -> Release:
+    """Ask for `version` to go live; the returned release tells how far it is.
+
+    Raises Conflict where it is live already, or on its way. A release of another version still
+    under way is superseded.
+    """
+    return _release(version=version, kind=Release.Kind.DEPLOY, by=by, reason=reason)
+
+
+@transaction.atomic
+def roll_back(
+    *, model: Model, to: ModelVersion | None = None, by: Actor, reason: str = ""
+) -> Release:
+    """Make the version that was live before, or `to`, live again.
+
+    Raises Conflict where there is none, or where it is live already.
+    """
+    target = to or _version_before(model)
+    if target.model_id != model.pk:
+        raise NotFound(f"Expected a version of {model.name}, got {target}.")
+    return _release(version=target, kind=Release.Kind.ROLLBACK, by=by, reason=reason)
+
+
+@transaction.atomic
+def begin_release(*, release: Release) -> None:
+    """The artifact has proved loadable: its replicas may start.
+
+    Does nothing where the release was superseded meanwhile; `release.state` tells.
+    """
+    if not _lock(release):
+        return
+    now = timezone.now()
+    version = ModelVersion.objects.filter(pk=release.version_id)
+    if not version.wanted(now=now).exists():
+        version.update(generation=F("generation") + 1)
+    version.update(validated_at=now, load_error="")
+    release.state = Release.State.STARTING
+    release.save(update_fields=["state"])
+
+
+@transaction.atomic
+def complete_release(*, release: Release) -> None:
+    """Its replicas are ready: switch traffic. Does nothing where it was superseded meanwhile."""
+    if _lock(release):
+        _go_live(release)
+
+
+@transaction.atomic
+def fail_release(*, release: Release, error: str) -> None:
+    """Give it up with the reason; the old version goes on serving."""
+    if not _lock(release):
+        return
+    release.state = Release.State.FAILED
+    release.error = error
+    release.ended_at = timezone.now()
+    release.save(update_fields=["state", "error", "ended_at"])
+    ModelVersion.objects.filter(pk=release.version_id).update(load_error=error)
+
+
+def _lock(release: Release) -> bool:
+    """Lock the release and bring it up to date; returns whether it is still under way."""
+    Model.objects.select_for_update().filter(pk=release.model_id).first()
+    current = Release.objects.filter(pk=release.pk).first()
+    if current is None:
+        return False
+    release.state = current.state
+    return current.is_open
+
+
+def _release(*, version: ModelVersion, kind: str, by: Actor, reason: str) -> Release:
+    model = Model.objects.select_for_update().get(pk=version.model_id)
+    if model.live_version_id == version.pk:
+        raise Conflict(f"{version} is live already.", model=model.name, version=version.version)
+    under_way = Release.objects.filter(model=model).open().filter(version=version).first()
+    if under_way is not None:
+        raise Conflict(
+            f"{version} is on its way already: release {under_way.pk} is {under_way.state}.",
+            model=model.name,
+            version=version.version,
+            release=under_way.pk,
+        )
+    # A version that was started and not yet let go needs no start: its replicas are running.
+    version.refresh_from_db(fields=["warm_until"])
+    running = version.is_warm
+    Release.objects.filter(model=model).open().update(
+        state=Release.State.SUPERSEDED, ended_at=timezone.now()
+    )
+    release = Release.objects.create(
+        model=model,
+        version=version,
+        previous_version_id=model.live_version_id,
+        kind=kind,
+        reason=reason,
+        by=by.user,
+        by_label=by.label,
+    )
+    if running:
+        _go_live(release)
+    return release
+
+
+def _go_live(release: Release) -> None:
+    """Switch the model's pointer. Only the version that it leaves stays warm: were all earlier
+    ones to, a busy day's deploys would fill every slot with replicas that nobody asks.
+    """
+    now = timezone.now()
+    model = Model.objects.select_for_update().get(pk=release.model_id)
+    Release.objects.filter(model=model).live().update(state=Release.State.SUPERSEDED, ended_at=now)
+    model.versions.filter(warm_until__isnull=False).update(warm_until=None)
+    if model.live_version_id is not None:
+        ModelVersion.objects.filter(pk=model.live_version_id).update(
+            warm_until=now + timedelta(seconds=settings.CLIPPER_WARM_SECONDS)
+        )
+    model.live_version_id = release.version_id
+    model.save(update_fields=["live_version"])
+    release.state = Release.State.LIVE
+    release.live_at = now
+    release.save(update_fields=["state", "live_at"])
+
+
+def _version_before(model: Model) -> ModelVersion:
+    """The version that was live most recently and isn't now."""
+    live_now = Model.objects.select_for_update().get(pk=model.pk).live_version_id
+    earlier = (
+        Release.objects.filter(model=model, live_at__isnull=False)
+        .exclude(version_id=live_now)
+        .with_versions()
+        .order_by("-live_at", "-id")
+        .first()
+    )
+    if earlier is None:
+        raise Conflict(
+            f"{model.name} has no earlier live version to roll back to.", model=model.name
+        )
+    version: ModelVersion = earlier.version
+    return version

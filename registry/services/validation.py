@@ -1,0 +1,31 @@
+"""Turns a row that isn't valid into the one error shape."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from django.core.exceptions import ValidationError
+from django.db.models import Model as DjangoModel
+
+from registry.errors import BadRequest
+
+
+def checked(row: DjangoModel, *, exclude: Collection[str] = ()) -> None:
+    """Run the model's own validation; raises BadRequest naming each wrong field."""
+    try:
+        row.full_clean(exclude=set(exclude))
+    except ValidationError as error:
+        raise bad_request(error) from error
+
+
+def bad_request(error: ValidationError) -> BadRequest:
+    if hasattr(error, "error_dict"):
+        fields = {name: list(messages) for name, messages in error.message_dict.items()}
+    else:
+        fields = {"__all__": list(error.messages)}
+    summary = " ".join(
+        message if name == "__all__" else f"{name}: {message}"
+        for name, messages in fields.items()
+        for message in messages
+    )
+    return BadRequest(summary, fields=fields)

@@ -1,0 +1,102 @@
+"""Reads the registry into one immutable snapshot for the prediction path."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from django.utils import timezone
+
+from registry.models import ApiKey, Application, Model, ModelVersion, Route
+from registry.specs import (
+    ApiKeySpec,
+    ApplicationSpec,
+    ModelSpec,
+    RouteSpec,
+    Snapshot,
+    VersionSpec,
+)
+
+DEFAULT_SLO_MS = 100.0
+DEFAULT_SLO_TARGET = 0.99
+
+
+def build_snapshot() -> Snapshot:
+    """Read everything in a handful of queries. Blocking: call it in a thread."""
+    versions = {v.pk: version_spec(v) for v in ModelVersion.objects.select_related("model")}
+    keys = ApiKey.objects.usable(now=timezone.now()).prefetch_related("applications")
+    return Snapshot(
+        applications=MappingProxyType(
+            {a.name: application_spec(a) for a in Application.objects.for_snapshot()}
+        ),
+        models=MappingProxyType({m.pk: model_spec(m) for m in Model.objects.all()}),
+        versions=MappingProxyType(versions),
+        versions_by_arm=MappingProxyType({v.arm: v for v in versions.values()}),
+        keys=MappingProxyType({k.digest: api_key_spec(k) for k in keys}),
+    )
+
+
+def version_spec(version: ModelVersion) -> VersionSpec:
+    return VersionSpec(
+        id=version.pk,
+        model_id=version.model_id,
+        model=version.model.name,
+        version=version.version,
+        runtime=version.runtime,
+        input_type=version.model.input_type,
+        digest=version.digest,
+        device=version.device,
+        replicas=version.replicas,
+        allow_pickle=version.allow_pickle,
+        generation=version.generation,
+    )
+
+
+def model_spec(model: Model) -> ModelSpec:
+    return ModelSpec(
+        id=model.pk,
+        name=model.name,
+        input_type=model.input_type,
+        live_version_id=model.live_version_id,
+    )
+
+
+def application_spec(application: Application) -> ApplicationSpec:
+    slo = getattr(application, "slo", None)
+    default = application.default_output
+    return ApplicationSpec(
+        id=application.pk,
+        name=application.name,
+        input_type=application.input_type,
+        slo_ms=slo.latency_ms if slo else DEFAULT_SLO_MS,
+        slo_target=slo.target if slo else DEFAULT_SLO_TARGET,
+        default_output=default.encode() if default else None,
+        policy=application.policy,
+        policy_params=MappingProxyType(dict(application.policy_params)),
+        combine=application.combine,
+        confidence_threshold=application.confidence_threshold,
+        public=application.public,
+        feedback_window_s=application.feedback_window_s,
+        routes=tuple(route_spec(route) for route in application.routes.all()),
+    )
+
+
+def route_spec(route: Route) -> RouteSpec:
+    return RouteSpec(
+        model_id=route.model_id,
+        model=route.model.name,
+        role=route.role,
+        weight=route.weight,
+        pinned_version_id=route.pinned_version_id,
+    )
+
+
+def api_key_spec(key: ApiKey) -> ApiKeySpec:
+    bound_to = frozenset(application.pk for application in key.applications.all())
+    return ApiKeySpec(
+        id=key.pk,
+        name=key.name,
+        digest=key.digest,
+        scopes=key.scopes,
+        application_ids=bound_to if key.bound else None,
+        expires_at=None if key.expires_at is None else key.expires_at.timestamp(),
+    )

@@ -1,0 +1,30 @@
+"""How the console tells times, in Python and in templates.
+
+The admin theme loads every tag library while it is itself being imported, so this module must not
+import anything of the admin.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django import template
+from django.utils import timezone
+from django.utils.timesince import timesince
+
+register = template.Library()
+
+MINUTE_S = 60
+
+
+@register.filter
+def ago(moment: datetime | None) -> str:
+    """Tell a time in words: "just now", "3 minutes ago", "in 2 days"."""
+    if moment is None:
+        return ""
+    now = timezone.now()
+    if abs((now - moment).total_seconds()) < MINUTE_S:
+        return "just now" if moment <= now else "in a moment"
+    if moment > now:
+        return f"in {timesince(now, moment, depth=1)}"
+    return f"{timesince(moment, now, depth=1)} ago"

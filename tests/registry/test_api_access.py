@@ -1,0 +1,149 @@
+"""Who may do what over REST."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from registry import services
+from registry.models import ApiKey, Application, ModelVersion
+from tests.registry.conftest import BY, Api, make_key
+
+NEW = {"name": "letters", "input_type": "doubles", "slo_ms": 50}
+
+
+def test_a_stranger_is_asked_for_a_key(stranger: Api) -> None:
+    answer = stranger("get", "applications/")
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+    assert answer["WWW-Authenticate"].startswith("Api-Key")
+    assert answer["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    "header", ["Api-Key", "Api-Key ", "Api-Key nonsense", "Api-Key \xff", "Bearer x", "Basic eDp5"]
+)
+def test_what_is_no_key_is_refused(db: None, header: str) -> None:
+    answer = Api()("get", "applications/", headers={"Authorization": header})
+    assert answer.status_code == 401
+
+
+def test_a_key_is_taken_whatever_the_case_of_its_scheme(db: None) -> None:
+    headers = {"Authorization": f"api-key {make_key()}"}
+    assert Api()("get", "applications/", headers=headers).status_code == 200
+
+
+def test_a_wrong_key_is_not_saved_by_a_session(administrator: Api) -> None:
+    headers = {"Authorization": "Api-Key nonsense"}
+    assert administrator("get", "applications/", headers=headers).status_code == 401
+
+
+def test_a_revoked_key_is_useless_at_once(manager: Api) -> None:
+    assert manager("get", "models/").status_code == 200
+    services.revoke_api_key(key=ApiKey.objects.get())
+    answer = manager("get", "models/")
+    assert answer.status_code == 401
+    assert "revoked" in answer.json()["error"]
+
+
+def test_an_expired_key_is_useless_at_once(manager: Api) -> None:
+    ApiKey.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    answer = manager("get", "models/")
+    assert answer.status_code == 401
+    assert "expired" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["applications/", "models/", "models/svm/releases/"])
+def test_a_key_without_the_scope_is_forbidden(predictor: Api, path: str) -> None:
+    answer = predictor("get", path)
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    assert answer.json()["details"]["required"] == "manage"
+
+
+def test_a_bound_key_manages_its_application(bound_manager: Api) -> None:
+    assert bound_manager("get", "applications/digits").status_code == 200
+    changed = bound_manager("patch", "applications/digits/slo", {"latency_ms": 10})
+    assert changed.status_code == 200
+    assert bound_manager("put", "applications/digits/routes", []).status_code == 200
+    assert bound_manager("patch", "applications/digits", {"public": True}).status_code == 200
+    assert bound_manager("delete", "applications/digits").status_code == 204
+
+
+def test_a_bound_key_sees_and_touches_no_other_application(bound_manager: Api) -> None:
+    services.create_application(**NEW)
+    listed = bound_manager("get", "applications/").json()
+    assert [application["name"] for application in listed] == ["digits"]
+    assert bound_manager("get", "applications/letters").status_code == 403
+    assert bound_manager("delete", "applications/letters").status_code == 403
+    assert Application.objects.filter(name="letters").exists()
+
+
+def test_a_bound_key_stays_bound_when_its_last_application_goes(bound_manager: Api) -> None:
+    services.create_application(**NEW)
+    bound_manager("delete", "applications/digits")
+    assert bound_manager("get", "applications/").json() == []
+    assert bound_manager("get", "applications/letters").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("post", "applications/"),
+        ("get", "models/"),
+        ("post", "models/"),
+        ("get", "models/svm"),
+        ("delete", "models/svm"),
+        ("post", "models/svm/versions/1/deploy"),
+        ("post", "models/svm/rollback"),
+        ("post", "models/svm/scale"),
+        ("get", "models/svm/releases/"),
+    ],
+)
+def test_a_bound_key_manages_no_models(bound_manager: Api, method: str, path: str) -> None:
+    body = None if method in ("get", "delete") else NEW
+    assert bound_manager(method, path, body).status_code == 403
+
+
+def test_an_administrator_reaches_everything(administrator: Api, v1: ModelVersion) -> None:
+    assert administrator("post", "applications/", NEW).status_code == 201
+    assert administrator("post", "models/svm/versions/1/deploy").status_code == 202
+
+
+def test_staff_read_everything_and_write_what_their_permissions_allow(
+    editor: Api, digits: Application
+) -> None:
+    assert editor("get", "models/svm").status_code == 200
+    assert editor("patch", "applications/digits", {"public": True}).status_code == 200
+    refused = editor("delete", "applications/digits")
+    assert refused.status_code == 403
+    assert refused.json()["details"] == {"permission": "registry.delete_application"}
+    assert editor("post", "models/svm/versions/1/deploy").status_code == 403
+
+
+def test_a_visitor_is_forbidden(visitor: Api) -> None:
+    assert visitor("get", "applications/").status_code == 403
+
+
+def test_a_session_writes_only_with_its_csrf_token(db: None) -> None:
+    user = User.objects.create_superuser("ada", password="a long enough password")
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(user)
+    answer = Api(client=client)("post", "applications/", NEW)
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    assert "CSRF" in answer.json()["error"]
+
+
+def test_a_key_needs_no_csrf_token(db: None) -> None:
+    api = Api(key=make_key(), client=Client(enforce_csrf_checks=True))
+    assert api("post", "applications/", NEW).status_code == 201
+
+
+def test_a_key_is_kept_as_a_digest_only(db: None) -> None:
+    row, text = services.create_api_key(name="k", scopes=["predict"], by=BY)
+    row.refresh_from_db()
+    assert text not in {str(value) for value in vars(row).values()}
+    assert row.digest == ApiKey.digest_of(text)
+    assert text.startswith(row.prefix)

@@ -1,0 +1,179 @@
+"""The commands at the terminal: what they print, and how they fail."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from registry import services
+from registry.management.base import ClipperCommand
+from registry.models import ApiKey, Application, Model, ModelVersion, Release
+from tests.registry.conftest import go_live
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = ("deploy", "rollback", "scale", "status", "seed_demo", "create_api_key")
+
+
+def run(*arguments: str, **options: Any) -> str:
+    out = StringIO()
+    call_command(*arguments, stdout=out, stderr=StringIO(), **options)
+    return out.getvalue()
+
+
+def manage(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), *arguments],
+        env=os.environ | {"CLIPPER_VAR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+
+def test_deploy_asks_for_a_release(db: None, v1: ModelVersion) -> None:
+    assert run("deploy", "svm", "1", "--reason", "first") == "Release 1 of svm:1 is pending.\n"
+    release = Release.objects.get()
+    assert (release.reason, release.by_label) == ("first", "command deploy")
+
+
+def test_deploy_uploads_an_artifact_and_registers_the_model(db: None, tmp_path: Path) -> None:
+    file = tmp_path / "model.skops"
+    file.write_bytes(b"a model")
+    run("deploy", "tree", "a", "--artifact", str(file), "--input-type", "doubles")
+    version = ModelVersion.objects.get()
+    assert (str(version), version.runtime, version.size) == ("tree:a", "sklearn", 7)
+    assert Release.objects.get().state == "pending"
+
+
+def test_deploy_waits_until_it_is_live(
+    db: None, v1: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def complete(release: Release, **kwargs: Any) -> None:
+        services.complete_release(release=Release.objects.get(pk=release.pk))
+
+    monkeypatch.setattr(Release, "refresh_from_db", _before(Release.refresh_from_db, complete))
+    assert "svm:1 is live." in run("deploy", "svm", "1", "--wait")
+
+
+def test_deploy_fails_with_the_reason_of_the_release(
+    db: None, v1: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(release: Release, **kwargs: Any) -> None:
+        services.fail_release(release=Release.objects.get(pk=release.pk), error="no model")
+
+    monkeypatch.setattr(Release, "refresh_from_db", _before(Release.refresh_from_db, fail))
+    with pytest.raises(CommandError, match="is failed: no model"):
+        run("deploy", "svm", "1", "--wait")
+
+
+def test_deploy_waits_no_longer_than_it_is_told(db: None, v1: ModelVersion) -> None:
+    with pytest.raises(CommandError, match="still pending"):
+        run("deploy", "svm", "1", "--wait", "--timeout", "0.01")
+
+
+def _before(method: Any, first: Any) -> Any:
+    def both(self: Any, *args: Any, **kwargs: Any) -> None:
+        first(self)
+        method(self, *args, **kwargs)
+
+    return both
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("deploy", "tree", "1"), "There is no model named 'tree'."),
+        (("deploy", "svm", "9"), "svm has no version '9'; it has 1."),
+        (("deploy", "svm", "2", "--artifact", "/nowhere"), "Can't read the artifact"),
+        (("rollback", "svm"), "svm has no earlier live version to roll back to."),
+        (("rollback", "svm", "--to", "9"), "svm has no version '9'"),
+        (("scale", "svm", "2"), "svm has no live version"),
+        (("scale", "svm", "999", "--of", "1"), "less than or equal to 256"),
+        (("create_api_key", "k", "--scopes", "rule"), "Expected scopes among"),
+        (("create_api_key", "k", "--application", "none"), "no application named 'none'"),
+        (("create_api_key", "k", "--expires-days", "-1"), "Expected from 0"),
+        (("create_api_key", "k", "--expires-days", "inf"), "Expected from 0"),
+        (("scale", "svm", "two"), "invalid int value"),
+    ],
+)
+def test_a_failure_is_one_line(
+    db: None, v1: ModelVersion, arguments: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(CommandError) as caught:
+        run(*arguments)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_rollback_goes_back(db: None, v1: ModelVersion, v2: ModelVersion) -> None:
+    go_live(v1)
+    go_live(v2)
+    assert run("rollback", "svm", "--reason", "worse").endswith("of svm:1 is live.\n")
+    assert run("rollback", "svm", "--to", "2").endswith("of svm:2 is live.\n")
+
+
+def test_scale_sets_the_replicas(db: None, v1: ModelVersion) -> None:
+    go_live(v1)
+    assert run("scale", "svm", "3") == "svm:1 is to have 3 replicas.\n"
+    v1.refresh_from_db()
+    assert v1.replicas == 3
+
+
+def test_status_of_nothing_says_so(db: None) -> None:
+    assert run("status").split() == ["Applications", "none", "Models", "none", *OPEN, "none"]
+
+
+OPEN = ("Open", "releases")
+
+
+def test_status_is_a_clear_table(
+    digits: Application, svm: Model, v1: ModelVersion, v2: ModelVersion
+) -> None:
+    go_live(v1)
+    services.link_model(application=digits, model=svm, version=v2)
+    run("deploy", "svm", "2")
+    lines = [line.split() for line in run("status").splitlines()]
+    assert ["name", "policy", "SLO", "default", "routes"] in lines
+    assert ["digits", "exp4", "50", "ms", "-1", "svm:1,", "svm:2", "(pinned)"] in lines
+    assert ["svm", "doubles", "1", "1", "2,", "1"] in lines
+    assert any(line[1:4] == ["svm:2", "deploy", "pending"] for line in lines)
+
+
+def test_create_api_key_prints_nothing_but_the_key(digits: Application) -> None:
+    text = run("create_api_key", "robot", "--application", "digits", "--expires-days", "1")
+    key = ApiKey.objects.get(digest=ApiKey.digest_of(text.strip()))
+    assert (key.name, key.scopes, key.bound) == ("robot", {"predict", "feedback"}, True)
+    assert key.expires_at is not None
+    every = run("create_api_key", "boss", "--scopes", "predict,feedback,manage").strip()
+    assert ApiKey.objects.get(digest=ApiKey.digest_of(every)).can_manage
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        call_command(name, "--help")
+    assert caught.value.code == 0
+    assert "usage:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_fails_in_the_same_way(name: str) -> None:
+    from django.core.management import get_commands, load_command_class
+
+    assert isinstance(load_command_class(get_commands()[name], name), ClipperCommand)
+
+
+def test_in_a_shell_failures_end_with_1_and_one_line(tmp_path: Path) -> None:
+    for arguments in (("deploy",), ("deploy", "svm", "1")):
+        ended = manage(*arguments, folder=tmp_path)
+        assert ended.returncode == 1
+        assert "Traceback" not in ended.stderr
+        assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr

@@ -1,0 +1,91 @@
+"""The running system is told of a change when it is committed, and only then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+from django.db import transaction
+from pytest_django.fixtures import Settings
+
+from registry import notices, services
+from registry.models import Model
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def server(settings: Settings, redis_socket: str) -> Iterator[redis.Redis]:
+    settings.REDIS_URL = f"unix://{redis_socket}?db=0"
+    notices.redis_client.cache_clear()
+    yield notices.redis_client()
+    notices.redis_client().close()
+    notices.redis_client.cache_clear()
+
+
+@pytest.fixture
+def heard(server: redis.Redis) -> Iterator[redis.client.PubSub]:
+    with server.pubsub(ignore_subscribe_messages=True) as pubsub:
+        pubsub.subscribe(notices.CHANGES_CHANNEL)
+        pubsub.get_message(timeout=5)  # the subscription itself
+        yield pubsub
+
+
+def test_a_commit_is_announced(heard: redis.client.PubSub) -> None:
+    services.create_model(name="svm", input_type="doubles")
+    message = heard.get_message(timeout=5)
+    assert message is not None
+    assert message["data"] == b"registry"
+
+
+def test_a_commit_of_many_changes_is_announced_once(heard: redis.client.PubSub) -> None:
+    with transaction.atomic():
+        for name in ("svm", "tree", "knn"):
+            services.create_model(name=name, input_type="doubles")
+    assert heard.get_message(timeout=5) is not None
+    assert heard.get_message(timeout=0.05) is None
+
+
+def test_a_part_that_was_rolled_back_does_not_silence_the_rest(
+    heard: redis.client.PubSub,
+) -> None:
+    with transaction.atomic():
+        with transaction.atomic():
+            services.create_model(name="svm", input_type="doubles")
+            transaction.set_rollback(True)
+        services.create_model(name="tree", input_type="doubles")
+    assert heard.get_message(timeout=5) is not None
+    assert list(Model.objects.values_list("name", flat=True)) == ["tree"]
+
+
+def test_nothing_is_announced_before_the_commit(heard: redis.client.PubSub) -> None:
+    with transaction.atomic():
+        services.create_model(name="svm", input_type="doubles")
+        assert heard.get_message(timeout=0.05) is None
+    assert heard.get_message(timeout=5) is not None
+
+
+def test_what_is_rolled_back_is_never_announced(heard: redis.client.PubSub) -> None:
+    with transaction.atomic():
+        services.create_model(name="svm", input_type="doubles")
+        transaction.set_rollback(True)
+    assert heard.get_message(timeout=0.05) is None
+
+
+def test_a_change_of_another_app_is_not_announced(heard: redis.client.PubSub) -> None:
+    from django.contrib.auth.models import User
+
+    User.objects.create_user("grace")
+    assert heard.get_message(timeout=0.05) is None
+
+
+def test_without_redis_the_change_is_kept_and_a_warning_logged(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.REDIS_URL = "unix:///nowhere/redis.sock?db=0"
+    notices.redis_client.cache_clear()
+    services.create_model(name="svm", input_type="doubles")
+    notices.redis_client.cache_clear()
+    assert Model.objects.exists()
+    assert "change notice not sent" in caplog.text

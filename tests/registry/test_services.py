@@ -1,0 +1,118 @@
+"""The other writes, and the rules that the database itself holds."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from registry import services
+from registry.errors import BadRequest, ClipperError, NotFound
+from registry.models import Application, Model, ModelVersion, Release, Route
+from registry.names import RESERVED
+from registry.services import Actor
+from tests.registry.conftest import BY, AddVersion
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_model_is_linked_and_unlinked(digits: Application, add_version: AddVersion) -> None:
+    tree = services.create_model(name="tree", input_type="doubles")
+    services.link_model(application=digits, model=tree)
+    pinned = add_version("1", model=tree)
+    services.link_model(application=digits, model=tree, version=pinned)
+    assert [str(route) for route in digits.routes.all()] == [
+        "digits → svm",
+        "digits → tree",
+        "digits → tree:1",
+    ]
+    services.unlink_model(application=digits, model=tree)
+    with pytest.raises(NotFound, match="tree is not routed by digits"):
+        services.unlink_model(application=digits, model=tree)
+
+
+def test_a_change_of_a_part_dates_the_whole(digits: Application) -> None:
+    Application.objects.update(updated_at=timezone.now() - timedelta(days=1))
+    services.set_objective(application=digits, latency_ms=10.0)
+    digits.refresh_from_db()
+    assert timezone.now() - digits.updated_at < timedelta(minutes=1)
+
+
+def test_an_application_that_is_gone_gets_no_routes(digits: Application) -> None:
+    Application.objects.all().delete()
+    with pytest.raises(NotFound):
+        services.replace_routes(application=digits, routes=[])
+
+
+def test_a_form_hears_of_a_wrong_policy_too() -> None:
+    application = Application(name="a", input_type="doubles", policy="exp5")
+    with pytest.raises(ValidationError) as caught:
+        application.full_clean()
+    assert list(caught.value.message_dict) == ["policy_params"]
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED))
+def test_reserved_names_are_for_urls(name: str) -> None:
+    with pytest.raises(BadRequest, match="reserved"):
+        services.create_application(name=name, input_type="doubles", slo_ms=1.0)
+    assert services.create_model(name=name, input_type="doubles").name == name
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes"),
+    [
+        (Application, {"input_type": "tensor"}),
+        (Application, {"confidence_threshold": 1.1}),
+        (Application, {"feedback_window_s": 0}),
+        (Model, {"input_type": "tensor"}),
+        (ModelVersion, {"replicas": 257}),
+        (Route, {"weight": -1.0}),
+    ],
+)
+def test_the_database_itself_refuses(digits: Application, rows: Any, changes: Any) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        rows.objects.update(**changes)
+
+
+def test_the_database_allows_one_open_and_one_live_release(v1: ModelVersion) -> None:
+    for state in ("pending", "live"):
+        Release.objects.create(model=v1.model, version=v1, kind="deploy", state=state)
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Release.objects.create(model=v1.model, version=v1, kind="deploy", state=state)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"scopes": []},
+        {"scopes": ["rule"]},
+        {"scopes": ["predict"], "expires_at": timezone.now() - timedelta(days=1)},
+        {"scopes": ["predict"], "name": ""},
+        {"scopes": ["predict"], "name": "n" * 101},
+    ],
+)
+def test_a_senseless_key_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ClipperError):
+        services.create_api_key(**({"name": "k", "by": BY} | options))
+
+
+def test_pickle_is_not_granted_by_who_lacks_it() -> None:
+    grace = User.objects.create_user("grace")
+    key, _ = services.create_api_key(
+        name="k", scopes=["manage"], by=Actor.of_user(grace), can_allow_pickle=True
+    )
+    assert not key.can_allow_pickle
+    grace.user_permissions.add(Permission.objects.get(codename="allow_pickle"))
+    key, _ = services.create_api_key(
+        name="k",
+        scopes=["manage"],
+        by=Actor.of_user(User.objects.get()),
+        can_allow_pickle=True,
+    )
+    assert key.can_allow_pickle
+    assert Actor.of_key(key).may_allow_pickle
