@@ -1,0 +1,150 @@
+"""What callers send as feedback, and the event that the stream carries to the database."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from registry.errors import BadRequest, InvalidJson, UnknownField
+from selection.storage import MAX_CONTEXT_CHARACTERS
+
+MAX_ITEMS = 1000
+T = TypeVar("T")
+Kind = Literal["receipt", "input"]
+RECEIPT: Kind = "receipt"
+INPUT: Kind = "input"
+ABSENT = Raw()
+
+Context = Annotated[str, Meta(max_length=MAX_CONTEXT_CHARACTERS)]
+Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+
+
+class FeedbackItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One piece of feedback: on a query, or a labelled input. `input` and `label` stay raw JSON.
+
+    Exactly {query_id, label}, {query_id, reward} or {input, label, context?}.
+    """
+
+    query_id: str | UnsetType = UNSET
+    input: Raw = ABSENT
+    label: Raw = ABSENT
+    reward: Share | UnsetType = UNSET
+    context: Context | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        bytes(self.label).decode()  # its error is a ValueError: text must be UTF-8
+        if isinstance(self.context, str) and "\0" in self.context:
+            raise ValueError("context: expected text without NUL characters")
+        labelled, rewarded = bool(bytes(self.label)), self.reward is not UNSET
+        if isinstance(self.query_id, str):
+            if bytes(self.input) or self.context is not UNSET:
+                raise ValueError("query_id stands for input and context: expected none of them")
+            if labelled == rewarded:
+                raise ValueError("expected exactly one of label and reward beside query_id")
+        elif not bytes(self.input):
+            raise ValueError("expected query_id, or input with label")
+        elif rewarded or not labelled:
+            raise ValueError("expected label beside input")
+
+
+class ArmOutcome(msgspec.Struct, frozen=True, array_like=True):
+    """An arm that was asked: its chance of it, what it answered (JSON text), how wrong that was."""
+
+    arm: str
+    propensity: float
+    output: str | None
+    loss: float | None
+
+
+class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One counted piece of feedback, on its way through the stream to the database."""
+
+    application_id: int
+    context: Context
+    nonce: Annotated[str, Meta(min_length=1, max_length=64)]
+    issued_at_ms: int
+    received_at_ms: int
+    kind: Kind
+    label: str | None
+    reward: Share | None
+    arms: tuple[ArmOutcome, ...]
+    forced: bool
+
+    def __post_init__(self) -> None:
+        if (self.label is None) == (self.reward is None):
+            raise ValueError("expected exactly one of label and reward")
+
+
+class Rejection(msgspec.Struct, frozen=True):
+    """Why one item of a request, by its place in it, was not counted."""
+
+    index: int
+    error: str
+    code: str
+
+
+class FeedbackResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a request's items; encodes to the body of the answer."""
+
+    accepted: int
+    duplicates: int
+    rejected: tuple[Rejection, ...]
+
+
+class _Many(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    feedback: list[Raw]
+
+
+class _Update(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    uid: str | int
+    input: Raw
+    label: Raw
+
+
+_item = msgspec.json.Decoder(FeedbackItem)
+_many = msgspec.json.Decoder(_Many)
+_update = msgspec.json.Decoder(_Update)
+_names = msgspec.json.Decoder(dict[str, Raw])
+
+
+def parse_feedback(body: bytes) -> list[FeedbackItem | BadRequest]:
+    """Return a request's items; in a list of several, a malformed one is returned as its error.
+
+    Raises `BadRequest` where the request as a whole can't be read.
+    """
+    if "feedback" not in _decoded(body, _names):
+        return [parse_item(body)]
+    items = _decoded(body, _many).feedback
+    if not 1 <= len(items) <= MAX_ITEMS:
+        raise BadRequest(f"feedback: expected 1 to {MAX_ITEMS} items, got {len(items)}")
+    return [_item_or_error(bytes(item)) for item in items]
+
+
+def parse_item(body: bytes) -> FeedbackItem:
+    return _decoded(body, _item)
+
+
+def parse_update(body: bytes) -> FeedbackItem:
+    """Read Clipper's own {"uid", "input", "label"}: the uid is the context."""
+    update = _decoded(body, _update)
+    if len(str(update.uid)) > MAX_CONTEXT_CHARACTERS:
+        raise BadRequest(f"uid: expected at most {MAX_CONTEXT_CHARACTERS} characters")
+    return FeedbackItem(input=update.input, label=update.label, context=str(update.uid))
+
+
+def _item_or_error(body: bytes) -> FeedbackItem | BadRequest:
+    try:
+        return parse_item(body)
+    except BadRequest as error:
+        return error
+
+
+def _decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise (UnknownField if "unknown field" in str(error) else BadRequest)(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidJson(f"expected JSON: {error}") from error

@@ -1,0 +1,110 @@
+"""Keeps outputs that are too large for a receipt in Redis until feedback may come for them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+
+import msgspec
+from redis.asyncio import Redis
+
+from selection.storage import REDIS_ERRORS, outputs_key
+
+# Outputs that wait for Redis, together; beyond it the oldest are given up.
+CAPACITY_BYTES = 64 << 20
+WRITE_TIMEOUT_S = 2.0
+PAUSE_AFTER_FAILURE_S = 0.2
+
+logger = logging.getLogger(__name__)
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    body: bytes
+    ttl_s: int
+
+
+class OutputStore:
+    """Large outputs by nonce. `keep` never waits; a task of this store writes what it is given."""
+
+    def __init__(self, redis: Redis, *, capacity_bytes: int = CAPACITY_BYTES) -> None:
+        self._redis = redis
+        self._capacity = capacity_bytes
+        self._waiting: dict[bytes, _Kept] = {}
+        self._waiting_bytes = 0
+        self._work = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(dict[str, bytes]).decode
+
+    async def start(self) -> None:
+        self._writer = asyncio.create_task(self._write_forever(), name="selection.outputs")
+
+    async def stop(self) -> None:
+        """Write what still waits, as far as Redis takes it, and end."""
+        if self._writer is not None:
+            self._writer.cancel()
+            await asyncio.gather(self._writer, return_exceptions=True)
+            self._writer = None
+        if self._waiting and not await self._write_all():
+            logger.warning("outputs not stored at shutdown count=%d", len(self._waiting))
+
+    def keep(self, nonce: bytes, *, outputs: Mapping[str, bytes], ttl_s: int) -> None:
+        """Keep outputs for a time; where too many wait for Redis, the oldest are given up."""
+        self._forget(nonce)
+        kept = _Kept(self._encode(dict(outputs)), ttl_s)
+        self._waiting[nonce] = kept
+        self._waiting_bytes += len(kept.body)
+        while self._waiting_bytes > self._capacity:
+            self._forget(next(iter(self._waiting)))
+        self._work.set()
+
+    async def fetch(self, nonces: Iterable[bytes]) -> dict[bytes, dict[str, bytes]]:
+        """Return the outputs of those nonces that still have any; errors of Redis come through."""
+        wanted = list(dict.fromkeys(nonces))
+        bodies = {n: self._waiting[n].body for n in wanted if n in self._waiting}
+        elsewhere = [nonce for nonce in wanted if nonce not in bodies]
+        if elsewhere:
+            stored = await self._redis.mget([outputs_key(nonce) for nonce in elsewhere])
+            bodies |= {n: _bytes(b) for n, b in zip(elsewhere, stored, strict=True) if b}
+        return {nonce: self._decode(body) for nonce, body in bodies.items()}
+
+    def _forget(self, nonce: bytes) -> None:
+        kept = self._waiting.pop(nonce, None)
+        if kept is not None:
+            self._waiting_bytes -= len(kept.body)
+
+    async def _write_forever(self) -> None:
+        away = False
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            written = await self._write_all()
+            if not written:
+                if not away:
+                    logger.warning("Redis is away, large outputs wait for it")
+                await asyncio.sleep(PAUSE_AFTER_FAILURE_S)
+                self._work.set()
+            away = not written
+
+    async def _write_all(self) -> bool:
+        taken = dict(self._waiting)
+        try:
+            async with (
+                asyncio.timeout(WRITE_TIMEOUT_S),
+                self._redis.pipeline(transaction=False) as pipe,
+            ):
+                for nonce, kept in taken.items():
+                    pipe.set(outputs_key(nonce), kept.body, ex=kept.ttl_s)
+                await pipe.execute()
+        except REDIS_ERRORS:
+            return False
+        for nonce in taken:
+            self._forget(nonce)
+        return True
+
+
+def _bytes(value: bytes | str) -> bytes:
+    if isinstance(value, str):
+        raise TypeError("the Redis client must not decode responses")
+    return value

@@ -1,0 +1,57 @@
+"""The selection policies by name, and the one place that makes a policy from its parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from registry.errors import BadRequest
+from selection.policies.base import Parameter, Policy, Prepared, Selection, State
+from selection.policies.exp3 import Exp3
+from selection.policies.exp4 import Exp4
+from selection.policies.static import Static
+
+POLICIES: dict[str, type[Policy]] = {policy.name: policy for policy in (Static, Exp3, Exp4)}
+
+__all__ = [
+    "POLICIES",
+    "InvalidPolicyParams",
+    "Parameter",
+    "Policy",
+    "Prepared",
+    "Selection",
+    "State",
+    "make_policy",
+]
+
+
+class InvalidPolicyParams(BadRequest, ValueError):
+    """A policy that doesn't exist, or a parameter it doesn't take or can't use."""
+
+    code = "invalid_policy_params"
+
+
+def make_policy(name: str, params: Mapping[str, Any]) -> Policy:
+    """Return the named policy, or raise `InvalidPolicyParams` saying what was expected."""
+    policy = POLICIES.get(name)
+    if policy is None:
+        raise InvalidPolicyParams(f"no policy {name!r}: expected one of {', '.join(POLICIES)}")
+    taken = {parameter.name: parameter for parameter in policy.parameters}
+    unknown = sorted(set(params) - set(taken))
+    if unknown:
+        expected = ", ".join(taken) or "none at all"
+        raise InvalidPolicyParams(
+            f"policy {name!r} has no parameter {unknown[0]!r}: expected {expected}"
+        )
+    return policy(**{key: _checked(value, taken[key]) for key, value in params.items()})
+
+
+def _checked(value: Any, parameter: Parameter) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and math.isfinite(value) and parameter.low <= value <= parameter.high:
+        return float(value)
+    raise InvalidPolicyParams(
+        f"{parameter.name} is {value!r}: expected a number from "
+        f"{parameter.low:g} to {parameter.high:g} ({parameter.meaning})"
+    )

@@ -1,0 +1,45 @@
+"""Exp4: ask every arm, combine their answers, and learn from the error of each (§5.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from selection.policies.base import Parameter, Policy, Prepared, State, ask_all, resolve, shares
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exp4(Policy):
+    """An ensemble whose weights follow Hedge: log-weight += -eta * loss for each that answered.
+
+    Every arm's loss is seen, so nothing needs importance weighting: dividing by the weight, as
+    the single-arm rule does, would only make weak arms collapse faster the weaker they are.
+    """
+
+    name: ClassVar[str] = "exp4"
+    summary: ClassVar[str] = "asks all arms, combines answers by weights learned from feedback"
+    parameters: ClassVar[tuple[Parameter, ...]] = (
+        Parameter("eta", 0.3, 1e-4, 10.0, "how fast recent feedback moves the weights"),
+    )
+
+    eta: float = 0.3
+
+    def weights(self, state: State, arms: Mapping[str, float]) -> dict[str, float]:
+        return shares(resolve(state.log_weights, arms))
+
+    def probabilities(self, state: State, arms: Mapping[str, float]) -> dict[str, float]:
+        return dict.fromkeys(arms, 1.0)
+
+    def prepare(self, state: State, arms: Mapping[str, float]) -> Prepared:
+        return ask_all(weights=self.weights(state, arms))
+
+    def observe(
+        self,
+        state: State,
+        arms: Mapping[str, float],
+        *,
+        losses: Mapping[str, float],
+        propensities: Mapping[str, float],
+    ) -> dict[str, float]:
+        return {arm: -self.eta * loss for arm, loss in losses.items()}

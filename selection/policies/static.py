@@ -1,0 +1,38 @@
+"""Static: routes decide by their weights which arm is asked; feedback moves nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from selection.policies.base import Policy, Prepared, State, draw_one, normalised
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Static(Policy):
+    """Ask one arm, drawn by the weights of the routes: a single route is always asked."""
+
+    name: ClassVar[str] = "static"
+    summary: ClassVar[str] = "asks the routed version; several are drawn by route weight"
+    learns: ClassVar[bool] = False
+
+    def weights(self, state: State, arms: Mapping[str, float]) -> dict[str, float]:
+        return normalised(arms)
+
+    def probabilities(self, state: State, arms: Mapping[str, float]) -> dict[str, float]:
+        return self.weights(state, arms)
+
+    def prepare(self, state: State, arms: Mapping[str, float]) -> Prepared:
+        weights = self.weights(state, arms)
+        return draw_one(weights=weights, probabilities=weights)
+
+    def observe(
+        self,
+        state: State,
+        arms: Mapping[str, float],
+        *,
+        losses: Mapping[str, float],
+        propensities: Mapping[str, float],
+    ) -> dict[str, float]:
+        return {}

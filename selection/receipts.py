@@ -1,0 +1,105 @@
+"""The query id is a signed receipt of the prediction, so that feedback finds it unaided.
+
+A token is url-safe base64, without padding, of a 16-byte MAC and the receipt as msgpack. What
+was signed can be read by whoever holds it but not changed: arms and propensities can't be forged.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hmac
+
+import msgspec
+
+from registry.errors import InvalidReceipt
+
+MAC_BYTES = 16
+NONCE_BYTES = 12
+# Outputs that are larger together wait in Redis, under the nonce, for their feedback.
+INLINE_OUTPUT_BYTES = 256
+# Longer text can't be a token of ours and isn't worth decoding.
+MAX_TOKEN_CHARACTERS = 64 << 10
+KEY_PURPOSE = b"clipper.receipts"
+
+TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+
+
+class ArmRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An arm that was asked, the chance it had of it, and its output (None: none arrived)."""
+
+    arm: str
+    propensity: float
+    output: bytes | None = None
+
+
+class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One prediction. `forced`: its caller chose the version, so it says nothing of the policy's
+    choice and its feedback moves nothing. `stored`: outputs are in Redis under the nonce.
+    """
+
+    nonce: bytes
+    issued_at_ms: int
+    application_id: int
+    context: str
+    arms: tuple[ArmRecord, ...]
+    forced: bool = False
+    stored: bool = False
+
+
+class ReceiptSigner:
+    """Signs receipts and reads back what it signed."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(Receipt).decode
+
+    def sign(self, receipt: Receipt) -> str:
+        body = self._encode(receipt)
+        token = binascii.b2a_base64(self._mac(body) + body, newline=False)
+        return token.rstrip(b"=").translate(TO_URL_SAFE).decode("ascii")
+
+    def verify(self, token: str) -> Receipt:
+        """Return the receipt, or raise `InvalidReceipt` for anything this secret didn't sign."""
+        raw = _from_base64(token)
+        mac, body = raw[:MAC_BYTES], raw[MAC_BYTES:]
+        if not hmac.compare_digest(mac, self._mac(body)):
+            raise InvalidReceipt("query_id: this system did not sign it")
+        try:
+            return self._decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            # Signed with this secret, by a version whose receipts had another shape.
+            raise InvalidReceipt("query_id: of a version that is no longer read") from error
+
+    def _mac(self, body: bytes) -> bytes:
+        return hmac.digest(self._secret, body, "sha256")[:MAC_BYTES]
+
+
+def split_outputs(
+    outputs: dict[str, bytes],
+) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Return the outputs that go into the receipt, and those that must be stored beside it."""
+    if sum(map(len, outputs.values())) <= INLINE_OUTPUT_BYTES:
+        return outputs, {}
+    return {}, outputs
+
+
+def derive_key(secret_key: str) -> bytes:
+    """Return the receipts' own key, so that no other use of the secret can sign one."""
+    return hmac.digest(secret_key.encode(), KEY_PURPOSE, "sha256")
+
+
+def _from_base64(token: str) -> bytes:
+    try:
+        text = token.encode("ascii")
+        if len(text) > MAX_TOKEN_CHARACTERS:
+            raise InvalidReceipt("query_id: too long")
+        padded = text.translate(FROM_URL_SAFE) + b"=" * (-len(text) % 4)
+        raw = binascii.a2b_base64(padded, strict_mode=True)
+    except ValueError as error:
+        raise InvalidReceipt("query_id: not a token of this system") from error
+    # Two texts must never be one receipt: "+" isn't "-", unused bits of the last character are 0.
+    if binascii.b2a_base64(raw, newline=False).rstrip(b"=").translate(TO_URL_SAFE) != text:
+        raise InvalidReceipt("query_id: not a token of this system")
+    return raw

@@ -1,0 +1,321 @@
+"""What every application has learned, kept in Redis, with a copy at hand for each query.
+
+The prediction path only peeks: it gets the last known copy at once, and a task of the store
+brings copies up to date behind it, many in one round trip. While Redis is away the last copies
+go on serving.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+from redis.asyncio import Redis
+
+from registry.specs import ApplicationSpec
+from selection.counts import QueryCounts
+from selection.policies import Policy, Prepared, State, make_policy
+from selection.storage import (
+    FEEDBACK,
+    GLOBAL_CONTEXT,
+    QUERIES,
+    REDIS_ERRORS,
+    UPDATED,
+    WEIGHT,
+    redis_needed,
+    state_key,
+)
+
+REFRESH_INTERVAL_S = 0.2
+FLUSH_INTERVAL_S = 1.0
+READ_TIMEOUT_S = 2.0
+COPIES = 4096
+# Contexts read in one round, and the pause between rounds: bounds what a flood of new contexts
+# takes from the event loop.
+READ_AT_ONCE = 64
+PAUSE_BETWEEN_READS_S = 0.01
+WAITING_TO_BE_READ = 1024
+
+logger = logging.getLogger(__name__)
+
+Key = tuple[int, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """One hash of Redis as read: the state, how often each arm was asked, the last update."""
+
+    state: State = field(default_factory=State)
+    queries: Mapping[str, int] = field(default_factory=dict)
+    updated_at: float | None = None
+
+
+@dataclass(slots=True)
+class _Copy:
+    """The last known state of one context, and the policy applied to it for the last arms."""
+
+    state: State = field(default_factory=State)
+    stale_at: float = float("-inf")
+    learned_at: float = float("-inf")
+    application: ApplicationSpec | None = None
+    arms: Mapping[str, float] | None = None
+    prepared: Prepared | None = None
+
+
+class SelectionStore:
+    """Selection state by application and context. Made on the event loop that uses it.
+
+    `arms` is always a mapping from the arms that may be asked to the weights of their routes;
+    handing in the same object for every query of a snapshot saves comparing it.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        refresh_interval_s: float = REFRESH_INTERVAL_S,
+        flush_interval_s: float = FLUSH_INTERVAL_S,
+        copies: int = COPIES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._redis = redis
+        self._refresh_interval = refresh_interval_s
+        self._flush_interval = flush_interval_s
+        self._capacity = copies
+        self._clock = clock
+        self._copies: OrderedDict[Key, _Copy] = OrderedDict()
+        self._policies: dict[int, tuple[ApplicationSpec, Policy]] = {}
+        self._wanted: dict[Key, None] = {}
+        self._work = asyncio.Event()
+        self._counts = QueryCounts(redis)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._away = False
+
+    async def start(self) -> None:
+        self._tasks = [
+            asyncio.create_task(self._refresh_forever(), name="selection.refresh"),
+            asyncio.create_task(self._flush_forever(), name="selection.flush"),
+        ]
+
+    async def stop(self) -> None:
+        """End both tasks and add the last counts to Redis, if it answers."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        await self._flush()
+
+    # --- the prediction path: never waits -------------------------------------------------
+
+    def policy(self, application: ApplicationSpec) -> Policy:
+        """Return the application's policy, made once for each version of its specification."""
+        known = self._policies.get(application.id)
+        if known is None or known[0] is not application:
+            made = make_policy(application.policy, application.policy_params)
+            known = self._policies[application.id] = (application, made)
+        return known[1]
+
+    def peek(
+        self, application: ApplicationSpec, *, context: str, arms: Mapping[str, float]
+    ) -> Prepared:
+        """Return the policy applied to the last known state, and have that brought up to date.
+
+        A context that nothing is known of here uses the application's global state; where that
+        is unknown too, all arms weigh the same. `arms` must not be empty.
+        """
+        key = (application.id, context)
+        copy = self._copies.get(key)
+        if copy is None:
+            copy = self._remember(key)
+        else:
+            self._copies.move_to_end(key)
+        if copy.stale_at <= self._clock():
+            self._want(key)
+        if (
+            copy.prepared is None
+            or copy.application is not application
+            or (copy.arms is not arms and copy.arms != arms)
+        ):
+            copy.prepared = self._prepare(copy, application, context=context, arms=arms)
+            copy.application, copy.arms = application, arms
+        return copy.prepared
+
+    def count_queries(self, application_id: int, *, context: str, arms: tuple[str, ...]) -> None:
+        """Count that one query asked these arms; Redis learns of it within a second or so."""
+        self._counts.add(application_id=application_id, context=context, arms=arms)
+
+    def last_known(self, application_id: int, *, context: str) -> State:
+        """Return the copy of a context's own state, empty where there is none."""
+        copy = self._copies.get((application_id, context))
+        return State() if copy is None else copy.state
+
+    def learned(
+        self, application_id: int, *, context: str, log_weights: Mapping[str, float]
+    ) -> None:
+        """Bring the copy up to date with what an observation has just made of the state."""
+        copy = self._copies.get((application_id, context))
+        if copy is None:
+            copy = self._remember((application_id, context))
+        copy.state = State({**copy.state.log_weights, **log_weights}, copy.state.feedback)
+        copy.learned_at = self._clock()
+        copy.stale_at = float("-inf")
+        copy.prepared = None
+
+    def _prepare(
+        self,
+        copy: _Copy,
+        application: ApplicationSpec,
+        *,
+        context: str,
+        arms: Mapping[str, float],
+    ) -> Prepared:
+        if context != GLOBAL_CONTEXT and not _knows_any(copy.state, arms):
+            return self.peek(application, context=GLOBAL_CONTEXT, arms=arms)
+        return self.policy(application).prepare(copy.state, arms)
+
+    def _remember(self, key: Key) -> _Copy:
+        copy = self._copies[key] = _Copy()
+        while len(self._copies) > self._capacity:
+            self._copies.popitem(last=False)
+        return copy
+
+    def _want(self, key: Key) -> None:
+        if len(self._wanted) < WAITING_TO_BE_READ and key not in self._wanted:
+            self._wanted[key] = None
+            if key[1] != GLOBAL_CONTEXT:
+                self._wanted[key[0], GLOBAL_CONTEXT] = None
+            self._work.set()
+
+    # --- behind it: refresh and flush -----------------------------------------------------
+
+    async def _refresh_forever(self) -> None:
+        while True:
+            await self._work.wait()
+            await self._refresh(list(islice(self._wanted, READ_AT_ONCE)))
+            if not self._wanted:
+                self._work.clear()
+            await asyncio.sleep(PAUSE_BETWEEN_READS_S)
+
+    async def _refresh(self, keys: list[Key]) -> None:
+        started = self._clock()
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                read = await self._read(keys)
+        except REDIS_ERRORS as error:
+            self._report(error)
+        else:
+            self._report(None)
+            for key, stored in zip(keys, read, strict=True):
+                copy = self._copies.get(key)
+                # What was learned here while the read was under way may be missing from it.
+                if copy is not None and copy.learned_at < started:
+                    copy.state, copy.prepared = stored.state, None
+        for key in keys:
+            self._wanted.pop(key, None)
+            if key in self._copies:
+                self._copies[key].stale_at = self._clock() + self._refresh_interval
+
+    async def _read(self, keys: Iterable[Key]) -> list[Stored]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for application_id, context in keys:
+                pipe.hgetall(state_key(application_id, context))
+            return [_parsed(fields) for fields in await pipe.execute()]
+
+    async def _flush_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._flush_interval)
+            await self._flush()
+
+    async def _flush(self) -> None:
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                await self._counts.flush()
+        except REDIS_ERRORS as error:
+            self._report(error)
+
+    def _report(self, error: Exception | None) -> None:
+        """Log once when Redis goes away and once when it is back, not for every query."""
+        if error is not None and not self._away:
+            logger.warning("Redis is away, selection goes on with its last copies: %s", error)
+        elif error is None and self._away:
+            logger.info("Redis is back, selection state is refreshed again")
+        self._away = error is not None
+
+    # --- for people and for feedback: waits for Redis -------------------------------------
+
+    async def load(self, application_id: int, *, context: str) -> Stored:
+        """Read one context's state from Redis, or raise `Unavailable`."""
+        async with redis_needed():
+            (stored,) = await self._read([(application_id, context)])
+        return stored
+
+    async def reset(self, application_id: int, *, context: str) -> None:
+        """Forget what was learned and counted in this context, or raise `Unavailable`."""
+        async with redis_needed():
+            await self._redis.delete(state_key(application_id, context))
+        self._copies.pop((application_id, context), None)
+
+    async def describe(
+        self, application: ApplicationSpec, *, context: str, arms: Mapping[str, float]
+    ) -> dict[str, Any]:
+        """Return the state of one context as the management API shows it."""
+        async with redis_needed():
+            await self._counts.flush()
+            own, general = await self._read(
+                [(application.id, context), (application.id, GLOBAL_CONTEXT)]
+            )
+        state = own.state if _knows_any(own.state, arms) else general.state
+        policy = self.policy(application)
+        weights = policy.weights(state, arms) if arms else {}
+        chances = policy.probabilities(state, arms) if arms else {}
+        return {
+            "policy": application.policy,
+            "context": context,
+            "arms": [
+                {
+                    "model": arm.partition(":")[0],
+                    "version": arm.partition(":")[2],
+                    "weight": weights[arm],
+                    "probability": chances[arm],
+                    "queries": own.queries.get(arm, 0),
+                    "feedback": own.state.feedback.get(arm, 0),
+                }
+                for arm in arms
+            ],
+            "updated_at": _iso(own.updated_at),
+        }
+
+
+def _knows_any(state: State, arms: Iterable[str]) -> bool:
+    return any(arm in state.log_weights for arm in arms)
+
+
+def _parsed(fields: Mapping[bytes, bytes]) -> Stored:
+    weights: dict[str, float] = {}
+    feedback: dict[str, int] = {}
+    queries: dict[str, int] = {}
+    for name, value in fields.items():
+        prefix, arm = name[:2].decode(), name[2:].decode()
+        if prefix == WEIGHT:
+            weights[arm] = float(value)
+        elif prefix == FEEDBACK:
+            feedback[arm] = int(value)
+        elif prefix == QUERIES:
+            queries[arm] = int(value)
+    updated = fields.get(UPDATED.encode())
+    return Stored(
+        state=State(weights, feedback),
+        queries=queries,
+        updated_at=None if updated is None else float(updated),
+    )
+
+
+def _iso(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, tz=UTC).isoformat()

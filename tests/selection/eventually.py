@@ -1,0 +1,15 @@
+"""Waits until something that another task does has come true."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+
+async def eventually(true: Callable[[], bool | Awaitable[bool]], *, within_s: float = 10.0) -> None:
+    async with asyncio.timeout(within_s):
+        while True:
+            outcome = true()
+            if outcome is True or (not isinstance(outcome, bool) and await outcome):
+                return
+            await asyncio.sleep(0.005)

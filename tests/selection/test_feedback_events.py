@@ -1,0 +1,109 @@
+"""Reading feedback: one item or many, strictly, with labels left as they came."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registry.errors import BadRequest, InvalidJson, UnknownField
+from selection.feedback.events import (
+    MAX_ITEMS,
+    FeedbackItem,
+    parse_feedback,
+    parse_item,
+    parse_update,
+)
+
+
+def test_a_label_on_a_query():
+    (item,) = parse_feedback(b'{"query_id": "abc", "label": [1, "x" ]}')
+    assert item.query_id == "abc"
+    assert bytes(item.label) == b'[1, "x" ]'
+
+
+def test_null_is_a_label():
+    assert bytes(parse_item(b'{"query_id": "abc", "label": null}').label) == b"null"
+
+
+@pytest.mark.parametrize("reward", [0, 0.25, 1])
+def test_a_reward_on_a_query(reward):
+    assert parse_item(json.dumps({"query_id": "abc", "reward": reward}).encode()).reward == reward
+
+
+def test_a_labelled_input_with_and_without_context():
+    item = parse_item(b'{"input": [1], "label": 7, "context": "ann"}')
+    assert (bytes(item.input), item.context) == (b"[1]", "ann")
+    assert parse_item(b'{"input": [1], "label": 7}')
+
+
+def test_clippers_own_update_names_the_context_uid():
+    item = parse_update(b'{"uid": 12, "input": [1], "label": 7}')
+    assert (bytes(item.input), bytes(item.label), item.context) == (b"[1]", b"7", "12")
+    with pytest.raises(BadRequest):
+        parse_update(b'{"uid": 12, "input": [1]}')
+    with pytest.raises(BadRequest, match="at most 256"):
+        parse_update(json.dumps({"uid": "u" * 257, "input": 1, "label": 1}).encode())
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"{}", "expected query_id, or input with label"),
+        (b'{"query_id": "abc"}', "exactly one of label and reward"),
+        (b'{"query_id": "abc", "label": 1, "reward": 1}', "exactly one of label and reward"),
+        (b'{"query_id": "abc", "label": 1, "input": 1}', "query_id stands for input"),
+        (b'{"query_id": "abc", "label": 1, "context": "a"}', "query_id stands for input"),
+        (b'{"input": 1}', "expected label beside input"),
+        (b'{"input": 1, "reward": 1}', "expected label beside input"),
+        (b'{"query_id": "abc", "reward": 1.1}', "<= 1.0"),
+        (b'{"query_id": "abc", "reward": -0.1}', ">= 0.0"),
+        (b'{"query_id": "abc", "reward": "1"}', "Expected `float`"),
+        (b'{"query_id": 7, "label": 1}', "Expected `str`"),
+        (b'{"input": 1, "label": 1, "context": "a\\u0000b"}', "without NUL"),
+        (b'{"query_id": "abc", "label": "\xff"}', "utf-8"),
+        (b"[]", "Expected `object`"),
+    ],
+)
+def test_what_is_wrong_is_said(body, expected):
+    with pytest.raises(BadRequest, match=expected):
+        parse_feedback(body)
+
+
+def test_a_context_has_a_longest_length():
+    with pytest.raises(BadRequest, match="length <= 256"):
+        parse_item(json.dumps({"input": 1, "label": 1, "context": "x" * 257}).encode())
+
+
+def test_an_unknown_field_is_refused_by_name():
+    with pytest.raises(UnknownField, match="`lable`"):
+        parse_feedback(b'{"query_id": "abc", "lable": 1}')
+    with pytest.raises(UnknownField, match="`more`"):
+        parse_feedback(b'{"feedback": [], "more": 1}')
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{"query_id"', b"\xff"])
+def test_what_is_not_json_is_refused(body):
+    with pytest.raises(InvalidJson):
+        parse_feedback(body)
+
+
+def test_a_malformed_item_among_several_is_returned_as_its_error():
+    items = parse_feedback(b'{"feedback": [{"query_id": "abc", "label": 1}, {"x": 1}, 5]}')
+    assert isinstance(items[0], FeedbackItem)
+    assert isinstance(items[1], UnknownField)
+    assert isinstance(items[2], BadRequest)
+
+
+@pytest.mark.parametrize("count", [0, MAX_ITEMS + 1])
+def test_a_request_has_a_least_and_a_most_number_of_items(count):
+    with pytest.raises(BadRequest, match=f"expected 1 to {MAX_ITEMS} items, got {count}"):
+        parse_feedback(json.dumps({"feedback": [{}] * count}).encode())
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
+def test_garbage_is_a_bad_request_and_nothing_worse(body):
+    with pytest.raises(BadRequest):
+        parse_feedback(body)

@@ -1,0 +1,256 @@
+"""From the stream to the database: nothing lost, nothing twice, nothing blocked."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+import pytest
+from django.db import IntegrityError, OperationalError, transaction
+
+from registry.models import Application
+from selection.feedback import persist, tasks
+from selection.feedback.events import ArmOutcome, FeedbackEvent
+from selection.feedback.persist import persist_feedback
+from selection.models import Feedback
+
+STREAM, REJECTED = "clipper:feedback", "clipper:feedback:rejected"
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Killed(BaseException):
+    """Ends a consumer where it stands, as `kill -9` does."""
+
+
+@pytest.fixture
+def digits():
+    return Application.objects.create(name="digits", input_type="doubles")
+
+
+def event(digits, number=0, **changes):
+    fields = {
+        "application_id": digits.pk,
+        "context": "ann",
+        "nonce": f"{number:024x}",
+        "issued_at_ms": 1_700_000_000_250,
+        "received_at_ms": 1_700_000_001_000,
+        "kind": "receipt",
+        "label": "7",
+        "reward": None,
+        "arms": (ArmOutcome("svm:2", 0.25, "1", 1.0), ArmOutcome("knn:1", 1.0, None, None)),
+        "forced": False,
+    }
+    return FeedbackEvent(**(fields | changes))
+
+
+def add(stream, *events):
+    for one in events:
+        stream.xadd(STREAM, {"event": msgspec.msgpack.encode(one)})
+
+
+def drain(stream, **options):
+    while persist_feedback(stream, **options):
+        pass
+
+
+def nonces():
+    return sorted(int(nonce, 16) for nonce in Feedback.objects.values_list("nonce", flat=True))
+
+
+def test_an_empty_stream_is_nothing_to_do(stream):
+    assert persist_feedback(stream) == 0
+
+
+def test_a_row_says_all_that_the_event_said(stream, digits):
+    add(stream, event(digits))
+    assert persist_feedback(stream) == 1
+    row = Feedback.objects.get()
+    assert (row.application, row.context, row.kind, row.forced) == (digits, "ann", "receipt", False)
+    assert (row.label, row.reward) == ("7", None)
+    assert row.issued_at.isoformat() == "2023-11-14T22:13:20.250000+00:00"
+    assert row.received_at.isoformat() == "2023-11-14T22:13:21+00:00"
+    assert row.arms == [
+        {"arm": "svm:2", "propensity": 0.25, "output": "1", "loss": 1.0},
+        {"arm": "knn:1", "propensity": 1.0, "output": None, "loss": None},
+    ]
+
+
+def test_a_reward_is_kept_without_label(stream, digits):
+    add(stream, event(digits, label=None, reward=0.5))
+    drain(stream)
+    assert Feedback.objects.filter(label="", reward=0.5).exists()
+
+
+def test_batches_follow_each_other_until_the_stream_is_empty(stream, digits):
+    add(stream, *(event(digits, number) for number in range(25)))
+    assert [persist_feedback(stream, batch=10) for _ in range(4)] == [10, 10, 5, 0]
+    assert nonces() == list(range(25))
+    assert stream.xlen(STREAM) == 0
+
+
+def test_an_event_that_came_twice_is_one_row(stream, digits):
+    add(stream, event(digits), event(digits), event(digits, 1))
+    drain(stream)
+    add(stream, event(digits))
+    drain(stream)
+    assert nonces() == [0, 1]
+
+
+@pytest.mark.parametrize("where", ["_rows", "_insert", "_take_off"])
+def test_a_consumer_killed_at_any_point_loses_and_doubles_nothing(
+    stream, digits, monkeypatch, where
+):
+    add(stream, *(event(digits, number) for number in range(10)))
+
+    def die(*args, **kwargs):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(persist, where, die)
+        with pytest.raises(Killed):
+            persist_feedback(stream, batch=4)
+    drain(stream, batch=4)
+    assert nonces() == list(range(10))
+    assert stream.xlen(STREAM) == 0
+
+
+def test_what_a_dead_consumer_had_taken_is_taken_over(stream, digits, monkeypatch):
+    add(stream, *(event(digits, number) for number in range(3)))
+    persist._ensure_group(stream)
+    stream.xreadgroup("database", "dead", {STREAM: ">"})
+    assert persist_feedback(stream, consumer="alive") == 0  # it may yet be working on them
+    monkeypatch.setattr(persist, "TAKEN_OVER_AFTER_MS", 0)
+    drain(stream, consumer="alive")
+    assert nonces() == [0, 1, 2]
+    assert stream.xpending(STREAM, "database")["pending"] == 0
+
+
+def test_a_database_that_is_away_leaves_the_batch_for_later(stream, digits, monkeypatch):
+    add(stream, event(digits))
+
+    def locked(*args, **kwargs):
+        raise OperationalError("database is locked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Feedback.objects, "bulk_create", locked)
+        with pytest.raises(OperationalError):
+            persist_feedback(stream)
+    drain(stream)
+    assert nonces() == [0]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"event": b"\xc1"}, {"event": b""}, {"other": b"1"},
+     {"event": msgspec.msgpack.encode({"application_id": 1})}],
+)  # fmt: skip
+def test_an_unreadable_entry_is_put_aside_and_blocks_nothing(stream, digits, caplog, fields):
+    add(stream, event(digits, 0))
+    bad = stream.xadd(STREAM, fields)
+    add(stream, event(digits, 1))
+    drain(stream)
+    assert nonces() == [0, 1]
+    ((_, aside),) = stream.xrange(REJECTED)
+    assert aside[b"entry"] == bad
+    assert b"unreadable" in aside[b"why"]
+    assert next(iter(fields)).encode() in aside
+    assert f"put aside id={bad.decode()}" in caplog.text
+    assert stream.xlen(STREAM) == 0
+
+
+def test_an_entry_that_the_database_refuses_is_put_aside_alone(stream, digits, monkeypatch):
+    add(stream, *(event(digits, number) for number in range(9)))
+    insert = Feedback.objects.bulk_create
+
+    def refuse_the_fifth(rows, **options):
+        rows = list(rows)
+        if any(int(row.nonce, 16) == 5 for row in rows):
+            raise ValueError("a string literal cannot contain NUL characters")
+        return insert(rows, **options)
+
+    monkeypatch.setattr(Feedback.objects, "bulk_create", refuse_the_fifth)
+    drain(stream)
+    assert nonces() == [0, 1, 2, 3, 4, 6, 7, 8]
+    ((_, aside),) = stream.xrange(REJECTED)
+    assert b"refused by the database" in aside[b"why"]
+
+
+def test_feedback_of_a_deleted_application_is_dropped_with_a_line(stream, digits, caplog):
+    gone = Application.objects.create(name="gone", input_type="doubles")
+    add(stream, event(digits, 0), event(gone, 1))
+    gone.delete()
+    drain(stream)
+    assert nonces() == [0]
+    assert "feedback of deleted applications dropped count=1" in caplog.text
+    assert stream.xlen(STREAM) == stream.xlen(REJECTED) == 0
+
+
+def test_deleting_an_application_deletes_its_feedback(stream, digits):
+    add(stream, event(digits))
+    drain(stream)
+    digits.delete()
+    assert not Feedback.objects.exists()
+
+
+# --- the task -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def task(stream, monkeypatch):
+    monkeypatch.setattr(tasks, "redis_client", lambda: stream)
+    return tasks.persist_feedback
+
+
+def test_the_task_drains_the_stream_and_frees_its_lock(stream, digits, task, caplog):
+    caplog.set_level(logging.INFO)
+    add(stream, *(event(digits, number) for number in range(1200)))
+    assert task() == 1200
+    assert Feedback.objects.count() == 1200
+    assert not stream.exists("clipper:feedback:lock")
+    assert "feedback persisted entries=1200" in caplog.text
+
+
+def test_a_second_run_does_not_overlap_the_first(stream, digits, task):
+    add(stream, event(digits))
+    with stream.lock("clipper:feedback:lock", timeout=30):
+        assert task() == 0
+    assert nonces() == []
+    assert task() == 1
+
+
+def test_a_failing_run_frees_its_lock(stream, task, monkeypatch):
+    def fail(stream):
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(persist, "persist_feedback", fail)
+    with pytest.raises(OperationalError):
+        task()
+    assert not stream.exists("clipper:feedback:lock")
+
+
+def test_the_task_goes_to_the_control_queue(task):
+    route = task.app.amqp.router.route({}, "selection.feedback.tasks.persist_feedback")
+    assert route["queue"].name == "control"
+    assert task.name in task.app.tasks
+
+
+# --- what the database refuses by itself ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"kind": "rumour"}, {"label": "", "reward": None}, {"label": "7", "reward": 0.5},
+     {"label": "", "reward": 1.5}, {"label": "", "reward": -0.5}],
+)  # fmt: skip
+def test_the_database_refuses_a_row_that_makes_no_sense(digits, wrong):
+    row = persist._row(event(digits))
+    for name, value in wrong.items():
+        setattr(row, name, value)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        row.save()
+
+
+def test_feedback_names_its_application_and_what_was_told(digits):
+    assert str(persist._row(event(digits))) == "digits: 7"
+    assert str(persist._row(event(digits, label=None, reward=0.5))) == "digits: reward 0.5"

@@ -1,0 +1,334 @@
+"""Feedback is verified, teaches what it should, and counts once however often it is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+
+import msgspec
+import pytest
+from msgspec import Raw
+from redis.asyncio import Redis
+
+from registry.errors import BadRequest, InvalidInput, Unavailable
+from selection.feedback.events import FeedbackEvent, FeedbackItem, FeedbackResult, Rejection
+from selection.feedback.journal import SCRIPT_SHA
+from selection.feedback.service import FeedbackService
+from selection.outputs import OutputStore
+from selection.receipts import ArmRecord, Receipt
+from selection.state import SelectionStore
+from tests.redis_server import redis_server
+from tests.selection.conftest import application_spec
+
+ARMS = {"svm:2": 1.0, "tree:1": 1.0, "knn:1": 1.0}
+GLOBAL, ANN = "clipper:selection:1:", "clipper:selection:1:ann"
+APP = application_spec()
+
+
+@pytest.fixture
+def service(aredis, signer, store, outputs):
+    return FeedbackService(aredis, signer=signer, store=store, outputs=outputs)
+
+
+async def no_model(application, text, context):
+    raise AssertionError("no arm should be asked")
+
+
+class Caller:
+    """An application's caller: holds receipts of answered queries and gives feedback on them."""
+
+    def __init__(self, service, signer):
+        self.service, self.signer = service, signer
+
+    def receipt(self, *, context="", outputs=(b"7", b"7", b"1"), records=None, **changes):
+        if records is None:
+            records = tuple(ArmRecord(a, 1, o) for a, o in zip(ARMS, outputs, strict=False))
+        fields = {
+            "nonce": os.urandom(12),
+            "issued_at_ms": int(time.time() * 1000),
+            "application_id": 1,
+            "context": context,
+            "arms": records,
+        }
+        return Receipt(**(fields | changes))
+
+    def label(self, value=b"7", **changes):
+        return FeedbackItem(query_id=self.signer.sign(self.receipt(**changes)), label=Raw(value))
+
+    async def send(self, *items, application=APP, predict_arms=no_model, arms=ARMS):
+        return await self.service.submit(application, items, arms=arms, predict_arms=predict_arms)
+
+
+@pytest.fixture
+def caller(service, signer):
+    return Caller(service, signer)
+
+
+async def log_weights(aredis, key=GLOBAL):
+    fields = await aredis.hgetall(key)
+    return {k[2:].decode(): float(v) for k, v in fields.items() if k.startswith(b"w:")}
+
+
+async def events(aredis):
+    return [
+        msgspec.msgpack.decode(fields[b"event"], type=FeedbackEvent)
+        for _, fields in await aredis.xrange("clipper:feedback")
+    ]
+
+
+async def test_a_label_moves_each_arm_by_its_loss(caller, aredis):
+    result = await caller.send(caller.label(b"7", outputs=(b"7", b"7.0", b"1")))
+    assert (result.accepted, result.duplicates, result.rejected) == (1, 0, ())
+    assert await log_weights(aredis) == {"svm:2": 0.0, "tree:1": 0.0, "knn:1": -0.3}
+    counted = {k: v for k, v in (await aredis.hgetall(GLOBAL)).items() if k.startswith(b"n:")}
+    assert counted == {b"n:svm:2": b"1", b"n:tree:1": b"1", b"n:knn:1": b"1"}
+
+
+async def test_it_counts_once_however_often_it_is_sent(caller, aredis):
+    item = caller.label()
+    assert (await caller.send(item)).accepted == 1
+    again = await caller.send(item, item)
+    assert (again.accepted, again.duplicates) == (0, 2)
+    assert (await log_weights(aredis))["knn:1"] == -0.3
+    assert len(await events(aredis)) == 1
+
+
+async def test_the_same_receipt_twice_in_one_request_counts_once(caller, aredis):
+    item = caller.label()
+    result = await caller.send(item, item)
+    assert (result.accepted, result.duplicates) == (1, 1)
+    assert len(await events(aredis)) == 1
+
+
+async def test_many_processes_sending_the_same_count_it_once(caller, aredis):
+    item = caller.label()
+    results = await asyncio.gather(*(caller.send(item) for _ in range(20)))
+    assert sum(r.accepted for r in results) == 1
+    assert (await log_weights(aredis))["knn:1"] == -0.3
+
+
+async def test_concurrent_updates_lose_nothing(caller, aredis):
+    await asyncio.gather(*(caller.send(caller.label(), caller.label()) for _ in range(25)))
+    assert (await log_weights(aredis))["knn:1"] == pytest.approx(-0.3 * 50)
+
+
+async def test_the_mark_of_what_was_seen_outlives_the_feedback_window(caller, aredis):
+    await caller.send(caller.label())
+    (key,) = await aredis.keys("clipper:feedback:seen:*")
+    assert 3600 < await aredis.ttl(key) <= 7200
+
+
+async def test_a_reward_is_the_loss_of_every_arm_asked(caller, aredis, signer):
+    receipt = caller.receipt(outputs=[b"7"])
+    await caller.send(FeedbackItem(query_id=signer.sign(receipt), reward=0.25))
+    assert await log_weights(aredis) == {
+        "svm:2": pytest.approx(-0.225), "tree:1": 0.0, "knn:1": 0.0
+    }  # fmt: skip
+
+
+async def test_exp3_weighs_the_loss_of_the_one_arm_by_its_chance(caller, aredis):
+    exp3 = application_spec(policy="exp3", policy_params={"eta": 0.1})
+    asked = (ArmRecord("tree:1", 0.25, b"1"),)
+    await caller.send(caller.label(b"7", records=asked), application=exp3)
+    assert await log_weights(aredis) == {"svm:2": 0.0, "tree:1": -0.4, "knn:1": 0.0}
+
+
+async def test_an_arm_that_did_not_answer_is_not_blamed(caller, aredis):
+    await caller.send(caller.label(b"7", outputs=(b"1", b"7", None)))
+    assert await log_weights(aredis) == {"svm:2": -0.3, "tree:1": 0.0, "knn:1": 0.0}
+    assert await aredis.hget(GLOBAL, "n:knn:1") is None
+
+
+async def test_a_new_arm_joins_at_the_mean_of_the_present_ones(caller, aredis):
+    await aredis.hset(GLOBAL, mapping={"w:svm:2": "-1", "w:tree:1": "-3", "w:gone:1": "-999"})
+    await caller.send(caller.label(b"1", outputs=(b"1", b"1", b"1")))
+    assert (await log_weights(aredis))["knn:1"] == -2.0
+
+
+async def test_a_new_context_starts_from_the_global_state_and_leaves_it_alone(caller, aredis):
+    await aredis.hset(GLOBAL, mapping={"w:svm:2": "-1.25", "w:tree:1": "-3.25"})
+    await caller.send(caller.label(context="ann"))
+    assert await log_weights(aredis, ANN) == {
+        "svm:2": -1.25, "tree:1": -3.25, "knn:1": pytest.approx(-2.25 - 0.3)
+    }  # fmt: skip
+    assert await log_weights(aredis) == {"svm:2": -1.25, "tree:1": -3.25}
+    assert await aredis.ttl(ANN) > 0
+    assert await aredis.ttl(GLOBAL) == -1
+
+
+async def test_feedback_on_a_chosen_version_is_kept_but_moves_nothing(caller, aredis):
+    result = await caller.send(caller.label(forced=True))
+    assert result.accepted == 1
+    assert await aredis.hgetall(GLOBAL) == {}
+    (event,) = await events(aredis)
+    assert event.forced
+    assert event.arms[2].loss == 1.0
+
+
+async def test_a_static_application_counts_feedback_and_learns_nothing(caller, aredis):
+    static = application_spec(policy="static")
+    await caller.send(caller.label(outputs=[b"1"]), application=static)
+    assert await log_weights(aredis) == {}
+    assert await aredis.hget(GLOBAL, "n:svm:2") == b"1"
+
+
+async def test_this_process_uses_what_it_learned_at_once(caller, store, aredis):
+    await caller.send(*(caller.label() for _ in range(100)))
+    assert store.peek(APP, context="", arms=ARMS).weights["knn:1"] < 1e-9
+
+
+async def test_the_event_tells_the_whole_story(caller, aredis):
+    receipt = caller.receipt(context="ann", outputs=(b"7", b"[1]", None))
+    await caller.send(FeedbackItem(query_id=caller.signer.sign(receipt), label=Raw(b"7")))
+    (event,) = await events(aredis)
+    assert (event.application_id, event.context, event.nonce) == (1, "ann", receipt.nonce.hex())
+    assert (event.kind, event.label, event.reward) == ("receipt", "7", None)
+    assert event.issued_at_ms == receipt.issued_at_ms <= event.received_at_ms
+    assert [(a.arm, a.output, a.loss) for a in event.arms] == [
+        ("svm:2", "7", 0.0), ("tree:1", "[1]", 1.0), ("knn:1", None, None)
+    ]  # fmt: skip
+
+
+# --- refused --------------------------------------------------------------------------------
+
+
+async def refused(caller, aredis, item, because):
+    result = await caller.send(item)
+    assert (result.accepted, result.duplicates) == (0, 0)
+    assert result.rejected[0].code == "invalid_receipt"
+    assert because in result.rejected[0].error
+    assert await aredis.dbsize() == 0
+
+
+async def test_a_forged_receipt_changes_nothing(caller, aredis):
+    token = caller.signer.sign(caller.receipt())
+    forged = token[:-1] + ("A" if token[-1] != "A" else "B")
+    await refused(caller, aredis, FeedbackItem(query_id=forged, label=Raw(b"7")), "query_id")
+
+
+async def test_another_applications_receipt_changes_nothing(caller, aredis):
+    await refused(caller, aredis, caller.label(application_id=2), "another application")
+
+
+async def test_an_expired_receipt_changes_nothing(caller, aredis):
+    old = int(time.time() * 1000) - 3_601_000
+    await refused(caller, aredis, caller.label(issued_at_ms=old), "feedback window of 3600 s")
+
+
+async def test_one_bad_item_is_refused_alone_and_by_its_place(caller, aredis):
+    bad = FeedbackItem(query_id="nonsense", label=Raw(b"7"))
+    result = await caller.send(caller.label(), bad, BadRequest("malformed item"), caller.label())
+    assert result.accepted == 2
+    assert [(r.index, r.code) for r in result.rejected] == [
+        (1, "invalid_receipt"),
+        (2, "malformed"),
+    ]
+
+
+async def test_a_label_that_is_no_number_is_refused_where_outputs_are_averaged(caller):
+    mean = application_spec(combine="mean")
+    result = await caller.send(caller.label(b'"seven"'), application=mean)
+    assert result.rejected[0].code == "invalid_input"
+
+
+def test_a_result_encodes_to_the_answers_body():
+    result = msgspec.json.encode(
+        FeedbackResult(accepted=1, duplicates=2, rejected=(Rejection(0, "no", "malformed"),))
+    )
+    assert msgspec.json.decode(result) == {
+        "accepted": 1,
+        "duplicates": 2,
+        "rejected": [{"index": 0, "error": "no", "code": "malformed"}],
+    }
+
+
+# --- large outputs --------------------------------------------------------------------------
+
+
+async def test_outputs_kept_beside_the_receipt_are_joined(caller, aredis, outputs):
+    receipt = caller.receipt(outputs=(None, None, None), stored=True)
+    outputs.keep(receipt.nonce, outputs={"svm:2": b"7", "knn:1": b"1"}, ttl_s=60)
+    await caller.send(FeedbackItem(query_id=caller.signer.sign(receipt), label=Raw(b"7")))
+    assert await log_weights(aredis) == {"svm:2": 0.0, "tree:1": 0.0, "knn:1": -0.3}
+
+
+async def test_a_label_whose_outputs_are_gone_is_refused_but_a_reward_counts(caller, aredis):
+    receipt = caller.receipt(outputs=(None, None, None), stored=True)
+    token = caller.signer.sign(receipt)
+    await refused(caller, aredis, FeedbackItem(query_id=token, label=Raw(b"7")), "no longer kept")
+    assert (await caller.send(FeedbackItem(query_id=token, reward=1.0))).accepted == 1
+
+
+# --- by input -------------------------------------------------------------------------------
+
+
+async def test_a_labelled_input_asks_every_arm_and_has_no_double(caller, aredis):
+    async def answers(application, text, context):
+        assert (application, text, context) == (APP, b"[1, 2]", "ann")
+        return {"svm:2": b"7", "knn:1": b"1"}
+
+    item = FeedbackItem(input=Raw(b"[1, 2]"), label=Raw(b"7"), context="ann")
+    assert (await caller.send(item, item, predict_arms=answers)).accepted == 2
+    assert await log_weights(aredis, ANN) == {"svm:2": 0.0, "tree:1": 0.0, "knn:1": -0.6}
+    assert {event.kind for event in await events(aredis)} == {"input"}
+
+
+async def test_an_input_that_no_model_takes_is_refused_alone(caller, aredis):
+    async def answers(application, text, context):
+        if text == b"1":
+            raise InvalidInput("expected an array")
+        return {} if text == b"2" else {"svm:2": b"7"}
+
+    items = [FeedbackItem(input=Raw(t), label=Raw(b"7")) for t in (b"1", b"2", b"3")]
+    result = await caller.send(*items, predict_arms=answers)
+    assert result.accepted == 1
+    assert [(r.index, r.code) for r in result.rejected] == [(0, "invalid_input"), (1, "not_ready")]
+
+
+async def test_inputs_are_predicted_a_bounded_number_at_a_time(caller):
+    running, most = 0, 0
+
+    async def answers(application, text, context):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        return {"svm:2": b"7"}
+
+    items = [FeedbackItem(input=Raw(b"1"), label=Raw(b"7"))] * 100
+    assert (await caller.send(*items, predict_arms=answers)).accepted == 100
+    assert most == 16
+
+
+# --- Redis restarts -------------------------------------------------------------------------
+
+
+async def test_a_redis_without_the_script_gets_it(caller, aredis):
+    await caller.send(caller.label())
+    await aredis.script_flush()
+    assert (await caller.send(caller.label(), caller.label())).accepted == 2
+    assert await aredis.script_exists(SCRIPT_SHA) == [True]
+    assert (await log_weights(aredis))["knn:1"] == pytest.approx(-0.9)
+
+
+async def test_what_was_accepted_survives_the_kill_of_redis_and_a_resend_counts_nothing(signer):
+    with redis_server(durable=True) as server:
+        async with Redis.from_url(server.url, retry=None) as client:
+            store = SelectionStore(client)
+            service = FeedbackService(
+                client, signer=signer, store=store, outputs=OutputStore(client)
+            )
+            caller = Caller(service, signer)
+            sent = [caller.label() for _ in range(50)]
+            assert (await caller.send(*sent)).accepted == 50
+            server.kill()
+            with pytest.raises(Unavailable, match="send it again"):
+                await caller.send(*sent)
+            server.start()
+            fresh = caller.label()
+            result = await caller.send(*sent, fresh)
+            assert (result.accepted, result.duplicates) == (1, 50)
+            assert (await log_weights(client))["knn:1"] == pytest.approx(-0.3 * 51)
+            assert len(await events(client)) == 51

@@ -1,0 +1,120 @@
+"""A query id can be read back by who signed it, and anything else is refused politely."""
+
+from __future__ import annotations
+
+import base64
+import os
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registry.errors import InvalidReceipt
+from selection.receipts import (
+    INLINE_OUTPUT_BYTES,
+    ArmRecord,
+    Receipt,
+    ReceiptSigner,
+    derive_key,
+    split_outputs,
+)
+
+signer = ReceiptSigner(b"k" * 32)
+arm_records = st.builds(
+    ArmRecord,
+    arm=st.text(max_size=20),
+    propensity=st.floats(0, 1),
+    output=st.none() | st.binary(max_size=40),
+)
+receipts = st.builds(
+    Receipt,
+    nonce=st.binary(min_size=12, max_size=12),
+    issued_at_ms=st.integers(0, 2**53),
+    application_id=st.integers(0, 2**31),
+    context=st.text(max_size=30),
+    arms=st.lists(arm_records, max_size=6).map(tuple),
+    forced=st.booleans(),
+    stored=st.booleans(),
+)
+
+
+def three_arms() -> Receipt:
+    arms = tuple(ArmRecord(arm, 1, b"7") for arm in ("svm:2", "tree:1", "knn:1"))
+    return Receipt(os.urandom(12), 1_700_000_000_000, 1, "", arms)
+
+
+@given(receipts)
+def test_what_was_signed_is_read_back(receipt):
+    assert signer.verify(signer.sign(receipt)) == receipt
+
+
+@given(receipt=receipts, place=st.integers(0), character=st.characters())
+def test_a_changed_character_makes_it_invalid(receipt, place, character):
+    token = signer.sign(receipt)
+    place %= len(token)
+    changed = token[:place] + character + token[place + 1 :]
+    if changed != token:
+        with pytest.raises(InvalidReceipt):
+            signer.verify(changed)
+
+
+@given(receipt=receipts, cut=st.integers(1))
+def test_a_truncated_token_is_invalid(receipt, cut):
+    token = signer.sign(receipt)
+    with pytest.raises(InvalidReceipt):
+        signer.verify(token[: -(cut % len(token)) or 0])
+
+
+@given(st.text() | st.binary().map(lambda raw: base64.urlsafe_b64encode(raw).decode()))
+def test_garbage_is_invalid_and_nothing_worse(text):
+    with pytest.raises(InvalidReceipt):
+        signer.verify(text)
+
+
+@pytest.mark.parametrize("suffix", ["=", "==", "\n", " ", "A", "AAAA"])
+def test_nothing_may_follow_a_token(suffix):
+    with pytest.raises(InvalidReceipt):
+        signer.verify(signer.sign(three_arms()) + suffix)
+
+
+@given(st.binary(max_size=60))
+def test_a_signed_body_of_another_shape_is_invalid(body):
+    with pytest.raises(InvalidReceipt):
+        signer.verify(base64.urlsafe_b64encode(signer._mac(body) + body).decode().rstrip("="))
+
+
+def test_another_secret_does_not_verify():
+    with pytest.raises(InvalidReceipt, match="did not sign"):
+        ReceiptSigner(b"x" * 32).verify(signer.sign(three_arms()))
+
+
+def test_an_enormous_token_is_refused_before_it_is_decoded():
+    with pytest.raises(InvalidReceipt, match="too long"):
+        signer.verify("A" * (1 << 20))
+
+
+def test_three_arms_fit_in_a_short_url_safe_token():
+    token = signer.sign(three_arms())
+    assert len(token) <= 112
+    assert set(token) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+def test_a_receipt_of_a_later_version_with_more_fields_is_still_read():
+    fields = [*msgspec.structs.astuple(three_arms()), "one more"]
+    body = msgspec.msgpack.encode(fields)
+    token = base64.urlsafe_b64encode(signer._mac(body) + body).decode().rstrip("=")
+    assert signer.verify(token).arms[0].arm == "svm:2"
+
+
+def test_the_key_depends_on_the_secret_and_is_not_the_secret():
+    assert derive_key("one") != derive_key("two")
+    assert derive_key("one") == derive_key("one") != b"one"
+    assert len(derive_key("")) == 32
+
+
+def test_outputs_go_into_the_receipt_while_they_are_small_together():
+    small = {"a:1": b"x" * (INLINE_OUTPUT_BYTES // 2), "b:1": b"x" * (INLINE_OUTPUT_BYTES // 2)}
+    assert split_outputs(small) == (small, {})
+    large = small | {"c:1": b"x"}
+    assert split_outputs(large) == ({}, large)

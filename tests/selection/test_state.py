@@ -1,0 +1,198 @@
+"""Selection state: peeking never waits, copies follow Redis, and Redis may be away."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from redis.asyncio import Redis
+
+from registry.errors import Unavailable
+from selection.state import SelectionStore
+from tests.redis_server import redis_server
+from tests.selection.conftest import application_spec
+from tests.selection.eventually import eventually
+
+ARMS = {"svm:2": 1.0, "tree:1": 1.0}
+EVEN = {"svm:2": 0.5, "tree:1": 0.5}
+GLOBAL, ANN = "clipper:selection:1:", "clipper:selection:1:ann"
+
+
+def weight(store, application, *, context="", arm="svm:2"):
+    return store.peek(application, context=context, arms=ARMS).weights[arm]
+
+
+async def test_what_nothing_is_known_of_weighs_the_same(store, application):
+    assert store.peek(application, context="", arms=ARMS).weights == EVEN
+
+
+async def test_a_peek_brings_the_copy_up_to_date_behind_it(store, application, aredis):
+    await aredis.hset(GLOBAL, mapping={"w:svm:2": "0", "w:tree:1": "-50"})
+    assert weight(store, application) == 0.5
+    await eventually(lambda: weight(store, application) > 0.99)
+
+
+async def test_a_copy_follows_what_another_process_learns(store, application, aredis):
+    await aredis.hset(GLOBAL, mapping={"w:svm:2": "-50", "w:tree:1": "0"})
+    await eventually(lambda: weight(store, application) < 0.01)
+    await aredis.hincrbyfloat(GLOBAL, "w:tree:1", -100)
+    await eventually(lambda: weight(store, application) > 0.99)
+
+
+async def test_a_copy_is_not_read_again_before_its_time(aredis, application):
+    now = 100.0
+    store = SelectionStore(aredis, refresh_interval_s=0.2, clock=lambda: now)
+    await store.start()
+    weight(store, application)
+    await eventually(lambda: not store._wanted)
+    await aredis.hset(GLOBAL, "w:svm:2", "-50")
+    prepared = store.peek(application, context="", arms=ARMS)
+    assert not store._wanted
+    assert store.peek(application, context="", arms=ARMS) is prepared
+    now = 100.3
+    weight(store, application)
+    assert list(store._wanted) == [(1, "")]
+    await store.stop()
+
+
+async def test_a_context_without_state_uses_the_global_one(store, application, aredis):
+    await aredis.hset(GLOBAL, mapping={"w:svm:2": "0", "w:tree:1": "-50"})
+    await eventually(lambda: weight(store, application, context="ann") > 0.99)
+
+
+async def test_a_context_that_only_counted_queries_still_uses_the_global_one(
+    store, application, aredis
+):
+    await aredis.hset(GLOBAL, mapping={"w:svm:2": "0", "w:tree:1": "-50"})
+    await aredis.hset(ANN, mapping={"q:svm:2": "3"})
+    await eventually(lambda: weight(store, application, context="ann") > 0.99)
+
+
+async def test_a_context_with_state_uses_its_own(store, application, aredis):
+    await aredis.hset(GLOBAL, mapping={"w:svm:2": "0", "w:tree:1": "-50"})
+    await aredis.hset(ANN, mapping={"w:svm:2": "-50", "w:tree:1": "0"})
+    await eventually(lambda: weight(store, application, context="ann") < 0.01)
+    await eventually(lambda: weight(store, application) > 0.99)
+
+
+async def test_what_was_learned_here_counts_at_once(aredis, application):
+    store = SelectionStore(aredis)  # not started: nothing is read
+    weight(store, application)
+    store.learned(1, context="", log_weights={"svm:2": 0.0, "tree:1": -50.0})
+    assert weight(store, application) > 0.99
+
+
+async def test_a_read_begun_before_something_was_learned_does_not_undo_it(aredis, application):
+    now = 100.0
+    store = SelectionStore(aredis, clock=lambda: now)
+    weight(store, application)
+    await aredis.hset(GLOBAL, mapping={"w:svm:2": "0", "w:tree:1": "0"})
+    store.learned(1, context="", log_weights={"svm:2": 0.0, "tree:1": -50.0})
+    await store._refresh([(1, "")])
+    assert weight(store, application) > 0.99
+
+
+async def test_a_changed_application_or_other_arms_are_seen_at_once(store, application):
+    assert len(store.peek(application, context="", arms=ARMS).selections) == 1
+    single = application_spec(policy="exp3")
+    assert len(store.peek(single, context="", arms=ARMS).selections) == 2
+    assert list(store.peek(single, context="", arms={"knn:1": 1.0}).weights) == ["knn:1"]
+
+
+async def test_the_number_of_copies_is_bounded(aredis, application):
+    store = SelectionStore(aredis, copies=10)
+    for number in range(50):
+        weight(store, application, context=f"user-{number}")
+    assert len(store._copies) == 10
+
+
+async def test_a_flood_of_new_contexts_waits_in_a_bounded_line(aredis, application):
+    store = SelectionStore(aredis)
+    for number in range(3000):
+        weight(store, application, context=f"user-{number}")
+    assert len(store._wanted) <= 1025
+
+
+async def test_queries_are_counted_by_arm_and_context(store, application, aredis):
+    for _ in range(3):
+        store.count_queries(1, context="ann", arms=("svm:2", "tree:1"))
+    store.count_queries(1, context="ann", arms=("svm:2",))
+
+    async def counted():
+        fields = await aredis.hgetall(ANN)
+        return fields == {b"q:svm:2": b"4", b"q:tree:1": b"3"}
+
+    await eventually(counted)
+    assert await aredis.ttl(ANN) > 0
+
+
+async def test_the_last_counts_are_written_on_stop(aredis):
+    store = SelectionStore(aredis, flush_interval_s=3600)
+    await store.start()
+    store.count_queries(1, context="", arms=("svm:2",))
+    await store.stop()
+    assert await aredis.hget(GLOBAL, "q:svm:2") == b"1"
+
+
+async def test_it_describes_weights_chances_and_counts(store, aredis):
+    application = application_spec(policy="exp3", policy_params={"floor": 0.2})
+    await aredis.hset(
+        GLOBAL,
+        mapping={"w:svm:2": "0", "w:tree:1": "-100", "n:svm:2": "5", "t": "1700000000.5"},
+    )
+    store.count_queries(1, context="", arms=("svm:2",))
+    description = await store.describe(application, context="", arms=ARMS)
+    assert description == {
+        "policy": "exp3",
+        "context": "",
+        "arms": [
+            {"model": "svm", "version": "2", "weight": 1.0, "probability": 0.9}
+            | {"queries": 1, "feedback": 5},
+            {"model": "tree", "version": "1", "weight": pytest.approx(0, abs=1e-9)}
+            | {"probability": pytest.approx(0.1), "queries": 0, "feedback": 0},
+        ],
+        "updated_at": "2023-11-14T22:13:20.500000+00:00",
+    }
+
+
+async def test_it_describes_an_application_without_arms(store, application):
+    assert (await store.describe(application, context="", arms={}))["arms"] == []
+
+
+async def test_a_reset_context_starts_from_the_global_state_again(store, application, aredis):
+    await aredis.hset(GLOBAL, mapping={"w:svm:2": "0", "w:tree:1": "-50"})
+    await aredis.hset(ANN, mapping={"w:svm:2": "-50", "w:tree:1": "0", "n:svm:2": "9"})
+    await eventually(lambda: weight(store, application, context="ann") < 0.01)
+    await store.reset(1, context="ann")
+    await eventually(lambda: weight(store, application, context="ann") > 0.99)
+    assert (await store.load(1, context="ann")).state.feedback == {}
+
+
+async def test_without_redis_the_last_copies_serve_and_the_log_says_so_once(application, caplog):
+    caplog.set_level(logging.INFO, "selection.state")
+    with redis_server() as server:
+        async with Redis.from_url(server.url, retry=None) as client:
+            store = SelectionStore(client, refresh_interval_s=0.0, flush_interval_s=0.01)
+            await store.start()
+            await client.hset(GLOBAL, mapping={"w:svm:2": "0", "w:tree:1": "-50"})
+            await eventually(lambda: weight(store, application) > 0.99)
+            server.kill()
+            await eventually(lambda: weight(store, application) > 0.99 and store._away)
+            for _ in range(100):
+                store.count_queries(1, context="", arms=("svm:2",))
+                assert weight(store, application) > 0.99
+            with pytest.raises(Unavailable):
+                await store.describe(application, context="", arms=ARMS)
+            with pytest.raises(Unavailable):
+                await store.reset(1, context="")
+            assert [r.levelname for r in caplog.records] == ["WARNING"]
+
+            server.start()
+            await eventually(lambda: weight(store, application) == 0.5 and not store._away)
+            assert [r.levelname for r in caplog.records] == ["WARNING", "INFO"]
+
+            async def counted():
+                return await client.hget(GLOBAL, "q:svm:2") == b"100"
+
+            await eventually(counted)
+            await store.stop()
