@@ -1,0 +1,117 @@
+"""The ASGI application: raw prediction endpoints in front, Django behind, websockets beside."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clipper_site.settings")
+
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.core.asgi import get_asgi_application
+from django.urls import URLPattern, re_path
+
+django_application = get_asgi_application()
+
+from clipper_site.runtime import new_runtime  # noqa: E402  (Django must be set up before it)
+from serving.api.feedback import (  # noqa: E402
+    feedback_endpoint,
+    selection_endpoint,
+    update_endpoint,
+)
+from serving.api.health import live_endpoint, metrics_endpoint, ready_endpoint  # noqa: E402
+from serving.api.http import Receive, Scope, Send  # noqa: E402
+from serving.api.predict import predict_endpoint  # noqa: E402
+from serving.api.websocket import ApplicationConsumer  # noqa: E402
+from serving.cluster.lifeline import die_with_parent  # noqa: E402
+from serving.runtime import Runtime  # noqa: E402
+
+START_TIMEOUT_S = 30.0
+# A page of the console is rendered in a thread beside the event loop, which gives up the
+# interpreter lock at every system call and then waits this long to have it back: with Python's
+# 5 ms a query of a few calls would outwait its objective.
+SWITCH_INTERVAL_S = 0.0005
+
+logger = logging.getLogger(__name__)
+
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+APP = r"(?P<app>[^/]+)"
+
+
+def route(pattern: str, application: Any) -> URLPattern:
+    """Channels routes ASGI applications with Django's URL patterns, whose types know views only."""
+    routed: URLPattern = re_path(pattern, application)
+    return routed
+
+
+def routes_of(runtime: Runtime) -> Application:
+    """Return the application that serves one runtime; the busiest paths are matched first."""
+    predict = predict_endpoint(runtime)
+    http = URLRouter(
+        [
+            route(rf"^api/v1/applications/{APP}/predict/?$", predict),
+            route(rf"^(?!admin/|api/|v2/|health/|static/|feedback/){APP}/predict/?$", predict),
+            route(rf"^api/v1/applications/{APP}/feedback/?$", feedback_endpoint(runtime)),
+            route(rf"^api/v1/applications/{APP}/selection/?$", selection_endpoint(runtime)),
+            route(rf"^{APP}/update/?$", update_endpoint(runtime)),
+            route(r"^health/live/?$", live_endpoint(runtime)),
+            route(r"^health/ready/?$", ready_endpoint(runtime)),
+            route(r"^metrics/?$", metrics_endpoint(runtime)),
+            route(r"", django_application),
+        ]
+    )
+    websocket = URLRouter(
+        [
+            route(rf"^ws/v1/applications/{APP}/?$", ApplicationConsumer.as_asgi(runtime=runtime)),
+            route(r"", _refuse_websocket),
+        ]
+    )
+    router: Application = ProtocolTypeRouter({"http": http, "websocket": websocket})
+    return router
+
+
+class WithLifespan:
+    """Starts the runtime with the server and stops it with it (neither Django nor Channels do)."""
+
+    def __init__(self) -> None:
+        self._routes: Application | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif self._routes is not None:
+            await self._routes(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        die_with_parent()
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        runtime = new_runtime()
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await runtime.start()
+        except Exception as error:
+            logger.exception("the serving runtime did not start")
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        self._routes = routes_of(runtime)
+        # What exists now lives as long as the process: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await runtime.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _refuse_websocket(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    await send({"type": "websocket.close", "code": 4404})
+
+
+application = WithLifespan()

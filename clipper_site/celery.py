@@ -1,0 +1,31 @@
+"""The Celery application: the cluster engine that runs replicas and keeps them as wanted."""
+
+from __future__ import annotations
+
+import logging.config
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clipper_site.settings")
+# A worker serves no URLs: checking them would import the whole console into every replica.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
+
+# What these say at INFO about every task, two of which run each second.
+TALKATIVE = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
+
+app = Celery("clipper")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks(["serving.cluster", "selection.feedback"])
+
+
+@setup_logging.connect
+def use_django_logging(**_: Any) -> None:
+    """Log as every other process of the stack does; connecting keeps Celery from doing its own."""
+    from django.conf import settings
+
+    logging.config.dictConfig(settings.LOGGING)
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,34 @@
+"""The console's home page: the live picture, complete at first and then kept up to date."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from clipper_site.live import picture
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Add to the index page what it shows (the theme's DASHBOARD_CALLBACK)."""
+    live = picture()
+    return {
+        **context,
+        "live": live,
+        "title": "Live",
+        "has_applications": bool(live["applications"]),
+        "has_models": bool(live["models"]),
+        "may_add_application": request.user.has_perm("registry.add_application"),
+        "may_add_model": request.user.has_perm("registry.add_model"),
+    }
+
+
+def live_json(request: HttpRequest) -> HttpResponse:
+    """Answer the home page's script; staff only, others get an error instead of a login page."""
+    if not admin.site.has_permission(request):
+        body = {"error": "Sign in to the console first.", "code": "unauthenticated", "details": {}}
+        return JsonResponse(body, status=401)
+    response = JsonResponse(picture())
+    response["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,78 @@
+"""Typed settings from the environment; what is wrong is collected and reported by `check`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+T = TypeVar("T")
+
+TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrongSetting:
+    """One environment variable that could not be read: what came and what was expected."""
+
+    name: str
+    value: str
+    expected: str
+
+
+@dataclass(slots=True)
+class Environment:
+    """Reads variables, falls back to the default where one is wrong, and remembers the wrong ones.
+
+    Remembering instead of raising lets `manage.py check` report all of them at once, each with
+    an id and a hint, instead of a traceback for the first.
+    """
+
+    source: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    wrong: list[WrongSetting] = field(default_factory=list)
+
+    def text(self, name: str, default: str = "") -> str:
+        return self.source.get(name, default)
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        return self._read(name, default, _flag, "one of 1, 0, true, false, yes, no, on, off")
+
+    def whole(self, name: str, *, default: int, at_least: int = 0) -> int:
+        def parse(text: str) -> int:
+            number = int(text)
+            if number < at_least:
+                raise ValueError(text)
+            return number
+
+        return self._read(name, default, parse, f"a whole number of at least {at_least}")
+
+    def names(self, name: str, *, default: str) -> list[str]:
+        return [part.strip() for part in self.text(name, default).split(",") if part.strip()]
+
+    def parsed(self, name: str, *, default: T, parse: Callable[[str], T], expected: str) -> T:
+        return self._read(name, default, parse, expected)
+
+    def reject(self, name: str, *, expected: str) -> None:
+        """Record a variable whose value can be read but not used."""
+        self.wrong.append(
+            WrongSetting(name=name, value=self.source.get(name, ""), expected=expected)
+        )
+
+    def _read(self, name: str, default: T, parse: Callable[[str], T], expected: str) -> T:
+        text = self.source.get(name)
+        if text is None or text == "":
+            return default
+        try:
+            return parse(text)
+        except ValueError:
+            self.reject(name, expected=expected)
+            return default
+
+
+def _flag(text: str) -> bool:
+    if text.lower() in TRUE:
+        return True
+    if text.lower() in FALSE:
+        return False
+    raise ValueError(text)

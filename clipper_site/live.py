@@ -1,0 +1,307 @@
+"""The live picture of the whole system, put together from its three sources.
+
+What web processes publish, what selection has learned, and which replicas are there. Several web
+processes become one: counts and rates add up, the median is weighted by each one's rate, and the
+99th percentile is the worst of them, which is never better than the true one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+from django.conf import settings
+from redis.asyncio import Redis
+
+from clipper_site import wording
+from registry.admin.base import page_of
+from registry.errors import Unavailable
+from registry.models import Application, Model, Release
+from registry.notices import redis_client
+from registry.snapshot import build_snapshot
+from registry.specs import ApplicationSpec, Snapshot
+from registry.templatetags.console import ago
+from selection.state import SelectionStore
+from selection.storage import GLOBAL_CONTEXT
+from serving.cluster.directory import Directory, ReplicaRecord
+from serving.metrics import read_published
+from serving.routing import Router
+
+RELEASES_SHOWN = 8
+COUNTED = ("queries", "defaults", "errors", "late")
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What all web processes together answered for one application."""
+
+    queries: int
+    defaults: int
+    errors: int
+    late: int
+    hits: int
+    misses: int
+    rate: float
+    p50_ms: float | None
+    p99_ms: float | None
+
+
+def picture() -> dict[str, Any]:
+    """Return all that the live page shows, as JSON values. Blocking; never raises for Redis."""
+    snapshot = build_snapshot()
+    router = Router(connected=lambda version_id: True)
+    router.apply(snapshot)
+    problem, documents, replicas = _from_redis()
+    return {
+        "at": time.time(),
+        "problem": problem,
+        "web": _web(documents),
+        "applications": _applications(snapshot, router, documents=documents, reachable=not problem),
+        "models": _models(replicas),
+        "releases": _releases(),
+    }
+
+
+def combined(
+    documents: Sequence[Document], *, application: str, arms: Iterable[str]
+) -> Traffic | None:
+    """Add up what the web processes say of one application; None where none mentions it.
+
+    The cache belongs to versions, not to applications: `hits` and `misses` are those of the
+    application's arms, whoever asked them.
+    """
+    told = [d["applications"][application] for d in documents if application in d["applications"]]
+    if not told:
+        return None
+    counts = {name: sum(one.get(name, 0) for one in told) for name in COUNTED}
+    versions = [d.get("versions", {}).get(arm, {}) for d in documents for arm in arms]
+    slowest = [one["p99_ms"] for one in told if one.get("p99_ms") is not None]
+    return Traffic(
+        **counts,
+        hits=sum(one.get("hits", 0) for one in versions),
+        misses=sum(one.get("misses", 0) for one in versions),
+        rate=sum(one.get("rate") or 0.0 for one in told),
+        p50_ms=_weighted_median([(one.get("p50_ms"), one.get("rate") or 0.0) for one in told]),
+        p99_ms=max(slowest, default=None),
+    )
+
+
+def standing(traffic: Traffic | None, *, slo_ms: float, routes: int, arms: int) -> tuple[str, str]:
+    """Return how an application stands: a stable word, and the words that people read."""
+    if routes == 0:
+        return "stopped", "No model routed"
+    if arms == 0:
+        return "stopped", "No version deployed"
+    if traffic is None:
+        return "silent", "No queries yet"
+    if traffic.rate == 0:
+        return "silent", "Idle"
+    if traffic.p99_ms is not None and traffic.p99_ms > slo_ms:
+        return "late", "Slower than its objective"
+    return "good", "Within its objective"
+
+
+def _weighted_median(pairs: list[tuple[float | None, float]]) -> float | None:
+    known = [(value, weight) for value, weight in pairs if value is not None]
+    total = sum(weight for _, weight in known)
+    if not known:
+        return None
+    if total <= 0:
+        return sum(value for value, _ in known) / len(known)
+    return sum(value * weight for value, weight in known) / total
+
+
+def _from_redis() -> tuple[str, list[dict[str, Any]], list[ReplicaRecord]]:
+    client = redis_client()
+    try:
+        return "", read_published(client), Directory(client).read()
+    except redis.RedisError as error:
+        return f"Redis cannot be reached, so nothing live is known: {error}", [], []
+
+
+def _web(documents: Sequence[Document]) -> dict[str, Any]:
+    told = [one for document in documents for one in document["applications"].values()]
+    rate = sum(one.get("rate") or 0.0 for one in told)
+    slowest = max((one["p99_ms"] for one in told if one.get("p99_ms") is not None), default=None)
+    queries = sum(one.get("queries", 0) for one in told)
+    memory = sum(document.get("rss_bytes", 0) for document in documents)
+    return {
+        "processes": len(documents),
+        "text": {
+            "rate": wording.rate(rate) if documents else wording.NOTHING,
+            "p99": wording.milliseconds(slowest),
+            "queries": wording.count(queries) if documents else wording.NOTHING,
+            "processes": str(len(documents)),
+            "memory": wording.mebibytes(memory) if documents else "none has reported yet",
+        },
+    }
+
+
+def _applications(
+    snapshot: Snapshot, router: Router, *, documents: Sequence[Document], reachable: bool
+) -> list[dict[str, Any]]:
+    learned = _learned(list(snapshot.applications.values()), router) if reachable else {}
+    rows = {row.pk: row for row in Application.objects.all()}
+    return [
+        _application(
+            spec,
+            traffic=combined(documents, application=name, arms=router.arms(spec).weights),
+            arms=learned.get(name, []),
+            routed=len(router.arms(spec).weights),
+            url=page_of(rows[spec.id]),
+        )
+        for name, spec in snapshot.applications.items()
+        if spec.id in rows
+    ]
+
+
+def _application(
+    spec: ApplicationSpec,
+    *,
+    traffic: Traffic | None,
+    arms: list[dict[str, Any]],
+    routed: int,
+    url: str,
+) -> dict[str, Any]:
+    state, words = standing(traffic, slo_ms=spec.slo_ms, routes=len(spec.routes), arms=routed)
+    counts = {name: getattr(traffic, name, 0) for name in (*COUNTED, "hits", "misses")}
+    asked = counts["hits"] + counts["misses"]
+    return {
+        "name": spec.name,
+        "url": url,
+        "try_url": f"/feedback/{spec.name}/",
+        "policy": spec.policy,
+        "state": state,
+        "slo_ms": spec.slo_ms,
+        "rate": traffic.rate if traffic else 0.0,
+        "p99_ms": traffic.p99_ms if traffic else None,
+        "counts": counts,
+        "arms": arms,
+        "text": {
+            "state": words,
+            "rate": wording.rate(traffic.rate if traffic else None),
+            "p50": wording.milliseconds(traffic.p50_ms if traffic else None),
+            "p99": wording.milliseconds(traffic.p99_ms if traffic else None),
+            "slo": wording.milliseconds(spec.slo_ms),
+            "defaults": wording.share(_ratio(counts["defaults"], counts["queries"])),
+            "late": wording.share(_ratio(counts["late"], counts["queries"])),
+            "hits": wording.share(_ratio(counts["hits"], asked)),
+            "objective": f"{spec.slo_target * 100:g} % within {spec.slo_ms:g} ms",
+        },
+    }
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _learned(
+    applications: list[ApplicationSpec], router: Router
+) -> dict[str, list[dict[str, Any]]]:
+    described = asyncio.run(_describe(applications, router))
+    return {
+        name: [
+            {
+                "arm": f"{arm['model']}:{arm['version']}",
+                "weight": arm["weight"],
+                "percent": round(arm["weight"] * 100, 1),
+                "text": {
+                    "weight": wording.share(arm["weight"]),
+                    "queries": wording.count(arm["queries"]),
+                    "feedback": wording.count(arm["feedback"]),
+                },
+            }
+            for arm in description["arms"]
+        ]
+        for name, description in described.items()
+    }
+
+
+async def _describe(
+    applications: list[ApplicationSpec], router: Router
+) -> dict[str, dict[str, Any]]:
+    described: dict[str, dict[str, Any]] = {}
+    async with Redis.from_url(settings.REDIS_URL, socket_timeout=2.0) as client:
+        store = SelectionStore(client)
+        for application in applications:
+            try:
+                described[application.name] = await store.describe(
+                    application,
+                    context=GLOBAL_CONTEXT,
+                    arms=router.arms(application).weights,
+                )
+            except Unavailable:
+                break
+    return described
+
+
+def _models(replicas: Sequence[ReplicaRecord]) -> list[dict[str, Any]]:
+    return [_model(model, replicas=replicas) for model in Model.objects.with_live_version()]
+
+
+def _model(model: Model, *, replicas: Sequence[ReplicaRecord]) -> dict[str, Any]:
+    own = [replica for replica in replicas if replica.model == model.name]
+    live = model.live_version
+    serving = Counter(r.state.value for r in own if live is not None and r.version_id == live.pk)
+    others = [r for r in own if live is None or r.version_id != live.pk]
+    wanted = live.replicas if live is not None else 0
+    errors = [replica.last_error for replica in own if replica.last_error]
+    return {
+        "name": model.name,
+        "url": page_of(model),
+        "version": live.version if live is not None else "",
+        "wanted": wanted,
+        "ready": serving["ready"],
+        "state": _standing_of_model(wanted=wanted, serving=serving, deployed=live is not None),
+        "problem": errors[0] if errors else "",
+        "text": {
+            "ready": f"{serving['ready']} of {wanted}" if live is not None else wording.NOTHING,
+            "version": live.version if live is not None else "not deployed",
+            "others": _others(serving, others),
+        },
+    }
+
+
+def _standing_of_model(*, wanted: int, serving: Counter[str], deployed: bool) -> str:
+    if not deployed:
+        return "silent"
+    if serving["ready"] >= wanted:
+        return "good"
+    return "late" if serving["ready"] else "stopped"
+
+
+def _others(serving: Counter[str], others: Sequence[ReplicaRecord]) -> str:
+    """Say what isn't simply ready: "1 loading, 2 queued, version 1: 1 warm"."""
+    parts = [f"{number} {state}" for state, number in sorted(serving.items()) if state != "ready"]
+    by_version = Counter((replica.version, replica.state.value) for replica in others)
+    parts += [
+        f"version {version}: {number} {'warm' if state == 'ready' else state}"
+        for (version, state), number in sorted(by_version.items())
+    ]
+    return ", ".join(parts)
+
+
+def _releases() -> list[dict[str, Any]]:
+    return [
+        {
+            "id": release.pk,
+            "url": page_of(release),
+            "state": release.state,
+            "text": {
+                "what": str(release.version),
+                "kind": release.get_kind_display(),
+                "state": release.get_state_display(),
+                "who": release.by_label,
+                "when": ago(release.created_at),
+                "why": release.reason,
+            },
+        }
+        for release in Release.objects.with_versions()[:RELEASES_SHOWN]
+    ]

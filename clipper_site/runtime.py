@@ -1,0 +1,53 @@
+"""Builds the serving runtime from Django's settings: the one place where the two meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from django.conf import settings
+from django.db import close_old_connections, connection
+
+from registry.notices import CHANGES_CHANNEL
+from registry.snapshot import build_snapshot
+from selection.receipts import derive_key
+from serving.engine.engine import EngineSpec
+from serving.runtime import Runtime, RuntimeSpec
+
+T = TypeVar("T")
+
+
+def new_runtime() -> Runtime:
+    """Return a runtime that is not started yet. Call it on the event loop that will run it."""
+    return Runtime(
+        RuntimeSpec(
+            redis_url=settings.REDIS_URL,
+            registry_channel=CHANGES_CHANNEL,
+            receipt_secret=derive_key(settings.SECRET_KEY),
+            engine=EngineSpec(
+                cache_bytes=settings.CLIPPER_CACHE_BYTES,
+                queue_capacity=settings.CLIPPER_QUEUE_CAPACITY,
+            ),
+            max_body_bytes=settings.CLIPPER_MAX_BODY_BYTES,
+            read_snapshot=with_fresh_connection(build_snapshot),
+            check_database=with_fresh_connection(_select_one),
+        )
+    )
+
+
+def with_fresh_connection(work: Callable[[], T]) -> Callable[[], T]:
+    """Drop a database connection that broke since the thread last used it."""
+
+    def worked() -> T:
+        close_old_connections()
+        try:
+            return work()
+        finally:
+            close_old_connections()
+
+    return worked
+
+
+def _select_one() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")

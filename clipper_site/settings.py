@@ -1,0 +1,224 @@
+"""Django settings, read from the environment; `clipper_site.checks` reports what is wrong."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+import django_stubs_ext
+
+from clipper_site.env import Environment
+
+# Lets annotations such as ModelForm[Application] stand in code that runs.
+django_stubs_ext.monkeypatch()
+
+ENV = Environment()
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# --- Where the stack lives -------------------------------------------------------------------
+CLIPPER_VAR = Path(ENV.text("CLIPPER_VAR", str(BASE_DIR / "var"))).absolute()
+CLIPPER_RUN_DIR = Path(ENV.text("CLIPPER_RUN_DIR", str(CLIPPER_VAR / "run"))).absolute()
+CLIPPER_ARTIFACTS = CLIPPER_VAR / "artifacts"
+CLIPPER_HOST = ENV.text("CLIPPER_HOST", "127.0.0.1")
+CLIPPER_PORT = ENV.whole("CLIPPER_PORT", default=8000, at_least=1)
+CLIPPER_WEB_WORKERS = ENV.whole("CLIPPER_WEB_WORKERS", default=1, at_least=1)
+CLIPPER_CPU_SLOTS = ENV.whole("CLIPPER_CPU_SLOTS", default=12, at_least=1)
+
+# --- How it behaves --------------------------------------------------------------------------
+CLIPPER_MAX_BODY_BYTES = ENV.whole("CLIPPER_MAX_BODY_BYTES", default=16 << 20, at_least=1024)
+CLIPPER_MAX_ARTIFACT_BYTES = ENV.whole("CLIPPER_MAX_ARTIFACT_BYTES", default=2 << 30, at_least=1024)
+CLIPPER_CACHE_BYTES = ENV.whole("CLIPPER_CACHE_BYTES", default=64 << 20)
+CLIPPER_WARM_SECONDS = ENV.whole("CLIPPER_WARM_SECONDS", default=600)
+CLIPPER_QUEUE_CAPACITY = ENV.whole("CLIPPER_QUEUE_CAPACITY", default=10_000, at_least=1)
+
+# --- Security --------------------------------------------------------------------------------
+DEBUG = ENV.flag("CLIPPER_DEBUG", default=False)
+# Without a key a random one serves for this process alone; clipper.E002 says so, because
+# sessions and receipts signed with it die with the process.
+SECRET_KEY = ENV.text("DJANGO_SECRET_KEY") or secrets.token_urlsafe(48)
+SECRET_KEY_GIVEN = bool(ENV.text("DJANGO_SECRET_KEY"))
+ALLOWED_HOSTS = ENV.names("CLIPPER_ALLOWED_HOSTS", default="localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = ENV.names("CLIPPER_TRUSTED_ORIGINS", default="")
+HTTPS = ENV.flag("CLIPPER_HTTPS", default=False)
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+X_FRAME_OPTIONS = "DENY"
+# Two stacks on one host must not log each other out: cookies know no ports.
+SESSION_COOKIE_NAME = f"clipper_session_{CLIPPER_PORT}"
+CSRF_COOKIE_NAME = f"clipper_csrf_{CLIPPER_PORT}"
+
+# --- Django ----------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "registry.apps.RegistryConfig",
+    "selection.apps.SelectionConfig",
+    "serving.apps.ServingConfig",
+    "clipper_site.apps.ClipperSiteConfig",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "clipper_site.urls"
+ASGI_APPLICATION = "clipper_site.asgi.application"
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+]
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+STATIC_URL = "/static/"
+STATIC_ROOT = CLIPPER_VAR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = DEBUG
+FILE_UPLOAD_TEMP_DIR = None
+DATA_UPLOAD_MAX_MEMORY_SIZE = 16 << 20
+
+# --- Database --------------------------------------------------------------------------------
+DATABASE_URL = ENV.text("DATABASE_URL") or f"sqlite:///{CLIPPER_VAR / 'clipper.sqlite3'}"
+
+
+def _database(url: str) -> dict[str, Any]:
+    config: dict[str, Any] = dict(dj_database_url.parse(url))
+    if config["ENGINE"] == "django.db.backends.sqlite3":
+        # Web, workers and scheduler all write: WAL lets readers go on meanwhile, IMMEDIATE takes
+        # the write lock at BEGIN so that the busy timeout applies, instead of failing midway, and
+        # FULL keeps a commit through a power cut: feedback has left Redis by then.
+        config["OPTIONS"] = {
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+        }
+    else:
+        config["CONN_HEALTH_CHECKS"] = True
+    return config
+
+
+DATABASES = {
+    "default": ENV.parsed(
+        "DATABASE_URL",
+        default=_database(f"sqlite:///{CLIPPER_VAR / 'clipper.sqlite3'}"),
+        parse=_database,
+        expected="a database URL such as postgres://user:password@host/name or sqlite:////path",
+    )
+}
+
+# --- Redis: broker, channel layer, directory, selection state, feedback stream -----------------
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+REDIS_URL = ENV.text("REDIS_URL") or f"unix://{CLIPPER_RUN_DIR / 'redis.sock'}?db=0"
+if not REDIS_URL.startswith(REDIS_SCHEMES):
+    ENV.reject("REDIS_URL", expected="a URL that starts with redis://, rediss:// or unix://")
+
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        "CONFIG": {"hosts": [{"address": REDIS_URL}], "prefix": "clipper:channels"},
+    }
+}
+
+# --- Celery: the cluster engine ----------------------------------------------------------------
+CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://").replace(
+    "?db=", "?virtual_host="
+)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "control"
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+# A worker with all slots taken would hoard the next replica tasks; they belong to the next worker.
+CELERY_WORKER_DISABLE_PREFETCH = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# A replica's memory is gone with its process: each one gets a fresh fork.
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 1
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "reconcile": {
+        "task": "serving.cluster.tasks.reconcile",
+        "schedule": 1.0,
+        "options": {"queue": "control", "expires": 2.0},
+    },
+    "persist-feedback": {
+        "task": "selection.feedback.tasks.persist_feedback",
+        "schedule": 1.0,
+        "options": {"queue": "control", "expires": 2.0},
+    },
+}
+
+# --- REST management ---------------------------------------------------------------------------
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "registry.api.authentication.ApiKeyAuthentication",
+        "registry.api.authentication.StaffSessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["registry.api.permissions.MayManage"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "registry.api.errors.exception_handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "Clipper",
+    "DESCRIPTION": "Low-latency prediction serving with a closed feedback loop.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# --- Logs --------------------------------------------------------------------------------------
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": ENV.text("CLIPPER_LOG_LEVEL", "INFO").upper()},
+}
+
+from clipper_site.console import UNFOLD  # noqa: E402, F401  (the admin's look and navigation)

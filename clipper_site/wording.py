@@ -1,0 +1,45 @@
+"""How the live page words numbers: short, with units, never a false precision."""
+
+from __future__ import annotations
+
+NOTHING = "—"
+
+
+def rate(per_second: float | None) -> str:
+    """Return queries per second: 0.4, 12, 9,310."""
+    if per_second is None:
+        return NOTHING
+    if 0 < per_second < 10:
+        return f"{per_second:.1f}"
+    return f"{per_second:,.0f}"
+
+
+def milliseconds(value: float | None) -> str:
+    if value is None:
+        return NOTHING
+    if value >= 1000:
+        return f"{value / 1000:.1f} s"
+    return f"{value:.1f} ms" if value < 100 else f"{value:.0f} ms"
+
+
+def share(part: float | None) -> str:
+    """Return a percentage; what is nearly none or nearly all doesn't read as none or all."""
+    if part is None:
+        return NOTHING
+    percent = part * 100
+    if 0 < percent < 0.1:
+        return "< 0.1 %"
+    if 99.9 < percent < 100:
+        return "> 99.9 %"
+    return f"{percent:.1f} %" if 0 < percent < 10 or 99 < percent < 100 else f"{percent:.0f} %"
+
+
+def mebibytes(size: int) -> str:
+    return f"{size / (1 << 20):,.0f} MiB"
+
+
+def count(number: int) -> str:
+    """Return 950, 12.4k, 3.1M."""
+    if number < 10_000:
+        return f"{number:,}"
+    return f"{number / 1e3:,.1f}k" if number < 1_000_000 else f"{number / 1e6:,.1f}M"

@@ -1,0 +1,95 @@
+"""POST feedback and update, GET selection: what an application has learned, and from what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from urllib.parse import parse_qs
+
+import msgspec
+
+from registry.errors import BadRequest, ClipperError
+from registry.specs import FEEDBACK, PREDICT, ApplicationSpec
+from selection.feedback.events import (
+    FeedbackItem,
+    FeedbackResult,
+    parse_feedback,
+    parse_update,
+)
+from serving.api.access import authorised_application
+from serving.api.http import (
+    Endpoint,
+    Receive,
+    Scope,
+    Send,
+    endpoint,
+    read_body,
+    require_method,
+    send_json,
+)
+from serving.runtime import Runtime
+
+Parse = Callable[[bytes], Sequence[FeedbackItem | ClipperError]]
+
+_json = msgspec.json.Encoder().encode
+
+
+def feedback_endpoint(runtime: Runtime) -> Endpoint:
+    """Return the ASGI callable for `.../{app}/feedback`."""
+    return _taking(runtime, parse_feedback)
+
+
+def update_endpoint(runtime: Runtime) -> Endpoint:
+    """Return the ASGI callable for Clipper's own `/{app}/update`."""
+    return _taking(runtime, lambda body: [parse_update(body)])
+
+
+def selection_endpoint(runtime: Runtime) -> Endpoint:
+    """Return the ASGI callable for `.../{app}/selection?context=`."""
+
+    @endpoint
+    async def selection(scope: Scope, receive: Receive, send: Send) -> None:
+        require_method(scope, "GET")
+        application = _application(runtime, scope, needs=PREDICT)
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        unknown = sorted(query.keys() - {"context"})
+        if unknown:
+            raise BadRequest(f"Expected only the parameter context, got {', '.join(unknown)}.")
+        described = await runtime.store.describe(
+            application,
+            context=query.get("context", [""])[0],
+            arms=runtime.router.arms(application).weights,
+        )
+        await send_json(send, _json(described))
+
+    return selection
+
+
+async def submit(
+    runtime: Runtime, application: ApplicationSpec, items: Sequence[FeedbackItem | ClipperError]
+) -> FeedbackResult:
+    return await runtime.feedback.submit(
+        application,
+        items,
+        arms=runtime.router.arms(application).weights,
+        predict_arms=runtime.processor.answers_of_all_arms,
+    )
+
+
+def _taking(runtime: Runtime, parse: Parse) -> Endpoint:
+    @endpoint
+    async def feedback(scope: Scope, receive: Receive, send: Send) -> None:
+        require_method(scope, "POST")
+        application = _application(runtime, scope, needs=FEEDBACK)
+        body = await read_body(scope, receive, limit=runtime.spec.max_body_bytes)
+        await send_json(send, _json(await submit(runtime, application, parse(body))))
+
+    return feedback
+
+
+def _application(runtime: Runtime, scope: Scope, *, needs: str) -> ApplicationSpec:
+    return authorised_application(
+        scope,
+        snapshot=runtime.snapshot,
+        name=scope["url_route"]["kwargs"]["app"],
+        needs=needs,
+    )

@@ -1,0 +1,135 @@
+"""The little HTTP that the raw ASGI endpoints share: read a body, send JSON, one error shape."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+import msgspec
+
+from registry.errors import (
+    BadRequest,
+    BodyTooLarge,
+    ClipperError,
+    InvalidJson,
+    MethodNotAllowed,
+    RetryLater,
+    Unauthenticated,
+    UnknownField,
+    UnsupportedEncoding,
+)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = Iterable[tuple[bytes, bytes]]
+Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+JSON_TYPE = (b"content-type", b"application/json")
+
+logger = logging.getLogger(__name__)
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was complete."""
+
+
+async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
+    """Return the request's body. Raises BodyTooLarge before reading more than `limit` bytes."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value) > limit:
+            raise too_large(limit)
+        if name == b"content-encoding" and value not in (b"", b"identity"):
+            raise UnsupportedEncoding(
+                f"Expected a body without Content-Encoding, got {value.decode('latin-1')}."
+            )
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        body: bytes = message.get("body", b"")
+        if len(body) > limit:
+            raise too_large(limit)
+        return body
+    return await _read_chunks(message, receive, limit=limit)
+
+
+async def _read_chunks(message: MutableMapping[str, Any], receive: Receive, *, limit: int) -> bytes:
+    chunks, size = [], 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise too_large(limit)
+        chunks.append(chunk)
+        if not message.get("more_body"):
+            return b"".join(chunks)
+        message = await receive()
+
+
+def too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"Expected a body of at most {limit} bytes.", limit=limit)
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return None
+
+
+def require_method(scope: Scope, *allowed: str) -> None:
+    if scope["method"] not in allowed:
+        raise MethodNotAllowed(
+            f"Expected {' or '.join(allowed)}, got {scope['method']}.", allowed=list(allowed)
+        )
+
+
+async def send_json(
+    send: Send, body: bytes, *, status: int = 200, headers: Headers = (JSON_TYPE,)
+) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": list(headers)})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_error(send: Send, error: ClipperError) -> None:
+    headers = [JSON_TYPE]
+    if isinstance(error, RetryLater):
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
+    if isinstance(error, Unauthenticated):
+        headers.append((b"www-authenticate", b"Api-Key"))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", ", ".join(error.details["allowed"]).encode()))
+    if isinstance(error, BodyTooLarge):
+        # What is left of the body would be taken for the next request.
+        headers.append((b"connection", b"close"))
+    await send_json(send, msgspec.json.encode(error.body()), status=error.status, headers=headers)
+
+
+def endpoint(handler: Endpoint) -> Endpoint:
+    """Turn what `handler` raises into the one error shape; nothing else reaches the client."""
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await handler(scope, receive, send)
+        except ClientGone:
+            return
+        except ClipperError as error:
+            await send_error(send, error)
+        except Exception:
+            logger.exception("unexpected error path=%s", scope["path"])
+            await send_error(send, ClipperError("Clipper failed; its log says why."))
+
+    return guarded
+
+
+def decode_error(error: msgspec.DecodeError) -> ClipperError:
+    """Name what was wrong with a body: the JSON itself, an unknown field, or a field's type."""
+    text = str(error)
+    if isinstance(error, msgspec.ValidationError):
+        if "unknown field" in text:
+            return UnknownField(text)
+        return BadRequest(text)
+    return InvalidJson(f"Expected a JSON body: {text}.")

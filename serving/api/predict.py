@@ -1,0 +1,130 @@
+"""POST predict: parse, ask, render. Raw ASGI, because a framework costs more than a model."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+import msgspec
+
+from registry.errors import ClipperError
+from registry.specs import PREDICT, ApplicationSpec, VersionSpec
+from serving.api.access import authorised_application
+from serving.api.http import (
+    Endpoint,
+    Receive,
+    Scope,
+    Send,
+    endpoint,
+    read_body,
+    require_method,
+    send_json,
+)
+from serving.api.requests import PredictRequest, check_type, parse_predict, requested_version
+from serving.query import Prediction, Query
+from serving.runtime import Runtime
+
+_json = msgspec.json.Encoder().encode
+
+
+def predict_endpoint(runtime: Runtime) -> Endpoint:
+    """Return the ASGI callable for `.../{app}/predict`."""
+
+    @endpoint
+    async def predict(scope: Scope, receive: Receive, send: Send) -> None:
+        arrived = monotonic()
+        require_method(scope, "POST")
+        application = authorised_application(
+            scope,
+            snapshot=runtime.snapshot,
+            name=scope["url_route"]["kwargs"]["app"],
+            needs=PREDICT,
+        )
+        body = await read_body(scope, receive, limit=runtime.spec.max_body_bytes)
+        request = parse_predict(body)
+        await send_json(
+            send, await answer(runtime, application=application, request=request, arrived=arrived)
+        )
+
+    return predict
+
+
+async def answer(
+    runtime: Runtime, *, application: ApplicationSpec, request: PredictRequest, arrived: float
+) -> bytes:
+    """Return the response's JSON; raises what a single input fails with."""
+    inputs = request.inputs(application)
+    version = requested_version(request.version, application=application, snapshot=runtime.snapshot)
+    if request.input_batch is None:
+        query = runtime.processor.begin(
+            application,
+            input=inputs[0],
+            arrived=arrived,
+            context=request.context,
+            version=version,
+            timeout_ms=request.timeout_ms,
+        )
+        await query.settled()
+        return render(query.prediction())
+    return await _answer_batch(
+        runtime, application, request=request, version=version, arrived=arrived
+    )
+
+
+async def _answer_batch(
+    runtime: Runtime,
+    application: ApplicationSpec,
+    *,
+    request: PredictRequest,
+    version: VersionSpec | None,
+    arrived: float,
+) -> bytes:
+    """Answer each input for itself: a bad one yields its error in its place."""
+    begun: list[Query | ClipperError] = []
+    for input in request.inputs(application):
+        try:
+            check_type(input, input_type=application.input_type)
+        except ClipperError as error:
+            begun.append(error)
+            continue
+        begun.append(
+            runtime.processor.begin(
+                application,
+                input=input,
+                arrived=arrived,
+                context=request.context,
+                version=version,
+                timeout_ms=request.timeout_ms,
+            )
+        )
+    for query in begun:
+        if isinstance(query, Query):
+            await query.settled()
+    return b'{"batch_predictions":[' + b",".join(map(_render_item, begun)) + b"]}"
+
+
+def _render_item(item: Query | ClipperError) -> bytes:
+    if isinstance(item, ClipperError):
+        return _json(item.body())
+    try:
+        return render(item.prediction())
+    except ClipperError as error:
+        return _json(error.body())
+
+
+def render(prediction: Prediction) -> bytes:
+    """Put the JSON together from the parts, which are JSON already or need no escaping."""
+    explanation = prediction.default_explanation
+    default = (
+        b'"default":false'
+        if explanation is None
+        else b'"default":true,"default_explanation":' + _json(explanation)
+    )
+    models = b",".join(b'"%b":%b' % (arm.encode(), out) for arm, out in prediction.models.items())
+    return b'{"query_id":"%b","output":%b,%b,"confidence":%.4g,"models":{%b},"latency_ms":%.3f}' % (
+        prediction.query_id.encode(),
+        prediction.output,
+        default,
+        prediction.confidence,
+        models,
+        prediction.latency_ms,
+    )

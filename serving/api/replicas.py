@@ -1,0 +1,45 @@
+"""GET /api/v1/replicas/: the replicas there are, as the live directory knows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from registry.errors import Unavailable
+from registry.notices import redis_client
+from serving.cluster.directory import Directory
+
+
+class ReplicaSerializer(serializers.Serializer[Any]):
+    """One replica; `batch_size` and `in_flight` are of its latest heartbeat."""
+
+    id = serializers.CharField()
+    model = serializers.CharField()
+    version = serializers.CharField()
+    host = serializers.CharField()
+    pid = serializers.IntegerField()
+    device = serializers.CharField()
+    state = serializers.CharField()
+    batch_size = serializers.IntegerField()
+    in_flight = serializers.IntegerField()
+    queries = serializers.IntegerField()
+    last_error = serializers.CharField(allow_null=True)
+
+
+class ReplicasView(APIView):
+    """Live replicas, and those that wait for a slot or failed to load within the last minute."""
+
+    @extend_schema(responses=ReplicaSerializer(many=True))
+    def get(self, request: Request, **kwargs: Any) -> Response:
+        try:
+            records = Directory(redis_client()).read()
+        except redis.RedisError as error:
+            raise Unavailable("The directory of replicas is in Redis, which is away.") from error
+        ordered = sorted(records, key=lambda record: (record.model, record.version, record.id))
+        return Response(ReplicaSerializer(ordered, many=True).data)

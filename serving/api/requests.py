@@ -1,0 +1,97 @@
+"""The bodies of prediction requests; an input stays the raw JSON text that the client sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from registry.errors import BadRequest, InvalidInput, NotFound
+from registry.specs import ApplicationSpec, Snapshot, VersionSpec
+from serving.api.http import decode_error
+
+MAX_CONTEXT_CHARACTERS = 256
+MAX_BATCH = 10_000
+
+# The first character of a JSON text tells its type; the replica looks at the rest.
+_OPENS_WITH = {
+    "doubles": (b"[", "an array of numbers"),
+    "floats": (b"[", "an array of numbers"),
+    "integers": (b"[", "an array of whole numbers"),
+    "strings": (b'"', "a string"),
+    "bytes": (b'"', "a string of base64"),
+}
+
+
+class PredictRequest(msgspec.Struct, forbid_unknown_fields=True):
+    input: msgspec.Raw = msgspec.Raw()
+    input_batch: list[msgspec.Raw] | None = None
+    context: str = ""
+    version: str | None = None
+    timeout_ms: float | None = None
+
+    def inputs(self, application: ApplicationSpec) -> Sequence[bytes]:
+        """Return the inputs as raw JSON text. Raises BadRequest unless exactly one is there."""
+        single = bytes(self.input)
+        if bool(single) == (self.input_batch is not None):
+            raise BadRequest("Expected either input or input_batch.")
+        if self.input_batch is None:
+            check_type(single, input_type=application.input_type)
+            return (single,)
+        if not 1 <= len(self.input_batch) <= MAX_BATCH:
+            raise BadRequest(
+                f"input_batch: expected 1 to {MAX_BATCH} inputs, got {len(self.input_batch)}."
+            )
+        return [bytes(raw) for raw in self.input_batch]
+
+
+_decoder = msgspec.json.Decoder(PredictRequest)
+
+
+def parse_predict(body: bytes) -> PredictRequest:
+    try:
+        request = _decoder.decode(body)
+    except msgspec.DecodeError as error:
+        raise decode_error(error) from error
+    return checked(request)
+
+
+def checked(request: PredictRequest) -> PredictRequest:
+    if request.timeout_ms is not None and not request.timeout_ms > 0:
+        raise BadRequest(f"timeout_ms: expected a number above 0, got {request.timeout_ms:g}.")
+    if len(request.context) > MAX_CONTEXT_CHARACTERS:
+        raise BadRequest(
+            f"context: expected at most {MAX_CONTEXT_CHARACTERS} characters, "
+            f"got {len(request.context)}."
+        )
+    return request
+
+
+def check_type(raw: bytes, *, input_type: str) -> None:
+    """Refuse at once what cannot be of the application's type."""
+    expected = _OPENS_WITH.get(input_type)
+    if expected is not None and not raw.startswith(expected[0]):
+        shown = raw[:40].decode(errors="replace")
+        raise InvalidInput(f"input: expected {expected[1]}, got {shown}.")
+
+
+def requested_version(
+    name: str | None, *, application: ApplicationSpec, snapshot: Snapshot
+) -> VersionSpec | None:
+    """Return the version named `model:version`, or `version` alone where one model is routed."""
+    if name is None:
+        return None
+    models = {route.model for route in application.routes}
+    model, colon, version = name.rpartition(":")
+    if not colon and len(models) == 1:
+        model = next(iter(models))
+    if model not in models:
+        raise NotFound(
+            f"version: expected model:version with a model of {application.name} "
+            f"({', '.join(sorted(models)) or 'it has none'}), got {name!r}.",
+            version=name,
+        )
+    spec = snapshot.versions_by_arm.get(f"{model}:{version}")
+    if spec is None:
+        raise NotFound(f"{model} has no version {version!r}.", model=model, version=version)
+    return spec

@@ -1,0 +1,164 @@
+"""The websocket of an application: predictions and feedback, many in flight on one connection."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from time import monotonic
+from typing import Any
+
+import msgspec
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+from registry.errors import BadRequest, ClipperError, Saturated, Unauthenticated
+from registry.specs import FEEDBACK, PREDICT, ApiKeySpec, ApplicationSpec
+from selection.feedback.events import parse_item
+from serving.api.access import checked_application, key_named, key_of
+from serving.api.feedback import submit
+from serving.api.http import decode_error, header
+from serving.api.predict import answer
+from serving.api.requests import PredictRequest, checked
+from serving.runtime import Runtime
+
+# Messages of one connection that are being answered; one more is refused, the socket stays open.
+MAX_IN_FLIGHT = 1024
+
+logger = logging.getLogger(__name__)
+_json = msgspec.json.Encoder().encode
+
+Fields = dict[str, msgspec.Raw]
+_fields = msgspec.json.Decoder(Fields)
+_predict = msgspec.json.Decoder(PredictRequest)
+
+
+class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
+    """Each message is answered by a task of its own, under the `id` that it came with.
+
+    The key comes in the Authorization header or in a first message `{"type":"auth","key"}`; it is
+    checked again for every message, so that a revoked one is refused at once.
+    """
+
+    runtime: Runtime | None = None
+
+    async def connect(self) -> None:
+        assert self.runtime is not None  # noqa: S101  (given by the composition root)
+        self._serving = self.runtime
+        self._name: str = self.scope["url_route"]["kwargs"]["app"]
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._authorization = header(self.scope, b"authorization")
+        self._key: bytes | None = None
+        await self.accept()
+
+    async def disconnect(self, code: int) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        arrived = monotonic()
+        body = text_data.encode() if text_data is not None else bytes_data or b""
+        id: bytes = b"null"
+        try:
+            fields = _decode(body)
+            id = bytes(fields.pop("id", msgspec.Raw(b"null")))
+            answering = self._route(fields, arrived=arrived)
+        except ClipperError as error:
+            await self._send_error(id, error)
+            return
+        if len(self._tasks) >= MAX_IN_FLIGHT:
+            answering.close()
+            await self._send_error(
+                id, Saturated(f"Expected at most {MAX_IN_FLIGHT} messages in flight.")
+            )
+            return
+        task = asyncio.create_task(self._reply(id, answering))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _route(self, fields: Fields, *, arrived: float) -> Any:
+        """Return the coroutine that answers the message."""
+        type = _text(fields.pop("type", None))
+        if type == "auth":
+            return self._authenticate(fields)
+        if type == "feedback" or (type is None and ("query_id" in fields or "label" in fields)):
+            return self._feedback(fields)
+        if type in (None, "predict"):
+            return self._prediction(fields, arrived=arrived)
+        raise BadRequest(f"type: expected auth, predict or feedback, got {type!r}.")
+
+    async def _authenticate(self, fields: Fields) -> bytes:
+        key = _text(fields.get("key"))
+        if key is None:
+            raise Unauthenticated('Expected {"type":"auth","key":"<key>"}.')
+        key_named(key.encode(), self._serving.snapshot)
+        self._key = key.encode()
+        return b'"type":"auth","ok":true'
+
+    async def _prediction(self, fields: Fields, *, arrived: float) -> bytes:
+        application = self._application(needs=PREDICT)
+        try:
+            request = checked(_predict.decode(_json(fields)))
+        except msgspec.DecodeError as error:
+            raise decode_error(error) from error
+        body = await answer(
+            self._serving, application=application, request=request, arrived=arrived
+        )
+        return b'"type":"prediction",' + body[1:-1]
+
+    async def _feedback(self, fields: Fields) -> bytes:
+        application = self._application(needs=FEEDBACK)
+        result = await submit(self._serving, application, [parse_item(_json(fields))])
+        return b'"type":"feedback",' + _json(result)[1:-1]
+
+    def _application(self, *, needs: str) -> ApplicationSpec:
+        application = self._serving.snapshot.applications.get(self._name)
+        if application is not None and application.public:
+            return application
+        return checked_application(
+            application, name=self._name, key=self._checked_key(), needs=needs
+        )
+
+    def _checked_key(self) -> ApiKeySpec:
+        snapshot = self._serving.snapshot
+        if self._key is not None:
+            return key_named(self._key, snapshot)
+        if self._authorization is None:
+            raise Unauthenticated(
+                'Expected an Authorization header or a first message {"type":"auth","key":"<key>"}.'
+            )
+        return key_of(self._authorization, snapshot)
+
+    async def _reply(self, id: bytes, answering: Awaitable[bytes]) -> None:
+        try:
+            body = await answering
+        except ClipperError as error:
+            await self._send_error(id, error)
+        except Exception:
+            logger.exception("unexpected error on the websocket of %s", self._name)
+            await self._send_error(id, ClipperError("Clipper failed; its log says why."))
+        else:
+            await self._send_text(b'{"id":' + id + b"," + body + b"}")
+
+    async def _send_error(self, id: bytes, error: ClipperError) -> None:
+        body = _json({"type": "error", **error.body()})
+        await self._send_text(b'{"id":' + id + b"," + body[1:])
+
+    async def _send_text(self, body: bytes) -> None:
+        await self.send(text_data=body.decode())
+
+
+def _decode(body: bytes) -> Fields:
+    try:
+        return _fields.decode(body)
+    except msgspec.DecodeError as error:
+        raise decode_error(error) from error
+
+
+def _text(raw: msgspec.Raw | None) -> str | None:
+    """Return a field that must be a string."""
+    if raw is None:
+        return None
+    try:
+        return msgspec.json.decode(raw, type=str)
+    except msgspec.DecodeError as error:
+        raise BadRequest(f"type and key: {error}") from error

@@ -1,0 +1,16 @@
+"""Serving: answering."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class ServingConfig(AppConfig):
+    name = "serving"
+    verbose_name = "Serving"
+
+    def ready(self) -> None:
+        from registry.extensions import register_runtimes
+        from serving.container.runtimes import runtime_names
+
+        register_runtimes(runtime_names)

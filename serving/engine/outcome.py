@@ -1,0 +1,33 @@
+"""How one question to one model version ended."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from serving.rpc.frames import AnswerStatus
+
+
+class Status(IntEnum):
+    """The first three are the replica's own words; the others say why none came."""
+
+    OK = AnswerStatus.OK
+    INVALID_INPUT = AnswerStatus.INVALID_INPUT
+    MODEL_FAILED = AnswerStatus.MODEL_FAILED
+    NOT_CONNECTED = 3
+    SATURATED = 4
+    REPLICA_LOST = 5
+    EXPIRED = 6
+
+
+class Outcome(NamedTuple):
+    """`payload` is the output as JSON text where the status is OK, a UTF-8 message otherwise."""
+
+    status: int
+    payload: bytes
+
+
+NOT_CONNECTED = Outcome(Status.NOT_CONNECTED, b"no replica of this version is connected")
+SATURATED = Outcome(Status.SATURATED, b"the queue of this version is full")
+REPLICA_LOST = Outcome(Status.REPLICA_LOST, b"the replica was lost, and so was a second one")
+EXPIRED = Outcome(Status.EXPIRED, b"the deadline passed in the queue")

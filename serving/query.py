@@ -1,0 +1,312 @@
+"""The life of a query: whom to ask, what came back in time, one answer with a receipt (§5)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from random import random
+from time import monotonic, time
+
+from registry.errors import (
+    ClipperError,
+    DeadlineExceeded,
+    InvalidInput,
+    ModelFailed,
+    NotReady,
+    Saturated,
+)
+from registry.specs import ApplicationSpec, VersionSpec
+from selection.combine import Combined, combine
+from selection.outputs import OutputStore
+from selection.policies import Selection
+from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, ReceiptSigner, split_outputs
+from selection.state import SelectionStore
+from serving.engine.engine import Engine
+from serving.engine.outcome import Outcome, Status
+from serving.engine.questions import Question
+from serving.metrics import ApplicationStats, Metrics
+from serving.routing import Arms, Router, Target
+
+# Kept back from the objective for combining, signing and sending; never more than a fifth of it.
+MARGIN_MS = 2.0
+# What feedback by input may take to get the arms' answers, where the objective is shorter.
+FEEDBACK_OBJECTIVE_S = 1.0
+
+NO_MODEL = "no model is connected"
+TOO_LATE = "none answered within the objective"
+SATURATED = "saturated: the queue of every model asked is full"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """One answer. `output` and the values of `models` (by `model:version`) are JSON text."""
+
+    query_id: str
+    output: bytes
+    confidence: float
+    models: Mapping[str, bytes]
+    latency_ms: float
+    default_explanation: str | None = None
+
+
+class QueryProcessor:
+    """Ties selection to the engine. `begin` is synchronous; only `Query.settled` waits."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        router: Router,
+        store: SelectionStore,
+        outputs: OutputStore,
+        signer: ReceiptSigner,
+        metrics: Metrics,
+    ) -> None:
+        self.engine = engine
+        self.router = router
+        self.store = store
+        self.outputs = outputs
+        self.signer = signer
+        self.metrics = metrics
+
+    def begin(
+        self,
+        application: ApplicationSpec,
+        *,
+        input: bytes,
+        arrived: float,
+        context: str = "",
+        version: VersionSpec | None = None,
+        timeout_ms: float | None = None,
+    ) -> Query:
+        """Ask the arms that the policy selects, or just `version`.
+
+        `input` is raw JSON text; `arrived` is on the monotonic clock and starts the objective,
+        which `timeout_ms` may shorten.
+        """
+        if version is not None:
+            target = Target.of(version)
+            arms = Arms(weights={version.arm: 1.0}, targets={version.arm: target})
+            selection, weights = Selection((version.arm,), (1,)), arms.weights
+        else:
+            arms = self.router.arms(application)
+            if not arms.weights:
+                return self._query(application, context, arrived, timeout_ms, Selection((), ()))
+            prepared = self.store.peek(application, context=context, arms=arms.weights)
+            selection, weights = prepared.select(random()), prepared.weights  # noqa: S311
+            self.store.count_queries(application.id, context=context, arms=selection.arms)
+        query = self._query(application, context, arrived, timeout_ms, selection)
+        query.weights = weights
+        query.forced = version is not None
+        self._ask(query.question, arms=arms, names=selection.arms, input=input, by=query.deadline)
+        return query
+
+    async def answers_of_all_arms(
+        self, application: ApplicationSpec, input: bytes, context: str
+    ) -> dict[str, bytes]:
+        """Return every arm's output for `input`, for feedback that comes without a receipt."""
+        arms = self.router.arms(application)
+        names = tuple(arms.targets)
+        question = Question(calls=len(names))
+        seconds = max(FEEDBACK_OBJECTIVE_S, application.slo_ms / 1e3)
+        self._ask(question, arms=arms, names=names, input=input, by=monotonic() + seconds)
+        await question.settled(seconds=seconds)
+        refusals = [o for o in question.outcomes if o and o.status == Status.INVALID_INPUT]
+        answers = _outputs(names, question.outcomes)
+        if refusals and not answers:
+            raise InvalidInput(f"input: {_text(refusals[0])}")
+        return answers
+
+    def _ask(
+        self, question: Question, *, arms: Arms, names: tuple[str, ...], input: bytes, by: float
+    ) -> None:
+        digest = sha256(input).digest()
+        ask, targets = self.engine.ask, arms.targets
+        for index, name in enumerate(names):
+            target = targets[name]
+            ask(
+                target.version,
+                key=target.key_prefix + digest,
+                input=input,
+                deadline=by,
+                question=question,
+                index=index,
+            )
+
+    def _query(
+        self,
+        application: ApplicationSpec,
+        context: str,
+        arrived: float,
+        timeout_ms: float | None,
+        selection: Selection,
+    ) -> Query:
+        slo_ms = application.slo_ms
+        objective_ms = slo_ms if timeout_ms is None else min(timeout_ms, slo_ms)
+        return Query(
+            processor=self,
+            application=application,
+            context=context,
+            arrived=arrived,
+            deadline=arrived + (objective_ms - min(MARGIN_MS, objective_ms / 5.0)) / 1e3,
+            selection=selection,
+        )
+
+
+class Query:
+    """One question of one application, from its arrival to its answer."""
+
+    __slots__ = (
+        "_processor",
+        "_stats",
+        "application",
+        "arrived",
+        "context",
+        "deadline",
+        "forced",
+        "question",
+        "selection",
+        "weights",
+    )
+
+    def __init__(
+        self,
+        *,
+        processor: QueryProcessor,
+        application: ApplicationSpec,
+        context: str,
+        arrived: float,
+        deadline: float,
+        selection: Selection,
+    ) -> None:
+        self._processor = processor
+        self._stats: ApplicationStats = processor.metrics.of_application(application.name)
+        self.application = application
+        self.context = context
+        self.arrived = arrived
+        self.deadline = deadline
+        self.selection = selection
+        self.weights: Mapping[str, float] = {}
+        self.forced = False
+        self.question = Question(calls=len(selection.arms))
+
+    async def settled(self) -> None:
+        """Wait until every arm has answered or the deadline has passed."""
+        if not self.question.answered:
+            await self.question.settled(seconds=self.deadline - monotonic())
+
+    def prediction(self) -> Prediction:
+        """Combine what arrived. Raises where nothing did and there is no default output."""
+        outputs = _outputs(self.selection.arms, self.question.outcomes)
+        output, confidence, explanation = self._output(outputs)
+        if explanation is not None:
+            if self.application.default_output is None:
+                self._stats.errors += 1
+                raise self._error(explanation)
+            output = self.application.default_output
+        seconds = monotonic() - self.arrived
+        self._stats.record(
+            seconds=seconds, default=explanation is not None, slo_ms=self.application.slo_ms
+        )
+        return Prediction(
+            query_id=self._receipt(outputs),
+            output=output,
+            confidence=confidence,
+            models=outputs,
+            latency_ms=seconds * 1e3,
+            default_explanation=explanation,
+        )
+
+    def _output(self, outputs: dict[str, bytes]) -> tuple[bytes, float, str | None]:
+        """Return output, confidence, and why the default must be given instead, if it must."""
+        if not outputs:
+            return b"", 0.0, self._why_none()
+        try:
+            combined = self._combine(outputs)
+        except ModelFailed as error:
+            return b"", 0.0, f"the model failed: {error.message}"
+        threshold = self.application.confidence_threshold
+        # Without a default there is nothing better to give than an answer of low confidence.
+        if combined.confidence < threshold and self.application.default_output is not None:
+            why = f"confidence {combined.confidence:.3g} below the threshold {threshold:.3g}"
+            return combined.output, combined.confidence, why
+        return combined.output, combined.confidence, None
+
+    def _combine(self, outputs: dict[str, bytes]) -> Combined:
+        asked = self.selection.arms
+        if len(asked) == 1:
+            return Combined(outputs[asked[0]], 1.0)
+        return combine(outputs, weights=self.weights, asked=asked, how=self.application.combine)
+
+    def _why_none(self) -> str:
+        """Say why there is no output. Raises InvalidInput where the models refused the input."""
+        outcomes = [outcome for outcome in self.question.outcomes if outcome is not None]
+        for outcome in outcomes:
+            if outcome.status == Status.INVALID_INPUT:
+                self._stats.errors += 1
+                raise InvalidInput(f"input: {_text(outcome)}")
+        for outcome in outcomes:
+            if outcome.status == Status.MODEL_FAILED:
+                return f"the model failed: {_text(outcome)}"
+        if not self._any_connected():
+            return NO_MODEL
+        if outcomes and all(outcome.status == Status.SATURATED for outcome in outcomes):
+            return SATURATED
+        return TOO_LATE
+
+    def _any_connected(self) -> bool:
+        snapshot, engine = self._processor.router.snapshot, self._processor.engine
+        versions = (snapshot.versions_by_arm.get(arm) for arm in self.selection.arms)
+        return any(version and engine.connected(version.id) for version in versions)
+
+    def _error(self, explanation: str) -> ClipperError:
+        name = self.application.name
+        if explanation == NO_MODEL:
+            return NotReady(f"{name}: {explanation}, and there is no default output.")
+        if explanation == SATURATED:
+            return Saturated(f"{name}: {explanation}, and there is no default output.")
+        if explanation == TOO_LATE:
+            objective_ms = self.application.slo_ms
+            return DeadlineExceeded(
+                f"{name}: {explanation} of {objective_ms:g} ms, and there is no default output.",
+                objective_ms=objective_ms,
+            )
+        return ModelFailed(f"{name}: {explanation}")
+
+    def _receipt(self, outputs: dict[str, bytes]) -> str:
+        nonce = os.urandom(NONCE_BYTES)
+        inline, stored = split_outputs(outputs)
+        if stored:
+            self._processor.outputs.keep(
+                nonce, outputs=stored, ttl_s=self.application.feedback_window_s
+            )
+        return self._processor.signer.sign(
+            Receipt(
+                nonce=nonce,
+                issued_at_ms=int(time() * 1e3),
+                application_id=self.application.id,
+                context=self.context,
+                arms=tuple(
+                    ArmRecord(arm, propensity, inline.get(arm))
+                    for arm, propensity in zip(
+                        self.selection.arms, self.selection.propensities, strict=True
+                    )
+                ),
+                forced=self.forced,
+                stored=bool(stored),
+            )
+        )
+
+
+def _outputs(names: tuple[str, ...], outcomes: list[Outcome | None]) -> dict[str, bytes]:
+    return {
+        name: outcome.payload
+        for name, outcome in zip(names, outcomes, strict=True)
+        if outcome is not None and outcome.status == Status.OK
+    }
+
+
+def _text(outcome: Outcome) -> str:
+    return outcome.payload.decode(errors="replace")

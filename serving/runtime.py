@@ -1,0 +1,234 @@
+"""One web process's serving runtime: everything a query needs, kept up to date behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from time import monotonic, time
+from typing import Any
+
+import redis
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+
+from registry.specs import Snapshot
+from selection.feedback.service import FeedbackService
+from selection.outputs import OutputStore
+from selection.receipts import ReceiptSigner
+from selection.state import SelectionStore
+from serving.cluster.directory import REPLICAS_CHANNEL, ReplicaRecord, read_directory
+from serving.engine.engine import Engine, EngineSpec
+from serving.links import ReplicaLinks
+from serving.memory import resident_bytes
+from serving.metrics import KEY_PREFIX, TTL_S, Metrics
+from serving.query import MARGIN_MS, QueryProcessor
+from serving.routing import Router
+
+# A lost notice costs at most this long.
+REGISTRY_POLL_S = 5.0
+DIRECTORY_POLL_S = 1.0
+PUBLISH_INTERVAL_S = 1.0
+RETRY_PAUSE_S = 0.5
+READ_TIMEOUT_S = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeSpec:
+    """What the composition root hands in. `read_snapshot` blocks and is called in a thread."""
+
+    redis_url: str
+    registry_channel: str
+    receipt_secret: bytes
+    engine: EngineSpec
+    max_body_bytes: int
+    read_snapshot: Callable[[], Snapshot]
+    check_database: Callable[[], None]
+
+
+class Runtime:
+    """Owns the engine, the router, the stores and the tasks that keep them up to date."""
+
+    def __init__(self, spec: RuntimeSpec) -> None:
+        self.spec = spec
+        self.redis: Redis = Redis.from_url(
+            spec.redis_url, socket_timeout=5.0, socket_connect_timeout=2.0
+        )
+        self.engine = Engine(spec.engine)
+        self.router = Router(connected=self.engine.connected)
+        self.metrics = Metrics(process_id=f"{os.getpid()}-{secrets.token_hex(3)}", pid=os.getpid())
+        self.store = SelectionStore(self.redis)
+        self.outputs = OutputStore(self.redis)
+        signer = ReceiptSigner(spec.receipt_secret)
+        self.processor = QueryProcessor(
+            engine=self.engine,
+            router=self.router,
+            store=self.store,
+            outputs=self.outputs,
+            signer=signer,
+            metrics=self.metrics,
+        )
+        self.feedback = FeedbackService(
+            self.redis, signer=signer, store=self.store, outputs=self.outputs
+        )
+        self.links = ReplicaLinks(self.engine, on_change=self._rerouted)
+        self.records: list[ReplicaRecord] = []
+        self.ready = False
+        self._registry_changed = asyncio.Event()
+        self._directory_changed = asyncio.Event()
+        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot")
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self.router.snapshot
+
+    async def start(self) -> None:
+        await self.store.start()
+        await self.outputs.start()
+        await self._refresh_registry()
+        self._tasks = [
+            asyncio.create_task(task, name=name)
+            for name, task in (
+                ("runtime.notices", self._listen()),
+                ("runtime.registry", self._keep_registry()),
+                ("runtime.directory", self._keep_directory()),
+                ("runtime.metrics", self._publish_metrics()),
+            )
+        ]
+        self.ready = True
+
+    async def stop(self) -> None:
+        self.ready = False
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.links.close()
+        self.engine.close()
+        await self.outputs.stop()
+        await self.store.stop()
+        await self.redis.aclose()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def in_thread(self, work: Callable[[], Any], *, seconds: float = READ_TIMEOUT_S) -> Any:
+        """Run blocking database work beside the loop, for at most `seconds`."""
+        async with asyncio.timeout(seconds):
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    # --- keeping up ---------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        """Wake the keepers on each notice; after an outage wake them once, to catch up."""
+        away = False
+        while True:
+            try:
+                async with self.redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+                    await pubsub.subscribe(self.spec.registry_channel, REPLICAS_CHANNEL)
+                    away = False
+                    await self._follow(pubsub)
+            except (redis.RedisError, OSError) as error:
+                if not away:
+                    logger.warning("no notices from Redis, polling meanwhile: %s", error)
+                away = True
+                await asyncio.sleep(RETRY_PAUSE_S)
+
+    async def _follow(self, pubsub: PubSub) -> None:
+        self._registry_changed.set()
+        self._directory_changed.set()
+        while True:
+            message = await pubsub.get_message(timeout=60.0)
+            if message is not None:
+                self._on_notice(message["channel"].decode())
+
+    def _on_notice(self, channel: str) -> None:
+        if channel == self.spec.registry_channel:
+            self._registry_changed.set()
+        else:
+            self._directory_changed.set()
+
+    async def _keep_registry(self) -> None:
+        await _keep(self._refresh_registry, changed=self._registry_changed, poll_s=REGISTRY_POLL_S)
+
+    async def _keep_directory(self) -> None:
+        await _keep(
+            self._refresh_directory, changed=self._directory_changed, poll_s=DIRECTORY_POLL_S
+        )
+
+    async def _refresh_registry(self) -> None:
+        snapshot = await self.in_thread(self.spec.read_snapshot)
+        if snapshot != self.router.snapshot:
+            self.router.apply(snapshot)
+            self.metrics.forget(known=snapshot.applications)
+            self._rerouted()
+
+    async def _refresh_directory(self) -> None:
+        self.records = await read_directory(self.redis)
+        self.links.sync({r.id: r.address for r in self.records if r.state == "ready"})
+        self._expect()
+
+    def _rerouted(self) -> None:
+        """The registry or the set of connected replicas changed."""
+        self.router.refresh()
+        self._expect()
+        self.engine.set_batch_budgets(
+            {
+                # A query may have to wait for one batch before its own: half the time is for each.
+                version_id: max(1.0, (slo_ms - MARGIN_MS) / 2.0) / 1e3
+                for version_id, slo_ms in self.router.tightest_objective().items()
+            }
+        )
+
+    def _expect(self) -> None:
+        coming = {record.version_id for record in self.records if record.state != "failed"}
+        self.engine.expect(self.router.expected_versions() | coming)
+
+    async def _publish_metrics(self) -> None:
+        while True:
+            await asyncio.sleep(PUBLISH_INTERVAL_S)
+            versions = self.snapshot.versions
+            document = self.metrics.document(
+                at=time(),
+                now=monotonic(),
+                rss_bytes=resident_bytes(),
+                versions={
+                    versions[version_id].arm: stats
+                    for version_id, stats in self.engine.stats.items()
+                    if version_id in versions
+                },
+            )
+            try:
+                await self.redis.set(
+                    KEY_PREFIX + self.metrics.process_id, json.dumps(document), ex=TTL_S
+                )
+            except (redis.RedisError, OSError, TimeoutError) as error:
+                logger.debug("metrics not published: %s", error)
+
+
+async def _keep(
+    refresh: Callable[[], Awaitable[None]], *, changed: asyncio.Event, poll_s: float
+) -> None:
+    """Refresh on every change and every `poll_s`; a failure is logged once and tried again."""
+    failing = False
+    while True:
+        try:
+            async with asyncio.timeout(poll_s):
+                await changed.wait()
+        except TimeoutError:
+            pass
+        changed.clear()
+        try:
+            await refresh()
+            failing = False
+        except Exception as error:  # noqa: BLE001  (database and Redis fail in many ways)
+            if not failing:
+                logger.warning("%s failed, will retry: %s", refresh.__name__.strip("_"), error)
+            failing = True
+            await asyncio.sleep(RETRY_PAUSE_S)
+            changed.set()

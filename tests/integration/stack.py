@@ -1,0 +1,271 @@
+"""The whole stack as a user starts it, for tests that ask it, kill parts of it and watch it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import xmlrpc.client
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from supervisor.xmlrpc import SupervisorTransport
+
+ROOT = Path(__file__).resolve().parents[2]
+START_S = 180.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def eventually(
+    condition: Callable[[], Any], *, seconds: float, what: str, pause: float = 0.05
+) -> Any:
+    """Return the first true value of `condition`; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(pause)
+
+
+class Stack:
+    """One `scripts/run_stack.py`, started on a free port with its own folder."""
+
+    def __init__(self, *, var: Path, port: int | None = None, arguments: tuple[str, ...] = ()):
+        self.var = var
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.output = var.parent / f"{var.name}.out"
+        self._arguments = arguments
+        self._process: subprocess.Popen[bytes] | None = None
+        self.demo: dict[str, Any] = {}
+
+    def start(self) -> None:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("CLIPPER_", "DJANGO_"))}
+        with self.output.open("wb") as output:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "scripts/run_stack.py",
+                    *("--port", str(self.port), "--var", str(self.var)),
+                    *self._arguments,
+                ],
+                cwd=ROOT,
+                env=clean,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        eventually(self._announced, seconds=START_S, what="the stack is up", pause=0.2)
+        demo = self.var / "demo.json"
+        self.demo = json.loads(demo.read_text()) if demo.exists() else {}
+
+    def stop(self, *, by: signal.Signals = signal.SIGINT, seconds: float = 60.0) -> int:
+        """Stop it as a user would; returns the exit status."""
+        assert self._process is not None
+        self._process.send_signal(by)
+        return self._process.wait(timeout=seconds)
+
+    def end(self) -> None:
+        """Leave nothing behind, however the tests ended."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                for process in [*self.descendants(), self._process]:
+                    process.kill()
+
+    @property
+    def text(self) -> str:
+        return self.output.read_text(errors="replace")
+
+    def _announced(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"the stack ended:\n{self.text}"
+        return "Ctrl-C stops everything" in self.text
+
+    # --- its processes --------------------------------------------------------------------
+
+    def descendants(self) -> list[psutil.Process]:
+        assert self._process is not None
+        return psutil.Process(self._process.pid).children(recursive=True)
+
+    def pid_of(self, program: str) -> int:
+        """The process id of one of supervisord.conf's programs; 0 while it isn't running."""
+        path = next((self.run_dir).glob("supervisor.sock"))
+        transport = SupervisorTransport("", "", f"unix://{path}")
+        with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as proxy:
+            return int(proxy.supervisor.getProcessInfo(program)["pid"])
+
+    @property
+    def run_dir(self) -> Path:
+        for line in (self.var / "env.sh").read_text().splitlines():
+            name, _, value = line.removeprefix("export ").partition("=")
+            if name == "CLIPPER_RUN_DIR":
+                return Path(value.strip("'\""))
+        raise AssertionError("env.sh names no CLIPPER_RUN_DIR")
+
+    # --- its surface ----------------------------------------------------------------------
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Api-Key {self.demo['api_key']}"}
+
+    def client(self, **changes: Any) -> httpx.Client:
+        return httpx.Client(
+            **({"base_url": self.url, "headers": self.headers, "timeout": 30.0} | changes)
+        )
+
+    def ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health/ready", timeout=5.0).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def replicas(self, model: str) -> list[dict[str, Any]]:
+        with self.client() as client:
+            found = client.get("/api/v1/replicas/").json()
+        return [r for r in found if r["model"] == model and r["state"] == "ready"]
+
+    def hits(self, *, more_than: int = -1) -> int:
+        """Cache hits of all versions, once a publication shows more than `more_than`."""
+
+        def count() -> int:
+            text = httpx.get(f"{self.url}/metrics", timeout=5.0).text
+            lines = [ln for ln in text.splitlines() if ln.startswith("clipper_version_hits_total{")]
+            return int(sum(float(line.rpartition(" ")[2]) for line in lines))
+
+        eventually(lambda: count() > more_than, seconds=10, what="cache hits published")
+        return count()
+
+    def feedback_rows(self, *, context: str, wait_for: int) -> int:
+        """Rows of the feedback table with this context, once there are `wait_for` of them."""
+
+        def count() -> int:
+            database = sqlite3.connect(f"file:{self.var / 'clipper.sqlite3'}?mode=ro", uri=True)
+            try:
+                query = "SELECT count(*) FROM selection_feedback WHERE context = ?"
+                return int(database.execute(query, (context,)).fetchone()[0])
+            finally:
+                database.close()
+
+        eventually(lambda: count() >= wait_for, seconds=20, what=f"{wait_for} rows, got {count()}")
+        return count()
+
+    def new_key(self, name: str, *, scopes: str) -> str:
+        printed = self.manage("create_api_key", name, "--scopes", scopes)
+        return next(word for word in printed.split() if word.startswith("clp_"))
+
+    def manage(self, *command: str) -> str:
+        """Run a management command with the stack's own environment."""
+        script = f'. "{self.var}/env.sh" && exec "{sys.executable}" manage.py "$@"'
+        done = subprocess.run(
+            ["bash", "-c", script, "manage", *command],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one client saw: when it asked (monotonic), how long it took, how it ended."""
+
+    at: float
+    seconds: float
+    status: int | str
+    default: bool = False
+    body: dict[str, Any] = field(default_factory=dict)
+
+
+class Load:
+    """Constant load from a few threads until it is stopped; every answer is kept."""
+
+    def __init__(
+        self, stack: Stack, *, application: str, inputs: list[list[float]], threads: int = 4
+    ) -> None:
+        self.seen: list[Seen] = []
+        self._stack = stack
+        self._path = f"/api/v1/applications/{application}/predict"
+        self._inputs = inputs
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [
+            threading.Thread(target=self._ask, args=(number,), daemon=True)
+            for number in range(threads)
+        ]
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(timeout=40)
+
+    def count(self) -> int:
+        with self._lock:
+            return len(self.seen)
+
+    def latest(self) -> Seen:
+        with self._lock:
+            return self.seen[-1]
+
+    def after(self, moment: float) -> list[Seen]:
+        with self._lock:
+            return [one for one in self.seen if one.at >= moment]
+
+    @property
+    def errors(self) -> list[Seen]:
+        return [one for one in self.seen if one.status != 200]
+
+    @property
+    def defaults(self) -> list[Seen]:
+        return [one for one in self.seen if one.default]
+
+    def _ask(self, number: int) -> None:
+        number *= len(self._inputs) // len(self._threads)
+        with self._stack.client(timeout=20.0) as client:
+            while not self._stopping.is_set():
+                number += 1
+                # A hair of noise, so that the model answers and not the cache.
+                input = list(self._inputs[number % len(self._inputs)])
+                input[0] += (number % 1_000_003) * 1e-9
+                self._record(client, input)
+                self._stopping.wait(0.002)
+
+    def _record(self, client: httpx.Client, input: list[float]) -> None:
+        at = time.monotonic()
+        try:
+            response = client.post(self._path, json={"input": input})
+            body = response.json()
+            seen = Seen(
+                at, time.monotonic() - at, response.status_code, body.get("default", False), body
+            )
+        except httpx.HTTPError as error:
+            seen = Seen(at, time.monotonic() - at, type(error).__name__)
+        with self._lock:
+            self.seen.append(seen)

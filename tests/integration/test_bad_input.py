@@ -1,0 +1,182 @@
+"""Every mistake gets its status and one clear message, and the server goes on."""
+
+import contextlib
+import http.client
+import json
+
+import pytest
+
+PREDICT = "/api/v1/applications/digits/predict"
+
+
+def ask(stack, content, *, path=PREDICT, **changes):
+    with stack.client(**changes) as client:
+        return client.post(path, content=content)
+
+
+def assert_error(response, *, status, code, says):
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    body = response.json()
+    assert body.keys() == {"error", "code", "details"}
+    assert body["code"] == code
+    assert says in body["error"]
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "says"),
+    [
+        (b'{"input": [1, 2', "invalid_json", "truncated"),
+        (b"", "invalid_json", "truncated"),
+        (b"[1, 2]", "malformed", "object"),
+        (b"{}", "malformed", "either input or input_batch"),
+        (b'{"input": [1], "input_batch": [[1]]}', "malformed", "either input or input_batch"),
+        (b'{"input": "seven"}', "invalid_input", "expected an array of numbers"),
+        (json.dumps({"input": [0] * 63}).encode(), "invalid_input", "expected 64 numbers, got 63"),
+        (json.dumps({"input": [0] * 63 + ["x"]}).encode(), "invalid_input", "number"),
+        (b'{"input": [NaN]}', "invalid_json", "malformed"),
+        (b'{"input": [1e999]}', "invalid_input", ""),
+        (b'{"input": [1], "tiemout_ms": 5}', "unknown_field", "tiemout_ms"),
+        (b'{"input": [1], "timeout_ms": "5"}', "malformed", "timeout_ms"),
+        (b'{"input": [1], "timeout_ms": 0}', "malformed", "timeout_ms"),
+        (b'{"input": [1], "context": 5}', "malformed", "context"),
+        (b'{"input_batch": []}', "malformed", "input_batch"),
+        (b'\xff\xfe{"input": [1]}', "invalid_json", ""),
+    ],
+)
+def test_a_malformed_body_is_a_400(stack, content, code, says):
+    assert_error(ask(stack, content), status=400, code=code, says=says)
+
+
+def test_an_unknown_application_is_a_404(stack):
+    response = ask(stack, b'{"input":[1]}', path="/api/v1/applications/nothing/predict")
+    assert_error(response, status=404, code="not_found", says="'nothing'")
+
+
+def test_an_unknown_version_is_a_404(stack):
+    response = ask(stack, b'{"input":[1],"version":"knn:99"}')
+    assert_error(response, status=404, code="not_found", says="'99'")
+
+
+def test_an_unknown_url_of_the_api_is_a_404_in_json(stack):
+    with stack.client() as client:
+        response = client.get("/api/v1/nothing")
+    assert_error(response, status=404, code="not_found", says="/api/v1/nothing")
+
+
+def test_no_key_is_a_401(stack):
+    response = ask(stack, b'{"input":[1]}', headers={})
+    assert_error(response, status=401, code="unauthenticated", says="Api-Key")
+    assert response.headers["www-authenticate"] == "Api-Key"
+
+
+@pytest.mark.parametrize("value", ["Api-Key wrong", "Bearer x", "Api-Key", "Api-Key \xff"])
+def test_an_unknown_key_is_a_401(stack, value):
+    response = ask(stack, b'{"input":[1]}', headers={"Authorization": value.encode("latin-1")})
+    assert_error(response, status=401, code="unauthenticated", says="")
+
+
+def test_a_key_without_the_scope_is_a_403(stack):
+    key = stack.new_key("feedback-only", scopes="feedback")
+    response = ask(stack, b'{"input":[1]}', headers={"Authorization": f"Api-Key {key}"})
+    assert_error(response, status=403, code="forbidden", says="predict")
+
+
+def test_a_get_is_a_405(stack):
+    with stack.client() as client:
+        response = client.get(PREDICT)
+    assert_error(response, status=405, code="method_not_allowed", says="POST")
+    assert response.headers["allow"] == "POST"
+
+
+def test_a_compressed_body_is_a_415(stack):
+    headers = stack.headers | {"Content-Encoding": "gzip"}
+    response = ask(stack, b"\x1f\x8b", headers=headers)
+    assert_error(response, status=415, code="unsupported_encoding", says="gzip")
+
+
+def test_a_hundred_megabytes_are_refused_before_they_are_read(stack):
+    connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=30)
+    connection.putrequest("POST", PREDICT)
+    for name, value in stack.headers.items():
+        connection.putheader(name, value)
+    connection.putheader("Content-Length", str(100 << 20))
+    connection.endheaders()
+    response = connection.getresponse()
+    body = json.loads(response.read())
+    connection.close()
+    assert response.status == 413
+    assert body["code"] == "body_too_large"
+
+
+def test_a_hundred_megabytes_in_chunks_are_refused_too(stack):
+    chunk = b"1," * (1 << 19)
+
+    def chunks():
+        yield b'{"input":['
+        for _ in range(100):
+            yield chunk
+
+    connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=30)
+    # It may refuse while we are still sending; the answer, if it came, is in the socket.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        connection.request("POST", PREDICT, body=chunks(), headers=stack.headers)
+    try:
+        response = connection.getresponse()
+    except (ConnectionError, http.client.BadStatusLine):
+        pass
+    else:
+        assert response.status == 413
+    connection.close()
+    assert stack.ready()
+
+
+def test_a_forged_receipt_is_rejected_and_changes_nothing(stack, digits):
+    path = "/api/v1/applications/digits"
+    with stack.client() as client:
+        receipt = client.post(
+            f"{path}/predict", json={"input": digits[0][0], "context": "forged"}
+        ).json()["query_id"]
+        forged = ("A" if receipt[0] != "A" else "B") + receipt[1:]
+        result = client.post(f"{path}/feedback", json={"query_id": forged, "label": 1}).json()
+        learned = client.get(f"{path}/selection?context=forged").json()
+    assert (result["accepted"], result["duplicates"]) == (0, 0)
+    assert result["rejected"][0]["code"] == "invalid_receipt"
+    assert all(arm["feedback"] == 0 for arm in learned["arms"])
+
+
+def test_a_receipt_of_another_application_is_rejected(stack, digits):
+    with stack.client() as client:
+        receipt = client.post(
+            "/api/v1/applications/digits-single/predict", json={"input": digits[0][0]}
+        ).json()["query_id"]
+        result = client.post(
+            "/api/v1/applications/digits/feedback", json={"query_id": receipt, "label": 1}
+        ).json()
+    assert result["rejected"][0]["code"] == "invalid_receipt"
+
+
+def test_good_and_bad_feedback_in_one_request_are_told_apart(stack, digits):
+    inputs, labels = digits
+    path = "/api/v1/applications/digits"
+    with stack.client() as client:
+        receipts = [
+            client.post(f"{path}/predict", json={"input": input}).json()["query_id"]
+            for input in inputs[:3]
+        ]
+        items = [
+            {"query_id": receipts[0], "label": labels[0]},
+            {"query_id": "nonsense", "label": 1},
+            {"query_id": receipts[1], "reward": 2},
+            {"query_id": receipts[2], "reward": 0.5},
+            {"label": 3},
+        ]
+        result = client.post(f"{path}/feedback", json={"feedback": items}).json()
+    assert result["accepted"] == 2
+    assert [one["index"] for one in result["rejected"]] == [1, 2, 4]
+
+
+def test_the_server_still_answers_after_all_that(stack, digits):
+    response = ask(stack, json.dumps({"input": digits[0][0]}).encode())
+    assert response.status_code == 200
+    assert response.json()["default"] is False

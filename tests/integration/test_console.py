@@ -1,0 +1,122 @@
+"""The console in a real browser, on the running stack and under load."""
+
+import re
+import time
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.integration.stack import Load, eventually
+
+pytestmark = pytest.mark.browser
+
+SWITCH_S = 20.0
+
+
+@pytest.fixture
+def console(stack, chromium) -> Page:
+    """A page signed in as the demo's administrator."""
+    context = chromium.new_context(base_url=stack.url, viewport={"width": 1440, "height": 1000})
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    page.goto("/admin/login/")
+    page.fill("#id_username", stack.demo["admin_user"])
+    page.fill("#id_password", stack.demo["admin_password"])
+    page.click("button[type=submit]")
+    page.wait_for_url("**/admin/")
+    yield page
+    context.close()
+
+
+def version_asked(load: Load, model: str) -> str:
+    """The version of `model` in the latest answer."""
+    arms = load.latest().body.get("models", {})
+    return next((arm for arm in arms if arm.startswith(f"{model}:")), "")
+
+
+def confirm(page: Page, *, reason: str) -> None:
+    page.get_by_test_id("reason").fill(reason)
+    page.get_by_test_id("confirm").click()
+    expect(page).to_have_url(re.compile(r"/admin/registry/release/\d+/change/$"))
+
+
+def test_a_bad_version_is_deployed_and_rolled_back_under_load_and_nobody_is_let_down(
+    stack, digits, console, record_property
+):
+    inputs, _ = digits
+    stack_ready = eventually(stack.ready, seconds=30, what="ready")
+    assert stack_ready
+    with Load(stack, application="digits", inputs=inputs) as load:
+        eventually(lambda: load.count() > 50, seconds=20, what="load")
+        assert version_asked(load, "svm-linear") == "svm-linear:1"
+
+        console.goto("/admin/registry/modelversion/?q=svm-linear")
+        console.get_by_role("link", name="svm-linear:2").first.click()
+        console.get_by_test_id("deploy").click()
+        began = time.monotonic()
+        confirm(console, reason="trying the second version")
+        expect(console.get_by_test_id("release-state")).to_have_text("live", timeout=20_000)
+        eventually(
+            lambda: version_asked(load, "svm-linear") == "svm-linear:2",
+            seconds=SWITCH_S,
+            what="the new version answers",
+        )
+        deployed_s = time.monotonic() - began
+
+        console.goto("/admin/registry/model/?q=svm-linear")
+        console.get_by_role("link", name="svm-linear", exact=True).first.click()
+        console.get_by_test_id("rollback").click()
+        console.get_by_test_id("reason").fill("it is worse")
+        began = time.monotonic()
+        console.get_by_test_id("confirm").click()
+        eventually(
+            lambda: version_asked(load, "svm-linear") == "svm-linear:1",
+            seconds=SWITCH_S,
+            what="the old version answers again",
+            pause=0.005,
+        )
+        rolled_back_s = time.monotonic() - began
+        eventually_more = load.count() + 100
+        eventually(lambda: load.count() > eventually_more, seconds=20, what="load afterwards")
+    print(
+        f"\ndeploy took {deployed_s:.1f} s, rollback {rolled_back_s:.2f} s; "
+        f"{load.count()} answers, {len(load.errors)} errors, {len(load.defaults)} defaults"
+    )
+    record_property("deployed_s", round(deployed_s, 2))
+    record_property("rolled_back_s", round(rolled_back_s, 2))
+    assert load.errors == []
+    assert load.defaults == []
+
+
+def test_the_home_page_shows_traffic_weights_and_replicas(stack, digits, console):
+    with Load(stack, application="digits", inputs=digits[0]):
+        console.goto("/admin/")
+        card = console.get_by_test_id("application-digits")
+        expect(card).to_be_visible()
+        expect(card.get_by_test_id("arm-weight")).to_have_count(5)
+        expect(console.get_by_test_id("live-model")).to_have_count(5)
+        # Numbers of the last seconds arrive by themselves, without a reload.
+        expect(card).to_contain_text("Within its objective", timeout=20_000)
+
+
+def test_the_feedback_form_teaches_the_application(stack, digits, chromium):
+    inputs, labels = digits
+    context = chromium.new_context(base_url=stack.url)
+    page = context.new_page()
+    page.goto("/feedback/digits/")
+    page.get_by_test_id("key").fill(stack.demo["api_key"])
+    page.get_by_test_id("key-save").click()
+    page.get_by_test_id("input").fill(str([int(value) for value in inputs[3]]))
+    page.get_by_test_id("context").fill("form")
+    page.get_by_test_id("predict").click()
+    expect(page.get_by_test_id("output")).to_have_text(str(labels[3]))
+
+    page.get_by_test_id("label").fill(str((labels[3] + 1) % 10))
+    page.get_by_test_id("send").click()
+    expect(page.get_by_test_id("accepted")).to_be_visible()
+
+    with stack.client() as client:
+        learned = client.get("/api/v1/applications/digits/selection?context=form").json()
+    assert [arm["feedback"] for arm in learned["arms"]] == [1] * 5
+    assert stack.feedback_rows(context="form", wait_for=1) == 1
+    context.close()

@@ -1,0 +1,136 @@
+"""What a newcomer gets from `make run`: digits answered right, and a bandit that learns."""
+
+import json
+import stat
+
+import pytest
+
+
+def post(client, path, body):
+    response = client.post(f"/api/v1/applications/{path}", json=body)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def test_the_demo_file_is_complete_and_private(stack):
+    path = stack.var / "demo.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    demo = json.loads(path.read_text())
+    assert demo.keys() == {
+        "url",
+        "admin_user",
+        "admin_password",
+        "api_key",
+        "applications",
+        "models",
+    }
+    assert demo["url"] == stack.url
+    assert demo["applications"] == ["digits", "digits-single"]
+    assert len(demo["models"]) == 5
+
+
+def test_it_prints_answers_and_where_to_go(stack):
+    for word in (stack.url, "admin", stack.demo["admin_password"], stack.demo["api_key"]):
+        assert word in stack.text
+
+
+def test_no_log_tells_a_secret(stack):
+    logs = "".join(path.read_text(errors="replace") for path in (stack.var / "log").iterdir())
+    secrets = [stack.demo["api_key"], stack.demo["admin_password"]]
+    secrets.append((stack.var / "secret_key").read_text().strip())
+    assert logs
+    assert not [secret for secret in secrets if secret in logs]
+
+
+def test_three_hundred_held_out_digits_agree_with_their_labels(stack, digits):
+    inputs, labels = digits
+    with stack.client() as client:
+        answers = [post(client, "digits/predict", {"input": input}) for input in inputs[:300]]
+    right = sum(a["output"] == label for a, label in zip(answers, labels, strict=False))
+    assert right / 300 >= 0.93
+    assert len(answers[0]["models"]) == 5
+
+
+def test_a_batch_is_answered_in_order_and_one_bad_item_fails_alone(stack, digits):
+    inputs, labels = digits
+    batch = [*inputs[:10], [1, 2, 3], "x", *inputs[10:12]]
+    with stack.client() as client:
+        answers = post(client, "digits/predict", {"input_batch": batch})["batch_predictions"]
+    assert [a["code"] for a in answers[10:12]] == ["invalid_input"] * 2
+    assert answers[10]["error"] == "input: expected 64 numbers, got 3"
+    outputs = [a["output"] for a in answers[:10]]
+    right = sum(output == label for output, label in zip(outputs, labels, strict=False))
+    assert right >= 8
+
+
+def test_a_batch_of_one_is_still_a_batch(stack, digits):
+    with stack.client() as client:
+        answer = post(client, "digits/predict", {"input_batch": digits[0][:1]})
+    assert len(answer["batch_predictions"]) == 1
+
+
+def test_clippers_own_paths_answer_too(stack, digits):
+    inputs, labels = digits
+    with stack.client() as client:
+        answer = client.post("/digits/predict", json={"input": inputs[0]})
+        update = client.post(
+            "/digits/update", json={"uid": 7, "input": inputs[0], "label": labels[0]}
+        )
+        learned = client.get("/api/v1/applications/digits/selection?context=7").json()
+    assert answer.status_code == 200
+    assert update.json() == {"accepted": 1, "duplicates": 0, "rejected": []}
+    assert all(arm["feedback"] == 1 for arm in learned["arms"])
+
+
+def test_a_version_can_be_asked_by_name(stack, digits):
+    body = {"input": digits[0][0], "version": "knn:1"}
+    with stack.client() as client:
+        assert post(client, "digits/predict", body)["models"].keys() == {"knn:1"}
+
+
+def test_the_bandit_spreads_then_learns_from_a_thousand_labels(stack, digits):
+    inputs, labels = digits
+    context = "thousand-labels"
+    asked: set[str] = set()
+    with stack.client() as client:
+        for start in range(0, 1000, 50):
+            items = []
+            for number in range(start, start + 50):
+                at = number % len(inputs)
+                answer = post(
+                    client,
+                    "digits-single/predict",
+                    {"input": inputs[at], "context": context},
+                )
+                asked.update(answer["models"])
+                items.append({"query_id": answer["query_id"], "label": labels[at]})
+            result = post(client, "digits-single/feedback", {"feedback": items})
+            assert result == {"accepted": 50, "duplicates": 0, "rejected": []}
+        learned = client.get(
+            f"/api/v1/applications/digits-single/selection?context={context}"
+        ).json()
+    weights = {arm["model"]: arm["weight"] for arm in learned["arms"]}
+    assert len(asked) == 5
+    assert weights["naive-bayes"] < 0.05
+    assert sum(weights.values()) == pytest.approx(1.0)
+    assert sum(arm["feedback"] for arm in learned["arms"]) == 1000
+    assert sum(arm["queries"] for arm in learned["arms"]) == 1000
+
+
+def test_feedback_is_in_the_database_soon_and_once(stack, digits):
+    inputs, labels = digits
+    with stack.client() as client:
+        answer = post(client, "digits/predict", {"input": inputs[5], "context": "kept"})
+        item = {"query_id": answer["query_id"], "label": labels[5]}
+        first = post(client, "digits/feedback", item)
+        second = post(client, "digits/feedback", item)
+    assert (first["accepted"], second["accepted"], second["duplicates"]) == (1, 0, 1)
+    assert stack.feedback_rows(context="kept", wait_for=1) == 1
+
+
+def test_the_same_question_twice_comes_from_the_cache(stack, digits):
+    with stack.client() as client:
+        before = stack.hits()
+        for _ in range(2):
+            post(client, "digits/predict", {"input": digits[0][17]})
+        assert stack.hits(more_than=before + 4) >= before + 5

@@ -1,0 +1,164 @@
+"""One part after another is killed under load; acknowledged feedback is kept, each once."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import httpx
+import psutil
+import pytest
+
+from tests.integration.stack import Load, eventually
+
+RECOVERY_S = 30.0
+
+
+class FeedbackLoad:
+    """Sends feedback until it is stopped, again where the outcome is unknown; counts the kept."""
+
+    def __init__(self, stack, *, inputs, labels, context: str) -> None:
+        self.acknowledged = 0
+        self._stack = stack
+        self._inputs, self._labels = inputs, labels
+        self._context = context
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stopping.set()
+        self._thread.join(timeout=60)
+        assert not self._thread.is_alive()
+
+    def _run(self) -> None:
+        number = 0
+        with self._stack.client(timeout=5.0) as client:
+            while not self._stopping.is_set():
+                number = (number + 1) % len(self._inputs)
+                body = {"input": self._inputs[number], "context": self._context}
+                receipt = self._until_answered(client, "predict", body)["query_id"]
+                item = {"query_id": receipt, "label": self._labels[number]}
+                result = self._until_answered(client, "feedback", item)
+                # A resend may find that the first one had been counted after all.
+                assert result["accepted"] + result["duplicates"] == 1, result
+                self.acknowledged += 1
+                self._stopping.wait(0.005)
+
+    def _until_answered(self, client, what: str, body: dict) -> dict:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                response = client.post(f"/api/v1/applications/digits/{what}", json=body)
+                if response.status_code == 200:
+                    return response.json()
+            except httpx.HTTPError:
+                pass
+            assert time.monotonic() < deadline, f"{what} was not answered for 60 s"
+            time.sleep(0.05)
+
+
+def one_replica(stack) -> int:
+    replicas = stack.replicas("knn")
+    return replicas[0]["pid"] if replicas else 0
+
+
+def cpu_worker(stack) -> int:
+    return stack.pid_of("cpu-worker")
+
+
+def redis(stack) -> int:
+    return stack.pid_of("redis")
+
+
+def control_worker(stack) -> int:
+    return stack.pid_of("control")
+
+
+def web_worker(stack) -> int:
+    web = stack.pid_of("web")
+    children = psutil.Process(web).children() if web else []
+    return children[0].pid if children else 0
+
+
+def web_process(stack) -> int:
+    return stack.pid_of("web")
+
+
+@pytest.mark.parametrize(
+    ("pid_of", "clients_notice"),
+    [
+        (one_replica, False),
+        (cpu_worker, True),
+        (redis, False),
+        (control_worker, False),
+        (web_worker, True),
+        (web_process, True),
+    ],
+)
+def test_killed_under_load_it_is_back_and_lost_nothing(
+    stack, digits, pid_of: Callable, clients_notice: bool, record_property
+):
+    inputs, labels = digits
+    context = pid_of.__name__
+    eventually(stack.ready, seconds=RECOVERY_S, what="ready before the kill")
+    with (
+        Load(stack, application="digits", inputs=inputs) as load,
+        FeedbackLoad(stack, inputs=inputs, labels=labels, context=context) as feedback,
+    ):
+        eventually(
+            lambda: feedback.acknowledged >= 20 and load.count() > 50,
+            seconds=RECOVERY_S,
+            what="load",
+        )
+        killed = pid_of(stack)
+        os.kill(killed, signal.SIGKILL)
+        killed_at = time.monotonic()
+        eventually(
+            lambda: replaced(lambda: pid_of(stack), killed) and stack.ready(),
+            seconds=RECOVERY_S,
+            what="it was replaced",
+        )
+        replaced_at = time.monotonic()
+        eventually(
+            lambda: full_answers_since(load, replaced_at),
+            seconds=RECOVERY_S,
+            what="all five models answer again",
+        )
+        healthy_after = time.monotonic() - killed_at
+        settled_at = time.monotonic()
+        eventually(
+            lambda: len(load.after(settled_at)) > 50, seconds=RECOVERY_S, what="load afterwards"
+        )
+    record_property("healthy_after_s", round(healthy_after, 2))
+    record_property("errors", len(load.errors))
+    record_property("defaults", len(load.defaults))
+    print(
+        f"\n{context}: healthy after {healthy_after:.1f} s; clients saw {load.count()} answers, "
+        f"{len(load.errors)} errors ({sorted({str(e.status) for e in load.errors})}), "
+        f"{len(load.defaults)} defaults; {feedback.acknowledged} feedbacks acknowledged"
+    )
+    assert clients_notice or not load.errors
+    assert clients_notice or not load.defaults
+    afterwards = load.after(settled_at)
+    assert all(one.status == 200 and not one.default for one in afterwards)
+    rows = stack.feedback_rows(context=context, wait_for=feedback.acknowledged)
+    assert rows == feedback.acknowledged
+
+
+def replaced(pid_of: Callable[[], int], killed: int) -> bool:
+    """Whether another process runs in its place; while it is being restarted there is none."""
+    try:
+        return pid_of() not in (0, killed)
+    except (httpx.HTTPError, psutil.NoSuchProcess):
+        return False
+
+
+def full_answers_since(load: Load, moment: float) -> bool:
+    """Whether the latest answers come from all five models again."""
+    latest = load.after(max(moment, time.monotonic() - 1.0))[-10:]
+    return len(latest) == 10 and all(len(one.body.get("models", ())) == 5 for one in latest)

@@ -1,0 +1,100 @@
+"""Predictions and feedback over one websocket, many in flight."""
+
+import asyncio
+import json
+
+import pytest
+from websockets.asyncio.client import connect
+
+
+@pytest.fixture
+def address(stack):
+    return stack.url.replace("http", "ws") + "/ws/v1/applications/digits"
+
+
+async def exchange(socket, *messages):
+    """Send messages, return as many answers by id."""
+    for message in messages:
+        await socket.send(json.dumps(message) if isinstance(message, dict) else message)
+    answers = [json.loads(await asyncio.wait_for(socket.recv(), 10)) for _ in messages]
+    return {answer["id"]: answer for answer in answers}
+
+
+async def test_two_hundred_predictions_in_flight_and_their_feedback(stack, address, digits):
+    inputs, labels = digits
+    async with connect(address, additional_headers=stack.headers) as socket:
+        asked = [
+            {"id": number, "input": inputs[number], "context": "socket"} for number in range(200)
+        ]
+        predictions = await exchange(socket, *asked)
+        assert predictions.keys() == set(range(200))
+        assert {p["type"] for p in predictions.values()} == {"prediction"}
+        right = sum(predictions[n]["output"] == labels[n] for n in range(200))
+        assert right >= 186
+        feedback = [
+            {
+                "id": f"f{number}",
+                "type": "feedback",
+                "query_id": predictions[number]["query_id"],
+                "label": labels[number],
+            }
+            for number in range(200)
+        ]
+        results = await exchange(socket, *feedback)
+    assert {(r["type"], r["accepted"]) for r in results.values()} == {("feedback", 1)}
+    with stack.client() as client:
+        learned = client.get("/api/v1/applications/digits/selection?context=socket").json()
+    assert [arm["feedback"] for arm in learned["arms"]] == [200] * 5
+
+
+async def test_the_key_may_come_in_the_first_message(stack, address, digits):
+    async with connect(address) as socket:
+        refused = await exchange(socket, {"id": 1, "input": digits[0][0]})
+        assert refused[1]["code"] == "unauthenticated"
+        wrong = await exchange(socket, {"id": 2, "type": "auth", "key": "wrong"})
+        assert wrong[2]["code"] == "unauthenticated"
+        right = await exchange(socket, {"id": 3, "type": "auth", "key": stack.demo["api_key"]})
+        assert right[3]["type"] == "auth"
+        answer = await exchange(socket, {"id": 4, "input": digits[0][0]})
+        assert answer[4]["type"] == "prediction"
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("{", "invalid_json"),
+        ("[]", "malformed"),
+        ('{"id": 5}', "malformed"),
+        ('{"id": 5, "input": [1]}', "invalid_input"),
+        ('{"id": 5, "input": "x"}', "invalid_input"),
+        ('{"id": 5, "type": "dance"}', "malformed"),
+        ('{"id": 5, "input": [1], "foo": 1}', "unknown_field"),
+        ('{"id": 5, "type": "feedback"}', "malformed"),
+    ],
+)
+async def test_a_bad_message_gets_an_error_and_the_socket_stays_open(
+    stack, address, digits, message, code
+):
+    async with connect(address, additional_headers=stack.headers) as socket:
+        await socket.send(message)
+        answer = json.loads(await asyncio.wait_for(socket.recv(), 10))
+        assert answer["type"] == "error"
+        assert answer["code"] == code
+        again = await exchange(socket, {"id": 6, "input": digits[0][0]})
+        assert again[6]["type"] == "prediction"
+
+
+async def test_a_forged_receipt_is_reported_in_its_answer(stack, address):
+    async with connect(address, additional_headers=stack.headers) as socket:
+        answer = await exchange(
+            socket, {"id": 1, "type": "feedback", "query_id": "nonsense", "label": 1}
+        )
+    assert answer[1]["accepted"] == 0
+    assert answer[1]["rejected"][0]["code"] == "invalid_receipt"
+
+
+async def test_an_unknown_application_is_told_on_the_socket(stack, digits):
+    address = stack.url.replace("http", "ws") + "/ws/v1/applications/nothing"
+    async with connect(address, additional_headers=stack.headers) as socket:
+        answer = await exchange(socket, {"id": 1, "input": digits[0][0]})
+    assert answer[1]["code"] == "not_found"

@@ -1,0 +1,280 @@
+import asyncio
+from time import monotonic
+
+import pytest
+
+from registry.specs import VersionSpec
+from serving.engine.engine import Engine, EngineSpec
+from serving.engine.outcome import Status
+from serving.engine.questions import Question
+from serving.rpc.errors import ConnectionLost, ProtocolError
+from serving.rpc.frames import Answer, AnswerStatus, FrameType, encode_answers, encode_frame
+from tests.serving.engine.doubles import connect
+
+VERSION = VersionSpec(
+    id=1,
+    model_id=1,
+    model="m",
+    version="1",
+    runtime="sklearn",
+    input_type="doubles",
+    digest="0" * 64,
+    device="cpu",
+    replicas=1,
+    allow_pickle=False,
+    generation=1,
+)
+
+
+@pytest.fixture
+def engine():
+    made = Engine(EngineSpec())
+    made.expect([1])
+    return made
+
+
+async def turn() -> None:
+    """Let everything that is scheduled run."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+def ask(engine: Engine, input: bytes, *, seconds: float = 5.0) -> Question:
+    question = Question(calls=1)
+    engine.ask(
+        VERSION,
+        key=b"1:" + input,
+        input=input,
+        deadline=monotonic() + seconds,
+        question=question,
+        index=0,
+    )
+    return question
+
+
+async def test_a_query_is_answered_by_the_replica(engine):
+    replica = connect(engine)
+    question = ask(engine, b"[1]")
+    await turn()
+    replica.answer({b"[1]": b"7"})
+    assert question.outcomes == [(Status.OK, b"7")]
+
+
+async def test_a_version_nobody_runs_fails_at_once():
+    question = ask(Engine(EngineSpec()), b"[1]")
+    assert question.outcomes[0].status == Status.NOT_CONNECTED
+
+
+async def test_a_second_query_with_the_same_input_comes_from_the_cache(engine):
+    replica = connect(engine)
+    ask(engine, b"[1]")
+    await turn()
+    replica.answer({b"[1]": b"7"})
+    again = ask(engine, b"[1]")
+    assert again.outcomes == [(Status.OK, b"7")]
+    assert not replica.batches
+
+
+async def test_identical_queries_in_flight_cost_the_model_one(engine):
+    replica = connect(engine)
+    questions = [ask(engine, b"[1]") for _ in range(5)]
+    await turn()
+    assert replica.answer() == [b"[1]"]
+    assert all(question.answered for question in questions)
+
+
+async def test_a_failed_answer_is_not_remembered(engine):
+    replica = connect(engine)
+    ask(engine, b"[1]")
+    await turn()
+    replica.answer_with(Answer(AnswerStatus.MODEL_FAILED, b"ValueError: no"))
+    ask(engine, b"[1]")
+    await turn()
+    assert replica.batches
+
+
+async def test_queries_that_arrive_together_share_batches(engine):
+    replica = connect(engine)
+    replica.replica.controller._cap = 10.0
+    questions = [ask(engine, b"[%d]" % n) for n in range(10)]
+    await turn()
+    assert len(replica.answer()) == 10
+    assert all(question.answered for question in questions)
+
+
+async def test_a_batch_never_exceeds_the_cap(engine):
+    replica = connect(engine)
+    replica.replica.controller._cap = 4.0
+    replica.replica.controller.budget = 0.0
+    for n in range(10):
+        ask(engine, b"[%d]" % n)
+    await turn()
+    assert [len(inputs) for _, inputs in replica.batches] == [4, 4]
+
+
+async def test_each_caller_gets_its_own_answer(engine):
+    replica = connect(engine)
+    replica.replica.controller._cap = 64.0
+    questions = {b"[%d]" % n: ask(engine, b"[%d]" % n) for n in range(40)}
+    await turn()
+    while replica.batches:
+        replica.answer()
+        await turn()
+    assert {q.outcomes[0].payload: True for q in questions.values()} == dict.fromkeys(
+        questions, True
+    )
+    assert all(q.outcomes[0].payload == input for input, q in questions.items())
+
+
+async def test_an_expired_query_is_dropped_before_it_costs_the_model_anything(engine):
+    replica = connect(engine)
+    question = ask(engine, b"[1]", seconds=-1.0)
+    await turn()
+    assert not replica.batches
+    assert question.outcomes[0].status == Status.EXPIRED
+    assert not engine._in_flight
+
+
+async def test_a_late_answer_still_fills_the_cache(engine):
+    replica = connect(engine)
+    question = ask(engine, b"[1]", seconds=0.01)
+    await question.settled(seconds=0.01)
+    assert not question.answered
+    replica.answer({b"[1]": b"7"})
+    assert ask(engine, b"[1]").outcomes == [(Status.OK, b"7")]
+
+
+async def test_a_cancelled_caller_does_not_disturb_its_batch(engine):
+    replica = connect(engine)
+    replica.replica.controller._cap = 2.0
+    leaver, stayer = ask(engine, b"[1]"), ask(engine, b"[2]")
+    waiting = asyncio.create_task(leaver.settled(seconds=5.0))
+    await turn()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    replica.answer()
+    assert stayer.outcomes == [(Status.OK, b"[2]")]
+    assert not engine._in_flight
+
+
+async def test_queries_wait_for_a_replica_that_is_expected(engine):
+    question = ask(engine, b"[1]")
+    replica = connect(engine)
+    await turn()
+    replica.answer()
+    assert question.answered
+
+
+async def test_queries_of_a_lost_replica_are_retried_on_another(engine):
+    first = connect(engine, name="r1")
+    question = ask(engine, b"[1]")
+    await turn()
+    second = connect(engine, name="r2")
+    first.replica.on_lost(ConnectionLost("killed"))
+    await turn()
+    second.answer()
+    assert question.outcomes[0].status == Status.OK
+
+
+async def test_a_query_that_loses_two_replicas_is_given_up(engine):
+    question = None
+    for name in ("r1", "r2"):
+        replica = connect(engine, name=name)
+        question = question or ask(engine, b"[1]")
+        await turn()
+        replica.replica.on_lost(ConnectionLost("killed"))
+        await turn()
+    assert question.outcomes[0].status == Status.REPLICA_LOST
+    assert not engine._in_flight
+
+
+async def test_a_draining_replica_hands_back_what_it_has_not_sent(engine):
+    first = connect(engine, name="r1")
+    questions = [ask(engine, b"[%d]" % n) for n in range(6)]
+    await turn()
+    second = connect(engine, name="r2")
+    first.ask_to_drain()
+    while first.batches:
+        first.answer()
+    await turn()
+    while second.batches:
+        second.answer()
+        await turn()
+    assert all(question.outcomes[0].status == Status.OK for question in questions)
+    assert first.closed
+
+
+async def test_a_draining_replica_takes_no_more(engine):
+    """The last replica leaving, queries wait for the next one instead of failing."""
+    first = connect(engine, name="r1")
+    first.ask_to_drain()
+    assert first.closed
+    question = ask(engine, b"[1]")
+    second = connect(engine, name="r2")
+    await turn()
+    second.answer()
+    assert question.answered
+
+
+async def test_a_full_queue_refuses():
+    engine = Engine(EngineSpec(queue_capacity=3))
+    connect(engine)
+    questions = [ask(engine, b"[%d]" % n) for n in range(5)]
+    assert [q.outcomes[0].status for q in questions[3:]] == [Status.SATURATED] * 2
+    await turn()
+
+
+async def test_the_backlog_of_a_version_without_replicas_is_bounded():
+    engine = Engine(EngineSpec(queue_capacity=2))
+    engine.expect([1])
+    questions = [ask(engine, b"[%d]" % n) for n in range(3)]
+    assert questions[2].outcomes[0].status == Status.SATURATED
+
+
+async def test_a_version_no_longer_expected_fails_what_waits(engine):
+    question = ask(engine, b"[1]")
+    engine.expect([])
+    assert question.outcomes[0].status == Status.NOT_CONNECTED
+    assert not engine._in_flight
+
+
+async def test_the_least_loaded_replica_is_chosen(engine):
+    busy, idle = connect(engine, name="busy"), connect(engine, name="idle")
+    for n in range(10):
+        ask(engine, b"[%d]" % n)
+    assert abs(busy.replica.load - idle.replica.load) <= 1
+    await turn()
+
+
+async def test_answers_of_the_wrong_number_are_a_protocol_error_and_lose_nothing(engine):
+    replica = connect(engine)
+    question = ask(engine, b"[1]")
+    await turn()
+    request = replica.batches[0][0]
+    with pytest.raises(ProtocolError):
+        replica.receive(encode_answers(request, [], compute_us=1))
+    replica.replica.on_lost(ConnectionLost("protocol"))
+    second = connect(engine, name="r2")
+    await turn()
+    second.answer()
+    assert question.answered
+
+
+async def test_an_answer_to_an_unknown_request_is_a_protocol_error(engine):
+    replica = connect(engine)
+    with pytest.raises(ProtocolError):
+        replica.receive(encode_answers(99, [], compute_us=1))
+    with pytest.raises(ProtocolError):
+        replica.receive(encode_frame(FrameType.PREDICT, 1))
+
+
+async def test_a_replica_that_cannot_be_written_to_gets_nothing_until_it_can(engine):
+    replica = connect(engine)
+    replica.writable = False
+    ask(engine, b"[1]")
+    await turn()
+    assert not replica.batches
+    replica.writable = True
+    replica.replica.on_writable()
+    await turn()
+    assert replica.batches

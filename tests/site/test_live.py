@@ -1,0 +1,141 @@
+"""The live picture: several web processes become one, and it is for the staff."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import redis
+from django.contrib.auth.models import User
+from django.test import Client
+
+from clipper_site import wording
+from clipper_site.live import Traffic, combined, picture, standing
+from registry import services
+from registry.models import Model
+from registry.notices import redis_client
+from tests.redis_server import redis_socket  # noqa: F401  (a fixture)
+
+
+def document(**application: Any) -> dict[str, Any]:
+    counts = {"queries": 100, "defaults": 1, "errors": 0, "late": 2}
+    return {
+        "id": "web",
+        "rss_bytes": 1 << 20,
+        "applications": {"digits": {**counts, "rate": 10.0, **application}},
+        "versions": {"svm:1": {"hits": 3, "misses": 1}, "other:1": {"hits": 50, "misses": 50}},
+    }
+
+
+def test_counts_and_rates_of_web_processes_add_up_and_the_worst_p99_counts() -> None:
+    one = document(rate=10.0, p50_ms=2.0, p99_ms=9.0)
+    two = document(rate=30.0, p50_ms=6.0, p99_ms=40.0)
+
+    traffic = combined([one, two], application="digits", arms=["svm:1"])
+
+    assert traffic == Traffic(
+        queries=200,
+        defaults=2,
+        errors=0,
+        late=4,
+        hits=6,
+        misses=2,
+        rate=40.0,
+        p50_ms=5.0,
+        p99_ms=40.0,
+    )
+
+
+def test_a_process_without_recent_queries_has_no_say_in_latency() -> None:
+    quiet = document(rate=0.0, p50_ms=None, p99_ms=None)
+    busy = document(rate=5.0, p50_ms=2.0, p99_ms=9.0)
+
+    traffic = combined([quiet, busy], application="digits", arms=[])
+
+    assert traffic is not None
+    assert (traffic.p50_ms, traffic.p99_ms) == (2.0, 9.0)
+
+
+def test_an_application_that_no_process_mentions_has_no_traffic() -> None:
+    assert combined([document()], application="language", arms=[]) is None
+
+
+@pytest.mark.parametrize(
+    ("p99_ms", "rate", "routes", "arms", "state"),
+    [
+        (10.0, 5.0, 1, 1, "good"),
+        (60.0, 5.0, 1, 1, "late"),
+        (None, 0.0, 1, 1, "silent"),
+        (10.0, 5.0, 0, 0, "stopped"),
+        (10.0, 5.0, 1, 0, "stopped"),
+    ],
+)
+def test_an_application_stands_as_its_traffic_and_its_routes_say(
+    p99_ms: float | None, rate: float, routes: int, arms: int, state: str
+) -> None:
+    traffic = combined([document(p99_ms=p99_ms, rate=rate)], application="digits", arms=[])
+
+    assert standing(traffic, slo_ms=50.0, routes=routes, arms=arms)[0] == state
+
+
+@pytest.mark.parametrize(
+    ("worded", "expected"),
+    [
+        (wording.rate(9310.4), "9,310"),
+        (wording.rate(0.44), "0.4"),
+        (wording.milliseconds(3.14159), "3.1 ms"),
+        (wording.milliseconds(2500.0), "2.5 s"),
+        (wording.milliseconds(None), "—"),
+        (wording.share(0.0), "0 %"),
+        (wording.share(0.0004), "< 0.1 %"),
+        (wording.share(0.99999), "> 99.9 %"),
+        (wording.share(1.0), "100 %"),
+        (wording.count(12_400), "12.4k"),
+        (wording.mebibytes(128 << 20), "128 MiB"),
+    ],
+)
+def test_numbers_are_worded_short_and_honestly(worded: str, expected: str) -> None:
+    assert worded == expected
+
+
+@pytest.mark.django_db
+def test_without_redis_the_registry_is_still_shown_with_the_reason(settings: Any) -> None:
+    settings.REDIS_URL = "unix:///nowhere/redis.sock"
+    redis_client.cache_clear()
+    services.create_application(name="digits", input_type="doubles", slo_ms=50)
+
+    live = picture()
+
+    assert "Redis cannot be reached" in live["problem"]
+    assert [application["name"] for application in live["applications"]] == ["digits"]
+    redis_client.cache_clear()
+
+
+@pytest.mark.django_db
+def test_the_live_picture_is_for_the_staff(client: Client) -> None:
+    assert client.get("/admin/live.json").json()["code"] == "unauthenticated"
+
+    client.force_login(User.objects.create_user("someone"))
+    assert client.get("/admin/live.json").status_code == 401
+
+
+@pytest.mark.django_db
+def test_staff_get_the_live_picture_as_json(
+    client: Client,
+    settings: Any,
+    redis_socket: str,  # noqa: F811
+) -> None:
+    settings.REDIS_URL = f"unix://{redis_socket}?db=0"
+    redis_client.cache_clear()
+    with redis.Redis(unix_socket_path=redis_socket) as server:
+        server.flushall()
+    Model.objects.create(name="svm", input_type="doubles")
+    client.force_login(User.objects.create_user("someone", is_staff=True))
+
+    live = client.get("/admin/live.json").json()
+
+    assert live["problem"] == ""
+    assert live["web"]["processes"] == 0
+    assert live["models"][0]["text"]["version"] == "not deployed"
+    redis_client().close()
+    redis_client.cache_clear()
