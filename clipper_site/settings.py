@@ -173,6 +173,8 @@ CELERY_WORKER_DISABLE_PREFETCH = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # A replica's memory is gone with its process: each one gets a fresh fork.
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 1
+# On a loaded machine a fork takes longer to come up than Celery's 4 s, and would be killed for it.
+CELERY_WORKER_PROC_ALIVE_TIMEOUT = 30.0
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None

@@ -80,9 +80,12 @@ def run_dir_of(var: Path) -> Path:
 
 
 def make_folders(layout: Layout) -> None:
+    """Make every folder; the sockets of replicas that were killed with their stack go."""
     make_var(layout.var)
     for folder in (layout.run_dir, layout.logs, layout.redis_data):
         make_private(folder)
+    for stale in layout.run_dir.glob("r-*.sock"):
+        stale.unlink()
 
 
 def make_var(var: Path) -> None:

@@ -134,3 +134,16 @@ def test_a_private_file_replaces_an_open_one(tmp_path: Path) -> None:
     assert file.read_text() == "new"
     assert mode_of(file) == 0o600
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_sockets_of_replicas_that_were_killed_with_their_stack_are_gone_at_the_next_start(
+    tmp_path: Path,
+) -> None:
+    layout = layout_of(tmp_path / "var", port=1)
+    make_folders(layout)
+    stale = layout.run_dir / "r-0123456789ab.sock"
+    stale.touch()
+
+    make_folders(layout)
+
+    assert not stale.exists()

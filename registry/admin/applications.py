@@ -1,0 +1,146 @@
+"""Applications: the question, its objective, whom it asks and how answers are chosen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from registry.admin.base import ConsoleAdmin, page_of, when
+from registry.admin.models import badge
+from registry.admin.objectives import ObjectiveInline
+from registry.admin.routes import RouteInline
+from registry.admin.theme import action, display
+from registry.errors import BadRequest
+from registry.extensions import check_policy
+from registry.models import ApiKey, Application
+
+
+class ApplicationForm(forms.ModelForm[Application]):
+    """The fields of an application; `selection` replaces it by one that knows the policies."""
+
+    class Meta:
+        model = Application
+        fields = "__all__"  # noqa: DJ007  (the admin's fieldsets choose)
+        labels = {"policy_params": "Policy parameters"}
+        widgets = {
+            "default_output": UnfoldAdminTextInputWidget(attrs={"placeholder": "-1"}),
+        }
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if "policy" in cleaned and "policy_params" in cleaned:
+            cleaned["policy_params"] = cleaned["policy_params"] or {}
+            try:
+                check_policy(cleaned["policy"], params=cleaned["policy_params"])
+            except BadRequest as error:
+                self.add_error("policy_params", error.message)
+        return cleaned
+
+
+@admin.register(Application)
+class ApplicationAdmin(ConsoleAdmin[Application]):
+    form = ApplicationForm
+    list_display = ("heading", "policy_name", "objective", "asks", "fallback", "access", "made")
+    list_filter = ("policy", "public", "input_type")
+    list_select_related = ("slo",)
+    search_fields = ("name", "description")
+    inlines = (ObjectiveInline, RouteInline)
+    goes_along = frozenset({"feedback"})
+    readonly_fields = ("bound_keys",)
+    actions_row = ("feedback_form",)
+    actions_detail = ("feedback_form",)
+    fieldsets = (
+        (None, {"fields": (("name", "input_type"), "description")}),
+        (
+            "How answers are chosen",
+            {"fields": ("policy", "policy_params", ("combine", "confidence_threshold"))},
+        ),
+        (
+            "When no model answers in time, and feedback",
+            {"fields": (("default_output", "feedback_window_s"),)},
+        ),
+        ("Access", {"fields": (("public", "bound_keys"),)}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Application]:
+        return super().get_queryset(request).prefetch_related("routes__model__live_version")
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: Application | None = None
+    ) -> tuple[str, ...]:
+        # Clients know an application by its name and send what its input type says.
+        shown = ("bound_keys",)
+        return (*shown, "name", "input_type") if obj else shown
+
+    @action(
+        description="Try it",
+        url_path="try",
+        icon="draw",
+        attrs={"data-testid": "try"},
+    )
+    def feedback_form(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        application = get_object_or_404(Application, pk=object_id)
+        return HttpResponseRedirect(f"/feedback/{application.name}/")
+
+    # --- columns --------------------------------------------------------------------------
+
+    @display(description="application", ordering="name", header=True)
+    def heading(self, application: Application) -> list[str]:
+        return [application.name, application.description[:80] or application.input_type]
+
+    @display(description="policy", ordering="policy", label={"exp3": "info", "exp4": "primary"})
+    def policy_name(self, application: Application) -> str:
+        return application.policy
+
+    @display(description="objective", ordering="slo__latency_ms")
+    def objective(self, application: Application) -> str:
+        slo = getattr(application, "slo", None)
+        return f"{slo.target * 100:g} % in {slo.latency_ms:g} ms" if slo else "none"
+
+    @display(description="asks")
+    def asks(self, application: Application) -> SafeString:
+        routes = application.routes.all()
+        if not routes:
+            return badge("failed", text="no model")
+        undeployed = [r for r in routes if not (r.pinned_version_id or r.model.live_version_id)]
+        text = f"{len(routes)} model{'s' if len(routes) > 1 else ''}"
+        if undeployed:
+            return badge("starting", text=f"{text}, {len(undeployed)} not deployed")
+        return badge("live", text=text)
+
+    @display(description="default", ordering="default_output")
+    def fallback(self, application: Application) -> SafeString | str:
+        if not application.default_output:
+            return "none: it fails"
+        return format_html('<code class="clp-code">{}</code>', application.default_output[:40])
+
+    @display(description="access", label={"public": "warning", "key": ""})
+    def access(self, application: Application) -> tuple[str, str]:
+        return ("public", "public") if application.public else ("key", "API key")
+
+    @display(description="changed", ordering="updated_at")
+    def made(self, application: Application) -> SafeString | str:
+        return when(application.updated_at)
+
+    @display(description="keys")
+    def bound_keys(self, application: Application | None) -> SafeString | str:
+        """The keys bound to it; keys for every application aren't listed."""
+        add = format_html(
+            '<a class="clp-link" href="{}">Make a key</a>', reverse("admin:registry_apikey_add")
+        )
+        if application is None or application.pk is None:
+            return add
+        bound = ApiKey.objects.filter(bound=True, applications=application, revoked_at=None)
+        links = format_html_join(
+            ", ", '<a class="clp-link" href="{}">{}</a>', ((page_of(key), key) for key in bound)
+        )
+        return format_html("{} · {}", links or "None is bound to it alone", add)

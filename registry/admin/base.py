@@ -1,0 +1,155 @@
+"""What all pages of the console share: errors become messages, times are told in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, ClassVar, TypeVar, cast
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.db import models
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from registry.admin.theme import ModelAdmin
+from registry.errors import ClipperError
+from registry.services import Actor
+from registry.templatetags.console import ago
+
+M = TypeVar("M", bound=models.Model)
+
+NOTHING = "—"
+TEXTAREA_ROWS = 3
+
+STATE_LABELS: Mapping[str, str] = {
+    "pending": "info",
+    "starting": "warning",
+    "live": "success",
+    "failed": "danger",
+    "superseded": "",
+}
+
+
+class ConsoleAdmin(ModelAdmin[M]):
+    """A page of the console. A ClipperError of a service is shown where it happened."""
+
+    compressed_fields = True
+    warn_unsaved_form = True
+    list_filter_sheet = True
+    # Rows that nobody may delete by themselves, but that go with their owner: verbose names.
+    goes_along: ClassVar[frozenset[str]] = frozenset()
+    list_per_page = 50
+    empty_value_display = NOTHING
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        try:
+            return super().changelist_view(request, extra_context)
+        except ClipperError as error:
+            return self.refuse(request, error)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except ClipperError as error:
+            return self.refuse(request, error)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except ClipperError as error:
+            return self.refuse(request, error)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        rows, counts, missing, protected = super().get_deleted_objects(objs, request)
+        return rows, counts, set(missing) - self.goes_along, protected
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and isinstance(field.widget, forms.Textarea):
+            field.widget.attrs["rows"] = TEXTAREA_ROWS
+        return field
+
+    def refuse(
+        self, request: HttpRequest, error: ClipperError, *, back_to: str = ""
+    ) -> HttpResponse:
+        """Say what was wrong and go back."""
+        messages.error(request, error.message)
+        return HttpResponseRedirect(back_to or request.get_full_path())
+
+    def page_context(self, request: HttpRequest, row: M, *, title: str) -> dict[str, Any]:
+        """Return what a page about `row` needs to look like one of the admin's own."""
+        return {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": row,
+            "title": title,
+            "media": self.media,
+        }
+
+
+class ReadOnlyAdmin(ConsoleAdmin[M]):
+    """Rows that only the system writes."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: M | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: M | None = None) -> bool:
+        return False
+
+
+def actor(request: HttpRequest) -> Actor:
+    """Return who does what this request asks for; admin views only see signed-in users."""
+    return Actor.of_user(cast(User, request.user))
+
+
+def page_of(row: models.Model, *, view: str = "change") -> str:
+    """Return the URL of a row's page in the console."""
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_{view}", args=[row.pk])
+
+
+def link_to(row: models.Model | None, *, text: str = "") -> SafeString | str:
+    if row is None:
+        return NOTHING
+    return format_html('<a class="clp-link" href="{}">{}</a>', page_of(row), text or row)
+
+
+def when(moment: datetime | None) -> SafeString | str:
+    """Tell a time in words; the exact one shows on hover."""
+    if moment is None:
+        return NOTHING
+    exact = timezone.localtime(moment)
+    return format_html(
+        '<time class="clp-nowrap" datetime="{}" title="{}">{}</time>',
+        exact.isoformat(),
+        exact.strftime("%Y-%m-%d %H:%M:%S %Z"),
+        ago(moment),
+    )
+
+
+def code(text: str) -> SafeString:
+    return format_html('<code class="clp-code">{}</code>', text)
+
+
+def short_digest(digest: str) -> SafeString | str:
+    """Return the start of a sha256 with the whole one on hover."""
+    if not digest:
+        return NOTHING
+    return format_html('<code class="clp-code" title="{}">{}…</code>', digest, digest[:12])

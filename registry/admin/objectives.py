@@ -1,0 +1,50 @@
+"""Service level objectives: how fast, how often, over how long."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from registry.admin.base import ConsoleAdmin, link_to
+from registry.admin.theme import StackedInline, display
+from registry.models import Application, ServiceLevelObjective
+
+
+class ObjectiveInline(StackedInline[ServiceLevelObjective, Application]):
+    """The one objective of an application, on the application's own page."""
+
+    model = ServiceLevelObjective
+    can_delete = False
+    min_num = max_num = 1
+    extra = 0
+    hide_title = True
+    fields = ("latency_ms", ("target", "window"))
+    verbose_name_plural = "service level objective"
+
+
+@admin.register(ServiceLevelObjective)
+class ObjectiveAdmin(ConsoleAdmin[ServiceLevelObjective]):
+    list_display = ("application_name", "latency", "share", "window")
+    list_select_related = ("application",)
+    list_filter = ("window",)
+    search_fields = ("application__name",)
+    autocomplete_fields = ("application",)
+    fields = ("application", "latency_ms", ("target", "window"))
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: ServiceLevelObjective | None = None
+    ) -> tuple[str, ...]:
+        return ("application",) if obj else ()
+
+    @display(description="application", ordering="application__name")
+    def application_name(self, objective: ServiceLevelObjective) -> SafeString | str:
+        return link_to(objective, text=objective.application.name)
+
+    @display(description="answered within", ordering="latency_ms")
+    def latency(self, objective: ServiceLevelObjective) -> str:
+        return f"{objective.latency_ms:g} ms"
+
+    @display(description="for", ordering="target")
+    def share(self, objective: ServiceLevelObjective) -> str:
+        return f"{objective.target * 100:g} % of queries"

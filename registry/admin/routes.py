@@ -1,0 +1,60 @@
+"""Routes: which models an application asks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from registry.admin.base import ConsoleAdmin, link_to
+from registry.admin.theme import TabularInline, display
+from registry.models import Application, Route
+
+
+class RouteInline(TabularInline[Route, Application]):
+    """The arms of an application, on the application's own page."""
+
+    model = Route
+    extra = 0
+    hide_title = True
+    autocomplete_fields = ("model", "pinned_version")
+    fields = ("model", "pinned_version", "role", "weight")
+    verbose_name_plural = "routes: the models this application asks"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
+        return super().get_queryset(request).select_related("model", "pinned_version__model")
+
+
+@admin.register(Route)
+class RouteAdmin(ConsoleAdmin[Route]):
+    list_display = ("route", "application_name", "model_name", "serves", "weight")
+    list_display_links = ("route",)
+    list_select_related = ("application", "model__live_version__model", "pinned_version__model")
+    list_filter = ("application", "model", "role")
+    search_fields = ("application__name", "model__name")
+    autocomplete_fields = ("application", "model", "pinned_version")
+    fields = (("application", "model"), "pinned_version", ("role", "weight"))
+
+    @display(description="route")
+    def route(self, route: Route) -> str:
+        return str(route)
+
+    @display(description="application", ordering="application__name")
+    def application_name(self, route: Route) -> SafeString | str:
+        return link_to(route.application)
+
+    @display(description="model", ordering="model__name")
+    def model_name(self, route: Route) -> SafeString | str:
+        return link_to(route.model)
+
+    @display(
+        description="serves", label={"pinned": "warning", "live": "success", "not deployed": ""}
+    )
+    def serves(self, route: Route) -> Any:
+        if route.pinned_version:
+            return ("pinned", f"pinned to {route.pinned_version.version}")
+        live = route.model.live_version
+        return ("live", f"live: {live.version}") if live else ("not deployed", "not deployed")

@@ -1,0 +1,221 @@
+"""Versions: uploaded once, never changed, deployed from here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.defaultfilters import filesizeformat
+from django.template.response import TemplateResponse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextInputWidget
+
+from registry.admin.base import NOTHING, ConsoleAdmin, actor, code, page_of, when
+from registry.admin.models import version_badge
+from registry.admin.operations import ReasonForm, change_to
+from registry.admin.theme import ActionVariant, action, display
+from registry.errors import BadRequest, ClipperError
+from registry.extensions import check_runtime
+from registry.models import ModelVersion
+from registry.services import create_version, delete_version, deploy, scale
+
+RUNTIMES = ("sklearn", "onnx", "python")
+
+
+class SuggestingInput(UnfoldAdminTextInputWidget):  # type: ignore[misc]  # the theme is untyped
+    """A text field that suggests values but takes others too: runtimes come by entry point."""
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        list_id = f"{name}-suggestions"
+        field = super().render(name, value, {**(attrs or {}), "list": list_id}, renderer)
+        options = format_html_join("", '<option value="{}"></option>', ((r,) for r in RUNTIMES))
+        return format_html('{}<datalist id="{}">{}</datalist>', field, list_id, options)
+
+
+class UploadForm(forms.ModelForm[ModelVersion]):
+    """A new version and its artifact."""
+
+    artifact = forms.FileField(
+        widget=UnfoldAdminFileFieldWidget,
+        help_text="The file that the runtime loads, such as a .skops, .onnx or .zip file.",
+    )
+
+    def clean_runtime(self) -> str:
+        runtime = str(self.cleaned_data["runtime"])
+        try:
+            check_runtime(runtime)
+        except BadRequest as error:
+            raise forms.ValidationError(error.message) from error
+        return runtime
+
+    class Meta:
+        model = ModelVersion
+        fields = ("model", "version", "runtime", "device", "replicas", "allow_pickle", "notes")
+        help_texts = {
+            "version": "Lower-case letters, digits and hyphens, such as 2 or 2024-11-retrained.",
+            "runtime": "sklearn, onnx, python, or one that was installed beside Clipper.",
+            "replicas": "Processes that answer side by side once it is live.",
+        }
+
+
+@admin.register(ModelVersion)
+class VersionAdmin(ConsoleAdmin[ModelVersion]):
+    list_display = ("name", "state", "runtime", "device", "replicas", "weight", "uploaded")
+    list_filter = ("model", "runtime", "device", "allow_pickle")
+    list_select_related = ("model",)
+    search_fields = ("version", "model__name", "notes", "digest")
+    autocomplete_fields = ("model",)
+    goes_along = frozenset({"release"})
+    actions_row = ("deploy",)
+    actions_detail = ("deploy",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
+        return super().get_queryset(request).select_related("model", "created_by")
+
+    def get_form(
+        self, request: HttpRequest, obj: ModelVersion | None = None, change: bool = False, **kw: Any
+    ) -> type[forms.ModelForm[ModelVersion]]:
+        if obj is None:
+            kw["form"] = UploadForm
+        form = super().get_form(request, obj, change, **kw)
+        if "runtime" in form.base_fields:
+            form.base_fields["runtime"].widget = SuggestingInput()
+        return form
+
+    def get_fieldsets(self, request: HttpRequest, obj: ModelVersion | None = None) -> Any:
+        # Pickle can run any code: only those who may allow it are offered it.
+        may_allow = request.user.has_perm("registry.allow_pickle")
+        pickle = ("allow_pickle",) if may_allow or obj is not None else ()
+        if obj is None:
+            return (
+                (None, {"fields": (("model", "version"), ("runtime", "artifact"))}),
+                ("How it runs", {"fields": (("device", "replicas"), *pickle)}),
+                ("For people", {"fields": ("notes",)}),
+            )
+        return (
+            (None, {"fields": (("model", "version"), ("replicas", "state"), "notes")}),
+            ("Artifact", {"fields": ("artifact", ("weight", "runtime"), ("device", *pickle))}),
+            ("Record", {"fields": (("uploaded", "created_by"), ("validated", "problem"))}),
+        )
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: ModelVersion | None = None
+    ) -> tuple[str, ...]:
+        if obj is None:
+            return ()
+        shown = ("state", "artifact", "weight", "uploaded", "created_by", "validated", "problem")
+        return (*shown, "model", "version", "runtime", "device", "allow_pickle")
+
+    def save_model(self, request: HttpRequest, obj: ModelVersion, form: Any, change: bool) -> None:
+        if change:
+            if "replicas" in form.changed_data:
+                scale(version=obj, replicas=obj.replicas)
+            # Only what can change: the rest may be newer in the database than in this form.
+            obj.save(update_fields=["notes"])
+            return
+        row = create_version(
+            model=obj.model,
+            version=obj.version,
+            runtime=obj.runtime,
+            artifact=form.cleaned_data["artifact"].file,
+            by=actor(request),
+            device=obj.device,
+            replicas=obj.replicas,
+            allow_pickle=obj.allow_pickle,
+            notes=obj.notes,
+        )
+        # The admin goes on with its own instance: make it the row that the service wrote.
+        obj.__dict__.update(row.__dict__)
+
+    def response_add(
+        self, request: HttpRequest, obj: ModelVersion, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        if "_addanother" in request.POST or "_popup" in request.POST:
+            return super().response_add(request, obj, post_url_continue)
+        messages.success(request, f"{obj} is stored. Nothing asks it until it is deployed.")
+        return HttpResponseRedirect(page_of(obj))
+
+    def delete_model(self, request: HttpRequest, obj: ModelVersion) -> None:
+        delete_version(version=obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[ModelVersion]) -> None:
+        for version in queryset:
+            delete_version(version=version)
+
+    # --- deploying ------------------------------------------------------------------------
+
+    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
+        allowed = super().get_actions_detail(request, object_id)  # type: ignore[misc]  # the theme's
+        version = ModelVersion.objects.select_related("model").filter(pk=object_id).first()
+        return [] if version is not None and version.is_live else list(allowed)
+
+    def has_deploy_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return request.user.has_perm("registry.change_model")
+
+    @action(
+        description="Deploy",
+        url_path="deploy",
+        icon="rocket_launch",
+        permissions=("deploy",),
+        variant=ActionVariant.PRIMARY,
+        attrs={"data-testid": "deploy"},
+    )
+    def deploy(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show what would change, ask why, then ask for the version to go live."""
+        versions = ModelVersion.objects.select_related("model__live_version__model", "created_by")
+        version = get_object_or_404(versions, pk=object_id)
+        if version.is_live:
+            messages.error(request, f"{version} is live already.")
+            return HttpResponseRedirect(page_of(version))
+        form = ReasonForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            try:
+                release = deploy(
+                    version=version, by=actor(request), reason=form.cleaned_data["reason"]
+                )
+            except ClipperError as error:
+                return self.refuse(request, error, back_to=page_of(version))
+            return HttpResponseRedirect(page_of(release))
+        context = self.page_context(request, version, title=f"Deploy {version}")
+        return TemplateResponse(
+            request,
+            "registry/confirm_deploy.html",
+            {**context, "change": change_to(version), "form": form},
+        )
+
+    # --- columns --------------------------------------------------------------------------
+
+    @display(description="version", ordering="model__name", header=True)
+    def name(self, version: ModelVersion) -> list[str]:
+        return [str(version), version.notes[:80]]
+
+    @display(description="state")
+    def state(self, version: ModelVersion) -> SafeString:
+        return version_badge(version)
+
+    @display(description="sha256")
+    def artifact(self, version: ModelVersion) -> SafeString:
+        return code(version.digest)
+
+    @display(description="size", ordering="size")
+    def weight(self, version: ModelVersion) -> str:
+        return filesizeformat(version.size)
+
+    @display(description="uploaded", ordering="created_at")
+    def uploaded(self, version: ModelVersion) -> SafeString | str:
+        return when(version.created_at)
+
+    @display(description="loaded on trial")
+    def validated(self, version: ModelVersion) -> SafeString | str:
+        return when(version.validated_at)
+
+    @display(description="last problem")
+    def problem(self, version: ModelVersion) -> SafeString | str:
+        if not version.load_error:
+            return NOTHING
+        return format_html('<span class="clp-problem">{}</span>', version.load_error)

@@ -1,0 +1,196 @@
+"""The directory of live replicas in Redis: who is there, where, in which state.
+
+A replica writes its own record each second and Redis forgets it three seconds after the last
+time, so what the directory says is at most that old. A record begins its life as `queued`,
+written by the reconciler, and is then claimed by the process that becomes the replica.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+from redis.exceptions import LockError
+
+if TYPE_CHECKING:
+    import redis
+    import redis.asyncio
+
+RECORD_KEY = "clipper:replica:"
+INDEX_KEY = "clipper:replicas"
+DRAIN_KEY = "clipper:drain:"
+LOCK_KEY = "clipper:lock:"
+REPLICAS_CHANNEL = "clipper:replicas:changes"
+
+HEARTBEAT_S = 1.0
+RECORD_TTL_S = 3.0
+FAILED_TTL_S = 60.0
+DRAIN_TTL_S = 60
+
+logger = logging.getLogger(__name__)
+
+
+class ReplicaState(StrEnum):
+    QUEUED = "queued"
+    LOADING = "loading"
+    READY = "ready"
+    DRAINING = "draining"
+    FAILED = "failed"
+
+
+class ReplicaRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One replica as the directory knows it; times are unix seconds, 0.0 where not yet."""
+
+    id: str
+    model: str
+    version: str
+    version_id: int
+    generation: int
+    state: ReplicaState
+    host: str = ""
+    pid: int = 0
+    device: str = "cpu"
+    address: str = ""
+    queued_at: float = 0.0
+    started_at: float = 0.0
+    heartbeat_at: float = 0.0
+    batch_size: int = 0
+    in_flight: int = 0
+    queries: int = 0
+    batches: int = 0
+    last_error: str | None = None
+
+    @property
+    def is_supply(self) -> bool:
+        """Whether it serves, or will without anyone doing anything."""
+        return self.state in (ReplicaState.QUEUED, ReplicaState.LOADING, ReplicaState.READY)
+
+
+_decoder = msgspec.json.Decoder(ReplicaRecord)
+
+
+class Directory:
+    """The directory as Celery's processes use it: blocking, raises redis.RedisError."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+
+    def read(self) -> list[ReplicaRecord]:
+        """Return every record, in no order."""
+        ids = cast("list[bytes]", self._redis.zrange(INDEX_KEY, 0, -1))
+        if not ids:
+            return []
+        return list(_decoded(cast("list[bytes | None]", self._redis.mget(_record_keys(ids)))))
+
+    def is_virgin(self) -> bool:
+        """Whether no replica has been written here since all earlier ones left in good order."""
+        return not self._redis.exists(INDEX_KEY)
+
+    def enqueue(self, record: ReplicaRecord) -> None:
+        """Write a queued record; it stays until it is claimed or dropped."""
+        with self._redis.pipeline() as pipe:
+            pipe.set(RECORD_KEY + record.id, msgspec.json.encode(record))
+            pipe.zadd(INDEX_KEY, {record.id: math.inf})
+            pipe.publish(REPLICAS_CHANNEL, record.id)
+            pipe.execute()
+
+    def find(self, replica_id: str) -> ReplicaRecord | None:
+        text = cast("bytes | None", self._redis.get(RECORD_KEY + replica_id))
+        return next(_decoded([text]), None)
+
+    def claim(self, record: ReplicaRecord) -> bool:
+        """Replace a queued record by its replica's own; False where it was dropped meanwhile."""
+        claimed = self._redis.set(
+            RECORD_KEY + record.id,
+            msgspec.json.encode(record),
+            xx=True,
+            px=int(RECORD_TTL_S * 1000),
+        )
+        if claimed:
+            self.announce(record)
+        return bool(claimed)
+
+    def beat(self, record: ReplicaRecord) -> None:
+        """Renew a record quietly."""
+        self._write(record, ttl_s=RECORD_TTL_S, publish=False)
+
+    def announce(self, record: ReplicaRecord) -> None:
+        """Write a record in a new state and tell everyone; a failed one stays for a minute."""
+        failed = record.state is ReplicaState.FAILED
+        self._write(record, ttl_s=FAILED_TTL_S if failed else RECORD_TTL_S, publish=True)
+
+    def remove(self, ids: Iterable[str]) -> None:
+        with self._redis.pipeline() as pipe:
+            for replica_id in ids:
+                pipe.delete(RECORD_KEY + replica_id, DRAIN_KEY + replica_id)
+                pipe.zrem(INDEX_KEY, replica_id)
+                pipe.publish(REPLICAS_CHANNEL, replica_id)
+            pipe.execute()
+
+    def forget_expired(self, *, now: float) -> None:
+        """Drop index entries whose records have expired."""
+        self._redis.zremrangebyscore(INDEX_KEY, "-inf", now)
+
+    def ask_to_drain(self, ids: Iterable[str]) -> None:
+        with self._redis.pipeline() as pipe:
+            for replica_id in ids:
+                pipe.set(DRAIN_KEY + replica_id, 1, ex=DRAIN_TTL_S)
+            pipe.execute()
+
+    def asked_to_drain(self, ids: Sequence[str]) -> frozenset[str]:
+        """Return those of `ids` that have been asked to drain."""
+        if not ids:
+            return frozenset()
+        flags = cast("list[bytes | None]", self._redis.mget([DRAIN_KEY + one for one in ids]))
+        return frozenset(one for one, flag in zip(ids, flags, strict=True) if flag is not None)
+
+    @contextmanager
+    def exclusively(self, name: str, *, ttl_s: float) -> Iterator[bool]:
+        """Yield whether nobody else is inside `name`; one who dies inside blocks it for `ttl_s`."""
+        lock = self._redis.lock(LOCK_KEY + name, timeout=ttl_s, blocking=False)
+        held = lock.acquire()
+        try:
+            yield held
+        finally:
+            if held:
+                try:
+                    lock.release()
+                except LockError:
+                    logger.warning("lock outlived name=%s ttl_s=%.1f", name, ttl_s)
+
+    def _write(self, record: ReplicaRecord, *, ttl_s: float, publish: bool) -> None:
+        with self._redis.pipeline() as pipe:
+            pipe.set(RECORD_KEY + record.id, msgspec.json.encode(record), px=int(ttl_s * 1000))
+            pipe.zadd(INDEX_KEY, {record.id: time.time() + ttl_s})
+            if publish:
+                pipe.publish(REPLICAS_CHANNEL, record.id)
+            pipe.execute()
+
+
+async def read_directory(client: redis.asyncio.Redis) -> list[ReplicaRecord]:
+    """Return every record, in no order, for a web process's event loop."""
+    ids = cast("list[bytes | str]", await client.zrange(INDEX_KEY, 0, -1))
+    if not ids:
+        return []
+    return list(_decoded(await client.mget(_record_keys(ids))))
+
+
+def _record_keys(ids: Iterable[bytes | str]) -> list[str]:
+    return [RECORD_KEY + (one.decode() if isinstance(one, bytes) else one) for one in ids]
+
+
+def _decoded(texts: Iterable[bytes | str | None]) -> Iterator[ReplicaRecord]:
+    for text in texts:
+        if text is None:
+            continue
+        try:
+            yield _decoder.decode(text)
+        except msgspec.MsgspecError as error:
+            # Written by another release of Clipper: it expires with its replica.
+            logger.warning("replica record not understood: %s", error)

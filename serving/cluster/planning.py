@@ -1,0 +1,130 @@
+"""What to change so that the live replicas become the desired ones: arithmetic, no I/O."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+
+from serving.cluster.directory import ReplicaRecord, ReplicaState
+
+# A wanted replica that has waited this long for a slot takes one from a version that is only warm.
+EVICT_AFTER_S = 2.0
+
+MOST_DISPENSABLE_FIRST = (ReplicaState.QUEUED, ReplicaState.LOADING, ReplicaState.READY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """How many replicas one version should have.
+
+    `warm_until` (unix seconds) is set where nothing but its grace time keeps the version.
+    """
+
+    version_id: int
+    model: str
+    version: str
+    generation: int
+    device: str
+    replicas: int
+    warm_until: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to do now: one start for each entry, queued records to drop, replicas to drain."""
+
+    starts: tuple[Demand, ...] = ()
+    drops: tuple[str, ...] = ()
+    drains: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.starts or self.drops or self.drains)
+
+
+def plan(
+    *,
+    demands: Iterable[Demand],
+    records: Iterable[ReplicaRecord],
+    held_back: Set[int] = frozenset(),
+) -> Plan:
+    """Compare demand with supply.
+
+    Draining and failed records are no supply: the first are on their way out already, the others
+    are only there to be read. Versions in `held_back` failed lately and get no new replica yet.
+    """
+    wanted = {(demand.version_id, demand.generation): demand for demand in demands}
+    supply: dict[tuple[int, int], list[ReplicaRecord]] = defaultdict(list)
+    for record in records:
+        if record.is_supply:
+            supply[record.version_id, record.generation].append(record)
+    surplus = [
+        record
+        for key, present in supply.items()
+        for record in _dispensable(present, keep=wanted[key].replicas if key in wanted else 0)
+    ]
+    return Plan(
+        starts=_starts(wanted, supply=supply, held_back=held_back),
+        drops=tuple(r.id for r in surplus if r.state is ReplicaState.QUEUED),
+        drains=tuple(r.id for r in surplus if r.state is not ReplicaState.QUEUED),
+    )
+
+
+def version_to_evict(
+    *, demands: Sequence[Demand], records: Sequence[ReplicaRecord], now: float
+) -> int | None:
+    """Choose the warm version that has to make room for a waiting replica, if there is one.
+
+    Nothing is evicted while a replica drains: its slot comes free in a moment.
+    """
+    by_version = {demand.version_id: demand for demand in demands}
+    waiting = {
+        demand.device
+        for record in records
+        if record.state is ReplicaState.QUEUED and now - record.queued_at > EVICT_AFTER_S
+        if (demand := by_version.get(record.version_id)) and demand.warm_until is None
+    }
+    freeing = {_kind(r.device) for r in records if r.state is ReplicaState.DRAINING}
+    holding = {r.version_id for r in records if r.is_supply and r.state is not ReplicaState.QUEUED}
+    candidates = [
+        (demand.warm_until, demand.version_id)
+        for demand in demands
+        if demand.warm_until is not None
+        and demand.device in waiting - freeing
+        and demand.version_id in holding
+    ]
+    return min(candidates)[1] if candidates else None
+
+
+def backoff_s(failures: int) -> float:
+    """How long a version waits after its n-th failure in a row: 1, 2, 4, ... 60 s."""
+    return float(min(60, 2 ** min(failures - 1, 6)))
+
+
+def _starts(
+    wanted: Mapping[tuple[int, int], Demand],
+    *,
+    supply: Mapping[tuple[int, int], Sequence[ReplicaRecord]],
+    held_back: Set[int],
+) -> tuple[Demand, ...]:
+    """Every version gets its first replica before any gets its second; the warm ones come last."""
+    missing = [
+        (demand.warm_until is not None, ordinal, demand.version_id, demand)
+        for key, demand in wanted.items()
+        if demand.version_id not in held_back
+        for ordinal in range(len(supply.get(key, ())), demand.replicas)
+    ]
+    return tuple(demand for *_, demand in sorted(missing, key=lambda item: item[:3]))
+
+
+def _dispensable(present: Sequence[ReplicaRecord], *, keep: int) -> Sequence[ReplicaRecord]:
+    """Those above `keep`: queued ones first, then loading ones, then the youngest."""
+    ranked = sorted(
+        present,
+        key=lambda r: (MOST_DISPENSABLE_FIRST.index(r.state), -r.queued_at, r.id),
+    )
+    return ranked[: max(0, len(ranked) - keep)]
+
+
+def _kind(device: str) -> str:
+    return "cpu" if device == "cpu" else "gpu"

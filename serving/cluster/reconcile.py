@@ -1,0 +1,236 @@
+"""Makes the live replicas the wanted ones: looks at both each second and starts the difference."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+import msgspec
+
+from registry.models import ModelVersion, Release, Route
+from registry.notices import publish_on_commit
+from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
+from serving.cluster.failures import FailureCounts
+from serving.cluster.lifeline import process_lives
+from serving.cluster.planning import Demand, Plan, plan, version_to_evict
+from serving.cluster.releases import Releases, queue_of
+
+if TYPE_CHECKING:
+    import redis
+
+# A Redis that has just come back may have lost every record while it was away: replicas get this
+# long to write themselves down again before any of them is missed.
+SETTLE_S = 3.0
+# A queued replica without a task in the queue for this long will never be started.
+LOST_AFTER_S = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+class StartReplica(Protocol):
+    def __call__(self, replica_id: str, *, queue: str, version_id: int, generation: int) -> None:
+        """Enqueue the task that becomes this replica."""
+
+
+class Reconciler:
+    """One process's view of the cluster; only one may run at a time, its caller sees to that."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        start_replica: StartReplica,
+        validate: Callable[[int], None],
+        host: str | None = None,
+    ) -> None:
+        self._redis = client
+        self._directory = Directory(client)
+        self._failures = FailureCounts(client)
+        self._releases = Releases(client, validate=validate)
+        self._start_replica = start_replica
+        self._host = host or socket.gethostname()
+        self._trusted_run = ""
+
+    def run(self, *, now: float) -> Plan:
+        """Do one round; returns what it did."""
+        if not self._is_settled():
+            return Plan()
+        self._directory.forget_expired(now=now)
+        records = self._without_dead(self._directory.read())
+        records = self._without_lost(records, now=now)
+        records = self._with_drain_requests(records)
+        self._releases.advance(records=records, now=now)
+        demands = wanted_replicas(now=now)
+        self._note_success(records)
+        steps = plan(
+            demands=demands,
+            records=records,
+            held_back=self._failures.held_back([demand.version_id for demand in demands]),
+        )
+        self._carry_out(steps, now=now)
+        self._make_room(demands, records=records, now=now)
+        return steps
+
+    def _is_settled(self) -> bool:
+        """Whether the directory can be believed.
+
+        An empty one that this process never saw otherwise belongs to a stack that just starts.
+        """
+        server = cast("dict[str, object]", self._redis.info("server"))
+        run = str(server["run_id"])
+        if run != self._trusted_run:
+            uptime_s = float(cast(int, server["uptime_in_seconds"]))
+            starting = not self._trusted_run and self._directory.is_virgin()
+            if uptime_s < SETTLE_S and not starting:
+                return False
+            self._trusted_run = run
+        return True
+
+    def _without_dead(self, records: Sequence[ReplicaRecord]) -> list[ReplicaRecord]:
+        """Remove the records of this host's replicas whose processes are gone."""
+        dead = [record for record in records if self._is_dead(record)]
+        self._directory.remove(record.id for record in dead)
+        for record in dead:
+            logger.warning("died replica=%s pid=%d state=%s", record.id, record.pid, record.state)
+            _remove_socket(record)
+        # Dying while it loads is the model's failure; several in one second died of one cause.
+        for version_id in {r.version_id for r in dead if r.state is ReplicaState.LOADING}:
+            self._failures.note(version_id)
+        return [record for record in records if record not in dead]
+
+    def _is_dead(self, record: ReplicaRecord) -> bool:
+        lives_here = record.host == self._host and record.state in (
+            ReplicaState.LOADING,
+            ReplicaState.READY,
+            ReplicaState.DRAINING,
+        )
+        return lives_here and not process_lives(record.pid)
+
+    def _without_lost(self, records: Sequence[ReplicaRecord], *, now: float) -> list[ReplicaRecord]:
+        """Drop queued records whose tasks are in no queue any more."""
+        overdue = [
+            record
+            for record in records
+            if record.state is ReplicaState.QUEUED and now - record.queued_at > LOST_AFTER_S
+        ]
+        if not overdue:
+            return list(records)
+        waiting = {
+            task
+            for queue in {queue_of(record.device) for record in overdue}
+            for task in self._queued_tasks(queue)
+        }
+        lost = {record.id for record in overdue} - waiting
+        self._directory.remove(lost)
+        for replica_id in lost:
+            logger.warning("task lost replica=%s", replica_id)
+        return [record for record in records if record.id not in lost]
+
+    def _queued_tasks(self, queue: str) -> set[str]:
+        messages = cast("list[bytes]", self._redis.lrange(queue, 0, -1))
+        return {str(json.loads(message)["headers"]["id"]) for message in messages}
+
+    def _with_drain_requests(self, records: Sequence[ReplicaRecord]) -> list[ReplicaRecord]:
+        """Count those that were asked to drain as draining, before they say so themselves."""
+        asked = self._directory.asked_to_drain([record.id for record in records])
+        return [
+            msgspec.structs.replace(record, state=ReplicaState.DRAINING)
+            if record.id in asked and record.state is not ReplicaState.FAILED
+            else record
+            for record in records
+        ]
+
+    def _note_success(self, records: Sequence[ReplicaRecord]) -> None:
+        loaded = {r.version_id for r in records if r.state is ReplicaState.READY}
+        self._failures.forget(loaded)
+        recovered = ModelVersion.objects.filter(pk__in=loaded).exclude(load_error="")
+        if loaded and recovered.exists():  # a write each second would be one too many
+            recovered.update(load_error="")
+            publish_on_commit()
+
+    def _carry_out(self, steps: Plan, *, now: float) -> None:
+        self._directory.remove(steps.drops)
+        self._directory.ask_to_drain(steps.drains)
+        for demand in steps.starts:
+            self._start(demand, now=now)
+        if steps:
+            logger.info(
+                "reconciled started=%d dropped=%d drained=%d",
+                len(steps.starts),
+                len(steps.drops),
+                len(steps.drains),
+            )
+
+    def _start(self, demand: Demand, *, now: float) -> None:
+        record = ReplicaRecord(
+            id=uuid.uuid4().hex,
+            model=demand.model,
+            version=demand.version,
+            version_id=demand.version_id,
+            generation=demand.generation,
+            device=demand.device,
+            state=ReplicaState.QUEUED,
+            queued_at=now,
+        )
+        self._directory.enqueue(record)
+        self._start_replica(
+            record.id,
+            queue=queue_of(demand.device),
+            version_id=demand.version_id,
+            generation=demand.generation,
+        )
+
+    def _make_room(
+        self, demands: Sequence[Demand], *, records: Sequence[ReplicaRecord], now: float
+    ) -> None:
+        """Where no slot is left, end the grace time of the version with the least of it."""
+        version_id = version_to_evict(demands=demands, records=records, now=now)
+        if version_id is not None:
+            logger.info("no free slot: cooling version=%d", version_id)
+            ModelVersion.objects.filter(pk=version_id).update(warm_until=None)
+            publish_on_commit()
+
+
+def wanted_replicas(*, now: float) -> list[Demand]:
+    """Read from the registry which versions should have how many replicas."""
+    moment = datetime.fromtimestamp(now, tz=UTC)
+    starting = set(
+        Release.objects.filter(state=Release.State.STARTING).values_list("version_id", flat=True)
+    )
+    pinned = set(
+        Route.objects.filter(pinned_version__isnull=False).values_list(
+            "pinned_version_id", flat=True
+        )
+    )
+    return [
+        _demand(
+            version,
+            at_least=1 if version.pk in starting else 0,
+            only_warm=not (version.is_live or version.pk in starting or version.pk in pinned),
+        )
+        for version in ModelVersion.objects.wanted(now=moment)
+    ]
+
+
+def _remove_socket(record: ReplicaRecord) -> None:
+    scheme, _, path = record.address.partition(":")
+    if scheme == "unix":
+        Path(path).unlink(missing_ok=True)
+
+
+def _demand(version: ModelVersion, *, at_least: int, only_warm: bool) -> Demand:
+    return Demand(
+        version_id=version.pk,
+        model=version.model.name,
+        version=version.version,
+        generation=version.generation,
+        device=version.device,
+        replicas=max(version.replicas, at_least),
+        warm_until=version.warm_until.timestamp() if only_warm and version.warm_until else None,
+    )

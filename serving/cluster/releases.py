@@ -1,0 +1,151 @@
+"""Brings open releases forward: validated, then started, then live once replicas are ready."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from registry import services
+from registry.models import Release
+from serving.cluster.directory import ReplicaRecord, ReplicaState
+from serving.cluster.failures import FailureCounts
+
+if TYPE_CHECKING:
+    import redis
+
+READY_WITHIN_S = 120.0
+# From then on one ready replica is enough: the others may be waiting for slots.
+ALL_READY_WITHIN_S = 20.0
+MAX_FAILURES = 3
+
+# Validations run in the pool that reconciles: they must leave threads free.
+MAX_VALIDATIONS = 2
+VALIDATING_KEY = "clipper:validating:"
+VALIDATION_QUEUED_TTL_S = 60
+VALIDATION_RUNNING_TTL_S = 10
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far the replicas of a release in state starting have come."""
+
+    wanted: int
+    ready: int
+    queued: int
+    present: int
+    failures: int
+    age_s: float
+    load_error: str
+    queue: str
+
+    @property
+    def is_live(self) -> bool:
+        return self.ready >= max(1, self.wanted) or (
+            self.ready > 0 and self.age_s >= ALL_READY_WITHIN_S
+        )
+
+    @property
+    def fault(self) -> str:
+        """Why to give up, "" where there's still hope."""
+        if self.ready:
+            return ""
+        if self.failures >= MAX_FAILURES:
+            return self.load_error or f"its replicas failed {self.failures} times"
+        if self.age_s < READY_WITHIN_S:
+            return ""
+        if self.load_error:
+            return self.load_error
+        if self.queued and self.queued == self.present:
+            return f"no free slot on queue {self.queue} within {READY_WITHIN_S:.0f} s"
+        return f"no replica became ready within {READY_WITHIN_S:.0f} s"
+
+
+def queue_of(device: str) -> str:
+    return f"replicas.{device}"
+
+
+class Releases:
+    """The open releases; `validate` has to start a validation elsewhere and return at once."""
+
+    def __init__(self, client: redis.Redis, *, validate: Callable[[int], None]) -> None:
+        self._redis = client
+        self._failures = FailureCounts(client)
+        self._validate = validate
+
+    def advance(self, *, records: Sequence[ReplicaRecord], now: float) -> None:
+        """Take every open release as far as it can go now."""
+        open_releases = list(Release.objects.open().with_versions().order_by("pk"))
+        pending = [r for r in open_releases if r.state == Release.State.PENDING]
+        for release in open_releases:
+            if release.state == Release.State.STARTING:
+                self._settle(release, records=records, now=now)
+        for release in pending:
+            # An artifact is what its digest says, so one proof of it is enough.
+            if release.version.validated_at is not None:
+                begin(release, failures=self._failures)
+        self._start_validations([r.pk for r in pending if r.version.validated_at is None])
+
+    def _settle(self, release: Release, *, records: Sequence[ReplicaRecord], now: float) -> None:
+        progress = self._progress(release, records=records, now=now)
+        if progress.is_live:
+            services.complete_release(release=release)
+            logger.info(
+                "live release=%d arm=%s ready=%d", release.pk, release.version, progress.ready
+            )
+        elif progress.fault:
+            fail(release, reason=progress.fault)
+
+    def _progress(
+        self, release: Release, *, records: Sequence[ReplicaRecord], now: float
+    ) -> Progress:
+        version = release.version
+        own = [
+            record.state
+            for record in records
+            if (record.version_id, record.generation) == (version.pk, version.generation)
+            and record.is_supply
+        ]
+        started = version.validated_at or release.created_at
+        return Progress(
+            wanted=version.replicas,
+            ready=own.count(ReplicaState.READY),
+            queued=own.count(ReplicaState.QUEUED),
+            present=len(own),
+            failures=self._failures.count(version.pk),
+            age_s=now - started.timestamp(),
+            load_error=version.load_error,
+            queue=queue_of(version.device),
+        )
+
+    def _start_validations(self, release_ids: Sequence[int]) -> None:
+        keys = [validating_key(one) for one in release_ids]
+        running = self._redis.exists(*keys) if keys else 0
+        for release_id in release_ids:
+            if int(running) >= MAX_VALIDATIONS:
+                return
+            if self._redis.set(
+                validating_key(release_id), "queued", nx=True, ex=VALIDATION_QUEUED_TTL_S
+            ):
+                self._validate(release_id)
+                running = int(running) + 1
+
+
+def validating_key(release_id: int) -> str:
+    """Held while a release is validated; where its holder died it expires, and all starts anew."""
+    return f"{VALIDATING_KEY}{release_id}"
+
+
+def begin(release: Release, *, failures: FailureCounts) -> bool:
+    """Let a release's replicas start; False where it was superseded meanwhile."""
+    failures.forget([release.version_id])
+    services.begin_release(release=release)
+    return release.state == Release.State.STARTING
+
+
+def fail(release: Release, *, reason: str) -> None:
+    services.fail_release(release=release, error=reason)
+    logger.warning("failed release=%d arm=%s: %s", release.pk, release.version, reason)

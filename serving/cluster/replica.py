@@ -1,0 +1,219 @@
+"""The life of one replica inside its Celery task: claim, load, serve, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvloop
+
+from registry.artifacts.store import ArtifactStore
+from registry.errors import ClipperError
+from registry.specs import VersionSpec
+from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
+from serving.cluster.lifeline import Lifeline
+from serving.cluster.presence import Presence
+from serving.container.errors import ContainerError, explain
+from serving.container.predictor import Predictor
+from serving.container.runtimes import load_predictor
+from serving.container.server import ContainerServer
+from serving.rpc.frames import Hello
+
+# How long web processes may take to finish with a draining replica. Well below the time that
+# supervisord gives the worker to stop.
+DRAIN_S = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """What one replica is to serve and from where."""
+
+    replica_id: str
+    version: VersionSpec
+    store: ArtifactStore
+    device: str
+    run_dir: Path
+
+    @property
+    def address(self) -> str:
+        """A Unix socket with a short name: its path has to fit into 107 bytes."""
+        return f"unix:{self.run_dir / f'r-{self.replica_id[:12]}.sock'}"
+
+    @property
+    def hello(self) -> Hello:
+        return Hello(
+            replica=self.replica_id,
+            model=self.version.model,
+            version=self.version.version,
+            version_id=self.version.id,
+            generation=self.version.generation,
+            input_type=self.version.input_type,
+        )
+
+
+@dataclass(slots=True)
+class DrainRequest:
+    """Set once by any thread; wakes the event loop that serves, once there is one."""
+
+    _asked: threading.Event = field(default_factory=threading.Event)
+    _loop: asyncio.AbstractEventLoop | None = None
+    _wake: asyncio.Event | None = None
+
+    @property
+    def is_set(self) -> bool:
+        return self._asked.is_set()
+
+    def set(self) -> None:
+        self._asked.set()
+        if self._loop is not None and self._wake is not None:
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    async def wait(self) -> None:
+        self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        if not self._asked.is_set():  # asked before there was a loop to wake
+            await self._wake.wait()
+
+
+def claim(queued: ReplicaRecord, *, directory: Directory, device: str) -> ReplicaRecord | None:
+    """Turn a queued record into this process's own; None where nobody wants it any more."""
+    now = time.time()
+    record = msgspec.structs.replace(
+        queued,
+        state=ReplicaState.LOADING,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        device=device,
+        started_at=now,
+        heartbeat_at=now,
+    )
+    return record if directory.claim(record) else None
+
+
+def run(
+    assignment: Assignment,
+    *,
+    record: ReplicaRecord,
+    directory: Directory,
+    on_failure: Callable[[str], None],
+    lifeline: Lifeline | None = None,
+) -> None:
+    """Serve until asked to drain; `on_failure` gets the reason where the model can't be served."""
+    drain = DrainRequest()
+    presence = Presence(
+        record,
+        directory=directory,
+        on_drain=drain.set,
+        is_orphan=lambda: lifeline is not None and lifeline.is_cut,
+    )
+    presence.start()
+    try:
+        predictor = _load(assignment)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(
+                _serve(
+                    assignment,
+                    predictor=predictor,
+                    presence=presence,
+                    drain=drain,
+                    lifeline=lifeline,
+                )
+            )
+        predictor.close()
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a model's code may raise anything
+        expected = isinstance(error, ContainerError | ClipperError)
+        reason = str(error) if expected else explain(error)
+        logger.warning(
+            "replica failed replica=%s arm=%s: %s", record.id, assignment.version.arm, reason
+        )
+        on_failure(reason)  # first, so that nobody replaces a failed replica too soon
+        presence.become(ReplicaState.FAILED, last_error=reason)
+    finally:
+        presence.withdraw()
+
+
+def device_name(kind: str, *, slot: int, visible: str | None) -> str:
+    """Name the device of a worker's slot: "cpu", or "cuda:i" among the devices it may see.
+
+    `visible` is CUDA_VISIBLE_DEVICES; CUDA counts from 0 within it.
+    """
+    if kind == "cpu":
+        return "cpu"
+    devices = [name for name in (visible or "").split(",") if name.strip()]
+    return f"cuda:{slot % len(devices) if devices else slot}"
+
+
+def _load(assignment: Assignment) -> Predictor:
+    version = assignment.version
+    started = time.perf_counter()
+    predictor = load_predictor(
+        runtime=version.runtime,
+        path=assignment.store.path_of(version.digest),
+        sha256=version.digest,
+        input_type=version.input_type,
+        allow_pickle=version.allow_pickle,
+        device=assignment.device,
+    )
+    predictor.warm_up()
+    logger.info(
+        "loaded replica=%s arm=%s device=%s load_ms=%.1f",
+        assignment.replica_id,
+        version.arm,
+        assignment.device,
+        (time.perf_counter() - started) * 1000,
+    )
+    return predictor
+
+
+async def _serve(
+    assignment: Assignment,
+    *,
+    predictor: Predictor,
+    presence: Presence,
+    drain: DrainRequest,
+    lifeline: Lifeline | None,
+) -> None:
+    if lifeline is not None:
+        _drain_when_cut(lifeline, drain=drain)
+    server = ContainerServer(predictor, hello=assignment.hello, address=assignment.address)
+    await server.start()
+    presence.report(lambda: _statistics(server))
+    if not drain.is_set:
+        await asyncio.to_thread(presence.become, ReplicaState.READY, address=server.address)
+    await drain.wait()
+    server.drain()
+    await asyncio.to_thread(presence.become, ReplicaState.DRAINING)
+    if not await server.wait_closed(DRAIN_S):
+        logger.warning("drain cut short replica=%s after_s=%.0f", assignment.replica_id, DRAIN_S)
+
+
+def _drain_when_cut(lifeline: Lifeline, *, drain: DrainRequest) -> None:
+    """Hear of the worker's shutdown at once, not with the next heartbeat."""
+    loop = asyncio.get_running_loop()
+
+    def cut() -> None:
+        loop.remove_reader(lifeline.descriptor)
+        drain.set()
+
+    loop.add_reader(lifeline.descriptor, cut)
+
+
+def _statistics(server: ContainerServer) -> dict[str, Any]:
+    return {
+        "queries": server.queries,
+        "batches": server.batches,
+        "batch_size": server.last_batch_size,
+        "in_flight": server.in_flight,
+        "last_error": server.last_error,
+    }

@@ -1,0 +1,140 @@
+"""The cluster's Celery tasks: be a replica, reconcile, validate a release."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from functools import cache
+
+import redis
+from billiard.process import current_process
+from celery import shared_task
+from django.conf import settings
+from django.db import connections
+
+from registry.artifacts.store import ArtifactStore
+from registry.errors import NotFound
+from registry.models import ModelVersion, Release
+from registry.notices import publish_on_commit
+from registry.snapshot import version_spec
+from registry.specs import VersionSpec
+from serving.cluster import releases, replica, worker
+from serving.cluster.clients import cluster_redis
+from serving.cluster.directory import Directory, ReplicaState
+from serving.cluster.failures import FailureCounts
+from serving.cluster.reconcile import Reconciler
+from serving.cluster.validation import Aborted, find_fault
+
+CONTROL_QUEUE = "control"
+# Longer than a round ever takes; a control process that dies within one blocks the next this long.
+ROUND_TTL_S = 5.0
+
+
+@shared_task(ignore_result=True, acks_late=False)
+def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
+    """Be one replica until it is asked to drain; returns at once where it isn't wanted any more."""
+    directory = Directory(cluster_redis())
+    queued = directory.find(replica_id)
+    if queued is None or queued.state is not ReplicaState.QUEUED:
+        return
+    version = _read_version(version_id, generation=generation)
+    if version is None:
+        directory.remove([replica_id])
+        return
+    device = replica.device_name(
+        version.device,
+        slot=getattr(current_process(), "index", 0),
+        visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
+    )
+    record = replica.claim(queued, directory=directory, device=device)
+    if record is None:
+        return
+    replica.run(
+        replica.Assignment(
+            replica_id=replica_id,
+            version=version,
+            store=ArtifactStore.default(),
+            device=device,
+            run_dir=settings.CLIPPER_RUN_DIR,
+        ),
+        record=record,
+        directory=directory,
+        on_failure=lambda reason: _note_failure(version_id, reason=reason),
+        lifeline=worker.lifeline(),
+    )
+
+
+@shared_task(ignore_result=True)
+def reconcile() -> None:
+    """Do one round, unless another is under way."""
+    with Directory(cluster_redis()).exclusively("reconcile", ttl_s=ROUND_TTL_S) as alone:
+        if alone:
+            _reconciler().run(now=time.time())
+
+
+@shared_task(ignore_result=True)
+def validate_release(release_id: int) -> None:
+    """Try the release's version out, then let its replicas start or give it up."""
+    release = Release.objects.with_versions().filter(pk=release_id).first()
+    if release is None or release.state != Release.State.PENDING:
+        return
+    try:
+        fault = _find_fault(version_spec(release.version), release_id=release_id)
+    except Aborted:
+        cluster_redis().delete(releases.validating_key(release_id))
+        return  # it stays pending, for the next control worker to validate
+    if fault is not None:
+        releases.fail(release, reason=fault)
+    elif releases.begin(release, failures=FailureCounts(cluster_redis())):
+        reconcile.apply_async(queue=CONTROL_QUEUE)
+    cluster_redis().delete(releases.validating_key(release_id))
+
+
+def start_replica(replica_id: str, *, queue: str, version_id: int, generation: int) -> None:
+    serve_replica.apply_async(
+        args=(replica_id, version_id, generation), queue=queue, task_id=replica_id
+    )
+
+
+def start_validation(release_id: int) -> None:
+    validate_release.apply_async(args=(release_id,), queue=CONTROL_QUEUE)
+
+
+@cache
+def _reconciler() -> Reconciler:
+    return Reconciler(cluster_redis(), start_replica=start_replica, validate=start_validation)
+
+
+def _read_version(version_id: int, *, generation: int) -> VersionSpec | None:
+    """Read the version in this generation, the only thing a replica needs from the database."""
+    rows = ModelVersion.objects.select_related("model")
+    row = rows.filter(pk=version_id, generation=generation).first()
+    spec = None if row is None else version_spec(row)
+    connections.close_all()
+    return spec
+
+
+def _note_failure(version_id: int, *, reason: str) -> None:
+    FailureCounts(cluster_redis()).note(version_id)
+    ModelVersion.objects.filter(pk=version_id).update(load_error=reason)
+    publish_on_commit()
+    connections.close_all()
+
+
+def _find_fault(version: VersionSpec, *, release_id: int) -> str | None:
+    client, key = cluster_redis(), releases.validating_key(release_id)
+
+    def hold() -> None:
+        if worker.is_shutting_down():
+            raise Aborted
+        with suppress(redis.RedisError):  # the worst that follows is a second validation
+            client.set(key, "running", ex=releases.VALIDATION_RUNNING_TTL_S)
+
+    connections.close_all()
+    hold()
+    try:
+        artifact = ArtifactStore.default().path_of(version.digest)
+    except NotFound as error:
+        return error.message
+    return find_fault(version, artifact=artifact, meanwhile=hold)

@@ -1,0 +1,151 @@
+"""A real stack without its web part: Redis, a worker for replicas, a control worker, a registry."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+import redis
+import skops.io
+from sklearn.dummy import DummyClassifier
+
+from registry import services
+from registry.models import Model, ModelVersion, Release
+from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
+from tests.redis_server import RedisServer
+from tests.serving.cluster.waiting import wait_for
+
+ROOT = Path(__file__).resolve().parents[3]
+SLOTS = 3
+BY = services.Actor.of_command("test")
+COMMON = ["--without-gossip", "--without-mingle"]
+CPU = ["-Q", "replicas.cpu", "-P", "prefork", "-c", str(SLOTS), "-n", "cpu@%h", *COMMON]
+CONTROL = ["-B", "-Q", "control", "-P", "threads", "-c", "4", "-n", "control@%h", *COMMON]
+
+
+class Stack:
+    """Owns the processes; state lies in `var`, sockets in `run` with its short path."""
+
+    def __init__(self, *, var: Path, run: Path) -> None:
+        self.var, self.run = var, run
+        self.redis_server = RedisServer(directory=run, durable=True)
+        self.client = redis.Redis.from_url(self.redis_server.url)
+        self.directory = Directory(self.client)
+        self.workers: dict[str, psutil.Popen] = {}
+
+    def start(self) -> None:
+        self.redis_server.start()
+        self.start_worker("cpu")
+        self.start_worker("control")
+
+    def start_worker(self, name: str) -> None:
+        schedule = ["-s", str(self.var / "schedule")]
+        options = CPU if name == "cpu" else [*CONTROL, *schedule]
+        with (self.var / f"{name}.log").open("ab") as log:
+            self.workers[name] = psutil.Popen(
+                [sys.executable, "-m", "celery", "-A", "clipper_site", "worker", *options],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+            )
+
+    def stop(self) -> None:
+        for worker in self.workers.values():
+            if worker.is_running():
+                worker.terminate()
+        for worker in self.workers.values():
+            try:
+                worker.wait(timeout=20)
+            except psutil.TimeoutExpired:
+                worker.kill()
+                worker.wait(timeout=20)
+        self.client.close()
+        self.redis_server.kill()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return os.environ | {
+            "CLIPPER_VAR": str(self.var),
+            "CLIPPER_RUN_DIR": str(self.run),
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
+
+    # What tests do to the registry.
+
+    def add_version(self, name: str, *, answer: int = 0) -> ModelVersion:
+        """Register version 1, 2, ... of a model; it answers each pair of numbers with `answer`."""
+        estimator = DummyClassifier(strategy="constant", constant=answer)
+        estimator.fit([[0.0, 0.0]] * 2, [answer, answer + 1])
+        return self.add_artifact(name, runtime="sklearn", content=skops.io.dumps(estimator))
+
+    def add_artifact(self, name: str, *, runtime: str, content: bytes) -> ModelVersion:
+        model, _ = Model.objects.get_or_create(name=name, input_type="doubles")
+        return services.create_version(
+            model=model,
+            version=str(model.versions.count() + 1),
+            runtime=runtime,
+            artifact=io.BytesIO(content),
+            allow_pickle=runtime == "python",
+            by=BY,
+        )
+
+    def deploy(self, version: ModelVersion) -> Release:
+        return services.deploy(version=version, by=BY)
+
+    def deploy_and_wait(self, version: ModelVersion) -> Release:
+        return self.wait_for_release(self.deploy(version), state="live")
+
+    def wait_for_release(self, release: Release, *, state: str, within_s: float = 25.0) -> Release:
+        def look() -> Release | None:
+            release.refresh_from_db()
+            return release if release.state == state else None
+
+        return wait_for(look, within_s=within_s, what=f"{release.state} {release.error} → {state}")
+
+    def retire(self, *names: str) -> None:
+        """Scale everything of these models to nothing, and wait until it is."""
+        for version in ModelVersion.objects.filter(model__name__in=names):
+            services.scale(version=version, replicas=0)
+        wait_for(
+            lambda: not any(record.model in names for record in self.directory.read()),
+            within_s=25,
+            what="all replicas gone",
+        )
+
+    # What tests see.
+
+    def replicas(self, version: ModelVersion) -> list[ReplicaRecord]:
+        return [one for one in self.directory.read() if one.version_id == version.pk]
+
+    def wait_for_replicas(
+        self,
+        version: ModelVersion,
+        *,
+        count: int = 1,
+        state: ReplicaState = ReplicaState.READY,
+        apart_from: Sequence[ReplicaRecord] = (),
+        within_s: float = 20.0,
+    ) -> list[ReplicaRecord]:
+        known = {record.id for record in apart_from}
+
+        def look() -> list[ReplicaRecord] | None:
+            found = [
+                one for one in self.replicas(version) if one.state is state and one.id not in known
+            ]
+            return found if len(found) == count else None
+
+        return wait_for(look, within_s=within_s, what=f"{count} {state} of {version}")
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended; one that nobody has reaped yet has."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True

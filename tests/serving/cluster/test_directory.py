@@ -1,0 +1,144 @@
+"""The directory: records appear, live as long as they are renewed, and vanish."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+from redis.asyncio import Redis
+
+from serving.cluster.directory import (
+    INDEX_KEY,
+    RECORD_KEY,
+    REPLICAS_CHANNEL,
+    Directory,
+    ReplicaState,
+    read_directory,
+)
+from tests.serving.cluster.records import a_record
+
+QUEUED = ReplicaState.QUEUED
+
+
+def test_a_record_is_read_as_it_was_written(directory: Directory) -> None:
+    record = a_record(address="unix:/run/r-1.sock", last_error="no", heartbeat_at=1.5)
+
+    directory.announce(record)
+
+    assert directory.read() == [record]
+
+
+def test_a_record_that_is_not_renewed_expires(directory: Directory, client: redis.Redis) -> None:
+    directory.announce(a_record())
+
+    assert 0 < client.pttl(RECORD_KEY + "r1") <= 3000
+    client.pexpire(RECORD_KEY + "r1", 0)
+    assert directory.read() == []
+
+
+def test_a_queued_record_stays(directory: Directory, client: redis.Redis) -> None:
+    directory.enqueue(a_record(state=QUEUED))
+
+    assert client.pttl(RECORD_KEY + "r1") == -1
+
+
+def test_a_failed_record_stays_for_a_minute(directory: Directory, client: redis.Redis) -> None:
+    directory.announce(a_record(state=ReplicaState.FAILED))
+
+    assert 50_000 < client.pttl(RECORD_KEY + "r1") <= 60_000
+
+
+def test_a_queued_record_can_be_claimed(directory: Directory) -> None:
+    directory.enqueue(a_record(state=QUEUED))
+    mine = a_record(state=ReplicaState.LOADING, pid=42)
+
+    assert directory.claim(mine)
+    assert directory.read() == [mine]
+
+
+def test_a_record_that_was_dropped_cannot_be_claimed(directory: Directory) -> None:
+    directory.enqueue(a_record(state=QUEUED))
+    directory.remove(["r1"])
+
+    assert not directory.claim(a_record(state=ReplicaState.LOADING))
+    assert directory.read() == []
+
+
+def test_changes_of_state_are_published_and_heartbeats_are_not(
+    directory: Directory, client: redis.Redis
+) -> None:
+    with client.pubsub(ignore_subscribe_messages=True) as changes:
+        changes.subscribe(REPLICAS_CHANNEL)
+        changes.get_message(timeout=5)
+        directory.announce(a_record("r1"))
+        directory.beat(a_record("r1"))
+        directory.remove(["r2"])
+
+        heard = [changes.get_message(timeout=5) for _ in range(2)]
+
+    assert [message and message["data"] for message in heard] == [b"r1", b"r2"]
+
+
+def test_only_those_asked_to_drain_are_named(directory: Directory) -> None:
+    directory.ask_to_drain(["r1"])
+
+    assert directory.asked_to_drain(["r1", "r2"]) == {"r1"}
+    assert directory.asked_to_drain([]) == frozenset()
+
+
+def test_expired_entries_leave_the_index_and_others_stay(directory: Directory) -> None:
+    directory.announce(a_record("old"))
+    directory.enqueue(a_record("waiting", state=QUEUED))
+
+    directory.forget_expired(now=4e9)
+
+    assert [record.id for record in directory.read()] == ["waiting"]
+
+
+def test_a_directory_that_all_have_left_is_as_good_as_new(directory: Directory) -> None:
+    assert directory.is_virgin()
+    directory.announce(a_record())
+    assert not directory.is_virgin()
+    directory.remove(["r1"])
+    assert directory.is_virgin()
+
+
+def test_a_record_of_another_release_of_clipper_is_passed_over(
+    directory: Directory, client: redis.Redis
+) -> None:
+    directory.announce(a_record("ours"))
+    client.set(RECORD_KEY + "theirs", b'{"id": 5}')
+    client.zadd(INDEX_KEY, {"theirs": 9e9})
+
+    assert [record.id for record in directory.read()] == ["ours"]
+
+
+def test_only_one_at_a_time_is_alone(directory: Directory) -> None:
+    with (
+        directory.exclusively("round", ttl_s=5) as first,
+        directory.exclusively("round", ttl_s=5) as second,
+    ):
+        assert (first, second) == (True, False)
+    with directory.exclusively("round", ttl_s=5) as again:
+        assert again
+
+
+def test_losing_the_lock_on_the_way_does_no_harm(directory: Directory, client: redis.Redis) -> None:
+    with directory.exclusively("round", ttl_s=5) as alone:
+        client.flushall()
+
+    assert alone
+
+
+@pytest.mark.parametrize("decode", [False, True])
+async def test_web_processes_read_the_same(
+    directory: Directory,
+    redis_socket: str,
+    decode: bool,
+) -> None:
+    directory.announce(a_record("r1"))
+    directory.announce(a_record("r2"))
+
+    async with Redis(unix_socket_path=redis_socket, decode_responses=decode) as aredis:
+        records = await read_directory(aredis)
+
+    assert sorted(record.id for record in records) == ["r1", "r2"]

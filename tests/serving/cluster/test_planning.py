@@ -1,0 +1,204 @@
+"""Planning compares what is wanted with what is there, and changes no more than it has to."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.cluster.directory import ReplicaRecord, ReplicaState
+from serving.cluster.planning import Demand, Plan, backoff_s, plan, version_to_evict
+from tests.serving.cluster.records import a_demand, a_record
+
+QUEUED, LOADING, READY = ReplicaState.QUEUED, ReplicaState.LOADING, ReplicaState.READY
+DRAINING, FAILED = ReplicaState.DRAINING, ReplicaState.FAILED
+
+
+def test_a_missing_replica_is_started() -> None:
+    assert plan(demands=[a_demand()], records=[]) == Plan(starts=(a_demand(),))
+
+
+def test_nothing_is_done_where_all_is_as_wanted() -> None:
+    assert not plan(demands=[a_demand()], records=[a_record()])
+
+
+@pytest.mark.parametrize("state", [QUEUED, LOADING])
+def test_a_replica_on_its_way_is_not_started_twice(state: ReplicaState) -> None:
+    assert not plan(demands=[a_demand()], records=[a_record(state=state)])
+
+
+@pytest.mark.parametrize("state", [DRAINING, FAILED])
+def test_a_replica_that_is_leaving_or_failed_is_replaced(state: ReplicaState) -> None:
+    assert plan(demands=[a_demand()], records=[a_record(state=state)]).starts == (a_demand(),)
+
+
+def test_an_unwanted_version_is_drained() -> None:
+    assert plan(demands=[], records=[a_record("r1")]).drains == ("r1",)
+
+
+def test_a_replica_of_an_earlier_generation_is_drained_and_replaced() -> None:
+    demand = a_demand(generation=2)
+
+    steps = plan(demands=[demand], records=[a_record("old", generation=1)])
+
+    assert steps == Plan(starts=(demand,), drains=("old",))
+
+
+def test_the_youngest_of_too_many_is_drained() -> None:
+    records = [a_record("old", queued_at=1.0), a_record("young", queued_at=2.0)]
+
+    assert plan(demands=[a_demand()], records=records) == Plan(drains=("young",))
+
+
+def test_a_queued_replica_is_dropped_before_a_ready_one_is_drained() -> None:
+    records = [a_record("waiting", state=QUEUED, queued_at=1.0), a_record("ready", queued_at=2.0)]
+
+    assert plan(demands=[a_demand()], records=records) == Plan(drops=("waiting",))
+
+
+def test_a_version_that_failed_lately_is_held_back() -> None:
+    assert not plan(demands=[a_demand()], records=[], held_back={1})
+
+
+def test_every_version_gets_its_first_replica_before_any_gets_its_second() -> None:
+    one, two = a_demand(version_id=1, replicas=2), a_demand(version_id=2, replicas=2)
+
+    starts = plan(demands=[one, two], records=[]).starts
+
+    assert [demand.version_id for demand in starts] == [1, 2, 1, 2]
+
+
+def test_a_version_that_is_only_warm_starts_last() -> None:
+    warm = a_demand(version_id=1, warm_until=100.0)
+    live = a_demand(version_id=2)
+
+    assert plan(demands=[warm, live], records=[]).starts == (live, warm)
+
+
+def test_a_waiting_replica_takes_the_slot_of_the_version_closest_to_the_end_of_its_grace() -> None:
+    demands = [
+        a_demand(version_id=1, warm_until=200.0),
+        a_demand(version_id=2, warm_until=100.0),
+        a_demand(version_id=3),
+    ]
+    records = [
+        a_record("r1", version_id=1),
+        a_record("r2", version_id=2),
+        a_record("r3", version_id=3, state=QUEUED, queued_at=10.0),
+    ]
+
+    assert version_to_evict(demands=demands, records=records, now=13.0) == 2
+    assert version_to_evict(demands=demands, records=records, now=11.0) is None
+
+
+def test_nothing_is_evicted_while_a_slot_is_coming_free() -> None:
+    demands = [a_demand(version_id=1, warm_until=200.0), a_demand(version_id=3)]
+    records = [
+        a_record("r1", version_id=1),
+        a_record("r2", version_id=2, state=DRAINING),
+        a_record("r3", version_id=3, state=QUEUED),
+    ]
+
+    assert version_to_evict(demands=demands, records=records, now=60.0) is None
+
+
+def test_a_slot_of_another_device_is_of_no_use() -> None:
+    demands = [
+        a_demand(version_id=1, warm_until=200.0, device="cpu"),
+        a_demand(version_id=3, device="gpu"),
+    ]
+    records = [
+        a_record("r1", version_id=1),
+        a_record("r3", version_id=3, state=QUEUED, device="gpu"),
+    ]
+
+    assert version_to_evict(demands=demands, records=records, now=60.0) is None
+
+
+def test_the_pause_after_failures_doubles_up_to_a_minute() -> None:
+    assert [backoff_s(n) for n in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert backoff_s(10_000) == 60
+
+
+demands_st = st.lists(
+    st.builds(
+        a_demand,
+        version_id=st.integers(1, 4),
+        generation=st.integers(1, 2),
+        replicas=st.integers(0, 4),
+        warm_until=st.none() | st.floats(0, 100),
+    ),
+    unique_by=lambda demand: demand.version_id,
+    max_size=4,
+)
+records_st = st.lists(
+    st.builds(
+        a_record,
+        st.uuids().map(str),
+        version_id=st.integers(1, 5),
+        generation=st.integers(1, 2),
+        state=st.sampled_from(ReplicaState),
+        queued_at=st.floats(0, 100),
+    ),
+    unique_by=lambda record: record.id,
+    max_size=12,
+)
+
+
+def carried_out(steps: Plan, *, records: list[ReplicaRecord]) -> list[ReplicaRecord]:
+    """What the directory shows once a plan was carried out and all replicas have settled."""
+    gone = {*steps.drops, *steps.drains}
+    kept = [record for record in records if record.id not in gone]
+    started = [
+        a_record(f"new-{n}", version_id=demand.version_id, generation=demand.generation)
+        for n, demand in enumerate(steps.starts)
+    ]
+    return [
+        msgspec.structs.replace(record, state=READY) if record.is_supply else record
+        for record in [*kept, *started]
+    ]
+
+
+@given(demands=demands_st, records=records_st)
+def test_one_plan_is_enough(demands: list[Demand], records: list[ReplicaRecord]) -> None:
+    steps = plan(demands=demands, records=records)
+
+    after = carried_out(steps, records=records)
+
+    assert not plan(demands=demands, records=after)
+    for demand in demands:
+        mine = (demand.version_id, demand.generation)
+        supply = [r for r in after if r.is_supply and (r.version_id, r.generation) == mine]
+        assert len(supply) == demand.replicas
+
+
+@given(demands=demands_st, records=records_st)
+def test_a_plan_starts_or_ends_replicas_of_one_version_but_never_both(
+    demands: list[Demand], records: list[ReplicaRecord]
+) -> None:
+    steps = plan(demands=demands, records=records)
+
+    ended = {
+        (record.version_id, record.generation)
+        for record in records
+        if record.id in {*steps.drops, *steps.drains}
+    }
+    assert ended.isdisjoint((demand.version_id, demand.generation) for demand in steps.starts)
+
+
+@given(demands=demands_st, records=records_st)
+def test_a_serving_replica_is_drained_only_where_no_waiting_one_could_be_dropped(
+    demands: list[Demand], records: list[ReplicaRecord]
+) -> None:
+    steps = plan(demands=demands, records=records)
+
+    by_id = {record.id: record for record in records}
+    for drained in map(by_id.__getitem__, steps.drains):
+        waiting = {
+            record.id
+            for record in records
+            if record.state is QUEUED
+            and (record.version_id, record.generation) == (drained.version_id, drained.generation)
+        }
+        assert waiting <= set(steps.drops)

@@ -1,0 +1,75 @@
+"""How far a release has come follows from its replicas alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from serving.cluster.releases import Progress
+from serving.cluster.replica import device_name
+
+
+def progress(**changes: Any) -> Progress:
+    fields: dict[str, Any] = {
+        "wanted": 2,
+        "ready": 0,
+        "queued": 0,
+        "present": 0,
+        "failures": 0,
+        "age_s": 1.0,
+        "load_error": "",
+        "queue": "replicas.cpu",
+    }
+    return Progress(**(fields | changes))
+
+
+def test_a_release_goes_live_with_all_its_replicas() -> None:
+    assert progress(ready=2, present=2).is_live
+    assert not progress(ready=1, present=2).is_live
+
+
+def test_one_replica_is_enough_where_the_others_take_long() -> None:
+    assert progress(ready=1, present=2, queued=1, age_s=21.0).is_live
+
+
+def test_a_version_scaled_to_nothing_goes_live_with_one() -> None:
+    assert not progress(wanted=0, ready=0, age_s=30.0).is_live
+    assert progress(wanted=0, ready=1).is_live
+
+
+def test_a_release_whose_replicas_fail_three_times_is_given_up_with_their_error() -> None:
+    assert progress(failures=2, load_error="no weights").fault == ""
+    assert progress(failures=3, load_error="no weights").fault == "no weights"
+    assert progress(failures=3).fault == "its replicas failed 3 times"
+
+
+def test_a_release_that_never_got_a_slot_says_so() -> None:
+    fault = progress(queued=2, present=2, age_s=121.0).fault
+
+    assert fault == "no free slot on queue replicas.cpu within 120 s"
+
+
+def test_a_release_that_takes_too_long_is_given_up() -> None:
+    assert progress(present=1, age_s=119.0).fault == ""
+    assert progress(present=1, age_s=121.0).fault == "no replica became ready within 120 s"
+
+
+def test_a_release_with_a_ready_replica_is_never_given_up() -> None:
+    assert progress(ready=1, failures=9, age_s=500.0).fault == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "slot", "visible", "expected"),
+    [
+        ("cpu", 3, None, "cpu"),
+        ("gpu", 0, None, "cuda:0"),
+        ("gpu", 1, "", "cuda:1"),
+        ("gpu", 1, "4,5", "cuda:1"),
+        ("gpu", 2, "4,5", "cuda:0"),
+    ],
+)
+def test_slots_share_the_visible_devices(
+    kind: str, slot: int, visible: str | None, expected: str
+) -> None:
+    assert device_name(kind, slot=slot, visible=visible) == expected

@@ -1,0 +1,105 @@
+"""A version is tried out in a process of its own; whatever it does, a reason comes back."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from registry.specs import VersionSpec
+from serving.cluster.validation import Aborted, find_fault
+
+GOOD = """
+class Predictor:
+    def __init__(self, path): {construct}
+    def pred_batch(self, inputs): return [0] * len(inputs)
+"""
+
+
+def a_version(folder: Path, *, construct: str) -> tuple[VersionSpec, Path]:
+    artifact = folder / "predictor.py"
+    artifact.write_text(GOOD.format(construct=construct))
+    version = VersionSpec(
+        id=1,
+        model_id=1,
+        model="svm",
+        version="1",
+        runtime="python",
+        input_type="doubles",
+        digest=hashlib.sha256(artifact.read_bytes()).hexdigest(),
+        device="cpu",
+        replicas=1,
+        allow_pickle=True,
+        generation=1,
+    )
+    return version, artifact
+
+
+def test_a_good_version_has_no_fault(tmp_path: Path) -> None:
+    version, artifact = a_version(tmp_path, construct="print('hello')")
+
+    assert find_fault(version, artifact=artifact) is None
+
+
+def test_what_the_model_raised_is_the_fault(tmp_path: Path) -> None:
+    version, artifact = a_version(tmp_path, construct="raise ValueError('no weights')")
+
+    fault = find_fault(version, artifact=artifact)
+
+    assert fault is not None
+    assert "ValueError: no weights" in fault
+
+
+@pytest.mark.parametrize(
+    ("construct", "expected"),
+    [
+        ("import os; os._exit(3)", "exit code 3"),
+        ("import os; os.kill(os.getpid(), 9)", "signal 9"),
+    ],
+)
+def test_a_model_that_ends_the_process_is_told_apart(
+    tmp_path: Path, construct: str, expected: str
+) -> None:
+    version, artifact = a_version(tmp_path, construct=construct)
+
+    fault = find_fault(version, artifact=artifact)
+
+    assert fault == f"the process that tried the model out ended with {expected} and said nothing"
+
+
+def test_a_model_that_never_comes_up_runs_out_of_time(tmp_path: Path) -> None:
+    version, artifact = a_version(tmp_path, construct="import time; time.sleep(60)")
+    beats: list[int] = []
+
+    fault = find_fault(
+        version, artifact=artifact, time_limit_s=1.5, meanwhile=lambda: beats.append(1)
+    )
+
+    assert fault == "the model did not load and answer within 1.5 s"
+    assert beats
+
+
+def test_a_validation_can_be_given_up(tmp_path: Path) -> None:
+    version, artifact = a_version(tmp_path, construct="import time; time.sleep(60)")
+
+    def give_up() -> None:
+        raise Aborted
+
+    with pytest.raises(Aborted):
+        find_fault(version, artifact=artifact, meanwhile=give_up)
+
+
+def test_the_system_s_secrets_are_kept_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DJANGO_SECRET_KEY", "secret")
+    version, artifact = a_version(
+        tmp_path, construct="import os; raise KeyError(sorted(os.environ))"
+    )
+
+    fault = find_fault(version, artifact=artifact)
+
+    assert fault is not None
+    assert "OMP_NUM_THREADS" in fault
+    assert "DJANGO_SECRET_KEY" not in fault

@@ -1,0 +1,20 @@
+"""Waits, with a deadline, until something that another process does has come true."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def wait_for(look: Callable[[], T | None], *, within_s: float = 15.0, what: str = "") -> T:
+    """Return what `look` sees as soon as it is something (true)."""
+    deadline = time.monotonic() + within_s
+    while True:
+        if seen := look():
+            return seen
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within_s:g} s: {what or look}")
+        time.sleep(0.01)
