@@ -40,10 +40,13 @@ def check_policy(name: str, *, params: Mapping[str, Any]) -> None:
         _registered.policy_check(name, params)
 
 
+def runtime_names() -> Collection[str]:
+    """The runtimes that a version may name; none while nobody has registered any."""
+    return _registered.runtime_names() if _registered.runtime_names is not None else ()
+
+
 def check_runtime(name: str) -> None:
     """Raise BadRequest where no runtime has this name."""
-    if _registered.runtime_names is None:
-        return
-    names = _registered.runtime_names()
-    if name not in names:
+    names = runtime_names()
+    if names and name not in names:
         raise BadRequest(f"runtime: Expected one of {', '.join(names)}, got {name!r}.")

@@ -11,54 +11,38 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
 from registry.admin.base import NOTHING, ConsoleAdmin, actor, code, page_of, when
 from registry.admin.models import version_badge
 from registry.admin.operations import ReasonForm, change_to
 from registry.admin.theme import ActionVariant, action, display
-from registry.errors import BadRequest, ClipperError
-from registry.extensions import check_runtime
+from registry.errors import ClipperError
+from registry.extensions import runtime_names
 from registry.models import ModelVersion
 from registry.services import create_version, delete_version, deploy, scale
 
-RUNTIMES = ("sklearn", "onnx", "python")
 
-
-class SuggestingInput(UnfoldAdminTextInputWidget):  # type: ignore[misc]  # the theme is untyped
-    """A text field that suggests values but takes others too: runtimes come by entry point."""
-
-    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
-        list_id = f"{name}-suggestions"
-        field = super().render(name, value, {**(attrs or {}), "list": list_id}, renderer)
-        options = format_html_join("", '<option value="{}"></option>', ((r,) for r in RUNTIMES))
-        return format_html('{}<datalist id="{}">{}</datalist>', field, list_id, options)
+def runtime_choices() -> list[tuple[str, str]]:
+    return [(name, name) for name in runtime_names()]
 
 
 class UploadForm(forms.ModelForm[ModelVersion]):
     """A new version and its artifact."""
 
+    runtime = forms.ChoiceField(choices=runtime_choices, widget=UnfoldAdminSelectWidget)
     artifact = forms.FileField(
         widget=UnfoldAdminFileFieldWidget,
-        help_text="The file that the runtime loads, such as a .skops, .onnx or .zip file.",
+        help_text="The file that the runtime loads, such as a .skops, .py or .zip file.",
     )
-
-    def clean_runtime(self) -> str:
-        runtime = str(self.cleaned_data["runtime"])
-        try:
-            check_runtime(runtime)
-        except BadRequest as error:
-            raise forms.ValidationError(error.message) from error
-        return runtime
 
     class Meta:
         model = ModelVersion
         fields = ("model", "version", "runtime", "device", "replicas", "allow_pickle", "notes")
         help_texts = {
             "version": "Lower-case letters, digits and hyphens, such as 2 or 2024-11-retrained.",
-            "runtime": "sklearn, onnx, python, or one that was installed beside Clipper.",
             "replicas": "Processes that answer side by side once it is live.",
         }
 
@@ -82,10 +66,7 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
     ) -> type[forms.ModelForm[ModelVersion]]:
         if obj is None:
             kw["form"] = UploadForm
-        form = super().get_form(request, obj, change, **kw)
-        if "runtime" in form.base_fields:
-            form.base_fields["runtime"].widget = SuggestingInput()
-        return form
+        return super().get_form(request, obj, change, **kw)
 
     def get_fieldsets(self, request: HttpRequest, obj: ModelVersion | None = None) -> Any:
         # Pickle can run any code: only those who may allow it are offered it.

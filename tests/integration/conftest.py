@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from registry.demo.digits import held_out
-from tests.chromium import chromium  # noqa: F401  (a fixture)
 from tests.integration.stack import Stack
 
 

@@ -16,7 +16,6 @@ from pytest_django.fixtures import Settings
 from registry import services
 from registry.models import Application, Model, ModelVersion, Release
 from registry.services import Actor, RouteRequest
-from tests.redis_server import redis_socket  # noqa: F401  (a fixture)
 
 BY = Actor(user=None, label="a test", may_allow_pickle=True)
 

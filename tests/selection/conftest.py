@@ -13,7 +13,6 @@ from registry.specs import ApplicationSpec
 from selection.outputs import OutputStore
 from selection.receipts import ReceiptSigner
 from selection.state import SelectionStore
-from tests.redis_server import redis_socket  # noqa: F401  (a fixture)
 
 MakeApplication = Callable[..., ApplicationSpec]
 
@@ -43,14 +42,14 @@ def application() -> ApplicationSpec:
 
 
 @pytest.fixture
-def stream(redis_socket: str) -> Iterator[redis.Redis]:  # noqa: F811
+def stream(redis_socket: str) -> Iterator[redis.Redis]:
     with redis.Redis(unix_socket_path=redis_socket) as client:
         client.flushall()
         yield client
 
 
 @pytest.fixture
-async def aredis(stream: redis.Redis, redis_socket: str) -> AsyncIterator[Redis]:  # noqa: F811
+async def aredis(stream: redis.Redis, redis_socket: str) -> AsyncIterator[Redis]:
     async with Redis(unix_socket_path=redis_socket) as client:
         yield client
 

@@ -14,7 +14,6 @@ from clipper_site.live import Traffic, combined, picture, standing
 from registry import services
 from registry.models import Model
 from registry.notices import redis_client
-from tests.redis_server import redis_socket  # noqa: F401  (a fixture)
 
 
 def document(**application: Any) -> dict[str, Any]:
@@ -123,7 +122,7 @@ def test_the_live_picture_is_for_the_staff(client: Client) -> None:
 def test_staff_get_the_live_picture_as_json(
     client: Client,
     settings: Any,
-    redis_socket: str,  # noqa: F811
+    redis_socket: str,
 ) -> None:
     settings.REDIS_URL = f"unix://{redis_socket}?db=0"
     redis_client.cache_clear()

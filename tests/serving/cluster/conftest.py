@@ -16,12 +16,11 @@ from pytest_django.plugin import DjangoDbBlocker
 from registry import notices
 from serving.cluster import clients
 from serving.cluster.directory import Directory
-from tests.redis_server import redis_socket  # noqa: F401  (a fixture)
 from tests.serving.cluster.stack import Stack
 
 
 @pytest.fixture
-def client(redis_socket: str) -> Iterator[redis.Redis]:  # noqa: F811
+def client(redis_socket: str) -> Iterator[redis.Redis]:
     with redis.Redis(unix_socket_path=redis_socket) as client:
         client.flushall()
         yield client

@@ -1,0 +1,56 @@
+// What the console's pages need beyond the theme: copying a new key, following a release.
+(() => {
+  "use strict";
+  const FOLLOW_EVERY_MS = 1000;
+
+  async function copy(button) {
+    const before = button.textContent;
+    try {
+      await navigator.clipboard.writeText(button.dataset.copy);
+      button.textContent = "Copied";
+    } catch {
+      // No clipboard on a plain-http host: select the text instead.
+      const text = button.parentElement.querySelector("code");
+      getSelection().selectAllChildren(text);
+      button.textContent = "Selected";
+    }
+    setTimeout(() => (button.textContent = before), 2000);
+  }
+
+  function draw(page, progress) {
+    page.dataset.state = progress.state;
+    for (const element of page.querySelectorAll("[data-progress]")) {
+      const value = progress[element.dataset.progress] || "";
+      if (element.textContent !== value) element.textContent = value;
+    }
+    const steps = page.querySelectorAll("[data-step]");
+    progress.steps.forEach((step, index) => (steps[index].dataset.step = step.status));
+    page.querySelector("[data-error]").hidden = !progress.error;
+    page.querySelector("[data-running]").hidden = progress.ended;
+    page.querySelector("[data-took]").hidden = !progress.took;
+  }
+
+  async function follow(page) {
+    try {
+      const answer = await fetch(page.dataset.follow, { credentials: "same-origin" });
+      if (answer.ok) {
+        const progress = await answer.json();
+        draw(page, progress);
+        if (progress.ended) return;
+      }
+    } catch {
+      // The web process may be restarting: the next look tells.
+    }
+    setTimeout(() => follow(page), FOLLOW_EVERY_MS);
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (button) copy(button);
+  });
+
+  document.addEventListener("DOMContentLoaded", () => {
+    const page = document.querySelector("[data-follow]");
+    if (page) follow(page);
+  });
+})();

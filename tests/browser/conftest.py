@@ -1,0 +1,124 @@
+"""A real Chromium on a real server; a cast of two, an owner and a viewer who may only look."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from django.contrib.auth.models import Permission, User
+from playwright.sync_api import Browser, Page
+from pytest_django.live_server_helper import LiveServer
+
+from registry import services
+from registry.models import Model, ModelVersion
+from registry.notices import redis_client
+from registry.services import Actor
+
+PASSWORD = "correct horse battery staple"
+DESKTOP = {"width": 1440, "height": 1000}
+PHONE = {"width": 390, "height": 844}
+
+SignIn = Callable[..., Page]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _django_beside_playwright() -> Iterator[None]:
+    """Playwright's blocking API runs an event loop in this thread, which Django takes for ours."""
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    yield
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture(autouse=True)
+def server_redis(redis_socket: str, settings: Any) -> Iterator[redis.Redis]:
+    """The Redis that the server under test asks, flushed."""
+    settings.REDIS_URL = f"unix://{redis_socket}?db=0"
+    Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
+    redis_client.cache_clear()
+    with redis.Redis(unix_socket_path=redis_socket) as client:
+        client.flushall()
+        yield client
+    redis_client().close()
+    redis_client.cache_clear()
+
+
+@pytest.fixture
+def open_page(chromium: Browser, live_server: LiveServer) -> Iterator[Callable[..., Page]]:
+    """Open a page in a browser of its own; what its console complains of fails the test."""
+    complaints: list[str] = []
+    contexts = []
+
+    def open_one(*, theme: str = "light", viewport: Any = DESKTOP) -> Page:
+        context = chromium.new_context(
+            base_url=live_server.url, color_scheme=theme, viewport=viewport
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda message: message.type == "error" and complaints.append(message.text),
+        )
+        return page
+
+    open_one.complaints = complaints  # type: ignore[attr-defined]
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def owner(transactional_db: None) -> User:
+    return User.objects.create_superuser("owner", password=PASSWORD)
+
+
+@pytest.fixture
+def viewer(transactional_db: None) -> User:
+    user = User.objects.create_user("viewer", password=PASSWORD, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    return user
+
+
+@pytest.fixture
+def sign_in(open_page: Callable[..., Page]) -> SignIn:
+    def sign_in_as(user: User, **look: Any) -> Page:
+        page = open_page(**look)
+        page.goto("/admin/login/")
+        page.fill("#id_username", user.username)
+        page.fill("#id_password", PASSWORD)
+        page.click("button[type=submit]")
+        page.wait_for_url("**/admin/")
+        return page
+
+    return sign_in_as
+
+
+@pytest.fixture
+def make_version(owner: User) -> Callable[..., ModelVersion]:
+    def make(*, model: str = "svm", version: str = "1", live: bool = False) -> ModelVersion:
+        row, _ = Model.objects.get_or_create(name=model, input_type="doubles")
+        made = services.create_version(
+            model=row,
+            version=version,
+            runtime="sklearn",
+            artifact=io.BytesIO(f"artifact of {model}:{version}".encode()),
+            by=Actor.of_user(owner),
+        )
+        if live:
+            go_live(made, by=owner)
+        return made
+
+    return make
+
+
+def go_live(version: ModelVersion, *, by: User) -> None:
+    release = services.deploy(version=version, by=Actor.of_user(by), reason="set up by the test")
+    services.begin_release(release=release)
+    services.complete_release(release=release)

@@ -1,0 +1,135 @@
+"""The console's home page with what web processes, replicas and selection really publish."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+from django.contrib.auth.models import User
+from playwright.sync_api import Page, expect
+
+from registry import services
+from registry.models import Application, ModelVersion
+from registry.services import RouteRequest
+from selection.storage import GLOBAL_CONTEXT, state_key
+from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
+from serving.metrics import KEY_PREFIX, Metrics
+from tests.browser.conftest import PHONE
+
+pytestmark = pytest.mark.browser
+
+SignIn = Callable[..., Page]
+MakeVersion = Callable[..., ModelVersion]
+
+
+def publish(client: redis.Redis, *, queries: int, latency_s: float = 0.004) -> None:
+    """Publish what a web process would after `queries` answers within one second."""
+    metrics = Metrics(process_id="web-1", pid=1)
+    metrics.of_application("digits")
+    metrics.document(at=time.time(), now=0.0, rss_bytes=0, versions={})
+    for _ in range(queries):
+        metrics.of_application("digits").record(seconds=latency_s, default=False, slo_ms=50.0)
+    document = metrics.document(at=time.time(), now=1.0, rss_bytes=128 << 20, versions={})
+    client.set(f"{KEY_PREFIX}web-1", json.dumps(document))
+
+
+def replica_of(version: ModelVersion) -> ReplicaRecord:
+    return ReplicaRecord(
+        id=f"{version}-a",
+        model=version.model.name,
+        version=version.version,
+        version_id=version.pk,
+        generation=0,
+        state=ReplicaState.READY,
+    )
+
+
+@pytest.fixture
+def digits(make_version: MakeVersion) -> Application:
+    """An application of two models; forest:1 has earned most of the trust."""
+    make_version(model="svm", live=True)
+    make_version(model="forest", live=True)
+    return services.create_application(
+        name="digits",
+        input_type="doubles",
+        slo_ms=50,
+        policy="exp4",
+        routes=[RouteRequest(model="svm"), RouteRequest(model="forest")],
+    )
+
+
+def trust(client: redis.Redis, application: Application, **log_weights: float) -> None:
+    fields: dict[Any, Any] = {f"w:{model}:1": value for model, value in log_weights.items()}
+    client.hset(state_key(application.pk, GLOBAL_CONTEXT), mapping=fields)
+
+
+def test_an_empty_system_says_how_to_begin(sign_in: SignIn, owner: User) -> None:
+    page = sign_in(owner)
+
+    expect(page.get_by_test_id("empty")).to_contain_text("Create an application")
+    page.get_by_role("link", name="Add application").click()
+
+    expect(page).to_have_url("/admin/registry/application/add/")
+
+
+def test_the_first_page_is_complete_without_its_script(
+    sign_in: SignIn, owner: User, digits: Application, server_redis: redis.Redis
+) -> None:
+    publish(server_redis, queries=250)
+    trust(server_redis, digits, svm=0.0, forest=2.0)
+    page = sign_in(owner)
+    page.route("**/live.json", lambda route: route.abort())
+    html = page.request.get("/admin/").text()
+
+    assert 'data-text="rate">250<' in html
+    assert "forest:1" in html
+    assert "Within its objective" in html
+    page.unroute("**/live.json")
+
+
+def test_numbers_trust_and_replicas_follow_what_is_published(
+    sign_in: SignIn, owner: User, digits: Application, server_redis: redis.Redis
+) -> None:
+    publish(server_redis, queries=250)
+    page = sign_in(owner)
+    card = page.get_by_test_id("application-digits")
+    expect(card.locator("[data-text=rate]").first).to_have_text("250")
+    expect(card.get_by_test_id("arm-share").first).to_have_text("50 %")
+
+    publish(server_redis, queries=900, latency_s=0.4)
+    trust(server_redis, digits, svm=0.0, forest=30.0)
+    svm = ModelVersion.objects.get(model__name="svm")
+    Directory(server_redis).enqueue(replica_of(svm))
+
+    expect(card.locator("[data-text=rate]").first).to_have_text("900")
+    expect(card).to_have_attribute("data-state", "late")
+    expect(card.locator("[data-key='forest:1'] [data-testid=arm-share]")).to_have_text("> 99.9 %")
+    ready = page.locator("[data-testid=live-model][data-key=svm] [data-text=ready]")
+    expect(ready).to_have_text("1 of 1")
+
+
+def test_without_a_web_process_it_says_that_none_has_reported(
+    sign_in: SignIn, owner: User, digits: Application
+) -> None:
+    page = sign_in(owner)
+
+    expect(page.get_by_text("none has reported yet")).to_be_visible()
+    expect(page.get_by_test_id("application-digits")).to_contain_text("No queries yet")
+
+
+def test_it_is_dark_where_the_system_is_dark_and_fits_a_phone(
+    sign_in: SignIn, owner: User, digits: Application, server_redis: redis.Redis
+) -> None:
+    publish(server_redis, queries=250)
+    page = sign_in(owner, theme="dark", viewport=PHONE)
+    expect(page.get_by_test_id("application-digits")).to_be_visible()
+
+    background = page.locator(".clp-panel").first.evaluate(
+        "panel => getComputedStyle(panel).backgroundColor"
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert float(background.removeprefix("oklch(").split()[0].rstrip("%")) < 0.4

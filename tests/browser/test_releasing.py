@@ -1,0 +1,223 @@
+"""Deploying, rolling back and scaling from the console, as people do it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import Page, expect
+
+from registry import services
+from registry.models import Model, ModelVersion, Release
+from registry.services import RouteRequest
+
+pytestmark = pytest.mark.browser
+
+MakeVersion = Callable[..., ModelVersion]
+SignIn = Callable[..., Page]
+
+ON_A_RELEASE = re.compile(r"/admin/registry/release/\d+/change/$")
+
+
+def test_a_model_is_registered_and_its_first_version_uploaded(
+    sign_in: SignIn, owner: User, tmp_path: Path
+) -> None:
+    artifact = tmp_path / "svm.skops"
+    artifact.write_bytes(b"an artifact")
+    page = sign_in(owner)
+
+    page.goto("/admin/registry/model/add/")
+    page.fill("#id_name", "svm")
+    page.select_option("#id_input_type", "doubles")
+    page.click("button[name=_continue]")
+    page.get_by_test_id("upload-version").click()
+    page.fill("#id_version", "1")
+    page.select_option("#id_runtime", "sklearn")
+    page.set_input_files("#id_artifact", artifact)
+    page.click("button[name=_save]")
+
+    expect(page.get_by_text("svm:1 is stored")).to_be_visible()
+    version = ModelVersion.objects.get()
+    assert (str(version), version.size, version.created_by) == ("svm:1", 11, owner)
+
+
+def test_a_deploy_shows_what_changes_asks_why_and_is_followed_until_it_is_live(
+    sign_in: SignIn, owner: User, make_version: MakeVersion
+) -> None:
+    make_version(version="1", live=True)
+    better = make_version(version="2")
+    services.create_application(
+        name="digits", input_type="doubles", slo_ms=50, routes=[RouteRequest(model="svm")]
+    )
+    page = sign_in(owner)
+
+    page.goto(f"/admin/registry/modelversion/{better.pk}/change/")
+    page.get_by_test_id("deploy").click()
+    expect(page.get_by_test_id("from-version")).to_have_text("svm:1")
+    expect(page.get_by_test_id("to-version")).to_have_text("svm:2")
+    expect(page.get_by_test_id("affected")).to_contain_text("digits")
+    page.get_by_test_id("reason").fill("two points better")
+    page.get_by_test_id("confirm").click()
+
+    expect(page).to_have_url(ON_A_RELEASE)
+    state = page.get_by_test_id("release-state")
+    expect(state).to_have_text("pending")
+    release = Release.objects.get(version=better)
+    assert (release.reason, release.by) == ("two points better", owner)
+    services.begin_release(release=release)
+    expect(state).to_have_text("starting")
+    services.complete_release(release=release)
+    expect(state).to_have_text("live")
+    expect(page.locator("[data-step=done]")).to_have_count(3)
+
+
+def test_a_deploy_without_a_reason_is_refused(
+    sign_in: SignIn, owner: User, make_version: MakeVersion
+) -> None:
+    version = make_version()
+    page = sign_in(owner)
+
+    page.goto(f"/admin/registry/modelversion/{version.pk}/deploy/")
+    page.get_by_test_id("confirm").click()
+
+    expect(page.get_by_text("Say why")).to_be_visible()
+    assert not Release.objects.exists()
+
+
+def test_a_failed_release_says_what_went_wrong_without_a_reload(
+    sign_in: SignIn, owner: User, make_version: MakeVersion
+) -> None:
+    version = make_version()
+    page = sign_in(owner)
+
+    page.goto(f"/admin/registry/modelversion/{version.pk}/deploy/")
+    page.get_by_test_id("reason").fill("the first one")
+    page.get_by_test_id("confirm").click()
+    expect(page).to_have_url(ON_A_RELEASE)
+    services.fail_release(release=Release.objects.get(), error="no module named lightgbm")
+
+    expect(page.get_by_test_id("release-state")).to_have_text("failed")
+    expect(page.get_by_test_id("release-error")).to_have_text("no module named lightgbm")
+
+
+def test_a_version_is_deployed_from_its_row(
+    sign_in: SignIn, owner: User, make_version: MakeVersion
+) -> None:
+    version = make_version()
+    page = sign_in(owner)
+
+    page.goto("/admin/registry/modelversion/")
+    page.locator(".field-actions_holder span").first.click()
+    page.get_by_test_id("deploy").click()
+
+    expect(page).to_have_url(re.compile(f"/modelversion/{version.pk}/deploy/$"))
+
+
+def test_deploying_the_live_version_is_answered_with_a_message(
+    sign_in: SignIn, owner: User, make_version: MakeVersion
+) -> None:
+    version = make_version(live=True)
+    page = sign_in(owner)
+
+    page.goto(f"/admin/registry/modelversion/{version.pk}/deploy/")
+
+    expect(page.get_by_text("svm:1 is live already.")).to_be_visible()
+    expect(page.get_by_test_id("deploy")).to_have_count(0)
+
+
+def test_a_second_deploy_of_a_version_on_its_way_is_refused_with_a_message(
+    sign_in: SignIn, owner: User, make_version: MakeVersion
+) -> None:
+    version = make_version()
+    services.deploy(version=version, by=services.Actor.of_user(owner))
+    page = sign_in(owner)
+
+    page.goto(f"/admin/registry/modelversion/{version.pk}/deploy/")
+    page.get_by_test_id("reason").fill("once more")
+    page.get_by_test_id("confirm").click()
+
+    expect(page.get_by_text("svm:1 is on its way already")).to_be_visible()
+    assert Release.objects.count() == 1
+
+
+def test_a_roll_back_makes_the_version_before_live_at_once_while_it_is_warm(
+    sign_in: SignIn, owner: User, make_version: MakeVersion
+) -> None:
+    make_version(version="1", live=True)
+    make_version(version="2", live=True)
+    model = Model.objects.get()
+    page = sign_in(owner)
+
+    page.goto(f"/admin/registry/model/{model.pk}/change/")
+    page.get_by_test_id("rollback").click()
+    expect(page.get_by_test_id("from-version")).to_have_text("svm:2")
+    page.get_by_test_id("reason").fill("version 2 confuses 3 and 8")
+    page.get_by_test_id("confirm").click()
+
+    expect(page.get_by_test_id("release-state")).to_have_text("live")
+    model.refresh_from_db()
+    assert str(model.live_version) == "svm:1"
+
+
+def test_a_roll_back_goes_to_the_earlier_version_that_was_chosen(
+    sign_in: SignIn, owner: User, make_version: MakeVersion
+) -> None:
+    for number in ("1", "2", "3"):
+        make_version(version=number, live=True)
+    model = Model.objects.get()
+    page = sign_in(owner)
+
+    page.goto(f"/admin/registry/model/{model.pk}/rollback/")
+    expect(page.get_by_test_id("rollback-to").first).to_be_checked()
+    page.get_by_text("svm:1", exact=True).click()
+    page.get_by_test_id("reason").fill("back to the first")
+    page.get_by_test_id("confirm").click()
+
+    expect(page.get_by_test_id("release-state")).to_have_text("pending")
+    release = Release.objects.open().get()
+    assert (str(release.version), release.kind) == ("svm:1", "rollback")
+
+
+def test_a_roll_back_without_an_earlier_version_is_refused_with_a_message(
+    sign_in: SignIn, owner: User, make_version: MakeVersion
+) -> None:
+    make_version(live=True)
+    page = sign_in(owner)
+
+    page.goto(f"/admin/registry/model/{Model.objects.get().pk}/change/")
+    page.get_by_test_id("rollback").click()
+
+    expect(page.get_by_text("no earlier live version to roll back to")).to_be_visible()
+
+
+def test_the_live_version_is_scaled(
+    sign_in: SignIn, owner: User, make_version: MakeVersion
+) -> None:
+    version = make_version(live=True)
+    page = sign_in(owner)
+
+    page.goto(f"/admin/registry/model/{version.model_id}/change/")
+    page.get_by_test_id("scale").click()
+    page.get_by_test_id("replicas").fill("3")
+    page.get_by_test_id("confirm").click()
+
+    expect(page.get_by_text("svm:1 is to have 3 replicas.")).to_be_visible()
+    version.refresh_from_db()
+    assert version.replicas == 3
+
+
+def test_a_viewer_sees_versions_but_is_offered_no_deploy(
+    sign_in: SignIn, viewer: User, make_version: MakeVersion
+) -> None:
+    version = make_version()
+    page = sign_in(viewer)
+
+    page.goto(f"/admin/registry/modelversion/{version.pk}/change/")
+    expect(page.get_by_text("svm:1").first).to_be_visible()
+
+    expect(page.get_by_test_id("deploy")).to_have_count(0)
+    answer = page.request.get(f"/admin/registry/modelversion/{version.pk}/deploy/")
+    assert answer.status == 403

@@ -1,0 +1,222 @@
+"""The console's forms: what they refuse, and what only some people are offered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from registry import services
+from registry.models import Application, Model, ModelVersion, Route
+from registry.services import Actor
+from tests.registry.conftest import AddVersion, go_live
+
+pytestmark = pytest.mark.django_db
+
+UPLOAD = "/admin/registry/modelversion/add/"
+
+
+@pytest.fixture
+def owner(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("owner"))
+    return client
+
+
+@pytest.fixture
+def uploader(client: Client) -> Client:
+    """May upload versions, but not let them load pickle."""
+    user = User.objects.create_user("uploader", is_staff=True)
+    codes = ("add_modelversion", "view_modelversion", "view_model")
+    user.user_permissions.set(Permission.objects.filter(codename__in=codes))
+    client.force_login(user)
+    return client
+
+
+def upload(svm: Model, **fields: Any) -> dict[str, Any]:
+    return {
+        "model": svm.pk,
+        "version": "1",
+        "runtime": "sklearn",
+        "device": "cpu",
+        "replicas": 1,
+        "artifact": SimpleUploadedFile("svm.skops", b"an artifact"),
+        **fields,
+    }
+
+
+def application_form(**fields: Any) -> dict[str, Any]:
+    return {
+        "name": "digits",
+        "input_type": "doubles",
+        "policy": "exp3",
+        "policy_params": "{}",
+        "combine": "vote",
+        "confidence_threshold": "0",
+        "default_output": "-1",
+        "feedback_window_s": "3600",
+        "slo-TOTAL_FORMS": "1",
+        "slo-INITIAL_FORMS": "0",
+        "slo-0-latency_ms": "50",
+        "slo-0-target": "0.99",
+        "slo-0-window": "28d",
+        "routes-TOTAL_FORMS": "0",
+        "routes-INITIAL_FORMS": "0",
+        **fields,
+    }
+
+
+def test_every_page_of_the_console_opens(owner: Client, v1: ModelVersion) -> None:
+    services.create_application(name="digits", input_type="doubles", slo_ms=50)
+    go_live(v1)
+    names = ("application", "servicelevelobjective", "model", "modelversion", "release")
+    for name in names:
+        assert owner.get(f"/admin/registry/{name}/").status_code == 200
+        assert owner.get(f"/admin/registry/{name}/1/change/", follow=True).status_code == 200
+    for name in ("registry/route", "registry/apikey", "auth/user", "auth/group"):
+        assert owner.get(f"/admin/{name}/").status_code == 200
+        assert owner.get(f"/admin/{name}/add/").status_code == 200
+    assert owner.get("/admin/selection/feedback/").status_code == 200
+
+
+def test_an_application_is_created_with_its_objective_and_a_route(
+    owner: Client, svm: Model
+) -> None:
+    route = {"routes-TOTAL_FORMS": "1", "routes-0-model": svm.pk, "routes-0-weight": "1"}
+    answer = owner.post(
+        "/admin/registry/application/add/",
+        application_form(**route, **{"routes-0-role": "arm"}),
+    )
+
+    assert answer.status_code == 302
+    application = Application.objects.get()
+    assert (application.slo.latency_ms, Route.objects.get().model) == (50.0, svm)
+
+
+def test_a_policy_parameter_that_it_doesnt_take_is_refused_at_the_field(owner: Client) -> None:
+    form = application_form(policy_params='{"speed": 1}')
+    answer = owner.post("/admin/registry/application/add/", form)
+
+    assert "has no parameter" in answer.content.decode()
+    assert not Application.objects.exists()
+
+
+def test_a_default_that_isnt_json_is_refused_at_the_field(owner: Client) -> None:
+    form = application_form(default_output="nothing")
+    answer = owner.post("/admin/registry/application/add/", form)
+
+    assert "Expected a JSON value" in answer.content.decode()
+
+
+def test_an_application_without_an_objective_is_refused(owner: Client) -> None:
+    answer = owner.post(
+        "/admin/registry/application/add/", application_form(**{"slo-0-latency_ms": ""})
+    )
+
+    assert "This field is required" in answer.content.decode()
+    assert not Application.objects.exists()
+
+
+def test_a_version_that_exists_is_refused_at_the_form(
+    owner: Client, svm: Model, v1: ModelVersion
+) -> None:
+    answer = owner.post(UPLOAD, upload(svm))
+
+    assert "already exists" in answer.content.decode()
+    assert svm.versions.count() == 1
+
+
+def test_an_unknown_runtime_is_refused_at_the_field(owner: Client, svm: Model) -> None:
+    answer = owner.post(UPLOAD, upload(svm, runtime="fortran"))
+
+    assert "fortran is not one of the available choices" in answer.content.decode()
+    assert not svm.versions.exists()
+
+
+def test_pickle_is_offered_only_to_those_who_may_allow_it(uploader: Client, svm: Model) -> None:
+    assert "allow_pickle" not in uploader.get(UPLOAD).content.decode()
+
+    uploader.post(UPLOAD, upload(svm, allow_pickle="on"))
+
+    assert svm.versions.get().allow_pickle is False
+
+
+def test_pickle_is_allowed_by_those_who_may(owner: Client, svm: Model) -> None:
+    owner.post(UPLOAD, upload(svm, allow_pickle="on"))
+
+    assert svm.versions.get().allow_pickle is True
+
+
+def test_a_stored_version_changes_only_in_its_notes_and_replicas(
+    owner: Client, v1: ModelVersion
+) -> None:
+    form = {"replicas": 4, "notes": "better", "runtime": "onnx", "version": "9", "digest": "0"}
+    owner.post(f"/admin/registry/modelversion/{v1.pk}/change/", form)
+
+    changed = ModelVersion.objects.get()
+    assert (changed.replicas, changed.notes) == (4, "better")
+    assert (changed.runtime, changed.version, changed.digest) == ("sklearn", "1", v1.digest)
+
+
+def test_the_live_version_cant_be_deleted(owner: Client, v1: ModelVersion) -> None:
+    go_live(v1)
+    owner.post(f"/admin/registry/modelversion/{v1.pk}/delete/", {"post": "yes"})
+
+    assert ModelVersion.objects.filter(pk=v1.pk).exists()
+
+
+def test_a_version_being_deployed_is_kept_with_a_message(owner: Client, v1: ModelVersion) -> None:
+    services.deploy(version=v1, by=Actor(user=None, label="a test"))
+    answer = owner.post(
+        f"/admin/registry/modelversion/{v1.pk}/delete/", {"post": "yes"}, follow=True
+    )
+
+    assert "is being deployed" in answer.content.decode()
+    assert ModelVersion.objects.filter(pk=v1.pk).exists()
+
+
+def test_a_live_model_that_nothing_routes_to_is_deleted(
+    owner: Client, add_version: AddVersion, svm: Model
+) -> None:
+    go_live(add_version("1"))
+    owner.post(f"/admin/registry/model/{svm.pk}/delete/", {"post": "yes"})
+
+    assert not Model.objects.exists()
+
+
+def test_a_routed_model_is_kept(owner: Client, digits: Application, svm: Model) -> None:
+    answer = owner.get(f"/admin/registry/model/{svm.pk}/delete/")
+
+    assert "protected related objects" in answer.content.decode()
+
+
+def test_a_key_bound_to_an_application_asks_no_other(owner: Client, digits: Application) -> None:
+    owner.post(
+        "/admin/registry/apikey/add/",
+        {"name": "app", "can_predict": "on", "applications": [digits.pk]},
+    )
+
+    key = digits.keys.get()
+    assert (key.bound, key.scopes) == (True, frozenset({"predict"}))
+
+
+def test_saving_an_old_form_doesnt_bring_a_revoked_key_back(owner: Client) -> None:
+    key, _ = services.create_api_key(
+        name="app", scopes=["predict"], by=Actor(user=None, label="a test")
+    )
+    services.revoke_api_key(key=key)
+    owner.post(f"/admin/registry/apikey/{key.pk}/change/", {"name": "renamed"})
+
+    key.refresh_from_db()
+    assert (key.name, key.is_active) == ("renamed", False)
+
+
+def test_only_those_who_may_see_releases_can_follow_one(client: Client, v1: ModelVersion) -> None:
+    release = services.deploy(version=v1, by=Actor(user=None, label="a test"))
+    url = f"/admin/registry/release/{release.pk}/progress.json"
+    assert client.get(url).status_code == 302
+
+    client.force_login(User.objects.create_user("nobody", is_staff=True))
+    assert client.get(url).json()["code"] == "forbidden"
