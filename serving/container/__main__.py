@@ -1,0 +1,160 @@
+"""``python -m serving.container check`` tries a version out; ``serve`` serves one by itself."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from serving.container.errors import ContainerError, explain
+from serving.container.parsing import INPUT_TYPES
+from serving.container.predictor import Predictor
+from serving.container.runtimes import load_predictor
+from serving.container.server import ContainerServer
+from serving.rpc.errors import InvalidAddress
+from serving.rpc.frames import Hello
+
+Say = Callable[[dict[str, Any]], None]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; standard output gets one JSON line for each thing worth telling."""
+    arguments = _argument_parser().parse_args(argv)
+    with _model_speaks_on_stderr() as say:
+        try:
+            arguments.run(arguments, say=say)
+        except ContainerError as error:
+            say({"ok": False, "error": str(error), "kind": error.kind})
+            return 1
+        except (InvalidAddress, OSError) as error:
+            say({"ok": False, "error": str(error), "kind": "address"})
+            return 1
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # told to whoever asked
+            say({"ok": False, "error": explain(error), "kind": "unexpected"})
+            return 1
+    return 0
+
+
+def check(arguments: argparse.Namespace, *, say: Say) -> None:
+    """Load a version and have it answer, in this process, which is thrown away."""
+    started = time.perf_counter()
+    predictor = _load(arguments)
+    loaded = time.perf_counter()
+    predictor.warm_up()
+    warmed = time.perf_counter()
+    predictor.close()
+    say(
+        {
+            "ok": True,
+            "n_features": predictor.n_features,
+            "load_ms": round((loaded - started) * 1000, 3),
+            "warm_ms": round((warmed - loaded) * 1000, 3),
+        }
+    )
+
+
+def serve(arguments: argparse.Namespace, *, say: Say) -> None:
+    """Serve a version until SIGTERM or SIGINT, then drain."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    predictor = _load(arguments)
+    predictor.warm_up()
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(predictor, arguments=arguments, say=say))
+    finally:
+        predictor.close()
+
+
+async def _serve(predictor: Predictor, *, arguments: argparse.Namespace, say: Say) -> None:
+    hello = Hello(
+        replica=f"{arguments.name}-{arguments.version}-{os.getpid()}",
+        model=arguments.name,
+        version=arguments.version,
+        version_id=arguments.version_id,
+        generation=arguments.generation,
+        input_type=arguments.input_type,
+    )
+    server = ContainerServer(predictor, hello=hello, address=arguments.address)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await server.start()
+    say({"ok": True, "address": server.address, "pid": os.getpid()})
+    await stop.wait()
+    server.drain()
+    await server.wait_closed(arguments.drain_timeout)
+
+
+def _load(arguments: argparse.Namespace) -> Predictor:
+    return load_predictor(
+        runtime=arguments.runtime,
+        path=arguments.artifact,
+        sha256=arguments.sha256,
+        input_type=arguments.input_type,
+        allow_pickle=arguments.allow_pickle,
+        device=arguments.device,
+    )
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's loop where it is installed: a model's own environment need not have it."""
+    with suppress(ImportError):
+        import uvloop
+
+        return uvloop.new_event_loop
+    return None
+
+
+@contextmanager
+def _model_speaks_on_stderr() -> Iterator[Say]:
+    """Keep standard output for our lines: whatever a model prints, in C too, goes to stderr."""
+    sys.stdout.flush()
+    ours = os.dup(1)
+    os.dup2(2, 1)
+
+    def say(line: dict[str, Any]) -> None:
+        os.write(ours, json.dumps(line).encode() + b"\n")
+
+    try:
+        yield say
+    finally:
+        sys.stdout.flush()
+        os.dup2(ours, 1)
+        os.close(ours)
+
+
+def _argument_parser() -> argparse.ArgumentParser:
+    artifact = argparse.ArgumentParser(add_help=False)
+    artifact.add_argument("--runtime", required=True)
+    artifact.add_argument("--artifact", required=True, type=Path)
+    artifact.add_argument("--sha256", required=True)
+    artifact.add_argument("--input-type", required=True, choices=INPUT_TYPES)
+    artifact.add_argument("--allow-pickle", action="store_true")
+    artifact.add_argument("--device", default="cpu", help='"cpu" or "cuda:0"')
+
+    parser = argparse.ArgumentParser(prog="python -m serving.container", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    checking = commands.add_parser("check", parents=[artifact], help=check.__doc__)
+    checking.set_defaults(run=check)
+    serving = commands.add_parser("serve", parents=[artifact], help=serve.__doc__)
+    serving.set_defaults(run=serve)
+    serving.add_argument("--address", required=True, help="unix:/path or tcp:host:port")
+    serving.add_argument("--name", required=True)
+    serving.add_argument("--version", required=True)
+    serving.add_argument("--version-id", type=int, default=0)
+    serving.add_argument("--generation", type=int, default=0)
+    serving.add_argument("--drain-timeout", type=float, default=30.0, help="seconds")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

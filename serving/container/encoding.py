@@ -1,0 +1,60 @@
+"""A model's outputs to one JSON value each; an output that is no JSON value fails alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import repeat
+from typing import Any
+
+import msgspec
+
+from serving.container.errors import explain
+from serving.rpc.frames import Answer, AnswerStatus
+
+NOT_FINITE = b"expected a finite output, the model returned NaN or infinity"
+
+_SCALARS = frozenset({int, float, bool})
+_NULL = b"null"
+
+
+def encode_outputs(outputs: Sequence[Any]) -> list[Answer]:
+    """Encode Python values, in order; tolist() of an array has made them of NumPy's."""
+    if outputs and _SCALARS.issuperset(map(type, outputs)):
+        texts = msgspec.json.encode(outputs)[1:-1].split(b",")
+        if _NULL not in texts:
+            return list(map(Answer, repeat(AnswerStatus.OK), texts))
+    return [encode_output(output) for output in outputs]
+
+
+def encode_output(output: Any) -> Answer:
+    try:
+        text = _encoder.encode(output)
+        # msgspec writes null for what JSON cannot say: look closer, but only then.
+        if _NULL in text and not is_finite(output):
+            return Answer(AnswerStatus.MODEL_FAILED, NOT_FINITE)
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        message = f"expected outputs that JSON can hold: {explain(error)}"
+        return Answer(AnswerStatus.MODEL_FAILED, message.encode())
+    return Answer(AnswerStatus.OK, text)
+
+
+def is_finite(output: Any) -> bool:
+    """Whether no float within is NaN or infinite."""
+    if isinstance(output, float):
+        return math.isfinite(output)
+    if isinstance(output, dict):
+        return all(map(is_finite, output.values()))
+    if isinstance(output, list | tuple | set | frozenset):
+        return all(map(is_finite, output))
+    return not hasattr(output, "tolist") or is_finite(output.tolist())
+
+
+def to_python(value: Any) -> Any:
+    """Unwrap NumPy scalars and arrays, and whatever else (tensors, series) has tolist()."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"got {type(value).__module__}.{type(value).__qualname__}")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=to_python)

@@ -1,0 +1,109 @@
+"""Runtimes wrap a framework into the batch interface: one file, one row in RUNTIMES."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import cast
+
+from serving.container.errors import (
+    ArtifactCorrupt,
+    ArtifactUnreadable,
+    ContainerError,
+    LoadFailed,
+    UnknownRuntime,
+    explain,
+)
+from serving.container.parsing import row_parser
+from serving.container.predictor import Model, Predictor
+
+ENTRY_POINTS = "clipper.runtimes"
+
+# Name → "module:function"; imported only when used, as each needs its own framework.
+RUNTIMES: dict[str, str] = {
+    "sklearn": "serving.container.runtimes.sklearn:load",
+    "python": "serving.container.runtimes.python:load",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A version's verified bytes and what its registration allows; path says where they lay.
+
+    A runtime loads ``content``: the file may have changed since its digest was taken.
+    """
+
+    path: Path
+    content: bytes
+    sha256: str
+    input_type: str
+    allow_pickle: bool
+    device: str
+
+
+Loader = Callable[[Artifact], Model]
+
+
+def load_predictor(
+    *,
+    runtime: str,
+    path: Path,
+    sha256: str,
+    input_type: str,
+    allow_pickle: bool = False,
+    device: str = "cpu",
+) -> Predictor:
+    """Load a version's artifact; every refusal and failure is a ContainerError."""
+    load = find_runtime(runtime)
+    row_parser(input_type)  # an unknown type is refused before the artifact's code runs
+    artifact = Artifact(
+        path=path,
+        content=read_verified(path, sha256=sha256),
+        sha256=sha256.lower(),
+        input_type=input_type,
+        allow_pickle=allow_pickle,
+        device=device,
+    )
+    try:
+        return Predictor(load(artifact), input_type=input_type)
+    except ContainerError:
+        raise
+    except Exception as error:
+        raise LoadFailed(f"the model failed to load: {explain(error)}") from error
+
+
+def find_runtime(name: str) -> Loader:
+    """Return a runtime's loader: one of RUNTIMES, or one that an installed package adds."""
+    if target := RUNTIMES.get(name):
+        module, _, attribute = target.partition(":")
+        try:
+            return cast(Loader, getattr(importlib.import_module(module), attribute))
+        except ImportError as error:
+            raise UnknownRuntime(f"the runtime {name!r} is not installed: {error}") from error
+    for entry_point in entry_points(group=ENTRY_POINTS, name=name):
+        try:
+            return cast(Loader, entry_point.load())
+        except Exception as error:
+            raise UnknownRuntime(f"the runtime {name!r} is broken: {explain(error)}") from error
+    raise UnknownRuntime(f"expected a runtime out of {', '.join(runtime_names())}, got {name!r}")
+
+
+def runtime_names() -> list[str]:
+    """Every runtime that a version may name, ours first."""
+    return list(dict.fromkeys([*RUNTIMES, *entry_points(group=ENTRY_POINTS).names]))
+
+
+def read_verified(path: Path, *, sha256: str) -> bytes:
+    """Read an artifact whole and check it against the digest it was registered under."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ArtifactUnreadable(f"cannot read the artifact {path}: {error}") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != sha256.lower():
+        raise ArtifactCorrupt(f"expected an artifact with sha256 {sha256}, got {digest}: {path}")
+    return content

@@ -1,0 +1,148 @@
+"""Any Python code: a module, or a zip of a module or package, with a ``Predictor`` class.
+
+``Predictor(path)`` is made once, path being the folder with the unpacked artifact; it is given the
+device too if its signature has one. ``pred_batch(inputs)`` answers, ``warm_up()`` may prepare.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import itertools
+import shutil
+import sys
+import tempfile
+import weakref
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from serving.container.archive import unpack
+from serving.container.errors import ArtifactInvalid, LoadFailed, explain
+from serving.container.parsing import Rows
+from serving.container.runtimes import Artifact
+
+ENTRY_MODULES = ("predictor.py", "model.py", "__init__.py")
+CLASS_NAME = "Predictor"
+
+_serial = itertools.count(1)
+
+
+class PythonModel:
+    """An instance of the artifact's Predictor class, with its folder on the import path."""
+
+    def __init__(self, predictor: Any, *, folder: Path, module: str) -> None:
+        self._predictor = predictor
+        features = getattr(predictor, "n_features", None)
+        self.n_features = features if isinstance(features, int) else None
+        self._finalizer = weakref.finalize(self, _forget, folder, module)
+
+    def predict(self, inputs: Rows) -> Any:
+        return self._predictor.pred_batch(inputs)
+
+    def warm_up(self) -> None:
+        warm_up = getattr(self._predictor, "warm_up", None)
+        if callable(warm_up):
+            warm_up()
+
+    def close(self) -> None:
+        """Remove the unpacked files and forget the modules imported from them."""
+        self._finalizer()
+
+
+def load(artifact: Artifact) -> PythonModel:
+    folder = Path(tempfile.mkdtemp(prefix="clipper-model-")).resolve()
+    name = f"clipper_model_{artifact.sha256[:12]}_{next(_serial)}"
+    try:
+        entry = _lay_out(artifact, folder=folder)
+        predictor = _construct(entry, name=name, folder=folder, device=artifact.device)
+    except BaseException:
+        _forget(folder, name)
+        raise
+    return PythonModel(predictor, folder=folder, module=name)
+
+
+def _lay_out(artifact: Artifact, *, folder: Path) -> Path:
+    """Put the artifact's files into the folder; return the file to import."""
+    if artifact.content.startswith(b"PK"):
+        unpack(artifact.content, into=folder)
+        return _find_entry(folder)
+    entry = folder / "predictor.py"
+    entry.write_bytes(artifact.content)
+    return entry
+
+
+def _find_entry(folder: Path) -> Path:
+    """The entry module of a zip: predictor.py, model.py, __init__.py, or the only one there is."""
+    for name in ENTRY_MODULES:
+        if (folder / name).is_file():
+            return folder / name
+    modules = sorted(folder.glob("*.py"))
+    if len(modules) == 1:
+        return modules[0]
+    inner = sorted(path.parent for path in folder.glob("*/__init__.py"))
+    if not modules and len(inner) == 1:
+        return inner[0] / "__init__.py"
+    folders = [path for path in folder.iterdir() if path.is_dir() and path.name != "__MACOSX"]
+    if not modules and not inner and len(folders) == 1:
+        return _find_entry(folders[0])
+    found = ", ".join(path.name for path in [*modules, *inner]) or "none"
+    raise ArtifactInvalid(
+        f"expected one module or package, or one of {', '.join(ENTRY_MODULES)}, in the zip; "
+        f"got {found}"
+    )
+
+
+def _construct(entry: Path, *, name: str, folder: Path, device: str) -> Any:
+    in_package = entry.name == "__init__.py" and entry.parent != folder
+    sys.path.insert(0, str(entry.parent.parent if in_package else entry.parent))
+    importlib.invalidate_caches()
+    try:
+        module = _import(entry, name=name)
+    except (Exception, SystemExit) as error:
+        raise LoadFailed(f"the artifact failed to import: {explain(error)}") from error
+    predictor_class = getattr(module, CLASS_NAME, None)
+    if not isinstance(predictor_class, type):
+        raise ArtifactInvalid(f"expected a class {CLASS_NAME} in {entry.name}, got none")
+    if not callable(getattr(predictor_class, "pred_batch", None)):
+        raise ArtifactInvalid(f"expected {CLASS_NAME} to have pred_batch(self, inputs), got none")
+    options = {"device": device} if _takes_device(predictor_class) else {}
+    try:
+        return predictor_class(folder, **options)
+    except (Exception, SystemExit) as error:
+        raise LoadFailed(f"{CLASS_NAME}(path) failed: {explain(error)}") from error
+
+
+def _import(entry: Path, *, name: str) -> ModuleType:
+    is_package = entry.name == "__init__.py"
+    spec = importlib.util.spec_from_file_location(
+        name, entry, submodule_search_locations=[str(entry.parent)] if is_package else None
+    )
+    if spec is None or spec.loader is None:
+        raise ArtifactInvalid(f"expected a Python module, got {entry.name}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _takes_device(predictor_class: type) -> bool:
+    try:
+        parameters = inspect.signature(predictor_class).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return any(
+        parameter.name == "device" or parameter.kind is parameter.VAR_KEYWORD
+        for parameter in parameters
+    )
+
+
+def _forget(folder: Path, module: str) -> None:
+    """Leave no module behind: the next version may have files of the same names."""
+    inside = f"{folder}/"
+    sys.path[:] = [path for path in sys.path if not f"{path}/".startswith(inside)]
+    for name, loaded in list(sys.modules.items()):
+        origin = getattr(loaded, "__dict__", {}).get("__file__") or ""
+        if name == module or name.startswith(f"{module}.") or origin.startswith(inside):
+            sys.modules.pop(name, None)
+    shutil.rmtree(folder, ignore_errors=True)

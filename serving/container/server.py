@@ -1,0 +1,241 @@
+"""A replica's server: takes batches from web processes, runs the model on them, answers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from serving.container.errors import explain
+from serving.rpc.address import TcpAddress, UnixAddress, parse_address
+from serving.rpc.connection import Connection, listen
+from serving.rpc.errors import ConnectionLost, ProtocolError
+from serving.rpc.frames import (
+    Answer,
+    AnswerStatus,
+    Frame,
+    FrameType,
+    Hello,
+    decode_predict,
+    encode_answers,
+    encode_frame,
+    encode_hello,
+)
+from serving.rpc.memory import keep_freed_memory
+
+logger = logging.getLogger(__name__)
+
+# Batches waiting here; beyond it their senders are read no further until half are done.
+MAX_BUFFERED = 64
+
+_DRAIN = encode_frame(FrameType.DRAIN, 0)
+
+
+class BatchPredictor(Protocol):
+    """What a server serves; Predictor is the shipped one."""
+
+    def answer_batch(self, inputs: Sequence[bytes]) -> list[Answer]:
+        """Answer each input's raw JSON, in order."""
+
+
+class Batch(NamedTuple):
+    connection: Connection
+    request_id: int
+    inputs: list[bytes]
+
+
+class ContainerServer:
+    """Serves one model at one address, one batch after another, on the running loop.
+
+    The model runs inline: nothing else happens on this loop meanwhile. The counters may be read
+    from any thread.
+    """
+
+    def __init__(self, predictor: BatchPredictor, *, hello: Hello, address: str) -> None:
+        self.queries = 0
+        self.batches = 0
+        self.last_batch_size = 0
+        self.last_error: str | None = None
+        self.draining = False
+        self._predictor = predictor
+        self._hello = encode_hello(hello)
+        self._address = address
+        self._listener: asyncio.Server | None = None
+        self._connections: set[Connection] = set()
+        self._paused: set[Connection] = set()
+        self._buffered: deque[Batch] = deque()
+        self._working = False
+        self._scheduled = False
+        self._peers_gone = asyncio.Event()
+
+    @property
+    def address(self) -> str:
+        """Where it listens; after start() with the port that the system chose, if it was 0."""
+        return self._address
+
+    @property
+    def connections(self) -> int:
+        return len(self._connections)
+
+    @property
+    def in_flight(self) -> int:
+        """Batches being worked on or waiting here."""
+        return len(self._buffered) + self._working
+
+    async def start(self) -> None:
+        """Listen; raises OSError when the address is taken."""
+        keep_freed_memory()
+        self._listener = await listen(
+            self._address,
+            on_connect=self._welcome,
+            on_frame=self._receive,
+            on_lost=self._forget,
+            on_writable=self._resume,
+        )
+        target = parse_address(self._address)
+        if isinstance(target, TcpAddress):
+            port = self._listener.sockets[0].getsockname()[1]
+            self._address = str(TcpAddress(target.host, port))
+
+    def drain(self) -> None:
+        """Ask every peer to send no more and to close; what still arrives is answered.
+
+        For the loop's thread, signal handlers of the loop included.
+        """
+        self.draining = True
+        for connection in self._connections:
+            connection.send(_DRAIN)
+        self._note_peers()
+
+    async def wait_closed(self, timeout: float) -> bool:  # noqa: ASYNC109  # it is the point
+        """After drain(): wait until every peer has closed, or timeout seconds; then stop.
+
+        Returns whether all peers had closed in time. Those that had not are cut off.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._peers_gone.wait()
+        all_gone = not self._connections
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+            self._remove_socket()
+        for connection in list(self._connections):
+            connection.abort()
+        return all_gone
+
+    def _remove_socket(self) -> None:
+        target = parse_address(self._address)
+        if isinstance(target, UnixAddress):
+            Path(target.path).unlink(missing_ok=True)
+
+    # What connections call.
+
+    def _welcome(self, connection: Connection) -> None:
+        self._connections.add(connection)
+        connection.send(self._hello)
+        if self.draining:
+            self._peers_gone.clear()
+            connection.send(_DRAIN)
+
+    def _receive(self, connection: Connection, frame: Frame) -> None:
+        if frame.type is FrameType.ERROR:
+            logger.warning("peer error reason=%s", frame.body.decode(errors="replace"))
+            return
+        if frame.type is not FrameType.PREDICT:
+            raise ProtocolError(f"expected a PREDICT frame, got {frame.type.name}")
+        batch = Batch(connection, frame.request_id, decode_predict(frame.body))
+        self._buffered.append(batch)
+        if len(self._buffered) >= MAX_BUFFERED:
+            self._pause(connection)
+        self._schedule()
+
+    def _forget(self, connection: Connection, error: ConnectionLost | None) -> None:
+        if isinstance(error, ConnectionLost) and isinstance(error.__cause__, ProtocolError):
+            logger.warning("connection refused reason=%s", error)
+        self._connections.discard(connection)
+        self._paused.discard(connection)
+        self._note_peers()
+
+    def _resume(self, _connection: Connection | None = None) -> None:
+        if self._paused and len(self._buffered) <= MAX_BUFFERED // 2:
+            for connection in [peer for peer in self._paused if peer.writable]:
+                self._paused.discard(connection)
+                connection.resume_reading()
+
+    # Working.
+
+    def _schedule(self) -> None:
+        # Not inside data_received: between two batches the loop sends answers and hears signals.
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._work)
+
+    def _work(self) -> None:
+        self._scheduled = False
+        batch = self._buffered.popleft()
+        if self._buffered:
+            self._schedule()
+        if not batch.connection.closing:
+            self._working = True
+            try:
+                self._answer(batch)
+            finally:
+                self._working = False
+        self._resume()
+
+    def _answer(self, batch: Batch) -> None:
+        started = time.perf_counter()
+        answers = self._ask_model(batch.inputs)
+        compute_us = int((time.perf_counter() - started) * 1e6)
+        self._count(answers)
+        try:
+            data = encode_answers(batch.request_id, answers, compute_us=compute_us)
+        except ProtocolError as error:
+            answers = _all_failed(f"the answers do not fit into a frame: {error}", batch.inputs)
+            self._count_failure(answers)
+            data = encode_answers(batch.request_id, answers, compute_us=compute_us)
+        connection = batch.connection
+        connection.send(data)
+        if not connection.writable:
+            self._pause(connection)
+
+    def _ask_model(self, inputs: list[bytes]) -> list[Answer]:
+        try:
+            answers = self._predictor.answer_batch(inputs)
+        except Exception as error:
+            logger.exception("predictor raised")
+            return _all_failed(explain(error), inputs)
+        if len(answers) != len(inputs):
+            return _all_failed(f"expected {len(inputs)} answers, got {len(answers)}", inputs)
+        return answers
+
+    def _count(self, answers: list[Answer]) -> None:
+        self.batches += 1
+        self.queries += len(answers)
+        self.last_batch_size = len(answers)
+        self._count_failure(answers)
+
+    def _count_failure(self, answers: list[Answer]) -> None:
+        for answer in answers:
+            if answer[0] is AnswerStatus.MODEL_FAILED:
+                self.last_error = answer[1].decode(errors="replace")
+                return
+
+    def _pause(self, connection: Connection) -> None:
+        if connection not in self._paused and not connection.closing:
+            self._paused.add(connection)
+            connection.pause_reading()
+
+    def _note_peers(self) -> None:
+        if self.draining and not self._connections:
+            self._peers_gone.set()
+
+
+def _all_failed(message: str, inputs: list[bytes]) -> list[Answer]:
+    return [Answer(AnswerStatus.MODEL_FAILED, message.encode(errors="replace"))] * len(inputs)

@@ -1,0 +1,1 @@
+"""The link between web processes and replicas; knows nothing of Django."""

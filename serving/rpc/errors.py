@@ -1,0 +1,25 @@
+"""Errors of the link between the web process and a replica.
+
+RpcError
+├── ProtocolError     the peer sent bytes that are no valid frame or body
+├── ConnectionLost    the link is gone, or could not be made
+└── InvalidAddress    an address that is neither unix:/path nor tcp:host:port
+"""
+
+from __future__ import annotations
+
+
+class RpcError(Exception):
+    """Base of everything that can go wrong between the two ends of a link."""
+
+
+class ProtocolError(RpcError):
+    """Bytes that break the protocol; the message says what was expected and what came."""
+
+
+class ConnectionLost(RpcError):  # the field's word for it, as in ReplicaLost
+    """The stream ended, failed or never opened; nothing more will arrive on it."""
+
+
+class InvalidAddress(RpcError, ValueError):  # reads as the state of the address
+    """An address that cannot be dialled or bound."""

@@ -1,0 +1,51 @@
+"""Artifacts for tests: files with their digests."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import skops.io
+
+from serving.container.predictor import Predictor
+from serving.container.runtimes import load_predictor
+
+WHERE = """
+from pathlib import Path
+
+class Predictor:
+    def __init__(self, path):
+        self.path = path
+
+    def pred_batch(self, inputs):
+        return [str(self.path)] * len(inputs)
+"""
+
+
+def zipped(files: dict[str, str | bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def save(content: bytes | str, *, at: Path) -> dict[str, Any]:
+    """Write an artifact; return what load_predictor needs to find and trust it."""
+    content = content.encode() if isinstance(content, str) else content
+    at.write_bytes(content)
+    return {"path": at, "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def load_python(content: bytes | str, *, at: Path, **options: Any) -> Predictor:
+    options = {"input_type": "json"} | options
+    return load_predictor(runtime="python", **save(content, at=at), **options)
+
+
+def load_sklearn(model: Any, *, at: Path, **options: Any) -> Predictor:
+    options = {"input_type": "doubles"} | options
+    content = model if isinstance(model, bytes) else skops.io.dumps(model)
+    return load_predictor(runtime="sklearn", **save(content, at=at), **options)

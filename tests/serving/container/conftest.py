@@ -1,0 +1,36 @@
+"""Real scikit-learn models, fitted once."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.svm import LinearSVC
+
+
+@pytest.fixture(scope="session")
+def digits() -> tuple[Any, Any]:
+    return load_digits(return_X_y=True)
+
+
+@pytest.fixture(scope="session")
+def svm(digits: tuple[Any, Any]) -> LinearSVC:
+    images, labels = digits
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # good enough without converging
+        return LinearSVC(max_iter=50, random_state=0).fit(images, labels)
+
+
+@pytest.fixture(scope="session")
+def rows(digits: tuple[Any, Any]) -> list[bytes]:
+    """The first 64 images, each as the JSON that a client would send."""
+    return [repr(np.asarray(image).tolist()).encode() for image in digits[0][:64]]
+
+
+@pytest.fixture
+def artifact_file(tmp_path: Path) -> Path:
+    return tmp_path / "artifact"

@@ -1,0 +1,65 @@
+"""The protocol's description is complete, and the container printed in it works."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from serving.container import errors
+from serving.container.parsing import INPUT_TYPES
+from serving.container.runtimes import RUNTIMES
+from serving.rpc.errors import ConnectionLost
+from serving.rpc.frames import MAX_BODY, AnswerStatus, FrameType
+from tests.serving.container.test_server import LIMIT, Web
+
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "container-protocol.md").read_text()
+
+
+def kinds() -> list[str]:
+    found = [value.kind for value in vars(errors).values() if hasattr(value, "kind")]
+    return [kind for kind in found if kind != "container_error"]
+
+
+@pytest.mark.parametrize("member", [*FrameType, *AnswerStatus])
+def test_every_number_on_the_wire_is_described(member: FrameType | AnswerStatus) -> None:
+    assert re.search(rf"^\| {int(member)} \| {member.name} \|", DOCUMENT, re.MULTILINE)
+
+
+def test_every_name_is_described() -> None:
+    for name in [*INPUT_TYPES, *kinds(), *RUNTIMES]:
+        assert f"`{name}`" in DOCUMENT or f"--runtime {name}" in DOCUMENT, name
+    assert f"{MAX_BODY:,}" in DOCUMENT
+
+
+async def dial_when_up(address: str) -> Web:
+    async with asyncio.timeout(LIMIT):
+        while True:  # it says nothing when it listens
+            try:
+                return await Web.dial(address, hello=None)
+            except ConnectionLost:
+                await asyncio.sleep(0.02)
+
+
+async def test_the_printed_container_answers(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    (source,) = re.findall(r"```python\n(import json.*?)```", DOCUMENT, re.DOTALL)
+    script = tmp_path / "container.py"
+    script.write_text(source + "\n")
+    socket = tmp_path_factory.mktemp("s") / "r.sock"
+    process = await asyncio.create_subprocess_exec(sys.executable, str(script), str(socket))
+    try:
+        web = await dial_when_up(f"unix:{socket}")
+        good, bad = await web.ask(b"[1, 2.5]", b'["a"]')
+        assert good == (AnswerStatus.OK, b"3.5")
+        assert bad.status is AnswerStatus.INVALID_INPUT
+        web.connection.send(b"GET / HTTP/1.1\r\n")
+        await web.next(FrameType.ERROR)
+        assert "expected a PREDICT frame" in str(await web.ended())
+    finally:
+        process.kill()
+        await process.wait()

@@ -1,0 +1,61 @@
+"""An artifact is loaded only if its bytes, its runtime and its input type are what was said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from serving.container.errors import (
+    ArtifactCorrupt,
+    ArtifactUnreadable,
+    UnknownInputType,
+    UnknownRuntime,
+)
+from serving.container.runtimes import RUNTIMES, find_runtime, load_predictor, runtime_names
+from tests.serving.container.artifacts import WHERE, load_python, save
+
+
+def test_every_runtime_in_the_table_can_be_found() -> None:
+    for name in RUNTIMES:
+        assert callable(find_runtime(name))
+
+
+def test_an_unknown_runtime_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UnknownRuntime, match=r"out of sklearn, python.*, got 'fortran'"):
+        find_runtime("fortran")
+
+
+def test_an_installed_package_adds_a_runtime(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    metadata = tmp_path / "fortran-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: fortran\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[clipper.runtimes]\nfortran = fortran_rt:load\n")
+    (tmp_path / "fortran_rt.py").write_text("def load(artifact): ...\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "fortran" in runtime_names()
+    assert find_runtime("fortran").__module__ == "fortran_rt"
+
+
+def test_an_artifact_with_another_digest_is_not_loaded(artifact_file: Path) -> None:
+    saved = save("raise SystemExit('ran')", at=artifact_file) | {"sha256": "0" * 64}
+    with pytest.raises(ArtifactCorrupt, match="expected an artifact with sha256 000"):
+        load_predictor(runtime="python", input_type="json", **saved)
+
+
+def test_a_digest_in_capitals_is_the_same_digest(artifact_file: Path) -> None:
+    saved = save(WHERE, at=artifact_file)
+    saved["sha256"] = saved["sha256"].upper()
+    load_predictor(runtime="python", input_type="json", **saved).close()
+
+
+def test_a_missing_artifact_is_explained(artifact_file: Path) -> None:
+    with pytest.raises(ArtifactUnreadable, match="No such file"):
+        load_predictor(runtime="python", path=artifact_file, sha256="", input_type="json")
+
+
+def test_an_unknown_input_type_is_refused_before_the_artifact_runs(artifact_file: Path) -> None:
+    with pytest.raises(UnknownInputType):
+        load_python("raise SystemExit('ran')", at=artifact_file, input_type="pixels")

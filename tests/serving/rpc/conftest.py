@@ -1,0 +1,50 @@
+"""Both ends of a connection, recording what happens to them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from serving.rpc.connection import Connection
+from serving.rpc.errors import ConnectionLost
+from serving.rpc.frames import Frame
+
+
+class End:
+    """One end: the frames it got, its connection, and how it was lost."""
+
+    def __init__(self) -> None:
+        self.frames: asyncio.Queue[Frame] = asyncio.Queue()
+        self.connected: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
+        self.lost: asyncio.Future[ConnectionLost | None] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self.writable = asyncio.Event()
+
+    def on_connect(self, connection: Connection) -> None:
+        self.connected.set_result(connection)
+
+    def on_frame(self, connection: Connection, frame: Frame) -> None:
+        self.frames.put_nowait(frame)
+
+    def on_lost(self, connection: Connection, error: ConnectionLost | None) -> None:
+        self.lost.set_result(error)  # a second call would raise
+
+    def on_writable(self, connection: Connection) -> None:
+        self.writable.set()
+
+
+@pytest.fixture
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("s") / "r.sock"
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run every test of a connection on both event loops."""
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
