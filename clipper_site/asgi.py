@@ -29,6 +29,7 @@ from serving.api.http import Receive, Scope, Send  # noqa: E402
 from serving.api.predict import predict_endpoint  # noqa: E402
 from serving.api.websocket import ApplicationConsumer  # noqa: E402
 from serving.cluster.lifeline import die_with_parent  # noqa: E402
+from serving.rpc.memory import keep_freed_memory  # noqa: E402
 from serving.runtime import Runtime  # noqa: E402
 
 START_TIMEOUT_S = 30.0
@@ -91,6 +92,7 @@ class WithLifespan:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         die_with_parent()
+        keep_freed_memory()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         runtime = new_runtime()
         try:

@@ -14,7 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from registry.admin.base import ConsoleAdmin, page_of, when
+from registry.admin.base import ConsoleAdmin, page_of, shortened, when
 from registry.admin.models import badge
 from registry.admin.objectives import ObjectiveInline
 from registry.admin.routes import RouteInline
@@ -95,7 +95,7 @@ class ApplicationAdmin(ConsoleAdmin[Application]):
 
     @display(description="application", ordering="name", header=True)
     def heading(self, application: Application) -> list[str]:
-        return [application.name, application.description[:80] or application.input_type]
+        return [application.name, shortened(application.description) or application.input_type]
 
     @display(description="policy", ordering="policy", label={"exp3": "info", "exp4": "primary"})
     def policy_name(self, application: Application) -> str:

@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 
 from registry.admin.theme import ModelAdmin
 from registry.errors import ClipperError
@@ -25,6 +26,7 @@ M = TypeVar("M", bound=models.Model)
 
 NOTHING = "—"
 TEXTAREA_ROWS = 3
+SHORT_CHARACTERS = 90
 
 STATE_LABELS: Mapping[str, str] = {
     "pending": "info",
@@ -142,6 +144,11 @@ def when(moment: datetime | None) -> SafeString | str:
         exact.strftime("%Y-%m-%d %H:%M:%S %Z"),
         ago(moment),
     )
+
+
+def shortened(text: str) -> str:
+    """Return the first words of a text, for a line of a list."""
+    return Truncator(text).chars(SHORT_CHARACTERS)
 
 
 def code(text: str) -> SafeString:

@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
-from registry.admin.base import NOTHING, ConsoleAdmin, actor, code, page_of, when
+from registry.admin.base import NOTHING, ConsoleAdmin, actor, code, page_of, shortened, when
 from registry.admin.models import version_badge
 from registry.admin.operations import ReasonForm, change_to
 from registry.admin.theme import ActionVariant, action, display
@@ -173,7 +173,7 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
 
     @display(description="version", ordering="model__name", header=True)
     def name(self, version: ModelVersion) -> list[str]:
-        return [str(version), version.notes[:80]]
+        return [str(version), shortened(version.notes)]
 
     @display(description="state")
     def state(self, version: ModelVersion) -> SafeString:

@@ -41,6 +41,11 @@ class Layout:
         return self.var / "log"
 
     @property
+    def temporary(self) -> Path:
+        """Where replicas unpack models: what a killed one left there goes at the next start."""
+        return self.var / "tmp"
+
+    @property
     def redis_data(self) -> Path:
         return self.var / "redis"
 
@@ -80,9 +85,10 @@ def run_dir_of(var: Path) -> Path:
 
 
 def make_folders(layout: Layout) -> None:
-    """Make every folder; the sockets of replicas that were killed with their stack go."""
+    """Make every folder, without what replicas left that were killed with their stack."""
     make_var(layout.var)
-    for folder in (layout.run_dir, layout.logs, layout.redis_data):
+    shutil.rmtree(layout.temporary, ignore_errors=True)
+    for folder in (layout.run_dir, layout.logs, layout.redis_data, layout.temporary):
         make_private(folder)
     for stale in layout.run_dir.glob("r-*.sock"):
         stale.unlink()

@@ -136,14 +136,18 @@ def test_a_private_file_replaces_an_open_one(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_sockets_of_replicas_that_were_killed_with_their_stack_are_gone_at_the_next_start(
+def test_what_replicas_left_that_were_killed_with_their_stack_is_gone_at_the_next_start(
     tmp_path: Path,
 ) -> None:
     layout = layout_of(tmp_path / "var", port=1)
     make_folders(layout)
-    stale = layout.run_dir / "r-0123456789ab.sock"
-    stale.touch()
+    socket = layout.run_dir / "r-0123456789ab.sock"
+    unpacked = layout.temporary / "clipper-model-1"
+    socket.touch()
+    unpacked.mkdir()
 
     make_folders(layout)
 
-    assert not stale.exists()
+    assert not socket.exists()
+    assert not unpacked.exists()
+    assert mode_of(layout.temporary) == 0o700
