@@ -36,7 +36,7 @@ START_TIMEOUT_S = 30.0
 # A page of the console is rendered in a thread beside the event loop, which gives up the
 # interpreter lock at every system call and then waits this long to have it back: with Python's
 # 5 ms a query of a few calls would outwait its objective.
-SWITCH_INTERVAL_S = 0.0005
+SWITCH_INTERVAL_S = 0.0001
 
 logger = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -46,6 +46,16 @@ class Environment:
             return number
 
         return self._read(name, default, parse, f"a whole number of at least {at_least}")
+
+    def one_of(self, name: str, *, default: str, choices: Sequence[str]) -> str:
+        """Read a word in capitals, whatever case it came in."""
+
+        def parse(text: str) -> str:
+            if text.upper() not in choices:
+                raise ValueError(text)
+            return text.upper()
+
+        return self._read(name, default, parse, f"one of {', '.join(choices)}")
 
     def names(self, name: str, *, default: str) -> list[str]:
         return [part.strip() for part in self.text(name, default).split(",") if part.strip()]

@@ -217,12 +217,16 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 }
 
 # --- Logs --------------------------------------------------------------------------------------
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": ENV.text("CLIPPER_LOG_LEVEL", "INFO").upper()},
+    "root": {
+        "handlers": ["stderr"],
+        "level": ENV.one_of("CLIPPER_LOG_LEVEL", default="INFO", choices=LOG_LEVELS),
+    },
 }
 
 from clipper_site.console import UNFOLD  # noqa: E402, F401  (the admin's look and navigation)

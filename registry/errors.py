@@ -25,7 +25,12 @@ They are raised with data where the fault is found and rendered once, at the bou
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
+
+# What an API key is called in the Authorization header, and the challenge where it is missing.
+KEY_SCHEME = "Api-Key"
+CHALLENGE = f'{KEY_SCHEME} realm="clipper"'
 
 
 class ClipperError(Exception):
@@ -42,6 +47,10 @@ class ClipperError(Exception):
     def body(self) -> dict[str, Any]:
         """Return the one error shape of every HTTP endpoint and websocket message."""
         return {"error": self.message, "code": self.code, "details": self.details}
+
+    def headers(self) -> dict[str, str]:
+        """Return the HTTP headers that belong to it."""
+        return {}
 
 
 class BadRequest(ClipperError):
@@ -71,6 +80,9 @@ class Unauthenticated(ClipperError):
     status = 401
     code = "unauthenticated"
 
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": CHALLENGE}
+
 
 class Forbidden(ClipperError):
     status = 403
@@ -85,6 +97,10 @@ class NotFound(ClipperError):
 class MethodNotAllowed(ClipperError):
     status = 405
     code = "method_not_allowed"
+
+    def headers(self) -> dict[str, str]:
+        allowed = self.details.get("allowed")
+        return {"Allow": ", ".join(allowed)} if allowed else {}
 
 
 class Conflict(ClipperError):
@@ -108,6 +124,9 @@ class RetryLater(ClipperError):
     def __init__(self, message: str, *, retry_after_s: float = 1.0, **details: Any) -> None:
         super().__init__(message, **details)
         self.retry_after_s = retry_after_s
+
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": str(max(1, math.ceil(self.retry_after_s)))}
 
 
 class QuotaExceeded(RetryLater):

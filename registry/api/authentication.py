@@ -11,12 +11,10 @@ from rest_framework.authentication import (
 )
 from rest_framework.request import Request
 
-from registry.errors import Unauthenticated
+from registry.errors import CHALLENGE, KEY_SCHEME, Unauthenticated
 from registry.models import ApiKey
 
-SCHEME = "Api-Key"
-CHALLENGE = f'{SCHEME} realm="clipper"'
-EXPECTED = f"Expected the header `Authorization: {SCHEME} <key>`"
+EXPECTED = f"Expected the header `Authorization: {KEY_SCHEME} <key>`"
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -24,7 +22,7 @@ class ApiKeyAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[AnonymousUser, ApiKey] | None:
         scheme, _, text = get_authorization_header(request).partition(b" ")
-        if scheme.lower() != SCHEME.lower().encode():
+        if scheme.lower() != KEY_SCHEME.lower().encode():
             return None
         key = ApiKey.objects.filter(digest=ApiKey.digest_of(text.strip().decode("latin-1"))).first()
         if key is None:
@@ -51,7 +49,7 @@ class _ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
             "type": "apiKey",
             "in": "header",
             "name": "Authorization",
-            "description": f"`{SCHEME} <key>`, a key with the scope manage.",
+            "description": f"`{KEY_SCHEME} <key>`, a key with the scope manage.",
         }
 
 

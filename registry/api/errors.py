@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -18,11 +17,10 @@ from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponseBase, JsonResponse
 from django.http.multipartparser import MultiPartParserError
 from django.views import defaults
-from rest_framework import exceptions, status
+from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from registry.api.authentication import CHALLENGE
 from registry.errors import (
     BadRequest,
     BodyTooLarge,
@@ -32,7 +30,6 @@ from registry.errors import (
     MethodNotAllowed,
     NotFound,
     QuotaExceeded,
-    RetryLater,
     Unauthenticated,
     Unavailable,
     UnsupportedEncoding,
@@ -51,10 +48,7 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
     if known is None:
         logger.error("management API failed", exc_info=error)
         known = ClipperError("Something went wrong on our side; the log says what.")
-    headers = dict(extra_headers(known))
-    if known.status == status.HTTP_401_UNAUTHORIZED:
-        headers["WWW-Authenticate"] = CHALLENGE
-    return Response(known.body(), status=known.status, headers=headers)
+    return Response(known.body(), status=known.status, headers=known.headers())
 
 
 def translated(error: Exception) -> ClipperError | None:
@@ -69,14 +63,9 @@ def translated(error: Exception) -> ClipperError | None:
     return None
 
 
-def extra_headers(error: ClipperError) -> Iterator[tuple[str, str]]:
-    if isinstance(error, RetryLater):
-        yield "Retry-After", str(max(1, math.ceil(error.retry_after_s)))
-
-
 def error_response(error: ClipperError) -> JsonResponse:
     """The same shape for plain Django views."""
-    return JsonResponse(error.body(), status=error.status, headers=dict(extra_headers(error)))
+    return JsonResponse(error.body(), status=error.status, headers=error.headers())
 
 
 def is_json_path(request: HttpRequest) -> bool:

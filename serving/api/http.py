@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
@@ -15,8 +14,6 @@ from registry.errors import (
     ClipperError,
     InvalidJson,
     MethodNotAllowed,
-    RetryLater,
-    Unauthenticated,
     UnknownField,
     UnsupportedEncoding,
 )
@@ -95,13 +92,8 @@ async def send_json(
 
 
 async def send_error(send: Send, error: ClipperError) -> None:
-    headers = [JSON_TYPE]
-    if isinstance(error, RetryLater):
-        headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
-    if isinstance(error, Unauthenticated):
-        headers.append((b"www-authenticate", b"Api-Key"))
-    if isinstance(error, MethodNotAllowed):
-        headers.append((b"allow", ", ".join(error.details["allowed"]).encode()))
+    extra = error.headers().items()
+    headers = [JSON_TYPE, *((name.lower().encode(), value.encode()) for name, value in extra)]
     if isinstance(error, BodyTooLarge):
         # What is left of the body would be taken for the next request.
         headers.append((b"connection", b"close"))

@@ -39,11 +39,15 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
     checked again for every message, so that a revoked one is refused at once.
     """
 
-    runtime: Runtime | None = None
+    # No layer has this name: a socket talks to its client alone, and would otherwise hold a
+    # connection to Redis of its own and end with it.
+    channel_layer_alias = "none"
+
+    def __init__(self, *, runtime: Runtime) -> None:
+        super().__init__()
+        self._serving = runtime
 
     async def connect(self) -> None:
-        assert self.runtime is not None  # noqa: S101  (given by the composition root)
-        self._serving = self.runtime
         self._name: str = self.scope["url_route"]["kwargs"]["app"]
         self._tasks: set[asyncio.Task[None]] = set()
         self._authorization = header(self.scope, b"authorization")
