@@ -1,0 +1,1 @@
+"""Clipper under load: throughput, latency, batches and memory, beside a bare echo server."""
