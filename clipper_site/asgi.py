@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import re
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -36,13 +37,17 @@ START_TIMEOUT_S = 30.0
 # A page of the console is rendered in a thread beside the event loop, which gives up the
 # interpreter lock at every system call and then waits this long to have it back: with Python's
 # 5 ms a query of a few calls would outwait its objective.
-SWITCH_INTERVAL_S = 0.0001
+SWITCH_INTERVAL_S = 0.0005
+# Queries make garbage that reference counts free; the collector's default pace would look through
+# them dozens of times a second.
+GC_THRESHOLDS = (50_000, 20, 100)
 
 logger = logging.getLogger(__name__)
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 APP = r"(?P<app>[^/]+)"
+PREDICT_PATH = re.compile(rf"/api/v1/applications/{APP}/predict/?").fullmatch
 
 
 def route(pattern: str, application: Any) -> URLPattern:
@@ -52,11 +57,13 @@ def route(pattern: str, application: Any) -> URLPattern:
 
 
 def routes_of(runtime: Runtime) -> Application:
-    """Return the application that serves one runtime; the busiest paths are matched first."""
+    """Return the application that serves one runtime.
+
+    The busiest path is matched before the routers, which cost a tenth of a query.
+    """
     predict = predict_endpoint(runtime)
     http = URLRouter(
         [
-            route(rf"^api/v1/applications/{APP}/predict/?$", predict),
             route(rf"^(?!admin/|api/|v2/|health/|static/|feedback/){APP}/predict/?$", predict),
             route(rf"^api/v1/applications/{APP}/feedback/?$", feedback_endpoint(runtime)),
             route(rf"^api/v1/applications/{APP}/selection/?$", selection_endpoint(runtime)),
@@ -73,8 +80,17 @@ def routes_of(runtime: Runtime) -> Application:
             route(r"", _refuse_websocket),
         ]
     )
-    router: Application = ProtocolTypeRouter({"http": http, "websocket": websocket})
-    return router
+    router = ProtocolTypeRouter({"http": http, "websocket": websocket})
+
+    async def routes(scope: Scope, receive: Receive, send: Send) -> None:
+        match = PREDICT_PATH(scope["path"]) if scope["type"] == "http" else None
+        if match is None:
+            await router(scope, receive, send)
+        else:
+            scope["url_route"] = {"args": (), "kwargs": match.groupdict()}
+            await predict(scope, receive, send)
+
+    return routes
 
 
 class WithLifespan:
@@ -106,6 +122,7 @@ class WithLifespan:
         # What exists now lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await runtime.stop()

@@ -51,7 +51,7 @@ class ReceiptSigner:
     """Signs receipts and reads back what it signed."""
 
     def __init__(self, secret: bytes) -> None:
-        self._secret = secret
+        self._prepared = hmac.new(secret, digestmod="sha256")
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(Receipt).decode
 
@@ -73,7 +73,9 @@ class ReceiptSigner:
             raise InvalidReceipt("query_id: of a version that is no longer read") from error
 
     def _mac(self, body: bytes) -> bytes:
-        return hmac.digest(self._secret, body, "sha256")[:MAC_BYTES]
+        mac = self._prepared.copy()
+        mac.update(body)
+        return mac.digest()[:MAC_BYTES]
 
 
 def split_outputs(

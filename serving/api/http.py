@@ -35,20 +35,28 @@ class ClientGone(Exception):
 
 async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
     """Return the request's body. Raises BodyTooLarge before reading more than `limit` bytes."""
+    declared = _declared_length(scope, limit=limit)
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    # Granian announces more even when the whole body is there.
+    if len(body) == declared and message["type"] == "http.request":
+        return body
+    return await _read_chunks(message, receive, limit=limit)
+
+
+def _declared_length(scope: Scope, *, limit: int) -> int:
+    """Return Content-Length, -1 without one; refuses what is too long or encoded."""
+    declared = -1
     for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value) > limit:
-            raise too_large(limit)
-        if name == b"content-encoding" and value not in (b"", b"identity"):
+        if name == b"content-length" and value.isdigit():
+            declared = int(value)
+            if declared > limit:
+                raise too_large(limit)
+        elif name == b"content-encoding" and value not in (b"", b"identity"):
             raise UnsupportedEncoding(
                 f"Expected a body without Content-Encoding, got {value.decode('latin-1')}."
             )
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        body: bytes = message.get("body", b"")
-        if len(body) > limit:
-            raise too_large(limit)
-        return body
-    return await _read_chunks(message, receive, limit=limit)
+    return declared
 
 
 async def _read_chunks(message: MutableMapping[str, Any], receive: Receive, *, limit: int) -> bytes:

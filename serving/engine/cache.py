@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-# What CPython spends on an entry beside the bytes of key and value: the entry, its slot in the
-# ring and in the dictionary, and two bytes objects.
-ENTRY_OVERHEAD = 250
-
-
-@dataclass(slots=True)
-class Entry:
-    key: bytes
-    value: bytes
-    slot: int
-    referenced: bool = False
-
-    @property
-    def size(self) -> int:
-        return len(self.key) + len(self.value) + ENTRY_OVERHEAD
+# What CPython spends on an entry beside the bytes of key and value: two bytes objects, their
+# places in the ring, and a place in the dictionary.
+ENTRY_OVERHEAD = 200
 
 
 class PredictionCache:
@@ -26,67 +12,73 @@ class PredictionCache:
 
     CLOCK approximates LRU: a hit marks its entry, and the hand passes over a marked entry once,
     unmarking it, before it evicts.
+
+    The ring lies in three parallel sequences of plain values instead of an object an entry: the
+    garbage collector has nothing to follow in them, however full the cache is.
     """
 
     def __init__(self, *, budget: int) -> None:
         self.budget = budget
         self.bytes_held = 0
-        self._entries: dict[bytes, Entry] = {}
-        self._ring: list[Entry | None] = []
+        self._slots: dict[bytes, int] = {}
+        self._keys: list[bytes | None] = []
+        self._values: list[bytes] = []
+        self._marked = bytearray()
         self._free: list[int] = []
         self._hand = 0
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._slots)
 
     def get(self, key: bytes) -> bytes | None:
-        entry = self._entries.get(key)
-        if entry is None:
+        slot = self._slots.get(key)
+        if slot is None:
             return None
-        entry.referenced = True
-        return entry.value
+        self._marked[slot] = 1
+        return self._values[slot]
 
     def put(self, key: bytes, value: bytes) -> None:
         """Remember `value`; an entry larger than the whole budget is not kept."""
-        if key in self._entries:
-            self._remove(self._entries[key])
-        entry = Entry(key=key, value=value, slot=0)
-        if entry.size > self.budget:
+        known = self._slots.get(key)
+        if known is not None:
+            self._remove(key, known)
+        size = _size(key, value)
+        if size > self.budget:
             return
-        while self.bytes_held + entry.size > self.budget:
+        while self.bytes_held + size > self.budget:
             self._evict()
-        entry.slot = self._place(entry)
-        self._entries[key] = entry
-        self.bytes_held += entry.size
+        self._slots[key] = self._place(key, value)
+        self.bytes_held += size
 
-    def clear(self) -> None:
-        self._entries.clear()
-        self._ring.clear()
-        self._free.clear()
-        self._hand = self.bytes_held = 0
-
-    def _place(self, entry: Entry) -> int:
-        if self._free:
-            slot = self._free.pop()
-            self._ring[slot] = entry
-            return slot
-        self._ring.append(entry)
-        return len(self._ring) - 1
+    def _place(self, key: bytes, value: bytes) -> int:
+        if not self._free:
+            self._keys.append(key)
+            self._values.append(value)
+            self._marked.append(0)
+            return len(self._keys) - 1
+        slot = self._free.pop()
+        self._keys[slot], self._values[slot], self._marked[slot] = key, value, 0
+        return slot
 
     def _evict(self) -> None:
         """Advance the hand to the first unmarked entry and remove it."""
         while True:
-            entry = self._ring[self._hand]
-            self._hand = (self._hand + 1) % len(self._ring)
-            if entry is None:
+            slot = self._hand
+            self._hand = (slot + 1) % len(self._keys)
+            key = self._keys[slot]
+            if key is None:
                 continue
-            if not entry.referenced:
-                self._remove(entry)
+            if not self._marked[slot]:
+                self._remove(key, slot)
                 return
-            entry.referenced = False
+            self._marked[slot] = 0
 
-    def _remove(self, entry: Entry) -> None:
-        del self._entries[entry.key]
-        self._ring[entry.slot] = None
-        self._free.append(entry.slot)
-        self.bytes_held -= entry.size
+    def _remove(self, key: bytes, slot: int) -> None:
+        del self._slots[key]
+        self.bytes_held -= _size(key, self._values[slot])
+        self._keys[slot], self._values[slot] = None, b""
+        self._free.append(slot)
+
+
+def _size(key: bytes, value: bytes) -> int:
+    return len(key) + len(value) + ENTRY_OVERHEAD

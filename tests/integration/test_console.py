@@ -41,12 +41,11 @@ def confirm(page: Page, *, reason: str) -> None:
 
 
 def test_a_bad_version_is_deployed_and_rolled_back_under_load_and_nobody_is_let_down(
-    stack, digits, console, record_property
+    stack, patient, digits, console, record_property
 ):
     inputs, _ = digits
-    stack_ready = eventually(stack.ready, seconds=30, what="ready")
-    assert stack_ready
-    with Load(stack, application="digits", inputs=inputs) as load:
+    eventually(stack.ready, seconds=30, what="ready")
+    with Load(stack, application=patient, inputs=inputs) as load:
         eventually(lambda: load.count() > 50, seconds=20, what="load")
         assert version_asked(load, "svm-linear") == "svm-linear:1"
 
@@ -76,8 +75,8 @@ def test_a_bad_version_is_deployed_and_rolled_back_under_load_and_nobody_is_let_
             pause=0.005,
         )
         rolled_back_s = time.monotonic() - began
-        eventually_more = load.count() + 100
-        eventually(lambda: load.count() > eventually_more, seconds=20, what="load afterwards")
+        enough = load.count() + 100
+        eventually(lambda: load.count() > enough, seconds=20, what="load afterwards")
     print(
         f"\ndeploy took {deployed_s:.1f} s, rollback {rolled_back_s:.2f} s; "
         f"{load.count()} answers, {len(load.errors)} errors, {len(load.defaults)} defaults"

@@ -18,8 +18,9 @@ RECOVERY_S = 30.0
 class FeedbackLoad:
     """Sends feedback until it is stopped, again where the outcome is unknown; counts the kept."""
 
-    def __init__(self, stack, *, inputs, labels, context: str) -> None:
+    def __init__(self, stack, *, application: str, inputs, labels, context: str) -> None:
         self.acknowledged = 0
+        self._path = f"/api/v1/applications/{application}"
         self._stack = stack
         self._inputs, self._labels = inputs, labels
         self._context = context
@@ -53,7 +54,9 @@ class FeedbackLoad:
         deadline = time.monotonic() + 60
         while True:
             try:
-                response = client.post(f"/api/v1/applications/digits/{what}", json=body)
+                response = client.post(
+                    f"/api/v1/applications/{self._application}/{what}", json=body
+                )
                 if response.status_code == 200:
                     return response.json()
             except httpx.HTTPError:
@@ -101,14 +104,16 @@ def web_process(stack) -> int:
     ],
 )
 def test_killed_under_load_it_is_back_and_lost_nothing(
-    stack, digits, pid_of: Callable, clients_notice: bool, record_property
+    stack, patient, digits, pid_of: Callable, clients_notice: bool, record_property
 ):
     inputs, labels = digits
     context = pid_of.__name__
     eventually(stack.ready, seconds=RECOVERY_S, what="ready before the kill")
     with (
-        Load(stack, application="digits", inputs=inputs) as load,
-        FeedbackLoad(stack, inputs=inputs, labels=labels, context=context) as feedback,
+        Load(stack, application=patient, inputs=inputs) as load,
+        FeedbackLoad(
+            stack, application=patient, inputs=inputs, labels=labels, context=context
+        ) as feedback,
     ):
         eventually(
             lambda: feedback.acknowledged >= 20 and load.count() > 50,
