@@ -14,7 +14,7 @@ from time import monotonic, time
 from typing import Any
 
 import redis
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import PubSub
 
 from registry.specs import Snapshot
@@ -36,6 +36,8 @@ DIRECTORY_POLL_S = 1.0
 PUBLISH_INTERVAL_S = 1.0
 RETRY_PAUSE_S = 0.5
 READ_TIMEOUT_S = 10.0
+REDIS_CONNECTIONS = 32
+REDIS_TIMEOUT_S = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -58,9 +60,7 @@ class Runtime:
 
     def __init__(self, spec: RuntimeSpec) -> None:
         self.spec = spec
-        self.redis: Redis = Redis.from_url(
-            spec.redis_url, socket_timeout=5.0, socket_connect_timeout=2.0
-        )
+        self.redis = bounded_redis(spec.redis_url)
         self.engine = Engine(spec.engine)
         self.router = Router(connected=self.engine.connected)
         self.metrics = Metrics(process_id=f"{os.getpid()}-{secrets.token_hex(3)}", pid=os.getpid())
@@ -209,6 +209,21 @@ class Runtime:
                 )
             except (redis.RedisError, OSError, TimeoutError) as error:
                 logger.debug("metrics not published: %s", error)
+
+
+def bounded_redis(url: str) -> Redis:
+    """Return a client whose callers share a few connections, waiting for one if need be.
+
+    Unbounded, a burst of feedback would open a connection each, and overrun Redis' backlog.
+    """
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=REDIS_CONNECTIONS,
+        timeout=REDIS_TIMEOUT_S,
+        socket_timeout=REDIS_TIMEOUT_S,
+        socket_connect_timeout=2.0,
+    )
+    return Redis.from_pool(pool)
 
 
 async def _keep(

@@ -212,7 +212,7 @@ class NewVersion(Body):
     """A multipart form, where every value is text."""
 
     version = Text()
-    runtime = Text(help_text="sklearn, onnx, python, or one that an installed package adds.")
+    runtime = Text(help_text="sklearn, python, or one that an installed package adds.")
     artifact = serializers.FileField(max_length=255)
     device = Text(required=False, help_text=f"One of {', '.join(ModelVersion.Device.values)}.")
     replicas = serializers.IntegerField(required=False)

@@ -38,8 +38,10 @@ class ClipperCommand(BaseCommand):
         except ClipperError as error:
             raise CommandError(error.message) from error
         except DatabaseError as error:
+            # PostgreSQL's messages go on for several lines: with the statement, and where in it.
+            first, _, _ = str(error).partition("\n")
             raise CommandError(
-                f"The database can't be used (has `manage.py migrate` run?): {error}"
+                f"The database can't be used (has `manage.py migrate` run?): {first}"
             ) from error
 
     def wait_until_live(self, release: Release, *, seconds: float) -> None:

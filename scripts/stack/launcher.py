@@ -149,10 +149,12 @@ def bring_up(
     if with_demo:
         demo.seed_once(layout, environment=environment)
     say("Waiting until every part is ready ...")
-    readiness.wait_until_ready(layout, supervisord=child)
-    if with_demo:
+    lacking = readiness.wait_until_ready(layout, supervisord=child)
+    if lacking is None and with_demo:
         demo.ask_questions(layout)
-    say(f"\nClipper is ready: {layout.url}")
+    say(f"\nClipper is {'ready' if lacking is None else 'up'}: {layout.url}")
+    if lacking is not None:
+        say(f"  {lacking}")
     for line in demo.summary(layout) if with_demo else ():
         say(line)
     say(f"  Logs           {layout.logs}")

@@ -34,19 +34,26 @@ def wait_until_live(
         return None if reply.status == 200 else f"the web process ({_words(reply)})"
 
     try:
-        _wait(what_lacks, seconds=LIVE_SECONDS, supervisord=supervisord)
+        lacking = _wait(what_lacks, seconds=LIVE_SECONDS, supervisord=supervisord)
     finally:
         client.close()
+    if lacking is not None:
+        raise StackError(f"Not up after {LIVE_SECONDS:.0f} s: {lacking}")
 
 
-def wait_until_ready(layout: Layout, *, supervisord: subprocess.Popen[bytes]) -> None:
-    """Until database, Redis and the routed models are reachable, as the web process sees them."""
+def wait_until_ready(
+    layout: Layout, *, supervisord: subprocess.Popen[bytes], seconds: float = READY_SECONDS
+) -> str | None:
+    """Until database, Redis and the routed models are reachable, as the web process sees them.
+
+    Returns what still lacks after that time: only in a running stack can it be repaired.
+    """
 
     def what_lacks() -> str | None:
         reply = web.get(layout, path="/health/ready")
         return None if reply.status == 200 else _words(reply)
 
-    _wait(what_lacks, seconds=READY_SECONDS, supervisord=supervisord)
+    return _wait(what_lacks, seconds=seconds, supervisord=supervisord)
 
 
 def _words(reply: web.Reply) -> str:
@@ -62,18 +69,20 @@ def _wait(
     *,
     seconds: float,
     supervisord: subprocess.Popen[bytes],
-) -> None:
+) -> str | None:
+    """Return what lacks in the end: None as soon as nothing does."""
     started = time.monotonic()
     next_word = started + WORD_EACH_SECONDS
     while (lacking := what_lacks()) is not None:
         now = time.monotonic()
         refuse_dead(supervisord)
         if now - started > seconds:
-            raise StackError(f"Not ready after {seconds:.0f} s: {lacking}")
+            return lacking
         if now > next_word:
             say(f"  still waiting ({now - started:.0f} s): {lacking}")
             next_word = now + WORD_EACH_SECONDS
         time.sleep(LOOK_AGAIN_SECONDS)
+    return None
 
 
 def refuse_dead(supervisord: subprocess.Popen[bytes]) -> None:

@@ -145,6 +145,14 @@ def _decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise (UnknownField if "unknown field" in str(error) else BadRequest)(str(error)) from error
+        raise _wrong_shape(error, decoder) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidJson(f"expected JSON: {error}") from error
+
+
+def _wrong_shape(error: msgspec.ValidationError, decoder: msgspec.json.Decoder[T]) -> BadRequest:
+    text = str(error)
+    if "unknown field" not in text:
+        return BadRequest(text)
+    fields = getattr(decoder.type, "__struct_fields__", ())
+    return UnknownField(f"{text}; expected only {', '.join(fields)}")

@@ -125,11 +125,11 @@ def endpoint(handler: Endpoint) -> Endpoint:
     return guarded
 
 
-def decode_error(error: msgspec.DecodeError) -> ClipperError:
+def decode_error(error: msgspec.DecodeError, *, fields: Iterable[str] = ()) -> ClipperError:
     """Name what was wrong with a body: the JSON itself, an unknown field, or a field's type."""
     text = str(error)
-    if isinstance(error, msgspec.ValidationError):
-        if "unknown field" in text:
-            return UnknownField(text)
-        return BadRequest(text)
-    return InvalidJson(f"Expected a JSON body: {text}.")
+    if not isinstance(error, msgspec.ValidationError):
+        return InvalidJson(f"Expected a JSON body: {text}.")
+    if "unknown field" in text:
+        return UnknownField(f"{text}; expected only {', '.join(fields)}.")
+    return BadRequest(text)

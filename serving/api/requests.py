@@ -52,7 +52,7 @@ def parse_predict(body: bytes) -> PredictRequest:
     try:
         request = _decoder.decode(body)
     except msgspec.DecodeError as error:
-        raise decode_error(error) from error
+        raise decode_error(error, fields=PredictRequest.__struct_fields__) from error
     return checked(request)
 
 

@@ -103,7 +103,7 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
         try:
             request = checked(_predict.decode(_json(fields)))
         except msgspec.DecodeError as error:
-            raise decode_error(error) from error
+            raise decode_error(error, fields=PredictRequest.__struct_fields__) from error
         body = await answer(
             self._serving, application=application, request=request, arrived=arrived
         )

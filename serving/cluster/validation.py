@@ -21,7 +21,7 @@ POLL_S = 1.0
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 # Whoever is serving on this machine goes first.
-LOW_PRIORITY = ("nice", "-n", "15")
+LOW_PRIORITY = ("nice", "-n", "5")
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 

@@ -10,7 +10,7 @@ def geometric_bounds(*, first: float, factor: float, count: int) -> tuple[float,
     return tuple(first * factor**power for power in range(count))
 
 
-# 0.1 ms to 75 s; two neighbours differ by a quarter, which bounds the error of a quantile.
+# 0.1 ms to 65 s; two neighbours differ by a quarter, which bounds the error of a quantile.
 LATENCY_BOUNDS = geometric_bounds(first=1e-4, factor=1.25, count=61)
 BATCH_BOUNDS = geometric_bounds(first=1.0, factor=2.0, count=13)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ import pytest
 
 from registry.demo.digits import held_out
 from tests.integration.stack import Stack, eventually
+
+# One line a request would bury what a failing test has to say.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

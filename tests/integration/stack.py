@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 180.0
+QUESTIONS = itertools.count(1)
 
 
 def free_port() -> int:
@@ -247,13 +249,13 @@ class Load:
         return [one for one in self.seen if one.default]
 
     def _ask(self, number: int) -> None:
-        number *= len(self._inputs) // len(self._threads)
+        at = number * len(self._inputs) // len(self._threads)
         with self._stack.client(timeout=20.0) as client:
             while not self._stopping.is_set():
-                number += 1
-                # A hair of noise, so that the model answers and not the cache.
-                input = list(self._inputs[number % len(self._inputs)])
-                input[0] += (number % 1_000_003) * 1e-9
+                at = (at + 1) % len(self._inputs)
+                input = list(self._inputs[at])
+                # Never the same twice, so that a model answers and not the cache.
+                input[0] += next(QUESTIONS) * 1e-9
                 self._record(client, input)
                 self._stopping.wait(0.002)
 

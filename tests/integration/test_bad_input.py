@@ -36,7 +36,7 @@ def assert_error(response, *, status, code, says):
         (json.dumps({"input": [0] * 63 + ["x"]}).encode(), "invalid_input", "number"),
         (b'{"input": [NaN]}', "invalid_json", "malformed"),
         (b'{"input": [1e999]}', "invalid_input", ""),
-        (b'{"input": [1], "tiemout_ms": 5}', "unknown_field", "tiemout_ms"),
+        (b'{"input": [1], "tiemout_ms": 5}', "unknown_field", "expected only input, input_batch"),
         (b'{"input": [1], "timeout_ms": "5"}', "malformed", "timeout_ms"),
         (b'{"input": [1], "timeout_ms": 0}', "malformed", "timeout_ms"),
         (b'{"input": [1], "context": 5}', "malformed", "context"),

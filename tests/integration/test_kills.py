@@ -54,9 +54,7 @@ class FeedbackLoad:
         deadline = time.monotonic() + 60
         while True:
             try:
-                response = client.post(
-                    f"/api/v1/applications/{self._application}/{what}", json=body
-                )
+                response = client.post(f"{self._path}/{what}", json=body)
                 if response.status_code == 200:
                     return response.json()
             except httpx.HTTPError:

@@ -8,8 +8,8 @@ from websockets.asyncio.client import connect
 
 
 @pytest.fixture
-def address(stack):
-    return stack.url.replace("http", "ws") + "/ws/v1/applications/digits"
+def address(stack, patient):
+    return stack.url.replace("http", "ws") + f"/ws/v1/applications/{patient}"
 
 
 async def exchange(socket, *messages):
@@ -20,7 +20,9 @@ async def exchange(socket, *messages):
     return {answer["id"]: answer for answer in answers}
 
 
-async def test_two_hundred_predictions_in_flight_and_their_feedback(stack, address, digits):
+async def test_two_hundred_predictions_in_flight_and_their_feedback(
+    stack, patient, address, digits
+):
     inputs, labels = digits
     async with connect(address, additional_headers=stack.headers) as socket:
         asked = [
@@ -43,7 +45,7 @@ async def test_two_hundred_predictions_in_flight_and_their_feedback(stack, addre
         results = await exchange(socket, *feedback)
     assert {(r["type"], r["accepted"]) for r in results.values()} == {("feedback", 1)}
     with stack.client() as client:
-        learned = client.get("/api/v1/applications/digits/selection?context=socket").json()
+        learned = client.get(f"/api/v1/applications/{patient}/selection?context=socket").json()
     assert [arm["feedback"] for arm in learned["arms"]] == [200] * 5
 
 

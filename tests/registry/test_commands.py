@@ -39,8 +39,9 @@ def manage(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_deploy_asks_for_a_release(db: None, v1: ModelVersion) -> None:
-    assert run("deploy", "svm", "1", "--reason", "first") == "Release 1 of svm:1 is pending.\n"
+    said = run("deploy", "svm", "1", "--reason", "first")
     release = Release.objects.get()
+    assert said == f"Release {release.pk} of svm:1 is pending.\n"
     assert (release.reason, release.by_label) == ("first", "command deploy")
 
 

@@ -29,7 +29,7 @@ class Command(ClipperCommand):
         add_waiting(parser)
         upload = parser.add_argument_group("to upload a new version")
         upload.add_argument("--artifact", type=Path, metavar="FILE")
-        upload.add_argument("--runtime", default="sklearn", help="sklearn (default), onnx, python")
+        upload.add_argument("--runtime", default="sklearn", help="sklearn (default) or python")
         upload.add_argument("--device", default="cpu", help="cpu (default) or gpu")
         upload.add_argument("--replicas", type=int, default=1, metavar="N")
         upload.add_argument("--allow-pickle", action="store_true", help="load joblib or pickle")

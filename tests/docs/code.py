@@ -1,0 +1,117 @@
+"""What there is to describe, read from the code itself."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver
+
+from clipper_site import urls as site_urls
+from registry.api.errors import unknown_url
+from registry.errors import ClipperError, RetryLater
+from scripts.stack.environment import MARK
+from selection.policies import InvalidPolicyParams
+from serving.engine.stats import VersionStats
+from serving.metrics import Metrics, exposition
+from tests.docs.documents import ROOT, url_shape
+
+LAYERS = ("registry", "selection", "serving", "clipper_site")
+
+# Shown to people, or leading there; the console's own pages are its business.
+NOT_DESCRIBED = {"/"}
+
+
+def settings_read() -> set[str]:
+    """Names given to a method of ENV in the settings."""
+    tree = ast.parse((ROOT / "clipper_site/settings.py").read_text())
+    return {
+        node.args[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id == "ENV"
+        and isinstance(node.args[0], ast.Constant)
+    }
+
+
+def settings_of_supervisord() -> set[str]:
+    """Names that supervisord.conf takes from the environment, and the mark of each process."""
+    return {MARK, *re.findall(r"%\(ENV_(\w+)\)s", (ROOT / "supervisord.conf").read_text())}
+
+
+def errors() -> set[tuple[int, str]]:
+    """Status and code of every error; without those that only say when to try again."""
+    assert issubclass(InvalidPolicyParams, ClipperError)
+    return {
+        (error.status, error.code) for error in _family(ClipperError) if error is not RetryLater
+    }
+
+
+def _family(error: type[ClipperError]) -> Iterator[type[ClipperError]]:
+    yield error
+    for derived in error.__subclasses__():
+        if derived.__module__.partition(".")[0] in LAYERS:
+            yield from _family(derived)
+
+
+def urls() -> set[str]:
+    """The shapes of all URLs: of Django's views and of the raw ASGI endpoints."""
+    django = map(url_shape, _django_urls(site_urls.urlpatterns))
+    return {*map(_shape_of_pattern, _asgi_patterns()), *django} - NOT_DESCRIBED
+
+
+def _asgi_patterns() -> Iterator[str]:
+    """The regular expressions that asgi.py routes by, with {} for each of their parameters."""
+    for call in ast.walk(ast.parse((ROOT / "clipper_site/asgi.py").read_text())):
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in ("route", "re.compile"):
+            yield _literal(call.args[0])
+
+
+def _literal(node: ast.expr) -> str:
+    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+    return "".join(str(p.value) if isinstance(p, ast.Constant) else "{}" for p in parts)
+
+
+def _django_urls(patterns: list[URLPattern | URLResolver], *, before: str = "/") -> Iterator[str]:
+    for pattern in patterns:
+        text = before + _text(pattern)
+        if isinstance(pattern, URLPattern):
+            if pattern.callback is not unknown_url:
+                yield text
+        elif pattern.app_name == admin.site.name:
+            yield text
+        else:
+            yield from _django_urls(pattern.url_patterns, before=text)
+
+
+def _text(pattern: URLPattern | URLResolver) -> str:
+    """A pattern with {} for each of its parameters."""
+    text = str(pattern.pattern)
+    return _shape_of_pattern(text).lstrip("/") if text.startswith("^") else _unnamed(text)
+
+
+def _unnamed(route: str) -> str:
+    return re.sub(r"<[^>]+>", "{}", route)
+
+
+def _shape_of_pattern(pattern: str) -> str:
+    """A regular expression of ours as the URL that it stands for."""
+    text = re.sub(r"\(\?!.*?\)", "", pattern).removeprefix("^").removesuffix("$")
+    text = re.sub(r"\(\?P<\w+>[^)]*\)", "{}", text).replace("/?", "")
+    return url_shape("/" + text.lstrip("/"))
+
+
+def metrics() -> dict[str, str]:
+    """Name and type of every metric, as Prometheus would read them."""
+    counted = Metrics(process_id="web", pid=1)
+    counted.of_application("digits").record(seconds=0.01, default=False, slo_ms=50.0)
+    document = counted.document(at=0.0, now=0.0, rss_bytes=1, versions={"svm:1": VersionStats()})
+    return dict(
+        line.split()[2:4]
+        for line in exposition([document]).decode().splitlines()
+        if line.startswith("# TYPE")
+    )

@@ -1,0 +1,49 @@
+"""The documents as text, and what they mention."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted(
+    [
+        *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")),
+        *(ROOT / "docs").glob("*.md"),
+    ]
+)
+FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<code>.*?)^```", re.MULTILINE | re.DOTALL)
+PLACEHOLDER = re.compile(r"\{[^{}\s]*\}")
+
+
+def page(name: str) -> str:
+    """One page, by its path from the root."""
+    return (ROOT / name).read_text()
+
+
+def everything() -> str:
+    return "\n".join(file.read_text() for file in PAGES)
+
+
+def words(pattern: str, *, text: str) -> set[str]:
+    """The whole words that the pattern matches."""
+    return set(re.findall(rf"(?<![\w/-]){pattern}(?!\w)", text))
+
+
+def without_code(text: str) -> str:
+    return FENCE.sub("", text)
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of every table row."""
+    lines = (line.strip() for line in without_code(text).splitlines())
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in lines
+        if line.startswith("|")
+    ]
+
+
+def url_shape(url: str) -> str:
+    """An URL with its placeholders unnamed and without its last slash: /models/{}/versions."""
+    return PLACEHOLDER.sub("{}", url).rstrip("/") or "/"

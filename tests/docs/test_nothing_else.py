@@ -1,0 +1,85 @@
+"""The documents speak of nothing that isn't there."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import pytest
+
+from tests.docs import code
+from tests.docs.documents import FENCE, PAGES, ROOT, everything, without_code, words
+
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+# Our package, and an invented one that brings a runtime.
+NO_METRICS = ("clipper_site", "clipper_fortran")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+def name(file) -> str:
+    return str(file.relative_to(ROOT))
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors that headings get on the web."""
+    plain = (re.sub(r"[^\w\- ]", "", title.lower()) for title in HEADING.findall(text))
+    return {title.strip().replace(" ", "-") for title in plain}
+
+
+@pytest.mark.parametrize("file", PAGES, ids=name)
+def test_every_link_leads_somewhere(file):
+    broken = []
+    for link in LINK.findall(without_code(file.read_text())):
+        path, _, anchor = link.partition("#")
+        if re.match(r"\w+:", link):
+            continue
+        target = (file.parent / path).resolve() if path else file
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
+            broken.append(link)
+    assert broken == []
+
+
+def test_every_page_is_in_the_index():
+    linked = set(LINK.findall((ROOT / "docs/README.md").read_text()))
+    pages = {file.name for file in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert pages <= linked
+
+
+def test_every_setting_that_is_mentioned_exists():
+    known = code.settings_read() | code.settings_of_supervisord()
+    assert words(r"CLIPPER_[A-Z_]+", text=everything()) - known == set()
+
+
+def test_every_metric_that_is_mentioned_exists():
+    known = set(NO_METRICS)
+    for metric, kind in code.metrics().items():
+        suffixes = ("_bucket", "_sum", "_count") if kind == "histogram" else ("",)
+        # The family's name without the suffix of its counter is how benchmarks speak of it.
+        known |= {metric, metric.removesuffix("_total"), *(metric + s for s in suffixes)}
+    assert words(r"clipper_[a-z_]+", text=everything()) - known == set()
+
+
+def test_every_check_that_is_mentioned_exists():
+    checks = (ROOT / "clipper_site/checks.py").read_text()
+    mentioned = words(r"clipper\.[EW]\d{3}", text=everything())
+    assert mentioned == words(r"clipper\.[EW]\d{3}", text=checks)
+
+
+def test_every_make_target_that_is_mentioned_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    mentioned = set(re.findall(r"(?:`|^|; )make ([a-z-]+)", everything(), re.MULTILINE))
+    assert mentioned - targets == set()
+
+
+def test_every_file_that_is_mentioned_exists():
+    paths = r"(?:clipper_site|registry|selection|serving|scripts|tests|examples|benchmarks)/[\w/.]+"
+    mentioned = {path.rstrip(".") for path in words(paths, text=everything())}
+    missing = {p for p in mentioned if "NAME" not in p and not (ROOT / p).exists()}
+    assert missing - {"benchmarks/results/quick.json"} == set()
+
+
+@pytest.mark.parametrize("file", PAGES, ids=name)
+def test_python_examples_are_python(file):
+    for block in FENCE.finditer(file.read_text()):
+        if block["language"] == "python":
+            ast.parse(block["code"])

@@ -1,0 +1,95 @@
+"""Whatever can be set, called, raised or watched is described."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.core.management import get_commands
+
+from registry.models import Release
+from registry.models.applications import Combine, InputType
+from registry.specs import SCOPES
+from selection.policies import POLICIES
+from serving.cluster.directory import ReplicaState
+from serving.container.runtimes import RUNTIMES
+from serving.query import NO_MODEL, SATURATED, TOO_LATE
+from tests.docs import code
+from tests.docs.documents import ROOT, everything, page, rows, url_shape, words
+
+
+@pytest.mark.parametrize("name", sorted(code.settings_read() | code.settings_of_supervisord()))
+def test_every_setting_is_described(name):
+    assert any(row[0] == f"`{name}`" for row in rows(page("docs/settings.md")))
+
+
+def test_the_errors_described_are_those_there_are_with_their_status():
+    described = {
+        (int(row[0]), row[1].strip("`"))
+        for row in rows(page("docs/api.md"))
+        if re.fullmatch(r"\d{3}", row[0])
+    }
+    assert described == code.errors()
+
+
+@pytest.mark.parametrize("url", sorted(code.urls()))
+def test_every_url_is_described(url):
+    mentioned = {url_shape(found) for found in re.findall(r"/[\w{}./<>-]*", everything())}
+    assert url in mentioned
+
+
+@pytest.mark.parametrize(("name", "kind"), sorted(code.metrics().items()))
+def test_every_metric_is_described_with_its_type(name, kind):
+    assert any(row[:2] == [f"`{name}`", kind] for row in rows(page("docs/metrics.md")))
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+def test_every_policy_is_described(name):
+    assert any(row[0] == f"`{name}`" for row in rows(page("docs/policies.md")))
+
+
+@pytest.mark.parametrize(
+    ("policy", "parameter"),
+    [(policy.name, parameter) for policy in POLICIES.values() for parameter in policy.parameters],
+)
+def test_every_parameter_is_described_with_default_and_range(policy, parameter):
+    expected = [
+        f"`{policy}`",
+        f"`{parameter.name}`",
+        f"{parameter.default:g}",
+        f"{parameter.low:g} to {parameter.high:g}",
+        parameter.meaning,
+    ]
+    assert expected in rows(page("docs/policies.md"))
+
+
+@pytest.mark.parametrize("name", sorted(RUNTIMES))
+def test_every_runtime_is_described(name):
+    assert any(row[0] == f"`{name}`" for row in rows(page("docs/models.md")))
+
+
+def test_every_command_is_described():
+    ours = {name for name, app in get_commands().items() if app in code.LAYERS}
+    assert ours <= words(r"[a-z_]+", text=page("docs/api.md"))
+
+
+@pytest.mark.parametrize(
+    "target", re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+)
+def test_every_make_target_is_described(target):
+    assert any(row[0] == f"`make {target}`" for row in rows(page("docs/settings.md")))
+
+
+@pytest.mark.parametrize(
+    ("file", "names"),
+    [
+        ("docs/predictions.md", InputType.values),
+        ("docs/predictions.md", [NO_MODEL, TOO_LATE, SATURATED]),
+        ("docs/policies.md", Combine.values),
+        ("docs/api.md", [*SCOPES, *Release.State.values]),
+        ("docs/cluster.md", list(ReplicaState)),
+    ],
+)
+def test_every_value_that_callers_meet_is_described(file, names):
+    text = page(file)
+    assert [name for name in names if f"`{name}`" not in text and f"`{name}:" not in text] == []

@@ -1,0 +1,78 @@
+"""Waiting for the web process: what lacks is told, and a stack that is up stays up."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from scripts.stack import readiness
+from scripts.stack.errors import StackError
+from scripts.stack.layout import Layout, layout_of
+
+
+@contextmanager
+def web_process(*answers: tuple[int, dict[str, object]], var: Path) -> Iterator[Layout]:
+    """Answers one after another; the last one again and again."""
+    left = list(answers)
+
+    class Answering(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = left.pop(0) if len(left) > 1 else left[0]
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *arguments: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield layout_of(var, port=server.server_port)
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def supervisord() -> Iterator[subprocess.Popen[bytes]]:
+    """Something that runs until it is told to end."""
+    with subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as child:
+        yield child
+        child.kill()
+
+
+NOT_READY = 503, {"error": "Not ready: model svm: no version was deployed."}
+READY = 200, {"ready": True}
+
+
+def test_it_waits_until_all_is_ready(tmp_path, supervisord):
+    with web_process(NOT_READY, NOT_READY, READY, var=tmp_path) as layout:
+        assert readiness.wait_until_ready(layout, supervisord=supervisord) is None
+
+
+def test_what_still_lacks_in_the_end_is_told_in_the_web_processes_words(tmp_path, supervisord):
+    with web_process(NOT_READY, var=tmp_path) as layout:
+        lacking = readiness.wait_until_ready(layout, supervisord=supervisord, seconds=0.3)
+    assert lacking == "Not ready: model svm: no version was deployed."
+
+
+def test_it_doesnt_wait_for_a_stack_that_died(tmp_path, supervisord):
+    supervisord.kill()
+    supervisord.wait()
+    with (
+        web_process(NOT_READY, var=tmp_path) as layout,
+        pytest.raises(StackError, match="ended unasked"),
+    ):
+        readiness.wait_until_ready(layout, supervisord=supervisord)

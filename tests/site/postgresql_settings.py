@@ -1,0 +1,10 @@
+"""The settings of tests that run on PostgreSQL instead of SQLite."""
+
+from __future__ import annotations
+
+import os
+
+from clipper_site.settings import *  # noqa: F403
+from clipper_site.settings import _database
+
+DATABASES = {"default": _database(os.environ["TESTS_DATABASE_URL"])}

@@ -1,0 +1,129 @@
+"""Settings: what is wrong is named with a hint, and what is left out is safe."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from clipper_site.env import Environment
+from tests.site import manage
+
+WRONG = {
+    "CLIPPER_PORT": "eighty",
+    "CLIPPER_WEB_WORKERS": "0",
+    "CLIPPER_CPU_SLOTS": "-1",
+    "CLIPPER_MAX_BODY_BYTES": "10",
+    "CLIPPER_MAX_ARTIFACT_BYTES": "1.5",
+    "CLIPPER_CACHE_BYTES": "64M",
+    "CLIPPER_WARM_SECONDS": "long",
+    "CLIPPER_QUEUE_CAPACITY": "0",
+    "CLIPPER_DEBUG": "maybe",
+    "CLIPPER_HTTPS": "2",
+    "CLIPPER_LOG_LEVEL": "loud",
+    "DATABASE_URL": "oracle-of-delphi://host/name",
+    "REDIS_URL": "localhost:6379",
+}
+
+
+def test_every_wrong_setting_is_named_at_once_with_its_value_and_a_hint(tmp_path):
+    done = manage.check(var=tmp_path, **WRONG)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    for name, value in WRONG.items():
+        assert f"(clipper.E001) {name} is {value!r}; expected" in done.stderr
+        assert f"HINT: Set {name} to" in done.stderr
+    assert done.stderr.count("clipper.E") == len(WRONG)
+
+
+def test_a_missing_secret_key_is_an_error_of_its_own(tmp_path):
+    done = manage.check(var=tmp_path, DJANGO_SECRET_KEY="")
+    assert done.returncode == 1
+    assert "(clipper.E002) DJANGO_SECRET_KEY is not set." in done.stderr
+    assert "HINT: Set it to at least 50 random characters" in done.stderr
+
+
+DEFAULTS = """
+import json
+import django
+django.setup()
+from django.conf import settings
+from django.db import connection
+
+def pragma(name):
+    with connection.cursor() as cursor:
+        return cursor.execute(f"PRAGMA {name}").fetchone()[0]
+
+print(json.dumps({
+    "debug": settings.DEBUG,
+    "host": settings.CLIPPER_HOST,
+    "hosts": settings.ALLOWED_HOSTS,
+    "redis": settings.REDIS_URL,
+    "engine": connection.vendor,
+    "journal": pragma("journal_mode"),
+    "busy_ms": pragma("busy_timeout"),
+    "synchronous": pragma("synchronous"),
+    "foreign_keys": pragma("foreign_keys"),
+    "transactions": connection.transaction_mode,
+}))
+"""
+
+
+def test_without_settings_it_is_closed_and_its_database_takes_several_writers(tmp_path):
+    done = manage.run("-c", DEFAULTS, var=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "debug": False,
+        "host": "127.0.0.1",
+        "hosts": ["localhost", "127.0.0.1", "[::1]"],
+        "redis": f"unix://{tmp_path}/run/redis.sock?db=0",
+        "engine": "sqlite",
+        "journal": "wal",
+        "busy_ms": 20_000,
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "transactions": "IMMEDIATE",
+    }
+
+
+def test_right_settings_pass_the_deployment_checks(tmp_path):
+    done = manage.run(
+        *("manage.py", "check", "--deploy", "--fail-level", "WARNING"),
+        var=tmp_path,
+        CLIPPER_HTTPS="yes",
+        CLIPPER_LOG_LEVEL="warning",
+        REDIS_URL="rediss://user:secret@redis.example.com/3",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# --- reading one variable --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [("1", True), ("TRUE", True), ("on", True), ("0", False), ("No", False), ("off", False)],
+)
+def test_a_flag_is_read_in_any_case(text, read):
+    assert Environment({"X": text}).flag("X", default=not read) is read
+
+
+@pytest.mark.parametrize("source", [{}, {"X": ""}])
+def test_a_variable_that_is_not_set_or_empty_has_its_default(source):
+    environment = Environment(source)
+    assert environment.flag("X", default=True) is True
+    assert environment.whole("X", default=7) == 7
+    assert environment.one_of("X", default="B", choices=("A", "B")) == "B"
+    assert environment.wrong == []
+
+
+def test_a_wrong_variable_has_its_default_and_is_remembered():
+    environment = Environment({"X": "three"})
+    assert environment.whole("X", default=7, at_least=1) == 7
+    (wrong,) = environment.wrong
+    assert (wrong.name, wrong.value) == ("X", "three")
+    assert wrong.expected == "a whole number of at least 1"
+
+
+def test_names_are_separated_by_commas_with_or_without_spaces():
+    assert Environment({"X": " a, b,,c "}).names("X", default="") == ["a", "b", "c"]
