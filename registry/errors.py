@@ -7,6 +7,7 @@ ClipperError 500 internal
 │   ├── UnknownField 400 unknown_field
 │   └── InvalidReceipt 400 invalid_receipt
 ├── Unauthenticated 401 unauthenticated
+│   └── UnknownKey 401 unauthenticated
 ├── Forbidden 403 forbidden
 ├── NotFound 404 not_found
 ├── MethodNotAllowed 405 method_not_allowed
@@ -82,6 +83,10 @@ class Unauthenticated(ClipperError):
 
     def headers(self) -> dict[str, str]:
         return {"WWW-Authenticate": CHALLENGE}
+
+
+class UnknownKey(Unauthenticated):
+    """A key that is not known here, or not any more."""
 
 
 class Forbidden(ClipperError):

@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import monotonic, time
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import PubSub
 
+from registry.errors import NotFound, UnknownKey
 from registry.specs import Snapshot
 from selection.feedback.service import FeedbackService
 from selection.outputs import OutputStore
@@ -36,10 +37,16 @@ DIRECTORY_POLL_S = 1.0
 PUBLISH_INTERVAL_S = 1.0
 RETRY_PAUSE_S = 0.5
 READ_TIMEOUT_S = 10.0
+# A caller who asks for something unknown waits this long for a look at the registry, where it may
+# have been made a moment ago; such looks are this far apart.
+CATCH_UP_S = 1.0
+LOOK_INTERVAL_S = 0.25
 REDIS_CONNECTIONS = 32
 REDIS_TIMEOUT_S = 5.0
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +89,9 @@ class Runtime:
         self.records: list[ReplicaRecord] = []
         self.ready = False
         self._registry_changed = asyncio.Event()
+        self._look: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._looking = False
+        self._looked_at = 0.0
         self._directory_changed = asyncio.Event()
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot")
         self._tasks: list[asyncio.Task[None]] = []
@@ -121,6 +131,21 @@ class Runtime:
         """Run blocking database work beside the loop, for at most `seconds`."""
         async with asyncio.timeout(seconds):
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def found(self, look: Callable[[Snapshot], T]) -> T:
+        """Return what `look` finds; what it misses at first it looks for once more, up to date."""
+        try:
+            return look(self.snapshot)
+        except (NotFound, UnknownKey):
+            await self._catch_up()
+            return look(self.snapshot)
+
+    async def _catch_up(self) -> None:
+        if not self._looking:
+            if monotonic() - self._looked_at < LOOK_INTERVAL_S:
+                return
+            self._registry_changed.set()
+        await asyncio.wait([self._look], timeout=CATCH_UP_S)
 
     # --- keeping up ---------------------------------------------------------------------------
 
@@ -162,7 +187,16 @@ class Runtime:
         )
 
     async def _refresh_registry(self) -> None:
-        snapshot = await self.in_thread(self.spec.read_snapshot)
+        self._looking = True
+        try:
+            self._follow_registry(await self.in_thread(self.spec.read_snapshot))
+        finally:
+            self._looking = False
+            self._looked_at = monotonic()
+            self._look.set_result(None)
+            self._look = asyncio.get_running_loop().create_future()
+
+    def _follow_registry(self, snapshot: Snapshot) -> None:
         if snapshot != self.router.snapshot:
             self.router.apply(snapshot)
             self.metrics.forget(known=snapshot.applications)

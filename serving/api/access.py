@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from time import time
 
-from registry.errors import Forbidden, NotFound, Unauthenticated
+from registry.errors import Forbidden, NotFound, Unauthenticated, UnknownKey
 from registry.specs import ApiKeySpec, ApplicationSpec, Snapshot
 from serving.api.http import Scope, header
 
@@ -49,5 +49,5 @@ def key_of(authorization: bytes | None, snapshot: Snapshot) -> ApiKeySpec:
 def key_named(text: bytes, snapshot: Snapshot) -> ApiKeySpec:
     key = snapshot.keys.get(hashlib.sha256(text).hexdigest())
     if key is None or (key.expires_at is not None and key.expires_at <= time()):
-        raise Unauthenticated("This API key is unknown, revoked or expired.")
+        raise UnknownKey("This API key is unknown, revoked or expired.")
     return key

@@ -49,7 +49,7 @@ def selection_endpoint(runtime: Runtime) -> Endpoint:
     @endpoint
     async def selection(scope: Scope, receive: Receive, send: Send) -> None:
         require_method(scope, "GET")
-        application = _application(runtime, scope, needs=PREDICT)
+        application = await _application(runtime, scope, needs=PREDICT)
         query = parse_qs(scope["query_string"].decode("latin-1"))
         unknown = sorted(query.keys() - {"context"})
         if unknown:
@@ -79,17 +79,15 @@ def _taking(runtime: Runtime, parse: Parse) -> Endpoint:
     @endpoint
     async def feedback(scope: Scope, receive: Receive, send: Send) -> None:
         require_method(scope, "POST")
-        application = _application(runtime, scope, needs=FEEDBACK)
+        application = await _application(runtime, scope, needs=FEEDBACK)
         body = await read_body(scope, receive, limit=runtime.spec.max_body_bytes)
         await send_json(send, _json(await submit(runtime, application, parse(body))))
 
     return feedback
 
 
-def _application(runtime: Runtime, scope: Scope, *, needs: str) -> ApplicationSpec:
-    return authorised_application(
-        scope,
-        snapshot=runtime.snapshot,
-        name=scope["url_route"]["kwargs"]["app"],
-        needs=needs,
+async def _application(runtime: Runtime, scope: Scope, *, needs: str) -> ApplicationSpec:
+    name = scope["url_route"]["kwargs"]["app"]
+    return await runtime.found(
+        lambda snapshot: authorised_application(scope, snapshot=snapshot, name=name, needs=needs)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import monotonic
 
 import msgspec
@@ -33,11 +34,11 @@ def predict_endpoint(runtime: Runtime) -> Endpoint:
     async def predict(scope: Scope, receive: Receive, send: Send) -> None:
         arrived = monotonic()
         require_method(scope, "POST")
-        application = authorised_application(
-            scope,
-            snapshot=runtime.snapshot,
-            name=scope["url_route"]["kwargs"]["app"],
-            needs=PREDICT,
+        name = scope["url_route"]["kwargs"]["app"]
+        application = await runtime.found(
+            lambda snapshot: authorised_application(
+                scope, snapshot=snapshot, name=name, needs=PREDICT
+            )
         )
         body = await read_body(scope, receive, limit=runtime.spec.max_body_bytes)
         request = parse_predict(body)
@@ -53,7 +54,11 @@ async def answer(
 ) -> bytes:
     """Return the response's JSON; raises what a single input fails with."""
     inputs = request.inputs(application)
-    version = requested_version(request.version, application=application, snapshot=runtime.snapshot)
+    version = None
+    if request.version is not None:
+        version = await runtime.found(
+            partial(requested_version, request.version, application=application)
+        )
     if request.input_batch is None:
         query = runtime.processor.begin(
             application,

@@ -76,11 +76,9 @@ def check_type(raw: bytes, *, input_type: str) -> None:
 
 
 def requested_version(
-    name: str | None, *, application: ApplicationSpec, snapshot: Snapshot
-) -> VersionSpec | None:
+    name: str, snapshot: Snapshot, *, application: ApplicationSpec
+) -> VersionSpec:
     """Return the version named `model:version`, or `version` alone where one model is routed."""
-    if name is None:
-        return None
     models = {route.model for route in application.routes}
     model, colon, version = name.rpartition(":")
     if not colon and len(models) == 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -12,7 +13,7 @@ import msgspec
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from registry.errors import BadRequest, ClipperError, Saturated, Unauthenticated
-from registry.specs import FEEDBACK, PREDICT, ApiKeySpec, ApplicationSpec
+from registry.specs import FEEDBACK, PREDICT, ApiKeySpec, ApplicationSpec, Snapshot
 from selection.feedback.events import parse_item
 from serving.api.access import checked_application, key_named, key_of
 from serving.api.feedback import submit
@@ -94,12 +95,12 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
         key = _text(fields.get("key"))
         if key is None:
             raise Unauthenticated('Expected {"type":"auth","key":"<key>"}.')
-        key_named(key.encode(), self._serving.snapshot)
+        await self._serving.found(partial(key_named, key.encode()))
         self._key = key.encode()
         return b'"type":"auth","ok":true'
 
     async def _prediction(self, fields: Fields, *, arrived: float) -> bytes:
-        application = self._application(needs=PREDICT)
+        application = await self._application(needs=PREDICT)
         try:
             request = checked(_predict.decode(_json(fields)))
         except msgspec.DecodeError as error:
@@ -110,20 +111,22 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
         return b'"type":"prediction",' + body[1:-1]
 
     async def _feedback(self, fields: Fields) -> bytes:
-        application = self._application(needs=FEEDBACK)
+        application = await self._application(needs=FEEDBACK)
         result = await submit(self._serving, application, [parse_item(_json(fields))])
         return b'"type":"feedback",' + _json(result)[1:-1]
 
-    def _application(self, *, needs: str) -> ApplicationSpec:
-        application = self._serving.snapshot.applications.get(self._name)
+    async def _application(self, *, needs: str) -> ApplicationSpec:
+        return await self._serving.found(lambda snapshot: self._allowed(snapshot, needs=needs))
+
+    def _allowed(self, snapshot: Snapshot, *, needs: str) -> ApplicationSpec:
+        application = snapshot.applications.get(self._name)
         if application is not None and application.public:
             return application
         return checked_application(
-            application, name=self._name, key=self._checked_key(), needs=needs
+            application, name=self._name, key=self._checked_key(snapshot), needs=needs
         )
 
-    def _checked_key(self) -> ApiKeySpec:
-        snapshot = self._serving.snapshot
+    def _checked_key(self, snapshot: Snapshot) -> ApiKeySpec:
         if self._key is not None:
             return key_named(self._key, snapshot)
         if self._authorization is None:

@@ -13,7 +13,10 @@ from serving.api.websocket import ApplicationConsumer
 
 
 def socket_of_an_empty_registry() -> ApplicationCommunicator:
-    runtime = SimpleNamespace(snapshot=Snapshot())
+    async def found(look):
+        return look(Snapshot())
+
+    runtime = SimpleNamespace(found=found)
     scope = {"type": "websocket", "headers": [], "url_route": {"kwargs": {"app": "digits"}}}
     return ApplicationCommunicator(ApplicationConsumer.as_asgi(runtime=runtime), scope)
 

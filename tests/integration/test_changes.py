@@ -1,0 +1,61 @@
+"""What was changed a moment ago holds for the next query."""
+
+import pytest
+
+from tests.integration.stack import eventually
+
+
+@pytest.fixture
+def manager(stack):
+    with stack.client() as client:
+        yield client
+
+
+def test_an_application_answers_as_soon_as_it_is_made(stack, manager, digits):
+    for number in range(5):
+        name = f"fresh-{number}"
+        routes = [{"model": "knn"}]
+        body = {"name": name, "input_type": "doubles", "slo_ms": 2000, "routes": routes}
+        assert manager.post("/api/v1/applications/", json=body).status_code == 201
+        answer = manager.post(
+            f"/api/v1/applications/{name}/predict", json={"input": digits[0][number]}
+        )
+        assert answer.status_code == 200, answer.text
+        assert manager.delete(f"/api/v1/applications/{name}").status_code == 204
+
+
+REVOKE = """
+from registry.models import ApiKey
+from registry.services import revoke_api_key
+revoke_api_key(key=ApiKey.objects.get(name="short-lived"))
+"""
+
+
+def test_a_key_works_as_soon_as_it_is_made_and_no_longer_than_until_it_is_revoked(stack, digits):
+    key = stack.new_key("short-lived", scopes="predict")
+    path, body = "/api/v1/applications/digits/predict", {"input": digits[0][0]}
+    with stack.client(headers={"Authorization": f"Api-Key {key}"}) as client:
+        assert client.post(path, json=body).status_code == 200
+        stack.manage("shell", "-c", REVOKE)
+        eventually(
+            lambda: client.post(path, json=body).status_code == 401, seconds=2, what="revoked"
+        )
+
+
+def test_without_a_model_or_a_default_it_says_when_to_try_again(stack, manager, digits):
+    body = {"name": "waiting", "input_type": "doubles", "slo_ms": 2000, "policy": "static"}
+    assert manager.post("/api/v1/applications/", json=body).status_code == 201
+    path, question = "/api/v1/applications/waiting", {"input": digits[0][0]}
+
+    refused = manager.post(f"{path}/predict", json=question)
+    assert (refused.status_code, refused.json()["code"]) == (503, "not_ready")
+    assert int(refused.headers["retry-after"]) >= 1
+
+    routes = [{"model": "knn", "version": "1"}]
+    assert manager.put(f"{path}/routes", json=routes).status_code == 200
+    eventually(
+        lambda: manager.post(f"{path}/predict", json=question).status_code == 200,
+        seconds=2,
+        what="the new route is asked",
+    )
+    assert manager.delete(path).status_code == 204
