@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from time import monotonic
@@ -18,6 +19,8 @@ from serving.rpc.connection import Connection
 from serving.rpc.frames import Hello
 
 DEFAULT_BATCH_BUDGET = 0.020
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +118,15 @@ class Engine:
         )
         pool.add(replica)
         return replica
+
+    def sweep(self) -> None:
+        """Once a second or so: let go of what expired waiting and of replicas that hang."""
+        now = monotonic()
+        for pool in self._pools.values():
+            pool.drop_expired()
+            for replica in pool.replicas:
+                if replica.abort_if_hung(now=now):
+                    logger.warning("replica hangs, link cut id=%s", replica.id)
 
     def set_batch_budgets(self, budgets: dict[int, float]) -> None:
         """Give each version's controllers the seconds that one batch may take."""

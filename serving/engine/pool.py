@@ -63,6 +63,15 @@ class VersionPool:
         for call in backlog:
             self.settle(call, NOT_CONNECTED)
 
+    def drop_expired(self) -> None:
+        """Settle what has waited for a replica past its deadline."""
+        now = monotonic()
+        expired = [call for call in self._backlog if call.deadline <= now]
+        if expired:
+            self._backlog = deque(call for call in self._backlog if call.deadline > now)
+        for call in expired:
+            self.settle(call, NOT_CONNECTED)
+
     # What its replicas call (see replica.Owner).
 
     def take_back(self, calls: Iterable[Call], *, lost: bool) -> None:
@@ -86,9 +95,8 @@ class VersionPool:
         self.stats.record_batch(size=size, seconds=seconds, model_seconds=model_seconds)
 
     def _wait(self, call: Call) -> None:
-        now = monotonic()
-        while self._backlog and self._backlog[0].deadline <= now:
-            self.settle(self._backlog.popleft(), NOT_CONNECTED)
+        if len(self._backlog) >= self._capacity:
+            self.drop_expired()
         if len(self._backlog) >= self._capacity:
             self.stats.saturated += 1
             self.settle(call, SATURATED)

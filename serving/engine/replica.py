@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Protocol
 
 from serving.engine.batching import Aimd
-from serving.engine.outcome import EXPIRED, Outcome
+from serving.engine.outcome import EXPIRED, Outcome, Status
 from serving.engine.questions import Call
 from serving.rpc.connection import Connection
 from serving.rpc.errors import ConnectionLost, ProtocolError
@@ -18,6 +18,11 @@ from serving.rpc.frames import Frame, FrameType, Hello, decode_answers, encode_p
 
 # While the replica works on one batch the next is already on its way, so that it never idles.
 PIPELINE = 2
+# A batch of large inputs ends here, far below what a frame may hold.
+MAX_BATCH_BYTES = 16 << 20
+# A replica that has not answered for this long, nor for this many times its budget, hangs.
+HUNG_S = 10.0
+HUNG_BUDGETS = 10.0
 
 
 class Owner(Protocol):
@@ -66,16 +71,25 @@ class Replica:
         self._queue.append(call)
         self._schedule_flush()
 
-    def drain(self) -> list[Call]:
-        """Take no more queries; returns those not yet sent. Closes once all sent are answered."""
+    def drain(self) -> None:
+        """Leave the pool and hand back what is not sent yet; close once all sent is answered."""
         self.draining = True
+        self._owner.left(self)
         unsent = list(self._queue)
         self._queue.clear()
+        self._owner.take_back(unsent, lost=False)
         self._close_when_idle()
-        return unsent
 
     def close(self) -> None:
         self._connection.close()
+
+    def abort_if_hung(self, *, now: float) -> bool:
+        """Cut the link to a replica whose oldest batch is overdue beyond all measure."""
+        limit = max(HUNG_S, HUNG_BUDGETS * self.controller.budget)
+        hung = any(now - batch.sent_at > limit for batch in self._batches.values())
+        if hung:
+            self._connection.abort()
+        return hung
 
     # What the connection calls.
 
@@ -83,7 +97,7 @@ class Replica:
         if frame.type is FrameType.ANSWER:
             self._on_answer(frame)
         elif frame.type is FrameType.DRAIN:
-            self._owner.take_back(self.drain(), lost=False)
+            self.drain()
         elif frame.type is not FrameType.ERROR:
             raise ProtocolError(f"expected ANSWER, DRAIN or ERROR from a replica, got {frame.type}")
 
@@ -112,10 +126,12 @@ class Replica:
             raise ProtocolError(f"expected {size} answers, got {len(answers)}")
         self._in_flight -= size
         self._learn(batch, model_seconds=compute_us / 1e6)
-        self._flush()
-        settle = self._owner.settle
-        for call, answer in zip(batch.calls, answers, strict=True):
-            settle(call, Outcome(answer.status, answer.payload))
+        try:
+            self._flush()
+        finally:
+            settle = self._owner.settle
+            for call, answer in zip(batch.calls, answers, strict=True):
+                settle(call, Outcome(answer.status, answer.payload))
         self._close_when_idle()
 
     def _learn(self, batch: Batch, *, model_seconds: float) -> None:
@@ -144,7 +160,11 @@ class Replica:
         now = monotonic()
         cap = self.controller.cap
         calls: list[Call] = []
+        size = 0
         while self._queue and len(calls) < cap:
+            size += len(self._queue[0].input)
+            if calls and size > MAX_BATCH_BYTES:
+                break
             call = self._queue.popleft()
             if call.deadline > now:
                 calls.append(call)
@@ -154,10 +174,16 @@ class Replica:
 
     def _send(self, calls: list[Call]) -> None:
         request = self._next_request
+        try:
+            frame = encode_predict(request, [call.input for call in calls])
+        except ProtocolError as error:
+            for call in calls:
+                self._owner.settle(call, Outcome(Status.INVALID_INPUT, str(error).encode()))
+            return
         self._next_request = request % 0xFFFF_FFFF + 1
         self._batches[request] = Batch(calls, monotonic())
         self._in_flight += len(calls)
-        self._connection.send(encode_predict(request, [call.input for call in calls]))
+        self._connection.send(frame)
 
     def _close_when_idle(self) -> None:
         if self.draining and not self._batches:

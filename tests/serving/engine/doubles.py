@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from serving.engine.engine import Engine
 from serving.engine.replica import Replica
+from serving.rpc.errors import ConnectionLost
 from serving.rpc.frames import (
     Answer,
     AnswerStatus,
@@ -36,6 +37,10 @@ class FakeConnection:
         if not self.closed:
             self.closed = True
             self.replica.on_lost(None)
+
+    def abort(self) -> None:
+        self.closed = True
+        self.replica.on_lost(ConnectionLost("cut"))
 
     def answer(self, outputs: dict[bytes, bytes] | None = None) -> list[bytes]:
         """Answer the oldest open batch, each input with itself unless `outputs` says other."""

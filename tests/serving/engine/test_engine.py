@@ -278,3 +278,70 @@ async def test_a_replica_that_cannot_be_written_to_gets_nothing_until_it_can(eng
     replica.replica.on_writable()
     await turn()
     assert replica.batches
+
+
+async def test_a_draining_replica_gets_no_new_queries_even_under_constant_load(engine):
+    leaving, staying = connect(engine, name="leaving"), connect(engine, name="staying")
+    ask(engine, b"[0]")
+    ask(engine, b"[1]")
+    await turn()
+    leaving.ask_to_drain()
+    for n in range(2, 30):
+        ask(engine, b"[%d]" % n)
+        await turn()
+        while staying.batches:
+            staying.answer()
+            await turn()
+    while leaving.batches:
+        leaving.answer()
+    assert leaving.closed
+    assert not engine._in_flight
+
+
+async def test_a_batch_of_large_inputs_is_cut_by_its_bytes(engine):
+    replica = connect(engine)
+    replica.replica.controller._cap = 64.0
+    large = [b'["%s"]' % (b"x" * (7 << 20) + b"%d" % n) for n in range(5)]
+    questions = [ask(engine, input) for input in large]
+    await turn()
+    sizes = []
+    while replica.batches:
+        sizes.append(len(replica.answer()))
+        await turn()
+    assert sizes == [2, 2, 1]
+    assert all(question.answered for question in questions)
+
+
+async def test_an_input_that_no_frame_can_hold_fails_alone(engine):
+    replica = connect(engine)
+    question = ask(engine, b"x" * (65 << 20))
+    await turn()
+    assert question.outcomes[0].status == Status.INVALID_INPUT
+    again = ask(engine, b"[1]")
+    await turn()
+    replica.answer()
+    assert again.answered
+
+
+async def test_a_replica_that_hangs_is_cut_off_and_its_queries_are_retried(engine, monkeypatch):
+    hanging = connect(engine, name="hanging")
+    question = ask(engine, b"[1]")
+    await turn()
+    healthy = connect(engine, name="healthy")
+    monkeypatch.setattr("serving.engine.replica.HUNG_S", -1.0)
+    hanging.replica.controller.budget = 0.0
+    engine.sweep()
+    await turn()
+    healthy.answer()
+    assert hanging.closed
+    assert question.outcomes[0].status == Status.OK
+
+
+async def test_expired_queries_make_room_in_the_backlog_behind_a_patient_one():
+    engine = Engine(EngineSpec(queue_capacity=2))
+    engine.expect([1])
+    ask(engine, b"[0]", seconds=60.0)
+    late = ask(engine, b"[1]", seconds=-1.0)
+    waiting = ask(engine, b"[2]")
+    assert late.outcomes[0].status == Status.NOT_CONNECTED
+    assert not waiting.answered
