@@ -131,7 +131,10 @@ def parse_update(body: bytes) -> FeedbackItem:
     update = _decoded(body, _update)
     if len(str(update.uid)) > MAX_CONTEXT_CHARACTERS:
         raise BadRequest(f"uid: expected at most {MAX_CONTEXT_CHARACTERS} characters")
-    return FeedbackItem(input=update.input, label=update.label, context=str(update.uid))
+    try:
+        return FeedbackItem(input=update.input, label=update.label, context=str(update.uid))
+    except ValueError as error:
+        raise BadRequest(str(error)) from error
 
 
 def _item_or_error(body: bytes) -> FeedbackItem | BadRequest:

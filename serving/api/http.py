@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -25,6 +25,8 @@ Headers = Iterable[tuple[bytes, bytes]]
 Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON_TYPE = (b"content-type", b"application/json")
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -125,11 +127,22 @@ def endpoint(handler: Endpoint) -> Endpoint:
     return guarded
 
 
-def decode_error(error: msgspec.DecodeError, *, fields: Iterable[str] = ()) -> ClipperError:
-    """Name what was wrong with a body: the JSON itself, an unknown field, or a field's type."""
-    text = str(error)
-    if not isinstance(error, msgspec.ValidationError):
-        return InvalidJson(f"Expected a JSON body: {text}.")
-    if "unknown field" in text:
-        return UnknownField(f"{text}; expected only {', '.join(fields)}.")
-    return BadRequest(text)
+def decoded(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T:
+    """Decode JSON, or say what was wrong: the text itself, an unknown field, or a field's type."""
+    try:
+        return decoder.decode(body)
+    except UnicodeDecodeError as error:
+        raise InvalidJson("Expected JSON in UTF-8.") from error
+    except RecursionError as error:
+        raise InvalidJson("Expected JSON that is nested less deeply.") from error
+    except msgspec.ValidationError as error:
+        raise _wrong_shape(str(error), fields=decoder.type) from error
+    except msgspec.DecodeError as error:
+        raise InvalidJson(f"Expected a JSON body: {error}.") from error
+
+
+def _wrong_shape(text: str, *, fields: object) -> BadRequest:
+    if "unknown field" not in text:
+        return BadRequest(text)
+    known = getattr(fields, "__struct_fields__", ())
+    return UnknownField(f"{text}; expected only {', '.join(known)}.")

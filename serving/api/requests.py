@@ -8,7 +8,7 @@ import msgspec
 
 from registry.errors import BadRequest, InvalidInput, NotFound
 from registry.specs import ApplicationSpec, Snapshot, VersionSpec
-from serving.api.http import decode_error
+from serving.api.http import decoded
 
 MAX_CONTEXT_CHARACTERS = 256
 MAX_BATCH = 10_000
@@ -49,11 +49,7 @@ _decoder = msgspec.json.Decoder(PredictRequest)
 
 
 def parse_predict(body: bytes) -> PredictRequest:
-    try:
-        request = _decoder.decode(body)
-    except msgspec.DecodeError as error:
-        raise decode_error(error, fields=PredictRequest.__struct_fields__) from error
-    return checked(request)
+    return checked(decoded(_decoder, body))
 
 
 def checked(request: PredictRequest) -> PredictRequest:
@@ -64,6 +60,8 @@ def checked(request: PredictRequest) -> PredictRequest:
             f"context: expected at most {MAX_CONTEXT_CHARACTERS} characters, "
             f"got {len(request.context)}."
         )
+    if "\0" in request.context:
+        raise BadRequest("context: expected text without NUL characters.")
     return request
 
 

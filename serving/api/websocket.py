@@ -17,7 +17,7 @@ from registry.specs import FEEDBACK, PREDICT, ApiKeySpec, ApplicationSpec, Snaps
 from selection.feedback.events import parse_item
 from serving.api.access import checked_application, key_named, key_of
 from serving.api.feedback import submit
-from serving.api.http import decode_error, header
+from serving.api.http import decoded, header, too_large
 from serving.api.predict import answer
 from serving.api.requests import PredictRequest, checked
 from serving.runtime import Runtime
@@ -31,6 +31,8 @@ _json = msgspec.json.Encoder().encode
 Fields = dict[str, msgspec.Raw]
 _fields = msgspec.json.Decoder(Fields)
 _predict = msgspec.json.Decoder(PredictRequest)
+_string = msgspec.json.Decoder(str)
+_anything = msgspec.json.Decoder(Any)
 
 
 class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
@@ -64,8 +66,10 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
         body = text_data.encode() if text_data is not None else bytes_data or b""
         id: bytes = b"null"
         try:
-            fields = _decode(body)
-            id = bytes(fields.pop("id", msgspec.Raw(b"null")))
+            if len(body) > self._serving.spec.max_body_bytes:
+                raise too_large(self._serving.spec.max_body_bytes)
+            fields = decoded(_fields, body)
+            id = _identity(fields.pop("id", msgspec.Raw(b"null")))
             answering = self._route(fields, arrived=arrived)
         except ClipperError as error:
             await self._send_error(id, error)
@@ -101,10 +105,7 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
 
     async def _prediction(self, fields: Fields, *, arrived: float) -> bytes:
         application = await self._application(needs=PREDICT)
-        try:
-            request = checked(_predict.decode(_json(fields)))
-        except msgspec.DecodeError as error:
-            raise decode_error(error, fields=PredictRequest.__struct_fields__) from error
+        request = checked(decoded(_predict, _json(fields)))
         body = await answer(
             self._serving, application=application, request=request, arrived=arrived
         )
@@ -154,18 +155,12 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
         await self.send(text_data=body.decode())
 
 
-def _decode(body: bytes) -> Fields:
-    try:
-        return _fields.decode(body)
-    except msgspec.DecodeError as error:
-        raise decode_error(error) from error
+def _identity(raw: msgspec.Raw) -> bytes:
+    """Return a message's id as the JSON text that it came as, to be sent back as it is."""
+    decoded(_anything, raw)
+    return bytes(raw)
 
 
 def _text(raw: msgspec.Raw | None) -> str | None:
     """Return a field that must be a string."""
-    if raw is None:
-        return None
-    try:
-        return msgspec.json.decode(raw, type=str)
-    except msgspec.DecodeError as error:
-        raise BadRequest(f"type and key: {error}") from error
+    return None if raw is None else decoded(_string, raw)

@@ -72,6 +72,10 @@ async def test_the_key_may_come_in_the_first_message(stack, address, digits):
         ('{"id": 5, "type": "dance"}', "malformed"),
         ('{"id": 5, "input": [1], "foo": 1}', "unknown_field"),
         ('{"id": 5, "type": "feedback"}', "malformed"),
+        ('{"id": 5, "input": ' + "[" * 100_000, "invalid_json"),
+        (b'{"id": "\xff", "input": [1]}', "invalid_json"),
+        (b'{"id": 5, "type": "\xff"}', "invalid_json"),
+        (b'{"id": 5, "context": "\xff", "input": [1]}', "invalid_json"),
     ],
 )
 async def test_a_bad_message_gets_an_error_and_the_socket_stays_open(

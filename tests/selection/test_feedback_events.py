@@ -107,3 +107,15 @@ def test_a_request_has_a_least_and_a_most_number_of_items(count):
 def test_garbage_is_a_bad_request_and_nothing_worse(body):
     with pytest.raises(BadRequest):
         parse_feedback(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"uid": "a\\u0000b", "input": [1], "label": 1}',
+        b'{"uid": "a", "input": [1], "label": "\xff"}',
+    ],
+)
+def test_an_update_with_text_that_cannot_be_kept_is_refused(body: bytes) -> None:
+    with pytest.raises(BadRequest):
+        parse_update(body)

@@ -16,7 +16,7 @@ def socket_of_an_empty_registry() -> ApplicationCommunicator:
     async def found(look):
         return look(Snapshot())
 
-    runtime = SimpleNamespace(found=found)
+    runtime = SimpleNamespace(found=found, spec=SimpleNamespace(max_body_bytes=1 << 20))
     scope = {"type": "websocket", "headers": [], "url_route": {"kwargs": {"app": "digits"}}}
     return ApplicationCommunicator(ApplicationConsumer.as_asgi(runtime=runtime), scope)
 
