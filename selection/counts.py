@@ -3,10 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+from itertools import islice
 
 from redis.asyncio import Redis
 
-from selection.storage import CONTEXT_TTL_S, GLOBAL_CONTEXT, QUERIES, state_key
+from selection.storage import (
+    CONTEXT_TTL_S,
+    GLOBAL_CONTEXT,
+    UNTAUGHT_CONTEXT_TTL_S,
+    UPDATED,
+    state_key,
+)
+
+# KEYS  state
+# ARGV  field of the last update, TTL of a taught state (0: none), TTL of an untaught one, queries
+#       to add to each arm, then the arms.
+# Contexts are whatever callers name: only feedback makes one worth keeping for long.
+SCRIPT = """
+for i = 5, #ARGV do
+  redis.call('HINCRBY', KEYS[1], 'q:' .. ARGV[i], ARGV[4])
+end
+if ARGV[2] ~= '0' then
+  if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then
+    redis.call('EXPIRE', KEYS[1], ARGV[2])
+  elseif redis.call('TTL', KEYS[1]) < tonumber(ARGV[3]) then
+    redis.call('EXPIRE', KEYS[1], ARGV[3])
+  end
+end
+"""
+SCRIPT_SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 # Keys counted before a flush; further ones go uncounted until there is room again.
 CAPACITY = 20_000
@@ -42,7 +68,7 @@ class QueryCounts:
                 await self._flush_some()
 
     async def _flush_some(self) -> None:
-        taken = dict(list(self._counted.items())[:FLUSHED_AT_ONCE])
+        taken = dict(islice(self._counted.items(), FLUSHED_AT_ONCE))
         for key in taken:
             del self._counted[key]
         try:
@@ -54,10 +80,19 @@ class QueryCounts:
 
     async def _write(self, counted: dict[Asked, int]) -> None:
         async with self._redis.pipeline(transaction=True) as pipe:
+            # The first call brings the script along, so the others of the transaction find it.
+            script = ("EVAL", SCRIPT)
             for (application_id, context, arms), count in counted.items():
-                key = state_key(application_id, context)
-                for arm in arms:
-                    pipe.hincrby(key, QUERIES + arm, count)
-                if context != GLOBAL_CONTEXT:
-                    pipe.expire(key, CONTEXT_TTL_S)
+                ttl_s = 0 if context == GLOBAL_CONTEXT else CONTEXT_TTL_S
+                pipe.execute_command(
+                    *script,
+                    1,
+                    state_key(application_id, context),
+                    UPDATED,
+                    ttl_s,
+                    UNTAUGHT_CONTEXT_TTL_S,
+                    count,
+                    *arms,
+                )
+                script = ("EVALSHA", SCRIPT_SHA)
             await pipe.execute()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
+from itertools import islice
 
 import msgspec
 from redis.asyncio import Redis
@@ -13,6 +14,10 @@ from selection.storage import REDIS_ERRORS, outputs_key
 
 # Outputs that wait for Redis, together; beyond it the oldest are given up.
 CAPACITY_BYTES = 64 << 20
+# What keeping an entry takes besides its body.
+ENTRY_BYTES = 150
+# So many are encoded without a pause of the event loop, and have the time of one write.
+WRITTEN_AT_ONCE = 256
 WRITE_TIMEOUT_S = 2.0
 PAUSE_AFTER_FAILURE_S = 0.2
 
@@ -22,6 +27,10 @@ logger = logging.getLogger(__name__)
 class _Kept(msgspec.Struct, frozen=True):
     body: bytes
     ttl_s: int
+
+    @property
+    def size(self) -> int:
+        return len(self.body) + ENTRY_BYTES
 
 
 class OutputStore:
@@ -54,7 +63,7 @@ class OutputStore:
         self._forget(nonce)
         kept = _Kept(self._encode(dict(outputs)), ttl_s)
         self._waiting[nonce] = kept
-        self._waiting_bytes += len(kept.body)
+        self._waiting_bytes += kept.size
         while self._waiting_bytes > self._capacity:
             self._forget(next(iter(self._waiting)))
         self._work.set()
@@ -72,7 +81,7 @@ class OutputStore:
     def _forget(self, nonce: bytes) -> None:
         kept = self._waiting.pop(nonce, None)
         if kept is not None:
-            self._waiting_bytes -= len(kept.body)
+            self._waiting_bytes -= kept.size
 
     async def _write_forever(self) -> None:
         away = False
@@ -88,7 +97,13 @@ class OutputStore:
             away = not written
 
     async def _write_all(self) -> bool:
-        taken = dict(self._waiting)
+        while self._waiting:
+            if not await self._write_some():
+                return False
+        return True
+
+    async def _write_some(self) -> bool:
+        taken = dict(islice(self._waiting.items(), WRITTEN_AT_ONCE))
         try:
             async with (
                 asyncio.timeout(WRITE_TIMEOUT_S),

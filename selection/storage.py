@@ -23,6 +23,8 @@ WEIGHT, FEEDBACK, QUERIES, UPDATED = "w:", "n:", "q:", "t"
 
 # A context that nobody asks or teaches for so long starts anew from the global one.
 CONTEXT_TTL_S = 90 * 24 * 3600
+# One that was only asked, never taught, holds nothing but counts, and goes much sooner.
+UNTAUGHT_CONTEXT_TTL_S = 3600
 
 # What redis-py raises when the server is gone, slow, loading, full or read-only.
 REDIS_ERRORS = (RedisError, OSError)

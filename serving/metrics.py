@@ -1,7 +1,8 @@
 """What a web process counts, how the processes share it, and how Prometheus reads it.
 
 Counting is raising a number in memory. Once a second each process publishes its numbers in Redis
-(`clipper:web:{id}`, gone 5 s after the process), where any process can read all of them.
+(`clipper:web:{id}`, gone 5 s after the process), where any process can read all of them: the
+sorted set `clipper:webs` holds their ids, so that nobody has to search the whole of Redis.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from time import time
 from typing import Any
 
 import redis
@@ -17,6 +19,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+from redis.asyncio import Redis
 
 from serving.engine.stats import (
     BATCH_BOUNDS,
@@ -29,6 +32,10 @@ from serving.engine.stats import (
 
 KEY_PREFIX = "clipper:web:"
 TTL_S = 5
+# Ids of the web processes, each by the unix time until which it is worth asking for; longer than
+# its document lives, as clocks of several machines differ.
+INDEX = "clipper:webs"
+INDEX_TTL_S = 60
 # Rates and quantiles shown to people look back this many publications (seconds).
 WINDOW = 10
 
@@ -132,13 +139,33 @@ class Metrics:
         }
 
 
+async def publish(client: Redis, document: dict[str, Any]) -> None:
+    """Publish a document in place of its process' last one."""
+    web, now = document["id"], time()
+    async with client.pipeline(transaction=True) as pipe:
+        pipe.set(KEY_PREFIX + web, json.dumps(document), ex=TTL_S)
+        pipe.zadd(INDEX, {web: now + INDEX_TTL_S})
+        pipe.zremrangebyscore(INDEX, "-inf", now)
+        await pipe.execute()
+
+
 def read_published(client: redis.Redis) -> list[dict[str, Any]]:
     """Return the last document of every live web process (blocking)."""
-    keys = list(client.scan_iter(match=f"{KEY_PREFIX}*", count=100))
-    return parse_published(client.mget(keys) if keys else [])
+    keys = _published_keys(client.zrangebyscore(INDEX, time(), "+inf"))
+    return _parsed(client.mget(keys) if keys else [])
 
 
-def parse_published(texts: Iterable[Any]) -> list[dict[str, Any]]:
+async def read_published_async(client: Redis) -> list[dict[str, Any]]:
+    """Return what `read_published` does, without blocking."""
+    keys = _published_keys(await client.zrangebyscore(INDEX, time(), "+inf"))
+    return _parsed(await client.mget(keys) if keys else [])
+
+
+def _published_keys(ids: Iterable[Any]) -> list[str]:
+    return [KEY_PREFIX + (web.decode() if isinstance(web, bytes) else web) for web in ids]
+
+
+def _parsed(texts: Iterable[Any]) -> list[dict[str, Any]]:
     documents = [json.loads(text) for text in texts if text]
     return sorted(documents, key=lambda document: str(document["id"]))
 

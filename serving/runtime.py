@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import secrets
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic, time
 from typing import Any, TypeVar
@@ -27,7 +27,7 @@ from serving.cluster.directory import REPLICAS_CHANNEL, ReplicaRecord, read_dire
 from serving.engine.engine import Engine, EngineSpec
 from serving.links import ReplicaLinks
 from serving.memory import resident_bytes
-from serving.metrics import KEY_PREFIX, TTL_S, Metrics
+from serving.metrics import Metrics, publish
 from serving.query import MARGIN_MS, QueryProcessor
 from serving.routing import Router
 
@@ -90,7 +90,7 @@ class Runtime:
         self.ready = False
         self._registry_changed = asyncio.Event()
         self._look: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._looking = False
+        self._looks_begun = self._looks_ended = 0
         self._looked_at = 0.0
         self._directory_changed = asyncio.Event()
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot")
@@ -141,11 +141,15 @@ class Runtime:
             return look(self.snapshot)
 
     async def _catch_up(self) -> None:
-        if not self._looking:
-            if monotonic() - self._looked_at < LOOK_INTERVAL_S:
-                return
-            self._registry_changed.set()
-        await asyncio.wait([self._look], timeout=CATCH_UP_S)
+        """Wait for a look at the registry that begins after this call."""
+        wanted = self._looks_begun + 1
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP_S):
+                await asyncio.sleep(LOOK_INTERVAL_S - (monotonic() - self._looked_at))
+                if self._looks_begun < wanted:
+                    self._registry_changed.set()
+                while self._looks_ended < wanted:
+                    await asyncio.wait([self._look])
 
     # --- keeping up ---------------------------------------------------------------------------
 
@@ -187,11 +191,11 @@ class Runtime:
         )
 
     async def _refresh_registry(self) -> None:
-        self._looking = True
+        self._looks_begun += 1
         try:
             self._follow_registry(await self.in_thread(self.spec.read_snapshot))
         finally:
-            self._looking = False
+            self._looks_ended = self._looks_begun
             self._looked_at = monotonic()
             self._look.set_result(None)
             self._look = asyncio.get_running_loop().create_future()
@@ -203,6 +207,7 @@ class Runtime:
             self._rerouted()
 
     async def _refresh_directory(self) -> None:
+        self.engine.sweep()
         self.records = await read_directory(self.redis)
         self.links.sync({r.id: r.address for r in self.records if r.state == "ready"})
         self._expect()
@@ -238,9 +243,7 @@ class Runtime:
                 },
             )
             try:
-                await self.redis.set(
-                    KEY_PREFIX + self.metrics.process_id, json.dumps(document), ex=TTL_S
-                )
+                await publish(self.redis, document)
             except (redis.RedisError, OSError, TimeoutError) as error:
                 logger.debug("metrics not published: %s", error)
 

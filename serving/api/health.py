@@ -10,7 +10,7 @@ import redis
 
 from registry.errors import NotReady
 from serving.api.http import Endpoint, Receive, Scope, Send, endpoint, require_method, send_json
-from serving.metrics import KEY_PREFIX, exposition, parse_published
+from serving.metrics import exposition, read_published_async
 from serving.runtime import Runtime
 
 CHECK_TIMEOUT_S = 2.0
@@ -52,8 +52,7 @@ def metrics_endpoint(runtime: Runtime) -> Endpoint:
     async def metrics(scope: Scope, receive: Receive, send: Send) -> None:
         require_method(scope, "GET")
         try:
-            keys = [key async for key in runtime.redis.scan_iter(match=f"{KEY_PREFIX}*")]
-            documents = parse_published(await runtime.redis.mget(keys) if keys else [])
+            documents = await read_published_async(runtime.redis)
         except (redis.RedisError, OSError) as error:
             raise NotReady("Metrics are shared through Redis, which does not answer.") from error
         body = await asyncio.to_thread(exposition, documents)

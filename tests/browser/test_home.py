@@ -17,7 +17,7 @@ from registry.models import Application, ModelVersion
 from registry.services import RouteRequest
 from selection.storage import GLOBAL_CONTEXT, state_key
 from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
-from serving.metrics import KEY_PREFIX, Metrics
+from serving.metrics import INDEX, KEY_PREFIX, Metrics
 from tests.browser.conftest import PHONE
 
 pytestmark = pytest.mark.browser
@@ -35,6 +35,7 @@ def publish(client: redis.Redis, *, queries: int, latency_s: float = 0.004) -> N
         metrics.of_application("digits").record(seconds=latency_s, default=False, slo_ms=50.0)
     document = metrics.document(at=time.time(), now=1.0, rss_bytes=128 << 20, versions={})
     client.set(f"{KEY_PREFIX}web-1", json.dumps(document))
+    client.zadd(INDEX, {"web-1": float("inf")})
 
 
 def replica_of(version: ModelVersion) -> ReplicaRecord:

@@ -8,7 +8,9 @@ import pytest
 from redis.asyncio import Redis
 
 from registry.errors import Unavailable
+from selection.counts import QueryCounts
 from selection.state import SelectionStore
+from selection.storage import CONTEXT_TTL_S, UNTAUGHT_CONTEXT_TTL_S
 from tests.redis_server import redis_server
 from tests.selection.conftest import application_spec
 from tests.selection.eventually import eventually
@@ -123,7 +125,40 @@ async def test_queries_are_counted_by_arm_and_context(store, application, aredis
         return fields == {b"q:svm:2": b"4", b"q:tree:1": b"3"}
 
     await eventually(counted)
-    assert await aredis.ttl(ANN) > 0
+
+
+async def asked(aredis: Redis, *contexts: str) -> None:
+    counts = QueryCounts(aredis)
+    for context in contexts:
+        counts.add(application_id=1, context=context, arms=("svm:2",))
+    await counts.flush()
+
+
+async def test_a_context_that_was_never_taught_is_forgotten_soon(aredis):
+    await asked(aredis, "", "ann")
+    assert 0 < await aredis.ttl(ANN) <= UNTAUGHT_CONTEXT_TTL_S
+    assert await aredis.ttl(GLOBAL) == -1
+
+
+async def test_a_query_makes_a_taught_context_stay_as_long_as_feedback_does(aredis):
+    await aredis.hset(ANN, mapping={"w:svm:2": "0", "t": "1"})
+    await aredis.expire(ANN, 60)
+    await asked(aredis, "ann")
+    assert await aredis.ttl(ANN) > CONTEXT_TTL_S - 60
+
+
+async def test_a_query_never_shortens_what_a_context_has_left(aredis):
+    await aredis.hset(ANN, "w:svm:2", "0")
+    await aredis.expire(ANN, CONTEXT_TTL_S)
+    await asked(aredis, "ann")
+    assert await aredis.ttl(ANN) > CONTEXT_TTL_S - 60
+
+
+async def test_counting_works_on_a_redis_that_has_never_seen_the_script(aredis):
+    await aredis.script_flush()
+    await asked(aredis, "", "ann", "bob")
+    for key in (GLOBAL, ANN, f"{GLOBAL}bob"):
+        assert await aredis.hget(key, "q:svm:2") == b"1"
 
 
 async def test_the_last_counts_are_written_on_stop(aredis):
