@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clipper_site.settings")
 
@@ -19,14 +19,15 @@ from django.urls import URLPattern, re_path
 
 django_application = get_asgi_application()
 
-from clipper_site.runtime import new_runtime  # noqa: E402  (Django must be set up before it)
+from clipper_site.bodies import with_limited_bodies  # noqa: E402  (Django must be set up first)
+from clipper_site.runtime import new_runtime  # noqa: E402
 from serving.api.feedback import (  # noqa: E402
     feedback_endpoint,
     selection_endpoint,
     update_endpoint,
 )
 from serving.api.health import live_endpoint, metrics_endpoint, ready_endpoint  # noqa: E402
-from serving.api.http import Receive, Scope, Send  # noqa: E402
+from serving.api.http import Endpoint, Receive, Scope, Send  # noqa: E402
 from serving.api.predict import predict_endpoint  # noqa: E402
 from serving.api.websocket import ApplicationConsumer  # noqa: E402
 from serving.cluster.lifeline import die_with_parent  # noqa: E402
@@ -71,7 +72,7 @@ def routes_of(runtime: Runtime) -> Application:
             route(r"^health/live/?$", live_endpoint(runtime)),
             route(r"^health/ready/?$", ready_endpoint(runtime)),
             route(r"^metrics/?$", metrics_endpoint(runtime)),
-            route(r"", django_application),
+            route(r"", with_limited_bodies(cast(Endpoint, django_application))),
         ]
     )
     websocket = URLRouter(

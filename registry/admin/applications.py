@@ -8,13 +8,12 @@ from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from registry.admin.base import ConsoleAdmin, page_of, shortened, when
+from registry.admin.base import ConsoleAdmin, page_of, row_or_404, shortened, when
 from registry.admin.models import badge
 from registry.admin.objectives import ObjectiveInline
 from registry.admin.routes import RouteInline
@@ -88,7 +87,7 @@ class ApplicationAdmin(ConsoleAdmin[Application]):
         attrs={"data-testid": "try"},
     )
     def feedback_form(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        application = get_object_or_404(Application, pk=object_id)
+        application = row_or_404(Application.objects.all(), pk=object_id)
         return HttpResponseRedirect(f"/feedback/{application.name}/")
 
     # --- columns --------------------------------------------------------------------------

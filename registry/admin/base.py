@@ -10,7 +10,8 @@ from django import forms
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.db import models
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -120,6 +121,14 @@ class ReadOnlyAdmin(ConsoleAdmin[M]):
 def actor(request: HttpRequest) -> Actor:
     """Return who does what this request asks for; admin views only see signed-in users."""
     return Actor.of_user(cast(User, request.user))
+
+
+def row_or_404(rows: models.QuerySet[M], *, pk: str) -> M:
+    """Return the row of a page; a text that can't be a key names none."""
+    try:
+        return get_object_or_404(rows, pk=pk)
+    except ValueError as error:
+        raise Http404(f"Expected a number, got {pk}.") from error
 
 
 def page_of(row: models.Model, *, view: str = "change") -> str:

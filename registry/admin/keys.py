@@ -7,12 +7,11 @@ from typing import Any
 from django.contrib import admin, messages
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from registry.admin.base import NOTHING, ConsoleAdmin, actor, code, page_of, when
+from registry.admin.base import NOTHING, ConsoleAdmin, actor, code, page_of, row_or_404, when
 from registry.admin.theme import ActionVariant, action, display
 from registry.models import ApiKey
 from registry.services import create_api_key, revoke_api_key
@@ -54,12 +53,13 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
 
     def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
         pickle = ("can_allow_pickle",) if request.user.has_perm("registry.allow_pickle") else ()
+        manage = ("can_manage",) if actor(request).may_grant_manage else ()
         if obj is None:
             return (
                 (None, {"fields": ("name", "expires_at")}),
                 (
                     "What it may do",
-                    {"fields": ("can_predict", "can_feedback", "can_manage", *pickle)},
+                    {"fields": ("can_predict", "can_feedback", *manage, *pickle)},
                 ),
                 (
                     "Where",
@@ -116,7 +116,7 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
     )
     def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask first; then the key is refused from its next request on."""
-        key = get_object_or_404(ApiKey, pk=object_id)
+        key = row_or_404(ApiKey.objects.all(), pk=object_id)
         if key.revoked_at is not None:
             messages.info(request, f"{key} has been revoked already.")
             return HttpResponseRedirect(page_of(key))

@@ -8,13 +8,20 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from registry.admin.base import ConsoleAdmin, actor, link_to, page_of, short_digest, when
+from registry.admin.base import (
+    ConsoleAdmin,
+    actor,
+    link_to,
+    page_of,
+    row_or_404,
+    short_digest,
+    when,
+)
 from registry.admin.operations import RollBackForm, ScaleForm, change_back
 from registry.admin.theme import ActionVariant, TabularInline, action, display
 from registry.errors import ClipperError
@@ -134,7 +141,7 @@ class ModelConsole(ConsoleAdmin[Model]):
 
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
         allowed = super().get_actions_detail(request, object_id)  # type: ignore[misc]  # the theme's
-        model = Model.objects.filter(pk=object_id).first()
+        model = self.get_object(request, object_id)
         if model is not None and model.live_version_id is not None:
             return list(allowed)
         needs_live = ("registry_model_scale", "registry_model_roll_back")
@@ -154,7 +161,7 @@ class ModelConsole(ConsoleAdmin[Model]):
         attrs={"data-testid": "upload-version"},
     )
     def upload_version(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        model = get_object_or_404(Model, pk=object_id)
+        model = row_or_404(Model.objects.all(), pk=object_id)
         return HttpResponseRedirect(
             f"{reverse('admin:registry_modelversion_add')}?model={model.pk}"
         )
@@ -169,7 +176,7 @@ class ModelConsole(ConsoleAdmin[Model]):
     )
     def roll_back(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Show what would change, ask why, then make an earlier version live again."""
-        model = get_object_or_404(Model.objects.with_live_version(), pk=object_id)
+        model = row_or_404(Model.objects.with_live_version(), pk=object_id)
         change = change_back(model)
         if change.target is None:
             messages.error(request, f"{model} has no earlier live version to roll back to.")
@@ -203,7 +210,7 @@ class ModelConsole(ConsoleAdmin[Model]):
     )
     def scale(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Set how many replicas of the live version run."""
-        model = get_object_or_404(Model.objects.with_live_version(), pk=object_id)
+        model = row_or_404(Model.objects.with_live_version(), pk=object_id)
         version = model.live_version
         if version is None:
             messages.error(request, f"{model} has no live version to scale; deploy one first.")

@@ -94,6 +94,8 @@ def _sentence(release: Release) -> str:
             return f"It failed; {old}."
     if release.live_at is not None:
         return "It was live; a later release took over."
+    if release.error:
+        return f"It was called off before it went live; {old}."
     return "A later release took its place before it went live."
 
 

@@ -8,14 +8,22 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
 from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
-from registry.admin.base import NOTHING, ConsoleAdmin, actor, code, page_of, shortened, when
+from registry.admin.base import (
+    NOTHING,
+    ConsoleAdmin,
+    actor,
+    code,
+    page_of,
+    row_or_404,
+    shortened,
+    when,
+)
 from registry.admin.models import version_badge
 from registry.admin.operations import ReasonForm, change_to
 from registry.admin.theme import ActionVariant, action, display
@@ -132,7 +140,7 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
 
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
         allowed = super().get_actions_detail(request, object_id)  # type: ignore[misc]  # the theme's
-        version = ModelVersion.objects.select_related("model").filter(pk=object_id).first()
+        version = self.get_object(request, object_id)
         return [] if version is not None and version.is_live else list(allowed)
 
     def has_deploy_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
@@ -149,7 +157,7 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
     def deploy(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Show what would change, ask why, then ask for the version to go live."""
         versions = ModelVersion.objects.select_related("model__live_version__model", "created_by")
-        version = get_object_or_404(versions, pk=object_id)
+        version = row_or_404(versions, pk=object_id)
         if version.is_live:
             messages.error(request, f"{version} is live already.")
             return HttpResponseRedirect(page_of(version))

@@ -8,7 +8,7 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
-from registry.errors import BadRequest
+from registry.errors import BadRequest, Forbidden
 from registry.models import ApiKey, Application
 from registry.models.access import PREFIX_LENGTH
 from registry.services.actor import Actor
@@ -26,12 +26,20 @@ def create_api_key(
     expires_at: datetime | None = None,
     can_allow_pickle: bool = False,
 ) -> tuple[ApiKey, str]:
-    """Create a key; returns the row and the key's text, which cannot be had again."""
+    """Create a key; returns the row and the key's text, which cannot be had again.
+
+    Raises Forbidden where `by` may not hand out the scope manage.
+    """
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown:
         raise BadRequest(f"Expected scopes among {', '.join(SCOPES)}, got {', '.join(unknown)}.")
     if not scopes:
         raise BadRequest(f"Expected at least one scope among {', '.join(SCOPES)}.")
+    if MANAGE in scopes and not by.may_grant_manage:
+        raise Forbidden(
+            f"Only a superuser makes keys with the scope {MANAGE}; {by.label} is none.",
+            required="superuser",
+        )
     if expires_at is not None and expires_at <= timezone.now():
         raise BadRequest(f"Expected a time of expiry in the future, got {expires_at:%F %T}.")
     text = ApiKey.generate()

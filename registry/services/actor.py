@@ -11,11 +11,15 @@ from registry.models import ApiKey
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Recorded with every release; `may_allow_pickle` is the permission to load pickle."""
+    """Recorded with every release; `may_allow_pickle` is the permission to load pickle.
+
+    `may_grant_manage`: a key that manages may do everything, so only who may too makes one.
+    """
 
     user: User | None
     label: str
     may_allow_pickle: bool = False
+    may_grant_manage: bool = False
 
     @classmethod
     def of_user(cls, user: User) -> Actor:
@@ -23,6 +27,7 @@ class Actor:
             user=user,
             label=user.get_username(),
             may_allow_pickle=user.has_perm("registry.allow_pickle"),
+            may_grant_manage=user.is_active and user.is_superuser,
         )
 
     @classmethod
@@ -32,4 +37,4 @@ class Actor:
     @classmethod
     def of_command(cls, name: str) -> Actor:
         """Whoever can run commands on this host can already run any code."""
-        return cls(user=None, label=f"command {name}", may_allow_pickle=True)
+        return cls(user=None, label=f"command {name}", may_allow_pickle=True, may_grant_manage=True)

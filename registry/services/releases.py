@@ -35,8 +35,12 @@ def roll_back(
 ) -> Release:
     """Make the version that was live before, or `to`, live again.
 
-    Raises Conflict where there is none, or where it is live already.
+    Without `to`, a release under way is what is taken back: it is superseded, and the version
+    that is live stays. Returned is then the live release, or the superseded one where none is.
+    Raises Conflict where there is nothing to go back to, or where it is live already.
     """
+    if to is None and (called_off := _call_off(model, by=by, reason=reason)) is not None:
+        return Release.objects.filter(model=model).live().with_versions().first() or called_off
     target = to or _version_before(model)
     if target.model_id != model.pk:
         raise NotFound(f"Expected a version of {model.name}, got {target}.")
@@ -118,6 +122,18 @@ def _release(*, version: ModelVersion, kind: str, by: Actor, reason: str) -> Rel
     )
     if running:
         _go_live(release)
+    return release
+
+
+def _call_off(model: Model, *, by: Actor, reason: str) -> Release | None:
+    """Supersede the model's release under way; returns it, None where there is none."""
+    Model.objects.select_for_update().get(pk=model.pk)
+    release = Release.objects.filter(model=model).open().with_versions().first()
+    if release is not None:
+        release.state = Release.State.SUPERSEDED
+        release.ended_at = timezone.now()
+        release.error = f"Called off by {by.label}" + (f": {reason}" if reason else ".")
+        release.save(update_fields=["state", "ended_at", "error"])
     return release
 
 

@@ -71,29 +71,36 @@ def plan(
 
 
 def version_to_evict(
-    *, demands: Sequence[Demand], records: Sequence[ReplicaRecord], now: float
+    *,
+    demands: Sequence[Demand],
+    records: Sequence[ReplicaRecord],
+    now: float,
+    fallbacks: Set[int] = frozenset(),
 ) -> int | None:
     """Choose the warm version that has to make room for a waiting replica, if there is one.
 
-    Nothing is evicted while a replica drains: its slot comes free in a moment.
+    Nothing is evicted while a replica drains: its slot comes free in a moment. Versions in
+    `fallbacks` still answer for their models, and make room for those models alone.
     """
     by_version = {demand.version_id: demand for demand in demands}
     waiting = {
-        demand.device
+        (demand.device, demand.model)
         for record in records
         if record.state is ReplicaState.QUEUED and now - record.queued_at > EVICT_AFTER_S
         if (demand := by_version.get(record.version_id)) and demand.warm_until is None
     }
+    devices = {device for device, _ in waiting}
     freeing = {_kind(r.device) for r in records if r.state is ReplicaState.DRAINING}
     holding = {r.version_id for r in records if r.is_supply and r.state is not ReplicaState.QUEUED}
     candidates = [
-        (demand.warm_until, demand.version_id)
+        (demand.version_id in fallbacks, demand.warm_until, demand.version_id)
         for demand in demands
         if demand.warm_until is not None
-        and demand.device in waiting - freeing
+        and demand.device in devices - freeing
+        and (demand.version_id not in fallbacks or (demand.device, demand.model) in waiting)
         and demand.version_id in holding
     ]
-    return min(candidates)[1] if candidates else None
+    return min(candidates)[-1] if candidates else None
 
 
 def backoff_s(failures: int) -> float:

@@ -6,12 +6,14 @@ import json
 import logging
 import socket
 import uuid
+from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
+from django.db.models import F
 
 from registry.models import ModelVersion, Release, Route
 from registry.notices import publish_on_commit
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 SETTLE_S = 3.0
 # A queued replica without a task in the queue for this long will never be started.
 LOST_AFTER_S = 10.0
+# For how long, again and again, a version stays warm while the one that replaced it isn't ready.
+FALLBACK_KEPT_S = 60.0
 
 logger = logging.getLogger(__name__)
 
@@ -66,15 +70,16 @@ class Reconciler:
         records = self._without_lost(records, now=now)
         records = self._with_drain_requests(records)
         self._releases.advance(records=records, now=now)
+        fallbacks = self._keep_fallbacks(records, now=now)
         demands = wanted_replicas(now=now)
-        self._note_success(records)
+        self._note_success(demands, records=records)
         steps = plan(
             demands=demands,
             records=records,
             held_back=self._failures.held_back([demand.version_id for demand in demands]),
         )
         self._carry_out(steps, now=now)
-        self._make_room(demands, records=records, now=now)
+        self._make_room(demands, records=records, fallbacks=fallbacks, now=now)
         return steps
 
     def _is_settled(self) -> bool:
@@ -146,13 +151,43 @@ class Reconciler:
             for record in records
         ]
 
-    def _note_success(self, records: Sequence[ReplicaRecord]) -> None:
-        loaded = {r.version_id for r in records if r.state is ReplicaState.READY}
+    def _note_success(self, demands: Sequence[Demand], *, records: Sequence[ReplicaRecord]) -> None:
+        """Forget the failures of versions that have every replica they should.
+
+        One that is ready says nothing of the others, which may fail for want of memory.
+        """
+        ready = _ready(records)
+        loaded = {
+            demand.version_id
+            for demand in demands
+            if ready[demand.version_id, demand.generation] >= max(1, demand.replicas)
+        }
         self._failures.forget(loaded)
         recovered = ModelVersion.objects.filter(pk__in=loaded).exclude(load_error="")
         if loaded and recovered.exists():  # a write each second would be one too many
             recovered.update(load_error="")
             publish_on_commit()
+
+    def _keep_fallbacks(self, records: Sequence[ReplicaRecord], *, now: float) -> frozenset[int]:
+        """Keep warm what still answers for a live version that has no ready replica yet."""
+        ready = _ready(records)
+        moment = datetime.fromtimestamp(now, tz=UTC)
+        warm = ModelVersion.objects.filter(
+            warm_until__gt=moment, model__live_version__replicas__gt=0
+        ).exclude(model__live_version_id=F("pk"))
+        fallbacks = [
+            version
+            for version in warm.select_related("model__live_version")
+            if (live := version.model.live_version) and not ready[live.pk, live.generation]
+        ]
+        ending = moment + timedelta(seconds=FALLBACK_KEPT_S / 2)
+        expiring = [one.pk for one in fallbacks if one.warm_until and one.warm_until < ending]
+        if expiring:
+            ModelVersion.objects.filter(pk__in=expiring, warm_until__isnull=False).update(
+                warm_until=moment + timedelta(seconds=FALLBACK_KEPT_S)
+            )
+            publish_on_commit()
+        return frozenset(version.pk for version in fallbacks)
 
     def _carry_out(self, steps: Plan, *, now: float) -> None:
         self._directory.remove(steps.drops)
@@ -187,10 +222,17 @@ class Reconciler:
         )
 
     def _make_room(
-        self, demands: Sequence[Demand], *, records: Sequence[ReplicaRecord], now: float
+        self,
+        demands: Sequence[Demand],
+        *,
+        records: Sequence[ReplicaRecord],
+        fallbacks: frozenset[int],
+        now: float,
     ) -> None:
         """Where no slot is left, end the grace time of the version with the least of it."""
-        version_id = version_to_evict(demands=demands, records=records, now=now)
+        version_id = version_to_evict(
+            demands=demands, records=records, fallbacks=fallbacks, now=now
+        )
         if version_id is not None:
             logger.info("no free slot: cooling version=%d", version_id)
             ModelVersion.objects.filter(pk=version_id).update(warm_until=None)
@@ -216,6 +258,11 @@ def wanted_replicas(*, now: float) -> list[Demand]:
         )
         for version in ModelVersion.objects.wanted(now=moment)
     ]
+
+
+def _ready(records: Sequence[ReplicaRecord]) -> Counter[tuple[int, int]]:
+    """Count the ready replicas of each generation of each version."""
+    return Counter((r.version_id, r.generation) for r in records if r.state is ReplicaState.READY)
 
 
 def _remove_socket(record: ReplicaRecord) -> None:

@@ -69,14 +69,14 @@ def test_a_batch_of_one_is_still_a_batch(stack, digits):
     assert len(answer["batch_predictions"]) == 1
 
 
-def test_clippers_own_paths_answer_too(stack, digits):
+def test_clippers_own_paths_answer_too(stack, patient, digits):
     inputs, labels = digits
     with stack.client() as client:
-        answer = client.post("/digits/predict", json={"input": inputs[0]})
+        answer = client.post(f"/{patient}/predict", json={"input": inputs[0]})
         update = client.post(
-            "/digits/update", json={"uid": 7, "input": inputs[0], "label": labels[0]}
+            f"/{patient}/update", json={"uid": 7, "input": inputs[0], "label": labels[0]}
         )
-        learned = client.get("/api/v1/applications/digits/selection?context=7").json()
+        learned = client.get(f"/api/v1/applications/{patient}/selection?context=7").json()
     assert answer.status_code == 200
     assert update.json() == {"accepted": 1, "duplicates": 0, "rejected": []}
     assert all(arm["feedback"] == 1 for arm in learned["arms"])
@@ -88,7 +88,7 @@ def test_a_version_can_be_asked_by_name(stack, digits):
         assert post(client, "digits/predict", body)["models"].keys() == {"knn:1"}
 
 
-def test_the_bandit_spreads_then_learns_from_a_thousand_labels(stack, digits):
+def test_the_bandit_spreads_then_learns_from_a_thousand_labels(stack, patient_single, digits):
     inputs, labels = digits
     context = "thousand-labels"
     asked: set[str] = set()
@@ -99,15 +99,15 @@ def test_the_bandit_spreads_then_learns_from_a_thousand_labels(stack, digits):
                 at = number % len(inputs)
                 answer = post(
                     client,
-                    "digits-single/predict",
+                    f"{patient_single}/predict",
                     {"input": inputs[at], "context": context},
                 )
                 asked.update(answer["models"])
                 items.append({"query_id": answer["query_id"], "label": labels[at]})
-            result = post(client, "digits-single/feedback", {"feedback": items})
+            result = post(client, f"{patient_single}/feedback", {"feedback": items})
             assert result == {"accepted": 50, "duplicates": 0, "rejected": []}
         learned = client.get(
-            f"/api/v1/applications/digits-single/selection?context={context}"
+            f"/api/v1/applications/{patient_single}/selection?context={context}"
         ).json()
     weights = {arm["model"]: arm["weight"] for arm in learned["arms"]}
     assert len(asked) == 5

@@ -10,7 +10,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from registry import services
-from registry.models import Application, Model, ModelVersion, Route
+from registry.models import ApiKey, Application, Model, ModelVersion, Route
 from registry.services import Actor
 from tests.registry.conftest import AddVersion, go_live
 
@@ -220,3 +220,45 @@ def test_only_those_who_may_see_releases_can_follow_one(client: Client, v1: Mode
 
     client.force_login(User.objects.create_user("nobody", is_staff=True))
     assert client.get(url).json()["code"] == "forbidden"
+
+
+def test_the_scope_manage_is_offered_only_to_superusers(owner: Client) -> None:
+    url = "/admin/registry/apikey/add/"
+    assert "can_manage" in owner.get(url).content.decode()
+
+    user = User.objects.create_user("clerk", is_staff=True)
+    codes = ("add_apikey", "change_apikey", "view_apikey")
+    user.user_permissions.set(Permission.objects.filter(codename__in=codes))
+    clerk = Client()
+    clerk.force_login(user)
+    assert "can_manage" not in clerk.get(url).content.decode()
+    clerk.post(url, {"name": "app", "can_predict": "on", "can_manage": "on"})
+
+    key = ApiKey.objects.get()
+    assert key.scopes == frozenset({"predict"})
+    clerk.post(f"/admin/registry/apikey/{key.pk}/change/", {"name": "app", "can_manage": "on"})
+    key.refresh_from_db()
+    assert key.scopes == frozenset({"predict"})
+
+
+@pytest.mark.parametrize("key", ["abc", "999", "9" * 30])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "apikey/{}/revoke/",
+        "application/{}/try/",
+        "model/{}/rollback/",
+        "model/{}/scale/",
+        "model/{}/upload/",
+        "modelversion/{}/deploy/",
+    ],
+)
+def test_an_operation_on_a_row_that_doesnt_exist_is_not_found(
+    owner: Client, path: str, key: str
+) -> None:
+    assert owner.get(f"/admin/registry/{path.format(key)}").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["apikey", "application", "model", "modelversion", "release"])
+def test_the_page_of_a_row_that_doesnt_exist_leads_back(owner: Client, name: str) -> None:
+    assert owner.get(f"/admin/registry/{name}/abc/change/").status_code == 302

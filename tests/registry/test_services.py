@@ -12,8 +12,8 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from registry import services
-from registry.errors import BadRequest, ClipperError, NotFound
-from registry.models import Application, Model, ModelVersion, Release, Route
+from registry.errors import BadRequest, ClipperError, Forbidden, NotFound
+from registry.models import ApiKey, Application, Model, ModelVersion, Release, Route
 from registry.names import RESERVED
 from registry.services import Actor
 from tests.registry.conftest import BY, AddVersion
@@ -104,15 +104,26 @@ def test_a_senseless_key_is_refused(options: dict[str, Any]) -> None:
 def test_pickle_is_not_granted_by_who_lacks_it() -> None:
     grace = User.objects.create_user("grace")
     key, _ = services.create_api_key(
-        name="k", scopes=["manage"], by=Actor.of_user(grace), can_allow_pickle=True
+        name="k", scopes=["predict"], by=Actor.of_user(grace), can_allow_pickle=True
     )
     assert not key.can_allow_pickle
     grace.user_permissions.add(Permission.objects.get(codename="allow_pickle"))
     key, _ = services.create_api_key(
         name="k",
-        scopes=["manage"],
+        scopes=["predict"],
         by=Actor.of_user(User.objects.get()),
         can_allow_pickle=True,
     )
     assert key.can_allow_pickle
     assert Actor.of_key(key).may_allow_pickle
+
+
+def test_a_key_that_manages_is_made_by_superusers_and_commands_alone() -> None:
+    def make(by: Actor) -> ApiKey:
+        return services.create_api_key(name="k", scopes=["manage"], by=by)[0]
+
+    boss = make(Actor.of_user(User.objects.create_superuser("boss")))
+    assert make(Actor.of_command("create_api_key")).can_manage
+    for by in (Actor.of_user(User.objects.create_user("grace")), Actor.of_key(boss)):
+        with pytest.raises(Forbidden, match="Only a superuser"):
+            make(by)

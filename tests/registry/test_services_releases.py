@@ -142,13 +142,31 @@ def test_nothing_stays_warm_where_that_is_turned_off(
     assert services.roll_back(model=svm, by=BY).state == "pending"
 
 
-def test_a_rollback_supersedes_a_deploy_under_way(
+def test_a_rollback_during_a_deploy_takes_back_the_deploy_alone(
+    svm: Model, v1: ModelVersion, v2: ModelVersion, add_version: AddVersion
+) -> None:
+    go_live(v1)
+    deployed = go_live(v2)
+    under_way = services.deploy(version=add_version("3"), by=BY)
+    assert services.roll_back(model=svm, by=BY, reason="a typo") == deployed
+    assert (states()[1:], live(svm)) == ([("2", "live"), ("3", "superseded")], "2")
+    under_way.refresh_from_db()
+    assert under_way.error == "Called off by a test: a typo"
+
+
+def test_a_rollback_during_a_first_deploy_leaves_nothing_live(svm: Model, v1: ModelVersion) -> None:
+    under_way = services.deploy(version=v1, by=BY)
+    assert services.roll_back(model=svm, by=BY) == under_way
+    assert (states(), live(svm)) == ([("1", "superseded")], None)
+
+
+def test_a_rollback_to_a_chosen_version_supersedes_a_deploy_under_way(
     svm: Model, v1: ModelVersion, v2: ModelVersion, add_version: AddVersion
 ) -> None:
     go_live(v1)
     go_live(v2)
     services.deploy(version=add_version("3"), by=BY)
-    services.roll_back(model=svm, by=BY)
+    services.roll_back(model=svm, to=v1, by=BY)
     assert states()[2:] == [("3", "superseded"), ("1", "live")]
 
 

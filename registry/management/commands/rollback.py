@@ -24,5 +24,5 @@ class Command(ClipperCommand):
         by = services.Actor.of_command("rollback")
         release = services.roll_back(model=model, to=to, by=by, reason=options["reason"])
         self.stdout.write(f"Release {release.pk} of {release.version} is {release.state}.")
-        if options["wait"]:
+        if options["wait"] and release.is_open:
             self.wait_until_live(release, seconds=options["timeout"])

@@ -92,6 +92,20 @@ def test_a_waiting_replica_takes_the_slot_of_the_version_closest_to_the_end_of_i
     assert version_to_evict(demands=demands, records=records, now=11.0) is None
 
 
+@pytest.mark.parametrize(("model", "evicted"), [("svm", 1), ("tree", None)])
+def test_a_version_that_still_answers_makes_room_for_its_own_model_alone(
+    model: str, evicted: int | None
+) -> None:
+    demands = [
+        a_demand(version_id=1, warm_until=200.0),
+        a_demand(version_id=2, model=model),
+    ]
+    records = [a_record("r1", version_id=1), a_record("r2", version_id=2, state=QUEUED)]
+
+    found = version_to_evict(demands=demands, records=records, now=60.0, fallbacks={1})
+    assert found == evicted
+
+
 def test_nothing_is_evicted_while_a_slot_is_coming_free() -> None:
     demands = [a_demand(version_id=1, warm_until=200.0), a_demand(version_id=3)]
     records = [

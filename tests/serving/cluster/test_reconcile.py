@@ -184,6 +184,20 @@ def test_a_ready_replica_clears_the_failures_before_it(rounds: Rounds, live: Mod
     assert ModelVersion.objects.get(pk=live.pk).load_error == ""
 
 
+def test_failures_are_remembered_while_a_further_replica_cannot_load(
+    rounds: Rounds, live: ModelVersion
+) -> None:
+    ModelVersion.objects.update(replicas=2)
+    rounds.announce(live)
+    rounds.failures.note(live.pk)
+
+    assert not rounds.run()
+    assert rounds.failures.count(live.pk) == 1
+    rounds.announce(live, "r2")
+    rounds.run()
+    assert rounds.failures.count(live.pk) == 0
+
+
 def test_a_queued_replica_whose_task_is_lost_is_started_anew(
     rounds: Rounds, live: ModelVersion, client: redis.Redis
 ) -> None:
@@ -228,6 +242,32 @@ def test_a_version_is_kept_through_its_grace_time_and_not_longer(
     assert not rounds.run()
     ModelVersion.objects.update(warm_until=timezone.now())
     assert rounds.run().drains == ("r1",)
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_a_version_stays_warm_until_the_one_that_replaced_it_is_ready(
+    rounds: Rounds, live: ModelVersion, ready: bool
+) -> None:
+    soon = timezone.now() + timedelta(seconds=20)
+    warm = make_version(version="2", warm_until=soon)
+    rounds.announce(warm, "warm")
+    if ready:
+        rounds.announce(live, "live")
+    rounds.run()
+
+    later = ModelVersion.objects.filter(pk=warm.pk, warm_until__gt=soon)
+    assert later.exists() is not ready
+
+
+def test_a_live_version_scaled_to_nothing_keeps_no_other_warm(
+    rounds: Rounds, live: ModelVersion
+) -> None:
+    ModelVersion.objects.update(replicas=0)
+    until = timezone.now() + timedelta(seconds=20)
+    warm = make_version(version="2", warm_until=until)
+    rounds.run()
+
+    assert ModelVersion.objects.get(pk=warm.pk).warm_until == until
 
 
 def test_a_waiting_replica_ends_the_grace_of_another_version(
