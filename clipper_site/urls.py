@@ -19,7 +19,7 @@ urlpatterns = [
     path("feedback/<str:name>/", feedback_form, name="feedback-form"),
     re_path(r"^api/v1/replicas/?$", ReplicasView.as_view(), name="api-replicas"),
     path("api/v1/", include(management)),
-    re_path(r"^(api|v2|ws)/", unknown_url),
+    re_path(r"^(?!admin|feedback|static)", unknown_url),
 ]
 
 handler400 = "registry.api.errors.bad_request_page"

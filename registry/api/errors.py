@@ -36,7 +36,8 @@ from registry.errors import (
 )
 from registry.services.validation import bad_request
 
-JSON_PATHS = ("/api/", "/v2/", "/ws/")
+# What people look at; everything else is for programs.
+PAGES = ("/admin", "/feedback", "/static")
 
 logger = logging.getLogger(__name__)
 
@@ -69,11 +70,11 @@ def error_response(error: ClipperError) -> JsonResponse:
 
 
 def is_json_path(request: HttpRequest) -> bool:
-    return request.path.startswith(JSON_PATHS)
+    return not request.path.startswith(PAGES)
 
 
 def unknown_url(request: HttpRequest, *args: object, **kwargs: object) -> JsonResponse:
-    """The view of every URL under /api/ that nothing else serves."""
+    """The view of every URL that nothing else serves and that isn't a page."""
     return error_response(NotFound(f"There is nothing at {request.path}.", path=request.path))
 
 

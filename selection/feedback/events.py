@@ -157,5 +157,4 @@ def _wrong_shape(error: msgspec.ValidationError, decoder: msgspec.json.Decoder[T
     text = str(error)
     if "unknown field" not in text:
         return BadRequest(text)
-    fields = getattr(decoder.type, "__struct_fields__", ())
-    return UnknownField(f"{text}; expected only {', '.join(fields)}")
+    return UnknownField.of_decoder(text, known=getattr(decoder.type, "__struct_fields__", ()))

@@ -144,5 +144,4 @@ def decoded(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T:
 def _wrong_shape(text: str, *, fields: object) -> BadRequest:
     if "unknown field" not in text:
         return BadRequest(text)
-    known = getattr(fields, "__struct_fields__", ())
-    return UnknownField(f"{text}; expected only {', '.join(known)}.")
+    return UnknownField.of_decoder(text, known=getattr(fields, "__struct_fields__", ()))

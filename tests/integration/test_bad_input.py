@@ -61,10 +61,19 @@ def test_an_unknown_version_is_a_404(stack):
     assert_error(response, status=404, code="not_found", says="'99'")
 
 
-def test_an_unknown_url_of_the_api_is_a_404_in_json(stack):
+@pytest.mark.parametrize("path", ["/api/v1/nothing", "/api", "/health/nothing", "/nothing"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_unknown_url_is_a_404_in_json(stack, method, path):
     with stack.client() as client:
-        response = client.get("/api/v1/nothing")
-    assert_error(response, status=404, code="not_found", says="/api/v1/nothing")
+        response = client.request(method, path)
+    assert_error(response, status=404, code="not_found", says=path)
+
+
+def test_an_unknown_page_is_a_page(stack):
+    with stack.client() as client:
+        response = client.get("/feedback/nothing/")
+    assert response.status_code == 404
+    assert response.headers["content-type"].startswith("text/html")
 
 
 def test_no_key_is_a_401(stack):

@@ -78,9 +78,9 @@ def test_a_context_has_a_longest_length():
 
 
 def test_an_unknown_field_is_refused_by_name():
-    with pytest.raises(UnknownField, match="`lable`"):
+    with pytest.raises(UnknownField, match="'lable'"):
         parse_feedback(b'{"query_id": "abc", "lable": 1}')
-    with pytest.raises(UnknownField, match="`more`"):
+    with pytest.raises(UnknownField, match="'more'"):
         parse_feedback(b'{"feedback": [], "more": 1}')
 
 
