@@ -6,20 +6,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-import msgspec
-
 from serving.engine.engine import Engine
 from serving.engine.replica import Replica
 from serving.rpc.connection import Connection, connect
 from serving.rpc.errors import ConnectionLost, ProtocolError
-from serving.rpc.frames import Frame, FrameType, Hello
+from serving.rpc.frames import Frame, FrameType, Hello, decode_hello
 
 CONNECT_TIMEOUT_S = 2.0
 HELLO_TIMEOUT_S = 5.0
 
 logger = logging.getLogger(__name__)
-
-_HELLO = msgspec.json.Decoder(Hello)
 
 
 class ReplicaLinks:
@@ -99,7 +95,7 @@ class _Link:
         if self._replica is not None:
             self._replica.on_frame(frame)
         elif frame.type is FrameType.HELLO:
-            self._replica = self._owner.opened(_hello(frame), connection)
+            self._replica = self._owner.opened(decode_hello(frame.body), connection)
             if not self._hello.done():
                 self._hello.set_result(None)
         else:
@@ -115,10 +111,3 @@ class _Link:
     def _on_writable(self, connection: Connection) -> None:
         if self._replica is not None:
             self._replica.on_writable()
-
-
-def _hello(frame: Frame) -> Hello:
-    try:
-        return _HELLO.decode(frame.body)
-    except msgspec.DecodeError as error:
-        raise ProtocolError(f"expected a HELLO body: {error}") from error

@@ -10,7 +10,7 @@ from time import monotonic
 from registry.specs import VersionSpec
 from serving.engine.batching import Aimd
 from serving.engine.cache import PredictionCache
-from serving.engine.outcome import EXPIRED, NOT_CONNECTED, Outcome, Status
+from serving.engine.outcome import NOT_CONNECTED, Outcome, Status
 from serving.engine.pool import VersionPool
 from serving.engine.questions import Call, Question
 from serving.engine.replica import Replica
@@ -70,16 +70,14 @@ class Engine:
             stats.hits += 1
             question.arrive(index, Outcome(Status.OK, cached))
             return
-        now = monotonic()
         call = self._in_flight.get(key)
-        if call is not None and call.deadline > now:
+        if call is not None and call.deadline > monotonic():
             stats.joined += 1
             call.join(question, index=index, deadline=deadline)
             return
         stats.misses += 1
-        call = Call(key=key, input=input, deadline=deadline, queued_at=now)
-        call.waiters.append((question, index))
-        self._in_flight[key] = call
+        call = self._in_flight[key] = Call(key=key, input=input, deadline=deadline)
+        call.join(question, index=index, deadline=deadline)
         pool.submit(call)
 
     # Replicas coming and going.
@@ -87,9 +85,6 @@ class Engine:
     def connected(self, version_id: int) -> bool:
         pool = self._pools.get(version_id)
         return pool is not None and pool.connected
-
-    def replicas(self) -> list[Replica]:
-        return [replica for pool in self._pools.values() for replica in pool.replicas]
 
     def expect(self, version_ids: Iterable[int]) -> None:
         """Queries for these versions wait for a replica; those for any other fail at once."""
@@ -161,6 +156,6 @@ class Engine:
             self.cache.put(call.key, outcome.payload)
         elif outcome.status == Status.MODEL_FAILED:
             stats.failed += 1
-        elif outcome is EXPIRED:
+        elif outcome.status == Status.EXPIRED:
             stats.expired += 1
         call.answer(outcome)

@@ -54,13 +54,12 @@ class Question:
 class Call:
     """One input on its way to one version; identical questions in flight share it."""
 
-    __slots__ = ("deadline", "input", "key", "queued_at", "retried", "waiters")
+    __slots__ = ("deadline", "input", "key", "retried", "waiters")
 
-    def __init__(self, *, key: bytes, input: bytes, deadline: float, queued_at: float) -> None:
+    def __init__(self, *, key: bytes, input: bytes, deadline: float) -> None:
         self.key = key
         self.input = input
         self.deadline = deadline
-        self.queued_at = queued_at
         self.retried = False
         self.waiters: list[tuple[Question, int]] = []
 

@@ -50,9 +50,8 @@ class Replica:
         self, *, hello: Hello, connection: Connection, controller: Aimd, owner: Owner
     ) -> None:
         self.id = hello.replica
-        self.hello = hello
         self.controller = controller
-        self.draining = False
+        self._draining = False
         self._connection = connection
         self._owner = owner
         self._queue: deque[Call] = deque()
@@ -73,7 +72,7 @@ class Replica:
 
     def drain(self) -> None:
         """Leave the pool and hand back what is not sent yet; close once all sent is answered."""
-        self.draining = True
+        self._draining = True
         self._owner.left(self)
         unsent = list(self._queue)
         self._queue.clear()
@@ -126,12 +125,10 @@ class Replica:
             raise ProtocolError(f"expected {size} answers, got {len(answers)}")
         self._in_flight -= size
         self._learn(batch, model_seconds=compute_us / 1e6)
-        try:
-            self._flush()
-        finally:
-            settle = self._owner.settle
-            for call, answer in zip(batch.calls, answers, strict=True):
-                settle(call, Outcome(answer.status, answer.payload))
+        self._flush()
+        settle = self._owner.settle
+        for call, answer in zip(batch.calls, answers, strict=True):
+            settle(call, Outcome(answer.status, answer.payload))
         self._close_when_idle()
 
     def _learn(self, batch: Batch, *, model_seconds: float) -> None:
@@ -186,5 +183,5 @@ class Replica:
         self._connection.send(frame)
 
     def _close_when_idle(self) -> None:
-        if self.draining and not self._batches:
+        if self._draining and not self._batches:
             self._connection.close()
