@@ -27,7 +27,6 @@ They are raised with data where the fault is found and rendered once, at the bou
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
 # What an API key is called in the Authorization header, and the challenge where it is missing.
@@ -70,12 +69,6 @@ class InvalidInput(BadRequest):
 
 class UnknownField(BadRequest):
     code = "unknown_field"
-
-    @classmethod
-    def of_decoder(cls, text: str, *, known: Iterable[str]) -> UnknownField:
-        """Read the field from what msgspec says: "Object contains unknown field `name`"."""
-        name = text.partition("`")[2].partition("`")[0]
-        return cls(f"Unknown field {name!r}; expected only {', '.join(known)}.", fields=[name])
 
 
 class InvalidReceipt(BadRequest):

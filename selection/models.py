@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
-from selection.storage import MAX_CONTEXT_CHARACTERS
+from selection.contexts import MAX_CHARACTERS
 
 
 class Feedback(models.Model):
@@ -18,7 +18,7 @@ class Feedback(models.Model):
     application = models.ForeignKey(
         "registry.Application", on_delete=models.CASCADE, related_name="feedback"
     )
-    context = models.CharField(max_length=MAX_CONTEXT_CHARACTERS, blank=True)
+    context = models.CharField(max_length=MAX_CHARACTERS, blank=True)
     nonce = models.CharField(max_length=64, unique=True)
     kind = models.CharField(max_length=8, choices=Kind.choices)
     issued_at = models.DateTimeField(help_text="When the prediction was made.")

@@ -11,7 +11,6 @@ from redis.exceptions import RedisError
 from registry.errors import Unavailable
 
 GLOBAL_CONTEXT = ""
-MAX_CONTEXT_CHARACTERS = 256
 
 STREAM = "clipper:feedback"
 REJECTED_STREAM = "clipper:feedback:rejected"

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from registry.errors import BadRequest, InvalidJson, UnknownField
-from selection.storage import MAX_CONTEXT_CHARACTERS
+from registry.decoding import decoded
+from registry.errors import BadRequest
+from selection.contexts import MAX_CHARACTERS, fault_of
 
 MAX_ITEMS = 1000
-T = TypeVar("T")
 Kind = Literal["receipt", "input"]
 RECEIPT: Kind = "receipt"
 INPUT: Kind = "input"
 ABSENT = Raw()
 
-Context = Annotated[str, Meta(max_length=MAX_CONTEXT_CHARACTERS)]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 
@@ -31,12 +30,12 @@ class FeedbackItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     input: Raw = ABSENT
     label: Raw = ABSENT
     reward: Share | UnsetType = UNSET
-    context: Context | UnsetType = UNSET
+    context: str | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         bytes(self.label).decode()  # its error is a ValueError: text must be UTF-8
-        if isinstance(self.context, str) and "\0" in self.context:
-            raise ValueError("context: expected text without NUL characters")
+        if isinstance(self.context, str) and (fault := fault_of(self.context)) is not None:
+            raise ValueError(fault)
         labelled, rewarded = bool(bytes(self.label)), self.reward is not UNSET
         if isinstance(self.query_id, str):
             if bytes(self.input) or self.context is not UNSET:
@@ -62,7 +61,7 @@ class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One counted piece of feedback, on its way through the stream to the database."""
 
     application_id: int
-    context: Context
+    context: Annotated[str, Meta(max_length=MAX_CHARACTERS)]
     nonce: Annotated[str, Meta(min_length=1, max_length=64)]
     issued_at_ms: int
     received_at_ms: int
@@ -114,23 +113,21 @@ def parse_feedback(body: bytes) -> list[FeedbackItem | BadRequest]:
 
     Raises `BadRequest` where the request as a whole can't be read.
     """
-    if "feedback" not in _decoded(body, _names):
+    if "feedback" not in decoded(_names, body):
         return [parse_item(body)]
-    items = _decoded(body, _many).feedback
+    items = decoded(_many, body).feedback
     if not 1 <= len(items) <= MAX_ITEMS:
         raise BadRequest(f"feedback: expected 1 to {MAX_ITEMS} items, got {len(items)}")
     return [_item_or_error(bytes(item)) for item in items]
 
 
 def parse_item(body: bytes) -> FeedbackItem:
-    return _decoded(body, _item)
+    return decoded(_item, body)
 
 
 def parse_update(body: bytes) -> FeedbackItem:
     """Read Clipper's own {"uid", "input", "label"}: the uid is the context."""
-    update = _decoded(body, _update)
-    if len(str(update.uid)) > MAX_CONTEXT_CHARACTERS:
-        raise BadRequest(f"uid: expected at most {MAX_CONTEXT_CHARACTERS} characters")
+    update = decoded(_update, body)
     try:
         return FeedbackItem(input=update.input, label=update.label, context=str(update.uid))
     except ValueError as error:
@@ -142,19 +139,3 @@ def _item_or_error(body: bytes) -> FeedbackItem | BadRequest:
         return parse_item(body)
     except BadRequest as error:
         return error
-
-
-def _decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
-    try:
-        return decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise _wrong_shape(error, decoder) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidJson(f"expected JSON: {error}") from error
-
-
-def _wrong_shape(error: msgspec.ValidationError, decoder: msgspec.json.Decoder[T]) -> BadRequest:
-    text = str(error)
-    if "unknown field" not in text:
-        return BadRequest(text)
-    return UnknownField.of_decoder(text, known=getattr(decoder.type, "__struct_fields__", ()))

@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from time import time
 
 from registry.errors import Forbidden, NotFound, Unauthenticated, UnknownKey
 from registry.specs import ApiKeySpec, ApplicationSpec, Snapshot
 from serving.api.http import Scope, header
+from serving.runtime import Runtime
 
 SCHEME = b"api-key "
 
 
-def authorised_application(
-    scope: Scope, *, snapshot: Snapshot, name: str, needs: str
-) -> ApplicationSpec:
-    """Return the application, where the request's key may do what it `needs` there.
+KeyIn = Callable[[Snapshot], ApiKeySpec]
 
-    Raises Unauthenticated, Forbidden or NotFound. A public application needs no key.
+
+async def application_of(runtime: Runtime, scope: Scope, *, needs: str) -> ApplicationSpec:
+    """Return the application of a request's path, where its key may do what it `needs` there."""
+    name = scope["url_route"]["kwargs"]["app"]
+    authorization = header(scope, b"authorization")
+    return await runtime.found(
+        partial(application_named, name=name, needs=needs, key_in=partial(key_of, authorization))
+    )
+
+
+def application_named(
+    snapshot: Snapshot, *, name: str, needs: str, key_in: KeyIn
+) -> ApplicationSpec:
+    """Return the application, where the key may do what it `needs` there.
+
+    Raises Unauthenticated, NotFound or Forbidden. A public application needs no key.
     """
     application = snapshot.applications.get(name)
     if application is not None and application.public:
         return application
-    return checked_application(
-        application, name=name, key=key_of(header(scope, b"authorization"), snapshot), needs=needs
-    )
-
-
-def checked_application(
-    application: ApplicationSpec | None, *, name: str, key: ApiKeySpec, needs: str
-) -> ApplicationSpec:
+    key = key_in(snapshot)
     if application is None:
         raise NotFound(f"There is no application named {name!r}.", application=name)
     if not key.allows(scope=needs, application_id=application.id):

@@ -15,7 +15,8 @@ from selection.feedback.events import (
     parse_feedback,
     parse_update,
 )
-from serving.api.access import authorised_application
+from selection.storage import GLOBAL_CONTEXT
+from serving.api.access import application_of
 from serving.api.http import (
     Endpoint,
     Receive,
@@ -26,6 +27,7 @@ from serving.api.http import (
     require_method,
     send_json,
 )
+from serving.api.requests import check_context
 from serving.runtime import Runtime
 
 Parse = Callable[[bytes], Sequence[FeedbackItem | ClipperError]]
@@ -49,14 +51,16 @@ def selection_endpoint(runtime: Runtime) -> Endpoint:
     @endpoint
     async def selection(scope: Scope, receive: Receive, send: Send) -> None:
         require_method(scope, "GET")
-        application = await _application(runtime, scope, needs=PREDICT)
+        application = await application_of(runtime, scope, needs=PREDICT)
         query = parse_qs(scope["query_string"].decode("latin-1"))
         unknown = sorted(query.keys() - {"context"})
         if unknown:
             raise BadRequest(f"Expected only the parameter context, got {', '.join(unknown)}.")
+        context = query.get("context", [GLOBAL_CONTEXT])[0]
+        check_context(context)
         described = await runtime.store.describe(
             application,
-            context=query.get("context", [""])[0],
+            context=context,
             arms=runtime.router.arms(application).weights,
         )
         await send_json(send, _json(described))
@@ -79,15 +83,8 @@ def _taking(runtime: Runtime, parse: Parse) -> Endpoint:
     @endpoint
     async def feedback(scope: Scope, receive: Receive, send: Send) -> None:
         require_method(scope, "POST")
-        application = await _application(runtime, scope, needs=FEEDBACK)
+        application = await application_of(runtime, scope, needs=FEEDBACK)
         body = await read_body(scope, receive, limit=runtime.spec.max_body_bytes)
         await send_json(send, _json(await submit(runtime, application, parse(body))))
 
     return feedback
-
-
-async def _application(runtime: Runtime, scope: Scope, *, needs: str) -> ApplicationSpec:
-    name = scope["url_route"]["kwargs"]["app"]
-    return await runtime.found(
-        lambda snapshot: authorised_application(scope, snapshot=snapshot, name=name, needs=needs)
-    )

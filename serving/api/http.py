@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from registry.errors import (
-    BadRequest,
     BodyTooLarge,
     ClipperError,
-    InvalidJson,
     MethodNotAllowed,
-    UnknownField,
     UnsupportedEncoding,
 )
 
@@ -26,8 +23,6 @@ Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON_TYPE = (b"content-type", b"application/json")
 
-T = TypeVar("T")
-
 logger = logging.getLogger(__name__)
 
 
@@ -37,7 +32,7 @@ class ClientGone(Exception):
 
 async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
     """Return the request's body. Raises BodyTooLarge before reading more than `limit` bytes."""
-    declared = _declared_length(scope, limit=limit)
+    declared = _checked_length(scope, limit=limit)
     message = await receive()
     body: bytes = message.get("body", b"")
     # Granian announces more even when the whole body is there.
@@ -46,8 +41,8 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
     return await _read_chunks(message, receive, limit=limit)
 
 
-def _declared_length(scope: Scope, *, limit: int) -> int:
-    """Return Content-Length, -1 without one; refuses what is too long or encoded."""
+def _checked_length(scope: Scope, *, limit: int) -> int:
+    """Refuse a body that is announced as too long or as encoded; return Content-Length or -1."""
     declared = -1
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit():
@@ -125,23 +120,3 @@ def endpoint(handler: Endpoint) -> Endpoint:
             await send_error(send, ClipperError("Clipper failed; its log says why."))
 
     return guarded
-
-
-def decoded(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T:
-    """Decode JSON, or say what was wrong: the text itself, an unknown field, or a field's type."""
-    try:
-        return decoder.decode(body)
-    except UnicodeDecodeError as error:
-        raise InvalidJson("Expected JSON in UTF-8.") from error
-    except RecursionError as error:
-        raise InvalidJson("Expected JSON that is nested less deeply.") from error
-    except msgspec.ValidationError as error:
-        raise _wrong_shape(str(error), fields=decoder.type) from error
-    except msgspec.DecodeError as error:
-        raise InvalidJson(f"Expected a JSON body: {error}.") from error
-
-
-def _wrong_shape(text: str, *, fields: object) -> BadRequest:
-    if "unknown field" not in text:
-        return BadRequest(text)
-    return UnknownField.of_decoder(text, known=getattr(fields, "__struct_fields__", ()))

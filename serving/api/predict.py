@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
 
 import msgspec
 
 from registry.errors import ClipperError
-from registry.specs import PREDICT, ApplicationSpec, VersionSpec
-from serving.api.access import authorised_application
+from registry.specs import PREDICT, ApplicationSpec
+from serving.api.access import application_of
 from serving.api.http import (
     Endpoint,
     Receive,
@@ -34,12 +35,7 @@ def predict_endpoint(runtime: Runtime) -> Endpoint:
     async def predict(scope: Scope, receive: Receive, send: Send) -> None:
         arrived = monotonic()
         require_method(scope, "POST")
-        name = scope["url_route"]["kwargs"]["app"]
-        application = await runtime.found(
-            lambda snapshot: authorised_application(
-                scope, snapshot=snapshot, name=name, needs=PREDICT
-            )
-        )
+        application = await application_of(runtime, scope, needs=PREDICT)
         body = await read_body(scope, receive, limit=runtime.spec.max_body_bytes)
         request = parse_predict(body)
         await send_json(
@@ -53,58 +49,45 @@ async def answer(
     runtime: Runtime, *, application: ApplicationSpec, request: PredictRequest, arrived: float
 ) -> bytes:
     """Return the response's JSON; raises what a single input fails with."""
-    inputs = request.inputs(application)
     version = None
     if request.version is not None:
         version = await runtime.found(
             partial(requested_version, request.version, application=application)
         )
-    if request.input_batch is None:
-        query = runtime.processor.begin(
+
+    def begin(input: bytes) -> Query:
+        check_type(input, input_type=application.input_type)
+        return runtime.processor.begin(
             application,
-            input=inputs[0],
+            input=input,
             arrived=arrived,
             context=request.context,
             version=version,
             timeout_ms=request.timeout_ms,
         )
-        await query.settled()
-        return render(query.prediction())
-    return await _answer_batch(
-        runtime, application, request=request, version=version, arrived=arrived
-    )
+
+    inputs = request.inputs()
+    if request.input_batch is not None:
+        return await _answer_batch(inputs, begin=begin)
+    query = begin(inputs[0])
+    await query.settled()
+    return render(query.prediction())
 
 
-async def _answer_batch(
-    runtime: Runtime,
-    application: ApplicationSpec,
-    *,
-    request: PredictRequest,
-    version: VersionSpec | None,
-    arrived: float,
-) -> bytes:
+async def _answer_batch(inputs: Sequence[bytes], *, begin: Callable[[bytes], Query]) -> bytes:
     """Answer each input for itself: a bad one yields its error in its place."""
-    begun: list[Query | ClipperError] = []
-    for input in request.inputs(application):
-        try:
-            check_type(input, input_type=application.input_type)
-        except ClipperError as error:
-            begun.append(error)
-            continue
-        begun.append(
-            runtime.processor.begin(
-                application,
-                input=input,
-                arrived=arrived,
-                context=request.context,
-                version=version,
-                timeout_ms=request.timeout_ms,
-            )
-        )
+    begun = [_begun(input, begin=begin) for input in inputs]
     for query in begun:
         if isinstance(query, Query):
             await query.settled()
     return b'{"batch_predictions":[' + b",".join(map(_render_item, begun)) + b"]}"
+
+
+def _begun(input: bytes, *, begin: Callable[[bytes], Query]) -> Query | ClipperError:
+    try:
+        return begin(input)
+    except ClipperError as error:
+        return error
 
 
 def _render_item(item: Query | ClipperError) -> bytes:

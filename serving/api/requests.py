@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import msgspec
 
+from registry.decoding import decoded
 from registry.errors import BadRequest, InvalidInput, NotFound
 from registry.specs import ApplicationSpec, Snapshot, VersionSpec
-from serving.api.http import decoded
+from selection.contexts import fault_of
 
-MAX_CONTEXT_CHARACTERS = 256
 MAX_BATCH = 10_000
 
 # The first character of a JSON text tells its type; the replica looks at the rest.
@@ -30,13 +30,12 @@ class PredictRequest(msgspec.Struct, forbid_unknown_fields=True):
     version: str | None = None
     timeout_ms: float | None = None
 
-    def inputs(self, application: ApplicationSpec) -> Sequence[bytes]:
+    def inputs(self) -> Sequence[bytes]:
         """Return the inputs as raw JSON text. Raises BadRequest unless exactly one is there."""
         single = bytes(self.input)
         if bool(single) == (self.input_batch is not None):
             raise BadRequest("Expected either input or input_batch.")
         if self.input_batch is None:
-            check_type(single, input_type=application.input_type)
             return (single,)
         if not 1 <= len(self.input_batch) <= MAX_BATCH:
             raise BadRequest(
@@ -55,14 +54,14 @@ def parse_predict(body: bytes) -> PredictRequest:
 def checked(request: PredictRequest) -> PredictRequest:
     if request.timeout_ms is not None and not request.timeout_ms > 0:
         raise BadRequest(f"timeout_ms: expected a number above 0, got {request.timeout_ms:g}.")
-    if len(request.context) > MAX_CONTEXT_CHARACTERS:
-        raise BadRequest(
-            f"context: expected at most {MAX_CONTEXT_CHARACTERS} characters, "
-            f"got {len(request.context)}."
-        )
-    if "\0" in request.context:
-        raise BadRequest("context: expected text without NUL characters.")
+    check_context(request.context)
     return request
+
+
+def check_context(context: str) -> None:
+    fault = fault_of(context)
+    if fault is not None:
+        raise BadRequest(f"{fault}.")
 
 
 def check_type(raw: bytes, *, input_type: str) -> None:

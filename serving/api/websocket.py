@@ -12,12 +12,13 @@ from typing import Any
 import msgspec
 from channels.generic.websocket import AsyncWebsocketConsumer
 
+from registry.decoding import decoded
 from registry.errors import BadRequest, ClipperError, Saturated, Unauthenticated
 from registry.specs import FEEDBACK, PREDICT, ApiKeySpec, ApplicationSpec, Snapshot
 from selection.feedback.events import parse_item
-from serving.api.access import checked_application, key_named, key_of
+from serving.api.access import application_named, key_named, key_of
 from serving.api.feedback import submit
-from serving.api.http import decoded, header, too_large
+from serving.api.http import header, too_large
 from serving.api.predict import answer
 from serving.api.requests import PredictRequest, checked
 from serving.runtime import Runtime
@@ -117,14 +118,8 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
         return b'"type":"feedback",' + _json(result)[1:-1]
 
     async def _application(self, *, needs: str) -> ApplicationSpec:
-        return await self._serving.found(lambda snapshot: self._allowed(snapshot, needs=needs))
-
-    def _allowed(self, snapshot: Snapshot, *, needs: str) -> ApplicationSpec:
-        application = snapshot.applications.get(self._name)
-        if application is not None and application.public:
-            return application
-        return checked_application(
-            application, name=self._name, key=self._checked_key(snapshot), needs=needs
+        return await self._serving.found(
+            partial(application_named, name=self._name, needs=needs, key_in=self._checked_key)
         )
 
     def _checked_key(self, snapshot: Snapshot) -> ApiKeySpec:

@@ -73,7 +73,7 @@ def test_what_is_wrong_is_said(body, expected):
 
 
 def test_a_context_has_a_longest_length():
-    with pytest.raises(BadRequest, match="length <= 256"):
+    with pytest.raises(BadRequest, match="at most 256 characters, got 257"):
         parse_item(json.dumps({"input": 1, "label": 1, "context": "x" * 257}).encode())
 
 

@@ -1,0 +1,15 @@
+"""What a context may be: whose selection state a query uses, a user or a session say."""
+
+from __future__ import annotations
+
+MAX_CHARACTERS = 256
+
+
+def fault_of(context: str) -> str | None:
+    """Return what is wrong with a context, None where nothing is."""
+    if len(context) > MAX_CHARACTERS:
+        return f"context: expected at most {MAX_CHARACTERS} characters, got {len(context)}"
+    # PostgreSQL keeps no text with it, and what feedback taught must be kept.
+    if "\0" in context:
+        return "context: expected text without NUL characters"
+    return None
