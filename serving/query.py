@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from random import random
 from time import monotonic, time
+from typing import NamedTuple
 
 from registry.errors import (
     ClipperError,
@@ -18,7 +19,7 @@ from registry.errors import (
     Saturated,
 )
 from registry.specs import ApplicationSpec, VersionSpec
-from selection.combine import Combined, combine
+from selection.combine import combine
 from selection.outputs import OutputStore
 from selection.policies import Selection
 from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, ReceiptSigner, split_outputs
@@ -27,10 +28,9 @@ from serving.engine.engine import Engine
 from serving.engine.outcome import Outcome, Status
 from serving.engine.questions import Question
 from serving.metrics import ApplicationStats, Metrics
-from serving.routing import Arms, Router, Target
+from serving.objectives import seconds_to_answer
+from serving.routing import Router, Target
 
-# Kept back from the objective for combining, signing and sending; never more than a fifth of it.
-MARGIN_MS = 2.0
 # What feedback by input may take to get the arms' answers, where the objective is shorter.
 FEEDBACK_OBJECTIVE_S = 1.0
 
@@ -49,6 +49,15 @@ class Prediction:
     models: Mapping[str, bytes]
     latency_ms: float
     default_explanation: str | None = None
+
+
+class Choice(NamedTuple):
+    """Whom a query asks, how far each is trusted, and whether its caller `forced` the choice."""
+
+    targets: Mapping[str, Target]
+    selection: Selection
+    weights: Mapping[str, float]
+    forced: bool
 
 
 class QueryProcessor:
@@ -86,32 +95,50 @@ class QueryProcessor:
         `input` is raw JSON text; `arrived` is on the monotonic clock and starts the objective,
         which `timeout_ms` may shorten.
         """
-        if version is not None:
-            target = Target.of(version)
-            arms = Arms(weights={version.arm: 1.0}, targets={version.arm: target})
-            selection, weights = Selection((version.arm,), (1,)), arms.weights
-        else:
-            arms = self.router.arms(application)
-            if not arms.weights:
-                return self._query(application, context, arrived, timeout_ms, Selection((), ()))
-            prepared = self.store.peek(application, context=context, arms=arms.weights)
-            selection, weights = prepared.select(random()), prepared.weights  # noqa: S311
-            self.store.count_queries(application.id, context=context, arms=selection.arms)
-        query = self._query(application, context, arrived, timeout_ms, selection)
-        query.weights = weights
-        query.forced = version is not None
-        self._ask(query.question, arms=arms, names=selection.arms, input=input, by=query.deadline)
+        choice = self._choice(application, context=context, version=version)
+        objective_ms = application.slo_ms
+        if timeout_ms is not None:
+            objective_ms = min(timeout_ms, objective_ms)
+        query = Query(
+            processor=self,
+            application=application,
+            context=context,
+            arrived=arrived,
+            deadline=arrived + seconds_to_answer(objective_ms),
+            choice=choice,
+        )
+        self._ask(
+            query.question,
+            targets=choice.targets,
+            names=choice.selection.arms,
+            input=input,
+            by=query.deadline,
+        )
         return query
+
+    def _choice(
+        self, application: ApplicationSpec, *, context: str, version: VersionSpec | None
+    ) -> Choice:
+        if version is not None:
+            arm = version.arm
+            return Choice({arm: Target.of(version)}, Selection((arm,), (1,)), {arm: 1.0}, True)
+        arms = self.router.arms(application)
+        if not arms.weights:
+            return Choice({}, Selection((), ()), {}, False)
+        prepared = self.store.peek(application, context=context, arms=arms.weights)
+        selection = prepared.select(random())  # noqa: S311
+        self.store.count_queries(application.id, context=context, arms=selection.arms)
+        return Choice(arms.targets, selection, prepared.weights, False)
 
     async def answers_of_all_arms(
         self, application: ApplicationSpec, input: bytes, context: str
     ) -> dict[str, bytes]:
         """Return every arm's output for `input`, for feedback that comes without a receipt."""
-        arms = self.router.arms(application)
-        names = tuple(arms.targets)
+        targets = self.router.arms(application).targets
+        names = tuple(targets)
         question = Question(calls=len(names))
         seconds = max(FEEDBACK_OBJECTIVE_S, application.slo_ms / 1e3)
-        self._ask(question, arms=arms, names=names, input=input, by=monotonic() + seconds)
+        self._ask(question, targets=targets, names=names, input=input, by=monotonic() + seconds)
         await question.settled(seconds=seconds)
         refusals = [o for o in question.outcomes if o and o.status == Status.INVALID_INPUT]
         answers = _outputs(names, question.outcomes)
@@ -120,10 +147,16 @@ class QueryProcessor:
         return answers
 
     def _ask(
-        self, question: Question, *, arms: Arms, names: tuple[str, ...], input: bytes, by: float
+        self,
+        question: Question,
+        *,
+        targets: Mapping[str, Target],
+        names: tuple[str, ...],
+        input: bytes,
+        by: float,
     ) -> None:
         digest = sha256(input).digest()
-        ask, targets = self.engine.ask, arms.targets
+        ask = self.engine.ask
         for index, name in enumerate(names):
             target = targets[name]
             ask(
@@ -135,25 +168,6 @@ class QueryProcessor:
                 index=index,
             )
 
-    def _query(
-        self,
-        application: ApplicationSpec,
-        context: str,
-        arrived: float,
-        timeout_ms: float | None,
-        selection: Selection,
-    ) -> Query:
-        slo_ms = application.slo_ms
-        objective_ms = slo_ms if timeout_ms is None else min(timeout_ms, slo_ms)
-        return Query(
-            processor=self,
-            application=application,
-            context=context,
-            arrived=arrived,
-            deadline=arrived + (objective_ms - min(MARGIN_MS, objective_ms / 5.0)) / 1e3,
-            selection=selection,
-        )
-
 
 class Query:
     """One question of one application, from its arrival to its answer."""
@@ -163,12 +177,10 @@ class Query:
         "_stats",
         "application",
         "arrived",
+        "choice",
         "context",
         "deadline",
-        "forced",
         "question",
-        "selection",
-        "weights",
     )
 
     def __init__(
@@ -179,7 +191,7 @@ class Query:
         context: str,
         arrived: float,
         deadline: float,
-        selection: Selection,
+        choice: Choice,
     ) -> None:
         self._processor = processor
         self._stats: ApplicationStats = processor.metrics.of_application(application.name)
@@ -187,10 +199,8 @@ class Query:
         self.context = context
         self.arrived = arrived
         self.deadline = deadline
-        self.selection = selection
-        self.weights: Mapping[str, float] = {}
-        self.forced = False
-        self.question = Question(calls=len(selection.arms))
+        self.choice = choice
+        self.question = Question(calls=len(choice.selection.arms))
 
     async def settled(self) -> None:
         """Wait until every arm has answered or the deadline has passed."""
@@ -199,7 +209,7 @@ class Query:
 
     def prediction(self) -> Prediction:
         """Combine what arrived. Raises where nothing did and there is no default output."""
-        outputs = _outputs(self.selection.arms, self.question.outcomes)
+        outputs = _outputs(self.choice.selection.arms, self.question.outcomes)
         output, confidence, explanation = self._output(outputs)
         if explanation is not None:
             if self.application.default_output is None:
@@ -224,7 +234,12 @@ class Query:
         if not outputs:
             return b"", 0.0, self._why_none()
         try:
-            combined = self._combine(outputs)
+            combined = combine(
+                outputs,
+                weights=self.choice.weights,
+                asked=self.choice.selection.arms,
+                how=self.application.combine,
+            )
         except ModelFailed as error:
             return b"", 0.0, f"the model failed: {error.message}"
         threshold = self.application.confidence_threshold
@@ -233,12 +248,6 @@ class Query:
             why = f"confidence {combined.confidence:.3g} below the threshold {threshold:.3g}"
             return combined.output, combined.confidence, why
         return combined.output, combined.confidence, None
-
-    def _combine(self, outputs: dict[str, bytes]) -> Combined:
-        asked = self.selection.arms
-        if len(asked) == 1:
-            return Combined(outputs[asked[0]], 1.0)
-        return combine(outputs, weights=self.weights, asked=asked, how=self.application.combine)
 
     def _why_none(self) -> str:
         """Say why there is no output. Raises InvalidInput where the models refused the input."""
@@ -250,16 +259,12 @@ class Query:
         for outcome in outcomes:
             if outcome.status == Status.MODEL_FAILED:
                 return f"the model failed: {_text(outcome)}"
-        if not self._any_connected():
+        targets, connected = self.choice.targets, self._processor.engine.connected
+        if not any(connected(targets[arm].version.id) for arm in self.choice.selection.arms):
             return NO_MODEL
         if outcomes and all(outcome.status == Status.SATURATED for outcome in outcomes):
             return SATURATED
         return TOO_LATE
-
-    def _any_connected(self) -> bool:
-        snapshot, engine = self._processor.router.snapshot, self._processor.engine
-        versions = (snapshot.versions_by_arm.get(arm) for arm in self.selection.arms)
-        return any(version and engine.connected(version.id) for version in versions)
 
     def _error(self, explanation: str) -> ClipperError:
         name = self.application.name
@@ -276,6 +281,7 @@ class Query:
         return ModelFailed(f"{name}: {explanation}")
 
     def _receipt(self, outputs: dict[str, bytes]) -> str:
+        selection = self.choice.selection
         nonce = os.urandom(NONCE_BYTES)
         inline, stored = split_outputs(outputs)
         if stored:
@@ -290,11 +296,9 @@ class Query:
                 context=self.context,
                 arms=tuple(
                     ArmRecord(arm, propensity, inline.get(arm))
-                    for arm, propensity in zip(
-                        self.selection.arms, self.selection.propensities, strict=True
-                    )
+                    for arm, propensity in zip(selection.arms, selection.propensities, strict=True)
                 ),
-                forced=self.forced,
+                forced=self.choice.forced,
                 stored=bool(stored),
             )
         )

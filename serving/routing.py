@@ -85,8 +85,8 @@ class Router:
         live = {model.live_version_id for model in self.snapshot.models.values()}
         return self.routed_versions() | {version for version in live if version is not None}
 
-    def tightest_objective(self) -> dict[int, float]:
-        """Return, for each routed version, the shortest SLO in ms of the applications it serves."""
+    def objectives_ms(self) -> dict[int, float]:
+        """Return, for each routed version, the shortest objective of the applications it serves."""
         tightest: dict[int, float] = {}
         for name, arms in self._arms.items():
             slo_ms = self.snapshot.applications[name].slo_ms

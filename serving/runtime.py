@@ -23,12 +23,18 @@ from selection.feedback.service import FeedbackService
 from selection.outputs import OutputStore
 from selection.receipts import ReceiptSigner
 from selection.state import SelectionStore
-from serving.cluster.directory import REPLICAS_CHANNEL, ReplicaRecord, read_directory
+from serving.cluster.directory import (
+    REPLICAS_CHANNEL,
+    ReplicaRecord,
+    ReplicaState,
+    read_directory,
+)
 from serving.engine.engine import Engine, EngineSpec
 from serving.links import ReplicaLinks
 from serving.memory import resident_bytes
 from serving.metrics import Metrics, publish
-from serving.query import MARGIN_MS, QueryProcessor
+from serving.objectives import seconds_for_a_batch
+from serving.query import QueryProcessor
 from serving.routing import Router
 
 # A lost notice costs at most this long.
@@ -85,9 +91,8 @@ class Runtime:
         self.feedback = FeedbackService(
             self.redis, signer=signer, store=self.store, outputs=self.outputs
         )
-        self.links = ReplicaLinks(self.engine, on_change=self._rerouted)
+        self.links = ReplicaLinks(self.engine, on_change=self._replica_came_or_went)
         self.records: list[ReplicaRecord] = []
-        self.ready = False
         self._registry_changed = asyncio.Event()
         self._look: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._looks_begun = self._looks_ended = 0
@@ -113,10 +118,8 @@ class Runtime:
                 ("runtime.metrics", self._publish_metrics()),
             )
         ]
-        self.ready = True
 
     async def stop(self) -> None:
-        self.ready = False
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -204,28 +207,30 @@ class Runtime:
         if snapshot != self.router.snapshot:
             self.router.apply(snapshot)
             self.metrics.forget(known=snapshot.applications)
-            self._rerouted()
+            self._tell_engine()
 
     async def _refresh_directory(self) -> None:
         self.engine.sweep()
         self.records = await read_directory(self.redis)
-        self.links.sync({r.id: r.address for r in self.records if r.state == "ready"})
+        self.links.sync({r.id: r.address for r in self.records if r.state is ReplicaState.READY})
         self._expect()
 
-    def _rerouted(self) -> None:
-        """The registry or the set of connected replicas changed."""
+    def _replica_came_or_went(self) -> None:
         self.router.refresh()
+        self._tell_engine()
+
+    def _tell_engine(self) -> None:
+        """Routes changed: so may the versions to wait for, and what their batches may take."""
         self._expect()
         self.engine.set_batch_budgets(
             {
-                # A query may have to wait for one batch before its own: half the time is for each.
-                version_id: max(1.0, (slo_ms - MARGIN_MS) / 2.0) / 1e3
-                for version_id, slo_ms in self.router.tightest_objective().items()
+                version_id: seconds_for_a_batch(objective_ms)
+                for version_id, objective_ms in self.router.objectives_ms().items()
             }
         )
 
     def _expect(self) -> None:
-        coming = {record.version_id for record in self.records if record.state != "failed"}
+        coming = {record.version_id for record in self.records if record.is_supply}
         self.engine.expect(self.router.expected_versions() | coming)
 
     async def _publish_metrics(self) -> None:
