@@ -10,8 +10,6 @@ from django.conf import settings
 
 from serving.api.http import Endpoint, Receive, Scope, Send, header, send_error, too_large
 
-# Room for a form's other fields, and for every body that is no upload.
-ORDINARY_BYTES = 16 << 20
 UPLOAD_PATH = re.compile(
     r"/api/v1/models/[^/]+/versions/?"
     r"|/admin/registry/modelversion/add/"
@@ -23,9 +21,8 @@ MAX_DIGITS = 18
 
 def limit_of(path: str) -> int:
     """Return how many bytes the body of a request to `path` may have."""
-    if UPLOAD_PATH(path):
-        return int(settings.CLIPPER_MAX_ARTIFACT_BYTES) + ORDINARY_BYTES
-    return ORDINARY_BYTES
+    ordinary = int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+    return int(settings.CLIPPER_MAX_ARTIFACT_BYTES) + ordinary if UPLOAD_PATH(path) else ordinary
 
 
 def with_limited_bodies(application: Endpoint) -> Endpoint:

@@ -8,6 +8,8 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from clipper_site.live import picture
+from registry.api.errors import error_response
+from registry.errors import Unauthenticated
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -27,8 +29,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 def live_json(request: HttpRequest) -> HttpResponse:
     """Answer the home page's script; staff only, others get an error instead of a login page."""
     if not admin.site.has_permission(request):
-        body = {"error": "Sign in to the console first.", "code": "unauthenticated", "details": {}}
-        return JsonResponse(body, status=401)
+        return error_response(Unauthenticated("Sign in to the console first."))
     response = JsonResponse(picture())
     response["Cache-Control"] = "no-store"
     return response

@@ -134,3 +134,15 @@ def test_the_same_question_twice_comes_from_the_cache(stack, digits):
         for _ in range(2):
             post(client, "digits/predict", {"input": digits[0][17]})
         assert stack.hits(more_than=before + 4) >= before + 5
+
+
+def test_a_form_is_served_for_an_application_named_like_a_path(stack):
+    """/feedback/update/ is the form of an application, not feedback for one called feedback."""
+    for name in ("predict", "update"):
+        body = {"name": name, "input_type": "doubles", "slo_ms": 50}
+        with stack.client() as client:
+            assert client.post("/api/v1/applications/", json=body).status_code == 201
+            form = client.get(f"/feedback/{name}/")
+            assert client.delete(f"/api/v1/applications/{name}").status_code == 204
+        assert form.status_code == 200
+        assert form.headers["content-type"].startswith("text/html")

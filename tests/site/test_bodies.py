@@ -8,13 +8,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 from pytest_django.fixtures import Settings
 
-from clipper_site.bodies import ORDINARY_BYTES, limit_of, with_limited_bodies
+from clipper_site.bodies import limit_of, with_limited_bodies
 from serving.api.http import Endpoint, Receive, Scope, Send
 
 CHUNK = 1 << 20
+ORDINARY_BYTES = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 UPLOADS = (
     "/api/v1/models/svm/versions/",
     "/api/v1/models/svm/versions",
