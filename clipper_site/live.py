@@ -29,11 +29,10 @@ from registry.templatetags.console import ago
 from selection.state import SelectionStore
 from selection.storage import GLOBAL_CONTEXT
 from serving.cluster.directory import Directory, ReplicaRecord
-from serving.metrics import read_published
+from serving.metrics import APPLICATION_COUNTERS, read_published
 from serving.routing import Router
 
 RELEASES_SHOWN = 8
-COUNTED = ("queries", "defaults", "errors", "late")
 
 Document = Mapping[str, Any]
 
@@ -80,7 +79,7 @@ def combined(
     told = [d["applications"][application] for d in documents if application in d["applications"]]
     if not told:
         return None
-    counts = {name: sum(one.get(name, 0) for one in told) for name in COUNTED}
+    counts = {name: sum(one.get(name, 0) for one in told) for name in APPLICATION_COUNTERS}
     versions = [d.get("versions", {}).get(arm, {}) for d in documents for arm in arms]
     slowest = [one["p99_ms"] for one in told if one.get("p99_ms") is not None]
     return Traffic(
@@ -171,7 +170,7 @@ def _application(
     url: str,
 ) -> dict[str, Any]:
     state, words = standing(traffic, slo_ms=spec.slo_ms, routes=len(spec.routes), arms=routed)
-    counts = {name: getattr(traffic, name, 0) for name in (*COUNTED, "hits", "misses")}
+    counts = {name: getattr(traffic, name, 0) for name in (*APPLICATION_COUNTERS, "hits", "misses")}
     asked = counts["hits"] + counts["misses"]
     return {
         "name": spec.name,

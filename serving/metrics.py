@@ -39,6 +39,28 @@ INDEX_TTL_S = 60
 # Rates and quantiles shown to people look back this many publications (seconds).
 WINDOW = 10
 
+# What is published and scraped, by the names of the fields that count it.
+APPLICATION_COUNTERS = {
+    "queries": "Queries answered, with default answers",
+    "defaults": "Queries answered with the default output",
+    "errors": "Queries that ended in an error",
+    "late": "Queries answered after the objective",
+}
+VERSION_COUNTERS = {
+    "hits": "Calls answered from the prediction cache",
+    "misses": "Calls sent to a replica",
+    "joined": "Calls that joined an identical one in flight",
+    "expired": "Calls dropped in the queue because their deadline had passed",
+    "saturated": "Calls refused because the queue was full",
+    "lost": "Calls whose replica was lost twice",
+    "failed": "Calls that the model failed",
+}
+VERSION_HISTOGRAMS = {
+    "batch_size": ("Queries in a batch", BATCH_BOUNDS),
+    "batch_seconds": ("Time of a batch as the web process sees it", LATENCY_BOUNDS),
+    "model_seconds": ("Time of a batch inside the replica", LATENCY_BOUNDS),
+}
+
 
 @dataclass(slots=True)
 class ApplicationStats:
@@ -112,10 +134,7 @@ class Metrics:
             "rss_bytes": rss_bytes,
             "applications": {
                 name: {
-                    "queries": stats.queries,
-                    "defaults": stats.defaults,
-                    "errors": stats.errors,
-                    "late": stats.late,
+                    **{counter: getattr(stats, counter) for counter in APPLICATION_COUNTERS},
                     "seconds": _histogram(stats.seconds),
                     **self._past.setdefault(name, _Past()).recent(stats, now=now),
                 }
@@ -123,16 +142,8 @@ class Metrics:
             },
             "versions": {
                 arm: {
-                    "hits": stats.hits,
-                    "misses": stats.misses,
-                    "joined": stats.joined,
-                    "expired": stats.expired,
-                    "saturated": stats.saturated,
-                    "lost": stats.lost,
-                    "failed": stats.failed,
-                    "batch_size": _histogram(stats.batch_size),
-                    "batch_seconds": _histogram(stats.batch_seconds),
-                    "model_seconds": _histogram(stats.model_seconds),
+                    **{counter: getattr(stats, counter) for counter in VERSION_COUNTERS},
+                    **{name: _histogram(getattr(stats, name)) for name in VERSION_HISTOGRAMS},
                 }
                 for arm, stats in versions.items()
             },
@@ -177,35 +188,13 @@ def exposition(documents: Iterable[dict[str, Any]]) -> bytes:
     return generate_latest(registry)
 
 
-_APPLICATION_COUNTERS = {
-    "queries": "Queries answered, with default answers",
-    "defaults": "Queries answered with the default output",
-    "errors": "Queries that ended in an error",
-    "late": "Queries answered after the objective",
-}
-_VERSION_COUNTERS = {
-    "hits": "Calls answered from the prediction cache",
-    "misses": "Calls sent to a replica",
-    "joined": "Calls that joined an identical one in flight",
-    "expired": "Calls dropped in the queue because their deadline had passed",
-    "saturated": "Calls refused because the queue was full",
-    "lost": "Calls whose replica was lost twice",
-    "failed": "Calls that the model failed",
-}
-_VERSION_HISTOGRAMS = {
-    "batch_size": ("Queries in a batch", BATCH_BOUNDS),
-    "batch_seconds": ("Time of a batch as the web process sees it", LATENCY_BOUNDS),
-    "model_seconds": ("Time of a batch inside the replica", LATENCY_BOUNDS),
-}
-
-
 class _Documents(Collector):
     def __init__(self, documents: list[dict[str, Any]]) -> None:
         self._documents = documents
 
     def collect(self) -> Iterator[Metric]:
         yield self._memory()
-        for name, text in _APPLICATION_COUNTERS.items():
+        for name, text in APPLICATION_COUNTERS.items():
             yield self._counter(f"clipper_application_{name}", text, "applications", name)
         yield self._histogram(
             "clipper_application_latency_seconds",
@@ -213,9 +202,9 @@ class _Documents(Collector):
             ("applications", "seconds"),
             LATENCY_BOUNDS,
         )
-        for name, text in _VERSION_COUNTERS.items():
+        for name, text in VERSION_COUNTERS.items():
             yield self._counter(f"clipper_version_{name}", text, "versions", name)
-        for name, (text, bounds) in _VERSION_HISTOGRAMS.items():
+        for name, (text, bounds) in VERSION_HISTOGRAMS.items():
             yield self._histogram(f"clipper_version_{name}", text, ("versions", name), bounds)
 
     def _memory(self) -> Metric:
