@@ -22,7 +22,7 @@ from clipper_site import wording
 from registry.admin.base import page_of
 from registry.errors import Unavailable
 from registry.models import Application, Model, Release
-from registry.notices import redis_client
+from registry.redis_client import redis_client
 from registry.snapshot import build_snapshot
 from registry.specs import ApplicationSpec, Snapshot
 from registry.templatetags.console import ago

@@ -6,24 +6,18 @@ A lost notice costs only time, because every web process also looks at the datab
 from __future__ import annotations
 
 import logging
-from functools import cache
 from typing import Any
 
 import redis
-from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Model
 from django.db.models.signals import m2m_changed, post_delete, post_save
 
+from registry.redis_client import redis_client
+
 CHANGES_CHANNEL = "clipper:changes"
 
 logger = logging.getLogger(__name__)
-
-
-@cache
-def redis_client() -> redis.Redis:
-    """Return this process's blocking Redis client; it gives up after two seconds."""
-    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2.0, socket_connect_timeout=2.0)
 
 
 def publish_on_commit() -> None:

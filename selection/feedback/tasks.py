@@ -7,7 +7,7 @@ import logging
 from celery import shared_task
 from redis.exceptions import LockError
 
-from registry.notices import redis_client
+from registry.redis_client import redis_client
 from selection.feedback import persist
 from selection.storage import PERSIST_LOCK
 

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from registry.errors import Unavailable
-from registry.notices import redis_client
+from registry.redis_client import redis_client
 from serving.cluster.directory import Directory
 
 

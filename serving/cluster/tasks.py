@@ -17,10 +17,10 @@ from registry.artifacts.store import ArtifactStore
 from registry.errors import NotFound
 from registry.models import ModelVersion, Release
 from registry.notices import publish_on_commit
+from registry.redis_client import redis_client
 from registry.snapshot import version_spec
 from registry.specs import VersionSpec
 from serving.cluster import releases, replica, worker
-from serving.cluster.clients import cluster_redis
 from serving.cluster.directory import Directory, ReplicaState
 from serving.cluster.failures import FailureCounts
 from serving.cluster.reconcile import Reconciler
@@ -34,7 +34,7 @@ ROUND_TTL_S = 5.0
 @shared_task(ignore_result=True, acks_late=False)
 def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
     """Be one replica until it is asked to drain; returns at once where it isn't wanted any more."""
-    directory = Directory(cluster_redis())
+    directory = Directory(redis_client())
     queued = directory.find(replica_id)
     if queued is None or queued.state is not ReplicaState.QUEUED:
         return
@@ -68,7 +68,7 @@ def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
 @shared_task(ignore_result=True)
 def reconcile() -> None:
     """Do one round, unless another is under way."""
-    with Directory(cluster_redis()).exclusively("reconcile", ttl_s=ROUND_TTL_S) as alone:
+    with Directory(redis_client()).exclusively("reconcile", ttl_s=ROUND_TTL_S) as alone:
         if alone:
             _reconciler().run(now=time.time())
 
@@ -82,13 +82,13 @@ def validate_release(release_id: int) -> None:
     try:
         fault = _find_fault(version_spec(release.version), release_id=release_id)
     except Aborted:
-        cluster_redis().delete(releases.validating_key(release_id))
+        redis_client().delete(releases.validating_key(release_id))
         return  # it stays pending, for the next control worker to validate
     if fault is not None:
         releases.fail(release, reason=fault)
-    elif releases.begin(release, failures=FailureCounts(cluster_redis())):
+    elif releases.begin(release, failures=FailureCounts(redis_client())):
         reconcile.apply_async(queue=CONTROL_QUEUE)
-    cluster_redis().delete(releases.validating_key(release_id))
+    redis_client().delete(releases.validating_key(release_id))
 
 
 def start_replica(replica_id: str, *, queue: str, version_id: int, generation: int) -> None:
@@ -103,7 +103,7 @@ def start_validation(release_id: int) -> None:
 
 @cache
 def _reconciler() -> Reconciler:
-    return Reconciler(cluster_redis(), start_replica=start_replica, validate=start_validation)
+    return Reconciler(redis_client(), start_replica=start_replica, validate=start_validation)
 
 
 def _read_version(version_id: int, *, generation: int) -> VersionSpec | None:
@@ -116,14 +116,14 @@ def _read_version(version_id: int, *, generation: int) -> VersionSpec | None:
 
 
 def _note_failure(version_id: int, *, reason: str) -> None:
-    FailureCounts(cluster_redis()).note(version_id)
+    FailureCounts(redis_client()).note(version_id)
     ModelVersion.objects.filter(pk=version_id).update(load_error=reason)
     publish_on_commit()
     connections.close_all()
 
 
 def _find_fault(version: VersionSpec, *, release_id: int) -> str | None:
-    client, key = cluster_redis(), releases.validating_key(release_id)
+    client, key = redis_client(), releases.validating_key(release_id)
 
     def hold() -> None:
         if worker.is_shutting_down():

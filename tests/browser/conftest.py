@@ -16,7 +16,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from registry import services
 from registry.models import Model, ModelVersion
-from registry.notices import redis_client
+from registry.redis_client import redis_client
 from registry.services import Actor
 
 PASSWORD = "correct horse battery staple"

@@ -11,6 +11,7 @@ from pytest_django.fixtures import Settings
 
 from registry import notices, services
 from registry.models import Model
+from registry.redis_client import redis_client
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -18,10 +19,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def server(settings: Settings, redis_socket: str) -> Iterator[redis.Redis]:
     settings.REDIS_URL = f"unix://{redis_socket}?db=0"
-    notices.redis_client.cache_clear()
-    yield notices.redis_client()
-    notices.redis_client().close()
-    notices.redis_client.cache_clear()
+    redis_client.cache_clear()
+    yield redis_client()
+    redis_client().close()
+    redis_client.cache_clear()
 
 
 @pytest.fixture
@@ -84,8 +85,8 @@ def test_without_redis_the_change_is_kept_and_a_warning_logged(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.REDIS_URL = "unix:///nowhere/redis.sock?db=0"
-    notices.redis_client.cache_clear()
+    redis_client.cache_clear()
     services.create_model(name="svm", input_type="doubles")
-    notices.redis_client.cache_clear()
+    redis_client.cache_clear()
     assert Model.objects.exists()
     assert "change notice not sent" in caplog.text

@@ -13,7 +13,7 @@ from clipper_site import wording
 from clipper_site.live import Traffic, combined, picture, standing
 from registry import services
 from registry.models import Model
-from registry.notices import redis_client
+from registry.redis_client import redis_client
 
 
 def document(**application: Any) -> dict[str, Any]:

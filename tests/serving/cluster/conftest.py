@@ -13,8 +13,7 @@ from django.db import connections
 from django.test import override_settings
 from pytest_django.plugin import DjangoDbBlocker
 
-from registry import notices
-from serving.cluster import clients
+from registry.redis_client import redis_client
 from serving.cluster.directory import Directory
 from tests.serving.cluster.stack import Stack
 
@@ -68,14 +67,13 @@ class _registry_at:  # noqa: N801  # reads as the function it could be
     def __enter__(self) -> None:
         connections["default"] = self._theirs
         self._settings.enable()
-        self._forget_clients()
+        self._forget_client()
 
     def __exit__(self, *_: object) -> None:
         self._theirs.close()
         connections["default"] = self._own
         self._settings.disable()
-        self._forget_clients()
+        self._forget_client()
 
-    def _forget_clients(self) -> None:
-        for client in (notices.redis_client, clients.cluster_redis):
-            client.cache_clear()
+    def _forget_client(self) -> None:
+        redis_client.cache_clear()

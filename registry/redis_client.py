@@ -1,4 +1,4 @@
-"""Redis clients of the cluster's processes."""
+"""This process's blocking Redis client: for notices, tasks and pages, never for a query."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ TIMEOUT_S = 2.0
 
 
 @cache
-def cluster_redis() -> redis.Redis:
-    """Return this process's blocking client.
+def redis_client() -> redis.Redis:
+    """Return the one client of this process.
 
     One retry at once replaces a connection that a restarted Redis has closed. More, with pauses
-    in between, would only delay callers that try again by themselves a second later.
+    in between, would only delay callers that try again by themselves or can do without.
     """
     return redis.Redis.from_url(
         settings.REDIS_URL,
