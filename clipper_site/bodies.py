@@ -13,7 +13,6 @@ from serving.api.http import Endpoint, Receive, Scope, Send, header, send_error,
 UPLOAD_PATH = re.compile(
     r"/api/v1/models/[^/]+/versions/?"
     r"|/admin/registry/modelversion/add/"
-    r"|/admin/registry/model/[^/]+/upload/"
 ).fullmatch
 # More digits than any size has, and fewer than Python refuses to read as a number.
 MAX_DIGITS = 18

@@ -7,7 +7,7 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from clipper_site.dashboard import live_json
-from registry.api.errors import unknown_url
+from registry.api.errors import PAGES, unknown_url
 from registry.api.urls import urlpatterns as management
 from selection.feedback.form import feedback_form
 from serving.api.replicas import ReplicasView
@@ -19,7 +19,7 @@ urlpatterns = [
     path("feedback/<str:name>/", feedback_form, name="feedback-form"),
     re_path(r"^api/v1/replicas/?$", ReplicasView.as_view(), name="api-replicas"),
     path("api/v1/", include(management)),
-    re_path(r"^(?!admin|feedback|static)", unknown_url),
+    re_path(rf"^(?!{'|'.join(PAGES)})", unknown_url),
 ]
 
 handler400 = "registry.api.errors.bad_request_page"

@@ -14,7 +14,6 @@ ClipperError 500 internal
 ├── Conflict 409 conflict
 ├── BodyTooLarge 413 body_too_large
 ├── UnsupportedEncoding 415 unsupported_encoding
-├── QuotaExceeded 429 quota_exceeded            (carries Retry-After)
 ├── ModelFailed 500 model_failed
 ├── Unavailable 503 unavailable                 (carries Retry-After)
 │   ├── Saturated 503 saturated
@@ -123,8 +122,15 @@ class UnsupportedEncoding(ClipperError):
     code = "unsupported_encoding"
 
 
-class RetryLater(ClipperError):
-    """An error that says when trying again is worth it."""
+class ModelFailed(ClipperError):
+    code = "model_failed"
+
+
+class Unavailable(ClipperError):
+    """Something is missing for the moment: it says when trying again is worth it."""
+
+    status = 503
+    code = "unavailable"
 
     def __init__(self, message: str, *, retry_after_s: float = 1.0, **details: Any) -> None:
         super().__init__(message, **details)
@@ -132,20 +138,6 @@ class RetryLater(ClipperError):
 
     def headers(self) -> dict[str, str]:
         return {"Retry-After": str(max(1, math.ceil(self.retry_after_s)))}
-
-
-class QuotaExceeded(RetryLater):
-    status = 429
-    code = "quota_exceeded"
-
-
-class ModelFailed(ClipperError):
-    code = "model_failed"
-
-
-class Unavailable(RetryLater):
-    status = 503
-    code = "unavailable"
 
 
 class Saturated(Unavailable):

@@ -29,15 +29,14 @@ from registry.errors import (
     Forbidden,
     MethodNotAllowed,
     NotFound,
-    QuotaExceeded,
     Unauthenticated,
     Unavailable,
     UnsupportedEncoding,
 )
-from registry.services.validation import bad_request
+from registry.services.validation import bad_request, refusal
 
-# What people look at; everything else is for programs.
-PAGES = ("/admin", "/feedback", "/static")
+# What people look at; every other URL is for programs.
+PAGES = ("admin", "feedback", "static")
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +69,7 @@ def error_response(error: ClipperError) -> JsonResponse:
 
 
 def is_json_path(request: HttpRequest) -> bool:
-    return not request.path.startswith(PAGES)
+    return not request.path.lstrip("/").startswith(PAGES)
 
 
 def unknown_url(request: HttpRequest, *args: object, **kwargs: object) -> JsonResponse:
@@ -113,8 +112,6 @@ def server_error_page(request: HttpRequest) -> HttpResponseBase:
 def _from_drf(error: exceptions.APIException) -> ClipperError:
     if isinstance(error, exceptions.ValidationError):
         return _from_validation(error)
-    if isinstance(error, exceptions.Throttled):
-        return QuotaExceeded(str(error.detail), retry_after_s=getattr(error, "wait", None) or 1.0)
     return BY_STATUS.get(error.status_code, BadRequest)(str(error.detail))
 
 
@@ -122,12 +119,7 @@ def _from_validation(error: exceptions.ValidationError) -> BadRequest:
     fields: dict[str, list[str]] = {}
     for path, message in _messages(error.detail, path=()):
         fields.setdefault(".".join(path) or "__all__", []).append(message)
-    summary = " ".join(
-        message if name == "__all__" else f"{name}: {message}"
-        for name, messages in fields.items()
-        for message in messages
-    )
-    return BadRequest(summary, fields=fields)
+    return refusal(fields)
 
 
 def _messages(detail: Any, *, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:

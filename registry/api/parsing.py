@@ -12,7 +12,10 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
-from registry.errors import BodyTooLarge, InvalidJson, UnsupportedEncoding
+from registry.decoding import decoded
+from registry.errors import BodyTooLarge, UnsupportedEncoding
+
+ANYTHING = msgspec.json.Decoder(Any)
 
 
 class JsonParser(BaseParser):
@@ -30,10 +33,7 @@ class JsonParser(BaseParser):
         text = stream.read(limit + 1)
         if len(text) > limit:
             raise BodyTooLarge(f"Expected a body of at most {limit} bytes.", limit=limit)
-        try:
-            return msgspec.json.decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise InvalidJson(f"Expected JSON: {error}.") from error
+        return decoded(ANYTHING, text)
 
 
 class JsonOnly(BaseContentNegotiation):
@@ -61,17 +61,3 @@ def check_encoding(request: Request) -> None:
     encoding = request.headers.get("Content-Encoding", "identity").lower()
     if encoding != "identity":
         raise UnsupportedEncoding(f"Expected a body that isn't compressed, got {encoding}.")
-
-
-def check_upload_size(request: Request) -> None:
-    """Raise BodyTooLarge before an upload is read that can't fit; the store counts exactly."""
-    limit = settings.CLIPPER_MAX_ARTIFACT_BYTES + settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-    try:
-        size = int(request.META.get("CONTENT_LENGTH") or 0)
-    except ValueError:
-        return
-    if size > limit:
-        raise BodyTooLarge(
-            f"Expected an artifact of at most {settings.CLIPPER_MAX_ARTIFACT_BYTES} bytes.",
-            limit=settings.CLIPPER_MAX_ARTIFACT_BYTES,
-        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from django.contrib.auth.models import User
 from rest_framework.permissions import SAFE_METHODS, BasePermission
@@ -16,6 +16,8 @@ from registry.specs import MANAGE
 if TYPE_CHECKING:
     from rest_framework.views import APIView
 
+    from registry.api.views.base import ManagementView
+
 
 class MayManage(BasePermission):
     """Keys need the scope `manage`; people must be staff, with the console's permission to write.
@@ -26,10 +28,11 @@ class MayManage(BasePermission):
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
+        managing = cast("ManagementView", view)
         if isinstance(request.auth, ApiKey):
-            _check_key(request.auth, view=view)
+            _check_key(request.auth, view=managing)
         elif isinstance(request.user, User):
-            _check_person(request.user, request=request, view=view)
+            _check_person(request.user, request=request, view=managing)
         else:
             raise Unauthenticated(
                 "Expected the header `Authorization: Api-Key <key>`, or a staff session."
@@ -61,7 +64,7 @@ def check_application(request: Request, *, application: Application) -> None:
         raise Forbidden(f"This key isn't bound to the application {application.name}.")
 
 
-def _check_key(key: ApiKey, *, view: APIView) -> None:
+def _check_key(key: ApiKey, *, view: ManagementView) -> None:
     if MANAGE not in key.scopes:
         granted = ", ".join(sorted(key.scopes)) or "none"
         raise Forbidden(
@@ -70,15 +73,15 @@ def _check_key(key: ApiKey, *, view: APIView) -> None:
             scopes=sorted(key.scopes),
         )
     method = (view.request.method or "").upper()
-    if key.bound and method not in getattr(view, "for_bound_keys", ()):
+    if key.bound and method not in view.for_bound_keys:
         raise Forbidden("This key is bound to applications and manages nothing else.")
 
 
-def _check_person(user: User, *, request: Request, view: APIView) -> None:
+def _check_person(user: User, *, request: Request, view: ManagementView) -> None:
     if not (user.is_active and user.is_staff):
         raise Forbidden(f"Expected a member of the staff, got {user.get_username()}.")
     if request.method in SAFE_METHODS:
         return
-    needed = getattr(view, "permissions", {}).get(request.method)
+    needed = view.permissions.get(request.method or "")
     if needed is not None and not user.has_perm(needed):
         raise Forbidden(f"{user.get_username()} lacks the permission {needed}.", permission=needed)

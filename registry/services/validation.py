@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from django.core.exceptions import ValidationError
 from django.db.models import Model as DjangoModel
@@ -23,6 +23,11 @@ def bad_request(error: ValidationError) -> BadRequest:
         fields = {name: list(messages) for name, messages in error.message_dict.items()}
     else:
         fields = {"__all__": list(error.messages)}
+    return refusal(fields)
+
+
+def refusal(fields: Mapping[str, Collection[str]]) -> BadRequest:
+    """Return the error for these messages by field; "__all__" stands for the whole."""
     summary = " ".join(
         message if name == "__all__" else f"{name}: {message}"
         for name, messages in fields.items()

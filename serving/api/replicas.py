@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import redis
-from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
+from registry.api.views.base import ManagementView, schema
 from registry.errors import Unavailable
 from registry.redis_client import redis_client
 from serving.cluster.directory import Directory
@@ -32,11 +31,11 @@ class ReplicaSerializer(serializers.Serializer[Any]):
     last_error = serializers.CharField(allow_null=True)
 
 
-class ReplicasView(APIView):
+class ReplicasView(ManagementView):
     """Live replicas, and those that wait for a slot or failed to load within the last minute."""
 
-    @extend_schema(responses=ReplicaSerializer(many=True))
-    def get(self, request: Request, **kwargs: Any) -> Response:
+    @schema("List the replicas", answer=ReplicaSerializer(many=True))
+    def get(self, request: Request) -> Response:
         try:
             records = Directory(redis_client()).read()
         except redis.RedisError as error:

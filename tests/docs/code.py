@@ -11,7 +11,7 @@ from django.urls import URLPattern, URLResolver
 
 from clipper_site import urls as site_urls
 from registry.api.errors import unknown_url
-from registry.errors import ClipperError, RetryLater
+from registry.errors import ClipperError
 from scripts.stack.environment import MARK
 from selection.policies import InvalidPolicyParams
 from serving.engine.stats import VersionStats
@@ -44,11 +44,9 @@ def settings_of_supervisord() -> set[str]:
 
 
 def errors() -> set[tuple[int, str]]:
-    """Status and code of every error; without those that only say when to try again."""
+    """Status and code of every error."""
     assert issubclass(InvalidPolicyParams, ClipperError)
-    return {
-        (error.status, error.code) for error in _family(ClipperError) if error is not RetryLater
-    }
+    return {(error.status, error.code) for error in _family(ClipperError)}
 
 
 def _family(error: type[ClipperError]) -> Iterator[type[ClipperError]]:

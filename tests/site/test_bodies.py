@@ -21,7 +21,6 @@ UPLOADS = (
     "/api/v1/models/svm/versions/",
     "/api/v1/models/svm/versions",
     "/admin/registry/modelversion/add/",
-    "/admin/registry/model/7/upload/",
 )
 
 Message = MutableMapping[str, Any]

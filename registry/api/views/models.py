@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rest_framework import status
 from rest_framework.parsers import MultiPartParser
@@ -10,7 +10,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry import services
-from registry.api.parsing import check_upload_size
 from registry.api.permissions import actor_of
 from registry.api.serializers import (
     ModelOut,
@@ -68,10 +67,6 @@ class ModelView(ManagementView):
 class VersionsView(ManagementView):
     parser_classes = [MultiPartParser]
     permissions: ClassVar[dict[str, str]] = {"POST": "registry.add_modelversion"}
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)
-        check_upload_size(request)
 
     @schema("List a model's versions, newest first", answer=VersionOut(many=True), paged=True)
     def get(self, request: Request, model: str) -> Response:
