@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSpec:
-    """Bounds of one engine: cache in bytes, queue per version in queries, batch in queries."""
+    """Bounds of one engine: cache in bytes, queue per replica and batch in queries."""
 
     cache_bytes: int = 64 << 20
     queue_capacity: int = 10_000

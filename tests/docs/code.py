@@ -16,9 +16,8 @@ from scripts.stack.environment import MARK
 from selection.policies import InvalidPolicyParams
 from serving.engine.stats import VersionStats
 from serving.metrics import Metrics, exposition
+from tests.architecture.source import LAYERS
 from tests.docs.documents import ROOT, url_shape
-
-LAYERS = ("registry", "selection", "serving", "clipper_site")
 
 # Shown to people, or leading there; the console's own pages are its business.
 NOT_DESCRIBED = {"/"}

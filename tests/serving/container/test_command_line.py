@@ -73,19 +73,6 @@ def test_a_bad_version_fails_with_the_reason(
     assert message in line["error"]
 
 
-def test_neither_django_nor_the_registry_is_imported() -> None:
-    code = (
-        "import sys, serving.container.__main__, serving.container.runtimes.python, "
-        "serving.container.runtimes.sklearn\n"
-        "print([n for n in sys.modules if n.split('.')[0] in"
-        " {'django', 'registry', 'selection', 'clipper_site', 'celery'}])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=50, check=True
-    )
-    assert done.stdout.strip() == b"[]"
-
-
 async def test_serve_answers_and_drains_on_sigterm(
     svm: Any, rows: list[bytes], artifact_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
