@@ -19,6 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 from registry.errors import ModelFailed
+from selection.policies.base import normalised
 from selection.values import numbers, same_value_key
 
 VOTE, MEAN = "vote", "mean"
@@ -91,7 +92,7 @@ def _mean(
             )
     if len({len(v) if isinstance(v, list) else None for v in values.values()}) > 1:
         raise ModelFailed("mean needs outputs of one shape, the arms answered with several")
-    trust = _trust(arrived, weights)
+    trust = normalised({arm: weights.get(arm, 0.0) for arm in arrived}).values()
     columns = [v if isinstance(v, list) else [v] for v in values.values() if v is not None]
     means = [
         math.fsum(share * x for share, x in zip(trust, column, strict=True))
@@ -109,13 +110,6 @@ METHODS: dict[str, Callable[..., Combined]] = {VOTE: _vote, MEAN: _mean}
 
 def _total(arms: Sequence[str], weights: Mapping[str, float]) -> float:
     return math.fsum([weights.get(arm, 0.0) for arm in arms])
-
-
-def _trust(arms: Sequence[str], weights: Mapping[str, float]) -> list[float]:
-    total = _total(arms, weights)
-    if total <= 0.0:
-        return [1.0 / len(arms)] * len(arms)
-    return [weights.get(arm, 0.0) / total for arm in arms]
 
 
 def _share(arms: Sequence[str], *, weights: Mapping[str, float], asked: Sequence[str]) -> float:

@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from itertools import islice
 
 from redis.asyncio import Redis
 
-from selection.storage import (
-    CONTEXT_TTL_S,
-    GLOBAL_CONTEXT,
-    UNTAUGHT_CONTEXT_TTL_S,
-    UPDATED,
-    state_key,
-)
+from selection.scripts import Call, Script
+from selection.storage import CONTEXT_TTL_S, GLOBAL_CONTEXT, UNTAUGHT_CONTEXT_TTL_S, state_key
 
 # KEYS  state
-# ARGV  field of the last update, TTL of a taught state (0: none), TTL of an untaught one, queries
-#       to add to each arm, then the arms.
+# ARGV  TTL of a taught state (0: none), TTL of an untaught one, queries to add to each arm, then
+#       the arms.
 # Contexts are whatever callers name: only feedback makes one worth keeping for long.
-SCRIPT = """
-for i = 5, #ARGV do
-  redis.call('HINCRBY', KEYS[1], 'q:' .. ARGV[i], ARGV[4])
+SCRIPT = Script("""
+for i = 4, #ARGV do
+  redis.call('HINCRBY', KEYS[1], QUERIES .. ARGV[i], ARGV[3])
 end
-if ARGV[2] ~= '0' then
-  if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then
+if ARGV[1] ~= '0' then
+  if redis.call('HEXISTS', KEYS[1], UPDATED) == 1 then
+    redis.call('EXPIRE', KEYS[1], ARGV[1])
+  elseif redis.call('TTL', KEYS[1]) < tonumber(ARGV[2]) then
     redis.call('EXPIRE', KEYS[1], ARGV[2])
-  elseif redis.call('TTL', KEYS[1]) < tonumber(ARGV[3]) then
-    redis.call('EXPIRE', KEYS[1], ARGV[3])
   end
 end
-"""
-SCRIPT_SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+""")
 
 # Keys counted before a flush; further ones go uncounted until there is room again.
 CAPACITY = 20_000
@@ -72,27 +65,17 @@ class QueryCounts:
         for key in taken:
             del self._counted[key]
         try:
-            await self._write(taken)
+            await SCRIPT.run(self._redis, [_call(key, count) for key, count in taken.items()])
         except BaseException:  # also a cancelled flush keeps its counts
             for key, count in taken.items():
                 self._counted[key] = self._counted.get(key, 0) + count
             raise
 
-    async def _write(self, counted: dict[Asked, int]) -> None:
-        async with self._redis.pipeline(transaction=True) as pipe:
-            # The first call brings the script along, so the others of the transaction find it.
-            script = ("EVAL", SCRIPT)
-            for (application_id, context, arms), count in counted.items():
-                ttl_s = 0 if context == GLOBAL_CONTEXT else CONTEXT_TTL_S
-                pipe.execute_command(
-                    *script,
-                    1,
-                    state_key(application_id, context),
-                    UPDATED,
-                    ttl_s,
-                    UNTAUGHT_CONTEXT_TTL_S,
-                    count,
-                    *arms,
-                )
-                script = ("EVALSHA", SCRIPT_SHA)
-            await pipe.execute()
+
+def _call(asked: Asked, count: int) -> Call:
+    application_id, context, arms = asked
+    taught_ttl_s = 0 if context == GLOBAL_CONTEXT else CONTEXT_TTL_S
+    return Call(
+        keys=[state_key(application_id, context)],
+        arguments=[taught_ttl_s, UNTAUGHT_CONTEXT_TTL_S, count, *arms],
+    )

@@ -6,14 +6,15 @@ from django.db import models
 from django.db.models import Q
 
 from selection.contexts import MAX_CHARACTERS
+from selection.feedback import events
 
 
 class Feedback(models.Model):
     """A label or a reward for one prediction, with what every asked arm had answered."""
 
     class Kind(models.TextChoices):
-        RECEIPT = "receipt", "on a query"
-        INPUT = "input", "a labelled input"
+        RECEIPT = events.RECEIPT, "on a query"
+        INPUT = events.INPUT, "a labelled input"
 
     application = models.ForeignKey(
         "registry.Application", on_delete=models.CASCADE, related_name="feedback"
@@ -41,7 +42,7 @@ class Feedback(models.Model):
         )
         constraints = (
             models.CheckConstraint(
-                name="feedback_kind_known", condition=Q(kind__in=("receipt", "input"))
+                name="feedback_kind_known", condition=Q(kind__in=(events.RECEIPT, events.INPUT))
             ),
             models.CheckConstraint(
                 name="feedback_reward_in_unit_interval",

@@ -10,6 +10,7 @@ from itertools import islice
 import msgspec
 from redis.asyncio import Redis
 
+from registry.outage import Outage
 from selection.storage import REDIS_ERRORS, outputs_key
 
 # Outputs that wait for Redis, together; beyond it the oldest are given up.
@@ -43,6 +44,11 @@ class OutputStore:
         self._waiting_bytes = 0
         self._work = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
+        self._outage = Outage(
+            logger,
+            away="Redis is away, large outputs wait for it",
+            back="Redis is back, large outputs are written again",
+        )
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(dict[str, bytes]).decode
 
@@ -84,17 +90,12 @@ class OutputStore:
             self._waiting_bytes -= kept.size
 
     async def _write_forever(self) -> None:
-        away = False
         while True:
             await self._work.wait()
             self._work.clear()
-            written = await self._write_all()
-            if not written:
-                if not away:
-                    logger.warning("Redis is away, large outputs wait for it")
+            if not await self._write_all():
                 await asyncio.sleep(PAUSE_AFTER_FAILURE_S)
                 self._work.set()
-            away = not written
 
     async def _write_all(self) -> bool:
         while self._waiting:
@@ -112,8 +113,10 @@ class OutputStore:
                 for nonce, kept in taken.items():
                     pipe.set(outputs_key(nonce), kept.body, ex=kept.ttl_s)
                 await pipe.execute()
-        except REDIS_ERRORS:
+        except REDIS_ERRORS as error:
+            self._outage.began(error)
             return False
+        self._outage.ended()
         for nonce in taken:
             self._forget(nonce)
         return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 import hmac
+from collections.abc import Mapping
 
 import msgspec
 
@@ -78,13 +79,9 @@ class ReceiptSigner:
         return mac.digest()[:MAC_BYTES]
 
 
-def split_outputs(
-    outputs: dict[str, bytes],
-) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """Return the outputs that go into the receipt, and those that must be stored beside it."""
-    if sum(map(len, outputs.values())) <= INLINE_OUTPUT_BYTES:
-        return outputs, {}
-    return {}, outputs
+def fits_inline(outputs: Mapping[str, bytes]) -> bool:
+    """Say whether outputs go into the receipt; others must be stored beside it."""
+    return sum(map(len, outputs.values())) <= INLINE_OUTPUT_BYTES
 
 
 def derive_key(secret_key: str) -> bytes:

@@ -19,6 +19,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from registry.outage import Outage
 from registry.specs import ApplicationSpec
 from selection.counts import QueryCounts
 from selection.policies import Policy, Prepared, State, make_policy
@@ -50,11 +51,12 @@ Key = tuple[int, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """One hash of Redis as read: the state, how often each arm was asked, the last update."""
+    """One hash of Redis as read: the state, feedback and queries by arm, the last update."""
 
-    state: State = field(default_factory=State)
-    queries: Mapping[str, int] = field(default_factory=dict)
-    updated_at: float | None = None
+    state: State
+    feedback: Mapping[str, int]
+    queries: Mapping[str, int]
+    updated_at: float | None
 
 
 @dataclass(slots=True)
@@ -96,7 +98,11 @@ class SelectionStore:
         self._work = asyncio.Event()
         self._counts = QueryCounts(redis)
         self._tasks: list[asyncio.Task[None]] = []
-        self._away = False
+        self._outage = Outage(
+            logger,
+            away="Redis is away, selection goes on with its last copies",
+            back="Redis is back, selection state is refreshed again",
+        )
 
     async def start(self) -> None:
         self._tasks = [
@@ -151,23 +157,6 @@ class SelectionStore:
         """Count that one query asked these arms; Redis learns of it within a second or so."""
         self._counts.add(application_id=application_id, context=context, arms=arms)
 
-    def last_known(self, application_id: int, *, context: str) -> State:
-        """Return the copy of a context's own state, empty where there is none."""
-        copy = self._copies.get((application_id, context))
-        return State() if copy is None else copy.state
-
-    def learned(
-        self, application_id: int, *, context: str, log_weights: Mapping[str, float]
-    ) -> None:
-        """Bring the copy up to date with what an observation has just made of the state."""
-        copy = self._copies.get((application_id, context))
-        if copy is None:
-            copy = self._remember((application_id, context))
-        copy.state = State({**copy.state.log_weights, **log_weights}, copy.state.feedback)
-        copy.learned_at = self._clock()
-        copy.stale_at = float("-inf")
-        copy.prepared = None
-
     def _prepare(
         self,
         copy: _Copy,
@@ -209,9 +198,9 @@ class SelectionStore:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 read = await self._read(keys)
         except REDIS_ERRORS as error:
-            self._report(error)
+            self._outage.began(error)
         else:
-            self._report(None)
+            self._outage.ended()
             for key, stored in zip(keys, read, strict=True):
                 copy = self._copies.get(key)
                 # What was learned here while the read was under way may be missing from it.
@@ -238,59 +227,53 @@ class SelectionStore:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 await self._counts.flush()
         except REDIS_ERRORS as error:
-            self._report(error)
+            self._outage.began(error)
 
-    def _report(self, error: Exception | None) -> None:
-        """Log once when Redis goes away and once when it is back, not for every query."""
-        if error is not None and not self._away:
-            logger.warning("Redis is away, selection goes on with its last copies: %s", error)
-        elif error is None and self._away:
-            logger.info("Redis is back, selection state is refreshed again")
-        self._away = error is not None
+    # --- for feedback and for people ------------------------------------------------------
 
-    # --- for people and for feedback: waits for Redis -------------------------------------
-
-    async def load(self, application_id: int, *, context: str) -> Stored:
-        """Read one context's state from Redis, or raise `Unavailable`."""
-        async with redis_needed():
-            (stored,) = await self._read([(application_id, context)])
-        return stored
-
-    async def reset(self, application_id: int, *, context: str) -> None:
-        """Forget what was learned and counted in this context, or raise `Unavailable`."""
-        async with redis_needed():
-            await self._redis.delete(state_key(application_id, context))
-        self._copies.pop((application_id, context), None)
+    def learned(
+        self, application_id: int, *, context: str, log_weights: Mapping[str, float]
+    ) -> None:
+        """Bring the copy up to date with what an observation has just made of the state."""
+        copy = self._copies.get((application_id, context))
+        if copy is None:
+            copy = self._remember((application_id, context))
+        copy.state = State({**copy.state.log_weights, **log_weights})
+        copy.learned_at = self._clock()
+        copy.stale_at = float("-inf")
+        copy.prepared = None
 
     async def describe(
         self, application: ApplicationSpec, *, context: str, arms: Mapping[str, float]
     ) -> dict[str, Any]:
-        """Return the state of one context as the management API shows it."""
+        """Return one context's state as the management API shows it, or raise `Unavailable`."""
         async with redis_needed():
             await self._counts.flush()
             own, general = await self._read(
                 [(application.id, context), (application.id, GLOBAL_CONTEXT)]
             )
         state = own.state if _knows_any(own.state, arms) else general.state
-        policy = self.policy(application)
-        weights = policy.weights(state, arms) if arms else {}
-        chances = policy.probabilities(state, arms) if arms else {}
+        prepare = self.policy(application).prepare
         return {
             "policy": application.policy,
             "context": context,
-            "arms": [
-                {
-                    "model": arm.partition(":")[0],
-                    "version": arm.partition(":")[2],
-                    "weight": weights[arm],
-                    "probability": chances[arm],
-                    "queries": own.queries.get(arm, 0),
-                    "feedback": own.state.feedback.get(arm, 0),
-                }
-                for arm in arms
-            ],
+            "arms": _arms(prepare(state, arms), stored=own) if arms else [],
             "updated_at": _iso(own.updated_at),
         }
+
+
+def _arms(prepared: Prepared, *, stored: Stored) -> list[dict[str, Any]]:
+    return [
+        {
+            "model": arm.partition(":")[0],
+            "version": arm.partition(":")[2],
+            "weight": weight,
+            "probability": prepared.probabilities[arm],
+            "queries": stored.queries.get(arm, 0),
+            "feedback": stored.feedback.get(arm, 0),
+        }
+        for arm, weight in prepared.weights.items()
+    ]
 
 
 def _knows_any(state: State, arms: Iterable[str]) -> bool:
@@ -311,7 +294,8 @@ def _parsed(fields: Mapping[bytes, bytes]) -> Stored:
             queries[arm] = int(value)
     updated = fields.get(UPDATED.encode())
     return Stored(
-        state=State(weights, feedback),
+        state=State(weights),
+        feedback=feedback,
         queries=queries,
         updated_at=None if updated is None else float(updated),
     )

@@ -22,7 +22,7 @@ from registry.specs import ApplicationSpec, VersionSpec
 from selection.combine import combine
 from selection.outputs import OutputStore
 from selection.policies import Selection
-from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, ReceiptSigner, split_outputs
+from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, ReceiptSigner, fits_inline
 from selection.state import SelectionStore
 from serving.engine.engine import Engine
 from serving.engine.outcome import Outcome, Status
@@ -131,7 +131,7 @@ class QueryProcessor:
         return Choice(arms.targets, selection, prepared.weights, False)
 
     async def answers_of_all_arms(
-        self, application: ApplicationSpec, input: bytes, context: str
+        self, application: ApplicationSpec, input: bytes
     ) -> dict[str, bytes]:
         """Return every arm's output for `input`, for feedback that comes without a receipt."""
         targets = self.router.arms(application).targets
@@ -283,11 +283,12 @@ class Query:
     def _receipt(self, outputs: dict[str, bytes]) -> str:
         selection = self.choice.selection
         nonce = os.urandom(NONCE_BYTES)
-        inline, stored = split_outputs(outputs)
-        if stored:
+        inline = fits_inline(outputs)
+        if not inline:
             self._processor.outputs.keep(
-                nonce, outputs=stored, ttl_s=self.application.feedback_window_s
+                nonce, outputs=outputs, ttl_s=self.application.feedback_window_s
             )
+            outputs = {}
         return self._processor.signer.sign(
             Receipt(
                 nonce=nonce,
@@ -295,11 +296,11 @@ class Query:
                 application_id=self.application.id,
                 context=self.context,
                 arms=tuple(
-                    ArmRecord(arm, propensity, inline.get(arm))
+                    ArmRecord(arm, propensity, outputs.get(arm))
                     for arm, propensity in zip(selection.arms, selection.propensities, strict=True)
                 ),
                 forced=self.choice.forced,
-                stored=bool(stored),
+                stored=not inline,
             )
         )
 

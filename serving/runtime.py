@@ -13,16 +13,17 @@ from dataclasses import dataclass
 from time import monotonic, time
 from typing import Any, TypeVar
 
-import redis
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import PubSub
 
 from registry.errors import NotFound, UnknownKey
+from registry.outage import Outage
 from registry.specs import Snapshot
 from selection.feedback.service import FeedbackService
 from selection.outputs import OutputStore
 from selection.receipts import ReceiptSigner
 from selection.state import SelectionStore
+from selection.storage import REDIS_ERRORS
 from serving.cluster.directory import (
     REPLICAS_CHANNEL,
     ReplicaRecord,
@@ -158,17 +159,19 @@ class Runtime:
 
     async def _listen(self) -> None:
         """Wake the keepers on each notice; after an outage wake them once, to catch up."""
-        away = False
+        outage = Outage(
+            logger,
+            away="no notices from Redis, polling meanwhile",
+            back="notices come from Redis again",
+        )
         while True:
             try:
                 async with self.redis.pubsub(ignore_subscribe_messages=True) as pubsub:
                     await pubsub.subscribe(self.spec.registry_channel, REPLICAS_CHANNEL)
-                    away = False
+                    outage.ended()
                     await self._follow(pubsub)
-            except (redis.RedisError, OSError) as error:
-                if not away:
-                    logger.warning("no notices from Redis, polling meanwhile: %s", error)
-                away = True
+            except REDIS_ERRORS as error:
+                outage.began(error)
                 await asyncio.sleep(RETRY_PAUSE_S)
 
     async def _follow(self, pubsub: PubSub) -> None:
@@ -249,7 +252,7 @@ class Runtime:
             )
             try:
                 await publish(self.redis, document)
-            except (redis.RedisError, OSError, TimeoutError) as error:
+            except REDIS_ERRORS as error:
                 logger.debug("metrics not published: %s", error)
 
 

@@ -7,15 +7,15 @@ with `appendfsync always` answers only when its file has them.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
 
 from selection.feedback.events import FeedbackEvent
+from selection.scripts import Call, Script
 from selection.storage import CONTEXT_TTL_S, GLOBAL_CONTEXT, STREAM, seen_key, state_key
 
 # KEYS  seen, stream, state, global state (the same key in the global context)
@@ -23,7 +23,7 @@ from selection.storage import CONTEXT_TTL_S, GLOBAL_CONTEXT, STREAM, seen_key, s
 #       must exist, then pairs of an arm that has a loss and what to add to its log-weight.
 # An arm without a weight joins at the mean of the present ones; a context without any weights
 # starts from the global ones. Present weights are only ever added to: no update is lost.
-SCRIPT = """
+SCRIPT = Script("""
 if not redis.call('SET', KEYS[1], '1', 'NX', 'EX', ARGV[1]) then
   return 0
 end
@@ -31,7 +31,7 @@ redis.call('XADD', KEYS[2], '*', 'event', ARGV[2])
 local state, last = KEYS[3], 5 + tonumber(ARGV[5])
 local fields = {}
 for i = 6, last do
-  fields[#fields + 1] = 'w:' .. ARGV[i]
+  fields[#fields + 1] = WEIGHT .. ARGV[i]
 end
 
 local function known(key)
@@ -60,12 +60,12 @@ if #fields > 0 then
 end
 for i = last + 1, #ARGV, 2 do
   if ARGV[i + 1] ~= '0' then
-    redis.call('HINCRBYFLOAT', state, 'w:' .. ARGV[i], ARGV[i + 1])
+    redis.call('HINCRBYFLOAT', state, WEIGHT .. ARGV[i], ARGV[i + 1])
   end
-  redis.call('HINCRBY', state, 'n:' .. ARGV[i], 1)
+  redis.call('HINCRBY', state, FEEDBACK .. ARGV[i], 1)
 end
 if #ARGV > last then
-  redis.call('HSET', state, 't', ARGV[3])
+  redis.call('HSET', state, UPDATED, ARGV[3])
   if ARGV[4] ~= '0' then
     redis.call('EXPIRE', state, ARGV[4])
   end
@@ -74,8 +74,7 @@ if #fields == 0 then
   return {}
 end
 return redis.call('HMGET', state, unpack(fields))
-"""
-SCRIPT_SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+""")
 # The mark outlives the feedback window, so that no clock's drift lets a receipt count twice.
 SEEN_MARGIN_S = 3600
 
@@ -95,13 +94,6 @@ class Observation:
     window_s: int
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """An observation that was counted: the log-weights that it left."""
-
-    log_weights: Mapping[str, float]
-
-
 class FeedbackJournal:
     """Appends observations; says of each whether it was counted or seen before."""
 
@@ -109,52 +101,41 @@ class FeedbackJournal:
         self._redis = redis
         self._encode = msgspec.msgpack.Encoder().encode
 
-    async def append(self, observations: Sequence[Observation]) -> list[Recorded | None]:
-        """Return, in order, what each left behind, or None for one that was counted before.
+    async def append(self, observations: Sequence[Observation]) -> list[Mapping[str, float] | None]:
+        """Return, in order, the log-weights that each left, or None where it was seen before.
 
         Errors of Redis come through: the observations may or may not have been counted then.
         """
         if not observations:
             return []
-        calls = [self._call(observation) for observation in observations]
-        results = await self._run(calls)
-        if any(isinstance(result, NoScriptError) for result in results):
-            # Redis was restarted, or is new to us: no call of the transaction found the script.
-            await self._redis.script_load(SCRIPT)
-            results = await self._run(calls)
-        return [_recorded(o, result) for o, result in zip(observations, results, strict=True)]
+        results = await SCRIPT.run(self._redis, [self._call(one) for one in observations])
+        return [_left(one, result) for one, result in zip(observations, results, strict=True)]
 
-    async def _run(self, calls: list[list[str | bytes | int]]) -> list[object]:
-        async with self._redis.pipeline(transaction=True) as pipe:
-            for call in calls:
-                pipe.execute_command("EVALSHA", SCRIPT_SHA, 4, *call)
-            return list(await pipe.execute(raise_on_error=False))
-
-    def _call(self, observation: Observation) -> list[str | bytes | int]:
+    def _call(self, observation: Observation) -> Call:
         event = observation.event
-        in_global = event.context == GLOBAL_CONTEXT
-        call: list[str | bytes | int] = [
-            seen_key(observation.nonce),
-            STREAM,
-            state_key(event.application_id, event.context),
-            state_key(event.application_id, GLOBAL_CONTEXT),
-            observation.window_s + SEEN_MARGIN_S,
-            self._encode(event),
-            f"{event.received_at_ms / 1000:.3f}",
-            0 if in_global else CONTEXT_TTL_S,
-            len(observation.arms),
-            *observation.arms,
-        ]
-        for arm, delta in observation.deltas.items():
-            call += (arm, repr(delta) if delta else "0")
-        return call
+        return Call(
+            keys=[
+                seen_key(observation.nonce),
+                STREAM,
+                state_key(event.application_id, event.context),
+                state_key(event.application_id, GLOBAL_CONTEXT),
+            ],
+            arguments=[
+                observation.window_s + SEEN_MARGIN_S,
+                self._encode(event),
+                f"{event.received_at_ms / 1000:.3f}",
+                0 if event.context == GLOBAL_CONTEXT else CONTEXT_TTL_S,
+                len(observation.arms),
+                *observation.arms,
+                *chain.from_iterable(
+                    (arm, repr(delta) if delta else "0")
+                    for arm, delta in observation.deltas.items()
+                ),
+            ],
+        )
 
 
-def _recorded(observation: Observation, result: object) -> Recorded | None:
-    if isinstance(result, Exception):
-        raise result
+def _left(observation: Observation, result: object) -> Mapping[str, float] | None:
     if not isinstance(result, list):
         return None
-    return Recorded(
-        {arm: float(weight) for arm, weight in zip(observation.arms, result, strict=True)}
-    )
+    return {arm: float(weight) for arm, weight in zip(observation.arms, result, strict=True)}

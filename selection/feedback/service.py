@@ -23,7 +23,7 @@ from selection.feedback.events import (
     Kind,
     Rejection,
 )
-from selection.feedback.journal import FeedbackJournal, Observation, Recorded
+from selection.feedback.journal import FeedbackJournal, Observation
 from selection.losses import loss_against, loss_of_reward
 from selection.outputs import OutputStore
 from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, ReceiptSigner
@@ -32,8 +32,8 @@ from selection.storage import GLOBAL_CONTEXT, redis_needed
 
 PREDICTED_AT_ONCE = 16
 
-# Asks every arm of an application: (application, input as JSON text, context) -> outputs by arm.
-PredictArms = Callable[[ApplicationSpec, bytes, str], Awaitable[Mapping[str, bytes]]]
+# Asks every arm of an application: (application, input as JSON text) -> outputs by arm.
+PredictArms = Callable[[ApplicationSpec, bytes], Awaitable[Mapping[str, bytes]]]
 
 T = TypeVar("T")
 
@@ -89,12 +89,12 @@ class FeedbackService:
         ]
         observations = [o for o in observed if isinstance(o, Observation)]
         async with redis_needed():
-            recorded = await self._journal.append(observations)
-        self._update_copies(observations, recorded)
-        accepted = sum(one is not None for one in recorded)
+            left = await self._journal.append(observations)
+        self._update_copies(observations, left)
+        accepted = sum(log_weights is not None for log_weights in left)
         return FeedbackResult(
             accepted=accepted,
-            duplicates=len(recorded) - accepted,
+            duplicates=len(left) - accepted,
             rejected=tuple(
                 Rejection(index, error.message, error.code)
                 for index, error in enumerate(observed)
@@ -166,13 +166,9 @@ class FeedbackService:
         losses = _losses(answered.arms, item=item, how=application.combine)
         policy = self._store.policy(application)
         moved: dict[str, float] = {}
-        if not answered.forced and losses:
-            deltas = policy.observe(
-                self._store.last_known(application.id, context=answered.context),
-                arms,
-                losses=losses,
-                propensities={record.arm: record.propensity for record in answered.arms},
-            )
+        if not answered.forced:
+            chances = {record.arm: record.propensity for record in answered.arms}
+            deltas = policy.observe(losses=losses, propensities=chances)
             moved = {arm: deltas.get(arm, 0.0) for arm in losses}
         weighed = tuple(dict.fromkeys((*arms, *moved))) if moved and policy.learns else ()
         label = bytes(item.label)
@@ -196,12 +192,12 @@ class FeedbackService:
         )
 
     def _update_copies(
-        self, observations: Sequence[Observation], recorded: Sequence[Recorded | None]
+        self, observations: Sequence[Observation], left: Sequence[Mapping[str, float] | None]
     ) -> None:
         latest = {
-            (o.event.application_id, o.event.context): one.log_weights
-            for o, one in zip(observations, recorded, strict=True)
-            if one is not None and one.log_weights
+            (one.event.application_id, one.event.context): log_weights
+            for one, log_weights in zip(observations, left, strict=True)
+            if log_weights
         }
         for (application_id, context), log_weights in latest.items():
             self._store.learned(application_id, context=context, log_weights=log_weights)
@@ -218,7 +214,7 @@ async def _predicted(
     context = item.context if isinstance(item.context, str) else GLOBAL_CONTEXT
     try:
         async with limit:
-            outputs = await predict_arms(application, bytes(item.input), context)
+            outputs = await predict_arms(application, bytes(item.input))
     except ClipperError as error:
         return error
     if not outputs:

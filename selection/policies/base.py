@@ -24,7 +24,6 @@ class State:
     """What one application has learned in one context, by arm (`model:version`)."""
 
     log_weights: Mapping[str, float] = field(default_factory=dict)
-    feedback: Mapping[str, int] = field(default_factory=dict)
 
 
 class Selection(NamedTuple):
@@ -36,7 +35,11 @@ class Selection(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A policy applied to one state and one set of arms: selecting is then one look-up."""
+    """A policy applied to one state and one set of arms: selecting is then one look-up.
+
+    `weights` say how far each arm is trusted, as shares that sum to 1; `probabilities` are the
+    chances of each to be asked. Both are in the order of the arms.
+    """
 
     weights: Mapping[str, float]
     probabilities: Mapping[str, float]
@@ -71,31 +74,17 @@ class Policy(ABC):
     learns: ClassVar[bool] = True
 
     @abstractmethod
-    def weights(self, state: State, arms: Mapping[str, float]) -> dict[str, float]:
-        """Return how far each arm is trusted, as shares that sum to 1."""
-
-    @abstractmethod
-    def probabilities(self, state: State, arms: Mapping[str, float]) -> dict[str, float]:
-        """Return the chance of each arm to be asked."""
-
-    @abstractmethod
     def prepare(self, state: State, arms: Mapping[str, float]) -> Prepared:
-        """Do once, for a state, all the arithmetic that its queries share."""
+        """Do once, for a state, all the arithmetic that its queries share; some arm is there."""
 
     @abstractmethod
     def observe(
-        self,
-        state: State,
-        arms: Mapping[str, float],
-        *,
-        losses: Mapping[str, float],
-        propensities: Mapping[str, float],
+        self, *, losses: Mapping[str, float], propensities: Mapping[str, float]
     ) -> dict[str, float]:
-        """Return what to add to the log-weights, given losses in [0, 1] of arms that were asked."""
+        """Return what to add to the log-weights, given losses in [0, 1] of arms that were asked.
 
-    def select(self, state: State, arms: Mapping[str, float], *, uniform: float) -> Selection:
-        """Return whom to ask, given a number drawn uniformly from [0, 1)."""
-        return self.prepare(state, arms).select(uniform)
+        `propensities` are the chances that those arms had, at the time, of being asked.
+        """
 
 
 def resolve(log_weights: Mapping[str, float], arms: Iterable[str]) -> dict[str, float]:

@@ -39,23 +39,12 @@ class Exp3(Policy):
     eta: float = 0.1
     floor: float = 0.05
 
-    def weights(self, state: State, arms: Mapping[str, float]) -> dict[str, float]:
-        return shares(resolve(state.log_weights, arms))
-
-    def probabilities(self, state: State, arms: Mapping[str, float]) -> dict[str, float]:
-        return self._mixed(self.weights(state, arms))
-
     def prepare(self, state: State, arms: Mapping[str, float]) -> Prepared:
-        weights = self.weights(state, arms)
+        weights = shares(resolve(state.log_weights, arms))
         return draw_one(weights=weights, probabilities=self._mixed(weights))
 
     def observe(
-        self,
-        state: State,
-        arms: Mapping[str, float],
-        *,
-        losses: Mapping[str, float],
-        propensities: Mapping[str, float],
+        self, *, losses: Mapping[str, float], propensities: Mapping[str, float]
     ) -> dict[str, float]:
         return {
             arm: -self.eta * loss / max(propensities[arm], LOWEST_PROPENSITY)

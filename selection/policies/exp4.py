@@ -25,21 +25,10 @@ class Exp4(Policy):
 
     eta: float = 0.3
 
-    def weights(self, state: State, arms: Mapping[str, float]) -> dict[str, float]:
-        return shares(resolve(state.log_weights, arms))
-
-    def probabilities(self, state: State, arms: Mapping[str, float]) -> dict[str, float]:
-        return dict.fromkeys(arms, 1.0)
-
     def prepare(self, state: State, arms: Mapping[str, float]) -> Prepared:
-        return ask_all(weights=self.weights(state, arms))
+        return ask_all(weights=shares(resolve(state.log_weights, arms)))
 
     def observe(
-        self,
-        state: State,
-        arms: Mapping[str, float],
-        *,
-        losses: Mapping[str, float],
-        propensities: Mapping[str, float],
+        self, *, losses: Mapping[str, float], propensities: Mapping[str, float]
     ) -> dict[str, float]:
         return {arm: -self.eta * loss for arm, loss in losses.items()}

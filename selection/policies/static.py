@@ -17,22 +17,11 @@ class Static(Policy):
     summary: ClassVar[str] = "asks the routed version; several are drawn by route weight"
     learns: ClassVar[bool] = False
 
-    def weights(self, state: State, arms: Mapping[str, float]) -> dict[str, float]:
-        return normalised(arms)
-
-    def probabilities(self, state: State, arms: Mapping[str, float]) -> dict[str, float]:
-        return self.weights(state, arms)
-
     def prepare(self, state: State, arms: Mapping[str, float]) -> Prepared:
-        weights = self.weights(state, arms)
+        weights = normalised(arms)
         return draw_one(weights=weights, probabilities=weights)
 
     def observe(
-        self,
-        state: State,
-        arms: Mapping[str, float],
-        *,
-        losses: Mapping[str, float],
-        propensities: Mapping[str, float],
+        self, *, losses: Mapping[str, float], propensities: Mapping[str, float]
     ) -> dict[str, float]:
         return {}

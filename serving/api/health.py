@@ -6,9 +6,9 @@ import asyncio
 from typing import Any
 
 import msgspec
-import redis
 
 from registry.errors import NotReady
+from selection.storage import REDIS_ERRORS, redis_needed
 from serving.api.http import Endpoint, Receive, Scope, Send, endpoint, require_method, send_json
 from serving.metrics import exposition, read_published_async
 from serving.runtime import Runtime
@@ -51,10 +51,8 @@ def metrics_endpoint(runtime: Runtime) -> Endpoint:
     @endpoint
     async def metrics(scope: Scope, receive: Receive, send: Send) -> None:
         require_method(scope, "GET")
-        try:
+        async with redis_needed(timeout_s=CHECK_TIMEOUT_S):
             documents = await read_published_async(runtime.redis)
-        except (redis.RedisError, OSError) as error:
-            raise NotReady("Metrics are shared through Redis, which does not answer.") from error
         body = await asyncio.to_thread(exposition, documents)
         await send_json(send, body, headers=[PROMETHEUS_TYPE])
 
@@ -78,7 +76,7 @@ async def _redis(runtime: Runtime) -> str:
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             await runtime.redis.ping()
-    except (redis.RedisError, OSError, TimeoutError) as error:
+    except REDIS_ERRORS as error:
         return f"cannot be reached ({type(error).__name__})"
     return OK
 

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from registry.errors import BadRequest, InvalidInput, Unavailable
 from selection.feedback.events import FeedbackEvent, FeedbackItem, FeedbackResult, Rejection
-from selection.feedback.journal import SCRIPT_SHA
+from selection.feedback.journal import SCRIPT
 from selection.feedback.service import FeedbackService
 from selection.outputs import OutputStore
 from selection.receipts import ArmRecord, Receipt
@@ -31,7 +31,7 @@ def service(aredis, signer, store, outputs):
     return FeedbackService(aredis, signer=signer, store=store, outputs=outputs)
 
 
-async def no_model(application, text, context):
+async def no_model(application, text):
     raise AssertionError("no arm should be asked")
 
 
@@ -264,8 +264,8 @@ async def test_a_label_whose_outputs_are_gone_is_refused_but_a_reward_counts(cal
 
 
 async def test_a_labelled_input_asks_every_arm_and_has_no_double(caller, aredis):
-    async def answers(application, text, context):
-        assert (application, text, context) == (APP, b"[1, 2]", "ann")
+    async def answers(application, text):
+        assert (application, text) == (APP, b"[1, 2]")
         return {"svm:2": b"7", "knn:1": b"1"}
 
     item = FeedbackItem(input=Raw(b"[1, 2]"), label=Raw(b"7"), context="ann")
@@ -275,7 +275,7 @@ async def test_a_labelled_input_asks_every_arm_and_has_no_double(caller, aredis)
 
 
 async def test_an_input_that_no_model_takes_is_refused_alone(caller, aredis):
-    async def answers(application, text, context):
+    async def answers(application, text):
         if text == b"1":
             raise InvalidInput("expected an array")
         return {} if text == b"2" else {"svm:2": b"7"}
@@ -289,7 +289,7 @@ async def test_an_input_that_no_model_takes_is_refused_alone(caller, aredis):
 async def test_inputs_are_predicted_a_bounded_number_at_a_time(caller):
     running, most = 0, 0
 
-    async def answers(application, text, context):
+    async def answers(application, text):
         nonlocal running, most
         running += 1
         most = max(most, running)
@@ -309,7 +309,7 @@ async def test_a_redis_without_the_script_gets_it(caller, aredis):
     await caller.send(caller.label())
     await aredis.script_flush()
     assert (await caller.send(caller.label(), caller.label())).accepted == 2
-    assert await aredis.script_exists(SCRIPT_SHA) == [True]
+    assert await aredis.script_exists(SCRIPT.sha) == [True]
     assert (await log_weights(aredis))["knn:1"] == pytest.approx(-0.9)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
@@ -41,16 +43,19 @@ async def test_beyond_its_capacity_the_oldest_are_given_up(aredis):
     assert list(await outputs.fetch([b"1", b"2", b"3"])) == [b"2", b"3"]
 
 
-async def test_what_waits_while_redis_is_away_is_written_when_it_is_back():
+async def test_what_waits_while_redis_is_away_is_written_when_it_is_back(caplog):
+    caplog.set_level(logging.INFO, "selection.outputs")
     with redis_server() as server:
         async with Redis.from_url(server.url, retry=None) as client:
             outputs = OutputStore(client)
             await outputs.start()
             server.kill()
             outputs.keep(b"one", outputs=OUTPUTS, ttl_s=60)
+            await eventually(lambda: outputs._outage.ongoing)
             server.start()
             await eventually(lambda: not outputs._waiting)
             assert await outputs.fetch([b"one"]) == {b"one": OUTPUTS}
+            assert [r.levelname for r in caplog.records] == ["WARNING", "INFO"]
             await outputs.stop()
 
 

@@ -22,7 +22,7 @@ uniforms = st.floats(0.0, 1.0, exclude_max=True)
 
 @given(name=names, known=log_weights)
 def test_weights_are_positive_shares_that_sum_to_one(name, known):
-    weights = make_policy(name, {}).weights(State(known), ARMS)
+    weights = make_policy(name, {}).prepare(State(known), ARMS).weights
     assert list(weights) == list(ARMS)
     assert math.isclose(math.fsum(weights.values()), 1.0, abs_tol=1e-12)
     assert all(math.isfinite(w) for w in weights.values())
@@ -31,26 +31,24 @@ def test_weights_are_positive_shares_that_sum_to_one(name, known):
 
 @given(name=names, known=log_weights, uniform=uniforms)
 def test_a_selection_names_routed_arms_with_the_chance_they_had(name, known, uniform):
-    policy = make_policy(name, {})
-    chances = policy.probabilities(State(known), ARMS)
-    selection = policy.select(State(known), ARMS, uniform=uniform)
+    prepared = make_policy(name, {}).prepare(State(known), ARMS)
+    selection = prepared.select(uniform)
     assert selection.arms
-    assert selection.propensities == tuple(chances[arm] for arm in selection.arms)
+    assert selection.propensities == tuple(prepared.probabilities[arm] for arm in selection.arms)
     assert all(0.0 < p <= 1.0 for p in selection.propensities)
 
 
-@given(name=names, known=log_weights, loss=st.floats(0.0, 1.0), chance=st.floats(0.0, 1.0))
-def test_what_feedback_adds_is_finite_and_never_a_praise(name, known, loss, chance):
-    deltas = make_policy(name, {}).observe(
-        State(known), ARMS, losses={"a:1": loss}, propensities={"a:1": chance}
-    )
+@given(name=names, loss=st.floats(0.0, 1.0), chance=st.floats(0.0, 1.0))
+def test_what_feedback_adds_is_finite_and_never_a_praise(name, loss, chance):
+    deltas = make_policy(name, {}).observe(losses={"a:1": loss}, propensities={"a:1": chance})
     assert all(math.isfinite(delta) and delta <= 0.0 for delta in deltas.values())
 
 
 def test_weights_stay_finite_and_positive_after_a_million_of_the_largest_steps():
     policy = make_policy("exp3", {"eta": 10.0, "floor": 0.001})
-    step = policy.observe(State(), ARMS, losses={"a:1": 1.0}, propensities={"a:1": 0.0})["a:1"]
-    weights = policy.weights(State({**dict.fromkeys(ARMS, 0.0), "a:1": step * 10**6}), ARMS)
+    step = policy.observe(losses={"a:1": 1.0}, propensities={"a:1": 0.0})["a:1"]
+    state = State({**dict.fromkeys(ARMS, 0.0), "a:1": step * 10**6})
+    weights = policy.prepare(state, ARMS).weights
     assert 0.0 < weights["a:1"] < 1e-300
     assert math.isclose(sum(weights.values()), 1.0)
 

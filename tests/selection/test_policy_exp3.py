@@ -14,12 +14,12 @@ exp3 = make_policy("exp3", {"eta": 0.2, "floor": 0.1})
 
 
 def test_probabilities_mix_the_softmax_with_the_floor():
-    assert exp3.weights(LEARNED, ARMS) == pytest.approx({"a:1": 0.75, "b:1": 0.25})
-    assert exp3.probabilities(LEARNED, ARMS) == pytest.approx({"a:1": 0.725, "b:1": 0.275})
+    assert exp3.prepare(LEARNED, ARMS).weights == pytest.approx({"a:1": 0.75, "b:1": 0.25})
+    assert exp3.prepare(LEARNED, ARMS).probabilities == pytest.approx({"a:1": 0.725, "b:1": 0.275})
 
 
 def test_a_hopeless_arm_keeps_its_share_of_the_floor():
-    chances = exp3.probabilities(State({"a:1": 0.0, "b:1": -1e9}), ARMS)
+    chances = exp3.prepare(State({"a:1": 0.0, "b:1": -1e9}), ARMS).probabilities
     assert chances == pytest.approx({"a:1": 0.95, "b:1": 0.05})
 
 
@@ -27,27 +27,25 @@ def test_a_hopeless_arm_keeps_its_share_of_the_floor():
     ("uniform", "arm"), [(0.0, "a:1"), (0.7249, "a:1"), (0.7251, "b:1"), (1 - 2**-53, "b:1")]
 )
 def test_one_arm_is_drawn_by_its_probability(uniform, arm):
-    selection = exp3.select(LEARNED, ARMS, uniform=uniform)
+    selection = exp3.prepare(LEARNED, ARMS).select(uniform)
     assert selection.arms == (arm,)
     assert selection.propensities == pytest.approx((0.725 if arm == "a:1" else 0.275,))
 
 
 def test_a_loss_weighs_more_the_rarer_the_arm_was_asked():
-    delta = exp3.observe(LEARNED, ARMS, losses={"b:1": 0.5}, propensities={"b:1": 0.25})
+    delta = exp3.observe(losses={"b:1": 0.5}, propensities={"b:1": 0.25})
     assert delta == {"b:1": pytest.approx(-0.2 * 0.5 / 0.25)}
 
 
 def test_only_the_arm_that_was_asked_learns():
-    deltas = exp3.observe(LEARNED, ARMS, losses={"a:1": 1.0}, propensities={"a:1": 0.5, "b:1": 0.5})
+    deltas = exp3.observe(losses={"a:1": 1.0}, propensities={"a:1": 0.5, "b:1": 0.5})
     assert deltas == {"a:1": pytest.approx(-0.4)}
 
 
 def test_a_tiny_propensity_bounds_the_step():
-    deltas = exp3.observe(LEARNED, ARMS, losses={"a:1": 1.0}, propensities={"a:1": 1e-12})
+    deltas = exp3.observe(losses={"a:1": 1.0}, propensities={"a:1": 1e-12})
     assert deltas == {"a:1": pytest.approx(-0.2 * 1000)}
 
 
 def test_route_weights_do_not_matter():
-    assert exp3.probabilities(LEARNED, {"a:1": 9.0, "b:1": 0.0}) == exp3.probabilities(
-        LEARNED, ARMS
-    )
+    assert exp3.prepare(LEARNED, {"a:1": 9.0, "b:1": 0.0}) == exp3.prepare(LEARNED, ARMS)

@@ -17,7 +17,7 @@ from selection.receipts import (
     Receipt,
     ReceiptSigner,
     derive_key,
-    split_outputs,
+    fits_inline,
 )
 
 signer = ReceiptSigner(b"k" * 32)
@@ -115,6 +115,6 @@ def test_the_key_depends_on_the_secret_and_is_not_the_secret():
 
 def test_outputs_go_into_the_receipt_while_they_are_small_together():
     small = {"a:1": b"x" * (INLINE_OUTPUT_BYTES // 2), "b:1": b"x" * (INLINE_OUTPUT_BYTES // 2)}
-    assert split_outputs(small) == (small, {})
+    assert fits_inline(small)
     large = small | {"c:1": b"x"}
-    assert split_outputs(large) == ({}, large)
+    assert not fits_inline(large)

@@ -26,10 +26,10 @@ def learned(name: str, *, seed: int) -> tuple[dict[str, float], float]:
         errors += sum(WRONG[a] * s for a, s in shares.items()) / sum(shares.values())
         losses = {arm: float(luck.random() < WRONG[arm]) for arm in selection.arms}
         propensities = dict(zip(selection.arms, selection.propensities, strict=True))
-        deltas = policy.observe(State(), ARMS, losses=losses, propensities=propensities)
+        deltas = policy.observe(losses=losses, propensities=propensities)
         for arm, delta in deltas.items():
             weights[arm] += delta
-    return policy.weights(State(weights), ARMS), errors / LABELS
+    return dict(policy.prepare(State(weights), ARMS).weights), errors / LABELS
 
 
 @pytest.mark.parametrize("seed", range(20))

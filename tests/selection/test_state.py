@@ -28,14 +28,11 @@ async def test_what_nothing_is_known_of_weighs_the_same(store, application):
     assert store.peek(application, context="", arms=ARMS).weights == EVEN
 
 
-async def test_a_peek_brings_the_copy_up_to_date_behind_it(store, application, aredis):
-    await aredis.hset(GLOBAL, mapping={"w:svm:2": "0", "w:tree:1": "-50"})
-    assert weight(store, application) == 0.5
-    await eventually(lambda: weight(store, application) > 0.99)
-
-
-async def test_a_copy_follows_what_another_process_learns(store, application, aredis):
+async def test_a_peek_brings_the_copy_behind_it_up_to_date_with_what_others_learn(
+    store, application, aredis
+):
     await aredis.hset(GLOBAL, mapping={"w:svm:2": "-50", "w:tree:1": "0"})
+    assert weight(store, application) == 0.5
     await eventually(lambda: weight(store, application) < 0.01)
     await aredis.hincrbyfloat(GLOBAL, "w:tree:1", -100)
     await eventually(lambda: weight(store, application) > 0.99)
@@ -194,13 +191,16 @@ async def test_it_describes_an_application_without_arms(store, application):
     assert (await store.describe(application, context="", arms={}))["arms"] == []
 
 
-async def test_a_reset_context_starts_from_the_global_state_again(store, application, aredis):
+async def test_a_context_that_redis_forgot_starts_from_the_global_state_again(
+    store, application, aredis
+):
     await aredis.hset(GLOBAL, mapping={"w:svm:2": "0", "w:tree:1": "-50"})
     await aredis.hset(ANN, mapping={"w:svm:2": "-50", "w:tree:1": "0", "n:svm:2": "9"})
     await eventually(lambda: weight(store, application, context="ann") < 0.01)
-    await store.reset(1, context="ann")
+    await aredis.delete(ANN)
     await eventually(lambda: weight(store, application, context="ann") > 0.99)
-    assert (await store.load(1, context="ann")).state.feedback == {}
+    description = await store.describe(application, context="ann", arms=ARMS)
+    assert [arm["feedback"] for arm in description["arms"]] == [0, 0]
 
 
 async def test_without_redis_the_last_copies_serve_and_the_log_says_so_once(application, caplog):
@@ -212,18 +212,18 @@ async def test_without_redis_the_last_copies_serve_and_the_log_says_so_once(appl
             await client.hset(GLOBAL, mapping={"w:svm:2": "0", "w:tree:1": "-50"})
             await eventually(lambda: weight(store, application) > 0.99)
             server.kill()
-            await eventually(lambda: weight(store, application) > 0.99 and store._away)
+            await eventually(lambda: weight(store, application) > 0.99 and store._outage.ongoing)
             for _ in range(100):
                 store.count_queries(1, context="", arms=("svm:2",))
                 assert weight(store, application) > 0.99
             with pytest.raises(Unavailable):
                 await store.describe(application, context="", arms=ARMS)
-            with pytest.raises(Unavailable):
-                await store.reset(1, context="")
             assert [r.levelname for r in caplog.records] == ["WARNING"]
 
             server.start()
-            await eventually(lambda: weight(store, application) == 0.5 and not store._away)
+            await eventually(
+                lambda: weight(store, application) == 0.5 and not store._outage.ongoing
+            )
             assert [r.levelname for r in caplog.records] == ["WARNING", "INFO"]
 
             async def counted():

@@ -306,7 +306,7 @@ async def test_the_answer_is_json_with_the_contracts_fields(serving):
 async def test_feedback_by_input_asks_every_arm(serving):
     it = serving(application(policy="exp3"))
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
-    asking = asyncio.create_task(it.processor.answers_of_all_arms(it.application, b"[1]", ""))
+    asking = asyncio.create_task(it.processor.answers_of_all_arms(it.application, b"[1]"))
     await turn()
     for replica in replicas:
         replica.answer({b"[1]": b"3"})

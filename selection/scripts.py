@@ -1,0 +1,53 @@
+"""Lua scripts that change selection state: each runs whole, and a request's calls together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from selection.storage import FEEDBACK, QUERIES, UPDATED, WEIGHT
+
+# The fields of a state's hash, under the same names as here.
+FIELDS = f"""
+local WEIGHT, FEEDBACK, QUERIES, UPDATED = '{WEIGHT}', '{FEEDBACK}', '{QUERIES}', '{UPDATED}'
+"""
+
+
+class Call(NamedTuple):
+    """What one call of a script finds in KEYS and in ARGV."""
+
+    keys: Sequence[str]
+    arguments: Sequence[str | bytes | int]
+
+
+class Script:
+    """A script that Redis knows by its digest; one that doesn't know it yet is sent its text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = FIELDS + text
+        self.sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
+
+    async def run(self, redis: Redis, calls: Sequence[Call]) -> list[Any]:
+        """Make the calls in one transaction and return their results in order.
+
+        Errors of Redis come through: the calls may or may not have been made then.
+        """
+        results = await self._attempt(redis, calls)
+        if any(isinstance(result, NoScriptError) for result in results):
+            # Redis was restarted, or is new to us: no call of the transaction found the script.
+            await redis.script_load(self._text)
+            results = await self._attempt(redis, calls)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+        return results
+
+    async def _attempt(self, redis: Redis, calls: Sequence[Call]) -> list[Any]:
+        async with redis.pipeline(transaction=True) as pipe:
+            for keys, arguments in calls:
+                pipe.execute_command("EVALSHA", self.sha, len(keys), *keys, *arguments)
+            return list(await pipe.execute(raise_on_error=False))

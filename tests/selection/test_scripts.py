@@ -1,0 +1,38 @@
+"""Scripts run by their digest, know the fields by name, and their errors come through."""
+
+from __future__ import annotations
+
+import pytest
+from redis.exceptions import ResponseError
+
+from selection.scripts import Call, Script
+from selection.storage import FEEDBACK, QUERIES, UPDATED, WEIGHT
+
+JOINED = Script("return KEYS[1] .. ARGV[1]")
+PICKY = Script("return redis.call('HINCRBY', KEYS[1], 'n', ARGV[1])")
+
+
+async def test_results_come_in_the_order_of_the_calls(aredis):
+    calls = [Call(keys=[key], arguments=[number]) for number, key in enumerate("abc")]
+    assert await JOINED.run(aredis, calls) == [b"a0", b"b1", b"c2"]
+
+
+async def test_a_redis_that_has_lost_the_script_gets_it_again(aredis):
+    call = Call(keys=["a"], arguments=["b"])
+    await aredis.script_flush()
+    assert await JOINED.run(aredis, [call]) == [b"ab"]
+    await aredis.script_flush()
+    assert await JOINED.run(aredis, [call, call]) == [b"ab", b"ab"]
+    assert await aredis.script_exists(JOINED.sha) == [True]
+
+
+async def test_the_error_of_one_call_comes_through(aredis):
+    with pytest.raises(ResponseError, match="not an integer"):
+        await PICKY.run(aredis, [Call(["a"], [1]), Call(["a"], ["one"])])
+
+
+async def test_a_script_knows_the_fields_by_the_names_that_are_read(aredis):
+    (fields,) = await Script("return {WEIGHT, FEEDBACK, QUERIES, UPDATED}").run(
+        aredis, [Call([], [])]
+    )
+    assert [field.decode() for field in fields] == [WEIGHT, FEEDBACK, QUERIES, UPDATED]
