@@ -31,7 +31,7 @@ from serving.api.http import Endpoint, Receive, Scope, Send  # noqa: E402
 from serving.api.predict import predict_endpoint  # noqa: E402
 from serving.api.websocket import ApplicationConsumer  # noqa: E402
 from serving.cluster.lifeline import die_with_parent  # noqa: E402
-from serving.rpc.memory import keep_freed_memory  # noqa: E402
+from serving.rpc.buffers import keep_freed_memory  # noqa: E402
 from serving.runtime import Runtime  # noqa: E402
 
 START_TIMEOUT_S = 30.0

@@ -164,28 +164,26 @@ CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://").replace(
 )
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "control"
-CELERY_TASK_SERIALIZER = "json"
+# Celery's default too, kept as a decision: whoever can write to Redis must not be able to have a
+# pickle loaded, which may run any code.
 CELERY_ACCEPT_CONTENT = ["json"]
 # A worker with all slots taken would hoard the next replica tasks; they belong to the next worker.
 CELERY_WORKER_DISABLE_PREFETCH = True
-CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # A replica's memory is gone with its process: each one gets a fresh fork.
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 1
 # On a loaded machine a fork takes longer to come up than Celery's 4 s, and would be killed for it.
 CELERY_WORKER_PROC_ALIVE_TIMEOUT = 30.0
-CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
-CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "reconcile": {
         "task": "serving.cluster.tasks.reconcile",
         "schedule": 1.0,
-        "options": {"queue": "control", "expires": 2.0},
+        "options": {"expires": 2.0},
     },
     "persist-feedback": {
         "task": "selection.feedback.tasks.persist_feedback",
         "schedule": 1.0,
-        "options": {"queue": "control", "expires": 2.0},
+        "options": {"expires": 2.0},
     },
 }
 

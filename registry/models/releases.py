@@ -44,6 +44,7 @@ class Release(models.Model):
     )
     by_label = models.CharField("by", max_length=150, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
     live_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
 

@@ -18,17 +18,27 @@ from registry.services.applications import (
 from registry.services.models import create_model, delete_model, update_model
 from registry.services.releases import (
     begin_release,
+    check_not_live,
     complete_release,
     deploy,
+    earlier_versions,
     fail_release,
     roll_back,
 )
-from registry.services.versions import create_version, delete_version, live_version_of, scale
+from registry.services.versions import (
+    create_version,
+    delete_version,
+    keep_warm,
+    live_version_of,
+    note_load_error,
+    scale,
+)
 
 __all__ = [
     "Actor",
     "RouteRequest",
     "begin_release",
+    "check_not_live",
     "complete_release",
     "create_api_key",
     "create_application",
@@ -38,9 +48,12 @@ __all__ = [
     "delete_model",
     "delete_version",
     "deploy",
+    "earlier_versions",
     "fail_release",
+    "keep_warm",
     "link_model",
     "live_version_of",
+    "note_load_error",
     "replace_routes",
     "revoke_api_key",
     "roll_back",

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from registry.errors import BadRequest, Conflict, NotFound
 from registry.extensions import check_policy
 from registry.models import Application, Model, ModelVersion, Route, ServiceLevelObjective
-from registry.services.validation import checked
+from registry.services.validation import checked, save_new
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,17 +42,14 @@ def create_application(
     Raises BadRequest for a wrong field, Conflict where the name is taken, NotFound where a route
     names a model or a version that doesn't exist.
     """
+    taken = Conflict(f"Application {name} exists already.", application=name)
     if Application.objects.filter(name=name).exists():
-        raise _taken(name)
+        raise taken
     application = Application(
         name=name, input_type=input_type, default_output=json_text(default_output), **fields
     )
     _check(application)
-    try:
-        with transaction.atomic():
-            application.save()
-    except IntegrityError as error:
-        raise _taken(name) from error
+    save_new(application, conflict=taken)
     set_objective(application=application, latency_ms=slo_ms, target=slo_target)
     replace_routes(application=application, routes=routes)
     return application
@@ -154,10 +151,6 @@ def _touch(application: Application) -> None:
     if locked is None:
         raise NotFound(f"There is no application named {application.name!r} any more.")
     locked.save(update_fields=["updated_at"])
-
-
-def _taken(name: str) -> Conflict:
-    return Conflict(f"Application {name} exists already.", application=name)
 
 
 def _create_route(*, application: Application, request: RouteRequest) -> Route:

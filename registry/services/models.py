@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import ProtectedError
 
 from registry.errors import Conflict
 from registry.models import Model
-from registry.services.validation import checked
+from registry.services.validation import checked, save_new
 from registry.services.versions import remove_unused_artifacts
 
 
 @transaction.atomic
 def create_model(*, name: str, input_type: str, description: str = "") -> Model:
     """Register a model without any version yet. Raises Conflict where the name is taken."""
+    taken = Conflict(f"Model {name} exists already.", model=name)
     if Model.objects.filter(name=name).exists():
-        raise _taken(name)
+        raise taken
     model = Model(name=name, input_type=input_type, description=description)
     checked(model)
-    try:
-        with transaction.atomic():
-            model.save()
-    except IntegrityError as error:
-        raise _taken(name) from error
+    save_new(model, conflict=taken)
     return model
 
 
@@ -49,7 +46,3 @@ def delete_model(*, model: Model) -> None:
         raise Conflict(
             f"{model.name} is routed by {', '.join(users)}; unlink it first.", applications=users
         ) from error
-
-
-def _taken(name: str) -> Conflict:
-    return Conflict(f"Model {name} exists already.", model=name)

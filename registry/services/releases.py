@@ -41,10 +41,29 @@ def roll_back(
     """
     if to is None and (called_off := _call_off(model, by=by, reason=reason)) is not None:
         return Release.objects.filter(model=model).live().with_versions().first() or called_off
-    target = to or _version_before(model)
+    target = to or earlier_versions(model, most=1)[0]
     if target.model_id != model.pk:
         raise NotFound(f"Expected a version of {model.name}, got {target}.")
     return _release(version=target, kind=Release.Kind.ROLLBACK, by=by, reason=reason)
+
+
+def earlier_versions(model: Model, *, most: int) -> list[ModelVersion]:
+    """Return the versions to go back to, the one that was live most recently first.
+
+    Raises Conflict where there is none.
+    """
+    versions = list(ModelVersion.objects.filter(model=model).earlier()[:most])
+    if not versions:
+        raise Conflict(
+            f"{model.name} has no earlier live version to roll back to.", model=model.name
+        )
+    return versions
+
+
+def check_not_live(version: ModelVersion, *, model: Model) -> None:
+    """Raises Conflict where `model`, which the version belongs to, has it live already."""
+    if model.live_version_id == version.pk:
+        raise Conflict(f"{version} is live already.", model=model.name, version=version.version)
 
 
 @transaction.atomic
@@ -59,9 +78,11 @@ def begin_release(*, release: Release) -> None:
     version = ModelVersion.objects.filter(pk=release.version_id)
     if not version.wanted(now=now).exists():
         version.update(generation=F("generation") + 1)
-    version.update(validated_at=now, load_error="")
+    version.update(load_error="")
+    version.filter(validated_at__isnull=True).update(validated_at=now)
     release.state = Release.State.STARTING
-    release.save(update_fields=["state"])
+    release.started_at = now
+    release.save(update_fields=["state", "started_at"])
 
 
 @transaction.atomic
@@ -95,8 +116,7 @@ def _lock(release: Release) -> bool:
 
 def _release(*, version: ModelVersion, kind: str, by: Actor, reason: str) -> Release:
     model = Model.objects.select_for_update().get(pk=version.model_id)
-    if model.live_version_id == version.pk:
-        raise Conflict(f"{version} is live already.", model=model.name, version=version.version)
+    check_not_live(version, model=model)
     under_way = Release.objects.filter(model=model).open().filter(version=version).first()
     if under_way is not None:
         raise Conflict(
@@ -154,21 +174,3 @@ def _go_live(release: Release) -> None:
     release.state = Release.State.LIVE
     release.live_at = now
     release.save(update_fields=["state", "live_at"])
-
-
-def _version_before(model: Model) -> ModelVersion:
-    """The version that was live most recently and isn't now."""
-    live_now = Model.objects.select_for_update().get(pk=model.pk).live_version_id
-    earlier = (
-        Release.objects.filter(model=model, live_at__isnull=False)
-        .exclude(version_id=live_now)
-        .with_versions()
-        .order_by("-live_at", "-id")
-        .first()
-    )
-    if earlier is None:
-        raise Conflict(
-            f"{model.name} has no earlier live version to roll back to.", model=model.name
-        )
-    version: ModelVersion = earlier.version
-    return version

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
 from django.db.models import Model as DjangoModel
 
-from registry.errors import BadRequest
+from registry.errors import BadRequest, Conflict
 
 
 def checked(row: DjangoModel, *, exclude: Collection[str] = ()) -> None:
@@ -16,6 +17,15 @@ def checked(row: DjangoModel, *, exclude: Collection[str] = ()) -> None:
         row.full_clean(exclude=set(exclude))
     except ValidationError as error:
         raise bad_request(error) from error
+
+
+def save_new(row: DjangoModel, *, conflict: Conflict) -> None:
+    """Insert the row; raises `conflict` where somebody took its name since that was checked."""
+    try:
+        with transaction.atomic():
+            row.save()
+    except IntegrityError as error:
+        raise conflict from error
 
 
 def bad_request(error: ValidationError) -> BadRequest:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from datetime import datetime
 from typing import BinaryIO
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from registry.artifacts.store import ArtifactStore
 from registry.errors import Conflict, Forbidden
 from registry.extensions import check_runtime
 from registry.models import Model, ModelVersion, Release
 from registry.services.actor import Actor
-from registry.services.validation import checked
+from registry.services.validation import checked, save_new
 
 
 def create_version(
@@ -44,16 +45,17 @@ def create_version(
         notes=notes,
         created_by=by.user,
     )
+    taken = Conflict(
+        f"{row} exists already; versions are immutable, choose a new one.",
+        model=model.name,
+        version=version,
+    )
     if model.versions.filter(version=version).exists():
-        raise _exists(row)
+        raise taken
     check_runtime(runtime)
     checked(row, exclude=("digest",))
     row.digest, row.size = ArtifactStore.default().add(artifact)
-    try:
-        with transaction.atomic():
-            row.save()
-    except IntegrityError as error:
-        raise _exists(row) from error
+    save_new(row, conflict=taken)
     return row
 
 
@@ -64,6 +66,23 @@ def scale(*, version: ModelVersion, replicas: int) -> ModelVersion:
     checked(version)
     version.save(update_fields=["replicas"])
     return version
+
+
+def note_load_error(version_ids: Collection[int], *, error: str) -> None:
+    """Say why replicas of these versions can't load; "" once they can."""
+    rows = ModelVersion.objects.filter(pk__in=version_ids).exclude(load_error=error)
+    # Asked each second: an update that finds nothing would still take SQLite's write lock.
+    if rows.exists():
+        rows.update(load_error=error)
+
+
+def keep_warm(version_ids: Collection[int], *, until: datetime | None) -> None:
+    """Keep replicas of replaced versions until then, or (None) no longer.
+
+    One that is no longer warm stays so: only a release warms a version.
+    """
+    warm = ModelVersion.objects.filter(pk__in=version_ids, warm_until__isnull=False)
+    warm.update(warm_until=until)
 
 
 def live_version_of(model: Model) -> ModelVersion:
@@ -97,11 +116,3 @@ def remove_unused_artifacts(digests: Iterable[str]) -> None:
             ArtifactStore.default().remove(digest)
 
     transaction.on_commit(remove)
-
-
-def _exists(row: ModelVersion) -> Conflict:
-    return Conflict(
-        f"{row.model.name}:{row.version} exists already; versions are immutable, choose a new one.",
-        model=row.model.name,
-        version=row.version,
-    )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 
+import redis
 from celery import shared_task
 from redis.exceptions import LockError
+from redis.lock import Lock
 
+from registry.locks import exclusively
 from registry.redis_client import redis_client
 from selection.feedback import persist
 from selection.storage import PERSIST_LOCK
@@ -19,22 +22,29 @@ BATCHES_AT_ONCE = 200
 logger = logging.getLogger(__name__)
 
 
-@shared_task(ignore_result=True)
+@shared_task
 def persist_feedback() -> int:
     """Move what waits in the stream into the database; return how many entries that was."""
-    stream = redis_client()
-    lock = stream.lock(PERSIST_LOCK, timeout=LOCK_TTL_S, blocking=False)
-    moved = 0
-    try:
-        with lock:
-            for _ in range(BATCHES_AT_ONCE):
-                count = persist.persist_feedback(stream)
-                if not count:
-                    break
-                moved += count
-                lock.reacquire()
-    except LockError:
-        logger.info("feedback is being persisted elsewhere, or took longer than its lock")
+    with exclusively(PERSIST_LOCK, ttl_s=LOCK_TTL_S) as lock:
+        if lock is None:
+            logger.info("feedback is being persisted elsewhere")
+            return 0
+        moved = _drain(redis_client(), lock=lock)
     if moved:
         logger.info("feedback persisted entries=%d", moved)
+    return moved
+
+
+def _drain(stream: redis.Redis, *, lock: Lock) -> int:
+    """Move batch after batch while there are some and the lock is ours."""
+    moved = 0
+    for _ in range(BATCHES_AT_ONCE):
+        count = persist.persist_feedback(stream)
+        if not count:
+            break
+        moved += count
+        try:
+            lock.reacquire()
+        except LockError:
+            break  # a batch took longer than the lock, which says so itself when it is let go
     return moved

@@ -11,12 +11,10 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, cast
 
 import msgspec
-from redis.exceptions import LockError
 
 if TYPE_CHECKING:
     import redis
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
 RECORD_KEY = "clipper:replica:"
 INDEX_KEY = "clipper:replicas"
 DRAIN_KEY = "clipper:drain:"
-LOCK_KEY = "clipper:lock:"
 REPLICAS_CHANNEL = "clipper:replicas:changes"
 
 HEARTBEAT_S = 1.0
@@ -150,20 +147,6 @@ class Directory:
         flags = cast("list[bytes | None]", self._redis.mget([DRAIN_KEY + one for one in ids]))
         return frozenset(one for one, flag in zip(ids, flags, strict=True) if flag is not None)
 
-    @contextmanager
-    def exclusively(self, name: str, *, ttl_s: float) -> Iterator[bool]:
-        """Yield whether nobody else is inside `name`; one who dies inside blocks it for `ttl_s`."""
-        lock = self._redis.lock(LOCK_KEY + name, timeout=ttl_s, blocking=False)
-        held = lock.acquire()
-        try:
-            yield held
-        finally:
-            if held:
-                try:
-                    lock.release()
-                except LockError:
-                    logger.warning("lock outlived name=%s ttl_s=%.1f", name, ttl_s)
-
     def _write(self, record: ReplicaRecord, *, ttl_s: float, publish: bool) -> None:
         with self._redis.pipeline() as pipe:
             pipe.set(RECORD_KEY + record.id, msgspec.json.encode(record), px=int(ttl_s * 1000))
@@ -175,17 +158,17 @@ class Directory:
 
 async def read_directory(client: redis.asyncio.Redis) -> list[ReplicaRecord]:
     """Return every record, in no order, for a web process's event loop."""
-    ids = cast("list[bytes | str]", await client.zrange(INDEX_KEY, 0, -1))
+    ids = cast("list[bytes]", await client.zrange(INDEX_KEY, 0, -1))
     if not ids:
         return []
-    return list(_decoded(await client.mget(_record_keys(ids))))
+    return list(_decoded(cast("list[bytes | None]", await client.mget(_record_keys(ids)))))
 
 
-def _record_keys(ids: Iterable[bytes | str]) -> list[str]:
-    return [RECORD_KEY + (one.decode() if isinstance(one, bytes) else one) for one in ids]
+def _record_keys(ids: Iterable[bytes]) -> list[str]:
+    return [RECORD_KEY + one.decode() for one in ids]
 
 
-def _decoded(texts: Iterable[bytes | str | None]) -> Iterator[ReplicaRecord]:
+def _decoded(texts: Iterable[bytes | None]) -> Iterator[ReplicaRecord]:
     for text in texts:
         if text is None:
             continue

@@ -66,7 +66,6 @@ class Lifeline:
         """Becomes readable, and stays so, once the lifeline is cut."""
         return self._read_end
 
-    @property
     def is_cut(self) -> bool:
         """Whether the parent is shutting down or gone."""
         if os.getpid() != self.parent and os.getppid() != self.parent:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import redis
 
+from registry.outage import Outage
 from serving.cluster.directory import HEARTBEAT_S, Directory, ReplicaRecord, ReplicaState
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class Presence:
         *,
         directory: Directory,
         on_drain: Callable[[], None],
-        is_orphan: Callable[[], bool] = lambda: False,
+        is_orphan: Callable[[], bool],
     ) -> None:
         self.record = record
         self._directory = directory
@@ -41,7 +42,11 @@ class Presence:
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._unannounced = False
-        self._away = False
+        self._outage = Outage(
+            logger,
+            away=f"directory away replica={record.id}",
+            back=f"directory back replica={record.id}",
+        )
         self._asked = False
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -84,18 +89,15 @@ class Presence:
             self.record, heartbeat_at=time.time(), **self._statistics()
         )
         try:
-            if self._unannounced or self._away:
+            if self._unannounced or self._outage.ongoing:
                 self._directory.announce(self.record)
             else:
                 self._directory.beat(self.record)
         except redis.RedisError as error:
-            if not self._away:
-                logger.warning("directory away replica=%s: %s", self.record.id, error)
-            self._away = True
+            self._outage.began(error)
         else:
-            if self._away:
-                logger.info("directory back replica=%s", self.record.id)
-            self._away = self._unannounced = False
+            self._outage.ended()
+            self._unannounced = False
 
     def _look_for_the_end(self) -> None:
         if not self._asked and (self._is_orphan() or self._is_asked_to_drain()):

@@ -9,19 +9,20 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
 from django.db.models import F
 
+from registry import services
 from registry.models import ModelVersion, Release, Route
-from registry.notices import publish_on_commit
 from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
 from serving.cluster.failures import FailureCounts
 from serving.cluster.lifeline import process_lives
 from serving.cluster.planning import Demand, Plan, plan, version_to_evict
-from serving.cluster.releases import Releases, queue_of
+from serving.cluster.queues import queue_of
+from serving.cluster.releases import Releases
+from serving.rpc.connection import remove_socket
 
 if TYPE_CHECKING:
     import redis
@@ -50,7 +51,7 @@ class Reconciler:
         client: redis.Redis,
         *,
         start_replica: StartReplica,
-        validate: Callable[[int], None],
+        validate: Callable[[int], object],
         host: str | None = None,
     ) -> None:
         self._redis = client
@@ -103,7 +104,8 @@ class Reconciler:
         self._directory.remove(record.id for record in dead)
         for record in dead:
             logger.warning("died replica=%s pid=%d state=%s", record.id, record.pid, record.state)
-            _remove_socket(record)
+            if record.address:  # one that still loads has none yet
+                remove_socket(record.address)
         # Dying while it loads is the model's failure; several in one second died of one cause.
         for version_id in {r.version_id for r in dead if r.state is ReplicaState.LOADING}:
             self._failures.note(version_id)
@@ -163,10 +165,8 @@ class Reconciler:
             if ready[demand.version_id, demand.generation] >= max(1, demand.replicas)
         }
         self._failures.forget(loaded)
-        recovered = ModelVersion.objects.filter(pk__in=loaded).exclude(load_error="")
-        if loaded and recovered.exists():  # a write each second would be one too many
-            recovered.update(load_error="")
-            publish_on_commit()
+        if loaded:
+            services.note_load_error(loaded, error="")
 
     def _keep_fallbacks(self, records: Sequence[ReplicaRecord], *, now: float) -> frozenset[int]:
         """Keep warm what still answers for a live version that has no ready replica yet."""
@@ -183,10 +183,7 @@ class Reconciler:
         ending = moment + timedelta(seconds=FALLBACK_KEPT_S / 2)
         expiring = [one.pk for one in fallbacks if one.warm_until and one.warm_until < ending]
         if expiring:
-            ModelVersion.objects.filter(pk__in=expiring, warm_until__isnull=False).update(
-                warm_until=moment + timedelta(seconds=FALLBACK_KEPT_S)
-            )
-            publish_on_commit()
+            services.keep_warm(expiring, until=moment + timedelta(seconds=FALLBACK_KEPT_S))
         return frozenset(version.pk for version in fallbacks)
 
     def _carry_out(self, steps: Plan, *, now: float) -> None:
@@ -235,8 +232,7 @@ class Reconciler:
         )
         if version_id is not None:
             logger.info("no free slot: cooling version=%d", version_id)
-            ModelVersion.objects.filter(pk=version_id).update(warm_until=None)
-            publish_on_commit()
+            services.keep_warm([version_id], until=None)
 
 
 def wanted_replicas(*, now: float) -> list[Demand]:
@@ -263,12 +259,6 @@ def wanted_replicas(*, now: float) -> list[Demand]:
 def _ready(records: Sequence[ReplicaRecord]) -> Counter[tuple[int, int]]:
     """Count the ready replicas of each generation of each version."""
     return Counter((r.version_id, r.generation) for r in records if r.state is ReplicaState.READY)
-
-
-def _remove_socket(record: ReplicaRecord) -> None:
-    scheme, _, path = record.address.partition(":")
-    if scheme == "unix":
-        Path(path).unlink(missing_ok=True)
 
 
 def _demand(version: ModelVersion, *, at_least: int, only_warm: bool) -> Demand:

@@ -11,6 +11,7 @@ from registry import services
 from registry.models import Release
 from serving.cluster.directory import ReplicaRecord, ReplicaState
 from serving.cluster.failures import FailureCounts
+from serving.cluster.queues import queue_of
 
 if TYPE_CHECKING:
     import redis
@@ -64,14 +65,10 @@ class Progress:
         return f"no replica became ready within {READY_WITHIN_S:.0f} s"
 
 
-def queue_of(device: str) -> str:
-    return f"replicas.{device}"
-
-
 class Releases:
     """The open releases; `validate` has to start a validation elsewhere and return at once."""
 
-    def __init__(self, client: redis.Redis, *, validate: Callable[[int], None]) -> None:
+    def __init__(self, client: redis.Redis, *, validate: Callable[[int], object]) -> None:
         self._redis = client
         self._failures = FailureCounts(client)
         self._validate = validate
@@ -109,14 +106,14 @@ class Releases:
             if (record.version_id, record.generation) == (version.pk, version.generation)
             and record.is_supply
         ]
-        started = version.validated_at or release.created_at
+        started_at = release.started_at or release.created_at
         return Progress(
             wanted=version.replicas,
             ready=own.count(ReplicaState.READY),
             queued=own.count(ReplicaState.QUEUED),
             present=len(own),
             failures=self._failures.count(version.pk),
-            age_s=now - started.timestamp(),
+            age_s=now - started_at.timestamp(),
             load_error=version.load_error,
             queue=queue_of(version.device),
         )

@@ -39,21 +39,20 @@ logger = logging.getLogger(__name__)
 class Assignment:
     """What one replica is to serve and from where."""
 
-    replica_id: str
+    record: ReplicaRecord
     version: VersionSpec
     store: ArtifactStore
-    device: str
     run_dir: Path
 
     @property
     def address(self) -> str:
         """A Unix socket with a short name: its path has to fit into 107 bytes."""
-        return f"unix:{self.run_dir / f'r-{self.replica_id[:12]}.sock'}"
+        return f"unix:{self.run_dir / f'r-{self.record.id[:12]}.sock'}"
 
     @property
     def hello(self) -> Hello:
         return Hello(
-            replica=self.replica_id,
+            replica=self.record.id,
             model=self.version.model,
             version=self.version.version,
             version_id=self.version.id,
@@ -104,18 +103,17 @@ def claim(queued: ReplicaRecord, *, directory: Directory, device: str) -> Replic
 def run(
     assignment: Assignment,
     *,
-    record: ReplicaRecord,
     directory: Directory,
     on_failure: Callable[[str], None],
-    lifeline: Lifeline | None = None,
+    lifeline: Lifeline,
 ) -> None:
     """Serve until asked to drain; `on_failure` gets the reason where the model can't be served."""
     drain = DrainRequest()
     presence = Presence(
-        record,
+        assignment.record,
         directory=directory,
         on_drain=drain.set,
-        is_orphan=lambda: lifeline is not None and lifeline.is_cut,
+        is_orphan=lifeline.is_cut,
     )
     presence.start()
     try:
@@ -135,7 +133,10 @@ def run(
         expected = isinstance(error, ContainerError | ClipperError)
         reason = str(error) if expected else explain(error)
         logger.warning(
-            "replica failed replica=%s arm=%s: %s", record.id, assignment.version.arm, reason
+            "replica failed replica=%s arm=%s: %s",
+            assignment.record.id,
+            assignment.version.arm,
+            reason,
         )
         on_failure(reason)  # first, so that nobody replaces a failed replica too soon
         presence.become(ReplicaState.FAILED, last_error=reason)
@@ -163,14 +164,14 @@ def _load(assignment: Assignment) -> Predictor:
         sha256=version.digest,
         input_type=version.input_type,
         allow_pickle=version.allow_pickle,
-        device=assignment.device,
+        device=assignment.record.device,
     )
     predictor.warm_up()
     logger.info(
         "loaded replica=%s arm=%s device=%s load_ms=%.1f",
-        assignment.replica_id,
+        assignment.record.id,
         version.arm,
-        assignment.device,
+        assignment.record.device,
         (time.perf_counter() - started) * 1000,
     )
     return predictor
@@ -182,10 +183,9 @@ async def _serve(
     predictor: Predictor,
     presence: Presence,
     drain: DrainRequest,
-    lifeline: Lifeline | None,
+    lifeline: Lifeline,
 ) -> None:
-    if lifeline is not None:
-        _drain_when_cut(lifeline, drain=drain)
+    _drain_when_cut(lifeline, drain=drain)
     server = ContainerServer(predictor, hello=assignment.hello, address=assignment.address)
     await server.start()
     presence.report(lambda: _statistics(server))
@@ -195,7 +195,7 @@ async def _serve(
     server.drain()
     await asyncio.to_thread(presence.become, ReplicaState.DRAINING)
     if not await server.wait_closed(DRAIN_S):
-        logger.warning("drain cut short replica=%s after_s=%.0f", assignment.replica_id, DRAIN_S)
+        logger.warning("drain cut short replica=%s after_s=%.0f", assignment.record.id, DRAIN_S)
 
 
 def _drain_when_cut(lifeline: Lifeline, *, drain: DrainRequest) -> None:

@@ -13,10 +13,11 @@ from celery import shared_task
 from django.conf import settings
 from django.db import connections
 
+from registry import services
 from registry.artifacts.store import ArtifactStore
 from registry.errors import NotFound
+from registry.locks import exclusively
 from registry.models import ModelVersion, Release
-from registry.notices import publish_on_commit
 from registry.redis_client import redis_client
 from registry.snapshot import version_spec
 from registry.specs import VersionSpec
@@ -26,12 +27,12 @@ from serving.cluster.failures import FailureCounts
 from serving.cluster.reconcile import Reconciler
 from serving.cluster.validation import Aborted, find_fault
 
-CONTROL_QUEUE = "control"
+ROUND_LOCK = "clipper:lock:reconcile"
 # Longer than a round ever takes; a control process that dies within one blocks the next this long.
 ROUND_TTL_S = 5.0
 
 
-@shared_task(ignore_result=True, acks_late=False)
+@shared_task
 def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
     """Be one replica until it is asked to drain; returns at once where it isn't wanted any more."""
     directory = Directory(redis_client())
@@ -52,28 +53,26 @@ def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
         return
     replica.run(
         replica.Assignment(
-            replica_id=replica_id,
+            record=record,
             version=version,
             store=ArtifactStore.default(),
-            device=device,
             run_dir=settings.CLIPPER_RUN_DIR,
         ),
-        record=record,
         directory=directory,
         on_failure=lambda reason: _note_failure(version_id, reason=reason),
         lifeline=worker.lifeline(),
     )
 
 
-@shared_task(ignore_result=True)
+@shared_task
 def reconcile() -> None:
     """Do one round, unless another is under way."""
-    with Directory(redis_client()).exclusively("reconcile", ttl_s=ROUND_TTL_S) as alone:
-        if alone:
+    with exclusively(ROUND_LOCK, ttl_s=ROUND_TTL_S) as lock:
+        if lock is not None:
             _reconciler().run(now=time.time())
 
 
-@shared_task(ignore_result=True)
+@shared_task
 def validate_release(release_id: int) -> None:
     """Try the release's version out, then let its replicas start or give it up."""
     release = Release.objects.with_versions().filter(pk=release_id).first()
@@ -87,7 +86,7 @@ def validate_release(release_id: int) -> None:
     if fault is not None:
         releases.fail(release, reason=fault)
     elif releases.begin(release, failures=FailureCounts(redis_client())):
-        reconcile.apply_async(queue=CONTROL_QUEUE)
+        reconcile.delay()
     redis_client().delete(releases.validating_key(release_id))
 
 
@@ -97,13 +96,9 @@ def start_replica(replica_id: str, *, queue: str, version_id: int, generation: i
     )
 
 
-def start_validation(release_id: int) -> None:
-    validate_release.apply_async(args=(release_id,), queue=CONTROL_QUEUE)
-
-
 @cache
 def _reconciler() -> Reconciler:
-    return Reconciler(redis_client(), start_replica=start_replica, validate=start_validation)
+    return Reconciler(redis_client(), start_replica=start_replica, validate=validate_release.delay)
 
 
 def _read_version(version_id: int, *, generation: int) -> VersionSpec | None:
@@ -117,8 +112,7 @@ def _read_version(version_id: int, *, generation: int) -> VersionSpec | None:
 
 def _note_failure(version_id: int, *, reason: str) -> None:
     FailureCounts(redis_client()).note(version_id)
-    ModelVersion.objects.filter(pk=version_id).update(load_error=reason)
-    publish_on_commit()
+    services.note_load_error([version_id], error=reason)
     connections.close_all()
 
 
@@ -126,7 +120,7 @@ def _find_fault(version: VersionSpec, *, release_id: int) -> str | None:
     client, key = redis_client(), releases.validating_key(release_id)
 
     def hold() -> None:
-        if worker.is_shutting_down():
+        if worker.lifeline().is_cut():
             raise Aborted
         with suppress(redis.RedisError):  # the worst that follows is a second validation
             client.set(key, "running", ex=releases.VALIDATION_RUNNING_TTL_S)

@@ -17,10 +17,10 @@ from celery.signals import (
 from celery.worker import state
 
 from serving.cluster.lifeline import Lifeline, die_with_parent
+from serving.cluster.queues import REPLICA_QUEUES
 
 # Imported before the forks: their memory is shared, and a replica starts a second sooner.
 PRELOADED = ("serving.cluster.replica", "serving.container.runtimes.sklearn")
-REPLICA_QUEUES = "replicas."
 WATCH_S = 1.0
 EX_FAILURE = 1
 
@@ -29,14 +29,11 @@ logger = logging.getLogger(__name__)
 _lifeline: Lifeline | None = None
 
 
-def lifeline() -> Lifeline | None:
-    """The pipe from this process's worker; None where it was not forked by one."""
+def lifeline() -> Lifeline:
+    """The pipe from this process's worker to its forks; nobody else has one."""
+    if _lifeline is None:
+        raise RuntimeError("expected to run in a Celery worker")
     return _lifeline
-
-
-def is_shutting_down() -> bool:
-    """Whether this process's worker has been told to stop, or is gone."""
-    return _lifeline is not None and _lifeline.is_cut
 
 
 @worker_init.connect
@@ -66,24 +63,22 @@ def watch_over_forks(sender: Any, **_: Any) -> None:
 @beat_embedded_init.connect
 def tie_beat_to_worker(**_: Any) -> None:
     """In the process of the scheduler, a fork of the worker that `-B` starts."""
-    if _lifeline is not None:
-        die_with_parent(parent=_lifeline.parent)
+    # Unlike tie_to_worker, it has no end of the pipe to let go of: Celery has closed all that the
+    # scheduler inherited, and the number may by now stand for a file of its own.
+    die_with_parent(parent=lifeline().parent)
 
 
 @worker_process_init.connect
 def tie_to_worker(**_: Any) -> None:
     """In each forked process, those that replace earlier ones too."""
-    if _lifeline is None:
-        return
-    die_with_parent(parent=_lifeline.parent)
-    _lifeline.hold()
+    die_with_parent(parent=lifeline().parent)
+    lifeline().hold()
 
 
 @worker_shutting_down.connect
 def drain_replicas(**_: Any) -> None:
     """In the main process, inside its signal handler: replicas drain, then their tasks return."""
-    if _lifeline is not None:
-        _lifeline.cut()
+    lifeline().cut()
 
 
 def _end_without(scheduler: Any) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from serving.container.errors import explain
-from serving.rpc.frames import Answer, AnswerStatus
+from serving.rpc.frames import Answer, AnswerStatus, failed
 
-NOT_FINITE = b"expected a finite output, the model returned NaN or infinity"
+NOT_FINITE = failed("expected a finite output, the model returned NaN or infinity")
 
 _SCALARS = frozenset({int, float, bool})
 _NULL = b"null"
@@ -32,10 +32,9 @@ def encode_output(output: Any) -> Answer:
         text = _encoder.encode(output)
         # msgspec writes null for what JSON cannot say: look closer, but only then.
         if _NULL in text and not is_finite(output):
-            return Answer(AnswerStatus.MODEL_FAILED, NOT_FINITE)
+            return NOT_FINITE
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-        message = f"expected outputs that JSON can hold: {explain(error)}"
-        return Answer(AnswerStatus.MODEL_FAILED, message.encode())
+        return failed(f"expected outputs that JSON can hold: {explain(error)}")
     return Answer(AnswerStatus.OK, text)
 
 

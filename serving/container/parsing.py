@@ -37,8 +37,7 @@ class RowParser(Protocol):
 @dataclass(frozen=True, slots=True)
 class ParsedBatch:
     rows: Rows
-    positions: list[int]  # where in the batch each row came from
-    refusals: dict[int, Answer]
+    refusals: dict[int, Answer]  # by the position of the input that has no row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,16 +181,13 @@ def row_parser(input_type: str, *, length: int | None = None) -> RowParser:
 def parse_batch(parser: RowParser, raws: Sequence[bytes]) -> ParsedBatch:
     """Parse what can be parsed; each bad input has its own refusal."""
     rows: list[Any] = []
-    positions: list[int] = []
     refusals: dict[int, Answer] = {}
     for position, raw in enumerate(raws):
         try:
             rows.append(parser.parse(raw))
         except InvalidInput as error:
             refusals[position] = Answer(AnswerStatus.INVALID_INPUT, str(error).encode())
-        else:
-            positions.append(position)
-    return ParsedBatch(parser.stack(rows) if rows else [], positions, refusals)
+    return ParsedBatch(parser.stack(rows) if rows else [], refusals)
 
 
 def decode_json(raw: bytes, *, expected: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from serving.container.encoding import encode_outputs
 from serving.container.errors import WarmUpFailed, explain
 from serving.container.parsing import NUMBER_TYPES, Rows, parse_batch, row_parser
-from serving.rpc.frames import Answer, AnswerStatus
+from serving.rpc.frames import Answer, AnswerStatus, failed
 
 logger = logging.getLogger(__name__)
 
@@ -55,13 +55,10 @@ class Predictor:
         batch = parse_batch(self._parser, inputs)
         if not batch.refusals:
             return self._answer_rows(batch.rows, inputs=inputs)
-        if not batch.positions:
-            return [batch.refusals[position] for position in range(len(inputs))]
-        good = [inputs[position] for position in batch.positions]
-        answers = batch.refusals | dict(
-            zip(batch.positions, self._answer_rows(batch.rows, inputs=good), strict=True)
-        )
-        return [answers[position] for position in range(len(inputs))]
+        good = [position for position in range(len(inputs)) if position not in batch.refusals]
+        answers = self._answer_rows(batch.rows, inputs=[inputs[position] for position in good])
+        merged = batch.refusals | dict(zip(good, answers, strict=True))
+        return [merged[position] for position in range(len(inputs))]
 
     def warm_up(self) -> None:
         """Warm the model, then have it answer made-up inputs where their shape is known.
@@ -95,12 +92,12 @@ class Predictor:
         try:
             outputs = as_list(self._model.predict(rows), count=len(rows))
         except WrongOutputs as error:
-            return [_failed(str(error))] * len(rows)
+            return [failed(str(error))] * len(rows)
         except Exception as error:  # whatever a model raises is its answer
             if len(rows) > 1:
                 return self._answer_halves(inputs)
             logger.debug("model failed", exc_info=True)
-            return [_failed(explain(error))]
+            return [failed(explain(error))]
         return encode_outputs(outputs)
 
     def _answer_halves(self, inputs: Sequence[bytes]) -> list[Answer]:
@@ -126,7 +123,3 @@ def as_list(outputs: Any, *, count: int) -> list[Any]:
     if len(values) != count:
         raise WrongOutputs(f"expected {count} outputs for {count} inputs, got {len(values)}")
     return values
-
-
-def _failed(message: str) -> Answer:
-    return Answer(AnswerStatus.MODEL_FAILED, message.encode(errors="replace"))

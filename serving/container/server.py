@@ -8,12 +8,12 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from serving.container.errors import explain
-from serving.rpc.address import TcpAddress, UnixAddress, parse_address
-from serving.rpc.connection import Connection, listen
+from serving.rpc.address import TcpAddress, parse_address
+from serving.rpc.buffers import keep_freed_memory
+from serving.rpc.connection import Connection, listen, remove_socket
 from serving.rpc.errors import ConnectionLost, ProtocolError
 from serving.rpc.frames import (
     Answer,
@@ -25,8 +25,8 @@ from serving.rpc.frames import (
     encode_answers,
     encode_frame,
     encode_hello,
+    failed,
 )
-from serving.rpc.memory import keep_freed_memory
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class ContainerServer:
         self.batches = 0
         self.last_batch_size = 0
         self.last_error: str | None = None
-        self.draining = False
+        self._draining = False
         self._predictor = predictor
         self._hello = encode_hello(hello)
         self._address = address
@@ -77,10 +77,6 @@ class ContainerServer:
     def address(self) -> str:
         """Where it listens; after start() with the port that the system chose, if it was 0."""
         return self._address
-
-    @property
-    def connections(self) -> int:
-        return len(self._connections)
 
     @property
     def in_flight(self) -> int:
@@ -107,7 +103,7 @@ class ContainerServer:
 
         For the loop's thread, signal handlers of the loop included.
         """
-        self.draining = True
+        self._draining = True
         for connection in self._connections:
             connection.send(_DRAIN)
         self._note_peers()
@@ -124,22 +120,17 @@ class ContainerServer:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-            self._remove_socket()
+            remove_socket(self._address)
         for connection in list(self._connections):
             connection.abort()
         return all_gone
-
-    def _remove_socket(self) -> None:
-        target = parse_address(self._address)
-        if isinstance(target, UnixAddress):
-            Path(target.path).unlink(missing_ok=True)
 
     # What connections call.
 
     def _welcome(self, connection: Connection) -> None:
         self._connections.add(connection)
         connection.send(self._hello)
-        if self.draining:
+        if self._draining:
             self._peers_gone.clear()
             connection.send(_DRAIN)
 
@@ -197,7 +188,8 @@ class ContainerServer:
         try:
             data = encode_answers(batch.request_id, answers, compute_us=compute_us)
         except ProtocolError as error:
-            answers = _all_failed(f"the answers do not fit into a frame: {error}", batch.inputs)
+            reason = f"the answers do not fit into a frame: {error}"
+            answers = [failed(reason)] * len(batch.inputs)
             self._count_failure(answers)
             data = encode_answers(batch.request_id, answers, compute_us=compute_us)
         connection = batch.connection
@@ -210,9 +202,10 @@ class ContainerServer:
             answers = self._predictor.answer_batch(inputs)
         except Exception as error:
             logger.exception("predictor raised")
-            return _all_failed(explain(error), inputs)
+            return [failed(explain(error))] * len(inputs)
         if len(answers) != len(inputs):
-            return _all_failed(f"expected {len(inputs)} answers, got {len(answers)}", inputs)
+            reason = f"expected {len(inputs)} answers, got {len(answers)}"
+            return [failed(reason)] * len(inputs)
         return answers
 
     def _count(self, answers: list[Answer]) -> None:
@@ -233,9 +226,5 @@ class ContainerServer:
             connection.pause_reading()
 
     def _note_peers(self) -> None:
-        if self.draining and not self._connections:
+        if self._draining and not self._connections:
             self._peers_gone.set()
-
-
-def _all_failed(message: str, inputs: list[bytes]) -> list[Answer]:
-    return [Answer(AnswerStatus.MODEL_FAILED, message.encode(errors="replace"))] * len(inputs)

@@ -109,9 +109,9 @@ class Connection(asyncio.Protocol):
                 if self.closing:
                     return
         except ProtocolError as error:
-            self.refuse(error)
+            self._refuse(error)
 
-    def refuse(self, error: ProtocolError) -> None:
+    def _refuse(self, error: ProtocolError) -> None:
         """Tell the peer how it broke the protocol, then close; on_lost gets the error."""
         self._fault = error
         self.send(encode_frame(FrameType.ERROR, 0, str(error).encode()))
@@ -227,6 +227,13 @@ def _bind_unix(path: Path) -> socket.socket:
         bound.close()
         raise
     return bound
+
+
+def remove_socket(address: str) -> None:
+    """Remove what a Unix address leaves behind, a file; of TCP nothing stays."""
+    target = parse_address(address)
+    if isinstance(target, UnixAddress):
+        target.path.unlink(missing_ok=True)
 
 
 def _remove_stale(path: Path) -> None:

@@ -17,9 +17,9 @@ class ProtocolError(RpcError):
     """Bytes that break the protocol; the message says what was expected and what came."""
 
 
-class ConnectionLost(RpcError):  # the field's word for it, as in ReplicaLost
+class ConnectionLost(RpcError):
     """The stream ended, failed or never opened; nothing more will arrive on it."""
 
 
-class InvalidAddress(RpcError, ValueError):  # reads as the state of the address
+class InvalidAddress(RpcError, ValueError):
     """An address that cannot be dialled or bound."""

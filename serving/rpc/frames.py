@@ -49,6 +49,11 @@ class Answer(NamedTuple):
     payload: bytes
 
 
+def failed(message: str) -> Answer:
+    """Return the answer of a model that failed; what UTF-8 cannot hold becomes question marks."""
+    return Answer(AnswerStatus.MODEL_FAILED, message.encode(errors="replace"))
+
+
 class Frame(NamedTuple):
     type: FrameType
     request_id: int
@@ -77,8 +82,7 @@ class FrameDecoder:
     After a ProtocolError the stream has lost its step and the decoder is of no further use.
     """
 
-    def __init__(self, *, max_body: int = MAX_BODY) -> None:
-        self._max_body = max_body
+    def __init__(self) -> None:
         self._head: tuple[FrameType, int] | None = None  # of the frame whose body is arriving
         self._wanted = HEADER.size  # bytes of that body, or of a header
         self._chunks: list[bytes | bytearray] = []
@@ -145,10 +149,7 @@ class FrameDecoder:
         frame_type = _TYPES.get(number)
         if frame_type is None:
             raise ProtocolError(f"expected a frame type from 1 to {max(_TYPES)}, got {number}")
-        if length > self._max_body:
-            raise ProtocolError(
-                f"expected a body of at most {self._max_body} bytes, got one of {length}"
-            )
+        _check_length(length)
         return frame_type, request_id, length
 
     def _keep(self, data: bytes) -> None:
@@ -225,9 +226,13 @@ def decode_answers(body: bytes) -> tuple[list[Answer], int]:
 
 
 def _header(frame_type: FrameType, request_id: int, length: int) -> bytes:
+    _check_length(length)
+    return HEADER.pack(MAGIC, PROTOCOL_VERSION, frame_type, request_id, length)
+
+
+def _check_length(length: int) -> None:
     if length > MAX_BODY:
         raise ProtocolError(f"expected a body of at most {MAX_BODY} bytes, got one of {length}")
-    return HEADER.pack(MAGIC, PROTOCOL_VERSION, frame_type, request_id, length)
 
 
 def _unpack(layout: struct.Struct, body: bytes, *, what: str) -> tuple[int, ...]:

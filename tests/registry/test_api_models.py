@@ -192,9 +192,7 @@ def test_an_artifact_over_the_limit_is_too_large(
     assert stored(tmp_path) == []
 
 
-def test_a_huge_upload_is_refused(
-    manager: Api, svm: Model, settings: Settings
-) -> None:
+def test_a_huge_upload_is_refused(manager: Api, svm: Model, settings: Settings) -> None:
     settings.CLIPPER_MAX_ARTIFACT_BYTES = settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 5
     answer = manager.upload("svm", version="1", runtime="sklearn", artifact=artifact())
     assert answer.status_code == 413

@@ -11,23 +11,14 @@ from pytest_django.fixtures import Settings
 
 from registry import notices, services
 from registry.models import Model
-from registry.redis_client import redis_client
+from tests.redis_server import fresh_redis_client
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def server(settings: Settings, redis_socket: str) -> Iterator[redis.Redis]:
-    settings.REDIS_URL = f"unix://{redis_socket}?db=0"
-    redis_client.cache_clear()
-    yield redis_client()
-    redis_client().close()
-    redis_client.cache_clear()
-
-
-@pytest.fixture
-def heard(server: redis.Redis) -> Iterator[redis.client.PubSub]:
-    with server.pubsub(ignore_subscribe_messages=True) as pubsub:
+def heard(server_redis: redis.Redis) -> Iterator[redis.client.PubSub]:
+    with server_redis.pubsub(ignore_subscribe_messages=True) as pubsub:
         pubsub.subscribe(notices.CHANGES_CHANNEL)
         pubsub.get_message(timeout=5)  # the subscription itself
         yield pubsub
@@ -85,8 +76,7 @@ def test_without_redis_the_change_is_kept_and_a_warning_logged(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.REDIS_URL = "unix:///nowhere/redis.sock?db=0"
-    redis_client.cache_clear()
-    services.create_model(name="svm", input_type="doubles")
-    redis_client.cache_clear()
+    with fresh_redis_client():
+        services.create_model(name="svm", input_type="doubles")
     assert Model.objects.exists()
     assert "change notice not sent" in caplog.text

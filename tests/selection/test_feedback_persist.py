@@ -197,8 +197,7 @@ def test_deleting_an_application_deletes_its_feedback(stream, digits):
 
 
 @pytest.fixture
-def task(stream, monkeypatch):
-    monkeypatch.setattr(tasks, "redis_client", lambda: stream)
+def task(stream, server_redis):
     return tasks.persist_feedback
 
 
@@ -217,6 +216,18 @@ def test_a_second_run_does_not_overlap_the_first(stream, digits, task):
         assert task() == 0
     assert nonces() == []
     assert task() == 1
+
+
+def test_a_run_that_loses_its_lock_leaves_the_rest_to_the_next(stream, digits, task, monkeypatch):
+    def lose(redis):
+        moved = persist_feedback(redis)
+        redis.delete("clipper:feedback:lock")
+        return moved
+
+    monkeypatch.setattr(persist, "persist_feedback", lose)
+    add(stream, *(event(digits, number) for number in range(600)))
+    assert [task(), task(), task()] == [500, 100, 0]
+    assert nonces() == list(range(600))
 
 
 def test_a_failing_run_frees_its_lock(stream, task, monkeypatch):

@@ -32,15 +32,10 @@ RUNTIMES: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """A version's verified bytes and what its registration allows; path says where they lay.
+    """A version's verified bytes, what its registration allows and where it is to run."""
 
-    A runtime loads ``content``: the file may have changed since its digest was taken.
-    """
-
-    path: Path
     content: bytes
     sha256: str
-    input_type: str
     allow_pickle: bool
     device: str
 
@@ -61,10 +56,8 @@ def load_predictor(
     load = find_runtime(runtime)
     row_parser(input_type)  # an unknown type is refused before the artifact's code runs
     artifact = Artifact(
-        path=path,
         content=read_verified(path, sha256=sha256),
         sha256=sha256.lower(),
-        input_type=input_type,
         allow_pickle=allow_pickle,
         device=device,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ from django.db import connections
 from django.test import override_settings
 from pytest_django.plugin import DjangoDbBlocker
 
-from registry.redis_client import redis_client
 from serving.cluster.directory import Directory
+from tests.redis_server import fresh_redis_client
 from tests.serving.cluster.stack import Stack
 
 
@@ -49,31 +50,24 @@ def stack(django_db_blocker: DjangoDbBlocker) -> Iterator[Stack]:
                 stack.stop()
 
 
-class _registry_at:  # noqa: N801  # reads as the function it could be
+@contextmanager
+def _registry_at(stack: Stack) -> Iterator[None]:
     """Points this process's database, artifacts and notices at a stack's."""
-
-    def __init__(self, stack: Stack) -> None:
-        self._own = connections["default"]
-        self._theirs = type(self._own)(
-            {**self._own.settings_dict, "NAME": str(stack.var / "clipper.sqlite3")}, "default"
-        )
-        self._settings = override_settings(
+    own = connections["default"]
+    settings = {**own.settings_dict, "NAME": str(stack.var / "clipper.sqlite3")}
+    theirs = type(own)(settings, "default")
+    with (
+        override_settings(
             CLIPPER_VAR=stack.var,
             CLIPPER_RUN_DIR=stack.run,
             CLIPPER_ARTIFACTS=stack.var / "artifacts",
             REDIS_URL=stack.redis_server.url,
-        )
-
-    def __enter__(self) -> None:
-        connections["default"] = self._theirs
-        self._settings.enable()
-        self._forget_client()
-
-    def __exit__(self, *_: object) -> None:
-        self._theirs.close()
-        connections["default"] = self._own
-        self._settings.disable()
-        self._forget_client()
-
-    def _forget_client(self) -> None:
-        redis_client.cache_clear()
+        ),
+        fresh_redis_client(),
+    ):
+        connections["default"] = theirs
+        try:
+            yield
+        finally:
+            theirs.close()
+            connections["default"] = own

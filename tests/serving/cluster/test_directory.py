@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 import redis
 from redis.asyncio import Redis
 
@@ -112,33 +111,11 @@ def test_a_record_of_another_release_of_clipper_is_passed_over(
     assert [record.id for record in directory.read()] == ["ours"]
 
 
-def test_only_one_at_a_time_is_alone(directory: Directory) -> None:
-    with (
-        directory.exclusively("round", ttl_s=5) as first,
-        directory.exclusively("round", ttl_s=5) as second,
-    ):
-        assert (first, second) == (True, False)
-    with directory.exclusively("round", ttl_s=5) as again:
-        assert again
-
-
-def test_losing_the_lock_on_the_way_does_no_harm(directory: Directory, client: redis.Redis) -> None:
-    with directory.exclusively("round", ttl_s=5) as alone:
-        client.flushall()
-
-    assert alone
-
-
-@pytest.mark.parametrize("decode", [False, True])
-async def test_web_processes_read_the_same(
-    directory: Directory,
-    redis_socket: str,
-    decode: bool,
-) -> None:
+async def test_web_processes_read_the_same(directory: Directory, redis_socket: str) -> None:
     directory.announce(a_record("r1"))
     directory.announce(a_record("r2"))
 
-    async with Redis(unix_socket_path=redis_socket, decode_responses=decode) as aredis:
+    async with Redis(unix_socket_path=redis_socket) as aredis:
         records = await read_directory(aredis)
 
     assert sorted(record.id for record in records) == ["r1", "r2"]

@@ -46,7 +46,7 @@ def test_arguments_reach_the_module_that_is_run() -> None:
 def test_a_cut_lifeline_is_seen_by_every_child() -> None:
     lifeline = Lifeline()
     first, second = (_fork_until_cut(lifeline) for _ in range(2))
-    assert not lifeline.is_cut
+    assert not lifeline.is_cut()
 
     lifeline.cut()
 
@@ -75,5 +75,5 @@ def _fork_until_cut(lifeline: Lifeline) -> int:
 
         lifeline.hold()
         readable, _, _ = select.select([lifeline.descriptor], [], [], 10)
-        os._exit(0 if readable and lifeline.is_cut else 1)
+        os._exit(0 if readable and lifeline.is_cut() else 1)
     return pid

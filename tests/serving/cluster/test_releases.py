@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from serving.cluster.releases import Progress
-from serving.cluster.replica import device_name
 
 
 def progress(**changes: Any) -> Progress:
@@ -57,19 +54,3 @@ def test_a_release_that_takes_too_long_is_given_up() -> None:
 
 def test_a_release_with_a_ready_replica_is_never_given_up() -> None:
     assert progress(ready=1, failures=9, age_s=500.0).fault == ""
-
-
-@pytest.mark.parametrize(
-    ("kind", "slot", "visible", "expected"),
-    [
-        ("cpu", 3, None, "cpu"),
-        ("gpu", 0, None, "cuda:0"),
-        ("gpu", 1, "", "cuda:1"),
-        ("gpu", 1, "4,5", "cuda:1"),
-        ("gpu", 2, "4,5", "cuda:0"),
-    ],
-)
-def test_slots_share_the_visible_devices(
-    kind: str, slot: int, visible: str | None, expected: str
-) -> None:
-    assert device_name(kind, slot=slot, visible=visible) == expected

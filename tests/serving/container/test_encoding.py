@@ -69,10 +69,10 @@ def test_a_value_and_its_json(output: Any, payload: bytes) -> None:
     ],
 )
 def test_an_output_that_is_not_finite_fails_alone(output: Any) -> None:
-    failed = (AnswerStatus.MODEL_FAILED, NOT_FINITE)
+    assert NOT_FINITE.status is AnswerStatus.MODEL_FAILED
     for good in (1.0, "a"):
         answers = encode_outputs([good, output, good])
-        assert answers[1] == failed
+        assert answers[1] == NOT_FINITE
         assert answers[0] == answers[2] == (AnswerStatus.OK, msgspec.json.encode(good))
 
 

@@ -201,7 +201,7 @@ async def test_a_vanished_peer_does_not_cost_the_others_their_answers(address: s
         goes.connection.abort()
         assert await goes.ended() is None
         assert await stays.ask(b"1") == [(AnswerStatus.OK, b"1")]
-        assert server.connections == 1
+        assert len(server._connections) == 1
 
 
 async def test_the_batches_of_a_vanished_peer_are_not_worked_on(address: str) -> None:
@@ -276,4 +276,4 @@ async def test_a_peer_that_never_closes_is_cut_off_at_the_limit(address: str) ->
         server.drain()
         assert await server.wait_closed(0.05) is False
         assert isinstance(await web.ended(), ConnectionLost)
-        assert server.connections == 0
+        assert len(server._connections) == 0

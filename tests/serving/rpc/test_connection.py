@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.rpc.connection import Connection, connect, listen
+from serving.rpc.connection import Connection, connect, listen, remove_socket
 from serving.rpc.errors import ConnectionLost, ProtocolError
 from serving.rpc.frames import Frame, FrameType, encode_frame, encode_predict
 from tests.serving.rpc.conftest import End
@@ -157,6 +157,14 @@ async def test_a_stale_socket_is_replaced(path: Path) -> None:
     async with linked(f"unix:{path}") as (near, _client, _far, server):
         near.send(encode_frame(FrameType.DRAIN, 0))
         assert (await server.frames.get()).type is FrameType.DRAIN
+
+
+async def test_what_an_address_leaves_behind_is_removed(path: Path) -> None:
+    async with linked(f"unix:{path}"):
+        remove_socket(f"unix:{path}")
+        assert not path.exists()
+        remove_socket(f"unix:{path}")  # gone already
+        remove_socket("tcp:127.0.0.1:8080")  # leaves nothing
 
 
 async def test_a_socket_in_use_is_not_stolen(path: Path) -> None:

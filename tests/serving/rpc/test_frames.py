@@ -26,6 +26,7 @@ from serving.rpc.frames import (
     encode_frame,
     encode_hello,
     encode_predict,
+    failed,
 )
 
 U32 = st.integers(0, 2**32 - 1)
@@ -140,6 +141,10 @@ def test_bad_answers_are_explained(body: bytes, explanation: str) -> None:
 def test_a_bad_hello_is_explained(body: bytes) -> None:
     with pytest.raises(ProtocolError, match="expected a HELLO body"):
         decode_hello(body)
+
+
+def test_a_failure_is_said_whatever_its_message_holds() -> None:
+    assert failed("née \ud800") == (AnswerStatus.MODEL_FAILED, "née ?".encode())
 
 
 def test_a_body_over_the_limit_is_not_encoded() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 FAULTS = """
 import resource
-from serving.rpc.memory import keep_freed_memory
+from serving.rpc.buffers import keep_freed_memory
 keep_freed_memory()
 def batch():
     first, second = bytearray(400_000), bytearray(400_000)
