@@ -14,16 +14,7 @@ from registry.errors import Unauthenticated
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add to the index page what it shows (the theme's DASHBOARD_CALLBACK)."""
-    live = picture()
-    return {
-        **context,
-        "live": live,
-        "title": "Live",
-        "has_applications": bool(live["applications"]),
-        "has_models": bool(live["models"]),
-        "may_add_application": request.user.has_perm("registry.add_application"),
-        "may_add_model": request.user.has_perm("registry.add_model"),
-    }
+    return {**context, "live": picture(), "title": "Live"}
 
 
 def live_json(request: HttpRequest) -> HttpResponse:

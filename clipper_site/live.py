@@ -1,8 +1,8 @@
 """The live picture of the whole system, put together from its three sources.
 
 What web processes publish, what selection has learned, and which replicas are there. Several web
-processes become one: counts and rates add up, the median is weighted by each one's rate, and the
-99th percentile is the worst of them, which is never better than the true one.
+processes become one: counts and rates add up, the median is the mean of theirs weighted by their
+rates, and the 99th percentile is the worst of them, which is never better than the true one.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from django.conf import settings
 from redis.asyncio import Redis
 
 from clipper_site import wording
-from registry.admin.base import page_of
+from registry.admin.base import page_at, page_of
 from registry.errors import Unavailable
 from registry.models import Application, Model, Release
 from registry.redis_client import redis_client
 from registry.snapshot import build_snapshot
-from registry.specs import ApplicationSpec, Snapshot
+from registry.specs import ApplicationSpec, ModelSpec, Snapshot, VersionSpec
 from registry.templatetags.console import ago
 from selection.state import SelectionStore
 from selection.storage import GLOBAL_CONTEXT
@@ -55,15 +55,16 @@ class Traffic:
 def picture() -> dict[str, Any]:
     """Return all that the live page shows, as JSON values. Blocking; never raises for Redis."""
     snapshot = build_snapshot()
-    router = Router(connected=lambda version_id: True)
-    router.apply(snapshot)
     problem, documents, replicas = _from_redis()
     return {
         "at": time.time(),
         "problem": problem,
         "web": _web(documents),
-        "applications": _applications(snapshot, router, documents=documents, reachable=not problem),
-        "models": _models(replicas),
+        "applications": _applications(snapshot, documents=documents, reachable=not problem),
+        "models": [
+            _model(model, live=snapshot.versions.get(model.live_version_id or 0), replicas=replicas)
+            for model in snapshot.models.values()
+        ],
         "releases": _releases(),
     }
 
@@ -87,7 +88,7 @@ def combined(
         hits=sum(one.get("hits", 0) for one in versions),
         misses=sum(one.get("misses", 0) for one in versions),
         rate=sum(one.get("rate") or 0.0 for one in told),
-        p50_ms=_weighted_median([(one.get("p50_ms"), one.get("rate") or 0.0) for one in told]),
+        p50_ms=_mean_by_rate([(one.get("p50_ms"), one.get("rate") or 0.0) for one in told]),
         p99_ms=max(slowest, default=None),
     )
 
@@ -107,14 +108,14 @@ def standing(traffic: Traffic | None, *, slo_ms: float, routes: int, arms: int) 
     return "good", "Within its objective"
 
 
-def _weighted_median(pairs: list[tuple[float | None, float]]) -> float | None:
-    known = [(value, weight) for value, weight in pairs if value is not None]
-    total = sum(weight for _, weight in known)
+def _mean_by_rate(pairs: list[tuple[float | None, float]]) -> float | None:
+    known = [(value, rate) for value, rate in pairs if value is not None]
+    total = sum(rate for _, rate in known)
     if not known:
         return None
     if total <= 0:
         return sum(value for value, _ in known) / len(known)
-    return sum(value * weight for value, weight in known) / total
+    return sum(value * rate for value, rate in known) / total
 
 
 def _from_redis() -> tuple[str, list[dict[str, Any]], list[ReplicaRecord]]:
@@ -132,7 +133,6 @@ def _web(documents: Sequence[Document]) -> dict[str, Any]:
     queries = sum(one.get("queries", 0) for one in told)
     memory = sum(document.get("rss_bytes", 0) for document in documents)
     return {
-        "processes": len(documents),
         "text": {
             "rate": wording.rate(rate) if documents else wording.NOTHING,
             "p99": wording.milliseconds(slowest),
@@ -144,20 +144,20 @@ def _web(documents: Sequence[Document]) -> dict[str, Any]:
 
 
 def _applications(
-    snapshot: Snapshot, router: Router, *, documents: Sequence[Document], reachable: bool
+    snapshot: Snapshot, *, documents: Sequence[Document], reachable: bool
 ) -> list[dict[str, Any]]:
-    learned = _learned(list(snapshot.applications.values()), router) if reachable else {}
-    rows = {row.pk: row for row in Application.objects.all()}
+    router = Router(connected=lambda version_id: True)
+    router.apply(snapshot)
+    routed = [(spec, router.arms(spec).weights) for spec in snapshot.applications.values()]
+    learned = asyncio.run(_learned(routed)) if reachable else {}
     return [
         _application(
             spec,
-            traffic=combined(documents, application=name, arms=router.arms(spec).weights),
-            arms=learned.get(name, []),
-            routed=len(router.arms(spec).weights),
-            url=page_of(rows[spec.id]),
+            traffic=combined(documents, application=spec.name, arms=weights),
+            arms=learned.get(spec.name, []),
+            routed=len(weights),
         )
-        for name, spec in snapshot.applications.items()
-        if spec.id in rows
+        for spec, weights in routed
     ]
 
 
@@ -167,14 +167,13 @@ def _application(
     traffic: Traffic | None,
     arms: list[dict[str, Any]],
     routed: int,
-    url: str,
 ) -> dict[str, Any]:
     state, words = standing(traffic, slo_ms=spec.slo_ms, routes=len(spec.routes), arms=routed)
     counts = {name: getattr(traffic, name, 0) for name in (*APPLICATION_COUNTERS, "hits", "misses")}
     asked = counts["hits"] + counts["misses"]
     return {
         "name": spec.name,
-        "url": url,
+        "url": page_at(Application, pk=spec.id),
         "try_url": f"/feedback/{spec.name}/",
         "policy": spec.policy,
         "state": state,
@@ -201,63 +200,45 @@ def _ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def _learned(
-    applications: list[ApplicationSpec], router: Router
+async def _learned(
+    routed: Sequence[tuple[ApplicationSpec, Mapping[str, float]]],
 ) -> dict[str, list[dict[str, Any]]]:
-    described = asyncio.run(_describe(applications, router))
+    """Return what selection knows of each application's arms, as far as Redis answers."""
+    learned: dict[str, list[dict[str, Any]]] = {}
+    async with Redis.from_url(settings.REDIS_URL, socket_timeout=2.0) as client:
+        store = SelectionStore(client)
+        for spec, weights in routed:
+            try:
+                state = await store.describe(spec, context=GLOBAL_CONTEXT, arms=weights)
+            except Unavailable:
+                break
+            learned[spec.name] = [_arm(arm) for arm in state["arms"]]
+    return learned
+
+
+def _arm(arm: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name: [
-            {
-                "arm": f"{arm['model']}:{arm['version']}",
-                "weight": arm["weight"],
-                "percent": round(arm["weight"] * 100, 1),
-                "text": {
-                    "weight": wording.share(arm["weight"]),
-                    "queries": wording.count(arm["queries"]),
-                    "feedback": wording.count(arm["feedback"]),
-                },
-            }
-            for arm in description["arms"]
-        ]
-        for name, description in described.items()
+        "arm": f"{arm['model']}:{arm['version']}",
+        "percent": round(arm["weight"] * 100, 1),
+        "text": {
+            "weight": wording.share(arm["weight"]),
+            "queries": wording.count(arm["queries"]),
+            "feedback": wording.count(arm["feedback"]),
+        },
     }
 
 
-async def _describe(
-    applications: list[ApplicationSpec], router: Router
-) -> dict[str, dict[str, Any]]:
-    described: dict[str, dict[str, Any]] = {}
-    async with Redis.from_url(settings.REDIS_URL, socket_timeout=2.0) as client:
-        store = SelectionStore(client)
-        for application in applications:
-            try:
-                described[application.name] = await store.describe(
-                    application,
-                    context=GLOBAL_CONTEXT,
-                    arms=router.arms(application).weights,
-                )
-            except Unavailable:
-                break
-    return described
-
-
-def _models(replicas: Sequence[ReplicaRecord]) -> list[dict[str, Any]]:
-    return [_model(model, replicas=replicas) for model in Model.objects.with_live_version()]
-
-
-def _model(model: Model, *, replicas: Sequence[ReplicaRecord]) -> dict[str, Any]:
+def _model(
+    model: ModelSpec, *, live: VersionSpec | None, replicas: Sequence[ReplicaRecord]
+) -> dict[str, Any]:
     own = [replica for replica in replicas if replica.model == model.name]
-    live = model.live_version
-    serving = Counter(r.state.value for r in own if live is not None and r.version_id == live.pk)
-    others = [r for r in own if live is None or r.version_id != live.pk]
+    serving = Counter(r.state.value for r in own if live is not None and r.version_id == live.id)
+    others = [r for r in own if live is None or r.version_id != live.id]
     wanted = live.replicas if live is not None else 0
     errors = [replica.last_error for replica in own if replica.last_error]
     return {
         "name": model.name,
-        "url": page_of(model),
-        "version": live.version if live is not None else "",
-        "wanted": wanted,
-        "ready": serving["ready"],
+        "url": page_at(Model, pk=model.id),
         "state": _standing_of_model(wanted=wanted, serving=serving, deployed=live is not None),
         "problem": errors[0] if errors else "",
         "text": {

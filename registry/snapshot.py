@@ -16,9 +16,6 @@ from registry.specs import (
     VersionSpec,
 )
 
-DEFAULT_SLO_MS = 100.0
-DEFAULT_SLO_TARGET = 0.99
-
 
 def build_snapshot() -> Snapshot:
     """Read everything in a handful of queries. Blocking: call it in a thread."""
@@ -61,14 +58,13 @@ def model_spec(model: Model) -> ModelSpec:
 
 
 def application_spec(application: Application) -> ApplicationSpec:
-    slo = getattr(application, "slo", None)
     default = application.default_output
     return ApplicationSpec(
         id=application.pk,
         name=application.name,
         input_type=application.input_type,
-        slo_ms=slo.latency_ms if slo else DEFAULT_SLO_MS,
-        slo_target=slo.target if slo else DEFAULT_SLO_TARGET,
+        slo_ms=application.slo.latency_ms,
+        slo_target=application.slo.target,
         default_output=default.encode() if default else None,
         policy=application.policy,
         policy_params=MappingProxyType(dict(application.policy_params)),

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import JSONField, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from registry.admin.base import ConsoleAdmin, page_of, row_or_404, shortened, when
+from registry.admin.base import ConsoleAdmin, code, link_to, row_or_404, shortened, when
 from registry.admin.models import badge
 from registry.admin.objectives import ObjectiveInline
 from registry.admin.routes import RouteInline
 from registry.admin.theme import action, display
-from registry.errors import BadRequest
-from registry.extensions import check_policy
 from registry.models import ApiKey, Application
+
+DEFAULT_CHARACTERS = 40
+
+
+class ShallowDecoder(json.JSONDecoder):
+    """For what people type: too many brackets are a mistake of theirs, not a failure of ours."""
+
+    def decode(self, text: str, *args: Any) -> Any:
+        try:
+            return super().decode(text, *args)
+        except RecursionError as error:
+            raise json.JSONDecodeError("Nested too deeply", text, 0) from error
 
 
 class ApplicationForm(forms.ModelForm[Application]):
@@ -34,26 +45,20 @@ class ApplicationForm(forms.ModelForm[Application]):
             "default_output": UnfoldAdminTextInputWidget(attrs={"placeholder": "-1"}),
         }
 
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        if "policy" in cleaned and "policy_params" in cleaned:
-            cleaned["policy_params"] = cleaned["policy_params"] or {}
-            try:
-                check_policy(cleaned["policy"], params=cleaned["policy_params"])
-            except BadRequest as error:
-                self.add_error("policy_params", error.message)
-        return cleaned
+    def clean_policy_params(self) -> Any:
+        return self.cleaned_data["policy_params"] or {}
 
 
 @admin.register(Application)
 class ApplicationAdmin(ConsoleAdmin[Application]):
     form = ApplicationForm
-    list_display = ("heading", "policy_name", "objective", "asks", "fallback", "access", "made")
+    formfield_overrides = {JSONField: {"decoder": ShallowDecoder}}
+    list_display = ("heading", "policy_name", "objective", "asks", "fallback", "access", "changed")
     list_filter = ("policy", "public", "input_type")
     list_select_related = ("slo",)
     search_fields = ("name", "description")
     inlines = (ObjectiveInline, RouteInline)
-    goes_along = frozenset({"feedback"})
+    goes_along = frozenset({"service level objective", "feedback"})
     readonly_fields = ("bound_keys",)
     actions_row = ("feedback_form",)
     actions_detail = ("feedback_form",)
@@ -71,7 +76,7 @@ class ApplicationAdmin(ConsoleAdmin[Application]):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Application]:
-        return super().get_queryset(request).prefetch_related("routes__model__live_version")
+        return super().get_queryset(request).prefetch_related("routes__model")
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Application | None = None
@@ -102,8 +107,8 @@ class ApplicationAdmin(ConsoleAdmin[Application]):
 
     @display(description="objective", ordering="slo__latency_ms")
     def objective(self, application: Application) -> str:
-        slo = getattr(application, "slo", None)
-        return f"{slo.target * 100:g} % in {slo.latency_ms:g} ms" if slo else "none"
+        slo = application.slo
+        return f"{slo.target * 100:g} % in {slo.latency_ms:g} ms"
 
     @display(description="asks")
     def asks(self, application: Application) -> SafeString:
@@ -120,14 +125,14 @@ class ApplicationAdmin(ConsoleAdmin[Application]):
     def fallback(self, application: Application) -> SafeString | str:
         if not application.default_output:
             return "none: it fails"
-        return format_html('<code class="clp-code">{}</code>', application.default_output[:40])
+        return code(shortened(application.default_output, at=DEFAULT_CHARACTERS))
 
     @display(description="access", label={"public": "warning", "key": ""})
     def access(self, application: Application) -> tuple[str, str]:
         return ("public", "public") if application.public else ("key", "API key")
 
     @display(description="changed", ordering="updated_at")
-    def made(self, application: Application) -> SafeString | str:
+    def changed(self, application: Application) -> SafeString | str:
         return when(application.updated_at)
 
     @display(description="keys")
@@ -139,7 +144,5 @@ class ApplicationAdmin(ConsoleAdmin[Application]):
         if application is None or application.pk is None:
             return add
         bound = ApiKey.objects.filter(bound=True, applications=application, revoked_at=None)
-        links = format_html_join(
-            ", ", '<a class="clp-link" href="{}">{}</a>', ((page_of(key), key) for key in bound)
-        )
+        links = format_html_join(", ", "{}", ((link_to(key),) for key in bound))
         return format_html("{} · {}", links or "None is bound to it alone", add)

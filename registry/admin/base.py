@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -28,14 +27,6 @@ M = TypeVar("M", bound=models.Model)
 NOTHING = "—"
 TEXTAREA_ROWS = 3
 SHORT_CHARACTERS = 90
-
-STATE_LABELS: Mapping[str, str] = {
-    "pending": "info",
-    "starting": "warning",
-    "live": "success",
-    "failed": "danger",
-    "superseded": "",
-}
 
 
 class ConsoleAdmin(ModelAdmin[M]):
@@ -131,9 +122,14 @@ def row_or_404(rows: models.QuerySet[M], *, pk: str) -> M:
         raise Http404(f"Expected a number, got {pk}.") from error
 
 
-def page_of(row: models.Model, *, view: str = "change") -> str:
+def page_of(row: models.Model) -> str:
     """Return the URL of a row's page in the console."""
-    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_{view}", args=[row.pk])
+    return page_at(type(row), pk=row.pk)
+
+
+def page_at(model: type[models.Model], *, pk: object) -> str:
+    """Return the URL of the page of the row with this key, without reading the row."""
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[pk])
 
 
 def link_to(row: models.Model | None, *, text: str = "") -> SafeString | str:
@@ -155,9 +151,9 @@ def when(moment: datetime | None) -> SafeString | str:
     )
 
 
-def shortened(text: str) -> str:
-    """Return the first words of a text, for a line of a list."""
-    return Truncator(text).chars(SHORT_CHARACTERS)
+def shortened(text: str, *, at: int = SHORT_CHARACTERS) -> str:
+    """Return the start of a text, at most `at` characters of it, for a line of a list."""
+    return Truncator(text).chars(at)
 
 
 def code(text: str) -> SafeString:

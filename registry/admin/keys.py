@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -51,6 +52,9 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
     actions_row = ("revoke",)
     actions_detail = ("revoke",)
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
+        return super().get_queryset(request).prefetch_related("applications")
+
     def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
         pickle = ("can_allow_pickle",) if request.user.has_perm("registry.allow_pickle") else ()
         manage = ("can_manage",) if actor(request).may_grant_manage else ()
@@ -85,11 +89,9 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
             # Only what can change: the key may have been revoked since the form was opened.
             obj.save(update_fields=["name", "expires_at"])
             return
-        granted = {"predict": obj.can_predict, "feedback": obj.can_feedback}
-        granted["manage"] = obj.can_manage
         key, text = create_api_key(
             name=obj.name,
-            scopes=[scope for scope, yes in granted.items() if yes],
+            scopes=obj.scopes,
             by=actor(request),
             applications=list(form.cleaned_data["applications"]),
             expires_at=obj.expires_at,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Count, QuerySet
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -26,7 +26,7 @@ from registry.admin.operations import RollBackForm, ScaleForm, change_back
 from registry.admin.theme import ActionVariant, TabularInline, action, display
 from registry.errors import ClipperError
 from registry.models import Model, ModelVersion, Release, Route
-from registry.services import delete_model, roll_back, scale, update_model
+from registry.services import delete_model, live_version_of, roll_back, scale, update_model
 
 
 class VersionInline(TabularInline[ModelVersion, Model]):
@@ -116,12 +116,16 @@ class ModelConsole(ConsoleAdmin[Model]):
     actions_detail = ("upload_version", "scale", "roll_back")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Model]:
+        newest = Release.objects.filter(model=OuterRef("pk")).order_by("-pk")[:1]
         return (
             super()
             .get_queryset(request)
             .select_related("live_version__model")
             .prefetch_related("routes__application")
-            .annotate(versions_held=Count("versions"))
+            .annotate(
+                versions_held=Count("versions"),
+                last_release_at=Subquery(newest.values("created_at")),
+            )
         )
 
     def get_inlines(self, request: HttpRequest, obj: Model | None) -> Any:
@@ -177,25 +181,22 @@ class ModelConsole(ConsoleAdmin[Model]):
     def roll_back(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Show what would change, ask why, then make an earlier version live again."""
         model = row_or_404(Model.objects.with_live_version(), pk=object_id)
-        change = change_back(model)
-        if change.target is None:
-            messages.error(request, f"{model} has no earlier live version to roll back to.")
-            return HttpResponseRedirect(page_of(model))
-        versions = [card.version for card in change.choices]
-        form = RollBackForm(
-            request.POST or None, versions=versions, initial={"to": change.target.version.pk}
-        )
-        if request.method == "POST" and form.is_valid():
-            try:
+        try:
+            change = change_back(model)
+            versions = [card.version for card in change.choices]
+            form = RollBackForm(
+                request.POST or None, versions=versions, initial={"to": change.target.version.pk}
+            )
+            if request.method == "POST" and form.is_valid():
                 release = roll_back(
                     model=model,
                     to=form.cleaned_data["to"],
                     by=actor(request),
                     reason=form.cleaned_data["reason"],
                 )
-            except ClipperError as error:
-                return self.refuse(request, error, back_to=page_of(model))
-            return HttpResponseRedirect(page_of(release))
+                return HttpResponseRedirect(page_of(release))
+        except ClipperError as error:
+            return self.refuse(request, error, back_to=page_of(model))
         context = self.page_context(request, model, title=f"Roll back {model}")
         return TemplateResponse(
             request, "registry/confirm_rollback.html", {**context, "change": change, "form": form}
@@ -211,19 +212,16 @@ class ModelConsole(ConsoleAdmin[Model]):
     def scale(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Set how many replicas of the live version run."""
         model = row_or_404(Model.objects.with_live_version(), pk=object_id)
-        version = model.live_version
-        if version is None:
-            messages.error(request, f"{model} has no live version to scale; deploy one first.")
-            return HttpResponseRedirect(page_of(model))
-        form = ScaleForm(request.POST or None, initial={"replicas": version.replicas})
-        if request.method == "POST" and form.is_valid():
-            try:
+        try:
+            version = live_version_of(model)
+            form = ScaleForm(request.POST or None, initial={"replicas": version.replicas})
+            if request.method == "POST" and form.is_valid():
                 scale(version=version, replicas=form.cleaned_data["replicas"])
-            except ClipperError as error:
-                return self.refuse(request, error, back_to=page_of(model))
-            self.log_change(request, model, f"Scaled {version} to {version.replicas} replicas.")
-            messages.success(request, f"{version} is to have {version.replicas} replicas.")
-            return HttpResponseRedirect(page_of(model))
+                self.log_change(request, model, f"Scaled {version} to {version.replicas} replicas.")
+                messages.success(request, f"{version} is to have {version.replicas} replicas.")
+                return HttpResponseRedirect(page_of(model))
+        except ClipperError as error:
+            return self.refuse(request, error, back_to=page_of(model))
         context = self.page_context(request, model, title=f"Scale {version}")
         return TemplateResponse(
             request, "registry/scale.html", {**context, "version": version, "form": form}
@@ -270,9 +268,8 @@ class ModelConsole(ConsoleAdmin[Model]):
         return int(model.versions_held)
 
     @display(description="last release")
-    def released(self, model: Model) -> SafeString | str:
-        last = model.releases.first()
-        return when(last.created_at) if last else "never"
+    def released(self, model: Any) -> SafeString | str:
+        return when(model.last_release_at) if model.last_release_at else "never"
 
     @display(description="asked by")
     def asked_by(self, model: Model) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
@@ -22,6 +24,15 @@ class ObjectiveInline(StackedInline[ServiceLevelObjective, Application]):
     fields = ("latency_ms", ("target", "window"))
     verbose_name_plural = "service level objective"
 
+    def has_add_permission(self, request: HttpRequest, obj: Application | None = None) -> bool:
+        # Whoever may add an application states its objective: there is none without.
+        return obj is None or super().has_add_permission(request, obj)
+
+    def get_formset(
+        self, request: HttpRequest, obj: Application | None = None, **kwargs: Any
+    ) -> Any:
+        return super().get_formset(request, obj, **{"validate_min": True, **kwargs})
+
 
 @admin.register(ServiceLevelObjective)
 class ObjectiveAdmin(ConsoleAdmin[ServiceLevelObjective]):
@@ -36,6 +47,16 @@ class ObjectiveAdmin(ConsoleAdmin[ServiceLevelObjective]):
         self, request: HttpRequest, obj: ServiceLevelObjective | None = None
     ) -> tuple[str, ...]:
         return ("application",) if obj else ()
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        # It comes with its application.
+        return False
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: ServiceLevelObjective | None = None
+    ) -> bool:
+        # It goes with its application, which is nothing without one.
+        return False
 
     @display(description="application", ordering="application__name")
     def application_name(self, objective: ServiceLevelObjective) -> SafeString | str:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from django import forms
-from django.db.models import Max
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminTextareaWidget,
 )
 
 from registry.models import Application, Model, ModelVersion, Release
+from registry.models.models import MOST_REPLICAS
+from registry.services import earlier_versions
 
 EARLIER_VERSIONS_SHOWN = 10
 
@@ -28,66 +29,51 @@ class VersionCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What making `target` live would change."""
+    """What making `target` live would change; it is the first of the `choices` there are."""
 
     model: Model
     live: VersionCard | None
-    target: VersionCard | None
+    choices: Sequence[VersionCard]
     following: Sequence[Application]
     pinned: Sequence[Application]
     under_way: Release | None
-    choices: Sequence[VersionCard] = field(default_factory=tuple)
+
+    @property
+    def target(self) -> VersionCard:
+        return self.choices[0]
 
 
 def change_to(version: ModelVersion) -> Change:
     """Return what deploying `version` would change."""
-    return _change(version.model, target=version, choices=())
+    return _change(version.model, choices=[version])
 
 
 def change_back(model: Model) -> Change:
-    """Return what rolling `model` back would change, and the versions it could go back to."""
-    choices = earlier_versions(model)
-    return _change(model, target=choices[0] if choices else None, choices=choices)
+    """Return what rolling `model` back would change, and the versions it could go back to.
+
+    Raises Conflict where there is none.
+    """
+    return _change(model, choices=earlier_versions(model, most=EARLIER_VERSIONS_SHOWN))
 
 
-def earlier_versions(model: Model) -> list[ModelVersion]:
-    """Return the versions that were live and aren't, the most recent first."""
-    versions = (
-        model.versions.filter(releases__live_at__isnull=False)
-        .exclude(pk=model.live_version_id or 0)
-        .select_related("model", "created_by")
-        .annotate(last_live_at=Max("releases__live_at"))
-        .order_by("-last_live_at")
-    )
-    return list(versions[:EARLIER_VERSIONS_SHOWN])
-
-
-def _change(
-    model: Model, *, target: ModelVersion | None, choices: Sequence[ModelVersion]
-) -> Change:
+def _change(model: Model, *, choices: Sequence[ModelVersion]) -> Change:
+    live = model.live_version
+    cards = _cards(choices if live is None else [live, *choices])
     routes = Application.objects.filter(routes__model=model).distinct()
     following = list(routes.filter(routes__model=model, routes__pinned_version=None))
     return Change(
         model=model,
-        live=_card(model.live_version),
-        target=_card(target),
+        live=None if live is None else cards[0],
+        choices=cards if live is None else cards[1:],
         following=following,
         pinned=[application for application in routes if application not in following],
         under_way=Release.objects.open().with_versions().filter(model=model).first(),
-        choices=[card for version in choices if (card := _card(version))],
     )
 
 
-def _card(version: ModelVersion | None) -> VersionCard | None:
-    if version is None:
-        return None
-    last = _last_live(version)
-    return VersionCard(version=version, last_release=last)
-
-
-def _last_live(version: ModelVersion) -> Release | None:
-    lived = Release.objects.filter(version=version, live_at__isnull=False)
-    return lived.with_versions().first()
+def _cards(versions: Sequence[ModelVersion]) -> list[VersionCard]:
+    last = {release.version_id: release for release in Release.objects.last_live_of(versions)}
+    return [VersionCard(version=version, last_release=last.get(version.pk)) for version in versions]
 
 
 class ReasonForm(forms.Form):
@@ -110,9 +96,7 @@ class ReasonForm(forms.Form):
 class RollBackForm(ReasonForm):
     """Why, and to which of the versions that were live before."""
 
-    to = forms.ModelChoiceField(queryset=ModelVersion.objects.none(), empty_label=None)
-
-    field_order = ("to", "reason")
+    to = forms.ModelChoiceField(queryset=ModelVersion.objects.none())
 
     def __init__(self, *args: Any, versions: Sequence[ModelVersion], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -125,7 +109,7 @@ class ScaleForm(forms.Form):
 
     replicas = forms.IntegerField(
         min_value=0,
-        max_value=256,
+        max_value=MOST_REPLICAS,
         widget=UnfoldAdminIntegerFieldWidget(attrs={"data-testid": "replicas"}),
         help_text="Each one is a process of its own that holds the model in memory; 0 stops all.",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,16 +13,26 @@ from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
-from registry.admin.base import STATE_LABELS, ReadOnlyAdmin, when
+from registry.admin.base import ReadOnlyAdmin, shortened, when
 from registry.admin.theme import display
+from registry.api.errors import error_response
+from registry.errors import Forbidden
 from registry.models import Application, Release
 
 State = Release.State
 
+REASON_CHARACTERS = 60
+STATE_LABELS: Mapping[str, str] = {
+    State.PENDING: "info",
+    State.STARTING: "warning",
+    State.LIVE: "success",
+    State.FAILED: "danger",
+    State.SUPERSEDED: "",
+}
 STEPS = (
-    (State.PENDING, "Check", "The artifact is loaded in a process of its own"),
-    (State.STARTING, "Start", "Replicas start, load and warm up"),
-    (State.LIVE, "Live", "Traffic has moved over"),
+    ("Check", "The artifact is loaded in a process of its own"),
+    ("Start", "Replicas start, load and warm up"),
+    ("Live", "Traffic has moved over"),
 )
 
 
@@ -54,7 +65,7 @@ def progress_of(release: Release) -> Progress:
             explanation=explanation,
             status="done" if index < reached else status if index == reached else "todo",
         )
-        for index, (_, name, explanation) in enumerate(STEPS)
+        for index, (name, explanation) in enumerate(STEPS)
     )
     return Progress(
         state=release.state,
@@ -74,10 +85,9 @@ def _position(release: Release) -> tuple[int, str]:
         return 0, "current"
     if release.state == State.STARTING:
         return 1, "current"
-    # The state says only how it ended: a trial load that passed since tells where.
-    validated_at = release.version.validated_at
-    passed = validated_at is not None and validated_at >= release.created_at
-    return int(passed), "failed" if release.state == State.FAILED else "skipped"
+    # The state says only how it ended, not where.
+    reached = int(release.started_at is not None)
+    return reached, "failed" if release.state == State.FAILED else "skipped"
 
 
 def _sentence(release: Release) -> str:
@@ -128,10 +138,7 @@ class ReleaseAdmin(ReadOnlyAdmin[Release]):
     def progress_json(self, request: HttpRequest, release_id: int) -> HttpResponse:
         release = get_object_or_404(Release.objects.with_versions(), pk=release_id)
         if not self.has_view_permission(request, release):
-            return JsonResponse(
-                {"error": "No permission to view releases.", "code": "forbidden", "details": {}},
-                status=403,
-            )
+            return error_response(Forbidden("No permission to view releases."))
         return JsonResponse(asdict(progress_of(release)))
 
     def change_view(
@@ -179,7 +186,7 @@ class ReleaseAdmin(ReadOnlyAdmin[Release]):
 
     @display(description="why")
     def why(self, release: Release) -> str:
-        return release.reason if len(release.reason) <= 60 else f"{release.reason[:59]}…"
+        return shortened(release.reason, at=REASON_CHARACTERS)
 
     @display(description="asked", ordering="created_at")
     def asked(self, release: Release) -> SafeString | str:

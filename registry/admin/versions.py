@@ -30,7 +30,7 @@ from registry.admin.theme import ActionVariant, action, display
 from registry.errors import ClipperError
 from registry.extensions import runtime_names
 from registry.models import ModelVersion
-from registry.services import create_version, delete_version, deploy, scale
+from registry.services import check_not_live, create_version, delete_version, deploy, scale
 
 
 def runtime_choices() -> list[tuple[str, str]]:
@@ -59,7 +59,6 @@ class UploadForm(forms.ModelForm[ModelVersion]):
 class VersionAdmin(ConsoleAdmin[ModelVersion]):
     list_display = ("name", "state", "runtime", "device", "replicas", "weight", "uploaded")
     list_filter = ("model", "runtime", "device", "allow_pickle")
-    list_select_related = ("model",)
     search_fields = ("version", "model__name", "notes", "digest")
     autocomplete_fields = ("model",)
     goes_along = frozenset({"release"})
@@ -158,18 +157,16 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
         """Show what would change, ask why, then ask for the version to go live."""
         versions = ModelVersion.objects.select_related("model__live_version__model", "created_by")
         version = row_or_404(versions, pk=object_id)
-        if version.is_live:
-            messages.error(request, f"{version} is live already.")
-            return HttpResponseRedirect(page_of(version))
         form = ReasonForm(request.POST or None)
-        if request.method == "POST" and form.is_valid():
-            try:
+        try:
+            check_not_live(version, model=version.model)
+            if request.method == "POST" and form.is_valid():
                 release = deploy(
                     version=version, by=actor(request), reason=form.cleaned_data["reason"]
                 )
-            except ClipperError as error:
-                return self.refuse(request, error, back_to=page_of(version))
-            return HttpResponseRedirect(page_of(release))
+                return HttpResponseRedirect(page_of(release))
+        except ClipperError as error:
+            return self.refuse(request, error, back_to=page_of(version))
         context = self.page_context(request, version, title=f"Deploy {version}")
         return TemplateResponse(
             request,

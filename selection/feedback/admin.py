@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from registry.admin.base import NOTHING, ReadOnlyAdmin, code, link_to, when
+from registry.admin.base import NOTHING, ReadOnlyAdmin, code, link_to, shortened, when
 from registry.admin.theme import display
 from selection.models import Feedback
 
@@ -41,7 +41,7 @@ class FeedbackAdmin(ReadOnlyAdmin[Feedback]):
     @display(description="feedback")
     def told(self, feedback: Feedback) -> SafeString | str:
         if feedback.label:
-            return code(_shortened(feedback.label))
+            return code(shortened(feedback.label, at=SHOWN_CHARACTERS))
         return f"reward {feedback.reward:g}"
 
     @display(description="application", ordering="application__name")
@@ -93,11 +93,7 @@ def _cells(arm: Mapping[str, Any]) -> tuple[str, SafeString | str, str, str]:
     output, loss, chance = arm.get("output"), arm.get("loss"), arm.get("propensity")
     return (
         str(arm.get("arm", NOTHING)),
-        "nothing in time" if output is None else code(_shortened(str(output))),
+        "nothing in time" if output is None else code(shortened(str(output), at=SHOWN_CHARACTERS)),
         NOTHING if loss is None else f"{loss:.2f}",
         NOTHING if chance is None else f"{chance:.0%}",
     )
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"

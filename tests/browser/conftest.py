@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 from django.contrib.auth.models import Permission, User
 from playwright.sync_api import Browser, Page
 from pytest_django.live_server_helper import LiveServer
 
 from registry import services
 from registry.models import Model, ModelVersion
-from registry.redis_client import redis_client
 from registry.services import Actor
 
 PASSWORD = "correct horse battery staple"
@@ -35,16 +33,9 @@ def _django_beside_playwright() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def server_redis(redis_socket: str, settings: Any) -> Iterator[redis.Redis]:
-    """The Redis that the server under test asks, flushed."""
-    settings.REDIS_URL = f"unix://{redis_socket}?db=0"
+def _what_the_server_needs(server_redis: object, settings: Any) -> None:
+    """A Redis of its own, and the folder of its static files."""
     Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
-    redis_client.cache_clear()
-    with redis.Redis(unix_socket_path=redis_socket) as client:
-        client.flushall()
-        yield client
-    redis_client().close()
-    redis_client.cache_clear()
 
 
 @pytest.fixture

@@ -10,7 +10,14 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from registry import services
-from registry.models import ApiKey, Application, Model, ModelVersion, Route
+from registry.models import (
+    ApiKey,
+    Application,
+    Model,
+    ModelVersion,
+    Route,
+    ServiceLevelObjective,
+)
 from registry.services import Actor
 from tests.registry.conftest import AddVersion, go_live
 
@@ -117,6 +124,77 @@ def test_an_application_without_an_objective_is_refused(owner: Client) -> None:
 
     assert "This field is required" in answer.content.decode()
     assert not Application.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "refusal"),
+    [("default_output", "nested less deeply"), ("policy_params", "Enter a valid JSON")],
+)
+def test_json_that_is_nested_too_deeply_is_refused_at_the_field(
+    owner: Client, field: str, refusal: str
+) -> None:
+    form = application_form(**{field: "[" * 100_000})
+    answer = owner.post("/admin/registry/application/add/", form)
+
+    assert refusal in answer.content.decode()
+    assert not Application.objects.exists()
+
+
+def test_an_application_whose_objective_was_left_out_of_the_form_is_refused(owner: Client) -> None:
+    form = application_form(**{"slo-TOTAL_FORMS": "0"})
+    answer = owner.post("/admin/registry/application/add/", form)
+
+    assert answer.status_code == 200
+    assert not Application.objects.exists()
+
+
+def test_whoever_may_add_an_application_states_its_objective(client: Client) -> None:
+    user = User.objects.create_user("clerk", is_staff=True)
+    codes = ("add_application", "view_application")
+    user.user_permissions.set(Permission.objects.filter(codename__in=codes))
+    client.force_login(user)
+    client.post("/admin/registry/application/add/", application_form())
+
+    assert Application.objects.get().slo.latency_ms == 50.0
+
+
+def test_an_objective_isnt_deleted_without_its_application(
+    owner: Client, digits: Application
+) -> None:
+    url = f"/admin/registry/servicelevelobjective/{digits.slo.pk}/delete/"
+    assert owner.post(url, {"post": "yes"}).status_code == 403
+    chosen = {"action": "delete_selected", "_selected_action": [digits.slo.pk], "post": "yes"}
+    owner.post("/admin/registry/servicelevelobjective/", chosen)
+
+    assert ServiceLevelObjective.objects.exists()
+
+
+def test_an_application_is_deleted_with_its_objective(owner: Client, digits: Application) -> None:
+    owner.post(f"/admin/registry/application/{digits.pk}/delete/", {"post": "yes"})
+
+    assert not Application.objects.exists()
+    assert not ServiceLevelObjective.objects.exists()
+
+
+def test_empty_policy_parameters_are_the_defaults(owner: Client) -> None:
+    owner.post("/admin/registry/application/add/", application_form(policy_params=""))
+
+    assert Application.objects.get().policy_params == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "refusal"),
+    [
+        ("model/{}/rollback/", "svm has no earlier live version to roll back to."),
+        ("model/{}/scale/", "svm has no live version; deploy one first."),
+    ],
+)
+def test_an_operation_that_needs_a_deploy_first_is_refused_in_the_services_words(
+    owner: Client, svm: Model, path: str, refusal: str
+) -> None:
+    answer = owner.get(f"/admin/registry/{path.format(svm.pk)}", follow=True)
+
+    assert refusal in answer.content.decode()
 
 
 def test_a_version_that_exists_is_refused_at_the_form(

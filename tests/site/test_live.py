@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import redis
 from django.contrib.auth.models import User
 from django.test import Client
 
@@ -13,7 +12,7 @@ from clipper_site import wording
 from clipper_site.live import Traffic, combined, picture, standing
 from registry import services
 from registry.models import Model
-from registry.redis_client import redis_client
+from tests.redis_server import fresh_redis_client
 
 
 def document(**application: Any) -> dict[str, Any]:
@@ -100,14 +99,12 @@ def test_numbers_are_worded_short_and_honestly(worded: str, expected: str) -> No
 @pytest.mark.django_db
 def test_without_redis_the_registry_is_still_shown_with_the_reason(settings: Any) -> None:
     settings.REDIS_URL = "unix:///nowhere/redis.sock"
-    redis_client.cache_clear()
-    services.create_application(name="digits", input_type="doubles", slo_ms=50)
-
-    live = picture()
+    with fresh_redis_client():
+        services.create_application(name="digits", input_type="doubles", slo_ms=50)
+        live = picture()
 
     assert "Redis cannot be reached" in live["problem"]
     assert [application["name"] for application in live["applications"]] == ["digits"]
-    redis_client.cache_clear()
 
 
 @pytest.mark.django_db
@@ -119,22 +116,13 @@ def test_the_live_picture_is_for_the_staff(client: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_staff_get_the_live_picture_as_json(
-    client: Client,
-    settings: Any,
-    redis_socket: str,
-) -> None:
-    settings.REDIS_URL = f"unix://{redis_socket}?db=0"
-    redis_client.cache_clear()
-    with redis.Redis(unix_socket_path=redis_socket) as server:
-        server.flushall()
+@pytest.mark.usefixtures("server_redis")
+def test_staff_get_the_live_picture_as_json(client: Client) -> None:
     Model.objects.create(name="svm", input_type="doubles")
     client.force_login(User.objects.create_user("someone", is_staff=True))
 
     live = client.get("/admin/live.json").json()
 
     assert live["problem"] == ""
-    assert live["web"]["processes"] == 0
+    assert live["web"]["text"]["processes"] == "0"
     assert live["models"][0]["text"]["version"] == "not deployed"
-    redis_client().close()
-    redis_client.cache_clear()

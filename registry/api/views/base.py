@@ -86,7 +86,7 @@ def find_application(request: Request, *, name: str) -> Application:
 
 
 def find_model(name: str) -> Model:
-    found = _named(name) and Model.objects.with_versions().filter(name=name).first()
+    found = _named(name) and Model.objects.with_live_version().filter(name=name).first()
     if not found:
         raise NotFound(f"There is no model named {name!r}.", model=name)
     return found

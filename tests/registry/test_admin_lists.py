@@ -1,0 +1,101 @@
+"""What the console's pages cost: as many queries for many rows as for few."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from pytest_django import DjangoAssertNumQueries
+
+from registry import services
+from registry.models import Application, Model, ModelVersion
+from registry.services import RouteRequest
+from tests.registry.conftest import AddVersion, go_live, make_key
+
+pytestmark = pytest.mark.django_db
+
+CostsNoMore = Callable[..., None]
+
+
+@pytest.fixture
+def costs_no_more(client: Client, django_assert_num_queries: DjangoAssertNumQueries) -> CostsNoMore:
+    """Assert that a page needs no more queries after `more` than before."""
+    client.force_login(User.objects.create_superuser("owner"))
+
+    def check(url: str, *, more: Callable[[], object]) -> None:
+        client.get(url)  # what is read once a process
+        with CaptureQueriesContext(connection) as before:
+            assert client.get(url).status_code == 200
+        more()
+        with django_assert_num_queries(len(before)):
+            assert client.get(url).status_code == 200
+
+    return check
+
+
+def test_the_list_of_models_reads_all_their_releases_at_once(
+    costs_no_more: CostsNoMore, add_version: AddVersion, v1: ModelVersion
+) -> None:
+    go_live(v1)
+
+    def more() -> None:
+        for name in ("forest", "knn", "tree"):
+            model = services.create_model(name=name, input_type="doubles")
+            go_live(add_version("1", model=model))
+            go_live(add_version("2", model=model))
+
+    costs_no_more("/admin/registry/model/", more=more)
+
+
+def test_the_list_of_applications_reads_all_their_routes_at_once(
+    costs_no_more: CostsNoMore, digits: Application
+) -> None:
+    def more() -> None:
+        for name in ("letters", "words"):
+            services.create_application(
+                name=name, input_type="doubles", slo_ms=50, routes=[RouteRequest(model="svm")]
+            )
+
+    costs_no_more("/admin/registry/application/", more=more)
+
+
+def test_the_list_of_keys_reads_all_their_applications_at_once(
+    costs_no_more: CostsNoMore, digits: Application
+) -> None:
+    make_key(applications=[digits])
+
+    def more() -> None:
+        for _ in range(3):
+            make_key(applications=[digits])
+
+    costs_no_more("/admin/registry/apikey/", more=more)
+
+
+def test_the_page_that_rolls_back_reads_all_earlier_versions_at_once(
+    costs_no_more: CostsNoMore, svm: Model, add_version: AddVersion
+) -> None:
+    go_live(add_version("1"))
+    go_live(add_version("2"))
+
+    def more() -> None:
+        for version in ("3", "4", "5"):
+            go_live(add_version(version))
+
+    costs_no_more(f"/admin/registry/model/{svm.pk}/rollback/", more=more)
+
+
+def test_the_list_of_models_says_when_each_was_last_released(
+    client: Client, svm: Model, v1: ModelVersion
+) -> None:
+    client.force_login(User.objects.create_superuser("owner"))
+    assert "never" in client.get("/admin/registry/model/").content.decode()
+
+    release = go_live(v1)
+    svm.refresh_from_db()
+
+    page = client.get("/admin/registry/model/").content.decode()
+    assert f'datetime="{release.created_at.isoformat()}"' in page
