@@ -67,7 +67,7 @@ class Load:
     url: str
     bodies: Path
     unique: bool
-    connections: int = 64
+    connections: int
 
 
 class LoadGenerator:

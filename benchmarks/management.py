@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -36,8 +37,7 @@ class Operator:
         self._post("/api/v1/applications/", json=fields)
 
     def replicas(self) -> list[dict[str, Any]]:
-        body = self._checked(self._client.get("/api/v1/replicas/"))
-        found: list[dict[str, Any]] = body if isinstance(body, list) else body["results"]
+        found: list[dict[str, Any]] = self._checked(self._client.get("/api/v1/replicas/"))
         return found
 
     def wait_until_answered(self, application: str, *, body: bytes) -> None:
@@ -45,9 +45,7 @@ class Operator:
         path = f"/api/v1/applications/{application}/predict"
 
         def answered() -> bool:
-            response = self._client.post(path, content=body)
-            # A web process learns of a new application a moment later.
-            return response.status_code != 404 and not self._checked(response)["default"]
+            return not self._checked(self._client.post(path, content=body))["default"]
 
         _wait(answered, what=f"{application} to be answered by a model")
 
@@ -72,7 +70,7 @@ class Operator:
         return response.json()
 
 
-def _wait(condition: Any, *, what: str) -> None:
+def _wait(condition: Callable[[], bool], *, what: str) -> None:
     deadline = time.monotonic() + RELEASE_SECONDS
     while not condition():
         if time.monotonic() > deadline:

@@ -10,9 +10,7 @@ import skops.io
 from numpy.typing import NDArray
 from sklearn.svm import LinearSVC
 
-from registry.demo.digits import SEED, held_out, training
-
-Images = NDArray[np.float64]
+from registry.demo.digits import SEED, Images, held_out, training
 
 SMALL_SIDE, LARGE_SIDE = 8, 28
 SHADES = 16.0

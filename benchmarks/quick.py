@@ -135,7 +135,6 @@ class Bench:
         self._operator = Operator(client)
         self._generator = LoadGenerator(api_key=stack.api_key)
         self._small, self._large = folder / "small.txt", folder / "large.txt"
-        self._loads: dict[str, Load] = {}
         self.scenarios: dict[str, Scenario] = {}
 
     def prepare(self) -> None:
@@ -208,9 +207,9 @@ class Bench:
         yardstick: str | None = None,
     ) -> None:
         url = url or f"{self._stack.url}/api/v1/applications/{application}/predict"
-        self._loads[name] = Load(url=url, bodies=bodies, unique=unique, connections=connections)
+        load = Load(url=url, bodies=bodies, unique=unique, connections=connections)
         self.scenarios[name] = Scenario(
-            name=name, connections=connections, application=application, yardstick=yardstick
+            name=name, load=load, application=application, yardstick=yardstick
         )
 
     def measure(self, plan: Plan) -> None:
@@ -219,27 +218,28 @@ class Bench:
         self.memory_before = read_memory(self._processes)
         for number in range(1, plan.rounds + 1):
             # There and back: a neighbour with a rhythm must not always meet the same scenario.
-            turn = list(self.scenarios.items())
-            for name, scenario in turn if number % 2 else reversed(turn):
-                seconds = plan.seconds if scenario.connections > 1 else plan.alone_seconds
+            turn = list(self.scenarios.values())
+            for scenario in turn if number % 2 else reversed(turn):
+                alone = scenario.load.connections == 1
+                seconds = plan.alone_seconds if alone else plan.seconds
                 self._warm_up(scenario)
                 run = self._run(scenario, seconds=seconds)
                 scenario.runs.append(run)
                 say(
-                    f"Round {number} of {plan.rounds}: {name} {run.wrk.rate:,.0f} queries/s, "
-                    f"p99 {run.wrk.p99_us / 1e3:.1f} ms"
+                    f"Round {number} of {plan.rounds}: {scenario.name} "
+                    f"{run.wrk.rate:,.0f} queries/s, p99 {run.wrk.p99_us / 1e3:.1f} ms"
                 )
         self.memory_after = read_memory(self._processes)
 
     def _warm_up(self, scenario: Scenario) -> None:
         """Let the batch controllers and the cache see this load, and its counters be published."""
         before = self._metrics(scenario)
-        result = self._generator.run(self._loads[scenario.name], seconds=WARM_UP_SECONDS)
+        result = self._generator.run(scenario.load, seconds=WARM_UP_SECONDS)
         self._wait_until_published(scenario, before=before, result=result)
 
     def _run(self, scenario: Scenario, *, seconds: int) -> Run:
         metrics_before, cpu_before = self._metrics(scenario), read_cpu(self._processes)
-        result = self._generator.run(self._loads[scenario.name], seconds=seconds)
+        result = self._generator.run(scenario.load, seconds=seconds)
         cores = read_cpu(self._processes).cores_since(cpu_before)
         after = self._wait_until_published(scenario, before=metrics_before, result=result)
         change = Change(before=metrics_before, after=after) if scenario.application else None
@@ -265,11 +265,11 @@ class Bench:
 
     def profile(self, *, seconds: int) -> None:
         """Sample the web process while the linear model is asked new questions."""
-        name = f"{LINEAR} misses"
+        scenario = self.scenarios[f"{LINEAR} misses"]
         samples = RESULTS / "web-profile.txt"
-        say(f"\nProfiling the web process for {seconds} s under {name} ...")
+        say(f"\nProfiling the web process for {seconds} s under {scenario.name} ...")
         sampler = flame.record(busiest(self._processes["web"]).pid, seconds=seconds, to=samples)
-        result = self._generator.run(self._loads[name], seconds=seconds + flame.START_SECONDS)
+        result = self._generator.run(scenario.load, seconds=seconds + flame.START_SECONDS)
         sampler.wait(timeout=seconds)
         say("   own   whole  function")
         for cost in flame.costs(samples.read_text()):

@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.counters import Change
-from benchmarks.load import WrkResult
+from benchmarks.load import Load, WrkResult
 from benchmarks.processes import Memory, cores_of_replicas
 
 DASH = "-"
@@ -32,7 +32,7 @@ class Scenario:
     """A load under a name and its runs, one a round."""
 
     name: str
-    connections: int
+    load: Load
     application: str | None = None
     yardstick: str | None = None
     runs: list[Run] = field(default_factory=list)
@@ -100,7 +100,7 @@ def _throughput_row(scenario: Scenario, scenarios: Mapping[str, Scenario]) -> Se
     relative = ratio(scenario, all_scenarios=scenarios)
     return (
         scenario.name,
-        str(scenario.connections),
+        str(scenario.load.connections),
         f"{scenario.rate:,.0f}",
         f"{min(scenario.rates):,.0f}-{max(scenario.rates):,.0f}",
         DASH if relative is None else f"{relative:.2f}",
@@ -182,7 +182,7 @@ def _memory_row(role: str, before: Memory | None, after: Memory) -> Sequence[str
 def as_json(scenario: Scenario, *, all_scenarios: Mapping[str, Scenario]) -> dict[str, Any]:
     return {
         "name": scenario.name,
-        "connections": scenario.connections,
+        "connections": scenario.load.connections,
         "queries_per_second": scenario.rate,
         "ratio_to_echo": ratio(scenario, all_scenarios=all_scenarios),
         "p50_ms": scenario.latency_ms("p50"),

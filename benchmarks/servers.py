@@ -18,10 +18,10 @@ from pathlib import Path
 
 import httpx
 
+from scripts.stack.command import free_port, start_command
+from scripts.stack.layout import HOST, ROOT
 from scripts.stack.processes import dying_with_its_parent
 
-ROOT = Path(__file__).resolve().parent.parent
-HOST = "127.0.0.1"
 STACK_SECONDS = 240.0
 ECHO_SECONDS = 20.0
 STOP_SECONDS = 60.0
@@ -58,11 +58,11 @@ def running_stack(folder: Path) -> Iterator[Stack]:
     """Start the whole stack with its demo; its state goes to `folder`, which must be empty."""
     var, port = folder / "var", free_port()
     url = f"http://{HOST}:{port}"
-    command = [sys.executable, "scripts/run_stack.py", "--port", str(port), "--var", str(var)]
 
     def up() -> bool:
         return (var / "demo.json").exists() and answers(f"{url}/health/ready")
 
+    command = start_command(var, port=port)
     with _running(command, log=folder / "stack.log", up=up, seconds=STACK_SECONDS) as pid:
         demo = json.loads((var / "demo.json").read_text())
         yield Stack(url=url, pid=pid, api_key=demo["api_key"])
@@ -95,13 +95,6 @@ def echo_command(config: Path, *, port: int) -> list[str]:
 
 def clean_environment(variables: Mapping[str, str]) -> dict[str, str]:
     return {name: variables[name] for name in KEPT if name in variables}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def answers(url: str) -> bool:

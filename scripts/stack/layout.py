@@ -13,6 +13,7 @@ from pathlib import Path
 from .errors import StackError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+HOST = "127.0.0.1"
 
 # The kernel takes 107 bytes (103 on macOS) for the path of a Unix socket.
 LONGEST_SOCKET_PATH = 99
@@ -70,9 +71,9 @@ class Layout:
         return self.var / "demo.json"
 
 
-def layout_of(var: Path, *, port: int, host: str = "127.0.0.1") -> Layout:
+def layout_of(var: Path, *, port: int) -> Layout:
     var = Path(os.path.realpath(var))
-    return Layout(var=var, run_dir=run_dir_of(var), host=host, port=port)
+    return Layout(var=var, run_dir=run_dir_of(var), host=HOST, port=port)
 
 
 def run_dir_of(var: Path) -> Path:

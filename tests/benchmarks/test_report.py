@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from benchmarks.load import WrkResult
+from benchmarks.load import Load, WrkResult
 from benchmarks.report import Run, Scenario, doubts, ratio, table, throughput_table
+
+
+def load(connections: int) -> Load:
+    return Load(url="http://x/", bodies=Path("x.txt"), unique=False, connections=connections)
 
 
 def run(requests: int, *, status: int = 0, p99_us: int = 5000, elsewhere: float = 0.0) -> Run:
@@ -29,9 +35,9 @@ def run(requests: int, *, status: int = 0, p99_us: int = 5000, elsewhere: float 
 
 
 def scenarios() -> dict[str, Scenario]:
-    echo = Scenario(name="echo", connections=64, runs=[run(1000), run(2000), run(1000)])
+    echo = Scenario(name="echo", load=load(64), runs=[run(1000), run(2000), run(1000)])
     ours = Scenario(
-        name="hits", connections=64, yardstick="echo", runs=[run(600), run(1400), run(500)]
+        name="hits", load=load(64), yardstick="echo", runs=[run(600), run(1400), run(500)]
     )
     return {"echo": echo, "hits": ours}
 
@@ -47,7 +53,7 @@ def test_the_yardstick_has_no_ratio() -> None:
 
 
 def test_a_scenario_shows_its_median_and_all_of_its_errors() -> None:
-    scenario = Scenario(name="x", connections=1, runs=[run(10), run(30, status=5), run(20)])
+    scenario = Scenario(name="x", load=load(1), runs=[run(10), run(30, status=5), run(20)])
     assert scenario.rate == 20
     assert scenario.errors == 5
     assert scenario.latency_ms("p99") == 5.0
@@ -67,10 +73,10 @@ def test_a_quiet_machine_raises_no_doubts() -> None:
 
 
 def test_runs_beside_busy_neighbours_are_called_doubtful() -> None:
-    scenario = Scenario(name="x", connections=1, runs=[run(10), run(10, elsewhere=0.8)])
+    scenario = Scenario(name="x", load=load(1), runs=[run(10), run(10, elsewhere=0.8)])
     assert "1 of 2 runs" in (doubts({"x": scenario}) or "")
 
 
 def test_the_cpu_time_of_a_query_is_that_of_its_server() -> None:
-    scenario = Scenario(name="x", connections=1, application="digits", runs=[run(9000)])
+    scenario = Scenario(name="x", load=load(1), application="digits", runs=[run(9000)])
     assert scenario.server_us == pytest.approx(100.0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.servers import ROOT, clean_environment, echo_command
+from benchmarks.servers import clean_environment, echo_command
+from scripts.stack.layout import ROOT
 
 
 def test_the_echo_server_has_the_options_of_the_web_process() -> None:

@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -22,15 +21,11 @@ import httpx
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
-ROOT = Path(__file__).resolve().parents[2]
+from scripts.stack.command import free_port, start_command
+from scripts.stack.layout import ROOT
+
 START_S = 180.0
 QUESTIONS = itertools.count(1)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def eventually(
@@ -46,15 +41,21 @@ def eventually(
         time.sleep(pause)
 
 
+def post(client: httpx.Client, path: str, body: Any) -> Any:
+    """What an application answers, which must be a success; `path` begins with its name."""
+    response = client.post(f"/api/v1/applications/{path}", json=body)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
 class Stack:
     """One `scripts/run_stack.py`, started on a free port with its own folder."""
 
-    def __init__(self, *, var: Path, port: int | None = None, arguments: tuple[str, ...] = ()):
+    def __init__(self, *, var: Path) -> None:
         self.var = var
-        self.port = port or free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.output = var.parent / f"{var.name}.out"
-        self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
         self.demo: dict[str, Any] = {}
 
@@ -62,12 +63,7 @@ class Stack:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("CLIPPER_", "DJANGO_"))}
         with self.output.open("wb") as output:
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "scripts/run_stack.py",
-                    *("--port", str(self.port), "--var", str(self.var)),
-                    *self._arguments,
-                ],
+                start_command(self.var, port=self.port),
                 cwd=ROOT,
                 env=clean,
                 stdout=output,
@@ -78,11 +74,11 @@ class Stack:
         demo = self.var / "demo.json"
         self.demo = json.loads(demo.read_text()) if demo.exists() else {}
 
-    def stop(self, *, by: signal.Signals = signal.SIGINT, seconds: float = 60.0) -> int:
+    def stop(self, *, by: signal.Signals = signal.SIGINT) -> int:
         """Stop it as a user would; returns the exit status."""
         assert self._process is not None
         self._process.send_signal(by)
-        return self._process.wait(timeout=seconds)
+        return self._process.wait(timeout=60)
 
     def end(self) -> None:
         """Leave nothing behind, however the tests ended."""
@@ -145,6 +141,15 @@ class Stack:
         with self.client() as client:
             found = client.get("/api/v1/replicas/").json()
         return [r for r in found if r["model"] == model and r["state"] == "ready"]
+
+    def learned(self, application: str, *, context: str) -> list[dict[str, Any]]:
+        """The arms as feedback in this context has left them."""
+        with self.client() as client:
+            path = f"/api/v1/applications/{application}/selection"
+            response = client.get(path, params={"context": context})
+        assert response.status_code == 200, response.text
+        arms: list[dict[str, Any]] = response.json()["arms"]
+        return arms
 
     def hits(self, *, more_than: int = -1) -> int:
         """Cache hits of all versions, once a publication shows more than `more_than`."""

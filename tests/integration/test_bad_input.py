@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from tests.integration.stack import post
+
 PREDICT = "/api/v1/applications/digits/predict"
 
 
@@ -144,37 +146,28 @@ def test_a_hundred_megabytes_in_chunks_are_refused_too(stack):
 
 
 def test_a_forged_receipt_is_rejected_and_changes_nothing(stack, digits):
-    path = "/api/v1/applications/digits"
+    question = {"input": digits[0][0], "context": "forged"}
     with stack.client() as client:
-        receipt = client.post(
-            f"{path}/predict", json={"input": digits[0][0], "context": "forged"}
-        ).json()["query_id"]
+        receipt = post(client, "digits/predict", question)["query_id"]
         forged = ("A" if receipt[0] != "A" else "B") + receipt[1:]
-        result = client.post(f"{path}/feedback", json={"query_id": forged, "label": 1}).json()
-        learned = client.get(f"{path}/selection?context=forged").json()
+        result = post(client, "digits/feedback", {"query_id": forged, "label": 1})
     assert (result["accepted"], result["duplicates"]) == (0, 0)
     assert result["rejected"][0]["code"] == "invalid_receipt"
-    assert all(arm["feedback"] == 0 for arm in learned["arms"])
+    assert all(arm["feedback"] == 0 for arm in stack.learned("digits", context="forged"))
 
 
 def test_a_receipt_of_another_application_is_rejected(stack, digits):
     with stack.client() as client:
-        receipt = client.post(
-            "/api/v1/applications/digits-single/predict", json={"input": digits[0][0]}
-        ).json()["query_id"]
-        result = client.post(
-            "/api/v1/applications/digits/feedback", json={"query_id": receipt, "label": 1}
-        ).json()
+        receipt = post(client, "digits-single/predict", {"input": digits[0][0]})["query_id"]
+        result = post(client, "digits/feedback", {"query_id": receipt, "label": 1})
     assert result["rejected"][0]["code"] == "invalid_receipt"
 
 
 def test_good_and_bad_feedback_in_one_request_are_told_apart(stack, digits):
     inputs, labels = digits
-    path = "/api/v1/applications/digits"
     with stack.client() as client:
         receipts = [
-            client.post(f"{path}/predict", json={"input": input}).json()["query_id"]
-            for input in inputs[:3]
+            post(client, "digits/predict", {"input": input})["query_id"] for input in inputs[:3]
         ]
         items = [
             {"query_id": receipts[0], "label": labels[0]},
@@ -183,7 +176,7 @@ def test_good_and_bad_feedback_in_one_request_are_told_apart(stack, digits):
             {"query_id": receipts[2], "reward": 0.5},
             {"label": 3},
         ]
-        result = client.post(f"{path}/feedback", json={"feedback": items}).json()
+        result = post(client, "digits/feedback", {"feedback": items})
     assert result["accepted"] == 2
     assert [one["index"] for one in result["rejected"]] == [1, 2, 4]
 

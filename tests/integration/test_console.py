@@ -114,8 +114,6 @@ def test_the_feedback_form_teaches_the_application(stack, digits, chromium):
     page.get_by_test_id("send").click()
     expect(page.get_by_test_id("accepted")).to_be_visible()
 
-    with stack.client() as client:
-        learned = client.get("/api/v1/applications/digits/selection?context=form").json()
-    assert [arm["feedback"] for arm in learned["arms"]] == [1] * 5
+    assert [arm["feedback"] for arm in stack.learned("digits", context="form")] == [1] * 5
     assert stack.feedback_rows(context="form", wait_for=1) == 1
     context.close()

@@ -5,11 +5,7 @@ import stat
 
 import pytest
 
-
-def post(client, path, body):
-    response = client.post(f"/api/v1/applications/{path}", json=body)
-    assert response.status_code == 200, response.text
-    return response.json()
+from tests.integration.stack import post
 
 
 def test_the_demo_file_is_complete_and_private(stack):
@@ -76,10 +72,9 @@ def test_clippers_own_paths_answer_too(stack, patient, digits):
         update = client.post(
             f"/{patient}/update", json={"uid": 7, "input": inputs[0], "label": labels[0]}
         )
-        learned = client.get(f"/api/v1/applications/{patient}/selection?context=7").json()
     assert answer.status_code == 200
     assert update.json() == {"accepted": 1, "duplicates": 0, "rejected": []}
-    assert all(arm["feedback"] == 1 for arm in learned["arms"])
+    assert all(arm["feedback"] == 1 for arm in stack.learned(patient, context="7"))
 
 
 def test_a_version_can_be_asked_by_name(stack, digits):
@@ -106,15 +101,13 @@ def test_the_bandit_spreads_then_learns_from_a_thousand_labels(stack, patient_si
                 items.append({"query_id": answer["query_id"], "label": labels[at]})
             result = post(client, f"{patient_single}/feedback", {"feedback": items})
             assert result == {"accepted": 50, "duplicates": 0, "rejected": []}
-        learned = client.get(
-            f"/api/v1/applications/{patient_single}/selection?context={context}"
-        ).json()
-    weights = {arm["model"]: arm["weight"] for arm in learned["arms"]}
+    arms = stack.learned(patient_single, context=context)
+    weights = {arm["model"]: arm["weight"] for arm in arms}
     assert len(asked) == 5
     assert weights["naive-bayes"] < 0.05
     assert sum(weights.values()) == pytest.approx(1.0)
-    assert sum(arm["feedback"] for arm in learned["arms"]) == 1000
-    assert sum(arm["queries"] for arm in learned["arms"]) == 1000
+    assert sum(arm["feedback"] for arm in arms) == 1000
+    assert sum(arm["queries"] for arm in arms) == 1000
 
 
 def test_feedback_is_in_the_database_soon_and_once(stack, digits):

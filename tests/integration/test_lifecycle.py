@@ -2,11 +2,11 @@
 
 import signal
 import subprocess
-import sys
 
 import psutil
 
-from tests.integration.stack import ROOT, Stack
+from scripts.stack.command import start_command
+from tests.integration.stack import Stack, post
 
 
 def test_a_second_stack_keeps_its_data_and_leaves_no_process_behind(stack, tmp_path, digits):
@@ -25,22 +25,21 @@ def test_a_second_stack_keeps_its_data_and_leaves_no_process_behind(stack, tmp_p
         assert second.demo == first_start
         assert "Trained" not in second.text
         learned = ask(second, digits)
-        assert [arm["feedback"] for arm in learned["arms"]] == [2] * 5
+        assert [arm["feedback"] for arm in learned] == [2] * 5
         assert stop_cleanly(second, by=signal.SIGINT) == 0
     finally:
         second.end()
     assert stack.ready()
 
 
-def ask(stack: Stack, digits) -> dict:
+def ask(stack: Stack, digits) -> list[dict]:
     """One question with its feedback; returns what has been learned since the first start."""
     inputs, labels = digits
-    path = "/api/v1/applications/digits"
     with stack.client() as client:
-        answer = client.post(f"{path}/predict", json={"input": inputs[0], "context": "kept"}).json()
+        answer = post(client, "digits/predict", {"input": inputs[0], "context": "kept"})
         item = {"query_id": answer["query_id"], "label": labels[0]}
-        assert client.post(f"{path}/feedback", json=item).json()["accepted"] == 1
-        return client.get(f"{path}/selection?context=kept").json()
+        assert post(client, "digits/feedback", item)["accepted"] == 1
+    return stack.learned("digits", context="kept")
 
 
 def stop_cleanly(stack: Stack, *, by: signal.Signals) -> int:
@@ -61,12 +60,7 @@ def alive(process: psutil.Process) -> bool:
 
 def test_a_taken_port_is_refused_with_one_line(stack, tmp_path):
     refused = subprocess.run(
-        [
-            sys.executable,
-            "scripts/run_stack.py",
-            *("--port", str(stack.port), "--var", str(tmp_path / "var")),
-        ],
-        cwd=ROOT,
+        start_command(tmp_path / "var", port=stack.port),
         capture_output=True,
         text=True,
         timeout=60,

@@ -44,9 +44,7 @@ async def test_two_hundred_predictions_in_flight_and_their_feedback(
         ]
         results = await exchange(socket, *feedback)
     assert {(r["type"], r["accepted"]) for r in results.values()} == {("feedback", 1)}
-    with stack.client() as client:
-        learned = client.get(f"/api/v1/applications/{patient}/selection?context=socket").json()
-    assert [arm["feedback"] for arm in learned["arms"]] == [200] * 5
+    assert [arm["feedback"] for arm in stack.learned(patient, context="socket")] == [200] * 5
 
 
 async def test_the_key_may_come_in_the_first_message(stack, address, digits):

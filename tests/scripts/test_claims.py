@@ -5,15 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from scripts.stack.claims import refuse_taken_port, sole_stack_of
+from scripts.stack.command import free_port, start_command
 from scripts.stack.errors import StackError
-from scripts.stack.layout import ROOT
 
 
 @pytest.fixture
@@ -25,7 +24,7 @@ def taken_port() -> Iterator[int]:
 
 
 def start_stack(*, var: Path, port: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, ROOT / "scripts" / "run_stack.py", "--port", str(port), "--var", var]
+    command = start_command(var, port=port)
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
 
@@ -41,11 +40,8 @@ def test_a_taken_port_is_refused_with_one_line(taken_port: int, tmp_path: Path) 
 
 
 def test_a_taken_folder_is_refused_with_one_line(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        free_port = probe.getsockname()[1]
     with sole_stack_of(tmp_path):
-        refused = start_stack(var=tmp_path, port=free_port)
+        refused = start_stack(var=tmp_path, port=free_port())
 
     assert refused.returncode == 1
     assert len(refused.stderr.splitlines()) == 1
