@@ -7,14 +7,18 @@ from types import MappingProxyType
 from django.utils import timezone
 
 from registry.models import ApiKey, Application, Model, ModelVersion, Route
+from registry.models.applications import Priority
 from registry.specs import (
     ApiKeySpec,
     ApplicationSpec,
+    BatchingSpec,
     ModelSpec,
     RouteSpec,
     Snapshot,
     VersionSpec,
 )
+
+PRIORITIES = tuple(Priority.values)
 
 
 def build_snapshot() -> Snapshot:
@@ -45,6 +49,14 @@ def version_spec(version: ModelVersion) -> VersionSpec:
         replicas=version.replicas,
         allow_pickle=version.allow_pickle,
         generation=version.generation,
+        batching=BatchingSpec(
+            controller=version.batching,
+            max_size=version.max_batch_size,
+            wait_ms=version.batch_wait_ms,
+        ),
+        memory_limit_mb=version.memory_limit_mb,
+        threads=version.threads,
+        replica_bounds=version.replica_bounds,
     )
 
 
@@ -73,6 +85,9 @@ def application_spec(application: Application) -> ApplicationSpec:
         public=application.public,
         feedback_window_s=application.feedback_window_s,
         routes=tuple(route_spec(route) for route in application.routes.all()),
+        cache=application.cache,
+        cache_ttl_s=application.cache_ttl_s,
+        priority=PRIORITIES.index(application.priority),
     )
 
 

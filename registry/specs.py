@@ -14,11 +14,25 @@ ARM_ROLE = "arm"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BatchingSpec:
+    """How queries to a version go together, as a person set it.
+
+    `max_size` None: as large as the engine allows. `wait_ms` None: learned; 0: send at once.
+    """
+
+    controller: str = "aimd"
+    max_size: int | None = None
+    wait_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VersionSpec:
     """One version of a model: what a replica loads.
 
     `generation` grows each time the version's replicas are started afresh; it is part of the
-    cache key, so that nothing a former load answered outlives it.
+    cache key, so that nothing a former load answered outlives it. `batching` may change while
+    replicas run; `memory_limit_mb` (None: no limit) and `threads` hold for those started later.
+    Autoscaling moves `replicas` within `replica_bounds`, fewest and most; None where it is off.
     """
 
     id: int
@@ -32,6 +46,10 @@ class VersionSpec:
     replicas: int
     allow_pickle: bool
     generation: int
+    batching: BatchingSpec = BatchingSpec()
+    memory_limit_mb: int | None = None
+    threads: int = 1
+    replica_bounds: tuple[int, int] | None = None
 
     @property
     def arm(self) -> str:
@@ -62,7 +80,11 @@ class RouteSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplicationSpec:
-    """An application as the prediction path sees it. `default_output` is JSON text or None."""
+    """An application as the prediction path sees it. `default_output` is JSON text or None.
+
+    `cache_ttl_s` None: answers are kept until they are evicted. `priority`: 0 high, 1 normal,
+    2 low.
+    """
 
     id: int
     name: str
@@ -77,6 +99,9 @@ class ApplicationSpec:
     public: bool
     feedback_window_s: int
     routes: tuple[RouteSpec, ...]
+    cache: bool = True
+    cache_ttl_s: float | None = None
+    priority: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,6 +59,7 @@ class ApplicationAdmin(ConsoleAdmin[Application]):
     search_fields = ("name", "description")
     inlines = (ObjectiveInline, RouteInline)
     goes_along = frozenset({"service level objective", "feedback"})
+    placeholders = {"cache_ttl_s": "any age"}
     readonly_fields = ("bound_keys",)
     actions_row = ("feedback_form",)
     actions_detail = ("feedback_form",)
@@ -71,6 +72,13 @@ class ApplicationAdmin(ConsoleAdmin[Application]):
         (
             "When no model answers in time, and feedback",
             {"fields": (("default_output", "feedback_window_s"),)},
+        ),
+        (
+            "Cache and priority",
+            {
+                "fields": (("cache", "cache_ttl_s"), "priority"),
+                "description": "Can be changed at any time: the next query knows.",
+            },
         ),
         ("Access", {"fields": (("public", "bound_keys"),)}),
     )

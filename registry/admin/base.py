@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -37,6 +38,8 @@ class ConsoleAdmin(ModelAdmin[M]):
     list_filter_sheet = True
     # Rows that nobody may delete by themselves, but that go with their owner: verbose names.
     goes_along: ClassVar[frozenset[str]] = frozenset()
+    # What an empty field stands for, by its name, shown in grey where the value would be.
+    placeholders: ClassVar[Mapping[str, str]] = {}
     list_per_page = 50
     empty_value_display = NOTHING
 
@@ -76,6 +79,8 @@ class ConsoleAdmin(ModelAdmin[M]):
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field is not None and isinstance(field.widget, forms.Textarea):
             field.widget.attrs["rows"] = TEXTAREA_ROWS
+        if field is not None and db_field.name in self.placeholders:
+            field.widget.attrs["placeholder"] = self.placeholders[db_field.name]
         return field
 
     def refuse(

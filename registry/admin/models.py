@@ -214,7 +214,7 @@ class ModelConsole(ConsoleAdmin[Model]):
         model = row_or_404(Model.objects.with_live_version(), pk=object_id)
         try:
             version = live_version_of(model)
-            form = ScaleForm(request.POST or None, initial={"replicas": version.replicas})
+            form = ScaleForm(request.POST or None, version=version)
             if request.method == "POST" and form.is_valid():
                 scale(version=version, replicas=form.cleaned_data["replicas"])
                 self.log_change(request, model, f"Scaled {version} to {version.replicas} replicas.")

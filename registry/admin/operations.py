@@ -105,11 +105,17 @@ class RollBackForm(ReasonForm):
 
 
 class ScaleForm(forms.Form):
-    """How many replicas of one version should run."""
+    """How many replicas of one version should run; within its bounds, where it has some."""
 
-    replicas = forms.IntegerField(
-        min_value=0,
-        max_value=MOST_REPLICAS,
-        widget=UnfoldAdminIntegerFieldWidget(attrs={"data-testid": "replicas"}),
-        help_text="Each one is a process of its own that holds the model in memory; 0 stops all.",
-    )
+    def __init__(self, *args: Any, version: ModelVersion, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        bounds = version.replica_bounds
+        low, high = bounds or (0, MOST_REPLICAS)
+        self.fields["replicas"] = forms.IntegerField(
+            min_value=low,
+            max_value=high,
+            initial=version.replicas,
+            widget=UnfoldAdminIntegerFieldWidget(attrs={"data-testid": "replicas"}),
+            help_text="Each one is a process of its own that holds the model in memory"
+            + (f"; {low} to {high}, as its autoscaling allows." if bounds else "; 0 stops all."),
+        )

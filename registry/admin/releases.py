@@ -97,7 +97,7 @@ def _sentence(release: Release) -> str:
         case State.PENDING:
             return f"Checking the artifact; {old}."
         case State.STARTING:
-            return f"Starting replicas; {old}."
+            return f"Starting replicas{release.progress and ', '}{release.progress}; {old}."
         case State.LIVE:
             return f"{release.version} answers."
         case State.FAILED:

@@ -30,7 +30,41 @@ from registry.admin.theme import ActionVariant, action, display
 from registry.errors import ClipperError
 from registry.extensions import runtime_names
 from registry.models import ModelVersion
-from registry.services import check_not_live, create_version, delete_version, deploy, scale
+from registry.models.models import FEWEST_REPLICAS, LARGEST_BATCH, Batching
+from registry.services import (
+    check_not_live,
+    configure_version,
+    create_version,
+    delete_version,
+    deploy,
+)
+from registry.services.versions import CONFIGURABLE
+
+LIVE = "Can be changed while it serves, without a new deploy."
+# How a version runs, on its own page and in the form that uploads one.
+RUNNING = (
+    (
+        "Replicas",
+        {
+            "fields": ("replicas", ("min_replicas", "max_replicas")),
+            "description": f"Between bounds, Clipper finds the number itself. {LIVE}",
+        },
+    ),
+    (
+        "Batching",
+        {
+            "fields": ("batching", ("max_batch_size", "batch_wait_ms")),
+            "description": f"Left alone, Clipper finds the size itself. {LIVE}",
+        },
+    ),
+    (
+        "Limits",
+        {
+            "fields": (("memory_limit_mb", "threads"),),
+            "description": "A change holds for replicas that start afterwards.",
+        },
+    ),
+)
 
 
 def runtime_choices() -> list[tuple[str, str]]:
@@ -48,20 +82,26 @@ class UploadForm(forms.ModelForm[ModelVersion]):
 
     class Meta:
         model = ModelVersion
-        fields = ("model", "version", "runtime", "device", "replicas", "allow_pickle", "notes")
+        fields = ("model", "version", "runtime", "device", "allow_pickle", *sorted(CONFIGURABLE))
         help_texts = {
             "version": "Lower-case letters, digits and hyphens, such as 2 or 2024-11-retrained.",
-            "replicas": "Processes that answer side by side once it is live.",
         }
 
 
 @admin.register(ModelVersion)
 class VersionAdmin(ConsoleAdmin[ModelVersion]):
-    list_display = ("name", "state", "runtime", "device", "replicas", "weight", "uploaded")
+    list_display = ("name", "state", "how", "device", "wanted", "weight", "uploaded")
     list_filter = ("model", "runtime", "device", "allow_pickle")
     search_fields = ("version", "model__name", "notes", "digest")
     autocomplete_fields = ("model",)
     goes_along = frozenset({"release"})
+    placeholders = {
+        "min_replicas": str(FEWEST_REPLICAS),
+        "max_replicas": "off",
+        "max_batch_size": str(LARGEST_BATCH),
+        "batch_wait_ms": "learned",
+        "memory_limit_mb": "no limit",
+    }
     actions_row = ("deploy",)
     actions_detail = ("deploy",)
 
@@ -81,13 +121,14 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
         pickle = ("allow_pickle",) if may_allow or obj is not None else ()
         if obj is None:
             return (
-                (None, {"fields": (("model", "version"), ("runtime", "artifact"))}),
-                ("How it runs", {"fields": (("device", "replicas"), *pickle)}),
-                ("For people", {"fields": ("notes",)}),
+                (None, {"fields": (("model", "version"), ("runtime", "artifact"), "notes")}),
+                ("Where it runs", {"fields": (("device", *pickle),)}),
+                *RUNNING,
             )
         return (
-            (None, {"fields": (("model", "version"), ("replicas", "state"), "notes")}),
-            ("Artifact", {"fields": ("artifact", ("weight", "runtime"), ("device", *pickle))}),
+            (None, {"fields": (("model", "version"), ("state", "runtime"), "notes")}),
+            *RUNNING,
+            ("Artifact", {"fields": ("artifact", ("weight", "device"), *pickle)}),
             ("Record", {"fields": (("uploaded", "created_by"), ("validated", "problem"))}),
         )
 
@@ -99,12 +140,21 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
         shown = ("state", "artifact", "weight", "uploaded", "created_by", "validated", "problem")
         return (*shown, "model", "version", "runtime", "device", "allow_pickle")
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "replicas":
+            # Autoscaling may move it while somebody edits the notes: the form sends along what it
+            # showed, so that only a number which a person really changed is written.
+            kwargs["show_hidden_initial"] = True
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
     def save_model(self, request: HttpRequest, obj: ModelVersion, form: Any, change: bool) -> None:
+        configuration = {
+            name: value for name, value in form.cleaned_data.items() if name in CONFIGURABLE
+        }
         if change:
-            if "replicas" in form.changed_data:
-                scale(version=obj, replicas=obj.replicas)
-            # Only what can change: the rest may be newer in the database than in this form.
-            obj.save(update_fields=["notes"])
+            # Only what was changed here: the rest may be newer in the database than in this form.
+            changed = configuration.keys() & set(form.changed_data)
+            configure_version(version=obj, **{name: configuration[name] for name in changed})
             return
         row = create_version(
             model=obj.model,
@@ -113,9 +163,8 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
             artifact=form.cleaned_data["artifact"].file,
             by=actor(request),
             device=obj.device,
-            replicas=obj.replicas,
             allow_pickle=obj.allow_pickle,
-            notes=obj.notes,
+            **configuration,
         )
         # The admin goes on with its own instance: make it the row that the service wrote.
         obj.__dict__.update(row.__dict__)
@@ -183,6 +232,15 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
     @display(description="state")
     def state(self, version: ModelVersion) -> SafeString:
         return version_badge(version)
+
+    @display(description="runs", ordering="runtime", header=True)
+    def how(self, version: ModelVersion) -> list[str]:
+        batching = "" if version.batching == Batching.AIMD else f"batching: {version.batching}"
+        return [version.runtime, batching]
+
+    @display(description="replicas", ordering="replicas")
+    def wanted(self, version: ModelVersion) -> str:
+        return version.replicas_text
 
     @display(description="sha256")
     def artifact(self, version: ModelVersion) -> SafeString:

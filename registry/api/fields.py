@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from registry.errors import BadRequest, UnknownField
@@ -53,6 +54,44 @@ class Object(serializers.DictField):
         if not isinstance(data, dict):
             raise serializers.ValidationError(f"Expected an object, got {_shown(data)}.")
         return data
+
+
+AUTO = "auto"
+
+
+@extend_schema_field({"oneOf": [{"type": "number"}, {"type": "string", "enum": [AUTO]}]})
+class NumberOrAuto(Number):
+    """A number, or "auto" (None in Python) where Clipper finds it itself."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if data == AUTO:
+            return None
+        try:
+            return super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            raise serializers.ValidationError(
+                f'Expected a number or "{AUTO}", got {_shown(data)}.'
+            ) from error
+
+    def get_attribute(self, instance: Any) -> Any:
+        # Here, because a serializer shows None as null without asking the field.
+        value = super().get_attribute(instance)
+        return AUTO if value is None else value
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+class FormNumberOrAuto(NumberOrAuto):
+    """The same in a multipart form, where every value is text."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        try:
+            return super().to_internal_value(data if data == AUTO else float(data))
+        except ValueError as error:
+            raise serializers.ValidationError(
+                f'Expected a number or "{AUTO}", got {_shown(data)}.'
+            ) from error
 
 
 class Body(serializers.Serializer[Any]):

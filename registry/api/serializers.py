@@ -8,7 +8,16 @@ from typing import Any
 import msgspec
 from rest_framework import serializers
 
-from registry.api.fields import Body, Flag, Number, Object, Text, Whole
+from registry.api.fields import (
+    Body,
+    Flag,
+    FormNumberOrAuto,
+    Number,
+    NumberOrAuto,
+    Object,
+    Text,
+    Whole,
+)
 from registry.models import (
     Application,
     Model,
@@ -17,7 +26,8 @@ from registry.models import (
     Route,
     ServiceLevelObjective,
 )
-from registry.models.applications import Combine, InputType
+from registry.models.applications import Combine, InputType, Priority
+from registry.models.models import Batching
 from registry.services import RouteRequest
 
 LONG_TEXT = 10_000
@@ -100,6 +110,9 @@ class ApplicationOut(serializers.ModelSerializer[Application]):
             "confidence_threshold",
             "public",
             "feedback_window_s",
+            "cache",
+            "cache_ttl_s",
+            "priority",
             "slo",
             "routes",
             "created_at",
@@ -121,6 +134,11 @@ class ApplicationChange(Body):
     confidence_threshold = Number(required=False)
     public = Flag(required=False)
     feedback_window_s = Whole(required=False)
+    cache = Flag(required=False, help_text="Answer the same input from memory.")
+    cache_ttl_s = Number(
+        required=False, allow_null=True, help_text="How old a remembered answer may be; null: any."
+    )
+    priority = Text(required=False, help_text=f"One of {', '.join(Priority.values)}.")
 
 
 class ApplicationPatch(ApplicationChange):
@@ -181,6 +199,7 @@ class VersionOut(serializers.ModelSerializer[ModelVersion]):
     """`warm_until`: its replicas are kept until then, so that a rollback to it is immediate."""
 
     model = serializers.CharField(source="model.name")
+    batch_wait_ms = NumberOrAuto()
     live = serializers.BooleanField(source="is_live")
     created_by = serializers.SerializerMethodField()
 
@@ -192,6 +211,13 @@ class VersionOut(serializers.ModelSerializer[ModelVersion]):
             "runtime",
             "device",
             "replicas",
+            "min_replicas",
+            "max_replicas",
+            "batching",
+            "max_batch_size",
+            "batch_wait_ms",
+            "memory_limit_mb",
+            "threads",
             "allow_pickle",
             "notes",
             "digest",
@@ -208,14 +234,47 @@ class VersionOut(serializers.ModelSerializer[ModelVersion]):
         return version.created_by.get_username() if version.created_by else None
 
 
+BATCHING_HELP = f"One of {', '.join(Batching.values)}."
+BATCH_SIZE_HELP = "The largest batch; for static, the size of every batch."
+BATCH_WAIT_HELP = "How long to wait for a fuller batch: 0 sends at once, auto learns what pays."
+MOST_REPLICAS_HELP = "Turns autoscaling on; null: off."
+
+
+class VersionPatch(Body):
+    """What may change while a version serves. null clears a bound or a limit."""
+
+    batching = Text(required=False, help_text=BATCHING_HELP)
+    max_batch_size = Whole(required=False, allow_null=True, help_text=BATCH_SIZE_HELP)
+    batch_wait_ms = NumberOrAuto(required=False, allow_null=True, help_text=BATCH_WAIT_HELP)
+    replicas = Whole(required=False)
+    min_replicas = Whole(required=False, allow_null=True)
+    max_replicas = Whole(required=False, allow_null=True, help_text=MOST_REPLICAS_HELP)
+    memory_limit_mb = Whole(
+        required=False, allow_null=True, help_text="Holds for replicas started from then on."
+    )
+    threads = Whole(required=False, help_text="Holds for replicas started from then on.")
+    notes = Text(required=False, allow_blank=True, max_length=LONG_TEXT)
+
+
 class NewVersion(Body):
-    """A multipart form, where every value is text."""
+    """A multipart form, where every value is text; an empty number is one not given."""
 
     version = Text()
     runtime = Text(help_text="sklearn, python, or one that an installed package adds.")
     artifact = serializers.FileField(max_length=255)
     device = Text(required=False, help_text=f"One of {', '.join(ModelVersion.Device.values)}.")
+    batching = Text(required=False, help_text=BATCHING_HELP)
+    max_batch_size = serializers.IntegerField(
+        required=False, allow_null=True, help_text=BATCH_SIZE_HELP
+    )
+    batch_wait_ms = FormNumberOrAuto(required=False, allow_null=True, help_text=BATCH_WAIT_HELP)
     replicas = serializers.IntegerField(required=False)
+    min_replicas = serializers.IntegerField(required=False, allow_null=True)
+    max_replicas = serializers.IntegerField(
+        required=False, allow_null=True, help_text=MOST_REPLICAS_HELP
+    )
+    memory_limit_mb = serializers.IntegerField(required=False, allow_null=True)
+    threads = serializers.IntegerField(required=False)
     allow_pickle = serializers.BooleanField(
         required=False, help_text="Needs the permission to allow pickle."
     )
@@ -234,6 +293,9 @@ class ReleaseOut(serializers.ModelSerializer[Release]):
     model = serializers.CharField(source="model.name")
     version = serializers.CharField(source="version.version")
     previous_version = serializers.SerializerMethodField()
+    progress = serializers.SerializerMethodField(
+        help_text="What it waits for while its replicas start."
+    )
     by = serializers.CharField(source="by_label")
 
     class Meta:
@@ -245,6 +307,7 @@ class ReleaseOut(serializers.ModelSerializer[Release]):
             "previous_version",
             "kind",
             "state",
+            "progress",
             "reason",
             "error",
             "by",
@@ -255,6 +318,9 @@ class ReleaseOut(serializers.ModelSerializer[Release]):
 
     def get_previous_version(self, release: Release) -> str | None:
         return release.previous_version.version if release.previous_version else None
+
+    def get_progress(self, release: Release) -> str:
+        return release.progress if release.is_open else ""
 
 
 class Deploy(Body):

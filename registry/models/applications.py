@@ -13,9 +13,13 @@ from django.db.models import Q
 from registry.decoding import decoded
 from registry.errors import BadRequest
 from registry.extensions import check_policy
+from registry.models.bounds import between, validate_finite
 from registry.names import validate_name, validate_not_reserved
 from registry.querysets import ApplicationQuerySet, RouteQuerySet
 from registry.specs import ARM_ROLE
+
+SHORTEST_CACHE_TTL_S = 0.001
+LONGEST_CACHE_TTL_S = 365 * 86_400.0
 
 ANY_JSON = msgspec.json.Decoder(Any)
 
@@ -37,6 +41,14 @@ class InputType(models.TextChoices):
 class Combine(models.TextChoices):
     VOTE = "vote", "weighted vote (classification)"
     MEAN = "mean", "weighted mean (regression)"
+
+
+class Priority(models.TextChoices):
+    """Who goes first where a model has more queries than it can answer; in that order."""
+
+    HIGH = "high", "high: before the others"
+    NORMAL = "normal", "normal"
+    LOW = "low", "low: after the others"
 
 
 def validate_json_text(value: str) -> None:
@@ -78,6 +90,24 @@ class Application(models.Model):
         validators=[MinValueValidator(1)],
         help_text="How long after its prediction feedback is taken.",
     )
+    cache = models.BooleanField(
+        "cache answers",
+        default=True,
+        help_text="The same input is answered from memory, without asking the model again.",
+    )
+    cache_ttl_s = models.FloatField(
+        "time to live (s)",
+        null=True,
+        blank=True,
+        validators=[validate_finite, *between(SHORTEST_CACHE_TTL_S, LONGEST_CACHE_TTL_S)],
+        help_text="How old a remembered answer may be. Empty: any age, while there is room.",
+    )
+    priority = models.CharField(
+        max_length=8,
+        choices=Priority.choices,
+        default=Priority.NORMAL,
+        help_text="Whose queries go first where a model has more than it can answer in time.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -97,6 +127,14 @@ class Application(models.Model):
             models.CheckConstraint(
                 name="application_feedback_window_positive",
                 condition=Q(feedback_window_s__gte=1),
+            ),
+            models.CheckConstraint(
+                name="application_cache_ttl_in_range",
+                condition=Q(cache_ttl_s__isnull=True)
+                | Q(cache_ttl_s__gte=SHORTEST_CACHE_TTL_S, cache_ttl_s__lte=LONGEST_CACHE_TTL_S),
+            ),
+            models.CheckConstraint(
+                name="application_priority_known", condition=Q(priority__in=Priority.values)
             ),
         )
 

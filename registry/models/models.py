@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from registry.models.applications import InputType
+from registry.models.bounds import between, validate_finite
 from registry.names import validate_name
 from registry.querysets import ModelQuerySet, ModelVersionQuerySet
 
@@ -20,6 +23,26 @@ if TYPE_CHECKING:
     from registry.models.releases import Release
 
 MOST_REPLICAS = 256
+# Without a min_replicas of its own, autoscaling keeps this many.
+FEWEST_REPLICAS = 1
+LARGEST_BATCH = 4096
+LONGEST_BATCH_WAIT_MS = 1000.0
+# Below this a Python process with numpy in it doesn't come up.
+SMALLEST_MEMORY_LIMIT_MB = 128
+LARGEST_MEMORY_LIMIT_MB = 1 << 20
+MOST_THREADS = 256
+
+
+class Batching(models.TextChoices):
+    """How the size of batches is found; the engine's controllers have these names."""
+
+    AIMD = "aimd", "aimd: grows while answers come in time, backs off when they don't"
+    QUANTILE_REGRESSION = (
+        "quantile_regression",
+        "quantile_regression: fits how long a batch takes to its size",
+    )
+    STATIC = "static", "static: always the largest batch"
+    NONE = "none", "none: one query at a time"
 
 
 class Model(models.Model):
@@ -58,7 +81,10 @@ class Model(models.Model):
 
 
 class ModelVersion(models.Model):
-    """One immutable artifact of a model and how to run it."""
+    """One immutable artifact of a model and how to run it, which may change while it serves.
+
+    Autoscaling is on where `max_replicas` is set; `replicas` then stays within the bounds.
+    """
 
     class Device(models.TextChoices):
         CPU = "cpu", "CPU"
@@ -71,7 +97,56 @@ class ModelVersion(models.Model):
     size = models.PositiveBigIntegerField("artifact bytes", default=0, editable=False)
     device = models.CharField(max_length=8, choices=Device.choices, default=Device.CPU)
     replicas = models.PositiveSmallIntegerField(
-        default=1, validators=[MinValueValidator(0), MaxValueValidator(MOST_REPLICAS)]
+        default=1,
+        validators=[MinValueValidator(0), MaxValueValidator(MOST_REPLICAS)],
+        help_text="Processes that answer side by side.",
+    )
+    min_replicas = models.PositiveSmallIntegerField(
+        "fewest replicas",
+        null=True,
+        blank=True,
+        validators=between(FEWEST_REPLICAS, MOST_REPLICAS),
+        help_text=f"How far autoscaling goes down. Empty: {FEWEST_REPLICAS}.",
+    )
+    max_replicas = models.PositiveSmallIntegerField(
+        "most replicas",
+        null=True,
+        blank=True,
+        validators=between(FEWEST_REPLICAS, MOST_REPLICAS),
+        help_text="How far autoscaling goes up when queries have to wait. Empty: it is off.",
+    )
+    batching = models.CharField(
+        "batch size",
+        max_length=32,
+        choices=Batching.choices,
+        default=Batching.AIMD,
+        help_text="How Clipper finds the number of queries that go to a replica together.",
+    )
+    max_batch_size = models.PositiveIntegerField(
+        "largest batch",
+        null=True,
+        blank=True,
+        validators=between(1, LARGEST_BATCH),
+        help_text=f"In queries; with static, of every batch. Empty: {LARGEST_BATCH}.",
+    )
+    batch_wait_ms = models.FloatField(
+        "wait for a fuller batch (ms)",
+        null=True,
+        blank=True,
+        validators=[validate_finite, *between(0.0, LONGEST_BATCH_WAIT_MS)],
+        help_text="0 sends at once. Empty: Clipper learns whether waiting pays.",
+    )
+    memory_limit_mb = models.PositiveIntegerField(
+        "memory limit (MB)",
+        null=True,
+        blank=True,
+        validators=between(SMALLEST_MEMORY_LIMIT_MB, LARGEST_MEMORY_LIMIT_MB),
+        help_text="For each replica's process. Empty: no limit.",
+    )
+    threads = models.PositiveSmallIntegerField(
+        default=1,
+        validators=between(1, MOST_THREADS),
+        help_text="For linear algebra (BLAS, OpenMP), in each replica.",
     )
     allow_pickle = models.BooleanField(
         default=False,
@@ -105,10 +180,107 @@ class ModelVersion(models.Model):
             models.CheckConstraint(
                 name="version_replicas_bounded", condition=Q(replicas__lte=MOST_REPLICAS)
             ),
+            models.CheckConstraint(
+                name="version_replica_bounds_in_range",
+                condition=(
+                    Q(min_replicas__isnull=True)
+                    | Q(
+                        min_replicas__gte=FEWEST_REPLICAS,
+                        max_replicas__isnull=False,
+                        min_replicas__lte=F("max_replicas"),
+                    )
+                )
+                & (
+                    Q(max_replicas__isnull=True)
+                    | Q(max_replicas__gte=FEWEST_REPLICAS, max_replicas__lte=MOST_REPLICAS)
+                ),
+            ),
+            models.CheckConstraint(
+                name="version_replicas_within_bounds",
+                condition=Q(max_replicas__isnull=True)
+                | Q(
+                    replicas__gte=Coalesce(F("min_replicas"), FEWEST_REPLICAS),
+                    replicas__lte=F("max_replicas"),
+                ),
+            ),
+            models.CheckConstraint(
+                name="version_batching_known", condition=Q(batching__in=Batching.values)
+            ),
+            models.CheckConstraint(
+                name="version_batch_size_in_range",
+                condition=Q(max_batch_size__isnull=True)
+                | Q(max_batch_size__gte=1, max_batch_size__lte=LARGEST_BATCH),
+            ),
+            models.CheckConstraint(
+                name="version_static_batch_has_size",
+                condition=~Q(batching=Batching.STATIC) | Q(max_batch_size__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="version_batch_wait_in_range",
+                condition=Q(batch_wait_ms__isnull=True)
+                | Q(batch_wait_ms__gte=0.0, batch_wait_ms__lte=LONGEST_BATCH_WAIT_MS),
+            ),
+            models.CheckConstraint(
+                name="version_memory_limit_in_range",
+                condition=Q(memory_limit_mb__isnull=True)
+                | Q(
+                    memory_limit_mb__gte=SMALLEST_MEMORY_LIMIT_MB,
+                    memory_limit_mb__lte=LARGEST_MEMORY_LIMIT_MB,
+                ),
+            ),
+            models.CheckConstraint(
+                name="version_threads_in_range",
+                condition=Q(threads__gte=1, threads__lte=MOST_THREADS),
+            ),
         )
 
     def __str__(self) -> str:
         return f"{self.model.name}:{self.version}"
+
+    def clean(self) -> None:
+        if self.batching == Batching.STATIC and self.max_batch_size is None:
+            raise ValidationError(
+                {
+                    "max_batch_size": f"Expected 1 to {LARGEST_BATCH} with static batching, "
+                    "whose size it is, got none."
+                }
+            )
+        bounds = self.replica_bounds
+        if bounds is None:
+            if self.min_replicas is not None:
+                raise ValidationError(
+                    {
+                        "min_replicas": "Expected none without max_replicas, which turns "
+                        f"autoscaling on, got {self.min_replicas}."
+                    }
+                )
+            return
+        low, high = bounds
+        if self.min_replicas is not None and low > high:
+            raise ValidationError(
+                {"min_replicas": f"Expected at most max_replicas, {high}, got {low}."}
+            )
+        if low <= high and not low <= self.replicas <= high:
+            raise ValidationError(
+                {
+                    "replicas": f"Expected {low} to {high}, the bounds of this version's "
+                    f"autoscaling, got {self.replicas}."
+                }
+            )
+
+    @property
+    def replica_bounds(self) -> tuple[int, int] | None:
+        """The fewest and the most replicas that autoscaling keeps; None where it is off."""
+        if self.max_replicas is None:
+            return None
+        low = FEWEST_REPLICAS if self.min_replicas is None else self.min_replicas
+        return low, self.max_replicas
+
+    @property
+    def replicas_text(self) -> str:
+        """How many replicas it is to have, and between which bounds that may move."""
+        bounds = self.replica_bounds
+        return str(self.replicas) + (f" ({bounds[0]} to {bounds[1]})" if bounds else "")
 
     @property
     def is_live(self) -> bool:

@@ -35,6 +35,9 @@ class Release(models.Model):
     state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
     reason = models.TextField(blank=True)
     error = models.TextField(blank=True)
+    progress = models.TextField(
+        blank=True, editable=False, help_text="What it waits for while its replicas start."
+    )
     by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.SET_NULL,

@@ -23,9 +23,12 @@ from registry.services.releases import (
     deploy,
     earlier_versions,
     fail_release,
+    note_progress,
     roll_back,
 )
 from registry.services.versions import (
+    autoscale,
+    configure_version,
     create_version,
     delete_version,
     keep_warm,
@@ -37,9 +40,11 @@ from registry.services.versions import (
 __all__ = [
     "Actor",
     "RouteRequest",
+    "autoscale",
     "begin_release",
     "check_not_live",
     "complete_release",
+    "configure_version",
     "create_api_key",
     "create_application",
     "create_model",
@@ -54,6 +59,7 @@ __all__ = [
     "link_model",
     "live_version_of",
     "note_load_error",
+    "note_progress",
     "replace_routes",
     "revoke_api_key",
     "roll_back",

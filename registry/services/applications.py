@@ -84,6 +84,9 @@ CHANGEABLE = frozenset(
         "confidence_threshold",
         "public",
         "feedback_window_s",
+        "cache",
+        "cache_ttl_s",
+        "priority",
     }
 )
 

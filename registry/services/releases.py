@@ -85,6 +85,13 @@ def begin_release(*, release: Release) -> None:
     release.save(update_fields=["state", "started_at"])
 
 
+def note_progress(*, release: Release, progress: str) -> None:
+    """Say what a release waits for; told each second, written where it is news."""
+    if release.progress != progress:
+        release.progress = progress
+        Release.objects.filter(pk=release.pk).update(progress=progress)
+
+
 @transaction.atomic
 def complete_release(*, release: Release) -> None:
     """Its replicas are ready: switch traffic. Does nothing where it was superseded meanwhile."""

@@ -1,19 +1,40 @@
-"""Uploading, scaling and deleting versions."""
+"""Uploading, configuring, scaling and deleting versions."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import logging
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from django.db import transaction
+from django.db.models import Q
 
 from registry.artifacts.store import ArtifactStore
-from registry.errors import Conflict, Forbidden
+from registry.errors import BadRequest, Conflict, Forbidden, NotFound
 from registry.extensions import check_runtime
 from registry.models import Model, ModelVersion, Release
+from registry.models.models import FEWEST_REPLICAS, MOST_REPLICAS
+from registry.notices import publish_on_commit
 from registry.services.actor import Actor
 from registry.services.validation import checked, save_new
+
+logger = logging.getLogger(__name__)
+
+# How a version runs, which may change while it serves; all else of it is as it was uploaded.
+CONFIGURABLE = frozenset(
+    {
+        "batching",
+        "max_batch_size",
+        "batch_wait_ms",
+        "replicas",
+        "min_replicas",
+        "max_replicas",
+        "memory_limit_mb",
+        "threads",
+        "notes",
+    }
+)
 
 
 def create_version(
@@ -24,14 +45,14 @@ def create_version(
     artifact: BinaryIO,
     by: Actor,
     device: str = ModelVersion.Device.CPU,
-    replicas: int = 1,
     allow_pickle: bool = False,
-    notes: str = "",
+    **configuration: Any,
 ) -> ModelVersion:
     """Store the artifact under its sha256 and register the version; it is not deployed yet.
 
-    Raises Forbidden where pickle is asked for without the permission, Conflict where the version
-    exists, BadRequest where a field is wrong.
+    `configuration` are the fields that `configure_version` changes. Raises Forbidden where pickle
+    is asked for without the permission, Conflict where the version exists, BadRequest where a
+    field is wrong.
     """
     if allow_pickle and not by.may_allow_pickle:
         raise Forbidden("Loading pickle needs the permission registry.allow_pickle.")
@@ -40,11 +61,10 @@ def create_version(
         version=version,
         runtime=runtime,
         device=device,
-        replicas=replicas,
         allow_pickle=allow_pickle,
-        notes=notes,
         created_by=by.user,
     )
+    _set(row, configuration)
     taken = Conflict(
         f"{row} exists already; versions are immutable, choose a new one.",
         model=model.name,
@@ -60,12 +80,71 @@ def create_version(
 
 
 @transaction.atomic
-def scale(*, version: ModelVersion, replicas: int) -> ModelVersion:
-    """Set how many replicas serve this version; the reconciler starts or drains the difference."""
-    version.replicas = replicas
+def configure_version(*, version: ModelVersion, **changes: Any) -> ModelVersion:
+    """Change how a version runs, live: any of CONFIGURABLE. The running replicas stay.
+
+    Only a memory limit and a number of threads wait for the replicas started from then on. Without
+    `max_replicas` autoscaling is off; where it is on and `replicas` isn't among the changes, their
+    number is brought within the bounds. Raises BadRequest, and changes nothing, where a value is
+    wrong.
+    """
+    locked = ModelVersion.objects.select_for_update().filter(pk=version.pk).first()
+    if locked is None:
+        raise NotFound(f"There is no {version} any more.")
+    for field in CONFIGURABLE:
+        setattr(version, field, getattr(locked, field))
+    written = _set(version, changes)
     checked(version)
-    version.save(update_fields=["replicas"])
+    version.save(update_fields=written)
     return version
+
+
+def scale(*, version: ModelVersion, replicas: int) -> ModelVersion:
+    """Set how many replicas serve this version; the reconciler starts or drains the difference.
+
+    Raises BadRequest outside the bounds of its autoscaling, where that is on.
+    """
+    return configure_version(version=version, replicas=replicas)
+
+
+@transaction.atomic
+def autoscale(*, version_id: int, replicas: int, seen: int | None = None) -> bool:
+    """Set the number of replicas as the load asks for; returns whether that changed anything.
+
+    It doesn't where autoscaling has been switched off, where its bounds leave this number out, or
+    where the number isn't the one `seen` when this was decided: a person set another meanwhile.
+    """
+    rows = ModelVersion.objects.filter(
+        Q(min_replicas__lte=replicas) | Q(min_replicas__isnull=True),
+        pk=version_id,
+        max_replicas__gte=replicas,
+    ).exclude(replicas=replicas)
+    if seen is not None:
+        rows = rows.filter(replicas=seen)
+    if replicas < FEWEST_REPLICAS or not rows.update(replicas=replicas):
+        return False
+    publish_on_commit()
+    logger.info("autoscaled version=%d replicas=%d", version_id, replicas)
+    return True
+
+
+def _set(version: ModelVersion, changes: Mapping[str, Any]) -> list[str]:
+    """Set the fields on the row, and return the names of those to write."""
+    unknown = sorted(changes.keys() - CONFIGURABLE)
+    if unknown:
+        raise BadRequest(f"{unknown[0]}: Can't be changed.", fields=unknown)
+    changes = dict(changes)
+    if changes.get("max_replicas", ...) is None:
+        # Bounds go together: half of them would look like autoscaling and be none.
+        changes.setdefault("min_replicas", None)
+    for field, value in changes.items():
+        setattr(version, field, value)
+    bounds = version.replica_bounds
+    if bounds is not None and "replicas" not in changes:
+        low, high = bounds
+        within = min(MOST_REPLICAS, max(low, min(version.replicas, high)))
+        changes["replicas"] = version.replicas = within
+    return sorted(changes)
 
 
 def note_load_error(version_ids: Collection[int], *, error: str) -> None:

@@ -24,6 +24,7 @@ from tests.registry.conftest import AddVersion, go_live
 pytestmark = pytest.mark.django_db
 
 UPLOAD = "/admin/registry/modelversion/add/"
+RUNS = {"replicas": 1, "batching": "aimd", "threads": 1}
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def upload(svm: Model, **fields: Any) -> dict[str, Any]:
         "version": "1",
         "runtime": "sklearn",
         "device": "cpu",
-        "replicas": 1,
+        **RUNS,
         "artifact": SimpleUploadedFile("svm.skops", b"an artifact"),
         **fields,
     }
@@ -64,6 +65,8 @@ def application_form(**fields: Any) -> dict[str, Any]:
         "confidence_threshold": "0",
         "default_output": "-1",
         "feedback_window_s": "3600",
+        "cache": "on",
+        "priority": "normal",
         "slo-TOTAL_FORMS": "1",
         "slo-INITIAL_FORMS": "0",
         "slo-0-latency_ms": "50",
@@ -227,10 +230,11 @@ def test_pickle_is_allowed_by_those_who_may(owner: Client, svm: Model) -> None:
     assert svm.versions.get().allow_pickle is True
 
 
-def test_a_stored_version_changes_only_in_its_notes_and_replicas(
+def test_a_stored_version_changes_only_in_how_it_runs_and_its_notes(
     owner: Client, v1: ModelVersion
 ) -> None:
-    form = {"replicas": 4, "notes": "better", "runtime": "onnx", "version": "9", "digest": "0"}
+    form = {**RUNS, "replicas": 4, "notes": "better"}
+    form |= {"runtime": "onnx", "version": "9", "digest": "0"}
     owner.post(f"/admin/registry/modelversion/{v1.pk}/change/", form)
 
     changed = ModelVersion.objects.get()

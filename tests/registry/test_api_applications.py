@@ -27,6 +27,9 @@ def test_it_creates_an_application_with_everything(manager: Api, v1: ModelVersio
             "confidence_threshold": 0.5,
             "public": True,
             "feedback_window_s": 60,
+            "cache": False,
+            "cache_ttl_s": 1.5,
+            "priority": "high",
             "routes": [
                 {"model": "svm", "weight": 2},
                 {"model": "svm", "version": "1", "role": "arm"},
@@ -49,6 +52,9 @@ def test_it_creates_an_application_with_everything(manager: Api, v1: ModelVersio
         "confidence_threshold": 0.5,
         "public": True,
         "feedback_window_s": 60,
+        "cache": False,
+        "cache_ttl_s": 1.5,
+        "priority": "high",
         "slo": {"latency_ms": 50.0, "target": 0.99, "window": "28d"},
         "routes": [
             {"model": "svm", "version": None, "live_version": "1", "role": "arm", "weight": 2.0},
@@ -60,6 +66,7 @@ def test_it_creates_an_application_with_everything(manager: Api, v1: ModelVersio
 def test_the_least_application_asks_nobody_and_has_no_default(manager: Api) -> None:
     body = manager("post", "applications/", DIGITS).json()
     assert body["policy"] == "static"
+    assert (body["cache"], body["cache_ttl_s"], body["priority"]) == (True, None, "normal")
     assert (body["default_output"], body["has_default_output"]) == (None, False)
     assert body["routes"] == []
 

@@ -118,6 +118,13 @@ def test_it_takes_an_upload(manager: Api, svm: Model, tmp_path: Path) -> None:
         "runtime": "sklearn",
         "device": "gpu",
         "replicas": 3,
+        "min_replicas": None,
+        "max_replicas": None,
+        "batching": "aimd",
+        "max_batch_size": None,
+        "batch_wait_ms": "auto",
+        "memory_limit_mb": None,
+        "threads": 1,
         "allow_pickle": False,
         "notes": "the first",
         "digest": digest,
@@ -201,7 +208,9 @@ def test_a_huge_upload_is_refused(manager: Api, svm: Model, settings: Settings) 
 def test_versions_are_immutable(manager: Api, v1: ModelVersion) -> None:
     answer = manager.upload("svm", version="1", runtime="sklearn", artifact=artifact())
     assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
-    assert manager("patch", "models/svm/versions/1", {"notes": "x"}).status_code == 405
+    for field in ("runtime", "device", "digest", "allow_pickle"):
+        answer = manager("patch", "models/svm/versions/1", {field: "x"})
+        assert (answer.status_code, answer.json()["code"]) == (400, "unknown_field")
 
 
 def test_pickle_needs_its_own_permission(manager: Api, svm: Model) -> None:

@@ -24,6 +24,7 @@ def test_a_deploy_is_accepted_with_its_release(manager: Api, v1: ModelVersion) -
         "previous_version": None,
         "kind": "deploy",
         "state": "pending",
+        "progress": "",
         "reason": "the first",
         "error": "",
         "by": "API key a key",
@@ -47,6 +48,19 @@ def test_a_failed_release_says_why_and_the_old_version_serves_on(
     assert (body["state"], body["error"]) == ("failed", "not a model")
     assert manager("get", "models/svm").json()["live_version"] == "1"
     assert manager("get", "models/svm/versions/2").json()["load_error"] == "not a model"
+
+
+def test_a_release_says_what_it_waits_for_while_it_does(manager: Api, v1: ModelVersion) -> None:
+    identity = manager("post", "models/svm/versions/1/deploy").json()["id"]
+    release = Release.objects.get(pk=identity)
+    services.begin_release(release=release)
+    services.note_progress(release=release, progress="waiting for a slot")
+    url = f"models/svm/releases/{identity}"
+    assert manager("get", url).json()["progress"] == "waiting for a slot"
+
+    services.complete_release(release=release)
+
+    assert manager("get", url).json()["progress"] == ""
 
 
 def test_deploying_what_is_live_is_a_conflict(manager: Api, v1: ModelVersion) -> None:

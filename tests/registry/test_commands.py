@@ -98,6 +98,10 @@ def _before(method: Any, first: Any) -> Any:
         (("rollback", "svm", "--to", "9"), "svm has no version '9'"),
         (("scale", "svm", "2"), "svm has no live version"),
         (("scale", "svm", "999", "--of", "1"), "less than or equal to 256"),
+        (("scale", "svm", "--of", "1"), "Expected a number of replicas, --min, --max or --fixed"),
+        (("scale", "svm", "--min", "2", "--of", "1"), "Expected none without max_replicas"),
+        (("scale", "svm", "5", "--max", "4", "--of", "1"), "Expected 1 to 4"),
+        (("scale", "svm", "--max", "4", "--fixed"), "not allowed with argument"),
         (("create_api_key", "k", "--scopes", "rule"), "Expected scopes among"),
         (("create_api_key", "k", "--application", "none"), "no application named 'none'"),
         (("create_api_key", "k", "--expires-days", "-1"), "Expected from 0"),
@@ -128,6 +132,30 @@ def test_scale_sets_the_replicas(db: None, v1: ModelVersion) -> None:
     assert v1.replicas == 3
 
 
+def test_scale_sets_the_bounds_of_autoscaling_and_lifts_them(db: None, v1: ModelVersion) -> None:
+    said = run("scale", "svm", "--min", "2", "--max", "4", "--of", "1")
+    assert said == "svm:1 is to have 2 replicas now, and 2 to 4 as load asks.\n"
+    v1.refresh_from_db()
+    assert (v1.replicas, v1.replica_bounds) == (2, (2, 4))
+    assert run("scale", "svm", "7", "--fixed", "--of", "1") == "svm:1 is to have 7 replicas.\n"
+    v1.refresh_from_db()
+    assert (v1.replicas, v1.replica_bounds) == (7, None)
+
+
+def test_deploy_uploads_a_version_that_runs_as_it_is_told(
+    db: None, svm: Model, tmp_path: Path
+) -> None:
+    file = tmp_path / "model.skops"
+    file.write_bytes(b"a model")
+    how = "--batching static --max-batch-size 32 --batch-wait-ms 2.5 --min-replicas 2"
+    limits = "--max-replicas 3 --memory-limit-mb 512 --threads 2"
+    run("deploy", "svm", "a", "--artifact", str(file), *how.split(), *limits.split())
+    version = ModelVersion.objects.get()
+    assert (version.batching, version.max_batch_size, version.batch_wait_ms) == ("static", 32, 2.5)
+    assert (version.replicas, version.replica_bounds) == (2, (2, 3))
+    assert (version.memory_limit_mb, version.threads) == (512, 2)
+
+
 def test_status_of_nothing_says_so(db: None) -> None:
     assert run("status").split() == ["Applications", "none", "Models", "none", *OPEN, "none"]
 
@@ -146,6 +174,8 @@ def test_status_is_a_clear_table(
     assert ["digits", "exp4", "50", "ms", "-1", "svm:1,", "svm:2", "(pinned)"] in lines
     assert ["svm", "doubles", "1", "1", "2,", "1"] in lines
     assert any(line[1:4] == ["svm:2", "deploy", "pending"] for line in lines)
+    services.configure_version(version=v1, max_replicas=4)
+    assert "  1 (1 to 4)  " in run("status")
 
 
 def test_create_api_key_prints_nothing_but_the_key(digits: Application) -> None:

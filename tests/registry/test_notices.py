@@ -10,7 +10,7 @@ from django.db import transaction
 from pytest_django.fixtures import Settings
 
 from registry import notices, services
-from registry.models import Model
+from registry.models import Model, ModelVersion
 from tests.redis_server import fresh_redis_client
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -22,6 +22,12 @@ def heard(server_redis: redis.Redis) -> Iterator[redis.client.PubSub]:
         pubsub.subscribe(notices.CHANGES_CHANNEL)
         pubsub.get_message(timeout=5)  # the subscription itself
         yield pubsub
+
+
+def drain(heard: redis.client.PubSub) -> None:
+    """Read what the set-up of a test announced."""
+    while heard.get_message(timeout=0.05) is not None:
+        pass
 
 
 def test_a_commit_is_announced(heard: redis.client.PubSub) -> None:
@@ -49,6 +55,26 @@ def test_a_part_that_was_rolled_back_does_not_silence_the_rest(
         services.create_model(name="tree", input_type="doubles")
     assert heard.get_message(timeout=5) is not None
     assert list(Model.objects.values_list("name", flat=True)) == ["tree"]
+
+
+def test_a_change_of_how_a_version_runs_is_announced(
+    heard: redis.client.PubSub, v1: ModelVersion
+) -> None:
+    drain(heard)
+    services.configure_version(version=v1, batching="none", max_replicas=4)
+    assert heard.get_message(timeout=5) is not None
+    assert services.autoscale(version_id=v1.pk, replicas=2)
+    assert heard.get_message(timeout=5) is not None
+    assert not services.autoscale(version_id=v1.pk, replicas=2)
+    assert heard.get_message(timeout=0.05) is None
+
+
+def test_a_change_that_changes_nothing_is_not_announced(
+    heard: redis.client.PubSub, v1: ModelVersion
+) -> None:
+    drain(heard)
+    services.configure_version(version=v1)
+    assert heard.get_message(timeout=0.05) is None
 
 
 def test_nothing_is_announced_before_the_commit(heard: redis.client.PubSub) -> None:

@@ -12,7 +12,14 @@ from registry import services
 from registry.models import ApiKey, Application, Model, ModelVersion
 from registry.services import RouteRequest
 from registry.snapshot import build_snapshot
-from registry.specs import ApiKeySpec, ApplicationSpec, ModelSpec, RouteSpec, VersionSpec
+from registry.specs import (
+    ApiKeySpec,
+    ApplicationSpec,
+    BatchingSpec,
+    ModelSpec,
+    RouteSpec,
+    VersionSpec,
+)
 from tests.registry.conftest import BY, go_live
 
 pytestmark = pytest.mark.django_db
@@ -63,6 +70,34 @@ def test_it_holds_applications_models_and_versions(
         allow_pickle=False,
         generation=1,
     )
+
+
+def test_it_holds_how_versions_run_and_applications_are_answered(
+    digits: Application, v1: ModelVersion
+) -> None:
+    services.configure_version(
+        version=v1,
+        batching="static",
+        max_batch_size=32,
+        batch_wait_ms=0.0,
+        memory_limit_mb=512,
+        threads=2,
+    )
+    services.update_application(
+        application=digits, changes={"cache": False, "cache_ttl_s": 30.0, "priority": "high"}
+    )
+    snapshot = build_snapshot()
+    version = snapshot.versions[v1.pk]
+    assert version.batching == BatchingSpec(controller="static", max_size=32, wait_ms=0.0)
+    assert (version.memory_limit_mb, version.threads) == (512, 2)
+    application = snapshot.applications["digits"]
+    assert (application.cache, application.cache_ttl_s) == (False, 30.0)
+
+
+@pytest.mark.parametrize(("name", "rank"), [("high", 0), ("normal", 1), ("low", 2)])
+def test_it_ranks_priorities(digits: Application, name: str, rank: int) -> None:
+    services.update_application(application=digits, changes={"priority": name})
+    assert build_snapshot().applications["digits"].priority == rank
 
 
 def test_it_tells_no_default_from_a_default_of_null(digits: Application) -> None:

@@ -18,6 +18,7 @@ from registry.api.serializers import (
     NewVersion,
     Scale,
     VersionOut,
+    VersionPatch,
 )
 from registry.api.views.base import ManagementView, find_model, find_version, schema
 from registry.models import Model, ModelVersion
@@ -88,11 +89,20 @@ class VersionsView(ManagementView):
 
 
 class VersionView(ManagementView):
-    permissions: ClassVar[dict[str, str]] = {"DELETE": "registry.delete_modelversion"}
+    permissions: ClassVar[dict[str, str]] = {
+        "PATCH": "registry.change_modelversion",
+        "DELETE": "registry.delete_modelversion",
+    }
 
     @schema("Read a version", answer=VersionOut)
     def get(self, request: Request, model: str, version: str) -> Response:
         return Response(VersionOut(find_version(model, version=version)).data)
+
+    @schema("Change how a version runs, live", body=VersionPatch, answer=VersionOut)
+    def patch(self, request: Request, model: str, version: str) -> Response:
+        found = find_version(model, version=version)
+        changed = services.configure_version(version=found, **self.body(VersionPatch))
+        return Response(VersionOut(changed).data)
 
     @schema("Delete a version that nothing uses", status=204)
     def delete(self, request: Request, model: str, version: str) -> Response:

@@ -16,6 +16,8 @@ from registry.management.base import (
 )
 from registry.models import Model, ModelVersion
 from registry.models.applications import InputType
+from registry.models.models import Batching
+from registry.services.versions import CONFIGURABLE
 
 BY = services.Actor.of_command("deploy")
 
@@ -31,7 +33,24 @@ class Command(ClipperCommand):
         upload.add_argument("--artifact", type=Path, metavar="FILE")
         upload.add_argument("--runtime", default="sklearn", help="sklearn (default) or python")
         upload.add_argument("--device", default="cpu", help="cpu (default) or gpu")
-        upload.add_argument("--replicas", type=int, default=1, metavar="N")
+        upload.add_argument("--replicas", type=int, metavar="N", help="at the start (1)")
+        upload.add_argument(
+            "--min-replicas", type=int, metavar="N", help="autoscaling's fewest (1)"
+        )
+        upload.add_argument("--max-replicas", type=int, metavar="N", help="turns autoscaling on")
+        upload.add_argument(
+            "--batching",
+            choices=Batching.values,
+            default=Batching.AIMD,
+            metavar="HOW",
+            help=f"{', '.join(Batching.values)} (aimd)",
+        )
+        upload.add_argument("--max-batch-size", type=int, metavar="N", help="queries in a batch")
+        upload.add_argument(
+            "--batch-wait-ms", type=float, metavar="MS", help="for a fuller batch (learned)"
+        )
+        upload.add_argument("--memory-limit-mb", type=int, metavar="MB", help="per replica (none)")
+        upload.add_argument("--threads", type=int, default=1, metavar="N", help="per replica (1)")
         upload.add_argument("--allow-pickle", action="store_true", help="load joblib or pickle")
         upload.add_argument("--notes", default="")
         upload.add_argument(
@@ -57,7 +76,7 @@ class Command(ClipperCommand):
                     model=self._model(options),
                     artifact=file,
                     by=BY,
-                    **{name: options[name] for name in UPLOAD_OPTIONS},
+                    **{name: options[name] for name in UPLOAD_OPTIONS if options[name] is not None},
                 )
         except OSError as error:
             raise CommandError(f"Can't read the artifact: {error}") from error
@@ -69,4 +88,4 @@ class Command(ClipperCommand):
         return services.create_model(name=options["model"], input_type=options["input_type"])
 
 
-UPLOAD_OPTIONS = ("version", "runtime", "device", "replicas", "allow_pickle", "notes")
+UPLOAD_OPTIONS = ("version", "runtime", "device", "allow_pickle", *sorted(CONFIGURABLE))

@@ -48,7 +48,7 @@ def models() -> Section:
             model.name,
             model.input_type,
             model.live_version.version if model.live_version else "none",
-            str(model.live_version.replicas) if model.live_version else "-",
+            model.live_version.replicas_text if model.live_version else "-",
             ", ".join(version.version for version in model.versions.all()) or "none",
         )
         for model in Model.objects.with_versions()

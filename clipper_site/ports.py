@@ -1,0 +1,33 @@
+"""Reads the settings that say where replicas listen; a ValueError is a value of no use."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+
+HIGHEST_PORT = 65535
+
+_HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
+
+
+def parse_dialled_host(text: str) -> str:
+    """Read a host that others can dial: no port, and not the address that stands for all."""
+    if _HOST_NAME.fullmatch(text) is None or _looks_numeric(text):
+        host = ip_address(text.removeprefix("[").removesuffix("]"))
+        if host.is_unspecified or host.is_multicast:
+            raise ValueError(text)
+        return str(host)
+    return text
+
+
+def parse_ports(text: str) -> range:
+    """Read "20000-20100", both ends included, or a single port."""
+    first, _, last = text.partition("-")
+    ports = range(int(first), int(last or first) + 1)
+    if not ports or ports[0] < 1 or ports[-1] > HIGHEST_PORT:
+        raise ValueError(text)
+    return ports
+
+
+def _looks_numeric(text: str) -> bool:
+    return text.rpartition(".")[2].isdigit()

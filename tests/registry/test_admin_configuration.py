@@ -1,0 +1,157 @@
+"""How a version runs, and how an application is answered, on their pages of the console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from registry import services
+from registry.models import Application, Model, ModelVersion
+from tests.registry.conftest import go_live
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def owner(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("owner"))
+    return client
+
+
+def page(version: ModelVersion) -> str:
+    return f"/admin/registry/modelversion/{version.pk}/change/"
+
+
+def form(**fields: Any) -> dict[str, Any]:
+    """What a browser sends that was shown one replica."""
+    return {"replicas": 1, "initial-replicas": 1, "batching": "aimd", "threads": 1, **fields}
+
+
+def test_a_version_is_configured_on_its_page(owner: Client, v1: ModelVersion) -> None:
+    fields = form(batching="static", max_batch_size=64, batch_wait_ms="2.5", min_replicas=1)
+    answer = owner.post(page(v1), {**fields, "max_replicas": 4, "memory_limit_mb": 512})
+
+    assert answer.status_code == 302
+    kept = ModelVersion.objects.get()
+    assert (kept.batching, kept.max_batch_size, kept.batch_wait_ms) == ("static", 64, 2.5)
+    assert (kept.replica_bounds, kept.memory_limit_mb) == ((1, 4), 512)
+
+
+def test_what_is_emptied_is_given_back_to_clipper(owner: Client, v1: ModelVersion) -> None:
+    services.configure_version(version=v1, max_batch_size=64, batch_wait_ms=0.0, max_replicas=4)
+    owner.post(page(v1), form())
+
+    kept = ModelVersion.objects.get()
+    assert (kept.max_batch_size, kept.batch_wait_ms, kept.max_replicas) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "refusal"),
+    [
+        ({"batching": "static"}, "Expected 1 to 4096 with static batching"),
+        ({"max_batch_size": 5000}, "Expected 1 to 4096, got 5000."),
+        ({"batch_wait_ms": "nan"}, "Enter a number."),
+        ({"replicas": 5, "max_replicas": 4}, "Expected 1 to 4, the bounds of this version"),
+        ({"min_replicas": 2}, "Expected none without max_replicas"),
+        ({"min_replicas": 3, "max_replicas": 2}, "Expected at most max_replicas, 2, got 3."),
+    ],
+)
+def test_a_wrong_value_is_refused_at_its_field(
+    owner: Client, v1: ModelVersion, fields: dict[str, Any], refusal: str
+) -> None:
+    answer = owner.post(page(v1), form(**fields))
+
+    assert answer.status_code == 200
+    assert refusal in answer.content.decode()
+    assert ModelVersion.objects.get().max_batch_size is None
+
+
+def test_saving_an_old_form_doesnt_undo_what_autoscaling_did(
+    owner: Client, v1: ModelVersion
+) -> None:
+    services.configure_version(version=v1, max_replicas=4)
+    services.autoscale(version_id=v1.pk, replicas=3)
+    owner.post(page(v1), form(max_replicas=4, notes="a word"))
+
+    kept = ModelVersion.objects.get()
+    assert (kept.notes, kept.replicas) == ("a word", 3)
+
+
+def test_the_page_says_that_it_is_live_and_what_empty_means(
+    owner: Client, v1: ModelVersion
+) -> None:
+    text = owner.get(page(v1)).content.decode()
+
+    assert "Left alone, Clipper finds the size itself." in text
+    assert "without a new deploy" in text
+    assert 'placeholder="learned"' in text
+
+
+def test_an_upload_is_configured_in_its_form(owner: Client, svm: Model) -> None:
+    file = SimpleUploadedFile("svm.skops", b"an artifact")
+    upload = {"model": svm.pk, "version": "1", "runtime": "sklearn", "device": "cpu"}
+    fields = form(batching="none", max_replicas=4, threads=2)
+    owner.post("/admin/registry/modelversion/add/", {**upload, **fields, "artifact": file})
+
+    kept = ModelVersion.objects.get()
+    assert (kept.batching, kept.max_replicas, kept.threads) == ("none", 4, 2)
+
+
+def test_the_list_shows_batching_and_bounds_where_they_were_set(
+    owner: Client, v1: ModelVersion
+) -> None:
+    url = "/admin/registry/modelversion/"
+    assert "batching:" not in owner.get(url).content.decode()
+    services.configure_version(version=v1, batching="none", max_replicas=4)
+    text = owner.get(url).content.decode()
+
+    assert "batching: none" in text
+    assert "1 (1 to 4)" in text
+
+
+def test_scaling_tells_the_bounds_and_keeps_to_them(
+    owner: Client, v1: ModelVersion, svm: Model
+) -> None:
+    go_live(v1)
+    services.configure_version(version=v1, min_replicas=2, max_replicas=4)
+    url = f"/admin/registry/model/{svm.pk}/scale/"
+    assert "Autoscaling keeps 2 to 4" in owner.get(url).content.decode()
+    refused = owner.post(url, {"replicas": 5})
+    assert "less than or equal to 4" in refused.content.decode()
+    owner.post(url, {"replicas": 4})
+
+    assert ModelVersion.objects.get().replicas == 4
+
+
+def test_an_application_caches_as_its_page_says(owner: Client, digits: Application) -> None:
+    fields = {
+        "policy": "exp4",
+        "policy_params": "{}",
+        "combine": "vote",
+        "confidence_threshold": "0",
+        "feedback_window_s": "3600",
+        "cache_ttl_s": "1.5",
+        "priority": "high",
+        "slo-TOTAL_FORMS": "1",
+        "slo-INITIAL_FORMS": "1",
+        "slo-0-id": digits.slo.pk,
+        "slo-0-application": digits.pk,
+        "slo-0-latency_ms": "50",
+        "slo-0-target": "0.99",
+        "slo-0-window": "28d",
+        "routes-TOTAL_FORMS": "0",
+        "routes-INITIAL_FORMS": "0",
+    }
+    url = f"/admin/registry/application/{digits.pk}/change/"
+    assert "the next query knows" in owner.get(url).content.decode()
+    refused = owner.post(url, {**fields, "cache_ttl_s": "0"})
+    assert "Expected 0.001 to 31536000, got 0.0." in refused.content.decode()
+    answer = owner.post(url, fields)
+
+    assert answer.status_code == 302
+    kept = Application.objects.get()
+    assert (kept.cache, kept.cache_ttl_s, kept.priority) == (False, 1.5, "high")

@@ -1,0 +1,215 @@
+"""How a version runs: what may be set, what is refused, and who may move the replicas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from registry import services
+from registry.errors import BadRequest, NotFound
+from registry.models import Application, ModelVersion
+from registry.models.models import Batching
+from serving.engine.batching import CONTROLLERS
+from tests.registry.conftest import AddVersion
+
+pytestmark = pytest.mark.django_db
+
+
+def test_every_way_of_batching_has_its_controller() -> None:
+    assert set(Batching.values) == set(CONTROLLERS)
+
+
+def test_a_version_left_alone_batches_adaptively_within_no_bounds(v1: ModelVersion) -> None:
+    assert (v1.batching, v1.max_batch_size, v1.batch_wait_ms) == ("aimd", None, None)
+    assert (v1.replicas, v1.replica_bounds) == (1, None)
+    assert (v1.memory_limit_mb, v1.threads) == (None, 1)
+
+
+def test_what_is_configured_is_kept_and_the_rest_stays(v1: ModelVersion) -> None:
+    services.configure_version(version=v1, threads=4, notes="wide")
+    services.configure_version(version=v1, batching="static", max_batch_size=4096)
+    services.configure_version(version=v1, batch_wait_ms=1000.0, memory_limit_mb=128)
+    kept = ModelVersion.objects.get()
+    assert (kept.threads, kept.notes, kept.batching, kept.max_batch_size) == (
+        4,
+        "wide",
+        "static",
+        4096,
+    )
+    assert (kept.batch_wait_ms, kept.memory_limit_mb) == (1000.0, 128)
+
+
+def test_an_old_copy_of_a_version_overwrites_nothing(v1: ModelVersion) -> None:
+    old = ModelVersion.objects.get()
+    services.configure_version(version=v1, max_replicas=8, replicas=5)
+    services.configure_version(version=old, threads=2)
+    kept = ModelVersion.objects.get()
+    assert (kept.replicas, kept.max_replicas, kept.threads) == (5, 8, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "refusal"),
+    [
+        ({"batching": "magic"}, "'magic' is not a valid choice"),
+        ({"batching": "static"}, "max_batch_size: Expected 1 to 4096 with static batching"),
+        ({"max_batch_size": 0}, "max_batch_size: Expected 1 to 4096, got 0."),
+        ({"max_batch_size": 4097}, "max_batch_size: Expected 1 to 4096, got 4097."),
+        ({"max_batch_size": 10**30}, "max_batch_size: Expected 1 to 4096"),
+        ({"batch_wait_ms": -0.1}, "batch_wait_ms: Expected 0 to 1000, got -0.1."),
+        ({"batch_wait_ms": 1000.5}, "batch_wait_ms: Expected 0 to 1000, got 1000.5."),
+        ({"batch_wait_ms": float("nan")}, "batch_wait_ms: Expected a finite number, got nan."),
+        ({"max_replicas": 0}, "max_replicas: Expected 1 to 256, got 0."),
+        ({"max_replicas": 257}, "max_replicas: Expected 1 to 256, got 257."),
+        ({"min_replicas": 0, "max_replicas": 4}, "min_replicas: Expected 1 to 256, got 0."),
+        ({"min_replicas": 300, "max_replicas": 300}, "min_replicas: Expected 1 to 256, got 300."),
+        ({"min_replicas": 5, "max_replicas": 4}, "min_replicas: Expected at most max_replicas, 4"),
+        ({"min_replicas": 2}, "min_replicas: Expected none without max_replicas"),
+        ({"max_replicas": 4, "replicas": 5}, "replicas: Expected 1 to 4, the bounds of"),
+        ({"memory_limit_mb": 64}, "memory_limit_mb: Expected 128 to 1048576, got 64."),
+        ({"threads": 0}, "threads: Expected 1 to 256, got 0."),
+        ({"threads": None}, "threads: This field cannot be null."),
+        ({"runtime": "python"}, "runtime: Can't be changed."),
+        ({"digest": "0"}, "digest: Can't be changed."),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name_and_nothing_is_changed(
+    v1: ModelVersion, changes: dict[str, Any], refusal: str
+) -> None:
+    before = ModelVersion.objects.values().get()
+    with pytest.raises(BadRequest) as caught:
+        services.configure_version(version=v1, notes="changed too", **changes)
+    assert refusal in caught.value.message
+    assert ModelVersion.objects.values().get() == before
+
+
+def test_a_refusal_names_the_fields_that_are_wrong_and_no_others(v1: ModelVersion) -> None:
+    with pytest.raises(BadRequest) as caught:
+        services.configure_version(version=v1, threads=0, max_replicas=999)
+    assert sorted(caught.value.details["fields"]) == ["max_replicas", "threads"]
+
+
+def test_a_version_that_is_gone_is_not_found(v1: ModelVersion) -> None:
+    ModelVersion.objects.all().delete()
+    with pytest.raises(NotFound, match="svm:1"):
+        services.configure_version(version=v1, threads=2)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"batching": "magic"},
+        {"batching": "static"},
+        {"max_batch_size": 0},
+        {"max_batch_size": 4097},
+        {"batch_wait_ms": -1.0},
+        {"batch_wait_ms": float("inf")},
+        {"min_replicas": 2},
+        {"max_replicas": 0, "replicas": 0},
+        {"max_replicas": 257},
+        {"min_replicas": 3, "max_replicas": 2, "replicas": 2},
+        {"min_replicas": 2, "max_replicas": 4, "replicas": 1},
+        {"max_replicas": 4, "replicas": 5},
+        {"max_replicas": 4, "replicas": 0},
+        {"memory_limit_mb": 1},
+        {"threads": 0},
+    ],
+)
+def test_the_database_holds_the_bounds_itself(v1: ModelVersion, row: dict[str, Any]) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        ModelVersion.objects.update(**row)
+
+
+@pytest.mark.parametrize(
+    "row", [{"cache_ttl_s": 0.0}, {"cache_ttl_s": float("inf")}, {"priority": "urgent"}]
+)
+def test_the_database_holds_the_bounds_of_an_application(
+    digits: Application, row: dict[str, Any]
+) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Application.objects.update(**row)
+
+
+def test_an_upload_takes_all_of_it(add_version: AddVersion) -> None:
+    made = add_version("3", batching="none", min_replicas=2, max_replicas=3, threads=8)
+    kept = ModelVersion.objects.get()
+    assert (kept.batching, kept.threads, kept.replica_bounds) == ("none", 8, (2, 3))
+    assert (made.replicas, kept.replicas) == (2, 2)
+
+
+def test_an_upload_with_replicas_outside_its_bounds_is_refused(add_version: AddVersion) -> None:
+    with pytest.raises(BadRequest, match="Expected 2 to 3"):
+        add_version("3", replicas=1, min_replicas=2, max_replicas=3)
+    assert not ModelVersion.objects.exists()
+
+
+# --- Replicas ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("replicas", "low", "high", "kept"), [(1, 2, 4, 2), (7, 2, 4, 4), (3, 2, 4, 3), (0, None, 4, 1)]
+)
+def test_new_bounds_bring_the_replicas_within(
+    v1: ModelVersion, replicas: int, low: int | None, high: int, kept: int
+) -> None:
+    services.scale(version=v1, replicas=replicas)
+    services.configure_version(version=v1, min_replicas=low, max_replicas=high)
+    assert ModelVersion.objects.get().replicas == kept
+
+
+def test_without_its_upper_bound_autoscaling_is_off_and_the_lower_one_gone(
+    v1: ModelVersion,
+) -> None:
+    services.configure_version(version=v1, min_replicas=2, max_replicas=4)
+    services.configure_version(version=v1, max_replicas=None)
+    kept = ModelVersion.objects.get()
+    assert (kept.min_replicas, kept.max_replicas, kept.replicas) == (None, None, 2)
+
+
+@pytest.mark.parametrize("replicas", [0, 1, 5])
+def test_a_person_scales_within_the_bounds_only(v1: ModelVersion, replicas: int) -> None:
+    services.configure_version(version=v1, min_replicas=2, max_replicas=4)
+    services.scale(version=v1, replicas=3)
+    with pytest.raises(BadRequest, match=f"Expected 2 to 4, the bounds .* got {replicas}"):
+        services.scale(version=v1, replicas=replicas)
+    assert ModelVersion.objects.get().replicas == 3
+
+
+def test_autoscaling_moves_the_replicas_within_the_bounds_and_says_so(
+    v1: ModelVersion, caplog: pytest.LogCaptureFixture
+) -> None:
+    services.configure_version(version=v1, min_replicas=2, max_replicas=4)
+    with caplog.at_level("INFO", logger="registry.services.versions"):
+        assert services.autoscale(version_id=v1.pk, replicas=4)
+    assert ModelVersion.objects.get().replicas == 4
+    assert caplog.messages == [f"autoscaled version={v1.pk} replicas=4"]
+
+
+@pytest.mark.parametrize("replicas", [-1, 0, 1, 2, 5])
+def test_autoscaling_outside_the_bounds_or_to_the_same_changes_nothing(
+    v1: ModelVersion, replicas: int
+) -> None:
+    services.configure_version(version=v1, min_replicas=2, max_replicas=4)
+    assert not services.autoscale(version_id=v1.pk, replicas=replicas)
+    assert ModelVersion.objects.get().replicas == 2
+
+
+def test_autoscaling_goes_down_to_one_where_there_is_no_lower_bound(v1: ModelVersion) -> None:
+    services.configure_version(version=v1, max_replicas=4, replicas=3)
+    assert not services.autoscale(version_id=v1.pk, replicas=0)
+    assert services.autoscale(version_id=v1.pk, replicas=1)
+
+
+def test_a_version_without_bounds_is_not_autoscaled(v1: ModelVersion) -> None:
+    assert not services.autoscale(version_id=v1.pk, replicas=2)
+    assert not services.autoscale(version_id=v1.pk + 1, replicas=2)
+    assert ModelVersion.objects.get().replicas == 1
+
+
+def test_autoscaling_gives_way_to_a_person_who_scaled_meanwhile(v1: ModelVersion) -> None:
+    services.configure_version(version=v1, max_replicas=8, replicas=2)
+    services.scale(version=v1, replicas=6)
+    assert not services.autoscale(version_id=v1.pk, replicas=3, seen=2)
+    assert ModelVersion.objects.get().replicas == 6
+    assert services.autoscale(version_id=v1.pk, replicas=7, seen=6)
