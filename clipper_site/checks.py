@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
+
+from serving.rpc.credentials import replica_tls, web_tls
+
+# Whoever overhears a handshake can try secrets out at leisure: it has to be past guessing.
+SHORTEST_SECRET = 32
+TLS_HINT = (
+    "Set CLIPPER_TLS_CERT and CLIPPER_TLS_KEY where replicas run and CLIPPER_TLS_CA on every host, "
+    "or none of them; docs/operations.md says how the files are made."
+)
 
 
 @register()
@@ -36,4 +46,79 @@ def secret_key_is_given(
             hint="Set it to at least 50 random characters; `make run` keeps one in its VAR folder.",
             id="clipper.E002",
         )
+    ]
+
+
+@register()
+def cluster_secret_is_long(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    if len(settings.CLIPPER_CLUSTER_SECRET) >= SHORTEST_SECRET:
+        return []
+    return [
+        Error(
+            f"CLIPPER_CLUSTER_SECRET has fewer than {SHORTEST_SECRET} characters.",
+            hint="Set it to the output of `openssl rand -hex 32`, the same on every host.",
+            id="clipper.E003",
+        )
+    ]
+
+
+@register()
+def tls_is_complete(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    certificate, key = settings.CLIPPER_TLS_CERT, settings.CLIPPER_TLS_KEY
+    authority = settings.CLIPPER_TLS_CA
+    if bool(certificate) != bool(key):
+        given, missing = ("CERT", "KEY") if certificate else ("KEY", "CERT")
+        wrong = f"CLIPPER_TLS_{given} is set, but CLIPPER_TLS_{missing} is not."
+    elif certificate and not authority:
+        wrong = "CLIPPER_TLS_CERT is set, but CLIPPER_TLS_CA is not: no web process would dial TLS."
+    elif authority and not certificate and settings.CLIPPER_ADVERTISE_HOST:
+        wrong = "CLIPPER_TLS_CA is set, but CLIPPER_TLS_CERT is not: replicas would not speak TLS."
+    else:
+        return []
+    return [Error(wrong, hint=TLS_HINT, id="clipper.E004")]
+
+
+@register()
+def tls_files_are_usable(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    wrong: list[CheckMessage] = []
+    certificate, key = settings.CLIPPER_TLS_CERT, settings.CLIPPER_TLS_KEY
+    if certificate and key:
+        try:
+            replica_tls(certificate=Path(certificate), key=Path(key))
+        except OSError as error:
+            wrong.append(_unusable("CLIPPER_TLS_CERT and CLIPPER_TLS_KEY", error=error))
+    if settings.CLIPPER_TLS_CA:
+        try:
+            web_tls(authority=Path(settings.CLIPPER_TLS_CA))
+        except OSError as error:
+            wrong.append(_unusable("CLIPPER_TLS_CA", error=error))
+    return wrong
+
+
+def _unusable(names: str, *, error: OSError) -> CheckMessage:
+    return Error(
+        f"{names} cannot be used: {error}.",
+        hint="Name PEM files that this user may read; the key belongs to the certificate.",
+        id="clipper.E005",
+    )
+
+
+@register()
+def tcp_settings_have_an_effect(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    if settings.CLIPPER_ADVERTISE_HOST:
+        return []
+    return [
+        Warning(
+            f"{name} has no effect without CLIPPER_ADVERTISE_HOST.",
+            hint="Set CLIPPER_ADVERTISE_HOST to the name at which other hosts reach this one.",
+            id="clipper.W001",
+        )
+        for name in ("CLIPPER_BIND_HOST", "CLIPPER_REPLICA_PORTS")
+        if settings.ENV.text(name)
     ]

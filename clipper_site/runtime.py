@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from django.conf import settings
@@ -12,6 +13,7 @@ from registry.notices import CHANGES_CHANNEL
 from registry.snapshot import build_snapshot
 from selection.receipts import derive_key
 from serving.engine.engine import EngineSpec
+from serving.rpc.credentials import Credentials, web_tls
 from serving.runtime import Runtime, RuntimeSpec
 
 T = TypeVar("T")
@@ -28,10 +30,20 @@ def new_runtime() -> Runtime:
                 cache_bytes=settings.CLIPPER_CACHE_BYTES,
                 queue_capacity=settings.CLIPPER_QUEUE_CAPACITY,
             ),
+            credentials=web_credentials(),
             max_body_bytes=settings.CLIPPER_MAX_BODY_BYTES,
             read_snapshot=with_fresh_connection(build_snapshot),
             check_database=with_fresh_connection(_select_one),
         )
+    )
+
+
+def web_credentials() -> Credentials:
+    """Return what this web process proves itself with to replicas that it reaches over TCP."""
+    authority = settings.CLIPPER_TLS_CA
+    return Credentials(
+        secret=settings.CLIPPER_CLUSTER_SECRET.encode(),
+        tls=web_tls(authority=Path(authority)) if authority else None,
     )
 
 

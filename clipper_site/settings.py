@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import dj_database_url
 import django_stubs_ext
 
 from clipper_site.env import Environment
+from clipper_site.ports import parse_dialled_host, parse_ports
 
 # Lets annotations such as ModelForm[Application] stand in code that runs.
 django_stubs_ext.monkeypatch()
@@ -25,13 +27,34 @@ CLIPPER_HOST = ENV.text("CLIPPER_HOST", "127.0.0.1")
 CLIPPER_PORT = ENV.whole("CLIPPER_PORT", default=8000, at_least=1)
 CLIPPER_WEB_WORKERS = ENV.whole("CLIPPER_WEB_WORKERS", default=1, at_least=1)
 CLIPPER_CPU_SLOTS = ENV.whole("CLIPPER_CPU_SLOTS", default=12, at_least=1)
+CLIPPER_GPU_SLOTS = ENV.whole("CLIPPER_GPU_SLOTS", default=0)
 
 # --- How it behaves --------------------------------------------------------------------------
 CLIPPER_MAX_BODY_BYTES = ENV.whole("CLIPPER_MAX_BODY_BYTES", default=16 << 20, at_least=1024)
 CLIPPER_MAX_ARTIFACT_BYTES = ENV.whole("CLIPPER_MAX_ARTIFACT_BYTES", default=2 << 30, at_least=1024)
 CLIPPER_CACHE_BYTES = ENV.whole("CLIPPER_CACHE_BYTES", default=64 << 20)
 CLIPPER_WARM_SECONDS = ENV.whole("CLIPPER_WARM_SECONDS", default=600)
+CLIPPER_HUNG_S = ENV.whole("CLIPPER_HUNG_S", default=60, at_least=1)
 CLIPPER_QUEUE_CAPACITY = ENV.whole("CLIPPER_QUEUE_CAPACITY", default=10_000, at_least=1)
+
+# --- Replicas of several hosts ---------------------------------------------------------------
+# Unset, replicas are reached over Unix sockets, on this host.
+CLIPPER_ADVERTISE_HOST = ENV.parsed(
+    "CLIPPER_ADVERTISE_HOST",
+    default="",
+    parse=parse_dialled_host,
+    expected="a host name or IP address at which other hosts reach this one",
+)
+CLIPPER_BIND_HOST = ENV.text("CLIPPER_BIND_HOST") or CLIPPER_ADVERTISE_HOST
+CLIPPER_REPLICA_PORTS = ENV.parsed(
+    "CLIPPER_REPLICA_PORTS",
+    default=range(1),  # any port
+    parse=parse_ports,
+    expected="a range of ports such as 20000-20100",
+)
+CLIPPER_TLS_CERT = ENV.text("CLIPPER_TLS_CERT")
+CLIPPER_TLS_KEY = ENV.text("CLIPPER_TLS_KEY")
+CLIPPER_TLS_CA = ENV.text("CLIPPER_TLS_CA")
 
 # --- Security --------------------------------------------------------------------------------
 DEBUG = ENV.flag("CLIPPER_DEBUG", default=False)
@@ -39,6 +62,11 @@ DEBUG = ENV.flag("CLIPPER_DEBUG", default=False)
 # sessions and receipts signed with it die with the process.
 SECRET_KEY = ENV.text("DJANGO_SECRET_KEY") or secrets.token_urlsafe(48)
 SECRET_KEY_GIVEN = bool(ENV.text("DJANGO_SECRET_KEY"))
+# What web processes and replicas prove themselves with to each other over TCP.
+CLIPPER_CLUSTER_SECRET = (
+    ENV.text("CLIPPER_CLUSTER_SECRET")
+    or hmac.digest(SECRET_KEY.encode(), b"clipper.cluster", "sha256").hex()
+)
 ALLOWED_HOSTS = ENV.names("CLIPPER_ALLOWED_HOSTS", default="localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = ENV.names("CLIPPER_TRUSTED_ORIGINS", default="")
 HTTPS = ENV.flag("CLIPPER_HTTPS", default=False)

@@ -9,11 +9,15 @@ from collections.abc import Callable, Mapping
 from serving.engine.engine import Engine
 from serving.engine.replica import Replica
 from serving.rpc.connection import Connection, connect
-from serving.rpc.errors import ConnectionLost, ProtocolError
+from serving.rpc.credentials import Admission, Credentials
+from serving.rpc.errors import ConnectionLost, ProtocolError, RpcError
 from serving.rpc.frames import Frame, FrameType, Hello, decode_hello
 
-CONNECT_TIMEOUT_S = 2.0
+# Over TCP that includes authentication, for which a replica has to finish its batch.
+CONNECT_TIMEOUT_S = 5.0
 HELLO_TIMEOUT_S = 5.0
+# A replica that refuses us, or that we refuse, is not dialled again for this long.
+REFUSED_PAUSE_S = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -21,12 +25,16 @@ logger = logging.getLogger(__name__)
 class ReplicaLinks:
     """One connection a replica, opened once however many ask for it.
 
-    A replica that vanishes from the directory keeps its link for as long as the link works: the
-    directory may be gone while the replica is well.
+    Replicas are dialled where the directory says; over TCP both ends then prove that they know the
+    secret. A replica that vanishes from the directory keeps its link for as long as the link
+    works: the directory may be gone while the replica is well.
     """
 
-    def __init__(self, engine: Engine, *, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, engine: Engine, *, credentials: Credentials, on_change: Callable[[], None]
+    ) -> None:
         self._engine = engine
+        self._credentials = credentials
         self._on_change = on_change
         self._links: dict[str, _Link] = {}
 
@@ -34,7 +42,12 @@ class ReplicaLinks:
         """Open a link to each of these replicas (id → address) that has none yet."""
         for replica_id, address in addresses.items():
             if replica_id not in self._links:
-                self._links[replica_id] = _Link(replica_id, address=address, owner=self)
+                self._links[replica_id] = _Link(
+                    replica_id,
+                    address=address,
+                    admission=self._credentials.to(replica_id),
+                    owner=self,
+                )
 
     async def close(self) -> None:
         links = list(self._links.values())
@@ -59,20 +72,24 @@ class ReplicaLinks:
 class _Link:
     """From dialling to the end of the connection; what comes before HELLO is refused."""
 
-    def __init__(self, replica_id: str, *, address: str, owner: ReplicaLinks) -> None:
+    def __init__(
+        self, replica_id: str, *, address: str, admission: Admission, owner: ReplicaLinks
+    ) -> None:
         self._id = replica_id
         self._owner = owner
         self._replica: Replica | None = None
         self._connection: Connection | None = None
         self._hello: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.opening = asyncio.create_task(self._open(address), name=f"link.{replica_id}")
+        self.opening = asyncio.create_task(
+            self._open(address, admission=admission), name=f"link.{replica_id}"
+        )
 
     def close(self) -> None:
         self.opening.cancel()
         if self._connection is not None:
             self._connection.close()
 
-    async def _open(self, address: str) -> None:
+    async def _open(self, address: str, *, admission: Admission) -> None:
         try:
             self._connection = await connect(
                 address,
@@ -80,10 +97,14 @@ class _Link:
                 on_lost=self._on_lost,
                 on_writable=self._on_writable,
                 timeout=CONNECT_TIMEOUT_S,
+                admission=admission,
             )
             async with asyncio.timeout(HELLO_TIMEOUT_S):
                 await self._hello
-        except ConnectionLost as error:
+        except RpcError as error:
+            if isinstance(error.__cause__, ProtocolError):
+                logger.warning("replica refused id=%s reason=%s", self._id, error)
+                await asyncio.sleep(REFUSED_PAUSE_S)
             self._owner.ended(self._id, error)
         except TimeoutError as error:
             if self._connection is not None:
@@ -95,11 +116,18 @@ class _Link:
         if self._replica is not None:
             self._replica.on_frame(frame)
         elif frame.type is FrameType.HELLO:
-            self._replica = self._owner.opened(decode_hello(frame.body), connection)
+            self._replica = self._owner.opened(self._checked(frame), connection)
             if not self._hello.done():
                 self._hello.set_result(None)
         else:
             raise ProtocolError(f"expected HELLO first, got {frame.type.name}")
+
+    def _checked(self, frame: Frame) -> Hello:
+        """Another replica may have got the address of one that is gone."""
+        hello = decode_hello(frame.body)
+        if hello.replica != self._id:
+            raise ProtocolError(f"expected replica {self._id}, got {hello.replica}")
+        return hello
 
     def _on_lost(self, connection: Connection, error: ConnectionLost | None) -> None:
         if self._replica is not None:

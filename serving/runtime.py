@@ -30,13 +30,14 @@ from serving.cluster.directory import (
     ReplicaState,
     read_directory,
 )
-from serving.engine.engine import Engine, EngineSpec
+from serving.engine.engine import Engine, EngineSpec, VersionSettings
 from serving.links import ReplicaLinks
 from serving.memory import resident_bytes
-from serving.metrics import Metrics, publish
-from serving.objectives import seconds_for_a_batch
+from serving.metrics import Metrics, Reading, publish
+from serving.objectives import seconds_to_answer
 from serving.query import QueryProcessor
 from serving.routing import Router
+from serving.rpc.credentials import Credentials
 
 # A lost notice costs at most this long.
 REGISTRY_POLL_S = 5.0
@@ -48,6 +49,8 @@ READ_TIMEOUT_S = 10.0
 # have been made a moment ago; such looks are this far apart.
 CATCH_UP_S = 1.0
 LOOK_INTERVAL_S = 0.25
+# For a version that no application routes to, as one that is just being deployed.
+UNROUTED_OBJECTIVE_MS = 50.0
 REDIS_CONNECTIONS = 32
 REDIS_TIMEOUT_S = 5.0
 
@@ -63,6 +66,7 @@ class RuntimeSpec:
     redis_url: str
     registry_channel: str
     receipt_secret: bytes
+    credentials: Credentials
     engine: EngineSpec
     max_body_bytes: int
     read_snapshot: Callable[[], Snapshot]
@@ -92,7 +96,9 @@ class Runtime:
         self.feedback = FeedbackService(
             self.redis, signer=signer, store=self.store, outputs=self.outputs
         )
-        self.links = ReplicaLinks(self.engine, on_change=self._replica_came_or_went)
+        self.links = ReplicaLinks(
+            self.engine, credentials=spec.credentials, on_change=self._replica_came_or_went
+        )
         self.records: list[ReplicaRecord] = []
         self._registry_changed = asyncio.Event()
         self._look: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -223,12 +229,18 @@ class Runtime:
         self._tell_engine()
 
     def _tell_engine(self) -> None:
-        """Routes changed: so may the versions to wait for, and what their batches may take."""
+        """Routes or settings changed: so may the versions to wait for, and how they are asked."""
         self._expect()
-        self.engine.set_batch_budgets(
+        objectives_ms = self.router.objectives_ms()
+        self.engine.configure(
             {
-                version_id: seconds_for_a_batch(objective_ms)
-                for version_id, objective_ms in self.router.objectives_ms().items()
+                version.id: VersionSettings(
+                    batching=version.batching,
+                    answer_within_s=seconds_to_answer(
+                        objectives_ms.get(version.id, UNROUTED_OBJECTIVE_MS)
+                    ),
+                )
+                for version in self.snapshot.versions.values()
             }
         )
 
@@ -245,7 +257,9 @@ class Runtime:
                 now=monotonic(),
                 rss_bytes=resident_bytes(),
                 versions={
-                    versions[version_id].arm: stats
+                    versions[version_id].arm: Reading(
+                        stats, self.engine.waiting(version_id), self.engine.in_flight(version_id)
+                    )
                     for version_id, stats in self.engine.stats.items()
                     if version_id in versions
                 },

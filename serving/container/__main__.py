@@ -11,17 +11,21 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from serving.container.errors import ContainerError, explain
+from serving.container.limits import MemoryLimit, held_to
 from serving.container.parsing import INPUT_TYPES
 from serving.container.predictor import Predictor
-from serving.container.runtimes import load_predictor
+from serving.container.runtimes import find_runtime, load_predictor
 from serving.container.server import ContainerServer
+from serving.rpc.address import TcpAddress, parse_address
+from serving.rpc.credentials import Credentials, replica_tls
 from serving.rpc.errors import InvalidAddress
 from serving.rpc.frames import Hello
+from serving.rpc.reach import TcpReach
 
 Say = Callable[[dict[str, Any]], None]
 
@@ -47,10 +51,11 @@ def main(argv: list[str] | None = None) -> int:
 def check(arguments: argparse.Namespace, *, say: Say) -> None:
     """Load a version and have it answer, in this process, which is thrown away."""
     started = time.perf_counter()
-    predictor = _load(arguments)
-    loaded = time.perf_counter()
-    predictor.warm_up()
-    warmed = time.perf_counter()
+    with _limits(arguments):
+        predictor = _load(arguments)
+        loaded = time.perf_counter()
+        predictor.warm_up()
+        warmed = time.perf_counter()
     predictor.close()
     say(
         {
@@ -65,8 +70,9 @@ def check(arguments: argparse.Namespace, *, say: Say) -> None:
 def serve(arguments: argparse.Namespace, *, say: Say) -> None:
     """Serve a version until SIGTERM or SIGINT, then drain."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-    predictor = _load(arguments)
-    predictor.warm_up()
+    with _limits(arguments):
+        predictor = _load(arguments)
+        predictor.warm_up()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(predictor, arguments=arguments, say=say))
@@ -83,15 +89,39 @@ async def _serve(predictor: Predictor, *, arguments: argparse.Namespace, say: Sa
         generation=arguments.generation,
         input_type=arguments.input_type,
     )
-    server = ContainerServer(predictor, hello=hello, address=arguments.address)
+    server = ContainerServer(
+        predictor, hello=hello, address=arguments.address, reach=_reach(arguments.address)
+    )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await server.start()
-    say({"ok": True, "address": server.address, "pid": os.getpid()})
+    say({"ok": True, "address": server.address, "replica": hello.replica, "pid": os.getpid()})
     await stop.wait()
     server.drain()
     await server.wait_closed(arguments.drain_timeout)
+
+
+def _reach(address: str) -> TcpReach | None:
+    """For a TCP address, how peers authenticate: by the cluster's secret, from the environment."""
+    target = parse_address(address)
+    if not isinstance(target, TcpAddress):
+        return None
+    secret = os.environ.get("CLIPPER_CLUSTER_SECRET")
+    if not secret:
+        raise InvalidAddress(f"expected CLIPPER_CLUSTER_SECRET in the environment for {address}")
+    certificate, key = (os.environ.get(f"CLIPPER_TLS_{name}") for name in ("CERT", "KEY"))
+    return TcpReach(
+        advertise_host=target.host,
+        bind_host=target.host,
+        ports=range(target.port, target.port + 1),
+        credentials=Credentials(
+            secret=secret.encode(),
+            tls=replica_tls(certificate=Path(certificate), key=Path(key))
+            if certificate and key
+            else None,
+        ),
+    )
 
 
 def _load(arguments: argparse.Namespace) -> Predictor:
@@ -103,6 +133,13 @@ def _load(arguments: argparse.Namespace) -> Predictor:
         allow_pickle=arguments.allow_pickle,
         device=arguments.device,
     )
+
+
+def _limits(arguments: argparse.Namespace) -> AbstractContextManager[None]:
+    # The runtime's own libraries are no part of the model.
+    find_runtime(arguments.runtime)
+    limit = MemoryLimit(arguments.memory_limit_mb, threads=arguments.threads)
+    return held_to(limit, threads=arguments.threads)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -140,6 +177,8 @@ def _argument_parser() -> argparse.ArgumentParser:
     artifact.add_argument("--input-type", required=True, choices=INPUT_TYPES)
     artifact.add_argument("--allow-pickle", action="store_true")
     artifact.add_argument("--device", default="cpu", help='"cpu" or "cuda:0"')
+    artifact.add_argument("--threads", type=int, default=1, help="for linear algebra")
+    artifact.add_argument("--memory-limit-mb", type=int, help="that the model may take")
 
     parser = argparse.ArgumentParser(prog="python -m serving.container", description=__doc__)
     commands = parser.add_subparsers(required=True)

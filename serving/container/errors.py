@@ -9,6 +9,7 @@ ContainerError              container_error
 │   ├── UntrustedTypes      untrusted_types       skops refuses these types
 │   └── UnsafeArchive       unsafe_archive        a zip that would write where it must not
 ├── PickleRefused           pickle_refused        a pickle without the permission to load it
+├── MemoryLimitExceeded     memory_limit_exceeded it takes more memory than its version may
 ├── LoadFailed              load_failed           the model's own code raised while loading
 └── WarmUpFailed            warm_up_failed        it loaded, and cannot answer
 """
@@ -54,6 +55,10 @@ class UnsafeArchive(ArtifactInvalid):
 
 class PickleRefused(ContainerError):
     kind = "pickle_refused"
+
+
+class MemoryLimitExceeded(ContainerError):
+    kind = "memory_limit_exceeded"
 
 
 class LoadFailed(ContainerError):

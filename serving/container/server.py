@@ -11,9 +11,8 @@ from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from serving.container.errors import explain
-from serving.rpc.address import TcpAddress, parse_address
 from serving.rpc.buffers import keep_freed_memory
-from serving.rpc.connection import Connection, listen, remove_socket
+from serving.rpc.connection import Connection, Listener, listen, remove_socket
 from serving.rpc.errors import ConnectionLost, ProtocolError
 from serving.rpc.frames import (
     Answer,
@@ -27,6 +26,7 @@ from serving.rpc.frames import (
     encode_hello,
     failed,
 )
+from serving.rpc.reach import TcpReach
 
 logger = logging.getLogger(__name__)
 
@@ -52,11 +52,19 @@ class Batch(NamedTuple):
 class ContainerServer:
     """Serves one model at one address, one batch after another, on the running loop.
 
+    `address` is a Unix socket; with `reach` it is TCP instead, where peers have to authenticate.
     The model runs inline: nothing else happens on this loop meanwhile. The counters may be read
     from any thread.
     """
 
-    def __init__(self, predictor: BatchPredictor, *, hello: Hello, address: str) -> None:
+    def __init__(
+        self,
+        predictor: BatchPredictor,
+        *,
+        hello: Hello,
+        address: str = "",
+        reach: TcpReach | None = None,
+    ) -> None:
         self.queries = 0
         self.batches = 0
         self.last_batch_size = 0
@@ -64,8 +72,10 @@ class ContainerServer:
         self._draining = False
         self._predictor = predictor
         self._hello = encode_hello(hello)
-        self._address = address
-        self._listener: asyncio.Server | None = None
+        self._admission = reach.credentials.of(hello) if reach else None
+        self._reach = reach
+        self._address = reach.bound_address if reach else address
+        self._listener: Listener | None = None
         self._connections: set[Connection] = set()
         self._paused: set[Connection] = set()
         self._buffered: deque[Batch] = deque()
@@ -75,7 +85,7 @@ class ContainerServer:
 
     @property
     def address(self) -> str:
-        """Where it listens; after start() with the port that the system chose, if it was 0."""
+        """Where it can be dialled once it has started."""
         return self._address
 
     @property
@@ -92,11 +102,12 @@ class ContainerServer:
             on_frame=self._receive,
             on_lost=self._forget,
             on_writable=self._resume,
+            admission=self._admission,
+            ports=self._reach.ports if self._reach else None,
         )
-        target = parse_address(self._address)
-        if isinstance(target, TcpAddress):
+        if self._reach is not None:
             port = self._listener.sockets[0].getsockname()[1]
-            self._address = str(TcpAddress(target.host, port))
+            self._address = self._reach.advertised_address(port)
 
     def drain(self) -> None:
         """Ask every peer to send no more and to close; what still arrives is answered.

@@ -11,19 +11,20 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
+from serving.rpc import tcp
 from serving.rpc.address import TcpAddress, UnixAddress, parse_address
-from serving.rpc.errors import ConnectionLost, ProtocolError
+from serving.rpc.credentials import Admission
+from serving.rpc.errors import ConnectionLost, InvalidAddress, ProtocolError
 from serving.rpc.frames import Frame, FrameDecoder, FrameType, encode_frame
 
 # A batch of 64 inputs of 6 KB fits in one piece: fewer wake-ups on both sides.
 SOCKET_BUFFER = 1024 * 1024
 WRITE_HIGH = 1024 * 1024
 WRITE_LOW = 256 * 1024
-BACKLOG = 1024
 
 OnConnect = Callable[["Connection"], None]
 OnFrame = Callable[["Connection", Frame], None]
@@ -153,6 +154,16 @@ class Connection(asyncio.Protocol):
         self.writable = False
 
 
+class Listener(Protocol):
+    """What listen() returns."""
+
+    @property
+    def sockets(self) -> Sequence[socket.socket]: ...
+
+    def close(self) -> None:
+        """Stop listening; connections stay."""
+
+
 async def connect(
     address: str,
     *,
@@ -160,22 +171,27 @@ async def connect(
     on_lost: OnLost,
     timeout: float,  # noqa: ASYNC109  # dialling is the one wait in here
     on_writable: OnWritable | None = None,
+    admission: Admission | None = None,
 ) -> Connection:
-    """Dial a replica within timeout seconds; every failure is a ConnectionLost."""
-    target = parse_address(address)
-    loop = asyncio.get_running_loop()
+    """Dial a replica within timeout seconds; every failure is a ConnectionLost.
 
+    Its cause is a ProtocolError where the peer did not authenticate, which TCP demands.
+    """
+    target = parse_address(address)
     connection = Connection(on_frame=on_frame, on_lost=on_lost, on_writable=on_writable)
     try:
         async with asyncio.timeout(timeout):
             if isinstance(target, UnixAddress):
+                loop = asyncio.get_running_loop()
                 await loop.create_unix_connection(lambda: connection, str(target.path))
             else:
-                await loop.create_connection(lambda: connection, target.host, target.port)
+                admission = _needed(admission, address=address)
+                await tcp.dial(target, connection=connection, admission=admission)
     except TimeoutError as error:
         connection.abandon()
         raise ConnectionLost(f"cannot connect to {address} within {timeout:g} s") from error
-    except OSError as error:
+    except (OSError, ProtocolError, ConnectionLost) as error:
+        connection.abandon()
         raise ConnectionLost(f"cannot connect to {address}: {error}") from error
     except BaseException:
         connection.abandon()
@@ -190,13 +206,15 @@ async def listen(
     on_lost: OnLost,
     on_connect: OnConnect | None = None,
     on_writable: OnWritable | None = None,
-) -> asyncio.Server:
+    admission: Admission | None = None,
+    ports: Sequence[int] | None = None,
+) -> Listener:
     """Serve connections at an address; a Unix socket is open to this user only.
 
-    Raises OSError when the address is taken; a socket file that nobody serves is replaced.
+    TCP demands an admission; `ports` are tried in turn instead of the address's own. Raises
+    OSError when the address is taken; a socket file that nobody serves is replaced.
     """
     target = parse_address(address)
-    loop = asyncio.get_running_loop()
 
     def new_connection() -> Connection:
         return Connection(
@@ -204,15 +222,22 @@ async def listen(
         )
 
     if isinstance(target, TcpAddress):
-        return await loop.create_server(
-            new_connection, target.host, target.port, backlog=BACKLOG, reuse_address=True
-        )
+        admission = _needed(admission, address=address)
+        bound = await tcp.bind(target, ports=ports or [target.port])
+        return tcp.TcpListener(bound, new_connection=new_connection, admission=admission)
     bound = _bind_unix(target.path)
     try:
-        return await loop.create_unix_server(new_connection, sock=bound, backlog=BACKLOG)
+        loop = asyncio.get_running_loop()
+        return await loop.create_unix_server(new_connection, sock=bound, backlog=tcp.BACKLOG)
     except BaseException:
         bound.close()
         raise
+
+
+def _needed(admission: Admission | None, *, address: str) -> Admission:
+    if admission is None:
+        raise InvalidAddress(f"expected the cluster's secret for {address}: TCP is authenticated")
+    return admission
 
 
 def _bind_unix(path: Path) -> socket.socket:

@@ -1,9 +1,10 @@
 """Errors of the link between the web process and a replica.
 
 RpcError
-├── ProtocolError     the peer sent bytes that are no valid frame or body
-├── ConnectionLost    the link is gone, or could not be made
-└── InvalidAddress    an address that is neither unix:/path nor tcp:host:port
+├── ProtocolError              the peer sent bytes that are no valid frame or body
+│   └── AuthenticationFailed   the peer did not prove that it knows the secret
+├── ConnectionLost             the link is gone, or could not be made
+└── InvalidAddress             neither unix:/path nor tcp:host:port, or not to be used so
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ class RpcError(Exception):
 
 class ProtocolError(RpcError):
     """Bytes that break the protocol; the message says what was expected and what came."""
+
+
+class AuthenticationFailed(ProtocolError):
+    """One end did not prove that it knows the secret; the message never holds any of it."""
 
 
 class ConnectionLost(RpcError):

@@ -34,6 +34,8 @@ class FrameType(IntEnum):
     ANSWER = 3
     DRAIN = 4
     ERROR = 5
+    CHALLENGE = 6
+    PROOF = 7
 
 
 class AnswerStatus(IntEnum):
@@ -121,7 +123,7 @@ class FrameDecoder:
         """Take the whole frames from data, which starts with a header; keep the rest."""
         start, end = 0, len(data)
         while end - start >= HEADER.size:
-            frame_type, request_id, length = self._read_header(data, start=start)
+            frame_type, request_id, length = _read_header(data, start=start)
             start += HEADER.size
             if start + length > end:
                 self._head = (frame_type, request_id)
@@ -140,18 +142,6 @@ class FrameDecoder:
         self._wanted = HEADER.size
         return whole
 
-    def _read_header(self, data: bytes, *, start: int) -> tuple[FrameType, int, int]:
-        magic, version, number, request_id, length = HEADER.unpack_from(data, start)
-        if magic != MAGIC:
-            raise ProtocolError(f"expected a frame starting with {MAGIC!r}, got {magic!r}")
-        if version != PROTOCOL_VERSION:
-            raise ProtocolError(f"expected protocol version {PROTOCOL_VERSION}, got {version}")
-        frame_type = _TYPES.get(number)
-        if frame_type is None:
-            raise ProtocolError(f"expected a frame type from 1 to {max(_TYPES)}, got {number}")
-        _check_length(length)
-        return frame_type, request_id, length
-
     def _keep(self, data: bytes) -> None:
         self._size += len(data)
         if len(data) >= _SMALL_CHUNK:
@@ -160,6 +150,21 @@ class FrameDecoder:
             self._chunks[-1] += data
         else:
             self._chunks.append(bytearray(data))
+
+
+def first_frame(data: bytes, *, max_body: int) -> tuple[Frame, bytes] | None:
+    """Cut the first frame off and return it with the rest; None while it is not complete."""
+    if len(data) < HEADER.size:
+        return None
+    frame_type, request_id, length = _read_header(data, start=0)
+    if length > max_body:
+        raise ProtocolError(
+            f"expected a body of at most {max_body} bytes here, got one of {length}"
+        )
+    end = HEADER.size + length
+    if len(data) < end:
+        return None
+    return Frame(frame_type, request_id, data[HEADER.size : end]), data[end:]
 
 
 def encode_frame(frame_type: FrameType, request_id: int, body: bytes = b"") -> bytes:
@@ -223,6 +228,19 @@ def decode_answers(body: bytes) -> tuple[list[Answer], int]:
         worst = max(statuses)
         raise ProtocolError(f"expected a status from 0 to 2 in an ANSWER, got {worst}") from None
     return list(map(Answer, known, payloads)), compute_us
+
+
+def _read_header(data: bytes, *, start: int) -> tuple[FrameType, int, int]:
+    magic, version, number, request_id, length = HEADER.unpack_from(data, start)
+    if magic != MAGIC:
+        raise ProtocolError(f"expected a frame starting with {MAGIC!r}, got {magic!r}")
+    if version != PROTOCOL_VERSION:
+        raise ProtocolError(f"expected protocol version {PROTOCOL_VERSION}, got {version}")
+    frame_type = _TYPES.get(number)
+    if frame_type is None:
+        raise ProtocolError(f"expected a frame type from 1 to {max(_TYPES)}, got {number}")
+    _check_length(length)
+    return frame_type, request_id, length
 
 
 def _header(frame_type: FrameType, request_id: int, length: int) -> bytes:

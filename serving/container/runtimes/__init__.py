@@ -27,20 +27,23 @@ ENTRY_POINTS = "clipper.runtimes"
 RUNTIMES: dict[str, str] = {
     "sklearn": "serving.container.runtimes.sklearn:load",
     "python": "serving.container.runtimes.python:load",
+    "command": "serving.container.runtimes.command:load",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """A version's verified bytes, what its registration allows and where it is to run."""
+    """A version's verified bytes, what its registration says of them and where it is to run."""
 
     content: bytes
     sha256: str
+    input_type: str
     allow_pickle: bool
     device: str
 
 
-Loader = Callable[[Artifact], Model]
+# What answers raw JSON by itself is a Predictor already.
+Loader = Callable[[Artifact], Model | Predictor]
 
 
 def load_predictor(
@@ -58,15 +61,17 @@ def load_predictor(
     artifact = Artifact(
         content=read_verified(path, sha256=sha256),
         sha256=sha256.lower(),
+        input_type=input_type,
         allow_pickle=allow_pickle,
         device=device,
     )
     try:
-        return Predictor(load(artifact), input_type=input_type)
+        loaded = load(artifact)
     except ContainerError:
         raise
     except Exception as error:
         raise LoadFailed(f"the model failed to load: {explain(error)}") from error
+    return loaded if isinstance(loaded, Predictor) else Predictor(loaded, input_type=input_type)
 
 
 def find_runtime(name: str) -> Loader:

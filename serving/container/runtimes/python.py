@@ -11,7 +11,6 @@ import inspect
 import itertools
 import shutil
 import sys
-import tempfile
 import weakref
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +20,7 @@ from serving.container.archive import unpack
 from serving.container.errors import ArtifactInvalid, LoadFailed, explain
 from serving.container.parsing import Rows
 from serving.container.runtimes import Artifact
+from serving.container.scratch import new_folder
 
 ENTRY_MODULES = ("predictor.py", "model.py", "__init__.py")
 CLASS_NAME = "Predictor"
@@ -51,7 +51,7 @@ class PythonModel:
 
 
 def load(artifact: Artifact) -> PythonModel:
-    folder = Path(tempfile.mkdtemp(prefix="clipper-model-")).resolve()
+    folder = new_folder()
     name = f"clipper_model_{artifact.sha256[:12]}_{next(_serial)}"
     try:
         entry = _lay_out(artifact, folder=folder)

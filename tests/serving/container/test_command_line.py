@@ -86,7 +86,12 @@ async def test_serve_answers_and_drains_on_sigterm(
         async with asyncio.timeout(40):
             assert process.stdout is not None
             line = json.loads(await process.stdout.readline())
-            assert line == {"ok": True, "address": f"unix:{socket}", "pid": process.pid}
+            assert line == {
+                "ok": True,
+                "address": f"unix:{socket}",
+                "replica": f"svm-1-{process.pid}",
+                "pid": process.pid,
+            }
             web = await Web.dial(line["address"], hello=None)
             assert await web.ask(rows[0]) == [(AnswerStatus.OK, b"0")]
             process.send_signal(signal.SIGTERM)

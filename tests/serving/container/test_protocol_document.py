@@ -13,7 +13,8 @@ from serving.container import errors
 from serving.container.parsing import INPUT_TYPES
 from serving.container.runtimes import RUNTIMES
 from serving.rpc.errors import ConnectionLost
-from serving.rpc.frames import MAX_BODY, AnswerStatus, FrameType
+from serving.rpc.frames import MAX_BODY, AnswerStatus, FrameType, first_frame
+from serving.rpc.handshake import NONCE_BYTES, ContainerHandshake, WebHandshake
 from tests.serving.container.test_server import LIMIT, Web
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "container-protocol.md").read_text()
@@ -33,6 +34,17 @@ def test_every_name_is_described() -> None:
     for name in [*INPUT_TYPES, *kinds(), *RUNTIMES]:
         assert f"`{name}`" in DOCUMENT or f"--runtime {name}" in DOCUMENT, name
     assert f"{MAX_BODY:,}" in DOCUMENT
+
+
+def test_the_proofs_that_are_printed_are_those_that_ends_accept() -> None:
+    ends = {"secret": b"correct horse battery staple", "replica": "r1"}
+    container = ContainerHandshake(**ends, hello=b"{}", nonce=b"\1" * NONCE_BYTES)
+    web = WebHandshake(**ends, nonce=b"\2" * NONCE_BYTES)
+    challenge, _ = first_frame(container.opening, max_body=100)
+    proof, _ = first_frame(web.receive(challenge), max_body=100)
+    answer, _ = first_frame(container.receive(proof), max_body=100)
+    assert f"web        {proof.body[NONCE_BYTES:].hex()}\n" in DOCUMENT
+    assert f"container  {answer.body.hex()}\n" in DOCUMENT
 
 
 async def dial_when_up(address: str) -> Web:

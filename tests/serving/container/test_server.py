@@ -13,6 +13,7 @@ import pytest
 from serving.container.server import MAX_BUFFERED, ContainerServer
 from serving.rpc import frames
 from serving.rpc.connection import Connection, connect
+from serving.rpc.credentials import Credentials
 from serving.rpc.errors import ConnectionLost
 from serving.rpc.frames import (
     Answer,
@@ -25,11 +26,14 @@ from serving.rpc.frames import (
     encode_frame,
     encode_predict,
 )
+from serving.rpc.reach import TcpReach
 from tests.serving.container.artifacts import load_sklearn
 
 HELLO = Hello(
     replica="r1", model="svm", version="1", version_id=1, generation=1, input_type="doubles"
 )
+CREDENTIALS = Credentials(secret=b"the secret of this cluster, and of no other")
+LOOPBACK = TcpReach(advertise_host="127.0.0.1", bind_host="127.0.0.1", credentials=CREDENTIALS)
 LIMIT = 10
 
 
@@ -55,13 +59,21 @@ class Web:
         self.connection: Connection
 
     @classmethod
-    async def dial(cls, address: str, *, hello: Hello | None = HELLO) -> Web:
+    async def dial(
+        cls,
+        address: str,
+        *,
+        hello: Hello | None = HELLO,
+        credentials: Credentials = CREDENTIALS,
+        replica: str = HELLO.replica,
+    ) -> Web:
         web = cls()
         web.connection = await connect(
             address,
             on_frame=lambda _, frame: web.frames.put_nowait(frame),
             on_lost=lambda _, error: web.lost.set_result(error),
             timeout=LIMIT,
+            admission=credentials.to(replica),
         )
         told = decode_hello((await web.next(FrameType.HELLO)).body)
         assert hello is None or told == hello
@@ -83,8 +95,10 @@ class Web:
 
 
 @asynccontextmanager
-async def serving(predictor: Any, *, address: str) -> AsyncIterator[ContainerServer]:
-    server = ContainerServer(predictor, hello=HELLO, address=address)
+async def serving(
+    predictor: Any, *, address: str = "", reach: TcpReach | None = None
+) -> AsyncIterator[ContainerServer]:
+    server = ContainerServer(predictor, hello=HELLO, address=address, reach=reach)
     await server.start()
     try:
         yield server
@@ -103,8 +117,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 async def test_a_real_model_answers_over_a_socket(
     scheme: str, address: str, svm: Any, rows: list[bytes], digits: Any, artifact_file: Path
 ) -> None:
-    address = address if scheme == "unix" else "tcp:127.0.0.1:0"
-    async with serving(load_sklearn(svm, at=artifact_file), address=address) as server:
+    reach = None if scheme == "unix" else LOOPBACK
+    predictor = load_sklearn(svm, at=artifact_file)
+    async with serving(predictor, address=address, reach=reach) as server:
         web = await Web.dial(server.address)
         expected = [
             (AnswerStatus.OK, b"%d" % label) for label in svm.predict(digits[0][:64]).tolist()

@@ -8,10 +8,21 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from hypothesis import settings
 
 from serving.rpc.connection import Connection
+from serving.rpc.credentials import Credentials
 from serving.rpc.errors import ConnectionLost
-from serving.rpc.frames import Frame
+from serving.rpc.frames import Frame, Hello
+
+# For the long run, which tests/serving/rpc/test_fuzz.py says how to start.
+settings.register_profile("fuzz", max_examples=50_000, deadline=None, print_blob=True)
+
+HELLO = Hello(
+    replica="r1", model="svm", version="2", version_id=7, generation=3, input_type="doubles"
+)
+CREDENTIALS = Credentials(secret=b"the secret of this cluster, and of no other")
+STRANGERS = Credentials(secret=b"the secret of quite another cluster, not of this one")
 
 
 class End:
@@ -24,8 +35,10 @@ class End:
             asyncio.get_running_loop().create_future()
         )
         self.writable = asyncio.Event()
+        self.first_words = b""
 
     def on_connect(self, connection: Connection) -> None:
+        connection.send(self.first_words)
         self.connected.set_result(connection)
 
     def on_frame(self, connection: Connection, frame: Frame) -> None:

@@ -13,8 +13,8 @@ import pytest
 
 from serving.rpc.connection import Connection, connect, listen, remove_socket
 from serving.rpc.errors import ConnectionLost, ProtocolError
-from serving.rpc.frames import Frame, FrameType, encode_frame, encode_predict
-from tests.serving.rpc.conftest import End
+from serving.rpc.frames import Frame, FrameType, encode_frame, encode_hello, encode_predict
+from tests.serving.rpc.conftest import CREDENTIALS, HELLO, End
 
 
 @asynccontextmanager
@@ -27,11 +27,22 @@ async def linked(address: str) -> AsyncIterator[tuple[Connection, End, Connectio
         on_frame=server.on_frame,
         on_lost=server.on_lost,
         on_writable=server.on_writable,
+        admission=CREDENTIALS.of(HELLO),
     )
     if address.startswith("tcp"):
         address = f"tcp:127.0.0.1:{listener.sockets[0].getsockname()[1]}"
-    near = await connect(address, on_frame=client.on_frame, on_lost=client.on_lost, timeout=5)
+        # Authentication ends with a HELLO, which this server says in place of its owner.
+        server.first_words = encode_hello(HELLO)
+    near = await connect(
+        address,
+        on_frame=client.on_frame,
+        on_lost=client.on_lost,
+        timeout=5,
+        admission=CREDENTIALS.to(HELLO.replica),
+    )
     far = await asyncio.wait_for(server.connected, 5)
+    if server.first_words:
+        assert (await client.frames.get()).type is FrameType.HELLO
     try:
         async with asyncio.timeout(20):  # pytest's own limit does not reach into uvloop
             yield near, client, far, server

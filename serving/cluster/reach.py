@@ -1,0 +1,26 @@
+"""How the replicas of this host are reached, read from the settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.conf import settings
+
+from serving.rpc.credentials import Credentials, replica_tls
+from serving.rpc.reach import TcpReach
+
+
+def replica_reach() -> TcpReach | None:
+    """None means Unix sockets, which nobody has told other hosts of."""
+    if not settings.CLIPPER_ADVERTISE_HOST:
+        return None
+    certificate, key = settings.CLIPPER_TLS_CERT, settings.CLIPPER_TLS_KEY
+    return TcpReach(
+        advertise_host=settings.CLIPPER_ADVERTISE_HOST,
+        bind_host=settings.CLIPPER_BIND_HOST,
+        ports=settings.CLIPPER_REPLICA_PORTS,
+        credentials=Credentials(
+            secret=settings.CLIPPER_CLUSTER_SECRET.encode(),
+            tls=replica_tls(certificate=Path(certificate), key=Path(key)) if certificate else None,
+        ),
+    )

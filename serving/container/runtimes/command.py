@@ -1,0 +1,269 @@
+"""Any executable that speaks the container protocol, in whatever language it was written.
+
+The artifact is the executable, or a zip with one named ``container`` beside its files. It is
+started with ``--address unix:/...`` and asked over that socket; how others reach this replica, and
+how they authenticate, is none of its business. Neither outlives the other.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from serving.container.archive import unpack
+from serving.container.errors import ArtifactInvalid, LoadFailed
+from serving.container.predictor import Predictor
+from serving.container.runtimes import Artifact
+from serving.container.scratch import new_folder
+from serving.rpc.errors import ConnectionLost, ProtocolError
+from serving.rpc.frames import (
+    Answer,
+    Frame,
+    FrameDecoder,
+    FrameType,
+    Hello,
+    decode_answers,
+    decode_hello,
+    encode_predict,
+)
+
+ENTRY = "container"
+STARTED_WITHIN_S = 60.0
+# Longer than any batch may take: whoever watches this process has ended it before.
+ANSWERED_WITHIN_S = 600.0
+STOPPED_WITHIN_S = 5.0
+# They say how this system is reached and entered, which is nothing for an artifact to know.
+OURS = ("CLIPPER_", "DJANGO_", "DATABASE_", "REDIS_")
+EX_SOFTWARE = 70
+
+LONGEST_LINE = 8192
+
+_READ_BYTES = 256 * 1024
+_PR_SET_PDEATHSIG = 1
+# Looked up before the fork, in which no more than this one call is safe.
+_prctl: Callable[..., int] | None = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+
+logger = logging.getLogger(__name__)
+
+
+def load(artifact: Artifact) -> CommandPredictor:
+    folder = new_folder()
+    try:
+        return CommandPredictor(
+            _lay_out(artifact, folder=folder),
+            device=artifact.device,
+            input_type=artifact.input_type,
+            sha256=artifact.sha256,
+        )
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+class CommandPredictor(Predictor):
+    """Passes batches on as they are: parsing, and what a bad input gets, is the executable's."""
+
+    def __init__(self, executable: Path, *, device: str, input_type: str, sha256: str) -> None:
+        self.input_type = input_type
+        self.n_features = None
+        self._folder = executable.parent
+        self._asked = 0
+        path = self._folder / "container.sock"
+        hello = Hello(
+            replica=f"{sha256[:12]}-{os.getpid()}",
+            model="",
+            version=sha256[:12],
+            version_id=0,
+            generation=0,
+            input_type=input_type,
+        )
+        self._child = _Child(executable, address=f"unix:{path}", hello=hello, device=device)
+        try:
+            self._link = _Link(path)
+            self._check(self._link.hello, expected=hello)
+        except (OSError, ConnectionLost, ProtocolError) as error:
+            self._child.stop()
+            raise LoadFailed(f"the executable does not speak the protocol: {error}") from error
+        except BaseException:
+            self._child.stop()
+            raise
+        self._child.on_death = self._end
+        if self._child.is_dead:  # before anybody would have heard of it
+            raise LoadFailed("the executable ended right after its HELLO")
+
+    def answer_batch(self, inputs: Sequence[bytes]) -> list[Answer]:
+        self._asked = (self._asked + 1) & 0xFFFF_FFFF
+        try:
+            answers = self._link.ask(self._asked, inputs)
+        except (OSError, ConnectionLost, ProtocolError):
+            # Out of step, it is of no more use; its death is this process's.
+            self._child.kill()
+            raise
+        return answers
+
+    def warm_up(self) -> None:
+        """It has said HELLO, so it is ready; what an input looks like only it knows."""
+
+    def close(self) -> None:
+        self._link.close()
+        self._child.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _check(self, hello: Hello, *, expected: Hello) -> None:
+        if hello != expected:
+            self._link.close()
+            raise ProtocolError(f"expected the HELLO it was given, {expected}, got {hello}")
+
+    def _end(self, code: int) -> None:
+        """Die with the model, as a process does whose model breaks it: the cluster takes note."""
+        logger.error("the container ended, and so does its replica: exit code %d", code)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os._exit(EX_SOFTWARE)
+
+
+class _Link:
+    """A blocking connection to the executable's socket."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._decoder = FrameDecoder()
+        self._frames: deque[Frame] = deque()
+        try:
+            self._socket.settimeout(STARTED_WITHIN_S)
+            self._socket.connect(str(path))
+            self.hello = decode_hello(self._next(FrameType.HELLO).body)
+        except BaseException:
+            self._socket.close()
+            raise
+        self._socket.settimeout(ANSWERED_WITHIN_S)
+
+    def ask(self, request_id: int, inputs: Sequence[bytes]) -> list[Answer]:
+        self._socket.sendall(encode_predict(request_id, inputs))
+        frame = self._next(FrameType.ANSWER)
+        answers, _ = decode_answers(frame.body)
+        if frame.request_id != request_id or len(answers) != len(inputs):
+            raise ProtocolError(
+                f"expected {len(inputs)} answers to request {request_id}, "
+                f"got {len(answers)} to {frame.request_id}"
+            )
+        return answers
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _next(self, expected: FrameType) -> Frame:
+        while True:
+            while self._frames:
+                frame = self._frames.popleft()
+                if frame.type is expected:
+                    return frame
+                if frame.type is not FrameType.DRAIN:  # whether to drain is not its decision
+                    said = frame.body[:1000].decode(errors="replace")
+                    raise ProtocolError(f"expected {expected.name}, got {frame.type.name} {said}")
+            data = self._socket.recv(_READ_BYTES)
+            if not data:
+                raise ConnectionLost("the executable closed the connection")
+            self._frames.extend(self._decoder.feed(data))
+
+
+class _Child:
+    """The executable's process, up when this is made, and a thread that notices its death."""
+
+    def __init__(self, executable: Path, *, address: str, hello: Hello, device: str) -> None:
+        self.on_death: Callable[[int], None] = lambda code: None
+        self._ready = threading.Event()
+        self._stopping = False
+        command = [str(executable), "--address", address, "--device", device]
+        command += ["--hello", msgspec.json.encode(hello).decode()]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                cwd=executable.parent,
+                env={n: value for n, value in os.environ.items() if not n.startswith(OURS)},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                preexec_fn=_die_with_parent,  # one call to the kernel, no more
+            )
+        except OSError as error:
+            raise LoadFailed(f"the executable cannot be started: {error}") from error
+        self._watching = threading.Thread(target=self._watch, name="container", daemon=True)
+        self._watching.start()
+        if not self._ready.wait(STARTED_WITHIN_S):
+            self.stop()
+            raise LoadFailed(f"the executable said nothing within {STARTED_WITHIN_S:g} s")
+        if self.is_dead:
+            code = self._process.returncode
+            raise LoadFailed(f"the executable ended with exit code {code} before it listened")
+
+    @property
+    def is_dead(self) -> bool:
+        return self._process.poll() is not None
+
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            self._process.kill()
+
+    def stop(self) -> None:
+        """End it: on request, or else by force."""
+        self._stopping = True
+        self._process.terminate()
+        try:
+            self._process.wait(STOPPED_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._watching.join(STOPPED_WITHIN_S)
+
+    def _watch(self) -> None:
+        """Its first line says that it listens, the others are log, and the end is its end."""
+        stdout = self._process.stdout
+        assert stdout is not None  # noqa: S101  # for mypy: it was asked for
+        with stdout:
+            for line in iter(lambda: stdout.readline(LONGEST_LINE), b""):
+                if self._ready.is_set():
+                    logger.info("container: %s", line.decode(errors="replace").rstrip())
+                self._ready.set()
+        code = self._process.wait()
+        self._ready.set()
+        if not self._stopping:
+            self.on_death(code)
+
+
+def _die_with_parent() -> None:
+    if _prctl is not None:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def _lay_out(artifact: Artifact, *, folder: Path) -> Path:
+    """Put the artifact's files into the folder; return the one to run."""
+    if artifact.content.startswith(b"PK"):
+        unpack(artifact.content, into=folder)
+        executable = _find_entry(folder)
+    else:
+        executable = folder / ENTRY
+        executable.write_bytes(artifact.content)
+    executable.chmod(0o700)
+    return executable
+
+
+def _find_entry(folder: Path) -> Path:
+    found = [path for path in sorted(folder.iterdir()) if path.is_file() and path.stem == ENTRY]
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise ArtifactInvalid(
+            f"expected one file named {ENTRY}, with any suffix, at the top of the zip, got {names}"
+        )
+    return found[0]

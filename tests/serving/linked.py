@@ -1,0 +1,66 @@
+"""A web process's engine and its links to replicas, without the rest of a web process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import monotonic
+
+from registry.specs import VersionSpec
+from serving.engine.engine import Engine, EngineSpec
+from serving.engine.outcome import Outcome
+from serving.engine.questions import Question
+from serving.links import ReplicaLinks
+from serving.rpc.credentials import Credentials
+
+LIMIT_S = 15.0
+
+
+class Linked:
+    """One engine and its links."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self.engine = Engine(EngineSpec(cache_bytes=0))
+        self.links = ReplicaLinks(
+            self.engine, credentials=credentials, on_change=lambda: self._changed.set()
+        )
+        self._changed = asyncio.Event()
+
+    @classmethod
+    @asynccontextmanager
+    async def to(
+        cls, addresses: dict[str, str], *, credentials: Credentials
+    ) -> AsyncIterator[Linked]:
+        """Yield while the links to these replicas (id → address) are kept."""
+        linked = cls(credentials)
+        linked.links.sync(addresses)
+        try:
+            async with asyncio.timeout(4 * LIMIT_S):
+                yield linked
+        finally:
+            await linked.links.close()
+            linked.engine.close()
+            await asyncio.sleep(0)
+
+    async def connected(self, version: VersionSpec) -> None:
+        """Wait until a replica of the version is connected."""
+        while not self.engine.connected(version.id):
+            self._changed.clear()
+            await asyncio.wait_for(self._changed.wait(), LIMIT_S)
+
+    async def ended(self, replica_id: str) -> None:
+        """Wait until there is no link to this replica, nor one that is being made."""
+        while replica_id in self.links._links:
+            self._changed.clear()
+            await asyncio.wait_for(self._changed.wait(), LIMIT_S)
+
+    async def ask(self, version: VersionSpec, *inputs: bytes) -> list[Outcome]:
+        question = Question(calls=len(inputs))
+        deadline = monotonic() + LIMIT_S
+        for index, raw in enumerate(inputs):
+            self.engine.ask(
+                version, key=None, input=raw, deadline=deadline, question=question, index=index
+            )
+        await question.settled(seconds=LIMIT_S)
+        return [outcome for outcome in question.outcomes if outcome is not None]

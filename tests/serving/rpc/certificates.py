@@ -1,0 +1,67 @@
+"""Certificates for tests of TLS, made with the openssl of this machine."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authority:
+    """A CA in a folder of its own, which signs certificates."""
+
+    folder: Path
+    name: str
+
+    @classmethod
+    def new(cls, folder: Path, *, name: str) -> Authority:
+        made = cls(folder=folder, name=name)
+        _openssl(
+            *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+            *(
+                "-days",
+                "30",
+                "-subj",
+                f"/CN={name}",
+                "-keyout",
+                made._key,
+                "-out",
+                made.certificate,
+            ),
+            *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
+        )
+        return made
+
+    @property
+    def certificate(self) -> Path:
+        return self.folder / f"{self.name}.pem"
+
+    @property
+    def _key(self) -> Path:
+        return self.folder / f"{self.name}.key"
+
+    def sign(self, *, host: str) -> tuple[Path, Path]:
+        """Return certificate and key of a replica's host, an IP address."""
+        stem = self.folder / f"{self.name}-{host}"
+        key, certificate = stem.with_suffix(".key"), stem.with_suffix(".crt")
+        _openssl(
+            *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+            *("-days", "30", "-subj", f"/CN={host}", "-keyout", key, "-out", certificate),
+            *("-addext", f"subjectAltName=IP:{host}", "-addext", "basicConstraints=CA:FALSE"),
+            *("-CA", self.certificate, "-CAkey", self._key),
+        )
+        return certificate, key
+
+    @staticmethod
+    def lock(key: Path, *, into: Path) -> None:
+        """Write a copy of a key that needs a password."""
+        _openssl("ec", "-in", key, "-aes256", "-passout", "pass:secret", "-out", into)
+
+
+def _openssl(*arguments: str | Path) -> None:
+    program = shutil.which("openssl")
+    assert program, "openssl isn't installed: install it (apt-get install openssl)"
+    done = subprocess.run([program, *arguments], capture_output=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr.decode()

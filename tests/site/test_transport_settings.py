@@ -1,0 +1,120 @@
+"""Settings of replicas on other hosts: what is wrong or half done is said before a start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from clipper_site.ports import parse_dialled_host, parse_ports
+from serving.rpc.credentials import Credentials
+from tests.serving.rpc.certificates import Authority
+from tests.site import manage
+
+LONG = "s" * 32
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Certificate, key and CA that belong together."""
+    authority = Authority.new(tmp_path_factory.mktemp("ca"), name="ours")
+    certificate, key = authority.sign(host="127.0.0.1")
+    return {
+        "CLIPPER_TLS_CERT": str(certificate),
+        "CLIPPER_TLS_KEY": str(key),
+        "CLIPPER_TLS_CA": str(authority.certificate),
+    }
+
+
+def test_wrong_hosts_and_ports_are_named(tmp_path: Path) -> None:
+    done = manage.check(
+        var=tmp_path, CLIPPER_ADVERTISE_HOST="0.0.0.0", CLIPPER_REPLICA_PORTS="20100-20000"
+    )
+    assert "(clipper.E001) CLIPPER_ADVERTISE_HOST is '0.0.0.0'; expected a host name" in done.stderr
+    assert "(clipper.E001) CLIPPER_REPLICA_PORTS is '20100-20000'; expected a range" in done.stderr
+
+
+def test_a_short_secret_is_an_error_that_does_not_show_it(tmp_path: Path) -> None:
+    done = manage.check(var=tmp_path, CLIPPER_CLUSTER_SECRET="guessable")
+    assert done.returncode == 1
+    assert "(clipper.E003) CLIPPER_CLUSTER_SECRET has fewer than 32 characters." in done.stderr
+    assert "HINT: Set it to the output of `openssl rand -hex 32`" in done.stderr
+    assert "guessable" not in done.stderr
+
+
+def test_a_complete_set_passes(tmp_path: Path, files: dict[str, str]) -> None:
+    done = manage.run(
+        *("manage.py", "check", "--fail-level", "WARNING"),
+        var=tmp_path,
+        CLIPPER_ADVERTISE_HOST="gpu1.example.com",
+        CLIPPER_BIND_HOST="0.0.0.0",
+        CLIPPER_REPLICA_PORTS="20000-20100",
+        CLIPPER_CLUSTER_SECRET=LONG,
+        **files,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["CERT"], "CLIPPER_TLS_CERT is set, but CLIPPER_TLS_KEY is not."),
+        (["KEY", "CA"], "CLIPPER_TLS_KEY is set, but CLIPPER_TLS_CERT is not."),
+        (["CERT", "KEY"], "CLIPPER_TLS_CERT is set, but CLIPPER_TLS_CA is not"),
+        (["CA"], "CLIPPER_TLS_CA is set, but CLIPPER_TLS_CERT is not"),
+    ],
+)
+def test_half_of_tls_is_an_error(
+    given: list[str], said: str, tmp_path: Path, files: dict[str, str]
+) -> None:
+    settings = {f"CLIPPER_TLS_{name}": files[f"CLIPPER_TLS_{name}"] for name in given}
+    done = manage.check(var=tmp_path, CLIPPER_ADVERTISE_HOST="127.0.0.1", **settings)
+    assert done.returncode == 1
+    assert f"(clipper.E004) {said}" in done.stderr
+    assert "HINT: Set CLIPPER_TLS_CERT and CLIPPER_TLS_KEY where replicas run" in done.stderr
+
+
+def test_a_host_of_web_processes_needs_the_authority_alone(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    done = manage.check(var=tmp_path, CLIPPER_TLS_CA=files["CLIPPER_TLS_CA"])
+    assert done.returncode == 0, done.stderr
+
+
+def test_files_that_cannot_be_used_are_errors(tmp_path: Path, files: dict[str, str]) -> None:
+    swapped = files | {"CLIPPER_TLS_KEY": files["CLIPPER_TLS_CERT"], "CLIPPER_TLS_CA": "/nowhere"}
+    done = manage.check(var=tmp_path, **swapped)
+    assert done.returncode == 1
+    assert "(clipper.E005) CLIPPER_TLS_CERT and CLIPPER_TLS_KEY cannot be used:" in done.stderr
+    assert "(clipper.E005) CLIPPER_TLS_CA cannot be used: [Errno 2]" in done.stderr
+
+
+def test_settings_of_tcp_without_an_advertised_host_are_a_warning(tmp_path: Path) -> None:
+    done = manage.check(var=tmp_path, CLIPPER_REPLICA_PORTS="20000-20100")
+    assert done.returncode == 0
+    assert "(clipper.W001) CLIPPER_REPLICA_PORTS has no effect" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["10.0.0.7", "gpu1", "gpu1.example.com", "::1", "fd00::7"])
+def test_a_host_that_others_can_dial_is_taken(text: str) -> None:
+    assert parse_dialled_host(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["0.0.0.0", "::", "host:80", "tcp:host", "10.0.0.300", "a host", "-x", "224.0.0.1"]
+)
+def test_a_host_that_nobody_can_dial_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_dialled_host(text)
+
+
+def test_ports_are_a_range_with_both_its_ends_or_one() -> None:
+    assert parse_ports("20000-20100") == range(20000, 20101)
+    assert parse_ports("20000") == range(20000, 20001)
+    for text in ("0-10", "65000-70000", "9-8", "many", "1-2-3", "-5"):
+        with pytest.raises(ValueError, match=r"."):
+            parse_ports(text)
+
+
+def test_credentials_do_not_show_their_secret() -> None:
+    assert LONG not in repr(Credentials(secret=LONG.encode()))
