@@ -12,7 +12,7 @@ from .layout import Layout, write_private
 # Marks each process of a stack, so that what a crash left behind can be found and stopped.
 MARK = "CLIPPER_STACK"
 
-DEFAULTS = {"CLIPPER_WEB_WORKERS": "1", "CLIPPER_CPU_SLOTS": "12"}
+DEFAULTS = {"CLIPPER_WEB_WORKERS": "1", "CLIPPER_CPU_SLOTS": "12", "CLIPPER_GPU_SLOTS": "0"}
 
 
 def without_another_stack(base: Mapping[str, str]) -> dict[str, str]:
@@ -31,9 +31,11 @@ def environment_of(
 ) -> dict[str, str]:
     """`base` plus all that supervisord.conf and the settings read; `redis_server` None = theirs."""
     ours = redis_server is not None
+    # Set but empty counts as not set, as it does in the settings.
+    chosen = {name: base.get(name) or default for name, default in DEFAULTS.items()}
     return {
-        **DEFAULTS,
         **base,
+        **chosen,
         MARK: str(layout.var),
         "DJANGO_SETTINGS_MODULE": "clipper_site.settings",
         "DJANGO_SECRET_KEY": secret_key,
@@ -43,6 +45,8 @@ def environment_of(
         "CLIPPER_HOST": layout.host,
         "CLIPPER_PORT": str(layout.port),
         "CLIPPER_PYTHON": sys.executable,
+        # No worker for no slots.
+        "CLIPPER_GPU_WORKER": "false" if chosen["CLIPPER_GPU_SLOTS"].strip("0") == "" else "true",
         "CLIPPER_REDIS_OURS": "true" if ours else "false",
         # Never started without a server of ours, but supervisord.conf must still be complete.
         "CLIPPER_REDIS_SERVER": str(redis_server or "the one of REDIS_URL"),

@@ -68,6 +68,11 @@ class ReplicaRecord(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it serves, or will without anyone doing anything."""
         return self.state in (ReplicaState.QUEUED, ReplicaState.LOADING, ReplicaState.READY)
 
+    @property
+    def holds_slot(self) -> bool:
+        """Whether a worker's slot is taken by it."""
+        return self.state in (ReplicaState.LOADING, ReplicaState.READY, ReplicaState.DRAINING)
+
 
 _decoder = msgspec.json.Decoder(ReplicaRecord)
 

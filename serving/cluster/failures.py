@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 COUNT_KEY = "clipper:failures:"
 BACKOFF_KEY = "clipper:backoff:"
+PROBATION_KEY = "clipper:probation:"
 FORGOTTEN_AFTER_S = 600
 
 
@@ -21,11 +22,14 @@ class FailureCounts:
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
 
-    def note(self, version_id: int) -> None:
+    def note(self, version_id: int, *, lasting: bool = False) -> None:
         """Count one failure and hold the version back for a while.
 
-        Replicas that fail while it is held back failed of the same cause and count as one.
+        Replicas that fail while it is held back failed of the same cause and count as one. A
+        `lasting` failure, of one that served, is not disproved by another that loads.
         """
+        if lasting:
+            self._redis.set(f"{PROBATION_KEY}{version_id}", 1, ex=FORGOTTEN_AFTER_S)
         if not self._redis.set(f"{BACKOFF_KEY}{version_id}", 1, nx=True, px=1000):
             return
         count = int(self._redis.incr(f"{COUNT_KEY}{version_id}"))
@@ -39,13 +43,20 @@ class FailureCounts:
 
     def held_back(self, version_ids: Sequence[int]) -> frozenset[int]:
         """Return those versions whose last failure is too fresh for another try."""
-        if not version_ids:
-            return frozenset()
-        keys = [f"{BACKOFF_KEY}{one}" for one in version_ids]
-        flags = cast("list[bytes | None]", self._redis.mget(keys))
-        return frozenset(one for one, flag in zip(version_ids, flags, strict=True) if flag)
+        return self._marked(BACKOFF_KEY, version_ids)
+
+    def on_probation(self, version_ids: Sequence[int]) -> frozenset[int]:
+        """Return those versions that failed lately while they served, whatever loads now."""
+        return self._marked(PROBATION_KEY, version_ids)
 
     def forget(self, version_ids: Collection[int]) -> None:
-        keys = [key + str(one) for one in version_ids for key in (COUNT_KEY, BACKOFF_KEY)]
+        kinds = (COUNT_KEY, BACKOFF_KEY, PROBATION_KEY)
+        keys = [key + str(one) for one in version_ids for key in kinds]
         if keys:
             self._redis.delete(*keys)
+
+    def _marked(self, key: str, version_ids: Sequence[int]) -> frozenset[int]:
+        if not version_ids:
+            return frozenset()
+        flags = cast("list[bytes | None]", self._redis.mget([f"{key}{one}" for one in version_ids]))
+        return frozenset(one for one, flag in zip(version_ids, flags, strict=True) if flag)

@@ -90,7 +90,7 @@ def version_to_evict(
         if (demand := by_version.get(record.version_id)) and demand.warm_until is None
     }
     devices = {device for device, _ in waiting}
-    freeing = {_kind(r.device) for r in records if r.state is ReplicaState.DRAINING}
+    freeing = {kind_of(r.device) for r in records if r.state is ReplicaState.DRAINING}
     holding = {r.version_id for r in records if r.is_supply and r.state is not ReplicaState.QUEUED}
     candidates = [
         (demand.version_id in fallbacks, demand.warm_until, demand.version_id)
@@ -133,5 +133,6 @@ def _dispensable(present: Sequence[ReplicaRecord], *, keep: int) -> Sequence[Rep
     return ranked[: max(0, len(ranked) - keep)]
 
 
-def _kind(device: str) -> str:
+def kind_of(device: str) -> str:
+    """The kind of slot that a device takes: "cuda:1" one for GPUs."""
     return "cpu" if device == "cpu" else "gpu"

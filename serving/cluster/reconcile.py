@@ -22,6 +22,7 @@ from serving.cluster.lifeline import process_lives
 from serving.cluster.planning import Demand, Plan, plan, version_to_evict
 from serving.cluster.queues import queue_of
 from serving.cluster.releases import Releases
+from serving.cluster.scaling import Scaling
 from serving.rpc.connection import remove_socket
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ SETTLE_S = 3.0
 LOST_AFTER_S = 10.0
 # For how long, again and again, a version stays warm while the one that replaced it isn't ready.
 FALLBACK_KEPT_S = 60.0
+# How a reason ends that somebody else gives for a replica which could not give one itself.
+WHILE_LOADING = "while the model was loading"
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +61,7 @@ class Reconciler:
         self._directory = Directory(client)
         self._failures = FailureCounts(client)
         self._releases = Releases(client, validate=validate)
+        self._scaling = Scaling(client)
         self._start_replica = start_replica
         self._host = host or socket.gethostname()
         self._trusted_run = ""
@@ -72,6 +76,7 @@ class Reconciler:
         records = self._with_drain_requests(records)
         self._releases.advance(records=records, now=now)
         fallbacks = self._keep_fallbacks(records, now=now)
+        self._scaling.run(records=records, now=now)
         demands = wanted_replicas(now=now)
         self._note_success(demands, records=records)
         steps = plan(
@@ -99,25 +104,31 @@ class Reconciler:
         return True
 
     def _without_dead(self, records: Sequence[ReplicaRecord]) -> list[ReplicaRecord]:
-        """Remove the records of this host's replicas whose processes are gone."""
+        """Remove the records of this host's replicas whose processes are gone.
+
+        Dying while it loads is the model's failure: such a record stays, as failed.
+        """
         dead = [record for record in records if self._is_dead(record)]
-        self._directory.remove(record.id for record in dead)
         for record in dead:
             logger.warning("died replica=%s pid=%d state=%s", record.id, record.pid, record.state)
             if record.address:  # one that still loads has none yet
                 remove_socket(record.address)
-        # Dying while it loads is the model's failure; several in one second died of one cause.
-        for version_id in {r.version_id for r in dead if r.state is ReplicaState.LOADING}:
-            self._failures.note(version_id)
+            if record.state is ReplicaState.LOADING:
+                self._fail(record, reason=f"its process ended, {WHILE_LOADING}")
+        self._directory.remove(r.id for r in dead if r.state is not ReplicaState.LOADING)
         return [record for record in records if record not in dead]
 
-    def _is_dead(self, record: ReplicaRecord) -> bool:
-        lives_here = record.host == self._host and record.state in (
-            ReplicaState.LOADING,
-            ReplicaState.READY,
-            ReplicaState.DRAINING,
+    def _fail(self, record: ReplicaRecord, *, reason: str) -> None:
+        self._failures.note(record.version_id)
+        # Its parent knows better how it ended, and may have said so of one before.
+        if ModelVersion.objects.filter(pk=record.version_id, load_error="").exists():
+            services.note_load_error([record.version_id], error=reason)
+        self._directory.announce(
+            msgspec.structs.replace(record, state=ReplicaState.FAILED, last_error=reason)
         )
-        return lives_here and not process_lives(record.pid)
+
+    def _is_dead(self, record: ReplicaRecord) -> bool:
+        return record.host == self._host and record.holds_slot and not process_lives(record.pid)
 
     def _without_lost(self, records: Sequence[ReplicaRecord], *, now: float) -> list[ReplicaRecord]:
         """Drop queued records whose tasks are in no queue any more."""
@@ -164,6 +175,7 @@ class Reconciler:
             for demand in demands
             if ready[demand.version_id, demand.generation] >= max(1, demand.replicas)
         }
+        loaded -= self._failures.on_probation(sorted(loaded))
         self._failures.forget(loaded)
         if loaded:
             services.note_load_error(loaded, error="")
@@ -233,6 +245,13 @@ class Reconciler:
         if version_id is not None:
             logger.info("no free slot: cooling version=%d", version_id)
             services.keep_warm([version_id], until=None)
+
+
+def loading_died(record: ReplicaRecord) -> bool:
+    """Whether this is one that loads, or that the reconciler found dead before its parent did."""
+    return record.state is ReplicaState.LOADING or (
+        record.state is ReplicaState.FAILED and (record.last_error or "").endswith(WHILE_LOADING)
+    )
 
 
 def wanted_replicas(*, now: float) -> list[Demand]:

@@ -11,6 +11,7 @@ from registry import services
 from registry.models import Release
 from serving.cluster.directory import ReplicaRecord, ReplicaState
 from serving.cluster.failures import FailureCounts
+from serving.cluster.planning import kind_of
 from serving.cluster.queues import queue_of
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ READY_WITHIN_S = 120.0
 # From then on one ready replica is enough: the others may be waiting for slots.
 ALL_READY_WITHIN_S = 20.0
 MAX_FAILURES = 3
+# A free slot takes a replica much sooner: one that waits longer waits for somebody to leave.
+SLOT_WITHIN_S = 2.0
 
 # Validations run in the pool that reconciles: they must leave threads free.
 MAX_VALIDATIONS = 2
@@ -42,6 +45,10 @@ class Progress:
     age_s: float
     load_error: str
     queue: str
+    # Slots that replicas hold on that queue's workers, whosever they are.
+    in_use: int = 0
+    # How long the first of those queued has waited for one.
+    waited_s: float = 0.0
 
     @property
     def is_live(self) -> bool:
@@ -61,8 +68,27 @@ class Progress:
         if self.load_error:
             return self.load_error
         if self.queued and self.queued == self.present:
-            return f"no free slot on queue {self.queue} within {READY_WITHIN_S:.0f} s"
+            return f"no free slot{self._where} within {READY_WITHIN_S:.0f} s"
         return f"no replica became ready within {READY_WITHIN_S:.0f} s"
+
+    @property
+    def text(self) -> str:
+        """What it waits for at this moment."""
+        parts = []
+        waiting = self.queued > 0 and self.waited_s > SLOT_WITHIN_S
+        if self.ready or not waiting:
+            parts.append(f"{self.ready} of {max(1, self.wanted)} replicas ready")
+        if self.failures:
+            parts.append(f"failed {self.failures} times")
+        if waiting:
+            parts.append(f"waiting for a slot{self._where}")
+        return ", ".join(parts)
+
+    @property
+    def _where(self) -> str:
+        if not self.in_use:
+            return f" on queue {self.queue} (no worker takes from it)"
+        return f" on queue {self.queue} ({self.in_use} of {self.in_use} in use)"
 
 
 class Releases:
@@ -95,27 +121,34 @@ class Releases:
             )
         elif progress.fault:
             fail(release, reason=progress.fault)
+        else:
+            services.note_progress(release=release, progress=progress.text)
 
     def _progress(
         self, release: Release, *, records: Sequence[ReplicaRecord], now: float
     ) -> Progress:
         version = release.version
         own = [
-            record.state
+            record
             for record in records
             if (record.version_id, record.generation) == (version.pk, version.generation)
             and record.is_supply
         ]
+        states = [record.state for record in own]
+        queued = [record.queued_at for record in own if record.state is ReplicaState.QUEUED]
+        holding = [record for record in records if record.holds_slot]
         started_at = release.started_at or release.created_at
         return Progress(
             wanted=version.replicas,
-            ready=own.count(ReplicaState.READY),
-            queued=own.count(ReplicaState.QUEUED),
+            ready=states.count(ReplicaState.READY),
+            queued=len(queued),
             present=len(own),
             failures=self._failures.count(version.pk),
             age_s=now - started_at.timestamp(),
             load_error=version.load_error,
             queue=queue_of(version.device),
+            in_use=sum(kind_of(record.device) == version.device for record in holding),
+            waited_s=now - min(queued, default=now),
         )
 
     def _start_validations(self, release_ids: Sequence[int]) -> None:

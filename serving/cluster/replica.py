@@ -22,31 +22,37 @@ from registry.specs import VersionSpec
 from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
 from serving.cluster.lifeline import Lifeline
 from serving.cluster.presence import Presence
+from serving.cluster.reach import replica_reach
+from serving.cluster.watch import Charge, Slot, WatchedPredictor
 from serving.container.errors import ContainerError, explain
+from serving.container.limits import MemoryLimit, held_to
 from serving.container.predictor import Predictor
-from serving.container.runtimes import load_predictor
+from serving.container.runtimes import find_runtime, load_predictor
 from serving.container.server import ContainerServer
 from serving.rpc.frames import Hello
 
 # How long web processes may take to finish with a draining replica. Well below the time that
 # supervisord gives the worker to stop.
 DRAIN_S = 10.0
+# How long a model may take to load and warm up; a validation gives it no longer either.
+LOADED_WITHIN_S = 120.0
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """What one replica is to serve and from where."""
+    """What one replica is to serve and from where, and when one of its batches counts as hung."""
 
     record: ReplicaRecord
     version: VersionSpec
     store: ArtifactStore
     run_dir: Path
+    hung_s: float
 
     @property
     def address(self) -> str:
-        """A Unix socket with a short name: its path has to fit into 107 bytes."""
+        """A Unix socket, where TCP isn't set up; its path has to fit into 107 bytes."""
         return f"unix:{self.run_dir / f'r-{self.record.id[:12]}.sock'}"
 
     @property
@@ -106,8 +112,12 @@ def run(
     directory: Directory,
     on_failure: Callable[[str], None],
     lifeline: Lifeline,
+    slot: Slot,
 ) -> None:
-    """Serve until asked to drain; `on_failure` gets the reason where the model can't be served."""
+    """Serve until asked to drain; `on_failure` gets the reason where the model can't be served.
+
+    For a process that serves one model and then ends: its limits on memory and threads stay.
+    """
     drain = DrainRequest()
     presence = Presence(
         assignment.record,
@@ -117,7 +127,7 @@ def run(
     )
     presence.start()
     try:
-        predictor = _load(assignment)
+        predictor = _load(assignment, slot=slot)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(
                 _serve(
@@ -126,6 +136,7 @@ def run(
                     presence=presence,
                     drain=drain,
                     lifeline=lifeline,
+                    slot=slot,
                 )
             )
         predictor.close()
@@ -142,6 +153,7 @@ def run(
         presence.become(ReplicaState.FAILED, last_error=reason)
     finally:
         presence.withdraw()
+        slot.clear()
 
 
 def device_name(kind: str, *, slot: int, visible: str | None) -> str:
@@ -155,18 +167,29 @@ def device_name(kind: str, *, slot: int, visible: str | None) -> str:
     return f"cuda:{slot % len(devices) if devices else slot}"
 
 
-def _load(assignment: Assignment) -> Predictor:
+def _load(assignment: Assignment, *, slot: Slot) -> Predictor:
     version = assignment.version
     started = time.perf_counter()
-    predictor = load_predictor(
-        runtime=version.runtime,
-        path=assignment.store.path_of(version.digest),
-        sha256=version.digest,
-        input_type=version.input_type,
-        allow_pickle=version.allow_pickle,
-        device=assignment.record.device,
+    find_runtime(version.runtime)  # here, as its libraries are no part of the model's memory
+    limit = MemoryLimit(version.memory_limit_mb, threads=version.threads)
+    slot.hold(
+        Charge(
+            record=assignment.record,
+            base_bytes=limit.base_bytes,
+            memory_limit_mb=limit.limit_mb,
+        )
     )
-    predictor.warm_up()
+    at_most_s = max(LOADED_WITHIN_S, assignment.hung_s)
+    with slot.working(at_most_s=at_most_s), held_to(limit, threads=version.threads):
+        predictor = load_predictor(
+            runtime=version.runtime,
+            path=assignment.store.path_of(version.digest),
+            sha256=version.digest,
+            input_type=version.input_type,
+            allow_pickle=version.allow_pickle,
+            device=assignment.record.device,
+        )
+        predictor.warm_up()
     logger.info(
         "loaded replica=%s arm=%s device=%s load_ms=%.1f",
         assignment.record.id,
@@ -184,13 +207,18 @@ async def _serve(
     presence: Presence,
     drain: DrainRequest,
     lifeline: Lifeline,
+    slot: Slot,
 ) -> None:
     _drain_when_cut(lifeline, drain=drain)
-    server = ContainerServer(predictor, hello=assignment.hello, address=assignment.address)
+    watched = WatchedPredictor(predictor, slot=slot, at_most_s=assignment.hung_s)
+    server = ContainerServer(
+        watched, hello=assignment.hello, address=assignment.address, reach=replica_reach()
+    )
     await server.start()
     presence.report(lambda: _statistics(server))
     if not drain.is_set:
         await asyncio.to_thread(presence.become, ReplicaState.READY, address=server.address)
+    slot.renew(presence.record)
     await drain.wait()
     server.drain()
     await asyncio.to_thread(presence.become, ReplicaState.DRAINING)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from contextlib import suppress
 from functools import cache
+from typing import Any
 
 import redis
 from billiard.process import current_process
 from celery import shared_task
+from celery.exceptions import WorkerLostError
+from celery.signals import task_failure
 from django.conf import settings
 from django.db import connections
 
-from registry import services
 from registry.artifacts.store import ArtifactStore
 from registry.errors import NotFound
 from registry.locks import exclusively
@@ -21,10 +24,10 @@ from registry.models import ModelVersion, Release
 from registry.redis_client import redis_client
 from registry.snapshot import version_spec
 from registry.specs import VersionSpec
-from serving.cluster import releases, replica, worker
+from serving.cluster import endings, releases, replica, worker
 from serving.cluster.directory import Directory, ReplicaState
 from serving.cluster.failures import FailureCounts
-from serving.cluster.reconcile import Reconciler
+from serving.cluster.reconcile import WHILE_LOADING, Reconciler, loading_died
 from serving.cluster.validation import Aborted, find_fault
 
 ROUND_LOCK = "clipper:lock:reconcile"
@@ -57,11 +60,32 @@ def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
             version=version,
             store=ArtifactStore.default(),
             run_dir=settings.CLIPPER_RUN_DIR,
+            hung_s=settings.CLIPPER_HUNG_S,
         ),
         directory=directory,
-        on_failure=lambda reason: _note_failure(version_id, reason=reason),
+        on_failure=lambda reason: endings.note_failure(version_id, reason=reason),
         lifeline=worker.lifeline(),
+        slot=worker.slot(),
     )
+
+
+@task_failure.connect
+def note_lost_replica(sender: Any, task_id: str, exception: Exception, **_: Any) -> None:
+    """In a worker's main process: say how the process of a replica ended that still loaded.
+
+    Such an end is the model's doing: code that isn't Python crashed, or something called exit. One
+    that served is replaced, and says nothing of the version.
+    """
+    if not isinstance(exception, WorkerLostError) or sender.name != serve_replica.name:
+        return
+    if worker.lifeline().is_cut():
+        return  # the worker is being stopped, and not every replica waits for it
+    directory = Directory(redis_client())
+    with suppress(redis.RedisError):  # the reconciler sees the dead process too
+        record = directory.find(task_id)
+        if record is not None and loading_died(record):
+            FailureCounts(redis_client()).note(record.version_id)
+            endings.declare_failed(record, reason=f"{_how_it_ended(exception)}, {WHILE_LOADING}")
 
 
 @shared_task
@@ -110,10 +134,10 @@ def _read_version(version_id: int, *, generation: int) -> VersionSpec | None:
     return spec
 
 
-def _note_failure(version_id: int, *, reason: str) -> None:
-    FailureCounts(redis_client()).note(version_id)
-    services.note_load_error([version_id], error=reason)
-    connections.close_all()
+def _how_it_ended(error: WorkerLostError) -> str:
+    """Take the signal or the exit code out of "Worker exited prematurely: signal 9 (...) Job: 1."""
+    found = re.search(r"(signal \d+ \(\w+\)|signal \d+|exitcode \d+)", str(error))
+    return f"its process ended with {found[1]}" if found else "its process ended"
 
 
 def _find_fault(version: VersionSpec, *, release_id: int) -> str | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import importlib
 import logging
+import time
 from typing import Any
 
+from billiard.process import current_process
 from celery.signals import (
     beat_embedded_init,
     worker_init,
@@ -16,8 +18,10 @@ from celery.signals import (
 )
 from celery.worker import state
 
+from serving.cluster import endings
 from serving.cluster.lifeline import Lifeline, die_with_parent
 from serving.cluster.queues import REPLICA_QUEUES
+from serving.cluster.watch import Slot, WatchTable
 
 # Imported before the forks: their memory is shared, and a replica starts a second sooner.
 PRELOADED = ("serving.cluster.replica", "serving.container.runtimes.sklearn")
@@ -27,6 +31,7 @@ EX_FAILURE = 1
 logger = logging.getLogger(__name__)
 
 _lifeline: Lifeline | None = None
+_table: WatchTable | None = None
 
 
 def lifeline() -> Lifeline:
@@ -36,11 +41,18 @@ def lifeline() -> Lifeline:
     return _lifeline
 
 
+def slot() -> Slot:
+    """This fork's line in the table that its worker's main process watches."""
+    if _table is None:
+        raise RuntimeError("expected to run in a Celery worker")
+    return _table.slot(getattr(current_process(), "index", 0))
+
+
 @worker_init.connect
 def prepare_forks(sender: Any, **_: Any) -> None:
     """In the worker's main process, before the first fork."""
-    global _lifeline
-    _lifeline = Lifeline()
+    global _lifeline, _table
+    _lifeline, _table = Lifeline(), WatchTable()
     queues = sender.app.amqp.queues.consume_from
     if any(name.startswith(REPLICA_QUEUES) for name in queues):
         _preload()
@@ -56,6 +68,7 @@ def watch_over_forks(sender: Any, **_: Any) -> None:
         # waited for. Should it look within that moment it finds a living process, and by itself
         # looks again, and gives the slot to the next replica, up to five seconds later.
         sender.hub.call_repeatedly(WATCH_S, maintain)
+        sender.hub.call_repeatedly(WATCH_S, _end_those_over_a_limit, sender.pool)
     if (scheduler := sender.controller.beat) is not None:
         sender.hub.call_repeatedly(WATCH_S, _end_without, scheduler)
 
@@ -73,6 +86,7 @@ def tie_to_worker(**_: Any) -> None:
     """In each forked process, those that replace earlier ones too."""
     die_with_parent(parent=lifeline().parent)
     lifeline().hold()
+    slot().clear()
 
 
 @worker_shutting_down.connect
@@ -86,6 +100,13 @@ def _end_without(scheduler: Any) -> None:
     if not scheduler.is_alive() and state.should_stop is None:
         logger.error("the scheduler died: stopping")
         state.should_stop = EX_FAILURE  # type: ignore[assignment]  # None or an exit code
+
+
+def _end_those_over_a_limit(pool: Any) -> None:
+    if _table is not None:
+        for verdict in _table.verdicts(now=time.monotonic()):
+            if verdict.record.pid in pool.info["processes"]:
+                endings.end(verdict)
 
 
 def _preload() -> None:

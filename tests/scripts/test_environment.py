@@ -81,6 +81,19 @@ def test_what_the_person_set_wins_over_the_defaults(layout: Layout) -> None:
     assert environment["CLIPPER_WEB_WORKERS"] == "2"
 
 
+@pytest.mark.parametrize(
+    ("slots", "worker"), [(None, "false"), ("", "false"), ("0", "false"), ("2", "true")]
+)
+def test_a_gpu_worker_is_started_where_it_has_slots(
+    layout: Layout, slots: str | None, worker: str
+) -> None:
+    base = {} if slots is None else {"CLIPPER_GPU_SLOTS": slots}
+    environment = environment_of(layout, secret_key="k", redis_server=SERVER, base=base)
+
+    assert environment["CLIPPER_GPU_WORKER"] == worker
+    assert environment["CLIPPER_GPU_SLOTS"] == (slots or "0")
+
+
 def test_the_script_brings_a_shell_to_the_same_stack(layout: Layout) -> None:
     key = keep_secret_key(layout.secret_key)
     environment = environment_of(layout, secret_key=key, redis_server=SERVER, base={})

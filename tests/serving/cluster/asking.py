@@ -32,8 +32,11 @@ class Peer:
         self._frames: deque[Frame] = deque()
         self.hello: Hello = decode_hello(self.next_frame(FrameType.HELLO).body)
 
+    def send(self, frame: bytes) -> None:
+        self._socket.sendall(frame)
+
     def ask(self, *inputs: bytes) -> list[Answer]:
-        self._socket.sendall(encode_predict(7, inputs))
+        self.send(encode_predict(7, inputs))
         answers, _ = decode_answers(self.next_frame(FrameType.ANSWER).body)
         return answers
 

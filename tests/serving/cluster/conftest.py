@@ -32,15 +32,18 @@ def directory(client: redis.Redis) -> Directory:
 
 
 @pytest.fixture(scope="module")
-def stack(django_db_blocker: DjangoDbBlocker) -> Iterator[Stack]:
-    """A running stack; this process uses its registry, artifacts and Redis meanwhile."""
+def stack(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> Iterator[Stack]:
+    """A running stack; this process uses its registry, artifacts and Redis meanwhile.
+
+    A module's SETTINGS, if it has any, are its processes'.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="clipper-", dir="/tmp") as folder,
         django_db_blocker.unblock(),
     ):
         var, run = Path(folder), Path(folder) / "run"
         run.mkdir()
-        stack = Stack(var=var, run=run)
+        stack = Stack(var=var, run=run, settings=getattr(request.module, "SETTINGS", {}))
         with _registry_at(stack):
             call_command("migrate", verbosity=0, skip_checks=True)
             stack.start()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import psutil
 import redis
@@ -24,14 +26,20 @@ SLOTS = 3
 BY = services.Actor.of_command("test")
 COMMON = ["--without-gossip", "--without-mingle"]
 CPU = ["-Q", "replicas.cpu", "-P", "prefork", "-c", str(SLOTS), "-n", "cpu@%h", *COMMON]
+GPU = ["-Q", "replicas.gpu", "-P", "prefork", "-c", "2", "-n", "gpu@%h", *COMMON]
 CONTROL = ["-B", "-Q", "control", "-P", "threads", "-c", "4", "-n", "control@%h", *COMMON]
 
 
 class Stack:
-    """Owns the processes; state lies in `var`, sockets in `run` with its short path."""
+    """Owns the processes; state lies in `var`, sockets in `run` with its short path.
 
-    def __init__(self, *, var: Path, run: Path) -> None:
-        self.var, self.run = var, run
+    `settings` come on top of the environment that every one of its processes gets.
+    """
+
+    def __init__(
+        self, *, var: Path, run: Path, settings: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        self.var, self.run, self._settings = var, run, settings
         self.redis_server = RedisServer(directory=run, durable=True)
         self.client = redis.Redis.from_url(self.redis_server.url)
         self.directory = Directory(self.client)
@@ -44,7 +52,7 @@ class Stack:
 
     def start_worker(self, name: str) -> None:
         schedule = ["-s", str(self.var / "schedule")]
-        options = CPU if name == "cpu" else [*CONTROL, *schedule]
+        options = {"cpu": CPU, "gpu": GPU, "control": [*CONTROL, *schedule]}[name]
         with (self.var / f"{name}.log").open("ab") as log:
             self.workers[name] = psutil.Popen(
                 [sys.executable, "-m", "celery", "-A", "clipper_site", "worker", *options],
@@ -72,8 +80,7 @@ class Stack:
         return os.environ | {
             "CLIPPER_VAR": str(self.var),
             "CLIPPER_RUN_DIR": str(self.run),
-            "OMP_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1",
+            **self._settings,
         }
 
     # What tests do to the registry.
@@ -84,7 +91,9 @@ class Stack:
         estimator.fit([[0.0, 0.0]] * 2, [answer, answer + 1])
         return self.add_artifact(name, runtime="sklearn", content=skops.io.dumps(estimator))
 
-    def add_artifact(self, name: str, *, runtime: str, content: bytes) -> ModelVersion:
+    def add_artifact(
+        self, name: str, *, runtime: str, content: bytes, **fields: Any
+    ) -> ModelVersion:
         model, _ = Model.objects.get_or_create(name=name, input_type="doubles")
         return services.create_version(
             model=model,
@@ -93,6 +102,7 @@ class Stack:
             artifact=io.BytesIO(content),
             allow_pickle=runtime == "python",
             by=BY,
+            **fields,
         )
 
     def deploy(self, version: ModelVersion) -> Release:
@@ -101,19 +111,31 @@ class Stack:
     def deploy_and_wait(self, version: ModelVersion) -> Release:
         return self.wait_for_release(self.deploy(version), state="live")
 
-    def wait_for_release(self, release: Release, *, state: str, within_s: float = 25.0) -> Release:
+    def wait_for_release(self, release: Release, *, state: str, within_s: float = 45.0) -> Release:
         def look() -> Release | None:
             release.refresh_from_db()
             return release if release.state == state else None
 
         return wait_for(look, within_s=within_s, what=f"{release.state} {release.error} → {state}")
 
+    def wait_for_progress(self, release: Release, text: str) -> None:
+        def look() -> bool:
+            release.refresh_from_db()
+            return release.progress == text
+
+        wait_for(look, within_s=25, what=text)
+
     def retire(self, *names: str) -> None:
         """Scale everything of these models to nothing, and wait until it is."""
         for version in ModelVersion.objects.filter(model__name__in=names):
             services.scale(version=version, replicas=0)
         wait_for(
-            lambda: not any(record.model in names for record in self.directory.read()),
+            lambda: (
+                not any(
+                    record.model in names and record.state is not ReplicaState.FAILED
+                    for record in self.directory.read()
+                )
+            ),
             within_s=25,
             what="all replicas gone",
         )

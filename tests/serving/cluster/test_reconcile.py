@@ -149,6 +149,9 @@ def test_a_replica_that_died_while_it_loaded_counts_as_a_failure(
 
     assert not rounds.run()
     assert rounds.failures.count(live.pk) == 1
+    live.refresh_from_db()
+    assert live.load_error == "its process ended, while the model was loading"
+    assert rounds.records()["r1"].last_error == live.load_error
 
 
 def test_a_version_held_back_starts_when_its_pause_is_over(
@@ -342,6 +345,20 @@ def test_a_release_goes_live_when_its_replica_is_ready(rounds: Rounds) -> None:
     release.refresh_from_db()
     assert release.state == Release.State.LIVE
     assert release.model.live_version_id == version.pk
+
+
+def test_a_release_without_a_slot_says_so_while_it_waits(
+    rounds: Rounds, live: ModelVersion
+) -> None:
+    rounds.announce(live)
+    version = make_version("tree", validated_at=timezone.now())
+    release = services.deploy(version=version, by=BY)
+    rounds.run()
+
+    rounds.run(after_s=2.5)
+
+    release.refresh_from_db()
+    assert release.progress == "waiting for a slot on queue replicas.cpu (1 of 1 in use)"
 
 
 def test_a_release_whose_replicas_keep_failing_is_given_up(

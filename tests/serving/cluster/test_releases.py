@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from serving.cluster.releases import Progress
 
 
@@ -42,9 +44,34 @@ def test_a_release_whose_replicas_fail_three_times_is_given_up_with_their_error(
 
 
 def test_a_release_that_never_got_a_slot_says_so() -> None:
-    fault = progress(queued=2, present=2, age_s=121.0).fault
+    fault = progress(queued=2, present=2, age_s=121.0, in_use=7).fault
 
-    assert fault == "no free slot on queue replicas.cpu within 120 s"
+    assert fault == "no free slot on queue replicas.cpu (7 of 7 in use) within 120 s"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"present": 1}, "0 of 2 replicas ready"),
+        ({"ready": 1, "present": 2}, "1 of 2 replicas ready"),
+        ({"failures": 2}, "0 of 2 replicas ready, failed 2 times"),
+        ({"queued": 2, "waited_s": 1.0, "in_use": 7}, "0 of 2 replicas ready"),
+        (
+            {"queued": 2, "waited_s": 3.0, "in_use": 7},
+            "waiting for a slot on queue replicas.cpu (7 of 7 in use)",
+        ),
+        (
+            {"queued": 2, "waited_s": 3.0},
+            "waiting for a slot on queue replicas.cpu (no worker takes from it)",
+        ),
+        (
+            {"ready": 1, "queued": 1, "waited_s": 3.0, "in_use": 7},
+            "1 of 2 replicas ready, waiting for a slot on queue replicas.cpu (7 of 7 in use)",
+        ),
+    ],
+)
+def test_a_release_says_what_it_waits_for(changes: dict[str, Any], expected: str) -> None:
+    assert progress(**changes).text == expected
 
 
 def test_a_release_that_takes_too_long_is_given_up() -> None:

@@ -11,10 +11,18 @@ import pytest
 
 from registry import services
 from registry.artifacts.store import ArtifactStore
-from registry.models import ModelVersion, Release
+from registry.models import (
+    Application,
+    Model,
+    ModelVersion,
+    Release,
+    Route,
+    ServiceLevelObjective,
+)
 from serving.cluster.directory import ReplicaState
 from serving.rpc.frames import Answer, AnswerStatus, FrameType
 from tests.serving.cluster.asking import Peer
+from tests.serving.cluster.publishing import Web
 from tests.serving.cluster.stack import BY, SLOTS, Stack, is_gone
 from tests.serving.cluster.waiting import wait_for
 
@@ -159,6 +167,37 @@ def test_a_wanted_replica_without_a_slot_is_visible_as_queued(
     assert {record.pid for record in waiting} == {0}
     services.scale(version=version, replicas=1)
     wait_for(lambda: len([r for r in stack.replicas(version) if r.is_supply]) == 1, what="one left")
+
+
+def test_replicas_that_keep_queries_waiting_get_help_until_it_is_over(
+    stack: Stack, version: ModelVersion
+) -> None:
+    services.configure_version(version=version, max_replicas=2)
+    make_pressure(stack)
+
+    stack.wait_for_replicas(version, count=2)
+    version.refresh_from_db()
+    assert version.replicas == 2
+
+    services.configure_version(version=version, max_replicas=None, replicas=1)
+    stack.wait_for_replicas(version)
+
+
+def make_pressure(stack: Stack) -> None:
+    """Have a web process say, each second, that queries wait for the one replica."""
+    if not Application.objects.filter(name="digits").exists():
+        application = Application.objects.create(name="digits", input_type="doubles")
+        ServiceLevelObjective.objects.create(application=application, latency_ms=100.0)
+        Route.objects.create(application=application, model=Model.objects.get(name="svm"))
+    web = Web(stack.client, now=time.time())
+
+    def scaled() -> bool:
+        web.second(waited_s=0.08, busy_s=0.95)
+        time.sleep(1.0)
+        return ModelVersion.objects.get(model__name="svm", version="1").replicas > 1
+
+    wait_for(scaled, within_s=25, what="more replicas")
+    web.die()
 
 
 def test_replicas_outlive_a_killed_redis(stack: Stack, version: ModelVersion) -> None:

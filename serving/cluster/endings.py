@@ -1,0 +1,60 @@
+"""Writes down why a replica failed, also for one that could not say so itself."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+
+import msgspec
+import redis
+from django.db import DatabaseError, connections
+
+from registry import services
+from registry.redis_client import redis_client
+from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
+from serving.cluster.failures import FailureCounts
+from serving.cluster.watch import Verdict
+from serving.rpc.connection import remove_socket
+
+logger = logging.getLogger(__name__)
+
+
+def note_failure(version_id: int, *, reason: str) -> None:
+    """A replica of this version could not load: hold the version back for a while and say why."""
+    FailureCounts(redis_client()).note(version_id)
+    services.note_load_error([version_id], error=reason)
+    connections.close_all()
+
+
+def end(verdict: Verdict) -> None:
+    """Kill a replica that is over a limit and say so in its place.
+
+    For its parent alone: a child's id stands for nobody else until the parent has waited for it.
+    """
+    record, reason, slot = verdict
+    logger.error("ending replica=%s pid=%d: %s", record.id, record.pid, reason)
+    serving = record.state is not ReplicaState.LOADING
+    try:
+        # First, so that nobody replaces it too soon.
+        FailureCounts(redis_client()).note(record.version_id, lasting=serving)
+    except redis.RedisError as error:
+        logger.warning("failure not counted version=%d: %s", record.version_id, error)
+    finally:
+        os.kill(record.pid, signal.SIGKILL)
+        slot.clear()
+    if record.address:
+        remove_socket(record.address)
+    declare_failed(record, reason=reason)
+
+
+def declare_failed(record: ReplicaRecord, *, reason: str) -> None:
+    """Leave a dead replica's record as failed, and its reason with its version."""
+    failed = msgspec.structs.replace(record, state=ReplicaState.FAILED, last_error=reason)
+    try:
+        Directory(redis_client()).announce(failed)
+        services.note_load_error([record.version_id], error=reason)
+    except (redis.RedisError, DatabaseError) as error:
+        logger.warning("failure not written down replica=%s: %s", record.id, error)
+    finally:
+        connections.close_all()  # the forks of this process must not inherit them

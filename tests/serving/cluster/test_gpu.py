@@ -1,0 +1,76 @@
+"""Versions for GPUs go to the GPU worker, a device each; no device is needed to see that."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+
+from registry import services
+from registry.models import ModelVersion
+from serving.cluster.directory import ReplicaState
+from tests.serving.cluster.asking import Peer
+from tests.serving.cluster.stack import BY, SLOTS, Stack
+
+pytestmark = pytest.mark.timeout(90)
+
+SETTINGS = {"CUDA_VISIBLE_DEVICES": "4,5"}
+TELLS_ITS_DEVICE = b"""
+class Predictor:
+    n_features = 2
+    def __init__(self, path, device):
+        self.device = device
+    def pred_batch(self, inputs):
+        return [self.device] * len(inputs)
+"""
+
+
+def test_each_replica_gets_a_device_of_its_own(stack: Stack) -> None:
+    stack.start_worker("gpu")
+    version = stack.add_artifact(
+        "net", runtime="python", content=TELLS_ITS_DEVICE, device="gpu", replicas=2
+    )
+
+    stack.deploy_and_wait(version)
+    records = stack.wait_for_replicas(version, count=2)
+
+    answers = []
+    for record in records:
+        with Peer(record.address) as peer:
+            answers.append(peer.ask(b"[0, 0]")[0].payload)
+    assert sorted(answers) == [b'"cuda:0"', b'"cuda:1"']
+    assert {record.device for record in records} == {"cuda:0", "cuda:1"}
+    assert {psutil.Process(record.pid).ppid() for record in records} == {stack.workers["gpu"].pid}
+    services.scale(version=version, replicas=1)
+    stack.wait_for_replicas(version)
+
+
+@pytest.fixture
+def crowd(stack: Stack) -> ModelVersion:
+    """A version for CPUs that wants one slot more than there are."""
+    version = ModelVersion.objects.filter(model__name="svm").first() or stack.add_version("svm")
+    if not version.is_live:
+        stack.deploy_and_wait(version)
+    services.scale(version=version, replicas=SLOTS + 1)
+    stack.wait_for_replicas(version, count=SLOTS)
+    return version
+
+
+def test_a_version_for_cpus_never_takes_a_gpu_slot(stack: Stack, crowd: ModelVersion) -> None:
+    cpu = stack.wait_for_replicas(crowd, count=SLOTS)
+    (waiting,) = stack.wait_for_replicas(crowd, state=ReplicaState.QUEUED)
+
+    assert {psutil.Process(record.pid).ppid() for record in cpu} == {stack.workers["cpu"].pid}
+    assert {record.device for record in [*cpu, waiting]} == {"cpu"}
+
+
+def test_a_deploy_that_finds_no_slot_says_so_long_before_it_fails(
+    stack: Stack, crowd: ModelVersion
+) -> None:
+    version = stack.add_version("tree", answer=1)
+
+    release = stack.deploy(version)
+
+    stack.wait_for_progress(
+        release, f"waiting for a slot on queue replicas.cpu ({SLOTS} of {SLOTS} in use)"
+    )
+    services.roll_back(model=version.model, by=BY)

@@ -1,0 +1,148 @@
+"""A worker's main process reads in shared memory which of its replicas are over a limit."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from typing import Any
+
+import pytest
+
+from serving.cluster.directory import ReplicaState
+from serving.cluster.watch import MOST_SLOTS, SLOT_BYTES, Charge, WatchedPredictor, WatchTable
+from serving.container.predictor import Predictor
+from serving.rpc.frames import Answer, AnswerStatus
+from tests.serving.cluster.records import a_record
+
+READY, LOADING = ReplicaState.READY, ReplicaState.LOADING
+
+
+def a_charge(**changes: Any) -> Charge:
+    fields = {"record": a_record(pid=os.getpid(), state=READY), "memory_limit_mb": None}
+    return Charge(**(fields | changes))
+
+
+def reasons(table: WatchTable, *, after_s: float = 0.0) -> list[str]:
+    return [verdict.reason for verdict in table.verdicts(now=time.monotonic() + after_s)]
+
+
+@pytest.fixture
+def table() -> WatchTable:
+    return WatchTable()
+
+
+def test_nobody_is_over_a_limit_in_a_new_table(table: WatchTable) -> None:
+    assert reasons(table, after_s=1e6) == []
+
+
+def test_a_batch_that_takes_too_long_is_told(table: WatchTable) -> None:
+    slot = table.slot(3)
+    slot.hold(a_charge())
+    slot.begin(5.0)
+
+    assert reasons(table, after_s=4.0) == []
+    (verdict,) = table.verdicts(now=time.monotonic() + 6.0)
+    assert verdict.reason == "the model hung: a batch took more than 5 s"
+    assert verdict.record == a_charge().record
+
+
+def test_a_model_that_loads_for_too_long_is_told(table: WatchTable) -> None:
+    slot = table.slot(0)
+    slot.hold(a_charge(record=a_record(state=LOADING)))
+
+    with slot.working(at_most_s=120.0):
+        assert reasons(table, after_s=121.0) == ["the model did not load within 120 s"]
+    assert reasons(table, after_s=121.0) == []
+
+
+def test_a_replica_between_two_batches_may_wait_for_ever(table: WatchTable) -> None:
+    slot = table.slot(0)
+    slot.hold(a_charge())
+    slot.begin(5.0)
+    slot.end()
+
+    assert reasons(table, after_s=1e6) == []
+
+
+def test_a_replica_that_has_gone_is_watched_no_more(table: WatchTable) -> None:
+    slot = table.slot(0)
+    slot.hold(a_charge())
+    slot.begin(5.0)
+    slot.clear()
+    slot.renew(a_record())
+
+    assert reasons(table, after_s=6.0) == []
+
+
+def test_what_a_process_holds_counts_from_where_it_began(table: WatchTable) -> None:
+    table.slot(0).hold(a_charge(base_bytes=1 << 60, memory_limit_mb=128))
+    table.slot(1).hold(a_charge(base_bytes=-(1 << 30), memory_limit_mb=128))
+
+    (reason,) = reasons(table)
+    # Beside the gibibyte there is whatever this process and its children hold.
+    taken = re.fullmatch(r"the model takes (\d+) MiB, more than its .* of 128 MiB", reason)
+    assert taken is not None
+    assert int(taken[1]) > 1024
+
+
+def test_a_process_that_has_ended_holds_nothing(table: WatchTable) -> None:
+    gone = a_record(pid=2**22 + 1, state=READY)
+    table.slot(0).hold(a_charge(record=gone, memory_limit_mb=128))
+
+    assert reasons(table) == []
+
+
+def test_another_state_keeps_the_limits(table: WatchTable) -> None:
+    slot = table.slot(0)
+    slot.hold(a_charge(record=a_record(state=LOADING)))
+    slot.begin(5.0)
+    slot.renew(a_record(state=READY, address="unix:/r.sock"))
+
+    (verdict,) = table.verdicts(now=time.monotonic() + 6.0)
+    assert verdict.record.address == "unix:/r.sock"
+    assert "a batch took more" in verdict.reason
+
+
+@pytest.mark.parametrize("index", [MOST_SLOTS, MOST_SLOTS + 7])
+def test_a_slot_beyond_the_table_harms_nobody(table: WatchTable, index: int) -> None:
+    slot = table.slot(index)
+    slot.hold(a_charge())
+    slot.begin(0.0)
+
+    assert reasons(table, after_s=1.0) == []
+
+
+def test_a_record_too_large_for_its_slot_leaves_the_next_one_alone(table: WatchTable) -> None:
+    table.slot(0).hold(a_charge(record=a_record(last_error="x" * SLOT_BYTES)))
+    table.slot(0).begin(0.0)
+    table.slot(1).hold(a_charge())
+
+    assert reasons(table, after_s=1.0) == []
+
+
+class Failing(Predictor):
+    """Looks at the table while it answers, then breaks."""
+
+    def __init__(self, table: WatchTable) -> None:
+        self.table = table
+        self.seen: list[str] = []
+
+    def answer_batch(self, inputs: Any) -> list[Answer]:
+        self.seen = reasons(self.table, after_s=6.0)
+        if len(inputs) > 1:
+            raise ValueError
+        return [Answer(AnswerStatus.OK, b"1")]
+
+
+def test_each_batch_is_timed_and_a_failing_one_ends_too(table: WatchTable) -> None:
+    slot = table.slot(0)
+    slot.hold(a_charge())
+    failing = Failing(table)
+    watched = WatchedPredictor(failing, slot=slot, at_most_s=5.0)
+
+    assert watched.answer_batch([b"1"]) == [Answer(AnswerStatus.OK, b"1")]
+    assert len(failing.seen) == 1
+    with pytest.raises(ValueError):
+        watched.answer_batch([b"1", b"2"])
+    assert reasons(table, after_s=6.0) == []
