@@ -8,11 +8,10 @@ sorted set `clipper:webs` holds their ids, so that nobody has to search the whol
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from time import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 from prometheus_client import CollectorRegistry, generate_latest
@@ -29,6 +28,7 @@ from serving.engine.stats import (
     latency_histogram,
     quantile,
 )
+from serving.recent import Growth, Past
 
 KEY_PREFIX = "clipper:web:"
 TTL_S = 5
@@ -36,8 +36,6 @@ TTL_S = 5
 # its document lives, as clocks of several machines differ.
 INDEX = "clipper:webs"
 INDEX_TTL_S = 60
-# Rates and quantiles shown to people look back this many publications (seconds).
-WINDOW = 10
 
 # What is published and scraped, by the names of the fields that count it.
 APPLICATION_COUNTERS = {
@@ -52,11 +50,18 @@ VERSION_COUNTERS = {
     "joined": "Calls that joined an identical one in flight",
     "expired": "Calls dropped in the queue because their deadline had passed",
     "saturated": "Calls refused because the queue was full",
+    "overloaded": "Calls refused because no replica could answer before their deadline",
     "lost": "Calls whose replica was lost twice",
     "failed": "Calls that the model failed",
+    "ejected": "Times that a failing replica was passed over while others answered",
+}
+VERSION_GAUGES = {
+    "waiting": "Queries that wait for a replica",
+    "in_flight": "Queries that replicas are working on",
 }
 VERSION_HISTOGRAMS = {
     "batch_size": ("Queries in a batch", BATCH_BOUNDS),
+    "queue_seconds": ("Time a query waited until its batch was sent", LATENCY_BOUNDS),
     "batch_seconds": ("Time of a batch as the web process sees it", LATENCY_BOUNDS),
     "model_seconds": ("Time of a batch inside the replica", LATENCY_BOUNDS),
 }
@@ -81,25 +86,12 @@ class ApplicationStats:
             self.late += 1
 
 
-@dataclass(slots=True)
-class _Past:
-    """The last few publications of one application, for rates and recent quantiles."""
+class Reading(NamedTuple):
+    """What one web process has counted of a version, and what it has open there at this moment."""
 
-    points: deque[tuple[float, int, list[int]]] = field(
-        default_factory=lambda: deque(maxlen=WINDOW + 1)
-    )
-
-    def recent(self, stats: ApplicationStats, *, now: float) -> dict[str, float | None]:
-        counts = list(stats.seconds.counts)
-        self.points.append((now, stats.queries, counts))
-        then, queries, before = self.points[0]
-        window = [new - old for new, old in zip(counts, before, strict=True)]
-        elapsed = now - then
-        return {
-            "rate": (stats.queries - queries) / elapsed if elapsed > 0 else 0.0,
-            "p50_ms": _ms(quantile(window, bounds=LATENCY_BOUNDS, q=0.50)),
-            "p99_ms": _ms(quantile(window, bounds=LATENCY_BOUNDS, q=0.99)),
-        }
+    stats: VersionStats
+    waiting: int
+    in_flight: int
 
 
 class Metrics:
@@ -109,7 +101,8 @@ class Metrics:
         self.process_id = process_id
         self.applications: dict[str, ApplicationStats] = {}
         self._pid = pid
-        self._past: dict[str, _Past] = {}
+        self._past: dict[str, Past] = {}
+        self._past_of_versions: dict[str, Past] = {}
 
     def of_application(self, name: str) -> ApplicationStats:
         stats = self.applications.get(name)
@@ -124,7 +117,7 @@ class Metrics:
             self._past.pop(name, None)
 
     def document(
-        self, *, at: float, now: float, rss_bytes: int, versions: dict[str, VersionStats]
+        self, *, at: float, now: float, rss_bytes: int, versions: dict[str, Reading]
     ) -> dict[str, Any]:
         """Return everything as JSON; `at` is wall-clock time, `now` monotonic."""
         return {
@@ -133,21 +126,58 @@ class Metrics:
             "at": at,
             "rss_bytes": rss_bytes,
             "applications": {
-                name: {
-                    **{counter: getattr(stats, counter) for counter in APPLICATION_COUNTERS},
-                    "seconds": _histogram(stats.seconds),
-                    **self._past.setdefault(name, _Past()).recent(stats, now=now),
-                }
+                name: self._application(name, stats, now=now)
                 for name, stats in self.applications.items()
             },
-            "versions": {
-                arm: {
-                    **{counter: getattr(stats, counter) for counter in VERSION_COUNTERS},
-                    **{name: _histogram(getattr(stats, name)) for name in VERSION_HISTOGRAMS},
-                }
-                for arm, stats in versions.items()
-            },
+            "versions": self._versions(versions, now=now),
         }
+
+    def _application(self, name: str, stats: ApplicationStats, *, now: float) -> dict[str, Any]:
+        past = self._past.get(name)
+        if past is None:
+            past = Past(counters=tuple(APPLICATION_COUNTERS), histograms=("seconds",))
+            self._past[name] = past
+        growth = past.growth(stats, now=now)
+        return {
+            **{counter: getattr(stats, counter) for counter in APPLICATION_COUNTERS},
+            "seconds": _histogram(stats.seconds),
+            "rate": growth.rate("queries"),
+            "p50_ms": _quantile_ms(growth, name="seconds", q=0.50),
+            "p99_ms": _quantile_ms(growth, name="seconds", q=0.99),
+        }
+
+    def _versions(self, versions: dict[str, Reading], *, now: float) -> dict[str, Any]:
+        self._past_of_versions = {
+            arm: self._past_of_versions.get(arm)
+            or Past(counters=tuple(VERSION_COUNTERS), histograms=tuple(VERSION_HISTOGRAMS))
+            for arm in versions
+        }
+        return {
+            arm: {
+                **{counter: getattr(one.stats, counter) for counter in VERSION_COUNTERS},
+                **{name: _histogram(getattr(one.stats, name)) for name in VERSION_HISTOGRAMS},
+                **{gauge: getattr(one, gauge) for gauge in VERSION_GAUGES},
+                "recent": _recent(self._past_of_versions[arm].growth(one.stats, now=now)),
+            }
+            for arm, one in versions.items()
+        }
+
+
+def _recent(growth: Growth) -> dict[str, Any]:
+    """Return what the last seconds brought a version: counts, which several processes may add."""
+    return {
+        "seconds": growth.seconds,
+        **growth.counts,
+        "sent": sum(growth.histograms["queue_seconds"]),
+        "batches": sum(growth.histograms["batch_size"]),
+        "queue_p99_ms": _quantile_ms(growth, name="queue_seconds", q=0.99),
+        "model_p99_ms": _quantile_ms(growth, name="model_seconds", q=0.99),
+    }
+
+
+def _quantile_ms(growth: Growth, *, name: str, q: float) -> float | None:
+    seconds = quantile(growth.histograms[name], bounds=LATENCY_BOUNDS, q=q)
+    return None if seconds is None else seconds * 1e3
 
 
 async def publish(client: Redis, document: dict[str, Any]) -> None:
@@ -204,6 +234,8 @@ class _Documents(Collector):
         )
         for name, text in VERSION_COUNTERS.items():
             yield self._counter(f"clipper_version_{name}", text, "versions", name)
+        for name, text in VERSION_GAUGES.items():
+            yield self._gauge(f"clipper_version_{name}", text, "versions", name)
         for name, (text, bounds) in VERSION_HISTOGRAMS.items():
             yield self._histogram(f"clipper_version_{name}", text, ("versions", name), bounds)
 
@@ -217,9 +249,20 @@ class _Documents(Collector):
 
     def _counter(self, name: str, text: str, kind: str, field_name: str) -> Metric:
         family = CounterMetricFamily(name, text, labels=["process", kind[:-1]])
+        return self._filled(family, kind, field_name)
+
+    def _gauge(self, name: str, text: str, kind: str, field_name: str) -> Metric:
+        family = GaugeMetricFamily(name, text, labels=["process", kind[:-1]])
+        return self._filled(family, kind, field_name)
+
+    def _filled(
+        self, family: CounterMetricFamily | GaugeMetricFamily, kind: str, field_name: str
+    ) -> Metric:
         for document in self._documents:
             for key, values in document[kind].items():
-                family.add_metric([document["id"], key], values[field_name])
+                # A process of an older release may count less.
+                if field_name in values:
+                    family.add_metric([document["id"], key], values[field_name])
         return family
 
     def _histogram(
@@ -229,7 +272,9 @@ class _Documents(Collector):
         family = HistogramMetricFamily(name, text, labels=["process", kind[:-1]])
         for document in self._documents:
             for key, values in document[kind].items():
-                histogram = values[field_name]
+                histogram = values.get(field_name)
+                if histogram is None:
+                    continue
                 family.add_metric(
                     [document["id"], key],
                     buckets=_cumulative(histogram["counts"], bounds),
@@ -248,7 +293,3 @@ def _cumulative(counts: list[int], bounds: tuple[float, ...]) -> list[tuple[str,
 
 def _histogram(histogram: Histogram) -> dict[str, Any]:
     return {"counts": list(histogram.counts), "total": histogram.total}
-
-
-def _ms(seconds: float | None) -> float | None:
-    return None if seconds is None else seconds * 1e3

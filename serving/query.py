@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from random import random
 from time import monotonic, time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from registry.errors import (
     ClipperError,
@@ -24,9 +24,10 @@ from selection.outputs import OutputStore
 from selection.policies import Selection
 from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, ReceiptSigner, fits_inline
 from selection.state import SelectionStore
+from serving.breakdown import breakdown
 from serving.engine.engine import Engine
 from serving.engine.outcome import Outcome, Status
-from serving.engine.questions import Question
+from serving.engine.questions import Question, Terms
 from serving.metrics import ApplicationStats, Metrics
 from serving.objectives import seconds_to_answer
 from serving.routing import Router, Target
@@ -36,7 +37,9 @@ FEEDBACK_OBJECTIVE_S = 1.0
 
 NO_MODEL = "no model is connected"
 TOO_LATE = "none answered within the objective"
-SATURATED = "saturated: the queue of every model asked is full"
+OVERLOADED = f"{TOO_LATE}: every model asked is overloaded"
+# Why a call was refused at once, before it cost a model anything.
+REFUSED = (Status.OVERLOADED, Status.SATURATED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,7 @@ class Prediction:
     models: Mapping[str, bytes]
     latency_ms: float
     default_explanation: str | None = None
+    breakdown: Mapping[str, Any] | None = None
 
 
 class Choice(NamedTuple):
@@ -89,11 +93,12 @@ class QueryProcessor:
         context: str = "",
         version: VersionSpec | None = None,
         timeout_ms: float | None = None,
+        traced: bool = False,
     ) -> Query:
         """Ask the arms that the policy selects, or just `version`.
 
         `input` is raw JSON text; `arrived` is on the monotonic clock and starts the objective,
-        which `timeout_ms` may shorten.
+        which `timeout_ms` may shorten. A `traced` query can tell afterwards where its time went.
         """
         choice = self._choice(application, context=context, version=version)
         objective_ms = application.slo_ms
@@ -106,6 +111,7 @@ class QueryProcessor:
             arrived=arrived,
             deadline=arrived + seconds_to_answer(objective_ms),
             choice=choice,
+            traced=traced,
         )
         self._ask(
             query.question,
@@ -113,6 +119,7 @@ class QueryProcessor:
             names=choice.selection.arms,
             input=input,
             by=query.deadline,
+            terms=self.router.terms(application),
         )
         return query
 
@@ -138,7 +145,14 @@ class QueryProcessor:
         names = tuple(targets)
         question = Question(calls=len(names))
         seconds = max(FEEDBACK_OBJECTIVE_S, application.slo_ms / 1e3)
-        self._ask(question, targets=targets, names=names, input=input, by=monotonic() + seconds)
+        self._ask(
+            question,
+            targets=targets,
+            names=names,
+            input=input,
+            by=monotonic() + seconds,
+            terms=self.router.terms(application),
+        )
         await question.settled(seconds=seconds)
         refusals = [o for o in question.outcomes if o and o.status == Status.INVALID_INPUT]
         answers = _outputs(names, question.outcomes)
@@ -154,18 +168,20 @@ class QueryProcessor:
         names: tuple[str, ...],
         input: bytes,
         by: float,
+        terms: Terms,
     ) -> None:
-        digest = sha256(input).digest()
+        digest = sha256(input).digest() if terms.cached else None
         ask = self.engine.ask
         for index, name in enumerate(names):
             target = targets[name]
             ask(
                 target.version,
-                key=target.key_prefix + digest,
+                key=None if digest is None else target.key_prefix + digest,
                 input=input,
                 deadline=by,
                 question=question,
                 index=index,
+                terms=terms,
             )
 
 
@@ -177,6 +193,7 @@ class Query:
         "_stats",
         "application",
         "arrived",
+        "begun",
         "choice",
         "context",
         "deadline",
@@ -192,6 +209,7 @@ class Query:
         arrived: float,
         deadline: float,
         choice: Choice,
+        traced: bool,
     ) -> None:
         self._processor = processor
         self._stats: ApplicationStats = processor.metrics.of_application(application.name)
@@ -200,7 +218,8 @@ class Query:
         self.arrived = arrived
         self.deadline = deadline
         self.choice = choice
-        self.question = Question(calls=len(choice.selection.arms))
+        self.begun = monotonic() if traced else 0.0
+        self.question = Question(calls=len(choice.selection.arms), traced=traced)
 
     async def settled(self) -> None:
         """Wait until every arm has answered or the deadline has passed."""
@@ -209,6 +228,7 @@ class Query:
 
     def prediction(self) -> Prediction:
         """Combine what arrived. Raises where nothing did and there is no default output."""
+        settled_at = monotonic() if self.question.traces is not None else 0.0
         outputs = _outputs(self.choice.selection.arms, self.question.outcomes)
         output, confidence, explanation = self._output(outputs)
         if explanation is not None:
@@ -227,6 +247,22 @@ class Query:
             models=outputs,
             latency_ms=seconds * 1e3,
             default_explanation=explanation,
+            breakdown=self._breakdown(settled_at=settled_at),
+        )
+
+    def _breakdown(self, *, settled_at: float) -> dict[str, Any] | None:
+        """Say where the time went, where the caller asked for it."""
+        traces = self.question.traces
+        if traces is None:
+            return None
+        return breakdown(
+            arms=self.choice.selection.arms,
+            outcomes=self.question.outcomes,
+            traces=traces,
+            objective_ms=self.application.slo_ms,
+            preparing=self.begun - self.arrived,
+            waiting=settled_at - self.begun,
+            combining=monotonic() - settled_at,
         )
 
     def _output(self, outputs: dict[str, bytes]) -> tuple[bytes, float, str | None]:
@@ -262,16 +298,19 @@ class Query:
         targets, connected = self.choice.targets, self._processor.engine.connected
         if not any(connected(targets[arm].version.id) for arm in self.choice.selection.arms):
             return NO_MODEL
-        if outcomes and all(outcome.status == Status.SATURATED for outcome in outcomes):
-            return SATURATED
+        if all(o is not None and o.status in REFUSED for o in self.question.outcomes):
+            return OVERLOADED
         return TOO_LATE
 
     def _error(self, explanation: str) -> ClipperError:
         name = self.application.name
         if explanation == NO_MODEL:
             return NotReady(f"{name}: {explanation}, and there is no default output.")
-        if explanation == SATURATED:
-            return Saturated(f"{name}: {explanation}, and there is no default output.")
+        if explanation == OVERLOADED:
+            return Saturated(
+                f"{name}: {explanation}, and there is no default output.",
+                retry_after_s=self._seconds_until_calm(),
+            )
         if explanation == TOO_LATE:
             objective_ms = self.application.slo_ms
             return DeadlineExceeded(
@@ -279,6 +318,12 @@ class Query:
                 objective_ms=objective_ms,
             )
         return ModelFailed(f"{name}: {explanation}")
+
+    def _seconds_until_calm(self) -> float:
+        """Return when the arms asked should have answered all that waits for them now."""
+        seconds_behind, targets = self._processor.engine.seconds_behind, self.choice.targets
+        arms = self.choice.selection.arms
+        return max((seconds_behind(targets[arm].version.id) for arm in arms), default=0.0)
 
     def _receipt(self, outputs: dict[str, bytes]) -> str:
         selection = self.choice.selection

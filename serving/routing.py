@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from registry.specs import ARM_ROLE, ApplicationSpec, RouteSpec, Snapshot, VersionSpec
+from serving.engine.questions import Terms
 
 CACHE_PREFIX = struct.Struct("<QI")
 
@@ -46,9 +48,11 @@ class Router:
         self._connected = connected
         self._serving: dict[int, int] = {}
         self._arms: dict[str, Arms] = {}
+        self._terms: dict[int, Terms] = {}
 
     def apply(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
+        self._terms = {one.id: _terms_of(one) for one in snapshot.applications.values()}
         self.refresh()
 
     def refresh(self) -> None:
@@ -74,6 +78,10 @@ class Router:
     def arms(self, application: ApplicationSpec) -> Arms:
         """Return the application's arms; the same object until something changes."""
         return self._arms.get(application.name) or Arms()
+
+    def terms(self, application: ApplicationSpec) -> Terms:
+        """Return on which terms the application asks."""
+        return self._terms.get(application.id) or _terms_of(application)
 
     def routed_versions(self) -> set[int]:
         return {
@@ -110,3 +118,12 @@ class Router:
     def _version_of(self, route: RouteSpec) -> VersionSpec | None:
         version_id = route.pinned_version_id or self._serving.get(route.model_id)
         return None if version_id is None else self.snapshot.versions.get(version_id)
+
+
+def _terms_of(application: ApplicationSpec) -> Terms:
+    return Terms(
+        share=application.id,
+        priority=application.priority,
+        cached=application.cache,
+        max_age=math.inf if application.cache_ttl_s is None else application.cache_ttl_s,
+    )

@@ -64,6 +64,7 @@ async def answer(
             context=request.context,
             version=version,
             timeout_ms=request.timeout_ms,
+            traced=request.explain,
         )
 
     inputs = request.inputs()
@@ -108,11 +109,17 @@ def render(prediction: Prediction) -> bytes:
         else b'"default":true,"default_explanation":' + _json(explanation)
     )
     models = b",".join(b'"%b":%b' % (arm.encode(), out) for arm, out in prediction.models.items())
-    return b'{"query_id":"%b","output":%b,%b,"confidence":%.4g,"models":{%b},"latency_ms":%.3f}' % (
-        prediction.query_id.encode(),
-        prediction.output,
-        default,
-        prediction.confidence,
-        models,
-        prediction.latency_ms,
+    told = prediction.breakdown
+    explained = b"" if told is None else b',"explain":' + _json(told)
+    return (
+        b'{"query_id":"%b","output":%b,%b,"confidence":%.4g,"models":{%b},"latency_ms":%.3f%b}'
+        % (
+            prediction.query_id.encode(),
+            prediction.output,
+            default,
+            prediction.confidence,
+            models,
+            prediction.latency_ms,
+            explained,
+        )
     )

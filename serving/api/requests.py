@@ -29,6 +29,7 @@ class PredictRequest(msgspec.Struct, forbid_unknown_fields=True):
     context: str = ""
     version: str | None = None
     timeout_ms: float | None = None
+    explain: bool = False
 
     def inputs(self) -> Sequence[bytes]:
         """Return the inputs as raw JSON text. Raises BadRequest unless exactly one is there."""

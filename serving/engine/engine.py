@@ -2,34 +2,56 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from time import monotonic
 
-from registry.specs import VersionSpec
-from serving.engine.batching import Aimd
+from registry.specs import BatchingSpec, VersionSpec
 from serving.engine.cache import PredictionCache
 from serving.engine.outcome import NOT_CONNECTED, Outcome, Status
+from serving.engine.pace import Pace
 from serving.engine.pool import VersionPool
-from serving.engine.questions import Call, Question
+from serving.engine.questions import CACHED, ORDINARY, Call, Question, Terms
 from serving.engine.replica import Replica
 from serving.engine.stats import VersionStats
 from serving.rpc.connection import Connection
 from serving.rpc.frames import Hello
 
-DEFAULT_BATCH_BUDGET = 0.020
+# For a version that no application routes to.
+DEFAULT_OBJECTIVE_S = 0.050
 
-logger = logging.getLogger(__name__)
+# Where a call that was not answered is counted.
+_COUNTERS = {
+    Status.MODEL_FAILED: "failed",
+    Status.SATURATED: "saturated",
+    Status.OVERLOADED: "overloaded",
+    Status.REPLICA_LOST: "lost",
+    Status.EXPIRED: "expired",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSpec:
-    """Bounds of one engine: cache in bytes, queue per replica and batch in queries."""
+    """Bounds of one engine: cache in bytes, queue per replica and batch in rows.
+
+    `batch_budget_s` gives every batch the same budget instead of one from the objectives.
+    """
 
     cache_bytes: int = 64 << 20
     queue_capacity: int = 10_000
     max_batch: int = 4096
+    batch_budget_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionSettings:
+    """How a version's queries are batched, and within which time they are to be answered."""
+
+    batching: BatchingSpec = field(default_factory=BatchingSpec)
+    answer_within_s: float = DEFAULT_OBJECTIVE_S
+
+
+DEFAULT_SETTINGS = VersionSettings()
 
 
 class Engine:
@@ -44,40 +66,51 @@ class Engine:
         self._spec = spec
         self._pools: dict[int, VersionPool] = {}
         self._in_flight: dict[bytes, Call] = {}
-        self._budgets: dict[int, float] = {}
+        self._settings: Mapping[int, VersionSettings] = {}
 
     def ask(
         self,
         version: VersionSpec,
         *,
-        key: bytes,
+        key: bytes | None,
         input: bytes,
         deadline: float,
         question: Question,
         index: int,
+        terms: Terms = ORDINARY,
     ) -> None:
         """Get `version`'s answer to `input` (raw JSON text) to `question` as outcome `index`.
 
-        `key` names version, generation and input; `deadline` is on the monotonic clock.
+        `key` names version, generation and input; None asks past the cache. `deadline` is on the
+        monotonic clock.
         """
         pool = self._pools.get(version.id)
         if pool is None:
             question.arrive(index, NOT_CONNECTED)
             return
-        stats = pool.stats
-        cached = self.cache.get(key)
-        if cached is not None:
-            stats.hits += 1
-            question.arrive(index, Outcome(Status.OK, cached))
-            return
-        call = self._in_flight.get(key)
-        if call is not None and call.deadline > monotonic():
-            stats.joined += 1
-            call.join(question, index=index, deadline=deadline)
-            return
-        stats.misses += 1
-        call = self._in_flight[key] = Call(key=key, input=input, deadline=deadline)
+        now = monotonic()
+        if key is not None:
+            cached = self.cache.get(key, since=now - terms.max_age)
+            if cached is not None:
+                pool.stats.hits += 1
+                question.trace(index, CACHED)
+                question.arrive(index, Outcome(Status.OK, cached))
+                return
+            call = self._in_flight.get(key)
+            # While it still waits it does so in its own application's lane.
+            if (
+                call is not None
+                and call.deadline > now
+                and (call.sent or (call.share, call.priority) == (terms.share, terms.priority))
+            ):
+                pool.stats.joined += 1
+                call.join(question, index=index, deadline=deadline)
+                return
+        pool.stats.misses += 1
+        call = Call(key=key, input=input, asked_at=now, deadline=deadline, terms=terms)
         call.join(question, index=index, deadline=deadline)
+        if key is not None:
+            self._in_flight[key] = call
         pool.submit(call)
 
     # Replicas coming and going.
@@ -102,13 +135,18 @@ class Engine:
         pool = self._pools.get(hello.version_id)
         if pool is None:
             pool = self._pools[hello.version_id] = self._new_pool(hello.version_id)
+        settings = self._settings.get(hello.version_id, DEFAULT_SETTINGS)
         replica = Replica(
             hello=hello,
             connection=connection,
-            controller=Aimd(
-                budget=self._budgets.get(hello.version_id, DEFAULT_BATCH_BUDGET),
-                max_size=self._spec.max_batch,
+            pace=Pace(
+                batching=settings.batching,
+                answer_within=settings.answer_within_s,
+                max_batch=self._spec.max_batch,
+                common=pool.service,
+                fixed_budget=self._spec.batch_budget_s,
             ),
+            capacity=self._spec.queue_capacity,
             owner=pool,
         )
         pool.add(replica)
@@ -117,22 +155,35 @@ class Engine:
     def sweep(self) -> None:
         """Once a second or so: let go of what expired waiting and of replicas that hang."""
         now = monotonic()
-        for pool in self._pools.values():
-            pool.drop_expired()
-            for replica in pool.replicas:
-                if replica.abort_if_hung(now=now):
-                    logger.warning("replica hangs, link cut id=%s", replica.id)
+        for pool in list(self._pools.values()):
+            pool.sweep(now=now)
 
-    def set_batch_budgets(self, budgets: dict[int, float]) -> None:
-        """Give each version's controllers the seconds that one batch may take."""
-        self._budgets = budgets
+    def configure(self, settings: Mapping[int, VersionSettings]) -> None:
+        """Follow changed settings and objectives at once, replicas that are connected included."""
+        self._settings = settings
+        for gone in self.stats.keys() - settings.keys() - self._pools.keys():
+            del self.stats[gone]
         for version_id, pool in self._pools.items():
+            version = settings.get(version_id, DEFAULT_SETTINGS)
             for replica in pool.replicas:
-                replica.controller.budget = budgets.get(version_id, DEFAULT_BATCH_BUDGET)
+                replica.pace.configure(
+                    batching=version.batching, answer_within=version.answer_within_s
+                )
 
-    def queued(self, version_id: int) -> int:
+    def waiting(self, version_id: int) -> int:
+        """Return how many rows wait for a replica of this version."""
         pool = self._pools.get(version_id)
-        return 0 if pool is None else pool.queued
+        return 0 if pool is None else pool.waiting
+
+    def in_flight(self, version_id: int) -> int:
+        """Return how many rows this version's replicas are working on."""
+        pool = self._pools.get(version_id)
+        return 0 if pool is None else pool.in_flight
+
+    def seconds_behind(self, version_id: int) -> float:
+        """Return when a query that waits its turn now should be answered, as far as is known."""
+        pool = self._pools.get(version_id)
+        return 0.0 if pool is None else pool.seconds_behind_all()
 
     def close(self) -> None:
         for pool in self._pools.values():
@@ -150,12 +201,17 @@ class Engine:
 
     def _settle(self, call: Call, outcome: Outcome, stats: VersionStats) -> None:
         """A call has ended: remember a good answer, late or not, and tell who waits."""
-        if self._in_flight.get(call.key) is call:
-            del self._in_flight[call.key]
-        if outcome.status == Status.OK:
-            self.cache.put(call.key, outcome.payload)
-        elif outcome.status == Status.MODEL_FAILED:
-            stats.failed += 1
-        elif outcome.status == Status.EXPIRED:
-            stats.expired += 1
+        key = call.key
+        if key is not None:
+            if self._in_flight.get(key) is call:
+                del self._in_flight[key]
+            if outcome.status == Status.OK:
+                self.cache.put(key, outcome.payload, now=monotonic())
+        if outcome.status != Status.OK:
+            self._count(outcome.status, stats)
         call.answer(outcome)
+
+    def _count(self, status: int, stats: VersionStats) -> None:
+        counter = _COUNTERS.get(Status(status))
+        if counter is not None:
+            setattr(stats, counter, getattr(stats, counter) + 1)

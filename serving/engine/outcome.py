@@ -18,6 +18,7 @@ class Status(IntEnum):
     SATURATED = 4
     REPLICA_LOST = 5
     EXPIRED = 6
+    OVERLOADED = 7
 
 
 class Outcome(NamedTuple):
@@ -31,3 +32,4 @@ NOT_CONNECTED = Outcome(Status.NOT_CONNECTED, b"no replica of this version is co
 SATURATED = Outcome(Status.SATURATED, b"the queue of this version is full")
 REPLICA_LOST = Outcome(Status.REPLICA_LOST, b"the replica was lost, and so was a second one")
 EXPIRED = Outcome(Status.EXPIRED, b"the deadline passed in the queue")
+OVERLOADED = Outcome(Status.OVERLOADED, b"no replica can answer before the deadline")

@@ -3,20 +3,57 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from serving.engine.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On which terms an application's questions are asked.
+
+    Applications (`share`) have equal shares of a busy replica within one `priority`, of which
+    lower numbers go first. Where it is `cached`, an answer may come from the cache if it is at
+    most `max_age` seconds old.
+    """
+
+    share: int = 0
+    priority: int = 1
+    cached: bool = True
+    max_age: float = math.inf
+
+
+ORDINARY = Terms()
+
+
+class Trace(NamedTuple):
+    """Where an answer came from ("cache", "joined" or "model"), and its stages in seconds."""
+
+    source: str
+    replica: str = ""
+    batch_size: int = 0
+    queued: float = 0.0
+    in_batch: float = 0.0
+    in_model: float = 0.0
+
+
+CACHED = Trace("cache")
 
 
 class Question:
     """Waits for the outcomes of several calls, until all are there or its deadline has passed.
 
     The future is made only when somebody has to wait: an answer from the cache costs none.
+    `traces` are kept where somebody asked for them, one an outcome.
     """
 
-    __slots__ = ("_future", "_missing", "_timer", "outcomes")
+    __slots__ = ("_future", "_missing", "_timer", "outcomes", "traces")
 
-    def __init__(self, *, calls: int) -> None:
+    def __init__(self, *, calls: int, traced: bool = False) -> None:
         self.outcomes: list[Outcome | None] = [None] * calls
+        self.traces: list[Trace | None] | None = [None] * calls if traced else None
         self._missing = calls
         self._future: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -33,6 +70,10 @@ class Question:
         self._missing -= 1
         if self._missing == 0:
             self._settle()
+
+    def trace(self, index: int, trace: Trace) -> None:
+        if self.traces is not None:
+            self.traces[index] = trace
 
     async def settled(self, *, seconds: float) -> None:
         """Return when every outcome is there, at the latest after `seconds`."""
@@ -52,23 +93,56 @@ class Question:
 
 
 class Call:
-    """One input on its way to one version; identical questions in flight share it."""
+    """One input on its way to one version; identical questions in flight share it.
 
-    __slots__ = ("deadline", "input", "key", "retried", "waiters")
+    `key` is its key in the cache, None where its answer must not be kept there.
+    """
 
-    def __init__(self, *, key: bytes, input: bytes, deadline: float) -> None:
+    __slots__ = (
+        "asked_at",
+        "deadline",
+        "input",
+        "key",
+        "priority",
+        "retried",
+        "sent",
+        "share",
+        "trace",
+        "traced",
+        "waiters",
+    )
+
+    def __init__(
+        self, *, key: bytes | None, input: bytes, asked_at: float, deadline: float, terms: Terms
+    ) -> None:
         self.key = key
         self.input = input
+        self.asked_at = asked_at
         self.deadline = deadline
+        self.share = terms.share
+        self.priority = terms.priority
         self.retried = False
+        self.sent = False
+        self.traced = False
+        self.trace: Trace | None = None
         self.waiters: list[tuple[Question, int]] = []
 
     def join(self, question: Question, *, index: int, deadline: float) -> None:
         self.waiters.append((question, index))
-        self.deadline = max(self.deadline, deadline)
+        if deadline > self.deadline:
+            self.deadline = deadline
+        if question.traces is not None:
+            self.traced = True
 
     def answer(self, outcome: Outcome) -> None:
         """Hand the outcome to everyone who waits for it."""
+        if self.trace is not None:
+            self._hand_out_trace(self.trace)
         for question, index in self.waiters:
             question.arrive(index, outcome)
         self.waiters.clear()
+
+    def _hand_out_trace(self, trace: Trace) -> None:
+        for question, index in self.waiters:
+            question.trace(index, trace)
+            trace = trace._replace(source="joined")

@@ -1,28 +1,42 @@
-"""One connected replica: its queue, its batch controller and the batches it is working on."""
+"""One connected replica: its queue and the batches it is working on."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
-from serving.engine.batching import Aimd
-from serving.engine.outcome import EXPIRED, Outcome, Status
-from serving.engine.questions import Call
+from serving.engine.outcome import EXPIRED, OVERLOADED, SATURATED, Outcome, Status
+from serving.engine.pace import Pace
+from serving.engine.questions import Call, Trace
+from serving.engine.queue import CallQueue
 from serving.rpc.connection import Connection
 from serving.rpc.errors import ConnectionLost, ProtocolError
-from serving.rpc.frames import Frame, FrameType, Hello, decode_answers, encode_predict
+from serving.rpc.frames import (
+    Answer,
+    AnswerStatus,
+    Frame,
+    FrameType,
+    Hello,
+    decode_answers,
+    encode_predict,
+)
 
-# While the replica works on one batch the next is already on its way, so that it never idles.
+# While the replica ends one batch the next is already on its way, so that it never idles.
 PIPELINE = 2
-# A batch of large inputs ends here, far below what a frame may hold.
-MAX_BATCH_BYTES = 16 << 20
+# It leaves this long before the one under way should be done, and this share of its time. Sooner it
+# would only keep its place from queries that are yet to come and have to be answered earlier.
+LEAD_S = 0.002
+LEAD_SHARE = 0.05
 # A replica that has not answered for this long, nor for this many times its budget, hangs.
 HUNG_S = 10.0
 HUNG_BUDGETS = 10.0
+# A replica that has just connected gets fewer queries than its speed would earn it, for this long.
+SLOW_START_S = 2.0
+SLOW_START_HANDICAP = 3.0
 
 
 class Owner(Protocol):
@@ -32,59 +46,143 @@ class Owner(Protocol):
 
     def take_back(self, calls: Iterable[Call], *, lost: bool) -> None: ...
 
+    def drains(self, replica: Replica) -> None: ...
+
     def left(self, replica: Replica) -> None: ...
 
-    def batch_done(self, *, size: int, seconds: float, model_seconds: float) -> None: ...
+    def batch_done(self, replica: Replica, batch: Batch, done: Done) -> None: ...
+
+
+@dataclass(slots=True)
+class Batch:
+    """What was sent and when; `expected` are the seconds that it should take by itself."""
+
+    calls: list[Call]
+    sent_at: float
+    expected: float
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    calls: list[Call]
-    sent_at: float
+class Done:
+    """How a batch went, in seconds: by itself, inside the model; `failed` where wholly in vain."""
+
+    seconds: float
+    model_seconds: float
+    failed: bool
 
 
 class Replica:
-    """Sends batches as large as its controller allows as soon as the pipeline has room."""
+    """Sends full batches while its pipeline has room, partial ones when its pace says so."""
 
     def __init__(
-        self, *, hello: Hello, connection: Connection, controller: Aimd, owner: Owner
+        self, *, hello: Hello, connection: Connection, pace: Pace, capacity: int, owner: Owner
     ) -> None:
         self.id = hello.replica
-        self.controller = controller
+        self.pace = pace
         self._draining = False
         self._connection = connection
         self._owner = owner
-        self._queue: deque[Call] = deque()
+        self._queue = CallQueue(capacity=capacity)
         self._batches: dict[int, Batch] = {}
         self._in_flight = 0
+        self._expected_in_flight = 0.0
         self._next_request = 1
         self._flush_scheduled = False
-        self._last_answer_at = 0.0
+        self._hold: asyncio.TimerHandle | None = None
+        self._held = 0.0
+        self._connected_at = monotonic()
+        self._waiting_since = self._connected_at
+        self._free_since = self._connected_at
+        self._last_answer_at = self._connected_at
 
     @property
     def load(self) -> int:
-        """Queries that a new one would have to wait for."""
+        """Rows that a new query would have to wait for."""
         return len(self._queue) + self._in_flight
 
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    @property
+    def in_flight(self) -> int:
+        return self._in_flight
+
+    @property
+    def busy(self) -> bool:
+        """Whether so much waits that a new query might be answered too late."""
+        return len(self._queue) + self._in_flight >= self.pace.ample_rows
+
     def enqueue(self, call: Call) -> None:
-        self._queue.append(call)
+        if not self._queue:
+            self._waiting_since = call.asked_at
+        evicted = self._queue.push(call)
+        if evicted is not None:
+            self._owner.settle(evicted, SATURATED)
         self._schedule_flush()
+
+    # Expected times.
+
+    def seconds_until_answer(self, *, behind: int, now: float) -> float:
+        """Return when a query that queues behind `behind` rows should be answered, from now on."""
+        seconds = self.pace.queue_seconds(behind + 1)
+        return seconds + self._seconds_in_flight(now) if self._batches else seconds
+
+    def too_late_for(self, call: Call, *, now: float) -> bool:
+        """Whether the call, queued now, should be answered only after its deadline."""
+        behind = self._queue.ahead_of(call)
+        return now + self.seconds_until_answer(behind=behind, now=now) > call.deadline
+
+    def handicapped_seconds(self, *, now: float) -> float:
+        """Return the expected answer to a new query, made longer while the replica is new."""
+        seconds = self.seconds_until_answer(behind=len(self._queue), now=now)
+        age = max(0.0, now - self._connected_at)
+        if age < SLOW_START_S:
+            seconds *= 1.0 + SLOW_START_HANDICAP * (1.0 - age / SLOW_START_S)
+        return seconds
+
+    def _seconds_in_flight(self, now: float) -> float:
+        """Return how long the batches that are under way should still take.
+
+        What is overdue may take as long again: a replica that hangs must not look idle.
+        """
+        return abs(self._start_of_first + self._expected_in_flight - now)
+
+    @property
+    def _start_of_first(self) -> float:
+        """When the replica began with the oldest batch: it works on one at a time."""
+        return self._start_of(next(iter(self._batches.values())))
+
+    def _start_of(self, batch: Batch) -> float:
+        return max(batch.sent_at, self._last_answer_at)
+
+    # Its end, slow or sudden.
 
     def drain(self) -> None:
         """Leave the pool and hand back what is not sent yet; close once all sent is answered."""
         self._draining = True
-        self._owner.left(self)
-        unsent = list(self._queue)
-        self._queue.clear()
-        self._owner.take_back(unsent, lost=False)
+        self._owner.drains(self)
+        self.hand_back_queue()
         self._close_when_idle()
 
+    def hand_back_queue(self) -> None:
+        """Give what is not sent yet to the other replicas."""
+        self._stop_holding()
+        self._owner.take_back(self._queue.clear(), lost=False)
+
     def close(self) -> None:
+        self._stop_holding()
         self._connection.close()
+
+    def drop_expired(self, *, now: float) -> None:
+        for call in self._queue.drop_expired(now=now):
+            self._owner.settle(call, EXPIRED)
+        if not self._queue:
+            self._stop_holding()
 
     def abort_if_hung(self, *, now: float) -> bool:
         """Cut the link to a replica whose oldest batch is overdue beyond all measure."""
-        limit = max(HUNG_S, HUNG_BUDGETS * self.controller.budget)
+        limit = max(HUNG_S, HUNG_BUDGETS * self.pace.budget)
         hung = any(now - batch.sent_at > limit for batch in self._batches.values())
         if hung:
             self._connection.abort()
@@ -103,42 +201,62 @@ class Replica:
     def on_lost(self, error: ConnectionLost | None) -> None:
         """Hand back everything unanswered: the sent ones may have been the reason."""
         sent = [call for batch in self._batches.values() for call in batch.calls]
-        unsent = list(self._queue)
         self._batches.clear()
-        self._queue.clear()
         self._in_flight = 0
+        self._expected_in_flight = 0.0
         self._owner.left(self)
         self._owner.take_back(sent, lost=True)
-        self._owner.take_back(unsent, lost=False)
+        self.hand_back_queue()
 
     def on_writable(self) -> None:
         self._schedule_flush()
 
     def _on_answer(self, frame: Frame) -> None:
-        batch = self._batches.pop(frame.request_id, None)
+        batch = self._batches.get(frame.request_id)
         if batch is None:
             raise ProtocolError(f"got an answer to request {frame.request_id}, which is not open")
         answers, compute_us = decode_answers(frame.body)
-        size = len(batch.calls)
-        if len(answers) != size:
-            self._batches[frame.request_id] = batch
-            raise ProtocolError(f"expected {size} answers, got {len(answers)}")
-        self._in_flight -= size
-        self._learn(batch, model_seconds=compute_us / 1e6)
+        if len(answers) != len(batch.calls):
+            raise ProtocolError(f"expected {len(batch.calls)} answers, got {len(answers)}")
+        del self._batches[frame.request_id]
+        self._in_flight -= len(answers)
+        self._expected_in_flight -= batch.expected
+        self._learn(batch, answers=answers, model_seconds=compute_us / 1e6)
         self._flush()
         settle = self._owner.settle
         for call, answer in zip(batch.calls, answers, strict=True):
             settle(call, Outcome(answer.status, answer.payload))
         self._close_when_idle()
 
-    def _learn(self, batch: Batch, *, model_seconds: float) -> None:
-        """Feed the controller the time this batch took by itself, not its wait behind another."""
+    def _learn(self, batch: Batch, *, answers: list[Answer], model_seconds: float) -> None:
+        """Learn from the time this batch took by itself, not from its wait behind another."""
         now = monotonic()
-        seconds = now - max(batch.sent_at, self._last_answer_at)
+        started = self._start_of(batch)
+        seconds = now - started
+        failed = all(answer.status is AnswerStatus.MODEL_FAILED for answer in answers)
+        self.pace.record(
+            rows=len(batch.calls),
+            queued=started - batch.calls[0].asked_at,
+            seconds=seconds,
+            elapsed=now - self._last_answer_at,
+            failed=failed,
+        )
         self._last_answer_at = now
-        size = len(batch.calls)
-        self.controller.record(size=size, latency=seconds)
-        self._owner.batch_done(size=size, seconds=seconds, model_seconds=model_seconds)
+        if not self._batches:
+            self._free_since = now
+        self._owner.batch_done(self, batch, Done(seconds, model_seconds, failed))
+        for call in batch.calls:
+            if call.traced:
+                call.trace = Trace(
+                    "model",
+                    self.id,
+                    len(batch.calls),
+                    batch.sent_at - call.asked_at,
+                    now - batch.sent_at,
+                    model_seconds,
+                )
+
+    # Sending.
 
     def _schedule_flush(self) -> None:
         """Flush after this turn of the loop, so that all that arrives in it shares a batch."""
@@ -149,37 +267,80 @@ class Replica:
     def _flush(self) -> None:
         self._flush_scheduled = False
         while self._queue and len(self._batches) < PIPELINE and self._connection.writable:
-            if calls := self._next_batch():
-                self._send(calls)
+            now = monotonic()
+            until = self._held_until(now)
+            if until > now:
+                self._hold_until(until, now=now)
+                return
+            self._send_next()
 
-    def _next_batch(self) -> list[Call]:
-        """Take the next queries, dropping those whose deadline has passed."""
-        now = monotonic()
-        cap = self.controller.cap
-        calls: list[Call] = []
-        size = 0
-        while self._queue and len(calls) < cap:
-            size += len(self._queue[0].input)
-            if calls and size > MAX_BATCH_BYTES:
-                break
-            call = self._queue.popleft()
-            if call.deadline > now:
-                calls.append(call)
-            else:
-                self._owner.settle(call, EXPIRED)
-        return calls
+    def _held_until(self, now: float) -> float:
+        """Return until when the next batch has to wait, unless an answer comes before."""
+        wait = self.pace.wait.seconds
+        partial = wait > 0.0 and len(self._queue) < self.pace.cap
+        if self._batches:
+            return math.inf if partial else self._just_in_time(now)
+        if not partial:
+            return now
+        # Delayed batching (paper §4.3.2), within what the first deadline leaves.
+        last_moment = self._queue.earliest_deadline() - self.pace.seconds_to_keep(len(self._queue))
+        return min(max(self._waiting_since, self._free_since) + wait, last_moment)
 
-    def _send(self, calls: list[Call]) -> None:
+    def _just_in_time(self, now: float) -> float:
+        """Return when to send a batch so that it arrives while the one before it ends."""
+        expected = self._expected_in_flight
+        lead = LEAD_S + LEAD_SHARE * expected
+        return now if expected <= lead else self._start_of_first + expected - lead
+
+    def _hold_until(self, until: float, *, now: float) -> None:
+        if until < math.inf and (self._hold is None or until < self._held):
+            self._stop_holding()
+            self._hold = asyncio.get_running_loop().call_later(until - now, self._end_hold)
+            self._held = until
+
+    def _end_hold(self) -> None:
+        self._hold = None
+        self._flush()
+
+    def _stop_holding(self) -> None:
+        if self._hold is not None:
+            self._hold.cancel()
+            self._hold = None
+
+    def _send_next(self) -> None:
+        """Send the next batch, without those calls that it would answer too late."""
+        self._stop_holding()
+        now = finish = monotonic()
+        rows = self.pace.cap
+        if self._batches or len(self._queue) > rows:
+            # Others are there who can be answered in time if these leave them the replica.
+            finish += self.pace.batch_seconds(min(rows, len(self._queue)))
+            if self._batches:
+                finish += self._seconds_in_flight(now)
+        calls, late = self._queue.take(rows=rows, finish=finish)
+        self._waiting_since = now
+        for call in late:
+            self._owner.settle(call, EXPIRED if call.deadline <= now else OVERLOADED)
+        if calls:
+            self._send(calls, now=now)
+
+    def _send(self, calls: list[Call], *, now: float) -> None:
         request = self._next_request
+        inputs = []
+        for call in calls:
+            call.sent = True
+            inputs.append(call.input)
         try:
-            frame = encode_predict(request, [call.input for call in calls])
+            frame = encode_predict(request, inputs)
         except ProtocolError as error:
             for call in calls:
                 self._owner.settle(call, Outcome(Status.INVALID_INPUT, str(error).encode()))
             return
         self._next_request = request % 0xFFFF_FFFF + 1
-        self._batches[request] = Batch(calls, monotonic())
+        batch = Batch(calls, now, self.pace.batch_seconds(len(calls)))
+        self._batches[request] = batch
         self._in_flight += len(calls)
+        self._expected_in_flight += batch.expected
         self._connection.send(frame)
 
     def _close_when_idle(self) -> None:

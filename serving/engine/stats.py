@@ -29,6 +29,12 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
+    def observe_all(self, values: list[float]) -> None:
+        bounds, counts = self.bounds, self.counts
+        for value in values:
+            counts[bisect_left(bounds, value)] += 1
+        self.total += sum(values)
+
 
 def quantile(counts: list[int], *, bounds: tuple[float, ...], q: float) -> float | None:
     """Estimate the `q` quantile by linear interpolation within its bucket; None without data."""
@@ -63,13 +69,18 @@ class VersionStats:
     joined: int = 0
     expired: int = 0
     saturated: int = 0
+    overloaded: int = 0
     lost: int = 0
     failed: int = 0
+    ejected: int = 0
+    queue_seconds: Histogram = field(default_factory=latency_histogram)
     batch_size: Histogram = field(default_factory=batch_histogram)
     batch_seconds: Histogram = field(default_factory=latency_histogram)
     model_seconds: Histogram = field(default_factory=latency_histogram)
 
-    def record_batch(self, *, size: int, seconds: float, model_seconds: float) -> None:
-        self.batch_size.observe(size)
+    def record_batch(self, *, waits: list[float], seconds: float, model_seconds: float) -> None:
+        """Count a batch that took `seconds`, whose queries had waited `waits` until it was sent."""
+        self.batch_size.observe(len(waits))
         self.batch_seconds.observe(seconds)
         self.model_seconds.observe(model_seconds)
+        self.queue_seconds.observe_all(waits)

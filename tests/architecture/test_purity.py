@@ -13,9 +13,13 @@ PURE = modules(
     "selection/combine.py",
     "selection/losses.py",
     "selection/values.py",
-    "serving/engine/batching.py",
+    "serving/engine/batching",
+    "serving/engine/service_time.py",
     "serving/cluster/planning.py",
+    "serving/cluster/autoscaling.py",
+    "serving/cluster/readings.py",
     "serving/rpc/frames.py",
+    "serving/rpc/handshake.py",
 )
 IMPURE = {
     *("time", "datetime", "random", "secrets", "uuid"),

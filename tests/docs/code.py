@@ -15,7 +15,7 @@ from registry.errors import ClipperError
 from scripts.stack.environment import MARK
 from selection.policies import InvalidPolicyParams
 from serving.engine.stats import VersionStats
-from serving.metrics import Metrics, exposition
+from serving.metrics import Metrics, Reading, exposition
 from tests.architecture.source import LAYERS
 from tests.docs.documents import ROOT, url_shape
 
@@ -106,7 +106,7 @@ def metrics() -> dict[str, str]:
     """Name and type of every metric, as Prometheus would read them."""
     counted = Metrics(process_id="web", pid=1)
     counted.of_application("digits").record(seconds=0.01, default=False, slo_ms=50.0)
-    document = counted.document(at=0.0, now=0.0, rss_bytes=1, versions={"svm:1": VersionStats()})
+    document = counted.document(at=0.0, now=0.0, rss_bytes=1, versions={"svm:1": Reading(VersionStats(), 0, 0)})
     return dict(
         line.split()[2:4]
         for line in exposition([document]).decode().splitlines()

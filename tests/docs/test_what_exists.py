@@ -13,7 +13,7 @@ from registry.specs import SCOPES
 from selection.policies import POLICIES
 from serving.cluster.directory import ReplicaState
 from serving.container.runtimes import RUNTIMES
-from serving.query import NO_MODEL, SATURATED, TOO_LATE
+from serving.query import NO_MODEL, OVERLOADED, TOO_LATE
 from tests.docs import code
 from tests.docs.documents import ROOT, everything, page, rows, url_shape, words
 
@@ -84,7 +84,7 @@ def test_every_make_target_is_described(target):
     ("file", "names"),
     [
         ("docs/predictions.md", InputType.values),
-        ("docs/predictions.md", [NO_MODEL, TOO_LATE, SATURATED]),
+        ("docs/predictions.md", [NO_MODEL, TOO_LATE, OVERLOADED]),
         ("docs/policies.md", Combine.values),
         ("docs/api.md", [*SCOPES, *Release.State.values]),
         ("docs/cluster.md", list(ReplicaState)),

@@ -1,4 +1,4 @@
-"""Web processes publish their numbers, and any process reads those of all that live."""
+"""Web processes count, publish their numbers, and any process reads those of all that live."""
 
 from __future__ import annotations
 
@@ -8,9 +8,23 @@ from typing import Any
 
 import pytest
 import redis
+from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
-from serving.metrics import INDEX, KEY_PREFIX, publish, read_published, read_published_async
+from serving.engine.stats import BATCH_BOUNDS, LATENCY_BOUNDS, VersionStats, quantile
+from serving.metrics import (
+    INDEX,
+    KEY_PREFIX,
+    VERSION_COUNTERS,
+    VERSION_GAUGES,
+    VERSION_HISTOGRAMS,
+    Metrics,
+    Reading,
+    exposition,
+    publish,
+    read_published,
+    read_published_async,
+)
 
 
 def document(web: str) -> dict[str, Any]:
@@ -62,3 +76,110 @@ async def test_publishing_forgets_the_processes_that_are_long_gone(client: Redis
     await publish(client, document("a"))
 
     assert await client.zrange(INDEX, 0, -1) == [b"a"]
+
+
+# What is counted, published and scraped.
+
+
+def counted() -> dict[str, Any]:
+    """The document of a process that has answered a batch of three, and refused two queries."""
+    metrics = Metrics(process_id="a", pid=42)
+    stats = VersionStats(hits=5, overloaded=2, ejected=1)
+    stats.record_batch(waits=[0.001, 0.002, 0.003], seconds=0.020, model_seconds=0.018)
+    metrics.of_application("digits").record(seconds=0.025, default=False, slo_ms=20.0)
+    return metrics.document(
+        at=1e9, now=5.0, rss_bytes=1 << 20, versions={"m:1": Reading(stats, 7, 3)}
+    )
+
+
+def samples(*documents: dict[str, Any]) -> dict[str, list[tuple[dict[str, str], float]]]:
+    found: dict[str, list[tuple[dict[str, str], float]]] = {}
+    for family in text_string_to_metric_families(exposition(documents).decode()):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append((sample.labels, sample.value))
+    return found
+
+
+def test_a_version_publishes_its_counters_gauges_and_histograms():
+    version = counted()["versions"]["m:1"]
+    assert version.keys() == {*VERSION_COUNTERS, *VERSION_GAUGES, *VERSION_HISTOGRAMS}
+    assert (version["hits"], version["overloaded"], version["ejected"]) == (5, 2, 1)
+    assert (version["waiting"], version["in_flight"]) == (7, 3)
+    assert version["queue_seconds"]["total"] == pytest.approx(0.006)
+    assert sum(version["queue_seconds"]["counts"]) == 3
+    assert version["batch_size"]["total"] == 3
+    assert version["batch_seconds"]["total"] == 0.020
+    assert version["model_seconds"]["total"] == 0.018
+
+
+def test_all_that_is_counted_of_a_version_is_published():
+    assert set(VersionStats.__slots__) == {*VERSION_COUNTERS, *VERSION_HISTOGRAMS}
+
+
+def test_prometheus_reads_counters_gauges_and_histograms():
+    found = samples(counted())
+    labels = {"process": "a", "version": "m:1"}
+    assert found["clipper_version_overloaded_total"] == [(labels, 2.0)]
+    assert found["clipper_version_waiting"] == [(labels, 7.0)]
+    assert found["clipper_version_in_flight"] == [(labels, 3.0)]
+    assert found["clipper_version_queue_seconds_count"] == [(labels, 3.0)]
+    assert found["clipper_version_batch_size_sum"] == [(labels, 3.0)]
+    assert found["clipper_version_model_seconds_sum"] == [(labels, 0.018)]
+    assert found["clipper_web_resident_bytes"] == [({"process": "a"}, float(1 << 20))]
+
+
+def test_buckets_are_cumulative_and_end_with_all():
+    buckets = samples(counted())["clipper_version_queue_seconds_bucket"]
+    values = [value for _, value in buckets]
+    assert values == sorted(values)
+    assert len(buckets) == len(LATENCY_BOUNDS) + 1
+    assert buckets[-1][0]["le"] == "+Inf"
+    assert values[-1] == 3.0
+    below = [value for labels, value in buckets if float(labels["le"]) < 0.001]
+    assert below[-1] == 0.0
+
+
+def test_processes_are_told_apart():
+    other = counted() | {"id": "b"}
+    processes = [
+        labels["process"] for labels, _ in samples(counted(), other)["clipper_version_hits_total"]
+    ]
+    assert processes == ["a", "b"]
+
+
+def test_an_answer_after_the_objective_is_counted_as_late():
+    application = counted()["applications"]["digits"]
+    assert (application["queries"], application["late"], application["defaults"]) == (1, 1, 0)
+
+
+def test_rates_and_quantiles_look_back_a_few_publications():
+    metrics = Metrics(process_id="a", pid=1)
+
+    def publish_at(now: float, *, seconds: float) -> dict[str, Any]:
+        for _ in range(100):
+            metrics.of_application("digits").record(seconds=seconds, default=False, slo_ms=50.0)
+        document = metrics.document(at=0.0, now=now, rss_bytes=0, versions={})
+        return document["applications"]["digits"]
+
+    publish_at(0.0, seconds=1.0)
+    for now in range(1, 12):
+        recent = publish_at(float(now), seconds=0.010)
+    assert recent["rate"] == pytest.approx(100.0)
+    assert recent["p99_ms"] == pytest.approx(10.0, rel=0.25)
+
+
+def test_an_application_that_is_gone_is_forgotten():
+    metrics = Metrics(process_id="a", pid=1)
+    metrics.of_application("gone")
+    metrics.of_application("stays")
+    metrics.forget(known=["stays"])
+    assert metrics.applications.keys() == {"stays"}
+
+
+def test_a_quantile_lies_within_the_bucket_that_holds_it():
+    counts = [0] * (len(BATCH_BOUNDS) + 1)
+    counts[3], counts[4] = 90, 10  # up to 8, up to 16
+    assert 4.0 <= quantile(counts, bounds=BATCH_BOUNDS, q=0.5) <= 8.0
+    assert 8.0 <= quantile(counts, bounds=BATCH_BOUNDS, q=0.99) <= 16.0
+    assert quantile([0, 0], bounds=(1.0,), q=0.5) is None
+    assert quantile([0, 4], bounds=(1.0,), q=0.5) == 1.0

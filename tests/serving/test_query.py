@@ -1,98 +1,34 @@
+"""One query's life: whom it asks, what it makes of the answers, and what it says without any."""
+
+from __future__ import annotations
+
 import asyncio
 import json
 from time import monotonic
 
 import pytest
-from redis.asyncio import Redis
 
 from registry.errors import DeadlineExceeded, InvalidInput, ModelFailed, NotReady, Saturated
-from registry.specs import ApplicationSpec, ModelSpec, RouteSpec, Snapshot, VersionSpec
-from selection.outputs import OutputStore
-from selection.receipts import ReceiptSigner
-from selection.state import SelectionStore
 from serving.api.predict import render
-from serving.engine.engine import Engine, EngineSpec
-from serving.metrics import Metrics
-from serving.query import QueryProcessor
-from serving.routing import Router
+from serving.engine.outcome import Status
+from serving.query import OVERLOADED
 from serving.rpc.frames import Answer, AnswerStatus
-from tests.serving.engine.doubles import connect
-from tests.serving.engine.test_engine import turn
+from tests.serving.doubles import Serving, application, version
+from tests.serving.engine.doubles import batch_by, connect, teach, turn
+
+ONE_ROUTE = application().routes[:1]
+# A replica that takes this long for a row answers nine rows within the objective.
+ROW_S, SLO_MS, FIT = 10.0, 100_000.0, 9
 
 
-def version(id: int) -> VersionSpec:
-    return VersionSpec(
-        id=id,
-        model_id=id,
-        model=f"m{id}",
-        version="1",
-        runtime="sklearn",
-        input_type="doubles",
-        digest="0" * 64,
-        device="cpu",
-        replicas=1,
-        allow_pickle=False,
-        generation=1,
+def busy(**changes) -> Serving:
+    """An application with one replica that is as slow as its objective just allows."""
+    it = Serving(
+        application(**({"slo_ms": SLO_MS, "routes": ONE_ROUTE} | changes)), queue_capacity=1000
     )
-
-
-def application(**changes) -> ApplicationSpec:
-    fields = {
-        "id": 7,
-        "name": "digits",
-        "input_type": "doubles",
-        "slo_ms": 1000.0,
-        "slo_target": 0.99,
-        "default_output": b"-1",
-        "policy": "exp4",
-        "policy_params": {},
-        "combine": "vote",
-        "confidence_threshold": 0.0,
-        "public": False,
-        "feedback_window_s": 3600,
-        "routes": tuple(
-            RouteSpec(model_id=n, model=f"m{n}", role="arm", weight=1.0, pinned_version_id=None)
-            for n in (1, 2, 3)
-        ),
-    }
-    return ApplicationSpec(**(fields | changes))
-
-
-class Serving:
-    """A query processor over an engine whose replicas the test plays."""
-
-    def __init__(self, spec: ApplicationSpec) -> None:
-        self.application = spec
-        self.engine = Engine(EngineSpec(queue_capacity=2))
-        self.router = Router(connected=self.engine.connected)
-        self.signer = ReceiptSigner(b"secret")
-        redis = Redis(unix_socket_path="/nonexistent")
-        self.metrics = Metrics(process_id="test", pid=1)
-        self.processor = QueryProcessor(
-            engine=self.engine,
-            router=self.router,
-            store=SelectionStore(redis),
-            outputs=OutputStore(redis),
-            signer=self.signer,
-            metrics=self.metrics,
-        )
-        self.router.apply(
-            Snapshot(
-                applications={spec.name: spec},
-                models={
-                    n: ModelSpec(id=n, name=f"m{n}", input_type="doubles", live_version_id=n)
-                    for n in (1, 2, 3)
-                },
-                versions={n: version(n) for n in (1, 2, 3)},
-                versions_by_arm={f"m{n}:1": version(n) for n in (1, 2, 3)},
-            )
-        )
-        self.engine.expect(self.router.expected_versions())
-
-    def begin(self, **changes):
-        return self.processor.begin(
-            self.application, **({"input": b"[1]", "arrived": monotonic()} | changes)
-        )
+    batch_by(it.engine, rows=4)
+    teach(connect(it.engine), per_row=ROW_S)
+    return it
 
 
 @pytest.fixture
@@ -311,3 +247,105 @@ async def test_feedback_by_input_asks_every_arm(serving):
     for replica in replicas:
         replica.answer({b"[1]": b"3"})
     assert await asking == {"m1:1": b"3", "m2:1": b"3", "m3:1": b"3"}
+
+
+async def test_an_overloaded_model_gives_the_default_at_once(serving):
+    it = busy()
+    queries = [it.begin(input=b"[%d]" % n) for n in range(20)]
+    assert [query.question.answered for query in queries] == [n >= FIT for n in range(20)]
+    prediction = queries[-1].prediction()
+    assert prediction.output == b"-1"
+    assert prediction.default_explanation == OVERLOADED
+    await turn()
+
+
+async def test_an_overloaded_model_without_a_default_says_when_to_come_back(serving):
+    it = busy(default_output=None)
+    queries = [it.begin(input=b"[%d]" % n) for n in range(20)]
+    with pytest.raises(Saturated, match="every model asked is overloaded") as caught:
+        queries[-1].prediction()
+    assert caught.value.status == 503
+    assert caught.value.code == "saturated"
+    # When all that waits is answered, and the one that asks, with the reserve of a tenth.
+    expected = 1.1 * ROW_S * (FIT + 1)
+    assert caught.value.retry_after_s == pytest.approx(expected)
+    assert int(caught.value.headers()["Retry-After"]) == pytest.approx(expected, abs=1)
+    assert it.metrics.applications["digits"].errors == 1
+    await turn()
+
+
+async def test_whoever_is_refused_by_a_quick_model_comes_back_after_a_second(serving):
+    it = serving(application(default_output=None, routes=ONE_ROUTE))
+    connect(it.engine)
+    queries = [it.begin(input=b"[%d]" % n) for n in range(3)]
+    with pytest.raises(Saturated) as caught:
+        queries[2].prediction()
+    assert caught.value.headers() == {"Retry-After": "1"}
+    await turn()
+
+
+async def test_a_full_queue_gives_the_default_as_an_overload(serving):
+    it = serving(application(routes=ONE_ROUTE))
+    connect(it.engine)
+    queries = [it.begin(input=b"[%d]" % n) for n in range(3)]
+    assert queries[2].prediction().default_explanation == OVERLOADED
+    await turn()
+
+
+async def test_one_overloaded_arm_does_not_keep_the_others_from_answering(serving):
+    it = busy(routes=application().routes[:2])
+    other = connect(it.engine, version_id=2)
+    queries = [it.begin(input=b"[%d]" % n) for n in range(20)]
+    await turn()
+    while other.batches:
+        other.answer()
+        await turn()
+    prediction = queries[-1].prediction()
+    assert prediction.models == {"m2:1": b"[19]"}
+    assert prediction.default_explanation is None
+
+
+async def test_where_one_arm_is_overloaded_and_another_late_none_answered_in_time(serving):
+    it = busy(routes=application().routes[:2])
+    connect(it.engine, version_id=2)
+    for n in range(20):
+        it.begin(input=b"[%d]" % n)
+    query = it.begin(input=b"[20]", timeout_ms=20.0)
+    await query.settled()
+    assert query.question.outcomes[0].status == Status.OVERLOADED
+    assert query.prediction().default_explanation == "none answered within the objective"
+
+
+async def test_a_flooded_application_leaves_another_one_its_answers(serving):
+    it = busy()
+    other = application(id=8, name="other", slo_ms=SLO_MS, routes=ONE_ROUTE)
+    it.route(other)
+    for n in range(20):
+        it.begin(input=b"[%d]" % n)
+    assert it.begin(input=b"[99]").question.answered
+    query = it.processor.begin(other, input=b"[99]", arrived=monotonic())
+    assert not query.question.answered
+    await turn()
+
+
+async def test_an_application_without_the_cache_asks_each_time(serving):
+    it = serving(application(cache=False, routes=ONE_ROUTE), queue_capacity=10)
+    replica = connect(it.engine)
+    for output in (b"7", b"8"):
+        query = it.begin()
+        await turn()
+        replica.answer({b"[1]": output})
+        assert query.prediction().output == output
+    assert it.engine.stats[1].hits == 0
+
+
+async def test_an_answer_may_be_as_old_as_its_application_says(serving):
+    it = serving(application(cache_ttl_s=3600.0, routes=ONE_ROUTE))
+    replica = connect(it.engine)
+    it.begin()
+    await turn()
+    replica.answer({b"[1]": b"7"})
+    assert it.begin().prediction().output == b"7"
+    it.engine.cache._kept_at[0] -= 4000.0
+    assert not it.begin().question.answered
+    await turn()

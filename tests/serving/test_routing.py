@@ -1,8 +1,14 @@
-from dataclasses import replace
+"""Which versions an application asks at this moment, and on which terms."""
 
-from registry.specs import ModelSpec, RouteSpec, Snapshot
+from __future__ import annotations
+
+from dataclasses import replace
+from math import inf
+
+from registry.specs import ApplicationSpec, ModelSpec, RouteSpec, Snapshot
+from serving.engine.questions import Terms
 from serving.routing import Router
-from tests.serving.test_query import application, version
+from tests.serving.doubles import application, version
 
 
 def snapshot(*, live: int | None, pinned: int | None = None) -> Snapshot:
@@ -68,3 +74,47 @@ def test_unchanged_arms_are_the_same_object():
     before = router.arms(router.snapshot.applications["digits"])
     router.apply(snapshot(live=1))
     assert router.arms(router.snapshot.applications["digits"]) is before
+
+
+def routed(*applications: ApplicationSpec) -> Router:
+    router = Router(connected=lambda _: True)
+    router.apply(replace(snapshot(live=1), applications={one.name: one for one in applications}))
+    return router
+
+
+def test_an_application_asks_on_its_own_terms():
+    spec = application(id=3, priority=0, cache=False)
+    assert routed(spec).terms(spec) == Terms(share=3, priority=0, cached=False, max_age=inf)
+
+
+def test_answers_from_the_cache_may_be_as_old_as_the_application_says():
+    spec = application(cache_ttl_s=2.5)
+    assert routed(spec).terms(spec).max_age == 2.5
+
+
+def test_changed_terms_hold_from_the_next_snapshot_on():
+    spec = application()
+    router = routed(spec)
+    assert router.terms(spec).priority == 1
+    router.apply(replace(router.snapshot, applications={spec.name: replace(spec, priority=2)}))
+    assert router.terms(spec).priority == 2
+
+
+def test_terms_are_the_same_object_from_query_to_query():
+    spec = application()
+    router = routed(spec)
+    assert router.terms(spec) is router.terms(spec)
+
+
+def test_an_application_that_was_just_deleted_may_finish_what_it_asks():
+    assert routed().terms(application(id=9, priority=2)) == Terms(share=9, priority=2)
+
+
+def test_a_version_is_held_to_the_shortest_objective_of_those_it_serves():
+    route = RouteSpec(model_id=1, model="m", role="arm", weight=1.0, pinned_version_id=None)
+    specs = [
+        application(id=id, name=f"a{id}", slo_ms=slo_ms, routes=(route,))
+        for id, slo_ms in ((1, 80.0), (2, 20.0), (3, 50.0))
+    ]
+    assert routed(*specs).objectives_ms() == {1: 20.0}
+    assert routed().objectives_ms() == {}

@@ -1,8 +1,14 @@
-"""A replica's end of a connection, played by the test."""
+"""A replica's end of a connection, played by the test, and what tests of the engine ask it."""
 
 from __future__ import annotations
 
-from serving.engine.engine import Engine
+import asyncio
+from collections.abc import Iterable
+from time import monotonic
+
+from registry.specs import BatchingSpec, VersionSpec
+from serving.engine.engine import Engine, VersionSettings
+from serving.engine.questions import ORDINARY, Call, Question, Terms
 from serving.engine.replica import Replica
 from serving.rpc.errors import ConnectionLost
 from serving.rpc.frames import (
@@ -14,6 +20,21 @@ from serving.rpc.frames import (
     decode_predict,
     encode_answers,
     encode_frame,
+    failed,
+)
+
+VERSION = VersionSpec(
+    id=1,
+    model_id=1,
+    model="m",
+    version="1",
+    runtime="sklearn",
+    input_type="doubles",
+    digest="0" * 64,
+    device="cpu",
+    replicas=1,
+    allow_pickle=False,
+    generation=1,
 )
 
 
@@ -42,6 +63,17 @@ class FakeConnection:
         self.closed = True
         self.replica.on_lost(ConnectionLost("cut"))
 
+    def die(self) -> None:
+        """Be gone all at once, with whatever it was working on."""
+        self.closed = True
+        self.batches.clear()
+        self.replica.on_lost(ConnectionLost("killed"))
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many rows each open batch has."""
+        return [len(inputs) for _, inputs in self.batches]
+
     def answer(self, outputs: dict[bytes, bytes] | None = None) -> list[bytes]:
         """Answer the oldest open batch, each input with itself unless `outputs` says other."""
         request, inputs = self.batches.pop(0)
@@ -54,6 +86,10 @@ class FakeConnection:
         request, _ = self.batches.pop(0)
         self.receive(encode_answers(request, list(answers), compute_us=100))
 
+    def fail(self) -> None:
+        """Fail the whole of the oldest open batch."""
+        self.answer_with(*[failed("ValueError: no")] * self.sizes[0])
+
     def ask_to_drain(self) -> None:
         self.receive(encode_frame(FrameType.DRAIN, 0))
 
@@ -62,8 +98,14 @@ class FakeConnection:
             self.replica.on_frame(frame)
 
 
-def connect(engine: Engine, *, version_id: int = 1, name: str = "r1") -> FakeConnection:
-    connection = FakeConnection()
+def connect(
+    engine: Engine,
+    *,
+    version_id: int = 1,
+    name: str = "r1",
+    connection: FakeConnection | None = None,
+) -> FakeConnection:
+    connection = connection or FakeConnection()
     hello = Hello(
         replica=name,
         model="m",
@@ -74,3 +116,56 @@ def connect(engine: Engine, *, version_id: int = 1, name: str = "r1") -> FakeCon
     )
     connection.replica = engine.add_replica(hello, connection)
     return connection
+
+
+async def turn() -> None:
+    """Let everything that is scheduled run."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+def ask(
+    engine: Engine,
+    input: bytes,
+    *,
+    seconds: float = 5.0,
+    terms: Terms = ORDINARY,
+    traced: bool = False,
+) -> Question:
+    """Ask version 1, to be answered within `seconds`."""
+    question = Question(calls=1, traced=traced)
+    engine.ask(
+        VERSION,
+        key=b"1:" + input if terms.cached else None,
+        input=input,
+        deadline=monotonic() + seconds,
+        question=question,
+        index=0,
+        terms=terms,
+    )
+    return question
+
+
+def new_call(
+    input: bytes = b"[1]", *, deadline: float = 1.0, share: int = 0, priority: int = 1
+) -> Call:
+    terms = Terms(share=share, priority=priority)
+    return Call(key=None, input=input, asked_at=0.0, deadline=deadline, terms=terms)
+
+
+def batch_by(
+    engine: Engine, *, rows: int, wait_ms: float = 0.0, answer_within_s: float = 5.0
+) -> None:
+    """Give every batch of version 1 up to `rows` rows."""
+    batching = BatchingSpec(controller="static", max_size=rows, wait_ms=wait_ms)
+    engine.configure({1: VersionSettings(batching=batching, answer_within_s=answer_within_s)})
+
+
+def teach(
+    replica: FakeConnection, *, per_row: float, fixed: float = 0.0, sizes: Iterable[int] = (1, 2, 4)
+) -> None:
+    """Let the replica have shown that a batch takes `fixed + per_row * size` seconds."""
+    for _ in range(10):
+        for size in sizes:
+            seconds = fixed + per_row * size
+            replica.replica.pace.record(rows=size, queued=0.0, seconds=seconds, elapsed=seconds)

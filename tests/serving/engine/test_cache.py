@@ -1,3 +1,7 @@
+"""What the cache remembers, for how long, and what has to go."""
+
+from __future__ import annotations
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,55 +14,90 @@ def key(number: int) -> bytes:
     return b"%04d" % number
 
 
-def test_it_remembers_a_value():
+def test_it_remembers_a_value() -> None:
     cache = PredictionCache(budget=10 * ENTRY)
-    cache.put(key(1), b"aaaa")
+    cache.put(key(1), b"aaaa", now=1.0)
     assert cache.get(key(1)) == b"aaaa"
     assert cache.get(key(2)) is None
 
 
-def test_a_second_value_replaces_the_first():
+def test_a_second_value_replaces_the_first() -> None:
     cache = PredictionCache(budget=10 * ENTRY)
-    cache.put(key(1), b"aaaa")
-    cache.put(key(1), b"bbbb")
+    cache.put(key(1), b"aaaa", now=1.0)
+    cache.put(key(1), b"bbbb", now=1.0)
     assert cache.get(key(1)) == b"bbbb"
     assert len(cache) == 1
     assert cache.bytes_held == ENTRY
 
 
-def test_an_entry_that_was_hit_outlives_one_that_was_not():
+def test_an_entry_that_was_hit_outlives_one_that_was_not() -> None:
     cache = PredictionCache(budget=2 * ENTRY)
-    cache.put(key(1), b"aaaa")
-    cache.put(key(2), b"bbbb")
+    cache.put(key(1), b"aaaa", now=1.0)
+    cache.put(key(2), b"bbbb", now=1.0)
     cache.get(key(1))
-    cache.put(key(3), b"cccc")
+    cache.put(key(3), b"cccc", now=1.0)
     assert cache.get(key(1)) == b"aaaa"
     assert cache.get(key(2)) is None
 
 
-def test_a_hit_saves_an_entry_only_once():
+def test_a_hit_saves_an_entry_only_once() -> None:
     cache = PredictionCache(budget=2 * ENTRY)
-    cache.put(key(1), b"aaaa")
-    cache.put(key(2), b"bbbb")
+    cache.put(key(1), b"aaaa", now=1.0)
+    cache.put(key(2), b"bbbb", now=1.0)
     cache.get(key(1))
-    cache.put(key(3), b"cccc")
-    cache.put(key(4), b"dddd")
-    cache.put(key(5), b"eeee")
+    cache.put(key(3), b"cccc", now=1.0)
+    cache.put(key(4), b"dddd", now=1.0)
+    cache.put(key(5), b"eeee", now=1.0)
     assert cache.get(key(1)) is None
 
 
-def test_what_is_larger_than_the_budget_is_not_kept_and_evicts_nothing():
+def test_what_is_larger_than_the_budget_is_not_kept_and_evicts_nothing() -> None:
     cache = PredictionCache(budget=2 * ENTRY)
-    cache.put(key(1), b"aaaa")
-    cache.put(key(2), b"x" * 10_000)
+    cache.put(key(1), b"aaaa", now=1.0)
+    cache.put(key(2), b"x" * 10_000, now=1.0)
     assert cache.get(key(2)) is None
     assert cache.get(key(1)) == b"aaaa"
 
 
-def test_a_budget_of_zero_turns_it_off():
+def test_a_budget_of_zero_turns_it_off() -> None:
     cache = PredictionCache(budget=0)
-    cache.put(key(1), b"aaaa")
+    cache.put(key(1), b"aaaa", now=1.0)
     assert cache.get(key(1)) is None
+
+
+def test_what_is_too_old_for_one_reader_stays_for_another() -> None:
+    cache = PredictionCache(budget=2 * ENTRY)
+    cache.put(key(1), b"aaaa", now=10.0)
+    assert cache.get(key(1), since=10.5) is None
+    assert cache.get(key(1), since=10.0) == b"aaaa"
+    assert cache.get(key(1), since=float("-inf")) == b"aaaa"
+
+
+def test_a_new_value_is_as_old_as_itself() -> None:
+    cache = PredictionCache(budget=2 * ENTRY)
+    cache.put(key(1), b"aaaa", now=10.0)
+    cache.put(key(1), b"bbbb", now=20.0)
+    assert cache.get(key(1), since=15.0) == b"bbbb"
+
+
+def test_an_entry_that_nobody_takes_for_its_age_is_not_saved_by_it() -> None:
+    cache = PredictionCache(budget=2 * ENTRY)
+    cache.put(key(1), b"aaaa", now=10.0)
+    cache.put(key(2), b"bbbb", now=20.0)
+    cache.get(key(1), since=15.0)
+    cache.get(key(2), since=15.0)
+    cache.put(key(3), b"cccc", now=20.0)
+    assert cache.get(key(1)) is None
+    assert cache.get(key(2)) == b"bbbb"
+
+
+def test_its_places_are_used_again() -> None:
+    cache = PredictionCache(budget=4 * ENTRY)
+    for number in range(1000):
+        cache.put(key(number), b"aaaa", now=1.0)
+        cache.put(key(number), b"bbbb", now=1.0)
+    assert len(cache) == 4
+    assert len(cache._keys) <= 5
 
 
 @given(
@@ -73,7 +112,7 @@ def test_it_never_holds_more_than_its_budget_and_never_a_wrong_value(steps):
     for action, number, size in steps:
         if action == "put":
             last[key(number)] = b"v" * size
-            cache.put(key(number), last[key(number)])
+            cache.put(key(number), last[key(number)], now=1.0)
         else:
             assert cache.get(key(number)) in (None, last.get(key(number)))
         assert cache.bytes_held <= cache.budget

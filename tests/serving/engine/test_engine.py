@@ -1,29 +1,16 @@
+"""One version's queries: answered, shared, retried, refused; and nothing of them left behind."""
+
+from __future__ import annotations
+
 import asyncio
-from time import monotonic
 
 import pytest
 
-from registry.specs import VersionSpec
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.outcome import Status
-from serving.engine.questions import Question
 from serving.rpc.errors import ConnectionLost, ProtocolError
 from serving.rpc.frames import Answer, AnswerStatus, FrameType, encode_answers, encode_frame
-from tests.serving.engine.doubles import connect
-
-VERSION = VersionSpec(
-    id=1,
-    model_id=1,
-    model="m",
-    version="1",
-    runtime="sklearn",
-    input_type="doubles",
-    digest="0" * 64,
-    device="cpu",
-    replicas=1,
-    allow_pickle=False,
-    generation=1,
-)
+from tests.serving.engine.doubles import ask, batch_by, connect, turn
 
 
 @pytest.fixture
@@ -31,25 +18,6 @@ def engine():
     made = Engine(EngineSpec())
     made.expect([1])
     return made
-
-
-async def turn() -> None:
-    """Let everything that is scheduled run."""
-    for _ in range(3):
-        await asyncio.sleep(0)
-
-
-def ask(engine: Engine, input: bytes, *, seconds: float = 5.0) -> Question:
-    question = Question(calls=1)
-    engine.ask(
-        VERSION,
-        key=b"1:" + input,
-        input=input,
-        deadline=monotonic() + seconds,
-        question=question,
-        index=0,
-    )
-    return question
 
 
 async def test_a_query_is_answered_by_the_replica(engine):
@@ -95,7 +63,7 @@ async def test_a_failed_answer_is_not_remembered(engine):
 
 async def test_queries_that_arrive_together_share_batches(engine):
     replica = connect(engine)
-    replica.replica.controller._cap = 10.0
+    batch_by(engine, rows=10)
     questions = [ask(engine, b"[%d]" % n) for n in range(10)]
     await turn()
     assert len(replica.answer()) == 10
@@ -104,8 +72,7 @@ async def test_queries_that_arrive_together_share_batches(engine):
 
 async def test_a_batch_never_exceeds_the_cap(engine):
     replica = connect(engine)
-    replica.replica.controller._cap = 4.0
-    replica.replica.controller.budget = 0.0
+    batch_by(engine, rows=4)
     for n in range(10):
         ask(engine, b"[%d]" % n)
     await turn()
@@ -114,7 +81,7 @@ async def test_a_batch_never_exceeds_the_cap(engine):
 
 async def test_each_caller_gets_its_own_answer(engine):
     replica = connect(engine)
-    replica.replica.controller._cap = 64.0
+    batch_by(engine, rows=64)
     questions = {b"[%d]" % n: ask(engine, b"[%d]" % n) for n in range(40)}
     await turn()
     while replica.batches:
@@ -137,8 +104,8 @@ async def test_an_expired_query_is_dropped_before_it_costs_the_model_anything(en
 
 async def test_a_late_answer_still_fills_the_cache(engine):
     replica = connect(engine)
-    question = ask(engine, b"[1]", seconds=0.01)
-    await question.settled(seconds=0.01)
+    question = ask(engine, b"[1]", seconds=0.1)
+    await question.settled(seconds=0.1)
     assert not question.answered
     replica.answer({b"[1]": b"7"})
     assert ask(engine, b"[1]").outcomes == [(Status.OK, b"7")]
@@ -146,7 +113,7 @@ async def test_a_late_answer_still_fills_the_cache(engine):
 
 async def test_a_cancelled_caller_does_not_disturb_its_batch(engine):
     replica = connect(engine)
-    replica.replica.controller._cap = 2.0
+    batch_by(engine, rows=2)
     leaver, stayer = ask(engine, b"[1]"), ask(engine, b"[2]")
     waiting = asyncio.create_task(leaver.settled(seconds=5.0))
     await turn()
@@ -238,6 +205,27 @@ async def test_a_version_no_longer_expected_fails_what_waits(engine):
     assert not engine._in_flight
 
 
+async def test_a_replica_that_dies_draining_leaves_nothing_of_a_version_no_longer_expected(engine):
+    leaving = connect(engine)
+    question = ask(engine, b"[1]")
+    await turn()
+    leaving.ask_to_drain()
+    engine.expect([])
+    leaving.die()
+    assert question.outcomes[0].status == Status.NOT_CONNECTED
+    assert not engine._in_flight
+
+
+async def test_closing_settles_what_waits_and_what_is_under_way(engine):
+    replica = connect(engine)
+    questions = [ask(engine, b"[%d]" % n) for n in range(5)]
+    await turn()
+    engine.close()
+    assert replica.closed
+    assert {q.outcomes[0].status for q in questions} == {Status.NOT_CONNECTED}
+    assert not engine._in_flight
+
+
 async def test_the_least_loaded_replica_is_chosen(engine):
     busy, idle = connect(engine, name="busy"), connect(engine, name="idle")
     for n in range(10):
@@ -300,7 +288,7 @@ async def test_a_draining_replica_gets_no_new_queries_even_under_constant_load(e
 
 async def test_a_batch_of_large_inputs_is_cut_by_its_bytes(engine):
     replica = connect(engine)
-    replica.replica.controller._cap = 64.0
+    batch_by(engine, rows=64)
     large = [b'["%s"]' % (b"x" * (7 << 20) + b"%d" % n) for n in range(5)]
     questions = [ask(engine, input) for input in large]
     await turn()
@@ -328,8 +316,9 @@ async def test_a_replica_that_hangs_is_cut_off_and_its_queries_are_retried(engin
     question = ask(engine, b"[1]")
     await turn()
     healthy = connect(engine, name="healthy")
-    monkeypatch.setattr("serving.engine.replica.HUNG_S", -1.0)
-    hanging.replica.controller.budget = 0.0
+    monkeypatch.setattr("serving.engine.replica.HUNG_S", 0.0)
+    monkeypatch.setattr("serving.engine.replica.HUNG_BUDGETS", 0.0)
+
     engine.sweep()
     await turn()
     healthy.answer()

@@ -1,81 +1,294 @@
-"""Random mixes of queries, answers, deaths and departures leave nothing behind."""
+"""Random mixes of all that can happen at once: every caller gets its own rows, nothing is left."""
+
+from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from time import monotonic
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.engine.engine import Engine, EngineSpec
-from serving.engine.questions import Question
-from serving.rpc.errors import ConnectionLost
-from tests.serving.engine.doubles import connect
-from tests.serving.engine.test_engine import VERSION, turn
+from registry.specs import BatchingSpec
+from serving.engine.engine import Engine, EngineSpec, VersionSettings
+from serving.engine.outcome import Outcome, Status
+from serving.engine.questions import Call, Question, Terms
+from serving.engine.stats import VersionStats
+from serving.rpc.errors import ProtocolError
+from serving.rpc.frames import Answer, AnswerStatus, FrameDecoder, encode_answers
+from tests.serving.engine.doubles import VERSION, FakeConnection, connect, teach, turn
 
+VERSIONS = {n: replace(VERSION, id=n, version=str(n)) for n in (1, 2)}
+CAPACITY = 15
+IN_TIME = 60.0
+
+OK, INVALID, FAILED = AnswerStatus.OK, AnswerStatus.INVALID_INPUT, AnswerStatus.MODEL_FAILED
+
+
+def output(status: int, *, version: int, input: bytes) -> bytes:
+    """What the model makes of an input: only its own caller may get it."""
+    return b'"%d of %d to %b"' % (status, version, input)
+
+
+class CountingEngine(Engine):
+    """Counts how often each call was settled, and keeps all calls alive to tell them apart."""
+
+    def __init__(self, spec: EngineSpec) -> None:
+        super().__init__(spec)
+        self.settled: Counter[Call] = Counter()
+
+    def _settle(self, call: Call, outcome: Outcome, stats: VersionStats) -> None:
+        self.settled[call] += 1
+        super()._settle(call, outcome, stats)
+
+
+class CountingQuestion(Question):
+    """Counts the outcomes that arrive for each arm."""
+
+    def __init__(self, *, calls: int) -> None:
+        super().__init__(calls=calls)
+        self.arrivals = [0] * calls
+
+    def arrive(self, index: int, outcome: Outcome) -> None:
+        self.arrivals[index] += 1
+        super().arrive(index, outcome)
+
+
+class Witness(FakeConnection):
+    """A connection that looks at every batch as it is sent."""
+
+    def __init__(self, mix: Mix, *, version: int) -> None:
+        super().__init__()
+        self.mix = mix
+        self.version = version
+
+    def send(self, data: bytes) -> None:
+        assert not self.closed
+        assert self.writable
+        super().send(data)
+        (frame,) = FrameDecoder().feed(data)
+        self.mix.saw(self.replica._batches[frame.request_id])
+
+
+class Mix:
+    """An engine, the applications that ask it and the replicas that come and go."""
+
+    def __init__(self) -> None:
+        self.engine = CountingEngine(EngineSpec(cache_bytes=20_000, queue_capacity=CAPACITY))
+        self.engine.expect(VERSIONS)
+        self.replicas: list[Witness] = []
+        self.asked: list[tuple[bytes, tuple[int, ...], CountingQuestion]] = []
+        self.callers: list[asyncio.Task[None]] = []
+        self.latest: dict[bytes, float] = {}
+        self.sent: Counter[Call] = Counter()
+
+    # What may happen.
+
+    def ask(self, number: int, arms: tuple[int, ...], seconds: float, terms: Terms) -> None:
+        """Ask `arms`; a caller waits for the answer, as long as nobody makes it leave."""
+        # Past the cache nothing is shared, so that each input is asked only once.
+        input = b"[%d]" % number if terms.cached else b"[%d, %d]" % (number, len(self.asked))
+        question = CountingQuestion(calls=len(arms))
+        deadline = monotonic() + seconds
+        self.latest[input] = max(deadline, self.latest.get(input, deadline))
+        for index, version in enumerate(arms):
+            self.engine.ask(
+                VERSIONS[version],
+                key=b"%d:%b" % (version, input) if terms.cached else None,
+                input=input,
+                deadline=deadline,
+                question=question,
+                index=index,
+                terms=terms,
+            )
+        self.asked.append((input, arms, question))
+        self.callers.append(asyncio.create_task(question.settled(seconds=seconds)))
+
+    def ask_all(self, many: list[tuple[Any, ...]]) -> None:
+        for _, *values in many:
+            self.ask(*values)
+
+    def leave(self, number: int) -> None:
+        if self.callers:
+            self.callers[number % len(self.callers)].cancel()
+
+    def join(self, version: int) -> None:
+        made = Witness(self, version=version)
+        connect(self.engine, version_id=version, name=f"r{len(self.replicas)}", connection=made)
+        self.replicas.append(made)
+
+    def answer(self, replica: Witness, statuses: list[AnswerStatus]) -> None:
+        """Answer the oldest batch, its rows with these statuses in turn."""
+        if replica.batches:
+            request, inputs = replica.batches.pop(0)
+            answers = [
+                Answer(status, output(status, version=replica.version, input=input))
+                for input, status in zip(inputs, statuses * len(inputs), strict=False)
+            ]
+            replica.receive(encode_answers(request, answers, compute_us=5))
+
+    def garble(self, replica: Witness) -> None:
+        """Answer a row too many: the protocol is broken, and so the link ends."""
+        if replica.batches:
+            request, inputs = replica.batches[0]
+            answers = [Answer(OK, b"1")] * (len(inputs) + 1)
+            try:
+                replica.receive(encode_answers(request, answers, compute_us=5))
+            except ProtocolError:
+                replica.die()
+            else:
+                raise AssertionError("expected a protocol error")
+
+    def slow_down(self, replica: Witness) -> None:
+        """Be known to take so long that some of those with time enough are refused."""
+        teach(replica, per_row=IN_TIME / 3)
+
+    def block(self, replica: Witness) -> None:
+        replica.writable = False
+
+    def unblock(self, replica: Witness) -> None:
+        replica.writable = True
+        replica.replica.on_writable()
+
+    def configure(self, batching: BatchingSpec, answer_within_s: float) -> None:
+        one = VersionSettings(batching=batching, answer_within_s=answer_within_s)
+        self.engine.configure(dict.fromkeys(VERSIONS, one))
+
+    # What must hold.
+
+    def saw(self, batch: Any) -> None:
+        for call in batch.calls:
+            assert self.latest[call.input] > batch.sent_at
+            self.sent[call] += 1
+            assert self.sent[call] <= 2
+
+    async def finish(self) -> None:
+        """Let everything come to its end."""
+        self.configure(BatchingSpec(wait_ms=0.0), 0.05)
+        self.engine.expect(VERSIONS)
+        for version in VERSIONS:
+            self.join(version)
+        for _ in range(100):
+            await turn()
+            for replica in self.open:
+                self.unblock(replica)
+                while replica.batches:
+                    self.answer(replica, [OK])
+        assert all(question.answered for _, _, question in self.asked)
+        await asyncio.gather(*self.callers, return_exceptions=True)
+
+    @property
+    def open(self) -> list[Witness]:
+        return [replica for replica in self.replicas if not replica.closed]
+
+    def check(self) -> None:
+        for input, arms, question in self.asked:
+            assert question.arrivals == [1] * len(arms)
+            for version, outcome in zip(arms, question.outcomes, strict=True):
+                if outcome.status in (Status.OK, Status.INVALID_INPUT, Status.MODEL_FAILED):
+                    expected = output(outcome.status, version=version, input=input)
+                    assert outcome.payload == expected
+        assert set(self.engine.settled.values()) <= {1}
+        assert self.sent.keys() <= self.engine.settled.keys()
+        assert not self.engine._in_flight
+        for version in VERSIONS:
+            assert self.engine.waiting(version) == self.engine.in_flight(version) == 0
+        assert all(not one.replica.load for one in self.replicas)
+        assert all(one.replica._hold is None for one in self.replicas)
+
+
+number = st.integers(0, 7)
+one_replica = st.integers(0, 5)
+
+
+def on_replica(action: Callable[..., None], *values: Any) -> st.SearchStrategy[Any]:
+    return st.tuples(st.just(action), one_replica, *values)
+
+
+asks = st.tuples(
+    st.just(Mix.ask),
+    number,
+    st.sampled_from([(1,), (2,), (1, 2)]),
+    st.sampled_from([-1.0, 0.0, 0.002, 0.01, IN_TIME, IN_TIME]),
+    st.builds(
+        lambda share, priority, cached, max_age: Terms(
+            share=share, priority=priority, cached=cached, max_age=max_age
+        ),
+        st.integers(1, 3),
+        st.integers(0, 2),
+        st.booleans(),
+        st.sampled_from([float("inf"), 0.001]),
+    ),
+)
+reconfigurations = st.tuples(
+    st.just(Mix.configure),
+    st.builds(
+        lambda controller, max_size, wait_ms: BatchingSpec(
+            controller=controller, max_size=max_size, wait_ms=wait_ms
+        ),
+        st.sampled_from(["aimd", "quantile_regression", "static", "none"]),
+        st.sampled_from([1, 3, 8]),
+        st.sampled_from([0.0, None, 1.0, 60_000.0]),
+    ),
+    st.sampled_from([0.002, 0.05, 5.0]),
+)
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("ask"), st.integers(0, 20)),
-        st.tuples(st.just("ask_late"), st.integers(0, 20)),
-        st.tuples(st.just("answer"), st.integers(0, 3)),
-        st.tuples(st.just("kill"), st.integers(0, 3)),
-        st.tuples(st.just("drain"), st.integers(0, 3)),
-        st.tuples(st.just("join"), st.just(0)),
-        st.tuples(st.just("turn"), st.just(0)),
+        st.tuples(st.just(turn)),
+        st.tuples(st.just(turn)),
+        asks,
+        asks,
+        asks,
+        asks,
+        asks,
+        asks,
+        st.lists(asks, min_size=8, max_size=8).map(lambda many: (Mix.ask_all, many)),
+        on_replica(Mix.answer, st.just([OK])),
+        on_replica(Mix.answer, st.lists(st.sampled_from(AnswerStatus), min_size=1, max_size=3)),
+        on_replica(Mix.answer, st.just([FAILED])),
+        on_replica(Mix.slow_down),
+        on_replica(Witness.die),
+        on_replica(Witness.ask_to_drain),
+        on_replica(Mix.garble),
+        on_replica(Mix.block),
+        on_replica(Mix.unblock),
+        st.tuples(st.just(Mix.join), st.sampled_from([1, 2])),
+        st.tuples(st.just(Mix.join), st.sampled_from([1, 2])),
+        st.tuples(st.just(Mix.leave), number),
+        st.tuples(st.just(Engine.sweep)),
+        st.tuples(st.just(Engine.expect), st.sampled_from([(1, 2), (1, 2), (1,), ()])),
+        reconfigurations,
     ),
-    max_size=60,
+    min_size=40,
+    max_size=120,
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(STEPS)
-def test_every_question_is_settled_once_with_its_own_answer(steps):
+def test_every_question_is_settled_once_with_its_own_answers_and_nothing_is_left(steps):
     asyncio.run(_play(steps))
 
 
-async def _play(steps) -> None:
-    engine = Engine(EngineSpec(cache_bytes=0, queue_capacity=15))
-    engine.expect([1])
-    replicas = [connect(engine, name="r0")]
-    asked: list[tuple[bytes, Question]] = []
-    for action, number in steps:
-        if action in ("ask", "ask_late"):
-            question, input = Question(calls=1), b"[%d]" % number
-            asked.append((input, question))
-            engine.ask(
-                VERSION,
-                key=b"k" + input,
-                input=input,
-                deadline=monotonic() + (60.0 if action == "ask" else -1.0),
-                question=question,
-                index=0,
-            )
-        elif action == "join":
-            replicas.append(connect(engine, name=f"r{len(replicas)}"))
-        elif action == "turn":
+async def _play(steps: list[tuple[Any, ...]]) -> None:
+    mix = Mix()
+    mix.join(1)
+    mix.join(2)
+    for action, *values in steps:
+        if action is turn:
             await turn()
-        elif number < len(replicas) and not replicas[number].closed:
-            replica = replicas[number]
-            if action == "answer" and replica.batches:
-                replica.answer()
-            elif action == "drain":
-                replica.ask_to_drain()
-            elif action == "kill":
-                replica.closed = True
-                replica.batches.clear()
-                replica.replica.on_lost(ConnectionLost("killed"))
-    await _finish(engine, replicas)
-    for input, question in asked:
-        outcome = question.outcomes[0]
-        assert outcome is not None
-        assert outcome.status != 0 or outcome.payload == input
-    assert not engine._in_flight
-    assert engine.queued(1) == 0
-
-
-async def _finish(engine, replicas) -> None:
-    replicas.append(connect(engine, name="last"))
-    for _ in range(200):
-        await turn()
-        for replica in replicas:
-            while replica.batches and not replica.closed:
-                replica.answer()
+        elif action in (Engine.sweep, Engine.expect):
+            action(mix.engine, *values)
+        elif action in (Mix.ask, Mix.ask_all, Mix.leave, Mix.join, Mix.configure):
+            action(mix, *values)
+        elif mix.open:
+            replica = mix.open[values[0] % len(mix.open)]
+            if action in (Witness.die, Witness.ask_to_drain):
+                action(replica)
+            else:
+                action(mix, replica, *values[1:])
+    await mix.finish()
+    mix.check()

@@ -1,0 +1,49 @@
+"""The batch controllers by name, and the one place that makes one."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from serving.engine.batching.aimd import Aimd
+from serving.engine.batching.auto_wait import AutoWait
+from serving.engine.batching.base import BatchController
+from serving.engine.batching.none import Unbatched
+from serving.engine.batching.quantile_regression import QuantileRegression
+from serving.engine.batching.static import Static
+from serving.engine.batching.wait import FixedWait, Wait, new_wait
+
+
+class NewController(Protocol):
+    """How a controller is made."""
+
+    def __call__(self, *, budget: float, max_size: int) -> BatchController: ...
+
+
+CONTROLLERS: dict[str, NewController] = {
+    "aimd": Aimd,
+    "quantile_regression": QuantileRegression,
+    "static": Static,
+    "none": Unbatched,
+}
+
+__all__ = [
+    "CONTROLLERS",
+    "Aimd",
+    "AutoWait",
+    "BatchController",
+    "FixedWait",
+    "QuantileRegression",
+    "Static",
+    "Unbatched",
+    "Wait",
+    "new_controller",
+    "new_wait",
+]
+
+
+def new_controller(name: str, *, budget: float, max_size: int) -> BatchController:
+    """Make the named controller for one replica; KeyError where there is none of that name.
+
+    `budget` is in seconds, `max_size` in rows, at least 1.
+    """
+    return CONTROLLERS[name](budget=budget, max_size=max_size)

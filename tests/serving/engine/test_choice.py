@@ -1,0 +1,90 @@
+"""Which of a version's replicas gets a query: the one that should answer it first."""
+
+from __future__ import annotations
+
+import pytest
+
+from serving.engine.engine import Engine, EngineSpec
+from serving.engine.questions import Terms
+from serving.engine.replica import SLOW_START_S
+from tests.serving.engine.doubles import FakeConnection, ask, batch_by, connect, teach, turn
+
+UNCACHED = Terms(cached=False)
+
+
+@pytest.fixture
+async def engine():
+    made = Engine(EngineSpec())
+    made.expect([1])
+    batch_by(made, rows=1, answer_within_s=1000.0)
+    yield made
+    await turn()
+
+
+def veteran(engine: Engine, *, name: str, per_row: float | None = None) -> FakeConnection:
+    """A replica that connected long ago."""
+    connection = connect(engine, name=name)
+    connection.replica._connected_at -= 2 * SLOW_START_S
+    if per_row is not None:
+        teach(connection, per_row=per_row, sizes=(1,))
+    return connection
+
+
+def queue(engine: Engine, rows: int) -> None:
+    for n in range(rows):
+        ask(engine, b"[%d]" % n, seconds=1e6, terms=UNCACHED)
+
+
+async def test_a_faster_replica_gets_as_much_more(engine):
+    fast, slow = (
+        veteran(engine, name="fast", per_row=1.0),
+        veteran(engine, name="slow", per_row=3.3),
+    )
+    queue(engine, 8)
+    assert (fast.replica.load, slow.replica.load) == (6, 2)
+
+
+async def test_of_two_equals_the_less_loaded_one_is_chosen(engine):
+    busy = veteran(engine, name="busy", per_row=1.0)
+    queue(engine, 5)
+    idle = veteran(engine, name="idle", per_row=1.0)
+    queue(engine, 5)
+    assert (busy.replica.load, idle.replica.load) == (5, 5)
+
+
+async def test_a_batch_under_way_counts_as_load(engine):
+    busy = veteran(engine, name="busy", per_row=1.0)
+    queue(engine, 1)
+    await turn()
+    assert (busy.replica.waiting, busy.replica.in_flight) == (0, 1)
+    idle = veteran(engine, name="idle", per_row=1.0)
+    queue(engine, 1)
+    assert idle.replica.load == 1
+
+
+async def test_without_any_knowledge_the_shorter_queue_is_chosen(engine):
+    first, second = veteran(engine, name="first"), veteran(engine, name="second")
+    queue(engine, 20)
+    assert abs(first.replica.load - second.replica.load) <= 1
+
+
+async def test_a_replica_that_has_just_connected_gets_fewer(engine):
+    old = veteran(engine, name="old", per_row=1.0)
+    fresh = connect(engine, name="fresh")
+    queue(engine, 10)
+    assert 1 <= fresh.replica.load < old.replica.load
+
+
+async def test_once_it_has_been_connected_for_a_while_it_gets_its_share(engine):
+    old = veteran(engine, name="old", per_row=1.0)
+    grown = veteran(engine, name="grown")
+    queue(engine, 10)
+    assert (old.replica.load, grown.replica.load) == (5, 5)
+
+
+async def test_of_many_replicas_none_is_left_out(engine):
+    replicas = [veteran(engine, name=f"r{n}", per_row=1.0) for n in range(5)]
+    queue(engine, 100)
+    loads = [replica.replica.load for replica in replicas]
+    assert sum(loads) == 100
+    assert min(loads) >= 10

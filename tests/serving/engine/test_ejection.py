@@ -1,0 +1,189 @@
+"""A replica that keeps failing while others answer is passed over for a while."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+import pytest
+
+from serving.engine.engine import Engine, EngineSpec
+from serving.engine.health import FAILURES_TO_EJECT
+from serving.engine.outcome import Status
+from serving.engine.questions import Question, Terms
+from serving.rpc.frames import Answer, AnswerStatus
+from tests.serving.engine.doubles import FakeConnection, ask, batch_by, connect, turn
+
+UNCACHED = Terms(cached=False)
+
+
+@pytest.fixture
+def engine():
+    made = Engine(EngineSpec())
+    made.expect([1])
+    batch_by(made, rows=1)
+    return made
+
+
+@pytest.fixture
+def bad(engine):
+    return connect(engine, name="bad")
+
+
+@pytest.fixture
+def good(engine):
+    return connect(engine, name="good")
+
+
+async def queue(engine: Engine, rows: int) -> list[Question]:
+    questions = [ask(engine, b"[%d]" % n, seconds=60.0, terms=UNCACHED) for n in range(rows)]
+    await turn()
+    return questions
+
+
+async def fail(bad: FakeConnection, *, times: int, good: FakeConnection) -> None:
+    """Let one fail whenever the other succeeds."""
+    for _ in range(times):
+        bad.fail()
+        good.answer()
+        await turn()
+
+
+async def eject(engine: Engine, *, bad: FakeConnection, good: FakeConnection) -> None:
+    await queue(engine, 30)
+    await fail(bad, times=FAILURES_TO_EJECT, good=good)
+    while bad.batches:
+        bad.fail()
+    await drained(good)
+    assert engine.stats[1].ejected == 1
+
+
+async def drained(*replicas: FakeConnection) -> None:
+    """Answer everything that is there."""
+    while any(replica.batches for replica in replicas):
+        for replica in replicas:
+            if replica.batches:
+                replica.answer()
+        await turn()
+
+
+def pause_of(engine: Engine, replica: FakeConnection) -> float:
+    return engine._pools[1]._health[replica.replica].back_at - monotonic()
+
+
+async def test_it_gets_no_more_queries_and_the_others_take_over_its_queue(engine, bad, good):
+    questions = await queue(engine, 40)
+    assert bad.replica.waiting > 10
+    await fail(bad, times=FAILURES_TO_EJECT, good=good)
+    assert engine.stats[1].ejected == 1
+    assert bad.replica.waiting == 0
+
+    questions += await queue(engine, 10)
+    assert bad.replica.waiting == 0
+    await drained(good, bad)
+    statuses = [question.outcomes[0].status for question in questions]
+    assert statuses.count(Status.MODEL_FAILED) == FAILURES_TO_EJECT
+    assert statuses.count(Status.OK) == 50 - FAILURES_TO_EJECT
+
+
+async def test_what_it_had_been_sent_it_may_still_answer(engine, bad, good):
+    questions = await queue(engine, 40)
+    await fail(bad, times=FAILURES_TO_EJECT, good=good)
+    assert bad.replica.in_flight == 1
+    bad.answer()
+    assert engine.connected(1)
+    await drained(good)
+    assert all(question.answered for question in questions)
+
+
+async def test_it_comes_back_when_its_time_is_over_and_not_before(engine, bad, good):
+    await eject(engine, bad=bad, good=good)
+    engine.sweep()
+    await queue(engine, 10)
+    assert not bad.batches
+    await drained(good)
+
+    engine._pools[1]._health[bad.replica].back_at = monotonic()
+    engine.sweep()
+    await queue(engine, 10)
+    assert bad.batches
+    await drained(good, bad)
+
+
+async def test_on_probation_one_failed_batch_ejects_it_for_longer(engine, bad, good):
+    await eject(engine, bad=bad, good=good)
+    first = pause_of(engine, bad)
+    engine._pools[1]._health[bad.replica].back_at = monotonic()
+    engine.sweep()
+
+    await queue(engine, 10)
+    good.answer()
+    bad.fail()
+    assert engine.stats[1].ejected == 2
+    assert pause_of(engine, bad) > 1.5 * first
+    await drained(good, bad)
+
+
+async def test_nobody_is_ejected_while_all_fail(engine, bad, good):
+    await queue(engine, 60)
+    for _ in range(3 * FAILURES_TO_EJECT):
+        for replica in (bad, good):
+            replica.fail()
+        await turn()
+    assert engine.stats[1].ejected == 0
+    assert bad.batches
+    assert good.batches
+
+
+async def test_the_only_replica_is_never_ejected(engine, bad):
+    for _ in range(3 * FAILURES_TO_EJECT):
+        await queue(engine, 1)
+        bad.fail()
+    assert engine.stats[1].ejected == 0
+    assert engine.connected(1)
+
+
+async def test_the_last_that_is_left_is_never_ejected(engine, bad, good):
+    await queue(engine, 40)
+    await fail(bad, times=FAILURES_TO_EJECT - 1, good=good)
+    good.ask_to_drain()
+    while good.batches:
+        good.answer()
+    for _ in range(FAILURES_TO_EJECT):
+        bad.fail()
+        await turn()
+    assert engine.stats[1].ejected == 0
+    assert bad.batches
+
+
+@pytest.mark.parametrize("leave", [FakeConnection.die, FakeConnection.ask_to_drain])
+async def test_when_the_healthy_one_leaves_the_ejected_one_is_back_at_once(
+    engine, bad, good, leave
+):
+    await eject(engine, bad=bad, good=good)
+    questions = await queue(engine, 6)
+    assert not bad.batches
+    leave(good)
+    await turn()
+    assert bad.batches
+    await drained(good, bad)
+    assert {question.outcomes[0].status for question in questions} == {Status.OK}
+
+
+async def test_an_ejected_replica_that_dies_is_forgotten(engine, bad, good):
+    await eject(engine, bad=bad, good=good)
+    bad.die()
+    engine.sweep()
+    questions = await queue(engine, 3)
+    await drained(good)
+    assert all(question.answered for question in questions)
+    assert engine.in_flight(1) == engine.waiting(1) == 0
+
+
+async def test_an_input_that_the_model_refuses_is_no_failure(engine, bad, good):
+    await queue(engine, 40)
+    for _ in range(2 * FAILURES_TO_EJECT):
+        bad.answer_with(Answer(AnswerStatus.INVALID_INPUT, b"no"))
+        good.answer()
+        await turn()
+    assert engine.stats[1].ejected == 0
+    await drained(good, bad)

@@ -1,0 +1,201 @@
+"""When a partial batch goes, and how long it is held for more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+
+import pytest
+
+from serving.engine.engine import Engine, EngineSpec
+from serving.engine.questions import Terms
+from tests.serving.engine.doubles import ask, batch_by, connect, teach, turn
+
+ROWS = 4
+FOR_EVER_MS, A_MOMENT_MS = 60_000.0, 5.0
+PATIENT, URGENT = (Terms(share=share, cached=False) for share in (1, 2))
+
+
+@pytest.fixture
+def engine():
+    made = Engine(EngineSpec())
+    made.expect([1])
+    return made
+
+
+def queue(engine: Engine, rows: int, *, seconds: float = 600.0, terms: Terms = PATIENT) -> None:
+    for n in range(rows):
+        ask(engine, b"[%d]" % n, seconds=seconds, terms=terms)
+
+
+async def until(happened: Callable[[], object]) -> None:
+    async with asyncio.timeout(10.0):
+        while not happened():
+            await asyncio.sleep(0.001)
+
+
+async def test_without_a_wait_a_partial_batch_goes_at_once(engine):
+    batch_by(engine, rows=ROWS)
+    replica = connect(engine)
+    queue(engine, 1)
+    await turn()
+    queue(engine, 2)
+    await turn()
+    assert replica.sizes == [1, 2]
+
+
+async def test_behind_a_long_batch_the_next_one_leaves_only_when_it_should_be_done(engine):
+    """Whoever comes meanwhile may have to go first."""
+    batch_by(engine, rows=ROWS)
+    replica = connect(engine)
+    teach(replica, fixed=0.2, per_row=0.0)
+    queue(engine, 2)
+    await turn()
+    queue(engine, 2)
+    await turn()
+    assert replica.sizes == [2]
+    queue(engine, 2)
+    await until(lambda: len(replica.sizes) == 2)
+    assert replica.sizes == [2, 4]
+
+
+async def test_behind_a_long_batch_that_ends_early_the_next_one_goes_at_once(engine):
+    batch_by(engine, rows=ROWS)
+    replica = connect(engine)
+    teach(replica, fixed=60.0, per_row=0.0)
+    queue(engine, 2)
+    await turn()
+    queue(engine, 2)
+    await turn()
+    assert replica.sizes == [2]
+    replica.answer()
+    assert replica.sizes == [2]
+    replica.answer()
+    assert replica.replica.load == 0
+
+
+async def test_with_a_wait_a_partial_batch_is_held(engine):
+    batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS)
+    replica = connect(engine)
+    queue(engine, ROWS - 1)
+    await turn()
+    assert replica.sizes == []
+    replica.die()
+
+
+async def test_a_batch_that_fills_up_goes_at_once(engine):
+    batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS)
+    replica = connect(engine)
+    queue(engine, ROWS - 1)
+    await turn()
+    queue(engine, 2)
+    await turn()
+    assert replica.sizes == [ROWS]
+    replica.die()
+
+
+async def test_full_batches_go_although_one_is_under_way(engine):
+    batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS)
+    replica = connect(engine)
+    for _ in range(2):
+        queue(engine, ROWS)
+        await turn()
+    assert replica.sizes == [ROWS, ROWS]
+
+
+async def test_what_was_held_goes_when_the_wait_is_over(engine):
+    batch_by(engine, rows=ROWS, wait_ms=A_MOMENT_MS)
+    replica = connect(engine)
+    began = monotonic()
+    queue(engine, 2)
+    await until(lambda: replica.sizes)
+    assert replica.sizes == [2]
+    assert monotonic() - began >= A_MOMENT_MS / 1e3
+
+
+async def test_a_partial_batch_is_held_while_another_is_under_way(engine):
+    batch_by(engine, rows=ROWS, wait_ms=A_MOMENT_MS)
+    replica = connect(engine)
+    queue(engine, ROWS)
+    await turn()
+    queue(engine, 2)
+    await asyncio.sleep(4 * A_MOMENT_MS / 1e3)
+    assert replica.sizes == [ROWS]
+
+    free_since = monotonic()
+    replica.answer()
+    await turn()
+    await until(lambda: replica.sizes)
+    assert replica.sizes == [2]
+    assert monotonic() - free_since >= A_MOMENT_MS / 1e3
+
+
+async def test_a_held_batch_goes_before_its_earliest_deadline_would_be_missed(engine):
+    batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS, answer_within_s=2.0)
+    replica = connect(engine)
+    teach(replica, fixed=1.0, per_row=0.0)
+    deadline = monotonic() + 2.0
+    queue(engine, 1, seconds=2.0)
+    await turn()
+    assert replica.sizes == []
+    await until(lambda: replica.sizes)
+    assert monotonic() < deadline - 1.0
+
+
+async def test_as_long_as_its_speed_is_unknown_a_replica_gets_its_whole_budget(engine):
+    """Held until its deadline the first query would be lost, and the speed never be known."""
+    batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS, answer_within_s=1.0)
+    replica = connect(engine)
+    deadline = monotonic() + 0.6
+    queue(engine, 1, seconds=0.6)
+    await turn()
+    assert replica.sizes == []
+    await until(lambda: replica.sizes)
+    assert monotonic() < deadline
+
+
+async def test_a_more_urgent_query_shortens_the_hold(engine):
+    batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS, answer_within_s=1.0)
+    replica = connect(engine)
+    queue(engine, 1)
+    await turn()
+    queue(engine, 1, seconds=0.6, terms=URGENT)
+    await turn()
+    assert replica.sizes == []
+    await until(lambda: replica.sizes)
+    assert replica.sizes == [2]
+
+
+async def test_a_query_without_time_to_wait_goes_at_once(engine):
+    batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS)
+    replica = connect(engine)
+    teach(replica, fixed=5.0, per_row=0.0)
+    queue(engine, 1, seconds=5.1)
+    await turn()
+    assert replica.sizes == [1]
+
+
+async def test_switching_the_wait_off_holds_for_the_next_batch(engine):
+    batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS)
+    replica = connect(engine)
+    queue(engine, 1)
+    await turn()
+    batch_by(engine, rows=ROWS, wait_ms=0.0)
+    queue(engine, 1)
+    await turn()
+    assert replica.sizes == [2]
+
+
+@pytest.mark.parametrize("leave", ["die", "ask_to_drain"])
+async def test_what_is_held_when_the_replica_leaves_goes_to_another(engine, leave):
+    batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS)
+    leaving = connect(engine, name="leaving")
+    queue(engine, 3)
+    await turn()
+    getattr(leaving, leave)()
+    batch_by(engine, rows=ROWS, wait_ms=0.0)
+    staying = connect(engine, name="staying")
+    await turn()
+    assert staying.sizes == [3]
+    assert leaving.replica._hold is None

@@ -1,0 +1,170 @@
+"""A query that can't be answered in time is refused at once, and only that one."""
+
+from __future__ import annotations
+
+import pytest
+
+from serving.engine.engine import Engine, EngineSpec
+from serving.engine.outcome import Status
+from serving.engine.questions import Question, Terms
+from tests.serving.engine.doubles import ask, batch_by, connect, teach, turn
+
+# Four rows a batch, and a tenth in reserve: nine rows are answered within the time there is.
+ROW, SECONDS, FIT = 10.0, 100.0, 9
+FLOODED, OTHER = Terms(share=1, cached=False), Terms(share=2, cached=False)
+HIGH, LOW = (Terms(share=3, priority=priority, cached=False) for priority in (0, 2))
+
+
+@pytest.fixture
+async def engine():
+    made = Engine(EngineSpec())
+    made.expect([1])
+    batch_by(made, rows=4)
+    yield made
+    await turn()
+
+
+def flood(engine: Engine, *, rows: int = 30, terms: Terms = FLOODED) -> list[Question]:
+    return [ask(engine, b"[%d]" % n, seconds=SECONDS, terms=terms) for n in range(rows)]
+
+
+def refused(question: Question) -> bool:
+    return question.outcomes[0] is not None and question.outcomes[0].status == Status.OVERLOADED
+
+
+async def test_what_would_be_answered_too_late_is_refused_at_once(engine):
+    teach(connect(engine), per_row=ROW)
+    questions = flood(engine)
+    assert [refused(question) for question in questions] == [n >= FIT for n in range(30)]
+    assert engine.stats[1].overloaded == 30 - FIT
+    assert engine.waiting(1) == FIT
+
+
+async def test_nothing_is_refused_before_the_replicas_speed_is_known(engine):
+    replica = connect(engine)
+    teach(replica, per_row=SECONDS, sizes=())
+    assert not any(map(refused, flood(engine)))
+    await turn()
+    while replica.batches:
+        replica.answer()
+    assert engine.stats[1].overloaded == 0
+
+
+async def test_a_newcomer_is_judged_by_what_the_others_have_shown(engine):
+    veteran = connect(engine, name="veteran")
+    teach(veteran, per_row=ROW)
+    connect(engine, name="newcomer")
+    veteran.ask_to_drain()
+    assert sum(map(refused, flood(engine))) == 30 - FIT
+
+
+async def test_batches_under_way_count_too(engine):
+    teach(connect(engine), per_row=ROW)
+    flood(engine, rows=4)
+    await turn()
+    assert engine.in_flight(1) == 4
+    questions = flood(engine)
+    assert [refused(question) for question in questions] == [n >= FIT - 4 for n in range(30)]
+
+
+async def test_a_replica_that_was_too_slow_is_tried_again_with_one_query_at_a_time(engine):
+    """Otherwise it could never show that it's fast again."""
+    replica = connect(engine)
+    teach(replica, per_row=2 * SECONDS)
+    assert [refused(question) for question in flood(engine, rows=5)] == [False] + [True] * 4
+    for _ in range(30):
+        await turn()
+        replica.answer()
+        flood(engine, rows=1)
+    assert not any(map(refused, flood(engine, rows=5)))
+
+
+async def test_a_query_with_more_time_is_admitted_behind_those_with_less(engine):
+    teach(connect(engine), per_row=ROW)
+    flood(engine)
+    assert not refused(ask(engine, b"[1]", seconds=5 * SECONDS, terms=FLOODED))
+
+
+async def test_a_flooded_application_leaves_another_its_place(engine):
+    teach(connect(engine), per_row=ROW)
+    flood(engine)
+    assert refused(ask(engine, b"[1]", seconds=SECONDS, terms=FLOODED))
+    others = [ask(engine, b"[%d]" % n, seconds=SECONDS, terms=OTHER) for n in range(4)]
+    assert not any(map(refused, others))
+
+
+async def test_the_application_that_left_its_place_to_another_is_still_answered(engine):
+    replica = connect(engine)
+    teach(replica, per_row=ROW)
+    flooded, others = flood(engine), flood(engine, rows=4, terms=OTHER)
+    for _ in range(10):
+        await turn()
+        if replica.batches:
+            replica.answer()
+    assert {q.outcomes[0].status for q in others} == {Status.OK}
+    admitted = [q for q in flooded if not refused(q)]
+    assert {q.outcomes[0].status for q in admitted} <= {Status.OK, Status.OVERLOADED}
+    assert sum(q.outcomes[0].status == Status.OK for q in admitted) >= 4
+
+
+async def test_a_higher_priority_is_admitted_past_any_flood(engine):
+    teach(connect(engine), per_row=ROW)
+    flood(engine)
+    assert not any(map(refused, flood(engine, rows=8, terms=HIGH)))
+
+
+async def test_a_lower_priority_is_refused_behind_a_flood(engine):
+    teach(connect(engine), per_row=ROW)
+    flood(engine)
+    assert all(map(refused, flood(engine, terms=LOW)))
+
+
+async def test_a_refused_query_leaves_nothing_behind_and_may_be_asked_again(engine):
+    replica = connect(engine)
+    teach(replica, per_row=ROW)
+    cached = Terms(share=1)
+    flood(engine, terms=cached)
+    assert len(engine._in_flight) == FIT
+    await turn()
+    while replica.batches:
+        replica.answer()
+    again = ask(engine, b"[29]", seconds=SECONDS, terms=cached)
+    await turn()
+    replica.answer()
+    assert again.outcomes[0].status == Status.OK
+    assert not engine._in_flight
+
+
+async def test_a_full_queue_of_one_application_has_room_for_anothers_first(engine):
+    engine = Engine(EngineSpec(queue_capacity=6))
+    engine.expect([1])
+    connect(engine)
+    flooded = flood(engine, rows=10)
+    other = ask(engine, b"[1]", seconds=SECONDS, terms=OTHER)
+    statuses = [q.outcomes[0].status if q.answered else None for q in flooded]
+    assert statuses == [None] * 5 + [Status.SATURATED] * 5
+    assert not other.answered
+    await turn()
+
+
+async def test_it_tells_when_what_waits_should_be_answered(engine):
+    assert engine.seconds_behind(1) == 0.0
+    teach(connect(engine), per_row=ROW)
+    flood(engine)
+    assert engine.seconds_behind(1) == pytest.approx(1.1 * ROW * (FIT + 1))
+    assert engine.seconds_behind(99) == 0.0
+
+
+async def test_what_turns_out_too_late_makes_way_for_what_can_still_be_answered(engine):
+    """Speed learned after they were queued: the first to go would come too late, with others."""
+    replica = connect(engine)
+    replica.writable = False
+    late = [ask(engine, b"[%d]" % n, seconds=3 * ROW, terms=FLOODED) for n in range(3)]
+    timely = [ask(engine, b"[%d]" % n, seconds=60 * ROW, terms=FLOODED) for n in range(10, 15)]
+    teach(replica, per_row=ROW)
+    replica.writable = True
+    replica.replica.on_writable()
+    await turn()
+    assert all(map(refused, late))
+    assert replica.batches[0][1] == [b"[10]", b"[11]", b"[12]", b"[13]"]
+    assert not any(question.answered for question in timely)

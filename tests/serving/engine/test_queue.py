@@ -1,0 +1,300 @@
+"""Who goes next, who has to go for want of room, and that nobody is lost on the way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.engine.questions import Call
+from serving.engine.queue import MAX_BATCH_BYTES, CallQueue
+from tests.serving.engine.doubles import new_call
+
+A, B, C = 1, 2, 3
+HIGH, NORMAL, LOW = 0, 1, 2
+
+
+def filled(*calls: Call, capacity: int = 1000) -> CallQueue:
+    queue = CallQueue(capacity=capacity)
+    for call in calls:
+        assert queue.push(call) is None
+    return queue
+
+
+def many(rows: int, *, share: int = A, priority: int = NORMAL, first: float = 1.0) -> list[Call]:
+    """Calls of one application, their deadlines in order."""
+    return [new_call(deadline=first + n, share=share, priority=priority) for n in range(rows)]
+
+
+def take(queue: CallQueue, rows: int, *, finish: float = 0.0) -> list[Call]:
+    return queue.take(rows=rows, finish=finish).calls
+
+
+def shares(calls: list[Call]) -> list[int]:
+    return [call.share for call in calls]
+
+
+def fair(calls: list[Call]) -> bool:
+    """Whether each of several applications got its even share, give or take a row."""
+    rows = Counter(shares(calls)).values()
+    return len(rows) > 1 and all(abs(one - len(calls) / len(rows)) <= 1 for one in rows)
+
+
+def test_one_application_is_served_by_deadline():
+    early, late, later = many(3)
+    queue = filled(late, later, early)
+    assert take(queue, 3) == [early, late, later]
+
+
+def test_equal_deadlines_keep_their_order():
+    calls = [new_call(deadline=1.0) for _ in range(5)]
+    assert take(filled(*calls), 5) == calls
+
+
+def test_applications_take_turns_row_by_row():
+    queue = filled(*many(6, share=A), *many(2, share=B, first=100.0))
+    assert shares(take(queue, 8)) == [A, B, A, B, A, A, A, A]
+
+
+def test_turns_go_on_in_the_next_batch():
+    queue = filled(*many(6, share=A), *many(6, share=B), *many(6, share=C))
+    batches = [shares(take(queue, 4)) for _ in range(4)]
+    assert sum(map(Counter, batches), Counter()) == {A: 6, B: 5, C: 5}
+    assert all(max(Counter(batch).values()) == 2 for batch in batches)
+
+
+def test_the_deadline_decides_whose_turn_comes_first():
+    queue = filled(*many(2, share=A, first=50.0), *many(2, share=B))
+    assert shares(take(queue, 4)) == [B, A, B, A]
+
+
+def test_a_higher_priority_goes_before_everything_else():
+    low, normal = many(2, share=A, priority=LOW), many(2, share=B)
+    high = many(3, share=C, priority=HIGH, first=500.0)
+    assert take(filled(*low, *normal, *high), 7) == high + normal + low
+
+
+def test_who_comes_back_after_a_while_has_saved_up_no_turns():
+    queue = filled(*many(100, share=A), *many(1, share=B))
+    take(queue, 50)
+    for call in many(20, share=B):
+        queue.push(call)
+    assert fair(take(queue, 20))
+
+
+def test_who_comes_back_after_a_while_has_lost_no_turn():
+    queue = filled(*many(30, share=A), *many(1, share=B))
+    take(queue, 31)
+    for call in [*many(20, share=A), *many(20, share=C), *many(20, share=B)]:
+        queue.push(call)
+    assert fair(take(queue, 30))
+
+
+def test_who_comes_right_back_after_each_row_does_not_keep_another_from_its_turn():
+    queue = filled(*many(50, share=A, first=100.0))
+    taken = []
+    for _ in range(20):
+        if B not in {lane.share for lane in queue._lanes.values()}:
+            queue.push(new_call(share=B, deadline=1.0))
+        taken += shares(take(queue, 1))
+    assert Counter(taken) == {A: 10, B: 10}
+
+
+def test_a_busy_priority_does_not_put_off_newcomers_of_another():
+    """Each priority counts its turns for itself."""
+    queue = filled(*many(20, share=A), *many(90, share=C, priority=HIGH))
+    assert set(shares(take(queue, 90))) == {C}
+    for call in many(20, share=B):
+        queue.push(call)
+    assert fair(take(queue, 20))
+
+
+def test_a_changed_priority_holds_for_the_calls_that_come_after_it():
+    old, other = many(5, share=A, priority=LOW), many(5, share=B)
+    queue = filled(*old, *other)
+    urgent = new_call(share=A, priority=HIGH, deadline=900.0)
+    queue.push(urgent)
+    assert take(queue, 11) == [urgent, *other, *old]
+
+
+def test_what_would_be_answered_too_late_is_taken_out_apart():
+    late = many(2, share=A)
+    timely = many(2, share=B, first=10.0)
+    taken = filled(*late, *timely).take(rows=2, finish=2.0)
+    assert taken.late == late
+    assert taken.calls == timely
+
+
+def test_who_is_too_late_costs_its_application_no_turn():
+    queue = filled(*many(4, share=A), *many(8, share=A, first=10.0), *many(8, share=B, first=10.0))
+    taken = queue.take(rows=8, finish=4.0)
+    assert len(taken.late) == 4
+    assert Counter(shares(taken.calls)) == {A: 4, B: 4}
+
+
+def test_a_batch_ends_before_it_holds_too_many_bytes():
+    third = b"x" * (MAX_BATCH_BYTES // 3)
+    queue = filled(*[new_call(third, deadline=n) for n in (1.0, 2.0, 3.0, 4.0)])
+    assert [len(take(queue, 10)) for _ in range(2)] == [3, 1]
+
+
+def test_what_is_larger_than_a_batch_may_be_goes_alone():
+    huge = new_call(b"x" * (MAX_BATCH_BYTES + 1), deadline=2.0)
+    queue = filled(new_call(deadline=1.0), huge, new_call(deadline=3.0))
+    assert [len(take(queue, 10)) for _ in range(3)] == [1, 1, 1]
+
+
+def test_a_full_queue_refuses_the_application_that_filled_it():
+    queue = filled(*many(4, share=A), capacity=4)
+    newcomer = new_call(share=A, deadline=99.0)
+    assert queue.push(newcomer) is newcomer
+    assert len(queue) == 4
+
+
+def test_the_last_call_of_the_longest_lane_goes_before_anyone_elses_first():
+    flood = many(4, share=A)
+    queue = filled(*flood, capacity=4)
+    first, second = many(2, share=B)
+    assert queue.push(first) is flood[-1]
+    assert queue.push(second) is flood[-2]
+    assert shares(take(queue, 4)) == [A, B, A, B]
+
+
+def test_nobody_has_to_go_for_one_who_has_as_much():
+    queue = filled(*many(2, share=A), *many(2, share=B), capacity=4)
+    for share in (A, B):
+        newcomer = new_call(share=share, deadline=99.0)
+        assert queue.push(newcomer) is newcomer
+
+
+def test_a_queue_of_first_calls_takes_no_other():
+    queue = filled(*[new_call(share=share) for share in range(3)], capacity=3)
+    newcomer = new_call(share=9)
+    assert queue.push(newcomer) is newcomer
+
+
+def test_the_earliest_deadline_is_that_of_any_application():
+    queue = CallQueue(capacity=10)
+    assert queue.earliest_deadline() == float("inf")
+    for share, deadline in ((A, 7.0), (A, 9.0), (B, 5.0)):
+        queue.push(new_call(share=share, deadline=deadline))
+    assert queue.earliest_deadline() == 5.0
+
+
+def test_an_empty_queue_has_nothing_to_take():
+    queue = CallQueue(capacity=10)
+    assert queue.take(rows=5, finish=0.0) == ([], [])
+    assert queue.drop_expired(now=9e9) == []
+    assert queue.clear() == []
+
+
+@pytest.mark.parametrize("priority", [HIGH, NORMAL, LOW])
+def test_before_a_first_call_only_as_many_are_ahead_as_fairness_gives_a_turn(priority: int):
+    queue = filled(*many(100, share=A), *many(100, share=B))
+    ahead = queue.ahead_of(new_call(share=C, priority=priority))
+    assert ahead == {HIGH: 0, NORMAL: 2, LOW: 200}[priority]
+
+
+calls_of_applications = st.tuples(
+    st.integers(1, 4),  # share
+    st.integers(0, 2),  # priority
+    st.integers(0, 5),  # how much later than the application's call before
+)
+
+
+@given(
+    pushed=st.lists(calls_of_applications, max_size=40),
+    taken_first=st.integers(0, 20),
+    then=st.lists(calls_of_applications, max_size=20),
+    asked=calls_of_applications,
+)
+def test_those_ahead_are_those_taken_before(pushed, taken_first, then, asked):
+    queue, deadlines = CallQueue(capacity=1000), Counter()
+
+    def ordered(share, priority, later):
+        deadlines[share] += 1 + later
+        return new_call(deadline=float(deadlines[share]), share=share, priority=priority)
+
+    for one in pushed:
+        queue.push(ordered(*one))
+    take(queue, taken_first)
+    for one in then:
+        queue.push(ordered(*one))
+    call = ordered(*asked)
+    peers = {lane.share for lane in queue._lanes.values() if lane.priority == call.priority}
+
+    expected = queue.ahead_of(call)
+    queue.push(call)
+    before = take(queue, 1000).index(call)
+
+    assert before <= expected <= before + len(peers - {call.share})
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("push"), st.integers(1, 3), st.integers(0, 2), st.integers(0, 30)),
+        st.tuples(st.just("take"), st.integers(1, 6), st.integers(0, 30)),
+        st.tuples(st.just("drop"), st.integers(0, 30)),
+        st.tuples(st.just("clear")),
+    ),
+    max_size=80,
+)
+
+
+@given(steps)
+def test_every_call_comes_out_once_and_no_late_one_in_a_batch(steps):
+    queue, inside, numbers = CallQueue(capacity=12), {}, count()
+
+    def out(calls):
+        for call in calls:
+            del inside[id(call)]  # fails on one that was never in, or is out already
+
+    for action, *values in steps:
+        if action == "push":
+            share, priority, deadline = values
+            call = new_call(
+                b"%d" % next(numbers), share=share, priority=priority, deadline=deadline
+            )
+            inside[id(call)] = call
+            evicted = queue.push(call)
+            out([evicted] if evicted is not None else [])
+        elif action == "take":
+            rows, finish = values
+            taken = queue.take(rows=rows, finish=finish)
+            assert len(taken.calls) <= rows
+            assert all(call.deadline > finish for call in taken.calls)
+            assert all(call.deadline <= finish for call in taken.late)
+            assert len(taken.calls) == rows or not inside or not _left(inside, taken)
+            out(taken.calls + taken.late)
+        elif action == "drop":
+            expired = queue.drop_expired(now=values[0])
+            out(expired)
+            assert all(call.deadline > values[0] for call in inside.values())
+        else:
+            out(queue.clear())
+            assert not inside
+        assert len(queue) == len(inside) <= queue.capacity
+        first = min((call.deadline for call in inside.values()), default=float("inf"))
+        assert queue.earliest_deadline() == first
+    out(queue.clear())
+    assert not inside
+
+
+def _left(inside, taken) -> int:
+    """How many stayed in the queue although the batch had room."""
+    return len(inside) - len(taken.calls) - len(taken.late)
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 4)), min_size=1, max_size=30))
+def test_whoever_always_waits_gets_a_fair_share_whatever_the_others_do(rounds):
+    """Others come and go at will; application 9 keeps one row or more in the queue."""
+    queue, served = filled(*many(500, share=9)), Counter()
+    for share, rows in rounds:
+        for call in many(rows, share=share):
+            queue.push(call)
+        served.update(shares(take(queue, 2)))
+    for share in (1, 2, 3):
+        assert served[share] <= served[9] + 2

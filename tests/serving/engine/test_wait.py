@@ -1,0 +1,166 @@
+"""Delayed batching: a wait that was set, and one that learns whether waiting pays."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.engine.batching import Aimd, AutoWait, FixedWait, Static, new_wait
+from tests.serving.engine.simulator import (
+    Closed,
+    Container,
+    Open,
+    Simulation,
+    throughput_of_wait,
+)
+
+BUDGET = 0.02
+WAITS = (0.0, 0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008)
+SHARED_COST = Container(fixed=0.005, per_row=0.00001, noise=0.05)
+NO_SHARED_COST = Container(per_row=0.0001, noise=0.05)
+
+
+def simulate(*, load, container, wait, controller=None):
+    return Simulation(
+        load=load,
+        container=container,
+        controller=controller or Static(budget=BUDGET, max_size=4096),
+        wait=wait,
+    )
+
+
+def waiting(*, clients=64, container=SHARED_COST):
+    """A wait that has learnt that it pays."""
+    wait = AutoWait(budget=BUDGET)
+    simulate(load=Closed(clients=clients), container=container, wait=wait).run(5.0)
+    assert wait.seconds > 0.0
+    return wait
+
+
+def test_a_wait_that_was_set_stays_what_it_is():
+    wait = new_wait(2.5, budget=BUDGET)
+    wait.record(size=1, elapsed=10.0, busy=0.001)
+    assert wait.seconds == 0.0025
+
+
+def test_zero_sends_at_once():
+    assert new_wait(0.0, budget=BUDGET).seconds == 0.0
+
+
+def test_without_one_set_it_is_learnt_and_starts_without_waiting():
+    wait = new_wait(None, budget=BUDGET)
+    assert isinstance(wait, AutoWait)
+    assert wait.seconds == 0.0
+
+
+@pytest.mark.parametrize(
+    ("container", "load", "budget"),
+    [
+        (SHARED_COST, Closed(clients=64), BUDGET),
+        (SHARED_COST, Closed(clients=16), BUDGET),
+        (Container(fixed=0.005, per_row=0.0002, noise=0.1), Closed(clients=64), BUDGET),
+        (Container(fixed=0.020, per_row=0.00001, noise=0.05), Closed(clients=64, think=0.005), 0.1),
+        (
+            Container(fixed=0.001, per_row=0.00001, noise=0.1),
+            Closed(clients=64, think=0.0003),
+            0.01,
+        ),
+    ],
+    ids=["large fixed cost", "few clients", "rows cost too", "very large", "small but most"],
+)
+def test_where_rows_share_a_cost_it_comes_near_the_best_wait_there_is(container, load, budget):
+    best = max(
+        throughput_of_wait(seconds, load=load, container=container, budget=budget, run=4.0)
+        for seconds in WAITS
+    )
+    simulation = simulate(load=load, container=container, wait=AutoWait(budget=budget))
+    simulation.run(6.0)
+    assert simulation.run(20.0).throughput >= 0.9 * best
+
+
+@pytest.mark.parametrize("think", [0.0001, 0.001])
+@pytest.mark.parametrize("clients", [16, 64, 400])
+def test_where_rows_share_nothing_trying_costs_next_to_nothing(clients, think):
+    load = Closed(clients=clients, think=think)
+    without = throughput_of_wait(0.0, load=load, container=NO_SHARED_COST, budget=BUDGET)
+    simulation = simulate(load=load, container=NO_SHARED_COST, wait=AutoWait(budget=BUDGET))
+    assert simulation.run(10.0).throughput >= 0.97 * without
+    assert simulation.run(10.0).throughput >= 0.97 * without
+
+
+@pytest.mark.parametrize("rate", [20, 100, 300, 1000, 3000])
+@pytest.mark.parametrize("container", [SHARED_COST, NO_SHARED_COST], ids=["shared", "none"])
+def test_under_a_light_load_nobody_waits_for_others(rate, container):
+    latencies = [
+        simulate(load=Open(rate=rate), container=container, wait=wait).run(30.0).mean_latency
+        for wait in (FixedWait(seconds=0.0, budget=BUDGET), AutoWait(budget=BUDGET))
+    ]
+    assert latencies[1] <= 1.02 * latencies[0]
+
+
+def test_it_learns_beside_a_batch_size_that_is_still_growing():
+    simulation = simulate(
+        load=Closed(clients=64),
+        container=SHARED_COST,
+        controller=Aimd(budget=BUDGET),
+        wait=AutoWait(budget=BUDGET),
+    )
+    simulation.run(6.0)
+    best = throughput_of_wait(0.001, load=Closed(clients=64), container=SHARED_COST, budget=BUDGET)
+    assert simulation.run(10.0).throughput >= 0.9 * best
+
+
+def test_when_the_load_falls_a_lone_query_soon_waits_no_more():
+    wait = waiting()
+    for _ in range(20):
+        wait.record(size=1, elapsed=0.1, busy=0.005)
+    assert wait.seconds == 0.0
+
+
+def test_when_waiting_stops_paying_it_is_dropped():
+    wait = waiting()
+    simulation = simulate(load=Closed(clients=64), container=NO_SHARED_COST, wait=wait)
+    simulation.run(10.0)
+    without = throughput_of_wait(
+        0.0, load=Closed(clients=64), container=NO_SHARED_COST, budget=BUDGET
+    )
+    assert simulation.run(5.0).throughput >= 0.97 * without
+
+
+def test_when_more_clients_come_it_tries_again():
+    wait = AutoWait(budget=BUDGET)
+    simulate(load=Open(rate=100), container=SHARED_COST, wait=wait).run(60.0)
+    assert wait.seconds == 0.0
+    simulate(load=Closed(clients=64), container=SHARED_COST, wait=wait).run(5.0)
+    assert wait.seconds > 0.0
+
+
+def test_full_batches_leave_nothing_to_wait_for():
+    wait = AutoWait(budget=BUDGET)
+    simulation = simulate(
+        load=Closed(clients=200),
+        container=SHARED_COST,
+        controller=Static(budget=BUDGET, max_size=8),
+        wait=wait,
+    )
+    simulation.run(10.0)
+    assert wait.seconds == 0.0
+
+
+def test_a_smaller_budget_shortens_the_wait_at_once():
+    wait = waiting()
+    wait.budget = 0.001
+    assert 0.0 < wait.seconds <= 0.0001
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 5000), st.floats(0, 5), st.floats(0, 5), st.floats(0.001, 1.0)),
+        max_size=400,
+    )
+)
+def test_it_never_waits_longer_than_a_tenth_of_the_budget_or_four_milliseconds(batches):
+    wait = AutoWait(budget=BUDGET)
+    for size, elapsed, busy, budget in batches:
+        wait.budget = budget
+        wait.record(size=size, elapsed=elapsed, busy=min(busy, elapsed))
+        assert 0.0 <= wait.seconds <= min(0.1 * budget, 0.004)
