@@ -53,7 +53,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='modelversion',
             name='memory_limit_mb',
-            field=models.PositiveIntegerField(blank=True, help_text="For each replica's process. Empty: no limit.", null=True, validators=[django.core.validators.MinValueValidator(128, message='Expected 128 to 1048576, got %(show_value)s.'), django.core.validators.MaxValueValidator(1048576, message='Expected 128 to 1048576, got %(show_value)s.')], verbose_name='memory limit (MB)'),
+            field=models.PositiveIntegerField(blank=True, help_text="What the model may take in each replica's process. Empty: no limit.", null=True, validators=[django.core.validators.MinValueValidator(128, message='Expected 128 to 1048576, got %(show_value)s.'), django.core.validators.MaxValueValidator(1048576, message='Expected 128 to 1048576, got %(show_value)s.')], verbose_name='memory limit (MB)'),
         ),
         migrations.AddField(
             model_name='modelversion',

@@ -141,7 +141,7 @@ class ModelVersion(models.Model):
         null=True,
         blank=True,
         validators=between(SMALLEST_MEMORY_LIMIT_MB, LARGEST_MEMORY_LIMIT_MB),
-        help_text="For each replica's process. Empty: no limit.",
+        help_text="What the model may take in each replica's process. Empty: no limit.",
     )
     threads = models.PositiveSmallIntegerField(
         default=1,

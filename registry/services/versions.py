@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, BinaryIO
@@ -18,8 +17,6 @@ from registry.models.models import FEWEST_REPLICAS, MOST_REPLICAS
 from registry.notices import publish_on_commit
 from registry.services.actor import Actor
 from registry.services.validation import checked, save_new
-
-logger = logging.getLogger(__name__)
 
 # How a version runs, which may change while it serves; all else of it is as it was uploaded.
 CONFIGURABLE = frozenset(
@@ -124,7 +121,6 @@ def autoscale(*, version_id: int, replicas: int, seen: int | None = None) -> boo
     if replicas < FEWEST_REPLICAS or not rows.update(replicas=replicas):
         return False
     publish_on_commit()
-    logger.info("autoscaled version=%d replicas=%d", version_id, replicas)
     return True
 
 
