@@ -20,10 +20,16 @@ QUEUEING_GAIN = 0.05
 RESERVE = 1.1
 # Rows that take up to this share of the objective leave ample time for one more.
 AMPLE = 0.3
+# As long as batches take less than this share of their budget and may still grow, nobody knows what
+# larger ones would take: so many times as many rows are let in, to show it.
+UNTRIED_SHARE = 0.5
+UNTRIED_AMPLE = 50.0
+# How fast it's forgotten how long the longest of the last few batches took.
+LONGEST_MEMORY = 0.8
 # A batch that was held for more goes this share of its budget early: timers are late at times.
 HOLD_RESERVE = 1 / 4
-# Of the batches that would be larger than is predicted to fit the budget, one in so many is sent
-# nevertheless: it may show that the prediction is wrong.
+# Where the controller tries larger batches than are predicted to fit the budget, one in so many has
+# a row more than that: it may show that the prediction is wrong.
 TRIED_NEVERTHELESS = 64
 # Where nothing is known yet: next to nothing, just enough to tell a long queue from a short one.
 UNKNOWN_ROW_S = 1e-6
@@ -60,7 +66,9 @@ class Pace:
         self._queueing = 0.0
         self._own = ServiceTime()
         self._service = common
+        self._restrains = False
         self._restrained = 0
+        self._longest = 0.0
         self.controller = self._new_controller()
         self.wait: Wait = new_wait(batching.wait_ms, budget=self.budget)
         self._note_reach()
@@ -98,10 +106,11 @@ class Pace:
         self.controller.record(size=rows, latency=seconds)
         self.wait.record(size=rows, elapsed=elapsed, busy=seconds)
         if not failed:
+            self._longest = max(seconds, LONGEST_MEMORY * self._longest)
             self._own.record(size=rows, seconds=seconds)
             self._common.record(size=rows, seconds=seconds)
         self._service = self._own if self._own.calibrated else self._common
-        self._restrained += self.cap < self.controller.cap
+        self._restrained += self._restrains
         self._note_reach()
 
     def batch_seconds(self, rows: int) -> float:
@@ -124,6 +133,17 @@ class Pace:
         seconds = full * self._reach_seconds
         return seconds + self.batch_seconds(rest) if rest else seconds
 
+    def last_seconds(self, rows: int) -> float:
+        """Return how long until the last of `rows` queued rows, if others fill up its batch.
+
+        They will where more waits than a batch holds.
+        """
+        if self._service is self._common:
+            self._note_reach()
+        if rows <= self._reach:
+            return self.batch_seconds(rows)
+        return -(-rows // self._reach) * self._reach_seconds
+
     def _note_reach(self) -> None:
         """Remember what batches may come to: one that still grows is not held to its start.
 
@@ -134,20 +154,19 @@ class Pace:
         fitting = 1
         if self._service.calibrated:
             fitting = max(1, self._service.fitting(self.budget))
-            if fitting < self.cap and self._may_restrain:
-                self.cap = fitting
+        static = self._batching.controller == "static"
+        self._restrains = self._service.calibrated and fitting < self.cap and not static
+        if self._restrains:
+            tried = self._restrained % TRIED_NEVERTHELESS == TRIED_NEVERTHELESS - 1
+            self.cap = fitting + tried
         self._reach = min(self.controller.max_size, max(self.cap, fitting))
         self._reach_seconds = self.batch_seconds(self._reach)
         ample = self._answer_within * AMPLE / self._reach_seconds * self._reach
+        growing = self.cap < self.controller.max_size
+        if growing and self._longest < UNTRIED_SHARE * self.budget:
+            ample *= UNTRIED_AMPLE
         # An idle replica is always tried: refused for good, it could never show that it mended.
         self.ample_rows = max(1, int(ample))
-
-    @property
-    def _may_restrain(self) -> bool:
-        """Whether the batch may be smaller than the controller's: never one of a fixed size."""
-        if self._batching.controller == "static":
-            return False
-        return self._restrained % TRIED_NEVERTHELESS != TRIED_NEVERTHELESS - 1
 
     def _apply_budget(self) -> None:
         self.controller.budget = self.wait.budget = self.budget

@@ -63,10 +63,19 @@ class VersionPool:
             self._wait(call)
             return
         replica = replicas[0] if len(replicas) == 1 else self._better_of_two(now=call.asked_at)
-        if replica.busy and replica.too_late_for(call, now=monotonic()):
-            self.settle(call, OVERLOADED)
-        else:
+        if not replica.busy:
             replica.enqueue(call)
+            return
+        now = monotonic()
+        if replica.too_late_for(call, now=now):
+            # Two slow ones may have been drawn, so the others are asked too.
+            others = (r for r in replicas if not (r.busy and r.too_late_for(call, now=now)))
+            in_time = next(others, None)
+            if in_time is None:
+                self.settle(call, OVERLOADED)
+                return
+            replica = in_time
+        replica.enqueue(call)
 
     def seconds_behind_all(self) -> float:
         """Return when a query that waits its turn should be answered by the quickest replica."""

@@ -130,8 +130,10 @@ class Replica:
 
     def too_late_for(self, call: Call, *, now: float) -> bool:
         """Whether the call, queued now, should be answered only after its deadline."""
-        behind = self._queue.ahead_of(call)
-        return now + self.seconds_until_answer(behind=behind, now=now) > call.deadline
+        seconds = self.pace.last_seconds(self._queue.ahead_of(call) + 1)
+        if self._batches:
+            seconds += self._seconds_in_flight(now)
+        return now + seconds > call.deadline
 
     def handicapped_seconds(self, *, now: float) -> float:
         """Return the expected answer to a new query, made longer while the replica is new."""

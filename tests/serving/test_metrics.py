@@ -102,7 +102,8 @@ def samples(*documents: dict[str, Any]) -> dict[str, list[tuple[dict[str, str], 
 
 def test_a_version_publishes_its_counters_gauges_and_histograms():
     version = counted()["versions"]["m:1"]
-    assert version.keys() == {*VERSION_COUNTERS, *VERSION_GAUGES, *VERSION_HISTOGRAMS}
+    published = {*VERSION_COUNTERS, *VERSION_GAUGES, *VERSION_HISTOGRAMS}
+    assert version.keys() == published | {"recent"}
     assert (version["hits"], version["overloaded"], version["ejected"]) == (5, 2, 1)
     assert (version["waiting"], version["in_flight"]) == (7, 3)
     assert version["queue_seconds"]["total"] == pytest.approx(0.006)
@@ -166,6 +167,41 @@ def test_rates_and_quantiles_look_back_a_few_publications():
         recent = publish_at(float(now), seconds=0.010)
     assert recent["rate"] == pytest.approx(100.0)
     assert recent["p99_ms"] == pytest.approx(10.0, rel=0.25)
+
+
+def test_what_was_recent_for_a_version_looks_back_a_few_publications():
+    metrics = Metrics(process_id="a", pid=1)
+    stats = VersionStats()
+
+    def publish_at(now: float, *, wait: float) -> dict[str, Any]:
+        stats.misses += 4
+        stats.overloaded += 1
+        stats.record_batch(waits=[wait] * 3, seconds=0.02, model_seconds=0.01)
+        document = metrics.document(
+            at=0.0, now=now, rss_bytes=0, versions={"m:1": Reading(stats, 0, 0)}
+        )
+        return document["versions"]["m:1"]["recent"]
+
+    first = publish_at(0.0, wait=1.0)
+    assert (first["seconds"], first["sent"], first["queue_p99_ms"]) == (0.0, 0, None)
+    for now in range(1, 15):
+        recent = publish_at(float(now), wait=0.005)
+    assert (recent["seconds"], recent["misses"], recent["overloaded"]) == (10.0, 40, 10)
+    assert (recent["sent"], recent["batches"]) == (30, 10)
+    assert recent["queue_p99_ms"] == pytest.approx(5.0, rel=0.25)
+    assert recent["model_p99_ms"] == pytest.approx(10.0, rel=0.25)
+
+
+def test_a_version_that_comes_back_counts_anew():
+    metrics = Metrics(process_id="a", pid=1)
+    before = Reading(VersionStats(misses=100), 0, 0)
+    metrics.document(at=0.0, now=0.0, rss_bytes=0, versions={"m:1": before})
+    metrics.document(at=0.0, now=1.0, rss_bytes=0, versions={})
+
+    again = Reading(VersionStats(misses=1), 0, 0)
+    document = metrics.document(at=0.0, now=2.0, rss_bytes=0, versions={"m:1": again})
+
+    assert document["versions"]["m:1"]["recent"]["misses"] == 0
 
 
 def test_an_application_that_is_gone_is_forgotten():

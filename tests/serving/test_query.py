@@ -17,8 +17,8 @@ from tests.serving.doubles import Serving, application, version
 from tests.serving.engine.doubles import batch_by, connect, teach, turn
 
 ONE_ROUTE = application().routes[:1]
-# A replica that takes this long for a row answers nine rows within the objective.
-ROW_S, SLO_MS, FIT = 10.0, 100_000.0, 9
+# A replica that takes this long for a row answers two batches of four rows within the objective.
+ROW_S, SLO_MS, FIT = 10.0, 100_000.0, 8
 
 
 def busy(**changes) -> Serving:
@@ -91,6 +91,7 @@ async def test_no_answer_in_time_gives_the_default_with_its_explanation(serving)
     prediction = query.prediction()
     assert prediction.output == b"-1"
     assert prediction.default_explanation == "none answered within the objective"
+    assert it.metrics.applications["digits"].timed_out == 1
 
 
 async def test_no_answer_in_time_without_a_default_is_an_error(serving):
@@ -122,6 +123,7 @@ async def test_no_model_and_no_default_is_not_ready(serving):
     it = serving(application(routes=(), default_output=None))
     with pytest.raises(NotReady):
         it.begin().prediction()
+    assert it.metrics.applications["digits"].unconnected == 1
 
 
 async def test_low_confidence_gives_the_default(serving):
@@ -134,6 +136,7 @@ async def test_low_confidence_gives_the_default(serving):
     prediction = query.prediction()
     assert prediction.output == b"-1"
     assert prediction.default_explanation == "confidence 0.667 below the threshold 0.9"
+    assert it.metrics.applications["digits"].unsure == 1
 
 
 async def test_low_confidence_without_a_default_is_answered_all_the_same(serving):
@@ -154,6 +157,7 @@ async def test_a_failing_model_explains_the_default(serving):
     for replica in replicas:
         replica.answer_with(Answer(AnswerStatus.MODEL_FAILED, b"ValueError: no such digit"))
     assert query.prediction().default_explanation == "the model failed: ValueError: no such digit"
+    assert it.metrics.applications["digits"].failed == 1
 
 
 async def test_a_failing_model_without_a_default_is_an_error(serving):
@@ -256,6 +260,7 @@ async def test_an_overloaded_model_gives_the_default_at_once(serving):
     prediction = queries[-1].prediction()
     assert prediction.output == b"-1"
     assert prediction.default_explanation == OVERLOADED
+    assert it.metrics.applications["digits"].overloaded == 1
     await turn()
 
 

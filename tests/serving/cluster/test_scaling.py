@@ -15,6 +15,7 @@ from django.utils import timezone
 from registry import services
 from registry.models import Application, Model, ModelVersion, Release, Route, ServiceLevelObjective
 from serving.cluster.autoscaling import SETTLE_S, WINDOW_DOWN_S
+from serving.cluster.changes import last_changes
 from serving.cluster.directory import ReplicaRecord, ReplicaState
 from serving.cluster.scaling import Scaling
 from tests.serving.cluster.publishing import Web
@@ -76,8 +77,9 @@ def rounds(
 
 
 def test_queries_that_wait_too_long_get_more_replicas_and_the_log_says_why(
-    scaling: Scaling, web: Web, version: ModelVersion, caplog: pytest.LogCaptureFixture
-) -> None:
+    scaling: Scaling, web: Web, version: ModelVersion, client: redis.Redis,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
     caplog.set_level(logging.INFO, logger="serving.cluster.scaling")
 
     seen = list(rounds(scaling, web, version, number=ROUNDS_UP, waited_s=0.08, busy_s=1.9))
@@ -87,6 +89,9 @@ def test_queries_that_wait_too_long_get_more_replicas_and_the_log_says_why(
     (line,) = {m for m in caplog.messages if "arm=" in m}
     assert "arm=svm:1 from=2 to=4: waits 7" in line
     assert "of 100 ms, 0.0% lost, busy for 95% of the time" in line
+    change = last_changes(client, [version.pk])[version.pk]
+    assert (change.before, change.after) == (2, 4)
+    assert change.reason in line
 
 
 def test_what_is_too_long_depends_on_the_tightest_objective(

@@ -9,8 +9,8 @@ from serving.engine.outcome import Status
 from serving.engine.questions import Question, Terms
 from tests.serving.engine.doubles import ask, batch_by, connect, teach, turn
 
-# Four rows a batch, and a tenth in reserve: nine rows are answered within the time there is.
-ROW, SECONDS, FIT = 10.0, 100.0, 9
+# Four rows a batch, and a tenth in reserve: two full batches are answered within the time there is.
+ROW, SECONDS, FIT = 10.0, 100.0, 8
 FLOODED, OTHER = Terms(share=1, cached=False), Terms(share=2, cached=False)
 HIGH, LOW = (Terms(share=3, priority=priority, cached=False) for priority in (0, 2))
 
@@ -77,6 +77,13 @@ async def test_a_replica_that_was_too_slow_is_tried_again_with_one_query_at_a_ti
         replica.answer()
         flood(engine, rows=1)
     assert not any(map(refused, flood(engine, rows=5)))
+
+
+async def test_nothing_is_refused_that_any_of_the_replicas_can_answer_in_time(engine):
+    for n in range(3):
+        teach(connect(engine, name=f"slow{n}"), per_row=2 * SECONDS)
+    teach(connect(engine, name="fast"), per_row=ROW / 10)
+    assert not any(map(refused, flood(engine)))
 
 
 async def test_a_query_with_more_time_is_admitted_behind_those_with_less(engine):

@@ -15,6 +15,7 @@ from serving.engine.pace import (
     LEAST_OF_OBJECTIVE,
     MOST_OF_OBJECTIVE,
     RESERVE,
+    TRIED_NEVERTHELESS,
     Pace,
     batch_budget,
 )
@@ -232,3 +233,47 @@ def test_a_longer_queue_never_takes_less(history, controller, rows):
         pace.record(rows=size, queued=queued, seconds=seconds, elapsed=seconds)
     expected = [pace.queue_seconds(one) for one in sorted(rows)]
     assert all(a <= b * (1 + 1e-9) for a, b in pairwise(expected))
+
+
+def test_no_batch_is_larger_than_is_predicted_to_fit_the_budget():
+    """A controller that tries two rows more where few fit would have the next ones come late."""
+    pace = new_pace()
+    work(pace, per_row=0.006, rows=1, batches=10)
+    work(pace, per_row=0.006, batches=10)
+    caps = set()
+    for _ in range(TRIED_NEVERTHELESS - 12):
+        work(pace, per_row=0.006, batches=1)
+        caps.add(pace.cap)
+    assert max(caps) <= 4
+
+
+def test_a_prediction_that_is_too_slow_is_put_to_the_test_now_and_then():
+    pace = new_pace()
+    work(pace, fixed=0.0, per_row=0.013, rows=1, batches=100)
+    work(pace, fixed=0.012, per_row=0.0001, batches=2 * TRIED_NEVERTHELESS)
+    assert pace.cap > 10
+
+
+def test_a_static_size_is_sent_whatever_it_takes():
+    pace = new_pace(controller="static", max_size=16)
+    work(pace, per_row=0.010)
+    assert pace.cap == 16
+
+
+def test_what_waits_beyond_a_batch_is_expected_in_full_ones():
+    pace = new_pace(controller="static", max_size=4)
+    work(pace, per_row=0.001)
+    assert pace.last_seconds(3) == pytest.approx(0.003 * RESERVE)
+    assert pace.last_seconds(4) == pytest.approx(0.004 * RESERVE)
+    assert pace.last_seconds(5) == pace.last_seconds(8) == pytest.approx(0.008 * RESERVE)
+
+
+def test_far_more_are_let_in_where_only_small_batches_have_been_seen():
+    untried, tried = new_pace(), new_pace()
+    work(untried, fixed=0.001, per_row=0.0, rows=1)
+    work(tried)
+    assert untried.ample_rows >= 500
+    assert tried.ample_rows <= 0.060 / 0.001
+    one_by_one = new_pace(controller="none")
+    work(one_by_one)
+    assert one_by_one.ample_rows <= 0.060 / 0.001

@@ -1,0 +1,74 @@
+"""Whatever the model, its objective and its callers are: what always holds."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serving.engine.outcome import Status
+from serving.engine.questions import ORDINARY, Terms
+from tests.serving.engine.simulator import Container
+from tests.serving.engine.virtual import Reply, VirtualService, in_virtual_time
+
+MODELS = st.builds(
+    Container,
+    fixed=st.floats(0.0, 0.010),
+    per_row=st.floats(0.0002, 0.005),
+    noise=st.floats(0.0, 0.2),
+)
+# A single row takes a fifth of the shortest at most: with less, chance decides.
+OBJECTIVES = st.floats(0.075, 0.2)
+
+
+class Witnessed(VirtualService):
+    """Notes every query that was refused at once though nothing was waiting or under way."""
+
+    def __init__(self, *containers: Container, **settings: Any) -> None:
+        super().__init__(*containers, **settings)
+        self.refused_idle = 0
+
+    async def ask(self, *, terms: Terms = ORDINARY) -> Reply:
+        idle = any(replica.replica.load == 0 for replica in self.replicas)
+        reply = await super().ask(terms=terms)
+        if idle and reply.status == Status.OVERLOADED:
+            self.refused_idle += 1
+        return reply
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(MODELS, OBJECTIVES, st.floats(1.2, 5.0), st.integers(1, 3))
+def test_whatever_is_offered_goodput_stays_and_everything_is_settled(
+    container, objective, times, replicas
+):
+    overload(container, objective=objective, times=times, replicas=replicas)
+
+
+@in_virtual_time
+async def overload(container: Container, *, objective: float, times: float, replicas: int) -> None:
+    version = Witnessed(*[container] * replicas, objective=objective)
+    capacity = await version.capacity(seconds=1.0)
+    seen = await version.open(times * capacity, seconds=min(4.0, 3000.0 / (times * capacity)))
+    assert seen.goodput >= 0.8 * capacity
+    assert version.refused_idle == 0
+    await asyncio.sleep(10.0)
+    assert version.engine.waiting(1) == version.engine.in_flight(1) == 0
+    assert all(reply.seconds <= version.answer_within + 1e-6 for reply in seen.replies)
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(MODELS, OBJECTIVES, st.integers(1, 12))
+def test_few_clients_are_always_answered(container, objective, clients):
+    attend(container, objective=objective, clients=clients)
+
+
+@in_virtual_time
+async def attend(container: Container, *, objective: float, clients: int) -> None:
+    """All of them together fit into one batch, and that takes a third of the objective."""
+    version = Witnessed(container, objective=objective)
+    fitting = int((0.3 * objective - container.fixed) / container.per_row)
+    seen = await version.closed(max(1, min(clients, fitting)), seconds=1.0)
+    assert seen.share_in_time >= 0.99
+    assert version.refused_idle == 0

@@ -1,0 +1,133 @@
+"""Offered more than it can answer, a version answers as much as it can, and refuses the rest."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from serving.engine.outcome import Status
+from serving.engine.questions import Terms
+from tests.serving.engine.simulator import Container
+from tests.serving.engine.virtual import Seen, VirtualService, in_virtual_time
+
+FLOODING = Terms(share=1)
+ORDINARY_PRIORITY, HIGH_PRIORITY = Terms(share=2), Terms(share=2, priority=0)
+
+# Milliseconds: fixed, per row, and the objective.
+MODELS = pytest.mark.parametrize(
+    ("fixed", "per_row", "objective"),
+    [
+        (0, 3, 20),
+        (0, 3, 50),
+        (0, 3, 100),
+        (2, 2, 20),
+        (2, 2, 50),
+        (2, 2, 100),
+        (1, 0.2, 20),
+        (1, 0.2, 50),
+        (10, 0.1, 50),
+        (10, 0.1, 100),
+    ],
+)
+
+
+def service(fixed: float, per_row: float, objective: float, *, noise: float) -> VirtualService:
+    container = Container(fixed=fixed / 1e3, per_row=per_row / 1e3, noise=noise)
+    return VirtualService(container, objective=objective / 1e3)
+
+
+@MODELS
+@pytest.mark.parametrize("noise", [0.02, 0.15])
+@in_virtual_time
+async def test_three_times_what_it_can_answer_costs_it_next_to_nothing(
+    fixed, per_row, objective, noise
+):
+    version = service(fixed, per_row, objective, noise=noise)
+    capacity = await version.capacity(seconds=0.5)
+    version.longest_queue = 0
+    seen = await version.open(3.0 * capacity, seconds=min(2.0, 3000.0 / capacity))
+    assert seen.goodput >= 0.9 * capacity
+    # At first some more are let in, until it's seen what full batches take.
+    assert version.longest_queue <= 2.0 * capacity * version.objective
+    refused = seen.seconds_of(Status.OVERLOADED)
+    assert sum(seconds == 0.0 for seconds in refused) >= 0.9 * len(refused)
+    assert seen.count(None) <= 0.05 * len(seen)
+    await asyncio.sleep(version.objective)
+    after = await version.open(0.3 * capacity, seconds=0.5)
+    assert after.share_in_time == 1.0
+
+
+async def beside_a_flood(version: VirtualService, *, load: float, terms: Terms) -> Seen:
+    """What an application sees that asks for `load` of what the version can answer."""
+    capacity = await version.capacity()
+    seconds = 1500.0 / (load * capacity)
+    flood, light = await asyncio.gather(
+        version.open(3.0 * capacity, seconds=seconds, terms=FLOODING),
+        version.open(load * capacity, seconds=seconds, terms=terms),
+    )
+    assert flood.goodput + light.goodput >= 0.9 * capacity
+    return light
+
+
+@pytest.mark.parametrize(
+    ("fixed", "per_row", "objective", "noise", "load"),
+    [(0, 3, 50, 0.1, 0.2), (2, 2, 50, 0.1, 0.25), (0, 3, 100, 0.2, 0.3), (1, 0.2, 20, 0.1, 0.3)],
+)
+@in_virtual_time
+async def test_a_light_application_keeps_its_objective_beside_a_flood(
+    fixed, per_row, objective, noise, load
+):
+    version = service(fixed, per_row, objective, noise=noise)
+    light = await beside_a_flood(version, load=load, terms=ORDINARY_PRIORITY)
+    assert light.share_in_time >= 0.97
+
+
+@pytest.mark.parametrize(
+    ("fixed", "per_row", "objective", "noise", "load", "least"),
+    [
+        (0, 3, 50, 0.1, 0.4, 0.99),
+        (2, 2, 50, 0.1, 0.4, 0.99),
+        (0, 3, 100, 0.2, 0.4, 0.98),
+        (1, 0.2, 20, 0.1, 0.4, 0.99),
+        # A batch of two rows is a third of the objective: a third query within one waits too long.
+        (0, 3, 20, 0.02, 0.2, 0.97),
+    ],
+)
+@in_virtual_time
+async def test_a_high_priority_is_served_beside_a_flood_as_if_alone(
+    fixed, per_row, objective, noise, load, least
+):
+    version = service(fixed, per_row, objective, noise=noise)
+    light = await beside_a_flood(version, load=load, terms=HIGH_PRIORITY)
+    assert light.share_in_time >= least
+
+
+@pytest.mark.parametrize("rate", [30.0, 300.0, 3000.0])
+@in_virtual_time
+async def test_a_burst_on_an_idle_fast_model_is_answered(rate):
+    version = service(1, 0.02, 50, noise=0.03)
+    await version.open(rate, seconds=1.0)
+    await asyncio.sleep(1.0)
+    assert (await version.burst(500)).share_in_time == 1.0
+
+
+@pytest.mark.parametrize(("fixed", "per_row"), [(0, 3), (2, 2), (1, 0.2)])
+@in_virtual_time
+async def test_a_version_that_starts_under_load_refuses_next_to_nothing(fixed, per_row):
+    capacity = await service(fixed, per_row, 50, noise=0.03).capacity(seconds=1.0)
+    started = service(fixed, per_row, 50, noise=0.03)
+    seen = await started.open(0.8 * capacity, seconds=2000.0 / capacity)
+    assert seen.share_in_time >= 0.99
+
+
+@pytest.mark.parametrize(("fixed", "per_row"), [(1, 0.2), (10, 0.1)])
+@in_virtual_time
+async def test_a_full_batch_hardly_ever_takes_more_than_its_budget(fixed, per_row):
+    version = service(fixed, per_row, 50, noise=0.03)
+    capacity = await version.capacity(seconds=0.5)
+    [replica] = version.replicas
+    replica.batch_seconds.clear()
+    await version.open(1.2 * capacity, seconds=2.0)
+    batches = sorted(replica.batch_seconds)
+    assert batches[int(0.99 * len(batches))] <= 1.1 * replica.replica.pace.budget
