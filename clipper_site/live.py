@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,52 +18,74 @@ from django.conf import settings
 from redis.asyncio import Redis
 
 from clipper_site import wording
+from clipper_site.load import Document
+from clipper_site.model_rows import Sources, alarms, model_rows
 from registry.admin.base import page_at, page_of
 from registry.errors import Unavailable
-from registry.models import Application, Model, Release
+from registry.models import Application, Release
 from registry.redis_client import redis_client
 from registry.snapshot import build_snapshot
-from registry.specs import ApplicationSpec, ModelSpec, Snapshot, VersionSpec
+from registry.specs import ApplicationSpec, Snapshot
 from registry.templatetags.console import ago
 from selection.state import SelectionStore
 from selection.storage import GLOBAL_CONTEXT
-from serving.cluster.directory import Directory, ReplicaRecord
+from serving.cluster.changes import last_changes
+from serving.cluster.directory import Directory
 from serving.metrics import APPLICATION_COUNTERS, read_published
 from serving.routing import Router
 
 RELEASES_SHOWN = 8
-
-Document = Mapping[str, Any]
+# How a query can end without a model's answer, by what counts it. One that the models were too
+# unsure of is no fault: the application's own threshold asked for that.
+UNANSWERED = {
+    "overloaded": "overloaded",
+    "timed_out": "too late",
+    "failed": "failed",
+    "unconnected": "no replica",
+}
+# From here on an application hardly answers at all.
+MOST = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """What all web processes together answered for one application."""
+    """What all web processes together answered for one application.
 
-    queries: int
-    defaults: int
-    errors: int
-    late: int
+    `counts` since they started, `recent` in the last seconds: by the names of its counters.
+    """
+
+    counts: Mapping[str, int]
+    recent: Mapping[str, int]
     hits: int
     misses: int
     rate: float
     p50_ms: float | None
     p99_ms: float | None
 
+    def recent_share(self, *counters: str) -> float:
+        """Of the queries of the last seconds, answered or not, the share counted there."""
+        asked = self.recent["queries"] + self.recent["errors"]
+        return sum(self.recent[name] for name in counters) / asked if asked else 0.0
+
+    @property
+    def unanswered(self) -> float:
+        """The share of recent queries that no model answered."""
+        return self.recent_share(*UNANSWERED)
+
 
 def picture() -> dict[str, Any]:
     """Return all that the live page shows, as JSON values. Blocking; never raises for Redis."""
     snapshot = build_snapshot()
-    problem, documents, replicas = _from_redis()
+    problem, sources = _from_redis(snapshot)
+    documents = sources.documents
+    models = model_rows(snapshot, sources=sources)
     return {
         "at": time.time(),
         "problem": problem,
+        "alarms": alarms(models),
         "web": _web(documents),
         "applications": _applications(snapshot, documents=documents, reachable=not problem),
-        "models": [
-            _model(model, live=snapshot.versions.get(model.live_version_id or 0), replicas=replicas)
-            for model in snapshot.models.values()
-        ],
+        "models": models,
         "releases": _releases(),
     }
 
@@ -80,11 +101,12 @@ def combined(
     told = [d["applications"][application] for d in documents if application in d["applications"]]
     if not told:
         return None
-    counts = {name: sum(one.get(name, 0) for one in told) for name in APPLICATION_COUNTERS}
+    recent = [one.get("recent", {}) for one in told]
     versions = [d.get("versions", {}).get(arm, {}) for d in documents for arm in arms]
     slowest = [one["p99_ms"] for one in told if one.get("p99_ms") is not None]
     return Traffic(
-        **counts,
+        counts={name: sum(one.get(name, 0) for one in told) for name in APPLICATION_COUNTERS},
+        recent={name: sum(one.get(name, 0) for one in recent) for name in APPLICATION_COUNTERS},
         hits=sum(one.get("hits", 0) for one in versions),
         misses=sum(one.get("misses", 0) for one in versions),
         rate=sum(one.get("rate") or 0.0 for one in told),
@@ -93,17 +115,21 @@ def combined(
     )
 
 
-def standing(traffic: Traffic | None, *, slo_ms: float, routes: int, arms: int) -> tuple[str, str]:
+def standing(traffic: Traffic | None, *, spec: ApplicationSpec, arms: int) -> tuple[str, str]:
     """Return how an application stands: a stable word, and the words that people read."""
-    if routes == 0:
+    if not spec.routes:
         return "stopped", "No model routed"
     if arms == 0:
         return "stopped", "No version deployed"
     if traffic is None:
         return "silent", "No queries yet"
+    unanswered = traffic.unanswered
+    if unanswered > 1 - spec.slo_target:
+        words = f"{wording.share(unanswered)} get no model's answer"
+        return "stopped" if unanswered > MOST else "late", words
     if traffic.rate == 0:
         return "silent", "Idle"
-    if traffic.p99_ms is not None and traffic.p99_ms > slo_ms:
+    if traffic.p99_ms is not None and traffic.p99_ms > spec.slo_ms:
         return "late", "Slower than its objective"
     return "good", "Within its objective"
 
@@ -118,12 +144,30 @@ def _mean_by_rate(pairs: list[tuple[float | None, float]]) -> float | None:
     return sum(value * rate for value, rate in known) / total
 
 
-def _from_redis() -> tuple[str, list[dict[str, Any]], list[ReplicaRecord]]:
+def _causes(traffic: Traffic | None) -> str:
+    """Say why recent queries got no model's answer: "38 % overloaded, 3.1 % too late"."""
+    if traffic is None:
+        return ""
+    shares = sorted(
+        ((traffic.recent_share(counter), words) for counter, words in UNANSWERED.items()),
+        reverse=True,
+    )
+    return ", ".join(f"{wording.share(share)} {words}" for share, words in shares if share)
+
+
+def _from_redis(snapshot: Snapshot) -> tuple[str, Sources]:
     client = redis_client()
+    live = [m.live_version_id for m in snapshot.models.values() if m.live_version_id is not None]
     try:
-        return "", read_published(client), Directory(client).read()
+        return "", Sources(
+            reachable=True,
+            documents=read_published(client),
+            replicas=Directory(client).read(),
+            changes=last_changes(client, live),
+        )
     except redis.RedisError as error:
-        return f"Redis cannot be reached, so nothing live is known: {error}", [], []
+        problem = f"Redis cannot be reached, so nothing live is known: {error}"
+        return problem, Sources(reachable=False, documents=[], replicas=[], changes={})
 
 
 def _web(documents: Sequence[Document]) -> dict[str, Any]:
@@ -168,8 +212,12 @@ def _application(
     arms: list[dict[str, Any]],
     routed: int,
 ) -> dict[str, Any]:
-    state, words = standing(traffic, slo_ms=spec.slo_ms, routes=len(spec.routes), arms=routed)
-    counts = {name: getattr(traffic, name, 0) for name in (*APPLICATION_COUNTERS, "hits", "misses")}
+    state, words = standing(traffic, spec=spec, arms=routed)
+    counts = {
+        **(traffic.counts if traffic else dict.fromkeys(APPLICATION_COUNTERS, 0)),
+        "hits": traffic.hits if traffic else 0,
+        "misses": traffic.misses if traffic else 0,
+    }
     asked = counts["hits"] + counts["misses"]
     return {
         "name": spec.name,
@@ -184,6 +232,7 @@ def _application(
         "arms": arms,
         "text": {
             "state": words,
+            "causes": _causes(traffic),
             "rate": wording.rate(traffic.rate if traffic else None),
             "p50": wording.milliseconds(traffic.p50_ms if traffic else None),
             "p99": wording.milliseconds(traffic.p99_ms if traffic else None),
@@ -228,46 +277,6 @@ def _arm(arm: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _model(
-    model: ModelSpec, *, live: VersionSpec | None, replicas: Sequence[ReplicaRecord]
-) -> dict[str, Any]:
-    own = [replica for replica in replicas if replica.model == model.name]
-    serving = Counter(r.state.value for r in own if live is not None and r.version_id == live.id)
-    others = [r for r in own if live is None or r.version_id != live.id]
-    wanted = live.replicas if live is not None else 0
-    errors = [replica.last_error for replica in own if replica.last_error]
-    return {
-        "name": model.name,
-        "url": page_at(Model, pk=model.id),
-        "state": _standing_of_model(wanted=wanted, serving=serving, deployed=live is not None),
-        "problem": errors[0] if errors else "",
-        "text": {
-            "ready": f"{serving['ready']} of {wanted}" if live is not None else wording.NOTHING,
-            "version": live.version if live is not None else "not deployed",
-            "others": _others(serving, others),
-        },
-    }
-
-
-def _standing_of_model(*, wanted: int, serving: Counter[str], deployed: bool) -> str:
-    if not deployed:
-        return "silent"
-    if serving["ready"] >= wanted:
-        return "good"
-    return "late" if serving["ready"] else "stopped"
-
-
-def _others(serving: Counter[str], others: Sequence[ReplicaRecord]) -> str:
-    """Say what isn't simply ready: "1 loading, 2 queued, version 1: 1 warm"."""
-    parts = [f"{number} {state}" for state, number in sorted(serving.items()) if state != "ready"]
-    by_version = Counter((replica.version, replica.state.value) for replica in others)
-    parts += [
-        f"version {version}: {number} {'warm' if state == 'ready' else state}"
-        for (version, state), number in sorted(by_version.items())
-    ]
-    return ", ".join(parts)
-
-
 def _releases() -> list[dict[str, Any]]:
     return [
         {
@@ -281,7 +290,15 @@ def _releases() -> list[dict[str, Any]]:
                 "who": release.by_label,
                 "when": ago(release.created_at),
                 "why": release.reason,
+                "progress": _progress(release),
             },
         }
         for release in Release.objects.with_versions()[:RELEASES_SHOWN]
     ]
+
+
+def _progress(release: Release) -> str:
+    """What an open release waits for, or why one failed, in a line."""
+    if release.is_open:
+        return release.progress
+    return next(iter(release.error.splitlines()), "")

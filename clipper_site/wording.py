@@ -43,3 +43,13 @@ def count(number: int) -> str:
     if number < 10_000:
         return f"{number:,}"
     return f"{number / 1e3:,.1f}k" if number < 1_000_000 else f"{number / 1e6:,.1f}M"
+
+
+def mean(number: float) -> str:
+    """Return 1, 3.4, 120."""
+    return f"{number:,.0f}" if number >= 20 else f"{number:.1f}".removesuffix(".0")
+
+
+def listed(*parts: str) -> str:
+    """Join what there is to say with commas."""
+    return ", ".join(part for part in parts if part)

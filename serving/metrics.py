@@ -37,12 +37,21 @@ TTL_S = 5
 INDEX = "clipper:webs"
 INDEX_TTL_S = 60
 
-# What is published and scraped, by the names of the fields that count it.
+# What is published and scraped, by the names of the fields that count it. First why the models'
+# answer would not do: each such query got the default output or, without one, an error.
+SHORTFALLS = {
+    "unconnected": "Queries whose models had no replica",
+    "overloaded": "Queries that every model asked refused at once",
+    "timed_out": "Queries that no model answered within the objective",
+    "failed": "Queries whose models failed",
+    "unsure": "Queries answered with too little confidence",
+}
 APPLICATION_COUNTERS = {
     "queries": "Queries answered, with default answers",
     "defaults": "Queries answered with the default output",
     "errors": "Queries that ended in an error",
     "late": "Queries answered after the objective",
+    **SHORTFALLS,
 }
 VERSION_COUNTERS = {
     "hits": "Calls answered from the prediction cache",
@@ -75,7 +84,15 @@ class ApplicationStats:
     defaults: int = 0
     errors: int = 0
     late: int = 0
+    unconnected: int = 0
+    overloaded: int = 0
+    timed_out: int = 0
+    failed: int = 0
+    unsure: int = 0
     seconds: Histogram = field(default_factory=latency_histogram)
+
+    def count(self, counter: str) -> None:
+        setattr(self, counter, getattr(self, counter) + 1)
 
     def record(self, *, seconds: float, default: bool, slo_ms: float) -> None:
         self.queries += 1
@@ -144,6 +161,7 @@ class Metrics:
             "rate": growth.rate("queries"),
             "p50_ms": _quantile_ms(growth, name="seconds", q=0.50),
             "p99_ms": _quantile_ms(growth, name="seconds", q=0.99),
+            "recent": {"seconds": growth.seconds, **growth.counts},
         }
 
     def _versions(self, versions: dict[str, Reading], *, now: float) -> dict[str, Any]:

@@ -55,6 +55,13 @@ class Prediction:
     breakdown: Mapping[str, Any] | None = None
 
 
+class Shortfall(NamedTuple):
+    """Why the models' answer won't do: the counter of its cause, and the words for people."""
+
+    counter: str
+    explanation: str
+
+
 class Choice(NamedTuple):
     """Whom a query asks, how far each is trusted, and whether its caller `forced` the choice."""
 
@@ -230,15 +237,16 @@ class Query:
         """Combine what arrived. Raises where nothing did and there is no default output."""
         settled_at = monotonic() if self.question.traces is not None else 0.0
         outputs = _outputs(self.choice.selection.arms, self.question.outcomes)
-        output, confidence, explanation = self._output(outputs)
-        if explanation is not None:
+        output, confidence, shortfall = self._output(outputs)
+        if shortfall is not None:
+            self._stats.count(shortfall.counter)
             if self.application.default_output is None:
                 self._stats.errors += 1
-                raise self._error(explanation)
+                raise self._error(shortfall.explanation)
             output = self.application.default_output
         seconds = monotonic() - self.arrived
         self._stats.record(
-            seconds=seconds, default=explanation is not None, slo_ms=self.application.slo_ms
+            seconds=seconds, default=shortfall is not None, slo_ms=self.application.slo_ms
         )
         return Prediction(
             query_id=self._receipt(outputs),
@@ -246,7 +254,7 @@ class Query:
             confidence=confidence,
             models=outputs,
             latency_ms=seconds * 1e3,
-            default_explanation=explanation,
+            default_explanation=None if shortfall is None else shortfall.explanation,
             breakdown=self._breakdown(settled_at=settled_at),
         )
 
@@ -265,7 +273,7 @@ class Query:
             combining=monotonic() - settled_at,
         )
 
-    def _output(self, outputs: dict[str, bytes]) -> tuple[bytes, float, str | None]:
+    def _output(self, outputs: dict[str, bytes]) -> tuple[bytes, float, Shortfall | None]:
         """Return output, confidence, and why the default must be given instead, if it must."""
         if not outputs:
             return b"", 0.0, self._why_none()
@@ -277,15 +285,15 @@ class Query:
                 how=self.application.combine,
             )
         except ModelFailed as error:
-            return b"", 0.0, f"the model failed: {error.message}"
+            return b"", 0.0, Shortfall("failed", f"the model failed: {error.message}")
         threshold = self.application.confidence_threshold
         # Without a default there is nothing better to give than an answer of low confidence.
         if combined.confidence < threshold and self.application.default_output is not None:
             why = f"confidence {combined.confidence:.3g} below the threshold {threshold:.3g}"
-            return combined.output, combined.confidence, why
+            return combined.output, combined.confidence, Shortfall("unsure", why)
         return combined.output, combined.confidence, None
 
-    def _why_none(self) -> str:
+    def _why_none(self) -> Shortfall:
         """Say why there is no output. Raises InvalidInput where the models refused the input."""
         outcomes = [outcome for outcome in self.question.outcomes if outcome is not None]
         for outcome in outcomes:
@@ -294,13 +302,13 @@ class Query:
                 raise InvalidInput(f"input: {_text(outcome)}")
         for outcome in outcomes:
             if outcome.status == Status.MODEL_FAILED:
-                return f"the model failed: {_text(outcome)}"
+                return Shortfall("failed", f"the model failed: {_text(outcome)}")
         targets, connected = self.choice.targets, self._processor.engine.connected
         if not any(connected(targets[arm].version.id) for arm in self.choice.selection.arms):
-            return NO_MODEL
+            return Shortfall("unconnected", NO_MODEL)
         if all(o is not None and o.status in REFUSED for o in self.question.outcomes):
-            return OVERLOADED
-        return TOO_LATE
+            return Shortfall("overloaded", OVERLOADED)
+        return Shortfall("timed_out", TOO_LATE)
 
     def _error(self, explanation: str) -> ClipperError:
         name = self.application.name

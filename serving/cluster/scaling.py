@@ -14,6 +14,7 @@ from django.db.models import F, Min, Q
 from registry import services
 from registry.models import ModelVersion, Release, Route
 from serving.cluster.autoscaling import REMEMBERED_S, Autoscaler, Decision, Situation
+from serving.cluster.changes import ReplicaChange, note_change
 from serving.cluster.directory import ReplicaRecord, ReplicaState
 from serving.cluster.readings import reading_of, understood
 from serving.metrics import read_published
@@ -59,9 +60,9 @@ class Scaling:
                 now=now,
             )
             if decision is not None:
-                self._scale(version, decision)
+                self._scale(version, decision, now=now)
 
-    def _scale(self, version: ModelVersion, decision: Decision) -> None:
+    def _scale(self, version: ModelVersion, decision: Decision, *, now: float) -> None:
         scaled = services.autoscale(
             version_id=version.pk, replicas=decision.replicas, seen=version.replicas
         )
@@ -74,6 +75,10 @@ class Scaling:
             decision.replicas,
             decision.reason,
         )
+        change = ReplicaChange(
+            at=now, before=version.replicas, after=decision.replicas, reason=decision.reason
+        )
+        note_change(self._redis, change, version_id=version.pk)
         learned = msgspec.json.encode(self._autoscaler(version.pk).too_few)
         self._redis.set(f"{LEARNED_KEY}{version.pk}", learned, ex=int(REMEMBERED_S))
 

@@ -97,6 +97,7 @@
     if (item.state !== undefined) element.dataset.state = item.state;
     for (const [name, value] of Object.entries(item.text)) write(element, name, String(value));
     for (const link of element.querySelectorAll("[data-href]")) link.href = item.url;
+    if (element.matches("[data-href]")) element.href = item.url;
     for (const bar of element.querySelectorAll("[data-bar]")) bar.style.width = `${item.percent}%`;
     const problem = element.querySelector("[data-problem]");
     if (problem) problem.textContent = item.problem || "";
@@ -143,6 +144,7 @@
     if (shown.join() !== names.join()) return location.reload();
     show(page.querySelector("[data-web]"), live.web);
     for (const application of live.applications) card(application, live.at);
+    list(page.querySelector("[data-list=alarms]"), live.alarms, "name");
     list(page.querySelector("[data-list=models]"), live.models, "name");
     list(page.querySelector("[data-list=releases]"), live.releases, "id");
     const problem = page.querySelector("[data-live-problem]");

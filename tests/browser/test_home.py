@@ -13,11 +13,12 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
 from registry import services
-from registry.models import Application, ModelVersion
+from registry.models import Application, ModelVersion, Release
 from registry.services import RouteRequest
 from selection.storage import GLOBAL_CONTEXT, state_key
 from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
-from serving.metrics import INDEX, KEY_PREFIX, Metrics
+from serving.engine.stats import VersionStats
+from serving.metrics import INDEX, KEY_PREFIX, Metrics, Reading
 from tests.browser.conftest import PHONE
 
 pytestmark = pytest.mark.browser
@@ -26,14 +27,25 @@ SignIn = Callable[..., Page]
 MakeVersion = Callable[..., ModelVersion]
 
 
-def publish(client: redis.Redis, *, queries: int, latency_s: float = 0.004) -> None:
-    """Publish what a web process would after `queries` answers within one second."""
+def publish(
+    client: redis.Redis, *, queries: int, latency_s: float = 0.004, refused: int = 0
+) -> None:
+    """Publish what a web process would after one second.
+
+    In it `queries` were answered, and svm:1 was asked as often: in batches of ten, and after
+    refusing `refused` others.
+    """
     metrics = Metrics(process_id="web-1", pid=1)
     metrics.of_application("digits")
-    metrics.document(at=time.time(), now=0.0, rss_bytes=0, versions={})
+    stats = VersionStats()
+    versions = {"svm:1": Reading(stats, waiting=12, in_flight=10)}
+    metrics.document(at=time.time(), now=0.0, rss_bytes=0, versions=versions)
     for _ in range(queries):
         metrics.of_application("digits").record(seconds=latency_s, default=False, slo_ms=50.0)
-    document = metrics.document(at=time.time(), now=1.0, rss_bytes=128 << 20, versions={})
+    stats.misses, stats.overloaded = queries + refused, refused
+    for _ in range(queries // 10):
+        stats.record_batch(waits=[0.002] * 10, seconds=0.01, model_seconds=0.008)
+    document = metrics.document(at=time.time(), now=1.0, rss_bytes=128 << 20, versions=versions)
     client.set(f"{KEY_PREFIX}web-1", json.dumps(document))
     client.zadd(INDEX, {"web-1": float("inf")})
 
@@ -111,6 +123,42 @@ def test_numbers_trust_and_replicas_follow_what_is_published(
     expect(card.locator("[data-key='forest:1'] [data-testid=arm-share]")).to_have_text("> 99.9 %")
     ready = page.locator("[data-testid=live-model][data-key=svm] [data-text=ready]")
     expect(ready).to_have_text("1 of 1")
+
+
+def test_an_overloaded_model_is_named_at_the_head_of_the_page_until_it_keeps_up_again(
+    sign_in: SignIn, owner: User, digits: Application, server_redis: redis.Redis
+) -> None:
+    for arm in ModelVersion.objects.all():
+        Directory(server_redis).enqueue(replica_of(arm))
+    publish(server_redis, queries=250)
+    page = sign_in(owner)
+    svm = page.locator("[data-testid=live-model][data-key=svm]")
+    expect(svm.get_by_test_id("model-state")).to_have_text("Keeping up")
+    expect(svm.locator("[data-text=batches]")).to_have_text("10 in flight, batches of 10")
+    expect(page.get_by_test_id("alarm")).to_have_count(0)
+
+    publish(server_redis, queries=250, refused=120)
+
+    expect(svm).to_have_attribute("data-state", "overloaded")
+    expect(page.get_by_test_id("alarm")).to_contain_text("Overloaded: refuses 120 queries/s")
+
+    publish(server_redis, queries=250)
+
+    expect(page.get_by_test_id("alarm")).to_have_count(0)
+    expect(svm).to_have_attribute("data-state", "good")
+
+
+def test_a_release_that_waits_for_a_slot_says_so(
+    sign_in: SignIn, owner: User, digits: Application, make_version: MakeVersion
+) -> None:
+    page = sign_in(owner)
+    version = make_version(model="svm", version="2")
+    waits = "waiting for a slot on queue replicas.cpu (2 of 2 in use)"
+    Release.objects.create(
+        model=version.model, version=version, kind="deploy", state="starting", progress=waits
+    )
+
+    expect(page.get_by_test_id("live-release").first).to_contain_text(waits)
 
 
 def test_without_a_web_process_it_says_that_none_has_reported(

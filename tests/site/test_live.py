@@ -9,20 +9,31 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from clipper_site import wording
-from clipper_site.live import Traffic, combined, picture, standing
+from clipper_site.live import combined, picture, standing
 from registry import services
 from registry.models import Model
+from registry.specs import ApplicationSpec, RouteSpec
+from serving.metrics import APPLICATION_COUNTERS
 from tests.redis_server import fresh_redis_client
 
 
 def document(**application: Any) -> dict[str, Any]:
-    counts = {"queries": 100, "defaults": 1, "errors": 0, "late": 2}
+    counts = dict.fromkeys(APPLICATION_COUNTERS, 0) | {"queries": 100, "defaults": 1, "late": 2}
     return {
         "id": "web",
         "rss_bytes": 1 << 20,
-        "applications": {"digits": {**counts, "rate": 10.0, **application}},
+        "applications": {"digits": {**counts, "rate": 10.0, "recent": counts, **application}},
         "versions": {"svm:1": {"hits": 3, "misses": 1}, "other:1": {"hits": 50, "misses": 50}},
     }
+
+
+def digits(*, routes: int = 1) -> ApplicationSpec:
+    route = RouteSpec(model_id=1, model="svm", role="arm", weight=1.0, pinned_version_id=None)
+    return ApplicationSpec(
+        id=1, name="digits", input_type="doubles", slo_ms=50.0, slo_target=0.99,
+        default_output=None, policy="exp3", policy_params={}, combine="vote",
+        confidence_threshold=0.0, public=False, feedback_window_s=60, routes=(route,) * routes,
+    )  # fmt: skip
 
 
 def test_counts_and_rates_of_web_processes_add_up_and_the_worst_p99_counts() -> None:
@@ -31,17 +42,14 @@ def test_counts_and_rates_of_web_processes_add_up_and_the_worst_p99_counts() -> 
 
     traffic = combined([one, two], application="digits", arms=["svm:1"])
 
-    assert traffic == Traffic(
-        queries=200,
-        defaults=2,
-        errors=0,
-        late=4,
-        hits=6,
-        misses=2,
-        rate=40.0,
-        p50_ms=5.0,
-        p99_ms=40.0,
+    assert traffic is not None
+    assert (traffic.counts["queries"], traffic.counts["defaults"], traffic.counts["late"]) == (
+        200,
+        2,
+        4,
     )
+    assert (traffic.hits, traffic.misses) == (6, 2)
+    assert (traffic.rate, traffic.p50_ms, traffic.p99_ms) == (40.0, 5.0, 40.0)
 
 
 def test_a_process_without_recent_queries_has_no_say_in_latency() -> None:
@@ -73,7 +81,26 @@ def test_an_application_stands_as_its_traffic_and_its_routes_say(
 ) -> None:
     traffic = combined([document(p99_ms=p99_ms, rate=rate)], application="digits", arms=[])
 
-    assert standing(traffic, slo_ms=50.0, routes=routes, arms=arms)[0] == state
+    assert standing(traffic, spec=digits(routes=routes), arms=arms)[0] == state
+
+
+@pytest.mark.parametrize(
+    ("recent", "state", "words"),
+    [
+        ({"queries": 100, "overloaded": 12}, "late", "12 % get no model's answer"),
+        ({"queries": 100, "overloaded": 60, "failed": 5}, "stopped", "65 % get no model's answer"),
+        ({"errors": 10, "timed_out": 10}, "stopped", "100 % get no model's answer"),
+        ({"queries": 100, "unsure": 90}, "good", "Within its objective"),
+        ({"queries": 1000, "overloaded": 5}, "good", "Within its objective"),
+    ],
+)
+def test_quick_default_answers_are_not_taken_for_a_kept_objective(
+    recent: dict[str, int], state: str, words: str
+) -> None:
+    counted = dict.fromkeys(APPLICATION_COUNTERS, 0) | recent
+    traffic = combined([document(p99_ms=2.0, recent=counted)], application="digits", arms=[])
+
+    assert standing(traffic, spec=digits(), arms=1) == (state, words)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +116,9 @@ def test_an_application_stands_as_its_traffic_and_its_routes_say(
         (wording.share(0.99999), "> 99.9 %"),
         (wording.share(1.0), "100 %"),
         (wording.count(12_400), "12.4k"),
+        (wording.mean(1.04), "1"),
+        (wording.mean(3.42), "3.4"),
+        (wording.mean(120.4), "120"),
         (wording.mebibytes(128 << 20), "128 MiB"),
     ],
 )
