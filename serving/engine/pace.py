@@ -80,6 +80,11 @@ class Pace:
             return self._fixed_budget
         return batch_budget(answer_within=self._answer_within, queueing=self._queueing)
 
+    @property
+    def holds(self) -> bool:
+        """Whether a batch may be held back at all: with a wait of 0 none is."""
+        return self._batching.wait_ms != 0.0
+
     def configure(self, *, batching: BatchingSpec, answer_within: float) -> None:
         """Follow changed settings; what was learned stays unless its learner is replaced."""
         before, self._batching = self._batching, batching

@@ -281,7 +281,9 @@ class Replica:
         wait = self.pace.wait.seconds
         partial = wait > 0.0 and len(self._queue) < self.pace.cap
         if self._batches:
-            return math.inf if partial else self._just_in_time(now)
+            if partial:
+                return math.inf
+            return self._just_in_time(now) if self.pace.holds else now
         if not partial:
             return now
         # Delayed batching (paper §4.3.2), within what the first deadline leaves.

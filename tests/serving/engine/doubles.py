@@ -154,7 +154,7 @@ def new_call(
 
 
 def batch_by(
-    engine: Engine, *, rows: int, wait_ms: float = 0.0, answer_within_s: float = 5.0
+    engine: Engine, *, rows: int, wait_ms: float | None = 0.0, answer_within_s: float = 5.0
 ) -> None:
     """Give every batch of version 1 up to `rows` rows."""
     batching = BatchingSpec(controller="static", max_size=rows, wait_ms=wait_ms)

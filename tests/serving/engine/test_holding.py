@@ -47,7 +47,7 @@ async def test_without_a_wait_a_partial_batch_goes_at_once(engine):
 
 async def test_behind_a_long_batch_the_next_one_leaves_only_when_it_should_be_done(engine):
     """Whoever comes meanwhile may have to go first."""
-    batch_by(engine, rows=ROWS)
+    batch_by(engine, rows=ROWS, wait_ms=None)
     replica = connect(engine)
     teach(replica, fixed=0.2, per_row=0.0)
     queue(engine, 2)
@@ -61,7 +61,7 @@ async def test_behind_a_long_batch_the_next_one_leaves_only_when_it_should_be_do
 
 
 async def test_behind_a_long_batch_that_ends_early_the_next_one_goes_at_once(engine):
-    batch_by(engine, rows=ROWS)
+    batch_by(engine, rows=ROWS, wait_ms=None)
     replica = connect(engine)
     teach(replica, fixed=60.0, per_row=0.0)
     queue(engine, 2)
@@ -73,6 +73,16 @@ async def test_behind_a_long_batch_that_ends_early_the_next_one_goes_at_once(eng
     assert replica.sizes == [2]
     replica.answer()
     assert replica.replica.load == 0
+
+
+async def test_with_a_wait_of_zero_nothing_is_held_not_even_behind_a_long_batch(engine):
+    batch_by(engine, rows=ROWS, wait_ms=0.0)
+    replica = connect(engine)
+    teach(replica, fixed=60.0, per_row=0.0)
+    for _ in range(2):
+        queue(engine, 2)
+        await turn()
+    assert replica.sizes == [2, 2]
 
 
 async def test_with_a_wait_a_partial_batch_is_held(engine):

@@ -25,7 +25,7 @@ from tests.serving.engine.simulator import Container
 MARGIN_S = 0.002
 # Callers that are refused ask again after this long: at once, no time would ever pass.
 REFUSED_PAUSE_S = 0.001
-NO_WAIT = BatchingSpec(wait_ms=0)
+AUTOMATIC = BatchingSpec()
 
 
 class JumpingSelector(selectors.SelectSelector):
@@ -188,7 +188,7 @@ class VirtualService:
         self,
         *containers: Container,
         objective: float,
-        batching: BatchingSpec = NO_WAIT,
+        batching: BatchingSpec = AUTOMATIC,
         seed: int = 1,
     ) -> None:
         self.objective = objective
