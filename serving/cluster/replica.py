@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -190,6 +191,9 @@ def _load(assignment: Assignment, *, slot: Slot) -> Predictor:
             device=assignment.record.device,
         )
         predictor.warm_up()
+    # The model lives as long as this process: looking through it would only delay a batch.
+    gc.collect()
+    gc.freeze()
     logger.info(
         "loaded replica=%s arm=%s device=%s load_ms=%.1f",
         assignment.record.id,

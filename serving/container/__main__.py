@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -73,6 +74,9 @@ def serve(arguments: argparse.Namespace, *, say: Say) -> None:
     with _limits(arguments):
         predictor = _load(arguments)
         predictor.warm_up()
+    # The model lives as long as this process: looking through it would only delay a batch.
+    gc.collect()
+    gc.freeze()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(predictor, arguments=arguments, say=say))
