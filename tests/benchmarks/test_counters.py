@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.counters import Change, parse_metrics
 from serving.engine.stats import VersionStats
-from serving.metrics import ApplicationStats, Metrics, exposition
+from serving.metrics import ApplicationStats, Metrics, Reading, exposition
 
 
 def reading(
@@ -20,8 +20,9 @@ def reading(
     metrics.applications["digits"] = stats
     version = VersionStats(hits=hits, misses=misses)
     for size in sizes:
-        version.record_batch(size=size, seconds=0.004, model_seconds=0.002)
-    document = metrics.document(at=0.0, now=0.0, rss_bytes=1, versions={"svm:1": version})
+        version.record_batch(waits=[0.001] * size, seconds=0.004, model_seconds=0.002)
+    versions = {"svm:1": Reading(stats=version, waiting=0, in_flight=0)}
+    document = metrics.document(at=0.0, now=0.0, rss_bytes=1, versions=versions)
     return parse_metrics(exposition([document, {**document, "id": "web-2"}]).decode())
 
 

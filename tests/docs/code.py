@@ -106,7 +106,9 @@ def metrics() -> dict[str, str]:
     """Name and type of every metric, as Prometheus would read them."""
     counted = Metrics(process_id="web", pid=1)
     counted.of_application("digits").record(seconds=0.01, default=False, slo_ms=50.0)
-    document = counted.document(at=0.0, now=0.0, rss_bytes=1, versions={"svm:1": Reading(VersionStats(), 0, 0)})
+    document = counted.document(
+        at=0.0, now=0.0, rss_bytes=1, versions={"svm:1": Reading(VersionStats(), 0, 0)}
+    )
     return dict(
         line.split()[2:4]
         for line in exposition([document]).decode().splitlines()

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import xmlrpc.client
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,10 +49,11 @@ def post(client: httpx.Client, path: str, body: Any) -> Any:
 
 
 class Stack:
-    """One `scripts/run_stack.py`, started on a free port with its own folder."""
+    """One `scripts/run_stack.py`, started on a free port with its own folder and settings."""
 
-    def __init__(self, *, var: Path) -> None:
+    def __init__(self, *, var: Path, settings: Mapping[str, str] | None = None) -> None:
         self.var = var
+        self.settings = dict(settings or {})
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.output = var.parent / f"{var.name}.out"
@@ -65,7 +66,7 @@ class Stack:
             self._process = subprocess.Popen(
                 start_command(self.var, port=self.port),
                 cwd=ROOT,
-                env=clean,
+                env=clean | self.settings,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
