@@ -22,19 +22,54 @@ class Operator:
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
 
-    def publish(self, *, model: str, version: str, input_type: str, artifact: bytes) -> None:
+    def publish(
+        self,
+        *,
+        model: str,
+        version: str,
+        input_type: str,
+        artifact: bytes,
+        runtime: str = "sklearn",
+        file: str = "model.skops",
+    ) -> None:
         """Register the model with one version, and return when that version is live."""
         self._post("/api/v1/models/", json={"name": model, "input_type": input_type})
         self._post(
             f"/api/v1/models/{model}/versions/",
-            data={"version": version, "runtime": "sklearn"},
-            files={"artifact": (f"{model}.skops", artifact)},
+            data={"version": version, "runtime": runtime},
+            files={"artifact": (file, artifact)},
         )
+        self.deploy(model, version=version)
+
+    def deploy(self, model: str, *, version: str) -> None:
+        """Return when that version is live."""
         release = self._post(f"/api/v1/models/{model}/versions/{version}/deploy", json={})
         self._wait_until_live(f"/api/v1/models/{model}/releases/{release['id']}")
 
+    def roll_back(self, model: str) -> None:
+        """Return when the version that was live before is live again."""
+        release = self._post(f"/api/v1/models/{model}/rollback", json={})
+        self._wait_until_live(f"/api/v1/models/{model}/releases/{release['id']}")
+
+    def live_version(self, model: str) -> str:
+        found: str = self._checked(self._client.get(f"/api/v1/models/{model}"))["live_version"]
+        return found
+
+    def scale(self, model: str, *, replicas: int) -> None:
+        """Want so many replicas of the live version; they come and go behind it."""
+        self._post(f"/api/v1/models/{model}/scale", json={"replicas": replicas})
+
+    def configure(self, model: str, *, version: str, **changes: Any) -> None:
+        """Change how a version runs."""
+        path = f"/api/v1/models/{model}/versions/{version}"
+        self._checked(self._client.patch(path, json=changes))
+
     def create_application(self, **fields: Any) -> None:
         self._post("/api/v1/applications/", json=fields)
+
+    def application(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._checked(self._client.get(f"/api/v1/applications/{name}"))
+        return found
 
     def replicas(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._checked(self._client.get("/api/v1/replicas/"))

@@ -21,6 +21,7 @@ ROLES = (
     ("redis-server", "redis"),
     ("control@", "scheduler"),
     ("cpu@", "worker"),
+    ("gpu@", "worker"),
     ("supervisord", "supervisor"),
     ("end_orphans.py", "supervisor"),
 )

@@ -78,13 +78,13 @@ def ratio(scenario: Scenario, *, all_scenarios: Mapping[str, Scenario]) -> float
     return median(ours / other for ours, other in zip(scenario.rates, theirs, strict=True))
 
 
-def table(rows: Iterable[Sequence[str]]) -> str:
-    """Columns as wide as they need to be, the first to the left and the others to the right."""
+def table(rows: Iterable[Sequence[str]], *, left: int = 1) -> str:
+    """Columns as wide as they need to be, the first `left` to the left, the others to the right."""
     rows = list(rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(
-            cell.rjust(width) if index else cell.ljust(width)
+            cell.ljust(width) if index < left else cell.rjust(width)
             for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows

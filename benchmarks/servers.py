@@ -54,16 +54,19 @@ class Stack(Server):
 
 
 @contextmanager
-def running_stack(folder: Path) -> Iterator[Stack]:
-    """Start the whole stack with its demo; its state goes to `folder`, which must be empty."""
+def running_stack(folder: Path, *, settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """Start the whole stack with its demo; its state goes to `folder`, which must be empty.
+
+    `settings` are variables of its environment beyond those of the shell that are kept.
+    """
     var, port = folder / "var", free_port()
     url = f"http://{HOST}:{port}"
 
     def up() -> bool:
         return (var / "demo.json").exists() and answers(f"{url}/health/ready")
 
-    command = start_command(var, port=port)
-    with _running(command, log=folder / "stack.log", up=up, seconds=STACK_SECONDS) as pid:
+    command, log = start_command(var, port=port), folder / "stack.log"
+    with _running(command, log=log, up=up, seconds=STACK_SECONDS, settings=settings) as pid:
         demo = json.loads((var / "demo.json").read_text())
         yield Stack(url=url, pid=pid, api_key=demo["api_key"])
 
@@ -112,14 +115,19 @@ def _connects(port: int) -> bool:
 
 @contextmanager
 def _running(
-    command: Sequence[str], *, log: Path, up: Callable[[], bool], seconds: float
+    command: Sequence[str],
+    *,
+    log: Path,
+    up: Callable[[], bool],
+    seconds: float,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[int]:
     """Hold the process as long as the block runs, and end it in every case."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=clean_environment(os.environ),
+            env={**clean_environment(os.environ), **(settings or {})},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

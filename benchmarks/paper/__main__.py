@@ -1,0 +1,113 @@
+"""`make bench-paper`: the paper's Figures 3 to 6 and an overload, measured here and judged.
+
+Without names all of them. Each leaves its numbers as JSON and a chart as PNG. A target that is
+missed is said so, and is no failure of the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from benchmarks.load import LoadFailed
+from benchmarks.management import ManagementFailed
+from benchmarks.paper import records
+from benchmarks.paper.claims import Claim, verdicts
+from benchmarks.paper.closed_loop import LoopFailed
+from benchmarks.paper.containers import ContainerFailed
+from benchmarks.paper.experiment import Experiment, Session
+from benchmarks.paper.fig3 import FIG3
+from benchmarks.paper.fig4 import FIG4
+from benchmarks.paper.fig5 import FIG5
+from benchmarks.paper.fig6 import FIG6
+from benchmarks.paper.models import Zoo
+from benchmarks.paper.overload_figure import OVERLOAD
+from benchmarks.paper.probe import ProbeFailed
+from benchmarks.servers import ServerFailed
+from scripts.stack.layout import ROOT
+
+EXPERIMENTS: dict[str, Experiment[Any]] = {
+    experiment.name: experiment for experiment in (FIG3, FIG4, FIG5, FIG6, OVERLOAD)
+}
+RESULTS = ROOT / "benchmarks/results/paper"
+PICTURES, PAGE = ROOT / "docs/images/paper", ROOT / "docs/paper.md"
+# What can go wrong with what is measured, each with a message that says enough.
+FAILURES = (
+    *(ContainerFailed, ProbeFailed, LoopFailed, records.NothingMeasured),
+    *(ServerFailed, ManagementFailed, LoadFailed),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parsing = parser()
+    options = parsing.parse_args(arguments)
+    unknown = sorted(set(options.figures) - EXPERIMENTS.keys())
+    if unknown:
+        parsing.error(f"expected {', '.join(EXPERIMENTS)}; got {', '.join(unknown)}")
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        run(options)
+    except FAILURES as error:
+        print(f"bench-paper: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nbench-paper: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.paper", description=__doc__)
+    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=", ".join(EXPERIMENTS))
+    parser.add_argument("--quick", action="store_true", help="a first look, within two minutes")
+    parser.add_argument("--redraw", action="store_true", help="only draw what was measured before")
+    parser.add_argument(
+        "--publish", action="store_true", help=f"update {PAGE.relative_to(ROOT)} and its pictures"
+    )
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
+    return parser
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def run(options: argparse.Namespace) -> None:
+    chosen = [EXPERIMENTS[name] for name in options.figures or EXPERIMENTS]
+    results: Path = options.results
+    claims: list[Claim] = []
+    with tempfile.TemporaryDirectory(prefix="clipper-paper-") as folder:
+        zoo = Zoo(results / "models", say=say)
+        session = Session(folder=Path(folder), zoo=zoo, quick=options.quick, say=say)
+        for experiment in chosen:
+            if not options.redraw:
+                records.measure(experiment, session=session, results=results)
+            claims += records.report(experiment, results=results)
+    if options.publish:
+        publish(results)
+    say(f"\n{verdicts(claims)}\n\nNumbers and charts: {results}")
+
+
+def publish(results: Path) -> None:
+    """Put all figures, as they were measured last, into the docs."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    claims: list[Claim] = []
+    for experiment in EXPERIMENTS.values():
+        claims += records.report(experiment, results=results)
+        shutil.copy(records.chart(experiment, results=results), PICTURES)
+    PAGE.write_text(records.with_table(PAGE.read_text(), claims=claims))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
