@@ -8,7 +8,7 @@ ARGS ?=
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench manage clean
+.PHONY: help run test check bench bench-paper soak manage clean
 
 help: ## list these commands
 	@echo "make COMMAND [PYTHON=python3] [PORT=8000] [VAR=var] [ARGS='...']"
@@ -29,6 +29,14 @@ check: ## style, types, deployment settings, migrations
 bench: ## the quick benchmark
 	@scripts/setup --bench
 	@exec .venv/bin/python -m benchmarks.quick $(ARGS)
+
+bench-paper: ## the paper's figures, or one: make bench-paper ARGS=fig3
+	@scripts/setup --bench
+	@exec .venv/bin/python -m benchmarks.paper $(ARGS)
+
+soak: ## half a million queries, while one part after another is killed
+	@scripts/setup --check
+	@exec .venv/bin/python -m benchmarks.soak $(ARGS)
 
 manage: ## a command to the running stack: make manage ARGS='status'
 	@. "$(abspath $(VAR))/env.sh" && exec .venv/bin/python manage.py $(ARGS)
