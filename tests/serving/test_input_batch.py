@@ -125,15 +125,15 @@ async def test_the_rows_that_the_model_has_no_time_for_get_the_default(client):
     teach(client.replica, per_row=6.0)
     items = await answers(client.send([[n] for n in range(20)]), replica=client.replica)
     in_time = [not item["default"] for item in items]
-    assert in_time == [n < 9 for n in range(20)]
-    assert outputs(items) == [2 * n if n < 9 else -1 for n in range(20)]
+    assert in_time == [n < 8 for n in range(20)]
+    assert outputs(items) == [2 * n if n < 8 else -1 for n in range(20)]
 
 
 async def test_without_a_default_they_get_the_error():
     client = Client(default_output=None)
     teach(client.replica, per_row=6.0)
     items = await answers(client.send([[n] for n in range(20)]), replica=client.replica)
-    assert [item.get("code") for item in items] == [None] * 9 + ["saturated"] * 11
+    assert [item.get("code") for item in items] == [None] * 8 + ["saturated"] * 12
 
 
 async def test_a_long_one_leaves_another_application_its_turns(client):
