@@ -5,6 +5,9 @@ PORT ?= 8000
 VAR ?= var
 ARGS ?=
 
+# The whole suite takes two processes, each test file in one of them.
+IN_PARALLEL = --numprocesses 2 --dist loadgroup
+
 export PYTHON
 
 .DEFAULT_GOAL := help
@@ -20,7 +23,7 @@ run: ## start everything on PORT, state in VAR, until Ctrl-C
 
 test: ## run the whole suite, or: make test ARGS='tests/scripts -x'
 	@scripts/setup --dev
-	@exec .venv/bin/python -m pytest $(ARGS)
+	@exec .venv/bin/python -m pytest $(or $(ARGS),$(IN_PARALLEL))
 
 check: ## style, types, deployment settings, migrations
 	@scripts/setup --check

@@ -14,3 +14,11 @@ from tests.environment import FOLDER
 def django_db_modify_db_settings() -> None:
     """Keep SQLite in a file, as in production: in memory, a reader makes a writer fail at once."""
     settings.DATABASES["default"]["TEST"]["NAME"] = str(Path(FOLDER) / "test.sqlite3")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of two processes, let one have a file's tests, and one those of the whole running stack."""
+    for item in items:
+        folder = item.path.parent
+        group = folder if folder.name == "integration" else item.path
+        item.add_marker(pytest.mark.xdist_group(str(group)))

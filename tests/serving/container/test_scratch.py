@@ -39,10 +39,11 @@ def test_that_of_a_process_that_has_ended_goes(temporary: Path) -> None:
     assert not left.exists()
 
 
-@pytest.mark.parametrize("name", ["clipper-model-abc", f"clipper-model-{os.getpid()}-abc", "other"])
+@pytest.mark.parametrize("name", ["clipper-model-abc", "clipper-model-{pid}-abc", "other"])
 def test_all_others_stay(temporary: Path, name: str) -> None:
-    (temporary / name).mkdir()
+    other = temporary / name.format(pid=os.getpid())
+    other.mkdir()
 
     new_folder()
 
-    assert (temporary / name).is_dir()
+    assert other.is_dir()
