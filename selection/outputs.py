@@ -10,6 +10,7 @@ from itertools import islice
 import msgspec
 from redis.asyncio import Redis
 
+from registry.background import end_tasks
 from registry.outage import Outage
 from selection.storage import REDIS_ERRORS, outputs_key
 
@@ -58,8 +59,7 @@ class OutputStore:
     async def stop(self) -> None:
         """Write what still waits, as far as Redis takes it, and end."""
         if self._writer is not None:
-            self._writer.cancel()
-            await asyncio.gather(self._writer, return_exceptions=True)
+            await end_tasks([self._writer])
             self._writer = None
         if self._waiting and not await self._write_all():
             logger.warning("outputs not stored at shutdown count=%d", len(self._waiting))

@@ -19,6 +19,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from registry.background import end_tasks
 from registry.outage import Outage
 from registry.specs import ApplicationSpec
 from selection.counts import QueryCounts
@@ -112,9 +113,7 @@ class SelectionStore:
 
     async def stop(self) -> None:
         """End both tasks and add the last counts to Redis, if it answers."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
         self._tasks = []
         await self._flush()
 

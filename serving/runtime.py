@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import PubSub
 
+from registry.background import end_tasks
 from registry.errors import NotFound, UnknownKey
 from registry.outage import Outage
 from registry.specs import Snapshot
@@ -127,9 +128,7 @@ class Runtime:
         ]
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
         await self.links.close()
         self.engine.close()
         await self.outputs.stop()

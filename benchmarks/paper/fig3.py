@@ -57,7 +57,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def largest(self) -> float:
         """The largest batch of which 99 in 100 take no longer than the objective."""
-        return math.floor(self.line.largest_within(SLO))
+        return self.line.largest_within(SLO)
 
 
 class Profiles(msgspec.Struct, frozen=True, kw_only=True):

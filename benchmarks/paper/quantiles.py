@@ -33,10 +33,10 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
         return self.fixed + self.row * size
 
     def largest_within(self, seconds: float) -> float:
-        """How many inputs fit into `seconds`: at least one, as a batch holds no less."""
+        """How many whole inputs fit into `seconds`: at least one, as a batch holds no less."""
         if self.row <= 0.0:
             return math.inf if self.fixed <= seconds else 1.0
-        return max(1.0, (seconds - self.fixed) / self.row)
+        return max(1.0, math.floor((seconds - self.fixed) / self.row))
 
 
 def quantile_line(sizes: Sequence[float], latencies: Sequence[float], *, q: float = P99) -> Line:
