@@ -63,16 +63,20 @@ def routes_of(runtime: Runtime) -> Endpoint:
     The busiest path is matched before the routers, which cost a tenth of a query.
     """
     predict = predict_endpoint(runtime)
+    management = with_limited_bodies(cast(Endpoint, django_application))
     http = URLRouter(
         [
             route(rf"^{OWN_PATH}/predict/?$", predict),
             route(rf"^api/v1/applications/{APP}/feedback/?$", feedback_endpoint(runtime)),
-            route(rf"^api/v1/applications/{APP}/selection/?$", selection_endpoint(runtime)),
+            route(
+                rf"^api/v1/applications/{APP}/selection/?$",
+                selection_endpoint(runtime, management=management),
+            ),
             route(rf"^{OWN_PATH}/update/?$", update_endpoint(runtime)),
             route(r"^health/live/?$", live_endpoint(runtime)),
             route(r"^health/ready/?$", ready_endpoint(runtime)),
             route(r"^metrics/?$", metrics_endpoint(runtime)),
-            route(r"", with_limited_bodies(cast(Endpoint, django_application))),
+            route(r"", management),
         ]
     )
     websocket = URLRouter(

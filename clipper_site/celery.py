@@ -18,7 +18,7 @@ TALKATIVE = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
 
 app = Celery("clipper")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["serving.cluster", "selection.feedback"])
+app.autodiscover_tasks(["serving.cluster", "serving.monitoring", "selection.feedback"])
 
 
 @setup_logging.connect

@@ -12,6 +12,7 @@ import django_stubs_ext
 
 from clipper_site.env import Environment
 from clipper_site.ports import parse_dialled_host, parse_ports
+from selection.monitoring.thinning import STEP_S
 
 # Lets annotations such as ModelForm[Application] stand in code that runs.
 django_stubs_ext.monkeypatch()
@@ -212,6 +213,16 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "selection.feedback.tasks.persist_feedback",
         "schedule": 1.0,
         "options": {"expires": 2.0},
+    },
+    "snapshot-selection": {
+        "task": "serving.monitoring.tasks.snapshot_selection",
+        "schedule": float(STEP_S),
+        "options": {"expires": float(STEP_S)},
+    },
+    "thin-selection-history": {
+        "task": "serving.monitoring.tasks.thin_selection_history",
+        "schedule": 60.0,
+        "options": {"expires": 60.0},
     },
 }
 

@@ -6,18 +6,63 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
+from clipper_site.contexts import contexts, reset
 from clipper_site.dashboard import live_json
+from clipper_site.monitoring import monitoring, monitoring_json
+from clipper_site.what_if import what_if
 from registry.api.errors import PAGES, unknown_url
 from registry.api.urls import urlpatterns as management
+from selection.api import ContextsView, SelectionView
 from selection.feedback.form import feedback_form
+from selection.monitoring.api import HistoryView
+from selection.what_if.api import WhatIfView
 from serving.api.replicas import ReplicasView
+
+APPLICATION = r"^api/v1/applications/(?P<application>[^/]+)"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/live.json", live_json, name="console-live"),
+    path(
+        "admin/applications/<str:name>/monitoring/",
+        admin.site.admin_view(monitoring),
+        name="console-monitoring",
+    ),
+    path(
+        "admin/applications/<str:name>/monitoring.json",
+        monitoring_json,
+        name="console-monitoring-json",
+    ),
+    path(
+        "admin/applications/<str:name>/contexts/",
+        admin.site.admin_view(contexts),
+        name="console-contexts",
+    ),
+    path(
+        "admin/applications/<str:name>/contexts/reset/",
+        admin.site.admin_view(reset),
+        name="console-reset",
+    ),
+    path(
+        "admin/applications/<str:name>/what-if/",
+        admin.site.admin_view(what_if),
+        name="console-what-if",
+    ),
     path("admin/", admin.site.urls),
     path("feedback/<str:name>/", feedback_form, name="feedback-form"),
     re_path(r"^api/v1/replicas/?$", ReplicasView.as_view(), name="api-replicas"),
+    re_path(
+        r"^api/v1/applications/(?P<application>[^/]+)/selection/history/?$",
+        HistoryView.as_view(),
+        name="api-selection-history",
+    ),
+    re_path(
+        r"^api/v1/applications/(?P<application>[^/]+)/what-if/?$",
+        WhatIfView.as_view(),
+        name="api-what-if",
+    ),
+    re_path(rf"{APPLICATION}/contexts/?$", ContextsView.as_view(), name="api-contexts"),
+    re_path(rf"{APPLICATION}/selection/?$", SelectionView.as_view(), name="api-selection"),
     path("api/v1/", include(management)),
     re_path(rf"^(?!{'|'.join(PAGES)})", unknown_url),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 NOTHING = "—"
+MINUS = "\N{MINUS SIGN}"
 
 
 def rate(per_second: float | None) -> str:
@@ -32,6 +33,11 @@ def share(part: float | None) -> str:
     if 99.9 < percent < 100:
         return "> 99.9 %"
     return f"{percent:.1f} %" if 0 < percent < 10 or 99 < percent < 100 else f"{percent:.0f} %"
+
+
+def signed(number: float) -> str:
+    """Return +12.4, 0.0, and with a minus of the width of a plus -3.1."""
+    return f"{number:+,.1f}".replace("-", MINUS) if round(number, 1) else "0.0"
 
 
 def mebibytes(size: int) -> str:

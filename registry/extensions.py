@@ -10,12 +10,16 @@ from registry.errors import BadRequest
 
 # Takes a policy's name and its parameters; raises BadRequest saying what was expected.
 PolicyCheck = Callable[[str, Mapping[str, Any]], object]
+# Takes a loss and its formula; raises BadRequest saying what was expected.
+LossCheck = Callable[[str, str], object]
 Names = Callable[[], Collection[str]]
 
 
 @dataclass(slots=True)
 class _Registered:
     policy_check: PolicyCheck | None = None
+    loss_check: LossCheck | None = None
+    combine_names: Names | None = None
     runtime_names: Names | None = None
 
 
@@ -25,6 +29,16 @@ _registered = _Registered()
 def register_policies(check: PolicyCheck) -> None:
     """Called once, by the app that has the policies."""
     _registered.policy_check = check
+
+
+def register_losses(check: LossCheck) -> None:
+    """Called once, by the app that has the losses."""
+    _registered.loss_check = check
+
+
+def register_combines(names: Names) -> None:
+    """Called once, by the app that has the ways to combine."""
+    _registered.combine_names = names
 
 
 def register_runtimes(names: Names) -> None:
@@ -38,6 +52,24 @@ def check_policy(name: str, *, params: Mapping[str, Any]) -> None:
         raise BadRequest(f"policy_params: Expected an object, got {params!r}.")
     if _registered.policy_check is not None:
         _registered.policy_check(name, params)
+
+
+def check_loss(loss: str, *, expression: str) -> None:
+    """Raise BadRequest where there is no such loss, or where its formula is none."""
+    if _registered.loss_check is not None:
+        _registered.loss_check(loss, expression)
+
+
+def combine_names() -> Collection[str]:
+    """The ways to combine that an application may name; none while nobody has registered any."""
+    return _registered.combine_names() if _registered.combine_names is not None else ()
+
+
+def check_combine(name: str) -> None:
+    """Raise BadRequest where nothing combines under this name."""
+    names = combine_names()
+    if names and name not in names:
+        raise BadRequest(f"combine: Expected one of {', '.join(names)}, got {name!r}.")
 
 
 def runtime_names() -> Collection[str]:

@@ -15,13 +15,13 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def exclusively(name: str, *, ttl_s: float) -> Iterator[Lock | None]:
-    """Yield the lock of this name, None where another has it; it is released in the end.
+def exclusively(name: str, *, ttl_s: float, wait_s: float = 0.0) -> Iterator[Lock | None]:
+    """Yield the lock of this name, None where another has it for `wait_s`; it is released after.
 
     One who dies inside keeps the others out for `ttl_s`; one who stays longer reacquires in time.
     """
     lock = redis_client().lock(name, timeout=ttl_s, blocking=False)
-    held = lock.acquire()
+    held = lock.acquire(blocking=wait_s > 0, blocking_timeout=wait_s or None)
     try:
         yield lock if held else None
     finally:

@@ -88,6 +88,13 @@ def application_spec(application: Application) -> ApplicationSpec:
         cache=application.cache,
         cache_ttl_s=application.cache_ttl_s,
         priority=PRIORITIES.index(application.priority),
+        loss=application.loss,
+        loss_expression=application.loss_expression,
+        loss_scale=application.loss_scale,
+        missing_loss=application.missing_loss,
+        default_reward=application.default_reward,
+        context_ttl_s=application.context_ttl_s,
+        max_contexts=application.max_contexts,
     )
 
 

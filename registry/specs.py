@@ -83,7 +83,10 @@ class ApplicationSpec:
     """An application as the prediction path sees it. `default_output` is JSON text or None.
 
     `cache_ttl_s` None: answers are kept until they are evicted. `priority`: 0 high, 1 normal,
-    2 low.
+    2 low. Selection keeps a state for up to `max_contexts` contexts, for `context_ttl_s` seconds
+    after the last use of each. `loss` says how feedback judges answers; an arm that gave none in
+    time has `missing_loss` (None: isn't moved), and a prediction that got no feedback counts as
+    `default_reward` (None: not at all).
     """
 
     id: int
@@ -102,6 +105,13 @@ class ApplicationSpec:
     cache: bool = True
     cache_ttl_s: float | None = None
     priority: int = 1
+    loss: str = "auto"
+    loss_expression: str = ""
+    loss_scale: float = 1.0
+    missing_loss: float | None = 1.0
+    default_reward: float | None = None
+    context_ttl_s: int = 90 * 86_400
+    max_contexts: int = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

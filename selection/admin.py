@@ -2,27 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from registry.admin.applications import ApplicationForm
 from registry.models import Application
+from registry.models.applications import Combine
+from selection.combine import METHODS
 from selection.feedback.admin import FeedbackAdmin
-from selection.policies import POLICIES
+from selection.policies import POLICIES, Parameter
+from selection.policies.base import FADING
 
 __all__ = ["FeedbackAdmin", "PolicyApplicationForm"]
 
 
-def _parameters_help() -> str:
-    taken = (
-        f"{name}: " + ", ".join(f"{p.name} ({p.default:g}, {p.meaning})" for p in policy.parameters)
-        for name, policy in POLICIES.items()
-        if policy.parameters
+def _parameters_help() -> SafeString:
+    """List what each policy takes, folded away until somebody wants to know."""
+    own = [
+        (policy.name, [p for p in policy.parameters if p not in FADING])
+        for policy in POLICIES.values()
+    ]
+    fading = [policy.name for policy in POLICIES.values() if set(FADING) <= {*policy.parameters}]
+    groups = [(name, parameters) for name, parameters in own if parameters]
+    groups.append((f"also {', '.join(fading)}", list(FADING)))
+    return format_html(
+        'JSON such as {{"eta": 0.1}}; empty for the defaults.'
+        '<details data-testid="parameters" class="mt-2">'
+        '<summary class="cursor-pointer text-primary-600 dark:text-primary-500">'
+        "What each policy takes</summary>{}</details>",
+        format_html_join("", "{}", ((_listed(*group),) for group in groups)),
     )
-    return 'JSON such as {"eta": 0.1}; empty for the defaults. ' + "; ".join(taken) + "."
+
+
+def _listed(title: str, parameters: Sequence[Parameter]) -> SafeString:
+    return format_html(
+        '<dl class="mt-2"><dt class="font-semibold">{}</dt>{}</dl>',
+        title,
+        format_html_join(
+            "",
+            "<dd>{} = {} ({} to {}): {}</dd>",
+            (
+                (p.name, f"{p.default:g}", f"{p.low:g}", f"{p.high:g}", p.meaning)
+                for p in parameters
+            ),
+        ),
+    )
+
+
+def _combines() -> list[tuple[str, str]]:
+    ours = dict(Combine.choices)
+    return [(name, f"{name}: {ours.get(name, 'from an installed package')}") for name in METHODS]
 
 
 class PolicyApplicationForm(ApplicationForm):
@@ -32,6 +67,12 @@ class PolicyApplicationForm(ApplicationForm):
         choices=[(name, f"{name}: {policy.summary}") for name, policy in POLICIES.items()],
         initial="static",
         widget=UnfoldAdminSelectWidget,
+    )
+    combine = forms.ChoiceField(
+        choices=_combines,
+        initial=Combine.VOTE,
+        widget=UnfoldAdminSelectWidget,
+        help_text=Application._meta.get_field("combine").help_text,
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

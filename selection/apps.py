@@ -12,7 +12,12 @@ class SelectionConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from registry.extensions import register_policies
+        from registry.extensions import register_combines, register_losses, register_policies
+        from selection.extensions import add_installed_combines, combine_names
+        from selection.losses import check_loss
         from selection.policies import make_policy
 
         register_policies(make_policy)
+        register_losses(check_loss)
+        add_installed_combines()
+        register_combines(combine_names)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 MAX_CHARACTERS = 256
+# The one of queries that name none, and what every other one starts from.
+GLOBAL_CONTEXT = ""
 
 
 def fault_of(context: str) -> str | None:

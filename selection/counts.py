@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from itertools import islice
+from time import time
 
 from redis.asyncio import Redis
 
 from selection.scripts import Call, Script
-from selection.storage import CONTEXT_TTL_S, GLOBAL_CONTEXT, UNTAUGHT_CONTEXT_TTL_S, state_key
+from selection.storage import UNTAUGHT_CONTEXT_TTL_S, contexts_key, state_key
 
-# KEYS  state
-# ARGV  TTL of a taught state (0: none), TTL of an untaught one, queries to add to each arm, then
-#       the arms.
+# KEYS  state, contexts
+# ARGV  context ('' for the global one), TTL of a taught state, TTL of an untaught one, now, queries
+#       to add to each arm, then the arms.
 # Contexts are whatever callers name: only feedback makes one worth keeping for long.
 SCRIPT = Script("""
-for i = 4, #ARGV do
-  redis.call('HINCRBY', KEYS[1], QUERIES .. ARGV[i], ARGV[3])
+for i = 6, #ARGV do
+  redis.call('HINCRBY', KEYS[1], QUERIES .. ARGV[i], ARGV[5])
 end
-if ARGV[1] ~= '0' then
+if ARGV[1] ~= '' then
   if redis.call('HEXISTS', KEYS[1], UPDATED) == 1 then
-    redis.call('EXPIRE', KEYS[1], ARGV[1])
-  elseif redis.call('TTL', KEYS[1]) < tonumber(ARGV[2]) then
-    redis.call('EXPIRE', KEYS[1], ARGV[2])
+    redis.call('EXPIRE', KEYS[1], ARGV[2] + EXPIRY_MARGIN_S)
+    redis.call('ZADD', KEYS[2], 'GT', ARGV[4], ARGV[1])
+  elseif redis.call('TTL', KEYS[1]) < tonumber(ARGV[3]) then
+    redis.call('EXPIRE', KEYS[1], ARGV[3])
   end
 end
 """)
@@ -31,7 +33,8 @@ end
 CAPACITY = 20_000
 FLUSHED_AT_ONCE = 500
 
-Asked = tuple[int, str, tuple[str, ...]]
+# Application, seconds that its contexts are kept, context, arms.
+Asked = tuple[int, int, str, tuple[str, ...]]
 
 
 class QueryCounts:
@@ -42,9 +45,11 @@ class QueryCounts:
         self._counted: dict[Asked, int] = {}
         self._flushing = asyncio.Lock()
 
-    def add(self, *, application_id: int, context: str, arms: tuple[str, ...]) -> None:
+    def add(
+        self, *, application_id: int, context_ttl_s: int, context: str, arms: tuple[str, ...]
+    ) -> None:
         """Count one query. The tuple of a selection is shared by its queries: one look-up."""
-        key = (application_id, context, arms)
+        key = (application_id, context_ttl_s, context, arms)
         known = self._counted.get(key)
         if known is not None:
             self._counted[key] = known + 1
@@ -73,9 +78,9 @@ class QueryCounts:
 
 
 def _call(asked: Asked, count: int) -> Call:
-    application_id, context, arms = asked
-    taught_ttl_s = 0 if context == GLOBAL_CONTEXT else CONTEXT_TTL_S
+    application_id, context_ttl_s, context, arms = asked
+    untaught_ttl_s = min(context_ttl_s, UNTAUGHT_CONTEXT_TTL_S)
     return Call(
-        keys=[state_key(application_id, context)],
-        arguments=[taught_ttl_s, UNTAUGHT_CONTEXT_TTL_S, count, *arms],
+        keys=[state_key(application_id, context), contexts_key(application_id)],
+        arguments=[context, context_ttl_s, untaught_ttl_s, f"{time():.3f}", count, *arms],
     )

@@ -1,4 +1,4 @@
-"""Feedback as it is kept for good: one row for each piece that was counted."""
+"""Feedback as it is kept for good, a row for each piece, and what selection was like over time."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ class Feedback(models.Model):
     class Kind(models.TextChoices):
         RECEIPT = events.RECEIPT, "on a query"
         INPUT = events.INPUT, "a labelled input"
+        DEFAULT = events.DEFAULT, "nobody said anything"
 
     application = models.ForeignKey(
         "registry.Application", on_delete=models.CASCADE, related_name="feedback"
@@ -27,6 +28,14 @@ class Feedback(models.Model):
     label = models.TextField(blank=True, help_text="JSON text; empty where a reward was given.")
     reward = models.FloatField(null=True, blank=True)
     arms = models.JSONField(help_text='[{"arm", "propensity", "output", "loss"}, ...]')
+    routed = models.JSONField(default=list, blank=True, help_text="Arms that took part.")
+    features = models.JSONField(default=list, blank=True, help_text="Features of the query.")
+    position = models.BigIntegerField(
+        default=0, help_text="Grows with the order in which feedback was counted."
+    )
+    gone = models.JSONField(
+        default=list, blank=True, help_text="Contexts that were forgotten to make room for its own."
+    )
     forced = models.BooleanField(
         default=False, help_text="The caller chose the version: the weights were not moved."
     )
@@ -39,10 +48,12 @@ class Feedback(models.Model):
             models.Index(
                 fields=("application", "context", "-received_at"), name="feedback_by_context"
             ),
+            models.Index(fields=("application", "position"), name="feedback_in_order"),
         )
         constraints = (
             models.CheckConstraint(
-                name="feedback_kind_known", condition=Q(kind__in=(events.RECEIPT, events.INPUT))
+                name="feedback_kind_known",
+                condition=Q(kind__in=(events.RECEIPT, events.INPUT, events.DEFAULT)),
             ),
             models.CheckConstraint(
                 name="feedback_reward_in_unit_interval",
@@ -57,3 +68,69 @@ class Feedback(models.Model):
     def __str__(self) -> str:
         told = self.label[:40] if self.label else f"reward {self.reward:g}"
         return f"{self.application}: {told}"
+
+
+class StateReset(models.Model):
+    """Somebody had forgotten what was learned in a context, or everywhere; its place in the order.
+
+    A replay of feedback forgets there too: what was reset never comes back.
+    """
+
+    application = models.ForeignKey(
+        "registry.Application", on_delete=models.CASCADE, related_name="resets"
+    )
+    everywhere = models.BooleanField(default=False)
+    context = models.CharField(
+        max_length=MAX_CHARACTERS, blank=True, help_text="Empty: the global one."
+    )
+    position = models.BigIntegerField(help_text="Its place in the order of feedback.")
+    at = models.DateTimeField()
+    by = models.CharField(max_length=200, help_text="Who asked for it.")
+
+    class Meta:
+        ordering = ("-position",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("application", "position"), name="state_reset_counted_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        what = "everything" if self.everywhere else self.context or "the global context"
+        return f"{self.application}: {what} reset"
+
+
+class SelectionSnapshot(models.Model):
+    """What an application had learned `at` a time, and what happened since the one before.
+
+    `selection.monitoring` takes, merges and reads them; of the global context. Sums and counts of
+    a stretch add up, so that neighbours merge into one without a loss.
+    """
+
+    application = models.ForeignKey(
+        "registry.Application", on_delete=models.CASCADE, related_name="selection_snapshots"
+    )
+    since = models.DateTimeField()
+    at = models.DateTimeField()
+    step_s = models.PositiveSmallIntegerField(help_text="How far apart such snapshots are.")
+    policy = models.CharField(max_length=32)
+    arms = models.JSONField(help_text='{arm: {"weight", "probability", "reward", ...}}, at the end')
+    counts = models.JSONField(help_text="{arm: [asked, answered, late, failed]}, within")
+    earned = models.JSONField(help_text="[rounds, sum of rewards, of squares], within")
+    rewards = models.JSONField(help_text="{arm: sums over feedback}, within")
+    readings = models.JSONField(
+        default=dict, blank=True, help_text="What web processes had counted at the end."
+    )
+    last_feedback = models.BigIntegerField(
+        default=0, help_text="The last row of feedback that is in it, or in one before."
+    )
+
+    class Meta:
+        ordering = ("at", "id")
+        indexes = (
+            models.Index(fields=("application", "at"), name="snapshot_by_application"),
+            models.Index(fields=("application", "step_s", "at"), name="snapshot_to_merge"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.application} at {self.at:%Y-%m-%d %H:%M:%S}"

@@ -37,6 +37,7 @@ class ArmRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One prediction. `forced`: its caller chose the version, so it says nothing of the policy's
     choice and its feedback moves nothing. `stored`: outputs are in Redis under the nonce.
+    `features` are those of the query, where the policy took any.
     """
 
     nonce: bytes
@@ -46,6 +47,7 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     arms: tuple[ArmRecord, ...]
     forced: bool = False
     stored: bool = False
+    features: tuple[float, ...] = ()
 
 
 class ReceiptSigner:

@@ -6,14 +6,25 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import redis
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from selection.storage import FEEDBACK, QUERIES, UPDATED, WEIGHT
+from selection.beliefs import CONTEXT_EVIDENCE
+from selection.storage import (
+    EVICTED_AT_ONCE,
+    EXPIRY_MARGIN_S,
+    FEEDBACK,
+    POSITION,
+    QUERIES,
+    UPDATED,
+)
 
-# The fields of a state's hash, under the same names as here.
-FIELDS = f"""
-local WEIGHT, FEEDBACK, QUERIES, UPDATED = '{WEIGHT}', '{FEEDBACK}', '{QUERIES}', '{UPDATED}'
+# What scripts and this side share, under the same names.
+CONSTANTS = f"""
+local FEEDBACK, QUERIES, UPDATED, POSITION = '{FEEDBACK}', '{QUERIES}', '{UPDATED}', '{POSITION}'
+local CONTEXT_EVIDENCE = {CONTEXT_EVIDENCE!r}
+local EVICTED_AT_ONCE, EXPIRY_MARGIN_S = {EVICTED_AT_ONCE}, {EXPIRY_MARGIN_S}
 """
 
 
@@ -28,7 +39,7 @@ class Script:
     """A script that Redis knows by its digest; one that doesn't know it yet is sent its text."""
 
     def __init__(self, text: str) -> None:
-        self._text = FIELDS + text
+        self._text = CONSTANTS + text
         self.sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, redis: Redis, calls: Sequence[Call]) -> list[Any]:
@@ -45,6 +56,14 @@ class Script:
             if isinstance(result, Exception):
                 raise result
         return results
+
+    def run_blocking(self, client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
+        """Make the calls in one transaction, where waiting is allowed: tasks, pages, commands."""
+        with client.pipeline(transaction=True) as pipe:
+            pipe.script_load(self._text)
+            for keys, arguments in calls:
+                pipe.evalsha(self.sha, len(keys), *keys, *arguments)
+            return list(pipe.execute())[1:]
 
     async def _attempt(self, redis: Redis, calls: Sequence[Call]) -> list[Any]:
         async with redis.pipeline(transaction=True) as pipe:

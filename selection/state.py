@@ -13,7 +13,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
@@ -22,18 +21,11 @@ from redis.asyncio import Redis
 from registry.background import end_tasks
 from registry.outage import Outage
 from registry.specs import ApplicationSpec
+from selection.beliefs import State
 from selection.counts import QueryCounts
-from selection.policies import Policy, Prepared, State, make_policy
-from selection.storage import (
-    FEEDBACK,
-    GLOBAL_CONTEXT,
-    QUERIES,
-    REDIS_ERRORS,
-    UPDATED,
-    WEIGHT,
-    redis_needed,
-    state_key,
-)
+from selection.policies import Policy, Prepared, make_policy
+from selection.storage import GLOBAL_CONTEXT, REDIS_ERRORS, redis_needed, state_key
+from selection.stored import Stored, described, parse_stored, prepared
 
 REFRESH_INTERVAL_S = 0.2
 FLUSH_INTERVAL_S = 1.0
@@ -50,16 +42,6 @@ logger = logging.getLogger(__name__)
 Key = tuple[int, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
-    """One hash of Redis as read: the state, feedback and queries by arm, the last update."""
-
-    state: State
-    feedback: Mapping[str, int]
-    queries: Mapping[str, int]
-    updated_at: float | None
-
-
 @dataclass(slots=True)
 class _Copy:
     """The last known state of one context, and the policy applied to it for the last arms."""
@@ -70,6 +52,11 @@ class _Copy:
     application: ApplicationSpec | None = None
     arms: Mapping[str, float] | None = None
     prepared: Prepared | None = None
+    # In the global copy: the policy applied for a context that has learned nothing yet.
+    newcomer: Prepared | None = None
+
+    def forget_prepared(self) -> None:
+        self.prepared = self.newcomer = None
 
 
 class SelectionStore:
@@ -148,13 +135,21 @@ class SelectionStore:
             or copy.application is not application
             or (copy.arms is not arms and copy.arms != arms)
         ):
+            copy.newcomer = None
             copy.prepared = self._prepare(copy, application, context=context, arms=arms)
             copy.application, copy.arms = application, arms
         return copy.prepared
 
-    def count_queries(self, application_id: int, *, context: str, arms: tuple[str, ...]) -> None:
+    def count_queries(
+        self, application: ApplicationSpec, *, context: str, arms: tuple[str, ...]
+    ) -> None:
         """Count that one query asked these arms; Redis learns of it within a second or so."""
-        self._counts.add(application_id=application_id, context=context, arms=arms)
+        self._counts.add(
+            application_id=application.id,
+            context_ttl_s=application.context_ttl_s,
+            context=context,
+            arms=arms,
+        )
 
     def _prepare(
         self,
@@ -164,9 +159,17 @@ class SelectionStore:
         context: str,
         arms: Mapping[str, float],
     ) -> Prepared:
-        if context != GLOBAL_CONTEXT and not _knows_any(copy.state, arms):
-            return self.peek(application, context=GLOBAL_CONTEXT, arms=arms)
-        return self.policy(application).prepare(copy.state, arms)
+        policy = self.policy(application)
+        if context == GLOBAL_CONTEXT:
+            return prepared(policy, copy.state, arms)
+        self.peek(application, context=GLOBAL_CONTEXT, arms=arms)
+        general = self._copies[application.id, GLOBAL_CONTEXT]
+        if any(arm in copy.state.of(policy.family) for arm in arms):
+            return prepared(policy, copy.state, arms, general=general.state)
+        # Contexts that have learned nothing share one.
+        if general.newcomer is None:
+            general.newcomer = prepared(policy, State(), arms, general=general.state)
+        return general.newcomer
 
     def _remember(self, key: Key) -> _Copy:
         copy = self._copies[key] = _Copy()
@@ -204,7 +207,8 @@ class SelectionStore:
                 copy = self._copies.get(key)
                 # What was learned here while the read was under way may be missing from it.
                 if copy is not None and copy.learned_at < started:
-                    copy.state, copy.prepared = stored.state, None
+                    copy.state = stored.state
+                    copy.forget_prepared()
         for key in keys:
             self._wanted.pop(key, None)
             if key in self._copies:
@@ -214,7 +218,7 @@ class SelectionStore:
         async with self._redis.pipeline(transaction=False) as pipe:
             for application_id, context in keys:
                 pipe.hgetall(state_key(application_id, context))
-            return [_parsed(fields) for fields in await pipe.execute()]
+            return [parse_stored(fields) for fields in await pipe.execute()]
 
     async def _flush_forever(self) -> None:
         while True:
@@ -230,17 +234,18 @@ class SelectionStore:
 
     # --- for feedback and for people ------------------------------------------------------
 
-    def learned(
-        self, application_id: int, *, context: str, log_weights: Mapping[str, float]
-    ) -> None:
-        """Bring the copy up to date with what an observation has just made of the state."""
+    def learned(self, application_id: int, *, context: str, state: State) -> None:
+        """Bring the copy up to date with what an observation has just made of some arms."""
         copy = self._copies.get((application_id, context))
         if copy is None:
             copy = self._remember((application_id, context))
-        copy.state = State({**copy.state.log_weights, **log_weights})
+        known = copy.state.sums
+        copy.state = State(
+            {**known, **{name: {**known.get(name, {}), **new} for name, new in state.sums.items()}}
+        )
         copy.learned_at = self._clock()
         copy.stale_at = float("-inf")
-        copy.prepared = None
+        copy.forget_prepared()
 
     async def describe(
         self, application: ApplicationSpec, *, context: str, arms: Mapping[str, float]
@@ -251,54 +256,11 @@ class SelectionStore:
             own, general = await self._read(
                 [(application.id, context), (application.id, GLOBAL_CONTEXT)]
             )
-        state = own.state if _knows_any(own.state, arms) else general.state
-        prepare = self.policy(application).prepare
-        return {
-            "policy": application.policy,
-            "context": context,
-            "arms": _arms(prepare(state, arms), stored=own) if arms else [],
-            "updated_at": _iso(own.updated_at),
-        }
-
-
-def _arms(prepared: Prepared, *, stored: Stored) -> list[dict[str, Any]]:
-    return [
-        {
-            "model": arm.partition(":")[0],
-            "version": arm.partition(":")[2],
-            "weight": weight,
-            "probability": prepared.probabilities[arm],
-            "queries": stored.queries.get(arm, 0),
-            "feedback": stored.feedback.get(arm, 0),
-        }
-        for arm, weight in prepared.weights.items()
-    ]
-
-
-def _knows_any(state: State, arms: Iterable[str]) -> bool:
-    return any(arm in state.log_weights for arm in arms)
-
-
-def _parsed(fields: Mapping[bytes, bytes]) -> Stored:
-    weights: dict[str, float] = {}
-    feedback: dict[str, int] = {}
-    queries: dict[str, int] = {}
-    for name, value in fields.items():
-        prefix, arm = name[:2].decode(), name[2:].decode()
-        if prefix == WEIGHT:
-            weights[arm] = float(value)
-        elif prefix == FEEDBACK:
-            feedback[arm] = int(value)
-        elif prefix == QUERIES:
-            queries[arm] = int(value)
-    updated = fields.get(UPDATED.encode())
-    return Stored(
-        state=State(weights),
-        feedback=feedback,
-        queries=queries,
-        updated_at=None if updated is None else float(updated),
-    )
-
-
-def _iso(seconds: float | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, tz=UTC).isoformat()
+        return described(
+            application,
+            self.policy(application),
+            context=context,
+            arms=arms,
+            own=own,
+            general=general,
+        )

@@ -1,13 +1,17 @@
-"""Outputs and labels are JSON texts; this says when two of them are the same value."""
+"""Outputs and labels are JSON texts; this reads them, and says when two are the same value."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from typing import Any
 
 import msgspec
 
 decode = msgspec.json.Decoder().decode
+
+# Shares of 1 by class: an array by index, an object by label.
+Scores = list[float] | dict[str, float]
 
 
 def same_value_key(text: bytes) -> Hashable:
@@ -17,36 +21,90 @@ def same_value_key(text: bytes) -> Hashable:
     count. Text that isn't JSON agrees only with the same text.
     """
     try:
-        return _frozen(decode(text))
+        return frozen(decode(text))
     except (msgspec.DecodeError, RecursionError):
         return text
 
 
 def numbers(text: bytes) -> float | list[float] | None:
     """Return the number, or the flat array of numbers, that the text holds; None for others."""
+    found = numbers_or_nulls(text)
+    if isinstance(found, list):
+        return None if None in found else found  # type: ignore[return-value]  # no None is left
+    return found
+
+
+def numbers_or_nulls(text: bytes) -> float | list[float | None] | None:
+    """Return the same, where items of an array may also be null."""
     try:
         value = decode(text)
     except (msgspec.DecodeError, RecursionError):
         return None
     try:
-        if _is_number(value):
+        if is_number(value):
             return float(value)
-        if isinstance(value, list) and all(map(_is_number, value)):
-            return [float(item) for item in value]
+        if isinstance(value, list) and all(item is None or is_number(item) for item in value):
+            return [None if item is None else float(item) for item in value]
     except OverflowError:  # a whole number that no float can hold
         return None
     return None
 
 
-def _is_number(value: Any) -> bool:
+def class_scores(text: bytes) -> Scores | None:
+    """Return the scores of classes that the text holds, divided by their sum; None for others.
+
+    Scores are numbers from 0 up, in an array or in an object by label, at least one of them.
+    Where all are 0, no class is preferred.
+    """
+    try:
+        value = decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    given = list(value.values()) if isinstance(value, dict) else value
+    if not isinstance(given, list) or not given or not all(map(is_number, given)):
+        return None
+    try:
+        total = math.fsum(given)
+    except OverflowError:
+        return None
+    if min(given) < 0.0 or not math.isfinite(total):
+        return None
+    shares = [x / total for x in given] if total > 0.0 else [1.0 / len(given)] * len(given)
+    return dict(zip(value, shares, strict=True)) if isinstance(value, dict) else shares
+
+
+def best_class(scores: Scores) -> str | int:
+    """Return the label, or the index, of the highest score; of equal ones the first in order."""
+    if isinstance(scores, dict):
+        return min(scores, key=lambda label: (-scores[label], label))
+    return scores.index(max(scores))
+
+
+def score_of(label: Any, scores: Scores) -> float | None:
+    """Return the score of a class, 0 where it has none; None where no class can have this name.
+
+    A label is text or a whole number: an index of an array, and of an object the member that is
+    named by the same characters.
+    """
+    if isinstance(label, bool) or not isinstance(label, str | int):
+        return None
+    if isinstance(scores, dict):
+        return scores.get(str(label), 0.0)
+    if isinstance(label, str) or label < 0:
+        return None
+    return scores[label] if label < len(scores) else 0.0
+
+
+def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _frozen(value: Any) -> Hashable:
+def frozen(value: Any) -> Hashable:
+    """Return a hashable value that stands for a decoded JSON value."""
     if isinstance(value, bool):
         return ("bool", value)
     if isinstance(value, list):
-        return ("array", *map(_frozen, value))
+        return ("array", *map(frozen, value))
     if isinstance(value, dict):
-        return ("object", frozenset((key, _frozen(item)) for key, item in value.items()))
+        return ("object", frozenset((key, frozen(item)) for key, item in value.items()))
     return value  # type: ignore[no-any-return]  # a JSON scalar: hashable as it is

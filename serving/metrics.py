@@ -8,7 +8,7 @@ sorted set `clipper:webs` holds their ids, so that nobody has to search the whol
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import time
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from redis.asyncio import Redis
 
+from serving.engine.outcome import Outcome, Status
 from serving.engine.stats import (
     BATCH_BOUNDS,
     LATENCY_BOUNDS,
@@ -53,6 +54,13 @@ APPLICATION_COUNTERS = {
     "late": "Queries answered after the objective",
     **SHORTFALLS,
 }
+# How the calls of an application to one of its arms ended; the rest were inputs refused as invalid.
+ARM_COUNTERS = {
+    "asked": "Queries that the policy sent to an arm",
+    "answered": "Queries that an arm answered in time",
+    "late": "Queries that an arm did not answer in time, or refused as it could not",
+    "failed": "Queries on which an arm failed, or lost its replica",
+}
 VERSION_COUNTERS = {
     "hits": "Calls answered from the prediction cache",
     "misses": "Calls sent to a replica",
@@ -76,6 +84,16 @@ VERSION_HISTOGRAMS = {
 }
 
 
+# Calls by how they ended: a place for each status, and one for those without any at the deadline.
+NO_OUTCOME = len(Status)
+ARM_ENDINGS = {
+    "asked": (*Status, NO_OUTCOME),
+    "answered": (Status.OK,),
+    "late": (Status.SATURATED, Status.EXPIRED, Status.OVERLOADED, NO_OUTCOME),
+    "failed": (Status.MODEL_FAILED, Status.NOT_CONNECTED, Status.REPLICA_LOST),
+}
+
+
 @dataclass(slots=True)
 class ApplicationStats:
     """What one web process answered for one application."""
@@ -90,6 +108,24 @@ class ApplicationStats:
     failed: int = 0
     unsure: int = 0
     seconds: Histogram = field(default_factory=latency_histogram)
+    # By arm, how often a call ended in each way.
+    endings: dict[str, list[int]] = field(default_factory=dict)
+
+    def count_arms(self, arms: Sequence[str], outcomes: Sequence[Outcome | None]) -> None:
+        """Count how the calls of one query have ended: one number raised for each arm."""
+        endings = self.endings
+        for arm, outcome in zip(arms, outcomes, strict=True):
+            counts = endings.get(arm)
+            if counts is None:
+                counts = endings[arm] = [0] * (NO_OUTCOME + 1)
+            counts[NO_OUTCOME if outcome is None else outcome.status] += 1
+
+    def arms(self) -> dict[str, dict[str, int]]:
+        """Return the counters of each arm, by the names of `ARM_COUNTERS`."""
+        return {
+            arm: {name: sum(counts[e] for e in ARM_ENDINGS[name]) for name in ARM_COUNTERS}
+            for arm, counts in self.endings.items()
+        }
 
     def count(self, counter: str) -> None:
         setattr(self, counter, getattr(self, counter) + 1)
@@ -127,11 +163,14 @@ class Metrics:
             stats = self.applications[name] = ApplicationStats()
         return stats
 
-    def forget(self, *, known: Iterable[str]) -> None:
-        """Drop the counters of applications that no longer exist."""
-        for name in self.applications.keys() - set(known):
+    def forget(self, *, known: Mapping[str, Collection[str]]) -> None:
+        """Keep only the counters of applications that exist, each with its arms."""
+        for name in self.applications.keys() - known.keys():
             del self.applications[name]
             self._past.pop(name, None)
+        for name, stats in self.applications.items():
+            for arm in stats.endings.keys() - set(known[name]):
+                del stats.endings[arm]
 
     def document(
         self, *, at: float, now: float, rss_bytes: int, versions: dict[str, Reading]
@@ -158,6 +197,7 @@ class Metrics:
         return {
             **{counter: getattr(stats, counter) for counter in APPLICATION_COUNTERS},
             "seconds": _histogram(stats.seconds),
+            "arms": stats.arms(),
             "rate": growth.rate("queries"),
             "p50_ms": _quantile_ms(growth, name="seconds", q=0.50),
             "p99_ms": _quantile_ms(growth, name="seconds", q=0.99),
@@ -250,6 +290,8 @@ class _Documents(Collector):
             ("applications", "seconds"),
             LATENCY_BOUNDS,
         )
+        for name, text in ARM_COUNTERS.items():
+            yield self._arm_counter(name, text)
         for name, text in VERSION_COUNTERS.items():
             yield self._counter(f"clipper_version_{name}", text, "versions", name)
         for name, text in VERSION_GAUGES.items():
@@ -263,6 +305,16 @@ class _Documents(Collector):
         )
         for document in self._documents:
             family.add_metric([document["id"]], document["rss_bytes"])
+        return family
+
+    def _arm_counter(self, name: str, text: str) -> Metric:
+        labels = ["process", "application", "version"]
+        family = CounterMetricFamily(f"clipper_arm_{name}", text, labels=labels)
+        for document in self._documents:
+            for application, values in document["applications"].items():
+                # A process of an older release counts none.
+                for arm, counts in values.get("arms", {}).items():
+                    family.add_metric([document["id"], application, arm], counts[name])
         return family
 
     def _counter(self, name: str, text: str, kind: str, field_name: str) -> Metric:

@@ -10,16 +10,11 @@ from random import random
 from time import monotonic, time
 from typing import Any, NamedTuple
 
-from registry.errors import (
-    ClipperError,
-    DeadlineExceeded,
-    InvalidInput,
-    ModelFailed,
-    NotReady,
-    Saturated,
-)
+from registry.errors import InvalidInput, ModelFailed
 from registry.specs import ApplicationSpec, VersionSpec
+from selection.averages import Averages
 from selection.combine import combine
+from selection.feedback.due import DueReceipts, outputs_ttl_s
 from selection.outputs import OutputStore
 from selection.policies import Selection
 from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, ReceiptSigner, fits_inline
@@ -31,35 +26,27 @@ from serving.engine.questions import Question, Terms
 from serving.metrics import ApplicationStats, Metrics
 from serving.objectives import seconds_to_answer
 from serving.routing import Router, Target
+from serving.shortfalls import Shortfall, error_for, text_of, why_none
 
 # What feedback by input may take to get the arms' answers, where the objective is shorter.
 FEEDBACK_OBJECTIVE_S = 1.0
 
-NO_MODEL = "no model is connected"
-TOO_LATE = "none answered within the objective"
-OVERLOADED = f"{TOO_LATE}: every model asked is overloaded"
-# Why a call was refused at once, before it cost a model anything.
-REFUSED = (Status.OVERLOADED, Status.SATURATED)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """One answer. `output` and the values of `models` (by `model:version`) are JSON text."""
+    """One answer. `output` and the values of `models` (by `model:version`) are JSON text.
+
+    `models` are those that answered in time, of the number `asked`.
+    """
 
     query_id: str
     output: bytes
     confidence: float
     models: Mapping[str, bytes]
+    asked: int
     latency_ms: float
     default_explanation: str | None = None
     breakdown: Mapping[str, Any] | None = None
-
-
-class Shortfall(NamedTuple):
-    """Why the models' answer won't do: the counter of its cause, and the words for people."""
-
-    counter: str
-    explanation: str
 
 
 class Choice(NamedTuple):
@@ -81,6 +68,7 @@ class QueryProcessor:
         router: Router,
         store: SelectionStore,
         outputs: OutputStore,
+        due: DueReceipts,
         signer: ReceiptSigner,
         metrics: Metrics,
     ) -> None:
@@ -88,8 +76,24 @@ class QueryProcessor:
         self.router = router
         self.store = store
         self.outputs = outputs
+        self.due = due
+        self.averages = Averages()
         self.signer = signer
         self.metrics = metrics
+
+    def check_features(
+        self,
+        application: ApplicationSpec,
+        features: tuple[float, ...],
+        *,
+        version: VersionSpec | None = None,
+    ) -> None:
+        """Raise `BadRequest` where these aren't the features that the policy asks for.
+
+        A query that asks just `version` needs none.
+        """
+        if features or version is None:
+            self.store.policy(application).check_features(features)
 
     def begin(
         self,
@@ -98,6 +102,7 @@ class QueryProcessor:
         input: bytes,
         arrived: float,
         context: str = "",
+        features: tuple[float, ...] = (),
         version: VersionSpec | None = None,
         timeout_ms: float | None = None,
         traced: bool = False,
@@ -106,8 +111,9 @@ class QueryProcessor:
 
         `input` is raw JSON text; `arrived` is on the monotonic clock and starts the objective,
         which `timeout_ms` may shorten. A `traced` query can tell afterwards where its time went.
+        `features` have passed `check_features`.
         """
-        choice = self._choice(application, context=context, version=version)
+        choice = self._choice(application, context=context, features=features, version=version)
         objective_ms = application.slo_ms
         if timeout_ms is not None:
             objective_ms = min(timeout_ms, objective_ms)
@@ -115,6 +121,7 @@ class QueryProcessor:
             processor=self,
             application=application,
             context=context,
+            features=features,
             arrived=arrived,
             deadline=arrived + seconds_to_answer(objective_ms),
             choice=choice,
@@ -131,7 +138,12 @@ class QueryProcessor:
         return query
 
     def _choice(
-        self, application: ApplicationSpec, *, context: str, version: VersionSpec | None
+        self,
+        application: ApplicationSpec,
+        *,
+        context: str,
+        features: tuple[float, ...],
+        version: VersionSpec | None,
     ) -> Choice:
         if version is not None:
             arm = version.arm
@@ -140,8 +152,11 @@ class QueryProcessor:
         if not arms.weights:
             return Choice({}, Selection((), ()), {}, False)
         prepared = self.store.peek(application, context=context, arms=arms.weights)
-        selection = prepared.select(random())  # noqa: S311
-        self.store.count_queries(application.id, context=context, arms=selection.arms)
+        if context and self.store.policy(application).sticky:
+            selection = prepared.assigned(f"{application.id}:{context}")
+        else:
+            selection = prepared.select(random(), features)  # noqa: S311
+        self.store.count_queries(application, context=context, arms=selection.arms)
         return Choice(arms.targets, selection, prepared.weights, False)
 
     async def answers_of_all_arms(
@@ -164,7 +179,7 @@ class QueryProcessor:
         refusals = [o for o in question.outcomes if o and o.status == Status.INVALID_INPUT]
         answers = _outputs(names, question.outcomes)
         if refusals and not answers:
-            raise InvalidInput(f"input: {_text(refusals[0])}")
+            raise InvalidInput(f"input: {text_of(refusals[0])}")
         return answers
 
     def _ask(
@@ -204,6 +219,7 @@ class Query:
         "choice",
         "context",
         "deadline",
+        "features",
         "question",
     )
 
@@ -213,6 +229,7 @@ class Query:
         processor: QueryProcessor,
         application: ApplicationSpec,
         context: str,
+        features: tuple[float, ...],
         arrived: float,
         deadline: float,
         choice: Choice,
@@ -222,6 +239,7 @@ class Query:
         self._stats: ApplicationStats = processor.metrics.of_application(application.name)
         self.application = application
         self.context = context
+        self.features = features
         self.arrived = arrived
         self.deadline = deadline
         self.choice = choice
@@ -236,13 +254,19 @@ class Query:
     def prediction(self) -> Prediction:
         """Combine what arrived. Raises where nothing did and there is no default output."""
         settled_at = monotonic() if self.question.traces is not None else 0.0
+        if not self.choice.forced:
+            self._stats.count_arms(self.choice.selection.arms, self.question.outcomes)
         outputs = _outputs(self.choice.selection.arms, self.question.outcomes)
         output, confidence, shortfall = self._output(outputs)
         if shortfall is not None:
             self._stats.count(shortfall.counter)
             if self.application.default_output is None:
                 self._stats.errors += 1
-                raise self._error(shortfall.explanation)
+                raise error_for(
+                    shortfall.explanation,
+                    application=self.application,
+                    seconds_until_calm=self._seconds_until_calm,
+                )
             output = self.application.default_output
         seconds = monotonic() - self.arrived
         self._stats.record(
@@ -253,6 +277,7 @@ class Query:
             output=output,
             confidence=confidence,
             models=outputs,
+            asked=len(self.choice.selection.arms),
             latency_ms=seconds * 1e3,
             default_explanation=None if shortfall is None else shortfall.explanation,
             breakdown=self._breakdown(settled_at=settled_at),
@@ -283,6 +308,7 @@ class Query:
                 weights=self.choice.weights,
                 asked=self.choice.selection.arms,
                 how=self.application.combine,
+                averages=self._processor.averages,
             )
         except ModelFailed as error:
             return b"", 0.0, Shortfall("failed", f"the model failed: {error.message}")
@@ -295,37 +321,15 @@ class Query:
 
     def _why_none(self) -> Shortfall:
         """Say why there is no output. Raises InvalidInput where the models refused the input."""
-        outcomes = [outcome for outcome in self.question.outcomes if outcome is not None]
-        for outcome in outcomes:
-            if outcome.status == Status.INVALID_INPUT:
-                self._stats.errors += 1
-                raise InvalidInput(f"input: {_text(outcome)}")
-        for outcome in outcomes:
-            if outcome.status == Status.MODEL_FAILED:
-                return Shortfall("failed", f"the model failed: {_text(outcome)}")
-        targets, connected = self.choice.targets, self._processor.engine.connected
-        if not any(connected(targets[arm].version.id) for arm in self.choice.selection.arms):
-            return Shortfall("unconnected", NO_MODEL)
-        if all(o is not None and o.status in REFUSED for o in self.question.outcomes):
-            return Shortfall("overloaded", OVERLOADED)
-        return Shortfall("timed_out", TOO_LATE)
+        try:
+            return why_none(self.question.outcomes, connected=self._connected)
+        except InvalidInput:
+            self._stats.errors += 1
+            raise
 
-    def _error(self, explanation: str) -> ClipperError:
-        name = self.application.name
-        if explanation == NO_MODEL:
-            return NotReady(f"{name}: {explanation}, and there is no default output.")
-        if explanation == OVERLOADED:
-            return Saturated(
-                f"{name}: {explanation}, and there is no default output.",
-                retry_after_s=self._seconds_until_calm(),
-            )
-        if explanation == TOO_LATE:
-            objective_ms = self.application.slo_ms
-            return DeadlineExceeded(
-                f"{name}: {explanation} of {objective_ms:g} ms, and there is no default output.",
-                objective_ms=objective_ms,
-            )
-        return ModelFailed(f"{name}: {explanation}")
+    def _connected(self) -> bool:
+        targets, connected = self.choice.targets, self._processor.engine.connected
+        return any(connected(targets[arm].version.id) for arm in self.choice.selection.arms)
 
     def _seconds_until_calm(self) -> float:
         """Return when the arms asked should have answered all that waits for them now."""
@@ -334,28 +338,29 @@ class Query:
         return max((seconds_behind(targets[arm].version.id) for arm in arms), default=0.0)
 
     def _receipt(self, outputs: dict[str, bytes]) -> str:
-        selection = self.choice.selection
+        application, selection = self.application, self.choice.selection
         nonce = os.urandom(NONCE_BYTES)
         inline = fits_inline(outputs)
         if not inline:
-            self._processor.outputs.keep(
-                nonce, outputs=outputs, ttl_s=self.application.feedback_window_s
-            )
+            self._processor.outputs.keep(nonce, outputs=outputs, ttl_s=outputs_ttl_s(application))
             outputs = {}
-        return self._processor.signer.sign(
-            Receipt(
-                nonce=nonce,
-                issued_at_ms=int(time() * 1e3),
-                application_id=self.application.id,
-                context=self.context,
-                arms=tuple(
-                    ArmRecord(arm, propensity, outputs.get(arm))
-                    for arm, propensity in zip(selection.arms, selection.propensities, strict=True)
-                ),
-                forced=self.choice.forced,
-                stored=not inline,
-            )
+        receipt = Receipt(
+            nonce=nonce,
+            issued_at_ms=int(time() * 1e3),
+            application_id=application.id,
+            context=self.context,
+            arms=tuple(
+                ArmRecord(arm, propensity, outputs.get(arm))
+                for arm, propensity in zip(selection.arms, selection.propensities, strict=True)
+            ),
+            forced=self.choice.forced,
+            stored=not inline,
+            features=self.features,
         )
+        token = self._processor.signer.sign(receipt)
+        if application.default_reward is not None and selection.arms and not self.choice.forced:
+            self._processor.due.add(application, token=token, issued_at_ms=receipt.issued_at_ms)
+        return token
 
 
 def _outputs(names: tuple[str, ...], outcomes: list[Outcome | None]) -> dict[str, bytes]:
@@ -364,7 +369,3 @@ def _outputs(names: tuple[str, ...], outcomes: list[Outcome | None]) -> dict[str
         for name, outcome in zip(names, outcomes, strict=True)
         if outcome is not None and outcome.status == Status.OK
     }
-
-
-def _text(outcome: Outcome) -> str:
-    return outcome.payload.decode(errors="replace")

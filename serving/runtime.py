@@ -20,7 +20,9 @@ from registry.background import end_tasks
 from registry.errors import NotFound, UnknownKey
 from registry.outage import Outage
 from registry.specs import Snapshot
+from selection.feedback.due import DueReceipts
 from selection.feedback.service import FeedbackService
+from selection.feedback.settling import Settler
 from selection.outputs import OutputStore
 from selection.receipts import ReceiptSigner
 from selection.state import SelectionStore
@@ -85,17 +87,26 @@ class Runtime:
         self.metrics = Metrics(process_id=f"{os.getpid()}-{secrets.token_hex(3)}", pid=os.getpid())
         self.store = SelectionStore(self.redis)
         self.outputs = OutputStore(self.redis)
+        self.due = DueReceipts(self.redis)
         signer = ReceiptSigner(spec.receipt_secret)
         self.processor = QueryProcessor(
             engine=self.engine,
             router=self.router,
             store=self.store,
             outputs=self.outputs,
+            due=self.due,
             signer=signer,
             metrics=self.metrics,
         )
         self.feedback = FeedbackService(
             self.redis, signer=signer, store=self.store, outputs=self.outputs
+        )
+        self.settler = Settler(
+            self.due,
+            service=self.feedback,
+            signer=signer,
+            applications=lambda: self.snapshot.applications.values(),
+            arms=lambda application: self.router.arms(application).weights,
         )
         self.links = ReplicaLinks(
             self.engine, credentials=spec.credentials, on_change=self._replica_came_or_went
@@ -116,7 +127,9 @@ class Runtime:
     async def start(self) -> None:
         await self.store.start()
         await self.outputs.start()
+        await self.due.start()
         await self._refresh_registry()
+        await self.settler.start()
         self._tasks = [
             asyncio.create_task(task, name=name)
             for name, task in (
@@ -131,6 +144,8 @@ class Runtime:
         await end_tasks(self._tasks)
         await self.links.close()
         self.engine.close()
+        await self.settler.stop()
+        await self.due.stop()
         await self.outputs.stop()
         await self.store.stop()
         await self.redis.aclose()
@@ -214,7 +229,12 @@ class Runtime:
     def _follow_registry(self, snapshot: Snapshot) -> None:
         if snapshot != self.router.snapshot:
             self.router.apply(snapshot)
-            self.metrics.forget(known=snapshot.applications)
+            self.metrics.forget(
+                known={
+                    name: self.router.arms(application).weights
+                    for name, application in snapshot.applications.items()
+                }
+            )
             self._tell_engine()
 
     async def _refresh_directory(self) -> None:

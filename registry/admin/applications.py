@@ -43,6 +43,9 @@ class ApplicationForm(forms.ModelForm[Application]):
         labels = {"policy_params": "Policy parameters"}
         widgets = {
             "default_output": UnfoldAdminTextInputWidget(attrs={"placeholder": "-1"}),
+            "loss_expression": UnfoldAdminTextInputWidget(
+                attrs={"placeholder": "abs(label - output) / 10"}
+            ),
         }
 
     def clean_policy_params(self) -> Any:
@@ -58,20 +61,41 @@ class ApplicationAdmin(ConsoleAdmin[Application]):
     list_select_related = ("slo",)
     search_fields = ("name", "description")
     inlines = (ObjectiveInline, RouteInline)
-    goes_along = frozenset({"service level objective", "feedback"})
-    placeholders = {"cache_ttl_s": "any age"}
+    goes_along = frozenset({"service level objective", "feedback", "state reset"})
+    placeholders = {
+        "cache_ttl_s": "any age",
+        "missing_loss": "not held against it",
+        "default_reward": "nothing",
+    }
+    conditional_fields = {"loss_expression": "loss == 'expression'"}
     readonly_fields = ("bound_keys",)
-    actions_row = ("feedback_form",)
-    actions_detail = ("feedback_form",)
+    actions_row = ("monitoring", "feedback_form")
+    actions_detail = ("monitoring", "contexts", "what_if", "feedback_form")
     fieldsets = (
         (None, {"fields": (("name", "input_type"), "description")}),
         (
             "How answers are chosen",
             {"fields": ("policy", "policy_params", ("combine", "confidence_threshold"))},
         ),
+        ("When no model answers in time", {"fields": ("default_output",)}),
         (
-            "When no model answers in time, and feedback",
-            {"fields": (("default_output", "feedback_window_s"),)},
+            "Feedback",
+            {
+                "fields": (
+                    ("loss", "loss_scale"),
+                    "loss_expression",
+                    ("missing_loss", "default_reward"),
+                    "feedback_window_s",
+                ),
+                "description": "How answers are judged, and what is learned where none is given.",
+            },
+        ),
+        (
+            "Contexts",
+            {
+                "fields": (("context_ttl_s", "max_contexts"),),
+                "description": "Users, sessions or dialects that learn for themselves.",
+            },
         ),
         (
             "Cache and priority",
@@ -102,6 +126,36 @@ class ApplicationAdmin(ConsoleAdmin[Application]):
     def feedback_form(self, request: HttpRequest, object_id: str) -> HttpResponse:
         application = row_or_404(Application.objects.all(), pk=object_id)
         return HttpResponseRedirect(f"/feedback/{application.name}/")
+
+    @action(
+        description="Monitoring",
+        url_path="monitoring",
+        icon="monitoring",
+        attrs={"data-testid": "monitoring"},
+    )
+    def monitoring(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        application = row_or_404(Application.objects.all(), pk=object_id)
+        return HttpResponseRedirect(f"/admin/applications/{application.name}/monitoring/")
+
+    @action(
+        description="Contexts",
+        url_path="contexts",
+        icon="psychology",
+        attrs={"data-testid": "contexts"},
+    )
+    def contexts(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        application = row_or_404(Application.objects.all(), pk=object_id)
+        return HttpResponseRedirect(f"/admin/applications/{application.name}/contexts/")
+
+    @action(
+        description="What if",
+        url_path="what-if",
+        icon="query_stats",
+        attrs={"data-testid": "what-if"},
+    )
+    def what_if(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        application = row_or_404(Application.objects.all(), pk=object_id)
+        return HttpResponseRedirect(f"/admin/applications/{application.name}/what-if/")
 
     # --- columns --------------------------------------------------------------------------
 

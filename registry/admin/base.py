@@ -28,6 +28,8 @@ M = TypeVar("M", bound=models.Model)
 NOTHING = "—"
 TEXTAREA_ROWS = 3
 SHORT_CHARACTERS = 90
+# Of what goes when a row is deleted, so much is named; the counts tell of the rest.
+LISTED = 20
 
 
 class ConsoleAdmin(ModelAdmin[M]):
@@ -73,7 +75,7 @@ class ConsoleAdmin(ModelAdmin[M]):
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         rows, counts, missing, protected = super().get_deleted_objects(objs, request)
-        return rows, counts, set(missing) - self.goes_along, protected
+        return _few(rows), counts, set(missing) - self.goes_along, protected
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
@@ -135,6 +137,12 @@ def page_of(row: models.Model) -> str:
 def page_at(model: type[models.Model], *, pk: object) -> str:
     """Return the URL of the page of the row with this key, without reading the row."""
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[pk])
+
+
+def _few(rows: list[Any]) -> list[Any]:
+    """Return rows, and lists of rows that go with them, of each list only the first ones."""
+    shown = [_few(row) if isinstance(row, list) else row for row in rows[:LISTED]]
+    return [*shown, f"and {len(rows) - LISTED:,} more"] if len(rows) > LISTED else shown
 
 
 def link_to(row: models.Model | None, *, text: str = "") -> SafeString | str:

@@ -26,7 +26,7 @@ from registry.models import (
     Route,
     ServiceLevelObjective,
 )
-from registry.models.applications import Combine, InputType, Priority
+from registry.models.applications import Combine, InputType, Loss, Priority
 from registry.models.models import Batching
 from registry.services import RouteRequest
 
@@ -113,6 +113,13 @@ class ApplicationOut(serializers.ModelSerializer[Application]):
             "cache",
             "cache_ttl_s",
             "priority",
+            "loss",
+            "loss_expression",
+            "loss_scale",
+            "missing_loss",
+            "default_reward",
+            "context_ttl_s",
+            "max_contexts",
             "slo",
             "routes",
             "created_at",
@@ -127,7 +134,10 @@ class ApplicationChange(Body):
     description = Text(required=False, allow_blank=True, max_length=LONG_TEXT)
     policy = Text(required=False)
     policy_params = Object(required=False, help_text="Numbers by name; each policy has its own.")
-    combine = Text(required=False, help_text=f"One of {', '.join(Combine.values)}.")
+    combine = Text(
+        required=False,
+        help_text=f"One of {', '.join(Combine.values)}, or one that an installed package adds.",
+    )
     default_output = serializers.JSONField(
         required=False, allow_null=True, help_text="Any JSON value, null included."
     )
@@ -139,6 +149,23 @@ class ApplicationChange(Body):
         required=False, allow_null=True, help_text="How old a remembered answer may be; null: any."
     )
     priority = Text(required=False, help_text=f"One of {', '.join(Priority.values)}.")
+    loss = Text(required=False, help_text=f"One of {', '.join(Loss.values)}.")
+    loss_expression = Text(
+        required=False, allow_blank=True, help_text="A formula over label and output."
+    )
+    loss_scale = Number(required=False, help_text="Errors are divided by it, and cut at 1.")
+    missing_loss = Number(
+        required=False,
+        allow_null=True,
+        help_text="Loss of a model that failed or was too late; null: not held against it.",
+    )
+    default_reward = Number(
+        required=False,
+        allow_null=True,
+        help_text="What a prediction without feedback counts as; null: nothing.",
+    )
+    context_ttl_s = Whole(required=False, help_text="How long an unused context is kept.")
+    max_contexts = Whole(required=False, help_text="How many contexts are kept.")
 
 
 class ApplicationPatch(ApplicationChange):

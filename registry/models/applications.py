@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ from django.db.models import Q
 
 from registry.decoding import decoded
 from registry.errors import BadRequest
-from registry.extensions import check_policy
+from registry.extensions import check_combine, check_loss, check_policy
 from registry.models.bounds import between, validate_finite
 from registry.names import validate_name, validate_not_reserved
 from registry.querysets import ApplicationQuerySet, RouteQuerySet
@@ -23,9 +24,13 @@ LONGEST_CACHE_TTL_S = 365 * 86_400.0
 
 ANY_JSON = msgspec.json.Decoder(Any)
 
+SMALLEST_SCALE, LARGEST_SCALE = 1e-9, 1e12
+SHORTEST_CONTEXT_TTL_S, LONGEST_CONTEXT_TTL_S = 60, 10 * 365 * 86_400
+MOST_CONTEXTS = 10_000_000
+
 POLICY_HELP = (
-    "static asks one model by route weight; exp3 asks one and learns from its answers; "
-    "exp4 asks all and weighs their votes."
+    "Whom a query asks, and what feedback teaches: one model by fixed shares, one model by what "
+    "it got right so far, or all of them, with their answers weighed by it."
 )
 
 
@@ -39,8 +44,21 @@ class InputType(models.TextChoices):
 
 
 class Combine(models.TextChoices):
-    VOTE = "vote", "weighted vote (classification)"
+    """The ways to combine that come with Clipper; installed packages may add more."""
+
+    VOTE = "vote", "weighted vote over labels (classification)"
+    SCORES = "scores", "weighted mean of class scores (classification)"
     MEAN = "mean", "weighted mean (regression)"
+    MEDIAN = "median", "weighted median (regression)"
+
+
+class Loss(models.TextChoices):
+    AUTO = "auto", "auto: zero_one for classes, absolute for numbers"
+    ZERO_ONE = "zero_one", "zero_one: right or wrong"
+    ABSOLUTE = "absolute", "absolute: how far off a number is"
+    SQUARED = "squared", "squared: the square of that"
+    LOG = "log", "log: the chance that was given to the right class"
+    EXPRESSION = "expression", "expression: a formula of your own"
 
 
 class Priority(models.TextChoices):
@@ -72,7 +90,11 @@ class Application(models.Model):
     input_type = models.CharField(max_length=16, choices=InputType.choices)
     policy = models.CharField(max_length=32, default="static", help_text=POLICY_HELP)
     policy_params = models.JSONField(default=dict, blank=True)
-    combine = models.CharField(max_length=8, choices=Combine.choices, default=Combine.VOTE)
+    combine = models.CharField(
+        max_length=32,
+        default=Combine.VOTE,
+        help_text="How the answers of several models become one.",
+    )
     default_output = models.TextField(
         blank=True,
         validators=[validate_json_text],
@@ -89,6 +111,49 @@ class Application(models.Model):
         default=86_400,
         validators=[MinValueValidator(1)],
         help_text="How long after its prediction feedback is taken.",
+    )
+    loss = models.CharField(
+        max_length=16,
+        choices=Loss.choices,
+        default=Loss.AUTO,
+        help_text="How wrong an answer is, given the label.",
+    )
+    loss_expression = models.CharField(
+        max_length=500,
+        blank=True,
+        help_text="For expression: a formula such as abs(label - output) / 10, cut to 0 to 1.",
+    )
+    loss_scale = models.FloatField(
+        default=1.0,
+        validators=[validate_finite, *between(SMALLEST_SCALE, LARGEST_SCALE)],
+        help_text="The error that is as wrong as it gets: errors are divided by it, at most 1.",
+    )
+    missing_loss = models.FloatField(
+        "loss without an answer",
+        null=True,
+        blank=True,
+        default=1.0,
+        validators=[validate_finite, *between(0.0, 1.0)],
+        help_text="Loss of a model that failed or was too late. Empty: it is not held against it.",
+    )
+    default_reward = models.FloatField(
+        null=True,
+        blank=True,
+        validators=[validate_finite, *between(0.0, 1.0)],
+        help_text="What a prediction counts as that got no feedback within the feedback window. "
+        "Empty: as nothing.",
+    )
+    context_ttl_s = models.PositiveIntegerField(
+        "contexts kept (s)",
+        default=90 * 86_400,
+        validators=between(SHORTEST_CONTEXT_TTL_S, LONGEST_CONTEXT_TTL_S),
+        help_text="How long what a context learned is kept after its last query or feedback.",
+    )
+    max_contexts = models.PositiveIntegerField(
+        "most contexts",
+        default=100_000,
+        validators=between(1, MOST_CONTEXTS),
+        help_text="Beyond so many, the one that was unused for longest is forgotten.",
     )
     cache = models.BooleanField(
         "cache answers",
@@ -134,6 +199,34 @@ class Application(models.Model):
                 | Q(cache_ttl_s__gte=SHORTEST_CACHE_TTL_S, cache_ttl_s__lte=LONGEST_CACHE_TTL_S),
             ),
             models.CheckConstraint(
+                name="application_loss_known", condition=Q(loss__in=Loss.values)
+            ),
+            models.CheckConstraint(
+                name="application_loss_scale_in_range",
+                condition=Q(loss_scale__gte=SMALLEST_SCALE, loss_scale__lte=LARGEST_SCALE),
+            ),
+            models.CheckConstraint(
+                name="application_missing_loss_in_unit_interval",
+                condition=Q(missing_loss__isnull=True)
+                | Q(missing_loss__gte=0.0, missing_loss__lte=1.0),
+            ),
+            models.CheckConstraint(
+                name="application_default_reward_in_unit_interval",
+                condition=Q(default_reward__isnull=True)
+                | Q(default_reward__gte=0.0, default_reward__lte=1.0),
+            ),
+            models.CheckConstraint(
+                name="application_context_ttl_in_range",
+                condition=Q(
+                    context_ttl_s__gte=SHORTEST_CONTEXT_TTL_S,
+                    context_ttl_s__lte=LONGEST_CONTEXT_TTL_S,
+                ),
+            ),
+            models.CheckConstraint(
+                name="application_max_contexts_in_range",
+                condition=Q(max_contexts__gte=1, max_contexts__lte=MOST_CONTEXTS),
+            ),
+            models.CheckConstraint(
                 name="application_priority_known", condition=Q(priority__in=Priority.values)
             ),
         )
@@ -142,10 +235,24 @@ class Application(models.Model):
         return self.name
 
     def clean(self) -> None:
-        try:
-            check_policy(self.policy, params=self.policy_params)
-        except BadRequest as error:
-            raise ValidationError({"policy_params": error.message}) from error
+        checks: dict[str, Callable[[], None]] = {
+            "policy_params": lambda: check_policy(self.policy, params=self.policy_params),
+            "combine": lambda: check_combine(self.combine),
+        }
+        if self.loss in Loss.values:
+            checks["loss_expression"] = lambda: check_loss(
+                self.loss, expression=self.loss_expression
+            )
+        errors = {}
+        for field, check in checks.items():
+            try:
+                check()
+            except BadRequest as error:
+                # The field is named beside it.
+                message = error.message.removeprefix(f"{field}: ")
+                errors[field] = message[:1].upper() + message[1:]
+        if errors:
+            raise ValidationError(errors)
 
     @property
     def default_value(self) -> Any:

@@ -87,6 +87,13 @@ CHANGEABLE = frozenset(
         "cache",
         "cache_ttl_s",
         "priority",
+        "loss",
+        "loss_expression",
+        "loss_scale",
+        "missing_loss",
+        "default_reward",
+        "context_ttl_s",
+        "max_contexts",
     }
 )
 

@@ -12,40 +12,55 @@ from registry.errors import BadRequest
 from selection.contexts import MAX_CHARACTERS, fault_of
 
 MAX_ITEMS = 1000
-Kind = Literal["receipt", "input"]
+# About a query, about an input, or in place of feedback that never came.
+Kind = Literal["receipt", "input", "default"]
 RECEIPT: Kind = "receipt"
 INPUT: Kind = "input"
+DEFAULT: Kind = "default"
 ABSENT = Raw()
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+Rewards = Annotated[dict[str, Share], Meta(min_length=1)]
 
 
 class FeedbackItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One piece of feedback: on a query, or a labelled input. `input` and `label` stay raw JSON.
 
-    Exactly {query_id, label}, {query_id, reward} or {input, label, context?}.
+    Exactly {query_id, label}, {query_id, reward}, {query_id, rewards} (by arm) or {input, label,
+    context?, features?}.
     """
 
     query_id: str | UnsetType = UNSET
     input: Raw = ABSENT
     label: Raw = ABSENT
     reward: Share | UnsetType = UNSET
+    rewards: Rewards | UnsetType = UNSET
     context: str | UnsetType = UNSET
+    features: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         bytes(self.label).decode()  # its error is a ValueError: text must be UTF-8
         if isinstance(self.context, str) and (fault := fault_of(self.context)) is not None:
             raise ValueError(fault)
-        labelled, rewarded = bool(bytes(self.label)), self.reward is not UNSET
+        labelled = bool(bytes(self.label))
+        told = labelled + (self.reward is not UNSET) + (self.rewards is not UNSET)
         if isinstance(self.query_id, str):
-            if bytes(self.input) or self.context is not UNSET:
-                raise ValueError("query_id stands for input and context: expected none of them")
-            if labelled == rewarded:
-                raise ValueError("expected exactly one of label and reward beside query_id")
+            if bytes(self.input) or self.context is not UNSET or self.features:
+                raise ValueError(
+                    "query_id stands for input, context and features: expected none of them"
+                )
+            if told != 1:
+                raise ValueError("expected exactly one of label, reward and rewards with query_id")
         elif not bytes(self.input):
             raise ValueError("expected query_id, or input with label")
-        elif rewarded or not labelled:
+        elif told != 1 or not labelled:
             raise ValueError("expected label beside input")
+
+    def mean_reward(self) -> float | None:
+        """Return the reward, or the mean of those of single arms; None where a label was given."""
+        if isinstance(self.rewards, dict):
+            return min(1.0, sum(self.rewards.values()) / len(self.rewards))
+        return None if isinstance(self.reward, UnsetType) else float(self.reward)
 
 
 class ArmOutcome(msgspec.Struct, frozen=True, array_like=True):
@@ -58,7 +73,10 @@ class ArmOutcome(msgspec.Struct, frozen=True, array_like=True):
 
 
 class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """One counted piece of feedback, on its way through the stream to the database."""
+    """One counted piece of feedback, on its way through the stream to the database.
+
+    Where single arms were given rewards, `reward` is their mean and each arm has its own loss.
+    """
 
     application_id: int
     context: Annotated[str, Meta(max_length=MAX_CHARACTERS)]
@@ -70,10 +88,22 @@ class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True):
     reward: Share | None
     arms: tuple[ArmOutcome, ...]
     forced: bool
+    # The arms that took part in what it taught: those routed at the time, and those asked.
+    routed: tuple[str, ...] = ()
+    features: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.label is None) == (self.reward is None):
             raise ValueError("expected exactly one of label and reward")
+
+
+class ResetEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody had a context forgotten, None: all of them. It takes its turn among feedback."""
+
+    application_id: int
+    context: Annotated[str, Meta(max_length=MAX_CHARACTERS)] | None
+    at_ms: int
+    by: str
 
 
 class Rejection(msgspec.Struct, frozen=True):

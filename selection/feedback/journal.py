@@ -7,73 +7,192 @@ with `appendfsync always` answers only when its file has them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import msgspec
 from redis.asyncio import Redis
 
+from selection.beliefs import Lesson, State
 from selection.feedback.events import FeedbackEvent
 from selection.scripts import Call, Script
-from selection.storage import CONTEXT_TTL_S, GLOBAL_CONTEXT, STREAM, seen_key, state_key
+from selection.storage import (
+    GLOBAL_CONTEXT,
+    STREAM,
+    contexts_key,
+    seen_key,
+    state_key,
+    unpack_vector,
+)
 
-# KEYS  seen, stream, state, global state (the same key in the global context)
-# ARGV  seen TTL, event, now, state TTL (0: none), number of arms, then the arms whose weights
-#       must exist, then pairs of an arm that has a loss and what to add to its log-weight.
-# An arm without a weight joins at the mean of the present ones; a context without any weights
-# starts from the global ones. Present weights are only ever added to: no update is lost.
+# KEYS  seen, stream, state, state of all contexts (the same key in the global context), contexts
+# ARGV  seen TTL, event, now, context, context TTL, most contexts, what a state's key begins with,
+#       then the lesson as msgpack; an empty one teaches nothing.
+# What `selection.beliefs.learn` says, in the same order of arithmetic: both agree to the bit.
+# Contexts give way before the lesson, and the entry names them: a replay forgets them there too.
 SCRIPT = Script("""
 if not redis.call('SET', KEYS[1], '1', 'NX', 'EX', ARGV[1]) then
   return 0
 end
-redis.call('XADD', KEYS[2], '*', 'event', ARGV[2])
-local state, last = KEYS[3], 5 + tonumber(ARGV[5])
-local fields = {}
-for i = 6, last do
-  fields[#fields + 1] = WEIGHT .. ARGV[i]
-end
-
-local function known(key)
-  local weights, sum, present = redis.call('HMGET', key, unpack(fields)), 0, 0
-  for _, weight in ipairs(weights) do
-    if weight then
-      sum = sum + tonumber(weight)
-      present = present + 1
-    end
-  end
-  return weights, sum, present
-end
-
-if #fields > 0 then
-  local weights, sum, present = known(state)
-  if present == 0 then
-    weights, sum, present = known(KEYS[4])
-  end
-  local mean = '0'
-  if present > 0 then
-    mean = string.format('%.17g', sum / present)
-  end
-  for i, field in ipairs(fields) do
-    redis.call('HSETNX', state, field, weights[i] or mean)
-  end
-end
-for i = last + 1, #ARGV, 2 do
-  if ARGV[i + 1] ~= '0' then
-    redis.call('HINCRBYFLOAT', state, WEIGHT .. ARGV[i], ARGV[i + 1])
-  end
-  redis.call('HINCRBY', state, FEEDBACK .. ARGV[i], 1)
-end
-if #ARGV > last then
-  redis.call('HSET', state, UPDATED, ARGV[3])
-  if ARGV[4] ~= '0' then
-    redis.call('EXPIRE', state, ARGV[4])
-  end
-end
-if #fields == 0 then
+if ARGV[8] == '' then
+  redis.call('XADD', KEYS[2], '*', 'event', ARGV[2])
   return {}
 end
-return redis.call('HMGET', state, unpack(fields))
+local state, general, contexts = KEYS[3], KEYS[4], KEYS[5]
+local now, context, ttl, most = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+
+local function give_way()
+  if state == general then
+    return {}
+  end
+  local gone = redis.call(
+    'ZRANGEBYSCORE', contexts, '-inf', '(' .. now - ttl, 'LIMIT', 0, EVICTED_AT_ONCE)
+  for _, expired in ipairs(gone) do
+    redis.call('ZREM', contexts, expired)
+  end
+  local over = redis.call('ZCARD', contexts) - most
+  if not redis.call('ZSCORE', contexts, context) then
+    over = over + 1
+  end
+  if over > 0 then
+    local popped = redis.call('ZPOPMIN', contexts, math.min(over, EVICTED_AT_ONCE))
+    for i = 1, #popped, 2 do
+      gone[#gone + 1] = popped[i]
+    end
+  end
+  for _, one in ipairs(gone) do
+    redis.call('DEL', ARGV[7] .. one)
+  end
+  return gone
+end
+
+local gone = give_way()
+local entry = {'event', ARGV[2]}
+if #gone > 0 then
+  entry = {'event', ARGV[2], 'gone', cmsgpack.pack(gone)}
+end
+local position = redis.call('XADD', KEYS[2], '*', unpack(entry))
+local arms, taught, keep, version_share, context_share, families = unpack(cmsgpack.unpack(ARGV[8]))
+
+local function fields_of(family)
+  local fields = {}
+  for i, arm in ipairs(arms) do
+    fields[i] = family.prefix .. arm
+  end
+  return fields
+end
+
+local is_arm = {}
+for _, arm in ipairs(arms) do
+  is_arm[arm] = true
+end
+
+-- By their bytes, whatever the order of letters is where the server runs.
+local function comes_after(one, other)
+  for i = 1, math.min(#one, #other) do
+    local a, b = string.byte(one, i), string.byte(other, i)
+    if a ~= b then
+      return a > b
+    end
+  end
+  return #one > #other
+end
+
+-- The version of the same model, no longer among the arms, of which most is known.
+local function predecessor(all, family, arm)
+  local start = family.prefix .. string.match(arm, '^(.*):') .. ':'
+  local found, most
+  for i = 1, #all, 2 do
+    local other = string.sub(all[i], #family.prefix + 1)
+    if string.sub(all[i], 1, #start) == start and not is_arm[other] then
+      local first = struct.unpack('<d', all[i + 1])
+      if not found or first > most or (first == most and comes_after(other, found)) then
+        found, most = other, first
+      end
+    end
+  end
+  return found
+end
+
+local function unpacked(family, text)
+  local vector = {struct.unpack(family.format, text)}
+  vector[family.width + 1] = nil
+  return vector
+end
+
+local function join(key, family)
+  local stored, known, sum = redis.call('HMGET', key, unpack(fields_of(family))), 0, 0
+  local vectors, missing = {}, {}
+  for i, text in ipairs(stored) do
+    if text then
+      vectors[i] = unpacked(family, text)
+      known = known + 1
+      sum = sum + vectors[i][1]
+    else
+      missing[#missing + 1] = i
+    end
+  end
+  if known == 0 and key ~= general then
+    vectors = join(general, family)
+    for _, vector in ipairs(vectors) do
+      local share = context_share
+      if not family.relative and vector[1] > 0 then
+        share = math.min(share, CONTEXT_EVIDENCE / vector[1])
+      end
+      for i, x in ipairs(vector) do
+        vector[i] = share * x
+      end
+    end
+    return vectors
+  end
+  local mean, all = 0, {}
+  if family.relative and known > 0 then
+    mean = sum / known
+  end
+  if #missing > 0 then
+    all = redis.call('HGETALL', key)
+  end
+  for _, i in ipairs(missing) do
+    local former, vector = predecessor(all, family, arms[i]), {}
+    local inherited = former
+      and unpacked(family, redis.call('HGET', key, family.prefix .. former))
+    for j = 1, family.width do
+      vector[j] = inherited and mean + version_share * (inherited[j] - mean) or mean
+    end
+    vectors[i] = vector
+  end
+  return vectors
+end
+
+local left = {}
+for _, given in ipairs(families) do
+  local name, width, relative, deltas = unpack(given)
+  local family = {
+    prefix = name .. ':', width = width, relative = relative,
+    format = '<' .. string.rep('d', width)
+  }
+  local written = {}
+  for i, vector in ipairs(join(state, family)) do
+    local delta = deltas[arms[i]]
+    for j, x in ipairs(vector) do
+      vector[j] = x * keep + (delta and delta[j] or 0)
+    end
+    local text = struct.pack(family.format, unpack(vector))
+    written[#written + 1] = family.prefix .. arms[i]
+    written[#written + 1] = text
+    left[#left + 1] = text
+  end
+  redis.call('HSET', state, unpack(written))
+end
+for _, arm in ipairs(taught) do
+  redis.call('HINCRBY', state, FEEDBACK .. arm, 1)
+end
+redis.call('HSET', state, UPDATED, now, POSITION, position)
+if state ~= general then
+  redis.call('EXPIRE', state, ttl + EXPIRY_MARGIN_S)
+  redis.call('ZADD', contexts, now, context)
+end
+return left
 """)
 # The mark outlives the feedback window, so that no clock's drift lets a receipt count twice.
 SEEN_MARGIN_S = 3600
@@ -81,17 +200,14 @@ SEEN_MARGIN_S = 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """An event, and what it does to the state of its context.
-
-    `arms` are those that must have a weight before the `deltas` are added; each arm of `deltas`
-    is counted as having had feedback. Both are empty where nothing is to move.
-    """
+    """An event, and what it teaches the state of its context: None where nothing is to move."""
 
     nonce: bytes
     event: FeedbackEvent
-    arms: tuple[str, ...]
-    deltas: Mapping[str, float]
+    lesson: Lesson | None
     window_s: int
+    context_ttl_s: int
+    max_contexts: int
 
 
 class FeedbackJournal:
@@ -101,8 +217,8 @@ class FeedbackJournal:
         self._redis = redis
         self._encode = msgspec.msgpack.Encoder().encode
 
-    async def append(self, observations: Sequence[Observation]) -> list[Mapping[str, float] | None]:
-        """Return, in order, the log-weights that each left, or None where it was seen before.
+    async def append(self, observations: Sequence[Observation]) -> list[State | None]:
+        """Return, in order, what each left of its arms, or None where it was seen before.
 
         Errors of Redis come through: the observations may or may not have been counted then.
         """
@@ -119,23 +235,34 @@ class FeedbackJournal:
                 STREAM,
                 state_key(event.application_id, event.context),
                 state_key(event.application_id, GLOBAL_CONTEXT),
+                contexts_key(event.application_id),
             ],
             arguments=[
                 observation.window_s + SEEN_MARGIN_S,
                 self._encode(event),
                 f"{event.received_at_ms / 1000:.3f}",
-                0 if event.context == GLOBAL_CONTEXT else CONTEXT_TTL_S,
-                len(observation.arms),
-                *observation.arms,
-                *chain.from_iterable(
-                    (arm, repr(delta) if delta else "0")
-                    for arm, delta in observation.deltas.items()
-                ),
+                event.context,
+                observation.context_ttl_s,
+                observation.max_contexts,
+                state_key(event.application_id, ""),
+                b"" if observation.lesson is None else self._lesson(observation.lesson),
             ],
         )
 
+    def _lesson(self, lesson: Lesson) -> bytes:
+        families = [(*family, deltas) for family, deltas in lesson.deltas.items()]
+        return self._encode((lesson.arms, lesson.taught, lesson.keep, *lesson.heritage, families))
 
-def _left(observation: Observation, result: object) -> Mapping[str, float] | None:
+
+def _left(observation: Observation, result: object) -> State | None:
     if not isinstance(result, list):
         return None
-    return {arm: float(weight) for arm, weight in zip(observation.arms, result, strict=True)}
+    lesson, texts = observation.lesson, iter(result)
+    if lesson is None:
+        return State()
+    return State(
+        {
+            family.name: {arm: unpack_vector(next(texts)) for arm in lesson.arms}
+            for family in lesson.deltas
+        }
+    )

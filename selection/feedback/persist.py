@@ -17,25 +17,41 @@ import redis
 from django.db import DataError, IntegrityError, transaction
 
 from registry.models import Application
-from selection.feedback.events import FeedbackEvent
-from selection.models import Feedback
+from selection.feedback.events import FeedbackEvent, ResetEvent
+from selection.models import Feedback, StateReset
 from selection.storage import GROUP, REJECTED_STREAM, STREAM
 
 # What a consumer that hasn't been heard of for so long had taken goes to another.
 TAKEN_OVER_AFTER_MS = 60_000
 # Entries put aside are for people to look at; beyond so many the oldest go.
 REJECTED_KEPT = 100_000
+# Of an entry's number, what tells those of one millisecond apart.
+PLACE_BITS = 20
+
+EVENT_FIELD, RESET_FIELD, GONE_FIELD = b"event", b"reset", b"gone"
 
 logger = logging.getLogger(__name__)
 
+_feedback = msgspec.msgpack.Decoder(FeedbackEvent)
+_reset = msgspec.msgpack.Decoder(ResetEvent)
+_contexts = msgspec.msgpack.Decoder(list[str])
+
 Entry = tuple[bytes, Mapping[bytes, bytes] | None]
+
+
+class Counted(NamedTuple):
+    """An entry of the stream as read; `gone` are contexts that were forgotten just before it."""
+
+    position: int
+    event: FeedbackEvent | ResetEvent
+    gone: list[str]
 
 
 class _Row(NamedTuple):
     """A row to insert and the entry of the stream that it came from."""
 
     entry: Entry
-    feedback: Feedback
+    record: Feedback | StateReset
 
 
 def persist_feedback(stream: redis.Redis, *, batch: int = 500, consumer: str | None = None) -> int:
@@ -84,26 +100,55 @@ def _taken_over(stream: redis.Redis, *, batch: int, consumer: str) -> list[Entry
 
 def _rows(entries: Sequence[Entry]) -> tuple[list[_Row], list[tuple[Entry, str]]]:
     """Return the rows of entries that can be kept, and those that can't be read, each with why."""
-    decoder = msgspec.msgpack.Decoder(FeedbackEvent)
-    events: list[tuple[Entry, FeedbackEvent]] = []
+    read: list[tuple[Entry, Counted]] = []
     rejected: list[tuple[Entry, str]] = []
     for entry in entries:
         try:
-            events.append((entry, decoder.decode((entry[1] or {})[b"event"])))
+            read.append((entry, read_entry(entry)))
         except (KeyError, msgspec.DecodeError, UnicodeDecodeError) as error:
             rejected.append((entry, f"unreadable: {error}"))
     existing = set(
         Application.objects.filter(
-            pk__in={event.application_id for _, event in events}
+            pk__in={counted.event.application_id for _, counted in read}
         ).values_list("pk", flat=True)
     )
-    rows = [_Row(entry, _row(event)) for entry, event in events if event.application_id in existing]
-    if len(rows) < len(events):
-        logger.warning("feedback of deleted applications dropped count=%d", len(events) - len(rows))
+    rows = [
+        _Row(entry, _record(counted))
+        for entry, counted in read
+        if counted.event.application_id in existing
+    ]
+    if len(rows) < len(read):
+        logger.warning("feedback of deleted applications dropped count=%d", len(read) - len(rows))
     return rows, rejected
 
 
-def _row(event: FeedbackEvent) -> Feedback:
+def read_entry(entry: Entry) -> Counted:
+    """Read an entry of the stream. Raises KeyError or msgspec.DecodeError for anything else."""
+    fields = entry[1] or {}
+    return Counted(
+        position=in_order(entry[0].decode()),
+        event=_reset.decode(fields[RESET_FIELD])
+        if RESET_FIELD in fields
+        else _feedback.decode(fields[EVENT_FIELD]),
+        gone=_contexts.decode(fields[GONE_FIELD]) if GONE_FIELD in fields else [],
+    )
+
+
+def _record(counted: Counted) -> Feedback | StateReset:
+    event = counted.event
+    if isinstance(event, ResetEvent):
+        return StateReset(
+            application_id=event.application_id,
+            everywhere=event.context is None,
+            context=event.context or "",
+            position=counted.position,
+            at=_moment(event.at_ms),
+            by=event.by,
+        )
+    return _feedback_row(event, position=counted.position, gone=counted.gone)
+
+
+def _feedback_row(event: FeedbackEvent, *, position: int, gone: list[str]) -> Feedback:
     return Feedback(
         application_id=event.application_id,
         context=event.context,
@@ -118,7 +163,22 @@ def _row(event: FeedbackEvent) -> Feedback:
             for a in event.arms
         ],
         forced=event.forced,
+        routed=event.routed,
+        features=event.features,
+        position=position,
+        gone=gone,
     )
+
+
+def in_order(position: str) -> int:
+    """Return a number that grows with the entries of a stream: their milliseconds, then places."""
+    milliseconds, _, place = position.partition("-")
+    return int(milliseconds) << PLACE_BITS | int(place)
+
+
+def position_text(position: int) -> str:
+    """Return what `in_order` was made of."""
+    return f"{position >> PLACE_BITS}-{position & ((1 << PLACE_BITS) - 1)}"
 
 
 def _moment(milliseconds: int) -> datetime:
@@ -131,7 +191,13 @@ def _insert(rows: Sequence[_Row]) -> list[tuple[Entry, str]]:
         return []
     try:
         with transaction.atomic():
-            Feedback.objects.bulk_create((row.feedback for row in rows), ignore_conflicts=True)
+            records = [row.record for row in rows]
+            Feedback.objects.bulk_create(
+                (one for one in records if isinstance(one, Feedback)), ignore_conflicts=True
+            )
+            StateReset.objects.bulk_create(
+                (one for one in records if isinstance(one, StateReset)), ignore_conflicts=True
+            )
     except (IntegrityError, DataError, ValueError) as error:
         if len(rows) == 1:
             return [(rows[0].entry, f"refused by the database: {error}")]

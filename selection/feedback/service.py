@@ -3,51 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from redis.asyncio import Redis
 
-from registry.errors import ClipperError, InvalidReceipt, NotReady
+from registry.errors import ClipperError, InvalidReceipt
 from registry.specs import ApplicationSpec
+from selection.beliefs import State
 from selection.feedback.events import (
+    DEFAULT,
     INPUT,
-    RECEIPT,
     ArmOutcome,
     FeedbackEvent,
     FeedbackItem,
     FeedbackResult,
-    Kind,
     Rejection,
 )
+from selection.feedback.joining import Answered, PredictArms, from_receipt, joined, predicted
 from selection.feedback.journal import FeedbackJournal, Observation
-from selection.losses import loss_against, loss_of_reward
+from selection.feedback.judging import losses_of
+from selection.lessons import lesson_of
 from selection.outputs import OutputStore
-from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, ReceiptSigner
+from selection.receipts import ArmRecord, Receipt, ReceiptSigner
 from selection.state import SelectionStore
-from selection.storage import GLOBAL_CONTEXT, redis_needed
+from selection.storage import redis_needed
 
 PREDICTED_AT_ONCE = 16
 
-# Asks every arm of an application: (application, input as JSON text) -> outputs by arm.
-PredictArms = Callable[[ApplicationSpec, bytes], Awaitable[Mapping[str, bytes]]]
-
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Answered:
-    """The prediction that an item is about: read from its receipt, or made for its input."""
-
-    kind: Kind
-    nonce: bytes
-    issued_at_ms: int
-    context: str
-    arms: tuple[ArmRecord, ...]
-    forced: bool = False
 
 
 class FeedbackService:
@@ -91,7 +76,7 @@ class FeedbackService:
         async with redis_needed():
             left = await self._journal.append(observations)
         self._update_copies(observations, left)
-        accepted = sum(log_weights is not None for log_weights in left)
+        accepted = sum(state is not None for state in left)
         return FeedbackResult(
             accepted=accepted,
             duplicates=len(left) - accepted,
@@ -102,6 +87,33 @@ class FeedbackService:
             ),
         )
 
+    async def settle(
+        self,
+        application: ApplicationSpec,
+        receipts: Sequence[Receipt],
+        *,
+        reward: float,
+        arms: Mapping[str, float],
+    ) -> int:
+        """Count these predictions, which got no feedback within their window, as this reward.
+
+        Returns how many were counted: the others had got feedback after all, or were settled
+        elsewhere. Raises `Unavailable` without Redis, and all may be settled again.
+        """
+        now_ms = int(self._clock() * 1000)
+        stored = await self._stored_outputs(receipts)
+        item = FeedbackItem(query_id="", reward=reward)
+        answered = [
+            from_receipt(receipt, stored=stored.get(receipt.nonce), kind=DEFAULT)
+            for receipt in receipts
+        ]
+        observed = [_attempt(self._observe, application, item, a, arms, now_ms) for a in answered]
+        observations = [o for o in observed if isinstance(o, Observation)]
+        async with redis_needed():
+            left = await self._journal.append(observations)
+        self._update_copies(observations, left)
+        return sum(state is not None for state in left)
+
     # --- join: what had been answered ---------------------------------------------------------
 
     async def _join(
@@ -111,7 +123,7 @@ class FeedbackService:
         *,
         now_ms: int,
         predict_arms: PredictArms,
-    ) -> list[_Answered | ClipperError]:
+    ) -> list[Answered | ClipperError]:
         receipts = [
             _attempt(self._verified, application, item.query_id, now_ms)
             if isinstance(item, FeedbackItem) and isinstance(item.query_id, str)
@@ -122,14 +134,22 @@ class FeedbackService:
         limit = asyncio.Semaphore(PREDICTED_AT_ONCE)
         async with asyncio.TaskGroup() as group:
             predictions = {
-                index: group.create_task(_predicted(application, item, now_ms, predict_arms, limit))
+                index: group.create_task(
+                    predicted(
+                        application,
+                        item,
+                        now_ms=now_ms,
+                        predict_arms=predict_arms,
+                        limit=limit,
+                    )
+                )
                 for index, item in enumerate(items)
                 if isinstance(item, FeedbackItem) and receipts[index] is None
             }
         return [
             predictions[index].result()
             if index in predictions
-            else _joined(item, receipt=receipt, stored=stored)
+            else joined(item, receipt=receipt, stored=stored)
             for index, (item, receipt) in enumerate(zip(items, receipts, strict=True))
         ]
 
@@ -156,27 +176,33 @@ class FeedbackService:
         self,
         application: ApplicationSpec,
         item: FeedbackItem | ClipperError,
-        answered: _Answered | ClipperError,
+        answered: Answered | ClipperError,
         arms: Mapping[str, float],
         now_ms: int,
     ) -> Observation:
         if isinstance(answered, ClipperError):
             raise answered
         assert isinstance(item, FeedbackItem)  # noqa: S101 - an error is its own answer above
-        losses = _losses(answered.arms, item=item, how=application.combine)
         policy = self._store.policy(application)
-        moved: dict[str, float] = {}
-        if not answered.forced:
-            chances = {record.arm: record.propensity for record in answered.arms}
-            deltas = policy.observe(losses=losses, propensities=chances)
-            moved = {arm: deltas.get(arm, 0.0) for arm in losses}
-        weighed = tuple(dict.fromkeys((*arms, *moved))) if moved and policy.learns else ()
+        if answered.kind == INPUT:
+            policy.check_features(answered.features)
+        losses = losses_of(answered, item=item, application=application)
+        lesson = None
+        if losses and not answered.forced:
+            lesson = lesson_of(
+                policy,
+                arms=arms,
+                losses=losses,
+                propensities={record.arm: record.propensity for record in answered.arms},
+                features=answered.features,
+            )
         label = bytes(item.label)
         return Observation(
             nonce=answered.nonce,
-            arms=weighed,
-            deltas=moved,
+            lesson=lesson,
             window_s=application.feedback_window_s,
+            context_ttl_s=application.context_ttl_s,
+            max_contexts=application.max_contexts,
             event=FeedbackEvent(
                 application_id=application.id,
                 context=answered.context,
@@ -185,91 +211,24 @@ class FeedbackService:
                 received_at_ms=now_ms,
                 kind=answered.kind,
                 label=label.decode() if label else None,
-                reward=item.reward if isinstance(item.reward, int | float) else None,
+                reward=item.mean_reward(),
                 arms=tuple(_outcome(record, losses.get(record.arm)) for record in answered.arms),
                 forced=answered.forced,
+                routed=() if lesson is None else lesson.arms,
+                features=answered.features,
             ),
         )
 
     def _update_copies(
-        self, observations: Sequence[Observation], left: Sequence[Mapping[str, float] | None]
+        self, observations: Sequence[Observation], left: Sequence[State | None]
     ) -> None:
         latest = {
-            (one.event.application_id, one.event.context): log_weights
-            for one, log_weights in zip(observations, left, strict=True)
-            if log_weights
+            (one.event.application_id, one.event.context): state
+            for one, state in zip(observations, left, strict=True)
+            if state is not None and state.sums
         }
-        for (application_id, context), log_weights in latest.items():
-            self._store.learned(application_id, context=context, log_weights=log_weights)
-
-
-async def _predicted(
-    application: ApplicationSpec,
-    item: FeedbackItem,
-    now_ms: int,
-    predict_arms: PredictArms,
-    limit: asyncio.Semaphore,
-) -> _Answered | ClipperError:
-    """Ask every arm for its output: all of them had the chance 1, whatever the policy."""
-    context = item.context if isinstance(item.context, str) else GLOBAL_CONTEXT
-    try:
-        async with limit:
-            outputs = await predict_arms(application, bytes(item.input))
-    except ClipperError as error:
-        return error
-    if not outputs:
-        return NotReady("no model answered for this input; send it again")
-    return _Answered(
-        kind=INPUT,
-        nonce=os.urandom(NONCE_BYTES),
-        issued_at_ms=now_ms,
-        context=context,
-        arms=tuple(ArmRecord(arm, 1.0, output) for arm, output in outputs.items()),
-    )
-
-
-def _joined(
-    item: FeedbackItem | ClipperError,
-    *,
-    receipt: Receipt | ClipperError | None,
-    stored: Mapping[bytes, Mapping[str, bytes]],
-) -> _Answered | ClipperError:
-    if isinstance(item, ClipperError):
-        return item
-    assert receipt is not None  # noqa: S101 - items without one were predicted
-    if isinstance(receipt, ClipperError):
-        return receipt
-    return _from_receipt(receipt, item=item, stored=stored.get(receipt.nonce))
-
-
-def _from_receipt(
-    receipt: Receipt, *, item: FeedbackItem, stored: Mapping[str, bytes] | None
-) -> _Answered | ClipperError:
-    arms = receipt.arms
-    if receipt.stored and stored is not None:
-        arms = tuple(ArmRecord(a.arm, a.propensity, stored.get(a.arm)) for a in arms)
-    elif receipt.stored and bytes(item.label):
-        return InvalidReceipt("query_id: the outputs of this query are no longer kept")
-    return _Answered(
-        kind=RECEIPT,
-        nonce=receipt.nonce,
-        issued_at_ms=receipt.issued_at_ms,
-        context=receipt.context,
-        arms=arms,
-        forced=receipt.forced,
-    )
-
-
-def _losses(arms: Sequence[ArmRecord], *, item: FeedbackItem, how: str) -> dict[str, float]:
-    """Return losses of the arms that answered; a reward is that of every arm asked."""
-    if isinstance(item.reward, int | float):
-        return {record.arm: loss_of_reward(item.reward) for record in arms}
-    label = bytes(item.label)
-    return {
-        record.arm: loss_against(label, output=record.output, how=how)
-        for record in arms
-        if record.output is not None
-    }
+        for (application_id, context), state in latest.items():
+            self._store.learned(application_id, context=context, state=state)
 
 
 def _outcome(record: ArmRecord, loss: float | None) -> ArmOutcome:

@@ -7,12 +7,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from registry.errors import BadRequest
-from selection.policies.base import Parameter, Policy, Prepared, Selection, State
+from selection.policies.ab_split import ABSplit
+from selection.policies.base import Parameter, Policy, Prepared, Selection
+from selection.policies.epsilon_greedy import EpsilonGreedy
 from selection.policies.exp3 import Exp3
 from selection.policies.exp4 import Exp4
+from selection.policies.linucb import LinUCB
 from selection.policies.static import Static
+from selection.policies.thompson import Thompson
+from selection.policies.ucb1 import UCB1
 
-POLICIES: dict[str, type[Policy]] = {policy.name: policy for policy in (Static, Exp3, Exp4)}
+POLICIES: dict[str, type[Policy]] = {
+    policy.name: policy
+    for policy in (Static, ABSplit, EpsilonGreedy, UCB1, Thompson, Exp3, Exp4, LinUCB)
+}
 
 __all__ = [
     "POLICIES",
@@ -21,7 +29,6 @@ __all__ = [
     "Policy",
     "Prepared",
     "Selection",
-    "State",
     "make_policy",
 ]
 
@@ -50,8 +57,12 @@ def make_policy(name: str, params: Mapping[str, Any]) -> Policy:
 def _checked(value: Any, parameter: Parameter) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if number and math.isfinite(value) and parameter.low <= value <= parameter.high:
-        return float(value)
+        if not parameter.whole:
+            return float(value)
+        if value == int(value):
+            return int(value)
+    kind = "whole number" if parameter.whole else "number"
     raise InvalidPolicyParams(
-        f"{parameter.name} is {value!r}: expected a number from "
+        f"{parameter.name} is {value!r}: expected a {kind} from "
         f"{parameter.low:g} to {parameter.high:g} ({parameter.meaning})"
     )

@@ -1,8 +1,8 @@
 """What a selection policy is: whom to ask, how far to trust each, what feedback teaches (§5).
 
 A policy is pure: it holds its parameters and nothing else, reads no clock and draws no random
-number. State comes in, a uniform number comes in, and what it learns goes out as sums to be
-added to log-weights, so that any number of processes can add theirs without a lock.
+number. Beliefs come in, a uniform number comes in, and what it learns goes out as sums to be added
+to them (`selection.beliefs`), so that any number of processes can add theirs.
 """
 
 from __future__ import annotations
@@ -10,24 +10,27 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import accumulate
 from typing import ClassVar, NamedTuple
 
+from registry.errors import BadRequest
+from selection.beliefs import LOG_WEIGHTS, REWARDS, Beliefs, Family, Heritage, Vector, rewards
+
 # e**-700 is still a normal float: shares of hopeless arms stay positive.
 LOWEST_EXPONENT = -700.0
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What one application has learned in one context, by arm (`model:version`)."""
-
-    log_weights: Mapping[str, float] = field(default_factory=dict)
+# Bounds one step to eta * 1,000, at the price of a slight bias for arms asked more rarely.
+LOWEST_PROPENSITY = 1e-3
 
 
 class Selection(NamedTuple):
-    """The arms to ask, and the chance with which each of them was going to be asked."""
+    """The arms to ask, and the chance of each, by which feedback weighs what it teaches.
+
+    It is the chance with which the arm was going to be asked; where all are asked it is 1, or,
+    under a policy that wants that, the share of trust in the arm.
+    """
 
     arms: tuple[str, ...]
     propensities: tuple[float, ...]
@@ -46,60 +49,128 @@ class Prepared:
     selections: tuple[Selection, ...]
     bounds: tuple[float, ...]
 
-    def select(self, uniform: float) -> Selection:
-        """Return whom to ask, given a number drawn uniformly from [0, 1)."""
+    def select(self, uniform: float, features: Sequence[float] = ()) -> Selection:
+        """Return whom to ask, given a number drawn uniformly from [0, 1).
+
+        `features` describe the query, to policies that take them.
+        """
         return self.selections[bisect_right(self.bounds, uniform)]
+
+    def assigned(self, key: str) -> Selection:
+        """Return whom to ask, always the same for one key as long as the chances last."""
+        return self.select(uniform_of(key))
+
+    def chances(self, features: Sequence[float] = ()) -> Mapping[str, float]:
+        """Return the chance of each arm to be asked about a query with these features."""
+        return self.probabilities
 
 
 class Parameter(NamedTuple):
-    """A number that a policy takes: its default, its range (both ends allowed), what it does."""
+    """A number that a policy takes: its default, its range (both ends allowed), what it does.
+
+    `whole`: only whole numbers will do.
+    """
 
     name: str
     default: float
     low: float
     high: float
     meaning: str
+    whole: bool = False
 
 
+DECAY = Parameter("decay", 0.003, 0.0, 0.5, "share of what was learned that each label makes fade")
+INHERIT = Parameter("inherit", 0.5, 0.0, 1.0, "share of its predecessor's trust for a new version")
+CONTEXT_SHARE = Parameter(
+    "context_share", 0.2, 0.0, 1.0, "share of the general trust that a new context starts with"
+)
+FADING = (DECAY, INHERIT, CONTEXT_SHARE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy(ABC):
     """One way to choose among arms and to learn from feedback.
 
-    `arms` is always a mapping from the arms that may be asked to the weights of their routes.
-    Arms that a state doesn't know yet join at the mean log-weight of those it knows.
+    `arms` is always a mapping from the arms that may be asked to the weights of their routes, and
+    `beliefs` tell of each of them (`selection.beliefs.join`). What every policy has are the
+    rewards of each arm; one that needs other sums names their `family`.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     parameters: ClassVar[tuple[Parameter, ...]] = ()
+    # Whether feedback changes whom it asks.
     learns: ClassVar[bool] = True
+    # Whether a context is always given to the same arm, as long as the arms' chances last.
+    sticky: ClassVar[bool] = False
+
+    decay: float = DECAY.default
+    inherit: float = INHERIT.default
+    context_share: float = CONTEXT_SHARE.default
+
+    @property
+    def family(self) -> Family:
+        """The sums that `prepare` reads and `observe` adds to."""
+        return REWARDS
+
+    @property
+    def keep(self) -> float:
+        """By what each further piece of feedback multiplies what was known."""
+        return 1.0 - self.decay
+
+    @property
+    def heritage(self) -> Heritage:
+        return Heritage(self.inherit, self.context_share)
 
     @abstractmethod
-    def prepare(self, state: State, arms: Mapping[str, float]) -> Prepared:
+    def prepare(self, beliefs: Beliefs, arms: Mapping[str, float]) -> Prepared:
         """Do once, for a state, all the arithmetic that its queries share; some arm is there."""
 
-    @abstractmethod
     def observe(
-        self, *, losses: Mapping[str, float], propensities: Mapping[str, float]
-    ) -> dict[str, float]:
-        """Return what to add to the log-weights, given losses in [0, 1] of arms that were asked.
+        self,
+        *,
+        losses: Mapping[str, float],
+        propensities: Mapping[str, float],
+        features: Sequence[float] = (),
+    ) -> dict[str, Vector]:
+        """Return what to add to the sums, given losses in [0, 1] of arms that were asked.
 
-        `propensities` are the chances that those arms had, at the time, of being asked.
+        `propensities` are the chances that those arms had, at the time, of being asked, `features`
+        those of the query.
         """
+        return rewards(losses)
+
+    def check_features(self, features: Sequence[float]) -> None:
+        """Raise `BadRequest` where the features are not those that the policy needs."""
+        if features:
+            raise BadRequest(f"features: policy {self.name!r} takes none.")
+
+    def deltas(
+        self,
+        *,
+        losses: Mapping[str, float],
+        propensities: Mapping[str, float],
+        features: Sequence[float] = (),
+    ) -> dict[Family, Beliefs]:
+        """Return all that feedback adds: the arms' rewards, and what the policy itself keeps."""
+        learned = self.observe(losses=losses, propensities=propensities, features=features)
+        return {REWARDS: rewards(losses), self.family: learned}
 
 
-def resolve(log_weights: Mapping[str, float], arms: Iterable[str]) -> dict[str, float]:
-    """Return a log-weight for each arm: its own, or the mean of the arms that have one."""
-    known = {arm: log_weights.get(arm) for arm in arms}
-    present = [weight for weight in known.values() if weight is not None]
-    mean = math.fsum(present) / len(present) if present else 0.0
-    return {arm: mean if weight is None else weight for arm, weight in known.items()}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exponential(Policy):
+    """A policy whose trust is the softmax of log-weights, from which losses are taken."""
+
+    @property
+    def family(self) -> Family:
+        return LOG_WEIGHTS
 
 
-def shares(log_weights: Mapping[str, float]) -> dict[str, float]:
-    """Return the softmax: positive shares that sum to 1, however far apart the log-weights are."""
-    highest = max(log_weights.values())
+def shares(beliefs: Beliefs) -> dict[str, float]:
+    """Return the softmax of log-weights: positive shares that sum to 1, however far apart."""
+    highest = max(weight for (weight,) in beliefs.values())
     scaled = {
-        arm: math.exp(max(weight - highest, LOWEST_EXPONENT)) for arm, weight in log_weights.items()
+        arm: math.exp(max(weight - highest, LOWEST_EXPONENT)) for arm, (weight,) in beliefs.items()
     }
     return normalised(scaled)
 
@@ -110,6 +181,40 @@ def normalised(weights: Mapping[str, float]) -> dict[str, float]:
     if total <= 0.0:
         return dict.fromkeys(weights, 1.0 / len(weights))
     return {arm: weight / total for arm, weight in weights.items()}
+
+
+def floored(chances: Mapping[str, float], *, floor: float) -> dict[str, float]:
+    """Return the chances mixed with a share of exploration, spread evenly."""
+    even = floor / len(chances)
+    return {arm: (1.0 - floor) * chance + even for arm, chance in chances.items()}
+
+
+def evenly(arms: Sequence[str], among: Mapping[str, object]) -> dict[str, float]:
+    """Return equal chances for `arms`, and none for the others `among` them."""
+    chosen = set(arms)
+    return {arm: 1.0 / len(chosen) if arm in chosen else 0.0 for arm in among}
+
+
+def highest(scores: Mapping[str, float]) -> list[str]:
+    """Return the arms of the highest score, all that tie."""
+    most = max(scores.values())
+    return [arm for arm, score in scores.items() if score == most]
+
+
+def trust(beliefs: Beliefs) -> dict[str, float]:
+    """Return shares in proportion to mean rewards, given observations and rewards of each arm.
+
+    Each has one success and one failure more than were seen (Laplace's rule of succession), so
+    that nothing known is a half and no arm's trust is quite 0.
+    """
+    return normalised({arm: (v[1] + 1.0) / (v[0] + 2.0) for arm, v in beliefs.items()})
+
+
+def uniform_of(key: str) -> float:
+    """Return a number in (0, 1) that looks drawn by chance, always the same for one key."""
+    drawn = int.from_bytes(blake2b(key.encode(), digest_size=8).digest())
+    # 53 bits and a half: neither end is reached.
+    return ((drawn >> 11) + 0.5) / (1 << 53)
 
 
 def draw_one(*, weights: Mapping[str, float], probabilities: Mapping[str, float]) -> Prepared:

@@ -45,12 +45,15 @@ def update_endpoint(runtime: Runtime) -> Endpoint:
     return _taking(runtime, lambda body: [parse_update(body)])
 
 
-def selection_endpoint(runtime: Runtime) -> Endpoint:
-    """Return the ASGI callable for `.../{app}/selection?context=`."""
+def selection_endpoint(runtime: Runtime, *, management: Endpoint) -> Endpoint:
+    """Return the ASGI callable for `.../{app}/selection?context=`; resets are `management`'s."""
 
     @endpoint
     async def selection(scope: Scope, receive: Receive, send: Send) -> None:
-        require_method(scope, "GET")
+        require_method(scope, "GET", "DELETE")
+        if scope["method"] == "DELETE":
+            await management(scope, receive, send)
+            return
         application = await application_of(runtime, scope, needs=PREDICT)
         query = parse_qs(scope["query_string"].decode("latin-1"))
         unknown = sorted(query.keys() - {"context"})

@@ -55,6 +55,8 @@ async def answer(
             partial(requested_version, request.version, application=application)
         )
 
+    runtime.processor.check_features(application, request.features, version=version)
+
     def begin(input: bytes) -> Query:
         check_type(input, input_type=application.input_type)
         return runtime.processor.begin(
@@ -62,6 +64,7 @@ async def answer(
             input=input,
             arrived=arrived,
             context=request.context,
+            features=request.features,
             version=version,
             timeout_ms=request.timeout_ms,
             traced=request.explain,
@@ -112,13 +115,16 @@ def render(prediction: Prediction) -> bytes:
     told = prediction.breakdown
     explained = b"" if told is None else b',"explain":' + _json(told)
     return (
-        b'{"query_id":"%b","output":%b,%b,"confidence":%.4g,"models":{%b},"latency_ms":%.3f%b}'
+        b'{"query_id":"%b","output":%b,%b,"confidence":%.4g,"models":{%b},'
+        b'"asked":%d,"answered":%d,"latency_ms":%.3f%b}'
         % (
             prediction.query_id.encode(),
             prediction.output,
             default,
             prediction.confidence,
             models,
+            prediction.asked,
+            len(prediction.models),
             prediction.latency_ms,
             explained,
         )

@@ -27,6 +27,7 @@ class PredictRequest(msgspec.Struct, forbid_unknown_fields=True):
     input: msgspec.Raw = msgspec.Raw()
     input_batch: list[msgspec.Raw] | None = None
     context: str = ""
+    features: tuple[float, ...] = ()
     version: str | None = None
     timeout_ms: float | None = None
     explain: bool = False

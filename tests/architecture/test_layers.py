@@ -14,12 +14,16 @@ DJANGO = {"django", "rest_framework", "channels", "unfold", "celery"}
 PURE = [
     *("selection/policies", "selection/combine.py", "selection/receipts.py"),
     *("selection/losses.py", "selection/values.py", "selection/contexts.py"),
+    *("selection/beliefs.py", "selection/lessons.py", "selection/replay.py"),
+    *("selection/averages.py", "selection/expressions.py"),
 ]
 CONTAINER = ["serving/rpc", "serving/container"]
 WITHOUT_DJANGO = [
     *("registry/errors.py", "registry/specs.py", "registry/decoding.py"),
     *PURE,
     *("selection/state.py", "selection/outputs.py", "selection/feedback/service.py"),
+    *("selection/feedback/settling.py", "serving/shortfalls.py"),
+    "selection/offpolicy",
     *CONTAINER,
     *("serving/engine", "serving/query.py", "serving/routing.py", "serving/objectives.py"),
 ]

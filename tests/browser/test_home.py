@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 from registry import services
 from registry.models import Application, ModelVersion, Release
 from registry.services import RouteRequest
-from selection.storage import GLOBAL_CONTEXT, state_key
+from selection.storage import GLOBAL_CONTEXT, pack_vector, state_key
 from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
 from serving.engine.stats import VersionStats
 from serving.metrics import INDEX, KEY_PREFIX, Metrics, Reading
@@ -76,7 +76,9 @@ def digits(make_version: MakeVersion) -> Application:
 
 
 def trust(client: redis.Redis, application: Application, **log_weights: float) -> None:
-    fields: dict[Any, Any] = {f"w:{model}:1": value for model, value in log_weights.items()}
+    fields: dict[Any, Any] = {
+        f"log:{model}:1": pack_vector((value,)) for model, value in log_weights.items()
+    }
     client.hset(state_key(application.pk, GLOBAL_CONTEXT), mapping=fields)
 
 

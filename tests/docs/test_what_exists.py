@@ -8,12 +8,12 @@ import pytest
 from django.core.management import get_commands
 
 from registry.models import Release
-from registry.models.applications import Combine, InputType
+from registry.models.applications import Combine, InputType, Loss
 from registry.specs import SCOPES
 from selection.policies import POLICIES
 from serving.cluster.directory import ReplicaState
 from serving.container.runtimes import RUNTIMES
-from serving.query import NO_MODEL, OVERLOADED, TOO_LATE
+from serving.shortfalls import NO_MODEL, OVERLOADED, TOO_LATE
 from tests.docs import code
 from tests.docs.documents import ROOT, everything, page, rows, url_shape, words
 
@@ -85,7 +85,7 @@ def test_every_make_target_is_described(target):
     [
         ("docs/predictions.md", InputType.values),
         ("docs/predictions.md", [NO_MODEL, TOO_LATE, OVERLOADED]),
-        ("docs/policies.md", Combine.values),
+        ("docs/predictions.md", [*Combine.values, *Loss.values]),
         ("docs/api.md", [*SCOPES, *Release.State.values]),
         ("docs/cluster.md", list(ReplicaState)),
     ],

@@ -167,15 +167,28 @@ class Stack:
         """Rows of the feedback table with this context, once there are `wait_for` of them."""
 
         def count() -> int:
-            database = sqlite3.connect(f"file:{self.var / 'clipper.sqlite3'}?mode=ro", uri=True)
-            try:
-                query = "SELECT count(*) FROM selection_feedback WHERE context = ?"
-                return int(database.execute(query, (context,)).fetchone()[0])
-            finally:
-                database.close()
+            return self._number(
+                "SELECT count(*) FROM selection_feedback WHERE context = ?", context
+            )
 
         eventually(lambda: count() >= wait_for, seconds=20, what=f"{wait_for} rows, got {count()}")
         return count()
+
+    def application_id(self, name: str) -> int:
+        return self._number("SELECT id FROM registry_application WHERE name = ?", name)
+
+    def _number(self, query: str, *parameters: str) -> int:
+        """What a query of the database finds, which must be one number."""
+        database = sqlite3.connect(f"file:{self.var / 'clipper.sqlite3'}?mode=ro", uri=True)
+        try:
+            return int(database.execute(query, parameters).fetchone()[0])
+        finally:
+            database.close()
+
+    def rebuilt(self, application: str, *options: str) -> str:
+        """The last line of rebuilding what an application has learned."""
+        command = ("rebuild_selection_state", "--application", application, *options)
+        return self.manage(*command).splitlines()[-1]
 
     def new_key(self, name: str, *, scopes: str) -> str:
         printed = self.manage("create_api_key", name, "--scopes", scopes)

@@ -95,7 +95,9 @@ def test_the_home_page_shows_traffic_weights_and_replicas(stack, digits, console
         expect(card.get_by_test_id("arm-weight")).to_have_count(5)
         expect(console.get_by_test_id("live-model")).to_have_count(5)
         # Numbers of the last seconds arrive by themselves, without a reload.
-        expect(card).to_contain_text("Within its objective", timeout=20_000)
+        # How fast a loaded machine is, is not for a test to say.
+        verdict = re.compile("Within its objective|Slower than its objective")
+        expect(card).to_contain_text(verdict, timeout=20_000)
 
 
 def test_the_feedback_form_teaches_the_application(stack, digits, chromium):

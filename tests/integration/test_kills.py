@@ -106,6 +106,7 @@ def test_killed_under_load_it_is_back_and_lost_nothing(
 ):
     inputs, labels = digits
     context = pid_of.__name__
+    before = stack.feedback_rows(context=context, wait_for=0)
     eventually(stack.ready, seconds=RECOVERY_S, what="ready before the kill")
     with (
         Load(stack, application=patient, inputs=inputs) as load,
@@ -149,8 +150,13 @@ def test_killed_under_load_it_is_back_and_lost_nothing(
     assert clients_notice or not load.defaults
     afterwards = load.after(settled_at)
     assert all(one.status == 200 and not one.default for one in afterwards)
-    rows = stack.feedback_rows(context=context, wait_for=feedback.acknowledged)
-    assert rows == feedback.acknowledged
+    rows = stack.feedback_rows(context=context, wait_for=before + feedback.acknowledged)
+    record_property("acknowledged", feedback.acknowledged)
+    record_property("rows", rows - before)
+    assert rows - before == feedback.acknowledged
+    # Each counted once in what was learned as well, which the rows alone teach again to the bit.
+    assert stack.rebuilt(patient, "--dry-run").endswith("; Redis has the same.")
+    assert {arm["feedback"] for arm in stack.learned(patient, context=context)} == {rows}
 
 
 def replaced(pid_of: Callable[[], int], killed: int) -> bool:

@@ -55,6 +55,13 @@ def test_it_creates_an_application_with_everything(manager: Api, v1: ModelVersio
         "cache": False,
         "cache_ttl_s": 1.5,
         "priority": "high",
+        "loss": "auto",
+        "loss_expression": "",
+        "loss_scale": 1.0,
+        "missing_loss": 1.0,
+        "default_reward": None,
+        "context_ttl_s": 7_776_000,
+        "max_contexts": 100_000,
         "slo": {"latency_ms": 50.0, "target": 0.99, "window": "28d"},
         "routes": [
             {"model": "svm", "version": None, "live_version": "1", "role": "arm", "weight": 2.0},

@@ -49,3 +49,16 @@ def test_losing_the_lock_on_the_way_does_no_harm(
             lock.reacquire()
 
     assert f"lock outlived name={NAME}" in caplog.text
+
+
+def test_one_who_waits_is_let_in_when_it_is_free(server_redis: redis.Redis) -> None:
+    server_redis.set(NAME, "another", px=100)
+    with exclusively(NAME, ttl_s=5, wait_s=20) as lock:
+        assert lock is not None
+
+
+def test_one_who_waits_in_vain_is_told(server_redis: redis.Redis) -> None:
+    server_redis.set(NAME, "another")
+    with exclusively(NAME, ttl_s=5, wait_s=0.01) as lock:
+        assert lock is None
+    assert server_redis.get(NAME) == b"another"

@@ -10,6 +10,7 @@ import redis
 from redis.asyncio import Redis
 
 from registry.specs import ApplicationSpec
+from selection.feedback.service import FeedbackService
 from selection.outputs import OutputStore
 from selection.receipts import ReceiptSigner
 from selection.state import SelectionStore
@@ -74,3 +75,10 @@ async def outputs(aredis: Redis) -> AsyncIterator[OutputStore]:
 @pytest.fixture
 def signer() -> ReceiptSigner:
     return ReceiptSigner(b"a secret of thirty-two bytes ...")
+
+
+@pytest.fixture
+def service(
+    aredis: Redis, signer: ReceiptSigner, store: SelectionStore, outputs: OutputStore
+) -> FeedbackService:
+    return FeedbackService(aredis, signer=signer, store=store, outputs=outputs)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+from importlib.metadata import EntryPoint
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.errors import ModelFailed
-from selection.combine import Combined, combine
+from registry.models.applications import Combine
+from selection.averages import Averages
+from selection.combine import METHODS, Combined, combine, custom
+from selection.extensions import add_installed_combines
 
 ASKED = ("a:1", "b:1", "c:1")
 WEIGHTS = {"a:1": 0.5, "b:1": 0.3, "c:1": 0.2}
@@ -20,8 +24,8 @@ def vote(*, asked=ASKED, weights=WEIGHTS, **texts: bytes) -> Combined:
     return combine(_arms(texts), weights=weights, asked=asked, how="vote")
 
 
-def mean(*, asked=ASKED, weights=WEIGHTS, **texts: bytes) -> Combined:
-    return combine(_arms(texts), weights=weights, asked=asked, how="mean")
+def mean(*, asked=ASKED, weights=WEIGHTS, averages=None, **texts: bytes) -> Combined:
+    return combine(_arms(texts), weights=weights, asked=asked, how="mean", averages=averages)
 
 
 def _arms(texts: dict[str, bytes]) -> dict[str, bytes]:
@@ -162,3 +166,230 @@ def test_a_mean_lies_between_its_numbers(values, weights):
     slack = 1e-9 * max(1.0, *map(abs, values))
     assert min(values) - slack <= json.loads(output) <= max(values) + slack
     assert math.isclose(confidence, 1.0)
+
+
+# --- class scores -----------------------------------------------------------------------------
+
+
+def scores(*, asked=ASKED, weights=WEIGHTS, averages=None, **texts: bytes) -> Combined:
+    return combine(_arms(texts), weights=weights, asked=asked, how="scores", averages=averages)
+
+
+def test_scores_of_labels_give_the_label_and_the_share_that_prefers_it():
+    output, confidence = scores(
+        a=b'{"cat": 0.6, "dog": 0.4}', b=b'{"dog": 1}', c=b'{"dog": 0.9, "cat": 0.1}'
+    )
+    # cat: 0.5 * 0.6 + 0.2 * 0.1, dog: 0.5 * 0.4 + 0.3 + 0.2 * 0.9
+    assert output == b'"dog"'
+    assert confidence == pytest.approx(0.5)
+
+
+def test_scores_in_arrays_give_the_index():
+    assert scores(a=b"[0.1, 0.9]", b=b"[0.2, 0.8]", c=b"[1, 0]") == (b"1", pytest.approx(0.8))
+    assert scores(asked=("a:1",), a=b"[0.1, 0.9]") == (b"1", 1.0)
+    assert scores(a=b"[0, 9]", b=b"[0, 9]", c=b"[0, 9]") == (b"1", 1.0)
+
+
+def test_scores_of_several_scales_are_made_shares_first():
+    assert scores(a=b"[1, 2]", b=b"[2000, 0]", c=b"[0, 1]").output == b"1"
+
+
+def test_scores_may_prefer_what_no_single_arm_does():
+    even = dict.fromkeys(("a:1", "b:1"), 0.5)
+    output, confidence = scores(
+        asked=("a:1", "b:1"), weights=even, a=b"[0.6, 0.4, 0]", b=b"[0, 0.45, 0.55]"
+    )
+    assert (output, confidence) == (b"1", 0.0)
+
+
+def test_a_tie_of_scores_goes_to_the_first_class_in_order():
+    even = dict.fromkeys(ASKED, 1 / 3)
+    assert scores(weights=even, a=b"[1, 0]", b=b"[0, 1]", c=b"[1, 1]").output == b"0"
+    assert scores(weights=even, a=b'{"b": 1}', b=b'{"a": 1}', c=b'{"a": 0}').output == b'"a"'
+
+
+@pytest.mark.parametrize("text", [b"1", b'"cat"', b"[]", b"{}", b"[1, -1]", b'{"a": "b"}', b"NaN"])
+def test_what_are_no_scores_says_which_arm_answered_what(text):
+    with pytest.raises(ModelFailed, match=r"scores: numbers from 0 up, b:1 answered"):
+        scores(a=b"[1, 0]", b=text)
+    with pytest.raises(ModelFailed, match="one shape"):
+        scores(a=b"[1, 0]", b=b"[1, 0, 0]")
+
+
+# --- the median -------------------------------------------------------------------------------
+
+
+def median(*, asked=ASKED, weights=WEIGHTS, averages=None, **texts: bytes) -> Combined:
+    return combine(_arms(texts), weights=weights, asked=asked, how="median", averages=averages)
+
+
+def test_the_median_has_half_of_the_trust_on_either_side():
+    assert median(a=b"5", b=b"1", c=b"900") == (b"5.0", 1.0)
+    heavy = {"a:1": 0.1, "b:1": 0.1, "c:1": 0.8}
+    assert median(weights=heavy, a=b"5", b=b"1", c=b"900").output == b"900.0"
+
+
+def test_between_two_halves_it_is_in_the_middle():
+    even = {"a:1": 0.5, "b:1": 0.5}
+    assert median(asked=("a:1", "b:1"), weights=even, a=b"1", b=b"4").output == b"2.5"
+    assert median(a=b"1", b=b"4", c=b"7").output == b"2.5"  # 0.5, 0.3 and 0.2
+
+
+def test_arrays_have_a_median_item_by_item():
+    even = dict.fromkeys(ASKED, 1 / 3)
+    assert median(weights=even, a=b"[1,9]", b=b"[2,7]", c=b"[99,8]").output == b"[2.0,8.0]"
+
+
+def test_a_median_of_what_is_no_number_is_refused():
+    with pytest.raises(ModelFailed, match="median needs numbers"):
+        median(a=b"1", b=b'"one"')
+
+
+# --- stragglers -------------------------------------------------------------------------------
+
+
+def test_an_arms_average_stands_in_for_it_and_agrees_with_nothing():
+    averages = Averages()
+    for number in (b"10", b"20", b"30"):
+        mean(a=b"1", b=b"1", c=number, averages=averages)
+    output, confidence = mean(a=b"1", b=b"2", averages=averages)
+    assert json.loads(output) == pytest.approx(0.5 * 1 + 0.3 * 2 + 0.2 * 20)
+    assert confidence == pytest.approx(0.8)
+
+
+def test_a_median_takes_averages_in_too():
+    averages = Averages()
+    median(a=b"1", b=b"8", c=b"9", averages=averages)
+    assert median(b=b"7", c=b"100", averages=averages).output == b"4.0"  # 1 stands in with 0.5
+
+
+def test_averages_of_scores_stand_in_label_by_label():
+    averages = Averages()
+    scores(a=b'{"x": 1}', b=b'{"x": 1}', c=b'{"x": 1}', averages=averages)
+    scores(a=b'{"y": 1}', b=b'{"y": 1}', c=b'{"x": 1}', averages=averages)
+    # Of a, 0.5 for x and y each; of b 0.3 of y, of c 0.2 for x.
+    output, confidence = scores(b=b'{"y": 1}', c=b'{"x": 1}', averages=averages)
+    assert (output, confidence) == (b'"y"', pytest.approx(0.3))
+
+
+def test_nothing_stands_in_where_nothing_is_known_or_it_has_another_shape():
+    averages = Averages()
+    assert mean(a=b"1", averages=averages) == (b"1", 0.5)
+    mean(a=b"[1,2]", b=b"[1,2]", c=b"[3,2]", averages=averages)
+    assert json.loads(mean(a=b"5", b=b"1", averages=averages).output) == pytest.approx(2.8 / 0.8)
+
+
+def test_with_everybody_there_the_same_text_is_given_as_it_came():
+    averages = Averages()
+    assert mean(a=b"1", b=b"1", c=b"1", averages=averages) == (b"1", 1.0)
+    assert mean(asked=("a:1",), a=b'"x"', averages=averages) == (b'"x"', 1.0)
+    assert mean(a=b'"x"', b=b'"x"', averages=averages) == (b'"x"', pytest.approx(0.8))
+    # The average of c is what the others say, too.
+    assert mean(a=b"1", b=b"1", averages=averages) == (b"1.0", pytest.approx(0.8))
+
+
+def test_an_average_follows_its_arm_and_few_are_kept():
+    averages = Averages(memory=10, arms=2)
+    for _ in range(200):
+        averages.note("a:1", kind="mean", values=0.0)
+    for _ in range(200):
+        averages.note("a:1", kind="mean", values=1.0)
+    assert averages.of("a:1", kind="mean") == pytest.approx(1.0, abs=1e-6)
+    averages.note("b:1", kind="mean", values=1.0)
+    averages.note("c:1", kind="mean", values=1.0)
+    assert averages.of("a:1", kind="mean") is None
+    averages.note("b:1", kind="mean", values=[0.0] * 20_000)  # too long to be averaged
+    assert averages.of("b:1", kind="mean") == 1.0
+
+
+# --- what packages add ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def added():
+    """Add a way to combine for one test."""
+
+    def add(function):
+        METHODS["tested"] = custom("tested", function)
+
+    yield add
+    METHODS.pop("tested", None)
+
+
+def test_a_package_combines_decoded_outputs_by_their_shares_of_trust(added):
+    def first_and_most(outputs, weights):
+        assert outputs == {"a:1": {"x": 1}, "c:1": [2]}
+        assert weights == {"a:1": pytest.approx(5 / 7), "c:1": pytest.approx(2 / 7)}
+        return outputs["c:1"], 0.5
+
+    added(first_and_most)
+    output, confidence = combine(
+        _arms({"a": b'{"x":1}', "c": b"[2]"}), weights=WEIGHTS, asked=ASKED, how="tested"
+    )
+    assert output == b"[2]"
+    assert confidence == pytest.approx(0.5 * 0.7)  # b is missing
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda outputs, weights: 1 / 0,
+        lambda outputs, weights: (1, 1.5),
+        lambda outputs, weights: (1, float("nan")),
+        lambda outputs, weights: (object(), 1.0),
+        lambda outputs, weights: 5,
+    ],
+)
+def test_whatever_a_package_fails_with_the_models_failed(added, function):
+    added(function)
+    with pytest.raises(ModelFailed, match="combine 'tested' failed"):
+        combine({"a:1": b"1"}, weights=WEIGHTS, asked=ASKED, how="tested")
+
+
+def test_a_way_to_combine_whose_package_is_gone_is_named():
+    with pytest.raises(ModelFailed, match="no way to combine is named 'gone': expected vote, sco"):
+        combine({"a:1": b"1"}, weights=WEIGHTS, asked=ASKED, how="gone")
+
+
+def test_packages_are_found_by_their_entry_points_and_a_broken_one_is_left_out(monkeypatch, caplog):
+    def installed(group):
+        assert group == "clipper.combine"
+        return [
+            EntryPoint("longest", "tests.selection.test_combine:longest", group),
+            EntryPoint("broken", "tests.selection.test_combine:nothing_here", group),
+            EntryPoint("vote", "tests.selection.test_combine:longest", group),
+        ]
+
+    monkeypatch.setattr("selection.extensions.entry_points", installed)
+    monkeypatch.setattr("selection.extensions.METHODS", methods := dict(METHODS))
+    add_installed_combines()
+    assert list(methods) == ["vote", "scores", "mean", "median", "longest"]
+    assert methods["vote"] is METHODS["vote"]
+    assert "combine 'broken' is broken and left out" in caplog.text
+
+
+def longest(outputs, weights):
+    return max(outputs.values(), key=len), 1.0
+
+
+def test_an_application_can_choose_each_of_ours():
+    assert list(Combine.values) == list(METHODS)
+
+
+@given(
+    values=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=5),
+    weights=st.lists(st.floats(1e-3, 1.0), min_size=5, max_size=5),
+    shuffled=st.randoms(),
+)
+def test_a_median_depends_on_no_order_and_lies_between_its_numbers(values, weights, shuffled):
+    predictions = [(f"m{i}:1", json.dumps(v).encode()) for i, v in enumerate(values)]
+    trusted = {f"m{i}:1": w for i, w in enumerate(weights)}
+    expected = combine(
+        dict(predictions), weights=trusted, asked=[arm for arm, _ in predictions], how="median"
+    )
+    shuffled.shuffle(predictions)
+    got = combine(
+        dict(predictions), weights=trusted, asked=[arm for arm, _ in predictions], how="median"
+    )
+    assert json.loads(got.output) == json.loads(expected.output)
+    assert min(values) <= json.loads(got.output) <= max(values)

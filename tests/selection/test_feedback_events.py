@@ -33,6 +33,12 @@ def test_a_reward_on_a_query(reward):
     assert parse_item(json.dumps({"query_id": "abc", "reward": reward}).encode()).reward == reward
 
 
+def test_rewards_of_single_arms():
+    item = parse_item(b'{"query_id": "abc", "rewards": {"svm:2": 1, "knn:1": 0.5}}')
+    assert item.rewards == {"svm:2": 1.0, "knn:1": 0.5}
+    assert item.mean_reward() == 0.75
+
+
 def test_a_labelled_input_with_and_without_context():
     item = parse_item(b'{"input": [1], "label": 7, "context": "ann"}')
     assert (bytes(item.input), item.context) == (b"[1]", "ann")
@@ -52,8 +58,11 @@ def test_clippers_own_update_names_the_context_uid():
     ("body", "expected"),
     [
         (b"{}", "expected query_id, or input with label"),
-        (b'{"query_id": "abc"}', "exactly one of label and reward"),
-        (b'{"query_id": "abc", "label": 1, "reward": 1}', "exactly one of label and reward"),
+        (b'{"query_id": "abc"}', "exactly one of label, reward and rewards"),
+        (
+            b'{"query_id": "abc", "label": 1, "reward": 1}',
+            "exactly one of label, reward and rewards",
+        ),
         (b'{"query_id": "abc", "label": 1, "input": 1}', "query_id stands for input"),
         (b'{"query_id": "abc", "label": 1, "context": "a"}', "query_id stands for input"),
         (b'{"input": 1}', "expected label beside input"),
@@ -61,6 +70,10 @@ def test_clippers_own_update_names_the_context_uid():
         (b'{"query_id": "abc", "reward": 1.1}', "<= 1.0"),
         (b'{"query_id": "abc", "reward": -0.1}', ">= 0.0"),
         (b'{"query_id": "abc", "reward": "1"}', "Expected `float`"),
+        (b'{"query_id": "abc", "rewards": {}}', "length >= 1"),
+        (b'{"query_id": "abc", "rewards": {"a:1": 2}}', "<= 1.0"),
+        (b'{"query_id": "abc", "rewards": {"a:1": 1}, "reward": 1}', "exactly one of label, rew"),
+        (b'{"input": 1, "label": 1, "rewards": {"a:1": 1}}', "expected label beside input"),
         (b'{"query_id": 7, "label": 1}', "Expected `str`"),
         (b'{"input": 1, "label": 1, "context": "a\\u0000b"}', "without NUL"),
         (b'{"query_id": "abc", "label": "\xff"}', "utf-8"),

@@ -10,9 +10,9 @@ from django.db import IntegrityError, OperationalError, transaction
 
 from registry.models import Application
 from selection.feedback import persist, tasks
-from selection.feedback.events import ArmOutcome, FeedbackEvent
+from selection.feedback.events import ArmOutcome, FeedbackEvent, ResetEvent
 from selection.feedback.persist import persist_feedback
-from selection.models import Feedback
+from selection.models import Feedback, StateReset
 
 STREAM, REJECTED = "clipper:feedback", "clipper:feedback:rejected"
 
@@ -54,6 +54,10 @@ def drain(stream, **options):
         pass
 
 
+def row_of(event):
+    return persist._feedback_row(event, position=1, gone=[])
+
+
 def nonces():
     return sorted(int(nonce, 16) for nonce in Feedback.objects.values_list("nonce", flat=True))
 
@@ -74,6 +78,66 @@ def test_a_row_says_all_that_the_event_said(stream, digits):
         {"arm": "svm:2", "propensity": 0.25, "output": "1", "loss": 1.0},
         {"arm": "knn:1", "propensity": 1.0, "output": None, "loss": None},
     ]
+
+
+def test_a_row_holds_what_learning_from_it_again_takes(stream, digits):
+    one = event(digits, routed=("svm:2", "knn:1", "tree:1"), features=(0.1, -2.5e-300))
+    fields = {"event": msgspec.msgpack.encode(one), "gone": msgspec.msgpack.encode(["bob", "é"])}
+    stream.xadd(STREAM, fields, id="1700000000123-7")
+    drain(stream)
+    row = Feedback.objects.get()
+    assert row.routed == ["svm:2", "knn:1", "tree:1"]
+    assert row.features == [0.1, -2.5e-300]
+    assert row.gone == ["bob", "é"]
+    assert persist.position_text(row.position) == "1700000000123-7"
+
+
+def test_positions_keep_the_order_of_the_stream():
+    entries = ["0-0", "0-1", "1-0", "1700000000123-0", "1700000000123-9", "1700000000124-0"]
+    positions = [persist.in_order(entry) for entry in entries]
+    assert positions == sorted(set(positions))
+    assert [persist.position_text(position) for position in positions] == entries
+    assert persist.in_order("8796093022207-1048575") == 2**63 - 1  # in the year 2248
+
+
+def reset(digits, context="ann"):
+    return ResetEvent(
+        application_id=digits.pk, context=context, at_ms=1_700_000_000_000, by="grace"
+    )
+
+
+def test_a_reset_takes_its_turn_and_is_one_row_however_often_it_is_taken(
+    stream, digits, monkeypatch
+):
+    add(stream, event(digits, 0))
+    stream.xadd(STREAM, {"reset": msgspec.msgpack.encode(reset(digits))})
+    stream.xadd(STREAM, {"reset": msgspec.msgpack.encode(reset(digits, None))})
+    add(stream, event(digits, 1))
+
+    def die(*args, **kwargs):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(persist, "_take_off", die)
+        with pytest.raises(Killed):
+            persist_feedback(stream)
+    drain(stream)
+    first, second = Feedback.objects.order_by("position").values_list("position", flat=True)
+    everywhere, ann = StateReset.objects.all()
+    assert first < ann.position < everywhere.position < second
+    assert (ann.context, ann.everywhere, ann.by) == ("ann", False, "grace")
+    assert (everywhere.context, everywhere.everywhere) == ("", True)
+    assert ann.at.isoformat() == "2023-11-14T22:13:20+00:00"
+    assert str(ann) == "digits: ann reset"
+    assert str(everywhere) == "digits: everything reset"
+
+
+def test_a_reset_of_a_deleted_application_is_dropped(stream, digits):
+    stream.xadd(STREAM, {"reset": msgspec.msgpack.encode(reset(digits))})
+    digits.delete()
+    drain(stream)
+    assert not StateReset.objects.exists()
+    assert stream.xlen(STREAM) == stream.xlen(REJECTED) == 0
 
 
 def test_a_reward_is_kept_without_label(stream, digits):
@@ -143,7 +207,7 @@ def test_a_database_that_is_away_leaves_the_batch_for_later(stream, digits, monk
 @pytest.mark.parametrize(
     "fields",
     [{"event": b"\xc1"}, {"event": b""}, {"other": b"1"},
-     {"event": msgspec.msgpack.encode({"application_id": 1})}],
+     {"event": msgspec.msgpack.encode({"application_id": 1})}, {"reset": b"\xc1"}],
 )  # fmt: skip
 def test_an_unreadable_entry_is_put_aside_and_blocks_nothing(stream, digits, caplog, fields):
     add(stream, event(digits, 0))
@@ -255,7 +319,7 @@ def test_the_task_goes_to_the_control_queue(task):
      {"label": "", "reward": 1.5}, {"label": "", "reward": -0.5}],
 )  # fmt: skip
 def test_the_database_refuses_a_row_that_makes_no_sense(digits, wrong):
-    row = persist._row(event(digits))
+    row = row_of(event(digits))
     for name, value in wrong.items():
         setattr(row, name, value)
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -263,5 +327,5 @@ def test_the_database_refuses_a_row_that_makes_no_sense(digits, wrong):
 
 
 def test_feedback_names_its_application_and_what_was_told(digits):
-    assert str(persist._row(event(digits))) == "digits: 7"
-    assert str(persist._row(event(digits, label=None, reward=0.5))) == "digits: reward 0.5"
+    assert str(row_of(event(digits))) == "digits: 7"
+    assert str(row_of(event(digits, label=None, reward=0.5))) == "digits: reward 0.5"

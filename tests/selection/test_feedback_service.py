@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import struct
 import time
 
 import msgspec
@@ -12,52 +12,15 @@ from msgspec import Raw
 from redis.asyncio import Redis
 
 from registry.errors import BadRequest, InvalidInput, Unavailable
-from selection.feedback.events import FeedbackEvent, FeedbackItem, FeedbackResult, Rejection
+from selection.feedback.events import FeedbackItem, FeedbackResult, Rejection
 from selection.feedback.journal import SCRIPT
 from selection.feedback.service import FeedbackService
 from selection.outputs import OutputStore
-from selection.receipts import ArmRecord, Receipt
+from selection.receipts import ArmRecord
 from selection.state import SelectionStore
 from tests.redis_server import redis_server
+from tests.selection.caller import ANN, APP, ARMS, GLOBAL, Caller, events, log_weights, sums
 from tests.selection.conftest import application_spec
-
-ARMS = {"svm:2": 1.0, "tree:1": 1.0, "knn:1": 1.0}
-GLOBAL, ANN = "clipper:selection:1:", "clipper:selection:1:ann"
-APP = application_spec()
-
-
-@pytest.fixture
-def service(aredis, signer, store, outputs):
-    return FeedbackService(aredis, signer=signer, store=store, outputs=outputs)
-
-
-async def no_model(application, text):
-    raise AssertionError("no arm should be asked")
-
-
-class Caller:
-    """An application's caller: holds receipts of answered queries and gives feedback on them."""
-
-    def __init__(self, service, signer):
-        self.service, self.signer = service, signer
-
-    def receipt(self, *, context="", outputs=(b"7", b"7", b"1"), records=None, **changes):
-        if records is None:
-            records = tuple(ArmRecord(a, 1, o) for a, o in zip(ARMS, outputs, strict=False))
-        fields = {
-            "nonce": os.urandom(12),
-            "issued_at_ms": int(time.time() * 1000),
-            "application_id": 1,
-            "context": context,
-            "arms": records,
-        }
-        return Receipt(**(fields | changes))
-
-    def label(self, value=b"7", **changes):
-        return FeedbackItem(query_id=self.signer.sign(self.receipt(**changes)), label=Raw(value))
-
-    async def send(self, *items, application=APP, predict_arms=no_model, arms=ARMS):
-        return await self.service.submit(application, items, arms=arms, predict_arms=predict_arms)
 
 
 @pytest.fixture
@@ -65,22 +28,17 @@ def caller(service, signer):
     return Caller(service, signer)
 
 
-async def log_weights(aredis, key=GLOBAL):
-    fields = await aredis.hgetall(key)
-    return {k[2:].decode(): float(v) for k, v in fields.items() if k.startswith(b"w:")}
-
-
-async def events(aredis):
-    return [
-        msgspec.msgpack.decode(fields[b"event"], type=FeedbackEvent)
-        for _, fields in await aredis.xrange("clipper:feedback")
-    ]
+def packed(*numbers):
+    return struct.pack(f"<{len(numbers)}d", *numbers)
 
 
 async def test_a_label_moves_each_arm_by_its_loss(caller, aredis):
     result = await caller.send(caller.label(b"7", outputs=(b"7", b"7.0", b"1")))
     assert (result.accepted, result.duplicates, result.rejected) == (1, 0, ())
     assert await log_weights(aredis) == {"svm:2": 0.0, "tree:1": 0.0, "knn:1": -0.3}
+    assert await sums(aredis, "rew") == {
+        "svm:2": (1.0, 1.0, 1.0), "tree:1": (1.0, 1.0, 1.0), "knn:1": (1.0, 0.0, 0.0)
+    }  # fmt: skip
     counted = {k: v for k, v in (await aredis.hgetall(GLOBAL)).items() if k.startswith(b"n:")}
     assert counted == {b"n:svm:2": b"1", b"n:tree:1": b"1", b"n:knn:1": b"1"}
 
@@ -128,26 +86,25 @@ async def test_a_reward_is_the_loss_of_every_arm_asked(caller, aredis, signer):
 
 
 async def test_exp3_weighs_the_loss_of_the_one_arm_by_its_chance(caller, aredis):
-    exp3 = application_spec(policy="exp3", policy_params={"eta": 0.1})
+    exp3 = application_spec(policy="exp3", policy_params={"eta": 0.1, "decay": 0})
     asked = (ArmRecord("tree:1", 0.25, b"1"),)
     await caller.send(caller.label(b"7", records=asked), application=exp3)
     assert await log_weights(aredis) == {"svm:2": 0.0, "tree:1": -0.4, "knn:1": 0.0}
 
 
-async def test_an_arm_that_did_not_answer_is_not_blamed(caller, aredis):
-    await caller.send(caller.label(b"7", outputs=(b"1", b"7", None)))
-    assert await log_weights(aredis) == {"svm:2": -0.3, "tree:1": 0.0, "knn:1": 0.0}
-    assert await aredis.hget(GLOBAL, "n:knn:1") is None
+# --- arms and contexts that are new -----------------------------------------------------------
 
 
 async def test_a_new_arm_joins_at_the_mean_of_the_present_ones(caller, aredis):
-    await aredis.hset(GLOBAL, mapping={"w:svm:2": "-1", "w:tree:1": "-3", "w:gone:1": "-999"})
+    known = {"log:svm:2": packed(-1), "log:tree:1": packed(-3), "log:gone:1": packed(-999)}
+    await aredis.hset(GLOBAL, mapping=known)
     await caller.send(caller.label(b"1", outputs=(b"1", b"1", b"1")))
     assert (await log_weights(aredis))["knn:1"] == -2.0
 
 
 async def test_a_new_context_starts_from_the_global_state_and_leaves_it_alone(caller, aredis):
-    await aredis.hset(GLOBAL, mapping={"w:svm:2": "-1.25", "w:tree:1": "-3.25"})
+    known = {"log:svm:2": packed(-1.25), "log:tree:1": packed(-3.25)}
+    await aredis.hset(GLOBAL, mapping=known)
     await caller.send(caller.label(context="ann"))
     assert await log_weights(aredis, ANN) == {
         "svm:2": -1.25, "tree:1": -3.25, "knn:1": pytest.approx(-2.25 - 0.3)
@@ -186,7 +143,7 @@ async def test_the_event_tells_the_whole_story(caller, aredis):
     assert (event.kind, event.label, event.reward) == ("receipt", "7", None)
     assert event.issued_at_ms == receipt.issued_at_ms <= event.received_at_ms
     assert [(a.arm, a.output, a.loss) for a in event.arms] == [
-        ("svm:2", "7", 0.0), ("tree:1", "[1]", 1.0), ("knn:1", None, None)
+        ("svm:2", "7", 0.0), ("tree:1", "[1]", 1.0), ("knn:1", None, 1.0)
     ]  # fmt: skip
 
 
@@ -250,7 +207,7 @@ async def test_outputs_kept_beside_the_receipt_are_joined(caller, aredis, output
     receipt = caller.receipt(outputs=(None, None, None), stored=True)
     outputs.keep(receipt.nonce, outputs={"svm:2": b"7", "knn:1": b"1"}, ttl_s=60)
     await caller.send(FeedbackItem(query_id=caller.signer.sign(receipt), label=Raw(b"7")))
-    assert await log_weights(aredis) == {"svm:2": 0.0, "tree:1": 0.0, "knn:1": -0.3}
+    assert await log_weights(aredis) == {"svm:2": 0.0, "tree:1": -0.3, "knn:1": -0.3}
 
 
 async def test_a_label_whose_outputs_are_gone_is_refused_but_a_reward_counts(caller, aredis):
@@ -258,6 +215,8 @@ async def test_a_label_whose_outputs_are_gone_is_refused_but_a_reward_counts(cal
     token = caller.signer.sign(receipt)
     await refused(caller, aredis, FeedbackItem(query_id=token, label=Raw(b"7")), "no longer kept")
     assert (await caller.send(FeedbackItem(query_id=token, reward=1.0))).accepted == 1
+    # Which of them had answered isn't known, so none is blamed for having not.
+    assert await log_weights(aredis) == {"svm:2": 0.0, "tree:1": 0.0, "knn:1": 0.0}
 
 
 # --- by input -------------------------------------------------------------------------------

@@ -9,57 +9,211 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.errors import BadRequest
-from selection.policies import POLICIES, InvalidPolicyParams, State, make_policy
-from selection.policies.base import resolve, shares
+from selection.beliefs import REWARDS, Lesson, State, join, learn
+from selection.policies import POLICIES, InvalidPolicyParams, make_policy
+from selection.policies.base import shares
 
 ARMS = {"a:1": 1.0, "b:1": 2.0, "c:1": 0.0, "d:2": 1.0}
+NOTHING = State()
+BY_ROUTES = {"static", "ab_split"}
 names = st.sampled_from(sorted(POLICIES))
-log_weights = st.dictionaries(
-    st.sampled_from([*ARMS, "gone:1"]), st.floats(-3e7, 3e7, allow_nan=False)
-)
 uniforms = st.floats(0.0, 1.0, exclude_max=True)
+unit = st.floats(0.0, 1.0)
 
 
-@given(name=names, known=log_weights)
-def test_weights_are_positive_shares_that_sum_to_one(name, known):
-    weights = make_policy(name, {}).prepare(State(known), ARMS).weights
+def features_of(policy):
+    return (0.5,) * getattr(policy, "dimensions", 0)
+
+
+def prepared(policy, state=NOTHING, arms=ARMS, **general):
+    beliefs = join(state, arms, family=policy.family, heritage=policy.heritage, **general)
+    return policy.prepare(beliefs, arms)
+
+
+def taught(policy, losses, *, state=NOTHING, propensities=None, arms=ARMS):
+    """The state after one piece of feedback."""
+    lesson = Lesson(
+        arms=tuple(arms),
+        taught=tuple(losses),
+        deltas=policy.deltas(
+            losses=losses,
+            propensities=propensities or dict.fromkeys(losses, 1.0),
+            features=features_of(policy),
+        ),
+        keep=policy.keep,
+        heritage=policy.heritage,
+    )
+    return learn(state, lesson)
+
+
+@st.composite
+def learned(draw):
+    """A policy with any parameters, and a state that it has been brought to by any feedback."""
+    name = draw(names)
+    chosen = {
+        p.name: draw(st.integers(int(p.low), int(p.high)) if p.whole else st.floats(p.low, p.high))
+        for p in POLICIES[name].parameters
+        if draw(st.booleans())
+    }
+    policy, state = make_policy(name, chosen), State()
+    some = st.dictionaries(st.sampled_from([*ARMS, "b:0"]), st.tuples(unit, unit), min_size=1)
+    for feedback in draw(st.lists(some, max_size=5)):
+        state = taught(
+            policy,
+            {arm: loss for arm, (loss, _) in feedback.items()},
+            propensities={arm: chance for arm, (_, chance) in feedback.items()},
+            state=state,
+        )
+    return policy, state
+
+
+@given(learned())
+def test_weights_are_positive_shares_that_sum_to_one(given):
+    policy, state = given
+    weights = prepared(policy, state).weights
     assert list(weights) == list(ARMS)
     assert math.isclose(math.fsum(weights.values()), 1.0, abs_tol=1e-12)
     assert all(math.isfinite(w) for w in weights.values())
-    assert all(w > 0.0 for arm, w in weights.items() if name != "static" or ARMS[arm])
+    assert all(w > 0.0 for arm, w in weights.items() if policy.name not in BY_ROUTES or ARMS[arm])
 
 
-@given(name=names, known=log_weights, uniform=uniforms)
-def test_a_selection_names_routed_arms_with_the_chance_they_had(name, known, uniform):
-    prepared = make_policy(name, {}).prepare(State(known), ARMS)
-    selection = prepared.select(uniform)
+@given(learned(), uniforms)
+def test_a_selection_names_routed_arms_with_the_chance_they_had(given, uniform):
+    policy, state = given
+    ready, features = prepared(policy, state), features_of(policy)
+    chances = ready.chances(features)
+    selection = ready.select(uniform, features)
     assert selection.arms
-    assert selection.propensities == tuple(prepared.probabilities[arm] for arm in selection.arms)
     assert all(0.0 < p <= 1.0 for p in selection.propensities)
+    # Where all are asked, what is logged may be their shares of trust instead.
+    if selection.propensities != tuple(ready.weights.values()):
+        assert selection.propensities == tuple(chances[arm] for arm in selection.arms)
+    assert math.isclose(math.fsum(chances.values()), len(selection.arms), abs_tol=1e-9)
 
 
-@given(name=names, loss=st.floats(0.0, 1.0), chance=st.floats(0.0, 1.0))
-def test_what_feedback_adds_is_finite_and_never_a_praise(name, loss, chance):
-    deltas = make_policy(name, {}).observe(losses={"a:1": loss}, propensities={"a:1": chance})
-    assert all(math.isfinite(delta) and delta <= 0.0 for delta in deltas.values())
+@given(learned(), st.text())
+def test_an_assignment_is_a_selection_that_stays(given, key):
+    policy, state = given
+    ready = prepared(policy, state)
+    assert ready.assigned(key) == ready.assigned(key)
+    assert ready.assigned(key) in ready.selections
 
 
-def test_weights_stay_finite_and_positive_after_a_million_of_the_largest_steps():
-    policy = make_policy("exp3", {"eta": 10.0, "floor": 0.001})
-    step = policy.observe(losses={"a:1": 1.0}, propensities={"a:1": 0.0})["a:1"]
-    state = State({**dict.fromkeys(ARMS, 0.0), "a:1": step * 10**6})
-    weights = policy.prepare(state, ARMS).weights
+@given(name=names, loss=unit, chance=unit)
+def test_what_feedback_adds_is_finite_and_as_wide_as_its_family(name, loss, chance):
+    policy = make_policy(name, {})
+    deltas = policy.deltas(
+        losses={"a:1": loss}, propensities={"a:1": chance}, features=features_of(policy)
+    )
+    assert set(deltas) == {REWARDS, policy.family}
+    for family, by_arm in deltas.items():
+        assert list(by_arm) == ["a:1"]
+        assert len(by_arm["a:1"]) == family.width
+        assert all(map(math.isfinite, by_arm["a:1"]))
+
+
+@given(name=names, loss=unit, chance=unit)
+def test_feedback_never_praises_a_wrong_arm(name, loss, chance):
+    policy = make_policy(name, {})
+    before = prepared(policy).weights["a:1"]
+    state = taught(policy, {"a:1": 0.5 + loss / 2}, propensities={"a:1": chance})
+    assert prepared(policy, state).weights["a:1"] <= before + 1e-12
+
+
+@pytest.mark.parametrize("name", sorted(set(POLICIES) - BY_ROUTES))
+def test_a_right_arm_is_trusted_more_than_a_wrong_one(name):
+    policy, state = make_policy(name, {}), State()
+    for _ in range(50):
+        state = taught(policy, {"a:1": 0.0, "b:1": 1.0}, state=state)
+    weights = prepared(policy, state).weights
+    assert weights["a:1"] > weights["b:1"]
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+def test_of_arms_of_which_nothing_is_known_all_weigh_the_same(name):
+    even = dict.fromkeys(ARMS, 1.0)
+    assert prepared(make_policy(name, {}), arms=even).weights == pytest.approx(
+        dict.fromkeys(ARMS, 0.25)
+    )
+
+
+@pytest.mark.parametrize("params", [{}, {"decay": 0.0}])
+@pytest.mark.parametrize("name", ["exp3", "exp4"])
+def test_weights_stay_finite_and_positive_after_a_million_of_the_largest_steps(name, params):
+    policy = make_policy(name, {"eta": 10.0, **params})
+    (step,) = policy.observe(losses={"a:1": 1.0}, propensities={"a:1": 0.0})["a:1"]
+    weight = 0.0
+    for _ in range(10**6):
+        weight = weight * policy.keep + step
+    state = State({policy.family.name: {**dict.fromkeys(ARMS, (0.0,)), "a:1": (weight,)}})
+    weights = prepared(policy, state).weights
     assert 0.0 < weights["a:1"] < 1e-300
     assert math.isclose(sum(weights.values()), 1.0)
 
 
-def test_a_new_arm_joins_at_the_mean_of_the_present_ones():
-    joined = resolve({"a:1": -1.0, "b:1": -3.0, "gone:1": -1000.0}, ARMS)
-    assert joined == {"a:1": -1.0, "b:1": -3.0, "c:1": -2.0, "d:2": -2.0}
+@pytest.mark.parametrize("decay", [0.0, 0.002, 0.5])
+@pytest.mark.parametrize("name", ["epsilon_greedy", "ucb1", "thompson", "linucb"])
+def test_sums_stay_usable_after_a_million_updates(name, decay):
+    policy = make_policy(name, {"decay": decay})
+    delta = policy.observe(losses={"a:1": 0.3}, propensities={"a:1": 1.0}, features=(0.5,))["a:1"]
+    times = 0.0
+    for _ in range(10**6):
+        times = times * policy.keep + 1.0
+    # The others have been seen once, a million labels ago.
+    forgotten = tuple(d * policy.keep**10**6 for d in delta)
+    state = State(
+        {
+            policy.family.name: {
+                **dict.fromkeys(ARMS, forgotten),
+                "a:1": tuple(times * d for d in delta),
+            }
+        }
+    )
+    ready = prepared(policy, state)
+    assert all(0.0 < w < 1.0 for w in ready.weights.values())
+    assert math.isclose(sum(ready.weights.values()), 1.0)
+    assert math.isclose(sum(ready.chances(features_of(policy)).values()), 1.0)
 
 
-def test_arms_of_which_nothing_is_known_weigh_the_same():
-    assert shares(resolve({}, ARMS)) == dict.fromkeys(ARMS, 0.25)
+@pytest.mark.parametrize("name", sorted(set(POLICIES) - BY_ROUTES))
+def test_a_new_version_inherits_its_predecessors_belief_discounted(name):
+    policy, state = make_policy(name, {"decay": 0.0, "inherit": 0.5}), State()
+    before = dict.fromkeys(("a:1", "b:1"), 1.0)
+    for _ in range(20):
+        state = taught(policy, {"a:1": 0.0, "b:1": 1.0}, state=state, arms=before)
+    new = join(state, ("a:2", "b:1"), family=policy.family, heritage=policy.heritage)["a:2"]
+    former = state.of(policy.family)["a:1"]
+    mean = state.of(policy.family)["b:1"][0] if policy.family.relative else 0.0
+    assert new == pytest.approx([mean + 0.5 * (x - mean) for x in former])
+    after = prepared(policy, state, {"a:2": 1.0, "b:1": 1.0}).weights
+    assert 0.5 < after["a:2"] < prepared(policy, state, before).weights["a:1"] + 1e-12
+
+
+def test_under_a_split_a_new_version_begins_with_nothing():
+    policy = make_policy("ab_split", {})
+    state = taught(policy, {"a:1": 1.0}, arms={"a:1": 1.0})
+    new = join(state, ("a:2",), family=policy.family, heritage=policy.heritage)["a:2"]
+    assert new == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+def test_an_arm_that_leaves_does_not_disturb_the_rest(name):
+    policy, state = make_policy(name, {}), State()
+    for loss in (0.1, 0.7, 0.4):
+        state = taught(policy, {"a:1": loss, "b:1": 1 - loss, "d:2": loss / 2}, state=state)
+    rest = {arm: weight for arm, weight in ARMS.items() if arm != "b:1"}
+    all_beliefs = join(state, ARMS, family=policy.family, heritage=policy.heritage)
+    beliefs = join(state, rest, family=policy.family, heritage=policy.heritage)
+    assert beliefs == {arm: all_beliefs[arm] for arm in rest}
+    if policy.name != "thompson":  # there the chance to be best takes the others into account
+        left, whole = prepared(policy, state, rest).weights, prepared(policy, state).weights
+        assert left["a:1"] / left["d:2"] == pytest.approx(whole["a:1"] / whole["d:2"])
+
+
+def test_shares_are_those_of_the_softmax_however_far_apart():
+    weights = shares({"a:1": (0.0,), "b:1": (-math.log(3),), "c:1": (-3e7,)})
+    assert weights == pytest.approx({"a:1": 0.75, "b:1": 0.25, "c:1": 0.0})
+    assert weights["c:1"] > 0.0
 
 
 def test_the_table_names_each_policy_as_it_names_itself():
@@ -72,10 +226,11 @@ def test_declared_defaults_are_the_defaults(name):
     declared = {parameter.name: parameter.default for parameter in policy.parameters}
     assert declared == {key: getattr(policy, key) for key in declared}
     assert all(p.low <= p.default <= p.high for p in policy.parameters)
+    assert policy == make_policy(name, declared)
 
 
 def test_an_unknown_policy_is_refused_with_the_known_ones():
-    with pytest.raises(InvalidPolicyParams, match="'exp5': expected one of static, exp3, exp4"):
+    with pytest.raises(InvalidPolicyParams, match="'exp5': expected one of static, ab_split, eps"):
         make_policy("exp5", {})
 
 
@@ -90,6 +245,28 @@ def test_an_unknown_parameter_is_refused_with_the_known_ones():
 def test_a_parameter_out_of_range_is_refused_with_the_range(value):
     with pytest.raises(InvalidPolicyParams, match=r"eta is .*expected a number from 0.0001 to 10"):
         make_policy("exp4", {"eta": value})
+
+
+@pytest.mark.parametrize("value", [0, 17, 2.5, math.nan, -1, "2", True, None, 1e300])
+def test_where_a_whole_number_is_meant_others_are_refused(value):
+    with pytest.raises(InvalidPolicyParams, match="expected a whole number from 1 to 16"):
+        make_policy("linucb", {"dimensions": value})
+
+
+def test_a_whole_number_written_with_a_point_will_do():
+    policy = make_policy("linucb", {"dimensions": 3.0})
+    assert policy == make_policy("linucb", {"dimensions": 3})
+    assert isinstance(policy.dimensions, int)
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+def test_policies_that_take_no_features_refuse_them(name):
+    policy = make_policy(name, {})
+    if name == "linucb":
+        return
+    policy.check_features(())
+    with pytest.raises(BadRequest, match=f"policy '{name}' takes none"):
+        policy.check_features((1.0,))
 
 
 def test_wrong_parameters_are_a_bad_request_and_a_value_error():

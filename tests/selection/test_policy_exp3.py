@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from selection.policies import State, make_policy
+from selection.policies import make_policy
 
 ARMS = {"a:1": 1.0, "b:1": 1.0}
-LEARNED = State({"a:1": 0.0, "b:1": -math.log(3)})
+LEARNED = {"a:1": (0.0,), "b:1": (-math.log(3),)}
 exp3 = make_policy("exp3", {"eta": 0.2, "floor": 0.1})
 
 
@@ -19,7 +19,7 @@ def test_probabilities_mix_the_softmax_with_the_floor():
 
 
 def test_a_hopeless_arm_keeps_its_share_of_the_floor():
-    chances = exp3.prepare(State({"a:1": 0.0, "b:1": -1e9}), ARMS).probabilities
+    chances = exp3.prepare({"a:1": (0.0,), "b:1": (-1e9,)}, ARMS).probabilities
     assert chances == pytest.approx({"a:1": 0.95, "b:1": 0.05})
 
 
@@ -34,17 +34,17 @@ def test_one_arm_is_drawn_by_its_probability(uniform, arm):
 
 def test_a_loss_weighs_more_the_rarer_the_arm_was_asked():
     delta = exp3.observe(losses={"b:1": 0.5}, propensities={"b:1": 0.25})
-    assert delta == {"b:1": pytest.approx(-0.2 * 0.5 / 0.25)}
+    assert delta == {"b:1": (pytest.approx(-0.2 * 0.5 / 0.25),)}
 
 
 def test_only_the_arm_that_was_asked_learns():
     deltas = exp3.observe(losses={"a:1": 1.0}, propensities={"a:1": 0.5, "b:1": 0.5})
-    assert deltas == {"a:1": pytest.approx(-0.4)}
+    assert deltas == {"a:1": (pytest.approx(-0.4),)}
 
 
 def test_a_tiny_propensity_bounds_the_step():
     deltas = exp3.observe(losses={"a:1": 1.0}, propensities={"a:1": 1e-12})
-    assert deltas == {"a:1": pytest.approx(-0.2 * 1000)}
+    assert deltas == {"a:1": (pytest.approx(-0.2 * 1000),)}
 
 
 def test_route_weights_do_not_matter():

@@ -6,7 +6,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from selection.scripts import Call, Script
-from selection.storage import FEEDBACK, QUERIES, UPDATED, WEIGHT
+from selection.storage import FEEDBACK, POSITION, QUERIES, UPDATED
 
 JOINED = Script("return KEYS[1] .. ARGV[1]")
 PICKY = Script("return redis.call('HINCRBY', KEYS[1], 'n', ARGV[1])")
@@ -32,7 +32,15 @@ async def test_the_error_of_one_call_comes_through(aredis):
 
 
 async def test_a_script_knows_the_fields_by_the_names_that_are_read(aredis):
-    (fields,) = await Script("return {WEIGHT, FEEDBACK, QUERIES, UPDATED}").run(
+    (fields,) = await Script("return {FEEDBACK, QUERIES, UPDATED, POSITION}").run(
         aredis, [Call([], [])]
     )
-    assert [field.decode() for field in fields] == [WEIGHT, FEEDBACK, QUERIES, UPDATED]
+    assert [field.decode() for field in fields] == [FEEDBACK, QUERIES, UPDATED, POSITION]
+
+
+def test_where_waiting_is_allowed_a_script_runs_the_same(stream):
+    stream.script_flush()
+    calls = [Call(keys=[key], arguments=[number]) for number, key in enumerate("abc")]
+    assert JOINED.run_blocking(stream, calls) == [b"a0", b"b1", b"c2"]
+    with pytest.raises(ResponseError, match="not an integer"):
+        PICKY.run_blocking(stream, [Call(["a"], ["one"])])

@@ -8,15 +8,19 @@ import pytest
 from redis.asyncio import Redis
 
 from registry.errors import Unavailable
+from selection.beliefs import State
 from selection.counts import QueryCounts
 from selection.state import SelectionStore
-from selection.storage import CONTEXT_TTL_S, UNTAUGHT_CONTEXT_TTL_S
+from selection.storage import EXPIRY_MARGIN_S, UNTAUGHT_CONTEXT_TTL_S
 from tests.redis_server import redis_server
 from tests.selection.conftest import application_spec
 from tests.selection.eventually import eventually
+from tests.selection.hashes import log_weights, rewards
 
 ARMS = {"svm:2": 1.0, "tree:1": 1.0}
 EVEN = {"svm:2": 0.5, "tree:1": 0.5}
+MOVED = State({"log": {"svm:2": (0.0,), "tree:1": (-50.0,)}})
+DAY_S = 86_400
 GLOBAL, ANN = "clipper:selection:1:", "clipper:selection:1:ann"
 
 
@@ -31,10 +35,10 @@ async def test_what_nothing_is_known_of_weighs_the_same(store, application):
 async def test_a_peek_brings_the_copy_behind_it_up_to_date_with_what_others_learn(
     store, application, aredis
 ):
-    await aredis.hset(GLOBAL, mapping={"w:svm:2": "-50", "w:tree:1": "0"})
+    await aredis.hset(GLOBAL, mapping=log_weights(svm=-50, tree=0))
     assert weight(store, application) == 0.5
     await eventually(lambda: weight(store, application) < 0.01)
-    await aredis.hincrbyfloat(GLOBAL, "w:tree:1", -100)
+    await aredis.hset(GLOBAL, mapping=log_weights(tree=-100))
     await eventually(lambda: weight(store, application) > 0.99)
 
 
@@ -44,7 +48,7 @@ async def test_a_copy_is_not_read_again_before_its_time(aredis, application):
     await store.start()
     weight(store, application)
     await eventually(lambda: not store._wanted)
-    await aredis.hset(GLOBAL, "w:svm:2", "-50")
+    await aredis.hset(GLOBAL, mapping=log_weights(svm=-50))
     prepared = store.peek(application, context="", arms=ARMS)
     assert not store._wanted
     assert store.peek(application, context="", arms=ARMS) is prepared
@@ -55,21 +59,21 @@ async def test_a_copy_is_not_read_again_before_its_time(aredis, application):
 
 
 async def test_a_context_without_state_uses_the_global_one(store, application, aredis):
-    await aredis.hset(GLOBAL, mapping={"w:svm:2": "0", "w:tree:1": "-50"})
+    await aredis.hset(GLOBAL, mapping=log_weights(svm=0, tree=-50))
     await eventually(lambda: weight(store, application, context="ann") > 0.99)
 
 
 async def test_a_context_that_only_counted_queries_still_uses_the_global_one(
     store, application, aredis
 ):
-    await aredis.hset(GLOBAL, mapping={"w:svm:2": "0", "w:tree:1": "-50"})
+    await aredis.hset(GLOBAL, mapping=log_weights(svm=0, tree=-50))
     await aredis.hset(ANN, mapping={"q:svm:2": "3"})
     await eventually(lambda: weight(store, application, context="ann") > 0.99)
 
 
 async def test_a_context_with_state_uses_its_own(store, application, aredis):
-    await aredis.hset(GLOBAL, mapping={"w:svm:2": "0", "w:tree:1": "-50"})
-    await aredis.hset(ANN, mapping={"w:svm:2": "-50", "w:tree:1": "0"})
+    await aredis.hset(GLOBAL, mapping=log_weights(svm=0, tree=-50))
+    await aredis.hset(ANN, mapping=log_weights(svm=-50, tree=0))
     await eventually(lambda: weight(store, application, context="ann") < 0.01)
     await eventually(lambda: weight(store, application) > 0.99)
 
@@ -77,7 +81,7 @@ async def test_a_context_with_state_uses_its_own(store, application, aredis):
 async def test_what_was_learned_here_counts_at_once(aredis, application):
     store = SelectionStore(aredis)  # not started: nothing is read
     weight(store, application)
-    store.learned(1, context="", log_weights={"svm:2": 0.0, "tree:1": -50.0})
+    store.learned(1, context="", state=MOVED)
     assert weight(store, application) > 0.99
 
 
@@ -85,8 +89,8 @@ async def test_a_read_begun_before_something_was_learned_does_not_undo_it(aredis
     now = 100.0
     store = SelectionStore(aredis, clock=lambda: now)
     weight(store, application)
-    await aredis.hset(GLOBAL, mapping={"w:svm:2": "0", "w:tree:1": "0"})
-    store.learned(1, context="", log_weights={"svm:2": 0.0, "tree:1": -50.0})
+    await aredis.hset(GLOBAL, mapping=log_weights(svm=0, tree=0))
+    store.learned(1, context="", state=MOVED)
     await store._refresh([(1, "")])
     assert weight(store, application) > 0.99
 
@@ -114,8 +118,8 @@ async def test_a_flood_of_new_contexts_waits_in_a_bounded_line(aredis, applicati
 
 async def test_queries_are_counted_by_arm_and_context(store, application, aredis):
     for _ in range(3):
-        store.count_queries(1, context="ann", arms=("svm:2", "tree:1"))
-    store.count_queries(1, context="ann", arms=("svm:2",))
+        store.count_queries(application, context="ann", arms=("svm:2", "tree:1"))
+    store.count_queries(application, context="ann", arms=("svm:2",))
 
     async def counted():
         fields = await aredis.hgetall(ANN)
@@ -127,7 +131,7 @@ async def test_queries_are_counted_by_arm_and_context(store, application, aredis
 async def asked(aredis: Redis, *contexts: str) -> None:
     counts = QueryCounts(aredis)
     for context in contexts:
-        counts.add(application_id=1, context=context, arms=("svm:2",))
+        counts.add(application_id=1, context_ttl_s=DAY_S, context=context, arms=("svm:2",))
     await counts.flush()
 
 
@@ -138,17 +142,25 @@ async def test_a_context_that_was_never_taught_is_forgotten_soon(aredis):
 
 
 async def test_a_query_makes_a_taught_context_stay_as_long_as_feedback_does(aredis):
-    await aredis.hset(ANN, mapping={"w:svm:2": "0", "t": "1"})
+    await aredis.hset(ANN, mapping={**log_weights(svm=0), "t": "1"})
     await aredis.expire(ANN, 60)
     await asked(aredis, "ann")
-    assert await aredis.ttl(ANN) > CONTEXT_TTL_S - 60
+    assert DAY_S < await aredis.ttl(ANN) <= DAY_S + EXPIRY_MARGIN_S
+    assert await aredis.zrange("clipper:contexts:1", 0, -1) == [b"ann"]
+
+
+async def test_an_application_that_forgets_sooner_forgets_untaught_contexts_as_soon(aredis):
+    counts = QueryCounts(aredis)
+    counts.add(application_id=1, context_ttl_s=60, context="ann", arms=("svm:2",))
+    await counts.flush()
+    assert 0 < await aredis.ttl(ANN) <= 60
 
 
 async def test_a_query_never_shortens_what_a_context_has_left(aredis):
-    await aredis.hset(ANN, "w:svm:2", "0")
-    await aredis.expire(ANN, CONTEXT_TTL_S)
+    await aredis.hset(ANN, "q:svm:2", "1")
+    await aredis.expire(ANN, DAY_S)
     await asked(aredis, "ann")
-    assert await aredis.ttl(ANN) > CONTEXT_TTL_S - 60
+    assert await aredis.ttl(ANN) > DAY_S - 60
 
 
 async def test_counting_works_on_a_redis_that_has_never_seen_the_script(aredis):
@@ -158,10 +170,10 @@ async def test_counting_works_on_a_redis_that_has_never_seen_the_script(aredis):
         assert await aredis.hget(key, "q:svm:2") == b"1"
 
 
-async def test_the_last_counts_are_written_on_stop(aredis):
+async def test_the_last_counts_are_written_on_stop(aredis, application):
     store = SelectionStore(aredis, flush_interval_s=3600)
     await store.start()
-    store.count_queries(1, context="", arms=("svm:2",))
+    store.count_queries(application, context="", arms=("svm:2",))
     await store.stop()
     assert await aredis.hget(GLOBAL, "q:svm:2") == b"1"
 
@@ -170,21 +182,29 @@ async def test_it_describes_weights_chances_and_counts(store, aredis):
     application = application_spec(policy="exp3", policy_params={"floor": 0.2})
     await aredis.hset(
         GLOBAL,
-        mapping={"w:svm:2": "0", "w:tree:1": "-100", "n:svm:2": "5", "t": "1700000000.5"},
+        mapping=log_weights(svm=0, tree=-100)
+        | rewards("svm:2", seen=4.0, mean=0.75)
+        | {"n:svm:2": "5", "t": "1700000000.5"},
     )
-    store.count_queries(1, context="", arms=("svm:2",))
+    store.count_queries(application, context="", arms=("svm:2",))
     description = await store.describe(application, context="", arms=ARMS)
     assert description == {
         "policy": "exp3",
         "context": "",
         "arms": [
             {"model": "svm", "version": "2", "weight": 1.0, "probability": 0.9}
-            | {"queries": 1, "feedback": 5},
+            | {"queries": 1, "feedback": 5, "reward": 0.75},
             {"model": "tree", "version": "1", "weight": pytest.approx(0, abs=1e-9)}
-            | {"probability": pytest.approx(0.1), "queries": 0, "feedback": 0},
+            | {"probability": pytest.approx(0.1), "queries": 0, "feedback": 0, "reward": None},
         ],
         "updated_at": "2023-11-14T22:13:20.500000+00:00",
     }
+
+
+async def test_fields_that_hold_no_sums_are_passed_over(store, application, aredis):
+    former = {"w:svm:2": "-0.5", "w:tree:1": "-12.3456", "other": "1"}
+    await aredis.hset(GLOBAL, mapping={**log_weights(svm=-50, tree=0), **former})
+    await eventually(lambda: weight(store, application) < 0.01)
 
 
 async def test_it_describes_an_application_without_arms(store, application):
@@ -194,8 +214,8 @@ async def test_it_describes_an_application_without_arms(store, application):
 async def test_a_context_that_redis_forgot_starts_from_the_global_state_again(
     store, application, aredis
 ):
-    await aredis.hset(GLOBAL, mapping={"w:svm:2": "0", "w:tree:1": "-50"})
-    await aredis.hset(ANN, mapping={"w:svm:2": "-50", "w:tree:1": "0", "n:svm:2": "9"})
+    await aredis.hset(GLOBAL, mapping=log_weights(svm=0, tree=-50))
+    await aredis.hset(ANN, mapping={**log_weights(svm=-50, tree=0), "n:svm:2": "9"})
     await eventually(lambda: weight(store, application, context="ann") < 0.01)
     await aredis.delete(ANN)
     await eventually(lambda: weight(store, application, context="ann") > 0.99)
@@ -209,12 +229,12 @@ async def test_without_redis_the_last_copies_serve_and_the_log_says_so_once(appl
         async with Redis.from_url(server.url, retry=None) as client:
             store = SelectionStore(client, refresh_interval_s=0.0, flush_interval_s=0.01)
             await store.start()
-            await client.hset(GLOBAL, mapping={"w:svm:2": "0", "w:tree:1": "-50"})
+            await client.hset(GLOBAL, mapping=log_weights(svm=0, tree=-50))
             await eventually(lambda: weight(store, application) > 0.99)
             server.kill()
             await eventually(lambda: weight(store, application) > 0.99 and store._outage.ongoing)
             for _ in range(100):
-                store.count_queries(1, context="", arms=("svm:2",))
+                store.count_queries(application, context="", arms=("svm:2",))
                 assert weight(store, application) > 0.99
             with pytest.raises(Unavailable):
                 await store.describe(application, context="", arms=ARMS)

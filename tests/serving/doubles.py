@@ -8,6 +8,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from registry.specs import ApplicationSpec, ModelSpec, RouteSpec, Snapshot, VersionSpec
+from selection.feedback.due import DueReceipts
 from selection.outputs import OutputStore
 from selection.receipts import ReceiptSigner
 from selection.state import SelectionStore
@@ -70,6 +71,7 @@ class Serving:
             router=self.router,
             store=SelectionStore(redis),
             outputs=OutputStore(redis),
+            due=DueReceipts(redis),
             signer=self.signer,
             metrics=self.metrics,
         )

@@ -166,3 +166,10 @@ async def test_each_row_can_be_explained(client):
     items = await answers(sent, replica=client.replica)
     sizes = [item["explain"]["models"]["m1:1"]["batch_size"] for item in items]
     assert sizes == [4, 4, 4, 4, 1]
+
+
+async def test_each_row_has_a_receipt_of_its_own_to_give_feedback_on(client):
+    items = await answers(client.send([[n] for n in range(5)]), replica=client.replica)
+    receipts = [client.serving.signer.verify(item["query_id"]) for item in items]
+    assert len({receipt.nonce for receipt in receipts}) == 5
+    assert [receipt.arms[0].output for receipt in receipts] == [b"0", b"2", b"4", b"6", b"8"]

@@ -11,8 +11,18 @@ import redis
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
+from serving.engine.outcome import (
+    EXPIRED,
+    NOT_CONNECTED,
+    OVERLOADED,
+    REPLICA_LOST,
+    SATURATED,
+    Outcome,
+    Status,
+)
 from serving.engine.stats import BATCH_BOUNDS, LATENCY_BOUNDS, VersionStats, quantile
 from serving.metrics import (
+    ARM_COUNTERS,
     INDEX,
     KEY_PREFIX,
     VERSION_COUNTERS,
@@ -208,8 +218,55 @@ def test_an_application_that_is_gone_is_forgotten():
     metrics = Metrics(process_id="a", pid=1)
     metrics.of_application("gone")
     metrics.of_application("stays")
-    metrics.forget(known=["stays"])
+    metrics.forget(known={"stays": ()})
     assert metrics.applications.keys() == {"stays"}
+
+
+# How the calls to each arm ended.
+
+
+def arms_counted(*outcomes: Outcome | None) -> dict[str, Any]:
+    """What a process publishes of digits after these outcomes of its arm m:1."""
+    metrics = Metrics(process_id="a", pid=1)
+    for outcome in outcomes:
+        metrics.of_application("digits").count_arms(("m:1",), [outcome])
+    return metrics.document(at=0.0, now=0.0, rss_bytes=0, versions={})
+
+
+@pytest.mark.parametrize(
+    ("outcome", "counter"),
+    [
+        (Outcome(Status.OK, b"7"), "answered"),
+        (None, "late"),
+        (EXPIRED, "late"),
+        (OVERLOADED, "late"),
+        (SATURATED, "late"),
+        (Outcome(Status.MODEL_FAILED, b"division by zero"), "failed"),
+        (REPLICA_LOST, "failed"),
+        (NOT_CONNECTED, "failed"),
+        (Outcome(Status.INVALID_INPUT, b"expected 64 numbers"), None),
+    ],
+)
+def test_a_call_to_an_arm_is_counted_by_how_it_ended(outcome: Outcome | None, counter: str | None):
+    arms = arms_counted(outcome)["applications"]["digits"]["arms"]
+    expected = dict.fromkeys(ARM_COUNTERS, 0) | {"asked": 1}
+    assert arms == {"m:1": expected if counter is None else expected | {counter: 1}}
+
+
+def test_prometheus_reads_the_arms_of_each_application():
+    found = samples(arms_counted(Outcome(Status.OK, b"7"), None, None))
+    labels = {"process": "a", "application": "digits", "version": "m:1"}
+    assert found["clipper_arm_asked_total"] == [(labels, 3.0)]
+    assert found["clipper_arm_answered_total"] == [(labels, 1.0)]
+    assert found["clipper_arm_late_total"] == [(labels, 2.0)]
+    assert found["clipper_arm_failed_total"] == [(labels, 0.0)]
+
+
+def test_an_arm_that_an_application_no_longer_asks_is_forgotten():
+    metrics = Metrics(process_id="a", pid=1)
+    metrics.of_application("digits").count_arms(("m:1", "m:2"), [None, None])
+    metrics.forget(known={"digits": {"m:2": 1.0}})
+    assert metrics.of_application("digits").arms().keys() == {"m:2"}
 
 
 def test_a_quantile_lies_within_the_bucket_that_holds_it():

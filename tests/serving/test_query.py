@@ -11,8 +11,8 @@ import pytest
 from registry.errors import DeadlineExceeded, InvalidInput, ModelFailed, NotReady, Saturated
 from serving.api.predict import render
 from serving.engine.outcome import Status
-from serving.query import OVERLOADED
 from serving.rpc.frames import Answer, AnswerStatus
+from serving.shortfalls import OVERLOADED
 from tests.serving.doubles import Serving, application, version
 from tests.serving.engine.doubles import batch_by, connect, teach, turn
 
@@ -239,6 +239,8 @@ async def test_the_answer_is_json_with_the_contracts_fields(serving):
         "default",
         "confidence",
         "models",
+        "asked",
+        "answered",
         "latency_ms",
     }
 

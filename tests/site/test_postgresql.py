@@ -23,6 +23,7 @@ SUITES = (
     "tests/registry/test_api_releases.py",
     "tests/registry/test_commands.py",
     "tests/selection/test_feedback_persist.py",
+    "tests/selection/test_monitoring_snapshots.py",
 )
 
 

@@ -70,10 +70,16 @@ class ManagementView(APIView):
         self, rows: QuerySet[Any, Any], *, shape: type[serializers.BaseSerializer[Any]]
     ) -> Response:
         """Answer a page of the rows as a plain array; X-Total-Count says how many there are."""
-        limit = _number(self.request, "limit", default=PAGE_SIZE, low=1, high=PAGE_SIZE)
-        offset = _number(self.request, "offset", default=0, low=0, high=2**31)
+        limit, offset = self.page()
         page = shape(rows[offset : offset + limit], many=True)
         return Response(page.data, headers={"X-Total-Count": str(rows.count())})
+
+    def page(self) -> tuple[int, int]:
+        """Return how many rows the caller wants at most, and how many to leave out before."""
+        return (
+            _number(self.request, "limit", default=PAGE_SIZE, low=1, high=PAGE_SIZE),
+            _number(self.request, "offset", default=0, low=0, high=2**31),
+        )
 
 
 def find_application(request: Request, *, name: str) -> Application:

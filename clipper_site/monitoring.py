@@ -1,0 +1,165 @@
+"""The console's page on how an application's selection goes: trust, rewards, misses, regret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from clipper_site import wording
+from registry.api.errors import error_response
+from registry.errors import Forbidden, NotFound, Unauthenticated
+from registry.models import Application
+from selection.monitoring.estimates import ENOUGH
+from selection.monitoring.history import Period, history
+
+
+class Choice(NamedTuple):
+    """A period that people can choose, ending now."""
+
+    key: str
+    label: str
+    length: timedelta
+
+
+CHOICES = (
+    Choice("15m", "15 min", timedelta(minutes=15)),
+    Choice("1h", "1 hour", timedelta(hours=1)),
+    Choice("6h", "6 hours", timedelta(hours=6)),
+    Choice("1d", "1 day", timedelta(days=1)),
+    Choice("7d", "7 days", timedelta(days=7)),
+    Choice("30d", "30 days", timedelta(days=30)),
+)
+USUAL = CHOICES[1]
+
+
+def monitoring(request: HttpRequest, name: str) -> HttpResponse:
+    """Show the page, complete but for its charts, which its script draws and keeps up to date."""
+    if not may_see(request):
+        raise PermissionDenied
+    application = get_object_or_404(Application.objects.with_everything(), name=name)
+    chosen = chosen_period(request)
+    context = {
+        **admin.site.each_context(request),
+        "title": f"{application}: monitoring",
+        "opts": Application._meta,
+        "original": application,
+        "application": application,
+        "periods": CHOICES,
+        "chosen": chosen,
+        "picture": picture(application, chosen=chosen),
+        "enough": ENOUGH,
+    }
+    return TemplateResponse(request, "selection/monitoring.html", context)
+
+
+def monitoring_json(request: HttpRequest, name: str) -> HttpResponse:
+    """Answer the page's script."""
+    if not admin.site.has_permission(request):
+        return error_response(Unauthenticated("Sign in to the console first."))
+    if not may_see(request):
+        return error_response(Forbidden("No permission to view applications."))
+    application = Application.objects.with_everything().filter(name=name).first()
+    if application is None:
+        return error_response(NotFound(f"There is no application named {name!r}."))
+    response = JsonResponse(picture(application, chosen=chosen_period(request)))
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def may_see(request: HttpRequest) -> bool:
+    return admin.site.has_permission(request) and request.user.has_perm("registry.view_application")
+
+
+def chosen_period(request: HttpRequest) -> Choice:
+    """Return the period of the URL; one that there isn't counts as the usual one."""
+    return next((c for c in CHOICES if c.key == request.GET.get("period")), USUAL)
+
+
+def picture(application: Application, *, chosen: Choice) -> dict[str, Any]:
+    """Return all that the page shows, as JSON values."""
+    now = timezone.now()
+    told = history(application, period=Period(since=now - chosen.length, until=now))
+    tolerated = 1.0 - application.slo.target
+    return {
+        "since": told["since"],
+        "until": told["until"],
+        "step_s": told["step_s"],
+        "points": told["points"],
+        "summary": {"text": _summary(told)},
+        "arms": [_arm(arm, tolerated=tolerated) for arm in told["arms"]],
+    }
+
+
+def _summary(told: Mapping[str, Any]) -> dict[str, str]:
+    asked = sum(arm["asked"] for arm in told["arms"])
+    answered = sum(arm["answered"] for arm in told["arms"])
+    late, failed = (sum(arm[name] for arm in told["arms"]) for name in ("late", "failed"))
+    routed = sum(arm["routed"] for arm in told["arms"])
+    regret = told["regret"]
+    return {
+        "policy": told["policy"],
+        "earned": _percent(told["earned"]),
+        "feedback": f"of {wording.count(told['feedback'])} possible"
+        if told["feedback"]
+        else "no feedback yet",
+        "regret": wording.signed(regret["value"]) if regret else wording.NOTHING,
+        "best": f"± {regret['high'] - regret['value']:,.1f} against {regret['arm']}"
+        if regret
+        else f"fewer than {ENOUGH} rewards of each arm",
+        "asked": wording.count(asked),
+        "arms": f"to {routed} arm{'' if routed == 1 else 's'}",
+        "in_time": wording.share(answered / asked if asked else None),
+        "missed": f"{wording.count(late)} late, {wording.count(failed)} failed",
+    }
+
+
+def _arm(arm: Mapping[str, Any], *, tolerated: float) -> dict[str, Any]:
+    asked, missed = arm["asked"], arm["late"] + arm["failed"]
+    return {
+        "arm": f"{arm['model']}:{arm['version']}",
+        "state": "late" if missed > tolerated * asked else "good",
+        "percent": round((arm["weight"] or 0.0) * 100, 1),
+        "text": {
+            "note": "" if arm["routed"] else "no longer routed",
+            "weight": wording.share(arm["weight"]),
+            "chance": wording.share(arm["probability"]),
+            "asked": wording.count(asked),
+            "share": wording.share(arm["share"]),
+            "in_time": wording.share(arm["answered"] / asked if asked else None),
+            "late": wording.count(arm["late"]),
+            "failed": wording.count(arm["failed"]),
+            "reward": _percent(arm["reward"]),
+            "interval": _interval(arm["reward"]),
+            "feedback": wording.count(arm["feedback"]),
+            "gain": _gain(arm["gain"]),
+            "gain_spread": _gain_spread(arm["gain"]),
+        },
+    }
+
+
+def _percent(estimate: Mapping[str, float] | None) -> str:
+    return wording.NOTHING if estimate is None else f"{estimate['value'] * 100:.1f} %"
+
+
+def _interval(estimate: Mapping[str, float] | None) -> str:
+    if estimate is None:
+        return ""
+    return f"{estimate['low'] * 100:.1f} to {estimate['high'] * 100:.1f}"
+
+
+def _gain(estimate: Mapping[str, float] | None) -> str:
+    return wording.NOTHING if estimate is None else wording.signed(estimate["value"] * 100)
+
+
+def _gain_spread(estimate: Mapping[str, float] | None) -> str:
+    if estimate is None:
+        return ""
+    return f"± {(estimate['high'] - estimate['value']) * 100:.1f}"

@@ -1,0 +1,95 @@
+"""The prediction that a piece of feedback is about: read from its receipt, or made for it (§5)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from registry.errors import ClipperError, InvalidReceipt, NotReady
+from registry.specs import ApplicationSpec
+from selection.feedback.events import INPUT, RECEIPT, FeedbackItem, Kind
+from selection.receipts import NONCE_BYTES, ArmRecord, Receipt
+from selection.storage import GLOBAL_CONTEXT
+
+# Asks every arm of an application: (application, input as JSON text) -> outputs by arm.
+PredictArms = Callable[[ApplicationSpec, bytes], Awaitable[Mapping[str, bytes]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """One prediction. `complete`: an arm without an output here had none to give."""
+
+    kind: Kind
+    nonce: bytes
+    issued_at_ms: int
+    context: str
+    arms: tuple[ArmRecord, ...]
+    forced: bool = False
+    features: tuple[float, ...] = ()
+    complete: bool = True
+
+
+def from_receipt(
+    receipt: Receipt, *, stored: Mapping[str, bytes] | None, kind: Kind = RECEIPT
+) -> Answered:
+    """Return the prediction of a receipt, with the outputs that were kept beside it, if any are."""
+    arms = receipt.arms
+    if receipt.stored and stored is not None:
+        arms = tuple(ArmRecord(a.arm, a.propensity, stored.get(a.arm)) for a in arms)
+    return Answered(
+        kind=kind,
+        nonce=receipt.nonce,
+        issued_at_ms=receipt.issued_at_ms,
+        context=receipt.context,
+        arms=arms,
+        forced=receipt.forced,
+        features=receipt.features,
+        complete=not receipt.stored or stored is not None,
+    )
+
+
+def joined(
+    item: FeedbackItem | ClipperError,
+    *,
+    receipt: Receipt | ClipperError | None,
+    stored: Mapping[bytes, Mapping[str, bytes]],
+) -> Answered | ClipperError:
+    """Return the prediction of an item's receipt, or why there is none."""
+    if isinstance(item, ClipperError):
+        return item
+    assert receipt is not None  # noqa: S101 - items without one were predicted
+    if isinstance(receipt, ClipperError):
+        return receipt
+    answered = from_receipt(receipt, stored=stored.get(receipt.nonce))
+    if bytes(item.label) and not answered.complete:
+        return InvalidReceipt("query_id: the outputs of this query are no longer kept")
+    return answered
+
+
+async def predicted(
+    application: ApplicationSpec,
+    item: FeedbackItem,
+    *,
+    now_ms: int,
+    predict_arms: PredictArms,
+    limit: asyncio.Semaphore,
+) -> Answered | ClipperError:
+    """Ask every arm for its output: all of them had the chance 1, whatever the policy."""
+    context = item.context if isinstance(item.context, str) else GLOBAL_CONTEXT
+    try:
+        async with limit:
+            outputs = await predict_arms(application, bytes(item.input))
+    except ClipperError as error:
+        return error
+    if not outputs:
+        return NotReady("no model answered for this input; send it again")
+    return Answered(
+        kind=INPUT,
+        nonce=os.urandom(NONCE_BYTES),
+        issued_at_ms=now_ms,
+        context=context,
+        arms=tuple(ArmRecord(arm, 1.0, output) for arm, output in outputs.items()),
+        features=item.features,
+    )

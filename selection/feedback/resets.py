@@ -1,0 +1,73 @@
+"""Has an application forget what it learned: atomically, and in its turn among feedback."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+import redis
+
+from registry.models import Application
+from selection.feedback.events import ResetEvent
+from selection.scripts import Call, Script
+from selection.storage import (
+    GLOBAL_CONTEXT,
+    STREAM,
+    contexts_key,
+    redis_needed_blocking,
+    state_key,
+)
+
+# KEYS  stream, state, contexts
+# ARGV  event, context, '1' for every context, what a state's key begins with.
+# The entry tells the database, so that a replay forgets at the same place.
+SCRIPT = Script("""
+redis.call('XADD', KEYS[1], '*', 'reset', ARGV[1])
+redis.call('UNLINK', KEYS[2])
+if ARGV[3] ~= '1' then
+  redis.call('ZREM', KEYS[3], ARGV[2])
+  return 1
+end
+local contexts = redis.call('ZRANGE', KEYS[3], 0, -1)
+for _, context in ipairs(contexts) do
+  redis.call('UNLINK', ARGV[4] .. context)
+end
+redis.call('UNLINK', KEYS[3])
+return #contexts + 1
+""")
+
+
+def reset_context(client: redis.Redis, application: Application, *, context: str, by: str) -> None:
+    """Forget what one context learned, the global one's being "".
+
+    A context starts anew from what is known for everybody, the global one from nothing. It is
+    durable when this returns. Raises Unavailable without Redis.
+    """
+    _reset(client, application, context=context, by=by)
+
+
+def reset_everything(client: redis.Redis, application: Application, *, by: str) -> int:
+    """Forget what was learned in all contexts; return how many that were, the global one counted.
+
+    Raises Unavailable without Redis.
+    """
+    return _reset(client, application, context=None, by=by)
+
+
+def _reset(client: redis.Redis, application: Application, *, context: str | None, by: str) -> int:
+    event = ResetEvent(
+        application_id=application.pk, context=context, at_ms=int(time.time() * 1000), by=by
+    )
+    one = GLOBAL_CONTEXT if context is None else context
+    call = Call(
+        keys=[STREAM, state_key(application.pk, one), contexts_key(application.pk)],
+        arguments=[
+            msgspec.msgpack.encode(event),
+            one,
+            "1" if context is None else "",
+            state_key(application.pk, ""),
+        ],
+    )
+    with redis_needed_blocking():
+        (forgotten,) = SCRIPT.run_blocking(client, [call])
+    return int(forgotten)

@@ -1,0 +1,97 @@
+"""What an application has learned, read where waiting is allowed: management API and console."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import redis
+
+from registry.models import Application
+from registry.snapshot import application_spec
+from registry.specs import ARM_ROLE
+from selection.policies import make_policy
+from selection.storage import GLOBAL_CONTEXT, contexts_key, redis_needed_blocking, state_key
+from selection.stored import Stored, described, parse_stored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnedContext:
+    """A context that feedback has taught; times in seconds since 1970, feedback over all arms."""
+
+    context: str
+    last_used: float
+    updated_at: float | None
+    feedback: int
+
+
+def routed_arms(application: Application) -> dict[str, float]:
+    """Return the arms that the registry routes to, with their routes' weights."""
+    routes = application.routes.select_related(
+        "pinned_version__model", "model__live_version__model"
+    )
+    versions = (
+        (route, route.pinned_version or route.model.live_version)
+        for route in routes
+        if route.role == ARM_ROLE
+    )
+    return {
+        f"{version.model.name}:{version.version}": route.weight
+        for route, version in versions
+        if version is not None
+    }
+
+
+def describe_context(
+    client: redis.Redis, application: Application, *, context: str
+) -> dict[str, Any]:
+    """Return what `SelectionStore.describe` does. Raises Unavailable without Redis."""
+    spec = application_spec(Application.objects.for_snapshot().get(pk=application.pk))
+    own, general = _read(client, application_id=spec.id, contexts=(context, GLOBAL_CONTEXT))
+    return described(
+        spec,
+        make_policy(spec.policy, spec.policy_params),
+        context=context,
+        arms=routed_arms(application),
+        own=own,
+        general=general,
+    )
+
+
+def learned_contexts(
+    client: redis.Redis, application: Application, *, limit: int, offset: int = 0
+) -> tuple[list[LearnedContext], int]:
+    """Return a page of the contexts that have learned, last used first, and how many there are.
+
+    Contexts unused for longer than the application keeps them aren't among them. Raises
+    Unavailable without Redis.
+    """
+    spec = application_spec(Application.objects.for_snapshot().get(pk=application.pk))
+    key, oldest = contexts_key(spec.id), time.time() - spec.context_ttl_s
+    with redis_needed_blocking():
+        total = client.zcount(key, oldest, "+inf")
+        found = cast(
+            "list[tuple[bytes, float]]",
+            client.zrevrangebyscore(key, "+inf", oldest, offset, limit, withscores=True),
+        )
+    names = [name.decode() for name, _ in found]
+    states = _read(client, application_id=spec.id, contexts=names)
+    page = [
+        LearnedContext(
+            context=name,
+            last_used=last_used,
+            updated_at=stored.updated_at,
+            feedback=sum(stored.feedback.values()),
+        )
+        for name, (_, last_used), stored in zip(names, found, states, strict=True)
+    ]
+    return page, total
+
+
+def _read(client: redis.Redis, *, application_id: int, contexts: Iterable[str]) -> list[Stored]:
+    with redis_needed_blocking(), client.pipeline(transaction=False) as pipe:
+        for context in contexts:
+            pipe.hgetall(state_key(application_id, context))
+        return [parse_stored(fields) for fields in pipe.execute()]

@@ -1,0 +1,61 @@
+"""`manage.py rebuild_selection_state`: learn again, from the feedback table, what is in Redis."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from registry.management.base import ClipperCommand, named_application
+from registry.models import Application
+from registry.redis_client import redis_client
+from selection.contexts import fault_of
+from selection.feedback.rebuild import Rebuilt, rebuild
+
+NAMES_SHOWN = 5
+
+
+class Command(ClipperCommand):
+    help = (
+        "Replay the feedback table with each application's present policy and put the result in "
+        "Redis. The stack may run meanwhile; counts of queries stay."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--application", metavar="NAME", help="this one; left out: all of them")
+        parser.add_argument(
+            "--context", metavar="C", help='this context alone; "" is the global one'
+        )
+        parser.add_argument("--dry-run", action="store_true", help="say what differs, and no more")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        name, context = options["application"], options["context"]
+        if context is not None and name is None:
+            raise CommandError("--context: expected --application beside it.")
+        if context is not None and (fault := fault_of(context)) is not None:
+            raise CommandError(f"--{fault}.")
+        found = Application.objects.all() if name is None else [named_application(name)]
+        for application in found:
+            rebuilt = rebuild(
+                redis_client(),
+                application,
+                only=context,
+                dry_run=options["dry_run"],
+                tell=partial(self._say, application.name),
+            )
+            self._say(application.name, _told(rebuilt, dry_run=options["dry_run"]))
+
+    def _say(self, name: str, line: str) -> None:
+        self.stdout.write(f"{name}: {line}")
+
+
+def _told(rebuilt: Rebuilt, *, dry_run: bool) -> str:
+    said = f"replayed {rebuilt.taught} of feedback in {rebuilt.contexts} contexts"
+    if not rebuilt.differing:
+        return f"{said}; Redis has the same."
+    names = [context or "the global one" for context in rebuilt.differing[:NAMES_SHOWN]]
+    more = len(rebuilt.differing) - len(names)
+    listed = ", ".join(names) + (f" and {more} more" if more else "")
+    done = "differ in Redis" if dry_run else "written"
+    return f"{said}; {done}: {listed}."

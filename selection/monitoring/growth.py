@@ -1,0 +1,53 @@
+"""How much counters have grown that live in several processes, which come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+# Asked, answered, late, failed: of one arm.
+Counts = list[int]
+ByArm = Mapping[str, Counts]
+# What each process has counted since it started.
+Readings = Mapping[str, ByArm]
+
+# Of processes that are gone so many are remembered: one that is only slow to publish would
+# otherwise be counted from its start again.
+REMEMBERED = 64
+
+
+def growth(before: Readings, after: Readings) -> dict[str, Counts]:
+    """Return what was counted between two readings, by arm; nothing of arms without growth.
+
+    A process that wasn't there before has counted since the first of them, and so has an arm
+    whose counters went back.
+    """
+    total: dict[str, Counts] = {}
+    for process, arms in after.items():
+        known = before.get(process, {})
+        for arm, counts in arms.items():
+            earlier = known.get(arm)
+            if earlier is None or any(now < was for now, was in zip(counts, earlier, strict=True)):
+                grown = list(counts)
+            else:
+                grown = [now - was for now, was in zip(counts, earlier, strict=True)]
+            if any(grown):
+                total[arm] = summed(total.get(arm), grown)
+    return total
+
+
+def remembered(before: Readings, after: Readings) -> dict[str, ByArm]:
+    """Return the last reading of every process, those of the longest gone left out."""
+    gone = {process: arms for process, arms in before.items() if process not in after}
+    return {**dict(list(gone.items())[-REMEMBERED:]), **after}
+
+
+def added(*parts: ByArm) -> dict[str, Counts]:
+    total: dict[str, Counts] = {}
+    for part in parts:
+        for arm, counts in part.items():
+            total[arm] = summed(total.get(arm), counts)
+    return total
+
+
+def summed(one: Counts | None, other: Counts) -> Counts:
+    return list(other) if one is None else [a + b for a, b in zip(one, other, strict=True)]

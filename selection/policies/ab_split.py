@@ -1,0 +1,72 @@
+"""A/B split: route weights decide, and a context is always given to the same arm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from selection.beliefs import Beliefs
+from selection.policies.base import (
+    DECAY,
+    Parameter,
+    Policy,
+    Prepared,
+    Selection,
+    draw_one,
+    normalised,
+    uniform_of,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split(Prepared):
+    """Arms drawn by weight; a key's arm is found by weighted rendezvous hashing.
+
+    Each arm gets a number from the key and its own name, and the highest wins (Thaler and
+    Ravishankar 1998; with weights Schindelhauer and Schomaker 2005). Where one arm's weight
+    changes, or an arm leaves, only keys that this arm wins or loses move.
+    """
+
+    seed: int
+
+    def assigned(self, key: str) -> Selection:
+        def score(selection: Selection) -> tuple[float, str]:
+            (arm,), (share,) = selection
+            return share / -math.log(uniform_of(f"{self.seed}:{key}\0{arm}")), arm
+
+        return max(self.selections, key=score)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ABSplit(Policy):
+    """Ask one arm, drawn by the weights of the routes: once for each context, or each query.
+
+    Feedback moves nothing, but tells how well each arm did; a new version starts from nothing.
+    """
+
+    name: ClassVar[str] = "ab_split"
+    summary: ClassVar[str] = "splits traffic by route weight; a context keeps its version"
+    parameters: ClassVar[tuple[Parameter, ...]] = (
+        Parameter("seed", 0, 0, 999_999, "another one assigns contexts afresh", whole=True),
+        DECAY._replace(default=0.0),
+    )
+    learns: ClassVar[bool] = False
+    sticky: ClassVar[bool] = True
+
+    seed: int = 0
+    decay: float = 0.0
+    inherit: float = 0.0
+    context_share: float = 0.0
+
+    def prepare(self, beliefs: Beliefs, arms: Mapping[str, float]) -> Split:
+        weights = normalised(arms)
+        drawn = draw_one(weights=weights, probabilities=weights)
+        return Split(
+            weights=drawn.weights,
+            probabilities=drawn.probabilities,
+            selections=drawn.selections,
+            bounds=drawn.bounds,
+            seed=self.seed,
+        )

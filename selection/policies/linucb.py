@@ -1,0 +1,138 @@
+"""LinUCB: ask the arm that could be the best for what is known of this very query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from registry.errors import BadRequest
+from selection.beliefs import Beliefs, Family, Vector
+from selection.policies.base import (
+    FADING,
+    Parameter,
+    Policy,
+    Prepared,
+    Selection,
+    draw_one,
+    evenly,
+    floored,
+    highest,
+    trust,
+)
+
+if TYPE_CHECKING:
+    from selection.ridge import Ridge
+
+# Larger features would drown all others, and their products could overflow.
+LARGEST_FEATURE = 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Contextual(Prepared):
+    """Arms whose chances depend on the query. `probabilities` are even shares: the features that
+    decide aren't known here.
+    """
+
+    arms: tuple[str, ...]
+    ridge: Ridge
+    alpha: float
+    floor: float
+
+    def chances(self, features: Sequence[float] = ()) -> Mapping[str, float]:
+        if not features:
+            return self.probabilities
+        bounds = self.ridge.upper_bounds(features, alpha=self.alpha)
+        best = highest(dict(zip(self.arms, bounds, strict=True)))
+        return floored(evenly(best, among=self.probabilities), floor=self.floor)
+
+    def select(self, uniform: float, features: Sequence[float] = ()) -> Selection:
+        reached, chances = 0.0, self.chances(features)
+        for arm, chance in chances.items():
+            reached += chance
+            if uniform < reached:
+                return Selection((arm,), (chance,))
+        # Rounding may leave the sum a little below 1.
+        return Selection((arm,), (chance,))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinUCB(Policy):
+    """Li, Chu, Langford and Schapire 2010, disjoint: for each arm ridge regression of reward on
+    features x, A = ridge * I + sum(x x'), b = sum(reward * x), theta = A^-1 b, and then the
+    highest theta' x + alpha * sqrt(x' A^-1 x). Arms that tie share. Where the sums fade it is
+    discounted (Russac, Vernade and Cappé 2019).
+    """
+
+    name: ClassVar[str] = "linucb"
+    summary: ClassVar[str] = "asks the version that could be best for the query's features"
+    parameters: ClassVar[tuple[Parameter, ...]] = (
+        Parameter("dimensions", 1, 1, 16, "how many features come with each query", whole=True),
+        Parameter("alpha", 0.5, 0.0, 10.0, "how much not knowing an arm speaks for it"),
+        Parameter("ridge", 1.0, 1e-3, 1e3, "how strongly coefficients are drawn to 0"),
+        Parameter("floor", 0.05, 0.0, 1.0, "share of queries spread evenly over all arms"),
+        *FADING,
+    )
+
+    dimensions: int = 1
+    alpha: float = 0.5
+    ridge: float = 1.0
+    floor: float = 0.05
+
+    @property
+    def family(self) -> Family:
+        """Observations, their rewards, then the upper triangle of sum(x x') and sum(reward * x).
+
+        Sums of another number of features are another family, which begins anew.
+        """
+        d = self.dimensions
+        return Family(f"lin{d}", 2 + d * (d + 1) // 2 + d)
+
+    def check_features(self, features: Sequence[float]) -> None:
+        if len(features) != self.dimensions:
+            raise BadRequest(
+                f"features: expected an array of {self.dimensions} numbers, got {len(features)}."
+            )
+        for x in features:
+            if not -LARGEST_FEATURE <= x <= LARGEST_FEATURE:
+                raise BadRequest(
+                    f"features: expected numbers from {-LARGEST_FEATURE:g} to "
+                    f"{LARGEST_FEATURE:g}, got {x:g}."
+                )
+
+    def prepare(self, beliefs: Beliefs, arms: Mapping[str, float]) -> Contextual:
+        # NumPy is loaded where a policy needs it: other processes do without its memory.
+        from selection.ridge import Ridge
+
+        even = dict.fromkeys(beliefs, 1.0 / len(beliefs))
+        drawn = draw_one(weights=trust(beliefs), probabilities=even)
+        return Contextual(
+            weights=drawn.weights,
+            probabilities=drawn.probabilities,
+            selections=drawn.selections,
+            bounds=drawn.bounds,
+            arms=tuple(beliefs),
+            ridge=Ridge.of(
+                [vector[2:] for vector in beliefs.values()],
+                dimensions=self.dimensions,
+                ridge=self.ridge,
+            ),
+            alpha=self.alpha,
+            floor=self.floor,
+        )
+
+    def observe(
+        self,
+        *,
+        losses: Mapping[str, float],
+        propensities: Mapping[str, float],
+        features: Sequence[float] = (),
+    ) -> dict[str, Vector]:
+        if len(features) != self.dimensions:
+            # The query was asked under other parameters or another policy.
+            return {}
+        products = tuple(x * y for i, x in enumerate(features) for y in features[i:])
+        return {
+            arm: (1.0, 1.0 - loss, *products, *((1.0 - loss) * x for x in features))
+            for arm, loss in losses.items()
+        }

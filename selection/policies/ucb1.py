@@ -1,0 +1,62 @@
+"""UCB1: ask the arm that could still be the best, given how little is known of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from selection.beliefs import Beliefs
+from selection.policies.base import (
+    FADING,
+    Parameter,
+    Policy,
+    Prepared,
+    draw_one,
+    evenly,
+    floored,
+    highest,
+    trust,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UCB1(Policy):
+    """The highest index: mean reward + exploration * sqrt(ln(n) / n_i).
+
+    n_i counts what was observed of the arm and n of all. With exploration sqrt(2) and nothing
+    fading it is UCB1 (Auer, Cesa-Bianchi and Fischer 2002); where counts fade it is discounted
+    UCB (Garivier and Moulines 2011), whose 2 * sqrt(xi) is `exploration`. Arms without feedback
+    come first, and arms that tie share.
+    """
+
+    name: ClassVar[str] = "ucb1"
+    summary: ClassVar[str] = "asks the version that could still be best, given what is known"
+    parameters: ClassVar[tuple[Parameter, ...]] = (
+        Parameter("exploration", 0.2, 0.0, 10.0, "how much not knowing an arm speaks for it"),
+        Parameter("floor", 0.02, 0.0, 1.0, "share of queries spread evenly over all arms"),
+        *FADING,
+    )
+
+    exploration: float = 0.2
+    floor: float = 0.02
+
+    def prepare(self, beliefs: Beliefs, arms: Mapping[str, float]) -> Prepared:
+        best = highest(self.indices(beliefs))
+        return draw_one(
+            weights=trust(beliefs),
+            probabilities=floored(evenly(best, among=arms), floor=self.floor),
+        )
+
+    def indices(self, beliefs: Beliefs) -> dict[str, float]:
+        """Return each arm's index, infinite where it was never observed."""
+        n = math.fsum(vector[0] for vector in beliefs.values())
+        # Below one observation in all its logarithm would speak against what is little known.
+        log_n = math.log(max(n, 1.0))
+        return {
+            arm: rewards / count + self.exploration * math.sqrt(log_n / count)
+            if count > 0.0
+            else math.inf
+            for arm, (count, rewards, _) in beliefs.items()
+        }

@@ -1,0 +1,1 @@
+"""What if: how other policies, or single arms, would have done on feedback that was kept."""

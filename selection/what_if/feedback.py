@@ -1,0 +1,143 @@
+"""Reads kept feedback as a log: the latest of an application, or of one of its contexts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from selection.feedback.events import INPUT
+from selection.models import Feedback
+from selection.offpolicy.answers import Answering
+from selection.offpolicy.log import LoggedArm, LoggedQuery
+from selection.what_if.span import Span
+
+# What the outputs that were logged may take together; older rows are left out beyond it.
+MOST_OUTPUT_BYTES = 64 << 20
+ROWS_AT_ONCE = 2000
+# A chance that was logged as less than this counts as this: no row may weigh without bound.
+LEAST_PROPENSITY = 1e-6
+
+READ = ("arms", "label", "reward", "context", "routed", "features", "kind", "received_at")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What was read, oldest first. `whole` are rewards of answers made of several arms' outputs,
+    which tell nothing of one of them. `more`: older feedback was left out.
+    """
+
+    queries: tuple[LoggedQuery, ...]
+    whole: tuple[float, ...]
+    since: datetime | None
+    until: datetime | None
+    more: bool
+
+
+def kept_feedback(application_id: int, *, span: Span, answering: Answering) -> Kept:
+    """Return the feedback of a span; rows whose caller chose the version aren't among it."""
+    read: list[LoggedQuery] = []
+    times: list[datetime] = []
+    outputs, more = _Outputs(), False
+    for row in _newest_first(application_id, span=span):
+        if len(read) == span.rows or outputs.size > MOST_OUTPUT_BYTES:
+            more = True
+            break
+        query = _logged(row, outputs=outputs, answering=answering)
+        if query is not None:
+            read.append(query)
+            times.append(row["received_at"])
+    read.reverse()
+    # Rewards of single arms and one of the answer as a whole look alike where all arms' are the
+    # same; an application whose callers tell those of single arms shows it in other rows.
+    by_arm = any(_is_by_arm(query) for query in read)
+    return Kept(
+        queries=tuple(query for query in read if by_arm or not _is_whole(query)),
+        whole=tuple(
+            query.reward
+            for query in read
+            if not by_arm and _is_whole(query) and query.reward is not None
+        ),
+        since=times[-1] if times else None,
+        until=times[0] if times else None,
+        more=more,
+    )
+
+
+class _Outputs:
+    """The distinct outputs seen, as bytes, and what they take."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._known: dict[str, bytes] = {}
+
+    def of(self, text: str | None) -> bytes | None:
+        if text is None:
+            return None
+        known = self._known.get(text)
+        if known is None:
+            known = self._known[text] = text.encode()
+            self.size += len(known)
+        return known
+
+
+def _newest_first(application_id: int, *, span: Span) -> Iterator[dict[str, Any]]:
+    rows = Feedback.objects.filter(application_id=application_id, forced=False)
+    if span.context is not None:
+        rows = rows.filter(context=span.context)
+    if span.since is not None:
+        rows = rows.filter(received_at__gte=span.since)
+    if span.until is not None:
+        rows = rows.filter(received_at__lt=span.until)
+    # One more than wanted tells whether there are more.
+    latest = rows.order_by("-position", "-id").values(*READ)[: span.rows + 1]
+    yield from latest.iterator(chunk_size=ROWS_AT_ONCE)
+
+
+def _logged(row: dict[str, Any], *, outputs: _Outputs, answering: Answering) -> LoggedQuery | None:
+    """Return a row as a query; None where nothing is known of any arm."""
+    label = row["label"].encode() if row["label"] else None
+    asked = tuple(
+        LoggedArm(
+            one["arm"],
+            max(one["propensity"], LEAST_PROPENSITY),
+            output := outputs.of(one["output"]),
+            loss := one["loss"],
+            _reward(loss, output=output, label=label, answering=answering),
+        )
+        for one in row["arms"]
+    )
+    if not any(one.loss is not None for one in asked):
+        return None
+    return LoggedQuery(
+        asked=asked,
+        label=label,
+        reward=row["reward"],
+        context=row["context"],
+        routed=tuple(row["routed"]),
+        features=tuple(row["features"]),
+        given=row["kind"] != INPUT,
+    )
+
+
+def _reward(
+    loss: float | None, *, output: bytes | None, label: bytes | None, answering: Answering
+) -> float:
+    """Return what asking an arm earned: where it didn't answer, what is given instead of it."""
+    if loss is not None:
+        return 1.0 - loss
+    default = answering.default_output
+    if output is None and default is not None and label is not None:
+        return answering.judged(default, label=label) or 0.0
+    return 0.0
+
+
+def _is_whole(query: LoggedQuery) -> bool:
+    return query.label is None and len(query.asked) > 1
+
+
+def _is_by_arm(query: LoggedQuery) -> bool:
+    """Whether arms that answered were given different rewards."""
+    losses = {one.loss for one in query.asked if one.output is not None}
+    return _is_whole(query) and len(losses) > 1

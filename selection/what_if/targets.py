@@ -1,0 +1,98 @@
+"""What is asked about: one arm alone, all arms alike, or a policy with its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from registry.errors import BadRequest
+from registry.specs import ApplicationSpec
+from selection.policies import POLICIES, make_policy
+
+# Not a policy that an application can have, but what others are measured by.
+UNIFORM = "uniform"
+STATIC = "static"
+MOST_TARGETS = 20
+# Of the usual targets, so many are single arms.
+MOST_ARMS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Either an `arm`, or a `policy` with its `params`: as it is now, or `learning` as it goes."""
+
+    arm: str | None = None
+    policy: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    learning: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is, in words."""
+        if self.arm is not None:
+            return f"{self.arm} alone"
+        if self.policy == UNIFORM:
+            return "every arm alike"
+        if self.policy == STATIC:
+            return "static: by route weight"
+        values = ", ".join(f"{name} {value:g}" for name, value in self.params.items())
+        named = f"{self.policy} ({values})" if values else str(self.policy)
+        if not POLICIES[str(self.policy)].learns:
+            return named
+        return f"{named}, learning" if self.learning else f"{named}, as it is now"
+
+    def described(self) -> dict[str, Any]:
+        """Return it as the API names it."""
+        if self.arm is not None:
+            return {"arm": self.arm}
+        return {"policy": self.policy, "params": dict(self.params), "learning": self.learning}
+
+
+def policy_target(
+    application: ApplicationSpec,
+    *,
+    policy: str,
+    params: Mapping[str, Any] | None = None,
+    learning: bool | None = None,
+) -> Target:
+    """Return a policy as a target, checked; without `params` the application's own or the defaults.
+
+    Raises `BadRequest` where there is no such policy or where it takes no such parameters.
+    """
+    if policy == UNIFORM:
+        if params:
+            raise BadRequest(f"params: {UNIFORM!r} takes none")
+        return Target(policy=UNIFORM)
+    if policy not in POLICIES:
+        expected = ", ".join((UNIFORM, *POLICIES))
+        raise BadRequest(f"policy: expected one of {expected}, got {policy!r}")
+    if params is None:
+        params = application.policy_params if policy == application.policy else {}
+    make_policy(policy, params)
+    learns = POLICIES[policy].learns
+    return Target(
+        policy=policy,
+        params=dict(params),
+        learning=learns and (learning is None or learning),
+    )
+
+
+def usual_targets(application: ApplicationSpec, *, arms: Sequence[str]) -> list[Target]:
+    """Return what is shown where nothing is asked for: each arm, and what is there to compare."""
+    own = policy_target(application, policy=application.policy)
+    targets = [Target(arm=arm) for arm in arms[:MOST_ARMS]]
+    targets += [Target(policy=UNIFORM), Target(policy=STATIC), own]
+    if own.learning:
+        targets.append(policy_target(application, policy=application.policy, learning=False))
+    return list({repr(target): target for target in targets}.values())
+
+
+def check_targets(targets: Sequence[Target], *, arms: Collection[str]) -> None:
+    """Raise `BadRequest` where a target names an arm that is neither routed nor in the log."""
+    if len(targets) > MOST_TARGETS:
+        raise BadRequest(f"targets: expected at most {MOST_TARGETS}, got {len(targets)}")
+    for target in targets:
+        if target.arm is not None and target.arm not in arms:
+            known = ", ".join(arms) or "none: nothing is routed and nothing was asked"
+            raise BadRequest(f"targets: expected an arm out of {known}, got {target.arm!r}")

@@ -1,0 +1,107 @@
+"""The scheduler's part in monitoring: a snapshot of every application's selection, now and then."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import redis
+from celery import shared_task
+from django.conf import settings
+from django.utils import timezone
+from redis.asyncio import Redis
+
+from registry.errors import Unavailable
+from registry.locks import exclusively
+from registry.redis_client import redis_client
+from registry.snapshot import build_snapshot
+from registry.specs import ApplicationSpec
+from selection.monitoring.growth import Readings
+from selection.monitoring.history import COUNTERS
+from selection.monitoring.snapshots import Observed, take_snapshot, thin_snapshots
+from selection.state import SelectionStore
+from selection.storage import GLOBAL_CONTEXT
+from serving.metrics import read_published
+from serving.routing import Router
+
+LOCK = "clipper:lock:snapshots"
+# A round that dies holding the lock delays the next one by so long.
+LOCK_TTL_S = 60.0
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task
+def snapshot_selection() -> int:
+    """Take a snapshot of each application where something changed; return how many there were."""
+    try:
+        with exclusively(LOCK, ttl_s=LOCK_TTL_S) as lock:
+            return 0 if lock is None else _snapshots()
+    except (redis.RedisError, Unavailable) as error:
+        logger.warning("no snapshots of selection without Redis: %s", error)
+        return 0
+
+
+@shared_task
+def thin_selection_history() -> int:
+    """Merge the snapshots that have grown old; return how many rows have gone."""
+    with exclusively(LOCK, ttl_s=LOCK_TTL_S) as lock:
+        if lock is None:
+            return 0
+        now = timezone.now()
+        applications = build_snapshot().applications.values()
+        gone = sum(thin_snapshots(application.id, now=now) for application in applications)
+    if gone:
+        logger.info("old snapshots of selection merged rows=%d", gone)
+    return gone
+
+
+def _snapshots() -> int:
+    router = Router(connected=lambda version_id: True)
+    router.apply(build_snapshot())
+    routed = [
+        (application, router.arms(application).weights)
+        for application in router.snapshot.applications.values()
+        if router.arms(application).weights
+    ]
+    documents = read_published(redis_client())
+    states = asyncio.run(_states(routed))
+    now = timezone.now()
+    taken = [
+        take_snapshot(
+            Observed(
+                application=application,
+                state=state,
+                readings=readings_of(documents, application=application.name),
+            ),
+            now=now,
+        )
+        for (application, _), state in zip(routed, states, strict=True)
+    ]
+    return sum(snapshot is not None for snapshot in taken)
+
+
+async def _states(
+    routed: Sequence[tuple[ApplicationSpec, Mapping[str, float]]],
+) -> list[dict[str, Any]]:
+    """Return what is learned of each application for everyone, or raise `Unavailable`."""
+    async with Redis.from_url(settings.REDIS_URL, socket_timeout=2.0) as client:
+        store = SelectionStore(client)
+        return [
+            await store.describe(application, context=GLOBAL_CONTEXT, arms=arms)
+            for application, arms in routed
+        ]
+
+
+def readings_of(documents: Iterable[Mapping[str, Any]], *, application: str) -> Readings:
+    """Return what each web process has counted of an application's arms."""
+    return {
+        document["id"]: {
+            arm: [counts[name] for name in COUNTERS]
+            for arm, counts in document["applications"][application].get("arms", {}).items()
+        }
+        for document in documents
+        if application in document["applications"]
+    }

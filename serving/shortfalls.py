@@ -1,0 +1,74 @@
+"""Why the models' answer to a query won't do, and the error it is where there is no default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from registry.errors import (
+    ClipperError,
+    DeadlineExceeded,
+    InvalidInput,
+    ModelFailed,
+    NotReady,
+    Saturated,
+)
+from registry.specs import ApplicationSpec
+from serving.engine.outcome import Outcome, Status
+
+NO_MODEL = "no model is connected"
+TOO_LATE = "none answered within the objective"
+OVERLOADED = f"{TOO_LATE}: every model asked is overloaded"
+# Why a call was refused at once, before it cost a model anything.
+REFUSED = (Status.OVERLOADED, Status.SATURATED)
+
+
+class Shortfall(NamedTuple):
+    """Why the models' answer won't do: the counter of its cause, and the words for people."""
+
+    counter: str
+    explanation: str
+
+
+def why_none(outcomes: Sequence[Outcome | None], *, connected: Callable[[], bool]) -> Shortfall:
+    """Say why there is no output. Raises InvalidInput where the models refused the input.
+
+    `connected` says whether any model asked has a replica.
+    """
+    ended = [outcome for outcome in outcomes if outcome is not None]
+    for outcome in ended:
+        if outcome.status == Status.INVALID_INPUT:
+            raise InvalidInput(f"input: {text_of(outcome)}")
+    for outcome in ended:
+        if outcome.status == Status.MODEL_FAILED:
+            return Shortfall("failed", f"the model failed: {text_of(outcome)}")
+    if not connected():
+        return Shortfall("unconnected", NO_MODEL)
+    if all(outcome is not None and outcome.status in REFUSED for outcome in outcomes):
+        return Shortfall("overloaded", OVERLOADED)
+    return Shortfall("timed_out", TOO_LATE)
+
+
+def error_for(
+    explanation: str, *, application: ApplicationSpec, seconds_until_calm: Callable[[], float]
+) -> ClipperError:
+    """Return what a query without default output fails with."""
+    name = application.name
+    if explanation == NO_MODEL:
+        return NotReady(f"{name}: {explanation}, and there is no default output.")
+    if explanation == OVERLOADED:
+        return Saturated(
+            f"{name}: {explanation}, and there is no default output.",
+            retry_after_s=seconds_until_calm(),
+        )
+    if explanation == TOO_LATE:
+        objective_ms = application.slo_ms
+        return DeadlineExceeded(
+            f"{name}: {explanation} of {objective_ms:g} ms, and there is no default output.",
+            objective_ms=objective_ms,
+        )
+    return ModelFailed(f"{name}: {explanation}")
+
+
+def text_of(outcome: Outcome) -> str:
+    return outcome.payload.decode(errors="replace")

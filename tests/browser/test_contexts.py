@@ -1,0 +1,140 @@
+"""The console shows what each context has learned, and has it forgotten after asking once more."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+import pytest
+import redis
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from playwright.sync_api import expect
+
+from registry import services
+from registry.models import Application, ModelVersion
+from registry.services import RouteRequest
+from selection.feedback.persist import persist_feedback
+from selection.storage import contexts_key, pack_vector, state_key
+from tests.browser.conftest import PHONE, SignIn
+
+pytestmark = pytest.mark.browser
+
+PAGE = "/admin/applications/digits/contexts/"
+
+
+@pytest.fixture
+def digits(make_version: Callable[..., ModelVersion]) -> Application:
+    make_version(model="svm", live=True)
+    make_version(model="forest", live=True)
+    return services.create_application(
+        name="digits",
+        input_type="doubles",
+        slo_ms=50,
+        policy="exp4",
+        routes=[RouteRequest(model="svm"), RouteRequest(model="forest")],
+    )
+
+
+def learned(
+    client: redis.Redis, application: Application, context: str = "", **log_weights: float
+) -> None:
+    now = time.time()
+    fields: dict[str, bytes | str] = {"t": f"{now:.3f}", "p": "1-0"}
+    for model, weight in log_weights.items():
+        fields[f"log:{model}:1"] = pack_vector((weight,))
+        fields[f"rew:{model}:1"] = pack_vector((100.0, 90.0 + weight, 90.0 + weight))
+        fields[f"n:{model}:1"] = "1200"
+        fields[f"q:{model}:1"] = "15000"
+    client.hset(state_key(application.pk, context), mapping=fields)  # type: ignore[arg-type]
+    if context:
+        client.zadd(contexts_key(application.pk), {context: now})
+
+
+def test_the_global_context_is_shown_with_the_contexts_that_learned(
+    sign_in: SignIn, owner: User, digits: Application, server_redis: redis.Redis
+) -> None:
+    learned(server_redis, digits, svm=0.0, forest=2.0)
+    learned(server_redis, digits, "ann & co", svm=3.0, forest=0.0)
+    page = sign_in(owner)
+    page.goto(f"/admin/registry/application/{digits.pk}/change/")
+    page.get_by_test_id("contexts").click()
+
+    expect(page).to_have_url(re.compile(f"{PAGE}$"))
+    arms = page.get_by_test_id("learned-arm")
+    expect(arms).to_have_count(2)
+    expect(arms.filter(has_text="forest:1")).to_contain_text("88 %")
+    expect(arms.filter(has_text="forest:1")).to_contain_text("92.0 %")
+    page.get_by_role("link", name="ann & co").click()
+    expect(page.get_by_test_id("state")).to_contain_text("ann & co")
+    expect(arms.filter(has_text="svm:1")).to_contain_text("95 %")
+
+
+def test_any_context_can_be_looked_up(
+    sign_in: SignIn, owner: User, digits: Application, server_redis: redis.Redis
+) -> None:
+    learned(server_redis, digits, svm=0.0, forest=2.0)
+    page = sign_in(owner)
+    page.goto(PAGE)
+    page.get_by_label("Context").fill("bob?&=/")
+    page.get_by_role("button", name="Look up").click()
+
+    state = page.get_by_test_id("state")
+    expect(state).to_contain_text("bob?&=/")
+    expect(state).to_contain_text("starts from a share of what the global context knows")
+    expect(state.get_by_test_id("learned-arm").filter(has_text="forest:1")).to_contain_text("60 %")
+
+
+def test_a_context_is_reset_after_asking_and_the_log_says_who_did(
+    sign_in: SignIn, owner: User, digits: Application, server_redis: redis.Redis
+) -> None:
+    learned(server_redis, digits, svm=0.0, forest=2.0)
+    learned(server_redis, digits, "ann", svm=3.0, forest=0.0)
+    page = sign_in(owner)
+    page.goto(f"{PAGE}?context=ann")
+    page.get_by_test_id("reset-one").click()
+    expect(page.get_by_test_id("forgets")).to_have_text("ann")
+    assert server_redis.exists(state_key(digits.pk, "ann"))
+    page.get_by_test_id("confirm").click()
+
+    expect(page.get_by_text("Reset what was learned in the context ann.")).to_be_visible()
+    assert not server_redis.exists(state_key(digits.pk, "ann"))
+    assert server_redis.exists(state_key(digits.pk, ""))
+    logged = LogEntry.objects.get()
+    assert (logged.user, logged.object_id) == (owner, str(digits.pk))
+    assert logged.get_change_message() == "Reset what was learned in the context ann."
+    persist_feedback(server_redis)
+    page.reload()
+    expect(page.get_by_test_id("resets")).to_contain_text("by owner")
+
+
+def test_everything_is_reset_on_a_phone_too(
+    sign_in: SignIn, owner: User, digits: Application, server_redis: redis.Redis
+) -> None:
+    for context in ("", "ann", "bob"):
+        learned(server_redis, digits, context, svm=0.0, forest=2.0)
+    page = sign_in(owner, theme="dark", viewport=PHONE)
+    page.goto(PAGE)
+    page.get_by_test_id("reset-all").click()
+    expect(page.get_by_test_id("forgets")).to_have_text("the global context and 2 of their own")
+    page.get_by_test_id("confirm").click()
+
+    expect(page.get_by_test_id("state")).to_contain_text("every arm is trusted alike")
+    assert server_redis.keys(f"{state_key(digits.pk, '')}*") == []
+
+
+def test_who_may_only_look_is_offered_no_reset_and_gets_none(
+    sign_in: SignIn, viewer: User, digits: Application, server_redis: redis.Redis
+) -> None:
+    learned(server_redis, digits, svm=0.0, forest=2.0)
+    page = sign_in(viewer)
+    page.goto(PAGE)
+    expect(page.get_by_test_id("learned-arm")).to_have_count(2)
+    expect(page.get_by_test_id("reset-one")).to_have_count(0)
+    expect(page.get_by_test_id("reset-all")).to_have_count(0)
+    token = page.context.cookies()[0]
+    assert token
+    refused = page.request.get(f"{PAGE}reset/?all=1")
+    assert refused.status == 403
+    assert server_redis.exists(state_key(digits.pk, ""))

@@ -1,0 +1,148 @@
+"""The console's page on how an application's selection goes, drawn from snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+from playwright.sync_api import Page, expect
+
+from registry import services
+from registry.models import Application
+from selection.models import SelectionSnapshot
+from selection.monitoring.earning import Told, Trust, tallied
+from tests.browser.conftest import PHONE
+
+pytestmark = pytest.mark.browser
+
+SignIn = Callable[..., Page]
+
+
+@pytest.fixture
+def digits(transactional_db: None) -> Application:
+    return services.create_application(
+        name="digits", input_type="doubles", slo_ms=50, policy="exp4", missing_loss=0.8
+    )
+
+
+def happened(
+    application: Application,
+    *,
+    minutes_ago: float,
+    weights: dict[str, float],
+    counts: dict[str, list[int]],
+    right: Sequence[dict[str, bool]] = (),
+) -> None:
+    """Let a snapshot tell of ten seconds in which arms were trusted, asked and judged like this.
+
+    `counts` are [asked, answered, late, failed], `right` says of each feedback who was right.
+    """
+    at = timezone.now() - timedelta(minutes=minutes_ago)
+    told = [
+        Told(
+            arms=[
+                {"arm": arm, "propensity": 1.0, "output": str(int(ok)), "loss": float(not ok)}
+                for arm, ok in one.items()
+            ],
+            routed=list(one),
+            reward=None,
+            on_query=True,
+        )
+        for one in right
+    ]
+    trust = Trust(weights=weights, probabilities=dict.fromkeys(weights, 1.0), combine="vote")
+    earned, rewards = tallied(told, trust=trust)
+    SelectionSnapshot.objects.create(
+        application=application,
+        since=at - timedelta(seconds=10),
+        at=at,
+        step_s=10,
+        policy="exp4",
+        arms={
+            arm: {"weight": weight, "probability": 1.0, "reward": None}
+            for arm, weight in weights.items()
+        },
+        counts=counts,
+        earned=earned,
+        rewards=rewards,
+    )
+
+
+def row(page: Page, arm: str) -> Any:
+    return page.locator(f"[data-testid=monitored-arm][data-key='{arm}']")
+
+
+def test_the_arms_are_told_of_with_what_they_did_and_what_they_earned(
+    sign_in: SignIn, owner: User, digits: Application
+) -> None:
+    happened(
+        digits,
+        minutes_ago=5,
+        weights={"svm:1": 0.75, "forest:1": 0.25},
+        counts={"svm:1": [100, 90, 10, 0], "forest:1": [100, 100, 0, 0]},
+        right=[{"svm:1": n < 30, "forest:1": True} for n in range(40)],
+    )
+    page = sign_in(owner)
+    page.goto("/admin/applications/digits/monitoring/")
+
+    svm, forest = row(page, "svm:1"), row(page, "forest:1")
+    expect(svm.locator("[data-text=weight]")).to_have_text("75 %")
+    expect(svm.locator("[data-text=share]")).to_have_text("50 %")
+    expect(svm.locator("[data-text=in_time]")).to_have_text("90 %")
+    expect(svm.locator("[data-text=late]")).to_have_text("10")
+    expect(svm).to_have_attribute("data-state", "late")
+    expect(svm.locator("[data-text=reward]")).to_have_text("75.0 %")
+    expect(forest).to_have_attribute("data-state", "good")
+    expect(forest.locator("[data-text=gain]")).to_have_text("+25.0")
+    expect(page.get_by_test_id("earned")).to_have_text("75.0 %")
+    expect(page.get_by_test_id("regret")).to_have_text("+10.0")
+    expect(page.get_by_test_id("monitoring")).to_contain_text("counts as a loss of 0.8")
+
+
+def test_it_follows_what_is_written_down(sign_in: SignIn, owner: User, digits: Application) -> None:
+    page = sign_in(owner)
+    page.goto("/admin/applications/digits/monitoring/?period=15m")
+    expect(page.get_by_test_id("arms")).to_contain_text("Arm")
+    expect(page.get_by_test_id("monitored-arm")).to_have_count(0)
+
+    happened(digits, minutes_ago=1, weights={"svm:1": 1.0}, counts={"svm:1": [7, 7, 0, 0]})
+    # Whoever comes back to the page doesn't wait for its next look.
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+    expect(row(page, "svm:1").locator("[data-text=asked]")).to_have_text("7")
+    drawn = "Chart.getChart(document.querySelector('[data-chart=weight]')).data.datasets.length"
+    assert page.evaluate(drawn) == 1
+
+
+def test_it_is_reached_from_the_application_and_from_the_live_page(
+    sign_in: SignIn, owner: User, digits: Application
+) -> None:
+    page = sign_in(owner)
+    page.get_by_test_id("application-digits").get_by_role("link", name="Monitoring").click()
+    expect(page).to_have_url("/admin/applications/digits/monitoring/")
+
+    page.get_by_role("link", name="Settings").first.click()
+    page.get_by_test_id("monitoring").first.click()
+
+    expect(page).to_have_url("/admin/applications/digits/monitoring/")
+    page.get_by_role("link", name="7 days").click()
+    expect(page.locator(".clp-periods [aria-current]")).to_have_text("7 days")
+
+
+def test_it_is_dark_where_the_system_is_dark_and_fits_a_phone(
+    sign_in: SignIn, owner: User, digits: Application
+) -> None:
+    happened(digits, minutes_ago=1, weights={"svm:1": 1.0}, counts={"svm:1": [7, 7, 0, 0]})
+    page = sign_in(owner, theme="dark", viewport=PHONE)
+    page.goto("/admin/applications/digits/monitoring/")
+    expect(row(page, "svm:1")).to_be_visible()
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    background = page.locator(".clp-panel").first.evaluate(
+        "panel => getComputedStyle(panel).backgroundColor"
+    )
+    assert float(background.removeprefix("oklch(").split()[0].rstrip("%")) < 0.4

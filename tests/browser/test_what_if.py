@@ -1,0 +1,148 @@
+"""The console's what-if page: what others would have earned, drawn, listed and asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from playwright.sync_api import Locator, Page, expect
+from pytest_django.fixtures import Settings
+
+from registry.models import Application
+from tests.browser.conftest import PHONE
+from tests.selection.offpolicy.logs import logged_by
+from tests.selection.what_if.conftest import ARMS, keep, make_application
+
+pytestmark = pytest.mark.browser
+
+SignIn = Callable[..., Page]
+ACCURACIES = dict(zip(ARMS, (0.92, 0.85, 0.7), strict=True))
+URL = "/admin/applications/digits/what-if/"
+
+
+@pytest.fixture
+def digits(transactional_db: None, settings: Settings, tmp_path: Path) -> Application:
+    """An application whose Exp3 has asked and learned for a while."""
+    settings.CLIPPER_ARTIFACTS = tmp_path / "artifacts"
+    made = make_application()
+    keep(made, logged_by("exp3", accuracies=ACCURACIES, queries=2500, seed=4, floor=0.3))
+    return made
+
+
+def row(page: Page, name: str) -> Locator:
+    return page.get_by_test_id("estimate").filter(has=page.get_by_role("rowheader", name=name))
+
+
+def test_it_is_reached_from_the_applications_page(
+    sign_in: SignIn, owner: User, digits: Application
+) -> None:
+    page = sign_in(owner)
+    page.goto(f"/admin/registry/application/{digits.pk}/change/")
+    page.get_by_test_id("what-if").click()
+
+    expect(page).to_have_url(re.compile(URL))
+    expect(page.get_by_test_id("feedback")).to_have_text("2,500")
+    expect(page.get_by_role("link", name="What if")).to_have_attribute("aria-current", "page")
+
+
+def test_every_arm_and_the_policies_are_listed_and_drawn(
+    sign_in: SignIn, owner: User, digits: Application
+) -> None:
+    page = sign_in(owner)
+    page.goto(URL)
+
+    names = page.get_by_test_id("estimate").locator("th").all_inner_texts()
+    assert names == [
+        *(f"{arm} alone" for arm in ARMS),
+        *("every arm alike", "static: by route weight", "exp3, learning", "exp3, as it is now"),
+    ]
+    expect(page.get_by_test_id("earned")).to_have_text(re.compile(r"8\d\.\d %"))
+    svm = row(page, "svm:1 alone")
+    expect(svm).to_contain_text(re.compile(r"9\d\.\d %"))
+    expect(svm.locator(".clp-badge")).to_have_text("enough")
+    expect(svm).to_contain_text("doubly robust, IPS")
+    expect(row(page, "bayes:1 alone").locator(".clp-badge")).to_have_text("too little")
+    expect(page.get_by_test_id("best")).to_have_text(re.compile(r"^\+\d"))
+    # The chart's script has drawn a mark for each of them.
+    expect(page.get_by_test_id("chart")).to_have_attribute("data-drawn", "7")
+
+
+def test_a_policy_is_chosen_with_its_parameters_and_its_feedback(
+    sign_in: SignIn, owner: User, digits: Application
+) -> None:
+    page = sign_in(owner)
+    page.goto(URL)
+    page.get_by_test_id("policy").select_option("epsilon_greedy")
+    page.get_by_test_id("params").fill('{"epsilon": 0.2}')
+    page.get_by_test_id("rows").fill("1000")
+    page.get_by_test_id("compare").click()
+
+    expect(page.get_by_test_id("feedback")).to_have_text("1,000")
+    chosen = row(page, "epsilon_greedy (epsilon 0.2), learning")
+    expect(chosen).to_have_attribute("aria-current", "true")
+    expect(chosen).to_contain_text("learned from")
+    expect(page.get_by_test_id("params")).to_have_value('{"epsilon": 0.2}')
+    # The address holds all of it: it can be kept and passed on.
+    assert "policy=epsilon_greedy" in page.url
+
+
+def test_a_wrong_parameter_is_told_next_to_its_field(
+    sign_in: SignIn, owner: User, digits: Application
+) -> None:
+    page = sign_in(owner)
+    page.goto(f"{URL}?policy=exp3&params=%7B%22eta%22%3A99%7D&rows=0")
+
+    expect(page.get_by_text("eta is 99: expected a number from")).to_be_visible()
+    expect(page.get_by_text("greater than or equal to 1")).to_be_visible()
+    expect(page.get_by_test_id("estimate")).to_have_count(7)
+
+
+def test_without_feedback_it_says_that_nothing_is_known(
+    sign_in: SignIn, owner: User, digits: Application
+) -> None:
+    page = sign_in(owner)
+    page.goto(f"{URL}?context=nobody")
+
+    expect(page.get_by_test_id("feedback")).to_have_text("0")
+    expect(page.get_by_text("none in this period")).to_be_visible()
+    expect(row(page, "svm:1 alone").locator(".clp-badge")).to_have_text("unknown")
+    expect(page.get_by_test_id("chart")).to_have_count(0)
+
+
+def test_feedback_is_shown_to_those_who_may_see_it(
+    sign_in: SignIn, viewer: User, digits: Application
+) -> None:
+    viewer.user_permissions.remove(Permission.objects.get(codename="view_feedback"))
+    page = sign_in(viewer)
+
+    answer = page.request.get(URL)
+    assert answer.status == 403
+    viewer.user_permissions.add(Permission.objects.get(codename="view_feedback"))
+    assert page.request.get(URL).status == 200
+
+
+def test_it_is_dark_where_the_system_is_dark_and_fits_a_phone(
+    sign_in: SignIn, owner: User, digits: Application
+) -> None:
+    page = sign_in(owner, theme="dark", viewport=PHONE)
+    page.goto(URL)
+
+    expect(page.get_by_test_id("chart")).to_have_attribute("data-drawn", "7")
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    background = page.locator(".clp-panel").first.evaluate(
+        "panel => getComputedStyle(panel).backgroundColor"
+    )
+    assert float(background.removeprefix("oklch(").split()[0].rstrip("%")) < 0.4
+
+
+def test_nothing_of_its_own_on_the_page_is_inline(
+    sign_in: SignIn, owner: User, digits: Application
+) -> None:
+    page = sign_in(owner)
+    page.goto(URL)
+    own: Any = page.locator("#what-if")
+    assert own.locator("script, style, [onclick], [onchange]").count() == 0

@@ -1,0 +1,114 @@
+"""What a running stack has learned: read the same everywhere, lost and found again, forgotten."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+
+import redis
+
+from tests.integration.stack import eventually, post
+
+USERS = ("", "ann", "bob")
+
+
+def teach(stack, application, digits, *, rounds: int = 10) -> None:
+    inputs, labels = digits
+    with stack.client() as client:
+        for number in range(rounds):
+            queries = [
+                {"input": inputs[number], **({"context": user} if user else {})} for user in USERS
+            ]
+            items = [
+                {
+                    "query_id": post(client, f"{application}/predict", query)["query_id"],
+                    "label": (labels[number] + (user == "bob")) % 10,
+                }
+                for user, query in zip(USERS, queries, strict=True)
+            ]
+            assert post(client, f"{application}/feedback", {"feedback": items})["accepted"] == 3
+
+
+def known(stack, application) -> dict[str, dict[str, tuple[float, int]]]:
+    """Weight and feedback of every arm, by context."""
+    return {
+        user: {
+            f"{arm['model']}:{arm['version']}": (arm["weight"], arm["feedback"])
+            for arm in stack.learned(application, context=user)
+        }
+        for user in USERS
+    }
+
+
+@contextlib.contextmanager
+def signed_in(stack):
+    with stack.client(headers={}, follow_redirects=True) as client:
+        sign_in(client, stack)
+        yield client
+
+
+def sign_in(client, stack) -> None:
+    client.get("/admin/login/")
+    form = {
+        "username": stack.demo["admin_user"],
+        "password": stack.demo["admin_password"],
+        "csrfmiddlewaretoken": next(v for k, v in client.cookies.items() if "csrf" in k),
+    }
+    client.post("/admin/login/", data=form, headers={"Referer": stack.url})
+
+
+def test_rest_and_console_agree_on_the_weights(stack, patient, digits):
+    teach(stack, patient, digits)
+    with signed_in(stack) as console:
+        for user, arms in known(stack, patient).items():
+            page = console.get(
+                f"/admin/applications/{patient}/contexts/", params={"context": user}
+            ).text
+            shown = dict(
+                re.findall(r'learned-arm"><th scope="row">([^<]+)</th>.*?width: ([\d.]+)%', page)
+            )
+            expected = {arm: str(round(weight * 100, 1)) for arm, (weight, _) in arms.items()}
+            assert shown == expected
+
+
+def test_what_redis_lost_is_learned_again_and_served_at_once(stack, patient_single, digits):
+    teach(stack, patient_single, digits)
+    before = known(stack, patient_single)
+    assert before["ann"] != before["bob"]
+    with redis.Redis(unix_socket_path=str(stack.run_dir / "redis.sock")) as client:
+        # The application's own state alone, as other tests go on with theirs.
+        number = stack.application_id(patient_single)
+        client.delete(f"clipper:contexts:{number}", *client.keys(f"clipper:selection:{number}:*"))
+    assert known(stack, patient_single) != before
+    said = stack.rebuilt(patient_single)
+    assert "written: the global one" in said
+    assert known(stack, patient_single) == before
+    assert stack.rebuilt(patient_single, "--dry-run").endswith("; Redis has the same.")
+
+
+def test_what_was_reset_stays_forgotten(stack, patient, digits):
+    teach(stack, patient, digits, rounds=3)
+    path = f"/api/v1/applications/{patient}"
+    with stack.client() as client:
+        assert "ann" in [row["context"] for row in client.get(f"{path}/contexts").json()]
+        assert client.delete(f"{path}/selection", params={"context": "ann"}).status_code == 204
+        assert "ann" not in [row["context"] for row in client.get(f"{path}/contexts").json()]
+        refused = client.post(f"{path}/selection")
+        assert (refused.status_code, refused.headers["Allow"]) == (405, "GET, DELETE")
+    assert {arm["feedback"] for arm in stack.learned(patient, context="ann")} == {0}
+    assert {arm["feedback"] for arm in stack.learned(patient, context="bob")} != {0}
+    assert stack.rebuilt(patient).endswith("; Redis has the same.")
+    assert {arm["feedback"] for arm in stack.learned(patient, context="ann")} == {0}
+
+
+def test_a_reset_is_followed_by_queries_within_a_moment(stack, patient, digits):
+    teach(stack, patient, digits, rounds=3)
+    with stack.client() as client:
+        path = f"/api/v1/applications/{patient}/selection"
+        assert client.delete(path, params={"all": "true"}).status_code == 204
+
+        def even() -> bool:
+            weights = {arm["weight"] for arm in stack.learned(patient, context="")}
+            return len(weights) == 1
+
+        eventually(even, seconds=5, what="all arms are trusted alike")

@@ -1,0 +1,69 @@
+"""A caller that gives feedback on answered queries, and what that leaves in Redis."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import msgspec
+from msgspec import Raw
+
+from selection.feedback.events import FeedbackEvent, FeedbackItem
+from selection.receipts import ArmRecord, Receipt
+from selection.storage import unpack_vector
+from tests.selection.conftest import application_spec
+
+ARMS = {"svm:2": 1.0, "tree:1": 1.0, "knn:1": 1.0}
+GLOBAL, ANN = "clipper:selection:1:", "clipper:selection:1:ann"
+# Nothing fades, and a context takes over all of what is known for everybody: exact sums.
+EXACT = {"decay": 0, "context_share": 1}
+APP = application_spec(policy_params=EXACT)
+
+
+async def no_model(application, text):
+    raise AssertionError("no arm should be asked")
+
+
+class Caller:
+    """An application's caller: holds receipts of answered queries and gives feedback on them."""
+
+    def __init__(self, service, signer):
+        self.service, self.signer = service, signer
+
+    def receipt(self, *, context="", outputs=(b"7", b"7", b"1"), records=None, **changes):
+        if records is None:
+            records = tuple(ArmRecord(a, 1, o) for a, o in zip(ARMS, outputs, strict=False))
+        fields = {
+            "nonce": os.urandom(12),
+            "issued_at_ms": int(time.time() * 1000),
+            "application_id": 1,
+            "context": context,
+            "arms": records,
+        }
+        return Receipt(**(fields | changes))
+
+    def label(self, value=b"7", **changes):
+        return FeedbackItem(query_id=self.signer.sign(self.receipt(**changes)), label=Raw(value))
+
+    async def send(self, *items, application=APP, predict_arms=no_model, arms=ARMS):
+        return await self.service.submit(application, items, arms=arms, predict_arms=predict_arms)
+
+
+async def log_weights(aredis, key=GLOBAL):
+    return {arm: weight for arm, (weight,) in (await sums(aredis, "log", key)).items()}
+
+
+async def sums(aredis, family, key=GLOBAL):
+    prefix = f"{family}:"
+    return {
+        field.decode().removeprefix(prefix): unpack_vector(text)
+        for field, text in (await aredis.hgetall(key)).items()
+        if field.startswith(prefix.encode())
+    }
+
+
+async def events(aredis):
+    return [
+        msgspec.msgpack.decode(fields[b"event"], type=FeedbackEvent)
+        for _, fields in await aredis.xrange("clipper:feedback")
+    ]

@@ -1,0 +1,82 @@
+"""An application whose feedback is counted by a real Redis, and what that has learned."""
+
+from __future__ import annotations
+
+import asyncio
+
+import redis
+from redis.asyncio import Redis
+
+from registry.models import Application
+from selection.counts import QueryCounts
+from selection.feedback.journal import FeedbackJournal
+from selection.feedback.persist import persist_feedback
+from selection.policies import make_policy
+from selection.storage import QUERIES, state_key
+from tests.selection.lessons import observation, told
+
+
+class Live:
+    """An application that is taught, asked and reset."""
+
+    def __init__(self, stream: redis.Redis, socket: str, application: Application) -> None:
+        self.stream, self.socket, self.application = stream, socket, application
+        self.policy = make_policy(application.policy, application.policy_params)
+
+    def teach(self, losses=None, *, context="", routed=("svm:1", "knn:1"), **changes) -> None:
+        losses = losses or {"svm:1": 1.0}
+        one = told(
+            self.policy,
+            losses,
+            context=context,
+            routed=routed,
+            application_id=self.application.pk,
+            **changes,
+        )
+        self._append(one)
+
+    def force(self) -> None:
+        """Feedback on a version that its caller chose teaches nothing."""
+        self._append(observation("", None, application_id=self.application.pk))
+
+    def ask(self, context: str) -> None:
+        async def ask() -> None:
+            async with Redis(unix_socket_path=self.socket) as client:
+                counts = QueryCounts(client)
+                counts.add(
+                    application_id=self.application.pk,
+                    context_ttl_s=86_400,
+                    context=context,
+                    arms=("svm:1",),
+                )
+                await counts.flush()
+
+        asyncio.run(ask())
+
+    def persist(self) -> None:
+        while persist_feedback(self.stream):
+            pass
+
+    def _append(self, one) -> None:
+        async def append() -> None:
+            async with Redis(unix_socket_path=self.socket) as client:
+                await FeedbackJournal(client).append([one])
+
+        asyncio.run(append())
+
+    def states(self) -> dict[str, dict[bytes, bytes]]:
+        """All that was learned, by context; not what only queries left."""
+        start = state_key(self.application.pk, "")
+        fields = {
+            key.decode().removeprefix(start): {
+                name: value
+                for name, value in self.stream.hgetall(key).items()
+                if not name.startswith(QUERIES.encode())
+            }
+            for key in self.stream.keys(f"{start}*")
+        }
+        return {context: learned for context, learned in fields.items() if learned}
+
+    def lose(self) -> None:
+        """Redis starts with nothing, as after the loss of its disk."""
+        self.stream.flushall()

@@ -1,0 +1,207 @@
+"""Policies taken through logs: as they are now, or learning as they go."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from selection.beliefs import LOG_WEIGHTS, State, learn
+from selection.lessons import lesson_of
+from selection.losses import make_loss
+from selection.offpolicy.answers import Answering
+from selection.offpolicy.estimate import Method, Verdict, estimate
+from selection.offpolicy.log import LoggedArm, LoggedQuery, log_of
+from selection.offpolicy.replay import ROWS_BETWEEN_TICKS, Candidate, frozen, learning
+from selection.policies import make_policy
+from selection.stored import prepared
+from tests.selection.offpolicy.logs import (
+    ANSWERING,
+    LABEL,
+    answered,
+    asked,
+    candidate,
+    logged_by,
+)
+
+ACCURACIES = {"best": 0.92, "good": 0.85, "fair": 0.7}
+
+
+def uniforms(seed: int, n: int) -> list[float]:
+    return np.random.default_rng(seed).random(n).tolist()
+
+
+def test_routes_are_followed_by_their_weights() -> None:
+    log = log_of([asked({"a": 1.0, "b": 0.0}) for _ in range(4)])
+    proposal = frozen(log, candidate("static", arms={"a": 3.0, "b": 1.0}), states={})
+    assert estimate(log, proposal).best.reward == pytest.approx(0.75)
+
+
+def test_a_frozen_policy_does_what_each_context_knows() -> None:
+    trusting = {
+        name: State({LOG_WEIGHTS.name: {name: (20.0,), other: (0.0,)}})
+        for name, other in (("a", "b"), ("b", "a"))
+    }
+    log = log_of([asked({"a": 1.0, "b": 0.0}, context=c) for c in ("anna", "bert", "anna", "anna")])
+    states = {"anna": trusting["a"], "bert": trusting["b"]}
+    proposal = frozen(log, candidate("exp3", arms="ab", floor=0.01), states=states)
+    assert proposal.chances[:, 0] == pytest.approx([0.995, 0.005, 0.995, 0.995], abs=1e-6)
+    assert proposal.trained_on is None
+
+
+def test_a_context_without_a_state_of_its_own_does_what_is_known_for_everybody() -> None:
+    general = State({LOG_WEIGHTS.name: {"a": (100.0,), "b": (0.0,)}})
+    log = log_of([asked({"a": 1.0, "b": 0.0}, context="new")])
+    proposal = frozen(log, candidate("exp3", arms="ab", floor=0.01), states={"": general})
+    assert proposal.chances[0, 0] > 0.99
+
+
+def test_an_arm_that_is_not_routed_today_is_not_asked_by_a_frozen_policy() -> None:
+    log = log_of([asked({"old": 1.0, "a": 0.0})], arms=["a"])
+    assert frozen(log, candidate("static", arms="a"), states={}).chances.tolist() == [[1.0, 0.0]]
+
+
+def test_an_ensemble_is_recombined_from_what_was_answered() -> None:
+    rows = [asked({"a": 1.0, "b": 1.0, "c": 0.0}), asked({"a": 0.0, "b": 0.0, "c": 1.0})]
+    log = log_of(rows)
+    trusted = State({LOG_WEIGHTS.name: {"a": (0.0,), "b": (0.0,), "c": (5.0,)}})
+    evenly = frozen(log, candidate("exp4", arms="abc"), states={})
+    by_trust = frozen(log, candidate("exp4", arms="abc"), states={"": trusted})
+    assert evenly.answers.tolist() == [1.0, 0.0]
+    assert by_trust.answers.tolist() == [0.0, 1.0]
+    assert estimate(log, evenly).method == Method.DIRECT
+
+
+def test_an_unsure_ensemble_gives_the_default_output() -> None:
+    answering = Answering(loss=make_loss(), threshold=0.9, default_output=LABEL)
+    unsure = Candidate(
+        policy=make_policy("exp4", {}), arms=dict.fromkeys("abc", 1.0), answering=answering
+    )
+    log = log_of([asked({"a": 0.0, "b": 0.0, "c": 1.0})])
+    assert frozen(log, unsure, states={}).answers.tolist() == [1.0]
+
+
+def test_an_ensemble_of_which_some_did_not_answer_is_what_the_others_say() -> None:
+    silent = LoggedArm("a", 1.0, None, None, 0.0)
+    row = LoggedQuery(asked=(silent, answered("b", reward=1.0)), label=LABEL, routed=("a", "b"))
+    log = log_of([row])
+    assert frozen(log, candidate("exp4", arms="ab"), states={}).answers.tolist() == [1.0]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        asked({"a": 1.0}, propensity=0.5, routed="ab"),
+        LoggedQuery(
+            asked=(answered("a", reward=1.0), answered("b", reward=1.0)),
+            routed=("a", "b"),
+            reward=1.0,
+        ),
+    ],
+)
+def test_an_ensemble_cannot_be_judged_without_all_answers_and_a_label(row: LoggedQuery) -> None:
+    found = estimate(
+        log_of([row], arms="ab"),
+        frozen(log_of([row], arms="ab"), candidate("exp4", arms="ab"), states={}),
+    )
+    assert (found.verdict, found.best) == (Verdict.NONE, None)
+    assert "it asks several arms" in found.explanation
+
+
+def test_a_policy_that_learns_over_all_answers_does_what_it_did() -> None:
+    """Replaying exp4 over its own log gives every answer that it gave."""
+    log = logged_by("exp4", accuracies=ACCURACIES, queries=300, seed=5)
+    replayed = learning(log, candidate("exp4", arms=list(ACCURACIES)), uniforms=uniforms(0, 300))
+    policy, state, given = make_policy("exp4", {}), State(), []
+    for query in log.queries:
+        ready = prepared(policy, state, dict.fromkeys(ACCURACIES, 1.0))
+        given.append(ANSWERING.reward(query, asked=ready.selections[0].arms, weights=ready.weights))
+        losses = {one.arm: one.loss for one in query.asked}
+        ones = dict.fromkeys(losses, 1.0)
+        state = learn(state, lesson_of(policy, arms=losses, losses=losses, propensities=ones))
+    assert replayed.answers.tolist() == given
+    assert replayed.trained_on == 300
+
+
+def test_a_bandit_that_learns_over_all_answers_learns_from_each_query_once() -> None:
+    log = logged_by("exp4", accuracies=ACCURACIES, queries=2000, seed=6)
+    proposal = learning(log, candidate("exp3", arms=list(ACCURACIES)), uniforms=uniforms(1, 2000))
+    assert proposal.trained_on == 2000
+    assert proposal.chances[0] == pytest.approx([1 / 3] * 3)
+    assert proposal.chances[500:, 0].mean() > 0.6
+    found = estimate(log, proposal)
+    assert found.method == Method.DIRECT
+    assert found.best.reward == pytest.approx(0.9, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("logging", "acting"), [("static", "exp3"), ("exp3", "exp3"), ("exp3", "ucb1")]
+)
+def test_what_a_bandit_would_earn_is_told_from_another_bandits_log(
+    logging: str, acting: str
+) -> None:
+    """A policy replayed over a log, against the same really run for as long as it could learn."""
+    replayed, earned = [], []
+    for seed in range(12):
+        log = logged_by(logging, accuracies=ACCURACIES, queries=1500, seed=seed)
+        proposal = learning(
+            log, candidate(acting, arms=list(ACCURACIES)), uniforms=uniforms(seed, 1500)
+        )
+        assert 50 < proposal.trained_on < 1200
+        replayed.append(estimate(log, proposal).best.reward)
+        steps = proposal.trained_on
+        live = logged_by(acting, accuracies=ACCURACIES, queries=steps, seed=100 + seed)
+        earned.append(live.rewards.sum() / steps)
+    assert np.mean(replayed) == pytest.approx(np.mean(earned), abs=0.02)
+
+
+def test_rows_that_a_bandit_hardly_steps_over_count_for_little() -> None:
+    log = logged_by("exp3", accuracies=ACCURACIES, queries=800, seed=3)
+    proposal = learning(log, candidate("ucb1", arms=list(ACCURACIES)), uniforms=uniforms(3, 800))
+    assert proposal.pace.min() > 0.0
+    assert proposal.pace.max() <= 1.0
+    found = estimate(log, proposal)
+    mean = np.average(found.terms, weights=proposal.pace)
+    assert found.best.reward == pytest.approx(min(mean, 1.0))
+    assert found.effective_rows < found.rows
+
+
+def test_a_replay_is_the_same_each_time() -> None:
+    log = logged_by("epsilon_greedy", accuracies=ACCURACIES, queries=300, seed=2)
+    acting, drawn = candidate("exp3", arms=list(ACCURACIES)), uniforms(7, 300)
+    first, second = (learning(log, acting, uniforms=drawn) for _ in range(2))
+    assert (first.chances == second.chances).all()
+
+
+def test_features_decide_where_the_policy_takes_them() -> None:
+    """Each arm is right for its own kind of query: without features half is all there is."""
+    rng = np.random.default_rng(0)
+    rows = [
+        asked({"a": float(x > 0), "b": float(x <= 0)}, features=(1.0, float(x)))
+        for x in rng.normal(size=600)
+    ]
+    log = log_of(rows)
+    contextual = candidate("linucb", arms="ab", dimensions=2)
+    found = estimate(log, learning(log, contextual, uniforms=uniforms(0, 600)))
+    plain = estimate(log, learning(log, candidate("ucb1", arms="ab"), uniforms=uniforms(0, 600)))
+    assert found.best.reward > 0.9
+    assert plain.best.reward < 0.6
+
+
+def test_a_policy_of_features_learns_nothing_from_queries_without_them() -> None:
+    log = log_of([asked({"a": 1.0, "b": 0.0}) for _ in range(50)])
+    proposal = learning(log, candidate("linucb", arms="ab"), uniforms=uniforms(0, 50))
+    assert proposal.chances[-1] == pytest.approx([0.5, 0.5])
+
+
+def test_a_long_replay_can_be_ended() -> None:
+    class OutOfTime(Exception):
+        pass
+
+    def tick(calls: list[int] = []) -> None:  # noqa: B006  (counts)
+        calls.append(1)
+        if len(calls) == 3:
+            raise OutOfTime
+
+    log = log_of([asked({"a": 1.0}, propensity=0.5)] * (3 * ROWS_BETWEEN_TICKS), arms="ab")
+    with pytest.raises(OutOfTime):
+        learning(log, candidate("exp3", arms="ab"), uniforms=[0.5] * len(log), tick=tick)

@@ -1,0 +1,76 @@
+"""Logs of policies whose arms' accuracies are known: estimates are right, intervals honest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from selection.offpolicy.estimate import Proposal, Verdict, estimate
+from selection.offpolicy.log import Log
+from tests.selection.offpolicy.logs import logged_by
+
+ACCURACIES = {"best": 0.92, "good": 0.85, "fair": 0.7}
+SEEDS = 40
+
+
+@pytest.fixture(scope="module", params=["exp3", "epsilon_greedy", "static"])
+def logs(request: pytest.FixtureRequest) -> list[Log]:
+    return [
+        logged_by(request.param, accuracies=ACCURACIES, queries=600, seed=seed)
+        for seed in range(SEEDS)
+    ]
+
+
+def estimates(logs: list[Log], chances: list[float], method: str) -> np.ndarray:
+    """Reward, low and high for each log."""
+    found = [estimate(log, Proposal(chances=np.array([chances]))) for log in logs]
+    return np.array([value for one in found if (value := getattr(one, method)) is not None])
+
+
+ALONE = list(zip(ACCURACIES, np.eye(3).tolist(), strict=True))
+
+
+@pytest.mark.parametrize("method", ["ips", "self_normalised", "doubly_robust"])
+@pytest.mark.parametrize(("arm", "chances"), ALONE)
+def test_intervals_hold_the_true_accuracy_as_often_as_they_say(
+    logs: list[Log], arm: str, chances: list[float], method: str
+) -> None:
+    _, low, high = estimates(logs, chances, method).T
+    held = np.mean((low <= ACCURACIES[arm]) & (ACCURACIES[arm] <= high))
+    assert held >= 0.85  # 34 of 40: 95 % intervals do worse once in a hundred
+
+
+@pytest.mark.parametrize("arm_chances", [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.5, 0.3, 0.2]])
+def test_doubly_robust_is_right_on_average(logs: list[Log], arm_chances: list[float]) -> None:
+    truth = float(np.dot(arm_chances, list(ACCURACIES.values())))
+    found = estimates(logs, arm_chances, "doubly_robust")[:, 0]
+    assert abs(found.mean() - truth) < 3.5 * found.std() / SEEDS**0.5 + 0.003
+
+
+def test_over_all_intervals_nine_in_ten_hold(logs: list[Log]) -> None:
+    held = [
+        low <= ACCURACIES[arm] <= high
+        for arm, chances in ALONE
+        for _, low, high in estimates(logs, chances, "doubly_robust")
+    ]
+    assert np.mean(held) >= 0.9
+
+
+def test_exp3_tells_apart_arms_that_it_hardly_asked() -> None:
+    log = logged_by("exp3", accuracies=ACCURACIES, queries=6000, seed=1, floor=0.2)
+    found = [estimate(log, Proposal(chances=np.eye(3)[[k]])) for k in range(3)]
+    for one, accuracy in zip(found, ACCURACIES.values(), strict=True):
+        assert one.best.reward == pytest.approx(accuracy, abs=0.06)
+        assert one.best.low <= accuracy <= one.best.high
+    assert found[0].verdict == Verdict.ENOUGH
+    assert found[0].best.low > found[2].best.high
+
+
+def test_all_answers_seen_are_the_direct_mean_to_the_last_digit() -> None:
+    log = logged_by("exp4", accuracies=ACCURACIES, queries=500, seed=3)
+    for k in range(3):
+        found = estimate(log, Proposal(chances=np.eye(3)[[k]]))
+        seen = log.rewards[:, k].mean()
+        assert found.best.reward == pytest.approx(seen, abs=1e-12)
+        assert found.doubly_robust.reward == pytest.approx(seen, abs=1e-12)
+        assert found.ips.reward == pytest.approx(seen, abs=1e-12)

@@ -1,0 +1,86 @@
+"""The chance of being the best: against independent integration, and at the extremes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import integrate, stats
+
+from selection.best_arm import best_of_betas, best_of_students
+
+
+def by_quadrature(beliefs):
+    """P(i is best) = the mean of the others' distribution functions over i's quantiles."""
+    # Quantiles evenly spaced on the logit scale reach far into both tails.
+    logits = np.linspace(-34.0, 34.0, 2001)
+    u, complement = 1 / (1 + np.exp(-logits)), 1 / (1 + np.exp(logits))
+    chances = []
+    for i, belief in enumerate(beliefs):
+        points = belief.ppf(u)
+        others = np.prod([b.cdf(points) for j, b in enumerate(beliefs) if j != i], axis=0)
+        chances.append(float((others * u * complement).sum() * (logits[1] - logits[0])))
+    return chances
+
+
+CASES = [
+    [(92, 8), (85, 15), (80, 20), (70, 30), (60, 40)],
+    [(1, 1)] * 5,
+    [(1, 1), (2, 1), (1, 2)],
+    [(460, 40), (5, 2), (3, 1.5), (1.02, 1.4), (2, 2)],
+    [(1, 40), (1.5, 60), (2, 90)],
+]
+
+
+@pytest.mark.parametrize("parameters", CASES)
+def test_betas_agree_with_scipys_distributions(parameters):
+    expected = by_quadrature([stats.beta(a, b) for a, b in parameters])
+    assert best_of_betas(parameters) == pytest.approx(expected, abs=2e-5)
+
+
+def test_betas_of_very_different_widths_agree_with_adaptive_integration():
+    narrow, wide = (92_000.0, 8_000.0), (1.0, 1.0)
+    expected, _ = integrate.quad(
+        lambda x: stats.beta.pdf(x, *narrow) * stats.beta.cdf(x, *wide), 0.91, 0.93, epsabs=1e-10
+    )
+    assert best_of_betas([narrow, wide])[0] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        [(0.9, 0.01, 500.0), (0.89, 0.012, 400.0), (0.5, 0.1, 6.0)],
+        [(0.5, 0.29, 2.0), (0.55, 0.2, 3.0)],
+        [(0.5, 0.29, 2.0)] * 4,
+    ],
+)
+def test_students_agree_with_scipys_distributions(parameters):
+    expected = by_quadrature([stats.t(f, loc=m, scale=s) for m, s, f in parameters])
+    assert best_of_students(parameters) == pytest.approx(expected, abs=2e-5)
+
+
+beta_parameters = st.floats(0.0, 6.0).map(lambda exponent: 10.0**exponent)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(beta_parameters, beta_parameters), min_size=1, max_size=8))
+def test_whatever_is_known_the_chances_sum_to_one(parameters):
+    chances = best_of_betas(parameters)
+    assert all(0.0 <= chance <= 1.0 for chance in chances)
+    assert math.isclose(sum(chances), 1.0)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(beta_parameters, beta_parameters), min_size=2, max_size=5))
+def test_the_order_of_the_arms_does_not_matter(parameters):
+    assert best_of_betas(parameters[::-1])[::-1] == pytest.approx(
+        best_of_betas(parameters), abs=1e-9
+    )
+
+
+def test_arms_that_are_told_apart_beyond_doubt_have_all_or_nothing():
+    assert best_of_betas([(9e5, 1e5), (8e5, 2e5)]) == pytest.approx([1.0, 0.0], abs=1e-12)
+    assert best_of_students([(0.9, 1e-6, 1e4), (0.8, 1e-6, 1e4)]) == pytest.approx([1.0, 0.0])

@@ -1,0 +1,131 @@
+"""Feedback on queries with features: by receipt they come along, by input they are sent again."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+
+import pytest
+from msgspec import Raw
+
+from registry.errors import BadRequest
+from selection.beliefs import State, learn
+from selection.feedback.events import FeedbackItem, parse_item
+from selection.feedback.service import FeedbackService
+from selection.lessons import lesson_of
+from selection.policies import make_policy
+from selection.receipts import ArmRecord, Receipt
+from selection.state import SelectionStore
+from selection.storage import unpack_vector
+from tests.selection.conftest import application_spec
+
+ARMS = {"svm:2": 1.0, "tree:1": 1.0}
+APP = application_spec(policy="linucb", policy_params={"dimensions": 2})
+GLOBAL = "clipper:selection:1:"
+
+
+@pytest.fixture
+def service(aredis, signer, store, outputs):
+    return FeedbackService(aredis, signer=signer, store=store, outputs=outputs)
+
+
+def receipt(*, arm="svm:2", output=b"7", features=(0.5, -2.0)):
+    return Receipt(
+        nonce=os.urandom(12),
+        issued_at_ms=int(time.time() * 1000),
+        application_id=1,
+        context="",
+        arms=(ArmRecord(arm, 0.9, output),),
+        features=features,
+    )
+
+
+async def both_right(application, text):
+    return dict.fromkeys(ARMS, b"7")
+
+
+async def send(service, *items, application=APP):
+    return await service.submit(application, items, arms=ARMS, predict_arms=both_right)
+
+
+async def sums(aredis, name):
+    fields = await aredis.hgetall(GLOBAL)
+    prefix = f"{name}:".encode()
+    return {
+        key.removeprefix(prefix).decode(): unpack_vector(value)
+        for key, value in fields.items()
+        if key.startswith(prefix)
+    }
+
+
+async def test_a_label_on_a_receipt_teaches_the_regression_of_its_arm(service, signer, aredis):
+    token = signer.sign(receipt())
+    result = await send(service, FeedbackItem(query_id=token, label=Raw(b"7")))
+    assert result.accepted == 1
+    learned = await sums(aredis, "lin2")
+    assert learned["svm:2"] == (1.0, 1.0, 0.25, -1.0, 4.0, 0.5, -2.0)
+    assert learned["tree:1"] == (0.0,) * 7
+
+
+async def test_a_labelled_input_with_features_teaches_every_arm(service, aredis):
+    item = parse_item(b'{"input": [1], "label": 7, "features": [0.5, -2]}')
+    assert (await send(service, item)).accepted == 1
+    learned = await sums(aredis, "lin2")
+    assert learned["svm:2"] == learned["tree:1"] == (1.0, 1.0, 0.25, -1.0, 4.0, 0.5, -2.0)
+
+
+async def test_a_labelled_input_with_other_features_is_rejected(service, aredis):
+    for text, got in ((b"", 0), (b', "features": [1]', 1)):
+        item = parse_item(b'{"input": [1], "label": 7%b}' % text)
+        result = await send(service, item)
+        assert [r.error for r in result.rejected] == [
+            f"features: expected an array of 2 numbers, got {got}."
+        ]
+    plain = application_spec(policy="exp4")
+    result = await send(service, item, application=plain)
+    assert [r.error for r in result.rejected] == ["features: policy 'exp4' takes none."]
+    assert await aredis.keys("*") == []
+
+
+async def test_a_receipt_of_another_policy_teaches_rewards_alone(service, signer, aredis):
+    token = signer.sign(receipt(features=()))
+    await send(service, FeedbackItem(query_id=token, label=Raw(b"7")))
+    assert (await sums(aredis, "rew"))["svm:2"] == (1.0, 1.0, 1.0)
+    assert (await sums(aredis, "lin2")).get("svm:2", (0.0,) * 7) == (0.0,) * 7
+
+
+def test_features_beside_a_receipt_are_refused_as_it_has_them():
+    with pytest.raises(BadRequest, match="query_id stands for input, context and features"):
+        parse_item(b'{"query_id": "abc", "label": 7, "features": [1]}')
+
+
+async def test_sixteen_features_are_summed_in_redis_to_the_bit(service, signer, aredis):
+    application = application_spec(policy="linucb", policy_params={"dimensions": 16})
+    policy, luck, state = make_policy("linucb", {"dimensions": 16}), random.Random(1), State()
+    for _ in range(20):
+        x = tuple(luck.gauss(0.0, 1.0) for _ in range(16))
+        one = receipt(arm=luck.choice(list(ARMS)), features=x)
+        item = FeedbackItem(query_id=signer.sign(one), reward=luck.random())
+        assert (await send(service, item, application=application)).accepted == 1
+        lesson = lesson_of(
+            policy,
+            arms=ARMS,
+            losses={one.arms[0].arm: 1.0 - item.reward},
+            propensities={one.arms[0].arm: 0.9},
+            features=x,
+        )
+        state = learn(state, lesson)
+    assert await sums(aredis, "lin16") == state.of(policy.family)
+
+
+async def test_the_store_prepares_what_feedback_taught(service, signer, aredis, store):
+    for n in range(40):
+        arm, output = ("svm:2", b"7") if n % 2 else ("tree:1", b"1")
+        token = signer.sign(receipt(arm=arm, output=output))
+        await send(service, FeedbackItem(query_id=token, label=Raw(b"7")))
+    prepared = SelectionStore.peek(store, APP, context="", arms=ARMS)
+    assert prepared.chances((0.5, -2.0))["svm:2"] > 0.9
+    told = await store.describe(APP, context="", arms=ARMS)
+    by_model = {arm["model"]: arm for arm in told["arms"]}
+    assert by_model["svm"]["weight"] > 0.9

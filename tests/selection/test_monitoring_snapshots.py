@@ -1,0 +1,243 @@
+"""Snapshots are taken where something changed, hold what happened, and merge without a loss."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from registry import services
+from registry.models import Application
+from selection.models import Feedback, SelectionSnapshot
+from selection.monitoring.history import Period, history
+from selection.monitoring.snapshots import Observed, take_snapshot, thin_snapshots
+from tests.selection.conftest import application_spec
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def digits() -> Application:
+    return services.create_application(name="digits", input_type="doubles", slo_ms=50)
+
+
+class Watch:
+    """Takes snapshots of an application ten seconds apart."""
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+        self.now = NOON
+        self.weights = {"svm": 0.5, "forest": 0.5}
+        self.readings: dict[str, Any] = {}
+        self.policy = "exp4"
+
+    def take(self) -> SelectionSnapshot | None:
+        self.now += timedelta(seconds=10)
+        state = {
+            "policy": self.policy,
+            "arms": [
+                {
+                    "model": model,
+                    "version": "1",
+                    "weight": weight,
+                    "probability": 1.0,
+                    "queries": 0,
+                    "feedback": 0,
+                    "reward": None,
+                }
+                for model, weight in self.weights.items()
+            ],
+        }
+        spec = application_spec(id=self.application.pk)
+        observed = Observed(application=spec, state=state, readings=self.readings)
+        return take_snapshot(observed, now=self.now)
+
+    def tell(self, *, svm: float, forest: float, forced: bool = False) -> None:
+        """Let one piece of feedback arrive, with the losses of both."""
+        Feedback.objects.create(
+            application=self.application,
+            nonce=f"n{Feedback.objects.count()}",
+            kind="receipt",
+            issued_at=self.now,
+            received_at=self.now + timedelta(seconds=5),
+            label="7",
+            forced=forced,
+            routed=["svm:1", "forest:1"],
+            arms=[
+                {"arm": "svm:1", "propensity": 1, "output": f"{7 + svm:g}", "loss": svm},
+                {"arm": "forest:1", "propensity": 1, "output": f"{7 + forest:g}", "loss": forest},
+            ],
+        )
+
+    def whole(self) -> dict[str, Any]:
+        return history(self.application, period=Period(since=NOON, until=self.now))
+
+
+@pytest.fixture
+def watch(digits: Application) -> Watch:
+    return Watch(digits)
+
+
+def test_the_first_is_always_taken_and_then_only_where_something_changed(watch: Watch) -> None:
+    assert watch.take() is not None
+    assert watch.take() is None
+
+    watch.weights = {"svm": 0.25, "forest": 0.75}
+    second = watch.take()
+
+    assert second is not None
+    assert second.since == NOON + timedelta(seconds=10)
+    assert second.arms["forest:1"]["weight"] == 0.75
+    assert watch.take() is None
+
+
+def test_queries_feedback_and_a_new_policy_are_changes(watch: Watch) -> None:
+    watch.take()
+    watch.readings = {"web": {"svm:1": [3, 2, 1, 0]}}
+    asked = watch.take()
+    watch.tell(svm=0.0, forest=1.0)
+    told = watch.take()
+    watch.policy = "exp3"
+    changed = watch.take()
+
+    assert asked is not None
+    assert asked.counts == {"svm:1": [3, 2, 1, 0]}
+    assert told is not None
+    assert (told.counts, told.earned[0]) == ({}, 1.0)
+    assert changed is not None
+    assert changed.policy == "exp3"
+
+
+def test_each_piece_of_feedback_is_in_exactly_one(watch: Watch) -> None:
+    watch.tell(svm=0.0, forest=1.0)
+    watch.take()
+    watch.tell(svm=0.0, forest=1.0)
+    watch.tell(svm=1.0, forest=1.0)
+    watch.take()
+    watch.take()
+
+    told = [row.rewards["svm:1"][3:5] for row in SelectionSnapshot.objects.all()]
+    assert told == [[1.0, 1.0], [2.0, 1.0]]
+
+
+def test_a_version_that_its_caller_chose_says_nothing_of_the_policy(watch: Watch) -> None:
+    watch.take()
+    watch.tell(svm=0.0, forest=1.0, forced=True)
+    row = watch.take()
+
+    assert row is not None
+    assert (row.earned, row.rewards) == (pytest.approx([0, 0, 0]), {})
+
+
+def test_the_trust_from_before_the_feedback_decides_what_was_earned(watch: Watch) -> None:
+    watch.weights = {"svm": 0.9, "forest": 0.1}
+    watch.take()
+    watch.weights = {"svm": 0.1, "forest": 0.9}  # what the feedback itself has taught
+    watch.tell(svm=1.0, forest=0.0)
+    row = watch.take()
+
+    assert row is not None
+    assert list(row.earned) == [1.0, 0.0, 0.0]
+
+
+def test_a_snapshot_of_a_deleted_application_is_not_kept(watch: Watch) -> None:
+    Application.objects.all().delete()
+
+    assert watch.take() is None
+
+
+def a_day(watch: Watch) -> None:
+    """Six snapshots within a minute of a day ago, six of two hours ago, six just now."""
+    for hours in (26, 2, 0):
+        watch.now = NOON - timedelta(hours=hours)
+        for _ in range(6):
+            watch.tell(svm=0.0, forest=1.0)
+            asked = watch.readings.get("web", {}).get("svm:1", [0, 0, 0, 0])[0] + 2
+            watch.readings = {"web": {"svm:1": [asked, asked, 0, 0]}}
+            watch.take()
+
+
+def test_the_past_becomes_sparse_and_nothing_of_it_is_lost(watch: Watch) -> None:
+    a_day(watch)
+    period = Period(since=NOON - timedelta(days=2), until=NOON + timedelta(hours=1))
+    before = history(watch.application, period=period)
+
+    gone = thin_snapshots(watch.application.pk, now=NOON + timedelta(minutes=5))
+
+    steps = list(SelectionSnapshot.objects.values_list("step_s", flat=True))
+    assert (gone, steps) == (10, [600, 60, 10, 10, 10, 10, 10, 10])
+    after = history(watch.application, period=period)
+    assert after["arms"] == before["arms"]
+    assert (after["regret"], after["earned"]) == (before["regret"], before["earned"])
+    assert after["arms"][0]["asked"] == 36
+    merged = SelectionSnapshot.objects.get(step_s=600)
+    assert (merged.at - merged.since).total_seconds() == 60
+    assert thin_snapshots(watch.application.pk, now=NOON + timedelta(minutes=5)) == 0
+
+
+def test_after_thirty_days_only_the_newest_is_left(watch: Watch) -> None:
+    a_day(watch)
+
+    thin_snapshots(watch.application.pk, now=NOON + timedelta(days=40))
+
+    assert SelectionSnapshot.objects.get().at == NOON + timedelta(minutes=1)
+    assert watch.take() is None
+
+
+def test_a_history_has_a_line_of_points_and_what_it_comes_to(watch: Watch) -> None:
+    watch.take()
+    for _ in range(40):
+        watch.tell(svm=0.0, forest=1.0)
+    watch.weights = {"svm": 0.2, "forest": 0.8}
+    watch.readings = {"web": {"svm:1": [40, 36, 4, 0], "forest:1": [40, 30, 0, 10]}}
+    watch.take()
+
+    whole = watch.whole()
+
+    assert [point["arms"]["svm:1"]["weight"] for point in whole["points"]] == [0.5, 0.2]
+    assert (
+        whole["points"][1]["arms"]["svm:1"] | {"reward": 1.0, "asked": 40, "late": 4}
+        == (whole["points"][1]["arms"]["svm:1"])
+    )
+    svm, forest = whole["arms"]
+    assert (svm["model"], svm["feedback"], svm["share"]) == ("svm", 40, 0.5)
+    assert (svm["reward"]["value"], forest["reward"]["value"]) == (1.0, 0.0)
+    assert (forest["answered"], forest["failed"]) == (30, 10)
+    # Both trusted alike: the vote's tie went to one of them, always the same.
+    assert whole["feedback"] == 40
+    assert whole["earned"]["value"] in (0.0, 1.0)
+    assert whole["regret"]["arm"] == "svm:1"
+    assert whole["regret"]["value"] == 40 * (1 - whole["earned"]["value"])
+
+
+def test_an_arm_that_left_is_still_told_of(watch: Watch) -> None:
+    watch.readings = {"web": {"forest:1": [5, 5, 0, 0]}}
+    watch.take()
+    del watch.weights["forest"]
+    watch.take()
+
+    svm, forest = watch.whole()["arms"]
+
+    assert (svm["routed"], forest["routed"]) == (True, False)
+    assert (forest["weight"], forest["asked"]) == (None, 5)
+
+
+def test_a_long_period_is_merged_into_fewer_points(watch: Watch) -> None:
+    for number in range(400):
+        watch.readings = {"web": {"svm:1": [number + 1, number + 1, 0, 0]}}
+        watch.take()
+
+    whole = watch.whole()
+
+    assert whole["step_s"] == 30
+    assert len(whole["points"]) in (134, 135)
+    assert sum(point["arms"]["svm:1"]["asked"] for point in whole["points"]) == 400
+
+
+def test_without_snapshots_there_is_nothing_to_tell(digits: Application) -> None:
+    empty = history(digits, period=Period(since=NOON, until=NOON + timedelta(hours=1)))
+
+    assert (empty["points"], empty["arms"], empty["regret"]) == ([], [], None)

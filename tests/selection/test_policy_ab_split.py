@@ -1,0 +1,96 @@
+"""A/B split: traffic by route weights, and a context that stays with its version."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from selection.beliefs import REWARDS
+from selection.policies import Selection, make_policy
+
+NOTHING = (0.0, 0.0, 0.0)
+CONTEXTS = [f"7:user {n}" for n in range(4000)]
+split = make_policy("ab_split", {})
+
+
+def ready(arms, policy=split):
+    return policy.prepare(dict.fromkeys(arms, NOTHING), arms)
+
+
+def assigned(arms, policy=split):
+    prepared = ready(arms, policy)
+    return {context: prepared.assigned(context).arms[0] for context in CONTEXTS}
+
+
+def share(assignment, arm):
+    return list(assignment.values()).count(arm) / len(assignment)
+
+
+def test_a_context_is_given_to_the_same_arm_however_often_it_asks():
+    arms = {"a:1": 1.0, "b:1": 3.0}
+    assert assigned(arms) == assigned(dict(reversed(arms.items())))
+
+
+def test_contexts_are_spread_by_the_weights_of_the_routes():
+    assignment = assigned({"a:1": 1.0, "b:1": 2.0, "c:1": 5.0})
+    assert share(assignment, "a:1") == pytest.approx(0.125, abs=0.02)
+    assert share(assignment, "b:1") == pytest.approx(0.25, abs=0.02)
+    assert share(assignment, "c:1") == pytest.approx(0.625, abs=0.02)
+
+
+def test_the_chance_that_is_logged_is_the_share_of_the_route():
+    prepared = ready({"a:1": 1.0, "b:1": 3.0})
+    for context in CONTEXTS[:50]:
+        (arm,), (chance,) = prepared.assigned(context)
+        assert chance == {"a:1": 0.25, "b:1": 0.75}[arm]
+
+
+def test_where_one_weight_grows_only_the_contexts_that_it_wins_move():
+    before = assigned({"a:1": 1.0, "b:1": 1.0, "c:1": 1.0})
+    after = assigned({"a:1": 2.0, "b:1": 1.0, "c:1": 1.0})
+    moved = [context for context in CONTEXTS if before[context] != after[context]]
+    assert {after[context] for context in moved} == {"a:1"}
+    assert len(moved) / len(CONTEXTS) == pytest.approx(1 / 2 - 1 / 3, abs=0.02)
+
+
+def test_where_an_arm_leaves_only_its_own_contexts_move():
+    before = assigned({"a:1": 1.0, "b:1": 1.0, "c:1": 1.0})
+    after = assigned({"a:1": 1.0, "c:1": 1.0})
+    assert {before[c] for c in CONTEXTS if before[c] != after[c]} == {"b:1"}
+
+
+def test_what_is_taught_does_not_move_a_context():
+    arms = {"a:1": 1.0, "b:1": 1.0}
+    known = {"a:1": (90.0, 1.0, 1.0), "b:1": (90.0, 89.0, 89.0)}
+    prepared = split.prepare(known, arms)
+    assert {c: prepared.assigned(c).arms[0] for c in CONTEXTS} == assigned(arms)
+    assert prepared.weights == {"a:1": 0.5, "b:1": 0.5}
+
+
+def test_another_seed_assigns_afresh_and_so_does_another_application():
+    arms = {"a:1": 1.0, "b:1": 1.0}
+    first, second = assigned(arms), assigned(arms, make_policy("ab_split", {"seed": 1}))
+    both_times = [first[context] == second[context] for context in CONTEXTS]
+    assert sum(both_times) / len(CONTEXTS) == pytest.approx(0.5, abs=0.03)
+    elsewhere = {c: ready(arms).assigned("8" + c[1:]).arms[0] for c in CONTEXTS}
+    same = [first[context] == elsewhere[context] for context in CONTEXTS]
+    assert sum(same) / len(CONTEXTS) == pytest.approx(0.5, abs=0.03)
+
+
+def test_without_a_context_an_arm_is_drawn():
+    prepared, luck = ready({"a:1": 1.0, "b:1": 3.0}), random.Random(1)
+    drawn = [prepared.select(luck.random()).arms[0] for _ in range(4000)]
+    assert drawn.count("b:1") / 4000 == pytest.approx(0.75, abs=0.03)
+
+
+def test_a_route_without_weight_is_given_to_nobody():
+    prepared = ready({"a:1": 0.0, "b:1": 1.0})
+    assert {prepared.assigned(context) for context in CONTEXTS} == {Selection(("b:1",), (1.0,))}
+    assert share(assigned({"a:1": 0.0, "b:1": 0.0}), "a:1") == pytest.approx(0.5, abs=0.03)
+
+
+def test_how_well_each_arm_did_is_kept_and_does_not_fade():
+    assert split.keep == 1.0
+    deltas = split.deltas(losses={"a:1": 0.5}, propensities={"a:1": 0.5})
+    assert deltas == {REWARDS: {"a:1": (1.0, 0.5, 0.25)}}

@@ -1,0 +1,18 @@
+"""The console names every parameter of every policy where an application's are set."""
+
+from __future__ import annotations
+
+import pytest
+
+from selection.admin import PolicyApplicationForm
+from selection.policies import POLICIES
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+def test_the_form_offers_the_policy_and_lists_what_it_takes(name):
+    form = PolicyApplicationForm()
+    offered = dict(form.fields["policy"].choices)
+    assert offered[name] == f"{name}: {POLICIES[name].summary}"
+    text = str(form.fields["policy_params"].help_text)
+    for p in POLICIES[name].parameters:
+        assert f"<dd>{p.name} = {p.default:g} ({p.low:g} to {p.high:g}): " in text

@@ -1,0 +1,209 @@
+"""Kept feedback, read and evaluated: real rows, real Redis."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Iterable
+from datetime import timedelta
+
+import pytest
+import redis
+from pytest_django.fixtures import Settings
+
+from registry.errors import BadRequest, Saturated, Unavailable
+from registry.models import Application
+from registry.redis_client import redis_client
+from selection.models import Feedback
+from selection.offpolicy.estimate import Method, Verdict
+from selection.offpolicy.log import LoggedArm, LoggedQuery
+from selection.storage import state_key
+from selection.what_if import evaluation
+from selection.what_if.evaluation import Outlook, Result, what_if
+from selection.what_if.span import Span
+from selection.what_if.targets import Target
+from tests.selection.offpolicy.logs import LABEL, answered, asked, logged_by
+from tests.selection.what_if.conftest import ARMS, NOON, keep, make_application
+
+ACCURACIES = dict(zip(ARMS, (0.92, 0.85, 0.7), strict=True))
+
+
+def ask(
+    application: Application, *targets: Target, usual: bool = False, **span: object
+) -> list[Result]:
+    return list(what_if(application, span=Span(**span), targets=targets, usual=usual).results)
+
+
+def alone(*arms: str) -> Iterable[Target]:
+    return (Target(arm=arm) for arm in arms)
+
+
+def test_an_exp3_log_tells_the_accuracy_of_each_arm(digits: Application) -> None:
+    keep(digits, logged_by("exp3", accuracies=ACCURACIES, queries=3000, seed=4, floor=0.2))
+    for found, accuracy in zip(ask(digits, *alone(*ARMS)), ACCURACIES.values(), strict=True):
+        assert found.estimate.method == Method.DOUBLY_ROBUST
+        assert found.estimate.best.low <= accuracy <= found.estimate.best.high
+        assert found.estimate.best.reward == pytest.approx(accuracy, abs=0.1)
+
+
+def test_labelled_inputs_tell_each_arm_exactly_and_no_earnings(digits: Application) -> None:
+    rows = [asked({"svm:1": 1.0, "forest:1": i % 2 * 1.0}, given=False) for i in range(60)]
+    keep(digits, rows)
+    outlook = what_if(digits, span=Span(), targets=alone("svm:1", "forest:1"), usual=False)
+    assert [one.estimate.best.reward for one in outlook.results] == [1.0, 0.5]
+    assert {one.estimate.method for one in outlook.results} == {Method.DIRECT}
+    assert (outlook.earned.value, outlook.results[0].gain) == (None, None)
+
+
+def test_the_usual_targets_are_all_arms_and_policies_to_compare(digits: Application) -> None:
+    keep(digits, [asked({"svm:1": 1.0, "old:3": 0.0})])
+    names = [found.target.name for found in ask(digits, usual=True)]
+    assert names == [
+        *(f"{arm} alone" for arm in (*ARMS, "old:3")),
+        *("every arm alike", "static: by route weight"),
+        *("exp3, learning", "exp3, as it is now"),
+    ]
+
+
+def test_without_feedback_everything_is_said_to_be_unknown(digits: Application) -> None:
+    outlook = what_if(digits, span=Span())
+    assert (outlook.rows, outlook.earned.value, outlook.since) == (0, None, None)
+    assert {one.estimate.verdict for one in outlook.results} == {Verdict.NONE}
+
+
+def test_what_is_known_now_is_read_from_redis(
+    digits: Application, server_redis: redis.Redis
+) -> None:
+    trusts = {f"log:{arm}": struct.pack("<d", 50.0 * (arm == "forest:1")) for arm in ARMS}
+    server_redis.hset(state_key(digits.pk, ""), mapping=trusts)
+    keep(digits, [asked({"svm:1": 0.0, "forest:1": 1.0, "bayes:1": 0.0}) for _ in range(50)])
+    (now,) = ask(digits, Target(policy="exp3", params={"floor": 0.06}, learning=False))
+    assert now.estimate.best.reward == pytest.approx(0.96)
+
+
+def test_a_policy_that_knows_nothing_says_so(digits: Application) -> None:
+    keep(digits, [asked({"svm:1": 1.0, "forest:1": 1.0, "bayes:1": 0.0}) for _ in range(50)])
+    (now,) = ask(digits, Target(policy="exp3", learning=False))
+    assert now.estimate.best.reward == pytest.approx(2 / 3)
+    assert "nothing was learned yet that it could go by" in now.estimate.explanation
+
+
+def test_without_redis_it_says_so(
+    digits: Application, server_redis: redis.Redis, settings: Settings
+) -> None:
+    keep(digits, [asked({"svm:1": 1.0})])
+    settings.REDIS_URL = "unix:///nowhere/redis.sock"
+    redis_client.cache_clear()
+    with pytest.raises(Unavailable):
+        ask(digits, Target(policy="exp3", learning=False))
+    redis_client.cache_clear()
+
+
+def test_earnings_of_ensembles_are_those_of_its_answers(db: None) -> None:
+    digits = make_application(policy="exp4")
+    log = logged_by("exp4", accuracies=ACCURACIES, queries=400, seed=8)
+    keep(digits, log)
+    outlook: Outlook = what_if(digits, span=Span())
+    own = next(one for one in outlook.results if one.target.policy == "exp4")
+    assert own.current
+    assert own.estimate.best.reward == pytest.approx(outlook.earned.value.reward)
+    assert own.gain.reward == pytest.approx(0.0, abs=1e-12)
+    assert 0 < outlook.earned.recombined < 400 == outlook.earned.rows
+
+
+def test_a_reward_of_a_combined_answer_tells_nothing_of_single_arms(digits: Application) -> None:
+    def rewarded(reward: float) -> LoggedQuery:
+        arms = (LoggedArm(arm, 1.0, b"1", 1.0 - reward, reward) for arm in ARMS)
+        return LoggedQuery(asked=tuple(arms), reward=reward, routed=ARMS)
+
+    keep(digits, [rewarded(1.0), rewarded(0.5)])
+    outlook = what_if(digits, span=Span())
+    assert (outlook.rows, outlook.whole) == (0, 2)
+    assert outlook.earned.value.reward == pytest.approx(0.75)
+
+
+def test_rewards_of_single_arms_are_their_own(digits: Application) -> None:
+    same = {"svm:1": 1.0, "forest:1": 1.0}
+    keep(digits, [asked(same), asked({"svm:1": 1.0, "forest:1": 0.0})], label="", reward=0.5)
+    outlook = what_if(digits, span=Span(), targets=alone("forest:1"), usual=False)
+    assert (outlook.rows, outlook.whole) == (2, 0)
+    assert outlook.results[0].estimate.best.reward == pytest.approx(0.5)
+
+
+def test_an_arm_without_an_answer_earned_what_is_given_instead(db: None) -> None:
+    digits = make_application(default_output=1, missing_loss=None)
+    silent = LoggedArm("svm:1", 1.0, None, None, 0.0)
+    keep(digits, [LoggedQuery(asked=(silent, answered("forest:1", reward=0.0)), label=LABEL)])
+    (found,) = ask(digits, Target(arm="svm:1"))
+    assert found.estimate.best.reward == 1.0
+
+
+def test_forced_queries_and_other_applications_are_left_out(digits: Application) -> None:
+    keep(digits, [asked({"svm:1": 0.0})], forced=True)
+    keep(digits, [asked({"svm:1": 1.0})])
+    assert what_if(digits, span=Span()).rows == 1
+
+
+def test_rows_period_and_context_narrow_what_is_looked_at(digits: Application) -> None:
+    keep(digits, [asked({"svm:1": 1.0}, context=c) for c in ("anna", "bert", "anna", "anna")])
+    assert what_if(digits, span=Span(context="anna")).rows == 3
+    assert what_if(digits, span=Span(since=NOON - timedelta(seconds=1))).rows == 2
+    assert what_if(digits, span=Span(until=NOON)).rows == 3
+    latest = what_if(digits, span=Span(rows=2))
+    assert (latest.rows, latest.more) == (2, True)
+    assert (latest.since, latest.until) == (NOON - timedelta(seconds=1), NOON)
+    assert not what_if(digits, span=Span(rows=4)).more
+
+
+def test_feedback_is_taken_in_the_order_in_which_it_counted(digits: Application) -> None:
+    rows = [asked({"svm:1": float(i)}) for i in (0, 1)]
+    keep(digits, rows)
+    first, second = Feedback.objects.order_by("pk")
+    first.position, second.position = second.position, first.position
+    Feedback.objects.bulk_update([first, second], ["position"])
+    assert what_if(digits, span=Span(rows=1)).earned.value.reward == 0.0
+
+
+def test_an_unknown_arm_is_refused_with_those_there_are(digits: Application) -> None:
+    with pytest.raises(BadRequest, match="expected an arm out of svm:1, forest:1, bayes:1"):
+        ask(digits, Target(arm="svm:9"))
+
+
+def test_a_policy_of_an_application_that_routes_nothing_has_nothing_to_choose(
+    digits: Application,
+) -> None:
+    keep(digits, [asked({"svm:1": 1.0})])
+    digits.routes.all().delete()
+    (found,) = ask(digits, Target(policy="static"))
+    assert found.estimate.explanation == "no arm is routed to choose from"
+    assert [one.target.arm for one in ask(digits, usual=True)] == ["svm:1"]
+
+
+def test_what_the_time_does_not_suffice_for_is_said_to_be_left_out(digits: Application) -> None:
+    keep(digits, [asked({"svm:1": 1.0}, propensity=0.5, routed=ARMS) for _ in range(3000)])
+    ticks = iter(range(10_000))
+    outlook = what_if(digits, span=Span(), time_limit_s=10, clock=lambda: float(next(ticks)))
+    told = [one.estimate.explanation for one in outlook.results]
+    assert "the time" not in told[0]
+    assert "the time for this question was used up" in told[-1]
+
+
+def test_one_question_is_worked_out_at_a_time(
+    digits: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "WAIT_FOR_TURN_S", 0.01)
+    with evaluation._turn, pytest.raises(Saturated):
+        what_if(digits, span=Span())
+    assert what_if(digits, span=Span()).rows == 0
+
+
+@pytest.mark.parametrize("policy", ["exp3", "exp4"])
+def test_twenty_thousand_rows_take_a_moment(db: None, policy: str) -> None:
+    digits = make_application(policy=policy)
+    keep(digits, 10 * list(logged_by(policy, accuracies=ACCURACIES, queries=2000, seed=1).queries))
+    began = time.process_time()
+    outlook = what_if(digits, span=Span(), time_limit_s=50)
+    assert outlook.rows == 20_000
+    assert {one.estimate.verdict for one in outlook.results} <= {Verdict.ENOUGH, Verdict.LITTLE}
+    # Two seconds on the machine that it was written on.
+    assert time.process_time() - began < 10.0

@@ -1,0 +1,51 @@
+"""Each query leaves behind, for every arm that the policy asked, how its call ended."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from registry.errors import NotReady
+from tests.serving.doubles import Serving, application, version
+from tests.serving.engine.doubles import connect, turn
+
+
+def counts(it: Serving) -> dict[str, tuple[int, ...]]:
+    """Asked, answered, late, failed: by arm."""
+    arms = it.metrics.of_application("digits").arms()
+    return {arm: tuple(numbers.values()) for arm, numbers in arms.items()}
+
+
+async def test_arms_that_answer_fail_or_take_too_long_are_told_apart() -> None:
+    it = Serving(application(slo_ms=30.0))
+    replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
+    query = it.begin()
+    await turn()
+    replicas[0].answer({b"[1]": b"7"})
+    replicas[1].fail()
+    await asyncio.wait_for(query.settled(), timeout=5)
+    query.prediction()
+
+    assert counts(it) == {"m1:1": (1, 1, 0, 0), "m2:1": (1, 0, 0, 1), "m3:1": (1, 0, 1, 0)}
+
+
+async def test_they_are_counted_where_the_query_ends_in_an_error_too() -> None:
+    it = Serving(application(slo_ms=20.0, default_output=None))
+    query = it.begin()
+    await query.settled()
+    with pytest.raises(NotReady):
+        query.prediction()
+
+    # An arm whose replicas are awaited has until the deadline.
+    assert counts(it)["m1:1"] == (1, 0, 1, 0)
+
+
+async def test_a_version_that_its_caller_chose_is_not_the_policys_doing() -> None:
+    it = Serving(application(slo_ms=20.0))
+    connect(it.engine, version_id=2)
+    query = it.begin(version=version(2))
+    await query.settled()
+    query.prediction()
+
+    assert counts(it) == {}

@@ -1,0 +1,175 @@
+"""Features of a query, and contexts that keep their version: from the request to the receipt."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from time import monotonic
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+from asgiref.testing import ApplicationCommunicator
+
+from registry.errors import BadRequest
+from registry.specs import Snapshot
+from selection.policies import make_policy
+from serving.api.predict import answer
+from serving.api.requests import PredictRequest, parse_predict
+from serving.api.websocket import ApplicationConsumer
+from tests.serving.doubles import Serving, application, version
+from tests.serving.engine.doubles import connect, turn
+
+LINUCB = {"policy": "linucb", "policy_params": {"dimensions": 2}}
+
+
+class Client:
+    """Asks an application whose three models answer 1, 2 and 3."""
+
+    def __init__(self, **changes):
+        self.serving = Serving(application(slo_ms=60_000.0, **changes), queue_capacity=1000)
+        self.replicas = [connect(self.serving.engine, version_id=n) for n in (1, 2, 3)]
+
+    async def ask(self, **fields):
+        if "input_batch" in fields:
+            fields["input_batch"] = [msgspec.Raw(raw) for raw in fields["input_batch"]]
+        else:
+            fields["input"] = msgspec.Raw(b"[1]")
+        version = fields.pop("forced", None)
+        runtime = SimpleNamespace(processor=self.serving.processor, found=_found(version))
+        sent = asyncio.create_task(
+            answer(
+                runtime,
+                application=self.serving.application,
+                request=PredictRequest(version=version and version.arm, **fields),
+                arrived=monotonic(),
+            )
+        )
+        await self.answer_all()
+        async with asyncio.timeout(10):
+            return json.loads(await sent)
+
+    async def answer_all(self):
+        await turn()
+        for number, replica in enumerate(self.replicas, start=1):
+            while replica.batches:
+                replica.answer(dict.fromkeys(replica.batches[0][1], b"%d" % number))
+                await turn()
+
+    async def answer_for_ever(self):
+        while True:
+            await self.answer_all()
+
+    def receipt(self, answered):
+        return self.serving.signer.verify(answered["query_id"])
+
+
+def _found(version):
+    async def found(look):
+        return version
+
+    return found
+
+
+async def test_features_are_in_the_receipt():
+    client = Client(**LINUCB)
+    receipt = client.receipt(await client.ask(features=(0.5, -2.0)))
+    assert receipt.features == (0.5, -2.0)
+    (asked,) = receipt.arms
+    assert asked.propensity == pytest.approx(1 / 3)
+
+
+async def test_every_input_of_a_batch_has_the_same_features():
+    client = Client(**LINUCB)
+    answered = await client.ask(input_batch=[b"[1]", b"[2]"], features=(0.5, -2.0))
+    receipts = [client.receipt(one) for one in answered["batch_predictions"]]
+    assert [receipt.features for receipt in receipts] == [(0.5, -2.0)] * 2
+
+
+@pytest.mark.parametrize("given", [(), (1.0,), (1.0, 2.0, 3.0)])
+@pytest.mark.parametrize("batch", [{}, {"input_batch": [b"[1]", b"[2]"]}])
+async def test_another_number_of_features_fails_the_whole_request(given, batch):
+    with pytest.raises(BadRequest, match=f"features: expected an array of 2 .*got {len(given)}"):
+        await Client(**LINUCB).ask(features=given, **batch)
+
+
+async def test_a_policy_that_takes_no_features_refuses_them():
+    with pytest.raises(BadRequest, match="features: policy 'exp4' takes none"):
+        await Client().ask(features=(1.0,))
+
+
+async def test_a_query_that_asks_one_version_needs_no_features():
+    client = Client(**LINUCB)
+    receipt = client.receipt(await client.ask(forced=version(2)))
+    assert receipt.forced
+    assert receipt.features == ()
+
+
+async def test_a_query_without_features_has_none_in_its_receipt():
+    client = Client()
+    assert client.receipt(await client.ask()).features == ()
+
+
+@pytest.mark.parametrize(
+    "features", ['"a"', "1", "[1, null]", '["1"]', "[1e999]", "[NaN]", "[[1]]", "null", "{}"]
+)
+def test_features_that_are_no_array_of_numbers_are_refused(features):
+    policy = make_policy("linucb", {})
+    with pytest.raises(BadRequest):
+        policy.check_features(
+            parse_predict(b'{"input": [1], "features": %b}' % features.encode()).features
+        )
+
+
+def test_whole_numbers_will_do_as_features():
+    assert parse_predict(b'{"input": [1], "features": [1, 2.5]}').features == (1.0, 2.5)
+
+
+async def test_under_a_split_a_context_is_answered_by_the_same_version_every_time():
+    client = Client(policy="ab_split")
+    asked = {
+        context: {client.receipt(await client.ask(context=context)).arms[0].arm for _ in range(5)}
+        for context in map(str, range(12))
+    }
+    assert all(len(arms) == 1 for arms in asked.values())
+    assert len(set.union(*asked.values())) > 1
+
+
+async def test_under_a_split_a_query_without_a_context_is_drawn():
+    client = Client(policy="ab_split")
+    asked = {client.receipt(await client.ask()).arms[0].arm for _ in range(40)}
+    assert asked == {"m1:1", "m2:1", "m3:1"}
+
+
+async def test_features_come_over_the_websocket_too():
+    client = Client(public=True, **LINUCB)
+    snapshot = Snapshot(applications={"digits": client.serving.application})
+
+    async def found(look):
+        return look(snapshot)
+
+    runtime = SimpleNamespace(
+        processor=client.serving.processor,
+        found=found,
+        spec=SimpleNamespace(max_body_bytes=1 << 20),
+    )
+    scope = {"type": "websocket", "headers": [], "url_route": {"kwargs": {"app": "digits"}}}
+    socket = ApplicationCommunicator(ApplicationConsumer.as_asgi(runtime=runtime), scope)
+    await socket.send_input({"type": "websocket.connect"})
+    await socket.receive_output()
+
+    async def send(**message):
+        await socket.send_input({"type": "websocket.receive", "text": json.dumps(message)})
+        return json.loads((await socket.receive_output())["text"])
+
+    answering = asyncio.create_task(client.answer_for_ever())
+    answered = await send(id=1, input=[1], features=[0.5, -2])
+    answering.cancel()
+    assert client.receipt(answered).features == (0.5, -2.0)
+    refused = await send(id=2, input=[1], features=[0.5])
+    assert (refused["id"], refused["error"]) == (
+        2,
+        "features: expected an array of 2 numbers, got 1.",
+    )
+    await socket.send_input({"type": "websocket.disconnect", "code": 1000})
+    await socket.wait()

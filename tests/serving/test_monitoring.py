@@ -1,0 +1,114 @@
+"""Snapshots of selection out of what Redis really holds: states, and what web processes publish."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from registry import services
+from registry.models import Application, Model
+from registry.services import Actor, RouteRequest
+from selection.models import SelectionSnapshot
+from selection.storage import GLOBAL_CONTEXT, state_key
+from serving.engine.outcome import Outcome, Status
+from serving.metrics import INDEX, KEY_PREFIX, Metrics
+from serving.monitoring.tasks import LOCK, snapshot_selection, thin_selection_history
+from tests.redis_server import fresh_redis_client
+
+BY = Actor(user=None, label="a test", may_allow_pickle=True, may_grant_manage=True)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def digits(settings: Any, tmp_path: Path) -> Iterator[Application]:
+    """An application that asks two deployed models."""
+    settings.CLIPPER_VAR = tmp_path
+    settings.CLIPPER_ARTIFACTS = tmp_path / "artifacts"
+    for name in ("svm", "forest"):
+        version = services.create_version(
+            model=Model.objects.create(name=name, input_type="doubles"),
+            version="1",
+            runtime="sklearn",
+            artifact=io.BytesIO(name.encode()),
+            by=BY,
+        )
+        release = services.deploy(version=version, by=BY, reason="set up by the test")
+        services.begin_release(release=release)
+        services.complete_release(release=release)
+    return services.create_application(
+        name="digits",
+        input_type="doubles",
+        slo_ms=50,
+        policy="exp4",
+        routes=[RouteRequest(model="svm"), RouteRequest(model="forest")],
+    )
+
+
+def publish(client: redis.Redis, *, answered: int, late: int, web: str = "web-1") -> None:
+    metrics = Metrics(process_id=web, pid=1)
+    for outcome in [Outcome(Status.OK, b"7")] * answered + [None] * late:
+        metrics.of_application("digits").count_arms(("svm:1",), [outcome])
+    document = metrics.document(at=0.0, now=0.0, rss_bytes=0, versions={})
+    client.set(f"{KEY_PREFIX}{web}", json.dumps(document))
+    client.zadd(INDEX, {web: float("inf")})
+
+
+def test_a_snapshot_holds_what_redis_knows(server_redis: redis.Redis, digits: Application) -> None:
+    taught: dict[Any, Any] = {"log:svm:1": struct.pack("<d", 0.0), "n:svm:1": 7}
+    taught |= {"log:forest:1": struct.pack("<d", 50.0)}
+    server_redis.hset(state_key(digits.pk, GLOBAL_CONTEXT), mapping=taught)
+    publish(server_redis, answered=3, late=1)
+
+    assert snapshot_selection() == 1
+
+    snapshot = SelectionSnapshot.objects.get()
+    assert snapshot.policy == "exp4"
+    assert snapshot.arms["forest:1"]["weight"] == pytest.approx(1.0)
+    assert snapshot.arms["svm:1"]["feedback"] == 7
+    assert snapshot.counts == {"svm:1": [4, 3, 1, 0]}
+
+
+def test_it_holds_what_happened_since_the_last_one(
+    server_redis: redis.Redis, digits: Application
+) -> None:
+    publish(server_redis, answered=3, late=1)
+    snapshot_selection()
+    assert snapshot_selection() == 0
+
+    publish(server_redis, answered=5, late=1)
+    publish(server_redis, answered=0, late=2, web="web-2")
+
+    assert snapshot_selection() == 1
+    assert [row.counts["svm:1"] for row in SelectionSnapshot.objects.all()] == [
+        [4, 3, 1, 0],
+        [4, 2, 2, 0],
+    ]
+
+
+def test_an_application_without_arms_has_none(server_redis: redis.Redis) -> None:
+    services.create_application(name="digits", input_type="doubles", slo_ms=50)
+
+    assert snapshot_selection() == 0
+
+
+def test_two_never_take_them_at_once(server_redis: redis.Redis, digits: Application) -> None:
+    with server_redis.lock(LOCK, timeout=10):
+        assert snapshot_selection() == 0
+        assert thin_selection_history() == 0
+
+    assert snapshot_selection() == 1
+    assert thin_selection_history() == 0
+
+
+def test_without_redis_none_are_taken(settings: Any, digits: Application) -> None:
+    settings.REDIS_URL = "unix:///nowhere/redis.sock"
+    with fresh_redis_client():
+        assert snapshot_selection() == 0
