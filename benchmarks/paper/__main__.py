@@ -1,4 +1,4 @@
-"""`make bench-paper`: the paper's Figures 3 to 6 and an overload, measured here and judged.
+"""`make bench-paper`: the paper's Figures 3 to 10, an overload and feedback, measured and judged.
 
 Without names all of them. Each leaves its numbers as JSON and a chart as PNG. A target that is
 missed is said so, and is no failure of the run.
@@ -23,10 +23,15 @@ from benchmarks.paper.claims import Claim, verdicts
 from benchmarks.paper.closed_loop import LoopFailed
 from benchmarks.paper.containers import ContainerFailed
 from benchmarks.paper.experiment import Experiment, Session
+from benchmarks.paper.feedback import FEEDBACK
 from benchmarks.paper.fig3 import FIG3
 from benchmarks.paper.fig4 import FIG4
 from benchmarks.paper.fig5 import FIG5
 from benchmarks.paper.fig6 import FIG6
+from benchmarks.paper.fig7 import FIG7
+from benchmarks.paper.fig8 import FIG8
+from benchmarks.paper.fig9 import FIG9
+from benchmarks.paper.fig10 import FIG10
 from benchmarks.paper.models import Zoo
 from benchmarks.paper.overload_figure import OVERLOAD
 from benchmarks.paper.probe import ProbeFailed
@@ -34,7 +39,11 @@ from benchmarks.servers import ServerFailed
 from scripts.stack.layout import ROOT
 
 EXPERIMENTS: dict[str, Experiment[Any]] = {
-    experiment.name: experiment for experiment in (FIG3, FIG4, FIG5, FIG6, OVERLOAD)
+    experiment.name: experiment
+    for experiment in (
+        *(FIG3, FIG4, FIG5, FIG6, OVERLOAD),
+        *(FIG7, FIG8, FIG9, FIG10, FEEDBACK),
+    )
 }
 RESULTS = ROOT / "benchmarks/results/paper"
 PICTURES, PAGE = ROOT / "docs/images/paper", ROOT / "docs/paper.md"
@@ -66,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.paper", description=__doc__)
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help=", ".join(EXPERIMENTS))
-    parser.add_argument("--quick", action="store_true", help="a first look, within two minutes")
+    parser.add_argument("--quick", action="store_true", help="a first look, in about four minutes")
     parser.add_argument("--redraw", action="store_true", help="only draw what was measured before")
     parser.add_argument(
         "--publish", action="store_true", help=f"update {PAGE.relative_to(ROOT)} and its pictures"
@@ -95,18 +104,18 @@ def run(options: argparse.Namespace) -> None:
                 records.measure(experiment, session=session, results=results)
             claims += records.report(experiment, results=results)
     if options.publish:
-        publish(results)
+        publish(chosen, results=results)
     say(f"\n{verdicts(claims)}\n\nNumbers and charts: {results}")
 
 
-def publish(results: Path) -> None:
-    """Put all figures, as they were measured last, into the docs."""
+def publish(chosen: Sequence[Experiment[Any]], *, results: Path) -> None:
+    """Put these figures, as they were measured last, into the docs."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     claims: list[Claim] = []
-    for experiment in EXPERIMENTS.values():
+    for experiment in chosen:
         claims += records.report(experiment, results=results)
         shutil.copy(records.chart(experiment, results=results), PICTURES)
-    PAGE.write_text(records.with_table(PAGE.read_text(), claims=claims))
+    PAGE.write_text(records.with_table(PAGE.read_text(), claims=claims, order=tuple(EXPERIMENTS)))
 
 
 if __name__ == "__main__":

@@ -57,6 +57,20 @@ def running_containers(
 
 
 @contextmanager
+def running_models(artifacts: Sequence[Artifact], *, folder: Path) -> Iterator[list[Container]]:
+    """Start one container of each model at the same time; their versions are 1, 2, ... in order."""
+    with ExitStack() as held:
+        starting = [
+            held.enter_context(_process(artifact, folder=folder, number=1, version_id=version_id))
+            for version_id, artifact in enumerate(artifacts, start=1)
+        ]
+        yield [
+            _wait_until_up(process, log=log, name=artifact.name)
+            for artifact, (process, log) in zip(artifacts, starting, strict=True)
+        ]
+
+
+@contextmanager
 def _process(
     artifact: Artifact, *, folder: Path, number: int, version_id: int
 ) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:

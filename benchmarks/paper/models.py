@@ -1,4 +1,4 @@
-"""The models of the paper's Figures 3 to 6: five that compute, and one that sleeps.
+"""The models that the paper's figures put into containers: five that compute, some that sleep.
 
 The five answer the paper's question, "is this a 3?", about pictures of 28 x 28 grey values. They
 are trained once, from a fixed seed, and kept in a folder for the next run.
@@ -7,7 +7,7 @@ are trained once, from a fixed seed, and kept in a folder for the next run.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -91,6 +91,30 @@ class Predictor:
         return [0] * len(inputs)
 '''
 
+STRAGGLING_CODE = '''\
+"""Answers question n with the n-th of what a real model has answered, and is now and then late."""
+
+import random
+import time
+
+ANSWERS = {answers!r}
+USUAL, CHANCE, LATE = {usual!r}, {chance!r}, ({late[0]!r}, {late[1]!r})
+
+
+class Predictor:
+    n_features = 1
+
+    def __init__(self, path):
+        self._random = random.Random({seed!r})
+
+    def pred_batch(self, inputs):
+        late = self._random.random() < CHANCE
+        until = time.perf_counter() + (self._random.uniform(*LATE) if late else USUAL)
+        while (left := until - time.perf_counter()) > 0.0:
+            time.sleep(left)
+        return [ANSWERS[int(row[0])] for row in inputs]
+'''
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
@@ -116,6 +140,15 @@ class SleepingModel:
         return self.fixed + self.row * size
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Straggler:
+    """Seconds that a batch takes: `usual`, and with a `chance` anything within `late` instead."""
+
+    usual: float
+    chance: float
+    late: tuple[float, float]
+
+
 class Zoo:
     """Makes artifacts in one folder; a trained one that lies there already is used again."""
 
@@ -137,6 +170,16 @@ class Zoo:
 
     def sleeping(self, name: str, *, model: SleepingModel) -> Artifact:
         return self._code(name, code=SLEEPING_CODE.format(fixed=model.fixed, row=model.row))
+
+    def straggling(
+        self, name: str, *, model: Straggler, answers: Sequence[int], seed: int
+    ) -> Artifact:
+        """A container that answers from a table, to inputs that are a place in it."""
+        code = STRAGGLING_CODE.format(
+            answers=bytes(answers), usual=model.usual, chance=model.chance, late=model.late,
+            seed=seed,
+        )  # fmt: skip
+        return self._code(name, code=code)
 
     def _code(self, name: str, *, code: str) -> Artifact:
         file = self._folder / f"{name}.py"

@@ -15,6 +15,10 @@ def claim(seen: float, **bounds: float) -> Claim:
     return Claim(figure="fig0", what="something", seen=seen, **bounds)
 
 
+def other(seen: float) -> Claim:
+    return Claim(figure="fig1", what="something else", seen=seen, at_least=2.0)
+
+
 # Percentiles.
 
 
@@ -105,3 +109,19 @@ def test_a_page_gets_the_new_table_in_the_place_of_the_old():
     assert "\nold\n" not in new
     assert "| fig0 | something | ≥ 2 | 3 |  | holds |\n<!-- /measured -->\nafter\n" in new
     assert with_table(new, claims=[claim(3.0, at_least=2.0)]) == new
+
+
+def test_a_figure_published_alone_leaves_the_rows_of_others_as_they_are():
+    page = "<!-- measured -->\n<!-- /measured -->\n"
+    both = with_table(page, claims=[claim(3.0, at_least=2.0), other(5.0)])
+    assert with_table(both, claims=[other(7.0)]) == with_table(
+        page, claims=[claim(3.0, at_least=2.0), other(7.0)]
+    )
+
+
+def test_figures_have_their_place_in_the_table_whenever_they_were_measured():
+    page = "<!-- measured -->\n<!-- /measured -->\n"
+    order = ("fig0", "fig1")
+    later = with_table(page, claims=[other(5.0)], order=order)
+    both = with_table(later, claims=[claim(3.0, at_least=2.0)], order=order)
+    assert both.index("fig0") < both.index("fig1")

@@ -51,8 +51,8 @@ def test_pictures_are_as_large_as_the_papers_and_always_the_same():
 
 def test_an_unknown_figure_is_refused_with_those_there_are(capsys):
     with pytest.raises(SystemExit):
-        main(["fig7"])
-    assert f"expected {', '.join(EXPERIMENTS)}; got fig7" in capsys.readouterr().err
+        main(["fig2"])
+    assert f"expected {', '.join(EXPERIMENTS)}; got fig2" in capsys.readouterr().err
 
 
 def test_what_was_never_measured_cannot_be_drawn(tmp_path, capsys):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
 from benchmarks.paper.open_loop import Phase, Plan, arrivals, drive
+from tests.benchmarks.answering import Server, serving
 
 FIRST_SECONDS = 0.3
 
@@ -27,46 +26,6 @@ def test_arrivals_of_one_seed_are_always_the_same():
     phases = [Phase(rate=50.0, seconds=2.0)]
     assert list(arrivals(phases, seed=3)) == list(arrivals(phases, seed=3))
     assert list(arrivals(phases, seed=3)) != list(arrivals(phases, seed=4))
-
-
-class Server:
-    """Answers every request with `answer`; the first one only once `first` is set."""
-
-    def __init__(self, answer: bytes) -> None:
-        self.first = asyncio.Event()
-        self.bodies: list[bytes] = []
-        self.handlers: set[asyncio.Task[None]] = set()
-        self._answer = answer
-
-    def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.handlers.add(asyncio.create_task(self._serve(reader, writer)))
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                size = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-                self.bodies.append(await reader.readexactly(size))
-                if len(self.bodies) == 1:
-                    await self.first.wait()
-                writer.write(
-                    b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(self._answer)
-                    + self._answer
-                )
-        except asyncio.IncompleteReadError:  # the client has closed
-            writer.close()
-            await writer.wait_closed()
-
-
-@asynccontextmanager
-async def serving(server: Server) -> AsyncIterator[int]:
-    listener = await asyncio.start_server(server.connected, "127.0.0.1", 0)
-    try:
-        yield listener.sockets[0].getsockname()[1]
-    finally:
-        listener.close()
-        await asyncio.gather(*server.handlers)
-        await listener.wait_closed()
 
 
 def plan(port: int, *, rate: float = 100.0, seconds: float = 0.5) -> Plan:

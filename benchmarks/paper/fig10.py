@@ -1,0 +1,290 @@
+"""Figure 10: each user has a state of their own, which finds the models that suit them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+from benchmarks.paper import published, style
+from benchmarks.paper.claims import Claim, number
+from benchmarks.paper.experiment import Experiment, Session
+from benchmarks.paper.learner import Learner
+from benchmarks.paper.pictures import Scans, halves, noisy, slanted
+from selection.beliefs import State
+from selection.policies import Policy, make_policy
+
+# How each dialect writes: degrees that it turns its digits, and pixels to the side for each up.
+DIALECTS = (
+    *((-60.0, 0.0), (-40.0, 0.5), (-20.0, -0.4), (-10.0, 0.3)),
+    *((10.0, -0.5), (25.0, 0.4), (45.0, -0.2), (65.0, 0.2)),
+)
+NOISE = 2.0
+GLOBAL = "everybody:1"
+ARMS = (GLOBAL, *(f"dialect-{n}:1" for n in range(1, len(DIALECTS) + 1)))
+POLICY = "exp4"
+# Eight labels a user have to be enough: each counts for much, and a new context starts from little.
+PARAMS = {"eta": 4.0, "context_share": 0.006}
+FEEDBACKS = 8
+WANTED_WITHIN = 4
+DIGITS = tuple(b"%d" % digit for digit in range(10))
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """`strangers`: labelled queries of users without a context, from which the general state is
+    learned; `asked`: pictures that each user's error is measured with.
+    """
+
+    splits: int
+    users: int
+    strangers: int = 1_000
+    asked: int = 40
+
+
+FULL, QUICK = Plan(splits=5, users=160), Plan(splits=1, users=80)
+
+
+class Personal(msgspec.Struct, frozen=True, kw_only=True):
+    """Shares of wrong answers, means of all users: of the model for everybody alone, of each
+    user's own dialect's model alone, and learned from so many feedbacks.
+    """
+
+    users: int
+    everybody: float
+    own_dialect: float
+    learned: list[float]
+
+    @property
+    def feedbacks_needed(self) -> float:
+        """The first number of feedbacks from which on the error is below that for everybody."""
+        above = [n for n, error in enumerate(self.learned) if error >= self.everybody]
+        needed = above[-1] + 1 if above else 0
+        return needed if needed < len(self.learned) else math.inf
+
+
+def measure(session: Session) -> Personal:
+    plan = QUICK if session.quick else FULL
+    result = personal(plan)
+    session.say(
+        f"  {result.users} users, model for everybody {result.everybody:.1%} wrong, "
+        f"that of the own dialect {result.own_dialect:.1%}"
+    )
+    session.say(f"  by feedbacks: {', '.join(f'{error:.1%}' for error in result.learned)}")
+    return result
+
+
+def personal(plan: Plan) -> Personal:
+    parts = [_split(plan, seed=seed) for seed in range(plan.splits)]
+    everybody, own, learned = (np.mean(values, axis=0) for values in zip(*parts, strict=True))
+    return Personal(
+        users=plan.splits * plan.users,
+        everybody=float(everybody),
+        own_dialect=float(own),
+        learned=[round(float(error), 5) for error in learned],
+    )
+
+
+def _split(plan: Plan, *, seed: int) -> tuple[float, float, NDArray[np.float64]]:
+    """Return the three errors of `Personal` for one half to learn from and one to ask."""
+    generator = np.random.default_rng(seed)
+    learned_from, asked = halves(seed)
+    models = trained(learned_from, generator=generator)
+    users = [_User(n, models, asked, plan=plan, generator=generator) for n in range(plan.users)]
+    policy = make_policy(POLICY, PARAMS)
+    general = of_everybody(models, asked, policy=policy, count=plan.strangers, generator=generator)
+    return (
+        float(np.mean([user.error_of(GLOBAL) for user in users])),
+        float(np.mean([user.error_of(ARMS[1 + user.dialect]) for user in users])),
+        np.mean([user.learns(policy, general=general) for user in users], axis=0),
+    )
+
+
+def spoken(scans: Scans, dialect: int, *, generator: np.random.Generator) -> Scans:
+    """Return the scans as that dialect writes them."""
+    degrees, shear = DIALECTS[dialect]
+    written = slanted(scans.images, degrees=degrees, shear=shear)
+    return Scans(noisy(written, noise=NOISE, generator=generator), scans.labels)
+
+
+def trained(scans: Scans, *, generator: np.random.Generator) -> dict[str, Any]:
+    """Return a linear model of each dialect, and one of all that those have learned from."""
+    dialects = [spoken(scans, n, generator=generator) for n in range(len(DIALECTS))]
+    everything = Scans(
+        np.concatenate([one.images for one in dialects]),
+        np.concatenate([one.labels for one in dialects]),
+    )
+    return {
+        arm: LinearDiscriminantAnalysis().fit(one.images, one.labels)
+        for arm, one in zip(ARMS, [everything, *dialects], strict=True)
+    }
+
+
+def of_everybody(
+    models: dict[str, Any],
+    scans: Scans,
+    *,
+    policy: Policy,
+    count: int,
+    generator: np.random.Generator,
+) -> State:
+    """Return what is learned without contexts, from labelled queries of all dialects in turn."""
+    learner = Learner(policy, arms=ARMS)
+    each = [
+        Asked.of(
+            models,
+            spoken(scans.some(count // len(DIALECTS), generator=generator), n, generator=generator),
+        )
+        for n in range(len(DIALECTS))
+    ]
+    for place in range(count // len(DIALECTS)):
+        for asked in each:
+            asked.teach(learner, place)
+    return learner.state
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """Pictures' digits, and what each model answers, as JSON text."""
+
+    labels: list[bytes]
+    outputs: dict[str, list[bytes]]
+
+    @classmethod
+    def of(cls, models: dict[str, Any], scans: Scans) -> Asked:
+        return cls(
+            labels=[DIGITS[label] for label in scans.labels],
+            outputs={
+                arm: [DIGITS[digit] for digit in model.predict(scans.images)]
+                for arm, model in models.items()
+            },
+        )
+
+    def at(self, place: int) -> dict[str, bytes]:
+        return {arm: texts[place] for arm, texts in self.outputs.items()}
+
+    def teach(self, learner: Learner, place: int) -> None:
+        """Ask one of the questions and give its label as feedback."""
+        selection = learner.prepared.select(0.0)
+        learner.learn(selection, outputs=self.at(place), label=self.labels[place])
+
+
+class _User:
+    """Somebody who writes one dialect, gives feedback on some pictures, and asks about others."""
+
+    def __init__(
+        self,
+        place: int,
+        models: dict[str, Any],
+        scans: Scans,
+        *,
+        plan: Plan,
+        generator: np.random.Generator,
+    ) -> None:
+        self.dialect = place % len(DIALECTS)
+        mine = spoken(
+            scans.some(FEEDBACKS + plan.asked, generator=generator),
+            self.dialect,
+            generator=generator,
+        )
+        taught, asked = mine.split(FEEDBACKS)
+        self._taught, self._asked = Asked.of(models, taught), Asked.of(models, asked)
+
+    def error_of(self, arm: str) -> float:
+        pairs = zip(self._asked.outputs[arm], self._asked.labels, strict=True)
+        return float(np.mean([output != label for output, label in pairs]))
+
+    def learns(self, policy: Policy, *, general: State) -> list[float]:
+        """Return the error of this user's context after none, one, ... of the feedbacks."""
+        learner = Learner(policy, arms=ARMS, general=general)
+        errors = [self._error(learner)]
+        for place in range(FEEDBACKS):
+            self._taught.teach(learner, place)
+            errors.append(self._error(learner))
+        return errors
+
+    def _error(self, learner: Learner) -> float:
+        selection = learner.prepared.select(0.0)
+        wrong = [
+            learner.answer(selection, outputs=self._asked.at(place)) != label
+            for place, label in enumerate(self._asked.labels)
+        ]
+        return float(np.mean(wrong))
+
+
+def claims(result: Personal) -> list[Claim]:
+    paper = published.FIG10_LEARNED[WANTED_WITHIN] / published.FIG10_GLOBAL
+    return [
+        Claim(
+            figure="fig10",
+            what="feedbacks a user until the error is below the global model's",
+            seen=result.feedbacks_needed,
+            at_most=WANTED_WITHIN,
+            paper="1",
+        ),
+        Claim(
+            figure="fig10",
+            what=f"error after {WANTED_WITHIN} feedbacks : the global model's",
+            seen=result.learned[WANTED_WITHIN] / result.everybody,
+            at_most=1.0,
+            paper=number(paper),
+        ),
+    ]
+
+
+def draw(result: Personal) -> Figure:
+    given = ", ".join(f"{name} {value:g}" for name, value in PARAMS.items())
+    figure = style.styled(
+        title="A context for each user",
+        subtitle=f"{result.users} users of eight dialects of digits; nine models, {POLICY} with "
+        f"{given}. Grey: the paper's, of speech.",
+        width=8.6,
+        height=4.6,
+    )
+    (axes,) = style.panels(figure, rows=1, columns=1)
+    x = range(len(result.learned))
+    axes.plot(x, [100 * e for e in result.learned], "o-", color=style.BLUE, label="learned")
+    for error, colour, name in (
+        (result.everybody, style.ORANGE, "one model for everybody"),
+        (result.own_dialect, style.TEAL, "model of the user's own dialect"),
+    ):
+        axes.axhline(100 * error, color=colour, linewidth=1.3, label=name)
+    axes.plot(
+        range(len(published.FIG10_LEARNED)), [100 * e for e in published.FIG10_LEARNED], "D--",
+        color=style.PAPER, markersize=4, linewidth=1.0, label="the paper: learned",
+    )  # fmt: skip
+    for error, name in (
+        (published.FIG10_GLOBAL, "the paper: no dialect"),
+        (published.FIG10_REPORTED, "the paper: the dialect that users report"),
+    ):
+        axes.axhline(100 * error, color=style.PALE, linewidth=1.0)
+        axes.annotate(
+            name, (FEEDBACKS, 100 * error), xytext=(0, 2), textcoords="offset points",
+            ha="right", fontsize=8, color=style.QUIET,
+        )  # fmt: skip
+    for place in (0, WANTED_WITHIN, FEEDBACKS):
+        axes.annotate(
+            f"{result.learned[place]:.1%}", (place, 100 * result.learned[place]), xytext=(4, 6),
+            textcoords="offset points", color=style.BLUE, fontweight="bold", fontsize=9,
+        )  # fmt: skip
+    top = 110 * max(*result.learned, result.everybody, published.FIG10_GLOBAL)
+    axes.set(
+        xlabel="feedbacks that the user has given", ylabel="% wrong", ylim=(0, top),
+        xlim=(-0.2, FEEDBACKS + 0.5),
+    )  # fmt: skip
+    axes.xaxis.set_major_locator(style.few_ticks())
+    axes.legend(loc="lower left", ncols=2)
+    return figure
+
+
+FIG10 = Experiment(
+    name="fig10",
+    title="Figure 10: a context for each user",
+    result=Personal,
+    measure=measure,
+    claims=claims,
+    draw=draw,
+)

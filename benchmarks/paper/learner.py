@@ -1,0 +1,60 @@
+"""A selection policy at work, without a server around it: asks, combines, learns, as that does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from selection.beliefs import State, join, learn
+from selection.combine import combine
+from selection.lessons import lesson_of
+from selection.losses import make_loss
+from selection.policies import Policy, Prepared, Selection
+
+LOSS = make_loss()
+
+
+class Learner:
+    """One context's state and the policy applied to it; `general` is what all contexts know.
+
+    The arithmetic is the servers' own (`selection.beliefs`), which Redis does in a script.
+    """
+
+    def __init__(
+        self, policy: Policy, *, arms: Sequence[str], general: State | None = None
+    ) -> None:
+        self.state = State()
+        self._policy = policy
+        self._arms = dict.fromkeys(arms, 1.0)
+        self._general = general
+        self._prepared: Prepared | None = None
+
+    @property
+    def prepared(self) -> Prepared:
+        """The policy applied to what is known now."""
+        if self._prepared is None:
+            policy = self._policy
+            beliefs = join(
+                self.state,
+                self._arms,
+                family=policy.family,
+                heritage=policy.heritage,
+                general=self._general,
+            )
+            self._prepared = policy.prepare(beliefs, self._arms)
+        return self._prepared
+
+    def answer(self, selection: Selection, *, outputs: Mapping[str, bytes]) -> bytes:
+        """Combine what the selected arms answer (JSON text by arm)."""
+        asked = {arm: outputs[arm] for arm in selection.arms}
+        return combine(asked, weights=self.prepared.weights, asked=selection.arms).output
+
+    def learn(self, selection: Selection, *, outputs: Mapping[str, bytes], label: bytes) -> None:
+        """Take the label of a query that the selected arms have answered."""
+        lesson = lesson_of(
+            self._policy,
+            arms=self._arms,
+            losses={arm: LOSS(label, outputs[arm]) for arm in selection.arms},
+            propensities=dict(zip(selection.arms, selection.propensities, strict=True)),
+        )
+        self.state = learn(self.state, lesson, general=self._general)
+        self._prepared = None
