@@ -19,6 +19,9 @@ Beliefs = Mapping[str, Vector]
 # A context starts with at most so many observations of what is known for everybody: enough to
 # begin with, few enough for its own to count.
 CONTEXT_EVIDENCE = 10.0
+# And with log-weights at most so far apart: e**2, some seven times as much trust in one arm as in
+# another, is what a few labels can turn round.
+CONTEXT_GAP = 2.0
 
 
 class Family(NamedTuple):
@@ -106,7 +109,7 @@ def join(
     known = [own[arm] for arm in arms if arm in own]
     if not known and general is not None:
         start = join(general, arms, family=family, heritage=heritage)
-        return {arm: _discounted(v, family=family, heritage=heritage) for arm, v in start.items()}
+        return _discounted(start, family=family, heritage=heritage)
     mean = 0.0
     if family.relative and known:
         total = 0.0
@@ -144,10 +147,21 @@ def _inherited(
     return tuple(mean + heritage.version_share * (x - mean) for x in own[former])
 
 
-def _discounted(vector: Vector, *, family: Family, heritage: Heritage) -> Vector:
+def _discounted(start: Beliefs, *, family: Family, heritage: Heritage) -> dict[str, Vector]:
     share = heritage.context_share
-    if not family.relative and vector[0] > 0.0:
-        share = min(share, CONTEXT_EVIDENCE / vector[0])
+    if not family.relative:
+        return {
+            arm: _scaled(v, min(share, CONTEXT_EVIDENCE / v[0]) if v[0] > 0.0 else share)
+            for arm, v in start.items()
+        }
+    weights = [vector[0] for vector in start.values()]
+    gap = max(weights, default=0.0) - min(weights, default=0.0)
+    if gap > 0.0:
+        share = min(share, CONTEXT_GAP / gap)
+    return {arm: _scaled(vector, share) for arm, vector in start.items()}
+
+
+def _scaled(vector: Vector, share: float) -> Vector:
     return tuple(share * x for x in vector)
 
 

@@ -28,8 +28,8 @@ NOISE = 2.0
 GLOBAL = "everybody:1"
 ARMS = (GLOBAL, *(f"dialect-{n}:1" for n in range(1, len(DIALECTS) + 1)))
 POLICY = "exp4"
-# Eight labels a user have to be enough: each counts for much, and a new context starts from little.
-PARAMS = {"eta": 4.0, "context_share": 0.006}
+# Eight labels a user have to be enough: each counts for much.
+PARAMS = {"eta": 4.0}
 FEEDBACKS = 8
 WANTED_WITHIN = 4
 DIGITS = tuple(b"%d" % digit for digit in range(10))

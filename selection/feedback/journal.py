@@ -134,9 +134,15 @@ local function join(key, family)
   end
   if known == 0 and key ~= general then
     vectors = join(general, family)
+    local highest, lowest = -math.huge, math.huge
+    for _, vector in ipairs(vectors) do
+      highest, lowest = math.max(highest, vector[1]), math.min(lowest, vector[1])
+    end
     for _, vector in ipairs(vectors) do
       local share = context_share
-      if not family.relative and vector[1] > 0 then
+      if family.relative and highest > lowest then
+        share = math.min(share, CONTEXT_GAP / (highest - lowest))
+      elseif not family.relative and vector[1] > 0 then
         share = math.min(share, CONTEXT_EVIDENCE / vector[1])
       end
       for i, x in ipairs(vector) do

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from selection.beliefs import (
     CONTEXT_EVIDENCE,
+    CONTEXT_GAP,
     LOG_WEIGHTS,
     REWARDS,
     Heritage,
@@ -104,9 +105,16 @@ def test_an_arm_that_left_and_comes_back_is_believed_what_it_was():
 
 
 def test_a_new_context_starts_from_a_share_of_what_is_known_for_everybody():
-    general = log_weights(knn=0.0, svm=-10.0, tree=-20.0)
+    general = log_weights(knn=-1.0, svm=-5.0, tree=-10.0)
     joined = join(State(), ARMS, family=LOG_WEIGHTS, heritage=HALF, general=general)
-    assert joined == {"knn:1": (0.0,), "svm:2": (-2.0,), "tree:1": (-4.0,)}
+    assert joined == {"knn:1": (-0.2,), "svm:2": (-1.0,), "tree:1": (-2.0,)}
+
+
+def test_and_its_arms_start_no_further_apart_than_a_few_labels_can_turn_round():
+    general = log_weights(knn=-10.0, svm=-30.0, tree=-50.0)
+    joined = join(State(), ARMS, family=LOG_WEIGHTS, heritage=HALF, general=general)
+    assert joined == {"knn:1": (-0.5,), "svm:2": (-1.5,), "tree:1": (-2.5,)}
+    assert joined["knn:1"][0] - joined["tree:1"][0] == CONTEXT_GAP
 
 
 @pytest.mark.parametrize(("seen", "taken"), [(400.0, CONTEXT_EVIDENCE), (20.0, 4.0), (0.0, 0.0)])

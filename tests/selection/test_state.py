@@ -58,17 +58,17 @@ async def test_a_copy_is_not_read_again_before_its_time(aredis, application):
     await store.stop()
 
 
-async def test_a_context_without_state_uses_the_global_one(store, application, aredis):
+async def test_a_context_without_state_starts_from_the_global_one(store, application, aredis):
     await aredis.hset(GLOBAL, mapping=log_weights(svm=0, tree=-50))
-    await eventually(lambda: weight(store, application, context="ann") > 0.99)
+    await eventually(lambda: weight(store, application, context="ann") > 0.8)
 
 
-async def test_a_context_that_only_counted_queries_still_uses_the_global_one(
+async def test_a_context_that_only_counted_queries_still_starts_from_the_global_one(
     store, application, aredis
 ):
     await aredis.hset(GLOBAL, mapping=log_weights(svm=0, tree=-50))
     await aredis.hset(ANN, mapping={"q:svm:2": "3"})
-    await eventually(lambda: weight(store, application, context="ann") > 0.99)
+    await eventually(lambda: weight(store, application, context="ann") > 0.8)
 
 
 async def test_a_context_with_state_uses_its_own(store, application, aredis):
@@ -218,7 +218,7 @@ async def test_a_context_that_redis_forgot_starts_from_the_global_state_again(
     await aredis.hset(ANN, mapping={**log_weights(svm=-50, tree=0), "n:svm:2": "9"})
     await eventually(lambda: weight(store, application, context="ann") < 0.01)
     await aredis.delete(ANN)
-    await eventually(lambda: weight(store, application, context="ann") > 0.99)
+    await eventually(lambda: weight(store, application, context="ann") > 0.8)
     description = await store.describe(application, context="ann", arms=ARMS)
     assert [arm["feedback"] for arm in description["arms"]] == [0, 0]
 
