@@ -52,7 +52,7 @@ def test_a_context_without_a_state_of_its_own_does_what_is_known_for_everybody()
     general = State({LOG_WEIGHTS.name: {"a": (100.0,), "b": (0.0,)}})
     log = log_of([asked({"a": 1.0, "b": 0.0}, context="new")])
     proposal = frozen(log, candidate("exp3", arms="ab", floor=0.01), states={"": general})
-    assert proposal.chances[0, 0] > 0.99
+    assert proposal.chances[0, 0] > 0.85
 
 
 def test_an_arm_that_is_not_routed_today_is_not_asked_by_a_frozen_policy() -> None:
