@@ -2,6 +2,8 @@
 
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -11,6 +13,19 @@ from tests.integration.stack import Load, eventually
 pytestmark = pytest.mark.browser
 
 SWITCH_S = 20.0
+
+
+@contextmanager
+def objective(stack, *, latency_ms: float) -> Iterator[None]:
+    """Give the demo another objective for as long as the block runs."""
+    path = "/api/v1/applications/digits/slo"
+    with stack.client() as client:
+        before = client.get("/api/v1/applications/digits").json()["slo"]["latency_ms"]
+        assert client.patch(path, json={"latency_ms": latency_ms}).status_code == 200
+        try:
+            yield
+        finally:
+            assert client.patch(path, json={"latency_ms": before}).status_code == 200
 
 
 @pytest.fixture
@@ -95,9 +110,9 @@ def test_the_home_page_shows_traffic_weights_and_replicas(stack, digits, console
         expect(card.get_by_test_id("arm-weight")).to_have_count(5)
         expect(console.get_by_test_id("live-model")).to_have_count(5)
         # Numbers of the last seconds arrive by themselves, without a reload.
-        # How fast a loaded machine is, is not for a test to say.
-        verdict = re.compile("Within its objective|Slower than its objective")
-        expect(card).to_contain_text(verdict, timeout=20_000)
+        # How fast a loaded machine is, is not for this test to say: the objective leaves room.
+        with objective(stack, latency_ms=2000):
+            expect(card).to_contain_text("Within its objective", timeout=20_000)
 
 
 def test_the_feedback_form_teaches_the_application(stack, digits, chromium):

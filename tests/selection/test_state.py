@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 
 import pytest
 from redis.asyncio import Redis
 
 from registry.errors import Unavailable
-from selection.beliefs import State
+from selection.beliefs import CONTEXT_GAP, State
 from selection.counts import QueryCounts
 from selection.state import SelectionStore
 from selection.storage import EXPIRY_MARGIN_S, UNTAUGHT_CONTEXT_TTL_S
@@ -21,6 +22,8 @@ ARMS = {"svm:2": 1.0, "tree:1": 1.0}
 EVEN = {"svm:2": 0.5, "tree:1": 0.5}
 MOVED = State({"log": {"svm:2": (0.0,), "tree:1": (-50.0,)}})
 DAY_S = 86_400
+# What a context starts with where the general log-weights are further apart than contexts begin.
+FROM_GLOBAL = pytest.approx(1 / (1 + math.exp(-CONTEXT_GAP)))
 GLOBAL, ANN = "clipper:selection:1:", "clipper:selection:1:ann"
 
 
@@ -60,7 +63,7 @@ async def test_a_copy_is_not_read_again_before_its_time(aredis, application):
 
 async def test_a_context_without_state_starts_from_the_global_one(store, application, aredis):
     await aredis.hset(GLOBAL, mapping=log_weights(svm=0, tree=-50))
-    await eventually(lambda: weight(store, application, context="ann") > 0.8)
+    await eventually(lambda: weight(store, application, context="ann") == FROM_GLOBAL)
 
 
 async def test_a_context_that_only_counted_queries_still_starts_from_the_global_one(
@@ -68,7 +71,7 @@ async def test_a_context_that_only_counted_queries_still_starts_from_the_global_
 ):
     await aredis.hset(GLOBAL, mapping=log_weights(svm=0, tree=-50))
     await aredis.hset(ANN, mapping={"q:svm:2": "3"})
-    await eventually(lambda: weight(store, application, context="ann") > 0.8)
+    await eventually(lambda: weight(store, application, context="ann") == FROM_GLOBAL)
 
 
 async def test_a_context_with_state_uses_its_own(store, application, aredis):
@@ -218,7 +221,7 @@ async def test_a_context_that_redis_forgot_starts_from_the_global_state_again(
     await aredis.hset(ANN, mapping={**log_weights(svm=-50, tree=0), "n:svm:2": "9"})
     await eventually(lambda: weight(store, application, context="ann") < 0.01)
     await aredis.delete(ANN)
-    await eventually(lambda: weight(store, application, context="ann") > 0.8)
+    await eventually(lambda: weight(store, application, context="ann") == FROM_GLOBAL)
     description = await store.describe(application, context="ann", arms=ARMS)
     assert [arm["feedback"] for arm in description["arms"]] == [0, 0]
 

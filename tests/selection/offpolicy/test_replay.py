@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
-from selection.beliefs import LOG_WEIGHTS, State, learn
+from selection.beliefs import CONTEXT_GAP, LOG_WEIGHTS, State, learn
 from selection.lessons import lesson_of
 from selection.losses import make_loss
 from selection.offpolicy.answers import Answering
@@ -52,7 +54,8 @@ def test_a_context_without_a_state_of_its_own_does_what_is_known_for_everybody()
     general = State({LOG_WEIGHTS.name: {"a": (100.0,), "b": (0.0,)}})
     log = log_of([asked({"a": 1.0, "b": 0.0}, context="new")])
     proposal = frozen(log, candidate("exp3", arms="ab", floor=0.01), states={"": general})
-    assert proposal.chances[0, 0] > 0.85
+    trusted = 1.0 / (1.0 + math.exp(-CONTEXT_GAP))
+    assert proposal.chances[0, 0] == pytest.approx(0.99 * trusted + 0.005)
 
 
 def test_an_arm_that_is_not_routed_today_is_not_asked_by_a_frozen_policy() -> None:
