@@ -112,11 +112,12 @@ class _Unread:
         rows = Feedback.objects.filter(application_id=application.id).order_by("pk")
         # Rows are written by one process at a time, so that a later one has a higher key.
         if last is not None:
-            rows = rows.filter(pk__gt=last.last_feedback)
+            self.last = last.last_feedback
         else:
-            rows = rows.filter(received_at__gt=now - timedelta(seconds=STEP_S))
-        self._rows = rows[:FEEDBACK_AT_ONCE]
-        self.last = last.last_feedback if last is not None else 0
+            # What came before anybody took snapshots belongs to none.
+            before = rows.filter(received_at__lte=now - timedelta(seconds=STEP_S)).last()
+            self.last = 0 if before is None else before.pk
+        self._rows = rows.filter(pk__gt=self.last)[:FEEDBACK_AT_ONCE]
 
     def __iter__(self) -> Iterator[Told]:
         values = self._rows.values_list("pk", "kind", "reward", "arms", "routed", "forced")

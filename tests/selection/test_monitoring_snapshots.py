@@ -123,6 +123,19 @@ def test_each_piece_of_feedback_is_in_exactly_one(watch: Watch) -> None:
     assert told == [[1.0, 1.0], [2.0, 1.0]]
 
 
+def test_feedback_from_before_the_first_one_is_in_none(watch: Watch) -> None:
+    watch.tell(svm=0.0, forest=1.0)
+    watch.now += timedelta(hours=1)
+
+    first = watch.take()
+    watch.tell(svm=0.0, forest=1.0)
+    second = watch.take()
+
+    assert first is not None
+    assert second is not None
+    assert (first.earned[0], second.earned[0]) == (0.0, 1.0)
+
+
 def test_a_version_that_its_caller_chose_says_nothing_of_the_policy(watch: Watch) -> None:
     watch.take()
     watch.tell(svm=0.0, forest=1.0, forced=True)
