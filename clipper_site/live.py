@@ -7,15 +7,12 @@ rates, and the 99th percentile is the worst of them, which is never better than 
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import redis
-from django.conf import settings
-from redis.asyncio import Redis
 
 from clipper_site import wording
 from clipper_site.load import Document
@@ -27,12 +24,11 @@ from registry.redis_client import redis_client
 from registry.snapshot import build_snapshot
 from registry.specs import ApplicationSpec, Snapshot
 from registry.templatetags.console import ago
-from selection.state import SelectionStore
-from selection.storage import GLOBAL_CONTEXT
+from selection.learned import describe
 from serving.cluster.changes import last_changes
 from serving.cluster.directory import Directory
 from serving.metrics import APPLICATION_COUNTERS, read_published
-from serving.routing import Router
+from serving.routing import routed_applications
 
 RELEASES_SHOWN = 8
 # How a query can end without a model's answer, by what counts it. One that the models were too
@@ -190,10 +186,8 @@ def _web(documents: Sequence[Document]) -> dict[str, Any]:
 def _applications(
     snapshot: Snapshot, *, documents: Sequence[Document], reachable: bool
 ) -> list[dict[str, Any]]:
-    router = Router(connected=lambda version_id: True)
-    router.apply(snapshot)
-    routed = [(spec, router.arms(spec).weights) for spec in snapshot.applications.values()]
-    learned = asyncio.run(_learned(routed)) if reachable else {}
+    routed = routed_applications(snapshot)
+    learned = _learned(routed) if reachable else {}
     return [
         _application(
             spec,
@@ -249,20 +243,18 @@ def _ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-async def _learned(
+def _learned(
     routed: Sequence[tuple[ApplicationSpec, Mapping[str, float]]],
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return what selection knows of each application's arms, as far as Redis answers."""
-    learned: dict[str, list[dict[str, Any]]] = {}
-    async with Redis.from_url(settings.REDIS_URL, socket_timeout=2.0) as client:
-        store = SelectionStore(client)
-        for spec, weights in routed:
-            try:
-                state = await store.describe(spec, context=GLOBAL_CONTEXT, arms=weights)
-            except Unavailable:
-                break
-            learned[spec.name] = [_arm(arm) for arm in state["arms"]]
-    return learned
+    """Return what selection knows of each application's arms; nothing without Redis."""
+    try:
+        states = describe(redis_client(), routed)
+    except Unavailable:
+        return {}
+    return {
+        spec.name: [_arm(arm) for arm in state["arms"]]
+        for (spec, _), state in zip(routed, states, strict=True)
+    }
 
 
 def _arm(arm: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -11,7 +11,7 @@ import redis
 
 from registry.models import Application
 from registry.snapshot import application_spec
-from registry.specs import ARM_ROLE
+from registry.specs import ARM_ROLE, ApplicationSpec
 from selection.policies import make_policy
 from selection.storage import GLOBAL_CONTEXT, contexts_key, redis_needed_blocking, state_key
 from selection.stored import Stored, described, parse_stored
@@ -44,20 +44,39 @@ def routed_arms(application: Application) -> dict[str, float]:
     }
 
 
+def describe(
+    client: redis.Redis,
+    routed: Sequence[tuple[ApplicationSpec, Mapping[str, float]]],
+    *,
+    context: str = GLOBAL_CONTEXT,
+) -> list[dict[str, Any]]:
+    """Return what `SelectionStore.describe` does, of each application with its routes' weights.
+
+    Raises Unavailable without Redis.
+    """
+    stored = iter(
+        _read(client, [(spec.id, name) for spec, _ in routed for name in (context, GLOBAL_CONTEXT)])
+    )
+    return [
+        described(
+            spec,
+            make_policy(spec.policy, spec.policy_params),
+            context=context,
+            arms=arms,
+            own=next(stored),
+            general=next(stored),
+        )
+        for spec, arms in routed
+    ]
+
+
 def describe_context(
     client: redis.Redis, application: Application, *, context: str
 ) -> dict[str, Any]:
-    """Return what `SelectionStore.describe` does. Raises Unavailable without Redis."""
+    """Return the same of one application, routed as the registry says."""
     spec = application_spec(Application.objects.for_snapshot().get(pk=application.pk))
-    own, general = _read(client, application_id=spec.id, contexts=(context, GLOBAL_CONTEXT))
-    return described(
-        spec,
-        make_policy(spec.policy, spec.policy_params),
-        context=context,
-        arms=routed_arms(application),
-        own=own,
-        general=general,
-    )
+    (state,) = describe(client, [(spec, routed_arms(application))], context=context)
+    return state
 
 
 def learned_contexts(
@@ -77,7 +96,7 @@ def learned_contexts(
             client.zrevrangebyscore(key, "+inf", oldest, offset, limit, withscores=True),
         )
     names = [name.decode() for name, _ in found]
-    states = _read(client, application_id=spec.id, contexts=names)
+    states = _read(client, [(spec.id, name) for name in names])
     page = [
         LearnedContext(
             context=name,
@@ -90,8 +109,8 @@ def learned_contexts(
     return page, total
 
 
-def _read(client: redis.Redis, *, application_id: int, contexts: Iterable[str]) -> list[Stored]:
+def _read(client: redis.Redis, keys: Iterable[tuple[int, str]]) -> list[Stored]:
     with redis_needed_blocking(), client.pipeline(transaction=False) as pipe:
-        for context in contexts:
+        for application_id, context in keys:
             pipe.hgetall(state_key(application_id, context))
         return [parse_stored(fields) for fields in pipe.execute()]

@@ -120,6 +120,13 @@ class Router:
         return None if version_id is None else self.snapshot.versions.get(version_id)
 
 
+def routed_applications(snapshot: Snapshot) -> list[tuple[ApplicationSpec, Mapping[str, float]]]:
+    """Return each application with its arms' route weights, as registered: connected or not."""
+    router = Router(connected=lambda version_id: True)
+    router.apply(snapshot)
+    return [(spec, router.arms(spec).weights) for spec in snapshot.applications.values()]
+
+
 def _terms_of(application: ApplicationSpec) -> Terms:
     return Terms(
         share=application.id,

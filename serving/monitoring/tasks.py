@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import redis
 from celery import shared_task
-from django.conf import settings
 from django.utils import timezone
-from redis.asyncio import Redis
 
 from registry.errors import Unavailable
 from registry.locks import exclusively
 from registry.redis_client import redis_client
 from registry.snapshot import build_snapshot
-from registry.specs import ApplicationSpec
+from selection.learned import describe
 from selection.monitoring.growth import Readings
 from selection.monitoring.history import COUNTERS
 from selection.monitoring.snapshots import Observed, take_snapshot, thin_snapshots
-from selection.state import SelectionStore
-from selection.storage import GLOBAL_CONTEXT
 from serving.metrics import read_published
-from serving.routing import Router
+from serving.routing import routed_applications
 
 LOCK = "clipper:lock:snapshots"
 # A round that dies holding the lock delays the next one by so long.
@@ -59,15 +54,9 @@ def thin_selection_history() -> int:
 
 
 def _snapshots() -> int:
-    router = Router(connected=lambda version_id: True)
-    router.apply(build_snapshot())
-    routed = [
-        (application, router.arms(application).weights)
-        for application in router.snapshot.applications.values()
-        if router.arms(application).weights
-    ]
+    routed = [(spec, arms) for spec, arms in routed_applications(build_snapshot()) if arms]
     documents = read_published(redis_client())
-    states = asyncio.run(_states(routed))
+    states = describe(redis_client(), routed)
     now = timezone.now()
     taken = [
         take_snapshot(
@@ -81,18 +70,6 @@ def _snapshots() -> int:
         for (application, _), state in zip(routed, states, strict=True)
     ]
     return sum(snapshot is not None for snapshot in taken)
-
-
-async def _states(
-    routed: Sequence[tuple[ApplicationSpec, Mapping[str, float]]],
-) -> list[dict[str, Any]]:
-    """Return what is learned of each application for everyone, or raise `Unavailable`."""
-    async with Redis.from_url(settings.REDIS_URL, socket_timeout=2.0) as client:
-        store = SelectionStore(client)
-        return [
-            await store.describe(application, context=GLOBAL_CONTEXT, arms=arms)
-            for application, arms in routed
-        ]
 
 
 def readings_of(documents: Iterable[Mapping[str, Any]], *, application: str) -> Readings:
