@@ -11,6 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from registry.api.moments import EXPECTED, check_period, moment_of
 from registry.api.serializers import ErrorBody
 from registry.api.views.base import ManagementView, find_application
 from registry.errors import BadRequest
@@ -19,7 +20,6 @@ from selection.monitoring.history import Period, history
 PARAMETERS = ("since", "until")
 # What is shown where nothing is said.
 USUAL = timedelta(hours=1)
-EXPECTED = "a time with its zone such as 2026-01-31T12:00:00Z, or seconds since 1970"
 
 
 class EstimateOut(serializers.Serializer[Any]):
@@ -116,10 +116,7 @@ def period_of(parameters: Mapping[str, str], *, now: datetime | None = None) -> 
         raise BadRequest(f"Expected only {' and '.join(PARAMETERS)}, got {', '.join(unknown)}.")
     until = _moment(parameters, "until") or now or datetime.now(UTC)
     since = _moment(parameters, "since") or until - USUAL
-    if since >= until:
-        raise BadRequest(
-            f"since: Expected a time before until, got {since.isoformat()} and {until.isoformat()}."
-        )
+    check_period(since=since, until=until)
     return Period(since=since, until=until)
 
 
@@ -128,12 +125,7 @@ def _moment(parameters: Mapping[str, str], name: str) -> datetime | None:
     if text is None:
         return None
     try:
-        if text.replace(".", "", 1).isdigit():
-            return datetime.fromtimestamp(float(text), tz=UTC)
         # In a query a plus sign that isn't escaped reads as a space.
-        moment = datetime.fromisoformat(text.replace(" ", "+"))
-    except (ValueError, OverflowError, OSError) as error:
-        raise BadRequest(f"{name}: Expected {EXPECTED}, got {text!r}.") from error
-    if moment.tzinfo is None:
-        raise BadRequest(f"{name}: Expected {EXPECTED}, got {text!r} without a zone.")
-    return moment
+        return moment_of(text.replace(" ", "+"))
+    except ValueError as error:
+        raise BadRequest(f"{name}: {error}") from error

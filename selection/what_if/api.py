@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.api.fields import Body, Flag, Object, Text, Whole
+from registry.api.moments import Moment, check_period
 from registry.api.views.base import ManagementView, find_application, schema
 from registry.errors import BadRequest
 from registry.models import Application
@@ -21,25 +20,6 @@ from selection.contexts import fault_of
 from selection.what_if.evaluation import what_if
 from selection.what_if.span import MOST_ROWS, USUAL_ROWS, Span
 from selection.what_if.targets import MOST_TARGETS, Target, policy_target
-
-EXPECTED_TIME = "a time with its zone such as 2026-01-31T12:00:00Z"
-
-
-@extend_schema_field({"type": "string", "format": "date-time"})
-class Moment(serializers.Field[datetime, Any, str, Any]):
-    def to_internal_value(self, data: Any) -> datetime:
-        try:
-            moment = datetime.fromisoformat(data)
-        except (TypeError, ValueError) as error:
-            raise serializers.ValidationError(f"Expected {EXPECTED_TIME}, got {data!r}.") from error
-        if moment.tzinfo is None:
-            raise serializers.ValidationError(
-                f"Expected {EXPECTED_TIME}, got {data!r} without a zone."
-            )
-        return moment
-
-    def to_representation(self, value: datetime) -> str:
-        return value.isoformat()
 
 
 class TargetIn(Body):
@@ -167,10 +147,7 @@ def span_of(fields: Mapping[str, Any]) -> Span:
     context, since, until = (fields.get(name) for name in ("context", "since", "until"))
     if context is not None and (fault := fault_of(context)) is not None:
         raise BadRequest(fault)
-    if since is not None and until is not None and since >= until:
-        raise BadRequest(
-            f"since: Expected a time before until, got {since.isoformat()} and {until.isoformat()}."
-        )
+    check_period(since=since, until=until)
     return Span(rows=fields.get("rows", USUAL_ROWS), context=context, since=since, until=until)
 
 
