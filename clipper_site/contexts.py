@@ -9,13 +9,12 @@ from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from clipper_site import wording
+from clipper_site.application_page import CHANGE, VIEW, application_for, frame
 from registry.errors import ClipperError
 from registry.models import Application
 from registry.redis_client import redis_client
@@ -27,12 +26,11 @@ from selection.learned import LearnedContext, describe_context, learned_contexts
 PAGE_SIZE = 50
 LAST_PAGE = 100_000
 RESETS_SHOWN = 5
-VIEW, CHANGE = "registry.view_application", "registry.change_application"
 
 
 def contexts(request: HttpRequest, name: str) -> HttpResponse:
     """Show what one context has learned, and those that have learned anything."""
-    application = _application(request, name, needs=VIEW)
+    application = application_for(request, name, VIEW)
     chosen = request.GET.get("context", GLOBAL_CONTEXT)
     number = _page_number(request)
     problem, state, rows, total = fault_of(chosen) or "", None, list[LearnedContext](), 0
@@ -48,7 +46,7 @@ def contexts(request: HttpRequest, name: str) -> HttpResponse:
         request,
         "selection/contexts.html",
         {
-            **_page(request, application, title=f"{application}: contexts"),
+            **frame(request, application, title=f"{application}: contexts"),
             "problem": problem,
             "chosen": chosen,
             "state": state and _state(state),
@@ -65,7 +63,7 @@ def contexts(request: HttpRequest, name: str) -> HttpResponse:
 
 def reset(request: HttpRequest, name: str) -> HttpResponse:
     """Show what would be forgotten; a POST has it forgotten."""
-    application = _application(request, name, needs=CHANGE)
+    application = application_for(request, name, CHANGE)
     everything = "all" in request.GET
     context = request.GET.get("context", GLOBAL_CONTEXT)
     try:
@@ -80,7 +78,7 @@ def reset(request: HttpRequest, name: str) -> HttpResponse:
         request,
         "selection/confirm_reset.html",
         {
-            **_page(request, application, title=f"Reset {_what(None if everything else context)}"),
+            **frame(request, application, title=f"Reset {_what(None if everything else context)}"),
             "everything": everything,
             "context": context,
             "known": wording.count(known),
@@ -97,22 +95,6 @@ def _reset(request: HttpRequest, application: Application, *, context: str | Non
     told = f"Reset what was learned in {_what(context)}."
     admin.site.get_model_admin(Application).log_change(request, application, told)
     messages.success(request, f"{told} Queries follow within a second.")
-
-
-def _application(request: HttpRequest, name: str, *, needs: str) -> Application:
-    if not (admin.site.has_permission(request) and request.user.has_perm(needs)):
-        raise PermissionDenied
-    return get_object_or_404(Application.objects.with_everything(), name=name)
-
-
-def _page(request: HttpRequest, application: Application, *, title: str) -> dict[str, Any]:
-    return {
-        **admin.site.each_context(request),
-        "title": title,
-        "opts": Application._meta,
-        "original": application,
-        "application": application,
-    }
 
 
 def _page_number(request: HttpRequest) -> int:
@@ -142,9 +124,7 @@ def _state(state: Mapping[str, Any]) -> dict[str, Any]:
                 "percent": round(arm["weight"] * 100, 1),
                 "weight": wording.share(arm["weight"]),
                 "probability": wording.share(arm["probability"]),
-                "reward": wording.NOTHING
-                if arm["reward"] is None
-                else f"{arm['reward'] * 100:.1f} %",
+                "reward": wording.percent(arm["reward"]),
                 "feedback": wording.count(arm["feedback"]),
                 "queries": wording.count(arm["queries"]),
             }

@@ -7,13 +7,12 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from clipper_site import wording
+from clipper_site.application_page import VIEW, application_for, frame, may
 from registry.api.errors import error_response
 from registry.errors import Forbidden, NotFound, Unauthenticated
 from registry.models import Application
@@ -42,16 +41,10 @@ USUAL = CHOICES[1]
 
 def monitoring(request: HttpRequest, name: str) -> HttpResponse:
     """Show the page, complete but for its charts, which its script draws and keeps up to date."""
-    if not may_see(request):
-        raise PermissionDenied
-    application = get_object_or_404(Application.objects.with_everything(), name=name)
+    application = application_for(request, name, VIEW)
     chosen = chosen_period(request)
     context = {
-        **admin.site.each_context(request),
-        "title": f"{application}: monitoring",
-        "opts": Application._meta,
-        "original": application,
-        "application": application,
+        **frame(request, application, title=f"{application}: monitoring"),
         "periods": CHOICES,
         "chosen": chosen,
         "picture": picture(application, chosen=chosen),
@@ -64,7 +57,7 @@ def monitoring_json(request: HttpRequest, name: str) -> HttpResponse:
     """Answer the page's script."""
     if not admin.site.has_permission(request):
         return error_response(Unauthenticated("Sign in to the console first."))
-    if not may_see(request):
+    if not may(request, VIEW):
         return error_response(Forbidden("No permission to view applications."))
     application = Application.objects.with_everything().filter(name=name).first()
     if application is None:
@@ -72,10 +65,6 @@ def monitoring_json(request: HttpRequest, name: str) -> HttpResponse:
     response = JsonResponse(picture(application, chosen=chosen_period(request)))
     response["Cache-Control"] = "no-store"
     return response
-
-
-def may_see(request: HttpRequest) -> bool:
-    return admin.site.has_permission(request) and request.user.has_perm("registry.view_application")
 
 
 def chosen_period(request: HttpRequest) -> Choice:
@@ -106,7 +95,7 @@ def _summary(told: Mapping[str, Any]) -> dict[str, str]:
     regret = told["regret"]
     return {
         "policy": told["policy"],
-        "earned": _percent(told["earned"]),
+        "earned": wording.mean_reward(_worded(told["earned"])),
         "feedback": f"of {wording.count(told['feedback'])} possible"
         if told["feedback"]
         else "no feedback yet",
@@ -136,30 +125,14 @@ def _arm(arm: Mapping[str, Any], *, tolerated: float) -> dict[str, Any]:
             "in_time": wording.share(arm["answered"] / asked if asked else None),
             "late": wording.count(arm["late"]),
             "failed": wording.count(arm["failed"]),
-            "reward": _percent(arm["reward"]),
-            "interval": _interval(arm["reward"]),
+            "reward": wording.mean_reward(_worded(arm["reward"])),
+            "interval": wording.interval(_worded(arm["reward"])),
             "feedback": wording.count(arm["feedback"]),
-            "gain": _gain(arm["gain"]),
-            "gain_spread": _gain_spread(arm["gain"]),
+            "gain": wording.points(_worded(arm["gain"])),
+            "gain_spread": wording.spread(_worded(arm["gain"])),
         },
     }
 
 
-def _percent(estimate: Mapping[str, float] | None) -> str:
-    return wording.NOTHING if estimate is None else f"{estimate['value'] * 100:.1f} %"
-
-
-def _interval(estimate: Mapping[str, float] | None) -> str:
-    if estimate is None:
-        return ""
-    return f"{estimate['low'] * 100:.1f} to {estimate['high'] * 100:.1f}"
-
-
-def _gain(estimate: Mapping[str, float] | None) -> str:
-    return wording.NOTHING if estimate is None else wording.signed(estimate["value"] * 100)
-
-
-def _gain_spread(estimate: Mapping[str, float] | None) -> str:
-    if estimate is None:
-        return ""
-    return f"± {(estimate['high'] - estimate['value']) * 100:.1f}"
+def _worded(estimate: Mapping[str, float] | None) -> wording.Estimate:
+    return None if estimate is None else (estimate["value"], estimate["low"], estimate["high"])

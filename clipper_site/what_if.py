@@ -5,24 +5,20 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from clipper_site import wording
+from clipper_site.application_page import VIEW, application_for, frame
 from registry.errors import ClipperError
 from registry.models import Application
 from registry.snapshot import application_spec
-from selection.offpolicy.intervals import Value
 from selection.what_if.evaluation import Outlook, Result
 from selection.what_if.evaluation import what_if as evaluated
 from selection.what_if.form import WhatIfForm
 from selection.what_if.span import Span
 
-VIEW = ("registry.view_application", "selection.view_feedback")
 # A verdict, as badges show it, and in words.
 VERDICTS = {
     "enough": ("live", "enough"),
@@ -34,20 +30,14 @@ METHODS = {"direct": "seen directly", "doubly_robust": "doubly robust"}
 
 def what_if(request: HttpRequest, name: str) -> HttpResponse:
     """Show the usual targets, and a policy that was chosen in the form."""
-    if not all(request.user.has_perm(permission) for permission in VIEW):
-        raise PermissionDenied
-    application = get_object_or_404(Application.objects.with_everything(), name=name)
+    application = application_for(request, name, VIEW, "selection.view_feedback")
     form = WhatIfForm(request.GET, application=application_spec(application))
     outlook, problem = _answered(application, form=form)
     return TemplateResponse(
         request,
         "selection/what_if.html",
         {
-            **admin.site.each_context(request),
-            "title": f"{application}: what if",
-            "opts": Application._meta,
-            "original": application,
-            "application": application,
+            **frame(request, application, title=f"{application}: what if"),
             "form": form,
             "problem": problem,
             "shown": None if outlook is None else _shown(outlook, form=form),
@@ -72,8 +62,8 @@ def _shown(outlook: Outlook, *, form: WhatIfForm) -> dict[str, Any]:
     earned = outlook.earned.value
     return {
         "rows": rows,
-        "earned": _percent(earned),
-        "earned_interval": _interval(earned),
+        "earned": wording.mean_reward(earned),
+        "earned_interval": wording.interval(earned),
         "earned_note": _earned_note(outlook),
         "feedback": f"{outlook.rows:,}",
         "since": outlook.since,
@@ -104,14 +94,10 @@ def _row(result: Result, *, chosen: bool) -> dict[str, Any]:
         "name": target.name,
         "kind": kind,
         "chosen": chosen,
-        "reward": _percent(found.best),
-        "interval": _interval(found.best),
-        "gain": wording.NOTHING
-        if result.gain is None
-        else wording.signed(result.gain.reward * 100),
-        "gain_spread": ""
-        if result.gain is None
-        else f"± {(result.gain.high - result.gain.low) * 50:.1f}",
+        "reward": wording.mean_reward(found.best),
+        "interval": wording.interval(found.best),
+        "gain": wording.points(result.gain),
+        "gain_spread": wording.spread(result.gain),
         "rows": f"{found.rows:,}",
         "effective": f"{found.effective_rows:,.0f}",
         "state": state,
@@ -134,11 +120,11 @@ def _details(result: Result) -> str:
     found = result.estimate
     if found.method is None:
         return ""
-    overlap = found.without_overlap
+    overlap, weighed = found.without_overlap, found.method != "direct"
     return wording.listed(
         METHODS[found.method],
-        f"IPS {_percent(found.ips)}" if found.method != "direct" else "",
-        f"self-normalised {_percent(found.self_normalised)}" if found.method != "direct" else "",
+        f"IPS {wording.mean_reward(found.ips)}" if weighed else "",
+        f"self-normalised {wording.mean_reward(found.self_normalised)}" if weighed else "",
         f"largest weight {found.largest_weight:.3g}" if found.largest_weight > 1 else "",
         f"{wording.share(overlap)} of the feedback says nothing of it" if overlap else "",
         "" if found.trained_on is None else f"learned from {found.trained_on:,} of it",
@@ -168,11 +154,3 @@ def _best(outlook: Outlook) -> dict[str, str] | None:
         return None
     gain, result = max(more, key=lambda one: one[0].reward)
     return {"name": result.target.name, "gain": wording.signed(gain.reward * 100)}
-
-
-def _percent(value: Value | None) -> str:
-    return wording.NOTHING if value is None else f"{value.reward * 100:.1f} %"
-
-
-def _interval(value: Value | None) -> str:
-    return "" if value is None else f"{value.low * 100:.1f} to {value.high * 100:.1f}"

@@ -1,6 +1,11 @@
-"""How the live page words numbers: short, with units, never a false precision."""
+"""How the console's pages word numbers: short, with units, never a false precision."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+# A number and the ends of its interval, or None where too little is known.
+Estimate = Sequence[float] | None
 
 NOTHING = "—"
 MINUS = "\N{MINUS SIGN}"
@@ -33,6 +38,30 @@ def share(part: float | None) -> str:
     if 99.9 < percent < 100:
         return "> 99.9 %"
     return f"{percent:.1f} %" if 0 < percent < 10 or 99 < percent < 100 else f"{percent:.0f} %"
+
+
+def percent(part: float | None) -> str:
+    """Return a share that is compared with others: always with a decimal."""
+    return NOTHING if part is None else f"{part * 100:.1f} %"
+
+
+def mean_reward(estimate: Estimate) -> str:
+    return percent(None if estimate is None else estimate[0])
+
+
+def interval(estimate: Estimate) -> str:
+    """Return the ends in percent: 97.3 to 99.7."""
+    return "" if estimate is None else f"{estimate[1] * 100:.1f} to {estimate[2] * 100:.1f}"
+
+
+def points(estimate: Estimate) -> str:
+    """Return a difference of shares in points, with its sign."""
+    return NOTHING if estimate is None else signed(estimate[0] * 100)
+
+
+def spread(estimate: Estimate) -> str:
+    """Return half the interval, which is around its middle, in points."""
+    return "" if estimate is None else f"± {(estimate[2] - estimate[1]) * 50:.1f}"
 
 
 def signed(number: float) -> str:

@@ -124,8 +124,7 @@ class ApplicationAdmin(ConsoleAdmin[Application]):
         attrs={"data-testid": "try"},
     )
     def feedback_form(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        application = row_or_404(Application.objects.all(), pk=object_id)
-        return HttpResponseRedirect(f"/feedback/{application.name}/")
+        return _to("/feedback/{}/", object_id)
 
     @action(
         description="Monitoring",
@@ -134,8 +133,7 @@ class ApplicationAdmin(ConsoleAdmin[Application]):
         attrs={"data-testid": "monitoring"},
     )
     def monitoring(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        application = row_or_404(Application.objects.all(), pk=object_id)
-        return HttpResponseRedirect(f"/admin/applications/{application.name}/monitoring/")
+        return _to("/admin/applications/{}/monitoring/", object_id)
 
     @action(
         description="Contexts",
@@ -144,8 +142,7 @@ class ApplicationAdmin(ConsoleAdmin[Application]):
         attrs={"data-testid": "contexts"},
     )
     def contexts(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        application = row_or_404(Application.objects.all(), pk=object_id)
-        return HttpResponseRedirect(f"/admin/applications/{application.name}/contexts/")
+        return _to("/admin/applications/{}/contexts/", object_id)
 
     @action(
         description="What if",
@@ -154,8 +151,7 @@ class ApplicationAdmin(ConsoleAdmin[Application]):
         attrs={"data-testid": "what-if"},
     )
     def what_if(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        application = row_or_404(Application.objects.all(), pk=object_id)
-        return HttpResponseRedirect(f"/admin/applications/{application.name}/what-if/")
+        return _to("/admin/applications/{}/what-if/", object_id)
 
     # --- columns --------------------------------------------------------------------------
 
@@ -208,3 +204,9 @@ class ApplicationAdmin(ConsoleAdmin[Application]):
         bound = ApiKey.objects.filter(bound=True, applications=application, revoked_at=None)
         links = format_html_join(", ", "{}", ((link_to(key),) for key in bound))
         return format_html("{} · {}", links or "None is bound to it alone", add)
+
+
+def _to(page: str, object_id: str) -> HttpResponse:
+    """Redirect to a page of the site that has an application's name in its path."""
+    application = row_or_404(Application.objects.all(), pk=object_id)
+    return HttpResponseRedirect(page.format(application.name))

@@ -1,0 +1,36 @@
+"""What the console's pages about one application share: who may see them, and their frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+
+from registry.models import Application
+
+VIEW, CHANGE = "registry.view_application", "registry.change_application"
+
+
+def application_for(request: HttpRequest, name: str, *needs: str) -> Application:
+    """Return the application, for a person who has these permissions."""
+    if not may(request, *needs):
+        raise PermissionDenied
+    return get_object_or_404(Application.objects.with_everything(), name=name)
+
+
+def may(request: HttpRequest, *needs: str) -> bool:
+    return admin.site.has_permission(request) and request.user.has_perms(needs)
+
+
+def frame(request: HttpRequest, application: Application, *, title: str) -> dict[str, Any]:
+    """Return what the page's template needs around its contents."""
+    return {
+        **admin.site.each_context(request),
+        "title": title,
+        "opts": Application._meta,
+        "original": application,
+        "application": application,
+    }
