@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from itertools import islice
@@ -10,18 +9,13 @@ from itertools import islice
 import msgspec
 from redis.asyncio import Redis
 
-from registry.background import end_tasks
-from registry.outage import Outage
-from selection.storage import REDIS_ERRORS, outputs_key
+from selection.storage import outputs_key
+from selection.write_behind import WRITTEN_AT_ONCE, WriteBehind
 
 # Outputs that wait for Redis, together; beyond it the oldest are given up.
 CAPACITY_BYTES = 64 << 20
 # What keeping an entry takes besides its body.
 ENTRY_BYTES = 150
-# So many are encoded without a pause of the event loop, and have the time of one write.
-WRITTEN_AT_ONCE = 256
-WRITE_TIMEOUT_S = 2.0
-PAUSE_AFTER_FAILURE_S = 0.2
 
 logger = logging.getLogger(__name__)
 
@@ -43,26 +37,21 @@ class OutputStore:
         self._capacity = capacity_bytes
         self._waiting: dict[bytes, _Kept] = {}
         self._waiting_bytes = 0
-        self._work = asyncio.Event()
-        self._writer: asyncio.Task[None] | None = None
-        self._outage = Outage(
-            logger,
-            away="Redis is away, large outputs wait for it",
-            back="Redis is back, large outputs are written again",
+        self._writer = WriteBehind(
+            what="large outputs",
+            waiting=lambda: len(self._waiting),
+            write_some=self._write_some,
+            logger=logger,
         )
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(dict[str, bytes]).decode
 
     async def start(self) -> None:
-        self._writer = asyncio.create_task(self._write_forever(), name="selection.outputs")
+        await self._writer.start()
 
     async def stop(self) -> None:
         """Write what still waits, as far as Redis takes it, and end."""
-        if self._writer is not None:
-            await end_tasks([self._writer])
-            self._writer = None
-        if self._waiting and not await self._write_all():
-            logger.warning("outputs not stored at shutdown count=%d", len(self._waiting))
+        await self._writer.stop()
 
     def keep(self, nonce: bytes, *, outputs: Mapping[str, bytes], ttl_s: int) -> None:
         """Keep outputs for a time; where too many wait for Redis, the oldest are given up."""
@@ -72,7 +61,7 @@ class OutputStore:
         self._waiting_bytes += kept.size
         while self._waiting_bytes > self._capacity:
             self._forget(next(iter(self._waiting)))
-        self._work.set()
+        self._writer.wake()
 
     async def fetch(self, nonces: Iterable[bytes]) -> dict[bytes, dict[str, bytes]]:
         """Return the outputs of those nonces that still have any; errors of Redis come through."""
@@ -89,37 +78,14 @@ class OutputStore:
         if kept is not None:
             self._waiting_bytes -= kept.size
 
-    async def _write_forever(self) -> None:
-        while True:
-            await self._work.wait()
-            self._work.clear()
-            if not await self._write_all():
-                await asyncio.sleep(PAUSE_AFTER_FAILURE_S)
-                self._work.set()
-
-    async def _write_all(self) -> bool:
-        while self._waiting:
-            if not await self._write_some():
-                return False
-        return True
-
-    async def _write_some(self) -> bool:
+    async def _write_some(self) -> None:
         taken = dict(islice(self._waiting.items(), WRITTEN_AT_ONCE))
-        try:
-            async with (
-                asyncio.timeout(WRITE_TIMEOUT_S),
-                self._redis.pipeline(transaction=False) as pipe,
-            ):
-                for nonce, kept in taken.items():
-                    pipe.set(outputs_key(nonce), kept.body, ex=kept.ttl_s)
-                await pipe.execute()
-        except REDIS_ERRORS as error:
-            self._outage.began(error)
-            return False
-        self._outage.ended()
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for nonce, kept in taken.items():
+                pipe.set(outputs_key(nonce), kept.body, ex=kept.ttl_s)
+            await pipe.execute()
         for nonce in taken:
             self._forget(nonce)
-        return True
 
 
 def _bytes(value: bytes | str) -> bytes:

@@ -6,7 +6,6 @@ their feedback window is over. `add` never waits; a task of the store writes wha
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
@@ -15,19 +14,15 @@ from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
-from registry.background import end_tasks
-from registry.outage import Outage
 from registry.specs import ApplicationSpec
 from selection.feedback.journal import SEEN_MARGIN_S
 from selection.scripts import Call, Script
-from selection.storage import REDIS_ERRORS, due_key
+from selection.storage import due_key
+from selection.write_behind import WRITTEN_AT_ONCE, WriteBehind
 
 # Predictions of one application that wait in Redis, and those of all that wait for Redis.
 MOST_KEPT = 100_000
 MOST_WAITING = 20_000
-WRITTEN_AT_ONCE = 256
-WRITE_TIMEOUT_S = 2.0
-PAUSE_AFTER_FAILURE_S = 0.2
 
 # KEYS  due
 # ARGV  most kept, TTL, then when each is due and its receipt. Returns how many found no room.
@@ -65,25 +60,20 @@ class DueReceipts:
         self._most_kept = kept
         self._most_waiting = waiting
         self._waiting: deque[_Waiting] = deque()
-        self._work = asyncio.Event()
-        self._writer: asyncio.Task[None] | None = None
-        self._outage = Outage(
-            logger,
-            away="Redis is away, receipts of predictions with a default reward wait for it",
-            back="Redis is back, receipts with a default reward are written again",
+        self._writer = WriteBehind(
+            what="receipts with a default reward",
+            waiting=lambda: len(self._waiting),
+            write_some=self._write_some,
+            logger=logger,
         )
         self.dropped = 0
 
     async def start(self) -> None:
-        self._writer = asyncio.create_task(self._write_forever(), name="selection.due")
+        await self._writer.start()
 
     async def stop(self) -> None:
         """Write what still waits, as far as Redis takes it, and end."""
-        if self._writer is not None:
-            await end_tasks([self._writer])
-            self._writer = None
-        if self._waiting and not await self._write_all():
-            logger.warning("receipts not stored at shutdown count=%d", len(self._waiting))
+        await self._writer.stop()
 
     def add(self, application: ApplicationSpec, *, token: str, issued_at_ms: int) -> None:
         """Keep a receipt until its application's feedback window is over."""
@@ -93,7 +83,7 @@ class DueReceipts:
         window_s = application.feedback_window_s
         due = Due(token, issued_at_ms + window_s * 1000)
         self._waiting.append(_Waiting(application.id, window_s + SEEN_MARGIN_S, due))
-        self._work.set()
+        self._writer.wake()
 
     async def over(self, application_id: int, *, now_ms: int, most: int) -> list[Due]:
         """Return the receipts whose time is over, oldest first; errors of Redis come through."""
@@ -113,39 +103,17 @@ class DueReceipts:
         if due:
             await self._redis.zrem(due_key(application_id), *(one.token for one in due))
 
-    async def _write_forever(self) -> None:
-        while True:
-            await self._work.wait()
-            self._work.clear()
-            if not await self._write_all():
-                await asyncio.sleep(PAUSE_AFTER_FAILURE_S)
-                self._work.set()
-
-    async def _write_all(self) -> bool:
-        while self._waiting:
-            if not await self._write_some():
-                return False
-        return True
-
-    async def _write_some(self) -> bool:
+    async def _write_some(self) -> None:
         taken = list(islice(self._waiting, WRITTEN_AT_ONCE))
         by_application: dict[int, list[_Waiting]] = {}
         for one in taken:
             by_application.setdefault(one.application_id, []).append(one)
-        try:
-            async with asyncio.timeout(WRITE_TIMEOUT_S):
-                refused = await SCRIPT.run(
-                    self._redis,
-                    [self._call(key, some) for key, some in by_application.items()],
-                )
-        except REDIS_ERRORS as error:
-            self._outage.began(error)
-            return False
-        self._outage.ended()
+        refused = await SCRIPT.run(
+            self._redis, [self._call(key, some) for key, some in by_application.items()]
+        )
         self.dropped += sum(map(int, refused))
         for _ in taken:
             self._waiting.popleft()
-        return True
 
     def _call(self, application_id: int, waiting: Sequence[_Waiting]) -> Call:
         members = (part for one in waiting for part in (one.due.at_ms, one.due.token))

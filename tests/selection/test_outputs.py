@@ -51,7 +51,7 @@ async def test_what_waits_while_redis_is_away_is_written_when_it_is_back(caplog)
             await outputs.start()
             server.kill()
             outputs.keep(b"one", outputs=OUTPUTS, ttl_s=60)
-            await eventually(lambda: outputs._outage.ongoing)
+            await eventually(lambda: bool(caplog.records))
             server.start()
             await eventually(lambda: not outputs._waiting)
             assert await outputs.fetch([b"one"]) == {b"one": OUTPUTS}
