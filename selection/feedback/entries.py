@@ -10,8 +10,7 @@ from django.db.models import Max
 
 from selection.contexts import GLOBAL_CONTEXT
 from selection.feedback.events import ResetEvent
-from selection.feedback.persist import Entry as StreamEntry
-from selection.feedback.persist import read_entry
+from selection.feedback.stream import StreamEntry, read_entry
 from selection.models import Feedback, StateReset
 from selection.replay import Entry, Reset, Taught
 

@@ -8,7 +8,7 @@ from typing import Any
 import redis
 
 from registry.specs import ApplicationSpec
-from selection.feedback.persist import position_text
+from selection.feedback.stream import position_text
 from selection.replay import Replayed
 from selection.scripts import Call, Script
 from selection.storage import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from django.db import DataError, IntegrityError, transaction
 
 from registry.models import Application
 from selection.feedback.events import FeedbackEvent, ResetEvent
+from selection.feedback.stream import Counted, StreamEntry, read_entry
 from selection.models import Feedback, StateReset
 from selection.storage import GROUP, REJECTED_STREAM, STREAM
 
@@ -25,32 +26,13 @@ from selection.storage import GROUP, REJECTED_STREAM, STREAM
 TAKEN_OVER_AFTER_MS = 60_000
 # Entries put aside are for people to look at; beyond so many the oldest go.
 REJECTED_KEPT = 100_000
-# Of an entry's number, what tells those of one millisecond apart.
-PLACE_BITS = 20
-
-EVENT_FIELD, RESET_FIELD, GONE_FIELD = b"event", b"reset", b"gone"
-
 logger = logging.getLogger(__name__)
-
-_feedback = msgspec.msgpack.Decoder(FeedbackEvent)
-_reset = msgspec.msgpack.Decoder(ResetEvent)
-_contexts = msgspec.msgpack.Decoder(list[str])
-
-Entry = tuple[bytes, Mapping[bytes, bytes] | None]
-
-
-class Counted(NamedTuple):
-    """An entry of the stream as read; `gone` are contexts that were forgotten just before it."""
-
-    position: int
-    event: FeedbackEvent | ResetEvent
-    gone: list[str]
 
 
 class _Row(NamedTuple):
     """A row to insert and the entry of the stream that it came from."""
 
-    entry: Entry
+    entry: StreamEntry
     record: Feedback | StateReset
 
 
@@ -76,7 +58,7 @@ def _ensure_group(stream: redis.Redis) -> None:
             raise
 
 
-def _next_entries(stream: redis.Redis, *, batch: int, consumer: str) -> list[Entry]:
+def _next_entries(stream: redis.Redis, *, batch: int, consumer: str) -> list[StreamEntry]:
     """Return what this consumer had taken and not finished, or a dead one had, or new entries."""
     return (
         _read(stream, batch=batch, consumer=consumer, after="0")
@@ -85,12 +67,12 @@ def _next_entries(stream: redis.Redis, *, batch: int, consumer: str) -> list[Ent
     )
 
 
-def _read(stream: redis.Redis, *, batch: int, consumer: str, after: str) -> list[Entry]:
+def _read(stream: redis.Redis, *, batch: int, consumer: str, after: str) -> list[StreamEntry]:
     answer: Any = stream.xreadgroup(GROUP, consumer, {STREAM: after}, count=batch)
     return list(answer[0][1]) if answer else []
 
 
-def _taken_over(stream: redis.Redis, *, batch: int, consumer: str) -> list[Entry]:
+def _taken_over(stream: redis.Redis, *, batch: int, consumer: str) -> list[StreamEntry]:
     answer: Any = stream.xautoclaim(
         STREAM, GROUP, consumer, min_idle_time=TAKEN_OVER_AFTER_MS, start_id="0-0", count=batch
     )
@@ -98,10 +80,10 @@ def _taken_over(stream: redis.Redis, *, batch: int, consumer: str) -> list[Entry
     return [entry for entry in answer[1] if entry[0] is not None]
 
 
-def _rows(entries: Sequence[Entry]) -> tuple[list[_Row], list[tuple[Entry, str]]]:
+def _rows(entries: Sequence[StreamEntry]) -> tuple[list[_Row], list[tuple[StreamEntry, str]]]:
     """Return the rows of entries that can be kept, and those that can't be read, each with why."""
-    read: list[tuple[Entry, Counted]] = []
-    rejected: list[tuple[Entry, str]] = []
+    read: list[tuple[StreamEntry, Counted]] = []
+    rejected: list[tuple[StreamEntry, str]] = []
     for entry in entries:
         try:
             read.append((entry, read_entry(entry)))
@@ -120,18 +102,6 @@ def _rows(entries: Sequence[Entry]) -> tuple[list[_Row], list[tuple[Entry, str]]
     if len(rows) < len(read):
         logger.warning("feedback of deleted applications dropped count=%d", len(read) - len(rows))
     return rows, rejected
-
-
-def read_entry(entry: Entry) -> Counted:
-    """Read an entry of the stream. Raises KeyError or msgspec.DecodeError for anything else."""
-    fields = entry[1] or {}
-    return Counted(
-        position=in_order(entry[0].decode()),
-        event=_reset.decode(fields[RESET_FIELD])
-        if RESET_FIELD in fields
-        else _feedback.decode(fields[EVENT_FIELD]),
-        gone=_contexts.decode(fields[GONE_FIELD]) if GONE_FIELD in fields else [],
-    )
 
 
 def _record(counted: Counted) -> Feedback | StateReset:
@@ -170,22 +140,11 @@ def _feedback_row(event: FeedbackEvent, *, position: int, gone: list[str]) -> Fe
     )
 
 
-def in_order(position: str) -> int:
-    """Return a number that grows with the entries of a stream: their milliseconds, then places."""
-    milliseconds, _, place = position.partition("-")
-    return int(milliseconds) << PLACE_BITS | int(place)
-
-
-def position_text(position: int) -> str:
-    """Return what `in_order` was made of."""
-    return f"{position >> PLACE_BITS}-{position & ((1 << PLACE_BITS) - 1)}"
-
-
 def _moment(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
 
 
-def _insert(rows: Sequence[_Row]) -> list[tuple[Entry, str]]:
+def _insert(rows: Sequence[_Row]) -> list[tuple[StreamEntry, str]]:
     """Insert the rows that aren't there yet; return those that the database refuses, with why."""
     if not rows:
         return []
@@ -208,7 +167,10 @@ def _insert(rows: Sequence[_Row]) -> list[tuple[Entry, str]]:
 
 
 def _take_off(
-    stream: redis.Redis, *, entries: Sequence[Entry], rejected: Sequence[tuple[Entry, str]]
+    stream: redis.Redis,
+    *,
+    entries: Sequence[StreamEntry],
+    rejected: Sequence[tuple[StreamEntry, str]],
 ) -> None:
     if not entries:
         return

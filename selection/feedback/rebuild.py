@@ -24,12 +24,8 @@ from registry.snapshot import application_spec
 from registry.specs import ApplicationSpec
 from selection.feedback.entries import from_database, from_stream, last_position
 from selection.feedback.exchange import exchange, last_entry
-from selection.feedback.persist import (
-    TAKEN_OVER_AFTER_MS,
-    in_order,
-    persist_feedback,
-    position_text,
-)
+from selection.feedback.persist import TAKEN_OVER_AFTER_MS, persist_feedback
+from selection.feedback.stream import in_order, position_text
 from selection.policies import make_policy
 from selection.replay import Entry, Replay
 from selection.storage import (

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import add
 from typing import NamedTuple
 
-# One over a chance counts at most so much, as in the policies that divide by it.
-LEAST_PROPENSITY = 1e-3
+from selection.policies.base import LOWEST_PROPENSITY
 
 
 class Earned(NamedTuple):
@@ -48,7 +47,7 @@ def of_round(*, earned: float, reward: float | None, propensity: float) -> ArmSu
     """Return one piece of feedback as sums; `reward` None: the arm took part but wasn't asked."""
     if reward is None:
         return ArmSums(1.0, earned, earned**2)
-    a = 1.0 / max(propensity, LEAST_PROPENSITY)
+    a = 1.0 / max(propensity, LOWEST_PROPENSITY)
     ar = a * reward
     return ArmSums(
         *(1.0, earned, earned**2, 1.0, reward),

@@ -12,6 +12,7 @@ from registry.models import Application
 from selection.feedback import persist, tasks
 from selection.feedback.events import ArmOutcome, FeedbackEvent, ResetEvent
 from selection.feedback.persist import persist_feedback
+from selection.feedback.stream import in_order, position_text
 from selection.models import Feedback, StateReset
 
 STREAM, REJECTED = "clipper:feedback", "clipper:feedback:rejected"
@@ -89,15 +90,15 @@ def test_a_row_holds_what_learning_from_it_again_takes(stream, digits):
     assert row.routed == ["svm:2", "knn:1", "tree:1"]
     assert row.features == [0.1, -2.5e-300]
     assert row.gone == ["bob", "é"]
-    assert persist.position_text(row.position) == "1700000000123-7"
+    assert position_text(row.position) == "1700000000123-7"
 
 
 def test_positions_keep_the_order_of_the_stream():
     entries = ["0-0", "0-1", "1-0", "1700000000123-0", "1700000000123-9", "1700000000124-0"]
-    positions = [persist.in_order(entry) for entry in entries]
+    positions = [in_order(entry) for entry in entries]
     assert positions == sorted(set(positions))
-    assert [persist.position_text(position) for position in positions] == entries
-    assert persist.in_order("8796093022207-1048575") == 2**63 - 1  # in the year 2248
+    assert [position_text(position) for position in positions] == entries
+    assert in_order("8796093022207-1048575") == 2**63 - 1  # in the year 2248
 
 
 def reset(digits, context="ann"):
