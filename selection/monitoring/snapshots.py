@@ -11,10 +11,12 @@ from django.db import transaction
 
 from registry.models import Application
 from registry.specs import ApplicationSpec
-from selection.feedback.events import INPUT
+from selection.answering import Answering, answering_of
+from selection.feedback.rows import COLUMNS, Outputs, logged
+from selection.logged import LoggedQuery
 from selection.models import Feedback, SelectionSnapshot
 from selection.monitoring import growth
-from selection.monitoring.earning import Told, Trust, tallied
+from selection.monitoring.earning import Trust, tallied
 from selection.monitoring.sums import ArmSums, Earned, added, added_earned
 from selection.monitoring.thinning import KEPT, RULES, STEP_S, Rule, grouped, settled_before
 
@@ -46,8 +48,9 @@ def take_snapshot(observed: Observed, *, now: datetime) -> SelectionSnapshot | N
     last = SelectionSnapshot.objects.filter(application_id=application.id).last()
     arms = _arms(observed.state)
     counts = growth.growth(last.readings if last else {}, observed.readings)
-    unread = _Unread(last, application=application, now=now)
-    earned, rewards = tallied(unread, trust=_trust(last, application=application))
+    answering = answering_of(application)
+    unread = _Unread(last, application=application, answering=answering, now=now)
+    earned, rewards = tallied(unread, trust=_trust(last), answering=answering)
     changed = (
         last is None
         or counts
@@ -90,13 +93,12 @@ def _arms(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _trust(last: SelectionSnapshot | None, *, application: ApplicationSpec) -> Trust:
+def _trust(last: SelectionSnapshot | None) -> Trust:
     """What feedback since the last snapshot can't have moved yet."""
     arms = last.arms if last else {}
     return Trust(
         weights={arm: one["weight"] for arm, one in arms.items()},
         probabilities={arm: one["probability"] for arm, one in arms.items()},
-        combine=application.combine,
     )
 
 
@@ -107,8 +109,14 @@ class _Unread:
     """
 
     def __init__(
-        self, last: SelectionSnapshot | None, *, application: ApplicationSpec, now: datetime
+        self,
+        last: SelectionSnapshot | None,
+        *,
+        application: ApplicationSpec,
+        answering: Answering,
+        now: datetime,
     ) -> None:
+        self._answering = answering
         rows = Feedback.objects.filter(application_id=application.id).order_by("pk")
         # Rows are written by one process at a time, so that a later one has a higher key.
         if last is not None:
@@ -119,12 +127,12 @@ class _Unread:
             self.last = 0 if before is None else before.pk
         self._rows = rows.filter(pk__gt=self.last)[:FEEDBACK_AT_ONCE]
 
-    def __iter__(self) -> Iterator[Told]:
-        values = self._rows.values_list("pk", "kind", "reward", "arms", "routed", "forced")
-        for pk, kind, reward, arms, routed, forced in values.iterator(chunk_size=500):
-            self.last = pk
-            if not forced:
-                yield Told(arms=arms, routed=routed, reward=reward, on_query=kind != INPUT)
+    def __iter__(self) -> Iterator[LoggedQuery]:
+        for row in self._rows.values("pk", "forced", *COLUMNS).iterator(chunk_size=500):
+            self.last = row["pk"]
+            query = logged(row, outputs=Outputs(), answering=self._answering)
+            if query is not None and not row["forced"]:
+                yield query
 
 
 # --- merging ------------------------------------------------------------------------------------

@@ -1,60 +1,18 @@
-"""Logged feedback, as rows and as columns: whom each query asked, by what chance, what that earned.
-
-A reward is 1 - loss. Where several arms were asked, all of them were asked for certain: no policy
-draws a part of them, and the shares that one may log instead of a 1 weigh what it learns.
-"""
+"""Logged feedback as columns: whom each query asked, by what chance, what that earned."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from selection.logged import LoggedQuery
+
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Indices = NDArray[np.intp]
-
-
-class LoggedArm(NamedTuple):
-    """An arm that was asked: the chance it had of that, what it answered, and what that earned.
-
-    `reward` is also that of an arm which didn't answer in time: what was given instead of its
-    answer. `output` and `loss` are then None, and nothing is learned from it.
-    """
-
-    arm: str
-    propensity: float
-    output: bytes | None
-    loss: float | None
-    reward: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoggedQuery:
-    """One piece of feedback. `routed` are the arms there were to choose from; () if unknown.
-
-    `given` says that the answer went to somebody; a labelled input only asked the arms. `reward`
-    is what the answer as a whole earned, where people told that instead of a label.
-    """
-
-    asked: tuple[LoggedArm, ...]
-    label: bytes | None = None
-    reward: float | None = None
-    context: str = ""
-    routed: tuple[str, ...] = ()
-    features: tuple[float, ...] = ()
-    given: bool = True
-
-    @property
-    def certain(self) -> bool:
-        """Whether each arm asked was asked for certain."""
-        return len(self.asked) > 1 or self.asked[0].propensity >= 1.0
-
-    def chance_of(self, arm: LoggedArm) -> float:
-        return 1.0 if self.certain else arm.propensity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,12 +22,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from registry.errors import BadRequest
+from selection.answering import Answering
 from selection.beliefs import State, learn
 from selection.contexts import GLOBAL_CONTEXT
 from selection.lessons import lesson_of
-from selection.offpolicy.answers import Answering
+from selection.logged import LoggedQuery
 from selection.offpolicy.estimate import Proposal
-from selection.offpolicy.log import Floats, Log, LoggedQuery
+from selection.offpolicy.log import Floats, Log
 from selection.policies import Policy, Prepared, Selection
 from selection.stored import prepared
 

@@ -16,15 +16,14 @@ from registry.errors import Saturated
 from registry.models import Application
 from registry.redis_client import redis_client
 from registry.snapshot import application_spec
-from registry.specs import ApplicationSpec
+from selection.answering import answering_of
 from selection.beliefs import State
 from selection.contexts import GLOBAL_CONTEXT
 from selection.learned import routed_arms
-from selection.losses import make_loss
-from selection.offpolicy.answers import Answering
+from selection.logged import LoggedQuery
 from selection.offpolicy.estimate import Estimate, Proposal, Verdict, estimate, gain
 from selection.offpolicy.intervals import Value, mean_with_interval, within_unit
-from selection.offpolicy.log import Floats, Log, LoggedQuery, log_of
+from selection.offpolicy.log import Floats, Log, log_of
 from selection.offpolicy.replay import Candidate, frozen, learning, together
 from selection.policies import make_policy
 from selection.storage import redis_needed_blocking, state_key
@@ -272,21 +271,6 @@ class _Evaluation:
 
 class NothingRouted(Exception):
     """A policy has nothing to choose from."""
-
-
-def answering_of(application: ApplicationSpec) -> Answering:
-    """Return how an application makes and judges its answers."""
-    return Answering(
-        loss=make_loss(
-            application.loss,
-            combine=application.combine,
-            scale=application.loss_scale,
-            expression=application.loss_expression,
-        ),
-        how=application.combine,
-        threshold=application.confidence_threshold,
-        default_output=application.default_output,
-    )
 
 
 def _is_made_of_several(query: LoggedQuery) -> bool:

@@ -7,19 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from selection.feedback.events import INPUT
+from selection.answering import Answering
+from selection.feedback.rows import COLUMNS, Outputs, logged
+from selection.logged import LoggedQuery
 from selection.models import Feedback
-from selection.offpolicy.answers import Answering
-from selection.offpolicy.log import LoggedArm, LoggedQuery
 from selection.what_if.span import Span
 
 # What the outputs that were logged may take together; older rows are left out beyond it.
 MOST_OUTPUT_BYTES = 64 << 20
 ROWS_AT_ONCE = 2000
-# A chance that was logged as less than this counts as this: no row may weigh without bound.
-LEAST_PROPENSITY = 1e-6
-
-READ = ("arms", "label", "reward", "context", "routed", "features", "kind", "received_at")
+READ = (*COLUMNS, "received_at")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +36,12 @@ def kept_feedback(application_id: int, *, span: Span, answering: Answering) -> K
     """Return the feedback of a span; rows whose caller chose the version aren't among it."""
     read: list[LoggedQuery] = []
     times: list[datetime] = []
-    outputs, more = _Outputs(), False
+    outputs, more = Outputs(), False
     for row in _newest_first(application_id, span=span):
         if len(read) == span.rows or outputs.size > MOST_OUTPUT_BYTES:
             more = True
             break
-        query = _logged(row, outputs=outputs, answering=answering)
+        query = logged(row, outputs=outputs, answering=answering)
         if query is not None:
             read.append(query)
             times.append(row["received_at"])
@@ -65,23 +62,6 @@ def kept_feedback(application_id: int, *, span: Span, answering: Answering) -> K
     )
 
 
-class _Outputs:
-    """The distinct outputs seen, as bytes, and what they take."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._known: dict[str, bytes] = {}
-
-    def of(self, text: str | None) -> bytes | None:
-        if text is None:
-            return None
-        known = self._known.get(text)
-        if known is None:
-            known = self._known[text] = text.encode()
-            self.size += len(known)
-        return known
-
-
 def _newest_first(application_id: int, *, span: Span) -> Iterator[dict[str, Any]]:
     rows = Feedback.objects.filter(application_id=application_id, forced=False)
     if span.context is not None:
@@ -93,44 +73,6 @@ def _newest_first(application_id: int, *, span: Span) -> Iterator[dict[str, Any]
     # One more than wanted tells whether there are more.
     latest = rows.order_by("-position", "-id").values(*READ)[: span.rows + 1]
     yield from latest.iterator(chunk_size=ROWS_AT_ONCE)
-
-
-def _logged(row: dict[str, Any], *, outputs: _Outputs, answering: Answering) -> LoggedQuery | None:
-    """Return a row as a query; None where nothing is known of any arm."""
-    label = row["label"].encode() if row["label"] else None
-    asked = tuple(
-        LoggedArm(
-            one["arm"],
-            max(one["propensity"], LEAST_PROPENSITY),
-            output := outputs.of(one["output"]),
-            loss := one["loss"],
-            _reward(loss, output=output, label=label, answering=answering),
-        )
-        for one in row["arms"]
-    )
-    if not any(one.loss is not None for one in asked):
-        return None
-    return LoggedQuery(
-        asked=asked,
-        label=label,
-        reward=row["reward"],
-        context=row["context"],
-        routed=tuple(row["routed"]),
-        features=tuple(row["features"]),
-        given=row["kind"] != INPUT,
-    )
-
-
-def _reward(
-    loss: float | None, *, output: bytes | None, label: bytes | None, answering: Answering
-) -> float:
-    """Return what asking an arm earned: where it didn't answer, what is given instead of it."""
-    if loss is not None:
-        return 1.0 - loss
-    default = answering.default_output
-    if output is None and default is not None and label is not None:
-        return answering.judged(default, label=label) or 0.0
-    return 0.0
 
 
 def _is_whole(query: LoggedQuery) -> bool:

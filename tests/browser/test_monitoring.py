@@ -13,8 +13,11 @@ from playwright.sync_api import Page, expect
 
 from registry import services
 from registry.models import Application
+from selection.answering import Answering
+from selection.logged import LoggedArm, LoggedQuery
+from selection.losses import make_loss
 from selection.models import SelectionSnapshot
-from selection.monitoring.earning import Told, Trust, tallied
+from selection.monitoring.earning import Trust, tallied
 from tests.browser.conftest import PHONE
 
 pytestmark = pytest.mark.browser
@@ -43,19 +46,17 @@ def happened(
     """
     at = timezone.now() - timedelta(minutes=minutes_ago)
     told = [
-        Told(
-            arms=[
-                {"arm": arm, "propensity": 1.0, "output": str(int(ok)), "loss": float(not ok)}
-                for arm, ok in one.items()
-            ],
-            routed=list(one),
-            reward=None,
-            on_query=True,
+        LoggedQuery(
+            asked=tuple(
+                LoggedArm(arm, 1.0, b"%d" % ok, float(not ok), float(ok)) for arm, ok in one.items()
+            ),
+            label=b"1",
+            routed=tuple(one),
         )
         for one in right
     ]
-    trust = Trust(weights=weights, probabilities=dict.fromkeys(weights, 1.0), combine="vote")
-    earned, rewards = tallied(told, trust=trust)
+    trust = Trust(weights=weights, probabilities=dict.fromkeys(weights, 1.0))
+    earned, rewards = tallied(told, trust=trust, answering=Answering(loss=make_loss()))
     SelectionSnapshot.objects.create(
         application=application,
         since=at - timedelta(seconds=10),

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from selection.answering import Answering
 from selection.beliefs import State, learn
 from selection.lessons import lesson_of
+from selection.logged import LoggedArm, LoggedQuery
 from selection.losses import make_loss
-from selection.offpolicy.answers import Answering
-from selection.offpolicy.log import Log, LoggedArm, LoggedQuery, log_of
+from selection.offpolicy.log import Log, log_of
 from selection.offpolicy.replay import Candidate
 from selection.policies import make_policy
 from selection.stored import prepared

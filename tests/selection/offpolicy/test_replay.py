@@ -7,12 +7,13 @@ import math
 import numpy as np
 import pytest
 
+from selection.answering import Answering
 from selection.beliefs import CONTEXT_GAP, LOG_WEIGHTS, State, learn
 from selection.lessons import lesson_of
+from selection.logged import LoggedArm, LoggedQuery
 from selection.losses import make_loss
-from selection.offpolicy.answers import Answering
 from selection.offpolicy.estimate import Method, Verdict, estimate
-from selection.offpolicy.log import LoggedArm, LoggedQuery, log_of
+from selection.offpolicy.log import log_of
 from selection.offpolicy.replay import ROWS_BETWEEN_TICKS, Candidate, frozen, learning
 from selection.policies import make_policy
 from selection.stored import prepared

@@ -14,9 +14,9 @@ from pytest_django.fixtures import Settings
 from registry.errors import BadRequest, Saturated, Unavailable
 from registry.models import Application
 from registry.redis_client import redis_client
+from selection.logged import LoggedArm, LoggedQuery
 from selection.models import Feedback
 from selection.offpolicy.estimate import Method, Verdict
-from selection.offpolicy.log import LoggedArm, LoggedQuery
 from selection.storage import state_key
 from selection.what_if import evaluation
 from selection.what_if.evaluation import Outlook, Result, what_if

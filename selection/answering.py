@@ -1,4 +1,4 @@
-"""What a combined answer would have earned, recombined from the outputs that were logged."""
+"""How an application makes one answer of several and judges it: for queries that were logged."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from registry.errors import InvalidInput, ModelFailed
+from registry.specs import ApplicationSpec
 from selection.combine import VOTE, combine
-from selection.losses import Loss
-from selection.offpolicy.log import LoggedQuery
+from selection.logged import LoggedQuery
+from selection.losses import Loss, make_loss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,3 +68,18 @@ class Answering:
         if combined.confidence < self.threshold and self.default_output is not None:
             return self.default_output
         return combined.output
+
+
+def answering_of(application: ApplicationSpec) -> Answering:
+    """Return how an application makes and judges its answers."""
+    return Answering(
+        loss=make_loss(
+            application.loss,
+            combine=application.combine,
+            scale=application.loss_scale,
+            expression=application.loss_expression,
+        ),
+        how=application.combine,
+        threshold=application.confidence_threshold,
+        default_output=application.default_output,
+    )

@@ -1,0 +1,70 @@
+"""Rows of the feedback table as logged queries, judged as their application judges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from selection.answering import Answering
+from selection.feedback.events import INPUT
+from selection.logged import LoggedArm, LoggedQuery
+
+# Of a row, what `logged` reads.
+COLUMNS = ("arms", "label", "reward", "context", "routed", "features", "kind")
+# A chance that was logged as less than this counts as this: no row may weigh without bound.
+LEAST_PROPENSITY = 1e-6
+
+
+class Outputs:
+    """The distinct outputs seen, as bytes, and what they take."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._known: dict[str, bytes] = {}
+
+    def of(self, text: str | None) -> bytes | None:
+        if text is None:
+            return None
+        known = self._known.get(text)
+        if known is None:
+            known = self._known[text] = text.encode()
+            self.size += len(known)
+        return known
+
+
+def logged(row: Mapping[str, Any], *, outputs: Outputs, answering: Answering) -> LoggedQuery | None:
+    """Return a row as a query; None where nothing is known of any arm."""
+    label = row["label"].encode() if row["label"] else None
+    asked = tuple(
+        LoggedArm(
+            one["arm"],
+            max(one["propensity"], LEAST_PROPENSITY),
+            output := outputs.of(one["output"]),
+            loss := one["loss"],
+            _reward(loss, output=output, label=label, answering=answering),
+        )
+        for one in row["arms"]
+    )
+    if not any(one.loss is not None for one in asked):
+        return None
+    return LoggedQuery(
+        asked=asked,
+        label=label,
+        reward=row["reward"],
+        context=row["context"],
+        routed=tuple(row["routed"]),
+        features=tuple(row["features"]),
+        given=row["kind"] != INPUT,
+    )
+
+
+def _reward(
+    loss: float | None, *, output: bytes | None, label: bytes | None, answering: Answering
+) -> float:
+    """Return what asking an arm earned: where it didn't answer, what is given instead of it."""
+    if loss is not None:
+        return 1.0 - loss
+    default = answering.default_output
+    if output is None and default is not None and label is not None:
+        return answering.judged(default, label=label) or 0.0
+    return 0.0
