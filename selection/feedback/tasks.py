@@ -14,8 +14,9 @@ from registry.redis_client import redis_client
 from selection.feedback import persist
 from selection.storage import PERSIST_LOCK
 
-# A drain that dies holding the lock delays the next one by so long.
-LOCK_TTL_S = 30.0
+# A drain that dies holding the lock delays the next one by so long. A batch that takes longer ends
+# the drain; were another one begun meanwhile, a row that both insert would still be one.
+LOCK_TTL_S = 5.0
 # Then the next run goes on: no task runs without end while feedback keeps coming.
 BATCHES_AT_ONCE = 200
 
