@@ -11,8 +11,8 @@ from pathlib import Path
 
 RATE = 250
 START_SECONDS = 3
-# The frame below which a Granian worker runs its event loop.
-EVENT_LOOP = "granian/server/"
+# The frame below which uvicorn runs its event loop.
+EVENT_LOOP = "uvicorn/server.py"
 
 
 class ProfilerMissing(Exception):

@@ -17,7 +17,9 @@ MIB = 1 << 20
 ROLES = (
     ("run_stack.py", "launcher"),
     ("benchmarks.echo", "echo"),
-    ("granian", "web"),
+    ("clipper_site.asgi", "web"),
+    # One of several web processes, as uvicorn starts them.
+    ("--multiprocessing-fork", "web"),
     ("redis-server", "redis"),
     ("control@", "scheduler"),
     ("cpu@", "worker"),

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from configparser import RawConfigParser
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,27 +71,19 @@ def running_stack(folder: Path, *, settings: Mapping[str, str] | None = None) ->
 
 @contextmanager
 def running_echo(folder: Path) -> Iterator[Server]:
-    """Start the echo application as supervisord.conf starts the web process."""
+    """Start the echo application on Granian, a server whose HTTP part is native code."""
     port = free_port()
-    command = echo_command(ROOT / "supervisord.conf", port=port)
+    command = echo_command(port)
     up = lambda: _connects(port)  # noqa: E731
     with _running(command, log=folder / "echo.log", up=up, seconds=ECHO_SECONDS) as pid:
         yield Server(url=f"http://{HOST}:{port}", pid=pid)
 
 
-def echo_command(config: Path, *, port: int) -> list[str]:
-    """The web program's command with all of its options, for the echo application instead."""
-    parser = RawConfigParser(inline_comment_prefixes=(";",))
-    parser.read(config)
-    filled = parser["program:web"]["command"]
-    for name, value in {
-        "PYTHON": sys.executable,
-        "HOST": HOST,
-        "PORT": str(port),
-        "WEB_WORKERS": "1",
-    }.items():
-        filled = filled.replace(f"%(ENV_CLIPPER_{name})s", value)
-    return [*shlex.split(filled)[:-1], "benchmarks.echo:application"]
+def echo_command(port: int) -> list[str]:
+    program = [sys.executable, "-m", "granian", "--interface", "asgi", "--loop", "uvloop"]
+    address = ["--host", HOST, "--port", str(port), "--workers", "1"]
+    limits = ["--backlog", "4096", "--backpressure", "4096", "--no-access-log"]
+    return [*program, *address, *limits, "benchmarks.echo:application"]
 
 
 def clean_environment(variables: Mapping[str, str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from random import random
@@ -245,6 +245,13 @@ class Query:
         self.choice = choice
         self.begun = monotonic() if traced else 0.0
         self.question = Question(calls=len(choice.selection.arms), traced=traced)
+
+    def when_settled(self, call: Callable[[], None]) -> None:
+        """Call when every arm has answered, or the deadline has passed; at once where they have."""
+        if self.question.answered:
+            call()
+        else:
+            self.question.when_settled(call, seconds=self.deadline - monotonic())
 
     async def settled(self) -> None:
         """Wait until every arm has answered or the deadline has passed."""

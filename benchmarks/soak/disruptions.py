@@ -96,14 +96,14 @@ class Target:
         self._kill(self._topmost("redis"), role="redis")
 
     def kill_web(self) -> None:
-        """One of Granian's workers: its connections break."""
+        """One of the web processes: its connections break."""
         self._kill(self.web_workers()[0], role="web")
 
     def web_workers(self) -> list[psutil.Process]:
-        """The processes that answer: children of the one that watches them."""
+        """The processes that answer: of several, not the one that watches them."""
         web = self._processes("web")
-        pids = {process.pid for process in web}
-        return [process for process in web if process.ppid() in pids]
+        parents = {process.ppid() for process in web}
+        return [process for process in web if process.pid not in parents]
 
     def _kill(self, victim: psutil.Process, *, role: str) -> None:
         before = len(self._processes(role))

@@ -23,6 +23,8 @@ Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON_TYPE = (b"content-type", b"application/json")
 
+UNEXPECTED = ClipperError("Clipper failed; its log says why.")
+
 logger = logging.getLogger(__name__)
 
 
@@ -35,7 +37,7 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
     declared = _checked_length(scope, limit=limit)
     message = await receive()
     body: bytes = message.get("body", b"")
-    # Granian announces more even when the whole body is there.
+    # Servers may announce more even when the whole body is there.
     if len(body) == declared and message["type"] == "http.request":
         return body
     return await _read_chunks(message, receive, limit=limit)
@@ -97,12 +99,18 @@ async def send_json(
 
 
 async def send_error(send: Send, error: ClipperError) -> None:
+    body = msgspec.json.encode(error.body())
+    await send_json(send, body, status=error.status, headers=error_headers(error))
+
+
+def error_headers(error: ClipperError) -> list[tuple[bytes, bytes]]:
+    """Return the headers of an error's response."""
     extra = error.headers().items()
     headers = [JSON_TYPE, *((name.lower().encode(), value.encode()) for name, value in extra)]
     if isinstance(error, BodyTooLarge):
         # What is left of the body would be taken for the next request.
         headers.append((b"connection", b"close"))
-    await send_json(send, msgspec.json.encode(error.body()), status=error.status, headers=headers)
+    return headers
 
 
 def endpoint(handler: Endpoint) -> Endpoint:
@@ -117,6 +125,6 @@ def endpoint(handler: Endpoint) -> Endpoint:
             await send_error(send, error)
         except Exception:
             logger.exception("unexpected error path=%s", scope["path"])
-            await send_error(send, ClipperError("Clipper failed; its log says why."))
+            await send_error(send, UNEXPECTED)
 
     return guarded

@@ -9,7 +9,7 @@ from time import monotonic
 import msgspec
 
 from registry.errors import ClipperError
-from registry.specs import PREDICT, ApplicationSpec
+from registry.specs import PREDICT, ApplicationSpec, VersionSpec
 from serving.api.access import application_of
 from serving.api.http import (
     Endpoint,
@@ -22,7 +22,7 @@ from serving.api.http import (
     send_json,
 )
 from serving.api.requests import PredictRequest, check_type, parse_predict, requested_version
-from serving.query import Prediction, Query
+from serving.query import Prediction, Query, QueryProcessor
 from serving.runtime import Runtime
 
 _json = msgspec.json.Encoder().encode
@@ -54,31 +54,48 @@ async def answer(
         version = await runtime.found(
             partial(requested_version, request.version, application=application)
         )
-
-    runtime.processor.check_features(application, request.features, version=version)
-
-    def begin(input: bytes) -> Query:
-        check_type(input, input_type=application.input_type)
-        return runtime.processor.begin(
-            application,
-            input=input,
-            arrived=arrived,
-            context=request.context,
-            features=request.features,
-            version=version,
-            timeout_ms=request.timeout_ms,
-            traced=request.explain,
-        )
-
+    begun = partial(
+        begin,
+        runtime.processor,
+        application,
+        request=request,
+        arrived=arrived,
+        version=version,
+    )
     inputs = request.inputs()
     if request.input_batch is not None:
-        return await _answer_batch(inputs, begin=begin)
-    query = begin(inputs[0])
+        runtime.processor.check_features(application, request.features, version=version)
+        return await _answer_batch(inputs, begin=begun)
+    query = begun(input=inputs[0])
     await query.settled()
     return render(query.prediction())
 
 
-async def _answer_batch(inputs: Sequence[bytes], *, begin: Callable[[bytes], Query]) -> bytes:
+def begin(
+    processor: QueryProcessor,
+    application: ApplicationSpec,
+    *,
+    request: PredictRequest,
+    input: bytes,
+    arrived: float,
+    version: VersionSpec | None,
+) -> Query:
+    """Ask about one input of a request; raises, before anybody was asked, what is wrong with it."""
+    processor.check_features(application, request.features, version=version)
+    check_type(input, input_type=application.input_type)
+    return processor.begin(
+        application,
+        input=input,
+        arrived=arrived,
+        context=request.context,
+        features=request.features,
+        version=version,
+        timeout_ms=request.timeout_ms,
+        traced=request.explain,
+    )
+
+
+async def _answer_batch(inputs: Sequence[bytes], *, begin: Callable[..., Query]) -> bytes:
     """Answer each input for itself: a bad one yields its error in its place."""
     begun = [_begun(input, begin=begin) for input in inputs]
     for query in begun:
@@ -87,9 +104,9 @@ async def _answer_batch(inputs: Sequence[bytes], *, begin: Callable[[bytes], Que
     return b'{"batch_predictions":[' + b",".join(map(_render_item, begun)) + b"]}"
 
 
-def _begun(input: bytes, *, begin: Callable[[bytes], Query]) -> Query | ClipperError:
+def _begun(input: bytes, *, begin: Callable[..., Query]) -> Query | ClipperError:
     try:
-        return begin(input)
+        return begin(input=input)
     except ClipperError as error:
         return error
 

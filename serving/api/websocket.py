@@ -18,7 +18,7 @@ from registry.specs import FEEDBACK, PREDICT, ApiKeySpec, ApplicationSpec, Snaps
 from selection.feedback.events import parse_item
 from serving.api.access import application_named, key_named, key_of
 from serving.api.feedback import submit
-from serving.api.http import header, too_large
+from serving.api.http import UNEXPECTED, header, too_large
 from serving.api.predict import answer
 from serving.api.requests import PredictRequest, checked
 from serving.runtime import Runtime
@@ -138,7 +138,7 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
             await self._send_error(id, error)
         except Exception:
             logger.exception("unexpected error on the websocket of %s", self._name)
-            await self._send_error(id, ClipperError("Clipper failed; its log says why."))
+            await self._send_error(id, UNEXPECTED)
         else:
             await self._send_text(b'{"id":' + id + b"," + body + b"}")
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from serving.engine.outcome import Outcome
@@ -45,17 +47,17 @@ CACHED = Trace("cache")
 class Question:
     """Waits for the outcomes of several calls, until all are there or its deadline has passed.
 
-    The future is made only when somebody has to wait: an answer from the cache costs none.
-    `traces` are kept where somebody asked for them, one an outcome.
+    One caller is told, by a plain call: a query needs no task, and one that is answered from the
+    cache no timer. `traces` are kept where somebody asked for them, one an outcome.
     """
 
-    __slots__ = ("_future", "_missing", "_timer", "outcomes", "traces")
+    __slots__ = ("_call", "_missing", "_timer", "outcomes", "traces")
 
     def __init__(self, *, calls: int, traced: bool = False) -> None:
         self.outcomes: list[Outcome | None] = [None] * calls
         self.traces: list[Trace | None] | None = [None] * calls if traced else None
         self._missing = calls
-        self._future: asyncio.Future[None] | None = None
+        self._call: Callable[[], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -75,21 +77,42 @@ class Question:
         if self.traces is not None:
             self.traces[index] = trace
 
+    def when_settled(self, call: Callable[[], None], *, seconds: float) -> None:
+        """Call, once, when every outcome is there, at the latest after `seconds`."""
+        if self._missing == 0 or seconds <= 0.0:
+            call()
+            return
+        self._call = call
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._settle)
+
     async def settled(self, *, seconds: float) -> None:
         """Return when every outcome is there, at the latest after `seconds`."""
         if self._missing == 0 or seconds <= 0.0:
             return
-        loop = asyncio.get_running_loop()
-        self._future = loop.create_future()
-        self._timer = loop.call_later(seconds, self._settle)
+        future = asyncio.get_running_loop().create_future()
+        self.when_settled(partial(_resolve, future), seconds=seconds)
         try:
-            await self._future
+            await future
         finally:
-            self._timer.cancel()
+            self._take_call()
 
     def _settle(self) -> None:
-        if self._future is not None and not self._future.done():
-            self._future.set_result(None)
+        call = self._take_call()
+        if call is not None:
+            call()
+
+    def _take_call(self) -> Callable[[], None] | None:
+        """Return whom to tell, who is told no more."""
+        call, self._call = self._call, None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        return call
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 class Call:

@@ -7,9 +7,9 @@ import pytest
 from benchmarks.flame import costs
 
 SAMPLES = """\
-serve (granian/server/mp.py:10);predict (api.py:20);sha256 (api.py:25) 30
-serve (granian/server/mp.py:10);predict (api.py:21) 50
-serve (granian/server/mp.py:12);predict (api.py:20) 20
+serve (uvicorn/server.py:10);predict (api.py:20);sha256 (api.py:25) 30
+serve (uvicorn/server.py:10);predict (api.py:21) 50
+serve (uvicorn/server.py:12);predict (api.py:20) 20
 """
 
 
@@ -21,7 +21,7 @@ def test_lines_of_one_function_are_added_up() -> None:
 
 
 def test_a_recursive_function_counts_once_a_sample() -> None:
-    (walk,) = costs("serve (granian/server/mp.py:1);walk (a.py:2);walk (a.py:2) 8\n")
+    (walk,) = costs("serve (uvicorn/server.py:1);walk (a.py:2);walk (a.py:2) 8\n")
     assert walk.own == walk.whole == 1.0
 
 

@@ -7,7 +7,6 @@ import signal
 import sqlite3
 from collections import Counter
 
-import psutil
 import redis
 
 from tests.integration.stack import Stack, eventually, post
@@ -55,8 +54,7 @@ def test_silence_counts_once_although_the_web_process_is_killed(stack, digits):
     with redis.Redis(unix_socket_path=str(stack.run_dir / "redis.sock")) as kept:
         (key,) = kept.scan_iter("clipper:due:*")
         eventually(lambda: kept.zcard(key) == PREDICTIONS, seconds=5, what="receipts written")
-        web = psutil.Process(stack.pid_of("web"))
-        os.kill(web.children()[0].pid, signal.SIGKILL)
+        os.kill(stack.pid_of("web"), signal.SIGKILL)
         eventually(lambda: not kept.exists(key), seconds=60, what="all of them settled")
 
     stack.feedback_rows(context=CONTEXT, wait_for=PREDICTIONS)

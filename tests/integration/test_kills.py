@@ -83,12 +83,6 @@ def control_worker(stack) -> int:
     return stack.pid_of("control")
 
 
-def web_worker(stack) -> int:
-    web = stack.pid_of("web")
-    children = psutil.Process(web).children() if web else []
-    return children[0].pid if children else 0
-
-
 def web_process(stack) -> int:
     return stack.pid_of("web")
 
@@ -100,7 +94,6 @@ def web_process(stack) -> int:
         (cpu_worker, True),
         (redis, False),
         (control_worker, False),
-        (web_worker, True),
         (web_process, True),
     ],
 )

@@ -1,0 +1,57 @@
+"""Predictions without ASGI: from a request's body to the JSON of its answer, nothing to await."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from registry.errors import ClipperError
+from serving.api.heads import Heads, PredictionHead
+from serving.api.predict import begin, render
+from serving.api.requests import parse_predict
+from serving.query import Query, QueryProcessor
+
+DefaultHeaders = Sequence[tuple[bytes, bytes]]
+
+
+class DirectPredictions:
+    """What connections ask for plain predictions; a web process has one."""
+
+    def __init__(self, processor: QueryProcessor, *, max_body_bytes: int) -> None:
+        self.heads = Heads(lambda: processor.router.snapshot)
+        self.max_body_bytes = max_body_bytes
+        self._processor = processor
+        self._headers: DefaultHeaders = []
+        self._rendered = b""
+
+    def rendered(self, headers: DefaultHeaders) -> bytes:
+        """Return headers of every response as bytes; uvicorn makes a new list once a second."""
+        if headers is not self._headers:
+            self._headers = headers
+            self._rendered = b"".join([b"%b: %b\r\n" % field for field in headers])
+        return self._rendered
+
+    def begin(self, head: PredictionHead, body: bytes, *, arrived: float) -> Query | None:
+        """Ask the models; None, and nothing was asked, where the ordinary way has to be taken.
+
+        It renders many answers into one, waits for versions that were made a moment ago, and says
+        what is wrong with a request.
+        """
+        try:
+            request = parse_predict(body)
+            if request.input_batch is not None or request.version is not None:
+                return None
+            (input,) = request.inputs()
+            return begin(
+                self._processor,
+                head.application,
+                request=request,
+                input=input,
+                arrived=arrived,
+                version=None,
+            )
+        except ClipperError:
+            return None
+
+    def answer(self, query: Query) -> bytes:
+        """Return the JSON of a settled query's answer; raises what it fails with."""
+        return render(query.prediction())

@@ -1,0 +1,231 @@
+"""Uvicorn's HTTP/1.1 protocol, with a short cut for predictions.
+
+What a server, a router and a task an inquiry cost is more than what a query costs. A plain request
+for a prediction (`serving.api.heads`), which is nearly all that a busy process gets, is answered
+right here: from the bytes that arrived to those of the answer, without a task or a future.
+Anything else takes uvicorn's way to the ASGI application, which answers predictions all the same:
+several inputs at once, bodies in chunks, HTTP/1.0, pipelined requests, and whatever is wrong.
+
+    python -m uvicorn clipper_site.asgi:application --http serving.api.front:FrontProtocol
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import monotonic
+from typing import Any
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from registry.errors import BadRequest, ClipperError, Saturated
+from serving.api import heads
+from serving.api.direct import DirectPredictions
+from serving.api.heads import PredictionHead
+from serving.api.http import UNEXPECTED, error_headers
+from serving.query import Query
+
+# Where the application's lifespan leaves what answers predictions, for each connection to find.
+STATE_KEY = "predictions"
+# Further connections are turned away. Each may have one query open.
+MAX_CONNECTIONS = 4096
+BUSY_RETRY_S = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class FrontProtocol(HttpToolsProtocol):
+    """One connection. A prediction that takes the short cut is `_asked`; what comes meanwhile
+    waits in `_ahead`, unread beyond one chunk.
+    """
+
+    def __init__(
+        self,
+        config: Any,
+        server_state: Any,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._predictions: DirectPredictions = app_state[STATE_KEY]
+        # Uvicorn's parser is within a request; its `cycle` may last longer, or not as long.
+        self._parsing = False
+        # A request whose body has not arrived as a whole, and what there is of it.
+        self._head: PredictionHead | None = None
+        self._missing = 0
+        self._chunks: list[bytes] = []
+        self._asked: Query | None = None
+        self._keep_alive = True
+        self._ahead = b""
+        self._active_at = 0.0
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > MAX_CONNECTIONS:
+            self._refuse(Saturated("Too many connections.", retry_after_s=BUSY_RETRY_S))
+            return
+        self._active_at = monotonic()
+        self._close_when_idle_after(self.timeout_keep_alive)
+
+    def data_received(self, data: bytes) -> None:
+        arrived = self._active_at = monotonic()
+        if self._asked is not None:
+            self._ahead += data
+            self.transport.pause_reading()
+        elif self._head is not None:
+            self._take_more(self._head, data, arrived=arrived)
+        elif self._parsing or self._responding:
+            self._pass_on(data)
+        else:
+            self._take_first(data, arrived=arrived)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+        self._chunks.clear()
+
+    def shutdown(self) -> None:
+        """Close the connection, once the prediction that it waits for is answered."""
+        if self._asked is None:
+            super().shutdown()
+        else:
+            self._keep_alive = False
+
+    # What uvicorn's parser calls.
+
+    def on_message_begin(self) -> None:
+        self._parsing = True
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        self._parsing = False
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._active_at = monotonic()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what isn't HTTP in the one error shape."""
+        self._refuse(BadRequest("Expected an HTTP/1.1 request, got something else."))
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection; one that was active meanwhile gets the rest of its time.
+
+        A client that takes so long over the next bytes of its request counts as idle.
+        """
+        working = self._asked is not None or (self._responding and not self._parsing)
+        left = self._active_at + self.timeout_keep_alive - monotonic()
+        if working:
+            left = float(self.timeout_keep_alive)
+        if left > 0.0:
+            self._close_when_idle_after(left)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _close_when_idle_after(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            seconds, self.timeout_keep_alive_handler
+        )
+
+    @property
+    def _responding(self) -> bool:
+        """Whether a request that went uvicorn's way is being answered."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _pass_on(self, data: bytes) -> None:
+        """Go uvicorn's way, which may lead to another protocol."""
+        super().data_received(data)
+        timed = self.timeout_keep_alive_task is not None
+        if not timed and not self.transport.is_closing() and self.transport.get_protocol() is self:
+            self._close_when_idle_after(self.timeout_keep_alive)
+
+    # The short cut.
+
+    def _take_first(self, data: bytes, *, arrived: float) -> None:
+        """Take the beginning of a request."""
+        end = data.find(heads.END, 0, heads.MAX_BYTES)
+        head = None if end < 0 else self._predictions.heads.find(data[: end + 4])
+        if head is None or head.length > self._predictions.max_body_bytes:
+            self._pass_on(data)
+            return
+        missing = end + 4 + head.length - len(data)
+        if missing == 0:
+            self._predict(head, data, arrived=arrived)
+        elif missing > 0:
+            self._head, self._missing = head, missing
+            self._chunks.append(data)
+        else:
+            self._pass_on(data)
+
+    def _take_more(self, head: PredictionHead, data: bytes, *, arrived: float) -> None:
+        """Take the next part of a body."""
+        self._chunks.append(data)
+        self._missing -= len(data)
+        if self._missing > 0:
+            return
+        whole = b"".join(self._chunks)
+        self._chunks.clear()
+        self._head = None
+        if self._missing < 0:
+            self._pass_on(whole)
+        else:
+            self._predict(head, whole, arrived=arrived)
+
+    def _predict(self, head: PredictionHead, request: bytes, *, arrived: float) -> None:
+        """Ask, and answer at once where the cache knows."""
+        try:
+            query = self._predictions.begin(head, request[-head.length :], arrived=arrived)
+        except Exception:
+            logger.exception("unexpected error application=%s", head.application.name)
+            self._keep_alive = head.keep_alive
+            self._send_error(UNEXPECTED)
+            return
+        if query is None:
+            self._pass_on(request)
+            return
+        self._keep_alive = head.keep_alive
+        self._asked = query
+        query.when_settled(self._answer)
+
+    def _answer(self) -> None:
+        """Send what the query came to, then go on with what arrived meanwhile."""
+        query, self._asked = self._asked, None
+        assert query is not None  # noqa: S101
+        try:
+            body = self._predictions.answer(query)
+        except ClipperError as error:
+            self._send_error(error)
+        except Exception:
+            logger.exception("unexpected error application=%s", query.application.name)
+            self._send_error(UNEXPECTED)
+        else:
+            self._send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n", body)
+        if self._ahead:
+            data, self._ahead = self._ahead, b""
+            self.transport.resume_reading()
+            self.data_received(data)
+
+    def _send(self, start: bytes, body: bytes) -> None:
+        """Send a response, `start` being its status line and some headers."""
+        transport = self.transport
+        if transport.is_closing():
+            return
+        last = b"\r\n" if self._keep_alive else b"connection: close\r\n\r\n"
+        common = self._predictions.rendered(self.server_state.default_headers)
+        transport.write(b"%b%bcontent-length: %d\r\n%b%b" % (start, common, len(body), last, body))
+        if not self._keep_alive:
+            transport.close()
+
+    def _send_error(self, error: ClipperError) -> None:
+        lines = [b"%b: %b\r\n" % field for field in error_headers(error)]
+        start = b"".join((STATUS_LINE[error.status], *lines))
+        self._send(start, msgspec.json.encode(error.body()))
+
+    def _refuse(self, error: ClipperError) -> None:
+        """Say what is wrong with a connection, and end it."""
+        self._keep_alive = False
+        self._send_error(error)

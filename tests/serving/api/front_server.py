@@ -1,0 +1,184 @@
+"""The HTTP server with its short cut for predictions, on a real socket, and a client of raw bytes.
+
+Replicas are played by the test; the ASGI application says that it was asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import httptools
+import uvicorn
+
+from registry.specs import ApiKeySpec
+from serving.api import front
+from serving.api.direct import DirectPredictions
+from tests.serving.doubles import Serving, application
+from tests.serving.engine.doubles import FakeConnection, connect
+
+KEY = b"clp_secret"
+DIGEST = hashlib.sha256(KEY).hexdigest()
+PATH = b"/api/v1/applications/digits/predict"
+ONE_ROUTE = application().routes[:1]
+MAX_BODY = 1 << 20
+SECONDS = 5.0
+
+
+def key_spec(**changes) -> ApiKeySpec:
+    fields = {
+        "id": 1,
+        "name": "k",
+        "digest": DIGEST,
+        "scopes": frozenset({"predict"}),
+        "application_ids": None,
+        "expires_at": None,
+    }
+    return ApiKeySpec(**(fields | changes))
+
+
+class Front:
+    """A server with one application, whose ASGI side just says what it was asked."""
+
+    def __init__(self, **changes) -> None:
+        self.serving = Serving(
+            application(**({"routes": ONE_ROUTE} | changes)), queue_capacity=1000
+        )
+        self.model: FakeConnection = connect(self.serving.engine)
+        self.allow(key_spec())
+        self.predictions = DirectPredictions(self.serving.processor, max_body_bytes=MAX_BODY)
+        self.asked: list[tuple[str, str, bytes]] = []
+        self.port = 0
+
+    def allow(self, *keys: ApiKeySpec) -> None:
+        snapshot = replace(self.serving.router.snapshot, keys={key.digest: key for key in keys})
+        self.serving.router.apply(snapshot)
+
+    def learn(self, *inputs: bytes) -> None:
+        """Have the cache know the answer to some inputs: themselves."""
+        target = self.serving.router.arms(self.serving.application).targets["m1:1"]
+        for one in inputs:
+            key = target.key_prefix + hashlib.sha256(one).digest()
+            self.serving.engine.cache.put(key, one, now=0.0)
+
+    async def asgi(self, scope, receive, send) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            scope["state"][front.STATE_KEY] = self.predictions
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        self.asked.append((scope["method"], scope["path"], body))
+        headers = [(b"content-length", b"4")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"ASGI"})
+
+
+@asynccontextmanager
+async def running(it: Front, **options) -> AsyncIterator[uvicorn.Server]:
+    config = uvicorn.Config(
+        it.asgi,
+        port=0,
+        http=front.FrontProtocol,
+        interface="asgi3",
+        lifespan="on",
+        log_config=None,
+        proxy_headers=False,
+        timeout_graceful_shutdown=5,
+        **options,
+    )
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server._serve())
+    while not server.started:
+        assert not task.done()
+        await asyncio.sleep(0.001)
+    it.port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        server.should_exit = True
+        await asyncio.wait_for(task, SECONDS)
+
+
+class Response(httptools.HttpResponseParser):
+    """One response as it is parsed; `messages` are all that came, as (status, headers, body)."""
+
+    def __init__(self) -> None:
+        super().__init__(self)
+        self.messages: list[tuple[int, dict[bytes, bytes], bytes]] = []
+
+    def on_message_begin(self) -> None:
+        self.headers, self.body = {}, b""
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers[name.lower()] = value
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        self.messages.append((self.get_status_code(), self.headers, self.body))
+
+
+class Client:
+    """One connection, over which raw bytes go."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self._parser = Response()
+        self._taken = 0
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def response(self) -> tuple[int, dict[bytes, bytes], bytes]:
+        while len(self._parser.messages) <= self._taken:
+            data = await asyncio.wait_for(self.reader.read(1 << 16), SECONDS)
+            assert data, "the connection was closed"
+            self._parser.feed_data(data)
+        self._taken += 1
+        return self._parser.messages[self._taken - 1]
+
+    async def closed(self) -> bool:
+        return await asyncio.wait_for(self.reader.read(1), SECONDS) == b""
+
+
+@asynccontextmanager
+async def client_of(it: Front) -> AsyncIterator[Client]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", it.port)
+    try:
+        yield Client(reader, writer)
+    finally:
+        writer.close()
+
+
+def request(
+    body: bytes = b'{"input":[1]}',
+    *,
+    method: bytes = b"POST",
+    path: bytes = PATH,
+    key: bytes | None = KEY,
+    version: bytes = b"1.1",
+    extra: bytes = b"",
+    framing: bytes | None = None,
+) -> bytes:
+    framing = b"Content-Length: %d\r\n" % len(body) if framing is None else framing
+    authorization = b"" if key is None else b"Authorization: Api-Key %b\r\n" % key
+    start = b"%b %b HTTP/%b\r\nHost: here\r\n" % (method, path, version)
+    return start + framing + authorization + extra + b"\r\n" + body
+
+
+async def sent(it: Front, count: int = 1) -> None:
+    """Wait until the model has got so many rows."""
+    while sum(it.model.sizes) < count:
+        await asyncio.sleep(0.001)

@@ -1,0 +1,357 @@
+"""The short cut of predictions through the HTTP server: the same answers, and who goes by."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from time import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from registry.specs import Snapshot
+from serving.api import front
+from serving.api.heads import Heads
+from tests.serving.api.front_server import (
+    MAX_BODY,
+    PATH,
+    Front,
+    client_of,
+    key_spec,
+    request,
+    running,
+    sent,
+)
+
+
+def output(response) -> object:
+    status, _, body = response
+    assert status == 200, body
+    return json.loads(body)["output"]
+
+
+async def test_what_the_cache_knows_is_answered_at_once():
+    it = Front()
+    it.learn(b"[1]")
+    async with running(it), client_of(it) as client:
+        await client.send(request())
+        status, headers, body = await client.response()
+    assert status == 200
+    assert headers[b"content-type"] == b"application/json"
+    assert b"date" in headers
+    answer = json.loads(body)
+    assert (answer["output"], answer["models"], answer["default"]) == ([1], {"m1:1": [1]}, False)
+    assert answer["latency_ms"] < 1000
+    assert it.asked == []
+
+
+async def test_others_are_answered_when_the_model_has():
+    it = Front()
+    async with running(it), client_of(it) as one, client_of(it) as other:
+        await one.send(request(b'{"input":[1]}'))
+        await other.send(request(b'{"input":[2]}'))
+        await sent(it, 2)
+        while it.model.batches:
+            it.model.answer()
+        assert output(await one.response()) == [1]
+        assert output(await other.response()) == [2]
+        # The connection goes on, with the next query.
+        await one.send(request(b'{"input":[3]}'))
+        await sent(it)
+        it.model.answer()
+        assert output(await one.response()) == [3]
+    assert it.asked == []
+
+
+async def test_at_the_deadline_the_default_is_given():
+    it = Front(slo_ms=30.0)
+    async with running(it), client_of(it) as client:
+        await client.send(request())
+        answer = json.loads((await client.response())[2])
+    assert (answer["output"], answer["default"]) == (-1, True)
+    assert "within the objective" in answer["default_explanation"]
+
+
+async def test_without_a_default_an_error_of_the_usual_shape():
+    it = Front(slo_ms=30.0, default_output=None)
+    async with running(it), client_of(it) as client:
+        await client.send(request())
+        status, headers, body = await client.response()
+    assert (status, headers[b"content-type"]) == (504, b"application/json")
+    assert json.loads(body)["code"] == "deadline_exceeded"
+
+
+@pytest.mark.parametrize("at", [10, 60, -14, -13, -5, -1])
+async def test_a_request_may_come_in_pieces(at):
+    """Clients send head and body by themselves; a split head goes the long way."""
+    it = Front()
+    it.learn(b"[1]")
+    data = request()
+    async with running(it), client_of(it) as client:
+        await client.send(data[:at])
+        await asyncio.sleep(0.02)
+        await client.send(data[at:])
+        answer = await client.response()
+        split_head = at % len(data) < data.index(b"\r\n\r\n") + 4
+        if split_head:
+            assert answer[2] == b"ASGI"
+            assert it.asked == [("POST", PATH.decode(), b'{"input":[1]}')]
+        else:
+            assert output(answer) == [1]
+        await client.send(data)
+        assert output(await client.response()) == [1]
+
+
+LONG_WAY = {
+    "another method": request(b"", method=b"GET"),
+    "another path": request(path=b"/health/live"),
+    "an unknown application": request(path=b"/api/v1/applications/other/predict"),
+    "an escaped path": request(path=b"/api/v1/applications/dig%69ts/predict"),
+    "no key": request(key=None),
+    "an unknown key": request(key=b"clp_wrong"),
+    "HTTP/1.0": request(version=b"1.0"),
+    "chunks": request(b"1\r\n{\r\n0\r\n\r\n", framing=b"Transfer-Encoding: chunked\r\n"),
+    "an encoding": request(extra=b"Content-Encoding: gzip\r\n"),
+    "an upgrade": request(extra=b"Connection: upgrade\r\nUpgrade: h2c\r\n"),
+    "several inputs": request(b'{"input_batch":[[1],[2]]}'),
+    "a version": request(b'{"input":[1],"version":"m1:1"}'),
+    "no JSON": request(b'{"input":[1]'),
+    "an unknown field": request(b'{"input":[1],"inputs":[2]}'),
+    "a wrong type": request(b'{"input":"1"}'),
+    "no input": request(b"{}"),
+    "a long context": request(b'{"input":[1],"context":"%b"}' % (b"c" * 300)),
+    "no body": request(b""),
+    "no length": request(b"", framing=b""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("data", LONG_WAY.values(), ids=LONG_WAY)
+async def test_anything_else_reaches_the_application_as_it_was_sent(data):
+    it = Front()
+    it.learn(b"[1]")
+    async with running(it), client_of(it) as client:
+        await client.send(data)
+        assert (await client.response())[2] == b"ASGI"
+    ((method, _, body),) = it.asked
+    assert data.startswith(method.encode())
+    assert body in data
+    # Nothing was asked on the way there.
+    assert it.model.batches == []
+    assert it.serving.metrics.applications == {}
+
+
+async def test_a_body_that_is_announced_too_long_goes_the_long_way_unread():
+    it = Front()
+    async with running(it), client_of(it) as client:
+        await client.send(request(b" " * (MAX_BODY + 1)))
+        assert (await client.response())[2] == b"ASGI"
+
+
+async def test_a_client_that_waits_to_be_told_to_go_on_is_told():
+    it = Front()
+    async with running(it), client_of(it) as client:
+        head, body = request(extra=b"Expect: 100-continue\r\n").split(b"\r\n\r\n")
+        await client.send(head + b"\r\n\r\n")
+        assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        await client.send(body)
+        assert (await client.response())[2] == b"ASGI"
+
+
+async def test_what_comes_while_an_answer_is_awaited_comes_next():
+    it = Front()
+    it.learn(b"[2]")
+    async with running(it), client_of(it) as client:
+        await client.send(request(b'{"input":[1]}'))
+        await sent(it)
+        await client.send(request(b'{"input":[2]}') + request(path=b"/health/live"))
+        await asyncio.sleep(0.02)
+        it.model.answer()
+        assert output(await client.response()) == [1]
+        # Two at once are uvicorn's to keep apart.
+        assert [(await client.response())[2] for _ in range(2)] == [b"ASGI", b"ASGI"]
+        await client.send(request(b'{"input":[2]}'))
+        assert output(await client.response()) == [2]
+
+
+async def test_a_client_may_ask_to_have_the_connection_closed():
+    it = Front()
+    it.learn(b"[1]")
+    async with running(it), client_of(it) as client:
+        await client.send(request(extra=b"Connection: close\r\n"))
+        _, headers, _ = response = await client.response()
+        assert output(response) == [1]
+        assert headers[b"connection"] == b"close"
+        assert await client.closed()
+
+
+async def test_a_client_that_left_disturbs_nobody():
+    it = Front()
+    async with running(it), client_of(it) as stayed:
+        async with client_of(it) as left:
+            await left.send(request(b'{"input":[1]}'))
+            await stayed.send(request(b'{"input":[2]}'))
+            await sent(it, 2)
+        await asyncio.sleep(0.02)
+        while it.model.batches:
+            it.model.answer()
+        assert output(await stayed.response()) == [2]
+    assert it.serving.metrics.applications["digits"].queries == 2
+
+
+async def test_a_revoked_key_is_good_no_more_although_its_head_is_known():
+    it = Front()
+    it.learn(b"[1]")
+    async with running(it), client_of(it) as client:
+        for _ in range(2):
+            await client.send(request())
+            assert output(await client.response()) == [1]
+        it.allow()
+        await client.send(request())
+        assert (await client.response())[2] == b"ASGI"
+
+
+async def test_an_expired_key_is_good_no_more_although_its_head_is_known(monkeypatch):
+    it = Front()
+    it.learn(b"[1]")
+    it.allow(key_spec(expires_at=time() + 60.0))
+    async with running(it), client_of(it) as client:
+        await client.send(request())
+        assert output(await client.response()) == [1]
+        monkeypatch.setattr("serving.api.heads.time", lambda: time() + 61.0)
+        await client.send(request())
+        assert (await client.response())[2] == b"ASGI"
+
+
+async def test_a_public_application_needs_no_key():
+    it = Front(public=True)
+    it.learn(b"[1]")
+    async with running(it), client_of(it) as client:
+        await client.send(request(key=None))
+        assert output(await client.response()) == [1]
+        await client.send(request(key=None, path=b"/digits/predict"))
+        assert output(await client.response()) == [1]
+    assert it.asked == []
+
+
+async def test_a_server_that_stops_answers_first_and_closes_idle_connections():
+    it = Front()
+    async with running(it) as server, client_of(it) as asking, client_of(it) as idle:
+        await asking.send(request())
+        await sent(it)
+        server.should_exit = True
+        assert await idle.closed()
+        it.model.answer()
+        _, headers, _ = response = await asking.response()
+        assert output(response) == [1]
+        assert headers[b"connection"] == b"close"
+        assert await asking.closed()
+
+
+async def test_idle_connections_are_closed_and_busy_ones_are_not():
+    it = Front()
+    async with running(it, timeout_keep_alive=0.1), client_of(it) as asking:
+        await asking.send(request())
+        await sent(it)
+        for begun in (b"", b"POST", request()[:-1], request(path=b"/x")[:-1]):
+            async with client_of(it) as idle:
+                await idle.send(begun)
+                assert await idle.closed()
+        it.model.answer()
+        assert output(await asking.response()) == [1]
+        assert await asking.closed()
+
+
+async def test_one_connection_too_many_is_turned_away(monkeypatch):
+    monkeypatch.setattr(front, "MAX_CONNECTIONS", 1)
+    it = Front()
+    it.learn(b"[1]")
+    async with running(it), client_of(it) as first:
+        await first.send(request())
+        assert output(await first.response()) == [1]
+        async with client_of(it) as second:
+            status, headers, body = await second.response()
+            assert (status, json.loads(body)["code"]) == (503, "saturated")
+            assert headers[b"retry-after"] == b"1"
+            assert await second.closed()
+        await first.send(request())
+        assert output(await first.response()) == [1]
+
+
+async def test_what_is_no_http_is_refused_in_the_usual_shape():
+    it = Front()
+    async with running(it), client_of(it) as client:
+        await client.send(b"HELO there\r\n\r\n")
+        status, _, body = await client.response()
+        assert (status, json.loads(body)["code"]) == (400, "malformed")
+        assert await client.closed()
+
+
+async def test_what_nobody_foresaw_is_an_error_of_the_usual_shape(monkeypatch, caplog):
+    it = Front()
+    it.learn(b"[1]")
+    async with running(it), client_of(it) as client:
+        monkeypatch.setattr(
+            it.serving.signer, "sign", lambda receipt: (_ for _ in ()).throw(OSError("disk"))
+        )
+        await client.send(request())
+        status, _, body = await client.response()
+        assert (status, json.loads(body)["code"]) == (500, "internal")
+        assert "disk" not in body.decode()
+        assert "disk" in caplog.text
+        monkeypatch.undo()
+        await client.send(request())
+        assert output(await client.response()) == [1]
+
+
+CASES = (
+    request(b'{"input":[1]}'),
+    request(b'{"input":[2],"context":"anna"}'),
+    request(b'{"input_batch":[[1]]}'),
+    request(path=b"/health/live"),
+    request(b"3\r\nabc\r\n0\r\n\r\n", framing=b"Transfer-Encoding: chunked\r\n"),
+)
+
+
+def test_however_the_bytes_arrive_each_request_is_answered_in_order():
+    it = Front()
+    it.learn(b"[1]", b"[2]")
+
+    async def answers(requests: list[bytes], sizes: list[int]) -> list[bytes]:
+        data, start = b"".join(requests), 0
+        async with client_of(it) as client:
+            for size in itertools.chain(sizes, [len(data)]):
+                await client.send(data[start : start + size])
+                await asyncio.sleep(0)
+                start += size
+            return [(await client.response())[2] for _ in requests]
+
+    with asyncio.Runner() as runner:
+        server = running(it)
+        runner.run(server.__aenter__())
+
+        @settings(max_examples=60, deadline=None)
+        @given(
+            st.lists(st.sampled_from(CASES), min_size=1, max_size=6),
+            st.lists(st.integers(min_value=1, max_value=400), max_size=12),
+        )
+        def in_order(requests: list[bytes], sizes: list[int]) -> None:
+            for one, answer in zip(requests, runner.run(answers(requests, sizes)), strict=True):
+                if answer != b"ASGI":
+                    assert json.loads(answer)["output"] == ([1] if b"[1]" in one else [2])
+                    assert b'"input":' in one
+
+        in_order()
+        runner.run(server.__aexit__(None, None, None))
+
+
+def test_heads_of_one_registry_are_not_remembered_for_the_next():
+    it = Front()
+    heads = Heads(lambda: it.serving.router.snapshot)
+    head = request().partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    first = heads.find(head)
+    assert first is not None
+    assert heads.find(head) is first
+    it.serving.router.apply(Snapshot())
+    assert heads.find(head) is None
