@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +67,54 @@ def costs(stacks: str, *, top: int = 40) -> list[Cost]:
         Cost(function=function, own=count / total, whole=whole[function] / total)
         for function, count in own.most_common(top)
     ]
+
+
+# What a web process does for a query, by the functions that do it; the innermost one counts.
+STAGES = {
+    "read sockets, the event loop": ("Runner.run", "data_received", "_take_first", "_pass_on"),
+    "recognise the head": ("Heads.find",),
+    "split the body": ("plain_input", "parse_predict", "check_type"),
+    "choose arms": ("QueryProcessor._choice", "QueryProcessor.check_features"),
+    "hash the input": ("QueryProcessor._ask",),
+    "look in the cache, queue": ("Engine.ask",),
+    "keep the deadline": ("Question.when_settled", "Question._take_call"),
+    "send batches": ("Replica._flush",),
+    "read answers, learn their pace": ("Replica.on_frame",),
+    "fill the cache, find who waits": ("Engine._settle",),
+    "combine": ("Query._output", "_outputs"),
+    "sign the receipt": ("Query._receipt",),
+    "count": ("ApplicationStats.count_arms", "ApplicationStats.record"),
+    "render": ("render", "Query.prediction"),
+    "write to the client": ("FrontProtocol._send",),
+    "the rest of the query": ("FrontProtocol._predict", "FrontProtocol._answer"),
+}
+BEHIND = "behind the queries: Redis, registry, metrics"
+
+
+def stages(stacks: str) -> dict[str, float]:
+    """Return the share of each stage in the samples of the event loop's thread."""
+    stage_of = {name: stage for stage, names in STAGES.items() for name in names}
+    found: Counter[str] = Counter()
+    for line in stacks.splitlines():
+        frames, _, count = line.rpartition(" ")
+        if EVENT_LOOP in frames:
+            found[_stage(frames.split(";"), stage_of=stage_of)] += int(count)
+    total = found.total()
+    return {stage: found[stage] / total for stage in (*STAGES, BEHIND) if found[stage]}
+
+
+def _stage(frames: list[str], *, stage_of: Mapping[str, str]) -> str:
+    """Return the stage of the innermost function that has one.
+
+    The event loop itself calls everything, so that it counts only where it is innermost of all.
+    """
+    names = [frame.partition(" (")[0] for frame in frames]
+    for name in reversed(names):
+        short = name.rpartition(".")[2]
+        stage = stage_of.get(name) or stage_of.get(short)
+        if stage is not None and (name != "Runner.run" or name is names[-1]):
+            return stage
+    return BEHIND
 
 
 def _function(frame: str) -> str:

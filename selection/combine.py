@@ -75,6 +75,9 @@ def combine(
     `averages` learn from what came, and stand in for what did not; `vote` has no use for them.
     Raises `ModelFailed` where the outputs are nothing that can be combined in this way.
     """
+    if len(asked) == len(predictions) == 1 and how == VOTE:
+        (only,) = predictions.values()
+        return Combined(only, 1.0)
     arrived = [arm for arm in asked if arm in predictions]
     if not arrived:
         raise ValueError("nothing to combine: no arm answered")

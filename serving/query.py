@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from random import random
 from time import monotonic, time
 from typing import Any, NamedTuple
+
+import msgspec
 
 from registry.errors import InvalidInput, ModelFailed
 from registry.specs import ApplicationSpec, VersionSpec
@@ -32,8 +33,7 @@ from serving.shortfalls import Shortfall, error_for, text_of, why_none
 FEEDBACK_OBJECTIVE_S = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prediction:
+class Prediction(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One answer. `output` and the values of `models` (by `model:version`) are JSON text.
 
     `models` are those that answered in time, of the number `asked`.
@@ -165,7 +165,7 @@ class QueryProcessor:
         """Return every arm's output for `input`, for feedback that comes without a receipt."""
         targets = self.router.arms(application).targets
         names = tuple(targets)
-        question = Question(calls=len(names))
+        question = Question(calls=len(names), deadlines=self.engine.deadlines)
         seconds = max(FEEDBACK_OBJECTIVE_S, application.slo_ms / 1e3)
         self._ask(
             question,
@@ -244,7 +244,11 @@ class Query:
         self.deadline = deadline
         self.choice = choice
         self.begun = monotonic() if traced else 0.0
-        self.question = Question(calls=len(choice.selection.arms), traced=traced)
+        self.question = Question(
+            calls=len(choice.selection.arms),
+            traced=traced,
+            deadlines=processor.engine.deadlines,
+        )
 
     def when_settled(self, call: Callable[[], None]) -> None:
         """Call when every arm has answered, or the deadline has passed; at once where they have."""
@@ -357,8 +361,10 @@ class Query:
             application_id=application.id,
             context=self.context,
             arms=tuple(
-                ArmRecord(arm, propensity, outputs.get(arm))
-                for arm, propensity in zip(selection.arms, selection.propensities, strict=True)
+                [
+                    ArmRecord(arm, propensity, outputs.get(arm))
+                    for arm, propensity in zip(selection.arms, selection.propensities, strict=True)
+                ]
             ),
             forced=self.choice.forced,
             stored=not inline,

@@ -101,7 +101,7 @@ class _Asked(Question):
     __slots__ = ("_asked_at", "_loop")
 
     def __init__(self, loop: ClosedLoop, *, at: float) -> None:
-        super().__init__(calls=1)
+        super().__init__(calls=1, deadlines=loop._engine.deadlines)
         self._loop = loop
         self._asked_at = at
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from registry.errors import ClipperError
+from registry.errors import ClipperError, InvalidInput
 from serving.api.heads import Heads, PredictionHead
 from serving.api.predict import begin, render
-from serving.api.requests import parse_predict
+from serving.api.requests import PredictRequest, parse_predict, plain_input
 from serving.query import Query, QueryProcessor
+
+# What a body asks that names an input and nothing else.
+PLAIN = PredictRequest()
 
 DefaultHeaders = Sequence[tuple[bytes, bytes]]
 
@@ -37,10 +40,13 @@ class DirectPredictions:
         what is wrong with a request.
         """
         try:
-            request = parse_predict(body)
-            if request.input_batch is not None or request.version is not None:
-                return None
-            (input,) = request.inputs()
+            request = PLAIN
+            input = plain_input(body, input_type=head.application.input_type)
+            if input is None:
+                request = parse_predict(body)
+                if request.input_batch is not None or request.version is not None:
+                    return None
+                (input,) = request.inputs()
             return begin(
                 self._processor,
                 head.application,
@@ -52,6 +58,11 @@ class DirectPredictions:
         except ClipperError:
             return None
 
-    def answer(self, query: Query) -> bytes:
-        """Return the JSON of a settled query's answer; raises what it fails with."""
-        return render(query.prediction())
+    def answer(self, query: Query, *, body: bytes) -> bytes:
+        """Return the JSON of the answer to a settled query; raises what it fails with."""
+        try:
+            return render(query.prediction())
+        except InvalidInput:
+            # It may be no JSON at all: its model was the first to look.
+            parse_predict(body)
+            raise

@@ -56,6 +56,7 @@ class FrontProtocol(HttpToolsProtocol):
         self._missing = 0
         self._chunks: list[bytes] = []
         self._asked: Query | None = None
+        self._body = b""
         self._keep_alive = True
         self._ahead = b""
         self._active_at = 0.0
@@ -177,8 +178,9 @@ class FrontProtocol(HttpToolsProtocol):
 
     def _predict(self, head: PredictionHead, request: bytes, *, arrived: float) -> None:
         """Ask, and answer at once where the cache knows."""
+        body = request[-head.length :]
         try:
-            query = self._predictions.begin(head, request[-head.length :], arrived=arrived)
+            query = self._predictions.begin(head, body, arrived=arrived)
         except Exception:
             logger.exception("unexpected error application=%s", head.application.name)
             self._keep_alive = head.keep_alive
@@ -188,22 +190,23 @@ class FrontProtocol(HttpToolsProtocol):
             self._pass_on(request)
             return
         self._keep_alive = head.keep_alive
-        self._asked = query
+        self._asked, self._body = query, body
         query.when_settled(self._answer)
 
     def _answer(self) -> None:
         """Send what the query came to, then go on with what arrived meanwhile."""
         query, self._asked = self._asked, None
+        asked, self._body = self._body, b""
         assert query is not None  # noqa: S101
         try:
-            body = self._predictions.answer(query)
+            answer = self._predictions.answer(query, body=asked)
         except ClipperError as error:
             self._send_error(error)
         except Exception:
             logger.exception("unexpected error application=%s", query.application.name)
             self._send_error(UNEXPECTED)
         else:
-            self._send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n", body)
+            self._send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n", answer)
         if self._ahead:
             data, self._ahead = self._ahead, b""
             self.transport.resume_reading()

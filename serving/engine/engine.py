@@ -8,6 +8,7 @@ from time import monotonic
 
 from registry.specs import BatchingSpec, VersionSpec
 from serving.engine.cache import PredictionCache
+from serving.engine.deadlines import Deadlines
 from serving.engine.outcome import NOT_CONNECTED, Outcome, Status
 from serving.engine.pace import Pace
 from serving.engine.pool import VersionPool
@@ -62,6 +63,7 @@ class Engine:
 
     def __init__(self, spec: EngineSpec) -> None:
         self.cache = PredictionCache(budget=spec.cache_bytes)
+        self.deadlines = Deadlines()
         self.stats: dict[int, VersionStats] = {}
         self._spec = spec
         self._pools: dict[int, VersionPool] = {}

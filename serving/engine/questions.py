@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
+from serving.engine.deadlines import Deadlines, Due
 from serving.engine.outcome import Outcome
 
 
@@ -47,18 +48,19 @@ CACHED = Trace("cache")
 class Question:
     """Waits for the outcomes of several calls, until all are there or its deadline has passed.
 
-    One caller is told, by a plain call: a query needs no task, and one that is answered from the
-    cache no timer. `traces` are kept where somebody asked for them, one an outcome.
+    One caller is told, by a plain call: a query needs no task. `traces` are kept where somebody
+    asked for them, one an outcome. Questions of one loop share their `deadlines`.
     """
 
-    __slots__ = ("_call", "_missing", "_timer", "outcomes", "traces")
+    __slots__ = ("_call", "_deadlines", "_due", "_missing", "outcomes", "traces")
 
-    def __init__(self, *, calls: int, traced: bool = False) -> None:
+    def __init__(self, *, calls: int, deadlines: Deadlines, traced: bool = False) -> None:
         self.outcomes: list[Outcome | None] = [None] * calls
         self.traces: list[Trace | None] | None = [None] * calls if traced else None
         self._missing = calls
         self._call: Callable[[], None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadlines = deadlines
+        self._due: Due | None = None
 
     @property
     def answered(self) -> bool:
@@ -83,7 +85,7 @@ class Question:
             call()
             return
         self._call = call
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._settle)
+        self._due = self._deadlines.watch(self, seconds=seconds, tell=self._settle)
 
     async def settled(self, *, seconds: float) -> None:
         """Return when every outcome is there, at the latest after `seconds`."""
@@ -104,9 +106,9 @@ class Question:
     def _take_call(self) -> Callable[[], None] | None:
         """Return whom to tell, who is told no more."""
         call, self._call = self._call, None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._due is not None:
+            self._due.pop(self, None)
+            self._due = None
         return call
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.flame import costs
+from benchmarks.flame import BEHIND, STAGES, costs, stages
+from scripts.stack.layout import ROOT
 
 SAMPLES = """\
 serve (uvicorn/server.py:10);predict (api.py:20);sha256 (api.py:25) 30
@@ -32,3 +33,32 @@ def test_other_threads_are_passed_over() -> None:
 
 def test_only_the_top_is_shown() -> None:
     assert len(costs(SAMPLES, top=1)) == 1
+
+
+LOOP = "serve (uvicorn/server.py:10);Runner.run (asyncio/runners.py:118)"
+PROTOCOL = f"{LOOP};FrontProtocol.data_received (front.py:90);FrontProtocol._predict (front.py:1)"
+STACKS = f"""\
+{LOOP} 10
+{PROTOCOL};plain_input (requests.py:2) 20
+{PROTOCOL};Engine.ask (z.py:3);PredictionCache.get (c.py:4) 30
+{LOOP};Redis.execute (redis/client.py:1) 40
+idle (threading.py:1) 900
+"""
+
+
+def test_each_sample_belongs_to_the_innermost_stage() -> None:
+    assert stages(STACKS) == pytest.approx(
+        {
+            "read sockets, the event loop": 0.1,
+            "split the body": 0.2,
+            "look in the cache, queue": 0.3,
+            BEHIND: 0.4,
+        }
+    )
+
+
+def test_every_stage_names_functions_that_exist() -> None:
+    source = "".join(file.read_text() for file in (ROOT / "serving").rglob("*.py"))
+    for names in STAGES.values():
+        for name in set(names) - {"Runner.run"}:
+            assert f"def {name.rpartition('.')[2]}(" in source

@@ -56,7 +56,7 @@ class Linked:
             await asyncio.wait_for(self._changed.wait(), LIMIT_S)
 
     async def ask(self, version: VersionSpec, *inputs: bytes) -> list[Outcome]:
-        question = Question(calls=len(inputs))
+        question = Question(calls=len(inputs), deadlines=self.engine.deadlines)
         deadline = monotonic() + LIMIT_S
         for index, raw in enumerate(inputs):
             self.engine.ask(

@@ -133,7 +133,7 @@ def ask(
     traced: bool = False,
 ) -> Question:
     """Ask version 1, to be answered within `seconds`."""
-    question = Question(calls=1, traced=traced)
+    question = Question(calls=1, deadlines=engine.deadlines, traced=traced)
     engine.ask(
         VERSION,
         key=b"1:" + input if terms.cached else None,

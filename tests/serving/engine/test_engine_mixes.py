@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry.specs import BatchingSpec
+from serving.engine.deadlines import Deadlines
 from serving.engine.engine import Engine, EngineSpec, VersionSettings
 from serving.engine.outcome import Outcome, Status
 from serving.engine.questions import Call, Question, Terms
@@ -48,8 +49,8 @@ class CountingEngine(Engine):
 class CountingQuestion(Question):
     """Counts the outcomes that arrive for each arm."""
 
-    def __init__(self, *, calls: int) -> None:
-        super().__init__(calls=calls)
+    def __init__(self, *, calls: int, deadlines: Deadlines) -> None:
+        super().__init__(calls=calls, deadlines=deadlines)
         self.arrivals = [0] * calls
 
     def arrive(self, index: int, outcome: Outcome) -> None:
@@ -91,7 +92,7 @@ class Mix:
         """Ask `arms`; a caller waits for the answer, as long as nobody makes it leave."""
         # Past the cache nothing is shared, so that each input is asked only once.
         input = b"[%d]" % number if terms.cached else b"[%d, %d]" % (number, len(self.asked))
-        question = CountingQuestion(calls=len(arms))
+        question = CountingQuestion(calls=len(arms), deadlines=self.engine.deadlines)
         deadline = monotonic() + seconds
         self.latest[input] = max(deadline, self.latest.get(input, deadline))
         for index, version in enumerate(arms):

@@ -223,7 +223,7 @@ class VirtualService:
         """Ask something new, and wait for as long as a caller would."""
         self._asked += 1
         asked_at = self.now
-        question = Question(calls=1)
+        question = Question(calls=1, deadlines=self.engine.deadlines)
         self.engine.ask(
             VERSION,
             key=None,

@@ -1,0 +1,82 @@
+"""Whoever waits is told when its time is over, and nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from serving.engine.deadlines import LONG_GRAIN_MS, Deadlines
+from tests.serving.engine.virtual import in_virtual_time
+
+
+class Told:
+    """Notes who was told, and when."""
+
+    def __init__(self) -> None:
+        self.deadlines = Deadlines()
+        self.at: dict[object, float] = {}
+        self._loop = asyncio.get_running_loop()
+        self.begun = self._loop.time()
+
+    def watch(self, who: object, *, seconds: float):
+        return self.deadlines.watch(who, seconds=seconds, tell=partial(self._tell, who))
+
+    def _tell(self, who: object) -> None:
+        self.at[who] = self._loop.time() - self.begun
+
+
+@in_virtual_time
+async def test_each_is_told_when_its_time_is_over():
+    told = Told()
+    waits = [0.0001, 0.001, 0.0234, 0.0238, 0.5]
+    for seconds in waits:
+        told.watch(seconds, seconds=seconds)
+    await asyncio.sleep(1.0)
+    assert told.at.keys() == set(waits)
+    assert all(abs(at - seconds) <= 0.001 for seconds, at in told.at.items())
+
+
+@in_virtual_time
+async def test_long_waits_end_a_little_early_never_late():
+    told = Told()
+    for milliseconds in range(1000, 1100):
+        told.watch(milliseconds / 1e3, seconds=milliseconds / 1e3)
+    await asyncio.sleep(2.0)
+    assert len(told.at) == 100
+    for seconds, at in told.at.items():
+        assert seconds - (LONG_GRAIN_MS + 1) / 1e3 <= at <= seconds + 1e-9
+
+
+@in_virtual_time
+async def test_who_need_not_be_told_any_more_is_not():
+    told = Told()
+    due = told.watch("left", seconds=0.01)
+    told.watch("stays", seconds=0.01)
+    del due["left"]
+    await asyncio.sleep(0.1)
+    assert told.at.keys() == {"stays"}
+
+
+@in_virtual_time
+async def test_nothing_is_left_behind_once_the_time_is_over():
+    told = Told()
+    for number in range(1000):
+        due = told.watch(number, seconds=0.001 * (number % 50))
+        due.pop(number)
+    assert len(told.deadlines._due) <= 51
+    await asyncio.sleep(0.1)
+    assert told.deadlines._due == {}
+
+
+@in_virtual_time
+async def test_one_that_fails_does_not_keep_the_others_from_being_told():
+    told = Told()
+
+    def fail() -> None:
+        raise RuntimeError("no")
+
+    told.watch("first", seconds=0.01)
+    told.deadlines.watch("bad", seconds=0.01, tell=fail)
+    told.watch("last", seconds=0.01)
+    await asyncio.sleep(0.1)
+    assert told.at.keys() == {"first", "last"}
