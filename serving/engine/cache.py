@@ -7,6 +7,12 @@ from array import array
 # What CPython spends on an entry beside the bytes of key and value: two bytes objects, their
 # places in the ring, and a place in the dictionary.
 ENTRY_OVERHEAD = 208
+# A dictionary that grows, or that is full of deleted places, is copied as a whole while every query
+# waits: 6 to 13 ms at 200,000 entries. So many small ones take their turns.
+SHARDS = 64
+# The hand passes over so many marked entries for one eviction. Where every entry was hit since it
+# last came by, it would go all the way round: 26 ms at 260,000 entries.
+PASSED_AT_ONCE = 64
 
 
 class PredictionCache:
@@ -22,7 +28,7 @@ class PredictionCache:
     def __init__(self, *, budget: int) -> None:
         self.budget = budget
         self.bytes_held = 0
-        self._slots: dict[bytes, int] = {}
+        self._shards: tuple[dict[bytes, int], ...] = tuple({} for _ in range(SHARDS))
         self._keys: list[bytes | None] = []
         self._values: list[bytes] = []
         self._kept_at = array("d")
@@ -31,11 +37,11 @@ class PredictionCache:
         self._hand = 0
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self._keys) - len(self._free)
 
     def get(self, key: bytes, *, since: float = 0.0) -> bytes | None:
         """Return what was put under `key`, where that was not before `since`."""
-        slot = self._slots.get(key)
+        slot = self._shards[key[-1] % SHARDS].get(key)
         if slot is None or self._kept_at[slot] < since:
             return None
         self._marked[slot] = 1
@@ -43,7 +49,8 @@ class PredictionCache:
 
     def put(self, key: bytes, value: bytes, *, now: float) -> None:
         """Remember `value`; an entry larger than the whole budget is not kept."""
-        known = self._slots.get(key)
+        slots = self._shards[key[-1] % SHARDS]
+        known = slots.get(key)
         if known is not None:
             self._remove(key, known)
         size = _size(key, value)
@@ -51,7 +58,7 @@ class PredictionCache:
             return
         while self.bytes_held + size > self.budget:
             self._evict()
-        self._slots[key] = self._place(key, value, now=now)
+        slots[key] = self._place(key, value, now=now)
         self.bytes_held += size
 
     def _place(self, key: bytes, value: bytes, *, now: float) -> int:
@@ -67,20 +74,22 @@ class PredictionCache:
         return slot
 
     def _evict(self) -> None:
-        """Advance the hand to the first unmarked entry and remove it."""
+        """Advance the hand to the first unmarked entry, if there is one near, and remove it."""
+        passed = 0
         while True:
             slot = self._hand
             self._hand = (slot + 1) % len(self._keys)
             key = self._keys[slot]
             if key is None:
                 continue
-            if not self._marked[slot]:
+            if not self._marked[slot] or passed == PASSED_AT_ONCE:
                 self._remove(key, slot)
                 return
             self._marked[slot] = 0
+            passed += 1
 
     def _remove(self, key: bytes, slot: int) -> None:
-        del self._slots[key]
+        del self._shards[key[-1] % SHARDS][key]
         self.bytes_held -= _size(key, self._values[slot])
         self._keys[slot], self._values[slot] = None, b""
         self._free.append(slot)

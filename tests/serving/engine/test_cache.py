@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.engine.cache import ENTRY_OVERHEAD, PredictionCache
+from serving.engine.cache import ENTRY_OVERHEAD, PASSED_AT_ONCE, PredictionCache
 
 ENTRY = 4 + 4 + ENTRY_OVERHEAD
 
@@ -119,3 +119,14 @@ def test_it_never_holds_more_than_its_budget_and_never_a_wrong_value(steps):
         assert cache.bytes_held == sum(
             len(k) + len(cache.get(k)) + ENTRY_OVERHEAD for k in last if cache.get(k) is not None
         )
+
+
+def test_where_everything_was_hit_the_hand_does_not_go_all_the_way_round() -> None:
+    cache = PredictionCache(budget=1000 * ENTRY)
+    for number in range(1000):
+        cache.put(key(number), b"aaaa", now=1.0)
+        cache.get(key(number))
+    cache.put(key(1000), b"bbbb", now=1.0)
+    assert len(cache) == 1000
+    assert cache.get(key(PASSED_AT_ONCE)) is None
+    assert sum(cache._marked) >= 1000 - PASSED_AT_ONCE - 1
