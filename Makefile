@@ -11,7 +11,7 @@ IN_PARALLEL = --numprocesses 2 --dist loadgroup
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-paper soak manage clean
+.PHONY: help run test check bench bench-guard bench-paper bench-peers bench-tail soak manage clean
 
 help: ## list these commands
 	@echo "make COMMAND [PYTHON=python3] [PORT=8000] [VAR=var] [ARGS='...']"
@@ -36,6 +36,18 @@ bench: ## the quick benchmark
 bench-paper: ## the paper's figures, or one: make bench-paper ARGS=fig3
 	@scripts/setup --bench
 	@exec .venv/bin/python -m benchmarks.paper $(ARGS)
+
+bench-peers: ## beside other prediction servers, or some: make bench-peers ARGS='--only triton'
+	@scripts/setup --bench
+	@exec .venv/bin/python -m benchmarks.peers $(ARGS)
+
+bench-tail: ## the tail of latency, undisturbed and disturbed
+	@scripts/setup --bench
+	@exec .venv/bin/python -m benchmarks.tail $(ARGS)
+
+bench-guard: ## has a query become dearer? half a minute
+	@scripts/setup --check
+	@exec .venv/bin/python -m benchmarks.guard $(ARGS)
 
 soak: ## half a million queries, while one part after another is killed
 	@scripts/setup --check

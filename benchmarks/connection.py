@@ -40,15 +40,10 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        end = self._received.find(HEADER_END)
-        if end < 0:
+        answer = answer_in(self._received)
+        if answer is None:
             return
-        size = _content_length(bytes(self._received[:end]))
-        whole = end + len(HEADER_END) + size
-        if len(self._received) < whole:
-            return
-        status = int(self._received[9:12])
-        body = bytes(self._received[whole - size : whole])
+        status, body, whole = answer
         del self._received[:whole]
         if self._answer is not None and not self._answer.done():
             self._answer.set_result((status, body))
@@ -56,6 +51,18 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(ConnectionError(f"the server hung up: {exc}"))
+
+
+def answer_in(received: bytes | bytearray) -> tuple[int, bytes, int] | None:
+    """Return status, body and length of the answer that begins here; None until all is there."""
+    end = received.find(HEADER_END)
+    if end < 0:
+        return None
+    size = _content_length(bytes(received[:end]))
+    whole = end + len(HEADER_END) + size
+    if len(received) < whole:
+        return None
+    return int(received[9:12]), bytes(received[whole - size : whole]), whole
 
 
 def post_request(*, host: str, port: int, path: str, api_key: str, body: bytes) -> bytes:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 APPLICATION, VERSION = "clipper_application_", "clipper_version_"
@@ -14,6 +16,10 @@ APPLICATION, VERSION = "clipper_application_", "clipper_version_"
 Key = tuple[str, str, str]
 Samples = Mapping[Key, float]
 Batches = dict[float, int]
+
+# Web processes publish their counters once a second.
+PUBLISHED_SECONDS = 4.0
+LOOK_AGAIN_SECONDS = 0.1
 
 
 def parse_metrics(text: str) -> dict[Key, float]:
@@ -26,6 +32,24 @@ def parse_metrics(text: str) -> dict[Key, float]:
                 of = labels.get("application") or labels.get("version") or ""
                 samples[sample.name, of, labels.get("le", "")] += sample.value
     return dict(samples)
+
+
+def read_metrics(client: httpx.Client) -> Samples:
+    return parse_metrics(client.get("/metrics").raise_for_status().text)
+
+
+def published_metrics(
+    client: httpx.Client, *, application: str, before: Samples, answered: int
+) -> Samples:
+    """Return the metrics as soon as they count all that was answered since `before`."""
+    deadline = time.monotonic() + PUBLISHED_SECONDS
+    while True:
+        after = read_metrics(client)
+        change = Change(before=before, after=after)
+        counted = change.total(f"{APPLICATION}queries_total", of=application)
+        if counted >= answered or time.monotonic() > deadline:
+            return after
+        time.sleep(LOOK_AGAIN_SECONDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

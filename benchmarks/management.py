@@ -34,12 +34,24 @@ class Operator:
     ) -> None:
         """Register the model with one version, and return when that version is live."""
         self._post("/api/v1/models/", json={"name": model, "input_type": input_type})
+        self.upload(model, version=version, artifact=artifact, runtime=runtime, file=file)
+        self.deploy(model, version=version)
+
+    def upload(
+        self,
+        model: str,
+        *,
+        version: str,
+        artifact: bytes,
+        runtime: str = "sklearn",
+        file: str = "model.skops",
+    ) -> None:
+        """Register one more version of a model, without deploying it."""
         self._post(
             f"/api/v1/models/{model}/versions/",
             data={"version": version, "runtime": runtime},
             files={"artifact": (file, artifact)},
         )
-        self.deploy(model, version=version)
 
     def deploy(self, model: str, *, version: str) -> None:
         """Return when that version is live."""

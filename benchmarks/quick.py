@@ -12,7 +12,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from typing import Any
 import httpx
 
 from benchmarks import flame, models, report
-from benchmarks.counters import APPLICATION, Change, Samples, parse_metrics
+from benchmarks.counters import Change, Samples, published_metrics, read_metrics
 from benchmarks.load import Load, LoadFailed, LoadGenerator, WrkResult
 from benchmarks.management import ManagementFailed, Operator
 from benchmarks.processes import busiest, processes_by_role, read_cpu, read_memory
@@ -37,9 +36,6 @@ SMALL_COUNT, LARGE_COUNT = 300, 500
 LINEAR_SLO_MS = 100.0
 CONNECTIONS = 64
 WARM_UP_SECONDS = 1
-# Web processes publish their counters once a second.
-PUBLISHED_SECONDS = 4.0
-LOOK_AGAIN_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +112,19 @@ def bench(plan: Plan, *, profile: bool) -> None:
             bench.profile(seconds=2 * plan.seconds)
 
 
+def publish_linear(operator: Operator, *, artifact: bytes) -> None:
+    """Bring the model with 784 inputs live, and an application that asks it alone."""
+    operator.publish(model=LINEAR, version="1", input_type="doubles", artifact=artifact)
+    operator.create_application(
+        name=LINEAR,
+        input_type="doubles",
+        slo_ms=LINEAR_SLO_MS,
+        default_output=-1,
+        policy="static",
+        routes=[{"model": LINEAR}],
+    )
+
+
 def print_report(bench: Bench) -> None:
     say(f"\n{report.throughput_table(bench.scenarios)}")
     say(f"\n{report.inside_table(bench.scenarios)}")
@@ -144,15 +153,7 @@ class Bench:
         models.write_small_bodies(self._small, count=SMALL_COUNT)
         models.write_large_bodies(self._large, count=LARGE_COUNT)
         say(f"Registering it over REST ({len(artifact):,} bytes), waiting until it is live ...")
-        self._operator.publish(model=LINEAR, version="1", input_type="doubles", artifact=artifact)
-        self._operator.create_application(
-            name=LINEAR,
-            input_type="doubles",
-            slo_ms=LINEAR_SLO_MS,
-            default_output=-1,
-            policy="static",
-            routes=[{"model": LINEAR}],
-        )
+        publish_linear(self._operator, artifact=artifact)
         for application, file in ((DIGITS, self._small), (LINEAR, self._large)):
             body = file.read_bytes().splitlines()[0]
             self._operator.wait_until_answered(application, body=body)
@@ -246,22 +247,19 @@ class Bench:
         return Run(wrk=result, cores=cores, change=change)
 
     def _metrics(self, scenario: Scenario) -> Samples:
-        if scenario.application is None:
-            return {}
-        return parse_metrics(self._client.get("/metrics").raise_for_status().text)
+        return {} if scenario.application is None else read_metrics(self._client)
 
     def _wait_until_published(
         self, scenario: Scenario, *, before: Samples, result: WrkResult
     ) -> Samples:
-        """Return the metrics as soon as they count all that wrk got answered."""
-        deadline = time.monotonic() + PUBLISHED_SECONDS
-        while True:
-            after = self._metrics(scenario)
-            change = Change(before=before, after=after)
-            counted = change.total(f"{APPLICATION}queries_total", of=scenario.application)
-            if counted >= result.answered or not after or time.monotonic() > deadline:
-                return after
-            time.sleep(LOOK_AGAIN_SECONDS)
+        if scenario.application is None:
+            return {}
+        return published_metrics(
+            self._client,
+            application=scenario.application,
+            before=before,
+            answered=result.answered,
+        )
 
     def profile(self, *, seconds: int) -> None:
         """Sample the web process while the linear model is asked new questions."""
@@ -271,6 +269,10 @@ class Bench:
         sampler = flame.record(busiest(self._processes["web"]).pid, seconds=seconds, to=samples)
         result = self._generator.run(scenario.load, seconds=seconds + flame.START_SECONDS)
         sampler.wait(timeout=seconds)
+        stages = flame.stages(samples.read_text())
+        say("\nShares of the event loop's time by stage")
+        say(report.table((stage, f"{share:.1%}") for stage, share in stages.items()))
+        say("\nFunctions that take most of it")
         say("   own   whole  function")
         for cost in flame.costs(samples.read_text()):
             say(f"{cost.own:6.1%}  {cost.whole:6.1%}  {cost.function}")

@@ -64,7 +64,7 @@ def running_stack(folder: Path, *, settings: Mapping[str, str] | None = None) ->
         return (var / "demo.json").exists() and answers(f"{url}/health/ready")
 
     command, log = start_command(var, port=port), folder / "stack.log"
-    with _running(command, log=log, up=up, seconds=STACK_SECONDS, settings=settings) as pid:
+    with running(command, log=log, up=up, seconds=STACK_SECONDS, settings=settings) as pid:
         demo = json.loads((var / "demo.json").read_text())
         yield Stack(url=url, pid=pid, api_key=demo["api_key"])
 
@@ -75,7 +75,7 @@ def running_echo(folder: Path) -> Iterator[Server]:
     port = free_port()
     command = echo_command(port)
     up = lambda: _connects(port)  # noqa: E731
-    with _running(command, log=folder / "echo.log", up=up, seconds=ECHO_SECONDS) as pid:
+    with running(command, log=folder / "echo.log", up=up, seconds=ECHO_SECONDS) as pid:
         yield Server(url=f"http://{HOST}:{port}", pid=pid)
 
 
@@ -104,7 +104,7 @@ def _connects(port: int) -> bool:
 
 
 @contextmanager
-def _running(
+def running(
     command: Sequence[str],
     *,
     log: Path,

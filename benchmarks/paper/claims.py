@@ -61,10 +61,10 @@ def verdicts(claims: Iterable[Claim]) -> str:
     claims = list(claims)
     header = ("figure", "what", "wanted", "seen", "the paper", "")
     rows = [(c.figure, c.what, c.wanted, c.found, c.paper, c.verdict) for c in claims]
-    return f"{table([header, *rows], left=2)}\n\n{_count(claims)}"
+    return f"{table([header, *rows], left=2)}\n\n{count(claims)}"
 
 
-def _count(claims: Sequence[Claim]) -> str:
+def count(claims: Sequence[Claim]) -> str:
     missed = [claim for claim in claims if not claim.holds]
     if not missed:
         return f"All {len(claims)} targets hold."

@@ -1,0 +1,46 @@
+"""The linear model behind mosec; with --orjson its bodies are parsed by that library."""
+
+# mypy: disable-error-code="import-not-found, misc"
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from mosec import Server, Worker
+
+from benchmarks.peers.servers import linear
+
+
+class Linear(Worker):
+    def __init__(self) -> None:
+        super().__init__()
+        self._model = linear.load()
+
+    def forward(self, bodies: list[dict[str, Any]]) -> list[dict[str, int]]:
+        labels = self._model.predict(np.array([body["input"] for body in bodies]))
+        return [{"output": int(label)} for label in labels]
+
+
+class LinearWithOrjson(Linear):
+    def deserialize(self, data: bytes) -> Any:
+        import orjson
+
+        return orjson.loads(data)
+
+
+def main() -> None:
+    worker = LinearWithOrjson if "--orjson" in sys.argv else Linear
+    wait_ms = str(int(linear.wait_ms()))
+    # mosec reads the command line by itself. There, and only there, no wait can be asked for.
+    sys.argv[1:] = [
+        "--address", linear.HOST, "--port", str(linear.port()),
+        "--wait", wait_ms, "--log-level", "error",
+    ]  # fmt: skip
+    server = Server()
+    server.append_worker(worker, num=1, max_batch_size=linear.MAX_BATCH)
+    server.run()
+
+
+if __name__ == "__main__":
+    main()
