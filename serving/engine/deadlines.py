@@ -6,10 +6,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-# From so many seconds on, deadlines are drawn together by this many milliseconds, to the earlier
-# side: what is left of empty milliseconds must not pile up.
-LONG_S = 1.0
-LONG_GRAIN_MS = 16
+# Deadlines that are so many seconds away are drawn together to multiples of so many, always to the
+# earlier side: nothing is answered after its deadline. What is left of empty ones must not pile up.
+LONG_S, LONG_GRAIN_S = 1.0, 0.016
+SHORT_S, SHORT_GRAIN_S = 0.016, 0.001
 
 logger = logging.getLogger(__name__)
 
@@ -18,29 +18,30 @@ Due = dict[object, Callable[[], None]]
 
 
 class Deadlines:
-    """Calls whoever still waits when its time is over, to the millisecond as any timer here."""
+    """Calls whoever still waits when its time is over, or up to a sixteenth of it before."""
 
     __slots__ = ("_due",)
 
     def __init__(self) -> None:
-        self._due: dict[int, Due] = {}
+        self._due: dict[float, Due] = {}
 
     def watch(self, who: object, *, seconds: float, tell: Callable[[], None]) -> Due:
         """Call `tell` after `seconds`, unless `who` is removed from what is returned before."""
         loop = asyncio.get_running_loop()
-        now = loop.time()
-        tick = round((now + seconds) * 1e3)
+        at = loop.time() + seconds
         if seconds >= LONG_S:
-            tick -= tick % LONG_GRAIN_MS
-        due = self._due.get(tick)
+            at -= at % LONG_GRAIN_S
+        elif seconds >= SHORT_S:
+            at -= at % SHORT_GRAIN_S
+        due = self._due.get(at)
         if due is None:
-            due = self._due[tick] = {}
-            loop.call_later(tick / 1e3 - now, self._tell, tick)
+            due = self._due[at] = {}
+            loop.call_at(at, self._tell, at)
         due[who] = tell
         return due
 
-    def _tell(self, tick: int) -> None:
-        due = self._due.pop(tick)
+    def _tell(self, at: float) -> None:
+        due = self._due.pop(at)
         while due:
             _, tell = due.popitem()
             try:

@@ -1,0 +1,50 @@
+"""Bodies of predictions: which are split at sight, and that a parser would find the same."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.api.requests import PLAIN_BYTES, parse_predict, plain_input
+
+PLAIN_INPUTS = {
+    b'{"input":[1,2.5]}': b"[1,2.5]",
+    b'{"input": [1, 2.5]}': b"[1, 2.5]",
+    b'{"input":[]}': b"[]",
+    # Whatever stands for no number is for the model's parser to refuse.
+    b'{"input":[1,,x]}': b"[1,,x]",
+    b'{"input":[1],[2]}': b"[1],[2]",
+}
+NOT_PLAIN = (
+    b'{"input":[1],"context":"anna"}',
+    b'{"context":"anna","input":[1]}',
+    b'{"input":["1"]}',
+    b'{"input":[{}]}',
+    b'{"input":[1]}]}',
+    b'{"input":[1]',
+    b'{"input":1}',
+    b'{ "input":[1]}',
+    b'{"inputs":[1]}',
+    b'{"input":[1]} ',
+    b"[1]}",
+    b"",
+    b'{"input":[%b]}' % (b"1," * PLAIN_BYTES),
+)
+
+
+def test_a_body_that_is_nothing_but_numbers_is_split_at_sight():
+    for body, input in PLAIN_INPUTS.items():
+        assert plain_input(body, input_type="doubles") == input
+        assert plain_input(body, input_type="json") is None
+    for body in NOT_PLAIN:
+        assert plain_input(body, input_type="doubles") is None
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.integers(), max_size=9))
+def test_what_is_split_at_sight_is_what_a_parser_finds(numbers):
+    for separators in ((",", ":"), (", ", ": ")):
+        body = json.dumps({"input": numbers}, separators=separators).encode()
+        input = plain_input(body, input_type="doubles")
+        assert input == bytes(parse_predict(body).input)
