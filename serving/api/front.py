@@ -87,6 +87,7 @@ class FrontProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
         self._chunks.clear()
+        self._ahead = b""
 
     def shutdown(self) -> None:
         """Close the connection, once the prediction that it waits for is answered."""
@@ -178,7 +179,7 @@ class FrontProtocol(HttpToolsProtocol):
 
     def _predict(self, head: PredictionHead, request: bytes, *, arrived: float) -> None:
         """Ask, and answer at once where the cache knows."""
-        body = request[-head.length :]
+        body = request[len(request) - head.length :]
         try:
             query = self._predictions.begin(head, body, arrived=arrived)
         except Exception:
@@ -208,7 +209,13 @@ class FrontProtocol(HttpToolsProtocol):
         else:
             self._send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n", answer)
         if self._ahead:
-            data, self._ahead = self._ahead, b""
+            # Not from here: whoever settles queries must not meet what this may lead to.
+            self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Take what came while an answer was awaited; nothing was read since."""
+        data, self._ahead = self._ahead, b""
+        if data and not self.transport.is_closing():
             self.transport.resume_reading()
             self.data_received(data)
 

@@ -201,6 +201,22 @@ async def test_a_client_that_left_disturbs_nobody():
     assert it.serving.metrics.applications["digits"].queries == 2
 
 
+async def test_a_client_that_left_with_more_to_say_disturbs_nobody(caplog):
+    it = Front()
+    async with running(it), client_of(it) as stayed:
+        async with client_of(it) as left:
+            await left.send(request(b'{"input":[1]}'))
+            await sent(it)
+            await left.send(request(path=b"/health/live"))
+            await asyncio.sleep(0.02)
+        await stayed.send(request(b'{"input":[2]}'))
+        await sent(it, 2)
+        while it.model.batches:
+            it.model.answer()
+        assert output(await stayed.response()) == [2]
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_a_revoked_key_is_good_no_more_although_its_head_is_known():
     it = Front()
     it.learn(b"[1]")
