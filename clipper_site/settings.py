@@ -33,7 +33,7 @@ CLIPPER_GPU_SLOTS = ENV.whole("CLIPPER_GPU_SLOTS", default=0)
 # --- How it behaves --------------------------------------------------------------------------
 CLIPPER_MAX_BODY_BYTES = ENV.whole("CLIPPER_MAX_BODY_BYTES", default=16 << 20, at_least=1024)
 CLIPPER_MAX_ARTIFACT_BYTES = ENV.whole("CLIPPER_MAX_ARTIFACT_BYTES", default=2 << 30, at_least=1024)
-CLIPPER_CACHE_BYTES = ENV.whole("CLIPPER_CACHE_BYTES", default=64 << 20)
+CLIPPER_CACHE_BYTES = ENV.whole("CLIPPER_CACHE_BYTES", default=16 << 20)
 CLIPPER_WARM_SECONDS = ENV.whole("CLIPPER_WARM_SECONDS", default=600)
 CLIPPER_HUNG_S = ENV.whole("CLIPPER_HUNG_S", default=60, at_least=1)
 CLIPPER_QUEUE_CAPACITY = ENV.whole("CLIPPER_QUEUE_CAPACITY", default=10_000, at_least=1)

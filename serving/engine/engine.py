@@ -38,7 +38,7 @@ class EngineSpec:
     `batch_budget_s` gives every batch the same budget instead of one from the objectives.
     """
 
-    cache_bytes: int = 64 << 20
+    cache_bytes: int = 16 << 20
     queue_capacity: int = 10_000
     max_batch: int = 4096
     batch_budget_s: float | None = None
