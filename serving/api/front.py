@@ -53,7 +53,7 @@ class FrontProtocol(HttpToolsProtocol):
         self._parsing = False
         # A request whose body has not arrived as a whole, and what there is of it.
         self._head: PredictionHead | None = None
-        self._missing = 0
+        self._length = self._missing = 0
         self._chunks: list[bytes] = []
         self._asked: Query | None = None
         self._body = b""
@@ -150,18 +150,19 @@ class FrontProtocol(HttpToolsProtocol):
     def _take_first(self, data: bytes, *, arrived: float) -> None:
         """Take the beginning of a request."""
         end = data.find(heads.END, 0, heads.MAX_BYTES)
-        head = None if end < 0 else self._predictions.heads.find(data[: end + 4])
-        if head is None or head.length > self._predictions.max_body_bytes:
+        found = None if end < 0 else self._predictions.heads.find(data[: end + 4])
+        if found is None:
             self._pass_on(data)
             return
-        missing = end + 4 + head.length - len(data)
-        if missing == 0:
+        head, self._length = found
+        missing = end + 4 + self._length - len(data)
+        if missing < 0 or self._length > self._predictions.max_body_bytes:
+            self._pass_on(data)
+        elif missing == 0:
             self._predict(head, data, arrived=arrived)
-        elif missing > 0:
+        else:
             self._head, self._missing = head, missing
             self._chunks.append(data)
-        else:
-            self._pass_on(data)
 
     def _take_more(self, head: PredictionHead, data: bytes, *, arrived: float) -> None:
         """Take the next part of a body."""
@@ -179,7 +180,7 @@ class FrontProtocol(HttpToolsProtocol):
 
     def _predict(self, head: PredictionHead, request: bytes, *, arrived: float) -> None:
         """Ask, and answer at once where the cache knows."""
-        body = request[len(request) - head.length :]
+        body = request[len(request) - self._length :]
         try:
             query = self._predictions.begin(head, body, arrived=arrived)
         except Exception:

@@ -22,17 +22,21 @@ from serving.api.paths import application_to_predict
 END = b"\r\n\r\n"
 # Longer heads, and those of more different kinds, are none that a program repeats.
 MAX_BYTES = 4096
-CAPACITY = 1024
+CAPACITY = 4096
 # A body whose length has more digits is refused anyway.
 MAX_DIGITS = 12
+# All that differs between the requests of a client follows one of these.
+LENGTHS = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
 
 
 class PredictionHead(NamedTuple):
-    """What a head says: who is asked, until when the key is good, and how the request ends."""
+    """What a head says: who is asked, until when the key is good, and how the request ends.
+
+    It says how long the body is, too, which differs from request to request.
+    """
 
     application: ApplicationSpec
     allowed_until: float
-    length: int
     keep_alive: bool
 
 
@@ -44,8 +48,9 @@ class Heads:
         self._snapshot = snapshot()
         self._known: dict[bytes, PredictionHead] = {}
 
-    def find(self, raw: bytes) -> PredictionHead | None:
-        """Read a head that ends with its empty line; None where it needs a closer look.
+    def find(self, raw: bytes) -> tuple[PredictionHead, int] | None:
+        """Read a head that ends with its empty line, and the length of its body in bytes; None
+        where it needs a closer look.
 
         That is any request but a plain POST for predictions of a known length by a key that may.
         """
@@ -53,15 +58,33 @@ class Heads:
         if snapshot is not self._snapshot:
             self._known.clear()
             self._snapshot = snapshot
-        known = self._known.get(raw)
-        if known is None:
-            known = read_head(raw, snapshot=snapshot) if raw.startswith(b"POST /") else None
-            if known is None:
-                return None
+        start, end = length_at(raw)
+        length = raw[start:end]
+        if not length.isdigit() or len(length) > MAX_DIGITS or not raw.startswith(b"POST /"):
+            return None
+        rest = raw[:start] + raw[end:]
+        known = self._known.get(rest) or self._read(raw, rest=rest)
+        if known is None or known.allowed_until <= time():
+            return None
+        return known, int(length)
+
+    def _read(self, raw: bytes, *, rest: bytes) -> PredictionHead | None:
+        known = read_head(raw, snapshot=self._snapshot)
+        if known is not None:
             if len(self._known) >= CAPACITY:
                 self._known.clear()
-            self._known[raw] = known
-        return known if known.allowed_until > time() else None
+            self._known[rest] = known
+        return known
+
+
+def length_at(raw: bytes) -> tuple[int, int]:
+    """Return where the length of the body begins and ends; an empty place where it isn't told."""
+    for name in LENGTHS:
+        before = raw.find(name)
+        if before >= 0:
+            start = before + len(name)
+            return start, raw.find(b"\r", start)
+    return 0, 0
 
 
 def read_head(raw: bytes, *, snapshot: Snapshot) -> PredictionHead | None:
@@ -79,14 +102,13 @@ def read_head(raw: bytes, *, snapshot: Snapshot) -> PredictionHead | None:
         if not plain:
             return None
         name = application_to_predict(httptools.parse_url(fields.url).path.decode("ascii"))
-        length = fields.length()
-        if name is None or length is None:
+        if name is None or not fields.measured():
             return None
         authorization = fields.values.get(b"authorization")
         application, until = _allowed(snapshot, name=name, authorization=authorization)
     except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeError, ClipperError):
         return None
-    return PredictionHead(application, until, length, bool(parser.should_keep_alive()))
+    return PredictionHead(application, until, bool(parser.should_keep_alive()))
 
 
 def _allowed(
@@ -122,8 +144,6 @@ class _Fields:
     def on_headers_complete(self) -> None:
         self.complete = True
 
-    def length(self) -> int | None:
-        """Return the length of the body, None where it can't be told as simply as that."""
-        digits = self.values.get(b"content-length", b"")
-        plain = self._plain and digits.isdigit() and len(digits) <= MAX_DIGITS
-        return int(digits) if plain else None
+    def measured(self) -> bool:
+        """Tell whether the body is as long as the one Content-Length says, and nothing else."""
+        return self._plain and self.values.get(b"content-length", b"").isdigit()

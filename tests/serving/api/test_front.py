@@ -11,9 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry.specs import Snapshot
 from serving.api import front
-from serving.api.heads import Heads
 from serving.rpc.frames import Answer, AnswerStatus
 from tests.serving.api.front_server import (
     MAX_BODY,
@@ -361,17 +359,6 @@ def test_however_the_bytes_arrive_each_request_is_answered_in_order():
 
         in_order()
         runner.run(server.__aexit__(None, None, None))
-
-
-def test_heads_of_one_registry_are_not_remembered_for_the_next():
-    it = Front()
-    heads = Heads(lambda: it.serving.router.snapshot)
-    head = request().partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
-    first = heads.find(head)
-    assert first is not None
-    assert heads.find(head) is first
-    it.serving.router.apply(Snapshot())
-    assert heads.find(head) is None
 
 
 async def test_what_turns_out_to_be_no_json_is_refused_as_such():
