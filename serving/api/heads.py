@@ -46,7 +46,9 @@ class Heads:
     def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
         self._current = snapshot
         self._snapshot = snapshot()
-        self._known: dict[bytes, PredictionHead] = {}
+        # By all of their bytes, and by those without the digits of the length.
+        self._repeated: dict[bytes, tuple[PredictionHead, int]] = {}
+        self._parsed: dict[bytes, PredictionHead] = {}
 
     def find(self, raw: bytes) -> tuple[PredictionHead, int] | None:
         """Read a head that ends with its empty line, and the length of its body in bytes; None
@@ -56,25 +58,34 @@ class Heads:
         """
         snapshot = self._current()
         if snapshot is not self._snapshot:
-            self._known.clear()
+            self._forget()
             self._snapshot = snapshot
+        found = self._repeated.get(raw)
+        if found is None:
+            found = self._look(raw)
+            if found is None:
+                return None
+            self._repeated[raw] = found
+        return found if found[0].allowed_until > time() else None
+
+    def _look(self, raw: bytes) -> tuple[PredictionHead, int] | None:
+        """Find a head that is new in its length only; parse it where all of it is."""
         start, end = length_at(raw)
         length = raw[start:end]
         if not length.isdigit() or len(length) > MAX_DIGITS or not raw.startswith(b"POST /"):
             return None
+        if len(self._repeated) >= CAPACITY:
+            self._forget()
         rest = raw[:start] + raw[end:]
-        known = self._known.get(rest) or self._read(raw, rest=rest)
-        if known is None or known.allowed_until <= time():
+        head = self._parsed.get(rest) or read_head(raw, snapshot=self._snapshot)
+        if head is None:
             return None
-        return known, int(length)
+        self._parsed[rest] = head
+        return head, int(length)
 
-    def _read(self, raw: bytes, *, rest: bytes) -> PredictionHead | None:
-        known = read_head(raw, snapshot=self._snapshot)
-        if known is not None:
-            if len(self._known) >= CAPACITY:
-                self._known.clear()
-            self._known[rest] = known
-        return known
+    def _forget(self) -> None:
+        self._repeated.clear()
+        self._parsed.clear()
 
 
 def length_at(raw: bytes) -> tuple[int, int]:
