@@ -29,6 +29,7 @@ CLIPPER_PORT = ENV.whole("CLIPPER_PORT", default=8000, at_least=1)
 CLIPPER_WEB_WORKERS = ENV.whole("CLIPPER_WEB_WORKERS", default=1, at_least=1)
 CLIPPER_CPU_SLOTS = ENV.whole("CLIPPER_CPU_SLOTS", default=12, at_least=1)
 CLIPPER_GPU_SLOTS = ENV.whole("CLIPPER_GPU_SLOTS", default=0)
+CLIPPER_WORKER_NICE = ENV.whole("CLIPPER_WORKER_NICE", default=5)
 
 # --- How it behaves --------------------------------------------------------------------------
 CLIPPER_MAX_BODY_BYTES = ENV.whole("CLIPPER_MAX_BODY_BYTES", default=16 << 20, at_least=1024)

@@ -12,7 +12,12 @@ from .layout import Layout, write_private
 # Marks each process of a stack, so that what a crash left behind can be found and stopped.
 MARK = "CLIPPER_STACK"
 
-DEFAULTS = {"CLIPPER_WEB_WORKERS": "1", "CLIPPER_CPU_SLOTS": "12", "CLIPPER_GPU_SLOTS": "0"}
+DEFAULTS = {
+    "CLIPPER_WEB_WORKERS": "1",
+    "CLIPPER_CPU_SLOTS": "12",
+    "CLIPPER_GPU_SLOTS": "0",
+    "CLIPPER_WORKER_NICE": "5",
+}
 
 
 def without_another_stack(base: Mapping[str, str]) -> dict[str, str]:

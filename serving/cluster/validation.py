@@ -21,7 +21,7 @@ POLL_S = 1.0
 # A model under test learns nothing of this system's secrets.
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH")
 # Whoever is serving on this machine goes first.
-LOW_PRIORITY = ("nice", "-n", "5")
+LOW_PRIORITY = ("nice", "-n", "10")
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 

@@ -3,6 +3,7 @@
 import json
 import stat
 
+import psutil
 import pytest
 
 from tests.integration.stack import post
@@ -36,6 +37,15 @@ def test_no_log_tells_a_secret(stack):
     secrets.append((stack.var / "secret_key").read_text().strip())
     assert logs
     assert not [secret for secret in secrets if secret in logs]
+
+
+def test_workers_let_the_web_process_go_first(stack):
+    niceness = {
+        program: psutil.Process(stack.pid_of(program)).nice()
+        for program in ("web", "redis", "cpu-worker", "control")
+    }
+    assert niceness["web"] == niceness["redis"] == psutil.Process().nice()
+    assert niceness["cpu-worker"] == niceness["control"] == niceness["web"] + 5
 
 
 def test_three_hundred_held_out_digits_agree_with_their_labels(stack, digits):
