@@ -60,21 +60,20 @@ class QueryCounts:
         """Add everything to Redis; what can't be added stays counted and the error is raised.
 
         Whoever reads after it finds what was counted before: it waits for a flush under way.
+        What is counted meanwhile is left to the next one, or none would end under load.
         """
         async with self._flushing:
-            while self._counted:
-                await self._flush_some()
-
-    async def _flush_some(self) -> None:
-        taken = dict(islice(self._counted.items(), FLUSHED_AT_ONCE))
-        for key in taken:
-            del self._counted[key]
-        try:
-            await SCRIPT.run(self._redis, [_call(key, count) for key, count in taken.items()])
-        except BaseException:  # also a cancelled flush keeps its counts
-            for key, count in taken.items():
-                self._counted[key] = self._counted.get(key, 0) + count
-            raise
+            taken, self._counted = self._counted, {}
+            try:
+                while taken:
+                    some = list(islice(taken.items(), FLUSHED_AT_ONCE))
+                    await SCRIPT.run(self._redis, [_call(key, count) for key, count in some])
+                    for key, _ in some:
+                        del taken[key]
+            except BaseException:  # also a cancelled flush keeps its counts
+                for key, count in taken.items():
+                    self._counted[key] = self._counted.get(key, 0) + count
+                raise
 
 
 def _call(asked: Asked, count: int) -> Call:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 
@@ -171,6 +172,27 @@ async def test_counting_works_on_a_redis_that_has_never_seen_the_script(aredis):
     await asked(aredis, "", "ann", "bob")
     for key in (GLOBAL, ANN, f"{GLOBAL}bob"):
         assert await aredis.hget(key, "q:svm:2") == b"1"
+
+
+async def test_a_flush_ends_while_queries_go_on(aredis):
+    counts = QueryCounts(aredis)
+
+    def ask() -> None:
+        counts.add(application_id=1, context_ttl_s=DAY_S, context="ann", arms=("svm:2",))
+
+    async def go_on() -> None:
+        while True:
+            ask()
+            await asyncio.sleep(0)
+
+    ask()
+    asking = asyncio.create_task(go_on())
+    async with asyncio.timeout(10):
+        await counts.flush()
+    asking.cancel()
+    before = int(await aredis.hget(ANN, "q:svm:2"))
+    await counts.flush()
+    assert int(await aredis.hget(ANN, "q:svm:2")) > before >= 1
 
 
 async def test_the_last_counts_are_written_on_stop(aredis, application):
