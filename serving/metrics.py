@@ -7,12 +7,12 @@ sorted set `clipper:webs` holds their ids, so that nobody has to search the whol
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import time
 from typing import Any, NamedTuple
 
+import msgspec
 import redis
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -242,7 +242,7 @@ async def publish(client: Redis, document: dict[str, Any]) -> None:
     """Publish a document in place of its process' last one."""
     web, now = document["id"], time()
     async with client.pipeline(transaction=True) as pipe:
-        pipe.set(KEY_PREFIX + web, json.dumps(document), ex=TTL_S)
+        pipe.set(KEY_PREFIX + web, msgspec.json.encode(document), ex=TTL_S)
         pipe.zadd(INDEX, {web: now + INDEX_TTL_S})
         pipe.zremrangebyscore(INDEX, "-inf", now)
         await pipe.execute()
@@ -265,7 +265,7 @@ def _published_keys(ids: Iterable[Any]) -> list[str]:
 
 
 def _parsed(texts: Iterable[Any]) -> list[dict[str, Any]]:
-    documents = [json.loads(text) for text in texts if text]
+    documents = [msgspec.json.decode(text) for text in texts if text]
     return sorted(documents, key=lambda document: str(document["id"]))
 
 
