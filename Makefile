@@ -11,7 +11,7 @@ IN_PARALLEL = --numprocesses 2 --dist loadgroup
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-guard bench-paper bench-peers bench-tail soak manage clean
+.PHONY: help run test check bench bench-growth bench-guard bench-memory bench-paper bench-peers bench-tail soak manage clean
 
 help: ## list these commands
 	@echo "make COMMAND [PYTHON=python3] [PORT=8000] [VAR=var] [ARGS='...']"
@@ -45,6 +45,14 @@ bench-tail: ## the tail of latency, undisturbed and disturbed
 	@scripts/setup --bench
 	@exec .venv/bin/python -m benchmarks.tail $(ARGS)
 
+bench-growth: ## how a query's cost grows: make bench-growth ARGS='contexts --quick'
+	@scripts/setup --bench
+	@exec .venv/bin/python -m benchmarks.growth $(ARGS)
+
+bench-memory: ## what the web process grows by in a million queries and 100 deploys
+	@scripts/setup --bench
+	@exec .venv/bin/python -m benchmarks.memory $(ARGS)
+
 bench-guard: ## has a query become dearer? half a minute
 	@scripts/setup --check
 	@exec .venv/bin/python -m benchmarks.guard $(ARGS)
@@ -56,6 +64,6 @@ soak: ## half a million queries, while one part after another is killed
 manage: ## a command to the running stack: make manage ARGS='status'
 	@. "$(abspath $(VAR))/env.sh" && exec .venv/bin/python manage.py $(ARGS)
 
-clean: ## remove .venv and every cache; the state in VAR stays
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove .venv, .venv-peers and every cache; the state in VAR stays
+	rm -rf .venv .venv-peers .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,8 @@
 -- Posts the bodies of a file, one a line, in turn.
 --   wrk ... -s wrk.lua URL -- BODIES repeat|unique FIRST
 -- `unique` writes a counter that starts at FIRST over the nine zeros of "0.000000000" in a body,
--- so that no two requests ask the same. The environment's CLIPPER_BENCH_KEY is the API key.
+-- so that no two requests ask the same. A line may begin with a path of its own and a blank, before
+-- its body. The environment's CLIPPER_BENCH_KEY is the API key.
 
 local MARK = "0.000000000"
 local heads, tails, whole = {}, {}, {}
@@ -13,9 +14,10 @@ function init(args)
    wrk.method = "POST"
    wrk.headers["Content-Type"] = "application/json"
    wrk.headers["Authorization"] = "Api-Key " .. (os.getenv("CLIPPER_BENCH_KEY") or "none")
-   for body in io.lines(args[1]) do
+   for line in io.lines(args[1]) do
       count = count + 1
-      local text = wrk.format(nil, nil, nil, body)
+      local path, body = line:match("^(/%S*) (.*)$")
+      local text = wrk.format(nil, path, nil, body or line)
       local start, stop = text:find(MARK, 1, true)
       whole[count] = text
       heads[count], tails[count] = text:sub(1, start + 1), text:sub(stop + 1)

@@ -14,7 +14,7 @@ import psutil
 
 from benchmarks.paper import style
 from benchmarks.paper.claims import Claim
-from benchmarks.paper.experiment import Experiment, Session
+from benchmarks.paper.experiment import Experiment, Result, Session
 
 # A machine this busy before anything has begun makes every number doubtful.
 QUIET = 0.1
@@ -56,14 +56,19 @@ def measure(experiment: Experiment[Any], *, session: Session, results: Path) -> 
 
 def report(experiment: Experiment[Any], *, results: Path) -> list[Claim]:
     """Draw and judge what is written down."""
-    try:
-        stored = msgspec.json.decode(_numbers(experiment, results=results).read_bytes())
-    except FileNotFoundError as error:
-        raise NothingMeasured(f"{experiment.name} was not measured yet: {error}") from error
-    result = msgspec.convert(stored["result"], experiment.result)
+    result = stored(experiment, results=results)
     with style.applied():
         style.save(experiment.draw(result), chart(experiment, results=results))
     return experiment.claims(result)
+
+
+def stored(experiment: Experiment[Result], *, results: Path) -> Result:
+    """Return what was measured last of a figure."""
+    try:
+        text = _numbers(experiment, results=results).read_bytes()
+    except FileNotFoundError as error:
+        raise NothingMeasured(f"{experiment.name} was not measured yet: {error}") from error
+    return msgspec.convert(msgspec.json.decode(text)["result"], experiment.result)
 
 
 def chart(experiment: Experiment[Any], *, results: Path) -> Path:
