@@ -49,12 +49,14 @@ class QueryCounts:
         self, *, application_id: int, context_ttl_s: int, context: str, arms: tuple[str, ...]
     ) -> None:
         """Count one query. The tuple of a selection is shared by its queries: one look-up."""
-        key = (application_id, context_ttl_s, context, arms)
+        self._add((application_id, context_ttl_s, context, arms), 1)
+
+    def _add(self, key: Asked, count: int) -> None:
         known = self._counted.get(key)
         if known is not None:
-            self._counted[key] = known + 1
+            self._counted[key] = known + count
         elif len(self._counted) < CAPACITY:
-            self._counted[key] = 1
+            self._counted[key] = count
 
     async def flush(self) -> None:
         """Add everything to Redis; what can't be added stays counted and the error is raised.
@@ -71,8 +73,9 @@ class QueryCounts:
                     for key, _ in some:
                         del taken[key]
             except BaseException:  # also a cancelled flush keeps its counts
-                for key, count in taken.items():
-                    self._counted[key] = self._counted.get(key, 0) + count
+                later, self._counted = self._counted, taken
+                for key, count in later.items():
+                    self._add(key, count)
                 raise
 
 

@@ -195,6 +195,30 @@ async def test_a_flush_ends_while_queries_go_on(aredis):
     assert int(await aredis.hget(ANN, "q:svm:2")) > before >= 1
 
 
+async def test_counts_that_wait_for_redis_are_bounded_and_none_is_lost(aredis, monkeypatch):
+    monkeypatch.setattr("selection.counts.CAPACITY", 3)
+    counts = QueryCounts(aredis)
+
+    def ask(*contexts: str) -> None:
+        for context in contexts:
+            counts.add(application_id=1, context_ttl_s=DAY_S, context=context, arms=("svm:2",))
+
+    async def away(redis: Redis, calls: object) -> None:
+        ask("ann", "dan", "eve")
+        raise ConnectionError
+
+    ask("ann", "bob")
+    with monkeypatch.context() as patched:
+        patched.setattr("selection.counts.SCRIPT.run", away)
+        for _ in range(2):
+            with pytest.raises(ConnectionError):
+                await counts.flush()
+    await counts.flush()
+    kept = {name: await aredis.hget(f"{GLOBAL}{name}", "q:svm:2") for name in ("ann", "bob", "dan")}
+    assert kept == {"ann": b"3", "bob": b"1", "dan": b"2"}
+    assert await aredis.hget(f"{GLOBAL}eve", "q:svm:2") is None
+
+
 async def test_the_last_counts_are_written_on_stop(aredis, application):
     store = SelectionStore(aredis, flush_interval_s=3600)
     await store.start()
