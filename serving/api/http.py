@@ -94,7 +94,9 @@ def require_method(scope: Scope, *allowed: str) -> None:
 async def send_json(
     send: Send, body: bytes, *, status: int = 200, headers: Headers = (JSON_TYPE,)
 ) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": list(headers)})
+    # Without its length the server would send the body in chunks.
+    measured = [*headers, (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": measured})
     await send({"type": "http.response.body", "body": body})
 
 

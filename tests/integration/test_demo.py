@@ -69,6 +69,17 @@ def test_a_batch_is_answered_in_order_and_one_bad_item_fails_alone(stack, digits
     assert right >= 8
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("predict", {"input_batch": [[0] * 64]}), ("feedback", {"feedback": []}), ("predict", {})],
+)
+def test_answers_tell_their_length_and_come_whole(stack, path, body):
+    with stack.client() as client:
+        answer = client.post(f"/api/v1/applications/digits/{path}", json=body)
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    assert "transfer-encoding" not in answer.headers
+
+
 def test_a_batch_of_one_is_still_a_batch(stack, digits):
     with stack.client() as client:
         answer = post(client, "digits/predict", {"input_batch": digits[0][:1]})
