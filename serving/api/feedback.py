@@ -25,7 +25,7 @@ from serving.api.http import (
     endpoint,
     read_body,
     require_method,
-    send_json,
+    send_body,
 )
 from serving.api.requests import check_context
 from serving.runtime import Runtime
@@ -66,7 +66,7 @@ def selection_endpoint(runtime: Runtime, *, management: Endpoint) -> Endpoint:
             context=context,
             arms=runtime.router.arms(application).weights,
         )
-        await send_json(send, _json(described))
+        await send_body(send, _json(described))
 
     return selection
 
@@ -88,6 +88,6 @@ def _taking(runtime: Runtime, parse: Parse) -> Endpoint:
         require_method(scope, "POST")
         application = await application_of(runtime, scope, needs=FEEDBACK)
         body = await read_body(scope, receive, limit=runtime.spec.max_body_bytes)
-        await send_json(send, _json(await submit(runtime, application, parse(body))))
+        await send_body(send, _json(await submit(runtime, application, parse(body))))
 
     return feedback

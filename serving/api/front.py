@@ -181,17 +181,16 @@ class FrontProtocol(HttpToolsProtocol):
     def _predict(self, head: PredictionHead, request: bytes, *, arrived: float) -> None:
         """Ask, and answer at once where the cache knows."""
         body = request[len(request) - self._length :]
+        self._keep_alive = head.keep_alive
         try:
             query = self._predictions.begin(head, body, arrived=arrived)
         except Exception:
             logger.exception("unexpected error application=%s", head.application.name)
-            self._keep_alive = head.keep_alive
             self._send_error(UNEXPECTED)
             return
         if query is None:
             self._pass_on(request)
             return
-        self._keep_alive = head.keep_alive
         self._asked, self._body = query, body
         query.when_settled(self._answer)
 

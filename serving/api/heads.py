@@ -30,9 +30,8 @@ LENGTHS = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
 
 
 class PredictionHead(NamedTuple):
-    """What a head says: who is asked, until when the key is good, and how the request ends.
-
-    It says how long the body is, too, which differs from request to request.
+    """What the heads of a client's requests have in common: who is asked, until when the key is
+    good, and whether the connection goes on. Only the length of the body differs.
     """
 
     application: ApplicationSpec
@@ -60,16 +59,11 @@ class Heads:
         if snapshot is not self._snapshot:
             self._forget()
             self._snapshot = snapshot
-        found = self._repeated.get(raw)
-        if found is None:
-            found = self._look(raw)
-            if found is None:
-                return None
-            self._repeated[raw] = found
-        return found if found[0].allowed_until > time() else None
+        found = self._repeated.get(raw) or self._remembered(raw)
+        return found if found is not None and found[0].allowed_until > time() else None
 
-    def _look(self, raw: bytes) -> tuple[PredictionHead, int] | None:
-        """Find a head that is new in its length only; parse it where all of it is."""
+    def _remembered(self, raw: bytes) -> tuple[PredictionHead, int] | None:
+        """Take in a head that is new in its length only, or parse it where more of it is."""
         start, end = length_at(raw)
         length = raw[start:end]
         if not length.isdigit() or len(length) > MAX_DIGITS or not raw.startswith(b"POST /"):
@@ -81,7 +75,8 @@ class Heads:
         if head is None:
             return None
         self._parsed[rest] = head
-        return head, int(length)
+        found = self._repeated[raw] = head, int(length)
+        return found
 
     def _forget(self) -> None:
         self._repeated.clear()

@@ -9,7 +9,7 @@ import msgspec
 
 from registry.errors import NotReady
 from selection.storage import REDIS_ERRORS, redis_needed
-from serving.api.http import Endpoint, Receive, Scope, Send, endpoint, require_method, send_json
+from serving.api.http import Endpoint, Receive, Scope, Send, endpoint, require_method, send_body
 from serving.metrics import exposition, read_published_async
 from serving.runtime import Runtime
 
@@ -24,7 +24,7 @@ def live_endpoint(runtime: Runtime) -> Endpoint:
     @endpoint
     async def live(scope: Scope, receive: Receive, send: Send) -> None:
         require_method(scope, "GET", "HEAD")
-        await send_json(send, b'{"live":true}')
+        await send_body(send, b'{"live":true}')
 
     return live
 
@@ -40,7 +40,7 @@ def ready_endpoint(runtime: Runtime) -> Endpoint:
         if failed:
             missing = "; ".join(f"{name}: {state}" for name, state in failed.items())
             raise NotReady(f"Not ready: {missing}.", checks=checks)
-        await send_json(send, msgspec.json.encode({"ready": True, "checks": checks}))
+        await send_body(send, msgspec.json.encode({"ready": True, "checks": checks}))
 
     return ready
 
@@ -54,7 +54,7 @@ def metrics_endpoint(runtime: Runtime) -> Endpoint:
         async with redis_needed(timeout_s=CHECK_TIMEOUT_S):
             documents = await read_published_async(runtime.redis)
         body = await asyncio.to_thread(exposition, documents)
-        await send_json(send, body, headers=[PROMETHEUS_TYPE])
+        await send_body(send, body, headers=[PROMETHEUS_TYPE])
 
     return metrics
 

@@ -91,7 +91,7 @@ def require_method(scope: Scope, *allowed: str) -> None:
         )
 
 
-async def send_json(
+async def send_body(
     send: Send, body: bytes, *, status: int = 200, headers: Headers = (JSON_TYPE,)
 ) -> None:
     # Without its length the server would send the body in chunks.
@@ -102,7 +102,7 @@ async def send_json(
 
 async def send_error(send: Send, error: ClipperError) -> None:
     body = msgspec.json.encode(error.body())
-    await send_json(send, body, status=error.status, headers=error_headers(error))
+    await send_body(send, body, status=error.status, headers=error_headers(error))
 
 
 def error_headers(error: ClipperError) -> list[tuple[bytes, bytes]]:

@@ -19,7 +19,7 @@ from serving.api.http import (
     endpoint,
     read_body,
     require_method,
-    send_json,
+    send_body,
 )
 from serving.api.requests import PredictRequest, check_type, parse_predict, requested_version
 from serving.query import Prediction, Query, QueryProcessor
@@ -38,7 +38,7 @@ def predict_endpoint(runtime: Runtime) -> Endpoint:
         application = await application_of(runtime, scope, needs=PREDICT)
         body = await read_body(scope, receive, limit=runtime.spec.max_body_bytes)
         request = parse_predict(body)
-        await send_json(
+        await send_body(
             send, await answer(runtime, application=application, request=request, arrived=arrived)
         )
 
