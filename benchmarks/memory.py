@@ -8,7 +8,6 @@ queries is the measure.
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 import tempfile
 import threading
@@ -21,7 +20,8 @@ from statistics import mean
 import httpx
 import psutil
 
-from benchmarks import models, report
+from benchmarks import command, models, report
+from benchmarks.command import say
 from benchmarks.load import Load, LoadFailed, LoadGenerator
 from benchmarks.management import ManagementFailed, Operator
 from benchmarks.processes import MIB, busiest, processes_by_role
@@ -77,25 +77,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--queries", type=int, default=QUERIES)
     parser.add_argument("--deploys", type=int, default=DEPLOYS)
     options = parser.parse_args(arguments)
-    if shutil.which("wrk") is None:
-        print("bench-memory: wrk isn't installed; on Debian: apt-get install wrk", file=sys.stderr)
-        return 1
-    try:
-        readings = measure(queries=options.queries, deploys=options.deploys)
-    except (ServerFailed, ManagementFailed, LoadFailed) as error:
-        print(f"bench-memory: {error}", file=sys.stderr)
-        return 1
+    return command.run(
+        "bench-memory",
+        lambda: run(options),
+        failures=(ServerFailed, ManagementFailed, LoadFailed),
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    command.need_wrk()
+    readings = measure(queries=options.queries, deploys=options.deploys)
     grown = growth(readings)
     document = {"growth": grown, "readings": [asdict(one) for one in readings]}
     report.write_json(RESULTS, document=document)
-    print(f"\nGrown to {grown:.2f} of its size; wanted: at most {GROWTH:g}. Numbers: {RESULTS}")
-    return 0
+    say(f"\nGrown to {grown:.2f} of its size; wanted: at most {GROWTH:g}. Numbers: {RESULTS}")
 
 
 def measure(*, queries: int, deploys: int) -> list[Reading]:
     with ExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="clipper-memory-")))
-        print("Starting a stack with the demo ...", flush=True)
+        say("Starting a stack with the demo ...")
         stack = held.enter_context(running_stack(folder))
         operator = Operator(held.enter_context(stack.client()))
         artifact = models.linear_artifact()
@@ -130,7 +131,7 @@ def _grow(
 
 def _read(web: psutil.Process, *, queries: int, deploys: int) -> Reading:
     reading = Reading(queries=queries, deploys=deploys, rss_mib=web.memory_info().rss / MIB)
-    print(f"{queries:>9,} queries, {deploys:>3} deploys: {reading.rss_mib:.0f} MiB", flush=True)
+    say(f"{queries:>9,} queries, {deploys:>3} deploys: {reading.rss_mib:.0f} MiB")
     return reading
 
 

@@ -8,20 +8,17 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import shutil
-import signal
-import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import httpx
 
-from benchmarks import flame, models, report
+from benchmarks import command, flame, models, report
+from benchmarks.command import say
 from benchmarks.counters import Change, Samples, published_metrics, read_metrics
 from benchmarks.load import Load, LoadFailed, LoadGenerator, WrkResult
 from benchmarks.management import ManagementFailed, Operator
@@ -51,21 +48,11 @@ QUICK = Plan(rounds=1, seconds=2, alone_seconds=1)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
-    if shutil.which("wrk") is None:
-        print("bench: wrk isn't installed; on Debian: apt-get install wrk", file=sys.stderr)
-        return 1
-    try:
-        if options.profile:
-            flame.profiler()
-        bench(plan_of(options), profile=options.profile)
-    except (ServerFailed, ManagementFailed, LoadFailed, flame.ProfilerMissing) as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nbench: interrupted", file=sys.stderr)
-        return 130
-    return 0
+    return command.run(
+        "bench",
+        lambda: run(options),
+        failures=(ServerFailed, ManagementFailed, LoadFailed, flame.ProfilerMissing),
+    )
 
 
 def parser() -> argparse.ArgumentParser:
@@ -88,12 +75,11 @@ def plan_of(options: argparse.Namespace) -> Plan:
     )
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def say(text: str) -> None:
-    print(text, flush=True)
+def run(options: argparse.Namespace) -> None:
+    command.need_wrk()
+    if options.profile:
+        flame.profiler()
+    bench(plan_of(options), profile=options.profile)
 
 
 def bench(plan: Plan, *, profile: bool) -> None:

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import httpx
 import redis
 
+from benchmarks import command
+from benchmarks.command import say
+from benchmarks.figures import records
+from benchmarks.figures.claims import Claim, verdicts
+from benchmarks.figures.experiment import Session
 from benchmarks.growth.applications import APPLICATIONS
 from benchmarks.growth.arms import ARMS
 from benchmarks.growth.body_size import BODY
@@ -33,10 +35,6 @@ from benchmarks.growth.snapshot import SNAPSHOT
 from benchmarks.growth.webs import WEB
 from benchmarks.load import LoadFailed
 from benchmarks.management import ManagementFailed
-from benchmarks.paper import records
-from benchmarks.paper.claims import Claim, verdicts
-from benchmarks.paper.experiment import Session
-from benchmarks.paper.models import Zoo
 from benchmarks.servers import ServerFailed
 from scripts.stack.layout import ROOT
 
@@ -58,50 +56,23 @@ FAILURES = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parsing = parser()
-    options = parsing.parse_args(arguments)
-    unknown = sorted(set(options.curves) - CURVES.keys())
-    if unknown:
-        parsing.error(f"expected {', '.join(CURVES)}; got {', '.join(unknown)}")
-    signal.signal(signal.SIGTERM, _interrupt)
-    if not options.redraw and shutil.which("wrk") is None:
-        print("bench-growth: wrk isn't installed; on Debian: apt-get install wrk", file=sys.stderr)
-        return 1
-    try:
-        run(options)
-    except FAILURES as error:
-        print(f"bench-growth: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nbench-growth: interrupted", file=sys.stderr)
-        return 130
-    return 0
+    options = parser().parse_args(arguments)
+    return command.run("bench-growth", lambda: run(options), failures=FAILURES)
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
-    parser.add_argument("curves", nargs="*", metavar="NAME", help=", ".join(CURVES))
+    command.add_names(parser, known=CURVES, to="curves")
     parser.add_argument("--quick", action="store_true", help="a first look, in four minutes")
-    parser.add_argument("--redraw", action="store_true", help="only draw what was measured before")
-    parser.add_argument(
-        "--publish", action="store_true", help=f"update {PAGE.relative_to(ROOT)} and its pictures"
-    )
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
+    command.add_results(parser, folder=RESULTS, page=PAGE)
     return parser
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def say(text: str) -> None:
-    print(text, flush=True)
 
 
 def run(options: argparse.Namespace) -> None:
     results: Path = options.results
     chosen = [curve for curve in CURVES.values() if curve.name in (options.curves or CURVES)]
     if not options.redraw:
+        command.need_wrk()
         measure(chosen, quick=options.quick, results=results)
     places = Places(say=say)
     claims: list[Claim] = []
@@ -115,8 +86,7 @@ def run(options: argparse.Namespace) -> None:
 def measure(chosen: Sequence[Curve[Any]], *, quick: bool, results: Path) -> None:
     places = Places(say=say)
     with tempfile.TemporaryDirectory(prefix="clipper-growth-") as folder:
-        zoo = Zoo(Path(folder), say=say)
-        session = Session(folder=Path(folder), zoo=zoo, quick=quick, say=say)
+        session = Session(folder=Path(folder), quick=quick, say=say)
         try:
             for curve in chosen:
                 records.measure(curve.on(places), session=session, results=results)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from benchmarks.figures.claims import Claim
+from benchmarks.figures.experiment import Session
 from benchmarks.growth import bodies, drawing, judging
 from benchmarks.growth.curve import Curve, Rows
 from benchmarks.growth.place import MODEL, Place, Places
@@ -19,8 +21,6 @@ from benchmarks.growth.rounds import (
     length_of,
     measure,
 )
-from benchmarks.paper.claims import Claim
-from benchmarks.paper.experiment import Session
 
 NAME = "applications"
 SIZES, QUICK_SIZES = (1, 10, 50, 200), (1, 200)

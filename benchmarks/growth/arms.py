@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from benchmarks.figures.claims import Claim, number
+from benchmarks.figures.experiment import Session
 from benchmarks.growth import bodies, drawing, judging
 from benchmarks.growth.curve import Curve, Rows
 from benchmarks.growth.place import Place, Places
@@ -17,8 +19,6 @@ from benchmarks.growth.rounds import (
     length_of,
     measure,
 )
-from benchmarks.paper.claims import Claim, number
-from benchmarks.paper.experiment import Session
 
 NAME = "arms"
 SIZES, QUICK_SIZES = (1, 2, 4, 8, 16), (1, 4, 16)

@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
+from benchmarks.figures import style
+from benchmarks.figures.claims import Claim, number
+from benchmarks.figures.experiment import Session
 from benchmarks.growth import bodies, drawing, judging
 from benchmarks.growth.curve import Curve, Rows
 from benchmarks.growth.place import PATIENT_MS, Place, Places
@@ -19,9 +22,6 @@ from benchmarks.growth.rounds import (
     length_of,
     measure,
 )
-from benchmarks.paper import style
-from benchmarks.paper.claims import Claim, number
-from benchmarks.paper.experiment import Session
 
 NAME = "body"
 SIZES = (64, 1 << 10, 8 << 10, 64 << 10, 256 << 10, 1 << 20)

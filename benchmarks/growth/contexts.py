@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from benchmarks.figures.claims import Claim
+from benchmarks.figures.experiment import Session
 from benchmarks.growth import bodies, drawing, judging, teaching
 from benchmarks.growth.curve import Curve, Rows
 from benchmarks.growth.place import Place, Places
@@ -21,8 +23,6 @@ from benchmarks.growth.rounds import (
     length_of,
     measure,
 )
-from benchmarks.paper.claims import Claim
-from benchmarks.paper.experiment import Session
 
 NAME = "contexts"
 SIZES, QUICK_SIZES = (1, 1_000, 10_000, 100_000, 1_000_000), (1, 10_000, 1_000_000)

@@ -9,9 +9,9 @@ from typing import Generic, TypeVar
 import msgspec
 from matplotlib.figure import Figure
 
+from benchmarks.figures.claims import Claim
+from benchmarks.figures.experiment import Experiment, Session
 from benchmarks.growth.place import Places
-from benchmarks.paper.claims import Claim
-from benchmarks.paper.experiment import Experiment, Session
 
 Result = TypeVar("Result", bound=msgspec.Struct)
 Rows = list[Sequence[str]]

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
+from benchmarks.figures import style
 from benchmarks.growth.results import Growth, Point, Series
-from benchmarks.paper import style
 
 COLOURS = (style.BLUE, style.ORANGE, style.TEAL, style.VIOLET)
 WIDTH, HEIGHT = 9.6, 3.9

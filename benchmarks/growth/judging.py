@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from benchmarks.figures.claims import Claim, number
 from benchmarks.growth.curve import Rows
 from benchmarks.growth.results import Growth, Point
-from benchmarks.paper.claims import Claim, number
 
 
 def no_failures(name: str, result: Growth) -> Claim:

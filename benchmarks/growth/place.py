@@ -14,9 +14,9 @@ import httpx
 import psutil
 from redis import Redis
 
+from benchmarks.figures.experiment import Say
 from benchmarks.load import LoadGenerator
 from benchmarks.management import Operator
-from benchmarks.paper.experiment import Say
 from benchmarks.processes import processes_by_role
 from benchmarks.servers import Stack, running_stack
 from scripts.stack.layout import layout_of

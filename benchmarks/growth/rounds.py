@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.counters import APPLICATION, Change, Samples, read_metrics
+from benchmarks.figures.experiment import Say, Session
 from benchmarks.growth.place import Place
 from benchmarks.growth.results import Growth, Point, Sample, Series
 from benchmarks.load import Load, WrkResult
-from benchmarks.paper.experiment import Say, Session
 from benchmarks.processes import REPLICA, CpuReading, read_cpu, read_memory
 
 CONNECTIONS = 64

@@ -14,15 +14,15 @@ from urllib.parse import urlsplit
 import msgspec
 from matplotlib.figure import Figure
 
+from benchmarks.figures import style
+from benchmarks.figures.claims import Claim, number
+from benchmarks.figures.experiment import Session
 from benchmarks.growth import bodies, changing
 from benchmarks.growth.changing import CHANGES, DEPLOY, NOTHING, OBJECTIVE, Stretch
 from benchmarks.growth.curve import Curve, Rows
 from benchmarks.growth.models import asked
 from benchmarks.growth.place import MODEL, Place, Places
 from benchmarks.growth.registry import grow
-from benchmarks.paper import style
-from benchmarks.paper.claims import Claim, number
-from benchmarks.paper.experiment import Session
 from benchmarks.tail.generator import Plan, Recording
 from benchmarks.tail.results import Load, Tail, load_of, tail_of
 from scripts.stack.layout import ROOT

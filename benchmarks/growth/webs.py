@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from benchmarks.figures.claims import Claim
+from benchmarks.figures.experiment import Session
 from benchmarks.growth import drawing, judging
 from benchmarks.growth.curve import Curve, Rows
 from benchmarks.growth.models import asked
 from benchmarks.growth.place import Places, place
 from benchmarks.growth.results import Growth
 from benchmarks.growth.rounds import Pair, counting_defaults, growth, joined, length_of, measure
-from benchmarks.paper.claims import Claim
-from benchmarks.paper.experiment import Session
 
 NAME = "web"
 SIZES, QUICK_SIZES = (1, 2, 4), (2,)

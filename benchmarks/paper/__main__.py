@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import signal
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
+from benchmarks import command
+from benchmarks.command import say
+from benchmarks.figures import records
+from benchmarks.figures.claims import Claim, verdicts
+from benchmarks.figures.experiment import Experiment
 from benchmarks.load import LoadFailed
 from benchmarks.management import ManagementFailed
-from benchmarks.paper import records
-from benchmarks.paper.claims import Claim, verdicts
 from benchmarks.paper.closed_loop import LoopFailed
 from benchmarks.paper.containers import ContainerFailed
-from benchmarks.paper.experiment import Experiment, Session
 from benchmarks.paper.feedback import FEEDBACK
 from benchmarks.paper.fig3 import FIG3
 from benchmarks.paper.fig4 import FIG4
@@ -34,7 +33,9 @@ from benchmarks.paper.fig9 import FIG9
 from benchmarks.paper.fig10 import FIG10
 from benchmarks.paper.models import Zoo
 from benchmarks.paper.overload_figure import OVERLOAD
+from benchmarks.paper.page import with_table
 from benchmarks.paper.probe import ProbeFailed
+from benchmarks.paper.session import Session
 from benchmarks.servers import ServerFailed
 from scripts.stack.layout import ROOT
 
@@ -55,41 +56,16 @@ FAILURES = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parsing = parser()
-    options = parsing.parse_args(arguments)
-    unknown = sorted(set(options.figures) - EXPERIMENTS.keys())
-    if unknown:
-        parsing.error(f"expected {', '.join(EXPERIMENTS)}; got {', '.join(unknown)}")
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        run(options)
-    except FAILURES as error:
-        print(f"bench-paper: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nbench-paper: interrupted", file=sys.stderr)
-        return 130
-    return 0
+    options = parser().parse_args(arguments)
+    return command.run("bench-paper", lambda: run(options), failures=FAILURES)
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.paper", description=__doc__)
-    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=", ".join(EXPERIMENTS))
+    command.add_names(parser, known=EXPERIMENTS, to="figures")
     parser.add_argument("--quick", action="store_true", help="a first look, in about four minutes")
-    parser.add_argument("--redraw", action="store_true", help="only draw what was measured before")
-    parser.add_argument(
-        "--publish", action="store_true", help=f"update {PAGE.relative_to(ROOT)} and its pictures"
-    )
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
+    command.add_results(parser, folder=RESULTS, page=PAGE)
     return parser
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def say(text: str) -> None:
-    print(text, flush=True)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -115,7 +91,7 @@ def publish(chosen: Sequence[Experiment[Any]], *, results: Path) -> None:
     for experiment in chosen:
         claims += records.report(experiment, results=results)
         shutil.copy(records.chart(experiment, results=results), PICTURES)
-    PAGE.write_text(records.with_table(PAGE.read_text(), claims=claims, order=tuple(EXPERIMENTS)))
+    PAGE.write_text(with_table(PAGE.read_text(), claims=claims, order=tuple(EXPERIMENTS)))
 
 
 if __name__ == "__main__":

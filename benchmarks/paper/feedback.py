@@ -20,13 +20,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.figures import style
+from benchmarks.figures.claims import Claim, number
+from benchmarks.figures.experiment import Experiment
+from benchmarks.figures.quantiles import P99, percentile
 from benchmarks.management import Operator
-from benchmarks.paper import published, style
-from benchmarks.paper.claims import Claim, number
-from benchmarks.paper.experiment import Experiment, Session
+from benchmarks.paper import published
 from benchmarks.paper.pictures import halves, varied
 from benchmarks.paper.posting import Plan, Posted
-from benchmarks.paper.quantiles import P99, percentile
+from benchmarks.paper.session import Session
 from benchmarks.servers import Stack, running_stack
 from scripts.stack.layout import ROOT
 

@@ -11,11 +11,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from benchmarks.paper import published, style
-from benchmarks.paper.claims import Claim, number
-from benchmarks.paper.experiment import Experiment, Session
+from benchmarks.figures import style
+from benchmarks.figures.claims import Claim, number
+from benchmarks.figures.experiment import Experiment
+from benchmarks.paper import published
 from benchmarks.paper.learner import Learner
 from benchmarks.paper.pictures import Scans, halves, noisy, slanted
+from benchmarks.paper.session import Session
 from selection.beliefs import State
 from selection.policies import Policy, make_policy
 

@@ -9,13 +9,15 @@ import msgspec
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.paper import models, published, style
-from benchmarks.paper.claims import Claim, number
+from benchmarks.figures import style
+from benchmarks.figures.claims import Claim, number
+from benchmarks.figures.experiment import Experiment, run_on_uvloop
+from benchmarks.figures.quantiles import P99, Line, percentile, quantile_line
+from benchmarks.paper import models, published
 from benchmarks.paper.collector import calm_collector
 from benchmarks.paper.containers import on_one_core, running_containers
-from benchmarks.paper.experiment import Experiment, Session, run_on_uvloop
 from benchmarks.paper.probe import Probe, probing
-from benchmarks.paper.quantiles import P99, Line, percentile, quantile_line
+from benchmarks.paper.session import Session
 
 SLO = published.SLO_SECONDS
 SIZES = tuple(2**power for power in range(13))

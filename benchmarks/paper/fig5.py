@@ -6,14 +6,16 @@ import msgspec
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.paper import published, style
-from benchmarks.paper.claims import Claim, number
+from benchmarks.figures import style
+from benchmarks.figures.claims import Claim, number
+from benchmarks.figures.experiment import Experiment, run_on_uvloop
+from benchmarks.figures.quantiles import P99, percentile
+from benchmarks.paper import published
 from benchmarks.paper.closed_loop import ClosedLoop
 from benchmarks.paper.containers import Container, on_one_core, running_containers
-from benchmarks.paper.experiment import Experiment, Session, run_on_uvloop
 from benchmarks.paper.frontend import front_end, version_of
 from benchmarks.paper.models import SleepingModel
-from benchmarks.paper.quantiles import P99, percentile
+from benchmarks.paper.session import Session
 from registry.specs import BatchingSpec
 
 SLO = published.SLO_SECONDS

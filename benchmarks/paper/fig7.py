@@ -17,10 +17,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
-from benchmarks.paper import published, style
-from benchmarks.paper.claims import Claim, number
-from benchmarks.paper.experiment import Experiment, Session
+from benchmarks.figures import style
+from benchmarks.figures.claims import Claim, number
+from benchmarks.figures.experiment import Experiment
+from benchmarks.paper import published
 from benchmarks.paper.pictures import Scans, halves, varied
+from benchmarks.paper.session import Session
 from selection.combine import combine
 
 # Grey values out of 16, and pixels: hard enough for the models to be wrong often.

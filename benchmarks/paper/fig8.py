@@ -18,11 +18,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
-from benchmarks.paper import style
-from benchmarks.paper.claims import Claim
-from benchmarks.paper.experiment import Experiment, Session
+from benchmarks.figures import style
+from benchmarks.figures.claims import Claim
+from benchmarks.figures.experiment import Experiment
 from benchmarks.paper.learner import Learner
 from benchmarks.paper.pictures import halves, noisy, varied
+from benchmarks.paper.session import Session
 from selection.policies import make_policy
 
 POLICIES = ("exp3", "exp4")

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.paper import published, style
-from benchmarks.paper.claims import Claim, number
-from benchmarks.paper.experiment import Experiment
+from benchmarks.figures import style
+from benchmarks.figures.claims import Claim, number
+from benchmarks.figures.experiment import Experiment
+from benchmarks.paper import published
 from benchmarks.paper.stragglers import (
     BLOCKING,
     MITIGATED,

@@ -20,9 +20,9 @@ from benchmarks.counters import APPLICATION, Change, Samples, parse_metrics
 from benchmarks.load import Load, LoadGenerator, WrkResult
 from benchmarks.management import Operator
 from benchmarks.models import write_small_bodies
-from benchmarks.paper.experiment import Session
 from benchmarks.paper.models import SleepingModel
 from benchmarks.paper.open_loop import Phase, Plan, Sample
+from benchmarks.paper.session import Session
 from benchmarks.processes import MIB, busiest, processes_by_role
 from benchmarks.servers import Stack, running_stack
 from scripts.stack.layout import ROOT

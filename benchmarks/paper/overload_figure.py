@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.paper import style
-from benchmarks.paper.claims import Claim, number
-from benchmarks.paper.experiment import Experiment
+from benchmarks.figures import style
+from benchmarks.figures.claims import Claim, number
+from benchmarks.figures.experiment import Experiment
+from benchmarks.figures.quantiles import P99, percentile
 from benchmarks.paper.open_loop import Sample
 from benchmarks.paper.overload import FACTOR, FEW, MANY, Crowd, Flood, Overload, measure
-from benchmarks.paper.quantiles import P99, percentile
 
 # Until then caches and buffers of the web process may still grow to what the load needs.
 SETTLED_SECONDS = 3.0

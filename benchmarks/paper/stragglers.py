@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
+from benchmarks.figures.experiment import run_on_uvloop
+from benchmarks.figures.quantiles import P99, percentile
 from benchmarks.paper.containers import addresses, on_one_core, running_models
-from benchmarks.paper.experiment import Session, run_on_uvloop
 from benchmarks.paper.frontend import version_of
 from benchmarks.paper.models import Straggler
 from benchmarks.paper.open_loop import Phase, arrivals
 from benchmarks.paper.pictures import halves, varied
-from benchmarks.paper.quantiles import P99, percentile
+from benchmarks.paper.session import Session
 from benchmarks.paper.web import application_of, snapshot_of, web_process
 from registry.specs import ApplicationSpec, BatchingSpec, VersionSpec
 from selection.combine import combine

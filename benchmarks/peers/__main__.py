@@ -11,19 +11,19 @@ import argparse
 import os
 import platform
 import shutil
-import signal
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import msgspec
 
-from benchmarks.paper import style
-from benchmarks.paper.claims import count
+from benchmarks import command
+from benchmarks.command import say
+from benchmarks.figures import style
+from benchmarks.figures.claims import count
+from benchmarks.pages import markdown, replaced
 from benchmarks.peers.bodies import questions
 from benchmarks.peers.chart import draw
 from benchmarks.peers.environments import EnvironmentFailed, environment
@@ -32,14 +32,7 @@ from benchmarks.peers.peer import Peer
 from benchmarks.peers.results import Failure, Machine, Results
 from benchmarks.peers.roster import PEERS
 from benchmarks.peers.rounds import entrants, measure
-from benchmarks.peers.tables import (
-    alone_line,
-    claims_table,
-    conditions,
-    markdown,
-    replaced,
-    table_of,
-)
+from benchmarks.peers.tables import alone_line, claims_table, conditions, table_of
 from benchmarks.report import table
 from benchmarks.servers import ServerFailed
 from scripts.stack.layout import ROOT
@@ -62,19 +55,9 @@ QUICK = Plan(rounds=1, seconds=2, connections=(1, 64))
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
-    if shutil.which("wrk") is None:
-        print("bench-peers: wrk isn't installed; on Debian: apt-get install wrk", file=sys.stderr)
-        return 1
-    try:
-        run(options)
-    except (ServerFailed, FileNotFoundError) as error:
-        print(f"bench-peers: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nbench-peers: interrupted", file=sys.stderr)
-        return 130
-    return 0
+    return command.run(
+        "bench-peers", lambda: run(options), failures=(ServerFailed, FileNotFoundError)
+    )
 
 
 def parser() -> argparse.ArgumentParser:
@@ -86,11 +69,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="one short round, for a first look")
     parser.add_argument("--rounds", type=int, help=f"default: {FULL.rounds}")
     parser.add_argument("--seconds", type=int, help=f"of each load; default: {FULL.seconds}")
-    parser.add_argument("--redraw", action="store_true", help="only show what was measured before")
-    parser.add_argument(
-        "--publish", action="store_true", help=f"update {PAGE.relative_to(ROOT)} and its picture"
-    )
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
+    command.add_results(parser, folder=RESULTS, page=PAGE)
     return parser
 
 
@@ -103,17 +82,10 @@ def plan_of(options: argparse.Namespace) -> Plan:
     )
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def say(text: str) -> None:
-    print(text, flush=True)
-
-
 def run(options: argparse.Namespace) -> None:
     folder: Path = options.results
     if not options.redraw:
+        command.need_wrk()
         results = _measured(plan_of(options), names=options.only, quick=options.quick)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / NUMBERS).write_bytes(msgspec.json.encode(results) + b"\n")

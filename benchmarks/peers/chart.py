@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.paper import style
+from benchmarks.figures import style
 from benchmarks.peers.hosts import CLIPPER, ECHO
 from benchmarks.peers.judging import ALONE, LOADED, P99_MS
 from benchmarks.peers.results import Entry, Results, middle

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from benchmarks.paper.claims import Claim
+from benchmarks.figures.claims import Claim
 from benchmarks.peers.hosts import CLIPPER, ECHO, HITS, MISSES
 from benchmarks.peers.peer import Peer
 from benchmarks.peers.results import Entry, Results, middle, ratio

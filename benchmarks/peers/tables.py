@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from benchmarks.paper.claims import Claim
+from benchmarks.figures.claims import Claim
 from benchmarks.peers.judging import ALONE, LOADED, OURS, throughput_ratio
 from benchmarks.peers.results import Entry, Results, middle
 from benchmarks.report import DASH, QUIET
@@ -76,15 +76,3 @@ def conditions(results: Results) -> str:
             f"{QUIET:.0%} of a core busy; run it again on a quiet machine."
         )
     return "\n".join(lines)
-
-
-def markdown(rows: Iterable[Sequence[str]]) -> str:
-    header, *others = rows
-    return "".join(f"| {' | '.join(row)} |\n" for row in (header, ("---",) * len(header), *others))
-
-
-def replaced(page: str, *, mark: str, text: str) -> str:
-    """Return the page with this between the two comments that carry the mark."""
-    before, begin, rest = page.partition(f"<!-- {mark} -->\n")
-    _, end, after = rest.partition(f"<!-- /{mark} -->\n")
-    return f"{before}{begin}{text}{end}{after}"

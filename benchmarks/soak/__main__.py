@@ -6,24 +6,23 @@ Starts a stack of its own and stops it at the end; ends with 1 where something d
 from __future__ import annotations
 
 import argparse
-import signal
 import sqlite3
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from types import FrameType
 from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 
+from benchmarks import command
+from benchmarks.command import say
 from benchmarks.counters import VERSION, parse_metrics
+from benchmarks.figures import style
 from benchmarks.management import ManagementFailed, Operator
 from benchmarks.models import body
-from benchmarks.paper import style
 from benchmarks.processes import processes_by_role, read_memory
 from benchmarks.servers import ServerFailed, Stack, running_stack
 from benchmarks.soak import chart
@@ -47,15 +46,11 @@ LOOK_AGAIN_SECONDS = 0.2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        return run(options)
-    except (ServerFailed, ManagementFailed, GeneratorFailed) as error:
-        print(f"soak: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nsoak: interrupted", file=sys.stderr)
-        return 130
+    return command.run(
+        "soak",
+        lambda: run(options),
+        failures=(ServerFailed, ManagementFailed, GeneratorFailed),
+    )
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,14 +61,6 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
     return parser
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def say(text: str) -> None:
-    print(text, flush=True)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from itertools import groupby, pairwise
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.paper import style
+from benchmarks.figures import style
 from benchmarks.soak.verdict import Soak
 
 

@@ -8,7 +8,7 @@ from statistics import mean
 
 import msgspec
 
-from benchmarks.paper.claims import Claim, number
+from benchmarks.figures.claims import Claim, number
 from benchmarks.report import table
 from benchmarks.soak.memory import Reading
 from benchmarks.soak.messages import Progress, Sort, Tally, Trouble

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 import httpx
 
+from benchmarks import command
+from benchmarks.command import say
+from benchmarks.figures.claims import verdicts
+from benchmarks.figures.records import NothingMeasured
 from benchmarks.load import LoadFailed
 from benchmarks.management import ManagementFailed
-from benchmarks.paper.claims import verdicts
-from benchmarks.paper.records import NothingMeasured
+from benchmarks.pages import markdown, replaced
 from benchmarks.servers import ServerFailed
 from benchmarks.tail import judging, records
 from benchmarks.tail.bench import FULL, QUICK, measure
@@ -38,50 +38,23 @@ FAILURES = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parsing = parser()
-    options = parsing.parse_args(arguments)
-    unknown = sorted(set(options.scenarios) - SCENARIOS.keys())
-    if unknown:
-        parsing.error(f"expected {', '.join(SCENARIOS)}; got {', '.join(unknown)}")
-    signal.signal(signal.SIGTERM, _interrupt)
-    if not options.redraw and shutil.which("wrk") is None:
-        print("bench-tail: wrk isn't installed; on Debian: apt-get install wrk", file=sys.stderr)
-        return 1
-    try:
-        run(options)
-    except FAILURES as error:
-        print(f"bench-tail: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nbench-tail: interrupted", file=sys.stderr)
-        return 130
-    return 0
+    options = parser().parse_args(arguments)
+    return command.run("bench-tail", lambda: run(options), failures=FAILURES)
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tail", description=__doc__)
-    parser.add_argument("scenarios", nargs="*", metavar="NAME", help=", ".join(SCENARIOS))
+    command.add_names(parser, known=SCENARIOS, to="scenarios")
     parser.add_argument("--quick", action="store_true", help="a first look, in two minutes")
-    parser.add_argument("--redraw", action="store_true", help="only draw what was measured before")
-    parser.add_argument(
-        "--publish", action="store_true", help=f"update {PAGE.relative_to(ROOT)} and its picture"
-    )
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
+    command.add_results(parser, folder=RESULTS, page=PAGE)
     return parser
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def say(text: str) -> None:
-    print(text, flush=True)
 
 
 def run(options: argparse.Namespace) -> None:
     results: Path = options.results
     names = [*(options.scenarios or SCENARIOS), STEADY]
     if not options.redraw:
+        command.need_wrk()
         length = QUICK if options.quick else FULL
         records.write(measure(names, length=length, say=say), quick=options.quick, results=results)
     drawn = records.draw_all(results)
@@ -93,7 +66,8 @@ def run(options: argparse.Namespace) -> None:
     if options.publish:
         PICTURES.mkdir(parents=True, exist_ok=True)
         shutil.copy(results / records.CHART, PICTURES)
-        PAGE.write_text(judging.with_table(PAGE.read_text(), measured=drawn))
+        text = markdown(judging.rows(drawn))
+        PAGE.write_text(replaced(PAGE.read_text(), mark="measured", text=text))
 
 
 if __name__ == "__main__":

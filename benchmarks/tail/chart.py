@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.paper import style
-from benchmarks.paper.claims import number
+from benchmarks.figures import style
+from benchmarks.figures.claims import number
 from benchmarks.tail.bench import SHARE, Measured
 from benchmarks.tail.results import Tail
 from benchmarks.tail.scenarios import STEADY

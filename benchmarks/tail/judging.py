@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.paper.claims import Claim, number
-from benchmarks.paper.records import TABLE_BEGIN, TABLE_END
+from benchmarks.figures.claims import Claim, number
 from benchmarks.report import table
 from benchmarks.tail.bench import Measured
 from benchmarks.tail.results import Spike, Tail
@@ -51,11 +50,11 @@ def _claims_of(one: Measured) -> list[Claim]:
 
 
 def rows(measured: Sequence[Measured]) -> list[tuple[str, ...]]:
-    """Return the table: the echo server first, in the rounds of `steady`, then every scenario."""
+    """Return a table: header, the echo server in the rounds of `steady`, then every scenario."""
     steady = next((one for one in measured if one.name == STEADY), None)
-    found = (
-        [] if steady is None else [("bare echo server", *_latencies(steady.echo), "", "", "", "")]
-    )
+    found: list[tuple[str, ...]] = [HEADER]
+    if steady is not None:
+        found.append(("bare echo server", *_latencies(steady.echo), "", "", "", ""))
     for one in measured:
         ratio = "" if steady in (None, one) else _ratio(one.tail.p999, steady.tail.p999)
         found.append(
@@ -82,16 +81,7 @@ def _ratio(value: float, yardstick: float) -> str:
 
 
 def as_text(measured: Sequence[Measured]) -> str:
-    return table([HEADER, *rows(measured)], left=1)
-
-
-def with_table(page: str, *, measured: Sequence[Measured]) -> str:
-    """Return the page with this table between its marks."""
-    before, begin, rest = page.partition(TABLE_BEGIN)
-    _, end, after = rest.partition(TABLE_END)
-    lines = [HEADER, ("---",) * len(HEADER), *rows(measured)]
-    text = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-    return f"{before}{begin}{text}{end}{after}"
+    return table(rows(measured), left=1)
 
 
 def spikes(measured: Sequence[Measured], *, each: int = 3) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.paper import style
-from benchmarks.paper.records import NothingMeasured
+from benchmarks.figures import style
+from benchmarks.figures.records import NothingMeasured
 from benchmarks.tail.bench import Measured
 from benchmarks.tail.chart import draw
 from benchmarks.tail.scenarios import SCENARIOS

@@ -8,7 +8,7 @@ from itertools import chain
 import msgspec
 import numpy as np
 
-from benchmarks.paper.quantiles import P99, percentile
+from benchmarks.figures.quantiles import P99, percentile
 from benchmarks.tail.generator import Recording
 
 P999 = 0.999

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from benchmarks.figures import records
 from benchmarks.growth import (
     applications,
     arms,
@@ -23,7 +24,6 @@ from benchmarks.growth.results import Growth, Point, Sample, Series, bend, slope
 from benchmarks.growth.rounds import joined
 from benchmarks.growth.snapshot import Scene, Snapshots
 from benchmarks.models import COUNTER
-from benchmarks.paper import records
 from benchmarks.tail.results import Tail
 
 YARDSTICK = 40.0

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from benchmarks.paper.claims import Claim, number, verdicts
-from benchmarks.paper.quantiles import Line, percentile, quantile_line
-from benchmarks.paper.records import with_table
+from benchmarks.figures.claims import Claim, number, verdicts
+from benchmarks.figures.quantiles import Line, percentile, quantile_line
+from benchmarks.paper.page import with_table
 
 
 def claim(seen: float, **bounds: float) -> Claim:

@@ -6,7 +6,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from benchmarks.paper import fig7, records
+from benchmarks.figures import records
+from benchmarks.paper import fig7
 from benchmarks.paper.feedback import FEEDBACK
 from benchmarks.paper.fig7 import FIG7, Committee
 from benchmarks.paper.fig8 import FIG8, MODELS, POLICIES, STEP, Failure, Plan, Run

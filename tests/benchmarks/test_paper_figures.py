@@ -7,10 +7,11 @@ import json
 
 import pytest
 
-from benchmarks.paper import fig3, fig5, models, records
+from benchmarks.figures import records
+from benchmarks.paper import fig3, fig5, models
 from benchmarks.paper.__main__ import EXPERIMENTS, main
-from benchmarks.paper.experiment import Session
 from benchmarks.paper.models import Zoo
+from benchmarks.paper.session import Session
 
 TINY_WAITS = fig5.Plan(warm_up=0.1, seconds=0.2, waits_ms=(0.0, 2.0))
 TINY_PROFILE = fig3.Plan(seconds=0.02, fewest=4, most=4, names=(models.NO_OP,), largest=8)

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.paper.experiment import Session
 from benchmarks.paper.fig9 import claims
 from benchmarks.paper.models import Zoo
+from benchmarks.paper.session import Session
 from benchmarks.paper.stragglers import Answer, Ensemble, Exam, Plan, Stragglers, stragglers
 
 TINY = Plan(warm_up=0.1, seconds=0.4, sizes=(1, 2))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.figures import style
 from benchmarks.load import WrkResult
-from benchmarks.paper import style
 from benchmarks.peers import mlserver, triton
 from benchmarks.peers.bodies import OPEN_INFERENCE, PLAIN, ROWS, Protocol, Questions, array_of
 from benchmarks.peers.chart import draw
@@ -28,7 +28,7 @@ from benchmarks.peers.results import (
     ratio,
 )
 from benchmarks.peers.roster import PEERS
-from benchmarks.peers.tables import conditions, markdown, replaced, table_of
+from benchmarks.peers.tables import conditions, table_of
 from scripts.stack.layout import ROOT
 
 PLACE = Place(environment=Path("/venv"), folder=Path("/run"), ports=(1, 2, 3))
@@ -207,14 +207,6 @@ def test_what_went_wrong_is_said_with_the_numbers() -> None:
     found.visits.append(visit("LitServe", "no wait", elsewhere=0.5))
     assert "round 2: mosec, no wait: it answered 500" in conditions(found)
     assert "in 2 of 12 loads" in conditions(found)
-
-
-def test_a_page_gets_its_table_between_the_marks() -> None:
-    page = "a\n<!-- measured -->\nold\n<!-- /measured -->\nb\n"
-    text = markdown([("x", "y"), ("1", "2")])
-    assert replaced(page, mark="measured", text=text) == (
-        "a\n<!-- measured -->\n| x | y |\n| --- | --- |\n| 1 | 2 |\n<!-- /measured -->\nb\n"
-    )
 
 
 def test_the_page_has_both_marks() -> None:

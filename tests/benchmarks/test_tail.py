@@ -6,7 +6,7 @@ from array import array
 
 import pytest
 
-from benchmarks.paper.records import NothingMeasured
+from benchmarks.figures.records import NothingMeasured
 from benchmarks.tail import judging, records
 from benchmarks.tail.bench import Measured
 from benchmarks.tail.generator import Recording
@@ -151,14 +151,14 @@ def test_a_busy_machine_is_told_of():
 # What is left.
 
 
-def test_the_table_in_the_page_is_exchanged_and_nothing_else():
-    page = "before\n<!-- measured -->\nold\n<!-- /measured -->\nafter\n"
-    text = judging.with_table(page, measured=[measured(), measured("console", p999=0.060)])
-    assert text.startswith("before\n<!-- measured -->\n| scenario |")
-    assert "| the console one | 2 ms | 8 ms | 60 ms | 120 ms | 12 | 3 | 0 | 0 |\n" in text
-    assert "| bare echo server | 2 ms | 2 ms | 5 ms | 10 ms |" in text
-    assert text.endswith("<!-- /measured -->\nafter\n")
-    assert "old" not in text
+def test_the_table_begins_with_the_echo_and_compares_with_steady():
+    header, *rows = judging.rows([measured(), measured("console", p999=0.060)])
+    assert header[0] == "scenario"
+    assert rows[0][:5] == ("bare echo server", "2 ms", "2 ms", "5 ms", "10 ms")
+    assert rows[2] == (
+        *("the console one", "2 ms", "8 ms", "60 ms", "120 ms"),
+        *("12", "3", "0", "0"),
+    )
 
 
 def test_a_chart_is_drawn_of_all_that_was_written_down(tmp_path):

@@ -12,8 +12,7 @@ import msgspec
 import uvloop
 from matplotlib.figure import Figure
 
-from benchmarks.paper.claims import Claim
-from benchmarks.paper.models import Zoo
+from benchmarks.figures.claims import Claim
 
 T = TypeVar("T")
 Result = TypeVar("Result", bound=msgspec.Struct)
@@ -28,19 +27,21 @@ class Session:
     """
 
     folder: Path
-    zoo: Zoo
     quick: bool
     say: Say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment(Generic[Result]):
-    """One figure. What it measured is a struct: stored as JSON, and drawn again at will."""
+    """One figure, measured in a session of its kind.
+
+    What it measured is a struct: stored as JSON, and drawn again at will.
+    """
 
     name: str
     title: str
     result: type[Result]
-    measure: Callable[[Session], Result]
+    measure: Callable[[Any], Result]
     claims: Callable[[Result], list[Claim]]
     draw: Callable[[Result], Figure]
 

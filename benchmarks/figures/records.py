@@ -1,26 +1,23 @@
-"""What a run leaves: of each figure its numbers as JSON and a chart, and for the docs a table."""
+"""What a run leaves: of each figure its numbers as JSON and a chart."""
 
 from __future__ import annotations
 
 import os
 import platform
 import time
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import psutil
 
-from benchmarks.paper import style
-from benchmarks.paper.claims import Claim
-from benchmarks.paper.experiment import Experiment, Result, Session
+from benchmarks.figures import style
+from benchmarks.figures.claims import Claim
+from benchmarks.figures.experiment import Experiment, Result, Session
 
 # A machine this busy before anything has begun makes every number doubtful.
 QUIET = 0.1
 LISTEN_SECONDS = 1.0
-# Between these lines of the page the table of the last published run stands.
-TABLE_BEGIN, TABLE_END = "<!-- measured -->\n", "<!-- /measured -->\n"
 
 
 class NothingMeasured(Exception):
@@ -77,35 +74,3 @@ def chart(experiment: Experiment[Any], *, results: Path) -> Path:
 
 def _numbers(experiment: Experiment[Any], *, results: Path) -> Path:
     return results / f"{experiment.name}.json"
-
-
-def with_table(page: str, *, claims: Iterable[Claim], order: Sequence[str] = ()) -> str:
-    """Return the page with these claims in its table; other figures' rows stay as they are.
-
-    Rows are in the `order` of the figures' names; those that it lacks come after them.
-    """
-    before, begin, rest = page.partition(TABLE_BEGIN)
-    old, end, after = rest.partition(TABLE_END)
-    rows = _rows_by_figure(old)
-    fresh: dict[str, list[str]] = {}
-    for c in claims:
-        line = _line((c.figure, c.what, c.wanted, c.found, c.paper, c.verdict))
-        fresh.setdefault(c.figure, []).append(line)
-    rows |= fresh
-    places = {name: place for place, name in enumerate(order)}
-    names = sorted(rows, key=lambda name: places.get(name, len(places)))
-    head = [_line(("figure", "what", "wanted", "seen", "the paper", "")), _line(("---",) * 6)]
-    table = "".join([*head, *(line for name in names for line in rows[name])])
-    return f"{before}{begin}{table}{end}{after}"
-
-
-def _rows_by_figure(table: str) -> dict[str, list[str]]:
-    """Return the lines of a table that stands in the page, without its head."""
-    rows: dict[str, list[str]] = {}
-    for line in table.splitlines(keepends=True)[2:]:
-        rows.setdefault(line.split("|")[1].strip(), []).append(line)
-    return rows
-
-
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |\n"

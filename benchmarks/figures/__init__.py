@@ -1,0 +1,1 @@
+"""What charts, verdicts and records of every benchmark share."""
