@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from matplotlib.figure import Figure
-
-from benchmarks.figures.claims import Claim
 from benchmarks.figures.experiment import Session
-from benchmarks.growth import bodies, drawing, judging
-from benchmarks.growth.curve import Curve, Rows
+from benchmarks.growth import bodies
 from benchmarks.growth.place import MODEL, Place, Places
+from benchmarks.growth.ratio_curve import ratio_curve
 from benchmarks.growth.registry import application_names, grow
 from benchmarks.growth.results import Growth
 from benchmarks.growth.rounds import (
@@ -61,33 +58,11 @@ def asked(place: Place, *, series: str, size: int) -> Asked:
     return Asked(place=place, application=MODEL, bodies=always(file))
 
 
-def claims(result: Growth) -> list[Claim]:
-    return [
-        *judging.ratio_claims(NAME, result, of=NAME, at_most=AT_MOST),
-        judging.no_failures(NAME, result),
-    ]
-
-
-def draw(result: Growth) -> Figure:
-    return drawing.draw(
-        result,
-        title="Applications registered",
-        subtitle="Each has a route to the same model. Yardstick: a stack beside it that has one.",
-        of="applications",
-        bound=AT_MOST[ONE],
-    )
-
-
-def table(result: Growth) -> Rows:
-    return judging.table(result, of=NAME)
-
-
-APPLICATIONS = Curve(
-    name=NAME,
-    title="How the cost of a query grows with the applications registered",
-    result=Growth,
+APPLICATIONS = ratio_curve(
+    NAME,
+    of=NAME,
     measure=measure_it,
-    claims=claims,
-    draw=draw,
-    table=table,
+    at_most=AT_MOST,
+    heading="Applications registered",
+    subtitle="Each has a route to the same model. Yardstick: a stack beside it that has one.",
 )

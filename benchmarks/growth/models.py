@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from matplotlib.figure import Figure
-
-from benchmarks.figures.claims import Claim
 from benchmarks.figures.experiment import Session
-from benchmarks.growth import bodies, drawing, judging
-from benchmarks.growth.curve import Curve, Rows
+from benchmarks.growth import bodies
 from benchmarks.growth.place import MODEL, Place, Places
+from benchmarks.growth.ratio_curve import ratio_curve
 from benchmarks.growth.registry import grow
 from benchmarks.growth.results import Growth
 from benchmarks.growth.rounds import (
@@ -45,33 +42,11 @@ def asked(place: Place) -> Asked:
     return Asked(place=place, application=MODEL, bodies=always(file))
 
 
-def claims(result: Growth) -> list[Claim]:
-    return [
-        *judging.ratio_claims(NAME, result, of=NAME, at_most={SERIES: AT_MOST}),
-        judging.no_failures(NAME, result),
-    ]
-
-
-def draw(result: Growth) -> Figure:
-    return drawing.draw(
-        result,
-        title="Models registered",
-        subtitle="One of them is live and is asked. Yardstick: a stack beside it that has one.",
-        of=NAME,
-        bound=AT_MOST,
-    )
-
-
-def table(result: Growth) -> Rows:
-    return judging.table(result, of=NAME)
-
-
-MODELS = Curve(
-    name=NAME,
-    title="How the cost of a query grows with the models registered",
-    result=Growth,
+MODELS = ratio_curve(
+    NAME,
+    of=NAME,
     measure=measure_it,
-    claims=claims,
-    draw=draw,
-    table=table,
+    at_most={SERIES: AT_MOST},
+    heading="Models registered",
+    subtitle="One of them is live and is asked. Yardstick: a stack beside it that has one.",
 )

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from matplotlib.figure import Figure
-
-from benchmarks.figures.claims import Claim
 from benchmarks.figures.experiment import Session
-from benchmarks.growth import bodies, drawing, judging
-from benchmarks.growth.curve import Curve, Rows
+from benchmarks.growth import bodies
 from benchmarks.growth.models import asked as asked_one
 from benchmarks.growth.place import Place, Places
+from benchmarks.growth.ratio_curve import ratio_curve
 from benchmarks.growth.results import Growth
 from benchmarks.growth.rounds import (
     Asked,
@@ -54,33 +51,11 @@ def asked(place: Place) -> Asked:
     return Asked(place=place, application=MODEL, bodies=always(file))
 
 
-def claims(result: Growth) -> list[Claim]:
-    return [
-        *judging.ratio_claims(NAME, result, of=NAME, at_most={SERIES: AT_MOST}),
-        judging.no_failures(NAME, result),
-    ]
-
-
-def draw(result: Growth) -> Figure:
-    return drawing.draw(
-        result,
-        title="Replicas of the model that is asked",
-        subtitle="Each is a process; all share the cores. Yardstick: a model with one, beside it.",
-        of=NAME,
-        bound=AT_MOST,
-    )
-
-
-def table(result: Growth) -> Rows:
-    return judging.table(result, of=NAME)
-
-
-REPLICAS = Curve(
-    name=NAME,
-    title="How the cost of a query grows with the replicas of its model",
-    result=Growth,
+REPLICAS = ratio_curve(
+    NAME,
+    of=NAME,
     measure=measure_it,
-    claims=claims,
-    draw=draw,
-    table=table,
+    at_most={SERIES: AT_MOST},
+    heading="Replicas of the model that is asked",
+    subtitle="Each is a process; all share the cores. Yardstick: a model with one, beside it.",
 )

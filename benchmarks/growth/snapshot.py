@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -23,15 +21,14 @@ from benchmarks.growth.curve import Curve, Rows
 from benchmarks.growth.models import asked
 from benchmarks.growth.place import MODEL, Place, Places
 from benchmarks.growth.registry import grow
-from benchmarks.tail.generator import Plan, Recording
+from benchmarks.tail.generator import Plan, driven
 from benchmarks.tail.results import Load, Tail, load_of, tail_of
-from scripts.stack.layout import ROOT
 
 NAME = "snapshot"
 SIZE = 200
 # Of what a closed loop gets answered, which leaves room for the generator on the same cores.
 SHARE = 0.3
-WARM_UP_SECONDS, GRACE_SECONDS = 1.0, 60.0
+WARM_UP_SECONDS = 1.0
 CAPACITY_SECONDS = 2
 # Counters of wrk begin at zero; these never meet them.
 FIRST = 500_000_000
@@ -129,16 +126,9 @@ def _ask(place: Place, *, rate: float, seconds: float) -> Load:
         rate=rate,
         seconds=seconds,
     )
-    finished = subprocess.run(
-        [sys.executable, "-m", "benchmarks.tail.generator"],
-        input=msgspec.json.encode(plan),
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        check=True,
-        timeout=seconds + GRACE_SECONDS,
-    )
+    recording = driven(plan)
     place.asked += round(2 * rate * seconds)
-    return load_of(msgspec.msgpack.decode(finished.stdout, type=Recording), warm_up=WARM_UP_SECONDS)
+    return load_of(recording, warm_up=WARM_UP_SECONDS)
 
 
 def _scene(size: int, change: str, seen: Sequence[tuple[Load, list[Stretch]]]) -> Scene:

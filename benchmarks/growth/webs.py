@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from matplotlib.figure import Figure
-
-from benchmarks.figures.claims import Claim
 from benchmarks.figures.experiment import Session
-from benchmarks.growth import drawing, judging
-from benchmarks.growth.curve import Curve, Rows
 from benchmarks.growth.models import asked
 from benchmarks.growth.place import Places, place
+from benchmarks.growth.ratio_curve import ratio_curve
 from benchmarks.growth.results import Growth
 from benchmarks.growth.rounds import Pair, counting_defaults, growth, joined, length_of, measure
 
@@ -37,34 +33,12 @@ def measure_it(session: Session, places: Places) -> Growth:
     return growth(joined(*parts), defaults=defaults)
 
 
-def claims(result: Growth) -> list[Claim]:
-    return [
-        *judging.ratio_claims(NAME, result, of="web processes", at_most={SERIES: AT_MOST}),
-        judging.no_failures(NAME, result),
-    ]
-
-
-def draw(result: Growth) -> Figure:
-    return drawing.draw(
-        result,
-        title="Web processes",
-        subtitle="All share the cores with the replica and the load generator. "
-        "Yardstick: a stack beside it with one.",
-        of="web processes",
-        bound=AT_MOST,
-    )
-
-
-def table(result: Growth) -> Rows:
-    return judging.table(result, of="web processes")
-
-
-WEB = Curve(
-    name=NAME,
-    title="How the cost of a query grows with the web processes",
-    result=Growth,
+WEB = ratio_curve(
+    NAME,
+    of="web processes",
     measure=measure_it,
-    claims=claims,
-    draw=draw,
-    table=table,
+    at_most={SERIES: AT_MOST},
+    heading="Web processes",
+    subtitle="All share the cores with the replica and the load generator. "
+    "Yardstick: a stack beside it with one.",
 )

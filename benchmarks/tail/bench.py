@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
 import threading
 from collections import defaultdict
@@ -34,7 +32,7 @@ from benchmarks.quick import (
 from benchmarks.servers import Server, running_echo, running_stack
 from benchmarks.tail.console import Console
 from benchmarks.tail.disturbances import FEEDBACK_RATE, OTHER_MODEL, Target
-from benchmarks.tail.generator import Plan, Recording
+from benchmarks.tail.generator import Plan, driven
 from benchmarks.tail.results import (
     Action,
     Doing,
@@ -48,7 +46,6 @@ from benchmarks.tail.results import (
     worst,
 )
 from benchmarks.tail.scenarios import ECHO, PROBE, SCENARIOS, STEADY, Kind, Scenario
-from scripts.stack.layout import ROOT
 
 SHARE = 0.7
 # Counters of wrk begin at zero; these never meet them.
@@ -285,15 +282,7 @@ class _Bench:
             seconds=length.load,
             seed=self._asked,
         )
-        finished = subprocess.run(
-            [sys.executable, "-m", "benchmarks.tail.generator"],
-            input=msgspec.json.encode(plan),
-            stdout=subprocess.PIPE,
-            cwd=ROOT,
-            check=True,
-            timeout=length.load + GRACE_SECONDS,
-        )
-        recording = msgspec.msgpack.decode(finished.stdout, type=Recording)
+        recording = driven(plan)
         self._asked += len(recording.default)
         return load_of(recording, warm_up=length.warm_up)
 

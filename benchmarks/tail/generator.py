@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import select
 import socket
+import subprocess
 import sys
 import time
 from array import array
@@ -25,10 +26,13 @@ import msgspec
 from benchmarks.connection import answer_in, post_request
 from benchmarks.load import COUNTER_DIGITS
 from benchmarks.paper.open_loop import NO_ANSWER, Phase, arrivals
+from scripts.stack.layout import ROOT
 
 # So many queries may be open at once; the next one waits for a connection, and its wait counts.
 CONNECTIONS = 1024
 GIVEN_UP_SECONDS = 10.0
+# Beyond the time of its plan, until it is done or taken for broken.
+GRACE_SECONDS = 60.0
 RECEIVED_AT_ONCE = 1 << 16
 DEFAULT = b'"default":true'
 # As `benchmarks.models` writes it, whose imports would take the generator a second.
@@ -234,6 +238,19 @@ class Generator:
 def due_times(plan: Plan) -> list[float]:
     """When each query is due: independent of each other, as those of many people (Poisson)."""
     return list(arrivals([Phase(rate=plan.rate, seconds=plan.seconds)], seed=plan.seed))
+
+
+def driven(plan: Plan) -> Recording:
+    """Carry out the plan in a process of its own."""
+    finished = subprocess.run(
+        [sys.executable, "-m", "benchmarks.tail.generator"],
+        input=msgspec.json.encode(plan),
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        check=True,
+        timeout=plan.seconds + GRACE_SECONDS,
+    )
+    return msgspec.msgpack.decode(finished.stdout, type=Recording)
 
 
 def main() -> None:
