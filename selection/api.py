@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from registry.api.permissions import actor_of
 from registry.api.serializers import ErrorBody
-from registry.api.views.base import ManagementView, find_application, schema
+from registry.api.views.base import ManagementView, Permissions, find_application, schema
 from registry.errors import BadRequest
 from registry.redis_client import redis_client
 from selection.contexts import fault_of
@@ -37,7 +37,8 @@ class ContextOut(serializers.Serializer[Any]):
 
 
 class ContextsView(ManagementView):
-    for_bound_keys = ("GET", "HEAD")
+    for_bound_keys = ("GET",)
+    permissions: ClassVar[Permissions] = {"GET": ("registry.view_application",)}
 
     @schema(
         "List the contexts that have learned, last used first",
@@ -55,7 +56,7 @@ class SelectionView(ManagementView):
     """Reading is the prediction path's business, `serving.api.feedback`."""
 
     for_bound_keys = ("DELETE",)
-    permissions: ClassVar[dict[str, str]] = {"DELETE": "registry.change_application"}
+    permissions: ClassVar[Permissions] = {"DELETE": ("registry.change_application",)}
 
     @extend_schema(
         summary="Forget what was learned in one context, or in all",

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from registry.admin.base import NOTHING, ConsoleAdmin, actor, code, page_of, row_or_404, when
 from registry.admin.theme import ActionVariant, action, display
 from registry.models import ApiKey
-from registry.services import create_api_key, revoke_api_key
+from registry.services import create_api_key, revoke_api_key, update_api_key
 
 EVERY_APPLICATION = "every application"
 
@@ -86,8 +86,7 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
         self, request: HttpRequest, obj: ApiKey, form: ModelForm[ApiKey], change: bool
     ) -> None:
         if change:
-            # Only what can change: the key may have been revoked since the form was opened.
-            obj.save(update_fields=["name", "expires_at"])
+            update_api_key(key=obj, name=obj.name, expires_at=obj.expires_at, by=actor(request))
             return
         key, text = create_api_key(
             name=obj.name,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from django.contrib.auth.models import User
-from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from registry.errors import Forbidden, Unauthenticated
-from registry.models import ApiKey, Application
+from registry.models import ApiKey
 from registry.services import Actor
 from registry.specs import MANAGE
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 class MayManage(BasePermission):
     """Keys need the scope `manage`; people must be staff, with the console's permission to write.
 
-    A key bound to applications reaches only the views of one application (`for_bound_keys`), and
-    there `check_application` keeps it to its own. A view's `permissions` name, by method, the
-    Django permission that a person needs for it.
+    A view's `permissions` name, by method, the Django permissions that a person needs for it: a
+    method that declares none is refused to everybody. A key bound to applications reaches only
+    the methods in `for_bound_keys`, and there `registry.api.reach` keeps it to what is its own.
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
@@ -32,7 +32,7 @@ class MayManage(BasePermission):
         if isinstance(request.auth, ApiKey):
             _check_key(request.auth, view=managing)
         elif isinstance(request.user, User):
-            _check_person(request.user, request=request, view=managing)
+            _check_person(request.user, view=managing)
         else:
             raise Unauthenticated(
                 "Expected the header `Authorization: Api-Key <key>`, or a staff session."
@@ -49,21 +49,6 @@ def actor_of(request: Request) -> Actor:
     raise Unauthenticated("Expected a key or a staff session.")
 
 
-def bound_to(request: Request) -> frozenset[int] | None:
-    """The applications that the caller's key is bound to; None where it is bound to none."""
-    key = request.auth
-    if not (isinstance(key, ApiKey) and key.bound):
-        return None
-    return frozenset(key.applications.values_list("pk", flat=True))
-
-
-def check_application(request: Request, *, application: Application) -> None:
-    """Raise Forbidden where the caller's key is bound to other applications."""
-    allowed = bound_to(request)
-    if allowed is not None and application.pk not in allowed:
-        raise Forbidden(f"This key isn't bound to the application {application.name}.")
-
-
 def _check_key(key: ApiKey, *, view: ManagementView) -> None:
     if MANAGE not in key.scopes:
         granted = ", ".join(sorted(key.scopes)) or "none"
@@ -72,16 +57,36 @@ def _check_key(key: ApiKey, *, view: ManagementView) -> None:
             required=MANAGE,
             scopes=sorted(key.scopes),
         )
-    method = (view.request.method or "").upper()
-    if key.bound and method not in view.for_bound_keys:
+    needed_of(view)
+    if key.bound and _method_of(view) not in view.for_bound_keys:
         raise Forbidden("This key is bound to applications and manages nothing else.")
 
 
-def _check_person(user: User, *, request: Request, view: ManagementView) -> None:
+def _check_person(user: User, *, view: ManagementView) -> None:
     if not (user.is_active and user.is_staff):
         raise Forbidden(f"Expected a member of the staff, got {user.get_username()}.")
-    if request.method in SAFE_METHODS:
-        return
-    needed = view.permissions.get(request.method or "")
-    if needed is not None and not user.has_perm(needed):
-        raise Forbidden(f"{user.get_username()} lacks the permission {needed}.", permission=needed)
+    for needed in needed_of(view):
+        if not user.has_perm(needed):
+            raise Forbidden(
+                f"{user.get_username()} lacks the permission {needed}.", permission=needed
+            )
+
+
+def needed_of(view: ManagementView) -> tuple[str, ...]:
+    """Return what the request's method takes; nothing for one that isn't there, where 405 follows.
+
+    Raises Forbidden where nobody has declared it.
+    """
+    method = _method_of(view)
+    if method.lower() not in view.http_method_names or not hasattr(view, method.lower()):
+        return ()
+    needed = view.permissions.get(method, ())
+    if not needed:
+        raise Forbidden(f"Nobody is permitted {method} here: the view declares no permission.")
+    return needed
+
+
+def _method_of(view: ManagementView) -> str:
+    """HEAD reads what GET does."""
+    method = (view.request.method or "").upper()
+    return "GET" if method == "HEAD" else method

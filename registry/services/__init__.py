@@ -3,7 +3,7 @@
 Each function is atomic and keyword-only; the running system is told after the commit.
 """
 
-from registry.services.access import create_api_key, revoke_api_key
+from registry.services.access import create_api_key, revoke_api_key, update_api_key
 from registry.services.actor import Actor
 from registry.services.applications import (
     RouteRequest,
@@ -66,6 +66,7 @@ __all__ = [
     "scale",
     "set_objective",
     "unlink_model",
+    "update_api_key",
     "update_application",
     "update_model",
 ]

@@ -62,6 +62,36 @@ def create_api_key(
 
 
 @transaction.atomic
+def update_api_key(*, key: ApiKey, name: str, expires_at: datetime | None, by: Actor) -> ApiKey:
+    """Rename a key, or let it live for longer or less long.
+
+    Raises Forbidden where it would work for longer and `by` couldn't make a key that may as much.
+    """
+    locked = ApiKey.objects.select_for_update().get(pk=key.pk)
+    if _is_later(expires_at, than=locked.expires_at):
+        if locked.can_manage and not by.may_grant_manage:
+            raise Forbidden(
+                f"Only a superuser lets a key with the scope {MANAGE} work for longer; "
+                f"{by.label} is none.",
+                required="superuser",
+            )
+        if locked.can_allow_pickle and not by.may_allow_pickle:
+            raise Forbidden(
+                "A key that may allow pickle works for longer only with the permission "
+                f"registry.allow_pickle, which {by.label} lacks."
+            )
+    locked.name, locked.expires_at = name, expires_at
+    checked(locked)
+    locked.save(update_fields=["name", "expires_at"])
+    return locked
+
+
+def _is_later(expires_at: datetime | None, *, than: datetime | None) -> bool:
+    """Whether a key would live longer; None is for ever."""
+    return than is not None and (expires_at is None or expires_at > than)
+
+
+@transaction.atomic
 def revoke_api_key(*, key: ApiKey) -> None:
     """Make the key useless at once; its row stays for the record."""
     key.revoked_at = timezone.now()

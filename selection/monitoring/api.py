@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from registry.api.moments import EXPECTED, check_period, moment_of
 from registry.api.serializers import ErrorBody
-from registry.api.views.base import ManagementView, find_application
+from registry.api.views.base import ManagementView, Permissions, find_application
 from registry.errors import BadRequest
 from selection.monitoring.history import Period, history
 
@@ -94,7 +94,8 @@ class HistoryOut(serializers.Serializer[Any]):
 class HistoryView(ManagementView):
     """Out of snapshots, which are taken every ten seconds and kept for thirty days."""
 
-    for_bound_keys = ("GET", "HEAD")
+    for_bound_keys = ("GET",)
+    permissions: ClassVar[Permissions] = {"GET": ("registry.view_application",)}
 
     @extend_schema(
         summary="Read how an application's selection went over a period",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from registry.api.fields import Body, Flag, Object, Text, Whole
 from registry.api.moments import Moment, check_period
-from registry.api.views.base import ManagementView, find_application, schema
+from registry.api.views.base import ManagementView, Permissions, find_application, schema
 from registry.errors import BadRequest
 from registry.models import Application
 from registry.snapshot import application_spec
@@ -126,6 +126,9 @@ class WhatIfView(ManagementView):
     """Reads the latest feedback; changes nothing."""
 
     for_bound_keys = ("POST",)
+    permissions: ClassVar[Permissions] = {
+        "POST": ("registry.view_application", "selection.view_feedback")
+    }
 
     @schema(
         "Estimate what other policies or single arms would have earned",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import redis
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from registry.api.views.base import ManagementView, schema
+from registry.api.reach import bound_to, models_for
+from registry.api.views.base import ManagementView, Permissions, schema
 from registry.errors import Unavailable
 from registry.redis_client import redis_client
 from serving.cluster.directory import Directory
@@ -34,11 +35,17 @@ class ReplicaSerializer(serializers.Serializer[Any]):
 class ReplicasView(ManagementView):
     """Live replicas, and those that wait for a slot or failed to load within the last minute."""
 
+    for_bound_keys = ("GET",)
+    permissions: ClassVar[Permissions] = {"GET": ("registry.view_modelversion",)}
+
     @schema("List the replicas", answer=ReplicaSerializer(many=True))
     def get(self, request: Request) -> Response:
         try:
             records = Directory(redis_client()).read()
         except redis.RedisError as error:
             raise Unavailable("The directory of replicas is in Redis, which is away.") from error
+        if bound_to(request) is not None:
+            visible = set(models_for(request).values_list("name", flat=True))
+            records = [record for record in records if record.model in visible]
         ordered = sorted(records, key=lambda record: (record.model, record.version, record.id))
         return Response(ReplicaSerializer(ordered, many=True).data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from django.contrib.auth.models import Permission
 from redis.asyncio import Redis
 
 from registry.models import Application
@@ -168,6 +169,7 @@ def test_a_person_needs_the_permission_to_change_applications(
     client, django_user_model, teach, server_redis, digits
 ):
     viewer = django_user_model.objects.create_user("viewer", password="x", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_application"))
     client.force_login(viewer)
     assert client.get(f"/api/v1/{CONTEXTS}").status_code == 200
     response = client.delete(f"/api/v1/{SELECTION}?all=true")

@@ -95,7 +95,7 @@ def test_it_needs_a_key_that_manages_the_application(digits: Application) -> Non
 
     assert Client().get("/api/v1/applications/digits/selection/history").status_code == 401
     assert get("digits/selection/history", scopes=("predict",)).status_code == 403
-    assert get("digits/selection/history", applications=[other]).status_code == 403
+    assert get("digits/selection/history", applications=[other]).status_code == 404
     assert get("digits/selection/history", applications=[digits]).status_code == 200
     assert get("nothing/selection/history").status_code == 404
 

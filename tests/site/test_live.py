@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from clipper_site import wording
@@ -152,7 +152,9 @@ def test_the_live_picture_is_for_the_staff(client: Client) -> None:
 @pytest.mark.usefixtures("server_redis")
 def test_staff_get_the_live_picture_as_json(client: Client) -> None:
     Model.objects.create(name="svm", input_type="doubles")
-    client.force_login(User.objects.create_user("someone", is_staff=True))
+    viewer = User.objects.create_user("someone", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_modelversion"))
+    client.force_login(viewer)
 
     live = client.get("/admin/live.json").json()
 

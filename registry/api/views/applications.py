@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry import services
-from registry.api.permissions import bound_to
+from registry.api.reach import applications_for, check_routes, check_urgency
 from registry.api.serializers import (
     ApplicationOut,
     ApplicationPatch,
@@ -20,22 +20,20 @@ from registry.api.serializers import (
     RouteOut,
     route_requests,
 )
-from registry.api.views.base import ManagementView, find_application, schema
+from registry.api.views.base import ManagementView, Permissions, find_application, schema
 from registry.errors import BadRequest
-from registry.models import Application
 
 
 class ApplicationsView(ManagementView):
-    for_bound_keys = ("GET", "HEAD")
-    permissions: ClassVar[dict[str, str]] = {"POST": "registry.add_application"}
+    for_bound_keys = ("GET",)
+    permissions: ClassVar[Permissions] = {
+        "GET": ("registry.view_application",),
+        "POST": ("registry.add_application",),
+    }
 
     @schema("List the applications", answer=ApplicationOut(many=True), paged=True)
     def get(self, request: Request) -> Response:
-        rows = Application.objects.with_everything()
-        allowed = bound_to(request)
-        if allowed is not None:
-            rows = rows.filter(pk__in=allowed)
-        return self.listing(rows, shape=ApplicationOut)
+        return self.listing(applications_for(request).with_everything(), shape=ApplicationOut)
 
     @schema("Create an application", body=NewApplication, answer=ApplicationOut, status=201)
     def post(self, request: Request) -> Response:
@@ -51,10 +49,11 @@ class ApplicationsView(ManagementView):
 
 
 class ApplicationView(ManagementView):
-    for_bound_keys = ("GET", "HEAD", "PATCH", "DELETE")
-    permissions: ClassVar[dict[str, str]] = {
-        "PATCH": "registry.change_application",
-        "DELETE": "registry.delete_application",
+    for_bound_keys = ("GET", "PATCH", "DELETE")
+    permissions: ClassVar[Permissions] = {
+        "GET": ("registry.view_application",),
+        "PATCH": ("registry.change_application",),
+        "DELETE": ("registry.delete_application",),
     }
 
     @schema("Read an application", answer=ApplicationOut)
@@ -64,9 +63,9 @@ class ApplicationView(ManagementView):
     @schema("Change an application", body=ApplicationPatch, answer=ApplicationOut)
     def patch(self, request: Request, application: str) -> Response:
         found = find_application(request, name=application)
-        services.update_application(
-            application=found, changes=self.validated(ApplicationPatch).changes()
-        )
+        changes = self.validated(ApplicationPatch).changes()
+        check_urgency(request, application=found, changes=changes)
+        services.update_application(application=found, changes=changes)
         return Response(ApplicationOut(find_application(request, name=application)).data)
 
     @schema("Delete an application", status=204)
@@ -76,8 +75,11 @@ class ApplicationView(ManagementView):
 
 
 class ObjectiveView(ManagementView):
-    for_bound_keys = ("GET", "HEAD", "PATCH")
-    permissions: ClassVar[dict[str, str]] = {"PATCH": "registry.change_servicelevelobjective"}
+    for_bound_keys = ("GET", "PATCH")
+    permissions: ClassVar[Permissions] = {
+        "GET": ("registry.view_servicelevelobjective",),
+        "PATCH": ("registry.change_servicelevelobjective",),
+    }
 
     @schema("Read an application's objective", answer=ObjectiveOut)
     def get(self, request: Request, application: str) -> Response:
@@ -87,12 +89,16 @@ class ObjectiveView(ManagementView):
     def patch(self, request: Request, application: str) -> Response:
         found = find_application(request, name=application)
         changes = self.body(ObjectiveChange)
+        check_urgency(request, application=found, changes=changes)
         return Response(ObjectiveOut(services.set_objective(application=found, **changes)).data)
 
 
 class RoutesView(ManagementView):
-    for_bound_keys = ("GET", "HEAD", "PUT")
-    permissions: ClassVar[dict[str, str]] = {"PUT": "registry.change_route"}
+    for_bound_keys = ("GET", "PUT")
+    permissions: ClassVar[Permissions] = {
+        "GET": ("registry.view_route",),
+        "PUT": ("registry.change_route",),
+    }
 
     @schema("List an application's routes", answer=RouteOut(many=True))
     def get(self, request: Request, application: str) -> Response:
@@ -106,5 +112,7 @@ class RoutesView(ManagementView):
             raise BadRequest("Expected an array of routes.")
         wanted = RouteIn(data=request.data, many=True)
         wanted.is_valid(raise_exception=True)
-        services.replace_routes(application=found, routes=route_requests(wanted.validated_data))
+        routes = route_requests(wanted.validated_data)
+        check_routes(request, routes=routes)
+        services.replace_routes(application=found, routes=routes)
         return Response(RouteOut(found.routes.with_versions(), many=True).data)

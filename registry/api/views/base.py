@@ -14,13 +14,16 @@ from rest_framework.views import APIView
 
 from registry.api.fields import Body
 from registry.api.parsing import JsonOnly, JsonParser, check_encoding
-from registry.api.permissions import check_application
+from registry.api.reach import applications_for, models_for
 from registry.api.serializers import ErrorBody
 from registry.errors import BadRequest, NotFound
 from registry.models import Application, Model, ModelVersion
 from registry.names import NAME_PATTERN
 
 PAGE_SIZE = 1000
+
+# The Django permissions that a person needs, by method.
+Permissions = Mapping[str, tuple[str, ...]]
 
 PAGE_PARAMETERS = [
     OpenApiParameter("limit", int, description=f"How many at most: 1 to {PAGE_SIZE}."),
@@ -50,8 +53,9 @@ class ManagementView(APIView):
 
     parser_classes = [JsonParser]
     content_negotiation_class = JsonOnly
+    http_method_names = ["get", "post", "put", "patch", "delete", "head"]
     for_bound_keys: ClassVar[Collection[str]] = ()
-    permissions: ClassVar[Mapping[str, str]] = {}
+    permissions: ClassVar[Permissions] = {}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -83,23 +87,25 @@ class ManagementView(APIView):
 
 
 def find_application(request: Request, *, name: str) -> Application:
-    """Raises NotFound for an unknown name, Forbidden where the key is bound to others."""
-    found = _named(name) and Application.objects.with_everything().filter(name=name).first()
+    """Raises NotFound for an unknown name, and for one that the caller doesn't see."""
+    rows = applications_for(request).filter(name=name)
+    found = _named(name) and rows.with_everything().first()
     if not found:
         raise NotFound(f"There is no application named {name!r}.", application=name)
-    check_application(request, application=found)
     return found
 
 
-def find_model(name: str) -> Model:
-    found = _named(name) and Model.objects.with_live_version().filter(name=name).first()
+def find_model(request: Request, *, name: str) -> Model:
+    """Raises NotFound for an unknown name, and for one that the caller doesn't see."""
+    rows = models_for(request).filter(name=name)
+    found = _named(name) and rows.with_live_version().first()
     if not found:
         raise NotFound(f"There is no model named {name!r}.", model=name)
     return found
 
 
-def find_version(model: str, *, version: str) -> ModelVersion:
-    owner = find_model(model)
+def find_version(request: Request, *, model: str, version: str) -> ModelVersion:
+    owner = find_model(request, name=model)
     rows = ModelVersion.objects.select_related("model", "created_by")
     found = _named(version) and rows.filter(model=owner, version=version).first()
     if not found:

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from registry import services
 from registry.api.permissions import actor_of
+from registry.api.reach import check_changes, models_for
 from registry.api.serializers import (
     ModelOut,
     ModelPatch,
@@ -20,16 +21,26 @@ from registry.api.serializers import (
     VersionOut,
     VersionPatch,
 )
-from registry.api.views.base import ManagementView, find_model, find_version, schema
-from registry.models import Model, ModelVersion
+from registry.api.views.base import (
+    ManagementView,
+    Permissions,
+    find_model,
+    find_version,
+    schema,
+)
+from registry.models import ModelVersion
 
 
 class ModelsView(ManagementView):
-    permissions: ClassVar[dict[str, str]] = {"POST": "registry.add_model"}
+    for_bound_keys = ("GET",)
+    permissions: ClassVar[Permissions] = {
+        "GET": ("registry.view_model",),
+        "POST": ("registry.add_model",),
+    }
 
     @schema("List the models", answer=ModelOut(many=True), paged=True)
     def get(self, request: Request) -> Response:
-        return self.listing(Model.objects.with_versions(), shape=ModelOut)
+        return self.listing(models_for(request).with_versions(), shape=ModelOut)
 
     @schema("Register a model", body=NewModel, answer=ModelOut, status=201)
     def post(self, request: Request) -> Response:
@@ -42,18 +53,21 @@ class ModelsView(ManagementView):
 
 
 class ModelView(ManagementView):
-    permissions: ClassVar[dict[str, str]] = {
-        "PATCH": "registry.change_model",
-        "DELETE": "registry.delete_model",
+    for_bound_keys = ("GET", "PATCH")
+    permissions: ClassVar[Permissions] = {
+        "GET": ("registry.view_model",),
+        "PATCH": ("registry.change_model",),
+        "DELETE": ("registry.delete_model",),
     }
 
     @schema("Read a model", answer=ModelOut)
     def get(self, request: Request, model: str) -> Response:
-        return Response(ModelOut(find_model(model)).data)
+        return Response(ModelOut(find_model(request, name=model)).data)
 
     @schema("Describe a model", body=ModelPatch, answer=ModelOut)
     def patch(self, request: Request, model: str) -> Response:
-        found = find_model(model)
+        found = find_model(request, name=model)
+        check_changes(request, model=found)
         changes = self.body(ModelPatch)
         if changes:
             services.update_model(model=found, **changes)
@@ -61,23 +75,28 @@ class ModelView(ManagementView):
 
     @schema("Delete a model and its versions", status=204)
     def delete(self, request: Request, model: str) -> Response:
-        services.delete_model(model=find_model(model))
+        services.delete_model(model=find_model(request, name=model))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class VersionsView(ManagementView):
     parser_classes = [MultiPartParser]
-    permissions: ClassVar[dict[str, str]] = {"POST": "registry.add_modelversion"}
+    for_bound_keys = ("GET", "POST")
+    permissions: ClassVar[Permissions] = {
+        "GET": ("registry.view_modelversion",),
+        "POST": ("registry.add_modelversion",),
+    }
 
     @schema("List a model's versions, newest first", answer=VersionOut(many=True), paged=True)
     def get(self, request: Request, model: str) -> Response:
-        rows = ModelVersion.objects.filter(model=find_model(model))
+        rows = ModelVersion.objects.filter(model=find_model(request, name=model))
         rows = rows.select_related("model", "created_by")
         return self.listing(rows, shape=VersionOut)
 
     @schema("Upload a version", body=NewVersion, answer=VersionOut, status=201)
     def post(self, request: Request, model: str) -> Response:
-        found = find_model(model)
+        found = find_model(request, name=model)
+        check_changes(request, model=found)
         created = services.create_version(
             model=found, by=actor_of(request), **self.body(NewVersion)
         )
@@ -89,36 +108,43 @@ class VersionsView(ManagementView):
 
 
 class VersionView(ManagementView):
-    permissions: ClassVar[dict[str, str]] = {
-        "PATCH": "registry.change_modelversion",
-        "DELETE": "registry.delete_modelversion",
+    for_bound_keys = ("GET", "PATCH", "DELETE")
+    permissions: ClassVar[Permissions] = {
+        "GET": ("registry.view_modelversion",),
+        "PATCH": ("registry.change_modelversion",),
+        "DELETE": ("registry.delete_modelversion",),
     }
 
     @schema("Read a version", answer=VersionOut)
     def get(self, request: Request, model: str, version: str) -> Response:
-        return Response(VersionOut(find_version(model, version=version)).data)
+        return Response(VersionOut(find_version(request, model=model, version=version)).data)
 
     @schema("Change how a version runs, live", body=VersionPatch, answer=VersionOut)
     def patch(self, request: Request, model: str, version: str) -> Response:
-        found = find_version(model, version=version)
+        found = find_version(request, model=model, version=version)
+        check_changes(request, model=found.model)
         changed = services.configure_version(version=found, **self.body(VersionPatch))
         return Response(VersionOut(changed).data)
 
     @schema("Delete a version that nothing uses", status=204)
     def delete(self, request: Request, model: str, version: str) -> Response:
-        services.delete_version(version=find_version(model, version=version))
+        found = find_version(request, model=model, version=version)
+        check_changes(request, model=found.model)
+        services.delete_version(version=found)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class ScaleView(ManagementView):
-    permissions: ClassVar[dict[str, str]] = {"POST": "registry.change_modelversion"}
+    for_bound_keys = ("POST",)
+    permissions: ClassVar[Permissions] = {"POST": ("registry.change_modelversion",)}
 
     @schema("Set how many replicas serve a version", body=Scale, answer=VersionOut)
     def post(self, request: Request, model: str) -> Response:
-        found = find_model(model)
+        found = find_model(request, name=model)
+        check_changes(request, model=found)
         wanted = self.body(Scale)
         version = (
-            find_version(model, version=wanted["version"])
+            find_version(request, model=model, version=wanted["version"])
             if "version" in wanted
             else services.live_version_of(found)
         )

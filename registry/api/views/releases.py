@@ -10,8 +10,15 @@ from rest_framework.response import Response
 
 from registry import services
 from registry.api.permissions import actor_of
+from registry.api.reach import check_changes
 from registry.api.serializers import Deploy, ReleaseOut, RollBack
-from registry.api.views.base import ManagementView, find_model, find_version, schema
+from registry.api.views.base import (
+    ManagementView,
+    Permissions,
+    find_model,
+    find_version,
+    schema,
+)
 from registry.errors import NotFound
 from registry.models import Release
 
@@ -19,38 +26,50 @@ LARGEST_ID = 2**63 - 1
 
 
 class DeployView(ManagementView):
-    permissions: ClassVar[dict[str, str]] = {"POST": "registry.change_model"}
+    for_bound_keys = ("POST",)
+    permissions: ClassVar[Permissions] = {"POST": ("registry.change_model",)}
 
     @schema("Deploy a version", body=Deploy, answer=ReleaseOut, status=202)
     def post(self, request: Request, model: str, version: str) -> Response:
-        found = find_version(model, version=version)
+        found = find_version(request, model=model, version=version)
+        check_changes(request, model=found.model)
         release = services.deploy(version=found, by=actor_of(request), **self.body(Deploy))
         return accepted(request, release=release)
 
 
 class RollBackView(ManagementView):
-    permissions: ClassVar[dict[str, str]] = {"POST": "registry.change_model"}
+    for_bound_keys = ("POST",)
+    permissions: ClassVar[Permissions] = {"POST": ("registry.change_model",)}
 
     @schema("Make an earlier version live again", body=RollBack, answer=ReleaseOut, status=202)
     def post(self, request: Request, model: str) -> Response:
-        found = find_model(model)
+        found = find_model(request, name=model)
+        check_changes(request, model=found)
         wanted = self.body(RollBack)
-        to = find_version(model, version=wanted.pop("to")) if "to" in wanted else None
+        to = None
+        if "to" in wanted:
+            to = find_version(request, model=model, version=wanted.pop("to"))
         release = services.roll_back(model=found, to=to, by=actor_of(request), **wanted)
         return accepted(request, release=release)
 
 
 class ReleasesView(ManagementView):
+    for_bound_keys = ("GET",)
+    permissions: ClassVar[Permissions] = {"GET": ("registry.view_release",)}
+
     @schema("List a model's releases, newest first", answer=ReleaseOut(many=True), paged=True)
     def get(self, request: Request, model: str) -> Response:
-        rows = Release.objects.filter(model=find_model(model)).with_versions()
+        rows = Release.objects.filter(model=find_model(request, name=model)).with_versions()
         return self.listing(rows, shape=ReleaseOut)
 
 
 class ReleaseView(ManagementView):
+    for_bound_keys = ("GET",)
+    permissions: ClassVar[Permissions] = {"GET": ("registry.view_release",)}
+
     @schema("Read a release", answer=ReleaseOut)
     def get(self, request: Request, model: str, release: int) -> Response:
-        rows = Release.objects.filter(model=find_model(model)).with_versions()
+        rows = Release.objects.filter(model=find_model(request, name=model)).with_versions()
         found = rows.filter(pk=release).first() if release <= LARGEST_ID else None
         if found is None:
             raise NotFound(f"{model} has no release {release}.", model=model, release=release)

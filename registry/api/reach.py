@@ -1,0 +1,107 @@
+"""What a management key that is bound to applications reaches; others reach everything.
+
+It sees its applications, and the models that these route to. It changes a model only where no
+other application routes to it. What isn't its own looks as if it weren't there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.db.models import Q
+from rest_framework.request import Request
+
+from registry.errors import Forbidden, NotFound
+from registry.models import ApiKey, Application, Model, ModelVersion, Route
+from registry.models.applications import Priority
+from registry.querysets import ApplicationQuerySet, ModelQuerySet
+from registry.services import RouteRequest
+
+PRIORITIES = tuple(Priority.values)  # the one that goes first, first
+
+
+def bound_to(request: Request) -> frozenset[int] | None:
+    """The applications that the caller's key is bound to; None where it is bound to none."""
+    key = request.auth
+    if not (isinstance(key, ApiKey) and key.bound):
+        return None
+    return frozenset(key.applications.values_list("pk", flat=True))
+
+
+def applications_for(request: Request) -> ApplicationQuerySet:
+    """The applications that the caller sees."""
+    rows = Application.objects.all()
+    own = bound_to(request)
+    return rows if own is None else rows.filter(pk__in=own)
+
+
+def models_for(request: Request) -> ModelQuerySet:
+    """The models that the caller sees."""
+    rows = Model.objects.all()
+    own = bound_to(request)
+    if own is None:
+        return rows
+    return rows.filter(pk__in=Route.objects.filter(application__in=own).values("model"))
+
+
+def check_changes(request: Request, *, model: Model) -> None:
+    """Raise Forbidden where an application that the caller's key isn't bound to asks the model."""
+    own = bound_to(request)
+    if own is not None and _shared(own, models=[model.pk]):
+        raise Forbidden(
+            f"{model.name} is asked by applications that this key isn't bound to, "
+            "so the key may only read it.",
+            model=model.name,
+        )
+
+
+def check_routes(request: Request, *, routes: Iterable[RouteRequest]) -> None:
+    """Raise NotFound for a model that the caller doesn't see, Forbidden for a pin on a version
+    that would start replicas of a model which others use.
+    """
+    own = bound_to(request)
+    if own is None:
+        return
+    visible = {model.name: model for model in models_for(request)}
+    for route in routes:
+        model = visible.get(route.model)
+        if model is None:
+            raise NotFound(f"There is no model named {route.model!r}.", model=route.model)
+        if route.version is not None and not _runs(model, version=route.version):
+            check_changes(request, model=model)
+
+
+def check_urgency(
+    request: Request, *, application: Application, changes: Mapping[str, Any]
+) -> None:
+    """Raise Forbidden for what would have others wait at a model that they share with it: going
+    before them, or an objective that shortens the model's batches.
+    """
+    own = bound_to(request)
+    if own is None:
+        return
+    priority, latency_ms = changes.get("priority"), changes.get("latency_ms")
+    sooner = (
+        priority in PRIORITIES
+        and PRIORITIES.index(priority) < PRIORITIES.index(application.priority)
+    ) or (latency_ms is not None and latency_ms < application.slo.latency_ms)
+    models = application.routes.values_list("model_id", flat=True)
+    if sooner and _shared(own, models=models):
+        raise Forbidden(
+            f"{application.name} shares models with applications that this key isn't bound to, "
+            "so the key may not raise its priority or shorten its objective."
+        )
+
+
+def _shared(own: frozenset[int], *, models: Iterable[int]) -> bool:
+    """Whether an application outside of `own` asks one of these models."""
+    routes = Route.objects.filter(model__in=list(models))
+    return routes.exclude(application__in=own).exists()
+
+
+def _runs(model: Model, *, version: str) -> bool:
+    """Whether this version has replicas as it is: it is live, or pinned already."""
+    rows = ModelVersion.objects.filter(model=model, version=version)
+    pinned = Q(pinning_routes__isnull=False)
+    return rows.filter(Q(pk=model.live_version_id) | pinned).exists()

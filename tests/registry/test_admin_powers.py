@@ -1,0 +1,73 @@
+"""Nobody makes more of a key or of a person than they may themselves."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.utils import timezone
+
+from registry import services
+from registry.models import ApiKey
+from tests.registry.conftest import BY
+
+pytestmark = pytest.mark.django_db
+
+PAST = timezone.now() - timedelta(days=1)
+
+
+def member(*codes: str) -> Client:
+    user = User.objects.create_user("clerk", password="x", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=codes))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def expired(*scopes: str, **options: Any) -> ApiKey:
+    key, _ = services.create_api_key(name="app", scopes=scopes, by=BY, **options)
+    ApiKey.objects.filter(pk=key.pk).update(expires_at=PAST)
+    return key
+
+
+@pytest.mark.parametrize(
+    ("scope", "options", "revived"),
+    [("manage", {}, False), ("predict", {"can_allow_pickle": True}, False), ("predict", {}, True)],
+)
+def test_a_key_is_revived_only_by_those_who_may_make_one(
+    scope: str, options: dict[str, Any], revived: bool
+) -> None:
+    key = expired(scope, **options)
+    clerk = member("change_apikey", "view_apikey")
+    clerk.post(f"/admin/registry/apikey/{key.pk}/change/", {"name": "renamed"})
+    key.refresh_from_db()
+    assert (key.name, key.is_active) == (("renamed", True) if revived else ("app", False))
+
+
+def test_a_superuser_revives_a_key_that_manages(admin_client: Client) -> None:
+    key = expired("manage")
+    admin_client.post(f"/admin/registry/apikey/{key.pk}/change/", {"name": "app"})
+    key.refresh_from_db()
+    assert key.is_active
+
+
+def test_whoever_edits_people_makes_nobody_more_than_they_were() -> None:
+    clerk = member("change_user", "view_user")
+    user = User.objects.get(username="clerk")
+    form = {"username": "clerk", "is_active": "on", "is_staff": "on", "is_superuser": "on"}
+    clerk.post(f"/admin/auth/user/{user.pk}/change/", form)
+    user.refresh_from_db()
+    assert not user.is_superuser
+
+
+@pytest.mark.parametrize("page", ["change", "password", "delete"])
+def test_a_superuser_is_changed_by_superusers_alone(admin_user: User, page: str) -> None:
+    clerk = member("change_user", "view_user", "delete_user")
+    assert clerk.post(f"/admin/auth/user/{admin_user.pk}/{page}/", {"post": "yes"}).status_code in (
+        403,
+        404,
+    )
+    assert User.objects.get(pk=admin_user.pk).password == admin_user.password

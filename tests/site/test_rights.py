@@ -1,0 +1,331 @@
+"""Who may do what: every endpoint of the management API against a small cast of callers."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+import redis
+from django.contrib.auth.models import Permission, User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.test import APIRequestFactory, force_authenticate
+
+from registry import services
+from registry.api.views.base import ManagementView
+from registry.models import Application, Model
+from registry.services import Actor, RouteRequest
+from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
+
+BY = Actor(user=None, label="a test", may_allow_pickle=True, may_grant_manage=True)
+ROUTES = [{"model": "ocr"}]
+
+
+class Endpoint(NamedTuple):
+    """One method of one URL, as it is asked about what is a stranger's."""
+
+    method: str
+    path: str
+    body: Any = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+# The application `letters` and its model `ocr` are a stranger's to the owner of `digits`.
+ENDPOINTS = [
+    Endpoint("GET", "applications/"),
+    Endpoint("POST", "applications/", {"name": "new", "input_type": "doubles", "slo_ms": 50}),
+    Endpoint("GET", "applications/letters"),
+    Endpoint("PATCH", "applications/letters", {"description": "mine"}),
+    Endpoint("DELETE", "applications/letters"),
+    Endpoint("GET", "applications/letters/slo"),
+    Endpoint("PATCH", "applications/letters/slo", {"latency_ms": 20}),
+    Endpoint("GET", "applications/letters/routes"),
+    Endpoint("PUT", "applications/letters/routes", ROUTES),
+    Endpoint("GET", "applications/letters/contexts/"),
+    Endpoint("DELETE", "applications/letters/selection?all=true"),
+    Endpoint("GET", "applications/letters/selection/history"),
+    Endpoint("POST", "applications/letters/what-if", {}),
+    Endpoint("GET", "models/"),
+    Endpoint("POST", "models/", {"name": "new", "input_type": "doubles"}),
+    Endpoint("GET", "models/ocr"),
+    Endpoint("PATCH", "models/ocr", {"description": "mine"}),
+    Endpoint("DELETE", "models/spare"),
+    Endpoint("GET", "models/ocr/versions/"),
+    Endpoint("POST", "models/ocr/versions/", "upload"),
+    Endpoint("GET", "models/ocr/versions/1"),
+    Endpoint("PATCH", "models/ocr/versions/1", {"notes": "mine"}),
+    Endpoint("DELETE", "models/ocr/versions/3"),
+    Endpoint("POST", "models/ocr/versions/3/deploy", {}),
+    Endpoint("POST", "models/ocr/rollback", {}),
+    Endpoint("POST", "models/ocr/scale", {"replicas": 2}),
+    Endpoint("GET", "models/ocr/releases/"),
+    Endpoint("GET", "models/ocr/releases/{release}"),
+    Endpoint("GET", "replicas/"),
+]
+# They answer anybody: the first two hold no secrets, the last says that nothing is there.
+OPEN = {"SchemaView", "DocsView", "unknown_url"}
+EVERY = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
+
+
+class Caller:
+    """Asks with one key or one session."""
+
+    def __init__(self, *, key: str | None = None, user: User | None = None) -> None:
+        self.client = Client(raise_request_exception=False)
+        self.headers = {"Authorization": f"Api-Key {key}"} if key else {}
+        if user is not None:
+            self.client.force_login(user)
+
+    def ask(self, endpoint: Endpoint) -> Any:
+        path = endpoint.path
+        if "{release}" in path:
+            path = path.format(release=Model.objects.get(name="ocr").releases.earliest("id").pk)
+        if endpoint.body == "upload":
+            form = {"version": "9", "runtime": "sklearn"}
+            artifact = SimpleUploadedFile("a.skops", b"bytes")
+            return self.client.post(
+                f"/api/v1/{path}", form | {"artifact": artifact}, headers=self.headers
+            )
+        return self.client.generic(
+            endpoint.method,
+            f"/api/v1/{path}",
+            data="" if endpoint.body is None else json.dumps(endpoint.body),
+            content_type="application/json",
+            headers=self.headers,
+        )
+
+
+def key(*scopes: str, applications: tuple[Application, ...] = ()) -> str:
+    _, text = services.create_api_key(name="k", scopes=scopes, by=BY, applications=applications)
+    return text
+
+
+def model(name: str, *, live: str | None = "1") -> Model:
+    row = services.create_model(name=name, input_type="doubles")
+    for version in ("1", "2", "3"):
+        made = services.create_version(
+            model=row, version=version, runtime="sklearn", artifact=io.BytesIO(b"x"), by=BY
+        )
+        if live is not None and version <= live:
+            release = services.deploy(version=made, by=BY)
+            services.begin_release(release=release)
+            services.complete_release(release=release)
+    return row
+
+
+def application(name: str, *models: str) -> Application:
+    return services.create_application(
+        name=name,
+        input_type="doubles",
+        slo_ms=50.0,
+        routes=[RouteRequest(model=model) for model in models],
+    )
+
+
+@pytest.fixture
+def registry(db: None, server_redis: redis.Redis, settings: Any, tmp_path: Any) -> redis.Redis:
+    settings.CLIPPER_ARTIFACTS = tmp_path
+    for name in ("svm", "shared", "ocr"):
+        model(name, live="2")
+    model("spare", live=None)
+    application("digits", "svm", "shared")
+    application("letters", "ocr", "shared")
+    return server_redis
+
+
+@pytest.fixture
+def owner(registry: redis.Redis) -> Caller:
+    """Holds a key that manages `digits`."""
+    return Caller(key=key("manage", applications=(Application.objects.get(name="digits"),)))
+
+
+def staff(*, perms: str | None = None, superuser: bool = False) -> Caller:
+    user = User.objects.create_user("grace", is_staff=True, is_superuser=superuser)
+    if perms:
+        user.user_permissions.set(Permission.objects.filter(codename__startswith=perms))
+    return Caller(user=user)
+
+
+@EVERY
+def test_nobody_reaches_anything(registry: redis.Redis, endpoint: Endpoint) -> None:
+    assert Caller().ask(endpoint).status_code == 401
+
+
+@EVERY
+def test_a_key_that_predicts_manages_nothing(registry: redis.Redis, endpoint: Endpoint) -> None:
+    assert Caller(key=key("predict", "feedback")).ask(endpoint).status_code == 403
+
+
+@EVERY
+def test_staff_without_permissions_reach_nothing(registry: redis.Redis, endpoint: Endpoint) -> None:
+    answer = staff().ask(endpoint)
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    assert answer.json()["details"]["permission"]
+
+
+@EVERY
+def test_staff_who_may_view_only_read(registry: redis.Redis, endpoint: Endpoint) -> None:
+    reads = endpoint.method == "GET" or endpoint.path.endswith("what-if")
+    assert staff(perms="view_").ask(endpoint).status_code == (200 if reads else 403)
+
+
+@EVERY
+@pytest.mark.parametrize("who", ["manager", "superuser"])
+def test_a_manager_and_a_superuser_reach_everything(
+    registry: redis.Redis, endpoint: Endpoint, who: str
+) -> None:
+    caller = Caller(key=key("manage")) if who == "manager" else staff(superuser=True)
+    answer = caller.ask(endpoint)
+    assert 200 <= answer.status_code < 300, answer.content
+
+
+@EVERY
+def test_a_bound_key_neither_sees_nor_changes_what_is_a_strangers(
+    owner: Caller, registry: redis.Redis, endpoint: Endpoint
+) -> None:
+    record = ReplicaRecord(
+        id="r1", model="ocr", version="1", version_id=1, generation=0, state=ReplicaState.READY
+    )
+    Directory(registry).announce(record)
+    lists = endpoint.path in ("applications/", "models/", "replicas/")
+    answer = owner.ask(endpoint)
+    if lists and endpoint.method == "GET":
+        assert answer.status_code == 200
+        assert not {"letters", "ocr"} & set(answer.content.decode().split('"'))
+    else:
+        assert answer.status_code in (403, 404)
+        known = Model.objects.filter(name__in=("ocr", "spare")).count()
+        assert (known, Application.objects.filter(name="letters").count()) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "models/shared", None, 200),
+        ("GET", "models/shared/releases/", None, 200),
+        ("GET", "models/shared/versions/1", None, 200),
+        ("PATCH", "models/shared", {"description": "mine"}, 403),
+        ("POST", "models/shared/versions/", "upload", 403),
+        ("PATCH", "models/shared/versions/1", {"memory_limit_mb": 128}, 403),
+        ("DELETE", "models/shared/versions/3", None, 403),
+        ("POST", "models/shared/versions/3/deploy", {}, 403),
+        ("POST", "models/shared/rollback", {}, 403),
+        ("POST", "models/shared/scale", {"replicas": 0}, 403),
+        ("PATCH", "applications/digits", {"priority": "high"}, 403),
+        ("PATCH", "applications/digits", {"priority": "low"}, 200),
+        ("PATCH", "applications/digits/slo", {"latency_ms": 1}, 403),
+        ("PATCH", "applications/digits/slo", {"latency_ms": 500}, 200),
+        ("PUT", "applications/digits/routes", [{"model": "ocr"}], 404),
+        ("PUT", "applications/digits/routes", [{"model": "spare"}], 404),
+        ("PUT", "applications/digits/routes", [{"model": "shared", "version": "3"}], 403),
+        ("PUT", "applications/digits/routes", [{"model": "shared", "version": "2"}], 200),
+        ("PUT", "applications/digits/routes", [{"model": "svm", "version": "3"}], 200),
+        ("PATCH", "models/svm", {"description": "mine"}, 200),
+        ("POST", "models/svm/versions/", "upload", 201),
+        ("PATCH", "models/svm/versions/1", {"memory_limit_mb": 128}, 200),
+        ("POST", "models/svm/versions/3/deploy", {}, 202),
+        ("POST", "models/svm/rollback", {}, 202),
+        ("POST", "models/svm/scale", {"replicas": 2}, 200),
+        ("DELETE", "models/svm/versions/3", None, 204),
+    ],
+)
+def test_a_bound_key_changes_only_what_nobody_else_uses(
+    owner: Caller, method: str, path: str, body: Any, status: int
+) -> None:
+    answer = owner.ask(Endpoint(method, path, body))
+    assert answer.status_code == status, answer.content
+
+
+def test_no_view_without_a_declared_permission_answers(db: None) -> None:
+    class Forgotten(ManagementView):
+        def get(self, request: Request) -> Response:
+            return Response("a secret")
+
+    request = APIRequestFactory().get("/")
+    force_authenticate(request, user=User.objects.create_superuser("ada"))
+    answer = Forgotten.as_view()(request)
+    assert (answer.status_code, answer.data["code"]) == (403, "forbidden")
+
+
+def test_every_method_of_every_view_declares_its_permissions_and_is_in_the_table() -> None:
+    asked = {(endpoint.method, _view_at(endpoint.path)) for endpoint in ENDPOINTS}
+    declared = set()
+    for view in _management_views():
+        for method in view.http_method_names:
+            if method != "head" and hasattr(view, method):
+                assert view.permissions.get(method.upper()), f"{view.__name__} {method}"
+                declared.add((method.upper(), view))
+    assert asked == declared
+
+
+def test_every_page_is_closed_to_strangers_and_to_staff_without_permissions(
+    registry: redis.Redis,
+) -> None:
+    pages = [
+        "/admin/live.json",
+        "/admin/applications/letters/monitoring/",
+        "/admin/applications/letters/monitoring.json",
+        "/admin/applications/letters/contexts/",
+        "/admin/applications/letters/contexts/reset/",
+        "/admin/applications/letters/what-if/",
+    ]
+    plain = staff()
+    for page in pages:
+        assert Client().get(page).status_code in (302, 401), page
+        seen = plain.client.get(page)
+        assert seen.status_code == (200 if page.endswith("live.json") else 403), page
+        assert b"letters" not in seen.content, page
+
+
+def test_the_live_page_shows_what_a_person_may_view(registry: redis.Redis) -> None:
+    shown = staff().client.get("/admin/live.json").json()
+    assert [shown[part] for part in ("applications", "models", "releases")] == [[], [], []]
+    seen = staff_viewing().client.get("/admin/live.json").json()
+    assert [application["name"] for application in seen["applications"]] == ["digits", "letters"]
+    assert seen["releases"] == []
+
+
+def staff_viewing() -> Caller:
+    user = User.objects.create_user("ida", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename="view_application"))
+    return Caller(user=user)
+
+
+def _management_views() -> Iterator[type[ManagementView]]:
+    """Every view under /api/; one that is neither ours nor known to be open fails the test."""
+    for pattern in _patterns(get_resolver().url_patterns):
+        view = getattr(pattern.callback, "cls", None)
+        name = getattr(view or pattern.callback, "__name__", "")
+        if view is not None and issubclass(view, ManagementView):
+            yield view
+        elif _is_api(pattern):
+            assert name in OPEN, f"{pattern} is open to anybody"
+
+
+def _patterns(given: list[URLPattern | URLResolver], *, api: bool = False) -> Iterator[URLPattern]:
+    for pattern in given:
+        inside = api or str(pattern.pattern).lstrip("^").startswith("api/")
+        if isinstance(pattern, URLResolver):
+            yield from _patterns(pattern.url_patterns, api=inside)
+        else:
+            pattern.is_api = inside  # type: ignore[attr-defined]  # noted for the test
+            yield pattern
+
+
+def _is_api(pattern: URLPattern) -> bool:
+    return bool(pattern.is_api)  # type: ignore[attr-defined]  # noted above
+
+
+def _view_at(path: str) -> type[ManagementView]:
+    url = "/api/v1/" + path.partition("?")[0].format(release=1)
+    view: type[ManagementView] = get_resolver().resolve(url).func.cls
+    return view
