@@ -20,13 +20,13 @@ django_application = get_asgi_application()
 
 from clipper_site.bodies import with_limited_bodies  # noqa: E402  (Django must be set up first)
 from clipper_site.runtime import new_runtime  # noqa: E402
+from serving.api.connection import STATE_KEY  # noqa: E402
 from serving.api.direct import DirectPredictions  # noqa: E402
 from serving.api.feedback import (  # noqa: E402
     feedback_endpoint,
     selection_endpoint,
     update_endpoint,
 )
-from serving.api.front import STATE_KEY  # noqa: E402
 from serving.api.health import live_endpoint, metrics_endpoint, ready_endpoint  # noqa: E402
 from serving.api.http import Endpoint, Receive, Scope, Send  # noqa: E402
 from serving.api.paths import APP, OWN_PATH  # noqa: E402

@@ -16,18 +16,13 @@ import logging
 from time import monotonic
 from typing import Any
 
-import msgspec
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-
-from registry.errors import BadRequest, ClipperError, Saturated
+from registry.errors import ClipperError, Saturated
 from serving.api import heads
-from serving.api.direct import DirectPredictions
+from serving.api.connection import Connection
 from serving.api.heads import PredictionHead
-from serving.api.http import UNEXPECTED, error_headers
+from serving.api.http import UNEXPECTED
 from serving.query import Query
 
-# Where the application's lifespan leaves what answers predictions, for each connection to find.
-STATE_KEY = "predictions"
 # Further connections are turned away. Each may have one query open.
 MAX_CONNECTIONS = 4096
 BUSY_RETRY_S = 1.0
@@ -35,7 +30,7 @@ BUSY_RETRY_S = 1.0
 logger = logging.getLogger(__name__)
 
 
-class FrontProtocol(HttpToolsProtocol):
+class FrontProtocol(Connection):
     """One connection. A prediction that takes the short cut is `_asked`; what comes meanwhile
     waits in `_ahead`, unread beyond one chunk.
     """
@@ -48,16 +43,12 @@ class FrontProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._predictions: DirectPredictions = app_state[STATE_KEY]
-        # Uvicorn's parser is within a request; its `cycle` may last longer, or not as long.
-        self._parsing = False
         # A request whose body has not arrived as a whole, and what there is of it.
         self._head: PredictionHead | None = None
         self._length = self._missing = 0
         self._chunks: list[bytes] = []
         self._asked: Query | None = None
         self._body = b""
-        self._keep_alive = True
         self._ahead = b""
         self._active_at = 0.0
 
@@ -98,21 +89,9 @@ class FrontProtocol(HttpToolsProtocol):
 
     # What uvicorn's parser calls.
 
-    def on_message_begin(self) -> None:
-        self._parsing = True
-        super().on_message_begin()
-
-    def on_message_complete(self) -> None:
-        self._parsing = False
-        super().on_message_complete()
-
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._active_at = monotonic()
-
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what isn't HTTP in the one error shape."""
-        self._refuse(BadRequest("Expected an HTTP/1.1 request, got something else."))
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection; one that was active meanwhile gets the rest of its time.
@@ -133,14 +112,10 @@ class FrontProtocol(HttpToolsProtocol):
             seconds, self.timeout_keep_alive_handler
         )
 
-    @property
-    def _responding(self) -> bool:
-        """Whether a request that went uvicorn's way is being answered."""
-        return self.cycle is not None and not self.cycle.response_complete
-
     def _pass_on(self, data: bytes) -> None:
         """Go uvicorn's way, which may lead to another protocol."""
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._feed(data)
         timed = self.timeout_keep_alive_task is not None
         if not timed and not self.transport.is_closing() and self.transport.get_protocol() is self:
             self._close_when_idle_after(self.timeout_keep_alive)
@@ -218,24 +193,3 @@ class FrontProtocol(HttpToolsProtocol):
         if data and not self.transport.is_closing():
             self.transport.resume_reading()
             self.data_received(data)
-
-    def _send(self, start: bytes, body: bytes) -> None:
-        """Send a response, `start` being its status line and some headers."""
-        transport = self.transport
-        if transport.is_closing():
-            return
-        last = b"\r\n" if self._keep_alive else b"connection: close\r\n\r\n"
-        common = self._predictions.rendered(self.server_state.default_headers)
-        transport.write(b"%b%bcontent-length: %d\r\n%b%b" % (start, common, len(body), last, body))
-        if not self._keep_alive:
-            transport.close()
-
-    def _send_error(self, error: ClipperError) -> None:
-        lines = [b"%b: %b\r\n" % field for field in error_headers(error)]
-        start = b"".join((STATUS_LINE[error.status], *lines))
-        self._send(start, msgspec.json.encode(error.body()))
-
-    def _refuse(self, error: ClipperError) -> None:
-        """Say what is wrong with a connection, and end it."""
-        self._keep_alive = False
-        self._send_error(error)

@@ -16,6 +16,7 @@ import uvicorn
 
 from registry.specs import ApiKeySpec
 from serving.api import front
+from serving.api.connection import STATE_KEY
 from serving.api.direct import DirectPredictions
 from tests.serving.doubles import Serving, application
 from tests.serving.engine.doubles import FakeConnection, connect
@@ -51,6 +52,7 @@ class Front:
         self.allow(key_spec())
         self.predictions = DirectPredictions(self.serving.processor, max_body_bytes=MAX_BODY)
         self.asked: list[tuple[str, str, bytes]] = []
+        self.headers: list[list[tuple[bytes, bytes]]] = []
         self.port = 0
 
     def allow(self, *keys: ApiKeySpec) -> None:
@@ -67,7 +69,7 @@ class Front:
     async def asgi(self, scope, receive, send) -> None:
         if scope["type"] == "lifespan":
             await receive()
-            scope["state"][front.STATE_KEY] = self.predictions
+            scope["state"][STATE_KEY] = self.predictions
             await send({"type": "lifespan.startup.complete"})
             await receive()
             await send({"type": "lifespan.shutdown.complete"})
@@ -77,7 +79,10 @@ class Front:
             message = await receive()
             body += message.get("body", b"")
             more = message.get("more_body", False)
+            if message["type"] == "http.disconnect":
+                return
         self.asked.append((scope["method"], scope["path"], body))
+        self.headers.append(scope["headers"])
         headers = [(b"content-length", b"4")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"ASGI"})
