@@ -22,11 +22,13 @@ from serving.container.parsing import INPUT_TYPES
 from serving.container.predictor import Predictor
 from serving.container.runtimes import find_runtime, load_predictor
 from serving.container.server import ContainerServer
+from serving.container.tracebacks import traceback_of
 from serving.rpc.address import TcpAddress, parse_address
 from serving.rpc.credentials import Credentials, replica_tls
 from serving.rpc.errors import InvalidAddress
 from serving.rpc.frames import Hello
 from serving.rpc.reach import TcpReach
+from serving.rpc.text import safe_text
 
 Say = Callable[[dict[str, Any]], None]
 
@@ -38,12 +40,13 @@ def main(argv: list[str] | None = None) -> int:
         try:
             arguments.run(arguments, say=say)
         except ContainerError as error:
-            say({"ok": False, "error": str(error), "kind": error.kind})
+            told = {"error": safe_text(str(error)), "traceback": traceback_of(error)}
+            say({"ok": False, "kind": error.kind} | told)
             return 1
         except (InvalidAddress, OSError) as error:
             say({"ok": False, "error": str(error), "kind": "address"})
             return 1
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # told to whoever asked
+        except BaseException as error:  # told to whoever asked
             say({"ok": False, "error": explain(error), "kind": "unexpected"})
             return 1
     return 0

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import repeat
 from typing import Any
 
 import msgspec
 
-from serving.container.errors import explain
+from serving.container.errors import explain, let_interrupts_through
 from serving.rpc.frames import Answer, AnswerStatus, failed
 
 NOT_FINITE = failed("expected a finite output, the model returned NaN or infinity")
@@ -21,32 +22,33 @@ _NULL = b"null"
 def encode_outputs(outputs: Sequence[Any]) -> list[Answer]:
     """Encode Python values, in order; tolist() of an array has made them of NumPy's."""
     if outputs and _SCALARS.issuperset(map(type, outputs)):
-        texts = msgspec.json.encode(outputs)[1:-1].split(b",")
-        if _NULL not in texts:
-            return list(map(Answer, repeat(AnswerStatus.OK), texts))
+        with suppress(ValueError):  # an integer of thousands of digits: which one?
+            texts = msgspec.json.encode(outputs)[1:-1].split(b",")
+            if _NULL not in texts:
+                return list(map(Answer, repeat(AnswerStatus.OK), texts))
     return [encode_output(output) for output in outputs]
 
 
 def encode_output(output: Any) -> Answer:
+    """Encode one value; what is none of JSON's, or cannot even be looked at, is a failure."""
     try:
         text = _encoder.encode(output)
         # msgspec writes null for what JSON cannot say: look closer, but only then.
-        if _NULL in text and not is_finite(output):
+        if _NULL in text and not is_finite(msgspec.to_builtins(output, enc_hook=to_python)):
             return NOT_FINITE
-    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+    except BaseException as error:  # encoding calls methods of the model's own objects
+        let_interrupts_through(error)
         return failed(f"expected outputs that JSON can hold: {explain(error)}")
     return Answer(AnswerStatus.OK, text)
 
 
 def is_finite(output: Any) -> bool:
-    """Whether no float within is NaN or infinite."""
+    """Whether no float within is NaN or infinite; of lists, tuples and dictionaries."""
     if isinstance(output, float):
         return math.isfinite(output)
     if isinstance(output, dict):
         return all(map(is_finite, output.values()))
-    if isinstance(output, list | tuple | set | frozenset):
-        return all(map(is_finite, output))
-    return not hasattr(output, "tolist") or is_finite(output.tolist())
+    return not isinstance(output, list | tuple) or all(map(is_finite, output))
 
 
 def to_python(value: Any) -> Any:

@@ -16,7 +16,12 @@ ContainerError              container_error
 
 from __future__ import annotations
 
+import signal
 from typing import ClassVar
+
+from serving.rpc.text import safe_text
+
+NAME_CHARACTERS = 200
 
 
 class ContainerError(Exception):
@@ -70,10 +75,30 @@ class WarmUpFailed(ContainerError):
 
 
 def explain(error: BaseException) -> str:
-    """Render an exception of a model's own code in one line: ``TypeName: message``."""
-    name = type(error).__name__
+    """Render what a model's own code raised: ``TypeName: message``, printable and bounded.
+
+    It never raises, whatever the exception's own methods do.
+    """
     try:
-        message = str(error)
-    except Exception:  # noqa: BLE001  # a model may raise an exception that cannot even be shown
+        name = safe_text(type(error).__name__, most=NAME_CHARACTERS)
+    except BaseException as odd:
+        let_interrupts_through(odd)
+        name = "an exception without a name"
+    try:
+        message = safe_text(str(error))
+    except BaseException as odd:  # it cannot even be shown
+        let_interrupts_through(odd)
         return name
     return f"{name}: {message}" if message else name
+
+
+def let_interrupts_through(error: BaseException) -> None:
+    """Raise what may be a real Ctrl-C again; everything else a model's code may have raised.
+
+    Its exceptions need not derive from Exception: Rust's panics don't, nor does what `sys.exit`
+    raises. Where SIGINT has another handler than Python's own, as in a replica, or none, a
+    KeyboardInterrupt is the model's too.
+    """
+    interrupted = isinstance(error, KeyboardInterrupt)
+    if interrupted and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        raise error

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from itertools import islice
+from time import perf_counter
 from typing import Any, Protocol
 
 from serving.container.encoding import encode_outputs
-from serving.container.errors import WarmUpFailed, explain
+from serving.container.errors import WarmUpFailed, explain, let_interrupts_through
+from serving.container.failures import RecentFailures
 from serving.container.parsing import NUMBER_TYPES, Rows, parse_batch, row_parser
+from serving.container.pieces import SEARCH_S, Pieces
 from serving.rpc.frames import Answer, AnswerStatus, failed
 
 logger = logging.getLogger(__name__)
 
 WARM_UP_SIZES = (1, 8)
+NOT_ASKED = "the model failed on a batch, and finding out on which of its inputs took too long"
 
 
 class Model(Protocol):
@@ -47,18 +52,25 @@ class Predictor:
     def __init__(self, model: Model, *, input_type: str) -> None:
         self.input_type = input_type
         self.n_features = model.n_features if input_type in NUMBER_TYPES else None
+        self.failures = RecentFailures()
+        # For how long to look for the inputs that break the model, once a batch has failed.
+        self.search_s = SEARCH_S
         self._model = model
         self._parser = row_parser(input_type, length=self.n_features)
 
     def answer_batch(self, inputs: Sequence[bytes]) -> list[Answer]:
         """Answer each input's raw JSON, in order."""
-        batch = parse_batch(self._parser, inputs)
-        if not batch.refusals:
-            return self._answer_rows(batch.rows, inputs=inputs)
-        good = [position for position in range(len(inputs)) if position not in batch.refusals]
-        answers = self._answer_rows(batch.rows, inputs=[inputs[position] for position in good])
-        merged = batch.refusals | dict(zip(good, answers, strict=True))
-        return [merged[position] for position in range(len(inputs))]
+        started = perf_counter()
+        try:
+            return self._answer(inputs)
+        except BaseException as error:  # whatever a model raises is its answer
+            let_interrupts_through(error)
+            self.failures.note(error)
+            reason = explain(error)
+            took_s = perf_counter() - started
+        if len(inputs) == 1:
+            return [failed(reason)]
+        return self._answer_in_pieces(inputs, reason=reason, took_s=took_s)
 
     def warm_up(self) -> None:
         """Warm the model, then have it answer made-up inputs where their shape is known.
@@ -67,7 +79,8 @@ class Predictor:
         """
         try:
             self._model.warm_up()
-        except Exception as error:
+        except BaseException as error:
+            let_interrupts_through(error)
             raise WarmUpFailed(f"the model failed to warm up: {explain(error)}") from error
         if self.n_features is None:
             return
@@ -76,7 +89,11 @@ class Predictor:
             raise WarmUpFailed(f"the model failed to answer {self.n_features} zeros: {failures[0]}")
 
     def close(self) -> None:
-        self._model.close()
+        try:
+            self._model.close()
+        except BaseException as error:
+            let_interrupts_through(error)
+            logger.warning("model failed to close: %s", explain(error))
 
     def _try_row(self, digit: bytes) -> str | None:
         row = b"[" + b",".join([digit] * (self.n_features or 0)) + b"]"
@@ -86,27 +103,52 @@ class Predictor:
                     return answer.payload.decode()
         return None
 
-    def _answer_rows(self, rows: Rows, *, inputs: Sequence[bytes]) -> list[Answer]:
+    def _answer(self, inputs: Sequence[bytes]) -> list[Answer]:
+        """Ask the model once; raises whatever it raises."""
+        batch = parse_batch(self._parser, inputs)
+        answers = self._ask(batch.rows)
+        if not batch.refusals:
+            return answers
+        good = iter(answers)
+        return [
+            refusal if (refusal := batch.refusals.get(position)) is not None else next(good)
+            for position in range(len(inputs))
+        ]
+
+    def _ask(self, rows: Rows) -> list[Answer]:
         if not len(rows):
             return []
         try:
             outputs = as_list(self._model.predict(rows), count=len(rows))
         except WrongOutputs as error:
+            self.failures.note_message(str(error))
             return [failed(str(error))] * len(rows)
-        except Exception as error:  # whatever a model raises is its answer
-            if len(rows) > 1:
-                return self._answer_halves(inputs)
-            logger.debug("model failed", exc_info=True)
-            return [failed(explain(error))]
         return encode_outputs(outputs)
 
-    def _answer_halves(self, inputs: Sequence[bytes]) -> list[Answer]:
-        """Find the inputs that break the model by halving: one among n costs about 2 log2(n) calls.
+    def _answer_in_pieces(
+        self, inputs: Sequence[bytes], *, reason: str, took_s: float
+    ) -> list[Answer]:
+        """Find the inputs that break the model, as far as time allows; the others are answered.
 
-        They are parsed again, since the model may have written into its rows before it raised.
+        All are parsed again, since the model may have written into its rows before it raised.
         """
-        middle = len(inputs) // 2
-        return self.answer_batch(inputs[:middle]) + self.answer_batch(inputs[middle:])
+        pieces = Pieces(rows=len(inputs), took_s=took_s, seconds=self.search_s)
+        answers: list[Answer] = []
+        while size := pieces.next_size(len(inputs) - len(answers)):
+            started = perf_counter()
+            try:
+                answers += self._answer(inputs[len(answers) : len(answers) + size])
+            except BaseException as error:
+                let_interrupts_through(error)
+                self.failures.note(error)
+                reason = explain(error)
+                pieces.failed(rows=size, seconds=perf_counter() - started)
+                if size == 1:
+                    answers.append(failed(reason))
+            else:
+                pieces.succeeded(rows=size, seconds=perf_counter() - started)
+        left = len(inputs) - len(answers)
+        return answers + [failed(f"{NOT_ASKED}: {reason}")] * left
 
 
 def as_list(outputs: Any, *, count: int) -> list[Any]:
@@ -119,7 +161,8 @@ def as_list(outputs: Any, *, count: int) -> list[Any]:
         or not hasattr(outputs, "__iter__")
     ):
         raise WrongOutputs(f"expected a sequence of {count} outputs, got {type(outputs).__name__}")
-    values = list(outputs)
+    values = list(islice(outputs, count + 1))  # a model may make outputs without end
     if len(values) != count:
-        raise WrongOutputs(f"expected {count} outputs for {count} inputs, got {len(values)}")
+        got = len(outputs) if isinstance(outputs, list) else len(values)
+        raise WrongOutputs(f"expected {count} outputs for {count} inputs, got {got}")
     return values

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from serving.container.errors import explain
+from serving.container.tracebacks import traceback_of
 from serving.rpc.buffers import keep_freed_memory
 from serving.rpc.connection import Connection, Listener, listen, remove_socket
 from serving.rpc.errors import ConnectionLost, ProtocolError
@@ -27,6 +28,7 @@ from serving.rpc.frames import (
     failed,
 )
 from serving.rpc.reach import TcpReach
+from serving.rpc.text import safe_text
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +149,7 @@ class ContainerServer:
 
     def _receive(self, connection: Connection, frame: Frame) -> None:
         if frame.type is FrameType.ERROR:
-            logger.warning("peer error reason=%s", frame.body.decode(errors="replace"))
+            logger.warning("peer error reason=%s", safe_text(frame.body.decode(errors="replace")))
             return
         if frame.type is not FrameType.PREDICT:
             raise ProtocolError(f"expected a PREDICT frame, got {frame.type.name}")
@@ -211,8 +213,8 @@ class ContainerServer:
     def _ask_model(self, inputs: list[bytes]) -> list[Answer]:
         try:
             answers = self._predictor.answer_batch(inputs)
-        except Exception as error:
-            logger.exception("predictor raised")
+        except BaseException as error:  # no batch stays without its answers
+            logger.error("predictor raised: %s", traceback_of(error) or explain(error))
             return [failed(explain(error))] * len(inputs)
         if len(answers) != len(inputs):
             reason = f"expected {len(inputs)} answers, got {len(answers)}"

@@ -20,6 +20,7 @@ from serving.rpc.address import TcpAddress, UnixAddress, parse_address
 from serving.rpc.credentials import Admission
 from serving.rpc.errors import ConnectionLost, InvalidAddress, ProtocolError
 from serving.rpc.frames import Frame, FrameDecoder, FrameType, encode_frame
+from serving.rpc.text import safe_text
 
 # A batch of 64 inputs of 6 KB fits in one piece: fewer wake-ups on both sides.
 SOCKET_BUFFER = 1024 * 1024
@@ -293,4 +294,4 @@ def _tune(sock: socket.socket) -> None:
 
 
 def _text(body: bytes) -> str:
-    return body[:1000].decode(errors="replace")
+    return safe_text(body[:1000].decode(errors="replace"))

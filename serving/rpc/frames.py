@@ -15,6 +15,8 @@ from typing import NamedTuple
 import msgspec
 
 from serving.rpc.errors import ProtocolError
+from serving.rpc.outputs import are_json, json_fault
+from serving.rpc.text import safe_text
 
 MAGIC = b"CL"
 PROTOCOL_VERSION = 1
@@ -52,8 +54,8 @@ class Answer(NamedTuple):
 
 
 def failed(message: str) -> Answer:
-    """Return the answer of a model that failed; what UTF-8 cannot hold becomes question marks."""
-    return Answer(AnswerStatus.MODEL_FAILED, message.encode(errors="replace"))
+    """Return the answer of a model that failed; the message is made printable, and bounded."""
+    return Answer(AnswerStatus.MODEL_FAILED, safe_text(message).encode())
 
 
 class Frame(NamedTuple):
@@ -217,7 +219,11 @@ def encode_answers(request_id: int, answers: Sequence[Answer], *, compute_us: in
 
 
 def decode_answers(body: bytes) -> tuple[list[Answer], int]:
-    """Return the answers and the microseconds that the replica spent on them."""
+    """Return the answers and the microseconds that the replica spent on them.
+
+    Here is where bytes of other processes become answers: what claims to be an output and isn't
+    one JSON value is a failure, and messages are made fit to be shown.
+    """
     count, compute_us = _unpack(_COUNT_AND_TIME, body, what="ANSWER")
     statuses = body[8 : 8 + count]
     lengths = _lengths(body, count=count, start=8 + count, what="ANSWER")
@@ -227,7 +233,19 @@ def decode_answers(body: bytes) -> tuple[list[Answer], int]:
     except IndexError:
         worst = max(statuses)
         raise ProtocolError(f"expected a status from 0 to 2 in an ANSWER, got {worst}") from None
-    return list(map(Answer, known, payloads)), compute_us
+    answers = list(map(Answer, known, payloads))
+    if any(statuses) or not are_json(payloads):
+        answers = list(map(_checked, answers))
+    return answers, compute_us
+
+
+def _checked(answer: Answer) -> Answer:
+    if answer.status is not AnswerStatus.OK:
+        message = safe_text(answer.payload.decode(errors="replace"))
+        return Answer(answer.status, message.encode())
+    if fault := json_fault(answer.payload):
+        return failed(f"expected one JSON value as output, got something else: {fault}")
+    return answer
 
 
 def _read_header(data: bytes, *, start: int) -> tuple[FrameType, int, int]:

@@ -17,6 +17,7 @@ from serving.container.errors import (
     LoadFailed,
     UnknownRuntime,
     explain,
+    let_interrupts_through,
 )
 from serving.container.parsing import row_parser
 from serving.container.predictor import Model, Predictor
@@ -69,7 +70,8 @@ def load_predictor(
         loaded = load(artifact)
     except ContainerError:
         raise
-    except Exception as error:
+    except BaseException as error:
+        let_interrupts_through(error)
         raise LoadFailed(f"the model failed to load: {explain(error)}") from error
     return loaded if isinstance(loaded, Predictor) else Predictor(loaded, input_type=input_type)
 
@@ -85,7 +87,8 @@ def find_runtime(name: str) -> Loader:
     for entry_point in entry_points(group=ENTRY_POINTS, name=name):
         try:
             return cast(Loader, entry_point.load())
-        except Exception as error:
+        except BaseException as error:
+            let_interrupts_through(error)
             raise UnknownRuntime(f"the runtime {name!r} is broken: {explain(error)}") from error
     raise UnknownRuntime(f"expected a runtime out of {', '.join(runtime_names())}, got {name!r}")
 

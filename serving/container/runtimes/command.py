@@ -25,12 +25,14 @@ import msgspec
 
 from serving.container.archive import unpack
 from serving.container.errors import ArtifactInvalid, LoadFailed
+from serving.container.failures import RecentFailures
 from serving.container.predictor import Predictor
 from serving.container.runtimes import Artifact
 from serving.container.scratch import new_folder
 from serving.rpc.errors import ConnectionLost, ProtocolError
 from serving.rpc.frames import (
     Answer,
+    AnswerStatus,
     Frame,
     FrameDecoder,
     FrameType,
@@ -39,6 +41,7 @@ from serving.rpc.frames import (
     decode_hello,
     encode_predict,
 )
+from serving.rpc.text import safe_text
 
 ENTRY = "container"
 STARTED_WITHIN_S = 60.0
@@ -79,6 +82,7 @@ class CommandPredictor(Predictor):
     def __init__(self, executable: Path, *, device: str, input_type: str, sha256: str) -> None:
         self.input_type = input_type
         self.n_features = None
+        self.failures = RecentFailures()
         self._folder = executable.parent
         self._asked = 0
         path = self._folder / "container.sock"
@@ -112,6 +116,9 @@ class CommandPredictor(Predictor):
             # Out of step, it is of no more use; its death is this process's.
             self._child.kill()
             raise
+        for answer in answers:
+            if answer.status is AnswerStatus.MODEL_FAILED:
+                self.failures.note_message(answer.payload.decode())
         return answers
 
     def warm_up(self) -> None:
@@ -171,7 +178,7 @@ class _Link:
                 if frame.type is expected:
                     return frame
                 if frame.type is not FrameType.DRAIN:  # whether to drain is not its decision
-                    said = frame.body[:1000].decode(errors="replace")
+                    said = safe_text(frame.body[:1000].decode(errors="replace"))
                     raise ProtocolError(f"expected {expected.name}, got {frame.type.name} {said}")
             data = self._socket.recv(_READ_BYTES)
             if not data:
@@ -234,7 +241,7 @@ class _Child:
         with stdout:
             for line in iter(lambda: stdout.readline(LONGEST_LINE), b""):
                 if self._ready.is_set():
-                    logger.info("container: %s", line.decode(errors="replace").rstrip())
+                    logger.info("container: %s", safe_text(line.decode(errors="replace").rstrip()))
                 self._ready.set()
         code = self._process.wait()
         self._ready.set()

@@ -17,13 +17,16 @@ from types import ModuleType
 from typing import Any
 
 from serving.container.archive import unpack
-from serving.container.errors import ArtifactInvalid, LoadFailed, explain
+from serving.container.errors import ArtifactInvalid, LoadFailed, explain, let_interrupts_through
 from serving.container.parsing import Rows
 from serving.container.runtimes import Artifact
 from serving.container.scratch import new_folder
+from serving.container.tracebacks import keep_sources
 
 ENTRY_MODULES = ("predictor.py", "model.py", "__init__.py")
 CLASS_NAME = "Predictor"
+# As many numbers as one input may be long: a query has at most 16 MiB.
+MOST_FEATURES = 1 << 23
 
 _serial = itertools.count(1)
 
@@ -33,8 +36,7 @@ class PythonModel:
 
     def __init__(self, predictor: Any, *, folder: Path, module: str) -> None:
         self._predictor = predictor
-        features = getattr(predictor, "n_features", None)
-        self.n_features = features if isinstance(features, int) else None
+        self.n_features = _number_of_features(predictor)
         self._finalizer = weakref.finalize(self, _forget, folder, module)
 
     def predict(self, inputs: Rows) -> Any:
@@ -56,10 +58,11 @@ def load(artifact: Artifact) -> PythonModel:
     try:
         entry = _lay_out(artifact, folder=folder)
         predictor = _construct(entry, name=name, folder=folder, device=artifact.device)
-    except BaseException:
+        return PythonModel(predictor, folder=folder, module=name)
+    except BaseException as error:
+        keep_sources(error)
         _forget(folder, name)
         raise
-    return PythonModel(predictor, folder=folder, module=name)
 
 
 def _lay_out(artifact: Artifact, *, folder: Path) -> Path:
@@ -99,7 +102,8 @@ def _construct(entry: Path, *, name: str, folder: Path, device: str) -> Any:
     importlib.invalidate_caches()
     try:
         module = _import(entry, name=name)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        let_interrupts_through(error)
         raise LoadFailed(f"the artifact failed to import: {explain(error)}") from error
     predictor_class = getattr(module, CLASS_NAME, None)
     if not isinstance(predictor_class, type):
@@ -109,8 +113,18 @@ def _construct(entry: Path, *, name: str, folder: Path, device: str) -> Any:
     options = {"device": device} if _takes_device(predictor_class) else {}
     try:
         return predictor_class(folder, **options)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        let_interrupts_through(error)
         raise LoadFailed(f"{CLASS_NAME}(path) failed: {explain(error)}") from error
+
+
+def _number_of_features(predictor: Any) -> int | None:
+    features = getattr(predictor, "n_features", None)
+    if not isinstance(features, int):
+        return None
+    if not 0 <= features <= MOST_FEATURES:
+        raise ArtifactInvalid(f"expected n_features from 0 to {MOST_FEATURES}, got {features}")
+    return features
 
 
 def _import(entry: Path, *, name: str) -> ModuleType:
@@ -142,7 +156,9 @@ def _forget(folder: Path, module: str) -> None:
     inside = f"{folder}/"
     sys.path[:] = [path for path in sys.path if not f"{path}/".startswith(inside)]
     for name, loaded in list(sys.modules.items()):
-        origin = getattr(loaded, "__dict__", {}).get("__file__") or ""
-        if name == module or name.startswith(f"{module}.") or origin.startswith(inside):
+        # A model may put anything among the modules, and anything into one.
+        origin = vars(loaded).get("__file__") if type(loaded) is ModuleType else None
+        within = isinstance(origin, str) and origin.startswith(inside)
+        if within or name == module or name.startswith(f"{module}."):
             sys.modules.pop(name, None)
     shutil.rmtree(folder, ignore_errors=True)

@@ -34,7 +34,6 @@ def check(runtime: str, content: bytes | str, *, at: Path) -> tuple[int, dict[st
     command = arguments("check", runtime=runtime, content=content, at=at)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=50, check=False)
     (line,) = done.stdout.splitlines()
-    assert b"Traceback" not in done.stdout
     return done.returncode, json.loads(line)
 
 
@@ -60,7 +59,7 @@ def test_what_the_model_prints_is_kept_apart(artifact_file: Path) -> None:
         (
             "python",
             WHERE + "\n    def warm_up(self):\n        raise SystemExit(0)\n",
-            "unexpected",
+            "warm_up_failed",
             "SystemExit: 0",
         ),
     ],
@@ -71,6 +70,21 @@ def test_a_bad_version_fails_with_the_reason(
     status, line = check(runtime, content, at=artifact_file)
     assert (status, line["ok"], line["kind"]) == (1, False, kind)
     assert message in line["error"]
+
+
+def test_a_bad_version_says_where_in_its_own_code(artifact_file: Path) -> None:
+    source = "def half(n):\n    return n / 0\n\nhalf(1)\n"
+
+    _, line = check("python", source, at=artifact_file)
+
+    assert line["traceback"].splitlines() == [
+        "Traceback (most recent call last):",
+        '  File "predictor.py", line 4, in <module>',
+        "    half(1)",
+        '  File "predictor.py", line 2, in half',
+        "    return n / 0",
+        "ZeroDivisionError: division by zero",
+    ]
 
 
 async def test_serve_answers_and_drains_on_sigterm(
@@ -104,3 +118,65 @@ async def test_serve_answers_and_drains_on_sigterm(
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+# A panic of Rust code derives from no Exception either.
+RAISES_ANYTHING = """
+import asyncio, sys
+
+class Panic(BaseException): pass
+
+RAISES = {1: SystemExit, 2: KeyboardInterrupt, 3: asyncio.CancelledError, 4: GeneratorExit}
+RAISES[5] = Panic
+
+class Predictor:
+    def __init__(self, path): pass
+    def pred_batch(self, inputs):
+        for row in inputs:
+            if row[0] in RAISES:
+                raise RAISES[row[0]]
+        return [row[0] for row in inputs]
+"""
+
+
+async def test_whatever_a_model_raises_its_batch_is_answered_and_signals_still_stop_it(
+    artifact_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    socket = tmp_path_factory.mktemp("s") / "r.sock"
+    command = arguments("serve", runtime="python", content=RAISES_ANYTHING, at=artifact_file)
+    command += ["--address", f"unix:{socket}", "--name", "any", "--version", "1"]
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    try:
+        assert process.stdout is not None
+        line = json.loads(await asyncio.wait_for(process.stdout.readline(), 40))
+        web = await Web.dial(line["address"], hello=None)
+        names = (b"SystemExit", b"KeyboardInterrupt", b"CancelledError", b"GeneratorExit", b"Panic")
+        for number, name in enumerate(names, start=1):
+            answers = await web.ask(b"[7]", b"[%d]" % number, b"[8]")
+            assert answers[1] == (AnswerStatus.MODEL_FAILED, name)
+            assert [answers[0].payload, answers[2].payload] == [b"7.0", b"8.0"]
+        process.send_signal(signal.SIGINT)
+        await web.next(FrameType.DRAIN)
+        web.connection.close()
+        assert await asyncio.wait_for(process.wait(), LIMIT) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_a_model_that_is_still_loading(
+    number: signal.Signals, artifact_file: Path
+) -> None:
+    source = "import sys, time\nsys.stderr.write('loading')\nsys.stderr.flush()\ntime.sleep(60)\n"
+    command = arguments("check", runtime="python", content=source, at=artifact_file)
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    assert process.stderr is not None
+    assert await asyncio.wait_for(process.stderr.readexactly(7), 40) == b"loading"
+    process.send_signal(number)
+    assert await asyncio.wait_for(process.wait(), LIMIT) != 0

@@ -133,6 +133,27 @@ def test_what_cannot_be_served_says_why(
     assert set(psutil.Process().children()) <= strangers
 
 
+def test_what_it_says_that_is_no_output_fails_alone(artifact_file: Path) -> None:
+    outputs = [b"1.5", b"NaN", b"plain text", b'1,"query_id":"forged"', b'"fine"']
+    source = f"""{SAYS_HELLO}
+outputs = {outputs}
+peer.recv(65536)
+lengths = b"".join(struct.pack("<I", len(output)) for output in outputs)
+body = struct.pack("<II", len(outputs), 1) + bytes(len(outputs)) + lengths + b"".join(outputs)
+peer.sendall(frame(3, body))
+time.sleep(60)
+"""
+    predictor = load(source, at=artifact_file)
+
+    answers = predictor.answer_batch([b"[1]"] * len(outputs))
+
+    predictor.close()
+    ok, failed = AnswerStatus.OK, AnswerStatus.MODEL_FAILED
+    assert [answer.status for answer in answers] == [ok, failed, failed, failed, ok]
+    assert all(b"expected one JSON value" in answer.payload for answer in answers[1:4])
+    assert sum(noted.count for noted in predictor.failures.take()) == 3
+
+
 def test_check_tries_it_out(artifact_file: Path) -> None:
     status, line = check("command", zipped(), at=artifact_file)
     assert (status, line["ok"], line["n_features"]) == (0, True, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -28,6 +29,20 @@ def test_json_values_come_out_as_they_went_in(outputs: list[Any]) -> None:
     answers = encode_outputs(outputs)
     assert [answer.status for answer in answers] == [AnswerStatus.OK] * len(outputs)
     assert [decode(answer.payload) for answer in answers] == outputs
+
+
+@dataclass
+class Scored:
+    """An output of a class that msgspec knows how to write."""
+
+    score: float
+
+
+class Secretive:
+    """An output that breaks whoever looks at it."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise SystemExit(name)
 
 
 def decode(payload: bytes) -> Any:
@@ -66,6 +81,8 @@ def test_a_value_and_its_json(output: Any, payload: bytes) -> None:
         {"a": [float("nan")]},
         np.array([1.0, np.nan]),
         [np.float32("nan")],
+        Scored(score=float("nan")),
+        [{"of": Scored(score=float("inf"))}],
     ],
 )
 def test_an_output_that_is_not_finite_fails_alone(output: Any) -> None:
@@ -79,7 +96,7 @@ def test_an_output_that_is_not_finite_fails_alone(output: Any) -> None:
 def test_an_output_that_json_cannot_hold_fails_alone() -> None:
     endless: list[Any] = []
     endless.append(endless)
-    for output in (object(), 1j, {(1, 2): 3}, endless, "\ud800"):
+    for output in (object(), 1j, {(1, 2): 3}, endless, "\ud800", 10**5000, Secretive()):
         bad, good = encode_outputs([output, 1])
         assert bad.status is AnswerStatus.MODEL_FAILED
         assert b"expected outputs that JSON can hold" in bad.payload

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import itertools
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from serving.container.errors import WarmUpFailed
+from serving.container.pieces import MOST_CALLS
 from serving.container.predictor import Predictor
 from serving.rpc.frames import Answer, AnswerStatus
 
 OK, INVALID, FAILED = AnswerStatus
+ROOT = Path(__file__).parents[3]
 
 
 class Doubling:
@@ -49,13 +55,25 @@ class Fixed(Doubling):
 
 
 class Raising(Doubling):
-    def __init__(self, error: Callable[[], Exception]) -> None:
+    def __init__(self, error: Callable[[], BaseException]) -> None:
         super().__init__()
         self.error = error
 
     def predict(self, inputs: Any) -> Any:
         self.sizes.append(len(inputs))
         raise self.error()
+
+
+class Panic(BaseException):
+    """What a Rust extension raises, which derives from no Exception."""
+
+
+@pytest.fixture
+def no_ctrl_c() -> Iterator[None]:
+    """As in a replica, where no KeyboardInterrupt can be a signal's."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Unspeakable(Exception):
@@ -92,14 +110,14 @@ def test_an_input_that_breaks_the_model_fails_alone() -> None:
     assert answers.pop(40).status is INVALID
     assert answers.pop(13) == (FAILED, b"ValueError: negative")
     assert answers == [(OK, b"%d.0" % (2 * n)) for n in range(64) if n not in (13, 40)]
-    assert len(model.sizes) <= 2 * 6 + 1
+    assert len(model.sizes) <= 20
 
 
 def test_a_model_that_always_raises_is_asked_a_bounded_number_of_times() -> None:
     model = Raising(lambda: OSError("gone"))
     answers = Predictor(model, input_type="doubles").answer_batch([b"[1]"] * 8)
     assert answers == [(FAILED, b"OSError: gone")] * 8
-    assert len(model.sizes) == 15
+    assert len(model.sizes) == 11
 
 
 @pytest.mark.parametrize(
@@ -108,13 +126,142 @@ def test_a_model_that_always_raises_is_asked_a_bounded_number_of_times() -> None
         (lambda: KeyError("a"), b"KeyError: 'a'"),
         (MemoryError, b"MemoryError"),
         (Unspeakable, b"Unspeakable"),
+        (lambda: Panic("index out of bounds"), b"Panic: index out of bounds"),
+        (lambda: SystemExit(3), b"SystemExit: 3"),
+        (GeneratorExit, b"GeneratorExit"),
+        (asyncio.CancelledError, b"CancelledError"),
+        (KeyboardInterrupt, b"KeyboardInterrupt"),
+        (RecursionError, b"RecursionError"),
     ],
 )
 def test_whatever_a_model_raises_is_its_answer(
-    error: Callable[[], Exception], message: bytes
+    error: Callable[[], BaseException], message: bytes, no_ctrl_c: None
 ) -> None:
     predictor = Predictor(Raising(error), input_type="doubles")
     assert predictor.answer_batch([b"[1]"]) == [(FAILED, message)]
+
+
+def test_one_input_fails_alone_whatever_it_raises(no_ctrl_c: None) -> None:
+    class Panics(Doubling):
+        def predict(self, inputs: Any) -> Any:
+            if min(row[0] for row in inputs) < 0:
+                raise Panic
+            return super().predict(inputs)
+
+    answers = Predictor(Panics(), input_type="doubles").answer_batch([b"[1]", b"[-1]", b"[2]"])
+
+    assert answers == [(OK, b"2.0"), (FAILED, b"Panic"), (OK, b"4.0")]
+
+
+def test_a_real_ctrl_c_still_ends_the_process() -> None:
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    class Interrupted(Doubling):
+        def predict(self, inputs: Any) -> Any:
+            signal.raise_signal(signal.SIGINT)
+            return super().predict(inputs)
+
+    with pytest.raises(KeyboardInterrupt):
+        Predictor(Interrupted(), input_type="doubles").answer_batch([b"[1]"])
+
+
+class Odd:
+    """Outputs that break whoever reads them."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __iter__(self) -> Any:
+        raise self.error
+
+
+class OddArray(Odd):
+    def tolist(self) -> Any:
+        raise self.error
+
+
+@pytest.mark.parametrize("kind", [Odd, OddArray])
+def test_outputs_that_break_their_reader_are_a_failure(kind: type[Odd], no_ctrl_c: None) -> None:
+    predictor = Predictor(Fixed(kind(Panic("no"))), input_type="doubles")
+    assert predictor.answer_batch([b"[1]"]) == [(FAILED, b"Panic: no")]
+
+
+def test_outputs_without_an_end_are_a_failure() -> None:
+    predictor = Predictor(Fixed(itertools.count()), input_type="doubles")
+    assert predictor.answer_batch([b"[1]"]) == [(FAILED, b"expected 1 outputs for 1 inputs, got 2")]
+
+
+def test_a_message_of_any_length_is_an_answer_of_some() -> None:
+    predictor = Predictor(
+        Raising(lambda: ValueError("head" + "\0" * 5_000_000 + "tail")), input_type="doubles"
+    )
+
+    (answer,) = predictor.answer_batch([b"[1]"])
+
+    assert len(answer.payload) < 2500
+    assert answer.payload.startswith(b"ValueError: head\\x00")
+    assert answer.payload.endswith(b"\\x00tail")
+
+
+class Slow(Doubling):
+    """Counts the time it would take, and breaks on more than `most` rows or negative numbers."""
+
+    def __init__(self, *, most: int = 10_000) -> None:
+        super().__init__()
+        self.most = most
+
+    def predict(self, inputs: Any) -> Any:
+        self.sizes.append(len(inputs))
+        if len(inputs) > self.most or min(row[0] for row in inputs) < 0:
+            raise ValueError("no")
+        return [row[0] for row in inputs]
+
+
+@pytest.mark.parametrize(
+    ("rows", "bad", "most", "answered"),
+    [
+        (1024, {700}, 10_000, 1023),
+        (200, set(), 1, 200),
+        (1024, set(range(1024)), 10_000, 0),
+        (1024, set(range(0, 1024, 128)), 10_000, 1016),
+    ],
+    ids=["one bad", "single rows only", "all bad", "eight bad"],
+)
+def test_a_batch_that_fails_costs_a_bounded_number_of_calls(
+    rows: int, bad: set[int], most: int, answered: int
+) -> None:
+    model = Slow(most=most)
+    inputs = [b"[-1]" if position in bad else b"[1]" for position in range(rows)]
+
+    answers = Predictor(model, input_type="doubles").answer_batch(inputs)
+
+    assert len(answers) == rows
+    assert sum(answer.status is OK for answer in answers) == answered
+    assert len(model.sizes) <= 1 + MOST_CALLS
+
+
+def test_what_the_search_has_no_time_for_fails_with_the_reason() -> None:
+    predictor = Predictor(Slow(), input_type="doubles")
+    predictor.search_s = 0.0
+
+    answers = predictor.answer_batch([b"[1]", b"[-1]"])
+
+    assert {answer.status for answer in answers} == {FAILED}
+    assert b"finding out on which of its inputs took too long: ValueError: no" in answers[0].payload
+
+
+def test_what_a_model_raised_is_noted_with_its_own_lines_and_a_count() -> None:
+    predictor = Predictor(Doubling(), input_type="doubles")
+
+    for _ in range(3):
+        predictor.answer_batch([b"[-1]"])
+
+    (noted,) = predictor.failures.take()
+    assert (noted.error, noted.count) == ("ValueError: negative", 3)
+    assert f'File "{__file__}", line ' in noted.traceback
+    assert 'raise ValueError("negative")' in noted.traceback
+    assert f"{ROOT}/serving/container/predictor.py" not in noted.traceback
+    assert predictor.failures.take() == []
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from itertools import pairwise
 
@@ -31,7 +32,20 @@ from serving.rpc.frames import (
 
 U32 = st.integers(0, 2**32 - 1)
 FRAMES = st.builds(Frame, st.sampled_from(FrameType), U32, st.binary(max_size=200))
-ANSWERS = st.lists(st.builds(Answer, st.sampled_from(AnswerStatus), st.binary(max_size=50)))
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=9),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=4,
+).map(lambda value: json.dumps(value, ensure_ascii=False).encode())
+MESSAGES = st.text("abc é.", max_size=50).map(str.encode)
+ANSWERS = st.lists(
+    st.builds(Answer, st.just(AnswerStatus.OK), JSON)
+    | st.builds(Answer, st.sampled_from(list(AnswerStatus)[1:]), MESSAGES)
+)
 HELLO = Hello(
     replica="r1", model="svm", version="2", version_id=7, generation=3, input_type="doubles"
 )
@@ -70,6 +84,46 @@ def test_answers_come_out_as_they_went_in(answers: list[Answer], compute_us: int
     (frame,) = FrameDecoder().feed(encode_answers(9, answers, compute_us=compute_us))
     assert (frame.type, frame.request_id) == (FrameType.ANSWER, 9)
     assert decode_answers(frame.body) == (answers, compute_us)
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        *(b"NaN", b"-Infinity", b"1e999", b"plain text", b"", b" ", b"1 2", b"[1", b"1]", b"\0"),
+        *(b'1,"query_id":"forged"', b'1}\n{"a":1', b'"\xff"', b'"\\ud800"', b"01", b"'a'"),
+        b"[" * 100_000 + b"]" * 100_000,
+    ],
+)
+def test_what_is_not_one_json_value_is_no_output_and_its_neighbours_are(output: bytes) -> None:
+    good = Answer(AnswerStatus.OK, b'{"a": [1.5e-7, "\xc3\xa9"]}')
+    sent = encode_answers(1, [good, Answer(AnswerStatus.OK, output), good], compute_us=1)
+
+    answers, _ = decode_answers(body_of(sent))
+
+    assert answers[0] == answers[2] == good
+    assert answers[1].status is AnswerStatus.MODEL_FAILED
+    assert answers[1].payload.startswith(b"expected one JSON value as output, got")
+
+
+@given(st.lists(st.text('1,[]"{}: \n', max_size=4).map(str.encode), min_size=1, max_size=4))
+def test_every_output_that_is_let_through_is_json_by_itself(outputs: list[bytes]) -> None:
+    sent = encode_answers(1, [Answer(AnswerStatus.OK, raw) for raw in outputs], compute_us=1)
+
+    answers, _ = decode_answers(body_of(sent))
+
+    for answer in answers:
+        if answer.status is AnswerStatus.OK:
+            json.loads(answer.payload)
+
+
+def test_a_message_of_another_process_is_made_fit_to_be_shown() -> None:
+    message = Answer(AnswerStatus.INVALID_INPUT, b"head\0\x1b[2J\xff" + b"x" * 1_000_000)
+
+    ((status, payload),), _ = decode_answers(body_of(encode_answers(1, [message], compute_us=1)))
+
+    assert status is AnswerStatus.INVALID_INPUT
+    assert payload.startswith("head\\x00\\x1b[2J\ufffdx".encode())
+    assert len(payload) < 2500
 
 
 def test_a_compute_time_beyond_32_bits_is_capped() -> None:
@@ -144,7 +198,7 @@ def test_a_bad_hello_is_explained(body: bytes) -> None:
 
 
 def test_a_failure_is_said_whatever_its_message_holds() -> None:
-    assert failed("née \ud800") == (AnswerStatus.MODEL_FAILED, "née ?".encode())
+    assert failed("née \ud800") == (AnswerStatus.MODEL_FAILED, "née \\ud800".encode())
 
 
 def test_a_body_over_the_limit_is_not_encoded() -> None:

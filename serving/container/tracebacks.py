@@ -1,0 +1,117 @@
+"""Where a model's code raised: its own frames with file and line, bounded and printable."""
+
+from __future__ import annotations
+
+import linecache
+import re
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+from serving.container.errors import ContainerError, explain, let_interrupts_through
+from serving.rpc.text import safe_text
+
+MOST_FRAMES = 24  # of each exception, half of them the innermost
+MOST_CAUSES = 3
+MOST_CHARACTERS = 8000
+PLACE_CHARACTERS = 300
+LAST_LINES = 12
+
+# What leads to a model's own code.
+_OURS = (f"{Path(__file__).resolve().parent}/", "<frozen importlib")
+# A model's folder is another one in each process: nobody can open it there later.
+_UNPACKED = re.compile(r"^.*/clipper-model-\d+-[^/]+/")
+
+
+class Frame(NamedTuple):
+    file: str
+    line: int
+    function: str
+
+
+def traceback_of(error: BaseException) -> str:
+    """Render where it came from, its causes first; "" where no frame is the model's.
+
+    Of our own refusals only what the model raised counts. It never raises.
+    """
+    try:
+        parts = [_one(raised) for raised in _chain(_of_model(error)) if raised.__traceback__]
+    except BaseException as odd:  # an exception of the model's may be anything
+        let_interrupts_through(odd)
+        return ""
+    return safe_text("\n".join(part for part in parts if part), most=MOST_CHARACTERS)
+
+
+def keep_sources(error: BaseException) -> None:
+    """Read the lines that the traceback will quote, before their files go."""
+    for raised in _chain(_of_model(error)):
+        for frame in _frames(raised.__traceback__):
+            linecache.getline(frame.file, frame.line)
+
+
+def last_lines(traceback: str) -> str:
+    """The end of a rendered traceback, which says most."""
+    return "\n".join(traceback.splitlines()[-LAST_LINES:])
+
+
+def place_of(error: BaseException) -> str:
+    """Name the kind of an exception and the innermost line of the model: equal for equal faults."""
+    try:
+        frames = _frames(_of_model(error).__traceback__)
+        place = f"{_UNPACKED.sub('', frames[-1].file)}:{frames[-1].line}" if frames else "nowhere"
+        return safe_text(f"{type(error).__name__} at {place}", most=PLACE_CHARACTERS)
+    except BaseException as odd:
+        let_interrupts_through(odd)
+        return "an exception that cannot be looked at"
+
+
+def _of_model(error: BaseException) -> BaseException:
+    while isinstance(error, ContainerError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The exception after what caused it, or what it came of."""
+    chain = [error]
+    while len(chain) < MOST_CAUSES:
+        last = chain[-1]
+        context = None if last.__suppress_context__ else last.__context__
+        cause = last.__cause__ or context
+        if cause is None or any(cause is known for known in chain):
+            break
+        chain.append(cause)
+    return chain[::-1]
+
+
+def _one(error: BaseException) -> str:
+    frames = _frames(error.__traceback__)
+    if not frames:
+        return ""
+    lines = ["Traceback (most recent call last):"]
+    for frame in frames:
+        name = _UNPACKED.sub("", frame.file)
+        lines.append(f'  File "{name}", line {frame.line}, in {frame.function}')
+        if source := linecache.getline(frame.file, frame.line).strip():
+            lines.append(f"    {source}")
+    return "\n".join([*lines, explain(error)])
+
+
+def _frames(traceback: TracebackType | None) -> list[Frame]:
+    """File, line and function of the model's frames: those after our own, the middle left out."""
+    first: list[Frame] = []
+    last: deque[Frame] = deque(maxlen=MOST_FRAMES // 2)
+    for frame in _walk(traceback):
+        if not first and frame.file.startswith(_OURS):
+            continue
+        (first if len(first) < MOST_FRAMES // 2 else last).append(frame)
+    return [*first, *last]
+
+
+def _walk(traceback: TracebackType | None) -> Iterator[Frame]:
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        yield Frame(code.co_filename, traceback.tb_lineno or 0, code.co_qualname)
+        traceback = traceback.tb_next

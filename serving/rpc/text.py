@@ -1,0 +1,37 @@
+"""Makes text in which a model had a hand fit to keep and to show, wherever it goes.
+
+A model's exceptions end in PostgreSQL (which refuses NUL), in Redis and JSON (which refuse lone
+surrogates), in logs and terminals (which obey control characters), on pages that people wait for.
+"""
+
+from __future__ import annotations
+
+# What one message may be long: a reason, not the array that a framework quotes in it.
+MESSAGE_CHARACTERS = 2000
+CUT = "\n[... {} characters left out ...]\n"
+CUT_CHARACTERS = 50  # no less than it takes
+
+
+def safe_text(text: str, *, most: int = MESSAGE_CHARACTERS) -> str:
+    """Return printable text, valid in UTF-8, of about `most` characters: head and tail are kept.
+
+    What cannot be printed is there as its escape; lines stay lines.
+    """
+    text = str.__str__(text)  # a model's own class of strings may do as it likes
+    if len(text) <= most and text.isprintable():
+        return text
+    return _cut("".join(map(_printable, _cut(text, most=most))), most=most)
+
+
+def _cut(text: str, *, most: int) -> str:
+    """Leave out the middle of a text that is too long; one cut already is not cut again."""
+    if len(text) <= most + CUT_CHARACTERS:
+        return text
+    half = most // 2
+    return text[:half] + CUT.format(len(text) - 2 * half) + text[-half:]
+
+
+def _printable(character: str) -> str:
+    if character.isprintable() or character in "\n\t":
+        return character
+    return character.encode("unicode_escape", "backslashreplace").decode("ascii")
