@@ -8,7 +8,8 @@ ARGS ?=
 # The whole suite takes two processes, each test file in one of them.
 IN_PARALLEL = --numprocesses 2 --dist loadgroup
 
-export PYTHON
+# The shell gets them as they are, whatever is in them.
+export PYTHON PORT VAR
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench bench-growth bench-guard bench-memory bench-paper bench-peers bench-tail soak manage clean
@@ -19,7 +20,7 @@ help: ## list these commands
 
 run: ## start everything on PORT, state in VAR, until Ctrl-C
 	@scripts/setup
-	@exec .venv/bin/python scripts/run_stack.py --port "$(PORT)" --var "$(VAR)"
+	@exec .venv/bin/python scripts/run_stack.py --port "$$PORT" --var "$$VAR"
 
 test: ## run the whole suite, or: make test ARGS='tests/scripts -x'
 	@scripts/setup --dev
@@ -62,7 +63,7 @@ soak: ## half a million queries, while one part after another is killed
 	@exec .venv/bin/python -m benchmarks.soak $(ARGS)
 
 manage: ## a command to the running stack: make manage ARGS='status'
-	@. "$(abspath $(VAR))/env.sh" && exec .venv/bin/python manage.py $(ARGS)
+	@. "$$(realpath -- "$$VAR")/env.sh" && exec .venv/bin/python manage.py $(ARGS)
 
 clean: ## remove .venv, .venv-peers and every cache; the state in VAR stays
 	rm -rf .venv .venv-peers .pytest_cache .mypy_cache .ruff_cache .hypothesis

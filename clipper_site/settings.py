@@ -6,6 +6,7 @@ import hmac
 import secrets
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import dj_database_url
 import django_stubs_ext
@@ -151,7 +152,10 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 16 << 20
 
 # --- Database --------------------------------------------------------------------------------
 def _database(url: str) -> dict[str, Any]:
-    config: dict[str, Any] = dict(dj_database_url.parse(url))
+    return _tuned(dict(dj_database_url.parse(url)))
+
+
+def _tuned(config: dict[str, Any]) -> dict[str, Any]:
     if config["ENGINE"] == "django.db.backends.sqlite3":
         # Web, workers and scheduler all write: WAL lets readers go on meanwhile, IMMEDIATE takes
         # the write lock at BEGIN so that the busy timeout applies, instead of failing midway, and
@@ -169,7 +173,13 @@ def _database(url: str) -> dict[str, Any]:
 DATABASES = {
     "default": ENV.parsed(
         "DATABASE_URL",
-        default=_database(f"sqlite:///{CLIPPER_VAR / 'clipper.sqlite3'}"),
+        # No URL: the path may contain what means something else in one.
+        default=_tuned(
+            {
+                "ENGINE": "django.db.backends.sqlite3",
+                "NAME": str(CLIPPER_VAR / "clipper.sqlite3"),
+            }
+        ),
         parse=_database,
         expected="a database URL such as postgres://user:password@host/name or sqlite:////path",
     )
@@ -177,7 +187,7 @@ DATABASES = {
 
 # --- Redis: broker, channel layer, directory, selection state, feedback stream -----------------
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
-REDIS_URL = ENV.text("REDIS_URL") or f"unix://{CLIPPER_RUN_DIR / 'redis.sock'}?db=0"
+REDIS_URL = ENV.text("REDIS_URL") or f"unix://{quote(str(CLIPPER_RUN_DIR))}/redis.sock?db=0"
 if not REDIS_URL.startswith(REDIS_SCHEMES):
     ENV.reject("REDIS_URL", expected="a URL that starts with redis://, rediss:// or unix://")
 

@@ -9,10 +9,10 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from types import FrameType
 
 from . import demo, readiness, redis_server, static_files
+from .choices import usable_port, usable_var
 from .claims import refuse_taken_port, sole_stack_of
 from .environment import environment_of, without_another_stack, write_environment_script
 from .errors import StackError, StopRequested
@@ -27,10 +27,10 @@ LEFTOVER_GRACE_SECONDS = 10.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    layout = layout_of(options.var, port=options.port)
     os.umask(0o077)  # for every process from here on: database, logs and artifacts are private
     stop_on_signals()
     try:
+        layout = layout_of(usable_var(options.var), port=usable_port(options.port))
         make_var(layout.var)
         with claimed(layout):
             return run(layout, with_demo=options.demo)
@@ -46,10 +46,8 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="run_stack.py", description="Start Clipper and everything it needs, until Ctrl-C."
     )
-    parser.add_argument("--port", type=int, default=8000, help="on loopback (default: 8000)")
-    parser.add_argument(
-        "--var", type=Path, default=Path("var"), help="folder for all state (default: var)"
-    )
+    parser.add_argument("--port", default="8000", help="on loopback (default: 8000)")
+    parser.add_argument("--var", default="var", help="folder for all state (default: var)")
     parser.add_argument(
         "--no-demo", dest="demo", action="store_false", help="start without seeding the demo"
     )
@@ -146,16 +144,15 @@ def bring_up(
     """From started processes to answered questions."""
     say(f"Starting Redis ({environment['CLIPPER_REDIS_SERVER']}), web, CPU worker, scheduler ...")
     readiness.wait_until_live(layout, environment=environment, supervisord=child)
-    if with_demo:
-        demo.seed_once(layout, environment=environment)
+    has_demo = with_demo and demo.seed_once(layout, environment=environment)
     say("Waiting until every part is ready ...")
     lacking = readiness.wait_until_ready(layout, supervisord=child)
-    if lacking is None and with_demo:
+    if lacking is None and has_demo:
         demo.ask_questions(layout)
     say(f"\nClipper is {'ready' if lacking is None else 'up'}: {layout.url}")
     if lacking is not None:
         say(f"  {lacking}")
-    for line in demo.summary(layout) if with_demo else ():
+    for line in demo.summary(layout) if has_demo else ():
         say(line)
     say(f"  Logs           {layout.logs}")
     say(f"  Commands       . {layout.environment_script}; .venv/bin/python manage.py status")

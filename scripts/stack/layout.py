@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -19,6 +20,9 @@ HOST = "127.0.0.1"
 LONGEST_SOCKET_PATH = 99
 # Room for "/" and the longest name in it: a replica's, which ends in an id.
 LONGEST_SOCKET_NAME = 50
+
+# Characters that stand for themselves in a URL.
+PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~+-]+")
 
 PRIVATE_FOLDER = 0o700
 PRIVATE_FILE = 0o600
@@ -77,9 +81,13 @@ def layout_of(var: Path, *, port: int) -> Layout:
 
 
 def run_dir_of(var: Path) -> Path:
-    """The folder for sockets: inside `var`, or a short private one where that path is too long."""
+    """The folder for sockets: inside `var`, or a short private one.
+
+    That is where the path is too long, or has what means something else in the URL of a socket.
+    """
     inside = var / "run"
-    if len(os.fsencode(inside)) + LONGEST_SOCKET_NAME <= LONGEST_SOCKET_PATH:
+    fits = len(os.fsencode(inside)) + LONGEST_SOCKET_NAME <= LONGEST_SOCKET_PATH
+    if fits and PLAIN_PATH.fullmatch(str(inside)):
         return inside
     digest = hashlib.sha256(os.fsencode(var)).hexdigest()[:12]
     return Path(f"/tmp/clipper-{os.getuid()}-{digest}")
@@ -101,8 +109,11 @@ def make_var(var: Path) -> None:
     except OSError as error:
         raise StackError(f"Can't make the folder {var} for the state: {error.strerror}.") from error
     # A folder with other things in it may be anybody's, the home folder say: its mode stays.
-    if not any(var.iterdir()):
-        make_private(var)
+    try:
+        if not any(var.iterdir()):
+            make_private(var)
+    except OSError as error:
+        raise StackError(f"Can't use the folder {var} for the state: {error.strerror}.") from error
 
 
 def make_private(folder: Path) -> None:

@@ -31,7 +31,7 @@ def wait_until_live(
         except redis.RedisError as error:
             return f"Redis ({error})"
         reply = web.get(layout, path="/health/live")
-        return None if reply.status == 200 else f"the web process ({_words(reply)})"
+        return None if reply.status == 200 else f"the web process ({reply.words()})"
 
     try:
         lacking = _wait(what_lacks, seconds=LIVE_SECONDS, supervisord=supervisord)
@@ -51,17 +51,9 @@ def wait_until_ready(
 
     def what_lacks() -> str | None:
         reply = web.get(layout, path="/health/ready")
-        return None if reply.status == 200 else _words(reply)
+        return None if reply.status == 200 else reply.words()
 
     return _wait(what_lacks, seconds=seconds, supervisord=supervisord)
-
-
-def _words(reply: web.Reply) -> str:
-    if reply.status == 0:
-        return str(reply.body)
-    if isinstance(reply.body, dict) and "error" in reply.body:
-        return str(reply.body["error"])
-    return f"HTTP {reply.status} {reply.body}"
 
 
 def _wait(

@@ -17,6 +17,14 @@ class Reply(NamedTuple):
     status: int
     body: Any
 
+    def words(self) -> str:
+        """Say in short what came: the error of the one shape where it is one."""
+        if self.status == 0:
+            return str(self.body)
+        if isinstance(self.body, dict) and "error" in self.body:
+            return str(self.body["error"])
+        return f"HTTP {self.status} {self.body}"
+
 
 def get(layout: Layout, *, path: str) -> Reply:
     return _ask(layout, method="GET", path=path, body=None, headers={})

@@ -53,11 +53,6 @@ def test_where_both_are_taken_the_port_is_named(taken_port: int, tmp_path: Path)
         assert f"Port {taken_port}" in start_stack(var=tmp_path, port=taken_port).stderr
 
 
-def test_a_port_out_of_range_is_refused() -> None:
-    with pytest.raises(StackError, match="expected 1 to 65535"):
-        refuse_taken_port("127.0.0.1", port=65536)
-
-
 def test_a_port_just_left_is_free() -> None:
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

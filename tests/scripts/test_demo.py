@@ -13,13 +13,17 @@ import pytest
 from sklearn.datasets import load_digits
 
 from scripts.stack import demo
-from scripts.stack.errors import StackError
 from scripts.stack.layout import Layout, layout_of, make_folders, remove_run_dir
 from scripts.stack.terminal import picture, shades_of, side_by_side
 
 ANSWER = {"default": False, "output": 4, "confidence": 0.8, "models": {"svm:1": 4}}
 DEFAULT = {"default": True, "output": -1, "default_explanation": "no model is connected"}
-KNOWN = {"url": "http://127.0.0.1:1", "api_key": "key", "admin_user": "admin"}
+KNOWN = {
+    "url": "http://127.0.0.1:1",
+    "api_key": "key",
+    "admin_user": "admin",
+    "admin_password": "p",
+}
 
 
 class FakeWeb(HTTPServer):
@@ -97,14 +101,44 @@ def test_a_default_answer_is_shown_as_one(
     assert "no model is connected" in capsys.readouterr().out
 
 
-def test_a_refused_question_fails_the_start(layout: Layout, web: FakeWeb) -> None:
-    web.status = 404
-    with pytest.raises(StackError, match="answered 404"):
-        demo.ask_questions(layout)
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (404, {"error": "There is no application named 'digits'.", "code": "not_found"}),
+        (401, {"error": "This API key is unknown, revoked or expired.", "code": "unauthenticated"}),
+    ],
+)
+def test_a_demo_that_is_gone_is_said_in_one_line_and_stops_nothing(
+    status: int,
+    answer: dict[str, Any],
+    layout: Layout,
+    web: FakeWeb,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    web.status, web.answer = status, answer
+    demo.ask_questions(layout)
+
+    assert len(web.asked) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        f"The demo application 'digits' isn't there as it was: {answer['error']}"
+    ]
+
+
+def test_a_demo_that_was_never_made_stops_nothing(
+    layout: Layout, web: FakeWeb, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layout.demo.write_text("{")
+
+    assert not demo.seed_once(layout, environment={})
+    demo.ask_questions(layout)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert all(str(layout.demo) in line for line in lines)
+    assert web.asked == []
 
 
 def test_a_later_start_keeps_all_but_the_url(layout: Layout) -> None:
-    demo.seed_once(layout, environment={})
+    assert demo.seed_once(layout, environment={})
 
     assert json.loads(layout.demo.read_text()) == KNOWN | {"url": layout.url}
     assert layout.demo.stat().st_mode & 0o777 == 0o600

@@ -44,6 +44,7 @@ def test_a_missing_secret_key_is_an_error_of_its_own(tmp_path):
     assert "HINT: Set it to at least 50 random characters" in done.stderr
 
 
+SHOW_DATABASE = "from django.conf import settings; print(settings.DATABASES['default'][\"NAME\"])"
 DEFAULTS = """
 import json
 import django
@@ -128,3 +129,11 @@ def test_a_wrong_variable_has_its_default_and_is_remembered():
 
 def test_names_are_separated_by_commas_with_or_without_spaces():
     assert Environment({"X": " a, b,,c "}).names("X", default="") == ["a", "b", "c"]
+
+
+def test_the_default_database_lies_in_var_whatever_its_name(tmp_path):
+    var = tmp_path / "a #1?x=100% v"
+    var.mkdir()
+    assert manage.check(var=var).returncode == 0
+    done = manage.run("manage.py", "shell", "-c", SHOW_DATABASE, var=var)
+    assert done.stdout.splitlines()[-1] == str(var / "clipper.sqlite3"), done.stderr

@@ -1,0 +1,37 @@
+"""What a person may choose of a stack: its port and its folder, refused before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .errors import StackError
+
+LAST_PORT = 65535
+# Each has a meaning that can't be taken from it: to supervisord "%" and quotes, to Redis "\".
+UNUSABLE = '%"\\'
+
+
+def usable_port(text: str) -> int:
+    """Read a port; raises StackError for anything else."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) <= LAST_PORT):
+        raise StackError(f"PORT={text} is no port; expected 1 to {LAST_PORT}.")
+    return int(text)
+
+
+def usable_var(text: str) -> Path:
+    """Read the path of a folder for the state; raises StackError where no stack could live there.
+
+    Spaces, "#", "?" and letters of any language are fine.
+    """
+    if not text.strip():
+        raise StackError("VAR is empty; expected a folder for the state, such as var.")
+    # Where a link leads to, or where we are, counts too: processes are given the whole path.
+    try:
+        whole = str(Path(text).resolve())
+        whole.encode()
+    except (OSError, RuntimeError, ValueError):
+        raise StackError(f"VAR={text!r} is no path that can be used.") from None
+    wrong = next((c for c in whole if c in UNUSABLE or not c.isprintable()), None)
+    if wrong is not None:
+        raise StackError(f"VAR={whole!r} contains {wrong!r}; choose a path without it.")
+    return Path(text)
