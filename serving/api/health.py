@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import msgspec
 
@@ -11,11 +10,11 @@ from registry.errors import NotReady
 from selection.storage import REDIS_ERRORS, redis_needed
 from serving.api.http import Endpoint, Receive, Scope, Send, endpoint, require_method, send_body
 from serving.metrics import exposition, read_published_async
+from serving.readiness import OK, Readiness, model_readiness
 from serving.runtime import Runtime
 
 CHECK_TIMEOUT_S = 2.0
 PROMETHEUS_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
-OK = "ok"
 
 
 def live_endpoint(runtime: Runtime) -> Endpoint:
@@ -30,17 +29,19 @@ def live_endpoint(runtime: Runtime) -> Endpoint:
 
 
 def ready_endpoint(runtime: Runtime) -> Endpoint:
-    """Ready: the database, Redis and every routed model can be reached; else 503 says which not."""
+    """Ready: the database, Redis and what is routed to can be reached; else 503 says which not.
+
+    `checks` says too what lacks without being in the way of other applications.
+    """
 
     @endpoint
     async def ready(scope: Scope, receive: Receive, send: Send) -> None:
         require_method(scope, "GET", "HEAD")
-        checks = await _checks(runtime)
-        failed = {name: state for name, state in checks.items() if state != OK}
-        if failed:
-            missing = "; ".join(f"{name}: {state}" for name, state in failed.items())
-            raise NotReady(f"Not ready: {missing}.", checks=checks)
-        await send_body(send, msgspec.json.encode({"ready": True, "checks": checks}))
+        found = await _readiness(runtime)
+        if found.failing:
+            missing = "; ".join(f"{name}: {state}" for name, state in found.failing.items())
+            raise NotReady(f"Not ready: {missing}.", checks=found.states)
+        await send_body(send, msgspec.json.encode({"ready": True, "checks": found.states}))
 
     return ready
 
@@ -59,9 +60,17 @@ def metrics_endpoint(runtime: Runtime) -> Endpoint:
     return metrics
 
 
-async def _checks(runtime: Runtime) -> dict[str, str]:
+async def _readiness(runtime: Runtime) -> Readiness:
     database, redis_state = await asyncio.gather(_database(runtime), _redis(runtime))
-    return {"database": database, "redis": redis_state, **_models(runtime)}
+    found = Readiness()
+    found.note("database", database, fails=database != OK)
+    found.note("redis", redis_state, fails=redis_state != OK)
+    models = model_readiness(
+        runtime.router, connected=runtime.engine.connected, records=runtime.records
+    )
+    found.states |= models.states
+    found.failing |= models.failing
+    return found
 
 
 async def _database(runtime: Runtime) -> str:
@@ -79,18 +88,3 @@ async def _redis(runtime: Runtime) -> str:
     except REDIS_ERRORS as error:
         return f"cannot be reached ({type(error).__name__})"
     return OK
-
-
-def _models(runtime: Runtime) -> dict[str, Any]:
-    """State of each routed version, and of models that are routed but never were deployed."""
-    snapshot, router = runtime.snapshot, runtime.router
-    states = {}
-    for application in snapshot.applications.values():
-        for arm, target in router.arms(application).targets.items():
-            connected = runtime.engine.connected(target.version.id)
-            states[f"model {arm}"] = OK if connected else "no replica is connected"
-        for route in application.routes:
-            model = snapshot.models.get(route.model_id)
-            if route.pinned_version_id is None and model and model.live_version_id is None:
-                states[f"model {route.model}"] = "no version was deployed"
-    return states
