@@ -52,6 +52,7 @@ APPLICATION_COUNTERS = {
     "defaults": "Queries answered with the default output",
     "errors": "Queries that ended in an error",
     "late": "Queries answered after the objective",
+    "abandoned": "Queries whose caller left before the answer",
     **SHORTFALLS,
 }
 # How the calls of an application to one of its arms ended; the rest were inputs refused as invalid.
@@ -70,6 +71,7 @@ VERSION_COUNTERS = {
     "overloaded": "Calls refused because no replica could answer before their deadline",
     "lost": "Calls whose replica was lost twice",
     "failed": "Calls that the model failed",
+    "cancelled": "Calls dropped before they were sent, as everybody who had asked had left",
     "ejected": "Times that a failing replica was passed over while others answered",
 }
 VERSION_GAUGES = {
@@ -102,6 +104,7 @@ class ApplicationStats:
     defaults: int = 0
     errors: int = 0
     late: int = 0
+    abandoned: int = 0
     unconnected: int = 0
     overloaded: int = 0
     timed_out: int = 0

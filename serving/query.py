@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Mapping
 from hashlib import sha256
@@ -259,8 +260,21 @@ class Query:
 
     async def settled(self) -> None:
         """Wait until every arm has answered or the deadline has passed."""
-        if not self.question.answered:
+        if self.question.answered:
+            return
+        try:
             await self.question.settled(seconds=self.deadline - monotonic())
+        except asyncio.CancelledError:
+            self.abandon()
+            raise
+
+    def abandon(self) -> None:
+        """Its caller has left: ask nobody any more, tell nobody, and count it as abandoned.
+
+        To be called at most once, and instead of `prediction`.
+        """
+        self._stats.abandoned += 1
+        self.question.abandon()
 
     def prediction(self) -> Prediction:
         """Combine what arrived. Raises where nothing did and there is no default output."""

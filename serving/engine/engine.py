@@ -28,6 +28,7 @@ _COUNTERS = {
     Status.OVERLOADED: "overloaded",
     Status.REPLICA_LOST: "lost",
     Status.EXPIRED: "expired",
+    Status.CANCELLED: "cancelled",
 }
 
 

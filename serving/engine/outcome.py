@@ -19,6 +19,7 @@ class Status(IntEnum):
     REPLICA_LOST = 5
     EXPIRED = 6
     OVERLOADED = 7
+    CANCELLED = 8
 
 
 class Outcome(NamedTuple):
@@ -32,4 +33,5 @@ NOT_CONNECTED = Outcome(Status.NOT_CONNECTED, b"no replica of this version is co
 SATURATED = Outcome(Status.SATURATED, b"the queue of this version is full")
 REPLICA_LOST = Outcome(Status.REPLICA_LOST, b"the replica was lost, and so was a second one")
 EXPIRED = Outcome(Status.EXPIRED, b"the deadline passed in the queue")
+CANCELLED = Outcome(Status.CANCELLED, b"everybody who had asked has left")
 OVERLOADED = Outcome(Status.OVERLOADED, b"no replica can answer before the deadline")

@@ -8,7 +8,14 @@ from random import random
 from time import monotonic
 
 from serving.engine.health import Health
-from serving.engine.outcome import NOT_CONNECTED, OVERLOADED, REPLICA_LOST, SATURATED, Outcome
+from serving.engine.outcome import (
+    CANCELLED,
+    NOT_CONNECTED,
+    OVERLOADED,
+    REPLICA_LOST,
+    SATURATED,
+    Outcome,
+)
 from serving.engine.questions import Call
 from serving.engine.queue import CallQueue
 from serving.engine.replica import Batch, Done, Replica
@@ -96,10 +103,12 @@ class VersionPool:
 
     def sweep(self, *, now: float) -> None:
         """Settle what has waited past its deadline; let back who was ejected long enough."""
+        for call in self._backlog.drop_left():
+            self.settle(call, CANCELLED)
         for call in self._backlog.drop_expired(now=now):
             self.settle(call, NOT_CONNECTED)
         for replica in (*self._health, *self._draining):
-            replica.drop_expired(now=now)
+            replica.sweep(now=now)
             if replica.abort_if_hung(now=now):
                 logger.warning("replica hangs, link cut id=%s", replica.id)
         for replica in [one for one in self._ejected if self._health[one].back_at <= now]:
@@ -116,7 +125,9 @@ class VersionPool:
             self._submit_all(calls)
             return
         for call in calls:
-            if call.retried:
+            if not call.wanted:
+                self.settle(call, CANCELLED)
+            elif call.retried:
                 self.settle(call, REPLICA_LOST)
             else:
                 call.retried = True
@@ -187,12 +198,8 @@ class VersionPool:
         if self._abandoned:
             self.settle(call, NOT_CONNECTED)
             return
-        for expired in self._backlog.drop_expired(now=monotonic()) if self._is_full else ():
+        for expired in self._backlog.drop_expired(now=monotonic()) if self._backlog.full else ():
             self.settle(expired, NOT_CONNECTED)
         evicted = self._backlog.push(call)
         if evicted is not None:
             self.settle(evicted, SATURATED)
-
-    @property
-    def _is_full(self) -> bool:
-        return len(self._backlog) >= self._backlog.capacity

@@ -52,12 +52,13 @@ class Question:
     asked for them, one an outcome. Questions of one loop share their `deadlines`.
     """
 
-    __slots__ = ("_call", "_deadlines", "_due", "_missing", "outcomes", "traces")
+    __slots__ = ("_call", "_calls", "_deadlines", "_due", "_missing", "outcomes", "traces")
 
     def __init__(self, *, calls: int, deadlines: Deadlines, traced: bool = False) -> None:
         self.outcomes: list[Outcome | None] = [None] * calls
         self.traces: list[Trace | None] | None = [None] * calls if traced else None
         self._missing = calls
+        self._calls: list[Call] = []
         self._call: Callable[[], None] | None = None
         self._deadlines = deadlines
         self._due: Due | None = None
@@ -79,6 +80,20 @@ class Question:
         if self.traces is not None:
             self.traces[index] = trace
 
+    def carried_by(self, call: Call) -> None:
+        self._calls.append(call)
+
+    def abandon(self) -> None:
+        """Nobody waits for the answer any more, and nobody is told.
+
+        A call that was for this question alone is not sent any more; what is sent stays sent, and
+        its answer is remembered.
+        """
+        self._take_call()
+        for call in self._calls:
+            call.release(self)
+        self._calls.clear()
+
     def when_settled(self, call: Callable[[], None], *, seconds: float) -> None:
         """Call, once, when every outcome is there, at the latest after `seconds`."""
         if self._missing == 0 or seconds <= 0.0:
@@ -95,6 +110,9 @@ class Question:
         self.when_settled(partial(_resolve, future), seconds=seconds)
         try:
             await future
+        except asyncio.CancelledError:
+            self.abandon()
+            raise
         finally:
             self._take_call()
 
@@ -120,12 +138,14 @@ def _resolve(future: asyncio.Future[None]) -> None:
 class Call:
     """One input on its way to one version; identical questions in flight share it.
 
-    `key` is its key in the cache, None where its answer must not be kept there.
+    `key` is its key in the cache, None where its answer must not be kept there. Who joins it may
+    have more time than those before; `due` stays the deadline that its place in a queue is by.
     """
 
     __slots__ = (
         "asked_at",
         "deadline",
+        "due",
         "input",
         "key",
         "priority",
@@ -143,7 +163,7 @@ class Call:
         self.key = key
         self.input = input
         self.asked_at = asked_at
-        self.deadline = deadline
+        self.deadline = self.due = deadline
         self.share = terms.share
         self.priority = terms.priority
         self.retried = False
@@ -156,8 +176,18 @@ class Call:
         self.waiters.append((question, index))
         if deadline > self.deadline:
             self.deadline = deadline
+        question.carried_by(self)
         if question.traces is not None:
             self.traced = True
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody still waits for it."""
+        return bool(self.waiters)
+
+    def release(self, question: Question) -> None:
+        """Forget a question whose caller has left."""
+        self.waiters = [waiter for waiter in self.waiters if waiter[0] is not question]
 
     def answer(self, outcome: Outcome) -> None:
         """Hand the outcome to everyone who waits for it."""

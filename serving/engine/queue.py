@@ -14,17 +14,21 @@ MAX_BATCH_BYTES = 16 << 20
 
 
 class Taken(NamedTuple):
-    """The calls of the next batch, and those that it would have answered too late."""
+    """The calls of the next batch, and those that go out of the queue without it.
+
+    It would have answered the `late` ones too late; nobody waits for the `left` ones any more.
+    """
 
     calls: list[Call]
     late: list[Call]
+    left: list[Call]
 
 
 class CallQueue:
     """A bounded queue that one flooding application cannot keep from the others.
 
-    Every application (`share`) has a lane of its own, ordered by deadline. Lanes of a higher
-    priority go first; those of the same one take turns row by row, by virtual time as in
+    Every application (`share`) has a lane of its own, ordered by when its calls are `due`. Lanes of
+    a higher priority go first; those of the same one take turns row by row, by virtual time as in
     start-time fair queueing (Goyal, Vin and Cheng 1996), so that a lane which was empty neither
     has lost anything nor has saved up turns. Each priority has a virtual time of its own.
     """
@@ -37,6 +41,10 @@ class CallQueue:
 
     def __len__(self) -> int:
         return self._rows
+
+    @property
+    def full(self) -> bool:
+        return self._rows >= self.capacity
 
     def push(self, call: Call) -> Call | None:
         """Queue the call; return the one that had to go for want of room, maybe this one."""
@@ -66,7 +74,7 @@ class CallQueue:
 
         Calls whose deadline is not after `finish` are taken out too, as late.
         """
-        taken = Taken([], [])
+        taken = Taken([], [], [])
         calls = taken.calls
         room = MAX_BATCH_BYTES
         ranks = [lane.rank() for lane in self._lanes.values()]
@@ -74,7 +82,9 @@ class CallQueue:
         while ranks and len(calls) < rows:
             lane = ranks[0].lane
             call = lane.calls[0]
-            if call.deadline <= finish:
+            if not call.waiters:
+                taken.left.append(call)
+            elif call.deadline <= finish:
                 taken.late.append(call)
             else:
                 room -= len(call.input)
@@ -115,18 +125,27 @@ class CallQueue:
 
     def earliest_deadline(self) -> float:
         """Return the first deadline there is; infinity in an empty queue."""
-        return min((lane.calls[0].deadline for lane in self._lanes.values()), default=float("inf"))
+        return min((lane.calls[0].due for lane in self._lanes.values()), default=float("inf"))
 
     def drop_expired(self, *, now: float) -> list[Call]:
         """Take out every call whose deadline has passed."""
         expired = []
         for lane in list(self._lanes.values()):
-            while lane.calls and lane.calls[0].deadline <= now:
-                expired.append(lane.calls.popleft())
+            expired.extend(lane.drop_expired(now=now))
             if not lane.calls:
                 self._forget(lane)
         self._rows -= len(expired)
         return expired
+
+    def drop_left(self) -> list[Call]:
+        """Take out every call that nobody waits for any more. It looks at all of them."""
+        left = []
+        for lane in list(self._lanes.values()):
+            left.extend(lane.drop_left())
+            if not lane.calls:
+                self._forget(lane)
+        self._rows -= len(left)
+        return left
 
     def clear(self) -> list[Call]:
         """Take out everything."""
@@ -181,13 +200,34 @@ class _Lane:
     def push(self, call: Call) -> None:
         calls = self.calls
         # One application's deadlines nearly always come in order.
-        if not calls or calls[-1].deadline <= call.deadline:
+        if not calls or calls[-1].due <= call.due:
             calls.append(call)
         else:
-            insort_right(calls, call, key=_deadline_of)
+            insort_right(calls, call, key=_due_of)
+
+    def drop_expired(self, *, now: float) -> list[Call]:
+        """Take out whose deadline has passed; who got more time meanwhile moves to its new place.
+
+        Whoever is due later cannot have expired, so that the rest need not be looked at.
+        """
+        expired = []
+        while self.calls and self.calls[0].due <= now:
+            call = self.calls.popleft()
+            if call.deadline <= now:
+                expired.append(call)
+            else:
+                call.due = call.deadline
+                self.push(call)
+        return expired
+
+    def drop_left(self) -> list[Call]:
+        left = [call for call in self.calls if not call.waiters]
+        if left:
+            self.calls = deque(call for call in self.calls if call.waiters)
+        return left
 
     def rank(self) -> _Rank:
-        return _Rank(self.priority, self.turn, self.calls[0].deadline, self.share, self)
+        return _Rank(self.priority, self.turn, self.calls[0].due, self.share, self)
 
 
 class _Rank(NamedTuple):
@@ -205,5 +245,5 @@ def _dispensable(lane: _Lane) -> tuple[int, int]:
     return lane.priority, len(lane.calls)
 
 
-def _deadline_of(call: Call) -> float:
-    return call.deadline
+def _due_of(call: Call) -> float:
+    return call.due

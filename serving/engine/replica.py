@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
-from serving.engine.outcome import EXPIRED, OVERLOADED, SATURATED, Outcome, Status
+from serving.engine.outcome import CANCELLED, EXPIRED, OVERLOADED, SATURATED, Outcome, Status
 from serving.engine.pace import Pace
 from serving.engine.questions import Call, Trace
 from serving.engine.queue import CallQueue
@@ -116,6 +116,8 @@ class Replica:
     def enqueue(self, call: Call) -> None:
         if not self._queue:
             self._waiting_since = call.asked_at
+        if self._queue.full:
+            self.drop_expired(now=monotonic())
         evicted = self._queue.push(call)
         if evicted is not None:
             self._owner.settle(evicted, SATURATED)
@@ -175,6 +177,12 @@ class Replica:
     def close(self) -> None:
         self._stop_holding()
         self._connection.close()
+
+    def sweep(self, *, now: float) -> None:
+        """Let go of what need not be asked any more."""
+        for call in self._queue.drop_left():
+            self._owner.settle(call, CANCELLED)
+        self.drop_expired(now=now)
 
     def drop_expired(self, *, now: float) -> None:
         for call in self._queue.drop_expired(now=now):
@@ -321,8 +329,10 @@ class Replica:
             finish += self.pace.batch_seconds(min(rows, len(self._queue)))
             if self._batches:
                 finish += self._seconds_in_flight(now)
-        calls, late = self._queue.take(rows=rows, finish=finish)
+        calls, late, left = self._queue.take(rows=rows, finish=finish)
         self._waiting_since = now
+        for call in left:
+            self._owner.settle(call, CANCELLED)
         for call in late:
             self._owner.settle(call, EXPIRED if call.deadline <= now else OVERLOADED)
         if calls:

@@ -72,6 +72,7 @@ class VersionStats:
     overloaded: int = 0
     lost: int = 0
     failed: int = 0
+    cancelled: int = 0
     ejected: int = 0
     queue_seconds: Histogram = field(default_factory=latency_histogram)
     batch_size: Histogram = field(default_factory=batch_histogram)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from time import monotonic
 
 from registry.specs import BatchingSpec, VersionSpec
+from serving.engine.deadlines import Deadlines
 from serving.engine.engine import Engine, VersionSettings
 from serving.engine.questions import ORDINARY, Call, Question, Terms
 from serving.engine.replica import Replica
@@ -149,8 +150,11 @@ def ask(
 def new_call(
     input: bytes = b"[1]", *, deadline: float = 1.0, share: int = 0, priority: int = 1
 ) -> Call:
+    """A call that one question waits for."""
     terms = Terms(share=share, priority=priority)
-    return Call(key=None, input=input, asked_at=0.0, deadline=deadline, terms=terms)
+    call = Call(key=None, input=input, asked_at=0.0, deadline=deadline, terms=terms)
+    call.join(Question(calls=1, deadlines=Deadlines()), index=0, deadline=deadline)
+    return call
 
 
 def batch_by(

@@ -186,7 +186,7 @@ def test_the_earliest_deadline_is_that_of_any_application():
 
 def test_an_empty_queue_has_nothing_to_take():
     queue = CallQueue(capacity=10)
-    assert queue.take(rows=5, finish=0.0) == ([], [])
+    assert queue.take(rows=5, finish=0.0) == ([], [], [])
     assert queue.drop_expired(now=9e9) == []
     assert queue.clear() == []
 

@@ -1,0 +1,150 @@
+"""Callers who leave: what was for them alone is not computed, what others wait for is."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from serving.engine.engine import Engine, EngineSpec
+from serving.engine.outcome import Status
+from tests.serving.doubles import Serving, application
+from tests.serving.engine.doubles import FakeConnection, ask, batch_by, connect, turn
+
+
+@pytest.fixture
+def engine() -> Engine:
+    made = Engine(EngineSpec())
+    made.expect([1])
+    batch_by(made, rows=1)
+    return made
+
+
+@pytest.fixture
+async def busy(engine: Engine) -> FakeConnection:
+    """A replica with both places of its pipeline taken."""
+    replica = connect(engine)
+    ask(engine, b"[100]")
+    ask(engine, b"[101]")
+    return replica
+
+
+async def computed(replica: FakeConnection) -> list[bytes]:
+    """Answer everything; return what the model was asked."""
+    inputs = []
+    await turn()
+    while replica.batches:
+        inputs += replica.answer()
+        await turn()
+    return inputs[2:]
+
+
+async def test_what_nobody_waits_for_any_more_is_not_computed(engine, busy):
+    question = ask(engine, b"[1]")
+    await turn()
+    question.abandon()
+    assert await computed(busy) == []
+    assert engine.stats[1].cancelled == 1
+    assert engine.waiting(1) == 0
+    assert not engine._in_flight
+
+
+async def test_a_cancelled_wait_abandons_its_question(engine, busy):
+    waiting = asyncio.create_task(ask(engine, b"[1]").settled(seconds=5.0))
+    await turn()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert await computed(busy) == []
+
+
+async def test_whoever_asks_the_same_and_stays_is_answered(engine, busy):
+    leaver, stayer = ask(engine, b"[1]"), ask(engine, b"[1]")
+    await turn()
+    leaver.abandon()
+    assert await computed(busy) == [b"[1]"]
+    assert stayer.outcomes == [(Status.OK, b"[1]")]
+    assert leaver.outcomes == [None]
+    assert engine.stats[1].cancelled == 0
+
+
+async def test_whoever_asks_the_same_later_is_answered(engine, busy):
+    ask(engine, b"[1]").abandon()
+    question = ask(engine, b"[1]")
+    assert await computed(busy) == [b"[1]"]
+    assert question.outcomes == [(Status.OK, b"[1]")]
+
+
+async def test_an_abandoned_question_tells_nobody_and_is_abandoned_once(engine, busy):
+    told = []
+    question = ask(engine, b"[1]")
+    question.when_settled(lambda: told.append(1), seconds=5.0)
+    question.abandon()
+    question.abandon()
+    await computed(busy)
+    assert told == []
+    assert engine.stats[1].cancelled == 1
+
+
+async def test_what_is_sent_stays_sent_and_is_remembered(engine):
+    replica = connect(engine)
+    question = ask(engine, b"[1]")
+    await turn()
+    question.abandon()
+    replica.answer({b"[1]": b"7"})
+    assert question.outcomes == [None]
+    assert ask(engine, b"[1]").outcomes == [(Status.OK, b"7")]
+
+
+async def test_what_a_lost_replica_had_is_not_asked_of_another_for_nobody(engine):
+    replica = connect(engine)
+    question = ask(engine, b"[1]")
+    await turn()
+    other = connect(engine, name="r2")
+    question.abandon()
+    replica.die()
+    await turn()
+    assert not other.batches
+    assert engine.stats[1].cancelled == 1
+
+
+async def test_without_a_replica_a_sweep_lets_go_of_it(engine):
+    ask(engine, b"[1]").abandon()
+    stays = ask(engine, b"[2]")
+    assert engine.waiting(1) == 2
+    engine.sweep()
+    assert engine.waiting(1) == 1
+    assert not stays.answered
+    assert engine.stats[1].cancelled == 1
+
+
+async def test_behind_a_replica_that_answers_nothing_a_sweep_lets_go_of_it(engine, busy):
+    await turn()
+    gone = [ask(engine, b"[%d]" % n) for n in range(10)]
+    stays = ask(engine, b"[50]")
+    for question in gone:
+        question.abandon()
+    engine.sweep()
+    assert engine.waiting(1) == 1
+    assert await computed(busy) == [b"[50]"]
+    assert stays.answered
+
+
+async def test_an_abandoned_query_is_counted_and_asks_no_model():
+    serving = Serving(application(slo_ms=60_000.0), queue_capacity=10)
+    query = serving.begin()
+    query.abandon()
+    serving.engine.sweep()
+    stats = serving.metrics.of_application("digits")
+    assert (stats.abandoned, stats.queries, stats.errors) == (1, 0, 0)
+    assert sum(version.cancelled for version in serving.engine.stats.values()) == 3
+
+
+async def test_a_query_whose_task_is_cancelled_is_abandoned():
+    serving = Serving(application(slo_ms=60_000.0), queue_capacity=10)
+    waiting = asyncio.create_task(serving.begin().settled())
+    await turn()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    serving.engine.sweep()
+    assert serving.metrics.of_application("digits").abandoned == 1
+    assert not serving.engine._in_flight
