@@ -1,11 +1,25 @@
-"""What an application's latency objective leaves for getting its queries answered."""
+"""How long queries may take, by their application's latency objective."""
 
 from __future__ import annotations
 
 # Kept back for combining, signing and sending; never more than a fifth of the objective.
 MARGIN_MS = 2.0
+# Up to so many inputs at once are answered within the objective, more are a large batch.
+SMALL_BATCH = 64
+# The longest that a large batch may take.
+LONGEST_BATCH_MS = 60_000.0
 
 
 def seconds_to_answer(objective_ms: float) -> float:
     """Return how long after its arrival a query has to be combined at the latest."""
     return (objective_ms - min(MARGIN_MS, objective_ms / 5.0)) / 1e3
+
+
+def batch_objective_ms(objective_ms: float, *, inputs: int) -> float:
+    """Return within which time so many inputs of one request are to be answered.
+
+    A large batch may take an objective for each of its inputs, within bounds.
+    """
+    if inputs <= SMALL_BATCH:
+        return objective_ms
+    return max(objective_ms, min(objective_ms * inputs, LONGEST_BATCH_MS))

@@ -10,8 +10,6 @@ from random import random
 from time import monotonic, time
 from typing import Any, NamedTuple
 
-import msgspec
-
 from registry.errors import InvalidInput, ModelFailed
 from registry.specs import ApplicationSpec, VersionSpec
 from selection.averages import Averages
@@ -21,33 +19,20 @@ from selection.outputs import OutputStore
 from selection.policies import Selection
 from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, ReceiptSigner, fits_inline
 from selection.state import SelectionStore
+from serving.allowances import Allowance
 from serving.breakdown import breakdown
 from serving.engine.engine import Engine
 from serving.engine.outcome import Outcome, Status
 from serving.engine.questions import Question, Terms
 from serving.metrics import ApplicationStats, Metrics
 from serving.objectives import seconds_to_answer
+from serving.prediction import Prediction
 from serving.routing import Router, Target
 from serving.shortfalls import Shortfall, error_for, text_of, why_none
+from serving.turns import LargeBatches, Turns
 
 # What feedback by input may take to get the arms' answers, where the objective is shorter.
 FEEDBACK_OBJECTIVE_S = 1.0
-
-
-class Prediction(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One answer. `output` and the values of `models` (by `model:version`) are JSON text.
-
-    `models` are those that answered in time, of the number `asked`.
-    """
-
-    query_id: str
-    output: bytes
-    confidence: float
-    models: Mapping[str, bytes]
-    asked: int
-    latency_ms: float
-    default_explanation: str | None = None
-    breakdown: Mapping[str, Any] | None = None
 
 
 class Choice(NamedTuple):
@@ -81,6 +66,8 @@ class QueryProcessor:
         self.averages = Averages()
         self.signer = signer
         self.metrics = metrics
+        self.turns = Turns()
+        self.large_batches = LargeBatches()
 
     def check_features(
         self,
@@ -107,24 +94,31 @@ class QueryProcessor:
         version: VersionSpec | None = None,
         timeout_ms: float | None = None,
         traced: bool = False,
+        allowance: Allowance | None = None,
     ) -> Query:
         """Ask the arms that the policy selects, or just `version`.
 
         `input` is raw JSON text; `arrived` is on the monotonic clock and starts the objective,
-        which `timeout_ms` may shorten. A `traced` query can tell afterwards where its time went.
+        which `timeout_ms` may shorten; an `allowance` replaces both. A `traced` query can tell
+        afterwards where its time went.
         `features` have passed `check_features`.
         """
         choice = self._choice(application, context=context, features=features, version=version)
         objective_ms = application.slo_ms
-        if timeout_ms is not None:
-            objective_ms = min(timeout_ms, objective_ms)
+        if allowance is None:
+            terms = self.router.terms(application)
+            within_ms = objective_ms if timeout_ms is None else min(timeout_ms, objective_ms)
+            deadline = arrived + seconds_to_answer(within_ms)
+        else:
+            objective_ms, deadline, terms = allowance
         query = Query(
             processor=self,
             application=application,
             context=context,
             features=features,
             arrived=arrived,
-            deadline=arrived + seconds_to_answer(objective_ms),
+            objective_ms=objective_ms,
+            deadline=deadline,
             choice=choice,
             traced=traced,
         )
@@ -133,8 +127,8 @@ class QueryProcessor:
             targets=choice.targets,
             names=choice.selection.arms,
             input=input,
-            by=query.deadline,
-            terms=self.router.terms(application),
+            by=deadline,
+            terms=terms,
         )
         return query
 
@@ -221,6 +215,7 @@ class Query:
         "context",
         "deadline",
         "features",
+        "objective_ms",
         "question",
     )
 
@@ -232,6 +227,7 @@ class Query:
         context: str,
         features: tuple[float, ...],
         arrived: float,
+        objective_ms: float,
         deadline: float,
         choice: Choice,
         traced: bool,
@@ -242,6 +238,7 @@ class Query:
         self.context = context
         self.features = features
         self.arrived = arrived
+        self.objective_ms = objective_ms
         self.deadline = deadline
         self.choice = choice
         self.begun = monotonic() if traced else 0.0
@@ -268,6 +265,12 @@ class Query:
             self.abandon()
             raise
 
+    @property
+    def found_no_room(self) -> bool:
+        """Whether every model asked refused it because its queue was full."""
+        outcomes = self.question.outcomes
+        return bool(outcomes) and all(o and o.status == Status.SATURATED for o in outcomes)
+
     def abandon(self) -> None:
         """Its caller has left: ask nobody any more, tell nobody, and count it as abandoned.
 
@@ -290,13 +293,12 @@ class Query:
                 raise error_for(
                     shortfall.explanation,
                     application=self.application,
+                    objective_ms=self.objective_ms,
                     seconds_until_calm=self._seconds_until_calm,
                 )
             output = self.application.default_output
         seconds = monotonic() - self.arrived
-        self._stats.record(
-            seconds=seconds, default=shortfall is not None, slo_ms=self.application.slo_ms
-        )
+        self._stats.record(seconds=seconds, default=shortfall is not None, slo_ms=self.objective_ms)
         return Prediction(
             query_id=self._receipt(outputs),
             output=output,
@@ -317,7 +319,7 @@ class Query:
             arms=self.choice.selection.arms,
             outcomes=self.question.outcomes,
             traces=traces,
-            objective_ms=self.application.slo_ms,
+            objective_ms=self.objective_ms,
             preparing=self.begun - self.arrived,
             waiting=settled_at - self.begun,
             combining=monotonic() - settled_at,

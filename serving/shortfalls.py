@@ -50,7 +50,11 @@ def why_none(outcomes: Sequence[Outcome | None], *, connected: Callable[[], bool
 
 
 def error_for(
-    explanation: str, *, application: ApplicationSpec, seconds_until_calm: Callable[[], float]
+    explanation: str,
+    *,
+    application: ApplicationSpec,
+    objective_ms: float,
+    seconds_until_calm: Callable[[], float],
 ) -> ClipperError:
     """Return what a query without default output fails with."""
     name = application.name
@@ -62,7 +66,6 @@ def error_for(
             retry_after_s=seconds_until_calm(),
         )
     if explanation == TOO_LATE:
-        objective_ms = application.slo_ms
         return DeadlineExceeded(
             f"{name}: {explanation} of {objective_ms:g} ms, and there is no default output.",
             objective_ms=objective_ms,

@@ -8,6 +8,7 @@ from registry.errors import ClipperError, InvalidInput
 from serving.api.heads import Heads, PredictionHead
 from serving.api.predict import begin, render
 from serving.api.requests import PredictRequest, parse_predict, plain_input
+from serving.api.splitting import has_batch
 from serving.query import Query, QueryProcessor
 
 # What a body asks that names an input and nothing else.
@@ -43,10 +44,14 @@ class DirectPredictions:
             request = PLAIN
             input = plain_input(body, input_type=head.application.input_type)
             if input is None:
+                if has_batch(body):
+                    return None
                 request = parse_predict(body)
                 if request.input_batch is not None or request.version is not None:
                     return None
-                (input,) = request.inputs()
+                input = bytes(request.input)
+                if not input:
+                    return None
             return begin(
                 self._processor,
                 head.application,

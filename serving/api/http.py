@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -26,6 +27,8 @@ JSON_TYPE = (b"content-type", b"application/json")
 UNEXPECTED = ClipperError("Clipper failed; its log says why.")
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class ClientGone(Exception):
@@ -130,3 +133,21 @@ def endpoint(handler: Endpoint) -> Endpoint:
             await send_error(send, UNEXPECTED)
 
     return guarded
+
+
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """Return what `work` returns; where the client leaves before, cancel it, raise ClientGone.
+
+    The request's body has been read.
+    """
+    working = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(receive())
+    try:
+        await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientGone
+        return working.result()
+    finally:
+        for task in (working, gone):
+            task.cancel()
+        await asyncio.gather(working, gone, return_exceptions=True)

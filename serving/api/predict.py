@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from time import monotonic
 
@@ -10,7 +10,9 @@ import msgspec
 
 from registry.errors import ClipperError
 from registry.specs import PREDICT, ApplicationSpec, VersionSpec
+from serving.allowances import Allowance, allowance_for, rows_open
 from serving.api.access import application_of
+from serving.api.batches import InputBatch
 from serving.api.http import (
     Endpoint,
     Receive,
@@ -20,10 +22,15 @@ from serving.api.http import (
     read_body,
     require_method,
     send_body,
+    while_connected,
 )
 from serving.api.requests import PredictRequest, check_type, parse_predict, requested_version
-from serving.query import Prediction, Query, QueryProcessor
+from serving.api.splitting import split
+from serving.objectives import SMALL_BATCH
+from serving.prediction import Prediction
+from serving.query import Query, QueryProcessor
 from serving.runtime import Runtime
+from serving.turns import Slice
 
 _json = msgspec.json.Encoder().encode
 
@@ -37,36 +44,67 @@ def predict_endpoint(runtime: Runtime) -> Endpoint:
         require_method(scope, "POST")
         application = await application_of(runtime, scope, needs=PREDICT)
         body = await read_body(scope, receive, limit=runtime.spec.max_body_bytes)
-        request = parse_predict(body)
-        await send_body(
-            send, await answer(runtime, application=application, request=request, arrived=arrived)
+        slice = Slice(runtime.processor.turns)
+        request = await parse(body, input_type=application.input_type, slice=slice)
+        answering = answer(
+            runtime, application=application, request=request, arrived=arrived, slice=slice
         )
+        if request.is_large:
+            answering = while_connected(receive, answering)
+        await send_body(send, await answering)
 
     return predict
 
 
+async def parse(body: bytes, *, input_type: str, slice: Slice) -> PredictRequest:
+    """Return what a body asks, having held the loop for a slice at a time where it is large."""
+    parts = await split(body, input_type=input_type, slice=slice)
+    if parts is None:
+        return parse_predict(body)
+    request = parse_predict(parts.envelope)
+    if request.input_batch != []:
+        return parse_predict(body)
+    request.input_batch = parts.inputs
+    return request
+
+
 async def answer(
-    runtime: Runtime, *, application: ApplicationSpec, request: PredictRequest, arrived: float
+    runtime: Runtime,
+    *,
+    application: ApplicationSpec,
+    request: PredictRequest,
+    arrived: float,
+    slice: Slice | None = None,
 ) -> bytes:
-    """Return the response's JSON; raises what a single input fails with."""
+    """Return the response's JSON; raises what a single input fails with.
+
+    A batch is worked at in `slice`s of the loop's time.
+    """
     version = None
     if request.version is not None:
         version = await runtime.found(
             partial(requested_version, request.version, application=application)
         )
-    begun = partial(
-        begin,
-        runtime.processor,
+    processor = runtime.processor
+    inputs = request.inputs()
+    if request.input_batch is not None:
+        processor.check_features(application, request.features, version=version)
+        slice = slice or Slice(processor.turns)
+        asking = _small_batch if not request.is_large else _large_batch
+        batch = asking(
+            processor, application, request=request, arrived=arrived, version=version, slice=slice
+        )
+        with processor.large_batches if request.is_large else nullcontext():
+            items = await batch.answer()
+        return b'{"batch_predictions":[' + b",".join(items) + b"]}"
+    query = begin(
+        processor,
         application,
         request=request,
+        input=bytes(inputs[0]),
         arrived=arrived,
         version=version,
     )
-    inputs = request.inputs()
-    if request.input_batch is not None:
-        runtime.processor.check_features(application, request.features, version=version)
-        return await _answer_batch(inputs, begin=begun)
-    query = begun(input=inputs[0])
     await query.settled()
     return render(query.prediction())
 
@@ -79,6 +117,7 @@ def begin(
     input: bytes,
     arrived: float,
     version: VersionSpec | None,
+    allowance: Allowance | None = None,
 ) -> Query:
     """Ask about one input of a request; raises, before anybody was asked, what is wrong with it."""
     processor.check_features(application, request.features, version=version)
@@ -92,23 +131,70 @@ def begin(
         version=version,
         timeout_ms=request.timeout_ms,
         traced=request.explain,
+        allowance=allowance,
     )
 
 
-async def _answer_batch(inputs: Sequence[bytes], *, begin: Callable[..., Query]) -> bytes:
-    """Answer each input for itself: a bad one yields its error in its place."""
-    begun = [_begun(input, begin=begin) for input in inputs]
-    for query in begun:
-        if isinstance(query, Query):
-            await query.settled()
-    return b'{"batch_predictions":[' + b",".join(map(_render_item, begun)) + b"]}"
+def _small_batch(
+    processor: QueryProcessor,
+    application: ApplicationSpec,
+    *,
+    request: PredictRequest,
+    arrived: float,
+    version: VersionSpec | None,
+    slice: Slice,
+) -> InputBatch:
+    """Ask about a few inputs as if they had come one by one, all at once."""
+    inputs = request.inputs()
+
+    def ask(input: bytes) -> Query:
+        return begin(
+            processor, application, request=request, input=input, arrived=arrived, version=version
+        )
+
+    return InputBatch(
+        inputs, begin=ask, render=_render_item, window=lambda: SMALL_BATCH, slice=slice
+    )
 
 
-def _begun(input: bytes, *, begin: Callable[..., Query]) -> Query | ClipperError:
-    try:
-        return begin(input=input)
-    except ClipperError as error:
-        return error
+def _large_batch(
+    processor: QueryProcessor,
+    application: ApplicationSpec,
+    *,
+    request: PredictRequest,
+    arrived: float,
+    version: VersionSpec | None,
+    slice: Slice,
+) -> InputBatch:
+    """Ask about many inputs behind everybody else's, as answers come; each has its own latency."""
+    inputs = request.inputs()
+    allowance = allowance_for(
+        application,
+        router=processor.router,
+        inputs=len(inputs),
+        arrived=arrived,
+        timeout_ms=request.timeout_ms,
+    )
+
+    def ask(input: bytes) -> Query:
+        return begin(
+            processor,
+            application,
+            request=request,
+            input=input,
+            arrived=monotonic(),
+            version=version,
+            allowance=allowance,
+        )
+
+    def window() -> int:
+        return rows_open(
+            application, router=processor.router, engine=processor.engine, version=version
+        )
+
+    return InputBatch(
+        inputs, begin=ask, render=_render_item, window=window, slice=slice, patient=True
+    )
 
 
 def _render_item(item: Query | ClipperError) -> bytes:

@@ -10,6 +10,7 @@ from registry.decoding import decoded
 from registry.errors import BadRequest, InvalidInput, NotFound
 from registry.specs import ApplicationSpec, Snapshot, VersionSpec
 from selection.contexts import fault_of
+from serving.objectives import SMALL_BATCH
 
 MAX_BATCH = 10_000
 
@@ -25,15 +26,23 @@ _OPENS_WITH = {
 
 class PredictRequest(msgspec.Struct, forbid_unknown_fields=True):
     input: msgspec.Raw = msgspec.Raw()
-    input_batch: list[msgspec.Raw] | None = None
+    input_batch: Sequence[msgspec.Raw] | None = None
     context: str = ""
     features: tuple[float, ...] = ()
     version: str | None = None
     timeout_ms: float | None = None
     explain: bool = False
 
-    def inputs(self) -> Sequence[bytes]:
-        """Return the inputs as raw JSON text. Raises BadRequest unless exactly one is there."""
+    @property
+    def is_large(self) -> bool:
+        """Whether it is a batch too large for the objective of a single input."""
+        return self.input_batch is not None and len(self.input_batch) > SMALL_BATCH
+
+    def inputs(self) -> Sequence[bytes | msgspec.Raw]:
+        """Return the inputs as raw JSON text. Raises BadRequest unless exactly one field is there.
+
+        Those of a batch are to be copied one by one: all at once they may be 16 MB.
+        """
         single = bytes(self.input)
         if bool(single) == (self.input_batch is not None):
             raise BadRequest("Expected either input or input_batch.")
@@ -43,7 +52,7 @@ class PredictRequest(msgspec.Struct, forbid_unknown_fields=True):
             raise BadRequest(
                 f"input_batch: expected 1 to {MAX_BATCH} inputs, got {len(self.input_batch)}."
             )
-        return [bytes(raw) for raw in self.input_batch]
+        return self.input_batch
 
 
 _decoder = msgspec.json.Decoder(PredictRequest)
@@ -51,7 +60,7 @@ _decoder = msgspec.json.Decoder(PredictRequest)
 
 # Bodies up to here are split at sight; larger ones cost more to keep than to parse.
 PLAIN_BYTES = 64 << 10
-_NUMBERS = frozenset({"doubles", "floats", "integers"})
+NUMBERS = frozenset({"doubles", "floats", "integers"})
 _OPENINGS = (b'{"input":[', b'{"input": [')
 
 
@@ -61,7 +70,7 @@ def plain_input(body: bytes, *, input_type: str) -> bytes | None:
     The model's parser reads every number and refuses what is none, so that nobody has to look at
     them before. But a body that might say anything else, in strings or objects, is parsed.
     """
-    if input_type not in _NUMBERS or len(body) > PLAIN_BYTES or not body.endswith(b"]}"):
+    if input_type not in NUMBERS or len(body) > PLAIN_BYTES or not body.endswith(b"]}"):
         return None
     start = body.find(b"[", 0, 11)
     plain = (

@@ -21,7 +21,9 @@ from serving.api.feedback import submit
 from serving.api.http import UNEXPECTED, header, too_large
 from serving.api.predict import answer
 from serving.api.requests import PredictRequest, checked
+from serving.api.splitting import LARGE_BODY_BYTES, split
 from serving.runtime import Runtime
+from serving.turns import Slice
 
 # Messages of one connection that are being answered; one more is refused, the socket stays open.
 MAX_IN_FLIGHT = 1024
@@ -30,6 +32,7 @@ logger = logging.getLogger(__name__)
 _json = msgspec.json.Encoder().encode
 
 Fields = dict[str, msgspec.Raw]
+Inputs = list[msgspec.Raw]
 _fields = msgspec.json.Decoder(Fields)
 _predict = msgspec.json.Decoder(PredictRequest)
 _string = msgspec.json.Decoder(str)
@@ -69,9 +72,9 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
         try:
             if len(body) > self._serving.spec.max_body_bytes:
                 raise too_large(self._serving.spec.max_body_bytes)
-            fields = decoded(_fields, body)
+            fields, inputs = await self._fields(body)
             id = _identity(fields.pop("id", msgspec.Raw(b"null")))
-            answering = self._route(fields, arrived=arrived)
+            answering = self._route(fields, inputs=inputs, arrived=arrived)
         except ClipperError as error:
             await self._send_error(id, error)
             return
@@ -85,7 +88,20 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _route(self, fields: Fields, *, arrived: float) -> Any:
+    async def _fields(self, body: bytes) -> tuple[Fields, Inputs | None]:
+        """Return a message's fields, and its inputs by themselves where they are many."""
+        if len(body) < LARGE_BODY_BYTES:
+            return decoded(_fields, body), None
+        application = self._serving.snapshot.applications.get(self._name)
+        input_type = "" if application is None else application.input_type
+        parts = await split(body, input_type=input_type, slice=Slice(self._serving.processor.turns))
+        if parts is not None:
+            fields = decoded(_fields, parts.envelope)
+            if bytes(fields.get("input_batch", b"")) == b"[]":
+                return fields, parts.inputs
+        return decoded(_fields, body), None
+
+    def _route(self, fields: Fields, *, inputs: Inputs | None, arrived: float) -> Any:
         """Return the coroutine that answers the message."""
         type = _text(fields.pop("type", None))
         if type == "auth":
@@ -93,7 +109,7 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
         if type == "feedback" or (type is None and ("query_id" in fields or "label" in fields)):
             return self._feedback(fields)
         if type in (None, "predict"):
-            return self._prediction(fields, arrived=arrived)
+            return self._prediction(fields, inputs=inputs, arrived=arrived)
         raise BadRequest(f"type: expected auth, predict or feedback, got {type!r}.")
 
     async def _authenticate(self, fields: Fields) -> bytes:
@@ -104,9 +120,11 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
         self._key = key.encode()
         return b'"type":"auth","ok":true'
 
-    async def _prediction(self, fields: Fields, *, arrived: float) -> bytes:
+    async def _prediction(self, fields: Fields, *, inputs: Inputs | None, arrived: float) -> bytes:
         application = await self._application(needs=PREDICT)
         request = checked(decoded(_predict, _json(fields)))
+        if inputs is not None:
+            request.input_batch = inputs
         body = await answer(
             self._serving, application=application, request=request, arrived=arrived
         )

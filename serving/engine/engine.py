@@ -173,6 +173,11 @@ class Engine:
                     batching=version.batching, answer_within=version.answer_within_s
                 )
 
+    def rows_at_once(self, version_id: int) -> int:
+        """Return how many rows this version's replicas would take in one batch each."""
+        pool = self._pools.get(version_id)
+        return 0 if pool is None else sum(replica.pace.cap for replica in pool.replicas)
+
     def waiting(self, version_id: int) -> int:
         """Return how many rows wait for a replica of this version."""
         pool = self._pools.get(version_id)

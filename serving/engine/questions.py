@@ -29,6 +29,8 @@ class Terms:
 
 
 ORDINARY = Terms()
+# What a large batch is asked with: every single query, of whichever application, goes before it.
+LAST_PRIORITY = 3
 
 
 class Trace(NamedTuple):

@@ -24,9 +24,11 @@ ROWS = 4
 class Client:
     """Sends bodies to one application, whose only model takes four rows at a time."""
 
-    def __init__(self, **changes: Any) -> None:
-        spec = application(slo_ms=60_000.0, routes=application().routes[:1], **changes)
-        self.serving = Serving(spec, queue_capacity=10_000)
+    def __init__(
+        self, *, queue_capacity: int = 10_000, slo_ms: float = 60_000.0, **changes: Any
+    ) -> None:
+        spec = application(slo_ms=slo_ms, routes=application().routes[:1], **changes)
+        self.serving = Serving(spec, queue_capacity=queue_capacity)
         self.runtime = SimpleNamespace(processor=self.serving.processor)
         batch_by(self.serving.engine, rows=ROWS)
         self.replica = connect(self.serving.engine)

@@ -1,0 +1,111 @@
+"""Many inputs of one request: asked and answered a few at a time, each for itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from time import monotonic
+
+import msgspec
+
+from registry.errors import ClipperError
+from serving.query import Query
+from serving.turns import Slice
+
+# Inputs that found no room in a queue are asked about again after this long.
+REFUSED_PAUSE_S = 0.050
+
+
+class InputBatch:
+    """Feeds inputs to the models as answers come, so that never more than `window` are open.
+
+    They wait here rather than in the engine's queues, where they would take others' room and be
+    refused themselves, and a `patient` one asks again where it was. One that isn't is small and
+    asked at once. Else the loop is held for no more than a slice at a time.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[bytes | msgspec.Raw],
+        *,
+        begin: Callable[[bytes], Query],
+        render: Callable[[Query | ClipperError], bytes],
+        window: Callable[[], int],
+        slice: Slice,
+        patient: bool = False,
+    ) -> None:
+        self._inputs = inputs
+        self._begin = begin
+        self._render = render
+        self._window = window
+        self._slice = slice
+        self._patient = patient
+        self._waiting = deque(range(len(inputs)))
+        self._open: dict[int, Query] = {}
+        self._settled: deque[int] = deque()
+        self._refused: list[int] = []
+        self._items: list[bytes] = [b""] * len(inputs)
+        self._wake: asyncio.Future[None] | None = None
+
+    async def answer(self) -> list[bytes]:
+        """Return each input's answer or error as JSON, in order; cancelled, abandon the rest."""
+        room = self._window()
+        try:
+            if not self._patient:
+                self._ask_all()
+            while self._waiting or self._open or self._refused:
+                if self._settled:
+                    self._end(self._settled.popleft())
+                elif self._refused:
+                    await self._wait_for_room()
+                elif self._waiting and len(self._open) < room:
+                    self._ask(self._waiting.popleft())
+                else:
+                    await self._something_settled()
+                    room = self._window()
+                await self._slice.pause()
+        finally:
+            for query in self._open.values():
+                query.abandon()
+        return self._items
+
+    def _ask_all(self) -> None:
+        """Ask in one go, so that the rows share a batch."""
+        while self._waiting:
+            self._ask(self._waiting.popleft())
+
+    def _ask(self, position: int) -> None:
+        try:
+            query = self._begin(bytes(self._inputs[position]))
+        except ClipperError as error:
+            self._items[position] = self._render(error)
+            return
+        self._open[position] = query
+        query.when_settled(partial(self._note, position))
+
+    def _note(self, position: int) -> None:
+        """Remember that it is settled: whoever settles a whole batch does no more than that."""
+        self._settled.append(position)
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    def _end(self, position: int) -> None:
+        query = self._open.pop(position)
+        if self._patient and query.found_no_room and monotonic() + REFUSED_PAUSE_S < query.deadline:
+            self._refused.append(position)
+        else:
+            self._items[position] = self._render(query)
+
+    async def _something_settled(self) -> None:
+        self._wake = asyncio.get_running_loop().create_future()
+        try:
+            await self._wake  # each query has a deadline
+        finally:
+            self._wake = None
+
+    async def _wait_for_room(self) -> None:
+        await asyncio.sleep(REFUSED_PAUSE_S)
+        self._waiting.extendleft(reversed(self._refused))
+        self._refused.clear()

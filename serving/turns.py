@@ -1,0 +1,57 @@
+"""Long work on the event loop, cut into slices: one in each turn of the loop, whoever's it is."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+
+from registry.errors import Saturated
+
+# What everybody else on the loop may have to wait for, in each of its turns.
+SLICE_S = 0.001
+# Each holds its inputs and its answers in memory until the last one has come.
+MAX_LARGE_BATCHES = 16
+LARGE_RETRY_S = 1.0
+
+
+class Turns:
+    """Gives one slice in each turn of the loop, in order of asking; a web process has one."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+
+    async def next(self) -> None:
+        """Return in a turn of the loop in which nobody else got a slice."""
+        async with self._lock:
+            await asyncio.sleep(0)
+
+
+class LargeBatches:
+    """Counts the large batches that are being answered; one too many is refused on entering."""
+
+    def __init__(self) -> None:
+        self._open = 0
+
+    def __enter__(self) -> None:
+        if self._open >= MAX_LARGE_BATCHES:
+            raise Saturated(
+                f"Expected at most {MAX_LARGE_BATCHES} large batches at once.",
+                retry_after_s=LARGE_RETRY_S,
+            )
+        self._open += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._open -= 1
+
+
+class Slice:
+    """One task's slices. `pause` between small pieces of work; it waits when a slice is over."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._until = monotonic() + SLICE_S
+
+    async def pause(self) -> None:
+        if monotonic() >= self._until:
+            await self._turns.next()
+            self._until = monotonic() + SLICE_S

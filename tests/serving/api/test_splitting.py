@@ -1,0 +1,114 @@
+"""A large body is cut piece by piece into what parsing it as a whole would find."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from registry.errors import BadRequest, ClipperError
+from serving.api import splitting
+from serving.api.predict import parse
+from serving.api.requests import MAX_BATCH, PredictRequest, parse_predict
+from serving.api.splitting import LARGE_BODY_BYTES, split
+from serving.turns import Slice, Turns
+
+PADDING = [[0.25] * 8_000, [1] * 20_000]
+
+
+def cut(body: bytes) -> PredictRequest:
+    return asyncio.run(parse(body, input_type="doubles", slice=Slice(Turns())))
+
+
+def is_cut(body: bytes) -> bool:
+    return asyncio.run(split(body, input_type="doubles", slice=Slice(Turns()))) is not None
+
+
+def found(request: PredictRequest) -> tuple[object, ...]:
+    inputs = [bytes(raw) for raw in request.inputs()]
+    return inputs, request.context, request.timeout_ms, request.explain
+
+
+values = st.recursive(
+    st.integers() | st.floats(allow_nan=False) | st.text('ab"[]{},:\\é') | st.none(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=6,
+)
+batches = st.lists(st.lists(st.integers() | st.floats(allow_nan=False), max_size=4), max_size=5)
+fields = st.fixed_dictionaries(
+    {},
+    optional={
+        "context": st.text('ab"[]{}:,\\') | st.just('"input_batch":[[1]]'),
+        "timeout_ms": st.floats(1, 1e6),
+        "explain": st.booleans(),
+    },
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(fields, fields, batches | st.lists(values, max_size=4), st.sampled_from([None, 1]))
+def test_it_finds_what_parsing_finds(before, after, batch, indent):
+    body = json.dumps(before | {"input_batch": batch + PADDING} | after, indent=indent).encode()
+    try:
+        expected = found(parse_predict(body))
+    except ClipperError as error:
+        with pytest.raises(type(error)):
+            cut(body)
+    else:
+        assert found(cut(body)) == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 400), st.binary(max_size=3), st.integers(0, 3))
+@example(0, b"", 1)
+def test_it_refuses_what_parsing_refuses(at, insert, gone):
+    """Whatever is wrong near either end."""
+    whole = json.dumps({"input_batch": [[1, 2], *PADDING, [3, [4]]], "explain": True}).encode()
+    place = at if at < 200 else len(whole) - (at - 200)
+    body = whole[:place] + insert + whole[place + gone :]
+    try:
+        expected = found(parse_predict(body))
+    except BadRequest:
+        with pytest.raises(BadRequest):
+            found(cut(body))
+    else:
+        assert found(cut(body)) == expected
+
+
+def test_arrays_of_numbers_are_cut():
+    assert is_cut(json.dumps({"input_batch": PADDING}).encode())
+    assert is_cut(json.dumps({"explain": True, "input_batch": PADDING, "context": "a"}).encode())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"input_batch": [[1]]},
+        {"input_batch": [*PADDING, [[1]]]},
+        {"input": PADDING[1]},
+    ],
+)
+def test_what_else_there_is_is_parsed(body):
+    assert not is_cut(json.dumps(body).encode())
+
+
+def test_too_many_inputs_are_refused_before_all_are_looked_at():
+    body = json.dumps({"input_batch": [[1, 2]] * (MAX_BATCH + 1)}).encode()
+    assert len(body) > LARGE_BODY_BYTES
+    with pytest.raises(BadRequest, match="10000 inputs"):
+        cut(body)
+
+
+async def test_others_have_their_turns_between_inputs(monkeypatch):
+    monkeypatch.setattr("serving.turns.SLICE_S", 0.0)
+    body = json.dumps({"input_batch": [[1] * 40] * 1000}).encode()
+    cutting = asyncio.create_task(splitting.split(body, input_type="doubles", slice=Slice(Turns())))
+    turns = 0
+    while not cutting.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert len(cutting.result().inputs) == 1000
+    assert turns >= 1000
