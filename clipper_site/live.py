@@ -27,6 +27,7 @@ from registry.templatetags.console import ago
 from selection.learned import describe
 from serving.cluster.changes import last_changes
 from serving.cluster.directory import Directory
+from serving.cluster.views import read_views
 from serving.metrics import APPLICATION_COUNTERS, read_published
 from serving.routing import routed_applications
 
@@ -159,11 +160,12 @@ def _from_redis(snapshot: Snapshot) -> tuple[str, Sources]:
             reachable=True,
             documents=read_published(client),
             replicas=Directory(client).read(),
+            views=read_views(client),
             changes=last_changes(client, live),
         )
     except redis.RedisError as error:
         problem = f"Redis cannot be reached, so nothing live is known: {error}"
-        return problem, Sources(reachable=False, documents=[], replicas=[], changes={})
+        return problem, Sources(reachable=False, documents=[], replicas=[], views=[], changes={})
 
 
 def _web(documents: Sequence[Document]) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from registry.models import Model
 from registry.specs import ModelSpec, Snapshot, VersionSpec
 from registry.templatetags.console import ago
 from serving.cluster.changes import ReplicaChange
-from serving.cluster.directory import ReplicaRecord
+from serving.cluster.directory import ReplicaRecord, ReplicaState
+from serving.cluster.views import WebView, obstacle_text, obstacles
 
 # States that somebody has to do something about.
 ALARMING = ("overloaded", "failing", "stopped")
@@ -29,6 +30,7 @@ class Sources:
     reachable: bool
     documents: Sequence[Document]
     replicas: Sequence[ReplicaRecord]
+    views: Sequence[WebView]
     changes: Mapping[int, ReplicaChange]
 
 
@@ -65,12 +67,17 @@ def _more(number: int) -> list[dict[str, Any]]:
     return [{"name": name, "url": "#models", "state": "more", "text": text}]
 
 
-def standing(load: Load | None, *, wanted: int, ready: int) -> tuple[str, str]:
-    """Return how a deployed model stands: a stable word, and the words that people read."""
+def standing(load: Load | None, *, wanted: int, ready: int, unreached: int = 0) -> tuple[str, str]:
+    """Return how a deployed model stands: a stable word, and the words that people read.
+
+    Of the `ready` replicas, `unreached` can't be reached by some web process.
+    """
     refused = load.refused_rate if load else 0.0
     if ready == 0 and wanted > 0:
         refuses = f": refuses {wording.rate(refused)} queries/s" if refused else ""
         return "stopped", f"No replica is ready{refuses}"
+    if unreached and unreached == ready:
+        return "stopped", "Not reached by every web process"
     if load and load.fails(A_FEW):
         fails = f"{wording.rate(load.failed_rate)} queries/s fail"
         return ("failing", f"Failing: {fails}") if load.fails(TOO_MANY) else ("late", fails)
@@ -79,6 +86,8 @@ def standing(load: Load | None, *, wanted: int, ready: int) -> tuple[str, str]:
         if load.refuses(TOO_MANY):
             return "overloaded", f"Overloaded: {refuses}"
         return "late", refuses.capitalize()
+    if unreached:
+        return "late", f"{unreached} of {ready} not reached by every web process"
     if ready < wanted:
         return "late", "Fewer replicas than wanted"
     if load is None or load.is_idle:
@@ -92,18 +101,21 @@ def _model(model: ModelSpec, *, live: VersionSpec | None, sources: Sources) -> d
     others = [r for r in own if live is None or r.version_id != live.id]
     load = load_of(live.arm, documents=sources.documents) if live is not None else None
     errors = [replica.last_error for replica in own if replica.last_error]
+    ready = [r for r in own if live and r.version_id == live.id and r.state is ReplicaState.READY]
+    in_between = obstacles(ready, views=sources.views)
+    unreached = len({replica.id for replica, _, _ in in_between})
     if live is None:
         state, words = "silent", "Not deployed"
     elif not sources.reachable:
         state, words = "silent", "Unknown"
     else:
-        state, words = standing(load, wanted=live.replicas, ready=serving["ready"])
+        state, words = standing(load, wanted=live.replicas, ready=len(ready), unreached=unreached)
     known = live is not None and sources.reachable
     return {
         "name": model.name,
         "url": page_at(Model, pk=model.id),
         "state": state,
-        "problem": errors[0] if errors else "",
+        "problem": next(iter([*(obstacle_text(*one) for one in in_between), *errors]), ""),
         "load": load.as_json() if load is not None else None,
         "text": {
             "state": words,

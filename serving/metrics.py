@@ -2,14 +2,13 @@
 
 Counting is raising a number in memory. Once a second each process publishes its numbers in Redis
 (`clipper:web:{id}`, gone 5 s after the process), where any process can read all of them: the
-sorted set `clipper:webs` holds their ids, so that nobody has to search the whole of Redis.
+index `clipper:webs` holds their ids (`serving/living.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from time import time
 from typing import Any, NamedTuple
 
 import msgspec
@@ -29,14 +28,12 @@ from serving.engine.stats import (
     latency_histogram,
     quantile,
 )
+from serving.living import FORGET_SCRIPT, read_living, read_living_async
 from serving.recent import Growth, Past
 
 KEY_PREFIX = "clipper:web:"
 TTL_S = 5
-# Ids of the web processes, each by the unix time until which it is worth asking for; longer than
-# its document lives, as clocks of several machines differ.
 INDEX = "clipper:webs"
-INDEX_TTL_S = 60
 
 # What is published and scraped, by the names of the fields that count it. First why the models'
 # answer would not do: each such query got the default output or, without one, an error.
@@ -77,6 +74,7 @@ VERSION_COUNTERS = {
 VERSION_GAUGES = {
     "waiting": "Queries that wait for a replica",
     "in_flight": "Queries that replicas are working on",
+    "unreachable": "Ready replicas that this web process can't reach",
 }
 VERSION_HISTOGRAMS = {
     "batch_size": ("Queries in a batch", BATCH_BOUNDS),
@@ -148,6 +146,8 @@ class Reading(NamedTuple):
     stats: VersionStats
     waiting: int
     in_flight: int
+    # Ready replicas that it has no link to, and knows why.
+    unreachable: int = 0
 
 
 class Metrics:
@@ -243,32 +243,25 @@ def _quantile_ms(growth: Growth, *, name: str, q: float) -> float | None:
 
 async def publish(client: Redis, document: dict[str, Any]) -> None:
     """Publish a document in place of its process' last one."""
-    web, now = document["id"], time()
     async with client.pipeline(transaction=True) as pipe:
-        pipe.set(KEY_PREFIX + web, msgspec.json.encode(document), ex=TTL_S)
-        pipe.zadd(INDEX, {web: now + INDEX_TTL_S})
-        pipe.zremrangebyscore(INDEX, "-inf", now)
+        pipe.set(KEY_PREFIX + document["id"], msgspec.json.encode(document), ex=TTL_S)
+        pipe.zadd(INDEX, {document["id"]: 0})
+        pipe.eval(FORGET_SCRIPT, 1, INDEX, KEY_PREFIX)
         await pipe.execute()
 
 
 def read_published(client: redis.Redis) -> list[dict[str, Any]]:
     """Return the last document of every live web process (blocking)."""
-    keys = _published_keys(client.zrangebyscore(INDEX, time(), "+inf"))
-    return _parsed(client.mget(keys) if keys else [])
+    return _parsed(read_living(client, index=INDEX, prefix=KEY_PREFIX))
 
 
 async def read_published_async(client: Redis) -> list[dict[str, Any]]:
     """Return what `read_published` does, without blocking."""
-    keys = _published_keys(await client.zrangebyscore(INDEX, time(), "+inf"))
-    return _parsed(await client.mget(keys) if keys else [])
+    return _parsed(await read_living_async(client, index=INDEX, prefix=KEY_PREFIX))
 
 
-def _published_keys(ids: Iterable[Any]) -> list[str]:
-    return [KEY_PREFIX + (web.decode() if isinstance(web, bytes) else web) for web in ids]
-
-
-def _parsed(texts: Iterable[Any]) -> list[dict[str, Any]]:
-    documents = [msgspec.json.decode(text) for text in texts if text]
+def _parsed(texts: Iterable[bytes]) -> list[dict[str, Any]]:
+    documents = [msgspec.json.decode(text) for text in texts]
     return sorted(documents, key=lambda document: str(document["id"]))
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import secrets
+import socket
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -33,6 +34,7 @@ from serving.cluster.directory import (
     ReplicaState,
     read_directory,
 )
+from serving.cluster.views import VIEW_INTERVAL_S, WebView, publish_view, withdraw_view
 from serving.engine.engine import Engine, EngineSpec, VersionSettings
 from serving.links import ReplicaLinks
 from serving.memory import resident_bytes
@@ -117,6 +119,7 @@ class Runtime:
         self._looks_begun = self._looks_ended = 0
         self._looked_at = 0.0
         self._directory_changed = asyncio.Event()
+        self._view_changed = asyncio.Event()
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot")
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -136,12 +139,15 @@ class Runtime:
                 ("runtime.notices", self._listen()),
                 ("runtime.registry", self._keep_registry()),
                 ("runtime.directory", self._keep_directory()),
+                ("runtime.view", self._keep_view()),
                 ("runtime.metrics", self._publish_metrics()),
             )
         ]
 
     async def stop(self) -> None:
         await end_tasks(self._tasks)
+        with suppress(*REDIS_ERRORS):  # it expires by itself
+            await withdraw_view(self.redis, self.metrics.process_id)
         await self.links.close()
         self.engine.close()
         await self.settler.stop()
@@ -216,6 +222,19 @@ class Runtime:
             self._refresh_directory, changed=self._directory_changed, poll_s=DIRECTORY_POLL_S
         )
 
+    async def _keep_view(self) -> None:
+        await _keep(self._publish_view, changed=self._view_changed, poll_s=VIEW_INTERVAL_S)
+
+    async def _publish_view(self) -> None:
+        """Say which replicas have answered this process: releases wait for its word."""
+        view = WebView(
+            id=self.metrics.process_id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            links=self.links.views(),
+        )
+        await publish_view(self.redis, view)
+
     async def _refresh_registry(self) -> None:
         self._looks_begun += 1
         try:
@@ -243,7 +262,19 @@ class Runtime:
         self.links.sync({r.id: r.address for r in self.records if r.state is ReplicaState.READY})
         self._expect()
 
+    def unreachable(self, version_id: int) -> list[str]:
+        """Say why this process has no link to which ready replica of the version."""
+        views = self.links.views()
+        return [
+            f"{record.address}: {view.reason}"
+            for record in self.records
+            if record.version_id == version_id
+            and (view := views.get(record.id)) is not None
+            and view.reason
+        ]
+
     def _replica_came_or_went(self) -> None:
+        self._view_changed.set()
         self.router.refresh()
         self._tell_engine()
 
@@ -277,7 +308,10 @@ class Runtime:
                 rss_bytes=resident_bytes(),
                 versions={
                     versions[version_id].arm: Reading(
-                        stats, self.engine.waiting(version_id), self.engine.in_flight(version_id)
+                        stats,
+                        waiting=self.engine.waiting(version_id),
+                        in_flight=self.engine.in_flight(version_id),
+                        unreachable=len(self.unreachable(version_id)),
                     )
                     for version_id, stats in self.engine.stats.items()
                     if version_id in versions

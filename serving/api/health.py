@@ -88,3 +88,10 @@ async def _redis(runtime: Runtime) -> str:
     except REDIS_ERRORS as error:
         return f"cannot be reached ({type(error).__name__})"
     return OK
+
+
+def _version(runtime: Runtime, version_id: int) -> str:
+    if runtime.engine.connected(version_id):
+        return OK
+    why = "; ".join(runtime.unreachable(version_id))
+    return f"no replica is connected ({why})" if why else "no replica is connected"

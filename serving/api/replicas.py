@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import msgspec
 import redis
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -13,7 +15,15 @@ from registry.api.reach import bound_to, models_for
 from registry.api.views.base import ManagementView, Permissions, schema
 from registry.errors import Unavailable
 from registry.redis_client import redis_client
-from serving.cluster.directory import Directory
+from serving.cluster.directory import Directory, ReplicaRecord
+from serving.cluster.views import WebView, obstacles, read_views
+
+
+class UnreachableSerializer(serializers.Serializer[Any]):
+    """A web process that has no link to a replica, and why."""
+
+    web = serializers.CharField()
+    reason = serializers.CharField()
 
 
 class ReplicaSerializer(serializers.Serializer[Any]):
@@ -30,6 +40,9 @@ class ReplicaSerializer(serializers.Serializer[Any]):
     in_flight = serializers.IntegerField()
     queries = serializers.IntegerField()
     last_error = serializers.CharField(allow_null=True)
+    address = serializers.CharField()
+    reached_by = serializers.IntegerField(help_text="Web processes that it has answered.")
+    unreachable_from = UnreachableSerializer(many=True)
 
 
 class ReplicasView(ManagementView):
@@ -42,10 +55,23 @@ class ReplicasView(ManagementView):
     def get(self, request: Request) -> Response:
         try:
             records = Directory(redis_client()).read()
+            views = read_views(redis_client())
         except redis.RedisError as error:
             raise Unavailable("The directory of replicas is in Redis, which is away.") from error
         if bound_to(request) is not None:
             visible = set(models_for(request).values_list("name", flat=True))
             records = [record for record in records if record.model in visible]
         ordered = sorted(records, key=lambda record: (record.model, record.version, record.id))
-        return Response(ReplicaSerializer(ordered, many=True).data)
+        rows = [_row(record, views=views) for record in ordered]
+        return Response(ReplicaSerializer(rows, many=True).data)
+
+
+def _row(record: ReplicaRecord, *, views: Sequence[WebView]) -> dict[str, Any]:
+    return {
+        **msgspec.structs.asdict(record),
+        "reached_by": sum(view.has_proven(record.id) for view in views),
+        "unreachable_from": [
+            {"web": view.name, "reason": link.reason}
+            for _, view, link in obstacles([record], views=views)
+        ],
+    }

@@ -8,13 +8,13 @@ written by the reconciler, and is then claimed by the process that becomes the r
 from __future__ import annotations
 
 import logging
-import math
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, cast
 
 import msgspec
+
+from serving.living import forget_gone, read_living, read_living_async
 
 if TYPE_CHECKING:
     import redis
@@ -42,7 +42,11 @@ class ReplicaState(StrEnum):
 
 
 class ReplicaRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One replica as the directory knows it; times are unix seconds, 0.0 where not yet."""
+    """One replica as the directory knows it; times are unix seconds, 0.0 where not yet.
+
+    They are of the clock of whichever host wrote them: for people to read, for nobody to compare.
+    `host_id` tells hosts apart that have the same name.
+    """
 
     id: str
     model: str
@@ -51,6 +55,7 @@ class ReplicaRecord(msgspec.Struct, frozen=True, kw_only=True):
     generation: int
     state: ReplicaState
     host: str = ""
+    host_id: str = ""
     pid: int = 0
     device: str = "cpu"
     address: str = ""
@@ -85,10 +90,7 @@ class Directory:
 
     def read(self) -> list[ReplicaRecord]:
         """Return every record, in no order."""
-        ids = cast("list[bytes]", self._redis.zrange(INDEX_KEY, 0, -1))
-        if not ids:
-            return []
-        return list(_decoded(cast("list[bytes | None]", self._redis.mget(_record_keys(ids)))))
+        return list(_decoded(read_living(self._redis, index=INDEX_KEY, prefix=RECORD_KEY)))
 
     def is_virgin(self) -> bool:
         """Whether no replica has been written here since all earlier ones left in good order."""
@@ -98,13 +100,13 @@ class Directory:
         """Write a queued record; it stays until it is claimed or dropped."""
         with self._redis.pipeline() as pipe:
             pipe.set(RECORD_KEY + record.id, msgspec.json.encode(record))
-            pipe.zadd(INDEX_KEY, {record.id: math.inf})
+            pipe.zadd(INDEX_KEY, {record.id: 0})
             pipe.publish(REPLICAS_CHANNEL, record.id)
             pipe.execute()
 
     def find(self, replica_id: str) -> ReplicaRecord | None:
         text = cast("bytes | None", self._redis.get(RECORD_KEY + replica_id))
-        return next(_decoded([text]), None)
+        return next(_decoded([] if text is None else [text]), None)
 
     def claim(self, record: ReplicaRecord) -> bool:
         """Replace a queued record by its replica's own; False where it was dropped meanwhile."""
@@ -135,9 +137,9 @@ class Directory:
                 pipe.publish(REPLICAS_CHANNEL, replica_id)
             pipe.execute()
 
-    def forget_expired(self, *, now: float) -> None:
+    def forget_expired(self) -> None:
         """Drop index entries whose records have expired."""
-        self._redis.zremrangebyscore(INDEX_KEY, "-inf", now)
+        forget_gone(self._redis, index=INDEX_KEY, prefix=RECORD_KEY)
 
     def ask_to_drain(self, ids: Iterable[str]) -> None:
         with self._redis.pipeline() as pipe:
@@ -155,7 +157,7 @@ class Directory:
     def _write(self, record: ReplicaRecord, *, ttl_s: float, publish: bool) -> None:
         with self._redis.pipeline() as pipe:
             pipe.set(RECORD_KEY + record.id, msgspec.json.encode(record), px=int(ttl_s * 1000))
-            pipe.zadd(INDEX_KEY, {record.id: time.time() + ttl_s})
+            pipe.zadd(INDEX_KEY, {record.id: 0})
             if publish:
                 pipe.publish(REPLICAS_CHANNEL, record.id)
             pipe.execute()
@@ -163,20 +165,11 @@ class Directory:
 
 async def read_directory(client: redis.asyncio.Redis) -> list[ReplicaRecord]:
     """Return every record, in no order, for a web process's event loop."""
-    ids = cast("list[bytes]", await client.zrange(INDEX_KEY, 0, -1))
-    if not ids:
-        return []
-    return list(_decoded(cast("list[bytes | None]", await client.mget(_record_keys(ids)))))
+    return list(_decoded(await read_living_async(client, index=INDEX_KEY, prefix=RECORD_KEY)))
 
 
-def _record_keys(ids: Iterable[bytes]) -> list[str]:
-    return [RECORD_KEY + one.decode() for one in ids]
-
-
-def _decoded(texts: Iterable[bytes | None]) -> Iterator[ReplicaRecord]:
+def _decoded(texts: Iterable[bytes]) -> Iterator[ReplicaRecord]:
     for text in texts:
-        if text is None:
-            continue
         try:
             yield _decoder.decode(text)
         except msgspec.MsgspecError as error:

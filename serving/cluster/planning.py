@@ -74,19 +74,20 @@ def version_to_evict(
     *,
     demands: Sequence[Demand],
     records: Sequence[ReplicaRecord],
-    now: float,
+    waited_s: Mapping[str, float],
     fallbacks: Set[int] = frozenset(),
 ) -> int | None:
     """Choose the warm version that has to make room for a waiting replica, if there is one.
 
-    Nothing is evicted while a replica drains: its slot comes free in a moment. Versions in
-    `fallbacks` still answer for their models, and make room for those models alone.
+    `waited_s` says how long each queued replica has waited. Nothing is evicted while a replica
+    drains: its slot comes free in a moment. Versions in `fallbacks` still answer for their models,
+    and make room for those models alone.
     """
     by_version = {demand.version_id: demand for demand in demands}
     waiting = {
         (demand.device, demand.model)
         for record in records
-        if record.state is ReplicaState.QUEUED and now - record.queued_at > EVICT_AFTER_S
+        if record.state is ReplicaState.QUEUED and waited_s.get(record.id, 0.0) > EVICT_AFTER_S
         if (demand := by_version.get(record.version_id)) and demand.warm_until is None
     }
     devices = {device for device, _ in waiting}

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
 from django.db.models import F
+from django.utils import timezone
 
 from registry import services
 from registry.models import ModelVersion, Release, Route
+from serving.cluster.ages import Ages
 from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
 from serving.cluster.failures import FailureCounts
+from serving.cluster.host import host_id
 from serving.cluster.lifeline import process_lives
 from serving.cluster.planning import Demand, Plan, plan, version_to_evict
 from serving.cluster.queues import queue_of
 from serving.cluster.releases import Releases
 from serving.cluster.scaling import Scaling
+from serving.cluster.views import WebView, forget_gone_views, reached, read_views
 from serving.rpc.connection import remove_socket
 
 if TYPE_CHECKING:
@@ -55,29 +59,32 @@ class Reconciler:
         *,
         start_replica: StartReplica,
         validate: Callable[[int], object],
-        host: str | None = None,
     ) -> None:
         self._redis = client
         self._directory = Directory(client)
         self._failures = FailureCounts(client)
-        self._releases = Releases(client, validate=validate)
+        self._ages = Ages()
+        self._releases = Releases(client, validate=validate, ages=self._ages)
         self._scaling = Scaling(client)
         self._start_replica = start_replica
-        self._host = host or socket.gethostname()
         self._trusted_run = ""
 
     def run(self, *, now: float) -> Plan:
-        """Do one round; returns what it did."""
+        """Do one round at this monotonic time; returns what it did."""
         if not self._is_settled():
             return Plan()
-        self._directory.forget_expired(now=now)
+        self._ages.begin_round()
+        self._directory.forget_expired()
+        forget_gone_views(self._redis)
         records = self._without_dead(self._directory.read())
         records = self._without_lost(records, now=now)
         records = self._with_drain_requests(records)
-        self._releases.advance(records=records, now=now)
-        fallbacks = self._keep_fallbacks(records, now=now)
-        self._scaling.run(records=records, now=now)
-        demands = wanted_replicas(now=now)
+        views = read_views(self._redis)
+        self._releases.advance(records=records, views=views, now=now)
+        moment = timezone.now()
+        fallbacks = self._keep_fallbacks(records, views=views, moment=moment)
+        self._scaling.run(records=records, now=moment.timestamp())
+        demands = wanted_replicas(moment=moment)
         self._note_success(demands, records=records)
         steps = plan(
             demands=demands,
@@ -128,14 +135,15 @@ class Reconciler:
         )
 
     def _is_dead(self, record: ReplicaRecord) -> bool:
-        return record.host == self._host and record.holds_slot and not process_lives(record.pid)
+        return record.host_id == host_id() and record.holds_slot and not process_lives(record.pid)
 
     def _without_lost(self, records: Sequence[ReplicaRecord], *, now: float) -> list[ReplicaRecord]:
         """Drop queued records whose tasks are in no queue any more."""
         overdue = [
             record
             for record in records
-            if record.state is ReplicaState.QUEUED and now - record.queued_at > LOST_AFTER_S
+            if record.state is ReplicaState.QUEUED
+            and self._ages.of(record.id, now=now) > LOST_AFTER_S
         ]
         if not overdue:
             return list(records)
@@ -180,17 +188,26 @@ class Reconciler:
         if loaded:
             services.note_load_error(loaded, error="")
 
-    def _keep_fallbacks(self, records: Sequence[ReplicaRecord], *, now: float) -> frozenset[int]:
-        """Keep warm what still answers for a live version that has no ready replica yet."""
-        ready = _ready(records)
-        moment = datetime.fromtimestamp(now, tz=UTC)
+    def _keep_fallbacks(
+        self, records: Sequence[ReplicaRecord], *, views: Sequence[WebView], moment: datetime
+    ) -> frozenset[int]:
+        """Keep warm what still answers for a live version of which some web process has none."""
         warm = ModelVersion.objects.filter(
             warm_until__gt=moment, model__live_version__replicas__gt=0
         ).exclude(model__live_version_id=F("pk"))
+        ready = [record for record in records if record.state is ReplicaState.READY]
         fallbacks = [
             version
             for version in warm.select_related("model__live_version")
-            if (live := version.model.live_version) and not ready[live.pk, live.generation]
+            if (live := version.model.live_version)
+            and not reached(
+                [
+                    record.id
+                    for record in ready
+                    if (record.version_id, record.generation) == (live.pk, live.generation)
+                ],
+                views=views,
+            )
         ]
         ending = moment + timedelta(seconds=FALLBACK_KEPT_S / 2)
         expiring = [one.pk for one in fallbacks if one.warm_until and one.warm_until < ending]
@@ -220,8 +237,9 @@ class Reconciler:
             generation=demand.generation,
             device=demand.device,
             state=ReplicaState.QUEUED,
-            queued_at=now,
+            queued_at=time.time(),
         )
+        self._ages.of(record.id, now=now)
         self._directory.enqueue(record)
         self._start_replica(
             record.id,
@@ -239,8 +257,13 @@ class Reconciler:
         now: float,
     ) -> None:
         """Where no slot is left, end the grace time of the version with the least of it."""
+        waited_s = {
+            record.id: self._ages.of(record.id, now=now)
+            for record in records
+            if record.state is ReplicaState.QUEUED
+        }
         version_id = version_to_evict(
-            demands=demands, records=records, fallbacks=fallbacks, now=now
+            demands=demands, records=records, fallbacks=fallbacks, waited_s=waited_s
         )
         if version_id is not None:
             logger.info("no free slot: cooling version=%d", version_id)
@@ -254,9 +277,8 @@ def loading_died(record: ReplicaRecord) -> bool:
     )
 
 
-def wanted_replicas(*, now: float) -> list[Demand]:
+def wanted_replicas(*, moment: datetime) -> list[Demand]:
     """Read from the registry which versions should have how many replicas."""
-    moment = datetime.fromtimestamp(now, tz=UTC)
     starting = set(
         Release.objects.filter(state=Release.State.STARTING).values_list("version_id", flat=True)
     )

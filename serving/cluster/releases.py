@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING
 
 from registry import services
 from registry.models import Release
+from serving.cluster.ages import Ages
 from serving.cluster.directory import ReplicaRecord, ReplicaState
 from serving.cluster.failures import FailureCounts
 from serving.cluster.planning import kind_of
 from serving.cluster.queues import queue_of
+from serving.cluster.views import WebView, obstacle_text, obstacles, reached
 
 if TYPE_CHECKING:
     import redis
 
 READY_WITHIN_S = 120.0
+# A replica that is ready has this long until every web process has had an answer of it: time for
+# several tries.
+REACHED_WITHIN_S = 30.0
 # From then on one ready replica is enough: the others may be waiting for slots.
 ALL_READY_WITHIN_S = 20.0
 MAX_FAILURES = 3
@@ -35,10 +40,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far the replicas of a release in state starting have come."""
+    """How far the replicas of a release in state starting have come.
+
+    `ready` say so themselves; of those `reached` have answered every web process, of which there
+    are `webs`. `obstacle` names one that stands between them.
+    """
 
     wanted: int
     ready: int
+    reached: int
+    webs: int
     queued: int
     present: int
     failures: int
@@ -49,18 +60,22 @@ class Progress:
     in_use: int = 0
     # How long the first of those queued has waited for one.
     waited_s: float = 0.0
+    obstacle: str = ""
+    # For how long one has been ready.
+    ready_s: float = 0.0
 
     @property
     def is_live(self) -> bool:
-        return self.ready >= max(1, self.wanted) or (
-            self.ready > 0 and self.age_s >= ALL_READY_WITHIN_S
+        return self.reached >= max(1, self.wanted) or (
+            self.reached > 0 and self.age_s >= ALL_READY_WITHIN_S
         )
 
     @property
     def fault(self) -> str:
         """Why to give up, "" where there's still hope."""
         if self.ready:
-            return ""
+            unreached = self.obstacle and not self.reached and self.ready_s >= REACHED_WITHIN_S
+            return self.obstacle if unreached else ""
         if self.failures >= MAX_FAILURES:
             return self.load_error or f"its replicas failed {self.failures} times"
         if self.age_s < READY_WITHIN_S:
@@ -82,7 +97,15 @@ class Progress:
             parts.append(f"failed {self.failures} times")
         if waiting:
             parts.append(f"waiting for a slot{self._where}")
+        if self.ready > self.reached:
+            parts.append(self._reach)
         return ", ".join(parts)
+
+    @property
+    def _reach(self) -> str:
+        if not self.webs:
+            return "waiting for a web process to ask them"
+        return self.obstacle or f"{self.reached} of them reached by every web process"
 
     @property
     def _where(self) -> str:
@@ -94,30 +117,36 @@ class Progress:
 class Releases:
     """The open releases; `validate` has to start a validation elsewhere and return at once."""
 
-    def __init__(self, client: redis.Redis, *, validate: Callable[[int], object]) -> None:
+    def __init__(
+        self, client: redis.Redis, *, validate: Callable[[int], object], ages: Ages
+    ) -> None:
         self._redis = client
+        self._ages = ages
         self._failures = FailureCounts(client)
         self._validate = validate
 
-    def advance(self, *, records: Sequence[ReplicaRecord], now: float) -> None:
-        """Take every open release as far as it can go now."""
+    def advance(
+        self, *, records: Sequence[ReplicaRecord], views: Sequence[WebView], now: float
+    ) -> None:
+        """Take every open release as far as it can go now, a monotonic time."""
         open_releases = list(Release.objects.open().with_versions().order_by("pk"))
         pending = [r for r in open_releases if r.state == Release.State.PENDING]
         for release in open_releases:
             if release.state == Release.State.STARTING:
-                self._settle(release, records=records, now=now)
+                self._settle(
+                    release, self._progress(release, records=records, views=views, now=now)
+                )
         for release in pending:
             # An artifact is what its digest says, so one proof of it is enough.
             if release.version.validated_at is not None:
                 begin(release, failures=self._failures)
         self._start_validations([r.pk for r in pending if r.version.validated_at is None])
 
-    def _settle(self, release: Release, *, records: Sequence[ReplicaRecord], now: float) -> None:
-        progress = self._progress(release, records=records, now=now)
+    def _settle(self, release: Release, progress: Progress) -> None:
         if progress.is_live:
             services.complete_release(release=release)
             logger.info(
-                "live release=%d arm=%s ready=%d", release.pk, release.version, progress.ready
+                "live release=%d arm=%s reached=%d", release.pk, release.version, progress.reached
             )
         elif progress.fault:
             fail(release, reason=progress.fault)
@@ -125,7 +154,12 @@ class Releases:
             services.note_progress(release=release, progress=progress.text)
 
     def _progress(
-        self, release: Release, *, records: Sequence[ReplicaRecord], now: float
+        self,
+        release: Release,
+        *,
+        records: Sequence[ReplicaRecord],
+        views: Sequence[WebView],
+        now: float,
     ) -> Progress:
         version = release.version
         own = [
@@ -134,21 +168,25 @@ class Releases:
             if (record.version_id, record.generation) == (version.pk, version.generation)
             and record.is_supply
         ]
-        states = [record.state for record in own]
-        queued = [record.queued_at for record in own if record.state is ReplicaState.QUEUED]
+        ready = [record for record in own if record.state is ReplicaState.READY]
+        queued = [record for record in own if record.state is ReplicaState.QUEUED]
         holding = [record for record in records if record.holds_slot]
-        started_at = release.started_at or release.created_at
+        ages, name = self._ages, f"release {release.pk}"
         return Progress(
             wanted=version.replicas,
-            ready=states.count(ReplicaState.READY),
+            ready=len(ready),
+            reached=reached([record.id for record in ready], views=views),
+            webs=len(views),
             queued=len(queued),
             present=len(own),
             failures=self._failures.count(version.pk),
-            age_s=now - started_at.timestamp(),
+            age_s=ages.of(name, now=now),
             load_error=version.load_error,
             queue=queue_of(version.device),
             in_use=sum(kind_of(record.device) == version.device for record in holding),
-            waited_s=now - min(queued, default=now),
+            waited_s=max((ages.of(record.id, now=now) for record in queued), default=0.0),
+            obstacle=next((obstacle_text(*one) for one in obstacles(ready, views=views)), ""),
+            ready_s=ages.of(f"{name} ready", now=now) if ready else 0.0,
         )
 
     def _start_validations(self, release_ids: Sequence[int]) -> None:

@@ -21,6 +21,7 @@ from registry.artifacts.store import ArtifactStore
 from registry.errors import ClipperError
 from registry.specs import VersionSpec
 from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
+from serving.cluster.host import host_id
 from serving.cluster.lifeline import Lifeline
 from serving.cluster.presence import Presence
 from serving.cluster.reach import replica_reach
@@ -99,6 +100,7 @@ def claim(queued: ReplicaRecord, *, directory: Directory, device: str) -> Replic
         queued,
         state=ReplicaState.LOADING,
         host=socket.gethostname(),
+        host_id=host_id(),
         pid=os.getpid(),
         device=device,
         started_at=now,

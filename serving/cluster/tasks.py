@@ -93,7 +93,7 @@ def reconcile() -> None:
     """Do one round, unless another is under way."""
     with exclusively(ROUND_LOCK, ttl_s=ROUND_TTL_S) as lock:
         if lock is not None:
-            _reconciler().run(now=time.time())
+            _reconciler().run(now=time.monotonic())
 
 
 @shared_task

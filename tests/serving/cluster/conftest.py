@@ -14,8 +14,10 @@ from django.db import connections
 from django.test import override_settings
 from pytest_django.plugin import DjangoDbBlocker
 
+from registry.models import Model, ModelVersion
 from serving.cluster.directory import Directory
 from tests.redis_server import fresh_redis_client
+from tests.serving.cluster.rounds import Rounds, make_version
 from tests.serving.cluster.stack import Stack
 
 
@@ -74,3 +76,23 @@ def _registry_at(stack: Stack) -> Iterator[None]:
         finally:
             theirs.close()
             connections["default"] = own
+
+
+@pytest.fixture
+def server_info(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """What Redis says of itself; the one for tests may be younger than a believable one."""
+    info: dict[str, object] = {"run_id": "first", "uptime_in_seconds": 600}
+    monkeypatch.setattr(client, "info", lambda _section: info)
+    return info
+
+
+@pytest.fixture
+def rounds(client: redis.Redis, server_info: dict[str, object]) -> Rounds:
+    return Rounds(client)
+
+
+@pytest.fixture
+def live() -> ModelVersion:
+    version = make_version()
+    Model.objects.update(live_version=version)
+    return ModelVersion.objects.get(pk=version.pk)

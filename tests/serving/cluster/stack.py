@@ -1,4 +1,7 @@
-"""A real stack without its web part: Redis, a worker for replicas, a control worker, a registry."""
+"""A real stack: Redis, a worker for replicas, a control worker, a registry.
+
+Of a web process there is the part that replicas know: what connects to them and says so.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from registry.models import Model, ModelVersion, Release
 from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
 from tests.redis_server import RedisServer
 from tests.serving.cluster.waiting import wait_for
+from tests.serving.cluster.web_part import WebPart
 
 ROOT = Path(__file__).resolve().parents[3]
 SLOTS = 3
@@ -44,11 +48,13 @@ class Stack:
         self.client = redis.Redis.from_url(self.redis_server.url)
         self.directory = Directory(self.client)
         self.workers: dict[str, psutil.Popen] = {}
+        self.web = WebPart(redis_url=self.redis_server.url)
 
     def start(self) -> None:
         self.redis_server.start()
         self.start_worker("cpu")
         self.start_worker("control")
+        self.web.start()
 
     def start_worker(self, name: str) -> None:
         schedule = ["-s", str(self.var / "schedule")]
@@ -63,6 +69,7 @@ class Stack:
             )
 
     def stop(self) -> None:
+        self.web.stop()
         for worker in self.workers.values():
             if worker.is_running():
                 worker.terminate()

@@ -84,11 +84,16 @@ def test_only_those_asked_to_drain_are_named(directory: Directory) -> None:
     assert directory.asked_to_drain([]) == frozenset()
 
 
-def test_expired_entries_leave_the_index_and_others_stay(directory: Directory) -> None:
+def test_expired_entries_leave_the_index_and_others_stay(
+    directory: Directory, client: redis.Redis
+) -> None:
     directory.announce(a_record("old"))
+    client.pexpire(RECORD_KEY + "old", 0)
     directory.enqueue(a_record("waiting", state=QUEUED))
 
-    directory.forget_expired(now=4e9)
+    directory.forget_expired()
+
+    assert client.zrange(INDEX_KEY, 0, -1) == [b"waiting"]
 
     assert [record.id for record in directory.read()] == ["waiting"]
 

@@ -14,6 +14,9 @@ from tests.serving.cluster.records import a_demand, a_record
 QUEUED, LOADING, READY = ReplicaState.QUEUED, ReplicaState.LOADING, ReplicaState.READY
 DRAINING, FAILED = ReplicaState.DRAINING, ReplicaState.FAILED
 
+# Every replica that waits for a slot has waited for longer than one should.
+LONG = {"r2": 60.0, "r3": 60.0}
+
 
 def test_a_missing_replica_is_started() -> None:
     assert plan(demands=[a_demand()], records=[]) == Plan(starts=(a_demand(),))
@@ -85,11 +88,11 @@ def test_a_waiting_replica_takes_the_slot_of_the_version_closest_to_the_end_of_i
     records = [
         a_record("r1", version_id=1),
         a_record("r2", version_id=2),
-        a_record("r3", version_id=3, state=QUEUED, queued_at=10.0),
+        a_record("r3", version_id=3, state=QUEUED),
     ]
 
-    assert version_to_evict(demands=demands, records=records, now=13.0) == 2
-    assert version_to_evict(demands=demands, records=records, now=11.0) is None
+    assert version_to_evict(demands=demands, records=records, waited_s={"r3": 3.0}) == 2
+    assert version_to_evict(demands=demands, records=records, waited_s={"r3": 1.0}) is None
 
 
 @pytest.mark.parametrize(("model", "evicted"), [("svm", 1), ("tree", None)])
@@ -102,7 +105,7 @@ def test_a_version_that_still_answers_makes_room_for_its_own_model_alone(
     ]
     records = [a_record("r1", version_id=1), a_record("r2", version_id=2, state=QUEUED)]
 
-    found = version_to_evict(demands=demands, records=records, now=60.0, fallbacks={1})
+    found = version_to_evict(demands=demands, records=records, waited_s=LONG, fallbacks={1})
     assert found == evicted
 
 
@@ -114,7 +117,7 @@ def test_nothing_is_evicted_while_a_slot_is_coming_free() -> None:
         a_record("r3", version_id=3, state=QUEUED),
     ]
 
-    assert version_to_evict(demands=demands, records=records, now=60.0) is None
+    assert version_to_evict(demands=demands, records=records, waited_s=LONG) is None
 
 
 def test_a_slot_of_another_device_is_of_no_use() -> None:
@@ -127,7 +130,7 @@ def test_a_slot_of_another_device_is_of_no_use() -> None:
         a_record("r3", version_id=3, state=QUEUED, device="gpu"),
     ]
 
-    assert version_to_evict(demands=demands, records=records, now=60.0) is None
+    assert version_to_evict(demands=demands, records=records, waited_s=LONG) is None
 
 
 def test_the_pause_after_failures_doubles_up_to_a_minute() -> None:

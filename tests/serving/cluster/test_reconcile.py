@@ -7,81 +7,20 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
-import msgspec
 import pytest
 import redis
 from django.utils import timezone
 
-from registry import services
-from registry.models import Model, ModelVersion, Release
-from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
-from serving.cluster.failures import FailureCounts
-from serving.cluster.planning import Plan
-from serving.cluster.reconcile import Reconciler
-from tests.serving.cluster.records import a_record
+from registry.models import Model, ModelVersion
+from serving.cluster.directory import ReplicaState
+from serving.cluster.host import host_id
+from tests.serving.cluster.rounds import UNREACHED, Rounds, make_version
 
 pytestmark = pytest.mark.django_db
-
-BY = services.Actor.of_command("test")
-
-
-@dataclass
-class Rounds:
-    """A reconciler whose tasks go nowhere but into these lists."""
-
-    client: redis.Redis
-    started: list[tuple[str, str]] = field(default_factory=list)
-    validating: list[int] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.directory = Directory(self.client)
-        self.failures = FailureCounts(self.client)
-        self._reconciler = Reconciler(
-            self.client, start_replica=self._start, validate=self.validating.append
-        )
-
-    def run(self, *, after_s: float = 0.0) -> Plan:
-        return self._reconciler.run(now=time.time() + after_s)
-
-    def _start(self, replica_id: str, *, queue: str, version_id: int, generation: int) -> None:
-        self.started.append((replica_id, queue))
-
-    def announce(self, version: ModelVersion, replica_id: str = "r1", **changes: object) -> None:
-        fields = {"version_id": version.pk, "generation": version.generation, "host": "elsewhere"}
-        self.directory.announce(a_record(replica_id, **(fields | changes)))
-
-    def records(self) -> dict[str, ReplicaRecord]:
-        return {record.id: record for record in self.directory.read()}
-
-
-@pytest.fixture
-def server_info(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
-    """What Redis says of itself; the one for tests may be younger than a believable one."""
-    info: dict[str, object] = {"run_id": "first", "uptime_in_seconds": 600}
-    monkeypatch.setattr(client, "info", lambda _section: info)
-    return info
-
-
-@pytest.fixture
-def rounds(client: redis.Redis, server_info: dict[str, object]) -> Rounds:
-    return Rounds(client)
-
-
-def make_version(name: str = "svm", version: str = "1", **fields: object) -> ModelVersion:
-    model, _ = Model.objects.get_or_create(name=name, input_type="doubles")
-    return ModelVersion.objects.create(
-        model=model, version=version, runtime="sklearn", digest="0" * 64, generation=1, **fields
-    )
-
-
-@pytest.fixture
-def live() -> ModelVersion:
-    version = make_version()
-    Model.objects.update(live_version=version)
-    return ModelVersion.objects.get(pk=version.pk)
 
 
 def test_a_wanted_replica_is_written_down_as_queued_and_enqueued(
@@ -130,7 +69,7 @@ def test_a_replica_of_this_host_without_a_process_is_replaced_at_once(
 ) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait(timeout=30)
-    rounds.announce(live, host=socket.gethostname(), pid=gone.pid)
+    rounds.announce(live, host_id=host_id(), pid=gone.pid)
 
     steps = rounds.run()
 
@@ -139,13 +78,25 @@ def test_a_replica_of_this_host_without_a_process_is_replaced_at_once(
     assert rounds.failures.count(live.pk) == 0
 
 
+def test_a_replica_in_a_container_of_the_same_name_is_not_taken_for_dead(
+    rounds: Rounds, live: ModelVersion
+) -> None:
+    """Its process id means nothing here."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait(timeout=30)
+    rounds.announce(live, host=socket.gethostname(), host_id="a container's", pid=gone.pid)
+
+    assert not rounds.run()
+    assert list(rounds.records()) == ["r1"]
+
+
 def test_a_replica_that_died_while_it_loaded_counts_as_a_failure(
     rounds: Rounds, live: ModelVersion
 ) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait(timeout=30)
     loading = ReplicaState.LOADING
-    rounds.announce(live, host=socket.gethostname(), pid=gone.pid, state=loading)
+    rounds.announce(live, host_id=host_id(), pid=gone.pid, state=loading)
 
     assert not rounds.run()
     assert rounds.failures.count(live.pk) == 1
@@ -256,6 +207,7 @@ def test_a_version_stays_warm_until_the_one_that_replaced_it_is_ready(
     rounds.announce(warm, "warm")
     if ready:
         rounds.announce(live, "live")
+        rounds.see("live")
     rounds.run()
 
     later = ModelVersion.objects.filter(pk=warm.pk, warm_until__gt=soon)
@@ -287,95 +239,35 @@ def test_a_waiting_replica_ends_the_grace_of_another_version(
     assert rounds.run(after_s=2.5).drains == ("warm",)
 
 
-def test_a_pending_release_is_validated_once(rounds: Rounds) -> None:
-    release = services.deploy(version=make_version(), by=BY)
-
-    rounds.run()
-    rounds.run()
-
-    assert rounds.validating == [release.pk]
-    assert not rounds.started
-
-
-def test_a_release_whose_validation_was_lost_is_validated_again(
-    rounds: Rounds, client: redis.Redis
-) -> None:
-    release = services.deploy(version=make_version(), by=BY)
-    rounds.run()
-    client.delete(f"clipper:validating:{release.pk}")
-
-    rounds.run()
-
-    assert rounds.validating == [release.pk] * 2
-
-
-def test_only_two_releases_are_validated_at_a_time(rounds: Rounds) -> None:
-    releases = [services.deploy(version=make_version(f"model-{n}"), by=BY) for n in range(3)]
-
-    rounds.run()
-
-    assert rounds.validating == [release.pk for release in releases[:2]]
-
-
-def test_a_version_that_proved_loadable_before_starts_without_validation(rounds: Rounds) -> None:
-    version = make_version(validated_at=timezone.now())
-    release = services.deploy(version=version, by=BY)
-
-    rounds.run()
-
-    release.refresh_from_db()
-    version.refresh_from_db()
-    assert release.state == Release.State.STARTING
-    assert version.generation == 2
-    assert rounds.validating == []
-    assert len(rounds.started) == 1
-
-
-def test_a_release_goes_live_when_its_replica_is_ready(rounds: Rounds) -> None:
-    version = make_version(validated_at=timezone.now())
-    release = services.deploy(version=version, by=BY)
-    rounds.run()
-    (record,) = rounds.directory.read()
-    rounds.directory.announce(
-        msgspec.structs.replace(record, state=ReplicaState.READY, host="elsewhere")
-    )
-
-    rounds.run()
-
-    release.refresh_from_db()
-    assert release.state == Release.State.LIVE
-    assert release.model.live_version_id == version.pk
-
-
-def test_a_release_without_a_slot_says_so_while_it_waits(
+def test_the_old_version_stays_warm_while_a_web_process_cannot_reach_the_new_one(
     rounds: Rounds, live: ModelVersion
 ) -> None:
-    rounds.announce(live)
-    version = make_version("tree", validated_at=timezone.now())
-    release = services.deploy(version=version, by=BY)
+    soon = timezone.now() + timedelta(seconds=20)
+    warm = make_version(version="2", warm_until=soon)
+    rounds.announce(warm, "warm")
+    rounds.announce(live, "live")
+    rounds.see("live", web="w1")
+    rounds.see("warm", web="w2", live=UNREACHED)
     rounds.run()
 
-    rounds.run(after_s=2.5)
-
-    release.refresh_from_db()
-    assert release.progress == "waiting for a slot on queue replicas.cpu (1 of 1 in use)"
+    assert ModelVersion.objects.filter(pk=warm.pk, warm_until__gt=soon).exists()
 
 
-def test_a_release_whose_replicas_keep_failing_is_given_up(
-    rounds: Rounds, live: ModelVersion, client: redis.Redis
-) -> None:
-    rounds.announce(live)
-    version = make_version(version="2", validated_at=timezone.now())
-    release = services.deploy(version=version, by=BY)
-    rounds.run()
-    ModelVersion.objects.filter(pk=version.pk).update(load_error="no weights")
-    for _ in range(3):
-        client.delete(f"clipper:backoff:{version.pk}")
-        rounds.failures.note(version.pk)
+def test_clocks_of_other_hosts_do_not_count(rounds: Rounds, live: ModelVersion) -> None:
+    """A host whose clock is behind keeps its replicas, however old their times look."""
+    rounds.announce(live, queued_at=1.0, started_at=1.0, heartbeat_at=1.0)
+    with patched_clock(-10.0):
+        rounds.directory.beat(rounds.records()["r1"])
 
-    rounds.run()
+    assert not rounds.run()
+    assert list(rounds.records()) == ["r1"]
+    assert rounds.started == []
 
-    release.refresh_from_db()
-    assert (release.state, release.error) == (Release.State.FAILED, "no weights")
-    assert Model.objects.get(pk=live.model_id).live_version_id == live.pk
-    assert [r.version_id for r in rounds.directory.read()] == [live.pk]
+
+@contextmanager
+def patched_clock(seconds: float) -> Iterator[None]:
+    """Set this process's wall clock ahead, as that of another host may be."""
+    real = time.time
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time", lambda: real() + seconds)
+        yield

@@ -1,0 +1,24 @@
+"""How long this process has seen things as they are: ages without any host's wall clock."""
+
+from __future__ import annotations
+
+
+class Ages:
+    """Ages in seconds of what is asked for round after round; what isn't any more is forgotten.
+
+    A process that takes over begins anew, so nothing is ever older here than it really is. `now`
+    is monotonic.
+    """
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
+        self._asked: set[str] = set()
+
+    def begin_round(self) -> None:
+        """Forget what nobody asked for since the last call."""
+        self._since = {name: at for name, at in self._since.items() if name in self._asked}
+        self._asked.clear()
+
+    def of(self, name: str, *, now: float) -> float:
+        self._asked.add(name)
+        return max(0.0, now - self._since.setdefault(name, now))

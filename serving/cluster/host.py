@@ -1,0 +1,31 @@
+"""Which host this is: where a process id means the same process."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import uuid
+from functools import cache
+from pathlib import Path
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+PID_NAMESPACE = Path("/proc/self/ns/pid")
+
+
+@cache
+def host_id() -> str:
+    """Name this host as it has been since it booted, or this container since it began.
+
+    Containers may have the name of their host, or one and the same name, and yet process ids of
+    their own. The name takes part as well, as a machine that was cloned while it ran has the boot
+    id of the other.
+    """
+    parts = (*_kernel_ids(), socket.gethostname())
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _kernel_ids() -> tuple[str, str]:
+    try:
+        return BOOT_ID.read_text().strip(), str(PID_NAMESPACE.stat().st_ino)
+    except OSError:  # not Linux, where process ids have no namespaces
+        return f"{uuid.getnode():x}", ""

@@ -1,0 +1,65 @@
+"""A reconciler's rounds against a real Redis and database, with nobody taking the tasks."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import msgspec
+import redis
+
+from registry import services
+from registry.models import Model, ModelVersion
+from serving.cluster.directory import Directory, ReplicaRecord
+from serving.cluster.failures import FailureCounts
+from serving.cluster.planning import Plan
+from serving.cluster.reconcile import Reconciler
+from serving.cluster.views import VIEW_KEY, VIEWS_KEY, LinkView, WebView
+from tests.serving.cluster.records import a_record
+
+UNREACHED = LinkView(address="tcp:10.0.0.7:20000", reason="connection refused")
+BY = services.Actor.of_command("test")
+
+
+@dataclass
+class Rounds:
+    """A reconciler whose tasks go nowhere but into these lists."""
+
+    client: redis.Redis
+    started: list[tuple[str, str]] = field(default_factory=list)
+    validating: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.directory = Directory(self.client)
+        self.failures = FailureCounts(self.client)
+        self._began = time.monotonic()
+        self._reconciler = Reconciler(
+            self.client, start_replica=self._start, validate=self.validating.append
+        )
+
+    def run(self, *, after_s: float = 0.0) -> Plan:
+        return self._reconciler.run(now=self._began + after_s)
+
+    def _start(self, replica_id: str, *, queue: str, version_id: int, generation: int) -> None:
+        self.started.append((replica_id, queue))
+
+    def announce(self, version: ModelVersion, replica_id: str = "r1", **changes: object) -> None:
+        fields = {"version_id": version.pk, "generation": version.generation, "host": "elsewhere"}
+        self.directory.announce(a_record(replica_id, **(fields | changes)))
+
+    def see(self, *replica_ids: str, web: str = "w1", **links: LinkView) -> None:
+        """Have a web process say that these replicas have answered it, and what of others."""
+        proven = {one: LinkView(address="unix:/r.sock", proven=True) for one in replica_ids}
+        view = WebView(id=web, host="app1", pid=812, links=proven | links)
+        self.client.set(VIEW_KEY + web, msgspec.json.encode(view), px=60_000)
+        self.client.zadd(VIEWS_KEY, {web: 0})
+
+    def records(self) -> dict[str, ReplicaRecord]:
+        return {record.id: record for record in self.directory.read()}
+
+
+def make_version(name: str = "svm", version: str = "1", **fields: object) -> ModelVersion:
+    model, _ = Model.objects.get_or_create(name=name, input_type="doubles")
+    return ModelVersion.objects.create(
+        model=model, version=version, runtime="sklearn", digest="0" * 64, generation=1, **fields
+    )

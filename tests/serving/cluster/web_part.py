@@ -1,0 +1,59 @@
+"""A web process's part in the cluster, in a thread: it links to replicas and says what it sees."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+from contextlib import suppress
+
+import redis
+from django.conf import settings
+from redis.asyncio import Redis
+
+from serving.cluster.directory import ReplicaState, read_directory
+from serving.cluster.views import WebView, publish_view, withdraw_view
+from serving.engine.engine import Engine, EngineSpec
+from serving.links import ReplicaLinks
+from serving.rpc.credentials import Credentials
+
+LOOK_S = 0.1
+
+
+class WebPart:
+    """Follows the directory of one Redis from `start` to `stop`."""
+
+    def __init__(self, *, redis_url: str, id: str = "web") -> None:
+        self._url = redis_url
+        self._id = id
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name=id)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join(timeout=20)
+
+    async def _run(self) -> None:
+        engine = Engine(EngineSpec(cache_bytes=0))
+        credentials = Credentials(secret=settings.CLIPPER_CLUSTER_SECRET.encode())
+        links = ReplicaLinks(engine, credentials=credentials, on_change=lambda: None)
+        async with Redis.from_url(self._url) as client:
+            while not self._over.is_set():
+                await self._look(client, links=links)
+                await asyncio.sleep(LOOK_S)
+            await withdraw_view(client, self._id)
+        await links.close()
+        engine.close()
+
+    async def _look(self, client: Redis, *, links: ReplicaLinks) -> None:
+        with suppress(redis.RedisError):  # tests stop Redis
+            records = await read_directory(client)
+            links.sync({r.id: r.address for r in records if r.state is ReplicaState.READY})
+            view = WebView(
+                id=self._id, host=socket.gethostname(), pid=os.getpid(), links=links.views()
+            )
+            await publish_view(client, view)
