@@ -8,7 +8,7 @@ load.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from registry.specs import ApplicationSpec, VersionSpec
@@ -37,8 +37,12 @@ def model_readiness(
     *,
     connected: Callable[[int], bool],
     records: Iterable[ReplicaRecord],
+    unreachable: Callable[[int], Sequence[str]] = lambda version_id: (),
 ) -> Readiness:
-    """Look at everything that is routed to. `records` is the directory as last read."""
+    """Look at everything that is routed to. `records` is the directory as last read.
+
+    `unreachable` says what is in the way of this process to a version's ready replicas.
+    """
     readiness = Readiness()
     broken = {
         record.version_id: record.last_error or "its replicas fail"
@@ -52,18 +56,29 @@ def model_readiness(
             if connected(version.id):
                 readiness.note(f"model {arm}", OK)
             else:
-                _note_unconnected(readiness, version, why_broken=broken.get(version.id))
+                _note_unconnected(
+                    readiness,
+                    version,
+                    why_broken=broken.get(version.id),
+                    in_the_way=unreachable(version.id),
+                )
         _note_missing(readiness, application, router=router, is_empty=not arms.targets)
     _fail_where_none_serves(readiness)
     return readiness
 
 
 def _note_unconnected(
-    readiness: Readiness, version: VersionSpec, *, why_broken: str | None
+    readiness: Readiness,
+    version: VersionSpec,
+    *,
+    why_broken: str | None,
+    in_the_way: Sequence[str],
 ) -> None:
     name = f"model {version.arm}"
     if version.replicas == 0:
         readiness.note(name, "scaled to 0 replicas")
+    elif in_the_way:
+        readiness.note(name, f"{UNCONNECTED} ({'; '.join(in_the_way)})", fails=True)
     elif why_broken is not None:
         readiness.note(name, f"its replicas fail: {why_broken}")
     else:

@@ -66,7 +66,10 @@ async def _readiness(runtime: Runtime) -> Readiness:
     found.note("database", database, fails=database != OK)
     found.note("redis", redis_state, fails=redis_state != OK)
     models = model_readiness(
-        runtime.router, connected=runtime.engine.connected, records=runtime.records
+        runtime.router,
+        connected=runtime.engine.connected,
+        records=runtime.records,
+        unreachable=runtime.unreachable,
     )
     found.states |= models.states
     found.failing |= models.failing
@@ -88,10 +91,3 @@ async def _redis(runtime: Runtime) -> str:
     except REDIS_ERRORS as error:
         return f"cannot be reached ({type(error).__name__})"
     return OK
-
-
-def _version(runtime: Runtime, version_id: int) -> str:
-    if runtime.engine.connected(version_id):
-        return OK
-    why = "; ".join(runtime.unreachable(version_id))
-    return f"no replica is connected ({why})" if why else "no replica is connected"

@@ -46,6 +46,18 @@ def test_a_model_that_isnt_connected_yet_counts():
     assert found.failing == {"model m2:1": UNCONNECTED}
 
 
+def test_what_is_in_the_way_to_a_replica_is_named():
+    serving = Serving(application())
+    found = model_readiness(
+        serving.router,
+        connected=lambda version: version != 2,
+        records=(record(2, ReplicaState.READY),),
+        unreachable=lambda version: ["tcp:10.0.0.7:20000: connection refused"],
+    )
+    why = f"{UNCONNECTED} (tcp:10.0.0.7:20000: connection refused)"
+    assert found.failing == {"model m2:1": why}
+
+
 def test_a_model_scaled_to_none_is_told_and_doesnt_count():
     serving = Serving(application())
     versions = dict(serving.router.snapshot.versions)

@@ -110,6 +110,19 @@ def test_a_model_stands_as_its_queries_and_replicas_say(
     assert standing(load(document(**recent)), wanted=2, ready=ready) == (state, words)
 
 
+def test_a_model_that_some_web_process_cannot_reach_does_not_keep_up() -> None:
+    busy = load(document(misses=100, sent=100, batches=10))
+    assert standing(busy, wanted=2, ready=2) == ("good", "Keeping up")
+    assert standing(busy, wanted=2, ready=2, unreached=1) == (
+        "late",
+        "1 of 2 not reached by every web process",
+    )
+    assert standing(busy, wanted=2, ready=2, unreached=2) == (
+        "stopped",
+        "Not reached by every web process",
+    )
+
+
 def test_a_few_alarms_stand_at_the_head_of_the_page_and_the_others_are_counted() -> None:
     text = {"state": "No replica is ready", "ready": "0 of 1", "bounds": ""}
     rows = [
