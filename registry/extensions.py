@@ -21,6 +21,7 @@ class _Registered:
     loss_check: LossCheck | None = None
     combine_names: Names | None = None
     runtime_names: Names | None = None
+    data_runtimes: Collection[str] = ()
 
 
 _registered = _Registered()
@@ -41,9 +42,10 @@ def register_combines(names: Names) -> None:
     _registered.combine_names = names
 
 
-def register_runtimes(names: Names) -> None:
-    """Called once, by the app that has the runtimes."""
+def register_runtimes(names: Names, *, data_only: Collection[str]) -> None:
+    """Called once, by the app that has the runtimes; `data_only` run nothing that they read."""
     _registered.runtime_names = names
+    _registered.data_runtimes = data_only
 
 
 def check_policy(name: str, *, params: Mapping[str, Any]) -> None:
@@ -82,3 +84,11 @@ def check_runtime(name: str) -> None:
     names = runtime_names()
     if names and name not in names:
         raise BadRequest(f"runtime: Expected one of {', '.join(names)}, got {name!r}.")
+
+
+def runs_code(runtime: str) -> bool:
+    """Whether a version of this runtime runs code that its artifact brings.
+
+    One that nobody has declared harmless does, those that installed packages add among them.
+    """
+    return runtime not in _registered.data_runtimes

@@ -11,6 +11,6 @@ class ServingConfig(AppConfig):
 
     def ready(self) -> None:
         from registry.extensions import register_runtimes
-        from serving.container.runtimes import runtime_names
+        from serving.container.runtimes import DATA_ONLY, runtime_names
 
-        register_runtimes(runtime_names)
+        register_runtimes(runtime_names, data_only=DATA_ONLY)

@@ -30,7 +30,7 @@ class ApiKeyForm(ModelForm[ApiKey]):
             "can_predict": "Predict",
             "can_feedback": "Give feedback",
             "can_manage": "Manage",
-            "can_allow_pickle": "Allow pickle",
+            "can_run_code": "Run code",
         }
         help_texts = {
             "name": "Who uses it, such as the name of a service.",
@@ -56,7 +56,7 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
         return super().get_queryset(request).prefetch_related("applications")
 
     def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
-        pickle = ("can_allow_pickle",) if request.user.has_perm("registry.allow_pickle") else ()
+        pickle = ("can_run_code",) if request.user.has_perm("registry.run_code") else ()
         manage = ("can_manage",) if actor(request).may_grant_manage else ()
         if obj is None:
             return (
@@ -80,7 +80,7 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
         self, request: HttpRequest, obj: ApiKey | None = None
     ) -> tuple[str, ...]:
         shown = ("may", "for_applications", "starts_with", "status", "made", "created_by")
-        return () if obj is None else (*shown, "can_allow_pickle")
+        return () if obj is None else (*shown, "can_run_code")
 
     def save_model(
         self, request: HttpRequest, obj: ApiKey, form: ModelForm[ApiKey], change: bool
@@ -94,7 +94,7 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
             by=actor(request),
             applications=list(form.cleaned_data["applications"]),
             expires_at=obj.expires_at,
-            can_allow_pickle=obj.can_allow_pickle,
+            can_run_code=obj.can_run_code,
         )
         # The admin goes on with its own instance: make it the row that the service wrote.
         obj.__dict__.update(key.__dict__)

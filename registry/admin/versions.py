@@ -116,8 +116,8 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
         return super().get_form(request, obj, change, **kw)
 
     def get_fieldsets(self, request: HttpRequest, obj: ModelVersion | None = None) -> Any:
-        # Pickle can run any code: only those who may allow it are offered it.
-        may_allow = request.user.has_perm("registry.allow_pickle")
+        # Pickle can run any code: only those who may run code are offered it.
+        may_allow = request.user.has_perm("registry.run_code")
         pickle = ("allow_pickle",) if may_allow or obj is not None else ()
         if obj is None:
             return (

@@ -303,7 +303,7 @@ class NewVersion(Body):
     memory_limit_mb = serializers.IntegerField(required=False, allow_null=True)
     threads = serializers.IntegerField(required=False)
     allow_pickle = serializers.BooleanField(
-        required=False, help_text="Needs the permission to allow pickle."
+        required=False, help_text="Needs the permission to run code."
     )
     notes = Text(required=False, allow_blank=True, max_length=LONG_TEXT)
 

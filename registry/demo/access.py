@@ -103,6 +103,6 @@ def _set_password(*, say: Say) -> str:
 def _make_key(*, say: Say) -> str:
     for lost in ApiKey.objects.filter(name=KEY_NAME, revoked_at__isnull=True):
         services.revoke_api_key(key=lost)
-    _, text = services.create_api_key(name=KEY_NAME, scopes=SCOPES, by=BY)
-    say("Created an API key with all scopes.")
+    _, text = services.create_api_key(name=KEY_NAME, scopes=SCOPES, by=BY, can_run_code=True)
+    say("Created an API key that may do everything.")
     return text

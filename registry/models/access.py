@@ -29,8 +29,9 @@ class ApiKey(models.Model):
     can_predict = models.BooleanField(default=True)
     can_feedback = models.BooleanField(default=True)
     can_manage = models.BooleanField(default=False)
-    can_allow_pickle = models.BooleanField(
-        default=False, help_text="May upload versions that load pickle, which can run any code."
+    can_run_code = models.BooleanField(
+        default=False,
+        help_text="May upload and first deploy versions that run code of their own.",
     )
     # A flag of its own: were an empty list to mean "every application", deleting the last
     # application of a bound key would open all the others to it.

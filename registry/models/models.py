@@ -174,7 +174,7 @@ class ModelVersion(models.Model):
 
     class Meta:
         ordering = ("model", "-created_at", "-id")
-        permissions = (("allow_pickle", "Can allow a version to load pickle"),)
+        permissions = (("run_code", "Can have replicas run code that an artifact brings"),)
         constraints = (
             models.UniqueConstraint(name="version_once_per_model", fields=("model", "version")),
             models.CheckConstraint(

@@ -24,7 +24,7 @@ def create_api_key(
     by: Actor,
     applications: Sequence[Application] = (),
     expires_at: datetime | None = None,
-    can_allow_pickle: bool = False,
+    can_run_code: bool = False,
 ) -> tuple[ApiKey, str]:
     """Create a key; returns the row and the key's text, which cannot be had again.
 
@@ -50,7 +50,7 @@ def create_api_key(
         can_predict=PREDICT in scopes,
         can_feedback=FEEDBACK in scopes,
         can_manage=MANAGE in scopes,
-        can_allow_pickle=can_allow_pickle and by.may_allow_pickle,
+        can_run_code=can_run_code and by.may_run_code,
         bound=bool(applications),
         expires_at=expires_at,
         created_by=by.user,
@@ -75,10 +75,10 @@ def update_api_key(*, key: ApiKey, name: str, expires_at: datetime | None, by: A
                 f"{by.label} is none.",
                 required="superuser",
             )
-        if locked.can_allow_pickle and not by.may_allow_pickle:
+        if locked.can_run_code and not by.may_run_code:
             raise Forbidden(
-                "A key that may allow pickle works for longer only with the permission "
-                f"registry.allow_pickle, which {by.label} lacks."
+                "A key that may run code works for longer only with the permission "
+                f"registry.run_code, which {by.label} lacks."
             )
     locked.name, locked.expires_at = name, expires_at
     checked(locked)

@@ -17,6 +17,7 @@ from django.utils import timezone
 from registry.errors import Conflict, NotFound
 from registry.models import Model, ModelVersion, Release
 from registry.services.actor import Actor
+from registry.services.code import check_may_run_version
 
 
 @transaction.atomic
@@ -124,6 +125,7 @@ def _lock(release: Release) -> bool:
 def _release(*, version: ModelVersion, kind: str, by: Actor, reason: str) -> Release:
     model = Model.objects.select_for_update().get(pk=version.model_id)
     check_not_live(version, model=model)
+    check_may_run_version(version, by=by)
     under_way = Release.objects.filter(model=model).open().filter(version=version).first()
     if under_way is not None:
         raise Conflict(

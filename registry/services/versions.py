@@ -10,12 +10,13 @@ from django.db import transaction
 from django.db.models import Q
 
 from registry.artifacts.store import ArtifactStore
-from registry.errors import BadRequest, Conflict, Forbidden, NotFound
+from registry.errors import BadRequest, Conflict, NotFound
 from registry.extensions import check_runtime
 from registry.models import Model, ModelVersion, Release
 from registry.models.models import FEWEST_REPLICAS, MOST_REPLICAS
 from registry.notices import publish_on_commit
 from registry.services.actor import Actor
+from registry.services.code import check_may_run
 from registry.services.validation import checked, save_new
 
 # How a version runs, which may change while it serves; all else of it is as it was uploaded.
@@ -47,12 +48,10 @@ def create_version(
 ) -> ModelVersion:
     """Store the artifact under its sha256 and register the version; it is not deployed yet.
 
-    `configuration` are the fields that `configure_version` changes. Raises Forbidden where pickle
-    is asked for without the permission, Conflict where the version exists, BadRequest where a
+    `configuration` are the fields that `configure_version` changes. Raises Forbidden where it
+    would run code without the permission, Conflict where the version exists, BadRequest where a
     field is wrong.
     """
-    if allow_pickle and not by.may_allow_pickle:
-        raise Forbidden("Loading pickle needs the permission registry.allow_pickle.")
     row = ModelVersion(
         model=model,
         version=version,
@@ -70,6 +69,7 @@ def create_version(
     if model.versions.filter(version=version).exists():
         raise taken
     check_runtime(runtime)
+    check_may_run(runtime=runtime, allow_pickle=allow_pickle, by=by)
     checked(row, exclude=("digest",))
     row.digest, row.size = ArtifactStore.default().add(artifact)
     save_new(row, conflict=taken)

@@ -35,7 +35,7 @@ def expired(*scopes: str, **options: Any) -> ApiKey:
 
 @pytest.mark.parametrize(
     ("scope", "options", "revived"),
-    [("manage", {}, False), ("predict", {"can_allow_pickle": True}, False), ("predict", {}, True)],
+    [("manage", {}, False), ("predict", {"can_run_code": True}, False), ("predict", {}, True)],
 )
 def test_a_key_is_revived_only_by_those_who_may_make_one(
     scope: str, options: dict[str, Any], revived: bool

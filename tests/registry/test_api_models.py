@@ -217,7 +217,7 @@ def test_pickle_needs_its_own_permission(manager: Api, svm: Model) -> None:
     form = {"version": "1", "runtime": "sklearn", "allow_pickle": "true"}
     refused = manager.upload("svm", artifact=artifact(), **form)
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
-    trusted = Api(key=make_key(can_allow_pickle=True))
+    trusted = Api(key=make_key(can_run_code=True))
     assert trusted.upload("svm", artifact=artifact(), **form).json()["allow_pickle"] is True
 
 

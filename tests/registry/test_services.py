@@ -104,18 +104,18 @@ def test_a_senseless_key_is_refused(options: dict[str, Any]) -> None:
 def test_pickle_is_not_granted_by_who_lacks_it() -> None:
     grace = User.objects.create_user("grace")
     key, _ = services.create_api_key(
-        name="k", scopes=["predict"], by=Actor.of_user(grace), can_allow_pickle=True
+        name="k", scopes=["predict"], by=Actor.of_user(grace), can_run_code=True
     )
-    assert not key.can_allow_pickle
-    grace.user_permissions.add(Permission.objects.get(codename="allow_pickle"))
+    assert not key.can_run_code
+    grace.user_permissions.add(Permission.objects.get(codename="run_code"))
     key, _ = services.create_api_key(
         name="k",
         scopes=["predict"],
         by=Actor.of_user(User.objects.get()),
-        can_allow_pickle=True,
+        can_run_code=True,
     )
-    assert key.can_allow_pickle
-    assert Actor.of_key(key).may_allow_pickle
+    assert key.can_run_code
+    assert Actor.of_key(key).may_run_code
 
 
 def test_a_key_that_manages_is_made_by_superusers_and_commands_alone() -> None:

@@ -16,7 +16,7 @@ from selection.models import SelectionSnapshot
 from selection.monitoring.api import HistoryOut, period_of
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
-BY = Actor(user=None, label="a test", may_allow_pickle=True, may_grant_manage=True)
+BY = Actor(user=None, label="a test", may_run_code=True, may_grant_manage=True)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from serving.metrics import INDEX, KEY_PREFIX, Metrics
 from serving.monitoring.tasks import LOCK, snapshot_selection, thin_selection_history
 from tests.redis_server import fresh_redis_client
 
-BY = Actor(user=None, label="a test", may_allow_pickle=True, may_grant_manage=True)
+BY = Actor(user=None, label="a test", may_run_code=True, may_grant_manage=True)
 
 pytestmark = pytest.mark.django_db
 

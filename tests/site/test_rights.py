@@ -23,7 +23,7 @@ from registry.models import Application, Model
 from registry.services import Actor, RouteRequest
 from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
 
-BY = Actor(user=None, label="a test", may_allow_pickle=True, may_grant_manage=True)
+BY = Actor(user=None, label="a test", may_run_code=True, may_grant_manage=True)
 ROUTES = [{"model": "ocr"}]
 
 

@@ -35,9 +35,11 @@ class Command(ClipperCommand):
         )
         parser.add_argument("--expires-days", type=float, metavar="N", help="never, if left out")
         parser.add_argument(
-            "--allow-pickle",
+            "--run-code",
+            "--allow-pickle",  # its name while pickle alone asked for it
+            dest="run_code",
             action="store_true",
-            help="may upload versions that load pickle, which can run any code",
+            help="may upload and first deploy versions that run code: python, command, pickle",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -47,7 +49,7 @@ class Command(ClipperCommand):
             scopes=scopes,
             applications=[named_application(name) for name in options["application"]],
             expires_at=expiry(options["expires_days"]),
-            can_allow_pickle=options["allow_pickle"],
+            can_run_code=options["run_code"],
             by=services.Actor.of_command("create_api_key"),
         )
         self.stdout.write(text)

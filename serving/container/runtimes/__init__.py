@@ -30,6 +30,8 @@ RUNTIMES: dict[str, str] = {
     "python": "serving.container.runtimes.python:load",
     "command": "serving.container.runtimes.command:load",
 }
+# These read an artifact without running any of it, as long as pickle isn't allowed.
+DATA_ONLY = frozenset({"sklearn"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from selection.models import Feedback
 from selection.offpolicy.log import Log
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
-BY = Actor(user=None, label="a test", may_allow_pickle=True, may_grant_manage=True)
+BY = Actor(user=None, label="a test", may_run_code=True, may_grant_manage=True)
 ARMS = ("svm:1", "forest:1", "bayes:1")
 
 Keep = Callable[..., None]
