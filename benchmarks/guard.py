@@ -32,8 +32,7 @@ from selection.feedback.due import DueReceipts
 from selection.outputs import OutputStore
 from selection.receipts import ReceiptSigner
 from selection.state import SelectionStore
-from serving.api.connection import STATE_KEY
-from serving.api.direct import DirectPredictions
+from serving.api.direct import STATE_KEY, DirectPredictions
 from serving.api.front import FrontProtocol
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.replica import Replica

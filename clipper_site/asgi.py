@@ -19,9 +19,8 @@ from django.urls import URLPattern, re_path
 django_application = get_asgi_application()
 
 from clipper_site.bodies import with_limited_bodies  # noqa: E402  (Django must be set up first)
-from clipper_site.runtime import new_runtime  # noqa: E402
-from serving.api.connection import STATE_KEY  # noqa: E402
-from serving.api.direct import DirectPredictions  # noqa: E402
+from clipper_site.runtime import new_limits, new_runtime  # noqa: E402
+from serving.api.direct import STATE_KEY, DirectPredictions  # noqa: E402
 from serving.api.feedback import (  # noqa: E402
     feedback_endpoint,
     selection_endpoint,
@@ -29,6 +28,7 @@ from serving.api.feedback import (  # noqa: E402
 )
 from serving.api.health import live_endpoint, metrics_endpoint, ready_endpoint  # noqa: E402
 from serving.api.http import Endpoint, Receive, Scope, Send  # noqa: E402
+from serving.api.limits import LIMITS_KEY  # noqa: E402
 from serving.api.paths import APP, OWN_PATH  # noqa: E402
 from serving.api.predict import predict_endpoint  # noqa: E402
 from serving.api.websocket import ApplicationConsumer  # noqa: E402
@@ -117,6 +117,7 @@ class WithLifespan:
         state[STATE_KEY] = DirectPredictions(
             runtime.processor, max_body_bytes=runtime.spec.max_body_bytes
         )
+        state[LIMITS_KEY] = new_limits()
         self._routes = routes_of(runtime)
         # What exists now lives as long as the process: the collector need not look at it again.
         gc.collect()

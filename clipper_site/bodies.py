@@ -8,7 +8,9 @@ from typing import Any
 
 from django.conf import settings
 
+from registry.errors import ClipperError, Saturated
 from serving.api.http import Endpoint, Receive, Scope, Send, header, send_error, too_large
+from serving.api.limits import Limits, limits_of
 
 UPLOAD_PATH = re.compile(
     r"/api/v1/models/[^/]+/versions/?"
@@ -16,6 +18,7 @@ UPLOAD_PATH = re.compile(
 ).fullmatch
 # More digits than any size has, and fewer than Python refuses to read as a number.
 MAX_DIGITS = 18
+GONE: MutableMapping[str, Any] = {"type": "http.disconnect"}
 
 
 def limit_of(path: str) -> int:
@@ -25,35 +28,66 @@ def limit_of(path: str) -> int:
 
 
 def with_limited_bodies(application: Endpoint) -> Endpoint:
-    """Return the application with 413 for what is over the limit, announced or only counted."""
+    """Return the application with 413 for what is over the limit, announced or only counted.
+
+    What Django keeps in memory of a body counts as held meanwhile (`serving.api.limits`).
+    """
 
     async def limited(scope: Scope, receive: Receive, send: Send) -> None:
         limit = limit_of(scope["path"])
         if _announces_more(scope, limit=limit):
             await send_error(send, too_large(limit))
             return
-        size = 0
+        body = _Body(limits_of(scope.setdefault("state", {})), limit=limit)
         started = False
 
         async def counted() -> MutableMapping[str, Any]:
-            nonlocal size
-            if size > limit:
-                return {"type": "http.disconnect"}
-            message = await receive()
-            size += len(message.get("body", b""))
             # The application lets go of what it has read so far, as for a client that went away.
-            return {"type": "http.disconnect"} if size > limit else message
+            return GONE if body.refusal else body.taken(await receive())
 
         async def noted(message: MutableMapping[str, Any]) -> None:
             nonlocal started
             started = True
             await send(message)
 
-        await application(scope, counted, noted)
-        if size > limit and not started:
-            await send_error(send, too_large(limit))
+        try:
+            await application(scope, counted, noted)
+        finally:
+            body.release()
+        if body.refusal is not None and not started:
+            await send_error(send, body.refusal)
 
     return limited
+
+
+class _Body:
+    """A body that arrives: how much of it there is, and why the rest is refused."""
+
+    def __init__(self, limits: Limits, *, limit: int) -> None:
+        self._limits = limits
+        self._limit = limit
+        self._size = self._held = 0
+        self.refusal: ClipperError | None = None
+
+    def taken(self, message: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """Return the message, or that of a client that went away where it is too much."""
+        self._size += len(message.get("body", b""))
+        if self._size > self._limit:
+            self.refusal = too_large(self._limit)
+        else:
+            self._hold(min(self._size, int(settings.FILE_UPLOAD_MAX_MEMORY_SIZE)) - self._held)
+        return GONE if self.refusal else message
+
+    def _hold(self, more: int) -> None:
+        try:
+            self._limits.hold(more)
+        except Saturated as error:
+            self.refusal = error
+        else:
+            self._held += more
+
+    def release(self) -> None:
+        self._limits.release(self._held)
 
 
 def _announces_more(scope: Scope, *, limit: int) -> bool:

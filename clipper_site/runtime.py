@@ -12,6 +12,7 @@ from django.db import close_old_connections, connection
 from registry.notices import CHANGES_CHANNEL
 from registry.snapshot import build_snapshot
 from selection.receipts import derive_key
+from serving.api.limits import Limits
 from serving.engine.engine import EngineSpec
 from serving.rpc.credentials import Credentials, web_tls
 from serving.runtime import Runtime, RuntimeSpec
@@ -35,6 +36,17 @@ def new_runtime() -> Runtime:
             read_snapshot=with_fresh_connection(build_snapshot),
             check_database=with_fresh_connection(_select_one),
         )
+    )
+
+
+def new_limits() -> Limits:
+    """Return the limits of what clients of this web process may take; it needs them once."""
+    return Limits(
+        head_s=settings.CLIPPER_HEAD_TIMEOUT_S,
+        body_s=settings.CLIPPER_BODY_TIMEOUT_S,
+        body_rate=settings.CLIPPER_BODY_RATE,
+        authentication_s=settings.CLIPPER_AUTHENTICATION_TIMEOUT_S,
+        unfinished_bytes=settings.CLIPPER_UNFINISHED_BYTES,
     )
 
 

@@ -34,6 +34,18 @@ CLIPPER_WORKER_NICE = ENV.whole("CLIPPER_WORKER_NICE", default=5)
 
 # --- How it behaves --------------------------------------------------------------------------
 CLIPPER_MAX_BODY_BYTES = ENV.whole("CLIPPER_MAX_BODY_BYTES", default=16 << 20, at_least=1024)
+CLIPPER_HEAD_TIMEOUT_S = ENV.whole("CLIPPER_HEAD_TIMEOUT_S", default=20, at_least=1)
+CLIPPER_BODY_TIMEOUT_S = ENV.whole("CLIPPER_BODY_TIMEOUT_S", default=30, at_least=1)
+CLIPPER_BODY_RATE = ENV.whole("CLIPPER_BODY_RATE", default=1024, at_least=1)
+CLIPPER_AUTHENTICATION_TIMEOUT_S = ENV.whole(
+    "CLIPPER_AUTHENTICATION_TIMEOUT_S", default=10, at_least=1
+)
+CLIPPER_UNFINISHED_BYTES = ENV.whole(
+    "CLIPPER_UNFINISHED_BYTES",
+    default=max(128 << 20, CLIPPER_MAX_BODY_BYTES),
+    # A body of the largest size has to fit, or none would ever arrive.
+    at_least=CLIPPER_MAX_BODY_BYTES,
+)
 CLIPPER_MAX_ARTIFACT_BYTES = ENV.whole("CLIPPER_MAX_ARTIFACT_BYTES", default=2 << 30, at_least=1024)
 CLIPPER_CACHE_BYTES = ENV.whole("CLIPPER_CACHE_BYTES", default=16 << 20)
 CLIPPER_WARM_SECONDS = ENV.whole("CLIPPER_WARM_SECONDS", default=600)

@@ -11,9 +11,11 @@ ClipperError 500 internal
 ├── Forbidden 403 forbidden
 ├── NotFound 404 not_found
 ├── MethodNotAllowed 405 method_not_allowed
+├── RequestTimeout 408 request_timeout
 ├── Conflict 409 conflict
 ├── BodyTooLarge 413 body_too_large
 ├── UnsupportedEncoding 415 unsupported_encoding
+├── HeadTooLarge 431 head_too_large
 ├── ModelFailed 500 model_failed
 ├── Unavailable 503 unavailable                 (carries Retry-After)
 │   ├── Saturated 503 saturated
@@ -107,6 +109,13 @@ class MethodNotAllowed(ClipperError):
         return {"Allow": ", ".join(allowed)} if allowed else {}
 
 
+class RequestTimeout(ClipperError):
+    """A request that takes too long to arrive."""
+
+    status = 408
+    code = "request_timeout"
+
+
 class Conflict(ClipperError):
     status = 409
     code = "conflict"
@@ -120,6 +129,11 @@ class BodyTooLarge(ClipperError):
 class UnsupportedEncoding(ClipperError):
     status = 415
     code = "unsupported_encoding"
+
+
+class HeadTooLarge(ClipperError):
+    status = 431
+    code = "head_too_large"
 
 
 class ModelFailed(ClipperError):

@@ -1,36 +1,34 @@
-"""Uvicorn's HTTP/1.1 protocol, strict about where one request ends and the next begins.
+"""One connection: how much of it is read at a time, and how long a client may take.
 
-Who stands behind a proxy shares connections with strangers: what one of them sends must never be
-read as the request of another. Uvicorn's parser stops at the head of a request that offers another
-protocol; here an offer that isn't taken is ignored, as RFC 9110 §7.8 allows, and the body is read.
+Whatever a client sends is bounded in bytes and time before it is known who sends it
+(`serving.api.limits`), and nothing is read from a client that doesn't read its answers.
 """
 
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import Any
 
-import httptools
-import msgspec
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.flow_control import FlowControl
 
-from registry.errors import BadRequest, ClipperError, MethodNotAllowed
-from serving.api.direct import DirectPredictions
-from serving.api.http import error_headers
-
-# Where the application's lifespan leaves what answers predictions, for each connection to find.
-STATE_KEY = "predictions"
-WEBSOCKET = b"websocket"
-
-Fields = list[tuple[bytes, bytes]]
+from registry.errors import ClipperError, HeadTooLarge, RequestTimeout
+from serving.api.framing import HEAD_LIMITS, StrictProtocol
+from serving.api.limits import MAX_HEAD_BYTES, limits_of
 
 
-class Connection(HttpToolsProtocol):
-    """One connection, on which requests go to the ASGI application."""
+class Flow(FlowControl):
+    """Reads on only where nothing that was read is waiting (`ahead`), nor an answer to be read."""
+
+    ahead = b""
+
+    def resume_reading(self) -> None:
+        if not self.ahead and not self.write_paused:
+            super().resume_reading()
+
+
+class Connection(StrictProtocol):
+    """One connection, on which requests go to the ASGI application, one after the other."""
 
     def __init__(
         self,
@@ -40,151 +38,204 @@ class Connection(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._predictions: DirectPredictions = app_state[STATE_KEY]
-        # The parser is within a request; its `cycle` may last longer, or not as long.
-        self._parsing = False
-        self._in_head = False
-        # The request that is being answered; `cycle` is the one that came last.
-        self._current: RequestResponseCycle | None = None
-        # What is wrong with what came after requests that are still being answered.
-        self._refusal: ClipperError | None = None
-        self._keep_alive = True
+        self.flow: Flow
+        self._limits = limits_of(app_state)
+        # Bytes of an unfinished request that count as held.
+        self._held = 0
+        # When the last byte came or answer went; since when the client doesn't read.
+        self._active_at = self._full_at = 0.0
+        # Since when head or body are awaited, 0 where none is, and what the body brought since.
+        self._head_since = self._body_since = 0.0
+        self._body_bytes = 0
+        self._timer_at = 0.0
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.flow = Flow(transport)
+        self._active_at = monotonic()
+        self._look_at(self._active_at + self.timeout_keep_alive)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes of requests, or keep them until those before are answered and read."""
+        self._active_at = monotonic()
+        if self._waits:
+            self._keep(data)
+        else:
+            self._pass_on(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+        self._hold(0)
+        if self._current is not None:
+            self._current.disconnected = True
+            self._current.message_event.set()
+        self.flow.ahead = b""
+
+    def pause_writing(self) -> None:
+        """Read nothing more from a client that doesn't read."""
+        super().pause_writing()
+        self._full_at = monotonic()
+        self.flow.pause_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._take_up()
+
+    @property
+    def _waits(self) -> bool:
+        """Whether the client has to wait, for an answer or to have read one.
+
+        Of the request that is being answered the body is taken.
+        """
+        current = self._current
+        answering = current is not None and not (self._in_body and self.cycle is current)
+        return answering or self.flow.write_paused
+
+    def _keep(self, data: bytes) -> None:
+        self.flow.ahead += data
+        self.flow.pause_reading()
+
+    def _go_on(self) -> None:
+        """Take what came meanwhile, where its turn has come; nothing was read since."""
+        if not self.flow.ahead or self._waits:
+            return
+        data, self.flow.ahead = self.flow.ahead, b""
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            self.data_received(data)
 
     # What the parser calls.
 
-    def on_message_begin(self) -> None:
-        self._parsing = self._in_head = True
-        super().on_message_begin()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        # Fields after a body in chunks are none of the request's: nobody has vouched for them.
-        if self._in_head:
-            super().on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        if self._stops_here() and not self._should_upgrade():
-            return
-        super().on_headers_complete()
-        self._in_head = False
-
-    def on_message_complete(self) -> None:
-        if self._stops_here():
-            return
-        self._parsing = False
-        super().on_message_complete()
-
     def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self._refusal is not None and not self._responding:
+        """Go on with what came meanwhile, or say what is wrong with it."""
+        self.server_state.total_requests += 1
+        self._active_at = monotonic()
+        answered, self._current = self._current, None
+        if answered is not None:
+            answered.body.clear()
+        if self.transport.is_closing():
+            return
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._refusal is not None:
             self._refuse(self._refusal)
+        self._take_up()
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._current = cycle
-        super()._start_asgi_task(cycle, app)
+    def _take_up(self) -> None:
+        """Read on, and give what has begun to come its time from now on."""
+        if self._head_since:
+            self._head_since = 0.0
+            self._await_head()
+        if self.flow.ahead:
+            self.loop.call_soon(self._go_on)
+        else:
+            self.flow.resume_reading()
 
     # Requests, one after the other.
 
-    @property
-    def _responding(self) -> bool:
-        """Whether a request that went uvicorn's way is being answered."""
-        return self._current is not None and not self._current.response_complete
-
-    def _feed(self, data: bytes) -> None:
-        """Have requests parsed and answered; they may lead to another protocol."""
-        while self._refusal is None:
-            try:
-                self.parser.feed_data(data)
-            except httptools.HttpParserUpgrade as offer:
-                rest = data[offer.args[0] :]
-                if self._should_upgrade():
-                    self._become_websocket(rest)
-                    return
-                data = self._without_offer() + rest
-            except httptools.HttpParserError:
-                self._give_up(BadRequest("Expected an HTTP/1.1 request, got something else."))
-            else:
-                return
-
-    def _stops_here(self) -> bool:
-        """Whether the parser stops at this head, for what follows may be another protocol."""
-        return bool(self.parser.should_upgrade())
-
-    def _should_upgrade(self) -> bool:
-        """Tell whether a websocket is asked for as RFC 6455 says: by a GET without a body.
-
-        Not behind a request that is still being answered: its answer would go to the websocket.
-        """
-        plain = self.parser.get_method() == b"GET" and self.parser.get_http_version() == "1.1"
-        fit = plain and not self._responding and not _has_body(self.headers)
-        return fit and super()._should_upgrade()
-
-    def _without_offer(self) -> bytes:
-        """Return the head that the parser stopped at, to be read again without its offer."""
-        method = self.parser.get_method()
-        if method == b"CONNECT":
-            self._give_up(MethodNotAllowed("Expected a method of a web server, got CONNECT."))
-            return b""
-        version = self.parser.get_http_version().encode()
-        fields = [b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"]
-        self.parser = self._new_parser()
-        return b"".join((b"%b %b HTTP/%b\r\n" % (method, self.url, version), *fields, b"\r\n"))
-
-    def _new_parser(self) -> httptools.HttpRequestParser:
-        parser = httptools.HttpRequestParser(self)
-        parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        return parser
+    def _give_up(self, error: ClipperError) -> None:
+        self._awaits_nothing()
+        super()._give_up(error)
 
     def _become_websocket(self, rest: bytes) -> None:
-        """Hand the connection over, with what came right behind the head."""
-        self._unset_keepalive_if_required()
-        self.handle_websocket_upgrade()
-        if rest and not self.transport.is_closing():
-            self.transport.get_protocol().data_received(rest)  # type: ignore[attr-defined]
+        self._awaits_nothing()
+        super()._become_websocket(rest)
 
-    # Errors of the connection itself.
+    def _pass_on(self, data: bytes) -> None:
+        """Go uvicorn's way, which may lead to another protocol."""
+        try:
+            self._feed(data)
+            if self.transport.get_protocol() is self:
+                self._account(len(data))
+        except ClipperError as error:
+            self._give_up(error)
 
-    def _give_up(self, error: ClipperError) -> None:
-        """Take no more requests; say why, after the answers to those that came before."""
-        self._refusal = error
-        unfinished = self.cycle if self._parsing and not self._in_head else None
-        if unfinished is not None and unfinished is self._current:
-            self._abandon(unfinished)
-        elif unfinished is not None:
-            self.pipeline.popleft()
-        if not self._responding:
-            self._refuse(error)
+    def _account(self, size: int) -> None:
+        """Note what is held of a request that isn't there yet, and since when it is awaited."""
+        if self._in_body:
+            self._hold(len(self.cycle.body))
+            self._await_body(size)
+        elif self._current is not None and not self._parsing:
+            self._awaits_nothing()
+        else:
+            self._body_since = 0.0
+            self._hold(self._held + size)
+            if self._held > 2 * MAX_HEAD_BYTES:
+                raise HeadTooLarge(HEAD_LIMITS)
+            self._await_head()
 
-    def _abandon(self, cycle: RequestResponseCycle) -> None:
-        """End a request whose body can't be read to its end; it may have an answer by now."""
-        if cycle.response_started:
+    def _hold(self, size: int) -> None:
+        if size > self._held:
+            self._limits.hold(size - self._held)
+        else:
+            self._limits.release(self._held - size)
+        self._held = size
+
+    def _awaits_nothing(self) -> None:
+        self._hold(0)
+        self._head_since = self._body_since = 0.0
+
+    def _await_head(self) -> None:
+        if not self._head_since:
+            self._head_since = monotonic()
+            self._look_at(self._head_since + self._limits.head_s)
+
+    def _await_body(self, size: int) -> None:
+        self._body_bytes += size
+        if not self._body_since:
+            self._begin_window()
+
+    def _begin_window(self) -> None:
+        self._head_since = 0.0
+        self._body_since, self._body_bytes = monotonic(), 0
+        self._look_at(self._body_since + self._limits.body_s)
+
+    # Time.
+
+    def timeout_keep_alive_handler(self) -> None:
+        """End what has had its time; look again later where it has some left."""
+        self.timeout_keep_alive_task = None
+        now, due = monotonic(), self._due_at()
+        if now < due:
+            self._look_at(min(due, now + self.timeout_keep_alive))
+        elif self.flow.write_paused or self.transport.is_closing():
+            self.transport.abort()
+        elif self._body_since:
+            self._judge_body()
+        elif self._head_since:
+            self._give_up(RequestTimeout("Expected the head of a request sooner."))
+        else:
             self.transport.close()
-        cycle.disconnected = cycle.response_complete = True
-        cycle.message_event.set()
 
-    def _refuse(self, error: ClipperError) -> None:
-        """Say what is wrong with a connection, and end it."""
-        self._keep_alive = False
-        self._send_error(error)
+    def _due_at(self) -> float:
+        """Return when what is going on has had its time; a client's own time doesn't count."""
+        if self.flow.write_paused:
+            return self._full_at + self.timeout_keep_alive
+        if self._waits:
+            return float("inf")
+        if self._body_since:
+            return self._body_since + self._limits.body_s
+        if self._head_since:
+            return self._head_since + self._limits.head_s
+        return self._active_at + self.timeout_keep_alive
 
-    def _send_error(self, error: ClipperError) -> None:
-        lines = [b"%b: %b\r\n" % field for field in error_headers(error)]
-        start = b"".join((STATUS_LINE[error.status], *lines))
-        self._send(start, msgspec.json.encode(error.body()))
+    def _judge_body(self) -> None:
+        """Go on where enough came, or where the application didn't take what came."""
+        enough = self._body_bytes >= self._limits.body_rate * self._limits.body_s
+        if enough or self.flow.read_paused:
+            self._begin_window()
+        else:
+            self._give_up(RequestTimeout("Expected the body of the request sooner."))
 
-    def _send(self, start: bytes, body: bytes) -> None:
-        """Send a response, `start` being its status line and some headers."""
-        transport = self.transport
-        if transport.is_closing():
+    def _look_at(self, when: float) -> None:
+        """Look whether time is up at `when`, or before."""
+        if self.timeout_keep_alive_task is not None and self._timer_at <= when:
             return
-        last = b"\r\n" if self._keep_alive else b"connection: close\r\n\r\n"
-        common = self._predictions.rendered(self.server_state.default_headers)
-        transport.write(b"%b%bcontent-length: %d\r\n%b%b" % (start, common, len(body), last, body))
-        if not self._keep_alive:
-            transport.close()
-
-
-def _has_body(fields: Fields) -> bool:
-    return any(
-        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0 \t"))
-        for name, value in fields
-    )
+        self._unset_keepalive_if_required()
+        self._timer_at = when
+        self.timeout_keep_alive_task = self.loop.call_later(
+            when - monotonic(), self.timeout_keep_alive_handler
+        )

@@ -11,6 +11,8 @@ from serving.api.requests import PredictRequest, parse_predict, plain_input
 from serving.api.splitting import has_batch
 from serving.query import Query, QueryProcessor
 
+# Where the application's lifespan leaves what answers predictions, for each connection to find.
+STATE_KEY = "predictions"
 # What a body asks that names an input and nothing else.
 PLAIN = PredictRequest()
 

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 class FrontProtocol(Connection):
     """One connection. A prediction that takes the short cut is `_asked`; what comes meanwhile
-    waits in `_ahead`, unread beyond one chunk.
+    waits, unread beyond one chunk.
     """
 
     def __init__(
@@ -49,8 +49,6 @@ class FrontProtocol(Connection):
         self._chunks: list[bytes] = []
         self._asked: Query | None = None
         self._body = b""
-        self._ahead = b""
-        self._active_at = 0.0
 
     # What the event loop calls.
 
@@ -58,27 +56,21 @@ class FrontProtocol(Connection):
         super().connection_made(transport)
         if len(self.connections) > MAX_CONNECTIONS:
             self._refuse(Saturated("Too many connections.", retry_after_s=BUSY_RETRY_S))
-            return
-        self._active_at = monotonic()
-        self._close_when_idle_after(self.timeout_keep_alive)
+            self.transport.close()
 
     def data_received(self, data: bytes) -> None:
-        arrived = self._active_at = monotonic()
-        if self._asked is not None:
-            self._ahead += data
-            self.transport.pause_reading()
+        if self._asked is not None or self.flow.write_paused:
+            self._keep(data)
         elif self._head is not None:
-            self._take_more(self._head, data, arrived=arrived)
-        elif self._parsing or self._responding:
-            self._pass_on(data)
+            self._take_more(self._head, data)
+        elif self._parsing or self._current is not None:
+            super().data_received(data)
         else:
-            self._take_first(data, arrived=arrived)
+            self._take_first(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._unset_keepalive_if_required()
         self._chunks.clear()
-        self._ahead = b""
 
     def shutdown(self) -> None:
         """Close the connection, once the prediction that it waits for is answered."""
@@ -87,46 +79,18 @@ class FrontProtocol(Connection):
         else:
             self._keep_alive = False
 
-    # What uvicorn's parser calls.
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        self._active_at = monotonic()
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection; one that was active meanwhile gets the rest of its time.
-
-        A client that takes so long over the next bytes of its request counts as idle.
-        """
-        working = self._asked is not None or (self._responding and not self._parsing)
-        left = self._active_at + self.timeout_keep_alive - monotonic()
-        if working:
-            left = float(self.timeout_keep_alive)
-        if left > 0.0:
-            self._close_when_idle_after(left)
-        else:
-            super().timeout_keep_alive_handler()
-
-    def _close_when_idle_after(self, seconds: float) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(
-            seconds, self.timeout_keep_alive_handler
-        )
-
-    def _pass_on(self, data: bytes) -> None:
-        """Go uvicorn's way, which may lead to another protocol."""
-        self._unset_keepalive_if_required()
-        self._feed(data)
-        timed = self.timeout_keep_alive_task is not None
-        if not timed and not self.transport.is_closing() and self.transport.get_protocol() is self:
-            self._close_when_idle_after(self.timeout_keep_alive)
+    @property
+    def _waits(self) -> bool:
+        return self._asked is not None or super()._waits
 
     # The short cut.
 
-    def _take_first(self, data: bytes, *, arrived: float) -> None:
+    def _take_first(self, data: bytes) -> None:
         """Take the beginning of a request."""
+        arrived = self._active_at = monotonic()
         end = data.find(heads.END, 0, heads.MAX_BYTES)
         found = None if end < 0 else self._predictions.heads.find(data[: end + 4])
-        if found is None:
+        if found is None or self._head_since:
             self._pass_on(data)
             return
         head, self._length = found
@@ -137,21 +101,34 @@ class FrontProtocol(Connection):
             self._predict(head, data, arrived=arrived)
         else:
             self._head, self._missing = head, missing
-            self._chunks.append(data)
+            self._take_part(data)
 
-    def _take_more(self, head: PredictionHead, data: bytes, *, arrived: float) -> None:
+    def _take_more(self, head: PredictionHead, data: bytes) -> None:
         """Take the next part of a body."""
-        self._chunks.append(data)
+        arrived = self._active_at = monotonic()
         self._missing -= len(data)
         if self._missing > 0:
+            self._take_part(data)
             return
-        whole = b"".join(self._chunks)
+        whole = b"".join((*self._chunks, data))
         self._chunks.clear()
         self._head = None
+        self._awaits_nothing()
         if self._missing < 0:
             self._pass_on(whole)
         else:
             self._predict(head, whole, arrived=arrived)
+
+    def _take_part(self, data: bytes) -> None:
+        """Keep what there is of a body."""
+        try:
+            self._hold(self._held + len(data))
+        except Saturated as error:
+            self._chunks.clear()
+            self._give_up(error)
+            return
+        self._chunks.append(data)
+        self._await_body(len(data))
 
     def _predict(self, head: PredictionHead, request: bytes, *, arrived: float) -> None:
         """Ask, and answer at once where the cache knows."""
@@ -183,13 +160,6 @@ class FrontProtocol(Connection):
             self._send_error(UNEXPECTED)
         else:
             self._send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n", answer)
-        if self._ahead:
+        if self.flow.ahead:
             # Not from here: whoever settles queries must not meet what this may lead to.
             self.loop.call_soon(self._go_on)
-
-    def _go_on(self) -> None:
-        """Take what came while an answer was awaited; nothing was read since."""
-        data, self._ahead = self._ahead, b""
-        if data and not self.transport.is_closing():
-            self.transport.resume_reading()
-            self.data_received(data)

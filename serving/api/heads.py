@@ -17,6 +17,7 @@ import httptools
 from registry.errors import ClipperError
 from registry.specs import PREDICT, ApplicationSpec, Snapshot
 from serving.api.access import application_named, key_of
+from serving.api.limits import MAX_FIELDS
 from serving.api.paths import application_to_predict
 
 END = b"\r\n\r\n"
@@ -152,4 +153,5 @@ class _Fields:
 
     def measured(self) -> bool:
         """Tell whether the body is as long as the one Content-Length says, and nothing else."""
-        return self._plain and self.values.get(b"content-length", b"").isdigit()
+        plain = self._plain and len(self.values) <= MAX_FIELDS
+        return plain and self.values.get(b"content-length", b"").isdigit()

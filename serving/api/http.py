@@ -15,6 +15,7 @@ from registry.errors import (
     MethodNotAllowed,
     UnsupportedEncoding,
 )
+from serving.api.limits import Limits, limits_of
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -36,14 +37,35 @@ class ClientGone(Exception):
 
 
 async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
-    """Return the request's body. Raises BodyTooLarge before reading more than `limit` bytes."""
+    """Return the request's body. Raises BodyTooLarge before reading more than `limit` bytes, and
+    Saturated where all requests that are still arriving take too much memory.
+    """
     declared = _checked_length(scope, limit=limit)
     message = await receive()
     body: bytes = message.get("body", b"")
     # Servers may announce more even when the whole body is there.
     if len(body) == declared and message["type"] == "http.request":
         return body
-    return await _read_chunks(message, receive, limit=limit)
+    held = _Held(limits_of(scope.setdefault("state", {})))
+    try:
+        return await _read_chunks(message, receive, limit=limit, held=held)
+    finally:
+        held.release()
+
+
+class _Held:
+    """What one body counts for while it arrives."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._size = 0
+
+    def hold(self, size: int) -> None:
+        self._limits.hold(size)
+        self._size += size
+
+    def release(self) -> None:
+        self._limits.release(self._size)
 
 
 def _checked_length(scope: Scope, *, limit: int) -> int:
@@ -61,7 +83,9 @@ def _checked_length(scope: Scope, *, limit: int) -> int:
     return declared
 
 
-async def _read_chunks(message: MutableMapping[str, Any], receive: Receive, *, limit: int) -> bytes:
+async def _read_chunks(
+    message: MutableMapping[str, Any], receive: Receive, *, limit: int, held: _Held
+) -> bytes:
     chunks, size = [], 0
     while True:
         if message["type"] == "http.disconnect":
@@ -70,6 +94,7 @@ async def _read_chunks(message: MutableMapping[str, Any], receive: Receive, *, l
         size += len(chunk)
         if size > limit:
             raise too_large(limit)
+        held.hold(len(chunk))
         chunks.append(chunk)
         if not message.get("more_body"):
             return b"".join(chunks)
@@ -111,11 +136,7 @@ async def send_error(send: Send, error: ClipperError) -> None:
 def error_headers(error: ClipperError) -> list[tuple[bytes, bytes]]:
     """Return the headers of an error's response."""
     extra = error.headers().items()
-    headers = [JSON_TYPE, *((name.lower().encode(), value.encode()) for name, value in extra)]
-    if isinstance(error, BodyTooLarge):
-        # What is left of the body would be taken for the next request.
-        headers.append((b"connection", b"close"))
-    return headers
+    return [JSON_TYPE, *((name.lower().encode(), value.encode()) for name, value in extra)]
 
 
 def endpoint(handler: Endpoint) -> Endpoint:

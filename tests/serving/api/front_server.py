@@ -16,8 +16,8 @@ import uvicorn
 
 from registry.specs import ApiKeySpec
 from serving.api import front
-from serving.api.connection import STATE_KEY
-from serving.api.direct import DirectPredictions
+from serving.api.direct import STATE_KEY, DirectPredictions
+from serving.api.limits import LIMITS_KEY, Limits
 from tests.serving.doubles import Serving, application
 from tests.serving.engine.doubles import FakeConnection, connect
 
@@ -44,7 +44,8 @@ def key_spec(**changes) -> ApiKeySpec:
 class Front:
     """A server with one application, whose ASGI side just says what it was asked."""
 
-    def __init__(self, **changes) -> None:
+    def __init__(self, *, limits: Limits | None = None, **changes) -> None:
+        self.limits = limits or Limits()
         self.serving = Serving(
             application(**({"routes": ONE_ROUTE} | changes)), queue_capacity=1000
         )
@@ -54,25 +55,36 @@ class Front:
         self.asked: list[tuple[str, str, bytes]] = []
         self.headers: list[list[tuple[bytes, bytes]]] = []
         self.port = 0
+        # How its ASGI side answers: what, when, and whether before the body is there.
+        self.answer = b"ASGI"
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.answers_early = False
 
     def allow(self, *keys: ApiKeySpec) -> None:
         snapshot = replace(self.serving.router.snapshot, keys={key.digest: key for key in keys})
         self.serving.router.apply(snapshot)
 
-    def learn(self, *inputs: bytes) -> None:
-        """Have the cache know the answer to some inputs: themselves."""
+    def learn(self, *inputs: bytes, answer: bytes | None = None) -> None:
+        """Have the cache know the answer to some inputs: themselves, or this one."""
         target = self.serving.router.arms(self.serving.application).targets["m1:1"]
         for one in inputs:
             key = target.key_prefix + hashlib.sha256(one).digest()
-            self.serving.engine.cache.put(key, one, now=0.0)
+            self.serving.engine.cache.put(key, answer or one, now=0.0)
 
     async def asgi(self, scope, receive, send) -> None:
         if scope["type"] == "lifespan":
             await receive()
-            scope["state"][STATE_KEY] = self.predictions
+            scope["state"] |= {STATE_KEY: self.predictions, LIMITS_KEY: self.limits}
             await send({"type": "lifespan.startup.complete"})
             await receive()
             await send({"type": "lifespan.shutdown.complete"})
+            return
+        if scope["type"] == "websocket":
+            await echo(receive, send)
+            return
+        if self.answers_early:
+            await self._answer(send)
             return
         body, more = b"", True
         while more:
@@ -83,9 +95,20 @@ class Front:
                 return
         self.asked.append((scope["method"], scope["path"], body))
         self.headers.append(scope["headers"])
-        headers = [(b"content-length", b"4")]
+        await self.may_answer.wait()
+        await self._answer(send)
+
+    async def _answer(self, send) -> None:
+        headers = [(b"content-length", b"%d" % len(self.answer))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"ASGI"})
+        await send({"type": "http.response.body", "body": self.answer})
+
+
+async def echo(receive, send) -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message["text"]})
 
 
 @asynccontextmanager

@@ -280,9 +280,11 @@ async def test_idle_connections_are_closed_and_busy_ones_are_not():
     async with running(it, timeout_keep_alive=0.1), client_of(it) as asking:
         await asking.send(request())
         await sent(it)
-        for begun in (b"", b"POST", request()[:-1], request(path=b"/x")[:-1]):
+        for before in ([], [request(path=b"/x")]):
             async with client_of(it) as idle:
-                await idle.send(begun)
+                for data in before:
+                    await idle.send(data)
+                    assert (await idle.response())[2] == b"ASGI"
                 assert await idle.closed()
         it.model.answer()
         assert output(await asking.response()) == [1]

@@ -1,0 +1,220 @@
+"""Uvicorn's HTTP/1.1 protocol, strict about where one request ends and the next begins.
+
+Who stands behind a proxy shares connections with strangers: what one of them sends must never be
+read as the request of another. Uvicorn's parser stops at the head of a request that offers another
+protocol; here an offer that isn't taken is ignored, as RFC 9110 §7.8 allows, and the body is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+import httptools
+import msgspec
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from registry.errors import BadRequest, ClipperError, HeadTooLarge, MethodNotAllowed
+from serving.api.direct import STATE_KEY, DirectPredictions
+from serving.api.http import Receive, Scope, Send, error_headers
+from serving.api.limits import MAX_FIELDS, MAX_HEAD_BYTES
+from serving.api.lingering import linger
+
+# What a field has beside its name and its value.
+FIELD_BYTES = 4
+HEAD_LIMITS = f"Expected a head of at most {MAX_HEAD_BYTES} bytes and {MAX_FIELDS} fields."
+
+Fields = list[tuple[bytes, bytes]]
+
+
+class StrictProtocol(HttpToolsProtocol):
+    """Requests of one connection, which go to the ASGI application one after the other."""
+
+    def __init__(
+        self,
+        config: Any,
+        server_state: Any,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._predictions: DirectPredictions = app_state[STATE_KEY]
+        # The parser is within a request; its `cycle` may last longer, or not as long.
+        self._parsing = self._in_body = False
+        self._head_bytes = 0
+        # The request that is being answered; `cycle` is the one that came last.
+        self._current: RequestResponseCycle | None = None
+        # What is wrong with what came after requests that are still being answered.
+        self._refusal: ClipperError | None = None
+        self._keep_alive = True
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        self._parsing, self._in_body = True, False
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._measure(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._measure(len(name) + len(value) + FIELD_BYTES)
+        # Fields after a body in chunks are none of the request's: nobody has vouched for them.
+        if not self._in_body:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self._stops_here() and not self._should_upgrade():
+            return
+        super().on_headers_complete()
+        self._in_body = True
+
+    def on_message_complete(self) -> None:
+        if self._stops_here():
+            return
+        self._parsing = self._in_body = False
+        super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._current = cycle
+        super()._start_asgi_task(cycle, partial(self._answered, cycle, app))
+
+    async def _answered(
+        self, cycle: RequestResponseCycle, app: Any, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Run the application; where it answers before the body is there, the connection ends.
+
+        The client may not send the rest, or send no end of it.
+        """
+        early = False
+
+        async def sent(message: Any) -> None:
+            nonlocal early
+            if message["type"] == "http.response.start" and cycle.more_body:
+                early, cycle.keep_alive = True, False
+            last = message["type"] == "http.response.body" and not message.get("more_body")
+            if early and last:
+                cycle.keep_alive = True  # or it would close at once
+            await send(message)
+            if early and last:
+                self._end()
+
+        await app(scope, receive, sent)
+
+    def _measure(self, size: int) -> None:
+        """Count what a head, or the fields after chunks, have so far."""
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES or len(self.headers) >= MAX_FIELDS:
+            raise HeadTooLarge(HEAD_LIMITS)
+
+    # Requests, one after the other.
+
+    def _feed(self, data: bytes) -> None:
+        """Have requests parsed and answered."""
+        while self._refusal is None:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                rest = data[offer.args[0] :]
+                if self._should_upgrade():
+                    self._become_websocket(rest)
+                    return
+                data = self._without_offer() + rest
+            except httptools.HttpParserError as error:
+                if isinstance(error.__context__, ClipperError):
+                    raise error.__context__ from None
+                raise BadRequest("Expected an HTTP/1.1 request, got something else.") from None
+            else:
+                return
+
+    def _stops_here(self) -> bool:
+        """Whether the parser stops at this head, for what follows may be another protocol."""
+        return bool(self.parser.should_upgrade())
+
+    def _should_upgrade(self) -> bool:
+        """Tell whether a websocket is asked for as RFC 6455 says: by a GET without a body.
+
+        Not behind a request that is still being answered: its answer would go to the websocket.
+        """
+        plain = self.parser.get_method() == b"GET" and self.parser.get_http_version() == "1.1"
+        fit = plain and self._current is None and not _has_body(self.headers)
+        return fit and super()._should_upgrade()
+
+    def _without_offer(self) -> bytes:
+        """Return the head that the parser stopped at, to be read again without its offer."""
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            raise MethodNotAllowed("Expected a method of a web server, got CONNECT.")
+        version = self.parser.get_http_version().encode()
+        fields = [b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return b"".join((b"%b %b HTTP/%b\r\n" % (method, self.url, version), *fields, b"\r\n"))
+
+    def _become_websocket(self, rest: bytes) -> None:
+        """Hand the connection over, with what came right behind the head."""
+        self._unset_keepalive_if_required()
+        self.scope["method"] = "GET"
+        self.handle_websocket_upgrade()
+        self._parsing = False
+        if rest and not self.transport.is_closing():
+            self.transport.get_protocol().data_received(rest)  # type: ignore[attr-defined]
+
+    # Errors of the connection itself.
+
+    def _give_up(self, error: ClipperError) -> None:
+        """Take no more requests; say why, after the answers to those that came before."""
+        self._refusal = error
+        if self._in_body and self.cycle is self._current:
+            self._abandon(self.cycle)
+        elif self._in_body and self.pipeline:
+            self.pipeline.popleft()
+        if self._current is None:
+            self._refuse(error)
+
+    def _abandon(self, cycle: RequestResponseCycle) -> None:
+        """End a request whose body can't be read to its end; it may have an answer by now."""
+        if cycle.response_started:
+            self.transport.close()
+        cycle.disconnected = cycle.response_complete = True
+        cycle.message_event.set()
+        self._current = None
+
+    def _refuse(self, error: ClipperError) -> None:
+        """Say what is wrong with a connection, and end it."""
+        self._keep_alive = False
+        self._send_error(error)
+
+    def _send_error(self, error: ClipperError) -> None:
+        lines = [b"%b: %b\r\n" % field for field in error_headers(error)]
+        start = b"".join((STATUS_LINE[error.status], *lines))
+        self._send(start, msgspec.json.encode(error.body()))
+
+    def _send(self, start: bytes, body: bytes) -> None:
+        """Send a response, `start` being its status line and some headers."""
+        transport = self.transport
+        if transport.is_closing():
+            return
+        last = b"\r\n" if self._keep_alive else b"connection: close\r\n\r\n"
+        common = self._predictions.rendered(self.server_state.default_headers)
+        transport.write(b"%b%bcontent-length: %d\r\n%b%b" % (start, common, len(body), last, body))
+        if not self._keep_alive:
+            self._end()
+
+    def _end(self) -> None:
+        self._unset_keepalive_if_required()
+        linger(self, transport=self.transport)
+
+
+def _has_body(fields: Fields) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0 \t"))
+        for name, value in fields
+    )

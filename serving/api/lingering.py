@@ -1,0 +1,45 @@
+"""The end of a connection whose client is still sending."""
+
+from __future__ import annotations
+
+import asyncio
+
+# A client has this long to read the last answer, and to stop sending.
+LINGER_S = 5.0
+
+
+class Lingering(asyncio.Protocol):
+    """Reads on, and drops, until the client closes its side too, though not for long.
+
+    Closed at once, with bytes unread, the connection would be reset, and the client might never see
+    the answer that says why.
+    """
+
+    def __init__(self, before: asyncio.Protocol, *, transport: asyncio.Transport) -> None:
+        self._before = before
+        self._end = asyncio.get_running_loop().call_later(LINGER_S, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        """Nobody waits for it."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end.cancel()
+        self._before.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._before.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._before.resume_writing()
+
+
+def linger(protocol: asyncio.Protocol, *, transport: asyncio.Transport) -> None:
+    """Close what `protocol` served; a client that is still sending may read the answer first."""
+    if transport.is_closing():
+        return
+    if not transport.can_write_eof():
+        transport.close()
+        return
+    transport.set_protocol(Lingering(protocol, transport=transport))
+    transport.write_eof()
+    transport.resume_reading()
