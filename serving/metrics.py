@@ -66,9 +66,10 @@ VERSION_COUNTERS = {
     "expired": "Calls dropped in the queue because their deadline had passed",
     "saturated": "Calls refused because the queue was full",
     "overloaded": "Calls refused because no replica could answer before their deadline",
-    "lost": "Calls whose replica was lost twice",
+    "lost": "Calls that lost two replicas while they waited behind another batch",
     "failed": "Calls that the model failed",
     "cancelled": "Calls dropped before they were sent, as everybody who had asked had left",
+    "quarantined": "Calls refused because replicas died of their input",
     "ejected": "Times that a failing replica was passed over while others answered",
 }
 VERSION_GAUGES = {
@@ -90,7 +91,7 @@ ARM_ENDINGS = {
     "asked": (*Status, NO_OUTCOME),
     "answered": (Status.OK,),
     "late": (Status.SATURATED, Status.EXPIRED, Status.OVERLOADED, NO_OUTCOME),
-    "failed": (Status.MODEL_FAILED, Status.NOT_CONNECTED, Status.REPLICA_LOST),
+    "failed": (Status.MODEL_FAILED, Status.NOT_CONNECTED, Status.REPLICA_LOST, Status.QUARANTINED),
 }
 
 

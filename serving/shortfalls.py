@@ -21,6 +21,8 @@ TOO_LATE = "none answered within the objective"
 OVERLOADED = f"{TOO_LATE}: every model asked is overloaded"
 # Why a call was refused at once, before it cost a model anything.
 REFUSED = (Status.OVERLOADED, Status.SATURATED)
+# How a model failed on the input itself.
+FAILED = (Status.MODEL_FAILED, Status.QUARANTINED)
 
 
 class Shortfall(NamedTuple):
@@ -40,7 +42,7 @@ def why_none(outcomes: Sequence[Outcome | None], *, connected: Callable[[], bool
         if outcome.status == Status.INVALID_INPUT:
             raise InvalidInput(f"input: {text_of(outcome)}")
     for outcome in ended:
-        if outcome.status == Status.MODEL_FAILED:
+        if outcome.status in FAILED:
             return Shortfall("failed", f"the model failed: {text_of(outcome)}")
     if not connected():
         return Shortfall("unconnected", NO_MODEL)

@@ -29,6 +29,7 @@ _COUNTERS = {
     Status.REPLICA_LOST: "lost",
     Status.EXPIRED: "expired",
     Status.CANCELLED: "cancelled",
+    Status.QUARANTINED: "quarantined",
 }
 
 

@@ -20,6 +20,7 @@ class Status(IntEnum):
     EXPIRED = 6
     OVERLOADED = 7
     CANCELLED = 8
+    QUARANTINED = 9
 
 
 class Outcome(NamedTuple):
@@ -34,4 +35,7 @@ SATURATED = Outcome(Status.SATURATED, b"the queue of this version is full")
 REPLICA_LOST = Outcome(Status.REPLICA_LOST, b"the replica was lost, and so was a second one")
 EXPIRED = Outcome(Status.EXPIRED, b"the deadline passed in the queue")
 CANCELLED = Outcome(Status.CANCELLED, b"everybody who had asked has left")
+QUARANTINED = Outcome(
+    Status.QUARANTINED, b"replicas died of this input: it is refused for some minutes"
+)
 OVERLOADED = Outcome(Status.OVERLOADED, b"no replica can answer before the deadline")

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from random import random
 from time import monotonic
 
+from serving.engine.batch import Batch, Done
 from serving.engine.health import Health
 from serving.engine.outcome import (
     CANCELLED,
+    EXPIRED,
     NOT_CONNECTED,
     OVERLOADED,
+    QUARANTINED,
     REPLICA_LOST,
     SATURATED,
     Outcome,
 )
+from serving.engine.quarantine import Quarantine
 from serving.engine.questions import Call
 from serving.engine.queue import CallQueue
-from serving.engine.replica import Batch, Done, Replica
+from serving.engine.replica import Replica
 from serving.engine.service_time import ServiceTime
 from serving.engine.stats import VersionStats
 
@@ -44,6 +49,7 @@ class VersionPool:
         self._draining: set[Replica] = set()
         self._successes = 0
         self._backlog = CallQueue(capacity=capacity)
+        self._quarantine = Quarantine(capacity=capacity)
         self._abandoned = False
 
     @property
@@ -57,7 +63,8 @@ class VersionPool:
 
     @property
     def waiting(self) -> int:
-        return len(self._backlog) + sum(replica.waiting for replica in self._health)
+        apart = self._quarantine.rows
+        return len(self._backlog) + apart + sum(replica.waiting for replica in self._health)
 
     @property
     def in_flight(self) -> int:
@@ -65,6 +72,8 @@ class VersionPool:
 
     def submit(self, call: Call) -> None:
         """Queue the call, or settle it at once where it cannot be answered in time."""
+        if self._quarantine.suspicions and self._keeps_apart(call):
+            return
         replicas = self._replicas
         if not replicas:
             self._wait(call)
@@ -94,11 +103,12 @@ class VersionPool:
         self._health[replica] = Health()
         self._replicas.append(replica)
         self._submit_all(self._backlog.clear())
+        self._ask_apart()
 
     def abandon(self) -> None:
         """No replica is coming: settle what waits for one, and what one that leaves hands back."""
         self._abandoned = True
-        for call in self._backlog.clear():
+        for call in (*self._backlog.clear(), *self._quarantine.clear()):
             self.settle(call, NOT_CONNECTED)
 
     def sweep(self, *, now: float) -> None:
@@ -107,6 +117,9 @@ class VersionPool:
             self.settle(call, CANCELLED)
         for call in self._backlog.drop_expired(now=now):
             self.settle(call, NOT_CONNECTED)
+        for call in self._quarantine.drop(now=now):
+            self.settle(call, EXPIRED if call.wanted else CANCELLED)
+        self._quarantine.forget(now=now)
         for replica in (*self._health, *self._draining):
             replica.sweep(now=now)
             if replica.abort_if_hung(now=now):
@@ -116,23 +129,34 @@ class VersionPool:
 
     # What its replicas call (see replica.Owner).
 
-    def take_back(self, calls: Iterable[Call], *, lost: bool) -> None:
-        """Give unanswered calls to another replica; one that was lost before is given up.
+    def take_back(self, calls: Iterable[Call]) -> None:
+        """Give calls that were not sent to another replica."""
+        self._submit_all(calls)
 
-        A call may have been what killed its replica, so it is tried on a second one only.
+    def lost(self, calls: list[Call], *, blamed: list[Call]) -> None:
+        """Ask those that died with a replica again: the blamed ones, of which it died, apart.
+
+        The others were waiting behind them; one that loses a second replica so is given up.
         """
-        if not lost:
-            self._submit_all(calls)
-            return
+        guilty = set(self._quarantine.blame(blamed, now=monotonic()))
+        for call in blamed:
+            call.sent = False
+            if call in guilty:
+                self._refuse(call)
+            else:
+                self._ask_again(call)
         for call in calls:
-            if not call.wanted:
-                self.settle(call, CANCELLED)
-            elif call.retried:
+            if call.retried:
                 self.settle(call, REPLICA_LOST)
             else:
-                call.retried = True
-                call.sent = False
-                self.submit(call)
+                call.retried, call.sent = True, False
+                self._ask_again(call)
+        self._ask_apart()
+
+    def answered_apart(self, calls: list[Call]) -> None:
+        """These did no harm; the next ones may be asked."""
+        self._quarantine.acquit(calls)
+        self._ask_apart()
 
     def drains(self, replica: Replica) -> None:
         """It takes no more, but still has to answer what it was sent."""
@@ -163,6 +187,41 @@ class VersionPool:
             health.succeeded()
         elif health.failed(successes=self._successes) and len(self._replicas) > 1:
             self._eject(replica, health=health)
+
+    def _ask_again(self, call: Call) -> None:
+        if call.wanted:
+            self.submit(call)
+        else:
+            self.settle(call, CANCELLED)
+
+    def _refuse(self, call: Call) -> None:
+        logger.warning("input quarantined: replicas died of it, bytes=%d", len(call.input))
+        self.settle(call, QUARANTINED)
+
+    def _keeps_apart(self, call: Call) -> bool:
+        """Whether the call is not for the queues: it may be what replicas die of."""
+        if not self._quarantine.suspects(call):
+            return False
+        if self._quarantine.refuses(call, now=monotonic()):
+            self.settle(call, QUARANTINED)
+        elif self._abandoned:
+            self.settle(call, NOT_CONNECTED)
+        elif self._quarantine.wait(call):
+            asyncio.get_running_loop().call_soon(self._ask_apart)
+        else:
+            self.settle(call, SATURATED)
+        return True
+
+    def _ask_apart(self) -> None:
+        """Have one replica, the least busy, ask the next suspects; the others go on meanwhile."""
+        if not self._replicas or any(one.asks_apart for one in (*self._health, *self._draining)):
+            return
+        now = monotonic()
+        for call in self._quarantine.drop(now=now):
+            self.settle(call, EXPIRED if call.wanted else CANCELLED)
+        group = self._quarantine.next_group()
+        if group:
+            min(self._replicas, key=lambda one: one.in_flight).ask_apart(group)
 
     def _better_of_two(self, *, now: float) -> Replica:
         replicas = self._replicas

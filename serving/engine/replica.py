@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
+from serving.engine.batch import Batch, Done
 from serving.engine.outcome import CANCELLED, EXPIRED, OVERLOADED, SATURATED, Outcome, Status
 from serving.engine.pace import Pace
 from serving.engine.questions import Call, Trace
@@ -44,31 +44,17 @@ class Owner(Protocol):
 
     def settle(self, call: Call, outcome: Outcome) -> None: ...
 
-    def take_back(self, calls: Iterable[Call], *, lost: bool) -> None: ...
+    def take_back(self, calls: Iterable[Call]) -> None: ...
+
+    def lost(self, calls: list[Call], *, blamed: list[Call]) -> None: ...
+
+    def answered_apart(self, calls: list[Call]) -> None: ...
 
     def drains(self, replica: Replica) -> None: ...
 
     def left(self, replica: Replica) -> None: ...
 
     def batch_done(self, replica: Replica, batch: Batch, done: Done) -> None: ...
-
-
-@dataclass(slots=True)
-class Batch:
-    """What was sent and when; `expected` are the seconds that it should take by itself."""
-
-    calls: list[Call]
-    sent_at: float
-    expected: float
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """How a batch went, in seconds: by itself, inside the model; `failed` where wholly in vain."""
-
-    seconds: float
-    model_seconds: float
-    failed: bool
 
 
 class Replica:
@@ -87,6 +73,10 @@ class Replica:
         self._in_flight = 0
         self._expected_in_flight = 0.0
         self._next_request = 1
+        # What is to be sent when nothing else is under way, and whether such a batch is.
+        self._apart: list[Call] = []
+        self._alone = False
+        self._hung = False
         self._flush_scheduled = False
         self._hold: asyncio.TimerHandle | None = None
         self._held = 0.0
@@ -102,7 +92,16 @@ class Replica:
 
     @property
     def waiting(self) -> int:
-        return len(self._queue)
+        return len(self._queue) + len(self._apart)
+
+    @property
+    def asks_apart(self) -> bool:
+        return self._alone or bool(self._apart)
+
+    def ask_apart(self, calls: list[Call]) -> None:
+        """Send these as a batch of their own, before and after which nothing is under way."""
+        self._apart = calls
+        self._schedule_flush()
 
     @property
     def in_flight(self) -> int:
@@ -172,7 +171,9 @@ class Replica:
     def hand_back_queue(self) -> None:
         """Give what is not sent yet to the other replicas."""
         self._stop_holding()
-        self._owner.take_back(self._queue.clear(), lost=False)
+        apart, self._apart = self._apart, []
+        self._owner.take_back(apart)
+        self._owner.take_back(self._queue.clear())
 
     def close(self) -> None:
         self._stop_holding()
@@ -195,6 +196,7 @@ class Replica:
         limit = max(HUNG_S, HUNG_BUDGETS * self.pace.budget)
         hung = any(now - batch.sent_at > limit for batch in self._batches.values())
         if hung:
+            self._hung = True
             self._connection.abort()
         return hung
 
@@ -209,13 +211,16 @@ class Replica:
             raise ProtocolError(f"expected ANSWER, DRAIN or ERROR from a replica, got {frame.type}")
 
     def on_lost(self, error: ConnectionLost | None) -> None:
-        """Hand back everything unanswered: the sent ones may have been the reason."""
-        sent = [call for batch in self._batches.values() for call in batch.calls]
+        """Hand back everything unanswered; what it was working on may have been the reason."""
+        blamed, *others = [batch.calls for batch in self._batches.values()] or [[]]
+        if error is None and not self._hung:  # this end closed the link
+            blamed, others = [], [blamed, *others]
         self._batches.clear()
+        self._alone = False
         self._in_flight = 0
         self._expected_in_flight = 0.0
         self._owner.left(self)
-        self._owner.take_back(sent, lost=True)
+        self._owner.lost([call for calls in others for call in calls], blamed=blamed)
         self.hand_back_queue()
 
     def on_writable(self) -> None:
@@ -232,6 +237,9 @@ class Replica:
         self._in_flight -= len(answers)
         self._expected_in_flight -= batch.expected
         self._learn(batch, answers=answers, model_seconds=compute_us / 1e6)
+        if batch.apart:
+            self._alone = False
+            self._owner.answered_apart(batch.calls)
         self._flush()
         settle = self._owner.settle
         for call, answer in zip(batch.calls, answers, strict=True):
@@ -276,6 +284,10 @@ class Replica:
 
     def _flush(self) -> None:
         self._flush_scheduled = False
+        if self._apart and not self._batches and self._connection.writable:
+            self._send_apart()
+        if self.asks_apart:
+            return
         while self._queue and len(self._batches) < PIPELINE and self._connection.writable:
             now = monotonic()
             until = self._held_until(now)
@@ -283,6 +295,19 @@ class Replica:
                 self._hold_until(until, now=now)
                 return
             self._send_next()
+
+    def _send_apart(self) -> None:
+        now = monotonic()
+        calls, self._apart = self._apart, []
+        for call in calls:
+            if call.deadline <= now:
+                self._owner.settle(call, EXPIRED)
+        in_time = [call for call in calls if call.deadline > now]
+        self._alone = bool(in_time)
+        if in_time:
+            self._send(in_time, now=now, apart=True)
+        else:
+            self._owner.answered_apart([])
 
     def _held_until(self, now: float) -> float:
         """Return until when the next batch has to wait, unless an answer comes before."""
@@ -338,7 +363,7 @@ class Replica:
         if calls:
             self._send(calls, now=now)
 
-    def _send(self, calls: list[Call], *, now: float) -> None:
+    def _send(self, calls: list[Call], *, now: float, apart: bool = False) -> None:
         request = self._next_request
         inputs = []
         for call in calls:
@@ -351,7 +376,7 @@ class Replica:
                 self._owner.settle(call, Outcome(Status.INVALID_INPUT, str(error).encode()))
             return
         self._next_request = request % 0xFFFF_FFFF + 1
-        batch = Batch(calls, now, self.pace.batch_seconds(len(calls)))
+        batch = Batch(calls, now, self.pace.batch_seconds(len(calls)), apart)
         self._batches[request] = batch
         self._in_flight += len(calls)
         self._expected_in_flight += batch.expected

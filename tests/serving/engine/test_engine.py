@@ -144,15 +144,23 @@ async def test_queries_of_a_lost_replica_are_retried_on_another(engine):
 
 
 async def test_a_query_that_loses_two_replicas_is_given_up(engine):
-    question = None
-    for name in ("r1", "r2"):
-        replica = connect(engine, name=name)
-        question = question or ask(engine, b"[1]")
-        await turn()
-        replica.replica.on_lost(ConnectionLost("killed"))
-        await turn()
+    """It was waiting both times behind the batch that the replica died of."""
+    batch_by(engine, rows=1)
+    first = connect(engine, name="r1")
+    ask(engine, b"[1]")
+    question = ask(engine, b"[2]")
+    await turn()
+    assert first.sizes == [1, 1]
+    first.die()
+    ask(engine, b"[3]", seconds=4.0)  # goes before it
+    second = connect(engine, name="r2")
+    await turn()
+    second.answer()
+    await turn()
+    assert second.sizes == [1, 1]
+    second.die()
     assert question.outcomes[0].status == Status.REPLICA_LOST
-    assert not engine._in_flight
+    assert b"1:[2]" not in engine._in_flight
 
 
 async def test_a_draining_replica_hands_back_what_it_has_not_sent(engine):

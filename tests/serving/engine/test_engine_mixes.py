@@ -172,7 +172,8 @@ class Mix:
         for call in batch.calls:
             assert self.latest[call.input] > batch.sent_at
             self.sent[call] += 1
-            assert self.sent[call] <= 2
+            # Twice behind others, or apart in ever smaller company.
+            assert self.sent[call] <= 4
 
     def check_order(self) -> None:
         """A lane's calls lie in the order in which they are due, and none is due too late."""
