@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.db import models
-from django.db.models import F, Max, Q
+from django.db.models import Exists, F, Max, OuterRef, Q, Subquery
 
 if TYPE_CHECKING:
     from registry.models import (  # noqa: F401
@@ -59,12 +59,31 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
         ).select_related("model")
 
     def earlier(self) -> ModelVersionQuerySet:
-        """Versions that were live and aren't now, the most recent first."""
+        """Versions that were live and aren't now, in the order in which to go back to them.
+
+        The most recent first, but after all others those that a rollback has left since they were
+        live the last time (`rolled_back`): somebody found something wrong with them.
+        """
+        # Here, because the models import this module.
+        from registry.models import Release
+
+        lived = Release.objects.filter(version=OuterRef("pk"), live_at__isnull=False)
+        last = lived.order_by("-live_at", "-pk")[:1]
+        left = Release.objects.filter(
+            previous_version=OuterRef("pk"),
+            pk__gt=OuterRef("last_release"),
+            kind=Release.Kind.ROLLBACK,
+            live_at__isnull=False,
+        )
         return (
-            self.filter(releases__live_at__isnull=False)
-            .exclude(model__live_version_id=F("pk"))
-            .annotate(last_live_at=Max("releases__live_at"), last_release=Max("releases__pk"))
-            .order_by("-last_live_at", "-last_release")
+            self.exclude(model__live_version_id=F("pk"))
+            .annotate(
+                last_live_at=Subquery(last.values("live_at")),
+                last_release=Subquery(last.values("pk")),
+            )
+            .filter(last_release__isnull=False)
+            .annotate(rolled_back=Exists(left))
+            .order_by("rolled_back", "-last_live_at", "-last_release")
             .select_related("model", "created_by")
         )
 

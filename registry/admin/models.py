@@ -185,7 +185,7 @@ class ModelConsole(ConsoleAdmin[Model]):
             change = change_back(model)
             versions = [card.version for card in change.choices]
             form = RollBackForm(
-                request.POST or None, versions=versions, initial={"to": change.target.version.pk}
+                request.POST or None, versions=versions, initial={"to": change.suggested}
             )
             if request.method == "POST" and form.is_valid():
                 release = roll_back(

@@ -21,15 +21,18 @@ EARLIER_VERSIONS_SHOWN = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionCard:
-    """One side of a change: a version and who made it live the last time."""
+    """One side of a change: a version, who made it live the last time, and whether a rollback
+    left it since.
+    """
 
     version: ModelVersion
     last_release: Release | None
+    rolled_back: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What making `target` live would change; it is the first of the `choices` there are."""
+    """What making `target`, the first of the `choices`, or another one live would change."""
 
     model: Model
     live: VersionCard | None
@@ -41,6 +44,11 @@ class Change:
     @property
     def target(self) -> VersionCard:
         return self.choices[0]
+
+    @property
+    def suggested(self) -> ModelVersion | None:
+        """The version to go to unless somebody chooses: never one that a rollback left."""
+        return None if self.target.rolled_back else self.target.version
 
 
 def change_to(version: ModelVersion) -> Change:
@@ -73,7 +81,14 @@ def _change(model: Model, *, choices: Sequence[ModelVersion]) -> Change:
 
 def _cards(versions: Sequence[ModelVersion]) -> list[VersionCard]:
     last = {release.version_id: release for release in Release.objects.last_live_of(versions)}
-    return [VersionCard(version=version, last_release=last.get(version.pk)) for version in versions]
+    return [
+        VersionCard(
+            version=version,
+            last_release=last.get(version.pk),
+            rolled_back=getattr(version, "rolled_back", False),  # `earlier` tells
+        )
+        for version in versions
+    ]
 
 
 class ReasonForm(forms.Form):
@@ -96,7 +111,10 @@ class ReasonForm(forms.Form):
 class RollBackForm(ReasonForm):
     """Why, and to which of the versions that were live before."""
 
-    to = forms.ModelChoiceField(queryset=ModelVersion.objects.none())
+    to = forms.ModelChoiceField(
+        queryset=ModelVersion.objects.none(),
+        error_messages={"required": "Choose the version to go back to."},
+    )
 
     def __init__(self, *args: Any, versions: Sequence[ModelVersion], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -118,7 +118,7 @@ def _took(release: Release) -> str:
 
 @admin.register(Release)
 class ReleaseAdmin(ReadOnlyAdmin[Release]):
-    list_display = ("what", "progress", "from_version", "who", "why", "asked", "took")
+    list_display = ("what", "standing", "from_version", "who", "why", "asked", "took")
     list_filter = ("state", "kind", "model")
     search_fields = ("model__name", "version__version", "reason", "by_label", "error")
     date_hierarchy = "created_at"
@@ -173,7 +173,7 @@ class ReleaseAdmin(ReadOnlyAdmin[Release]):
         return [str(release.version), release.get_kind_display()]
 
     @display(description="state", ordering="state", label=STATE_LABELS)
-    def progress(self, release: Release) -> tuple[str, str]:
+    def standing(self, release: Release) -> tuple[str, str]:
         return release.state, release.get_state_display()
 
     @display(description="before")

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from registry import services
 from registry.models import Model, ModelVersion, Release
-from registry.services import RouteRequest
+from registry.services import Actor, RouteRequest
 
 pytestmark = pytest.mark.browser
 
@@ -179,6 +179,27 @@ def test_a_roll_back_goes_to_the_earlier_version_that_was_chosen(
     expect(page.get_by_test_id("release-state")).to_have_text("pending")
     release = Release.objects.open().get()
     assert (str(release.version), release.kind) == ("svm:1", "rollback")
+
+
+def test_after_a_roll_back_what_was_broken_is_not_the_one_suggested(
+    sign_in: SignIn, owner: User, make_version: MakeVersion
+) -> None:
+    make_version(version="1", live=True)
+    make_version(version="2", live=True)
+    model = Model.objects.get()
+    services.roll_back(model=model, by=Actor(user=owner, label="owner"), reason="worse")
+    page = sign_in(owner)
+
+    page.goto(f"/admin/registry/model/{model.pk}/rollback/")
+    expect(page.locator(".clp-choice")).to_contain_text("svm:2")
+    expect(page.locator(".clp-choice")).to_contain_text("rolled back")
+    expect(page.get_by_test_id("rollback-to")).not_to_be_checked()
+    page.get_by_test_id("reason").fill("it was the network after all")
+    page.get_by_test_id("confirm").click()
+
+    expect(page.get_by_text("Choose the version to go back to.")).to_be_visible()
+    model.refresh_from_db()
+    assert str(model.live_version) == "svm:1"
 
 
 def test_a_roll_back_without_an_earlier_version_is_refused_with_a_message(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from django.contrib.admin import site
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
@@ -14,7 +15,7 @@ from pytest_django import DjangoAssertNumQueries
 from registry import services
 from registry.models import Application, Model, ModelVersion
 from registry.services import RouteRequest
-from tests.registry.conftest import AddVersion, go_live, make_key
+from tests.registry.conftest import BY, AddVersion, go_live, make_key
 
 pytestmark = pytest.mark.django_db
 
@@ -99,3 +100,32 @@ def test_the_list_of_models_says_when_each_was_last_released(
 
     page = client.get("/admin/registry/model/").content.decode()
     assert f'datetime="{release.created_at.isoformat()}"' in page
+
+
+def test_no_column_of_a_list_is_hidden_by_a_field_of_its_name() -> None:
+    """Django shows the field where a list's method has the same name."""
+    hidden = [
+        f"{model.__name__}.{column}"
+        for model, page in site._registry.items()
+        for column in page.list_display
+        if isinstance(column, str)
+        and callable(getattr(page, column, None))
+        and column in {field.name for field in model._meta.get_fields()}
+    ]
+    assert len(site._registry) > 5
+    assert hidden == []
+
+
+def test_the_list_of_releases_says_how_each_stands(
+    client: Client, v1: ModelVersion, v2: ModelVersion
+) -> None:
+    client.force_login(User.objects.create_superuser("owner"))
+    go_live(v1)
+    services.fail_release(release=services.deploy(version=v2, by=BY), error="no such module")
+
+    rows = client.get("/admin/registry/release/").content.decode().split("<tbody")[1:]
+
+    assert len(rows) == 2
+    assert "failed" in rows[0]
+    assert "live" not in rows[0].split("field-from_version")[0]
+    assert "live" in rows[1].split("field-from_version")[0]

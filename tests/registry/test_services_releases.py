@@ -109,6 +109,27 @@ def test_what_was_rolled_back_stays_warm_too(
     assert live(svm) == "2"
 
 
+def test_a_rollback_after_a_rollback_goes_further_back_not_to_what_was_broken(
+    svm: Model, v1: ModelVersion, v2: ModelVersion, add_version: AddVersion
+) -> None:
+    for version in (v1, v2, add_version("3")):
+        go_live(version)
+    services.roll_back(model=svm, by=BY, reason="confuses 3 and 8")
+    assert live(svm) == "2"
+    assert services.roll_back(model=svm, by=BY).version == v1
+
+
+def test_what_was_rolled_back_and_deployed_again_is_as_good_as_any_other(
+    svm: Model, v1: ModelVersion, v2: ModelVersion, add_version: AddVersion
+) -> None:
+    go_live(v1)
+    go_live(v2)
+    services.roll_back(model=svm, by=BY)
+    services.deploy(version=v2, by=BY)  # warm still, so live at once
+    go_live(add_version("3"))
+    assert services.roll_back(model=svm, by=BY).version == v2
+
+
 def test_a_rollback_to_a_cold_version_starts_it_afresh(
     svm: Model, v1: ModelVersion, v2: ModelVersion
 ) -> None:
