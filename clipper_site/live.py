@@ -80,7 +80,7 @@ def picture() -> dict[str, Any]:
         "at": time.time(),
         "problem": problem,
         "alarms": alarms(models),
-        "web": _web(documents),
+        "web": _web(documents, reachable=sources.reachable),
         "applications": _applications(snapshot, documents=documents, reachable=not problem),
         "models": models,
         "releases": _releases(),
@@ -112,12 +112,19 @@ def combined(
     )
 
 
-def standing(traffic: Traffic | None, *, spec: ApplicationSpec, arms: int) -> tuple[str, str]:
-    """Return how an application stands: a stable word, and the words that people read."""
+def standing(
+    traffic: Traffic | None, *, spec: ApplicationSpec, arms: int, reachable: bool = True
+) -> tuple[str, str]:
+    """Return how an application stands: a stable word, and the words that people read.
+
+    Where Redis isn't `reachable`, no traffic doesn't mean that there is none.
+    """
     if not spec.routes:
         return "stopped", "No model routed"
     if arms == 0:
         return "stopped", "No version deployed"
+    if not reachable:
+        return "silent", "Unknown"
     if traffic is None:
         return "silent", "No queries yet"
     unanswered = traffic.unanswered
@@ -168,19 +175,20 @@ def _from_redis(snapshot: Snapshot) -> tuple[str, Sources]:
         return problem, Sources(reachable=False, documents=[], replicas=[], views=[], changes={})
 
 
-def _web(documents: Sequence[Document]) -> dict[str, Any]:
+def _web(documents: Sequence[Document], *, reachable: bool) -> dict[str, Any]:
     told = [one for document in documents for one in document["applications"].values()]
     rate = sum(one.get("rate") or 0.0 for one in told)
     slowest = max((one["p99_ms"] for one in told if one.get("p99_ms") is not None), default=None)
     queries = sum(one.get("queries", 0) for one in told)
     memory = sum(document.get("rss_bytes", 0) for document in documents)
+    silence = "none has reported yet" if reachable else ""
     return {
         "text": {
             "rate": wording.rate(rate) if documents else wording.NOTHING,
             "p99": wording.milliseconds(slowest),
             "queries": wording.count(queries) if documents else wording.NOTHING,
-            "processes": str(len(documents)),
-            "memory": wording.mebibytes(memory) if documents else "none has reported yet",
+            "processes": str(len(documents)) if reachable else wording.NOTHING,
+            "memory": wording.mebibytes(memory) if documents else silence,
         },
     }
 
@@ -196,6 +204,7 @@ def _applications(
             traffic=combined(documents, application=spec.name, arms=weights),
             arms=learned.get(spec.name, []),
             routed=len(weights),
+            reachable=reachable,
         )
         for spec, weights in routed
     ]
@@ -207,8 +216,9 @@ def _application(
     traffic: Traffic | None,
     arms: list[dict[str, Any]],
     routed: int,
+    reachable: bool,
 ) -> dict[str, Any]:
-    state, words = standing(traffic, spec=spec, arms=routed)
+    state, words = standing(traffic, spec=spec, arms=routed, reachable=reachable)
     counts = {
         **(traffic.counts if traffic else dict.fromkeys(APPLICATION_COUNTERS, 0)),
         "hits": traffic.hits if traffic else 0,

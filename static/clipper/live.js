@@ -166,8 +166,9 @@
       const answer = await fetch(page.dataset.url, { credentials: "same-origin" });
       if (answer.status === 401) return location.reload();
       if (!answer.ok) throw new Error(answer.status);
-      draw(await answer.json());
-      pulse("on", "Live");
+      const live = await answer.json();
+      draw(live);
+      pulse(live.problem ? "off" : "on", live.problem ? "Redis is away" : "Live");
     } catch {
       pulse("off", "Not reachable, trying again");
     }

@@ -135,9 +135,19 @@ def test_without_redis_the_registry_is_still_shown_with_the_reason(settings: Any
     with fresh_redis_client():
         services.create_application(name="digits", input_type="doubles", slo_ms=50)
         live = picture()
+    web = live["web"]["text"]
 
     assert "Redis cannot be reached" in live["problem"]
-    assert [application["name"] for application in live["applications"]] == ["digits"]
+    assert [
+        (application["name"], application["state"], application["text"]["state"])
+        for application in live["applications"]
+    ] == [("digits", "stopped", "No model routed")]
+    assert web["processes"] == wording.NOTHING
+
+
+def test_no_news_from_redis_is_not_taken_for_no_queries() -> None:
+    assert standing(None, spec=digits(), arms=1, reachable=False) == ("silent", "Unknown")
+    assert standing(None, spec=digits(), arms=1) == ("silent", "No queries yet")
 
 
 @pytest.mark.django_db

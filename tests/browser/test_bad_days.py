@@ -1,0 +1,89 @@
+"""The console where something is missing: scripts, a wide screen, Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import Browser, Page, expect
+from pytest_django.live_server_helper import LiveServer
+
+from registry import services
+from registry.models import Application, ModelVersion
+from registry.services import RouteRequest
+from tests.browser.conftest import PASSWORD, PHONE
+from tests.redis_server import fresh_redis_client
+
+pytestmark = pytest.mark.browser
+
+SignIn = Callable[..., Page]
+MakeVersion = Callable[..., ModelVersion]
+
+
+@pytest.fixture
+def digits(make_version: MakeVersion) -> Application:
+    make_version(live=True)
+    return services.create_application(
+        name="digits", input_type="doubles", slo_ms=50, routes=[RouteRequest(model="svm")]
+    )
+
+
+def test_the_console_works_without_scripts(
+    chromium: Browser, live_server: LiveServer, owner: User, digits: Application
+) -> None:
+    context = chromium.new_context(base_url=live_server.url, java_script_enabled=False)
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+
+    page.goto("/admin/")
+    page.fill("#id_username", owner.username)
+    page.fill("#id_password", PASSWORD)
+    page.click("button[type=submit]")
+    expect(page.get_by_test_id("application-digits")).to_contain_text("No queries yet")
+    expect(page.locator("[data-pulse]")).to_be_hidden()
+    page.goto(f"/admin/registry/application/{digits.pk}/change/")
+    page.fill("#id_description", "handwritten digits")
+    page.click("button[name=_save]")
+
+    expect(page.get_by_text("was changed successfully")).to_be_visible()
+    digits.refresh_from_db()
+    assert digits.description == "handwritten digits"
+    context.close()
+
+
+def test_what_a_form_got_wrong_is_on_the_screen_of_a_phone_at_once(
+    sign_in: SignIn, owner: User
+) -> None:
+    page = sign_in(owner, viewport=PHONE)
+
+    page.goto("/admin/registry/application/add/")
+    page.fill("#id_name", "digits")
+    page.fill("#id_policy_params", "{]")
+    page.click("button[name=_save]")
+
+    errors = page.get_by_test_id("errors")
+    expect(errors).to_be_in_viewport(ratio=1)
+    expect(errors).to_contain_text("Policy parameters: Enter a valid JSON.")
+    expect(errors).to_contain_text("Service level objective 1, latency (ms): This")
+    field = page.locator("#id_slo-0-latency_ms")
+    expect(field).not_to_be_in_viewport()
+    errors.get_by_role("link", name="latency").click()
+    expect(field).to_be_in_viewport()
+
+
+def test_the_home_page_does_not_call_itself_live_without_redis(
+    sign_in: SignIn, owner: User, digits: Application, settings: object
+) -> None:
+    page = sign_in(owner)
+    expect(page.get_by_test_id("application-digits")).to_contain_text("No queries yet")
+    expect(page.locator("[data-pulse]")).to_have_text("Live")
+
+    settings.REDIS_URL = "unix:///nowhere/redis.sock"  # type: ignore[attr-defined]
+    with fresh_redis_client():
+        expect(page.locator("[data-pulse]")).to_have_text("Redis is away")
+        expect(page.get_by_text("Redis cannot be reached")).to_be_visible()
+        expect(page.get_by_test_id("application-digits")).to_contain_text("Unknown")
+        page.reload()
+        expect(page.locator("[data-pulse]")).to_have_text("Redis is away")
+        expect(page.get_by_test_id("application-digits")).to_contain_text("Unknown")
