@@ -100,7 +100,7 @@ def _model(model: ModelSpec, *, live: VersionSpec | None, sources: Sources) -> d
     serving = Counter(r.state.value for r in own if live is not None and r.version_id == live.id)
     others = [r for r in own if live is None or r.version_id != live.id]
     load = load_of(live.arm, documents=sources.documents) if live is not None else None
-    errors = [replica.last_error for replica in own if replica.last_error]
+    errors = [replica.last_error.partition("\n")[0] for replica in own if replica.last_error]
     ready = [r for r in own if live and r.version_id == live.id and r.state is ReplicaState.READY]
     in_between = obstacles(ready, views=sources.views)
     unreached = len({replica.id for replica, _, _ in in_between})

@@ -25,6 +25,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 CLIPPER_VAR = Path(ENV.text("CLIPPER_VAR", str(BASE_DIR / "var"))).absolute()
 CLIPPER_RUN_DIR = Path(ENV.text("CLIPPER_RUN_DIR", str(CLIPPER_VAR / "run"))).absolute()
 CLIPPER_ARTIFACTS = CLIPPER_VAR / "artifacts"
+CLIPPER_REPLICA_LOGS = CLIPPER_VAR / "log" / "replicas"
 CLIPPER_HOST = ENV.text("CLIPPER_HOST", "127.0.0.1")
 CLIPPER_PORT = ENV.whole("CLIPPER_PORT", default=8000, at_least=1)
 CLIPPER_WEB_WORKERS = ENV.whole("CLIPPER_WEB_WORKERS", default=1, at_least=1)

@@ -9,6 +9,7 @@ from django.views.generic import RedirectView
 from clipper_site.contexts import contexts, reset
 from clipper_site.dashboard import live_json
 from clipper_site.monitoring import monitoring, monitoring_json
+from clipper_site.version_errors import version_errors
 from clipper_site.what_if import what_if
 from registry.api.errors import PAGES, unknown_url
 from registry.api.urls import urlpatterns as management
@@ -16,8 +17,10 @@ from selection.api import ContextsView, SelectionView
 from selection.feedback.form import feedback_form
 from selection.monitoring.api import HistoryView
 from selection.what_if.api import WhatIfView
+from serving.api.diagnosis import ReplicaLogView, VersionErrorsView, VersionLogView
 from serving.api.replicas import ReplicasView
 
+VERSION = r"^api/v1/models/(?P<model>[^/]+)/versions/(?P<version>[^/]+)"
 APPLICATION = r"^api/v1/applications/(?P<application>[^/]+)"
 
 urlpatterns = [
@@ -48,9 +51,21 @@ urlpatterns = [
         admin.site.admin_view(what_if),
         name="console-what-if",
     ),
+    path(
+        "admin/versions/<int:version_id>/errors/",
+        admin.site.admin_view(version_errors),
+        name="console-version-errors",
+    ),
     path("admin/", admin.site.urls),
     path("feedback/<str:name>/", feedback_form, name="feedback-form"),
     re_path(r"^api/v1/replicas/?$", ReplicasView.as_view(), name="api-replicas"),
+    re_path(
+        r"^api/v1/replicas/(?P<replica>[^/]+)/log/?$",
+        ReplicaLogView.as_view(),
+        name="api-replica-log",
+    ),
+    re_path(rf"{VERSION}/errors/?$", VersionErrorsView.as_view(), name="api-version-errors"),
+    re_path(rf"{VERSION}/log/?$", VersionLogView.as_view(), name="api-version-log"),
     re_path(
         r"^api/v1/applications/(?P<application>[^/]+)/selection/history/?$",
         HistoryView.as_view(),

@@ -262,4 +262,4 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
     def problem(self, version: ModelVersion) -> SafeString | str:
         if not version.load_error:
             return NOTHING
-        return format_html('<span class="clp-problem">{}</span>', version.load_error)
+        return format_html('<span class="clp-problem">{}</span>', shortened(version.load_error))

@@ -337,6 +337,7 @@ class ReleaseOut(serializers.ModelSerializer[Release]):
             "progress",
             "reason",
             "error",
+            "output",
             "by",
             "created_at",
             "live_at",

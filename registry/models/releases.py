@@ -38,6 +38,9 @@ class Release(models.Model):
     progress = models.TextField(
         blank=True, editable=False, help_text="What it waits for while its replicas start."
     )
+    output = models.TextField(
+        blank=True, editable=False, help_text="What its model wrote while it was tried out."
+    )
     by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.SET_NULL,

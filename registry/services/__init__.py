@@ -23,6 +23,7 @@ from registry.services.releases import (
     deploy,
     earlier_versions,
     fail_release,
+    note_check_output,
     note_progress,
     roll_back,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "keep_warm",
     "link_model",
     "live_version_of",
+    "note_check_output",
     "note_load_error",
     "note_progress",
     "replace_routes",

@@ -93,6 +93,12 @@ def note_progress(*, release: Release, progress: str) -> None:
         Release.objects.filter(pk=release.pk).update(progress=progress)
 
 
+def note_check_output(*, release: Release, output: str) -> None:
+    """Keep what its model wrote while it was tried out."""
+    release.output = output
+    Release.objects.filter(pk=release.pk).update(output=output)
+
+
 @transaction.atomic
 def complete_release(*, release: Release) -> None:
     """Its replicas are ready: switch traffic. Does nothing where it was superseded meanwhile."""

@@ -16,6 +16,10 @@ from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
 from serving.cluster.failures import FailureCounts
 from serving.cluster.watch import Verdict
 from serving.rpc.connection import remove_socket
+from serving.rpc.text import safe_text
+
+# A model's own words, and where in its code.
+REASON_CHARACTERS = 4000
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +27,7 @@ logger = logging.getLogger(__name__)
 def note_failure(version_id: int, *, reason: str) -> None:
     """A replica of this version could not load: hold the version back for a while and say why."""
     FailureCounts(redis_client()).note(version_id)
-    services.note_load_error([version_id], error=reason)
+    services.note_load_error([version_id], error=safe_text(reason, most=REASON_CHARACTERS))
     connections.close_all()
 
 
@@ -50,6 +54,7 @@ def end(verdict: Verdict) -> None:
 
 def declare_failed(record: ReplicaRecord, *, reason: str) -> None:
     """Leave a dead replica's record as failed, and its reason with its version."""
+    reason = safe_text(reason)
     failed = msgspec.structs.replace(record, state=ReplicaState.FAILED, last_error=reason)
     try:
         Directory(redis_client()).announce(failed)

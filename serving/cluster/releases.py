@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import redis
+from django.db import InterfaceError, OperationalError
 
 from registry import services
 from registry.models import Release
 from serving.cluster.ages import Ages
 from serving.cluster.directory import ReplicaRecord, ReplicaState
+from serving.cluster.endings import REASON_CHARACTERS
 from serving.cluster.failures import FailureCounts
 from serving.cluster.planning import kind_of
 from serving.cluster.queues import queue_of
+from serving.cluster.tries import MOST_TRIES, Tries
 from serving.cluster.views import WebView, obstacle_text, obstacles, reached
-
-if TYPE_CHECKING:
-    import redis
+from serving.container.errors import explain
+from serving.rpc.text import safe_text
 
 READY_WITHIN_S = 120.0
 # A replica that is ready has this long until every web process has had an answer of it: time for
@@ -34,6 +38,11 @@ MAX_VALIDATIONS = 2
 VALIDATING_KEY = "clipper:validating:"
 VALIDATION_QUEUED_TTL_S = 60
 VALIDATION_RUNNING_TTL_S = 10
+
+NOT_FORWARD = "it could not be brought forward, tried {} times"
+
+# Says nothing of a release: the database or Redis is away, or busy.
+AWAY = (OperationalError, InterfaceError, redis.RedisError)
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +132,7 @@ class Releases:
         self._redis = client
         self._ages = ages
         self._failures = FailureCounts(client)
+        self._tries = Tries(client, of="forward")
         self._validate = validate
 
     def advance(
@@ -132,15 +142,23 @@ class Releases:
         open_releases = list(Release.objects.open().with_versions().order_by("pk"))
         pending = [r for r in open_releases if r.state == Release.State.PENDING]
         for release in open_releases:
-            if release.state == Release.State.STARTING:
-                self._settle(
-                    release, self._progress(release, records=records, views=views, now=now)
-                )
-        for release in pending:
-            # An artifact is what its digest says, so one proof of it is enough.
-            if release.version.validated_at is not None:
-                begin(release, failures=self._failures)
+            with trying(release, tries=self._tries):
+                self._advance(release, records=records, views=views, now=now)
         self._start_validations([r.pk for r in pending if r.version.validated_at is None])
+
+    def _advance(
+        self,
+        release: Release,
+        *,
+        records: Sequence[ReplicaRecord],
+        views: Sequence[WebView],
+        now: float,
+    ) -> None:
+        if release.state == Release.State.STARTING:
+            self._settle(release, self._progress(release, records=records, views=views, now=now))
+        elif release.version.validated_at is not None:
+            # An artifact is what its digest says, so one proof of it is enough.
+            begin(release, failures=self._failures)
 
     def _settle(self, release: Release, progress: Progress) -> None:
         if progress.is_live:
@@ -215,5 +233,23 @@ def begin(release: Release, *, failures: FailureCounts) -> bool:
 
 
 def fail(release: Release, *, reason: str) -> None:
+    """End it with the reason, which may be a model's own words."""
+    reason = safe_text(reason, most=REASON_CHARACTERS)
     services.fail_release(release=release, error=reason)
     logger.warning("failed release=%d arm=%s: %s", release.pk, release.version, reason)
+
+
+@contextmanager
+def trying(release: Release, *, tries: Tries) -> Iterator[None]:
+    """Keep what goes wrong with one release from the others; after a few times it has failed."""
+    try:
+        yield
+    except AWAY:
+        raise
+    except Exception as error:
+        count = tries.count(release.pk)
+        logger.exception("release not brought forward release=%d try=%d", release.pk, count)
+        if count >= MOST_TRIES:
+            fail(release, reason=f"{NOT_FORWARD.format(count)}: {explain(error)}")
+    else:
+        tries.forget(release.pk)

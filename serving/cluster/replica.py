@@ -18,20 +18,22 @@ import msgspec
 import uvloop
 
 from registry.artifacts.store import ArtifactStore
-from registry.errors import ClipperError
 from registry.specs import VersionSpec
 from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
 from serving.cluster.host import host_id
 from serving.cluster.lifeline import Lifeline
 from serving.cluster.presence import Presence
 from serving.cluster.reach import replica_reach
+from serving.cluster.reports import Reports
 from serving.cluster.watch import Charge, Slot, WatchedPredictor
-from serving.container.errors import ContainerError, explain
+from serving.container.failures import failure_of
 from serving.container.limits import MemoryLimit, held_to
+from serving.container.pieces import SEARCH_S
 from serving.container.predictor import Predictor
 from serving.container.runtimes import find_runtime, load_predictor
 from serving.container.server import ContainerServer
 from serving.rpc.frames import Hello
+from serving.rpc.text import safe_text
 
 # How long web processes may take to finish with a draining replica. Well below the time that
 # supervisord gives the worker to stop.
@@ -116,6 +118,7 @@ def run(
     on_failure: Callable[[str], None],
     lifeline: Lifeline,
     slot: Slot,
+    reports: Reports,
 ) -> None:
     """Serve until asked to drain; `on_failure` gets the reason where the model can't be served.
 
@@ -130,7 +133,34 @@ def run(
     )
     presence.start()
     try:
+        with reports.under_way():
+            _load_and_serve(
+                assignment,
+                presence=presence,
+                drain=drain,
+                lifeline=lifeline,
+                slot=slot,
+                reports=reports,
+                on_failure=on_failure,
+            )
+    finally:
+        presence.withdraw()
+        slot.clear()
+
+
+def _load_and_serve(
+    assignment: Assignment,
+    *,
+    presence: Presence,
+    drain: DrainRequest,
+    lifeline: Lifeline,
+    slot: Slot,
+    reports: Reports,
+    on_failure: Callable[[str], None],
+) -> None:
+    try:
         predictor = _load(assignment, slot=slot)
+        reports.follow(predictor.failures)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(
                 _serve(
@@ -143,20 +173,17 @@ def run(
                 )
             )
         predictor.close()
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # a model's code may raise anything
-        expected = isinstance(error, ContainerError | ClipperError)
-        reason = str(error) if expected else explain(error)
+    except BaseException as error:  # noqa: BLE001  # a model's code may raise anything
+        failure = failure_of(error)
         logger.warning(
             "replica failed replica=%s arm=%s: %s",
             assignment.record.id,
             assignment.version.arm,
-            reason,
+            failure.summary,
         )
-        on_failure(reason)  # first, so that nobody replaces a failed replica too soon
-        presence.become(ReplicaState.FAILED, last_error=reason)
-    finally:
-        presence.withdraw()
-        slot.clear()
+        reports.not_loaded(failure)
+        on_failure(failure.summary)  # first, so that nobody replaces a failed replica too soon
+        presence.become(ReplicaState.FAILED, last_error=safe_text(failure.summary))
 
 
 def device_name(kind: str, *, slot: int, visible: str | None) -> str:
@@ -193,6 +220,7 @@ def _load(assignment: Assignment, *, slot: Slot) -> Predictor:
             device=assignment.record.device,
         )
         predictor.warm_up()
+    predictor.search_s = min(SEARCH_S, assignment.hung_s / 4)
     # The model lives as long as this process: looking through it would only delay a batch.
     gc.collect()
     gc.freeze()

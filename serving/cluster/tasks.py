@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import time
@@ -17,6 +18,7 @@ from celery.signals import task_failure
 from django.conf import settings
 from django.db import connections
 
+from registry import services
 from registry.artifacts.store import ArtifactStore
 from registry.errors import NotFound
 from registry.locks import exclusively
@@ -24,15 +26,22 @@ from registry.models import ModelVersion, Release
 from registry.redis_client import redis_client
 from registry.snapshot import version_spec
 from registry.specs import VersionSpec
-from serving.cluster import endings, releases, replica, worker
+from serving.cluster import endings, releases, replica, replica_log, worker
 from serving.cluster.directory import Directory, ReplicaState
+from serving.cluster.error_log import ErrorLog, Phase
 from serving.cluster.failures import FailureCounts
 from serving.cluster.reconcile import WHILE_LOADING, Reconciler, loading_died
-from serving.cluster.validation import Aborted, find_fault
+from serving.cluster.reports import Reports
+from serving.cluster.tries import MOST_TRIES, Tries
+from serving.cluster.validation import Aborted, Trial, try_out
+from serving.container.errors import explain
 
 ROUND_LOCK = "clipper:lock:reconcile"
 # Longer than a round ever takes; a control process that dies within one blocks the next this long.
 ROUND_TTL_S = 5.0
+NOT_CHECKED = "it could not be checked, tried {} times"
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task
@@ -66,6 +75,16 @@ def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
         on_failure=lambda reason: endings.note_failure(version_id, reason=reason),
         lifeline=worker.lifeline(),
         slot=worker.slot(),
+        reports=Reports(
+            record,
+            errors=ErrorLog(redis_client()),
+            log=replica_log.log_of(
+                settings.CLIPPER_REPLICA_LOGS,
+                model=version.model,
+                version=version.version,
+                replica_id=replica_id,
+            ),
+        ),
     )
 
 
@@ -102,16 +121,36 @@ def validate_release(release_id: int) -> None:
     release = Release.objects.with_versions().filter(pk=release_id).first()
     if release is None or release.state != Release.State.PENDING:
         return
+    tries = Tries(redis_client(), of="check")
+    # Counted before: a check may also take this process with it.
+    count = tries.count(release_id)
+    if count > MOST_TRIES:
+        releases.fail(release, reason=f"its check was begun {MOST_TRIES} times and never ended")
+        return
     try:
-        fault = _find_fault(version_spec(release.version), release_id=release_id)
+        _validate(release)
     except Aborted:
-        redis_client().delete(releases.validating_key(release_id))
-        return  # it stays pending, for the next control worker to validate
-    if fault is not None:
-        releases.fail(release, reason=fault)
+        tries.forget(release_id)  # it stays pending, for the next control worker to validate
+    except releases.AWAY:
+        tries.forget(release_id)
+        raise
+    except Exception as error:
+        logger.exception("check went wrong release=%d try=%d", release_id, count)
+        if count < MOST_TRIES:
+            return  # tried again once the key has expired: a full disk may have room by then
+        releases.fail(release, reason=f"{NOT_CHECKED.format(count)}: {explain(error)}")
+    redis_client().delete(releases.validating_key(release_id))
+
+
+def _validate(release: Release) -> None:
+    trial = _try_out(version_spec(release.version), release_id=release.pk)
+    services.note_check_output(release=release, output=trial.output)
+    if trial.failure is not None:
+        ErrorLog(redis_client()).add(release.version_id, [trial.failure], phase=Phase.CHECK)
+    if trial.fault is not None:
+        releases.fail(release, reason=trial.fault)
     elif releases.begin(release, failures=FailureCounts(redis_client())):
         reconcile.delay()
-    redis_client().delete(releases.validating_key(release_id))
 
 
 def start_replica(replica_id: str, *, queue: str, version_id: int, generation: int) -> None:
@@ -140,7 +179,7 @@ def _how_it_ended(error: WorkerLostError) -> str:
     return f"its process ended with {found[1]}" if found else "its process ended"
 
 
-def _find_fault(version: VersionSpec, *, release_id: int) -> str | None:
+def _try_out(version: VersionSpec, *, release_id: int) -> Trial:
     client, key = redis_client(), releases.validating_key(release_id)
 
     def hold() -> None:
@@ -149,10 +188,10 @@ def _find_fault(version: VersionSpec, *, release_id: int) -> str | None:
         with suppress(redis.RedisError):  # the worst that follows is a second validation
             client.set(key, "running", ex=releases.VALIDATION_RUNNING_TTL_S)
 
-    connections.close_all()
     hold()
+    connections.close_all()
     try:
         artifact = ArtifactStore.default().path_of(version.digest)
     except NotFound as error:
-        return error.message
-    return find_fault(version, artifact=artifact, meanwhile=hold)
+        return Trial(fault=error.message)
+    return try_out(version, artifact=artifact, meanwhile=hold)

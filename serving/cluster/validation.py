@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from registry.specs import VersionSpec
 from serving.cluster.lifeline import __name__ as lifeline_module
+from serving.container.failures import Failure
 from serving.container.limits import THREAD_VARIABLES
+from serving.rpc.text import CUT, safe_text
 
 TIME_LIMIT_S = 120.0
 POLL_S = 1.0
+# Of what it writes, this much of the beginning and as much of the end.
+KEPT_BYTES = 8192
+CHUNK = 65536
+READ_WITHIN_S = 2.0
 # A model under test learns nothing of this system's secrets.
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH")
 # Whoever is serving on this machine goes first.
@@ -29,29 +39,77 @@ class Aborted(Exception):
     """The validation was given up without a verdict; `meanwhile` raises it."""
 
 
-def find_fault(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """How a trial ended: why the version can't be served, None if it can, and what it wrote."""
+
+    fault: str | None
+    output: str = ""
+    failure: Failure | None = None
+
+
+def try_out(
     version: VersionSpec,
     *,
     artifact: Path,
     time_limit_s: float = TIME_LIMIT_S,
     meanwhile: Callable[[], object] = lambda: None,
-) -> str | None:
-    """Return why the version can't be served, None if it can.
+) -> Trial:
+    """Have a process load the version and answer; returns how it went.
 
     Calls `meanwhile` each second; what that raises ends the process under test.
     """
     deadline = time.monotonic() + time_limit_s
     command = _command(version, artifact=artifact)
     with _started(command, threads=version.threads) as process:
-        while True:
-            try:
-                output, _ = process.communicate(timeout=POLL_S)
-            except subprocess.TimeoutExpired:
-                if time.monotonic() >= deadline:
-                    return f"the model did not load and answer within {time_limit_s:g} s"
-                meanwhile()
-            else:
-                return _verdict(output, code=process.returncode, version=version)
+        told, written = Tail(process.stdout), Tail(process.stderr)
+        while (code := _code_of(process)) is None and time.monotonic() < deadline:
+            meanwhile()
+    if code is None:
+        fault = f"the model did not load and answer within {time_limit_s:g} s"
+        return Trial(fault=fault, output=written.text())
+    return _verdict(told.text(), output=written.text(), code=code, version=version)
+
+
+def _code_of(process: subprocess.Popen[bytes]) -> int | None:
+    """Wait a moment for the end of a process."""
+    try:
+        return process.wait(POLL_S)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+class Tail:
+    """Reads what a process writes as long as it does, and keeps the beginning and the end.
+
+    Unread it would stand still once the pipe is full; all of it may be more than there is memory.
+    """
+
+    def __init__(self, pipe: IO[bytes] | None) -> None:
+        assert pipe is not None  # noqa: S101  # for mypy: it was asked for
+        self._pipe = pipe
+        self._head = b""
+        self._tail: bytearray = bytearray()
+        self._left_out = 0
+        self._thread = threading.Thread(target=self._read, name="output", daemon=True)
+        self._thread.start()
+
+    def text(self) -> str:
+        """What there is once the process has ended, printable."""
+        self._thread.join(READ_WITHIN_S)  # it may have left somebody behind who holds the pipe
+        gap = CUT.format(self._left_out).encode() if self._left_out else b""
+        whole = self._head + gap + bytes(self._tail)
+        return safe_text(whole.decode(errors="replace"), most=3 * KEPT_BYTES)
+
+    def _read(self) -> None:
+        with self._pipe:
+            while chunk := os.read(self._pipe.fileno(), CHUNK):
+                room = KEPT_BYTES - len(self._head)
+                self._head += chunk[:room]
+                self._tail += chunk[room:]
+                if (over := len(self._tail) - KEPT_BYTES) > 0:
+                    del self._tail[:over]
+                    self._left_out += over
 
 
 @contextmanager
@@ -59,21 +117,22 @@ def _started(command: list[str], *, threads: int) -> Iterator[subprocess.Popen[b
     """Run a command as long as the block lasts, at most; what it leaves in TMPDIR goes with it."""
     known = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     known |= dict.fromkeys(THREAD_VARIABLES, str(threads))
-    with (
-        tempfile.TemporaryDirectory(prefix="clipper-check-", ignore_cleanup_errors=True) as folder,
-        subprocess.Popen(
+    with tempfile.TemporaryDirectory(prefix="clipper-check-", ignore_cleanup_errors=True) as folder:
+        process = subprocess.Popen(
             command,
             cwd=ROOT,
             env=known | {"TMPDIR": folder},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        ) as process,
-    ):
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
         try:
             yield process
         finally:
-            process.kill()
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)  # with those that it has started
+            process.wait()
 
 
 def _command(version: VersionSpec, *, artifact: Path) -> list[str]:
@@ -88,13 +147,21 @@ def _command(version: VersionSpec, *, artifact: Path) -> list[str]:
     return command
 
 
-def _verdict(output: bytes, *, code: int, version: VersionSpec) -> str | None:
+def _verdict(told: str, *, output: str, code: int, version: VersionSpec) -> Trial:
     try:
-        last = json.loads(output.strip().rpartition(b"\n")[2])
-        return None if last["ok"] else str(last["error"])
+        last = json.loads(told.strip().rpartition("\n")[2])
+        if last["ok"]:
+            return Trial(fault=None, output=output)
+        error, traceback = str(last["error"]), str(last.get("traceback", ""))
     except (ValueError, KeyError, TypeError):
-        end = f"signal {-code}" if code < 0 else f"exit code {code}"
-        # Code that isn't Python may end its process where it is refused memory.
-        limit = version.memory_limit_mb
-        limited = "" if limit is None else f" (its memory limit is {limit} MiB)"
-        return f"the process that tried the model out ended with {end} and said nothing{limited}"
+        return Trial(fault=_ended_without_a_word(code, version=version), output=output)
+    failure = Failure(kind=error, error=error, traceback=traceback, count=1, last_at=time.time())
+    return Trial(fault=failure.summary, output=output, failure=failure)
+
+
+def _ended_without_a_word(code: int, *, version: VersionSpec) -> str:
+    end = f"signal {-code}" if code < 0 else f"exit code {code}"
+    # Code that isn't Python may end its process where it is refused memory.
+    limit = version.memory_limit_mb
+    limited = "" if limit is None else f" (its memory limit is {limit} MiB)"
+    return f"the process that tried the model out ended with {end} and said nothing{limited}"

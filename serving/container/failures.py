@@ -8,11 +8,13 @@ import time
 
 import msgspec
 
-from serving.container.errors import explain
-from serving.container.tracebacks import place_of, traceback_of
+from serving.container.errors import ContainerError, explain
+from serving.container.tracebacks import innermost, place_of, traceback_of
+from serving.rpc.text import safe_text
 
 # Kinds of failures that are told apart between two looks.
 MOST_KINDS = 20
+SUMMARY_CHARACTERS = 1000
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +28,25 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     last_at: float
 
+    @property
+    def summary(self) -> str:
+        """The error and, where the model's own code raised it, where that was."""
+        frames = innermost(self.traceback)
+        error = safe_text(self.error, most=SUMMARY_CHARACTERS)
+        return f"{error}\n\n{frames}" if frames else error
+
+
+def failure_of(error: BaseException) -> Failure:
+    """What a model's code raised, once; a reason of ours for not loading it is there as it is."""
+    told = safe_text(str(error)) if isinstance(error, ContainerError) else explain(error)
+    return Failure(
+        kind=place_of(error),
+        error=told,
+        traceback=traceback_of(error),
+        count=1,
+        last_at=time.time(),
+    )
+
 
 class RecentFailures:
     """Notes failures, from the thread that asks the model, until another thread takes them."""
@@ -37,14 +58,15 @@ class RecentFailures:
 
     def note(self, error: BaseException) -> None:
         """Note what a model's code raised; rendered is only the first of its kind."""
-        kind = place_of(error)
-        if not self._count(kind):
-            self._add(kind, error=explain(error), traceback=traceback_of(error))
+        if not self._count(place_of(error)):
+            self._add(failure_of(error))
 
     def note_message(self, message: str) -> None:
         """Note a failure of which there is no more than what was said."""
         if not self._count(message):
-            self._add(message, error=message, traceback="")
+            self._add(
+                Failure(kind=message, error=message, traceback="", count=1, last_at=time.time())
+            )
 
     def take(self) -> list[Failure]:
         """Return what was noted since the last time."""
@@ -62,13 +84,11 @@ class RecentFailures:
                 )
             return known is not None
 
-    def _add(self, kind: str, *, error: str, traceback: str) -> None:
+    def _add(self, failure: Failure) -> None:
         with self._lock:
             if len(self._kinds) >= MOST_KINDS:
                 return  # as many kinds as that are noise
-            self._kinds[kind] = Failure(
-                kind=kind, error=error, traceback=traceback, count=1, last_at=time.time()
-            )
-        if kind not in self._logged and len(self._logged) < MOST_KINDS:
-            self._logged.add(kind)
-            logger.warning("model failed: %s", traceback or error)
+            self._kinds[failure.kind] = failure
+        if failure.kind not in self._logged and len(self._logged) < MOST_KINDS:
+            self._logged.add(failure.kind)
+            logger.warning("model failed: %s", failure.traceback or failure.error)

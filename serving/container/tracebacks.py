@@ -18,6 +18,7 @@ MOST_CAUSES = 3
 MOST_CHARACTERS = 8000
 PLACE_CHARACTERS = 300
 LAST_LINES = 12
+LINE_CHARACTERS = 200
 
 # What leads to a model's own code.
 _OURS = (f"{Path(__file__).resolve().parent}/", "<frozen importlib")
@@ -51,9 +52,10 @@ def keep_sources(error: BaseException) -> None:
             linecache.getline(frame.file, frame.line)
 
 
-def last_lines(traceback: str) -> str:
-    """The end of a rendered traceback, which says most."""
-    return "\n".join(traceback.splitlines()[-LAST_LINES:])
+def innermost(traceback: str) -> str:
+    """The last frames of a rendered traceback, without the exception's own text."""
+    frames = [line for line in traceback.splitlines() if line.startswith("  ")]
+    return "\n".join(safe_text(line, most=LINE_CHARACTERS) for line in frames[-LAST_LINES:])
 
 
 def place_of(error: BaseException) -> str:

@@ -27,6 +27,7 @@ def test_a_deploy_is_accepted_with_its_release(manager: Api, v1: ModelVersion) -
         "progress": "",
         "reason": "the first",
         "error": "",
+        "output": "",
         "by": "API key a key",
         "live_at": None,
         "ended_at": None,

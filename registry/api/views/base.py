@@ -81,8 +81,8 @@ class ManagementView(APIView):
     def page(self) -> tuple[int, int]:
         """Return how many rows the caller wants at most, and how many to leave out before."""
         return (
-            _number(self.request, "limit", default=PAGE_SIZE, low=1, high=PAGE_SIZE),
-            _number(self.request, "offset", default=0, low=0, high=2**31),
+            whole_number(self.request, "limit", default=PAGE_SIZE, low=1, high=PAGE_SIZE),
+            whole_number(self.request, "offset", default=0, low=0, high=2**31),
         )
 
 
@@ -118,7 +118,7 @@ def _named(text: str) -> bool:
     return NAME_PATTERN.match(text) is not None
 
 
-def _number(request: Request, name: str, *, default: int, low: int, high: int) -> int:
+def whole_number(request: Request, name: str, *, default: int, low: int, high: int) -> int:
     text = request.query_params.get(name)
     if text is None:
         return default

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from registry.specs import VersionSpec
-from serving.cluster.validation import Aborted, find_fault
+from serving.cluster.validation import Aborted, try_out
 
 GOOD = """
 class Predictor:
@@ -39,13 +39,16 @@ def a_version(folder: Path, *, construct: str) -> tuple[VersionSpec, Path]:
 def test_a_good_version_has_no_fault(tmp_path: Path) -> None:
     version, artifact = a_version(tmp_path, construct="print('hello')")
 
-    assert find_fault(version, artifact=artifact) is None
+    trial = try_out(version, artifact=artifact)
+
+    assert trial.fault is None
+    assert trial.output == "hello\n"
 
 
 def test_what_the_model_raised_is_the_fault(tmp_path: Path) -> None:
     version, artifact = a_version(tmp_path, construct="raise ValueError('no weights')")
 
-    fault = find_fault(version, artifact=artifact)
+    fault = try_out(version, artifact=artifact).fault
 
     assert fault is not None
     assert "ValueError: no weights" in fault
@@ -63,7 +66,7 @@ def test_a_model_that_ends_the_process_is_told_apart(
 ) -> None:
     version, artifact = a_version(tmp_path, construct=construct)
 
-    fault = find_fault(version, artifact=artifact)
+    fault = try_out(version, artifact=artifact).fault
 
     assert fault == f"the process that tried the model out ended with {expected} and said nothing"
 
@@ -72,9 +75,9 @@ def test_a_model_that_never_comes_up_runs_out_of_time(tmp_path: Path) -> None:
     version, artifact = a_version(tmp_path, construct="import time; time.sleep(60)")
     beats: list[int] = []
 
-    fault = find_fault(
+    fault = try_out(
         version, artifact=artifact, time_limit_s=1.5, meanwhile=lambda: beats.append(1)
-    )
+    ).fault
 
     assert fault == "the model did not load and answer within 1.5 s"
     assert beats
@@ -87,7 +90,7 @@ def test_a_validation_can_be_given_up(tmp_path: Path) -> None:
         raise Aborted
 
     with pytest.raises(Aborted):
-        find_fault(version, artifact=artifact, meanwhile=give_up)
+        try_out(version, artifact=artifact, meanwhile=give_up)
 
 
 def test_the_system_s_secrets_are_kept_from_it(
@@ -98,7 +101,7 @@ def test_the_system_s_secrets_are_kept_from_it(
         tmp_path, construct="import os; raise KeyError(sorted(os.environ))"
     )
 
-    fault = find_fault(version, artifact=artifact)
+    fault = try_out(version, artifact=artifact).fault
 
     assert fault is not None
     assert "OMP_NUM_THREADS" in fault

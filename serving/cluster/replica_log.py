@@ -1,0 +1,200 @@
+"""What the model of one replica writes: its output goes into a file of its own, bounded.
+
+Whatever writes to the process's descriptors 1 and 2 ends there, C code and child processes
+included. Our own log goes on to the worker's, and is in the replica's file as well.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from serving.rpc.text import safe_text
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+# Looked at each second: a model may write more than that in between.
+MOST_BYTES = 1 << 20
+MOST_FILES = 100
+SUFFIX = ".log"
+EARLIER = ".log.1"
+FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+MOST_LINES = 5000
+LINE_CHARACTERS = 2000
+
+logger = logging.getLogger(__name__)
+
+
+class ReplicaLog:
+    """The file of one replica, which this process writes to; the one before is kept beside it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._catching = False
+
+    @contextmanager
+    def catching_output(self) -> Iterator[None]:
+        """Send what this process writes into the file while the block lasts.
+
+        Where there is no room for a file it goes on to the worker's log.
+        """
+        try:
+            descriptor = self._opened()
+        except OSError as error:
+            logger.warning("no log of its own for this replica: %s", error)
+            yield
+            return
+        _flush()
+        own = (os.dup(1), os.dup(2))
+        streams = (sys.stdout, sys.stderr)
+        self._take_output(descriptor)
+        sys.stdout, sys.stderr = _stream(1), _stream(2)
+        try:
+            with _logging_to(own[1], also=sys.stderr):
+                yield
+        finally:
+            self._catching = False
+            _flush()
+            sys.stdout, sys.stderr = streams
+            for number, kept in enumerate(own, start=1):
+                os.dup2(kept, number)
+                os.close(kept)
+
+    def rotate(self) -> None:
+        """Begin a new file where this one is full; for a thread that looks now and then."""
+        if not self._catching:
+            return
+        try:
+            if self._path.stat().st_size > MOST_BYTES:
+                self._path.replace(self._path.with_suffix(EARLIER))
+                self._take_output(self._opened())
+        except OSError as error:  # a full disk is no reason to stop answering
+            logger.debug("log not rotated: %s", error)
+
+    def _opened(self) -> int:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+
+    def _take_output(self, descriptor: int) -> None:
+        self._catching = True
+        for number in (1, 2):
+            os.dup2(descriptor, number)
+        os.close(descriptor)
+
+
+def log_of(folder: Path, *, model: str, version: str, replica_id: str) -> ReplicaLog:
+    """Return the log for a new replica; of those that are gone the oldest files make room."""
+    forget_oldest(folder)
+    return ReplicaLog(folder / f"{model}@{version}@{replica_id}{SUFFIX}")
+
+
+def forget_oldest(folder: Path, *, most: int = MOST_FILES) -> None:
+    """Remove the files that were written to longest ago."""
+    files = sorted(folder.glob(f"*{SUFFIX}"), key=_written_at)
+    for file in files[: max(0, len(files) - most + 1)]:
+        for gone in (file, file.with_suffix(EARLIER)):
+            gone.unlink(missing_ok=True)
+
+
+def find_log(folder: Path, *, replica_id: str) -> Path | None:
+    """The file of a replica, None where there is none on this host."""
+    return next((file for file in _files(folder) if replica_of(file) == replica_id), None)
+
+
+def logs_of_version(folder: Path, *, model: str, version: str) -> Sequence[Path]:
+    """The files of a version's replicas on this host, the one written to last first."""
+    wanted = [model, version]
+    files = [file for file in _files(folder) if file.stem.split("@")[:2] == wanted]
+    return sorted(files, key=_written_at, reverse=True)
+
+
+def replica_of(file: Path) -> str:
+    return file.stem.split("@")[2]
+
+
+def model_of(file: Path) -> str:
+    return file.stem.split("@")[0]
+
+
+def last_lines(file: Path, *, lines: int) -> list[str]:
+    """The last lines of a replica's output, printable and each of bounded length."""
+    text = _end_of(file, bytes_=MOST_BYTES)
+    if text.count(b"\n") < lines and (earlier := file.with_suffix(EARLIER)).exists():
+        text = _end_of(earlier, bytes_=MOST_BYTES) + text
+    found = text.decode(errors="replace").splitlines()[-lines:]
+    return [safe_text(line, most=LINE_CHARACTERS) for line in found]
+
+
+def _files(folder: Path) -> list[Path]:
+    return [file for file in folder.glob(f"*{SUFFIX}") if file.stem.count("@") == 2]
+
+
+def _end_of(file: Path, *, bytes_: int) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            opened.seek(max(0, opened.seek(0, os.SEEK_END) - bytes_))
+            return opened.read(bytes_)
+    except FileNotFoundError:  # rotated or removed at this moment
+        return b""
+
+
+def _written_at(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+class _Output(io.FileIO):
+    """A descriptor of this process; that its disk is full is no fault of whoever prints."""
+
+    def write(self, text: ReadableBuffer, /) -> int:
+        try:
+            return super().write(text)
+        except OSError:
+            return len(memoryview(text))
+
+
+def _stream(descriptor: int) -> TextIO:
+    """Each line at once: a model that is killed should not take its last words along."""
+    raw = _Output(descriptor, "w", closefd=False)
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace", line_buffering=True
+    )
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):  # a model may have put anything in its place
+            stream.flush()
+
+
+@contextmanager
+def _logging_to(descriptor: int, *, also: TextIO) -> Iterator[None]:
+    """Have the handlers that write to this process's output write to the descriptor instead."""
+    root = logging.getLogger()
+    kept = _stream(descriptor)
+    moved = [
+        handler
+        for handler in root.handlers
+        if isinstance(handler, logging.StreamHandler)
+        and getattr(handler.stream, "fileno", lambda: -1)() in (1, 2)
+    ]
+    before = [handler.setStream(kept) for handler in moved]
+    own = logging.StreamHandler(also)
+    own.setFormatter(logging.Formatter(FORMAT))
+    root.addHandler(own)
+    try:
+        yield
+    finally:
+        root.removeHandler(own)
+        for handler, stream in zip(moved, before, strict=True):
+            handler.setStream(stream)
+        kept.close()

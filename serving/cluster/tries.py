@@ -1,0 +1,34 @@
+"""How often a release was tried in vain to be brought forward: after a few times it has failed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import redis
+
+TRIES_KEY = "clipper:release-tries:"
+MOST_TRIES = 3
+FORGOTTEN_AFTER_S = 3600
+
+
+class Tries:
+    """Counted in Redis before each try, so that one that ends its process counts as well."""
+
+    def __init__(self, client: redis.Redis, *, of: str) -> None:
+        """`of` names what is tried: a release may go through several stages."""
+        self._redis = client
+        self._prefix = f"{TRIES_KEY}{of}:"
+
+    def count(self, release_id: int) -> int:
+        """Count one more; returns the how-manieth it is."""
+        key = f"{self._prefix}{release_id}"
+        with self._redis.pipeline() as pipe:
+            pipe.incr(key)
+            pipe.expire(key, FORGOTTEN_AFTER_S)
+            count, _ = pipe.execute()
+        return int(count)
+
+    def forget(self, release_id: int) -> None:
+        """What came in between was nobody's fault, or it went well."""
+        self._redis.delete(f"{self._prefix}{release_id}")

@@ -1,0 +1,33 @@
+"""`manage.py errors`: what went wrong lately in the versions of a model."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from registry.management.base import ClipperCommand, named_model, named_version
+from serving.api.diagnosis import last_errors
+from serving.cluster.error_log import KnownError
+
+
+class Command(ClipperCommand):
+    help = "Show the last errors of a model's versions, each kind once, with where in its code."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("model")
+        parser.add_argument("version", nargs="?", help="left out: every version")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        model, name = named_model(options["model"]), options["version"]
+        versions = [named_version(model, version=name)] if name else model.versions.all()
+        for version in versions:
+            for known in last_errors(version.pk):
+                self.stdout.write(_told(known, arm=f"{model.name}:{version.version}"))
+
+
+def _told(known: KnownError, *, arm: str) -> str:
+    last = datetime.fromtimestamp(known.last_at, tz=UTC)
+    head = f"{arm}  {known.phase}  {known.count} times, last {last:%F %T} UTC"
+    return f"{head}\n{known.traceback or known.error}\n"

@@ -1,0 +1,49 @@
+"""The last errors of a version: each kind once, counted, and no more than so many."""
+
+from __future__ import annotations
+
+import redis
+
+from serving.cluster.error_log import KEPT_S, MOST_KINDS, TIMES_KEY, ErrorLog, Phase
+from serving.container.failures import Failure
+
+
+def a_failure(kind: str = "ValueError at predictor.py:3", **changes: object) -> Failure:
+    fields = {"error": "ValueError: no", "traceback": "line 3", "count": 1, "last_at": 100.0}
+    return Failure(**{"kind": kind, **fields, **changes})  # type: ignore[arg-type]
+
+
+def test_a_kind_of_error_is_there_once_with_how_often_and_when(client: redis.Redis) -> None:
+    log = ErrorLog(client)
+
+    log.add(7, [a_failure(count=2)], phase=Phase.SERVE, replica="r1")
+    log.add(7, [a_failure(count=3, last_at=200.0)], phase=Phase.SERVE, replica="r2")
+
+    (known,) = log.read(7)
+    assert (known.count, known.last_at, known.replica) == (5, 200.0, "r2")
+    assert (known.error, known.traceback, known.phase) == ("ValueError: no", "line 3", Phase.SERVE)
+
+
+def test_the_latest_come_first_and_phases_are_told_apart(client: redis.Redis) -> None:
+    log = ErrorLog(client)
+
+    log.add(7, [a_failure(last_at=300.0)], phase=Phase.CHECK)
+    log.add(7, [a_failure(last_at=100.0), a_failure("other", last_at=200.0)], phase=Phase.SERVE)
+
+    assert [known.last_at for known in log.read(7)] == [300.0, 200.0, 100.0]
+    assert log.read(8) == []
+
+
+def test_the_oldest_give_way_and_all_are_forgotten_in_time(client: redis.Redis) -> None:
+    log = ErrorLog(client)
+
+    for number in range(MOST_KINDS + 5):
+        log.add(7, [a_failure(f"kind {number}", last_at=float(number))], phase=Phase.SERVE)
+
+    assert [known.last_at for known in log.read(7)] == [
+        float(number) for number in range(MOST_KINDS + 4, 4, -1)
+    ]
+    keys = client.keys("clipper:errors:7:*")
+    assert len(keys) == 3
+    assert all(0 < client.ttl(key) <= KEPT_S for key in keys)
+    assert client.zcard(TIMES_KEY.format(7)) == MOST_KINDS

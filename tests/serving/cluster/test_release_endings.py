@@ -1,0 +1,126 @@
+"""Every release ends, whatever a model says and whatever goes wrong on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from time import monotonic
+from typing import Any
+
+import pytest
+import redis
+from django.db import OperationalError
+from django.db.models.signals import pre_save
+from django.utils import timezone
+
+from registry import services
+from registry.models import Model, ModelVersion, Release
+from serving.cluster.ages import Ages
+from serving.cluster.releases import Releases, fail
+from serving.cluster.tasks import validate_release
+from serving.cluster.tries import MOST_TRIES
+
+pytestmark = pytest.mark.django_db
+
+BY = services.Actor.of_command("test")
+
+
+def a_release(name: str, **fields: Any) -> Release:
+    model = Model.objects.create(name=name, input_type="doubles")
+    version = ModelVersion.objects.create(
+        model=model, version="1", runtime="sklearn", digest="a" * 64, size=1, **fields
+    )
+    return services.deploy(version=version, by=BY)
+
+
+@contextmanager
+def breaking(state: str, *, model: str, error: Exception) -> Iterator[None]:
+    """Have a step of this model's release go wrong."""
+
+    def refuse(instance: Release, **_: Any) -> None:
+        if instance.state == state and instance.model.name == model:
+            raise error
+
+    pre_save.connect(refuse, sender=Release)
+    try:
+        yield
+    finally:
+        pre_save.disconnect(refuse, sender=Release)
+
+
+def states() -> dict[str, str]:
+    return dict(Release.objects.values_list("model__name", "state"))
+
+
+def test_one_that_cannot_be_brought_forward_fails_alone_after_a_few_tries(
+    client: redis.Redis,
+) -> None:
+    checked = timezone.now()
+    odd, good = a_release("odd", validated_at=checked), a_release("good", validated_at=checked)
+    releases = Releases(client, validate=lambda _: None, ages=Ages())
+
+    with breaking("starting", model="odd", error=ValueError("no\0 such thing")):
+        releases.advance(records=[], views=[], now=monotonic())
+        assert states() == {"odd": "pending", "good": "starting"}
+        for _ in range(MOST_TRIES - 1):
+            releases.advance(records=[], views=[], now=monotonic())
+
+    odd.refresh_from_db()
+    good.refresh_from_db()
+    assert (odd.state, good.state) == ("failed", "starting")
+    assert odd.error == (
+        f"it could not be brought forward, tried {MOST_TRIES} times: ValueError: no\\x00 such thing"
+    )
+
+
+def test_that_the_database_is_away_says_nothing_of_a_release(client: redis.Redis) -> None:
+    a_release("odd", validated_at=timezone.now())
+    releases = Releases(client, validate=lambda _: None, ages=Ages())
+
+    with breaking("starting", model="odd", error=OperationalError("database is locked")):
+        for _ in range(MOST_TRIES + 1):
+            with pytest.raises(OperationalError):
+                releases.advance(records=[], views=[], now=monotonic())
+
+    assert states() == {"odd": "pending"}
+
+
+@pytest.mark.usefixtures("server_redis")
+def test_one_whose_check_goes_wrong_again_and_again_fails() -> None:
+    # This process is no worker, without which no check can be held.
+    release = a_release("odd")
+
+    for _ in range(MOST_TRIES):
+        with suppress(RuntimeError):
+            validate_release(release.pk)
+
+    release.refresh_from_db()
+    assert release.state == "failed"
+    assert "it could not be checked, tried 3 times: RuntimeError: expected to run" in release.error
+
+
+@pytest.mark.usefixtures("server_redis")
+def test_one_whose_checks_never_come_to_an_end_fails(server_redis: redis.Redis) -> None:
+    release = a_release("odd")
+    server_redis.set(f"clipper:release-tries:check:{release.pk}", MOST_TRIES)
+
+    validate_release(release.pk)
+
+    release.refresh_from_db()
+    assert (release.state, release.error) == (
+        "failed",
+        f"its check was begun {MOST_TRIES} times and never ended",
+    )
+
+
+def test_what_a_model_says_is_kept_printable_and_short() -> None:
+    release = a_release("odd")
+
+    fail(release, reason="head\0\ud800\x1b[31m" + "x" * 5_000_000 + "tail")
+
+    release.refresh_from_db()
+    release.version.refresh_from_db()
+    assert release.error.startswith("head\\x00\\ud800\\x1b[31mx")
+    assert release.error.endswith("xtail")
+    assert len(release.error) < 5000
+    assert release.version.load_error == release.error
