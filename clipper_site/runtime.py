@@ -30,6 +30,7 @@ def new_runtime() -> Runtime:
             engine=EngineSpec(
                 cache_bytes=settings.CLIPPER_CACHE_BYTES,
                 queue_capacity=settings.CLIPPER_QUEUE_CAPACITY,
+                queue_bytes=settings.CLIPPER_QUEUE_BYTES,
             ),
             credentials=web_credentials(),
             max_body_bytes=settings.CLIPPER_MAX_BODY_BYTES,

@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 # Batches waiting here; beyond it their senders are read no further until half are done.
 MAX_BUFFERED = 64
+# So many bytes of them too: a web process sends no more than two at a time, but there may be many.
+MAX_BUFFERED_BYTES = 64 << 20
 
 _DRAIN = encode_frame(FrameType.DRAIN, 0)
 
@@ -49,6 +51,7 @@ class Batch(NamedTuple):
     connection: Connection
     request_id: int
     inputs: list[bytes]
+    size: int
 
 
 class ContainerServer:
@@ -81,6 +84,7 @@ class ContainerServer:
         self._connections: set[Connection] = set()
         self._paused: set[Connection] = set()
         self._buffered: deque[Batch] = deque()
+        self.bytes_buffered = 0
         self._working = False
         self._scheduled = False
         self._peers_gone = asyncio.Event()
@@ -153,9 +157,10 @@ class ContainerServer:
             return
         if frame.type is not FrameType.PREDICT:
             raise ProtocolError(f"expected a PREDICT frame, got {frame.type.name}")
-        batch = Batch(connection, frame.request_id, decode_predict(frame.body))
+        batch = Batch(connection, frame.request_id, decode_predict(frame.body), len(frame.body))
         self._buffered.append(batch)
-        if len(self._buffered) >= MAX_BUFFERED:
+        self.bytes_buffered += batch.size
+        if len(self._buffered) >= MAX_BUFFERED or self.bytes_buffered >= MAX_BUFFERED_BYTES:
             self._pause(connection)
         self._schedule()
 
@@ -167,7 +172,11 @@ class ContainerServer:
         self._note_peers()
 
     def _resume(self, _connection: Connection | None = None) -> None:
-        if self._paused and len(self._buffered) <= MAX_BUFFERED // 2:
+        half_done = (
+            len(self._buffered) <= MAX_BUFFERED // 2
+            and self.bytes_buffered <= MAX_BUFFERED_BYTES // 2
+        )
+        if self._paused and half_done:
             for connection in [peer for peer in self._paused if peer.writable]:
                 self._paused.discard(connection)
                 connection.resume_reading()
@@ -183,6 +192,7 @@ class ContainerServer:
     def _work(self) -> None:
         self._scheduled = False
         batch = self._buffered.popleft()
+        self.bytes_buffered -= batch.size
         if self._buffered:
             self._schedule()
         if not batch.connection.closing:

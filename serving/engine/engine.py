@@ -13,6 +13,7 @@ from serving.engine.outcome import NOT_CONNECTED, Outcome, Status
 from serving.engine.pace import Pace
 from serving.engine.pool import VersionPool
 from serving.engine.questions import CACHED, ORDINARY, Call, Question, Terms
+from serving.engine.queue import CallQueue
 from serving.engine.replica import Replica
 from serving.engine.stats import VersionStats
 from serving.rpc.connection import Connection
@@ -35,13 +36,15 @@ _COUNTERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSpec:
-    """Bounds of one engine: cache in bytes, queue per replica and batch in rows.
+    """Bounds of one engine: cache in bytes, queue per replica in rows and bytes,
+    batch in rows.
 
     `batch_budget_s` gives every batch the same budget instead of one from the objectives.
     """
 
     cache_bytes: int = 16 << 20
     queue_capacity: int = 10_000
+    queue_bytes: int = 64 << 20
     max_batch: int = 4096
     batch_budget_s: float | None = None
 
@@ -150,7 +153,7 @@ class Engine:
                 common=pool.service,
                 fixed_budget=self._spec.batch_budget_s,
             ),
-            capacity=self._spec.queue_capacity,
+            queue=self._new_queue(),
             owner=pool,
         )
         pool.add(replica)
@@ -200,13 +203,16 @@ class Engine:
             for replica in pool.replicas:
                 replica.close()
 
+    def _new_queue(self) -> CallQueue:
+        return CallQueue(capacity=self._spec.queue_capacity, max_bytes=self._spec.queue_bytes)
+
     def _new_pool(self, version_id: int) -> VersionPool:
         stats = self.stats.setdefault(version_id, VersionStats())
 
         def settle(call: Call, outcome: Outcome) -> None:
             self._settle(call, outcome, stats)
 
-        return VersionPool(capacity=self._spec.queue_capacity, settle=settle, stats=stats)
+        return VersionPool(backlog=self._new_queue(), settle=settle, stats=stats)
 
     def _settle(self, call: Call, outcome: Outcome, stats: VersionStats) -> None:
         """A call has ended: remember a good answer, late or not, and tell who waits."""

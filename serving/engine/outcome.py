@@ -31,7 +31,7 @@ class Outcome(NamedTuple):
 
 
 NOT_CONNECTED = Outcome(Status.NOT_CONNECTED, b"no replica of this version is connected")
-SATURATED = Outcome(Status.SATURATED, b"the queue of this version is full")
+SATURATED = Outcome(Status.SATURATED, b"the queue of this version is full, in rows or in bytes")
 REPLICA_LOST = Outcome(Status.REPLICA_LOST, b"the replica was lost, and so was a second one")
 EXPIRED = Outcome(Status.EXPIRED, b"the deadline passed in the queue")
 CANCELLED = Outcome(Status.CANCELLED, b"everybody who had asked has left")

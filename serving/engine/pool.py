@@ -39,7 +39,7 @@ class VersionPool:
     and no crowd runs to the one that was idle a moment ago (Mitzenmacher 2001).
     """
 
-    def __init__(self, *, capacity: int, settle: Settle, stats: VersionStats) -> None:
+    def __init__(self, *, backlog: CallQueue, settle: Settle, stats: VersionStats) -> None:
         self.settle = settle
         self.stats = stats
         self.service = ServiceTime()
@@ -48,8 +48,8 @@ class VersionPool:
         self._health: dict[Replica, Health] = {}
         self._draining: set[Replica] = set()
         self._successes = 0
-        self._backlog = CallQueue(capacity=capacity)
-        self._quarantine = Quarantine(capacity=capacity)
+        self._backlog = backlog
+        self._quarantine = Quarantine(capacity=backlog.capacity, max_bytes=backlog.max_bytes)
         self._abandoned = False
 
     @property
@@ -259,6 +259,5 @@ class VersionPool:
             return
         for expired in self._backlog.drop_expired(now=monotonic()) if self._backlog.full else ():
             self.settle(expired, NOT_CONNECTED)
-        evicted = self._backlog.push(call)
-        if evicted is not None:
+        for evicted in self._backlog.push(call):
             self.settle(evicted, SATURATED)

@@ -38,10 +38,12 @@ class Quarantine:
     `groups` wait for being asked, one after the other, each as a batch of its own.
     """
 
-    def __init__(self, *, capacity: int) -> None:
+    def __init__(self, *, capacity: int, max_bytes: int = 64 << 20) -> None:
         self.suspicions: dict[bytes, Suspicion] = {}
         self.rows = 0
+        self._bytes = 0
         self._capacity = capacity
+        self._max_bytes = max_bytes
         self._groups: deque[list[Call]] = deque()
 
     def refuses(self, call: Call, *, now: float) -> bool:
@@ -70,7 +72,8 @@ class Quarantine:
 
     def wait(self, call: Call) -> bool:
         """Let a suspect wait in company that it may have; False where there's no room."""
-        if self.rows >= self._capacity:
+        size = len(call.input)
+        if self.rows >= self._capacity or (self.rows and self._bytes + size > self._max_bytes):
             return False
         company = self._company_of(call)
         last = self._groups[-1] if self._groups else None
@@ -79,12 +82,13 @@ class Quarantine:
         else:
             self._groups.append([call])
         self.rows += 1
+        self._bytes += size
         return True
 
     def next_group(self) -> list[Call]:
         """Take out whom to ask next; empty where nobody waits."""
         group = self._groups.popleft() if self._groups else []
-        self.rows -= len(group)
+        self._note_gone(group)
         return group
 
     def drop(self, *, now: float) -> list[Call]:
@@ -93,14 +97,14 @@ class Quarantine:
         if gone:
             kept = [[c for c in group if c.deadline > now and c.wanted] for group in self._groups]
             self._groups = deque(group for group in kept if group)
-            self.rows -= len(gone)
+            self._note_gone(gone)
         return gone
 
     def clear(self) -> list[Call]:
         """Take out everybody who waits."""
         calls = [call for group in self._groups for call in group]
         self._groups.clear()
-        self.rows = 0
+        self._note_gone(calls)
         return calls
 
     def forget(self, *, now: float) -> None:
@@ -110,6 +114,10 @@ class Quarantine:
             if self.suspicions[first].seen_at + REMEMBERED_S > now:
                 return
             del self.suspicions[first]
+
+    def _note_gone(self, calls: list[Call]) -> None:
+        self.rows -= len(calls)
+        self._bytes -= sum(len(call.input) for call in calls)
 
     def _company_of(self, call: Call) -> int:
         suspicion = self.suspicions.get(_identity(call))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import heapq
 from bisect import insort_right
 from collections import defaultdict, deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from serving.engine.questions import Call
 
 # A batch of large inputs ends here, far below what a frame may hold.
 MAX_BATCH_BYTES = 16 << 20
+NOBODY: tuple[Call, ...] = ()
 
 
 class Taken(NamedTuple):
@@ -25,7 +27,7 @@ class Taken(NamedTuple):
 
 
 class CallQueue:
-    """A bounded queue that one flooding application cannot keep from the others.
+    """A queue that one flooding application cannot keep from the others, bounded in rows and bytes.
 
     Every application (`share`) has a lane of its own, ordered by when its calls are `due`. Lanes of
     a higher priority go first; those of the same one take turns row by row, by virtual time as in
@@ -33,8 +35,10 @@ class CallQueue:
     has lost anything nor has saved up turns. Each priority has a virtual time of its own.
     """
 
-    def __init__(self, *, capacity: int) -> None:
+    def __init__(self, *, capacity: int, max_bytes: int = 64 << 20) -> None:
         self.capacity = capacity
+        self.max_bytes = max_bytes
+        self.bytes_held = 0
         self._lanes: dict[tuple[int, int], _Lane] = {}
         self._rounds: defaultdict[int, _Round] = defaultdict(_Round)
         self._rows = 0
@@ -44,30 +48,68 @@ class CallQueue:
 
     @property
     def full(self) -> bool:
-        return self._rows >= self.capacity
+        return self._rows >= self.capacity or self.bytes_held >= self.max_bytes
 
-    def push(self, call: Call) -> Call | None:
-        """Queue the call; return the one that had to go for want of room, maybe this one."""
+    def push(self, call: Call) -> Sequence[Call]:
+        """Queue the call; return those that had to go for want of room, maybe this one.
+
+        A queue that is empty has room for one call, however large.
+        """
+        size = len(call.input)
+        evicted: Sequence[Call] = NOBODY
+        if not self._has_room(size):
+            evicted = self._make_room(call)
+            if evicted[-1] is call:
+                return evicted
         key = call.priority, call.share
         lane = self._lanes.get(key)
-        evicted = None
-        if self._rows >= self.capacity:
-            last = max(self._lanes.values(), key=_dispensable)
-            if call.priority > last.priority:
-                return call
-            # Among equals, only a lane that keeps as much as it makes room for has to give.
-            own_rows = len(lane.calls) if lane is not None else 0
-            if call.priority == last.priority and len(last.calls) <= 1 + own_rows:
-                return call
-            evicted = last.calls.pop()
-            self._rows -= 1
-            if not last.calls:
-                self._forget(last)
         if lane is None:
             lane = self._lanes[key] = _Lane(call, round=self._rounds[call.priority])
         lane.push(call)
+        lane.bytes_held += size
         self._rows += 1
+        self.bytes_held += size
         return evicted
+
+    def _has_room(self, size: int) -> bool:
+        return self._rows < self.capacity and (
+            self.bytes_held + size <= self.max_bytes or not self._rows
+        )
+
+    def _make_room(self, call: Call) -> list[Call]:
+        """Take out whom the call may replace; it is the last of them where there are too few."""
+        evicted: list[Call] = []
+        while not self._has_room(len(call.input)):
+            last = max(self._lanes.values(), key=self._dispensable)
+            if not self._gives_way(last, to=call):
+                return [*evicted, call]
+            gone = last.calls.pop()
+            self._note_gone(last, gone)
+            evicted.append(gone)
+            if not last.calls:
+                self._forget(last)
+        return evicted
+
+    def _gives_way(self, lane: _Lane, *, to: Call) -> bool:
+        """Among equals, only a lane that keeps as much as it makes room for has to give."""
+        if lane.priority != to.priority:
+            return lane.priority > to.priority
+        own = self._lanes.get((to.priority, to.share))
+        rows = 1 if own is None else 1 + len(own.calls)
+        size = len(to.input) if own is None else len(to.input) + own.bytes_held
+        return self._part_of_room(len(lane.calls), lane.bytes_held) > self._part_of_room(rows, size)
+
+    def _part_of_room(self, rows: int, size: int) -> float:
+        return max(rows / self.capacity, size / self.max_bytes)
+
+    def _dispensable(self, lane: _Lane) -> tuple[int, float]:
+        """The later the priority and the fuller the lane, the less is lost with its last call."""
+        return lane.priority, self._part_of_room(len(lane.calls), lane.bytes_held)
+
+    def _note_gone(self, lane: _Lane, call: Call) -> None:
+        lane.bytes_held -= len(call.input)
+        self.bytes_held -= len(call.input)
+        self._rows -= 1
 
     def take(self, *, rows: int, finish: float) -> Taken:
         """Take up to `rows` calls that a batch may hold; `finish` is when it will be answered.
@@ -93,7 +135,7 @@ class CallQueue:
                 calls.append(call)
                 lane.had_turn()
             lane.calls.popleft()
-            self._rows -= 1
+            self._note_gone(lane, call)
             if not lane.calls:
                 heapq.heappop(ranks)
                 self._forget(lane)
@@ -131,20 +173,22 @@ class CallQueue:
         """Take out every call whose deadline has passed."""
         expired = []
         for lane in list(self._lanes.values()):
-            expired.extend(lane.drop_expired(now=now))
+            for call in lane.drop_expired(now=now):
+                self._note_gone(lane, call)
+                expired.append(call)
             if not lane.calls:
                 self._forget(lane)
-        self._rows -= len(expired)
         return expired
 
     def drop_left(self) -> list[Call]:
         """Take out every call that nobody waits for any more. It looks at all of them."""
         left = []
         for lane in list(self._lanes.values()):
-            left.extend(lane.drop_left())
+            for call in lane.drop_left():
+                self._note_gone(lane, call)
+                left.append(call)
             if not lane.calls:
                 self._forget(lane)
-        self._rows -= len(left)
         return left
 
     def clear(self) -> list[Call]:
@@ -152,7 +196,7 @@ class CallQueue:
         calls = [call for lane in self._lanes.values() for call in lane.calls]
         self._lanes.clear()
         self._rounds.clear()
-        self._rows = 0
+        self._rows = self.bytes_held = 0
         return calls
 
     def _forget(self, lane: _Lane) -> None:
@@ -177,7 +221,7 @@ class _Round:
 class _Lane:
     """What one application has waiting; its `turn` grows with every row that it is given."""
 
-    __slots__ = ("calls", "priority", "round", "share", "turn")
+    __slots__ = ("bytes_held", "calls", "priority", "round", "share", "turn")
 
     def __init__(self, first: Call, *, round: _Round) -> None:
         self.share = first.share
@@ -185,6 +229,7 @@ class _Lane:
         self.round = round
         self.turn = round.next_of(first.share)
         self.calls: deque[Call] = deque()
+        self.bytes_held = 0
 
     def had_turn(self) -> None:
         if self.turn > self.round.turn:
@@ -238,11 +283,6 @@ class _Rank(NamedTuple):
     deadline: float
     share: int
     lane: _Lane
-
-
-def _dispensable(lane: _Lane) -> tuple[int, int]:
-    """The later the priority and the longer the lane, the less is lost with its last call."""
-    return lane.priority, len(lane.calls)
 
 
 def _due_of(call: Call) -> float:

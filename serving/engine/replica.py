@@ -61,14 +61,14 @@ class Replica:
     """Sends full batches while its pipeline has room, partial ones when its pace says so."""
 
     def __init__(
-        self, *, hello: Hello, connection: Connection, pace: Pace, capacity: int, owner: Owner
+        self, *, hello: Hello, connection: Connection, pace: Pace, queue: CallQueue, owner: Owner
     ) -> None:
         self.id = hello.replica
         self.pace = pace
         self._draining = False
         self._connection = connection
         self._owner = owner
-        self._queue = CallQueue(capacity=capacity)
+        self._queue = queue
         self._batches: dict[int, Batch] = {}
         self._in_flight = 0
         self._expected_in_flight = 0.0
@@ -117,8 +117,7 @@ class Replica:
             self._waiting_since = call.asked_at
         if self._queue.full:
             self.drop_expired(now=monotonic())
-        evicted = self._queue.push(call)
-        if evicted is not None:
+        for evicted in self._queue.push(call):
             self._owner.settle(evicted, SATURATED)
         self._schedule_flush()
 

@@ -145,6 +145,24 @@ async def test_every_batch_is_answered_with_its_own_id_in_order(address: str) ->
         assert server.batches == total
 
 
+async def test_it_reads_no_further_when_it_holds_so_many_bytes(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.container.server.MAX_BUFFERED_BYTES", 200_000)
+    echo = Echo()
+    row, total = b'"' + b"x" * 50_000 + b'"', 100
+    async with serving(echo, address=address) as server:
+        web = await Web.dial(address)
+        held: list[int] = []
+        echo.before = lambda inputs: held.append(server.bytes_buffered)
+        web.connection.send(b"".join(encode_predict(i, [row]) for i in range(total)))
+        for i in range(total):
+            assert (await web.next(FrameType.ANSWER)).request_id == i
+        # What one read brings comes on top.
+        assert 100_000 < max(held) < 1_000_000
+        assert server.bytes_buffered == 0
+
+
 async def test_an_answer_is_sent_before_the_next_batch_is_worked_on(address: str) -> None:
     echo = Echo()
     async with serving(echo, address=address) as server:

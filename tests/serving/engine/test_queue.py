@@ -20,7 +20,7 @@ HIGH, NORMAL, LOW = 0, 1, 2
 def filled(*calls: Call, capacity: int = 1000) -> CallQueue:
     queue = CallQueue(capacity=capacity)
     for call in calls:
-        assert queue.push(call) is None
+        assert not queue.push(call)
     return queue
 
 
@@ -150,7 +150,7 @@ def test_what_is_larger_than_a_batch_may_be_goes_alone():
 def test_a_full_queue_refuses_the_application_that_filled_it():
     queue = filled(*many(4, share=A), capacity=4)
     newcomer = new_call(share=A, deadline=99.0)
-    assert queue.push(newcomer) is newcomer
+    assert queue.push(newcomer) == [newcomer]
     assert len(queue) == 4
 
 
@@ -158,8 +158,8 @@ def test_the_last_call_of_the_longest_lane_goes_before_anyone_elses_first():
     flood = many(4, share=A)
     queue = filled(*flood, capacity=4)
     first, second = many(2, share=B)
-    assert queue.push(first) is flood[-1]
-    assert queue.push(second) is flood[-2]
+    assert queue.push(first) == [flood[-1]]
+    assert queue.push(second) == [flood[-2]]
     assert shares(take(queue, 4)) == [A, B, A, B]
 
 
@@ -167,13 +167,13 @@ def test_nobody_has_to_go_for_one_who_has_as_much():
     queue = filled(*many(2, share=A), *many(2, share=B), capacity=4)
     for share in (A, B):
         newcomer = new_call(share=share, deadline=99.0)
-        assert queue.push(newcomer) is newcomer
+        assert queue.push(newcomer) == [newcomer]
 
 
 def test_a_queue_of_first_calls_takes_no_other():
     queue = filled(*[new_call(share=share) for share in range(3)], capacity=3)
     newcomer = new_call(share=9)
-    assert queue.push(newcomer) is newcomer
+    assert queue.push(newcomer) == [newcomer]
 
 
 def test_the_earliest_deadline_is_that_of_any_application():
@@ -233,6 +233,47 @@ def test_those_ahead_are_those_taken_before(pushed, taken_first, then, asked):
     assert before <= expected <= before + len(peers - {call.share})
 
 
+def sized(size: int, *, share: int = A, priority: int = NORMAL) -> Call:
+    return new_call(b"x" * size, share=share, priority=priority)
+
+
+def test_it_is_full_in_bytes_too():
+    queue = CallQueue(capacity=10, max_bytes=100)
+    assert not queue.push(sized(60))
+    large = sized(60)
+    assert queue.push(large) == [large]
+    assert not queue.push(sized(40))
+    assert (len(queue), queue.bytes_held) == (2, 100)
+
+
+def test_who_holds_more_bytes_gives_way_to_who_holds_fewer():
+    queue = CallQueue(capacity=10, max_bytes=100)
+    large = [sized(30) for _ in range(3)]
+    for call in large:
+        queue.push(call)
+    assert queue.push(sized(20, share=B)) == [large[-1]]
+    newcomer = sized(70, share=C)
+    assert queue.push(newcomer) == [newcomer]
+
+
+def test_a_higher_priority_takes_the_room_it_needs_from_a_lower_one():
+    queue = CallQueue(capacity=10, max_bytes=100)
+    low = [sized(30, priority=LOW) for _ in range(3)]
+    for call in low:
+        queue.push(call)
+    assert queue.push(sized(70, share=B)) == [low[2], low[1]]
+    assert queue.bytes_held == 100
+
+
+def test_an_empty_queue_takes_one_of_any_size():
+    queue = CallQueue(capacity=10, max_bytes=100)
+    assert not queue.push(sized(1000))
+    newcomer = sized(1)
+    assert queue.push(newcomer) == [newcomer]
+    assert len(take(queue, 5)) == 1
+    assert queue.bytes_held == 0
+
+
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("push"), st.integers(1, 3), st.integers(0, 2), st.integers(0, 30)),
@@ -246,7 +287,7 @@ steps = st.lists(
 
 @given(steps)
 def test_every_call_comes_out_once_and_no_late_one_in_a_batch(steps):
-    queue, inside, numbers = CallQueue(capacity=12), {}, count()
+    queue, inside, numbers = CallQueue(capacity=12, max_bytes=120), {}, count()
 
     def out(calls):
         for call in calls:
@@ -256,11 +297,10 @@ def test_every_call_comes_out_once_and_no_late_one_in_a_batch(steps):
         if action == "push":
             share, priority, deadline = values
             call = new_call(
-                b"%d" % next(numbers), share=share, priority=priority, deadline=deadline
+                b" " * (next(numbers) * 7 % 40), share=share, priority=priority, deadline=deadline
             )
             inside[id(call)] = call
-            evicted = queue.push(call)
-            out([evicted] if evicted is not None else [])
+            out(queue.push(call))
         elif action == "take":
             rows, finish = values
             taken = queue.take(rows=rows, finish=finish)
@@ -277,10 +317,13 @@ def test_every_call_comes_out_once_and_no_late_one_in_a_batch(steps):
             out(queue.clear())
             assert not inside
         assert len(queue) == len(inside) <= queue.capacity
+        assert queue.bytes_held == sum(len(call.input) for call in inside.values())
+        assert queue.bytes_held <= queue.max_bytes
         first = min((call.deadline for call in inside.values()), default=float("inf"))
         assert queue.earliest_deadline() == first
     out(queue.clear())
     assert not inside
+    assert queue.bytes_held == 0
 
 
 def _left(inside, taken) -> int:
