@@ -45,10 +45,13 @@ class ClipperError(Exception):
         super().__init__(message)
         self.message = message
         self.details = details
+        # What belongs to the answer beside the error, such as the id of the query that failed.
+        self.about: dict[str, Any] = {}
 
     def body(self) -> dict[str, Any]:
         """Return the one error shape of every HTTP endpoint and websocket message."""
-        return {"error": self.message, "code": self.code, "details": self.details}
+        shape = {"error": self.message, "code": self.code, "details": self.details}
+        return shape | self.about
 
     def headers(self) -> dict[str, str]:
         """Return the HTTP headers that belong to it."""

@@ -307,10 +307,10 @@ class Query:
             asked=len(self.choice.selection.arms),
             latency_ms=seconds * 1e3,
             default_explanation=None if shortfall is None else shortfall.explanation,
-            breakdown=self._breakdown(settled_at=settled_at),
+            breakdown=self.explained(settled_at=settled_at),
         )
 
-    def _breakdown(self, *, settled_at: float) -> dict[str, Any] | None:
+    def explained(self, *, settled_at: float) -> dict[str, Any] | None:
         """Say where the time went, where the caller asked for it."""
         traces = self.question.traces
         if traces is None:

@@ -14,6 +14,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 from registry.errors import ClipperError, HeadTooLarge, RequestTimeout
 from serving.api.framing import HEAD_LIMITS, StrictProtocol
+from serving.api.http import WHEN_GONE
 from serving.api.limits import MAX_HEAD_BYTES, limits_of
 
 
@@ -72,6 +73,7 @@ class Connection(StrictProtocol):
         if self._current is not None:
             self._current.disconnected = True
             self._current.message_event.set()
+            self._current.scope["state"].get(WHEN_GONE, _nothing)()
         self.flow.ahead = b""
 
     def pause_writing(self) -> None:
@@ -239,3 +241,7 @@ class Connection(StrictProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(
             when - monotonic(), self.timeout_keep_alive_handler
         )
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""

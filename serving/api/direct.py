@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from registry.errors import ClipperError, InvalidInput
+from serving.api.failures import identify
 from serving.api.heads import Heads, PredictionHead
 from serving.api.predict import begin, render
 from serving.api.requests import PredictRequest, parse_predict, plain_input
@@ -69,7 +70,9 @@ class DirectPredictions:
         """Return the JSON of the answer to a settled query; raises what it fails with."""
         try:
             return render(query.prediction())
-        except InvalidInput:
-            # It may be no JSON at all: its model was the first to look.
-            parse_predict(body)
+        except ClipperError as error:
+            if isinstance(error, InvalidInput):
+                # It may be no JSON at all: its model was the first to look.
+                parse_predict(body)
+            identify(error, query=query)
             raise

@@ -24,6 +24,7 @@ from serving.api.direct import STATE_KEY, DirectPredictions
 from serving.api.http import Receive, Scope, Send, error_headers
 from serving.api.limits import MAX_FIELDS, MAX_HEAD_BYTES
 from serving.api.lingering import linger
+from serving.api.request_id import NAME, request_id_of
 
 # What a field has beside its name and its value.
 FIELD_BYTES = 4
@@ -52,6 +53,8 @@ class StrictProtocol(HttpToolsProtocol):
         # What is wrong with what came after requests that are still being answered.
         self._refusal: ClipperError | None = None
         self._keep_alive = True
+        # That of the request which is answered here, where its caller gave it one.
+        self._request_id = b""
 
     # What the parser calls.
 
@@ -94,11 +97,15 @@ class StrictProtocol(HttpToolsProtocol):
         The client may not send the rest, or send no end of it.
         """
         early = False
+        request_id = request_id_of(cycle.scope["headers"])
 
         async def sent(message: Any) -> None:
             nonlocal early
-            if message["type"] == "http.response.start" and cycle.more_body:
-                early, cycle.keep_alive = True, False
+            if message["type"] == "http.response.start":
+                if request_id:
+                    message["headers"] = [*message.get("headers", ()), (NAME, request_id)]
+                if cycle.more_body:
+                    early, cycle.keep_alive = True, False
             last = message["type"] == "http.response.body" and not message.get("more_body")
             if early and last:
                 cycle.keep_alive = True  # or it would close at once
@@ -181,6 +188,7 @@ class StrictProtocol(HttpToolsProtocol):
 
     def _abandon(self, cycle: RequestResponseCycle) -> None:
         """End a request whose body can't be read to its end; it may have an answer by now."""
+        self._request_id = request_id_of(self.headers)
         if cycle.response_started:
             self.transport.close()
         cycle.disconnected = cycle.response_complete = True
@@ -203,6 +211,8 @@ class StrictProtocol(HttpToolsProtocol):
         if transport.is_closing():
             return
         last = b"\r\n" if self._keep_alive else b"connection: close\r\n\r\n"
+        if self._request_id:
+            last = b"x-request-id: %b\r\n%b" % (self._request_id, last)
         common = self._predictions.rendered(self.server_state.default_headers)
         transport.write(b"%b%bcontent-length: %d\r\n%b%b" % (start, common, len(body), last, body))
         if not self._keep_alive:

@@ -71,6 +71,9 @@ class FrontProtocol(Connection):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._chunks.clear()
+        if self._asked is not None:
+            asked, self._asked = self._asked, None
+            asked.abandon()
 
     def shutdown(self) -> None:
         """Close the connection, once the prediction that it waits for is answered."""
@@ -93,7 +96,7 @@ class FrontProtocol(Connection):
         if found is None or self._head_since:
             self._pass_on(data)
             return
-        head, self._length = found
+        head, self._length, self._request_id = found
         missing = end + 4 + self._length - len(data)
         if missing < 0 or self._length > self._predictions.max_body_bytes:
             self._pass_on(data)

@@ -7,10 +7,11 @@ from it, the application and whether this key may ask it, holds until the regist
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from functools import partial
 from time import time
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import httptools
 
@@ -19,6 +20,7 @@ from registry.specs import PREDICT, ApplicationSpec, Snapshot
 from serving.api.access import application_named, key_of
 from serving.api.limits import MAX_FIELDS
 from serving.api.paths import application_to_predict
+from serving.api.request_id import request_id_in
 
 END = b"\r\n\r\n"
 # Longer heads, and those of more different kinds, are none that a program repeats.
@@ -26,6 +28,14 @@ MAX_BYTES = 4096
 CAPACITY = 4096
 # A body whose length has more digits is refused anyway.
 MAX_DIGITS = 12
+# Fields that are new with every request by design, and nothing to do with what is asked. One that
+# goes on in the next line is left where it is.
+UNIQUE = re.compile(
+    rb"\r\n(?:traceparent|tracestate|baggage|b3|x-b3-[a-z]+|x-request-id|x-correlation-id|request-id"
+    rb"|x-amzn-trace-id|x-cloud-trace-context|uber-trace-id|sentry-trace|x-datadog-[a-z-]+)"
+    rb":[\t -~\x80-\xff]*(?=\r\n[^ \t])",
+    re.IGNORECASE,
+)
 # All that differs between the requests of a client follows one of these.
 LENGTHS = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
 
@@ -40,19 +50,46 @@ class PredictionHead(NamedTuple):
     keep_alive: bool
 
 
+Found = tuple[PredictionHead, int, bytes]
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Recent(Generic[K, V]):
+    """What was used lately: of up to two generations, so that what comes once drives out nothing
+    that comes again and again.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self.young: dict[K, V] = {}
+        self._old: dict[K, V] = {}
+
+    def get(self, key: K) -> V | None:
+        found = self.young.get(key)
+        if found is None:
+            found = self._old.get(key)
+            if found is not None:
+                self.put(key, found)
+        return found
+
+    def put(self, key: K, value: V) -> None:
+        if len(self.young) >= self._capacity:
+            self._old, self.young = self.young, {}
+        self.young[key] = value
+
+
 class Heads:
     """Remembers heads for as long as the snapshot lasts that they were checked against."""
 
     def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
         self._current = snapshot
         self._snapshot = snapshot()
-        # By all of their bytes, and by those without the digits of the length.
-        self._repeated: dict[bytes, tuple[PredictionHead, int]] = {}
-        self._parsed: dict[bytes, PredictionHead] = {}
+        self._forget()
 
-    def find(self, raw: bytes) -> tuple[PredictionHead, int] | None:
-        """Read a head that ends with its empty line, and the length of its body in bytes; None
-        where it needs a closer look.
+    def find(self, raw: bytes) -> Found | None:
+        """Read a head that ends with its empty line, the length of its body in bytes and the
+        request's id; None where it needs a closer look.
 
         That is any request but a plain POST for predictions of a known length by a key that may.
         """
@@ -60,28 +97,40 @@ class Heads:
         if snapshot is not self._snapshot:
             self._forget()
             self._snapshot = snapshot
-        found = self._repeated.get(raw) or self._remembered(raw)
+        found = self._repeated.young.get(raw) or self._remembered(raw)
         return found if found is not None and found[0].allowed_until > time() else None
 
-    def _remembered(self, raw: bytes) -> tuple[PredictionHead, int] | None:
-        """Take in a head that is new in its length only, or parse it where more of it is."""
+    def _remembered(self, raw: bytes) -> Found | None:
+        """Take in a head that is new in its length only, or in what differs by design, or parse it
+        where more of it is.
+        """
+        found = self._repeated.get(raw)
+        if found is not None:
+            return found
         start, end = length_at(raw)
         length = raw[start:end]
         if not length.isdigit() or len(length) > MAX_DIGITS or not raw.startswith(b"POST /"):
             return None
-        if len(self._repeated) >= CAPACITY:
-            self._forget()
         rest = raw[:start] + raw[end:]
-        head = self._parsed.get(rest) or read_head(raw, snapshot=self._snapshot)
+        head, repeats = self._parsed.get(rest), True
         if head is None:
-            return None
-        self._parsed[rest] = head
-        found = self._repeated[raw] = head, int(length)
+            common = UNIQUE.sub(b"", rest)
+            repeats = len(common) == len(rest)
+            head = self._parsed.get(common)
+        if head is None:
+            head = read_head(raw, snapshot=self._snapshot)
+            if head is None:
+                return None
+            self._parsed.put(common, head)
+        found = head, int(length), request_id_in(raw)
+        if repeats:
+            self._repeated.put(raw, found)
         return found
 
     def _forget(self) -> None:
-        self._repeated.clear()
-        self._parsed.clear()
+        # By all of their bytes, and by those without the digits of the length.
+        self._repeated: Recent[bytes, Found] = Recent(CAPACITY)
+        self._parsed: Recent[bytes, PredictionHead] = Recent(CAPACITY)
 
 
 def length_at(raw: bytes) -> tuple[int, int]:

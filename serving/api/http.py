@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import msgspec
@@ -24,6 +25,9 @@ Headers = Iterable[tuple[bytes, bytes]]
 Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON_TYPE = (b"content-type", b"application/json")
+
+# Where a request's state has what to call when its client leaves.
+WHEN_GONE = "when_gone"
 
 UNEXPECTED = ClipperError("Clipper failed; its log says why.")
 
@@ -156,19 +160,30 @@ def endpoint(handler: Endpoint) -> Endpoint:
     return guarded
 
 
-async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """Return what `work` returns; where the client leaves before, cancel it, raise ClientGone.
+@contextmanager
+def while_connected(scope: Scope) -> Iterator[None]:
+    """Cancel what is inside once the client has left, and raise ClientGone.
 
-    The request's body has been read.
+    The connection calls what it finds under WHEN_GONE (`serving.api.connection`): a task that waits
+    for its end would cost more than many an answer.
     """
-    working = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(receive())
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101
+    gone = False
+
+    def leave() -> None:
+        nonlocal gone
+        gone = True
+        task.cancel()
+
+    state = scope.setdefault("state", {})
+    state[WHEN_GONE] = leave
     try:
-        await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientGone
-        return working.result()
+        yield
+    except asyncio.CancelledError:
+        if not gone:
+            raise
+        task.uncancel()
+        raise ClientGone from None
     finally:
-        for task in (working, gone):
-            task.cancel()
-        await asyncio.gather(working, gone, return_exceptions=True)
+        del state[WHEN_GONE]

@@ -13,6 +13,7 @@ from registry.specs import PREDICT, ApplicationSpec, VersionSpec
 from serving.allowances import Allowance, allowance_for, rows_open
 from serving.api.access import application_of
 from serving.api.batches import InputBatch
+from serving.api.failures import prediction_of
 from serving.api.http import (
     Endpoint,
     Receive,
@@ -46,12 +47,11 @@ def predict_endpoint(runtime: Runtime) -> Endpoint:
         body = await read_body(scope, receive, limit=runtime.spec.max_body_bytes)
         slice = Slice(runtime.processor.turns)
         request = await parse(body, input_type=application.input_type, slice=slice)
-        answering = answer(
-            runtime, application=application, request=request, arrived=arrived, slice=slice
-        )
-        if request.is_large:
-            answering = while_connected(receive, answering)
-        await send_body(send, await answering)
+        with while_connected(scope):
+            answered = await answer(
+                runtime, application=application, request=request, arrived=arrived, slice=slice
+            )
+        await send_body(send, answered)
 
     return predict
 
@@ -106,7 +106,7 @@ async def answer(
         version=version,
     )
     await query.settled()
-    return render(query.prediction())
+    return render(prediction_of(query))
 
 
 def begin(
@@ -201,7 +201,7 @@ def _render_item(item: Query | ClipperError) -> bytes:
     if isinstance(item, ClipperError):
         return _json(item.body())
     try:
-        return render(item.prediction())
+        return render(prediction_of(item))
     except ClipperError as error:
         return _json(error.body())
 

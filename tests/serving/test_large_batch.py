@@ -14,7 +14,7 @@ from registry.errors import Saturated
 from serving import turns
 from serving.allowances import LEAST_OPEN, allowance_for
 from serving.api import batches
-from serving.api.http import ClientGone, while_connected
+from serving.api.http import WHEN_GONE, ClientGone, while_connected
 from serving.objectives import LONGEST_BATCH_MS, SMALL_BATCH, batch_objective_ms
 from serving.turns import MAX_LARGE_BATCHES, Slice, Turns
 from tests.serving.doubles import Serving, application
@@ -164,25 +164,24 @@ async def test_a_cancelled_one_asks_nothing_more():
 
 
 async def test_a_client_that_leaves_has_it_cancelled():
-    leaving = asyncio.get_running_loop().create_future()
+    scope: dict[str, Any] = {"state": {}}
     cancelled = asyncio.Event()
 
-    async def receive() -> dict[str, Any]:
-        return await leaving
-
     async def work() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            cancelled.set()
+        with while_connected(scope):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
 
     async with asyncio.timeout(10):
-        working = asyncio.create_task(while_connected(receive, work()))
+        working = asyncio.create_task(work())
         await turn()
-        leaving.set_result({"type": "http.disconnect"})
+        scope["state"][WHEN_GONE]()
         with pytest.raises(ClientGone):
             await working
     assert cancelled.is_set()
+    assert scope["state"] == {}
 
 
 async def test_one_too_many_at_once_is_refused():

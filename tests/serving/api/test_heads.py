@@ -11,7 +11,7 @@ def test_heads_of_one_registry_are_not_remembered_for_the_next():
     it = Front()
     heads = Heads(lambda: it.serving.router.snapshot)
     head = request().partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
-    (first, _) = heads.find(head)
+    (first, *_) = heads.find(head)
     assert heads.find(head)[0] is first
     it.serving.router.apply(Snapshot())
     assert heads.find(head) is None
@@ -34,3 +34,41 @@ def test_a_second_length_is_never_taken_for_the_first():
     for lengths in ((13, 13), (13, 14), (14, 13)):
         twice = b"Content-Length: %d\r\ncontent-length: %d\r\n" % lengths
         assert heads.find(request(b"", framing=twice)) is None
+
+
+def heads_of(it: Front) -> Heads:
+    return Heads(lambda: it.serving.router.snapshot)
+
+
+def test_heads_that_differ_by_their_trace_are_parsed_once(monkeypatch):
+    heads = heads_of(Front())
+    extra = b"Traceparent: 00-%032x-01\r\nX-Request-ID: request-%d\r\n"
+    assert heads.find(request(b"", extra=extra % (0, 0)))[2] == b"request-0"
+    monkeypatch.delattr("serving.api.heads.read_head")
+    for number in (1, 2):
+        found = heads.find(request(b"", extra=extra % (number, number)))
+        assert found[1:] == (0, b"request-%d" % number)
+    assert heads.find(request(b""))[2] == b""
+
+
+def test_heads_that_come_once_do_not_drive_out_those_that_come_again(monkeypatch):
+    monkeypatch.setattr("serving.api.heads.CAPACITY", 10)
+    heads = heads_of(Front())
+    usual = request(b"")
+    first = heads.find(usual)
+    for number in range(100):
+        assert heads.find(request(b"", extra=b"X-Mine: %d\r\n" % number)) is not None
+        assert heads.find(usual) is first
+    kept = (heads._repeated, heads._parsed)
+    assert all(len(one.young) + len(one._old) <= 20 for one in kept)
+
+
+def test_a_traced_head_says_no_more_than_it_does_when_it_is_parsed():
+    """What follows a field of the trace is not taken for a part of the field before it."""
+    it = Front()
+    heads = heads_of(it)
+    assert heads.find(request(b"", extra=b"Traceparent: a\r\n more\r\n")) is None
+    assert heads.find(request(b"", extra=b" more\r\n")) is None
+    assert heads.find(request(b"", extra=b"Traceparent: a\0\r\n")) is None
+    it.allow()
+    assert heads.find(request(b"", extra=b"Traceparent: b\r\n")) is None
