@@ -12,14 +12,15 @@ from typing import Any, cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clipper_site.settings")
 
+import django
 from channels.routing import ProtocolTypeRouter, URLRouter
-from django.core.asgi import get_asgi_application
 from django.urls import URLPattern, re_path
 
-django_application = get_asgi_application()
+django.setup(set_prefix=False)
 
 from clipper_site.bodies import with_limited_bodies  # noqa: E402  (Django must be set up first)
 from clipper_site.runtime import new_limits, new_runtime  # noqa: E402
+from clipper_site.uploads import UploadHandlingASGIHandler, clear_remnants  # noqa: E402
 from serving.api.direct import STATE_KEY, DirectPredictions  # noqa: E402
 from serving.api.feedback import (  # noqa: E402
     feedback_endpoint,
@@ -35,6 +36,8 @@ from serving.api.websocket import ApplicationConsumer  # noqa: E402
 from serving.cluster.lifeline import die_with_parent  # noqa: E402
 from serving.rpc.buffers import keep_freed_memory  # noqa: E402
 from serving.runtime import Runtime  # noqa: E402
+
+django_application = UploadHandlingASGIHandler()
 
 START_TIMEOUT_S = 30.0
 # A page of the console is rendered in a thread beside the event loop, which gives up the
@@ -109,6 +112,7 @@ class WithLifespan:
         runtime = new_runtime()
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
+                await asyncio.to_thread(clear_remnants)
                 await runtime.start()
         except Exception as error:
             logger.exception("the serving runtime did not start")

@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import MutableMapping
 from typing import Any
 
 from django.conf import settings
 
+from clipper_site.uploads import Uploads, is_upload
 from registry.errors import ClipperError, Saturated
 from serving.api.http import Endpoint, Receive, Scope, Send, header, send_error, too_large
 from serving.api.limits import Limits, limits_of
 
-UPLOAD_PATH = re.compile(
-    r"/api/v1/models/[^/]+/versions/?"
-    r"|/admin/registry/modelversion/add/"
-).fullmatch
 # More digits than any size has, and fewer than Python refuses to read as a number.
 MAX_DIGITS = 18
 GONE: MutableMapping[str, Any] = {"type": "http.disconnect"}
 
 
-def limit_of(path: str) -> int:
-    """Return how many bytes the body of a request to `path` may have."""
+def limit_of(scope: Scope) -> int:
+    """Return how many bytes the body of a request may have: an upload's, or what memory holds."""
     ordinary = int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
-    return int(settings.CLIPPER_MAX_ARTIFACT_BYTES) + ordinary if UPLOAD_PATH(path) else ordinary
+    return ordinary + int(settings.CLIPPER_MAX_ARTIFACT_BYTES) if is_upload(scope) else ordinary
 
 
 def with_limited_bodies(application: Endpoint) -> Endpoint:
     """Return the application with 413 for what is over the limit, announced or only counted.
 
-    What Django keeps in memory of a body counts as held meanwhile (`serving.api.limits`).
+    Uploads come to it only when they are let in. What Django keeps in memory of other bodies counts
+    as held meanwhile (`serving.api.limits`).
     """
+    uploads = Uploads(application)
 
     async def limited(scope: Scope, receive: Receive, send: Send) -> None:
-        limit = limit_of(scope["path"])
+        limit = limit_of(scope)
         if _announces_more(scope, limit=limit):
             await send_error(send, too_large(limit))
+            return
+        if is_upload(scope):
+            await uploads(scope, receive, send)
             return
         body = _Body(limits_of(scope.setdefault("state", {})), limit=limit)
         started = False

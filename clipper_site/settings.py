@@ -48,6 +48,8 @@ CLIPPER_UNFINISHED_BYTES = ENV.whole(
     at_least=CLIPPER_MAX_BODY_BYTES,
 )
 CLIPPER_MAX_ARTIFACT_BYTES = ENV.whole("CLIPPER_MAX_ARTIFACT_BYTES", default=2 << 30, at_least=1024)
+CLIPPER_UPLOADS_AT_ONCE = ENV.whole("CLIPPER_UPLOADS_AT_ONCE", default=4, at_least=1)
+CLIPPER_MIN_FREE_BYTES = ENV.whole("CLIPPER_MIN_FREE_BYTES", default=256 << 20)
 CLIPPER_CACHE_BYTES = ENV.whole("CLIPPER_CACHE_BYTES", default=16 << 20)
 CLIPPER_WARM_SECONDS = ENV.whole("CLIPPER_WARM_SECONDS", default=600)
 CLIPPER_HUNG_S = ENV.whole("CLIPPER_HUNG_S", default=60, at_least=1)
@@ -161,7 +163,10 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
-DATA_UPLOAD_MAX_MEMORY_SIZE = 16 << 20
+# What isn't an upload is never so large that Django would keep it on disk: whoever sends it is
+# looked at only afterwards.
+DATA_UPLOAD_MAX_MEMORY_SIZE = FILE_UPLOAD_MAX_MEMORY_SIZE = 2 << 20
+FILE_UPLOAD_HANDLERS = ["registry.uploads.ArtifactUploadHandler"]
 
 
 # --- Database --------------------------------------------------------------------------------
@@ -228,6 +233,8 @@ CELERY_WORKER_MAX_TASKS_PER_CHILD = 1
 # On a loaded machine a fork takes longer to come up than Celery's 4 s, and would be killed for it.
 CELERY_WORKER_PROC_ALIVE_TIMEOUT = 30.0
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# In memory: when each was last run is of no use after a restart, and a full disk would end it.
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "reconcile": {
         "task": "serving.cluster.tasks.reconcile",

@@ -20,7 +20,8 @@ ClipperError 500 internal
 ├── Unavailable 503 unavailable                 (carries Retry-After)
 │   ├── Saturated 503 saturated
 │   └── NotReady 503 not_ready
-└── DeadlineExceeded 504 deadline_exceeded
+├── DeadlineExceeded 504 deadline_exceeded
+└── InsufficientStorage 507 insufficient_storage
 
 They are raised with data where the fault is found and rendered once, at the boundary.
 """
@@ -168,3 +169,10 @@ class NotReady(Unavailable):
 class DeadlineExceeded(ClipperError):
     status = 504
     code = "deadline_exceeded"
+
+
+class InsufficientStorage(ClipperError):
+    """No room on the disk for what was sent."""
+
+    status = 507
+    code = "insufficient_storage"

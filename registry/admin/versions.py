@@ -160,7 +160,7 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
             model=obj.model,
             version=obj.version,
             runtime=obj.runtime,
-            artifact=form.cleaned_data["artifact"].file,
+            artifact=form.cleaned_data["artifact"],
             by=actor(request),
             device=obj.device,
             allow_pickle=obj.allow_pickle,

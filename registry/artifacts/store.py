@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from django.conf import settings
 
-from registry.errors import BadRequest, BodyTooLarge, NotFound
+from registry.artifacts.incoming import PREFIX, IncomingArtifact
+from registry.errors import BadRequest, NotFound
 
 CHUNK_BYTES = 1 << 20
 
@@ -34,40 +34,44 @@ class ArtifactStore:
             raise NotFound(f"The artifact {digest} is missing from {self.root}.")
         return path
 
-    def add(self, source: BinaryIO) -> tuple[str, int]:
+    def add(self, source: BinaryIO | IncomingArtifact) -> tuple[str, int]:
         """Store everything that `source` yields; returns its sha256 and its size in bytes.
 
-        The file appears under its name only when it is complete and on disk.
+        The file appears under its name only when it is complete and on disk. What was uploaded
+        lies in the folder already and only gets its name.
         """
-        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        digest = hashlib.sha256()
-        size = 0
-        with tempfile.NamedTemporaryFile(dir=self.root, prefix=".incoming-", delete=False) as file:
-            incoming = Path(file.name)
-            try:
-                while chunk := source.read(CHUNK_BYTES):
-                    size += len(chunk)
-                    if size > self.max_bytes:
-                        raise BodyTooLarge(
-                            f"Expected an artifact of at most {self.max_bytes} bytes.",
-                            limit=self.max_bytes,
-                        )
-                    digest.update(chunk)
-                    file.write(chunk)
-                if size == 0:
-                    raise BadRequest("Expected an artifact, got an empty file.")
-                file.flush()
-                os.fsync(file.fileno())
-                self._settle(incoming, digest.hexdigest())
-            finally:
-                incoming.unlink(missing_ok=True)
-        return digest.hexdigest(), size
+        if isinstance(source, IncomingArtifact):
+            return self._settle(source)
+        incoming = self.incoming()
+        try:
+            while incoming.fault is None and (chunk := source.read(CHUNK_BYTES)):
+                incoming.append(chunk)
+            return self._settle(incoming)
+        finally:
+            incoming.close()
+
+    def incoming(self) -> IncomingArtifact:
+        """Return an empty file for what arrives bit by bit."""
+        return IncomingArtifact(folder=self.root, max_bytes=self.max_bytes)
+
+    def clear_remnants(self, *, older_than_s: float) -> int:
+        """Remove what uploads left that were killed, and return how many; others still arrive."""
+        removed = 0
+        for file in self.root.glob(f"{PREFIX}*"):
+            with suppress(FileNotFoundError):
+                if time.time() - file.stat().st_mtime > older_than_s:
+                    file.unlink()
+                    removed += 1
+        return removed
 
     def remove(self, digest: str) -> None:
         (self.root / digest[:2] / digest).unlink(missing_ok=True)
 
-    def _settle(self, incoming: Path, digest: str) -> None:
-        target = self.root / digest[:2] / digest
-        target.parent.mkdir(exist_ok=True, mode=0o700)
-        incoming.chmod(0o400)
-        incoming.replace(target)
+    def _settle(self, incoming: IncomingArtifact) -> tuple[str, int]:
+        if incoming.fault is not None:
+            raise incoming.fault
+        if incoming.received == 0:
+            raise BadRequest("Expected an artifact, got an empty file.")
+        digest = incoming.digest
+        incoming.settle(self.root / digest[:2] / digest)
+        return digest, incoming.received

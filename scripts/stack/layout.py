@@ -101,6 +101,9 @@ def make_folders(layout: Layout) -> None:
         make_private(folder)
     for stale in layout.run_dir.glob("r-*.sock"):
         stale.unlink()
+    # Uploads that ended with the last stack.
+    for stale in (layout.var / "artifacts").glob(".incoming-*"):
+        stale.unlink()
 
 
 def make_var(var: Path) -> None:

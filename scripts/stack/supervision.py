@@ -14,6 +14,7 @@ from .layout import ROOT, Layout
 from .processes import dying_with_its_parent
 
 CONFIG = ROOT / "supervisord.conf"
+PROGRAM = ROOT / "scripts" / "run_supervisord.py"
 # The programs' stopwaitsecs added up, and a little: they stop one after the other.
 STOP_SECONDS = 85.0
 COMMAND_STOP_SECONDS = 5.0
@@ -26,7 +27,7 @@ def supervisord(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Runs while the block does; afterwards it and all its programs have ended."""
     with (layout.logs / "supervisord.err").open("ab") as errors:
-        arguments = ["-m", "supervisor.supervisord", "-c", str(CONFIG)]
+        arguments = [str(PROGRAM), "-c", str(CONFIG)]
         child = _start(arguments, environment=environment, output=errors)
     try:
         yield child

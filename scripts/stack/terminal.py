@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 SIDE = 8
 DARKEST = 16
@@ -11,7 +12,9 @@ BLOCKS, PLAIN = " ░▒▓█", " .+#@"
 
 
 def say(line: str = "") -> None:
-    print(line, flush=True)
+    """Print a line, where it can be printed: no stack ends for want of a terminal or of a disk."""
+    with suppress(OSError):
+        print(line, flush=True)
 
 
 def picture(pixels: Sequence[float], *, shades: str | None = None) -> list[str]:

@@ -1,0 +1,218 @@
+"""Lets uploads in, from known callers, a few at a time, where the disk has room.
+
+Django keeps the whole body of a request on disk before it looks who sent it. Here the caller is
+looked at first, and then the body is read by the thread that parses it, as it arrives: what is
+written is the artifact, once (`registry.uploads`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest
+from django.db import DatabaseError, close_old_connections
+
+from registry.artifacts.incoming import IncomingArtifact
+from registry.artifacts.room import need_room
+from registry.artifacts.store import ArtifactStore
+from registry.errors import ClipperError, Saturated, Unauthenticated, Unavailable
+from registry.uploads import SCOPE_KEY, UPLOAD_PATH, admit
+from serving.api.http import Endpoint, Receive, Scope, Send, error_headers, header
+
+ADMITTED_WITHIN_S = 10.0
+# Between two pieces of a body.
+SILENT_S = 60.0
+# A refused client that is still sending needs so long at most to see why.
+LINGER_S = 2.0
+# An upload that nothing was added to for so long was killed.
+REMNANT_S = 3600.0
+RETRY_AFTER_S = 5.0
+LOGIN = "/admin/login/"
+
+Message = MutableMapping[str, Any]
+
+logger = logging.getLogger(__name__)
+
+
+class UploadHandlingASGIHandler(ASGIHandler):
+    """Django, which takes the body of an upload from whoever let it in."""
+
+    def create_request(self, scope: Mapping[str, Any], body_file: Any) -> Any:
+        return super().create_request(scope, scope.get(SCOPE_KEY) or body_file)
+
+
+class Uploads:
+    """The uploads of one web process."""
+
+    def __init__(self, application: Endpoint) -> None:
+        self._application = application
+        self._open: set[Body] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            size = _announced(scope)
+            await self._admitted(scope, size=size)
+            body = await self._let_in(size, receive=receive)
+        except ClipperError as error:
+            await _refuse(scope, receive, send, error=error)
+            return
+        try:
+            await self._application({**scope, SCOPE_KEY: body}, body.after, send)
+        finally:
+            self._open.discard(body)
+            body.end()
+
+    async def _admitted(self, scope: Scope, *, size: int) -> None:
+        try:
+            async with asyncio.timeout(ADMITTED_WITHIN_S):
+                await sync_to_async(_admit, thread_sensitive=False)(scope)
+        except TimeoutError:
+            raise Unavailable("The database doesn't answer; try again.") from None
+        except DatabaseError as error:
+            # On a full disk SQLite can't even be read where nobody has it open.
+            await asyncio.to_thread(need_room, size)
+            raise Unavailable("The database can't be reached or is busy; try again.") from error
+
+    async def _let_in(self, size: int, *, receive: Receive) -> Body:
+        if len(self._open) >= settings.CLIPPER_UPLOADS_AT_ONCE:
+            raise Saturated(
+                f"{len(self._open)} uploads are under way; try again.",
+                retry_after_s=RETRY_AFTER_S,
+            )
+        body = Body(size, receive=receive, loop=asyncio.get_running_loop())
+        self._open.add(body)
+        try:
+            promised = sum(other.left for other in self._open if other is not body)
+            await asyncio.to_thread(need_room, size, promised=promised)
+        except BaseException:
+            self._open.discard(body)
+            raise
+        return body
+
+
+class Body(io.RawIOBase):
+    """The body of a request as a file, read in a thread while it arrives, no faster than that."""
+
+    def __init__(self, size: int, *, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
+        self.left = size
+        self._receive = receive
+        self._loop = loop
+        self._chunk = b""
+        self._more = True
+        self._gone = False
+        self._told = False
+        self._ended = asyncio.Event()
+        self._incoming: list[IncomingArtifact] = []
+
+    # --- for the thread that parses ---------------------------------------------------------
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Return what is there, at most `size` bytes; b"" at the end. Raises OSError if cut off."""
+        while not self._chunk and self._more:
+            self._take(self._next())
+        if size < 0:
+            size = len(self._chunk)
+        taken, self._chunk = self._chunk[:size], self._chunk[size:]
+        return taken
+
+    def watch(self, incoming: IncomingArtifact) -> None:
+        self._incoming.append(incoming)
+
+    def _next(self) -> Message:
+        asked = asyncio.run_coroutine_threadsafe(self._within_time(), self._loop)
+        return asked.result()
+
+    async def _within_time(self) -> Message:
+        if self._gone or self._ended.is_set():
+            return {"type": "http.disconnect"}
+        try:
+            async with asyncio.timeout(SILENT_S):
+                return await self._receive()
+        except TimeoutError:
+            return {"type": "http.disconnect"}
+
+    def _take(self, message: Message) -> None:
+        if message["type"] == "http.disconnect":
+            self._gone = True
+            raise ConnectionResetError("The client left before its upload was complete.")
+        self._chunk = message.get("body", b"")
+        self.left = max(0, self.left - len(self._chunk))
+        self._more = bool(message.get("more_body"))
+
+    # --- for the event loop -----------------------------------------------------------------
+
+    async def after(self) -> Message:
+        """Tell the application that it has all there is; what it reads it reads from the file."""
+        if not self._told:
+            self._told = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self._ended.wait()
+        return {"type": "http.disconnect"}
+
+    def end(self) -> None:
+        """Nobody reads any more; what hadn't come whole is removed."""
+        self._ended.set()
+        if self._more or self._gone:
+            for incoming in self._incoming:
+                incoming.close()
+
+
+def is_upload(scope: Scope) -> bool:
+    """Whether the request brings a file to where files are taken."""
+    form = (header(scope, b"content-type") or b"").lower().startswith(b"multipart/form-data")
+    return scope["method"] == "POST" and form and UPLOAD_PATH(scope["path"]) is not None
+
+
+def clear_remnants() -> None:
+    """Remove what uploads left that were killed some time ago."""
+    removed = ArtifactStore.default().clear_remnants(older_than_s=REMNANT_S)
+    if removed:
+        logger.info("remnants of broken uploads removed count=%d", removed)
+
+
+def _announced(scope: Scope) -> int:
+    return int(header(scope, b"content-length") or b"0")
+
+
+def _admit(scope: Scope) -> None:
+    close_old_connections()
+    try:
+        admit(ASGIRequest(scope, io.BytesIO()))
+        clear_remnants()
+    finally:
+        close_old_connections()
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, *, error: ClipperError) -> None:
+    """Answer without keeping the body, and close once the client has had time to see it."""
+    status, headers, body = _refusal(scope, error=error)
+    headers += [(b"content-length", b"%d" % len(body)), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_S):
+            while (message := await receive())["type"] == "http.request":
+                if not message.get("more_body"):
+                    break
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _refusal(scope: Scope, *, error: ClipperError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Return status, headers and body; who isn't signed in to the console is sent to do so."""
+    path = str(scope["path"])
+    if isinstance(error, Unauthenticated) and path.startswith("/admin/"):
+        return 302, [(b"location", f"{LOGIN}?next={quote(path)}".encode())], b""
+    headers = [one for one in error_headers(error) if one[0] != b"connection"]
+    return error.status, headers, msgspec.json.encode(error.body())

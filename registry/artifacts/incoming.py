@@ -1,0 +1,87 @@
+"""An artifact on its way in: written and hashed in the store's own folder while it arrives.
+
+So an upload takes its size on disk once. What doesn't become an artifact is removed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import weakref
+from pathlib import Path
+from typing import IO
+
+from django.core.files.uploadedfile import UploadedFile
+
+from registry.artifacts.room import full_disk_is_507
+from registry.errors import BodyTooLarge, ClipperError
+
+# It has no digest yet.
+PREFIX = ".incoming-"
+
+
+class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none when it runs
+    """A file that has no name in the store yet; gone when it is closed, unless it was settled.
+
+    `fault` is why it could not be written; who takes the file raises it.
+    """
+
+    def __init__(self, *, folder: Path, max_bytes: int) -> None:
+        with full_disk_is_507():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor, name = tempfile.mkstemp(dir=folder, prefix=PREFIX)
+        self.path = Path(name)
+        self.fault: ClipperError | None = None
+        self.received = 0
+        self._limit = max_bytes
+        self._sha256 = hashlib.sha256()
+        file: IO[bytes] = os.fdopen(descriptor, "w+b", buffering=0)
+        self._discard = weakref.finalize(self, _discard, file, path=self.path)
+        super().__init__(file=file, name="artifact", size=0)
+
+    @property
+    def digest(self) -> str:
+        return self._sha256.hexdigest()
+
+    def append(self, chunk: bytes) -> None:
+        """Write what has arrived; after a fault nothing is kept."""
+        if self.fault is not None:
+            return
+        try:
+            self._write(chunk)
+        except ClipperError as error:
+            self.fault = error
+            os.truncate(self.path, 0)
+
+    def settle(self, target: Path) -> None:
+        """Give it its name, once it is on the disk; raises `InsufficientStorage` if it can't be."""
+        with full_disk_is_507():
+            os.fsync(self.fileno())
+            target.parent.mkdir(exist_ok=True, mode=0o700)
+            self.path.chmod(0o400)
+            self.path.replace(target)
+        self._discard.detach()
+        super().close()
+
+    def close(self) -> None:
+        self._discard()
+        super().close()
+
+    def _write(self, chunk: bytes) -> None:
+        if self.received + len(chunk) > self._limit:
+            raise BodyTooLarge(
+                f"Expected an artifact of at most {self._limit} bytes.", limit=self._limit
+            )
+        left = memoryview(chunk)
+        with full_disk_is_507():
+            while left:
+                left = left[os.write(self.fileno(), left) :]
+        self._sha256.update(chunk)
+        self.received += len(chunk)
+        self.size = self.received
+
+
+def _discard(file: IO[bytes], *, path: Path) -> None:
+    file.close()
+    path.unlink(missing_ok=True)

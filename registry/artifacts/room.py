@@ -1,0 +1,49 @@
+"""Room on the disk that artifacts share with the database, Redis and the logs."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.conf import settings
+
+from registry.errors import InsufficientStorage
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def need_room(size: int, *, promised: int = 0) -> None:
+    """Raise `InsufficientStorage` where so many bytes would leave too few to everything else.
+
+    `promised` is what other uploads have announced and not written yet.
+    """
+    free = free_bytes(settings.CLIPPER_ARTIFACTS) - promised
+    reserve = settings.CLIPPER_MIN_FREE_BYTES
+    if free - size < reserve:
+        raise InsufficientStorage(
+            f"Too little room on the disk for {size} bytes: {max(0, free)} are free, "
+            f"of which {reserve} stay free.",
+            free=max(0, free),
+            reserve=reserve,
+        )
+
+
+def free_bytes(folder: Path) -> int:
+    """Return what an ordinary user may still write there, or where it will be made."""
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    disk = os.statvfs(there)
+    return disk.f_bavail * disk.f_frsize
+
+
+@contextmanager
+def full_disk_is_507() -> Iterator[None]:
+    """Turn a full disk into the error that says so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise InsufficientStorage("The disk is full; make room and send it again.") from error

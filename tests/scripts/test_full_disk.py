@@ -1,0 +1,160 @@
+"""supervisord and Redis on a disk that is full, and on one that isn't any more."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from scripts.stack.layout import ROOT
+from scripts.stack.redis_server import find_server
+from tests.small_disk import SmallDisk, small_disk
+
+CONFIG = """
+[supervisord]
+nodaemon = true
+silent = true
+loglevel = debug
+logfile = {disk}/supervisord.log
+logfile_maxbytes = 20KB
+logfile_backups = 1
+pidfile = {run}/supervisord.pid
+
+[program:talks]
+command = "{python}" -u -c "import time\\nwhile True: print('x' * 200); time.sleep(0.002)"
+stdout_logfile = {disk}/talks.log
+stdout_logfile_maxbytes = 20KB
+redirect_stderr = true
+
+[program:dies]
+command = "{python}" -c "open('{run}/count', 'a').write('x')"
+startsecs = 0
+autorestart = true
+stdout_logfile = NONE
+"""
+
+
+def eventually(condition: Callable[[], object], *, what: str, seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def disk() -> Iterator[SmallDisk]:
+    with small_disk(megabytes=40) as disk:
+        yield disk
+
+
+@pytest.fixture
+def run_dir() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="clipper-run-") as folder:
+        yield Path(folder)
+
+
+def test_supervisord_outlives_a_full_disk_and_logs_again_afterwards(
+    disk: SmallDisk, run_dir: Path
+) -> None:
+    config = run_dir / "supervisord.conf"
+    config.write_text(CONFIG.format(disk=disk.path, run=run_dir, python=sys.executable))
+    log, talk = disk.path / "supervisord.log", disk.path / "talks.log"
+    count = run_dir / "count"
+    with (disk.path / "supervisord.err").open("ab") as errors:
+        child = subprocess.Popen(
+            [sys.executable, str(ROOT / "scripts" / "run_supervisord.py"), "-c", str(config)],
+            stdout=errors,
+            stderr=errors,
+        )
+    try:
+        eventually(
+            lambda: count.exists() and talk.exists() and talk.stat().st_size > 0,
+            what="something is logged",
+        )
+        disk.fill()
+        # Each restart is some lines that supervisord can't write.
+        restarts = count.stat().st_size
+        eventually(
+            lambda: child.poll() is not None or count.stat().st_size > restarts + 3,
+            what="programs are restarted meanwhile",
+        )
+        assert child.poll() is None
+        disk.free()
+        before = log.stat().st_size if log.exists() else 0
+        eventually(
+            lambda: log.exists() and log.stat().st_size not in (0, before), what="it logs again"
+        )
+        size = talk.stat().st_size if talk.exists() else 0
+        eventually(
+            lambda: talk.exists() and talk.stat().st_size not in (0, size),
+            what="a program's lines are logged again",
+        )
+        assert child.poll() is None
+    finally:
+        child.terminate()
+        child.wait(timeout=20)
+
+
+def test_redis_waits_for_room_and_has_all_that_it_acknowledged(
+    disk: SmallDisk, run_dir: Path
+) -> None:
+    server = find_server()
+    assert server is not None
+    socket, config = run_dir / "redis.sock", run_dir / "redis.conf"
+    config.write_text(
+        f'port 0\nunixsocket "{socket}"\ndir "{disk.path}"\nappendonly yes\n'
+        'appendfsync always\nsave ""\n'
+    )
+    client = redis.Redis(unix_socket_path=str(socket))
+
+    def start() -> subprocess.Popen[bytes]:
+        program = str(ROOT / "scripts" / "run_redis.py")
+        return subprocess.Popen(
+            [sys.executable, program, str(server), str(config), str(disk.path)],
+            stdout=subprocess.PIPE,
+        )
+
+    def answers() -> bool:
+        try:
+            return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    first = start()
+    try:
+        eventually(answers, what="Redis answers")
+        kept = 0
+        while kept < 100:
+            client.set(f"key:{kept}", os.urandom(8192))
+            kept += 1
+        disk.fill()
+        with contextlib.suppress(redis.RedisError):
+            while kept < 10_000:
+                client.set(f"key:{kept}", os.urandom(8192))
+                kept += 1
+        assert first.wait(timeout=20) != 0
+    finally:
+        first.kill()
+        first.communicate()
+    second = start()
+    try:
+        assert second.stdout is not None
+        assert b"Redis waits" in second.stdout.readline()
+        assert second.poll() is None
+        assert not answers()
+        disk.free()
+        eventually(answers, what="Redis answers again")
+        assert client.exists(*(f"key:{number}" for number in range(kept))) == kept
+        assert client.set("after", "1")
+    finally:
+        client.close()
+        second.kill()
+        second.communicate()
