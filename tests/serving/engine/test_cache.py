@@ -5,7 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.engine.cache import ENTRY_OVERHEAD, PASSED_AT_ONCE, PredictionCache
+from serving.engine.cache import (
+    ENTRY_OVERHEAD,
+    EVICTED_AT_ONCE,
+    LARGEST_SHARE,
+    PASSED_AT_ONCE,
+    SMALL_BYTES,
+    PredictionCache,
+)
 
 ENTRY = 4 + 4 + ENTRY_OVERHEAD
 
@@ -130,3 +137,48 @@ def test_where_everything_was_hit_the_hand_does_not_go_all_the_way_round() -> No
     assert len(cache) == 1000
     assert cache.get(key(PASSED_AT_ONCE)) is None
     assert sum(cache._marked) >= 1000 - PASSED_AT_ONCE - 1
+
+
+def full(entries: int) -> PredictionCache:
+    cache = PredictionCache(budget=entries * ENTRY)
+    for number in range(entries):
+        cache.put(key(number), b"aaaa", now=1.0)
+    assert len(cache) == entries
+    return cache
+
+
+def test_an_entry_near_the_budget_does_not_push_out_everybody_else() -> None:
+    cache = full(9_000)
+    cache.put(b"large", b"x" * (cache.budget - 1000), now=1.0)
+    assert cache.get(b"large") is None
+    assert len(cache) == 9_000
+
+
+def test_an_entry_of_the_largest_share_makes_few_others_go_at_once() -> None:
+    cache = full(9_000)
+    size = cache.budget // LARGEST_SHARE - ENTRY_OVERHEAD - 5
+    assert size > SMALL_BYTES
+    before = len(cache)
+    cache.put(b"large", b"x" * size, now=1.0)
+    assert before - len(cache) == EVICTED_AT_ONCE
+
+
+def test_an_entry_that_keeps_coming_is_kept_in_the_end() -> None:
+    cache = full(9_000)
+    size = cache.budget // LARGEST_SHARE - ENTRY_OVERHEAD - 5
+    puts = 0
+    while cache.get(b"large") is None:
+        cache.put(b"large", b"x" * size, now=1.0)
+        puts += 1
+    assert 1 < puts <= 9_000 // LARGEST_SHARE // EVICTED_AT_ONCE + 1
+
+
+def test_the_hand_passes_over_no_empty_places() -> None:
+    """However many small entries a large one replaced."""
+    cache = full(9_000)
+    size = cache.budget // LARGEST_SHARE - ENTRY_OVERHEAD - 5
+    for number in range(100):
+        cache.put(b"large%d" % (number % 20), b"x" * size, now=1.0)
+    assert len(cache._keys) == len(cache._values) == len(cache._marked) == len(cache)
+    assert sum(len(shard) for shard in cache._shards) == len(cache)
+    assert all(cache._shards[k[-1] % 64][k] == slot for slot, k in enumerate(cache._keys))
