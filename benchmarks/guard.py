@@ -37,7 +37,7 @@ from serving.api.front import FrontProtocol
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.replica import Replica
 from serving.metrics import Metrics
-from serving.query import QueryProcessor
+from serving.processor import QueryProcessor
 from serving.routing import Router
 from serving.rpc.frames import (
     Answer,

@@ -38,6 +38,7 @@ UNANSWERED = {
     "overloaded": "overloaded",
     "timed_out": "too late",
     "failed": "failed",
+    "refused": "refused",
     "unconnected": "no replica",
 }
 # From here on an application hardly answers at all.
@@ -63,6 +64,16 @@ class Traffic:
         """Of the queries of the last seconds, answered or not, the share counted there."""
         asked = self.recent["queries"] + self.recent["errors"]
         return sum(self.recent[name] for name in counters) / asked if asked else 0.0
+
+    @property
+    def asked(self) -> int:
+        """All queries since the processes started, those that ended in an error included."""
+        return self.counts["queries"] + self.counts["errors"]
+
+    @property
+    def missed(self) -> int:
+        """Of these, those that missed the objective: answered late, or not at all."""
+        return self.counts["late"] + self.counts["errors"]
 
     @property
     def unanswered(self) -> float:
@@ -179,7 +190,7 @@ def _web(documents: Sequence[Document], *, reachable: bool) -> dict[str, Any]:
     told = [one for document in documents for one in document["applications"].values()]
     rate = sum(one.get("rate") or 0.0 for one in told)
     slowest = max((one["p99_ms"] for one in told if one.get("p99_ms") is not None), default=None)
-    queries = sum(one.get("queries", 0) for one in told)
+    queries = sum(one.get("queries", 0) + one.get("errors", 0) for one in told)
     memory = sum(document.get("rss_bytes", 0) for document in documents)
     silence = "none has reported yet" if reachable else ""
     return {
@@ -243,8 +254,8 @@ def _application(
             "p50": wording.milliseconds(traffic.p50_ms if traffic else None),
             "p99": wording.milliseconds(traffic.p99_ms if traffic else None),
             "slo": wording.milliseconds(spec.slo_ms),
-            "defaults": wording.share(_ratio(counts["defaults"], counts["queries"])),
-            "late": wording.share(_ratio(counts["late"], counts["queries"])),
+            "defaults": wording.share(_ratio(counts["defaults"], traffic.asked if traffic else 0)),
+            "late": wording.share(_ratio(traffic.missed, traffic.asked) if traffic else None),
             "hits": wording.share(_ratio(counts["hits"], asked)),
             "objective": f"{spec.slo_target * 100:g} % within {spec.slo_ms:g} ms",
         },

@@ -90,7 +90,9 @@ def picture(application: Application, *, chosen: Choice) -> dict[str, Any]:
 def _summary(told: Mapping[str, Any]) -> dict[str, str]:
     asked = sum(arm["asked"] for arm in told["arms"])
     answered = sum(arm["answered"] for arm in told["arms"])
-    late, failed = (sum(arm[name] for arm in told["arms"]) for name in ("late", "failed"))
+    late, failed, refused = (
+        sum(arm[name] for arm in told["arms"]) for name in ("late", "failed", "refused")
+    )
     routed = sum(arm["routed"] for arm in told["arms"])
     regret = told["regret"]
     return {
@@ -106,12 +108,13 @@ def _summary(told: Mapping[str, Any]) -> dict[str, str]:
         "asked": wording.count(asked),
         "arms": f"to {routed} arm{'' if routed == 1 else 's'}",
         "in_time": wording.share(answered / asked if asked else None),
-        "missed": f"{wording.count(late)} late, {wording.count(failed)} failed",
+        "missed": f"{wording.count(late)} late, {wording.count(failed)} failed"
+        + (f", {wording.count(refused)} refused" if refused else ""),
     }
 
 
 def _arm(arm: Mapping[str, Any], *, tolerated: float) -> dict[str, Any]:
-    asked, missed = arm["asked"], arm["late"] + arm["failed"]
+    asked, missed = arm["asked"], arm["asked"] - arm["answered"]
     return {
         "arm": f"{arm['model']}:{arm['version']}",
         "state": "late" if missed > tolerated * asked else "good",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,8 +12,15 @@ import redis
 from registry.models import Application
 from registry.snapshot import application_spec
 from registry.specs import ARM_ROLE, ApplicationSpec
+from selection.asks import parse_missed
 from selection.policies import make_policy
-from selection.storage import GLOBAL_CONTEXT, contexts_key, redis_needed_blocking, state_key
+from selection.storage import (
+    GLOBAL_CONTEXT,
+    contexts_key,
+    redis_needed_blocking,
+    reliability_key,
+    state_key,
+)
 from selection.stored import Stored, described, parse_stored
 
 
@@ -54,9 +61,12 @@ def describe(
 
     Raises Unavailable without Redis.
     """
-    stored = iter(
-        _read(client, [(spec.id, name) for spec, _ in routed for name in (context, GLOBAL_CONTEXT)])
+    states, reliability = _read_with_reliability(
+        client,
+        [(spec.id, name) for spec, _ in routed for name in (context, GLOBAL_CONTEXT)],
+        applications=[spec.id for spec, _ in routed],
     )
+    stored = iter(states)
     return [
         described(
             spec,
@@ -65,6 +75,7 @@ def describe(
             arms=arms,
             own=next(stored),
             general=next(stored),
+            missed=reliability[spec.id],
         )
         for spec, arms in routed
     ]
@@ -109,8 +120,22 @@ def learned_contexts(
     return page, total
 
 
-def _read(client: redis.Redis, keys: Iterable[tuple[int, str]]) -> list[Stored]:
+def _read(client: redis.Redis, keys: Sequence[tuple[int, str]]) -> list[Stored]:
+    return _read_with_reliability(client, keys, applications=())[0]
+
+
+def _read_with_reliability(
+    client: redis.Redis, keys: Sequence[tuple[int, str]], *, applications: Sequence[int]
+) -> tuple[list[Stored], dict[int, dict[str, float]]]:
+    """Return states, and by application the share of asks that each arm missed lately."""
     with redis_needed_blocking(), client.pipeline(transaction=False) as pipe:
         for application_id, context in keys:
             pipe.hgetall(state_key(application_id, context))
-        return [parse_stored(fields) for fields in pipe.execute()]
+        for application_id in applications:
+            pipe.hgetall(reliability_key(application_id))
+        read = pipe.execute()
+    missed = map(parse_missed, read[len(keys) :])
+    return (
+        [parse_stored(fields) for fields in read[: len(keys)]],
+        dict(zip(applications, missed, strict=True)),
+    )

@@ -39,7 +39,8 @@ class ArmRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One prediction. `forced`: its caller chose the version, so it says nothing of the policy's
     choice and its feedback moves nothing. `stored`: outputs are in Redis under the nonce.
-    `features` are those of the query, where the policy took any.
+    `features` are those of the query, where the policy took any. `excused` are arms whose missing
+    answer feedback holds nothing against: it is known already, or their time was cut short.
     """
 
     nonce: bytes
@@ -50,6 +51,7 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     forced: bool = False
     stored: bool = False
     features: tuple[float, ...] = ()
+    excused: tuple[str, ...] = ()
 
 
 class ReceiptSigner:

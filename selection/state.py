@@ -21,9 +21,11 @@ from redis.asyncio import Redis
 from registry.background import end_tasks
 from registry.outage import Outage
 from registry.specs import ApplicationSpec
+from selection.asks import Asks
 from selection.beliefs import State
 from selection.counts import QueryCounts
 from selection.policies import Policy, Prepared, make_policy
+from selection.reliability import EVERYTHING, Factors, Reliability
 from selection.storage import GLOBAL_CONTEXT, REDIS_ERRORS, redis_needed, state_key
 from selection.stored import Stored, described, parse_stored, prepared
 
@@ -52,11 +54,14 @@ class _Copy:
     application: ApplicationSpec | None = None
     arms: Mapping[str, float] | None = None
     prepared: Prepared | None = None
+    # That where arms don't answer reliably, by these factors; selection goes by it.
+    factors: Factors = field(default_factory=lambda: EVERYTHING)
+    effective: Prepared | None = None
     # In the global copy: the policy applied for a context that has learned nothing yet.
     newcomer: Prepared | None = None
 
     def forget_prepared(self) -> None:
-        self.prepared = self.newcomer = None
+        self.prepared = self.effective = self.newcomer = None
 
 
 class SelectionStore:
@@ -85,6 +90,7 @@ class SelectionStore:
         self._wanted: dict[Key, None] = {}
         self._work = asyncio.Event()
         self._counts = QueryCounts(redis)
+        self._asks = Asks(redis)
         self._tasks: list[asyncio.Task[None]] = []
         self._outage = Outage(
             logger,
@@ -119,6 +125,8 @@ class SelectionStore:
     ) -> Prepared:
         """Return the policy applied to the last known state, and have that brought up to date.
 
+        Arms that don't answer reliably have given most of their part to the others.
+
         A context that nothing is known of here uses the application's global state; where that
         is unknown too, all arms weigh the same. `arms` must not be empty.
         """
@@ -138,7 +146,16 @@ class SelectionStore:
             copy.newcomer = None
             copy.prepared = self._prepare(copy, application, context=context, arms=arms)
             copy.application, copy.arms = application, arms
-        return copy.prepared
+            copy.effective = None
+        factors = self._asks.of(application.id).factors
+        if copy.effective is None or copy.factors is not factors:
+            copy.effective = copy.prepared.reweighted(factors) if factors else copy.prepared
+            copy.factors = factors
+        return copy.effective
+
+    def reliability(self, application: ApplicationSpec) -> Reliability:
+        """Return what is known of how reliably the application's arms answer, to add to it."""
+        return self._asks.of(application.id)
 
     def count_queries(
         self, application: ApplicationSpec, *, context: str, arms: tuple[str, ...]
@@ -229,6 +246,7 @@ class SelectionStore:
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 await self._counts.flush()
+                await self._asks.flush()
         except REDIS_ERRORS as error:
             self._outage.began(error)
 
@@ -253,6 +271,7 @@ class SelectionStore:
         """Return one context's state as the management API shows it, or raise `Unavailable`."""
         async with redis_needed():
             await self._counts.flush()
+            await self._asks.flush()
             own, general = await self._read(
                 [(application.id, context), (application.id, GLOBAL_CONTEXT)]
             )
@@ -263,4 +282,5 @@ class SelectionStore:
             arms=arms,
             own=own,
             general=general,
+            missed=self._asks.of(application.id).missed,
         )

@@ -45,6 +45,11 @@ def contexts_key(application_id: int) -> str:
     return f"clipper:contexts:{application_id}"
 
 
+def reliability_key(application_id: int) -> str:
+    """A hash: the share of asks that each arm missed lately, of arms that missed any."""
+    return f"clipper:reliability:{application_id}"
+
+
 def seen_key(nonce: bytes) -> str:
     return f"clipper:feedback:seen:{nonce.hex()}"
 

@@ -10,6 +10,7 @@ from typing import Any
 from registry.specs import ApplicationSpec
 from selection.beliefs import REWARDS, State, Vector, join, mean_reward
 from selection.policies import Policy, Prepared
+from selection.reliability import factors_of
 from selection.storage import (
     FEEDBACK,
     FLOAT_BYTES,
@@ -62,16 +63,24 @@ def described(
     arms: Mapping[str, float],
     own: Stored,
     general: Stored,
+    missed: Mapping[str, float],
 ) -> dict[str, Any]:
     """Return one context's state as the API and the console show it.
 
-    `own` is what is stored of the context, `general` of all; `arms` their routes' weights.
+    `own` is what is stored of the context, `general` of all; `arms` their routes' weights, and
+    `missed` the share of asks that each missed lately.
     """
     base = None if context == GLOBAL_CONTEXT else general.state
     return {
         "policy": application.policy,
         "context": context,
-        "arms": _arms(prepared(policy, own.state, arms, general=base), stored=own) if arms else [],
+        "arms": _arms(
+            prepared(policy, own.state, arms, general=base).reweighted(factors_of(missed)),
+            stored=own,
+            missed=missed,
+        )
+        if arms
+        else [],
         "updated_at": iso(own.updated_at),
     }
 
@@ -88,7 +97,9 @@ def iso(seconds: float | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, tz=UTC).isoformat()
 
 
-def _arms(prepared: Prepared, *, stored: Stored) -> list[dict[str, Any]]:
+def _arms(
+    prepared: Prepared, *, stored: Stored, missed: Mapping[str, float]
+) -> list[dict[str, Any]]:
     rewards = stored.state.of(REWARDS)
     return [
         {
@@ -98,6 +109,7 @@ def _arms(prepared: Prepared, *, stored: Stored) -> list[dict[str, Any]]:
             "probability": prepared.probabilities[arm],
             "queries": stored.queries.get(arm, 0),
             "feedback": stored.feedback.get(arm, 0),
+            "reliability": 1.0 - missed.get(arm, 0.0),
             "reward": mean_reward(rewards[arm]) if arm in rewards else None,
         }
         for arm, weight in prepared.weights.items()

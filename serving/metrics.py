@@ -42,6 +42,7 @@ SHORTFALLS = {
     "overloaded": "Queries that every model asked refused at once",
     "timed_out": "Queries that no model answered within the objective",
     "failed": "Queries whose models failed",
+    "refused": "Queries whose input the models asked refused as invalid",
     "unsure": "Queries answered with too little confidence",
 }
 APPLICATION_COUNTERS = {
@@ -52,12 +53,13 @@ APPLICATION_COUNTERS = {
     "abandoned": "Queries whose caller left before the answer",
     **SHORTFALLS,
 }
-# How the calls of an application to one of its arms ended; the rest were inputs refused as invalid.
+# How the calls of an application to one of its arms ended.
 ARM_COUNTERS = {
     "asked": "Queries that the policy sent to an arm",
     "answered": "Queries that an arm answered in time",
     "late": "Queries that an arm did not answer in time, or refused as it could not",
     "failed": "Queries on which an arm failed, or lost its replica",
+    "refused": "Queries whose input an arm refused as invalid",
 }
 VERSION_COUNTERS = {
     "hits": "Calls answered from the prediction cache",
@@ -92,6 +94,7 @@ ARM_ENDINGS = {
     "answered": (Status.OK,),
     "late": (Status.SATURATED, Status.EXPIRED, Status.OVERLOADED, NO_OUTCOME),
     "failed": (Status.MODEL_FAILED, Status.NOT_CONNECTED, Status.REPLICA_LOST, Status.QUARANTINED),
+    "refused": (Status.INVALID_INPUT,),
 }
 
 
@@ -108,6 +111,7 @@ class ApplicationStats:
     overloaded: int = 0
     timed_out: int = 0
     failed: int = 0
+    refused: int = 0
     unsure: int = 0
     seconds: Histogram = field(default_factory=latency_histogram)
     # By arm, how often a call ended in each way.
@@ -202,7 +206,7 @@ class Metrics:
             **{counter: getattr(stats, counter) for counter in APPLICATION_COUNTERS},
             "seconds": _histogram(stats.seconds),
             "arms": stats.arms(),
-            "rate": growth.rate("queries"),
+            "rate": growth.rate("queries") + growth.rate("errors"),
             "p50_ms": _quantile_ms(growth, name="seconds", q=0.50),
             "p99_ms": _quantile_ms(growth, name="seconds", q=0.99),
             "recent": {"seconds": growth.seconds, **growth.counts},
@@ -309,9 +313,10 @@ class _Documents(Collector):
         family = CounterMetricFamily(f"clipper_arm_{name}", text, labels=labels)
         for document in self._documents:
             for application, values in document["applications"].items():
-                # A process of an older release counts none.
+                # A process of an older release counts less.
                 for arm, counts in values.get("arms", {}).items():
-                    family.add_metric([document["id"], application, arm], counts[name])
+                    if name in counts:
+                        family.add_metric([document["id"], application, arm], counts[name])
         return family
 
     def _counter(self, name: str, text: str, kind: str, field_name: str) -> Metric:

@@ -5,201 +5,27 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from hashlib import sha256
-from random import random
+from functools import partial
 from time import monotonic, time
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from registry.errors import InvalidInput, ModelFailed
-from registry.specs import ApplicationSpec, VersionSpec
-from selection.averages import Averages
+from registry.errors import ModelFailed
+from registry.specs import ApplicationSpec
 from selection.combine import combine
-from selection.feedback.due import DueReceipts, outputs_ttl_s
-from selection.outputs import OutputStore
+from selection.feedback.due import outputs_ttl_s
 from selection.policies import Selection
-from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, ReceiptSigner, fits_inline
-from selection.state import SelectionStore
-from serving.allowances import Allowance
+from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, fits_inline
 from serving.breakdown import breakdown
-from serving.engine.engine import Engine
+from serving.charges import charges
 from serving.engine.outcome import Outcome, Status
 from serving.engine.questions import Question, Terms
-from serving.metrics import ApplicationStats, Metrics
-from serving.objectives import seconds_to_answer
-from serving.prediction import Prediction
-from serving.routing import Router, Target
-from serving.shortfalls import Shortfall, error_for, text_of, why_none
-from serving.turns import LargeBatches, Turns
+from serving.metrics import ApplicationStats
+from serving.prediction import Choice, Prediction
+from serving.second_opinions import SecondOpinion
+from serving.shortfalls import Shortfall, error_for, why_none
 
-# What feedback by input may take to get the arms' answers, where the objective is shorter.
-FEEDBACK_OBJECTIVE_S = 1.0
-
-
-class Choice(NamedTuple):
-    """Whom a query asks, how far each is trusted, and whether its caller `forced` the choice."""
-
-    targets: Mapping[str, Target]
-    selection: Selection
-    weights: Mapping[str, float]
-    forced: bool
-
-
-class QueryProcessor:
-    """Ties selection to the engine. `begin` is synchronous; only `Query.settled` waits."""
-
-    def __init__(
-        self,
-        *,
-        engine: Engine,
-        router: Router,
-        store: SelectionStore,
-        outputs: OutputStore,
-        due: DueReceipts,
-        signer: ReceiptSigner,
-        metrics: Metrics,
-    ) -> None:
-        self.engine = engine
-        self.router = router
-        self.store = store
-        self.outputs = outputs
-        self.due = due
-        self.averages = Averages()
-        self.signer = signer
-        self.metrics = metrics
-        self.turns = Turns()
-        self.large_batches = LargeBatches()
-
-    def check_features(
-        self,
-        application: ApplicationSpec,
-        features: tuple[float, ...],
-        *,
-        version: VersionSpec | None = None,
-    ) -> None:
-        """Raise `BadRequest` where these aren't the features that the policy asks for.
-
-        A query that asks just `version` needs none.
-        """
-        if features or version is None:
-            self.store.policy(application).check_features(features)
-
-    def begin(
-        self,
-        application: ApplicationSpec,
-        *,
-        input: bytes,
-        arrived: float,
-        context: str = "",
-        features: tuple[float, ...] = (),
-        version: VersionSpec | None = None,
-        timeout_ms: float | None = None,
-        traced: bool = False,
-        allowance: Allowance | None = None,
-    ) -> Query:
-        """Ask the arms that the policy selects, or just `version`.
-
-        `input` is raw JSON text; `arrived` is on the monotonic clock and starts the objective,
-        which `timeout_ms` may shorten; an `allowance` replaces both. A `traced` query can tell
-        afterwards where its time went.
-        `features` have passed `check_features`.
-        """
-        choice = self._choice(application, context=context, features=features, version=version)
-        objective_ms = application.slo_ms
-        if allowance is None:
-            terms = self.router.terms(application)
-            within_ms = objective_ms if timeout_ms is None else min(timeout_ms, objective_ms)
-            deadline = arrived + seconds_to_answer(within_ms)
-        else:
-            objective_ms, deadline, terms = allowance
-        query = Query(
-            processor=self,
-            application=application,
-            context=context,
-            features=features,
-            arrived=arrived,
-            objective_ms=objective_ms,
-            deadline=deadline,
-            choice=choice,
-            traced=traced,
-        )
-        self._ask(
-            query.question,
-            targets=choice.targets,
-            names=choice.selection.arms,
-            input=input,
-            by=deadline,
-            terms=terms,
-        )
-        return query
-
-    def _choice(
-        self,
-        application: ApplicationSpec,
-        *,
-        context: str,
-        features: tuple[float, ...],
-        version: VersionSpec | None,
-    ) -> Choice:
-        if version is not None:
-            arm = version.arm
-            return Choice({arm: Target.of(version)}, Selection((arm,), (1,)), {arm: 1.0}, True)
-        arms = self.router.arms(application)
-        if not arms.weights:
-            return Choice({}, Selection((), ()), {}, False)
-        prepared = self.store.peek(application, context=context, arms=arms.weights)
-        if context and self.store.policy(application).sticky:
-            selection = prepared.assigned(f"{application.id}:{context}")
-        else:
-            selection = prepared.select(random(), features)  # noqa: S311
-        self.store.count_queries(application, context=context, arms=selection.arms)
-        return Choice(arms.targets, selection, prepared.weights, False)
-
-    async def answers_of_all_arms(
-        self, application: ApplicationSpec, input: bytes
-    ) -> dict[str, bytes]:
-        """Return every arm's output for `input`, for feedback that comes without a receipt."""
-        targets = self.router.arms(application).targets
-        names = tuple(targets)
-        question = Question(calls=len(names), deadlines=self.engine.deadlines)
-        seconds = max(FEEDBACK_OBJECTIVE_S, application.slo_ms / 1e3)
-        self._ask(
-            question,
-            targets=targets,
-            names=names,
-            input=input,
-            by=monotonic() + seconds,
-            terms=self.router.terms(application),
-        )
-        await question.settled(seconds=seconds)
-        refusals = [o for o in question.outcomes if o and o.status == Status.INVALID_INPUT]
-        answers = _outputs(names, question.outcomes)
-        if refusals and not answers:
-            raise InvalidInput(f"input: {text_of(refusals[0])}")
-        return answers
-
-    def _ask(
-        self,
-        question: Question,
-        *,
-        targets: Mapping[str, Target],
-        names: tuple[str, ...],
-        input: bytes,
-        by: float,
-        terms: Terms,
-    ) -> None:
-        digest = sha256(input).digest() if terms.cached else None
-        ask = self.engine.ask
-        for index, name in enumerate(names):
-            target = targets[name]
-            ask(
-                target.version,
-                key=None if digest is None else target.key_prefix + digest,
-                input=input,
-                deadline=by,
-                question=question,
-                index=index,
-                terms=terms,
-            )
+if TYPE_CHECKING:
+    from serving.processor import QueryProcessor
 
 
 class Query:
@@ -209,14 +35,19 @@ class Query:
         "_processor",
         "_stats",
         "application",
+        "arms",
         "arrived",
         "begun",
         "choice",
         "context",
         "deadline",
         "features",
+        "hurried",
+        "input",
         "objective_ms",
         "question",
+        "second",
+        "terms",
     )
 
     def __init__(
@@ -224,6 +55,9 @@ class Query:
         *,
         processor: QueryProcessor,
         application: ApplicationSpec,
+        input: bytes,
+        hurried: bool,
+        terms: Terms,
         context: str,
         features: tuple[float, ...],
         arrived: float,
@@ -235,12 +69,19 @@ class Query:
         self._processor = processor
         self._stats: ApplicationStats = processor.metrics.of_application(application.name)
         self.application = application
+        self.input = input
+        # It has less time, or a later turn, than the application's objective gives.
+        self.hurried = hurried
+        self.terms = terms
         self.context = context
         self.features = features
         self.arrived = arrived
         self.objective_ms = objective_ms
         self.deadline = deadline
         self.choice = choice
+        # All that were asked: the policy's selection, and who was asked for a second opinion.
+        self.arms = choice.selection.arms
+        self.second: SecondOpinion | None = None
         self.begun = monotonic() if traced else 0.0
         self.question = Question(
             calls=len(choice.selection.arms),
@@ -250,17 +91,45 @@ class Query:
 
     def when_settled(self, call: Callable[[], None]) -> None:
         """Call when every arm has answered, or the deadline has passed; at once where they have."""
-        if self.question.answered:
-            call()
+        if not self.question.answered:
+            told = partial(self._go_on, call)
+            self.question.when_settled(told, seconds=self.deadline - monotonic())
+        elif self._asks_another():
+            self.when_settled(call)
         else:
-            self.question.when_settled(call, seconds=self.deadline - monotonic())
+            call()
+
+    def _go_on(self, call: Callable[[], None]) -> None:
+        if self._asks_another():
+            self.when_settled(call)
+        else:
+            call()
+
+    def _asks_another(self) -> bool:
+        """Ask another arm, once, where the only one asked has refused the input."""
+        outcomes = self.question.outcomes
+        if len(outcomes) != 1 or outcomes[0] is None:
+            return False
+        if outcomes[0].status != Status.INVALID_INPUT or monotonic() >= self.deadline:
+            return False
+        self.second = self._processor.ask_another(self)
+        if self.second is None:
+            return False
+        self.arms = (*self.arms, self.second.arm)
+        return True
+
+    @property
+    def number(self) -> int:
+        """How many queries of its application have ended so far."""
+        return self._stats.queries + self._stats.errors
 
     async def settled(self) -> None:
         """Wait until every arm has answered or the deadline has passed."""
-        if self.question.answered:
-            return
         try:
-            await self.question.settled(seconds=self.deadline - monotonic())
+            while not self.question.answered or self._asks_another():
+                await self.question.settled(seconds=self.deadline - monotonic())
+                if monotonic() >= self.deadline:
+                    return
         except asyncio.CancelledError:
             self.abandon()
             raise
@@ -282,16 +151,17 @@ class Query:
     def prediction(self) -> Prediction:
         """Combine what arrived. Raises where nothing did and there is no default output."""
         settled_at = monotonic() if self.question.traces is not None else 0.0
+        outputs = outputs_of(self.arms, self.question.outcomes)
         if not self.choice.forced:
-            self._stats.count_arms(self.choice.selection.arms, self.question.outcomes)
-        outputs = _outputs(self.choice.selection.arms, self.question.outcomes)
+            self._stats.count_arms(self.arms, self.question.outcomes)
+            self._charge(outputs)
         output, confidence, shortfall = self._output(outputs)
         if shortfall is not None:
             self._stats.count(shortfall.counter)
-            if self.application.default_output is None:
+            if self.application.default_output is None or shortfall.bad_input:
                 self._stats.errors += 1
                 raise error_for(
-                    shortfall.explanation,
+                    shortfall,
                     application=self.application,
                     objective_ms=self.objective_ms,
                     seconds_until_calm=self._seconds_until_calm,
@@ -304,11 +174,25 @@ class Query:
             output=output,
             confidence=confidence,
             models=outputs,
-            asked=len(self.choice.selection.arms),
+            asked=len(self.arms),
             latency_ms=seconds * 1e3,
             default_explanation=None if shortfall is None else shortfall.explanation,
             breakdown=self.explained(settled_at=settled_at),
         )
+
+    def _charge(self, outputs: Mapping[str, bytes]) -> None:
+        """Tell at once who answered: selection doesn't wait for feedback that may never come."""
+        reliability = self._processor.store.reliability(self.application)
+        if len(outputs) == len(self.arms):
+            reliability.all_answered(self.arms)
+            return
+        hurried = [self.hurried] * len(self.choice.selection.arms)
+        if self.second is not None:
+            hurried.append(True)
+            if outputs:
+                self._processor.opinions(self.application).helped()
+        for arm, answered in charges(self.arms, self.question.outcomes, hurried=hurried):
+            reliability.note(arm, answered=answered)
 
     def explained(self, *, settled_at: float) -> dict[str, Any] | None:
         """Say where the time went, where the caller asked for it."""
@@ -316,7 +200,7 @@ class Query:
         if traces is None:
             return None
         return breakdown(
-            arms=self.choice.selection.arms,
+            arms=self.arms,
             outcomes=self.question.outcomes,
             traces=traces,
             objective_ms=self.objective_ms,
@@ -328,12 +212,13 @@ class Query:
     def _output(self, outputs: dict[str, bytes]) -> tuple[bytes, float, Shortfall | None]:
         """Return output, confidence, and why the default must be given instead, if it must."""
         if not outputs:
-            return b"", 0.0, self._why_none()
+            return b"", 0.0, why_none(self.question.outcomes, connected=self._connected)
         try:
             combined = combine(
                 outputs,
                 weights=self.choice.weights,
-                asked=self.choice.selection.arms,
+                # An arm whose refusal a second one has overruled has no part in the answer.
+                asked=self.arms if self.second is None else tuple(outputs),
                 how=self.application.combine,
                 averages=self._processor.averages,
             )
@@ -346,27 +231,22 @@ class Query:
             return combined.output, combined.confidence, Shortfall("unsure", why)
         return combined.output, combined.confidence, None
 
-    def _why_none(self) -> Shortfall:
-        """Say why there is no output. Raises InvalidInput where the models refused the input."""
-        try:
-            return why_none(self.question.outcomes, connected=self._connected)
-        except InvalidInput:
-            self._stats.errors += 1
-            raise
-
     def _connected(self) -> bool:
         targets, connected = self.choice.targets, self._processor.engine.connected
-        return any(connected(targets[arm].version.id) for arm in self.choice.selection.arms)
+        return any(connected(targets[arm].version.id) for arm in self.arms)
 
     def _seconds_until_calm(self) -> float:
         """Return when the arms asked should have answered all that waits for them now."""
         seconds_behind, targets = self._processor.engine.seconds_behind, self.choice.targets
-        arms = self.choice.selection.arms
-        return max((seconds_behind(targets[arm].version.id) for arm in arms), default=0.0)
+        return max((seconds_behind(targets[arm].version.id) for arm in self.arms), default=0.0)
 
     def _receipt(self, outputs: dict[str, bytes]) -> str:
         application, selection = self.application, self.choice.selection
+        if self.second is not None:
+            # The policy's choice without the arm that refused.
+            selection = Selection((self.second.arm,), (self.second.propensity,))
         nonce = os.urandom(NONCE_BYTES)
+        excused = self._excused(outputs) if len(outputs) < len(selection.arms) else ()
         inline = fits_inline(outputs)
         if not inline:
             self._processor.outputs.keep(nonce, outputs=outputs, ttl_s=outputs_ttl_s(application))
@@ -385,14 +265,26 @@ class Query:
             forced=self.choice.forced,
             stored=not inline,
             features=self.features,
+            excused=excused,
         )
         token = self._processor.signer.sign(receipt)
         if application.default_reward is not None and selection.arms and not self.choice.forced:
             self._processor.due.add(application, token=token, issued_at_ms=receipt.issued_at_ms)
         return token
 
+    def _excused(self, outputs: Mapping[str, bytes]) -> tuple[str, ...]:
+        """Return arms whose missing answer feedback is not to hold against them.
 
-def _outputs(names: tuple[str, ...], outcomes: list[Outcome | None]) -> dict[str, bytes]:
+        Those that are down pay for it by their reliability, and a loss of theirs would weigh by
+        one over the small chance of a probe; the others had less time than the objective.
+        """
+        if self.hurried or self.second is not None:
+            return tuple(arm for arm in self.arms if arm not in outputs)
+        down = self.choice.down
+        return tuple(arm for arm in self.arms if arm in down and arm not in outputs)
+
+
+def outputs_of(names: tuple[str, ...], outcomes: list[Outcome | None]) -> dict[str, bytes]:
     return {
         name: outcome.payload
         for name, outcome in zip(names, outcomes, strict=True)

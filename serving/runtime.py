@@ -40,7 +40,7 @@ from serving.links import ReplicaLinks
 from serving.memory import resident_bytes
 from serving.metrics import Metrics, Reading, publish
 from serving.objectives import seconds_to_answer
-from serving.query import QueryProcessor
+from serving.processor import QueryProcessor
 from serving.routing import Router
 from serving.rpc.credentials import Credentials
 

@@ -19,6 +19,7 @@ from serving.engine.outcome import Outcome, Status
 NO_MODEL = "no model is connected"
 TOO_LATE = "none answered within the objective"
 OVERLOADED = f"{TOO_LATE}: every model asked is overloaded"
+ONE_REFUSED = "a model refused the input, and none other answered in time"
 # Why a call was refused at once, before it cost a model anything.
 REFUSED = (Status.OVERLOADED, Status.SATURATED)
 # How a model failed on the input itself.
@@ -26,21 +27,25 @@ FAILED = (Status.MODEL_FAILED, Status.QUARANTINED)
 
 
 class Shortfall(NamedTuple):
-    """Why the models' answer won't do: the counter of its cause, and the words for people."""
+    """Why the models' answer won't do: the counter of its cause, and the words for people.
+
+    `bad_input`: all the models asked say that it is for the caller to mend.
+    """
 
     counter: str
     explanation: str
+    bad_input: bool = False
 
 
 def why_none(outcomes: Sequence[Outcome | None], *, connected: Callable[[], bool]) -> Shortfall:
-    """Say why there is no output. Raises InvalidInput where the models refused the input.
-
-    `connected` says whether any model asked has a replica.
-    """
+    """Say why there is no output; `connected` says whether any model asked has a replica."""
     ended = [outcome for outcome in outcomes if outcome is not None]
-    for outcome in ended:
-        if outcome.status == Status.INVALID_INPUT:
-            raise InvalidInput(f"input: {text_of(outcome)}")
+    refusals = [outcome for outcome in ended if outcome.status == Status.INVALID_INPUT]
+    if refusals:
+        text = text_of(refusals[0])
+        if len(refusals) == len(outcomes):
+            return Shortfall("refused", f"input: {text}", bad_input=True)
+        return Shortfall("refused", f"{ONE_REFUSED}: {text}")
     for outcome in ended:
         if outcome.status in FAILED:
             return Shortfall("failed", f"the model failed: {text_of(outcome)}")
@@ -52,14 +57,16 @@ def why_none(outcomes: Sequence[Outcome | None], *, connected: Callable[[], bool
 
 
 def error_for(
-    explanation: str,
+    shortfall: Shortfall,
     *,
     application: ApplicationSpec,
     objective_ms: float,
     seconds_until_calm: Callable[[], float],
 ) -> ClipperError:
-    """Return what a query without default output fails with."""
-    name = application.name
+    """Return what a query without default output fails with, or one whose input is bad."""
+    name, explanation = application.name, shortfall.explanation
+    if shortfall.counter == "refused":
+        return InvalidInput(explanation)
     if explanation == NO_MODEL:
         return NotReady(f"{name}: {explanation}, and there is no default output.")
     if explanation == OVERLOADED:

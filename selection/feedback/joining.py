@@ -19,7 +19,9 @@ PredictArms = Callable[[ApplicationSpec, bytes], Awaitable[Mapping[str, bytes]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """One prediction. `complete`: an arm without an output here had none to give."""
+    """One prediction. `complete`: an arm without an output here had none to give, and those
+    `excused` are not to pay for that.
+    """
 
     kind: Kind
     nonce: bytes
@@ -29,6 +31,7 @@ class Answered:
     forced: bool = False
     features: tuple[float, ...] = ()
     complete: bool = True
+    excused: tuple[str, ...] = ()
 
 
 def from_receipt(
@@ -47,6 +50,7 @@ def from_receipt(
         forced=receipt.forced,
         features=receipt.features,
         complete=not receipt.stored or stored is not None,
+        excused=receipt.excused,
     )
 
 

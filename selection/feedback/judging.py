@@ -15,8 +15,9 @@ def losses_of(
     """Return losses by arm; arms that nothing was said about aren't among them.
 
     A label judges each answer, a reward is that of every arm that answered, rewards name their
-    arms. An arm that was asked and gave no answer has the application's `missing_loss`. Raises
-    `InvalidInput` where the label is nothing to judge by, or a reward is of an arm not asked.
+    arms. An arm that was asked and gave no answer has the application's `missing_loss`, unless it
+    is excused. Raises `InvalidInput` where the label is nothing to judge by, or
+    a reward is of an arm not asked.
     """
     if isinstance(item.rewards, dict):
         return _rewarded(answered, item.rewards)
@@ -28,6 +29,7 @@ def losses_of(
             if missing is None or record.output is not None or not answered.complete
             else missing
             for record in answered.arms
+            if record.output is not None or record.arm not in answered.excused
         }
     label = bytes(item.label)
     judge = make_loss(
@@ -40,7 +42,7 @@ def losses_of(
     for record in answered.arms:
         if record.output is not None:
             losses[record.arm] = judge(label, record.output)
-        elif missing is not None:
+        elif missing is not None and record.arm not in answered.excused:
             losses[record.arm] = missing
     return losses
 

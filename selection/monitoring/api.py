@@ -43,6 +43,7 @@ class ArmTotalOut(serializers.Serializer[Any]):
     answered = serializers.IntegerField()
     late = serializers.IntegerField()
     failed = serializers.IntegerField()
+    refused = serializers.IntegerField()
     share = serializers.FloatField(allow_null=True)
     feedback = serializers.IntegerField()
     reward = EstimateOut(allow_null=True)
@@ -58,6 +59,7 @@ class ArmPointOut(serializers.Serializer[Any]):
     answered = serializers.IntegerField()
     late = serializers.IntegerField()
     failed = serializers.IntegerField()
+    refused = serializers.IntegerField()
     feedback = serializers.IntegerField()
     reward = serializers.FloatField(allow_null=True)
 

@@ -22,6 +22,7 @@ STEPS_S = (10, 20, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200, 14_400, 43
 REWARDS_BEHIND = 50
 POINTS_BEHIND = 20
 
+# As snapshots keep them. What is left of those asked are inputs that the arm refused.
 COUNTERS = ("asked", "answered", "late", "failed")
 
 
@@ -153,7 +154,11 @@ def _state(state: Mapping[str, Any] | None) -> dict[str, float | None]:
 
 
 def _counted(counts: growth.Counts | None) -> dict[str, int]:
-    return dict(zip(COUNTERS, counts or (0,) * len(COUNTERS), strict=True))
+    asked, answered, late, failed = counts or (0,) * len(COUNTERS)
+    return {
+        **dict(zip(COUNTERS, (asked, answered, late, failed), strict=True)),
+        "refused": asked - answered - late - failed,
+    }
 
 
 def _estimate(estimate: Estimate | None) -> dict[str, float] | None:

@@ -14,10 +14,12 @@ from selection.policies.base import (
     Policy,
     Prepared,
     Selection,
+    down_of,
     draw_one,
     normalised,
     uniform_of,
 )
+from selection.reliability import Factors, redistributed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,13 +32,39 @@ class Split(Prepared):
     """
 
     seed: int
+    # What the routes' weights give to each arm, whatever its state.
+    routed: Mapping[str, float]
 
-    def assigned(self, key: str) -> Selection:
+    def assigned(self, key: str, *, uniform: float = 1.0) -> Selection:
+        """Return the arm of a key; keys of an arm that is down have another one meanwhile."""
+
         def score(selection: Selection) -> tuple[float, str]:
-            (arm,), (share,) = selection
-            return share / -math.log(uniform_of(f"{self.seed}:{key}\0{arm}")), arm
+            (arm,) = selection.arms
+            return self.routed[arm] / -math.log(uniform_of(f"{self.seed}:{key}\0{arm}")), arm
 
-        return max(self.selections, key=score)
+        owner = max(self.selections, key=score)
+        (arm,) = owner.arms
+        if arm not in self.down or uniform * self.routed[arm] < self.probabilities[arm]:
+            return owner
+        return max((s for s in self.selections if s.arms[0] not in self.down), key=score)
+
+    def reweighted(self, factors: Factors) -> Split:
+        """An arm that mostly answers keeps its keys: they are not to go to and fro with its luck.
+
+        The others share in those of an arm that is down by their weights.
+        """
+        down = down_of(self.routed, factors=factors)
+        chances = redistributed(self.routed, factors=dict.fromkeys(down, 0.0), spread=0.0)
+        drawn = draw_one(weights=chances, probabilities=chances)
+        return Split(
+            weights=drawn.weights,
+            probabilities=drawn.probabilities,
+            selections=drawn.selections,
+            bounds=drawn.bounds,
+            down=down,
+            seed=self.seed,
+            routed=self.routed,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,4 +97,5 @@ class ABSplit(Policy):
             selections=drawn.selections,
             bounds=drawn.bounds,
             seed=self.seed,
+            routed=weights,
         )

@@ -11,13 +11,14 @@ import math
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import accumulate
 from typing import ClassVar, NamedTuple
 
 from registry.errors import BadRequest
 from selection.beliefs import LOG_WEIGHTS, REWARDS, Beliefs, Family, Heritage, Vector, rewards
+from selection.reliability import Factors, redistributed, relative
 
 # e**-700 is still a normal float: shares of hopeless arms stay positive.
 LOWEST_EXPONENT = -700.0
@@ -48,6 +49,8 @@ class Prepared:
     probabilities: Mapping[str, float]
     selections: tuple[Selection, ...]
     bounds: tuple[float, ...]
+    # Arms that are as good as never answering: asked by probes alone, whose failures are known.
+    down: frozenset[str] = frozenset()
 
     def select(self, uniform: float, features: Sequence[float] = ()) -> Selection:
         """Return whom to ask, given a number drawn uniformly from [0, 1).
@@ -56,9 +59,25 @@ class Prepared:
         """
         return self.selections[bisect_right(self.bounds, uniform)]
 
-    def assigned(self, key: str) -> Selection:
-        """Return whom to ask, always the same for one key as long as the chances last."""
+    def assigned(self, key: str, *, uniform: float = 1.0) -> Selection:
+        """Return whom to ask, always the same for one key as long as the chances last.
+
+        `uniform`, drawn from [0, 1), lets an arm that is down be probed by a few of its keys'
+        queries.
+        """
         return self.select(uniform_of(key))
+
+    def reweighted(self, factors: Factors) -> Prepared:
+        """Return the same where arms don't all answer reliably (`selection.reliability`).
+
+        A policy that asks all arms goes on to, but trusts them accordingly.
+        """
+        weights = redistributed(self.weights, factors=factors)
+        down = down_of(self.weights, factors=factors)
+        if any(len(selection.arms) > 1 for selection in self.selections):
+            return replace(self, weights=weights, down=down)
+        chances = redistributed(self.probabilities, factors=factors)
+        return replace(draw_one(weights=weights, probabilities=chances), down=down)
 
     def chances(self, features: Sequence[float] = ()) -> Mapping[str, float]:
         """Return the chance of each arm to be asked about a query with these features."""
@@ -215,6 +234,12 @@ def uniform_of(key: str) -> float:
     drawn = int.from_bytes(blake2b(key.encode(), digest_size=8).digest())
     # 53 bits and a half: neither end is reached.
     return ((drawn >> 11) + 0.5) / (1 << 53)
+
+
+def down_of(shares: Mapping[str, float], *, factors: Factors) -> frozenset[str]:
+    """Return the arms that are asked by probes alone."""
+    beside = relative(shares, factors=factors)
+    return frozenset(arm for arm, factor in beside.items() if factor == 0.0)
 
 
 def draw_one(*, weights: Mapping[str, float], probabilities: Mapping[str, float]) -> Prepared:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from registry.errors import BadRequest
@@ -14,12 +14,14 @@ from selection.policies.base import (
     Policy,
     Prepared,
     Selection,
+    down_of,
     draw_one,
     evenly,
     floored,
     highest,
     trust,
 )
+from selection.reliability import EVERYTHING, Factors, redistributed
 
 if TYPE_CHECKING:
     from selection.ridge import Ridge
@@ -38,13 +40,24 @@ class Contextual(Prepared):
     ridge: Ridge
     alpha: float
     floor: float
+    factors: Factors = field(default_factory=lambda: EVERYTHING)
 
     def chances(self, features: Sequence[float] = ()) -> Mapping[str, float]:
         if not features:
             return self.probabilities
         bounds = self.ridge.upper_bounds(features, alpha=self.alpha)
         best = highest(dict(zip(self.arms, bounds, strict=True)))
-        return floored(evenly(best, among=self.probabilities), floor=self.floor)
+        chances = floored(evenly(best, among=self.probabilities), floor=self.floor)
+        return redistributed(chances, factors=self.factors) if self.factors else chances
+
+    def reweighted(self, factors: Factors) -> Contextual:
+        return replace(
+            self,
+            weights=redistributed(self.weights, factors=factors),
+            probabilities=redistributed(self.probabilities, factors=factors),
+            down=down_of(self.probabilities, factors=factors),
+            factors=factors,
+        )
 
     def select(self, uniform: float, features: Sequence[float] = ()) -> Selection:
         reached, chances = 0.0, self.chances(features)

@@ -29,7 +29,8 @@ from serving.api.requests import PredictRequest, check_type, parse_predict, requ
 from serving.api.splitting import split
 from serving.objectives import SMALL_BATCH
 from serving.prediction import Prediction
-from serving.query import Query, QueryProcessor
+from serving.processor import QueryProcessor
+from serving.query import Query
 from serving.runtime import Runtime
 from serving.turns import Slice
 

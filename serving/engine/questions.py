@@ -78,6 +78,14 @@ class Question:
         if self._missing == 0:
             self._settle()
 
+    def ask_one_more(self) -> int:
+        """Wait for one more outcome, and return its index."""
+        self.outcomes.append(None)
+        if self.traces is not None:
+            self.traces.append(None)
+        self._missing += 1
+        return len(self.outcomes) - 1
+
     def trace(self, index: int, trace: Trace) -> None:
         if self.traces is not None:
             self.traces[index] = trace

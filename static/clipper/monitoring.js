@@ -61,7 +61,7 @@
     missed: (shown, arm) =>
       shown.points.map((point) => {
         const one = point.arms[arm];
-        return { x: seconds(point.at), y: shareOf(one.late + one.failed, one.asked) };
+        return { x: seconds(point.at), y: shareOf(one.late + one.failed + one.refused, one.asked) };
       }),
   };
   const STACKED = ["weight", "asked"];

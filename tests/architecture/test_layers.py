@@ -25,7 +25,13 @@ WITHOUT_DJANGO = [
     *("selection/feedback/settling.py", "serving/shortfalls.py"),
     "selection/offpolicy",
     *CONTAINER,
-    *("serving/engine", "serving/query.py", "serving/routing.py", "serving/objectives.py"),
+    *(
+        "serving/engine",
+        "serving/processor.py",
+        "serving/query.py",
+        "serving/routing.py",
+        "serving/objectives.py",
+    ),
 ]
 
 

@@ -14,7 +14,8 @@ from selection.receipts import ReceiptSigner
 from selection.state import SelectionStore
 from serving.engine.engine import Engine, EngineSpec
 from serving.metrics import Metrics
-from serving.query import Query, QueryProcessor
+from serving.processor import QueryProcessor
+from serving.query import Query
 from serving.routing import Router
 
 

@@ -12,7 +12,7 @@ from tests.serving.engine.doubles import connect, turn
 
 
 def counts(it: Serving) -> dict[str, tuple[int, ...]]:
-    """Asked, answered, late, failed: by arm."""
+    """Asked, answered, late, failed, refused: by arm."""
     arms = it.metrics.of_application("digits").arms()
     return {arm: tuple(numbers.values()) for arm, numbers in arms.items()}
 
@@ -27,7 +27,7 @@ async def test_arms_that_answer_fail_or_take_too_long_are_told_apart() -> None:
     await asyncio.wait_for(query.settled(), timeout=5)
     query.prediction()
 
-    assert counts(it) == {"m1:1": (1, 1, 0, 0), "m2:1": (1, 0, 0, 1), "m3:1": (1, 0, 1, 0)}
+    assert counts(it) == {"m1:1": (1, 1, 0, 0, 0), "m2:1": (1, 0, 0, 1, 0), "m3:1": (1, 0, 1, 0, 0)}
 
 
 async def test_they_are_counted_where_the_query_ends_in_an_error_too() -> None:
@@ -38,7 +38,7 @@ async def test_they_are_counted_where_the_query_ends_in_an_error_too() -> None:
         query.prediction()
 
     # An arm whose replicas are awaited has until the deadline.
-    assert counts(it)["m1:1"] == (1, 0, 1, 0)
+    assert counts(it)["m1:1"] == (1, 0, 1, 0, 0)
 
 
 async def test_a_version_that_its_caller_chose_is_not_the_policys_doing() -> None:

@@ -1,0 +1,61 @@
+"""Whether an input is bad is not for one arm alone to say: where it refuses, another is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from random import random
+from typing import NamedTuple
+
+# Second opinions that didn't help are at most this share of an application's queries, beside some
+# to begin with: a flood of bad inputs costs the models a tenth more, not twice as much.
+SHARE = 0.1
+AT_FIRST = 50.0
+
+
+class SecondOpinion(NamedTuple):
+    """The arm asked after the first one refused, and the chance that it had of that."""
+
+    arm: str
+    propensity: float
+
+
+class OpinionBound:
+    """How many second opinions an application may still ask for; those that help are free."""
+
+    def __init__(self) -> None:
+        self._left = AT_FIRST
+        self._queries = 0
+
+    def take(self, *, queries: int) -> bool:
+        """Take one, if there is one left; `queries` is how many there have been so far."""
+        self._left = min(AT_FIRST, self._left + SHARE * (queries - self._queries))
+        self._queries = queries
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True
+
+    def helped(self) -> None:
+        self._left = min(AT_FIRST, self._left + 1.0)
+
+
+def drawn_other(
+    chances: Mapping[str, float],
+    *,
+    asked: str,
+    may_ask: Callable[[str], bool],
+    uniform: Callable[[], float] = random,
+) -> SecondOpinion | None:
+    """Draw another arm by the policy's chances; None where there is none to ask.
+
+    Its propensity is the chance it has where this input's first arm refuses: what the policy
+    would do if the refusing arm, and those that nobody can ask, weren't there.
+    """
+    others = {arm: p for arm, p in chances.items() if p > 0.0 and arm != asked and may_ask(arm)}
+    total = sum(others.values())
+    left = uniform() * total
+    for arm, chance in others.items():
+        left -= chance
+        if left < 0.0:
+            return SecondOpinion(arm, chance / total)
+    return None

@@ -1,0 +1,188 @@
+"""Reliability: charged at once, fading per ask, and moved into selection with exact chances."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+import pytest
+from redis.asyncio import Redis
+
+from selection.asks import Asks
+from selection.beliefs import State
+from selection.policies import POLICIES, Prepared, make_policy
+from selection.reliability import EVERYTHING, PROBE, Reliability, factor_of, redistributed
+from selection.storage import REDIS_ERRORS, reliability_key
+from selection.stored import prepared
+
+ARMS = {"a:1": 1.0, "b:1": 1.0, "c:1": 2.0}
+DOWN = {"a:1": 0.0}
+
+
+def after(*, answers: str) -> Reliability:
+    """What is known after these: '+' an answer, '-' none."""
+    known = Reliability()
+    for mark in answers:
+        known.note("a:1", answered=mark == "+")
+    return known
+
+
+def test_an_arm_that_answers_nothing_is_down_after_a_dozen_asks():
+    assert after(answers="-" * 12).factors == {"a:1": 0.0}
+
+
+def test_a_few_failures_in_a_row_cost_nothing():
+    assert after(answers="++--").factors == EVERYTHING
+
+
+def test_an_arm_that_answers_again_is_forgiven():
+    known = after(answers="-" * 30 + "+" * 60)
+    assert known.factors == EVERYTHING
+    assert known.missed == {}
+
+
+def test_factors_are_the_same_object_until_they_change():
+    known = after(answers="-" * 30)
+    before = known.factors
+    known.note("a:1", answered=False)
+    assert known.factors is before
+
+
+def test_shares_of_reliable_arms_stay_as_they_are():
+    shares = {"a:1": 0.7, "b:1": 0.3}
+    assert redistributed(shares, factors=EVERYTHING) == shares
+
+
+def test_where_all_arms_fail_alike_none_pays():
+    shares = {"a:1": 0.7, "b:1": 0.3}
+    assert redistributed(shares, factors=dict.fromkeys(shares, 0.0)) == shares
+    assert redistributed(shares, factors=dict.fromkeys(shares, 0.2)) == shares
+
+
+def test_an_arm_that_is_down_is_left_a_probe_however_much_it_was_trusted():
+    shares = redistributed({"a:1": 0.9999, "b:1": 0.0001}, factors=DOWN)
+    assert shares == {"a:1": PROBE, "b:1": pytest.approx(1 - PROBE)}
+
+
+def test_an_arm_without_a_share_is_given_none():
+    assert redistributed({"a:1": 0.5, "b:1": 0.5, "c:1": 0.0}, factors=DOWN)["c:1"] == 0.0
+
+
+def test_half_reliable_arms_keep_less_and_shares_sum_to_1():
+    shares = redistributed({"a:1": 0.5, "b:1": 0.3, "c:1": 0.2}, factors={"a:1": factor_of(0.4)})
+    assert math.fsum(shares.values()) == pytest.approx(1.0)
+    assert shares["a:1"] < 0.35
+    assert shares["b:1"] > 0.3
+    assert shares["c:1"] > 0.2
+
+
+def ready(name: str) -> Prepared:
+    return prepared(make_policy(name, {}), State(), ARMS)
+
+
+@pytest.mark.parametrize("name", [name for name in POLICIES if name not in ("exp4", "ab_split")])
+@pytest.mark.parametrize("factor", [0.0, 0.3])
+def test_the_chances_are_those_really_drawn_from(name, factor):
+    moved = ready(name).reweighted({"a:1": factor})
+    luck, drawn, features = Random(7), dict.fromkeys(ARMS, 0), (1.0,) * (name == "linucb")
+    for _ in range(20_000):
+        (arm,), (chance,) = moved.select(luck.random(), features)
+        assert chance == moved.chances(features)[arm]
+        drawn[arm] += 1
+    for arm, count in drawn.items():
+        assert count / 20_000 == pytest.approx(moved.chances(features)[arm], abs=0.015)
+    assert moved.chances(features)["a:1"] < 0.2
+
+
+def test_an_ensemble_goes_on_asking_all_but_trusts_them_less():
+    moved = ready("exp4").reweighted(DOWN)
+    assert moved.selections == ready("exp4").selections
+    assert moved.weights["a:1"] == PROBE
+    assert moved.down == {"a:1"}
+
+
+def test_contexts_of_an_arm_that_is_down_have_another_meanwhile_and_no_others_move():
+    split = ready("ab_split")
+    moved = split.reweighted(DOWN)
+    keys = [f"7:{number}" for number in range(6000)]
+    before = {key: split.assigned(key).arms[0] for key in keys}
+    now = {key: moved.assigned(key).arms[0] for key in keys}
+    assert all(now[key] == arm for key, arm in before.items() if arm != "a:1")
+    assert "a:1" not in now.values()
+    assert {key: moved.reweighted(EVERYTHING).assigned(key).arms[0] for key in keys} == before
+
+
+def test_chances_of_contexts_that_move_are_exact():
+    moved, luck = ready("ab_split").reweighted(DOWN), Random(3)
+    drawn = dict.fromkeys(ARMS, 0)
+    for number in range(40_000):
+        (arm,), (chance,) = moved.assigned(f"7:{number}", uniform=luck.random())
+        assert chance == moved.probabilities[arm]
+        drawn[arm] += 1
+    for arm, count in drawn.items():
+        assert count / 40_000 == pytest.approx(moved.probabilities[arm], abs=0.01)
+
+
+def test_contexts_don_t_move_for_an_arm_that_mostly_answers():
+    moved = ready("ab_split").reweighted({"a:1": 0.5})
+    assert moved.probabilities == ready("ab_split").probabilities
+
+
+# The exchange.
+
+
+async def test_two_processes_know_the_same(aredis: Redis):
+    one, two = Asks(aredis), Asks(aredis)
+    two.of(7)
+    for _ in range(30):
+        one.of(7).note("a:1", answered=False)
+    await one.flush()
+    await two.flush()
+    assert two.of(7).missed == pytest.approx(one.of(7).missed)
+    assert two.of(7).factors == {"a:1": 0.0}
+
+
+async def test_what_several_saw_adds_up_as_if_one_had_seen_it_all(aredis: Redis):
+    one, two = Asks(aredis), Asks(aredis)
+    for _ in range(3):
+        one.of(7).note("a:1", answered=False)
+    await one.flush()
+    for _ in range(4):
+        two.of(7).note("a:1", answered=True)
+    two.of(7).note("a:1", answered=False)
+    await two.flush()
+    stored = float(await aredis.hget(reliability_key(7), "a:1"))
+    assert stored == pytest.approx(after(answers="---++++-").missed["a:1"])
+
+
+async def test_a_link_that_one_process_lost_is_not_held_against_the_arm_by_others(
+    aredis: Redis,
+):
+    one, two = Asks(aredis), Asks(aredis)
+    for _ in range(12):
+        one.of(7).note("a:1", answered=False)
+    await one.flush()
+    for _ in range(500):
+        two.of(7).all_answered(("a:1",))
+    await two.flush()
+    await one.flush()
+    await two.flush()
+    assert two.of(7).factors == EVERYTHING
+
+
+async def test_nothing_is_written_where_every_arm_answers(aredis: Redis):
+    asks = Asks(aredis)
+    asks.of(7).all_answered(("a:1", "b:1"))
+    await asks.flush()
+    assert not await aredis.exists(reliability_key(7))
+
+
+async def test_what_redis_did_not_take_is_told_later(aredis: Redis):
+    asks = Asks(Redis(unix_socket_path="/nonexistent"))
+    asks.of(7).note("a:1", answered=False)
+    with pytest.raises(REDIS_ERRORS):
+        await asks.flush()
+    asks.of(7).note("a:1", answered=True)
+    asks._redis = aredis
+    await asks.flush()
+    assert float(await aredis.hget(reliability_key(7), "a:1")) == pytest.approx(0.09)
