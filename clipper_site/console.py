@@ -73,6 +73,7 @@ UNFOLD: dict[str, Any] = {
             _group(
                 "Access",
                 _item("API keys", "key", "admin:registry_apikey_changelist"),
+                _item("Audit trail", "history", "admin:registry_auditentry_changelist"),
                 _item("Users", "person", "admin:auth_user_changelist"),
                 _item("Groups", "group", "admin:auth_group_changelist"),
             ),

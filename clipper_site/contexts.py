@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
-from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from clipper_site import wording
 from clipper_site.application_page import CHANGE, VIEW, application_for, frame
+from registry.admin.base import actor
 from registry.errors import ClipperError
 from registry.models import Application
 from registry.redis_client import redis_client
-from registry.services import Actor
 from selection.contexts import GLOBAL_CONTEXT, fault_of
-from selection.feedback.resets import reset_context, reset_everything
+from selection.feedback.resets import forget
 from selection.learned import LearnedContext, describe_context, learned_contexts
 
 PAGE_SIZE = 50
@@ -87,11 +86,7 @@ def reset(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _reset(request: HttpRequest, application: Application, *, context: str | None) -> None:
-    by = Actor.of_user(cast(User, request.user)).label
-    if context is None:
-        reset_everything(redis_client(), application, by=by)
-    else:
-        reset_context(redis_client(), application, context=context, by=by)
+    forget(redis_client(), application, context=context, by=actor(request))
     told = f"Reset what was learned in {_what(context)}."
     admin.site.get_model_admin(Application).log_change(request, application, told)
     messages.success(request, f"{told} Queries follow within a second.")

@@ -299,7 +299,7 @@ def _releases() -> list[dict[str, Any]]:
             "url": page_of(release),
             "state": release.state,
             "text": {
-                "what": str(release.version),
+                "what": release.arm,
                 "kind": release.get_kind_display(),
                 "state": release.get_state_display(),
                 "who": release.by_label,

@@ -11,6 +11,7 @@ from clipper_site.dashboard import live_json
 from clipper_site.monitoring import monitoring, monitoring_json
 from clipper_site.version_errors import version_errors
 from clipper_site.what_if import what_if
+from registry.admin.people import own_password
 from registry.api.errors import PAGES, unknown_url
 from registry.api.urls import urlpatterns as management
 from selection.api import ContextsView, SelectionView
@@ -55,6 +56,11 @@ urlpatterns = [
         "admin/versions/<int:version_id>/errors/",
         admin.site.admin_view(version_errors),
         name="console-version-errors",
+    ),
+    path(
+        "admin/password_change/",
+        admin.site.admin_view(own_password, cacheable=True),
+        name="console-own-password",
     ),
     path("admin/", admin.site.urls),
     path("feedback/<str:name>/", feedback_form, name="feedback-form"),

@@ -13,6 +13,7 @@ ClipperError 500 internal
 ├── MethodNotAllowed 405 method_not_allowed
 ├── RequestTimeout 408 request_timeout
 ├── Conflict 409 conflict
+├── PreconditionFailed 412 precondition_failed
 ├── BodyTooLarge 413 body_too_large
 ├── UnsupportedEncoding 415 unsupported_encoding
 ├── HeadTooLarge 431 head_too_large
@@ -123,6 +124,13 @@ class RequestTimeout(ClipperError):
 class Conflict(ClipperError):
     status = 409
     code = "conflict"
+
+
+class PreconditionFailed(ClipperError):
+    """What the caller has seen isn't what is there any more."""
+
+    status = 412
+    code = "precondition_failed"
 
 
 class BodyTooLarge(ClipperError):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from registry.models import (  # noqa: F401
         ApiKey,
         Application,
+        AuditEntry,
         Model,
         ModelVersion,
         Release,
@@ -103,6 +104,12 @@ class ReleaseQuerySet(models.QuerySet["Release"]):
 
     def with_versions(self) -> ReleaseQuerySet:
         return self.select_related("model", "version__model", "previous_version__model", "by")
+
+
+class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
+    def of(self, row: models.Model) -> AuditEntryQuerySet:
+        """The entries about one row."""
+        return self.filter(kind=str(row._meta.verbose_name), object_id=row.pk)
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):

@@ -16,7 +16,7 @@ from registry.api.views.base import ManagementView, Permissions, find_applicatio
 from registry.errors import BadRequest
 from registry.redis_client import redis_client
 from selection.contexts import fault_of
-from selection.feedback.resets import reset_context, reset_everything
+from selection.feedback.resets import forget
 from selection.learned import LearnedContext, learned_contexts
 
 
@@ -70,11 +70,7 @@ class SelectionView(ManagementView):
     def delete(self, request: Request, application: str) -> Response:
         found = find_application(request, name=application)
         context = _wanted(request)
-        by = actor_of(request).label
-        if context is None:
-            reset_everything(redis_client(), found, by=by)
-        else:
-            reset_context(redis_client(), found, context=context, by=by)
+        forget(redis_client(), found, context=context, by=actor_of(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

@@ -1,6 +1,7 @@
 """The console over the registry: one file per object."""
 
 from registry.admin.applications import ApplicationAdmin
+from registry.admin.audit import AuditAdmin
 from registry.admin.keys import ApiKeyAdmin
 from registry.admin.models import ModelConsole
 from registry.admin.objectives import ObjectiveAdmin
@@ -12,6 +13,7 @@ from registry.admin.versions import VersionAdmin
 __all__ = [
     "ApiKeyAdmin",
     "ApplicationAdmin",
+    "AuditAdmin",
     "ModelConsole",
     "ObjectiveAdmin",
     "PeopleAdmin",

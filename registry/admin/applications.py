@@ -14,12 +14,14 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from registry.admin.base import ConsoleAdmin, code, link_to, row_or_404, shortened, when
+from registry.admin.audited import AuditedForm
+from registry.admin.base import ConsoleAdmin, actor, code, link_to, row_or_404, shortened, when
 from registry.admin.models import badge
 from registry.admin.objectives import ObjectiveInline
 from registry.admin.routes import RouteInline
 from registry.admin.theme import action, display
 from registry.models import ApiKey, Application
+from registry.services import delete_application
 
 DEFAULT_CHARACTERS = 40
 
@@ -53,7 +55,7 @@ class ApplicationForm(forms.ModelForm[Application]):
 
 
 @admin.register(Application)
-class ApplicationAdmin(ConsoleAdmin[Application]):
+class ApplicationAdmin(AuditedForm, ConsoleAdmin[Application]):
     form = ApplicationForm
     formfield_overrides = {JSONField: {"decoder": ShallowDecoder}}
     list_display = ("heading", "policy_name", "objective", "asks", "fallback", "access", "changed")
@@ -109,6 +111,9 @@ class ApplicationAdmin(ConsoleAdmin[Application]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Application]:
         return super().get_queryset(request).prefetch_related("routes__model")
+
+    def delete_model(self, request: HttpRequest, obj: Application) -> None:
+        delete_application(application=obj, by=actor(request))
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Application | None = None

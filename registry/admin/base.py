@@ -21,6 +21,7 @@ from django.utils.text import Truncator
 from registry.admin.theme import ModelAdmin
 from registry.errors import ClipperError
 from registry.services import Actor
+from registry.services.audit import told_since
 from registry.templatetags.console import ago
 
 M = TypeVar("M", bound=models.Model)
@@ -43,6 +44,7 @@ class ConsoleAdmin(ModelAdmin[M]):
     # What an empty field stands for, by its name, shown in grey where the value would be.
     placeholders: ClassVar[Mapping[str, str]] = {}
     list_per_page = 50
+    change_form_before_template = "registry/revision.html"
     empty_value_display = NOTHING
 
     def changelist_view(
@@ -76,6 +78,16 @@ class ConsoleAdmin(ModelAdmin[M]):
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         rows, counts, missing, protected = super().get_deleted_objects(objs, request)
         return _few(rows), counts, set(missing) - self.goes_along, protected
+
+    def get_form(
+        self, request: HttpRequest, obj: M | None = None, change: bool = False, **kwargs: Any
+    ) -> type[forms.ModelForm[M]]:
+        form = super().get_form(request, obj, change, **kwargs)
+        seen = request.POST.get("revision", "")
+        if obj is None or not (seen.isascii() and seen.isdigit()) or not hasattr(obj, "revision"):
+            return form
+        guarded: type[forms.ModelForm[M]] = _unless_changed(form, row=obj, seen=int(seen[:18]))
+        return guarded
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
@@ -116,9 +128,25 @@ class ReadOnlyAdmin(ConsoleAdmin[M]):
         return False
 
 
+def _unless_changed(form: Any, *, row: Any, seen: int) -> Any:
+    """Return the form, which refuses where the row has changed since the page was opened."""
+
+    class Unchanged(form):  # type: ignore[misc]  # the admin makes its forms' classes as it goes
+        def clean(self) -> Any:
+            if row.revision != seen:
+                raise forms.ValidationError(
+                    f"Nothing is saved: since you opened this page, {row} has changed. "
+                    f"{told_since(row, seen)}. Save again to have it as this form says."
+                )
+            return super().clean()
+
+    return Unchanged
+
+
 def actor(request: HttpRequest) -> Actor:
     """Return who does what this request asks for; admin views only see signed-in users."""
-    return Actor.of_user(cast(User, request.user))
+    address = str(request.META.get("REMOTE_ADDR") or "")
+    return Actor.of_user(cast(User, request.user), address=address)
 
 
 def row_or_404(rows: models.QuerySet[M], *, pk: str) -> M:

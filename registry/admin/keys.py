@@ -122,7 +122,7 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
             messages.info(request, f"{key} has been revoked already.")
             return HttpResponseRedirect(page_of(key))
         if request.method == "POST":
-            revoke_api_key(key=key)
+            revoke_api_key(key=key, by=actor(request))
             self.log_change(request, key, "Revoked.")
             messages.success(request, f"{key} is revoked: requests with it are refused from now.")
             return HttpResponseRedirect(page_of(key))

@@ -26,7 +26,14 @@ from registry.admin.operations import RollBackForm, ScaleForm, change_back
 from registry.admin.theme import ActionVariant, TabularInline, action, display
 from registry.errors import ClipperError
 from registry.models import Model, ModelVersion, Release, Route
-from registry.services import delete_model, live_version_of, roll_back, scale, update_model
+from registry.services import (
+    create_model,
+    delete_model,
+    live_version_of,
+    roll_back,
+    scale,
+    update_model,
+)
 
 
 class VersionInline(TabularInline[ModelVersion, Model]):
@@ -111,7 +118,6 @@ class ModelConsole(ConsoleAdmin[Model]):
     list_filter = ("input_type",)
     search_fields = ("name", "description")
     inlines = (VersionInline, ReleaseInline)
-    goes_along = frozenset({"release"})
     actions_row = ("roll_back", "scale", "upload_version")
     actions_detail = ("upload_version", "scale", "roll_back")
 
@@ -216,7 +222,11 @@ class ModelConsole(ConsoleAdmin[Model]):
             version = live_version_of(model)
             form = ScaleForm(request.POST or None, version=version)
             if request.method == "POST" and form.is_valid():
-                scale(version=version, replicas=form.cleaned_data["replicas"])
+                scale(
+                    version=version,
+                    replicas=form.cleaned_data["replicas"],
+                    by=actor(request),
+                )
                 self.log_change(request, model, f"Scaled {version} to {version.replicas} replicas.")
                 messages.success(request, f"{version} is to have {version.replicas} replicas.")
                 return HttpResponseRedirect(page_of(model))
@@ -230,18 +240,25 @@ class ModelConsole(ConsoleAdmin[Model]):
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
         if change:
             # Not the whole row: a release may have moved its live version meanwhile.
-            update_model(model=obj, description=obj.description)
-        else:
-            super().save_model(request, obj, form, change)
+            update_model(model=obj, description=obj.description, by=actor(request))
+            return
+        row = create_model(
+            name=obj.name,
+            input_type=obj.input_type,
+            description=obj.description,
+            by=actor(request),
+        )
+        # The admin goes on with its own instance: make it the row that the service wrote.
+        obj.__dict__.update(row.__dict__)
 
     # --- deleting -------------------------------------------------------------------------
 
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
-        delete_model(model=obj)
+        delete_model(model=obj, by=actor(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
         for model in queryset:
-            delete_model(model=model)
+            delete_model(model=model, by=actor(request))
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Only routes protect a model; its own pointer to its live version goes with it."""

@@ -8,9 +8,10 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from registry.admin.base import ConsoleAdmin, link_to
+from registry.admin.base import ConsoleAdmin, actor, link_to
 from registry.admin.theme import StackedInline, display
 from registry.models import Application, ServiceLevelObjective
+from registry.services import audited
 
 
 class ObjectiveInline(StackedInline[ServiceLevelObjective, Application]):
@@ -47,6 +48,12 @@ class ObjectiveAdmin(ConsoleAdmin[ServiceLevelObjective]):
         self, request: HttpRequest, obj: ServiceLevelObjective | None = None
     ) -> tuple[str, ...]:
         return ("application",) if obj else ()
+
+    def save_model(
+        self, request: HttpRequest, obj: ServiceLevelObjective, form: Any, change: bool
+    ) -> None:
+        with audited(obj.application, by=actor(request)):
+            super().save_model(request, obj, form, change)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         # It comes with its application.

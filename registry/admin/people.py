@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from registry.admin.audited import AuditedForm
+from registry.admin.base import actor
 from registry.admin.theme import ModelAdmin
+from registry.services import audited
 
 if TYPE_CHECKING:
     from django.contrib.auth.admin import GroupAdmin as _Team
     from django.contrib.auth.admin import UserAdmin as _People
 else:
 
-    class _People(UserAdmin, ModelAdmin):
+    class _People(AuditedForm, UserAdmin, ModelAdmin):
         pass
 
-    class _Team(GroupAdmin, ModelAdmin):
+    class _Team(AuditedForm, GroupAdmin, ModelAdmin):
         pass
 
 
@@ -45,6 +50,15 @@ class PeopleAdmin(_People[User]):
         shown = super().get_readonly_fields(request, obj)
         return shown if _is_superuser(request) else (*shown, *POWERS)
 
+    def user_change_password(
+        self, request: HttpRequest, id: str, form_url: str = ""
+    ) -> HttpResponse:
+        person = self.get_object(request, unquote(id))
+        if person is None:
+            return super().user_change_password(request, id, form_url)
+        with audited(person, by=actor(request)):
+            return super().user_change_password(request, id, form_url)
+
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return super().has_change_permission(request, obj) and _reaches(request, obj)
 
@@ -59,6 +73,13 @@ class TeamAdmin(_Team):
     def get_readonly_fields(self, request: HttpRequest, obj: Group | None = None) -> Any:
         shown = super().get_readonly_fields(request, obj)
         return shown if _is_superuser(request) else (*shown, "permissions")
+
+
+def own_password(request: HttpRequest) -> HttpResponseBase:
+    """The page where people change their own password, recorded like any other change."""
+    person = User.objects.get(pk=cast(User, request.user).pk)
+    with audited(person, by=actor(request)):
+        return admin.site.password_change(request)
 
 
 def _is_superuser(request: HttpRequest) -> bool:

@@ -91,7 +91,7 @@ def _position(release: Release) -> tuple[int, str]:
 
 
 def _sentence(release: Release) -> str:
-    previous = release.previous_version
+    previous = release.previous_arm
     old = f"{previous} still answers" if previous else "no version is live yet"
     match release.state:
         case State.PENDING:
@@ -99,7 +99,7 @@ def _sentence(release: Release) -> str:
         case State.STARTING:
             return f"Starting replicas{release.progress and ', '}{release.progress}; {old}."
         case State.LIVE:
-            return f"{release.version} answers."
+            return f"{release.arm} answers."
         case State.FAILED:
             return f"It failed; {old}."
     if release.live_at is not None:
@@ -120,7 +120,7 @@ def _took(release: Release) -> str:
 class ReleaseAdmin(ReadOnlyAdmin[Release]):
     list_display = ("what", "standing", "from_version", "who", "why", "asked", "took")
     list_filter = ("state", "kind", "model")
-    search_fields = ("model__name", "version__version", "reason", "by_label", "error")
+    search_fields = ("model_name", "version_name", "reason", "by_label", "error")
     date_hierarchy = "created_at"
     change_form_template = "registry/release.html"
 
@@ -170,7 +170,7 @@ class ReleaseAdmin(ReadOnlyAdmin[Release]):
 
     @display(description="release", ordering="id", header=True)
     def what(self, release: Release) -> list[str]:
-        return [str(release.version), release.get_kind_display()]
+        return [release.arm, release.get_kind_display()]
 
     @display(description="state", ordering="state", label=STATE_LABELS)
     def standing(self, release: Release) -> tuple[str, str]:
@@ -178,7 +178,7 @@ class ReleaseAdmin(ReadOnlyAdmin[Release]):
 
     @display(description="before")
     def from_version(self, release: Release) -> str:
-        return release.previous_version.version if release.previous_version else "none"
+        return release.previous_version_name or "none"
 
     @display(description="by", ordering="by_label")
     def who(self, release: Release) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from registry.admin.base import ConsoleAdmin, link_to
+from registry.admin.base import ConsoleAdmin, actor, link_to
 from registry.admin.theme import TabularInline, display
 from registry.models import Application, Route
+from registry.services import audited
 
 
 class RouteInline(TabularInline[Route, Application]):
@@ -37,6 +39,22 @@ class RouteAdmin(ConsoleAdmin[Route]):
     search_fields = ("application__name", "model__name")
     autocomplete_fields = ("application", "model", "pinned_version")
     fields = (("application", "model"), "pinned_version", ("role", "weight"))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Route | None = None) -> Any:
+        return ("application",) if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: Route, form: Any, change: bool) -> None:
+        with audited(obj.application, by=actor(request)):
+            super().save_model(request, obj, form, change)
+
+    def delete_model(self, request: HttpRequest, obj: Route) -> None:
+        with audited(obj.application, by=actor(request)):
+            super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Route]) -> None:
+        with transaction.atomic():
+            for route in queryset.order_by("application", "pk"):
+                self.delete_model(request, route)
 
     @display(description="route")
     def route(self, route: Route) -> str:

@@ -94,7 +94,6 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
     list_filter = ("model", "runtime", "device", "allow_pickle")
     search_fields = ("version", "model__name", "notes", "digest")
     autocomplete_fields = ("model",)
-    goes_along = frozenset({"release"})
     placeholders = {
         "min_replicas": str(FEWEST_REPLICAS),
         "max_replicas": "off",
@@ -154,7 +153,9 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
         if change:
             # Only what was changed here: the rest may be newer in the database than in this form.
             changed = configuration.keys() & set(form.changed_data)
-            configure_version(version=obj, **{name: configuration[name] for name in changed})
+            configure_version(
+                version=obj, by=actor(request), **{name: configuration[name] for name in changed}
+            )
             return
         row = create_version(
             model=obj.model,
@@ -178,11 +179,11 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
         return HttpResponseRedirect(page_of(obj))
 
     def delete_model(self, request: HttpRequest, obj: ModelVersion) -> None:
-        delete_version(version=obj)
+        delete_version(version=obj, by=actor(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[ModelVersion]) -> None:
         for version in queryset:
-            delete_version(version=version)
+            delete_version(version=version, by=actor(request))
 
     # --- deploying ------------------------------------------------------------------------
 

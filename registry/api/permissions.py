@@ -9,7 +9,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from registry.errors import Forbidden, Unauthenticated
-from registry.models import ApiKey
+from registry.models import ApiKey, AuditEntry
 from registry.services import Actor
 from registry.specs import MANAGE
 
@@ -40,12 +40,19 @@ class MayManage(BasePermission):
         return True
 
 
+def address_of(request: Request) -> str:
+    """The other end of the connection; behind a proxy that is the proxy."""
+    return str(request.META.get("REMOTE_ADDR") or "")
+
+
 def actor_of(request: Request) -> Actor:
     """Whom the history names for what this request does."""
     if isinstance(request.auth, ApiKey):
-        return Actor.of_key(request.auth)
+        return Actor.of_key(request.auth, address=address_of(request))
     if isinstance(request.user, User):
-        return Actor.of_user(request.user)
+        return Actor.of_user(
+            request.user, channel=AuditEntry.Channel.REST, address=address_of(request)
+        )
     raise Unauthenticated("Expected a key or a staff session.")
 
 

@@ -317,8 +317,8 @@ class Scale(Body):
 
 
 class ReleaseOut(serializers.ModelSerializer[Release]):
-    model = serializers.CharField(source="model.name")
-    version = serializers.CharField(source="version.version")
+    model = serializers.CharField(source="model_name")
+    version = serializers.CharField(source="version_name")
     previous_version = serializers.SerializerMethodField()
     progress = serializers.SerializerMethodField(
         help_text="What it waits for while its replicas start."
@@ -345,7 +345,7 @@ class ReleaseOut(serializers.ModelSerializer[Release]):
         )
 
     def get_previous_version(self, release: Release) -> str | None:
-        return release.previous_version.version if release.previous_version else None
+        return release.previous_version_name or None
 
     def get_progress(self, release: Release) -> str:
         return release.progress if release.is_open else ""

@@ -17,6 +17,7 @@ from registry.api.views.applications import (
     ObjectiveView,
     RoutesView,
 )
+from registry.api.views.audit import AuditView
 from registry.api.views.models import (
     ModelsView,
     ModelView,
@@ -67,6 +68,7 @@ urlpatterns = [
     *both(f"{MODEL}/scale", view=ScaleView, name="api-scale"),
     *both(f"{MODEL}/releases/", view=ReleasesView, name="api-releases"),
     *both(f"{MODEL}/releases/<int:release>", view=ReleaseView, name="api-release"),
+    *both("audit/", view=AuditView, name="api-audit"),
     path("schema/", SchemaView.as_view(), name="api-schema"),
     path("docs/", DocsView.as_view(url_name="api-schema"), name="api-docs"),
 ]

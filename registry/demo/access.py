@@ -91,18 +91,20 @@ def _set_password(*, say: Say) -> str:
     password = secrets.token_urlsafe(12)
     admin = User.objects.filter(username=ADMIN_NAME).first()
     if admin is None:
-        User.objects.create_superuser(ADMIN_NAME, password=password)
+        admin = User.objects.create_superuser(ADMIN_NAME, password=password)
+        services.record_created(admin, by=BY)
         say(f"Created the superuser {ADMIN_NAME}.")
     else:
-        admin.set_password(password)
-        admin.save(update_fields=["password"])
+        with services.audited(admin, by=BY):
+            admin.set_password(password)
+            admin.save(update_fields=["password"])
         say(f"Set a new password for {ADMIN_NAME}, as {path()} tells none.")
     return password
 
 
 def _make_key(*, say: Say) -> str:
     for lost in ApiKey.objects.filter(name=KEY_NAME, revoked_at__isnull=True):
-        services.revoke_api_key(key=lost)
+        services.revoke_api_key(key=lost, by=BY)
     _, text = services.create_api_key(name=KEY_NAME, scopes=SCOPES, by=BY, can_run_code=True)
     say("Created an API key that may do everything.")
     return text

@@ -54,7 +54,7 @@ def open_releases() -> list[Release]:
 def _ensure_model(name: str, *, say: Say) -> bool:
     if Model.objects.filter(name=name).exists():
         return False
-    services.create_model(name=name, input_type="doubles", description=MODELS[name])
+    services.create_model(name=name, input_type="doubles", description=MODELS[name], by=BY)
     say(f"Registered the model {name}.")
     return True
 
@@ -118,6 +118,7 @@ def _ensure_application(name: str, *, say: Say) -> bool:
         default_output=NO_DIGIT,
         policy=policy,
         description=description,
+        by=BY,
         routes=[services.RouteRequest(model=model) for model in MODELS],
     )
     say(f"Created the application {name}: {policy} over {', '.join(MODELS)}.")

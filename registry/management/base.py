@@ -50,16 +50,16 @@ class ClipperCommand(BaseCommand):
         while time.monotonic() < deadline:
             release.refresh_from_db()
             if release.state == Release.State.LIVE:
-                self.stdout.write(f"{release.version} is live.")
+                self.stdout.write(f"{release.arm} is live.")
                 return
             if not release.is_open:
                 raise CommandError(
-                    f"Release {release.pk} of {release.version} is {release.state}: "
+                    f"Release {release.pk} of {release.arm} is {release.state}: "
                     f"{release.error or 'another one took its place'}"
                 )
             time.sleep(POLL_SECONDS)
         raise CommandError(
-            f"Release {release.pk} of {release.version} is still {release.state} after "
+            f"Release {release.pk} of {release.arm} is still {release.state} after "
             f"{seconds:.3g} s; is a worker running?"
         )
 

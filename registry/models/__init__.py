@@ -2,12 +2,14 @@
 
 from registry.models.access import ApiKey
 from registry.models.applications import Application, Route, ServiceLevelObjective
+from registry.models.audit import AuditEntry
 from registry.models.models import Model, ModelVersion
 from registry.models.releases import Release
 
 __all__ = [
     "ApiKey",
     "Application",
+    "AuditEntry",
     "Model",
     "ModelVersion",
     "Release",

@@ -175,6 +175,9 @@ class Application(models.Model):
     )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
+    revision = models.PositiveBigIntegerField(
+        default=0, editable=False, help_text="One more with each change that somebody makes."
+    )
 
     objects = ApplicationQuerySet.as_manager()
 

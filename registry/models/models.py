@@ -61,6 +61,9 @@ class Model(models.Model):
         help_text="The version that routes without a pin follow.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
+    revision = models.PositiveBigIntegerField(
+        default=0, editable=False, help_text="One more with each change that somebody makes."
+    )
 
     objects = ModelQuerySet.as_manager()
 
@@ -165,6 +168,9 @@ class ModelVersion(models.Model):
         blank=True,
         editable=False,
         related_name="+",
+    )
+    revision = models.PositiveBigIntegerField(
+        default=0, editable=False, help_text="One more with each change that somebody makes."
     )
 
     objects = ModelVersionQuerySet.as_manager()

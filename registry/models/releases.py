@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from registry.errors import NotFound
 from registry.models.models import Model, ModelVersion
 from registry.querysets import ReleaseQuerySet
 
@@ -26,11 +29,19 @@ class Release(models.Model):
 
     OPEN = (State.PENDING, State.STARTING)
 
-    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="releases")
-    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="releases")
+    # The names stay when what they name is deleted: this is the only history there is.
+    model = models.ForeignKey(
+        Model, on_delete=models.SET_NULL, null=True, blank=True, related_name="releases"
+    )
+    model_name = models.CharField(max_length=63, blank=True, editable=False)
+    version = models.ForeignKey(
+        ModelVersion, on_delete=models.SET_NULL, null=True, blank=True, related_name="releases"
+    )
+    version_name = models.CharField(max_length=63, blank=True, editable=False)
     previous_version = models.ForeignKey(
         ModelVersion, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
+    previous_version_name = models.CharField(max_length=63, blank=True, editable=False)
     kind = models.CharField(max_length=16, choices=Kind.choices)
     state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
     reason = models.TextField(blank=True)
@@ -70,7 +81,35 @@ class Release(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.kind} of {self.version}"
+        return f"{self.kind} of {self.arm}"
+
+    def save(self, **kwargs: Any) -> None:
+        if self._state.adding:
+            self._take_names()
+        super().save(**kwargs)
+
+    def _take_names(self) -> None:
+        if self.version is not None:
+            self.model_name, self.version_name = self.version.model.name, self.version.version
+        if self.previous_version is not None:
+            self.previous_version_name = self.previous_version.version
+
+    @property
+    def arm(self) -> str:
+        """What went live or was to, also where it has been deleted since."""
+        return f"{self.model_name}:{self.version_name}"
+
+    @property
+    def previous_arm(self) -> str:
+        """What was live before; "" where nothing was."""
+        return f"{self.model_name}:{self.previous_version_name}" * bool(self.previous_version_name)
+
+    @property
+    def target(self) -> ModelVersion:
+        """The version of an open release, which can't be deleted."""
+        if self.version is None:
+            raise NotFound(f"{self.arm} was deleted.")
+        return self.version
 
     @property
     def is_open(self) -> bool:

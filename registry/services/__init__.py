@@ -4,7 +4,7 @@ Each function is atomic and keyword-only; the running system is told after the c
 """
 
 from registry.services.access import create_api_key, revoke_api_key, update_api_key
-from registry.services.actor import Actor
+from registry.services.actor import SYSTEM, Actor
 from registry.services.applications import (
     RouteRequest,
     create_application,
@@ -14,6 +14,13 @@ from registry.services.applications import (
     set_objective,
     unlink_model,
     update_application,
+)
+from registry.services.audit import (
+    audited,
+    record_created,
+    record_deleted,
+    record_done,
+    unchanged_since,
 )
 from registry.services.models import create_model, delete_model, update_model
 from registry.services.releases import (
@@ -39,8 +46,10 @@ from registry.services.versions import (
 )
 
 __all__ = [
+    "SYSTEM",
     "Actor",
     "RouteRequest",
+    "audited",
     "autoscale",
     "begin_release",
     "check_not_live",
@@ -62,11 +71,15 @@ __all__ = [
     "note_check_output",
     "note_load_error",
     "note_progress",
+    "record_created",
+    "record_deleted",
+    "record_done",
     "replace_routes",
     "revoke_api_key",
     "roll_back",
     "scale",
     "set_objective",
+    "unchanged_since",
     "unlink_model",
     "update_api_key",
     "update_application",

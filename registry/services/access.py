@@ -9,9 +9,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from registry.errors import BadRequest, Forbidden
-from registry.models import ApiKey, Application
+from registry.models import ApiKey, Application, AuditEntry
 from registry.models.access import PREFIX_LENGTH
-from registry.services.actor import Actor
+from registry.services.actor import SYSTEM, Actor
+from registry.services.audit import audited, record_created
 from registry.services.validation import checked
 from registry.specs import FEEDBACK, MANAGE, PREDICT, SCOPES
 
@@ -58,6 +59,7 @@ def create_api_key(
     checked(key)
     key.save()
     key.applications.set(applications)
+    record_created(key, by=by)
     return key, text
 
 
@@ -68,22 +70,28 @@ def update_api_key(*, key: ApiKey, name: str, expires_at: datetime | None, by: A
     Raises Forbidden where it would work for longer and `by` couldn't make a key that may as much.
     """
     locked = ApiKey.objects.select_for_update().get(pk=key.pk)
-    if _is_later(expires_at, than=locked.expires_at):
-        if locked.can_manage and not by.may_grant_manage:
+    _check_life(locked, expires_at=expires_at, by=by)
+    with audited(locked, by=by):
+        locked.name, locked.expires_at = name, expires_at
+        checked(locked)
+        locked.save(update_fields=["name", "expires_at"])
+    return locked
+
+
+def _check_life(key: ApiKey, *, expires_at: datetime | None, by: Actor) -> None:
+    """Raise Forbidden where the key would work for longer than `by` may have it."""
+    if _is_later(expires_at, than=key.expires_at):
+        if key.can_manage and not by.may_grant_manage:
             raise Forbidden(
                 f"Only a superuser lets a key with the scope {MANAGE} work for longer; "
                 f"{by.label} is none.",
                 required="superuser",
             )
-        if locked.can_run_code and not by.may_run_code:
+        if key.can_run_code and not by.may_run_code:
             raise Forbidden(
                 "A key that may run code works for longer only with the permission "
                 f"registry.run_code, which {by.label} lacks."
             )
-    locked.name, locked.expires_at = name, expires_at
-    checked(locked)
-    locked.save(update_fields=["name", "expires_at"])
-    return locked
 
 
 def _is_later(expires_at: datetime | None, *, than: datetime | None) -> bool:
@@ -92,7 +100,8 @@ def _is_later(expires_at: datetime | None, *, than: datetime | None) -> bool:
 
 
 @transaction.atomic
-def revoke_api_key(*, key: ApiKey) -> None:
+def revoke_api_key(*, key: ApiKey, by: Actor = SYSTEM) -> None:
     """Make the key useless at once; its row stays for the record."""
-    key.revoked_at = timezone.now()
-    key.save(update_fields=["revoked_at"])
+    with audited(key, by=by, action=AuditEntry.Action.REVOKE):
+        key.revoked_at = timezone.now()
+        key.save(update_fields=["revoked_at"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from django.db import transaction
 from registry.errors import BadRequest, Conflict, NotFound
 from registry.extensions import check_policy
 from registry.models import Application, Model, ModelVersion, Route, ServiceLevelObjective
+from registry.services.actor import SYSTEM, Actor
+from registry.services.audit import audited, record_created, record_deleted
 from registry.services.validation import checked, save_new
 
 
@@ -34,6 +37,7 @@ def create_application(
     slo_target: float = 0.99,
     routes: Sequence[RouteRequest] = (),
     default_output: Any = msgspec.UNSET,
+    by: Actor = SYSTEM,
     **fields: Any,
 ) -> Application:
     """Create an application with its objective and its routes.
@@ -50,19 +54,27 @@ def create_application(
     )
     _check(application)
     save_new(application, conflict=taken)
-    set_objective(application=application, latency_ms=slo_ms, target=slo_target)
-    replace_routes(application=application, routes=routes)
+    _set_objective(application, changes={"latency_ms": slo_ms, "target": slo_target})
+    _replace_routes(application, routes=routes)
+    record_created(application, by=by)
     return application
 
 
 @transaction.atomic
-def update_application(*, application: Application, changes: Mapping[str, Any]) -> Application:
+def update_application(
+    *, application: Application, changes: Mapping[str, Any], by: Actor = SYSTEM
+) -> Application:
     """Change the given fields; `default_output` is a JSON value, or msgspec.UNSET to remove it.
 
     A new policy without parameters of its own starts with its defaults. The name and the input
     type can't change: clients and models rely on them.
     """
-    locked = Application.objects.select_for_update().get(pk=application.pk)
+    with audited(application, by=by):
+        return _update(application, changes=changes)
+
+
+def _update(application: Application, *, changes: Mapping[str, Any]) -> Application:
+    locked = Application.objects.get(pk=application.pk)
     if "policy" in changes and changes["policy"] != locked.policy:
         changes = {"policy_params": {}, **changes}
     for field, value in changes.items():
@@ -99,15 +111,24 @@ CHANGEABLE = frozenset(
 
 
 @transaction.atomic
-def delete_application(*, application: Application) -> None:
+def delete_application(*, application: Application, by: Actor = SYSTEM) -> None:
     """Delete an application with its objective and its routes; the models stay."""
+    _touch(application)
+    record_deleted(application, by=by)
     application.delete()
 
 
-@transaction.atomic
-def set_objective(*, application: Application, **changes: Any) -> ServiceLevelObjective:
+def set_objective(
+    *, application: Application, by: Actor = SYSTEM, **changes: Any
+) -> ServiceLevelObjective:
     """Set `latency_ms`, `target` or `window`, leaving the others."""
-    _touch(application)
+    with _changing(application, by=by):
+        return _set_objective(application, changes=changes)
+
+
+def _set_objective(
+    application: Application, *, changes: Mapping[str, Any]
+) -> ServiceLevelObjective:
     slo = ServiceLevelObjective.objects.filter(application=application).first()
     slo = slo or ServiceLevelObjective(application=application)
     for field, value in changes.items():
@@ -118,31 +139,59 @@ def set_objective(*, application: Application, **changes: Any) -> ServiceLevelOb
     return slo
 
 
-@transaction.atomic
-def replace_routes(*, application: Application, routes: Sequence[RouteRequest]) -> list[Route]:
+def replace_routes(
+    *, application: Application, routes: Sequence[RouteRequest], by: Actor = SYSTEM
+) -> list[Route]:
     """Make these the application's routes. Raises NotFound for an unknown model or version."""
-    _touch(application)
+    with _changing(application, by=by):
+        return _replace_routes(application, routes=routes)
+
+
+def _replace_routes(application: Application, *, routes: Sequence[RouteRequest]) -> list[Route]:
+    _lock_models(route.model for route in routes)
     application.routes.all().delete()
     return [_create_route(application=application, request=request) for request in routes]
 
 
-@transaction.atomic
 def link_model(
-    *, application: Application, model: Model, version: ModelVersion | None = None
+    *,
+    application: Application,
+    model: Model,
+    version: ModelVersion | None = None,
+    by: Actor = SYSTEM,
 ) -> Route:
     """Add one arm to the application."""
-    _touch(application)
     request = RouteRequest(model=model.name, version=version.version if version else None)
-    return _create_route(application=application, request=request)
+    with _changing(application, by=by):
+        _lock_models([model.name])
+        return _create_route(application=application, request=request)
 
 
-@transaction.atomic
-def unlink_model(*, application: Application, model: Model) -> None:
+def unlink_model(*, application: Application, model: Model, by: Actor = SYSTEM) -> None:
     """Remove the model's arms from the application. Raises NotFound where there is none."""
-    _touch(application)
-    deleted, _ = application.routes.filter(model=model).delete()
+    with _changing(application, by=by):
+        deleted, _ = application.routes.filter(model=model).delete()
     if not deleted:
         raise NotFound(f"{model.name} is not routed by {application.name}.")
+
+
+@contextmanager
+def _changing(application: Application, *, by: Actor) -> Iterator[None]:
+    """Change parts of an application: locked before them, and recorded."""
+    with transaction.atomic():
+        _touch(application)
+        with audited(application, by=by):
+            yield
+
+
+def _lock_models(names: Iterable[str]) -> None:
+    """Lock the models that are to be routed, so that none is deleted meanwhile.
+
+    Everybody locks applications before models, models before versions, and of each kind the one
+    with the lower number first: who waits for another is never waited for.
+    """
+    rows = Model.objects.select_for_update().filter(name__in=set(names)).order_by("pk")
+    list(rows.values_list("pk"))
 
 
 def json_text(value: Any) -> str:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from django.db import transaction
 from django.db.models import ProtectedError
 
-from registry.errors import Conflict
+from registry.errors import Conflict, NotFound
 from registry.models import Model
+from registry.services.actor import SYSTEM, Actor
+from registry.services.audit import audited, record_created, record_deleted
+from registry.services.releases import end_releases
 from registry.services.validation import checked, save_new
 from registry.services.versions import remove_unused_artifacts
 
 
 @transaction.atomic
-def create_model(*, name: str, input_type: str, description: str = "") -> Model:
+def create_model(*, name: str, input_type: str, description: str = "", by: Actor = SYSTEM) -> Model:
     """Register a model without any version yet. Raises Conflict where the name is taken."""
     taken = Conflict(f"Model {name} exists already.", model=name)
     if Model.objects.filter(name=name).exists():
@@ -20,23 +23,29 @@ def create_model(*, name: str, input_type: str, description: str = "") -> Model:
     model = Model(name=name, input_type=input_type, description=description)
     checked(model)
     save_new(model, conflict=taken)
+    record_created(model, by=by)
     return model
 
 
 @transaction.atomic
-def update_model(*, model: Model, description: str) -> Model:
+def update_model(*, model: Model, description: str, by: Actor = SYSTEM) -> Model:
     """Describe it anew; its name and its input type can't change, its versions rely on them."""
-    model.description = description
-    model.save(update_fields=["description"])
+    with audited(model, by=by):
+        model.description = description
+        model.save(update_fields=["description"])
     return model
 
 
-def delete_model(*, model: Model) -> None:
-    """Delete a model, its versions and its history. Raises Conflict while an application routes
-    to it.
+def delete_model(*, model: Model, by: Actor = SYSTEM) -> None:
+    """Delete a model and its versions; its releases end and stay, with its name.
+
+    Raises Conflict while an application routes to it.
     """
     try:
         with transaction.atomic():
+            _lock(model)
+            record_deleted(model, by=by)
+            end_releases(model, reason=f"{model.name} was deleted by {by.label}.")
             digests = list(model.versions.values_list("digest", flat=True))
             Model.objects.filter(pk=model.pk).update(live_version=None)
             model.delete()
@@ -46,3 +55,9 @@ def delete_model(*, model: Model) -> None:
         raise Conflict(
             f"{model.name} is routed by {', '.join(users)}; unlink it first.", applications=users
         ) from error
+
+
+def _lock(model: Model) -> None:
+    """Lock the model, so that nobody uploads to it or routes to it while it goes."""
+    if Model.objects.select_for_update().filter(pk=model.pk).first() is None:
+        raise NotFound(f"There is no model named {model.name!r} any more.", model=model.name)

@@ -11,13 +11,17 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from registry.errors import Conflict, NotFound
-from registry.models import Model, ModelVersion, Release
-from registry.services.actor import Actor
+from registry.models import AuditEntry, Model, ModelVersion, Release
+from registry.services.actor import SYSTEM, Actor
+from registry.services.audit import audited, record_done
 from registry.services.code import check_may_run_version
+
+# No row has this number: what a release was about has been deleted.
+GONE = 0
 
 
 @transaction.atomic
@@ -76,7 +80,7 @@ def begin_release(*, release: Release) -> None:
     if not _lock(release):
         return
     now = timezone.now()
-    version = ModelVersion.objects.filter(pk=release.version_id)
+    version = ModelVersion.objects.filter(pk=release.version_id or GONE)
     if not version.wanted(now=now).exists():
         version.update(generation=F("generation") + 1)
     version.update(load_error="")
@@ -84,6 +88,15 @@ def begin_release(*, release: Release) -> None:
     release.state = Release.State.STARTING
     release.started_at = now
     release.save(update_fields=["state", "started_at"])
+
+
+def end_releases(model: Model, *, reason: str) -> None:
+    """End what is under way and what is live of a model that goes; within its transaction."""
+    now = timezone.now()
+    releases = Release.objects.filter(model=model)
+    ended = {"state": Release.State.SUPERSEDED, "ended_at": now}
+    releases.open().update(error=reason, **ended)
+    releases.live().update(**ended)
 
 
 def note_progress(*, release: Release, progress: str) -> None:
@@ -103,7 +116,9 @@ def note_check_output(*, release: Release, output: str) -> None:
 def complete_release(*, release: Release) -> None:
     """Its replicas are ready: switch traffic. Does nothing where it was superseded meanwhile."""
     if _lock(release):
-        _go_live(release)
+        model = Model.objects.get(pk=release.model_id or GONE)
+        with audited(model, by=SYSTEM, reason=f"release {release.pk}, asked by {release.by_label}"):
+            _go_live(release)
 
 
 @transaction.atomic
@@ -115,12 +130,17 @@ def fail_release(*, release: Release, error: str) -> None:
     release.error = error
     release.ended_at = timezone.now()
     release.save(update_fields=["state", "error", "ended_at"])
-    ModelVersion.objects.filter(pk=release.version_id).update(load_error=error)
+    ModelVersion.objects.filter(pk=release.version_id or GONE).update(load_error=error)
+
+
+def locked_versions(rows: QuerySet[ModelVersion]) -> list[int]:
+    """Lock these versions, the lower number first as everybody does; returns which they are."""
+    return list(rows.order_by("pk").select_for_update().values_list("pk", flat=True))
 
 
 def _lock(release: Release) -> bool:
     """Lock the release and bring it up to date; returns whether it is still under way."""
-    Model.objects.select_for_update().filter(pk=release.model_id).first()
+    Model.objects.select_for_update().filter(pk=release.model_id or GONE).first()
     current = Release.objects.filter(pk=release.pk).first()
     if current is None:
         return False
@@ -155,20 +175,46 @@ def _release(*, version: ModelVersion, kind: str, by: Actor, reason: str) -> Rel
         by=by.user,
         by_label=by.label,
     )
+    record_done(
+        model,
+        by=by,
+        action=ACTIONS[Release.Kind(kind)],
+        changes=_asked(release, model=model),
+        reason=reason,
+    )
     if running:
         _go_live(release)
     return release
 
 
+ACTIONS = {
+    Release.Kind.DEPLOY: AuditEntry.Action.DEPLOY,
+    Release.Kind.ROLLBACK: AuditEntry.Action.ROLL_BACK,
+}
+
+
+def _asked(release: Release, *, model: Model) -> dict[str, list[str | None]]:
+    """What a release asks for: the live version as it is, and as it is to be."""
+    live = model.live_version
+    return {"live_version": [None if live is None else live.version, release.version_name]}
+
+
 def _call_off(model: Model, *, by: Actor, reason: str) -> Release | None:
     """Supersede the model's release under way; returns it, None where there is none."""
-    Model.objects.select_for_update().get(pk=model.pk)
+    locked = Model.objects.select_for_update().get(pk=model.pk)
     release = Release.objects.filter(model=model).open().with_versions().first()
     if release is not None:
         release.state = Release.State.SUPERSEDED
         release.ended_at = timezone.now()
         release.error = f"Called off by {by.label}" + (f": {reason}" if reason else ".")
         release.save(update_fields=["state", "ended_at", "error"])
+        record_done(
+            locked,
+            by=by,
+            action=AuditEntry.Action.ROLL_BACK,
+            changes={f"release {release.pk}": [release.version_name, "called off"]},
+            reason=reason,
+        )
     return release
 
 
@@ -177,9 +223,10 @@ def _go_live(release: Release) -> None:
     ones to, a busy day's deploys would fill every slot with replicas that nobody asks.
     """
     now = timezone.now()
-    model = Model.objects.select_for_update().get(pk=release.model_id)
+    model = Model.objects.select_for_update().get(pk=release.model_id or GONE)
     Release.objects.filter(model=model).live().update(state=Release.State.SUPERSEDED, ended_at=now)
-    model.versions.filter(warm_until__isnull=False).update(warm_until=None)
+    warm = model.versions.filter(warm_until__isnull=False)
+    warm.filter(pk__in=locked_versions(warm)).update(warm_until=None)
     if model.live_version_id is not None:
         ModelVersion.objects.filter(pk=model.live_version_id).update(
             warm_until=now + timedelta(seconds=settings.CLIPPER_WARM_SECONDS)

@@ -15,8 +15,10 @@ from registry.extensions import check_runtime
 from registry.models import Model, ModelVersion, Release
 from registry.models.models import FEWEST_REPLICAS, MOST_REPLICAS
 from registry.notices import publish_on_commit
-from registry.services.actor import Actor
+from registry.services.actor import SYSTEM, Actor
+from registry.services.audit import audited, record_created, record_deleted
 from registry.services.code import check_may_run
+from registry.services.releases import locked_versions
 from registry.services.validation import checked, save_new
 
 # How a version runs, which may change while it serves; all else of it is as it was uploaded.
@@ -72,12 +74,16 @@ def create_version(
     check_may_run(runtime=runtime, allow_pickle=allow_pickle, by=by)
     checked(row, exclude=("digest",))
     row.digest, row.size = ArtifactStore.default().add(artifact)
-    save_new(row, conflict=taken)
+    with transaction.atomic():
+        if Model.objects.select_for_update().filter(pk=model.pk).first() is None:
+            raise NotFound(f"There is no model named {model.name!r} any more.", model=model.name)
+        save_new(row, conflict=taken)
+        record_created(row, by=by)
     return row
 
 
 @transaction.atomic
-def configure_version(*, version: ModelVersion, **changes: Any) -> ModelVersion:
+def configure_version(*, version: ModelVersion, by: Actor = SYSTEM, **changes: Any) -> ModelVersion:
     """Change how a version runs, live: any of CONFIGURABLE. The running replicas stay.
 
     Only a memory limit and a number of threads wait for the replicas started from then on. Without
@@ -90,18 +96,19 @@ def configure_version(*, version: ModelVersion, **changes: Any) -> ModelVersion:
         raise NotFound(f"There is no {version} any more.")
     for field in CONFIGURABLE:
         setattr(version, field, getattr(locked, field))
-    written = _set(version, changes)
-    checked(version)
-    version.save(update_fields=written)
+    with audited(version, by=by):
+        written = _set(version, changes)
+        checked(version)
+        version.save(update_fields=written)
     return version
 
 
-def scale(*, version: ModelVersion, replicas: int) -> ModelVersion:
+def scale(*, version: ModelVersion, replicas: int, by: Actor = SYSTEM) -> ModelVersion:
     """Set how many replicas serve this version; the reconciler starts or drains the difference.
 
     Raises BadRequest outside the bounds of its autoscaling, where that is on.
     """
-    return configure_version(version=version, replicas=replicas)
+    return configure_version(version=version, by=by, replicas=replicas)
 
 
 @transaction.atomic
@@ -148,16 +155,18 @@ def note_load_error(version_ids: Collection[int], *, error: str) -> None:
     rows = ModelVersion.objects.filter(pk__in=version_ids).exclude(load_error=error)
     # Asked each second: an update that finds nothing would still take SQLite's write lock.
     if rows.exists():
-        rows.update(load_error=error)
+        with transaction.atomic():
+            rows.filter(pk__in=locked_versions(rows)).update(load_error=error)
 
 
+@transaction.atomic
 def keep_warm(version_ids: Collection[int], *, until: datetime | None) -> None:
     """Keep replicas of replaced versions until then, or (None) no longer.
 
     One that is no longer warm stays so: only a release warms a version.
     """
     warm = ModelVersion.objects.filter(pk__in=version_ids, warm_until__isnull=False)
-    warm.update(warm_until=until)
+    warm.filter(pk__in=locked_versions(warm)).update(warm_until=until)
 
 
 def live_version_of(model: Model) -> ModelVersion:
@@ -168,8 +177,11 @@ def live_version_of(model: Model) -> ModelVersion:
 
 
 @transaction.atomic
-def delete_version(*, version: ModelVersion) -> None:
-    """Delete a version that nothing uses. Raises Conflict where it is live, pinned or deploying."""
+def delete_version(*, version: ModelVersion, by: Actor = SYSTEM) -> None:
+    """Delete a version that nothing uses; its releases stay, with its name.
+
+    Raises Conflict where it is live, pinned or deploying.
+    """
     model = Model.objects.select_for_update().get(pk=version.model_id)
     if model.live_version_id == version.pk:
         raise Conflict(f"{version} is live; deploy another version first.")
@@ -177,6 +189,7 @@ def delete_version(*, version: ModelVersion) -> None:
         raise Conflict(f"{version} is pinned by a route; change the route first.")
     if Release.objects.filter(version=version).open().exists():
         raise Conflict(f"{version} is being deployed.")
+    record_deleted(version, by=by)
     version.delete()
     remove_unused_artifacts([version.digest])
 

@@ -6,8 +6,10 @@ import time
 
 import msgspec
 import redis
+from django.db import transaction
 
-from registry.models import Application
+from registry.models import Application, AuditEntry
+from registry.services import Actor, record_done
 from selection.feedback.events import ResetEvent
 from selection.scripts import Call, Script
 from selection.storage import (
@@ -35,6 +37,21 @@ end
 redis.call('UNLINK', KEYS[3])
 return #contexts + 1
 """)
+
+
+def forget(
+    client: redis.Redis, application: Application, *, context: str | None, by: Actor
+) -> None:
+    """Reset one context, or all (None), and record who did. Raises Unavailable without Redis."""
+    what = "all contexts" if context is None else f"context {context!r}"
+    with transaction.atomic():
+        record_done(
+            application,
+            by=by,
+            action=AuditEntry.Action.RESET,
+            changes={"learned": [what, "nothing"]},
+        )
+        _reset(client, application, context=context, by=by.label)
 
 
 def reset_context(client: redis.Redis, application: Application, *, context: str, by: str) -> None:

@@ -144,7 +144,7 @@ class Releases:
         for release in open_releases:
             with trying(release, tries=self._tries):
                 self._advance(release, records=records, views=views, now=now)
-        self._start_validations([r.pk for r in pending if r.version.validated_at is None])
+        self._start_validations([r.pk for r in pending if r.target.validated_at is None])
 
     def _advance(
         self,
@@ -156,7 +156,7 @@ class Releases:
     ) -> None:
         if release.state == Release.State.STARTING:
             self._settle(release, self._progress(release, records=records, views=views, now=now))
-        elif release.version.validated_at is not None:
+        elif release.target.validated_at is not None:
             # An artifact is what its digest says, so one proof of it is enough.
             begin(release, failures=self._failures)
 
@@ -164,7 +164,7 @@ class Releases:
         if progress.is_live:
             services.complete_release(release=release)
             logger.info(
-                "live release=%d arm=%s reached=%d", release.pk, release.version, progress.reached
+                "live release=%d arm=%s reached=%d", release.pk, release.arm, progress.reached
             )
         elif progress.fault:
             fail(release, reason=progress.fault)
@@ -179,7 +179,7 @@ class Releases:
         views: Sequence[WebView],
         now: float,
     ) -> Progress:
-        version = release.version
+        version = release.target
         own = [
             record
             for record in records
@@ -227,7 +227,7 @@ def validating_key(release_id: int) -> str:
 
 def begin(release: Release, *, failures: FailureCounts) -> bool:
     """Let a release's replicas start; False where it was superseded meanwhile."""
-    failures.forget([release.version_id])
+    failures.forget([release.target.pk])
     services.begin_release(release=release)
     return release.state == Release.State.STARTING
 
@@ -236,7 +236,7 @@ def fail(release: Release, *, reason: str) -> None:
     """End it with the reason, which may be a model's own words."""
     reason = safe_text(reason, most=REASON_CHARACTERS)
     services.fail_release(release=release, error=reason)
-    logger.warning("failed release=%d arm=%s: %s", release.pk, release.version, reason)
+    logger.warning("failed release=%d arm=%s: %s", release.pk, release.arm, reason)
 
 
 @contextmanager

@@ -143,10 +143,10 @@ def validate_release(release_id: int) -> None:
 
 
 def _validate(release: Release) -> None:
-    trial = _try_out(version_spec(release.version), release_id=release.pk)
+    trial = _try_out(version_spec(release.target), release_id=release.pk)
     services.note_check_output(release=release, output=trial.output)
     if trial.failure is not None:
-        ErrorLog(redis_client()).add(release.version_id, [trial.failure], phase=Phase.CHECK)
+        ErrorLog(redis_client()).add(release.target.pk, [trial.failure], phase=Phase.CHECK)
     if trial.fault is not None:
         releases.fail(release, reason=trial.fault)
     elif releases.begin(release, failures=FailureCounts(redis_client())):

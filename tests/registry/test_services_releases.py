@@ -222,4 +222,6 @@ def test_a_deleted_model_ends_its_releases_quietly(svm: Model, v1: ModelVersion)
     services.begin_release(release=release)
     services.complete_release(release=release)
     services.fail_release(release=release, error="gone")
-    assert not Release.objects.exists()
+    kept = Release.objects.get()
+    assert (kept.state, kept.arm, kept.model, kept.version) == ("superseded", "svm:1", None, None)
+    assert kept.error == "svm was deleted by Clipper."

@@ -224,7 +224,7 @@ def test_a_release_tells_what_it_waits_for_or_why_it_failed(
 def test_more_models_and_applications_cost_no_more_queries(
     client: Client, live_version: ModelVersion, django_assert_num_queries: Callable[..., Any]
 ) -> None:
-    client.force_login(User.objects.create_user("someone", is_staff=True))
+    client.force_login(User.objects.create_superuser("someone"))
     services.create_application(
         name="digits", input_type="doubles", slo_ms=50,
         routes=[services.RouteRequest(model="svm")],

@@ -22,6 +22,9 @@ SUITES = (
     "tests/registry/test_api_models.py",
     "tests/registry/test_api_releases.py",
     "tests/registry/test_commands.py",
+    "tests/registry/test_concurrent_changes.py",
+    "tests/registry/test_migrations.py",
+    "tests/registry/test_append_only.py",
     "tests/selection/test_feedback_persist.py",
     "tests/selection/test_monitoring_snapshots.py",
 )

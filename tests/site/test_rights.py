@@ -70,6 +70,10 @@ ENDPOINTS = [
     Endpoint("GET", "models/ocr/releases/"),
     Endpoint("GET", "models/ocr/releases/{release}"),
     Endpoint("GET", "replicas/"),
+    Endpoint("GET", "audit/"),
+    Endpoint("GET", "models/ocr/versions/1/errors"),
+    Endpoint("GET", "models/ocr/versions/1/log"),
+    Endpoint("GET", "replicas/r1/log"),
 ]
 # They answer anybody: the first two hold no secrets, the last says that nothing is there.
 OPEN = {"SchemaView", "DocsView", "unknown_url"}
@@ -175,7 +179,8 @@ def test_staff_without_permissions_reach_nothing(registry: redis.Redis, endpoint
 @EVERY
 def test_staff_who_may_view_only_read(registry: redis.Redis, endpoint: Endpoint) -> None:
     reads = endpoint.method == "GET" or endpoint.path.endswith("what-if")
-    assert staff(perms="view_").ask(endpoint).status_code == (200 if reads else 403)
+    status = staff(perms="view_").ask(endpoint).status_code
+    assert status == (403 if not reads else 404 if endpoint.path.endswith("/log") else 200)
 
 
 @EVERY
@@ -185,7 +190,10 @@ def test_a_manager_and_a_superuser_reach_everything(
 ) -> None:
     caller = Caller(key=key("manage")) if who == "manager" else staff(superuser=True)
     answer = caller.ask(endpoint)
-    assert 200 <= answer.status_code < 300, answer.content
+    if endpoint.path.endswith("/log"):
+        assert answer.status_code == 404  # no replica has written one
+    else:
+        assert 200 <= answer.status_code < 300, answer.content
 
 
 @EVERY
@@ -196,7 +204,7 @@ def test_a_bound_key_neither_sees_nor_changes_what_is_a_strangers(
         id="r1", model="ocr", version="1", version_id=1, generation=0, state=ReplicaState.READY
     )
     Directory(registry).announce(record)
-    lists = endpoint.path in ("applications/", "models/", "replicas/")
+    lists = endpoint.path in ("applications/", "models/", "replicas/", "audit/")
     answer = owner.ask(endpoint)
     if lists and endpoint.method == "GET":
         assert answer.status_code == 200

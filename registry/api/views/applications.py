@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry import services
+from registry.api.permissions import actor_of
 from registry.api.reach import applications_for, check_routes, check_urgency
 from registry.api.serializers import (
     ApplicationOut,
@@ -20,7 +21,13 @@ from registry.api.serializers import (
     RouteOut,
     route_requests,
 )
-from registry.api.views.base import ManagementView, Permissions, find_application, schema
+from registry.api.views.base import (
+    ManagementView,
+    Permissions,
+    etag,
+    find_application,
+    schema,
+)
 from registry.errors import BadRequest
 
 
@@ -39,7 +46,7 @@ class ApplicationsView(ManagementView):
     def post(self, request: Request) -> Response:
         fields = self.body(NewApplication)
         routes = route_requests(fields.pop("routes", []))
-        created = services.create_application(routes=routes, **fields)
+        created = services.create_application(routes=routes, by=actor_of(request), **fields)
         shown = find_application(request, name=created.name)
         return Response(
             ApplicationOut(shown).data,
@@ -58,19 +65,24 @@ class ApplicationView(ManagementView):
 
     @schema("Read an application", answer=ApplicationOut)
     def get(self, request: Request, application: str) -> Response:
-        return Response(ApplicationOut(find_application(request, name=application)).data)
+        found = find_application(request, name=application)
+        return Response(ApplicationOut(found).data, headers=etag(found))
 
     @schema("Change an application", body=ApplicationPatch, answer=ApplicationOut)
     def patch(self, request: Request, application: str) -> Response:
         found = find_application(request, name=application)
         changes = self.validated(ApplicationPatch).changes()
         check_urgency(request, application=found, changes=changes)
-        services.update_application(application=found, changes=changes)
-        return Response(ApplicationOut(find_application(request, name=application)).data)
+        with self.if_unchanged(found):
+            services.update_application(application=found, changes=changes, by=actor_of(request))
+        changed = find_application(request, name=application)
+        return Response(ApplicationOut(changed).data, headers=etag(changed))
 
     @schema("Delete an application", status=204)
     def delete(self, request: Request, application: str) -> Response:
-        services.delete_application(application=find_application(request, name=application))
+        found = find_application(request, name=application)
+        with self.if_unchanged(found):
+            services.delete_application(application=found, by=actor_of(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -83,14 +95,17 @@ class ObjectiveView(ManagementView):
 
     @schema("Read an application's objective", answer=ObjectiveOut)
     def get(self, request: Request, application: str) -> Response:
-        return Response(ObjectiveOut(find_application(request, name=application).slo).data)
+        found = find_application(request, name=application)
+        return Response(ObjectiveOut(found.slo).data, headers=etag(found))
 
     @schema("Change an application's objective", body=ObjectiveChange, answer=ObjectiveOut)
     def patch(self, request: Request, application: str) -> Response:
         found = find_application(request, name=application)
         changes = self.body(ObjectiveChange)
         check_urgency(request, application=found, changes=changes)
-        return Response(ObjectiveOut(services.set_objective(application=found, **changes)).data)
+        with self.if_unchanged(found):
+            slo = services.set_objective(application=found, by=actor_of(request), **changes)
+        return Response(ObjectiveOut(slo).data, headers=etag(found))
 
 
 class RoutesView(ManagementView):
@@ -103,7 +118,7 @@ class RoutesView(ManagementView):
     @schema("List an application's routes", answer=RouteOut(many=True))
     def get(self, request: Request, application: str) -> Response:
         found = find_application(request, name=application)
-        return Response(RouteOut(found.routes.all(), many=True).data)
+        return Response(RouteOut(found.routes.all(), many=True).data, headers=etag(found))
 
     @schema("Replace an application's routes", body=RouteIn(many=True), answer=RouteOut(many=True))
     def put(self, request: Request, application: str) -> Response:
@@ -114,5 +129,7 @@ class RoutesView(ManagementView):
         wanted.is_valid(raise_exception=True)
         routes = route_requests(wanted.validated_data)
         check_routes(request, routes=routes)
-        services.replace_routes(application=found, routes=routes)
-        return Response(RouteOut(found.routes.with_versions(), many=True).data)
+        with self.if_unchanged(found):
+            services.replace_routes(application=found, routes=routes, by=actor_of(request))
+        shown = RouteOut(found.routes.with_versions(), many=True).data
+        return Response(shown, headers=etag(found))

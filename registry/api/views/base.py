@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
@@ -19,6 +20,7 @@ from registry.api.serializers import ErrorBody
 from registry.errors import BadRequest, NotFound
 from registry.models import Application, Model, ModelVersion
 from registry.names import NAME_PATTERN
+from registry.services import unchanged_since
 
 PAGE_SIZE = 1000
 
@@ -61,6 +63,10 @@ class ManagementView(APIView):
         super().initial(request, *args, **kwargs)
         check_encoding(request)
 
+    def if_unchanged(self, row: Revised) -> AbstractContextManager[None]:
+        """Do what is inside where the row still is as If-Match says, or where nothing is said."""
+        return unchanged_since(row, _expected(self.request))
+
     def body(self, shape: type[Body]) -> dict[str, Any]:
         """Return the request's body in this shape; an empty body counts as an empty object."""
         return dict(self.validated(shape).validated_data)
@@ -84,6 +90,25 @@ class ManagementView(APIView):
             whole_number(self.request, "limit", default=PAGE_SIZE, low=1, high=PAGE_SIZE),
             whole_number(self.request, "offset", default=0, low=0, high=2**31),
         )
+
+
+Revised = Application | Model | ModelVersion
+
+
+def etag(row: Revised) -> dict[str, str]:
+    """The header that tells which revision of a row this is."""
+    return {"ETag": f'"{row.revision}"'}
+
+
+def _expected(request: Request) -> int | None:
+    """Return the revision in If-Match; None where any will do."""
+    text = request.headers.get("If-Match", "*").strip()
+    if text == "*":
+        return None
+    digits = text[1:-1]
+    if text == f'"{digits}"' and digits.isascii() and digits.isdigit() and len(digits) < 19:
+        return int(digits)
+    raise BadRequest(f'If-Match: Expected one ETag such as "7", or *, got {text}.')
 
 
 def find_application(request: Request, *, name: str) -> Application:

@@ -24,6 +24,7 @@ from registry.api.serializers import (
 from registry.api.views.base import (
     ManagementView,
     Permissions,
+    etag,
     find_model,
     find_version,
     schema,
@@ -44,7 +45,7 @@ class ModelsView(ManagementView):
 
     @schema("Register a model", body=NewModel, answer=ModelOut, status=201)
     def post(self, request: Request) -> Response:
-        created = services.create_model(**self.body(NewModel))
+        created = services.create_model(by=actor_of(request), **self.body(NewModel))
         return Response(
             ModelOut(created).data,
             status=status.HTTP_201_CREATED,
@@ -62,20 +63,24 @@ class ModelView(ManagementView):
 
     @schema("Read a model", answer=ModelOut)
     def get(self, request: Request, model: str) -> Response:
-        return Response(ModelOut(find_model(request, name=model)).data)
+        found = find_model(request, name=model)
+        return Response(ModelOut(found).data, headers=etag(found))
 
     @schema("Describe a model", body=ModelPatch, answer=ModelOut)
     def patch(self, request: Request, model: str) -> Response:
         found = find_model(request, name=model)
         check_changes(request, model=found)
         changes = self.body(ModelPatch)
-        if changes:
-            services.update_model(model=found, **changes)
-        return Response(ModelOut(found).data)
+        with self.if_unchanged(found):
+            if changes:
+                services.update_model(model=found, by=actor_of(request), **changes)
+        return Response(ModelOut(found).data, headers=etag(found))
 
     @schema("Delete a model and its versions", status=204)
     def delete(self, request: Request, model: str) -> Response:
-        services.delete_model(model=find_model(request, name=model))
+        found = find_model(request, name=model)
+        with self.if_unchanged(found):
+            services.delete_model(model=found, by=actor_of(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -117,20 +122,25 @@ class VersionView(ManagementView):
 
     @schema("Read a version", answer=VersionOut)
     def get(self, request: Request, model: str, version: str) -> Response:
-        return Response(VersionOut(find_version(request, model=model, version=version)).data)
+        found = find_version(request, model=model, version=version)
+        return Response(VersionOut(found).data, headers=etag(found))
 
     @schema("Change how a version runs, live", body=VersionPatch, answer=VersionOut)
     def patch(self, request: Request, model: str, version: str) -> Response:
         found = find_version(request, model=model, version=version)
         check_changes(request, model=found.model)
-        changed = services.configure_version(version=found, **self.body(VersionPatch))
-        return Response(VersionOut(changed).data)
+        with self.if_unchanged(found):
+            changed = services.configure_version(
+                version=found, by=actor_of(request), **self.body(VersionPatch)
+            )
+        return Response(VersionOut(changed).data, headers=etag(changed))
 
     @schema("Delete a version that nothing uses", status=204)
     def delete(self, request: Request, model: str, version: str) -> Response:
         found = find_version(request, model=model, version=version)
         check_changes(request, model=found.model)
-        services.delete_version(version=found)
+        with self.if_unchanged(found):
+            services.delete_version(version=found, by=actor_of(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -148,5 +158,5 @@ class ScaleView(ManagementView):
             if "version" in wanted
             else services.live_version_of(found)
         )
-        scaled = services.scale(version=version, replicas=wanted["replicas"])
+        scaled = services.scale(version=version, replicas=wanted["replicas"], by=actor_of(request))
         return Response(VersionOut(scaled).data)

@@ -78,9 +78,9 @@ class ReleaseView(ManagementView):
 
 def accepted(request: Request, *, release: Release) -> Response:
     """202 with the release, and where to watch it."""
-    start, _, _ = request.path.partition(f"/models/{release.model.name}/")
+    start, _, _ = request.path.partition(f"/models/{release.model_name}/")
     return Response(
         ReleaseOut(release).data,
         status=status.HTTP_202_ACCEPTED,
-        headers={"Location": f"{start}/models/{release.model.name}/releases/{release.pk}"},
+        headers={"Location": f"{start}/models/{release.model_name}/releases/{release.pk}"},
     )

@@ -85,7 +85,7 @@ class Command(ClipperCommand):
         known = Model.objects.filter(name=options["model"]).exists()
         if known or options["input_type"] is None:
             return named_model(options["model"])
-        return services.create_model(name=options["model"], input_type=options["input_type"])
+        return services.create_model(name=options["model"], input_type=options["input_type"], by=BY)
 
 
 UPLOAD_OPTIONS = ("version", "runtime", "device", "allow_pickle", *sorted(CONFIGURABLE))

@@ -23,6 +23,6 @@ class Command(ClipperCommand):
         to = named_version(model, version=options["to"]) if options["to"] else None
         by = services.Actor.of_command("rollback")
         release = services.roll_back(model=model, to=to, by=by, reason=options["reason"])
-        self.stdout.write(f"Release {release.pk} of {release.version} is {release.state}.")
+        self.stdout.write(f"Release {release.pk} of {release.arm} is {release.state}.")
         if options["wait"] and release.is_open:
             self.wait_until_live(release, seconds=options["timeout"])

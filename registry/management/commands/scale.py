@@ -45,7 +45,8 @@ class Command(ClipperCommand):
             if options["of"]
             else services.live_version_of(model)
         )
-        services.configure_version(version=version, **changes)
+        by = services.Actor.of_command("scale")
+        services.configure_version(version=version, by=by, **changes)
         bounds = version.replica_bounds
         kept = "" if bounds is None else f" now, and {bounds[0]} to {bounds[1]} as load asks"
         self.stdout.write(f"{version} is to have {version.replicas} replicas{kept}.")

@@ -60,7 +60,7 @@ def open_releases() -> Section:
     rows: list[Row] = [
         (
             str(release.pk),
-            str(release.version),
+            release.arm,
             release.kind,
             release.state,
             release.by_label,

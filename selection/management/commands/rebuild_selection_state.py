@@ -8,8 +8,9 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from registry.management.base import ClipperCommand, named_application
-from registry.models import Application
+from registry.models import Application, AuditEntry
 from registry.redis_client import redis_client
+from registry.services import Actor, record_done
 from selection.contexts import fault_of
 from selection.feedback.rebuild import Rebuilt, rebuild
 
@@ -44,10 +45,22 @@ class Command(ClipperCommand):
                 dry_run=options["dry_run"],
                 tell=partial(self._say, application.name),
             )
+            if not options["dry_run"]:
+                _record(application, context=context, rebuilt=rebuilt)
             self._say(application.name, _told(rebuilt, dry_run=options["dry_run"]))
 
     def _say(self, name: str, line: str) -> None:
         self.stdout.write(f"{name}: {line}")
+
+
+def _record(application: Application, *, context: str | None, rebuilt: Rebuilt) -> None:
+    what = "all contexts" if context is None else f"context {context!r}"
+    record_done(
+        application,
+        by=Actor.of_command("rebuild_selection_state"),
+        action=AuditEntry.Action.RESET,
+        changes={"learned": [what, f"replayed {rebuilt.taught} of feedback"]},
+    )
 
 
 def _told(rebuilt: Rebuilt, *, dry_run: bool) -> str:

@@ -1,0 +1,87 @@
+"""GET /api/v1/audit/: who changed what."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db.models import Q
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from registry.api.moments import EXPECTED, moment_of
+from registry.api.reach import bound_to, models_for
+from registry.api.serializers import ErrorBody
+from registry.api.views.base import PAGE_PARAMETERS, ManagementView, Permissions
+from registry.errors import BadRequest
+from registry.models import AuditEntry, Route
+from registry.querysets import AuditEntryQuerySet
+
+# What can be asked for, and what it is compared with.
+EXACT = {"kind": "kind", "name": "name", "by": "by", "action": "action", "channel": "channel"}
+MOMENTS = {"since": "at__gte", "until": "at__lt"}
+PAGING = ("limit", "offset")
+
+
+class AuditEntryOut(serializers.ModelSerializer[AuditEntry]):
+    """One change: `changes` has the old and the new value of each field."""
+
+    class Meta:
+        model = AuditEntry
+        fields = (
+            "id",
+            "at",
+            "by",
+            "key_prefix",
+            "channel",
+            "address",
+            "action",
+            "kind",
+            "name",
+            "revision",
+            "changes",
+            "reason",
+        )
+
+
+class AuditView(ManagementView):
+    """Nothing else is possible: the database keeps what is written."""
+
+    for_bound_keys = ("GET",)
+    permissions: ClassVar[Permissions] = {"GET": ("registry.view_auditentry",)}
+
+    @extend_schema(
+        summary="List the changes, newest first",
+        responses={200: AuditEntryOut(many=True), "default": ErrorBody},
+        parameters=[
+            *PAGE_PARAMETERS,
+            *(OpenApiParameter(name, str) for name in EXACT),
+            *(OpenApiParameter(name, str, description=EXPECTED) for name in MOMENTS),
+        ],
+    )
+    def get(self, request: Request) -> Response:
+        asked = {name: request.query_params[name] for name in request.query_params}
+        known = (*EXACT, *MOMENTS, *PAGING)
+        if unknown := sorted(asked.keys() - set(known)):
+            raise BadRequest(f"Expected only {', '.join(known)}, got {', '.join(unknown)}.")
+        rows = _visible(request)
+        for name in asked.keys() & EXACT.keys():
+            rows = rows.filter(**{EXACT[name]: asked[name].replace("\0", "")})
+        for name in asked.keys() & MOMENTS.keys():
+            try:
+                rows = rows.filter(**{MOMENTS[name]: moment_of(asked[name].replace(" ", "+"))})
+            except ValueError as error:
+                raise BadRequest(f"{name}: {error}") from error
+        return self.listing(rows, shape=AuditEntryOut)
+
+
+def _visible(request: Request) -> AuditEntryQuerySet:
+    """Everything; for a key that is bound to applications these, and the models only they ask."""
+    rows = AuditEntry.objects.all()
+    own = bound_to(request)
+    if own is None:
+        return rows
+    others = Route.objects.exclude(application__in=own).values("model")
+    models = models_for(request).exclude(pk__in=others).values("pk")
+    return rows.filter(Q(application_id__in=own) | Q(model_id__in=models))

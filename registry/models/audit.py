@@ -1,0 +1,60 @@
+"""The audit trail: who changed what, from what to what, why and from where."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from registry.querysets import AuditEntryQuerySet
+
+
+class AuditEntry(models.Model):
+    """One change, written in its transaction. The database refuses to change or delete a row.
+
+    It refers to nothing by foreign key: what it tells of may be deleted, and it must stay as it is.
+    """
+
+    class Channel(models.TextChoices):
+        REST = "rest", "REST"
+        CONSOLE = "console", "console"
+        COMMAND = "command", "command"
+        SYSTEM = "system", "system"
+
+    class Action(models.TextChoices):
+        CREATE = "create", "create"
+        CHANGE = "change", "change"
+        DELETE = "delete", "delete"
+        DEPLOY = "deploy", "deploy"
+        ROLL_BACK = "roll_back", "roll back"
+        REVOKE = "revoke", "revoke"
+        RESET = "reset", "reset"
+
+    at = models.DateTimeField(auto_now_add=True)
+    by = models.CharField(max_length=150)
+    user_id = models.BigIntegerField(null=True)
+    key_prefix = models.CharField(max_length=16, blank=True)
+    channel = models.CharField(max_length=16, choices=Channel.choices)
+    address = models.CharField(max_length=64, blank=True)
+    action = models.CharField(max_length=16, choices=Action.choices)
+    kind = models.CharField(max_length=32)
+    object_id = models.BigIntegerField(null=True)
+    name = models.CharField(max_length=200)
+    # Whose it is, for keys that are bound to applications.
+    application_id = models.BigIntegerField(null=True)
+    model_id = models.BigIntegerField(null=True)
+    revision = models.PositiveBigIntegerField(null=True)
+    changes = models.JSONField(default=dict)
+    reason = models.TextField(blank=True)
+
+    objects = AuditEntryQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+        default_permissions = ("view",)
+        verbose_name_plural = "audit entries"
+        indexes = (
+            models.Index(name="audit_of_object", fields=("kind", "object_id", "-id")),
+            models.Index(name="audit_at", fields=("-at",)),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.get_action_display()} {self.kind} {self.name}"

@@ -1,0 +1,222 @@
+"""Writes the audit trail: every change in its own transaction, in this one place.
+
+A row that has a `revision` gets the next one with each change, which is how two who edit the same
+row find out about each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.models import Group, User
+from django.db import models, transaction
+from django.db.models import F
+
+from registry.errors import NotFound, PreconditionFailed
+from registry.models import (
+    ApiKey,
+    Application,
+    AuditEntry,
+    Model,
+    ModelVersion,
+)
+from registry.services.actor import Actor
+
+Action = AuditEntry.Action
+Row = Application | Model | ModelVersion | ApiKey | User | Group
+State = dict[str, Any]
+
+# What moves by itself, or says only when something was written.
+UNSEEN = frozenset(
+    {
+        "id",
+        "revision",
+        "created_at",
+        "created_by",
+        "updated_at",
+        "last_login",
+        "date_joined",
+        "generation",
+        "warm_until",
+        "validated_at",
+        "load_error",
+    }
+)
+SECRETS: Mapping[type[models.Model], frozenset[str]] = {
+    ApiKey: frozenset({"digest"}),
+    User: frozenset({"password"}),
+}
+MASK = "•••"
+LONGEST_VALUE = 1000
+
+
+@contextmanager
+def audited(
+    row: Row, *, by: Actor, action: str = Action.CHANGE, reason: str = ""
+) -> Iterator[None]:
+    """Record what changes of the row, or of what belongs to it, inside.
+
+    It is locked first, so that changes follow each other. Nothing is written where nothing changed.
+    Raises NotFound where it is gone.
+    """
+    with transaction.atomic():
+        before = _state_of(_locked(row))
+        yield
+        changes = _difference(before, _state_of(_locked(row)), secrets=_secrets_of(row))
+        if changes:
+            _write(row, by=by, action=action, reason=reason, changes=changes)
+
+
+def record_created(row: Row, *, by: Actor) -> None:
+    """Record a row that was just made, with what belongs to it."""
+    state = {name: value for name, value in _state_of(row).items() if value not in (None, "", [])}
+    changes = _difference({}, state, secrets=_secrets_of(row))
+    _write(row, by=by, action=Action.CREATE, changes=changes)
+
+
+def record_deleted(row: Row, *, by: Actor) -> None:
+    """Record a row that is about to be deleted."""
+    state = {name: value for name, value in _state_of(row).items() if value not in (None, "", [])}
+    changes = _difference(state, {}, secrets=_secrets_of(row))
+    _write(row, by=by, action=Action.DELETE, changes=changes)
+
+
+def record_done(
+    row: Row, *, by: Actor, action: str, changes: Mapping[str, Any], reason: str = ""
+) -> None:
+    """Record what was done about a row that isn't a change of its fields: old and new by name."""
+    _write(row, by=by, action=action, reason=reason, changes=changes)
+
+
+@contextmanager
+def unchanged_since(row: Row, revision: int | None) -> Iterator[None]:
+    """Do what is inside only where the row still has this revision; None: whatever it has.
+
+    Raises PreconditionFailed, which says what changed since and by whom.
+    """
+    with transaction.atomic():
+        if revision is not None:
+            current: int = getattr(_locked(row), "revision")  # noqa: B009  (not every Row has one)
+            if current != revision:
+                raise PreconditionFailed(
+                    f"{row} has changed: {told_since(row, revision)}",
+                    revision=current,
+                    expected=revision,
+                )
+        yield
+
+
+def told_since(row: Row, revision: int) -> str:
+    """Return what changed of a row after this revision, and by whom."""
+    entries = AuditEntry.objects.of(row).filter(revision__gt=revision).order_by("id")[:10]
+    return "; ".join(_told(entry) for entry in entries) or "its revision isn't the one expected."
+
+
+def _told(entry: AuditEntry) -> str:
+    changed = ", ".join(f"{name}: {old} → {new}" for name, (old, new) in entry.changes.items())
+    return f"{changed or entry.action} by {entry.by} at {entry.at:%F %T} UTC"
+
+
+def _locked(row: Row) -> Row:
+    """Return the row as it is in the database, locked for this transaction."""
+    rows: models.QuerySet[Any] = type(row)._default_manager.select_for_update()
+    found: Row | None = rows.filter(pk=row.pk).first()
+    if found is None:
+        raise NotFound(f"There is no {row._meta.verbose_name} {row} any more.")
+    return found
+
+
+def _state_of(row: Row) -> State:
+    fields = (field for field in row._meta.concrete_fields if field.name not in UNSEEN)
+    state = {field.name: _plain(getattr(row, field.name)) for field in fields}
+    for relation in row._meta.many_to_many:
+        state[relation.name] = sorted(str(other) for other in getattr(row, relation.name).all())
+    if isinstance(row, Application):
+        state |= _parts_of(row)
+    return state
+
+
+def _parts_of(application: Application) -> State:
+    """An application's objective and routes, which change with it."""
+    known = Application.objects.with_everything().get(pk=application.pk)
+    slo = getattr(known, "slo", None)
+    objective = {} if slo is None else {name: getattr(slo, name) for name in SLO_FIELDS}
+    routes = [
+        f"{str(route).partition(' → ')[2]} ({route.role}, {route.weight:g})"
+        for route in known.routes.all()
+    ]
+    return {**objective, "routes": routes}
+
+
+REVISING = (Action.CHANGE, Action.DEPLOY, Action.ROLL_BACK)
+SLO_FIELDS = ("latency_ms", "target", "window")
+
+
+def _plain(value: Any) -> Any:
+    """Return a field's value as JSON has it."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, models.Model):
+        return str(value)
+    return value
+
+
+def _difference(before: State, after: State, *, secrets: frozenset[str]) -> dict[str, list[Any]]:
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return {
+        name: [_shown(state.get(name), secret=name in secrets) for state in (before, after)]
+        for name in names
+    }
+
+
+def _shown(value: Any, *, secret: bool) -> Any:
+    if secret and value is not None:
+        return MASK
+    if isinstance(value, str) and len(value) > LONGEST_VALUE:
+        return f"{value[:LONGEST_VALUE]}… ({len(value)} characters)"
+    return value
+
+
+def _secrets_of(row: Row) -> frozenset[str]:
+    return SECRETS.get(type(row), frozenset())
+
+
+def _write(
+    row: Row, *, by: Actor, action: str, changes: Mapping[str, Any], reason: str = ""
+) -> None:
+    AuditEntry.objects.create(
+        by=by.label,
+        user_id=by.user.pk if by.user else None,
+        key_prefix=by.key_prefix,
+        channel=by.channel,
+        address=by.address,
+        action=action,
+        kind=str(row._meta.verbose_name),
+        object_id=row.pk,
+        name=str(row)[:200],
+        application_id=row.pk if isinstance(row, Application) else None,
+        model_id=_model_of(row),
+        revision=_next_revision(row, action=action),
+        changes=changes,
+        reason=reason,
+    )
+
+
+def _model_of(row: Row) -> int | None:
+    if isinstance(row, Model):
+        return row.pk
+    return row.model_id if isinstance(row, ModelVersion) else None
+
+
+def _next_revision(row: Row, *, action: str) -> int | None:
+    if not isinstance(row, Application | Model | ModelVersion):
+        return None
+    if action not in REVISING:
+        return row.revision
+    rows = type(row)._default_manager.filter(pk=row.pk)
+    rows.update(revision=F("revision") + 1)
+    row.revision = rows.values_list("revision", flat=True).get()
+    return row.revision

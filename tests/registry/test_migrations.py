@@ -1,0 +1,34 @@
+"""What was kept before a migration is kept after it."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+BEFORE = [("registry", "0005_run_code")]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_releases_get_the_names_of_what_they_are_about() -> None:
+    executor = MigrationExecutor(connection)
+    latest = [node for node in executor.loader.graph.leaf_nodes() if node[0] == "registry"]
+    executor.migrate(BEFORE)
+    old = executor.loader.project_state(BEFORE).apps
+    model = old.get_model("registry", "Model").objects.create(name="svm", input_type="doubles")
+    versions = [
+        old.get_model("registry", "ModelVersion").objects.create(
+            model=model, version=name, runtime="sklearn", digest="0" * 64
+        )
+        for name in ("1", "2")
+    ]
+    old.get_model("registry", "Release").objects.create(
+        model=model, version=versions[1], previous_version=versions[0], kind="deploy", state="live"
+    )
+
+    executor = MigrationExecutor(connection)
+    executor.migrate(latest)
+    new = executor.loader.project_state(latest).apps
+    kept = new.get_model("registry", "Release").objects.get()
+    assert (kept.model_name, kept.version_name) == ("svm", "2")
+    assert kept.previous_version_name == "1"

@@ -1,0 +1,348 @@
+"""Whatever is changed, over REST, in the console or by a command, leaves an entry that stays."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import redis
+from django.contrib import admin
+from django.contrib.auth.models import Group, User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import call_command, get_commands
+from django.test import Client, RequestFactory
+from django.utils import timezone
+
+from registry import services
+from registry.demo import access
+from registry.errors import BadRequest
+from registry.models import ApiKey, Application, AuditEntry, Model, ModelVersion, Route
+from tests.site.test_rights import BY, ENDPOINTS, Caller, Endpoint, key, registry, staff
+
+__all__ = ["registry"]
+
+WRITES = [e for e in ENDPOINTS if e.method != "GET" and not e.path.endswith("what-if")]
+NEW_APPLICATION = {
+    "name": "new",
+    "input_type": "doubles",
+    "policy": "exp3",
+    "combine": "vote",
+    "confidence_threshold": "0",
+    "feedback_window_s": "3600",
+    "loss": "auto",
+    "loss_scale": "1",
+    "context_ttl_s": "3600",
+    "max_contexts": "100",
+    "priority": "normal",
+    "slo-TOTAL_FORMS": "1",
+    "slo-INITIAL_FORMS": "0",
+    "slo-0-latency_ms": "50",
+    "slo-0-target": "0.99",
+    "slo-0-window": "28d",
+    "routes-TOTAL_FORMS": "0",
+    "routes-INITIAL_FORMS": "0",
+}
+PASSWORDS = {"password1": "correct horse battery", "password2": "correct horse battery"}
+INLINES = {
+    f"{prefix}-{name}": "0"
+    for prefix in ("versions", "releases")
+    for name in ("TOTAL_FORMS", "INITIAL_FORMS")
+}
+SETTINGS = {"replicas": 1, "initial-replicas": 1, "batching": "aimd", "threads": 1}
+SURE = {"post": "yes"}
+
+
+@pytest.fixture
+def console(registry: redis.Redis) -> Client:
+    return staff(superuser=True).client
+
+
+def changed(kind: str, name: str) -> AuditEntry:
+    return AuditEntry.objects.filter(kind=kind, name=name).latest("id")
+
+
+# --- what is written stays ---------------------------------------------------------------------
+
+
+def test_a_change_that_fails_leaves_no_entry(registry: redis.Redis) -> None:
+    before = AuditEntry.objects.count()
+    application = Application.objects.get(name="digits")
+    with pytest.raises(BadRequest):
+        services.update_application(application=application, changes={"policy": "x"}, by=BY)
+    assert AuditEntry.objects.count() == before
+
+
+def test_it_tells_old_and_new_and_why(registry: redis.Redis) -> None:
+    application = Application.objects.get(name="digits")
+    services.update_application(application=application, changes={"priority": "low"}, by=BY)
+    assert changed("application", "digits").changes == {"priority": ["normal", "low"]}
+    services.set_objective(application=application, latency_ms=80.0, by=BY)
+    assert changed("application", "digits").changes == {"latency_ms": [50.0, 80.0]}
+    services.replace_routes(application=application, routes=[], by=BY)
+    assert changed("application", "digits").changes == {
+        "routes": [["svm (arm, 1)", "shared (arm, 1)"], []]
+    }
+    version = ModelVersion.objects.get(model__name="svm", version="3")
+    services.deploy(version=version, by=BY, reason="retrained")
+    entry = changed("model", "svm")
+    assert (entry.action, entry.reason) == ("deploy", "retrained")
+    assert entry.changes == {"live_version": ["2", "3"]}
+
+
+def test_no_secret_is_in_it(console: Client) -> None:
+    _, text = services.create_api_key(name="k", scopes=["predict"], by=BY)
+    person = User.objects.create_user("ada", password="a first long password")
+    console.post(f"/admin/auth/user/{person.pk}/password/", PASSWORDS)
+    assert changed("user", "ada").changes == {"password": ["•••", "•••"]}
+    said = json.dumps(list(AuditEntry.objects.values_list("changes", flat=True)))
+    person.refresh_from_db()
+    for secret in (text, ApiKey.digest_of(text), person.password):
+        assert secret not in said
+
+
+# --- nothing is left out -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("endpoint", WRITES, ids=lambda endpoint: endpoint.name)
+def test_every_write_over_rest_leaves_an_entry(registry: redis.Redis, endpoint: Endpoint) -> None:
+    text = key("manage")
+    last = AuditEntry.objects.latest("id").pk
+    answer = Caller(key=text).ask(endpoint)
+    assert 200 <= answer.status_code < 300, answer.content
+    entries = AuditEntry.objects.filter(pk__gt=last)
+    assert {(e.channel, e.by, e.address, e.key_prefix) for e in entries} == {
+        ("rest", "API key k", "127.0.0.1", text[:12])
+    }
+
+
+# What the console can change, by name: the page, and the form that is sent to it.
+FORMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "application add": ("registry/application/add/", NEW_APPLICATION),
+    "application change": (
+        "registry/application/{digits}/change/",
+        {
+            **NEW_APPLICATION,
+            "description": "changed",
+            "slo-INITIAL_FORMS": "1",
+            "slo-0-id": "{slo}",
+            "slo-0-application": "{digits}",
+        },
+    ),
+    "application delete": ("registry/application/{digits}/delete/", SURE),
+    "model add": ("registry/model/add/", {"name": "new", "input_type": "doubles"}),
+    "model change": ("registry/model/{ocr}/change/", {"description": "changed", **INLINES}),
+    "model delete": ("registry/model/{spare}/delete/", SURE),
+    "model roll_back": ("registry/model/{ocr}/rollback/", {"to": "{earlier}", "reason": "worse"}),
+    "model scale": ("registry/model/{ocr}/scale/", {"replicas": 2}),
+    "modelversion add": (
+        "registry/modelversion/add/",
+        {"model": "{ocr}", "version": "9", "runtime": "sklearn", "device": "cpu", **SETTINGS},
+    ),
+    "modelversion change": (
+        "registry/modelversion/{unused}/change/",
+        {**SETTINGS, "notes": "changed"},
+    ),
+    "modelversion delete": ("registry/modelversion/{unused}/delete/", SURE),
+    "modelversion deploy": ("registry/modelversion/{unused}/deploy/", {"reason": "new"}),
+    "route add": (
+        "registry/route/add/",
+        {"application": "{digits}", "model": "{ocr}", "role": "arm", "weight": "1"},
+    ),
+    "route change": (
+        "registry/route/{route}/change/",
+        {"model": "{svm}", "role": "arm", "weight": "2"},
+    ),
+    "route delete": ("registry/route/{route}/delete/", SURE),
+    "servicelevelobjective change": (
+        "registry/servicelevelobjective/{slo}/change/",
+        {"latency_ms": "70", "target": "0.9", "window": "28d"},
+    ),
+    "apikey add": ("registry/apikey/add/", {"name": "new", "can_predict": "on"}),
+    "apikey change": ("registry/apikey/{key}/change/", {"name": "renamed"}),
+    "apikey revoke": ("registry/apikey/{key}/revoke/", {}),
+    "user add": (
+        "auth/user/add/",
+        {"username": "new", "usable_password": "true", **PASSWORDS},
+    ),
+    "user change": (
+        "auth/user/{person}/change/",
+        {
+            "username": "ida",
+            "email": "ida@example.org",
+            "is_active": "on",
+            "date_joined_0": "2026-01-31",
+            "date_joined_1": "12:00:00",
+        },
+    ),
+    "user delete": ("auth/user/{person}/delete/", SURE),
+    "user password": ("auth/user/{person}/password/", PASSWORDS),
+    "group add": ("auth/group/add/", {"name": "new"}),
+    "group change": ("auth/group/{team}/change/", {"name": "renamed"}),
+    "group delete": ("auth/group/{team}/delete/", SURE),
+    "contexts reset": ("applications/digits/contexts/reset/?all=", {}),
+}
+
+
+def numbers() -> dict[str, int]:
+    """The primary keys that the forms name."""
+    digits = Application.objects.get(name="digits")
+    models = {model.name: model.pk for model in Model.objects.all()}
+    of_ocr = {v.version: v.pk for v in ModelVersion.objects.filter(model__name="ocr")}
+    return {
+        **models,
+        "digits": digits.pk,
+        "slo": digits.slo.pk,
+        "route": digits.routes.get(model__name="svm").pk,
+        "earlier": of_ocr["1"],
+        "unused": of_ocr["3"],
+        "key": services.create_api_key(name="k", scopes=["predict"], by=BY)[0].pk,
+        "person": User.objects.create_user("ida", password="x").pk,
+        "team": Group.objects.create(name="team").pk,
+    }
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_every_change_in_the_console_leaves_an_entry(console: Client, name: str) -> None:
+    path, given = FORMS[name]
+    page = "/".join(path.split("/")[:2])
+    known = numbers()
+    form: dict[str, Any] = {field: str(value).format(**known) for field, value in given.items()}
+    if name == "modelversion add":
+        form["artifact"] = SimpleUploadedFile("a.skops", b"bytes")
+    if page == "registry/application":
+        form["policy_params"] = "{}"
+    last = AuditEntry.objects.latest("id").pk
+    answer = console.post(f"/admin/{path.format(**known)}", form)
+    assert answer.status_code == 302, answer.content.decode()
+    entries = AuditEntry.objects.filter(pk__gt=last)
+    assert {(entry.channel, entry.by, entry.address) for entry in entries} == {
+        ("console", "grace", "127.0.0.1")
+    }
+
+
+def test_what_a_list_deletes_leaves_entries(console: Client) -> None:
+    Group.objects.create(name="team")
+    rows: dict[str, Any] = {
+        "registry/application": Application.objects.filter(name="digits"),
+        "registry/model": Model.objects.filter(name="spare"),
+        "registry/modelversion": ModelVersion.objects.filter(model__name="ocr", version="3"),
+        "registry/route": Route.objects.filter(application__name="letters", model__name="ocr"),
+        "auth/group": Group.objects.all(),
+    }
+    for page, chosen in rows.items():
+        last = AuditEntry.objects.latest("id").pk
+        form = {"action": "delete_selected", "post": "yes", "_selected_action": chosen.get().pk}
+        assert console.post(f"/admin/{page}/", form).status_code == 302
+        assert AuditEntry.objects.filter(pk__gt=last), page
+
+
+def test_whoever_changes_the_own_password_leaves_an_entry(console: Client) -> None:
+    user = User.objects.get(username="grace")
+    user.set_password("an old long password")
+    user.save()
+    console.force_login(user)
+    form = {
+        "old_password": "an old long password",
+        "new_password1": "correct horse battery",
+        "new_password2": "correct horse battery",
+    }
+    assert console.post("/admin/password_change/", form).status_code == 302
+    assert changed("user", "grace").changes == {"password": ["•••", "•••"]}
+
+
+READING = {"monitoring", "contexts", "what_if", "feedback_form", "upload_version"}
+
+
+def test_every_page_that_changes_something_is_in_the_table(admin_user: User) -> None:
+    request = RequestFactory().get("/")
+    request.user = admin_user
+    expected = {"user password", "contexts reset"}
+    for model, page in admin.site._registry.items():
+        for may in ("add", "change", "delete"):
+            if getattr(page, f"has_{may}_permission")(request):
+                expected.add(f"{model._meta.model_name} {may}")
+        buttons = {*page.actions_row, *page.actions_detail}  # type: ignore[attr-defined]  # the theme's
+        expected |= {f"{model._meta.model_name} {button}" for button in buttons - READING}
+    assert {*FORMS} == expected
+
+
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "deploy": ("ocr", "3", "--reason", "better"),
+    "rollback": ("ocr",),
+    "scale": ("ocr", "2"),
+    "create_api_key": ("new",),
+    "rebuild_selection_state": ("--application", "digits"),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_that_changes_something_leaves_an_entry(
+    registry: redis.Redis, name: str
+) -> None:
+    last = AuditEntry.objects.latest("id").pk
+    call_command(name, *COMMANDS[name])
+    entry = AuditEntry.objects.filter(pk__gt=last).latest("id")
+    assert (entry.channel, entry.by) == ("command", f"command {name}")
+
+
+def test_the_demos_key_and_administrator_leave_entries(
+    registry: redis.Redis, settings: Any, tmp_path: Any
+) -> None:
+    settings.CLIPPER_VAR = tmp_path
+    access.ensure(say=lambda line: None)
+    entries = AuditEntry.objects.filter(by="command seed_demo")
+    assert {(entry.action, entry.kind) for entry in entries} == {
+        ("create", "user"),
+        ("create", "API key"),
+    }
+
+
+def test_every_command_is_known_to_change_something_or_not() -> None:
+    ours = {name for name, app in get_commands().items() if app in ("registry", "selection")}
+    assert ours == {*COMMANDS, "seed_demo", "status"}
+
+
+def test_a_release_that_went_live_by_itself_leaves_an_entry(registry: redis.Redis) -> None:
+    version = ModelVersion.objects.get(model__name="ocr", version="3")
+    release = services.deploy(version=version, by=BY)
+    services.begin_release(release=release)
+    services.complete_release(release=release)
+    entry = changed("model", "ocr")
+    assert (entry.channel, entry.by) == ("system", "Clipper")
+    assert entry.changes == {"live_version": ["ocr:2", "ocr:3"]}
+    assert "a test" in entry.reason
+
+
+# --- reading it --------------------------------------------------------------------------------
+
+
+def test_it_is_read_over_rest_by_object_person_and_time(registry: redis.Redis) -> None:
+    caller = Caller(key=key("manage"))
+    caller.ask(Endpoint("PATCH", "applications/letters", {"priority": "low"}))
+    asked = "audit/?kind=application&name=letters&action=change&by=API%20key%20k"
+    (entry,) = caller.ask(Endpoint("GET", asked)).json()
+    assert (entry["changes"], entry["revision"]) == ({"priority": ["normal", "low"]}, 1)
+    later = (timezone.now() + timedelta(hours=1)).isoformat().replace("+", "%2B")
+    assert caller.ask(Endpoint("GET", f"audit/?since={later}")).json() == []
+    assert caller.ask(Endpoint("GET", "audit/?nonsense=1")).status_code == 400
+    assert caller.ask(Endpoint("GET", "audit/?since=x")).status_code == 400
+
+
+def test_a_bound_key_reads_what_is_its_own(registry: redis.Redis) -> None:
+    own = (Application.objects.get(name="digits"),)
+    entries = Caller(key=key("manage", applications=own)).ask(Endpoint("GET", "audit/")).json()
+    assert {entry["name"].partition(":")[0] for entry in entries} == {"digits", "svm"}
+
+
+def test_the_console_shows_it_to_whom_may_see_it(console: Client) -> None:
+    assert "letters" in console.get("/admin/registry/auditentry/").content.decode()
+    entry = AuditEntry.objects.latest("id")
+    url = f"/admin/registry/auditentry/{entry.pk}"
+    assert console.get(f"{url}/change/").status_code == 200
+    assert console.post(f"{url}/change/", {"by": "nobody"}).status_code == 403
+    assert console.post(f"{url}/delete/", SURE).status_code == 403
+    plain = Client()
+    plain.force_login(User.objects.create_user("ida", is_staff=True))
+    assert plain.get("/admin/registry/auditentry/").status_code == 403
