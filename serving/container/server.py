@@ -25,7 +25,9 @@ from serving.rpc.frames import (
     encode_answers,
     encode_frame,
     encode_hello,
+    encode_in_parts,
     failed,
+    fitting,
 )
 from serving.rpc.reach import TcpReach
 from serving.rpc.text import safe_text
@@ -212,15 +214,9 @@ class ContainerServer:
         answers = self._ask_model(batch.inputs)
         compute_us = int((time.perf_counter() - started) * 1e6)
         self._count(answers)
-        try:
-            data = encode_answers(batch.request_id, answers, compute_us=compute_us)
-        except ProtocolError as error:
-            reason = f"the answers do not fit into a frame: {error}"
-            answers = [failed(reason)] * len(batch.inputs)
-            self._count_failure(answers)
-            data = encode_answers(batch.request_id, answers, compute_us=compute_us)
         connection = batch.connection
-        connection.send(data)
+        for data in encode_in_parts(batch.request_id, answers, compute_us=compute_us):
+            connection.send(data)
         if not connection.writable:
             self._pause(connection)
 
@@ -233,7 +229,7 @@ class ContainerServer:
         if len(answers) != len(inputs):
             reason = f"expected {len(inputs)} answers, got {len(answers)}"
             return [failed(reason)] * len(inputs)
-        return answers
+        return [fitting(answer) for answer in answers]
 
     def _count(self, answers: list[Answer]) -> None:
         self.batches += 1

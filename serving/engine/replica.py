@@ -11,7 +11,7 @@ from typing import Protocol
 from serving.engine.batch import Batch, Done
 from serving.engine.outcome import CANCELLED, EXPIRED, OVERLOADED, SATURATED, Outcome, Status
 from serving.engine.pace import Pace
-from serving.engine.questions import Call, Trace
+from serving.engine.questions import Call
 from serving.engine.queue import CallQueue
 from serving.rpc.connection import Connection
 from serving.rpc.errors import ConnectionLost, ProtocolError
@@ -204,14 +204,18 @@ class Replica:
     def on_frame(self, frame: Frame) -> None:
         if frame.type is FrameType.ANSWER:
             self._on_answer(frame)
+        elif frame.type is FrameType.PART:
+            self._on_part(frame)
         elif frame.type is FrameType.DRAIN:
             self.drain()
         elif frame.type is not FrameType.ERROR:
-            raise ProtocolError(f"expected ANSWER, DRAIN or ERROR from a replica, got {frame.type}")
+            raise ProtocolError(
+                f"expected ANSWER, PART, DRAIN or ERROR from a replica, got {frame.type}"
+            )
 
     def on_lost(self, error: ConnectionLost | None) -> None:
         """Hand back everything unanswered; what it was working on may have been the reason."""
-        blamed, *others = [batch.calls for batch in self._batches.values()] or [[]]
+        blamed, *others = [batch.open for batch in self._batches.values()] or [[]]
         if error is None and not self._hung:  # this end closed the link
             blamed, others = [], [blamed, *others]
         self._batches.clear()
@@ -226,12 +230,11 @@ class Replica:
         self._schedule_flush()
 
     def _on_answer(self, frame: Frame) -> None:
-        batch = self._batches.get(frame.request_id)
-        if batch is None:
-            raise ProtocolError(f"got an answer to request {frame.request_id}, which is not open")
+        batch = self._batch_of(frame)
         answers, compute_us = decode_answers(frame.body)
-        if len(answers) != len(batch.calls):
-            raise ProtocolError(f"expected {len(batch.calls)} answers, got {len(answers)}")
+        calls = batch.open
+        if len(answers) != len(calls):
+            raise ProtocolError(f"expected {len(calls)} answers, got {len(answers)}")
         del self._batches[frame.request_id]
         self._in_flight -= len(answers)
         self._expected_in_flight -= batch.expected
@@ -241,16 +244,35 @@ class Replica:
             self._owner.answered_apart(batch.calls)
         self._flush()
         settle = self._owner.settle
-        for call, answer in zip(batch.calls, answers, strict=True):
+        for call, answer in zip(calls, answers, strict=True):
             settle(call, Outcome(answer.status, answer.payload))
         self._close_when_idle()
+
+    def _on_part(self, frame: Frame) -> None:
+        """Settle the first of those that are open; the rest of the batch is still to come."""
+        batch = self._batch_of(frame)
+        answers, compute_us = decode_answers(frame.body)
+        calls = batch.open[: len(answers)]
+        if len(calls) == len(batch.open):
+            raise ProtocolError(f"expected part of {len(calls)} answers, got {len(answers)}")
+        batch.answered += len(calls)
+        self._in_flight -= len(calls)
+        batch.trace(calls, by=self.id, now=monotonic(), model_seconds=compute_us / 1e6)
+        for call, answer in zip(calls, answers, strict=True):
+            self._owner.settle(call, Outcome(answer.status, answer.payload))
+
+    def _batch_of(self, frame: Frame) -> Batch:
+        batch = self._batches.get(frame.request_id)
+        if batch is None:
+            raise ProtocolError(f"got an answer to request {frame.request_id}, which is not open")
+        return batch
 
     def _learn(self, batch: Batch, *, answers: list[Answer], model_seconds: float) -> None:
         """Learn from the time this batch took by itself, not from its wait behind another."""
         now = monotonic()
         started = self._start_of(batch)
         seconds = now - started
-        failed = all(answer.status is AnswerStatus.MODEL_FAILED for answer in answers)
+        failed = batch.answered == 0 and all(a.status is AnswerStatus.MODEL_FAILED for a in answers)
         self.pace.record(
             rows=len(batch.calls),
             queued=started - batch.calls[0].asked_at,
@@ -262,16 +284,7 @@ class Replica:
         if not self._batches:
             self._free_since = now
         self._owner.batch_done(self, batch, Done(seconds, model_seconds, failed))
-        for call in batch.calls:
-            if call.traced:
-                call.trace = Trace(
-                    "model",
-                    self.id,
-                    len(batch.calls),
-                    batch.sent_at - call.asked_at,
-                    now - batch.sent_at,
-                    model_seconds,
-                )
+        batch.trace(batch.open, by=self.id, now=now, model_seconds=model_seconds)
 
     # Sending.
 

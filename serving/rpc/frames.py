@@ -7,7 +7,7 @@ and a body. ``docs/container-protocol.md`` describes every body byte by byte.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from itertools import accumulate, pairwise
 from typing import NamedTuple
@@ -26,6 +26,8 @@ MAX_U32 = 0xFFFF_FFFF
 
 _COUNT = struct.Struct("<I")
 _COUNT_AND_TIME = struct.Struct("<II")
+# Bytes of an ANSWER body before its answers; and of each answer beside its payload.
+_ANSWERS_HEAD, _ANSWER_HEAD = 8, 5
 # Chunks below this size are copied together, so that a dribbling peer costs bytes, not objects.
 _SMALL_CHUNK = 64 * 1024
 
@@ -38,6 +40,7 @@ class FrameType(IntEnum):
     ERROR = 5
     CHALLENGE = 6
     PROOF = 7
+    PART = 8
 
 
 class AnswerStatus(IntEnum):
@@ -200,13 +203,45 @@ def decode_predict(body: bytes) -> list[bytes]:
     return _cut(body, lengths=lengths, start=lengths_end, what="PREDICT")
 
 
-def encode_answers(request_id: int, answers: Sequence[Answer], *, compute_us: int) -> bytes:
+def fitting(answer: Answer) -> Answer:
+    """Return the answer, or the failure that it is where no frame can hold it."""
+    size, most = len(answer[1]), MAX_BODY - _ANSWERS_HEAD - _ANSWER_HEAD
+    if size <= most:
+        return answer
+    return failed(f"expected an output of at most {most} bytes, got one of {size}")
+
+
+def encode_in_parts(
+    request_id: int, answers: Sequence[Answer], *, compute_us: int
+) -> Iterator[bytes]:
+    """Encode one batch's answers as PART frames as full as they may be, and at last an ANSWER.
+
+    Nearly always that is the ANSWER alone. Raises ProtocolError where one fits into no frame.
+    """
+    first, size = 0, _ANSWERS_HEAD
+    for position, answer in enumerate(answers):
+        needed = _ANSWER_HEAD + len(answer[1])
+        if size + needed > MAX_BODY and position > first:
+            part = answers[first:position]
+            yield encode_answers(request_id, part, compute_us=compute_us, frame_type=FrameType.PART)
+            first, size = position, _ANSWERS_HEAD
+        size += needed
+    yield encode_answers(request_id, answers[first:], compute_us=compute_us)
+
+
+def encode_answers(
+    request_id: int,
+    answers: Sequence[Answer],
+    *,
+    compute_us: int,
+    frame_type: FrameType = FrameType.ANSWER,
+) -> bytes:
     """Encode one batch's answers, as many as it had inputs and in their order."""
     payloads = [answer[1] for answer in answers]
     lengths = [len(payload) for payload in payloads]
     count = len(lengths)
-    size = 8 + 5 * count + sum(lengths)
-    header = _header(FrameType.ANSWER, request_id, size)
+    size = _ANSWERS_HEAD + _ANSWER_HEAD * count + sum(lengths)
+    header = _header(frame_type, request_id, size)
     return b"".join(
         (
             header,

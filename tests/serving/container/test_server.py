@@ -48,6 +48,13 @@ class Echo:
         return [Answer(AnswerStatus.OK, raw) for raw in inputs]
 
 
+class Sevens:
+    """Answers each input, a number, with as many digits."""
+
+    def answer_batch(self, inputs: Sequence[bytes]) -> list[Answer]:
+        return [Answer(AnswerStatus.OK, b"7" * int(raw)) for raw in inputs]
+
+
 class Web:
     """The other end: what a web process sees of a replica."""
 
@@ -89,6 +96,20 @@ class Web:
         frame = await self.next(FrameType.ANSWER)
         assert frame.request_id == request_id
         return decode_answers(frame.body)[0]
+
+    async def ask_in_parts(self, *inputs: bytes) -> tuple[list[Answer], list[int]]:
+        """Return the answers, and how many of them came in each frame."""
+        self.connection.send(encode_predict(1, inputs))
+        answers: list[Answer] = []
+        sizes: list[int] = []
+        while len(answers) < len(inputs):
+            frame = await asyncio.wait_for(self.frames.get(), LIMIT)
+            part, _ = decode_answers(frame.body)
+            answers += part
+            sizes.append(len(part))
+            is_last = len(answers) == len(inputs)
+            assert frame.type is (FrameType.ANSWER if is_last else FrameType.PART)
+        return answers, sizes
 
     async def ended(self) -> ConnectionLost | None:
         return await asyncio.wait_for(self.lost, LIMIT)
@@ -197,17 +218,28 @@ async def test_a_predictor_that_raises_fails_the_batch_and_the_replica_lives_on(
         assert await web.ask(b"1") == [(AnswerStatus.OK, b"1")]
 
 
-async def test_answers_too_large_for_a_frame_fail_with_the_reason(
+async def test_an_answer_too_large_for_a_frame_fails_alone(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with serving(Echo(), address=address) as server:
+    async with serving(Sevens(), address=address) as server:
         web = await Web.dial(address)
         monkeypatch.setattr(frames, "MAX_BODY", 1000)
-        large = b"7" * 991  # a batch of it just fits, an answer has five bytes more
-        (answer,) = await web.ask(large)
-        assert answer.status is AnswerStatus.MODEL_FAILED
-        assert b"the answers do not fit into a frame: expected a body of at most" in answer.payload
-        assert server.last_error is not None
+        answers, _ = await web.ask_in_parts(b"1", b"988", b"987", b"2")
+        assert [answer.status is AnswerStatus.OK for answer in answers] == [True, False, True, True]
+        assert answers[1].status is AnswerStatus.MODEL_FAILED
+        assert answers[1].payload == b"expected an output of at most 987 bytes, got one of 988"
+        assert server.last_error == answers[1].payload.decode()
+
+
+async def test_answers_too_large_for_one_frame_come_in_parts(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(Sevens(), address=address):
+        web = await Web.dial(address)
+        monkeypatch.setattr(frames, "MAX_BODY", 1000)
+        answers, sizes = await web.ask_in_parts(b"400", b"401", b"402", b"403", b"404")
+        assert [len(answer.payload) for answer in answers] == [400, 401, 402, 403, 404]
+        assert sizes == [2, 2, 1]
 
 
 @pytest.mark.parametrize(

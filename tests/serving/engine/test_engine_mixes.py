@@ -19,7 +19,7 @@ from serving.engine.outcome import Outcome, Status
 from serving.engine.questions import Call, Question, Terms
 from serving.engine.stats import VersionStats
 from serving.rpc.errors import ProtocolError
-from serving.rpc.frames import Answer, AnswerStatus, FrameDecoder, encode_answers
+from serving.rpc.frames import Answer, AnswerStatus, FrameDecoder, FrameType, encode_answers
 from tests.serving.engine.doubles import VERSION, FakeConnection, connect, teach, turn
 
 VERSIONS = {n: replace(VERSION, id=n, version=str(n)) for n in (1, 2)}
@@ -138,6 +138,16 @@ class Mix:
                 for input, status in zip(inputs, statuses * len(inputs), strict=False)
             ]
             replica.receive(encode_answers(request, answers, compute_us=5))
+
+    def answer_part(self, replica: Witness) -> None:
+        """Answer the first row of the oldest batch, where that leaves others."""
+        if replica.batches and replica.sizes[0] > 1:
+            request, (first, *rest) = replica.batches[0]
+            replica.batches[0] = (request, rest)
+            answer = Answer(OK, output(OK, version=replica.version, input=first))
+            replica.receive(
+                encode_answers(request, [answer], compute_us=5, frame_type=FrameType.PART)
+            )
 
     def garble(self, replica: Witness) -> None:
         """Answer a row too many: the protocol is broken, and so the link ends."""
@@ -274,6 +284,8 @@ STEPS = st.lists(
         on_replica(Mix.answer, st.just([OK])),
         on_replica(Mix.answer, st.lists(st.sampled_from(AnswerStatus), min_size=1, max_size=3)),
         on_replica(Mix.answer, st.just([FAILED])),
+        on_replica(Mix.answer_part),
+        on_replica(Mix.answer_part),
         on_replica(Mix.slow_down),
         on_replica(Witness.die),
         on_replica(Witness.ask_to_drain),

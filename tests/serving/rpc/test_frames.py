@@ -152,7 +152,7 @@ def test_the_bytes_on_the_wire_are_those_of_the_description() -> None:
     [
         ((b"XX", 1, 2, 0, 0), r"expected a frame starting with b'CL', got b'XX'"),
         ((b"CL", 9, 2, 0, 0), r"expected protocol version 1, got 9"),
-        ((b"CL", 1, 77, 0, 0), r"expected a frame type from 1 to 7, got 77"),
+        ((b"CL", 1, 77, 0, 0), r"expected a frame type from 1 to 8, got 77"),
         ((b"CL", 1, 2, 0, MAX_BODY + 1), rf"at most {MAX_BODY} bytes, got one of {MAX_BODY + 1}"),
     ],
 )

@@ -1,0 +1,82 @@
+"""Answers of one batch that come in several frames."""
+
+from __future__ import annotations
+
+import pytest
+
+from serving.engine.engine import Engine, EngineSpec
+from serving.engine.outcome import Status
+from serving.rpc.errors import ProtocolError
+from serving.rpc.frames import Answer, AnswerStatus, FrameType, encode_answers
+from tests.serving.engine.doubles import FakeConnection, ask, batch_by, connect, turn
+
+
+@pytest.fixture
+def engine() -> Engine:
+    made = Engine(EngineSpec())
+    made.expect([1])
+    batch_by(made, rows=8)
+    return made
+
+
+def part(replica: FakeConnection, count: int) -> None:
+    """Answer the next of the oldest batch, which stays open; they are taken out of the double's."""
+    request, inputs = replica.batches[0]
+    answers = [Answer(AnswerStatus.OK, input) for input in inputs[:count]]
+    replica.batches[0] = (request, inputs[count:])
+    replica.receive(encode_answers(request, answers, compute_us=100, frame_type=FrameType.PART))
+
+
+async def test_the_first_are_answered_before_the_last_have_come(engine):
+    replica = connect(engine)
+    questions = [ask(engine, b"[%d]" % n, traced=True) for n in range(5)]
+    await turn()
+    part(replica, 2)
+    assert [question.answered for question in questions] == [True, True, False, False, False]
+    assert engine.in_flight(1) == 3
+    part(replica, 1)
+    replica.answer()
+    assert [q.outcomes[0] for q in questions] == [(Status.OK, b"[%d]" % n) for n in range(5)]
+    assert [q.traces[0].batch_size for q in questions] == [5] * 5
+    assert engine.in_flight(1) == 0
+    assert not engine._in_flight
+
+
+async def test_where_the_replica_dies_meanwhile_only_the_rest_is_asked_again(engine):
+    replica = connect(engine)
+    questions = [ask(engine, b"[%d]" % n) for n in range(5)]
+    await turn()
+    part(replica, 3)
+    replica.die()
+    other = connect(engine, name="r2")
+    asked = []
+    await turn()
+    while other.batches:
+        asked += other.answer()
+        await turn()
+    assert sorted(asked) == [b"[3]", b"[4]"]
+    assert all(question.outcomes[0].status == Status.OK for question in questions)
+
+
+@pytest.mark.parametrize("count", [5, 6])
+async def test_a_part_that_leaves_nothing_for_the_answer_breaks_the_protocol(engine, count):
+    replica = connect(engine)
+    for n in range(5):
+        ask(engine, b"[%d]" % n)
+    await turn()
+    request, _ = replica.batches[0]
+    answers = [Answer(AnswerStatus.OK, b"1")] * count
+    with pytest.raises(ProtocolError, match="expected part of 5 answers"):
+        replica.receive(encode_answers(request, answers, compute_us=1, frame_type=FrameType.PART))
+
+
+async def test_the_answer_has_the_rest_and_no_more(engine):
+    replica = connect(engine)
+    for n in range(5):
+        ask(engine, b"[%d]" % n)
+    await turn()
+    part(replica, 3)
+    request, _ = replica.batches[0]
+    answers = [Answer(AnswerStatus.OK, b"1")] * 5
+    with pytest.raises(ProtocolError, match="expected 2 answers, got 5"):
+        replica.receive(encode_answers(request, answers, compute_us=1))
