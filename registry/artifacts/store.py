@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -40,15 +41,32 @@ class ArtifactStore:
         The file appears under its name only when it is complete and on disk. What was uploaded
         lies in the folder already and only gets its name.
         """
+        with self.received(source) as incoming:
+            digest, size = incoming.digest, incoming.received
+            self.settle(incoming)
+            return digest, size
+
+    @contextmanager
+    def received(self, source: BinaryIO | IncomingArtifact) -> Iterator[IncomingArtifact]:
+        """Yield all of `source` as a file that is on disk; `settle` gives it its name in the store.
+
+        What isn't settled is gone afterwards. Raises BadRequest for an empty file.
+        """
         if isinstance(source, IncomingArtifact):
-            return self._settle(source)
+            yield _whole(source)
+            return
         incoming = self.incoming()
         try:
             while incoming.fault is None and (chunk := source.read(CHUNK_BYTES)):
                 incoming.append(chunk)
-            return self._settle(incoming)
+            yield _whole(incoming)
         finally:
             incoming.close()
+
+    def settle(self, incoming: IncomingArtifact) -> None:
+        """Put what was received in its place."""
+        digest = incoming.digest
+        incoming.settle(self.root / digest[:2] / digest)
 
     def incoming(self) -> IncomingArtifact:
         """Return an empty file for what arrives bit by bit."""
@@ -67,11 +85,11 @@ class ArtifactStore:
     def remove(self, digest: str) -> None:
         (self.root / digest[:2] / digest).unlink(missing_ok=True)
 
-    def _settle(self, incoming: IncomingArtifact) -> tuple[str, int]:
-        if incoming.fault is not None:
-            raise incoming.fault
-        if incoming.received == 0:
-            raise BadRequest("Expected an artifact, got an empty file.")
-        digest = incoming.digest
-        incoming.settle(self.root / digest[:2] / digest)
-        return digest, incoming.received
+
+def _whole(incoming: IncomingArtifact) -> IncomingArtifact:
+    if incoming.fault is not None:
+        raise incoming.fault
+    if incoming.received == 0:
+        raise BadRequest("Expected an artifact, got an empty file.")
+    incoming.sync()
+    return incoming

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, BinaryIO
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 
 from registry.artifacts.store import ArtifactStore
@@ -73,13 +73,26 @@ def create_version(
     check_runtime(runtime)
     check_may_run(runtime=runtime, allow_pickle=allow_pickle, by=by)
     checked(row, exclude=("digest",))
-    row.digest, row.size = ArtifactStore.default().add(artifact)
-    with transaction.atomic():
+    store = ArtifactStore.default()
+    with store.received(artifact) as incoming, transaction.atomic():
+        row.digest, row.size = incoming.digest, incoming.received
+        _lock_artifact(row.digest)
         if Model.objects.select_for_update().filter(pk=model.pk).first() is None:
             raise NotFound(f"There is no model named {model.name!r} any more.", model=model.name)
         save_new(row, conflict=taken)
+        store.settle(incoming)
         record_created(row, by=by)
     return row
+
+
+def _lock_artifact(digest: str) -> None:
+    """Keep others from storing or removing these bytes until this transaction ends.
+
+    SQLite's transactions, which begin with the write lock, follow one another anyway.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int(digest[:15], 16)])
 
 
 @transaction.atomic
@@ -199,8 +212,10 @@ def remove_unused_artifacts(digests: Iterable[str]) -> None:
     candidates = set(digests)
 
     def remove() -> None:
-        used = ModelVersion.objects.filter(digest__in=candidates).values_list("digest", flat=True)
-        for digest in candidates - set(used):
-            ArtifactStore.default().remove(digest)
+        for digest in sorted(candidates):
+            with transaction.atomic():
+                _lock_artifact(digest)
+                if not ModelVersion.objects.filter(digest=digest).exists():
+                    ArtifactStore.default().remove(digest)
 
     transaction.on_commit(remove)

@@ -1,0 +1,152 @@
+"""Changes that meet on PostgreSQL: none waits in a circle, and no upload loses its file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.site import manage
+from tests.site.postgresql_server import postgresql_server
+
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def database_url() -> Iterator[str]:
+    with postgresql_server() as url:
+        yield url
+
+
+@pytest.mark.parametrize("vendor", ["postgresql", "sqlite"])
+def test_an_upload_that_meets_a_delete_of_the_same_bytes_keeps_its_file(
+    database_url: str, tmp_path: Path, vendor: str
+) -> None:
+    settings = {"DATABASE_URL": database_url} if vendor == "postgresql" else {}
+    assert manage.run("manage.py", "migrate", var=tmp_path, **settings).returncode == 0
+    done = manage.run("-c", UPLOADS_AND_DELETES, var=tmp_path, timeout_s=200, **settings)
+    assert (done.returncode, done.stdout.split()) == (0, ["60", "uploads", "0", "lost"]), (
+        done.stderr
+    )
+
+
+def test_changes_that_meet_never_wait_in_a_circle(database_url: str, tmp_path: Path) -> None:
+    settings = {"DATABASE_URL": database_url}
+    assert manage.run("manage.py", "migrate", var=tmp_path, **settings).returncode == 0
+    done = manage.run("-c", CHANGES_AT_ONCE, var=tmp_path, timeout_s=200, **settings)
+    assert (done.returncode, done.stdout.split()) == (0, ["300", "changes", "[]"]), done.stderr
+
+
+# Two threads, sixty times: one uploads bytes, the other deletes the version that has the same.
+UPLOADS_AND_DELETES = """
+import io
+import threading
+import django
+django.setup()
+from django.db import connections
+from registry import services
+from registry.artifacts.store import ArtifactStore
+from registry.models import ModelVersion
+
+by = services.Actor.of_command("test")
+model = services.create_model(name="race", input_type="json", by=by)
+other = services.create_model(name="other", input_type="json", by=by)
+
+def upload(model, name):
+    return services.create_version(
+        model=model, version=name, runtime="python", artifact=io.BytesIO(b"the same"), by=by
+    )
+
+def together(*works):
+    gate = threading.Barrier(len(works))
+    def run(work):
+        gate.wait()
+        try:
+            work()
+        finally:
+            connections.close_all()
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+
+lost = 0
+for number in range(60):
+    old = upload(other, f"old-{number}")
+    together(
+        lambda: upload(model, f"v{number}"),
+        lambda: services.delete_version(version=old, by=by),
+    )
+    new = ModelVersion.objects.get(model=model, version=f"v{number}")
+    try:
+        ArtifactStore.default().path_of(new.digest)
+    except Exception:
+        lost += 1
+    services.delete_version(version=new, by=by)
+print(60, "uploads", lost, "lost")
+"""
+
+# Ten threads change what hangs together, each in an order of its own.
+CHANGES_AT_ONCE = """
+import io
+import random
+import django
+django.setup()
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from django.db import connections
+from django.utils import timezone
+from registry import services
+from registry.errors import ClipperError
+from registry.models import Application, Model, ModelVersion
+
+by = services.Actor.of_command("test")
+names = ("m1", "m2", "m3")
+for name in names:
+    model = services.create_model(name=name, input_type="json", by=by)
+    for version in ("1", "2"):
+        made = services.create_version(model=model, version=version, runtime="python",
+            artifact=io.BytesIO(b"x"), by=by)
+        release = services.deploy(version=made, by=by)
+        services.begin_release(release=release)
+        services.complete_release(release=release)
+
+def routes(rng):
+    chosen = rng.sample(names, 3)
+    return [services.RouteRequest(model=name) for name in chosen]
+
+def change(number):
+    rng = random.Random(number)
+    name = rng.choice(("a", "b"))
+    found = Application.objects.filter(name=name).first()
+    ids = list(ModelVersion.objects.values_list("pk", flat=True))
+    rng.shuffle(ids)
+    model = Model.objects.get(name=rng.choice(names))
+    try:
+        match rng.randrange(7):
+            case 0 if found is None:
+                services.create_application(
+                    name=name, input_type="json", slo_ms=50.0, routes=routes(rng), by=by)
+            case 0 if rng.random() < 0.3:
+                services.delete_application(application=found, by=by)
+            case 1 | 2 if found is not None:
+                services.replace_routes(application=found, routes=routes(rng), by=by)
+            case 3 if found is not None:
+                services.set_objective(application=found, latency_ms=rng.uniform(10, 90), by=by)
+            case 4:
+                services.keep_warm(ids, until=timezone.now() + timedelta(minutes=1))
+            case 5:
+                services.note_load_error(ids, error=str(number))
+            case _:
+                services.roll_back(model=model, by=by)
+    except ClipperError:
+        return None
+    except Exception as error:
+        return type(error).__name__ + ": " + str(error)
+    finally:
+        connections.close_all()
+
+with ThreadPoolExecutor(10) as threads:
+    outcomes = list(threads.map(change, range(300)))
+print(len(outcomes), "changes", sorted({o for o in outcomes if o}))
+"""
