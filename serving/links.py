@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 
+from serving.cluster.directory import ReplicaRecord, ReplicaState
 from serving.cluster.views import LinkView
 from serving.engine.engine import Engine
 from serving.engine.replica import Replica
@@ -20,6 +21,7 @@ from serving.rpc.frames import (
     decode_hello,
     encode_predict,
 )
+from serving.rpc.text import safe_text
 
 # Over TCP that includes authentication, for which a replica has to finish its batch.
 CONNECT_TIMEOUT_S = 5.0
@@ -57,18 +59,23 @@ class ReplicaLinks:
         self._addresses: dict[str, str] = {}
         self._faults: dict[str, str] = {}
 
-    def sync(self, addresses: Mapping[str, str]) -> None:
-        """Open a link to each of these replicas (id → address) that has none yet."""
-        self._addresses = dict(addresses)
-        self._faults = {one: why for one, why in self._faults.items() if one in addresses}
-        for replica_id, address in addresses.items():
+    def sync(self, records: Iterable[ReplicaRecord]) -> None:
+        """Open a link to each ready one of these replicas that has none yet; end those to the dead.
+
+        A replica that failed may have left a process behind that holds its connections open.
+        """
+        known = {record.id: record for record in records}
+        ready = {one.id: one for one in known.values() if one.state is ReplicaState.READY}
+        self._addresses = {replica_id: record.address for replica_id, record in ready.items()}
+        self._faults = {one: why for one, why in self._faults.items() if one in ready}
+        for replica_id, record in ready.items():
             if replica_id not in self._links:
                 self._links[replica_id] = _Link(
-                    replica_id,
-                    address=address,
-                    admission=self._credentials.to(replica_id),
-                    owner=self,
+                    record, admission=self._credentials.to(replica_id), owner=self
                 )
+        failed = {one.id for one in known.values() if one.state is ReplicaState.FAILED}
+        for replica_id in failed & self._links.keys():
+            self._links[replica_id].abort()
 
     def views(self) -> dict[str, LinkView]:
         """Return, by replica, how this process stands with all that it was told of last."""
@@ -113,10 +120,9 @@ class ReplicaLinks:
 class _Link:
     """From dialling to the end of the connection: HELLO, a first question, then queries."""
 
-    def __init__(
-        self, replica_id: str, *, address: str, admission: Admission, owner: ReplicaLinks
-    ) -> None:
-        self._id = replica_id
+    def __init__(self, record: ReplicaRecord, *, admission: Admission, owner: ReplicaLinks) -> None:
+        self._id = record.id
+        self._record = record
         self._owner = owner
         self._replica: Replica | None = None
         self._connection: Connection | None = None
@@ -125,7 +131,7 @@ class _Link:
         self._greeted: asyncio.Future[None] = loop.create_future()
         self._answered: asyncio.Future[None] = loop.create_future()
         self.opening = asyncio.create_task(
-            self._open(address, admission=admission), name=f"link.{replica_id}"
+            self._open(record.address, admission=admission), name=f"link.{record.id}"
         )
 
     @property
@@ -137,6 +143,11 @@ class _Link:
         self.opening.cancel()
         if self._connection is not None:
             self._connection.close()
+
+    def abort(self) -> None:
+        """End it at once; what was sent and isn't answered is asked of others."""
+        if self._connection is not None:
+            self._connection.abort()
 
     async def _open(self, address: str, *, admission: Admission) -> None:
         try:
@@ -187,10 +198,15 @@ class _Link:
         _settle(self._answered)
 
     def _checked(self, frame: Frame) -> Hello:
-        """Another replica may have got the address of one that is gone."""
+        """Another replica may have got the address of one that is gone, or serve what nobody asked.
+
+        Queries go by what HELLO says, so that has to be what the directory lists.
+        """
         hello = decode_hello(frame.body)
         if hello.replica != self._id:
             raise ProtocolError(f"expected replica {self._id}, got {hello.replica}")
+        if _served(hello) != _served(self._record):
+            raise ProtocolError(f"expected {_named(self._record)}, got {_named(hello)}")
         return hello
 
     def _on_lost(self, connection: Connection, error: ConnectionLost | None) -> None:
@@ -203,6 +219,14 @@ class _Link:
     def _on_writable(self, connection: Connection) -> None:
         if self._replica is not None:
             self._replica.on_writable()
+
+
+def _served(by: Hello | ReplicaRecord) -> tuple[str, str, int, int]:
+    return (by.model, by.version, by.version_id, by.generation)
+
+
+def _named(by: Hello | ReplicaRecord) -> str:
+    return safe_text(f"{by.model}:{by.version} (id {by.version_id}, generation {by.generation})")
 
 
 def explain(error: Exception) -> str:

@@ -31,7 +31,6 @@ from selection.storage import REDIS_ERRORS
 from serving.cluster.directory import (
     REPLICAS_CHANNEL,
     ReplicaRecord,
-    ReplicaState,
     read_directory,
 )
 from serving.cluster.views import VIEW_INTERVAL_S, WebView, publish_view, withdraw_view
@@ -259,7 +258,7 @@ class Runtime:
     async def _refresh_directory(self) -> None:
         self.engine.sweep()
         self.records = await read_directory(self.redis)
-        self.links.sync({r.id: r.address for r in self.records if r.state is ReplicaState.READY})
+        self.links.sync(self.records)
         self._expect()
 
     def unreachable(self, version_id: int) -> list[str]:

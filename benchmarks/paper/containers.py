@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks.paper.models import Artifact
 from scripts.stack.layout import ROOT
 from scripts.stack.processes import dying_with_its_parent
+from serving.cluster.directory import ReplicaRecord, ReplicaState
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
@@ -39,6 +40,8 @@ class Container:
     """A running container. `id` is the replica's."""
 
     id: str
+    model: str
+    version_id: int
     address: str
     pid: int
 
@@ -53,7 +56,10 @@ def running_containers(
             held.enter_context(_process(artifact, folder=folder, number=n, version_id=version_id))
             for n in range(1, count + 1)
         ]
-        yield [_wait_until_up(process, log=log, name=artifact.name) for process, log in starting]
+        yield [
+            _wait_until_up(process, log=log, name=artifact.name, version_id=version_id)
+            for process, log in starting
+        ]
 
 
 @contextmanager
@@ -65,8 +71,10 @@ def running_models(artifacts: Sequence[Artifact], *, folder: Path) -> Iterator[l
             for version_id, artifact in enumerate(artifacts, start=1)
         ]
         yield [
-            _wait_until_up(process, log=log, name=artifact.name)
-            for artifact, (process, log) in zip(artifacts, starting, strict=True)
+            _wait_until_up(process, log=log, name=artifact.name, version_id=version_id)
+            for version_id, (artifact, (process, log)) in enumerate(
+                zip(artifacts, starting, strict=True), start=1
+            )
         ]
 
 
@@ -140,14 +148,18 @@ def on_one_core() -> Iterator[None]:
         os.sched_setaffinity(0, cores)
 
 
-def _wait_until_up(process: subprocess.Popen[bytes], *, log: Path, name: str) -> Container:
+def _wait_until_up(
+    process: subprocess.Popen[bytes], *, log: Path, name: str, version_id: int
+) -> Container:
     said = _first_line(process)
     if not said.get("ok"):
         reason = said.get("error") or log.read_text(errors="replace")[-2000:]
         raise ContainerFailed(f"A container did not come up: {reason}")
     # As the container calls itself, in its HELLO.
     replica = f"{name}-{VERSION}-{said['pid']}"
-    return Container(id=replica, address=said["address"], pid=said["pid"])
+    return Container(
+        id=replica, model=name, version_id=version_id, address=said["address"], pid=said["pid"]
+    )
 
 
 def _first_line(process: subprocess.Popen[bytes]) -> dict[str, Any]:
@@ -170,6 +182,17 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.stdout.close()
 
 
-def addresses(containers: Sequence[Container]) -> dict[str, str]:
-    """What the front end's links need to know: replica id to address."""
-    return {container.id: container.address for container in containers}
+def records(containers: Sequence[Container]) -> list[ReplicaRecord]:
+    """What the front end's links need to know, as a directory would list them."""
+    return [
+        ReplicaRecord(
+            id=container.id,
+            model=container.model,
+            version=VERSION,
+            version_id=container.version_id,
+            generation=0,
+            state=ReplicaState.READY,
+            address=container.address,
+        )
+        for container in containers
+    ]

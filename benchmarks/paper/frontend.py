@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from benchmarks.paper.collector import calm_collector
-from benchmarks.paper.containers import Container, addresses
+from benchmarks.paper.containers import Container, records
 from registry.specs import BatchingSpec, VersionSpec
 from serving.engine.batching import BatchController
 from serving.engine.engine import Engine, EngineSpec, VersionSettings
@@ -103,7 +103,7 @@ async def front_end(
     changed = asyncio.Event()
     # Unix sockets belong to one user: nobody asks for a secret.
     links = ReplicaLinks(engine, credentials=Credentials(secret=b""), on_change=changed.set)
-    links.sync(addresses(containers))
+    links.sync(records(containers))
     sweeping = asyncio.create_task(_sweep(engine))
     try:
         async with asyncio.timeout(CONNECT_SECONDS):

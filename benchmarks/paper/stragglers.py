@@ -15,7 +15,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from benchmarks.figures.experiment import run_on_uvloop
 from benchmarks.figures.quantiles import P99, percentile
-from benchmarks.paper.containers import addresses, on_one_core, running_models
+from benchmarks.paper.containers import on_one_core, records, running_models
 from benchmarks.paper.frontend import version_of
 from benchmarks.paper.models import Straggler
 from benchmarks.paper.open_loop import Phase, arrivals
@@ -24,6 +24,7 @@ from benchmarks.paper.session import Session
 from benchmarks.paper.web import application_of, snapshot_of, web_process
 from registry.specs import ApplicationSpec, BatchingSpec, VersionSpec
 from selection.combine import combine
+from serving.cluster.directory import ReplicaRecord
 from serving.runtime import Runtime
 
 SIZES = (1, 2, 4, 6, 8, 10, 12, 14, 16)
@@ -144,7 +145,7 @@ def stragglers(session: Session, *, plan: Plan) -> Stragglers:
             _run(
                 session,
                 plan=plan,
-                containers=addresses(containers),
+                containers=records(containers),
                 table=table,
                 truth=[b"%d" % label for label in labels],
             )
@@ -173,7 +174,7 @@ async def _run(
     session: Session,
     *,
     plan: Plan,
-    containers: dict[str, str],
+    containers: Sequence[ReplicaRecord],
     table: NDArray[np.int64],
     truth: list[bytes],
 ) -> Stragglers:

@@ -7,12 +7,13 @@ does nothing meanwhile, as in an outage: no feedback comes, so the arms weigh th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 from benchmarks.paper.collector import calm_collector
 from benchmarks.paper.frontend import CONNECT_SECONDS, QUEUE_CAPACITY, SWEEP_SECONDS
 from registry.specs import ApplicationSpec, ModelSpec, RouteSpec, Snapshot, VersionSpec
+from serving.cluster.directory import ReplicaRecord
 from serving.engine.engine import EngineSpec
 from serving.rpc.buffers import keep_freed_memory
 from serving.rpc.credentials import Credentials
@@ -33,12 +34,12 @@ class WatchedRuntime(Runtime):
 
 @asynccontextmanager
 async def web_process(
-    snapshot: Snapshot, *, containers: Mapping[str, str]
+    snapshot: Snapshot, *, containers: Sequence[ReplicaRecord]
 ) -> AsyncIterator[Runtime]:
     """A runtime that knows `snapshot`, and is linked to a container at least of each version.
 
-    `containers` are addresses by replica id. Batches are made for the shortest objective of those
-    applications that ask a version.
+    `containers` are as a directory would list them. Batches are made for the shortest objective of
+    those applications that ask a version.
     """
     keep_freed_memory()
     runtime = WatchedRuntime(_spec(snapshot))

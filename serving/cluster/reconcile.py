@@ -111,9 +111,10 @@ class Reconciler:
         return True
 
     def _without_dead(self, records: Sequence[ReplicaRecord]) -> list[ReplicaRecord]:
-        """Remove the records of this host's replicas whose processes are gone.
+        """Leave the records of this host's replicas whose processes are gone as failed.
 
-        Dying while it loads is the model's failure: such a record stays, as failed.
+        Dying while it loads is the model's failure. Of one that served, web processes learn so: a
+        process that it has forked may hold its connections open.
         """
         dead = [record for record in records if self._is_dead(record)]
         for record in dead:
@@ -122,7 +123,8 @@ class Reconciler:
                 remove_socket(record.address)
             if record.state is ReplicaState.LOADING:
                 self._fail(record, reason=f"its process ended, {WHILE_LOADING}")
-        self._directory.remove(r.id for r in dead if r.state is not ReplicaState.LOADING)
+            else:
+                self._announce_failed(record, reason="its process ended")
         return [record for record in records if record not in dead]
 
     def _fail(self, record: ReplicaRecord, *, reason: str) -> None:
@@ -130,6 +132,9 @@ class Reconciler:
         # Its parent knows better how it ended, and may have said so of one before.
         if ModelVersion.objects.filter(pk=record.version_id, load_error="").exists():
             services.note_load_error([record.version_id], error=reason)
+        self._announce_failed(record, reason=reason)
+
+    def _announce_failed(self, record: ReplicaRecord, *, reason: str) -> None:
         self._directory.announce(
             msgspec.structs.replace(record, state=ReplicaState.FAILED, last_error=reason)
         )

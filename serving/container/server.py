@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from serving.container.tracebacks import traceback_of
 from serving.rpc.buffers import keep_freed_memory
 from serving.rpc.connection import Connection, Listener, listen, remove_socket
 from serving.rpc.errors import ConnectionLost, ProtocolError
+from serving.rpc.forks import forget, keep_from_forks
 from serving.rpc.frames import (
     Answer,
     AnswerStatus,
@@ -38,6 +40,8 @@ logger = logging.getLogger(__name__)
 MAX_BUFFERED = 64
 # So many bytes of them too: a web process sends no more than two at a time, but there may be many.
 MAX_BUFFERED_BYTES = 64 << 20
+
+EX_SOFTWARE = 70
 
 _DRAIN = encode_frame(FrameType.DRAIN, 0)
 
@@ -76,6 +80,7 @@ class ContainerServer:
         self.batches = 0
         self.last_batch_size = 0
         self.last_error: str | None = None
+        self._pid = os.getpid()
         self._draining = False
         self._predictor = predictor
         self._hello = encode_hello(hello)
@@ -113,6 +118,8 @@ class ContainerServer:
             admission=self._admission,
             ports=self._reach.ports if self._reach else None,
         )
+        for bound in self._listener.sockets:
+            keep_from_forks(bound.fileno())
         if self._reach is not None:
             port = self._listener.sockets[0].getsockname()[1]
             self._address = self._reach.advertised_address(port)
@@ -137,6 +144,8 @@ class ContainerServer:
                 await self._peers_gone.wait()
         all_gone = not self._connections
         if self._listener is not None:
+            for bound in self._listener.sockets:
+                forget(bound.fileno())
             self._listener.close()
             self._listener = None
             remove_socket(self._address)
@@ -224,12 +233,19 @@ class ContainerServer:
         try:
             answers = self._predictor.answer_batch(inputs)
         except BaseException as error:  # no batch stays without its answers
+            self._end_fork()
             logger.error("predictor raised: %s", traceback_of(error) or explain(error))
             return [failed(explain(error))] * len(inputs)
+        self._end_fork()
         if len(answers) != len(inputs):
             reason = f"expected {len(inputs)} answers, got {len(answers)}"
             return [failed(reason)] * len(inputs)
         return [fitting(answer) for answer in answers]
+
+    def _end_fork(self) -> None:
+        """A model that forks, and comes back twice, must not answer twice nor share this loop."""
+        if os.getpid() != self._pid:
+            os._exit(EX_SOFTWARE)
 
     def _count(self, answers: list[Answer]) -> None:
         self.batches += 1

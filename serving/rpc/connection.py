@@ -19,6 +19,7 @@ from serving.rpc import tcp
 from serving.rpc.address import TcpAddress, UnixAddress, parse_address
 from serving.rpc.credentials import Admission
 from serving.rpc.errors import ConnectionLost, InvalidAddress, ProtocolError
+from serving.rpc.forks import forget, keep_from_forks
 from serving.rpc.frames import Frame, FrameDecoder, FrameType, encode_frame
 from serving.rpc.text import safe_text
 
@@ -57,6 +58,7 @@ class Connection(asyncio.Protocol):
         self._decoder = FrameDecoder()
         self._transport: asyncio.Transport | None = None
         self._fault: Exception | None = None
+        self._descriptor = -1
 
     def send(self, data: bytes) -> None:
         """Queue encoded frames; bytes sent after the end of the connection are dropped."""
@@ -97,7 +99,10 @@ class Connection(asyncio.Protocol):
             transport.abort()
             return
         transport.set_write_buffer_limits(high=WRITE_HIGH, low=WRITE_LOW)
-        _tune(transport.get_extra_info("socket"))
+        sock = transport.get_extra_info("socket")
+        _tune(sock)
+        self._descriptor = sock.fileno()
+        keep_from_forks(self._descriptor)
         self.writable = True
         if self._on_connect is not None:
             self._on_connect(self)
@@ -131,6 +136,7 @@ class Connection(asyncio.Protocol):
         reason = self._reason(exc)
         self._end()
         self._transport = None
+        forget(self._descriptor)
         self._on_lost(self, reason)
 
     def _reason(self, exc: Exception | None) -> ConnectionLost | None:

@@ -8,13 +8,22 @@ from contextlib import asynccontextmanager
 from time import monotonic
 
 from registry.specs import VersionSpec
+from serving.cluster.directory import ReplicaState
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.outcome import Outcome
 from serving.engine.questions import Question
 from serving.links import ReplicaLinks
 from serving.rpc.credentials import Credentials
+from tests.serving.cluster.records import a_record
+from tests.serving.container.test_server import HELLO
 
 LIMIT_S = 15.0
+SERVED = {
+    "model": HELLO.model,
+    "version": HELLO.version,
+    "version_id": HELLO.version_id,
+    "generation": HELLO.generation,
+}
 
 
 class Linked:
@@ -34,7 +43,7 @@ class Linked:
     ) -> AsyncIterator[Linked]:
         """Yield while the links to these replicas (id → address) are kept."""
         linked = cls(credentials)
-        linked.links.sync(addresses)
+        linked.sync(addresses)
         try:
             async with asyncio.timeout(4 * LIMIT_S):
                 yield linked
@@ -42,6 +51,13 @@ class Linked:
             await linked.links.close()
             linked.engine.close()
             await asyncio.sleep(0)
+
+    def sync(self, addresses: dict[str, str], *, state: ReplicaState = ReplicaState.READY) -> None:
+        """Have the directory list these replicas (id → address), of the version that HELLO says."""
+        self.links.sync(
+            a_record(one, state=state, address=address, **SERVED)
+            for one, address in addresses.items()
+        )
 
     async def connected(self, version: VersionSpec) -> None:
         """Wait until a replica of the version is connected."""

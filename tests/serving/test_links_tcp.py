@@ -61,7 +61,7 @@ async def test_a_replica_with_another_secret_is_not_asked_and_dialled_again_late
         (said,) = [one for one in caplog.records if one.name == "serving.links"]
         assert said.levelno == logging.WARNING
         assert "replica refused id=r1 reason=" in said.getMessage()
-        web.links.sync({"r1": server.address})
+        web.sync({"r1": server.address})
         assert [link.opening.done() for link in web.links._links.values()] == [False]
 
 
@@ -81,7 +81,7 @@ async def test_another_replica_at_a_known_address_is_refused(
         Linked.to({"r1": server.address}, credentials=CREDENTIALS) as web,
     ):
         await web.connected(VERSION)
-        web.links.sync({"gone": server.address})
+        web.sync({"gone": server.address})
         await web.ended("gone")
         assert await web.ask(VERSION, b"1") == [(Status.OK, b"1")]
     assert server.batches == 1

@@ -74,7 +74,8 @@ def test_a_replica_of_this_host_without_a_process_is_replaced_at_once(
     steps = rounds.run()
 
     assert len(steps.starts) == 1
-    assert "r1" not in rounds.records()
+    dead = rounds.records()["r1"]
+    assert (dead.state, dead.last_error) == (ReplicaState.FAILED, "its process ended")
     assert rounds.failures.count(live.pk) == 0
 
 

@@ -12,7 +12,7 @@ import redis
 from django.conf import settings
 from redis.asyncio import Redis
 
-from serving.cluster.directory import ReplicaState, read_directory
+from serving.cluster.directory import read_directory
 from serving.cluster.views import WebView, publish_view, withdraw_view
 from serving.engine.engine import Engine, EngineSpec
 from serving.links import ReplicaLinks
@@ -52,7 +52,7 @@ class WebPart:
     async def _look(self, client: Redis, *, links: ReplicaLinks) -> None:
         with suppress(redis.RedisError):  # tests stop Redis
             records = await read_directory(client)
-            links.sync({r.id: r.address for r in records if r.state is ReplicaState.READY})
+            links.sync(records)
             view = WebView(
                 id=self._id, host=socket.gethostname(), pid=os.getpid(), links=links.views()
             )

@@ -10,9 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import skops.io
 
+from serving.rpc.errors import ConnectionLost
 from serving.rpc.frames import AnswerStatus, FrameType
 from tests.serving.container.artifacts import WHERE, save
 from tests.serving.container.test_server import LIMIT, Web
@@ -180,3 +182,52 @@ async def test_a_signal_ends_a_model_that_is_still_loading(
     assert await asyncio.wait_for(process.stderr.readexactly(7), 40) == b"loading"
     process.send_signal(number)
     assert await asyncio.wait_for(process.wait(), LIMIT) != 0
+
+
+# The first number says how the fork goes on: it sleeps, or comes back like the one that forked it.
+FORKS = """
+import os, time
+
+class Predictor:
+    def __init__(self, path): pass
+    def pred_batch(self, inputs):
+        (row,) = inputs
+        if row[0] and os.fork() == 0 and row[0] == 1:
+            time.sleep(300)
+            os._exit(0)
+        return [os.getpid()]
+"""
+
+
+async def test_the_end_of_a_model_that_has_forked_is_seen_at_once(
+    artifact_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    socket = tmp_path_factory.mktemp("s") / "r.sock"
+    command = arguments("serve", runtime="python", content=FORKS, at=artifact_file)
+    command += ["--address", f"unix:{socket}", "--name", "forks", "--version", "1"]
+    # Not asyncio's: that waits for the pipe's other ends too, one of which a fork holds.
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdout is not None
+    with process.stdout:
+        line = json.loads(await asyncio.to_thread(process.stdout.readline))
+    web = await Web.dial(line["address"], hello=None)
+    own = (AnswerStatus.OK, str(process.pid).encode())
+    try:
+        assert await web.ask(b"[2]") == [own]
+        assert await web.ask(b"[0]", request_id=2) == [own]
+        assert await web.ask(b"[1]", request_id=3) == [own]
+        (sleeping,) = [
+            child
+            for child in psutil.Process(process.pid).children()
+            if child.status() != psutil.STATUS_ZOMBIE
+        ]
+    finally:
+        process.kill()
+        process.wait()
+    try:
+        await web.ended()
+        assert sleeping.is_running()
+        with pytest.raises(ConnectionLost):
+            await Web.dial(line["address"], hello=None)
+    finally:
+        sleeping.kill()
