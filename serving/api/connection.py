@@ -16,6 +16,7 @@ from registry.errors import ClipperError, HeadTooLarge, RequestTimeout
 from serving.api.framing import HEAD_LIMITS, StrictProtocol
 from serving.api.http import WHEN_GONE
 from serving.api.limits import MAX_HEAD_BYTES, limits_of
+from serving.api.socket import Socket
 
 
 class Flow(FlowControl):
@@ -41,6 +42,8 @@ class Connection(StrictProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.flow: Flow
         self._limits = limits_of(app_state)
+        if self.ws_protocol_class is not None:
+            self.ws_protocol_class = Socket
         # Bytes of an unfinished request that count as held.
         self._held = 0
         # When the last byte came or answer went; since when the client doesn't read.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
+from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -13,20 +14,25 @@ import msgspec
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from registry.decoding import decoded
-from registry.errors import BadRequest, ClipperError, Saturated, Unauthenticated
+from registry.errors import BadRequest, ClipperError, Forbidden, Saturated, Unauthenticated
 from registry.specs import FEEDBACK, PREDICT, ApiKeySpec, ApplicationSpec, Snapshot
 from selection.feedback.events import parse_item
 from serving.api.access import application_named, key_named, key_of
 from serving.api.feedback import submit
 from serving.api.http import UNEXPECTED, header, too_large
+from serving.api.limits import limits_of
 from serving.api.predict import answer
 from serving.api.requests import PredictRequest, checked
+from serving.api.socket import END_S, ENDS_KEY, SOCKET_KEY
 from serving.api.splitting import LARGE_BODY_BYTES, split
 from serving.runtime import Runtime
 from serving.turns import Slice
 
 # Messages of one connection that are being answered; one more is refused, the socket stays open.
 MAX_IN_FLIGHT = 1024
+# Why a socket is closed: no key in time; the server stops.
+NO_KEY = 4401
+SERVICE_RESTART = 1012
 
 logger = logging.getLogger(__name__)
 _json = msgspec.json.Encoder().encode
@@ -43,7 +49,8 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
     """Each message is answered by a task of its own, under the `id` that it came with.
 
     The key comes in the Authorization header or in a first message `{"type":"auth","key"}`; it is
-    checked again for every message, so that a revoked one is refused at once.
+    checked again for every message, so that a revoked one is refused at once. A socket without one
+    is closed after a while; a server that stops answers what is in flight first.
     """
 
     # No layer has this name: a socket talks to its client alone, and would otherwise hold a
@@ -59,11 +66,28 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
         self._tasks: set[asyncio.Task[None]] = set()
         self._authorization = header(self.scope, b"authorization")
         self._key: bytes | None = None
+        self._too_late: asyncio.TimerHandle | None = None
         await self.accept()
+        state = self.scope.setdefault("state", {})
+        state[ENDS_KEY] = True
+        if await self._admitted():
+            self._trust()
+        else:
+            seconds = limits_of(state).authentication_s
+            self._too_late = asyncio.get_running_loop().call_later(seconds, self._give_up)
 
     async def disconnect(self, code: int) -> None:
+        self._stop_waiting()
         for task in self._tasks:
             task.cancel()
+
+    async def websocket_end(self, message: dict[str, Any]) -> None:
+        """Answer what is in flight, then close: the server stops."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=END_S)
+        for task in self._tasks:
+            task.cancel()
+        await self.close(code=SERVICE_RESTART)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         arrived = monotonic()
@@ -118,7 +142,37 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
             raise Unauthenticated('Expected {"type":"auth","key":"<key>"}.')
         await self._serving.found(partial(key_named, key.encode()))
         self._key = key.encode()
+        self._trust()
         return b'"type":"auth","ok":true'
+
+    async def _admitted(self) -> bool:
+        """Tell whether the client may do anything here without a further key."""
+        for needs in (PREDICT, FEEDBACK):
+            try:
+                await self._application(needs=needs)
+            except Forbidden:
+                continue
+            except ClipperError:
+                return False
+            return True
+        return False
+
+    def _trust(self) -> None:
+        self._stop_waiting()
+        socket = self.scope["state"].get(SOCKET_KEY)
+        if socket is not None:
+            socket.trust()
+
+    def _stop_waiting(self) -> None:
+        if self._too_late is not None:
+            self._too_late.cancel()
+            self._too_late = None
+
+    def _give_up(self) -> None:
+        """Close a socket that named no key in time."""
+        task = asyncio.create_task(self.close(code=NO_KEY))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _prediction(self, fields: Fields, *, inputs: Inputs | None, arrived: float) -> bytes:
         application = await self._application(needs=PREDICT)
@@ -165,7 +219,8 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
         await self._send_text(b'{"id":' + id + b"," + body[1:])
 
     async def _send_text(self, body: bytes) -> None:
-        await self.send(text_data=body.decode())
+        with suppress(OSError):  # the client has left
+            await self.send(text_data=body.decode())
 
 
 def _identity(raw: msgspec.Raw) -> bytes:

@@ -183,7 +183,7 @@ class Client:
 
 @asynccontextmanager
 async def client_of(it: Front) -> AsyncIterator[Client]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", it.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", it.port, limit=1 << 20)
     try:
         yield Client(reader, writer)
     finally:

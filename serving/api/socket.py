@@ -1,0 +1,168 @@
+"""Uvicorn's websocket protocol: with bounds on what it holds for a client, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode, Frame
+
+from registry.errors import Saturated
+from serving.api.limits import limits_of
+from serving.api.lingering import LINGER_S, linger
+
+# Where a connection's state has its protocol, and its application says that it ends when told to.
+SOCKET_KEY = "socket"
+ENDS_KEY = "ends"
+# A message before the key is known: enough for a key, and too little to hold much.
+FIRST_BYTES = 4096
+# Each part of a message costs more than its bytes, and there may be parts of none.
+MAX_PARTS = 1024
+# A server that stops gives its applications so long for what is in flight, and then its clients to
+# close their side; together less than uvicorn waits (`--timeout-graceful-shutdown`).
+END_S = 7.0
+CLOSE_S = 2.0
+
+
+class Socket(WebSocketsSansIOProtocol):
+    """One websocket. Until it is `trust`ed it takes messages of up to FIRST_BYTES."""
+
+    def __init__(
+        self,
+        config: Any,
+        server_state: Any,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._limits = limits_of(app_state)
+        self._most_bytes = self.conn.max_message_size
+        self.conn.max_message_size = FIRST_BYTES
+        # Of a message that has not arrived as a whole.
+        self._held = self._brought = 0
+        self._window: asyncio.TimerHandle | None = None
+
+    def trust(self) -> None:
+        """Take messages of any size that the server takes: the key is known."""
+        self.conn.max_message_size = self._most_bytes
+
+    # What the event loop calls.
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self.transport.is_closing() and not self.close_sent:
+            self._account(len(data))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._awaits_nothing()
+
+    def pause_writing(self) -> None:
+        """Read nothing more from a client that doesn't read: each ping has an answer."""
+        super().pause_writing()
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.read_paused:
+            self.transport.resume_reading()
+
+    def shutdown(self) -> None:
+        """Have the application answer what is in flight and close, where it can."""
+        state = self.scope["state"] if self.handshake_initiated and self.handshake_complete else {}
+        if self.close_sent or not state.get(ENDS_KEY):
+            super().shutdown()
+            return
+        self.stop_keepalive()
+        self.close_timeout = CLOSE_S
+        self.loop.call_later(END_S + CLOSE_S, self.transport.abort)
+        end: Any = {"type": "websocket.end"}
+        self.queue.put_nowait(end)
+
+    # What uvicorn's protocol calls.
+
+    def handle_connect(self, event: Any) -> None:
+        super().handle_connect(event)
+        if not self.close_sent:
+            self.scope["state"][SOCKET_KEY] = self
+
+    def handle_cont(self, event: Frame) -> None:
+        super().handle_cont(event)
+        if len(self.frames) > MAX_PARTS and not self.close_sent:
+            self._fail(CloseCode.MESSAGE_TOO_BIG, f"Expected at most {MAX_PARTS} parts.")
+
+    def handle_parser_exception(self) -> None:
+        """Send the close that the fault calls for, and leave the client time to read it."""
+        close = self.conn.close_sent
+        assert close is not None  # noqa: S101
+        self.queue.put_nowait(
+            {"type": "websocket.disconnect", "code": close.code, "reason": close.reason}
+        )
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self._awaits_nothing()
+        # As long as there is one, the end of the application doesn't close the connection.
+        self.close_timer = self.loop.call_later(LINGER_S, self.transport.close)
+        linger(self, transport=self.transport)
+
+    def keepalive_timeout(self) -> None:
+        """Let go of a client that doesn't answer; it may not read the end of it either."""
+        super().keepalive_timeout()
+        self.loop.call_later(LINGER_S, self.transport.abort)
+
+    async def send(self, message: Any) -> None:
+        # Whoever waits with others is not the first to go on: there may be no room any more.
+        while not self.writable.is_set():
+            await self.writable.wait()
+        await super().send(message)
+
+    async def receive(self) -> Any:
+        """Return the next message, once the client has read the answers to those before."""
+        await self.writable.wait()
+        return await super().receive()
+
+    # Messages that have not arrived as a whole.
+
+    def _account(self, size: int) -> None:
+        held = len(self.conn.reader.buffer) + sum(map(len, self.frames))
+        if not held and not self.frames:
+            self._awaits_nothing()
+            return
+        self._brought += size
+        try:
+            self._hold(held)
+        except Saturated as error:
+            self._fail(CloseCode.TRY_AGAIN_LATER, error.message)
+            return
+        if self._window is None:
+            self._begin_window()
+
+    def _hold(self, size: int) -> None:
+        if size > self._held:
+            self._limits.hold(size - self._held)
+        else:
+            self._limits.release(self._held - size)
+        self._held = size
+
+    def _awaits_nothing(self) -> None:
+        self._hold(0)
+        if self._window is not None:
+            self._window.cancel()
+            self._window = None
+
+    def _begin_window(self) -> None:
+        self._brought = 0
+        self._window = self.loop.call_later(self._limits.body_s, self._judge)
+
+    def _judge(self) -> None:
+        """Go on where enough of the message came, or where it wasn't read."""
+        enough = self._brought >= self._limits.body_rate * self._limits.body_s
+        if enough or self.read_paused or not self.writable.is_set():
+            self._begin_window()
+        else:
+            self._fail(CloseCode.POLICY_VIOLATION, "Expected the rest of the message sooner.")
+
+    def _fail(self, code: CloseCode, reason: str) -> None:
+        self.conn.fail(code, reason)
+        self.handle_parser_exception()

@@ -1,0 +1,243 @@
+"""Websockets of clients that are slow, greedy or unknown, and of a server that stops."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager, suppress
+from types import SimpleNamespace
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
+
+from serving.api.limits import Limits
+from serving.api.socket import FIRST_BYTES, MAX_PARTS
+from serving.api.websocket import NO_KEY, ApplicationConsumer
+from tests.serving.api.front_server import KEY, Front, client_of, running, sent
+
+SECONDS = 10.0
+AUTHORIZED = {"Authorization": f"Api-Key {KEY.decode()}"}
+LARGE = b"[" + b"7," * (64 << 10) + b"7]"
+FEW_BYTES = 2 << 20
+
+
+class Sockets(Front):
+    """The server with the websocket of its application."""
+
+    async def asgi(self, scope, receive, send) -> None:
+        if scope["type"] != "websocket":
+            await super().asgi(scope, receive, send)
+            return
+
+        async def found(look):
+            return look(self.serving.router.snapshot)
+
+        runtime = SimpleNamespace(
+            found=found,
+            processor=self.serving.processor,
+            router=self.serving.router,
+            snapshot=self.serving.router.snapshot,
+            spec=SimpleNamespace(max_body_bytes=1 << 20),
+        )
+        scope["url_route"] = {"kwargs": {"app": "digits"}}
+        await ApplicationConsumer.as_asgi(runtime=runtime)(scope, receive, send)
+
+    def socket(self, **options):
+        options = {"open_timeout": SECONDS, "close_timeout": SECONDS} | options
+        return connect(f"ws://127.0.0.1:{self.port}/ws", **options)
+
+
+async def received(socket) -> dict:
+    return json.loads(await asyncio.wait_for(socket.recv(), SECONDS))
+
+
+async def closed_with(socket) -> int:
+    async with asyncio.timeout(SECONDS):
+        with suppress(ConnectionClosed):
+            while True:
+                await socket.recv()
+        await socket.wait_closed()
+    return socket.close_code
+
+
+@asynccontextmanager
+async def raw_socket(it: Front, *, key: bytes | None = KEY):
+    """A websocket whose frames the test writes."""
+    authorization = b"" if key is None else b"Authorization: Api-Key %b\r\n" % key
+    async with client_of(it) as client:
+        await client.send(
+            b"GET /ws HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+            b"%b\r\n" % authorization
+        )
+        head = await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), SECONDS)
+        assert head.startswith(b"HTTP/1.1 101")
+        yield client
+
+
+def frame(data: bytes, *, opcode: Opcode = Opcode.TEXT, fin: bool = True) -> bytes:
+    return Frame(opcode, data, fin=fin).serialize(mask=True)
+
+
+async def close_code(client) -> int:
+    """Read to the close frame."""
+    data = await asyncio.wait_for(client.reader.read(), SECONDS)
+    at = data.rindex(b"\x88")
+    return int.from_bytes(data[at + 2 : at + 4], "big")
+
+
+async def until(true) -> None:
+    while not true():
+        await asyncio.sleep(0.002)
+
+
+async def test_a_socket_that_names_no_key_in_time_is_closed():
+    it = Sockets(limits=Limits(authentication_s=0.3))
+    async with running(it), it.socket() as socket:
+        await socket.send(json.dumps({"id": 1, "type": "auth", "key": "wrong"}))
+        assert (await received(socket))["code"] == "unauthenticated"
+        assert await closed_with(socket) == NO_KEY
+
+
+@pytest.mark.parametrize("how", ["header", "message", "public"])
+async def test_a_socket_that_may_ask_stays_open(how):
+    it = Sockets(limits=Limits(authentication_s=0.2), public=how == "public")
+    it.learn(b"[1]")
+    headers = AUTHORIZED if how == "header" else {}
+    async with running(it), it.socket(additional_headers=headers) as socket:
+        if how == "message":
+            await socket.send(json.dumps({"id": 0, "type": "auth", "key": KEY.decode()}))
+            assert (await received(socket))["ok"]
+        await asyncio.sleep(0.5)
+        await socket.send(json.dumps({"id": 1, "input": [1]}))
+        assert (await received(socket))["output"] == [1]
+
+
+async def test_a_large_message_is_taken_once_the_key_is_known():
+    it = Sockets()
+    it.learn(LARGE)
+    message = b'{"id":1,"input":%b}' % LARGE
+    assert len(message) > FIRST_BYTES
+    async with running(it):
+        async with it.socket() as socket:
+            with suppress(ConnectionClosed):
+                await socket.send(message.decode())
+            assert await closed_with(socket) == 1009
+        async with it.socket() as socket:
+            await socket.send(json.dumps({"id": 0, "type": "auth", "key": KEY.decode()}))
+            assert (await received(socket))["ok"]
+            await socket.send(message.decode())
+            assert (await received(socket))["type"] == "prediction"
+
+
+async def test_a_message_of_too_many_parts_is_refused_whatever_their_size():
+    it = Sockets()
+    async with running(it), raw_socket(it) as client:
+        parts = frame(b"", opcode=Opcode.CONT, fin=False) * (MAX_PARTS + 1)
+        await client.send(frame(b"{", fin=False) + parts)
+        assert await close_code(client) == 1009
+    assert it.limits.held == 0
+
+
+async def test_messages_that_have_not_arrived_are_bounded_over_all_sockets():
+    it = Sockets(limits=Limits(unfinished_bytes=150_000))
+    part = frame(b" " * 200_000)[:100_000]
+    async with running(it) as server:
+        async with raw_socket(it) as first, raw_socket(it) as second:
+            await first.send(part)
+            await until(lambda: it.limits.held > 90_000)
+            held = it.limits.held
+            await second.send(part)
+            assert await close_code(second) == 1013
+            assert it.limits.held == held
+        await until(lambda: not server.server_state.connections)
+        assert it.limits.held == 0
+
+
+@pytest.mark.parametrize("key", [KEY, None], ids=["known", "unknown"])
+async def test_a_message_that_drips_in_is_given_up(key):
+    it = Sockets(limits=Limits(body_s=0.3))
+    async with running(it), raw_socket(it, key=key) as client:
+
+        async def drip() -> None:
+            with suppress(OSError):
+                for byte in frame(b" " * 4000):
+                    await client.send(bytes([byte]))
+                    await asyncio.sleep(0.01)
+
+        dripping = asyncio.create_task(drip())
+        assert await close_code(client) == 1008
+        dripping.cancel()
+    assert it.limits.held == 0
+
+
+async def test_a_client_that_does_not_read_its_answers_is_not_read_from():
+    it = Sockets()
+    it.learn(b"[1]", answer=LARGE)
+    count = 200
+    async with running(it) as server, raw_socket(it) as client:
+        client.writer.transport.pause_reading()
+        for number in range(count):
+            client.writer.write(frame(b'{"id":%d,"input":[1]}' % number))
+            await asyncio.sleep(0)
+        (socket,) = server.server_state.connections
+        await until(lambda: not socket.writable.is_set())
+        for _ in range(50):
+            await asyncio.sleep(0.002)
+            assert socket.transport.get_write_buffer_size() < FEW_BYTES
+        client.writer.transport.resume_reading()
+        for _ in range(count):
+            await asyncio.wait_for(client.reader.readuntil(b'"type":"prediction"'), SECONDS)
+
+
+async def test_the_answers_to_pings_wait_for_the_client_to_read():
+    it = Sockets()
+    async with running(it) as server, raw_socket(it) as client:
+        client.writer.transport.pause_reading()
+        (socket,) = server.server_state.connections
+        pings = frame(b"p" * 125, opcode=Opcode.PING) * 500
+        most = 0
+        while socket.writable.is_set():
+            client.writer.write(pings)
+            await asyncio.sleep(0.001)
+        for _ in range(100):
+            client.writer.write(pings)
+            await asyncio.sleep(0.001)
+            most = max(most, socket.transport.get_write_buffer_size())
+        client.writer.transport.abort()
+        assert 0 < most < FEW_BYTES
+
+
+async def test_a_server_that_stops_answers_what_is_in_flight_then_says_so():
+    it = Sockets(slo_ms=60_000.0)
+    async with running(it) as server, it.socket(additional_headers=AUTHORIZED) as socket:
+        for number in range(2):
+            await socket.send(json.dumps({"id": number, "input": [number]}))
+        await sent(it, 2)
+        server.should_exit = True
+        await until(lambda: not server.servers[0].is_serving())
+        await asyncio.sleep(0.2)
+        while it.model.batches:
+            it.model.answer()
+        outputs = [(await received(socket))["output"] for _ in range(2)]
+        assert sorted(outputs) == [[0], [1]]
+        assert await closed_with(socket) == 1012
+
+
+async def test_a_server_that_stops_closes_sockets_that_wait_for_nothing():
+    it = Sockets()
+    async with running(it) as server, it.socket() as socket:
+        server.should_exit = True
+        assert await closed_with(socket) == 1012
+
+
+async def test_what_a_socket_that_left_has_asked_is_asked_no_more():
+    it = Sockets(slo_ms=60_000.0)
+    async with running(it):
+        async with raw_socket(it) as client:
+            await client.send(frame(b'{"id":1,"input":[1]}'))
+            await sent(it)
+        counted = it.serving.metrics.applications["digits"]
+        await until(lambda: counted.abandoned == 1)
