@@ -18,12 +18,14 @@ from clipper_site import wording
 from clipper_site.load import Document
 from clipper_site.model_rows import Sources, alarms, model_rows
 from registry.admin.base import page_at, page_of
+from registry.control import Control, read_control
 from registry.errors import Unavailable
 from registry.models import Application, Release
 from registry.redis_client import redis_client
 from registry.snapshot import build_snapshot
 from registry.specs import ApplicationSpec, Snapshot
 from registry.templatetags.console import ago
+from registry.waiting import what_it_waits_for
 from selection.learned import describe
 from serving.cluster.changes import last_changes
 from serving.cluster.directory import Directory
@@ -87,9 +89,11 @@ def picture() -> dict[str, Any]:
     problem, sources = _from_redis(snapshot)
     documents = sources.documents
     models = model_rows(snapshot, sources=sources)
+    control = None if problem else _control()
     return {
         "at": time.time(),
-        "problem": problem,
+        "problem": problem or (control.problem if control else ""),
+        "control": {"age_s": control.age_s if control else None},
         "alarms": alarms(models),
         "web": _web(documents, reachable=sources.reachable),
         "applications": _applications(snapshot, documents=documents, reachable=not problem),
@@ -184,6 +188,13 @@ def _from_redis(snapshot: Snapshot) -> tuple[str, Sources]:
     except redis.RedisError as error:
         problem = f"Redis cannot be reached, so nothing live is known: {error}"
         return problem, Sources(reachable=False, documents=[], replicas=[], views=[], changes={})
+
+
+def _control() -> Control | None:
+    try:
+        return read_control()
+    except redis.RedisError:  # it has just gone away: the next picture says so
+        return None
 
 
 def _web(documents: Sequence[Document], *, reachable: bool) -> dict[str, Any]:
@@ -315,5 +326,5 @@ def _releases() -> list[dict[str, Any]]:
 def _progress(release: Release) -> str:
     """What an open release waits for, or why one failed, in a line."""
     if release.is_open:
-        return release.progress
+        return what_it_waits_for(release)
     return next(iter(release.error.splitlines()), "")

@@ -13,7 +13,6 @@ import django_stubs_ext
 
 from clipper_site.env import Environment
 from clipper_site.ports import parse_dialled_host, parse_ports
-from selection.monitoring.thinning import STEP_S
 
 # Lets annotations such as ModelForm[Application] stand in code that runs.
 django_stubs_ext.monkeypatch()
@@ -233,30 +232,6 @@ CELERY_WORKER_MAX_TASKS_PER_CHILD = 1
 # On a loaded machine a fork takes longer to come up than Celery's 4 s, and would be killed for it.
 CELERY_WORKER_PROC_ALIVE_TIMEOUT = 30.0
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-# In memory: when each was last run is of no use after a restart, and a full disk would end it.
-CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
-CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
-    "reconcile": {
-        "task": "serving.cluster.tasks.reconcile",
-        "schedule": 1.0,
-        "options": {"expires": 2.0},
-    },
-    "persist-feedback": {
-        "task": "selection.feedback.tasks.persist_feedback",
-        "schedule": 1.0,
-        "options": {"expires": 2.0},
-    },
-    "snapshot-selection": {
-        "task": "serving.monitoring.tasks.snapshot_selection",
-        "schedule": float(STEP_S),
-        "options": {"expires": float(STEP_S)},
-    },
-    "thin-selection-history": {
-        "task": "serving.monitoring.tasks.thin_selection_history",
-        "schedule": 60.0,
-        "options": {"expires": 60.0},
-    },
-}
 
 # --- REST management ---------------------------------------------------------------------------
 REST_FRAMEWORK: dict[str, Any] = {

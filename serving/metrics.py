@@ -7,6 +7,7 @@ index `clipper:webs` holds their ids (`serving/living.py`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -270,18 +271,27 @@ def _parsed(texts: Iterable[bytes]) -> list[dict[str, Any]]:
     return sorted(documents, key=lambda document: str(document["id"]))
 
 
-def exposition(documents: Iterable[dict[str, Any]]) -> bytes:
-    """Render the documents in Prometheus' text format; `process` tells the web processes apart."""
+def exposition(documents: Iterable[dict[str, Any]], *, control_age_s: float | None = None) -> bytes:
+    """Render the documents in Prometheus' text format; `process` tells the web processes apart.
+
+    `control_age_s` is how old the control worker's last round is, None where nobody knows of one.
+    """
     registry = CollectorRegistry()
-    registry.register(_Documents(list(documents)))
+    registry.register(_Documents(list(documents), control_age_s=control_age_s))
     return generate_latest(registry)
 
 
 class _Documents(Collector):
-    def __init__(self, documents: list[dict[str, Any]]) -> None:
+    def __init__(self, documents: list[dict[str, Any]], *, control_age_s: float | None) -> None:
         self._documents = documents
+        self._control_age_s = math.inf if control_age_s is None else control_age_s
 
     def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "clipper_control_age_seconds",
+            "Time since the control worker's last round",
+            value=self._control_age_s,
+        )
         yield self._memory()
         for name, text in APPLICATION_COUNTERS.items():
             yield self._counter(f"clipper_application_{name}", text, "applications", name)

@@ -18,6 +18,7 @@ from registry.admin.theme import display
 from registry.api.errors import error_response
 from registry.errors import Forbidden
 from registry.models import Application, Release
+from registry.waiting import what_it_waits_for
 
 State = Release.State
 
@@ -93,11 +94,12 @@ def _position(release: Release) -> tuple[int, str]:
 def _sentence(release: Release) -> str:
     previous = release.previous_arm
     old = f"{previous} still answers" if previous else "no version is live yet"
+    waits = what_it_waits_for(release)
     match release.state:
         case State.PENDING:
-            return f"Checking the artifact; {old}."
+            return f"{waits or 'Checking the artifact'}; {old}."
         case State.STARTING:
-            return f"Starting replicas{release.progress and ', '}{release.progress}; {old}."
+            return f"Starting replicas{waits and ', '}{waits}; {old}."
         case State.LIVE:
             return f"{release.arm} answers."
         case State.FAILED:

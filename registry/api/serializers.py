@@ -29,6 +29,7 @@ from registry.models import (
 from registry.models.applications import Combine, InputType, Loss, Priority
 from registry.models.models import Batching
 from registry.services import RouteRequest
+from registry.waiting import what_it_waits_for
 
 LONG_TEXT = 10_000
 
@@ -348,7 +349,7 @@ class ReleaseOut(serializers.ModelSerializer[Release]):
         return release.previous_version_name or None
 
     def get_progress(self, release: Release) -> str:
-        return release.progress if release.is_open else ""
+        return what_it_waits_for(release)
 
 
 class Deploy(Body):

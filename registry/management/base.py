@@ -10,6 +10,7 @@ from django.db import DatabaseError
 
 from registry.errors import ClipperError, NotFound
 from registry.models import Application, Model, ModelVersion, Release
+from registry.waiting import what_it_waits_for
 
 POLL_SECONDS = 0.2
 
@@ -46,9 +47,10 @@ class ClipperCommand(BaseCommand):
 
     def wait_until_live(self, release: Release, *, seconds: float) -> None:
         """Return when the release is live. Raises CommandError where it fails or takes longer."""
-        deadline = time.monotonic() + seconds
+        deadline, said = time.monotonic() + seconds, ""
         while time.monotonic() < deadline:
             release.refresh_from_db()
+            said = self._report(what_it_waits_for(release), said=said)
             if release.state == Release.State.LIVE:
                 self.stdout.write(f"{release.arm} is live.")
                 return
@@ -60,8 +62,14 @@ class ClipperCommand(BaseCommand):
             time.sleep(POLL_SECONDS)
         raise CommandError(
             f"Release {release.pk} of {release.arm} is still {release.state} after "
-            f"{seconds:.3g} s; is a worker running?"
+            f"{seconds:.3g} s: {what_it_waits_for(release)}."
         )
+
+    def _report(self, text: str, *, said: str) -> str:
+        """Print what is news; returns what was said last."""
+        if text and text != said:
+            self.stdout.write(f"  {text}")
+        return text or said
 
 
 def add_waiting(parser: CommandParser) -> None:

@@ -6,6 +6,7 @@ import asyncio
 
 import msgspec
 
+from registry.control import read_control_async
 from registry.errors import NotReady
 from selection.storage import REDIS_ERRORS, redis_needed
 from serving.api.http import Endpoint, Receive, Scope, Send, endpoint, require_method, send_body
@@ -54,17 +55,22 @@ def metrics_endpoint(runtime: Runtime) -> Endpoint:
         require_method(scope, "GET")
         async with redis_needed(timeout_s=CHECK_TIMEOUT_S):
             documents = await read_published_async(runtime.redis)
-        body = await asyncio.to_thread(exposition, documents)
+            control = await read_control_async(runtime.redis)
+        body = await asyncio.to_thread(exposition, documents, control_age_s=control.age_s)
         await send_body(send, body, headers=[PROMETHEUS_TYPE])
 
     return metrics
 
 
 async def _readiness(runtime: Runtime) -> Readiness:
-    database, redis_state = await asyncio.gather(_database(runtime), _redis(runtime))
+    database, redis_state, control = await asyncio.gather(
+        _database(runtime), _redis(runtime), _control(runtime)
+    )
     found = Readiness()
     found.note("database", database, fails=database != OK)
     found.note("redis", redis_state, fails=redis_state != OK)
+    # Told, and no more: another web process would be no better off.
+    found.note("control", control)
     models = model_readiness(
         runtime.router,
         connected=runtime.engine.connected,
@@ -91,3 +97,12 @@ async def _redis(runtime: Runtime) -> str:
     except REDIS_ERRORS as error:
         return f"cannot be reached ({type(error).__name__})"
     return OK
+
+
+async def _control(runtime: Runtime) -> str:
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            control = await read_control_async(runtime.redis)
+    except REDIS_ERRORS:
+        return "unknown while Redis cannot be reached"
+    return control.problem or OK

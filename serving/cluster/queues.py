@@ -1,8 +1,10 @@
-"""The queues in which tasks of replicas wait: one for each kind of device."""
+"""The queues: one for tasks of replicas for each kind of device, one for everything else."""
 
 from __future__ import annotations
 
 REPLICA_QUEUES = "replicas."
+# Celery's default queue here: validations, and whoever serves it does the rounds.
+CONTROL_QUEUE = "control"
 
 
 def queue_of(device: str) -> str:

@@ -20,6 +20,7 @@ from django.db import connections
 
 from registry import services
 from registry.artifacts.store import ArtifactStore
+from registry.control import note_round
 from registry.errors import NotFound
 from registry.locks import exclusively
 from registry.models import ModelVersion, Release
@@ -109,10 +110,17 @@ def note_lost_replica(sender: Any, task_id: str, exception: Exception, **_: Any)
 
 @shared_task
 def reconcile() -> None:
-    """Do one round, unless another is under way."""
+    """Do one round, unless another is under way, and leave word of it."""
     with exclusively(ROUND_LOCK, ttl_s=ROUND_TTL_S) as lock:
-        if lock is not None:
+        if lock is None:
+            return
+        try:
             _reconciler().run(now=time.monotonic())
+        except Exception as error:
+            with suppress(redis.RedisError):
+                note_round(redis_client(), error=f"{type(error).__name__}: {error}")
+            raise
+        note_round(redis_client())
 
 
 @shared_task

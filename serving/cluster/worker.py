@@ -10,28 +10,30 @@ from typing import Any
 
 from billiard.process import current_process
 from celery.signals import (
-    beat_embedded_init,
     worker_init,
     worker_process_init,
     worker_ready,
+    worker_shutdown,
     worker_shutting_down,
 )
-from celery.worker import state
 
 from serving.cluster import endings
 from serving.cluster.lifeline import Lifeline, die_with_parent
-from serving.cluster.queues import REPLICA_QUEUES
+from serving.cluster.queues import CONTROL_QUEUE, REPLICA_QUEUES
+from serving.cluster.rhythm import Rhythm
 from serving.cluster.watch import Slot, WatchTable
 
 # Imported before the forks: their memory is shared, and a replica starts a second sooner.
 PRELOADED = ("serving.cluster.replica", "serving.container.runtimes.sklearn")
 WATCH_S = 1.0
-EX_FAILURE = 1
+# What the control worker has begun is given so long to end with it.
+ROUNDS_END_WITHIN_S = 5.0
 
 logger = logging.getLogger(__name__)
 
 _lifeline: Lifeline | None = None
 _table: WatchTable | None = None
+_rhythms: list[Rhythm] = []
 
 
 def lifeline() -> Lifeline:
@@ -69,16 +71,18 @@ def watch_over_forks(sender: Any, **_: Any) -> None:
         # looks again, and gives the slot to the next replica, up to five seconds later.
         sender.hub.call_repeatedly(WATCH_S, maintain)
         sender.hub.call_repeatedly(WATCH_S, _end_those_over_a_limit, sender.pool)
-    if (scheduler := sender.controller.beat) is not None:
-        sender.hub.call_repeatedly(WATCH_S, _end_without, scheduler)
 
 
-@beat_embedded_init.connect
-def tie_beat_to_worker(**_: Any) -> None:
-    """In the process of the scheduler, a fork of the worker that `-B` starts."""
-    # Unlike tie_to_worker, it has no end of the pipe to let go of: Celery has closed all that the
-    # scheduler inherited, and the number may by now stand for a file of its own.
-    die_with_parent(parent=lifeline().parent)
+@worker_ready.connect
+def begin_rounds(sender: Any, **_: Any) -> None:
+    """In the control worker: do what is to be done each second."""
+    if CONTROL_QUEUE in sender.app.amqp.queues.consume_from:
+        # Here, as it needs the tasks, which need this module.
+        from serving.cluster.control import new_rhythms
+
+        _rhythms.extend(new_rhythms())
+        for rhythm in _rhythms:
+            rhythm.start()
 
 
 @worker_process_init.connect
@@ -93,13 +97,14 @@ def tie_to_worker(**_: Any) -> None:
 def drain_replicas(**_: Any) -> None:
     """In the main process, inside its signal handler: replicas drain, then their tasks return."""
     lifeline().cut()
+    for rhythm in _rhythms:
+        rhythm.stop()
 
 
-def _end_without(scheduler: Any) -> None:
-    """Stop a worker whose scheduler died; the one that is started in its place has a new one."""
-    if not scheduler.is_alive() and state.should_stop is None:
-        logger.error("the scheduler died: stopping")
-        state.should_stop = EX_FAILURE  # type: ignore[assignment]  # None or an exit code
+@worker_shutdown.connect
+def end_rounds(**_: Any) -> None:
+    for rhythm in _rhythms:
+        rhythm.join(within_s=ROUNDS_END_WITHIN_S)
 
 
 def _end_those_over_a_limit(pool: Any) -> None:

@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import redis
 
 from registry import services
+from registry.control import KEPT_S, KEY, note_round
 from registry.models import Model, ModelVersion, Release
 from tests.registry.conftest import AddVersion, Api, go_live
+
+
+@pytest.fixture(autouse=True)
+def _control(server_redis: redis.Redis) -> None:
+    """A control worker has just done a round."""
+    note_round(server_redis)
 
 
 def test_a_deploy_is_accepted_with_its_release(manager: Api, v1: ModelVersion) -> None:
@@ -24,7 +32,7 @@ def test_a_deploy_is_accepted_with_its_release(manager: Api, v1: ModelVersion) -
         "previous_version": None,
         "kind": "deploy",
         "state": "pending",
-        "progress": "",
+        "progress": "its turn comes within a second",
         "reason": "the first",
         "error": "",
         "output": "",
@@ -62,6 +70,17 @@ def test_a_release_says_what_it_waits_for_while_it_does(manager: Api, v1: ModelV
     services.complete_release(release=release)
 
     assert manager("get", url).json()["progress"] == ""
+
+
+def test_where_nobody_moves_it_on_a_release_says_so(
+    manager: Api, v1: ModelVersion, server_redis: redis.Redis
+) -> None:
+    identity = manager("post", "models/svm/versions/1/deploy").json()["id"]
+    server_redis.pexpire(KEY, int((KEPT_S - 30) * 1000))
+
+    progress = manager("get", f"models/svm/releases/{identity}").json()["progress"]
+
+    assert "is silent for 30 s: no release advances" in progress
 
 
 def test_deploying_what_is_live_is_a_conflict(manager: Api, v1: ModelVersion) -> None:

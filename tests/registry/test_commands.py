@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from django.core.management import CommandError, call_command
 
 from registry import services
+from registry.control import KEY, note_round
 from registry.management.base import ClipperCommand
 from registry.models import ApiKey, Application, Model, ModelVersion, Release
 from tests.registry.conftest import go_live
@@ -156,8 +158,16 @@ def test_deploy_uploads_a_version_that_runs_as_it_is_told(
     assert (version.memory_limit_mb, version.threads) == (512, 2)
 
 
-def test_status_of_nothing_says_so(db: None) -> None:
-    assert run("status").split() == ["Applications", "none", "Models", "none", *OPEN, "none"]
+def test_status_of_nothing_says_so(db: None, server_redis: redis.Redis) -> None:
+    note_round(server_redis)
+    found = run("status").split()
+    assert found[:6] == ["Control", "last", "round", "0", "s", "ago"]
+    assert found[6:] == ["Applications", "none", "Models", "none", *OPEN, "none"]
+
+
+def test_status_says_that_nobody_moves_anything_on(db: None, server_redis: redis.Redis) -> None:
+    server_redis.delete(KEY)
+    assert "No control worker has been heard of" in run("status")
 
 
 OPEN = ("Open", "releases")

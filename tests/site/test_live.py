@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import redis
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from clipper_site import wording
 from clipper_site.live import combined, picture, standing
 from registry import services
+from registry.control import KEPT_S, KEY, note_round
 from registry.models import Model
 from registry.specs import ApplicationSpec, RouteSpec
 from serving.metrics import APPLICATION_COUNTERS
@@ -158,9 +160,24 @@ def test_the_live_picture_is_for_the_staff(client: Client) -> None:
     assert client.get("/admin/live.json").status_code == 401
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_silent_control_worker_is_said_at_the_head_of_the_page(
+    db: None, server_redis: redis.Redis
+) -> None:
+    note_round(server_redis)
+    assert picture()["problem"] == ""
+    server_redis.pexpire(KEY, int((KEPT_S - 30) * 1000))
+
+    live = picture()
+
+    assert "is silent for 30 s" in live["problem"]
+    assert 30 <= live["control"]["age_s"] < 60
+
+
 @pytest.mark.django_db
 @pytest.mark.usefixtures("server_redis")
-def test_staff_get_the_live_picture_as_json(client: Client) -> None:
+def test_staff_get_the_live_picture_as_json(client: Client, server_redis: redis.Redis) -> None:
+    note_round(server_redis)
     Model.objects.create(name="svm", input_type="doubles")
     viewer = User.objects.create_user("someone", is_staff=True)
     viewer.user_permissions.add(Permission.objects.get(codename="view_modelversion"))

@@ -17,6 +17,7 @@ from clipper_site.live import picture
 from clipper_site.load import Load, load_of, load_text
 from clipper_site.model_rows import ALARMS_SHOWN, alarms, standing
 from registry import services
+from registry.control import note_round
 from registry.models import Model, ModelVersion, Release
 from serving.cluster.changes import ReplicaChange, note_change
 from serving.metrics import VERSION_COUNTERS
@@ -208,13 +209,19 @@ def test_without_redis_nothing_is_said_of_replicas_and_nobody_is_alarmed(
     ],
 )
 def test_a_release_tells_what_it_waits_for_or_why_it_failed(
-    live_version: ModelVersion, state: str, progress: str, error: str, said: str
+    live_version: ModelVersion,
+    server_redis: redis.Redis,
+    state: str,
+    progress: str,
+    error: str,
+    said: str,
 ) -> None:
     Release.objects.create(
         model=live_version.model, version=live_version, kind="deploy", state=state,
         progress=progress, error=error,
     )  # fmt: skip
 
+    note_round(server_redis)
     (release,) = picture()["releases"]
     assert release["text"]["progress"].startswith(said)
     assert bool(release["text"]["progress"]) == bool(said)

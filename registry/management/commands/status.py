@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import redis
+
+from registry.control import read_control
 from registry.management.base import ClipperCommand
 from registry.models import Application, Model, Release, Route
+from registry.waiting import what_it_waits_for
 
 Row = Sequence[str]
 Section = tuple[str, Row, list[Row]]
@@ -16,8 +20,18 @@ class Command(ClipperCommand):
     help = "Show the applications, the models with their live versions, and the open releases."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self.stdout.write(f"Control\n  {control()}\n")
         for title, heads, rows in (applications(), models(), open_releases()):
             self.stdout.write(f"{title}\n" + table(heads, rows=rows) + "\n")
+
+
+def control() -> str:
+    """How the control worker is, in a line."""
+    try:
+        known = read_control()
+    except redis.RedisError as error:
+        return f"unknown, as Redis cannot be reached: {error}"
+    return known.problem or f"last round {known.age_s or 0.0:.0f} s ago"
 
 
 def applications() -> Section:
@@ -65,10 +79,15 @@ def open_releases() -> Section:
             release.state,
             release.by_label,
             f"{release.created_at:%F %T}",
+            what_it_waits_for(release),
         )
         for release in Release.objects.open().with_versions()
     ]
-    return "Open releases", ("id", "version", "kind", "state", "by", "since (UTC)"), rows
+    return (
+        "Open releases",
+        ("id", "version", "kind", "state", "by", "since (UTC)", "waits for"),
+        rows,
+    )
 
 
 def table(heads: Row, *, rows: Sequence[Row]) -> str:

@@ -31,7 +31,7 @@ BY = services.Actor.of_command("test")
 COMMON = ["--without-gossip", "--without-mingle"]
 CPU = ["-Q", "replicas.cpu", "-P", "prefork", "-c", str(SLOTS), "-n", "cpu@%h", *COMMON]
 GPU = ["-Q", "replicas.gpu", "-P", "prefork", "-c", "2", "-n", "gpu@%h", *COMMON]
-CONTROL = ["-B", "-Q", "control", "-P", "threads", "-c", "4", "-n", "control@%h", *COMMON]
+CONTROL = ["-Q", "control", "-P", "threads", "-c", "4", "-n", "control@%h", *COMMON]
 
 
 class Stack:
@@ -57,8 +57,7 @@ class Stack:
         self.web.start()
 
     def start_worker(self, name: str) -> None:
-        schedule = ["-s", str(self.var / "schedule")]
-        options = {"cpu": CPU, "gpu": GPU, "control": [*CONTROL, *schedule]}[name]
+        options = {"cpu": CPU, "gpu": GPU, "control": CONTROL}[name]
         with (self.var / f"{name}.log").open("ab") as log:
             self.workers[name] = psutil.Popen(
                 [sys.executable, "-m", "celery", "-A", "clipper_site", "worker", *options],

@@ -1,0 +1,59 @@
+"""What the control worker does again and again: each job in a thread, at intervals of its own.
+
+By the monotonic clock, so that setting the wall clock neither stops nor hurries anything.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from time import monotonic
+
+from django.db import connections
+
+logger = logging.getLogger(__name__)
+
+
+class Rhythm:
+    """Calls `work` every `interval_s` until it is stopped; never twice at a time.
+
+    What takes longer than its interval is called again at once, and nothing is made up for. An
+    exception is logged, once for each that follows another of its kind, and the next call comes.
+    """
+
+    def __init__(self, work: Callable[[], object], *, interval_s: float, name: str) -> None:
+        self._work = work
+        self._interval_s = interval_s
+        self._name = name
+        self._over = threading.Event()
+        self._last_error = ""
+        self._thread = threading.Thread(target=self._run, name=f"rhythm.{name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Call no more; what is under way goes on."""
+        self._over.set()
+
+    def join(self, *, within_s: float) -> None:
+        self._thread.join(timeout=within_s)
+
+    def _run(self) -> None:
+        due = monotonic()
+        while not self._over.wait(max(0.0, due - monotonic())):
+            self._call()
+            due = max(due + self._interval_s, monotonic())
+
+    def _call(self) -> None:
+        try:
+            self._work()
+            self._last_error = ""
+        except Exception as error:  # whatever it is, the next call may succeed
+            text = f"{type(error).__name__}: {error}"
+            if text != self._last_error:
+                logger.exception("failed, will go on job=%s", self._name)
+            self._last_error = text
+        finally:
+            connections.close_all()

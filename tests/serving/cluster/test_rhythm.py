@@ -1,0 +1,71 @@
+"""What is to be done each second is done each second, whatever the wall clock says."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from serving.cluster.rhythm import Rhythm
+from tests.serving.cluster.waiting import wait_for
+
+
+class Calls:
+    """Counts its calls; those of `failing` raise."""
+
+    def __init__(self, *, failing: frozenset[int] = frozenset()) -> None:
+        self.count = 0
+        self._failing = failing
+
+    def __call__(self) -> None:
+        self.count += 1
+        if self.count in self._failing:
+            raise OSError("away")
+
+
+@pytest.mark.parametrize("step_s", [-60.0, 3600.0])
+def test_setting_the_wall_clock_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, step_s: float
+) -> None:
+    calls, real = Calls(), time.time
+    rhythm = Rhythm(calls, interval_s=0.02, name="test")
+    rhythm.start()
+    wait_for(lambda: calls.count >= 3)
+
+    monkeypatch.setattr(time, "time", lambda: real() + step_s)
+    before = calls.count
+
+    wait_for(lambda: calls.count >= before + 5, within_s=30)
+    assert calls.count < before + 1000  # nor is anything made up for
+    rhythm.stop()
+    rhythm.join(within_s=10)
+
+
+def test_what_fails_is_said_once_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    calls = Calls(failing=frozenset({1, 2, 3}))
+    rhythm = Rhythm(calls, interval_s=0.01, name="test")
+    rhythm.start()
+    wait_for(lambda: calls.count >= 5)
+    rhythm.stop()
+    rhythm.join(within_s=10)
+
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "away" in caplog.text
+
+
+def test_it_ends_after_the_call_under_way() -> None:
+    entered, leave, calls = threading.Event(), threading.Event(), Calls()
+
+    def work() -> None:
+        calls()
+        entered.set()
+        leave.wait(timeout=30)
+
+    rhythm = Rhythm(work, interval_s=0.0, name="test")
+    rhythm.start()
+    assert entered.wait(timeout=30)
+    rhythm.stop()
+    leave.set()
+    rhythm.join(within_s=30)
+    assert calls.count == 1
