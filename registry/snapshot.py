@@ -56,6 +56,7 @@ def version_spec(version: ModelVersion) -> VersionSpec:
         ),
         memory_limit_mb=version.memory_limit_mb,
         threads=version.threads,
+        load_timeout_s=version.load_timeout_s,
         replica_bounds=version.replica_bounds,
     )
 

@@ -31,7 +31,8 @@ class VersionSpec:
 
     `generation` grows each time the version's replicas are started afresh; it is part of the
     cache key, so that nothing a former load answered outlives it. `batching` may change while
-    replicas run; `memory_limit_mb` (None: no limit) and `threads` hold for those started later.
+    replicas run; `memory_limit_mb` (None: no limit), `threads` and `load_timeout_s` hold for those
+    started later.
     Autoscaling moves `replicas` within `replica_bounds`, fewest and most; None where it is off.
     """
 
@@ -49,6 +50,7 @@ class VersionSpec:
     batching: BatchingSpec = BatchingSpec()
     memory_limit_mb: int | None = None
     threads: int = 1
+    load_timeout_s: int = 120
     replica_bounds: tuple[int, int] | None = None
 
     @property

@@ -60,7 +60,7 @@ RUNNING = (
     (
         "Limits",
         {
-            "fields": (("memory_limit_mb", "threads"),),
+            "fields": (("memory_limit_mb", "threads", "load_timeout_s"),),
             "description": "A change holds for replicas that start afterwards.",
         },
     ),

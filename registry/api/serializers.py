@@ -246,6 +246,7 @@ class VersionOut(serializers.ModelSerializer[ModelVersion]):
             "batch_wait_ms",
             "memory_limit_mb",
             "threads",
+            "load_timeout_s",
             "allow_pickle",
             "notes",
             "digest",
@@ -281,6 +282,7 @@ class VersionPatch(Body):
         required=False, allow_null=True, help_text="Holds for replicas started from then on."
     )
     threads = Whole(required=False, help_text="Holds for replicas started from then on.")
+    load_timeout_s = Whole(required=False, help_text="Holds for replicas started from then on.")
     notes = Text(required=False, allow_blank=True, max_length=LONG_TEXT)
 
 
@@ -303,6 +305,7 @@ class NewVersion(Body):
     )
     memory_limit_mb = serializers.IntegerField(required=False, allow_null=True)
     threads = serializers.IntegerField(required=False)
+    load_timeout_s = serializers.IntegerField(required=False)
     allow_pickle = serializers.BooleanField(
         required=False, help_text="Needs the permission to run code."
     )

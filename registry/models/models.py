@@ -31,6 +31,9 @@ LONGEST_BATCH_WAIT_MS = 1000.0
 SMALLEST_MEMORY_LIMIT_MB = 128
 LARGEST_MEMORY_LIMIT_MB = 1 << 20
 MOST_THREADS = 256
+# Unless a version says otherwise, and for those that need to fetch or build a lot.
+LOAD_TIMEOUT_S = 120
+LONGEST_LOAD_TIMEOUT_S = 3600
 
 
 class Batching(models.TextChoices):
@@ -151,6 +154,12 @@ class ModelVersion(models.Model):
         validators=between(1, MOST_THREADS),
         help_text="For linear algebra (BLAS, OpenMP), in each replica.",
     )
+    load_timeout_s = models.PositiveIntegerField(
+        "time to load (s)",
+        default=LOAD_TIMEOUT_S,
+        validators=between(1, LONGEST_LOAD_TIMEOUT_S),
+        help_text="How long a replica, or the check before a release, may take until it answers.",
+    )
     allow_pickle = models.BooleanField(
         default=False,
         help_text="Load joblib or pickle, which can run any code. Only for artifacts you trust.",
@@ -237,6 +246,10 @@ class ModelVersion(models.Model):
             models.CheckConstraint(
                 name="version_threads_in_range",
                 condition=Q(threads__gte=1, threads__lte=MOST_THREADS),
+            ),
+            models.CheckConstraint(
+                name="version_load_timeout_in_range",
+                condition=Q(load_timeout_s__gte=1, load_timeout_s__lte=LONGEST_LOAD_TIMEOUT_S),
             ),
         )
 

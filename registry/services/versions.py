@@ -32,6 +32,7 @@ CONFIGURABLE = frozenset(
         "max_replicas",
         "memory_limit_mb",
         "threads",
+        "load_timeout_s",
         "notes",
     }
 )

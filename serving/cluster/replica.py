@@ -38,8 +38,6 @@ from serving.rpc.text import safe_text
 # How long web processes may take to finish with a draining replica. Well below the time that
 # supervisord gives the worker to stop.
 DRAIN_S = 10.0
-# How long a model may take to load and warm up; a validation gives it no longer either.
-LOADED_WITHIN_S = 120.0
 
 logger = logging.getLogger(__name__)
 
@@ -209,8 +207,7 @@ def _load(assignment: Assignment, *, slot: Slot) -> Predictor:
             memory_limit_mb=limit.limit_mb,
         )
     )
-    at_most_s = max(LOADED_WITHIN_S, assignment.hung_s)
-    with slot.working(at_most_s=at_most_s), held_to(limit, threads=version.threads):
+    with slot.working(at_most_s=version.load_timeout_s), held_to(limit, threads=version.threads):
         predictor = load_predictor(
             runtime=version.runtime,
             path=assignment.store.path_of(version.digest),

@@ -22,7 +22,6 @@ from serving.container.failures import Failure
 from serving.container.limits import THREAD_VARIABLES
 from serving.rpc.text import CUT, safe_text
 
-TIME_LIMIT_S = 120.0
 POLL_S = 1.0
 # Of what it writes, this much of the beginning and as much of the end.
 KEPT_BYTES = 8192
@@ -52,21 +51,20 @@ def try_out(
     version: VersionSpec,
     *,
     artifact: Path,
-    time_limit_s: float = TIME_LIMIT_S,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> Trial:
     """Have a process load the version and answer; returns how it went.
 
     Calls `meanwhile` each second; what that raises ends the process under test.
     """
-    deadline = time.monotonic() + time_limit_s
+    deadline = time.monotonic() + version.load_timeout_s
     command = _command(version, artifact=artifact)
     with _started(command, threads=version.threads) as process:
         told, written = Tail(process.stdout), Tail(process.stderr)
         while (code := _code_of(process)) is None and time.monotonic() < deadline:
             meanwhile()
     if code is None:
-        fault = f"the model did not load and answer within {time_limit_s:g} s"
+        fault = f"the model did not load and answer within {version.load_timeout_s} s"
         return Trial(fault=fault, output=written.text())
     return _verdict(told.text(), output=written.text(), code=code, version=version)
 

@@ -24,7 +24,7 @@ from tests.registry.conftest import AddVersion, go_live
 pytestmark = pytest.mark.django_db
 
 UPLOAD = "/admin/registry/modelversion/add/"
-RUNS = {"replicas": 1, "batching": "aimd", "threads": 1}
+RUNS = {"replicas": 1, "batching": "aimd", "threads": 1, "load_timeout_s": 120}
 
 
 @pytest.fixture

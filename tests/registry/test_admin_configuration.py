@@ -28,7 +28,14 @@ def page(version: ModelVersion) -> str:
 
 def form(**fields: Any) -> dict[str, Any]:
     """What a browser sends that was shown one replica."""
-    return {"replicas": 1, "initial-replicas": 1, "batching": "aimd", "threads": 1, **fields}
+    return {
+        "replicas": 1,
+        "initial-replicas": 1,
+        "batching": "aimd",
+        "threads": 1,
+        "load_timeout_s": 120,
+        **fields,
+    }
 
 
 def test_a_version_is_configured_on_its_page(owner: Client, v1: ModelVersion) -> None:

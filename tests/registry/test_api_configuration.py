@@ -64,6 +64,8 @@ def test_auto_and_null_give_it_back_to_clipper(manager: Api, v1: ModelVersion) -
         ({"batch_wait_ms": 1001}, "Expected 0 to 1000"),
         ({"threads": None}, "may not be null"),
         ({"threads": True}, "Expected a whole number"),
+        ({"load_timeout_s": 0}, "Expected 1 to 3600"),
+        ({"load_timeout_s": 3601}, "Expected 1 to 3600"),
         ({"min_replicas": 2}, "Expected none without max_replicas"),
         ({"replicas": 9, "max_replicas": 8}, "Expected 1 to 8"),
         ({"notes": 5}, "Expected text"),

@@ -125,6 +125,7 @@ def test_it_takes_an_upload(manager: Api, svm: Model, tmp_path: Path) -> None:
         "batch_wait_ms": "auto",
         "memory_limit_mb": None,
         "threads": 1,
+        "load_timeout_s": 120,
         "allow_pickle": False,
         "notes": "the first",
         "digest": digest,

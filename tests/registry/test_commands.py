@@ -150,12 +150,13 @@ def test_deploy_uploads_a_version_that_runs_as_it_is_told(
     file = tmp_path / "model.skops"
     file.write_bytes(b"a model")
     how = "--batching static --max-batch-size 32 --batch-wait-ms 2.5 --min-replicas 2"
-    limits = "--max-replicas 3 --memory-limit-mb 512 --threads 2"
+    limits = "--max-replicas 3 --memory-limit-mb 512 --threads 2 --load-timeout-s 300"
     run("deploy", "svm", "a", "--artifact", str(file), *how.split(), *limits.split())
     version = ModelVersion.objects.get()
     assert (version.batching, version.max_batch_size, version.batch_wait_ms) == ("static", 32, 2.5)
     assert (version.replicas, version.replica_bounds) == (2, (2, 3))
     assert (version.memory_limit_mb, version.threads) == (512, 2)
+    assert version.load_timeout_s == 300
 
 
 def test_status_of_nothing_says_so(db: None, server_redis: redis.Redis) -> None:

@@ -51,6 +51,9 @@ class Command(ClipperCommand):
         )
         upload.add_argument("--memory-limit-mb", type=int, metavar="MB", help="per replica (none)")
         upload.add_argument("--threads", type=int, default=1, metavar="N", help="per replica (1)")
+        upload.add_argument(
+            "--load-timeout-s", type=int, metavar="S", help="for a replica to load (120)"
+        )
         upload.add_argument("--allow-pickle", action="store_true", help="load joblib or pickle")
         upload.add_argument("--notes", default="")
         upload.add_argument(

@@ -7,11 +7,12 @@ import time
 
 import pytest
 
+from registry import services
 from registry.models import ModelVersion
 from serving.cluster.directory import ReplicaRecord, ReplicaState
 from serving.rpc.frames import AnswerStatus, encode_predict
 from tests.serving.cluster.asking import Peer
-from tests.serving.cluster.stack import Stack, is_gone
+from tests.serving.cluster.stack import BY, Stack, is_gone
 from tests.serving.cluster.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(90)
@@ -167,3 +168,21 @@ def test_a_model_too_large_for_its_limit_fails_its_release(stack: Stack) -> None
 
     assert "more than its memory limit of 200 MiB; it held " in release.error
     assert "Unable to allocate 512. MiB" in release.error
+
+
+def test_a_model_has_the_time_to_load_that_its_version_gives_it(stack: Stack) -> None:
+    content = CRASHES_IN_A_REPLICA % b"__import__('time').sleep(600)"
+    slow = stack.add_artifact("slow", runtime="python", content=content, load_timeout_s=4)
+
+    release = stack.deploy(slow)
+
+    wait_for(
+        lambda: any(one.state is ReplicaState.FAILED for one in stack.replicas(slow)),
+        within_s=60,
+        what="the replica is ended",
+    )
+    reasons = {one.last_error for one in stack.replicas(slow)} - {None}
+    assert reasons == {"the model did not load within 4 s"}
+    services.roll_back(model=slow.model, by=BY)
+    release.refresh_from_db()
+    assert release.state == "superseded"
