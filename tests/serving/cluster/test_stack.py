@@ -11,6 +11,7 @@ import pytest
 
 from registry import services
 from registry.artifacts.store import ArtifactStore
+from registry.control import read_control
 from registry.models import (
     Application,
     Model,
@@ -249,14 +250,24 @@ def test_a_release_whose_validation_died_is_validated_again(
     stack.retire("slow")
 
 
-def test_a_control_worker_without_its_scheduler_stops(stack: Stack, version: ModelVersion) -> None:
+def test_a_control_worker_that_hangs_is_known_by_its_last_round(
+    stack: Stack, version: ModelVersion
+) -> None:
     control = stack.workers["control"]
-    (scheduler,) = control.children()
 
-    scheduler.kill()
+    def age_s() -> float:
+        age = read_control(stack.client).age_s
+        assert age is not None
+        return age
 
-    assert control.wait(timeout=15) != 0
-    stack.start_worker("control")
+    control.suspend()
+    try:
+        wait_for(lambda: age_s() > 11, within_s=40, what="its last round grows old")
+        assert f"(process {control.pid} on " in read_control(stack.client).problem
+    finally:
+        control.resume()
+
+    wait_for(lambda: not read_control(stack.client).problem, what="it does rounds again")
 
 
 def test_a_killed_worker_leaves_no_orphans(stack: Stack, version: ModelVersion) -> None:
