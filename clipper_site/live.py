@@ -27,6 +27,7 @@ from registry.specs import ApplicationSpec, Snapshot
 from registry.templatetags.console import ago
 from registry.waiting import what_it_waits_for
 from selection.learned import describe
+from selection.reliability import FULL
 from serving.cluster.changes import last_changes
 from serving.cluster.directory import Directory
 from serving.cluster.views import read_views
@@ -292,10 +293,14 @@ def _learned(
 
 
 def _arm(arm: Mapping[str, Any]) -> dict[str, Any]:
+    reliability = arm["reliability"]
+    unreliable = reliability < FULL
     return {
         "arm": f"{arm['model']}:{arm['version']}",
         "percent": round(arm["weight"] * 100, 1),
+        "state": "late" if unreliable else "good",
         "text": {
+            "answers": f"answers {wording.share(reliability)}" if unreliable else "",
             "weight": wording.share(arm["weight"]),
             "queries": wording.count(arm["queries"]),
             "feedback": wording.count(arm["feedback"]),

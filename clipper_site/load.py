@@ -10,10 +10,14 @@ from clipper_site import wording
 
 # Calls that never reached the model, because its replicas had no time for them.
 REFUSALS = ("overloaded", "saturated", "expired")
-FAILURES = ("failed", "lost")
-# Of all calls. Below the first share it is chance, from the second on somebody has to know.
+FAILURES = ("failed", "lost", "quarantined")
+# Calls whose input the model took for invalid: the callers' fault, or the model's.
+INVALID = ("refused",)
+# Of all calls. Below the first share it is chance, from the second on somebody has to know. A
+# model that finds most inputs invalid is hardly the one that its callers expect.
 A_FEW = 0.005
 TOO_MANY = 0.05
+MOST = 0.5
 
 # How a load reads where there is none.
 UNKNOWN = {
@@ -37,6 +41,7 @@ class Load:
     rate: float = 0.0
     refused_rate: float = 0.0
     failed_rate: float = 0.0
+    invalid_rate: float = 0.0
     hit_ratio: float | None = None
     batch_size: float | None = None
     queue_p99_ms: float | None = None
@@ -48,6 +53,9 @@ class Load:
 
     def fails(self, share: float) -> bool:
         return self.failed_rate > share * self.rate
+
+    def finds_invalid(self, share: float) -> bool:
+        return self.invalid_rate > share * self.rate
 
     @property
     def is_idle(self) -> bool:
@@ -73,6 +81,7 @@ def load_of(arm: str, *, documents: Iterable[Document]) -> Load | None:
         rate=_rate(recent, of=("hits", "misses", "joined")),
         refused_rate=_rate(recent, of=REFUSALS),
         failed_rate=_rate(recent, of=FAILURES),
+        invalid_rate=_rate(recent, of=INVALID),
         hit_ratio=hits / asked if asked else None,
         batch_size=sum(one["sent"] for one in recent) / batches if batches else None,
         queue_p99_ms=_worst(recent, of="queue_p99_ms"),
@@ -103,7 +112,8 @@ def _batches(load: Load) -> str:
 
 def _rate(recent: Sequence[Document], *, of: Sequence[str]) -> float:
     rates = (
-        sum(int(one[name]) for name in of) / float(one["seconds"])
+        # A process of an older release counts less.
+        sum(int(one.get(name, 0)) for name in of) / float(one["seconds"])
         for one in recent
         if one["seconds"] > 0
     )

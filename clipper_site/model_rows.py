@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from clipper_site import wording
-from clipper_site.load import A_FEW, TOO_MANY, Document, Load, load_of, load_text
+from clipper_site.load import A_FEW, MOST, TOO_MANY, Document, Load, load_of, load_text
 from registry.admin.base import page_at
 from registry.models import Model
 from registry.specs import ModelSpec, Snapshot, VersionSpec
@@ -81,6 +81,9 @@ def standing(load: Load | None, *, wanted: int, ready: int, unreached: int = 0) 
     if load and load.fails(A_FEW):
         fails = f"{wording.rate(load.failed_rate)} queries/s fail"
         return ("failing", f"Failing: {fails}") if load.fails(TOO_MANY) else ("late", fails)
+    if load and load.finds_invalid(A_FEW):
+        invalid = f"Finds {wording.rate(load.invalid_rate)} inputs/s invalid"
+        return "failing" if load.finds_invalid(MOST) else "late", invalid
     if load and load.refuses(A_FEW):
         refuses = f"refuses {wording.rate(refused)} queries/s"
         if load.refuses(TOO_MANY):

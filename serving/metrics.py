@@ -73,6 +73,7 @@ VERSION_COUNTERS = {
     "failed": "Calls that the model failed",
     "cancelled": "Calls dropped before they were sent, as everybody who had asked had left",
     "quarantined": "Calls refused because replicas died of their input",
+    "refused": "Calls whose input the model refused as invalid",
     "ejected": "Times that a failing replica was passed over while others answered",
 }
 VERSION_GAUGES = {

@@ -31,6 +31,7 @@ _COUNTERS = {
     Status.EXPIRED: "expired",
     Status.CANCELLED: "cancelled",
     Status.QUARANTINED: "quarantined",
+    Status.INVALID_INPUT: "refused",
 }
 
 

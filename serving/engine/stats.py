@@ -74,6 +74,7 @@ class VersionStats:
     failed: int = 0
     cancelled: int = 0
     quarantined: int = 0
+    refused: int = 0
     ejected: int = 0
     queue_seconds: Histogram = field(default_factory=latency_histogram)
     batch_size: Histogram = field(default_factory=batch_histogram)

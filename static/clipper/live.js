@@ -72,11 +72,13 @@
     const last = points[points.length - 1];
     const first = points.find((point) => point.at >= last.at - RECENT_S);
     const grown = (name) => last.counts[name] - first.counts[name];
+    // A query that ends in an error is none of the `queries`, which were answered.
+    const asked = grown("queries") + grown("errors");
     // Fewer than before: a web process has restarted and counts from zero.
-    if (last.at - first.at < RECENT_S / 6 || grown("queries") <= 0) return;
+    if (last.at - first.at < RECENT_S / 6 || asked <= 0) return;
     const shares = {
-      defaults: [grown("defaults"), grown("queries")],
-      late: [grown("late"), grown("queries")],
+      defaults: [grown("defaults"), asked],
+      late: [grown("late") + grown("errors"), asked],
       hits: [grown("hits"), grown("hits") + grown("misses")],
     };
     for (const [name, [part, whole]] of Object.entries(shares)) {

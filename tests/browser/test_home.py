@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 from registry import services
 from registry.models import Application, ModelVersion, Release
 from registry.services import RouteRequest
-from selection.storage import GLOBAL_CONTEXT, pack_vector, state_key
+from selection.storage import GLOBAL_CONTEXT, pack_vector, reliability_key, state_key
 from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
 from serving.engine.stats import VersionStats
 from serving.metrics import INDEX, KEY_PREFIX, Metrics, Reading
@@ -28,12 +28,17 @@ MakeVersion = Callable[..., ModelVersion]
 
 
 def publish(
-    client: redis.Redis, *, queries: int, latency_s: float = 0.004, refused: int = 0
+    client: redis.Redis,
+    *,
+    queries: int,
+    latency_s: float = 0.004,
+    refused: int = 0,
+    input_refused: int = 0,
 ) -> None:
     """Publish what a web process would after one second.
 
     In it `queries` were answered, and svm:1 was asked as often: in batches of ten, and after
-    refusing `refused` others.
+    refusing `refused` others. Models refused `input_refused` inputs more.
     """
     metrics = Metrics(process_id="web-1", pid=1)
     metrics.of_application("digits")
@@ -42,6 +47,8 @@ def publish(
     metrics.document(at=time.time(), now=0.0, rss_bytes=0, versions=versions)
     for _ in range(queries):
         metrics.of_application("digits").record(seconds=latency_s, default=False, slo_ms=50.0)
+    application = metrics.of_application("digits")
+    application.refused = application.errors = input_refused
     stats.misses, stats.overloaded = queries + refused, refused
     for _ in range(queries // 10):
         stats.record_batch(waits=[0.002] * 10, seconds=0.01, model_seconds=0.008)
@@ -148,6 +155,24 @@ def test_an_overloaded_model_is_named_at_the_head_of_the_page_until_it_keeps_up_
 
     expect(page.get_by_test_id("alarm")).to_have_count(0)
     expect(svm).to_have_attribute("data-state", "good")
+
+
+def test_an_arm_that_refuses_what_others_accept_is_named_and_the_application_is_not_green(
+    sign_in: SignIn,
+    owner: User,
+    digits: Application,
+    server_redis: redis.Redis,
+) -> None:
+    server_redis.hset(reliability_key(digits.pk), "forest:1", "0.88")
+    publish(server_redis, queries=60, input_refused=40)
+    page = sign_in(owner)
+
+    card = page.get_by_test_id("application-digits")
+    expect(card).to_have_attribute("data-state", "late")
+    expect(card).to_contain_text("40 % get no model's answer")
+    expect(page.get_by_test_id("causes")).to_contain_text("40 % refused")
+    expect(card.locator("[data-key='forest:1']")).to_contain_text("answers 12 %")
+    expect(card.locator("[data-key='svm:1'] [data-text=answers]")).to_have_text("")
 
 
 def test_a_release_that_waits_for_a_slot_says_so(

@@ -50,6 +50,7 @@ def test_what_several_web_processes_ask_of_a_version_adds_up() -> None:
     )  # fmt: skip
     two = document(
         waiting=1, in_flight=2, misses=200, sent=200, batches=20, saturated=10, failed=4, lost=1,
+        quarantined=3, refused=6,
         queue_p99_ms=30.0, model_p99_ms=7.0,
     )  # fmt: skip
 
@@ -58,7 +59,8 @@ def test_what_several_web_processes_ask_of_a_version_adds_up() -> None:
         in_flight=10,
         rate=40.0,
         refused_rate=3.0,
-        failed_rate=0.5,
+        failed_rate=0.8,
+        invalid_rate=0.6,
         hit_ratio=0.25,
         batch_size=10.0,
         queue_p99_ms=30.0,
@@ -103,6 +105,8 @@ def test_of_an_idle_version_no_latency_is_claimed() -> None:
             "stopped",
             "No replica is ready: refuses 30 queries/s",
         ),
+        ({"misses": 1000, "refused": 30}, 2, "late", "Finds 3.0 inputs/s invalid"),
+        ({"misses": 1000, "refused": 990}, 2, "failing", "Finds 99 inputs/s invalid"),
     ],
 )
 def test_a_model_stands_as_its_queries_and_replicas_say(
