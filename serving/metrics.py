@@ -8,6 +8,7 @@ index `clipper:webs` holds their ids (`serving/living.py`).
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -163,6 +164,8 @@ class Metrics:
     def __init__(self, *, process_id: str, pid: int) -> None:
         self.process_id = process_id
         self.applications: dict[str, ApplicationStats] = {}
+        # Connections that ended with a refusal, by its reason.
+        self.refusals: Counter[str] = Counter()
         self._pid = pid
         self._past: dict[str, Past] = {}
         self._past_of_versions: dict[str, Past] = {}
@@ -191,6 +194,7 @@ class Metrics:
             "pid": self._pid,
             "at": at,
             "rss_bytes": rss_bytes,
+            "refusals": dict(self.refusals),
             "applications": {
                 name: self._application(name, stats, now=now)
                 for name, stats in self.applications.items()
@@ -294,6 +298,7 @@ class _Documents(Collector):
             value=self._control_age_s,
         )
         yield self._memory()
+        yield self._refusals()
         for name, text in APPLICATION_COUNTERS.items():
             yield self._counter(f"clipper_application_{name}", text, "applications", name)
         yield self._histogram(
@@ -317,6 +322,18 @@ class _Documents(Collector):
         )
         for document in self._documents:
             family.add_metric([document["id"]], document["rss_bytes"])
+        return family
+
+    def _refusals(self) -> Metric:
+        family = CounterMetricFamily(
+            "clipper_web_refusals",
+            "Connections that ended with a refusal",
+            labels=["process", "reason"],
+        )
+        for document in self._documents:
+            # A process of an older release counts none.
+            for reason, count in document.get("refusals", {}).items():
+                family.add_metric([document["id"], reason], count)
         return family
 
     def _arm_counter(self, name: str, text: str) -> Metric:

@@ -207,6 +207,7 @@ class Connection(StrictProtocol):
         if now < due:
             self._look_at(min(due, now + self.timeout_keep_alive))
         elif self.flow.write_paused or self.transport.is_closing():
+            self._predictions.count_refusal("unread")
             self.transport.abort()
         elif self._body_since:
             self._judge_body()

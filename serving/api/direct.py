@@ -31,6 +31,10 @@ class DirectPredictions:
         self._headers: DefaultHeaders = []
         self._rendered = b""
 
+    def count_refusal(self, reason: str) -> None:
+        """Count a connection that is ended for what its client does."""
+        self._processor.metrics.refusals[reason] += 1
+
     def rendered(self, headers: DefaultHeaders) -> bytes:
         """Return headers of every response as bytes; uvicorn makes a new list once a second."""
         if headers is not self._headers:

@@ -53,6 +53,8 @@ class StrictProtocol(HttpToolsProtocol):
         # What is wrong with what came after requests that are still being answered.
         self._refusal: ClipperError | None = None
         self._keep_alive = True
+        # The connection ends, though the client may still be sending.
+        self._refusing = False
         # That of the request which is answered here, where its caller gave it one.
         self._request_id = b""
 
@@ -197,7 +199,8 @@ class StrictProtocol(HttpToolsProtocol):
 
     def _refuse(self, error: ClipperError) -> None:
         """Say what is wrong with a connection, and end it."""
-        self._keep_alive = False
+        self._keep_alive, self._refusing = False, True
+        self._predictions.count_refusal(error.code)
         self._send_error(error)
 
     def _send_error(self, error: ClipperError) -> None:
@@ -215,8 +218,10 @@ class StrictProtocol(HttpToolsProtocol):
             last = b"x-request-id: %b\r\n%b" % (self._request_id, last)
         common = self._predictions.rendered(self.server_state.default_headers)
         transport.write(b"%b%bcontent-length: %d\r\n%b%b" % (start, common, len(body), last, body))
-        if not self._keep_alive:
+        if not self._keep_alive and self._refusing:
             self._end()
+        elif not self._keep_alive:
+            transport.close()
 
     def _end(self) -> None:
         self._unset_keepalive_if_required()

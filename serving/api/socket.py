@@ -9,6 +9,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode, Frame
 
 from registry.errors import Saturated
+from serving.api.direct import STATE_KEY, DirectPredictions
 from serving.api.limits import limits_of
 from serving.api.lingering import LINGER_S, linger
 
@@ -37,6 +38,7 @@ class Socket(WebSocketsSansIOProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._limits = limits_of(app_state)
+        self._predictions: DirectPredictions = app_state[STATE_KEY]
         self._most_bytes = self.conn.max_message_size
         self.conn.max_message_size = FIRST_BYTES
         # Of a message that has not arrived as a whole.
@@ -46,6 +48,9 @@ class Socket(WebSocketsSansIOProtocol):
     def trust(self) -> None:
         """Take messages of any size that the server takes: the key is known."""
         self.conn.max_message_size = self._most_bytes
+
+    def count_refusal(self, code: int) -> None:
+        self._predictions.count_refusal(f"websocket_{code}")
 
     # What the event loop calls.
 
@@ -96,6 +101,7 @@ class Socket(WebSocketsSansIOProtocol):
         """Send the close that the fault calls for, and leave the client time to read it."""
         close = self.conn.close_sent
         assert close is not None  # noqa: S101
+        self.count_refusal(close.code)
         self.queue.put_nowait(
             {"type": "websocket.disconnect", "code": close.code, "reason": close.reason}
         )
@@ -109,6 +115,7 @@ class Socket(WebSocketsSansIOProtocol):
     def keepalive_timeout(self) -> None:
         """Let go of a client that doesn't answer; it may not read the end of it either."""
         super().keepalive_timeout()
+        self._predictions.count_refusal("unread")
         self.loop.call_later(LINGER_S, self.transport.abort)
 
     async def send(self, message: Any) -> None:

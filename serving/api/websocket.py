@@ -170,6 +170,9 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
 
     def _give_up(self) -> None:
         """Close a socket that named no key in time."""
+        socket = self.scope["state"].get(SOCKET_KEY)
+        if socket is not None:
+            socket.count_refusal(NO_KEY)
         task = asyncio.create_task(self.close(code=NO_KEY))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -109,6 +109,15 @@ def samples(*documents: dict[str, Any]) -> dict[str, list[tuple[dict[str, str], 
     return found
 
 
+def test_refusals_are_scraped_by_their_reason_and_one_process_may_know_of_none():
+    metrics = Metrics(process_id="b", pid=43)
+    metrics.refusals["request_timeout"] += 2
+    told = metrics.document(at=1e9, now=5.0, rss_bytes=1, versions={})
+    older = {name: value for name, value in counted().items() if name != "refusals"}
+    found = samples(told, older)["clipper_web_refusals_total"]
+    assert found == [({"process": "b", "reason": "request_timeout"}, 2.0)]
+
+
 def test_a_version_publishes_its_counters_gauges_and_histograms():
     version = counted()["versions"]["m:1"]
     published = {*VERSION_COUNTERS, *VERSION_GAUGES, *VERSION_HISTOGRAMS}

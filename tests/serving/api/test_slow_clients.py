@@ -58,6 +58,7 @@ async def test_a_head_that_drips_in_is_given_up(data):
         assert await client.closed()
     assert it.asked == []
     assert it.limits.held == 0
+    assert it.serving.metrics.refusals == {"request_timeout": 1}
 
 
 @pytest.mark.parametrize("path", [PATH, OTHER], ids=["predict", "other"])
@@ -156,6 +157,7 @@ async def test_a_client_that_never_reads_is_let_go(path):
         (connection,) = server.server_state.connections
         await until(lambda: connection.flow.write_paused)
         await until(lambda: not server.server_state.connections)
+    assert it.serving.metrics.refusals == {"unread": 1}
 
 
 @pytest.mark.parametrize("tail", [b"", b"GET /nex"], ids=["whole", "with a part of one"])

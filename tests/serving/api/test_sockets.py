@@ -99,6 +99,7 @@ async def test_a_socket_that_names_no_key_in_time_is_closed():
         await socket.send(json.dumps({"id": 1, "type": "auth", "key": "wrong"}))
         assert (await received(socket))["code"] == "unauthenticated"
         assert await closed_with(socket) == NO_KEY
+    assert it.serving.metrics.refusals == {"websocket_4401": 1}
 
 
 @pytest.mark.parametrize("how", ["header", "message", "public"])
@@ -138,6 +139,7 @@ async def test_a_message_of_too_many_parts_is_refused_whatever_their_size():
         parts = frame(b"", opcode=Opcode.CONT, fin=False) * (MAX_PARTS + 1)
         await client.send(frame(b"{", fin=False) + parts)
         assert await close_code(client) == 1009
+    assert it.serving.metrics.refusals == {"websocket_1009": 1}
     assert it.limits.held == 0
 
 
