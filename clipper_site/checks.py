@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import redis
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
+from registry.redis_client import redis_client
 from serving.rpc.credentials import replica_tls, web_tls
 
 # Whoever overhears a handshake can try secrets out at leisure: it has to be past guessing.
@@ -121,4 +123,21 @@ def tcp_settings_have_an_effect(
         )
         for name in ("CLIPPER_BIND_HOST", "CLIPPER_REPLICA_PORTS")
         if settings.ENV.text(name)
+    ]
+
+
+@register(deploy=True)
+def redis_has_a_limit(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    try:
+        memory = redis_client().info("memory")
+    except redis.RedisError:
+        return []  # it may be started later
+    if memory.get("maxmemory"):
+        return []
+    return [
+        Warning(
+            "The Redis of REDIS_URL has no limit of memory (maxmemory 0).",
+            hint="Set its maxmemory: near it feedback is refused, and nothing is lost.",
+            id="clipper.W003",
+        )
     ]

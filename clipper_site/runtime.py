@@ -34,6 +34,7 @@ def new_runtime() -> Runtime:
             ),
             credentials=web_credentials(),
             max_body_bytes=settings.CLIPPER_MAX_BODY_BYTES,
+            outputs_bytes=settings.CLIPPER_OUTPUTS_BYTES,
             read_snapshot=with_fresh_connection(build_snapshot),
             check_database=with_fresh_connection(_select_one),
         )

@@ -96,6 +96,7 @@ def application_spec(application: Application) -> ApplicationSpec:
         default_reward=application.default_reward,
         context_ttl_s=application.context_ttl_s,
         max_contexts=application.max_contexts,
+        keep_outputs_s=application.keep_outputs_s,
     )
 
 

@@ -88,7 +88,8 @@ class ApplicationSpec:
     2 low. Selection keeps a state for up to `max_contexts` contexts, for `context_ttl_s` seconds
     after the last use of each. `loss` says how feedback judges answers; an arm that gave none in
     time has `missing_loss` (None: isn't moved), and a prediction that got no feedback counts as
-    `default_reward` (None: not at all).
+    `default_reward` (None: not at all). Outputs too large for a receipt
+    are kept for `keep_outputs_s` seconds, at most as long as feedback is taken.
     """
 
     id: int
@@ -114,6 +115,7 @@ class ApplicationSpec:
     default_reward: float | None = None
     context_ttl_s: int = 90 * 86_400
     max_contexts: int = 100_000
+    keep_outputs_s: int = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from registry.errors import Unavailable
 from selection.beliefs import Vector
@@ -16,6 +16,10 @@ from selection.contexts import GLOBAL_CONTEXT as GLOBAL_CONTEXT
 STREAM = "clipper:feedback"
 REJECTED_STREAM = "clipper:feedback:rejected"
 GROUP = "database"
+# Large outputs: what their keys begin with, all by when they expire, and the bytes of all.
+OUTPUTS = "clipper:outputs:"
+OUTPUTS_INDEX = "clipper:outputs-index"
+OUTPUTS_BYTES = "clipper:outputs-bytes"
 PERSIST_LOCK = "clipper:feedback:lock"
 
 # Fields of a state's hash: feedback count and queries of an arm; when it was last taught, and by
@@ -59,10 +63,6 @@ def due_key(application_id: int) -> str:
     return f"clipper:due:{application_id}"
 
 
-def outputs_key(nonce: bytes) -> str:
-    return f"clipper:outputs:{nonce.hex()}"
-
-
 def unpack_vector(text: bytes) -> Vector:
     """Read the numbers of an arm: 8-byte floats, little end first, as the script packs them."""
     return struct.unpack(f"<{len(text) // FLOAT_BYTES}d", text)
@@ -79,7 +79,8 @@ async def redis_needed(*, timeout_s: float = 5.0) -> AsyncIterator[None]:
         async with asyncio.timeout(timeout_s):
             yield
     except REDIS_ERRORS as error:
-        raise Unavailable("Redis does not answer; nothing was lost, send it again") from error
+        what = "refuses to write" if isinstance(error, ResponseError) else "does not answer"
+        raise Unavailable(f"Redis {what}; nothing was lost, send it again") from error
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from redis.asyncio import Redis
 
+from serving import redis_memory
 from serving.engine.outcome import Outcome, Status
 from serving.engine.stats import (
     BATCH_BOUNDS,
@@ -299,6 +300,7 @@ class _Documents(Collector):
         )
         yield self._memory()
         yield self._refusals()
+        yield from redis_memory.families(self._documents)
         for name, text in APPLICATION_COUNTERS.items():
             yield self._counter(f"clipper_application_{name}", text, "applications", name)
         yield self._histogram(

@@ -24,7 +24,7 @@ from registry.specs import Snapshot
 from selection.feedback.due import DueReceipts
 from selection.feedback.service import FeedbackService
 from selection.feedback.settling import Settler
-from selection.outputs import OutputStore
+from selection.outputs import BUDGET_BYTES, OutputStore
 from selection.receipts import ReceiptSigner
 from selection.state import SelectionStore
 from selection.storage import REDIS_ERRORS
@@ -40,6 +40,7 @@ from serving.memory import resident_bytes
 from serving.metrics import Metrics, Reading, publish
 from serving.objectives import seconds_to_answer
 from serving.processor import QueryProcessor
+from serving.redis_memory import MemoryWatch, RedisMemory
 from serving.routing import Router
 from serving.rpc.credentials import Credentials
 
@@ -73,6 +74,7 @@ class RuntimeSpec:
     credentials: Credentials
     engine: EngineSpec
     max_body_bytes: int
+    outputs_bytes: int = BUDGET_BYTES
     read_snapshot: Callable[[], Snapshot]
     check_database: Callable[[], None]
 
@@ -87,7 +89,8 @@ class Runtime:
         self.router = Router(connected=self.engine.connected)
         self.metrics = Metrics(process_id=f"{os.getpid()}-{secrets.token_hex(3)}", pid=os.getpid())
         self.store = SelectionStore(self.redis)
-        self.outputs = OutputStore(self.redis)
+        self.redis_memory = MemoryWatch(self.redis)
+        self.outputs = OutputStore(self.redis, budget_bytes=spec.outputs_bytes)
         self.due = DueReceipts(self.redis)
         signer = ReceiptSigner(spec.receipt_secret)
         self.processor = QueryProcessor(
@@ -297,6 +300,9 @@ class Runtime:
         coming = {record.version_id for record in self.records if record.is_supply}
         self.engine.expect(self.router.expected_versions() | coming)
 
+    def _give_way(self, memory: RedisMemory) -> None:
+        self.outputs.paused = self.due.paused = self.feedback.paused = memory.is_short
+
     async def _publish_metrics(self) -> None:
         while True:
             await asyncio.sleep(PUBLISH_INTERVAL_S)
@@ -316,7 +322,15 @@ class Runtime:
                     if version_id in versions
                 },
             )
+            document["redis"] = {
+                **self.redis_memory.memory._asdict(),
+                "outputs_bytes": self.outputs.kept_bytes,
+                "outputs_evicted": self.outputs.evicted,
+                "outputs_dropped": self.outputs.dropped,
+                "due_dropped": self.due.dropped,
+            }
             try:
+                self._give_way(await self.redis_memory.look())
                 await publish(self.redis, document)
             except REDIS_ERRORS as error:
                 logger.debug("metrics not published: %s", error)

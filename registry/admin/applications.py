@@ -87,7 +87,7 @@ class ApplicationAdmin(AuditedForm, ConsoleAdmin[Application]):
                     ("loss", "loss_scale"),
                     "loss_expression",
                     ("missing_loss", "default_reward"),
-                    "feedback_window_s",
+                    ("feedback_window_s", "keep_outputs_s"),
                 ),
                 "description": "How answers are judged, and what is learned where none is given.",
             },

@@ -111,6 +111,7 @@ class ApplicationOut(serializers.ModelSerializer[Application]):
             "confidence_threshold",
             "public",
             "feedback_window_s",
+            "keep_outputs_s",
             "cache",
             "cache_ttl_s",
             "priority",
@@ -145,6 +146,7 @@ class ApplicationChange(Body):
     confidence_threshold = Number(required=False)
     public = Flag(required=False)
     feedback_window_s = Whole(required=False)
+    keep_outputs_s = Whole(required=False)
     cache = Flag(required=False, help_text="Answer the same input from memory.")
     cache_ttl_s = Number(
         required=False, allow_null=True, help_text="How old a remembered answer may be; null: any."

@@ -112,6 +112,11 @@ class Application(models.Model):
         validators=[MinValueValidator(1)],
         help_text="How long after its prediction feedback is taken.",
     )
+    keep_outputs_s = models.PositiveIntegerField(
+        "keep outputs (s)",
+        default=3600,
+        help_text="How long feedback with a label finds outputs of over 256 bytes. 0: never.",
+    )
     loss = models.CharField(
         max_length=16,
         choices=Loss.choices,

@@ -96,6 +96,7 @@ CHANGEABLE = frozenset(
         "confidence_threshold",
         "public",
         "feedback_window_s",
+        "keep_outputs_s",
         "cache",
         "cache_ttl_s",
         "priority",

@@ -120,7 +120,7 @@ def prepare(layout: Layout) -> dict[str, str]:
     base = without_another_stack(os.environ)
     server = None if base.get("REDIS_URL") else redis_server.server_for(layout)
     if server:
-        redis_server.write_config(layout)
+        redis_server.write_config(layout, max_bytes=redis_server.max_bytes_of(base))
     variables = environment_of(
         layout,
         secret_key=base.get("DJANGO_SECRET_KEY") or keep_secret_key(layout.secret_key),

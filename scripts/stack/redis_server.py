@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from .errors import StackError
@@ -31,7 +34,13 @@ appendfsync always
 save ""
 # Nothing here is a cache: rather refuse a write than forget feedback.
 maxmemory-policy noeviction
+maxmemory {max_bytes}
 """
+
+# Without a setting it may have this share of the machine's memory, or of the container's.
+MEMORY_SHARE = 4
+LEAST_BYTES = 64 << 20
+CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 FIRST_WITH_A_FOLDER_OF_FILES = 7
 
@@ -58,9 +67,33 @@ def server_for(layout: Layout) -> Path:
     return server
 
 
-def write_config(layout: Layout) -> None:
-    text = CONFIG.format(socket=layout.redis_socket, data=layout.redis_data)
+def write_config(layout: Layout, *, max_bytes: int | None = None) -> None:
+    text = CONFIG.format(
+        socket=layout.redis_socket,
+        data=layout.redis_data,
+        max_bytes=max_bytes or default_max_bytes(),
+    )
     write_private(layout.redis_config, text=text)
+
+
+def max_bytes_of(environment: Mapping[str, str]) -> int | None:
+    """Read how much memory Redis may take; None where nothing is set, or 0."""
+    text = environment.get("CLIPPER_REDIS_MAX_BYTES", "").strip() or "0"
+    if not (text.isascii() and text.isdigit()) or 0 < int(text) < LEAST_BYTES:
+        raise StackError(
+            f"CLIPPER_REDIS_MAX_BYTES={text} can't be used; "
+            f"expected a number of at least {LEAST_BYTES}, or 0 for a share of the memory."
+        )
+    return int(text) or None
+
+
+def default_max_bytes() -> int:
+    """A quarter of what this machine, or the container that it looks like, has."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for file in map(Path, CONTAINER_LIMITS):
+        with suppress(OSError, ValueError):  # "max": no limit
+            memory = min(memory, int(file.read_text()))
+    return max(LEAST_BYTES, memory // MEMORY_SHARE)
 
 
 def _refuse_newer_files(data: Path, *, server: Path) -> None:

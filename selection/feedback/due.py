@@ -53,7 +53,10 @@ class _Waiting(NamedTuple):
 
 
 class DueReceipts:
-    """Receipts by application. What there is no room for is dropped and counted."""
+    """Receipts by application. What there is no room for is dropped and counted.
+
+    While it is `paused` there is room for none.
+    """
 
     def __init__(self, redis: Redis, *, kept: int = MOST_KEPT, waiting: int = MOST_WAITING) -> None:
         self._redis = redis
@@ -67,6 +70,7 @@ class DueReceipts:
             logger=logger,
         )
         self.dropped = 0
+        self.paused = False
 
     async def start(self) -> None:
         await self._writer.start()
@@ -77,7 +81,7 @@ class DueReceipts:
 
     def add(self, application: ApplicationSpec, *, token: str, issued_at_ms: int) -> None:
         """Keep a receipt until its application's feedback window is over."""
-        if len(self._waiting) >= self._most_waiting:
+        if self.paused or len(self._waiting) >= self._most_waiting:
             self.dropped += 1
             return
         window_s = application.feedback_window_s
@@ -122,6 +126,10 @@ class DueReceipts:
 
 
 def outputs_ttl_s(application: ApplicationSpec) -> int:
-    """Return how long large outputs are kept: until feedback on them can no longer be counted."""
-    margin_s = 0 if application.default_reward is None else SEEN_MARGIN_S
-    return application.feedback_window_s + margin_s
+    """Return how long large outputs are kept, in seconds; 0: not at all.
+
+    Where silence earns a default reward, they are needed then, to say who had answered.
+    """
+    if application.keep_outputs_s and application.default_reward is not None:
+        return application.feedback_window_s + SEEN_MARGIN_S
+    return min(application.keep_outputs_s, application.feedback_window_s)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from redis.asyncio import Redis
 
-from registry.errors import ClipperError, InvalidReceipt
+from registry.errors import ClipperError, InvalidReceipt, Unavailable
 from registry.specs import ApplicationSpec
 from selection.beliefs import State
 from selection.feedback.events import (
@@ -31,12 +31,16 @@ from selection.state import SelectionStore
 from selection.storage import redis_needed
 
 PREDICTED_AT_ONCE = 16
+RETRY_AFTER_S = 10.0
 
 T = TypeVar("T")
 
 
 class FeedbackService:
-    """Counts feedback once, however often it is sent; what it accepted is durable."""
+    """Counts feedback once, however often it is sent; what it accepted is durable.
+
+    While it is `paused` it takes none, as Redis has no memory left for it.
+    """
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class FeedbackService:
         self._store = store
         self._outputs = outputs
         self._clock = clock
+        self.paused = False
 
     async def submit(
         self,
@@ -66,6 +71,7 @@ class FeedbackService:
         `arms` are the arms routed now, with their routes' weights. Raises `Unavailable` without
         Redis: the whole request may be sent again, what had been counted is then a duplicate.
         """
+        self._refuse_while_paused()
         now_ms = int(self._clock() * 1000)
         answered = await self._join(application, items, now_ms=now_ms, predict_arms=predict_arms)
         observed = [
@@ -100,6 +106,7 @@ class FeedbackService:
         Returns how many were counted: the others had got feedback after all, or were settled
         elsewhere. Raises `Unavailable` without Redis, and all may be settled again.
         """
+        self._refuse_while_paused()
         now_ms = int(self._clock() * 1000)
         stored = await self._stored_outputs(receipts)
         item = FeedbackItem(query_id="", reward=reward)
@@ -113,6 +120,13 @@ class FeedbackService:
             left = await self._journal.append(observations)
         self._update_copies(observations, left)
         return sum(state is not None for state in left)
+
+    def _refuse_while_paused(self) -> None:
+        if self.paused:
+            raise Unavailable(
+                "Redis has no memory left for feedback; nothing was lost, send it again later",
+                retry_after_s=RETRY_AFTER_S,
+            )
 
     # --- join: what had been answered ---------------------------------------------------------
 

@@ -71,6 +71,8 @@ async def _readiness(runtime: Runtime) -> Readiness:
     found.note("redis", redis_state, fails=redis_state != OK)
     # Told, and no more: another web process would be no better off.
     found.note("control", control)
+    if words := runtime.redis_memory.memory.words():
+        found.note("redis memory", words)
     models = model_readiness(
         runtime.router,
         connected=runtime.engine.connected,

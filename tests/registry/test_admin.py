@@ -65,6 +65,7 @@ def application_form(**fields: Any) -> dict[str, Any]:
         "confidence_threshold": "0",
         "default_output": "-1",
         "feedback_window_s": "3600",
+        "keep_outputs_s": "3600",
         "loss": "auto",
         "loss_scale": "1",
         "context_ttl_s": "3600",

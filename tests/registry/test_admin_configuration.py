@@ -141,6 +141,7 @@ def test_an_application_caches_as_its_page_says(owner: Client, digits: Applicati
         "combine": "vote",
         "confidence_threshold": "0",
         "feedback_window_s": "3600",
+        "keep_outputs_s": "3600",
         "loss": "auto",
         "loss_scale": "1",
         "context_ttl_s": "3600",

@@ -85,6 +85,7 @@ def form_of(application: Application, **fields: Any) -> dict[str, Any]:
         "confidence_threshold": "0",
         "default_output": "-1",
         "feedback_window_s": "3600",
+        "keep_outputs_s": "3600",
         "loss": "auto",
         "loss_scale": "1",
         "context_ttl_s": "3600",

@@ -112,6 +112,7 @@ def form(digits: Application, **changes: Any) -> dict[str, Any]:
         "combine": "scores",
         "confidence_threshold": "0",
         "feedback_window_s": "3600",
+        "keep_outputs_s": "3600",
         "loss": "expression",
         "loss_expression": "label != output",
         "loss_scale": "1",

@@ -20,6 +20,7 @@ EXPECTED_SETTINGS = {
     "maxmemory-policy": "noeviction",
     "port": "0",
     "appendonly": "yes",
+    "maxmemory": str(redis_server.default_max_bytes()),
 }
 
 
@@ -102,3 +103,20 @@ def fake_server(folder: Path, *, version: str) -> Path:
     server.write_text(f"#!/bin/sh\necho 'Redis server v={version} sha=0 bits=64'\n")
     server.chmod(0o755)
     return server
+
+
+def test_its_memory_has_a_limit_that_can_be_set(layout: Layout) -> None:
+    assert redis_server.default_max_bytes() >= redis_server.LEAST_BYTES
+    redis_server.write_config(layout, max_bytes=100 << 20)
+    assert f"maxmemory {100 << 20}\n" in layout.redis_config.read_text()
+
+
+@pytest.mark.parametrize(("text", "expected"), [("", None), ("0", None), (str(64 << 20), 64 << 20)])
+def test_the_limit_is_read(text: str, expected: int | None) -> None:
+    assert redis_server.max_bytes_of({"CLIPPER_REDIS_MAX_BYTES": text}) == expected
+
+
+@pytest.mark.parametrize("text", ["1", "1GB", "-1", "1e9"])
+def test_a_limit_that_would_not_do_is_refused(text: str) -> None:
+    with pytest.raises(StackError, match="CLIPPER_REDIS_MAX_BYTES"):
+        redis_server.max_bytes_of({"CLIPPER_REDIS_MAX_BYTES": text})

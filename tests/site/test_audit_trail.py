@@ -31,6 +31,7 @@ NEW_APPLICATION = {
     "combine": "vote",
     "confidence_threshold": "0",
     "feedback_window_s": "3600",
+    "keep_outputs_s": "3600",
     "loss": "auto",
     "loss_scale": "1",
     "context_ttl_s": "3600",

@@ -1,0 +1,93 @@
+"""How much memory Redis has left, and what gives way before it has none.
+
+At its `maxmemory` Redis refuses every write, heartbeats of replicas and Celery's messages included,
+which would stop the cluster. So a tenth is kept for those: beyond the rest nothing that grows with
+traffic is written, feedback is refused clearly, and predictions go on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from redis.asyncio import Redis
+
+logger = logging.getLogger(__name__)
+
+SHARE_FOR_TRAFFIC = 0.9
+
+GAUGES = {
+    "used_bytes": ("clipper_redis_used_bytes", "Memory that Redis uses"),
+    "max_bytes": ("clipper_redis_max_bytes", "Memory that Redis may use; 0: no limit"),
+    "outputs_bytes": ("clipper_outputs_kept_bytes", "Large outputs kept in Redis"),
+}
+COUNTERS = {
+    "outputs_evicted": (
+        "clipper_outputs_evicted",
+        "Large outputs that gave way in Redis before their time",
+    ),
+    "outputs_dropped": ("clipper_outputs_dropped", "Large outputs that never got to Redis"),
+    "due_dropped": ("clipper_due_dropped", "Predictions that get no default reward"),
+}
+
+
+class RedisMemory(NamedTuple):
+    """What Redis uses, and its limit (0: none)."""
+
+    used_bytes: int = 0
+    max_bytes: int = 0
+
+    @property
+    def is_short(self) -> bool:
+        """Whether what is left is for heartbeats and tasks alone."""
+        return 0 < self.max_bytes * SHARE_FOR_TRAFFIC <= self.used_bytes
+
+    def words(self) -> str:
+        """Say for people what is wrong; "" where nothing is."""
+        if self.is_short:
+            share = self.used_bytes / self.max_bytes
+            return f"{share:.0%} of its memory is used: feedback is refused"
+        if self.max_bytes == 0 and self.used_bytes > 0:
+            return "it has no limit of memory (maxmemory 0)"
+        return ""
+
+
+class MemoryWatch:
+    """The last reading of one web process; says in the log what changes."""
+
+    def __init__(self, client: Redis) -> None:
+        self._redis = client
+        self._said = ""
+        self.memory = RedisMemory()
+
+    async def look(self) -> RedisMemory:
+        """Read it anew; errors of Redis come through, and the last reading stays."""
+        info = await self._redis.info("memory")
+        self.memory = RedisMemory(int(info["used_memory"]), int(info.get("maxmemory", 0)))
+        words = self.memory.words()
+        # The share changes all the time.
+        said = words and f"short={self.memory.is_short}"
+        if said != self._said:
+            logger.log(
+                logging.WARNING if words else logging.INFO, "redis memory: %s", words or "ok"
+            )
+        self._said = said
+        return self.memory
+
+
+def families(documents: Iterable[dict[str, Any]]) -> Iterator[Metric]:
+    """Return the metrics of what web processes publish as `redis`; older ones publish none."""
+    known = [(document["id"], document["redis"]) for document in documents if "redis" in document]
+    for field, (name, text) in GAUGES.items():
+        gauge = GaugeMetricFamily(name, text, labels=["process"])
+        for process, values in known:
+            gauge.add_metric([process], values[field])
+        yield gauge
+    for field, (name, text) in COUNTERS.items():
+        counter = CounterMetricFamily(name, text, labels=["process"])
+        for process, values in known:
+            counter.add_metric([process], values[field])
+        yield counter
