@@ -117,9 +117,9 @@ class Web:
 
 @asynccontextmanager
 async def serving(
-    predictor: Any, *, address: str = "", reach: TcpReach | None = None
+    predictor: Any, *, address: str = "", reach: TcpReach | None = None, hello: Hello = HELLO
 ) -> AsyncIterator[ContainerServer]:
-    server = ContainerServer(predictor, hello=HELLO, address=address, reach=reach)
+    server = ContainerServer(predictor, hello=hello, address=address, reach=reach)
     await server.start()
     try:
         yield server
