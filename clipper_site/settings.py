@@ -129,6 +129,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "registry.content_security.ContentSecurityPolicy",
 ]
 ROOT_URLCONF = "clipper_site.urls"
 ASGI_APPLICATION = "clipper_site.asgi.application"

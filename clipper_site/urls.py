@@ -11,6 +11,7 @@ from clipper_site.dashboard import live_json
 from clipper_site.monitoring import monitoring, monitoring_json
 from clipper_site.version_errors import version_errors
 from clipper_site.what_if import what_if
+from registry.admin.login import login
 from registry.admin.people import own_password
 from registry.api.errors import PAGES, unknown_url
 from registry.api.urls import urlpatterns as management
@@ -62,6 +63,7 @@ urlpatterns = [
         admin.site.admin_view(own_password, cacheable=True),
         name="console-own-password",
     ),
+    path("admin/login/", login, name="console-login"),
     path("admin/", admin.site.urls),
     path("feedback/<str:name>/", feedback_form, name="feedback-form"),
     re_path(r"^api/v1/replicas/?$", ReplicasView.as_view(), name="api-replicas"),

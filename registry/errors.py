@@ -17,6 +17,7 @@ ClipperError 500 internal
 ├── BodyTooLarge 413 body_too_large
 ├── UnsupportedEncoding 415 unsupported_encoding
 ├── HeadTooLarge 431 head_too_large
+├── TooManyRequests 429 too_many_requests    (carries Retry-After)
 ├── ModelFailed 500 model_failed
 ├── Unavailable 503 unavailable                 (carries Retry-After)
 │   ├── Saturated 503 saturated
@@ -150,6 +151,20 @@ class HeadTooLarge(ClipperError):
 
 class ModelFailed(ClipperError):
     code = "model_failed"
+
+
+class TooManyRequests(ClipperError):
+    """Somebody guesses, or asks for more than their share: it says when to try again."""
+
+    status = 429
+    code = "too_many_requests"
+
+    def __init__(self, message: str, *, retry_after_s: float, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.retry_after_s = retry_after_s
+
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": str(max(1, math.ceil(self.retry_after_s)))}
 
 
 class Unavailable(ClipperError):

@@ -54,6 +54,8 @@ READ_TIMEOUT_S = 10.0
 # have been made a moment ago; such looks are this far apart.
 CATCH_UP_S = 1.0
 LOOK_INTERVAL_S = 0.25
+# So long a notice of a new key, and the look that it leads to, may take.
+NOTICE_S = 0.3
 # For a version that no application routes to, as one that is just being deployed.
 UNROUTED_OBJECTIVE_MS = 50.0
 REDIS_CONNECTIONS = 32
@@ -168,9 +170,19 @@ class Runtime:
         """Return what `look` finds; what it misses at first it looks for once more, up to date."""
         try:
             return look(self.snapshot)
-        except (NotFound, UnknownKey):
+        except NotFound:
             await self._catch_up()
-            return look(self.snapshot)
+        except UnknownKey:
+            await self._await_notice()
+        return look(self.snapshot)
+
+    async def _await_notice(self) -> None:
+        """Wait a moment for the look that follows a change anyway.
+
+        Strangers come without a key that anybody made: were they to have the registry read, they
+        could keep the database and this process busy.
+        """
+        await asyncio.wait([self._look], timeout=NOTICE_S)
 
     async def _catch_up(self) -> None:
         """Wait for a look at the registry that begins after this call."""

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 
 from registry.errors import CHALLENGE, KEY_SCHEME, Unauthenticated
 from registry.models import ApiKey
+from registry.throttle import BY_KEYS, WORKED
 
 EXPECTED = f"Expected the header `Authorization: {KEY_SCHEME} <key>`"
 
@@ -24,12 +25,18 @@ class ApiKeyAuthentication(BaseAuthentication):
         scheme, _, text = get_authorization_header(request).partition(b" ")
         if scheme.lower() != KEY_SCHEME.lower().encode():
             return None
-        key = ApiKey.objects.filter(digest=ApiKey.digest_of(text.strip().decode("latin-1"))).first()
+        digest = ApiKey.digest_of(text.strip().decode("latin-1"))
+        address = str(request.META.get("REMOTE_ADDR") or "")
+        if digest not in WORKED:
+            BY_KEYS.check(address, what="keys that aren't known")
+        key = ApiKey.objects.filter(digest=digest).first()
         if key is None:
+            BY_KEYS.add(address)
             raise Unauthenticated(f"{EXPECTED}, got a key that isn't known.")
         if not key.is_active:
             fate = "revoked" if key.revoked_at is not None else "expired"
             raise Unauthenticated(f"{EXPECTED}, got one that is {fate}: {key.name}.")
+        WORKED.add(digest)
         return AnonymousUser(), key
 
     def authenticate_header(self, request: Request) -> str:

@@ -1,0 +1,93 @@
+"""Slows down who guesses: failures are counted in memory, in each process, for a short while.
+
+A limit never bars those who have proved themselves from where they are: a key that worked goes on
+working, and a person signs in from an address that they signed in from before, whatever others do.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from time import monotonic
+
+from registry.errors import TooManyRequests
+
+REMEMBERED = 10_000
+
+
+class Failures:
+    """At most `most` failures by the same one within `window_s`; the oldest names are forgotten."""
+
+    def __init__(self, *, most: int, window_s: float, remembered: int = REMEMBERED) -> None:
+        self._most, self._window_s, self._remembered = most, window_s, remembered
+        self._seen: OrderedDict[Hashable, list[float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def add(self, name: Hashable) -> None:
+        """Count one more."""
+        now = monotonic()
+        with self._lock:
+            recent = [at for at in self._seen.pop(name, []) if now - at < self._window_s]
+            self._seen[name] = [*recent, now][-self._most :]
+            if len(self._seen) > self._remembered:
+                self._seen.popitem(last=False)
+
+    def wait_s(self, name: Hashable) -> float:
+        """How long this one has to wait before the next try; 0 where it needn't."""
+        with self._lock:
+            seen = self._seen.get(name, [])
+        if len(seen) < self._most:
+            return 0.0
+        return max(0.0, seen[0] + self._window_s - monotonic())
+
+    def check(self, name: Hashable, *, what: str) -> None:
+        """Raise TooManyRequests where there were too many."""
+        wait_s = self.wait_s(name)
+        if wait_s > 0:
+            raise TooManyRequests(
+                f"Too many {what}: try again in {math.ceil(wait_s)} s.", retry_after_s=wait_s
+            )
+
+    def forget(self, name: Hashable) -> None:
+        with self._lock:
+            self._seen.pop(name, None)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._seen.clear()
+
+
+class Proved:
+    """Who has proved themselves lately: the last ones, at most `remembered`."""
+
+    def __init__(self, *, remembered: int = REMEMBERED) -> None:
+        self._known: OrderedDict[Hashable, None] = OrderedDict()
+        self._remembered = remembered
+        self._lock = threading.Lock()
+
+    def add(self, name: Hashable) -> None:
+        with self._lock:
+            self._known[name] = None
+            self._known.move_to_end(name)
+            if len(self._known) > self._remembered:
+                self._known.popitem(last=False)
+
+    def __contains__(self, name: Hashable) -> bool:
+        return name in self._known
+
+    def clear(self) -> None:
+        with self._lock:
+            self._known.clear()
+
+
+# Of one address, whoever it tries to be; behind a proxy many people share one.
+BY_ADDRESS = Failures(most=20, window_s=60.0)
+# Of one name at one address, and of one name wherever it is tried.
+BY_PERSON_THERE = Failures(most=5, window_s=60.0)
+BY_PERSON = Failures(most=50, window_s=600.0)
+SIGNED_IN = Proved()
+# Keys that nobody has made, by address, and digests of those that worked.
+BY_KEYS = Failures(most=30, window_s=60.0)
+WORKED = Proved()
