@@ -26,11 +26,12 @@ from serving.cluster.presence import Presence
 from serving.cluster.reach import replica_reach
 from serving.cluster.reports import Reports
 from serving.cluster.watch import Charge, Slot, WatchedPredictor
+from serving.container.boxed import Box, BoxedPredictor
 from serving.container.failures import failure_of
-from serving.container.limits import MemoryLimit, held_to
+from serving.container.limits import MemoryLimit, held_to, private_bytes
 from serving.container.pieces import SEARCH_S
 from serving.container.predictor import Predictor
-from serving.container.runtimes import find_runtime, load_predictor
+from serving.container.runtimes import find_runtime, load_predictor, runs_code
 from serving.container.server import ContainerServer
 from serving.rpc.frames import Hello
 from serving.rpc.text import safe_text
@@ -197,6 +198,8 @@ def device_name(kind: str, *, slot: int, visible: str | None) -> str:
 
 def _load(assignment: Assignment, *, slot: Slot) -> Predictor:
     version = assignment.version
+    if runs_code(version.runtime, allow_pickle=version.allow_pickle):
+        return _load_boxed(assignment, slot=slot)
     started = time.perf_counter()
     find_runtime(version.runtime)  # here, as its libraries are no part of the model's memory
     limit = MemoryLimit(version.memory_limit_mb, threads=version.threads)
@@ -229,6 +232,38 @@ def _load(assignment: Assignment, *, slot: Slot) -> Predictor:
         (time.perf_counter() - started) * 1000,
     )
     return predictor
+
+
+def _load_boxed(assignment: Assignment, *, slot: Slot) -> Predictor:
+    """In a process of its own: in this one's memory it would find the secrets of the stack."""
+    version = assignment.version
+    base_bytes = private_bytes()
+
+    def watch(held: int = 0) -> None:
+        slot.hold(
+            Charge(
+                record=assignment.record,
+                base_bytes=base_bytes + held,
+                memory_limit_mb=version.memory_limit_mb,
+            )
+        )
+
+    watch()
+    with slot.working(at_most_s=version.load_timeout_s):
+        return BoxedPredictor(
+            Box(
+                runtime=version.runtime,
+                artifact=assignment.store.path_of(version.digest),
+                sha256=version.digest,
+                input_type=version.input_type,
+                allow_pickle=version.allow_pickle,
+                device=assignment.record.device,
+                threads=version.threads,
+                memory_limit_mb=version.memory_limit_mb,
+                search_s=min(SEARCH_S, assignment.hung_s / 4),
+            ),
+            on_started=watch,
+        )
 
 
 async def _serve(

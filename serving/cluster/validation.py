@@ -18,8 +18,9 @@ from typing import IO
 
 from registry.specs import VersionSpec
 from serving.cluster.lifeline import __name__ as lifeline_module
+from serving.container.confined import __name__ as confined_module
+from serving.container.confined import confined_arguments, scrubbed_environment
 from serving.container.failures import Failure
-from serving.container.limits import THREAD_VARIABLES
 from serving.rpc.text import CUT, safe_text
 
 POLL_S = 1.0
@@ -27,8 +28,6 @@ POLL_S = 1.0
 KEPT_BYTES = 8192
 CHUNK = 65536
 READ_WITHIN_S = 2.0
-# A model under test learns nothing of this system's secrets.
-PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH")
 # Whoever is serving on this machine goes first.
 LOW_PRIORITY = ("nice", "-n", "10")
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -58,8 +57,10 @@ def try_out(
     Calls `meanwhile` each second; what that raises ends the process under test.
     """
     deadline = time.monotonic() + version.load_timeout_s
-    command = _command(version, artifact=artifact)
-    with _started(command, threads=version.threads) as process:
+    program = _check(version, artifact=artifact)
+    # An executable is asked over a socket of its own.
+    sockets = version.runtime == "command"
+    with _started(program, reading=artifact, sockets=sockets) as process:
         told, written = Tail(process.stdout), Tail(process.stderr)
         while (code := _code_of(process)) is None and time.monotonic() < deadline:
             meanwhile()
@@ -111,15 +112,15 @@ class Tail:
 
 
 @contextmanager
-def _started(command: list[str], *, threads: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command as long as the block lasts, at most; what it leaves in TMPDIR goes with it."""
-    known = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    known |= dict.fromkeys(THREAD_VARIABLES, str(threads))
+def _started(
+    program: list[str], *, reading: Path, sockets: bool
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program, confined to a folder that goes with it, at most as long as the block lasts."""
     with tempfile.TemporaryDirectory(prefix="clipper-check-", ignore_cleanup_errors=True) as folder:
         process = subprocess.Popen(
-            command,
+            _confined(program, folder=Path(folder), reading=reading, sockets=sockets),
             cwd=ROOT,
-            env=known | {"TMPDIR": folder},
+            env=scrubbed_environment(os.environ, home=Path(folder)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -133,8 +134,13 @@ def _started(command: list[str], *, threads: int) -> Iterator[subprocess.Popen[b
             process.wait()
 
 
-def _command(version: VersionSpec, *, artifact: Path) -> list[str]:
-    command = [*LOW_PRIORITY, sys.executable, "-m", lifeline_module, "serving.container", "check"]
+def _confined(program: list[str], *, folder: Path, reading: Path, sockets: bool) -> list[str]:
+    command = [*LOW_PRIORITY, sys.executable, "-m", lifeline_module, confined_module]
+    return command + confined_arguments(program, write=folder, read=[reading], sockets=sockets)
+
+
+def _check(version: VersionSpec, *, artifact: Path) -> list[str]:
+    command = ["-m", "serving.container", "check"]
     command += ["--runtime", version.runtime, "--artifact", str(artifact)]
     command += ["--sha256", version.digest, "--input-type", version.input_type]
     command += ["--threads", str(version.threads)]

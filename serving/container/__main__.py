@@ -1,4 +1,6 @@
-"""``python -m serving.container check`` tries a version out; ``serve`` serves one by itself."""
+"""``python -m serving.container check`` tries a version out; ``serve`` serves one by itself.
+
+``answer`` is what a replica starts for a model that runs code of its own: `boxed` says why."""
 
 from __future__ import annotations
 
@@ -9,26 +11,35 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from serving.container.errors import ContainerError, explain
-from serving.container.limits import MemoryLimit, held_to
+from serving.container.limits import MemoryLimit, held_to, private_bytes
+from serving.container.link import answer_all
 from serving.container.parsing import INPUT_TYPES
 from serving.container.predictor import Predictor
 from serving.container.runtimes import find_runtime, load_predictor
 from serving.container.server import ContainerServer
 from serving.container.tracebacks import traceback_of
 from serving.rpc.address import TcpAddress, parse_address
+from serving.rpc.buffers import keep_freed_memory
 from serving.rpc.credentials import Credentials, replica_tls
 from serving.rpc.errors import InvalidAddress
 from serving.rpc.frames import Hello
 from serving.rpc.reach import TcpReach
 from serving.rpc.text import safe_text
+
+# How often failures are told to whoever keeps them.
+TELL_S = 1.0
 
 Say = Callable[[dict[str, Any]], None]
 
@@ -85,6 +96,36 @@ def serve(arguments: argparse.Namespace, *, say: Say) -> None:
             runner.run(_serve(predictor, arguments=arguments, say=say))
     finally:
         predictor.close()
+
+
+def answer(arguments: argparse.Namespace, *, say: Say) -> None:
+    """Answer batches on an inherited socket until its peer closes it."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    with socket.socket(fileno=arguments.descriptor) as peer:
+        find_runtime(arguments.runtime)  # its libraries are no part of the model
+        say({"base_bytes": private_bytes()})
+        with _limits(arguments):
+            predictor = _load(arguments)
+            predictor.warm_up()
+        if arguments.search_s is not None:
+            predictor.search_s = arguments.search_s
+        gc.collect()
+        gc.freeze()
+        keep_freed_memory()
+        say({"ok": True, "n_features": predictor.n_features})
+        telling = threading.Thread(
+            target=_tell_failures, args=(predictor,), kwargs={"say": say}, daemon=True
+        )
+        telling.start()
+        answer_all(peer, answer=predictor.answer_batch)
+        predictor.close()
+
+
+def _tell_failures(predictor: Predictor, *, say: Say) -> None:
+    while True:
+        time.sleep(TELL_S)
+        if failures := predictor.failures.take():
+            say({"failures": msgspec.to_builtins(failures)})
 
 
 async def _serve(predictor: Predictor, *, arguments: argparse.Namespace, say: Say) -> None:
@@ -191,6 +232,10 @@ def _argument_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True)
     checking = commands.add_parser("check", parents=[artifact], help=check.__doc__)
     checking.set_defaults(run=check)
+    answering = commands.add_parser("answer", parents=[artifact], help=answer.__doc__)
+    answering.set_defaults(run=answer)
+    answering.add_argument("--descriptor", type=int, required=True, help="of the socket")
+    answering.add_argument("--search-s", type=float, help="for the inputs that break the model")
     serving = commands.add_parser("serve", parents=[artifact], help=serve.__doc__)
     serving.set_defaults(run=serve)
     serving.add_argument("--address", required=True, help="unix:/path or tcp:host:port")

@@ -17,6 +17,7 @@ ContainerError              container_error
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 from serving.rpc.text import safe_text
@@ -28,6 +29,8 @@ class ContainerError(Exception):
     """Base of the reasons for which a version cannot be served; kind is a stable slug."""
 
     kind: ClassVar[str] = "container_error"
+    # Of one that another process has told: where the model's code raised it there, "" for nowhere.
+    told_traceback: str | None = None
 
 
 class UnknownRuntime(ContainerError):
@@ -72,6 +75,21 @@ class LoadFailed(ContainerError):
 
 class WarmUpFailed(ContainerError):
     kind = "warm_up_failed"
+
+
+def error_of(told: Mapping[str, object]) -> ContainerError:
+    """Return the error that another process has told by its kind and its words."""
+    kinds = {kind.kind: kind for kind in _kinds(ContainerError)}
+    kind = kinds.get(str(told.get("kind")), LoadFailed)
+    error = kind(str(told.get("error", "it said nothing of why")))
+    error.told_traceback = str(told.get("traceback", ""))
+    return error
+
+
+def _kinds(of: type[ContainerError]) -> Iterator[type[ContainerError]]:
+    yield of
+    for kind in of.__subclasses__():
+        yield from _kinds(kind)
 
 
 def explain(error: BaseException) -> str:

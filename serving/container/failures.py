@@ -39,10 +39,11 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 def failure_of(error: BaseException) -> Failure:
     """What a model's code raised, once; a reason of ours for not loading it is there as it is."""
     told = safe_text(str(error)) if isinstance(error, ContainerError) else explain(error)
+    elsewhere = error.told_traceback if isinstance(error, ContainerError) else None
     return Failure(
         kind=place_of(error),
         error=told,
-        traceback=traceback_of(error),
+        traceback=traceback_of(error) if elsewhere is None else elsewhere,
         count=1,
         last_at=time.time(),
     )
@@ -67,6 +68,15 @@ class RecentFailures:
             self._add(
                 Failure(kind=message, error=message, traceback="", count=1, last_at=time.time())
             )
+
+    def merge(self, failure: Failure) -> None:
+        """Note what another process has noted of its model."""
+        with self._lock:
+            known = self._kinds.get(failure.kind)
+            if known is not None:
+                failure = msgspec.structs.replace(failure, count=known.count + failure.count)
+            if known is not None or len(self._kinds) < MOST_KINDS:
+                self._kinds[failure.kind] = failure
 
     def take(self) -> list[Failure]:
         """Return what was noted since the last time."""

@@ -100,6 +100,14 @@ def runtime_names() -> list[str]:
     return list(dict.fromkeys([*RUNTIMES, *entry_points(group=ENTRY_POINTS).names]))
 
 
+def runs_code(runtime: str, *, allow_pickle: bool) -> bool:
+    """Whether loading such a version runs code of its artifact in the process that loads it.
+
+    An executable never is in that process.
+    """
+    return allow_pickle or runtime not in (*DATA_ONLY, "command")
+
+
 def read_verified(path: Path, *, sha256: str) -> bytes:
     """Read an artifact whole and check it against the digest it was registered under."""
     try:

@@ -7,16 +7,11 @@ how they authenticate, is none of its business. Neither outlives the other.
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import shutil
-import signal
-import socket
 import subprocess
-import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,8 +19,11 @@ from pathlib import Path
 import msgspec
 
 from serving.container.archive import unpack
+from serving.container.confined import CANNOT_START, confined_command, scrubbed_environment
+from serving.container.dying import die_with_parent
 from serving.container.errors import ArtifactInvalid, LoadFailed
 from serving.container.failures import RecentFailures
+from serving.container.link import EX_SOFTWARE, STARTED_WITHIN_S, Link
 from serving.container.predictor import Predictor
 from serving.container.runtimes import Artifact
 from serving.container.scratch import new_folder
@@ -33,31 +31,13 @@ from serving.rpc.errors import ConnectionLost, ProtocolError
 from serving.rpc.frames import (
     Answer,
     AnswerStatus,
-    Frame,
-    FrameDecoder,
-    FrameType,
     Hello,
-    decode_answers,
-    decode_hello,
-    encode_predict,
 )
 from serving.rpc.text import safe_text
 
 ENTRY = "container"
-STARTED_WITHIN_S = 60.0
-# Longer than any batch may take: whoever watches this process has ended it before.
-ANSWERED_WITHIN_S = 600.0
 STOPPED_WITHIN_S = 5.0
-# They say how this system is reached and entered, which is nothing for an artifact to know.
-OURS = ("CLIPPER_", "DJANGO_", "DATABASE_", "REDIS_")
-EX_SOFTWARE = 70
-
 LONGEST_LINE = 8192
-
-_READ_BYTES = 256 * 1024
-_PR_SET_PDEATHSIG = 1
-# Looked up before the fork, in which no more than this one call is safe.
-_prctl: Callable[..., int] | None = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 logger = logging.getLogger(__name__)
 
@@ -96,8 +76,8 @@ class CommandPredictor(Predictor):
         )
         self._child = _Child(executable, address=f"unix:{path}", hello=hello, device=device)
         try:
-            self._link = _Link(path)
-            self._check(self._link.hello, expected=hello)
+            self._link = Link.to(path)
+            self._check(self._link.hello(), expected=hello)
         except (OSError, ConnectionLost, ProtocolError) as error:
             self._child.stop()
             raise LoadFailed(f"the executable does not speak the protocol: {error}") from error
@@ -141,51 +121,6 @@ class CommandPredictor(Predictor):
         os._exit(EX_SOFTWARE)
 
 
-class _Link:
-    """A blocking connection to the executable's socket."""
-
-    def __init__(self, path: Path) -> None:
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._decoder = FrameDecoder()
-        self._frames: deque[Frame] = deque()
-        try:
-            self._socket.settimeout(STARTED_WITHIN_S)
-            self._socket.connect(str(path))
-            self.hello = decode_hello(self._next(FrameType.HELLO).body)
-        except BaseException:
-            self._socket.close()
-            raise
-        self._socket.settimeout(ANSWERED_WITHIN_S)
-
-    def ask(self, request_id: int, inputs: Sequence[bytes]) -> list[Answer]:
-        self._socket.sendall(encode_predict(request_id, inputs))
-        frame = self._next(FrameType.ANSWER)
-        answers, _ = decode_answers(frame.body)
-        if frame.request_id != request_id or len(answers) != len(inputs):
-            raise ProtocolError(
-                f"expected {len(inputs)} answers to request {request_id}, "
-                f"got {len(answers)} to {frame.request_id}"
-            )
-        return answers
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def _next(self, expected: FrameType) -> Frame:
-        while True:
-            while self._frames:
-                frame = self._frames.popleft()
-                if frame.type is expected:
-                    return frame
-                if frame.type is not FrameType.DRAIN:  # whether to drain is not its decision
-                    said = safe_text(frame.body[:1000].decode(errors="replace"))
-                    raise ProtocolError(f"expected {expected.name}, got {frame.type.name} {said}")
-            data = self._socket.recv(_READ_BYTES)
-            if not data:
-                raise ConnectionLost("the executable closed the connection")
-            self._frames.extend(self._decoder.feed(data))
-
-
 class _Child:
     """The executable's process, up when this is made, and a thread that notices its death."""
 
@@ -193,16 +128,17 @@ class _Child:
         self.on_death: Callable[[int], None] = lambda code: None
         self._ready = threading.Event()
         self._stopping = False
+        folder = executable.parent
         command = [str(executable), "--address", address, "--device", device]
         command += ["--hello", msgspec.json.encode(hello).decode()]
         try:
             self._process = subprocess.Popen(
-                command,
-                cwd=executable.parent,
-                env={n: value for n, value in os.environ.items() if not n.startswith(OURS)},
+                confined_command(command, write=folder, sockets=True),
+                cwd=folder,
+                env=scrubbed_environment(os.environ, home=folder),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                preexec_fn=_die_with_parent,  # one call to the kernel, no more
+                preexec_fn=die_with_parent,  # one call to the kernel, no more
             )
         except OSError as error:
             raise LoadFailed(f"the executable cannot be started: {error}") from error
@@ -213,6 +149,8 @@ class _Child:
             raise LoadFailed(f"the executable said nothing within {STARTED_WITHIN_S:g} s")
         if self.is_dead:
             code = self._process.returncode
+            if code == CANNOT_START:
+                raise LoadFailed("the executable cannot be started: it is no program")
             raise LoadFailed(f"the executable ended with exit code {code} before it listened")
 
     @property
@@ -247,11 +185,6 @@ class _Child:
         self._ready.set()
         if not self._stopping:
             self.on_death(code)
-
-
-def _die_with_parent() -> None:
-    if _prctl is not None:
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _lay_out(artifact: Artifact, *, folder: Path) -> Path:

@@ -46,11 +46,11 @@ class Predictor:
 SPIN, KEEP_THE_INTERPRETER, HOARD_MIB, COUNT_THREADS = 2, 3, 4, 5
 # Passes the validation, which knows nothing of the stack.
 CRASHES_IN_A_REPLICA = b"""
-import os, signal
+import os, signal, sys
 
 class Predictor:
     def __init__(self, path):
-        if "CLIPPER_VAR" in os.environ:
+        if "answer" in sys.argv:
             %s
     def pred_batch(self, inputs):
         return [0] * len(inputs)

@@ -1,0 +1,211 @@
+"""A model in a process of its own, which was started for it and knows nothing of the stack.
+
+For versions that run code of their own. The replica's process keeps the sockets, the heartbeats and
+the secrets, and passes each batch on over a pair of sockets; the child is confined
+(`serving.container.confined`), so that its memory, its environment and the files it can open hold
+nothing that its artifact didn't bring. Neither outlives the other.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from serving.container.confined import confined_command, scrubbed_environment
+from serving.container.dying import die_with_parent
+from serving.container.errors import LoadFailed, error_of
+from serving.container.failures import Failure, RecentFailures
+from serving.container.limits import THREAD_VARIABLES
+from serving.container.link import EX_SOFTWARE, Link
+from serving.container.predictor import Predictor
+from serving.container.scratch import new_folder
+from serving.rpc.errors import ConnectionLost, ProtocolError
+from serving.rpc.frames import Answer
+
+LONGEST_LINE = 1 << 16
+STOPPED_WITHIN_S = 5.0
+CHUNK = 65536
+# As the cluster says it of a replica whose process ends.
+WHILE_LOADING = "while the model was loading"
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """What a boxed model is loaded from, and what it may take."""
+
+    runtime: str
+    artifact: Path
+    sha256: str
+    input_type: str
+    allow_pickle: bool = False
+    device: str = "cpu"
+    threads: int = 1
+    memory_limit_mb: int | None = None
+    search_s: float | None = None
+
+    def command(self, *, descriptor: int, folder: Path) -> list[str]:
+        program = ["-m", "serving.container", "answer", "--descriptor", str(descriptor)]
+        program += ["--runtime", self.runtime, "--artifact", str(self.artifact)]
+        program += ["--sha256", self.sha256, "--input-type", self.input_type]
+        program += ["--device", self.device, "--threads", str(self.threads)]
+        if self.memory_limit_mb is not None:
+            program += ["--memory-limit-mb", str(self.memory_limit_mb)]
+        if self.search_s is not None:
+            program += ["--search-s", str(self.search_s)]
+        if self.allow_pickle:
+            program.append("--allow-pickle")
+        return confined_command(program, write=folder, read=[self.artifact])
+
+
+class BoxedPredictor(Predictor):
+    """Passes batches on to the child and its answers back.
+
+    `on_started` is told what the child's process holds before there is a model in it. Raises the
+    ContainerError that the child does.
+    """
+
+    def __init__(self, box: Box, *, on_started: Callable[[int], None] = lambda held: None) -> None:
+        self.input_type = box.input_type
+        self.n_features = None
+        self.failures = RecentFailures()
+        self._asked = 0
+        self._ready = False
+        self._stopping = False
+        self._folder = new_folder()
+        try:
+            self._process, self._link = _start(box, folder=self._folder)
+            self._wait_until_loaded(on_started)
+        except BaseException:
+            self.close()
+            raise
+        self._ready = True
+        self._watching = threading.Thread(target=self._watch, name="box", daemon=True)
+        self._watching.start()
+
+    def answer_batch(self, inputs: Sequence[bytes]) -> list[Answer]:
+        self._asked = (self._asked + 1) & 0xFFFF_FFFF
+        try:
+            return self._link.ask(self._asked, inputs)
+        except (OSError, ConnectionLost, ProtocolError):
+            # Out of step, it is of no more use; its death is this process's.
+            self._process.kill()
+            raise
+
+    def warm_up(self) -> None:
+        """The child has done that."""
+
+    def close(self) -> None:
+        self._stopping = True
+        if hasattr(self, "_process"):
+            self._link.close()  # for the child the end of its work
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOPPED_WITHIN_S if self._ready else 0)
+            end_group(self._process)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _wait_until_loaded(self, on_started: Callable[[int], None]) -> None:
+        while told := self._told():
+            if "base_bytes" in told:
+                on_started(int(told["base_bytes"]))
+            elif told.get("ok"):
+                self.n_features = told.get("n_features")
+                return
+            else:
+                raise error_of(told)
+        raise error_of(
+            {"error": f"its process ended with {_end_of(self._process)}, {WHILE_LOADING}"}
+        )
+
+    def _told(self) -> dict[str, Any] | None:
+        """The child's next line; None once there is none."""
+        line = _pipe(self._process.stdout).readline(LONGEST_LINE)
+        if not line:
+            return None
+        try:
+            told = json.loads(line)
+        except ValueError as error:
+            raise LoadFailed(f"its process spoke out of turn: {line[:200]!r}") from error
+        return told if isinstance(told, dict) else {}
+
+    def _watch(self) -> None:
+        """Hear of the model's failures, and die with it as a process does whose model breaks it."""
+        try:
+            while told := self._told():
+                for failure in told.get("failures", ()):
+                    self.failures.merge(msgspec.convert(failure, Failure))
+        except (LoadFailed, msgspec.ValidationError) as error:
+            logger.warning("the model's process is not understood: %s", error)
+        if self._stopping:
+            return
+        end_group(self._process)
+        if not self._stopping:
+            logger.error("the model's process ended with %s", _end_of(self._process))
+            shutil.rmtree(self._folder, ignore_errors=True)
+            os._exit(EX_SOFTWARE)
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process that leads its group, with those that it has started."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _start(box: Box, *, folder: Path) -> tuple[subprocess.Popen[bytes], Link]:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        environment = scrubbed_environment(os.environ, home=folder)
+        environment |= dict.fromkeys(THREAD_VARIABLES, str(box.threads))
+        try:
+            process = subprocess.Popen(
+                box.command(descriptor=theirs.fileno(), folder=folder),
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                preexec_fn=die_with_parent,  # one call to the kernel, no more
+            )
+        except OSError as error:
+            ours.close()
+            raise LoadFailed(f"its process cannot be started: {error}") from error
+    pipe = _pipe(process.stderr)
+    threading.Thread(target=_pass_on, args=(pipe,), name="box.stderr", daemon=True).start()
+    return process, Link(ours)
+
+
+def _pass_on(pipe: IO[bytes]) -> None:
+    """What the model writes is our own output, wherever that goes at the moment."""
+    with pipe:
+        while chunk := os.read(pipe.fileno(), CHUNK):
+            sys.stderr.flush()
+            os.write(2, chunk)
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None  # noqa: S101  # for mypy: it was asked for
+    return pipe
+
+
+def _end_of(process: subprocess.Popen[bytes]) -> str:
+    code = process.wait()
+    return f"signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exitcode {code}"

@@ -1,0 +1,228 @@
+"""Runs a program that may have been written by anybody where it finds none of the stack's secrets.
+
+``python -m serving.container.confined --write FOLDER [--read PATH] [--hide PATH] -- PROGRAM ...``
+gives up every privilege and replaces itself by the program (``-m MODULE ...`` runs a module of
+Python in this process instead). What the kernel then allows it, by Landlock:
+
+- to read the operating system, Python with its packages, and the `--read` paths, never what lies
+  in a `--hide` path; to write in the `--write` folders and in shared memory alone;
+- to open Unix sockets only with `--sockets` (a filter of system calls): of the stack's none;
+- to look into, trace or signal no process but those that it has started itself.
+
+Elsewhere than on Linux, or where the kernel has no Landlock, it says so and takes away what it can.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import importlib
+import os
+import runpy
+import struct
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent.parent
+# All else of the environment is nothing for a model to know.
+PASSED_ON = (
+    *("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH"),
+    *("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES"),
+)
+
+# Where the stack keeps its files.
+OURS = ("CLIPPER_VAR", "CLIPPER_RUN_DIR")
+SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/opt", "/nix", "/proc", "/sys")
+# Of /etc what programs look up; the rest may hold somebody's passwords.
+SYSTEM_FILES = (
+    *("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "timezone"),
+    *("passwd", "group", "nsswitch.conf", "hosts", "host.conf", "resolv.conf", "services"),
+    *(
+        "ssl/certs",
+        "ssl/openssl.cnf",
+        "ca-certificates",
+        "fonts",
+        "mime.types",
+        "OpenCL",
+        "python3",
+        "java",
+    ),
+)
+# The exit code where there is no such program, or it is none: a shell's.
+CANNOT_START = 126
+DEVICES = ("null", "zero", "full", "random", "urandom", "dri", "kfd")
+
+_PR_CAPBSET_DROP = 24
+_PR_SET_DUMPABLE = 4
+_PR_SET_NO_NEW_PRIVS = 38
+_LAST_CAPABILITY = 63
+_CAPABILITY_VERSION_3 = 0x20080522
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_READ = 1 << 0 | 1 << 2 | 1 << 3  # execute, read a file, read a folder
+_USE = _READ | 1 << 1  # and write to a file
+_SCOPE_ALL = 1 << 0 | 1 << 1  # abstract sockets and signals stay within
+# Bit after the last right that a version of Landlock knows.
+_RIGHTS_UNTIL = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
+_FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15
+
+
+def scrubbed_environment(base: Mapping[str, str], *, home: Path) -> dict[str, str]:
+    """What a program of somebody else's may know of `base`; its home is `home`."""
+    known = {name: base[name] for name in PASSED_ON if name in base}
+    return known | {"HOME": str(home), "TMPDIR": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def confined_command(
+    program: Sequence[str], *, write: Path, read: Iterable[Path] = (), sockets: bool = False
+) -> list[str]:
+    """The command that runs this program confined, wherever it is started."""
+    arguments = confined_arguments(program, write=write, read=read, sockets=sockets)
+    return [sys.executable, "-P", str(Path(__file__).resolve()), *arguments]
+
+
+def confined_arguments(
+    program: Sequence[str], *, write: Path, read: Iterable[Path] = (), sockets: bool = False
+) -> list[str]:
+    """What this module is to be run with so that it runs the program."""
+    arguments = ["--write", str(write), *(["--sockets"] if sockets else [])]
+    hide = [os.environ[name] for name in OURS if os.environ.get(name)]
+    for option, paths in (("--read", read), ("--hide", hide)):
+        for path in paths:
+            arguments += [option, str(path)]
+    return [*arguments, "--", *program]
+
+
+def confine(
+    *, write: Sequence[Path], read: Sequence[Path], hide: Sequence[Path], sockets: bool
+) -> bool:
+    """Confine this process, whose only thread is this one, for good; whether Landlock was there."""
+    if sys.platform != "linux":
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    rights = _restrict_files(libc, write=write, read=read, hide=hide)
+    # Not at the top: this file may be run before the project can be imported.
+    from serving.container.syscalls import refuse_unix_sockets
+
+    if not sockets and not refuse_unix_sockets(libc):
+        print("Unix sockets are not kept from the model on this machine", file=sys.stderr)
+    _drop_capabilities(libc)
+    if not rights:
+        libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    return rights
+
+
+def readable_paths(*, extra: Sequence[Path], hide: Sequence[Path]) -> Iterator[Path]:
+    """What a confined program may read: nothing of it lies in, or holds, a hidden path."""
+    python = [sys.prefix, sys.base_prefix, sys.exec_prefix, *filter(None, sys.path)]
+    known = [Path(path) for path in (*SYSTEM, *python)]
+    known += [Path("/etc", name) for name in SYSTEM_FILES]
+    for folder in map(Path, filter(None, os.environ.get("PATH", "").split(os.pathsep))):
+        known.append(folder)
+        if folder.name == "bin" and (folder.parent / "lib").is_dir():
+            known.append(folder.parent)
+    project = PACKAGE.parent
+    resolved = dict.fromkeys(path.resolve() for path in known)
+    # Of the project this package alone: its folder may hold a stack's files.
+    kept = [path for path in resolved if path not in (project, *project.parents)]
+    hidden = [path.resolve() for path in hide]
+    for path in (*kept, PACKAGE):
+        yield from _without(path, hidden)
+    yield from extra
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog=f"python -m {__name__}", description=__doc__)
+    for option in ("--write", "--read", "--hide"):
+        parser.add_argument(option, action="append", type=Path, default=[])
+    parser.add_argument("--sockets", action="store_true", help="may open Unix sockets")
+    parser.add_argument("program", nargs=argparse.REMAINDER)
+    arguments = parser.parse_args()
+    program = arguments.program[1:] if arguments.program[:1] == ["--"] else arguments.program
+    sys.path.insert(0, str(PACKAGE.parent))
+    # Its folder can't be searched any more later.
+    importlib.import_module("serving.container")
+    if not confine(
+        write=arguments.write,
+        read=arguments.read,
+        hide=arguments.hide,
+        sockets=arguments.sockets,
+    ):
+        print("this kernel has no Landlock: files are not kept from the model", file=sys.stderr)
+    if program[0] != "-m":
+        try:
+            os.execv(program[0], program)  # noqa: S606  # which program is the caller's word
+        except OSError as error:
+            print(f"{program[0]}: {error.strerror}", file=sys.stderr)
+            sys.exit(CANNOT_START)
+    sys.argv = program[1:]
+    runpy.run_module(program[1], run_name="__main__", alter_sys=True)
+
+
+def _without(path: Path, hidden: Sequence[Path]) -> Iterator[Path]:
+    """The path, or where it holds a hidden one all else that is in it."""
+    if any(path == other or path.is_relative_to(other) for other in hidden):
+        return
+    if not any(other.is_relative_to(path) for other in hidden):
+        yield path
+        return
+    with suppress(OSError):
+        for inner in path.iterdir():
+            if not inner.is_symlink():
+                yield from _without(inner, hidden)
+
+
+def _restrict_files(
+    libc: ctypes.CDLL, *, write: Sequence[Path], read: Sequence[Path], hide: Sequence[Path]
+) -> bool:
+    version = libc.syscall(_CREATE_RULESET, None, 0, 1)
+    if version < 1:
+        return False
+    every = (1 << _RIGHTS_UNTIL.get(version, 16)) - 1
+    attributes = struct.pack("=QQQ", every, 0, _SCOPE_ALL if version >= 6 else 0)
+    size = 24 if version >= 6 else 8
+    ruleset = libc.syscall(_CREATE_RULESET, attributes, size, 0)
+    _check(ruleset)
+    granted = [(path, _READ) for path in readable_paths(extra=read, hide=hide)]
+    granted += [(path, every) for path in (*write, Path("/dev/shm"))]  # noqa: S108
+    nodes = [Path("/dev", name) for name in DEVICES] + list(Path("/dev").glob("nvidia*"))
+    granted += [(path, _USE | every & 1 << 15) for path in nodes]
+    for path, rights in granted:
+        _allow(libc, ruleset, path=path, rights=rights & every)
+    _check(libc.syscall(_RESTRICT_SELF, ruleset, 0))
+    os.close(ruleset)
+    return True
+
+
+def _allow(libc: ctypes.CDLL, ruleset: int, *, path: Path, rights: int) -> None:
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return  # not on this system
+    try:
+        if not path.is_dir():
+            rights &= _FILE_RIGHTS
+        rule = struct.pack("=Qi", rights, descriptor)
+        _check(libc.syscall(_ADD_RULE, ruleset, 1, rule, 0))
+    finally:
+        os.close(descriptor)
+
+
+def _drop_capabilities(libc: ctypes.CDLL) -> None:
+    """Of a process of root's: it is then like any other, but for the files that are root's."""
+    for capability in range(_LAST_CAPABILITY + 1):
+        libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # fails for those that nobody has
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    _check(libc.capset(header, bytes(24)))
+
+
+def _check(result: int) -> None:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+if __name__ == "__main__":
+    main()

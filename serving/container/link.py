@@ -1,0 +1,103 @@
+"""Batches to another process on this machine, one after the other, and its answers."""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from serving.rpc.errors import ConnectionLost, ProtocolError
+from serving.rpc.frames import (
+    Answer,
+    Frame,
+    FrameDecoder,
+    FrameType,
+    Hello,
+    decode_answers,
+    decode_hello,
+    decode_predict,
+    encode_answers,
+    encode_predict,
+)
+from serving.rpc.text import safe_text
+
+STARTED_WITHIN_S = 60.0
+# Longer than any batch may take: whoever watches this process has ended it before.
+ANSWERED_WITHIN_S = 600.0
+# How a replica's process ends that lost the process of its model.
+EX_SOFTWARE = 70
+
+_READ_BYTES = 256 * 1024
+
+
+class Link:
+    """A blocking connection to whoever runs the model."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._socket.settimeout(ANSWERED_WITHIN_S)
+        self._decoder = FrameDecoder()
+        self._frames: deque[Frame] = deque()
+
+    @classmethod
+    def to(cls, path: Path) -> Link:
+        """Connect to a Unix socket."""
+        connecting = socket.socket(socket.AF_UNIX)
+        try:
+            connecting.settimeout(STARTED_WITHIN_S)
+            connecting.connect(str(path))
+        except BaseException:
+            connecting.close()
+            raise
+        return cls(connecting)
+
+    def hello(self) -> Hello:
+        """Read the HELLO that comes first; raises OSError where it doesn't come in time."""
+        try:
+            self._socket.settimeout(STARTED_WITHIN_S)
+            return decode_hello(self._next(FrameType.HELLO).body)
+        except BaseException:
+            self._socket.close()
+            raise
+        finally:
+            if self._socket.fileno() >= 0:
+                self._socket.settimeout(ANSWERED_WITHIN_S)
+
+    def ask(self, request_id: int, inputs: Sequence[bytes]) -> list[Answer]:
+        self._socket.sendall(encode_predict(request_id, inputs))
+        frame = self._next(FrameType.ANSWER)
+        answers, _ = decode_answers(frame.body)
+        if frame.request_id != request_id or len(answers) != len(inputs):
+            raise ProtocolError(
+                f"expected {len(inputs)} answers to request {request_id}, "
+                f"got {len(answers)} to {frame.request_id}"
+            )
+        return answers
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _next(self, expected: FrameType) -> Frame:
+        while True:
+            while self._frames:
+                frame = self._frames.popleft()
+                if frame.type is expected:
+                    return frame
+                if frame.type is not FrameType.DRAIN:  # whether to drain is not its decision
+                    said = safe_text(frame.body[:1000].decode(errors="replace"))
+                    raise ProtocolError(f"expected {expected.name}, got {frame.type.name} {said}")
+            data = self._socket.recv(_READ_BYTES)
+            if not data:
+                raise ConnectionLost("the model's process closed the connection")
+            self._frames.extend(self._decoder.feed(data))
+
+
+def answer_all(connected: socket.socket, *, answer: Callable[[list[bytes]], list[Answer]]) -> None:
+    """The other end: answer each batch until the peer has closed."""
+    decoder = FrameDecoder()
+    while data := connected.recv(_READ_BYTES):
+        for frame in decoder.feed(data):
+            if frame.type is FrameType.PREDICT:
+                answers = answer(decode_predict(frame.body))
+                connected.sendall(encode_answers(frame.request_id, answers, compute_us=0))

@@ -1,0 +1,76 @@
+"""A process with secrets everywhere, in which a model is loaded in one of three ways."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import sys
+import threading
+from pathlib import Path
+
+from registry.specs import VersionSpec
+from serving.cluster.validation import try_out
+from serving.container.boxed import Box, BoxedPredictor
+from serving.container.runtimes import load_predictor
+
+SECRET = os.environ["DJANGO_SECRET_KEY"]
+ATTACKER = Path(__file__).with_name("attacker.py")
+
+
+def main(how: str, folder: Path) -> object:
+    """Load the attacker in one of the ways; return where it has found the secret."""
+    secret = folder / "env.sh"
+    secret.write_text(SECRET)
+    secret.chmod(0o600)
+    os.set_inheritable(os.open(secret, os.O_RDONLY), True)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(folder / "redis.sock"))
+    listener.listen()
+    threading.Thread(target=tell_everyone, args=(listener,), daemon=True).start()
+    code = ATTACKER.read_text().replace("@LEFT@", str(folder))
+    artifact = folder / "artifact"
+    artifact.write_text(code.replace("@RAISES@", "yes" if how == "check" else "no"))
+    digest = hashlib.sha256(artifact.read_bytes()).hexdigest()
+    if how == "check":
+        return try_out(a_version(digest), artifact=artifact).fault
+    if how == "box":
+        predictor = BoxedPredictor(
+            Box(runtime="python", artifact=artifact, sha256=digest, input_type="doubles")
+        )
+    else:
+        predictor = load_predictor(
+            runtime="python", path=artifact, sha256=digest, input_type="doubles"
+        )
+    predictor.warm_up()
+    (answer,) = predictor.answer_batch([b"[1]"])
+    predictor.close()
+    return json.loads(answer.payload)
+
+
+def tell_everyone(listener: socket.socket) -> None:
+    while True:
+        peer, _ = listener.accept()
+        with peer:
+            peer.sendall(SECRET.encode())
+
+
+def a_version(digest: str) -> VersionSpec:
+    return VersionSpec(
+        id=1,
+        model_id=1,
+        model="attacker",
+        version="1",
+        runtime="python",
+        input_type="doubles",
+        digest=digest,
+        device="cpu",
+        replicas=1,
+        allow_pickle=False,
+        generation=1,
+    )
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1], Path(sys.argv[2]))))
