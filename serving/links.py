@@ -204,7 +204,7 @@ class _Link:
         """
         hello = decode_hello(frame.body)
         if hello.replica != self._id:
-            raise ProtocolError(f"expected replica {self._id}, got {hello.replica}")
+            raise ProtocolError(f"expected replica {self._id}, got {safe_text(hello.replica)}")
         if _served(hello) != _served(self._record):
             raise ProtocolError(f"expected {_named(self._record)}, got {_named(hello)}")
         return hello
