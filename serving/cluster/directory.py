@@ -129,6 +129,10 @@ class Directory:
         failed = record.state is ReplicaState.FAILED
         self._write(record, ttl_s=FAILED_TTL_S if failed else RECORD_TTL_S, publish=True)
 
+    def bury(self, record: ReplicaRecord) -> None:
+        """Tell everyone that a replica is dead: listed as failed as long as it takes to be seen."""
+        self._write(record, ttl_s=RECORD_TTL_S, publish=True)
+
     def remove(self, ids: Iterable[str]) -> None:
         with self._redis.pipeline() as pipe:
             for replica_id in ids:

@@ -124,7 +124,7 @@ class Reconciler:
             if record.state is ReplicaState.LOADING:
                 self._fail(record, reason=f"its process ended, {WHILE_LOADING}")
             else:
-                self._announce_failed(record, reason="its process ended")
+                self._directory.bury(_failed(record, reason="its process ended"))
         return [record for record in records if record not in dead]
 
     def _fail(self, record: ReplicaRecord, *, reason: str) -> None:
@@ -132,12 +132,7 @@ class Reconciler:
         # Its parent knows better how it ended, and may have said so of one before.
         if ModelVersion.objects.filter(pk=record.version_id, load_error="").exists():
             services.note_load_error([record.version_id], error=reason)
-        self._announce_failed(record, reason=reason)
-
-    def _announce_failed(self, record: ReplicaRecord, *, reason: str) -> None:
-        self._directory.announce(
-            msgspec.structs.replace(record, state=ReplicaState.FAILED, last_error=reason)
-        )
+        self._directory.announce(_failed(record, reason=reason))
 
     def _is_dead(self, record: ReplicaRecord) -> bool:
         return record.host_id == host_id() and record.holds_slot and not process_lives(record.pid)
@@ -273,6 +268,10 @@ class Reconciler:
         if version_id is not None:
             logger.info("no free slot: cooling version=%d", version_id)
             services.keep_warm([version_id], until=None)
+
+
+def _failed(record: ReplicaRecord, *, reason: str) -> ReplicaRecord:
+    return msgspec.structs.replace(record, state=ReplicaState.FAILED, last_error=reason)
 
 
 def loading_died(record: ReplicaRecord) -> bool:
