@@ -57,6 +57,7 @@ def test_it_answers_the_points_and_the_totals_of_the_period(digits: Application)
     (arm,) = body["arms"]
     assert (arm["model"], arm["weight"], arm["recent_reward"]) == ("svm", 0.75, 0.9)
     assert (arm["asked"], arm["answered"], arm["late"], arm["failed"]) == (20, 16, 2, 2)
+    assert arm["refused"] == 0
     assert (arm["share"], arm["reward"]["value"], arm["gain"]) == (1.0, 0.5, None)
     assert body.keys() == HistoryOut().fields.keys()
     assert HistoryOut(data=body).is_valid()

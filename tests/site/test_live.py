@@ -54,6 +54,13 @@ def test_counts_and_rates_of_web_processes_add_up_and_the_worst_p99_counts() -> 
     assert (traffic.rate, traffic.p50_ms, traffic.p99_ms) == (40.0, 5.0, 40.0)
 
 
+def test_queries_that_ended_in_an_error_count_as_having_missed_the_objective() -> None:
+    traffic = combined([document(errors=60, refused=60)], application="digits", arms=[])
+
+    assert traffic is not None
+    assert (traffic.asked, traffic.missed) == (160, 62)
+
+
 def test_a_process_without_recent_queries_has_no_say_in_latency() -> None:
     quiet = document(rate=0.0, p50_ms=None, p99_ms=None)
     busy = document(rate=5.0, p50_ms=2.0, p99_ms=9.0)
@@ -92,6 +99,7 @@ def test_an_application_stands_as_its_traffic_and_its_routes_say(
         ({"queries": 100, "overloaded": 12}, "late", "12 % get no model's answer"),
         ({"queries": 100, "overloaded": 60, "failed": 5}, "stopped", "65 % get no model's answer"),
         ({"errors": 10, "timed_out": 10}, "stopped", "100 % get no model's answer"),
+        ({"queries": 50, "errors": 50, "refused": 50}, "late", "50 % get no model's answer"),
         ({"queries": 100, "unsure": 90}, "good", "Within its objective"),
         ({"queries": 1000, "overloaded": 5}, "good", "Within its objective"),
     ],
