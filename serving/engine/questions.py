@@ -50,17 +50,18 @@ CACHED = Trace("cache")
 class Question:
     """Waits for the outcomes of several calls, until all are there or its deadline has passed.
 
-    One caller is told, by a plain call: a query needs no task. `traces` are kept where somebody
-    asked for them, one an outcome. Questions of one loop share their `deadlines`.
+    One caller is told, by a plain call: a query needs no task. `calls` are those that carry it.
+    `traces` are kept where somebody asked for them, one an outcome. Questions of one loop share
+    their `deadlines`.
     """
 
-    __slots__ = ("_call", "_calls", "_deadlines", "_due", "_missing", "outcomes", "traces")
+    __slots__ = ("_call", "_deadlines", "_due", "_missing", "calls", "outcomes", "traces")
 
     def __init__(self, *, calls: int, deadlines: Deadlines, traced: bool = False) -> None:
         self.outcomes: list[Outcome | None] = [None] * calls
         self.traces: list[Trace | None] | None = [None] * calls if traced else None
         self._missing = calls
-        self._calls: list[Call] = []
+        self.calls: list[Call] = []
         self._call: Callable[[], None] | None = None
         self._deadlines = deadlines
         self._due: Due | None = None
@@ -90,9 +91,6 @@ class Question:
         if self.traces is not None:
             self.traces[index] = trace
 
-    def carried_by(self, call: Call) -> None:
-        self._calls.append(call)
-
     def abandon(self) -> None:
         """Nobody waits for the answer any more, and nobody is told.
 
@@ -100,9 +98,9 @@ class Question:
         its answer is remembered.
         """
         self._take_call()
-        for call in self._calls:
+        for call in self.calls:
             call.release(self)
-        self._calls.clear()
+        self.calls.clear()
 
     def when_settled(self, call: Callable[[], None], *, seconds: float) -> None:
         """Call, once, when every outcome is there, at the latest after `seconds`."""
@@ -186,7 +184,7 @@ class Call:
         self.waiters.append((question, index))
         if deadline > self.deadline:
             self.deadline = deadline
-        question.carried_by(self)
+        question.calls.append(self)
         if question.traces is not None:
             self.traced = True
 

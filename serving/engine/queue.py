@@ -57,7 +57,8 @@ class CallQueue:
         """
         size = len(call.input)
         evicted: Sequence[Call] = NOBODY
-        if not self._has_room(size):
+        held = self.bytes_held + size
+        if self._rows >= self.capacity or (held > self.max_bytes and self._rows):
             evicted = self._make_room(call)
             if evicted[-1] is call:
                 return evicted
@@ -118,7 +119,7 @@ class CallQueue:
         """
         taken = Taken([], [], [])
         calls = taken.calls
-        room = MAX_BATCH_BYTES
+        room, gone_bytes = MAX_BATCH_BYTES, 0
         ranks = [lane.rank() for lane in self._lanes.values()]
         heapq.heapify(ranks)
         while ranks and len(calls) < rows:
@@ -135,12 +136,15 @@ class CallQueue:
                 calls.append(call)
                 lane.had_turn()
             lane.calls.popleft()
-            self._note_gone(lane, call)
+            lane.bytes_held -= len(call.input)
+            gone_bytes += len(call.input)
+            self._rows -= 1
             if not lane.calls:
                 heapq.heappop(ranks)
                 self._forget(lane)
             elif len(ranks) > 1:
                 heapq.heapreplace(ranks, lane.rank())
+        self.bytes_held -= gone_bytes
         return taken
 
     def ahead_of(self, call: Call) -> int:
