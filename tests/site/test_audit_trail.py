@@ -51,7 +51,13 @@ INLINES = {
     for prefix in ("versions", "releases")
     for name in ("TOTAL_FORMS", "INITIAL_FORMS")
 }
-SETTINGS = {"replicas": 1, "initial-replicas": 1, "batching": "aimd", "threads": 1}
+SETTINGS = {
+    "replicas": 1,
+    "initial-replicas": 1,
+    "batching": "aimd",
+    "threads": 1,
+    "load_timeout_s": 120,
+}
 SURE = {"post": "yes"}
 
 
