@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import io
 import json
 import logging
 import os
@@ -203,6 +204,9 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 def _model_speaks_on_stderr() -> Iterator[Say]:
     """Keep standard output for our lines: whatever a model prints, in C too, goes to stderr."""
     sys.stdout.flush()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A model that is killed should not take its last words along.
+        sys.stdout.reconfigure(line_buffering=True)
     ours = os.dup(1)
     os.dup2(2, 1)
 
