@@ -38,6 +38,7 @@ from serving.rpc.frames import Answer
 
 LONGEST_LINE = 1 << 16
 STOPPED_WITHIN_S = 5.0
+READ_WITHIN_S = 2.0
 CHUNK = 65536
 # As the cluster says it of a replica whose process ends.
 WHILE_LOADING = "while the model was loading"
@@ -90,7 +91,7 @@ class BoxedPredictor(Predictor):
         self._stopping = False
         self._folder = new_folder()
         try:
-            self._process, self._link = _start(box, folder=self._folder)
+            self._process, self._link, self._output = _start(box, folder=self._folder)
             self._wait_until_loaded(on_started)
         except BaseException:
             self.close()
@@ -118,6 +119,7 @@ class BoxedPredictor(Predictor):
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOPPED_WITHIN_S if self._ready else 0)
             end_group(self._process)
+            self._output.join(READ_WITHIN_S)  # its last words
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _wait_until_loaded(self, on_started: Callable[[int], None]) -> None:
@@ -168,7 +170,7 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _start(box: Box, *, folder: Path) -> tuple[subprocess.Popen[bytes], Link]:
+def _start(box: Box, *, folder: Path) -> tuple[subprocess.Popen[bytes], Link, threading.Thread]:
     ours, theirs = socket.socketpair()
     with theirs:
         environment = scrubbed_environment(os.environ, home=folder)
@@ -189,8 +191,9 @@ def _start(box: Box, *, folder: Path) -> tuple[subprocess.Popen[bytes], Link]:
             ours.close()
             raise LoadFailed(f"its process cannot be started: {error}") from error
     pipe = _pipe(process.stderr)
-    threading.Thread(target=_pass_on, args=(pipe,), name="box.stderr", daemon=True).start()
-    return process, Link(ours)
+    output = threading.Thread(target=_pass_on, args=(pipe,), name="box.stderr", daemon=True)
+    output.start()
+    return process, Link(ours), output
 
 
 def _pass_on(pipe: IO[bytes]) -> None:

@@ -71,7 +71,9 @@ _FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15
 def scrubbed_environment(base: Mapping[str, str], *, home: Path) -> dict[str, str]:
     """What a program of somebody else's may know of `base`; its home is `home`."""
     known = {name: base[name] for name in PASSED_ON if name in base}
-    return known | {"HOME": str(home), "TMPDIR": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+    # What it prints is to be read at once, also where it is killed.
+    python = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+    return known | python | {"HOME": str(home), "TMPDIR": str(home)}
 
 
 def confined_command(

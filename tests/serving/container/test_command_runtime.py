@@ -98,7 +98,7 @@ def test_it_learns_nothing_of_this_system(
     environment = child_of(os.getpid(), strangers=strangers).environ()
     predictor.close()
     assert environment["PATH"] == os.environ["PATH"]
-    others = (*THREAD_VARIABLES, "HOME", "TMPDIR", "PYTHONDONTWRITEBYTECODE")
+    others = (*THREAD_VARIABLES, "HOME", "TMPDIR", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
     assert set(environment) <= {*PASSED_ON, *others}
 
 
