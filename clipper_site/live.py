@@ -22,6 +22,7 @@ from registry.control import Control, read_control
 from registry.errors import Unavailable
 from registry.models import Application, Release
 from registry.redis_client import redis_client
+from registry.restarts import read_restarts
 from registry.snapshot import build_snapshot
 from registry.specs import ApplicationSpec, Snapshot
 from registry.templatetags.console import ago
@@ -30,6 +31,7 @@ from selection.learned import describe
 from selection.reliability import FULL
 from serving.cluster.changes import last_changes
 from serving.cluster.directory import Directory
+from serving.cluster.failures import failure_texts
 from serving.cluster.views import read_views
 from serving.metrics import APPLICATION_COUNTERS, read_published
 from serving.routing import routed_applications
@@ -184,11 +186,13 @@ def _from_redis(snapshot: Snapshot) -> tuple[str, Sources]:
             documents=read_published(client),
             replicas=Directory(client).read(),
             views=read_views(client),
+            restarts=read_restarts(client, live),
+            failures=failure_texts(client, live),
             changes=last_changes(client, live),
         )
     except redis.RedisError as error:
         problem = f"Redis cannot be reached, so nothing live is known: {error}"
-        return problem, Sources(reachable=False, documents=[], replicas=[], views=[], changes={})
+        return problem, Sources(reachable=False)
 
 
 def _control() -> Control | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from clipper_site import wording
 from clipper_site.load import A_FEW, MOST, TOO_MANY, Document, Load, load_of, load_text
 from registry.admin.base import page_at
 from registry.models import Model
+from registry.restarts import Restarts
 from registry.specs import ModelSpec, Snapshot, VersionSpec
 from registry.templatetags.console import ago
 from serving.cluster.changes import ReplicaChange
@@ -28,10 +29,13 @@ class Sources:
     """What Redis knows; `reachable` False: nothing, and that says nothing of the models."""
 
     reachable: bool
-    documents: Sequence[Document]
-    replicas: Sequence[ReplicaRecord]
-    views: Sequence[WebView]
-    changes: Mapping[int, ReplicaChange]
+    documents: Sequence[Document] = ()
+    replicas: Sequence[ReplicaRecord] = ()
+    views: Sequence[WebView] = ()
+    changes: Mapping[int, ReplicaChange] = field(default_factory=dict)
+    # By version, as far as there were any: ends of replicas unasked, and where it fails to load.
+    restarts: Mapping[int, Restarts] = field(default_factory=dict)
+    failures: Mapping[int, str] = field(default_factory=dict)
 
 
 def model_rows(snapshot: Snapshot, *, sources: Sources) -> list[dict[str, Any]]:
@@ -114,11 +118,18 @@ def _model(model: ModelSpec, *, live: VersionSpec | None, sources: Sources) -> d
     else:
         state, words = standing(load, wanted=live.replicas, ready=len(ready), unreached=unreached)
     known = live is not None and sources.reachable
+    problems = [
+        *(obstacle_text(*one) for one in in_between),
+        *([sources.failures[live.id]] if live and live.id in sources.failures else []),
+        *errors,
+    ]
+    restarts = sources.restarts.get(live.id) if live is not None else None
     return {
         "name": model.name,
         "url": page_at(Model, pk=model.id),
         "state": state,
-        "problem": next(iter([*(obstacle_text(*one) for one in in_between), *errors]), ""),
+        "problem": next(iter(problems), ""),
+        "restarts": restarts.total if restarts else 0,
         "load": load.as_json() if load is not None else None,
         "text": {
             "state": words,
@@ -128,6 +139,7 @@ def _model(model: ModelSpec, *, live: VersionSpec | None, sources: Sources) -> d
             "bounds": _bounds(live) if live is not None else "",
             "version": live.version if live is not None else "not deployed",
             "others": _others(serving, others),
+            "restarts": restarts.text if restarts else "",
             "change": _change(sources.changes.get(live.id)) if live is not None else "",
             **load_text(load),
         },

@@ -7,7 +7,6 @@ index `clipper:webs` holds their ids (`serving/living.py`).
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from redis.asyncio import Redis
 
+from registry.restarts import Restarts
 from serving import redis_memory
+from serving.cluster_metrics import ClusterCollector
 from serving.engine.outcome import Outcome, Status
 from serving.engine.stats import (
     BATCH_BOUNDS,
@@ -277,27 +278,28 @@ def _parsed(texts: Iterable[bytes]) -> list[dict[str, Any]]:
     return sorted(documents, key=lambda document: str(document["id"]))
 
 
-def exposition(documents: Iterable[dict[str, Any]], *, control_age_s: float | None = None) -> bytes:
+def exposition(
+    documents: Iterable[dict[str, Any]],
+    *,
+    control_age_s: float | None = None,
+    restarts: Mapping[str, Restarts] | None = None,
+) -> bytes:
     """Render the documents in Prometheus' text format; `process` tells the web processes apart.
 
-    `control_age_s` is how old the control worker's last round is, None where nobody knows of one.
+    `control_age_s` is how old the control worker's last round is, None where nobody knows of one;
+    `restarts` are those of versions by their names.
     """
     registry = CollectorRegistry()
-    registry.register(_Documents(list(documents), control_age_s=control_age_s))
+    registry.register(ClusterCollector(control_age_s=control_age_s, restarts=restarts or {}))
+    registry.register(_Documents(list(documents)))
     return generate_latest(registry)
 
 
 class _Documents(Collector):
-    def __init__(self, documents: list[dict[str, Any]], *, control_age_s: float | None) -> None:
+    def __init__(self, documents: list[dict[str, Any]]) -> None:
         self._documents = documents
-        self._control_age_s = math.inf if control_age_s is None else control_age_s
 
     def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily(
-            "clipper_control_age_seconds",
-            "Time since the control worker's last round",
-            value=self._control_age_s,
-        )
         yield self._memory()
         yield self._refusals()
         yield from redis_memory.families(self._documents)

@@ -8,6 +8,7 @@ import msgspec
 
 from registry.control import read_control_async
 from registry.errors import NotReady
+from registry.restarts import read_restarts_async
 from selection.storage import REDIS_ERRORS, redis_needed
 from serving.api.http import Endpoint, Receive, Scope, Send, endpoint, require_method, send_body
 from serving.metrics import exposition, read_published_async
@@ -56,7 +57,14 @@ def metrics_endpoint(runtime: Runtime) -> Endpoint:
         async with redis_needed(timeout_s=CHECK_TIMEOUT_S):
             documents = await read_published_async(runtime.redis)
             control = await read_control_async(runtime.redis)
-        body = await asyncio.to_thread(exposition, documents, control_age_s=control.age_s)
+            restarts = await read_restarts_async(runtime.redis, runtime.snapshot.versions)
+        arms = {version_id: one.arm for version_id, one in runtime.snapshot.versions.items()}
+        body = await asyncio.to_thread(
+            exposition,
+            documents,
+            control_age_s=control.age_s,
+            restarts={arms[one]: of for one, of in restarts.items() if one in arms},
+        )
         await send_body(send, body, headers=[PROMETHEUS_TYPE])
 
     return metrics

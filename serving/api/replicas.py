@@ -15,7 +15,9 @@ from registry.api.reach import bound_to, models_for
 from registry.api.views.base import ManagementView, Permissions, schema
 from registry.errors import Unavailable
 from registry.redis_client import redis_client
+from registry.restarts import read_restarts
 from serving.cluster.directory import Directory, ReplicaRecord
+from serving.cluster.failures import failure_texts
 from serving.cluster.views import WebView, obstacles, read_views
 
 
@@ -43,6 +45,12 @@ class ReplicaSerializer(serializers.Serializer[Any]):
     address = serializers.CharField()
     reached_by = serializers.IntegerField(help_text="Web processes that it has answered.")
     unreachable_from = UnreachableSerializer(many=True)
+    restarts = serializers.IntegerField(
+        help_text="How often replicas of its version ended unasked within a day, on any host."
+    )
+    failures = serializers.CharField(
+        help_text="Where its version failed lately, and when it is tried there again."
+    )
 
 
 class ReplicasView(ManagementView):
@@ -56,13 +64,25 @@ class ReplicasView(ManagementView):
         try:
             records = Directory(redis_client()).read()
             views = read_views(redis_client())
+            versions = {record.version_id for record in records}
+            restarts = read_restarts(redis_client(), versions)
+            failures = failure_texts(redis_client(), versions)
         except redis.RedisError as error:
             raise Unavailable("The directory of replicas is in Redis, which is away.") from error
         if bound_to(request) is not None:
             visible = set(models_for(request).values_list("name", flat=True))
             records = [record for record in records if record.model in visible]
         ordered = sorted(records, key=lambda record: (record.model, record.version, record.id))
-        rows = [_row(record, views=views) for record in ordered]
+        rows = [
+            _row(record, views=views)
+            | {
+                "restarts": restarts[record.version_id].total
+                if record.version_id in restarts
+                else 0,
+                "failures": failures.get(record.version_id, ""),
+            }
+            for record in ordered
+        ]
         return Response(ReplicaSerializer(rows, many=True).data)
 
 

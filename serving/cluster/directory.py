@@ -58,6 +58,8 @@ class ReplicaRecord(msgspec.Struct, frozen=True, kw_only=True):
     host_id: str = ""
     pid: int = 0
     device: str = "cpu"
+    # Where its task waits; "" for that of all workers for its device.
+    queue: str = ""
     address: str = ""
     queued_at: float = 0.0
     started_at: float = 0.0

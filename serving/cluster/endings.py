@@ -12,6 +12,7 @@ from django.db import DatabaseError, connections
 
 from registry import services
 from registry.redis_client import redis_client
+from registry.restarts import Ending, note_ending
 from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
 from serving.cluster.failures import FailureCounts
 from serving.cluster.watch import Verdict
@@ -24,11 +25,32 @@ REASON_CHARACTERS = 4000
 logger = logging.getLogger(__name__)
 
 
-def note_failure(version_id: int, *, reason: str) -> None:
-    """A replica of this version could not load: hold the version back for a while and say why."""
-    FailureCounts(redis_client()).note(version_id)
-    services.note_load_error([version_id], error=safe_text(reason, most=REASON_CHARACTERS))
+def note_failure(record: ReplicaRecord, *, reason: str) -> None:
+    """This replica could not load: hold its version back here for a while and say why."""
+    reason = safe_text(reason, most=REASON_CHARACTERS)
+    count_failure(redis_client(), record, reason=reason)
+    services.note_load_error([record.version_id], error=reason)
     connections.close_all()
+
+
+def count_failure(
+    client: redis.Redis, record: ReplicaRecord, *, reason: str, lasting: bool = False
+) -> None:
+    """Count an end that its version is to blame for, on its host."""
+    FailureCounts(client).note(
+        record.version_id,
+        host_id=record.host_id,
+        host=record.host,
+        reason=reason,
+        lasting=lasting,
+    )
+    count_ending(client, record, reason=reason)
+
+
+def count_ending(client: redis.Redis, record: ReplicaRecord, *, reason: str) -> None:
+    """Count an end of whatever cause, once however many notice it."""
+    ending = Ending(host=record.host, pid=record.pid, reason=reason)
+    note_ending(client, ending, replica_id=record.id, version_id=record.version_id)
 
 
 def end(verdict: Verdict) -> None:
@@ -41,7 +63,7 @@ def end(verdict: Verdict) -> None:
     serving = record.state is not ReplicaState.LOADING
     try:
         # First, so that nobody replaces it too soon.
-        FailureCounts(redis_client()).note(record.version_id, lasting=serving)
+        count_failure(redis_client(), record, reason=reason, lasting=serving)
     except redis.RedisError as error:
         logger.warning("failure not counted version=%d: %s", record.version_id, error)
     finally:

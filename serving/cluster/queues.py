@@ -9,3 +9,8 @@ CONTROL_QUEUE = "control"
 
 def queue_of(device: str) -> str:
     return REPLICA_QUEUES + device
+
+
+def queue_at(queue: str, *, host_id: str) -> str:
+    """The queue of the workers of one host, for replicas that fail on others."""
+    return f"{queue}.{host_id}"

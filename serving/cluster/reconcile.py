@@ -17,16 +17,19 @@ from django.utils import timezone
 
 from registry import services
 from registry.models import ModelVersion, Release, Route
+from serving.cluster import endings
 from serving.cluster.ages import Ages
 from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
 from serving.cluster.failures import FailureCounts
 from serving.cluster.host import host_id
 from serving.cluster.lifeline import process_lives
+from serving.cluster.placement import Placement
 from serving.cluster.planning import Demand, Plan, plan, version_to_evict
-from serving.cluster.queues import queue_of
+from serving.cluster.queues import queue_at, queue_of
 from serving.cluster.releases import Releases
 from serving.cluster.scaling import Scaling
 from serving.cluster.views import WebView, forget_gone_views, reached, read_views
+from serving.cluster.workers import forget_gone_workers, read_workers
 from serving.rpc.connection import remove_socket
 
 if TYPE_CHECKING:
@@ -76,22 +79,31 @@ class Reconciler:
         self._ages.begin_round()
         self._directory.forget_expired()
         forget_gone_views(self._redis)
+        forget_gone_workers(self._redis)
         records = self._without_dead(self._directory.read())
         records = self._without_lost(records, now=now)
         records = self._with_drain_requests(records)
-        views = read_views(self._redis)
-        self._releases.advance(records=records, views=views, now=now)
+        views, workers = read_views(self._redis), read_workers(self._redis)
+        self._releases.advance(records=records, views=views, workers=workers, now=now)
         moment = timezone.now()
         fallbacks = self._keep_fallbacks(records, views=views, moment=moment)
         self._scaling.run(records=records, now=moment.timestamp())
         demands = wanted_replicas(moment=moment)
         self._note_success(demands, records=records)
+        placement = Placement(
+            workers=workers,
+            records=records,
+            failed_on=self._failures.held_back(
+                [demand.version_id for demand in demands],
+                host_ids={worker.host_id for worker in workers},
+            ),
+        )
         steps = plan(
             demands=demands,
             records=records,
-            held_back=self._failures.held_back([demand.version_id for demand in demands]),
+            held_back={one.version_id for one in demands if placement.is_held_back(one)},
         )
-        self._carry_out(steps, now=now)
+        self._carry_out(steps, placement=placement, now=now)
         self._make_room(demands, records=records, fallbacks=fallbacks, now=now)
         return steps
 
@@ -124,11 +136,12 @@ class Reconciler:
             if record.state is ReplicaState.LOADING:
                 self._fail(record, reason=f"its process ended, {WHILE_LOADING}")
             else:
+                endings.count_ending(self._redis, record, reason="its process ended")
                 self._directory.bury(_failed(record, reason="its process ended"))
         return [record for record in records if record not in dead]
 
     def _fail(self, record: ReplicaRecord, *, reason: str) -> None:
-        self._failures.note(record.version_id)
+        endings.count_failure(self._redis, record, reason=reason)
         # Its parent knows better how it ended, and may have said so of one before.
         if ModelVersion.objects.filter(pk=record.version_id, load_error="").exists():
             services.note_load_error([record.version_id], error=reason)
@@ -147,9 +160,13 @@ class Reconciler:
         ]
         if not overdue:
             return list(records)
+        # What waits for workers of one host that has none any more waits for nobody.
+        served = {queue_at(w.queue, host_id=w.host_id) for w in read_workers(self._redis)}
+        deserted = {r.queue for r in overdue if r.queue not in ("", queue_of(r.device))} - served
         waiting = {
             task
-            for queue in {queue_of(record.device) for record in overdue}
+            for queue in {record.queue or queue_of(record.device) for record in overdue}
+            if queue not in deserted
             for task in self._queued_tasks(queue)
         }
         lost = {record.id for record in overdue} - waiting
@@ -183,10 +200,12 @@ class Reconciler:
             for demand in demands
             if ready[demand.version_id, demand.generation] >= max(1, demand.replicas)
         }
-        loaded -= self._failures.on_probation(sorted(loaded))
-        self._failures.forget(loaded)
-        if loaded:
-            services.note_load_error(loaded, error="")
+        for version_id in loaded:
+            hosts = {r.host_id for r in records if _is_ready(r) and r.version_id == version_id}
+            self._failures.disproved_on(version_id, host_ids=hosts)
+        well = {one for one in loaded if not self._failures.is_on_probation(one)}
+        if well:
+            services.note_load_error(well, error="")
 
     def _keep_fallbacks(
         self, records: Sequence[ReplicaRecord], *, views: Sequence[WebView], moment: datetime
@@ -215,11 +234,11 @@ class Reconciler:
             services.keep_warm(expiring, until=moment + timedelta(seconds=FALLBACK_KEPT_S))
         return frozenset(version.pk for version in fallbacks)
 
-    def _carry_out(self, steps: Plan, *, now: float) -> None:
+    def _carry_out(self, steps: Plan, *, placement: Placement, now: float) -> None:
         self._directory.remove(steps.drops)
         self._directory.ask_to_drain(steps.drains)
         for demand in steps.starts:
-            self._start(demand, now=now)
+            self._start(demand, queue=placement.queue_for(demand), now=now)
         if steps:
             logger.info(
                 "reconciled started=%d dropped=%d drained=%d",
@@ -228,7 +247,7 @@ class Reconciler:
                 len(steps.drains),
             )
 
-    def _start(self, demand: Demand, *, now: float) -> None:
+    def _start(self, demand: Demand, *, queue: str, now: float) -> None:
         record = ReplicaRecord(
             id=uuid.uuid4().hex,
             model=demand.model,
@@ -236,6 +255,7 @@ class Reconciler:
             version_id=demand.version_id,
             generation=demand.generation,
             device=demand.device,
+            queue=queue,
             state=ReplicaState.QUEUED,
             queued_at=time.time(),
         )
@@ -243,7 +263,7 @@ class Reconciler:
         self._directory.enqueue(record)
         self._start_replica(
             record.id,
-            queue=queue_of(demand.device),
+            queue=queue,
             version_id=demand.version_id,
             generation=demand.generation,
         )
@@ -299,6 +319,10 @@ def wanted_replicas(*, moment: datetime) -> list[Demand]:
         )
         for version in ModelVersion.objects.wanted(now=moment)
     ]
+
+
+def _is_ready(record: ReplicaRecord) -> bool:
+    return record.state is ReplicaState.READY
 
 
 def _ready(records: Sequence[ReplicaRecord]) -> Counter[tuple[int, int]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import redis
 from django.db import InterfaceError, OperationalError
@@ -15,11 +16,12 @@ from registry.models import Release
 from serving.cluster.ages import Ages
 from serving.cluster.directory import ReplicaRecord, ReplicaState
 from serving.cluster.endings import REASON_CHARACTERS
-from serving.cluster.failures import FailureCounts
-from serving.cluster.planning import kind_of
+from serving.cluster.failures import FailureCounts, HostFailures
+from serving.cluster.placement import occupancy
 from serving.cluster.queues import queue_of
 from serving.cluster.tries import MOST_TRIES, Tries
 from serving.cluster.views import WebView, obstacle_text, obstacles, reached
+from serving.cluster.workers import WorkerRecord
 from serving.container.errors import explain
 from serving.rpc.text import safe_text
 
@@ -30,8 +32,12 @@ REACHED_WITHIN_S = 30.0
 # From then on one ready replica is enough: the others may be waiting for slots.
 ALL_READY_WITHIN_S = 20.0
 MAX_FAILURES = 3
-# A free slot takes a replica much sooner: one that waits longer waits for somebody to leave.
+# A free slot takes a replica much sooner.
 SLOT_WITHIN_S = 2.0
+# A model that loads for longer is said to, in steps of so many seconds.
+LOADING_STEP_S = 5
+# How much longer than it may take a replica that loads is waited for: its worker ends it first.
+LOADING_GRACE_S = 10.0
 
 # Validations run in the pool that reconciles: they must leave threads free.
 MAX_VALIDATIONS = 2
@@ -43,6 +49,7 @@ NOT_FORWARD = "it could not be brought forward, tried {} times"
 
 # Says nothing of a release: the database or Redis is away, or busy.
 AWAY = (OperationalError, InterfaceError, redis.RedisError)
+NOT_LOADED = "no replica has loaded within {:g} s"
 
 logger = logging.getLogger(__name__)
 
@@ -65,10 +72,18 @@ class Progress:
     age_s: float
     load_error: str
     queue: str
-    # Slots that replicas hold on that queue's workers, whosever they are.
+    # Workers that take from that queue, their slots, and how many of these replicas hold: whose,
+    # says `holders`.
+    workers: int = 1
+    slots: int = 1
     in_use: int = 0
-    # How long the first of those queued has waited for one.
+    holders: str = ""
+    # How long the first of those queued has waited for one, and the first that loads has loaded.
     waited_s: float = 0.0
+    loading_s: float = 0.0
+    load_timeout_s: float = 120.0
+    # What failed where, and how long it is not tried there again.
+    failed: str = ""
     obstacle: str = ""
     # For how long one has been ready.
     ready_s: float = 0.0
@@ -87,40 +102,55 @@ class Progress:
             return self.obstacle if unreached else ""
         if self.failures >= MAX_FAILURES:
             return self.load_error or f"its replicas failed {self.failures} times"
+        if self.loading_s:
+            overdue = self.loading_s >= self.load_timeout_s + LOADING_GRACE_S
+            return self.load_error or NOT_LOADED.format(self.load_timeout_s) if overdue else ""
         if self.age_s < READY_WITHIN_S:
             return ""
         if self.load_error:
             return self.load_error
         if self.queued and self.queued == self.present:
-            return f"no free slot{self._where} within {READY_WITHIN_S:.0f} s"
+            return f"{self._slots} for {READY_WITHIN_S:.0f} s"
         return f"no replica became ready within {READY_WITHIN_S:.0f} s"
 
     @property
     def text(self) -> str:
         """What it waits for at this moment."""
         parts = []
-        waiting = self.queued > 0 and self.waited_s > SLOT_WITHIN_S
-        if self.ready or not waiting:
+        waits = self._waits
+        if self.ready or not waits:
             parts.append(f"{self.ready} of {max(1, self.wanted)} replicas ready")
-        if self.failures:
-            parts.append(f"failed {self.failures} times")
-        if waiting:
-            parts.append(f"waiting for a slot{self._where}")
+        if self.loading_s >= LOADING_STEP_S:
+            parts.append(f"loading for {_step(self.loading_s)} s")
+        if self.failed:
+            parts.append(self.failed)
+        if waits:
+            parts.append(self._slots)
         if self.ready > self.reached:
             parts.append(self._reach)
         return ", ".join(parts)
+
+    @property
+    def _waits(self) -> bool:
+        """Whether a replica waits for a slot that is not just about to take it."""
+        taken = not self.workers or self.in_use >= self.slots
+        return self.queued > 0 and (taken or self.waited_s > SLOT_WITHIN_S)
+
+    @property
+    def _slots(self) -> str:
+        if not self.workers:
+            return f"no worker takes from queue {self.queue}"
+        whose = f" by {self.holders}" if self.holders else ""
+        use = f"{self.in_use} of {self.slots} in use{whose}"
+        if self.in_use >= self.slots:
+            return f"no free slot on queue {self.queue} ({use})"
+        return f"waiting for a slot on queue {self.queue} ({use})"
 
     @property
     def _reach(self) -> str:
         if not self.webs:
             return "waiting for a web process to ask them"
         return self.obstacle or f"{self.reached} of them reached by every web process"
-
-    @property
-    def _where(self) -> str:
-        if not self.in_use:
-            return f" on queue {self.queue} (no worker takes from it)"
-        return f" on queue {self.queue} ({self.in_use} of {self.in_use} in use)"
 
 
 class Releases:
@@ -136,15 +166,23 @@ class Releases:
         self._validate = validate
 
     def advance(
-        self, *, records: Sequence[ReplicaRecord], views: Sequence[WebView], now: float
+        self,
+        *,
+        records: Sequence[ReplicaRecord],
+        views: Sequence[WebView],
+        workers: Sequence[WorkerRecord],
+        now: float,
     ) -> None:
         """Take every open release as far as it can go now, a monotonic time."""
         open_releases = list(Release.objects.open().with_versions().order_by("pk"))
         pending = [r for r in open_releases if r.state == Release.State.PENDING]
         for release in open_releases:
             with trying(release, tries=self._tries):
-                self._advance(release, records=records, views=views, now=now)
-        self._start_validations([r.pk for r in pending if r.target.validated_at is None])
+                self._advance(release, records=records, views=views, workers=workers, now=now)
+        untried = [r for r in pending if r.target.validated_at is None]
+        self._start_validations([release.pk for release in untried])
+        for release in untried:
+            self._note_validation(release, now=now)
 
     def _advance(
         self,
@@ -152,13 +190,28 @@ class Releases:
         *,
         records: Sequence[ReplicaRecord],
         views: Sequence[WebView],
+        workers: Sequence[WorkerRecord],
         now: float,
     ) -> None:
         if release.state == Release.State.STARTING:
-            self._settle(release, self._progress(release, records=records, views=views, now=now))
+            progress = self._progress(
+                release, records=records, views=views, workers=workers, now=now
+            )
+            self._settle(release, progress)
         elif release.target.validated_at is not None:
             # An artifact is what its digest says, so one proof of it is enough.
             begin(release, failures=self._failures)
+
+    def _note_validation(self, release: Release, *, now: float) -> None:
+        state = cast("bytes | None", self._redis.get(validating_key(release.pk)))
+        tried_s = self._ages.of(f"release {release.pk} tried", now=now) if state else 0.0
+        if state is None:
+            progress = f"waiting until one of {MAX_VALIDATIONS} other versions has been tried out"
+        elif tried_s < LOADING_STEP_S:
+            progress = "being tried out"
+        else:
+            progress = f"being tried out for {_step(tried_s)} s"
+        services.note_progress(release=release, progress=progress)
 
     def _settle(self, release: Release, progress: Progress) -> None:
         if progress.is_live:
@@ -177,6 +230,7 @@ class Releases:
         *,
         records: Sequence[ReplicaRecord],
         views: Sequence[WebView],
+        workers: Sequence[WorkerRecord],
         now: float,
     ) -> Progress:
         version = release.target
@@ -188,7 +242,11 @@ class Releases:
         ]
         ready = [record for record in own if record.state is ReplicaState.READY]
         queued = [record for record in own if record.state is ReplicaState.QUEUED]
-        holding = [record for record in records if record.holds_slot]
+        loading = [record for record in own if record.state is ReplicaState.LOADING]
+        queue = queue_of(version.device)
+        taking = [worker for worker in workers if worker.queue == queue]
+        in_use, slots, holders = occupancy(version.device, workers=workers, records=records)
+        failures = self._failures.by_host(version.pk)
         ages, name = self._ages, f"release {release.pk}"
         return Progress(
             wanted=version.replicas,
@@ -197,11 +255,19 @@ class Releases:
             webs=len(views),
             queued=len(queued),
             present=len(own),
-            failures=self._failures.count(version.pk),
+            failures=_least(failures, hosts={worker.host_id for worker in taking}),
             age_s=ages.of(name, now=now),
             load_error=version.load_error,
-            queue=queue_of(version.device),
-            in_use=sum(kind_of(record.device) == version.device for record in holding),
+            queue=queue,
+            workers=len(taking),
+            slots=slots,
+            in_use=in_use,
+            holders=holders,
+            load_timeout_s=version.load_timeout_s,
+            failed="; ".join(one.text for one in failures.values()),
+            loading_s=max(
+                (ages.of(f"{record.id} loads", now=now) for record in loading), default=0.0
+            ),
             waited_s=max((ages.of(record.id, now=now) for record in queued), default=0.0),
             obstacle=next((obstacle_text(*one) for one in obstacles(ready, views=views)), ""),
             ready_s=ages.of(f"{name} ready", now=now) if ready else 0.0,
@@ -218,6 +284,17 @@ class Releases:
             ):
                 self._validate(release_id)
                 running = int(running) + 1
+
+
+def _step(seconds: float) -> int:
+    """Round down, so that what is written each second is news only now and then."""
+    return int(seconds // LOADING_STEP_S) * LOADING_STEP_S
+
+
+def _least(failures: Mapping[str, HostFailures], *, hosts: Collection[str]) -> int:
+    """How often it failed on the host where it failed least: elsewhere it may yet load."""
+    counts = [failures[host].count if host in failures else 0 for host in hosts]
+    return min(counts, default=max((one.count for one in failures.values()), default=0))
 
 
 def validating_key(release_id: int) -> str:

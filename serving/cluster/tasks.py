@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import re
+import socket
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -25,6 +27,7 @@ from registry.errors import NotFound
 from registry.locks import exclusively
 from registry.models import ModelVersion, Release
 from registry.redis_client import redis_client
+from registry.restarts import Ending, note_ending
 from registry.snapshot import version_spec
 from registry.specs import VersionSpec
 from serving.cluster import endings, releases, replica, replica_log, worker
@@ -73,7 +76,7 @@ def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
             hung_s=settings.CLIPPER_HUNG_S,
         ),
         directory=directory,
-        on_failure=lambda reason: endings.note_failure(version_id, reason=reason),
+        on_failure=lambda reason: endings.note_failure(record, reason=reason),
         lifeline=worker.lifeline(),
         slot=worker.slot(),
         reports=Reports(
@@ -90,22 +93,28 @@ def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
 
 
 @task_failure.connect
-def note_lost_replica(sender: Any, task_id: str, exception: Exception, **_: Any) -> None:
-    """In a worker's main process: say how the process of a replica ended that still loaded.
+def note_lost_replica(
+    sender: Any, task_id: str, exception: Exception, args: Sequence[Any] = (), **_: Any
+) -> None:
+    """In a worker's main process: say how the process of a replica ended, and count it.
 
-    Such an end is the model's doing: code that isn't Python crashed, or something called exit. One
-    that served is replaced, and says nothing of the version.
+    That of one that still loaded is the model's doing: code that isn't Python crashed, or something
+    called exit. One that served is replaced at once, and its version not held back.
     """
     if not isinstance(exception, WorkerLostError) or sender.name != serve_replica.name:
         return
     if worker.lifeline().is_cut():
         return  # the worker is being stopped, and not every replica waits for it
-    directory = Directory(redis_client())
+    how, directory = _how_it_ended(exception), Directory(redis_client())
     with suppress(redis.RedisError):  # the reconciler sees the dead process too
         record = directory.find(task_id)
         if record is not None and loading_died(record):
-            FailureCounts(redis_client()).note(record.version_id)
-            endings.declare_failed(record, reason=f"{_how_it_ended(exception)}, {WHILE_LOADING}")
+            endings.count_failure(redis_client(), record, reason=f"{how}, {WHILE_LOADING}")
+            endings.declare_failed(record, reason=f"{how}, {WHILE_LOADING}")
+        elif len(args) > 1:
+            # The reconciler may have removed its record already.
+            here = Ending(host=socket.gethostname(), pid=record.pid if record else 0, reason=how)
+            note_ending(redis_client(), here, replica_id=task_id, version_id=int(args[1]))
 
 
 @shared_task

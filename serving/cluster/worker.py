@@ -5,9 +5,13 @@ from __future__ import annotations
 import gc
 import importlib
 import logging
+import os
+import socket
 import time
+from contextlib import suppress
 from typing import Any
 
+import redis
 from billiard.process import current_process
 from celery.signals import (
     worker_init,
@@ -17,11 +21,15 @@ from celery.signals import (
     worker_shutting_down,
 )
 
+from registry.outage import Outage
+from registry.redis_client import redis_client
 from serving.cluster import endings
+from serving.cluster.host import host_id
 from serving.cluster.lifeline import Lifeline, die_with_parent
-from serving.cluster.queues import CONTROL_QUEUE, REPLICA_QUEUES
+from serving.cluster.queues import CONTROL_QUEUE, REPLICA_QUEUES, queue_at
 from serving.cluster.rhythm import Rhythm
 from serving.cluster.watch import Slot, WatchTable
+from serving.cluster.workers import WorkerRecord, announce_worker, withdraw_worker
 
 # Imported before the forks: their memory is shared, and a replica starts a second sooner.
 PRELOADED = ("serving.cluster.replica", "serving.container.runtimes.sklearn")
@@ -34,6 +42,7 @@ logger = logging.getLogger(__name__)
 _lifeline: Lifeline | None = None
 _table: WatchTable | None = None
 _rhythms: list[Rhythm] = []
+_announced: list[WorkerRecord] = []
 
 
 def lifeline() -> Lifeline:
@@ -55,8 +64,9 @@ def prepare_forks(sender: Any, **_: Any) -> None:
     """In the worker's main process, before the first fork."""
     global _lifeline, _table
     _lifeline, _table = Lifeline(), WatchTable()
-    queues = sender.app.amqp.queues.consume_from
-    if any(name.startswith(REPLICA_QUEUES) for name in queues):
+    if (queue := _replica_queue(sender)) is not None:
+        # Replicas that fail on other hosts are sent to this one by name.
+        sender.app.amqp.queues.select_add(queue_at(queue, host_id=host_id()))
         _preload()
 
 
@@ -71,6 +81,8 @@ def watch_over_forks(sender: Any, **_: Any) -> None:
         # looks again, and gives the slot to the next replica, up to five seconds later.
         sender.hub.call_repeatedly(WATCH_S, maintain)
         sender.hub.call_repeatedly(WATCH_S, _end_those_over_a_limit, sender.pool)
+    if (queue := _replica_queue(sender)) is not None:
+        _say_that_it_lives(sender, queue=queue)
 
 
 @worker_ready.connect
@@ -99,12 +111,48 @@ def drain_replicas(**_: Any) -> None:
     lifeline().cut()
     for rhythm in _rhythms:
         rhythm.stop()
+    for worker in _announced:
+        with suppress(redis.RedisError):  # it expires by itself
+            withdraw_worker(redis_client(), worker)
+    _announced.clear()
 
 
 @worker_shutdown.connect
 def end_rounds(**_: Any) -> None:
     for rhythm in _rhythms:
         rhythm.join(within_s=ROUNDS_END_WITHIN_S)
+
+
+def _replica_queue(sender: Any) -> str | None:
+    """The queue of replicas that this worker takes from, None where it takes from none."""
+    queues = sender.app.amqp.queues.consume_from
+    return next((name for name in sorted(queues) if name.startswith(REPLICA_QUEUES)), None)
+
+
+def _say_that_it_lives(sender: Any, *, queue: str) -> None:
+    """Write this worker down now and every second: releases tell what they wait for by it."""
+    worker = WorkerRecord(
+        id=f"{host_id()}-{os.getpid()}",
+        host=socket.gethostname(),
+        host_id=host_id(),
+        queue=queue,
+        slots=sender.pool.limit,
+    )
+    outage = Outage(logger, away="worker not announced", back="worker announced again")
+    _announced.append(worker)
+
+    def announce() -> None:
+        if worker not in _announced:
+            return  # it is being stopped
+        try:
+            announce_worker(redis_client(), worker)
+        except redis.RedisError as error:
+            outage.began(error)
+        else:
+            outage.ended()
+
+    announce()
+    sender.hub.call_repeatedly(WATCH_S, announce)
 
 
 def _end_those_over_a_limit(pool: Any) -> None:

@@ -17,6 +17,7 @@ from registry import services
 from registry.control import KEY, note_round
 from registry.management.base import ClipperCommand
 from registry.models import ApiKey, Application, Model, ModelVersion, Release
+from registry.restarts import Ending, note_ending
 from tests.registry.conftest import go_live
 
 ROOT = Path(__file__).parents[2]
@@ -163,7 +164,17 @@ def test_status_of_nothing_says_so(db: None, server_redis: redis.Redis) -> None:
     note_round(server_redis)
     found = run("status").split()
     assert found[:6] == ["Control", "last", "round", "0", "s", "ago"]
-    assert found[6:] == ["Applications", "none", "Models", "none", *OPEN, "none"]
+    assert found[6:12] == ["Applications", "none", "Models", "none", "Restarts", "within"]
+    assert found[12:] == ["a", "day", "none", *OPEN, "none"]
+
+
+def test_status_shows_a_crash_loop(svm: Model, v1: ModelVersion, server_redis: redis.Redis) -> None:
+    for number in range(8):
+        ending = Ending(host="app1", pid=number, reason="signal 9 (SIGKILL)")
+        note_ending(server_redis, ending, replica_id=str(number), version_id=v1.pk)
+
+    lines = [line.split() for line in run("status").splitlines()]
+    assert ["svm:1", "app1", "8", "signal", "9", "(SIGKILL)"] in lines
 
 
 def test_status_says_that_nobody_moves_anything_on(db: None, server_redis: redis.Redis) -> None:

@@ -9,7 +9,9 @@ import redis
 
 from registry.control import read_control
 from registry.management.base import ClipperCommand
-from registry.models import Application, Model, Release, Route
+from registry.models import Application, Model, ModelVersion, Release, Route
+from registry.redis_client import redis_client
+from registry.restarts import read_restarts
 from registry.waiting import what_it_waits_for
 
 Row = Sequence[str]
@@ -21,7 +23,7 @@ class Command(ClipperCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.stdout.write(f"Control\n  {control()}\n")
-        for title, heads, rows in (applications(), models(), open_releases()):
+        for title, heads, rows in (applications(), models(), restarts(), open_releases()):
             self.stdout.write(f"{title}\n" + table(heads, rows=rows) + "\n")
 
 
@@ -68,6 +70,21 @@ def models() -> Section:
         for model in Model.objects.with_versions()
     ]
     return "Models", ("name", "input", "live", "replicas", "versions"), rows
+
+
+def restarts() -> Section:
+    """The versions whose replicas ended without being asked to, within a day."""
+    versions = {version.pk: version for version in ModelVersion.objects.select_related("model")}
+    try:
+        found = read_restarts(redis_client(), versions)
+    except redis.RedisError:
+        found = {}
+    rows: list[Row] = [
+        (str(versions[pk]), host, str(count), restarted.last[0].reason if restarted.last else "-")
+        for pk, restarted in found.items()
+        for host, count in restarted.by_host.items()
+    ]
+    return "Restarts within a day", ("version", "host", "times", "last reason"), rows
 
 
 def open_releases() -> Section:

@@ -15,6 +15,7 @@ from serving.cluster.failures import FailureCounts
 from serving.cluster.planning import Plan
 from serving.cluster.reconcile import Reconciler
 from serving.cluster.views import VIEW_KEY, VIEWS_KEY, LinkView, WebView
+from serving.cluster.workers import WORKER_KEY, WorkerRecord, announce_worker
 from tests.serving.cluster.records import a_record
 
 UNREACHED = LinkView(address="tcp:10.0.0.7:20000", reason="connection refused")
@@ -44,8 +45,25 @@ class Rounds:
         self.started.append((replica_id, queue))
 
     def announce(self, version: ModelVersion, replica_id: str = "r1", **changes: object) -> None:
-        fields = {"version_id": version.pk, "generation": version.generation, "host": "elsewhere"}
+        fields = {
+            "version_id": version.pk,
+            "generation": version.generation,
+            "host": "elsewhere",
+            "host_id": "h1",
+        }
         self.directory.announce(a_record(replica_id, **(fields | changes)))
+
+    def employ(self, host_id: str, *, slots: int = 4) -> None:
+        """Have a worker of this host say that it takes replicas for CPUs."""
+        worker = WorkerRecord(
+            id=host_id, host=host_id, host_id=host_id, queue="replicas.cpu", slots=slots
+        )
+        announce_worker(self.client, worker)
+        self.client.persist(WORKER_KEY + host_id)
+
+    def failed(self, version: ModelVersion) -> int:
+        """How often it failed in a row, on all hosts together."""
+        return sum(failures.count for failures in self.failures.by_host(version.pk).values())
 
     def see(self, *replica_ids: str, web: str = "w1", **links: LinkView) -> None:
         """Have a web process say that these replicas have answered it, and what of others."""

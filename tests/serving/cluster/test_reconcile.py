@@ -16,6 +16,7 @@ import redis
 from django.utils import timezone
 
 from registry.models import Model, ModelVersion
+from registry.restarts import read_restarts
 from serving.cluster.directory import ReplicaState
 from serving.cluster.host import host_id
 from tests.serving.cluster.rounds import UNREACHED, Rounds, make_version
@@ -76,7 +77,8 @@ def test_a_replica_of_this_host_without_a_process_is_replaced_at_once(
     assert len(steps.starts) == 1
     dead = rounds.records()["r1"]
     assert (dead.state, dead.last_error) == (ReplicaState.FAILED, "its process ended")
-    assert rounds.failures.count(live.pk) == 0
+    assert read_restarts(rounds.client, [live.pk])[live.pk].by_host == {"elsewhere": 1}
+    assert rounds.failed(live) == 0
 
 
 def test_a_replica_in_a_container_of_the_same_name_is_not_taken_for_dead(
@@ -96,11 +98,12 @@ def test_a_replica_that_died_while_it_loaded_counts_as_a_failure(
 ) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait(timeout=30)
+    rounds.employ(host_id())
     loading = ReplicaState.LOADING
     rounds.announce(live, host_id=host_id(), pid=gone.pid, state=loading)
 
     assert not rounds.run()
-    assert rounds.failures.count(live.pk) == 1
+    assert rounds.failed(live) == 1
     live.refresh_from_db()
     assert live.load_error == "its process ended, while the model was loading"
     assert rounds.records()["r1"].last_error == live.load_error
@@ -109,48 +112,80 @@ def test_a_replica_that_died_while_it_loaded_counts_as_a_failure(
 def test_a_version_held_back_starts_when_its_pause_is_over(
     rounds: Rounds, live: ModelVersion, client: redis.Redis
 ) -> None:
+    rounds.employ("h1")
     for _ in range(2):
-        client.delete(f"clipper:backoff:{live.pk}")
-        rounds.failures.note(live.pk)
+        client.delete(f"clipper:backoff:{live.pk}:h1")
+        rounds.failures.note(live.pk, host_id="h1")
 
     assert not rounds.run()
-    assert 1000 < client.pttl(f"clipper:backoff:{live.pk}") <= 2000
-    client.delete(f"clipper:backoff:{live.pk}")
+    assert 1000 < client.pttl(f"clipper:backoff:{live.pk}:h1") <= 2000
+    client.delete(f"clipper:backoff:{live.pk}:h1")
     assert rounds.run().starts
+
+
+def test_a_version_that_failed_on_one_host_starts_on_another(
+    rounds: Rounds, live: ModelVersion
+) -> None:
+    rounds.employ("h1")
+    rounds.employ("h2")
+    rounds.failures.note(live.pk, host_id="h1", reason="no artifact")
+
+    rounds.run()
+
+    assert [queue for _, queue in rounds.started] == ["replicas.cpu.h2"]
+
+
+def test_what_waits_for_a_host_that_has_gone_is_started_elsewhere(
+    rounds: Rounds, live: ModelVersion, client: redis.Redis
+) -> None:
+    rounds.employ("h1")
+    rounds.employ("h2")
+    rounds.failures.note(live.pk, host_id="h1")
+    rounds.run()
+    ((replica_id, queue),) = rounds.started
+    client.lpush(queue, json.dumps({"headers": {"id": replica_id}}))
+    client.delete("clipper:worker:h2")
+    rounds.run(after_s=1)
+    client.delete(f"clipper:backoff:{live.pk}:h1")
+
+    rounds.run(after_s=12)
+
+    assert [queue for _, queue in rounds.started] == ["replicas.cpu.h2", "replicas.cpu"]
 
 
 def test_replicas_that_fail_together_count_as_one_failure(
     rounds: Rounds, live: ModelVersion
 ) -> None:
     for _ in range(4):
-        rounds.failures.note(live.pk)
+        rounds.failures.note(live.pk, host_id="h1")
 
-    assert rounds.failures.count(live.pk) == 1
+    assert rounds.failed(live) == 1
 
 
 def test_a_ready_replica_clears_the_failures_before_it(rounds: Rounds, live: ModelVersion) -> None:
-    rounds.failures.note(live.pk)
+    rounds.failures.note(live.pk, host_id="h1")
     ModelVersion.objects.update(load_error="no weights")
     rounds.announce(live)
 
     rounds.run()
 
-    assert rounds.failures.count(live.pk) == 0
+    assert rounds.failed(live) == 0
     assert ModelVersion.objects.get(pk=live.pk).load_error == ""
 
 
 def test_failures_are_remembered_while_a_further_replica_cannot_load(
     rounds: Rounds, live: ModelVersion
 ) -> None:
+    rounds.employ("h1")
     ModelVersion.objects.update(replicas=2)
     rounds.announce(live)
-    rounds.failures.note(live.pk)
+    rounds.failures.note(live.pk, host_id="h1")
 
     assert not rounds.run()
-    assert rounds.failures.count(live.pk) == 1
+    assert rounds.failed(live) == 1
     rounds.announce(live, "r2")
     rounds.run()
-    assert rounds.failures.count(live.pk) == 0
+    assert rounds.failed(live) == 0
 
 
 def test_a_queued_replica_whose_task_is_lost_is_started_anew(

@@ -127,15 +127,60 @@ def test_a_release_that_one_web_process_cannot_reach_says_so_and_is_given_up(
 def test_a_release_without_a_slot_says_so_while_it_waits(
     rounds: Rounds, live: ModelVersion
 ) -> None:
+    rounds.employ("h1", slots=1)
     rounds.announce(live)
     version = make_version("tree", validated_at=timezone.now())
     release = services.deploy(version=version, by=BY)
     rounds.run()
 
-    rounds.run(after_s=2.5)
+    rounds.run()
 
     release.refresh_from_db()
-    assert release.progress == "waiting for a slot on queue replicas.cpu (1 of 1 in use)"
+    assert release.progress == "no free slot on queue replicas.cpu (1 of 1 in use by svm:1 (1))"
+
+
+def test_a_release_that_no_worker_takes_says_so_at_once(rounds: Rounds) -> None:
+    release = services.deploy(version=make_version(validated_at=timezone.now()), by=BY)
+    rounds.run()
+
+    rounds.run()
+
+    release.refresh_from_db()
+    assert release.progress == "no worker takes from queue replicas.cpu"
+
+
+def test_a_release_fails_on_one_host_only_where_there_is_another(
+    rounds: Rounds, client: redis.Redis
+) -> None:
+    rounds.employ("h1")
+    rounds.employ("h2")
+    version = make_version(validated_at=timezone.now())
+    release = services.deploy(version=version, by=BY)
+    rounds.run()
+    for _ in range(5):
+        client.delete(f"clipper:backoff:{version.pk}:h1")
+        rounds.failures.note(version.pk, host_id="h1", host="app1", reason="no artifact")
+
+    rounds.run()
+
+    release.refresh_from_db()
+    assert release.state == Release.State.STARTING
+    assert "failed 5 times on app1, next try in 16 s: no artifact" in release.progress
+
+
+def test_releases_say_that_they_are_tried_out_or_wait_for_it(rounds: Rounds) -> None:
+    releases = [services.deploy(version=make_version(f"model-{n}"), by=BY) for n in range(3)]
+
+    rounds.run()
+    rounds.run(after_s=12)
+
+    for release in releases:
+        release.refresh_from_db()
+    assert [release.progress for release in releases] == [
+        "being tried out for 10 s",
+        "being tried out for 10 s",
+        "waiting until one of 2 other versions has been tried out",
+    ]
 
 
 def test_a_release_whose_replicas_keep_failing_is_given_up(
@@ -147,8 +192,8 @@ def test_a_release_whose_replicas_keep_failing_is_given_up(
     rounds.run()
     ModelVersion.objects.filter(pk=version.pk).update(load_error="no weights")
     for _ in range(3):
-        client.delete(f"clipper:backoff:{version.pk}")
-        rounds.failures.note(version.pk)
+        client.delete(f"clipper:backoff:{version.pk}:h1")
+        rounds.failures.note(version.pk, host_id="h1")
 
     rounds.run()
 

@@ -47,9 +47,16 @@ def test_a_release_whose_replicas_fail_three_times_is_given_up_with_their_error(
 
 
 def test_a_release_that_never_got_a_slot_says_so() -> None:
-    fault = progress(queued=2, present=2, age_s=121.0, in_use=7).fault
+    full = {"slots": 7, "in_use": 7, "holders": "tree:1 (7)"}
+    fault = progress(queued=2, present=2, age_s=121.0, **full).fault
 
-    assert fault == "no free slot on queue replicas.cpu (7 of 7 in use) within 120 s"
+    assert fault == "no free slot on queue replicas.cpu (7 of 7 in use by tree:1 (7)) for 120 s"
+
+
+def test_a_replica_that_loads_has_the_time_that_its_version_gives_it() -> None:
+    slow = {"present": 1, "load_timeout_s": 300.0, "age_s": 290.0}
+    assert progress(loading_s=289.0, **slow).fault == ""
+    assert progress(loading_s=311.0, **slow).fault == "no replica has loaded within 300 s"
 
 
 @pytest.mark.parametrize(
@@ -57,19 +64,25 @@ def test_a_release_that_never_got_a_slot_says_so() -> None:
     [
         ({"present": 1}, "0 of 2 replicas ready"),
         ({"ready": 1, "present": 2}, "1 of 2 replicas ready"),
-        ({"failures": 2}, "0 of 2 replicas ready, failed 2 times"),
-        ({"queued": 2, "waited_s": 1.0, "in_use": 7}, "0 of 2 replicas ready"),
+        ({"present": 1, "loading_s": 4.0}, "0 of 2 replicas ready"),
+        ({"present": 1, "loading_s": 13.0}, "0 of 2 replicas ready, loading for 10 s"),
         (
-            {"queued": 2, "waited_s": 3.0, "in_use": 7},
-            "waiting for a slot on queue replicas.cpu (7 of 7 in use)",
+            {"failed": "failed twice on app1: no weights"},
+            "0 of 2 replicas ready, failed twice on app1: no weights",
+        ),
+        ({"queued": 2, "waited_s": 1.0, "slots": 7, "in_use": 5}, "0 of 2 replicas ready"),
+        (
+            {"queued": 2, "slots": 7, "in_use": 7},
+            "no free slot on queue replicas.cpu (7 of 7 in use)",
+        ),
+        ({"queued": 2, "workers": 0, "slots": 0}, "no worker takes from queue replicas.cpu"),
+        (
+            {"queued": 2, "waited_s": 3.0, "slots": 7, "in_use": 5},
+            "waiting for a slot on queue replicas.cpu (5 of 7 in use)",
         ),
         (
-            {"queued": 2, "waited_s": 3.0},
-            "waiting for a slot on queue replicas.cpu (no worker takes from it)",
-        ),
-        (
-            {"ready": 1, "queued": 1, "waited_s": 3.0, "in_use": 7},
-            "1 of 2 replicas ready, waiting for a slot on queue replicas.cpu (7 of 7 in use)",
+            {"ready": 1, "queued": 1, "slots": 7, "in_use": 7},
+            "1 of 2 replicas ready, no free slot on queue replicas.cpu (7 of 7 in use)",
         ),
     ],
 )

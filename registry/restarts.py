@@ -1,0 +1,108 @@
+"""How often replicas of a version ended without being asked to, on which host and of what.
+
+Kept in Redis for a day after the last time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+if TYPE_CHECKING:
+    import redis
+    import redis.asyncio
+
+NOTED_KEY = "clipper:ended:"
+COUNTS_KEY = "clipper:restarts:"
+ENDINGS_KEY = "clipper:endings:"
+KEPT_S = 86_400
+# A replica's end is noticed by its worker and by the reconciler, within seconds of each other.
+NOTED_TTL_S = 600
+ENDINGS_KEPT = 10
+LONGEST_REASON = 500
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """One replica's end."""
+
+    host: str
+    pid: int
+    reason: str
+
+
+class Restarts(msgspec.Struct, frozen=True, kw_only=True):
+    """A version's: how many by host, and the last endings, the latest first."""
+
+    by_host: Mapping[str, int]
+    last: tuple[Ending, ...]
+
+    @property
+    def total(self) -> int:
+        return sum(self.by_host.values())
+
+    @property
+    def text(self) -> str:
+        """All of it in a line, "" where there were none."""
+        if not self.total:
+            return ""
+        times = "once" if self.total == 1 else f"{self.total} times"
+        latest = f": {self.last[0].reason} on {self.last[0].host}" if self.last else ""
+        return f"restarted {times} within a day, last{latest}" if latest else f"restarted {times}"
+
+
+_decoder = msgspec.json.Decoder(Ending)
+
+
+def note_ending(client: redis.Redis, ending: Ending, *, replica_id: str, version_id: int) -> None:
+    """Count a replica's end; whoever notices it first says why."""
+    if not client.set(NOTED_KEY + replica_id, 1, nx=True, ex=NOTED_TTL_S):
+        return
+    kept = msgspec.structs.replace(ending, reason=ending.reason[:LONGEST_REASON])
+    with client.pipeline() as pipe:
+        pipe.hincrby(f"{COUNTS_KEY}{version_id}", ending.host, 1)
+        pipe.expire(f"{COUNTS_KEY}{version_id}", KEPT_S)
+        pipe.lpush(f"{ENDINGS_KEY}{version_id}", msgspec.json.encode(kept))
+        pipe.ltrim(f"{ENDINGS_KEY}{version_id}", 0, ENDINGS_KEPT - 1)
+        pipe.expire(f"{ENDINGS_KEY}{version_id}", KEPT_S)
+        pipe.execute()
+
+
+def read_restarts(client: redis.Redis, version_ids: Iterable[int]) -> dict[int, Restarts]:
+    """Return the restarts of those of these versions that had any."""
+    ids = list(version_ids)
+    if not ids:
+        return {}
+    with client.pipeline(transaction=False) as pipe:
+        for version_id in ids:
+            pipe.hgetall(f"{COUNTS_KEY}{version_id}")
+            pipe.lrange(f"{ENDINGS_KEY}{version_id}", 0, -1)
+        return _by_version(ids, pipe.execute())
+
+
+async def read_restarts_async(
+    client: redis.asyncio.Redis, version_ids: Iterable[int]
+) -> dict[int, Restarts]:
+    """Return what `read_restarts` does, without blocking."""
+    ids = list(version_ids)
+    if not ids:
+        return {}
+    async with client.pipeline(transaction=False) as pipe:
+        for version_id in ids:
+            pipe.hgetall(f"{COUNTS_KEY}{version_id}")
+            pipe.lrange(f"{ENDINGS_KEY}{version_id}", 0, -1)
+        return _by_version(ids, await pipe.execute())
+
+
+def _by_version(ids: Sequence[int], found: Sequence[object]) -> dict[int, Restarts]:
+    read = zip(ids, found[::2], found[1::2], strict=True)
+    return {version_id: _restarts(counts, texts) for version_id, counts, texts in read if counts}
+
+
+def _restarts(counts: object, texts: object) -> Restarts:
+    by_host = cast("dict[bytes, bytes]", counts)
+    return Restarts(
+        by_host={host.decode(): int(count) for host, count in by_host.items()},
+        last=tuple(_decoder.decode(text) for text in cast("list[bytes]", texts)),
+    )

@@ -1,0 +1,36 @@
+"""What Prometheus reads of the cluster: the same, whichever web process it asks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from registry.restarts import Restarts
+
+
+class ClusterCollector(Collector):
+    """`control_age_s` is None where nobody knows of a round; `restarts` are by `model:version`."""
+
+    def __init__(self, *, control_age_s: float | None, restarts: Mapping[str, Restarts]) -> None:
+        self._control_age_s = math.inf if control_age_s is None else control_age_s
+        self._restarts = restarts
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "clipper_control_age_seconds",
+            "Time since the control worker's last round",
+            value=self._control_age_s,
+        )
+        restarts = CounterMetricFamily(
+            "clipper_version_restarts",
+            "Replicas that ended without being asked to",
+            labels=["version", "host"],
+        )
+        for arm, of_version in self._restarts.items():
+            for host, count in of_version.by_host.items():
+                restarts.add_metric([arm, host], count)
+        yield restarts

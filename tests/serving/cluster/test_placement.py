@@ -1,0 +1,69 @@
+"""A replica starts anywhere, but not where its version has just failed if others could take it."""
+
+from __future__ import annotations
+
+from serving.cluster.directory import ReplicaState
+from serving.cluster.placement import Placement, occupancy
+from serving.cluster.workers import WorkerRecord
+from tests.serving.cluster.records import a_demand, a_record
+
+ONE, OTHER = (
+    WorkerRecord(id=host, host=host, host_id=host, queue="replicas.cpu", slots=2)
+    for host in ("h1", "h2")
+)
+GPU = WorkerRecord(id="g", host="g", host_id="g", queue="replicas.gpu", slots=1)
+
+
+def placement(*workers: WorkerRecord, failed: set[str], taken: str = "") -> Placement:
+    records = [a_record(f"r{number}", host_id=host) for number, host in enumerate(taken.split())]
+    return Placement(workers=workers, records=records, failed_on={1: failed})
+
+
+def test_where_nothing_failed_whoever_is_free_takes_it() -> None:
+    assert placement(ONE, OTHER, failed=set()).queue_for(a_demand()) == "replicas.cpu"
+
+
+def test_where_it_failed_on_one_host_another_is_named() -> None:
+    where = placement(ONE, OTHER, failed={"h1"}, taken="h2 h2")
+    assert where.queue_for(a_demand()) == "replicas.cpu.h2"
+    assert not where.is_held_back(a_demand())
+
+
+def test_of_several_hosts_that_with_the_most_free_slots_is_named() -> None:
+    third = WorkerRecord(id="h3", host="h3", host_id="h3", queue="replicas.cpu", slots=3)
+    where = placement(ONE, OTHER, third, failed={"h1"})
+    queues = [where.queue_for(a_demand()) for _ in range(3)]
+    assert queues == ["replicas.cpu.h3", "replicas.cpu.h2", "replicas.cpu.h3"] or queues == [
+        "replicas.cpu.h3",
+        "replicas.cpu.h3",
+        "replicas.cpu.h2",
+    ]
+
+
+def test_one_that_failed_everywhere_has_to_wait() -> None:
+    assert placement(ONE, OTHER, failed={"h1", "h2"}).is_held_back(a_demand())
+
+
+def test_a_host_without_the_device_is_no_way_out() -> None:
+    where = placement(ONE, GPU, failed={"h1"})
+    assert where.is_held_back(a_demand())
+    assert where.queue_for(a_demand()) == "replicas.cpu"
+
+
+def test_without_any_worker_nothing_is_held_back() -> None:
+    assert not placement(failed={"h1"}).is_held_back(a_demand())
+
+
+def test_slots_are_counted_and_those_who_have_them_named() -> None:
+    records = [
+        a_record("r1"),
+        a_record("r2", model="tree"),
+        a_record("r3", model="tree"),
+        a_record("r4", state=ReplicaState.QUEUED),
+        a_record("r5", device="cuda:0"),
+    ]
+    assert occupancy("cpu", workers=[ONE, OTHER, GPU], records=records) == (
+        3,
+        4,
+        "tree:1 (2), svm:1 (1)",
+    )
