@@ -21,7 +21,9 @@ KILLS = 3
 
 
 def test_a_worker_says_that_it_lives_and_how_many_slots_it_has(stack: Stack) -> None:
-    (worker,) = wait_for(lambda: read_workers(stack.client), what="the worker is announced")
+    (worker,) = wait_for(
+        lambda: read_workers(stack.client), within_s=60, what="the worker is announced"
+    )
     assert (worker.queue, worker.slots, worker.host_id) == ("replicas.cpu", SLOTS, host_id())
 
 
