@@ -20,7 +20,7 @@ from serving.container.errors import ArtifactInvalid, ContainerError, LoadFailed
 from serving.container.limits import THREAD_VARIABLES
 from serving.container.predictor import Predictor
 from serving.container.runtimes import load_predictor
-from serving.rpc.frames import AnswerStatus
+from serving.rpc.frames import AnswerStatus, encode_predict
 from tests.examples.example import zipped
 from tests.serving.container.artifacts import save
 from tests.serving.container.artifacts import zipped as zipped_files
@@ -225,6 +225,6 @@ async def test_one_that_breaks_the_protocol_ends_its_replica(
     source = f"{SAYS_HELLO}peer.recv(1)\n{then}\n"
     served = await Served.start(source, at=artifact_file, socket=socket)
     web = await Web.dial(served.address, hello=None)
-    web.connection.send(b"CL\x01\x02\x01\0\0\0\x04\0\0\0\0\0\0\0")
+    web.connection.send(encode_predict(1, (b"[1]",)))  # one without inputs the server answers
     assert await served.ended() == 70
     await web.ended()
