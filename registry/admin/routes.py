@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -12,8 +14,26 @@ from django.utils.safestring import SafeString
 
 from registry.admin.base import ConsoleAdmin, actor, link_to
 from registry.admin.theme import TabularInline, display
-from registry.models import Application, Route
+from registry.errors import Forbidden
+from registry.models import Application, ModelVersion, Route
 from registry.services import audited
+from registry.services.code import check_may_pin
+
+
+def _form_for(request: HttpRequest) -> type[forms.ModelForm[Route]]:
+    """Return the form for whoever asks: a pin may have code run, which not everybody may."""
+
+    class RouteForm(forms.ModelForm[Route]):
+        def clean_pinned_version(self) -> ModelVersion | None:
+            version: ModelVersion | None = self.cleaned_data["pinned_version"]
+            if version is not None:
+                try:
+                    check_may_pin(version, by=actor(request))
+                except Forbidden as error:
+                    raise ValidationError(error.message, code=error.code) from error
+            return version
+
+    return RouteForm
 
 
 class RouteInline(TabularInline[Route, Application]):
@@ -29,6 +49,11 @@ class RouteInline(TabularInline[Route, Application]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
         return super().get_queryset(request).select_related("model", "pinned_version__model")
 
+    def get_formset(
+        self, request: HttpRequest, obj: Application | None = None, **kwargs: Any
+    ) -> Any:
+        return super().get_formset(request, obj, form=_form_for(request), **kwargs)
+
 
 @admin.register(Route)
 class RouteAdmin(ConsoleAdmin[Route]):
@@ -42,6 +67,12 @@ class RouteAdmin(ConsoleAdmin[Route]):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Route | None = None) -> Any:
         return ("application",) if obj else ()
+
+    def get_form(
+        self, request: HttpRequest, obj: Route | None = None, change: bool = False, **kwargs: Any
+    ) -> type[forms.ModelForm[Route]]:
+        # Django asks for the field names through this too, with a form of its own.
+        return super().get_form(request, obj, change, **{"form": _form_for(request), **kwargs})
 
     def save_model(self, request: HttpRequest, obj: Route, form: Any, change: bool) -> None:
         with audited(obj.application, by=actor(request)):

@@ -15,6 +15,7 @@ from registry.extensions import check_policy
 from registry.models import Application, Model, ModelVersion, Route, ServiceLevelObjective
 from registry.services.actor import SYSTEM, Actor
 from registry.services.audit import audited, record_created, record_deleted
+from registry.services.code import check_may_pin
 from registry.services.validation import checked, save_new
 
 
@@ -44,7 +45,8 @@ def create_application(
 
     `default_output` is any JSON value; left out, a query that no model answers fails instead.
     Raises BadRequest for a wrong field, Conflict where the name is taken, NotFound where a route
-    names a model or a version that doesn't exist.
+    names a model or a version that doesn't exist, Forbidden for a pin that would have code run
+    which `by` may not have run.
     """
     taken = Conflict(f"Application {name} exists already.", application=name)
     if Application.objects.filter(name=name).exists():
@@ -55,7 +57,7 @@ def create_application(
     _check(application)
     save_new(application, conflict=taken)
     _set_objective(application, changes={"latency_ms": slo_ms, "target": slo_target})
-    _replace_routes(application, routes=routes)
+    _replace_routes(application, routes=routes, by=by)
     record_created(application, by=by)
     return application
 
@@ -143,15 +145,23 @@ def _set_objective(
 def replace_routes(
     *, application: Application, routes: Sequence[RouteRequest], by: Actor = SYSTEM
 ) -> list[Route]:
-    """Make these the application's routes. Raises NotFound for an unknown model or version."""
+    """Make these the application's routes.
+
+    Raises NotFound for an unknown model or version, Forbidden for a pin that would have code run
+    which `by` may not have run.
+    """
     with _changing(application, by=by):
-        return _replace_routes(application, routes=routes)
+        return _replace_routes(application, routes=routes, by=by)
 
 
-def _replace_routes(application: Application, *, routes: Sequence[RouteRequest]) -> list[Route]:
+def _replace_routes(
+    application: Application, *, routes: Sequence[RouteRequest], by: Actor
+) -> list[Route]:
     _lock_models(route.model for route in routes)
+    # Before the present ones go: what they pin runs already.
+    wanted = [_new_route(application, request=request, by=by) for request in routes]
     application.routes.all().delete()
-    return [_create_route(application=application, request=request) for request in routes]
+    return [_saved(route) for route in wanted]
 
 
 def link_model(
@@ -161,11 +171,11 @@ def link_model(
     version: ModelVersion | None = None,
     by: Actor = SYSTEM,
 ) -> Route:
-    """Add one arm to the application."""
+    """Add one arm to the application; raises Forbidden as `replace_routes` does."""
     request = RouteRequest(model=model.name, version=version.version if version else None)
     with _changing(application, by=by):
         _lock_models([model.name])
-        return _create_route(application=application, request=request)
+        return _saved(_new_route(application, request=request, by=by))
 
 
 def unlink_model(*, application: Application, model: Model, by: Actor = SYSTEM) -> None:
@@ -213,7 +223,7 @@ def _touch(application: Application) -> None:
     locked.save(update_fields=["updated_at"])
 
 
-def _create_route(*, application: Application, request: RouteRequest) -> Route:
+def _new_route(application: Application, *, request: RouteRequest, by: Actor) -> Route:
     model = Model.objects.filter(name=request.model).first()
     if model is None:
         raise NotFound(f"There is no model named {request.model!r}.", model=request.model)
@@ -226,13 +236,17 @@ def _create_route(*, application: Application, request: RouteRequest) -> Route:
                 model=model.name,
                 version=request.version,
             )
-    route = Route(
+        check_may_pin(version, by=by)
+    return Route(
         application=application,
         model=model,
         pinned_version=version,
         role=request.role,
         weight=request.weight,
     )
+
+
+def _saved(route: Route) -> Route:
     checked(route)
     route.save()
     return route

@@ -1,10 +1,10 @@
-"""Who may have a version run code: asked where it is uploaded and where it would first run."""
+"""Who may have a version run code: asked where it is uploaded and wherever it would first run."""
 
 from __future__ import annotations
 
 from registry.errors import Forbidden
 from registry.extensions import runs_code
-from registry.models import ModelVersion
+from registry.models import ModelVersion, Route
 from registry.services.actor import Actor
 
 PERMISSION = "registry.run_code"
@@ -30,3 +30,12 @@ def check_may_run_version(version: ModelVersion, *, by: Actor) -> None:
     """
     if version.validated_at is None:
         check_may_run(runtime=version.runtime, allow_pickle=version.allow_pickle, by=by)
+
+
+def check_may_pin(version: ModelVersion, *, by: Actor) -> None:
+    """Raise Forbidden where a route to this version would have its code run, and `by` may not.
+
+    A pin starts replicas without a check; what another pins already runs.
+    """
+    if not Route.objects.filter(pinned_version=version).exists():
+        check_may_run_version(version, by=by)

@@ -11,12 +11,14 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from django.test import Client
 
 from registry import services
 from registry.errors import Forbidden
-from registry.models import ApiKey, Model, ModelVersion
+from registry.models import ApiKey, Application, Model, ModelVersion, Route
 from registry.services import Actor
 from tests.registry.conftest import BY, AddVersion, Api, go_live, make_key, signed_in
+from tests.registry.test_admin import application_form
 
 NOBODY = Actor(user=None, label="somebody")
 CODE = b"class Predictor: ..."
@@ -75,6 +77,78 @@ def test_the_first_deploy_of_code_asks_for_it_and_later_ones_do_not(
     go_live(version)
     go_live(add_version("2"))
     assert manager("post", "models/svm/rollback", {"to": "code"}).status_code == 202
+
+
+def pinned(version: str = "code") -> dict[str, Any]:
+    return {"model": "svm", "version": version}
+
+
+def test_the_first_pin_on_code_asks_for_it_and_later_ones_do_not(
+    manager: Api, digits: Application, svm: Model
+) -> None:
+    version = stored(svm)
+    new = {"name": "n", "input_type": "doubles", "slo_ms": 50, "routes": [pinned()]}
+    for method, path, body in (
+        ("put", "applications/digits/routes", [pinned()]),
+        ("post", "applications/", new),
+    ):
+        refused = manager(method, path, body)
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+        assert refused.json()["details"]["permission"] == "registry.run_code"
+    with pytest.raises(Forbidden, match="run_code"):
+        services.link_model(application=digits, model=svm, version=version, by=NOBODY)
+    assert not Route.objects.filter(pinned_version=version).exists()
+    assert not Application.objects.filter(name="n").exists()
+
+    trusted = Api(key=make_key(can_run_code=True))
+    assert trusted("put", "applications/digits/routes", [pinned()]).status_code == 200
+    again = manager("put", "applications/digits/routes", [pinned() | {"weight": 2.0}])
+    assert again.status_code == 200
+    assert manager("post", "applications/", new).status_code == 201
+
+
+def test_a_pin_on_data_or_on_checked_code_asks_for_nothing_more(
+    manager: Api, digits: Application, svm: Model, add_version: AddVersion
+) -> None:
+    go_live(stored(svm))
+    go_live(add_version("2"))
+    add_version("3")
+    for version in ("code", "3"):
+        answer = manager("put", "applications/digits/routes", [pinned(version)])
+        assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("may", [False, True])
+def test_the_console_asks_for_it_at_the_pin(
+    client: Client, digits: Application, svm: Model, may: bool
+) -> None:
+    version = stored(svm)
+    (route,) = digits.routes.all()
+    user = User.objects.create_user("ada", is_staff=True)
+    codes = {"change_application", "change_route", "add_route", "view_model", "view_modelversion"}
+    codes |= {"view_application", "view_route"} | ({"run_code"} if may else set())
+    user.user_permissions.set(Permission.objects.filter(codename__in=codes))
+    client.force_login(user)
+    arm = {"model": svm.pk, "pinned_version": version.pk, "role": "arm", "weight": "1"}
+
+    inline = {f"routes-0-{name}": value for name, value in arm.items()} | {
+        "routes-TOTAL_FORMS": "1",
+        "routes-INITIAL_FORMS": "1",
+        "routes-0-id": route.pk,
+        "routes-0-application": digits.pk,
+        "slo-INITIAL_FORMS": "1",
+        "slo-0-id": digits.slo.pk,
+        "slo-0-application": digits.pk,
+    }
+    for path, form in (
+        (f"/admin/registry/application/{digits.pk}/change/", application_form(**inline)),
+        (f"/admin/registry/route/{route.pk}/change/", arm),
+    ):
+        Route.objects.update(pinned_version=None)
+        answer = client.post(path, form)
+        assert answer.status_code == (302 if may else 200), path
+        assert may or "needs the permission registry.run_code" in answer.content.decode()
+        assert Route.objects.filter(pinned_version=version).exists() == may
 
 
 def test_a_key_passes_it_on_to_none_that_lacks_it(svm: Model) -> None:
