@@ -1,0 +1,56 @@
+"""What a model writes in its own process comes out at once and in order, while it lives."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+
+# Neither print is flushed, and the model is asked and still alive when its words are looked at.
+MODEL = """
+import sys
+
+class Predictor:
+    def __init__(self, path):
+        print("first, printed")
+        sys.stderr.write("second, to stderr\\n")
+        print("third, printed")
+
+    def pred_batch(self, inputs):
+        print("asked")
+        return [0] * len(inputs)
+"""
+REPLICA = """
+import sys
+from pathlib import Path
+from serving.container.boxed import Box, BoxedPredictor
+
+box = Box(runtime="python", artifact=Path(sys.argv[1]), sha256=sys.argv[2], input_type="doubles")
+predictor = BoxedPredictor(box)
+predictor.answer_batch([b"[1]"])
+sys.stdin.read()  # until its words were heard
+"""
+
+
+def test_what_a_model_prints_is_heard_while_it_lives(tmp_path: Path) -> None:
+    artifact = tmp_path / "predictor.py"
+    artifact.write_text(MODEL)
+    digest = hashlib.sha256(MODEL.encode()).hexdigest()
+    replica = subprocess.Popen(
+        [sys.executable, "-c", REPLICA, str(artifact), digest],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert replica.stderr is not None
+        heard = [replica.stderr.readline().strip() for _ in range(4)]
+    finally:
+        replica.kill()
+        replica.communicate()
+
+    assert heard == ["first, printed", "second, to stderr", "third, printed", "asked"]
