@@ -63,6 +63,7 @@ soak: ## half a million queries, while one part after another is killed
 	@exec .venv/bin/python -m benchmarks.soak $(ARGS)
 
 manage: ## a command to the running stack: make manage ARGS='status'
+	@test -e "$$VAR/env.sh" || { echo "clipper: no stack has run in '$$VAR' yet: make run VAR='$$VAR'" >&2; exit 1; }
 	@. "$$(realpath -- "$$VAR")/env.sh" && exec .venv/bin/python manage.py $(ARGS)
 
 clean: ## remove .venv, .venv-peers and every cache; the state in VAR stays

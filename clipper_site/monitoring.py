@@ -128,6 +128,7 @@ def _arm(arm: Mapping[str, Any], *, tolerated: float) -> dict[str, Any]:
             "in_time": wording.share(arm["answered"] / asked if asked else None),
             "late": wording.count(arm["late"]),
             "failed": wording.count(arm["failed"]),
+            "refused": wording.count(arm["refused"]),
             "reward": wording.mean_reward(_worded(arm["reward"])),
             "interval": wording.interval(_worded(arm["reward"])),
             "feedback": wording.count(arm["feedback"]),

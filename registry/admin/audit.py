@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 from django.contrib import admin
 from django.http import HttpRequest
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from registry.admin.base import NOTHING, ReadOnlyAdmin, shortened, when
@@ -12,11 +14,14 @@ from registry.admin.theme import display
 from registry.models import AuditEntry
 
 LONGEST = 300
+# A new application has twenty fields: the list shows some of them, its own page all.
+LONGEST_IN_LIST = 40
+LINES_IN_LIST = 4
 
 
 @admin.register(AuditEntry)
 class AuditAdmin(ReadOnlyAdmin[AuditEntry]):
-    list_display = ("what", "who", "old_and_new", "reason", "origin", "moment")
+    list_display = ("what", "who", "in_short", "reason", "origin", "moment")
     list_filter = ("kind", "action", "channel", "at")
     search_fields = ("name", "by", "key_prefix", "address", "reason")
     date_hierarchy = "at"
@@ -49,14 +54,37 @@ class AuditAdmin(ReadOnlyAdmin[AuditEntry]):
 
     @display(description="old → new")
     def old_and_new(self, entry: AuditEntry) -> SafeString | str:
-        lines = (
-            (name, _shown(change[0]), _shown(change[1])) for name, change in entry.changes.items()
-        )
-        return format_html_join("", "<div>{}: {} → {}</div>", lines) or NOTHING
+        return _listed(_lines(entry, at=LONGEST))
+
+    @display(description="old → new")
+    def in_short(self, entry: AuditEntry) -> SafeString | str:
+        lines = _lines(entry, at=LONGEST_IN_LIST)
+        if (more := len(lines) - LINES_IN_LIST) > 1:
+            lines[LINES_IN_LIST:] = [f"and {more} more"]
+        return _listed(lines)
 
     def has_view_permission(self, request: HttpRequest, obj: AuditEntry | None = None) -> bool:
         return request.user.has_perm("registry.view_auditentry")
 
 
-def _shown(value: object) -> str:
-    return NOTHING if value in (None, "", []) else shortened(str(value), at=LONGEST)
+def _listed(lines: list[str]) -> SafeString | str:
+    inner = format_html_join("", "<div>{}</div>", ((line,) for line in lines))
+    return format_html("<div>{}</div>", inner) if lines else NOTHING
+
+
+def _lines(entry: AuditEntry, *, at: int) -> list[str]:
+    """What changed, a line each; of what is new or gone only the values that it has or had."""
+    if entry.action in (AuditEntry.Action.CREATE, AuditEntry.Action.DELETE):
+        side = 1 if entry.action == AuditEntry.Action.CREATE else 0
+        return [f"{name}: {_shown(change[side], at=at)}" for name, change in entry.changes.items()]
+    return [
+        f"{name}: {_shown(old, at=at)} → {_shown(new, at=at)}"
+        for name, (old, new) in entry.changes.items()
+    ]
+
+
+def _shown(value: object, *, at: int) -> str:
+    """A text as it is, everything else as the API has it."""
+    if value in (None, "", []):
+        return NOTHING
+    return shortened(value if isinstance(value, str) else json.dumps(value), at=at)

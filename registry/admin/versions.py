@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
@@ -60,7 +61,7 @@ RUNNING = (
     (
         "Limits",
         {
-            "fields": (("memory_limit_mb", "threads", "load_timeout_s"),),
+            "fields": (("memory_limit_mb", "threads"), "load_timeout_s"),
             "description": "A change holds for replicas that start afterwards.",
         },
     ),
@@ -260,7 +261,10 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
         return when(version.validated_at)
 
     @display(description="last problem")
-    def problem(self, version: ModelVersion) -> SafeString | str:
-        if not version.load_error:
-            return NOTHING
-        return format_html('<span class="clp-problem">{}</span>', shortened(version.load_error))
+    def problem(self, version: ModelVersion) -> SafeString:
+        return format_html(
+            '<span class="{}">{}</span> <a class="clp-link" href="{}">Errors and output</a>',
+            "clp-problem" if version.load_error else "",
+            shortened(version.load_error) or NOTHING,
+            reverse("console-version-errors", args=[version.pk]),
+        )

@@ -19,7 +19,7 @@ from django.http.multipartparser import MultiPartParserError
 from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
-from rest_framework.views import set_rollback
+from rest_framework.views import APIView, set_rollback
 
 from registry.errors import (
     BadRequest,
@@ -44,7 +44,10 @@ logger = logging.getLogger(__name__)
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
     """DRF's hook: answer with the error shape, and log what nobody foresaw."""
     set_rollback()
-    known = translated(error)
+    if isinstance(error, exceptions.UnsupportedMediaType):
+        known: ClipperError | None = _unsupported(error, view=context["view"])
+    else:
+        known = translated(error)
     if known is None:
         logger.error("management API failed", exc_info=error)
         known = ClipperError("Something went wrong on our side; the log says what.")
@@ -107,6 +110,11 @@ def server_error_page(request: HttpRequest) -> HttpResponseBase:
     if is_json_path(request):
         return error_response(ClipperError("Something went wrong on our side; the log says what."))
     return defaults.server_error(request)
+
+
+def _unsupported(error: exceptions.APIException, *, view: APIView) -> UnsupportedEncoding:
+    expected = " or ".join(parser.media_type for parser in view.parser_classes)
+    return UnsupportedEncoding(f"Expected a body of the type {expected}: {error.detail}")
 
 
 def _from_drf(error: exceptions.APIException) -> ClipperError:

@@ -50,26 +50,28 @@ class ClipperCommand(BaseCommand):
         deadline, said = time.monotonic() + seconds, ""
         while time.monotonic() < deadline:
             release.refresh_from_db()
-            said = self._report(what_it_waits_for(release), said=said)
+            said = self._report(what_it_waits_for(release), of=release.arm, said=said)
             if release.state == Release.State.LIVE:
                 self.stdout.write(f"{release.arm} is live.")
                 return
             if not release.is_open:
-                raise CommandError(
-                    f"Release {release.pk} of {release.arm} is {release.state}: "
-                    f"{release.error or 'another one took its place'}"
-                )
+                raise CommandError(f"Release {release.pk} of {release.arm} {_ended(release)}")
             time.sleep(POLL_SECONDS)
         raise CommandError(
             f"Release {release.pk} of {release.arm} is still {release.state} after "
             f"{seconds:.3g} s: {what_it_waits_for(release)}."
         )
 
-    def _report(self, text: str, *, said: str) -> str:
+    def _report(self, text: str, *, of: str, said: str) -> str:
         """Print what is news; returns what was said last."""
         if text and text != said:
-            self.stdout.write(f"  {text}")
+            self.stdout.write(f"  {of}: {text}")
         return text or said
+
+
+def _ended(release: Release) -> str:
+    failed = release.state == Release.State.FAILED
+    return f"failed: {release.error}" if failed else "was superseded: another one took its place"
 
 
 def add_waiting(parser: CommandParser) -> None:

@@ -10,10 +10,11 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from registry import services
-from registry.models import Application, Model, ModelVersion
+from registry.models import Application, AuditEntry, Model, ModelVersion
 from registry.services import RouteRequest
 from tests.registry.conftest import BY, AddVersion, go_live, make_key
 
@@ -129,3 +130,39 @@ def test_the_list_of_releases_says_how_each_stands(
     assert "failed" in rows[0]
     assert "live" not in rows[0].split("field-from_version")[0]
     assert "live" in rows[1].split("field-from_version")[0]
+
+
+def test_the_audit_trail_shows_a_new_row_in_a_few_lines_and_all_of_it_on_its_own_page(
+    client: Client, digits: Application
+) -> None:
+    client.force_login(User.objects.create_superuser("owner"))
+    entry = AuditEntry.objects.get(kind="application", name="digits", action="create")
+    hidden = len(entry.changes) - 4
+    assert hidden > 1
+
+    listed = client.get("/admin/registry/auditentry/?kind=application").content.decode()
+    page = client.get(f"/admin/registry/auditentry/{entry.pk}/change/").content.decode()
+
+    assert "<div>name: digits</div>" in listed
+    assert f"<div>and {hidden} more</div>" in listed
+    assert "<div>public: false</div>" not in listed
+    assert "<div>public: false</div>" in page
+
+
+def test_a_page_of_a_version_leads_to_its_errors_and_output(
+    client: Client, v1: ModelVersion
+) -> None:
+    client.force_login(User.objects.create_superuser("owner"))
+    page = client.get(f"/admin/registry/modelversion/{v1.pk}/change/").content.decode()
+    assert f'href="{reverse("console-version-errors", args=[v1.pk])}"' in page
+
+
+def test_a_wrong_password_is_said_once(client: Client, db: None) -> None:
+    page = client.post("/admin/login/", {"username": "nobody", "password": "x"}).content.decode()
+    assert "Please enter the correct username and password" in page
+    assert "to be corrected" not in page
+
+
+def test_an_empty_password_is_listed(client: Client, db: None) -> None:
+    page = client.post("/admin/login/", {"username": "nobody"}).content.decode()
+    assert "This needs to be corrected." in page

@@ -50,6 +50,8 @@ def test_a_charset_beside_the_type_is_fine(manager: Api) -> None:
 def test_another_type_is_unsupported(manager: Api, content_type: str) -> None:
     answer = post(manager, b"name=svm", content_type)
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_encoding")
+    assert answer.json()["error"].startswith("Expected a body of the type application/json: ")
+    assert content_type in answer.json()["error"]
 
 
 def test_a_compressed_body_is_unsupported(manager: Api) -> None:

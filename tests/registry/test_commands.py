@@ -74,7 +74,7 @@ def test_deploy_fails_with_the_reason_of_the_release(
         services.fail_release(release=Release.objects.get(pk=release.pk), error="no model")
 
     monkeypatch.setattr(Release, "refresh_from_db", _before(Release.refresh_from_db, fail))
-    with pytest.raises(CommandError, match="is failed: no model"):
+    with pytest.raises(CommandError, match=r"of svm:1 failed: no model"):
         run("deploy", "svm", "1", "--wait")
 
 

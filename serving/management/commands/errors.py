@@ -29,5 +29,6 @@ class Command(ClipperCommand):
 
 def _told(known: KnownError, *, arm: str) -> str:
     last = datetime.fromtimestamp(known.last_at, tz=UTC)
-    head = f"{arm}  {known.phase}  {known.count} times, last {last:%F %T} UTC"
+    often = "once" if known.count == 1 else f"{known.count} times"
+    head = f"{arm}  {known.phase}  {often}, last {last:%F %T} UTC"
     return f"{head}\n{known.traceback or known.error}\n"
