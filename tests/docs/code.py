@@ -37,6 +37,17 @@ def settings_read() -> set[str]:
     }
 
 
+def redis_keys() -> set[str]:
+    """The first words of keys, `clipper:replica` of `clipper:replica:{id}`; a channel holds nothing."""
+    found = {
+        found
+        for folder in LAYERS
+        for file in (ROOT / folder).rglob("*.py")
+        for found in re.findall(r'"(clipper:[a-z-]+)(?=[":{])', file.read_text())
+    }
+    return found - {"clipper:changes"}
+
+
 def settings_of_supervisord() -> set[str]:
     """Names that supervisord.conf takes from the environment, and the mark of each process."""
     return {MARK, *re.findall(r"%\(ENV_(\w+)\)s", (ROOT / "supervisord.conf").read_text())}

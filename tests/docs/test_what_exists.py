@@ -23,6 +23,16 @@ def test_every_setting_is_described(name):
     assert any(row[0] == f"`{name}`" for row in rows(page("docs/settings.md")))
 
 
+@pytest.mark.parametrize("key", sorted(code.redis_keys()))
+def test_the_bound_of_every_key_in_redis_is_described(key):
+    described = {
+        found
+        for row in rows(page("docs/operations.md"))
+        for found in re.findall(r"`(clipper:[a-z-]+)(?::[a-z*]+)?\*?`", row[0])
+    }
+    assert key in described
+
+
 def test_the_errors_described_are_those_there_are_with_their_status():
     described = {
         (int(row[0]), row[1].strip("`"))
