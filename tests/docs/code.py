@@ -38,7 +38,7 @@ def settings_read() -> set[str]:
 
 
 def redis_keys() -> set[str]:
-    """The first words of keys, `clipper:replica` of `clipper:replica:{id}`; a channel holds nothing."""
+    """The first words of keys: `clipper:replica` of `clipper:replica:{id}`; a channel is none."""
     found = {
         found
         for folder in LAYERS
