@@ -97,6 +97,7 @@ class BoxedPredictor(Predictor):
             self.close()
             raise
         self._ready = True
+        threading.Thread(target=self._listen, name="box.told", daemon=True).start()
         self._watching = threading.Thread(target=self._watch, name="box", daemon=True)
         self._watching.start()
 
@@ -105,8 +106,10 @@ class BoxedPredictor(Predictor):
         try:
             return self._link.ask(self._asked, inputs)
         except (OSError, ConnectionLost, ProtocolError):
-            # Out of step, it is of no more use; its death is this process's.
+            # Out of step, it is of no more use; its death is this process's. That is the answer to
+            # the batch: those who asked find out themselves which of its inputs it died of.
             self._process.kill()
+            self._watching.join()
             raise
 
     def warm_up(self) -> None:
@@ -146,14 +149,23 @@ class BoxedPredictor(Predictor):
             raise LoadFailed(f"its process spoke out of turn: {line[:200]!r}") from error
         return told if isinstance(told, dict) else {}
 
-    def _watch(self) -> None:
-        """Hear of the model's failures, and die with it as a process does whose model breaks it."""
+    def _listen(self) -> None:
+        """Hear of the model's failures; one that isn't understood is of no more use."""
         try:
             while told := self._told():
                 for failure in told.get("failures", ()):
                     self.failures.merge(msgspec.convert(failure, Failure))
         except (LoadFailed, msgspec.ValidationError) as error:
             logger.warning("the model's process is not understood: %s", error)
+        self._process.kill()
+
+    def _watch(self) -> None:
+        """Die with the model, as a process does whose model breaks it.
+
+        What it has forked may live on with its pipes and its socket open, so that only its end
+        itself can be waited for.
+        """
+        self._process.wait()
         if self._stopping:
             return
         end_group(self._process)

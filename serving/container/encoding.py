@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import repeat
 from typing import Any
@@ -19,14 +19,23 @@ _SCALARS = frozenset({int, float, bool})
 _NULL = b"null"
 
 
-def encode_outputs(outputs: Sequence[Any]) -> list[Answer]:
-    """Encode Python values, in order; tolist() of an array has made them of NumPy's."""
+def encode_outputs(
+    outputs: Sequence[Any], *, on_failure: Callable[[str], None] = lambda reason: None
+) -> list[Answer]:
+    """Encode Python values, in order; tolist() of an array has made them of NumPy's.
+
+    `on_failure` is told why one can't be.
+    """
     if outputs and _SCALARS.issuperset(map(type, outputs)):
         with suppress(ValueError):  # an integer of thousands of digits: which one?
             texts = msgspec.json.encode(outputs)[1:-1].split(b",")
             if _NULL not in texts:
                 return list(map(Answer, repeat(AnswerStatus.OK), texts))
-    return [encode_output(output) for output in outputs]
+    answers = [encode_output(output) for output in outputs]
+    for answer in answers:
+        if answer.status is AnswerStatus.MODEL_FAILED:
+            on_failure(answer.payload.decode())
+    return answers
 
 
 def encode_output(output: Any) -> Answer:

@@ -17,8 +17,9 @@ from serving.rpc.frames import (
     decode_answers,
     decode_hello,
     decode_predict,
-    encode_answers,
+    encode_in_parts,
     encode_predict,
+    fitting,
 )
 from serving.rpc.text import safe_text
 
@@ -66,27 +67,34 @@ class Link:
 
     def ask(self, request_id: int, inputs: Sequence[bytes]) -> list[Answer]:
         self._socket.sendall(encode_predict(request_id, inputs))
-        frame = self._next(FrameType.ANSWER)
-        answers, _ = decode_answers(frame.body)
-        if frame.request_id != request_id or len(answers) != len(inputs):
-            raise ProtocolError(
-                f"expected {len(inputs)} answers to request {request_id}, "
-                f"got {len(answers)} to {frame.request_id}"
-            )
-        return answers
+        answers: list[Answer] = []
+        while True:
+            frame = self._next(FrameType.ANSWER, FrameType.PART)
+            part, _ = decode_answers(frame.body)
+            answers += part
+            last = frame.type is FrameType.ANSWER
+            missing = len(inputs) - len(answers)
+            if frame.request_id != request_id or missing < 0 or (last and missing):
+                raise ProtocolError(
+                    f"expected {len(inputs)} answers to request {request_id}, "
+                    f"got {len(answers)} to {frame.request_id}"
+                )
+            if last:
+                return answers
 
     def close(self) -> None:
         self._socket.close()
 
-    def _next(self, expected: FrameType) -> Frame:
+    def _next(self, *expected: FrameType) -> Frame:
         while True:
             while self._frames:
                 frame = self._frames.popleft()
-                if frame.type is expected:
+                if frame.type in expected:
                     return frame
                 if frame.type is not FrameType.DRAIN:  # whether to drain is not its decision
                     said = safe_text(frame.body[:1000].decode(errors="replace"))
-                    raise ProtocolError(f"expected {expected.name}, got {frame.type.name} {said}")
+                    names = " or ".join(one.name for one in expected)
+                    raise ProtocolError(f"expected {names}, got {frame.type.name} {said}")
             data = self._socket.recv(_READ_BYTES)
             if not data:
                 raise ConnectionLost("the model's process closed the connection")
@@ -99,5 +107,6 @@ def answer_all(connected: socket.socket, *, answer: Callable[[list[bytes]], list
     while data := connected.recv(_READ_BYTES):
         for frame in decoder.feed(data):
             if frame.type is FrameType.PREDICT:
-                answers = answer(decode_predict(frame.body))
-                connected.sendall(encode_answers(frame.request_id, answers, compute_us=0))
+                answers = [fitting(one) for one in answer(decode_predict(frame.body))]
+                for data in encode_in_parts(frame.request_id, answers, compute_us=0):
+                    connected.sendall(data)

@@ -123,7 +123,7 @@ class Predictor:
         except WrongOutputs as error:
             self.failures.note_message(str(error))
             return [failed(str(error))] * len(rows)
-        return encode_outputs(outputs)
+        return encode_outputs(outputs, on_failure=self.failures.note_message)
 
     def _answer_in_pieces(
         self, inputs: Sequence[bytes], *, reason: str, took_s: float

@@ -93,7 +93,8 @@ class CommandPredictor(Predictor):
         try:
             answers = self._link.ask(self._asked, inputs)
         except (OSError, ConnectionLost, ProtocolError):
-            # Out of step, it is of no more use; its death is this process's.
+            # Out of step, it is of no more use; its death is this process's, and the answer to the
+            # batch: those who asked find out themselves which of its inputs it died of.
             self._child.kill()
             raise
         for answer in answers:
@@ -158,8 +159,10 @@ class _Child:
         return self._process.poll() is not None
 
     def kill(self) -> None:
+        """End it at once; returns after `on_death`, if that does."""
         with suppress(ProcessLookupError):
             self._process.kill()
+        self._watching.join()
 
     def stop(self) -> None:
         """End it: on request, or else by force."""

@@ -309,3 +309,12 @@ def test_a_model_that_rejects_zeros_only_warms_up() -> None:
 
 def test_the_number_of_features_is_not_asked_of_texts() -> None:
     assert Predictor(Doubling(), input_type="strings").n_features is None
+
+
+@pytest.mark.parametrize("output", [float("nan"), object()])
+def test_an_output_that_json_cannot_hold_is_among_the_failures_that_are_kept(output: Any) -> None:
+    predictor = Predictor(Fixed([1.0, output]), input_type="doubles")
+    good, bad = predictor.answer_batch([b"[1]", b"[2]"])
+    (failure,) = predictor.failures.take()
+    assert (good.status, bad.status) == (OK, FAILED)
+    assert failure.error == bad.payload.decode()

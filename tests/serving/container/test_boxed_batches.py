@@ -1,0 +1,110 @@
+"""What becomes of a batch whose model dies, or answers more than fits, in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from serving.container.link import EX_SOFTWARE
+from tests.serving.container.test_command_line import ROOT
+from tests.serving.container.test_command_runtime import SAYS_HELLO
+
+# Loads the artifact as a replica does, asks it, and prints how each input was answered.
+REPLICA = """
+import json, sys
+from pathlib import Path
+from serving.container.boxed import Box, BoxedPredictor
+from serving.container.runtimes import load_predictor
+
+runtime, path, digest, inputs = sys.argv[1:]
+kept = {"runtime": runtime, "sha256": digest, "input_type": "doubles"}
+if runtime == "command":
+    predictor = load_predictor(path=Path(path), **kept)
+else:
+    predictor = BoxedPredictor(Box(artifact=Path(path), **kept))
+print("loaded", flush=True)
+answers = predictor.answer_batch([text.encode() for text in json.loads(inputs)])
+print(json.dumps([(answer.status.name, len(answer.payload)) for answer in answers]), flush=True)
+predictor.close()
+"""
+# Answers each input with so many letters, unless it is the one that no process survives.
+MODEL = """
+import os, sys, time
+
+class Predictor:
+    def __init__(self, path):
+        {first}
+
+    def pred_batch(self, inputs):
+        if any(row[0] == 666 for row in inputs):
+            os._exit(3)
+        return ["x" * int(row[0]) for row in inputs]
+"""
+# Writes down who it is, and lives on with whatever it has inherited.
+FORKS = """
+        if (pid := os.fork()) == 0:
+            os.setsid()
+            time.sleep(300)
+        print("helper", pid, file=sys.stderr, flush=True)
+"""
+DIES_WHEN_ASKED = SAYS_HELLO + "peer.recv(1)\nos._exit(3)\n"
+MIB = 1 << 20
+
+
+def asked(
+    inputs: list[str], *, folder: Path, artifact: str, runtime: str = "python"
+) -> subprocess.CompletedProcess[str]:
+    path = folder / "artifact"
+    path.write_text(artifact)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return subprocess.run(
+        [sys.executable, "-c", REPLICA, runtime, str(path), digest, json.dumps(inputs)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("runtime", "artifact"),
+    [("python", MODEL.format(first="pass")), ("command", DIES_WHEN_ASKED)],
+)
+def test_a_batch_that_its_model_dies_of_is_not_answered(
+    tmp_path: Path, runtime: str, artifact: str
+) -> None:
+    """So that the web process looks for the input that it died of, and asks for the others."""
+    ended = asked(["[1]", "[666]"], folder=tmp_path, artifact=artifact, runtime=runtime)
+    assert (ended.returncode, ended.stdout) == (EX_SOFTWARE, "loaded\n"), ended.stderr
+
+
+def test_its_death_is_seen_where_something_that_it_has_forked_lives_on(tmp_path: Path) -> None:
+    model = MODEL.format(first=FORKS.strip())
+    ended = asked(["[666]"], folder=tmp_path, artifact=model)
+    (helper,) = [line.split()[1] for line in ended.stderr.splitlines() if "helper" in line]
+    os.kill(int(helper), signal.SIGKILL)
+    assert (ended.returncode, ended.stdout) == (EX_SOFTWARE, "loaded\n"), ended.stderr
+
+
+def test_answers_that_no_single_frame_holds_all_come(tmp_path: Path) -> None:
+    sizes = [8 * MIB] * 9 + [1]
+    ended = asked([f"[{n}]" for n in sizes], folder=tmp_path, artifact=MODEL.format(first="pass"))
+    assert ended.returncode == 0, ended.stderr
+    quotes = 2
+    assert json.loads(ended.stdout.splitlines()[-1]) == [["OK", n + quotes] for n in sizes]
+
+
+def test_one_answer_that_no_frame_holds_fails_alone(tmp_path: Path) -> None:
+    inputs = [f"[{n}]" for n in (1, 64 * MIB, 2)]
+    ended = asked(inputs, folder=tmp_path, artifact=MODEL.format(first="pass"))
+    assert ended.returncode == 0, ended.stderr
+    statuses = [status for status, _ in json.loads(ended.stdout.splitlines()[-1])]
+    assert statuses == ["OK", "MODEL_FAILED", "OK"]
