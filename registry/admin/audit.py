@@ -69,7 +69,7 @@ class AuditAdmin(ReadOnlyAdmin[AuditEntry]):
 
 def _listed(lines: list[str]) -> SafeString | str:
     inner = format_html_join("", "<div>{}</div>", ((line,) for line in lines))
-    return format_html("<div>{}</div>", inner) if lines else NOTHING
+    return format_html('<div class="clp-lines">{}</div>', inner) if lines else NOTHING
 
 
 def _lines(entry: AuditEntry, *, at: int) -> list[str]:
