@@ -27,7 +27,7 @@ class AuditAdmin(ReadOnlyAdmin[AuditEntry]):
     date_hierarchy = "at"
     show_full_result_count = False
     fields = (
-        ("what", "moment"),
+        ("change", "moment"),
         ("who", "key_prefix"),
         ("channel", "address"),
         "old_and_new",
@@ -37,6 +37,10 @@ class AuditAdmin(ReadOnlyAdmin[AuditEntry]):
     @display(description="change", header=True)
     def what(self, entry: AuditEntry) -> list[str]:
         return [entry.name, f"{entry.get_action_display()} {entry.kind}"]
+
+    @display(description="change")
+    def change(self, entry: AuditEntry) -> str:
+        return str(entry)
 
     @display(description="by", ordering="by")
     def who(self, entry: AuditEntry) -> str:

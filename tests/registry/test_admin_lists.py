@@ -147,6 +147,8 @@ def test_the_audit_trail_shows_a_new_row_in_a_few_lines_and_all_of_it_on_its_own
     assert f"<div>and {hidden} more</div>" in listed
     assert "<div>public: false</div>" not in listed
     assert "<div>public: false</div>" in page
+    assert "create application digits" in page
+    assert "&#x27;digits&#x27;" not in page
 
 
 def test_a_page_of_a_version_leads_to_its_errors_and_output(
