@@ -33,7 +33,7 @@ class ApplicationQuerySet(models.QuerySet["Application"]):
 
 class RouteQuerySet(models.QuerySet["Route"]):
     def with_versions(self) -> RouteQuerySet:
-        return self.select_related("model__live_version", "pinned_version")
+        return self.select_related("model__live_version__model", "pinned_version__model")
 
 
 class ModelQuerySet(models.QuerySet["Model"]):

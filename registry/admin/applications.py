@@ -21,7 +21,7 @@ from registry.admin.objectives import ObjectiveInline
 from registry.admin.routes import RouteInline
 from registry.admin.theme import action, display
 from registry.models import ApiKey, Application
-from registry.services import delete_application
+from registry.services import arms_agreeing, delete_application
 
 DEFAULT_CHARACTERS = 40
 
@@ -111,6 +111,10 @@ class ApplicationAdmin(AuditedForm, ConsoleAdmin[Application]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Application]:
         return super().get_queryset(request).prefetch_related("routes__model")
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        with arms_agreeing(form.instance):
+            super().save_formset(request, form, formset, change)
 
     def delete_model(self, request: HttpRequest, obj: Application) -> None:
         delete_application(application=obj, by=actor(request))

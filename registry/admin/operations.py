@@ -10,6 +10,7 @@ from django import forms
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminTextareaWidget,
+    UnfoldBooleanSwitchWidget,
 )
 
 from registry.models import Application, Model, ModelVersion, Release
@@ -105,6 +106,17 @@ class ReasonForm(forms.Form):
         ),
         help_text="Kept in the history, next to your name.",
         error_messages={"required": "Say why: the history is read by whoever comes next."},
+    )
+
+
+class DeployForm(ReasonForm):
+    """Why, and whether the version may take another number of numbers than the others."""
+
+    allow_signature_change = forms.BooleanField(
+        required=False,
+        widget=UnfoldBooleanSwitchWidget(attrs={"data-testid": "allow-signature-change"}),
+        help_text="Its inputs may have another length than those of what it replaces, or of other "
+        "arms of the same applications. Without this such a release fails at its check.",
     )
 
 

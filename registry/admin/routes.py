@@ -16,7 +16,7 @@ from registry.admin.base import ConsoleAdmin, actor, link_to
 from registry.admin.theme import TabularInline, display
 from registry.errors import Forbidden
 from registry.models import Application, ModelVersion, Route
-from registry.services import audited
+from registry.services import arms_agreeing, audited
 from registry.services.code import check_may_pin
 
 
@@ -75,7 +75,10 @@ class RouteAdmin(ConsoleAdmin[Route]):
         return super().get_form(request, obj, change, **{"form": _form_for(request), **kwargs})
 
     def save_model(self, request: HttpRequest, obj: Route, form: Any, change: bool) -> None:
-        with audited(obj.application, by=actor(request)):
+        with (
+            audited(obj.application, by=actor(request)),
+            arms_agreeing(obj.application),
+        ):
             super().save_model(request, obj, form, change)
 
     def delete_model(self, request: HttpRequest, obj: Route) -> None:

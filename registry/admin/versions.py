@@ -26,7 +26,7 @@ from registry.admin.base import (
     when,
 )
 from registry.admin.models import version_badge
-from registry.admin.operations import ReasonForm, change_to
+from registry.admin.operations import DeployForm, change_to
 from registry.admin.theme import ActionVariant, action, display
 from registry.errors import ClipperError
 from registry.extensions import runtime_names
@@ -128,7 +128,7 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
         return (
             (None, {"fields": (("model", "version"), ("state", "runtime"), "notes")}),
             *RUNNING,
-            ("Artifact", {"fields": ("artifact", ("weight", "device"), *pickle)}),
+            ("Artifact", {"fields": ("artifact", ("weight", "device"), "width", *pickle)}),
             ("Record", {"fields": (("uploaded", "created_by"), ("validated", "problem"))}),
         )
 
@@ -137,8 +137,8 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
     ) -> tuple[str, ...]:
         if obj is None:
             return ()
-        shown = ("state", "artifact", "weight", "uploaded", "created_by", "validated", "problem")
-        return (*shown, "model", "version", "runtime", "device", "allow_pickle")
+        shown = ("state", "artifact", "weight", "width", "uploaded", "created_by", "validated")
+        return (*shown, "problem", "model", "version", "runtime", "device", "allow_pickle")
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "replicas":
@@ -208,13 +208,11 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
         """Show what would change, ask why, then ask for the version to go live."""
         versions = ModelVersion.objects.select_related("model__live_version__model", "created_by")
         version = row_or_404(versions, pk=object_id)
-        form = ReasonForm(request.POST or None)
+        form = DeployForm(request.POST or None)
         try:
             check_not_live(version, model=version.model)
             if request.method == "POST" and form.is_valid():
-                release = deploy(
-                    version=version, by=actor(request), reason=form.cleaned_data["reason"]
-                )
+                release = deploy(version=version, by=actor(request), **form.cleaned_data)
                 return HttpResponseRedirect(page_of(release))
         except ClipperError as error:
             return self.refuse(request, error, back_to=page_of(version))
@@ -251,6 +249,10 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
     @display(description="size", ordering="size")
     def weight(self, version: ModelVersion) -> str:
         return filesizeformat(version.size)
+
+    @display(description="numbers in an input")
+    def width(self, version: ModelVersion) -> str:
+        return "not known, or any" if version.n_features is None else str(version.n_features)
 
     @display(description="uploaded", ordering="created_at")
     def uploaded(self, version: ModelVersion) -> SafeString | str:

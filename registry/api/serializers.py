@@ -77,6 +77,9 @@ class RouteOut(serializers.ModelSerializer[Route]):
         return route.model.live_version.version if route.model.live_version else None
 
 
+SIGNATURE_HELP = "Take a version that takes another number of numbers than the others."
+
+
 class RouteIn(Body):
     model = Text()
     version = Text(required=False, allow_null=True, help_text="Left out: the live version.")
@@ -194,6 +197,7 @@ class NewApplication(ApplicationChange):
     input_type = Text(help_text=f"One of {', '.join(InputType.values)}.")
     slo_ms = Number(help_text="Every query is answered within this time.")
     routes = RouteIn(many=True, required=False)
+    allow_signature_change = Flag(required=False, help_text=SIGNATURE_HELP)
 
 
 # --- Models and versions -----------------------------------------------------------------------
@@ -256,6 +260,7 @@ class VersionOut(serializers.ModelSerializer[ModelVersion]):
             "live",
             "warm_until",
             "validated_at",
+            "n_features",
             "load_error",
             "created_at",
             "created_by",
@@ -342,6 +347,7 @@ class ReleaseOut(serializers.ModelSerializer[Release]):
             "state",
             "progress",
             "reason",
+            "allow_signature_change",
             "error",
             "output",
             "by",
@@ -359,8 +365,10 @@ class ReleaseOut(serializers.ModelSerializer[Release]):
 
 class Deploy(Body):
     reason = Text(required=False, allow_blank=True, max_length=LONG_TEXT)
+    allow_signature_change = Flag(required=False, help_text=SIGNATURE_HELP)
 
 
 class RollBack(Body):
     to = Text(required=False, help_text="Left out: the version that was live before.")
     reason = Text(required=False, allow_blank=True, max_length=LONG_TEXT)
+    allow_signature_change = Flag(required=False, help_text=SIGNATURE_HELP)

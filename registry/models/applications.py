@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from django.core.exceptions import ValidationError
@@ -18,6 +18,9 @@ from registry.models.bounds import between, validate_finite
 from registry.names import validate_name, validate_not_reserved
 from registry.querysets import ApplicationQuerySet, RouteQuerySet
 from registry.specs import ARM_ROLE
+
+if TYPE_CHECKING:
+    from registry.models.models import ModelVersion
 
 SHORTEST_CACHE_TTL_S = 0.001
 LONGEST_CACHE_TTL_S = 365 * 86_400.0
@@ -352,6 +355,11 @@ class Route(models.Model):
     def __str__(self) -> str:
         pinned = f":{self.pinned_version.version}" if self.pinned_version else ""
         return f"{self.application} → {self.model}{pinned}"
+
+    @property
+    def served(self) -> ModelVersion | None:
+        """The version that it asks; None where its model has none live."""
+        return self.pinned_version or self.model.live_version
 
     def clean(self) -> None:
         if not (self.application_id and self.model_id):

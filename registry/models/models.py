@@ -168,6 +168,13 @@ class ModelVersion(models.Model):
     generation = models.PositiveIntegerField(default=0, editable=False)
     warm_until = models.DateTimeField(null=True, blank=True, editable=False)
     validated_at = models.DateTimeField(null=True, blank=True, editable=False)
+    n_features = models.PositiveIntegerField(
+        "numbers in an input",
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="As its check found. Empty: not known, or any number.",
+    )
     load_error = models.TextField(blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(

@@ -45,6 +45,10 @@ class Release(models.Model):
     kind = models.CharField(max_length=16, choices=Kind.choices)
     state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
     reason = models.TextField(blank=True)
+    allow_signature_change = models.BooleanField(
+        default=False,
+        help_text="Its version may take another number of numbers than what it replaces.",
+    )
     error = models.TextField(blank=True)
     progress = models.TextField(
         blank=True, editable=False, help_text="What it waits for while its replicas start."

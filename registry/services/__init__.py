@@ -34,6 +34,7 @@ from registry.services.releases import (
     note_progress,
     roll_back,
 )
+from registry.services.signatures import arms_agreeing, note_signatures
 from registry.services.versions import (
     autoscale,
     configure_version,
@@ -49,6 +50,7 @@ __all__ = [
     "SYSTEM",
     "Actor",
     "RouteRequest",
+    "arms_agreeing",
     "audited",
     "autoscale",
     "begin_release",
@@ -71,6 +73,7 @@ __all__ = [
     "note_check_output",
     "note_load_error",
     "note_progress",
+    "note_signatures",
     "record_created",
     "record_deleted",
     "record_done",

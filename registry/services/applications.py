@@ -16,6 +16,7 @@ from registry.models import Application, Model, ModelVersion, Route, ServiceLeve
 from registry.services.actor import SYSTEM, Actor
 from registry.services.audit import audited, record_created, record_deleted
 from registry.services.code import check_may_pin
+from registry.services.signatures import arms_agreeing
 from registry.services.validation import checked, save_new
 
 
@@ -38,15 +39,17 @@ def create_application(
     slo_target: float = 0.99,
     routes: Sequence[RouteRequest] = (),
     default_output: Any = msgspec.UNSET,
+    allow_signature_change: bool = False,
     by: Actor = SYSTEM,
     **fields: Any,
 ) -> Application:
     """Create an application with its objective and its routes.
 
     `default_output` is any JSON value; left out, a query that no model answers fails instead.
-    Raises BadRequest for a wrong field, Conflict where the name is taken, NotFound where a route
-    names a model or a version that doesn't exist, Forbidden for a pin that would have code run
-    which `by` may not have run.
+    Raises BadRequest for a wrong field, NotFound where a route names a model or a version that
+    doesn't exist, Forbidden for a pin that would have code run which `by` may not have run,
+    Conflict where the name is taken, or where its arms are known to take different numbers of
+    numbers and that isn't allowed.
     """
     taken = Conflict(f"Application {name} exists already.", application=name)
     if Application.objects.filter(name=name).exists():
@@ -57,7 +60,8 @@ def create_application(
     _check(application)
     save_new(application, conflict=taken)
     _set_objective(application, changes={"latency_ms": slo_ms, "target": slo_target})
-    _replace_routes(application, routes=routes, by=by)
+    with arms_agreeing(application, allow_signature_change=allow_signature_change):
+        _replace_routes(application, routes=routes, by=by)
     record_created(application, by=by)
     return application
 
@@ -143,14 +147,22 @@ def _set_objective(
 
 
 def replace_routes(
-    *, application: Application, routes: Sequence[RouteRequest], by: Actor = SYSTEM
+    *,
+    application: Application,
+    routes: Sequence[RouteRequest],
+    allow_signature_change: bool = False,
+    by: Actor = SYSTEM,
 ) -> list[Route]:
     """Make these the application's routes.
 
     Raises NotFound for an unknown model or version, Forbidden for a pin that would have code run
-    which `by` may not have run.
+    which `by` may not have run, Conflict where a new arm takes another number of numbers than
+    another one, unless that is allowed.
     """
-    with _changing(application, by=by):
+    with (
+        _changing(application, by=by),
+        arms_agreeing(application, allow_signature_change=allow_signature_change),
+    ):
         return _replace_routes(application, routes=routes, by=by)
 
 
@@ -169,11 +181,15 @@ def link_model(
     application: Application,
     model: Model,
     version: ModelVersion | None = None,
+    allow_signature_change: bool = False,
     by: Actor = SYSTEM,
 ) -> Route:
-    """Add one arm to the application; raises Forbidden as `replace_routes` does."""
+    """Add one arm to the application; raises what `replace_routes` raises."""
     request = RouteRequest(model=model.name, version=version.version if version else None)
-    with _changing(application, by=by):
+    with (
+        _changing(application, by=by),
+        arms_agreeing(application, allow_signature_change=allow_signature_change),
+    ):
         _lock_models([model.name])
         return _saved(_new_route(application, request=request, by=by))
 

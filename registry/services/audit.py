@@ -42,6 +42,7 @@ UNSEEN = frozenset(
         "generation",
         "warm_until",
         "validated_at",
+        "n_features",
         "load_error",
     }
 )

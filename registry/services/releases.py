@@ -19,37 +19,59 @@ from registry.models import AuditEntry, Model, ModelVersion, Release
 from registry.services.actor import SYSTEM, Actor
 from registry.services.audit import audited, record_done
 from registry.services.code import check_may_run_version
+from registry.services.signatures import ALLOW, signature_fault
 
 # No row has this number: what a release was about has been deleted.
 GONE = 0
 
 
 @transaction.atomic
-def deploy(*, version: ModelVersion, by: Actor, reason: str = "") -> Release:
+def deploy(
+    *, version: ModelVersion, by: Actor, reason: str = "", allow_signature_change: bool = False
+) -> Release:
     """Ask for `version` to go live; the returned release tells how far it is.
 
     Raises Conflict where it is live already, or on its way. A release of another version still
-    under way is superseded.
+    under way is superseded. It fails where the version takes another number of numbers than what
+    it would replace or stand beside, unless `allow_signature_change` says that this is meant.
     """
-    return _release(version=version, kind=Release.Kind.DEPLOY, by=by, reason=reason)
+    return _release(
+        version=version,
+        kind=Release.Kind.DEPLOY,
+        by=by,
+        reason=reason,
+        allow_signature_change=allow_signature_change,
+    )
 
 
 @transaction.atomic
 def roll_back(
-    *, model: Model, to: ModelVersion | None = None, by: Actor, reason: str = ""
+    *,
+    model: Model,
+    to: ModelVersion | None = None,
+    by: Actor,
+    reason: str = "",
+    allow_signature_change: bool = False,
 ) -> Release:
     """Make the version that was live before, or `to`, live again.
 
     Without `to`, a release under way is what is taken back: it is superseded, and the version
     that is live stays. Returned is then the live release, or the superseded one where none is.
-    Raises Conflict where there is nothing to go back to, or where it is live already.
+    Raises Conflict where there is nothing to go back to, or where it is live already. What the
+    version takes is compared only where it was never live: no way back is barred.
     """
     if to is None and (called_off := _call_off(model, by=by, reason=reason)) is not None:
         return Release.objects.filter(model=model).live().with_versions().first() or called_off
     target = to or earlier_versions(model, most=1)[0]
     if target.model_id != model.pk:
         raise NotFound(f"Expected a version of {model.name}, got {target}.")
-    return _release(version=target, kind=Release.Kind.ROLLBACK, by=by, reason=reason)
+    return _release(
+        version=target,
+        kind=Release.Kind.ROLLBACK,
+        by=by,
+        reason=reason,
+        allow_signature_change=allow_signature_change,
+    )
 
 
 def earlier_versions(model: Model, *, most: int) -> list[ModelVersion]:
@@ -72,19 +94,24 @@ def check_not_live(version: ModelVersion, *, model: Model) -> None:
 
 
 @transaction.atomic
-def begin_release(*, release: Release) -> None:
-    """The artifact has proved loadable: its replicas may start.
+def begin_release(*, release: Release, n_features: int | None = None) -> None:
+    """The artifact has proved loadable, and says that it takes `n_features`: replicas may start.
 
-    Does nothing where the release was superseded meanwhile; `release.state` tells.
+    The release fails instead where it takes another number than it may. Does nothing where the
+    release was superseded meanwhile; `release.state` tells.
     """
     if not _lock(release):
         return
     now = timezone.now()
     version = ModelVersion.objects.filter(pk=release.version_id or GONE)
+    version.filter(validated_at__isnull=True).update(validated_at=now)
+    if n_features is not None:
+        version.update(n_features=n_features)
+    if _fails_by_signature(release):
+        return
     if not version.wanted(now=now).exists():
         version.update(generation=F("generation") + 1)
     version.update(load_error="")
-    version.filter(validated_at__isnull=True).update(validated_at=now)
     release.state = Release.State.STARTING
     release.started_at = now
     release.save(update_fields=["state", "started_at"])
@@ -114,8 +141,11 @@ def note_check_output(*, release: Release, output: str) -> None:
 
 @transaction.atomic
 def complete_release(*, release: Release) -> None:
-    """Its replicas are ready: switch traffic. Does nothing where it was superseded meanwhile."""
-    if _lock(release):
+    """Its replicas are ready: switch traffic. Does nothing where it was superseded meanwhile.
+
+    It fails where another arm has come meanwhile that takes another number of numbers.
+    """
+    if _lock(release) and not _fails_by_signature(release):
         model = Model.objects.get(pk=release.model_id or GONE)
         with audited(model, by=SYSTEM, reason=f"release {release.pk}, asked by {release.by_label}"):
             _go_live(release)
@@ -126,11 +156,26 @@ def fail_release(*, release: Release, error: str) -> None:
     """Give it up with the reason; the old version goes on serving."""
     if not _lock(release):
         return
+    _fail(release, error=error)
+    ModelVersion.objects.filter(pk=release.version_id or GONE).update(load_error=error)
+
+
+def _fail(release: Release, *, error: str) -> None:
     release.state = Release.State.FAILED
     release.error = error
     release.ended_at = timezone.now()
     release.save(update_fields=["state", "error", "ended_at"])
-    ModelVersion.objects.filter(pk=release.version_id or GONE).update(load_error=error)
+
+
+def _fails_by_signature(release: Release) -> bool:
+    """Fail a release whose version takes what it may not; returns whether it did.
+
+    The version loads well: it has no load error.
+    """
+    fault = signature_fault(release)
+    if fault:
+        _fail(release, error=fault)
+    return bool(fault)
 
 
 def locked_versions(rows: QuerySet[ModelVersion]) -> list[int]:
@@ -148,7 +193,9 @@ def _lock(release: Release) -> bool:
     return current.is_open
 
 
-def _release(*, version: ModelVersion, kind: str, by: Actor, reason: str) -> Release:
+def _release(
+    *, version: ModelVersion, kind: str, by: Actor, reason: str, allow_signature_change: bool
+) -> Release:
     model = Model.objects.select_for_update().get(pk=version.model_id)
     check_not_live(version, model=model)
     check_may_run_version(version, by=by)
@@ -172,6 +219,7 @@ def _release(*, version: ModelVersion, kind: str, by: Actor, reason: str) -> Rel
         previous_version_id=model.live_version_id,
         kind=kind,
         reason=reason,
+        allow_signature_change=allow_signature_change,
         by=by.user,
         by_label=by.label,
     )
@@ -182,7 +230,7 @@ def _release(*, version: ModelVersion, kind: str, by: Actor, reason: str) -> Rel
         changes=_asked(release, model=model),
         reason=reason,
     )
-    if running:
+    if running and not _fails_by_signature(release):
         _go_live(release)
     return release
 
@@ -193,10 +241,13 @@ ACTIONS = {
 }
 
 
-def _asked(release: Release, *, model: Model) -> dict[str, list[str | None]]:
-    """What a release asks for: the live version as it is, and as it is to be."""
+def _asked(release: Release, *, model: Model) -> dict[str, list[str | bool | None]]:
+    """What a release asks for: the live version as it is and is to be, and leave to differ."""
     live = model.live_version
-    return {"live_version": [None if live is None else live.version, release.version_name]}
+    changes: dict[str, list[str | bool | None]] = {
+        "live_version": [None if live is None else live.version, release.version_name]
+    }
+    return changes | ({ALLOW: [False, True]} if release.allow_signature_change else {})
 
 
 def _call_off(model: Model, *, by: Actor, reason: str) -> Release | None:

@@ -68,6 +68,8 @@ class ReplicaRecord(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int = 0
     queries: int = 0
     batches: int = 0
+    # How many numbers its model takes; None where that isn't known.
+    n_features: int | None = None
     last_error: str | None = None
 
     @property

@@ -206,6 +206,14 @@ class Reconciler:
         well = {one for one in loaded if not self._failures.is_on_probation(one)}
         if well:
             services.note_load_error(well, error="")
+        # Of one that was checked before that number was kept, only its replicas tell.
+        services.note_signatures(
+            {
+                record.version_id: record.n_features
+                for record in records
+                if _is_ready(record) and record.n_features is not None
+            }
+        )
 
     def _keep_fallbacks(
         self, records: Sequence[ReplicaRecord], *, views: Sequence[WebView], moment: datetime

@@ -216,6 +216,9 @@ class Releases:
     def _settle(self, release: Release, progress: Progress) -> None:
         if progress.is_live:
             services.complete_release(release=release)
+            if release.state == Release.State.FAILED:
+                _log_failed(release, reason=release.error)
+                return
             logger.info(
                 "live release=%d arm=%s reached=%d", release.pk, release.arm, progress.reached
             )
@@ -302,10 +305,14 @@ def validating_key(release_id: int) -> str:
     return f"{VALIDATING_KEY}{release_id}"
 
 
-def begin(release: Release, *, failures: FailureCounts) -> bool:
-    """Let a release's replicas start; False where it was superseded meanwhile."""
+def begin(release: Release, *, failures: FailureCounts, n_features: int | None = None) -> bool:
+    """Let a release's replicas start; False where it was superseded meanwhile, and where it failed:
+    `n_features`, which its check found, or what is known from one before isn't what it has to be.
+    """
     failures.forget([release.target.pk])
-    services.begin_release(release=release)
+    services.begin_release(release=release, n_features=n_features)
+    if release.state == Release.State.FAILED:
+        _log_failed(release, reason=release.error)
     return release.state == Release.State.STARTING
 
 
@@ -313,6 +320,10 @@ def fail(release: Release, *, reason: str) -> None:
     """End it with the reason, which may be a model's own words."""
     reason = safe_text(reason, most=REASON_CHARACTERS)
     services.fail_release(release=release, error=reason)
+    _log_failed(release, reason=reason)
+
+
+def _log_failed(release: Release, *, reason: str) -> None:
     logger.warning("failed release=%d arm=%s: %s", release.pk, release.arm, reason)
 
 

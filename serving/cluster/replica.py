@@ -283,7 +283,12 @@ async def _serve(
     await server.start()
     presence.report(lambda: _statistics(server))
     if not drain.is_set:
-        await asyncio.to_thread(presence.become, ReplicaState.READY, address=server.address)
+        await asyncio.to_thread(
+            presence.become,
+            ReplicaState.READY,
+            address=server.address,
+            n_features=predictor.n_features,
+        )
     slot.renew(presence.record)
     await drain.wait()
     server.drain()

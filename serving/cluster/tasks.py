@@ -166,7 +166,9 @@ def _validate(release: Release) -> None:
         ErrorLog(redis_client()).add(release.target.pk, [trial.failure], phase=Phase.CHECK)
     if trial.fault is not None:
         releases.fail(release, reason=trial.fault)
-    elif releases.begin(release, failures=FailureCounts(redis_client())):
+        return
+    failures = FailureCounts(redis_client())
+    if releases.begin(release, failures=failures, n_features=trial.n_features):
         reconcile.delay()
 
 

@@ -21,6 +21,7 @@ from serving.cluster.lifeline import __name__ as lifeline_module
 from serving.container.confined import __name__ as confined_module
 from serving.container.confined import confined_arguments, scrubbed_environment
 from serving.container.failures import Failure
+from serving.container.signature import told_features
 from serving.rpc.text import CUT, safe_text
 
 POLL_S = 1.0
@@ -39,9 +40,13 @@ class Aborted(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """How a trial ended: why the version can't be served, None if it can, and what it wrote."""
+    """How a trial ended: why the version can't be served, None if it can, and what it wrote.
+
+    `n_features` is how many numbers it takes, None where it doesn't say.
+    """
 
     fault: str | None
+    n_features: int | None = None
     output: str = ""
     failure: Failure | None = None
 
@@ -155,7 +160,8 @@ def _verdict(told: str, *, output: str, code: int, version: VersionSpec) -> Tria
     try:
         last = json.loads(told.strip().rpartition("\n")[2])
         if last["ok"]:
-            return Trial(fault=None, output=output)
+            n_features = told_features(last.get("n_features"))
+            return Trial(fault=None, n_features=n_features, output=output)
         error, traceback = str(last["error"]), str(last.get("traceback", ""))
     except (ValueError, KeyError, TypeError):
         return Trial(fault=_ended_without_a_word(code, version=version), output=output)

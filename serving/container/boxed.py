@@ -33,6 +33,7 @@ from serving.container.limits import THREAD_VARIABLES
 from serving.container.link import EX_SOFTWARE, Link
 from serving.container.predictor import Predictor
 from serving.container.scratch import new_folder
+from serving.container.signature import told_features
 from serving.rpc.errors import ConnectionLost, ProtocolError
 from serving.rpc.frames import Answer
 
@@ -130,7 +131,7 @@ class BoxedPredictor(Predictor):
             if "base_bytes" in told:
                 on_started(int(told["base_bytes"]))
             elif told.get("ok"):
-                self.n_features = told.get("n_features")
+                self.n_features = told_features(told.get("n_features"))
                 return
             else:
                 raise error_of(told)

@@ -133,6 +133,7 @@ def test_it_takes_an_upload(manager: Api, svm: Model, tmp_path: Path) -> None:
         "live": False,
         "warm_until": None,
         "validated_at": None,
+        "n_features": None,
         "load_error": "",
         "created_by": None,
     }

@@ -36,6 +36,7 @@ def test_a_deploy_is_accepted_with_its_release(manager: Api, v1: ModelVersion) -
         "reason": "the first",
         "error": "",
         "output": "",
+        "allow_signature_change": False,
         "by": "API key a key",
         "live_at": None,
         "ended_at": None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,6 +13,7 @@ from registry import services
 from registry.api.permissions import actor_of
 from registry.api.reach import applications_for, check_routes, check_urgency
 from registry.api.serializers import (
+    SIGNATURE_HELP,
     ApplicationOut,
     ApplicationPatch,
     NewApplication,
@@ -26,9 +28,11 @@ from registry.api.views.base import (
     Permissions,
     etag,
     find_application,
+    flag,
     schema,
 )
 from registry.errors import BadRequest
+from registry.services.signatures import ALLOW
 
 
 class ApplicationsView(ManagementView):
@@ -120,7 +124,12 @@ class RoutesView(ManagementView):
         found = find_application(request, name=application)
         return Response(RouteOut(found.routes.all(), many=True).data, headers=etag(found))
 
-    @schema("Replace an application's routes", body=RouteIn(many=True), answer=RouteOut(many=True))
+    @schema(
+        "Replace an application's routes",
+        body=RouteIn(many=True),
+        answer=RouteOut(many=True),
+        parameters=[OpenApiParameter(ALLOW, bool, description=SIGNATURE_HELP)],
+    )
     def put(self, request: Request, application: str) -> Response:
         found = find_application(request, name=application)
         if not isinstance(request.data, list):
@@ -129,7 +138,13 @@ class RoutesView(ManagementView):
         wanted.is_valid(raise_exception=True)
         routes = route_requests(wanted.validated_data)
         check_routes(request, routes=routes)
+        allowed = flag(request, ALLOW)
         with self.if_unchanged(found):
-            services.replace_routes(application=found, routes=routes, by=actor_of(request))
+            services.replace_routes(
+                application=found,
+                routes=routes,
+                allow_signature_change=allowed,
+                by=actor_of(request),
+            )
         shown = RouteOut(found.routes.with_versions(), many=True).data
         return Response(shown, headers=etag(found))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
@@ -40,13 +40,14 @@ def schema(
     answer: Any = None,
     status: int = 200,
     paged: bool = False,
+    parameters: Sequence[OpenApiParameter] = (),
 ) -> Any:
     """Describe one method of a view in the OpenAPI schema, errors included."""
     return extend_schema(
         summary=summary,
         request=body,
         responses={status: answer, "default": ErrorBody},
-        parameters=PAGE_PARAMETERS if paged else [],
+        parameters=[*parameters, *(PAGE_PARAMETERS if paged else ())],
     )
 
 
@@ -141,6 +142,14 @@ def find_version(request: Request, *, model: str, version: str) -> ModelVersion:
 def _named(text: str) -> bool:
     """Whether anything can have this name; what can't (NUL, say) never reaches the database."""
     return NAME_PATTERN.match(text) is not None
+
+
+def flag(request: Request, name: str) -> bool:
+    """Return a query parameter that is true or false; false where it is left out."""
+    text = request.query_params.get(name, "false")
+    if text not in ("true", "false"):
+        raise BadRequest(f"{name}: Expected true or false, got {text!r}.")
+    return text == "true"
 
 
 def whole_number(request: Request, name: str, *, default: int, low: int, high: int) -> int:

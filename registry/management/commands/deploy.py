@@ -14,7 +14,7 @@ from registry.management.base import (
     named_model,
     named_version,
 )
-from registry.models import Model, ModelVersion
+from registry.models import Model, ModelVersion, Release
 from registry.models.applications import InputType
 from registry.models.models import Batching
 from registry.services.versions import CONFIGURABLE
@@ -29,6 +29,11 @@ class Command(ClipperCommand):
         parser.add_argument("model")
         parser.add_argument("version")
         add_waiting(parser)
+        parser.add_argument(
+            "--allow-signature-change",
+            action="store_true",
+            help="also where it takes another number of numbers than what it replaces",
+        )
         upload = parser.add_argument_group("to upload a new version")
         upload.add_argument("--artifact", type=Path, metavar="FILE")
         upload.add_argument("--runtime", default="sklearn", help="sklearn (default) or python")
@@ -65,9 +70,14 @@ class Command(ClipperCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         version = self._version(options)
-        release = services.deploy(version=version, by=BY, reason=options["reason"])
+        release = services.deploy(
+            version=version,
+            by=BY,
+            reason=options["reason"],
+            allow_signature_change=options["allow_signature_change"],
+        )
         self.stdout.write(f"Release {release.pk} of {version} is {release.state}.")
-        if options["wait"]:
+        if options["wait"] or release.state == Release.State.FAILED:
             self.wait_until_live(release, seconds=options["timeout"])
 
     def _version(self, options: dict[str, Any]) -> ModelVersion:

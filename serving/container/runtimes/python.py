@@ -21,12 +21,11 @@ from serving.container.errors import ArtifactInvalid, LoadFailed, explain, let_i
 from serving.container.parsing import Rows
 from serving.container.runtimes import Artifact
 from serving.container.scratch import new_folder
+from serving.container.signature import MOST_FEATURES
 from serving.container.tracebacks import keep_sources
 
 ENTRY_MODULES = ("predictor.py", "model.py", "__init__.py")
 CLASS_NAME = "Predictor"
-# As many numbers as one input may be long: a query has at most 16 MiB.
-MOST_FEATURES = 1 << 23
 
 _serial = itertools.count(1)
 

@@ -43,7 +43,16 @@ def test_a_good_version_has_no_fault(tmp_path: Path) -> None:
     trial = try_out(version, artifact=artifact)
 
     assert trial.fault is None
+    assert trial.n_features is None
     assert trial.output == "hello\n"
+
+
+def test_a_trial_tells_how_many_numbers_the_version_takes(tmp_path: Path) -> None:
+    version, artifact = a_version(tmp_path, construct="self.n_features = 7")
+
+    trial = try_out(version, artifact=artifact)
+
+    assert (trial.fault, trial.n_features) == (None, 7)
 
 
 def test_what_the_model_raised_is_the_fault(tmp_path: Path) -> None:

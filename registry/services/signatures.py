@@ -1,0 +1,107 @@
+"""Signatures: how many numbers a version takes, and which others have to take as many.
+
+One that isn't known, or that a model doesn't declare (None), is compared with nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+
+from django.db.models import Q
+
+from registry.errors import Conflict
+from registry.models import Application, Model, ModelVersion, Release, Route
+
+# What to say where the difference is meant.
+ALLOW = "allow_signature_change"
+
+
+def signature_fault(release: Release) -> str:
+    """Why a release must not go on, "" where it may: its version takes another number of numbers
+    than the model's live version, or than the other arms of applications that follow the model.
+
+    A rollback to a version that was live before is never refused: who goes back is in a hurry,
+    and that version is known to have served.
+    """
+    version = ModelVersion.objects.select_related("model").get(pk=release.target.pk)
+    if release.allow_signature_change or version.n_features is None or _goes_back(release):
+        return ""
+    for other, what in _beside(version.model):
+        if _differ(version, other):
+            fault = _difference(version, other, what=what)
+            return f"{fault} Deploy it with {ALLOW} where that is meant."
+    return ""
+
+
+@contextmanager
+def arms_agreeing(
+    application: Application, *, allow_signature_change: bool = False
+) -> Iterator[None]:
+    """Change an application's routes inside, in a transaction.
+
+    Raises Conflict where an arm is new then and takes another number of numbers than another one,
+    unless that is allowed. What was there before stays as it is.
+    """
+    before = {_arm(route) for route in Route.objects.filter(application=application)}
+    yield
+    if not allow_signature_change:
+        _check_new(Route.objects.filter(application=application).with_versions(), before=before)
+
+
+def note_signatures(widths: Mapping[int, int]) -> None:
+    """Keep what the replicas of versions say that they take, where that isn't known yet."""
+    unknown = ModelVersion.objects.filter(pk__in=widths, n_features=None)
+    for version_id in unknown.order_by("pk").values_list("pk", flat=True):
+        rows = ModelVersion.objects.filter(pk=version_id, n_features=None)
+        rows.update(n_features=widths[version_id])
+
+
+def _check_new(routes: Collection[Route], *, before: Collection[tuple[int, int | None]]) -> None:
+    for route in routes:
+        version = None if _arm(route) in before else route.served
+        if version is None:
+            continue
+        for other in (one.served for one in routes):
+            if other is not None and _differ(version, other):
+                fault = _difference(version, other, what=f"another arm of {route.application}")
+                raise Conflict(
+                    f"E{fault[1:]} Over REST, {ALLOW} has it so where that is meant.",
+                    application=route.application.name,
+                    version=str(version),
+                    other=str(other),
+                )
+
+
+def _arm(route: Route) -> tuple[int, int | None]:
+    return route.model_id, route.pinned_version_id
+
+
+def _goes_back(release: Release) -> bool:
+    lived = Release.objects.filter(version=release.version_id, live_at__isnull=False)
+    return release.kind == Release.Kind.ROLLBACK and lived.exists()
+
+
+def _beside(model: Model) -> Iterator[tuple[ModelVersion, str]]:
+    """What answers the same queries as the model's next version, or did until then."""
+    if model.live_version is not None:
+        yield model.live_version, "which is live"
+    itself = Q(model=model, pinned_version=None)
+    following = Route.objects.filter(itself).values("application")
+    others = Route.objects.filter(application__in=following, role=Route.Role.ARM).exclude(itself)
+    for route in others.with_versions().select_related("application"):
+        if route.served is not None:
+            yield route.served, "an arm beside it"
+
+
+def _differ(version: ModelVersion, other: ModelVersion) -> bool:
+    return None not in (version.n_features, other.n_features) and (
+        version.n_features != other.n_features
+    )
+
+
+def _difference(version: ModelVersion, other: ModelVersion, *, what: str) -> str:
+    return (
+        f"expected {other.n_features} numbers, as {other} takes, {what}; "
+        f"{version} takes {version.n_features}."
+    )

@@ -1,0 +1,85 @@
+"""In a real stack: what a version takes is found at its check, and compared."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import skops.io
+from sklearn.linear_model import LinearRegression
+
+from registry import services
+from registry.models import ModelVersion
+from tests.serving.cluster.asking import Peer
+from tests.serving.cluster.rounds import Rounds, make_version
+from tests.serving.cluster.stack import BY, Stack
+from tests.serving.cluster.waiting import wait_for
+
+COUNTS = b"""
+class Predictor:
+    n_features = 3
+    def __init__(self, path): ...
+    def pred_batch(self, inputs): return [len(row) for row in inputs]
+"""
+
+
+def estimator(features: int) -> bytes:
+    """A model that answers zero to so many numbers."""
+    inputs = np.eye(features)
+    return bytes(skops.io.dumps(LinearRegression().fit(inputs, np.zeros(features))))
+
+
+def width(version: ModelVersion) -> int | None:
+    version.refresh_from_db()
+    return version.n_features
+
+
+@pytest.mark.timeout(90)
+def test_a_model_of_32_features_does_not_replace_one_of_64(stack: Stack) -> None:
+    pixels = stack.add_artifact("pixels", runtime="sklearn", content=estimator(64))
+    stack.deploy_and_wait(pixels)
+    halved = stack.add_artifact("pixels", runtime="sklearn", content=estimator(32))
+
+    release = stack.wait_for_release(stack.deploy(halved), state="failed")
+
+    assert release.error == (
+        "expected 64 numbers, as pixels:1 takes, which is live; pixels:2 takes 32. "
+        "Deploy it with allow_signature_change where that is meant."
+    )
+    assert (width(pixels), width(halved)) == (64, 32)
+    assert not stack.replicas(halved)
+    (record,) = stack.wait_for_replicas(pixels)
+    with Peer(record.address) as peer:
+        (answer,) = peer.ask(b"[" + b",".join([b"0"] * 64) + b"]")
+    assert answer.payload == b"0.0"
+
+    meant = services.deploy(version=halved, by=BY, allow_signature_change=True)
+
+    stack.wait_for_release(meant, state="live")
+    stack.retire("pixels")
+
+
+@pytest.mark.timeout(90)
+def test_replicas_tell_what_a_version_takes_that_was_checked_before_that_was_kept(
+    stack: Stack,
+) -> None:
+    boxed = stack.add_artifact("counts", runtime="python", content=COUNTS)
+    stack.deploy_and_wait(boxed)
+    assert width(boxed) == 3
+    ModelVersion.objects.filter(pk=boxed.pk).update(n_features=None)
+
+    wait_for(lambda: width(boxed) == 3, what="what its replica says is kept")
+
+    stack.retire("counts")
+
+
+@pytest.mark.django_db
+def test_only_replicas_that_are_ready_are_listened_to(rounds: Rounds, live: ModelVersion) -> None:
+    rounds.announce(live, "r1", state="loading", n_features=5)
+    rounds.run()
+    assert width(live) is None
+
+    rounds.announce(live, "r1", state="ready", n_features=5)
+    rounds.run()
+
+    assert width(live) == 5
+    assert make_version("other").n_features is None
