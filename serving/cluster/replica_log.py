@@ -6,19 +6,16 @@ included. Our own log goes on to the worker's, and is in the replica's file as w
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
+from serving.container.output import stream_to
 from serving.rpc.text import safe_text
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 # Looked at each second: a model may write more than that in between.
 MOST_BYTES = 1 << 20
@@ -55,7 +52,7 @@ class ReplicaLog:
         own = (os.dup(1), os.dup(2))
         streams = (sys.stdout, sys.stderr)
         self._take_output(descriptor)
-        sys.stdout, sys.stderr = _stream(1), _stream(2)
+        sys.stdout, sys.stderr = stream_to(1), stream_to(2)
         try:
             with _logging_to(own[1], also=sys.stderr):
                 yield
@@ -68,15 +65,19 @@ class ReplicaLog:
                 os.close(kept)
 
     def rotate(self) -> None:
-        """Begin a new file where this one is full; for a thread that looks now and then."""
+        """Begin a new file where this one is full or gone; for a thread that looks now and then."""
         if not self._catching:
             return
         try:
-            if self._path.stat().st_size > MOST_BYTES:
+            if self._is_full():
                 self._path.replace(self._path.with_suffix(EARLIER))
+            if not self._path.exists():  # or there was no room for a new one the last time
                 self._take_output(self._opened())
         except OSError as error:  # a full disk is no reason to stop answering
             logger.debug("log not rotated: %s", error)
+
+    def _is_full(self) -> bool:
+        return self._path.exists() and self._path.stat().st_size > MOST_BYTES
 
     def _opened(self) -> int:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -152,24 +153,6 @@ def _written_at(file: Path) -> float:
         return 0.0
 
 
-class _Output(io.FileIO):
-    """A descriptor of this process; that its disk is full is no fault of whoever prints."""
-
-    def write(self, text: ReadableBuffer, /) -> int:
-        try:
-            return super().write(text)
-        except OSError:
-            return len(memoryview(text))
-
-
-def _stream(descriptor: int) -> TextIO:
-    """Each line at once: a model that is killed should not take its last words along."""
-    raw = _Output(descriptor, "w", closefd=False)
-    return io.TextIOWrapper(
-        io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace", line_buffering=True
-    )
-
-
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):  # a model may have put anything in its place
@@ -180,7 +163,7 @@ def _flush() -> None:
 def _logging_to(descriptor: int, *, also: TextIO) -> Iterator[None]:
     """Have the handlers that write to this process's output write to the descriptor instead."""
     root = logging.getLogger()
-    kept = _stream(descriptor)
+    kept = stream_to(descriptor)
     moved = [
         handler
         for handler in root.handlers

@@ -26,6 +26,7 @@ import msgspec
 from serving.container.errors import ContainerError, explain
 from serving.container.limits import MemoryLimit, held_to, private_bytes
 from serving.container.link import answer_all
+from serving.container.output import stream_to
 from serving.container.parsing import INPUT_TYPES
 from serving.container.predictor import Predictor
 from serving.container.runtimes import find_runtime, load_predictor
@@ -205,8 +206,7 @@ def _model_speaks_on_stderr() -> Iterator[Say]:
     """Keep standard output for our lines: whatever a model prints, in C too, goes to stderr."""
     sys.stdout.flush()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A model that is killed should not take its last words along.
-        sys.stdout.reconfigure(line_buffering=True)
+        sys.stdout, sys.stderr = stream_to(1), stream_to(2)
     ours = os.dup(1)
     os.dup2(2, 1)
 

@@ -31,6 +31,7 @@ from serving.container.errors import LoadFailed, error_of
 from serving.container.failures import Failure, RecentFailures
 from serving.container.limits import THREAD_VARIABLES
 from serving.container.link import EX_SOFTWARE, Link
+from serving.container.output import Output
 from serving.container.predictor import Predictor
 from serving.container.scratch import new_folder
 from serving.container.signature import told_features
@@ -210,11 +211,17 @@ def _start(box: Box, *, folder: Path) -> tuple[subprocess.Popen[bytes], Link, th
 
 
 def _pass_on(pipe: IO[bytes]) -> None:
-    """What the model writes is our own output, wherever that goes at the moment."""
+    """What the model writes is our own output, wherever that goes at the moment.
+
+    Read on whether it can be written or not: with nobody at the other end of its pipe, the model's
+    next `print` would fail.
+    """
+    output = Output(2)
     with pipe:
         while chunk := os.read(pipe.fileno(), CHUNK):
-            sys.stderr.flush()
-            os.write(2, chunk)
+            with suppress(OSError):
+                sys.stderr.flush()
+            output.write(chunk)
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:

@@ -133,3 +133,11 @@ def test_the_files_of_a_version_are_found_and_the_oldest_make_room(tmp_path: Pat
     ]
     assert log_of(tmp_path, model="svm", version="2", replica_id="r9")
     assert find_log(tmp_path, replica_id="../r3") is None
+
+
+def test_a_file_that_could_not_be_made_anew_is_made_when_there_is_room(tmp_path: Path) -> None:
+    run(tmp_path, "os.remove(log._path)\nprint('lost')\nlog.rotate()\nprint('kept')")
+
+    file = find_log(tmp_path, replica_id="abc")
+    assert file is not None
+    assert file.read_text() == "kept\n"
