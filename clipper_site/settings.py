@@ -123,13 +123,14 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    # Around all that may answer with a page, be it that a session can't be kept.
+    "registry.content_security.ContentSecurityPolicy",
+    "registry.sessions.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "registry.content_security.ContentSecurityPolicy",
 ]
 ROOT_URLCONF = "clipper_site.urls"
 ASGI_APPLICATION = "clipper_site.asgi.application"

@@ -24,6 +24,7 @@ from django.db import DatabaseError, close_old_connections
 from registry.artifacts.incoming import IncomingArtifact
 from registry.artifacts.room import need_room
 from registry.artifacts.store import ArtifactStore
+from registry.databases import told
 from registry.errors import ClipperError, Saturated, Unauthenticated, Unavailable
 from registry.uploads import SCOPE_KEY, UPLOAD_PATH, admit
 from serving.api.http import Endpoint, Receive, Scope, Send, error_headers, header
@@ -80,7 +81,7 @@ class Uploads:
         except DatabaseError as error:
             # On a full disk SQLite can't even be read where nobody has it open.
             await asyncio.to_thread(need_room, size)
-            raise Unavailable("The database can't be reached or is busy; try again.") from error
+            raise told(error) from error
 
     async def _let_in(self, size: int, *, receive: Receive) -> Body:
         if len(self._open) >= settings.CLIPPER_UPLOADS_AT_ONCE:

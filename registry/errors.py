@@ -195,7 +195,7 @@ class DeadlineExceeded(ClipperError):
 
 
 class InsufficientStorage(ClipperError):
-    """No room on the disk for what was sent."""
+    """No room on the disk for what was sent, or for what it would change in the database."""
 
     status = 507
     code = "insufficient_storage"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 
+from registry.api.errors import error_page
 from registry.errors import TooManyRequests
 from registry.throttle import BY_ADDRESS, BY_PERSON, BY_PERSON_THERE, SIGNED_IN
 
@@ -23,11 +24,7 @@ def login(request: HttpRequest) -> HttpResponse:
     try:
         _check(name, address=address)
     except TooManyRequests as error:
-        context = {**admin.site.each_context(request), "title": "Sign in", "error": error}
-        page = TemplateResponse(request, "registry/too_many.html", context, status=error.status)
-        for header, value in error.headers().items():
-            page.headers[header] = value
-        return page
+        return error_page(request, error, title="Sign in", back_to=reverse("admin:login"))
     answer = admin.site.login(request)
     _note(name, address=address, succeeded=request.user.is_authenticated)
     return answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -14,13 +15,15 @@ from django.core.exceptions import (
     ValidationError,
 )
 from django.db import OperationalError
-from django.http import Http404, HttpRequest, HttpResponseBase, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.http.multipartparser import MultiPartParserError
+from django.shortcuts import render
 from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import APIView, set_rollback
 
+from registry.databases import told as database_error
 from registry.errors import (
     BadRequest,
     BodyTooLarge,
@@ -30,13 +33,16 @@ from registry.errors import (
     MethodNotAllowed,
     NotFound,
     Unauthenticated,
-    Unavailable,
     UnsupportedEncoding,
 )
 from registry.services.validation import bad_request, refusal
 
 # What people look at; every other URL is for programs.
 PAGES = ("admin", "feedback", "static")
+
+UNFORESEEN = "Something went wrong on our side; the log says what."
+# Of pages that tell of an error.
+TITLES = {503: "The database is away", 507: "The disk is full"}
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +56,7 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
         known = translated(error)
     if known is None:
         logger.error("management API failed", exc_info=error)
-        known = ClipperError("Something went wrong on our side; the log says what.")
+        known = ClipperError(UNFORESEEN)
     return Response(known.body(), status=known.status, headers=known.headers())
 
 
@@ -69,6 +75,17 @@ def translated(error: Exception) -> ClipperError | None:
 def error_response(error: ClipperError) -> JsonResponse:
     """The same shape for plain Django views."""
     return JsonResponse(error.body(), status=error.status, headers=error.headers())
+
+
+def error_page(
+    request: HttpRequest, error: ClipperError, *, title: str, back_to: str = ""
+) -> HttpResponse:
+    """The error for people; it reads nothing, as the database may be what is away."""
+    context = {"title": title, "error": error, "back_to": back_to or request.get_full_path()}
+    page = render(request, "registry/refused.html", context, status=error.status)
+    for header, value in error.headers().items():
+        page.headers[header] = value
+    return page
 
 
 def is_json_path(request: HttpRequest) -> bool:
@@ -106,9 +123,16 @@ def not_found_page(request: HttpRequest, exception: Exception) -> HttpResponseBa
 
 
 def server_error_page(request: HttpRequest) -> HttpResponseBase:
-    """handler500; Django has logged the traceback already."""
+    """handler500, wherever the error comes from, a session's middleware too.
+
+    Django logs the traceback. A database that is full or away is told of as such.
+    """
+    error = sys.exc_info()[1]
+    known = translated(error) if isinstance(error, Exception) else None
     if is_json_path(request):
-        return error_response(ClipperError("Something went wrong on our side; the log says what."))
+        return error_response(known or ClipperError(UNFORESEEN))
+    if known is not None:
+        return error_page(request, known, title=TITLES.get(known.status, "That didn't work"))
     return defaults.server_error(request)
 
 
@@ -161,8 +185,5 @@ DJANGO_ERRORS: tuple[tuple[type[Exception], Callable[[Any], ClipperError]], ...]
     (SuspiciousOperation, lambda error: BadRequest(str(error))),
     (MultiPartParserError, lambda error: BadRequest(f"Expected a multipart form: {error}")),
     (DjangoBadRequest, lambda error: BadRequest(str(error))),
-    (
-        OperationalError,
-        lambda error: Unavailable("The database can't be reached or is busy; try again."),
-    ),
+    (OperationalError, database_error),
 )

@@ -1,0 +1,51 @@
+"""What is wrong with the database, as callers are told of it: it is full, or it isn't there."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from django.db import connections
+
+from registry.artifacts.room import free_bytes
+from registry.errors import ClipperError, InsufficientStorage, Unavailable
+
+# Less room than SQLite needs to open a database that nobody else has open.
+TOO_LITTLE_BYTES = 64 << 10
+# What SQLite says where a file couldn't grow, or for any other reason.
+PERHAPS_FULL = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+POSTGRESQL_DISK_FULL = "53100"
+
+
+def told(error: BaseException) -> ClipperError:
+    """Return a database's error as ours."""
+    if is_full(error):
+        return InsufficientStorage(
+            "The disk of the database is full: nothing was saved. Make room on it and try again."
+        )
+    return Unavailable("The database can't be reached or is busy; try again.")
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether this error, or one that it came from, is that the disk of the database is full."""
+    return any(_says_full(one) for one in _chain(error))
+
+
+def _says_full(error: BaseException) -> bool:
+    if isinstance(error, sqlite3.Error):
+        kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        return kind == sqlite3.SQLITE_FULL or (kind in PERHAPS_FULL and _no_room())
+    return getattr(error, "sqlstate", None) == POSTGRESQL_DISK_FULL
+
+
+def _no_room() -> bool:
+    return free_bytes(Path(str(connections["default"].settings_dict["NAME"]))) < TOO_LITTLE_BYTES
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error, what it was made of, and what that came from."""
+    at: BaseException | None = error
+    while at is not None:
+        yield at
+        at = at.__cause__ or at.__context__
