@@ -29,6 +29,21 @@ def test_the_database_refuses_to_rewrite_it(closed: None, how: str) -> None:
     assert rows.get().by == "a test"
 
 
+@pytest.mark.parametrize("how", ["INSERT OR REPLACE", "REPLACE"])
+def test_sqlite_refuses_to_replace_an_entry_by_another(closed: None, how: str) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("only SQLite has REPLACE")
+    services.create_model(name="svm", input_type="doubles", by=BY)
+    before = list(AuditEntry.objects.values())
+    with (
+        pytest.raises(DatabaseError, match="append-only"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(f"{how} INTO registry_auditentry SELECT * FROM registry_auditentry")
+    assert list(AuditEntry.objects.values()) == before != []
+
+
 def test_what_it_tells_of_can_be_deleted(closed: None) -> None:
     user = User.objects.create_user("ada")
     by = services.Actor.of_user(user, address="192.0.2.1")
