@@ -30,8 +30,8 @@ from registry.waiting import what_it_waits_for
 from selection.learned import describe
 from selection.reliability import FULL
 from serving.cluster.changes import last_changes
-from serving.cluster.directory import Directory
 from serving.cluster.failures import failure_texts
+from serving.cluster.reach import own_directory
 from serving.cluster.views import read_views
 from serving.metrics import APPLICATION_COUNTERS, read_published
 from serving.routing import routed_applications
@@ -184,7 +184,7 @@ def _from_redis(snapshot: Snapshot) -> tuple[str, Sources]:
         return "", Sources(
             reachable=True,
             documents=read_published(client),
-            replicas=Directory(client).read(),
+            replicas=own_directory().read(),
             views=read_views(client),
             restarts=read_restarts(client, live),
             failures=failure_texts(client, live),

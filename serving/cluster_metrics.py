@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -34,3 +35,16 @@ class ClusterCollector(Collector):
             for host, count in of_version.by_host.items():
                 restarts.add_metric([arm, host], count)
         yield restarts
+
+
+def refused_records(documents: Iterable[dict[str, Any]]) -> Metric:
+    """Return what web processes publish as `directory`; older ones publish none."""
+    family = CounterMetricFamily(
+        "clipper_replica_records_refused",
+        "Records of replicas that this stack did not write",
+        labels=["process"],
+    )
+    for document in documents:
+        if "directory" in document:
+            family.add_metric([document["id"]], document["directory"]["refused"])
+    return family

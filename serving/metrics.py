@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 
 from registry.restarts import Restarts
 from serving import redis_memory
-from serving.cluster_metrics import ClusterCollector
+from serving.cluster_metrics import ClusterCollector, refused_records
 from serving.engine.outcome import Outcome, Status
 from serving.engine.stats import (
     BATCH_BOUNDS,
@@ -90,7 +90,6 @@ VERSION_HISTOGRAMS = {
     "batch_seconds": ("Time of a batch as the web process sees it", LATENCY_BOUNDS),
     "model_seconds": ("Time of a batch inside the replica", LATENCY_BOUNDS),
 }
-
 
 # Calls by how they ended: a place for each status, and one for those without any at the deadline.
 NO_OUTCOME = len(Status)
@@ -303,6 +302,7 @@ class _Documents(Collector):
         yield self._memory()
         yield self._refusals()
         yield from redis_memory.families(self._documents)
+        yield refused_records(self._documents)
         for name, text in APPLICATION_COUNTERS.items():
             yield self._counter(f"clipper_application_{name}", text, "applications", name)
         yield self._histogram(

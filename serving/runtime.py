@@ -28,11 +28,8 @@ from selection.outputs import BUDGET_BYTES, OutputStore
 from selection.receipts import ReceiptSigner
 from selection.state import SelectionStore
 from selection.storage import REDIS_ERRORS
-from serving.cluster.directory import (
-    REPLICAS_CHANNEL,
-    ReplicaRecord,
-    read_directory,
-)
+from serving.cluster.directory import REPLICAS_CHANNEL, ReplicaRecord, read_directory
+from serving.cluster.seals import Refusals, Seal
 from serving.cluster.views import VIEW_INTERVAL_S, WebView, publish_view, withdraw_view
 from serving.engine.engine import Engine, EngineSpec, VersionSettings
 from serving.links import ReplicaLinks
@@ -118,6 +115,8 @@ class Runtime:
             self.engine, credentials=spec.credentials, on_change=self._replica_came_or_went
         )
         self.records: list[ReplicaRecord] = []
+        self._seal = Seal(spec.credentials.secret)
+        self._refusals = Refusals()
         self._registry_changed = asyncio.Event()
         self._look: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._looks_begun = self._looks_ended = 0
@@ -272,7 +271,9 @@ class Runtime:
 
     async def _refresh_directory(self) -> None:
         self.engine.sweep()
-        self.records = await read_directory(self.redis)
+        listing = await read_directory(self.redis, seal=self._seal)
+        self._refusals.note(listing.refused)
+        self.records = listing.records
         self.links.sync(self.records)
         self._expect()
 
@@ -341,6 +342,7 @@ class Runtime:
                 "outputs_dropped": self.outputs.dropped,
                 "due_dropped": self.due.dropped,
             }
+            document["directory"] = {"refused": self._refusals.count}
             try:
                 self._give_way(await self.redis_memory.look())
                 await publish(self.redis, document)

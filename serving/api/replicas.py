@@ -16,8 +16,9 @@ from registry.api.views.base import ManagementView, Permissions, schema
 from registry.errors import Unavailable
 from registry.redis_client import redis_client
 from registry.restarts import read_restarts
-from serving.cluster.directory import Directory, ReplicaRecord
+from serving.cluster.directory import ReplicaRecord
 from serving.cluster.failures import failure_texts
+from serving.cluster.reach import own_directory
 from serving.cluster.views import WebView, obstacles, read_views
 
 
@@ -62,7 +63,8 @@ class ReplicasView(ManagementView):
     @schema("List the replicas", answer=ReplicaSerializer(many=True))
     def get(self, request: Request) -> Response:
         try:
-            records = Directory(redis_client()).read()
+            listing = own_directory().look()
+            records = listing.records + listing.refused
             views = read_views(redis_client())
             versions = {record.version_id for record in records}
             restarts = read_restarts(redis_client(), versions)

@@ -2,15 +2,16 @@
 
 A replica writes its own record each second and Redis forgets it three seconds after the last
 time, so what the directory says is at most that old. A record begins its life as `queued`,
-written by the reconciler, and is then claimed by the process that becomes the replica.
+written by the reconciler, and is then claimed by the process that becomes the replica. Records
+whose seal doesn't fit were written by neither: they are set apart, and nobody acts on them.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import msgspec
 
@@ -19,6 +20,8 @@ from serving.living import forget_gone, read_living, read_living_async
 if TYPE_CHECKING:
     import redis
     import redis.asyncio
+
+    from serving.cluster.seals import Seal
 
 RECORD_KEY = "clipper:replica:"
 INDEX_KEY = "clipper:replicas"
@@ -30,6 +33,8 @@ RECORD_TTL_S = 3.0
 FAILED_TTL_S = 60.0
 DRAIN_TTL_S = 60
 
+NOT_OURS = "its record was not written by this stack: the seal does not fit"
+
 logger = logging.getLogger(__name__)
 
 
@@ -39,6 +44,8 @@ class ReplicaState(StrEnum):
     READY = "ready"
     DRAINING = "draining"
     FAILED = "failed"
+    # Nobody enters it: readers find it in records that their stack did not write.
+    REFUSED = "refused"
 
 
 class ReplicaRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +78,8 @@ class ReplicaRecord(msgspec.Struct, frozen=True, kw_only=True):
     # How many numbers its model takes; None where that isn't known.
     n_features: int | None = None
     last_error: str | None = None
+    # In Redis alone: who has read the record has checked it.
+    seal: str = ""
 
     @property
     def is_supply(self) -> bool:
@@ -83,18 +92,31 @@ class ReplicaRecord(msgspec.Struct, frozen=True, kw_only=True):
         return self.state in (ReplicaState.LOADING, ReplicaState.READY, ReplicaState.DRAINING)
 
 
+class Listing(NamedTuple):
+    """What the directory holds: what this stack wrote, and what it didn't."""
+
+    records: list[ReplicaRecord]
+    refused: list[ReplicaRecord]
+
+
 _decoder = msgspec.json.Decoder(ReplicaRecord)
 
 
 class Directory:
     """The directory as Celery's processes use it: blocking, raises redis.RedisError."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, *, seal: Seal) -> None:
         self._redis = client
+        self._seal = seal
 
     def read(self) -> list[ReplicaRecord]:
+        """Return every record that this stack wrote, in no order."""
+        return self.look().records
+
+    def look(self) -> Listing:
         """Return every record, in no order."""
-        return list(_decoded(read_living(self._redis, index=INDEX_KEY, prefix=RECORD_KEY)))
+        texts = read_living(self._redis, index=INDEX_KEY, prefix=RECORD_KEY)
+        return _listed(texts, seal=self._seal)
 
     def is_virgin(self) -> bool:
         """Whether no replica has been written here since all earlier ones left in good order."""
@@ -103,20 +125,21 @@ class Directory:
     def enqueue(self, record: ReplicaRecord) -> None:
         """Write a queued record; it stays until it is claimed or dropped."""
         with self._redis.pipeline() as pipe:
-            pipe.set(RECORD_KEY + record.id, msgspec.json.encode(record))
+            pipe.set(RECORD_KEY + record.id, self._sealed(record))
             pipe.zadd(INDEX_KEY, {record.id: 0})
             pipe.publish(REPLICAS_CHANNEL, record.id)
             pipe.execute()
 
     def find(self, replica_id: str) -> ReplicaRecord | None:
         text = cast("bytes | None", self._redis.get(RECORD_KEY + replica_id))
-        return next(_decoded([] if text is None else [text]), None)
+        listing = _listed([] if text is None else [text], seal=self._seal)
+        return next(iter(listing.records), None)
 
     def claim(self, record: ReplicaRecord) -> bool:
         """Replace a queued record by its replica's own; False where it was dropped meanwhile."""
         claimed = self._redis.set(
             RECORD_KEY + record.id,
-            msgspec.json.encode(record),
+            self._sealed(record),
             xx=True,
             px=int(RECORD_TTL_S * 1000),
         )
@@ -164,22 +187,36 @@ class Directory:
 
     def _write(self, record: ReplicaRecord, *, ttl_s: float, publish: bool) -> None:
         with self._redis.pipeline() as pipe:
-            pipe.set(RECORD_KEY + record.id, msgspec.json.encode(record), px=int(ttl_s * 1000))
+            pipe.set(RECORD_KEY + record.id, self._sealed(record), px=int(ttl_s * 1000))
             pipe.zadd(INDEX_KEY, {record.id: 0})
             if publish:
                 pipe.publish(REPLICAS_CHANNEL, record.id)
             pipe.execute()
 
+    def _sealed(self, record: ReplicaRecord) -> bytes:
+        return msgspec.json.encode(self._seal.put_on(record))
 
-async def read_directory(client: redis.asyncio.Redis) -> list[ReplicaRecord]:
+
+async def read_directory(client: redis.asyncio.Redis, *, seal: Seal) -> Listing:
     """Return every record, in no order, for a web process's event loop."""
-    return list(_decoded(await read_living_async(client, index=INDEX_KEY, prefix=RECORD_KEY)))
+    texts = await read_living_async(client, index=INDEX_KEY, prefix=RECORD_KEY)
+    return _listed(texts, seal=seal)
 
 
-def _decoded(texts: Iterable[bytes]) -> Iterator[ReplicaRecord]:
+def _listed(texts: Iterable[bytes], *, seal: Seal) -> Listing:
+    listing = Listing(records=[], refused=[])
     for text in texts:
         try:
-            yield _decoder.decode(text)
-        except msgspec.MsgspecError as error:
+            record = _decoder.decode(text)
+            if seal.fits(record):
+                listing.records.append(msgspec.structs.replace(record, seal=""))
+            else:
+                listing.refused.append(_refused(record))
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             # Written by another release of Clipper: it expires with its replica.
             logger.warning("replica record not understood: %s", error)
+    return listing
+
+
+def _refused(record: ReplicaRecord) -> ReplicaRecord:
+    return msgspec.structs.replace(record, state=ReplicaState.REFUSED, last_error=NOT_OURS, seal="")

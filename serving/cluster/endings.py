@@ -13,8 +13,9 @@ from django.db import DatabaseError, connections
 from registry import services
 from registry.redis_client import redis_client
 from registry.restarts import Ending, note_ending
-from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
+from serving.cluster.directory import ReplicaRecord, ReplicaState
 from serving.cluster.failures import FailureCounts
+from serving.cluster.reach import own_directory
 from serving.cluster.watch import Verdict
 from serving.rpc.connection import remove_socket
 from serving.rpc.text import safe_text
@@ -79,7 +80,7 @@ def declare_failed(record: ReplicaRecord, *, reason: str) -> None:
     reason = safe_text(reason)
     failed = msgspec.structs.replace(record, state=ReplicaState.FAILED, last_error=reason)
     try:
-        Directory(redis_client()).announce(failed)
+        own_directory().announce(failed)
         services.note_load_error([record.version_id], error=reason)
     except (redis.RedisError, DatabaseError) as error:
         logger.warning("failure not written down replica=%s: %s", record.id, error)

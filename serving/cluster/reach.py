@@ -1,4 +1,4 @@
-"""How the replicas of this host are reached, read from the settings."""
+"""The directory of replicas, and how those of this host are reached: read from the settings."""
 
 from __future__ import annotations
 
@@ -6,8 +6,16 @@ from pathlib import Path
 
 from django.conf import settings
 
+from registry.redis_client import redis_client
+from serving.cluster.directory import Directory
+from serving.cluster.seals import Seal
 from serving.rpc.credentials import Credentials, replica_tls
 from serving.rpc.reach import TcpReach
+
+
+def own_directory() -> Directory:
+    """Return the directory of this process's stack."""
+    return Directory(redis_client(), seal=Seal(settings.CLIPPER_CLUSTER_SECRET.encode()))
 
 
 def replica_reach() -> TcpReach | None:

@@ -28,6 +28,7 @@ from serving.cluster.planning import Demand, Plan, plan, version_to_evict
 from serving.cluster.queues import queue_at, queue_of
 from serving.cluster.releases import Releases
 from serving.cluster.scaling import Scaling
+from serving.cluster.seals import Refusals
 from serving.cluster.views import WebView, forget_gone_views, reached, read_views
 from serving.cluster.workers import forget_gone_workers, read_workers
 from serving.rpc.connection import remove_socket
@@ -42,6 +43,8 @@ SETTLE_S = 3.0
 LOST_AFTER_S = 10.0
 # For how long, again and again, a version stays warm while the one that replaced it isn't ready.
 FALLBACK_KEPT_S = 60.0
+# For how long a record is shown whose seal doesn't fit.
+REFUSED_KEPT_S = 60.0
 # How a reason ends that somebody else gives for a replica which could not give one itself.
 WHILE_LOADING = "while the model was loading"
 
@@ -60,11 +63,13 @@ class Reconciler:
         self,
         client: redis.Redis,
         *,
+        directory: Directory,
         start_replica: StartReplica,
         validate: Callable[[int], object],
     ) -> None:
         self._redis = client
-        self._directory = Directory(client)
+        self._directory = directory
+        self._refusals = Refusals()
         self._failures = FailureCounts(client)
         self._ages = Ages()
         self._releases = Releases(client, validate=validate, ages=self._ages)
@@ -80,7 +85,9 @@ class Reconciler:
         self._directory.forget_expired()
         forget_gone_views(self._redis)
         forget_gone_workers(self._redis)
-        records = self._without_dead(self._directory.read())
+        listing = self._directory.look()
+        self._refuse(listing.refused, now=now)
+        records = self._without_dead(listing.records)
         records = self._without_lost(records, now=now)
         records = self._with_drain_requests(records)
         views, workers = read_views(self._redis), read_workers(self._redis)
@@ -121,6 +128,13 @@ class Reconciler:
                 return False
             self._trusted_run = run
         return True
+
+    def _refuse(self, refused: Sequence[ReplicaRecord], *, now: float) -> None:
+        """Leave what isn't ours to be seen for a while, as it may never expire."""
+        self._refusals.note(refused)
+        self._directory.remove(
+            [r.id for r in refused if self._ages.of(f"refused:{r.id}", now=now) > REFUSED_KEPT_S]
+        )
 
     def _without_dead(self, records: Sequence[ReplicaRecord]) -> list[ReplicaRecord]:
         """Leave the records of this host's replicas whose processes are gone as failed.

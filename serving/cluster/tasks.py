@@ -31,9 +31,10 @@ from registry.restarts import Ending, note_ending
 from registry.snapshot import version_spec
 from registry.specs import VersionSpec
 from serving.cluster import endings, releases, replica, replica_log, worker
-from serving.cluster.directory import Directory, ReplicaState
+from serving.cluster.directory import ReplicaState
 from serving.cluster.error_log import ErrorLog, Phase
 from serving.cluster.failures import FailureCounts
+from serving.cluster.reach import own_directory
 from serving.cluster.reconcile import WHILE_LOADING, Reconciler, loading_died
 from serving.cluster.reports import Reports
 from serving.cluster.tries import MOST_TRIES, Tries
@@ -51,11 +52,12 @@ logger = logging.getLogger(__name__)
 @shared_task
 def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
     """Be one replica until it is asked to drain; returns at once where it isn't wanted any more."""
-    directory = Directory(redis_client())
+    directory = own_directory()
     queued = directory.find(replica_id)
     if queued is None or queued.state is not ReplicaState.QUEUED:
         return
-    version = _read_version(version_id, generation=generation)
+    # As its record says, which is sealed; a task's arguments are anybody's.
+    version = _read_version(queued.version_id, generation=queued.generation)
     if version is None:
         directory.remove([replica_id])
         return
@@ -105,7 +107,7 @@ def note_lost_replica(
         return
     if worker.lifeline().is_cut():
         return  # the worker is being stopped, and not every replica waits for it
-    how, directory = _how_it_ended(exception), Directory(redis_client())
+    how, directory = _how_it_ended(exception), own_directory()
     with suppress(redis.RedisError):  # the reconciler sees the dead process too
         record = directory.find(task_id)
         if record is not None and loading_died(record):
@@ -180,7 +182,12 @@ def start_replica(replica_id: str, *, queue: str, version_id: int, generation: i
 
 @cache
 def _reconciler() -> Reconciler:
-    return Reconciler(redis_client(), start_replica=start_replica, validate=validate_release.delay)
+    return Reconciler(
+        redis_client(),
+        directory=own_directory(),
+        start_replica=start_replica,
+        validate=validate_release.delay,
+    )
 
 
 def _read_version(version_id: int, *, generation: int) -> VersionSpec | None:

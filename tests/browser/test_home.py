@@ -16,7 +16,8 @@ from registry import services
 from registry.models import Application, ModelVersion, Release
 from registry.services import RouteRequest
 from selection.storage import GLOBAL_CONTEXT, pack_vector, reliability_key, state_key
-from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
+from serving.cluster.directory import ReplicaRecord, ReplicaState
+from serving.cluster.reach import own_directory
 from serving.engine.stats import VersionStats
 from serving.metrics import INDEX, KEY_PREFIX, Metrics, Reading
 from tests.browser.conftest import PHONE
@@ -125,7 +126,7 @@ def test_numbers_trust_and_replicas_follow_what_is_published(
     publish(server_redis, queries=900, latency_s=0.4)
     trust(server_redis, digits, svm=0.0, forest=30.0)
     svm = ModelVersion.objects.get(model__name="svm")
-    Directory(server_redis).enqueue(replica_of(svm))
+    own_directory().enqueue(replica_of(svm))
 
     expect(card.locator("[data-text=rate]").first).to_have_text("900")
     expect(card).to_have_attribute("data-state", "late")
@@ -138,7 +139,7 @@ def test_an_overloaded_model_is_named_at_the_head_of_the_page_until_it_keeps_up_
     sign_in: SignIn, owner: User, digits: Application, server_redis: redis.Redis
 ) -> None:
     for arm in ModelVersion.objects.all():
-        Directory(server_redis).enqueue(replica_of(arm))
+        own_directory().enqueue(replica_of(arm))
     publish(server_redis, queries=250)
     page = sign_in(owner)
     svm = page.locator("[data-testid=live-model][data-key=svm]")

@@ -21,7 +21,8 @@ from registry import services
 from registry.api.views.base import ManagementView
 from registry.models import Application, Model
 from registry.services import Actor, RouteRequest
-from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
+from serving.cluster.directory import ReplicaRecord, ReplicaState
+from serving.cluster.reach import own_directory
 
 BY = Actor(user=None, label="a test", may_run_code=True, may_grant_manage=True)
 ROUTES = [{"model": "ocr"}]
@@ -203,7 +204,7 @@ def test_a_bound_key_neither_sees_nor_changes_what_is_a_strangers(
     record = ReplicaRecord(
         id="r1", model="ocr", version="1", version_id=1, generation=0, state=ReplicaState.READY
     )
-    Directory(registry).announce(record)
+    own_directory().announce(record)
     lists = endpoint.path in ("applications/", "models/", "replicas/", "audit/")
     answer = owner.ask(endpoint)
     if lists and endpoint.method == "GET":

@@ -17,6 +17,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from registry.models import Model, ModelVersion
 from serving.cluster.directory import Directory
 from tests.redis_server import fresh_redis_client
+from tests.serving.cluster.records import SEAL
 from tests.serving.cluster.rounds import Rounds, make_version
 from tests.serving.cluster.stack import Stack
 
@@ -30,7 +31,7 @@ def client(redis_socket: str) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def directory(client: redis.Redis) -> Directory:
-    return Directory(client)
+    return Directory(client, seal=SEAL)
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
+
 from serving.cluster.directory import ReplicaRecord, ReplicaState
 from serving.cluster.planning import Demand
+from serving.cluster.seals import Seal
+
+SEAL = Seal(settings.CLIPPER_CLUSTER_SECRET.encode())
 
 
 def a_record(replica_id: str = "r1", **changes: Any) -> ReplicaRecord:

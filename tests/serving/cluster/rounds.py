@@ -16,7 +16,7 @@ from serving.cluster.planning import Plan
 from serving.cluster.reconcile import Reconciler
 from serving.cluster.views import VIEW_KEY, VIEWS_KEY, LinkView, WebView
 from serving.cluster.workers import WORKER_KEY, WorkerRecord, announce_worker
-from tests.serving.cluster.records import a_record
+from tests.serving.cluster.records import SEAL, a_record
 
 UNREACHED = LinkView(address="tcp:10.0.0.7:20000", reason="connection refused")
 BY = services.Actor.of_command("test")
@@ -31,11 +31,14 @@ class Rounds:
     validating: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.directory = Directory(self.client)
+        self.directory = Directory(self.client, seal=SEAL)
         self.failures = FailureCounts(self.client)
         self._began = time.monotonic()
         self._reconciler = Reconciler(
-            self.client, start_replica=self._start, validate=self.validating.append
+            self.client,
+            directory=self.directory,
+            start_replica=self._start,
+            validate=self.validating.append,
         )
 
     def run(self, *, after_s: float = 0.0) -> Plan:

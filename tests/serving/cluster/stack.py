@@ -22,6 +22,7 @@ from registry import services
 from registry.models import Model, ModelVersion, Release
 from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
 from tests.redis_server import RedisServer
+from tests.serving.cluster.records import SEAL
 from tests.serving.cluster.waiting import wait_for
 from tests.serving.cluster.web_part import WebPart
 
@@ -46,7 +47,7 @@ class Stack:
         self.var, self.run, self._settings = var, run, settings
         self.redis_server = RedisServer(directory=run, durable=True)
         self.client = redis.Redis.from_url(self.redis_server.url)
-        self.directory = Directory(self.client)
+        self.directory = Directory(self.client, seal=SEAL)
         self.workers: dict[str, psutil.Popen] = {}
         self.web = WebPart(redis_url=self.redis_server.url)
 

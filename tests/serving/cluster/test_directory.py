@@ -13,7 +13,7 @@ from serving.cluster.directory import (
     ReplicaState,
     read_directory,
 )
-from tests.serving.cluster.records import a_record
+from tests.serving.cluster.records import SEAL, a_record
 
 QUEUED = ReplicaState.QUEUED
 
@@ -121,6 +121,6 @@ async def test_web_processes_read_the_same(directory: Directory, redis_socket: s
     directory.announce(a_record("r2"))
 
     async with Redis(unix_socket_path=redis_socket) as aredis:
-        records = await read_directory(aredis)
+        records, _ = await read_directory(aredis, seal=SEAL)
 
     assert sorted(record.id for record in records) == ["r1", "r2"]

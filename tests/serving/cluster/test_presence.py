@@ -14,7 +14,7 @@ from serving.cluster import presence as module
 from serving.cluster.directory import Directory, ReplicaState
 from serving.cluster.presence import Presence
 from tests.redis_server import RedisServer, redis_server
-from tests.serving.cluster.records import a_record
+from tests.serving.cluster.records import SEAL, a_record
 from tests.serving.cluster.waiting import wait_for
 
 MakePresence = Callable[..., Presence]
@@ -30,7 +30,7 @@ def server() -> Iterator[RedisServer]:
 def seen(server: RedisServer) -> Iterator[Directory]:
     """The directory as somebody else reads it, who waits for nothing."""
     with redis.Redis.from_url(server.url, retry=Retry(NoBackoff(), retries=1)) as client:
-        yield Directory(client)
+        yield Directory(client, seal=SEAL)
 
 
 @pytest.fixture

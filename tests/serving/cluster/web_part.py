@@ -17,6 +17,7 @@ from serving.cluster.views import WebView, publish_view, withdraw_view
 from serving.engine.engine import Engine, EngineSpec
 from serving.links import ReplicaLinks
 from serving.rpc.credentials import Credentials
+from tests.serving.cluster.records import SEAL
 
 LOOK_S = 0.1
 
@@ -51,8 +52,8 @@ class WebPart:
 
     async def _look(self, client: Redis, *, links: ReplicaLinks) -> None:
         with suppress(redis.RedisError):  # tests stop Redis
-            records = await read_directory(client)
-            links.sync(records)
+            listing = await read_directory(client, seal=SEAL)
+            links.sync(listing.records)
             view = WebView(
                 id=self._id, host=socket.gethostname(), pid=os.getpid(), links=links.views()
             )
