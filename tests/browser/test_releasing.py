@@ -74,6 +74,22 @@ def test_a_deploy_shows_what_changes_asks_why_and_is_followed_until_it_is_live(
     expect(page.locator("[data-step=done]")).to_have_count(3)
 
 
+def test_a_deploy_may_be_allowed_another_signature(
+    sign_in: SignIn, owner: User, make_version: MakeVersion
+) -> None:
+    version = make_version()
+    page = sign_in(owner)
+
+    page.goto(f"/admin/registry/modelversion/{version.pk}/deploy/")
+    page.get_by_label("Allow another signature").check()
+    page.get_by_test_id("reason").fill("half the pixels")
+    page.get_by_test_id("confirm").click()
+
+    expect(page).to_have_url(ON_A_RELEASE)
+    expect(page.get_by_test_id("release-signature")).to_be_visible()
+    assert Release.objects.get().allow_signature_change
+
+
 def test_a_deploy_without_a_reason_is_refused(
     sign_in: SignIn, owner: User, make_version: MakeVersion
 ) -> None:
