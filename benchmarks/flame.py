@@ -81,7 +81,7 @@ STAGES = {
     "send batches": ("Replica._flush",),
     "read answers, learn their pace": ("Replica.on_frame",),
     "fill the cache, find who waits": ("Engine._settle",),
-    "combine": ("Query._output", "_outputs"),
+    "combine": ("Query._output", "outputs_of"),
     "sign the receipt": ("Query._receipt",),
     "count": ("ApplicationStats.count_arms", "ApplicationStats.record"),
     "render": ("render", "Query.prediction"),

@@ -95,6 +95,7 @@ def picture() -> dict[str, Any]:
     control = None if problem else _control()
     return {
         "at": time.time(),
+        "reachable": sources.reachable,
         "problem": problem or (control.problem if control else ""),
         "control": {"age_s": control.age_s if control else None},
         "alarms": alarms(models),

@@ -170,7 +170,7 @@
       if (!answer.ok) throw new Error(answer.status);
       const live = await answer.json();
       draw(live);
-      pulse(live.problem ? "off" : "on", live.problem ? "Redis is away" : "Live");
+      pulse(live.reachable ? "on" : "off", live.reachable ? "Live" : "Redis is away");
     } catch {
       pulse("off", "Not reachable, trying again");
     }

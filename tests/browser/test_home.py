@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
 from registry import services
+from registry.control import note_round
 from registry.models import Application, ModelVersion, Release
 from registry.services import RouteRequest
 from selection.storage import GLOBAL_CONTEXT, pack_vector, reliability_key, state_key
@@ -177,8 +178,13 @@ def test_an_arm_that_refuses_what_others_accept_is_named_and_the_application_is_
 
 
 def test_a_release_that_waits_for_a_slot_says_so(
-    sign_in: SignIn, owner: User, digits: Application, make_version: MakeVersion
+    sign_in: SignIn,
+    owner: User,
+    digits: Application,
+    make_version: MakeVersion,
+    server_redis: redis.Redis,
 ) -> None:
+    note_round(server_redis)
     page = sign_in(owner)
     version = make_version(model="svm", version="2")
     waits = "waiting for a slot on queue replicas.cpu (2 of 2 in use)"

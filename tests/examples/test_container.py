@@ -151,7 +151,7 @@ async def test_it_speaks_tls(tmp_path: Path) -> None:
 async def test_an_engine_asks_it_as_any_replica(address: str) -> None:
     async with (
         running(address) as (there, _),
-        Linked.to({HELLO.replica: there}, credentials=CREDENTIALS) as web,
+        Linked.to({HELLO.replica: there}, credentials=CREDENTIALS, hello=HELLO) as web,
     ):
         await web.connected(VERSION)
         outcomes = await web.ask(VERSION, b"[1, 1]", b"[-1, -1]", b"[2, 2]", b"[3]")

@@ -14,35 +14,44 @@ from serving.engine.outcome import Outcome
 from serving.engine.questions import Question
 from serving.links import ReplicaLinks
 from serving.rpc.credentials import Credentials
+from serving.rpc.frames import Hello
 from tests.serving.cluster.records import a_record
 from tests.serving.container.test_server import HELLO
 
 LIMIT_S = 15.0
-SERVED = {
-    "model": HELLO.model,
-    "version": HELLO.version,
-    "version_id": HELLO.version_id,
-    "generation": HELLO.generation,
-}
+
+
+def served(hello: Hello) -> dict[str, object]:
+    """What the directory lists of a replica that says this."""
+    return {
+        "model": hello.model,
+        "version": hello.version,
+        "version_id": hello.version_id,
+        "generation": hello.generation,
+    }
+
+
+SERVED = served(HELLO)
 
 
 class Linked:
-    """One engine and its links."""
+    """One engine and its links to replicas, which say `hello` but for their ids."""
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: Credentials, *, hello: Hello = HELLO) -> None:
         self.engine = Engine(EngineSpec(cache_bytes=0))
         self.links = ReplicaLinks(
             self.engine, credentials=credentials, on_change=lambda: self._changed.set()
         )
+        self._hello = hello
         self._changed = asyncio.Event()
 
     @classmethod
     @asynccontextmanager
     async def to(
-        cls, addresses: dict[str, str], *, credentials: Credentials
+        cls, addresses: dict[str, str], *, credentials: Credentials, hello: Hello = HELLO
     ) -> AsyncIterator[Linked]:
         """Yield while the links to these replicas (id → address) are kept."""
-        linked = cls(credentials)
+        linked = cls(credentials, hello=hello)
         linked.sync(addresses)
         try:
             async with asyncio.timeout(4 * LIMIT_S):
@@ -53,9 +62,9 @@ class Linked:
             await asyncio.sleep(0)
 
     def sync(self, addresses: dict[str, str], *, state: ReplicaState = ReplicaState.READY) -> None:
-        """Have the directory list these replicas (id → address), of the version that HELLO says."""
+        """Have the directory list these replicas (id → address), of the version in their HELLO."""
         self.links.sync(
-            a_record(one, state=state, address=address, **SERVED)
+            a_record(one, state=state, address=address, **served(self._hello))
             for one, address in addresses.items()
         )
 

@@ -18,6 +18,7 @@ from serving.engine.questions import Question
 from serving.links import ReplicaLinks
 from serving.rpc.credentials import Credentials
 from serving.turns import Slice
+from tests.serving.cluster.records import a_record
 from tests.serving.container.test_command_line import ROOT, arguments
 from tests.serving.doubles import Serving, application, version
 
@@ -79,7 +80,8 @@ class Replicas:
         )
         assert self._process.stdout is not None
         line = json.loads(await asyncio.wait_for(self._process.stdout.readline(), START_S))
-        self._links.sync({line["replica"]: line["address"]})
+        replica, address = line["replica"], line["address"]
+        self._links.sync([a_record(replica, address=address, model="m1", generation=0)])
         return self._process
 
     async def _end(self) -> None:
