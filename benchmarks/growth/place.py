@@ -19,6 +19,7 @@ from benchmarks.load import LoadGenerator
 from benchmarks.management import Operator
 from benchmarks.processes import processes_by_role
 from benchmarks.servers import Stack, running_stack
+from scripts.stack import redis_server
 from scripts.stack.layout import layout_of
 
 MODEL = "growth"
@@ -135,13 +136,13 @@ def place(name: str, *, say: Say, **settings: str) -> Iterator[Place]:
         say(f"  Starting a stack ({name}) ...")
         watched = {"GROWTH_PROBE": str(folder / "probe.txt")}
         stack = held.enter_context(running_stack(folder, settings=SETTINGS | watched | settings))
-        socket = layout_of(folder / "var", port=0).redis_socket
+        redis_url = redis_server.url(layout_of(folder / "var", port=0))
         found = Place(
             name=name,
             folder=folder,
             stack=stack,
             client=held.enter_context(stack.client()),
-            redis=held.enter_context(Redis(unix_socket_path=str(socket))),
+            redis=held.enter_context(Redis.from_url(redis_url)),
             generator=LoadGenerator(api_key=stack.api_key),
         )
         found.publish(MODEL)

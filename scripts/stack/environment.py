@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .layout import Layout, write_private
+from .redis_server import url as redis_server_url
 
 # Marks each process of a stack, so that what a crash left behind can be found and stopped.
 MARK = "CLIPPER_STACK"
@@ -44,7 +45,7 @@ def environment_of(
         MARK: str(layout.var),
         "DJANGO_SETTINGS_MODULE": "clipper_site.settings",
         "DJANGO_SECRET_KEY": secret_key,
-        "REDIS_URL": f"unix://{layout.redis_socket}?db=0" if ours else base["REDIS_URL"],
+        "REDIS_URL": redis_server_url(layout) if ours else base["REDIS_URL"],
         "CLIPPER_VAR": str(layout.var),
         "CLIPPER_RUN_DIR": str(layout.run_dir),
         "CLIPPER_HOST": layout.host,
@@ -66,6 +67,15 @@ def write_environment_script(layout: Layout, *, environment: Mapping[str, str]) 
         if name.startswith(("CLIPPER_", "DJANGO_", "REDIS_", "DATABASE_"))
         and name not in {MARK, "DJANGO_SECRET_KEY"}
     )
-    lines = [f"export {name}={shlex.quote(environment[name])}" for name in names]
-    lines.append(f'export DJANGO_SECRET_KEY="$(cat {shlex.quote(str(layout.secret_key))})"')
+    exported = {name: shlex.quote(environment[name]) for name in names}
+    exported["DJANGO_SECRET_KEY"] = f'"{_content_of(layout.secret_key)}"'
+    if environment["CLIPPER_REDIS_OURS"] == "true":
+        password = _content_of(layout.redis_password)
+        exported["REDIS_URL"] = f'"unix://:{password}@{layout.redis_socket}?db=0"'
+    lines = [f"export {name}={value}" for name, value in exported.items()]
     write_private(layout.environment_script, text="\n".join([*lines, ""]))
+
+
+def _content_of(secret: Path) -> str:
+    """For the shell to read: secrets stay in files of their own."""
+    return f"$(cat {shlex.quote(str(secret))})"

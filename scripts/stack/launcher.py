@@ -16,7 +16,7 @@ from .choices import usable_port, usable_var
 from .claims import refuse_taken_port, sole_stack_of
 from .environment import environment_of, without_another_stack, write_environment_script
 from .errors import StackError, StopRequested
-from .layout import Layout, keep_secret_key, layout_of, make_folders, make_var, remove_run_dir
+from .layout import Layout, keep_secret, layout_of, make_folders, make_var, remove_run_dir
 from .processes import end_all, processes_of
 from .supervision import manage, report, supervisord
 from .terminal import say
@@ -123,7 +123,7 @@ def prepare(layout: Layout) -> dict[str, str]:
         redis_server.write_config(layout, max_bytes=redis_server.max_bytes_of(base))
     variables = environment_of(
         layout,
-        secret_key=base.get("DJANGO_SECRET_KEY") or keep_secret_key(layout.secret_key),
+        secret_key=base.get("DJANGO_SECRET_KEY") or keep_secret(layout.secret_key),
         redis_server=server,
         base=base,
     )

@@ -63,6 +63,10 @@ class Layout:
         return self.run_dir / "redis.conf"
 
     @property
+    def redis_password(self) -> Path:
+        return self.var / "redis_password"
+
+    @property
     def secret_key(self) -> Path:
         return self.var / "secret_key"
 
@@ -138,20 +142,20 @@ def remove_run_dir(layout: Layout) -> None:
         shutil.rmtree(layout.run_dir)
 
 
-def keep_secret_key(file: Path) -> str:
-    """The key in `file`, made on the first start: sessions and receipts outlive a restart."""
+def keep_secret(file: Path) -> str:
+    """What `file` holds, made on the first start: what it signs or opens outlives a restart."""
     try:
         descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE)
     except FileExistsError:
         file.chmod(PRIVATE_FILE)
-        key = file.read_text().strip()
-        if not key:
-            raise StackError(f"{file} is empty; remove it to have a new key made.") from None
-        return key
-    key = secrets.token_urlsafe(48)
+        secret = file.read_text().strip()
+        if not secret:
+            raise StackError(f"{file} is empty; remove it to have a new one made.") from None
+        return secret
+    secret = secrets.token_urlsafe(48)
     with os.fdopen(descriptor, "w") as opened:
-        opened.write(key)
-    return key
+        opened.write(secret)
+    return secret
 
 
 def write_private(file: Path, *, text: str) -> None:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from .errors import StackError
-from .layout import Layout, write_private
+from .layout import Layout, keep_secret, write_private
 
 # `appendfsync always`: an answer to a write leaves Redis only after the append-only file is on
 # the disk, so acknowledged feedback survives `kill -9` and power loss. `everysec` would not do
@@ -23,6 +23,7 @@ CONFIG = """\
 port 0
 unixsocket "{socket}"
 unixsocketperm 600
+requirepass {password}
 dir "{data}"
 daemonize no
 logfile ""
@@ -70,10 +71,20 @@ def server_for(layout: Layout) -> Path:
 def write_config(layout: Layout, *, max_bytes: int | None = None) -> None:
     text = CONFIG.format(
         socket=layout.redis_socket,
+        password=keep_secret(layout.redis_password),
         data=layout.redis_data,
         max_bytes=max_bytes or default_max_bytes(),
     )
     write_private(layout.redis_config, text=text)
+
+
+def url(layout: Layout) -> str:
+    """Return the URL of the private Redis, with its password.
+
+    The socket's mode keeps other users out, the password a `command` artifact, which runs as this
+    one and may open sockets.
+    """
+    return f"unix://:{keep_secret(layout.redis_password)}@{layout.redis_socket}?db=0"
 
 
 def max_bytes_of(environment: Mapping[str, str]) -> int | None:

@@ -115,11 +115,18 @@ class Stack:
 
     @property
     def run_dir(self) -> Path:
-        for line in (self.var / "env.sh").read_text().splitlines():
-            name, _, value = line.removeprefix("export ").partition("=")
-            if name == "CLIPPER_RUN_DIR":
-                return Path(value.strip("'\""))
-        raise AssertionError("env.sh names no CLIPPER_RUN_DIR")
+        return Path(self._exported("CLIPPER_RUN_DIR"))
+
+    @property
+    def redis_url(self) -> str:
+        return self._exported("REDIS_URL")
+
+    def _exported(self, name: str) -> str:
+        """What a shell knows by this name that has read env.sh."""
+        script = f'. "$0" && printf %s "${name}"'
+        value = subprocess.check_output(["/bin/sh", "-c", script, self.var / "env.sh"], text=True)
+        assert value, f"env.sh exports no {name}"
+        return value
 
     # --- its surface ----------------------------------------------------------------------
 

@@ -51,7 +51,7 @@ def test_silence_counts_once_although_the_web_process_is_killed(stack, digits):
         ]
         assert post(client, f"{application}/feedback", {"feedback": told})["accepted"] == LABELLED
 
-    with redis.Redis(unix_socket_path=str(stack.run_dir / "redis.sock")) as kept:
+    with redis.Redis.from_url(stack.redis_url) as kept:
         (key,) = kept.scan_iter("clipper:due:*")
         eventually(lambda: kept.zcard(key) == PREDICTIONS, seconds=5, what="receipts written")
         os.kill(stack.pid_of("web"), signal.SIGKILL)

@@ -159,7 +159,7 @@ def test_killed_under_load_it_is_back_and_lost_nothing(
 
 def leave_its_lock(stack) -> None:
     """Leave the lock of a drain behind, as the control worker does that is killed in one."""
-    with Redis(unix_socket_path=str(stack.run_dir / "redis.sock")) as kept:
+    with Redis.from_url(stack.redis_url) as kept:
         kept.set(PERSIST_LOCK, "a dead drain", px=int(LOCK_TTL_S * 1000), nx=True)
 
 

@@ -75,7 +75,7 @@ def test_what_redis_lost_is_learned_again_and_served_at_once(stack, patient_sing
     teach(stack, patient_single, digits)
     before = known(stack, patient_single)
     assert before["ann"] != before["bob"]
-    with redis.Redis(unix_socket_path=str(stack.run_dir / "redis.sock")) as client:
+    with redis.Redis.from_url(stack.redis_url) as client:
         # The application's own state alone, as other tests go on with theirs.
         number = stack.application_id(patient_single)
         client.delete(f"clipper:contexts:{number}", *client.keys(f"clipper:selection:{number}:*"))

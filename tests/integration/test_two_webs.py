@@ -167,7 +167,7 @@ def test_a_deploy_and_a_rollback_reach_both_and_nobody_gets_a_default(webs, digi
 
 
 def test_what_autoscaling_reads_adds_up(webs, digits):
-    client = redis.Redis(unix_socket_path=str(webs.stack.run_dir / "redis.sock"))
+    client = redis.Redis.from_url(webs.stack.redis_url)
 
     def reading_from_now_on():
         now = time.time()

@@ -19,7 +19,7 @@ from scripts.stack.environment import (
 from scripts.stack.layout import (
     ROOT,
     Layout,
-    keep_secret_key,
+    keep_secret,
     layout_of,
     make_folders,
     remove_run_dir,
@@ -46,7 +46,8 @@ def test_it_holds_every_name_that_supervisord_conf_reads(layout: Layout) -> None
 def test_a_redis_of_ours_listens_in_the_run_dir(layout: Layout) -> None:
     environment = environment_of(layout, secret_key="k", redis_server=SERVER, base={})
 
-    assert environment["REDIS_URL"] == f"unix://{layout.run_dir}/redis.sock?db=0"
+    password = layout.redis_password.read_text()
+    assert environment["REDIS_URL"] == f"unix://:{password}@{layout.run_dir}/redis.sock?db=0"
     assert environment["CLIPPER_REDIS_OURS"] == "true"
 
 
@@ -95,7 +96,7 @@ def test_a_gpu_worker_is_started_where_it_has_slots(
 
 
 def test_the_script_brings_a_shell_to_the_same_stack(layout: Layout) -> None:
-    key = keep_secret_key(layout.secret_key)
+    key = keep_secret(layout.secret_key)
     environment = environment_of(layout, secret_key=key, redis_server=SERVER, base={})
     write_environment_script(layout, environment=environment)
     shell = subprocess.run(
@@ -120,4 +121,6 @@ def test_the_script_is_private_and_holds_no_key(layout: Layout) -> None:
     write_environment_script(layout, environment=environment)
 
     assert stat.S_IMODE(layout.environment_script.stat().st_mode) == 0o600
-    assert "very-secret" not in layout.environment_script.read_text()
+    script = layout.environment_script.read_text()
+    assert "very-secret" not in script
+    assert layout.redis_password.read_text() not in script

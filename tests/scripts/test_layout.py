@@ -12,7 +12,7 @@ from scripts.stack.errors import StackError
 from scripts.stack.layout import (
     LONGEST_SOCKET_NAME,
     LONGEST_SOCKET_PATH,
-    keep_secret_key,
+    keep_secret,
     layout_of,
     make_folders,
     make_private,
@@ -102,11 +102,11 @@ def test_a_link_in_place_of_a_private_folder_is_refused(tmp_path: Path) -> None:
 
 def test_the_secret_key_is_made_once_and_private(tmp_path: Path) -> None:
     file = tmp_path / "secret_key"
-    key = keep_secret_key(file)
+    key = keep_secret(file)
 
     assert len(key) >= 50
     assert mode_of(file) == 0o600
-    assert keep_secret_key(file) == key
+    assert keep_secret(file) == key
 
 
 def test_a_secret_key_that_others_could_read_is_made_private(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_secret_key_that_others_could_read_is_made_private(tmp_path: Path) -> 
     file.write_text("k" * 60)
     file.chmod(0o644)
 
-    assert keep_secret_key(file) == "k" * 60
+    assert keep_secret(file) == "k" * 60
     assert mode_of(file) == 0o600
 
 
@@ -122,7 +122,7 @@ def test_an_empty_secret_key_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret_key").touch()
 
     with pytest.raises(StackError, match="is empty"):
-        keep_secret_key(tmp_path / "secret_key")
+        keep_secret(tmp_path / "secret_key")
 
 
 def test_a_private_file_replaces_an_open_one(tmp_path: Path) -> None:

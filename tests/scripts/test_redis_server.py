@@ -34,12 +34,12 @@ def layout(tmp_path: Path) -> Iterator[Layout]:
 
 
 @contextmanager
-def running(layout: Layout) -> Iterator[redis.Redis]:
+def running(layout: Layout, *, url: str = "") -> Iterator[redis.Redis]:
     """A server that ends by `kill -9`, as a crash would end it."""
     server = subprocess.Popen(
         [redis_server.server_for(layout), layout.redis_config], stdout=subprocess.DEVNULL
     )
-    client = redis.Redis(unix_socket_path=str(layout.redis_socket), decode_responses=True)
+    client = redis.Redis.from_url(url or redis_server.url(layout), decode_responses=True)
     try:
         deadline = time.monotonic() + 20
         while not answers(client):
@@ -78,6 +78,34 @@ def test_it_syncs_each_write_forgets_nothing_and_opens_no_port(layout: Layout) -
 def test_only_this_user_can_connect(layout: Layout) -> None:
     with running(layout):
         assert layout.redis_socket.stat().st_mode & 0o077 == 0
+
+
+def test_nobody_gets_in_without_the_password_which_is_kept(layout: Layout) -> None:
+    password = layout.redis_password.read_text()
+    with running(layout) as client:
+        client.set("kept", "1")
+        for url in (f"unix://{layout.redis_socket}", f"unix://:guessed@{layout.redis_socket}"):
+            with (
+                redis.Redis.from_url(url) as stranger,
+                pytest.raises(redis.AuthenticationError),
+            ):
+                stranger.get("kept")
+    assert layout.redis_password.stat().st_mode & 0o077 == 0
+    assert layout.redis_config.stat().st_mode & 0o077 == 0
+
+    redis_server.write_config(layout)
+    assert layout.redis_password.read_text() == password
+
+
+def test_what_an_earlier_release_kept_without_a_password_opens_with_one(layout: Layout) -> None:
+    config = layout.redis_config.read_text()
+    open_to_all = "".join(line for line in config.splitlines(True) if "requirepass" not in line)
+    layout.redis_config.write_text(open_to_all)
+    with running(layout, url=f"unix://{layout.redis_socket}") as client:
+        client.set("kept", "1")
+    redis_server.write_config(layout)
+    with running(layout) as client:
+        assert client.get("kept") == "1"
 
 
 def test_the_server_on_path_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
