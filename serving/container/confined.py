@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import importlib
+import importlib.util
 import os
 import runpy
 import struct
@@ -144,8 +145,7 @@ def main() -> None:
     arguments = parser.parse_args()
     program = arguments.program[1:] if arguments.program[:1] == ["--"] else arguments.program
     sys.path.insert(0, str(PACKAGE.parent))
-    # Its folder can't be searched any more later.
-    importlib.import_module("serving.container")
+    _import_package()
     if not confine(
         write=arguments.write,
         read=arguments.read,
@@ -161,6 +161,22 @@ def main() -> None:
             sys.exit(CANNOT_START)
     sys.argv = program[1:]
     runpy.run_module(program[1], run_name="__main__", alter_sys=True)
+
+
+def _import_package() -> None:
+    """Import this package by its path, and what will be imported of it can be found from there.
+
+    The folder that it lies in can't be searched once this process is confined, or where it was
+    started by one that is: an executable by its check.
+    """
+    spec = importlib.util.spec_from_file_location(
+        PACKAGE.name, PACKAGE / "__init__.py", submodule_search_locations=[str(PACKAGE)]
+    )
+    assert spec is not None and spec.loader is not None  # noqa: S101, PT018  # it is a file
+    if PACKAGE.name not in sys.modules:
+        sys.modules[PACKAGE.name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[PACKAGE.name])
+    importlib.import_module(f"{PACKAGE.name}.container")
 
 
 def _without(path: Path, hidden: Sequence[Path]) -> Iterator[Path]:

@@ -10,6 +10,7 @@ import pytest
 
 from registry.specs import VersionSpec
 from serving.cluster.validation import Aborted, try_out
+from tests.examples.example import zipped
 
 GOOD = """
 class Predictor:
@@ -45,6 +46,16 @@ def test_a_good_version_has_no_fault(tmp_path: Path) -> None:
     assert trial.fault is None
     assert trial.n_features is None
     assert trial.output == "hello\n"
+
+
+def test_a_good_executable_is_tried_out_though_its_check_is_confined_too(tmp_path: Path) -> None:
+    version, artifact = a_version(tmp_path, construct="pass")
+    artifact.write_bytes(zipped())
+    digest = hashlib.sha256(artifact.read_bytes()).hexdigest()
+
+    trial = try_out(replace(version, runtime="command", digest=digest), artifact=artifact)
+
+    assert (trial.fault, trial.failure) == (None, None)
 
 
 def test_a_trial_tells_how_many_numbers_the_version_takes(tmp_path: Path) -> None:
