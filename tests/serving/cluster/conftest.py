@@ -19,7 +19,7 @@ from serving.cluster.directory import Directory
 from tests.redis_server import fresh_redis_client
 from tests.serving.cluster.records import SEAL
 from tests.serving.cluster.rounds import Rounds, make_version
-from tests.serving.cluster.stack import Stack
+from tests.serving.cluster.stack import Hosts, Stack
 
 
 @pytest.fixture
@@ -35,7 +35,15 @@ def directory(client: redis.Redis) -> Directory:
 
 
 @pytest.fixture(scope="module")
-def stack(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> Iterator[Stack]:
+def hosts() -> Hosts | None:
+    """None: a stack's processes are all on this host. A module may say otherwise."""
+    return None
+
+
+@pytest.fixture(scope="module")
+def stack(
+    request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker, hosts: Hosts | None
+) -> Iterator[Stack]:
     """A running stack; this process uses its registry, artifacts and Redis meanwhile.
 
     A module's SETTINGS, if it has any, are its processes'.
@@ -46,7 +54,8 @@ def stack(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) ->
     ):
         var, run = Path(folder), Path(folder) / "run"
         run.mkdir()
-        stack = Stack(var=var, run=run, settings=getattr(request.module, "SETTINGS", {}))
+        settings = getattr(request.module, "SETTINGS", {})
+        stack = Stack(var=var, run=run, settings=settings, hosts=hosts)
         with _registry_at(stack):
             call_command("migrate", verbosity=0, skip_checks=True)
             stack.start()

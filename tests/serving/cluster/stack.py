@@ -9,6 +9,7 @@ import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -24,32 +25,49 @@ from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
 from tests.redis_server import RedisServer
 from tests.serving.cluster.records import SEAL
 from tests.serving.cluster.waiting import wait_for
-from tests.serving.cluster.web_part import WebPart
+from tests.serving.cluster.web_part import WebPart, WebProcess
 
 ROOT = Path(__file__).resolve().parents[3]
 SLOTS = 3
 BY = services.Actor.of_command("test")
 COMMON = ["--without-gossip", "--without-mingle"]
+WORKER = ["-m", "celery", "-A", "clipper_site", "worker"]
 CPU = ["-Q", "replicas.cpu", "-P", "prefork", "-c", str(SLOTS), "-n", "cpu@%h", *COMMON]
 GPU = ["-Q", "replicas.gpu", "-P", "prefork", "-c", "2", "-n", "gpu@%h", *COMMON]
 CONTROL = ["-Q", "control", "-P", "threads", "-c", "4", "-n", "control@%h", *COMMON]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Hosts:
+    """The beginnings of commands that run where web processes are, and where replicas are."""
+
+    web: Sequence[str]
+    replicas: Sequence[str]
+
+
 class Stack:
     """Owns the processes; state lies in `var`, sockets in `run` with its short path.
 
-    `settings` come on top of the environment that every one of its processes gets.
+    `settings` come on top of the environment that every one of its processes gets; `hosts` says
+    which commands start its web process and its workers, where these are to be on hosts apart.
     """
 
     def __init__(
-        self, *, var: Path, run: Path, settings: Mapping[str, str] = MappingProxyType({})
+        self,
+        *,
+        var: Path,
+        run: Path,
+        settings: Mapping[str, str] = MappingProxyType({}),
+        hosts: Hosts | None = None,
     ) -> None:
         self.var, self.run, self._settings = var, run, settings
         self.redis_server = RedisServer(directory=run, durable=True)
         self.client = redis.Redis.from_url(self.redis_server.url)
         self.directory = Directory(self.client, seal=SEAL)
         self.workers: dict[str, psutil.Popen] = {}
-        self.web = WebPart(redis_url=self.redis_server.url)
+        self._by = hosts.replicas if hosts else ()
+        url = self.redis_server.url
+        self.web = WebProcess(redis_url=url, by=hosts.web) if hosts else WebPart(redis_url=url)
 
     def start(self) -> None:
         self.redis_server.start()
@@ -61,7 +79,16 @@ class Stack:
         options = {"cpu": CPU, "gpu": GPU, "control": CONTROL}[name]
         with (self.var / f"{name}.log").open("ab") as log:
             self.workers[name] = psutil.Popen(
-                [sys.executable, "-m", "celery", "-A", "clipper_site", "worker", *options],
+                [
+                    *self._by,
+                    sys.executable,
+                    "-m",
+                    "celery",
+                    "-A",
+                    "clipper_site",
+                    "worker",
+                    *options,
+                ],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=log,

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
+import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import redis
 from django.conf import settings
@@ -20,6 +24,7 @@ from serving.rpc.credentials import Credentials
 from tests.serving.cluster.records import SEAL
 
 LOOK_S = 0.1
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class WebPart:
@@ -58,3 +63,29 @@ class WebPart:
                 id=self._id, host=socket.gethostname(), pid=os.getpid(), links=links.views()
             )
             await publish_view(client, view)
+
+
+class WebProcess:
+    """The same in a process of its own, which a command such as `ip netns exec NAME` starts."""
+
+    def __init__(self, *, redis_url: str, by: Sequence[str]) -> None:
+        self._command = [*by, sys.executable, "-m", __name__, redis_url]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, cwd=ROOT, stdin=subprocess.PIPE)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.communicate(timeout=30)  # closes what it waits for
+
+
+def main() -> None:
+    part = WebPart(redis_url=sys.argv[1])
+    part.start()
+    sys.stdin.read()
+    part.stop()
+
+
+if __name__ == "__main__":
+    main()
