@@ -148,6 +148,7 @@ def test_without_redis_the_registry_is_still_shown_with_the_reason(settings: Any
     web = live["web"]["text"]
 
     assert "Redis cannot be reached" in live["problem"]
+    assert not live["reachable"]
     assert [
         (application["name"], application["state"], application["text"]["state"])
         for application in live["applications"]
@@ -179,6 +180,7 @@ def test_a_silent_control_worker_is_said_at_the_head_of_the_page(
     live = picture()
 
     assert "is silent for 30 s" in live["problem"]
+    assert live["reachable"]  # so that nobody is told that Redis is away
     assert 30 <= live["control"]["age_s"] < 60
 
 
