@@ -71,17 +71,28 @@ def _more(number: int) -> list[dict[str, Any]]:
     return [{"name": name, "url": "#models", "state": "more", "text": text}]
 
 
-def standing(load: Load | None, *, wanted: int, ready: int, unreached: int = 0) -> tuple[str, str]:
+def standing(
+    load: Load | None,
+    *,
+    wanted: int,
+    ready: int,
+    unreached: int = 0,
+    restarts: Restarts | None = None,
+) -> tuple[str, str]:
     """Return how a deployed model stands: a stable word, and the words that people read.
 
     Of the `ready` replicas, `unreached` can't be reached by some web process.
     """
     refused = load.refused_rate if load else 0.0
+    if ready == wanted == 0:
+        return "silent", "Scaled to 0 replicas"
     if ready == 0 and wanted > 0:
         refuses = f": refuses {wording.rate(refused)} queries/s" if refused else ""
         return "stopped", f"No replica is ready{refuses}"
     if unreached and unreached == ready:
         return "stopped", "Not reached by every web process"
+    if restarts is not None and restarts.is_loop:
+        return "failing", f"Its replicas end again and again: {restarts.recent} times lately"
     if load and load.fails(A_FEW):
         fails = f"{wording.rate(load.failed_rate)} queries/s fail"
         return ("failing", f"Failing: {fails}") if load.fails(TOO_MANY) else ("late", fails)
@@ -111,19 +122,25 @@ def _model(model: ModelSpec, *, live: VersionSpec | None, sources: Sources) -> d
     ready = [r for r in own if live and r.version_id == live.id and r.state is ReplicaState.READY]
     in_between = obstacles(ready, views=sources.views)
     unreached = len({replica.id for replica, _, _ in in_between})
+    restarts = sources.restarts.get(live.id) if live is not None else None
     if live is None:
         state, words = "silent", "Not deployed"
     elif not sources.reachable:
         state, words = "silent", "Unknown"
     else:
-        state, words = standing(load, wanted=live.replicas, ready=len(ready), unreached=unreached)
+        state, words = standing(
+            load,
+            wanted=live.replicas,
+            ready=len(ready),
+            unreached=unreached,
+            restarts=restarts,
+        )
     known = live is not None and sources.reachable
     problems = [
         *(obstacle_text(*one) for one in in_between),
         *([sources.failures[live.id]] if live and live.id in sources.failures else []),
         *errors,
     ]
-    restarts = sources.restarts.get(live.id) if live is not None else None
     return {
         "name": model.name,
         "url": page_at(Model, pk=model.id),

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 NOTED_KEY = "clipper:ended:"
 COUNTS_KEY = "clipper:restarts:"
 ENDINGS_KEY = "clipper:endings:"
+RECENT_KEY = "clipper:restarts-lately:"
 KEPT_S = 86_400
+# Counted anew after so long, and so often within it is a loop.
+RECENT_S = 600
+LOOP = 3
 # A replica's end is noticed by its worker and by the reconciler, within seconds of each other.
 NOTED_TTL_S = 600
 ENDINGS_KEPT = 10
@@ -33,14 +37,20 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Restarts(msgspec.Struct, frozen=True, kw_only=True):
-    """A version's: how many by host, and the last endings, the latest first."""
+    """A version's: how many by host, the last endings, the latest first, and how many lately."""
 
     by_host: Mapping[str, int]
     last: tuple[Ending, ...]
+    recent: int = 0
 
     @property
     def total(self) -> int:
         return sum(self.by_host.values())
+
+    @property
+    def is_loop(self) -> bool:
+        """Whether its replicas end again and again."""
+        return self.recent >= LOOP
 
     @property
     def text(self) -> str:
@@ -66,6 +76,8 @@ def note_ending(client: redis.Redis, ending: Ending, *, replica_id: str, version
         pipe.lpush(f"{ENDINGS_KEY}{version_id}", msgspec.json.encode(kept))
         pipe.ltrim(f"{ENDINGS_KEY}{version_id}", 0, ENDINGS_KEPT - 1)
         pipe.expire(f"{ENDINGS_KEY}{version_id}", KEPT_S)
+        pipe.set(f"{RECENT_KEY}{version_id}", 0, ex=RECENT_S, nx=True)
+        pipe.incr(f"{RECENT_KEY}{version_id}")
         pipe.execute()
 
 
@@ -78,6 +90,7 @@ def read_restarts(client: redis.Redis, version_ids: Iterable[int]) -> dict[int, 
         for version_id in ids:
             pipe.hgetall(f"{COUNTS_KEY}{version_id}")
             pipe.lrange(f"{ENDINGS_KEY}{version_id}", 0, -1)
+            pipe.get(f"{RECENT_KEY}{version_id}")
         return _by_version(ids, pipe.execute())
 
 
@@ -92,17 +105,23 @@ async def read_restarts_async(
         for version_id in ids:
             pipe.hgetall(f"{COUNTS_KEY}{version_id}")
             pipe.lrange(f"{ENDINGS_KEY}{version_id}", 0, -1)
+            pipe.get(f"{RECENT_KEY}{version_id}")
         return _by_version(ids, await pipe.execute())
 
 
 def _by_version(ids: Sequence[int], found: Sequence[object]) -> dict[int, Restarts]:
-    read = zip(ids, found[::2], found[1::2], strict=True)
-    return {version_id: _restarts(counts, texts) for version_id, counts, texts in read if counts}
+    read = zip(ids, found[::3], found[1::3], found[2::3], strict=True)
+    return {
+        version_id: _restarts(counts, texts, recent=recent)
+        for version_id, counts, texts, recent in read
+        if counts
+    }
 
 
-def _restarts(counts: object, texts: object) -> Restarts:
+def _restarts(counts: object, texts: object, *, recent: object) -> Restarts:
     by_host = cast("dict[bytes, bytes]", counts)
     return Restarts(
         by_host={host.decode(): int(count) for host, count in by_host.items()},
         last=tuple(_decoder.decode(text) for text in cast("list[bytes]", texts)),
+        recent=int(cast("bytes | None", recent) or 0),
     )

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from registry.restarts import ENDINGS_KEPT, Ending, note_ending, read_restarts
+from registry.restarts import (
+    ENDINGS_KEPT,
+    LOOP,
+    RECENT_KEY,
+    RECENT_S,
+    Ending,
+    note_ending,
+    read_restarts,
+)
 
 
 @pytest.fixture
@@ -32,6 +40,20 @@ def test_a_crash_loop_is_counted_and_its_last_reasons_kept(client: redis.Redis) 
     assert found[7].by_host == {"app0": 10, "app1": 10}
     assert len(found[7].last) == ENDINGS_KEPT
     assert found[7].text == "restarted 20 times within a day, last: signal 19 on app1"
+
+
+def test_a_loop_is_of_ends_that_came_soon_after_one_another(client: redis.Redis) -> None:
+    for number in range(LOOP - 1):
+        end(client, f"r{number}")
+    assert not read_restarts(client, [7])[7].is_loop
+    end(client, "another")
+    assert read_restarts(client, [7])[7].is_loop
+    assert 0 < client.ttl(f"{RECENT_KEY}7") <= RECENT_S
+
+    client.delete(f"{RECENT_KEY}7")  # as it expires
+    end(client, "much later")
+    restarts = read_restarts(client, [7])[7]
+    assert (restarts.is_loop, restarts.total) == (False, LOOP + 1)
 
 
 def test_an_end_that_two_notice_counts_once_and_the_first_says_why(client: redis.Redis) -> None:

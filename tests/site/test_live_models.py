@@ -19,6 +19,7 @@ from clipper_site.model_rows import ALARMS_SHOWN, alarms, standing
 from registry import services
 from registry.control import note_round
 from registry.models import Model, ModelVersion, Release
+from registry.restarts import LOOP, Restarts
 from serving.cluster.changes import ReplicaChange, note_change
 from serving.metrics import VERSION_COUNTERS
 from tests.redis_server import fresh_redis_client
@@ -113,6 +114,18 @@ def test_a_model_stands_as_its_queries_and_replicas_say(
     recent: dict[str, int], ready: int, state: str, words: str
 ) -> None:
     assert standing(load(document(**recent)), wanted=2, ready=ready) == (state, words)
+
+
+def test_a_model_that_is_scaled_to_nothing_does_not_keep_up() -> None:
+    busy = load(document(misses=100, sent=100, batches=10))
+    assert standing(busy, wanted=0, ready=0) == ("silent", "Scaled to 0 replicas")
+
+
+@pytest.mark.parametrize(("recent", "state"), [(LOOP - 1, "good"), (LOOP, "failing")])
+def test_a_model_whose_replicas_end_again_and_again_is_failing(recent: int, state: str) -> None:
+    busy = load(document(misses=100, sent=100, batches=10))
+    restarts = Restarts(by_host={"app1": 9}, last=(), recent=recent)
+    assert standing(busy, wanted=1, ready=1, restarts=restarts)[0] == state
 
 
 def test_a_model_that_some_web_process_cannot_reach_does_not_keep_up() -> None:
