@@ -8,6 +8,7 @@ import logging
 import multiprocessing
 import os
 import sys
+from contextlib import ExitStack
 from typing import Any, cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clipper_site.settings")
@@ -19,6 +20,7 @@ from django.urls import URLPattern, re_path
 django.setup(set_prefix=False)
 
 from clipper_site.bodies import with_limited_bodies  # noqa: E402  (Django must be set up first)
+from clipper_site.held_database import held_open  # noqa: E402
 from clipper_site.runtime import new_limits, new_runtime  # noqa: E402
 from clipper_site.uploads import UploadHandlingASGIHandler, clear_remnants  # noqa: E402
 from serving.api.direct import STATE_KEY, DirectPredictions  # noqa: E402
@@ -110,11 +112,14 @@ class WithLifespan:
         keep_freed_memory()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         runtime = new_runtime()
+        held = ExitStack()
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
+                await asyncio.to_thread(held.enter_context, held_open())
                 await asyncio.to_thread(clear_remnants)
                 await runtime.start()
         except Exception as error:
+            held.close()
             logger.exception("the serving runtime did not start")
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
@@ -130,6 +135,7 @@ class WithLifespan:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await runtime.stop()
+        held.close()
         await send({"type": "lifespan.shutdown.complete"})
 
 

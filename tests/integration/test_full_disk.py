@@ -77,6 +77,9 @@ def test_predictions_survive_a_full_disk_and_the_stack_recovers(
         refused = upload(stack, version="full")
         assert refused.status_code == 507, refused.text
         assert refused.json()["code"] == "insufficient_storage"
+        with stack.client() as client:
+            for _ in range(20):  # each opens the database anew
+                assert client.get("/api/v1/models/").status_code == 200
         before = load.count()
         eventually(
             lambda: load.count() > before + QUERIES_MEANWHILE, seconds=60, what="it answers on"

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
-from django.db import connections
+from django.db import OperationalError, connections
 from django.http import HttpResponse
 from django.test import Client
 
+from clipper_site.held_database import held_open
 from registry import services
+from registry.databases import told
 from registry.models import ApiKey, Model
 from registry.services import Actor
 from tests.site import manage
@@ -125,6 +127,22 @@ def test_a_form_leaves_nothing_and_whoever_is_signed_in_reads_on(
     disk.free()
     assert browser.post(ADD_MODEL, MODEL | {"name": "tree"}).status_code == 302
     assert Model.objects.count() == 2
+
+
+def test_what_a_web_process_holds_open_can_be_read_by_each_new_connection(
+    disk: SmallDisk, person: User
+) -> None:
+    """A request opens the database anew, at times as the only one."""
+    connection = connections["default"]
+    with held_open():
+        connection.close()
+        disk.fill()
+        assert list(User.objects.all()) == [person]
+    connection.close()  # the last one, with whom the files go
+    disk.fill()
+    with pytest.raises(OperationalError) as refused:
+        list(User.objects.all())
+    assert told(refused.value).status == 507
 
 
 def test_over_rest_it_is_the_one_error_shape(disk: SmallDisk, browser: Client) -> None:

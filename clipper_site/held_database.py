@@ -1,0 +1,42 @@
+"""Keeps an SQLite database readable on a disk that fills up later."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from urllib.parse import quote
+
+from django.db import connections
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def held_open() -> Iterator[None]:
+    """Have the database open while the block lasts, where it can be; PostgreSQL needs no holding.
+
+    Whoever opens an SQLite database that nobody has open makes files beside it, which needs room,
+    and whoever closes it last removes them: each page of the console would do both.
+    """
+    with ExitStack() as held:
+        if connections["default"].vendor == "sqlite":
+            try:
+                held.enter_context(closing(_opened()))
+            except sqlite3.Error as error:
+                logger.warning("the database is not held open: %s", error)
+        yield
+
+
+def _opened() -> sqlite3.Connection:
+    name = quote(str(connections["default"].settings_dict["NAME"]))
+    # It is closed by whichever thread ends the process's work.
+    database = sqlite3.connect(f"file:{name}?mode=rw", uri=True, check_same_thread=False)
+    try:
+        # SQLite opens its files with the first question; no transaction stays behind.
+        database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        database.close()
+        raise
+    return database
