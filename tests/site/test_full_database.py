@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.db import OperationalError, connections
@@ -99,13 +100,14 @@ def test_nobody_signs_in_and_is_told_why(disk: SmallDisk, person: User, browser:
     assert "The disk of the database is full: nothing was saved." in refused.content.decode()
     assert 'href="/static/clipper/console.css"' in refused.content.decode()
     assert refused.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src")
-    assert not browser.cookies.get("sessionid")
+    assert settings.SESSION_COOKIE_NAME not in browser.cookies
     assert not Session.objects.exists()
     person.refresh_from_db()
     assert person.last_login is None
 
     disk.free()
     assert browser.post(LOGIN, form).status_code == 302
+    assert settings.SESSION_COOKIE_NAME in browser.cookies
     person.refresh_from_db()
     assert person.last_login is not None
 
