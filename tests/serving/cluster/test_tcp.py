@@ -16,6 +16,7 @@ from registry.specs import VersionSpec
 from serving.cluster.directory import ReplicaRecord
 from serving.engine.outcome import Outcome, Status
 from serving.rpc.credentials import Credentials
+from serving.rpc.frames import Hello
 from tests.examples.example import zipped
 from tests.serving.cluster.stack import Stack, is_gone
 from tests.serving.cluster.waiting import wait_for
@@ -44,8 +45,18 @@ def version(stack: Stack) -> ModelVersion:
 def ask(record: ReplicaRecord, version: VersionSpec, *inputs: bytes) -> list[Outcome]:
     """Ask one replica as a web process does."""
 
+    listed = Hello(
+        replica=record.id,
+        model=record.model,
+        version=record.version,
+        version_id=record.version_id,
+        generation=record.generation,
+        input_type=version.input_type,
+    )
+
     async def asked() -> list[Outcome]:
-        async with Linked.to({record.id: record.address}, credentials=CREDENTIALS) as web:
+        at = {record.id: record.address}
+        async with Linked.to(at, credentials=CREDENTIALS, hello=listed) as web:
             await web.connected(version)
             return await web.ask(version, *inputs)
 
