@@ -242,10 +242,13 @@ ACTIONS = {
 
 
 def _asked(release: Release, *, model: Model) -> dict[str, list[str | bool | None]]:
-    """What a release asks for: the live version as it is and is to be, and leave to differ."""
+    """What a release asks for: another version than is live, and leave to differ.
+
+    It may fail: that the live version has changed is an entry of its own (`_go_live`).
+    """
     live = model.live_version
     changes: dict[str, list[str | bool | None]] = {
-        "live_version": [None if live is None else live.version, release.version_name]
+        "asked_version": [None if live is None else str(live), str(release.version)]
     }
     return changes | ({ALLOW: [False, True]} if release.allow_signature_change else {})
 

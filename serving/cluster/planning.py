@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from serving.cluster.directory import ReplicaRecord, ReplicaState
+from serving.cluster.queues import queue_of
 
 # A wanted replica that has waited this long for a slot takes one from a version that is only warm.
 EVICT_AFTER_S = 2.0
@@ -102,6 +103,61 @@ def version_to_evict(
         and demand.version_id in holding
     ]
     return min(candidates)[-1] if candidates else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preemption:
+    """Whom to take a slot from for a version that has none: queued records that would take it
+    instead, and a replica to drain.
+    """
+
+    drops: tuple[str, ...]
+    drain: str
+
+
+def preemption(
+    *,
+    demands: Sequence[Demand],
+    records: Sequence[ReplicaRecord],
+    waited_s: Mapping[str, float],
+) -> Preemption | None:
+    """Take a slot from whoever has most, where a version waits for its first replica.
+
+    One that was scaled beyond all slots would otherwise keep the others from coming back. Nobody
+    gives its last replica, and nothing is taken while a replica drains.
+    """
+    devices = {demand.version_id: demand.device for demand in demands}
+    lasting = {demand.version_id for demand in demands if demand.warm_until is None}
+    supply = [r for r in records if r.is_supply and r.version_id in devices]
+    held = Counter(r.version_id for r in supply if r.state is not ReplicaState.QUEUED)
+    freeing = {kind_of(r.device) for r in records if r.state is ReplicaState.DRAINING}
+    needy = {
+        devices[record.version_id]
+        for record in supply
+        if record.version_id in lasting
+        and not held[record.version_id]
+        and record.queue in ("", queue_of(record.device))  # a slot of any host will do
+        and waited_s.get(record.id, 0.0) > EVICT_AFTER_S
+    } - freeing
+    for device in sorted(needy):
+        rich = [(held[v], v) for v in held if devices[v] == device and held[v] > 1]
+        if rich:
+            _, giver = max(rich)
+            holding = [r for r in supply if r.version_id == giver]
+            return Preemption(
+                drops=tuple(
+                    r.id
+                    for r in supply
+                    if r.state is ReplicaState.QUEUED
+                    and devices[r.version_id] == device
+                    and held[r.version_id]
+                ),
+                drain=_dispensable(
+                    [r for r in holding if r.state is not ReplicaState.QUEUED],
+                    keep=held[giver] - 1,
+                )[0].id,
+            )
+    return None
 
 
 def backoff_s(failures: int) -> float:

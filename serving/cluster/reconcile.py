@@ -24,7 +24,7 @@ from serving.cluster.failures import FailureCounts
 from serving.cluster.host import host_id
 from serving.cluster.lifeline import process_lives
 from serving.cluster.placement import Placement
-from serving.cluster.planning import Demand, Plan, plan, version_to_evict
+from serving.cluster.planning import Demand, Plan, plan, preemption, version_to_evict
 from serving.cluster.queues import queue_at, queue_of
 from serving.cluster.releases import Releases
 from serving.cluster.scaling import Scaling
@@ -298,7 +298,10 @@ class Reconciler:
         fallbacks: frozenset[int],
         now: float,
     ) -> None:
-        """Where no slot is left, end the grace time of the version with the least of it."""
+        """Where no slot is left, end the grace time of the version with the least of it.
+
+        Where none has any, a version without a replica gets a slot of the one that has most.
+        """
         waited_s = {
             record.id: self._ages.of(record.id, now=now)
             for record in records
@@ -310,6 +313,12 @@ class Reconciler:
         if version_id is not None:
             logger.info("no free slot: cooling version=%d", version_id)
             services.keep_warm([version_id], until=None)
+            return
+        taken = preemption(demands=demands, records=records, waited_s=waited_s)
+        if taken is not None:
+            logger.info("no free slot: draining replica=%s for a version without any", taken.drain)
+            self._directory.remove(taken.drops)
+            self._directory.ask_to_drain([taken.drain])
 
 
 def _failed(record: ReplicaRecord, *, reason: str) -> ReplicaRecord:

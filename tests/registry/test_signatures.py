@@ -89,7 +89,10 @@ def test_a_change_of_signature_that_is_meant_goes_live_and_is_recorded(
     go_live(v2, takes=32, allow_signature_change=True)
     assert live(svm) == "2"
     entry = AuditEntry.objects.filter(action="deploy").latest("id")
-    assert entry.changes == {"live_version": ["1", "2"], "allow_signature_change": [False, True]}
+    assert entry.changes == {
+        "asked_version": ["svm:1", "svm:2"],
+        "allow_signature_change": [False, True],
+    }
 
 
 def test_a_version_known_to_differ_needs_no_second_check_to_be_refused(

@@ -95,7 +95,7 @@ def test_it_tells_old_and_new_and_why(registry: redis.Redis) -> None:
     services.deploy(version=version, by=BY, reason="retrained")
     entry = changed("model", "svm")
     assert (entry.action, entry.reason) == ("deploy", "retrained")
-    assert entry.changes == {"live_version": ["2", "3"]}
+    assert entry.changes == {"asked_version": ["svm:2", "svm:3"]}
 
 
 def test_no_secret_is_in_it(console: Client) -> None:

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.cluster.directory import ReplicaRecord, ReplicaState
-from serving.cluster.planning import Demand, Plan, backoff_s, plan, version_to_evict
+from serving.cluster.planning import (
+    Demand,
+    Plan,
+    Preemption,
+    backoff_s,
+    plan,
+    preemption,
+    version_to_evict,
+)
 from tests.serving.cluster.records import a_demand, a_record
 
 QUEUED, LOADING, READY = ReplicaState.QUEUED, ReplicaState.LOADING, ReplicaState.READY
@@ -219,3 +227,34 @@ def test_a_serving_replica_is_drained_only_where_no_waiting_one_could_be_dropped
             and (record.version_id, record.generation) == (drained.version_id, drained.generation)
         }
         assert waiting <= set(steps.drops)
+
+
+def test_a_version_without_a_replica_gets_a_slot_of_the_one_that_has_most() -> None:
+    demands = [a_demand(replicas=200), a_demand(version_id=2, model="tree", replicas=2)]
+    flood = [a_record(f"f{n}", queued_at=float(n)) for n in range(10)]
+    ahead = [a_record(f"q{n}", state=QUEUED) for n in range(3)]
+    needy = a_record("needy", version_id=2, model="tree", state=QUEUED)
+    waited = {"needy": 60.0, "q0": 60.0}
+
+    def taken(*more: ReplicaRecord, waited_s: dict[str, float] = waited) -> Preemption | None:
+        return preemption(demands=demands, records=[*flood, *ahead, *more], waited_s=waited_s)
+
+    assert taken(needy) == Preemption(drops=("q0", "q1", "q2"), drain="f9")
+    assert taken(needy, waited_s={"needy": 1.0}) is None
+    assert taken(needy, a_record("t1", version_id=2, model="tree")) is None  # it has its first
+    assert taken(needy, a_record("d", state=DRAINING)) is None  # a slot comes free in a moment
+    assert taken() is None
+
+
+def test_nobody_gives_its_last_replica() -> None:
+    demands = [a_demand(), a_demand(version_id=2, model="tree")]
+    records = [a_record("only"), a_record("needy", version_id=2, model="tree", state=QUEUED)]
+
+    assert preemption(demands=demands, records=records, waited_s={"needy": 60.0}) is None
+
+
+def test_a_version_that_is_only_warm_takes_no_slot_from_others() -> None:
+    demands = [a_demand(replicas=2), a_demand(version_id=2, model="tree", warm_until=1.0)]
+    records = [a_record("a"), a_record("b"), a_record("w", version_id=2, state=QUEUED)]
+
+    assert preemption(demands=demands, records=records, waited_s={"w": 60.0}) is None
