@@ -9,7 +9,7 @@ from registry import services
 from registry.models import ModelVersion
 from serving.cluster.directory import ReplicaState
 from tests.serving.cluster.asking import Peer
-from tests.serving.cluster.stack import BY, SLOTS, Stack
+from tests.serving.cluster.stack import SLOTS, Stack
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -63,14 +63,16 @@ def test_a_version_for_cpus_never_takes_a_gpu_slot(stack: Stack, crowd: ModelVer
     assert {record.device for record in [*cpu, waiting]} == {"cpu"}
 
 
-def test_a_deploy_that_finds_no_slot_says_so_long_before_it_fails(
+def test_a_deploy_that_finds_no_slot_says_so_and_gets_one_of_whoever_has_most(
     stack: Stack, crowd: ModelVersion
 ) -> None:
     version = stack.add_version("tree", answer=1)
 
     release = stack.deploy(version)
 
-    stack.wait_for_progress(
-        release, f"waiting for a slot on queue replicas.cpu ({SLOTS} of {SLOTS} in use)"
-    )
-    services.roll_back(model=version.model, by=BY)
+    use = f"{SLOTS} of {SLOTS} in use by {crowd} ({SLOTS})"
+    stack.wait_for_progress(release, f"no free slot on queue replicas.cpu ({use})")
+    stack.wait_for_release(release, state="live")
+    stack.wait_for_replicas(crowd, count=SLOTS - 1)
+    stack.retire("tree")
+    stack.wait_for_replicas(crowd, count=SLOTS)
