@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from registry.errors import Conflict, NotFound
@@ -179,8 +179,11 @@ def _fails_by_signature(release: Release) -> bool:
 
 
 def locked_versions(rows: QuerySet[ModelVersion]) -> list[int]:
-    """Lock these versions, the lower number first as everybody does; returns which they are."""
-    return list(rows.order_by("pk").select_for_update().values_list("pk", flat=True))
+    """Lock these versions, the lower number first as everybody does; returns which they are.
+
+    Rows that refer to them may be written meanwhile: a release of one locks it in no such order.
+    """
+    return list(rows.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True))
 
 
 def _lock(release: Release) -> bool:
@@ -279,8 +282,11 @@ def _go_live(release: Release) -> None:
     now = timezone.now()
     model = Model.objects.select_for_update().get(pk=release.model_id or GONE)
     Release.objects.filter(model=model).live().update(state=Release.State.SUPERSEDED, ended_at=now)
-    warm = model.versions.filter(warm_until__isnull=False)
-    warm.filter(pk__in=locked_versions(warm)).update(warm_until=None)
+    # All that change, at once: one after the other they would be locked in any order.
+    locked_versions(
+        model.versions.filter(Q(warm_until__isnull=False) | Q(pk=model.live_version_id))
+    )
+    model.versions.filter(warm_until__isnull=False).update(warm_until=None)
     if model.live_version_id is not None:
         ModelVersion.objects.filter(pk=model.live_version_id).update(
             warm_until=now + timedelta(seconds=settings.CLIPPER_WARM_SECONDS)
