@@ -18,6 +18,7 @@ from typing import IO
 
 from registry.specs import VersionSpec
 from serving.cluster.lifeline import __name__ as lifeline_module
+from serving.container.boxed import LONGEST_LINE
 from serving.container.confined import __name__ as confined_module
 from serving.container.confined import confined_arguments, scrubbed_environment
 from serving.container.failures import Failure
@@ -66,7 +67,8 @@ def try_out(
     # An executable is asked over a socket of its own.
     sockets = version.runtime == "command"
     with _started(program, reading=artifact, sockets=sockets) as process:
-        told, written = Tail(process.stdout), Tail(process.stderr)
+        told = Tail(process.stdout, most=LONGEST_LINE)
+        written = Tail(process.stderr, most=KEPT_BYTES)
         while (code := _code_of(process)) is None and time.monotonic() < deadline:
             meanwhile()
     if code is None:
@@ -89,9 +91,11 @@ class Tail:
     Unread it would stand still once the pipe is full; all of it may be more than there is memory.
     """
 
-    def __init__(self, pipe: IO[bytes] | None) -> None:
+    def __init__(self, pipe: IO[bytes] | None, *, most: int) -> None:
+        """`most` bytes of the beginning, and as many of the end."""
         assert pipe is not None  # noqa: S101  # for mypy: it was asked for
         self._pipe = pipe
+        self._most = most
         self._head = b""
         self._tail: bytearray = bytearray()
         self._left_out = 0
@@ -103,15 +107,15 @@ class Tail:
         self._thread.join(READ_WITHIN_S)  # it may have left somebody behind who holds the pipe
         gap = CUT.format(self._left_out).encode() if self._left_out else b""
         whole = self._head + gap + bytes(self._tail)
-        return safe_text(whole.decode(errors="replace"), most=3 * KEPT_BYTES)
+        return safe_text(whole.decode(errors="replace"), most=3 * self._most)
 
     def _read(self) -> None:
         with self._pipe:
             while chunk := os.read(self._pipe.fileno(), CHUNK):
-                room = KEPT_BYTES - len(self._head)
+                room = self._most - len(self._head)
                 self._head += chunk[:room]
                 self._tail += chunk[room:]
-                if (over := len(self._tail) - KEPT_BYTES) > 0:
+                if (over := len(self._tail) - self._most) > 0:
                     del self._tail[:over]
                     self._left_out += over
 

@@ -116,18 +116,24 @@ def answer(arguments: argparse.Namespace, *, say: Say) -> None:
         keep_freed_memory()
         say({"ok": True, "n_features": predictor.n_features})
         telling = threading.Thread(
-            target=_tell_failures, args=(predictor,), kwargs={"say": say}, daemon=True
+            target=_go_on_telling, args=(predictor,), kwargs={"say": say}, daemon=True
         )
         telling.start()
         answer_all(peer, answer=predictor.answer_batch)
+        _tell_failures(predictor, say=say)
         predictor.close()
 
 
-def _tell_failures(predictor: Predictor, *, say: Say) -> None:
+def _go_on_telling(predictor: Predictor, *, say: Say) -> None:
     while True:
         time.sleep(TELL_S)
-        if failures := predictor.failures.take():
-            say({"failures": msgspec.to_builtins(failures)})
+        _tell_failures(predictor, say=say)
+
+
+def _tell_failures(predictor: Predictor, *, say: Say) -> None:
+    """Each in a line of its own, which its reader bounds (`boxed.LONGEST_LINE`)."""
+    for failure in predictor.failures.take():
+        say({"failure": msgspec.to_builtins(failure)})
 
 
 async def _serve(predictor: Predictor, *, arguments: argparse.Namespace, say: Say) -> None:

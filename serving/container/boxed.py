@@ -38,7 +38,8 @@ from serving.container.signature import told_features
 from serving.rpc.errors import ConnectionLost, ProtocolError
 from serving.rpc.frames import Answer
 
-LONGEST_LINE = 1 << 16
+# What a failure takes at most: its traceback and its words, with each letter escaped.
+LONGEST_LINE = 1 << 18
 STOPPED_WITHIN_S = 5.0
 READ_WITHIN_S = 2.0
 CHUNK = 65536
@@ -128,7 +129,7 @@ class BoxedPredictor(Predictor):
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _wait_until_loaded(self, on_started: Callable[[int], None]) -> None:
-        while told := self._told():
+        while (told := self._told()) is not None:
             if "base_bytes" in told:
                 on_started(int(told["base_bytes"]))
             elif told.get("ok"):
@@ -145,18 +146,17 @@ class BoxedPredictor(Predictor):
         line = _pipe(self._process.stdout).readline(LONGEST_LINE)
         if not line:
             return None
-        try:
+        with suppress(ValueError):
             told = json.loads(line)
-        except ValueError as error:
-            raise LoadFailed(f"its process spoke out of turn: {line[:200]!r}") from error
-        return told if isinstance(told, dict) else {}
+            if isinstance(told, dict):
+                return told
+        raise LoadFailed(f"its process spoke out of turn: {line[:200]!r}")
 
     def _listen(self) -> None:
         """Hear of the model's failures; one that isn't understood is of no more use."""
         try:
-            while told := self._told():
-                for failure in told.get("failures", ()):
-                    self.failures.merge(msgspec.convert(failure, Failure))
+            while (told := self._told()) is not None:
+                self.failures.merge(msgspec.convert(told.get("failure"), Failure))
         except (LoadFailed, msgspec.ValidationError) as error:
             logger.warning("the model's process is not understood: %s", error)
         self._process.kill()

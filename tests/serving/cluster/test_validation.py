@@ -75,6 +75,17 @@ def test_what_the_model_raised_is_the_fault(tmp_path: Path) -> None:
     assert "ValueError: no weights" in fault
 
 
+def test_what_it_raised_is_the_fault_however_many_bytes_its_words_take(tmp_path: Path) -> None:
+    words = "\N{SNOWMAN}" * 1900
+    version, artifact = a_version(tmp_path, construct=f"raise OSError({words!r})")
+
+    trial = try_out(version, artifact=artifact)
+
+    assert trial.failure is not None, trial.fault
+    assert words in trial.failure.error
+    assert "predictor.py" in trial.failure.traceback
+
+
 @pytest.mark.parametrize(
     ("construct", "expected"),
     [
