@@ -15,13 +15,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
@@ -31,7 +30,7 @@ from serving.container.errors import LoadFailed, error_of
 from serving.container.failures import Failure, RecentFailures
 from serving.container.limits import THREAD_VARIABLES
 from serving.container.link import EX_SOFTWARE, Link
-from serving.container.output import Output
+from serving.container.output import Overheard, asked_for
 from serving.container.predictor import Predictor
 from serving.container.scratch import new_folder
 from serving.container.signature import told_features
@@ -41,8 +40,6 @@ from serving.rpc.frames import Answer
 # What a failure takes at most: its traceback and its words, with each letter escaped.
 LONGEST_LINE = 1 << 18
 STOPPED_WITHIN_S = 5.0
-READ_WITHIN_S = 2.0
-CHUNK = 65536
 # As the cluster says it of a replica whose process ends.
 WHILE_LOADING = "while the model was loading"
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -125,7 +122,7 @@ class BoxedPredictor(Predictor):
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOPPED_WITHIN_S if self._ready else 0)
             end_group(self._process)
-            self._output.join(READ_WITHIN_S)  # its last words
+            self._output.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _wait_until_loaded(self, on_started: Callable[[int], None]) -> None:
@@ -143,7 +140,7 @@ class BoxedPredictor(Predictor):
 
     def _told(self) -> dict[str, Any] | None:
         """The child's next line; None once there is none."""
-        line = _pipe(self._process.stdout).readline(LONGEST_LINE)
+        line = asked_for(self._process.stdout).readline(LONGEST_LINE)
         if not line:
             return None
         with suppress(ValueError):
@@ -171,6 +168,7 @@ class BoxedPredictor(Predictor):
         if self._stopping:
             return
         end_group(self._process)
+        self._output.wait()
         if not self._stopping:
             logger.error("the model's process ended with %s", _end_of(self._process))
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -184,7 +182,7 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _start(box: Box, *, folder: Path) -> tuple[subprocess.Popen[bytes], Link, threading.Thread]:
+def _start(box: Box, *, folder: Path) -> tuple[subprocess.Popen[bytes], Link, Overheard]:
     ours, theirs = socket.socketpair()
     with theirs:
         environment = scrubbed_environment(os.environ, home=folder)
@@ -204,29 +202,7 @@ def _start(box: Box, *, folder: Path) -> tuple[subprocess.Popen[bytes], Link, th
         except OSError as error:
             ours.close()
             raise LoadFailed(f"its process cannot be started: {error}") from error
-    pipe = _pipe(process.stderr)
-    output = threading.Thread(target=_pass_on, args=(pipe,), name="box.stderr", daemon=True)
-    output.start()
-    return process, Link(ours), output
-
-
-def _pass_on(pipe: IO[bytes]) -> None:
-    """What the model writes is our own output, wherever that goes at the moment.
-
-    Read on whether it can be written or not: with nobody at the other end of its pipe, the model's
-    next `print` would fail.
-    """
-    output = Output(2)
-    with pipe:
-        while chunk := os.read(pipe.fileno(), CHUNK):
-            with suppress(OSError):
-                sys.stderr.flush()
-            output.write(chunk)
-
-
-def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-    assert pipe is not None  # noqa: S101  # for mypy: it was asked for
-    return pipe
+    return process, Link(ours), Overheard(asked_for(process.stderr), name="box.stderr")
 
 
 def _end_of(process: subprocess.Popen[bytes]) -> str:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, TextIO
+import os
+import sys
+import threading
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+
+# For so long the last words of a process that has ended are waited for.
+READ_WITHIN_S = 2.0
+CHUNK = 65536
 
 LOST = "[{} bytes of output were lost here: {}]\n"
 
@@ -57,3 +65,38 @@ def stream_to(descriptor: int) -> TextIO:
         errors="backslashreplace",
         line_buffering=True,
     )
+
+
+class Overheard:
+    """What a child writes to a pipe is this process's own output, wherever that goes at the moment.
+
+    A descriptor that it inherited would go on into a log that has long made room for another.
+    """
+
+    def __init__(self, pipe: IO[bytes], *, name: str) -> None:
+        self._pipe = pipe
+        self._thread = threading.Thread(target=self._pass_on, name=name, daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Once the child has ended: until its last words are out, or whoever holds its pipe talks
+        for too long.
+        """
+        self._thread.join(READ_WITHIN_S)
+
+    def _pass_on(self) -> None:
+        """Read on whether it can be written or not: with nobody at the other end of its pipe, the
+        child's next `print` would fail.
+        """
+        output = Output(2)
+        with self._pipe:
+            while chunk := os.read(self._pipe.fileno(), CHUNK):
+                with suppress(OSError):
+                    sys.stderr.flush()
+                output.write(chunk)
+
+
+def asked_for(pipe: IO[bytes] | None) -> IO[bytes]:
+    """A process's pipe that was asked for when it was started."""
+    assert pipe is not None  # noqa: S101  # for mypy
+    return pipe

@@ -24,6 +24,7 @@ from serving.container.dying import die_with_parent
 from serving.container.errors import ArtifactInvalid, LoadFailed
 from serving.container.failures import RecentFailures
 from serving.container.link import EX_SOFTWARE, STARTED_WITHIN_S, Link
+from serving.container.output import Overheard, asked_for
 from serving.container.predictor import Predictor
 from serving.container.runtimes import Artifact
 from serving.container.scratch import new_folder
@@ -139,10 +140,12 @@ class _Child:
                 env=scrubbed_environment(os.environ, home=folder),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 preexec_fn=die_with_parent,  # one call to the kernel, no more
             )
         except OSError as error:
             raise LoadFailed(f"the executable cannot be started: {error}") from error
+        self._errors = Overheard(asked_for(self._process.stderr), name="container.stderr")
         self._watching = threading.Thread(target=self._watch, name="container", daemon=True)
         self._watching.start()
         if not self._ready.wait(STARTED_WITHIN_S):
@@ -173,13 +176,12 @@ class _Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._errors.wait()
         self._watching.join(STOPPED_WITHIN_S)
 
     def _watch(self) -> None:
         """Its first line says that it listens, the others are log, and the end is its end."""
-        stdout = self._process.stdout
-        assert stdout is not None  # noqa: S101  # for mypy: it was asked for
-        with stdout:
+        with asked_for(self._process.stdout) as stdout:
             for line in iter(lambda: stdout.readline(LONGEST_LINE), b""):
                 if self._ready.is_set():
                     logger.info("container: %s", safe_text(line.decode(errors="replace").rstrip()))
@@ -187,6 +189,7 @@ class _Child:
         code = self._process.wait()
         self._ready.set()
         if not self._stopping:
+            self._errors.wait()
             self.on_death(code)
 
 

@@ -56,6 +56,9 @@ FORKS = """
 """
 DIES_WHEN_ASKED = SAYS_HELLO + "peer.recv(1)\nos._exit(3)\n"
 MIB = 1 << 20
+LAST_WORDS = "its last words"
+# As much as a pipe takes, at once.
+SPEAKS_AND_DIES = f"os.write(2, b'x' * 60000 + b'\\n{LAST_WORDS}\\n'); os._exit(3)"
 
 
 def asked(
@@ -84,6 +87,17 @@ def test_a_batch_that_its_model_dies_of_is_not_answered(
     """So that the web process looks for the input that it died of, and asks for the others."""
     ended = asked(["[1]", "[666]"], folder=tmp_path, artifact=artifact, runtime=runtime)
     assert (ended.returncode, ended.stdout) == (EX_SOFTWARE, "loaded\n"), ended.stderr
+
+
+@pytest.mark.parametrize("runtime", ["python", "command"])
+def test_what_it_said_as_it_died_is_heard(tmp_path: Path, runtime: str) -> None:
+    dies = {
+        "python": MODEL.format(first="pass").replace("os._exit(3)", SPEAKS_AND_DIES),
+        "command": f"{SAYS_HELLO}peer.recv(1)\n{SPEAKS_AND_DIES}\n",
+    }
+    ended = asked(["[666]"], folder=tmp_path, artifact=dies[runtime], runtime=runtime)
+    assert ended.returncode == EX_SOFTWARE
+    assert f"{LAST_WORDS}\n" in ended.stderr
 
 
 def test_its_death_is_seen_where_something_that_it_has_forked_lives_on(tmp_path: Path) -> None:
