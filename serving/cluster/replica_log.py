@@ -92,7 +92,10 @@ class ReplicaLog:
 
 def log_of(folder: Path, *, model: str, version: str, replica_id: str) -> ReplicaLog:
     """Return the log for a new replica; of those that are gone the oldest files make room."""
-    forget_oldest(folder)
+    try:
+        forget_oldest(folder)
+    except OSError as error:  # the worker's process has claimed the replica, and has to serve it
+        logger.warning("old logs not removed: %s", error)
     return ReplicaLog(folder / f"{model}@{version}@{replica_id}{SUFFIX}")
 
 
