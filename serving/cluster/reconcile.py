@@ -31,6 +31,7 @@ from serving.cluster.scaling import Scaling
 from serving.cluster.seals import Refusals
 from serving.cluster.views import WebView, forget_gone_views, reached, read_views
 from serving.cluster.workers import forget_gone_workers, read_workers
+from serving.container.boxed import WHILE_LOADING
 from serving.rpc.connection import remove_socket
 
 if TYPE_CHECKING:
@@ -45,8 +46,6 @@ LOST_AFTER_S = 10.0
 FALLBACK_KEPT_S = 60.0
 # For how long a record is shown whose seal doesn't fit.
 REFUSED_KEPT_S = 60.0
-# How a reason ends that somebody else gives for a replica which could not give one itself.
-WHILE_LOADING = "while the model was loading"
 
 logger = logging.getLogger(__name__)
 

@@ -19,6 +19,7 @@ import uvloop
 
 from registry.artifacts.store import ArtifactStore
 from registry.specs import VersionSpec
+from serving.cluster.boxes import box_of
 from serving.cluster.directory import Directory, ReplicaRecord, ReplicaState
 from serving.cluster.host import host_id
 from serving.cluster.lifeline import Lifeline
@@ -26,7 +27,7 @@ from serving.cluster.presence import Presence
 from serving.cluster.reach import replica_reach
 from serving.cluster.reports import Reports
 from serving.cluster.watch import Charge, Slot, WatchedPredictor
-from serving.container.boxed import Box, BoxedPredictor
+from serving.container.boxed import BoxedPredictor
 from serving.container.failures import failure_of
 from serving.container.limits import MemoryLimit, held_to, private_bytes
 from serving.container.pieces import SEARCH_S
@@ -57,6 +58,11 @@ class Assignment:
     def address(self) -> str:
         """A Unix socket, where TCP isn't set up; its path has to fit into 107 bytes."""
         return f"unix:{self.run_dir / f'r-{self.record.id[:12]}.sock'}"
+
+    @property
+    def search_s(self) -> float:
+        """For how long to look for the inputs that break the model: well before it is hung."""
+        return min(SEARCH_S, self.hung_s / 4)
 
     @property
     def hello(self) -> Hello:
@@ -220,7 +226,7 @@ def _load(assignment: Assignment, *, slot: Slot) -> Predictor:
             device=assignment.record.device,
         )
         predictor.warm_up()
-    predictor.search_s = min(SEARCH_S, assignment.hung_s / 4)
+    predictor.search_s = assignment.search_s
     # The model lives as long as this process: looking through it would only delay a batch.
     gc.collect()
     gc.freeze()
@@ -251,16 +257,11 @@ def _load_boxed(assignment: Assignment, *, slot: Slot) -> Predictor:
     watch()
     with slot.working(at_most_s=version.load_timeout_s):
         return BoxedPredictor(
-            Box(
-                runtime=version.runtime,
+            box_of(
+                version,
                 artifact=assignment.store.path_of(version.digest),
-                sha256=version.digest,
-                input_type=version.input_type,
-                allow_pickle=version.allow_pickle,
                 device=assignment.record.device,
-                threads=version.threads,
-                memory_limit_mb=version.memory_limit_mb,
-                search_s=min(SEARCH_S, assignment.hung_s / 4),
+                search_s=assignment.search_s,
             ),
             on_started=watch,
         )

@@ -35,10 +35,11 @@ from serving.cluster.directory import ReplicaState
 from serving.cluster.error_log import ErrorLog, Phase
 from serving.cluster.failures import FailureCounts
 from serving.cluster.reach import own_directory
-from serving.cluster.reconcile import WHILE_LOADING, Reconciler, loading_died
+from serving.cluster.reconcile import Reconciler, loading_died
 from serving.cluster.reports import Reports
 from serving.cluster.tries import MOST_TRIES, Tries
 from serving.cluster.validation import Aborted, Trial, try_out
+from serving.container.boxed import WHILE_LOADING
 from serving.container.errors import explain
 
 ROUND_LOCK = "clipper:lock:reconcile"

@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from registry.specs import VersionSpec
+from serving.cluster.boxes import box_of
 from serving.cluster.lifeline import __name__ as lifeline_module
-from serving.container.boxed import LONGEST_LINE
+from serving.container.boxed import LONGEST_LINE, end_group
 from serving.container.confined import __name__ as confined_module
 from serving.container.confined import confined_arguments, scrubbed_environment
 from serving.container.failures import Failure
+from serving.container.output import CHUNK, READ_WITHIN_S, asked_for
 from serving.container.signature import told_features
 from serving.rpc.text import CUT, safe_text
 
 POLL_S = 1.0
 # Of what it writes, this much of the beginning and as much of the end.
 KEPT_BYTES = 8192
-CHUNK = 65536
-READ_WITHIN_S = 2.0
 # Whoever is serving on this machine goes first.
 LOW_PRIORITY = ("nice", "-n", "10")
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -63,12 +62,13 @@ def try_out(
     Calls `meanwhile` each second; what that raises ends the process under test.
     """
     deadline = time.monotonic() + version.load_timeout_s
-    program = _check(version, artifact=artifact)
+    box = box_of(version, artifact=artifact)
+    program = ["-m", "serving.container", "check", *box.arguments()]
     # An executable is asked over a socket of its own.
     sockets = version.runtime == "command"
     with _started(program, reading=artifact, sockets=sockets) as process:
-        told = Tail(process.stdout, most=LONGEST_LINE)
-        written = Tail(process.stderr, most=KEPT_BYTES)
+        told = Tail(asked_for(process.stdout), most=LONGEST_LINE)
+        written = Tail(asked_for(process.stderr), most=KEPT_BYTES)
         while (code := _code_of(process)) is None and time.monotonic() < deadline:
             meanwhile()
     if code is None:
@@ -91,9 +91,8 @@ class Tail:
     Unread it would stand still once the pipe is full; all of it may be more than there is memory.
     """
 
-    def __init__(self, pipe: IO[bytes] | None, *, most: int) -> None:
+    def __init__(self, pipe: IO[bytes], *, most: int) -> None:
         """`most` bytes of the beginning, and as many of the end."""
-        assert pipe is not None  # noqa: S101  # for mypy: it was asked for
         self._pipe = pipe
         self._most = most
         self._head = b""
@@ -138,26 +137,12 @@ def _started(
         try:
             yield process
         finally:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)  # with those that it has started
-            process.wait()
+            end_group(process)
 
 
 def _confined(program: list[str], *, folder: Path, reading: Path, sockets: bool) -> list[str]:
     command = [*LOW_PRIORITY, sys.executable, "-m", lifeline_module, confined_module]
     return command + confined_arguments(program, write=folder, read=[reading], sockets=sockets)
-
-
-def _check(version: VersionSpec, *, artifact: Path) -> list[str]:
-    command = ["-m", "serving.container", "check"]
-    command += ["--runtime", version.runtime, "--artifact", str(artifact)]
-    command += ["--sha256", version.digest, "--input-type", version.input_type]
-    command += ["--threads", str(version.threads)]
-    if version.memory_limit_mb is not None:
-        command += ["--memory-limit-mb", str(version.memory_limit_mb)]
-    if version.allow_pickle:
-        command.append("--allow-pickle")
-    return command
 
 
 def _verdict(told: str, *, output: str, code: int, version: VersionSpec) -> Trial:

@@ -40,7 +40,7 @@ from serving.rpc.frames import Answer
 # What a failure takes at most: its traceback and its words, with each letter escaped.
 LONGEST_LINE = 1 << 18
 STOPPED_WITHIN_S = 5.0
-# As the cluster says it of a replica whose process ends.
+# How a reason ends that is given for a process which could not give one itself.
 WHILE_LOADING = "while the model was loading"
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -62,17 +62,22 @@ class Box:
     search_s: float | None = None
 
     def command(self, *, descriptor: int, folder: Path) -> list[str]:
-        program = ["-m", "serving.container", "answer", "--descriptor", str(descriptor)]
-        program += ["--runtime", self.runtime, "--artifact", str(self.artifact)]
-        program += ["--sha256", self.sha256, "--input-type", self.input_type]
-        program += ["--device", self.device, "--threads", str(self.threads)]
-        if self.memory_limit_mb is not None:
-            program += ["--memory-limit-mb", str(self.memory_limit_mb)]
+        program = ["-m", "serving.container", "answer", *self.arguments()]
+        program += ["--descriptor", str(descriptor)]
         if self.search_s is not None:
             program += ["--search-s", str(self.search_s)]
-        if self.allow_pickle:
-            program.append("--allow-pickle")
         return confined_command(program, write=folder, read=[self.artifact])
+
+    def arguments(self) -> list[str]:
+        """What each command of `python -m serving.container` takes."""
+        told = ["--runtime", self.runtime, "--artifact", str(self.artifact)]
+        told += ["--sha256", self.sha256, "--input-type", self.input_type]
+        told += ["--device", self.device, "--threads", str(self.threads)]
+        if self.memory_limit_mb is not None:
+            told += ["--memory-limit-mb", str(self.memory_limit_mb)]
+        if self.allow_pickle:
+            told.append("--allow-pickle")
+        return told
 
 
 class BoxedPredictor(Predictor):

@@ -108,5 +108,5 @@ def answer_all(connected: socket.socket, *, answer: Callable[[list[bytes]], list
         for frame in decoder.feed(data):
             if frame.type is FrameType.PREDICT:
                 answers = [fitting(one) for one in answer(decode_predict(frame.body))]
-                for data in encode_in_parts(frame.request_id, answers, compute_us=0):
-                    connected.sendall(data)
+                for part in encode_in_parts(frame.request_id, answers, compute_us=0):
+                    connected.sendall(part)

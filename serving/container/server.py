@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from serving.container.errors import explain
+from serving.container.link import EX_SOFTWARE
 from serving.container.tracebacks import traceback_of
 from serving.rpc.buffers import keep_freed_memory
 from serving.rpc.connection import Connection, Listener, listen, remove_socket
@@ -40,8 +41,6 @@ logger = logging.getLogger(__name__)
 MAX_BUFFERED = 64
 # So many bytes of them too: a web process sends no more than two at a time, but there may be many.
 MAX_BUFFERED_BYTES = 64 << 20
-
-EX_SOFTWARE = 70
 
 _DRAIN = encode_frame(FrameType.DRAIN, 0)
 
