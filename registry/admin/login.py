@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 
@@ -26,7 +26,8 @@ def login(request: HttpRequest) -> HttpResponse:
     except TooManyRequests as error:
         return error_page(request, error, title="Sign in", back_to=reverse("admin:login"))
     answer = admin.site.login(request)
-    _note(name, address=address, succeeded=request.user.is_authenticated)
+    # Not whether somebody is signed in: that may be another, who guesses from their own session.
+    _note(name, address=address, succeeded=isinstance(answer, HttpResponseRedirect))
     return answer
 
 

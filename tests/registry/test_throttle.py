@@ -35,6 +35,13 @@ def test_guesses_of_a_password_are_slowed_down(owner: User) -> None:
     assert "try again in" in refused.content.decode()
 
 
+def test_who_is_signed_in_guesses_no_faster_than_others(owner: User) -> None:
+    colleague = Client(REMOTE_ADDR="192.0.2.1")
+    colleague.force_login(User.objects.create_user("colleague", is_staff=True))
+    guess = {"username": "owner", "password": "wrong"}
+    assert [colleague.post(LOGIN, guess).status_code for _ in range(6)] == [200] * 5 + [429]
+
+
 def test_an_address_that_tries_many_names_is_slowed_down(owner: User) -> None:
     for number in range(20):
         attempt(f"name-{number}")
