@@ -1,4 +1,4 @@
-"""The rule that names and versions follow, and the names that URLs need for themselves."""
+"""The rule that names and versions follow, and the names that no application gets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import re
 from django.core.exceptions import ValidationError
 
 NAME_PATTERN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
-RESERVED = frozenset({"admin", "api", "v2", "ws", "metrics", "health", "static", "feedback"})
+# The first parts of our own URLs: no application is asked under them.
+OWN_URLS = frozenset({"admin", "api", "v2", "ws", "metrics", "health", "static", "feedback"})
+# Beside them what is kept for URLs to come; an application that has such a name keeps it.
+RESERVED = OWN_URLS | {"docs", "v1"}
 
 
 def validate_name(value: str) -> None:

@@ -228,7 +228,8 @@ def json_text(value: Any) -> str:
 
 def _check(application: Application) -> None:
     check_policy(application.policy, params=application.policy_params)
-    checked(application)
+    # A name can't change: one that is there may be reserved for others since.
+    checked(application, exclude=() if application._state.adding else ("name",))
 
 
 def _touch(application: Application) -> None:

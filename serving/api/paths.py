@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from registry.names import RESERVED
+from registry.names import OWN_URLS
 
 APP = r"(?P<app>[^/]+)"
 # Clipper's own paths begin with an application's name, so with none of ours.
-OWN_PATH = rf"(?!(?:{'|'.join(sorted(RESERVED))})/){APP}"
+OWN_PATH = rf"(?!(?:{'|'.join(sorted(OWN_URLS))})/){APP}"
 
 _PREDICTIONS = [
     re.compile(rf"/{place}/predict/?").fullmatch

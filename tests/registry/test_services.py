@@ -16,6 +16,7 @@ from registry.errors import BadRequest, ClipperError, Forbidden, NotFound
 from registry.models import ApiKey, Application, Model, ModelVersion, Release, Route
 from registry.names import RESERVED
 from registry.services import Actor
+from serving.api.paths import application_to_predict
 from tests.registry.conftest import BY, AddVersion
 
 pytestmark = pytest.mark.django_db
@@ -54,6 +55,24 @@ def test_a_form_hears_of_a_wrong_policy_too() -> None:
     with pytest.raises(ValidationError) as caught:
         application.full_clean()
     assert list(caught.value.message_dict) == ["policy_params"]
+
+
+@pytest.mark.parametrize("name", ["docs", "v1"])
+def test_an_application_keeps_a_name_that_was_reserved_since(name: str) -> None:
+    application = services.create_application(name="old", input_type="doubles", slo_ms=1.0)
+    Application.objects.update(name=name)
+
+    services.update_application(application=application, changes={"description": "still here"})
+    services.set_objective(application=application, latency_ms=10.0)
+
+    application.refresh_from_db()
+    assert (application.name, application.description) == (name, "still here")
+    assert application_to_predict(f"/{name}/predict") == name
+
+
+def test_the_names_of_the_public_surface_are_reserved() -> None:
+    public = {"admin", "api", "v2", "v1", "ws", "metrics", "health", "static", "feedback", "docs"}
+    assert public == RESERVED
 
 
 @pytest.mark.parametrize("name", sorted(RESERVED))
