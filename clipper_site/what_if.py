@@ -97,7 +97,7 @@ def _row(result: Result, *, chosen: bool) -> dict[str, Any]:
         "reward": wording.mean_reward(found.best),
         "interval": wording.interval(found.best),
         "gain": wording.points(result.gain),
-        "gain_spread": wording.spread(result.gain),
+        "gain_interval": wording.points_interval(result.gain),
         "rows": f"{found.rows:,}",
         "effective": f"{found.effective_rows:,.0f}",
         "state": state,

@@ -59,6 +59,11 @@ def points(estimate: Estimate) -> str:
     return NOTHING if estimate is None else signed(estimate[0] * 100)
 
 
+def points_interval(estimate: Estimate) -> str:
+    """Return the ends of a difference in points: +1.2 to +4.0."""
+    return "" if estimate is None else f"{signed(estimate[1] * 100)} to {signed(estimate[2] * 100)}"
+
+
 def spread(estimate: Estimate) -> str:
     """Return half the interval, which is around its middle, in points."""
     return "" if estimate is None else f"± {(estimate[2] - estimate[1]) * 50:.1f}"

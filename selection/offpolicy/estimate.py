@@ -18,7 +18,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from selection.offpolicy.intervals import Value, mean_with_interval, within_unit
+from selection.offpolicy.intervals import Value, mean_with_interval, within
 from selection.offpolicy.log import Flags, Floats, Log
 from selection.offpolicy.reward_model import expected_rewards
 
@@ -173,7 +173,7 @@ def _of_answers(answers: Floats, *, trained_on: int | None) -> Estimate:
             explanation="it asks several arms; no query has a label and the answers of all",
         )
     ones = np.ones(len(known))
-    value = within_unit(mean_with_interval(known, weights=ones))
+    value = within(mean_with_interval(known, weights=ones))
     verdict, explanation = _verdict(value, effective=float(len(known)), weights=ones)
     return Estimate(
         verdict=verdict,
@@ -207,11 +207,12 @@ def gain(target: Estimate, *, earned: Floats) -> Value | None:
     weights = steps * target.row_weights[both]
     if not np.any(weights):
         return None
-    return mean_with_interval(_paced(target.terms[both] - earned[both], steps), weights=weights)
+    value = mean_with_interval(_paced(target.terms[both] - earned[both], steps), weights=weights)
+    return within(value, low=-1.0)
 
 
 def _bounded(value: Value, *, unknown: float) -> Value:
-    known = within_unit(value)
+    known = within(value)
     if unknown <= 0.0:
         return known
     low, high = known.low * (1.0 - unknown), known.high * (1.0 - unknown) + unknown

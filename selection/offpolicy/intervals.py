@@ -13,7 +13,7 @@ Z = 1.959963984540054
 
 
 class Value(NamedTuple):
-    """A mean reward, and the ends of its interval. Within [0, 1] where rewards are."""
+    """A mean reward, or a difference of two, and the ends of its interval."""
 
     reward: float
     low: float
@@ -39,9 +39,9 @@ def mean_with_interval(terms: Floats, *, weights: Floats) -> Value:
     return Value(value, value - half, value + half)
 
 
-def within_unit(value: Value) -> Value:
-    """Return the value with all three numbers brought into [0, 1]."""
-    return Value(*(min(max(x, 0.0), 1.0) for x in value))
+def within(value: Value, *, low: float = 0.0, high: float = 1.0) -> Value:
+    """Return the value with all three numbers brought to where they can be: a reward in [0, 1]."""
+    return Value(*(min(max(x, low), high) for x in value))
 
 
 def student_quantile(freedom: float) -> float:

@@ -22,7 +22,7 @@ from selection.contexts import GLOBAL_CONTEXT
 from selection.learned import routed_arms
 from selection.logged import LoggedQuery
 from selection.offpolicy.estimate import Estimate, Proposal, Verdict, estimate, gain
-from selection.offpolicy.intervals import Value, mean_with_interval, within_unit
+from selection.offpolicy.intervals import Value, mean_with_interval, within
 from selection.offpolicy.log import Floats, Log, log_of
 from selection.offpolicy.replay import Candidate, frozen, learning, together
 from selection.policies import make_policy
@@ -234,9 +234,7 @@ class _Evaluation:
                 recombined = int(np.sum(made & ~np.isnan(of_row)))
         known = np.concatenate([of_row[~np.isnan(of_row)], np.array(self._kept.whole)])
         value = (
-            within_unit(mean_with_interval(known, weights=np.ones(len(known))))
-            if len(known)
-            else None
+            within(mean_with_interval(known, weights=np.ones(len(known)))) if len(known) else None
         )
         return Earned(value=value, rows=len(known), recombined=recombined), of_row
 

@@ -129,6 +129,8 @@ def test_quick_default_answers_are_not_taken_for_a_kept_objective(
         (wording.signed(12.44), "+12.4"),
         (wording.signed(-3.06), f"{wording.MINUS}3.1"),
         (wording.signed(-0.04), "0.0"),
+        (wording.points_interval((0.9, 0.8, 1.0)), "+80.0 to +100.0"),
+        (wording.points_interval(None), ""),
         (wording.mean(1.04), "1"),
         (wording.mean(3.42), "3.4"),
         (wording.mean(120.4), "120"),

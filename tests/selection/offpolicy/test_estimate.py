@@ -149,6 +149,15 @@ def test_a_gain_is_taken_row_by_row() -> None:
     assert same.high < 0.01  # luck that both share cancels out
 
 
+@pytest.mark.parametrize("ours", [0.0, 1.0])
+def test_a_gain_is_no_more_than_all_there_is(ours: float) -> None:
+    rows = [asked({"a": ours, "b": 1.0 - ours}) for _ in range(30)]
+    found = gain(alone(log_of(rows), "a"), earned=np.full(30, 1.0 - ours))
+    assert found is not None
+    assert (found.low == -1.0, found.high == 1.0) == (ours == 0.0, ours == 1.0)
+    assert -1.0 <= found.low <= found.reward <= found.high <= 1.0
+
+
 def test_there_is_no_gain_where_nothing_was_earned() -> None:
     assert gain(alone(FOUR, "a"), earned=np.full(4, np.nan)) is None
 
