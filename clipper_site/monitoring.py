@@ -83,7 +83,7 @@ def picture(application: Application, *, chosen: Choice) -> dict[str, Any]:
         "step_s": told["step_s"],
         "points": told["points"],
         "summary": {"text": _summary(told)},
-        "arms": [_arm(arm, tolerated=tolerated) for arm in told["arms"]],
+        "arms": [arm_shown(arm, tolerated=tolerated) for arm in told["arms"]],
     }
 
 
@@ -107,25 +107,28 @@ def _summary(told: Mapping[str, Any]) -> dict[str, str]:
         else f"fewer than {ENOUGH} rewards of each arm",
         "asked": wording.count(asked),
         "arms": f"to {routed} arm{'' if routed == 1 else 's'}",
-        "in_time": wording.share(answered / asked if asked else None),
+        "in_time": _in_time(answered, missed=late + failed),
         "missed": f"{wording.count(late)} late, {wording.count(failed)} failed"
         + (f", {wording.count(refused)} refused" if refused else ""),
     }
 
 
-def _arm(arm: Mapping[str, Any], *, tolerated: float) -> dict[str, Any]:
-    asked, missed = arm["asked"], arm["asked"] - arm["answered"]
+def arm_shown(arm: Mapping[str, Any], *, tolerated: float) -> dict[str, Any]:
+    """Return a row of the table; `tolerated` is the share of calls that may be missed."""
+    # What it refused is no fault of its own where every other arm refuses it too, and the counts
+    # don't tell: it is shown, and has no part in how the arm stands.
+    answered, missed = arm["answered"], arm["late"] + arm["failed"]
     return {
         "arm": f"{arm['model']}:{arm['version']}",
-        "state": "late" if missed > tolerated * asked else "good",
+        "state": "late" if missed > tolerated * (answered + missed) else "good",
         "percent": round((arm["weight"] or 0.0) * 100, 1),
         "text": {
             "note": "" if arm["routed"] else "no longer routed",
             "weight": wording.share(arm["weight"]),
             "chance": wording.share(arm["probability"]),
-            "asked": wording.count(asked),
+            "asked": wording.count(arm["asked"]),
             "share": wording.share(arm["share"]),
-            "in_time": wording.share(arm["answered"] / asked if asked else None),
+            "in_time": _in_time(answered, missed=missed),
             "late": wording.count(arm["late"]),
             "failed": wording.count(arm["failed"]),
             "refused": wording.count(arm["refused"]),
@@ -136,6 +139,12 @@ def _arm(arm: Mapping[str, Any], *, tolerated: float) -> dict[str, Any]:
             "gain_spread": wording.spread(_worded(arm["gain"])),
         },
     }
+
+
+def _in_time(answered: int, *, missed: int) -> str:
+    """Return the share answered in time of the calls that weren't refused."""
+    judged = answered + missed
+    return wording.share(answered / judged if judged else None)
 
 
 def _worded(estimate: Mapping[str, float] | None) -> wording.Estimate:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
+from clipper_site.monitoring import arm_shown
 from registry import services
 from registry.models import Application
 from selection.models import SelectionSnapshot
@@ -50,6 +52,35 @@ def test_others_are_refused(digits: Application) -> None:
     assert stranger.get(PAGE)["Location"] == f"/admin/login/?next={PAGE}"
     assert colleague.get(DATA).status_code == 403
     assert colleague.get(PAGE).status_code == 403
+
+
+def arm_of(*, answered: int, late: int = 0, failed: int = 0, refused: int = 0) -> dict[str, Any]:
+    """An arm of the history, asked as often as it says how."""
+    asked = answered + late + failed + refused
+    ended = {"asked": asked, "answered": answered, "late": late, "failed": failed}
+    known = {"weight": 1.0, "probability": 1.0, "share": 1.0, "reward": None, "gain": None}
+    named = {"model": "svm", "version": "1", "routed": True, "feedback": 0}
+    return {**named, **known, **ended, "refused": refused}
+
+
+@pytest.mark.parametrize(
+    ("arm", "state", "in_time"),
+    [
+        (arm_of(answered=99, late=1), "good", "99 %"),
+        (arm_of(answered=98, late=1, failed=1), "late", "98 %"),
+        (arm_of(answered=20, refused=80), "good", "100 %"),
+        (arm_of(answered=0, refused=80), "good", "—"),
+        # So many refused ones hide no failure either.
+        (arm_of(answered=9, failed=1, refused=990), "late", "90 %"),
+        (arm_of(answered=0), "good", "—"),
+    ],
+)
+def test_an_arm_stands_as_it_did_with_what_it_did_not_refuse(
+    arm: dict[str, Any], state: str, in_time: str
+) -> None:
+    shown = arm_shown(arm, tolerated=0.01)
+    assert (shown["state"], shown["text"]["in_time"]) == (state, in_time)
+    assert shown["text"]["refused"] == str(arm["refused"])
 
 
 def test_snapshots_go_with_their_application_without_being_listed_one_by_one(
