@@ -1,6 +1,9 @@
 """How often replicas of a version ended without being asked to, on which host and of what.
 
-Kept in Redis for a day after the last time.
+Kept in Redis for a day after the first of them; the next one begins a new count. So a count is of
+a day at most, also where replicas end now and then for ever.
+
+Here, below the cluster that writes it down, because the registry's commands tell of it.
 """
 
 from __future__ import annotations
@@ -19,13 +22,27 @@ COUNTS_KEY = "clipper:restarts:"
 ENDINGS_KEY = "clipper:endings:"
 RECENT_KEY = "clipper:restarts-lately:"
 KEPT_S = 86_400
-# Counted anew after so long, and so often within it is a loop.
+# Counted apart, and anew after so long; so often within it is a loop.
 RECENT_S = 600
 LOOP = 3
 # A replica's end is noticed by its worker and by the reconciler, within seconds of each other.
 NOTED_TTL_S = 600
 ENDINGS_KEPT = 10
 LONGEST_REASON = 500
+
+# In one step: an end that is noted is counted, and what is counted expires.
+NOTE_SCRIPT = f"""
+local noted, counts, endings, recent = unpack(KEYS)
+local host, ending = unpack(ARGV)
+if not redis.call('SET', noted, 1, 'NX', 'EX', {NOTED_TTL_S}) then return end
+redis.call('HINCRBY', counts, host, 1)
+redis.call('LPUSH', endings, ending)
+redis.call('LTRIM', endings, 0, {ENDINGS_KEPT - 1})
+redis.call('INCR', recent)
+for key, seconds in pairs({{[counts] = {KEPT_S}, [endings] = {KEPT_S}, [recent] = {RECENT_S}}}) do
+  if redis.call('TTL', key) < 0 then redis.call('EXPIRE', key, seconds) end
+end
+"""
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +54,9 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Restarts(msgspec.Struct, frozen=True, kw_only=True):
-    """A version's: how many by host, the last endings, the latest first, and how many lately."""
+    """A version's within a day: how many by host, the last endings, the latest first, and how many
+    lately.
+    """
 
     by_host: Mapping[str, int]
     last: tuple[Ending, ...]
@@ -58,8 +77,8 @@ class Restarts(msgspec.Struct, frozen=True, kw_only=True):
         if not self.total:
             return ""
         times = "once" if self.total == 1 else f"{self.total} times"
-        latest = f": {self.last[0].reason} on {self.last[0].host}" if self.last else ""
-        return f"restarted {times} within a day, last{latest}" if latest else f"restarted {times}"
+        latest = f", last: {self.last[0].reason} on {self.last[0].host}" if self.last else ""
+        return f"restarted {times} within a day{latest}"
 
 
 _decoder = msgspec.json.Decoder(Ending)
@@ -67,18 +86,10 @@ _decoder = msgspec.json.Decoder(Ending)
 
 def note_ending(client: redis.Redis, ending: Ending, *, replica_id: str, version_id: int) -> None:
     """Count a replica's end; whoever notices it first says why."""
-    if not client.set(NOTED_KEY + replica_id, 1, nx=True, ex=NOTED_TTL_S):
-        return
     kept = msgspec.structs.replace(ending, reason=ending.reason[:LONGEST_REASON])
-    with client.pipeline() as pipe:
-        pipe.hincrby(f"{COUNTS_KEY}{version_id}", ending.host, 1)
-        pipe.expire(f"{COUNTS_KEY}{version_id}", KEPT_S)
-        pipe.lpush(f"{ENDINGS_KEY}{version_id}", msgspec.json.encode(kept))
-        pipe.ltrim(f"{ENDINGS_KEY}{version_id}", 0, ENDINGS_KEPT - 1)
-        pipe.expire(f"{ENDINGS_KEY}{version_id}", KEPT_S)
-        pipe.set(f"{RECENT_KEY}{version_id}", 0, ex=RECENT_S, nx=True)
-        pipe.incr(f"{RECENT_KEY}{version_id}")
-        pipe.execute()
+    counted = (f"{key}{version_id}" for key in (COUNTS_KEY, ENDINGS_KEY, RECENT_KEY))
+    keys = (NOTED_KEY + replica_id, *counted)
+    client.eval(NOTE_SCRIPT, len(keys), *keys, ending.host, msgspec.json.encode(kept))
 
 
 def read_restarts(client: redis.Redis, version_ids: Iterable[int]) -> dict[int, Restarts]:

@@ -8,7 +8,10 @@ import pytest
 import redis
 
 from registry.restarts import (
+    COUNTS_KEY,
     ENDINGS_KEPT,
+    ENDINGS_KEY,
+    KEPT_S,
     LOOP,
     RECENT_KEY,
     RECENT_S,
@@ -54,6 +57,19 @@ def test_a_loop_is_of_ends_that_came_soon_after_one_another(client: redis.Redis)
     end(client, "much later")
     restarts = read_restarts(client, [7])[7]
     assert (restarts.is_loop, restarts.total) == (False, LOOP + 1)
+
+
+def test_ends_that_go_on_for_days_are_counted_for_a_day(client: redis.Redis) -> None:
+    end(client, "r1")
+    for key in (COUNTS_KEY, ENDINGS_KEY):
+        assert KEPT_S - 5 <= client.ttl(f"{key}7") <= KEPT_S
+        client.expire(f"{key}7", 60)  # nearly a day later
+
+    end(client, "r2")
+
+    assert read_restarts(client, [7])[7].total == 2
+    for key in (COUNTS_KEY, ENDINGS_KEY):
+        assert 0 < client.ttl(f"{key}7") <= 60
 
 
 def test_an_end_that_two_notice_counts_once_and_the_first_says_why(client: redis.Redis) -> None:
