@@ -13,6 +13,7 @@ from registry.models import ApiKey, Application, AuditEntry
 from registry.models.access import PREFIX_LENGTH
 from registry.services.actor import SYSTEM, Actor
 from registry.services.audit import audited, record_created
+from registry.services.rows import locked
 from registry.services.validation import checked
 from registry.specs import FEEDBACK, MANAGE, PREDICT, SCOPES
 
@@ -69,13 +70,13 @@ def update_api_key(*, key: ApiKey, name: str, expires_at: datetime | None, by: A
 
     Raises Forbidden where it would work for longer and `by` couldn't make a key that may as much.
     """
-    locked = ApiKey.objects.select_for_update().get(pk=key.pk)
-    _check_life(locked, expires_at=expires_at, by=by)
-    with audited(locked, by=by):
-        locked.name, locked.expires_at = name, expires_at
-        checked(locked)
-        locked.save(update_fields=["name", "expires_at"])
-    return locked
+    current = locked(key)
+    _check_life(current, expires_at=expires_at, by=by)
+    with audited(current, by=by):
+        current.name, current.expires_at = name, expires_at
+        checked(current)
+        current.save(update_fields=["name", "expires_at"])
+    return current
 
 
 def _check_life(key: ApiKey, *, expires_at: datetime | None, by: Actor) -> None:

@@ -16,6 +16,7 @@ from registry.models import Application, Model, ModelVersion, Route, ServiceLeve
 from registry.services.actor import SYSTEM, Actor
 from registry.services.audit import audited, record_created, record_deleted
 from registry.services.code import check_may_pin
+from registry.services.rows import locked
 from registry.services.signatures import arms_agreeing
 from registry.services.validation import checked, save_new
 
@@ -80,16 +81,16 @@ def update_application(
 
 
 def _update(application: Application, *, changes: Mapping[str, Any]) -> Application:
-    locked = Application.objects.get(pk=application.pk)
-    if "policy" in changes and changes["policy"] != locked.policy:
+    current = Application.objects.get(pk=application.pk)
+    if "policy" in changes and changes["policy"] != current.policy:
         changes = {"policy_params": {}, **changes}
     for field, value in changes.items():
         if field not in CHANGEABLE:
             raise BadRequest(f"{field}: Can't be changed.", fields=[field])
-        setattr(locked, field, json_text(value) if field == "default_output" else value)
-    _check(locked)
-    locked.save()
-    return locked
+        setattr(current, field, json_text(value) if field == "default_output" else value)
+    _check(current)
+    current.save()
+    return current
 
 
 CHANGEABLE = frozenset(
@@ -234,10 +235,7 @@ def _check(application: Application) -> None:
 
 def _touch(application: Application) -> None:
     """Lock the application for this transaction, so that changes of its parts follow in order."""
-    locked = Application.objects.select_for_update().filter(pk=application.pk).first()
-    if locked is None:
-        raise NotFound(f"There is no application named {application.name!r} any more.")
-    locked.save(update_fields=["updated_at"])
+    locked(application).save(update_fields=["updated_at"])
 
 
 def _new_route(application: Application, *, request: RouteRequest, by: Actor) -> Route:

@@ -15,7 +15,7 @@ from django.contrib.auth.models import Group, User
 from django.db import models, transaction
 from django.db.models import F
 
-from registry.errors import NotFound, PreconditionFailed
+from registry.errors import PreconditionFailed
 from registry.models import (
     ApiKey,
     Application,
@@ -24,6 +24,7 @@ from registry.models import (
     ModelVersion,
 )
 from registry.services.actor import Actor
+from registry.services.rows import locked
 
 Action = AuditEntry.Action
 Row = Application | Model | ModelVersion | ApiKey | User | Group
@@ -64,24 +65,22 @@ def audited(
     Raises NotFound where it is gone.
     """
     with transaction.atomic():
-        before = _state_of(_locked(row))
+        before = _state_of(locked(row))
         yield
-        changes = _difference(before, _state_of(_locked(row)), secrets=_secrets_of(row))
+        changes = _difference(before, _state_of(locked(row)), secrets=_secrets_of(row))
         if changes:
             _write(row, by=by, action=action, reason=reason, changes=changes)
 
 
 def record_created(row: Row, *, by: Actor) -> None:
     """Record a row that was just made, with what belongs to it."""
-    state = {name: value for name, value in _state_of(row).items() if value not in (None, "", [])}
-    changes = _difference({}, state, secrets=_secrets_of(row))
+    changes = _difference({}, _filled_state_of(row), secrets=_secrets_of(row))
     _write(row, by=by, action=Action.CREATE, changes=changes)
 
 
 def record_deleted(row: Row, *, by: Actor) -> None:
     """Record a row that is about to be deleted."""
-    state = {name: value for name, value in _state_of(row).items() if value not in (None, "", [])}
-    changes = _difference(state, {}, secrets=_secrets_of(row))
+    changes = _difference(_filled_state_of(row), {}, secrets=_secrets_of(row))
     _write(row, by=by, action=Action.DELETE, changes=changes)
 
 
@@ -100,10 +99,10 @@ def unchanged_since(row: Row, revision: int | None) -> Iterator[None]:
     """
     with transaction.atomic():
         if revision is not None:
-            current: int = getattr(_locked(row), "revision")  # noqa: B009  (not every Row has one)
+            current: int = getattr(locked(row), "revision")  # noqa: B009  (not every Row has one)
             if current != revision:
                 raise PreconditionFailed(
-                    f"{row} has changed: {told_since(row, revision)}",
+                    f"{row} has changed: {told_since(row, revision)}.",
                     revision=current,
                     expected=revision,
                 )
@@ -113,21 +112,12 @@ def unchanged_since(row: Row, revision: int | None) -> Iterator[None]:
 def told_since(row: Row, revision: int) -> str:
     """Return what changed of a row after this revision, and by whom."""
     entries = AuditEntry.objects.of(row).filter(revision__gt=revision).order_by("id")[:10]
-    return "; ".join(_told(entry) for entry in entries) or "its revision isn't the one expected."
+    return "; ".join(_told(entry) for entry in entries) or "its revision isn't the one expected"
 
 
 def _told(entry: AuditEntry) -> str:
     changed = ", ".join(f"{name}: {old} → {new}" for name, (old, new) in entry.changes.items())
     return f"{changed or entry.action} by {entry.by} at {entry.at:%F %T} UTC"
-
-
-def _locked(row: Row) -> Row:
-    """Return the row as it is in the database, locked for this transaction."""
-    rows: models.QuerySet[Any] = type(row)._default_manager.select_for_update()
-    found: Row | None = rows.filter(pk=row.pk).first()
-    if found is None:
-        raise NotFound(f"There is no {row._meta.verbose_name} {row} any more.")
-    return found
 
 
 def _state_of(row: Row) -> State:
@@ -138,6 +128,11 @@ def _state_of(row: Row) -> State:
     if isinstance(row, Application):
         state |= _parts_of(row)
     return state
+
+
+def _filled_state_of(row: Row) -> State:
+    """Without what is empty: it says nothing of a row that is new or gone."""
+    return {name: value for name, value in _state_of(row).items() if value not in (None, "", [])}
 
 
 def _parts_of(application: Application) -> State:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from django.db import transaction
 from django.db.models import ProtectedError
 
-from registry.errors import Conflict, NotFound
+from registry.errors import Conflict
 from registry.models import Model
 from registry.services.actor import SYSTEM, Actor
 from registry.services.audit import audited, record_created, record_deleted
 from registry.services.releases import end_releases
+from registry.services.rows import locked
 from registry.services.validation import checked, save_new
 from registry.services.versions import remove_unused_artifacts
 
@@ -43,7 +44,8 @@ def delete_model(*, model: Model, by: Actor = SYSTEM) -> None:
     """
     try:
         with transaction.atomic():
-            _lock(model)
+            # So that nobody uploads to it or routes to it while it goes.
+            locked(model)
             record_deleted(model, by=by)
             end_releases(model, reason=f"{model.name} was deleted by {by.label}.")
             digests = list(model.versions.values_list("digest", flat=True))
@@ -55,9 +57,3 @@ def delete_model(*, model: Model, by: Actor = SYSTEM) -> None:
         raise Conflict(
             f"{model.name} is routed by {', '.join(users)}; unlink it first.", applications=users
         ) from error
-
-
-def _lock(model: Model) -> None:
-    """Lock the model, so that nobody uploads to it or routes to it while it goes."""
-    if Model.objects.select_for_update().filter(pk=model.pk).first() is None:
-        raise NotFound(f"There is no model named {model.name!r} any more.", model=model.name)

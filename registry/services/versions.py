@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 
 from registry.artifacts.store import ArtifactStore
-from registry.errors import BadRequest, Conflict, NotFound
+from registry.errors import BadRequest, Conflict
 from registry.extensions import check_runtime
 from registry.models import Model, ModelVersion, Release
 from registry.models.models import FEWEST_REPLICAS, MOST_REPLICAS
@@ -19,6 +19,7 @@ from registry.services.actor import SYSTEM, Actor
 from registry.services.audit import audited, record_created, record_deleted
 from registry.services.code import check_may_run
 from registry.services.releases import locked_versions
+from registry.services.rows import locked
 from registry.services.validation import checked, save_new
 
 # How a version runs, which may change while it serves; all else of it is as it was uploaded.
@@ -78,8 +79,7 @@ def create_version(
     with store.received(artifact) as incoming, transaction.atomic():
         row.digest, row.size = incoming.digest, incoming.received
         _lock_artifact(row.digest)
-        if Model.objects.select_for_update().filter(pk=model.pk).first() is None:
-            raise NotFound(f"There is no model named {model.name!r} any more.", model=model.name)
+        locked(model)
         save_new(row, conflict=taken)
         store.settle(incoming)
         record_created(row, by=by)
@@ -105,11 +105,9 @@ def configure_version(*, version: ModelVersion, by: Actor = SYSTEM, **changes: A
     number is brought within the bounds. Raises BadRequest, and changes nothing, where a value is
     wrong.
     """
-    locked = ModelVersion.objects.select_for_update().filter(pk=version.pk).first()
-    if locked is None:
-        raise NotFound(f"There is no {version} any more.")
+    current = locked(version)
     for field in CONFIGURABLE:
-        setattr(version, field, getattr(locked, field))
+        setattr(version, field, getattr(current, field))
     with audited(version, by=by):
         written = _set(version, changes)
         checked(version)
