@@ -19,6 +19,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
 from registry.admin.theme import ModelAdmin
+from registry.callers import address_of
 from registry.errors import ClipperError
 from registry.services import Actor
 from registry.services.audit import told_since
@@ -145,8 +146,7 @@ def _unless_changed(form: Any, *, row: Any, seen: int) -> Any:
 
 def actor(request: HttpRequest) -> Actor:
     """Return who does what this request asks for; admin views only see signed-in users."""
-    address = str(request.META.get("REMOTE_ADDR") or "")
-    return Actor.of_user(cast(User, request.user), address=address)
+    return Actor.of_user(cast(User, request.user), address=address_of(request))
 
 
 def row_or_404(rows: models.QuerySet[M], *, pk: str) -> M:

@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 
 from registry.api.errors import error_page
+from registry.callers import address_of
 from registry.errors import TooManyRequests
 from registry.throttle import BY_ADDRESS, BY_PERSON, BY_PERSON_THERE, SIGNED_IN
 
@@ -19,7 +20,7 @@ def login(request: HttpRequest) -> HttpResponse:
     """Answer 429 where an address, or a name, was tried too often; else Django's own page."""
     if request.method != "POST":
         return admin.site.login(request)
-    address = str(request.META.get("REMOTE_ADDR") or "")
+    address = address_of(request)
     name = request.POST.get("username", "")[:LONGEST_NAME].lower()
     try:
         _check(name, address=address)

@@ -11,6 +11,7 @@ from rest_framework.authentication import (
 )
 from rest_framework.request import Request
 
+from registry.callers import address_of
 from registry.errors import CHALLENGE, KEY_SCHEME, Unauthenticated
 from registry.models import ApiKey
 from registry.throttle import BY_KEYS, WORKED
@@ -26,7 +27,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         if scheme.lower() != KEY_SCHEME.lower().encode():
             return None
         digest = ApiKey.digest_of(text.strip().decode("latin-1"))
-        address = str(request.META.get("REMOTE_ADDR") or "")
+        address = address_of(request)
         if digest not in WORKED:
             BY_KEYS.check(address, what="keys that aren't known")
         key = ApiKey.objects.filter(digest=digest).first()

@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from registry.callers import address_of
 from registry.errors import Forbidden, Unauthenticated
 from registry.models import ApiKey, AuditEntry
 from registry.services import Actor
@@ -38,11 +39,6 @@ class MayManage(BasePermission):
                 "Expected the header `Authorization: Api-Key <key>`, or a staff session."
             )
         return True
-
-
-def address_of(request: Request) -> str:
-    """The other end of the connection; behind a proxy that is the proxy."""
-    return str(request.META.get("REMOTE_ADDR") or "")
 
 
 def actor_of(request: Request) -> Actor:
