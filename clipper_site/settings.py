@@ -180,7 +180,7 @@ def _database(url: str) -> dict[str, Any]:
 
 def _tuned(config: dict[str, Any]) -> dict[str, Any]:
     if config["ENGINE"] == "django.db.backends.sqlite3":
-        # Web, workers and scheduler all write: WAL lets readers go on meanwhile, IMMEDIATE takes
+        # Web, workers and control all write: WAL lets readers go on meanwhile, IMMEDIATE takes
         # the write lock at BEGIN so that the busy timeout applies, instead of failing midway, and
         # FULL keeps a commit through a power cut: feedback has left Redis by then.
         config["OPTIONS"] = {

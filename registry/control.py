@@ -2,6 +2,8 @@
 
 It writes down each round that it has done. How long ago that was Redis tells, by what is left of
 the time that it keeps the note: no host's clock takes part.
+
+Here, below the cluster that writes it down, because releases wait for it (`registry.waiting`).
 """
 
 from __future__ import annotations

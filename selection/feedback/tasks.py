@@ -1,4 +1,4 @@
-"""The scheduler's part in feedback: drain the stream into the database, one drain at a time."""
+"""Control's part in feedback: drain the stream into the database, one drain at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scheduler's part in monitoring: a snapshot of every application's selection, now and then."""
+"""Control's part in monitoring: a snapshot of every application's selection, now and then."""
 
 from __future__ import annotations
 
