@@ -17,6 +17,7 @@ from serving.api.framing import HEAD_LIMITS, StrictProtocol
 from serving.api.http import WHEN_GONE
 from serving.api.limits import MAX_HEAD_BYTES, limits_of
 from serving.api.socket import Socket
+from serving.api.unfinished import Unfinished
 
 
 class Flow(FlowControl):
@@ -44,13 +45,12 @@ class Connection(StrictProtocol):
         self._limits = limits_of(app_state)
         if self.ws_protocol_class is not None:
             self.ws_protocol_class = Socket
-        # Bytes of an unfinished request that count as held.
-        self._held = 0
+        # Of a request that hasn't arrived as a whole.
+        self._unfinished = Unfinished(self._limits)
         # When the last byte came or answer went; since when the client doesn't read.
         self._active_at = self._full_at = 0.0
-        # Since when head or body are awaited, 0 where none is, and what the body brought since.
-        self._head_since = self._body_since = 0.0
-        self._body_bytes = 0
+        # Since when a head is awaited, 0 where none is.
+        self._head_since = 0.0
         self._timer_at = 0.0
 
     # What the event loop calls.
@@ -72,7 +72,7 @@ class Connection(StrictProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
-        self._hold(0)
+        self._unfinished.end()
         if self._current is not None:
             self._current.disconnected = True
             self._current.message_event.set()
@@ -160,28 +160,22 @@ class Connection(StrictProtocol):
 
     def _account(self, size: int) -> None:
         """Note what is held of a request that isn't there yet, and since when it is awaited."""
+        unfinished = self._unfinished
         if self._in_body:
-            self._hold(len(self.cycle.body))
+            unfinished.hold(len(self.cycle.body))
             self._await_body(size)
         elif self._current is not None and not self._parsing:
             self._awaits_nothing()
         else:
-            self._body_since = 0.0
-            self._hold(self._held + size)
-            if self._held > 2 * MAX_HEAD_BYTES:
+            unfinished.await_nothing()
+            unfinished.hold(unfinished.held + size)
+            if unfinished.held > 2 * MAX_HEAD_BYTES:
                 raise HeadTooLarge(HEAD_LIMITS)
             self._await_head()
 
-    def _hold(self, size: int) -> None:
-        if size > self._held:
-            self._limits.hold(size - self._held)
-        else:
-            self._limits.release(self._held - size)
-        self._held = size
-
     def _awaits_nothing(self) -> None:
-        self._hold(0)
-        self._head_since = self._body_since = 0.0
+        self._unfinished.end()
+        self._head_since = 0.0
 
     def _await_head(self) -> None:
         if not self._head_since:
@@ -189,14 +183,14 @@ class Connection(StrictProtocol):
             self._look_at(self._head_since + self._limits.head_s)
 
     def _await_body(self, size: int) -> None:
-        self._body_bytes += size
-        if not self._body_since:
+        self._unfinished.bring(size)
+        if not self._unfinished.since:
             self._begin_window()
 
     def _begin_window(self) -> None:
         self._head_since = 0.0
-        self._body_since, self._body_bytes = monotonic(), 0
-        self._look_at(self._body_since + self._limits.body_s)
+        self._unfinished.begin_window(now=monotonic())
+        self._look_at(self._unfinished.until)
 
     # Time.
 
@@ -209,7 +203,7 @@ class Connection(StrictProtocol):
         elif self.flow.write_paused or self.transport.is_closing():
             self._predictions.count_refusal("unread")
             self.transport.abort()
-        elif self._body_since:
+        elif self._unfinished.since:
             self._judge_body()
         elif self._head_since:
             self._give_up(RequestTimeout("Expected the head of a request sooner."))
@@ -222,16 +216,15 @@ class Connection(StrictProtocol):
             return self._full_at + self.timeout_keep_alive
         if self._waits:
             return float("inf")
-        if self._body_since:
-            return self._body_since + self._limits.body_s
+        if self._unfinished.since:
+            return self._unfinished.until
         if self._head_since:
             return self._head_since + self._limits.head_s
         return self._active_at + self.timeout_keep_alive
 
     def _judge_body(self) -> None:
         """Go on where enough came, or where the application didn't take what came."""
-        enough = self._body_bytes >= self._limits.body_rate * self._limits.body_s
-        if enough or self.flow.read_paused:
+        if self._unfinished.enough or self.flow.read_paused:
             self._begin_window()
         else:
             self._give_up(RequestTimeout("Expected the body of the request sooner."))

@@ -16,7 +16,8 @@ from registry.errors import (
     MethodNotAllowed,
     UnsupportedEncoding,
 )
-from serving.api.limits import Limits, limits_of
+from serving.api.limits import limits_of
+from serving.api.unfinished import Unfinished
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -50,26 +51,11 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
     # Servers may announce more even when the whole body is there.
     if len(body) == declared and message["type"] == "http.request":
         return body
-    held = _Held(limits_of(scope.setdefault("state", {})))
+    unfinished = Unfinished(limits_of(scope.setdefault("state", {})))
     try:
-        return await _read_chunks(message, receive, limit=limit, held=held)
+        return await _read_chunks(message, receive, limit=limit, unfinished=unfinished)
     finally:
-        held.release()
-
-
-class _Held:
-    """What one body counts for while it arrives."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._size = 0
-
-    def hold(self, size: int) -> None:
-        self._limits.hold(size)
-        self._size += size
-
-    def release(self) -> None:
-        self._limits.release(self._size)
+        unfinished.end()
 
 
 def _checked_length(scope: Scope, *, limit: int) -> int:
@@ -88,7 +74,7 @@ def _checked_length(scope: Scope, *, limit: int) -> int:
 
 
 async def _read_chunks(
-    message: MutableMapping[str, Any], receive: Receive, *, limit: int, held: _Held
+    message: MutableMapping[str, Any], receive: Receive, *, limit: int, unfinished: Unfinished
 ) -> bytes:
     chunks, size = [], 0
     while True:
@@ -98,7 +84,7 @@ async def _read_chunks(
         size += len(chunk)
         if size > limit:
             raise too_large(limit)
-        held.hold(len(chunk))
+        unfinished.hold(size)
         chunks.append(chunk)
         if not message.get("more_body"):
             return b"".join(chunks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -12,6 +13,7 @@ from registry.errors import Saturated
 from serving.api.direct import STATE_KEY, DirectPredictions
 from serving.api.limits import limits_of
 from serving.api.lingering import LINGER_S, linger
+from serving.api.unfinished import Unfinished
 
 # Where a connection's state has its protocol, and its application says that it ends when told to.
 SOCKET_KEY = "socket"
@@ -42,7 +44,7 @@ class Socket(WebSocketsSansIOProtocol):
         self._most_bytes = self.conn.max_message_size
         self.conn.max_message_size = FIRST_BYTES
         # Of a message that has not arrived as a whole.
-        self._held = self._brought = 0
+        self._unfinished = Unfinished(self._limits)
         self._window: asyncio.TimerHandle | None = None
 
     def trust(self) -> None:
@@ -136,36 +138,28 @@ class Socket(WebSocketsSansIOProtocol):
         if not held and not self.frames:
             self._awaits_nothing()
             return
-        self._brought += size
+        self._unfinished.bring(size)
         try:
-            self._hold(held)
+            self._unfinished.hold(held)
         except Saturated as error:
             self._fail(CloseCode.TRY_AGAIN_LATER, error.message)
             return
-        if self._window is None:
+        if not self._unfinished.since:
             self._begin_window()
 
-    def _hold(self, size: int) -> None:
-        if size > self._held:
-            self._limits.hold(size - self._held)
-        else:
-            self._limits.release(self._held - size)
-        self._held = size
-
     def _awaits_nothing(self) -> None:
-        self._hold(0)
+        self._unfinished.end()
         if self._window is not None:
             self._window.cancel()
             self._window = None
 
     def _begin_window(self) -> None:
-        self._brought = 0
+        self._unfinished.begin_window(now=monotonic())
         self._window = self.loop.call_later(self._limits.body_s, self._judge)
 
     def _judge(self) -> None:
         """Go on where enough of the message came, or where it wasn't read."""
-        enough = self._brought >= self._limits.body_rate * self._limits.body_s
-        if enough or self.read_paused or not self.writable.is_set():
+        if self._unfinished.enough or self.read_paused or not self.writable.is_set():
             self._begin_window()
         else:
             self._fail(CloseCode.POLICY_VIOLATION, "Expected the rest of the message sooner.")
