@@ -216,6 +216,7 @@ class StrictProtocol(HttpToolsProtocol):
         last = b"\r\n" if self._keep_alive else b"connection: close\r\n\r\n"
         if self._request_id:
             last = b"x-request-id: %b\r\n%b" % (self._request_id, last)
+            self._request_id = b""
         common = self._predictions.rendered(self.server_state.default_headers)
         transport.write(b"%b%bcontent-length: %d\r\n%b%b" % (start, common, len(body), last, body))
         if not self._keep_alive and self._refusing:

@@ -37,6 +37,18 @@ async def test_the_id_of_a_request_comes_back_with_its_answer_and_with_no_other(
         assert b"x-request-id" not in (await client.response())[1]
 
 
+async def test_an_id_does_not_come_back_with_the_refusal_of_what_follows_its_request():
+    it = Front()
+    it.learn(b"[1]")
+    async with running(it), client_of(it) as client:
+        await client.send(request(extra=b"X-Request-Id: one\r\n"))
+        assert (await client.response())[1][b"x-request-id"] == b"one"
+        await client.send(b"nonsense\r\n\r\n")
+        status, headers, _ = await client.response()
+    assert status == 400
+    assert b"x-request-id" not in headers
+
+
 @pytest.mark.parametrize("id", ODD.values(), ids=ODD)
 @pytest.mark.parametrize("path", [PATH, OTHER], ids=["predict", "other"])
 async def test_what_is_no_id_does_not_come_back(path, id):
