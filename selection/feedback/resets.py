@@ -28,14 +28,13 @@ redis.call('XADD', KEYS[1], '*', 'reset', ARGV[1])
 redis.call('UNLINK', KEYS[2])
 if ARGV[3] ~= '1' then
   redis.call('ZREM', KEYS[3], ARGV[2])
-  return 1
+  return
 end
 local contexts = redis.call('ZRANGE', KEYS[3], 0, -1)
 for _, context in ipairs(contexts) do
   redis.call('UNLINK', ARGV[4] .. context)
 end
 redis.call('UNLINK', KEYS[3])
-return #contexts + 1
 """)
 
 
@@ -51,27 +50,15 @@ def forget(
             action=AuditEntry.Action.RESET,
             changes={"learned": [what, "nothing"]},
         )
-        _reset(client, application, context=context, by=by.label)
+        reset(client, application, context=context, by=by.label)
 
 
-def reset_context(client: redis.Redis, application: Application, *, context: str, by: str) -> None:
-    """Forget what one context learned, the global one's being "".
+def reset(client: redis.Redis, application: Application, *, context: str | None, by: str) -> None:
+    """Forget what one context learned, the global one's being "", or all of them (None).
 
     A context starts anew from what is known for everybody, the global one from nothing. It is
     durable when this returns. Raises Unavailable without Redis.
     """
-    _reset(client, application, context=context, by=by)
-
-
-def reset_everything(client: redis.Redis, application: Application, *, by: str) -> int:
-    """Forget what was learned in all contexts; return how many that were, the global one counted.
-
-    Raises Unavailable without Redis.
-    """
-    return _reset(client, application, context=None, by=by)
-
-
-def _reset(client: redis.Redis, application: Application, *, context: str | None, by: str) -> int:
     event = ResetEvent(
         application_id=application.pk, context=context, at_ms=int(time.time() * 1000), by=by
     )
@@ -86,5 +73,4 @@ def _reset(client: redis.Redis, application: Application, *, context: str | None
         ],
     )
     with redis_needed_blocking():
-        (forgotten,) = SCRIPT.run_blocking(client, [call])
-    return int(forgotten)
+        SCRIPT.run_blocking(client, [call])

@@ -12,7 +12,7 @@ from registry.errors import Conflict
 from registry.models import Application
 from selection.feedback import rebuild as rebuilding
 from selection.feedback.rebuild import rebuild
-from selection.feedback.resets import reset_context
+from selection.feedback.resets import reset
 from selection.models import Feedback
 from selection.policies import make_policy
 from selection.storage import contexts_key, state_key
@@ -175,7 +175,7 @@ def test_a_reset_that_comes_before_a_write_is_followed(live, monkeypatch):
 
     def late(*args, **kwargs):
         if resets:
-            reset_context(live.stream, live.application, context=resets.pop(), by="a test")
+            reset(live.stream, live.application, context=resets.pop(), by="a test")
         return exchange(*args, **kwargs)
 
     monkeypatch.setattr(rebuilding, "exchange", late)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from registry import services
 from registry.models import Application
 from selection.feedback.rebuild import rebuild
-from selection.feedback.resets import reset_context, reset_everything
+from selection.feedback.resets import reset
 from selection.models import Feedback, StateReset
 from selection.policies import make_policy
 from selection.storage import state_key
@@ -50,9 +50,9 @@ def take(live: Live, step) -> None:
         case ("ask", context):
             live.ask(context)
         case ("reset", context):
-            reset_context(live.stream, live.application, context=context, by="a test")
+            reset(live.stream, live.application, context=context, by="a test")
         case ("reset all",):
-            reset_everything(live.stream, live.application, by="a test")
+            reset(live.stream, live.application, context=None, by="a test")
         case ("force",):
             live.force()
         case ("persist",):
