@@ -7,6 +7,7 @@ written for a query, and nothing at all where every arm answers.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping
 
 from redis.asyncio import Redis
@@ -41,23 +42,20 @@ return redis.call('HGETALL', KEYS[1])
 
 
 class Asks:
-    """What this process knows of how reliably arms answer, by application. One owner flushes."""
+    """What this process knows of how reliably arms answer: `known`, by application.
+
+    One owner flushes.
+    """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._known: dict[int, Reliability] = {}
+        self.known: defaultdict[int, Reliability] = defaultdict(Reliability)
         self._flushing = asyncio.Lock()
-
-    def of(self, application_id: int) -> Reliability:
-        known = self._known.get(application_id)
-        if known is None:
-            known = self._known[application_id] = Reliability()
-        return known
 
     async def flush(self) -> None:
         """Exchange what is known; what can't be told is kept and the error is raised."""
         async with self._flushing:
-            taken = {application: one.take() for application, one in self._known.items()}
+            taken = {application: one.take() for application, one in self.known.items()}
             if not taken:
                 return
             try:
@@ -66,11 +64,11 @@ class Asks:
                 )
             except BaseException:  # also a cancelled flush keeps what it took
                 for application, asked in taken.items():
-                    self._known[application].give_back(asked)
+                    self.known[application].give_back(asked)
                 raise
             for (application, asked), fields in zip(taken.items(), read, strict=True):
                 together = parse_missed(dict(zip(fields[::2], fields[1::2], strict=True)))
-                self._known[application].merge(together, taken=asked)
+                self.known[application].merge(together, taken=asked)
 
 
 def parse_missed(fields: Mapping[bytes, bytes]) -> dict[str, float]:

@@ -11,6 +11,7 @@ Pure arithmetic: the exchange between web processes is `selection.counts`' affai
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
@@ -59,7 +60,7 @@ class Reliability:
         self.factors: Factors = EVERYTHING
         self._asked: dict[str, Asked] = {}
         # Those that were answered while nothing was missed, by the arms asked together.
-        self._answered: dict[tuple[str, ...], int] = {}
+        self._answered: defaultdict[tuple[str, ...], int] = defaultdict(int)
 
     def all_answered(self, arms: tuple[str, ...]) -> None:
         """Count a query that every arm asked has answered."""
@@ -67,7 +68,7 @@ class Reliability:
             for arm in arms:
                 self.note(arm, answered=True)
         else:
-            self._answered[arms] = self._answered.get(arms, 0) + 1
+            self._answered[arms] += 1
 
     def note(self, arm: str, *, answered: bool) -> None:
         """Count one ask of an arm."""
@@ -82,7 +83,7 @@ class Reliability:
     def take(self) -> dict[str, Asked]:
         """Return what came since the last call, by arm; it has to be merged or given back."""
         taken, self._asked = self._asked, {}
-        counted, self._answered = self._answered, {}
+        counted, self._answered = self._answered, defaultdict(int)
         for arms, asks in counted.items():
             for arm in arms:
                 taken[arm] = taken.get(arm, NOTHING).then(Asked(asks, 0.0))

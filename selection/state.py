@@ -48,6 +48,7 @@ Key = tuple[int, str]
 class _Copy:
     """The last known state of one context, and the policy applied to it for the last arms."""
 
+    reliability: Reliability
     state: State = field(default_factory=State)
     stale_at: float = float("-inf")
     learned_at: float = float("-inf")
@@ -147,7 +148,7 @@ class SelectionStore:
             copy.prepared = self._prepare(copy, application, context=context, arms=arms)
             copy.application, copy.arms = application, arms
             copy.effective = None
-        factors = self._asks.of(application.id).factors
+        factors = copy.reliability.factors
         if copy.effective is None or copy.factors is not factors:
             copy.effective = copy.prepared.reweighted(factors) if factors else copy.prepared
             copy.factors = factors
@@ -155,7 +156,7 @@ class SelectionStore:
 
     def reliability(self, application: ApplicationSpec) -> Reliability:
         """Return what is known of how reliably the application's arms answer, to add to it."""
-        return self._asks.of(application.id)
+        return self._asks.known[application.id]
 
     def count_queries(
         self, application: ApplicationSpec, *, context: str, arms: tuple[str, ...]
@@ -189,7 +190,7 @@ class SelectionStore:
         return general.newcomer
 
     def _remember(self, key: Key) -> _Copy:
-        copy = self._copies[key] = _Copy()
+        copy = self._copies[key] = _Copy(self._asks.known[key[0]])
         while len(self._copies) > self._capacity:
             self._copies.popitem(last=False)
         return copy
@@ -282,5 +283,5 @@ class SelectionStore:
             arms=arms,
             own=own,
             general=general,
-            missed=self._asks.of(application.id).missed,
+            missed=self._asks.known[application.id].missed,
         )

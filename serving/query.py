@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from functools import partial
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,7 @@ class Query:
     """One question of one application, from its arrival to its answer."""
 
     __slots__ = (
+        "_call",
         "_processor",
         "_stats",
         "application",
@@ -91,19 +91,17 @@ class Query:
 
     def when_settled(self, call: Callable[[], None]) -> None:
         """Call when every arm has answered, or the deadline has passed; at once where they have."""
-        if not self.question.answered:
-            told = partial(self._go_on, call)
-            self.question.when_settled(told, seconds=self.deadline - monotonic())
-        elif self._asks_another():
-            self.when_settled(call)
-        else:
+        if self.question.answered and not self._asks_another():
             call()
+        else:
+            self._call = call
+            self.question.when_settled(self._go_on, seconds=self.deadline - monotonic())
 
-    def _go_on(self, call: Callable[[], None]) -> None:
+    def _go_on(self) -> None:
         if self._asks_another():
-            self.when_settled(call)
+            self.when_settled(self._call)
         else:
-            call()
+            self._call()
 
     def _asks_another(self) -> bool:
         """Ask another arm, once, where the only one asked has refused the input."""

@@ -125,19 +125,20 @@ class CallQueue:
         while ranks and len(calls) < rows:
             lane = ranks[0].lane
             call = lane.calls[0]
+            size = len(call.input)
             if not call.waiters:
                 taken.left.append(call)
             elif call.deadline <= finish:
                 taken.late.append(call)
             else:
-                room -= len(call.input)
+                room -= size
                 if calls and room < 0:
                     break
                 calls.append(call)
                 lane.had_turn()
             lane.calls.popleft()
-            lane.bytes_held -= len(call.input)
-            gone_bytes += len(call.input)
+            lane.bytes_held -= size
+            gone_bytes += size
             self._rows -= 1
             if not lane.calls:
                 heapq.heappop(ranks)

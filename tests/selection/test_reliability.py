@@ -133,23 +133,23 @@ def test_contexts_don_t_move_for_an_arm_that_mostly_answers():
 
 async def test_two_processes_know_the_same(aredis: Redis):
     one, two = Asks(aredis), Asks(aredis)
-    two.of(7)
+    two.known[7]
     for _ in range(30):
-        one.of(7).note("a:1", answered=False)
+        one.known[7].note("a:1", answered=False)
     await one.flush()
     await two.flush()
-    assert two.of(7).missed == pytest.approx(one.of(7).missed)
-    assert two.of(7).factors == {"a:1": 0.0}
+    assert two.known[7].missed == pytest.approx(one.known[7].missed)
+    assert two.known[7].factors == {"a:1": 0.0}
 
 
 async def test_what_several_saw_adds_up_as_if_one_had_seen_it_all(aredis: Redis):
     one, two = Asks(aredis), Asks(aredis)
     for _ in range(3):
-        one.of(7).note("a:1", answered=False)
+        one.known[7].note("a:1", answered=False)
     await one.flush()
     for _ in range(4):
-        two.of(7).note("a:1", answered=True)
-    two.of(7).note("a:1", answered=False)
+        two.known[7].note("a:1", answered=True)
+    two.known[7].note("a:1", answered=False)
     await two.flush()
     stored = float(await aredis.hget(reliability_key(7), "a:1"))
     assert stored == pytest.approx(after(answers="---++++-").missed["a:1"])
@@ -160,29 +160,29 @@ async def test_a_link_that_one_process_lost_is_not_held_against_the_arm_by_other
 ):
     one, two = Asks(aredis), Asks(aredis)
     for _ in range(12):
-        one.of(7).note("a:1", answered=False)
+        one.known[7].note("a:1", answered=False)
     await one.flush()
     for _ in range(500):
-        two.of(7).all_answered(("a:1",))
+        two.known[7].all_answered(("a:1",))
     await two.flush()
     await one.flush()
     await two.flush()
-    assert two.of(7).factors == EVERYTHING
+    assert two.known[7].factors == EVERYTHING
 
 
 async def test_nothing_is_written_where_every_arm_answers(aredis: Redis):
     asks = Asks(aredis)
-    asks.of(7).all_answered(("a:1", "b:1"))
+    asks.known[7].all_answered(("a:1", "b:1"))
     await asks.flush()
     assert not await aredis.exists(reliability_key(7))
 
 
 async def test_what_redis_did_not_take_is_told_later(aredis: Redis):
     asks = Asks(Redis(unix_socket_path="/nonexistent"))
-    asks.of(7).note("a:1", answered=False)
+    asks.known[7].note("a:1", answered=False)
     with pytest.raises(REDIS_ERRORS):
         await asks.flush()
-    asks.of(7).note("a:1", answered=True)
+    asks.known[7].note("a:1", answered=True)
     asks._redis = aredis
     await asks.flush()
     assert float(await aredis.hget(reliability_key(7), "a:1")) == pytest.approx(0.09)
