@@ -32,12 +32,13 @@ from serving.engine.stats import (
     latency_histogram,
     quantile,
 )
-from serving.living import FORGET_SCRIPT, read_living, read_living_async
+from serving.living import Living
 from serving.recent import Growth, Past
 
 KEY_PREFIX = "clipper:web:"
 TTL_S = 5
 INDEX = "clipper:webs"
+WEBS = Living(index=INDEX, prefix=KEY_PREFIX)
 
 # What is published and scraped, by the names of the fields that count it. First why the models'
 # answer would not do: each such query got the default output or, without one, an error.
@@ -256,20 +257,19 @@ def _quantile_ms(growth: Growth, *, name: str, q: float) -> float | None:
 async def publish(client: Redis, document: dict[str, Any]) -> None:
     """Publish a document in place of its process' last one."""
     async with client.pipeline(transaction=True) as pipe:
-        pipe.set(KEY_PREFIX + document["id"], msgspec.json.encode(document), ex=TTL_S)
-        pipe.zadd(INDEX, {document["id"]: 0})
-        pipe.eval(FORGET_SCRIPT, 1, INDEX, KEY_PREFIX)
+        WEBS.write(pipe, document["id"], text=msgspec.json.encode(document), ttl_s=TTL_S)
+        WEBS.forget_gone(pipe)
         await pipe.execute()
 
 
 def read_published(client: redis.Redis) -> list[dict[str, Any]]:
     """Return the last document of every live web process (blocking)."""
-    return _parsed(read_living(client, index=INDEX, prefix=KEY_PREFIX))
+    return _parsed(WEBS.read(client))
 
 
 async def read_published_async(client: Redis) -> list[dict[str, Any]]:
     """Return what `read_published` does, without blocking."""
-    return _parsed(await read_living_async(client, index=INDEX, prefix=KEY_PREFIX))
+    return _parsed(await WEBS.read_async(client))
 
 
 def _parsed(texts: Iterable[bytes]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import msgspec
 
-from serving.living import forget_gone, read_living, read_living_async
+from serving.living import Living
 
 if TYPE_CHECKING:
     import redis
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 RECORD_KEY = "clipper:replica:"
 INDEX_KEY = "clipper:replicas"
+REPLICAS = Living(index=INDEX_KEY, prefix=RECORD_KEY)
 DRAIN_KEY = "clipper:drain:"
 REPLICAS_CHANNEL = "clipper:replicas:changes"
 
@@ -115,8 +116,7 @@ class Directory:
 
     def look(self) -> Listing:
         """Return every record, in no order."""
-        texts = read_living(self._redis, index=INDEX_KEY, prefix=RECORD_KEY)
-        return _listed(texts, seal=self._seal)
+        return _listed(REPLICAS.read(self._redis), seal=self._seal)
 
     def is_virgin(self) -> bool:
         """Whether no replica has been written here since all earlier ones left in good order."""
@@ -124,11 +124,7 @@ class Directory:
 
     def enqueue(self, record: ReplicaRecord) -> None:
         """Write a queued record; it stays until it is claimed or dropped."""
-        with self._redis.pipeline() as pipe:
-            pipe.set(RECORD_KEY + record.id, self._sealed(record))
-            pipe.zadd(INDEX_KEY, {record.id: 0})
-            pipe.publish(REPLICAS_CHANNEL, record.id)
-            pipe.execute()
+        self._write(record, ttl_s=None, publish=True)
 
     def find(self, replica_id: str) -> ReplicaRecord | None:
         text = cast("bytes | None", self._redis.get(RECORD_KEY + replica_id))
@@ -163,14 +159,14 @@ class Directory:
     def remove(self, ids: Iterable[str]) -> None:
         with self._redis.pipeline() as pipe:
             for replica_id in ids:
-                pipe.delete(RECORD_KEY + replica_id, DRAIN_KEY + replica_id)
-                pipe.zrem(INDEX_KEY, replica_id)
+                REPLICAS.remove(pipe, replica_id)
+                pipe.delete(DRAIN_KEY + replica_id)
                 pipe.publish(REPLICAS_CHANNEL, replica_id)
             pipe.execute()
 
     def forget_expired(self) -> None:
         """Drop index entries whose records have expired."""
-        forget_gone(self._redis, index=INDEX_KEY, prefix=RECORD_KEY)
+        REPLICAS.forget_gone(self._redis)
 
     def ask_to_drain(self, ids: Iterable[str]) -> None:
         with self._redis.pipeline() as pipe:
@@ -185,10 +181,9 @@ class Directory:
         flags = cast("list[bytes | None]", self._redis.mget([DRAIN_KEY + one for one in ids]))
         return frozenset(one for one, flag in zip(ids, flags, strict=True) if flag is not None)
 
-    def _write(self, record: ReplicaRecord, *, ttl_s: float, publish: bool) -> None:
+    def _write(self, record: ReplicaRecord, *, ttl_s: float | None, publish: bool) -> None:
         with self._redis.pipeline() as pipe:
-            pipe.set(RECORD_KEY + record.id, self._sealed(record), px=int(ttl_s * 1000))
-            pipe.zadd(INDEX_KEY, {record.id: 0})
+            REPLICAS.write(pipe, record.id, text=self._sealed(record), ttl_s=ttl_s)
             if publish:
                 pipe.publish(REPLICAS_CHANNEL, record.id)
             pipe.execute()
@@ -199,8 +194,7 @@ class Directory:
 
 async def read_directory(client: redis.asyncio.Redis, *, seal: Seal) -> Listing:
     """Return every record, in no order, for a web process's event loop."""
-    texts = await read_living_async(client, index=INDEX_KEY, prefix=RECORD_KEY)
-    return _listed(texts, seal=seal)
+    return _listed(await REPLICAS.read_async(client), seal=seal)
 
 
 def _listed(texts: Iterable[bytes], *, seal: Seal) -> Listing:

@@ -29,8 +29,8 @@ from serving.cluster.queues import queue_at, queue_of
 from serving.cluster.releases import Releases
 from serving.cluster.scaling import Scaling
 from serving.cluster.seals import Refusals
-from serving.cluster.views import WebView, forget_gone_views, reached, read_views
-from serving.cluster.workers import forget_gone_workers, read_workers
+from serving.cluster.views import VIEWS, WebView, reached, read_views
+from serving.cluster.workers import WORKERS, WorkerRecord, read_workers
 from serving.container.boxed import WHILE_LOADING
 from serving.rpc.connection import remove_socket
 
@@ -82,14 +82,14 @@ class Reconciler:
             return Plan()
         self._ages.begin_round()
         self._directory.forget_expired()
-        forget_gone_views(self._redis)
-        forget_gone_workers(self._redis)
+        VIEWS.forget_gone(self._redis)
+        WORKERS.forget_gone(self._redis)
         listing = self._directory.look()
         self._refuse(listing.refused, now=now)
         records = self._without_dead(listing.records)
-        records = self._without_lost(records, now=now)
-        records = self._with_drain_requests(records)
         views, workers = read_views(self._redis), read_workers(self._redis)
+        records = self._without_lost(records, workers=workers, now=now)
+        records = self._with_drain_requests(records)
         self._releases.advance(records=records, views=views, workers=workers, now=now)
         moment = timezone.now()
         fallbacks = self._keep_fallbacks(records, views=views, moment=moment)
@@ -163,7 +163,9 @@ class Reconciler:
     def _is_dead(self, record: ReplicaRecord) -> bool:
         return record.host_id == host_id() and record.holds_slot and not process_lives(record.pid)
 
-    def _without_lost(self, records: Sequence[ReplicaRecord], *, now: float) -> list[ReplicaRecord]:
+    def _without_lost(
+        self, records: Sequence[ReplicaRecord], *, workers: Sequence[WorkerRecord], now: float
+    ) -> list[ReplicaRecord]:
         """Drop queued records whose tasks are in no queue any more."""
         overdue = [
             record
@@ -174,7 +176,7 @@ class Reconciler:
         if not overdue:
             return list(records)
         # What waits for workers of one host that has none any more waits for nobody.
-        served = {queue_at(w.queue, host_id=w.host_id) for w in read_workers(self._redis)}
+        served = {queue_at(w.queue, host_id=w.host_id) for w in workers}
         deserted = {r.queue for r in overdue if r.queue not in ("", queue_of(r.device))} - served
         waiting = {
             task

@@ -7,13 +7,12 @@ reached when every one of them has asked it something and it has answered.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from serving.living import forget_gone, read_living
+from serving.living import Living, understood
 
 if TYPE_CHECKING:
     import redis
@@ -23,10 +22,9 @@ if TYPE_CHECKING:
 
 VIEW_KEY = "clipper:view:"
 VIEWS_KEY = "clipper:views"
+VIEWS = Living(index=VIEWS_KEY, prefix=VIEW_KEY)
 VIEW_INTERVAL_S = 1.0
 VIEW_TTL_S = 5.0
-
-logger = logging.getLogger(__name__)
 
 
 class LinkView(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,27 +58,21 @@ _decoder = msgspec.json.Decoder(WebView)
 async def publish_view(client: redis.asyncio.Redis, view: WebView) -> None:
     """Write the view in place of this process's last one."""
     async with client.pipeline(transaction=True) as pipe:
-        pipe.set(VIEW_KEY + view.id, msgspec.json.encode(view), px=int(VIEW_TTL_S * 1000))
-        pipe.zadd(VIEWS_KEY, {view.id: 0})
+        VIEWS.write(pipe, view.id, text=msgspec.json.encode(view), ttl_s=VIEW_TTL_S)
         await pipe.execute()
 
 
 async def withdraw_view(client: redis.asyncio.Redis, view_id: str) -> None:
     """This process leaves: nobody has to wait for its word."""
     async with client.pipeline(transaction=True) as pipe:
-        pipe.delete(VIEW_KEY + view_id)
-        pipe.zrem(VIEWS_KEY, view_id)
+        VIEWS.remove(pipe, view_id)
         await pipe.execute()
 
 
 def read_views(client: redis.Redis) -> list[WebView]:
     """Return the view of every web process that lives, in the order of their ids."""
-    texts = read_living(client, index=VIEWS_KEY, prefix=VIEW_KEY)
-    return sorted(_decoded(texts), key=lambda view: view.id)
-
-
-def forget_gone_views(client: redis.Redis) -> None:
-    forget_gone(client, index=VIEWS_KEY, prefix=VIEW_KEY)
+    found = understood(VIEWS.read(client), decoder=_decoder, what="view of a web process")
+    return sorted(found, key=lambda view: view.id)
 
 
 def reached(replica_ids: Collection[str], *, views: Sequence[WebView]) -> int:
@@ -106,12 +98,3 @@ def obstacles(
 
 def obstacle_text(record: ReplicaRecord, view: WebView, link: LinkView) -> str:
     return f"{view.name} can't reach replica {record.id[:12]} at {link.address}: {link.reason}"
-
-
-def _decoded(texts: Iterable[bytes]) -> Iterator[WebView]:
-    for text in texts:
-        try:
-            yield _decoder.decode(text)
-        except msgspec.MsgspecError as error:
-            # Written by another release of Clipper: it expires with its process.
-            logger.warning("view of a web process not understood: %s", error)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from serving.living import forget_gone, read_living
+from serving.living import Living, understood
 
 if TYPE_CHECKING:
     import redis
 
 WORKER_KEY = "clipper:worker:"
-WORKERS_KEY = "clipper:workers"
+WORKERS = Living(index="clipper:workers", prefix=WORKER_KEY)
 WORKER_TTL_S = 5.0
-
-logger = logging.getLogger(__name__)
 
 
 class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,33 +31,18 @@ _decoder = msgspec.json.Decoder(WorkerRecord)
 
 def announce_worker(client: redis.Redis, worker: WorkerRecord) -> None:
     with client.pipeline() as pipe:
-        pipe.set(WORKER_KEY + worker.id, msgspec.json.encode(worker), px=int(WORKER_TTL_S * 1000))
-        pipe.zadd(WORKERS_KEY, {worker.id: 0})
+        WORKERS.write(pipe, worker.id, text=msgspec.json.encode(worker), ttl_s=WORKER_TTL_S)
         pipe.execute()
 
 
 def withdraw_worker(client: redis.Redis, worker: WorkerRecord) -> None:
     """It takes no more replicas."""
     with client.pipeline() as pipe:
-        pipe.delete(WORKER_KEY + worker.id)
-        pipe.zrem(WORKERS_KEY, worker.id)
+        WORKERS.remove(pipe, worker.id)
         pipe.execute()
 
 
 def read_workers(client: redis.Redis) -> list[WorkerRecord]:
     """Return the workers that live, in the order of their ids."""
-    texts = read_living(client, index=WORKERS_KEY, prefix=WORKER_KEY)
-    return sorted(_decoded(texts), key=lambda worker: worker.id)
-
-
-def forget_gone_workers(client: redis.Redis) -> None:
-    forget_gone(client, index=WORKERS_KEY, prefix=WORKER_KEY)
-
-
-def _decoded(texts: Iterable[bytes]) -> Iterator[WorkerRecord]:
-    for text in texts:
-        try:
-            yield _decoder.decode(text)
-        except msgspec.MsgspecError as error:
-            # Written by another release of Clipper: it expires with its process.
-            logger.warning("worker not understood: %s", error)
+    found = understood(WORKERS.read(client), decoder=_decoder, what="worker")
+    return sorted(found, key=lambda worker: worker.id)
