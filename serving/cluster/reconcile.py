@@ -26,7 +26,7 @@ from serving.cluster.lifeline import process_lives
 from serving.cluster.placement import Placement
 from serving.cluster.planning import Demand, Plan, plan, preemption, version_to_evict
 from serving.cluster.queues import queue_at, queue_of
-from serving.cluster.releases import Releases
+from serving.cluster.releases import Cluster, Releases
 from serving.cluster.scaling import Scaling
 from serving.cluster.seals import Refusals
 from serving.cluster.views import VIEWS, WebView, reached, read_views
@@ -90,7 +90,7 @@ class Reconciler:
         views, workers = read_views(self._redis), read_workers(self._redis)
         records = self._without_lost(records, workers=workers, now=now)
         records = self._with_drain_requests(records)
-        self._releases.advance(records=records, views=views, workers=workers, now=now)
+        self._releases.advance(Cluster(records=records, views=views, workers=workers, now=now))
         moment = timezone.now()
         fallbacks = self._keep_fallbacks(records, views=views, moment=moment)
         self._scaling.run(records=records, now=moment.timestamp())

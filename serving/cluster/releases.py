@@ -55,6 +55,16 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """The cluster as one round finds it, at a monotonic time."""
+
+    records: Sequence[ReplicaRecord]
+    views: Sequence[WebView]
+    workers: Sequence[WorkerRecord]
+    now: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """How far the replicas of a release in state starting have come.
 
@@ -165,39 +175,21 @@ class Releases:
         self._tries = Tries(client, of="forward")
         self._validate = validate
 
-    def advance(
-        self,
-        *,
-        records: Sequence[ReplicaRecord],
-        views: Sequence[WebView],
-        workers: Sequence[WorkerRecord],
-        now: float,
-    ) -> None:
-        """Take every open release as far as it can go now, a monotonic time."""
+    def advance(self, cluster: Cluster) -> None:
+        """Take every open release as far as it can go now."""
         open_releases = list(Release.objects.open().with_versions().order_by("pk"))
         pending = [r for r in open_releases if r.state == Release.State.PENDING]
         for release in open_releases:
             with trying(release, tries=self._tries):
-                self._advance(release, records=records, views=views, workers=workers, now=now)
+                self._advance(release, cluster=cluster)
         untried = [r for r in pending if r.target.validated_at is None]
         self._start_validations([release.pk for release in untried])
         for release in untried:
-            self._note_validation(release, now=now)
+            self._note_validation(release, now=cluster.now)
 
-    def _advance(
-        self,
-        release: Release,
-        *,
-        records: Sequence[ReplicaRecord],
-        views: Sequence[WebView],
-        workers: Sequence[WorkerRecord],
-        now: float,
-    ) -> None:
+    def _advance(self, release: Release, *, cluster: Cluster) -> None:
         if release.state == Release.State.STARTING:
-            progress = self._progress(
-                release, records=records, views=views, workers=workers, now=now
-            )
-            self._settle(release, progress)
+            self._settle(release, self._progress(release, cluster=cluster))
         elif release.target.validated_at is not None:
             # An artifact is what its digest says, so one proof of it is enough.
             begin(release, failures=self._failures)
@@ -227,19 +219,11 @@ class Releases:
         else:
             services.note_progress(release=release, progress=progress.text)
 
-    def _progress(
-        self,
-        release: Release,
-        *,
-        records: Sequence[ReplicaRecord],
-        views: Sequence[WebView],
-        workers: Sequence[WorkerRecord],
-        now: float,
-    ) -> Progress:
-        version = release.target
+    def _progress(self, release: Release, *, cluster: Cluster) -> Progress:
+        version, now, views = release.target, cluster.now, cluster.views
         own = [
             record
-            for record in records
+            for record in cluster.records
             if (record.version_id, record.generation) == (version.pk, version.generation)
             and record.is_supply
         ]
@@ -247,8 +231,10 @@ class Releases:
         queued = [record for record in own if record.state is ReplicaState.QUEUED]
         loading = [record for record in own if record.state is ReplicaState.LOADING]
         queue = queue_of(version.device)
-        taking = [worker for worker in workers if worker.queue == queue]
-        in_use, slots, holders = occupancy(version.device, workers=workers, records=records)
+        taking = [worker for worker in cluster.workers if worker.queue == queue]
+        in_use, slots, holders = occupancy(
+            version.device, workers=cluster.workers, records=cluster.records
+        )
         failures = self._failures.by_host(version.pk)
         ages, name = self._ages, f"release {release.pk}"
         return Progress(

@@ -16,7 +16,7 @@ from django.utils import timezone
 from registry import services
 from registry.models import Model, ModelVersion, Release
 from serving.cluster.ages import Ages
-from serving.cluster.releases import Releases, fail
+from serving.cluster.releases import Cluster, Releases, fail
 from serving.cluster.tasks import validate_release
 from serving.cluster.tries import MOST_TRIES
 
@@ -60,10 +60,10 @@ def test_one_that_cannot_be_brought_forward_fails_alone_after_a_few_tries(
     releases = Releases(client, validate=lambda _: None, ages=Ages())
 
     with breaking("starting", model="odd", error=ValueError("no\0 such thing")):
-        releases.advance(records=[], views=[], workers=[], now=monotonic())
+        releases.advance(Cluster(records=[], views=[], workers=[], now=monotonic()))
         assert states() == {"odd": "pending", "good": "starting"}
         for _ in range(MOST_TRIES - 1):
-            releases.advance(records=[], views=[], workers=[], now=monotonic())
+            releases.advance(Cluster(records=[], views=[], workers=[], now=monotonic()))
 
     odd.refresh_from_db()
     good.refresh_from_db()
@@ -80,7 +80,7 @@ def test_that_the_database_is_away_says_nothing_of_a_release(client: redis.Redis
     with breaking("starting", model="odd", error=OperationalError("database is locked")):
         for _ in range(MOST_TRIES + 1):
             with pytest.raises(OperationalError):
-                releases.advance(records=[], views=[], workers=[], now=monotonic())
+                releases.advance(Cluster(records=[], views=[], workers=[], now=monotonic()))
 
     assert states() == {"odd": "pending"}
 
