@@ -7,6 +7,7 @@ Python in this process instead). What the kernel then allows it, by Landlock:
 - to read the operating system, Python with its packages, and the `--read` paths, never what lies
   in a `--hide` path; to write in the `--write` folders and in shared memory alone;
 - to open Unix sockets only with `--sockets` (a filter of system calls): of the stack's none;
+- to make no user namespace, in which it would have every capability (another such filter);
 - to look into, trace or signal no process but those that it has started itself.
 
 Elsewhere than on Linux, or where the kernel has no Landlock, it says so and takes away what it can.
@@ -107,8 +108,10 @@ def confine(
     _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     rights = _restrict_files(libc, write=write, read=read, hide=hide)
     # Not at the top: this file may be run before the project can be imported.
-    from serving.container.syscalls import refuse_unix_sockets
+    from serving.container.syscalls import refuse_namespaces, refuse_unix_sockets
 
+    if not refuse_namespaces(libc):
+        print("namespaces are not kept from the model on this machine", file=sys.stderr)
     if not sockets and not refuse_unix_sockets(libc):
         print("Unix sockets are not kept from the model on this machine", file=sys.stderr)
     _drop_capabilities(libc)

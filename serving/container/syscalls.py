@@ -1,6 +1,7 @@
-"""Keeps a process from opening Unix sockets, behind which the stack's Redis and supervisor listen.
+"""Filters of system calls (seccomp), for what Landlock says nothing of.
 
-A filter of system calls (seccomp): Landlock says nothing of connecting to a socket that has a path.
+Unix sockets that have a path: behind them the stack's Redis and supervisor listen. And namespaces
+of its own, in which a process has every capability: much of the kernel is open to nobody else.
 """
 
 from __future__ import annotations
@@ -9,17 +10,39 @@ import ctypes
 import errno
 import platform
 import struct
+from collections.abc import Sequence
+from typing import NamedTuple
 
 _PR_SET_SECCOMP, _FILTER = 22, 2
 _LOAD, _EQUAL, _ANY_OF, _RETURN = 0x20, 0x15, 0x45, 0x06
-_ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | errno.EACCES
-_NUMBER_AT, _MACHINE_AT, _FAMILY_AT = 0, 4, 16
+_ALLOW, _FAIL = 0x7FFF0000, 0x00050000
+_REFUSE, _UNKNOWN = _FAIL | errno.EACCES, _FAIL | errno.ENOSYS
+_NUMBER_AT, _MACHINE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16
 _AF_UNIX = 1
+# No other namespace is to be had without privileges, but within one of these.
+_NEW_USER = 0x10000000
 _X32 = 0x40000000
 # Does what socket() does, unseen by a filter.
 _IO_URING_SETUP = 425
-# Of each machine its number for the kernel, and that of its call socket().
-_MACHINES = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
+# Has its flags where no filter can look. Who is told that there is none calls clone().
+_CLONE3 = 435
+
+
+class _Machine(NamedTuple):
+    """Its number for the kernel, and those of its calls."""
+
+    number: int
+    socket: int
+    clone: int
+    unshare: int
+
+
+_MACHINES = {
+    "x86_64": _Machine(0xC000003E, socket=41, clone=56, unshare=272),
+    "aarch64": _Machine(0xC00000B7, socket=198, clone=220, unshare=97),
+}
+# Code, jumps where it holds and where it doesn't (counted from the next step), value.
+_Step = tuple[int, int, int, int]
 
 
 def refuse_unix_sockets(libc: ctypes.CDLL) -> bool:
@@ -27,22 +50,50 @@ def refuse_unix_sockets(libc: ctypes.CDLL) -> bool:
 
     Pairs of sockets stay: they lead nowhere else. Needs no_new_privs or root.
     """
-    known = _MACHINES.get(platform.machine())
-    if known is None:
+    machine = _MACHINES.get(platform.machine())
+    if machine is None:
         return False
-    machine, socket_call = known
     steps = [
         (_LOAD, 0, 0, _MACHINE_AT),
-        (_EQUAL, 0, 6, machine),  # calls of another machine have other numbers
+        (_EQUAL, 0, 6, machine.number),  # calls of another machine have other numbers
         (_LOAD, 0, 0, _NUMBER_AT),
         (_ANY_OF, 4, 0, _X32),
         (_EQUAL, 3, 0, _IO_URING_SETUP),
-        (_EQUAL, 0, 3, socket_call),
-        (_LOAD, 0, 0, _FAMILY_AT),
+        (_EQUAL, 0, 3, machine.socket),
+        (_LOAD, 0, 0, _FIRST_ARGUMENT_AT),
         (_EQUAL, 0, 1, _AF_UNIX),
         (_RETURN, 0, 0, _REFUSE),
         (_RETURN, 0, 0, _ALLOW),
     ]
+    return _install(libc, steps)
+
+
+def refuse_namespaces(libc: ctypes.CDLL) -> bool:
+    """For this process and all that it starts, for good; whether it could be done.
+
+    Needs no_new_privs or root.
+    """
+    machine = _MACHINES.get(platform.machine())
+    if machine is None:
+        return False
+    steps = [
+        (_LOAD, 0, 0, _MACHINE_AT),
+        (_EQUAL, 0, 7, machine.number),
+        (_LOAD, 0, 0, _NUMBER_AT),
+        (_ANY_OF, 5, 0, _X32),
+        (_EQUAL, 5, 0, _CLONE3),
+        (_EQUAL, 1, 0, machine.unshare),
+        (_EQUAL, 0, 4, machine.clone),
+        (_LOAD, 0, 0, _FIRST_ARGUMENT_AT),
+        (_ANY_OF, 0, 2, _NEW_USER),
+        (_RETURN, 0, 0, _REFUSE),
+        (_RETURN, 0, 0, _UNKNOWN),
+        (_RETURN, 0, 0, _ALLOW),
+    ]
+    return _install(libc, steps)
+
+
+def _install(libc: ctypes.CDLL, steps: Sequence[_Step]) -> bool:
     program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in steps))
     head = struct.pack("@HP", len(steps), ctypes.addressof(program))
     return bool(libc.prctl(_PR_SET_SECCOMP, _FILTER, head, 0, 0) == 0)
