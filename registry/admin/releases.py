@@ -94,12 +94,11 @@ def _position(release: Release) -> tuple[int, str]:
 def _sentence(release: Release) -> str:
     previous = release.previous_arm
     old = f"{previous} still answers" if previous else "no version is live yet"
-    waits = what_it_waits_for(release)
     match release.state:
         case State.PENDING:
-            return f"{waits or 'Checking the artifact'}; {old}."
+            return f"Checking the artifact: {what_it_waits_for(release)}; {old}."
         case State.STARTING:
-            return f"Starting replicas{waits and ', '}{waits}; {old}."
+            return f"Starting replicas: {what_it_waits_for(release)}; {old}."
         case State.LIVE:
             return f"{release.arm} answers."
         case State.FAILED:

@@ -8,9 +8,10 @@ import pytest
 import redis
 
 from registry import services
+from registry.admin.releases import progress_of
 from registry.control import KEPT_S, KEY, note_round
 from registry.models import Model, ModelVersion, Release
-from tests.registry.conftest import AddVersion, Api, go_live
+from tests.registry.conftest import BY, AddVersion, Api, go_live
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +43,16 @@ def test_a_deploy_is_accepted_with_its_release(manager: Api, v1: ModelVersion) -
         "ended_at": None,
     }
     assert manager("get", f"models/svm/releases/{identity}").json() == answer.json()
+
+
+def test_the_console_says_what_a_release_waits_for(v1: ModelVersion) -> None:
+    release = services.deploy(version=v1, by=BY)
+    waiting = "its turn comes within a second; no version is live yet."
+    assert progress_of(release).sentence == f"Checking the artifact: {waiting}"
+    services.begin_release(release=release)
+    assert progress_of(release).sentence == f"Starting replicas: {waiting}"
+    services.note_progress(release=release, progress="0 of 1 replicas ready")
+    assert "replicas: 0 of 1 replicas ready; no" in progress_of(release).sentence
 
 
 def test_a_deploy_needs_no_body(manager: Api, v1: ModelVersion) -> None:
