@@ -12,7 +12,9 @@ import sys
 import threading
 import time
 import xmlrpc.client
+from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -181,16 +183,25 @@ class Stack:
         eventually(lambda: count() >= wait_for, seconds=20, what=f"{wait_for} rows, got {count()}")
         return count()
 
+    def judged_rows(self, *, context: str) -> dict[str, int]:
+        """By arm, how many rows with this context judge it: all in which it answered, at least."""
+        query = "SELECT arms FROM selection_feedback WHERE context = ?"
+        with closing(self._database()) as database:
+            rows = [json.loads(arms) for (arms,) in database.execute(query, (context,))]
+        asked = [arm for row in rows for arm in row]
+        assert not [arm for arm in asked if arm["output"] is not None and arm["loss"] is None]
+        return dict(Counter(arm["arm"] for arm in asked if arm["loss"] is not None))
+
     def application_id(self, name: str) -> int:
         return self._number("SELECT id FROM registry_application WHERE name = ?", name)
 
     def _number(self, query: str, *parameters: str) -> int:
         """What a query of the database finds, which must be one number."""
-        database = sqlite3.connect(f"file:{self.var / 'clipper.sqlite3'}?mode=ro", uri=True)
-        try:
+        with closing(self._database()) as database:
             return int(database.execute(query, parameters).fetchone()[0])
-        finally:
-            database.close()
+
+    def _database(self) -> sqlite3.Connection:
+        return sqlite3.connect(f"file:{self.var / 'clipper.sqlite3'}?mode=ro", uri=True)
 
     def rebuilt(self, application: str, *options: str) -> str:
         """The last line of rebuilding what an application has learned."""
