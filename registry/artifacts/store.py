@@ -35,22 +35,12 @@ class ArtifactStore:
             raise NotFound(f"The artifact {digest} is missing from {self.root}.")
         return path
 
-    def add(self, source: BinaryIO | IncomingArtifact) -> tuple[str, int]:
-        """Store everything that `source` yields; returns its sha256 and its size in bytes.
-
-        The file appears under its name only when it is complete and on disk. What was uploaded
-        lies in the folder already and only gets its name.
-        """
-        with self.received(source) as incoming:
-            digest, size = incoming.digest, incoming.received
-            self.settle(incoming)
-            return digest, size
-
     @contextmanager
     def received(self, source: BinaryIO | IncomingArtifact) -> Iterator[IncomingArtifact]:
         """Yield all of `source` as a file that is on disk; `settle` gives it its name in the store.
 
-        What isn't settled is gone afterwards. Raises BadRequest for an empty file.
+        What isn't settled is gone afterwards. What was uploaded lies in the folder already and is
+        yielded as it is. Raises BadRequest for an empty file.
         """
         if isinstance(source, IncomingArtifact):
             yield _whole(source)
@@ -64,7 +54,7 @@ class ArtifactStore:
             incoming.close()
 
     def settle(self, incoming: IncomingArtifact) -> None:
-        """Put what was received in its place."""
+        """Give what was received, which is complete, its name in the store."""
         digest = incoming.digest
         incoming.settle(self.root / digest[:2] / digest)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -17,8 +18,14 @@ def store(tmp_path: Path) -> ArtifactStore:
     return ArtifactStore(root=tmp_path / "store", max_bytes=100)
 
 
+def add(store: ArtifactStore, source: BinaryIO) -> tuple[str, int]:
+    with store.received(source) as incoming:
+        store.settle(incoming)
+        return incoming.digest, incoming.received
+
+
 def test_it_keeps_an_artifact_read_only_under_its_sha256(store: ArtifactStore) -> None:
-    digest, size = store.add(io.BytesIO(b"a model"))
+    digest, size = add(store, io.BytesIO(b"a model"))
     assert (digest, size) == (hashlib.sha256(b"a model").hexdigest(), 7)
     path = store.path_of(digest)
     assert path.read_bytes() == b"a model"
@@ -26,19 +33,19 @@ def test_it_keeps_an_artifact_read_only_under_its_sha256(store: ArtifactStore) -
 
 
 def test_the_same_content_lies_there_once(store: ArtifactStore) -> None:
-    assert store.add(io.BytesIO(b"same")) == store.add(io.BytesIO(b"same"))
+    assert add(store, io.BytesIO(b"same")) == add(store, io.BytesIO(b"same"))
     assert len([path for path in store.root.rglob("*") if path.is_file()]) == 1
 
 
 def test_an_artifact_that_is_too_large_leaves_nothing(store: ArtifactStore) -> None:
     with pytest.raises(BodyTooLarge, match="at most 100 bytes"):
-        store.add(io.BytesIO(b"x" * 101))
+        add(store, io.BytesIO(b"x" * 101))
     assert list(store.root.iterdir()) == []
 
 
 def test_an_empty_artifact_is_refused(store: ArtifactStore) -> None:
     with pytest.raises(BadRequest, match="empty"):
-        store.add(io.BytesIO(b""))
+        add(store, io.BytesIO(b""))
 
 
 def test_a_source_that_breaks_off_leaves_nothing(store: ArtifactStore) -> None:
@@ -47,12 +54,12 @@ def test_a_source_that_breaks_off_leaves_nothing(store: ArtifactStore) -> None:
             raise OSError("connection lost")
 
     with pytest.raises(OSError, match="connection lost"):
-        store.add(Torn())
+        add(store, Torn())
     assert list(store.root.iterdir()) == []
 
 
 def test_what_is_removed_is_missing(store: ArtifactStore) -> None:
-    digest, _ = store.add(io.BytesIO(b"a model"))
+    digest, _ = add(store, io.BytesIO(b"a model"))
     store.remove(digest)
     store.remove(digest)
     with pytest.raises(NotFound, match="missing"):
