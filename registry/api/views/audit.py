@@ -18,8 +18,8 @@ from registry.errors import BadRequest
 from registry.models import AuditEntry, Route
 from registry.querysets import AuditEntryQuerySet
 
-# What can be asked for, and what it is compared with.
-EXACT = {"kind": "kind", "name": "name", "by": "by", "action": "action", "channel": "channel"}
+# What can be asked for: fields, and moments that `at` is compared with.
+EXACT = ("kind", "name", "by", "action", "channel")
 MOMENTS = {"since": "at__gte", "until": "at__lt"}
 PAGING = ("limit", "offset")
 
@@ -61,13 +61,13 @@ class AuditView(ManagementView):
         ],
     )
     def get(self, request: Request) -> Response:
-        asked = {name: request.query_params[name] for name in request.query_params}
+        asked = request.query_params.dict()
         known = (*EXACT, *MOMENTS, *PAGING)
         if unknown := sorted(asked.keys() - set(known)):
             raise BadRequest(f"Expected only {', '.join(known)}, got {', '.join(unknown)}.")
         rows = _visible(request)
-        for name in asked.keys() & EXACT.keys():
-            rows = rows.filter(**{EXACT[name]: asked[name].replace("\0", "")})
+        for name in asked.keys() & set(EXACT):
+            rows = rows.filter(**{name: asked[name].replace("\0", "")})
         for name in asked.keys() & MOMENTS.keys():
             try:
                 rows = rows.filter(**{MOMENTS[name]: moment_of(asked[name].replace(" ", "+"))})
