@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from registry.redis_client import redis_client
+from serving.container.confined import has_landlock
 from serving.rpc.credentials import replica_tls, web_tls
 
 # Whoever overhears a handshake can try secrets out at leisure: it has to be past guessing.
@@ -139,5 +140,20 @@ def redis_has_a_limit(app_configs: Sequence[AppConfig] | None, **kwargs: Any) ->
             "The Redis of REDIS_URL has no limit of memory (maxmemory 0).",
             hint="Set its maxmemory: near it feedback is refused, and nothing is lost.",
             id="clipper.W003",
+        )
+    ]
+
+
+@register(deploy=True)
+def models_can_be_confined(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    if has_landlock():
+        return []
+    return [
+        Warning(
+            "This kernel has no Landlock: files and processes are not kept from models.",
+            hint="Use Linux 5.13 or newer, or a user and a container of the stack's own.",
+            id="clipper.W004",
         )
     ]

@@ -98,6 +98,11 @@ def confined_arguments(
     return [*arguments, "--", *program]
 
 
+def has_landlock() -> bool:
+    """Whether files and other processes can be kept from a model on this machine."""
+    return sys.platform == "linux" and _landlock_version(ctypes.CDLL(None)) >= 1
+
+
 def confine(
     *, write: Sequence[Path], read: Sequence[Path], hide: Sequence[Path], sockets: bool
 ) -> bool:
@@ -198,7 +203,7 @@ def _without(path: Path, hidden: Sequence[Path]) -> Iterator[Path]:
 def _restrict_files(
     libc: ctypes.CDLL, *, write: Sequence[Path], read: Sequence[Path], hide: Sequence[Path]
 ) -> bool:
-    version = libc.syscall(_CREATE_RULESET, None, 0, 1)
+    version = _landlock_version(libc)
     if version < 1:
         return False
     every = (1 << _RIGHTS_UNTIL.get(version, 16)) - 1
@@ -215,6 +220,11 @@ def _restrict_files(
     _check(libc.syscall(_RESTRICT_SELF, ruleset, 0))
     os.close(ruleset)
     return True
+
+
+def _landlock_version(libc: ctypes.CDLL) -> int:
+    """Less than 1 where there is none, or it was switched off."""
+    return int(libc.syscall(_CREATE_RULESET, None, 0, 1))
 
 
 def _allow(libc: ctypes.CDLL, ruleset: int, *, path: Path, rights: int) -> None:

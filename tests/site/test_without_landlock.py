@@ -1,0 +1,51 @@
+"""Where the kernel has no Landlock a person is told, and models are kept from what still can be."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from serving.container.confined import confined_command, has_landlock
+from tests.site import manage
+
+pytestmark = pytest.mark.skipif(not has_landlock(), reason="nothing to take away here")
+
+# Runs a program for which the kernel has no Landlock: its first call doesn't exist.
+WITHOUT = """
+import ctypes, os, sys
+from serving.container import syscalls
+
+libc = ctypes.CDLL(None)
+libc.prctl(38, 1, 0, 0, 0)
+steps = [
+    (syscalls._LOAD, 0, 0, syscalls._NUMBER_AT),
+    (syscalls._EQUAL, 0, 1, 444),
+    (syscalls._RETURN, 0, 0, syscalls._UNKNOWN),
+    (syscalls._RETURN, 0, 0, syscalls._ALLOW),
+]
+assert syscalls._install(libc, steps)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+OPENS_A_SOCKET = """
+import socket
+try:
+    socket.socket(socket.AF_UNIX)
+except PermissionError:
+    print("refused")
+"""
+
+
+def test_the_deployment_check_warns(tmp_path: Path) -> None:
+    check = (sys.executable, "manage.py", "check", "--deploy")
+    done = manage.run("-c", WITHOUT, *check, var=tmp_path)
+    assert "(clipper.W004) This kernel has no Landlock" in done.stderr
+
+
+def test_a_model_s_output_says_so_and_it_opens_no_socket_all_the_same(tmp_path: Path) -> None:
+    program = [str(Path(sys.executable).resolve()), "-c", OPENS_A_SOCKET]
+    confined = confined_command(program, write=tmp_path)
+    done = manage.run("-c", WITHOUT, *confined, var=tmp_path)
+    assert done.stdout == "refused\n", done.stderr
+    assert "this kernel has no Landlock: files are not kept from the model" in done.stderr
