@@ -77,7 +77,7 @@ def understood(
         try:
             yield decoder.decode(text)
         except msgspec.MsgspecError as error:
-            # Written by another release of Clipper: it expires with its process.
+            # Written by another release of Clipper: it expires by itself.
             logger.warning("%s not understood: %s", what, error)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from serving.container.failures import Failure
+from serving.living import understood
 
 if TYPE_CHECKING:
     import redis
@@ -79,11 +80,10 @@ class ErrorLog:
             pipe.hgetall(counts)
             latest, known, counted = pipe.execute()
         return [
-            msgspec.structs.replace(
-                _decoder.decode(known[kind]), last_at=last_at, count=int(counted.get(kind, 1))
-            )
+            msgspec.structs.replace(one, last_at=last_at, count=int(counted.get(kind, 1)))
             for kind, last_at in latest
             if kind in known
+            for one in understood([known[kind]], decoder=_decoder, what="error of a version")
         ]
 
     def _drop(self, version_id: int, *, kinds: Sequence[bytes]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import redis
 
-from serving.cluster.error_log import KEPT_S, MOST_KINDS, TIMES_KEY, ErrorLog, Phase
+from serving.cluster.error_log import KEPT_S, MOST_KINDS, TEXTS_KEY, TIMES_KEY, ErrorLog, Phase
 from serving.container.failures import Failure
 
 
@@ -47,3 +47,13 @@ def test_the_oldest_give_way_and_all_are_forgotten_in_time(client: redis.Redis) 
     assert len(keys) == 3
     assert all(0 < client.ttl(key) <= KEPT_S for key in keys)
     assert client.zcard(TIMES_KEY.format(7)) == MOST_KINDS
+
+
+def test_what_another_release_wrote_keeps_none_from_being_read(client: redis.Redis) -> None:
+    log = ErrorLog(client)
+    log.add(7, [a_failure()], phase=Phase.SERVE)
+    client.hset(TEXTS_KEY.format(7), "other", '{"phase": "tuning"}')
+    client.zadd(TIMES_KEY.format(7), {"other": 300.0})
+
+    (known,) = log.read(7)
+    assert known.phase is Phase.SERVE
