@@ -87,12 +87,7 @@ def check(arguments: argparse.Namespace, *, say: Say) -> None:
 def serve(arguments: argparse.Namespace, *, say: Say) -> None:
     """Serve a version until SIGTERM or SIGINT, then drain."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-    with _limits(arguments):
-        predictor = _load(arguments)
-        predictor.warm_up()
-    # The model lives as long as this process: looking through it would only delay a batch.
-    gc.collect()
-    gc.freeze()
+    predictor = _load_for_good(arguments)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(predictor, arguments=arguments, say=say))
@@ -106,13 +101,9 @@ def answer(arguments: argparse.Namespace, *, say: Say) -> None:
     with socket.socket(fileno=arguments.descriptor) as peer:
         find_runtime(arguments.runtime)  # its libraries are no part of the model
         say({"base_bytes": private_bytes()})
-        with _limits(arguments):
-            predictor = _load(arguments)
-            predictor.warm_up()
+        predictor = _load_for_good(arguments)
         if arguments.search_s is not None:
             predictor.search_s = arguments.search_s
-        gc.collect()
-        gc.freeze()
         keep_freed_memory()
         say({"ok": True, "n_features": predictor.n_features})
         telling = threading.Thread(
@@ -178,6 +169,17 @@ def _reach(address: str) -> TcpReach | None:
             else None,
         ),
     )
+
+
+def _load_for_good(arguments: argparse.Namespace) -> Predictor:
+    """Load a version that lives as long as this process, and warm it up, within its limits."""
+    with _limits(arguments):
+        predictor = _load(arguments)
+        predictor.warm_up()
+    # Looking through the model would only delay a batch.
+    gc.collect()
+    gc.freeze()
+    return predictor
 
 
 def _load(arguments: argparse.Namespace) -> Predictor:
