@@ -64,7 +64,7 @@ class VersionPool:
     @property
     def waiting(self) -> int:
         apart = self._quarantine.rows
-        return len(self._backlog) + apart + sum(replica.waiting for replica in self._health)
+        return self._backlog.rows + apart + sum(replica.waiting for replica in self._health)
 
     @property
     def in_flight(self) -> int:

@@ -41,14 +41,11 @@ class CallQueue:
         self.bytes_held = 0
         self._lanes: dict[tuple[int, int], _Lane] = {}
         self._rounds: defaultdict[int, _Round] = defaultdict(_Round)
-        self._rows = 0
-
-    def __len__(self) -> int:
-        return self._rows
+        self.rows = 0
 
     @property
     def full(self) -> bool:
-        return self._rows >= self.capacity or self.bytes_held >= self.max_bytes
+        return self.rows >= self.capacity or self.bytes_held >= self.max_bytes
 
     def push(self, call: Call) -> Sequence[Call]:
         """Queue the call; return those that had to go for want of room, maybe this one.
@@ -58,7 +55,7 @@ class CallQueue:
         size = len(call.input)
         evicted: Sequence[Call] = NOBODY
         held = self.bytes_held + size
-        if self._rows >= self.capacity or (held > self.max_bytes and self._rows):
+        if self.rows >= self.capacity or (held > self.max_bytes and self.rows):
             evicted = self._make_room(call)
             if evicted[-1] is call:
                 return evicted
@@ -68,13 +65,13 @@ class CallQueue:
             lane = self._lanes[key] = _Lane(call, round=self._rounds[call.priority])
         lane.push(call)
         lane.bytes_held += size
-        self._rows += 1
+        self.rows += 1
         self.bytes_held += size
         return evicted
 
     def _has_room(self, size: int) -> bool:
-        return self._rows < self.capacity and (
-            self.bytes_held + size <= self.max_bytes or not self._rows
+        return self.rows < self.capacity and (
+            self.bytes_held + size <= self.max_bytes or not self.rows
         )
 
     def _make_room(self, call: Call) -> list[Call]:
@@ -110,7 +107,7 @@ class CallQueue:
     def _note_gone(self, lane: _Lane, call: Call) -> None:
         lane.bytes_held -= len(call.input)
         self.bytes_held -= len(call.input)
-        self._rows -= 1
+        self.rows -= 1
 
     def take(self, *, rows: int, finish: float) -> Taken:
         """Take up to `rows` calls that a batch may hold; `finish` is when it will be answered.
@@ -139,7 +136,7 @@ class CallQueue:
             lane.calls.popleft()
             lane.bytes_held -= size
             gone_bytes += size
-            self._rows -= 1
+            self.rows -= 1
             if not lane.calls:
                 heapq.heappop(ranks)
                 self._forget(lane)
@@ -156,7 +153,7 @@ class CallQueue:
         lanes = self._lanes
         own = lanes.get((call.priority, call.share))
         ahead = len(own.calls) if own is not None else 0
-        if ahead == self._rows:
+        if ahead == self.rows:
             return ahead
         first = own.turn if own is not None else self._rounds[call.priority].next_of(call.share)
         turn = first + ahead
@@ -201,7 +198,7 @@ class CallQueue:
         calls = [call for lane in self._lanes.values() for call in lane.calls]
         self._lanes.clear()
         self._rounds.clear()
-        self._rows = self.bytes_held = 0
+        self.rows = self.bytes_held = 0
         return calls
 
     def _forget(self, lane: _Lane) -> None:

@@ -88,11 +88,11 @@ class Replica:
     @property
     def load(self) -> int:
         """Rows that a new query would have to wait for."""
-        return len(self._queue) + self._in_flight
+        return self._queue.rows + self._in_flight
 
     @property
     def waiting(self) -> int:
-        return len(self._queue) + len(self._apart)
+        return self._queue.rows + len(self._apart)
 
     @property
     def asks_apart(self) -> bool:
@@ -110,10 +110,10 @@ class Replica:
     @property
     def busy(self) -> bool:
         """Whether so much waits that a new query might be answered too late."""
-        return len(self._queue) + self._in_flight >= self.pace.ample_rows
+        return self._queue.rows + self._in_flight >= self.pace.ample_rows
 
     def enqueue(self, call: Call) -> None:
-        if not self._queue:
+        if not self._queue.rows:
             self._waiting_since = call.asked_at
         if self._queue.full:
             self.drop_expired(now=monotonic())
@@ -137,7 +137,7 @@ class Replica:
 
     def handicapped_seconds(self, *, now: float) -> float:
         """Return the expected answer to a new query, made longer while the replica is new."""
-        seconds = self.seconds_until_answer(behind=len(self._queue), now=now)
+        seconds = self.seconds_until_answer(behind=self._queue.rows, now=now)
         age = max(0.0, now - self._connected_at)
         if age < SLOW_START_S:
             seconds *= 1.0 + SLOW_START_HANDICAP * (1.0 - age / SLOW_START_S)
@@ -187,7 +187,7 @@ class Replica:
     def drop_expired(self, *, now: float) -> None:
         for call in self._queue.drop_expired(now=now):
             self._owner.settle(call, EXPIRED)
-        if not self._queue:
+        if not self._queue.rows:
             self._stop_holding()
 
     def abort_if_hung(self, *, now: float) -> bool:
@@ -300,7 +300,7 @@ class Replica:
             self._send_apart()
         if self.asks_apart:
             return
-        while self._queue and len(self._batches) < PIPELINE and self._connection.writable:
+        while self._queue.rows and len(self._batches) < PIPELINE and self._connection.writable:
             now = monotonic()
             until = self._held_until(now)
             if until > now:
@@ -324,7 +324,7 @@ class Replica:
     def _held_until(self, now: float) -> float:
         """Return until when the next batch has to wait, unless an answer comes before."""
         wait = self.pace.wait.seconds
-        partial = wait > 0.0 and len(self._queue) < self.pace.cap
+        partial = wait > 0.0 and self._queue.rows < self.pace.cap
         if self._batches:
             if partial:
                 return math.inf
@@ -332,7 +332,7 @@ class Replica:
         if not partial:
             return now
         # Delayed batching (paper §4.3.2), within what the first deadline leaves.
-        last_moment = self._queue.earliest_deadline() - self.pace.seconds_to_keep(len(self._queue))
+        last_moment = self._queue.earliest_deadline() - self.pace.seconds_to_keep(self._queue.rows)
         return min(max(self._waiting_since, self._free_since) + wait, last_moment)
 
     def _just_in_time(self, now: float) -> float:
@@ -361,9 +361,9 @@ class Replica:
         self._stop_holding()
         now = finish = monotonic()
         rows = self.pace.cap
-        if self._batches or len(self._queue) > rows:
+        if self._batches or self._queue.rows > rows:
             # Others are there who can be answered in time if these leave them the replica.
-            finish += self.pace.batch_seconds(min(rows, len(self._queue)))
+            finish += self.pace.batch_seconds(min(rows, self._queue.rows))
             if self._batches:
                 finish += self._seconds_in_flight(now)
         calls, late, left = self._queue.take(rows=rows, finish=finish)

@@ -24,7 +24,7 @@ def test_whose_deadline_has_passed_goes_though_the_first_got_more_time():
         queue.push(call)
     first.join(Question(calls=1, deadlines=Deadlines()), index=0, deadline=100.0)
     assert queue.drop_expired(now=2.0) == others
-    assert len(queue) == 1
+    assert queue.rows == 1
     assert queue.drop_expired(now=101.0) == [first]
 
 

@@ -151,7 +151,7 @@ def test_a_full_queue_refuses_the_application_that_filled_it():
     queue = filled(*many(4, share=A), capacity=4)
     newcomer = new_call(share=A, deadline=99.0)
     assert queue.push(newcomer) == [newcomer]
-    assert len(queue) == 4
+    assert queue.rows == 4
 
 
 def test_the_last_call_of_the_longest_lane_goes_before_anyone_elses_first():
@@ -243,7 +243,7 @@ def test_it_is_full_in_bytes_too():
     large = sized(60)
     assert queue.push(large) == [large]
     assert not queue.push(sized(40))
-    assert (len(queue), queue.bytes_held) == (2, 100)
+    assert (queue.rows, queue.bytes_held) == (2, 100)
 
 
 def test_who_holds_more_bytes_gives_way_to_who_holds_fewer():
@@ -316,7 +316,7 @@ def test_every_call_comes_out_once_and_no_late_one_in_a_batch(steps):
         else:
             out(queue.clear())
             assert not inside
-        assert len(queue) == len(inside) <= queue.capacity
+        assert queue.rows == len(inside) <= queue.capacity
         assert queue.bytes_held == sum(len(call.input) for call in inside.values())
         assert queue.bytes_held <= queue.max_bytes
         first = min((call.deadline for call in inside.values()), default=float("inf"))
