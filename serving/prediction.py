@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from registry.specs import VersionSpec
 from selection.policies import Prepared, Selection
+from selection.policies.base import ask_all
 from serving.routing import Target
 
 
@@ -28,26 +30,19 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Choice(NamedTuple):
-    """Whom a query asks, and the policy by which; None where there is none to choose among, or
-    where its caller `forced` the choice.
-    """
+    """Whom a query asks, and the policy by which, unless its caller `forced` the choice."""
 
     targets: Mapping[str, Target]
     selection: Selection
-    prepared: Prepared | None
+    prepared: Prepared
     forced: bool
 
-    @property
-    def weights(self) -> Mapping[str, float]:
-        """How far each arm is trusted."""
-        if self.prepared is None:
-            return dict.fromkeys(self.selection.arms, 1.0)
-        return self.prepared.weights
 
-    @property
-    def down(self) -> frozenset[str]:
-        """Arms that were asked as probes alone."""
-        return frozenset() if self.prepared is None else self.prepared.down
+def forced_on(version: VersionSpec) -> Choice:
+    """Return the choice of a caller who names a version."""
+    prepared = ask_all(weights={version.arm: 1.0})
+    return Choice({version.arm: Target.of(version)}, prepared.selections[0], prepared, True)
 
 
-NOBODY = Choice({}, Selection((), ()), None, False)
+_NONE = ask_all(weights={})
+NOBODY = Choice({}, _NONE.selections[0], _NONE, False)

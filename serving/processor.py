@@ -12,7 +12,6 @@ from registry.specs import ApplicationSpec, VersionSpec
 from selection.averages import Averages
 from selection.feedback.due import DueReceipts
 from selection.outputs import OutputStore
-from selection.policies import Selection
 from selection.receipts import ReceiptSigner
 from selection.state import SelectionStore
 from serving.allowances import Allowance
@@ -21,7 +20,7 @@ from serving.engine.outcome import Status
 from serving.engine.questions import Question, Terms
 from serving.metrics import Metrics
 from serving.objectives import seconds_to_answer
-from serving.prediction import NOBODY, Choice
+from serving.prediction import NOBODY, Choice, forced_on
 from serving.query import Query, outputs_of
 from serving.routing import Router, Target
 from serving.second_opinions import OpinionBound, SecondOpinion, drawn_other
@@ -134,8 +133,7 @@ class QueryProcessor:
         version: VersionSpec | None,
     ) -> Choice:
         if version is not None:
-            arm = version.arm
-            return Choice({arm: Target.of(version)}, Selection((arm,), (1,)), None, True)
+            return forced_on(version)
         arms = self.router.arms(application)
         if not arms.weights:
             return NOBODY
@@ -150,12 +148,12 @@ class QueryProcessor:
 
     def ask_another(self, query: Query) -> SecondOpinion | None:
         """Ask another arm about an input that the one asked refuses; None where none can be."""
-        prepared, application = query.choice.prepared, query.application
-        if prepared is None or len(query.arms) != 1 or len(query.choice.targets) == 1:
+        application, choice = query.application, query.choice
+        if choice.forced or len(query.arms) != 1 or len(choice.targets) == 1:
             return None
-        targets, connected = query.choice.targets, self.engine.connected
+        targets, connected = choice.targets, self.engine.connected
         second = drawn_other(
-            prepared.chances(query.features),
+            choice.prepared.chances(query.features),
             asked=query.arms[0],
             may_ask=lambda arm: connected(targets[arm].version.id),
         )

@@ -22,6 +22,8 @@ from serving.rpc.frames import Hello
 # For a version that no application routes to.
 DEFAULT_OBJECTIVE_S = 0.050
 
+# Looked up once, not for each call.
+_OK = Status.OK
 # Where a call that was not answered is counted.
 _COUNTERS = {
     Status.MODEL_FAILED: "failed",
@@ -102,7 +104,7 @@ class Engine:
             if cached is not None:
                 pool.stats.hits += 1
                 question.trace(index, CACHED)
-                question.arrive(index, Outcome(Status.OK, cached))
+                question.arrive(index, Outcome(_OK, cached))
                 return
             call = self._in_flight.get(key)
             # While it still waits it does so in its own application's lane.
@@ -218,13 +220,12 @@ class Engine:
     def _settle(self, call: Call, outcome: Outcome, stats: VersionStats) -> None:
         """A call has ended: remember a good answer, late or not, and tell who waits."""
         key = call.key
-        if key is not None:
-            if self._in_flight.get(key) is call:
-                del self._in_flight[key]
-            if outcome.status == Status.OK:
-                self.cache.put(key, outcome.payload, now=monotonic())
-        if outcome.status != Status.OK:
+        if key is not None and self._in_flight.get(key) is call:
+            del self._in_flight[key]
+        if outcome.status != _OK:
             self._count(outcome.status, stats)
+        elif key is not None:
+            self.cache.put(key, outcome.payload, now=monotonic())
         call.answer(outcome)
 
     def _count(self, status: int, stats: VersionStats) -> None:
