@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 # For so long the last words of a process that has ended are waited for.
-READ_WITHIN_S = 2.0
+READ_WITHIN_S = 1.0
 CHUNK = 65536
 
 LOST = "[{} bytes of output were lost here: {}]\n"

@@ -24,7 +24,7 @@ from serving.container.dying import die_with_parent
 from serving.container.errors import ArtifactInvalid, LoadFailed
 from serving.container.failures import RecentFailures
 from serving.container.link import EX_SOFTWARE, STARTED_WITHIN_S, Link
-from serving.container.output import Overheard, asked_for
+from serving.container.output import READ_WITHIN_S, Overheard, asked_for
 from serving.container.predictor import Predictor
 from serving.container.runtimes import Artifact
 from serving.container.scratch import new_folder
@@ -146,6 +146,8 @@ class _Child:
         except OSError as error:
             raise LoadFailed(f"the executable cannot be started: {error}") from error
         self._errors = Overheard(asked_for(self._process.stderr), name="container.stderr")
+        self._reading = threading.Thread(target=self._read, name="container.stdout", daemon=True)
+        self._reading.start()
         self._watching = threading.Thread(target=self._watch, name="container", daemon=True)
         self._watching.start()
         if not self._ready.wait(STARTED_WITHIN_S):
@@ -176,21 +178,33 @@ class _Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._errors.wait()
+        self._hear_out()
         self._watching.join(STOPPED_WITHIN_S)
 
     def _watch(self) -> None:
-        """Its first line says that it listens, the others are log, and the end is its end."""
+        """Its end is that of its replica.
+
+        What it has forked may live on with its pipes and its socket open, so that only its end
+        itself can be waited for.
+        """
+        code = self._process.wait()
+        self._ready.set()
+        if not self._stopping:
+            self._hear_out()
+            self.on_death(code)
+
+    def _read(self) -> None:
+        """Its first line says that it listens, the others are log."""
         with asked_for(self._process.stdout) as stdout:
             for line in iter(lambda: stdout.readline(LONGEST_LINE), b""):
                 if self._ready.is_set():
                     logger.info("container: %s", safe_text(line.decode(errors="replace").rstrip()))
                 self._ready.set()
-        code = self._process.wait()
-        self._ready.set()
-        if not self._stopping:
-            self._errors.wait()
-            self.on_death(code)
+
+    def _hear_out(self) -> None:
+        """Wait for its last words."""
+        self._reading.join(READ_WITHIN_S)
+        self._errors.wait()
 
 
 def _lay_out(artifact: Artifact, *, folder: Path) -> Path:

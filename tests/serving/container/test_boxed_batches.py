@@ -100,9 +100,17 @@ def test_what_it_said_as_it_died_is_heard(tmp_path: Path, runtime: str) -> None:
     assert f"{LAST_WORDS}\n" in ended.stderr
 
 
-def test_its_death_is_seen_where_something_that_it_has_forked_lives_on(tmp_path: Path) -> None:
-    model = MODEL.format(first=FORKS.strip())
-    ended = asked(["[666]"], folder=tmp_path, artifact=model)
+@pytest.mark.parametrize(
+    ("runtime", "artifact"),
+    [
+        ("python", MODEL.format(first=FORKS.strip())),
+        ("command", f"{SAYS_HELLO}if True:{FORKS}peer.recv(1)\nos._exit(3)\n"),
+    ],
+)
+def test_its_death_is_seen_where_something_that_it_has_forked_lives_on(
+    tmp_path: Path, runtime: str, artifact: str
+) -> None:
+    ended = asked(["[666]"], folder=tmp_path, artifact=artifact, runtime=runtime)
     (helper,) = [line.split()[1] for line in ended.stderr.splitlines() if "helper" in line]
     os.kill(int(helper), signal.SIGKILL)
     assert (ended.returncode, ended.stdout) == (EX_SOFTWARE, "loaded\n"), ended.stderr
