@@ -8,8 +8,9 @@ load.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from registry.specs import ApplicationSpec, VersionSpec
 from serving.cluster.directory import ReplicaRecord, ReplicaState
@@ -37,11 +38,11 @@ def model_readiness(
     *,
     connected: Callable[[int], bool],
     records: Iterable[ReplicaRecord],
-    unreachable: Callable[[int], Sequence[str]] = lambda version_id: (),
+    unreachable: Mapping[int, Sequence[str]] = MappingProxyType({}),
 ) -> Readiness:
     """Look at everything that is routed to. `records` is the directory as last read.
 
-    `unreachable` says what is in the way of this process to a version's ready replicas.
+    `unreachable` says, by version, what is in the way of this process to its ready replicas.
     """
     readiness = Readiness()
     broken = {
@@ -60,7 +61,7 @@ def model_readiness(
                     readiness,
                     version,
                     why_broken=broken.get(version.id),
-                    in_the_way=unreachable(version.id),
+                    in_the_way=unreachable.get(version.id, ()),
                 )
         _note_missing(readiness, application, router=router, is_empty=not arms.targets)
     _fail_where_none_serves(readiness)

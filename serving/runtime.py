@@ -7,7 +7,8 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -277,16 +278,15 @@ class Runtime:
         self.links.sync(self.records)
         self._expect()
 
-    def unreachable(self, version_id: int) -> list[str]:
-        """Say why this process has no link to which ready replica of the version."""
+    def unreachable(self) -> Mapping[int, list[str]]:
+        """Say, by version, why this process has no link to which ready replica."""
         views = self.links.views()
-        return [
-            f"{record.address}: {view.reason}"
-            for record in self.records
-            if record.version_id == version_id
-            and (view := views.get(record.id)) is not None
-            and view.reason
-        ]
+        reasons: defaultdict[int, list[str]] = defaultdict(list)
+        for record in self.records:
+            view = views.get(record.id)
+            if view is not None and view.reason:
+                reasons[record.version_id].append(f"{record.address}: {view.reason}")
+        return reasons
 
     def _replica_came_or_went(self) -> None:
         self._view_changed.set()
@@ -319,7 +319,7 @@ class Runtime:
     async def _publish_metrics(self) -> None:
         while True:
             await asyncio.sleep(PUBLISH_INTERVAL_S)
-            versions = self.snapshot.versions
+            versions, unreachable = self.snapshot.versions, self.unreachable()
             document = self.metrics.document(
                 at=time(),
                 now=monotonic(),
@@ -329,7 +329,7 @@ class Runtime:
                         stats,
                         waiting=self.engine.waiting(version_id),
                         in_flight=self.engine.in_flight(version_id),
-                        unreachable=len(self.unreachable(version_id)),
+                        unreachable=len(unreachable.get(version_id, ())),
                     )
                     for version_id, stats in self.engine.stats.items()
                     if version_id in versions

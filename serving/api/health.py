@@ -85,7 +85,7 @@ async def _readiness(runtime: Runtime) -> Readiness:
         runtime.router,
         connected=runtime.engine.connected,
         records=runtime.records,
-        unreachable=runtime.unreachable,
+        unreachable=runtime.unreachable(),
     )
     found.states |= models.states
     found.failing |= models.failing

@@ -52,7 +52,7 @@ def test_what_is_in_the_way_to_a_replica_is_named():
         serving.router,
         connected=lambda version: version != 2,
         records=(record(2, ReplicaState.READY),),
-        unreachable=lambda version: ["tcp:10.0.0.7:20000: connection refused"],
+        unreachable={2: ["tcp:10.0.0.7:20000: connection refused"]},
     )
     why = f"{UNCONNECTED} (tcp:10.0.0.7:20000: connection refused)"
     assert found.failing == {"model m2:1": why}
