@@ -144,7 +144,7 @@ class Runtime:
                 ("runtime.registry", self._keep_registry()),
                 ("runtime.directory", self._keep_directory()),
                 ("runtime.view", self._keep_view()),
-                ("runtime.metrics", self._publish_metrics()),
+                ("runtime.metrics", self._keep_metrics()),
             )
         ]
 
@@ -316,38 +316,36 @@ class Runtime:
     def _give_way(self, memory: RedisMemory) -> None:
         self.outputs.paused = self.due.paused = self.feedback.paused = memory.is_short
 
+    async def _keep_metrics(self) -> None:
+        await _keep(self._publish_metrics, changed=asyncio.Event(), poll_s=PUBLISH_INTERVAL_S)
+
     async def _publish_metrics(self) -> None:
-        while True:
-            await asyncio.sleep(PUBLISH_INTERVAL_S)
-            versions, unreachable = self.snapshot.versions, self.unreachable()
-            document = self.metrics.document(
-                at=time(),
-                now=monotonic(),
-                rss_bytes=resident_bytes(),
-                versions={
-                    versions[version_id].arm: Reading(
-                        stats,
-                        waiting=self.engine.waiting(version_id),
-                        in_flight=self.engine.in_flight(version_id),
-                        unreachable=len(unreachable.get(version_id, ())),
-                    )
-                    for version_id, stats in self.engine.stats.items()
-                    if version_id in versions
-                },
-            )
-            document["redis"] = {
-                **self.redis_memory.memory._asdict(),
-                "outputs_bytes": self.outputs.kept_bytes,
-                "outputs_evicted": self.outputs.evicted,
-                "outputs_dropped": self.outputs.dropped,
-                "due_dropped": self.due.dropped,
-            }
-            document["directory"] = {"refused": self._refusals.count}
-            try:
-                self._give_way(await self.redis_memory.look())
-                await publish(self.redis, document)
-            except REDIS_ERRORS as error:
-                logger.debug("metrics not published: %s", error)
+        self._give_way(await self.redis_memory.look())
+        versions, unreachable = self.snapshot.versions, self.unreachable()
+        document = self.metrics.document(
+            at=time(),
+            now=monotonic(),
+            rss_bytes=resident_bytes(),
+            versions={
+                versions[version_id].arm: Reading(
+                    stats,
+                    waiting=self.engine.waiting(version_id),
+                    in_flight=self.engine.in_flight(version_id),
+                    unreachable=len(unreachable.get(version_id, ())),
+                )
+                for version_id, stats in self.engine.stats.items()
+                if version_id in versions
+            },
+        )
+        document["redis"] = {
+            **self.redis_memory.memory._asdict(),
+            "outputs_bytes": self.outputs.kept_bytes,
+            "outputs_evicted": self.outputs.evicted,
+            "outputs_dropped": self.outputs.dropped,
+            "due_dropped": self.due.dropped,
+        }
+        document["directory"] = {"refused": self._refusals.count}
+        await publish(self.redis, document)
 
 
 def bounded_redis(url: str) -> Redis:
