@@ -139,9 +139,11 @@ class BoxedPredictor(Predictor):
                 return
             else:
                 raise error_of(told)
-        raise error_of(
-            {"error": f"its process ended with {_end_of(self._process)}, {WHILE_LOADING}"}
-        )
+        end = _end_of(self._process)
+        self._output.wait()
+        said = self._output.last_line()
+        why = f" ({said})" if said else ""
+        raise error_of({"error": f"its process ended with {end}{why}, {WHILE_LOADING}"})
 
     def _told(self) -> dict[str, Any] | None:
         """The child's next line; None once there is none."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # For so long the last words of a process that has ended are waited for.
 READ_WITHIN_S = 1.0
 CHUNK = 65536
+# Of what a child wrote last so much is kept, for the reason of its end.
+KEPT_BYTES = 1024
 
 LOST = "[{} bytes of output were lost here: {}]\n"
 
@@ -75,6 +77,7 @@ class Overheard:
 
     def __init__(self, pipe: IO[bytes], *, name: str) -> None:
         self._pipe = pipe
+        self._last = b""
         self._thread = threading.Thread(target=self._pass_on, name=name, daemon=True)
         self._thread.start()
 
@@ -83,6 +86,11 @@ class Overheard:
         for too long.
         """
         self._thread.join(READ_WITHIN_S)
+
+    def last_line(self) -> str:
+        """The last line so far that says something, as far as it was kept; "" for none."""
+        lines = self._last.decode(errors="replace").splitlines()
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def _pass_on(self) -> None:
         """Read on whether it can be written or not: with nobody at the other end of its pipe, the
@@ -94,6 +102,7 @@ class Overheard:
                 with suppress(OSError):
                     sys.stderr.flush()
                 output.write(chunk)
+                self._last = (self._last + chunk)[-KEPT_BYTES:]
 
 
 def asked_for(pipe: IO[bytes] | None) -> IO[bytes]:
