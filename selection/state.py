@@ -98,6 +98,11 @@ class SelectionStore:
             away="Redis is away, selection goes on with its last copies",
             back="Redis is back, selection state is refreshed again",
         )
+        self._unreadable = Outage(
+            logger,
+            away="selection state is not what it should be, going on with the last copies",
+            back="selection state can be read again",
+        )
 
     async def start(self) -> None:
         self._tasks = [
@@ -219,8 +224,11 @@ class SelectionStore:
                 read = await self._read(keys)
         except REDIS_ERRORS as error:
             self._outage.began(error)
+        except Exception as error:  # noqa: BLE001  (whatever stands there, others are to be read)
+            self._unreadable.began(error)
         else:
             self._outage.ended()
+            self._unreadable.ended()
             for key, stored in zip(keys, read, strict=True):
                 copy = self._copies.get(key)
                 # What was learned here while the read was under way may be missing from it.
@@ -250,6 +258,8 @@ class SelectionStore:
                 await self._asks.flush()
         except REDIS_ERRORS as error:
             self._outage.began(error)
+        except Exception:
+            logger.exception("counts of queries were not written, will try again")
 
     # --- for feedback and for people ------------------------------------------------------
 

@@ -19,8 +19,8 @@ PAUSE_AFTER_FAILURE_S = 0.2
 class WriteBehind:
     """A task that writes as long as something is `waiting`, again and again while Redis is away.
 
-    `write_some` writes up to `WRITTEN_AT_ONCE` and takes them off what waits; where it raises an
-    error of Redis they still wait. `what` names them in the log.
+    `write_some` writes up to `WRITTEN_AT_ONCE` and takes them off what waits; where it raises they
+    still wait. `what` names them in the log.
     """
 
     def __init__(
@@ -41,6 +41,9 @@ class WriteBehind:
             logger,
             away=f"Redis is away, {what} wait for it",
             back=f"Redis is back, {what} are written again",
+        )
+        self._fault = Outage(
+            logger, away=f"{what} can't be written", back=f"{what} are written again"
         )
 
     async def start(self) -> None:
@@ -74,5 +77,9 @@ class WriteBehind:
             except REDIS_ERRORS as error:
                 self._outage.began(error)
                 return False
+            except Exception as error:  # noqa: BLE001  (what comes after it is to be written)
+                self._fault.began(error)
+                return False
             self._outage.ended()
+            self._fault.ended()
         return True

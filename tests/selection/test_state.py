@@ -13,7 +13,7 @@ from registry.errors import Unavailable
 from selection.beliefs import CONTEXT_GAP, State
 from selection.counts import QueryCounts
 from selection.state import SelectionStore
-from selection.storage import EXPIRY_MARGIN_S, UNTAUGHT_CONTEXT_TTL_S
+from selection.storage import EXPIRY_MARGIN_S, FEEDBACK, UNTAUGHT_CONTEXT_TTL_S
 from tests.redis_server import redis_server
 from tests.selection.conftest import application_spec
 from tests.selection.eventually import eventually
@@ -301,3 +301,18 @@ async def test_without_redis_the_last_copies_serve_and_the_log_says_so_once(appl
 
             await eventually(counted)
             await store.stop()
+
+
+async def test_what_cannot_be_read_ends_no_task_and_is_said_once(
+    store, application, aredis, caplog
+):
+    caplog.set_level(logging.INFO, logger="selection.state")
+    await aredis.hset(GLOBAL, mapping={**log_weights(svm=-50, tree=0), f"{FEEDBACK}svm:2": "many"})
+    assert weight(store, application) == 0.5
+    await eventually(lambda: "not what it should be" in caplog.text)
+    weight(store, application)
+    await aredis.hset(GLOBAL, f"{FEEDBACK}svm:2", 3)
+
+    await eventually(lambda: weight(store, application) < 0.01)
+    assert caplog.text.count("not what it should be") == 1
+    assert caplog.text.count("can be read again") == 1
