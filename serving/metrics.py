@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 from redis.asyncio import Redis
 
 from registry.restarts import Restarts
-from serving import redis_memory
+from serving import event_loop, redis_memory
 from serving.cluster_metrics import ClusterCollector, refused_records
 from serving.engine.outcome import Outcome, Status
 from serving.engine.stats import (
@@ -29,6 +29,7 @@ from serving.engine.stats import (
     LATENCY_BOUNDS,
     Histogram,
     VersionStats,
+    cumulative,
     latency_histogram,
     quantile,
 )
@@ -212,7 +213,7 @@ class Metrics:
         growth = past.growth(stats, now=now)
         return {
             **{counter: getattr(stats, counter) for counter in APPLICATION_COUNTERS},
-            "seconds": _histogram(stats.seconds),
+            "seconds": stats.seconds.published(),
             "arms": stats.arms(),
             "rate": growth.rate("queries") + growth.rate("errors"),
             "p50_ms": _quantile_ms(growth, name="seconds", q=0.50),
@@ -229,7 +230,7 @@ class Metrics:
         return {
             arm: {
                 **{counter: getattr(one.stats, counter) for counter in VERSION_COUNTERS},
-                **{name: _histogram(getattr(one.stats, name)) for name in VERSION_HISTOGRAMS},
+                **{name: getattr(one.stats, name).published() for name in VERSION_HISTOGRAMS},
                 **{gauge: getattr(one, gauge) for gauge in VERSION_GAUGES},
                 "recent": _recent(self._past_of_versions[arm].growth(one.stats, now=now)),
             }
@@ -303,6 +304,7 @@ class _Documents(Collector):
         yield self._refusals()
         yield from redis_memory.families(self._documents)
         yield refused_records(self._documents)
+        yield from event_loop.families(self._documents)
         for name, text in APPLICATION_COUNTERS.items():
             yield self._counter(f"clipper_application_{name}", text, "applications", name)
         yield self._histogram(
@@ -381,19 +383,7 @@ class _Documents(Collector):
                     continue
                 family.add_metric(
                     [document["id"], key],
-                    buckets=_cumulative(histogram["counts"], bounds),
+                    buckets=cumulative(histogram["counts"], bounds=bounds),
                     sum_value=histogram["total"],
                 )
         return family
-
-
-def _cumulative(counts: list[int], bounds: tuple[float, ...]) -> list[tuple[str, float]]:
-    running, buckets = 0, []
-    for bound, count in zip(bounds, counts, strict=False):
-        running += count
-        buckets.append((f"{bound:.6g}", float(running)))
-    return [*buckets, ("+Inf", float(running + counts[-1]))]
-
-
-def _histogram(histogram: Histogram) -> dict[str, Any]:
-    return {"counts": list(histogram.counts), "total": histogram.total}

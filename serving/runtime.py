@@ -33,6 +33,7 @@ from serving.cluster.directory import REPLICAS_CHANNEL, ReplicaRecord, read_dire
 from serving.cluster.seals import Refusals, Seal
 from serving.cluster.views import VIEW_INTERVAL_S, WebView, publish_view, withdraw_view
 from serving.engine.engine import Engine, EngineSpec, VersionSettings
+from serving.event_loop import LoopWatch
 from serving.links import ReplicaLinks
 from serving.memory import resident_bytes
 from serving.metrics import Metrics, Reading, publish
@@ -88,6 +89,7 @@ class Runtime:
         self.engine = Engine(spec.engine)
         self.router = Router(connected=self.engine.connected)
         self.metrics = Metrics(process_id=f"{os.getpid()}-{secrets.token_hex(3)}", pid=os.getpid())
+        self.loop_watch = LoopWatch()
         self.store = SelectionStore(self.redis)
         self.redis_memory = MemoryWatch(self.redis)
         self.outputs = OutputStore(self.redis, budget_bytes=spec.outputs_bytes)
@@ -145,6 +147,7 @@ class Runtime:
                 ("runtime.directory", self._keep_directory()),
                 ("runtime.view", self._keep_view()),
                 ("runtime.metrics", self._keep_metrics()),
+                ("runtime.lag", self.loop_watch.run()),
             )
         ]
 
@@ -252,12 +255,18 @@ class Runtime:
     async def _refresh_registry(self) -> None:
         self._looks_begun += 1
         try:
-            self._follow_registry(await self.in_thread(self.spec.read_snapshot))
+            snapshot = await self.in_thread(self._read_registry)
+            with self.loop_watch.applying():
+                self._follow_registry(snapshot)
         finally:
             self._looks_ended = self._looks_begun
             self._looked_at = monotonic()
             self._look.set_result(None)
             self._look = asyncio.get_running_loop().create_future()
+
+    def _read_registry(self) -> Snapshot:
+        with self.loop_watch.reading():
+            return self.spec.read_snapshot()
 
     def _follow_registry(self, snapshot: Snapshot) -> None:
         if snapshot != self.router.snapshot:
@@ -345,6 +354,7 @@ class Runtime:
             "due_dropped": self.due.dropped,
         }
         document["directory"] = {"refused": self._refusals.count}
+        document["loop"] = self.loop_watch.published()
         await publish(self.redis, document)
 
 

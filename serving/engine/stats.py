@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 
 def geometric_bounds(*, first: float, factor: float, count: int) -> tuple[float, ...]:
@@ -34,6 +36,18 @@ class Histogram:
         for value in values:
             counts[bisect_left(bounds, value)] += 1
         self.total += sum(values)
+
+    def published(self) -> dict[str, Any]:
+        return {"counts": list(self.counts), "total": self.total}
+
+
+def cumulative(counts: Sequence[int], *, bounds: tuple[float, ...]) -> list[tuple[str, float]]:
+    """Return Prometheus' buckets: each bound as text, and how many lie below or at it."""
+    running, buckets = 0, []
+    for bound, count in zip(bounds, counts, strict=False):
+        running += count
+        buckets.append((f"{bound:.6g}", float(running)))
+    return [*buckets, ("+Inf", float(running + counts[-1]))]
 
 
 def quantile(counts: list[int], *, bounds: tuple[float, ...], q: float) -> float | None:

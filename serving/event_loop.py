@@ -1,0 +1,70 @@
+"""How long the event loop of a web process keeps all waiting, and what the registry takes of it.
+
+A timer comes twenty times a second, and how late it comes is how long a query that arrived at that
+moment would have waited before anybody looked at it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any
+
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from serving.engine.stats import LATENCY_BOUNDS, cumulative, latency_histogram
+
+LAG_INTERVAL_S = 0.05
+
+HISTOGRAMS = {
+    "lag": ("clipper_web_loop_lag_seconds", "Time that a timer of the event loop came late"),
+    "read": ("clipper_registry_read_seconds", "Time of a reading of the registry, in a thread"),
+    "apply": ("clipper_registry_apply_seconds", "Time of following a reading, on the event loop"),
+}
+
+
+class LoopWatch:
+    """What one web process has seen of its event loop, and of the registry's readings."""
+
+    def __init__(self) -> None:
+        self.lag = latency_histogram()
+        self.read = latency_histogram()
+        self.apply = latency_histogram()
+
+    async def run(self) -> None:
+        """Observe the lag for as long as the process lives."""
+        while True:
+            due = monotonic() + LAG_INTERVAL_S
+            await asyncio.sleep(LAG_INTERVAL_S)
+            self.lag.observe(max(0.0, monotonic() - due))
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Time the block as a reading of the registry, unless it fails."""
+        begun = monotonic()
+        yield
+        self.read.observe(monotonic() - begun)
+
+    @contextmanager
+    def applying(self) -> Iterator[None]:
+        """Time the block as the following of a reading."""
+        begun = monotonic()
+        yield
+        self.apply.observe(monotonic() - begun)
+
+    def published(self) -> dict[str, Any]:
+        return {name: getattr(self, name).published() for name in HISTOGRAMS}
+
+
+def families(documents: Iterable[dict[str, Any]]) -> Iterator[Metric]:
+    """Return the metrics of what web processes publish as `loop`; older ones publish none."""
+    known = [(document["id"], document["loop"]) for document in documents if "loop" in document]
+    for field, (name, text) in HISTOGRAMS.items():
+        family = HistogramMetricFamily(name, text, labels=["process"])
+        for process, values in known:
+            buckets = cumulative(values[field]["counts"], bounds=LATENCY_BOUNDS)
+            family.add_metric([process], buckets=buckets, sum_value=values[field]["total"])
+        yield family

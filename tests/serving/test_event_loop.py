@@ -1,0 +1,76 @@
+"""A web process tells how late its event loop comes, and what reading the registry takes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from serving.event_loop import LAG_INTERVAL_S, LoopWatch
+from serving.metrics import Metrics, exposition, read_published_async
+from tests.serving.test_strangers import Registry, started
+
+BLOCKED_S = 4 * LAG_INTERVAL_S
+
+
+async def observed(watch: LoopWatch, *, times: int) -> None:
+    async with asyncio.timeout(20):
+        while sum(watch.lag.counts) < times:
+            await asyncio.sleep(0)
+
+
+def samples(document: dict[str, Any]) -> dict[str, float]:
+    families = text_string_to_metric_families(exposition([document]).decode())
+    return {
+        sample.name: sample.value
+        for family in families
+        for sample in family.samples
+        if "le" not in sample.labels
+    }
+
+
+async def test_a_loop_that_is_held_up_shows_as_lag():
+    watch = LoopWatch()
+    watching = asyncio.create_task(watch.run())
+    try:
+        await observed(watch, times=1)
+        before = watch.lag.total
+        time.sleep(BLOCKED_S)  # the timer was due within the first quarter
+        await observed(watch, times=2)
+    finally:
+        watching.cancel()
+    assert watch.lag.total - before >= BLOCKED_S - LAG_INTERVAL_S
+
+
+def test_a_reading_that_fails_is_none():
+    watch = LoopWatch()
+    try:
+        with watch.reading():
+            raise OSError("no database")
+    except OSError:
+        pass
+    assert sum(watch.read.counts) == 0
+
+
+def test_a_process_of_an_older_release_tells_nothing_of_its_loop():
+    older = Metrics(process_id="a", pid=1).document(at=0.0, now=0.0, rss_bytes=1, versions={})
+    assert "clipper_web_loop_lag_seconds_count" not in samples(older)
+
+
+async def test_a_web_process_publishes_what_it_has_seen(redis_socket: str) -> None:
+    registry = Registry()
+    runtime = await started(registry, redis_socket=redis_socket)
+    try:
+        async with asyncio.timeout(20):
+            found: dict[str, float] = {}
+            while not found.get("clipper_web_loop_lag_seconds_count"):
+                await asyncio.sleep(0.02)
+                for document in await read_published_async(runtime.redis):
+                    if document["id"] == runtime.metrics.process_id:
+                        found = samples(document)
+    finally:
+        await runtime.stop()
+    assert 1 <= found["clipper_registry_read_seconds_count"] <= registry.reads
+    assert 1 <= found["clipper_registry_apply_seconds_count"] <= registry.reads
