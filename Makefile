@@ -12,7 +12,7 @@ IN_PARALLEL = --numprocesses 2 --dist loadgroup
 export PYTHON PORT VAR
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-growth bench-guard bench-memory bench-paper bench-peers bench-tail soak manage clean
+.PHONY: help run test check docs bench bench-growth bench-guard bench-memory bench-paper bench-peers bench-tail soak manage clean
 
 help: ## list these commands
 	@echo "make COMMAND [PYTHON=python3] [PORT=8000] [VAR=var] [ARGS='...']"
@@ -29,6 +29,10 @@ test: ## run the whole suite, or: make test ARGS='tests/scripts -x'
 check: ## style, types, deployment settings, migrations
 	@scripts/setup --check
 	@exec scripts/check
+
+docs: ## build the documentation, which the running stack serves at /docs/
+	@scripts/setup --docs
+	@NO_MKDOCS_2_WARNING=1 exec .venv/bin/python -m scripts.docs.build
 
 bench: ## the quick benchmark
 	@scripts/setup --bench
@@ -66,6 +70,6 @@ manage: ## a command to the running stack: make manage ARGS='status'
 	@test -e "$$VAR/env.sh" || { echo "clipper: no stack has run in '$$VAR' yet: make run VAR='$$VAR'" >&2; exit 1; }
 	@. "$$(realpath -- "$$VAR")/env.sh" && exec .venv/bin/python manage.py $(ARGS)
 
-clean: ## remove .venv, .venv-peers and every cache; the state in VAR stays
-	rm -rf .venv .venv-peers .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove .venv, .venv-peers, the built docs and every cache; the state in VAR stays
+	rm -rf .venv .venv-peers build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

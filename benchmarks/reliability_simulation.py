@@ -1,6 +1,6 @@
 """The better of two arms breaks, in six ways, and is mended: what each policy makes of it.
 
-    python -m benchmarks.reliability_simulation              all policies, into docs/policies.md
+    python -m benchmarks.reliability_simulation     all of them, into docs/explanation/policies.md
     python -m benchmarks.reliability_simulation exp3 exp4    only print these
 
 Policy, reliability, receipts and lessons are the real ones; only the models are played. One arm

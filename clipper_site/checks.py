@@ -19,7 +19,7 @@ from serving.rpc.credentials import replica_tls, web_tls
 SHORTEST_SECRET = 32
 TLS_HINT = (
     "Set CLIPPER_TLS_CERT and CLIPPER_TLS_KEY where replicas run and CLIPPER_TLS_CA on every host, "
-    "or none of them; docs/operations.md says how the files are made."
+    "or none of them; docs/how-to/operations.md says how the files are made."
 )
 
 

@@ -24,6 +24,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 CLIPPER_VAR = Path(ENV.text("CLIPPER_VAR", str(BASE_DIR / "var"))).absolute()
 CLIPPER_RUN_DIR = Path(ENV.text("CLIPPER_RUN_DIR", str(CLIPPER_VAR / "run"))).absolute()
 CLIPPER_ARTIFACTS = CLIPPER_VAR / "artifacts"
+# What `make docs` builds, whichever stack of this checkout serves it.
+CLIPPER_DOCS = BASE_DIR / "build" / "docs"
 CLIPPER_REPLICA_LOGS = CLIPPER_VAR / "log" / "replicas"
 CLIPPER_HOST = ENV.text("CLIPPER_HOST", "127.0.0.1")
 CLIPPER_PORT = ENV.whole("CLIPPER_PORT", default=8000, at_least=1)

@@ -8,6 +8,7 @@ from django.views.generic import RedirectView
 
 from clipper_site.contexts import contexts, reset
 from clipper_site.dashboard import live_json
+from clipper_site.documentation import documentation
 from clipper_site.monitoring import monitoring, monitoring_json
 from clipper_site.version_errors import version_errors
 from clipper_site.what_if import what_if
@@ -65,6 +66,8 @@ urlpatterns = [
     ),
     path("admin/login/", login, name="console-login"),
     path("admin/", admin.site.urls),
+    path("docs/", documentation, {"path": ""}, name="documentation"),
+    path("docs/<path:path>", documentation, name="documentation-page"),
     path("feedback/<str:name>/", feedback_form, name="feedback-form"),
     re_path(r"^api/v1/replicas/?$", ReplicasView.as_view(), name="api-replicas"),
     re_path(

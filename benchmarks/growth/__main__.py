@@ -47,7 +47,7 @@ CURVES: dict[str, Curve[Any]] = {
     )
 }
 RESULTS = ROOT / "benchmarks/results/growth"
-PICTURES, PAGE = ROOT / "docs/images/growth", ROOT / "docs/growth.md"
+PICTURES, PAGE = ROOT / "docs/images/growth", ROOT / "docs/results/growth.md"
 # What can go wrong with what is measured, each with a message that says enough.
 FAILURES = (
     *(ServerFailed, ManagementFailed, LoadFailed, PlaceFailed, records.NothingMeasured),

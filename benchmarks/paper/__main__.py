@@ -47,7 +47,7 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
     )
 }
 RESULTS = ROOT / "benchmarks/results/paper"
-PICTURES, PAGE = ROOT / "docs/images/paper", ROOT / "docs/paper.md"
+PICTURES, PAGE = ROOT / "docs/images/paper", ROOT / "docs/results/paper.md"
 # What can go wrong with what is measured, each with a message that says enough.
 FAILURES = (
     *(ContainerFailed, ProbeFailed, LoopFailed, records.NothingMeasured),

@@ -38,7 +38,7 @@ from benchmarks.servers import ServerFailed
 from scripts.stack.layout import ROOT
 
 RESULTS = ROOT / "benchmarks/results/peers"
-PAGE, PICTURES = ROOT / "docs/peers.md", ROOT / "docs/images/peers"
+PAGE, PICTURES = ROOT / "docs/results/peers.md", ROOT / "docs/images/peers"
 NUMBERS, CHART = "peers.json", "peers.png"
 
 

@@ -29,7 +29,7 @@ from benchmarks.tail.scenarios import SCENARIOS, STEADY
 from scripts.stack.layout import ROOT
 
 RESULTS = ROOT / "benchmarks/results/tail"
-PICTURES, PAGE = ROOT / "docs/images/tail", ROOT / "docs/tail.md"
+PICTURES, PAGE = ROOT / "docs/images/tail", ROOT / "docs/results/tail.md"
 # What can go wrong with what is measured, each with a message that says enough.
 FAILURES = (
     *(ServerFailed, ManagementFailed, LoadFailed, SignInFailed, NothingMeasured),

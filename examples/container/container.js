@@ -4,7 +4,7 @@
 //     ./container.js --address unix:/tmp/c.sock --hello '{"replica": "r1", ...}'
 //     CLIPPER_CLUSTER_SECRET=... ./container.js --address tcp:127.0.0.1:7000 --hello '...'
 //
-// It needs Node.js 18 or newer and nothing else. docs/container-protocol.md describes every byte.
+// It needs Node.js 18 or newer and nothing else. docs/reference/container-protocol.md describes every byte.
 "use strict";
 
 const crypto = require("node:crypto");

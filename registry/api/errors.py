@@ -38,7 +38,7 @@ from registry.errors import (
 from registry.services.validation import bad_request, refusal
 
 # What people look at; every other URL is for programs.
-PAGES = ("admin", "feedback", "static")
+PAGES = ("admin", "docs", "feedback", "static")
 
 UNFORESEEN = "Something went wrong on our side; the log says what."
 # Of pages that tell of an error.

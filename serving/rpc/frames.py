@@ -1,7 +1,7 @@
 """The frames that web processes and replicas exchange: a codec without I/O.
 
 A frame is a 12-byte little-endian header (magic, protocol version, type, request id, body length)
-and a body. ``docs/container-protocol.md`` describes every body byte by byte.
+and a body. ``docs/reference/container-protocol.md`` describes every body byte by byte.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The container asks first (CHALLENGE), the web process proves itself (PROOF), then the container
 proves itself and says who it is (PROOF, HELLO). A proof covers both nonces, the role of its author
 and the replica: it is of no use a second time, sent back, or passed on to another replica.
-``docs/container-protocol.md`` describes it byte by byte.
+``docs/reference/container-protocol.md`` describes it byte by byte.
 """
 
 from __future__ import annotations

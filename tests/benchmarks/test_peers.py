@@ -210,7 +210,7 @@ def test_what_went_wrong_is_said_with_the_numbers() -> None:
 
 
 def test_the_page_has_both_marks() -> None:
-    page = (ROOT / "docs/peers.md").read_text()
+    page = (ROOT / "docs/results/peers.md").read_text()
     for mark in ("measured", "judged"):
         assert f"<!-- {mark} -->\n" in page
         assert f"<!-- /{mark} -->\n" in page

@@ -20,14 +20,14 @@ from tests.docs.documents import ROOT, everything, page, rows, url_shape, words
 
 @pytest.mark.parametrize("name", sorted(code.settings_read() | code.settings_of_supervisord()))
 def test_every_setting_is_described(name):
-    assert any(row[0] == f"`{name}`" for row in rows(page("docs/settings.md")))
+    assert any(row[0] == f"`{name}`" for row in rows(page("docs/reference/settings.md")))
 
 
 @pytest.mark.parametrize("key", sorted(code.redis_keys()))
 def test_the_bound_of_every_key_in_redis_is_described(key):
     described = {
         found
-        for row in rows(page("docs/operations.md"))
+        for row in rows(page("docs/how-to/operations.md"))
         for found in re.findall(r"`(clipper:[a-z-]+)(?::[a-z*]+)?\*?`", row[0])
     }
     assert key in described
@@ -36,7 +36,7 @@ def test_the_bound_of_every_key_in_redis_is_described(key):
 def test_the_errors_described_are_those_there_are_with_their_status():
     described = {
         (int(row[0]), row[1].strip("`"))
-        for row in rows(page("docs/api.md"))
+        for row in rows(page("docs/reference/api.md"))
         if re.fullmatch(r"\d{3}", row[0])
     }
     assert described == code.errors()
@@ -50,12 +50,12 @@ def test_every_url_is_described(url):
 
 @pytest.mark.parametrize(("name", "kind"), sorted(code.metrics().items()))
 def test_every_metric_is_described_with_its_type(name, kind):
-    assert any(row[:2] == [f"`{name}`", kind] for row in rows(page("docs/metrics.md")))
+    assert any(row[:2] == [f"`{name}`", kind] for row in rows(page("docs/reference/metrics.md")))
 
 
 @pytest.mark.parametrize("name", sorted(POLICIES))
 def test_every_policy_is_described(name):
-    assert any(row[0] == f"`{name}`" for row in rows(page("docs/policies.md")))
+    assert any(row[0] == f"`{name}`" for row in rows(page("docs/explanation/policies.md")))
 
 
 @pytest.mark.parametrize(
@@ -70,34 +70,34 @@ def test_every_parameter_is_described_with_default_and_range(policy, parameter):
         f"{parameter.low:g} to {parameter.high:g}",
         parameter.meaning,
     ]
-    assert expected in rows(page("docs/policies.md"))
+    assert expected in rows(page("docs/explanation/policies.md"))
 
 
 @pytest.mark.parametrize("name", sorted(RUNTIMES))
 def test_every_runtime_is_described(name):
-    assert any(row[0] == f"`{name}`" for row in rows(page("docs/models.md")))
+    assert any(row[0] == f"`{name}`" for row in rows(page("docs/how-to/models.md")))
 
 
 def test_every_command_is_described():
     ours = {name for name, app in get_commands().items() if app in code.LAYERS}
-    assert ours <= words(r"[a-z_]+", text=page("docs/api.md"))
+    assert ours <= words(r"[a-z_]+", text=page("docs/reference/api.md"))
 
 
 @pytest.mark.parametrize(
     "target", re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
 )
 def test_every_make_target_is_described(target):
-    assert any(row[0] == f"`make {target}`" for row in rows(page("docs/settings.md")))
+    assert any(row[0] == f"`make {target}`" for row in rows(page("docs/reference/settings.md")))
 
 
 @pytest.mark.parametrize(
     ("file", "names"),
     [
-        ("docs/predictions.md", InputType.values),
-        ("docs/predictions.md", [NO_MODEL, TOO_LATE, OVERLOADED]),
-        ("docs/predictions.md", [*Combine.values, *Loss.values]),
-        ("docs/api.md", [*SCOPES, *Release.State.values]),
-        ("docs/cluster.md", list(ReplicaState)),
+        ("docs/how-to/predictions.md", InputType.values),
+        ("docs/how-to/predictions.md", [NO_MODEL, TOO_LATE, OVERLOADED]),
+        ("docs/how-to/predictions.md", [*Combine.values, *Loss.values]),
+        ("docs/reference/api.md", [*SCOPES, *Release.State.values]),
+        ("docs/explanation/cluster.md", list(ReplicaState)),
     ],
 )
 def test_every_value_that_callers_meet_is_described(file, names):

@@ -21,7 +21,7 @@ def test_the_registry_offers_exactly_those_there_are():
 
 @every_controller
 def test_every_controller_is_described(name):
-    assert any(row[0] == f"`{name}`" for row in rows(page("docs/batching.md")))
+    assert any(row[0] == f"`{name}`" for row in rows(page("docs/explanation/batching.md")))
 
 
 @every_controller

@@ -1,0 +1,59 @@
+"""The documentation at /docs/, as `make docs` has built it; it needs no login."""
+
+from __future__ import annotations
+
+import mimetypes
+from datetime import UTC, datetime
+from pathlib import Path
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.views.decorators.http import condition, require_safe
+
+# No page of the documentation evaluates text or sends a form.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
+    " font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'"
+)
+
+
+def _changed_at(request: HttpRequest, path: str) -> datetime | None:
+    file = _file(path)
+    return datetime.fromtimestamp(file.stat().st_mtime, UTC) if file is not None else None
+
+
+@require_safe
+@condition(last_modified_func=_changed_at)
+def documentation(request: HttpRequest, path: str) -> HttpResponse:
+    """Answer with a file of the site, or with how to build it where nobody has."""
+    file = _file(path)
+    if file is None:
+        return _nothing(request, path)
+    kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+    # At once and not as a stream: no file has more than a megabyte or two.
+    answer = HttpResponse(file.read_bytes(), content_type=kind)
+    answer["Cache-Control"] = "no-cache"  # asked again each time, so a new site is seen at once
+    answer["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    return answer
+
+
+def _nothing(request: HttpRequest, path: str) -> HttpResponse:
+    if not (settings.CLIPPER_DOCS / "index.html").is_file():
+        context = {"title": "The documentation has not been built yet"}
+        return render(request, "documentation/not_built.html", context, status=404)
+    if _file(f"{path}/") is not None:
+        return HttpResponseRedirect(f"{request.path}/")
+    raise Http404(f"The documentation has no page {path!r}.")
+
+
+def _file(path: str) -> Path | None:
+    """Return the file of the site that a path stands for; a folder stands for its index."""
+    name = f"{path}index.html" if path.endswith("/") or not path else path
+    site = Path(settings.CLIPPER_DOCS).resolve()
+    try:
+        file = (site / name).resolve()
+        return file if file.is_relative_to(site) and file.is_file() else None
+    except (OSError, ValueError):  # no name that a file could have
+        return None

@@ -1,0 +1,35 @@
+"""Build the documentation into build/docs, where the running stack serves it (`make docs`).
+
+Beside it first, and in its place only when it is whole: who is reading goes on reading.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SITE = ROOT / "build" / "docs"
+
+
+def main() -> int:
+    fresh, old = SITE.with_name("docs.new"), SITE.with_name("docs.old")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict"]
+    built = subprocess.run(
+        [*command, "--config-file", ROOT / "mkdocs.yml", "--site-dir", fresh], check=False
+    )
+    if built.returncode:
+        return built.returncode
+    shutil.rmtree(old, ignore_errors=True)
+    if SITE.exists():
+        SITE.rename(old)
+    fresh.rename(SITE)
+    shutil.rmtree(old, ignore_errors=True)
+    print(f"docs: built in {SITE}; the running stack serves it at /docs/")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
