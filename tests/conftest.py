@@ -24,15 +24,13 @@ def django_db_modify_db_settings() -> None:
     settings.DATABASES["default"]["TEST"]["NAME"] = str(Path(FOLDER) / "test.sqlite3")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_passwords() -> None:
+    """The one of production takes a quarter of a second of work, on purpose, for each."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 @pytest.fixture(autouse=True)
 def _nobody_has_guessed() -> None:
     for counted in (*FAILURES, throttle.SIGNED_IN, throttle.WORKED):
         counted.clear()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of two processes, let one have a file's tests, and one those of the whole running stack."""
-    for item in items:
-        folder = item.path.parent
-        group = folder if folder.name == "integration" else item.path
-        item.add_marker(pytest.mark.xdist_group(str(group)))

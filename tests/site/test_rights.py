@@ -9,10 +9,13 @@ from typing import Any, NamedTuple
 
 import pytest
 import redis
+from django.apps import apps
 from django.contrib.auth.models import Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db.models import Model as AnyModel
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from pytest_django.fixtures import Settings
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.test import APIRequestFactory, force_authenticate
@@ -76,6 +79,8 @@ ENDPOINTS = [
     Endpoint("GET", "models/ocr/versions/1/log"),
     Endpoint("GET", "replicas/r1/log"),
 ]
+# What the fixture `registry` has made, by table.
+ROWS: dict[type[AnyModel], list[AnyModel]] = {}
 # They answer anybody: the first two hold no secrets, the last says that nothing is there.
 OPEN = {"SchemaView", "DocsView", "unknown_url"}
 EVERY = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
@@ -137,13 +142,28 @@ def application(name: str, *models: str) -> Application:
 
 
 @pytest.fixture
-def registry(db: None, server_redis: redis.Redis, settings: Any, tmp_path: Any) -> redis.Redis:
-    settings.CLIPPER_ARTIFACTS = tmp_path
-    for name in ("svm", "shared", "ocr"):
-        model(name, live="2")
-    model("spare", live=None)
-    application("digits", "svm", "shared")
-    application("letters", "ocr", "shared")
+def registry(
+    db: None,
+    server_redis: redis.Redis,
+    settings: Settings,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> redis.Redis:
+    """Two applications, their models and all that came with them.
+
+    Made by the services once; every later test gets the same rows again.
+    """
+    settings.CLIPPER_ARTIFACTS = tmp_path_factory.getbasetemp() / "artifacts-of-all"
+    tables = list(apps.get_app_config("registry").get_models(include_auto_created=True))
+    if not ROWS:
+        for name in ("svm", "shared", "ocr"):
+            model(name, live="2")
+        model("spare", live=None)
+        application("digits", "svm", "shared")
+        application("letters", "ocr", "shared")
+        ROWS.update({table: list(table._base_manager.all()) for table in tables})
+    else:
+        for table in tables:
+            table._base_manager.bulk_create(ROWS[table])
     return server_redis
 
 
