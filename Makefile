@@ -6,10 +6,13 @@ VAR ?= var
 ARGS ?=
 
 # The whole suite takes two processes, each test file in one of them.
-IN_PARALLEL = --numprocesses 2 --dist loadgroup
+IN_PARALLEL = --numprocesses 2
 
 # The shell gets them as they are, whatever is in them.
 export PYTHON PORT VAR
+
+# Every process of the stack would compile all of its code anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check docs bench bench-growth bench-guard bench-memory bench-paper bench-peers bench-tail soak manage clean

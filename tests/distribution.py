@@ -1,0 +1,40 @@
+"""Which process of several runs which tests, and in which order (loaded with `-p`).
+
+What tests share is dear: a running stack, a browser, a database. So each process gets whole files,
+and one of them all that ask the same stack. What takes longest begins first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+# These start a stack of their own; the rest of their folder shares one.
+ON_THEIR_OWN = ("tests/integration/test_full_disk.py", "tests/integration/test_two_webs.py")
+LONGEST_FIRST = ("tests/integration/", "tests/serving/cluster/", "tests/browser/")
+
+
+class WholeFiles(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        shared = file.startswith("tests/integration/") and file not in ON_THEIR_OWN
+        return "tests/integration/" if shared else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> WholeFiles:
+    config.option.loadscopereorder = False
+    return WholeFiles(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    for place, folder in enumerate(LONGEST_FIRST):
+        if item.nodeid.startswith(folder):
+            return place
+    return len(LONGEST_FIRST)
