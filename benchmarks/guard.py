@@ -28,17 +28,17 @@ from benchmarks.report import table
 from registry.demo.digits import held_out
 from registry.specs import PREDICT, ApiKeySpec, ApplicationSpec, RouteSpec, Snapshot, VersionSpec
 from registry.specs import ModelSpec as Model
-from selection.feedback.due import DueReceipts
-from selection.outputs import OutputStore
+from selection.feedback.default_rewards.due import DueReceipts
 from selection.receipts import ReceiptSigner
-from selection.state import SelectionStore
+from selection.store.outputs import OutputStore
+from selection.store.state import SelectionStore
 from serving.api.direct import STATE_KEY, DirectPredictions
 from serving.api.front import FrontProtocol
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.replica import Replica
-from serving.metrics import Metrics
-from serving.processor import QueryProcessor
-from serving.routing import Router
+from serving.metrics.published import Metrics
+from serving.query.processor import QueryProcessor
+from serving.query.routing import Router
 from serving.rpc.frames import (
     Answer,
     AnswerStatus,

@@ -25,18 +25,18 @@ from typing import NamedTuple
 
 from benchmarks.pages import markdown, replaced
 from registry.specs import ApplicationSpec
-from selection.beliefs import State, learn
 from selection.feedback.events import FeedbackItem
 from selection.feedback.joining import from_receipt
-from selection.feedback.judging import losses_of
-from selection.lessons import lesson_of
+from selection.learning.update import update_of
 from selection.policies import POLICIES, Prepared, Selection, make_policy
+from selection.policies.statistics import State, learn
 from selection.receipts import ArmRecord, Receipt, ReceiptSigner
 from selection.reliability import EVERYTHING, Factors, Reliability
-from selection.stored import prepared
-from serving.charges import charges
+from selection.rewards.scoring import losses_of
+from selection.store.codec import prepared
 from serving.engine.outcome import REPLICA_LOST, Outcome, Status
-from serving.second_opinions import drawn_other
+from serving.query.charges import charges
+from serving.query.second_opinions import drawn_other
 
 ARMS = {"a:1": 1.0, "b:1": 1.0}
 PAGE, MARK = Path(__file__).parents[1] / "docs" / "policies.md", "reliability"
@@ -199,14 +199,14 @@ class Simulation:
         if not losses:
             return
         policy = make_policy(self.case.policy, {})
-        lesson = lesson_of(
+        update = update_of(
             policy,
             arms=ARMS,
             losses=losses,
             propensities={record.arm: record.propensity for record in answered.arms},
             features=answered.features,
         )
-        self.state, self._base = learn(self.state, lesson), None
+        self.state, self._base = learn(self.state, update), None
 
 
 def _refused(*outcomes: Outcome | None) -> bool:

@@ -17,8 +17,8 @@ from itertools import product
 from random import Random
 from statistics import mean
 
-from selection.beliefs import Lesson, State, join, learn
 from selection.policies import POLICIES, Policy, Prepared, make_policy
+from selection.policies.statistics import State, Update, join, learn
 
 QUERIES, FAILS_AT, MENDED_AT = 20_000, 5_000, 10_000
 WRONG = {"a:1": 0.08, "b:1": 0.15, "c:1": 0.20, "d:1": 0.30, "e:1": 0.40}
@@ -82,23 +82,23 @@ def play(
         yield _step(prepared, selection.arms, wrong=wrong)
         losses = {arm: float(wrong[arm]) for arm in selection.arms}
         propensities = dict(zip(selection.arms, selection.propensities, strict=True))
-        lesson = Lesson(
+        update = Update(
             arms=tuple(arms),
-            taught=selection.arms,
+            observed=selection.arms,
             deltas={
-                policy.family: policy.observe(
+                policy.statistic: policy.observe(
                     losses=losses, propensities=propensities, features=described
                 )
             },
             keep=policy.keep,
-            heritage=policy.heritage,
+            warm_start=policy.warm_start,
         )
-        state = learn(state, lesson)
+        state = learn(state, update)
 
 
 def _prepared(policy: Policy, state: State, *, arms: Mapping[str, float]) -> Prepared:
-    beliefs = join(state, arms, family=policy.family, heritage=policy.heritage)
-    return policy.prepare(beliefs, arms)
+    statistics = join(state, arms, statistic=policy.statistic, warm_start=policy.warm_start)
+    return policy.prepare(statistics, arms)
 
 
 def _step(prepared: Prepared, asked: Sequence[str], *, wrong: Mapping[str, bool]) -> Step:

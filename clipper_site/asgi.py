@@ -35,9 +35,9 @@ from serving.api.limits import LIMITS_KEY  # noqa: E402
 from serving.api.paths import APP, OWN_PATH  # noqa: E402
 from serving.api.predict import predict_endpoint  # noqa: E402
 from serving.api.websocket import ApplicationConsumer  # noqa: E402
-from serving.cluster.lifeline import die_with_parent  # noqa: E402
+from serving.cluster.parent import die_with_parent  # noqa: E402
 from serving.rpc.buffers import keep_freed_memory  # noqa: E402
-from serving.runtime import Runtime  # noqa: E402
+from serving.web.runtime import Runtime  # noqa: E402
 
 django_application = UploadHandlingASGIHandler()
 

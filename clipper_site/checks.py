@@ -11,7 +11,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register
 
-from registry.redis_client import redis_client
+from infrastructure.redis_client import redis_client
 from serving.container.confined import has_landlock
 from serving.rpc.credentials import replica_tls, web_tls
 

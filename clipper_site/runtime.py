@@ -15,7 +15,7 @@ from selection.receipts import derive_key
 from serving.api.limits import Limits
 from serving.engine.engine import EngineSpec
 from serving.rpc.credentials import Credentials, web_tls
-from serving.runtime import Runtime, RuntimeSpec
+from serving.web.runtime import Runtime, RuntimeSpec
 
 T = TypeVar("T")
 

@@ -126,8 +126,8 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     # Around all that may answer with a page, be it that a session can't be kept.
-    "registry.content_security.ContentSecurityPolicy",
-    "registry.sessions.SessionMiddleware",
+    "clipper_site.content_security.ContentSecurityPolicy",
+    "clipper_site.sessions.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -275,4 +275,4 @@ LOGGING: dict[str, Any] = {
     },
 }
 
-from clipper_site.console import UNFOLD  # noqa: E402, F401  (the admin's look and navigation)
+from console.theme import UNFOLD  # noqa: E402, F401  (the admin's look and navigation)

@@ -6,20 +6,20 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
-from clipper_site.contexts import contexts, reset
-from clipper_site.dashboard import live_json
 from clipper_site.documentation import documentation
-from clipper_site.monitoring import monitoring, monitoring_json
-from clipper_site.version_errors import version_errors
-from clipper_site.what_if import what_if
-from registry.admin.login import login
-from registry.admin.people import own_password
+from console.admin.login import login
+from console.admin.people import own_password
+from console.contexts import contexts, reset
+from console.feedback_form import feedback_form
+from console.home import live_json
+from console.monitoring import monitoring, monitoring_json
+from console.version_errors import version_errors
+from console.what_if import what_if
 from registry.api.errors import PAGES, unknown_url
 from registry.api.urls import urlpatterns as management
 from selection.api import ContextsView, SelectionView
-from selection.feedback.form import feedback_form
-from selection.monitoring.api import HistoryView
-from selection.what_if.api import WhatIfView
+from selection.evaluation.monitoring.api import HistoryView
+from selection.evaluation.what_if.api import WhatIfView
 from serving.api.diagnosis import ReplicaLogView, VersionErrorsView, VersionLogView
 from serving.api.replicas import ReplicasView
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from registry.redis_client import redis_client
+from infrastructure.redis_client import redis_client
 
 if TYPE_CHECKING:
     import redis

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.db.models import Model
 from django.db.models.signals import m2m_changed, post_delete, post_save
 
-from registry.redis_client import redis_client
+from infrastructure.redis_client import redis_client
 
 CHANGES_CHANNEL = "clipper:changes"
 

@@ -10,14 +10,14 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from infrastructure.redis_client import redis_client
 from registry.api.permissions import actor_of
 from registry.api.serializers import ErrorBody
 from registry.api.views.base import ManagementView, Permissions, find_application, schema
 from registry.errors import BadRequest
-from registry.redis_client import redis_client
 from selection.contexts import fault_of
 from selection.feedback.resets import forget
-from selection.learned import LearnedContext, learned_contexts
+from selection.store.queries import LearnedContext, learned_contexts
 
 
 class ContextOut(serializers.Serializer[Any]):

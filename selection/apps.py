@@ -14,8 +14,8 @@ class SelectionConfig(AppConfig):
     def ready(self) -> None:
         from registry.extensions import register_combines, register_losses, register_policies
         from selection.extensions import add_installed_combines, combine_names
-        from selection.losses import check_loss
         from selection.policies import make_policy
+        from selection.rewards.losses import check_loss
 
         register_policies(make_policy)
         register_losses(check_loss)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from importlib.metadata import entry_points
 
-from selection.combine import METHODS, custom
+from selection.answers.combine import METHODS, custom
 
 ENTRY_POINTS = "clipper.combine"
 

@@ -103,7 +103,7 @@ class StateReset(models.Model):
 class SelectionSnapshot(models.Model):
     """What an application had learned `at` a time, and what happened since the one before.
 
-    `selection.monitoring` takes, merges and reads them; of the global context. Sums and counts of
+    `selection.evaluation.monitoring` takes, merges and reads them; of the global context. Sums and counts of
     a stretch add up, so that neighbours merge into one without a loss.
     """
 

@@ -5,7 +5,7 @@ one number is kept, the share of asks that it missed, which fades with every fur
 lost its replica, was late, failed, or refused an input that another arm accepts. Selection is
 moved by it at once (`redistributed`), under every policy alike.
 
-Pure arithmetic: the exchange between web processes is `selection.counts`' affair.
+Pure arithmetic: the exchange between web processes is `selection.store.query_counts`' affair.
 """
 
 from __future__ import annotations

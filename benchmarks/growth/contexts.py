@@ -72,8 +72,8 @@ def _bound(place: Place) -> dict[str, float]:
     _application(place, name=BOUNDED, most=BOUND)
     names = [bodies.context_name(number) for number in range(TAUGHT)]
     teaching.teach(place, BOUNDED, contexts=names)
-    number = teaching.application_id(place, context=names[-1], but=place.taught)
-    place.taught[BOUNDED] = number
+    number = teaching.application_id(place, context=names[-1], but=place.observed)
+    place.observed[BOUNDED] = number
     return {f"contexts kept of {TAUGHT} taught, at most {BOUND}": teaching.known(place, BOUNDED)}
 
 

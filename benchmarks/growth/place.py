@@ -55,7 +55,7 @@ class PlaceFailed(Exception):
 
 @dataclass(kw_only=True, eq=False)
 class Place:
-    """One stack. `registered` counts what was added to its registry so far, by kind; `taught` are
+    """One stack. `registered` counts what was added to its registry so far, by kind; `observed` are
     the numbers of the applications that have contexts; `asked` counts the questions of open loops.
     """
 
@@ -67,7 +67,7 @@ class Place:
     generator: LoadGenerator
     processes: Mapping[str, list[psutil.Process]] = field(default_factory=dict)
     registered: dict[str, int] = field(default_factory=lambda: {"applications": 1, "models": 1})
-    taught: dict[str, int] = field(default_factory=dict)
+    observed: dict[str, int] = field(default_factory=dict)
     asked: int = 0
 
     @property

@@ -9,7 +9,7 @@ import msgspec
 
 from benchmarks.growth import bodies
 from benchmarks.growth.place import Place, PlaceFailed
-from selection.storage import contexts_key, state_key
+from selection.store.keys import contexts_key, state_key
 
 # Copies in one call of the script, for which Redis answers nobody else.
 COPIED_AT_ONCE = 2_000
@@ -54,8 +54,8 @@ def fill(place: Place, application: str, *, count: int) -> None:
     """Have the application know so many contexts, as if each had been taught once."""
     first = bodies.context_name(0)
     teach(place, application, contexts=[first])
-    number = application_id(place, context=first, but=place.taught)
-    place.taught[application] = number
+    number = application_id(place, context=first, but=place.observed)
+    place.observed[application] = number
     copying = place.redis.register_script(COPY)
     for begin in range(1, count, COPIED_AT_ONCE):
         copying(
@@ -87,7 +87,7 @@ def application_id(place: Place, *, context: str, but: dict[str, int]) -> int:
 
 def known(place: Place, application: str) -> int:
     """Return how many contexts the application has learned something of."""
-    return int(place.redis.zcard(contexts_key(place.taught[application])))
+    return int(place.redis.zcard(contexts_key(place.observed[application])))
 
 
 def settle(place: Place) -> None:

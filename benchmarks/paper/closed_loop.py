@@ -10,8 +10,8 @@ from time import monotonic
 
 from benchmarks.paper.frontend import FAR_SECONDS, RecordingEngine
 from registry.specs import VersionSpec
+from serving.engine.gather import Gather
 from serving.engine.outcome import Outcome, Status
-from serving.engine.questions import Question
 
 
 class LoopFailed(Exception):
@@ -91,7 +91,7 @@ class ClosedLoop:
         self.again()
 
 
-class _Asked(Question):
+class _Asked(Gather):
     """Asks the next question when its answer is there, without waking a task for it.
 
     A task and a future for each query would take the load generator, which shares its core with

@@ -18,8 +18,8 @@ from benchmarks.paper import published
 from benchmarks.paper.learner import Learner
 from benchmarks.paper.pictures import Scans, halves, noisy, slanted
 from benchmarks.paper.session import Session
-from selection.beliefs import State
 from selection.policies import Policy, make_policy
+from selection.policies.statistics import State
 
 # How each dialect writes: degrees that it turns its digits, and pixels to the side for each up.
 DIALECTS = (
@@ -192,8 +192,8 @@ class _User:
             self.dialect,
             generator=generator,
         )
-        taught, asked = mine.split(FEEDBACKS)
-        self._taught, self._asked = Asked.of(models, taught), Asked.of(models, asked)
+        observed, asked = mine.split(FEEDBACKS)
+        self._taught, self._asked = Asked.of(models, observed), Asked.of(models, asked)
 
     def error_of(self, arm: str) -> float:
         pairs = zip(self._asked.outputs[arm], self._asked.labels, strict=True)

@@ -23,7 +23,7 @@ from benchmarks.figures.experiment import Experiment
 from benchmarks.paper import published
 from benchmarks.paper.pictures import Scans, halves, varied
 from benchmarks.paper.session import Session
-from selection.combine import combine
+from selection.answers.combine import combine
 
 # Grey values out of 16, and pixels: hard enough for the models to be wrong often.
 NOISE, SHIFT = 2.0, 1

@@ -13,11 +13,11 @@ from registry.specs import BatchingSpec, VersionSpec
 from serving.engine.batching import BatchController
 from serving.engine.engine import Engine, EngineSpec, VersionSettings
 from serving.engine.replica import Replica
-from serving.links import ReplicaLinks
 from serving.rpc.buffers import keep_freed_memory
 from serving.rpc.connection import Connection
 from serving.rpc.credentials import Credentials
 from serving.rpc.frames import Hello
+from serving.web.links import ReplicaLinks
 
 CONNECT_SECONDS = 10.0
 SWEEP_SECONDS = 1.0
@@ -76,8 +76,8 @@ class RecordingEngine(Engine):
 
     def add_replica(self, hello: Hello, connection: Connection) -> Replica:
         replica = super().add_replica(hello, connection)
-        pace = replica.pace
-        pace.controller = RecordingController(pace.controller, batches=self.batches)
+        planner = replica.planner
+        planner.controller = RecordingController(planner.controller, batches=self.batches)
         self.replicas_connected += 1
         return replica
 

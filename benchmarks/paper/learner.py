@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from selection.beliefs import State, join, learn
-from selection.combine import combine
-from selection.lessons import lesson_of
-from selection.losses import make_loss
+from selection.answers.combine import combine
+from selection.learning.update import update_of
 from selection.policies import Policy, Prepared, Selection
+from selection.policies.statistics import State, join, learn
+from selection.rewards.losses import make_loss
 
 LOSS = make_loss()
 
@@ -16,7 +16,7 @@ LOSS = make_loss()
 class Learner:
     """One context's state and the policy applied to it; `general` is what all contexts know.
 
-    The arithmetic is the servers' own (`selection.beliefs`), which Redis does in a script.
+    The arithmetic is the servers' own (`selection.policies.statistics`), which Redis does in a script.
     """
 
     def __init__(
@@ -33,14 +33,14 @@ class Learner:
         """The policy applied to what is known now."""
         if self._prepared is None:
             policy = self._policy
-            beliefs = join(
+            statistics = join(
                 self.state,
                 self._arms,
-                family=policy.family,
-                heritage=policy.heritage,
+                statistic=policy.statistic,
+                warm_start=policy.warm_start,
                 general=self._general,
             )
-            self._prepared = policy.prepare(beliefs, self._arms)
+            self._prepared = policy.prepare(statistics, self._arms)
         return self._prepared
 
     def answer(self, selection: Selection, *, outputs: Mapping[str, bytes]) -> bytes:
@@ -50,11 +50,11 @@ class Learner:
 
     def learn(self, selection: Selection, *, outputs: Mapping[str, bytes], label: bytes) -> None:
         """Take the label of a query that the selected arms have answered."""
-        lesson = lesson_of(
+        update = update_of(
             self._policy,
             arms=self._arms,
             losses={arm: LOSS(label, outputs[arm]) for arm in selection.arms},
             propensities=dict(zip(selection.arms, selection.propensities, strict=True)),
         )
-        self.state = learn(self.state, lesson, general=self._general)
+        self.state = learn(self.state, update, general=self._general)
         self._prepared = None

@@ -13,11 +13,11 @@ from contextlib import asynccontextmanager
 from benchmarks.paper.collector import calm_collector
 from benchmarks.paper.frontend import CONNECT_SECONDS, QUEUE_CAPACITY, SWEEP_SECONDS
 from registry.specs import ApplicationSpec, ModelSpec, RouteSpec, Snapshot, VersionSpec
-from serving.cluster.directory import ReplicaRecord
+from serving.cluster.membership.directory import ReplicaRecord
 from serving.engine.engine import EngineSpec
 from serving.rpc.buffers import keep_freed_memory
 from serving.rpc.credentials import Credentials
-from serving.runtime import Runtime, RuntimeSpec
+from serving.web.runtime import Runtime, RuntimeSpec
 
 
 class WatchedRuntime(Runtime):

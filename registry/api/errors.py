@@ -82,7 +82,7 @@ def error_page(
 ) -> HttpResponse:
     """The error for people; it reads nothing, as the database may be what is away."""
     context = {"title": title, "error": error, "back_to": back_to or request.get_full_path()}
-    page = render(request, "registry/refused.html", context, status=error.status)
+    page = render(request, "console/refused.html", context, status=error.status)
     for header, value in error.headers().items():
         page.headers[header] = value
     return page

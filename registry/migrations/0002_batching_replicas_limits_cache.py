@@ -2,7 +2,7 @@
 
 import django.core.validators
 import django.db.models.functions.comparison
-import registry.models.bounds
+import registry.models.validators
 from django.conf import settings
 from django.db import migrations, models
 
@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='application',
             name='cache_ttl_s',
-            field=models.FloatField(blank=True, help_text='How old a remembered answer may be. Empty: any age, while there is room.', null=True, validators=[registry.models.bounds.validate_finite, django.core.validators.MinValueValidator(0.001, message='Expected 0.001 to 31536000, got %(show_value)s.'), django.core.validators.MaxValueValidator(31536000.0, message='Expected 0.001 to 31536000, got %(show_value)s.')], verbose_name='time to live (s)'),
+            field=models.FloatField(blank=True, help_text='How old a remembered answer may be. Empty: any age, while there is room.', null=True, validators=[registry.models.validators.validate_finite, django.core.validators.MinValueValidator(0.001, message='Expected 0.001 to 31536000, got %(show_value)s.'), django.core.validators.MaxValueValidator(31536000.0, message='Expected 0.001 to 31536000, got %(show_value)s.')], verbose_name='time to live (s)'),
         ),
         migrations.AddField(
             model_name='application',
@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='modelversion',
             name='batch_wait_ms',
-            field=models.FloatField(blank=True, help_text='0 sends at once. Empty: Clipper learns whether waiting pays.', null=True, validators=[registry.models.bounds.validate_finite, django.core.validators.MinValueValidator(0.0, message='Expected 0 to 1000, got %(show_value)s.'), django.core.validators.MaxValueValidator(1000.0, message='Expected 0 to 1000, got %(show_value)s.')], verbose_name='wait for a fuller batch (ms)'),
+            field=models.FloatField(blank=True, help_text='0 sends at once. Empty: Clipper learns whether waiting pays.', null=True, validators=[registry.models.validators.validate_finite, django.core.validators.MinValueValidator(0.0, message='Expected 0 to 1000, got %(show_value)s.'), django.core.validators.MaxValueValidator(1000.0, message='Expected 0 to 1000, got %(show_value)s.')], verbose_name='wait for a fuller batch (ms)'),
         ),
         migrations.AddField(
             model_name='modelversion',

@@ -14,7 +14,7 @@ from django.db.models import Q
 from registry.decoding import decoded
 from registry.errors import BadRequest
 from registry.extensions import check_combine, check_loss, check_policy
-from registry.models.bounds import between, validate_finite
+from registry.models.validators import between, validate_finite
 from registry.names import validate_name, validate_not_reserved
 from registry.querysets import ApplicationQuerySet, RouteQuerySet
 from registry.specs import ARM_ROLE

@@ -13,7 +13,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from registry.models.applications import InputType
-from registry.models.bounds import between, validate_finite
+from registry.models.validators import between, validate_finite
 from registry.names import validate_name
 from registry.querysets import ModelQuerySet, ModelVersionQuerySet
 

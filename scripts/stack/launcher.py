@@ -13,9 +13,9 @@ from types import FrameType
 
 from . import demo, readiness, redis_server, static_files
 from .choices import usable_port, usable_var
-from .claims import refuse_taken_port, sole_stack_of
 from .environment import environment_of, without_another_stack, write_environment_script
 from .errors import StackError, StopRequested
+from .exclusive import refuse_taken_port, sole_stack_of
 from .layout import Layout, keep_secret, layout_of, make_folders, make_var, remove_run_dir
 from .processes import end_all, processes_of
 from .supervision import manage, report, supervisord

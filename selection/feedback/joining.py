@@ -11,7 +11,7 @@ from registry.errors import ClipperError, InvalidReceipt, NotReady
 from registry.specs import ApplicationSpec
 from selection.feedback.events import INPUT, RECEIPT, FeedbackItem, Kind
 from selection.receipts import NONCE_BYTES, ArmRecord, Receipt
-from selection.storage import GLOBAL_CONTEXT
+from selection.store.keys import GLOBAL_CONTEXT
 
 # Asks every arm of an application: (application, input as JSON text) -> outputs by arm.
 PredictArms = Callable[[ApplicationSpec, bytes], Awaitable[Mapping[str, bytes]]]

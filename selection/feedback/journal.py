@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import msgspec
 from redis.asyncio import Redis
 
-from selection.beliefs import Lesson, State
 from selection.feedback.events import FeedbackEvent
-from selection.scripts import Call, Script
-from selection.storage import (
+from selection.policies.statistics import State, Update
+from selection.store.keys import (
     GLOBAL_CONTEXT,
     STREAM,
     contexts_key,
@@ -24,11 +23,12 @@ from selection.storage import (
     state_key,
     unpack_vector,
 )
+from selection.store.scripts import Script, ScriptCall
 
 # KEYS  seen, stream, state, state of all contexts (the same key in the global context), contexts
 # ARGV  seen TTL, event, now, context, context TTL, most contexts, what a state's key begins with,
 #       then the lesson as msgpack; an empty one teaches nothing.
-# What `selection.beliefs.learn` says, in the same order of arithmetic: both agree to the bit.
+# What `selection.policies.statistics.learn` says, in the same order of arithmetic: both agree to the bit.
 # Contexts give way before the lesson, and the entry names them: a replay forgets them there too.
 SCRIPT = Script("""
 if not redis.call('SET', KEYS[1], '1', 'NX', 'EX', ARGV[1]) then
@@ -210,7 +210,7 @@ class Observation:
 
     nonce: bytes
     event: FeedbackEvent
-    lesson: Lesson | None
+    update: Update | None
     window_s: int
     context_ttl_s: int
     max_contexts: int
@@ -233,9 +233,9 @@ class FeedbackJournal:
         results = await SCRIPT.run(self._redis, [self._call(one) for one in observations])
         return [_left(one, result) for one, result in zip(observations, results, strict=True)]
 
-    def _call(self, observation: Observation) -> Call:
+    def _call(self, observation: Observation) -> ScriptCall:
         event = observation.event
-        return Call(
+        return ScriptCall(
             keys=[
                 seen_key(observation.nonce),
                 STREAM,
@@ -251,24 +251,26 @@ class FeedbackJournal:
                 observation.context_ttl_s,
                 observation.max_contexts,
                 state_key(event.application_id, ""),
-                b"" if observation.lesson is None else self._lesson(observation.lesson),
+                b"" if observation.update is None else self._lesson(observation.update),
             ],
         )
 
-    def _lesson(self, lesson: Lesson) -> bytes:
-        families = [(*family, deltas) for family, deltas in lesson.deltas.items()]
-        return self._encode((lesson.arms, lesson.taught, lesson.keep, *lesson.heritage, families))
+    def _lesson(self, update: Update) -> bytes:
+        statistic_kinds = [(*statistic, deltas) for statistic, deltas in update.deltas.items()]
+        return self._encode(
+            (update.arms, update.observed, update.keep, *update.warm_start, statistic_kinds)
+        )
 
 
 def _left(observation: Observation, result: object) -> State | None:
     if not isinstance(result, list):
         return None
-    lesson, texts = observation.lesson, iter(result)
-    if lesson is None:
+    update, texts = observation.update, iter(result)
+    if update is None:
         return State()
     return State(
         {
-            family.name: {arm: unpack_vector(next(texts)) for arm in lesson.arms}
-            for family in lesson.deltas
+            statistic.name: {arm: unpack_vector(next(texts)) for arm in update.arms}
+            for statistic in update.deltas
         }
     )

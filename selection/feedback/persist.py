@@ -20,7 +20,7 @@ from registry.models import Application
 from selection.feedback.events import FeedbackEvent, ResetEvent
 from selection.feedback.stream import Counted, StreamEntry, read_entry
 from selection.models import Feedback, StateReset
-from selection.storage import GROUP, REJECTED_STREAM, STREAM
+from selection.store.keys import GROUP, REJECTED_STREAM, STREAM
 
 # What a consumer that hasn't been heard of for so long had taken goes to another.
 TAKEN_OVER_AFTER_MS = 60_000

@@ -17,18 +17,18 @@ import redis
 from redis.exceptions import LockError
 from redis.lock import Lock
 
+from infrastructure.locks import exclusively
 from registry.errors import Conflict
-from registry.locks import exclusively
 from registry.models import Application
 from registry.snapshot import application_spec
 from registry.specs import ApplicationSpec
-from selection.feedback.entries import from_database, from_stream, last_position
-from selection.feedback.exchange import exchange, last_entry
 from selection.feedback.persist import TAKEN_OVER_AFTER_MS, persist_feedback
+from selection.feedback.replay_source import from_database, from_stream, last_position
+from selection.feedback.state_swap import exchange, last_entry
 from selection.feedback.stream import in_order, position_text
+from selection.learning.replay import Entry, Replay
 from selection.policies import make_policy
-from selection.replay import Entry, Replay
-from selection.storage import (
+from selection.store.keys import (
     GLOBAL_CONTEXT,
     PERSIST_LOCK,
     STREAM,
@@ -52,7 +52,7 @@ class Rebuilt:
     counted, and those of which Redis had something else.
     """
 
-    taught: int
+    observed: int
     contexts: int
     differing: tuple[str, ...]
 
@@ -85,7 +85,7 @@ def rebuild(
             writing = _Writing(client, spec, replay=replay, only=only, cut=cut)
             differing = writing.finish(lock, write=not dry_run)
     return Rebuilt(
-        taught=replay.taught,
+        observed=replay.observed,
         contexts=len(replay.contexts),
         differing=tuple(differing),
     )

@@ -11,14 +11,14 @@ from django.db import transaction
 from registry.models import Application, AuditEntry
 from registry.services import Actor, record_done
 from selection.feedback.events import ResetEvent
-from selection.scripts import Call, Script
-from selection.storage import (
+from selection.store.keys import (
     GLOBAL_CONTEXT,
     STREAM,
     contexts_key,
     redis_needed_blocking,
     state_key,
 )
+from selection.store.scripts import Script, ScriptCall
 
 # KEYS  stream, state, contexts
 # ARGV  event, context, '1' for every context, what a state's key begins with.
@@ -63,7 +63,7 @@ def reset(client: redis.Redis, application: Application, *, context: str | None,
         application_id=application.pk, context=context, at_ms=int(time.time() * 1000), by=by
     )
     one = GLOBAL_CONTEXT if context is None else context
-    call = Call(
+    call = ScriptCall(
         keys=[STREAM, state_key(application.pk, one), contexts_key(application.pk)],
         arguments=[
             msgspec.msgpack.encode(event),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from selection.answering import Answering
+from selection.answers.decide import AnswerRule
+from selection.evaluation.logged import LoggedArm, LoggedQuery
 from selection.feedback.events import INPUT
-from selection.logged import LoggedArm, LoggedQuery
 
 # Of a row, what `logged` reads.
 COLUMNS = ("arms", "label", "reward", "context", "routed", "features", "kind")
@@ -32,7 +32,7 @@ class Outputs:
         return known
 
 
-def logged(row: Mapping[str, Any], *, outputs: Outputs, answering: Answering) -> LoggedQuery | None:
+def logged(row: Mapping[str, Any], *, outputs: Outputs, rule: AnswerRule) -> LoggedQuery | None:
     """Return a row as a query; None where nothing is known of any arm."""
     label = row["label"].encode() if row["label"] else None
     asked = tuple(
@@ -41,7 +41,7 @@ def logged(row: Mapping[str, Any], *, outputs: Outputs, answering: Answering) ->
             max(one["propensity"], LEAST_PROPENSITY),
             output := outputs.of(one["output"]),
             loss := one["loss"],
-            _reward(loss, output=output, label=label, answering=answering),
+            _reward(loss, output=output, label=label, rule=rule),
         )
         for one in row["arms"]
     )
@@ -59,12 +59,12 @@ def logged(row: Mapping[str, Any], *, outputs: Outputs, answering: Answering) ->
 
 
 def _reward(
-    loss: float | None, *, output: bytes | None, label: bytes | None, answering: Answering
+    loss: float | None, *, output: bytes | None, label: bytes | None, rule: AnswerRule
 ) -> float:
     """Return what asking an arm earned: where it didn't answer, what is given instead of it."""
     if loss is not None:
         return 1.0 - loss
-    default = answering.default_output
+    default = rule.default_output
     if output is None and default is not None and label is not None:
-        return answering.judged(default, label=label) or 0.0
+        return rule.judged(default, label=label) or 0.0
     return 0.0

@@ -11,7 +11,6 @@ from redis.asyncio import Redis
 
 from registry.errors import ClipperError, InvalidReceipt, Unavailable
 from registry.specs import ApplicationSpec
-from selection.beliefs import State
 from selection.feedback.events import (
     DEFAULT,
     INPUT,
@@ -23,12 +22,13 @@ from selection.feedback.events import (
 )
 from selection.feedback.joining import Answered, PredictArms, from_receipt, joined, predicted
 from selection.feedback.journal import FeedbackJournal, Observation
-from selection.feedback.judging import losses_of
-from selection.lessons import lesson_of
-from selection.outputs import OutputStore
+from selection.learning.update import update_of
+from selection.policies.statistics import State
 from selection.receipts import ArmRecord, Receipt, ReceiptSigner
-from selection.state import SelectionStore
-from selection.storage import redis_needed
+from selection.rewards.scoring import losses_of
+from selection.store.keys import redis_needed
+from selection.store.outputs import OutputStore
+from selection.store.state import SelectionStore
 
 PREDICTED_AT_ONCE = 16
 RETRY_AFTER_S = 10.0
@@ -201,9 +201,9 @@ class FeedbackService:
         if answered.kind == INPUT:
             policy.check_features(answered.features)
         losses = losses_of(answered, item=item, application=application)
-        lesson = None
+        update = None
         if losses and not answered.forced:
-            lesson = lesson_of(
+            update = update_of(
                 policy,
                 arms=arms,
                 losses=losses,
@@ -213,7 +213,7 @@ class FeedbackService:
         label = bytes(item.label)
         return Observation(
             nonce=answered.nonce,
-            lesson=lesson,
+            update=update,
             window_s=application.feedback_window_s,
             context_ttl_s=application.context_ttl_s,
             max_contexts=application.max_contexts,
@@ -228,7 +228,7 @@ class FeedbackService:
                 reward=item.mean_reward(),
                 arms=tuple(_outcome(record, losses.get(record.arm)) for record in answered.arms),
                 forced=answered.forced,
-                routed=() if lesson is None else lesson.arms,
+                routed=() if update is None else update.arms,
                 features=answered.features,
             ),
         )

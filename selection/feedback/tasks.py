@@ -9,10 +9,10 @@ from celery import shared_task
 from redis.exceptions import LockError
 from redis.lock import Lock
 
-from registry.locks import exclusively
-from registry.redis_client import redis_client
+from infrastructure.locks import exclusively
+from infrastructure.redis_client import redis_client
 from selection.feedback import persist
-from selection.storage import PERSIST_LOCK
+from selection.store.keys import PERSIST_LOCK
 
 # A drain that dies holding the lock delays the next one by so long. A batch that takes longer ends
 # the drain; were another one begun meanwhile, a row that both insert would still be one.

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from selection.beliefs import Beliefs
 from selection.policies.base import (
     DECAY,
     Parameter,
@@ -19,6 +18,7 @@ from selection.policies.base import (
     normalised,
     uniform_of,
 )
+from selection.policies.statistics import Statistics
 from selection.reliability import Factors, redistributed
 
 
@@ -88,7 +88,7 @@ class ABSplit(Policy):
     inherit: float = 0.0
     context_share: float = 0.0
 
-    def prepare(self, beliefs: Beliefs, arms: Mapping[str, float]) -> Split:
+    def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Split:
         weights = normalised(arms)
         drawn = draw_one(weights=weights, probabilities=weights)
         return Split(

@@ -2,7 +2,7 @@
 
 A policy is pure: it holds its parameters and nothing else, reads no clock and draws no random
 number. Beliefs come in, a uniform number comes in, and what it learns goes out as sums to be added
-to them (`selection.beliefs`), so that any number of processes can add theirs.
+to them (`selection.policies.statistics`), so that any number of processes can add theirs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,15 @@ from itertools import accumulate
 from typing import ClassVar, NamedTuple
 
 from registry.errors import BadRequest
-from selection.beliefs import LOG_WEIGHTS, REWARDS, Beliefs, Family, Heritage, Vector, rewards
+from selection.policies.statistics import (
+    LOG_WEIGHTS,
+    REWARDS,
+    StatisticKind,
+    Statistics,
+    Vector,
+    WarmStart,
+    rewards,
+)
 from selection.reliability import Factors, redistributed, relative
 
 # e**-700 is still a normal float: shares of hopeless arms stay positive.
@@ -111,8 +119,8 @@ class Policy(ABC):
     """One way to choose among arms and to learn from feedback.
 
     `arms` is always a mapping from the arms that may be asked to the weights of their routes, and
-    `beliefs` tell of each of them (`selection.beliefs.join`). What every policy has are the
-    rewards of each arm; one that needs other sums names their `family`.
+    `statistics` tell of each of them (`selection.policies.statistics.join`). What every policy has are the
+    rewards of each arm; one that needs other sums names their `statistic`.
     """
 
     name: ClassVar[str]
@@ -128,7 +136,7 @@ class Policy(ABC):
     context_share: float = CONTEXT_SHARE.default
 
     @property
-    def family(self) -> Family:
+    def statistic(self) -> StatisticKind:
         """The sums that `prepare` reads and `observe` adds to."""
         return REWARDS
 
@@ -138,11 +146,11 @@ class Policy(ABC):
         return 1.0 - self.decay
 
     @property
-    def heritage(self) -> Heritage:
-        return Heritage(self.inherit, self.context_share)
+    def warm_start(self) -> WarmStart:
+        return WarmStart(self.inherit, self.context_share)
 
     @abstractmethod
-    def prepare(self, beliefs: Beliefs, arms: Mapping[str, float]) -> Prepared:
+    def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
         """Do once, for a state, all the arithmetic that its queries share; some arm is there."""
 
     def observe(
@@ -170,10 +178,10 @@ class Policy(ABC):
         losses: Mapping[str, float],
         propensities: Mapping[str, float],
         features: Sequence[float] = (),
-    ) -> dict[Family, Beliefs]:
+    ) -> dict[StatisticKind, Statistics]:
         """Return all that feedback adds: the arms' rewards, and what the policy itself keeps."""
         learned = self.observe(losses=losses, propensities=propensities, features=features)
-        return {REWARDS: rewards(losses), self.family: learned}
+        return {REWARDS: rewards(losses), self.statistic: learned}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,15 +189,16 @@ class Exponential(Policy):
     """A policy whose trust is the softmax of log-weights, from which losses are taken."""
 
     @property
-    def family(self) -> Family:
+    def statistic(self) -> StatisticKind:
         return LOG_WEIGHTS
 
 
-def shares(beliefs: Beliefs) -> dict[str, float]:
+def shares(statistics: Statistics) -> dict[str, float]:
     """Return the softmax of log-weights: positive shares that sum to 1, however far apart."""
-    highest = max(weight for (weight,) in beliefs.values())
+    highest = max(weight for (weight,) in statistics.values())
     scaled = {
-        arm: math.exp(max(weight - highest, LOWEST_EXPONENT)) for arm, (weight,) in beliefs.items()
+        arm: math.exp(max(weight - highest, LOWEST_EXPONENT))
+        for arm, (weight,) in statistics.items()
     }
     return normalised(scaled)
 
@@ -220,13 +229,13 @@ def highest(scores: Mapping[str, float]) -> list[str]:
     return [arm for arm, score in scores.items() if score == most]
 
 
-def trust(beliefs: Beliefs) -> dict[str, float]:
+def trust(statistics: Statistics) -> dict[str, float]:
     """Return shares in proportion to mean rewards, given observations and rewards of each arm.
 
     Each has one success and one failure more than were seen (Laplace's rule of succession), so
     that nothing known is a half and no arm's trust is quite 0.
     """
-    return normalised({arm: (v[1] + 1.0) / (v[0] + 2.0) for arm, v in beliefs.items()})
+    return normalised({arm: (v[1] + 1.0) / (v[0] + 2.0) for arm, v in statistics.items()})
 
 
 def uniform_of(key: str) -> float:

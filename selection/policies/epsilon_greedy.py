@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from selection.beliefs import Beliefs, mean_reward
 from selection.policies.base import (
     FADING,
     Parameter,
@@ -18,6 +17,7 @@ from selection.policies.base import (
     highest,
     trust,
 )
+from selection.policies.statistics import Statistics, mean_reward
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +37,11 @@ class EpsilonGreedy(Policy):
 
     epsilon: float = 0.1
 
-    def prepare(self, beliefs: Beliefs, arms: Mapping[str, float]) -> Prepared:
-        means = {arm: mean_reward(vector) for arm, vector in beliefs.items()}
+    def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
+        means = {arm: mean_reward(vector) for arm, vector in statistics.items()}
         seen = {arm: mean for arm, mean in means.items() if mean is not None}
         best = highest(seen) if seen else list(arms)
         return draw_one(
-            weights=trust(beliefs),
+            weights=trust(statistics),
             probabilities=floored(evenly(best, among=arms), floor=self.epsilon),
         )

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from selection.beliefs import Beliefs, Vector
 from selection.policies.base import (
     FADING,
     LOWEST_PROPENSITY,
@@ -17,6 +16,7 @@ from selection.policies.base import (
     floored,
     shares,
 )
+from selection.policies.statistics import Statistics, Vector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +37,8 @@ class Exp3(Exponential):
     eta: float = 0.2
     floor: float = 0.05
 
-    def prepare(self, beliefs: Beliefs, arms: Mapping[str, float]) -> Prepared:
-        weights = shares(beliefs)
+    def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
+        weights = shares(statistics)
         return draw_one(weights=weights, probabilities=floored(weights, floor=self.floor))
 
     def observe(

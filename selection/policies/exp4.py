@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from selection.beliefs import Beliefs, Vector
 from selection.policies.base import (
     FADING,
     LOWEST_PROPENSITY,
@@ -17,6 +16,7 @@ from selection.policies.base import (
     ask_all,
     shares,
 )
+from selection.policies.statistics import Statistics, Vector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +41,8 @@ class Exp4(Exponential):
     eta: float = 0.3
     importance: int = 0
 
-    def prepare(self, beliefs: Beliefs, arms: Mapping[str, float]) -> Prepared:
-        weights = shares(beliefs)
+    def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
+        weights = shares(statistics)
         prepared = ask_all(weights=weights)
         if not self.importance:
             return prepared

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from registry.errors import BadRequest
-from selection.beliefs import Beliefs, Family, Vector
 from selection.policies.base import (
     FADING,
     Parameter,
@@ -21,10 +20,11 @@ from selection.policies.base import (
     highest,
     trust,
 )
+from selection.policies.statistics import StatisticKind, Statistics, Vector
 from selection.reliability import EVERYTHING, Factors, redistributed
 
 if TYPE_CHECKING:
-    from selection.ridge import Ridge
+    from selection.policies.ridge import Ridge
 
 # Larger features would drown all others, and their products could overflow.
 LARGEST_FEATURE = 1e6
@@ -93,13 +93,13 @@ class LinUCB(Policy):
     floor: float = 0.05
 
     @property
-    def family(self) -> Family:
+    def statistic(self) -> StatisticKind:
         """Observations, their rewards, then the upper triangle of sum(x x') and sum(reward * x).
 
         Sums of another number of features are another family, which begins anew.
         """
         d = self.dimensions
-        return Family(f"lin{d}", 2 + d * (d + 1) // 2 + d)
+        return StatisticKind(f"lin{d}", 2 + d * (d + 1) // 2 + d)
 
     def check_features(self, features: Sequence[float]) -> None:
         if len(features) != self.dimensions:
@@ -113,20 +113,20 @@ class LinUCB(Policy):
                     f"{LARGEST_FEATURE:g}, got {x:g}."
                 )
 
-    def prepare(self, beliefs: Beliefs, arms: Mapping[str, float]) -> Contextual:
+    def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Contextual:
         # NumPy is loaded where a policy needs it: other processes do without its memory.
-        from selection.ridge import Ridge
+        from selection.policies.ridge import Ridge
 
-        even = dict.fromkeys(beliefs, 1.0 / len(beliefs))
-        drawn = draw_one(weights=trust(beliefs), probabilities=even)
+        even = dict.fromkeys(statistics, 1.0 / len(statistics))
+        drawn = draw_one(weights=trust(statistics), probabilities=even)
         return Contextual(
             weights=drawn.weights,
             probabilities=drawn.probabilities,
             selections=drawn.selections,
             bounds=drawn.bounds,
-            arms=tuple(beliefs),
+            arms=tuple(statistics),
             ridge=Ridge.of(
-                [vector[2:] for vector in beliefs.values()],
+                [vector[2:] for vector in statistics.values()],
                 dimensions=self.dimensions,
                 ridge=self.ridge,
             ),

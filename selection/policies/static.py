@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from selection.beliefs import Beliefs
 from selection.policies.base import Policy, Prepared, draw_one, normalised
+from selection.policies.statistics import Statistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +18,6 @@ class Static(Policy):
     summary: ClassVar[str] = "asks the routed version; several are drawn by route weight"
     learns: ClassVar[bool] = False
 
-    def prepare(self, beliefs: Beliefs, arms: Mapping[str, float]) -> Prepared:
+    def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
         weights = normalised(arms)
         return draw_one(weights=weights, probabilities=weights)

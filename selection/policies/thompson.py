@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from selection.beliefs import Beliefs, Vector
 from selection.policies.base import (
     FADING,
     LOWEST_EXPONENT,
@@ -18,6 +17,7 @@ from selection.policies.base import (
     floored,
     normalised,
 )
+from selection.policies.statistics import Statistics, Vector
 
 LEAST_CHANCE = math.exp(LOWEST_EXPONENT)
 
@@ -63,18 +63,18 @@ class Thompson(Policy):
     gaussian: int = 0
     floor: float = 0.02
 
-    def prepare(self, beliefs: Beliefs, arms: Mapping[str, float]) -> Prepared:
+    def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
         # NumPy is loaded where a policy needs it: other processes do without its memory.
-        from selection.best_arm import best_of_betas, best_of_students
+        from selection.policies.best_arm import best_of_betas, best_of_students
 
-        vectors = beliefs.values()
+        vectors = statistics.values()
         best = (
             best_of_students([student(vector) for vector in vectors])
             if self.gaussian
             else best_of_betas([beta(vector) for vector in vectors])
         )
         weights = normalised(
-            {arm: max(chance, LEAST_CHANCE) for arm, chance in zip(beliefs, best, strict=True)}
+            {arm: max(chance, LEAST_CHANCE) for arm, chance in zip(statistics, best, strict=True)}
         )
         return draw_one(weights=weights, probabilities=floored(weights, floor=self.floor))
 

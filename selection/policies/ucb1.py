@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from selection.beliefs import Beliefs
 from selection.policies.base import (
     FADING,
     Parameter,
@@ -19,6 +18,7 @@ from selection.policies.base import (
     highest,
     trust,
 )
+from selection.policies.statistics import Statistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,21 +42,21 @@ class UCB1(Policy):
     exploration: float = 0.2
     floor: float = 0.02
 
-    def prepare(self, beliefs: Beliefs, arms: Mapping[str, float]) -> Prepared:
-        best = highest(self.indices(beliefs))
+    def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
+        best = highest(self.indices(statistics))
         return draw_one(
-            weights=trust(beliefs),
+            weights=trust(statistics),
             probabilities=floored(evenly(best, among=arms), floor=self.floor),
         )
 
-    def indices(self, beliefs: Beliefs) -> dict[str, float]:
+    def indices(self, statistics: Statistics) -> dict[str, float]:
         """Return each arm's index, infinite where it was never observed."""
-        n = math.fsum(vector[0] for vector in beliefs.values())
+        n = math.fsum(vector[0] for vector in statistics.values())
         # Below one observation in all its logarithm would speak against what is little known.
         log_n = math.log(max(n, 1.0))
         return {
             arm: rewards / count + self.exploration * math.sqrt(log_n / count)
             if count > 0.0
             else math.inf
-            for arm, (count, rewards, _) in beliefs.items()
+            for arm, (count, rewards, _) in statistics.items()
         }

@@ -10,7 +10,7 @@ from time import time
 from registry.errors import Forbidden, NotFound, Unauthenticated, UnknownKey
 from registry.specs import ApiKeySpec, ApplicationSpec, Snapshot
 from serving.api.http import Scope, header
-from serving.runtime import Runtime
+from serving.web.runtime import Runtime
 
 SCHEME = b"api-key "
 

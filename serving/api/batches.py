@@ -11,8 +11,8 @@ from time import monotonic
 import msgspec
 
 from registry.errors import ClipperError
-from serving.query import Query
-from serving.turns import Slice
+from serving.query.query import Query
+from serving.query.turns import Slice
 
 # Inputs that found no room in a queue are asked about again after this long.
 REFUSED_PAUSE_S = 0.050

@@ -13,6 +13,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from infrastructure.redis_client import redis_client
 from registry.api.reach import models_for
 from registry.api.serializers import ErrorBody
 from registry.api.views.base import (
@@ -23,15 +24,14 @@ from registry.api.views.base import (
     whole_number,
 )
 from registry.errors import NotFound, Unavailable
-from registry.redis_client import redis_client
-from serving.cluster import replica_log
-from serving.cluster.error_log import ErrorLog, KnownError
+from serving.cluster.failures import output_log
+from serving.cluster.failures.error_log import ErrorLog, KnownError
 
 LINES = 200
 LINES_PARAMETER = OpenApiParameter(
     "lines",
     int,
-    description=f"How many at most: 1 to {replica_log.MOST_LINES}; {LINES} unless set.",
+    description=f"How many at most: 1 to {output_log.MOST_LINES}; {LINES} unless set.",
 )
 
 
@@ -72,7 +72,7 @@ class VersionLogView(ManagementView):
     )
     def get(self, request: Request, model: str, version: str) -> Response:
         found = find_version(request, model=model, version=version)
-        files = replica_log.logs_of_version(
+        files = output_log.logs_of_version(
             settings.CLIPPER_REPLICA_LOGS, model=model, version=found.version
         )
         if not files:
@@ -90,9 +90,9 @@ class ReplicaLogView(ManagementView):
         responses={200: LogSerializer, "default": ErrorBody},
     )
     def get(self, request: Request, replica: str) -> Response:
-        file = replica_log.find_log(settings.CLIPPER_REPLICA_LOGS, replica_id=replica)
+        file = output_log.find_log(settings.CLIPPER_REPLICA_LOGS, replica_id=replica)
         visible = models_for(request)
-        if file is None or not visible.filter(name=replica_log.model_of(file)).exists():
+        if file is None or not visible.filter(name=output_log.model_of(file)).exists():
             raise NotFound(f"There is no log of a replica {replica!r} on this host.")
         return Response(log_out(file, lines=_lines(request)))
 
@@ -118,10 +118,10 @@ def error_out(known: KnownError) -> dict[str, Any]:
 
 def log_out(file: Path, *, lines: int) -> dict[str, Any]:
     return {
-        "replica": replica_log.replica_of(file),
-        "lines": replica_log.last_lines(file, lines=lines),
+        "replica": output_log.replica_of(file),
+        "lines": output_log.last_lines(file, lines=lines),
     }
 
 
 def _lines(request: Request) -> int:
-    return whole_number(request, "lines", default=LINES, low=1, high=replica_log.MOST_LINES)
+    return whole_number(request, "lines", default=LINES, low=1, high=output_log.MOST_LINES)

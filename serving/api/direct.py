@@ -10,8 +10,8 @@ from serving.api.heads import Heads, PredictionHead
 from serving.api.predict import begin, render
 from serving.api.requests import PredictRequest, parse_predict, plain_input
 from serving.api.splitting import has_batch
-from serving.processor import QueryProcessor
-from serving.query import Query
+from serving.query.processor import QueryProcessor
+from serving.query.query import Query
 
 # Where the application's lifespan leaves what answers predictions, for each connection to find.
 STATE_KEY = "predictions"

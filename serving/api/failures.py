@@ -7,8 +7,8 @@ from secrets import token_hex
 from time import monotonic
 
 from registry.errors import ClipperError
-from serving.prediction import Prediction
-from serving.query import Query
+from serving.query.prediction import Prediction
+from serving.query.query import Query
 
 # Under overload every query fails: the log has the first ones of each second, and how many more.
 LINES_A_SECOND = 50

@@ -15,7 +15,7 @@ from selection.feedback.events import (
     parse_feedback,
     parse_update,
 )
-from selection.storage import GLOBAL_CONTEXT
+from selection.store.keys import GLOBAL_CONTEXT
 from serving.api.access import application_of
 from serving.api.http import (
     Endpoint,
@@ -28,7 +28,7 @@ from serving.api.http import (
     send_body,
 )
 from serving.api.requests import check_context
-from serving.runtime import Runtime
+from serving.web.runtime import Runtime
 
 Parse = Callable[[bytes], Sequence[FeedbackItem | ClipperError]]
 

@@ -21,7 +21,7 @@ from serving.api import heads
 from serving.api.connection import Connection
 from serving.api.heads import PredictionHead
 from serving.api.http import UNEXPECTED
-from serving.query import Query
+from serving.query.query import Query
 
 # Further connections are turned away. Each may have one query open.
 MAX_CONNECTIONS = 4096

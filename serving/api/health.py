@@ -9,11 +9,11 @@ import msgspec
 from registry.control import read_control_async
 from registry.errors import NotReady
 from registry.restarts import read_restarts_async
-from selection.storage import REDIS_ERRORS, redis_needed
+from selection.store.keys import REDIS_ERRORS, redis_needed
 from serving.api.http import Endpoint, Receive, Scope, Send, endpoint, require_method, send_body
-from serving.metrics import exposition, read_published_async
-from serving.readiness import OK, Readiness, model_readiness
-from serving.runtime import Runtime
+from serving.metrics.published import exposition, read_published_async
+from serving.web.readiness import OK, Readiness, model_readiness
+from serving.web.runtime import Runtime
 
 CHECK_TIMEOUT_S = 2.0
 PROMETHEUS_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")

@@ -10,7 +10,6 @@ import msgspec
 
 from registry.errors import ClipperError
 from registry.specs import PREDICT, ApplicationSpec, VersionSpec
-from serving.allowances import Allowance, allowance_for, rows_open
 from serving.api.access import application_of
 from serving.api.batches import InputBatch
 from serving.api.failures import prediction_of
@@ -27,12 +26,13 @@ from serving.api.http import (
 )
 from serving.api.requests import PredictRequest, check_type, parse_predict, requested_version
 from serving.api.splitting import split
-from serving.objectives import SMALL_BATCH
-from serving.prediction import Prediction
-from serving.processor import QueryProcessor
-from serving.query import Query
-from serving.runtime import Runtime
-from serving.turns import Slice
+from serving.query.allowances import Allowance, allowance_for, rows_open
+from serving.query.budget import SMALL_BATCH
+from serving.query.prediction import Prediction
+from serving.query.processor import QueryProcessor
+from serving.query.query import Query
+from serving.query.turns import Slice
+from serving.web.runtime import Runtime
 
 _json = msgspec.json.Encoder().encode
 

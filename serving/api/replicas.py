@@ -11,15 +11,15 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from infrastructure.redis_client import redis_client
 from registry.api.reach import bound_to, models_for
 from registry.api.views.base import ManagementView, Permissions, schema
 from registry.errors import Unavailable
-from registry.redis_client import redis_client
 from registry.restarts import read_restarts
-from serving.cluster.directory import ReplicaRecord
-from serving.cluster.failures import failure_texts
-from serving.cluster.reach import own_directory
-from serving.cluster.views import WebView, obstacles, read_views
+from serving.cluster.failures.counts import failure_texts
+from serving.cluster.membership.directory import ReplicaRecord
+from serving.cluster.membership.views import WebView, obstacles, read_views
+from serving.cluster.replica.listen import own_directory
 
 
 class UnreachableSerializer(serializers.Serializer[Any]):

@@ -10,7 +10,7 @@ from registry.decoding import decoded
 from registry.errors import BadRequest, InvalidInput, NotFound
 from registry.specs import ApplicationSpec, Snapshot, VersionSpec
 from selection.contexts import fault_of
-from serving.objectives import SMALL_BATCH
+from serving.query.budget import SMALL_BATCH
 
 MAX_BATCH = 10_000
 

@@ -12,7 +12,7 @@ import msgspec
 
 from registry.errors import BadRequest
 from serving.api.requests import MAX_BATCH, NUMBERS
-from serving.turns import Slice
+from serving.query.turns import Slice
 
 # Smaller bodies are parsed at once.
 LARGE_BODY_BYTES = 64 << 10

@@ -25,8 +25,8 @@ from serving.api.predict import answer
 from serving.api.requests import PredictRequest, checked
 from serving.api.socket import END_S, ENDS_KEY, SOCKET_KEY
 from serving.api.splitting import LARGE_BODY_BYTES, split
-from serving.runtime import Runtime
-from serving.turns import Slice
+from serving.query.turns import Slice
+from serving.web.runtime import Runtime
 
 # Messages of one connection that are being answered; one more is refused, the socket stays open.
 MAX_IN_FLIGHT = 1024

@@ -20,25 +20,27 @@ from celery.signals import task_failure
 from django.conf import settings
 from django.db import connections
 
+from infrastructure.locks import exclusively
+from infrastructure.redis_client import redis_client
 from registry import services
 from registry.artifacts.store import ArtifactStore
 from registry.control import note_round
 from registry.errors import NotFound
-from registry.locks import exclusively
 from registry.models import ModelVersion, Release
-from registry.redis_client import redis_client
 from registry.restarts import Ending, note_ending
 from registry.snapshot import version_spec
 from registry.specs import VersionSpec
-from serving.cluster import endings, releases, replica, replica_log, worker
-from serving.cluster.directory import ReplicaState
-from serving.cluster.error_log import ErrorLog, Phase
-from serving.cluster.failures import FailureCounts
-from serving.cluster.reach import own_directory
-from serving.cluster.reconcile import Reconciler, loading_died
-from serving.cluster.reports import Reports
-from serving.cluster.tries import MOST_TRIES, Tries
-from serving.cluster.validation import Aborted, Trial, try_out
+from serving.cluster.control import releases
+from serving.cluster.control.reconcile import Reconciler, loading_died
+from serving.cluster.control.trial import Aborted, Trial, try_out
+from serving.cluster.control.tries import MOST_TRIES, Tries
+from serving.cluster.failures import output_log
+from serving.cluster.failures.counts import FailureCounts
+from serving.cluster.failures.error_log import ErrorLog, Phase
+from serving.cluster.membership.directory import ReplicaState
+from serving.cluster.replica import failure, worker
+from serving.cluster.replica.listen import own_directory
+from serving.cluster.replica.reports import Reports
 from serving.container.boxed import WHILE_LOADING
 from serving.container.errors import explain
 
@@ -79,13 +81,13 @@ def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
             hung_s=settings.CLIPPER_HUNG_S,
         ),
         directory=directory,
-        on_failure=lambda reason: endings.note_failure(record, reason=reason),
+        on_failure=lambda reason: failure.note_failure(record, reason=reason),
         lifeline=worker.lifeline(),
         slot=worker.slot(),
         reports=Reports(
             record,
             errors=ErrorLog(redis_client()),
-            log=replica_log.log_of(
+            log=output_log.log_of(
                 settings.CLIPPER_REPLICA_LOGS,
                 model=version.model,
                 version=version.version,
@@ -112,8 +114,8 @@ def note_lost_replica(
     with suppress(redis.RedisError):  # the reconciler sees the dead process too
         record = directory.find(task_id)
         if record is not None and loading_died(record):
-            endings.count_failure(redis_client(), record, reason=f"{how}, {WHILE_LOADING}")
-            endings.declare_failed(record, reason=f"{how}, {WHILE_LOADING}")
+            failure.count_failure(redis_client(), record, reason=f"{how}, {WHILE_LOADING}")
+            failure.declare_failed(record, reason=f"{how}, {WHILE_LOADING}")
         elif len(args) > 1:
             # The reconciler may have removed its record already.
             here = Ending(host=socket.gethostname(), pid=record.pid if record else 0, reason=how)

@@ -37,7 +37,7 @@ from serving.rpc.buffers import keep_freed_memory
 from serving.rpc.credentials import Credentials, replica_tls
 from serving.rpc.errors import InvalidAddress
 from serving.rpc.frames import Hello
-from serving.rpc.reach import TcpReach
+from serving.rpc.listening import TcpListen
 from serving.rpc.text import safe_text
 
 # How often failures are told to whoever keeps them.
@@ -137,7 +137,7 @@ async def _serve(predictor: Predictor, *, arguments: argparse.Namespace, say: Sa
         input_type=arguments.input_type,
     )
     server = ContainerServer(
-        predictor, hello=hello, address=arguments.address, reach=_reach(arguments.address)
+        predictor, hello=hello, address=arguments.address, listen=_listen(arguments.address)
     )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -149,7 +149,7 @@ async def _serve(predictor: Predictor, *, arguments: argparse.Namespace, say: Sa
     await server.wait_closed(arguments.drain_timeout)
 
 
-def _reach(address: str) -> TcpReach | None:
+def _listen(address: str) -> TcpListen | None:
     """For a TCP address, how peers authenticate: by the cluster's secret, from the environment."""
     target = parse_address(address)
     if not isinstance(target, TcpAddress):
@@ -158,7 +158,7 @@ def _reach(address: str) -> TcpReach | None:
     if not secret:
         raise InvalidAddress(f"expected CLIPPER_CLUSTER_SECRET in the environment for {address}")
     certificate, key = (os.environ.get(f"CLIPPER_TLS_{name}") for name in ("CERT", "KEY"))
-    return TcpReach(
+    return TcpListen(
         advertise_host=target.host,
         bind_host=target.host,
         ports=range(target.port, target.port + 1),

@@ -32,7 +32,7 @@ from serving.rpc.frames import (
     failed,
     fitting,
 )
-from serving.rpc.reach import TcpReach
+from serving.rpc.listening import TcpListen
 from serving.rpc.text import safe_text
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Batch(NamedTuple):
 class ContainerServer:
     """Serves one model at one address, one batch after another, on the running loop.
 
-    `address` is a Unix socket; with `reach` it is TCP instead, where peers have to authenticate.
+    `address` is a Unix socket; with `listen` it is TCP instead, where peers have to authenticate.
     The model runs inline: nothing else happens on this loop meanwhile. The counters may be read
     from any thread.
     """
@@ -73,7 +73,7 @@ class ContainerServer:
         *,
         hello: Hello,
         address: str = "",
-        reach: TcpReach | None = None,
+        listen: TcpListen | None = None,
     ) -> None:
         self.queries = 0
         self.batches = 0
@@ -83,9 +83,9 @@ class ContainerServer:
         self._draining = False
         self._predictor = predictor
         self._hello = encode_hello(hello)
-        self._admission = reach.credentials.of(hello) if reach else None
-        self._reach = reach
-        self._address = reach.bound_address if reach else address
+        self._authentication = listen.credentials.of(hello) if listen else None
+        self._listen = listen
+        self._address = listen.bound_address if listen else address
         self._listener: Listener | None = None
         self._connections: set[Connection] = set()
         self._paused: set[Connection] = set()
@@ -114,14 +114,14 @@ class ContainerServer:
             on_frame=self._receive,
             on_lost=self._forget,
             on_writable=self._resume,
-            admission=self._admission,
-            ports=self._reach.ports if self._reach else None,
+            authentication=self._authentication,
+            ports=self._listen.ports if self._listen else None,
         )
         for bound in self._listener.sockets:
             keep_from_forks(bound.fileno())
-        if self._reach is not None:
+        if self._listen is not None:
             port = self._listener.sockets[0].getsockname()[1]
-            self._address = self._reach.advertised_address(port)
+            self._address = self._listen.advertised_address(port)
 
     def drain(self) -> None:
         """Ask every peer to send no more and to close; what still arrives is answered.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from serving.engine.questions import Call, Trace
+from serving.engine.gather import Call, Trace
 
 
 @dataclass(slots=True)

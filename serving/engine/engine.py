@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from registry.specs import BatchingSpec, VersionSpec
+from serving.engine.batch_planner import BatchPlanner
 from serving.engine.cache import PredictionCache
 from serving.engine.deadlines import Deadlines
+from serving.engine.gather import CACHED, ORDINARY, Call, CallOptions, Gather
 from serving.engine.outcome import NOT_CONNECTED, Outcome, Status
-from serving.engine.pace import Pace
 from serving.engine.pool import VersionPool
-from serving.engine.questions import CACHED, ORDINARY, Call, Question, Terms
 from serving.engine.queue import CallQueue
 from serving.engine.replica import Replica
 from serving.engine.stats import VersionStats
@@ -85,40 +85,42 @@ class Engine:
         key: bytes | None,
         input: bytes,
         deadline: float,
-        question: Question,
+        gather: Gather,
         index: int,
-        terms: Terms = ORDINARY,
+        options: CallOptions = ORDINARY,
     ) -> None:
-        """Get `version`'s answer to `input` (raw JSON text) to `question` as outcome `index`.
+        """Get `version`'s answer to `input` (raw JSON text) to `gather` as outcome `index`.
 
         `key` names version, generation and input; None asks past the cache. `deadline` is on the
         monotonic clock.
         """
         pool = self._pools.get(version.id)
         if pool is None:
-            question.arrive(index, NOT_CONNECTED)
+            gather.arrive(index, NOT_CONNECTED)
             return
         now = monotonic()
         if key is not None:
-            cached = self.cache.get(key, since=now - terms.max_age)
+            cached = self.cache.get(key, since=now - options.max_age)
             if cached is not None:
                 pool.stats.hits += 1
-                question.trace(index, CACHED)
-                question.arrive(index, Outcome(_OK, cached))
+                gather.trace(index, CACHED)
+                gather.arrive(index, Outcome(_OK, cached))
                 return
             call = self._in_flight.get(key)
             # While it still waits it does so in its own application's lane.
             if (
                 call is not None
                 and call.deadline > now
-                and (call.sent or (call.share, call.priority) == (terms.share, terms.priority))
+                and (
+                    call.sent or (call.tenant, call.priority) == (options.tenant, options.priority)
+                )
             ):
                 pool.stats.joined += 1
-                call.join(question, index=index, deadline=deadline)
+                call.join(gather, index=index, deadline=deadline)
                 return
         pool.stats.misses += 1
-        call = Call(key=key, input=input, asked_at=now, deadline=deadline, terms=terms)
-        call.join(question, index=index, deadline=deadline)
+        call = Call(key=key, input=input, asked_at=now, deadline=deadline, options=options)
+        call.join(gather, index=index, deadline=deadline)
         if key is not None:
             self._in_flight[key] = call
         pool.submit(call)
@@ -149,7 +151,7 @@ class Engine:
         replica = Replica(
             hello=hello,
             connection=connection,
-            pace=Pace(
+            planner=BatchPlanner(
                 batching=settings.batching,
                 answer_within=settings.answer_within_s,
                 max_batch=self._spec.max_batch,
@@ -176,14 +178,14 @@ class Engine:
         for version_id, pool in self._pools.items():
             version = settings.get(version_id, DEFAULT_SETTINGS)
             for replica in pool.replicas:
-                replica.pace.configure(
+                replica.planner.configure(
                     batching=version.batching, answer_within=version.answer_within_s
                 )
 
     def rows_at_once(self, version_id: int) -> int:
         """Return how many rows this version's replicas would take in one batch each."""
         pool = self._pools.get(version_id)
-        return 0 if pool is None else sum(replica.pace.cap for replica in pool.replicas)
+        return 0 if pool is None else sum(replica.planner.cap for replica in pool.replicas)
 
     def waiting(self, version_id: int) -> int:
         """Return how many rows wait for a replica of this version."""

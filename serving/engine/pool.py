@@ -9,6 +9,7 @@ from random import random
 from time import monotonic
 
 from serving.engine.batch import Batch, Done
+from serving.engine.gather import Call
 from serving.engine.health import Health
 from serving.engine.outcome import (
     CANCELLED,
@@ -21,7 +22,6 @@ from serving.engine.outcome import (
     Outcome,
 )
 from serving.engine.quarantine import Quarantine
-from serving.engine.questions import Call
 from serving.engine.queue import CallQueue
 from serving.engine.replica import Replica
 from serving.engine.service_time import ServiceTime
@@ -79,13 +79,17 @@ class VersionPool:
             self._wait(call)
             return
         replica = replicas[0] if len(replicas) == 1 else self._better_of_two(now=call.asked_at)
-        if not replica.busy:
+        if not replica.needs_admission_check:
             replica.enqueue(call)
             return
         now = monotonic()
         if replica.too_late_for(call, now=now):
             # Two slow ones may have been drawn, so the others are asked too.
-            others = (r for r in replicas if not (r.busy and r.too_late_for(call, now=now)))
+            others = (
+                r
+                for r in replicas
+                if not (r.needs_admission_check and r.too_late_for(call, now=now))
+            )
             in_time = next(others, None)
             if in_time is None:
                 self.settle(call, OVERLOADED)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
-from serving.engine.questions import Call
+from serving.engine.gather import Call
 
 # A replica takes seconds to come back and a batch milliseconds: what died together is asked again
 # in eight parts rather than halves, so that 64 inputs cost three replicas at most, and 4,096 five.

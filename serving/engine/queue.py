@@ -8,7 +8,7 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from serving.engine.questions import Call
+from serving.engine.gather import Call
 
 # A batch of large inputs ends here, far below what a frame may hold.
 MAX_BATCH_BYTES = 16 << 20
@@ -29,7 +29,7 @@ class Taken(NamedTuple):
 class CallQueue:
     """A queue that one flooding application cannot keep from the others, bounded in rows and bytes.
 
-    Every application (`share`) has a lane of its own, ordered by when its calls are `due`. Lanes of
+    Every application (`tenant`) has a lane of its own, ordered by when its calls are `due`. Lanes of
     a higher priority go first; those of the same one take turns row by row, by virtual time as in
     start-time fair queueing (Goyal, Vin and Cheng 1996), so that a lane which was empty neither
     has lost anything nor has saved up turns. Each priority has a virtual time of its own.
@@ -59,7 +59,7 @@ class CallQueue:
             evicted = self._make_room(call)
             if evicted[-1] is call:
                 return evicted
-        key = call.priority, call.share
+        key = call.priority, call.tenant
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = _Lane(call, round=self._rounds[call.priority])
@@ -92,7 +92,7 @@ class CallQueue:
         """Among equals, only a lane that keeps as much as it makes room for has to give."""
         if lane.priority != to.priority:
             return lane.priority > to.priority
-        own = self._lanes.get((to.priority, to.share))
+        own = self._lanes.get((to.priority, to.tenant))
         rows = 1 if own is None else 1 + len(own.calls)
         size = len(to.input) if own is None else len(to.input) + own.bytes_held
         return self._part_of_room(len(lane.calls), lane.bytes_held) > self._part_of_room(rows, size)
@@ -151,11 +151,11 @@ class CallQueue:
         It may be one fewer for each other lane, where the deadline decides whose turn comes first.
         """
         lanes = self._lanes
-        own = lanes.get((call.priority, call.share))
+        own = lanes.get((call.priority, call.tenant))
         ahead = len(own.calls) if own is not None else 0
         if ahead == self.rows:
             return ahead
-        first = own.turn if own is not None else self._rounds[call.priority].next_of(call.share)
+        first = own.turn if own is not None else self._rounds[call.priority].next_of(call.tenant)
         turn = first + ahead
         for lane in lanes.values():
             if lane is own:
@@ -202,7 +202,7 @@ class CallQueue:
         return calls
 
     def _forget(self, lane: _Lane) -> None:
-        del self._lanes[lane.priority, lane.share]
+        del self._lanes[lane.priority, lane.tenant]
         lane.leave()
 
 
@@ -215,21 +215,21 @@ class _Round:
         self.turn = 0
         self.left: set[int] = set()
 
-    def next_of(self, share: int) -> int:
+    def next_of(self, tenant: int) -> int:
         """Return the turn at which a lane that (re)appears now goes."""
-        return self.turn + (share in self.left)
+        return self.turn + (tenant in self.left)
 
 
 class _Lane:
     """What one application has waiting; its `turn` grows with every row that it is given."""
 
-    __slots__ = ("bytes_held", "calls", "priority", "round", "share", "turn")
+    __slots__ = ("bytes_held", "calls", "priority", "round", "tenant", "turn")
 
     def __init__(self, first: Call, *, round: _Round) -> None:
-        self.share = first.share
+        self.tenant = first.tenant
         self.priority = first.priority
         self.round = round
-        self.turn = round.next_of(first.share)
+        self.turn = round.next_of(first.tenant)
         self.calls: deque[Call] = deque()
         self.bytes_held = 0
 
@@ -242,7 +242,7 @@ class _Lane:
     def leave(self) -> None:
         """Remember a turn had in this round: whoever comes right back must not have it again."""
         if self.turn > self.round.turn:
-            self.round.left.add(self.share)
+            self.round.left.add(self.tenant)
 
     def push(self, call: Call) -> None:
         calls = self.calls
@@ -274,7 +274,7 @@ class _Lane:
         return left
 
     def rank(self) -> _Rank:
-        return _Rank(self.priority, self.turn, self.calls[0].due, self.share, self)
+        return _Rank(self.priority, self.turn, self.calls[0].due, self.tenant, self)
 
 
 class _Rank(NamedTuple):
@@ -283,7 +283,7 @@ class _Rank(NamedTuple):
     priority: int
     turn: int
     deadline: float
-    share: int
+    tenant: int
     lane: _Lane
 
 

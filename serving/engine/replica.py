@@ -9,9 +9,9 @@ from time import monotonic
 from typing import Protocol
 
 from serving.engine.batch import Batch, Done
+from serving.engine.batch_planner import BatchPlanner
+from serving.engine.gather import Call
 from serving.engine.outcome import CANCELLED, EXPIRED, OVERLOADED, SATURATED, Outcome, Status
-from serving.engine.pace import Pace
-from serving.engine.questions import Call
 from serving.engine.queue import CallQueue
 from serving.rpc.connection import Connection
 from serving.rpc.errors import ConnectionLost, ProtocolError
@@ -61,10 +61,16 @@ class Replica:
     """Sends full batches while its pipeline has room, partial ones when its pace says so."""
 
     def __init__(
-        self, *, hello: Hello, connection: Connection, pace: Pace, queue: CallQueue, owner: Owner
+        self,
+        *,
+        hello: Hello,
+        connection: Connection,
+        planner: BatchPlanner,
+        queue: CallQueue,
+        owner: Owner,
     ) -> None:
         self.id = hello.replica
-        self.pace = pace
+        self.planner = planner
         self._draining = False
         self._connection = connection
         self._owner = owner
@@ -108,9 +114,9 @@ class Replica:
         return self._in_flight
 
     @property
-    def busy(self) -> bool:
+    def needs_admission_check(self) -> bool:
         """Whether so much waits that a new query might be answered too late."""
-        return self._queue.rows + self._in_flight >= self.pace.ample_rows
+        return self._queue.rows + self._in_flight >= self.planner.ample_rows
 
     def enqueue(self, call: Call) -> None:
         if not self._queue.rows:
@@ -125,12 +131,12 @@ class Replica:
 
     def seconds_until_answer(self, *, behind: int, now: float) -> float:
         """Return when a query that queues behind `behind` rows should be answered, from now on."""
-        seconds = self.pace.queue_seconds(behind + 1)
+        seconds = self.planner.queue_seconds(behind + 1)
         return seconds + self._seconds_in_flight(now) if self._batches else seconds
 
     def too_late_for(self, call: Call, *, now: float) -> bool:
         """Whether the call, queued now, should be answered only after its deadline."""
-        seconds = self.pace.last_seconds(self._queue.ahead_of(call) + 1)
+        seconds = self.planner.last_seconds(self._queue.ahead_of(call) + 1)
         if self._batches:
             seconds += self._seconds_in_flight(now)
         return now + seconds > call.deadline
@@ -192,7 +198,7 @@ class Replica:
 
     def abort_if_hung(self, *, now: float) -> bool:
         """Cut the link to a replica whose oldest batch is overdue beyond all measure."""
-        limit = max(HUNG_S, HUNG_BUDGETS * self.pace.budget)
+        limit = max(HUNG_S, HUNG_BUDGETS * self.planner.budget)
         hung = any(now - batch.sent_at > limit for batch in self._batches.values())
         if hung:
             self._hung = True
@@ -273,7 +279,7 @@ class Replica:
         started = self._start_of(batch)
         seconds = now - started
         failed = batch.answered == 0 and all(a.status is AnswerStatus.MODEL_FAILED for a in answers)
-        self.pace.record(
+        self.planner.record(
             rows=len(batch.calls),
             queued=started - batch.calls[0].asked_at,
             seconds=seconds,
@@ -323,16 +329,18 @@ class Replica:
 
     def _held_until(self, now: float) -> float:
         """Return until when the next batch has to wait, unless an answer comes before."""
-        wait = self.pace.wait.seconds
-        partial = wait > 0.0 and self._queue.rows < self.pace.cap
+        wait = self.planner.wait.seconds
+        partial = wait > 0.0 and self._queue.rows < self.planner.cap
         if self._batches:
             if partial:
                 return math.inf
-            return self._just_in_time(now) if self.pace.holds else now
+            return self._just_in_time(now) if self.planner.holds else now
         if not partial:
             return now
         # Delayed batching (paper §4.3.2), within what the first deadline leaves.
-        last_moment = self._queue.earliest_deadline() - self.pace.seconds_to_keep(self._queue.rows)
+        last_moment = self._queue.earliest_deadline() - self.planner.seconds_to_keep(
+            self._queue.rows
+        )
         return min(max(self._waiting_since, self._free_since) + wait, last_moment)
 
     def _just_in_time(self, now: float) -> float:
@@ -360,10 +368,10 @@ class Replica:
         """Send the next batch, without those calls that it would answer too late."""
         self._stop_holding()
         now = finish = monotonic()
-        rows = self.pace.cap
+        rows = self.planner.cap
         if self._batches or self._queue.rows > rows:
             # Others are there who can be answered in time if these leave them the replica.
-            finish += self.pace.batch_seconds(min(rows, self._queue.rows))
+            finish += self.planner.batch_seconds(min(rows, self._queue.rows))
             if self._batches:
                 finish += self._seconds_in_flight(now)
         calls, late, left = self._queue.take(rows=rows, finish=finish)
@@ -388,7 +396,7 @@ class Replica:
                 self._owner.settle(call, Outcome(Status.INVALID_INPUT, str(error).encode()))
             return
         self._next_request = request % 0xFFFF_FFFF + 1
-        batch = Batch(calls, now, self.pace.batch_seconds(len(calls)), apart)
+        batch = Batch(calls, now, self.planner.batch_seconds(len(calls)), apart)
         self._batches[request] = batch
         self._in_flight += len(calls)
         self._expected_in_flight += batch.expected

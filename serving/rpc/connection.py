@@ -17,7 +17,7 @@ from typing import Protocol, cast
 
 from serving.rpc import tcp
 from serving.rpc.address import TcpAddress, UnixAddress, parse_address
-from serving.rpc.credentials import Admission
+from serving.rpc.credentials import Authentication
 from serving.rpc.errors import ConnectionLost, InvalidAddress, ProtocolError
 from serving.rpc.forks import forget, keep_from_forks
 from serving.rpc.frames import Frame, FrameDecoder, FrameType, encode_frame
@@ -178,7 +178,7 @@ async def connect(
     on_lost: OnLost,
     timeout: float,  # noqa: ASYNC109  # dialling is the one wait in here
     on_writable: OnWritable | None = None,
-    admission: Admission | None = None,
+    authentication: Authentication | None = None,
 ) -> Connection:
     """Dial a replica within timeout seconds; every failure is a ConnectionLost.
 
@@ -192,8 +192,8 @@ async def connect(
                 loop = asyncio.get_running_loop()
                 await loop.create_unix_connection(lambda: connection, str(target.path))
             else:
-                admission = _needed(admission, address=address)
-                await tcp.dial(target, connection=connection, admission=admission)
+                authentication = _needed(authentication, address=address)
+                await tcp.dial(target, connection=connection, authentication=authentication)
     except TimeoutError as error:
         connection.abandon()
         raise ConnectionLost(f"cannot connect to {address} within {timeout:g} s") from error
@@ -213,7 +213,7 @@ async def listen(
     on_lost: OnLost,
     on_connect: OnConnect | None = None,
     on_writable: OnWritable | None = None,
-    admission: Admission | None = None,
+    authentication: Authentication | None = None,
     ports: Sequence[int] | None = None,
 ) -> Listener:
     """Serve connections at an address; a Unix socket is open to this user only.
@@ -229,9 +229,9 @@ async def listen(
         )
 
     if isinstance(target, TcpAddress):
-        admission = _needed(admission, address=address)
+        authentication = _needed(authentication, address=address)
         bound = await tcp.bind(target, ports=ports or [target.port])
-        return tcp.TcpListener(bound, new_connection=new_connection, admission=admission)
+        return tcp.TcpListener(bound, new_connection=new_connection, authentication=authentication)
     bound = _bind_unix(target.path)
     try:
         loop = asyncio.get_running_loop()
@@ -241,10 +241,10 @@ async def listen(
         raise
 
 
-def _needed(admission: Admission | None, *, address: str) -> Admission:
-    if admission is None:
+def _needed(authentication: Authentication | None, *, address: str) -> Authentication:
+    if authentication is None:
         raise InvalidAddress(f"expected the cluster's secret for {address}: TCP is authenticated")
-    return admission
+    return authentication
 
 
 def _bind_unix(path: Path) -> socket.socket:

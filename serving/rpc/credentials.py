@@ -13,7 +13,7 @@ from serving.rpc.handshake import NONCE_BYTES, ContainerHandshake, Handshake, We
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
+class Authentication:
     """What a stream has to pass before it becomes a connection; each gets its own handshake."""
 
     new_handshake: Callable[[], Handshake]
@@ -27,19 +27,19 @@ class Credentials:
     secret: bytes = field(repr=False)
     tls: ssl.SSLContext | None = None
 
-    def of(self, hello: Hello) -> Admission:
+    def of(self, hello: Hello) -> Authentication:
         """How the replica that says this HELLO admits web processes."""
         body = encode_hello(hello)[HEADER.size :]
-        return Admission(
+        return Authentication(
             new_handshake=lambda: ContainerHandshake(
                 secret=self.secret, replica=hello.replica, hello=body, nonce=_nonce()
             ),
             tls=self.tls,
         )
 
-    def to(self, replica: str) -> Admission:
+    def to(self, replica: str) -> Authentication:
         """How a web process gets itself admitted by this replica."""
-        return Admission(
+        return Authentication(
             new_handshake=lambda: WebHandshake(secret=self.secret, replica=replica, nonce=_nonce()),
             tls=self.tls,
         )

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from serving.rpc.address import TcpAddress
-from serving.rpc.credentials import Admission
+from serving.rpc.credentials import Authentication
 from serving.rpc.errors import RpcError
-from serving.rpc.gate import Gate
+from serving.rpc.handshake_protocol import HandshakeProtocol
 
 # A stranger has this long, TLS included, to prove himself.
 HANDSHAKE_S = 10.0
@@ -26,20 +26,22 @@ ACCEPT_PAUSE_S = 0.5
 logger = logging.getLogger(__name__)
 
 
-async def dial(target: TcpAddress, *, connection: asyncio.Protocol, admission: Admission) -> None:
+async def dial(
+    target: TcpAddress, *, connection: asyncio.Protocol, authentication: Authentication
+) -> None:
     """Open a stream, authenticate both ends and leave it to connection.
 
     Raises OSError or ConnectionLost where there is no stream, ProtocolError where the peer is not
     the one wanted. The caller limits the time.
     """
-    gate = Gate(connection, handshake=admission.new_handshake())
+    protocol = HandshakeProtocol(connection, handshake=authentication.new_handshake())
     try:
         await asyncio.get_running_loop().create_connection(
-            lambda: gate, target.host, target.port, ssl=admission.tls
+            lambda: protocol, target.host, target.port, ssl=authentication.tls
         )
-        await gate.passed
+        await protocol.passed
     except BaseException:
-        gate.abort()
+        protocol.abort()
         raise
 
 
@@ -55,20 +57,20 @@ class TcpListener:
         bound: socket.socket,
         *,
         new_connection: Callable[[], asyncio.Protocol],
-        admission: Admission,
+        authentication: Authentication,
     ) -> None:
         self.sockets = (bound,)
         self._new_connection = new_connection
-        self._admission = admission
-        self._strangers: dict[asyncio.Task[None], str] = {}  # in the order of their arrival
+        self._authentication = authentication
+        self._unauthenticated: dict[asyncio.Task[None], str] = {}  # in the order of their arrival
         self._accepting = asyncio.create_task(self._accept(bound), name="tcp.accept")
         self._accepting.add_done_callback(lambda _: bound.close())
 
     def close(self) -> None:
         """Stop listening and drop who has not been authenticated; connections stay."""
         self._accepting.cancel()
-        for stranger in self._strangers:
-            stranger.cancel()
+        for newcomer in self._unauthenticated:
+            newcomer.cancel()
 
     async def _accept(self, bound: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -82,43 +84,49 @@ class TcpListener:
             self._examine(stream, peer=f"{peer[0]}:{peer[1]}")
 
     def _examine(self, stream: socket.socket, *, peer: str) -> None:
-        if len(self._strangers) >= MAX_STRANGERS:
+        if len(self._unauthenticated) >= MAX_STRANGERS:
             self._drop_eldest()
-        gate = Gate(self._new_connection(), handshake=self._admission.new_handshake())
-        stranger = asyncio.create_task(self._admit(stream, gate=gate, peer=peer), name="tcp.admit")
-        self._strangers[stranger] = peer
+        protocol = HandshakeProtocol(
+            self._new_connection(), handshake=self._authentication.new_handshake()
+        )
+        newcomer = asyncio.create_task(
+            self._admit(stream, protocol=protocol, peer=peer), name="tcp.admit"
+        )
+        self._unauthenticated[newcomer] = peer
 
         def forget(task: asyncio.Task[None]) -> None:
-            self._strangers.pop(task, None)
-            if not gate.has_stream:
+            self._unauthenticated.pop(task, None)
+            if not protocol.has_stream:
                 stream.close()
 
-        stranger.add_done_callback(forget)
+        newcomer.add_done_callback(forget)
 
     def _drop_eldest(self) -> None:
-        eldest = next(iter(self._strangers))
-        peer = self._strangers.pop(eldest)
+        eldest = next(iter(self._unauthenticated))
+        peer = self._unauthenticated.pop(eldest)
         _note_refusal(peer, reason=f"{MAX_STRANGERS} others came before it authenticated")
         eldest.cancel()
 
-    async def _admit(self, stream: socket.socket, *, gate: Gate, peer: str) -> None:
+    async def _admit(
+        self, stream: socket.socket, *, protocol: HandshakeProtocol, peer: str
+    ) -> None:
         """Wait until the peer has passed or failed, which leaves one line in the log."""
-        tls = self._admission.tls
+        tls = self._authentication.tls
         try:
             async with asyncio.timeout(HANDSHAKE_S):
                 await asyncio.get_running_loop().connect_accepted_socket(
-                    lambda: gate,
+                    lambda: protocol,
                     stream,
                     ssl=tls,
                     ssl_handshake_timeout=HANDSHAKE_S if tls else None,
                 )
-                await gate.passed
+                await protocol.passed
         except TimeoutError:
             _note_refusal(peer, reason=f"it did not authenticate within {HANDSHAKE_S:g} s")
         except (OSError, RpcError) as error:
             _note_refusal(peer, reason=str(error) or type(error).__name__)
         finally:
-            gate.abort()
+            protocol.abort()
 
 
 def _note_refusal(peer: str, *, reason: str) -> None:

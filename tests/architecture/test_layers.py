@@ -12,25 +12,29 @@ from tests.architecture.source import LAYERS, ROOT, imports, modules, name, tops
 
 DJANGO = {"django", "rest_framework", "channels", "unfold", "celery"}
 PURE = [
-    *("selection/policies", "selection/combine.py", "selection/receipts.py"),
-    *("selection/losses.py", "selection/values.py", "selection/contexts.py"),
-    *("selection/beliefs.py", "selection/lessons.py", "selection/replay.py"),
-    *("selection/averages.py", "selection/expressions.py"),
+    *("selection/policies", "selection/answers/combine.py", "selection/receipts.py"),
+    *("selection/rewards/losses.py", "selection/answers/json_values.py", "selection/contexts.py"),
+    *(
+        "selection/policies/statistics.py",
+        "selection/learning/update.py",
+        "selection/learning/replay.py",
+    ),
+    *("selection/answers/imputation.py", "selection/rewards/formula.py"),
 ]
 CONTAINER = ["serving/rpc", "serving/container"]
 WITHOUT_DJANGO = [
     *("registry/errors.py", "registry/specs.py", "registry/decoding.py"),
     *PURE,
-    *("selection/state.py", "selection/outputs.py", "selection/feedback/service.py"),
-    *("selection/feedback/settling.py", "serving/shortfalls.py"),
-    "selection/offpolicy",
+    *("selection/store/state.py", "selection/store/outputs.py", "selection/feedback/service.py"),
+    *("selection/feedback/default_rewards/settling.py", "serving/query/fallback.py"),
+    "selection/evaluation/offpolicy",
     *CONTAINER,
     *(
         "serving/engine",
-        "serving/processor.py",
-        "serving/query.py",
-        "serving/routing.py",
-        "serving/objectives.py",
+        "serving/query/processor.py",
+        "serving/query/query.py",
+        "serving/query/routing.py",
+        "serving/query/budget.py",
     ),
 ]
 

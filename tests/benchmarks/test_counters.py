@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.counters import Change, parse_metrics
 from serving.engine.stats import VersionStats
-from serving.metrics import ApplicationStats, Metrics, Reading, exposition
+from serving.metrics.published import ApplicationStats, Metrics, Reading, exposition
 
 
 def reading(

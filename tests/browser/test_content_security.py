@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from playwright.sync_api import Page
 
+from clipper_site.content_security import HEADER
 from registry import services
-from registry.content_security import HEADER
 from registry.models import ModelVersion
 
 pytestmark = pytest.mark.browser

@@ -16,7 +16,7 @@ from registry import services
 from registry.models import Application, ModelVersion
 from registry.services import RouteRequest
 from selection.feedback.persist import persist_feedback
-from selection.storage import contexts_key, pack_vector, state_key
+from selection.store.keys import contexts_key, pack_vector, state_key
 from tests.browser.conftest import PHONE, SignIn
 
 pytestmark = pytest.mark.browser

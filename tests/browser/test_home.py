@@ -16,11 +16,11 @@ from registry import services
 from registry.control import note_round
 from registry.models import Application, ModelVersion, Release
 from registry.services import RouteRequest
-from selection.storage import GLOBAL_CONTEXT, pack_vector, reliability_key, state_key
-from serving.cluster.directory import ReplicaRecord, ReplicaState
-from serving.cluster.reach import own_directory
+from selection.store.keys import GLOBAL_CONTEXT, pack_vector, reliability_key, state_key
+from serving.cluster.membership.directory import ReplicaRecord, ReplicaState
+from serving.cluster.replica.listen import own_directory
 from serving.engine.stats import VersionStats
-from serving.metrics import INDEX, KEY_PREFIX, Metrics, Reading
+from serving.metrics.published import INDEX, KEY_PREFIX, Metrics, Reading
 from tests.browser.conftest import PHONE
 
 pytestmark = pytest.mark.browser

@@ -13,11 +13,11 @@ from playwright.sync_api import Page, expect
 
 from registry import services
 from registry.models import Application
-from selection.answering import Answering
-from selection.logged import LoggedArm, LoggedQuery
-from selection.losses import make_loss
+from selection.answers.decide import Answering
+from selection.evaluation.logged import LoggedArm, LoggedQuery
+from selection.evaluation.monitoring.rewards import Trust, tallied
 from selection.models import SelectionSnapshot
-from selection.monitoring.earning import Trust, tallied
+from selection.rewards.losses import make_loss
 from tests.browser.conftest import PHONE
 
 pytestmark = pytest.mark.browser

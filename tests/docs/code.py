@@ -15,7 +15,7 @@ from registry.errors import ClipperError
 from scripts.stack.environment import MARK
 from selection.policies import InvalidPolicyParams
 from serving.engine.stats import VersionStats
-from serving.metrics import Metrics, Reading, exposition
+from serving.metrics.published import Metrics, Reading, exposition
 from tests.architecture.source import LAYERS
 from tests.docs.documents import ROOT, url_shape
 

@@ -11,9 +11,9 @@ from registry.models import Release
 from registry.models.applications import Combine, InputType, Loss
 from registry.specs import SCOPES
 from selection.policies import POLICIES
-from serving.cluster.directory import ReplicaState
+from serving.cluster.membership.directory import ReplicaState
 from serving.container.runtimes import RUNTIMES
-from serving.shortfalls import NO_MODEL, OVERLOADED, TOO_LATE
+from serving.query.fallback import NO_MODEL, OVERLOADED, TOO_LATE
 from tests.docs import code
 from tests.docs.documents import ROOT, everything, page, rows, url_shape, words
 

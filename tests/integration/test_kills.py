@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 
 from selection.feedback.tasks import LOCK_TTL_S
-from selection.storage import PERSIST_LOCK
+from selection.store.keys import PERSIST_LOCK
 from tests.integration.stack import Load, eventually
 
 RECOVERY_S = 30.0

@@ -16,8 +16,8 @@ import psutil
 import pytest
 import redis
 
-from serving.cluster.readings import load_between, reading_of, understood
-from serving.metrics import read_published
+from serving.cluster.control.load import load_between, reading_of, understood
+from serving.metrics.published import read_published
 from tests.integration.conftest import make_application
 from tests.integration.stack import QUESTIONS, Load, Stack, eventually, post
 

@@ -12,13 +12,13 @@ from registry.models import Application
 from registry.snapshot import application_spec
 from selection.feedback.journal import FeedbackJournal
 from selection.feedback.persist import persist_feedback
-from selection.learned import describe_context, routed_arms
 from selection.models import StateReset
 from selection.policies import make_policy
-from selection.state import SelectionStore
-from selection.storage import contexts_key, state_key
+from selection.store.keys import contexts_key, state_key
+from selection.store.queries import describe_context, routed_arms
+from selection.store.state import SelectionStore
 from tests.registry.conftest import go_live
-from tests.selection.lessons import told
+from tests.selection.updates import told
 
 SELECTION, CONTEXTS = "applications/digits/selection", "applications/digits/contexts"
 NOW_MS = 1_800_000_000_000
@@ -45,7 +45,7 @@ def teach(server_redis, redis_socket, digits):
     return lambda *contexts, loss=1.0: asyncio.run(append(contexts, loss))
 
 
-def taught(stream, digits):
+def observed(stream, digits):
     start = state_key(digits.pk, "")
     return {key.decode().removeprefix(start) for key in stream.keys(f"{start}*")}
 
@@ -92,14 +92,14 @@ def test_one_context_is_reset_and_the_others_stay(manager, teach, server_redis, 
     teach("", "ann", "bob")
     response = manager("delete", f"{SELECTION}?context=ann")
     assert (response.status_code, response.content) == (204, b"")
-    assert taught(server_redis, digits) == {"", "bob"}
+    assert observed(server_redis, digits) == {"", "bob"}
     assert [row["context"] for row in manager("get", CONTEXTS).json()] == ["bob"]
 
 
 def test_an_empty_context_is_the_global_one(manager, teach, server_redis, digits):
     teach("", "ann")
     assert manager("delete", f"{SELECTION}?context=").status_code == 204
-    assert taught(server_redis, digits) == {"ann"}
+    assert observed(server_redis, digits) == {"ann"}
 
 
 def test_all_of_them_are_reset_at_once(manager, teach, server_redis, digits):
@@ -107,7 +107,7 @@ def test_all_of_them_are_reset_at_once(manager, teach, server_redis, digits):
     other = state_key(digits.pk + 1, "ann")
     server_redis.hset(other, "t", "1")
     assert manager("delete", f"{SELECTION}?all=true").status_code == 204
-    assert taught(server_redis, digits) == set()
+    assert observed(server_redis, digits) == set()
     assert not server_redis.exists(contexts_key(digits.pk))
     assert server_redis.exists(other)
 
@@ -129,7 +129,7 @@ def test_anything_else_forgets_nothing(manager, teach, server_redis, digits, que
     teach("", "ann")
     response = manager("delete", f"{SELECTION}{query}")
     assert (response.status_code, response.json()["code"]) == (400, "malformed")
-    assert taught(server_redis, digits) == {"", "ann"}
+    assert observed(server_redis, digits) == {"", "ann"}
 
 
 def test_without_redis_it_says_so(manager, digits, settings):
@@ -156,7 +156,7 @@ def test_who_does_not_manage_neither_lists_nor_resets(
     caller = request.getfixturevalue(who)
     assert caller("get", CONTEXTS).status_code == status
     assert caller("delete", f"{SELECTION}?all=true").status_code == status
-    assert taught(server_redis, digits) == {"ann"}
+    assert observed(server_redis, digits) == {"ann"}
 
 
 def test_a_bound_key_manages_its_own_application_only(bound_manager, teach, server_redis, digits):

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import redis
 
+from console.admin.releases import progress_of
 from registry import services
-from registry.admin.releases import progress_of
 from registry.control import KEPT_S, KEY, note_round
 from registry.models import Model, ModelVersion, Release
 from tests.registry.conftest import BY, AddVersion, Api, go_live

@@ -17,8 +17,8 @@ from registry import services
 from registry.errors import Forbidden
 from registry.models import ApiKey, Application, Model, ModelVersion, Route
 from registry.services import Actor
+from tests.console.test_admin import application_form
 from tests.registry.conftest import BY, AddVersion, Api, go_live, make_key, signed_in
-from tests.registry.test_admin import application_form
 
 NOBODY = Actor(user=None, label="somebody")
 CODE = b"class Predictor: ..."

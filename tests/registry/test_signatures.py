@@ -14,8 +14,8 @@ from registry import services
 from registry.errors import Conflict
 from registry.models import Application, AuditEntry, Model, ModelVersion, Release
 from registry.services import RouteRequest
+from tests.console.test_admin import application_form
 from tests.registry.conftest import BY, AddVersion, Api
-from tests.registry.test_admin import application_form
 
 pytestmark = pytest.mark.django_db
 

@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from selection.feedback.events import FeedbackEvent, FeedbackItem
 from selection.receipts import ArmRecord, Receipt
-from selection.storage import unpack_vector
+from selection.store.keys import unpack_vector
 from tests.selection.conftest import application_spec
 
 ARMS = {"svm:2": 1.0, "tree:1": 1.0, "knn:1": 1.0}
@@ -53,8 +53,8 @@ async def log_weights(aredis, key=GLOBAL):
     return {arm: weight for arm, (weight,) in (await sums(aredis, "log", key)).items()}
 
 
-async def sums(aredis, family, key=GLOBAL):
-    prefix = f"{family}:"
+async def sums(aredis, statistic, key=GLOBAL):
+    prefix = f"{statistic}:"
     return {
         field.decode().removeprefix(prefix): unpack_vector(text)
         for field, text in (await aredis.hgetall(key)).items()

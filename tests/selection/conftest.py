@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 
 from registry.specs import ApplicationSpec
 from selection.feedback.service import FeedbackService
-from selection.outputs import OutputStore
 from selection.receipts import ReceiptSigner
-from selection.state import SelectionStore
+from selection.store.outputs import OutputStore
+from selection.store.state import SelectionStore
 
 MakeApplication = Callable[..., ApplicationSpec]
 

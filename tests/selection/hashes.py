@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from selection.storage import pack_vector
+from selection.store.keys import pack_vector
 
 
 def log_weights(**weights: float) -> dict[str, bytes]:

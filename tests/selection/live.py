@@ -8,12 +8,12 @@ import redis
 from redis.asyncio import Redis
 
 from registry.models import Application
-from selection.counts import QueryCounts
 from selection.feedback.journal import FeedbackJournal
 from selection.feedback.persist import persist_feedback
 from selection.policies import make_policy
-from selection.storage import QUERIES, state_key
-from tests.selection.lessons import observation, told
+from selection.store.keys import QUERIES, state_key
+from selection.store.query_counts import QueryCounts
+from tests.selection.updates import observation, told
 
 
 class Live:

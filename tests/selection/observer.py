@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from selection.feedback.journal import FeedbackJournal
 from selection.policies import make_policy
-from tests.selection.lessons import told
+from tests.selection.updates import told
 
 ARMS = ("svm:2", "tree:1")
 POLICY = make_policy("exp3", {})

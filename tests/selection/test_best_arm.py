@@ -10,18 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from selection.best_arm import best_of_betas, best_of_students
+from selection.policies.best_arm import best_of_betas, best_of_students
 
 
-def by_quadrature(beliefs):
+def by_quadrature(statistics):
     """P(i is best) = the mean of the others' distribution functions over i's quantiles."""
     # Quantiles evenly spaced on the logit scale reach far into both tails.
     logits = np.linspace(-34.0, 34.0, 2001)
     u, complement = 1 / (1 + np.exp(-logits)), 1 / (1 + np.exp(logits))
     chances = []
-    for i, belief in enumerate(beliefs):
+    for i, belief in enumerate(statistics):
         points = belief.ppf(u)
-        others = np.prod([b.cdf(points) for j, b in enumerate(beliefs) if j != i], axis=0)
+        others = np.prod([b.cdf(points) for j, b in enumerate(statistics) if j != i], axis=0)
         chances.append(float((others * u * complement).sum() * (logits[1] - logits[0])))
     return chances
 

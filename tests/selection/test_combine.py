@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from registry.errors import ModelFailed
 from registry.models.applications import Combine
-from selection.averages import Averages
-from selection.combine import METHODS, Combined, combine, custom
+from selection.answers.combine import METHODS, Combined, combine, custom
+from selection.answers.imputation import Averages
 from selection.extensions import add_installed_combines
 
 ASKED = ("a:1", "b:1", "c:1")

@@ -12,15 +12,15 @@ import pytest
 from msgspec import Raw
 from redis.asyncio import Redis
 
-from selection.feedback import due as due_module
-from selection.feedback.due import DueReceipts, outputs_ttl_s
+from selection.feedback.default_rewards import due as due_module
+from selection.feedback.default_rewards.due import DueReceipts, outputs_ttl_s
+from selection.feedback.default_rewards.settling import SETTLED_AT_ONCE, Settler
 from selection.feedback.events import FeedbackItem
 from selection.feedback.journal import SEEN_MARGIN_S
 from selection.feedback.service import FeedbackService
-from selection.feedback.settling import SETTLED_AT_ONCE, Settler
-from selection.outputs import OutputStore
 from selection.receipts import ArmRecord, Receipt, ReceiptSigner
-from selection.state import SelectionStore
+from selection.store.outputs import OutputStore
+from selection.store.state import SelectionStore
 from tests.redis_server import redis_server
 from tests.selection.caller import ARMS, EXACT, events, log_weights
 from tests.selection.conftest import application_spec

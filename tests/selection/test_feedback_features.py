@@ -10,14 +10,14 @@ import pytest
 from msgspec import Raw
 
 from registry.errors import BadRequest
-from selection.beliefs import State, learn
 from selection.feedback.events import FeedbackItem, parse_item
 from selection.feedback.service import FeedbackService
-from selection.lessons import lesson_of
+from selection.learning.update import update_of
 from selection.policies import make_policy
+from selection.policies.statistics import State, learn
 from selection.receipts import ArmRecord, Receipt
-from selection.state import SelectionStore
-from selection.storage import unpack_vector
+from selection.store.keys import unpack_vector
+from selection.store.state import SelectionStore
 from tests.selection.conftest import application_spec
 
 ARMS = {"svm:2": 1.0, "tree:1": 1.0}
@@ -108,15 +108,15 @@ async def test_sixteen_features_are_summed_in_redis_to_the_bit(service, signer, 
         one = receipt(arm=luck.choice(list(ARMS)), features=x)
         item = FeedbackItem(query_id=signer.sign(one), reward=luck.random())
         assert (await send(service, item, application=application)).accepted == 1
-        lesson = lesson_of(
+        update = update_of(
             policy,
             arms=ARMS,
             losses={one.arms[0].arm: 1.0 - item.reward},
             propensities={one.arms[0].arm: 0.9},
             features=x,
         )
-        state = learn(state, lesson)
-    assert await sums(aredis, "lin16") == state.of(policy.family)
+        state = learn(state, update)
+    assert await sums(aredis, "lin16") == state.of(policy.statistic)
 
 
 async def test_the_store_prepares_what_feedback_taught(service, signer, aredis, store):

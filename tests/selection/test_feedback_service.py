@@ -15,9 +15,9 @@ from registry.errors import BadRequest, InvalidInput, Unavailable
 from selection.feedback.events import FeedbackItem, FeedbackResult, Rejection
 from selection.feedback.journal import SCRIPT
 from selection.feedback.service import FeedbackService
-from selection.outputs import OutputStore
 from selection.receipts import ArmRecord
-from selection.state import SelectionStore
+from selection.store.outputs import OutputStore
+from selection.store.state import SelectionStore
 from tests.redis_server import redis_server
 from tests.selection.caller import ANN, APP, ARMS, GLOBAL, Caller, events, log_weights, sums
 from tests.selection.conftest import application_spec

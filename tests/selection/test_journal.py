@@ -12,17 +12,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from selection.beliefs import REWARDS
-from selection.counts import QueryCounts
-from selection.feedback.entries import from_stream
-from selection.feedback.exchange import fields_of
 from selection.feedback.journal import FeedbackJournal
+from selection.feedback.replay_source import from_stream
+from selection.feedback.state_swap import fields_of
+from selection.learning.replay import Replay
 from selection.policies import make_policy
-from selection.replay import Replay
-from selection.storage import EXPIRY_MARGIN_S, pack_vector, state_key
-from selection.stored import parse_stored
-from tests.selection.lessons import learned, lessons, observation, told
+from selection.policies.statistics import REWARDS
+from selection.store.codec import parse_record
+from selection.store.keys import EXPIRY_MARGIN_S, pack_vector, state_key
+from selection.store.query_counts import QueryCounts
 from tests.selection.observer import ARMS, POLICY, observe_many
+from tests.selection.updates import learned, observation, told, updates
 
 CONTEXTS = "clipper:contexts:1"
 EXP4 = make_policy("exp4", {})
@@ -31,13 +31,13 @@ EXP4 = make_policy("exp4", {})
 def bits(state):
     """All numbers of a state as bytes: 0.0 isn't -0.0 here."""
     return {
-        name: {arm: pack_vector(vector) for arm, vector in beliefs.items()}
-        for name, beliefs in state.sums.items()
+        name: {arm: pack_vector(vector) for arm, vector in statistics.items()}
+        for name, statistics in state.sums.items()
     }
 
 
 def stored(client, context=""):
-    return parse_stored(client.hgetall(state_key(1, context)))
+    return parse_record(client.hgetall(state_key(1, context)))
 
 
 @settings(
@@ -45,7 +45,7 @@ def stored(client, context=""):
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(st.lists(lessons(), min_size=1, max_size=12))
+@given(st.lists(updates(), min_size=1, max_size=12))
 def test_script_and_arithmetic_agree_to_the_bit(redis_socket, sequence):
     async def write():
         async with Redis(unix_socket_path=redis_socket) as client:
@@ -61,8 +61,8 @@ def test_script_and_arithmetic_agree_to_the_bit(redis_socket, sequence):
     for context, (one, state) in last.items():
         written = bits(expected[context])
         assert bits(state) == {
-            family.name: {arm: written[family.name][arm] for arm in one.arms}
-            for family in one.deltas
+            statistic.name: {arm: written[statistic.name][arm] for arm in one.arms}
+            for statistic in one.deltas
         }
 
 
@@ -97,7 +97,7 @@ def test_processes_that_observe_at_once_equal_one_that_does_it_all_in_their_orde
         worker.join(timeout=50)
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     replay = replayed(stream, POLICY)
-    assert replay.taught == 300
+    assert replay.observed == 300
     assert set(replay.contexts) == {"", "ann"}
     for context, expected in replay.contexts.items():
         assert stream.hgetall(state_key(1, context)) == fields_of(expected)
@@ -126,9 +126,12 @@ async def test_weights_stay_finite_under_the_worst_feedback_there_can_be(aredis,
         await journal.append(worst)
     state = stored(stream).state
     assert all(
-        math.isfinite(x) for family in state.sums.values() for arm in family.values() for x in arm
+        math.isfinite(x)
+        for statistic in state.sums.values()
+        for arm in statistic.values()
+        for x in arm
     )
-    weights = policy.prepare(state.of(policy.family), dict.fromkeys(ARMS, 1.0)).weights
+    weights = policy.prepare(state.of(policy.statistic), dict.fromkeys(ARMS, 1.0)).weights
     assert all(0.0 < weight <= 1.0 for weight in weights.values())
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from registry.errors import BadRequest, InvalidInput
 from registry.models.applications import Loss
-from selection.losses import LOSSES, check_loss, loss_of_reward, make_loss
+from selection.rewards.losses import LOSSES, check_loss, loss_of_reward, make_loss
 
 
 def loss(label: bytes, output: bytes, of: str = "auto", **options) -> float:

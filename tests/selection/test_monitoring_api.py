@@ -12,8 +12,8 @@ from registry import services
 from registry.errors import BadRequest
 from registry.models import Application
 from registry.services import Actor
+from selection.evaluation.monitoring.api import HistoryOut, period_of
 from selection.models import SelectionSnapshot
-from selection.monitoring.api import HistoryOut, period_of
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 BY = Actor(user=None, label="a test", may_run_code=True, may_grant_manage=True)

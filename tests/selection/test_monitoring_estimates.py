@@ -8,16 +8,16 @@ from collections.abc import Iterable
 
 import pytest
 
-from selection.answering import Answering
+from selection.answers.decide import AnswerRule
+from selection.evaluation.logged import LoggedQuery
+from selection.evaluation.monitoring import estimates
+from selection.evaluation.monitoring.aggregates import ArmSums, Earned, added, of_round
+from selection.evaluation.monitoring.rewards import Trust, earned_by, tallied
 from selection.feedback.rows import Outputs, logged
-from selection.logged import LoggedQuery
-from selection.losses import make_loss
-from selection.monitoring import estimates
-from selection.monitoring.earning import Trust, earned_by, tallied
-from selection.monitoring.sums import ArmSums, Earned, added, of_round
+from selection.rewards.losses import make_loss
 
 ANY = Trust(weights={}, probabilities={})
-VOTES = Answering(loss=make_loss(), how="vote")
+VOTES = AnswerRule(loss=make_loss(), how="vote")
 
 
 def rounds(pairs: Iterable[tuple[float, float | None, float]]) -> ArmSums:
@@ -121,17 +121,17 @@ def told(
         "features": [],
         "kind": "receipt" if on_query else "input",
     }
-    return logged(row, outputs=Outputs(), answering=VOTES)
+    return logged(row, outputs=Outputs(), rule=VOTES)
 
 
 def test_one_arm_that_was_asked_earned_its_own_reward() -> None:
-    assert earned_by(told(arm("a:1", output="7", loss=0.25)), trust=ANY, answering=VOTES) == 0.75
+    assert earned_by(told(arm("a:1", output="7", loss=0.25)), trust=ANY, rule=VOTES) == 0.75
 
 
 def test_a_reward_is_that_of_the_answer() -> None:
     arms = (arm("a:1", output="7", loss=0.6), arm("b:1", output="8", loss=0.6))
 
-    assert earned_by(told(*arms, reward=0.4), trust=ANY, answering=VOTES) == 0.4
+    assert earned_by(told(*arms, reward=0.4), trust=ANY, rule=VOTES) == 0.4
 
 
 def test_a_vote_earned_what_the_answer_with_the_most_trust_did() -> None:
@@ -142,8 +142,8 @@ def test_a_vote_earned_what_the_answer_with_the_most_trust_did() -> None:
     )
     trusting_a = Trust(weights={"a:1": 0.6, "b:1": 0.2, "c:1": 0.2}, probabilities={})
 
-    assert earned_by(told(*arms), trust=trusting_a, answering=VOTES) == 1.0
-    assert earned_by(told(*arms), trust=ANY, answering=VOTES) == 0.0
+    assert earned_by(told(*arms), trust=trusting_a, rule=VOTES) == 1.0
+    assert earned_by(told(*arms), trust=ANY, rule=VOTES) == 0.0
 
 
 def test_a_vote_whose_own_reward_is_not_known_earned_the_mean_of_those_that_are() -> None:
@@ -153,32 +153,32 @@ def test_a_vote_whose_own_reward_is_not_known_earned_the_mean_of_those_that_are(
         arm("c:1", output="8", loss=None),
     )
 
-    assert earned_by(told(*arms, label=None), trust=ANY, answering=VOTES) == 0.75
+    assert earned_by(told(*arms, label=None), trust=ANY, rule=VOTES) == 0.75
 
 
 def test_without_a_label_to_judge_the_answer_by_the_mean_by_trust_is_taken() -> None:
     arms = (arm("a:1", output="7.5", loss=0.5), arm("b:1", output="8", loss=1.0))
     trust = Trust(weights={"a:1": 0.75, "b:1": 0.25}, probabilities={})
-    means = Answering(loss=make_loss(combine="mean"), how="mean")
+    means = AnswerRule(loss=make_loss(combine="mean"), how="mean")
 
     query = told(*arms, label=None)
 
-    assert earned_by(query, trust=trust, answering=means) == pytest.approx(0.375)
+    assert earned_by(query, trust=trust, rule=means) == pytest.approx(0.375)
 
 
 def test_numbers_earned_what_their_combined_answer_did_and_not_what_they_did_on_average() -> None:
     arms = (arm("a:1", output="6.5", loss=0.5), arm("b:1", output="7.5", loss=0.5))
-    means = Answering(loss=make_loss(combine="mean"), how="mean")
+    means = AnswerRule(loss=make_loss(combine="mean"), how="mean")
 
-    assert earned_by(told(*arms), trust=ANY, answering=means) == 1.0
+    assert earned_by(told(*arms), trust=ANY, rule=means) == 1.0
 
 
 def test_an_answer_too_unsure_earned_what_the_default_output_did() -> None:
     arms = (arm("a:1", output="7", loss=0.0), arm("b:1", output="8", loss=1.0))
-    cautious = Answering(loss=make_loss(), threshold=0.9, default_output=b"-1")
+    cautious = AnswerRule(loss=make_loss(), threshold=0.9, default_output=b"-1")
     trust = Trust(weights={"a:1": 0.6, "b:1": 0.4}, probabilities={})
 
-    assert earned_by(told(*arms), trust=trust, answering=cautious) == 0.0
+    assert earned_by(told(*arms), trust=trust, rule=cautious) == 0.0
 
 
 def test_an_arm_asked_for_certain_counts_once_whatever_share_was_logged_for_it() -> None:
@@ -187,7 +187,7 @@ def test_an_arm_asked_for_certain_counts_once_whatever_share_was_logged_for_it()
         arm("b:1", output="7", loss=0.0, propensity=0.1),
     )
 
-    _, sums = tallied([told(*arms)], trust=ANY, answering=VOTES)
+    _, sums = tallied([told(*arms)], trust=ANY, rule=VOTES)
 
     assert (sums["a:1"].a, sums["b:1"].a) == (1.0, 1.0)
 
@@ -196,13 +196,13 @@ def test_a_labelled_input_earned_what_the_arms_that_would_have_been_asked_did() 
     arms = (arm("a:1", output="7", loss=0.0), arm("b:1", output="8", loss=1.0))
     one = Trust(weights={}, probabilities={"a:1": 0.3, "b:1": 0.7})
 
-    assert earned_by(told(*arms, on_query=False), trust=one, answering=VOTES) == pytest.approx(0.3)
+    assert earned_by(told(*arms, on_query=False), trust=one, rule=VOTES) == pytest.approx(0.3)
 
 
 def test_an_arm_that_gave_no_answer_is_no_voter_but_has_its_loss() -> None:
     arms = (arm("a:1", output="7", loss=0.0), arm("b:1", output=None, loss=0.8))
 
-    earned, sums = tallied([told(*arms)], trust=ANY, answering=VOTES)
+    earned, sums = tallied([told(*arms)], trust=ANY, rule=VOTES)
 
     assert earned == Earned(1.0, 1.0, 1.0)
     assert sums["b:1"].reward == pytest.approx(0.2)

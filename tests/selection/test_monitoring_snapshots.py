@@ -9,9 +9,9 @@ import pytest
 
 from registry import services
 from registry.models import Application
+from selection.evaluation.monitoring.history import Period, history
+from selection.evaluation.monitoring.snapshots import Observed, take_snapshot, thin_snapshots
 from selection.models import Feedback, SelectionSnapshot
-from selection.monitoring.history import Period, history
-from selection.monitoring.snapshots import Observed, take_snapshot, thin_snapshots
 from tests.selection.conftest import application_spec
 
 pytestmark = pytest.mark.django_db

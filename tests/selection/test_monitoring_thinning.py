@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from selection.monitoring.growth import REMEMBERED, growth, remembered
-from selection.monitoring.thinning import MOST, RULES, bucket, grouped, settled_before
+from selection.evaluation.monitoring.counter_deltas import REMEMBERED, growth, remembered
+from selection.evaluation.monitoring.downsampling import (
+    MOST,
+    RULES,
+    bucket,
+    grouped,
+    settled_before,
+)
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from selection.outputs import ENTRY_BYTES, WRITTEN_AT_ONCE, OutputStore
+from selection.store.outputs import ENTRY_BYTES, WRITTEN_AT_ONCE, OutputStore
 from tests.redis_server import redis_server
 from tests.selection.eventually import eventually
 
@@ -44,7 +44,7 @@ async def test_beyond_its_capacity_the_oldest_are_given_up(aredis):
 
 
 async def test_what_waits_while_redis_is_away_is_written_when_it_is_back(caplog):
-    caplog.set_level(logging.INFO, "selection.outputs")
+    caplog.set_level(logging.INFO, "selection.store.outputs")
     with redis_server() as server:
         async with Redis.from_url(server.url, retry=None) as client:
             outputs = OutputStore(client)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.errors import BadRequest
-from selection.beliefs import REWARDS, Lesson, State, join, learn
 from selection.policies import POLICIES, InvalidPolicyParams, make_policy
 from selection.policies.base import shares
+from selection.policies.statistics import REWARDS, State, Update, join, learn
 
 ARMS = {"a:1": 1.0, "b:1": 2.0, "c:1": 0.0, "d:2": 1.0}
 NOTHING = State()
@@ -26,24 +26,26 @@ def features_of(policy):
 
 
 def prepared(policy, state=NOTHING, arms=ARMS, **general):
-    beliefs = join(state, arms, family=policy.family, heritage=policy.heritage, **general)
-    return policy.prepare(beliefs, arms)
+    statistics = join(
+        state, arms, statistic=policy.statistic, warm_start=policy.warm_start, **general
+    )
+    return policy.prepare(statistics, arms)
 
 
-def taught(policy, losses, *, state=NOTHING, propensities=None, arms=ARMS):
+def observed(policy, losses, *, state=NOTHING, propensities=None, arms=ARMS):
     """The state after one piece of feedback."""
-    lesson = Lesson(
+    update = Update(
         arms=tuple(arms),
-        taught=tuple(losses),
+        observed=tuple(losses),
         deltas=policy.deltas(
             losses=losses,
             propensities=propensities or dict.fromkeys(losses, 1.0),
             features=features_of(policy),
         ),
         keep=policy.keep,
-        heritage=policy.heritage,
+        warm_start=policy.warm_start,
     )
-    return learn(state, lesson)
+    return learn(state, update)
 
 
 @st.composite
@@ -58,7 +60,7 @@ def learned(draw):
     policy, state = make_policy(name, chosen), State()
     some = st.dictionaries(st.sampled_from([*ARMS, "b:0"]), st.tuples(unit, unit), min_size=1)
     for feedback in draw(st.lists(some, max_size=5)):
-        state = taught(
+        state = observed(
             policy,
             {arm: loss for arm, (loss, _) in feedback.items()},
             propensities={arm: chance for arm, (_, chance) in feedback.items()},
@@ -105,10 +107,10 @@ def test_what_feedback_adds_is_finite_and_as_wide_as_its_family(name, loss, chan
     deltas = policy.deltas(
         losses={"a:1": loss}, propensities={"a:1": chance}, features=features_of(policy)
     )
-    assert set(deltas) == {REWARDS, policy.family}
-    for family, by_arm in deltas.items():
+    assert set(deltas) == {REWARDS, policy.statistic}
+    for statistic, by_arm in deltas.items():
         assert list(by_arm) == ["a:1"]
-        assert len(by_arm["a:1"]) == family.width
+        assert len(by_arm["a:1"]) == statistic.width
         assert all(map(math.isfinite, by_arm["a:1"]))
 
 
@@ -116,7 +118,7 @@ def test_what_feedback_adds_is_finite_and_as_wide_as_its_family(name, loss, chan
 def test_feedback_never_praises_a_wrong_arm(name, loss, chance):
     policy = make_policy(name, {})
     before = prepared(policy).weights["a:1"]
-    state = taught(policy, {"a:1": 0.5 + loss / 2}, propensities={"a:1": chance})
+    state = observed(policy, {"a:1": 0.5 + loss / 2}, propensities={"a:1": chance})
     assert prepared(policy, state).weights["a:1"] <= before + 1e-12
 
 
@@ -124,7 +126,7 @@ def test_feedback_never_praises_a_wrong_arm(name, loss, chance):
 def test_a_right_arm_is_trusted_more_than_a_wrong_one(name):
     policy, state = make_policy(name, {}), State()
     for _ in range(50):
-        state = taught(policy, {"a:1": 0.0, "b:1": 1.0}, state=state)
+        state = observed(policy, {"a:1": 0.0, "b:1": 1.0}, state=state)
     weights = prepared(policy, state).weights
     assert weights["a:1"] > weights["b:1"]
 
@@ -145,7 +147,7 @@ def test_weights_stay_finite_and_positive_after_a_million_of_the_largest_steps(n
     weight = 0.0
     for _ in range(10**6):
         weight = weight * policy.keep + step
-    state = State({policy.family.name: {**dict.fromkeys(ARMS, (0.0,)), "a:1": (weight,)}})
+    state = State({policy.statistic.name: {**dict.fromkeys(ARMS, (0.0,)), "a:1": (weight,)}})
     weights = prepared(policy, state).weights
     assert 0.0 < weights["a:1"] < 1e-300
     assert math.isclose(sum(weights.values()), 1.0)
@@ -163,7 +165,7 @@ def test_sums_stay_usable_after_a_million_updates(name, decay):
     forgotten = tuple(d * policy.keep**10**6 for d in delta)
     state = State(
         {
-            policy.family.name: {
+            policy.statistic.name: {
                 **dict.fromkeys(ARMS, forgotten),
                 "a:1": tuple(times * d for d in delta),
             }
@@ -180,10 +182,12 @@ def test_a_new_version_inherits_its_predecessors_belief_discounted(name):
     policy, state = make_policy(name, {"decay": 0.0, "inherit": 0.5}), State()
     before = dict.fromkeys(("a:1", "b:1"), 1.0)
     for _ in range(20):
-        state = taught(policy, {"a:1": 0.0, "b:1": 1.0}, state=state, arms=before)
-    new = join(state, ("a:2", "b:1"), family=policy.family, heritage=policy.heritage)["a:2"]
-    former = state.of(policy.family)["a:1"]
-    mean = state.of(policy.family)["b:1"][0] if policy.family.relative else 0.0
+        state = observed(policy, {"a:1": 0.0, "b:1": 1.0}, state=state, arms=before)
+    new = join(state, ("a:2", "b:1"), statistic=policy.statistic, warm_start=policy.warm_start)[
+        "a:2"
+    ]
+    former = state.of(policy.statistic)["a:1"]
+    mean = state.of(policy.statistic)["b:1"][0] if policy.statistic.relative else 0.0
     assert new == pytest.approx([mean + 0.5 * (x - mean) for x in former])
     after = prepared(policy, state, {"a:2": 1.0, "b:1": 1.0}).weights
     assert 0.5 < after["a:2"] < prepared(policy, state, before).weights["a:1"] + 1e-12
@@ -191,8 +195,8 @@ def test_a_new_version_inherits_its_predecessors_belief_discounted(name):
 
 def test_under_a_split_a_new_version_begins_with_nothing():
     policy = make_policy("ab_split", {})
-    state = taught(policy, {"a:1": 1.0}, arms={"a:1": 1.0})
-    new = join(state, ("a:2",), family=policy.family, heritage=policy.heritage)["a:2"]
+    state = observed(policy, {"a:1": 1.0}, arms={"a:1": 1.0})
+    new = join(state, ("a:2",), statistic=policy.statistic, warm_start=policy.warm_start)["a:2"]
     assert new == (0.0, 0.0, 0.0)
 
 
@@ -200,11 +204,11 @@ def test_under_a_split_a_new_version_begins_with_nothing():
 def test_an_arm_that_leaves_does_not_disturb_the_rest(name):
     policy, state = make_policy(name, {}), State()
     for loss in (0.1, 0.7, 0.4):
-        state = taught(policy, {"a:1": loss, "b:1": 1 - loss, "d:2": loss / 2}, state=state)
+        state = observed(policy, {"a:1": loss, "b:1": 1 - loss, "d:2": loss / 2}, state=state)
     rest = {arm: weight for arm, weight in ARMS.items() if arm != "b:1"}
-    all_beliefs = join(state, ARMS, family=policy.family, heritage=policy.heritage)
-    beliefs = join(state, rest, family=policy.family, heritage=policy.heritage)
-    assert beliefs == {arm: all_beliefs[arm] for arm in rest}
+    all_beliefs = join(state, ARMS, statistic=policy.statistic, warm_start=policy.warm_start)
+    statistics = join(state, rest, statistic=policy.statistic, warm_start=policy.warm_start)
+    assert statistics == {arm: all_beliefs[arm] for arm in rest}
     if policy.name != "thompson":  # there the chance to be best takes the others into account
         left, whole = prepared(policy, state, rest).weights, prepared(policy, state).weights
         assert left["a:1"] / left["d:2"] == pytest.approx(whole["a:1"] / whole["d:2"])

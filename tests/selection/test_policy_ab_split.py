@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from selection.beliefs import REWARDS
 from selection.policies import Selection, make_policy
+from selection.policies.statistics import REWARDS
 
 NOTHING = (0.0, 0.0, 0.0)
 CONTEXTS = [f"7:user {n}" for n in range(4000)]

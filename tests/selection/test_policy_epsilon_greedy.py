@@ -11,8 +11,8 @@ NOTHING = (0.0, 0.0, 0.0)
 greedy = make_policy("epsilon_greedy", {"epsilon": 0.2})
 
 
-def chances(**beliefs):
-    known = {arm: beliefs.get(arm[0], NOTHING) for arm in ARMS}
+def chances(**statistics):
+    known = {arm: statistics.get(arm[0], NOTHING) for arm in ARMS}
     return greedy.prepare(known, ARMS).probabilities
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from selection.admin import PolicyApplicationForm
+from console.admin.policies import PolicyApplicationForm
 from selection.policies import POLICIES
 
 

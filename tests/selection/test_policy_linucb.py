@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from registry.errors import BadRequest
-from selection.beliefs import Family, Lesson, State, join, learn
 from selection.policies import make_policy
+from selection.policies.statistics import State, StatisticKind, Update, join, learn
 
 ARMS = {"a:1": 1.0, "b:1": 1.0, "c:1": 1.0}
 PARAMS = {"dimensions": 3, "alpha": 0.7, "ridge": 2.0, "floor": 0.0, "decay": 0.0}
@@ -28,20 +28,20 @@ def learned(policy, events):
     state = State()
     for arm, x, loss in events:
         deltas = policy.deltas(losses={arm: loss}, propensities={arm: 0.5}, features=x)
-        lesson = Lesson(
+        update = Update(
             arms=tuple(ARMS),
-            taught=(arm,),
+            observed=(arm,),
             deltas=deltas,
             keep=policy.keep,
-            heritage=policy.heritage,
+            warm_start=policy.warm_start,
         )
-        state = learn(state, lesson)
+        state = learn(state, update)
     return state
 
 
 def ready(policy, state):
-    beliefs = join(state, ARMS, family=policy.family, heritage=policy.heritage)
-    return policy.prepare(beliefs, ARMS)
+    statistics = join(state, ARMS, statistic=policy.statistic, warm_start=policy.warm_start)
+    return policy.prepare(statistics, ARMS)
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.1])
@@ -68,7 +68,7 @@ def test_feedback_adds_the_query_its_reward_and_their_products():
     deltas = linucb.observe(losses={"a:1": 0.25}, propensities={}, features=(2.0, 3.0, 5.0))
     products = (4.0, 6.0, 10.0, 9.0, 15.0, 25.0)
     assert deltas == {"a:1": (1.0, 0.75, *products, 1.5, 2.25, 3.75)}
-    assert linucb.family == Family("lin3", 11)
+    assert linucb.statistic == StatisticKind("lin3", 11)
 
 
 def test_where_nothing_is_known_all_arms_tie_and_share():
@@ -105,18 +105,18 @@ def test_it_learns_whom_to_ask_for_which_query():
         # One arm is good at each kind; the third is never better than chance.
         wrong = {"a:1": 0.1 if kind else 0.6, "b:1": 0.6 if kind else 0.1, "c:1": 0.5}[arm]
         right += query >= 500 and wrong == 0.1
-        lesson = Lesson(
+        update = Update(
             arms=tuple(ARMS),
-            taught=(arm,),
+            observed=(arm,),
             deltas=policy.deltas(
                 losses={arm: float(luck.random() < wrong)},
                 propensities={arm: chance},
                 features=x,
             ),
             keep=policy.keep,
-            heritage=policy.heritage,
+            warm_start=policy.warm_start,
         )
-        state = learn(state, lesson)
+        state = learn(state, update)
     assert right / 1000 > 0.85
 
 
@@ -135,7 +135,7 @@ def test_features_that_no_sum_survives_are_refused(x):
 def test_feedback_on_a_query_with_other_features_teaches_no_regression():
     assert linucb.observe(losses={"a:1": 0.5}, propensities={}, features=()) == {}
     deltas = linucb.deltas(losses={"a:1": 0.5}, propensities={}, features=(1.0,))
-    assert [family.name for family, by_arm in deltas.items() if by_arm] == ["rew"]
+    assert [statistic.name for statistic, by_arm in deltas.items() if by_arm] == ["rew"]
 
 
 def test_the_largest_features_leave_finite_bounds():
@@ -144,7 +144,7 @@ def test_the_largest_features_leave_finite_bounds():
     state = State()
     for arm in ARMS:
         sums = policy.observe(losses={arm: 0.0}, propensities={}, features=x)[arm]
-        state = State({**state.sums, "lin16": {**state.of(policy.family), arm: sums}})
+        state = State({**state.sums, "lin16": {**state.of(policy.statistic), arm: sums}})
     state = State(
         {"lin16": {arm: tuple(1e6 * s for s in v) for arm, v in state.sums["lin16"].items()}}
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from selection.beliefs import REWARDS
 from selection.policies import Selection, make_policy
+from selection.policies.statistics import REWARDS
 
 NOTHING = (0.0, 0.0, 0.0)
 UNKNOWN = {"a:1": NOTHING, "b:1": NOTHING}

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from selection.beliefs import Lesson, State, learn
 from selection.policies import make_policy
+from selection.policies.statistics import State, Update, learn
 
 ARMS = {"a:1": 1.0, "b:1": 1.0, "c:1": 1.0}
 NOTHING = (0.0, 0.0, 0.0)
@@ -56,14 +56,14 @@ def test_where_counts_fade_it_is_discounted_ucb():
     state = State()
     for arm, reward in history:
         deltas = policy.deltas(losses={arm: 1.0 - reward}, propensities={arm: 1.0})
-        lesson = Lesson(
+        update = Update(
             arms=tuple(ARMS),
-            taught=(arm,),
+            observed=(arm,),
             deltas=deltas,
             keep=policy.keep,
-            heritage=policy.heritage,
+            warm_start=policy.warm_start,
         )
-        state = learn(state, lesson)
+        state = learn(state, update)
     expected, counts = {}, {}
     for arm in ARMS:
         faded = [
@@ -74,7 +74,7 @@ def test_where_counts_fade_it_is_discounted_ucb():
     n = sum(counts.values())
     for arm in ARMS:
         expected[arm] += 2 * math.sqrt(xi * math.log(n) / counts[arm])
-    assert policy.indices(state.of(policy.family)) == pytest.approx(expected)
+    assert policy.indices(state.of(policy.statistic)) == pytest.approx(expected)
 
 
 def test_less_than_one_observation_in_all_still_prefers_what_is_known_to_be_good():

@@ -15,7 +15,7 @@ from selection.feedback.rebuild import rebuild
 from selection.feedback.resets import reset
 from selection.models import Feedback
 from selection.policies import make_policy
-from selection.storage import contexts_key, state_key
+from selection.store.keys import contexts_key, state_key
 from tests.selection.live import Live
 
 EXP4 = make_policy("exp4", {})
@@ -66,7 +66,7 @@ def test_what_came_between_the_loss_and_the_rebuild_counts_too(live):
     live.teach(context="ann")
     live.teach()
     rebuilt = rebuild(live.stream, live.application)
-    assert (rebuilt.taught, set(rebuilt.differing)) == (3, {"ann"})
+    assert (rebuilt.observed, set(rebuilt.differing)) == (3, {"ann"})
     assert live.states()["ann"][b"n:svm:1"] == b"2"
 
 
@@ -122,7 +122,7 @@ def test_another_application_is_not_touched(live):
     live.teach()
     Live(live.stream, live.socket, other).teach()
     live.stream.delete(state_key(other.pk, ""))
-    assert rebuild(live.stream, live.application).taught == 1
+    assert rebuild(live.stream, live.application).observed == 1
     assert not live.stream.exists(state_key(other.pk, ""))
 
 
@@ -163,7 +163,7 @@ def test_feedback_that_comes_before_a_write_is_followed_and_not_lost(live, monke
     live.persist()
     live.lose()
     Interrupted(monkeypatch, live, times=9)
-    assert rebuild(live.stream, live.application).taught == 29
+    assert rebuild(live.stream, live.application).observed == 29
     assert rebuild(live.stream, live.application, dry_run=True).differing == ()
     assert len(live.states()) == 23
 

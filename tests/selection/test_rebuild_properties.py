@@ -14,10 +14,10 @@ from selection.feedback.rebuild import rebuild
 from selection.feedback.resets import reset
 from selection.models import Feedback, StateReset
 from selection.policies import make_policy
-from selection.storage import state_key
-from tests.selection.lessons import ARMS
+from selection.store.keys import state_key
 from tests.selection.live import Live
 from tests.selection.observer import POLICY, observe_many
+from tests.selection.updates import ARMS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -106,5 +106,5 @@ def test_while_processes_teach_it_repairs_what_is_wrong_and_loses_nothing(live):
     assert [worker.exitcode for worker in workers] == [0, 0]
     assert live.stream.hget(key, "n:svm:1") == b"1"
     last = rebuild(live.stream, live.application, dry_run=True)
-    assert (last.taught, last.differing) == (801, ())
+    assert (last.observed, last.differing) == (801, ())
     assert Feedback.objects.count() == 801

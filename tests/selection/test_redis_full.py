@@ -10,13 +10,13 @@ from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
 from registry.errors import Unavailable
-from selection.feedback.due import DueReceipts, outputs_ttl_s
+from selection.feedback.default_rewards.due import DueReceipts, outputs_ttl_s
 from selection.feedback.events import FeedbackItem
 from selection.feedback.service import FeedbackService
-from selection.outputs import OutputStore
 from selection.receipts import ReceiptSigner
-from selection.state import SelectionStore
-from serving.redis_memory import MemoryWatch, RedisMemory
+from selection.store.outputs import OutputStore
+from selection.store.state import SelectionStore
+from serving.metrics.redis_memory import MemoryWatch, RedisMemory
 from tests.redis_server import redis_server
 from tests.selection.conftest import application_spec
 

@@ -8,8 +8,8 @@ from itertools import islice
 import pytest
 
 from benchmarks.selection_simulation import BEST, WRONG, failing_best, play, summed_up
-from selection.beliefs import Lesson, State, join, learn
 from selection.policies import make_policy
+from selection.policies.statistics import State, Update, join, learn
 
 ARMS = dict.fromkeys(WRONG, 1.0)
 LABELS = 1000
@@ -18,8 +18,8 @@ BANDITS = ["epsilon_greedy", "ucb1", "thompson", "exp3"]
 
 
 def prepared(policy, state):
-    beliefs = join(state, ARMS, family=policy.family, heritage=policy.heritage)
-    return policy.prepare(beliefs, ARMS)
+    statistics = join(state, ARMS, statistic=policy.statistic, warm_start=policy.warm_start)
+    return policy.prepare(statistics, ARMS)
 
 
 def learned(name: str, *, seed: int, **params: float) -> tuple[dict[str, float], float]:
@@ -33,17 +33,17 @@ def learned(name: str, *, seed: int, **params: float) -> tuple[dict[str, float],
         shares = {arm: ready.weights[arm] for arm in selection.arms}
         errors += sum(WRONG[a] * s for a, s in shares.items()) / sum(shares.values())
         losses = {arm: float(luck.random() < WRONG[arm]) for arm in selection.arms}
-        lesson = Lesson(
+        update = Update(
             arms=tuple(ARMS),
-            taught=selection.arms,
+            observed=selection.arms,
             deltas=policy.deltas(
                 losses=losses,
                 propensities=dict(zip(selection.arms, selection.propensities, strict=True)),
             ),
             keep=policy.keep,
-            heritage=policy.heritage,
+            warm_start=policy.warm_start,
         )
-        state = learn(state, lesson)
+        state = learn(state, update)
     return dict(prepared(policy, state).weights), errors / LABELS
 
 

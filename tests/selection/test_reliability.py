@@ -8,12 +8,12 @@ from random import Random
 import pytest
 from redis.asyncio import Redis
 
-from selection.asks import Asks
-from selection.beliefs import State
 from selection.policies import POLICIES, Prepared, make_policy
+from selection.policies.statistics import State
 from selection.reliability import EVERYTHING, PROBE, Reliability, factor_of, redistributed
-from selection.storage import REDIS_ERRORS, reliability_key
-from selection.stored import prepared
+from selection.store.asks import Asks
+from selection.store.codec import prepared
+from selection.store.keys import REDIS_ERRORS, reliability_key
 
 ARMS = {"a:1": 1.0, "b:1": 1.0, "c:1": 2.0}
 DOWN = {"a:1": 0.0}

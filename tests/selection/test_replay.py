@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from selection.beliefs import LOG_WEIGHTS, REWARDS
+from selection.learning.replay import Replay, Reset, Taught
 from selection.policies import make_policy
-from selection.replay import Replay, Reset, Taught
+from selection.policies.statistics import LOG_WEIGHTS, REWARDS
 
 EXP4 = make_policy("exp4", {"eta": 0.3, "decay": 0.0, "context_share": 0.5})
 ARMS = ("svm:1", "knn:1")
 
 
-def taught(position, losses=None, *, context="", **changes):
+def observed(position, losses=None, *, context="", **changes):
     losses = {"svm:1": 1.0} if losses is None else losses
     fields = {"at": float(position), "propensities": dict.fromkeys(losses, 1.0), "routed": ARMS}
     return Taught(position=position, context=context, losses=losses, **(fields | changes))
@@ -29,59 +29,63 @@ def weights(replay, context=""):
 
 
 def test_what_was_taught_adds_up_with_its_count_time_and_place():
-    replay = replayed(taught(1), taught(2, {"svm:1": 0.5, "knn:1": 1.0}))
+    replay = replayed(observed(1), observed(2, {"svm:1": 0.5, "knn:1": 1.0}))
     assert weights(replay) == pytest.approx({"svm:1": -0.45, "knn:1": -0.3})
     state = replay.contexts[""]
     assert state.feedback == {"svm:1": 2, "knn:1": 1}
-    assert (state.updated_at, state.position, replay.taught) == (2.0, 2, 2)
+    assert (state.updated_at, state.position, replay.observed) == (2.0, 2, 2)
 
 
 def test_a_context_starts_from_what_was_known_for_everybody_at_that_time():
-    replay = replayed(taught(1), taught(2, {"knn:1": 1.0}, context="ann"), taught(3))
+    replay = replayed(observed(1), observed(2, {"knn:1": 1.0}, context="ann"), observed(3))
     assert weights(replay, "ann") == pytest.approx({"svm:1": -0.15, "knn:1": -0.3})
 
 
 def test_new_arms_join_and_removed_ones_stay_as_they_were():
     replay = replayed(
-        taught(1), taught(2, {"tree:1": 0.0}, routed=("svm:1", "tree:1")), taught(3, {"knn:1": 1.0})
+        observed(1),
+        observed(2, {"tree:1": 0.0}, routed=("svm:1", "tree:1")),
+        observed(3, {"knn:1": 1.0}),
     )
     assert weights(replay) == pytest.approx({"svm:1": -0.3, "knn:1": -0.3, "tree:1": -0.3})
 
 
 @pytest.mark.parametrize("changes", [{"forced": True}, {"losses": {}}])
 def test_what_taught_nothing_teaches_nothing_again(changes):
-    assert replayed(taught(1, **changes)).contexts == {}
+    assert replayed(observed(1, **changes)).contexts == {}
 
 
 def test_a_reset_forgets_what_came_before_it_and_nothing_else():
-    entries = [taught(1), taught(2, context="ann"), Reset(position=3, context="ann")]
+    entries = [observed(1), observed(2, context="ann"), Reset(position=3, context="ann")]
     assert set(replayed(*entries).contexts) == {""}
-    assert set(replayed(*entries, taught(4, context="ann")).contexts) == {"", "ann"}
-    assert replayed(*entries, taught(4, context="ann")).contexts["ann"].feedback == {"svm:1": 1}
+    assert set(replayed(*entries, observed(4, context="ann")).contexts) == {"", "ann"}
+    assert replayed(*entries, observed(4, context="ann")).contexts["ann"].feedback == {"svm:1": 1}
 
 
 def test_a_reset_of_everything_forgets_the_global_context_too():
-    replay = replayed(taught(1), taught(2, context="ann"), Reset(position=3, context=None))
+    replay = replayed(observed(1), observed(2, context="ann"), Reset(position=3, context=None))
     assert replay.contexts == {}
 
 
 def test_a_context_that_gave_way_is_forgotten_just_before():
     replay = replayed(
-        taught(1, context="ann"), taught(2, context="bob"), taught(3, context="ann", gone=("ann",))
+        observed(1, context="ann"),
+        observed(2, context="bob"),
+        observed(3, context="ann", gone=("ann",)),
     )
     assert replay.contexts["ann"].feedback == {"svm:1": 1}
-    assert set(replayed(taught(1, context="ann"), taught(2, gone=["ann"])).contexts) == {""}
+    assert set(replayed(observed(1, context="ann"), observed(2, gone=["ann"])).contexts) == {""}
 
 
 def test_where_it_is_not_known_who_took_part_those_that_answered_did():
-    replay = replayed(taught(1, routed=()))
+    replay = replayed(observed(1, routed=()))
     assert weights(replay) == {"svm:1": -0.3}
 
 
 def test_features_are_learned_from_again_and_others_than_the_policy_takes_are_not():
     policy = make_policy("linucb", {"dimensions": 2, "decay": 0.5})
-    good = taught(1, features=(1.0, 0.5))
-    replay = replayed(good, taught(2, features=(1.0,)), policy=policy)
+    good = observed(1, features=(1.0, 0.5))
+    replay = replayed(good, observed(2, features=(1.0,)), policy=policy)
     sums = replay.contexts[""].state
     assert sums.of(REWARDS)["svm:1"][0] == 1.5
-    assert sums.of(policy.family)["svm:1"][:2] == (0.5, 0.0)
+    assert sums.of(policy.statistic)["svm:1"][:2] == (0.5, 0.0)

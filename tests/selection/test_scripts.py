@@ -5,20 +5,20 @@ from __future__ import annotations
 import pytest
 from redis.exceptions import ResponseError
 
-from selection.scripts import Call, Script
-from selection.storage import FEEDBACK, POSITION, QUERIES, UPDATED
+from selection.store.keys import FEEDBACK, POSITION, QUERIES, UPDATED
+from selection.store.scripts import Script, ScriptCall
 
 JOINED = Script("return KEYS[1] .. ARGV[1]")
 PICKY = Script("return redis.call('HINCRBY', KEYS[1], 'n', ARGV[1])")
 
 
 async def test_results_come_in_the_order_of_the_calls(aredis):
-    calls = [Call(keys=[key], arguments=[number]) for number, key in enumerate("abc")]
+    calls = [ScriptCall(keys=[key], arguments=[number]) for number, key in enumerate("abc")]
     assert await JOINED.run(aredis, calls) == [b"a0", b"b1", b"c2"]
 
 
 async def test_a_redis_that_has_lost_the_script_gets_it_again(aredis):
-    call = Call(keys=["a"], arguments=["b"])
+    call = ScriptCall(keys=["a"], arguments=["b"])
     await aredis.script_flush()
     assert await JOINED.run(aredis, [call]) == [b"ab"]
     await aredis.script_flush()
@@ -28,19 +28,19 @@ async def test_a_redis_that_has_lost_the_script_gets_it_again(aredis):
 
 async def test_the_error_of_one_call_comes_through(aredis):
     with pytest.raises(ResponseError, match="not an integer"):
-        await PICKY.run(aredis, [Call(["a"], [1]), Call(["a"], ["one"])])
+        await PICKY.run(aredis, [ScriptCall(["a"], [1]), ScriptCall(["a"], ["one"])])
 
 
 async def test_a_script_knows_the_fields_by_the_names_that_are_read(aredis):
     (fields,) = await Script("return {FEEDBACK, QUERIES, UPDATED, POSITION}").run(
-        aredis, [Call([], [])]
+        aredis, [ScriptCall([], [])]
     )
     assert [field.decode() for field in fields] == [FEEDBACK, QUERIES, UPDATED, POSITION]
 
 
 def test_where_waiting_is_allowed_a_script_runs_the_same(stream):
     stream.script_flush()
-    calls = [Call(keys=[key], arguments=[number]) for number, key in enumerate("abc")]
+    calls = [ScriptCall(keys=[key], arguments=[number]) for number, key in enumerate("abc")]
     assert JOINED.run_blocking(stream, calls) == [b"a0", b"b1", b"c2"]
     with pytest.raises(ResponseError, match="not an integer"):
-        PICKY.run_blocking(stream, [Call(["a"], ["one"])])
+        PICKY.run_blocking(stream, [ScriptCall(["a"], ["one"])])

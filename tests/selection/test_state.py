@@ -10,10 +10,10 @@ import pytest
 from redis.asyncio import Redis
 
 from registry.errors import Unavailable
-from selection.beliefs import CONTEXT_GAP, State
-from selection.counts import QueryCounts
-from selection.state import SelectionStore
-from selection.storage import EXPIRY_MARGIN_S, FEEDBACK, UNTAUGHT_CONTEXT_TTL_S
+from selection.policies.statistics import CONTEXT_GAP, State
+from selection.store.keys import EXPIRY_MARGIN_S, FEEDBACK, UNTAUGHT_CONTEXT_TTL_S
+from selection.store.query_counts import QueryCounts
+from selection.store.state import SelectionStore
 from tests.redis_server import redis_server
 from tests.selection.conftest import application_spec
 from tests.selection.eventually import eventually
@@ -196,7 +196,7 @@ async def test_a_flush_ends_while_queries_go_on(aredis):
 
 
 async def test_counts_that_wait_for_redis_are_bounded_and_none_is_lost(aredis, monkeypatch):
-    monkeypatch.setattr("selection.counts.CAPACITY", 3)
+    monkeypatch.setattr("selection.store.query_counts.CAPACITY", 3)
     counts = QueryCounts(aredis)
 
     def ask(*contexts: str) -> None:
@@ -209,7 +209,7 @@ async def test_counts_that_wait_for_redis_are_bounded_and_none_is_lost(aredis, m
 
     ask("ann", "bob")
     with monkeypatch.context() as patched:
-        patched.setattr("selection.counts.SCRIPT.run", away)
+        patched.setattr("selection.store.query_counts.SCRIPT.run", away)
         for _ in range(2):
             with pytest.raises(ConnectionError):
                 await counts.flush()
@@ -274,7 +274,7 @@ async def test_a_context_that_redis_forgot_starts_from_the_global_state_again(
 
 
 async def test_without_redis_the_last_copies_serve_and_the_log_says_so_once(application, caplog):
-    caplog.set_level(logging.INFO, "selection.state")
+    caplog.set_level(logging.INFO, "selection.store.state")
     with redis_server() as server:
         async with Redis.from_url(server.url, retry=None) as client:
             store = SelectionStore(client, refresh_interval_s=0.0, flush_interval_s=0.01)
@@ -306,7 +306,7 @@ async def test_without_redis_the_last_copies_serve_and_the_log_says_so_once(appl
 async def test_what_cannot_be_read_ends_no_task_and_is_said_once(
     store, application, aredis, caplog
 ):
-    caplog.set_level(logging.INFO, logger="selection.state")
+    caplog.set_level(logging.INFO, logger="selection.store.state")
     await aredis.hset(GLOBAL, mapping={**log_weights(svm=-50, tree=0), f"{FEEDBACK}svm:2": "many"})
     assert weight(store, application) == 0.5
     await eventually(lambda: "not what it should be" in caplog.text)

@@ -7,7 +7,7 @@ from collections import deque
 
 import pytest
 
-from selection.write_behind import WriteBehind
+from selection.store.write_behind import WriteBehind
 from tests.selection.eventually import eventually
 
 
@@ -26,7 +26,7 @@ async def test_an_error_that_nobody_foresaw_is_said_once_and_tried_again(
         what="outputs",
         waiting=lambda: len(waiting),
         write_some=write_some,
-        logger=logging.getLogger("selection.outputs"),
+        logger=logging.getLogger("selection.store.outputs"),
     )
     await writer.start()
     writer.wake()

@@ -8,15 +8,15 @@ from typing import Any
 from redis.asyncio import Redis
 
 from registry.specs import ApplicationSpec, ModelSpec, RouteSpec, Snapshot, VersionSpec
-from selection.feedback.due import DueReceipts
-from selection.outputs import OutputStore
+from selection.feedback.default_rewards.due import DueReceipts
 from selection.receipts import ReceiptSigner
-from selection.state import SelectionStore
+from selection.store.outputs import OutputStore
+from selection.store.state import SelectionStore
 from serving.engine.engine import Engine, EngineSpec
-from serving.metrics import Metrics
-from serving.processor import QueryProcessor
-from serving.query import Query
-from serving.routing import Router
+from serving.metrics.published import Metrics
+from serving.query.processor import QueryProcessor
+from serving.query.query import Query
+from serving.query.routing import Router
 
 
 def version(id: int) -> VersionSpec:

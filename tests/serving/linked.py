@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 from time import monotonic
 
 from registry.specs import VersionSpec
-from serving.cluster.directory import ReplicaState
+from serving.cluster.membership.directory import ReplicaState
 from serving.engine.engine import Engine, EngineSpec
+from serving.engine.gather import Gather
 from serving.engine.outcome import Outcome
-from serving.engine.questions import Question
-from serving.links import ReplicaLinks
 from serving.rpc.credentials import Credentials
 from serving.rpc.frames import Hello
+from serving.web.links import ReplicaLinks
 from tests.serving.cluster.records import a_record
 from tests.serving.container.test_server import HELLO
 
@@ -81,11 +81,11 @@ class Linked:
             await asyncio.wait_for(self._changed.wait(), LIMIT_S)
 
     async def ask(self, version: VersionSpec, *inputs: bytes) -> list[Outcome]:
-        question = Question(calls=len(inputs), deadlines=self.engine.deadlines)
+        gather = Gather(calls=len(inputs), deadlines=self.engine.deadlines)
         deadline = monotonic() + LIMIT_S
         for index, raw in enumerate(inputs):
             self.engine.ask(
-                version, key=None, input=raw, deadline=deadline, question=question, index=index
+                version, key=None, input=raw, deadline=deadline, gather=gather, index=index
             )
-        await question.settled(seconds=LIMIT_S)
-        return [outcome for outcome in question.outcomes if outcome is not None]
+        await gather.settled(seconds=LIMIT_S)
+        return [outcome for outcome in gather.outcomes if outcome is not None]

@@ -9,10 +9,10 @@ import pytest
 
 from registry.errors import ClipperError, DeadlineExceeded, InvalidInput, Saturated
 from selection.policies import Prepared
-from serving.metrics import ApplicationStats
-from serving.prediction import Prediction
+from serving.metrics.published import ApplicationStats
+from serving.query.prediction import Prediction
+from serving.query.second_opinions import AT_FIRST, SHARE
 from serving.rpc.frames import Answer, AnswerStatus
-from serving.second_opinions import AT_FIRST, SHARE
 from tests.serving.doubles import Serving, application, version
 from tests.serving.engine.doubles import FakeConnection, connect, failed, turn
 

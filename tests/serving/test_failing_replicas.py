@@ -17,9 +17,9 @@ from sklearn.linear_model import RidgeClassifier
 
 from registry.errors import ClipperError
 from serving.container.predictor import Predictor
-from serving.links import ReplicaLinks
-from serving.prediction import Prediction
+from serving.query.prediction import Prediction
 from serving.rpc.frames import Answer, Hello
+from serving.web.links import ReplicaLinks
 from tests.serving.cluster.records import a_record
 from tests.serving.container.artifacts import load_sklearn
 from tests.serving.container.test_server import LOOPBACK, serving

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from registry.errors import Saturated
-from serving import turns
-from serving.allowances import LEAST_OPEN, allowance_for
 from serving.api import batches
 from serving.api.http import WHEN_GONE, ClientGone, while_connected
-from serving.objectives import LONGEST_BATCH_MS, SMALL_BATCH, batch_objective_ms
-from serving.turns import MAX_LARGE_BATCHES, Slice, Turns
+from serving.query import turns
+from serving.query.allowances import LEAST_OPEN, allowance_for
+from serving.query.budget import LONGEST_BATCH_MS, SMALL_BATCH, batch_objective_ms
+from serving.query.turns import MAX_LARGE_BATCHES, Slice, Turns
 from tests.serving.doubles import Serving, application
 from tests.serving.engine.doubles import teach, turn
 from tests.serving.test_input_batch import Client, answers, double_all, outputs
@@ -96,7 +96,7 @@ async def test_what_finds_no_room_is_asked_again(monkeypatch):
     await turn()
     assert client.serving.engine.stats[1].saturated > 0
     assert outputs(await answered(sent, client=client)) == [2 * n for n in range(LARGE)]
-    assert all(query.question.answered for query in before)
+    assert all(query.gather.answered for query in before)
 
 
 class Ticker:

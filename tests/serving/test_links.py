@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from serving import links
-from serving.cluster.directory import ReplicaState
+from serving.cluster.membership.directory import ReplicaState
 from serving.engine.outcome import Status
+from serving.web import links
 from tests.serving.cluster.records import a_record
 from tests.serving.container.test_server import LOOPBACK, Echo, serving
 from tests.serving.engine.doubles import VERSION

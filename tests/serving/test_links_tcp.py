@@ -6,11 +6,11 @@ import logging
 
 import pytest
 
-from serving import links
 from serving.container.server import ContainerServer
 from serving.engine.outcome import Status
 from serving.rpc.credentials import Credentials, replica_tls, web_tls
-from serving.rpc.reach import TcpReach
+from serving.rpc.listening import TcpListen
+from serving.web import links
 from tests.serving.container.test_server import HELLO, LOOPBACK, Echo, serving
 from tests.serving.engine.doubles import VERSION
 from tests.serving.linked import Linked
@@ -34,7 +34,7 @@ async def test_queries_are_answered_over_tls(tmp_path_factory: pytest.TempPathFa
     authority = Authority.new(tmp_path_factory.mktemp("ca"), name="ours")
     certificate, key = authority.sign(host="127.0.0.1")
     secret = CREDENTIALS.secret
-    reach = TcpReach(
+    reach = TcpListen(
         advertise_host="127.0.0.1",
         bind_host="127.0.0.1",
         credentials=Credentials(secret=secret, tls=replica_tls(certificate=certificate, key=key)),
@@ -58,7 +58,7 @@ async def test_a_replica_with_another_secret_is_not_asked_and_dialled_again_late
     ):
         await web.ended("r1")
         assert not web.engine.connected(VERSION.id)
-        (said,) = [one for one in caplog.records if one.name == "serving.links"]
+        (said,) = [one for one in caplog.records if one.name == "serving.web.links"]
         assert said.levelno == logging.WARNING
         assert "replica refused id=r1 reason=" in said.getMessage()
         web.sync({"r1": server.address})
@@ -94,7 +94,7 @@ async def test_an_address_that_is_none_ends_its_link() -> None:
 
 
 async def test_the_advertised_host_is_told_and_the_other_one_bound() -> None:
-    reach = TcpReach(advertise_host="localhost", bind_host="127.0.0.1", credentials=CREDENTIALS)
+    reach = TcpListen(advertise_host="localhost", bind_host="127.0.0.1", credentials=CREDENTIALS)
     server = ContainerServer(Echo(), hello=HELLO, reach=reach)
     await server.start()
     port = server._listener.sockets[0].getsockname()[1]

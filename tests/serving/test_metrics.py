@@ -20,7 +20,7 @@ from serving.engine.outcome import (
     Status,
 )
 from serving.engine.stats import BATCH_BOUNDS, LATENCY_BOUNDS, VersionStats, quantile
-from serving.metrics import (
+from serving.metrics.published import (
     ARM_COUNTERS,
     INDEX,
     KEY_PREFIX,

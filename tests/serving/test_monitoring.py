@@ -16,10 +16,10 @@ from registry import services
 from registry.models import Application, Model
 from registry.services import Actor, RouteRequest
 from selection.models import SelectionSnapshot
-from selection.storage import GLOBAL_CONTEXT, state_key
+from selection.store.keys import GLOBAL_CONTEXT, state_key
+from serving.cluster.control.snapshots import LOCK, snapshot_selection, thin_selection_history
 from serving.engine.outcome import Outcome, Status
-from serving.metrics import INDEX, KEY_PREFIX, Metrics
-from serving.monitoring.tasks import LOCK, snapshot_selection, thin_selection_history
+from serving.metrics.published import INDEX, KEY_PREFIX, Metrics
 from tests.redis_server import fresh_redis_client
 
 BY = Actor(user=None, label="a test", may_run_code=True, may_grant_manage=True)
@@ -62,9 +62,9 @@ def publish(client: redis.Redis, *, answered: int, late: int, web: str = "web-1"
 
 
 def test_a_snapshot_holds_what_redis_knows(server_redis: redis.Redis, digits: Application) -> None:
-    taught: dict[Any, Any] = {"log:svm:1": struct.pack("<d", 0.0), "n:svm:1": 7}
-    taught |= {"log:forest:1": struct.pack("<d", 50.0)}
-    server_redis.hset(state_key(digits.pk, GLOBAL_CONTEXT), mapping=taught)
+    observed: dict[Any, Any] = {"log:svm:1": struct.pack("<d", 0.0), "n:svm:1": 7}
+    observed |= {"log:forest:1": struct.pack("<d", 50.0)}
+    server_redis.hset(state_key(digits.pk, GLOBAL_CONTEXT), mapping=observed)
     publish(server_redis, answered=3, late=1)
 
     assert snapshot_selection() == 1

@@ -7,9 +7,9 @@ import logging
 
 import pytest
 
-from serving import runtime as running
-from serving.memory import resident_bytes
-from serving.metrics import read_published_async
+from serving.metrics.memory import resident_bytes
+from serving.metrics.published import read_published_async
+from serving.web import runtime as running
 from tests.serving.test_strangers import Registry, started
 
 
@@ -24,7 +24,7 @@ async def test_metrics_are_published_again_after_an_error_that_nobody_foresaw(
         return resident_bytes()
 
     monkeypatch.setattr(running, "resident_bytes", fail_once)
-    with caplog.at_level(logging.WARNING, logger="serving.runtime"):
+    with caplog.at_level(logging.WARNING, logger="serving.web.runtime"):
         runtime = await started(Registry(), redis_socket=redis_socket)
         try:
             async with asyncio.timeout(20):

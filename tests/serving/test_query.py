@@ -11,8 +11,8 @@ import pytest
 from registry.errors import DeadlineExceeded, InvalidInput, ModelFailed, NotReady, Saturated
 from serving.api.predict import render
 from serving.engine.outcome import Status
+from serving.query.fallback import OVERLOADED
 from serving.rpc.frames import Answer, AnswerStatus
-from serving.shortfalls import OVERLOADED
 from tests.serving.doubles import Serving, application, version
 from tests.serving.engine.doubles import batch_by, connect, teach, turn
 
@@ -115,7 +115,7 @@ async def test_without_any_replica_no_model_is_connected(serving):
 async def test_an_application_without_routes_says_so_at_once(serving):
     it = serving(application(routes=()))
     query = it.begin()
-    assert query.question.answered
+    assert query.gather.answered
     assert query.prediction().default_explanation == "no model is connected"
 
 
@@ -258,7 +258,7 @@ async def test_feedback_by_input_asks_every_arm(serving):
 async def test_an_overloaded_model_gives_the_default_at_once(serving):
     it = busy()
     queries = [it.begin(input=b"[%d]" % n) for n in range(20)]
-    assert [query.question.answered for query in queries] == [n >= FIT for n in range(20)]
+    assert [query.gather.answered for query in queries] == [n >= FIT for n in range(20)]
     prediction = queries[-1].prediction()
     assert prediction.output == b"-1"
     assert prediction.default_explanation == OVERLOADED
@@ -319,7 +319,7 @@ async def test_where_one_arm_is_overloaded_and_another_late_none_answered_in_tim
         it.begin(input=b"[%d]" % n)
     query = it.begin(input=b"[20]", timeout_ms=20.0)
     await query.settled()
-    assert query.question.outcomes[0].status == Status.OVERLOADED
+    assert query.gather.outcomes[0].status == Status.OVERLOADED
     assert query.prediction().default_explanation == "none answered within the objective"
 
 
@@ -329,9 +329,9 @@ async def test_a_flooded_application_leaves_another_one_its_answers(serving):
     it.route(other)
     for n in range(20):
         it.begin(input=b"[%d]" % n)
-    assert it.begin(input=b"[99]").question.answered
+    assert it.begin(input=b"[99]").gather.answered
     query = it.processor.begin(other, input=b"[99]", arrived=monotonic())
-    assert not query.question.answered
+    assert not query.gather.answered
     await turn()
 
 
@@ -354,5 +354,5 @@ async def test_an_answer_may_be_as_old_as_its_application_says(serving):
     replica.answer({b"[1]": b"7"})
     assert it.begin().prediction().output == b"7"
     it.engine.cache._kept_at[0] -= 4000.0
-    assert not it.begin().question.answered
+    assert not it.begin().gather.answered
     await turn()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from registry.specs import ModelSpec
-from serving.cluster.directory import ReplicaRecord, ReplicaState
-from serving.readiness import OK, UNCONNECTED, Readiness, model_readiness
+from serving.cluster.membership.directory import ReplicaRecord, ReplicaState
+from serving.web.readiness import OK, UNCONNECTED, Readiness, model_readiness
 from tests.serving.doubles import Serving, application
 
 

@@ -13,11 +13,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from serving.api.predict import answer, parse
+from serving.engine.gather import Gather
 from serving.engine.outcome import Status
-from serving.engine.questions import Question
-from serving.links import ReplicaLinks
+from serving.query.turns import Slice
 from serving.rpc.credentials import Credentials
-from serving.turns import Slice
+from serving.web.links import ReplicaLinks
 from tests.serving.cluster.records import a_record
 from tests.serving.container.test_command_line import ROOT, arguments
 from tests.serving.doubles import Serving, application, version
@@ -119,22 +119,22 @@ async def test_an_input_that_kills_is_found_with_few_deaths_and_innocents_are_an
     serving = one_model()
     async with Replicas.of(serving, folder=tmp_path_factory.mktemp("r")) as replicas:
         asked = {n: _ask(serving, n) for n in [*range(40), 666]}
-        await asyncio.gather(*(question.settled(seconds=START_S) for question in asked.values()))
-        statuses = {n: question.outcomes[0].status for n, question in asked.items()}
+        await asyncio.gather(*(gather.settled(seconds=START_S) for gather in asked.values()))
+        statuses = {n: gather.outcomes[0].status for n, gather in asked.items()}
         assert {n for n, status in statuses.items() if status != Status.OK} == {666}
         assert statuses[666] == Status.QUARANTINED
         assert _ask(serving, 666).outcomes[0].status == Status.QUARANTINED
         assert replicas.started <= 5  # four died at most: of 41 rows, of 5, of it alone
 
 
-def _ask(serving: Serving, number: int) -> Question:
-    question = Question(calls=1, deadlines=serving.engine.deadlines)
+def _ask(serving: Serving, number: int) -> Gather:
+    gather = Gather(calls=1, deadlines=serving.engine.deadlines)
     serving.engine.ask(
         version(1),
         key=b"1:%d" % number,
         input=b"[%d]" % number,
         deadline=monotonic() + START_S,
-        question=question,
+        gather=gather,
         index=0,
     )
-    return question
+    return gather

@@ -6,8 +6,8 @@ from dataclasses import replace
 from math import inf
 
 from registry.specs import ApplicationSpec, ModelSpec, RouteSpec, Snapshot
-from serving.engine.questions import Terms
-from serving.routing import Router
+from serving.engine.gather import CallOptions
+from serving.query.routing import Router
 from tests.serving.doubles import application, version
 
 
@@ -84,30 +84,32 @@ def routed(*applications: ApplicationSpec) -> Router:
 
 def test_an_application_asks_on_its_own_terms():
     spec = application(id=3, priority=0, cache=False)
-    assert routed(spec).terms(spec) == Terms(share=3, priority=0, cached=False, max_age=inf)
+    assert routed(spec).options(spec) == CallOptions(
+        tenant=3, priority=0, cached=False, max_age=inf
+    )
 
 
 def test_answers_from_the_cache_may_be_as_old_as_the_application_says():
     spec = application(cache_ttl_s=2.5)
-    assert routed(spec).terms(spec).max_age == 2.5
+    assert routed(spec).options(spec).max_age == 2.5
 
 
 def test_changed_terms_hold_from_the_next_snapshot_on():
     spec = application()
     router = routed(spec)
-    assert router.terms(spec).priority == 1
+    assert router.options(spec).priority == 1
     router.apply(replace(router.snapshot, applications={spec.name: replace(spec, priority=2)}))
-    assert router.terms(spec).priority == 2
+    assert router.options(spec).priority == 2
 
 
 def test_terms_are_the_same_object_from_query_to_query():
     spec = application()
     router = routed(spec)
-    assert router.terms(spec) is router.terms(spec)
+    assert router.options(spec) is router.options(spec)
 
 
 def test_an_application_that_was_just_deleted_may_finish_what_it_asks():
-    assert routed().terms(application(id=9, priority=2)) == Terms(share=9, priority=2)
+    assert routed().options(application(id=9, priority=2)) == CallOptions(tenant=9, priority=2)
 
 
 def test_a_version_is_held_to_the_shortest_objective_of_those_it_serves():

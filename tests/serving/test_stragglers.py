@@ -56,7 +56,7 @@ async def test_a_late_answer_reaches_the_cache_and_the_statistics():
     assert body(await it.ask(b"7", b"7", None))["answered"] == 2
     it.replicas[2].answer({b"[1]": b"7"})
     again = it.serving.begin()
-    assert again.question.answered
+    assert again.gather.answered
     assert body(again.prediction())["answered"] == 3
     assert sum(it.serving.engine.stats[3].model_seconds.counts) == 1
 

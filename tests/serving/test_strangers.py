@@ -11,7 +11,7 @@ from registry.errors import UnknownKey
 from registry.specs import ApiKeySpec, Snapshot
 from serving.engine.engine import EngineSpec
 from serving.rpc.credentials import Credentials
-from serving.runtime import Runtime, RuntimeSpec
+from serving.web.runtime import Runtime, RuntimeSpec
 
 NEW = ApiKeySpec(
     id=1,

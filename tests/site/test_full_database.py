@@ -98,7 +98,7 @@ def test_nobody_signs_in_and_is_told_why(disk: SmallDisk, person: User, browser:
 
     assert refused.status_code == 507
     assert "The disk of the database is full: nothing was saved." in refused.content.decode()
-    assert 'href="/static/clipper/console.css"' in refused.content.decode()
+    assert 'href="/static/console/console.css"' in refused.content.decode()
     assert refused.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src")
     assert settings.SESSION_COOKIE_NAME not in browser.cookies
     assert not Session.objects.exists()

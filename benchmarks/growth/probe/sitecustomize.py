@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 EVERY_SECONDS, LATE_SECONDS = 0.005, 0.003
-WATCHED = "serving.runtime"
+WATCHED = "serving.web.runtime"
 
 
 def instrument(runtime: Any, file: str) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import redis
 
+from infrastructure.redis_client import redis_client
 from registry.control import read_control
 from registry.management.base import ClipperCommand
 from registry.models import Application, Model, ModelVersion, Release, Route
-from registry.redis_client import redis_client
 from registry.restarts import read_restarts
 from registry.waiting import what_it_waits_for
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from infrastructure.redis_client import redis_client
 from registry.management.base import ClipperCommand, named_application
 from registry.models import Application, AuditEntry
-from registry.redis_client import redis_client
 from registry.services import Actor, record_done
 from selection.contexts import fault_of
 from selection.feedback.rebuild import Rebuilt, rebuild
@@ -59,12 +59,12 @@ def _record(application: Application, *, context: str | None, rebuilt: Rebuilt) 
         application,
         by=Actor.of_command("rebuild_selection_state"),
         action=AuditEntry.Action.RESET,
-        changes={"learned": [what, f"replayed {rebuilt.taught} of feedback"]},
+        changes={"learned": [what, f"replayed {rebuilt.observed} of feedback"]},
     )
 
 
 def _told(rebuilt: Rebuilt, *, dry_run: bool) -> str:
-    said = f"replayed {rebuilt.taught} of feedback in {rebuilt.contexts} contexts"
+    said = f"replayed {rebuilt.observed} of feedback in {rebuilt.contexts} contexts"
     if not rebuilt.differing:
         return f"{said}; Redis has the same."
     names = [context or "the global one" for context in rebuilt.differing[:NAMES_SHOWN]]

@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 
 from registry.management.base import ClipperCommand, named_model, named_version
 from serving.api.diagnosis import last_errors
-from serving.cluster.error_log import KnownError
+from serving.cluster.failures.error_log import KnownError
 
 
 class Command(ClipperCommand):

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
 from registry.management.base import ClipperCommand, named_model, named_version
-from serving.cluster import replica_log
+from serving.cluster.failures import output_log
 
 LINES = 50
 
@@ -23,20 +23,20 @@ class Command(ClipperCommand):
         parser.add_argument("--lines", type=int, default=LINES, metavar="N", help=f"{LINES}")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not 1 <= options["lines"] <= replica_log.MOST_LINES:
-            raise CommandError(f"--lines: expected 1 to {replica_log.MOST_LINES}.")
+        if not 1 <= options["lines"] <= output_log.MOST_LINES:
+            raise CommandError(f"--lines: expected 1 to {output_log.MOST_LINES}.")
         model, name = named_model(options["model"]), options["version"]
         version = named_version(model, version=name) if name else model.live_version
         if version is None:
             raise CommandError(f"{model.name} has no live version: name one.")
         files = [
             file
-            for file in replica_log.logs_of_version(
+            for file in output_log.logs_of_version(
                 settings.CLIPPER_REPLICA_LOGS, model=model.name, version=version.version
             )
-            if options["replica"] in (None, replica_log.replica_of(file))
+            if options["replica"] in (None, output_log.replica_of(file))
         ]
         if not files:
             raise CommandError(f"No such replica of {version} has left a log on this host.")
-        for line in replica_log.last_lines(files[0], lines=options["lines"]):
+        for line in output_log.last_lines(files[0], lines=options["lines"]):
             self.stdout.write(line)

@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from selection.answering import Answering
-from selection.beliefs import State, learn
-from selection.lessons import lesson_of
-from selection.logged import LoggedArm, LoggedQuery
-from selection.losses import make_loss
-from selection.offpolicy.log import Log, log_of
-from selection.offpolicy.replay import Candidate
+from selection.answers.decide import AnswerRule
+from selection.evaluation.logged import LoggedArm, LoggedQuery
+from selection.evaluation.offpolicy.log import Log, log_of
+from selection.evaluation.offpolicy.replay import Candidate
+from selection.learning.update import update_of
 from selection.policies import make_policy
-from selection.stored import prepared
+from selection.policies.statistics import State, learn
+from selection.rewards.losses import make_loss
+from selection.store.codec import prepared
 
 RIGHT, WRONG, LABEL = b"1", b"0", b"1"
-ANSWERING = Answering(loss=make_loss())
+ANSWERING = AnswerRule(loss=make_loss())
 
 
 def answered(arm: str, *, reward: float, propensity: float = 1.0) -> LoggedArm:
@@ -36,7 +36,7 @@ def asked(
 
 def candidate(policy: str, *, arms: Sequence[str] | Mapping[str, float], **params) -> Candidate:
     weights = arms if isinstance(arms, Mapping) else dict.fromkeys(arms, 1.0)
-    return Candidate(policy=make_policy(policy, params), arms=weights, answering=ANSWERING)
+    return Candidate(policy=make_policy(policy, params), arms=weights, rule=ANSWERING)
 
 
 def logged_by(
@@ -71,11 +71,11 @@ def logged_by(
             )
         )
         if acting.learns:
-            lesson = lesson_of(
+            update = update_of(
                 acting,
                 arms=arms,
                 losses={arm: 1.0 - rewards[arm] for arm in drawn.arms},
                 propensities=dict(zip(*drawn, strict=True)),
             )
-            state = learn(state, lesson)
+            state = learn(state, update)
     return log_of(rows, arms=list(arms))

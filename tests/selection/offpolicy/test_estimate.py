@@ -5,10 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from selection.offpolicy.estimate import Estimate, Method, Proposal, Verdict, estimate, gain
-from selection.offpolicy.intervals import mean_with_interval, student_quantile
-from selection.offpolicy.log import Log, log_of
-from selection.offpolicy.reward_model import before, expected_rewards
+from selection.evaluation.offpolicy.estimate import (
+    Estimate,
+    Method,
+    Proposal,
+    Verdict,
+    estimate,
+    gain,
+)
+from selection.evaluation.offpolicy.intervals import mean_with_interval, student_quantile
+from selection.evaluation.offpolicy.log import Log, log_of
+from selection.evaluation.offpolicy.reward_model import before, expected_rewards
 from tests.selection.offpolicy.logs import asked
 
 

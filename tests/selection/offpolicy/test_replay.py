@@ -7,16 +7,16 @@ import math
 import numpy as np
 import pytest
 
-from selection.answering import Answering
-from selection.beliefs import CONTEXT_GAP, LOG_WEIGHTS, State, learn
-from selection.lessons import lesson_of
-from selection.logged import LoggedArm, LoggedQuery
-from selection.losses import make_loss
-from selection.offpolicy.estimate import Method, Verdict, estimate
-from selection.offpolicy.log import log_of
-from selection.offpolicy.replay import ROWS_BETWEEN_TICKS, Candidate, frozen, learning
+from selection.answers.decide import AnswerRule
+from selection.evaluation.logged import LoggedArm, LoggedQuery
+from selection.evaluation.offpolicy.estimate import Method, Verdict, estimate
+from selection.evaluation.offpolicy.log import log_of
+from selection.evaluation.offpolicy.replay import ROWS_BETWEEN_TICKS, Candidate, frozen, learning
+from selection.learning.update import update_of
 from selection.policies import make_policy
-from selection.stored import prepared
+from selection.policies.statistics import CONTEXT_GAP, LOG_WEIGHTS, State, learn
+from selection.rewards.losses import make_loss
+from selection.store.codec import prepared
 from tests.selection.offpolicy.logs import (
     ANSWERING,
     LABEL,
@@ -76,10 +76,8 @@ def test_an_ensemble_is_recombined_from_what_was_answered() -> None:
 
 
 def test_an_unsure_ensemble_gives_the_default_output() -> None:
-    answering = Answering(loss=make_loss(), threshold=0.9, default_output=LABEL)
-    unsure = Candidate(
-        policy=make_policy("exp4", {}), arms=dict.fromkeys("abc", 1.0), answering=answering
-    )
+    rule = AnswerRule(loss=make_loss(), threshold=0.9, default_output=LABEL)
+    unsure = Candidate(policy=make_policy("exp4", {}), arms=dict.fromkeys("abc", 1.0), rule=rule)
     log = log_of([asked({"a": 0.0, "b": 0.0, "c": 1.0})])
     assert frozen(log, unsure, states={}).answers.tolist() == [1.0]
 
@@ -121,7 +119,7 @@ def test_a_policy_that_learns_over_all_answers_does_what_it_did() -> None:
         given.append(ANSWERING.reward(query, asked=ready.selections[0].arms, weights=ready.weights))
         losses = {one.arm: one.loss for one in query.asked}
         ones = dict.fromkeys(losses, 1.0)
-        state = learn(state, lesson_of(policy, arms=losses, losses=losses, propensities=ones))
+        state = learn(state, update_of(policy, arms=losses, losses=losses, propensities=ones))
     assert replayed.answers.tolist() == given
     assert replayed.trained_on == 300
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from selection.offpolicy.estimate import Proposal, Verdict, estimate
-from selection.offpolicy.log import Log
+from selection.evaluation.offpolicy.estimate import Proposal, Verdict, estimate
+from selection.evaluation.offpolicy.log import Log
 from tests.selection.offpolicy.logs import logged_by
 
 ACCURACIES = {"best": 0.92, "good": 0.85, "fair": 0.7}

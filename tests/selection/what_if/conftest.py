@@ -15,9 +15,9 @@ from pytest_django.fixtures import Settings
 from registry import services
 from registry.models import Application
 from registry.services import Actor, RouteRequest
-from selection.logged import LoggedQuery
+from selection.evaluation.logged import LoggedQuery
+from selection.evaluation.offpolicy.log import Log
 from selection.models import Feedback
-from selection.offpolicy.log import Log
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 BY = Actor(user=None, label="a test", may_run_code=True, may_grant_manage=True)

@@ -11,7 +11,7 @@ from django.test import Client
 
 from registry import services
 from registry.models import Application
-from selection.what_if.api import WhatIfOut
+from selection.evaluation.what_if.api import WhatIfOut
 from tests.selection.offpolicy.logs import asked
 from tests.selection.what_if.conftest import BY, keep
 

@@ -11,17 +11,17 @@ import pytest
 import redis
 from pytest_django.fixtures import Settings
 
+from infrastructure.redis_client import redis_client
 from registry.errors import BadRequest, Saturated, Unavailable
 from registry.models import Application
-from registry.redis_client import redis_client
-from selection.logged import LoggedArm, LoggedQuery
+from selection.evaluation.logged import LoggedArm, LoggedQuery
+from selection.evaluation.offpolicy.estimate import Method, Verdict
+from selection.evaluation.what_if import evaluation
+from selection.evaluation.what_if.evaluation import Outlook, Result, what_if
+from selection.evaluation.what_if.targets import Target
+from selection.evaluation.what_if.window import Span
 from selection.models import Feedback
-from selection.offpolicy.estimate import Method, Verdict
-from selection.storage import state_key
-from selection.what_if import evaluation
-from selection.what_if.evaluation import Outlook, Result, what_if
-from selection.what_if.span import Span
-from selection.what_if.targets import Target
+from selection.store.keys import state_key
 from tests.selection.offpolicy.logs import LABEL, answered, asked, logged_by
 from tests.selection.what_if.conftest import ARMS, NOON, keep, make_application
 

@@ -14,7 +14,7 @@ from serving.api import splitting
 from serving.api.predict import parse
 from serving.api.requests import MAX_BATCH, PredictRequest, parse_predict
 from serving.api.splitting import LARGE_BODY_BYTES, split
-from serving.turns import Slice, Turns
+from serving.query.turns import Slice, Turns
 
 PADDING = [[0.25] * 8_000, [1] * 20_000]
 
@@ -103,7 +103,7 @@ def test_too_many_inputs_are_refused_before_all_are_looked_at():
 
 
 async def test_others_have_their_turns_between_inputs(monkeypatch):
-    monkeypatch.setattr("serving.turns.SLICE_S", 0.0)
+    monkeypatch.setattr("serving.query.turns.SLICE_S", 0.0)
     body = json.dumps({"input_batch": [[1] * 40] * 1000}).encode()
     cutting = asyncio.create_task(splitting.split(body, input_type="doubles", slice=Slice(Turns())))
     turns = 0

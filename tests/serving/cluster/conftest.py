@@ -15,7 +15,7 @@ from django.test import override_settings
 from pytest_django.plugin import DjangoDbBlocker
 
 from registry.models import Model, ModelVersion
-from serving.cluster.directory import Directory
+from serving.cluster.membership.directory import Directory
 from tests.redis_server import fresh_redis_client
 from tests.serving.cluster.records import SEAL
 from tests.serving.cluster.rounds import Rounds, make_version

@@ -9,7 +9,7 @@ from typing import Any
 import redis
 
 from serving.engine.stats import LATENCY_BOUNDS
-from serving.metrics import INDEX, KEY_PREFIX
+from serving.metrics.published import INDEX, KEY_PREFIX
 
 
 class Web:

@@ -6,9 +6,9 @@ from typing import Any
 
 from django.conf import settings
 
-from serving.cluster.directory import ReplicaRecord, ReplicaState
-from serving.cluster.planning import Demand
-from serving.cluster.seals import Seal
+from serving.cluster.control.planning import Demand
+from serving.cluster.membership.directory import ReplicaRecord, ReplicaState
+from serving.cluster.membership.seals import Seal
 
 SEAL = Seal(settings.CLIPPER_CLUSTER_SECRET.encode())
 

@@ -10,12 +10,12 @@ import redis
 
 from registry import services
 from registry.models import Model, ModelVersion
-from serving.cluster.directory import Directory, ReplicaRecord
-from serving.cluster.failures import FailureCounts
-from serving.cluster.planning import Plan
-from serving.cluster.reconcile import Reconciler
-from serving.cluster.views import VIEW_KEY, VIEWS_KEY, LinkView, WebView
-from serving.cluster.workers import WORKER_KEY, WorkerRecord, announce_worker
+from serving.cluster.control.planning import Plan
+from serving.cluster.control.reconcile import Reconciler
+from serving.cluster.failures.counts import FailureCounts
+from serving.cluster.membership.directory import Directory, ReplicaRecord
+from serving.cluster.membership.views import VIEW_KEY, VIEWS_KEY, LinkView, WebView
+from serving.cluster.membership.workers import WORKER_KEY, WorkerRecord, announce_worker
 from tests.serving.cluster.records import SEAL, a_record
 
 UNREACHED = LinkView(address="tcp:10.0.0.7:20000", reason="connection refused")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.cluster.autoscaling import (
+from serving.cluster.control.autoscaler import (
     SETTLE_S,
     WINDOW_DOWN_S,
     Autoscaler,
@@ -20,7 +20,7 @@ from serving.cluster.autoscaling import (
     more_replicas,
     strain,
 )
-from serving.cluster.readings import Counters, Load, Reading, load_between
+from serving.cluster.control.load import Counters, Load, Reading, load_between
 from serving.engine.stats import LATENCY_BOUNDS
 from tests.serving.cluster.load_simulation import Simulation
 

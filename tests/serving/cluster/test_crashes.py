@@ -8,10 +8,15 @@ import signal
 import pytest
 
 from registry.restarts import read_restarts
-from serving.cluster.directory import ReplicaRecord
-from serving.cluster.failures import FailureCounts
+from serving.cluster.failures.counts import FailureCounts
 from serving.cluster.host import host_id
-from serving.cluster.workers import WORKER_KEY, WorkerRecord, announce_worker, read_workers
+from serving.cluster.membership.directory import ReplicaRecord
+from serving.cluster.membership.workers import (
+    WORKER_KEY,
+    WorkerRecord,
+    announce_worker,
+    read_workers,
+)
 from tests.serving.cluster.stack import SLOTS, Stack
 from tests.serving.cluster.waiting import wait_for
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import redis
 from redis.asyncio import Redis
 
-from serving.cluster.directory import (
+from serving.cluster.membership.directory import (
     INDEX_KEY,
     RECORD_KEY,
     REPLICAS_CHANNEL,

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import redis
 
-from serving.cluster.error_log import KEPT_S, MOST_KINDS, TEXTS_KEY, TIMES_KEY, ErrorLog, Phase
+from serving.cluster.failures.error_log import (
+    KEPT_S,
+    MOST_KINDS,
+    TEXTS_KEY,
+    TIMES_KEY,
+    ErrorLog,
+    Phase,
+)
 from serving.container.failures import Failure
 
 

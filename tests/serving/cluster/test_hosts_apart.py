@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from registry.models import ModelVersion
-from serving.cluster.views import read_views
+from serving.cluster.membership.views import read_views
 from tests.serving.cluster.network_namespaces import (
     REPLICA_ADDRESS,
     Link,

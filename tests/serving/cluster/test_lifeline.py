@@ -9,13 +9,13 @@ import sys
 
 import pytest
 
-from serving.cluster.lifeline import Lifeline, process_lives
+from serving.cluster.parent import Lifeline, process_lives
 from tests.serving.cluster.stack import is_gone
 from tests.serving.cluster.waiting import wait_for
 
 PARENT = """
 import subprocess, sys
-child = subprocess.Popen([sys.executable, "-m", "serving.cluster.lifeline", "timeit",
+child = subprocess.Popen([sys.executable, "-m", "serving.cluster.parent", "timeit",
                           "-n1", "-r1", "-s", "print('up', flush=True)",
                           "import time; time.sleep(60)"])
 print(child.pid, flush=True)
@@ -36,7 +36,7 @@ def test_a_module_run_by_it_dies_with_a_killed_parent() -> None:
 
 
 def test_arguments_reach_the_module_that_is_run() -> None:
-    command = [sys.executable, "-m", "serving.cluster.lifeline", "timeit", "-n1", "-r1", "pass"]
+    command = [sys.executable, "-m", "serving.cluster.parent", "timeit", "-n1", "-r1", "pass"]
 
     done = subprocess.run(command, capture_output=True, timeout=30, check=True)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from serving.cluster.directory import ReplicaState
-from serving.cluster.placement import Placement, occupancy
-from serving.cluster.workers import WorkerRecord
+from serving.cluster.control.placement import Placement, occupancy
+from serving.cluster.membership.directory import ReplicaState
+from serving.cluster.membership.workers import WorkerRecord
 from tests.serving.cluster.records import a_demand, a_record
 
 ONE, OTHER = (

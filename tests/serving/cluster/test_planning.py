@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.cluster.directory import ReplicaRecord, ReplicaState
-from serving.cluster.planning import (
+from serving.cluster.control.planning import (
     Demand,
     Plan,
     Preemption,
@@ -17,6 +16,7 @@ from serving.cluster.planning import (
     preemption,
     version_to_evict,
 )
+from serving.cluster.membership.directory import ReplicaRecord, ReplicaState
 from tests.serving.cluster.records import a_demand, a_record
 
 QUEUED, LOADING, READY = ReplicaState.QUEUED, ReplicaState.LOADING, ReplicaState.READY

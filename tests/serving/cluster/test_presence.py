@@ -10,14 +10,14 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from serving.cluster import presence as module
-from serving.cluster.directory import Directory, ReplicaState
-from serving.cluster.presence import Presence
+from serving.cluster.membership.directory import Directory, ReplicaState
+from serving.cluster.replica import heartbeat as module
+from serving.cluster.replica.heartbeat import Heartbeat
 from tests.redis_server import RedisServer, redis_server
 from tests.serving.cluster.records import SEAL, a_record
 from tests.serving.cluster.waiting import wait_for
 
-MakePresence = Callable[..., Presence]
+MakePresence = Callable[..., Heartbeat]
 
 
 @pytest.fixture
@@ -36,26 +36,26 @@ def seen(server: RedisServer) -> Iterator[Directory]:
 @pytest.fixture
 def make_presence(seen: Directory, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakePresence]:
     monkeypatch.setattr(module, "HEARTBEAT_S", 0.02)
-    made: list[Presence] = []
+    made: list[Heartbeat] = []
 
     def make(
         *,
         on_drain: Callable[[], None] = lambda: None,
         is_orphan: Callable[[], bool] = lambda: False,
-    ) -> Presence:
-        presence = Presence(
+    ) -> Heartbeat:
+        heartbeat = Heartbeat(
             a_record(state=ReplicaState.LOADING),
             directory=seen,
             on_drain=on_drain,
             is_orphan=is_orphan,
         )
-        presence.start()
-        made.append(presence)
-        return presence
+        heartbeat.start()
+        made.append(heartbeat)
+        return heartbeat
 
     yield make
-    for presence in made:
-        presence.withdraw()
+    for heartbeat in made:
+        heartbeat.withdraw()
 
 
 def test_heartbeats_carry_the_statistics_of_the_moment(
@@ -76,10 +76,10 @@ def test_a_new_state_is_there_at_once(make_presence: MakePresence, seen: Directo
 
 
 def test_a_withdrawn_replica_stays_away(make_presence: MakePresence, seen: Directory) -> None:
-    presence = make_presence()
+    heartbeat = make_presence()
     wait_for(lambda: seen.read())
 
-    presence.withdraw()
+    heartbeat.withdraw()
 
     assert seen.read() == []
     wait_for(lambda: not any(t.name == "heartbeat" for t in threading.enumerate()))
@@ -87,10 +87,10 @@ def test_a_withdrawn_replica_stays_away(make_presence: MakePresence, seen: Direc
 
 
 def test_a_failed_replica_stays_to_be_read(make_presence: MakePresence, seen: Directory) -> None:
-    presence = make_presence()
+    heartbeat = make_presence()
 
-    presence.become(ReplicaState.FAILED, last_error="no such file")
-    presence.withdraw()
+    heartbeat.become(ReplicaState.FAILED, last_error="no such file")
+    heartbeat.withdraw()
 
     assert [record.last_error for record in seen.read()] == ["no such file"]
 
@@ -98,9 +98,9 @@ def test_a_failed_replica_stays_to_be_read(make_presence: MakePresence, seen: Di
 def test_a_state_entered_while_redis_was_away_is_told_when_it_is_back(
     make_presence: MakePresence, seen: Directory, server: RedisServer
 ) -> None:
-    presence = make_presence()
+    heartbeat = make_presence()
     server.kill()
-    presence.become(ReplicaState.READY)
+    heartbeat.become(ReplicaState.READY)
     server.start()
 
     wait_for(lambda: [r for r in seen.read() if r.state is ReplicaState.READY])
@@ -108,13 +108,13 @@ def test_a_state_entered_while_redis_was_away_is_told_when_it_is_back(
 
 def test_a_request_to_drain_is_passed_on_once(make_presence: MakePresence, seen: Directory) -> None:
     calls: list[int] = []
-    presence = make_presence(on_drain=lambda: calls.append(1))
+    heartbeat = make_presence(on_drain=lambda: calls.append(1))
 
     seen.ask_to_drain(["r1"])
 
     wait_for(lambda: calls)
-    before = presence.record.heartbeat_at
-    wait_for(lambda: presence.record.heartbeat_at > before + 0.1)
+    before = heartbeat.record.heartbeat_at
+    wait_for(lambda: heartbeat.record.heartbeat_at > before + 0.1)
     assert calls == [1]
 
 

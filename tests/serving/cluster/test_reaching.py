@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from registry.models import ModelVersion
-from serving.cluster.directory import ReplicaRecord
-from serving.cluster.views import read_views
+from serving.cluster.membership.directory import ReplicaRecord
+from serving.cluster.membership.views import read_views
 from tests.serving.cluster.stack import Stack
 from tests.serving.cluster.waiting import wait_for
 

@@ -17,8 +17,8 @@ from django.utils import timezone
 
 from registry.models import Model, ModelVersion
 from registry.restarts import read_restarts
-from serving.cluster.directory import ReplicaState
 from serving.cluster.host import host_id
+from serving.cluster.membership.directory import ReplicaState
 from tests.serving.cluster.rounds import UNREACHED, Rounds, make_version
 
 pytestmark = pytest.mark.django_db

@@ -15,10 +15,10 @@ from django.utils import timezone
 
 from registry import services
 from registry.models import Model, ModelVersion, Release
-from serving.cluster.ages import Ages
-from serving.cluster.releases import Cluster, Releases, fail
+from serving.cluster.control.ages import Ages
+from serving.cluster.control.releases import Cluster, Releases, fail
+from serving.cluster.control.tries import MOST_TRIES
 from serving.cluster.tasks import validate_release
-from serving.cluster.tries import MOST_TRIES
 
 pytestmark = pytest.mark.django_db
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.cluster.replica_log import (
+from serving.cluster.failures.output_log import (
     MOST_BYTES,
     MOST_FILES,
     find_log,
@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PROCESS = """
 import json, logging, os, subprocess, sys
 from pathlib import Path
-from serving.cluster.replica_log import log_of
+from serving.cluster.failures.output_log import log_of
 
 logging.basicConfig(level=logging.INFO, stream=sys.stderr)
 log = log_of(Path(sys.argv[1]), model="svm", version="2", replica_id="abc")

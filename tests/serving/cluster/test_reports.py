@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from serving.cluster.error_log import ErrorLog, KnownError, Phase
-from serving.cluster.replica_log import last_lines, logs_of_version
+from serving.cluster.failures.error_log import ErrorLog, KnownError, Phase
+from serving.cluster.failures.output_log import last_lines, logs_of_version
 from serving.rpc.frames import AnswerStatus
 from tests.serving.cluster.asking import Peer
 from tests.serving.cluster.stack import Stack

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from serving.cluster.rhythm import Rhythm
+from serving.cluster.control.rhythm import Rhythm
 from tests.serving.cluster.waiting import wait_for
 
 

@@ -14,10 +14,10 @@ from django.utils import timezone
 
 from registry import services
 from registry.models import Application, Model, ModelVersion, Release, Route, ServiceLevelObjective
-from serving.cluster.autoscaling import SETTLE_S, WINDOW_DOWN_S
-from serving.cluster.changes import last_changes
-from serving.cluster.directory import ReplicaRecord, ReplicaState
-from serving.cluster.scaling import Scaling
+from serving.cluster.control.autoscaler import SETTLE_S, WINDOW_DOWN_S
+from serving.cluster.control.scaling import Scaling
+from serving.cluster.membership.directory import ReplicaRecord, ReplicaState
+from serving.cluster.scaling_events import last_changes
 from tests.serving.cluster.publishing import Web
 from tests.serving.cluster.records import a_record
 
@@ -80,7 +80,7 @@ def test_queries_that_wait_too_long_get_more_replicas_and_the_log_says_why(
     scaling: Scaling, web: Web, version: ModelVersion, client: redis.Redis,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    caplog.set_level(logging.INFO, logger="serving.cluster.scaling")
+    caplog.set_level(logging.INFO, logger="serving.cluster.control.scaling")
 
     seen = list(rounds(scaling, web, version, number=ROUNDS_UP, waited_s=0.08, busy_s=1.9))
 

@@ -16,7 +16,9 @@ from redis.asyncio import Redis
 
 from registry.models import ModelVersion
 from serving.cluster import tasks
-from serving.cluster.directory import (
+from serving.cluster.control.reconcile import REFUSED_KEPT_S
+from serving.cluster.host import host_id
+from serving.cluster.membership.directory import (
     INDEX_KEY,
     RECORD_KEY,
     Directory,
@@ -24,9 +26,7 @@ from serving.cluster.directory import (
     ReplicaState,
     read_directory,
 )
-from serving.cluster.host import host_id
-from serving.cluster.reconcile import REFUSED_KEPT_S
-from serving.cluster.seals import SEALED, Refusals, Seal
+from serving.cluster.membership.seals import SEALED, Refusals, Seal
 from tests.serving.cluster.records import SEAL, a_record
 from tests.serving.cluster.rounds import Rounds
 from tests.serving.cluster.web_part import WebPart

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from registry.specs import VersionSpec
-from serving.cluster.validation import Aborted, try_out
+from serving.cluster.control.trial import Aborted, try_out
 from tests.examples.example import zipped
 
 GOOD = """

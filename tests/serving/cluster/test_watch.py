@@ -9,8 +9,14 @@ from typing import Any
 
 import pytest
 
-from serving.cluster.directory import ReplicaState
-from serving.cluster.watch import MOST_SLOTS, SLOT_BYTES, Charge, WatchedPredictor, WatchTable
+from serving.cluster.membership.directory import ReplicaState
+from serving.cluster.replica.watchdog import (
+    MOST_SLOTS,
+    SLOT_BYTES,
+    Watched,
+    WatchedPredictor,
+    WatchTable,
+)
 from serving.container.predictor import Predictor
 from serving.rpc.frames import Answer, AnswerStatus
 from tests.serving.cluster.records import a_record
@@ -18,13 +24,13 @@ from tests.serving.cluster.records import a_record
 READY, LOADING = ReplicaState.READY, ReplicaState.LOADING
 
 
-def a_charge(**changes: Any) -> Charge:
+def a_charge(**changes: Any) -> Watched:
     fields = {"record": a_record(pid=os.getpid(), state=READY), "memory_limit_mb": None}
-    return Charge(**(fields | changes))
+    return Watched(**(fields | changes))
 
 
 def reasons(table: WatchTable, *, after_s: float = 0.0) -> list[str]:
-    return [verdict.reason for verdict in table.verdicts(now=time.monotonic() + after_s)]
+    return [violation.reason for violation in table.violations(now=time.monotonic() + after_s)]
 
 
 @pytest.fixture
@@ -42,9 +48,9 @@ def test_a_batch_that_takes_too_long_is_told(table: WatchTable) -> None:
     slot.begin(5.0)
 
     assert reasons(table, after_s=4.0) == []
-    (verdict,) = table.verdicts(now=time.monotonic() + 6.0)
-    assert verdict.reason == "the model hung: a batch took more than 5 s"
-    assert verdict.record == a_charge().record
+    (violation,) = table.violations(now=time.monotonic() + 6.0)
+    assert violation.reason == "the model hung: a batch took more than 5 s"
+    assert violation.record == a_charge().record
 
 
 def test_a_model_that_loads_for_too_long_is_told(table: WatchTable) -> None:
@@ -99,9 +105,9 @@ def test_another_state_keeps_the_limits(table: WatchTable) -> None:
     slot.begin(5.0)
     slot.renew(a_record(state=READY, address="unix:/r.sock"))
 
-    (verdict,) = table.verdicts(now=time.monotonic() + 6.0)
-    assert verdict.record.address == "unix:/r.sock"
-    assert "a batch took more" in verdict.reason
+    (violation,) = table.violations(now=time.monotonic() + 6.0)
+    assert violation.record.address == "unix:/r.sock"
+    assert "a batch took more" in violation.reason
 
 
 @pytest.mark.parametrize("index", [MOST_SLOTS, MOST_SLOTS + 7])

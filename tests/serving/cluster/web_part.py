@@ -16,11 +16,11 @@ import redis
 from django.conf import settings
 from redis.asyncio import Redis
 
-from serving.cluster.directory import read_directory
-from serving.cluster.views import WebView, publish_view, withdraw_view
+from serving.cluster.membership.directory import read_directory
+from serving.cluster.membership.views import WebView, publish_view, withdraw_view
 from serving.engine.engine import Engine, EngineSpec
-from serving.links import ReplicaLinks
 from serving.rpc.credentials import Credentials
+from serving.web.links import ReplicaLinks
 from tests.serving.cluster.records import SEAL
 
 LOOK_S = 0.1

@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 from registry.specs import VersionSpec
-from serving.cluster.validation import try_out
+from serving.cluster.control.trial import try_out
 from serving.container.boxed import Box, BoxedPredictor
 from serving.container.runtimes import load_predictor
 

@@ -26,14 +26,14 @@ from serving.rpc.frames import (
     encode_frame,
     encode_predict,
 )
-from serving.rpc.reach import TcpReach
+from serving.rpc.listening import TcpListen
 from tests.serving.container.artifacts import load_sklearn
 
 HELLO = Hello(
     replica="r1", model="svm", version="1", version_id=1, generation=1, input_type="doubles"
 )
 CREDENTIALS = Credentials(secret=b"the secret of this cluster, and of no other")
-LOOPBACK = TcpReach(advertise_host="127.0.0.1", bind_host="127.0.0.1", credentials=CREDENTIALS)
+LOOPBACK = TcpListen(advertise_host="127.0.0.1", bind_host="127.0.0.1", credentials=CREDENTIALS)
 LIMIT = 10
 
 
@@ -80,7 +80,7 @@ class Web:
             on_frame=lambda _, frame: web.frames.put_nowait(frame),
             on_lost=lambda _, error: web.lost.set_result(error),
             timeout=LIMIT,
-            admission=credentials.to(replica),
+            authentication=credentials.to(replica),
         )
         told = decode_hello((await web.next(FrameType.HELLO)).body)
         assert hello is None or told == hello
@@ -117,9 +117,9 @@ class Web:
 
 @asynccontextmanager
 async def serving(
-    predictor: Any, *, address: str = "", reach: TcpReach | None = None, hello: Hello = HELLO
+    predictor: Any, *, address: str = "", listen: TcpListen | None = None, hello: Hello = HELLO
 ) -> AsyncIterator[ContainerServer]:
-    server = ContainerServer(predictor, hello=hello, address=address, reach=reach)
+    server = ContainerServer(predictor, hello=hello, address=address, listen=listen)
     await server.start()
     try:
         yield server
@@ -138,9 +138,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 async def test_a_real_model_answers_over_a_socket(
     scheme: str, address: str, svm: Any, rows: list[bytes], digits: Any, artifact_file: Path
 ) -> None:
-    reach = None if scheme == "unix" else LOOPBACK
+    listen = None if scheme == "unix" else LOOPBACK
     predictor = load_sklearn(svm, at=artifact_file)
-    async with serving(predictor, address=address, reach=reach) as server:
+    async with serving(predictor, address=address, listen=listen) as server:
         web = await Web.dial(server.address)
         expected = [
             (AnswerStatus.OK, b"%d" % label) for label in svm.predict(digits[0][:64]).tolist()

@@ -26,9 +26,9 @@ class Target:
     """A replica on a loop of its own, in a thread, with one well-behaved peer."""
 
     def __init__(self, scheme: str, *, path: Path) -> None:
-        self._reach = LOOPBACK if scheme == "tcp" else None
+        self._listen = LOOPBACK if scheme == "tcp" else None
         self._server = ContainerServer(
-            Echo(), hello=HELLO, address=f"unix:{path}", reach=self._reach
+            Echo(), hello=HELLO, address=f"unix:{path}", listen=self._listen
         )
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)

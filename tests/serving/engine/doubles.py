@@ -9,7 +9,7 @@ from time import monotonic
 from registry.specs import BatchingSpec, VersionSpec
 from serving.engine.deadlines import Deadlines
 from serving.engine.engine import Engine, VersionSettings
-from serving.engine.questions import ORDINARY, Call, Question, Terms
+from serving.engine.gather import ORDINARY, Call, CallOptions, Gather
 from serving.engine.replica import Replica
 from serving.rpc.errors import ConnectionLost
 from serving.rpc.frames import (
@@ -130,30 +130,30 @@ def ask(
     input: bytes,
     *,
     seconds: float = 5.0,
-    terms: Terms = ORDINARY,
+    options: CallOptions = ORDINARY,
     traced: bool = False,
-) -> Question:
+) -> Gather:
     """Ask version 1, to be answered within `seconds`."""
-    question = Question(calls=1, deadlines=engine.deadlines, traced=traced)
+    gather = Gather(calls=1, deadlines=engine.deadlines, traced=traced)
     engine.ask(
         VERSION,
-        key=b"1:" + input if terms.cached else None,
+        key=b"1:" + input if options.cached else None,
         input=input,
         deadline=monotonic() + seconds,
-        question=question,
+        gather=gather,
         index=0,
-        terms=terms,
+        options=options,
     )
-    return question
+    return gather
 
 
 def new_call(
-    input: bytes = b"[1]", *, deadline: float = 1.0, share: int = 0, priority: int = 1
+    input: bytes = b"[1]", *, deadline: float = 1.0, tenant: int = 0, priority: int = 1
 ) -> Call:
     """A call that one question waits for."""
-    terms = Terms(share=share, priority=priority)
-    call = Call(key=None, input=input, asked_at=0.0, deadline=deadline, terms=terms)
-    call.join(Question(calls=1, deadlines=Deadlines()), index=0, deadline=deadline)
+    options = CallOptions(tenant=tenant, priority=priority)
+    call = Call(key=None, input=input, asked_at=0.0, deadline=deadline, options=options)
+    call.join(Gather(calls=1, deadlines=Deadlines()), index=0, deadline=deadline)
     return call
 
 
@@ -172,4 +172,4 @@ def teach(
     for _ in range(10):
         for size in sizes:
             seconds = fixed + per_row * size
-            replica.replica.pace.record(rows=size, queued=0.0, seconds=seconds, elapsed=seconds)
+            replica.replica.planner.record(rows=size, queued=0.0, seconds=seconds, elapsed=seconds)

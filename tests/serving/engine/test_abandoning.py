@@ -40,9 +40,9 @@ async def computed(replica: FakeConnection) -> list[bytes]:
 
 
 async def test_what_nobody_waits_for_any_more_is_not_computed(engine, busy):
-    question = ask(engine, b"[1]")
+    gather = ask(engine, b"[1]")
     await turn()
-    question.abandon()
+    gather.abandon()
     assert await computed(busy) == []
     assert engine.stats[1].cancelled == 1
     assert engine.waiting(1) == 0
@@ -69,17 +69,17 @@ async def test_whoever_asks_the_same_and_stays_is_answered(engine, busy):
 
 async def test_whoever_asks_the_same_later_is_answered(engine, busy):
     ask(engine, b"[1]").abandon()
-    question = ask(engine, b"[1]")
+    gather = ask(engine, b"[1]")
     assert await computed(busy) == [b"[1]"]
-    assert question.outcomes == [(Status.OK, b"[1]")]
+    assert gather.outcomes == [(Status.OK, b"[1]")]
 
 
 async def test_an_abandoned_question_tells_nobody_and_is_abandoned_once(engine, busy):
     told = []
-    question = ask(engine, b"[1]")
-    question.when_settled(lambda: told.append(1), seconds=5.0)
-    question.abandon()
-    question.abandon()
+    gather = ask(engine, b"[1]")
+    gather.when_settled(lambda: told.append(1), seconds=5.0)
+    gather.abandon()
+    gather.abandon()
     await computed(busy)
     assert told == []
     assert engine.stats[1].cancelled == 1
@@ -87,20 +87,20 @@ async def test_an_abandoned_question_tells_nobody_and_is_abandoned_once(engine, 
 
 async def test_what_is_sent_stays_sent_and_is_remembered(engine):
     replica = connect(engine)
-    question = ask(engine, b"[1]")
+    gather = ask(engine, b"[1]")
     await turn()
-    question.abandon()
+    gather.abandon()
     replica.answer({b"[1]": b"7"})
-    assert question.outcomes == [None]
+    assert gather.outcomes == [None]
     assert ask(engine, b"[1]").outcomes == [(Status.OK, b"7")]
 
 
 async def test_what_a_lost_replica_had_is_not_asked_of_another_for_nobody(engine):
     replica = connect(engine)
-    question = ask(engine, b"[1]")
+    gather = ask(engine, b"[1]")
     await turn()
     other = connect(engine, name="r2")
-    question.abandon()
+    gather.abandon()
     replica.die()
     await turn()
     assert not other.batches
@@ -121,8 +121,8 @@ async def test_behind_a_replica_that_answers_nothing_a_sweep_lets_go_of_it(engin
     await turn()
     gone = [ask(engine, b"[%d]" % n) for n in range(10)]
     stays = ask(engine, b"[50]")
-    for question in gone:
-        question.abandon()
+    for gather in gone:
+        gather.abandon()
     engine.sweep()
     assert engine.waiting(1) == 1
     assert await computed(busy) == [b"[50]"]

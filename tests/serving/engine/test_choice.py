@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from serving.engine.engine import Engine, EngineSpec
-from serving.engine.questions import Terms
+from serving.engine.gather import CallOptions
 from serving.engine.replica import SLOW_START_S
 from tests.serving.engine.doubles import FakeConnection, ask, batch_by, connect, teach, turn
 
-UNCACHED = Terms(cached=False)
+UNCACHED = CallOptions(cached=False)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def veteran(engine: Engine, *, name: str, per_row: float | None = None) -> FakeC
 
 def queue(engine: Engine, rows: int) -> None:
     for n in range(rows):
-        ask(engine, b"[%d]" % n, seconds=1e6, terms=UNCACHED)
+        ask(engine, b"[%d]" % n, seconds=1e6, options=UNCACHED)
 
 
 async def test_a_faster_replica_gets_as_much_more(engine):

@@ -7,13 +7,13 @@ from time import monotonic
 import pytest
 
 from serving.engine.engine import Engine, EngineSpec
+from serving.engine.gather import CallOptions, Gather
 from serving.engine.health import FAILURES_TO_EJECT
 from serving.engine.outcome import Status
-from serving.engine.questions import Question, Terms
 from serving.rpc.frames import Answer, AnswerStatus
 from tests.serving.engine.doubles import FakeConnection, ask, batch_by, connect, turn
 
-UNCACHED = Terms(cached=False)
+UNCACHED = CallOptions(cached=False)
 
 
 @pytest.fixture
@@ -34,10 +34,10 @@ def good(engine):
     return connect(engine, name="good")
 
 
-async def queue(engine: Engine, rows: int) -> list[Question]:
-    questions = [ask(engine, b"[%d]" % n, seconds=60.0, terms=UNCACHED) for n in range(rows)]
+async def queue(engine: Engine, rows: int) -> list[Gather]:
+    gathers = [ask(engine, b"[%d]" % n, seconds=60.0, options=UNCACHED) for n in range(rows)]
     await turn()
-    return questions
+    return gathers
 
 
 async def fail(bad: FakeConnection, *, times: int, good: FakeConnection) -> None:
@@ -71,28 +71,28 @@ def pause_of(engine: Engine, replica: FakeConnection) -> float:
 
 
 async def test_it_gets_no_more_queries_and_the_others_take_over_its_queue(engine, bad, good):
-    questions = await queue(engine, 40)
+    gathers = await queue(engine, 40)
     assert bad.replica.waiting > 10
     await fail(bad, times=FAILURES_TO_EJECT, good=good)
     assert engine.stats[1].ejected == 1
     assert bad.replica.waiting == 0
 
-    questions += await queue(engine, 10)
+    gathers += await queue(engine, 10)
     assert bad.replica.waiting == 0
     await drained(good, bad)
-    statuses = [question.outcomes[0].status for question in questions]
+    statuses = [gather.outcomes[0].status for gather in gathers]
     assert statuses.count(Status.MODEL_FAILED) == FAILURES_TO_EJECT
     assert statuses.count(Status.OK) == 50 - FAILURES_TO_EJECT
 
 
 async def test_what_it_had_been_sent_it_may_still_answer(engine, bad, good):
-    questions = await queue(engine, 40)
+    gathers = await queue(engine, 40)
     await fail(bad, times=FAILURES_TO_EJECT, good=good)
     assert bad.replica.in_flight == 1
     bad.answer()
     assert engine.connected(1)
     await drained(good)
-    assert all(question.answered for question in questions)
+    assert all(gather.answered for gather in gathers)
 
 
 async def test_it_comes_back_when_its_time_is_over_and_not_before(engine, bad, good):
@@ -160,22 +160,22 @@ async def test_when_the_healthy_one_leaves_the_ejected_one_is_back_at_once(
     engine, bad, good, leave
 ):
     await eject(engine, bad=bad, good=good)
-    questions = await queue(engine, 6)
+    gathers = await queue(engine, 6)
     assert not bad.batches
     leave(good)
     await turn()
     assert bad.batches
     await drained(good, bad)
-    assert {question.outcomes[0].status for question in questions} == {Status.OK}
+    assert {gather.outcomes[0].status for gather in gathers} == {Status.OK}
 
 
 async def test_an_ejected_replica_that_dies_is_forgotten(engine, bad, good):
     await eject(engine, bad=bad, good=good)
     bad.die()
     engine.sweep()
-    questions = await queue(engine, 3)
+    gathers = await queue(engine, 3)
     await drained(good)
-    assert all(question.answered for question in questions)
+    assert all(gather.answered for gather in gathers)
     assert engine.in_flight(1) == engine.waiting(1) == 0
 
 

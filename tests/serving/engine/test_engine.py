@@ -22,15 +22,15 @@ def engine():
 
 async def test_a_query_is_answered_by_the_replica(engine):
     replica = connect(engine)
-    question = ask(engine, b"[1]")
+    gather = ask(engine, b"[1]")
     await turn()
     replica.answer({b"[1]": b"7"})
-    assert question.outcomes == [(Status.OK, b"7")]
+    assert gather.outcomes == [(Status.OK, b"7")]
 
 
 async def test_a_version_nobody_runs_fails_at_once():
-    question = ask(Engine(EngineSpec()), b"[1]")
-    assert question.outcomes[0].status == Status.NOT_CONNECTED
+    gather = ask(Engine(EngineSpec()), b"[1]")
+    assert gather.outcomes[0].status == Status.NOT_CONNECTED
 
 
 async def test_a_second_query_with_the_same_input_comes_from_the_cache(engine):
@@ -45,10 +45,10 @@ async def test_a_second_query_with_the_same_input_comes_from_the_cache(engine):
 
 async def test_identical_queries_in_flight_cost_the_model_one(engine):
     replica = connect(engine)
-    questions = [ask(engine, b"[1]") for _ in range(5)]
+    gathers = [ask(engine, b"[1]") for _ in range(5)]
     await turn()
     assert replica.answer() == [b"[1]"]
-    assert all(question.answered for question in questions)
+    assert all(gather.answered for gather in gathers)
 
 
 async def test_a_failed_answer_is_not_remembered(engine):
@@ -64,10 +64,10 @@ async def test_a_failed_answer_is_not_remembered(engine):
 async def test_queries_that_arrive_together_share_batches(engine):
     replica = connect(engine)
     batch_by(engine, rows=10)
-    questions = [ask(engine, b"[%d]" % n) for n in range(10)]
+    gathers = [ask(engine, b"[%d]" % n) for n in range(10)]
     await turn()
     assert len(replica.answer()) == 10
-    assert all(question.answered for question in questions)
+    assert all(gather.answered for gather in gathers)
 
 
 async def test_a_batch_never_exceeds_the_cap(engine):
@@ -82,31 +82,29 @@ async def test_a_batch_never_exceeds_the_cap(engine):
 async def test_each_caller_gets_its_own_answer(engine):
     replica = connect(engine)
     batch_by(engine, rows=64)
-    questions = {b"[%d]" % n: ask(engine, b"[%d]" % n) for n in range(40)}
+    gathers = {b"[%d]" % n: ask(engine, b"[%d]" % n) for n in range(40)}
     await turn()
     while replica.batches:
         replica.answer()
         await turn()
-    assert {q.outcomes[0].payload: True for q in questions.values()} == dict.fromkeys(
-        questions, True
-    )
-    assert all(q.outcomes[0].payload == input for input, q in questions.items())
+    assert {q.outcomes[0].payload: True for q in gathers.values()} == dict.fromkeys(gathers, True)
+    assert all(q.outcomes[0].payload == input for input, q in gathers.items())
 
 
 async def test_an_expired_query_is_dropped_before_it_costs_the_model_anything(engine):
     replica = connect(engine)
-    question = ask(engine, b"[1]", seconds=-1.0)
+    gather = ask(engine, b"[1]", seconds=-1.0)
     await turn()
     assert not replica.batches
-    assert question.outcomes[0].status == Status.EXPIRED
+    assert gather.outcomes[0].status == Status.EXPIRED
     assert not engine._in_flight
 
 
 async def test_a_late_answer_still_fills_the_cache(engine):
     replica = connect(engine)
-    question = ask(engine, b"[1]", seconds=0.1)
-    await question.settled(seconds=0.1)
-    assert not question.answered
+    gather = ask(engine, b"[1]", seconds=0.1)
+    await gather.settled(seconds=0.1)
+    assert not gather.answered
     replica.answer({b"[1]": b"7"})
     assert ask(engine, b"[1]").outcomes == [(Status.OK, b"7")]
 
@@ -125,22 +123,22 @@ async def test_a_cancelled_caller_does_not_disturb_its_batch(engine):
 
 
 async def test_queries_wait_for_a_replica_that_is_expected(engine):
-    question = ask(engine, b"[1]")
+    gather = ask(engine, b"[1]")
     replica = connect(engine)
     await turn()
     replica.answer()
-    assert question.answered
+    assert gather.answered
 
 
 async def test_queries_of_a_lost_replica_are_retried_on_another(engine):
     first = connect(engine, name="r1")
-    question = ask(engine, b"[1]")
+    gather = ask(engine, b"[1]")
     await turn()
     second = connect(engine, name="r2")
     first.replica.on_lost(ConnectionLost("killed"))
     await turn()
     second.answer()
-    assert question.outcomes[0].status == Status.OK
+    assert gather.outcomes[0].status == Status.OK
 
 
 async def test_a_query_that_loses_two_replicas_is_given_up(engine):
@@ -148,7 +146,7 @@ async def test_a_query_that_loses_two_replicas_is_given_up(engine):
     batch_by(engine, rows=1)
     first = connect(engine, name="r1")
     ask(engine, b"[1]")
-    question = ask(engine, b"[2]")
+    gather = ask(engine, b"[2]")
     await turn()
     assert first.sizes == [1, 1]
     first.die()
@@ -159,13 +157,13 @@ async def test_a_query_that_loses_two_replicas_is_given_up(engine):
     await turn()
     assert second.sizes == [1, 1]
     second.die()
-    assert question.outcomes[0].status == Status.REPLICA_LOST
+    assert gather.outcomes[0].status == Status.REPLICA_LOST
     assert b"1:[2]" not in engine._in_flight
 
 
 async def test_a_draining_replica_hands_back_what_it_has_not_sent(engine):
     first = connect(engine, name="r1")
-    questions = [ask(engine, b"[%d]" % n) for n in range(6)]
+    gathers = [ask(engine, b"[%d]" % n) for n in range(6)]
     await turn()
     second = connect(engine, name="r2")
     first.ask_to_drain()
@@ -175,7 +173,7 @@ async def test_a_draining_replica_hands_back_what_it_has_not_sent(engine):
     while second.batches:
         second.answer()
         await turn()
-    assert all(question.outcomes[0].status == Status.OK for question in questions)
+    assert all(gather.outcomes[0].status == Status.OK for gather in gathers)
     assert first.closed
 
 
@@ -184,53 +182,53 @@ async def test_a_draining_replica_takes_no_more(engine):
     first = connect(engine, name="r1")
     first.ask_to_drain()
     assert first.closed
-    question = ask(engine, b"[1]")
+    gather = ask(engine, b"[1]")
     second = connect(engine, name="r2")
     await turn()
     second.answer()
-    assert question.answered
+    assert gather.answered
 
 
 async def test_a_full_queue_refuses():
     engine = Engine(EngineSpec(queue_capacity=3))
     connect(engine)
-    questions = [ask(engine, b"[%d]" % n) for n in range(5)]
-    assert [q.outcomes[0].status for q in questions[3:]] == [Status.SATURATED] * 2
+    gathers = [ask(engine, b"[%d]" % n) for n in range(5)]
+    assert [q.outcomes[0].status for q in gathers[3:]] == [Status.SATURATED] * 2
     await turn()
 
 
 async def test_the_backlog_of_a_version_without_replicas_is_bounded():
     engine = Engine(EngineSpec(queue_capacity=2))
     engine.expect([1])
-    questions = [ask(engine, b"[%d]" % n) for n in range(3)]
-    assert questions[2].outcomes[0].status == Status.SATURATED
+    gathers = [ask(engine, b"[%d]" % n) for n in range(3)]
+    assert gathers[2].outcomes[0].status == Status.SATURATED
 
 
 async def test_a_version_no_longer_expected_fails_what_waits(engine):
-    question = ask(engine, b"[1]")
+    gather = ask(engine, b"[1]")
     engine.expect([])
-    assert question.outcomes[0].status == Status.NOT_CONNECTED
+    assert gather.outcomes[0].status == Status.NOT_CONNECTED
     assert not engine._in_flight
 
 
 async def test_a_replica_that_dies_draining_leaves_nothing_of_a_version_no_longer_expected(engine):
     leaving = connect(engine)
-    question = ask(engine, b"[1]")
+    gather = ask(engine, b"[1]")
     await turn()
     leaving.ask_to_drain()
     engine.expect([])
     leaving.die()
-    assert question.outcomes[0].status == Status.NOT_CONNECTED
+    assert gather.outcomes[0].status == Status.NOT_CONNECTED
     assert not engine._in_flight
 
 
 async def test_closing_settles_what_waits_and_what_is_under_way(engine):
     replica = connect(engine)
-    questions = [ask(engine, b"[%d]" % n) for n in range(5)]
+    gathers = [ask(engine, b"[%d]" % n) for n in range(5)]
     await turn()
     engine.close()
     assert replica.closed
-    assert {q.outcomes[0].status for q in questions} == {Status.NOT_CONNECTED}
+    assert {q.outcomes[0].status for q in gathers} == {Status.NOT_CONNECTED}
     assert not engine._in_flight
 
 
@@ -244,7 +242,7 @@ async def test_the_least_loaded_replica_is_chosen(engine):
 
 async def test_answers_of_the_wrong_number_are_a_protocol_error_and_lose_nothing(engine):
     replica = connect(engine)
-    question = ask(engine, b"[1]")
+    gather = ask(engine, b"[1]")
     await turn()
     request = replica.batches[0][0]
     with pytest.raises(ProtocolError):
@@ -253,7 +251,7 @@ async def test_answers_of_the_wrong_number_are_a_protocol_error_and_lose_nothing
     second = connect(engine, name="r2")
     await turn()
     second.answer()
-    assert question.answered
+    assert gather.answered
 
 
 async def test_an_answer_to_an_unknown_request_is_a_protocol_error(engine):
@@ -298,21 +296,21 @@ async def test_a_batch_of_large_inputs_is_cut_by_its_bytes(engine):
     replica = connect(engine)
     batch_by(engine, rows=64)
     large = [b'["%s"]' % (b"x" * (7 << 20) + b"%d" % n) for n in range(5)]
-    questions = [ask(engine, input) for input in large]
+    gathers = [ask(engine, input) for input in large]
     await turn()
     sizes = []
     while replica.batches:
         sizes.append(len(replica.answer()))
         await turn()
     assert sizes == [2, 2, 1]
-    assert all(question.answered for question in questions)
+    assert all(gather.answered for gather in gathers)
 
 
 async def test_an_input_that_no_frame_can_hold_fails_alone(engine):
     replica = connect(engine)
-    question = ask(engine, b"x" * (65 << 20))
+    gather = ask(engine, b"x" * (65 << 20))
     await turn()
-    assert question.outcomes[0].status == Status.INVALID_INPUT
+    assert gather.outcomes[0].status == Status.INVALID_INPUT
     again = ask(engine, b"[1]")
     await turn()
     replica.answer()
@@ -321,7 +319,7 @@ async def test_an_input_that_no_frame_can_hold_fails_alone(engine):
 
 async def test_a_replica_that_hangs_is_cut_off_and_its_queries_are_retried(engine, monkeypatch):
     hanging = connect(engine, name="hanging")
-    question = ask(engine, b"[1]")
+    gather = ask(engine, b"[1]")
     await turn()
     healthy = connect(engine, name="healthy")
     monkeypatch.setattr("serving.engine.replica.HUNG_S", 0.0)
@@ -331,7 +329,7 @@ async def test_a_replica_that_hangs_is_cut_off_and_its_queries_are_retried(engin
     await turn()
     healthy.answer()
     assert hanging.closed
-    assert question.outcomes[0].status == Status.OK
+    assert gather.outcomes[0].status == Status.OK
 
 
 async def test_expired_queries_make_room_in_the_backlog_behind_a_patient_one():

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from registry.specs import BatchingSpec
 from serving.engine.deadlines import Deadlines
 from serving.engine.engine import Engine, EngineSpec, VersionSettings
+from serving.engine.gather import Call, CallOptions, Gather
 from serving.engine.outcome import Outcome, Status
-from serving.engine.questions import Call, Question, Terms
 from serving.engine.stats import VersionStats
 from serving.rpc.errors import ProtocolError
 from serving.rpc.frames import Answer, AnswerStatus, FrameDecoder, FrameType, encode_answers
@@ -46,7 +46,7 @@ class CountingEngine(Engine):
         super()._settle(call, outcome, stats)
 
 
-class CountingQuestion(Question):
+class CountingQuestion(Gather):
     """Counts the outcomes that arrive for each arm."""
 
     def __init__(self, *, calls: int, deadlines: Deadlines) -> None:
@@ -93,25 +93,25 @@ class Mix:
 
     # What may happen.
 
-    def ask(self, number: int, arms: tuple[int, ...], seconds: float, terms: Terms) -> None:
+    def ask(self, number: int, arms: tuple[int, ...], seconds: float, options: CallOptions) -> None:
         """Ask `arms`; a caller waits for the answer, as long as nobody makes it leave."""
         # Past the cache nothing is shared, so that each input is asked only once.
-        input = b"[%d]" % number if terms.cached else b"[%d, %d]" % (number, len(self.asked))
-        question = CountingQuestion(calls=len(arms), deadlines=self.engine.deadlines)
+        input = b"[%d]" % number if options.cached else b"[%d, %d]" % (number, len(self.asked))
+        gather = CountingQuestion(calls=len(arms), deadlines=self.engine.deadlines)
         deadline = monotonic() + seconds
         self.latest[input] = max(deadline, self.latest.get(input, deadline))
         for index, version in enumerate(arms):
             self.engine.ask(
                 VERSIONS[version],
-                key=b"%d:%b" % (version, input) if terms.cached else None,
+                key=b"%d:%b" % (version, input) if options.cached else None,
                 input=input,
                 deadline=deadline,
-                question=question,
+                gather=gather,
                 index=index,
-                terms=terms,
+                options=options,
             )
-        self.asked.append((input, arms, question))
-        self.callers.append(asyncio.create_task(question.settled(seconds=seconds)))
+        self.asked.append((input, arms, gather))
+        self.callers.append(asyncio.create_task(gather.settled(seconds=seconds)))
 
     def ask_all(self, many: list[tuple[Any, ...]]) -> None:
         for _, *values in many:
@@ -205,7 +205,7 @@ class Mix:
                 while replica.batches:
                     self.answer(replica, [OK])
         self.engine.sweep()
-        assert all(question.answered or question.left for _, _, question in self.asked)
+        assert all(gather.answered or gather.left for _, _, gather in self.asked)
         for caller in self.callers:
             caller.cancel()  # one whose question was abandoned is told nothing
         await asyncio.gather(*self.callers, return_exceptions=True)
@@ -215,10 +215,10 @@ class Mix:
         return [replica for replica in self.replicas if not replica.closed]
 
     def check(self) -> None:
-        for input, arms, question in self.asked:
-            assert max(question.arrivals) <= 1
-            assert question.arrivals == [1] * len(arms) or question.left
-            for version, outcome in zip(arms, question.outcomes, strict=True):
+        for input, arms, gather in self.asked:
+            assert max(gather.arrivals) <= 1
+            assert gather.arrivals == [1] * len(arms) or gather.left
+            for version, outcome in zip(arms, gather.outcomes, strict=True):
                 if outcome is not None and outcome.status in (
                     Status.OK,
                     Status.INVALID_INPUT,
@@ -249,8 +249,8 @@ asks = st.tuples(
     st.sampled_from([(1,), (2,), (1, 2)]),
     st.sampled_from([-1.0, 0.0, 0.002, 0.01, IN_TIME, IN_TIME]),
     st.builds(
-        lambda share, priority, cached, max_age: Terms(
-            share=share, priority=priority, cached=cached, max_age=max_age
+        lambda tenant, priority, cached, max_age: CallOptions(
+            tenant=tenant, priority=priority, cached=cached, max_age=max_age
         ),
         st.integers(1, 3),
         st.integers(0, 2),

@@ -9,12 +9,12 @@ from time import monotonic
 import pytest
 
 from serving.engine.engine import Engine, EngineSpec
-from serving.engine.questions import Terms
+from serving.engine.gather import CallOptions
 from tests.serving.engine.doubles import ask, batch_by, connect, teach, turn
 
 ROWS = 4
 FOR_EVER_MS, A_MOMENT_MS = 60_000.0, 5.0
-PATIENT, URGENT = (Terms(share=share, cached=False) for share in (1, 2))
+PATIENT, URGENT = (CallOptions(tenant=tenant, cached=False) for tenant in (1, 2))
 
 
 @pytest.fixture
@@ -24,9 +24,11 @@ def engine():
     return made
 
 
-def queue(engine: Engine, rows: int, *, seconds: float = 600.0, terms: Terms = PATIENT) -> None:
+def queue(
+    engine: Engine, rows: int, *, seconds: float = 600.0, options: CallOptions = PATIENT
+) -> None:
     for n in range(rows):
-        ask(engine, b"[%d]" % n, seconds=seconds, terms=terms)
+        ask(engine, b"[%d]" % n, seconds=seconds, options=options)
 
 
 async def until(happened: Callable[[], object]) -> None:
@@ -170,7 +172,7 @@ async def test_a_more_urgent_query_shortens_the_hold(engine):
     replica = connect(engine)
     queue(engine, 1)
     await turn()
-    queue(engine, 1, seconds=0.6, terms=URGENT)
+    queue(engine, 1, seconds=0.6, options=URGENT)
     await turn()
     assert replica.sizes == []
     await until(lambda: replica.sizes)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from serving.engine.engine import Engine, EngineSpec
+from serving.engine.gather import CallOptions, Gather
 from serving.engine.outcome import Status
-from serving.engine.questions import Question, Terms
 from tests.serving.engine.doubles import ask, batch_by, connect, teach, turn
 
 # Four rows a batch, and a tenth in reserve: two full batches are answered within the time there is.
 ROW, SECONDS, FIT = 10.0, 100.0, 8
-FLOODED, OTHER = Terms(share=1, cached=False), Terms(share=2, cached=False)
-HIGH, LOW = (Terms(share=3, priority=priority, cached=False) for priority in (0, 2))
+FLOODED, OTHER = CallOptions(tenant=1, cached=False), CallOptions(tenant=2, cached=False)
+HIGH, LOW = (CallOptions(tenant=3, priority=priority, cached=False) for priority in (0, 2))
 
 
 @pytest.fixture
@@ -24,18 +24,18 @@ async def engine():
     await turn()
 
 
-def flood(engine: Engine, *, rows: int = 30, terms: Terms = FLOODED) -> list[Question]:
-    return [ask(engine, b"[%d]" % n, seconds=SECONDS, terms=terms) for n in range(rows)]
+def flood(engine: Engine, *, rows: int = 30, options: CallOptions = FLOODED) -> list[Gather]:
+    return [ask(engine, b"[%d]" % n, seconds=SECONDS, options=options) for n in range(rows)]
 
 
-def refused(question: Question) -> bool:
-    return question.outcomes[0] is not None and question.outcomes[0].status == Status.OVERLOADED
+def refused(gather: Gather) -> bool:
+    return gather.outcomes[0] is not None and gather.outcomes[0].status == Status.OVERLOADED
 
 
 async def test_what_would_be_answered_too_late_is_refused_at_once(engine):
     teach(connect(engine), per_row=ROW)
-    questions = flood(engine)
-    assert [refused(question) for question in questions] == [n >= FIT for n in range(30)]
+    gathers = flood(engine)
+    assert [refused(gather) for gather in gathers] == [n >= FIT for n in range(30)]
     assert engine.stats[1].overloaded == 30 - FIT
     assert engine.waiting(1) == FIT
 
@@ -63,15 +63,15 @@ async def test_batches_under_way_count_too(engine):
     flood(engine, rows=4)
     await turn()
     assert engine.in_flight(1) == 4
-    questions = flood(engine)
-    assert [refused(question) for question in questions] == [n >= FIT - 4 for n in range(30)]
+    gathers = flood(engine)
+    assert [refused(gather) for gather in gathers] == [n >= FIT - 4 for n in range(30)]
 
 
 async def test_a_replica_that_was_too_slow_is_tried_again_with_one_query_at_a_time(engine):
     """Otherwise it could never show that it's fast again."""
     replica = connect(engine)
     teach(replica, per_row=2 * SECONDS)
-    assert [refused(question) for question in flood(engine, rows=5)] == [False] + [True] * 4
+    assert [refused(gather) for gather in flood(engine, rows=5)] == [False] + [True] * 4
     for _ in range(30):
         await turn()
         replica.answer()
@@ -89,21 +89,21 @@ async def test_nothing_is_refused_that_any_of_the_replicas_can_answer_in_time(en
 async def test_a_query_with_more_time_is_admitted_behind_those_with_less(engine):
     teach(connect(engine), per_row=ROW)
     flood(engine)
-    assert not refused(ask(engine, b"[1]", seconds=5 * SECONDS, terms=FLOODED))
+    assert not refused(ask(engine, b"[1]", seconds=5 * SECONDS, options=FLOODED))
 
 
 async def test_a_flooded_application_leaves_another_its_place(engine):
     teach(connect(engine), per_row=ROW)
     flood(engine)
-    assert refused(ask(engine, b"[1]", seconds=SECONDS, terms=FLOODED))
-    others = [ask(engine, b"[%d]" % n, seconds=SECONDS, terms=OTHER) for n in range(4)]
+    assert refused(ask(engine, b"[1]", seconds=SECONDS, options=FLOODED))
+    others = [ask(engine, b"[%d]" % n, seconds=SECONDS, options=OTHER) for n in range(4)]
     assert not any(map(refused, others))
 
 
 async def test_the_application_that_left_its_place_to_another_is_still_answered(engine):
     replica = connect(engine)
     teach(replica, per_row=ROW)
-    flooded, others = flood(engine), flood(engine, rows=4, terms=OTHER)
+    flooded, others = flood(engine), flood(engine, rows=4, options=OTHER)
     for _ in range(10):
         await turn()
         if replica.batches:
@@ -117,25 +117,25 @@ async def test_the_application_that_left_its_place_to_another_is_still_answered(
 async def test_a_higher_priority_is_admitted_past_any_flood(engine):
     teach(connect(engine), per_row=ROW)
     flood(engine)
-    assert not any(map(refused, flood(engine, rows=8, terms=HIGH)))
+    assert not any(map(refused, flood(engine, rows=8, options=HIGH)))
 
 
 async def test_a_lower_priority_is_refused_behind_a_flood(engine):
     teach(connect(engine), per_row=ROW)
     flood(engine)
-    assert all(map(refused, flood(engine, terms=LOW)))
+    assert all(map(refused, flood(engine, options=LOW)))
 
 
 async def test_a_refused_query_leaves_nothing_behind_and_may_be_asked_again(engine):
     replica = connect(engine)
     teach(replica, per_row=ROW)
-    cached = Terms(share=1)
-    flood(engine, terms=cached)
+    cached = CallOptions(tenant=1)
+    flood(engine, options=cached)
     assert len(engine._in_flight) == FIT
     await turn()
     while replica.batches:
         replica.answer()
-    again = ask(engine, b"[29]", seconds=SECONDS, terms=cached)
+    again = ask(engine, b"[29]", seconds=SECONDS, options=cached)
     await turn()
     replica.answer()
     assert again.outcomes[0].status == Status.OK
@@ -147,7 +147,7 @@ async def test_a_full_queue_of_one_application_has_room_for_anothers_first(engin
     engine.expect([1])
     connect(engine)
     flooded = flood(engine, rows=10)
-    other = ask(engine, b"[1]", seconds=SECONDS, terms=OTHER)
+    other = ask(engine, b"[1]", seconds=SECONDS, options=OTHER)
     statuses = [q.outcomes[0].status if q.answered else None for q in flooded]
     assert statuses == [None] * 5 + [Status.SATURATED] * 5
     assert not other.answered
@@ -166,12 +166,12 @@ async def test_what_turns_out_too_late_makes_way_for_what_can_still_be_answered(
     """Speed learned after they were queued: the first to go would come too late, with others."""
     replica = connect(engine)
     replica.writable = False
-    late = [ask(engine, b"[%d]" % n, seconds=3 * ROW, terms=FLOODED) for n in range(3)]
-    timely = [ask(engine, b"[%d]" % n, seconds=60 * ROW, terms=FLOODED) for n in range(10, 15)]
+    late = [ask(engine, b"[%d]" % n, seconds=3 * ROW, options=FLOODED) for n in range(3)]
+    timely = [ask(engine, b"[%d]" % n, seconds=60 * ROW, options=FLOODED) for n in range(10, 15)]
     teach(replica, per_row=ROW)
     replica.writable = True
     replica.replica.on_writable()
     await turn()
     assert all(map(refused, late))
     assert replica.batches[0][1] == [b"[10]", b"[11]", b"[12]", b"[13]"]
-    assert not any(question.answered for question in timely)
+    assert not any(gather.answered for gather in timely)

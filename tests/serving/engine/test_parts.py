@@ -29,22 +29,22 @@ def part(replica: FakeConnection, count: int) -> None:
 
 async def test_the_first_are_answered_before_the_last_have_come(engine):
     replica = connect(engine)
-    questions = [ask(engine, b"[%d]" % n, traced=True) for n in range(5)]
+    gathers = [ask(engine, b"[%d]" % n, traced=True) for n in range(5)]
     await turn()
     part(replica, 2)
-    assert [question.answered for question in questions] == [True, True, False, False, False]
+    assert [gather.answered for gather in gathers] == [True, True, False, False, False]
     assert engine.in_flight(1) == 3
     part(replica, 1)
     replica.answer()
-    assert [q.outcomes[0] for q in questions] == [(Status.OK, b"[%d]" % n) for n in range(5)]
-    assert [q.traces[0].batch_size for q in questions] == [5] * 5
+    assert [q.outcomes[0] for q in gathers] == [(Status.OK, b"[%d]" % n) for n in range(5)]
+    assert [q.traces[0].batch_size for q in gathers] == [5] * 5
     assert engine.in_flight(1) == 0
     assert not engine._in_flight
 
 
 async def test_where_the_replica_dies_meanwhile_only_the_rest_is_asked_again(engine):
     replica = connect(engine)
-    questions = [ask(engine, b"[%d]" % n) for n in range(5)]
+    gathers = [ask(engine, b"[%d]" % n) for n in range(5)]
     await turn()
     part(replica, 3)
     replica.die()
@@ -55,7 +55,7 @@ async def test_where_the_replica_dies_meanwhile_only_the_rest_is_asked_again(eng
         asked += other.answer()
         await turn()
     assert sorted(asked) == [b"[3]", b"[4]"]
-    assert all(question.outcomes[0].status == Status.OK for question in questions)
+    assert all(gather.outcomes[0].status == Status.OK for gather in gathers)
 
 
 @pytest.mark.parametrize("count", [5, 6])

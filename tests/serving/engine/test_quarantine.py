@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from serving.engine import quarantine
 from serving.engine.engine import Engine, EngineSpec
+from serving.engine.gather import CallOptions, Gather
 from serving.engine.outcome import Status
 from serving.engine.quarantine import MAX_REMEMBERED, PARTS, QUARANTINE_S, REMEMBERED_S, Quarantine
-from serving.engine.questions import Question, Terms
 from serving.rpc.errors import ConnectionLost
 from tests.serving.engine.doubles import FakeConnection, ask, batch_by, connect, new_call, turn
 
 POISON = b"[666]"
-UNCACHED = Terms(cached=False)
+UNCACHED = CallOptions(cached=False)
 
 
 class Cluster:
@@ -50,9 +50,9 @@ class Cluster:
         return not (engine._in_flight or engine.waiting(1) or engine.in_flight(1))
 
 
-def status(question: Question) -> int:
-    assert question.outcomes[0] is not None
-    return question.outcomes[0].status
+def status(gather: Gather) -> int:
+    assert gather.outcomes[0] is not None
+    return gather.outcomes[0].status
 
 
 @pytest.mark.parametrize(("rows", "deaths"), [(1, 2), (8, 2), (64, 3), (512, 4)])
@@ -62,7 +62,7 @@ async def test_it_is_found_with_few_deaths_and_innocents_are_answered(rows, deat
     guilty = ask(cluster.engine, POISON)
     await cluster.settle()
     assert status(guilty) == Status.QUARANTINED
-    assert {status(question) for question in innocent} <= {Status.OK}
+    assert {status(gather) for gather in innocent} <= {Status.OK}
     assert cluster.deaths == deaths
     assert cluster.engine.stats[1].quarantined == 1
     assert cluster.nothing_is_left()
@@ -73,17 +73,17 @@ async def test_it_is_refused_at_once_for_a_while_and_kills_nobody():
     ask(cluster.engine, POISON)
     await cluster.settle()
     deaths = cluster.deaths
-    for terms in (Terms(), Terms(share=5)):
-        assert status(ask(cluster.engine, POISON, terms=terms)) == Status.QUARANTINED
+    for options in (CallOptions(), CallOptions(tenant=5)):
+        assert status(ask(cluster.engine, POISON, options=options)) == Status.QUARANTINED
     await cluster.settle()
     assert cluster.deaths == deaths
 
 
 async def test_past_the_cache_it_is_remembered_too():
     cluster = Cluster(rows=8)
-    ask(cluster.engine, POISON, terms=UNCACHED)
+    ask(cluster.engine, POISON, options=UNCACHED)
     await cluster.settle()
-    assert status(ask(cluster.engine, POISON, terms=UNCACHED)) == Status.QUARANTINED
+    assert status(ask(cluster.engine, POISON, options=UNCACHED)) == Status.QUARANTINED
 
 
 async def test_when_its_time_is_over_it_may_kill_once_more_and_is_refused_again(monkeypatch):
@@ -111,8 +111,8 @@ async def test_callers_who_have_no_time_left_leave_what_is_known():
         await turn()
         _, inputs = cluster.replica.batches[0] if cluster.replica.batches else (0, [])
         if POISON in inputs:
-            for question in (*innocent, guilty):
-                question.abandon()
+            for gather in (*innocent, guilty):
+                gather.abandon()
         await cluster.settle()
     assert cluster.deaths <= 3
     assert status(ask(cluster.engine, POISON)) == Status.QUARANTINED
@@ -177,30 +177,30 @@ async def test_a_link_that_this_end_closes_blames_nobody():
     engine = Engine(EngineSpec())
     engine.expect([1])
     leaving = connect(engine)
-    question = ask(engine, b"[1]")
+    gather = ask(engine, b"[1]")
     await turn()
     leaving.replica.on_lost(None)
     assert not engine._pools[1]._quarantine.suspicions
     other = connect(engine, name="r2")
     await turn()
     other.answer()
-    assert status(question) == Status.OK
+    assert status(gather) == Status.OK
 
 
 async def test_a_replica_that_hangs_blames_what_it_was_working_on(monkeypatch):
     engine = Engine(EngineSpec())
     engine.expect([1])
-    question = None
+    gather = None
     monkeypatch.setattr("serving.engine.replica.HUNG_S", 0.0)
     monkeypatch.setattr("serving.engine.replica.HUNG_BUDGETS", 0.0)
     for name in ("r1", "r2"):
         hanging = Hanging()
         connect(engine, name=name, connection=hanging)
-        question = question or ask(engine, POISON)
+        gather = gather or ask(engine, POISON)
         await turn()
         engine.sweep()
         assert hanging.closed
-    assert status(question) == Status.QUARANTINED
+    assert status(gather) == Status.QUARANTINED
 
 
 class Hanging(FakeConnection):
@@ -215,25 +215,25 @@ async def test_suspects_whose_time_is_over_are_let_go_by_the_sweep():
     engine = Engine(EngineSpec())
     engine.expect([1])
     dying = connect(engine)
-    question = ask(engine, POISON, seconds=0.01)
+    gather = ask(engine, POISON, seconds=0.01)
     await turn()
     dying.replica.on_lost(ConnectionLost("killed"))
     assert engine.waiting(1) == 1
     await asyncio.sleep(0.02)
     engine.sweep()
     assert engine.waiting(1) == 0
-    assert status(question) == Status.EXPIRED
+    assert status(gather) == Status.EXPIRED
 
 
 async def test_where_no_replica_comes_any_more_suspects_are_let_go():
     engine = Engine(EngineSpec())
     engine.expect([1])
     dying = connect(engine)
-    question = ask(engine, POISON)
+    gather = ask(engine, POISON)
     await turn()
     dying.die()
     engine.expect([])
-    assert status(question) == Status.NOT_CONNECTED
+    assert status(gather) == Status.NOT_CONNECTED
 
 
 @settings(max_examples=60, deadline=None)
@@ -251,9 +251,9 @@ async def find(*, count: int, guilty: set[int], rows: int) -> None:
     cluster = Cluster(rows=rows, poison=poison)
     asked = {b"[%d]" % n: ask(cluster.engine, b"[%d]" % n) for n in range(count)}
     await cluster.settle()
-    for input, question in asked.items():
+    for input, gather in asked.items():
         expected = {Status.QUARANTINED} if input in poison else {Status.OK, Status.REPLICA_LOST}
-        assert status(question) in expected
+        assert status(gather) in expected
     each = 2 + math.ceil(math.log(max(rows, 2), PARTS))
     assert cluster.deaths <= len(poison) * each
     assert cluster.nothing_is_left()

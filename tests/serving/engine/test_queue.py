@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.engine.questions import Call
+from serving.engine.gather import Call
 from serving.engine.queue import MAX_BATCH_BYTES, CallQueue
 from tests.serving.engine.doubles import new_call
 
@@ -24,9 +24,9 @@ def filled(*calls: Call, capacity: int = 1000) -> CallQueue:
     return queue
 
 
-def many(rows: int, *, share: int = A, priority: int = NORMAL, first: float = 1.0) -> list[Call]:
+def many(rows: int, *, tenant: int = A, priority: int = NORMAL, first: float = 1.0) -> list[Call]:
     """Calls of one application, their deadlines in order."""
-    return [new_call(deadline=first + n, share=share, priority=priority) for n in range(rows)]
+    return [new_call(deadline=first + n, tenant=tenant, priority=priority) for n in range(rows)]
 
 
 def take(queue: CallQueue, rows: int, *, finish: float = 0.0) -> list[Call]:
@@ -34,7 +34,7 @@ def take(queue: CallQueue, rows: int, *, finish: float = 0.0) -> list[Call]:
 
 
 def shares(calls: list[Call]) -> list[int]:
-    return [call.share for call in calls]
+    return [call.tenant for call in calls]
 
 
 def fair(calls: list[Call]) -> bool:
@@ -55,81 +55,83 @@ def test_equal_deadlines_keep_their_order():
 
 
 def test_applications_take_turns_row_by_row():
-    queue = filled(*many(6, share=A), *many(2, share=B, first=100.0))
+    queue = filled(*many(6, tenant=A), *many(2, tenant=B, first=100.0))
     assert shares(take(queue, 8)) == [A, B, A, B, A, A, A, A]
 
 
 def test_turns_go_on_in_the_next_batch():
-    queue = filled(*many(6, share=A), *many(6, share=B), *many(6, share=C))
+    queue = filled(*many(6, tenant=A), *many(6, tenant=B), *many(6, tenant=C))
     batches = [shares(take(queue, 4)) for _ in range(4)]
     assert sum(map(Counter, batches), Counter()) == {A: 6, B: 5, C: 5}
     assert all(max(Counter(batch).values()) == 2 for batch in batches)
 
 
 def test_the_deadline_decides_whose_turn_comes_first():
-    queue = filled(*many(2, share=A, first=50.0), *many(2, share=B))
+    queue = filled(*many(2, tenant=A, first=50.0), *many(2, tenant=B))
     assert shares(take(queue, 4)) == [B, A, B, A]
 
 
 def test_a_higher_priority_goes_before_everything_else():
-    low, normal = many(2, share=A, priority=LOW), many(2, share=B)
-    high = many(3, share=C, priority=HIGH, first=500.0)
+    low, normal = many(2, tenant=A, priority=LOW), many(2, tenant=B)
+    high = many(3, tenant=C, priority=HIGH, first=500.0)
     assert take(filled(*low, *normal, *high), 7) == high + normal + low
 
 
 def test_who_comes_back_after_a_while_has_saved_up_no_turns():
-    queue = filled(*many(100, share=A), *many(1, share=B))
+    queue = filled(*many(100, tenant=A), *many(1, tenant=B))
     take(queue, 50)
-    for call in many(20, share=B):
+    for call in many(20, tenant=B):
         queue.push(call)
     assert fair(take(queue, 20))
 
 
 def test_who_comes_back_after_a_while_has_lost_no_turn():
-    queue = filled(*many(30, share=A), *many(1, share=B))
+    queue = filled(*many(30, tenant=A), *many(1, tenant=B))
     take(queue, 31)
-    for call in [*many(20, share=A), *many(20, share=C), *many(20, share=B)]:
+    for call in [*many(20, tenant=A), *many(20, tenant=C), *many(20, tenant=B)]:
         queue.push(call)
     assert fair(take(queue, 30))
 
 
 def test_who_comes_right_back_after_each_row_does_not_keep_another_from_its_turn():
-    queue = filled(*many(50, share=A, first=100.0))
+    queue = filled(*many(50, tenant=A, first=100.0))
     taken = []
     for _ in range(20):
-        if B not in {lane.share for lane in queue._lanes.values()}:
-            queue.push(new_call(share=B, deadline=1.0))
+        if B not in {lane.tenant for lane in queue._lanes.values()}:
+            queue.push(new_call(tenant=B, deadline=1.0))
         taken += shares(take(queue, 1))
     assert Counter(taken) == {A: 10, B: 10}
 
 
 def test_a_busy_priority_does_not_put_off_newcomers_of_another():
     """Each priority counts its turns for itself."""
-    queue = filled(*many(20, share=A), *many(90, share=C, priority=HIGH))
+    queue = filled(*many(20, tenant=A), *many(90, tenant=C, priority=HIGH))
     assert set(shares(take(queue, 90))) == {C}
-    for call in many(20, share=B):
+    for call in many(20, tenant=B):
         queue.push(call)
     assert fair(take(queue, 20))
 
 
 def test_a_changed_priority_holds_for_the_calls_that_come_after_it():
-    old, other = many(5, share=A, priority=LOW), many(5, share=B)
+    old, other = many(5, tenant=A, priority=LOW), many(5, tenant=B)
     queue = filled(*old, *other)
-    urgent = new_call(share=A, priority=HIGH, deadline=900.0)
+    urgent = new_call(tenant=A, priority=HIGH, deadline=900.0)
     queue.push(urgent)
     assert take(queue, 11) == [urgent, *other, *old]
 
 
 def test_what_would_be_answered_too_late_is_taken_out_apart():
-    late = many(2, share=A)
-    timely = many(2, share=B, first=10.0)
+    late = many(2, tenant=A)
+    timely = many(2, tenant=B, first=10.0)
     taken = filled(*late, *timely).take(rows=2, finish=2.0)
     assert taken.late == late
     assert taken.calls == timely
 
 
 def test_who_is_too_late_costs_its_application_no_turn():
-    queue = filled(*many(4, share=A), *many(8, share=A, first=10.0), *many(8, share=B, first=10.0))
+    queue = filled(
+        *many(4, tenant=A), *many(8, tenant=A, first=10.0), *many(8, tenant=B, first=10.0)
+    )
     taken = queue.take(rows=8, finish=4.0)
     assert len(taken.late) == 4
     assert Counter(shares(taken.calls)) == {A: 4, B: 4}
@@ -148,39 +150,39 @@ def test_what_is_larger_than_a_batch_may_be_goes_alone():
 
 
 def test_a_full_queue_refuses_the_application_that_filled_it():
-    queue = filled(*many(4, share=A), capacity=4)
-    newcomer = new_call(share=A, deadline=99.0)
+    queue = filled(*many(4, tenant=A), capacity=4)
+    newcomer = new_call(tenant=A, deadline=99.0)
     assert queue.push(newcomer) == [newcomer]
     assert queue.rows == 4
 
 
 def test_the_last_call_of_the_longest_lane_goes_before_anyone_elses_first():
-    flood = many(4, share=A)
+    flood = many(4, tenant=A)
     queue = filled(*flood, capacity=4)
-    first, second = many(2, share=B)
+    first, second = many(2, tenant=B)
     assert queue.push(first) == [flood[-1]]
     assert queue.push(second) == [flood[-2]]
     assert shares(take(queue, 4)) == [A, B, A, B]
 
 
 def test_nobody_has_to_go_for_one_who_has_as_much():
-    queue = filled(*many(2, share=A), *many(2, share=B), capacity=4)
-    for share in (A, B):
-        newcomer = new_call(share=share, deadline=99.0)
+    queue = filled(*many(2, tenant=A), *many(2, tenant=B), capacity=4)
+    for tenant in (A, B):
+        newcomer = new_call(tenant=tenant, deadline=99.0)
         assert queue.push(newcomer) == [newcomer]
 
 
 def test_a_queue_of_first_calls_takes_no_other():
-    queue = filled(*[new_call(share=share) for share in range(3)], capacity=3)
-    newcomer = new_call(share=9)
+    queue = filled(*[new_call(tenant=tenant) for tenant in range(3)], capacity=3)
+    newcomer = new_call(tenant=9)
     assert queue.push(newcomer) == [newcomer]
 
 
 def test_the_earliest_deadline_is_that_of_any_application():
     queue = CallQueue(capacity=10)
     assert queue.earliest_deadline() == float("inf")
-    for share, deadline in ((A, 7.0), (A, 9.0), (B, 5.0)):
-        queue.push(new_call(share=share, deadline=deadline))
+    for tenant, deadline in ((A, 7.0), (A, 9.0), (B, 5.0)):
+        queue.push(new_call(tenant=tenant, deadline=deadline))
     assert queue.earliest_deadline() == 5.0
 
 
@@ -193,8 +195,8 @@ def test_an_empty_queue_has_nothing_to_take():
 
 @pytest.mark.parametrize("priority", [HIGH, NORMAL, LOW])
 def test_before_a_first_call_only_as_many_are_ahead_as_fairness_gives_a_turn(priority: int):
-    queue = filled(*many(100, share=A), *many(100, share=B))
-    ahead = queue.ahead_of(new_call(share=C, priority=priority))
+    queue = filled(*many(100, tenant=A), *many(100, tenant=B))
+    ahead = queue.ahead_of(new_call(tenant=C, priority=priority))
     assert ahead == {HIGH: 0, NORMAL: 2, LOW: 200}[priority]
 
 
@@ -214,9 +216,9 @@ calls_of_applications = st.tuples(
 def test_those_ahead_are_those_taken_before(pushed, taken_first, then, asked):
     queue, deadlines = CallQueue(capacity=1000), Counter()
 
-    def ordered(share, priority, later):
-        deadlines[share] += 1 + later
-        return new_call(deadline=float(deadlines[share]), share=share, priority=priority)
+    def ordered(tenant, priority, later):
+        deadlines[tenant] += 1 + later
+        return new_call(deadline=float(deadlines[tenant]), tenant=tenant, priority=priority)
 
     for one in pushed:
         queue.push(ordered(*one))
@@ -224,17 +226,17 @@ def test_those_ahead_are_those_taken_before(pushed, taken_first, then, asked):
     for one in then:
         queue.push(ordered(*one))
     call = ordered(*asked)
-    peers = {lane.share for lane in queue._lanes.values() if lane.priority == call.priority}
+    peers = {lane.tenant for lane in queue._lanes.values() if lane.priority == call.priority}
 
     expected = queue.ahead_of(call)
     queue.push(call)
     before = take(queue, 1000).index(call)
 
-    assert before <= expected <= before + len(peers - {call.share})
+    assert before <= expected <= before + len(peers - {call.tenant})
 
 
-def sized(size: int, *, share: int = A, priority: int = NORMAL) -> Call:
-    return new_call(b"x" * size, share=share, priority=priority)
+def sized(size: int, *, tenant: int = A, priority: int = NORMAL) -> Call:
+    return new_call(b"x" * size, tenant=tenant, priority=priority)
 
 
 def test_it_is_full_in_bytes_too():
@@ -251,8 +253,8 @@ def test_who_holds_more_bytes_gives_way_to_who_holds_fewer():
     large = [sized(30) for _ in range(3)]
     for call in large:
         queue.push(call)
-    assert queue.push(sized(20, share=B)) == [large[-1]]
-    newcomer = sized(70, share=C)
+    assert queue.push(sized(20, tenant=B)) == [large[-1]]
+    newcomer = sized(70, tenant=C)
     assert queue.push(newcomer) == [newcomer]
 
 
@@ -261,7 +263,7 @@ def test_a_higher_priority_takes_the_room_it_needs_from_a_lower_one():
     low = [sized(30, priority=LOW) for _ in range(3)]
     for call in low:
         queue.push(call)
-    assert queue.push(sized(70, share=B)) == [low[2], low[1]]
+    assert queue.push(sized(70, tenant=B)) == [low[2], low[1]]
     assert queue.bytes_held == 100
 
 
@@ -295,9 +297,9 @@ def test_every_call_comes_out_once_and_no_late_one_in_a_batch(steps):
 
     for action, *values in steps:
         if action == "push":
-            share, priority, deadline = values
+            tenant, priority, deadline = values
             call = new_call(
-                b" " * (next(numbers) * 7 % 40), share=share, priority=priority, deadline=deadline
+                b" " * (next(numbers) * 7 % 40), tenant=tenant, priority=priority, deadline=deadline
             )
             inside[id(call)] = call
             out(queue.push(call))
@@ -334,10 +336,10 @@ def _left(inside, taken) -> int:
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 4)), min_size=1, max_size=30))
 def test_whoever_always_waits_gets_a_fair_share_whatever_the_others_do(rounds):
     """Others come and go at will; application 9 keeps one row or more in the queue."""
-    queue, served = filled(*many(500, share=9)), Counter()
-    for share, rows in rounds:
-        for call in many(rows, share=share):
+    queue, served = filled(*many(500, tenant=9)), Counter()
+    for tenant, rows in rounds:
+        for call in many(rows, tenant=tenant):
             queue.push(call)
         served.update(shares(take(queue, 2)))
-    for share in (1, 2, 3):
-        assert served[share] <= served[9] + 2
+    for tenant in (1, 2, 3):
+        assert served[tenant] <= served[9] + 2

@@ -84,7 +84,7 @@ async def test_a_replica_that_hangs_costs_only_what_it_was_sent():
     seen = await version.open(0.5 * capacity, seconds=HUNG_S + 3.0)
     sweeper.cancel()
     assert hanging.closed
-    assert len(seen) - len(seen.in_time) <= 2 * hanging.replica.pace.cap
+    assert len(seen) - len(seen.in_time) <= 2 * hanging.replica.planner.cap
 
 
 @pytest.mark.parametrize(

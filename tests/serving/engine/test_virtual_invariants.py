@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serving.engine.gather import ORDINARY, CallOptions
 from serving.engine.outcome import Status
-from serving.engine.questions import ORDINARY, Terms
 from tests.serving.engine.simulator import Container
 from tests.serving.engine.virtual import Reply, VirtualService, in_virtual_time
 
@@ -30,9 +30,9 @@ class Witnessed(VirtualService):
         super().__init__(*containers, **settings)
         self.refused_idle = 0
 
-    async def ask(self, *, terms: Terms = ORDINARY) -> Reply:
+    async def ask(self, *, options: CallOptions = ORDINARY) -> Reply:
         idle = any(replica.replica.load == 0 for replica in self.replicas)
-        reply = await super().ask(terms=terms)
+        reply = await super().ask(options=options)
         if idle and reply.status == Status.OVERLOADED:
             self.refused_idle += 1
         return reply

@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 
+from serving.engine.gather import CallOptions
 from serving.engine.outcome import Status
-from serving.engine.questions import Terms
 from tests.serving.engine.simulator import Container
 from tests.serving.engine.virtual import Seen, VirtualService, in_virtual_time
 
-FLOODING = Terms(share=1)
-ORDINARY_PRIORITY, HIGH_PRIORITY = Terms(share=2), Terms(share=2, priority=0)
+FLOODING = CallOptions(tenant=1)
+ORDINARY_PRIORITY, HIGH_PRIORITY = CallOptions(tenant=2), CallOptions(tenant=2, priority=0)
 
 # Milliseconds: fixed, per row, and the objective.
 MODELS = pytest.mark.parametrize(
@@ -58,13 +58,13 @@ async def test_three_times_what_it_can_answer_costs_it_next_to_nothing(
     assert after.share_in_time == 1.0
 
 
-async def beside_a_flood(version: VirtualService, *, load: float, terms: Terms) -> Seen:
+async def beside_a_flood(version: VirtualService, *, load: float, options: CallOptions) -> Seen:
     """What an application sees that asks for `load` of what the version can answer."""
     capacity = await version.capacity()
     seconds = 1500.0 / (load * capacity)
     flood, light = await asyncio.gather(
-        version.open(3.0 * capacity, seconds=seconds, terms=FLOODING),
-        version.open(load * capacity, seconds=seconds, terms=terms),
+        version.open(3.0 * capacity, seconds=seconds, options=FLOODING),
+        version.open(load * capacity, seconds=seconds, options=options),
     )
     assert flood.goodput + light.goodput >= 0.9 * capacity
     return light
@@ -79,7 +79,7 @@ async def test_a_light_application_keeps_its_objective_beside_a_flood(
     fixed, per_row, objective, noise, load
 ):
     version = service(fixed, per_row, objective, noise=noise)
-    light = await beside_a_flood(version, load=load, terms=ORDINARY_PRIORITY)
+    light = await beside_a_flood(version, load=load, options=ORDINARY_PRIORITY)
     assert light.share_in_time >= 0.97
 
 
@@ -99,7 +99,7 @@ async def test_a_high_priority_is_served_beside_a_flood_as_if_alone(
     fixed, per_row, objective, noise, load, least
 ):
     version = service(fixed, per_row, objective, noise=noise)
-    light = await beside_a_flood(version, load=load, terms=HIGH_PRIORITY)
+    light = await beside_a_flood(version, load=load, options=HIGH_PRIORITY)
     assert light.share_in_time >= least
 
 
@@ -130,4 +130,4 @@ async def test_a_full_batch_hardly_ever_takes_more_than_its_budget(fixed, per_ro
     replica.batch_seconds.clear()
     await version.open(1.2 * capacity, seconds=2.0)
     batches = sorted(replica.batch_seconds)
-    assert batches[int(0.99 * len(batches))] <= 1.1 * replica.replica.pace.budget
+    assert batches[int(0.99 * len(batches))] <= 1.1 * replica.replica.planner.budget

@@ -16,8 +16,8 @@ from unittest.mock import patch
 
 from registry.specs import BatchingSpec
 from serving.engine.engine import Engine, EngineSpec, VersionSettings
+from serving.engine.gather import ORDINARY, CallOptions, Gather
 from serving.engine.outcome import Status
-from serving.engine.questions import ORDINARY, Question, Terms
 from tests.serving.engine.doubles import VERSION, FakeConnection, connect
 from tests.serving.engine.simulator import Container
 
@@ -219,28 +219,28 @@ class VirtualService:
         self.replicas.append(replica)
         return replica
 
-    async def ask(self, *, terms: Terms = ORDINARY) -> Reply:
+    async def ask(self, *, options: CallOptions = ORDINARY) -> Reply:
         """Ask something new, and wait for as long as a caller would."""
         self._asked += 1
         asked_at = self.now
-        question = Question(calls=1, deadlines=self.engine.deadlines)
+        gather = Gather(calls=1, deadlines=self.engine.deadlines)
         self.engine.ask(
             VERSION,
             key=None,
             input=b"%d" % self._asked,
             deadline=asked_at + self.answer_within,
-            question=question,
+            gather=gather,
             index=0,
-            terms=terms,
+            options=options,
         )
         self.longest_queue = max(self.longest_queue, self.engine.waiting(VERSION.id))
-        await question.settled(seconds=self.answer_within)
-        outcome = question.outcomes[0]
+        await gather.settled(seconds=self.answer_within)
+        outcome = gather.outcomes[0]
         status = None if outcome is None else Status(outcome.status)
         return Reply(status, asked_at, self.now - asked_at)
 
     async def closed(
-        self, clients: int, *, seconds: float, think: float = 0.0, terms: Terms = ORDINARY
+        self, clients: int, *, seconds: float, think: float = 0.0, options: CallOptions = ORDINARY
     ) -> Seen:
         """Each of the `clients` asks again as soon as it has its answer and `think`ed."""
         seen = Seen(self.objective)
@@ -248,7 +248,7 @@ class VirtualService:
 
         async def client() -> None:
             while self.now < begun + seconds:
-                reply = await self.ask(terms=terms)
+                reply = await self.ask(options=options)
                 seen.replies.append(reply)
                 pause = self.chance.expovariate(1.0 / think) if think else 0.0
                 await asyncio.sleep(pause if reply.status == Status.OK else REFUSED_PAUSE_S)
@@ -257,13 +257,13 @@ class VirtualService:
         seen.elapsed = self.now - begun
         return seen
 
-    async def open(self, rate: float, *, seconds: float, terms: Terms = ORDINARY) -> Seen:
+    async def open(self, rate: float, *, seconds: float, options: CallOptions = ORDINARY) -> Seen:
         """Callers arrive at random, `rate` a second, however long the others wait."""
         seen = Seen(self.objective, seconds)
         end = self.now + seconds
 
         async def caller() -> None:
-            seen.replies.append(await self.ask(terms=terms))
+            seen.replies.append(await self.ask(options=options))
 
         async with asyncio.TaskGroup() as callers:
             while self.now < end:
@@ -271,10 +271,10 @@ class VirtualService:
                 await asyncio.sleep(self.chance.expovariate(rate))
         return seen
 
-    async def burst(self, queries: int, *, terms: Terms = ORDINARY) -> Seen:
+    async def burst(self, queries: int, *, options: CallOptions = ORDINARY) -> Seen:
         """As many callers at once."""
         begun = self.now
-        replies = await asyncio.gather(*(self.ask(terms=terms) for _ in range(queries)))
+        replies = await asyncio.gather(*(self.ask(options=options) for _ in range(queries)))
         return Seen(self.objective, self.now - begun, list(replies))
 
     async def capacity(self, *, seconds: float = 2.0) -> float:

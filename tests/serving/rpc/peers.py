@@ -35,7 +35,7 @@ class Replica:
             on_connect=replica._welcome,
             on_frame=lambda _, frame: replica.frames.put_nowait(frame),
             on_lost=lambda _, error: replica.lost.put_nowait(error),
-            admission=credentials.of(HELLO),
+            authentication=credentials.of(HELLO),
         )
         try:
             async with asyncio.timeout(LIMIT_S):  # pytest's own limit does not reach into uvloop
@@ -73,7 +73,7 @@ async def dial(
         on_frame=end.on_frame,
         on_lost=end.on_lost,
         timeout=timeout,
-        admission=credentials.to(replica),
+        authentication=credentials.to(replica),
     )
     assert (await end.frames.get()).type is FrameType.HELLO
     return connection, end

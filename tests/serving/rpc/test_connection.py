@@ -27,7 +27,7 @@ async def linked(address: str) -> AsyncIterator[tuple[Connection, End, Connectio
         on_frame=server.on_frame,
         on_lost=server.on_lost,
         on_writable=server.on_writable,
-        admission=CREDENTIALS.of(HELLO),
+        authentication=CREDENTIALS.of(HELLO),
     )
     if address.startswith("tcp"):
         address = f"tcp:127.0.0.1:{listener.sockets[0].getsockname()[1]}"
@@ -38,7 +38,7 @@ async def linked(address: str) -> AsyncIterator[tuple[Connection, End, Connectio
         on_frame=client.on_frame,
         on_lost=client.on_lost,
         timeout=5,
-        admission=CREDENTIALS.to(HELLO.replica),
+        authentication=CREDENTIALS.to(HELLO.replica),
     )
     far = await asyncio.wait_for(server.connected, 5)
     if server.first_words:

@@ -144,7 +144,7 @@ def test_a_limit_on_the_first_frame_holds(data: bytes, limit: int) -> None:
         assert data.endswith(cut[1])
 
 
-def strangers() -> list[Handshake]:
+def unauthenticated() -> list[Handshake]:
     """Both ends, facing somebody who does not know their secret."""
     hello = encode_hello(HELLO)[HEADER.size :]
     return [
@@ -155,7 +155,7 @@ def strangers() -> list[Handshake]:
 
 @given(frames=st.lists(FRAMES, max_size=6))
 def test_no_frames_make_a_handshake_believe_a_stranger(frames: list[Frame]) -> None:
-    for handshake in strangers():
+    for handshake in unauthenticated():
         with suppress(ProtocolError):
             for frame in frames:
                 handshake.receive(frame)
@@ -166,7 +166,7 @@ def test_no_frames_make_a_handshake_believe_a_stranger(frames: list[Frame]) -> N
 def test_a_handshake_between_two_that_differ_ends_in_a_refusal(data: bytes, which: str) -> None:
     """One end has another secret, or means another replica, and bytes are changed besides."""
     secret = STRANGERS.secret if which == "secret" else CREDENTIALS.secret
-    far = strangers()[0]
+    far = unauthenticated()[0]
     near = WebHandshake(secret=secret, replica="r2", nonce=data[:32].ljust(32))
     (challenge,) = FrameDecoder().feed(far.opening)
     (proof,) = FrameDecoder().feed(near.receive(challenge))

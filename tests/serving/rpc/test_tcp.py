@@ -228,7 +228,7 @@ async def test_the_first_free_port_is_taken_and_none_left_is_said() -> None:
                 f"tcp:127.0.0.1:{port}",
                 on_frame=lambda *_: None,
                 on_lost=lambda *_: None,
-                admission=CREDENTIALS.of(HELLO),
+                authentication=CREDENTIALS.of(HELLO),
                 ports=ports,
             )
 

@@ -1,0 +1,44 @@
+"""Sessions of the console, on a database that may be full."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.messages.storage.session import SessionStorage
+from django.contrib.sessions.exceptions import SessionInterrupted
+from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from registry.databases import is_full, told
+
+
+class SessionMiddleware(DjangoSessionMiddleware):
+    """Where a session can't be kept it stays as it was, and the answer goes out all the same.
+
+    What the answer to a change would have said on the next page is said at once: that is where a
+    new key is shown, and it is shown once. A session that is new is somebody's who signs in; that
+    fails, with 507.
+    """
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        try:
+            return super().process_response(request, response)
+        except (DatabaseError, SessionInterrupted) as error:
+            if not is_full(error):
+                raise
+            if request.session.session_key != request.COOKIES.get(settings.SESSION_COOKIE_NAME):
+                raise told(error) from error
+            return _said_at_once(request, response)
+
+
+def _said_at_once(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    kept = request.session.get(SessionStorage.session_key)
+    if request.method != "POST" or response.status_code != 302 or not kept:
+        return response
+    context = {
+        "title": "Done, though the disk is full",
+        "said": SessionStorage(request).deserialize_messages(kept),
+        "go_on": response.headers["Location"],
+    }
+    return render(request, "console/done_on_full_disk.html", context)

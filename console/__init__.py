@@ -1,0 +1,1 @@
+"""The console: every page that people look at."""

@@ -1,0 +1,221 @@
+"""Applications: the question, its objective, whom it asks and how answers are chosen."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import JSONField, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from console.admin.audited import AuditedForm
+from console.admin.base import ConsoleAdmin, actor, code, link_to, row_or_404, shortened, when
+from console.admin.models import badge
+from console.admin.objectives import ObjectiveInline
+from console.admin.routes import RouteInline
+from console.admin.theme import action, display
+from registry.models import ApiKey, Application
+from registry.services import arms_agreeing, delete_application
+
+DEFAULT_CHARACTERS = 40
+
+
+class ShallowDecoder(json.JSONDecoder):
+    """For what people type: too many brackets are a mistake of theirs, not a failure of ours."""
+
+    def decode(self, text: str, *args: Any) -> Any:
+        try:
+            return super().decode(text, *args)
+        except RecursionError as error:
+            raise json.JSONDecodeError("Nested too deeply", text, 0) from error
+
+
+class ApplicationForm(forms.ModelForm[Application]):
+    """The fields of an application; `selection` replaces it by one that knows the policies."""
+
+    class Meta:
+        model = Application
+        fields = "__all__"  # noqa: DJ007  (the admin's fieldsets choose)
+        labels = {"policy_params": "Policy parameters"}
+        widgets = {
+            "default_output": UnfoldAdminTextInputWidget(attrs={"placeholder": "-1"}),
+            "loss_expression": UnfoldAdminTextInputWidget(
+                attrs={"placeholder": "abs(label - output) / 10"}
+            ),
+        }
+
+    def clean_policy_params(self) -> Any:
+        return self.cleaned_data["policy_params"] or {}
+
+
+@admin.register(Application)
+class ApplicationAdmin(AuditedForm, ConsoleAdmin[Application]):
+    form = ApplicationForm
+    formfield_overrides = {JSONField: {"decoder": ShallowDecoder}}
+    list_display = ("heading", "policy_name", "objective", "asks", "fallback", "access", "changed")
+    list_filter = ("policy", "public", "input_type")
+    list_select_related = ("slo",)
+    search_fields = ("name", "description")
+    inlines = (ObjectiveInline, RouteInline)
+    goes_along = frozenset({"service level objective", "feedback", "state reset"})
+    placeholders = {
+        "cache_ttl_s": "any age",
+        "missing_loss": "not held against it",
+        "default_reward": "nothing",
+    }
+    conditional_fields = {"loss_expression": "loss == 'expression'"}
+    readonly_fields = ("bound_keys",)
+    actions_row = ("monitoring", "feedback_form")
+    actions_detail = ("monitoring", "contexts", "what_if", "feedback_form")
+    fieldsets = (
+        (None, {"fields": (("name", "input_type"), "description")}),
+        (
+            "How answers are chosen",
+            {"fields": ("policy", "policy_params", ("combine", "confidence_threshold"))},
+        ),
+        ("When no model answers in time", {"fields": ("default_output",)}),
+        (
+            "Feedback",
+            {
+                "fields": (
+                    ("loss", "loss_scale"),
+                    "loss_expression",
+                    ("missing_loss", "default_reward"),
+                    ("feedback_window_s", "keep_outputs_s"),
+                ),
+                "description": "How answers are judged, and what is learned where none is given.",
+            },
+        ),
+        (
+            "Contexts",
+            {
+                "fields": (("context_ttl_s", "max_contexts"),),
+                "description": "Users, sessions or dialects that learn for themselves.",
+            },
+        ),
+        (
+            "Cache and priority",
+            {
+                "fields": (("cache", "cache_ttl_s"), "priority"),
+                "description": "Can be changed at any time: the next query knows.",
+            },
+        ),
+        ("Access", {"fields": (("public", "bound_keys"),)}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Application]:
+        return super().get_queryset(request).prefetch_related("routes__model")
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        with arms_agreeing(form.instance):
+            super().save_formset(request, form, formset, change)
+
+    def delete_model(self, request: HttpRequest, obj: Application) -> None:
+        delete_application(application=obj, by=actor(request))
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: Application | None = None
+    ) -> tuple[str, ...]:
+        # Clients know an application by its name and send what its input type says.
+        shown = ("bound_keys",)
+        return (*shown, "name", "input_type") if obj else shown
+
+    @action(
+        description="Try it",
+        url_path="try",
+        icon="draw",
+        attrs={"data-testid": "try"},
+    )
+    def feedback_form(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return _to("/feedback/{}/", object_id)
+
+    @action(
+        description="Monitoring",
+        url_path="monitoring",
+        icon="monitoring",
+        attrs={"data-testid": "monitoring"},
+    )
+    def monitoring(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return _to("/admin/applications/{}/monitoring/", object_id)
+
+    @action(
+        description="Contexts",
+        url_path="contexts",
+        icon="psychology",
+        attrs={"data-testid": "contexts"},
+    )
+    def contexts(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return _to("/admin/applications/{}/contexts/", object_id)
+
+    @action(
+        description="What if",
+        url_path="what-if",
+        icon="query_stats",
+        attrs={"data-testid": "what-if"},
+    )
+    def what_if(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return _to("/admin/applications/{}/what-if/", object_id)
+
+    # --- columns --------------------------------------------------------------------------
+
+    @display(description="application", ordering="name", header=True)
+    def heading(self, application: Application) -> list[str]:
+        return [application.name, shortened(application.description) or application.input_type]
+
+    @display(description="policy", ordering="policy", label={"exp3": "info", "exp4": "primary"})
+    def policy_name(self, application: Application) -> str:
+        return application.policy
+
+    @display(description="objective", ordering="slo__latency_ms")
+    def objective(self, application: Application) -> str:
+        slo = application.slo
+        return f"{slo.target * 100:g} % in {slo.latency_ms:g} ms"
+
+    @display(description="asks")
+    def asks(self, application: Application) -> SafeString:
+        routes = application.routes.all()
+        if not routes:
+            return badge("failed", text="no model")
+        undeployed = [r for r in routes if not (r.pinned_version_id or r.model.live_version_id)]
+        text = f"{len(routes)} model{'s' if len(routes) > 1 else ''}"
+        if undeployed:
+            return badge("starting", text=f"{text}, {len(undeployed)} not deployed")
+        return badge("live", text=text)
+
+    @display(description="default", ordering="default_output")
+    def fallback(self, application: Application) -> SafeString | str:
+        if not application.default_output:
+            return "none: it fails"
+        return code(shortened(application.default_output, at=DEFAULT_CHARACTERS))
+
+    @display(description="access", label={"public": "warning", "key": ""})
+    def access(self, application: Application) -> tuple[str, str]:
+        return ("public", "public") if application.public else ("key", "API key")
+
+    @display(description="changed", ordering="updated_at")
+    def changed(self, application: Application) -> SafeString | str:
+        return when(application.updated_at)
+
+    @display(description="keys")
+    def bound_keys(self, application: Application | None) -> SafeString | str:
+        """The keys bound to it; keys for every application aren't listed."""
+        add = format_html(
+            '<a class="clp-link" href="{}">Make a key</a>', reverse("admin:registry_apikey_add")
+        )
+        if application is None or application.pk is None:
+            return add
+        bound = ApiKey.objects.filter(bound=True, applications=application, revoked_at=None)
+        links = format_html_join(", ", "{}", ((link_to(key),) for key in bound))
+        return format_html("{} · {}", links or "None is bound to it alone", add)
+
+
+def _to(page: str, object_id: str) -> HttpResponse:
+    """Redirect to a page of the site that has an application's name in its path."""
+    application = row_or_404(Application.objects.all(), pk=object_id)
+    return HttpResponseRedirect(page.format(application.name))

@@ -1,0 +1,54 @@
+"""Pages whose own form writes the rows: what it changes is recorded in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.admin.utils import unquote
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+
+from console.admin.base import actor
+from registry.services import audited, record_created, record_deleted
+
+if TYPE_CHECKING:
+    from django.contrib.admin import ModelAdmin
+
+    _Page = ModelAdmin[Any]
+else:
+
+    class _Page:
+        pass
+
+
+class AuditedForm(_Page):
+    """Records what adding, changing and deleting a row does to it and to what is related to it."""
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        row = self.get_object(request, unquote(object_id)) if object_id else None
+        if row is None or request.method != "POST":
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        with audited(row, by=actor(request)):
+            return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        # Called when the row is saved with all that is related to it, before the commit.
+        record_created(obj, by=actor(request))
+        return super().log_addition(request, obj, message)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        with transaction.atomic():
+            record_deleted(obj, by=actor(request))
+            super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Iterable[Any]) -> None:
+        with transaction.atomic():
+            for row in queryset:
+                self.delete_model(request, row)

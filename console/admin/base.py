@@ -1,0 +1,208 @@
+"""What all pages of the console share: errors become messages, times are told in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, ClassVar, TypeVar, cast
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.db import models
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+
+from console.admin.theme import ModelAdmin
+from console.templatetags.console import ago
+from registry.callers import address_of
+from registry.errors import ClipperError
+from registry.services import Actor
+from registry.services.audit import told_since
+
+M = TypeVar("M", bound=models.Model)
+
+NOTHING = "—"
+TEXTAREA_ROWS = 3
+SHORT_CHARACTERS = 90
+# Of what goes when a row is deleted, so much is named; the counts tell of the rest.
+LISTED = 20
+
+
+class ConsoleAdmin(ModelAdmin[M]):
+    """A page of the console. A ClipperError of a service is shown where it happened."""
+
+    compressed_fields = True
+    warn_unsaved_form = True
+    list_filter_sheet = True
+    # Rows that nobody may delete by themselves, but that go with their owner: verbose names.
+    goes_along: ClassVar[frozenset[str]] = frozenset()
+    # What an empty field stands for, by its name, shown in grey where the value would be.
+    placeholders: ClassVar[Mapping[str, str]] = {}
+    list_per_page = 50
+    change_form_before_template = "console/revision.html"
+    empty_value_display = NOTHING
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        try:
+            return super().changelist_view(request, extra_context)
+        except ClipperError as error:
+            return self.refuse(request, error)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except ClipperError as error:
+            return self.refuse(request, error)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except ClipperError as error:
+            return self.refuse(request, error)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        rows, counts, missing, protected = super().get_deleted_objects(objs, request)
+        return _few(rows), counts, set(missing) - self.goes_along, protected
+
+    def get_form(
+        self, request: HttpRequest, obj: M | None = None, change: bool = False, **kwargs: Any
+    ) -> type[forms.ModelForm[M]]:
+        form = super().get_form(request, obj, change, **kwargs)
+        seen = request.POST.get("revision", "")
+        if obj is None or not (seen.isascii() and seen.isdigit()) or not hasattr(obj, "revision"):
+            return form
+        guarded: type[forms.ModelForm[M]] = _unless_changed(form, row=obj, seen=int(seen[:18]))
+        return guarded
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and isinstance(field.widget, forms.Textarea):
+            field.widget.attrs["rows"] = TEXTAREA_ROWS
+        if field is not None and db_field.name in self.placeholders:
+            field.widget.attrs["placeholder"] = self.placeholders[db_field.name]
+        return field
+
+    def refuse(
+        self, request: HttpRequest, error: ClipperError, *, back_to: str = ""
+    ) -> HttpResponse:
+        """Say what was wrong and go back."""
+        messages.error(request, error.message)
+        return HttpResponseRedirect(back_to or request.get_full_path())
+
+    def page_context(self, request: HttpRequest, row: M, *, title: str) -> dict[str, Any]:
+        """Return what a page about `row` needs to look like one of the admin's own."""
+        return {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": row,
+            "title": title,
+            "media": self.media,
+        }
+
+
+class ReadOnlyAdmin(ConsoleAdmin[M]):
+    """Rows that only the system writes."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: M | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: M | None = None) -> bool:
+        return False
+
+
+def _unless_changed(form: Any, *, row: Any, seen: int) -> Any:
+    """Return the form, which refuses where the row has changed since the page was opened."""
+
+    class Unchanged(form):  # type: ignore[misc]  # the admin makes its forms' classes as it goes
+        def clean(self) -> Any:
+            if row.revision != seen:
+                raise forms.ValidationError(
+                    f"Nothing is saved: since you opened this page, {row} has changed. "
+                    f"{told_since(row, seen)}. Save again to have it as this form says."
+                )
+            return super().clean()
+
+    return Unchanged
+
+
+def actor(request: HttpRequest) -> Actor:
+    """Return who does what this request asks for; admin views only see signed-in users."""
+    return Actor.of_user(cast(User, request.user), address=address_of(request))
+
+
+def row_or_404(rows: models.QuerySet[M], *, pk: str) -> M:
+    """Return the row of a page; a text that can't be a key names none."""
+    try:
+        return get_object_or_404(rows, pk=pk)
+    except ValueError as error:
+        raise Http404(f"Expected a number, got {pk}.") from error
+
+
+def page_of(row: models.Model) -> str:
+    """Return the URL of a row's page in the console."""
+    return page_at(type(row), pk=row.pk)
+
+
+def page_at(model: type[models.Model], *, pk: object) -> str:
+    """Return the URL of the page of the row with this key, without reading the row."""
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[pk])
+
+
+def _few(rows: list[Any]) -> list[Any]:
+    """Return rows, and lists of rows that go with them, of each list only the first ones."""
+    shown = [_few(row) if isinstance(row, list) else row for row in rows[:LISTED]]
+    return [*shown, f"and {len(rows) - LISTED:,} more"] if len(rows) > LISTED else shown
+
+
+def link_to(row: models.Model | None, *, text: str = "") -> SafeString | str:
+    if row is None:
+        return NOTHING
+    return format_html('<a class="clp-link" href="{}">{}</a>', page_of(row), text or row)
+
+
+def when(moment: datetime | None) -> SafeString | str:
+    """Tell a time in words; the exact one shows on hover."""
+    if moment is None:
+        return NOTHING
+    exact = timezone.localtime(moment)
+    return format_html(
+        '<time class="clp-nowrap" datetime="{}" title="{}">{}</time>',
+        exact.isoformat(),
+        exact.strftime("%Y-%m-%d %H:%M:%S %Z"),
+        ago(moment),
+    )
+
+
+def shortened(text: str, *, at: int = SHORT_CHARACTERS) -> str:
+    """Return the start of a text, at most `at` characters of it, for a line of a list."""
+    return Truncator(text).chars(at)
+
+
+def code(text: str) -> SafeString:
+    return format_html('<code class="clp-code">{}</code>', text)
+
+
+def short_digest(digest: str) -> SafeString | str:
+    """Return the start of a sha256 with the whole one on hover."""
+    if not digest:
+        return NOTHING
+    return format_html('<code class="clp-code" title="{}">{}…</code>', digest, digest[:12])

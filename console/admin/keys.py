@@ -1,0 +1,170 @@
+"""API keys: shown once when made, revoked at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from console.admin.base import NOTHING, ConsoleAdmin, actor, code, page_of, row_or_404, when
+from console.admin.theme import ActionVariant, action, display
+from registry.models import ApiKey
+from registry.services import create_api_key, revoke_api_key, update_api_key
+
+EVERY_APPLICATION = "every application"
+
+
+class ApiKeyForm(ModelForm[ApiKey]):
+    """The fields of a key, named as people say them."""
+
+    class Meta:
+        model = ApiKey
+        fields = "__all__"  # noqa: DJ007  (the admin's fieldsets choose)
+        labels = {
+            "can_predict": "Predict",
+            "can_feedback": "Give feedback",
+            "can_manage": "Manage",
+            "can_run_code": "Run code",
+        }
+        help_texts = {
+            "name": "Who uses it, such as the name of a service.",
+            "expires_at": "Empty: it works until it is revoked.",
+            "applications": "Choose none to let the key ask every application.",
+            "can_predict": "Ask for predictions.",
+            "can_feedback": "Say whether predictions were right, which moves the weights.",
+            "can_manage": "Create, deploy, roll back and scale through the REST API.",
+        }
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
+    list_display = ("name", "starts_with", "may", "for_applications", "status", "made", "expires")
+    list_filter = ("can_predict", "can_feedback", "can_manage", "bound", "applications")
+    search_fields = ("name", "prefix")
+    form = ApiKeyForm
+    autocomplete_fields = ("applications",)
+    actions_row = ("revoke",)
+    actions_detail = ("revoke",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
+        return super().get_queryset(request).prefetch_related("applications")
+
+    def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
+        pickle = ("can_run_code",) if request.user.has_perm("registry.run_code") else ()
+        manage = ("can_manage",) if actor(request).may_grant_manage else ()
+        if obj is None:
+            return (
+                (None, {"fields": ("name", "expires_at")}),
+                (
+                    "What it may do",
+                    {"fields": ("can_predict", "can_feedback", *manage, *pickle)},
+                ),
+                (
+                    "Where",
+                    {"fields": ("applications",)},
+                ),
+            )
+        return (
+            (None, {"fields": ("name", "expires_at")}),
+            ("What it may do", {"fields": (("may", "for_applications"), *pickle)}),
+            ("Record", {"fields": (("starts_with", "status"), ("made", "created_by"))}),
+        )
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: ApiKey | None = None
+    ) -> tuple[str, ...]:
+        shown = ("may", "for_applications", "starts_with", "status", "made", "created_by")
+        return () if obj is None else (*shown, "can_run_code")
+
+    def save_model(
+        self, request: HttpRequest, obj: ApiKey, form: ModelForm[ApiKey], change: bool
+    ) -> None:
+        if change:
+            update_api_key(key=obj, name=obj.name, expires_at=obj.expires_at, by=actor(request))
+            return
+        key, text = create_api_key(
+            name=obj.name,
+            scopes=obj.scopes,
+            by=actor(request),
+            applications=list(form.cleaned_data["applications"]),
+            expires_at=obj.expires_at,
+            can_run_code=obj.can_run_code,
+        )
+        # The admin goes on with its own instance: make it the row that the service wrote.
+        obj.__dict__.update(key.__dict__)
+        messages.warning(request, _shown_once(text))
+
+    def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
+        # Revoking does the same at once and keeps the record of who had access.
+        return False
+
+    def has_revoke_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return request.user.has_perm("registry.change_apikey")
+
+    @action(
+        description="Revoke",
+        url_path="revoke",
+        icon="key_off",
+        permissions=("revoke",),
+        variant=ActionVariant.DANGER,
+        attrs={"data-testid": "revoke"},
+    )
+    def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask first; then the key is refused from its next request on."""
+        key = row_or_404(ApiKey.objects.all(), pk=object_id)
+        if key.revoked_at is not None:
+            messages.info(request, f"{key} has been revoked already.")
+            return HttpResponseRedirect(page_of(key))
+        if request.method == "POST":
+            revoke_api_key(key=key, by=actor(request))
+            self.log_change(request, key, "Revoked.")
+            messages.success(request, f"{key} is revoked: requests with it are refused from now.")
+            return HttpResponseRedirect(page_of(key))
+        context = self.page_context(request, key, title=f"Revoke {key}")
+        return TemplateResponse(request, "console/confirm_revoke.html", {**context, "key": key})
+
+    @display(description="starts with", ordering="prefix")
+    def starts_with(self, key: ApiKey) -> SafeString:
+        return code(f"{key.prefix}…")
+
+    @display(description="may", label=True)
+    def may(self, key: ApiKey) -> list[str]:
+        return sorted(key.scopes) or [NOTHING]
+
+    @display(description="asks")
+    def for_applications(self, key: ApiKey) -> str:
+        if not key.bound:
+            return EVERY_APPLICATION
+        return ", ".join(str(application) for application in key.applications.all()) or "none"
+
+    @display(
+        description="status", label={"active": "success", "revoked": "danger", "expired": "warning"}
+    )
+    def status(self, key: ApiKey) -> str:
+        if key.revoked_at is not None:
+            return "revoked"
+        return "active" if key.is_active else "expired"
+
+    @display(description="made", ordering="created_at")
+    def made(self, key: ApiKey) -> SafeString | str:
+        return when(key.created_at)
+
+    @display(description="expires", ordering="expires_at")
+    def expires(self, key: ApiKey) -> SafeString | str:
+        return when(key.expires_at) if key.expires_at else "never"
+
+
+def _shown_once(text: str) -> SafeString:
+    return format_html(
+        '<span class="clp-secret"><strong>Copy the key now: it is shown only this once.</strong>'
+        '<span class="clp-secret-row"><code data-testid="api-key">{}</code>'
+        '<button type="button" class="clp-copy" data-copy="{}">Copy</button></span></span>',
+        text,
+        text,
+    )

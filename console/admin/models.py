@@ -1,0 +1,313 @@
+"""Models: what is live, its versions, rolling back and scaling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from console.admin.base import (
+    ConsoleAdmin,
+    actor,
+    link_to,
+    page_of,
+    row_or_404,
+    short_digest,
+    when,
+)
+from console.admin.forms import RollBackForm, ScaleForm, change_back
+from console.admin.theme import ActionVariant, TabularInline, action, display
+from registry.errors import ClipperError
+from registry.models import Model, ModelVersion, Release, Route
+from registry.services import (
+    create_model,
+    delete_model,
+    live_version_of,
+    roll_back,
+    scale,
+    update_model,
+)
+
+
+class VersionInline(TabularInline[ModelVersion, Model]):
+    """The versions of a model, to read; each opens its own page."""
+
+    model = ModelVersion
+    extra = 0
+    can_delete = False
+    tab = True
+    verbose_name_plural = "versions"
+    fields = readonly_fields = ("name", "state", "runtime", "replicas", "artifact", "uploaded")
+    hide_title = True
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
+        return super().get_queryset(request).select_related("model")
+
+    @display(description="version")
+    def name(self, version: ModelVersion) -> SafeString | str:
+        return link_to(version, text=version.version)
+
+    @display(description="state")
+    def state(self, version: ModelVersion) -> SafeString:
+        return version_badge(version)
+
+    @display(description="artifact")
+    def artifact(self, version: ModelVersion) -> SafeString | str:
+        return short_digest(version.digest)
+
+    @display(description="uploaded")
+    def uploaded(self, version: ModelVersion) -> SafeString | str:
+        return when(version.created_at)
+
+
+class ReleaseInline(TabularInline[Release, Model]):
+    """The last releases of a model, to read."""
+
+    model = Release
+    fk_name = "model"
+    extra = 0
+    can_delete = False
+    tab = True
+    per_page = 10
+    verbose_name_plural = "releases"
+    fields = readonly_fields = ("what", "progress", "who", "reason", "asked")
+    hide_title = True
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Release]:
+        return super().get_queryset(request).select_related("model", "version__model")
+
+    @display(description="release")
+    def what(self, release: Release) -> SafeString | str:
+        return link_to(release)
+
+    @display(description="state")
+    def progress(self, release: Release) -> SafeString:
+        return badge(release.state, text=release.get_state_display())
+
+    @display(description="by")
+    def who(self, release: Release) -> str:
+        return release.by_label
+
+    @display(description="asked")
+    def asked(self, release: Release) -> SafeString | str:
+        return when(release.created_at)
+
+
+@admin.register(Model)
+class ModelConsole(ConsoleAdmin[Model]):
+    list_display = ("name", "live", "takes", "version_count", "released", "asked_by")
+    list_filter = ("input_type",)
+    search_fields = ("name", "description")
+    inlines = (VersionInline, ReleaseInline)
+    actions_row = ("roll_back", "scale", "upload_version")
+    actions_detail = ("upload_version", "scale", "roll_back")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Model]:
+        newest = Release.objects.filter(model=OuterRef("pk")).order_by("-pk")[:1]
+        return (
+            super()
+            .get_queryset(request)
+            .select_related("live_version__model")
+            .prefetch_related("routes__application")
+            .annotate(
+                versions_held=Count("versions"),
+                last_release_at=Subquery(newest.values("created_at")),
+            )
+        )
+
+    def get_inlines(self, request: HttpRequest, obj: Model | None) -> Any:
+        return self.inlines if obj else ()
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        shown = (("live", "asked_by"),) if obj else ()
+        return (("name", "input_type"), *shown, "description")
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: Model | None = None
+    ) -> tuple[str, ...]:
+        # Routes, receipts and selection state know a model by its name and its input type.
+        return ("live", "asked_by", "name", "input_type") if obj else ()
+
+    # --- buttons --------------------------------------------------------------------------
+
+    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
+        allowed = super().get_actions_detail(request, object_id)  # type: ignore[misc]  # the theme's
+        model = self.get_object(request, object_id)
+        if model is not None and model.live_version_id is not None:
+            return list(allowed)
+        needs_live = ("registry_model_scale", "registry_model_roll_back")
+        return [button for button in allowed if button.action_name not in needs_live]
+
+    def has_deploy_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return request.user.has_perm("registry.change_model")
+
+    def has_upload_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return request.user.has_perm("registry.add_modelversion")
+
+    @action(
+        description="Upload version",
+        url_path="upload",
+        icon="upload",
+        permissions=("upload",),
+        attrs={"data-testid": "upload-version"},
+    )
+    def upload_version(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        model = row_or_404(Model.objects.all(), pk=object_id)
+        return HttpResponseRedirect(
+            f"{reverse('admin:registry_modelversion_add')}?model={model.pk}"
+        )
+
+    @action(
+        description="Roll back",
+        url_path="rollback",
+        icon="undo",
+        permissions=("deploy",),
+        variant=ActionVariant.WARNING,
+        attrs={"data-testid": "rollback"},
+    )
+    def roll_back(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show what would change, ask why, then make an earlier version live again."""
+        model = row_or_404(Model.objects.with_live_version(), pk=object_id)
+        try:
+            change = change_back(model)
+            versions = [card.version for card in change.choices]
+            form = RollBackForm(
+                request.POST or None, versions=versions, initial={"to": change.suggested}
+            )
+            if request.method == "POST" and form.is_valid():
+                release = roll_back(
+                    model=model,
+                    to=form.cleaned_data["to"],
+                    by=actor(request),
+                    reason=form.cleaned_data["reason"],
+                )
+                return HttpResponseRedirect(page_of(release))
+        except ClipperError as error:
+            return self.refuse(request, error, back_to=page_of(model))
+        context = self.page_context(request, model, title=f"Roll back {model}")
+        return TemplateResponse(
+            request, "console/confirm_rollback.html", {**context, "change": change, "form": form}
+        )
+
+    @action(
+        description="Scale",
+        url_path="scale",
+        icon="stacks",
+        permissions=("deploy",),
+        attrs={"data-testid": "scale"},
+    )
+    def scale(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Set how many replicas of the live version run."""
+        model = row_or_404(Model.objects.with_live_version(), pk=object_id)
+        try:
+            version = live_version_of(model)
+            form = ScaleForm(request.POST or None, version=version)
+            if request.method == "POST" and form.is_valid():
+                scale(
+                    version=version,
+                    replicas=form.cleaned_data["replicas"],
+                    by=actor(request),
+                )
+                self.log_change(request, model, f"Scaled {version} to {version.replicas} replicas.")
+                messages.success(request, f"{version} is to have {version.replicas} replicas.")
+                return HttpResponseRedirect(page_of(model))
+        except ClipperError as error:
+            return self.refuse(request, error, back_to=page_of(model))
+        context = self.page_context(request, model, title=f"Scale {version}")
+        return TemplateResponse(
+            request, "console/scale.html", {**context, "version": version, "form": form}
+        )
+
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        if change:
+            # Not the whole row: a release may have moved its live version meanwhile.
+            update_model(model=obj, description=obj.description, by=actor(request))
+            return
+        row = create_model(
+            name=obj.name,
+            input_type=obj.input_type,
+            description=obj.description,
+            by=actor(request),
+        )
+        # The admin goes on with its own instance: make it the row that the service wrote.
+        obj.__dict__.update(row.__dict__)
+
+    # --- deleting -------------------------------------------------------------------------
+
+    def delete_model(self, request: HttpRequest, obj: Model) -> None:
+        delete_model(model=obj, by=actor(request))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
+        for model in queryset:
+            delete_model(model=model, by=actor(request))
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Only routes protect a model; its own pointer to its live version goes with it."""
+        rows, counts, missing, _ = super().get_deleted_objects(objs, request)
+        routes = Route.objects.filter(model__in=list(objs)).select_related("application", "model")
+        return rows, counts, missing, [f"Route: {route}" for route in routes]
+
+    # --- columns --------------------------------------------------------------------------
+
+    @display(description="live version")
+    def live(self, model: Model) -> SafeString | str:
+        if model.live_version is None:
+            return badge("", text="not deployed")
+        version = model.live_version
+        many = "" if version.replicas == 1 else "s"
+        return format_html("{}, {} replica{}", link_to(version), version.replicas, many)
+
+    @display(description="takes", ordering="input_type")
+    def takes(self, model: Model) -> str:
+        return model.input_type
+
+    @display(description="versions", ordering="versions_held")
+    def version_count(self, model: Any) -> int:
+        return int(model.versions_held)
+
+    @display(description="last release")
+    def released(self, model: Any) -> SafeString | str:
+        return when(model.last_release_at) if model.last_release_at else "never"
+
+    @display(description="asked by")
+    def asked_by(self, model: Model) -> str:
+        return names_of(route.application for route in model.routes.all())
+
+
+def names_of(rows: Iterable[object]) -> str:
+    return ", ".join(sorted({str(row) for row in rows})) or "no application"
+
+
+def badge(state: str, *, text: str) -> SafeString:
+    """Draw a state as the lists do, for places where the theme draws no labels."""
+    return format_html('<span class="clp-badge" data-state="{}">{}</span>', state, text)
+
+
+def version_badge(version: ModelVersion) -> SafeString:
+    """Say in one word how a version stands."""
+    if version.is_live:
+        return badge("live", text="live")
+    if version.is_warm:
+        return badge("starting", text="warm")
+    if version.load_error:
+        return badge("failed", text="failed to load")
+    return badge("", text="idle")

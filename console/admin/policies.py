@@ -1,0 +1,84 @@
+"""Django looks here: feedback's own pages, and the policies that an application can choose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from console.admin.applications import ApplicationForm
+from console.admin.feedback import FeedbackAdmin
+from registry.models import Application
+from registry.models.applications import Combine
+from selection.answers.combine import METHODS
+from selection.policies import POLICIES, Parameter
+from selection.policies.base import FADING
+
+__all__ = ["FeedbackAdmin", "PolicyApplicationForm"]
+
+
+def _parameters_help() -> SafeString:
+    """List what each policy takes, folded away until somebody wants to know."""
+    own = [
+        (policy.name, [p for p in policy.parameters if p not in FADING])
+        for policy in POLICIES.values()
+    ]
+    fading = [policy.name for policy in POLICIES.values() if set(FADING) <= {*policy.parameters}]
+    groups = [(name, parameters) for name, parameters in own if parameters]
+    groups.append((f"also {', '.join(fading)}", list(FADING)))
+    return format_html(
+        'JSON such as {{"eta": 0.1}}; empty for the defaults.'
+        '<details data-testid="parameters" class="mt-2">'
+        '<summary class="cursor-pointer text-primary-600 dark:text-primary-500">'
+        "What each policy takes</summary>{}</details>",
+        format_html_join("", "{}", ((_listed(*group),) for group in groups)),
+    )
+
+
+def _listed(title: str, parameters: Sequence[Parameter]) -> SafeString:
+    return format_html(
+        '<dl class="mt-2"><dt class="font-semibold">{}</dt>{}</dl>',
+        title,
+        format_html_join(
+            "",
+            "<dd>{} = {} ({} to {}): {}</dd>",
+            (
+                (p.name, f"{p.default:g}", f"{p.low:g}", f"{p.high:g}", p.meaning)
+                for p in parameters
+            ),
+        ),
+    )
+
+
+def _combines() -> list[tuple[str, str]]:
+    ours = dict(Combine.choices)
+    return [(name, f"{name}: {ours.get(name, 'from an installed package')}") for name in METHODS]
+
+
+class PolicyApplicationForm(ApplicationForm):
+    """An application's form that offers the policies there are and explains their parameters."""
+
+    policy = forms.ChoiceField(
+        choices=[(name, f"{name}: {policy.summary}") for name, policy in POLICIES.items()],
+        initial="static",
+        widget=UnfoldAdminSelectWidget,
+    )
+    combine = forms.ChoiceField(
+        choices=_combines,
+        initial=Combine.VOTE,
+        widget=UnfoldAdminSelectWidget,
+        help_text=Application._meta.get_field("combine").help_text,
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "policy_params" in self.fields:
+            self.fields["policy_params"].help_text = _parameters_help()
+
+
+admin.site.get_model_admin(Application).form = PolicyApplicationForm

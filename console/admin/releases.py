@@ -1,0 +1,198 @@
+"""Releases: the history, and a page that follows one while it goes live."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path, reverse
+from django.utils.safestring import SafeString
+
+from console.admin.base import ReadOnlyAdmin, shortened, when
+from console.admin.theme import display
+from registry.api.errors import error_response
+from registry.errors import Forbidden
+from registry.models import Application, Release
+from registry.waiting import what_it_waits_for
+
+State = Release.State
+
+REASON_CHARACTERS = 60
+STATE_LABELS: Mapping[str, str] = {
+    State.PENDING: "info",
+    State.STARTING: "warning",
+    State.LIVE: "success",
+    State.FAILED: "danger",
+    State.SUPERSEDED: "",
+}
+STEPS = (
+    ("Check", "The artifact is loaded in a process of its own"),
+    ("Start", "Replicas start, load and warm up"),
+    ("Live", "Traffic has moved over"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One point of the progress line; `status` is done, current, failed, skipped or todo."""
+
+    name: str
+    explanation: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a release is, as its page draws it and as that page asks for it each second."""
+
+    state: str
+    sentence: str
+    steps: tuple[Step, ...]
+    ended: bool
+    error: str
+    took: str
+
+
+def progress_of(release: Release) -> Progress:
+    reached, status = _position(release)
+    steps = tuple(
+        Step(
+            name=name,
+            explanation=explanation,
+            status="done" if index < reached else status if index == reached else "todo",
+        )
+        for index, (name, explanation) in enumerate(STEPS)
+    )
+    return Progress(
+        state=release.state,
+        sentence=_sentence(release),
+        steps=steps,
+        ended=not release.is_open,
+        error=release.error,
+        took=_took(release),
+    )
+
+
+def _position(release: Release) -> tuple[int, str]:
+    """Return the step that was reached and how that step stands."""
+    if release.live_at is not None:
+        return len(STEPS), "done"
+    if release.state == State.PENDING:
+        return 0, "current"
+    if release.state == State.STARTING:
+        return 1, "current"
+    # The state says only how it ended, not where.
+    reached = int(release.started_at is not None)
+    return reached, "failed" if release.state == State.FAILED else "skipped"
+
+
+def _sentence(release: Release) -> str:
+    previous = release.previous_arm
+    old = f"{previous} still answers" if previous else "no version is live yet"
+    match release.state:
+        case State.PENDING:
+            return f"Checking the artifact: {what_it_waits_for(release)}; {old}."
+        case State.STARTING:
+            return f"Starting replicas: {what_it_waits_for(release)}; {old}."
+        case State.LIVE:
+            return f"{release.arm} answers."
+        case State.FAILED:
+            return f"It failed; {old}."
+    if release.live_at is not None:
+        return "It was live; a later release took over."
+    if release.error:
+        return f"It was called off before it went live; {old}."
+    return "A later release took its place before it went live."
+
+
+def _took(release: Release) -> str:
+    ended_at = release.live_at or release.ended_at
+    if ended_at is None:
+        return ""
+    return f"{(ended_at - release.created_at).total_seconds():.1f} s"
+
+
+@admin.register(Release)
+class ReleaseAdmin(ReadOnlyAdmin[Release]):
+    list_display = ("what", "standing", "from_version", "who", "why", "asked", "took")
+    list_filter = ("state", "kind", "model")
+    search_fields = ("model_name", "version_name", "reason", "by_label", "error")
+    date_hierarchy = "created_at"
+    change_form_template = "console/release.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Release]:
+        return super().get_queryset(request).with_versions()  # type: ignore[attr-defined, no-any-return]  # the manager is a ReleaseQuerySet's
+
+    def get_urls(self) -> list[URLPattern]:
+        follow = path(
+            "<int:release_id>/progress.json",
+            self.admin_site.admin_view(self.progress_json),
+            name="registry_release_progress",
+        )
+        return [follow, *super().get_urls()]
+
+    def progress_json(self, request: HttpRequest, release_id: int) -> HttpResponse:
+        release = get_object_or_404(Release.objects.with_versions(), pk=release_id)
+        if not self.has_view_permission(request, release):
+            return error_response(Forbidden("No permission to view releases."))
+        return JsonResponse(asdict(progress_of(release)))
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        release = self.get_object(request, object_id)
+        extra: dict[str, Any] = {}
+        if release is not None:
+            followers = Application.objects.filter(
+                routes__model=release.model, routes__pinned_version=None
+            ).distinct()
+            extra = {
+                "release": release,
+                "progress": progress_of(release),
+                "progress_url": reverse("admin:registry_release_progress", args=[release.pk]),
+                "followers": followers,
+                "title": str(release),
+                "may_roll_back": request.user.has_perm("registry.change_model")
+                and release.state == State.LIVE
+                and release.previous_version is not None,
+            }
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **extra})
+
+    # --- columns --------------------------------------------------------------------------
+
+    @display(description="release", ordering="id", header=True)
+    def what(self, release: Release) -> list[str]:
+        return [release.arm, release.get_kind_display()]
+
+    @display(description="state", ordering="state", label=STATE_LABELS)
+    def standing(self, release: Release) -> tuple[str, str]:
+        return release.state, release.get_state_display()
+
+    @display(description="before")
+    def from_version(self, release: Release) -> str:
+        return release.previous_version_name or "none"
+
+    @display(description="by", ordering="by_label")
+    def who(self, release: Release) -> str:
+        return release.by_label
+
+    @display(description="why")
+    def why(self, release: Release) -> str:
+        return shortened(release.reason, at=REASON_CHARACTERS)
+
+    @display(description="asked", ordering="created_at")
+    def asked(self, release: Release) -> SafeString | str:
+        return when(release.created_at)
+
+    @display(description="took")
+    def took(self, release: Release) -> str:
+        return _took(release)

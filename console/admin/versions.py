@@ -1,0 +1,272 @@
+"""Versions: uploaded once, never changed, deployed from here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.defaultfilters import filesizeformat
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
+
+from console.admin.base import (
+    NOTHING,
+    ConsoleAdmin,
+    actor,
+    code,
+    page_of,
+    row_or_404,
+    shortened,
+    when,
+)
+from console.admin.forms import DeployForm, change_to
+from console.admin.models import version_badge
+from console.admin.theme import ActionVariant, action, display
+from registry.errors import ClipperError
+from registry.extensions import runtime_names
+from registry.models import ModelVersion
+from registry.models.models import FEWEST_REPLICAS, LARGEST_BATCH, Batching
+from registry.services import (
+    check_not_live,
+    configure_version,
+    create_version,
+    delete_version,
+    deploy,
+)
+from registry.services.versions import CONFIGURABLE
+
+LIVE = "Can be changed while it serves, without a new deploy."
+# How a version runs, on its own page and in the form that uploads one.
+RUNNING = (
+    (
+        "Replicas",
+        {
+            "fields": ("replicas", ("min_replicas", "max_replicas")),
+            "description": f"Between bounds, Clipper finds the number itself. {LIVE}",
+        },
+    ),
+    (
+        "Batching",
+        {
+            "fields": ("batching", ("max_batch_size", "batch_wait_ms")),
+            "description": f"Left alone, Clipper finds the size itself. {LIVE}",
+        },
+    ),
+    (
+        "Limits",
+        {
+            "fields": (("memory_limit_mb", "threads"), "load_timeout_s"),
+            "description": "A change holds for replicas that start afterwards.",
+        },
+    ),
+)
+
+
+def runtime_choices() -> list[tuple[str, str]]:
+    return [(name, name) for name in runtime_names()]
+
+
+class UploadForm(forms.ModelForm[ModelVersion]):
+    """A new version and its artifact."""
+
+    runtime = forms.ChoiceField(choices=runtime_choices, widget=UnfoldAdminSelectWidget)
+    artifact = forms.FileField(
+        widget=UnfoldAdminFileFieldWidget,
+        help_text="The file that the runtime loads, such as a .skops, .py or .zip file.",
+    )
+
+    class Meta:
+        model = ModelVersion
+        fields = ("model", "version", "runtime", "device", "allow_pickle", *sorted(CONFIGURABLE))
+        help_texts = {
+            "version": "Lower-case letters, digits and hyphens, such as 2 or 2024-11-retrained.",
+        }
+
+
+@admin.register(ModelVersion)
+class VersionAdmin(ConsoleAdmin[ModelVersion]):
+    list_display = ("name", "state", "how", "device", "wanted", "weight", "uploaded")
+    list_filter = ("model", "runtime", "device", "allow_pickle")
+    search_fields = ("version", "model__name", "notes", "digest")
+    autocomplete_fields = ("model",)
+    placeholders = {
+        "min_replicas": str(FEWEST_REPLICAS),
+        "max_replicas": "off",
+        "max_batch_size": str(LARGEST_BATCH),
+        "batch_wait_ms": "learned",
+        "memory_limit_mb": "no limit",
+    }
+    actions_row = ("deploy",)
+    actions_detail = ("deploy",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
+        return super().get_queryset(request).select_related("model", "created_by")
+
+    def get_form(
+        self, request: HttpRequest, obj: ModelVersion | None = None, change: bool = False, **kw: Any
+    ) -> type[forms.ModelForm[ModelVersion]]:
+        if obj is None:
+            kw["form"] = UploadForm
+        return super().get_form(request, obj, change, **kw)
+
+    def get_fieldsets(self, request: HttpRequest, obj: ModelVersion | None = None) -> Any:
+        # Pickle can run any code: only those who may run code are offered it.
+        may_allow = request.user.has_perm("registry.run_code")
+        pickle = ("allow_pickle",) if may_allow or obj is not None else ()
+        if obj is None:
+            return (
+                (None, {"fields": (("model", "version"), ("runtime", "artifact"), "notes")}),
+                ("Where it runs", {"fields": (("device", *pickle),)}),
+                *RUNNING,
+            )
+        return (
+            (None, {"fields": (("model", "version"), ("state", "runtime"), "notes")}),
+            *RUNNING,
+            ("Artifact", {"fields": ("artifact", ("weight", "device"), "width", *pickle)}),
+            ("Record", {"fields": (("uploaded", "created_by"), ("validated", "problem"))}),
+        )
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: ModelVersion | None = None
+    ) -> tuple[str, ...]:
+        if obj is None:
+            return ()
+        shown = ("state", "artifact", "weight", "width", "uploaded", "created_by", "validated")
+        return (*shown, "problem", "model", "version", "runtime", "device", "allow_pickle")
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "replicas":
+            # Autoscaling may move it while somebody edits the notes: the form sends along what it
+            # showed, so that only a number which a person really changed is written.
+            kwargs["show_hidden_initial"] = True
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: ModelVersion, form: Any, change: bool) -> None:
+        configuration = {
+            name: value for name, value in form.cleaned_data.items() if name in CONFIGURABLE
+        }
+        if change:
+            # Only what was changed here: the rest may be newer in the database than in this form.
+            changed = configuration.keys() & set(form.changed_data)
+            configure_version(
+                version=obj, by=actor(request), **{name: configuration[name] for name in changed}
+            )
+            return
+        row = create_version(
+            model=obj.model,
+            version=obj.version,
+            runtime=obj.runtime,
+            artifact=form.cleaned_data["artifact"],
+            by=actor(request),
+            device=obj.device,
+            allow_pickle=obj.allow_pickle,
+            **configuration,
+        )
+        # The admin goes on with its own instance: make it the row that the service wrote.
+        obj.__dict__.update(row.__dict__)
+
+    def response_add(
+        self, request: HttpRequest, obj: ModelVersion, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        if "_addanother" in request.POST or "_popup" in request.POST:
+            return super().response_add(request, obj, post_url_continue)
+        messages.success(request, f"{obj} is stored. Nothing asks it until it is deployed.")
+        return HttpResponseRedirect(page_of(obj))
+
+    def delete_model(self, request: HttpRequest, obj: ModelVersion) -> None:
+        delete_version(version=obj, by=actor(request))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[ModelVersion]) -> None:
+        for version in queryset:
+            delete_version(version=version, by=actor(request))
+
+    # --- deploying ------------------------------------------------------------------------
+
+    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
+        allowed = super().get_actions_detail(request, object_id)  # type: ignore[misc]  # the theme's
+        version = self.get_object(request, object_id)
+        return [] if version is not None and version.is_live else list(allowed)
+
+    def has_deploy_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return request.user.has_perm("registry.change_model")
+
+    @action(
+        description="Deploy",
+        url_path="deploy",
+        icon="rocket_launch",
+        permissions=("deploy",),
+        variant=ActionVariant.PRIMARY,
+        attrs={"data-testid": "deploy"},
+    )
+    def deploy(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show what would change, ask why, then ask for the version to go live."""
+        versions = ModelVersion.objects.select_related("model__live_version__model", "created_by")
+        version = row_or_404(versions, pk=object_id)
+        form = DeployForm(request.POST or None)
+        try:
+            check_not_live(version, model=version.model)
+            if request.method == "POST" and form.is_valid():
+                release = deploy(version=version, by=actor(request), **form.cleaned_data)
+                return HttpResponseRedirect(page_of(release))
+        except ClipperError as error:
+            return self.refuse(request, error, back_to=page_of(version))
+        context = self.page_context(request, version, title=f"Deploy {version}")
+        return TemplateResponse(
+            request,
+            "console/confirm_deploy.html",
+            {**context, "change": change_to(version), "form": form},
+        )
+
+    # --- columns --------------------------------------------------------------------------
+
+    @display(description="version", ordering="model__name", header=True)
+    def name(self, version: ModelVersion) -> list[str]:
+        return [str(version), shortened(version.notes)]
+
+    @display(description="state")
+    def state(self, version: ModelVersion) -> SafeString:
+        return version_badge(version)
+
+    @display(description="runs", ordering="runtime", header=True)
+    def how(self, version: ModelVersion) -> list[str]:
+        batching = "" if version.batching == Batching.AIMD else f"batching: {version.batching}"
+        return [version.runtime, batching]
+
+    @display(description="replicas", ordering="replicas")
+    def wanted(self, version: ModelVersion) -> str:
+        return version.replicas_text
+
+    @display(description="sha256")
+    def artifact(self, version: ModelVersion) -> SafeString:
+        return code(version.digest)
+
+    @display(description="size", ordering="size")
+    def weight(self, version: ModelVersion) -> str:
+        return filesizeformat(version.size)
+
+    @display(description="numbers in an input")
+    def width(self, version: ModelVersion) -> str:
+        return "not known, or any" if version.n_features is None else str(version.n_features)
+
+    @display(description="uploaded", ordering="created_at")
+    def uploaded(self, version: ModelVersion) -> SafeString | str:
+        return when(version.created_at)
+
+    @display(description="loaded on trial")
+    def validated(self, version: ModelVersion) -> SafeString | str:
+        return when(version.validated_at)
+
+    @display(description="last problem")
+    def problem(self, version: ModelVersion) -> SafeString:
+        return format_html(
+            '<span class="{}">{}</span> <a class="clp-link" href="{}">Errors and output</a>',
+            "clp-problem" if version.load_error else "",
+            shortened(version.load_error) or NOTHING,
+            reverse("console-version-errors", args=[version.pk]),
+        )

@@ -1,0 +1,140 @@
+"""The console's page on what an application has learned: context by context, and forgetting it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from console import formats
+from console.access import CHANGE, VIEW, application_for, frame
+from console.admin.base import actor
+from infrastructure.redis_client import redis_client
+from registry.errors import ClipperError
+from registry.models import Application
+from selection.contexts import GLOBAL_CONTEXT, fault_of
+from selection.feedback.resets import forget
+from selection.store.queries import LearnedContext, describe_context, learned_contexts
+
+PAGE_SIZE = 50
+LAST_PAGE = 100_000
+RESETS_SHOWN = 5
+
+
+def contexts(request: HttpRequest, name: str) -> HttpResponse:
+    """Show what one context has learned, and those that have learned anything."""
+    application = application_for(request, name, VIEW)
+    chosen = request.GET.get("context", GLOBAL_CONTEXT)
+    number = _page_number(request)
+    problem, state, rows, total = fault_of(chosen) or "", None, list[LearnedContext](), 0
+    if not problem:
+        try:
+            state = describe_context(redis_client(), application, context=chosen)
+            rows, total = learned_contexts(
+                redis_client(), application, limit=PAGE_SIZE, offset=(number - 1) * PAGE_SIZE
+            )
+        except ClipperError as error:
+            problem = error.message
+    return TemplateResponse(
+        request,
+        "console/contexts.html",
+        {
+            **frame(request, application, title=f"{application}: contexts"),
+            "problem": problem,
+            "chosen": chosen,
+            "state": state and _state(state),
+            "rows": [_row(row) for row in rows],
+            "total": f"{total:,} of at most {application.max_contexts:,}",
+            "older": number + 1 if number * PAGE_SIZE < total else None,
+            "newer": number - 1 if number > 1 else None,
+            "resets": application.resets.all()[:RESETS_SHOWN],
+            "may_reset": request.user.has_perm(CHANGE),
+            "reset_one": f"reset/?{urlencode({'context': chosen})}",
+        },
+    )
+
+
+def reset(request: HttpRequest, name: str) -> HttpResponse:
+    """Show what would be forgotten; a POST has it forgotten."""
+    application = application_for(request, name, CHANGE)
+    everything = "all" in request.GET
+    context = request.GET.get("context", GLOBAL_CONTEXT)
+    try:
+        if request.method == "POST":
+            _reset(request, application, context=None if everything else context)
+            return HttpResponseRedirect(_back(application, context=context))
+        _, known = learned_contexts(redis_client(), application, limit=1)
+    except ClipperError as error:
+        messages.error(request, error.message)
+        return HttpResponseRedirect(_back(application, context=context))
+    return TemplateResponse(
+        request,
+        "console/confirm_reset.html",
+        {
+            **frame(request, application, title=f"Reset {_what(None if everything else context)}"),
+            "everything": everything,
+            "context": context,
+            "known": formats.count(known),
+        },
+    )
+
+
+def _reset(request: HttpRequest, application: Application, *, context: str | None) -> None:
+    forget(redis_client(), application, context=context, by=actor(request))
+    told = f"Reset what was learned in {_what(context)}."
+    admin.site.get_model_admin(Application).log_change(request, application, told)
+    messages.success(request, f"{told} Queries follow within a second.")
+
+
+def _page_number(request: HttpRequest) -> int:
+    text = request.GET.get("page", "")
+    return int(text) if text.isascii() and text.isdigit() and 0 < int(text) < LAST_PAGE else 1
+
+
+def _back(application: Application, *, context: str) -> str:
+    page = reverse("console-contexts", args=[application.name])
+    return f"{page}?{urlencode({'context': context})}" if context else page
+
+
+def _what(context: str | None) -> str:
+    if context is None:
+        return "all contexts"
+    return f"the context {context}" if context else "the global context"
+
+
+def _state(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "policy": state["policy"],
+        "learned": state["updated_at"] is not None,
+        "updated_at": state["updated_at"] and datetime.fromisoformat(state["updated_at"]),
+        "arms": [
+            {
+                "arm": f"{arm['model']}:{arm['version']}",
+                "percent": round(arm["weight"] * 100, 1),
+                "weight": formats.share(arm["weight"]),
+                "probability": formats.share(arm["probability"]),
+                "reward": formats.percent(arm["reward"]),
+                "feedback": formats.count(arm["feedback"]),
+                "queries": formats.count(arm["queries"]),
+            }
+            for arm in state["arms"]
+        ],
+    }
+
+
+def _row(row: LearnedContext) -> dict[str, Any]:
+    return {
+        "context": row.context,
+        "url": f"?{urlencode({'context': row.context})}",
+        "feedback": formats.count(row.feedback),
+        "last_used": datetime.fromtimestamp(row.last_used, tz=UTC),
+        "updated_at": None
+        if row.updated_at is None
+        else datetime.fromtimestamp(row.updated_at, tz=UTC),
+    }

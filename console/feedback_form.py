@@ -1,0 +1,34 @@
+"""The web form at /feedback/{app}/ where a person asks, and says whether the answer was right.
+
+The page itself holds no data and needs no login: its script calls the REST API with the key that
+the person enters, or with none where the application is public.
+"""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from registry.models import Application
+
+NUMBERS = frozenset({"doubles", "floats", "integers"})
+
+# Everything comes from files of our own: nothing inline, nothing from elsewhere.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self';"
+    " connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+
+
+@require_safe
+def feedback_form(request: HttpRequest, name: str) -> HttpResponse:
+    application = Application.objects.select_related("slo").filter(name=name).first()
+    if application is None:
+        page = render(request, "console/feedback_missing.html", {"name": name}, status=404)
+    else:
+        context = {"application": application, "numbers": application.input_type in NUMBERS}
+        page = render(request, "console/feedback_form.html", context)
+    page["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    page["Referrer-Policy"] = "same-origin"
+    return page

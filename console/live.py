@@ -1,0 +1,340 @@
+"""The live picture of the whole system, put together from its three sources.
+
+What web processes publish, what selection has learned, and which replicas are there. Several web
+processes become one: counts and rates add up, the median is the mean of theirs weighted by their
+rates, and the 99th percentile is the worst of them, which is never better than the true one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from console import formats
+from console.admin.base import page_at, page_of
+from console.live_models import Sources, alarms, model_rows
+from console.model_load import Document
+from console.templatetags.console import ago
+from infrastructure.redis_client import redis_client
+from registry.control import Control, read_control
+from registry.errors import Unavailable
+from registry.models import Application, Release
+from registry.restarts import read_restarts
+from registry.snapshot import build_snapshot
+from registry.specs import ApplicationSpec, Snapshot
+from registry.waiting import what_it_waits_for
+from selection.reliability import FULL
+from selection.store.queries import describe
+from serving.cluster.failures.counts import failure_texts
+from serving.cluster.membership.views import read_views
+from serving.cluster.replica.listen import own_directory
+from serving.cluster.scaling_events import last_changes
+from serving.metrics.published import APPLICATION_COUNTERS, read_published
+from serving.query.routing import routed_applications
+
+RELEASES_SHOWN = 8
+# How a query can end without a model's answer, by what counts it. One that the models were too
+# unsure of is no fault: the application's own threshold asked for that.
+UNANSWERED = {
+    "overloaded": "overloaded",
+    "timed_out": "too late",
+    "failed": "failed",
+    "refused": "refused",
+    "unconnected": "no replica",
+}
+# From here on an application hardly answers at all.
+MOST = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What all web processes together answered for one application.
+
+    `counts` since they started, `recent` in the last seconds: by the names of its counters.
+    """
+
+    counts: Mapping[str, int]
+    recent: Mapping[str, int]
+    hits: int
+    misses: int
+    rate: float
+    p50_ms: float | None
+    p99_ms: float | None
+
+    def recent_share(self, *counters: str) -> float:
+        """Of the queries of the last seconds, answered or not, the share counted there."""
+        asked = self.recent["queries"] + self.recent["errors"]
+        return sum(self.recent[name] for name in counters) / asked if asked else 0.0
+
+    @property
+    def asked(self) -> int:
+        """All queries since the processes started, those that ended in an error included."""
+        return self.counts["queries"] + self.counts["errors"]
+
+    @property
+    def missed(self) -> int:
+        """Of these, those that missed the objective: answered late, or not at all."""
+        return self.counts["late"] + self.counts["errors"]
+
+    @property
+    def unanswered(self) -> float:
+        """The share of recent queries that no model answered."""
+        return self.recent_share(*UNANSWERED)
+
+
+def picture() -> dict[str, Any]:
+    """Return all that the live page shows, as JSON values. Blocking; never raises for Redis."""
+    snapshot = build_snapshot()
+    problem, sources = _from_redis(snapshot)
+    documents = sources.documents
+    models = model_rows(snapshot, sources=sources)
+    control = None if problem else _control()
+    return {
+        "at": time.time(),
+        "reachable": sources.reachable,
+        "problem": problem or (control.problem if control else ""),
+        "control": {"age_s": control.age_s if control else None},
+        "alarms": alarms(models),
+        "web": _web(documents, reachable=sources.reachable),
+        "applications": _applications(snapshot, documents=documents, reachable=not problem),
+        "models": models,
+        "releases": _releases(),
+    }
+
+
+def combined(
+    documents: Sequence[Document], *, application: str, arms: Iterable[str]
+) -> Traffic | None:
+    """Add up what the web processes say of one application; None where none mentions it.
+
+    The cache belongs to versions, not to applications: `hits` and `misses` are those of the
+    application's arms, whoever asked them.
+    """
+    told = [d["applications"][application] for d in documents if application in d["applications"]]
+    if not told:
+        return None
+    recent = [one.get("recent", {}) for one in told]
+    versions = [d.get("versions", {}).get(arm, {}) for d in documents for arm in arms]
+    slowest = [one["p99_ms"] for one in told if one.get("p99_ms") is not None]
+    return Traffic(
+        counts={name: sum(one.get(name, 0) for one in told) for name in APPLICATION_COUNTERS},
+        recent={name: sum(one.get(name, 0) for one in recent) for name in APPLICATION_COUNTERS},
+        hits=sum(one.get("hits", 0) for one in versions),
+        misses=sum(one.get("misses", 0) for one in versions),
+        rate=sum(one.get("rate") or 0.0 for one in told),
+        p50_ms=_mean_by_rate([(one.get("p50_ms"), one.get("rate") or 0.0) for one in told]),
+        p99_ms=max(slowest, default=None),
+    )
+
+
+def standing(
+    traffic: Traffic | None, *, spec: ApplicationSpec, arms: int, reachable: bool = True
+) -> tuple[str, str]:
+    """Return how an application stands: a stable word, and the words that people read.
+
+    Where Redis isn't `reachable`, no traffic doesn't mean that there is none.
+    """
+    if not spec.routes:
+        return "stopped", "No model routed"
+    if arms == 0:
+        return "stopped", "No version deployed"
+    if not reachable:
+        return "silent", "Unknown"
+    if traffic is None:
+        return "silent", "No queries yet"
+    unanswered = traffic.unanswered
+    if unanswered > 1 - spec.slo_target:
+        words = f"{formats.share(unanswered)} get no model's answer"
+        return "stopped" if unanswered > MOST else "late", words
+    if traffic.rate == 0:
+        return "silent", "Idle"
+    if traffic.p99_ms is not None and traffic.p99_ms > spec.slo_ms:
+        return "late", "Slower than its objective"
+    return "good", "Within its objective"
+
+
+def _mean_by_rate(pairs: list[tuple[float | None, float]]) -> float | None:
+    known = [(value, rate) for value, rate in pairs if value is not None]
+    total = sum(rate for _, rate in known)
+    if not known:
+        return None
+    if total <= 0:
+        return sum(value for value, _ in known) / len(known)
+    return sum(value * rate for value, rate in known) / total
+
+
+def _causes(traffic: Traffic | None) -> str:
+    """Say why recent queries got no model's answer: "38 % overloaded, 3.1 % too late"."""
+    if traffic is None:
+        return ""
+    shares = sorted(
+        ((traffic.recent_share(counter), words) for counter, words in UNANSWERED.items()),
+        reverse=True,
+    )
+    return ", ".join(f"{formats.share(share)} {words}" for share, words in shares if share)
+
+
+def _from_redis(snapshot: Snapshot) -> tuple[str, Sources]:
+    client = redis_client()
+    live = [m.live_version_id for m in snapshot.models.values() if m.live_version_id is not None]
+    try:
+        return "", Sources(
+            reachable=True,
+            documents=read_published(client),
+            replicas=own_directory().read(),
+            views=read_views(client),
+            restarts=read_restarts(client, live),
+            failures=failure_texts(client, live),
+            changes=last_changes(client, live),
+        )
+    except redis.RedisError as error:
+        problem = f"Redis cannot be reached, so nothing live is known: {error}"
+        return problem, Sources(reachable=False)
+
+
+def _control() -> Control | None:
+    try:
+        return read_control()
+    except redis.RedisError:  # it has just gone away: the next picture says so
+        return None
+
+
+def _web(documents: Sequence[Document], *, reachable: bool) -> dict[str, Any]:
+    told = [one for document in documents for one in document["applications"].values()]
+    rate = sum(one.get("rate") or 0.0 for one in told)
+    slowest = max((one["p99_ms"] for one in told if one.get("p99_ms") is not None), default=None)
+    queries = sum(one.get("queries", 0) + one.get("errors", 0) for one in told)
+    memory = sum(document.get("rss_bytes", 0) for document in documents)
+    silence = "none has reported yet" if reachable else ""
+    return {
+        "text": {
+            "rate": formats.rate(rate) if documents else formats.NOTHING,
+            "p99": formats.milliseconds(slowest),
+            "queries": formats.count(queries) if documents else formats.NOTHING,
+            "processes": str(len(documents)) if reachable else formats.NOTHING,
+            "memory": formats.mebibytes(memory) if documents else silence,
+        },
+    }
+
+
+def _applications(
+    snapshot: Snapshot, *, documents: Sequence[Document], reachable: bool
+) -> list[dict[str, Any]]:
+    routed = routed_applications(snapshot)
+    learned = _learned(routed) if reachable else {}
+    return [
+        _application(
+            spec,
+            traffic=combined(documents, application=spec.name, arms=weights),
+            arms=learned.get(spec.name, []),
+            routed=len(weights),
+            reachable=reachable,
+        )
+        for spec, weights in routed
+    ]
+
+
+def _application(
+    spec: ApplicationSpec,
+    *,
+    traffic: Traffic | None,
+    arms: list[dict[str, Any]],
+    routed: int,
+    reachable: bool,
+) -> dict[str, Any]:
+    state, words = standing(traffic, spec=spec, arms=routed, reachable=reachable)
+    counts = {
+        **(traffic.counts if traffic else dict.fromkeys(APPLICATION_COUNTERS, 0)),
+        "hits": traffic.hits if traffic else 0,
+        "misses": traffic.misses if traffic else 0,
+    }
+    asked = counts["hits"] + counts["misses"]
+    return {
+        "name": spec.name,
+        "url": page_at(Application, pk=spec.id),
+        "try_url": f"/feedback/{spec.name}/",
+        "policy": spec.policy,
+        "state": state,
+        "slo_ms": spec.slo_ms,
+        "rate": traffic.rate if traffic else 0.0,
+        "p99_ms": traffic.p99_ms if traffic else None,
+        "counts": counts,
+        "arms": arms,
+        "text": {
+            "state": words,
+            "causes": _causes(traffic),
+            "rate": formats.rate(traffic.rate if traffic else None),
+            "p50": formats.milliseconds(traffic.p50_ms if traffic else None),
+            "p99": formats.milliseconds(traffic.p99_ms if traffic else None),
+            "slo": formats.milliseconds(spec.slo_ms),
+            "defaults": formats.share(_ratio(counts["defaults"], traffic.asked if traffic else 0)),
+            "late": formats.share(_ratio(traffic.missed, traffic.asked) if traffic else None),
+            "hits": formats.share(_ratio(counts["hits"], asked)),
+            "objective": f"{spec.slo_target * 100:g} % within {spec.slo_ms:g} ms",
+        },
+    }
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _learned(
+    routed: Sequence[tuple[ApplicationSpec, Mapping[str, float]]],
+) -> dict[str, list[dict[str, Any]]]:
+    """Return what selection knows of each application's arms; nothing without Redis."""
+    try:
+        states = describe(redis_client(), routed)
+    except Unavailable:
+        return {}
+    return {
+        spec.name: [_arm(arm) for arm in state["arms"]]
+        for (spec, _), state in zip(routed, states, strict=True)
+    }
+
+
+def _arm(arm: Mapping[str, Any]) -> dict[str, Any]:
+    reliability = arm["reliability"]
+    unreliable = reliability < FULL
+    return {
+        "arm": f"{arm['model']}:{arm['version']}",
+        "percent": round(arm["weight"] * 100, 1),
+        "state": "late" if unreliable else "good",
+        "text": {
+            "answers": f"answers {formats.share(reliability)}" if unreliable else "",
+            "weight": formats.share(arm["weight"]),
+            "queries": formats.count(arm["queries"]),
+            "feedback": formats.count(arm["feedback"]),
+        },
+    }
+
+
+def _releases() -> list[dict[str, Any]]:
+    return [
+        {
+            "id": release.pk,
+            "url": page_of(release),
+            "state": release.state,
+            "text": {
+                "what": release.arm,
+                "kind": release.get_kind_display(),
+                "state": release.get_state_display(),
+                "who": release.by_label,
+                "when": ago(release.created_at),
+                "why": release.reason,
+                "progress": _progress(release),
+            },
+        }
+        for release in Release.objects.with_versions()[:RELEASES_SHOWN]
+    ]
+
+
+def _progress(release: Release) -> str:
+    """What an open release waits for, or why one failed, in a line."""
+    if release.is_open:
+        return what_it_waits_for(release)
+    return next(iter(release.error.splitlines()), "")

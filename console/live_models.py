@@ -1,0 +1,192 @@
+"""The live page's models: which replicas each has, and how they keep up with its queries."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from console import formats
+from console.admin.base import page_at
+from console.model_load import A_FEW, MOST, TOO_MANY, Document, Load, load_of, load_text
+from console.templatetags.console import ago
+from registry.models import Model
+from registry.restarts import Restarts
+from registry.specs import ModelSpec, Snapshot, VersionSpec
+from serving.cluster.membership.directory import ReplicaRecord, ReplicaState
+from serving.cluster.membership.views import WebView, obstacle_text, obstacles
+from serving.cluster.scaling_events import ReplicaChange
+
+# States that somebody has to do something about.
+ALARMING = ("overloaded", "failing", "stopped")
+ALARMS_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What Redis knows; `reachable` False: nothing, and that says nothing of the models."""
+
+    reachable: bool
+    documents: Sequence[Document] = ()
+    replicas: Sequence[ReplicaRecord] = ()
+    views: Sequence[WebView] = ()
+    changes: Mapping[int, ReplicaChange] = field(default_factory=dict)
+    # By version, as far as there were any: ends of replicas unasked, and where it fails to load.
+    restarts: Mapping[int, Restarts] = field(default_factory=dict)
+    failures: Mapping[int, str] = field(default_factory=dict)
+
+
+def model_rows(snapshot: Snapshot, *, sources: Sources) -> list[dict[str, Any]]:
+    return [
+        _model(model, live=snapshot.versions.get(model.live_version_id or 0), sources=sources)
+        for model in snapshot.models.values()
+    ]
+
+
+def alarms(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows that need somebody at once, as they stand at the head of the page."""
+    alarming = [row for row in rows if row["state"] in ALARMING]
+    return [
+        {
+            "name": row["name"],
+            "url": row["url"],
+            "state": row["state"],
+            "text": {
+                "what": row["text"]["state"],
+                "replicas": formats.listed(f"{row['text']['ready']} ready", row["text"]["bounds"]),
+            },
+        }
+        for row in alarming[:ALARMS_SHOWN]
+    ] + _more(len(alarming) - ALARMS_SHOWN)
+
+
+def _more(number: int) -> list[dict[str, Any]]:
+    """The line for the alarms that there was no room for."""
+    if number <= 0:
+        return []
+    name = f"{number} more model{'s' if number > 1 else ''}"
+    text = {"what": "in the list below", "replicas": ""}
+    return [{"name": name, "url": "#models", "state": "more", "text": text}]
+
+
+def standing(
+    load: Load | None,
+    *,
+    wanted: int,
+    ready: int,
+    unreached: int = 0,
+    restarts: Restarts | None = None,
+) -> tuple[str, str]:
+    """Return how a deployed model stands: a stable word, and the words that people read.
+
+    Of the `ready` replicas, `unreached` can't be reached by some web process.
+    """
+    refused = load.refused_rate if load else 0.0
+    if ready == wanted == 0:
+        return "silent", "Scaled to 0 replicas"
+    if ready == 0 and wanted > 0:
+        refuses = f": refuses {formats.rate(refused)} queries/s" if refused else ""
+        return "stopped", f"No replica is ready{refuses}"
+    if unreached and unreached == ready:
+        return "stopped", "Not reached by every web process"
+    if restarts is not None and restarts.is_loop:
+        return "failing", f"Its replicas end again and again: {restarts.recent} times lately"
+    if load and load.fails(A_FEW):
+        fails = f"{formats.rate(load.failed_rate)} queries/s fail"
+        return ("failing", f"Failing: {fails}") if load.fails(TOO_MANY) else ("late", fails)
+    if load and load.finds_invalid(A_FEW):
+        invalid = f"Finds {formats.rate(load.invalid_rate)} inputs/s invalid"
+        return "failing" if load.finds_invalid(MOST) else "late", invalid
+    if load and load.refuses(A_FEW):
+        refuses = f"refuses {formats.rate(refused)} queries/s"
+        if load.refuses(TOO_MANY):
+            return "overloaded", f"Overloaded: {refuses}"
+        return "late", refuses.capitalize()
+    if unreached:
+        return "late", f"{unreached} of {ready} not reached by every web process"
+    if ready < wanted:
+        return "late", "Fewer replicas than wanted"
+    if load is None or load.is_idle:
+        return "good", "Idle"
+    return "good", "Keeping up"
+
+
+def _model(model: ModelSpec, *, live: VersionSpec | None, sources: Sources) -> dict[str, Any]:
+    own = [replica for replica in sources.replicas if replica.model == model.name]
+    serving = Counter(r.state.value for r in own if live is not None and r.version_id == live.id)
+    others = [r for r in own if live is None or r.version_id != live.id]
+    load = load_of(live.arm, documents=sources.documents) if live is not None else None
+    errors = [replica.last_error.partition("\n")[0] for replica in own if replica.last_error]
+    ready = [r for r in own if live and r.version_id == live.id and r.state is ReplicaState.READY]
+    in_between = obstacles(ready, views=sources.views)
+    unreached = len({replica.id for replica, _, _ in in_between})
+    restarts = sources.restarts.get(live.id) if live is not None else None
+    if live is None:
+        state, words = "silent", "Not deployed"
+    elif not sources.reachable:
+        state, words = "silent", "Unknown"
+    else:
+        state, words = standing(
+            load,
+            wanted=live.replicas,
+            ready=len(ready),
+            unreached=unreached,
+            restarts=restarts,
+        )
+    known = live is not None and sources.reachable
+    problems = [
+        *(obstacle_text(*one) for one in in_between),
+        *([sources.failures[live.id]] if live and live.id in sources.failures else []),
+        *errors,
+    ]
+    return {
+        "name": model.name,
+        "url": page_at(Model, pk=model.id),
+        "state": state,
+        "problem": next(iter(problems), ""),
+        "restarts": restarts.total if restarts else 0,
+        "load": load.as_json() if load is not None else None,
+        "text": {
+            "state": words,
+            "ready": f"{serving['ready']} of {live.replicas}"
+            if live and known
+            else formats.NOTHING,
+            "bounds": _bounds(live) if live is not None else "",
+            "version": live.version if live is not None else "not deployed",
+            "others": _others(serving, others),
+            "restarts": restarts.text if restarts else "",
+            "change": _change(sources.changes.get(live.id)) if live is not None else "",
+            **load_text(load),
+        },
+    }
+
+
+def _bounds(version: VersionSpec) -> str:
+    if version.replica_bounds is None:
+        return ""
+    fewest, most = version.replica_bounds
+    if version.replicas < most:
+        return f"may grow to {most}"
+    return f"at its limit of {most}" if fewest < most else ""
+
+
+def _change(change: ReplicaChange | None) -> str:
+    """Tell when and why autoscaling last changed the number of replicas."""
+    if change is None:
+        return ""
+    grew = "grew" if change.after > change.before else "shrank"
+    when = ago(datetime.fromtimestamp(change.at, tz=UTC))
+    return f"{when} it {grew} from {change.before} to {change.after}: {change.reason}"
+
+
+def _others(serving: Counter[str], others: Sequence[ReplicaRecord]) -> str:
+    """Say what isn't simply ready: "1 loading, 2 queued, version 1: 1 warm"."""
+    parts = [f"{number} {state}" for state, number in sorted(serving.items()) if state != "ready"]
+    by_version = Counter((replica.version, replica.state.value) for replica in others)
+    parts += [
+        f"version {version}: {number} {'warm' if state == 'ready' else state}"
+        for (version, state), number in sorted(by_version.items())
+    ]
+    return ", ".join(parts)

@@ -1,0 +1,124 @@
+"""What the last seconds brought one version, out of what all web processes publish."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from console import formats
+
+# Calls that never reached the model, because its replicas had no time for them.
+REFUSALS = ("overloaded", "saturated", "expired")
+FAILURES = ("failed", "lost", "quarantined")
+# Calls whose input the model took for invalid: the callers' fault, or the model's.
+INVALID = ("refused",)
+# Of all calls. Below the first share it is chance, from the second on somebody has to know. A
+# model that finds most inputs invalid is hardly the one that its callers expect.
+A_FEW = 0.005
+TOO_MANY = 0.05
+MOST = 0.5
+
+# How a load reads where there is none.
+UNKNOWN = {
+    **dict.fromkeys(("rate", "queue", "model"), formats.NOTHING),
+    **dict.fromkeys(("cached", "waiting", "batches"), ""),
+}
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """`waiting` and `in_flight` are of this moment, all else of the last seconds.
+
+    Rates are calls per second and add up; a 99th percentile is the worst process's. None where
+    nothing came to measure.
+    """
+
+    waiting: int = 0
+    in_flight: int = 0
+    rate: float = 0.0
+    refused_rate: float = 0.0
+    failed_rate: float = 0.0
+    invalid_rate: float = 0.0
+    hit_ratio: float | None = None
+    batch_size: float | None = None
+    queue_p99_ms: float | None = None
+    model_p99_ms: float | None = None
+
+    def refuses(self, share: float) -> bool:
+        """Whether more than this share of its calls got no place at a replica."""
+        return self.refused_rate > share * self.rate
+
+    def fails(self, share: float) -> bool:
+        return self.failed_rate > share * self.rate
+
+    def finds_invalid(self, share: float) -> bool:
+        return self.invalid_rate > share * self.rate
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self.rate or self.waiting or self.in_flight or self.batch_size)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def load_of(arm: str, *, documents: Iterable[Document]) -> Load | None:
+    """Add up what the web processes say of one version; None where none mentions it."""
+    told = [d["versions"][arm] for d in documents if arm in d.get("versions", {})]
+    if not told:
+        return None
+    # A process of an older release doesn't say what was recent.
+    recent = [one["recent"] for one in told if "recent" in one]
+    hits = sum(one["hits"] for one in recent)
+    asked = hits + sum(one["misses"] + one["joined"] for one in recent)
+    batches = sum(one["batches"] for one in recent)
+    return Load(
+        waiting=sum(one.get("waiting", 0) for one in told),
+        in_flight=sum(one.get("in_flight", 0) for one in told),
+        rate=_rate(recent, of=("hits", "misses", "joined")),
+        refused_rate=_rate(recent, of=REFUSALS),
+        failed_rate=_rate(recent, of=FAILURES),
+        invalid_rate=_rate(recent, of=INVALID),
+        hit_ratio=hits / asked if asked else None,
+        batch_size=sum(one["sent"] for one in recent) / batches if batches else None,
+        queue_p99_ms=_worst(recent, of="queue_p99_ms"),
+        model_p99_ms=_worst(recent, of="model_p99_ms"),
+    )
+
+
+def load_text(load: Load | None) -> Mapping[str, str]:
+    """Word a load for people; of what isn't known or isn't there nothing is said."""
+    if load is None or load.is_idle:
+        return UNKNOWN
+    return {
+        "rate": f"{formats.rate(load.rate)} /s",
+        "cached": "" if load.hit_ratio is None else f"{formats.share(load.hit_ratio)} from cache",
+        "queue": formats.milliseconds(load.queue_p99_ms),
+        "waiting": f"{formats.count(load.waiting)} waiting",
+        "model": formats.milliseconds(load.model_p99_ms),
+        "batches": _batches(load),
+    }
+
+
+def _batches(load: Load) -> str:
+    in_flight = f"{formats.count(load.in_flight)} in flight"
+    if load.batch_size is None:
+        return in_flight
+    return f"{in_flight}, batches of {formats.mean(load.batch_size)}"
+
+
+def _rate(recent: Sequence[Document], *, of: Sequence[str]) -> float:
+    rates = (
+        # A process of an older release counts less.
+        sum(int(one.get(name, 0)) for name in of) / float(one["seconds"])
+        for one in recent
+        if one["seconds"] > 0
+    )
+    return sum(rates, 0.0)
+
+
+def _worst(recent: Sequence[Document], *, of: str) -> float | None:
+    return max((one[of] for one in recent if one[of] is not None), default=None)

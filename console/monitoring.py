@@ -1,0 +1,151 @@
+"""The console's page on how an application's selection goes: trust, rewards, misses, regret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from console import formats
+from console.access import VIEW, application_for, frame, may
+from registry.api.errors import error_response
+from registry.errors import Forbidden, NotFound, Unauthenticated
+from registry.models import Application
+from selection.evaluation.monitoring.estimates import ENOUGH
+from selection.evaluation.monitoring.history import Period, history
+
+
+class Choice(NamedTuple):
+    """A period that people can choose, ending now."""
+
+    key: str
+    label: str
+    length: timedelta
+
+
+CHOICES = (
+    Choice("15m", "15 min", timedelta(minutes=15)),
+    Choice("1h", "1 hour", timedelta(hours=1)),
+    Choice("6h", "6 hours", timedelta(hours=6)),
+    Choice("1d", "1 day", timedelta(days=1)),
+    Choice("7d", "7 days", timedelta(days=7)),
+    Choice("30d", "30 days", timedelta(days=30)),
+)
+USUAL = CHOICES[1]
+
+
+def monitoring(request: HttpRequest, name: str) -> HttpResponse:
+    """Show the page, complete but for its charts, which its script draws and keeps up to date."""
+    application = application_for(request, name, VIEW)
+    chosen = chosen_period(request)
+    context = {
+        **frame(request, application, title=f"{application}: monitoring"),
+        "periods": CHOICES,
+        "chosen": chosen,
+        "picture": picture(application, chosen=chosen),
+        "enough": ENOUGH,
+    }
+    return TemplateResponse(request, "console/monitoring.html", context)
+
+
+def monitoring_json(request: HttpRequest, name: str) -> HttpResponse:
+    """Answer the page's script."""
+    if not admin.site.has_permission(request):
+        return error_response(Unauthenticated("Sign in to the console first."))
+    if not may(request, VIEW):
+        return error_response(Forbidden("No permission to view applications."))
+    application = Application.objects.with_everything().filter(name=name).first()
+    if application is None:
+        return error_response(NotFound(f"There is no application named {name!r}."))
+    response = JsonResponse(picture(application, chosen=chosen_period(request)))
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def chosen_period(request: HttpRequest) -> Choice:
+    """Return the period of the URL; one that there isn't counts as the usual one."""
+    return next((c for c in CHOICES if c.key == request.GET.get("period")), USUAL)
+
+
+def picture(application: Application, *, chosen: Choice) -> dict[str, Any]:
+    """Return all that the page shows, as JSON values."""
+    now = timezone.now()
+    told = history(application, period=Period(since=now - chosen.length, until=now))
+    tolerated = 1.0 - application.slo.target
+    return {
+        "since": told["since"],
+        "until": told["until"],
+        "step_s": told["step_s"],
+        "points": told["points"],
+        "summary": {"text": _summary(told)},
+        "arms": [arm_shown(arm, tolerated=tolerated) for arm in told["arms"]],
+    }
+
+
+def _summary(told: Mapping[str, Any]) -> dict[str, str]:
+    asked = sum(arm["asked"] for arm in told["arms"])
+    answered = sum(arm["answered"] for arm in told["arms"])
+    late, failed, refused = (
+        sum(arm[name] for arm in told["arms"]) for name in ("late", "failed", "refused")
+    )
+    routed = sum(arm["routed"] for arm in told["arms"])
+    regret = told["regret"]
+    return {
+        "policy": told["policy"],
+        "earned": formats.mean_reward(_worded(told["earned"])),
+        "feedback": f"of {formats.count(told['feedback'])} possible"
+        if told["feedback"]
+        else "no feedback yet",
+        "regret": formats.signed(regret["value"]) if regret else formats.NOTHING,
+        "best": f"± {regret['high'] - regret['value']:,.1f} against {regret['arm']}"
+        if regret
+        else f"fewer than {ENOUGH} rewards of each arm",
+        "asked": formats.count(asked),
+        "arms": f"to {routed} arm{'' if routed == 1 else 's'}",
+        "in_time": _in_time(answered, missed=late + failed),
+        "missed": f"{formats.count(late)} late, {formats.count(failed)} failed"
+        + (f", {formats.count(refused)} refused" if refused else ""),
+    }
+
+
+def arm_shown(arm: Mapping[str, Any], *, tolerated: float) -> dict[str, Any]:
+    """Return a row of the table; `tolerated` is the share of calls that may be missed."""
+    # What it refused is no fault of its own where every other arm refuses it too, and the counts
+    # don't tell: it is shown, and has no part in how the arm stands.
+    answered, missed = arm["answered"], arm["late"] + arm["failed"]
+    return {
+        "arm": f"{arm['model']}:{arm['version']}",
+        "state": "late" if missed > tolerated * (answered + missed) else "good",
+        "percent": round((arm["weight"] or 0.0) * 100, 1),
+        "text": {
+            "note": "" if arm["routed"] else "no longer routed",
+            "weight": formats.share(arm["weight"]),
+            "chance": formats.share(arm["probability"]),
+            "asked": formats.count(arm["asked"]),
+            "share": formats.share(arm["share"]),
+            "in_time": _in_time(answered, missed=missed),
+            "late": formats.count(arm["late"]),
+            "failed": formats.count(arm["failed"]),
+            "refused": formats.count(arm["refused"]),
+            "reward": formats.mean_reward(_worded(arm["reward"])),
+            "interval": formats.interval(_worded(arm["reward"])),
+            "feedback": formats.count(arm["feedback"]),
+            "gain": formats.points(_worded(arm["gain"])),
+            "gain_spread": formats.spread(_worded(arm["gain"])),
+        },
+    }
+
+
+def _in_time(answered: int, *, missed: int) -> str:
+    """Return the share answered in time of the calls that weren't refused."""
+    judged = answered + missed
+    return formats.share(answered / judged if judged else None)
+
+
+def _worded(estimate: Mapping[str, float] | None) -> formats.Estimate:
+    return None if estimate is None else (estimate["value"], estimate["low"], estimate["high"])

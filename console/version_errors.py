@@ -1,0 +1,56 @@
+"""The console's page on what went wrong in a version, and what its replicas wrote."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+
+from registry.errors import Unavailable
+from registry.models import ModelVersion
+from serving.api.diagnosis import error_out, last_errors
+from serving.cluster.failures.output_log import last_lines, logs_of_version, replica_of
+
+VIEW = "registry.view_modelversion"
+LOGS_SHOWN = 5
+LINES_SHOWN = 100
+
+
+def version_errors(request: HttpRequest, version_id: int) -> HttpResponse:
+    """Show the last errors, and the end of the logs that were written to last."""
+    if not request.user.has_perm(VIEW):
+        raise PermissionDenied
+    version = get_object_or_404(ModelVersion.objects.select_related("model"), pk=version_id)
+    problem, errors = "", list[dict[str, Any]]()
+    try:
+        errors = [error_out(known) for known in last_errors(version.pk)]
+    except Unavailable as error:
+        problem = error.message
+    files = logs_of_version(
+        settings.CLIPPER_REPLICA_LOGS, model=version.model.name, version=version.version
+    )
+    return TemplateResponse(
+        request,
+        "console/version_errors.html",
+        {
+            **admin.site.each_context(request),
+            "title": f"{version}: errors and output",
+            "opts": ModelVersion._meta,
+            "original": version,
+            "version": version,
+            "problem": problem,
+            "errors": errors,
+            "logs": [
+                {
+                    "replica": replica_of(file),
+                    "text": "\n".join(last_lines(file, lines=LINES_SHOWN)),
+                }
+                for file in files[:LOGS_SHOWN]
+            ],
+        },
+    )

@@ -1,0 +1,85 @@
+"""Who is alive, by keys in Redis that expire: no clock of any host takes part.
+
+Each kind has an index, a sorted set of ids (its scores say nothing), as nobody should search the
+whole of Redis. An id is dropped from it only when its key is gone by Redis's own expiry: hosts
+whose clocks differ agree on who lives.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar, cast
+
+import msgspec
+
+if TYPE_CHECKING:
+    import redis
+    import redis.asyncio
+    import redis.asyncio.client
+    import redis.client
+
+    Pipe = redis.client.Pipeline | redis.asyncio.client.Pipeline
+
+Record = TypeVar("Record")
+
+logger = logging.getLogger(__name__)
+
+# In one step, so that nobody is dropped who writes himself down in between.
+FORGET_SCRIPT = """
+for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+  if redis.call('EXISTS', ARGV[1] .. id) == 0 then redis.call('ZREM', KEYS[1], id) end
+end
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpiringKeys:
+    """One kind: the key of its index, and that of each of them, which the id follows."""
+
+    index: str
+    prefix: str
+
+    def write(self, pipe: Pipe, one: str, *, text: bytes, ttl_s: float | None) -> None:
+        """It lives for so long; None: until it is written anew or removed."""
+        pipe.set(self.prefix + one, text, px=None if ttl_s is None else int(ttl_s * 1000))
+        pipe.zadd(self.index, {one: 0})
+
+    def remove(self, pipe: Pipe, one: str) -> None:
+        """It leaves, before its key would have expired."""
+        pipe.delete(self.prefix + one)
+        pipe.zrem(self.index, one)
+
+    def forget_gone(self, client: redis.Redis | Pipe) -> None:
+        """Drop the ids from the index whose keys have expired."""
+        client.eval(FORGET_SCRIPT, 1, self.index, self.prefix)
+
+    def read(self, client: redis.Redis) -> list[bytes]:
+        """Return what is written at the keys of all ids that live, in no order."""
+        ids = cast("list[bytes]", client.zrange(self.index, 0, -1))
+        return _there(client.mget(self._keys(ids)) if ids else [])
+
+    async def read_async(self, client: redis.asyncio.Redis) -> list[bytes]:
+        """Return what `read` does, without blocking."""
+        ids = cast("list[bytes]", await client.zrange(self.index, 0, -1))
+        return _there(await client.mget(self._keys(ids)) if ids else [])
+
+    def _keys(self, ids: Iterable[bytes]) -> list[str]:
+        return [self.prefix + one.decode() for one in ids]
+
+
+def understood(
+    texts: Iterable[bytes], *, decoder: msgspec.json.Decoder[Record], what: str
+) -> Iterator[Record]:
+    """Decode these; `what` names in the log one that can't be."""
+    for text in texts:
+        try:
+            yield decoder.decode(text)
+        except msgspec.MsgspecError as error:
+            # Written by another release of Clipper: it expires by itself.
+            logger.warning("%s not understood: %s", what, error)
+
+
+def _there(texts: object) -> list[bytes]:
+    return [text for text in cast("list[bytes | None]", texts) if text is not None]

@@ -1,0 +1,32 @@
+"""Locks in Redis: one process at a time does what only one may do."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redis.exceptions import LockError
+from redis.lock import Lock
+
+from infrastructure.redis_client import redis_client
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def exclusively(name: str, *, ttl_s: float, wait_s: float = 0.0) -> Iterator[Lock | None]:
+    """Yield the lock of this name, None where another has it for `wait_s`; it is released after.
+
+    One who dies inside keeps the others out for `ttl_s`; one who stays longer reacquires in time.
+    """
+    lock = redis_client().lock(name, timeout=ttl_s, blocking=False)
+    held = lock.acquire(blocking=wait_s > 0, blocking_timeout=wait_s or None)
+    try:
+        yield lock if held else None
+    finally:
+        if held:
+            try:
+                lock.release()
+            except LockError:
+                logger.warning("lock outlived name=%s ttl_s=%.1f", name, ttl_s)

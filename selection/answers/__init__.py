@@ -1,0 +1,1 @@
+"""How several arms' answers become one, and how an application judges it: arithmetic alone."""

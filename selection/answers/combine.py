@@ -1,0 +1,259 @@
+"""Combines what the arms answered into one output, and says how far to trust it (§5.2).
+
+`vote`    the value with the most weight behind it. Confidence is the share of the weight of all
+          asked arms that agrees with the output: an arm that didn't answer in time agrees with
+          nothing, so missing answers lower it.
+`scores`  the class with the highest weighted mean of scores, by label or by index. Confidence is
+          the share of the weight of all asked arms whose own best class it is.
+`mean`    the weighted mean of numbers, or of arrays of numbers item by item. Numbers have no
+          natural "agrees", so confidence is the share of the weight of all asked arms that
+          answered.
+`median`  the weighted median, likewise: a single arm that is far off doesn't move it.
+
+Where a number or scores are missing, the arm's average answer stands in for them (§5.2.2), which
+agrees with nothing. The result depends neither on the order in which answers came nor on that of
+the arms. Installed packages add further ways (`selection.extensions`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import msgspec
+
+from registry.errors import ModelFailed
+from selection.answers.imputation import Averages, Values, shape
+from selection.answers.json_values import best_class, class_scores, decode, numbers, same_value_key
+from selection.policies.base import normalised
+
+VOTE, SCORES, MEAN, MEDIAN = "vote", "scores", "mean", "median"
+
+# How near to one half a sum of weights is one half.
+ROUNDING = 1e-12
+
+
+class Combined(NamedTuple):
+    """One output as JSON text, and the confidence in it, from 0 to 1."""
+
+    output: bytes
+    confidence: float
+
+
+# Takes what each arm answered, decoded, and each one's share of their trust; returns an output
+# that JSON can hold and the confidence in it, from 0 to 1, as if every arm asked had answered.
+CustomCombine = Callable[[Mapping[str, Any], Mapping[str, float]], tuple[Any, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What the arms asked have answered, as JSON text; `arrived` of them, in their order."""
+
+    predictions: Mapping[str, bytes]
+    weights: Mapping[str, float]
+    asked: Sequence[str]
+    arrived: Sequence[str]
+    averages: Averages | None
+
+    def share(self, arms: Sequence[str]) -> float:
+        return _share(arms, weights=self.weights, asked=self.asked)
+
+
+def combine(
+    predictions: Mapping[str, bytes],
+    *,
+    weights: Mapping[str, float],
+    asked: Sequence[str],
+    how: str = VOTE,
+    averages: Averages | None = None,
+) -> Combined:
+    """Combine the JSON texts of the arms that answered; at least one of `asked` must have.
+
+    `averages` learn from what came, and stand in for what did not; `vote` has no use for them.
+    Raises `ModelFailed` where the outputs are nothing that can be combined in this way.
+    """
+    if len(asked) == len(predictions) == 1 and how == VOTE:
+        (only,) = predictions.values()
+        return Combined(only, 1.0)
+    arrived = [arm for arm in asked if arm in predictions]
+    if not arrived:
+        raise ValueError("nothing to combine: no arm answered")
+    if how == VOTE:
+        first = predictions[arrived[0]]
+        if len(arrived) == 1 or all(predictions[arm] == first for arm in arrived):
+            # Most queries end here.
+            return Combined(first, _share(arrived, weights=weights, asked=asked))
+    method = METHODS.get(how)
+    if method is None:
+        raise ModelFailed(f"no way to combine is named {how!r}: expected {', '.join(METHODS)}")
+    return method(
+        Answers(
+            predictions=predictions,
+            weights=weights,
+            asked=asked,
+            arrived=arrived,
+            averages=averages,
+        )
+    )
+
+
+def _vote(answers: Answers) -> Combined:
+    predictions, weights = answers.predictions, answers.weights
+    camps: dict[Hashable, list[str]] = {}
+    for arm in answers.arrived:
+        camps.setdefault(same_value_key(predictions[arm]), []).append(arm)
+
+    def rank(arm: str) -> tuple[float, str]:
+        return (-weights.get(arm, 0.0), arm)
+
+    def weakness(arms: list[str]) -> tuple[float, tuple[float, str]]:
+        # Ties go to the camp of the most trusted single arm, then of the first name.
+        return (-_total(arms, weights), min(map(rank, arms)))
+
+    winners = min(camps.values(), key=weakness)
+    output = predictions[min(winners, key=rank)]
+    return Combined(output, answers.share(winners))
+
+
+def _scores(answers: Answers) -> Combined:
+    values = _read(answers, read=class_scores, what="scores: numbers from 0 up")
+    trust = _with_stand_ins(answers, values=values, kind=SCORES)
+    total: dict[str | int, float] = {}
+    for scored, share in trust:
+        items = scored.items() if isinstance(scored, dict) else enumerate(_array(scored))
+        for label, score in items:
+            total[label] = total.get(label, 0.0) + share * score
+    # Ties go to the first class in order; they are all labels or all indices.
+    winner = min(total, key=lambda label: (-total[label], label))
+    agreeing = [arm for arm, scored in values.items() if best_class(scored) == winner]
+    return Combined(msgspec.json.encode(winner), answers.share(agreeing))
+
+
+def _mean(answers: Answers) -> Combined:
+    return _merged(answers, how=MEAN, column=_mean_of)
+
+
+def _median(answers: Answers) -> Combined:
+    return _merged(answers, how=MEDIAN, column=_median_of)
+
+
+def _merged(
+    answers: Answers, *, how: str, column: Callable[[Sequence[float], Sequence[float]], float]
+) -> Combined:
+    """Merge numbers, or arrays item by item."""
+    first = answers.predictions[answers.arrived[0]]
+    if len(answers.asked) == 1:
+        return Combined(first, 1.0)
+    agreed = all(answers.predictions[arm] == first for arm in answers.arrived)
+    if agreed and numbers(first) is None:
+        return Combined(first, answers.share(answers.arrived))
+    values = _read(answers, read=numbers, what=f"{how} needs numbers or arrays of numbers")
+    trust = _with_stand_ins(answers, values=values, kind=MEAN)
+    if agreed and len(trust) == len(values):
+        return Combined(first, answers.share(answers.arrived))
+    shares = [share for _, share in trust]
+    is_array = isinstance(trust[0][0], list)
+    columns = zip(*(_array(value) for value, _ in trust), strict=True)
+    merged = [column(values, shares) for values in columns]
+    if not all(map(math.isfinite, merged)):
+        raise ModelFailed(f"the {how} of the outputs is too large for a number")
+    output = msgspec.json.encode(merged if is_array else merged[0])
+    return Combined(output, answers.share(answers.arrived))
+
+
+def _read(answers: Answers, *, read: Callable[[bytes], Any], what: str) -> dict[str, Any]:
+    """Return what each arm answered; all must be of the kind that is read, and of one shape."""
+    values = {arm: read(answers.predictions[arm]) for arm in answers.arrived}
+    for arm, value in values.items():
+        if value is None:
+            text = answers.predictions[arm][:80].decode(errors="replace")
+            raise ModelFailed(f"{what}, {arm} answered {text}")
+    if len({shape(value) for value in values.values()}) > 1:
+        raise ModelFailed("expected outputs of one shape, the arms answered with several")
+    return values
+
+
+def _with_stand_ins(
+    answers: Answers, *, values: Mapping[str, Values], kind: str
+) -> list[tuple[Values, float]]:
+    """Return values with their shares of trust: the arms' own, and averages of missing ones."""
+    complete: dict[str, Values] = dict(values)
+    averages = answers.averages
+    if averages is not None and len(answers.asked) > 1:
+        expected = shape(values[answers.arrived[0]])
+        for arm in answers.asked:
+            if arm in values:
+                averages.note(arm, kind=kind, values=values[arm])
+                continue
+            average = averages.of(arm, kind=kind)
+            if average is not None and shape(average) == expected:
+                complete[arm] = average
+    shares = normalised({arm: answers.weights.get(arm, 0.0) for arm in complete})
+    return [(value, shares[arm]) for arm, value in complete.items()]
+
+
+def _mean_of(column: Sequence[float], shares: Sequence[float]) -> float:
+    return math.fsum([share * x for share, x in zip(shares, column, strict=True)])
+
+
+def _median_of(column: Sequence[float], shares: Sequence[float]) -> float:
+    """Return the number with half of the trust on either side, or the middle of two such."""
+    ordered = sorted(zip(column, shares, strict=True))
+    below = list(accumulate(share for _, share in ordered))
+    for index, sum_ in enumerate(below):
+        if abs(sum_ - 0.5) <= ROUNDING and index + 1 < len(ordered):
+            following = next((x for x, share in ordered[index + 1 :] if share > 0.0), None)
+            low = ordered[index][0]
+            return low if following is None else low + (following - low) / 2.0
+        if sum_ > 0.5:
+            return ordered[index][0]
+    return ordered[-1][0]
+
+
+def _array(value: Values) -> list[float]:
+    if isinstance(value, list):
+        return value
+    assert isinstance(value, float)  # noqa: S101 - objects of scores are merged by label
+    return [value]
+
+
+def custom(name: str, function: CustomCombine) -> Callable[[Answers], Combined]:
+    """Return a method that calls a package's own; whatever it fails with is `ModelFailed`."""
+
+    def method(answers: Answers) -> Combined:
+        arms = answers.arrived
+        try:
+            output, confidence = function(
+                {arm: decode(answers.predictions[arm]) for arm in arms},
+                normalised({arm: answers.weights.get(arm, 0.0) for arm in arms}),
+            )
+            if not 0.0 <= confidence <= 1.0:
+                raise ValueError(f"expected a confidence from 0 to 1, got {confidence!r}")
+            return Combined(msgspec.json.encode(output), confidence * answers.share(arms))
+        except Exception as error:
+            raise ModelFailed(f"combine {name!r} failed: {error!r}") from error
+
+    return method
+
+
+METHODS: dict[str, Callable[[Answers], Combined]] = {
+    VOTE: _vote,
+    SCORES: _scores,
+    MEAN: _mean,
+    MEDIAN: _median,
+}
+
+
+def _total(arms: Sequence[str], weights: Mapping[str, float]) -> float:
+    return math.fsum([weights.get(arm, 0.0) for arm in arms])
+
+
+def _share(arms: Sequence[str], *, weights: Mapping[str, float], asked: Sequence[str]) -> float:
+    """Return the share of the weight of `asked` that `arms` hold; counted where none weighs."""
+    if len(arms) == len(asked):
+        return 1.0
+    total = _total(asked, weights)
+    return _total(arms, weights) / total if total > 0.0 else len(arms) / len(asked)

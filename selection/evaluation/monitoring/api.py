@@ -1,0 +1,134 @@
+"""GET /api/v1/applications/{app}/selection/history: weights, rewards and misses over a period."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from registry.api.serializers import ErrorBody
+from registry.api.timestamps import EXPECTED, check_period, moment_of
+from registry.api.views.base import ManagementView, Permissions, find_application
+from registry.errors import BadRequest
+from selection.evaluation.monitoring.history import Period, history
+
+PARAMETERS = ("since", "until")
+# What is shown where nothing is said.
+USUAL = timedelta(hours=1)
+
+
+class EstimateOut(serializers.Serializer[Any]):
+    """A number with its 95 % interval."""
+
+    value = serializers.FloatField()
+    low = serializers.FloatField()
+    high = serializers.FloatField()
+
+
+class ArmTotalOut(serializers.Serializer[Any]):
+    """What the period comes to for one arm."""
+
+    model = serializers.CharField()
+    version = serializers.CharField()
+    routed = serializers.BooleanField()
+    weight = serializers.FloatField(allow_null=True)
+    probability = serializers.FloatField(allow_null=True)
+    recent_reward = serializers.FloatField(allow_null=True)
+    asked = serializers.IntegerField()
+    answered = serializers.IntegerField()
+    late = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    refused = serializers.IntegerField()
+    share = serializers.FloatField(allow_null=True)
+    feedback = serializers.IntegerField()
+    reward = EstimateOut(allow_null=True)
+    gain = EstimateOut(allow_null=True)
+
+
+class ArmPointOut(serializers.Serializer[Any]):
+    """One arm at the end of a point's stretch, and what happened within."""
+
+    weight = serializers.FloatField(allow_null=True)
+    probability = serializers.FloatField(allow_null=True)
+    asked = serializers.IntegerField()
+    answered = serializers.IntegerField()
+    late = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    refused = serializers.IntegerField()
+    feedback = serializers.IntegerField()
+    reward = serializers.FloatField(allow_null=True)
+
+
+class PointOut(serializers.Serializer[Any]):
+    since = serializers.DateTimeField()
+    at = serializers.DateTimeField()
+    policy = serializers.CharField()
+    feedback = serializers.IntegerField()
+    earned = serializers.FloatField(allow_null=True)
+    arms = serializers.DictField(child=ArmPointOut())
+
+
+class RegretOut(EstimateOut):
+    arm = serializers.CharField()
+    feedback = serializers.IntegerField()
+
+
+class HistoryOut(serializers.Serializer[Any]):
+    """An application's selection over a period."""
+
+    application = serializers.CharField()
+    policy = serializers.CharField()
+    since = serializers.DateTimeField()
+    until = serializers.DateTimeField()
+    step_s = serializers.IntegerField()
+    points = PointOut(many=True)
+    arms = ArmTotalOut(many=True)
+    feedback = serializers.IntegerField()
+    earned = EstimateOut(allow_null=True)
+    regret = RegretOut(allow_null=True)
+
+
+class HistoryView(ManagementView):
+    """Out of snapshots, which are taken every ten seconds and kept for thirty days."""
+
+    for_bound_keys = ("GET",)
+    permissions: ClassVar[Permissions] = {"GET": ("registry.view_application",)}
+
+    @extend_schema(
+        summary="Read how an application's selection went over a period",
+        parameters=[
+            OpenApiParameter("since", str, description=f"{EXPECTED}; an hour before the end."),
+            OpenApiParameter("until", str, description=f"{EXPECTED}; now."),
+        ],
+        responses={200: HistoryOut, "default": ErrorBody},
+    )
+    def get(self, request: Request, application: str) -> Response:
+        found = find_application(request, name=application)
+        return Response(history(found, period=period_of(request.query_params)))
+
+
+def period_of(parameters: Mapping[str, str], *, now: datetime | None = None) -> Period:
+    """Return the period that `since` and `until` name, by default the last hour."""
+    unknown = sorted(set(parameters) - set(PARAMETERS))
+    if unknown:
+        raise BadRequest(f"Expected only {' and '.join(PARAMETERS)}, got {', '.join(unknown)}.")
+    until = _moment(parameters, "until") or now or datetime.now(UTC)
+    since = _moment(parameters, "since") or until - USUAL
+    check_period(since=since, until=until)
+    return Period(since=since, until=until)
+
+
+def _moment(parameters: Mapping[str, str], name: str) -> datetime | None:
+    text = parameters.get(name)
+    if text is None:
+        return None
+    try:
+        # In a query a plus sign that isn't escaped reads as a space.
+        return moment_of(text.replace(" ", "+"))
+    except ValueError as error:
+        raise BadRequest(f"{name}: {error}") from error

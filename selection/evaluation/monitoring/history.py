@@ -1,0 +1,171 @@
+"""An application's selection over a period: a line of points, and what it comes to for each arm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from registry.models import Application
+from selection.evaluation.monitoring import counter_deltas, estimates
+from selection.evaluation.monitoring.aggregates import ArmSums, Earned, added, added_earned
+from selection.evaluation.monitoring.downsampling import grouped
+from selection.evaluation.monitoring.estimates import Estimate
+from selection.evaluation.monitoring.snapshots import arms_of, earned_in, merge, rewards_in
+from selection.models import SelectionSnapshot
+
+# A longer line is merged into about so many points.
+POINTS = 180
+STEPS_S = (10, 20, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200, 14_400, 43_200, 86_400)
+# A point's mean reward looks back over at least so many rewards, but over no more points than that.
+REWARDS_BEHIND = 50
+POINTS_BEHIND = 20
+
+# As snapshots keep them. What is left of those asked are inputs that the arm refused.
+COUNTERS = ("asked", "answered", "late", "failed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """From `since`, not included, to `until`."""
+
+    since: datetime
+    until: datetime
+
+
+def history(application: Application, *, period: Period) -> dict[str, Any]:
+    """Return the period as JSON values, out of the snapshots that lie in it."""
+    stored = list(
+        SelectionSnapshot.objects.filter(
+            application=application, at__gt=period.since, at__lte=period.until
+        ).defer("readings")
+    )
+    step_s = _step_s(stored)
+    rows = [merge(group) for group in grouped(stored, at=lambda row: row.at, step_s=step_s)]
+    rewards = added(row.rewards for row in rows)
+    earned = added_earned(row.earned for row in rows)
+    return {
+        "application": application.name,
+        "policy": rows[-1].policy if rows else application.policy,
+        "since": period.since.isoformat(),
+        "until": period.until.isoformat(),
+        "step_s": step_s,
+        "points": _points(rows),
+        "arms": _totals(rows or _latest(application, until=period.until), rewards=rewards),
+        "feedback": int(earned.rounds),
+        "earned": _estimate(estimates.earned(earned)),
+        "regret": _regret(estimates.regret(rewards)),
+    }
+
+
+def _latest(application: Application, *, until: datetime) -> list[SelectionSnapshot]:
+    """Return how things stood where nothing has happened since, in a row in which nothing did."""
+    rows = SelectionSnapshot.objects.filter(application=application, at__lte=until)
+    latest = rows.defer("readings").last()
+    if latest is None:
+        return []
+    latest.counts, latest.rewards, latest.earned = {}, {}, Earned()
+    return [latest]
+
+
+def _step_s(rows: Sequence[SelectionSnapshot]) -> int:
+    """Return how far apart points are to be for there not to be too many."""
+    if not rows:
+        return STEPS_S[0]
+    seconds = (rows[-1].at - rows[0].at).total_seconds()
+    return next((step for step in STEPS_S if seconds / step <= POINTS), STEPS_S[-1])
+
+
+def _points(rows: Sequence[SelectionSnapshot]) -> list[dict[str, Any]]:
+    names = arms_of(rows)
+    sums = [rewards_in(row) for row in rows]
+    return [
+        {
+            "since": row.since.isoformat(),
+            "at": row.at.isoformat(),
+            "policy": row.policy,
+            "feedback": int(earned_in(row).rounds),
+            "earned": _recently_earned(rows[: index + 1]),
+            "arms": {
+                arm: {
+                    **_state(row.arms.get(arm)),
+                    **_counted(row.counts.get(arm)),
+                    "feedback": int(sums[index].get(arm, ArmSums()).seen),
+                    "reward": _recent_reward(sums[: index + 1], arm=arm),
+                }
+                for arm in names
+            },
+        }
+        for index, row in enumerate(rows)
+    ]
+
+
+def _recent_reward(sums: Sequence[Mapping[str, ArmSums]], *, arm: str) -> float | None:
+    """Return the mean of an arm's last rewards up to a point; None where there are none."""
+    total = ArmSums()
+    for point in reversed(sums[-POINTS_BEHIND:]):
+        total = added(({arm: total}, {arm: point.get(arm, ArmSums())}))[arm]
+        if total.seen >= REWARDS_BEHIND:
+            break
+    found = estimates.reward(total)
+    return None if found is None else found.value
+
+
+def _recently_earned(rows: Sequence[SelectionSnapshot]) -> float | None:
+    """Return what was earned on average in the last pieces of feedback up to a point."""
+    total = Earned()
+    for row in reversed(rows[-POINTS_BEHIND:]):
+        total = added_earned((total, earned_in(row)))
+        if total.rounds >= REWARDS_BEHIND:
+            break
+    found = estimates.earned(total)
+    return None if found is None else found.value
+
+
+def _totals(
+    rows: Sequence[SelectionSnapshot], *, rewards: Mapping[str, ArmSums]
+) -> list[dict[str, Any]]:
+    """Return what the period comes to by arm, those that are routed at its end first."""
+    if not rows:
+        return []
+    counts = counter_deltas.added(*(row.counts for row in rows))
+    asked = sum(one[0] for one in counts.values())
+    names = dict.fromkeys((*rows[-1].arms, *arms_of(rows)))
+    return [
+        {
+            "model": arm.partition(":")[0],
+            "version": arm.partition(":")[2],
+            "routed": arm in rows[-1].arms,
+            **_state(rows[-1].arms.get(arm)),
+            "recent_reward": rows[-1].arms.get(arm, {}).get("reward"),
+            **_counted(counts.get(arm)),
+            "share": counts[arm][0] / asked if arm in counts else 0.0 if asked else None,
+            "feedback": int(rewards.get(arm, ArmSums()).seen),
+            "reward": _estimate(estimates.reward(rewards.get(arm, ArmSums()))),
+            "gain": _estimate(estimates.gain(rewards.get(arm, ArmSums()))),
+        }
+        for arm in names
+    ]
+
+
+def _state(state: Mapping[str, Any] | None) -> dict[str, float | None]:
+    return {name: None if state is None else state[name] for name in ("weight", "probability")}
+
+
+def _counted(counts: counter_deltas.Counts | None) -> dict[str, int]:
+    asked, answered, late, failed = counts or (0,) * len(COUNTERS)
+    return {
+        **dict(zip(COUNTERS, (asked, answered, late, failed), strict=True)),
+        "refused": asked - answered - late - failed,
+    }
+
+
+def _estimate(estimate: Estimate | None) -> dict[str, float] | None:
+    return None if estimate is None else estimate._asdict()
+
+
+def _regret(regret: estimates.Regret | None) -> dict[str, Any] | None:
+    if regret is None:
+        return None
+    return {"arm": regret.arm, **regret.total._asdict(), "feedback": regret.rounds}

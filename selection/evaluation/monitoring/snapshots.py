@@ -1,0 +1,205 @@
+"""Takes snapshots of what applications have learned, and merges the old ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+
+from registry.models import Application
+from registry.specs import ApplicationSpec
+from selection.answers.decide import AnswerRule, answer_rule_of
+from selection.evaluation.logged import LoggedQuery
+from selection.evaluation.monitoring import counter_deltas
+from selection.evaluation.monitoring.aggregates import ArmSums, Earned, added, added_earned
+from selection.evaluation.monitoring.downsampling import (
+    KEPT,
+    RULES,
+    STEP_S,
+    Rule,
+    grouped,
+    settled_before,
+)
+from selection.evaluation.monitoring.rewards import Trust, tallied
+from selection.feedback.rows import COLUMNS, Outputs, logged
+from selection.models import Feedback, SelectionSnapshot
+
+# What more feedback there is goes into the next snapshot.
+FEEDBACK_AT_ONCE = 50_000
+MERGED_AT_ONCE = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What is known of an application at a moment.
+
+    `state` is what `SelectionStore.describe` says of the global context, `readings` what each web
+    process has counted of its arms since it started.
+    """
+
+    application: ApplicationSpec
+    state: Mapping[str, Any]
+    readings: counter_deltas.Readings
+
+
+def take_snapshot(observed: Observed, *, now: datetime) -> SelectionSnapshot | None:
+    """Write down an application's state where anything has changed since the last time.
+
+    The first one of an application is always taken. Returns None where none was, or where the
+    application has just been deleted.
+    """
+    application = observed.application
+    last = SelectionSnapshot.objects.filter(application_id=application.id).last()
+    arms = _arms(observed.state)
+    counts = counter_deltas.counter_deltas(last.readings if last else {}, observed.readings)
+    rule = answer_rule_of(application)
+    unread = _Unread(last, application=application, rule=rule, now=now)
+    earned, rewards = tallied(unread, trust=_trust(last), rule=rule)
+    changed = (
+        last is None
+        or counts
+        or unread.last != last.last_feedback
+        or (last.policy, last.arms) != (observed.state["policy"], arms)
+    )
+    if not changed:
+        return None
+    snapshot = SelectionSnapshot(
+        application_id=application.id,
+        since=last.at if last else now - timedelta(seconds=STEP_S),
+        at=now,
+        step_s=STEP_S,
+        policy=observed.state["policy"],
+        arms=arms,
+        counts=counts,
+        earned=earned,
+        rewards=rewards,
+        readings=counter_deltas.remembered(last.readings if last else {}, observed.readings),
+        last_feedback=unread.last,
+    )
+    return snapshot if _saved(snapshot) else None
+
+
+@transaction.atomic
+def _saved(snapshot: SelectionSnapshot) -> bool:
+    """Save it where its application is still there, which it then is until the end of this."""
+    rows = Application.objects.select_for_update(no_key=True).filter(pk=snapshot.application_id)
+    if rows.first() is None:
+        return False
+    snapshot.save(force_insert=True)
+    return True
+
+
+def _arms(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    kept = ("weight", "probability", "reward", "feedback", "queries")
+    return {
+        f"{arm['model']}:{arm['version']}": {name: arm[name] for name in kept}
+        for arm in state["arms"]
+    }
+
+
+def _trust(last: SelectionSnapshot | None) -> Trust:
+    """What feedback since the last snapshot can't have moved yet."""
+    arms = last.arms if last else {}
+    return Trust(
+        weights={arm: one["weight"] for arm, one in arms.items()},
+        probabilities={arm: one["probability"] for arm, one in arms.items()},
+    )
+
+
+class _Unread:
+    """Iterates over the feedback that no snapshot has known yet; `last` is the row it came to.
+
+    Feedback on a version that the caller chose is passed over: it says nothing of the policy.
+    """
+
+    def __init__(
+        self,
+        last: SelectionSnapshot | None,
+        *,
+        application: ApplicationSpec,
+        rule: AnswerRule,
+        now: datetime,
+    ) -> None:
+        self._answering = rule
+        rows = Feedback.objects.filter(application_id=application.id).order_by("pk")
+        # Rows are written by one process at a time, so that a later one has a higher key.
+        if last is not None:
+            self.last = last.last_feedback
+        else:
+            # What came before anybody took snapshots belongs to none.
+            before = rows.filter(received_at__lte=now - timedelta(seconds=STEP_S)).last()
+            self.last = 0 if before is None else before.pk
+        self._rows = rows.filter(pk__gt=self.last)[:FEEDBACK_AT_ONCE]
+
+    def __iter__(self) -> Iterator[LoggedQuery]:
+        for row in self._rows.values("pk", "forced", *COLUMNS).iterator(chunk_size=500):
+            self.last = row["pk"]
+            query = logged(row, outputs=Outputs(), rule=self._answering)
+            if query is not None and not row["forced"]:
+                yield query
+
+
+# --- merging ------------------------------------------------------------------------------------
+
+
+def thin_snapshots(application_id: int, *, now: datetime) -> int:
+    """Merge and drop what is older than the rules keep; return how many rows have gone."""
+    gone = sum(_merge_old(application_id, rule=rule, now=now) for rule in RULES)
+    newest = SelectionSnapshot.objects.filter(application_id=application_id).last()
+    if newest is not None:
+        # The newest one stays: the next is compared with it.
+        expired = SelectionSnapshot.objects.filter(
+            application_id=application_id, at__lt=now - KEPT
+        ).exclude(pk=newest.pk)
+        gone += expired.delete()[0]
+    return gone
+
+
+@transaction.atomic
+def _merge_old(application_id: int, *, rule: Rule, now: datetime) -> int:
+    settled = SelectionSnapshot.objects.filter(
+        application_id=application_id,
+        step_s__lt=rule.step_s,
+        at__lte=settled_before(now, rule=rule),
+    )
+    rows = list(settled.order_by("at", "pk")[:MERGED_AT_ONCE])
+    gone: list[int] = []
+    kept: list[SelectionSnapshot] = []
+    for group in grouped(rows, at=lambda row: row.at, step_s=rule.step_s):
+        merged = merge(group)
+        merged.step_s = rule.step_s
+        kept.append(merged)
+        gone += [row.pk for row in group if row.pk != merged.pk]
+    if kept:
+        fields = ("since", "step_s", "counts", "earned", "rewards")
+        SelectionSnapshot.objects.bulk_update(kept, fields, batch_size=100)
+        SelectionSnapshot.objects.filter(pk__in=gone).delete()
+    return len(gone)
+
+
+def merge(rows: Sequence[SelectionSnapshot]) -> SelectionSnapshot:
+    """Return the last of some neighbours, in order, with what happened in all of them."""
+    *_, last = rows
+    last.since = rows[0].since
+    last.counts = counter_deltas.added(*(row.counts for row in rows))
+    last.earned = added_earned(row.earned for row in rows)
+    last.rewards = added(row.rewards for row in rows)
+    return last
+
+
+def earned_in(row: SelectionSnapshot) -> Earned:
+    return Earned(*row.earned)
+
+
+def rewards_in(row: SelectionSnapshot) -> dict[str, ArmSums]:
+    return {arm: ArmSums(*sums) for arm, sums in row.rewards.items()}
+
+
+def arms_of(rows: Iterable[SelectionSnapshot]) -> list[str]:
+    """Return the arms that any of the rows mentions, in the order in which they came."""
+    return list(
+        dict.fromkeys(arm for row in rows for arm in (*row.arms, *row.counts, *row.rewards))
+    )

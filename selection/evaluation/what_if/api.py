@@ -1,0 +1,173 @@
+"""POST /api/v1/applications/{app}/what-if: what others would have earned on kept feedback."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from registry.api.fields import Body, Flag, Object, Text, Whole
+from registry.api.timestamps import Moment, check_period
+from registry.api.views.base import ManagementView, Permissions, find_application, schema
+from registry.errors import BadRequest
+from registry.models import Application
+from registry.snapshot import application_spec
+from registry.specs import ApplicationSpec
+from selection.contexts import fault_of
+from selection.evaluation.what_if.evaluation import what_if
+from selection.evaluation.what_if.targets import MOST_TARGETS, Target, policy_target
+from selection.evaluation.what_if.window import MOST_ROWS, USUAL_ROWS, Span
+
+
+class TargetIn(Body):
+    """Either an arm, asked alone, or a policy."""
+
+    arm = Text(required=False, help_text="`model:version`, asked alone.")
+    policy = Text(required=False, help_text="A selection policy, or `uniform`: all arms alike.")
+    params = Object(
+        required=False,
+        help_text="Of the policy; left out, the application's own where it is its policy.",
+    )
+    learning = Flag(
+        required=False,
+        help_text="true (default): begins with nothing and learns as it goes. "
+        "false: chooses all along by what is known now.",
+    )
+
+
+class WhatIfIn(Body):
+    targets = TargetIn(
+        many=True,
+        required=False,
+        help_text=f"At most {MOST_TARGETS}. Left out: each arm, all alike, the routes' weights, "
+        "and the application's own policy.",
+    )
+    rows = Whole(
+        required=False,
+        min_value=1,
+        max_value=MOST_ROWS,
+        help_text=f"Latest pieces of feedback to look at; {USUAL_ROWS} if left out.",
+    )
+    context = Text(  # type: ignore[assignment]  # a field's name, not the serializer's own context
+        required=False, allow_blank=True, help_text="Of this context only."
+    )
+    since = Moment(required=False, help_text="Feedback that came then or later.")
+    until = Moment(required=False, help_text="Feedback that came before then.")
+
+
+class IntervalOut(serializers.Serializer[Any]):
+    """A mean reward (1 - loss) with its 95 % interval."""
+
+    reward = serializers.FloatField()
+    low = serializers.FloatField()
+    high = serializers.FloatField()
+
+
+class EarnedOut(serializers.Serializer[Any]):
+    """What the answers given really earned."""
+
+    value = IntervalOut(allow_null=True)
+    rows = serializers.IntegerField()
+    recombined = serializers.IntegerField(
+        help_text="Of those: made of several outputs, and combined again to be judged."
+    )
+
+
+class WhatIfEstimateOut(serializers.Serializer[Any]):
+    """What one target would have earned, and how much that can be trusted."""
+
+    target = serializers.DictField(source="target.described")
+    name = serializers.CharField(source="target.name")
+    current = serializers.BooleanField(help_text="Whether it is the application's own policy.")
+    verdict = serializers.ChoiceField(["enough", "little", "none"], source="estimate.verdict")
+    explanation = serializers.CharField(source="estimate.explanation")
+    method = serializers.ChoiceField(
+        ["direct", "doubly_robust"], allow_null=True, source="estimate.method"
+    )
+    estimate = IntervalOut(allow_null=True, source="estimate.best")
+    gain = IntervalOut(allow_null=True, help_text="More than was earned, row by row.")
+    ips = IntervalOut(allow_null=True, source="estimate.ips")
+    self_normalised = IntervalOut(allow_null=True, source="estimate.self_normalised")
+    doubly_robust = IntervalOut(allow_null=True, source="estimate.doubly_robust")
+    rows = serializers.IntegerField(source="estimate.rows")
+    effective_rows = serializers.FloatField(source="estimate.effective_rows")
+    largest_weight = serializers.FloatField(source="estimate.largest_weight")
+    mean_weight = serializers.FloatField(source="estimate.mean_weight")
+    without_overlap = serializers.FloatField(source="estimate.without_overlap")
+    trained_on = serializers.IntegerField(
+        allow_null=True,
+        source="estimate.trained_on",
+        help_text="Rows that it could learn from as it went.",
+    )
+
+
+class WhatIfOut(serializers.Serializer[Any]):
+    """`since` and `until` are the times of the first and the last feedback that was looked at."""
+
+    application = serializers.CharField()
+    policy = serializers.CharField()
+    context = serializers.CharField(allow_null=True)  # type: ignore[assignment]  # a field's name
+    rows = serializers.IntegerField()
+    whole = serializers.IntegerField(
+        help_text="Further ones: rewards of combined answers, which tell nothing of one arm."
+    )
+    more = serializers.BooleanField(help_text="Whether older feedback was left out.")
+    since = serializers.DateTimeField(allow_null=True)
+    until = serializers.DateTimeField(allow_null=True)
+    earned = EarnedOut()
+    estimates = WhatIfEstimateOut(many=True, source="results")
+    seconds = serializers.FloatField()
+
+
+class WhatIfView(ManagementView):
+    """Reads the latest feedback; changes nothing."""
+
+    for_bound_keys = ("POST",)
+    permissions: ClassVar[Permissions] = {
+        "POST": ("registry.view_application", "selection.view_feedback")
+    }
+
+    @schema(
+        "Estimate what other policies or single arms would have earned",
+        body=WhatIfIn,
+        answer=WhatIfOut,
+    )
+    def post(self, request: Request, application: str) -> Response:
+        found = find_application(request, name=application)
+        fields = self.body(WhatIfIn)
+        targets = targets_of(found, given=fields.get("targets", []))
+        outlook = what_if(
+            found, span=span_of(fields), targets=targets, usual="targets" not in fields
+        )
+        return Response(WhatIfOut(outlook).data)
+
+
+def span_of(fields: Mapping[str, Any]) -> Span:
+    """Return which feedback is to be looked at. Raises BadRequest for what can't be."""
+    context, since, until = (fields.get(name) for name in ("context", "since", "until"))
+    if context is not None and (fault := fault_of(context)) is not None:
+        raise BadRequest(fault)
+    check_period(since=since, until=until)
+    return Span(rows=fields.get("rows", USUAL_ROWS), context=context, since=since, until=until)
+
+
+def targets_of(application: Application, *, given: list[Mapping[str, Any]]) -> list[Target]:
+    """Return the targets that were named. Raises BadRequest, saying which one is wrong."""
+    spec = application_spec(application)
+    return [_target(spec, given=one, place=place) for place, one in enumerate(given)]
+
+
+def _target(spec: ApplicationSpec, *, given: Mapping[str, Any], place: int) -> Target:
+    if ("arm" in given) == ("policy" in given):
+        raise BadRequest(f"targets.{place}: expected exactly one of arm and policy")
+    if "policy" in given:
+        try:
+            return policy_target(spec, **given)
+        except BadRequest as error:
+            raise type(error)(f"targets.{place}.{error.message}") from error
+    if len(given) > 1:
+        raise BadRequest(f"targets.{place}: expected nothing but arm beside it")
+    return Target(arm=given["arm"])

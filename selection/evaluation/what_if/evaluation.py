@@ -1,0 +1,290 @@
+"""Answers what if: reads the log and the state once, and takes each target through it."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from threading import BoundedSemaphore
+from time import monotonic
+
+import numpy as np
+
+from infrastructure.redis_client import redis_client
+from registry.errors import Saturated
+from registry.models import Application
+from registry.snapshot import application_spec
+from selection.answers.decide import answer_rule_of
+from selection.contexts import GLOBAL_CONTEXT
+from selection.evaluation.logged import LoggedQuery
+from selection.evaluation.offpolicy.estimate import Estimate, Proposal, Verdict, estimate, gain
+from selection.evaluation.offpolicy.intervals import Value, mean_with_interval, within
+from selection.evaluation.offpolicy.log import Floats, Log, log_of
+from selection.evaluation.offpolicy.replay import Candidate, frozen, learning, together
+from selection.evaluation.what_if.feedback import Kept, kept_feedback
+from selection.evaluation.what_if.targets import UNIFORM, Target, check_targets, usual_targets
+from selection.evaluation.what_if.window import Span
+from selection.policies import make_policy
+from selection.policies.statistics import State
+from selection.store.codec import parse_record, prepared
+from selection.store.keys import redis_needed_blocking, state_key
+from selection.store.queries import routed_arms
+
+TIME_LIMIT_S = 10.0
+# One at a time in a process, which has queries to answer meanwhile.
+WAIT_FOR_TURN_S = 5.0
+# Contexts whose own state is read, the most frequent of the log; others know what everybody does.
+MOST_STATES = 1000
+# The same log gets the same answer.
+SEED = 2017
+
+_turn = BoundedSemaphore(1)
+
+
+class OutOfTime(Exception):
+    """The time for this question is used up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a target would have earned, and by how much that is more than was earned."""
+
+    target: Target
+    estimate: Estimate
+    gain: Value | None
+    # Whether it is what the application does today.
+    current: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earned:
+    """The mean reward of the answers that were given, `rows` of them.
+
+    Of those, `recombined` were made of several outputs and are what the policy makes of them when
+    it learns over these rows.
+    """
+
+    value: Value | None
+    rows: int
+    recombined: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """The answer. `rows` pieces of feedback were read, from `since` to `until`; `whole` more were
+    rewards of answers that several arms made, which tell nothing of one of them.
+    """
+
+    application: str
+    policy: str
+    context: str | None
+    rows: int
+    whole: int
+    more: bool
+    since: datetime | None
+    until: datetime | None
+    earned: Earned
+    results: tuple[Result, ...]
+    seconds: float
+
+
+def what_if(
+    application: Application,
+    *,
+    span: Span,
+    targets: Iterable[Target] = (),
+    usual: bool = True,
+    time_limit_s: float = TIME_LIMIT_S,
+    clock: Callable[[], float] = monotonic,
+) -> Outlook:
+    """Estimate what each target would have earned; with the `usual` ones first, if wanted.
+
+    Blocking, for some seconds at most: targets that the time doesn't suffice for are said to be
+    not looked at. Raises `BadRequest` for an arm that nobody knows, `Saturated` where somebody
+    else's question takes long, `Unavailable` without Redis.
+    """
+    if not _turn.acquire(timeout=WAIT_FOR_TURN_S):
+        raise Saturated("Another what-if is being worked out; try again.", retry_after_s=5.0)
+    try:
+        began = clock()
+        evaluation = _Evaluation(application, span=span, until=began + time_limit_s, clock=clock)
+        wanted = [*(evaluation.usual_targets() if usual else ()), *targets]
+        return evaluation.outlook(wanted, began=began)
+    finally:
+        _turn.release()
+
+
+class _Evaluation:
+    """One question: what it reads, and what it has worked out of it so far."""
+
+    def __init__(
+        self, application: Application, *, span: Span, until: float, clock: Callable[[], float]
+    ) -> None:
+        self._spec = application_spec(Application.objects.for_snapshot().get(pk=application.pk))
+        self._span, self._until, self._clock = span, until, clock
+        self._weights = routed_arms(application)
+        self._answering = answer_rule_of(self._spec)
+        self._kept: Kept = kept_feedback(self._spec.id, span=span, rule=self._answering)
+        self._log: Log = log_of(self._kept.queries, arms=list(self._weights))
+        self._states: Mapping[str, State] | None = None
+        self._proposals: dict[str, Proposal] = {}
+
+    def usual_targets(self) -> list[Target]:
+        asked = np.sum(self._log.asked, axis=0)
+        # Those routed today first, then those that were asked most.
+        count = dict(zip(self._log.arms, asked.tolist(), strict=True))
+        former = [arm for arm in self._log.arms if count[arm] and arm not in self._weights]
+        arms = [*self._weights, *sorted(former, key=lambda arm: -count[arm])]
+        usual = usual_targets(self._spec, arms=arms)
+        return usual if self._weights else [target for target in usual if target.arm is not None]
+
+    def outlook(self, targets: list[Target], *, began: float) -> Outlook:
+        check_targets(targets, arms=self._log.arms)
+        earned, of_row = self._earned()
+        results = tuple(self._result(target, earned=of_row) for target in targets)
+        return Outlook(
+            application=self._spec.name,
+            policy=self._spec.policy,
+            context=self._span.context,
+            rows=len(self._log),
+            whole=len(self._kept.whole),
+            more=self._kept.more,
+            since=self._kept.since,
+            until=self._kept.until,
+            earned=earned,
+            results=results,
+            seconds=self._clock() - began,
+        )
+
+    def _result(self, target: Target, *, earned: Floats) -> Result:
+        try:
+            self._tick()
+            found = estimate(self._log, self._proposal(target))
+        except OutOfTime:
+            why = "not looked at: the time for this question was used up; ask for fewer rows"
+            found = Estimate(verdict=Verdict.NONE, explanation=why)
+        except NothingRouted:
+            found = Estimate(verdict=Verdict.NONE, explanation="no arm is routed to choose from")
+        if found.best is not None and self._knows_nothing(target):
+            words = f"{found.explanation}; nothing was learned yet that it could go by"
+            found = replace(found, explanation=words)
+        own = (self._spec.policy, dict(self._spec.policy_params))
+        return Result(
+            target=target,
+            estimate=found,
+            gain=gain(found, earned=earned),
+            current=(target.policy, dict(target.params)) == own,
+        )
+
+    def _knows_nothing(self, target: Target) -> bool:
+        """Whether a policy chooses with what is known now, and nothing is."""
+        if target.learning or target.policy in (None, UNIFORM):
+            return False
+        policy = make_policy(str(target.policy), target.params)
+        return policy.learns and not any(
+            state.of(policy.statistic) for state in self._known_states().values()
+        )
+
+    def _proposal(self, target: Target) -> Proposal:
+        known = self._proposals.get(repr(target))
+        if known is None:
+            known = self._proposals[repr(target)] = self._proposed(target)
+        return known
+
+    def _proposed(self, target: Target) -> Proposal:
+        if target.arm is not None:
+            return Proposal(chances=self._line({target.arm: 1.0}))
+        if not self._weights:
+            raise NothingRouted
+        if target.policy == UNIFORM:
+            return Proposal(
+                chances=self._line(dict.fromkeys(self._weights, 1.0 / len(self._weights)))
+            )
+        candidate = Candidate(
+            policy=make_policy(str(target.policy), target.params),
+            arms=self._weights,
+            rule=self._answering,
+        )
+        if not target.learning:
+            states = self._known_states() if candidate.policy.learns else {}
+            return frozen(self._log, candidate, states=states, tick=self._tick)
+        drawn = random.Random(SEED)  # noqa: S311
+        uniforms = [drawn.random() for _ in self._log.queries]
+        return learning(self._log, candidate, uniforms=uniforms, tick=self._tick)
+
+    def _line(self, chances: Mapping[str, float]) -> Floats:
+        line = np.zeros((1, len(self._log.arms)))
+        for arm, chance in chances.items():
+            line[0, self._log.place[arm]] = chance
+        return line
+
+    # --- what was really earned -----------------------------------------------------------
+
+    def _earned(self) -> tuple[Earned, Floats]:
+        """Return what the answers given earned, and what each row's did (n), nan where unknown."""
+        of_row = np.array([_earned_by(query) for query in self._log.queries])
+        made = np.array([_is_made_of_several(query) for query in self._log.queries], dtype=bool)
+        recombined = 0
+        if np.any(made):
+            answers = self._recombined()
+            if answers is not None:
+                of_row[made] = answers[made]
+                recombined = int(np.sum(made & ~np.isnan(of_row)))
+        known = np.concatenate([of_row[~np.isnan(of_row)], np.array(self._kept.whole)])
+        value = (
+            within(mean_with_interval(known, weights=np.ones(len(known)))) if len(known) else None
+        )
+        return Earned(value=value, rows=len(known), recombined=recombined), of_row
+
+    def _recombined(self) -> Floats | None:
+        """Return the rewards of the answers that an ensemble makes of several outputs."""
+        spec, weights = self._spec, self._weights or dict.fromkeys(self._log.arms, 1.0)
+        own = prepared(make_policy(spec.policy, spec.policy_params), State(), weights)
+        policy, params = (spec.policy, spec.policy_params) if together(own) else ("exp4", {})
+        try:
+            return self._proposal(Target(policy=policy, params=dict(params), learning=True)).answers
+        except (OutOfTime, NothingRouted):
+            return None
+
+    # --- state and time -------------------------------------------------------------------
+
+    def _known_states(self) -> Mapping[str, State]:
+        if self._states is None:
+            seen = Counter(query.context for query in self._log.queries)
+            names = [GLOBAL_CONTEXT]
+            names += [c for c, _ in seen.most_common(MOST_STATES) if c != GLOBAL_CONTEXT]
+            with redis_needed_blocking(), redis_client().pipeline(transaction=False) as pipe:
+                for name in names:
+                    pipe.hgetall(state_key(self._spec.id, name))
+                read = [parse_record(fields).state for fields in pipe.execute()]
+            self._states = {n: state for n, state in zip(names, read, strict=True) if state.sums}
+        return self._states
+
+    def _tick(self) -> None:
+        if self._clock() >= self._until:
+            raise OutOfTime
+
+
+class NothingRouted(Exception):
+    """A policy has nothing to choose from."""
+
+
+def _is_made_of_several(query: LoggedQuery) -> bool:
+    """Whether an answer was given that several outputs, which differ, were combined to."""
+    return (
+        query.given
+        and len(query.asked) > 1
+        and query.label is not None
+        and len({one.output for one in query.asked}) > 1
+    )
+
+
+def _earned_by(query: LoggedQuery) -> float:
+    """Return the reward of the answer that was given, not-a-number where it isn't known."""
+    if not query.given or _is_made_of_several(query):
+        return np.nan
+    if len(query.asked) == 1 or query.label is not None:
+        return query.asked[0].reward
+    return np.nan

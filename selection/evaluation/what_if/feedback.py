@@ -1,0 +1,85 @@
+"""Reads kept feedback as a log: the latest of an application, or of one of its contexts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from selection.answers.decide import AnswerRule
+from selection.evaluation.logged import LoggedQuery
+from selection.evaluation.what_if.window import Span
+from selection.feedback.rows import COLUMNS, Outputs, logged
+from selection.models import Feedback
+
+# What the outputs that were logged may take together; older rows are left out beyond it.
+MOST_OUTPUT_BYTES = 64 << 20
+ROWS_AT_ONCE = 2000
+READ = (*COLUMNS, "received_at")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What was read, oldest first. `whole` are rewards of answers made of several arms' outputs,
+    which tell nothing of one of them. `more`: older feedback was left out.
+    """
+
+    queries: tuple[LoggedQuery, ...]
+    whole: tuple[float, ...]
+    since: datetime | None
+    until: datetime | None
+    more: bool
+
+
+def kept_feedback(application_id: int, *, span: Span, rule: AnswerRule) -> Kept:
+    """Return the feedback of a span; rows whose caller chose the version aren't among it."""
+    read: list[LoggedQuery] = []
+    times: list[datetime] = []
+    outputs, more = Outputs(), False
+    for row in _newest_first(application_id, span=span):
+        if len(read) == span.rows or outputs.size > MOST_OUTPUT_BYTES:
+            more = True
+            break
+        query = logged(row, outputs=outputs, rule=rule)
+        if query is not None:
+            read.append(query)
+            times.append(row["received_at"])
+    read.reverse()
+    # Rewards of single arms and one of the answer as a whole look alike where all arms' are the
+    # same; an application whose callers tell those of single arms shows it in other rows.
+    by_arm = any(_is_by_arm(query) for query in read)
+    return Kept(
+        queries=tuple(query for query in read if by_arm or not _is_whole(query)),
+        whole=tuple(
+            query.reward
+            for query in read
+            if not by_arm and _is_whole(query) and query.reward is not None
+        ),
+        since=times[-1] if times else None,
+        until=times[0] if times else None,
+        more=more,
+    )
+
+
+def _newest_first(application_id: int, *, span: Span) -> Iterator[dict[str, Any]]:
+    rows = Feedback.objects.filter(application_id=application_id, forced=False)
+    if span.context is not None:
+        rows = rows.filter(context=span.context)
+    if span.since is not None:
+        rows = rows.filter(received_at__gte=span.since)
+    if span.until is not None:
+        rows = rows.filter(received_at__lt=span.until)
+    # One more than wanted tells whether there are more.
+    latest = rows.order_by("-position", "-id").values(*READ)[: span.rows + 1]
+    yield from latest.iterator(chunk_size=ROWS_AT_ONCE)
+
+
+def _is_whole(query: LoggedQuery) -> bool:
+    return query.label is None and len(query.asked) > 1
+
+
+def _is_by_arm(query: LoggedQuery) -> bool:
+    """Whether arms that answered were given different rewards."""
+    losses = {one.loss for one in query.asked if one.output is not None}
+    return _is_whole(query) and len(losses) > 1

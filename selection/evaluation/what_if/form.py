@@ -1,0 +1,125 @@
+"""The form of the what-if page: another policy to compare, and which feedback to look at."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from django import forms
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from registry.decoding import decoded
+from registry.errors import BadRequest
+from registry.specs import ApplicationSpec
+from selection.contexts import fault_of
+from selection.evaluation.what_if.targets import Target, policy_target
+from selection.evaluation.what_if.window import MOST_ROWS, USUAL_ROWS, Span
+from selection.policies import POLICIES
+
+LEARNING, NOW = "learning", "now"
+PERIODS = {
+    "": ("all there is", None),
+    "1h": ("the last hour", timedelta(hours=1)),
+    "1d": ("the last day", timedelta(days=1)),
+    "7d": ("the last 7 days", timedelta(days=7)),
+    "30d": ("the last 30 days", timedelta(days=30)),
+}
+AN_OBJECT = msgspec.json.Decoder(dict[str, Any])
+
+
+class WhatIfForm(forms.Form):
+    """Everything may be left as it is."""
+
+    policy = forms.ChoiceField(
+        required=False,
+        choices=[("", "none"), *((n, f"{n}: {p.summary}") for n, p in POLICIES.items())],
+        widget=UnfoldAdminSelectWidget(attrs={"data-testid": "policy"}),
+    )
+    params = forms.CharField(
+        required=False,
+        max_length=1000,
+        widget=UnfoldAdminTextInputWidget(
+            attrs={"data-testid": "params", "placeholder": '{"eta": 0.1}'}
+        ),
+    )
+    mode = forms.ChoiceField(
+        required=False,
+        choices=[(LEARNING, "learning as it goes"), (NOW, "with what is known now")],
+        widget=UnfoldAdminSelectWidget(attrs={"data-testid": "mode"}),
+    )
+    period = forms.ChoiceField(
+        required=False,
+        choices=[(key, words) for key, (words, _) in PERIODS.items()],
+        widget=UnfoldAdminSelectWidget(attrs={"data-testid": "period"}),
+    )
+    context = forms.CharField(
+        required=False,
+        strip=False,
+        widget=UnfoldAdminTextInputWidget(
+            attrs={"data-testid": "context", "placeholder": "all contexts"}
+        ),
+    )
+    rows = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=MOST_ROWS,
+        widget=UnfoldAdminIntegerFieldWidget(
+            attrs={"data-testid": "rows", "placeholder": f"{USUAL_ROWS}"}
+        ),
+    )
+
+    def __init__(self, *args: Any, application: ApplicationSpec, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._application = application
+
+    def clean_context(self) -> str | None:
+        context: str = self.cleaned_data["context"]
+        if (fault := fault_of(context)) is not None:
+            raise forms.ValidationError(fault)
+        return context or None
+
+    def clean_params(self) -> dict[str, Any] | None:
+        text: str = self.cleaned_data["params"].strip()
+        if not text:
+            return None
+        try:
+            return decoded(AN_OBJECT, text.encode())
+        except BadRequest as error:
+            raise forms.ValidationError(
+                f'Expected JSON such as {{"eta": 0.1}}. {error.message}'
+            ) from error
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = self.cleaned_data
+        cleaned["target"] = None
+        if cleaned.get("policy") and "params" in cleaned:
+            try:
+                cleaned["target"] = policy_target(
+                    self._application,
+                    policy=cleaned["policy"],
+                    params=cleaned["params"],
+                    learning=cleaned.get("mode") != NOW,
+                )
+            except BadRequest as error:
+                self.add_error("params", error.message)
+        return cleaned
+
+    def target(self) -> Target | None:
+        """Return the policy that was chosen, if one was. The form must be valid."""
+        target: Target | None = self.cleaned_data["target"]
+        return target
+
+    def span(self, *, now: datetime) -> Span:
+        """Return which feedback was chosen. The form must be valid."""
+        chosen = self.cleaned_data
+        length = PERIODS[chosen["period"]][1]
+        return Span(
+            rows=chosen["rows"] or USUAL_ROWS,
+            context=chosen["context"],
+            since=None if length is None else now - length,
+        )

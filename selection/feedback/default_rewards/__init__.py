@@ -1,0 +1,1 @@
+"""Predictions that nobody says anything about, which an application may count as a reward."""

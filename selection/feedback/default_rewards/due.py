@@ -1,0 +1,137 @@
+"""Receipts of predictions that will count as something if nobody says anything about them.
+
+Only applications with a default reward keep any: in a sorted set in Redis by application, by when
+their feedback window is over. `add` never waits; a task of the store writes what it is given.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+
+from registry.specs import ApplicationSpec
+from selection.feedback.journal import SEEN_MARGIN_S
+from selection.store.keys import due_key
+from selection.store.scripts import Script, ScriptCall
+from selection.store.write_behind import WRITTEN_AT_ONCE, WriteBehind
+
+# Predictions of one application that wait in Redis, and those of all that wait for Redis.
+MOST_KEPT = 100_000
+MOST_WAITING = 20_000
+
+# KEYS  due
+# ARGV  most kept, TTL, then when each is due and its receipt. Returns how many found no room.
+SCRIPT = Script("""
+local given = (#ARGV - 2) / 2
+local taken = math.max(0, math.min(given, ARGV[1] - redis.call('ZCARD', KEYS[1])))
+if taken > 0 then
+  redis.call('ZADD', KEYS[1], unpack(ARGV, 3, 2 + 2 * taken))
+  redis.call('EXPIRE', KEYS[1], ARGV[2])
+end
+return given - taken
+""")
+
+logger = logging.getLogger(__name__)
+
+
+class Due(NamedTuple):
+    """A receipt as its caller has it, and the unix time in milliseconds when its time is over."""
+
+    token: str
+    at_ms: int
+
+
+class _Waiting(NamedTuple):
+    application_id: int
+    ttl_s: int
+    due: Due
+
+
+class DueReceipts:
+    """Receipts by application. What there is no room for is dropped and counted.
+
+    While it is `paused` there is room for none.
+    """
+
+    def __init__(self, redis: Redis, *, kept: int = MOST_KEPT, waiting: int = MOST_WAITING) -> None:
+        self._redis = redis
+        self._most_kept = kept
+        self._most_waiting = waiting
+        self._waiting: deque[_Waiting] = deque()
+        self._writer = WriteBehind(
+            what="receipts with a default reward",
+            waiting=lambda: len(self._waiting),
+            write_some=self._write_some,
+            logger=logger,
+        )
+        self.dropped = 0
+        self.paused = False
+
+    async def start(self) -> None:
+        await self._writer.start()
+
+    async def stop(self) -> None:
+        """Write what still waits, as far as Redis takes it, and end."""
+        await self._writer.stop()
+
+    def add(self, application: ApplicationSpec, *, token: str, issued_at_ms: int) -> None:
+        """Keep a receipt until its application's feedback window is over."""
+        if self.paused or len(self._waiting) >= self._most_waiting:
+            self.dropped += 1
+            return
+        window_s = application.feedback_window_s
+        due = Due(token, issued_at_ms + window_s * 1000)
+        self._waiting.append(_Waiting(application.id, window_s + SEEN_MARGIN_S, due))
+        self._writer.wake()
+
+    async def over(self, application_id: int, *, now_ms: int, most: int) -> list[Due]:
+        """Return the receipts whose time is over, oldest first; errors of Redis come through."""
+        found: Any = await self._redis.zrange(
+            due_key(application_id),
+            "-inf",
+            now_ms,
+            byscore=True,
+            offset=0,
+            num=most,
+            withscores=True,
+        )
+        return [Due(member.decode(), int(score)) for member, score in found]
+
+    async def remove(self, application_id: int, due: Sequence[Due]) -> None:
+        """Forget receipts that were dealt with; errors of Redis come through."""
+        if due:
+            await self._redis.zrem(due_key(application_id), *(one.token for one in due))
+
+    async def _write_some(self) -> None:
+        taken = list(islice(self._waiting, WRITTEN_AT_ONCE))
+        by_application: dict[int, list[_Waiting]] = {}
+        for one in taken:
+            by_application.setdefault(one.application_id, []).append(one)
+        refused = await SCRIPT.run(
+            self._redis, [self._call(key, some) for key, some in by_application.items()]
+        )
+        self.dropped += sum(map(int, refused))
+        for _ in taken:
+            self._waiting.popleft()
+
+    def _call(self, application_id: int, waiting: Sequence[_Waiting]) -> ScriptCall:
+        members = (part for one in waiting for part in (one.due.at_ms, one.due.token))
+        ttl_s = max(one.ttl_s for one in waiting)
+        return ScriptCall(
+            keys=[due_key(application_id)], arguments=[self._most_kept, ttl_s, *members]
+        )
+
+
+def outputs_ttl_s(application: ApplicationSpec) -> int:
+    """Return how long large outputs are kept, in seconds; 0: not at all.
+
+    Where silence earns a default reward, they are needed then, to say who had answered.
+    """
+    if application.keep_outputs_s and application.default_reward is not None:
+        return application.feedback_window_s + SEEN_MARGIN_S
+    return min(application.keep_outputs_s, application.feedback_window_s)

@@ -1,0 +1,106 @@
+"""Learns again from feedback that was kept: in the order in which it was counted, to the bit.
+
+What live feedback did is all in the entries: which arms took part, what each lost, what its chance
+was, and which contexts gave way to it. Only the policy is today's, with today's parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from selection.contexts import GLOBAL_CONTEXT
+from selection.learning.update import update_of
+from selection.policies import Policy
+from selection.policies.statistics import State, learn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taught:
+    """One piece of feedback as it was counted.
+
+    `position` grows with the order, `at` is when it came (seconds). `losses` are those of the arms
+    that answered, `routed` the arms that took part; empty where it was kept before that was, and
+    then those that answered did. `gone` are contexts that were forgotten just before it.
+    """
+
+    position: int
+    at: float
+    context: str
+    losses: Mapping[str, float]
+    propensities: Mapping[str, float]
+    routed: Sequence[str] = ()
+    features: Sequence[float] = ()
+    forced: bool = False
+    gone: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reset:
+    """Somebody had a context forgotten; None: every one, the global one too."""
+
+    position: int
+    context: str | None
+
+
+Entry = Taught | Reset
+
+
+@dataclass(slots=True)
+class Replayed:
+    """One context after the replay: what it learned, from how much, when last and from which."""
+
+    state: State = field(default_factory=State)
+    feedback: dict[str, int] = field(default_factory=dict)
+    updated_at: float = 0.0
+    position: int = 0
+
+
+class Replay:
+    """An application's contexts, learned anew. Holds what Redis holds, and nothing else."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.contexts: dict[str, Replayed] = {}
+        # Entries that taught something.
+        self.observed = 0
+        self._policy = policy
+
+    def follow(self, entries: Iterable[Entry]) -> None:
+        """Take the entries one after the other; they must come in the order of their positions."""
+        for entry in entries:
+            if isinstance(entry, Reset):
+                self._forget(entry.context)
+            else:
+                self._learn(entry)
+
+    def _forget(self, context: str | None) -> None:
+        if context is None:
+            self.contexts.clear()
+        else:
+            self.contexts.pop(context, None)
+
+    def _learn(self, entry: Taught) -> None:
+        if entry.forced or not entry.losses:
+            return
+        for context in entry.gone:
+            self.contexts.pop(context, None)
+        update = update_of(
+            self._policy,
+            arms=entry.routed,
+            losses=entry.losses,
+            propensities=entry.propensities,
+            features=entry.features,
+        )
+        own = self.contexts.setdefault(entry.context, Replayed())
+        own.state = learn(own.state, update, general=self._general(entry.context))
+        for arm in update.observed:
+            own.feedback[arm] = own.feedback.get(arm, 0) + 1
+        own.updated_at, own.position = entry.at, entry.position
+        self.observed += 1
+
+    def _general(self, context: str) -> State | None:
+        """What is known for everybody, to a context of its own."""
+        if context == GLOBAL_CONTEXT:
+            return None
+        known = self.contexts.get(GLOBAL_CONTEXT)
+        return State() if known is None else known.state

@@ -1,0 +1,31 @@
+"""What a policy makes of one piece of feedback: the same when it comes and when it is replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from selection.policies import Policy
+from selection.policies.statistics import Update
+
+
+def update_of(
+    policy: Policy,
+    *,
+    arms: Iterable[str],
+    losses: Mapping[str, float],
+    propensities: Mapping[str, float],
+    features: Sequence[float] = (),
+) -> Update:
+    """Return the lesson that losses in [0, 1] of some arms are.
+
+    `arms` are those routed when the feedback came; those that answered take part as well, in the
+    order of their losses. `propensities` are the arms' chances of being asked, `features` those of
+    the query.
+    """
+    return Update(
+        arms=tuple(dict.fromkeys((*arms, *losses))),
+        observed=tuple(losses),
+        deltas=policy.deltas(losses=losses, propensities=propensities, features=features),
+        keep=policy.keep,
+        warm_start=policy.warm_start,
+    )

@@ -1,0 +1,179 @@
+"""What feedback leaves behind: sums by arm, which fade, and which newcomers inherit (§5).
+
+Everything that is learned is a sum of what single pieces of feedback add, each of which fades by a
+constant factor with every further one: a mended model comes back because its failures are
+forgotten. This module says in pure arithmetic what the script in `selection.feedback.journal` does
+atomically in Redis, number by number; replaying feedback with it gives the same state.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+Vector = tuple[float, ...]
+Statistics = Mapping[str, Vector]
+
+# A context starts with at most so many observations of what is known for everybody: enough to
+# begin with, few enough for its own to count.
+CONTEXT_EVIDENCE = 10.0
+# And with log-weights at most so far apart: e**2, some seven times as much trust in one arm as in
+# another, is what a few labels can turn round.
+CONTEXT_GAP = 2.0
+
+
+class StatisticKind(NamedTuple):
+    """One kind of sums: `width` numbers an arm, under `name` in Redis.
+
+    `relative`: only differences between arms matter, as with log-weights; a newcomer joins at the
+    mean. Otherwise the first number is how much was observed, and a newcomer has observed nothing.
+    """
+
+    name: str
+    width: int
+    relative: bool = False
+
+
+LOG_WEIGHTS = StatisticKind("log", 1, relative=True)
+# Observations, their rewards, their rewards squared.
+REWARDS = StatisticKind("rew", 3)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What one application has learned in one context: sums by family and arm (`model:version`)."""
+
+    sums: Mapping[str, Statistics] = field(default_factory=dict)
+
+    def of(self, statistic: StatisticKind) -> Statistics:
+        return self.sums.get(statistic.name, {})
+
+
+class WarmStart(NamedTuple):
+    """What newcomers take over: a version of its predecessor's belief, a context of everybody's."""
+
+    version_share: float = 0.5
+    context_share: float = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """What one piece of feedback does to a state.
+
+    `arms` take part: what is known of them fades by `keep`, and those that are new join first.
+    `deltas` are then added, by family and arm. The arms `observed` count one more feedback.
+    """
+
+    arms: tuple[str, ...]
+    observed: tuple[str, ...]
+    deltas: Mapping[StatisticKind, Statistics]
+    keep: float
+    warm_start: WarmStart
+
+
+def learn(state: State, update: Update, *, general: State | None = None) -> State:
+    """Return the state after the lesson. `general`: of all contexts, where `state` is one's own."""
+    sums = dict(state.sums)
+    for statistic, deltas in update.deltas.items():
+        joined = join(
+            state, update.arms, statistic=statistic, warm_start=update.warm_start, general=general
+        )
+        nothing = (0.0,) * statistic.width
+        sums[statistic.name] = {
+            **state.of(statistic),
+            **{
+                arm: tuple(
+                    x * update.keep + d
+                    for x, d in zip(vector, deltas.get(arm, nothing), strict=True)
+                )
+                for arm, vector in joined.items()
+            },
+        }
+    return State(sums)
+
+
+def join(
+    state: State,
+    arms: Iterable[str],
+    *,
+    statistic: StatisticKind,
+    warm_start: WarmStart,
+    general: State | None = None,
+) -> dict[str, Vector]:
+    """Return what is believed of each arm, newcomers included.
+
+    Where the context knows none of them, it starts from a share of what is `general`.
+    """
+    arms = tuple(arms)
+    own = state.of(statistic)
+    known = [own[arm] for arm in arms if arm in own]
+    if not known and general is not None:
+        start = join(general, arms, statistic=statistic, warm_start=warm_start)
+        return _discounted(start, statistic=statistic, warm_start=warm_start)
+    mean = 0.0
+    if statistic.relative and known:
+        total = 0.0
+        for vector in known:  # one by one, as the script does
+            total += vector[0]
+        mean = total / len(known)
+    return {
+        arm: own[arm]
+        if arm in own
+        else _inherited(arm, own, arms=arms, mean=mean, statistic=statistic, warm_start=warm_start)
+        for arm in arms
+    }
+
+
+def predecessor(arm: str, own: Statistics, *, arms: Iterable[str]) -> str | None:
+    """Return the version of the same model, no longer among the arms, of which most is known."""
+    model = arm.rpartition(":")[0] + ":"
+    former = [other for other in own if other.startswith(model) and other not in arms]
+    # By the first number: how much was observed, or how little it was wrong.
+    return max(former, key=lambda other: (own[other][0], other), default=None)
+
+
+def _inherited(
+    arm: str,
+    own: Statistics,
+    *,
+    arms: tuple[str, ...],
+    mean: float,
+    statistic: StatisticKind,
+    warm_start: WarmStart,
+) -> Vector:
+    former = predecessor(arm, own, arms=arms)
+    if former is None:
+        return (mean,) * statistic.width
+    return tuple(mean + warm_start.version_share * (x - mean) for x in own[former])
+
+
+def _discounted(
+    start: Statistics, *, statistic: StatisticKind, warm_start: WarmStart
+) -> dict[str, Vector]:
+    share = warm_start.context_share
+    if not statistic.relative:
+        return {
+            arm: _scaled(v, min(share, CONTEXT_EVIDENCE / v[0]) if v[0] > 0.0 else share)
+            for arm, v in start.items()
+        }
+    weights = [vector[0] for vector in start.values()]
+    gap = max(weights, default=0.0) - min(weights, default=0.0)
+    if gap > 0.0:
+        share = min(share, CONTEXT_GAP / gap)
+    return {arm: _scaled(vector, share) for arm, vector in start.items()}
+
+
+def _scaled(vector: Vector, share: float) -> Vector:
+    return tuple(share * x for x in vector)
+
+
+def rewards(losses: Mapping[str, float]) -> dict[str, Vector]:
+    """Return what losses in [0, 1] add to the family `REWARDS`."""
+    return {arm: (1.0, 1.0 - loss, (1.0 - loss) ** 2) for arm, loss in losses.items()}
+
+
+def mean_reward(vector: Vector) -> float | None:
+    """Return the mean of the rewards seen, None where there is none."""
+    return vector[1] / vector[0] if vector[0] > 0.0 and math.isfinite(vector[0]) else None

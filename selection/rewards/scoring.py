@@ -1,0 +1,57 @@
+"""What a piece of feedback says of each arm that was asked: its loss, from 0 to 1."""
+
+from __future__ import annotations
+
+from registry.errors import InvalidInput
+from registry.specs import ApplicationSpec
+from selection.feedback.events import FeedbackItem
+from selection.feedback.joining import Answered
+from selection.rewards.losses import loss_of_reward, make_loss
+
+
+def losses_of(
+    answered: Answered, *, item: FeedbackItem, application: ApplicationSpec
+) -> dict[str, float]:
+    """Return losses by arm; arms that nothing was said about aren't among them.
+
+    A label judges each answer, a reward is that of every arm that answered, rewards name their
+    arms. An arm that was asked and gave no answer has the application's `missing_loss`, unless it
+    is excused. Raises `InvalidInput` where the label is nothing to judge by, or
+    a reward is of an arm not asked.
+    """
+    if isinstance(item.rewards, dict):
+        return _rewarded(answered, item.rewards)
+    missing = application.missing_loss
+    if isinstance(item.reward, int | float):
+        loss = loss_of_reward(item.reward)
+        return {
+            record.arm: loss
+            if missing is None or record.output is not None or not answered.complete
+            else missing
+            for record in answered.arms
+            if record.output is not None or record.arm not in answered.excused
+        }
+    label = bytes(item.label)
+    judge = make_loss(
+        application.loss,
+        combine=application.combine,
+        scale=application.loss_scale,
+        expression=application.loss_expression,
+    )
+    losses: dict[str, float] = {}
+    for record in answered.arms:
+        if record.output is not None:
+            losses[record.arm] = judge(label, record.output)
+        elif missing is not None and record.arm not in answered.excused:
+            losses[record.arm] = missing
+    return losses
+
+
+def _rewarded(answered: Answered, rewards: dict[str, float]) -> dict[str, float]:
+    asked = [record.arm for record in answered.arms]
+    strangers = sorted(rewards.keys() - set(asked))
+    if strangers:
+        raise InvalidInput(
+            f"rewards: {strangers[0]!r} was not asked; expected arms out of {', '.join(asked)}"
+        )
+    return {arm: loss_of_reward(rewards[arm]) for arm in asked if arm in rewards}

@@ -1,0 +1,118 @@
+"""A state's hash in Redis, read: what was learned, from how much feedback, and how to show it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from registry.specs import ApplicationSpec
+from selection.policies import Policy, Prepared
+from selection.policies.statistics import REWARDS, State, Vector, join, mean_reward
+from selection.reliability import factors_of
+from selection.store.keys import (
+    FEEDBACK,
+    FLOAT_BYTES,
+    GLOBAL_CONTEXT,
+    POSITION,
+    QUERIES,
+    UPDATED,
+    unpack_vector,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateRecord:
+    """One hash of Redis as read: the state, feedback and queries by arm, and when it was taught
+    last, by the clock and by the entry of the stream that did.
+    """
+
+    state: State
+    feedback: Mapping[str, int]
+    queries: Mapping[str, int]
+    updated_at: float | None
+    position: str | None
+
+
+def parse_record(fields: Mapping[bytes, bytes]) -> StateRecord:
+    """Read a hash; fields that no sums can be in are passed over."""
+    sums: dict[str, dict[str, Vector]] = {}
+    counts: dict[str, dict[str, int]] = {FEEDBACK: {}, QUERIES: {}}
+    for key, value in fields.items():
+        name, colon, arm = key.decode().partition(":")
+        if name + colon in counts:
+            counts[name + colon][arm] = int(value)
+        elif colon and value and len(value) % FLOAT_BYTES == 0:
+            sums.setdefault(name, {})[arm] = unpack_vector(value)
+    updated, position = fields.get(UPDATED.encode()), fields.get(POSITION.encode())
+    return StateRecord(
+        state=State(sums),
+        feedback=counts[FEEDBACK],
+        queries=counts[QUERIES],
+        updated_at=None if updated is None else float(updated),
+        position=None if position is None else position.decode(),
+    )
+
+
+def describe(
+    application: ApplicationSpec,
+    policy: Policy,
+    *,
+    context: str,
+    arms: Mapping[str, float],
+    own: StateRecord,
+    general: StateRecord,
+    missed: Mapping[str, float],
+) -> dict[str, Any]:
+    """Return one context's state as the API and the console show it.
+
+    `own` is what is stored of the context, `general` of all; `arms` their routes' weights, and
+    `missed` the share of asks that each missed lately.
+    """
+    base = None if context == GLOBAL_CONTEXT else general.state
+    return {
+        "policy": application.policy,
+        "context": context,
+        "arms": _arms(
+            prepared(policy, own.state, arms, general=base).reweighted(factors_of(missed)),
+            stored=own,
+            missed=missed,
+        )
+        if arms
+        else [],
+        "updated_at": iso(own.updated_at),
+    }
+
+
+def prepared(
+    policy: Policy, state: State, arms: Mapping[str, float], *, general: State | None = None
+) -> Prepared:
+    """Return the policy applied to a state; `general` is that of all contexts, for one's own."""
+    statistics = join(
+        state, arms, statistic=policy.statistic, warm_start=policy.warm_start, general=general
+    )
+    return policy.prepare(statistics, arms)
+
+
+def iso(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, tz=UTC).isoformat()
+
+
+def _arms(
+    prepared: Prepared, *, stored: StateRecord, missed: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    rewards = stored.state.of(REWARDS)
+    return [
+        {
+            "model": arm.partition(":")[0],
+            "version": arm.partition(":")[2],
+            "weight": weight,
+            "probability": prepared.probabilities[arm],
+            "queries": stored.queries.get(arm, 0),
+            "feedback": stored.feedback.get(arm, 0),
+            "reliability": 1.0 - missed.get(arm, 0.0),
+            "reward": mean_reward(rewards[arm]) if arm in rewards else None,
+        }
+        for arm, weight in prepared.weights.items()
+    ]

@@ -1,0 +1,72 @@
+"""Lua scripts that change selection state: each runs whole, and a request's calls together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import redis
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from selection.policies.statistics import CONTEXT_EVIDENCE, CONTEXT_GAP
+from selection.store.keys import (
+    EVICTED_AT_ONCE,
+    EXPIRY_MARGIN_S,
+    FEEDBACK,
+    POSITION,
+    QUERIES,
+    UPDATED,
+)
+
+# What scripts and this side share, under the same names.
+CONSTANTS = f"""
+local FEEDBACK, QUERIES, UPDATED, POSITION = '{FEEDBACK}', '{QUERIES}', '{UPDATED}', '{POSITION}'
+local CONTEXT_EVIDENCE, CONTEXT_GAP = {CONTEXT_EVIDENCE!r}, {CONTEXT_GAP!r}
+local EVICTED_AT_ONCE, EXPIRY_MARGIN_S = {EVICTED_AT_ONCE}, {EXPIRY_MARGIN_S}
+"""
+
+
+class ScriptCall(NamedTuple):
+    """What one call of a script finds in KEYS and in ARGV."""
+
+    keys: Sequence[str]
+    arguments: Sequence[str | bytes | int]
+
+
+class Script:
+    """A script that Redis knows by its digest; one that doesn't know it yet is sent its text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = CONSTANTS + text
+        self.sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
+
+    async def run(self, redis: Redis, calls: Sequence[ScriptCall]) -> list[Any]:
+        """Make the calls in one transaction and return their results in order.
+
+        Errors of Redis come through: the calls may or may not have been made then.
+        """
+        results = await self._attempt(redis, calls)
+        if any(isinstance(result, NoScriptError) for result in results):
+            # Redis was restarted, or is new to us: no call of the transaction found the script.
+            await redis.script_load(self._text)
+            results = await self._attempt(redis, calls)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+        return results
+
+    def run_blocking(self, client: redis.Redis, calls: Sequence[ScriptCall]) -> list[Any]:
+        """Make the calls in one transaction, where waiting is allowed: tasks, pages, commands."""
+        with client.pipeline(transaction=True) as pipe:
+            pipe.script_load(self._text)
+            for keys, arguments in calls:
+                pipe.evalsha(self.sha, len(keys), *keys, *arguments)
+            return list(pipe.execute())[1:]
+
+    async def _attempt(self, redis: Redis, calls: Sequence[ScriptCall]) -> list[Any]:
+        async with redis.pipeline(transaction=True) as pipe:
+            for keys, arguments in calls:
+                pipe.execute_command("EVALSHA", self.sha, len(keys), *keys, *arguments)
+            return list(await pipe.execute(raise_on_error=False))

@@ -1,0 +1,85 @@
+"""Writes to Redis behind the prediction path: what waits goes there as soon as it is taken."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from infrastructure.background import end_tasks
+from infrastructure.log_once import LogOnce
+from selection.store.keys import REDIS_ERRORS
+
+# So many are encoded without a pause of the event loop, and have the time of one write.
+WRITTEN_AT_ONCE = 256
+WRITE_TIMEOUT_S = 2.0
+PAUSE_AFTER_FAILURE_S = 0.2
+
+
+class WriteBehind:
+    """A task that writes as long as something is `waiting`, again and again while Redis is away.
+
+    `write_some` writes up to `WRITTEN_AT_ONCE` and takes them off what waits; where it raises they
+    still wait. `what` names them in the log.
+    """
+
+    def __init__(
+        self,
+        *,
+        what: str,
+        waiting: Callable[[], int],
+        write_some: Callable[[], Awaitable[None]],
+        logger: logging.Logger,
+    ) -> None:
+        self._what = what
+        self._waiting = waiting
+        self._write_some = write_some
+        self._logger = logger
+        self._work = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._log_once = LogOnce(
+            logger,
+            away=f"Redis is away, {what} wait for it",
+            back=f"Redis is back, {what} are written again",
+        )
+        self._fault = LogOnce(
+            logger, away=f"{what} can't be written", back=f"{what} are written again"
+        )
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._write_forever(), name=self._logger.name)
+
+    async def stop(self) -> None:
+        """Write what still waits, as far as Redis takes it, and end."""
+        if self._task is not None:
+            await end_tasks([self._task])
+            self._task = None
+        if self._waiting() and not await self._write_all():
+            self._logger.warning("%s not stored at shutdown count=%d", self._what, self._waiting())
+
+    def wake(self) -> None:
+        """Call it when something has begun to wait."""
+        self._work.set()
+
+    async def _write_forever(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            if not await self._write_all():
+                await asyncio.sleep(PAUSE_AFTER_FAILURE_S)
+                self._work.set()
+
+    async def _write_all(self) -> bool:
+        while self._waiting():
+            try:
+                async with asyncio.timeout(WRITE_TIMEOUT_S):
+                    await self._write_some()
+            except REDIS_ERRORS as error:
+                self._log_once.began(error)
+                return False
+            except Exception as error:  # noqa: BLE001  (what comes after it is to be written)
+                self._fault.began(error)
+                return False
+            self._log_once.ended()
+            self._fault.ended()
+        return True

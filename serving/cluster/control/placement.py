@@ -1,0 +1,73 @@
+"""On which host a replica should start: anywhere, or where its version has not failed lately."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+
+from serving.cluster.control.planning import Demand, kind_of
+from serving.cluster.membership.directory import ReplicaRecord
+from serving.cluster.membership.workers import WorkerRecord
+from serving.cluster.queues import queue_at, queue_of
+
+
+class Placement:
+    """The workers there are, and what is known against them; arithmetic, no I/O.
+
+    `failed_on` has, by version, the hosts on which it failed too lately for another try.
+    """
+
+    def __init__(
+        self,
+        *,
+        workers: Sequence[WorkerRecord],
+        records: Iterable[ReplicaRecord],
+        failed_on: Mapping[int, Set[str]],
+    ) -> None:
+        self._workers = workers
+        self._failed_on = failed_on
+        self._taken = Counter(r.host_id for r in records if r.holds_slot)
+
+    def is_held_back(self, demand: Demand) -> bool:
+        """Whether every host that could take it has just failed it."""
+        hosts = self._hosts(demand.device)
+        return bool(hosts) and hosts <= self._failed_on.get(demand.version_id, frozenset())
+
+    def queue_for(self, demand: Demand) -> str:
+        """The queue for its next replica: that of one host only where others failed."""
+        hosts = self._hosts(demand.device)
+        good = hosts - self._failed_on.get(demand.version_id, frozenset())
+        queue = queue_of(demand.device)
+        if not good or good == hosts:
+            return queue
+        chosen = max(sorted(good), key=self._free)
+        self._taken[chosen] += 1
+        return queue_at(queue, host_id=chosen)
+
+    def _hosts(self, device: str) -> set[str]:
+        return {w.host_id for w in self._workers if w.queue == queue_of(device)}
+
+    def _free(self, host_id: str) -> int:
+        slots = sum(worker.slots for worker in self._workers if worker.host_id == host_id)
+        return slots - self._taken[host_id]
+
+
+def occupancy(
+    device: str, *, workers: Iterable[WorkerRecord], records: Iterable[ReplicaRecord]
+) -> tuple[int, int, str]:
+    """Return the slots for a device that are taken, how many there are, and who has them.
+
+    Names come with numbers, those that take most first: `tree:1 (4), svm:2 (3)`.
+    """
+    slots = sum(worker.slots for worker in workers if worker.queue == queue_of(device))
+    holders = Counter(
+        f"{record.model}:{record.version}"
+        for record in records
+        if record.holds_slot and kind_of(record.device) == device
+    )
+    named = ", ".join(f"{arm} ({count})" for arm, count in _most_first(holders))
+    return holders.total(), slots, named
+
+
+def _most_first(holders: Counter[str], *, most: int = 5) -> Collection[tuple[str, int]]:
+    return sorted(holders.items(), key=lambda item: (-item[1], item[0]))[:most]

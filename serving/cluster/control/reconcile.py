@@ -1,0 +1,374 @@
+"""Makes the live replicas the wanted ones: looks at both each second and starts the difference."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Protocol, cast
+
+import msgspec
+from django.db.models import F
+from django.utils import timezone
+
+from registry import services
+from registry.models import ModelVersion, Release, Route
+from serving.cluster.control.ages import Ages
+from serving.cluster.control.placement import Placement
+from serving.cluster.control.planning import Demand, Plan, plan, preemption, version_to_evict
+from serving.cluster.control.releases import Cluster, Releases
+from serving.cluster.control.scaling import Scaling
+from serving.cluster.failures.counts import FailureCounts
+from serving.cluster.host import host_id
+from serving.cluster.membership.directory import Directory, ReplicaRecord, ReplicaState
+from serving.cluster.membership.seals import Refusals
+from serving.cluster.membership.views import VIEWS, WebView, reached, read_views
+from serving.cluster.membership.workers import WORKERS, WorkerRecord, read_workers
+from serving.cluster.parent import process_lives
+from serving.cluster.queues import queue_at, queue_of
+from serving.cluster.replica import failure
+from serving.container.boxed import WHILE_LOADING
+from serving.rpc.connection import remove_socket
+
+if TYPE_CHECKING:
+    import redis
+
+# A Redis that has just come back may have lost every record while it was away: replicas get this
+# long to write themselves down again before any of them is missed.
+SETTLE_S = 3.0
+# A queued replica without a task in the queue for this long will never be started.
+LOST_AFTER_S = 10.0
+# For how long, again and again, a version stays warm while the one that replaced it isn't ready.
+FALLBACK_KEPT_S = 60.0
+# For how long a record is shown whose seal doesn't fit.
+REFUSED_KEPT_S = 60.0
+
+logger = logging.getLogger(__name__)
+
+
+class StartReplica(Protocol):
+    def __call__(self, replica_id: str, *, queue: str, version_id: int, generation: int) -> None:
+        """Enqueue the task that becomes this replica."""
+
+
+class Reconciler:
+    """One process's view of the cluster; only one may run at a time, its caller sees to that."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        directory: Directory,
+        start_replica: StartReplica,
+        validate: Callable[[int], object],
+    ) -> None:
+        self._redis = client
+        self._directory = directory
+        self._refusals = Refusals()
+        self._failures = FailureCounts(client)
+        self._ages = Ages()
+        self._releases = Releases(client, validate=validate, ages=self._ages)
+        self._scaling = Scaling(client)
+        self._start_replica = start_replica
+        self._trusted_run = ""
+
+    def run(self, *, now: float) -> Plan:
+        """Do one round at this monotonic time; returns what it did."""
+        if not self._is_settled():
+            return Plan()
+        self._ages.begin_round()
+        self._directory.forget_expired()
+        VIEWS.forget_gone(self._redis)
+        WORKERS.forget_gone(self._redis)
+        listing = self._directory.look()
+        self._refuse(listing.refused, now=now)
+        records = self._without_dead(listing.records)
+        views, workers = read_views(self._redis), read_workers(self._redis)
+        records = self._without_lost(records, workers=workers, now=now)
+        records = self._with_drain_requests(records)
+        self._releases.advance(Cluster(records=records, views=views, workers=workers, now=now))
+        moment = timezone.now()
+        fallbacks = self._keep_fallbacks(records, views=views, moment=moment)
+        self._scaling.run(records=records, now=moment.timestamp())
+        demands = wanted_replicas(moment=moment)
+        self._note_success(demands, records=records)
+        placement = Placement(
+            workers=workers,
+            records=records,
+            failed_on=self._failures.held_back(
+                [demand.version_id for demand in demands],
+                host_ids={worker.host_id for worker in workers},
+            ),
+        )
+        steps = plan(
+            demands=demands,
+            records=records,
+            held_back={one.version_id for one in demands if placement.is_held_back(one)},
+        )
+        self._carry_out(steps, placement=placement, now=now)
+        self._make_room(demands, records=records, fallbacks=fallbacks, now=now)
+        return steps
+
+    def _is_settled(self) -> bool:
+        """Whether the directory can be believed.
+
+        An empty one that this process never saw otherwise belongs to a stack that just starts.
+        """
+        server = cast("dict[str, object]", self._redis.info("server"))
+        run = str(server["run_id"])
+        if run != self._trusted_run:
+            uptime_s = float(cast(int, server["uptime_in_seconds"]))
+            starting = not self._trusted_run and self._directory.is_virgin()
+            if uptime_s < SETTLE_S and not starting:
+                return False
+            self._trusted_run = run
+        return True
+
+    def _refuse(self, refused: Sequence[ReplicaRecord], *, now: float) -> None:
+        """Leave what isn't ours to be seen for a while, as it may never expire."""
+        self._refusals.note(refused)
+        self._directory.remove(
+            [r.id for r in refused if self._ages.of(f"refused:{r.id}", now=now) > REFUSED_KEPT_S]
+        )
+
+    def _without_dead(self, records: Sequence[ReplicaRecord]) -> list[ReplicaRecord]:
+        """Leave the records of this host's replicas whose processes are gone as failed.
+
+        Dying while it loads is the model's failure. Of one that served, web processes learn so: a
+        process that it has forked may hold its connections open.
+        """
+        dead = [record for record in records if self._is_dead(record)]
+        for record in dead:
+            logger.warning("died replica=%s pid=%d state=%s", record.id, record.pid, record.state)
+            if record.address:  # one that still loads has none yet
+                remove_socket(record.address)
+            if record.state is ReplicaState.LOADING:
+                self._fail(record, reason=f"its process ended, {WHILE_LOADING}")
+            else:
+                failure.count_ending(self._redis, record, reason="its process ended")
+                self._directory.bury(_failed(record, reason="its process ended"))
+        return [record for record in records if record not in dead]
+
+    def _fail(self, record: ReplicaRecord, *, reason: str) -> None:
+        failure.count_failure(self._redis, record, reason=reason)
+        # Its parent knows better how it ended, and may have said so of one before.
+        if ModelVersion.objects.filter(pk=record.version_id, load_error="").exists():
+            services.note_load_error([record.version_id], error=reason)
+        self._directory.announce(_failed(record, reason=reason))
+
+    def _is_dead(self, record: ReplicaRecord) -> bool:
+        return record.host_id == host_id() and record.holds_slot and not process_lives(record.pid)
+
+    def _without_lost(
+        self, records: Sequence[ReplicaRecord], *, workers: Sequence[WorkerRecord], now: float
+    ) -> list[ReplicaRecord]:
+        """Drop queued records whose tasks are in no queue any more."""
+        overdue = [
+            record
+            for record in records
+            if record.state is ReplicaState.QUEUED
+            and self._ages.of(record.id, now=now) > LOST_AFTER_S
+        ]
+        if not overdue:
+            return list(records)
+        # What waits for workers of one host that has none any more waits for nobody.
+        served = {queue_at(w.queue, host_id=w.host_id) for w in workers}
+        deserted = {r.queue for r in overdue if r.queue not in ("", queue_of(r.device))} - served
+        waiting = {
+            task
+            for queue in {record.queue or queue_of(record.device) for record in overdue}
+            if queue not in deserted
+            for task in self._queued_tasks(queue)
+        }
+        lost = {record.id for record in overdue} - waiting
+        self._directory.remove(lost)
+        for replica_id in lost:
+            logger.warning("task lost replica=%s", replica_id)
+        return [record for record in records if record.id not in lost]
+
+    def _queued_tasks(self, queue: str) -> set[str]:
+        messages = cast("list[bytes]", self._redis.lrange(queue, 0, -1))
+        return {str(json.loads(message)["headers"]["id"]) for message in messages}
+
+    def _with_drain_requests(self, records: Sequence[ReplicaRecord]) -> list[ReplicaRecord]:
+        """Count those that were asked to drain as draining, before they say so themselves."""
+        asked = self._directory.asked_to_drain([record.id for record in records])
+        return [
+            msgspec.structs.replace(record, state=ReplicaState.DRAINING)
+            if record.id in asked and record.state is not ReplicaState.FAILED
+            else record
+            for record in records
+        ]
+
+    def _note_success(self, demands: Sequence[Demand], *, records: Sequence[ReplicaRecord]) -> None:
+        """Forget the failures of versions that have every replica they should.
+
+        One that is ready says nothing of the others, which may fail for want of memory.
+        """
+        ready = _ready(records)
+        loaded = {
+            demand.version_id
+            for demand in demands
+            if ready[demand.version_id, demand.generation] >= max(1, demand.replicas)
+        }
+        for version_id in loaded:
+            hosts = {r.host_id for r in records if _is_ready(r) and r.version_id == version_id}
+            self._failures.disproved_on(version_id, host_ids=hosts)
+        well = {one for one in loaded if not self._failures.is_on_probation(one)}
+        if well:
+            services.note_load_error(well, error="")
+        # Of one that was checked before that number was kept, only its replicas tell.
+        services.note_signatures(
+            {
+                record.version_id: record.n_features
+                for record in records
+                if _is_ready(record) and record.n_features is not None
+            }
+        )
+
+    def _keep_fallbacks(
+        self, records: Sequence[ReplicaRecord], *, views: Sequence[WebView], moment: datetime
+    ) -> frozenset[int]:
+        """Keep warm what still answers for a live version of which some web process has none."""
+        warm = ModelVersion.objects.filter(
+            warm_until__gt=moment, model__live_version__replicas__gt=0
+        ).exclude(model__live_version_id=F("pk"))
+        ready = [record for record in records if record.state is ReplicaState.READY]
+        fallbacks = [
+            version
+            for version in warm.select_related("model__live_version")
+            if (live := version.model.live_version)
+            and not reached(
+                [
+                    record.id
+                    for record in ready
+                    if (record.version_id, record.generation) == (live.pk, live.generation)
+                ],
+                views=views,
+            )
+        ]
+        ending = moment + timedelta(seconds=FALLBACK_KEPT_S / 2)
+        expiring = [one.pk for one in fallbacks if one.warm_until and one.warm_until < ending]
+        if expiring:
+            services.keep_warm(expiring, until=moment + timedelta(seconds=FALLBACK_KEPT_S))
+        return frozenset(version.pk for version in fallbacks)
+
+    def _carry_out(self, steps: Plan, *, placement: Placement, now: float) -> None:
+        self._directory.remove(steps.drops)
+        self._directory.ask_to_drain(steps.drains)
+        for demand in steps.starts:
+            self._start(demand, queue=placement.queue_for(demand), now=now)
+        if steps:
+            logger.info(
+                "reconciled started=%d dropped=%d drained=%d",
+                len(steps.starts),
+                len(steps.drops),
+                len(steps.drains),
+            )
+
+    def _start(self, demand: Demand, *, queue: str, now: float) -> None:
+        record = ReplicaRecord(
+            id=uuid.uuid4().hex,
+            model=demand.model,
+            version=demand.version,
+            version_id=demand.version_id,
+            generation=demand.generation,
+            device=demand.device,
+            queue=queue,
+            state=ReplicaState.QUEUED,
+            queued_at=time.time(),
+        )
+        self._ages.of(record.id, now=now)
+        self._directory.enqueue(record)
+        self._start_replica(
+            record.id,
+            queue=queue,
+            version_id=demand.version_id,
+            generation=demand.generation,
+        )
+
+    def _make_room(
+        self,
+        demands: Sequence[Demand],
+        *,
+        records: Sequence[ReplicaRecord],
+        fallbacks: frozenset[int],
+        now: float,
+    ) -> None:
+        """Where no slot is left, end the grace time of the version with the least of it.
+
+        Where none has any, a version without a replica gets a slot of the one that has most.
+        """
+        waited_s = {
+            record.id: self._ages.of(record.id, now=now)
+            for record in records
+            if record.state is ReplicaState.QUEUED
+        }
+        version_id = version_to_evict(
+            demands=demands, records=records, fallbacks=fallbacks, waited_s=waited_s
+        )
+        if version_id is not None:
+            logger.info("no free slot: cooling version=%d", version_id)
+            services.keep_warm([version_id], until=None)
+            return
+        taken = preemption(demands=demands, records=records, waited_s=waited_s)
+        if taken is not None:
+            logger.info("no free slot: draining replica=%s for a version without any", taken.drain)
+            self._directory.remove(taken.drops)
+            self._directory.ask_to_drain([taken.drain])
+
+
+def _failed(record: ReplicaRecord, *, reason: str) -> ReplicaRecord:
+    return msgspec.structs.replace(record, state=ReplicaState.FAILED, last_error=reason)
+
+
+def loading_died(record: ReplicaRecord) -> bool:
+    """Whether this is one that loads, or that the reconciler found dead before its parent did."""
+    return record.state is ReplicaState.LOADING or (
+        record.state is ReplicaState.FAILED and (record.last_error or "").endswith(WHILE_LOADING)
+    )
+
+
+def wanted_replicas(*, moment: datetime) -> list[Demand]:
+    """Read from the registry which versions should have how many replicas."""
+    starting = set(
+        Release.objects.filter(state=Release.State.STARTING).values_list("version_id", flat=True)
+    )
+    pinned = set(
+        Route.objects.filter(pinned_version__isnull=False).values_list(
+            "pinned_version_id", flat=True
+        )
+    )
+    return [
+        _demand(
+            version,
+            at_least=1 if version.pk in starting else 0,
+            only_warm=not (version.is_live or version.pk in starting or version.pk in pinned),
+        )
+        for version in ModelVersion.objects.wanted(now=moment)
+    ]
+
+
+def _is_ready(record: ReplicaRecord) -> bool:
+    return record.state is ReplicaState.READY
+
+
+def _ready(records: Sequence[ReplicaRecord]) -> Counter[tuple[int, int]]:
+    """Count the ready replicas of each generation of each version."""
+    return Counter((r.version_id, r.generation) for r in records if r.state is ReplicaState.READY)
+
+
+def _demand(version: ModelVersion, *, at_least: int, only_warm: bool) -> Demand:
+    return Demand(
+        version_id=version.pk,
+        model=version.model.name,
+        version=version.version,
+        generation=version.generation,
+        device=version.device,
+        replicas=max(version.replicas, at_least),
+        warm_until=version.warm_until.timestamp() if only_warm and version.warm_until else None,
+    )

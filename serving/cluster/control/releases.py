@@ -1,0 +1,329 @@
+"""Brings open releases forward: validated, then started, then live once replicas are ready."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import redis
+from django.db import InterfaceError, OperationalError
+
+from registry import services
+from registry.models import Release
+from serving.cluster.control.ages import Ages
+from serving.cluster.control.placement import occupancy
+from serving.cluster.control.tries import MOST_TRIES, Tries
+from serving.cluster.failures.counts import FailureCounts, HostFailures
+from serving.cluster.membership.directory import ReplicaRecord, ReplicaState
+from serving.cluster.membership.views import WebView, obstacle_text, obstacles, reached
+from serving.cluster.membership.workers import WorkerRecord
+from serving.cluster.queues import queue_of
+from serving.cluster.replica.failure import REASON_CHARACTERS
+from serving.container.errors import explain
+from serving.rpc.text import safe_text
+
+READY_WITHIN_S = 120.0
+# A replica that is ready has this long until every web process has had an answer of it: time for
+# several tries.
+REACHED_WITHIN_S = 30.0
+# From then on one ready replica is enough: the others may be waiting for slots.
+ALL_READY_WITHIN_S = 20.0
+MAX_FAILURES = 3
+# A free slot takes a replica much sooner.
+SLOT_WITHIN_S = 2.0
+# A model that loads for longer is said to, in steps of so many seconds.
+LOADING_STEP_S = 5
+# How much longer than it may take a replica that loads is waited for: its worker ends it first.
+LOADING_GRACE_S = 10.0
+
+# Validations run in the pool that reconciles: they must leave threads free.
+MAX_VALIDATIONS = 2
+VALIDATING_KEY = "clipper:validating:"
+VALIDATION_QUEUED_TTL_S = 60
+VALIDATION_RUNNING_TTL_S = 10
+
+NOT_FORWARD = "it could not be brought forward, tried {} times"
+
+# Says nothing of a release: the database or Redis is away, or busy.
+AWAY = (OperationalError, InterfaceError, redis.RedisError)
+NOT_LOADED = "no replica has loaded within {:g} s"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """The cluster as one round finds it, at a monotonic time."""
+
+    records: Sequence[ReplicaRecord]
+    views: Sequence[WebView]
+    workers: Sequence[WorkerRecord]
+    now: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far the replicas of a release in state starting have come.
+
+    `ready` say so themselves; of those `reached` have answered every web process, of which there
+    are `webs`. `obstacle` names one that stands between them.
+    """
+
+    wanted: int
+    ready: int
+    reached: int
+    webs: int
+    queued: int
+    present: int
+    failures: int
+    age_s: float
+    load_error: str
+    queue: str
+    # Workers that take from that queue, their slots, and how many of these replicas hold: whose,
+    # says `holders`.
+    workers: int = 1
+    slots: int = 1
+    in_use: int = 0
+    holders: str = ""
+    # How long the first of those queued has waited for one, and the first that loads has loaded.
+    waited_s: float = 0.0
+    loading_s: float = 0.0
+    load_timeout_s: float = 120.0
+    # What failed where, and how long it is not tried there again.
+    failed: str = ""
+    obstacle: str = ""
+    # For how long one has been ready.
+    ready_s: float = 0.0
+
+    @property
+    def is_live(self) -> bool:
+        return self.reached >= max(1, self.wanted) or (
+            self.reached > 0 and self.age_s >= ALL_READY_WITHIN_S
+        )
+
+    @property
+    def fault(self) -> str:
+        """Why to give up, "" where there's still hope."""
+        if self.ready:
+            unreached = self.obstacle and not self.reached and self.ready_s >= REACHED_WITHIN_S
+            return self.obstacle if unreached else ""
+        if self.failures >= MAX_FAILURES:
+            return self.load_error or f"its replicas failed {self.failures} times"
+        if self.loading_s:
+            overdue = self.loading_s >= self.load_timeout_s + LOADING_GRACE_S
+            return self.load_error or NOT_LOADED.format(self.load_timeout_s) if overdue else ""
+        if self.age_s < READY_WITHIN_S:
+            return ""
+        if self.load_error:
+            return self.load_error
+        if self.queued and self.queued == self.present:
+            return f"{self._slots} for {READY_WITHIN_S:.0f} s"
+        return f"no replica became ready within {READY_WITHIN_S:.0f} s"
+
+    @property
+    def text(self) -> str:
+        """What it waits for at this moment."""
+        parts = []
+        waits = self._waits
+        if self.ready or not waits:
+            parts.append(f"{self.ready} of {max(1, self.wanted)} replicas ready")
+        if self.loading_s >= LOADING_STEP_S:
+            parts.append(f"loading for {_step(self.loading_s)} s")
+        if self.failed:
+            parts.append(self.failed)
+        if waits:
+            parts.append(self._slots)
+        if self.ready > self.reached:
+            parts.append(self._reach)
+        return ", ".join(parts)
+
+    @property
+    def _waits(self) -> bool:
+        """Whether a replica waits for a slot that is not just about to take it."""
+        taken = not self.workers or self.in_use >= self.slots
+        return self.queued > 0 and (taken or self.waited_s > SLOT_WITHIN_S)
+
+    @property
+    def _slots(self) -> str:
+        if not self.workers:
+            return f"no worker takes from queue {self.queue}"
+        whose = f" by {self.holders}" if self.holders else ""
+        use = f"{self.in_use} of {self.slots} in use{whose}"
+        if self.in_use >= self.slots:
+            return f"no free slot on queue {self.queue} ({use})"
+        return f"waiting for a slot on queue {self.queue} ({use})"
+
+    @property
+    def _reach(self) -> str:
+        if not self.webs:
+            return "waiting for a web process to ask them"
+        return self.obstacle or f"{self.reached} of them reached by every web process"
+
+
+class Releases:
+    """The open releases; `validate` has to start a validation elsewhere and return at once."""
+
+    def __init__(
+        self, client: redis.Redis, *, validate: Callable[[int], object], ages: Ages
+    ) -> None:
+        self._redis = client
+        self._ages = ages
+        self._failures = FailureCounts(client)
+        self._tries = Tries(client, of="forward")
+        self._validate = validate
+
+    def advance(self, cluster: Cluster) -> None:
+        """Take every open release as far as it can go now."""
+        open_releases = list(Release.objects.open().with_versions().order_by("pk"))
+        pending = [r for r in open_releases if r.state == Release.State.PENDING]
+        for release in open_releases:
+            with trying(release, tries=self._tries):
+                self._advance(release, cluster=cluster)
+        untried = [r for r in pending if r.target.validated_at is None]
+        self._start_validations([release.pk for release in untried])
+        for release in untried:
+            self._note_validation(release, now=cluster.now)
+
+    def _advance(self, release: Release, *, cluster: Cluster) -> None:
+        if release.state == Release.State.STARTING:
+            self._settle(release, self._progress(release, cluster=cluster))
+        elif release.target.validated_at is not None:
+            # An artifact is what its digest says, so one proof of it is enough.
+            begin(release, failures=self._failures)
+
+    def _note_validation(self, release: Release, *, now: float) -> None:
+        state = cast("bytes | None", self._redis.get(validating_key(release.pk)))
+        tried_s = self._ages.of(f"release {release.pk} tried", now=now) if state else 0.0
+        if state is None:
+            progress = f"waiting until one of {MAX_VALIDATIONS} other versions has been tried out"
+        elif tried_s < LOADING_STEP_S:
+            progress = "being tried out"
+        else:
+            progress = f"being tried out for {_step(tried_s)} s"
+        services.note_progress(release=release, progress=progress)
+
+    def _settle(self, release: Release, progress: Progress) -> None:
+        if progress.is_live:
+            services.complete_release(release=release)
+            if release.state == Release.State.FAILED:
+                _log_failed(release, reason=release.error)
+                return
+            logger.info(
+                "live release=%d arm=%s reached=%d", release.pk, release.arm, progress.reached
+            )
+        elif progress.fault:
+            fail(release, reason=progress.fault)
+        else:
+            services.note_progress(release=release, progress=progress.text)
+
+    def _progress(self, release: Release, *, cluster: Cluster) -> Progress:
+        version, now, views = release.target, cluster.now, cluster.views
+        own = [
+            record
+            for record in cluster.records
+            if (record.version_id, record.generation) == (version.pk, version.generation)
+            and record.is_supply
+        ]
+        ready = [record for record in own if record.state is ReplicaState.READY]
+        queued = [record for record in own if record.state is ReplicaState.QUEUED]
+        loading = [record for record in own if record.state is ReplicaState.LOADING]
+        queue = queue_of(version.device)
+        taking = [worker for worker in cluster.workers if worker.queue == queue]
+        in_use, slots, holders = occupancy(
+            version.device, workers=cluster.workers, records=cluster.records
+        )
+        failures = self._failures.by_host(version.pk)
+        ages, name = self._ages, f"release {release.pk}"
+        return Progress(
+            wanted=version.replicas,
+            ready=len(ready),
+            reached=reached([record.id for record in ready], views=views),
+            webs=len(views),
+            queued=len(queued),
+            present=len(own),
+            failures=_least(failures, hosts={worker.host_id for worker in taking}),
+            age_s=ages.of(name, now=now),
+            load_error=version.load_error,
+            queue=queue,
+            workers=len(taking),
+            slots=slots,
+            in_use=in_use,
+            holders=holders,
+            load_timeout_s=version.load_timeout_s,
+            failed="; ".join(one.text for one in failures.values()),
+            loading_s=max(
+                (ages.of(f"{record.id} loads", now=now) for record in loading), default=0.0
+            ),
+            waited_s=max((ages.of(record.id, now=now) for record in queued), default=0.0),
+            obstacle=next((obstacle_text(*one) for one in obstacles(ready, views=views)), ""),
+            ready_s=ages.of(f"{name} ready", now=now) if ready else 0.0,
+        )
+
+    def _start_validations(self, release_ids: Sequence[int]) -> None:
+        keys = [validating_key(one) for one in release_ids]
+        running = self._redis.exists(*keys) if keys else 0
+        for release_id in release_ids:
+            if int(running) >= MAX_VALIDATIONS:
+                return
+            if self._redis.set(
+                validating_key(release_id), "queued", nx=True, ex=VALIDATION_QUEUED_TTL_S
+            ):
+                self._validate(release_id)
+                running = int(running) + 1
+
+
+def _step(seconds: float) -> int:
+    """Round down, so that what is written each second is news only now and then."""
+    return int(seconds // LOADING_STEP_S) * LOADING_STEP_S
+
+
+def _least(failures: Mapping[str, HostFailures], *, hosts: Collection[str]) -> int:
+    """How often it failed on the host where it failed least: elsewhere it may yet load."""
+    counts = [failures[host].count if host in failures else 0 for host in hosts]
+    return min(counts, default=max((one.count for one in failures.values()), default=0))
+
+
+def validating_key(release_id: int) -> str:
+    """Held while a release is validated; where its holder died it expires, and all starts anew."""
+    return f"{VALIDATING_KEY}{release_id}"
+
+
+def begin(release: Release, *, failures: FailureCounts, n_features: int | None = None) -> bool:
+    """Let a release's replicas start; False where it was superseded meanwhile, and where it failed:
+    `n_features`, which its check found, or what is known from one before isn't what it has to be.
+    """
+    failures.forget([release.target.pk])
+    services.begin_release(release=release, n_features=n_features)
+    if release.state == Release.State.FAILED:
+        _log_failed(release, reason=release.error)
+    return release.state == Release.State.STARTING
+
+
+def fail(release: Release, *, reason: str) -> None:
+    """End it with the reason, which may be a model's own words."""
+    reason = safe_text(reason, most=REASON_CHARACTERS)
+    services.fail_release(release=release, error=reason)
+    _log_failed(release, reason=reason)
+
+
+def _log_failed(release: Release, *, reason: str) -> None:
+    logger.warning("failed release=%d arm=%s: %s", release.pk, release.arm, reason)
+
+
+@contextmanager
+def trying(release: Release, *, tries: Tries) -> Iterator[None]:
+    """Keep what goes wrong with one release from the others; after a few times it has failed."""
+    try:
+        yield
+    except AWAY:
+        raise
+    except Exception as error:
+        count = tries.count(release.pk)
+        logger.exception("release not brought forward release=%d try=%d", release.pk, count)
+        if count >= MOST_TRIES:
+            fail(release, reason=f"{NOT_FORWARD.format(count)}: {explain(error)}")
+    else:
+        tries.forget(release.pk)

@@ -1,0 +1,126 @@
+"""Moves the number of replicas of versions with autoscaling to where their load wants it."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+from django.db.models import F, Min, Q
+
+from registry import services
+from registry.models import ModelVersion, Release, Route
+from serving.cluster.control.autoscaler import REMEMBERED_S, Autoscaler, Decision, Situation
+from serving.cluster.control.load import reading_of, understood
+from serving.cluster.membership.directory import ReplicaRecord, ReplicaState
+from serving.cluster.scaling_events import ReplicaChange, note_change
+from serving.metrics.published import read_published
+
+if TYPE_CHECKING:
+    import redis
+
+# What an autoscaler has learned, for the process that does its work next.
+LEARNED_KEY = "clipper:autoscaling:"
+
+logger = logging.getLogger(__name__)
+
+_learned = msgspec.json.Decoder(dict[int, tuple[float, float]])
+
+
+class Scaling:
+    """One process's autoscalers, one for each version; only one round may run at a time."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+        self._autoscalers: dict[int, Autoscaler] = {}
+
+    def run(self, *, records: Iterable[ReplicaRecord], now: float) -> None:
+        """Do one round: read what the web processes count, and scale what that calls for."""
+        versions = _autoscaled(now=now)
+        known = {version.pk for version in versions}
+        self._autoscalers = {pk: one for pk, one in self._autoscalers.items() if pk in known}
+        if not versions:
+            return
+        published = understood(read_published(self._redis))
+        ready = Counter(
+            (r.version_id, r.generation) for r in records if r.state is ReplicaState.READY
+        )
+        budgets = _budgets(versions)
+        for version in versions:
+            decision = self._autoscaler(version.pk).decide(
+                None if published is None else reading_of(str(version), published=published),
+                situation=_situation(
+                    version,
+                    ready=ready[version.pk, version.generation],
+                    budget_s=budgets.get(version.pk),
+                ),
+                now=now,
+            )
+            if decision is not None:
+                self._scale(version, decision, now=now)
+
+    def _scale(self, version: ModelVersion, decision: Decision, *, now: float) -> None:
+        scaled = services.autoscale(
+            version_id=version.pk, replicas=decision.replicas, seen=version.replicas
+        )
+        if not scaled:
+            return
+        logger.info(
+            "autoscaled arm=%s from=%d to=%d: %s",
+            version,
+            version.replicas,
+            decision.replicas,
+            decision.reason,
+        )
+        change = ReplicaChange(
+            at=now, before=version.replicas, after=decision.replicas, reason=decision.reason
+        )
+        note_change(self._redis, change, version_id=version.pk)
+        learned = msgspec.json.encode(self._autoscaler(version.pk).too_few)
+        self._redis.set(f"{LEARNED_KEY}{version.pk}", learned, ex=int(REMEMBERED_S))
+
+    def _autoscaler(self, version_id: int) -> Autoscaler:
+        autoscaler = self._autoscalers.get(version_id)
+        if autoscaler is None:
+            learned = cast("bytes | None", self._redis.get(f"{LEARNED_KEY}{version_id}"))
+            autoscaler = Autoscaler(too_few=_learned.decode(learned) if learned else None)
+            self._autoscalers[version_id] = autoscaler
+        return autoscaler
+
+
+def _autoscaled(*, now: float) -> list[ModelVersion]:
+    """Return the versions to scale: asked ones, not while a release of their model starts.
+
+    One that is only kept warm keeps its number, for a rollback.
+    """
+    starting = Release.objects.filter(state=Release.State.STARTING).values("model")
+    asked = Q(model__live_version_id=F("pk")) | Q(pinning_routes__isnull=False)
+    wanted = ModelVersion.objects.wanted(now=datetime.fromtimestamp(now, tz=UTC))
+    found = wanted.filter(asked, max_replicas__isnull=False).exclude(model__in=starting)
+    return list(found.order_by("pk").distinct())
+
+
+def _budgets(versions: Sequence[ModelVersion]) -> dict[int, float]:
+    """The tightest objective (seconds) of the applications that ask each version."""
+    routes = Route.objects.filter(model__in={version.model_id for version in versions})
+    tightest = (
+        routes.order_by()
+        .values(asked=F("pinned_version"), live=F("model__live_version"))
+        .annotate(slo_ms=Min("application__slo__latency_ms"))
+    )
+    budgets: dict[int, float] = {}
+    for row in tightest:
+        version_id, slo_ms = row["asked"] or row["live"], row["slo_ms"]
+        if version_id is not None and slo_ms is not None:
+            budgets[version_id] = min(slo_ms / 1e3, budgets.get(version_id, slo_ms / 1e3))
+    return budgets
+
+
+def _situation(version: ModelVersion, *, ready: int, budget_s: float | None) -> Situation:
+    fewest, most = version.replica_bounds or (version.replicas, version.replicas)
+    return Situation(
+        wanted=version.replicas, ready=ready, fewest=fewest, most=most, budget_s=budget_s
+    )

@@ -1,0 +1,84 @@
+"""Control's part in monitoring: a snapshot of every application's selection, now and then."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import redis
+from celery import shared_task
+from django.utils import timezone
+
+from infrastructure.locks import exclusively
+from infrastructure.redis_client import redis_client
+from registry.errors import Unavailable
+from registry.snapshot import build_snapshot
+from selection.evaluation.monitoring.counter_deltas import Readings
+from selection.evaluation.monitoring.history import COUNTERS
+from selection.evaluation.monitoring.snapshots import Observed, take_snapshot, thin_snapshots
+from selection.store.queries import describe
+from serving.metrics.published import read_published
+from serving.query.routing import routed_applications
+
+LOCK = "clipper:lock:snapshots"
+# A round that dies holding the lock delays the next one by so long.
+LOCK_TTL_S = 60.0
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task
+def snapshot_selection() -> int:
+    """Take a snapshot of each application where something changed; return how many there were."""
+    try:
+        with exclusively(LOCK, ttl_s=LOCK_TTL_S) as lock:
+            return 0 if lock is None else _snapshots()
+    except (redis.RedisError, Unavailable) as error:
+        logger.warning("no snapshots of selection without Redis: %s", error)
+        return 0
+
+
+@shared_task
+def thin_selection_history() -> int:
+    """Merge the snapshots that have grown old; return how many rows have gone."""
+    with exclusively(LOCK, ttl_s=LOCK_TTL_S) as lock:
+        if lock is None:
+            return 0
+        now = timezone.now()
+        applications = build_snapshot().applications.values()
+        gone = sum(thin_snapshots(application.id, now=now) for application in applications)
+    if gone:
+        logger.info("old snapshots of selection merged rows=%d", gone)
+    return gone
+
+
+def _snapshots() -> int:
+    routed = [(spec, arms) for spec, arms in routed_applications(build_snapshot()) if arms]
+    documents = read_published(redis_client())
+    states = describe(redis_client(), routed)
+    now = timezone.now()
+    taken = [
+        take_snapshot(
+            Observed(
+                application=application,
+                state=state,
+                readings=readings_of(documents, application=application.name),
+            ),
+            now=now,
+        )
+        for (application, _), state in zip(routed, states, strict=True)
+    ]
+    return sum(snapshot is not None for snapshot in taken)
+
+
+def readings_of(documents: Iterable[Mapping[str, Any]], *, application: str) -> Readings:
+    """Return what each web process has counted of an application's arms."""
+    return {
+        document["id"]: {
+            arm: [counts[name] for name in COUNTERS]
+            for arm, counts in document["applications"][application].get("arms", {}).items()
+        }
+        for document in documents
+        if application in document["applications"]
+    }

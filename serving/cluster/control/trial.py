@@ -1,0 +1,166 @@
+"""Tries a version out in a process that is thrown away, before anything depends on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from registry.specs import VersionSpec
+from serving.cluster.boxes import box_of
+from serving.cluster.parent import __name__ as lifeline_module
+from serving.container.boxed import LONGEST_LINE, end_group
+from serving.container.confined import __name__ as confined_module
+from serving.container.confined import confined_arguments, scrubbed_environment
+from serving.container.failures import Failure
+from serving.container.output import CHUNK, READ_WITHIN_S, asked_for
+from serving.container.signature import told_features
+from serving.rpc.text import CUT, safe_text
+
+POLL_S = 1.0
+# Of what it writes, this much of the beginning and as much of the end.
+KEPT_BYTES = 8192
+# Whoever is serving on this machine goes first.
+LOW_PRIORITY = ("nice", "-n", "10")
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class Aborted(Exception):
+    """The validation was given up without a verdict; `meanwhile` raises it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """How a trial ended: why the version can't be served, None if it can, and what it wrote.
+
+    `n_features` is how many numbers it takes, None where it doesn't say.
+    """
+
+    fault: str | None
+    n_features: int | None = None
+    output: str = ""
+    failure: Failure | None = None
+
+
+def try_out(
+    version: VersionSpec,
+    *,
+    artifact: Path,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> Trial:
+    """Have a process load the version and answer; returns how it went.
+
+    Calls `meanwhile` each second; what that raises ends the process under test.
+    """
+    deadline = time.monotonic() + version.load_timeout_s
+    box = box_of(version, artifact=artifact)
+    program = ["-m", "serving.container", "check", *box.arguments()]
+    # An executable is asked over a socket of its own.
+    sockets = version.runtime == "command"
+    with _started(program, reading=artifact, sockets=sockets) as process:
+        told = Tail(asked_for(process.stdout), most=LONGEST_LINE)
+        written = Tail(asked_for(process.stderr), most=KEPT_BYTES)
+        while (code := _code_of(process)) is None and time.monotonic() < deadline:
+            meanwhile()
+    if code is None:
+        fault = f"the model did not load and answer within {version.load_timeout_s} s"
+        return Trial(fault=fault, output=written.text())
+    return _verdict(told.text(), output=written.text(), code=code, version=version)
+
+
+def _code_of(process: subprocess.Popen[bytes]) -> int | None:
+    """Wait a moment for the end of a process."""
+    try:
+        return process.wait(POLL_S)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+class Tail:
+    """Reads what a process writes as long as it does, and keeps the beginning and the end.
+
+    Unread it would stand still once the pipe is full; all of it may be more than there is memory.
+    """
+
+    def __init__(self, pipe: IO[bytes], *, most: int) -> None:
+        """`most` bytes of the beginning, and as many of the end."""
+        self._pipe = pipe
+        self._most = most
+        self._head = b""
+        self._tail: bytearray = bytearray()
+        self._left_out = 0
+        self._thread = threading.Thread(target=self._read, name="output", daemon=True)
+        self._thread.start()
+
+    def text(self) -> str:
+        """What there is once the process has ended, printable."""
+        self._thread.join(READ_WITHIN_S)  # it may have left somebody behind who holds the pipe
+        gap = CUT.format(self._left_out).encode() if self._left_out else b""
+        whole = self._head + gap + bytes(self._tail)
+        return safe_text(whole.decode(errors="replace"), most=3 * self._most)
+
+    def _read(self) -> None:
+        with self._pipe:
+            while chunk := os.read(self._pipe.fileno(), CHUNK):
+                room = self._most - len(self._head)
+                self._head += chunk[:room]
+                self._tail += chunk[room:]
+                if (over := len(self._tail) - self._most) > 0:
+                    del self._tail[:over]
+                    self._left_out += over
+
+
+@contextmanager
+def _started(
+    program: list[str], *, reading: Path, sockets: bool
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program, confined to a folder that goes with it, at most as long as the block lasts."""
+    with tempfile.TemporaryDirectory(prefix="clipper-check-", ignore_cleanup_errors=True) as folder:
+        process = subprocess.Popen(
+            _confined(program, folder=Path(folder), reading=reading, sockets=sockets),
+            cwd=ROOT,
+            env=scrubbed_environment(os.environ, home=Path(folder)),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            end_group(process)
+
+
+def _confined(program: list[str], *, folder: Path, reading: Path, sockets: bool) -> list[str]:
+    command = [*LOW_PRIORITY, sys.executable, "-m", lifeline_module, confined_module]
+    return command + confined_arguments(program, write=folder, read=[reading], sockets=sockets)
+
+
+def _verdict(told: str, *, output: str, code: int, version: VersionSpec) -> Trial:
+    try:
+        last = json.loads(told.strip().rpartition("\n")[2])
+        if last["ok"]:
+            n_features = told_features(last.get("n_features"))
+            return Trial(fault=None, n_features=n_features, output=output)
+        error, traceback = str(last["error"]), str(last.get("traceback", ""))
+    except (ValueError, KeyError, TypeError):
+        return Trial(fault=_ended_without_a_word(code, version=version), output=output)
+    failure = Failure(kind=error, error=error, traceback=traceback, count=1, last_at=time.time())
+    return Trial(fault=failure.summary, output=output, failure=failure)
+
+
+def _ended_without_a_word(code: int, *, version: VersionSpec) -> str:
+    end = f"signal {-code}" if code < 0 else f"exit code {code}"
+    # Code that isn't Python may end its process where it is refused memory.
+    limit = version.memory_limit_mb
+    limited = "" if limit is None else f" (its memory limit is {limit} MiB)"
+    return f"the process that tried the model out ended with {end} and said nothing{limited}"

@@ -1,0 +1,1 @@
+"""Who is there: replicas, workers, and what web processes see of them."""

@@ -1,0 +1,216 @@
+"""The directory of live replicas in Redis: who is there, where, in which state.
+
+A replica writes its own record each second and Redis forgets it three seconds after the last
+time, so what the directory says is at most that old. A record begins its life as `queued`,
+written by the reconciler, and is then claimed by the process that becomes the replica. Records
+whose seal doesn't fit were written by neither: they are set apart, and nobody acts on them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import msgspec
+
+from infrastructure.expiring_keys import ExpiringKeys
+
+if TYPE_CHECKING:
+    import redis
+    import redis.asyncio
+
+    from serving.cluster.membership.seals import Seal
+
+RECORD_KEY = "clipper:replica:"
+INDEX_KEY = "clipper:replicas"
+REPLICAS = ExpiringKeys(index=INDEX_KEY, prefix=RECORD_KEY)
+DRAIN_KEY = "clipper:drain:"
+REPLICAS_CHANNEL = "clipper:replicas:changes"
+
+HEARTBEAT_S = 1.0
+RECORD_TTL_S = 3.0
+FAILED_TTL_S = 60.0
+DRAIN_TTL_S = 60
+
+NOT_OURS = "its record was not written by this stack: the seal does not fit"
+
+logger = logging.getLogger(__name__)
+
+
+class ReplicaState(StrEnum):
+    QUEUED = "queued"
+    LOADING = "loading"
+    READY = "ready"
+    DRAINING = "draining"
+    FAILED = "failed"
+    # Nobody enters it: readers find it in records that their stack did not write.
+    REFUSED = "refused"
+
+
+class ReplicaRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One replica as the directory knows it; times are unix seconds, 0.0 where not yet.
+
+    They are of the clock of whichever host wrote them: for people to read, for nobody to compare.
+    `host_id` tells hosts apart that have the same name.
+    """
+
+    id: str
+    model: str
+    version: str
+    version_id: int
+    generation: int
+    state: ReplicaState
+    host: str = ""
+    host_id: str = ""
+    pid: int = 0
+    device: str = "cpu"
+    # Where its task waits; "" for that of all workers for its device.
+    queue: str = ""
+    address: str = ""
+    queued_at: float = 0.0
+    started_at: float = 0.0
+    heartbeat_at: float = 0.0
+    batch_size: int = 0
+    in_flight: int = 0
+    queries: int = 0
+    batches: int = 0
+    # How many numbers its model takes; None where that isn't known.
+    n_features: int | None = None
+    last_error: str | None = None
+    # In Redis alone: who has read the record has checked it.
+    seal: str = ""
+
+    @property
+    def is_supply(self) -> bool:
+        """Whether it serves, or will without anyone doing anything."""
+        return self.state in (ReplicaState.QUEUED, ReplicaState.LOADING, ReplicaState.READY)
+
+    @property
+    def holds_slot(self) -> bool:
+        """Whether a worker's slot is taken by it."""
+        return self.state in (ReplicaState.LOADING, ReplicaState.READY, ReplicaState.DRAINING)
+
+
+class Listing(NamedTuple):
+    """What the directory holds: what this stack wrote, and what it didn't."""
+
+    records: list[ReplicaRecord]
+    refused: list[ReplicaRecord]
+
+
+_decoder = msgspec.json.Decoder(ReplicaRecord)
+
+
+class Directory:
+    """The directory as Celery's processes use it: blocking, raises redis.RedisError."""
+
+    def __init__(self, client: redis.Redis, *, seal: Seal) -> None:
+        self._redis = client
+        self._seal = seal
+
+    def read(self) -> list[ReplicaRecord]:
+        """Return every record that this stack wrote, in no order."""
+        return self.look().records
+
+    def look(self) -> Listing:
+        """Return every record, in no order."""
+        return _listed(REPLICAS.read(self._redis), seal=self._seal)
+
+    def is_virgin(self) -> bool:
+        """Whether no replica has been written here since all earlier ones left in good order."""
+        return not self._redis.exists(INDEX_KEY)
+
+    def enqueue(self, record: ReplicaRecord) -> None:
+        """Write a queued record; it stays until it is claimed or dropped."""
+        self._write(record, ttl_s=None, publish=True)
+
+    def find(self, replica_id: str) -> ReplicaRecord | None:
+        text = cast("bytes | None", self._redis.get(RECORD_KEY + replica_id))
+        listing = _listed([] if text is None else [text], seal=self._seal)
+        return next(iter(listing.records), None)
+
+    def claim(self, record: ReplicaRecord) -> bool:
+        """Replace a queued record by its replica's own; False where it was dropped meanwhile."""
+        claimed = self._redis.set(
+            RECORD_KEY + record.id,
+            self._sealed(record),
+            xx=True,
+            px=int(RECORD_TTL_S * 1000),
+        )
+        if claimed:
+            self.announce(record)
+        return bool(claimed)
+
+    def beat(self, record: ReplicaRecord) -> None:
+        """Renew a record quietly."""
+        self._write(record, ttl_s=RECORD_TTL_S, publish=False)
+
+    def announce(self, record: ReplicaRecord) -> None:
+        """Write a record in a new state and tell everyone; a failed one stays for a minute."""
+        failed = record.state is ReplicaState.FAILED
+        self._write(record, ttl_s=FAILED_TTL_S if failed else RECORD_TTL_S, publish=True)
+
+    def bury(self, record: ReplicaRecord) -> None:
+        """Tell everyone that a replica is dead: listed as failed as long as it takes to be seen."""
+        self._write(record, ttl_s=RECORD_TTL_S, publish=True)
+
+    def remove(self, ids: Iterable[str]) -> None:
+        with self._redis.pipeline() as pipe:
+            for replica_id in ids:
+                REPLICAS.remove(pipe, replica_id)
+                pipe.delete(DRAIN_KEY + replica_id)
+                pipe.publish(REPLICAS_CHANNEL, replica_id)
+            pipe.execute()
+
+    def forget_expired(self) -> None:
+        """Drop index entries whose records have expired."""
+        REPLICAS.forget_gone(self._redis)
+
+    def ask_to_drain(self, ids: Iterable[str]) -> None:
+        with self._redis.pipeline() as pipe:
+            for replica_id in ids:
+                pipe.set(DRAIN_KEY + replica_id, 1, ex=DRAIN_TTL_S)
+            pipe.execute()
+
+    def asked_to_drain(self, ids: Sequence[str]) -> frozenset[str]:
+        """Return those of `ids` that have been asked to drain."""
+        if not ids:
+            return frozenset()
+        flags = cast("list[bytes | None]", self._redis.mget([DRAIN_KEY + one for one in ids]))
+        return frozenset(one for one, flag in zip(ids, flags, strict=True) if flag is not None)
+
+    def _write(self, record: ReplicaRecord, *, ttl_s: float | None, publish: bool) -> None:
+        with self._redis.pipeline() as pipe:
+            REPLICAS.write(pipe, record.id, text=self._sealed(record), ttl_s=ttl_s)
+            if publish:
+                pipe.publish(REPLICAS_CHANNEL, record.id)
+            pipe.execute()
+
+    def _sealed(self, record: ReplicaRecord) -> bytes:
+        return msgspec.json.encode(self._seal.put_on(record))
+
+
+async def read_directory(client: redis.asyncio.Redis, *, seal: Seal) -> Listing:
+    """Return every record, in no order, for a web process's event loop."""
+    return _listed(await REPLICAS.read_async(client), seal=seal)
+
+
+def _listed(texts: Iterable[bytes], *, seal: Seal) -> Listing:
+    listing = Listing(records=[], refused=[])
+    for text in texts:
+        try:
+            record = _decoder.decode(text)
+            if seal.fits(record):
+                listing.records.append(msgspec.structs.replace(record, seal=""))
+            else:
+                listing.refused.append(_refused(record))
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            # Written by another release of Clipper: it expires with its replica.
+            logger.warning("replica record not understood: %s", error)
+    return listing
+
+
+def _refused(record: ReplicaRecord) -> ReplicaRecord:
+    return msgspec.structs.replace(record, state=ReplicaState.REFUSED, last_error=NOT_OURS, seal="")

@@ -1,0 +1,98 @@
+"""Ties a child process to its parent: told when the parent shuts down, never outliving it.
+
+Two means, as neither is enough. The kernel's parent-death signal (Linux) ends a child at once, a
+child busy inside a model's C code too, but knows nothing of an orderly shutdown. The lifeline, a
+pipe whose writing end only the parent holds, tells every child by its end of file, also one that
+is forked during the shutdown, which a signal to the present children would miss.
+
+``python -m serving.cluster.parent MODULE ARGUMENTS...`` runs a module that dies with its parent.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import runpy
+import select
+import signal
+import sys
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(*, parent: int | None = None) -> None:
+    """Have the kernel kill this process when its parent ends; elsewhere than on Linux, nothing.
+
+    The signal comes when the *thread* that forked this process ends, so only a thread that lives
+    as long as its process may fork. `parent` is the expected parent's id where it is known: should
+    it have died before this call, this process ends here.
+    """
+    before = parent or os.getppid()
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+    if os.getppid() != before:
+        os._exit(1)
+
+
+def process_lives(pid: int) -> bool:
+    """Whether a process of this host is there and not just waiting to be reaped."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's, but there
+    try:
+        # "pid (name) state ...", where the name may hold spaces and brackets.
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return True  # no /proc on this system
+    return state not in "ZX"
+
+
+class Lifeline:
+    """A pipe between a parent, which made it before it forked, and all of its children."""
+
+    def __init__(self) -> None:
+        self.parent = os.getpid()
+        self._read_end, self._write_end = os.pipe()
+
+    @property
+    def descriptor(self) -> int:
+        """Becomes readable, and stays so, once the lifeline is cut."""
+        return self._read_end
+
+    def is_cut(self) -> bool:
+        """Whether the parent is shutting down or gone."""
+        if os.getpid() != self.parent and os.getppid() != self.parent:
+            return True
+        readable, _, _ = select.select([self._read_end], [], [], 0)
+        return bool(readable)
+
+    def hold(self) -> None:
+        """In a child: let go of the inherited writing end, which belongs to the parent alone."""
+        self._close_write_end()
+
+    def cut(self) -> None:
+        """In the parent: tell every child, present and future, to come to an end."""
+        self._close_write_end()
+
+    def _close_write_end(self) -> None:
+        if self._write_end >= 0:
+            os.close(self._write_end)
+            self._write_end = -1
+
+
+def main() -> None:
+    die_with_parent()
+    module = sys.argv[1]
+    del sys.argv[0]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

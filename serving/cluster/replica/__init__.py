@@ -1,0 +1,1 @@
+"""What a worker's process does to be a replica."""

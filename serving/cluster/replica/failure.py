@@ -1,0 +1,88 @@
+"""Writes down why a replica failed, also for one that could not say so itself."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+
+import msgspec
+import redis
+from django.db import DatabaseError, connections
+
+from infrastructure.redis_client import redis_client
+from registry import services
+from registry.restarts import Ending, note_ending
+from serving.cluster.failures.counts import FailureCounts
+from serving.cluster.membership.directory import ReplicaRecord, ReplicaState
+from serving.cluster.replica.listen import own_directory
+from serving.cluster.replica.watchdog import Violation
+from serving.rpc.connection import remove_socket
+from serving.rpc.text import safe_text
+
+# A model's own words, and where in its code.
+REASON_CHARACTERS = 4000
+
+logger = logging.getLogger(__name__)
+
+
+def note_failure(record: ReplicaRecord, *, reason: str) -> None:
+    """This replica could not load: hold its version back here for a while and say why."""
+    reason = safe_text(reason, most=REASON_CHARACTERS)
+    count_failure(redis_client(), record, reason=reason)
+    services.note_load_error([record.version_id], error=reason)
+    connections.close_all()
+
+
+def count_failure(
+    client: redis.Redis, record: ReplicaRecord, *, reason: str, lasting: bool = False
+) -> None:
+    """Count an end that its version is to blame for, on its host."""
+    FailureCounts(client).note(
+        record.version_id,
+        host_id=record.host_id,
+        host=record.host,
+        reason=reason,
+        lasting=lasting,
+    )
+    count_ending(client, record, reason=reason)
+
+
+def count_ending(client: redis.Redis, record: ReplicaRecord, *, reason: str) -> None:
+    """Count an end of whatever cause, once however many notice it."""
+    ending = Ending(host=record.host, pid=record.pid, reason=reason)
+    note_ending(client, ending, replica_id=record.id, version_id=record.version_id)
+
+
+def end(violation: Violation) -> None:
+    """Kill a replica that is over a limit and say so in its place.
+
+    For its parent alone: a child's id stands for nobody else until the parent has waited for it.
+    """
+    record, reason, slot = violation
+    logger.error("ending replica=%s pid=%d: %s", record.id, record.pid, reason)
+    serving = record.state is not ReplicaState.LOADING
+    try:
+        # First, so that nobody replaces it too soon.
+        count_failure(redis_client(), record, reason=reason, lasting=serving)
+    except redis.RedisError as error:
+        logger.warning("failure not counted version=%d: %s", record.version_id, error)
+    finally:
+        os.kill(record.pid, signal.SIGKILL)
+        slot.clear()
+    if record.address:
+        remove_socket(record.address)
+    declare_failed(record, reason=reason)
+
+
+def declare_failed(record: ReplicaRecord, *, reason: str) -> None:
+    """Leave a dead replica's record as failed, and its reason with its version."""
+    reason = safe_text(reason)
+    failed = msgspec.structs.replace(record, state=ReplicaState.FAILED, last_error=reason)
+    try:
+        own_directory().announce(failed)
+        services.note_load_error([record.version_id], error=reason)
+    except (redis.RedisError, DatabaseError) as error:
+        logger.warning("failure not written down replica=%s: %s", record.id, error)
+    finally:
+        connections.close_all()  # the forks of this process must not inherit them

@@ -1,0 +1,111 @@
+"""A replica's presence in the directory: renewed by a thread of its own, however busy the model."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+import redis
+
+from infrastructure.log_once import LogOnce
+from serving.cluster.membership.directory import HEARTBEAT_S, Directory, ReplicaRecord, ReplicaState
+
+logger = logging.getLogger(__name__)
+
+Statistics = Callable[[], Mapping[str, Any]]
+
+
+class Heartbeat:
+    """Keeps one record alive and current until it is withdrawn, and hears requests to drain.
+
+    Redis being away is no reason to end: the record is written again as soon as it is back.
+    `on_drain` is called in the heartbeat's thread, once.
+    """
+
+    def __init__(
+        self,
+        record: ReplicaRecord,
+        *,
+        directory: Directory,
+        on_drain: Callable[[], None],
+        is_orphan: Callable[[], bool],
+    ) -> None:
+        self.record = record
+        self._directory = directory
+        self._on_drain = on_drain
+        self._is_orphan = is_orphan
+        self._statistics: Statistics = dict
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._unannounced = False
+        self._log_once = LogOnce(
+            logger,
+            away=f"directory away replica={record.id}",
+            back=f"directory back replica={record.id}",
+        )
+        self._asked = False
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def report(self, statistics: Statistics) -> None:
+        """Merge the fields that `statistics` returns into each heartbeat."""
+        self._statistics = statistics
+
+    def become(self, state: ReplicaState, **changes: Any) -> None:
+        """Enter a state and tell everyone at once, or as soon as Redis is there."""
+        with self._lock:
+            self.record = msgspec.structs.replace(self.record, state=state, **changes)
+            self._unannounced = True
+            self._write()
+
+    def withdraw(self) -> None:
+        """Stop the heartbeat and remove the record; a failed one stays to be read, then expires."""
+        self._over.set()
+        with self._lock:
+            if self.record.state is ReplicaState.FAILED:
+                return
+            try:
+                self._directory.remove([self.record.id])
+            except redis.RedisError as error:
+                logger.warning("record left to expire replica=%s: %s", self.record.id, error)
+
+    def _run(self) -> None:
+        while not self._over.wait(HEARTBEAT_S):
+            with self._lock:
+                # Withdrawn, or left behind as failed, while this thread waited for the lock.
+                if self._over.is_set() or self.record.state is ReplicaState.FAILED:
+                    return
+                self._write()
+            self._look_for_the_end()
+
+    def _write(self) -> None:
+        self.record = msgspec.structs.replace(
+            self.record, heartbeat_at=time.time(), **self._statistics()
+        )
+        try:
+            if self._unannounced or self._log_once.ongoing:
+                self._directory.announce(self.record)
+            else:
+                self._directory.beat(self.record)
+        except redis.RedisError as error:
+            self._log_once.began(error)
+        else:
+            self._log_once.ended()
+            self._unannounced = False
+
+    def _look_for_the_end(self) -> None:
+        if not self._asked and (self._is_orphan() or self._is_asked_to_drain()):
+            self._asked = True
+            self._on_drain()
+
+    def _is_asked_to_drain(self) -> bool:
+        try:
+            return bool(self._directory.asked_to_drain([self.record.id]))
+        except redis.RedisError:
+            return False

@@ -1,0 +1,319 @@
+"""The life of one replica inside its Celery task: claim, load, serve, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvloop
+
+from registry.artifacts.store import ArtifactStore
+from registry.specs import VersionSpec
+from serving.cluster.boxes import box_of
+from serving.cluster.host import host_id
+from serving.cluster.membership.directory import Directory, ReplicaRecord, ReplicaState
+from serving.cluster.parent import Lifeline
+from serving.cluster.replica.heartbeat import Heartbeat
+from serving.cluster.replica.listen import replica_listen
+from serving.cluster.replica.reports import Reports
+from serving.cluster.replica.watchdog import Slot, Watched, WatchedPredictor
+from serving.container.boxed import BoxedPredictor
+from serving.container.failures import failure_of
+from serving.container.limits import MemoryLimit, held_to, private_bytes
+from serving.container.pieces import SEARCH_S
+from serving.container.predictor import Predictor
+from serving.container.runtimes import find_runtime, load_predictor, runs_code
+from serving.container.server import ContainerServer
+from serving.rpc.frames import Hello
+from serving.rpc.text import safe_text
+
+# How long web processes may take to finish with a draining replica. Well below the time that
+# supervisord gives the worker to stop.
+DRAIN_S = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """What one replica is to serve and from where, and when one of its batches counts as hung."""
+
+    record: ReplicaRecord
+    version: VersionSpec
+    store: ArtifactStore
+    run_dir: Path
+    hung_s: float
+
+    @property
+    def address(self) -> str:
+        """A Unix socket, where TCP isn't set up; its path has to fit into 107 bytes."""
+        return f"unix:{self.run_dir / f'r-{self.record.id[:12]}.sock'}"
+
+    @property
+    def search_s(self) -> float:
+        """For how long to look for the inputs that break the model: well before it is hung."""
+        return min(SEARCH_S, self.hung_s / 4)
+
+    @property
+    def hello(self) -> Hello:
+        return Hello(
+            replica=self.record.id,
+            model=self.version.model,
+            version=self.version.version,
+            version_id=self.version.id,
+            generation=self.version.generation,
+            input_type=self.version.input_type,
+        )
+
+
+@dataclass(slots=True)
+class DrainRequest:
+    """Set once by any thread; wakes the event loop that serves, once there is one."""
+
+    _asked: threading.Event = field(default_factory=threading.Event)
+    _loop: asyncio.AbstractEventLoop | None = None
+    _wake: asyncio.Event | None = None
+
+    @property
+    def is_set(self) -> bool:
+        return self._asked.is_set()
+
+    def set(self) -> None:
+        self._asked.set()
+        if self._loop is not None and self._wake is not None:
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    async def wait(self) -> None:
+        self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        if not self._asked.is_set():  # asked before there was a loop to wake
+            await self._wake.wait()
+
+
+def claim(queued: ReplicaRecord, *, directory: Directory, device: str) -> ReplicaRecord | None:
+    """Turn a queued record into this process's own; None where nobody wants it any more."""
+    now = time.time()
+    record = msgspec.structs.replace(
+        queued,
+        state=ReplicaState.LOADING,
+        host=socket.gethostname(),
+        host_id=host_id(),
+        pid=os.getpid(),
+        device=device,
+        started_at=now,
+        heartbeat_at=now,
+    )
+    return record if directory.claim(record) else None
+
+
+def run(
+    assignment: Assignment,
+    *,
+    directory: Directory,
+    on_failure: Callable[[str], None],
+    lifeline: Lifeline,
+    slot: Slot,
+    reports: Reports,
+) -> None:
+    """Serve until asked to drain; `on_failure` gets the reason where the model can't be served.
+
+    For a process that serves one model and then ends: its limits on memory and threads stay.
+    """
+    drain = DrainRequest()
+    heartbeat = Heartbeat(
+        assignment.record,
+        directory=directory,
+        on_drain=drain.set,
+        is_orphan=lifeline.is_cut,
+    )
+    heartbeat.start()
+    try:
+        with reports.under_way():
+            _load_and_serve(
+                assignment,
+                heartbeat=heartbeat,
+                drain=drain,
+                lifeline=lifeline,
+                slot=slot,
+                reports=reports,
+                on_failure=on_failure,
+            )
+    finally:
+        heartbeat.withdraw()
+        slot.clear()
+
+
+def _load_and_serve(
+    assignment: Assignment,
+    *,
+    heartbeat: Heartbeat,
+    drain: DrainRequest,
+    lifeline: Lifeline,
+    slot: Slot,
+    reports: Reports,
+    on_failure: Callable[[str], None],
+) -> None:
+    try:
+        predictor = _load(assignment, slot=slot)
+        reports.follow(predictor.failures)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(
+                _serve(
+                    assignment,
+                    predictor=predictor,
+                    heartbeat=heartbeat,
+                    drain=drain,
+                    lifeline=lifeline,
+                    slot=slot,
+                )
+            )
+        predictor.close()
+    except BaseException as error:  # noqa: BLE001  # a model's code may raise anything
+        failure = failure_of(error)
+        logger.warning(
+            "replica failed replica=%s arm=%s: %s",
+            assignment.record.id,
+            assignment.version.arm,
+            failure.summary,
+        )
+        reports.not_loaded(failure)
+        on_failure(failure.summary)  # first, so that nobody replaces a failed replica too soon
+        heartbeat.become(ReplicaState.FAILED, last_error=safe_text(failure.summary))
+
+
+def device_name(kind: str, *, slot: int, visible: str | None) -> str:
+    """Name the device of a worker's slot: "cpu", or "cuda:i" among the devices it may see.
+
+    `visible` is CUDA_VISIBLE_DEVICES; CUDA counts from 0 within it.
+    """
+    if kind == "cpu":
+        return "cpu"
+    devices = [name for name in (visible or "").split(",") if name.strip()]
+    return f"cuda:{slot % len(devices) if devices else slot}"
+
+
+def _load(assignment: Assignment, *, slot: Slot) -> Predictor:
+    version = assignment.version
+    if runs_code(version.runtime, allow_pickle=version.allow_pickle):
+        return _load_boxed(assignment, slot=slot)
+    started = time.perf_counter()
+    find_runtime(version.runtime)  # here, as its libraries are no part of the model's memory
+    limit = MemoryLimit(version.memory_limit_mb, threads=version.threads)
+    slot.hold(
+        Watched(
+            record=assignment.record,
+            base_bytes=limit.base_bytes,
+            memory_limit_mb=limit.limit_mb,
+        )
+    )
+    with slot.working(at_most_s=version.load_timeout_s), held_to(limit, threads=version.threads):
+        predictor = load_predictor(
+            runtime=version.runtime,
+            path=assignment.store.path_of(version.digest),
+            sha256=version.digest,
+            input_type=version.input_type,
+            allow_pickle=version.allow_pickle,
+            device=assignment.record.device,
+        )
+        predictor.warm_up()
+    predictor.search_s = assignment.search_s
+    # The model lives as long as this process: looking through it would only delay a batch.
+    gc.collect()
+    gc.freeze()
+    logger.info(
+        "loaded replica=%s arm=%s device=%s load_ms=%.1f",
+        assignment.record.id,
+        version.arm,
+        assignment.record.device,
+        (time.perf_counter() - started) * 1000,
+    )
+    return predictor
+
+
+def _load_boxed(assignment: Assignment, *, slot: Slot) -> Predictor:
+    """In a process of its own: in this one's memory it would find the secrets of the stack."""
+    version = assignment.version
+    base_bytes = private_bytes()
+
+    def watch(held: int = 0) -> None:
+        slot.hold(
+            Watched(
+                record=assignment.record,
+                base_bytes=base_bytes + held,
+                memory_limit_mb=version.memory_limit_mb,
+            )
+        )
+
+    watch()
+    with slot.working(at_most_s=version.load_timeout_s):
+        return BoxedPredictor(
+            box_of(
+                version,
+                artifact=assignment.store.path_of(version.digest),
+                device=assignment.record.device,
+                search_s=assignment.search_s,
+            ),
+            on_started=watch,
+        )
+
+
+async def _serve(
+    assignment: Assignment,
+    *,
+    predictor: Predictor,
+    heartbeat: Heartbeat,
+    drain: DrainRequest,
+    lifeline: Lifeline,
+    slot: Slot,
+) -> None:
+    _drain_when_cut(lifeline, drain=drain)
+    watched = WatchedPredictor(predictor, slot=slot, at_most_s=assignment.hung_s)
+    server = ContainerServer(
+        watched, hello=assignment.hello, address=assignment.address, listen=replica_listen()
+    )
+    await server.start()
+    heartbeat.report(lambda: _statistics(server))
+    if not drain.is_set:
+        await asyncio.to_thread(
+            heartbeat.become,
+            ReplicaState.READY,
+            address=server.address,
+            n_features=predictor.n_features,
+        )
+    slot.renew(heartbeat.record)
+    await drain.wait()
+    server.drain()
+    await asyncio.to_thread(heartbeat.become, ReplicaState.DRAINING)
+    if not await server.wait_closed(DRAIN_S):
+        logger.warning("drain cut short replica=%s after_s=%.0f", assignment.record.id, DRAIN_S)
+
+
+def _drain_when_cut(lifeline: Lifeline, *, drain: DrainRequest) -> None:
+    """Hear of the worker's shutdown at once, not with the next heartbeat."""
+    loop = asyncio.get_running_loop()
+
+    def cut() -> None:
+        loop.remove_reader(lifeline.descriptor)
+        drain.set()
+
+    loop.add_reader(lifeline.descriptor, cut)
+
+
+def _statistics(server: ContainerServer) -> dict[str, Any]:
+    return {
+        "queries": server.queries,
+        "batches": server.batches,
+        "batch_size": server.last_batch_size,
+        "in_flight": server.in_flight,
+        "last_error": server.last_error,
+    }

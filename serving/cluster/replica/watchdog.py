@@ -1,0 +1,162 @@
+"""What a worker's main process knows of its replicas without their help: a table in shared memory.
+
+A replica whose model never returns, and holds the interpreter meanwhile, can neither beat nor end
+itself, and one that takes too much memory may not find enough to say so. Each replica therefore
+writes down until when it should be done and how much it may hold; its parent, whose child it
+verifiably is, looks each second and ends those that are over.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import msgspec
+
+from serving.cluster.membership.directory import ReplicaRecord, ReplicaState
+from serving.container.limits import excess_of, private_bytes
+from serving.container.predictor import Predictor
+from serving.rpc.frames import Answer
+
+# More than one worker's slots on one machine; untouched pages cost nothing.
+MOST_SLOTS = 256
+SLOT_BYTES = 4096
+# Monotonic time by which the work under way should be done, 0.0 where there is none, and how long
+# that work may take; written alone for each batch, so it is a structure of its own.
+_WORK = struct.Struct("@dd")
+_LENGTH = struct.Struct("@I")
+_RECORD_AT = _WORK.size + _LENGTH.size
+
+
+class Watched(msgspec.Struct, frozen=True, kw_only=True):
+    """One replica as its parent watches it; the memory limit counts from `base_bytes`."""
+
+    record: ReplicaRecord
+    base_bytes: int = 0
+    memory_limit_mb: int | None = None
+
+
+class Violation(NamedTuple):
+    """A replica that has to end, why, and the slot to be cleared once it has."""
+
+    record: ReplicaRecord
+    reason: str
+    slot: Slot
+
+
+class WatchTable:
+    """Made by the main process before it forks; each fork writes into the slot of its index."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, MOST_SLOTS * SLOT_BYTES)
+
+    def slot(self, index: int) -> Slot:
+        """The slot of this index; one beyond the last is a line that nobody reads."""
+        if index >= MOST_SLOTS:
+            return Slot(mmap.mmap(-1, SLOT_BYTES), offset=0)
+        return Slot(self._memory, offset=index * SLOT_BYTES)
+
+    def violations(self, *, now: float) -> list[Violation]:
+        """Return the replicas that are over a limit at this monotonic time.
+
+        A process may have ended since it wrote: the caller makes sure that it is its child.
+        """
+        found = []
+        for index in range(MOST_SLOTS):
+            offset = index * SLOT_BYTES
+            watched = self._watched(offset)
+            if watched is not None and (reason := self._fault(watched, offset=offset, now=now)):
+                found.append(Violation(watched.record, reason, self.slot(index)))
+        return found
+
+    def _watched(self, offset: int) -> Watched | None:
+        (length,) = _LENGTH.unpack_from(self._memory, offset + _WORK.size)
+        if not length:
+            return None
+        start = offset + _RECORD_AT
+        try:
+            return _decoder.decode(self._memory[start : start + length])
+        except msgspec.MsgspecError:
+            return None  # it is being written at this moment
+
+    def _fault(self, watched: Watched, *, offset: int, now: float) -> str:
+        due, allowed_s = _WORK.unpack_from(self._memory, offset)
+        if 0.0 < due < now:
+            if watched.record.state is ReplicaState.LOADING:
+                return f"the model did not load within {allowed_s:g} s"
+            return f"the model hung: a batch took more than {allowed_s:g} s"
+        if watched.memory_limit_mb is None:
+            return ""
+        return excess_of(
+            private_bytes(watched.record.pid),
+            base_bytes=watched.base_bytes,
+            limit_mb=watched.memory_limit_mb,
+        )
+
+
+class Slot:
+    """A replica's own line in the table."""
+
+    def __init__(self, memory: mmap.mmap, *, offset: int) -> None:
+        self._memory = memory
+        self._offset = offset
+        self._watched: Watched | None = None
+
+    def clear(self) -> None:
+        """Be watched no more."""
+        self._watched = None
+        _WORK.pack_into(self._memory, self._offset, 0.0, 0.0)
+        _LENGTH.pack_into(self._memory, self._offset + _WORK.size, 0)
+
+    def hold(self, watched: Watched) -> None:
+        """Be watched as this; a charge that doesn't fit leaves the replica unwatched."""
+        self._watched = watched
+        text = msgspec.json.encode(watched)
+        at = self._offset + _WORK.size
+        _LENGTH.pack_into(self._memory, at, 0)
+        if len(text) <= SLOT_BYTES - _RECORD_AT:
+            start = self._offset + _RECORD_AT
+            self._memory[start : start + len(text)] = text
+            _LENGTH.pack_into(self._memory, at, len(text))
+
+    def renew(self, record: ReplicaRecord) -> None:
+        """Be watched further, in another state."""
+        if self._watched is not None:
+            self.hold(msgspec.structs.replace(self._watched, record=record))
+
+    @contextmanager
+    def working(self, *, at_most_s: float) -> Iterator[None]:
+        self.begin(at_most_s)
+        try:
+            yield
+        finally:
+            self.end()
+
+    def begin(self, at_most_s: float) -> None:
+        _WORK.pack_into(self._memory, self._offset, time.monotonic() + at_most_s, at_most_s)
+
+    def end(self) -> None:
+        _WORK.pack_into(self._memory, self._offset, 0.0, 0.0)
+
+
+class WatchedPredictor:
+    """A predictor each of whose batches has to be done in time."""
+
+    def __init__(self, predictor: Predictor, *, slot: Slot, at_most_s: float) -> None:
+        self._predictor = predictor
+        self._slot = slot
+        self._at_most_s = at_most_s
+
+    def answer_batch(self, inputs: Sequence[bytes]) -> list[Answer]:
+        self._slot.begin(self._at_most_s)
+        try:
+            return self._predictor.answer_batch(inputs)
+        finally:
+            self._slot.end()
+
+
+_decoder = msgspec.json.Decoder(Watched)

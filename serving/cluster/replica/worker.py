@@ -1,0 +1,173 @@
+"""What a Celery worker does beside running tasks: prepare its forks, pass on its shutdown."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import logging
+import os
+import socket
+import time
+from contextlib import suppress
+from typing import Any
+
+import redis
+from billiard.process import current_process
+from celery.signals import (
+    worker_init,
+    worker_process_init,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
+
+from infrastructure.log_once import LogOnce
+from infrastructure.redis_client import redis_client
+from serving.cluster.control.rhythm import Rhythm
+from serving.cluster.host import host_id
+from serving.cluster.membership.workers import WorkerRecord, announce_worker, withdraw_worker
+from serving.cluster.parent import Lifeline, die_with_parent
+from serving.cluster.queues import CONTROL_QUEUE, REPLICA_QUEUES, queue_at
+from serving.cluster.replica import failure
+from serving.cluster.replica.watchdog import Slot, WatchTable
+
+# Imported before the forks: their memory is shared, and a replica starts a second sooner.
+PRELOADED = ("serving.cluster.replica.process", "serving.container.runtimes.sklearn")
+WATCH_S = 1.0
+# What the control worker has begun is given so long to end with it.
+ROUNDS_END_WITHIN_S = 5.0
+
+logger = logging.getLogger(__name__)
+
+_lifeline: Lifeline | None = None
+_table: WatchTable | None = None
+_rhythms: list[Rhythm] = []
+_announced: list[WorkerRecord] = []
+
+
+def lifeline() -> Lifeline:
+    """The pipe from this process's worker to its forks; nobody else has one."""
+    if _lifeline is None:
+        raise RuntimeError("expected to run in a Celery worker")
+    return _lifeline
+
+
+def slot() -> Slot:
+    """This fork's line in the table that its worker's main process watches."""
+    if _table is None:
+        raise RuntimeError("expected to run in a Celery worker")
+    return _table.slot(getattr(current_process(), "index", 0))
+
+
+@worker_init.connect
+def prepare_forks(sender: Any, **_: Any) -> None:
+    """In the worker's main process, before the first fork."""
+    global _lifeline, _table
+    _lifeline, _table = Lifeline(), WatchTable()
+    if (queue := _replica_queue(sender)) is not None:
+        # Replicas that fail on other hosts are sent to this one by name.
+        sender.app.amqp.queues.select_add(queue_at(queue, host_id=host_id()))
+        _preload()
+
+
+@worker_ready.connect
+def watch_over_forks(sender: Any, **_: Any) -> None:
+    """Look each second after the processes that this worker has forked."""
+    if sender.hub is None:
+        return
+    if (maintain := getattr(sender.pool, "maintain_pool", None)) is not None:
+        # The pool hears of a death when the fork's pipe closes, a moment before the process can be
+        # waited for. Should it look within that moment it finds a living process, and by itself
+        # looks again, and gives the slot to the next replica, up to five seconds later.
+        sender.hub.call_repeatedly(WATCH_S, maintain)
+        sender.hub.call_repeatedly(WATCH_S, _end_those_over_a_limit, sender.pool)
+    if (queue := _replica_queue(sender)) is not None:
+        _say_that_it_lives(sender, queue=queue)
+
+
+@worker_ready.connect
+def begin_rounds(sender: Any, **_: Any) -> None:
+    """In the control worker: do what is to be done each second."""
+    if CONTROL_QUEUE in sender.app.amqp.queues.consume_from:
+        # Here, as it needs the tasks, which need this module.
+        from serving.cluster.control.schedule import new_rhythms
+
+        _rhythms.extend(new_rhythms())
+        for rhythm in _rhythms:
+            rhythm.start()
+
+
+@worker_process_init.connect
+def tie_to_worker(**_: Any) -> None:
+    """In each forked process, those that replace earlier ones too."""
+    die_with_parent(parent=lifeline().parent)
+    lifeline().hold()
+    slot().clear()
+
+
+@worker_shutting_down.connect
+def drain_replicas(**_: Any) -> None:
+    """In the main process, inside its signal handler: replicas drain, then their tasks return."""
+    lifeline().cut()
+    for rhythm in _rhythms:
+        rhythm.stop()
+    for worker in _announced:
+        with suppress(redis.RedisError):  # it expires by itself
+            withdraw_worker(redis_client(), worker)
+    _announced.clear()
+
+
+@worker_shutdown.connect
+def end_rounds(**_: Any) -> None:
+    for rhythm in _rhythms:
+        rhythm.join(within_s=ROUNDS_END_WITHIN_S)
+
+
+def _replica_queue(sender: Any) -> str | None:
+    """The queue of replicas that this worker takes from, None where it takes from none."""
+    queues = sender.app.amqp.queues.consume_from
+    return next((name for name in sorted(queues) if name.startswith(REPLICA_QUEUES)), None)
+
+
+def _say_that_it_lives(sender: Any, *, queue: str) -> None:
+    """Write this worker down now and every second: releases tell what they wait for by it."""
+    worker = WorkerRecord(
+        id=f"{host_id()}-{os.getpid()}",
+        host=socket.gethostname(),
+        host_id=host_id(),
+        queue=queue,
+        slots=sender.pool.limit,
+    )
+    log_once = LogOnce(logger, away="worker not announced", back="worker announced again")
+    _announced.append(worker)
+
+    def announce() -> None:
+        if worker not in _announced:
+            return  # it is being stopped
+        try:
+            announce_worker(redis_client(), worker)
+        except redis.RedisError as error:
+            log_once.began(error)
+        else:
+            log_once.ended()
+
+    announce()
+    sender.hub.call_repeatedly(WATCH_S, announce)
+
+
+def _end_those_over_a_limit(pool: Any) -> None:
+    if _table is not None:
+        for violation in _table.violations(now=time.monotonic()):
+            if violation.record.pid in pool.info["processes"]:
+                failure.end(violation)
+
+
+def _preload() -> None:
+    for name in PRELOADED:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            logger.info("not preloaded module=%s: %s", name, error)
+    # What is alive now stays: no collection in a fork needs to touch, and so copy, its pages.
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,217 @@
+"""One question put to several versions, and the call that carries it to one of them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+from serving.engine.deadlines import Deadlines, Due
+from serving.engine.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOptions:
+    """On which terms an application's questions are asked.
+
+    Applications (`tenant`) have equal shares of a busy replica within one `priority`, of which
+    lower numbers go first. Where it is `cached`, an answer may come from the cache if it is at
+    most `max_age` seconds old.
+    """
+
+    tenant: int = 0
+    priority: int = 1
+    cached: bool = True
+    max_age: float = math.inf
+
+
+ORDINARY = CallOptions()
+# What a large batch is asked with: every single query, of whichever application, goes before it.
+LAST_PRIORITY = 3
+
+
+class Trace(NamedTuple):
+    """Where an answer came from ("cache", "joined" or "model"), and its stages in seconds."""
+
+    source: str
+    replica: str = ""
+    batch_size: int = 0
+    queued: float = 0.0
+    in_batch: float = 0.0
+    in_model: float = 0.0
+
+
+CACHED = Trace("cache")
+
+
+class Gather:
+    """Waits for the outcomes of several calls, until all are there or its deadline has passed.
+
+    One caller is told, by a plain call: a query needs no task. `calls` are those that carry it.
+    `traces` are kept where somebody asked for them, one an outcome. Questions of one loop share
+    their `deadlines`.
+    """
+
+    __slots__ = ("_call", "_deadlines", "_due", "_missing", "calls", "outcomes", "traces")
+
+    def __init__(self, *, calls: int, deadlines: Deadlines, traced: bool = False) -> None:
+        self.outcomes: list[Outcome | None] = [None] * calls
+        self.traces: list[Trace | None] | None = [None] * calls if traced else None
+        self._missing = calls
+        self.calls: list[Call] = []
+        self._call: Callable[[], None] | None = None
+        self._deadlines = deadlines
+        self._due: Due | None = None
+
+    @property
+    def answered(self) -> bool:
+        return self._missing == 0
+
+    def arrive(self, index: int, outcome: Outcome) -> None:
+        """Take the outcome of the call at `index`; the first one counts."""
+        if self.outcomes[index] is not None:
+            return
+        self.outcomes[index] = outcome
+        self._missing -= 1
+        if self._missing == 0:
+            self._settle()
+
+    def ask_one_more(self) -> int:
+        """Wait for one more outcome, and return its index."""
+        self.outcomes.append(None)
+        if self.traces is not None:
+            self.traces.append(None)
+        self._missing += 1
+        return len(self.outcomes) - 1
+
+    def trace(self, index: int, trace: Trace) -> None:
+        if self.traces is not None:
+            self.traces[index] = trace
+
+    def abandon(self) -> None:
+        """Nobody waits for the answer any more, and nobody is told.
+
+        A call that was for this question alone is not sent any more; what is sent stays sent, and
+        its answer is remembered.
+        """
+        self._take_call()
+        for call in self.calls:
+            call.release(self)
+        self.calls.clear()
+
+    def when_settled(self, call: Callable[[], None], *, seconds: float) -> None:
+        """Call, once, when every outcome is there, at the latest after `seconds`."""
+        if self._missing == 0 or seconds <= 0.0:
+            call()
+            return
+        self._call = call
+        self._due = self._deadlines.watch(self, seconds=seconds, tell=self._settle)
+
+    async def settled(self, *, seconds: float) -> None:
+        """Return when every outcome is there, at the latest after `seconds`."""
+        if self._missing == 0 or seconds <= 0.0:
+            return
+        future = asyncio.get_running_loop().create_future()
+        self.when_settled(partial(_resolve, future), seconds=seconds)
+        try:
+            await future
+        except asyncio.CancelledError:
+            self.abandon()
+            raise
+        finally:
+            self._take_call()
+
+    def _settle(self) -> None:
+        call = self._take_call()
+        if call is not None:
+            call()
+
+    def _take_call(self) -> Callable[[], None] | None:
+        """Return whom to tell, who is told no more."""
+        call, self._call = self._call, None
+        if self._due is not None:
+            self._due.pop(self, None)
+            self._due = None
+        return call
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class Call:
+    """One input on its way to one version; identical questions in flight share it.
+
+    `key` is its key in the cache, None where its answer must not be kept there. Who joins it may
+    have more time than those before; `due` stays the deadline that its place in a queue is by.
+    """
+
+    __slots__ = (
+        "asked_at",
+        "deadline",
+        "due",
+        "input",
+        "key",
+        "priority",
+        "retried",
+        "sent",
+        "tenant",
+        "trace",
+        "traced",
+        "waiters",
+    )
+
+    def __init__(
+        self,
+        *,
+        key: bytes | None,
+        input: bytes,
+        asked_at: float,
+        deadline: float,
+        options: CallOptions,
+    ) -> None:
+        self.key = key
+        self.input = input
+        self.asked_at = asked_at
+        self.deadline = self.due = deadline
+        self.tenant = options.tenant
+        self.priority = options.priority
+        self.retried = False
+        self.sent = False
+        self.traced = False
+        self.trace: Trace | None = None
+        self.waiters: list[tuple[Gather, int]] = []
+
+    def join(self, gather: Gather, *, index: int, deadline: float) -> None:
+        self.waiters.append((gather, index))
+        if deadline > self.deadline:
+            self.deadline = deadline
+        gather.calls.append(self)
+        if gather.traces is not None:
+            self.traced = True
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody still waits for it."""
+        return bool(self.waiters)
+
+    def release(self, gather: Gather) -> None:
+        """Forget a question whose caller has left."""
+        self.waiters = [waiter for waiter in self.waiters if waiter[0] is not gather]
+
+    def answer(self, outcome: Outcome) -> None:
+        """Hand the outcome to everyone who waits for it."""
+        if self.trace is not None:
+            self._hand_out_trace(self.trace)
+        for gather, index in self.waiters:
+            gather.arrive(index, outcome)
+        self.waiters.clear()
+
+    def _hand_out_trace(self, trace: Trace) -> None:
+        for gather, index in self.waiters:
+            gather.trace(index, trace)
+            trace = trace._replace(source="joined")

@@ -1,0 +1,390 @@
+"""What a web process counts, how the processes share it, and how Prometheus reads it.
+
+Counting is raising a number in memory. Once a second each process publishes its numbers in Redis
+(`clipper:web:{id}`, gone 5 s after the process), where any process can read all of them: the
+index `clipper:webs` holds their ids (`infrastructure/expiring_keys.py`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import msgspec
+import redis
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from redis.asyncio import Redis
+
+from infrastructure.expiring_keys import ExpiringKeys
+from registry.restarts import Restarts
+from serving import event_loop
+from serving.engine.outcome import Outcome, Status
+from serving.engine.stats import (
+    BATCH_BOUNDS,
+    LATENCY_BOUNDS,
+    Histogram,
+    VersionStats,
+    cumulative,
+    latency_histogram,
+    quantile,
+)
+from serving.metrics import redis_memory
+from serving.metrics.cluster import ClusterCollector, refused_records
+from serving.metrics.window import Delta, RateWindow
+
+KEY_PREFIX = "clipper:web:"
+TTL_S = 5
+INDEX = "clipper:webs"
+WEBS = ExpiringKeys(index=INDEX, prefix=KEY_PREFIX)
+
+# What is published and scraped, by the names of the fields that count it. First why the models'
+# answer would not do: each such query got the default output or, without one, an error.
+SHORTFALLS = {
+    "unconnected": "Queries whose models had no replica",
+    "overloaded": "Queries that every model asked refused at once",
+    "timed_out": "Queries that no model answered within the objective",
+    "failed": "Queries whose models failed",
+    "refused": "Queries whose input the models asked refused as invalid",
+    "unsure": "Queries answered with too little confidence",
+}
+APPLICATION_COUNTERS = {
+    "queries": "Queries answered, with default answers",
+    "defaults": "Queries answered with the default output",
+    "errors": "Queries that ended in an error",
+    "late": "Queries answered after the objective",
+    "abandoned": "Queries whose caller left before the answer",
+    **SHORTFALLS,
+}
+# How the calls of an application to one of its arms ended.
+ARM_COUNTERS = {
+    "asked": "Queries that the policy sent to an arm",
+    "answered": "Queries that an arm answered in time",
+    "late": "Queries that an arm did not answer in time, or refused as it could not",
+    "failed": "Queries on which an arm failed, or lost its replica",
+    "refused": "Queries whose input an arm refused as invalid",
+}
+VERSION_COUNTERS = {
+    "hits": "Calls answered from the prediction cache",
+    "misses": "Calls sent to a replica",
+    "joined": "Calls that joined an identical one in flight",
+    "expired": "Calls dropped in the queue because their deadline had passed",
+    "saturated": "Calls refused because the queue was full",
+    "overloaded": "Calls refused because no replica could answer before their deadline",
+    "lost": "Calls that lost two replicas while they waited behind another batch",
+    "failed": "Calls that the model failed",
+    "cancelled": "Calls dropped before they were sent, as everybody who had asked had left",
+    "quarantined": "Calls refused because replicas died of their input",
+    "refused": "Calls whose input the model refused as invalid",
+    "ejected": "Times that a failing replica was passed over while others answered",
+}
+VERSION_GAUGES = {
+    "waiting": "Queries that wait for a replica",
+    "in_flight": "Queries that replicas are working on",
+    "unreachable": "Ready replicas that this web process can't reach",
+}
+VERSION_HISTOGRAMS = {
+    "batch_size": ("Queries in a batch", BATCH_BOUNDS),
+    "queue_seconds": ("Time a query waited until its batch was sent", LATENCY_BOUNDS),
+    "batch_seconds": ("Time of a batch as the web process sees it", LATENCY_BOUNDS),
+    "model_seconds": ("Time of a batch inside the replica", LATENCY_BOUNDS),
+}
+
+# Calls by how they ended: a place for each status, and one for those without any at the deadline.
+NO_OUTCOME = len(Status)
+ARM_ENDINGS = {
+    "asked": (*Status, NO_OUTCOME),
+    "answered": (Status.OK,),
+    "late": (Status.SATURATED, Status.EXPIRED, Status.OVERLOADED, NO_OUTCOME),
+    "failed": (Status.MODEL_FAILED, Status.NOT_CONNECTED, Status.REPLICA_LOST, Status.QUARANTINED),
+    "refused": (Status.INVALID_INPUT,),
+}
+
+
+@dataclass(slots=True)
+class ApplicationStats:
+    """What one web process answered for one application."""
+
+    queries: int = 0
+    defaults: int = 0
+    errors: int = 0
+    late: int = 0
+    abandoned: int = 0
+    unconnected: int = 0
+    overloaded: int = 0
+    timed_out: int = 0
+    failed: int = 0
+    refused: int = 0
+    unsure: int = 0
+    seconds: Histogram = field(default_factory=latency_histogram)
+    # By arm, how often a call ended in each way.
+    failure: dict[str, list[int]] = field(default_factory=dict)
+
+    def count_arms(self, arms: Sequence[str], outcomes: Sequence[Outcome | None]) -> None:
+        """Count how the calls of one query have ended: one number raised for each arm."""
+        failure = self.failure
+        for arm, outcome in zip(arms, outcomes, strict=True):
+            counts = failure.get(arm)
+            if counts is None:
+                counts = failure[arm] = [0] * (NO_OUTCOME + 1)
+            counts[NO_OUTCOME if outcome is None else outcome.status] += 1
+
+    def arms(self) -> dict[str, dict[str, int]]:
+        """Return the counters of each arm, by the names of `ARM_COUNTERS`."""
+        return {
+            arm: {name: sum(counts[e] for e in ARM_ENDINGS[name]) for name in ARM_COUNTERS}
+            for arm, counts in self.failure.items()
+        }
+
+    def count(self, counter: str) -> None:
+        setattr(self, counter, getattr(self, counter) + 1)
+
+    def record(self, *, seconds: float, default: bool, slo_ms: float) -> None:
+        self.queries += 1
+        self.seconds.observe(seconds)
+        if default:
+            self.defaults += 1
+        if seconds * 1e3 > slo_ms:
+            self.late += 1
+
+
+class Reading(NamedTuple):
+    """What one web process has counted of a version, and what it has open there at this moment."""
+
+    stats: VersionStats
+    waiting: int
+    in_flight: int
+    # Ready replicas that it has no link to, and knows why.
+    unreachable: int = 0
+
+
+class Metrics:
+    """The counters of one web process."""
+
+    def __init__(self, *, process_id: str, pid: int) -> None:
+        self.process_id = process_id
+        self.applications: dict[str, ApplicationStats] = {}
+        # Connections that ended with a refusal, by its reason.
+        self.refusals: Counter[str] = Counter()
+        self._pid = pid
+        self._past: dict[str, RateWindow] = {}
+        self._past_of_versions: dict[str, RateWindow] = {}
+
+    def of_application(self, name: str) -> ApplicationStats:
+        stats = self.applications.get(name)
+        if stats is None:
+            stats = self.applications[name] = ApplicationStats()
+        return stats
+
+    def forget(self, *, known: Mapping[str, Collection[str]]) -> None:
+        """Keep only the counters of applications that exist, each with its arms."""
+        for name in self.applications.keys() - known.keys():
+            del self.applications[name]
+            self._past.pop(name, None)
+        for name, stats in self.applications.items():
+            for arm in stats.failure.keys() - set(known[name]):
+                del stats.failure[arm]
+
+    def document(
+        self, *, at: float, now: float, rss_bytes: int, versions: dict[str, Reading]
+    ) -> dict[str, Any]:
+        """Return everything as JSON; `at` is wall-clock time, `now` monotonic."""
+        return {
+            "id": self.process_id,
+            "pid": self._pid,
+            "at": at,
+            "rss_bytes": rss_bytes,
+            "refusals": dict(self.refusals),
+            "applications": {
+                name: self._application(name, stats, now=now)
+                for name, stats in self.applications.items()
+            },
+            "versions": self._versions(versions, now=now),
+        }
+
+    def _application(self, name: str, stats: ApplicationStats, *, now: float) -> dict[str, Any]:
+        past = self._past.get(name)
+        if past is None:
+            past = RateWindow(counters=tuple(APPLICATION_COUNTERS), histograms=("seconds",))
+            self._past[name] = past
+        delta = past.delta(stats, now=now)
+        return {
+            **{counter: getattr(stats, counter) for counter in APPLICATION_COUNTERS},
+            "seconds": stats.seconds.published(),
+            "arms": stats.arms(),
+            "rate": delta.rate("queries") + delta.rate("errors"),
+            "p50_ms": _quantile_ms(delta, name="seconds", q=0.50),
+            "p99_ms": _quantile_ms(delta, name="seconds", q=0.99),
+            "recent": {"seconds": delta.seconds, **delta.counts},
+        }
+
+    def _versions(self, versions: dict[str, Reading], *, now: float) -> dict[str, Any]:
+        self._past_of_versions = {
+            arm: self._past_of_versions.get(arm)
+            or RateWindow(counters=tuple(VERSION_COUNTERS), histograms=tuple(VERSION_HISTOGRAMS))
+            for arm in versions
+        }
+        return {
+            arm: {
+                **{counter: getattr(one.stats, counter) for counter in VERSION_COUNTERS},
+                **{name: getattr(one.stats, name).published() for name in VERSION_HISTOGRAMS},
+                **{gauge: getattr(one, gauge) for gauge in VERSION_GAUGES},
+                "recent": _recent(self._past_of_versions[arm].delta(one.stats, now=now)),
+            }
+            for arm, one in versions.items()
+        }
+
+
+def _recent(delta: Delta) -> dict[str, Any]:
+    """Return what the last seconds brought a version: counts, which several processes may add."""
+    return {
+        "seconds": delta.seconds,
+        **delta.counts,
+        "sent": sum(delta.histograms["queue_seconds"]),
+        "batches": sum(delta.histograms["batch_size"]),
+        "queue_p99_ms": _quantile_ms(delta, name="queue_seconds", q=0.99),
+        "model_p99_ms": _quantile_ms(delta, name="model_seconds", q=0.99),
+    }
+
+
+def _quantile_ms(delta: Delta, *, name: str, q: float) -> float | None:
+    seconds = quantile(delta.histograms[name], bounds=LATENCY_BOUNDS, q=q)
+    return None if seconds is None else seconds * 1e3
+
+
+async def publish(client: Redis, document: dict[str, Any]) -> None:
+    """Publish a document in place of its process' last one."""
+    async with client.pipeline(transaction=True) as pipe:
+        WEBS.write(pipe, document["id"], text=msgspec.json.encode(document), ttl_s=TTL_S)
+        WEBS.forget_gone(pipe)
+        await pipe.execute()
+
+
+def read_published(client: redis.Redis) -> list[dict[str, Any]]:
+    """Return the last document of every live web process (blocking)."""
+    return _parsed(WEBS.read(client))
+
+
+async def read_published_async(client: Redis) -> list[dict[str, Any]]:
+    """Return what `read_published` does, without blocking."""
+    return _parsed(await WEBS.read_async(client))
+
+
+def _parsed(texts: Iterable[bytes]) -> list[dict[str, Any]]:
+    documents = [msgspec.json.decode(text) for text in texts]
+    return sorted(documents, key=lambda document: str(document["id"]))
+
+
+def exposition(
+    documents: Iterable[dict[str, Any]],
+    *,
+    control_age_s: float | None = None,
+    restarts: Mapping[str, Restarts] | None = None,
+) -> bytes:
+    """Render the documents in Prometheus' text format; `process` tells the web processes apart.
+
+    `control_age_s` is how old the control worker's last round is, None where nobody knows of one;
+    `restarts` are those of versions by their names.
+    """
+    registry = CollectorRegistry()
+    registry.register(ClusterCollector(control_age_s=control_age_s, restarts=restarts or {}))
+    registry.register(_Documents(list(documents)))
+    return generate_latest(registry)
+
+
+class _Documents(Collector):
+    def __init__(self, documents: list[dict[str, Any]]) -> None:
+        self._documents = documents
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._memory()
+        yield self._refusals()
+        yield from redis_memory.families(self._documents)
+        yield refused_records(self._documents)
+        yield from event_loop.families(self._documents)
+        for name, text in APPLICATION_COUNTERS.items():
+            yield self._counter(f"clipper_application_{name}", text, "applications", name)
+        yield self._histogram(
+            "clipper_application_latency_seconds",
+            "Time from arrival to answer",
+            ("applications", "seconds"),
+            LATENCY_BOUNDS,
+        )
+        for name, text in ARM_COUNTERS.items():
+            yield self._arm_counter(name, text)
+        for name, text in VERSION_COUNTERS.items():
+            yield self._counter(f"clipper_version_{name}", text, "versions", name)
+        for name, text in VERSION_GAUGES.items():
+            yield self._gauge(f"clipper_version_{name}", text, "versions", name)
+        for name, (text, bounds) in VERSION_HISTOGRAMS.items():
+            yield self._histogram(f"clipper_version_{name}", text, ("versions", name), bounds)
+
+    def _memory(self) -> Metric:
+        family = GaugeMetricFamily(
+            "clipper_web_resident_bytes", "Resident memory of a web process", labels=["process"]
+        )
+        for document in self._documents:
+            family.add_metric([document["id"]], document["rss_bytes"])
+        return family
+
+    def _refusals(self) -> Metric:
+        family = CounterMetricFamily(
+            "clipper_web_refusals",
+            "Connections that ended with a refusal",
+            labels=["process", "reason"],
+        )
+        for document in self._documents:
+            # A process of an older release counts none.
+            for reason, count in document.get("refusals", {}).items():
+                family.add_metric([document["id"], reason], count)
+        return family
+
+    def _arm_counter(self, name: str, text: str) -> Metric:
+        labels = ["process", "application", "version"]
+        family = CounterMetricFamily(f"clipper_arm_{name}", text, labels=labels)
+        for document in self._documents:
+            for application, values in document["applications"].items():
+                # A process of an older release counts less.
+                for arm, counts in values.get("arms", {}).items():
+                    if name in counts:
+                        family.add_metric([document["id"], application, arm], counts[name])
+        return family
+
+    def _counter(self, name: str, text: str, kind: str, field_name: str) -> Metric:
+        family = CounterMetricFamily(name, text, labels=["process", kind[:-1]])
+        return self._filled(family, kind, field_name)
+
+    def _gauge(self, name: str, text: str, kind: str, field_name: str) -> Metric:
+        family = GaugeMetricFamily(name, text, labels=["process", kind[:-1]])
+        return self._filled(family, kind, field_name)
+
+    def _filled(
+        self, family: CounterMetricFamily | GaugeMetricFamily, kind: str, field_name: str
+    ) -> Metric:
+        for document in self._documents:
+            for key, values in document[kind].items():
+                # A process of an older release may count less.
+                if field_name in values:
+                    family.add_metric([document["id"], key], values[field_name])
+        return family
+
+    def _histogram(
+        self, name: str, text: str, where: tuple[str, str], bounds: tuple[float, ...]
+    ) -> Metric:
+        kind, field_name = where
+        family = HistogramMetricFamily(name, text, labels=["process", kind[:-1]])
+        for document in self._documents:
+            for key, values in document[kind].items():
+                histogram = values.get(field_name)
+                if histogram is None:
+                    continue
+                family.add_metric(
+                    [document["id"], key],
+                    buckets=cumulative(histogram["counts"], bounds=bounds),
+                    sum_value=histogram["total"],
+                )
+        return family

@@ -1,0 +1,62 @@
+"""What the last few seconds brought, out of counters that only ever grow."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+# Rates and quantiles shown to people look back this many publications (seconds).
+WINDOW = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delta:
+    """What was counted within `seconds`; of each histogram, the counts by bucket."""
+
+    seconds: float
+    counts: Mapping[str, int]
+    histograms: Mapping[str, list[int]]
+
+    def rate(self, name: str) -> float:
+        return self.counts[name] / self.seconds if self.seconds > 0 else 0.0
+
+
+class _Reading(NamedTuple):
+    at: float
+    counts: tuple[int, ...]
+    histograms: tuple[tuple[int, ...], ...]
+
+
+class RateWindow:
+    """The last few readings of one object's counters and histograms, by their names."""
+
+    def __init__(self, *, counters: Sequence[str], histograms: Sequence[str]) -> None:
+        self._counters = counters
+        self._histograms = histograms
+        self._readings: deque[_Reading] = deque(maxlen=WINDOW + 1)
+
+    def delta(self, stats: Any, *, now: float) -> Delta:
+        """Take a reading; return what has come since the oldest one that is remembered."""
+        reading = _Reading(
+            now,
+            tuple(getattr(stats, name) for name in self._counters),
+            tuple(tuple(getattr(stats, name).counts) for name in self._histograms),
+        )
+        self._readings.append(reading)
+        oldest = self._readings[0]
+        return Delta(
+            seconds=now - oldest.at,
+            counts=dict(zip(self._counters, _less(reading.counts, oldest.counts), strict=True)),
+            histograms={
+                name: _less(new, old)
+                for name, new, old in zip(
+                    self._histograms, reading.histograms, oldest.histograms, strict=True
+                )
+            },
+        )
+
+
+def _less(new: Sequence[int], old: Sequence[int]) -> list[int]:
+    return [now - before for now, before in zip(new, old, strict=True)]

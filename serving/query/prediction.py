@@ -1,0 +1,48 @@
+"""What a query is given in the end, and what it began with: whom to ask and how far to trust."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from registry.specs import VersionSpec
+from selection.policies import Prepared, Selection
+from selection.policies.base import ask_all
+from serving.query.routing import Target
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One answer. `output` and the values of `models` (by `model:version`) are JSON text.
+
+    `models` are those that answered in time, of the number `asked`.
+    """
+
+    query_id: str
+    output: bytes
+    confidence: float
+    models: Mapping[str, bytes]
+    asked: int
+    latency_ms: float
+    default_explanation: str | None = None
+    breakdown: Mapping[str, Any] | None = None
+
+
+class Choice(NamedTuple):
+    """Whom a query asks, and the policy by which, unless its caller `forced` the choice."""
+
+    targets: Mapping[str, Target]
+    selection: Selection
+    prepared: Prepared
+    forced: bool
+
+
+def forced_on(version: VersionSpec) -> Choice:
+    """Return the choice of a caller who names a version."""
+    prepared = ask_all(weights={version.arm: 1.0})
+    return Choice({version.arm: Target.of(version)}, prepared.selections[0], prepared, True)
+
+
+_NONE = ask_all(weights={})
+NOBODY = Choice({}, _NONE.selections[0], _NONE, False)

@@ -1,0 +1,293 @@
+"""The life of a query: whom to ask, what came back in time, one answer with a receipt (§5)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any
+
+from registry.errors import ModelFailed
+from registry.specs import ApplicationSpec
+from selection.answers.combine import combine
+from selection.feedback.default_rewards.due import outputs_ttl_s
+from selection.policies import Selection
+from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, fits_inline
+from serving.engine.gather import CallOptions, Gather
+from serving.engine.outcome import Outcome, Status
+from serving.metrics.published import ApplicationStats
+from serving.query.charges import charges
+from serving.query.explain import breakdown
+from serving.query.fallback import FallbackReason, error_for, why_none
+from serving.query.prediction import Choice, Prediction
+from serving.query.second_opinions import SecondOpinion
+
+if TYPE_CHECKING:
+    from serving.query.processor import QueryProcessor
+
+# Python 3.11 takes 70 ns to look up a member of an enumeration: several times for each query.
+_OK, _REFUSED = Status.OK, Status.INVALID_INPUT
+
+
+class Query:
+    """One question of one application, from its arrival to its answer."""
+
+    __slots__ = (
+        "_call",
+        "_processor",
+        "_stats",
+        "application",
+        "arms",
+        "arrived",
+        "begun",
+        "choice",
+        "context",
+        "deadline",
+        "features",
+        "hurried",
+        "input",
+        "objective_ms",
+        "gather",
+        "second",
+        "options",
+    )
+
+    def __init__(
+        self,
+        *,
+        processor: QueryProcessor,
+        application: ApplicationSpec,
+        input: bytes,
+        hurried: bool,
+        options: CallOptions,
+        context: str,
+        features: tuple[float, ...],
+        arrived: float,
+        objective_ms: float,
+        deadline: float,
+        choice: Choice,
+        traced: bool,
+    ) -> None:
+        self._processor = processor
+        self._stats: ApplicationStats = processor.metrics.of_application(application.name)
+        self.application = application
+        self.input = input
+        # It has less time, or a later turn, than the application's objective gives.
+        self.hurried = hurried
+        self.options = options
+        self.context = context
+        self.features = features
+        self.arrived = arrived
+        self.objective_ms = objective_ms
+        self.deadline = deadline
+        self.choice = choice
+        # All that were asked: the policy's selection, and who was asked for a second opinion.
+        self.arms = choice.selection.arms
+        self.second: SecondOpinion | None = None
+        self.begun = monotonic() if traced else 0.0
+        self.gather = Gather(
+            calls=len(choice.selection.arms),
+            traced=traced,
+            deadlines=processor.engine.deadlines,
+        )
+
+    def when_settled(self, call: Callable[[], None]) -> None:
+        """Call when every arm has answered, or the deadline has passed; at once where they have."""
+        if self.gather.answered and not self._asks_another():
+            call()
+        else:
+            self._call = call
+            self.gather.when_settled(self._go_on, seconds=self.deadline - monotonic())
+
+    def _go_on(self) -> None:
+        if self._asks_another():
+            self.when_settled(self._call)
+        else:
+            self._call()
+
+    def _asks_another(self) -> bool:
+        """Ask another arm, once, where the only one asked has refused the input."""
+        outcomes = self.gather.outcomes
+        if len(outcomes) != 1 or outcomes[0] is None:
+            return False
+        if outcomes[0].status != _REFUSED or monotonic() >= self.deadline:
+            return False
+        self.second = self._processor.ask_another(self)
+        if self.second is None:
+            return False
+        self.arms = (*self.arms, self.second.arm)
+        return True
+
+    @property
+    def number(self) -> int:
+        """How many queries of its application have ended so far."""
+        return self._stats.queries + self._stats.errors
+
+    async def settled(self) -> None:
+        """Wait until every arm has answered or the deadline has passed."""
+        try:
+            while not self.gather.answered or self._asks_another():
+                await self.gather.settled(seconds=self.deadline - monotonic())
+                if monotonic() >= self.deadline:
+                    return
+        except asyncio.CancelledError:
+            self.abandon()
+            raise
+
+    @property
+    def found_no_room(self) -> bool:
+        """Whether every model asked refused it because its queue was full."""
+        outcomes = self.gather.outcomes
+        return bool(outcomes) and all(o and o.status == Status.SATURATED for o in outcomes)
+
+    def abandon(self) -> None:
+        """Its caller has left: ask nobody any more, tell nobody, and count it as abandoned.
+
+        To be called at most once, and instead of `prediction`.
+        """
+        self._stats.abandoned += 1
+        self.gather.abandon()
+
+    def prediction(self) -> Prediction:
+        """Combine what arrived. Raises where nothing did and there is no default output."""
+        settled_at = monotonic() if self.gather.traces is not None else 0.0
+        outputs = outputs_of(self.arms, self.gather.outcomes)
+        if not self.choice.forced:
+            self._stats.count_arms(self.arms, self.gather.outcomes)
+            self._charge(outputs)
+        output, confidence, fallback = self._output(outputs)
+        if fallback is not None:
+            self._stats.count(fallback.counter)
+            if self.application.default_output is None or fallback.bad_input:
+                self._stats.errors += 1
+                raise error_for(
+                    fallback,
+                    application=self.application,
+                    objective_ms=self.objective_ms,
+                    seconds_until_calm=self._seconds_until_calm,
+                )
+            output = self.application.default_output
+        seconds = monotonic() - self.arrived
+        self._stats.record(seconds=seconds, default=fallback is not None, slo_ms=self.objective_ms)
+        return Prediction(
+            query_id=self._receipt(outputs),
+            output=output,
+            confidence=confidence,
+            models=outputs,
+            asked=len(self.arms),
+            latency_ms=seconds * 1e3,
+            default_explanation=None if fallback is None else fallback.explanation,
+            breakdown=self.explained(settled_at=settled_at),
+        )
+
+    def _charge(self, outputs: Mapping[str, bytes]) -> None:
+        """Tell at once who answered: selection doesn't wait for feedback that may never come."""
+        reliability = self._processor.store.reliability(self.application)
+        if len(outputs) == len(self.arms):
+            reliability.all_answered(self.arms)
+            return
+        hurried = [self.hurried] * len(self.choice.selection.arms)
+        if self.second is not None:
+            hurried.append(True)
+            if outputs:
+                self._processor.opinions(self.application).helped()
+        for arm, answered in charges(self.arms, self.gather.outcomes, hurried=hurried):
+            reliability.note(arm, answered=answered)
+
+    def explained(self, *, settled_at: float) -> dict[str, Any] | None:
+        """Say where the time went, where the caller asked for it."""
+        traces = self.gather.traces
+        if traces is None:
+            return None
+        return breakdown(
+            arms=self.arms,
+            outcomes=self.gather.outcomes,
+            traces=traces,
+            objective_ms=self.objective_ms,
+            preparing=self.begun - self.arrived,
+            waiting=settled_at - self.begun,
+            combining=monotonic() - settled_at,
+        )
+
+    def _output(self, outputs: dict[str, bytes]) -> tuple[bytes, float, FallbackReason | None]:
+        """Return output, confidence, and why the default must be given instead, if it must."""
+        if not outputs:
+            return b"", 0.0, why_none(self.gather.outcomes, connected=self._connected)
+        try:
+            combined = combine(
+                outputs,
+                weights=self.choice.prepared.weights,
+                # An arm whose refusal a second one has overruled has no part in the answer.
+                asked=self.arms if self.second is None else tuple(outputs),
+                how=self.application.combine,
+                averages=self._processor.averages,
+            )
+        except ModelFailed as error:
+            return b"", 0.0, FallbackReason("failed", f"the model failed: {error.message}")
+        threshold = self.application.confidence_threshold
+        # Without a default there is nothing better to give than an answer of low confidence.
+        if combined.confidence < threshold and self.application.default_output is not None:
+            why = f"confidence {combined.confidence:.3g} below the threshold {threshold:.3g}"
+            return combined.output, combined.confidence, FallbackReason("unsure", why)
+        return combined.output, combined.confidence, None
+
+    def _connected(self) -> bool:
+        targets, connected = self.choice.targets, self._processor.engine.connected
+        return any(connected(targets[arm].version.id) for arm in self.arms)
+
+    def _seconds_until_calm(self) -> float:
+        """Return when the arms asked should have answered all that waits for them now."""
+        seconds_behind, targets = self._processor.engine.seconds_behind, self.choice.targets
+        return max((seconds_behind(targets[arm].version.id) for arm in self.arms), default=0.0)
+
+    def _receipt(self, outputs: dict[str, bytes]) -> str:
+        application, selection = self.application, self.choice.selection
+        if self.second is not None:
+            # The policy's choice without the arm that refused.
+            selection = Selection((self.second.arm,), (self.second.propensity,))
+        nonce = os.urandom(NONCE_BYTES)
+        excused = self._excused(outputs) if len(outputs) < len(selection.arms) else ()
+        inline = fits_inline(outputs)
+        if not inline:
+            self._processor.outputs.keep(nonce, outputs=outputs, ttl_s=outputs_ttl_s(application))
+            outputs = {}
+        receipt = Receipt(
+            nonce=nonce,
+            issued_at_ms=int(time() * 1e3),
+            application_id=application.id,
+            context=self.context,
+            arms=tuple(
+                [
+                    ArmRecord(arm, propensity, outputs.get(arm))
+                    for arm, propensity in zip(selection.arms, selection.propensities, strict=True)
+                ]
+            ),
+            forced=self.choice.forced,
+            stored=not inline,
+            features=self.features,
+            excused=excused,
+        )
+        token = self._processor.signer.sign(receipt)
+        if application.default_reward is not None and selection.arms and not self.choice.forced:
+            self._processor.due.add(application, token=token, issued_at_ms=receipt.issued_at_ms)
+        return token
+
+    def _excused(self, outputs: Mapping[str, bytes]) -> tuple[str, ...]:
+        """Return arms whose missing answer feedback is not to hold against them.
+
+        Those that are down pay for it by their reliability, and a loss of theirs would weigh by
+        one over the small chance of a probe; the others had less time than the objective.
+        """
+        if self.hurried or self.second is not None:
+            return tuple(arm for arm in self.arms if arm not in outputs)
+        down = self.choice.prepared.down
+        return tuple(arm for arm in self.arms if arm in down and arm not in outputs)
+
+
+def outputs_of(names: tuple[str, ...], outcomes: list[Outcome | None]) -> dict[str, bytes]:
+    return {
+        name: outcome.payload
+        for name, outcome in zip(names, outcomes, strict=True)
+        if outcome is not None and outcome.status == _OK
+    }

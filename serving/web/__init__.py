@@ -1,0 +1,1 @@
+"""What a web process is assembled of."""

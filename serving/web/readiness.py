@@ -1,0 +1,104 @@
+"""Whether this process should be asked: what each routed model lacks, and whether that is for it.
+
+A load balancer asks, so only what another process may be able to do counts: a model that this one
+can't reach yet. What nobody can serve is told, and takes nobody away from the other applications:
+a model never deployed, one scaled to none, an application without routes, a version that fails to
+load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from registry.specs import ApplicationSpec, VersionSpec
+from serving.cluster.membership.directory import ReplicaRecord, ReplicaState
+from serving.query.routing import Router
+
+OK = "ok"
+UNCONNECTED = "no replica is connected"
+
+
+@dataclass(slots=True)
+class Readiness:
+    """The state of each thing by name, and those of them that keep this process from its work."""
+
+    states: dict[str, str] = field(default_factory=dict)
+    failing: dict[str, str] = field(default_factory=dict)
+
+    def note(self, name: str, state: str, *, fails: bool = False) -> None:
+        self.states[name] = state
+        if fails:
+            self.failing[name] = state
+
+
+def model_readiness(
+    router: Router,
+    *,
+    connected: Callable[[int], bool],
+    records: Iterable[ReplicaRecord],
+    unreachable: Mapping[int, Sequence[str]] = MappingProxyType({}),
+) -> Readiness:
+    """Look at everything that is routed to. `records` is the directory as last read.
+
+    `unreachable` says, by version, what is in the way of this process to its ready replicas.
+    """
+    readiness = Readiness()
+    broken = {
+        record.version_id: record.last_error or "its replicas fail"
+        for record in records
+        if record.state is ReplicaState.FAILED
+    }
+    for application in router.snapshot.applications.values():
+        arms = router.arms(application)
+        for arm, target in arms.targets.items():
+            version = target.version
+            if connected(version.id):
+                readiness.note(f"model {arm}", OK)
+            else:
+                _note_unconnected(
+                    readiness,
+                    version,
+                    why_broken=broken.get(version.id),
+                    in_the_way=unreachable.get(version.id, ()),
+                )
+        _note_missing(readiness, application, router=router, is_empty=not arms.targets)
+    _fail_where_none_serves(readiness)
+    return readiness
+
+
+def _note_unconnected(
+    readiness: Readiness,
+    version: VersionSpec,
+    *,
+    why_broken: str | None,
+    in_the_way: Sequence[str],
+) -> None:
+    name = f"model {version.arm}"
+    if version.replicas == 0:
+        readiness.note(name, "scaled to 0 replicas")
+    elif in_the_way:
+        readiness.note(name, f"{UNCONNECTED} ({'; '.join(in_the_way)})", fails=True)
+    elif why_broken is not None:
+        readiness.note(name, f"its replicas fail: {why_broken}")
+    else:
+        readiness.note(name, UNCONNECTED, fails=True)
+
+
+def _note_missing(
+    readiness: Readiness, application: ApplicationSpec, *, router: Router, is_empty: bool
+) -> None:
+    for route in application.routes:
+        model = router.snapshot.models.get(route.model_id)
+        if route.pinned_version_id is None and model and model.live_version_id is None:
+            readiness.note(f"model {route.model}", "no version was deployed")
+    if is_empty:
+        readiness.note(f"application {application.name}", "it routes to no version")
+
+
+def _fail_where_none_serves(readiness: Readiness) -> None:
+    """Where replicas of every routed model fail, nothing is lost by waiting for one that works."""
+    models = {name: s for name, s in readiness.states.items() if s.startswith("its replicas fail")}
+    if models and OK not in readiness.states.values():
+        readiness.failing |= models

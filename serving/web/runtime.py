@@ -1,0 +1,396 @@
+"""One web process's serving runtime: everything a query needs, kept up to date behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic, time
+from typing import Any, TypeVar
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import PubSub
+
+from infrastructure.background import end_tasks
+from infrastructure.log_once import LogOnce
+from registry.errors import NotFound, UnknownKey
+from registry.specs import Snapshot
+from selection.feedback.default_rewards.due import DueReceipts
+from selection.feedback.default_rewards.settling import Settler
+from selection.feedback.service import FeedbackService
+from selection.receipts import ReceiptSigner
+from selection.store.keys import REDIS_ERRORS
+from selection.store.outputs import BUDGET_BYTES, OutputStore
+from selection.store.state import SelectionStore
+from serving.cluster.membership.directory import REPLICAS_CHANNEL, ReplicaRecord, read_directory
+from serving.cluster.membership.seals import Refusals, Seal
+from serving.cluster.membership.views import VIEW_INTERVAL_S, WebView, publish_view, withdraw_view
+from serving.engine.engine import Engine, EngineSpec, VersionSettings
+from serving.event_loop import LoopWatch
+from serving.metrics.memory import resident_bytes
+from serving.metrics.published import Metrics, Reading, publish
+from serving.metrics.redis_memory import MemoryWatch, RedisMemory
+from serving.query.budget import seconds_to_answer
+from serving.query.processor import QueryProcessor
+from serving.query.routing import Router
+from serving.rpc.credentials import Credentials
+from serving.web.links import ReplicaLinks
+
+# A lost notice costs at most this long.
+REGISTRY_POLL_S = 5.0
+DIRECTORY_POLL_S = 1.0
+PUBLISH_INTERVAL_S = 1.0
+RETRY_PAUSE_S = 0.5
+READ_TIMEOUT_S = 10.0
+# A caller who asks for something unknown waits this long for a look at the registry, where it may
+# have been made a moment ago; such looks are this far apart.
+CATCH_UP_S = 1.0
+LOOK_INTERVAL_S = 0.25
+# So long a notice of a new key, and the look that it leads to, may take.
+NOTICE_S = 0.3
+# For a version that no application routes to, as one that is just being deployed.
+UNROUTED_OBJECTIVE_MS = 50.0
+REDIS_CONNECTIONS = 32
+REDIS_TIMEOUT_S = 5.0
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeSpec:
+    """What the composition root hands in. `read_snapshot` blocks and is called in a thread."""
+
+    redis_url: str
+    registry_channel: str
+    receipt_secret: bytes
+    credentials: Credentials
+    engine: EngineSpec
+    max_body_bytes: int
+    outputs_bytes: int = BUDGET_BYTES
+    read_snapshot: Callable[[], Snapshot]
+    check_database: Callable[[], None]
+
+
+class Runtime:
+    """Owns the engine, the router, the stores and the tasks that keep them up to date."""
+
+    def __init__(self, spec: RuntimeSpec) -> None:
+        self.spec = spec
+        self.redis = bounded_redis(spec.redis_url)
+        self.engine = Engine(spec.engine)
+        self.router = Router(connected=self.engine.connected)
+        self.metrics = Metrics(process_id=f"{os.getpid()}-{secrets.token_hex(3)}", pid=os.getpid())
+        self.loop_watch = LoopWatch()
+        self.store = SelectionStore(self.redis)
+        self.redis_memory = MemoryWatch(self.redis)
+        self.outputs = OutputStore(self.redis, budget_bytes=spec.outputs_bytes)
+        self.due = DueReceipts(self.redis)
+        signer = ReceiptSigner(spec.receipt_secret)
+        self.processor = QueryProcessor(
+            engine=self.engine,
+            router=self.router,
+            store=self.store,
+            outputs=self.outputs,
+            due=self.due,
+            signer=signer,
+            metrics=self.metrics,
+        )
+        self.feedback = FeedbackService(
+            self.redis, signer=signer, store=self.store, outputs=self.outputs
+        )
+        self.settler = Settler(
+            self.due,
+            service=self.feedback,
+            signer=signer,
+            applications=lambda: self.snapshot.applications.values(),
+            arms=lambda application: self.router.arms(application).weights,
+        )
+        self.links = ReplicaLinks(
+            self.engine, credentials=spec.credentials, on_change=self._replica_came_or_went
+        )
+        self.records: list[ReplicaRecord] = []
+        self._seal = Seal(spec.credentials.secret)
+        self._refusals = Refusals()
+        self._registry_changed = asyncio.Event()
+        self._look: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._looks_begun = self._looks_ended = 0
+        self._looked_at = 0.0
+        self._directory_changed = asyncio.Event()
+        self._view_changed = asyncio.Event()
+        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot")
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self.router.snapshot
+
+    async def start(self) -> None:
+        await self.store.start()
+        await self.outputs.start()
+        await self.due.start()
+        await self._refresh_registry()
+        await self.settler.start()
+        self._tasks = [
+            asyncio.create_task(task, name=name)
+            for name, task in (
+                ("runtime.notices", self._listen()),
+                ("runtime.registry", self._keep_registry()),
+                ("runtime.directory", self._keep_directory()),
+                ("runtime.view", self._keep_view()),
+                ("runtime.metrics", self._keep_metrics()),
+                ("runtime.lag", self.loop_watch.run()),
+            )
+        ]
+
+    async def stop(self) -> None:
+        await end_tasks(self._tasks)
+        with suppress(*REDIS_ERRORS):  # it expires by itself
+            await withdraw_view(self.redis, self.metrics.process_id)
+        await self.links.close()
+        self.engine.close()
+        await self.settler.stop()
+        await self.due.stop()
+        await self.outputs.stop()
+        await self.store.stop()
+        await self.redis.aclose()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def in_thread(self, work: Callable[[], Any], *, seconds: float = READ_TIMEOUT_S) -> Any:
+        """Run blocking database work beside the loop, for at most `seconds`."""
+        async with asyncio.timeout(seconds):
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def found(self, look: Callable[[Snapshot], T]) -> T:
+        """Return what `look` finds; what it misses at first it looks for once more, up to date."""
+        try:
+            return look(self.snapshot)
+        except NotFound:
+            await self._catch_up()
+        except UnknownKey:
+            await self._await_notice()
+        return look(self.snapshot)
+
+    async def _await_notice(self) -> None:
+        """Wait a moment for the look that follows a change anyway.
+
+        Strangers come without a key that anybody made: were they to have the registry read, they
+        could keep the database and this process busy.
+        """
+        await asyncio.wait([self._look], timeout=NOTICE_S)
+
+    async def _catch_up(self) -> None:
+        """Wait for a look at the registry that begins after this call."""
+        wanted = self._looks_begun + 1
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP_S):
+                await asyncio.sleep(LOOK_INTERVAL_S - (monotonic() - self._looked_at))
+                if self._looks_begun < wanted:
+                    self._registry_changed.set()
+                while self._looks_ended < wanted:
+                    await asyncio.wait([self._look])
+
+    # --- keeping up ---------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        """Wake the keepers on each notice; after an outage wake them once, to catch up."""
+        outage = LogOnce(
+            logger,
+            away="no notices from Redis, polling meanwhile",
+            back="notices come from Redis again",
+        )
+        while True:
+            try:
+                async with self.redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+                    await pubsub.subscribe(self.spec.registry_channel, REPLICAS_CHANNEL)
+                    outage.ended()
+                    await self._follow(pubsub)
+            except REDIS_ERRORS as error:
+                outage.began(error)
+                await asyncio.sleep(RETRY_PAUSE_S)
+
+    async def _follow(self, pubsub: PubSub) -> None:
+        self._registry_changed.set()
+        self._directory_changed.set()
+        while True:
+            message = await pubsub.get_message(timeout=60.0)
+            if message is not None:
+                self._on_notice(message["channel"].decode())
+
+    def _on_notice(self, channel: str) -> None:
+        if channel == self.spec.registry_channel:
+            self._registry_changed.set()
+        else:
+            self._directory_changed.set()
+
+    async def _keep_registry(self) -> None:
+        await _keep(self._refresh_registry, changed=self._registry_changed, poll_s=REGISTRY_POLL_S)
+
+    async def _keep_directory(self) -> None:
+        await _keep(
+            self._refresh_directory, changed=self._directory_changed, poll_s=DIRECTORY_POLL_S
+        )
+
+    async def _keep_view(self) -> None:
+        await _keep(self._publish_view, changed=self._view_changed, poll_s=VIEW_INTERVAL_S)
+
+    async def _publish_view(self) -> None:
+        """Say which replicas have answered this process: releases wait for its word."""
+        view = WebView(
+            id=self.metrics.process_id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            links=self.links.views(),
+        )
+        await publish_view(self.redis, view)
+
+    async def _refresh_registry(self) -> None:
+        self._looks_begun += 1
+        try:
+            snapshot = await self.in_thread(self._read_registry)
+            with self.loop_watch.applying():
+                self._follow_registry(snapshot)
+        finally:
+            self._looks_ended = self._looks_begun
+            self._looked_at = monotonic()
+            self._look.set_result(None)
+            self._look = asyncio.get_running_loop().create_future()
+
+    def _read_registry(self) -> Snapshot:
+        with self.loop_watch.reading():
+            return self.spec.read_snapshot()
+
+    def _follow_registry(self, snapshot: Snapshot) -> None:
+        if snapshot != self.router.snapshot:
+            self.router.apply(snapshot)
+            self.metrics.forget(
+                known={
+                    name: self.router.arms(application).weights
+                    for name, application in snapshot.applications.items()
+                }
+            )
+            self._tell_engine()
+
+    async def _refresh_directory(self) -> None:
+        self.engine.sweep()
+        listing = await read_directory(self.redis, seal=self._seal)
+        self._refusals.note(listing.refused)
+        self.records = listing.records
+        self.links.sync(self.records)
+        self._expect()
+
+    def unreachable(self) -> Mapping[int, list[str]]:
+        """Say, by version, why this process has no link to which ready replica."""
+        views = self.links.views()
+        reasons: defaultdict[int, list[str]] = defaultdict(list)
+        for record in self.records:
+            view = views.get(record.id)
+            if view is not None and view.reason:
+                reasons[record.version_id].append(f"{record.address}: {view.reason}")
+        return reasons
+
+    def _replica_came_or_went(self) -> None:
+        self._view_changed.set()
+        self.router.refresh()
+        self._tell_engine()
+
+    def _tell_engine(self) -> None:
+        """Routes or settings changed: so may the versions to wait for, and how they are asked."""
+        self._expect()
+        objectives_ms = self.router.objectives_ms()
+        self.engine.configure(
+            {
+                version.id: VersionSettings(
+                    batching=version.batching,
+                    answer_within_s=seconds_to_answer(
+                        objectives_ms.get(version.id, UNROUTED_OBJECTIVE_MS)
+                    ),
+                )
+                for version in self.snapshot.versions.values()
+            }
+        )
+
+    def _expect(self) -> None:
+        coming = {record.version_id for record in self.records if record.is_supply}
+        self.engine.expect(self.router.expected_versions() | coming)
+
+    def _give_way(self, memory: RedisMemory) -> None:
+        self.outputs.paused = self.due.paused = self.feedback.paused = memory.is_short
+
+    async def _keep_metrics(self) -> None:
+        await _keep(self._publish_metrics, changed=asyncio.Event(), poll_s=PUBLISH_INTERVAL_S)
+
+    async def _publish_metrics(self) -> None:
+        self._give_way(await self.redis_memory.look())
+        versions, unreachable = self.snapshot.versions, self.unreachable()
+        document = self.metrics.document(
+            at=time(),
+            now=monotonic(),
+            rss_bytes=resident_bytes(),
+            versions={
+                versions[version_id].arm: Reading(
+                    stats,
+                    waiting=self.engine.waiting(version_id),
+                    in_flight=self.engine.in_flight(version_id),
+                    unreachable=len(unreachable.get(version_id, ())),
+                )
+                for version_id, stats in self.engine.stats.items()
+                if version_id in versions
+            },
+        )
+        document["redis"] = {
+            **self.redis_memory.memory._asdict(),
+            "outputs_bytes": self.outputs.kept_bytes,
+            "outputs_evicted": self.outputs.evicted,
+            "outputs_dropped": self.outputs.dropped,
+            "due_dropped": self.due.dropped,
+        }
+        document["directory"] = {"refused": self._refusals.count}
+        document["loop"] = self.loop_watch.published()
+        await publish(self.redis, document)
+
+
+def bounded_redis(url: str) -> Redis:
+    """Return a client whose callers share a few connections, waiting for one if need be.
+
+    Unbounded, a burst of feedback would open a connection each, and overrun Redis' backlog.
+    """
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=REDIS_CONNECTIONS,
+        timeout=REDIS_TIMEOUT_S,
+        socket_timeout=REDIS_TIMEOUT_S,
+        socket_connect_timeout=2.0,
+    )
+    return Redis.from_pool(pool)
+
+
+async def _keep(
+    refresh: Callable[[], Awaitable[None]], *, changed: asyncio.Event, poll_s: float
+) -> None:
+    """Refresh on every change and every `poll_s`; a failure is logged once and tried again."""
+    failing = False
+    while True:
+        try:
+            async with asyncio.timeout(poll_s):
+                await changed.wait()
+        except TimeoutError:
+            pass
+        changed.clear()
+        try:
+            await refresh()
+            failing = False
+        except Exception as error:  # noqa: BLE001  (database and Redis fail in many ways)
+            if not failing:
+                logger.warning("%s failed, will retry: %s", refresh.__name__.strip("_"), error)
+            failing = True
+            await asyncio.sleep(RETRY_PAUSE_S)
+            changed.set()

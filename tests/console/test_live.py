@@ -1,0 +1,202 @@
+"""The live picture: several web processes become one, and it is for the staff."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import redis
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+
+from console import formats
+from console.live import combined, picture, standing
+from registry import services
+from registry.control import KEPT_S, KEY, note_round
+from registry.models import Model
+from registry.specs import ApplicationSpec, RouteSpec
+from serving.metrics.published import APPLICATION_COUNTERS
+from tests.redis_server import fresh_redis_client
+
+
+def document(**application: Any) -> dict[str, Any]:
+    counts = dict.fromkeys(APPLICATION_COUNTERS, 0) | {"queries": 100, "defaults": 1, "late": 2}
+    return {
+        "id": "web",
+        "rss_bytes": 1 << 20,
+        "applications": {"digits": {**counts, "rate": 10.0, "recent": counts, **application}},
+        "versions": {"svm:1": {"hits": 3, "misses": 1}, "other:1": {"hits": 50, "misses": 50}},
+    }
+
+
+def digits(*, routes: int = 1) -> ApplicationSpec:
+    route = RouteSpec(model_id=1, model="svm", role="arm", weight=1.0, pinned_version_id=None)
+    return ApplicationSpec(
+        id=1, name="digits", input_type="doubles", slo_ms=50.0, slo_target=0.99,
+        default_output=None, policy="exp3", policy_params={}, combine="vote",
+        confidence_threshold=0.0, public=False, feedback_window_s=60, routes=(route,) * routes,
+    )  # fmt: skip
+
+
+def test_counts_and_rates_of_web_processes_add_up_and_the_worst_p99_counts() -> None:
+    one = document(rate=10.0, p50_ms=2.0, p99_ms=9.0)
+    two = document(rate=30.0, p50_ms=6.0, p99_ms=40.0)
+
+    traffic = combined([one, two], application="digits", arms=["svm:1"])
+
+    assert traffic is not None
+    assert (traffic.counts["queries"], traffic.counts["defaults"], traffic.counts["late"]) == (
+        200,
+        2,
+        4,
+    )
+    assert (traffic.hits, traffic.misses) == (6, 2)
+    assert (traffic.rate, traffic.p50_ms, traffic.p99_ms) == (40.0, 5.0, 40.0)
+
+
+def test_queries_that_ended_in_an_error_count_as_having_missed_the_objective() -> None:
+    traffic = combined([document(errors=60, refused=60)], application="digits", arms=[])
+
+    assert traffic is not None
+    assert (traffic.asked, traffic.missed) == (160, 62)
+
+
+def test_a_process_without_recent_queries_has_no_say_in_latency() -> None:
+    quiet = document(rate=0.0, p50_ms=None, p99_ms=None)
+    busy = document(rate=5.0, p50_ms=2.0, p99_ms=9.0)
+
+    traffic = combined([quiet, busy], application="digits", arms=[])
+
+    assert traffic is not None
+    assert (traffic.p50_ms, traffic.p99_ms) == (2.0, 9.0)
+
+
+def test_an_application_that_no_process_mentions_has_no_traffic() -> None:
+    assert combined([document()], application="language", arms=[]) is None
+
+
+@pytest.mark.parametrize(
+    ("p99_ms", "rate", "routes", "arms", "state"),
+    [
+        (10.0, 5.0, 1, 1, "good"),
+        (60.0, 5.0, 1, 1, "late"),
+        (None, 0.0, 1, 1, "silent"),
+        (10.0, 5.0, 0, 0, "stopped"),
+        (10.0, 5.0, 1, 0, "stopped"),
+    ],
+)
+def test_an_application_stands_as_its_traffic_and_its_routes_say(
+    p99_ms: float | None, rate: float, routes: int, arms: int, state: str
+) -> None:
+    traffic = combined([document(p99_ms=p99_ms, rate=rate)], application="digits", arms=[])
+
+    assert standing(traffic, spec=digits(routes=routes), arms=arms)[0] == state
+
+
+@pytest.mark.parametrize(
+    ("recent", "state", "words"),
+    [
+        ({"queries": 100, "overloaded": 12}, "late", "12 % get no model's answer"),
+        ({"queries": 100, "overloaded": 60, "failed": 5}, "stopped", "65 % get no model's answer"),
+        ({"errors": 10, "timed_out": 10}, "stopped", "100 % get no model's answer"),
+        ({"queries": 50, "errors": 50, "refused": 50}, "late", "50 % get no model's answer"),
+        ({"queries": 100, "unsure": 90}, "good", "Within its objective"),
+        ({"queries": 1000, "overloaded": 5}, "good", "Within its objective"),
+    ],
+)
+def test_quick_default_answers_are_not_taken_for_a_kept_objective(
+    recent: dict[str, int], state: str, words: str
+) -> None:
+    counted = dict.fromkeys(APPLICATION_COUNTERS, 0) | recent
+    traffic = combined([document(p99_ms=2.0, recent=counted)], application="digits", arms=[])
+
+    assert standing(traffic, spec=digits(), arms=1) == (state, words)
+
+
+@pytest.mark.parametrize(
+    ("worded", "expected"),
+    [
+        (formats.rate(9310.4), "9,310"),
+        (formats.rate(0.44), "0.4"),
+        (formats.milliseconds(3.14159), "3.1 ms"),
+        (formats.milliseconds(2500.0), "2.5 s"),
+        (formats.milliseconds(None), "—"),
+        (formats.share(0.0), "0 %"),
+        (formats.share(0.0004), "< 0.1 %"),
+        (formats.share(0.99999), "> 99.9 %"),
+        (formats.share(1.0), "100 %"),
+        (formats.count(12_400), "12.4k"),
+        (formats.signed(12.44), "+12.4"),
+        (formats.signed(-3.06), f"{formats.MINUS}3.1"),
+        (formats.signed(-0.04), "0.0"),
+        (formats.points_interval((0.9, 0.8, 1.0)), "+80.0 to +100.0"),
+        (formats.points_interval(None), ""),
+        (formats.mean(1.04), "1"),
+        (formats.mean(3.42), "3.4"),
+        (formats.mean(120.4), "120"),
+        (formats.mebibytes(128 << 20), "128 MiB"),
+    ],
+)
+def test_numbers_are_worded_short_and_honestly(worded: str, expected: str) -> None:
+    assert worded == expected
+
+
+@pytest.mark.django_db
+def test_without_redis_the_registry_is_still_shown_with_the_reason(settings: Any) -> None:
+    settings.REDIS_URL = "unix:///nowhere/redis.sock"
+    with fresh_redis_client():
+        services.create_application(name="digits", input_type="doubles", slo_ms=50)
+        live = picture()
+    web = live["web"]["text"]
+
+    assert "Redis cannot be reached" in live["problem"]
+    assert not live["reachable"]
+    assert [
+        (application["name"], application["state"], application["text"]["state"])
+        for application in live["applications"]
+    ] == [("digits", "stopped", "No model routed")]
+    assert web["processes"] == formats.NOTHING
+
+
+def test_no_news_from_redis_is_not_taken_for_no_queries() -> None:
+    assert standing(None, spec=digits(), arms=1, reachable=False) == ("silent", "Unknown")
+    assert standing(None, spec=digits(), arms=1) == ("silent", "No queries yet")
+
+
+@pytest.mark.django_db
+def test_the_live_picture_is_for_the_staff(client: Client) -> None:
+    assert client.get("/admin/live.json").json()["code"] == "unauthenticated"
+
+    client.force_login(User.objects.create_user("someone"))
+    assert client.get("/admin/live.json").status_code == 401
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_silent_control_worker_is_said_at_the_head_of_the_page(
+    db: None, server_redis: redis.Redis
+) -> None:
+    note_round(server_redis)
+    assert picture()["problem"] == ""
+    server_redis.pexpire(KEY, int((KEPT_S - 30) * 1000))
+
+    live = picture()
+
+    assert "is silent for 30 s" in live["problem"]
+    assert live["reachable"]  # so that nobody is told that Redis is away
+    assert 30 <= live["control"]["age_s"] < 60
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("server_redis")
+def test_staff_get_the_live_picture_as_json(client: Client, server_redis: redis.Redis) -> None:
+    note_round(server_redis)
+    Model.objects.create(name="svm", input_type="doubles")
+    viewer = User.objects.create_user("someone", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_modelversion"))
+    client.force_login(viewer)
+
+    live = client.get("/admin/live.json").json()
+
+    assert live["problem"] == ""
+    assert live["web"]["text"]["processes"] == "0"
+    assert live["models"][0]["text"]["version"] == "not deployed"

@@ -1,0 +1,272 @@
+"""The live page's models: what all web processes say of a version, and what that calls for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from console.live import picture
+from console.live_models import ALARMS_SHOWN, alarms, standing
+from console.model_load import Load, load_of, load_text
+from registry import services
+from registry.control import note_round
+from registry.models import Model, ModelVersion, Release
+from registry.restarts import LOOP, Restarts
+from serving.cluster.scaling_events import ReplicaChange, note_change
+from serving.metrics.published import VERSION_COUNTERS
+from tests.redis_server import fresh_redis_client
+
+
+def document(
+    *, waiting: int = 0, in_flight: int = 0, seconds: float = 10.0, **recent: Any
+) -> dict[str, Any]:
+    counts = dict.fromkeys((*VERSION_COUNTERS, "sent", "batches"), 0)
+    quantiles = {"queue_p99_ms": None, "model_p99_ms": None}
+    version = {
+        "waiting": waiting,
+        "in_flight": in_flight,
+        "recent": {"seconds": seconds, **counts, **quantiles, **recent},
+    }
+    return {"versions": {"svm:1": version}}
+
+
+def load(*documents: dict[str, Any]) -> Load:
+    found = load_of("svm:1", documents=documents)
+    assert found is not None
+    return found
+
+
+def test_what_several_web_processes_ask_of_a_version_adds_up() -> None:
+    one = document(
+        waiting=3, in_flight=8, hits=100, misses=80, joined=20, sent=60, batches=6,
+        overloaded=15, expired=5, queue_p99_ms=4.0, model_p99_ms=9.0,
+    )  # fmt: skip
+    two = document(
+        waiting=1, in_flight=2, misses=200, sent=200, batches=20, saturated=10, failed=4, lost=1,
+        quarantined=3, refused=6,
+        queue_p99_ms=30.0, model_p99_ms=7.0,
+    )  # fmt: skip
+
+    assert load(one, two) == Load(
+        waiting=4,
+        in_flight=10,
+        rate=40.0,
+        refused_rate=3.0,
+        failed_rate=0.8,
+        invalid_rate=0.6,
+        hit_ratio=0.25,
+        batch_size=10.0,
+        queue_p99_ms=30.0,
+        model_p99_ms=9.0,
+    )
+
+
+def test_a_process_that_has_just_begun_or_is_of_an_older_release_is_no_obstacle() -> None:
+    begun = document(seconds=0.0)
+    older = {"versions": {"svm:1": {"hits": 3, "misses": 1}}}
+
+    assert load(begun, older, document(misses=50)).rate == 5.0
+    assert load_of("svm:1", documents=[{"versions": {}}]) is None
+
+
+def test_of_an_idle_version_no_latency_is_claimed() -> None:
+    text = load_text(load(document()))
+
+    assert (text["queue"], text["model"], text["waiting"]) == ("—", "—", "")
+
+
+@pytest.mark.parametrize(
+    ("recent", "ready", "state", "words"),
+    [
+        ({"misses": 1000}, 2, "good", "Keeping up"),
+        ({}, 2, "good", "Idle"),
+        ({"misses": 1000}, 1, "late", "Fewer replicas than wanted"),
+        ({"misses": 1000, "expired": 3}, 2, "good", "Keeping up"),
+        ({"misses": 1000, "expired": 20}, 2, "late", "Refuses 2.0 queries/s"),
+        (
+            {"misses": 4000, "overloaded": 1100, "saturated": 100},
+            2,
+            "overloaded",
+            "Overloaded: refuses 120 queries/s",
+        ),
+        ({"misses": 1000, "failed": 20}, 2, "late", "2.0 queries/s fail"),
+        ({"misses": 1000, "failed": 190, "lost": 10}, 2, "failing", "Failing: 20 queries/s fail"),
+        ({}, 0, "stopped", "No replica is ready"),
+        (
+            {"misses": 300, "expired": 300},
+            0,
+            "stopped",
+            "No replica is ready: refuses 30 queries/s",
+        ),
+        ({"misses": 1000, "refused": 30}, 2, "late", "Finds 3.0 inputs/s invalid"),
+        ({"misses": 1000, "refused": 990}, 2, "failing", "Finds 99 inputs/s invalid"),
+    ],
+)
+def test_a_model_stands_as_its_queries_and_replicas_say(
+    recent: dict[str, int], ready: int, state: str, words: str
+) -> None:
+    assert standing(load(document(**recent)), wanted=2, ready=ready) == (state, words)
+
+
+def test_a_model_that_is_scaled_to_nothing_does_not_keep_up() -> None:
+    busy = load(document(misses=100, sent=100, batches=10))
+    assert standing(busy, wanted=0, ready=0) == ("silent", "Scaled to 0 replicas")
+
+
+@pytest.mark.parametrize(("recent", "state"), [(LOOP - 1, "good"), (LOOP, "failing")])
+def test_a_model_whose_replicas_end_again_and_again_is_failing(recent: int, state: str) -> None:
+    busy = load(document(misses=100, sent=100, batches=10))
+    restarts = Restarts(by_host={"app1": 9}, last=(), recent=recent)
+    assert standing(busy, wanted=1, ready=1, restarts=restarts)[0] == state
+
+
+def test_a_model_that_some_web_process_cannot_reach_does_not_keep_up() -> None:
+    busy = load(document(misses=100, sent=100, batches=10))
+    assert standing(busy, wanted=2, ready=2) == ("good", "Keeping up")
+    assert standing(busy, wanted=2, ready=2, unreached=1) == (
+        "late",
+        "1 of 2 not reached by every web process",
+    )
+    assert standing(busy, wanted=2, ready=2, unreached=2) == (
+        "stopped",
+        "Not reached by every web process",
+    )
+
+
+def test_a_few_alarms_stand_at_the_head_of_the_page_and_the_others_are_counted() -> None:
+    text = {"state": "No replica is ready", "ready": "0 of 1", "bounds": ""}
+    rows = [
+        {"name": f"m{n}", "url": f"/m{n}", "state": "stopped", "text": text}
+        for n in range(ALARMS_SHOWN + 2)
+    ]
+
+    shown = alarms([*rows, {"name": "calm", "state": "good"}])
+
+    assert len(shown) == ALARMS_SHOWN + 1
+    assert shown[0]["text"] == {"what": "No replica is ready", "replicas": "0 of 1 ready"}
+    assert shown[-1]["name"] == "2 more models"
+
+
+# What the picture says of the registry and of Redis.
+
+
+@pytest.fixture
+def live_version(server_redis: redis.Redis, transactional_db: None) -> ModelVersion:
+    """The live version of svm, with two replicas wanted."""
+    model = Model.objects.create(name="svm", input_type="doubles")
+    version = ModelVersion.objects.create(
+        model=model, version="1", runtime="sklearn", digest="0" * 64, replicas=2
+    )
+    Model.objects.update(live_version=version)
+    return version
+
+
+def the_model() -> dict[str, Any]:
+    (model,) = picture()["models"]
+    return model
+
+
+@pytest.mark.parametrize(
+    ("bounds", "words"),
+    [
+        ((None, None), ""),
+        ((1, 4), "may grow to 4"),
+        ((1, 2), "at its limit of 2"),
+        ((2, 2), ""),
+    ],
+)
+def test_a_model_tells_how_far_autoscaling_may_go(
+    live_version: ModelVersion, bounds: tuple[int | None, int | None], words: str
+) -> None:
+    ModelVersion.objects.update(min_replicas=bounds[0], max_replicas=bounds[1])
+
+    assert the_model()["text"]["bounds"] == words
+
+
+def test_a_model_tells_what_autoscaling_did_last_and_why(
+    live_version: ModelVersion, server_redis: redis.Redis
+) -> None:
+    change = ReplicaChange(at=time.time() - 200, before=1, after=2, reason="waits 41 ms of 50 ms")
+    note_change(server_redis, change, version_id=live_version.pk)
+
+    said = the_model()["text"]["change"].replace("\xa0", " ")
+    assert said == "3 minutes ago it grew from 1 to 2: waits 41 ms of 50 ms"
+
+
+def test_without_redis_nothing_is_said_of_replicas_and_nobody_is_alarmed(
+    live_version: ModelVersion, settings: Any
+) -> None:
+    settings.REDIS_URL = "unix:///nowhere/redis.sock"
+    with fresh_redis_client():
+        live = picture()
+
+    (model,) = live["models"]
+    assert (model["state"], model["text"]["state"], model["text"]["ready"]) == (
+        "silent",
+        "Unknown",
+        "—",
+    )
+    assert live["alarms"] == []
+
+
+@pytest.mark.parametrize(
+    ("state", "progress", "error", "said"),
+    [
+        ("starting", "waiting for a slot on queue replicas.gpu (2 of 2 in use)", "", "waiting"),
+        ("failed", "", "ImportError: no module\n  at line 3", "ImportError: no module"),
+        ("live", "2 of 2 replicas ready", "", ""),
+    ],
+)
+def test_a_release_tells_what_it_waits_for_or_why_it_failed(
+    live_version: ModelVersion,
+    server_redis: redis.Redis,
+    state: str,
+    progress: str,
+    error: str,
+    said: str,
+) -> None:
+    Release.objects.create(
+        model=live_version.model, version=live_version, kind="deploy", state=state,
+        progress=progress, error=error,
+    )  # fmt: skip
+
+    note_round(server_redis)
+    (release,) = picture()["releases"]
+    assert release["text"]["progress"].startswith(said)
+    assert bool(release["text"]["progress"]) == bool(said)
+    assert "\n" not in release["text"]["progress"]
+
+
+def test_more_models_and_applications_cost_no_more_queries(
+    client: Client, live_version: ModelVersion, django_assert_num_queries: Callable[..., Any]
+) -> None:
+    client.force_login(User.objects.create_superuser("someone"))
+    services.create_application(
+        name="digits", input_type="doubles", slo_ms=50,
+        routes=[services.RouteRequest(model="svm")],
+    )  # fmt: skip
+    client.get("/admin/live.json")  # what is read once a process
+    with CaptureQueriesContext(connection) as before:
+        client.get("/admin/live.json")
+
+    for name in ("forest", "knn", "tree"):
+        model = Model.objects.create(name=name, input_type="doubles")
+        model.live_version = ModelVersion.objects.create(
+            model=model, version="1", runtime="sklearn", digest="1" * 64, max_replicas=4
+        )
+        model.save()
+        services.create_application(
+            name=f"{name}s", input_type="doubles", slo_ms=50,
+            routes=[services.RouteRequest(model=name)],
+        )  # fmt: skip
+
+    with django_assert_num_queries(len(before)):
+        assert len(client.get("/admin/live.json").json()["models"]) == 4

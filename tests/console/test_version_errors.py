@@ -1,0 +1,133 @@
+"""What went wrong in a version, and what its replicas wrote: REST, console and commands."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.test import Client
+from pytest_django.fixtures import Settings
+
+from registry import services
+from registry.models import Application, Model, ModelVersion
+from serving.cluster.failures.error_log import ErrorLog, Phase
+from serving.container.failures import Failure
+from tests.redis_server import fresh_redis_client
+
+TRACEBACK = 'Traceback:\n  File "predictor.py", line 3, in <module>\nValueError: <b>no</b>'
+API = "/api/v1/models/svm/versions/2"
+
+
+@pytest.fixture
+def version(db: None, server_redis: redis.Redis, settings: Settings, tmp_path: Path) -> Any:
+    settings.CLIPPER_REPLICA_LOGS = tmp_path
+    model = Model.objects.create(name="svm", input_type="doubles")
+    version = ModelVersion.objects.create(
+        model=model, version="2", runtime="python", digest="a" * 64, size=1
+    )
+    failure = Failure(
+        kind="k", error="ValueError: no", traceback=TRACEBACK, count=3, last_at=1000.0
+    )
+    ErrorLog(server_redis).add(version.pk, [failure], phase=Phase.SERVE, replica="abc")
+    (tmp_path / "svm@2@abc.log").write_text("loading\n<i>slow</i>\n")
+    return version
+
+
+@pytest.fixture
+def owner(client: Client, version: ModelVersion) -> Client:
+    client.force_login(User.objects.create_superuser("owner", password="x"))
+    return client
+
+
+@pytest.fixture
+def stranger(client: Client, version: ModelVersion) -> Client:
+    client.force_login(User.objects.create_user("stranger", is_staff=True))
+    return client
+
+
+def test_the_errors_of_a_version_are_listed(owner: Client) -> None:
+    assert owner.get(f"{API}/errors").json() == [
+        {
+            "error": "ValueError: no",
+            "traceback": TRACEBACK,
+            "phase": "serve",
+            "replica": "abc",
+            "count": 3,
+            "last_at": "1970-01-01T00:16:40Z",
+        }
+    ]
+
+
+@pytest.mark.parametrize("url", [f"{API}/log", "/api/v1/replicas/abc/log"])
+def test_what_a_replica_wrote_is_read_line_by_line(owner: Client, url: str) -> None:
+    assert owner.get(url).json() == {"replica": "abc", "lines": ["loading", "<i>slow</i>"]}
+    assert owner.get(url, {"lines": 1}).json()["lines"] == ["<i>slow</i>"]
+    assert owner.get(url, {"lines": 0}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "url", ["/api/v1/replicas/other/log", "/api/v1/models/svm/versions/3/errors"]
+)
+def test_what_is_not_there_is_not_found(owner: Client, url: str) -> None:
+    assert owner.get(url).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "url", [f"{API}/errors", f"{API}/log", "/api/v1/replicas/abc/log", "/admin/versions/{}/errors/"]
+)
+def test_nobody_reads_it_without_the_permission(
+    stranger: Client, version: ModelVersion, url: str
+) -> None:
+    assert stranger.get(url.format(version.pk)).status_code == 403
+    assert Client().get(url.format(version.pk)).status_code in (302, 401)
+
+
+@pytest.mark.parametrize("url", [f"{API}/errors", f"{API}/log", "/api/v1/replicas/abc/log"])
+def test_a_bound_key_reads_of_the_models_it_reaches_alone(version: ModelVersion, url: str) -> None:
+    application: Application = services.create_application(
+        name="digits", input_type="doubles", slo_ms=50.0
+    )
+    _, key = services.create_api_key(
+        name="bound",
+        scopes=["manage"],
+        applications=[application],
+        by=services.Actor.of_command("test"),
+    )
+    headers = {"Authorization": f"Api-Key {key}"}
+
+    assert Client().get(url, headers=headers).status_code == 404
+
+
+def test_the_console_shows_both_and_escapes_them(owner: Client, version: ModelVersion) -> None:
+    page = owner.get(f"/admin/versions/{version.pk}/errors/").content.decode()
+
+    assert "3 times in serve" in page
+    assert "ValueError: &lt;b&gt;no&lt;/b&gt;" in page
+    assert "loading\n&lt;i&gt;slow&lt;/i&gt;" in page
+
+
+def test_redis_away_is_said(owner: Client, version: ModelVersion, settings: Settings) -> None:
+    settings.REDIS_URL = "unix:///nonexistent/redis.sock"
+    with fresh_redis_client():
+        assert owner.get(f"{API}/errors").status_code == 503
+        page = owner.get(f"/admin/versions/{version.pk}/errors/").content.decode()
+    assert "which is away" in page
+
+
+def test_commands_show_both(version: ModelVersion) -> None:
+    out = StringIO()
+    call_command("errors", "svm", stdout=out)
+    assert out.getvalue().startswith("svm:2  serve  3 times, last 1970-01-01 00:16:40 UTC\n")
+    assert "line 3, in <module>\nValueError" in out.getvalue()
+
+    out = StringIO()
+    call_command("logs", "svm", "2", "--lines", "1", stdout=out)
+    assert out.getvalue() == "<i>slow</i>\n"
+
+    with pytest.raises(CommandError, match="No such replica of svm:2"):
+        call_command("logs", "svm", "2", "--replica", "other")

@@ -1,0 +1,42 @@
+"""Tasks behind an object end when it does, also where a library forgets a cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+
+from infrastructure.background import end_tasks
+
+
+async def test_all_have_ended_when_it_returns():
+    tasks = [asyncio.create_task(asyncio.sleep(60)) for _ in range(3)]
+
+    await end_tasks(tasks)
+
+    assert all(task.cancelled() for task in tasks)
+
+
+async def test_one_that_forgets_a_cancellation_is_asked_again():
+    async def forgets() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(forgets())
+    await asyncio.sleep(0)
+
+    async with asyncio.timeout(10):
+        await end_tasks([task])
+
+    assert task.cancelled()
+
+
+async def test_what_failed_or_ended_before_is_no_trouble():
+    async def fails() -> None:
+        raise ValueError("on its own")
+
+    failed, ended = asyncio.create_task(fails()), asyncio.create_task(asyncio.sleep(0))
+    await asyncio.wait([failed, ended])
+
+    await end_tasks([failed, ended])
+    await end_tasks([])

@@ -1,0 +1,51 @@
+"""An outage is told when it begins and when it ends, not for everything that fails meanwhile."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from infrastructure.log_once import LogOnce
+
+logger = logging.getLogger("tests.outage")
+
+
+def an_outage(caplog: pytest.LogCaptureFixture) -> LogOnce:
+    caplog.set_level(logging.INFO, logger.name)
+    return LogOnce(logger, away="Redis is away", back="Redis is back")
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    return [(record.levelname, record.getMessage()) for record in caplog.records]
+
+
+def test_it_is_told_once_when_it_begins_and_once_when_it_ends(caplog):
+    outage = an_outage(caplog)
+    for _ in range(3):
+        outage.began(ConnectionError("refused"))
+    assert outage.ongoing
+    for _ in range(3):
+        outage.ended()
+    assert not outage.ongoing
+    assert told(caplog) == [("WARNING", "Redis is away: refused"), ("INFO", "Redis is back")]
+
+
+def test_what_never_failed_is_not_said_to_be_back(caplog):
+    outage = an_outage(caplog)
+    outage.ended()
+    assert told(caplog) == []
+
+
+def test_each_outage_is_told(caplog):
+    outage = an_outage(caplog)
+    for _ in range(2):
+        outage.began(ConnectionError("refused"))
+        outage.ended()
+    assert [level for level, _ in told(caplog)] == ["WARNING", "INFO"] * 2
+
+
+def test_an_error_without_words_is_told_by_its_kind(caplog):
+    outage = an_outage(caplog)
+    outage.began(TimeoutError())
+    assert told(caplog) == [("WARNING", "Redis is away: TimeoutError")]

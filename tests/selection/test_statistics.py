@@ -1,0 +1,156 @@
+"""Sums fade and grow; newcomers inherit: a version of its predecessor, a context of everybody."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from selection.policies.statistics import (
+    CONTEXT_EVIDENCE,
+    CONTEXT_GAP,
+    LOG_WEIGHTS,
+    REWARDS,
+    State,
+    Update,
+    WarmStart,
+    join,
+    learn,
+    mean_reward,
+    rewards,
+)
+
+HALF = WarmStart(version_share=0.5, context_share=0.2)
+ARMS = ("knn:1", "svm:2", "tree:1")
+
+
+def update(deltas, *, statistic=LOG_WEIGHTS, arms=ARMS, keep=1.0):
+    return Update(
+        arms=arms, observed=tuple(deltas), deltas={statistic: deltas}, keep=keep, warm_start=HALF
+    )
+
+
+def log_weights(**weights):
+    """Log-weights by model, each with the version that `ARMS` has."""
+    versions = {arm.partition(":")[0]: arm for arm in ARMS}
+    return State({"log": {versions.get(m, m): (weight,) for m, weight in weights.items()}})
+
+
+def test_what_is_learned_first_is_added_to_nothing():
+    state = learn(State(), update({"svm:2": (-0.3,)}))
+    assert state.of(LOG_WEIGHTS) == {"knn:1": (0.0,), "svm:2": (-0.3,), "tree:1": (0.0,)}
+
+
+def test_every_arm_that_takes_part_fades_and_the_others_stay():
+    before = State({"log": {"svm:2": (-4.0,), "knn:1": (-8.0,), "gone:1": (-2.0,)}})
+    state = learn(before, update({"svm:2": (-1.0,)}, arms=("knn:1", "svm:2"), keep=0.5))
+    assert state.of(LOG_WEIGHTS) == {"svm:2": (-3.0,), "knn:1": (-4.0,), "gone:1": (-2.0,)}
+
+
+def test_a_constant_loss_settles_where_fading_and_learning_balance():
+    state = State()
+    for _ in range(5_000):
+        state = learn(state, update({"svm:2": (-0.3,)}, keep=0.998))
+    assert state.of(LOG_WEIGHTS)["svm:2"][0] == pytest.approx(-0.3 / 0.002, rel=1e-3)
+
+
+def test_families_that_a_lesson_does_not_name_stay():
+    before = State({"rew": {"svm:2": (1.0, 1.0, 1.0)}})
+    assert learn(before, update({"svm:2": (-1.0,)})).of(REWARDS) == before.of(REWARDS)
+
+
+# --- newcomers ------------------------------------------------------------------------------
+
+
+def test_an_arm_that_nothing_is_known_of_joins_at_the_mean_log_weight():
+    joined = join(log_weights(knn=-1.0, svm=-3.0), ARMS, statistic=LOG_WEIGHTS, warm_start=HALF)
+    assert joined == {"knn:1": (-1.0,), "svm:2": (-3.0,), "tree:1": (-2.0,)}
+
+
+def test_and_with_no_rewards_at_all():
+    state = State({"rew": {"svm:2": (9.0, 6.0, 6.0)}})
+    assert join(state, ARMS, statistic=REWARDS, warm_start=HALF)["tree:1"] == (0.0, 0.0, 0.0)
+
+
+def test_a_new_version_inherits_a_share_of_what_set_its_predecessor_apart():
+    state = State({"log": {"knn:1": (-2.0,), "svm:2": (-4.0,), "tree:0": (-9.0,)}})
+    joined = join(state, ARMS, statistic=LOG_WEIGHTS, warm_start=HALF)
+    assert joined["tree:1"] == (-3.0 + 0.5 * (-9.0 + 3.0),)
+
+
+def test_of_several_former_versions_it_follows_the_one_of_which_most_is_known():
+    state = State({"rew": {"tree:0": (8.0, 2.0, 2.0), "tree:9": (2.0, 2.0, 2.0)}})
+    joined = join(state, ARMS, statistic=REWARDS, warm_start=HALF)
+    assert joined["tree:1"] == (4.0, 1.0, 1.0)
+
+
+def test_a_version_that_is_still_asked_is_no_predecessor():
+    state = State({"log": {"svm:1": (-9.0,), "knn:1": (-1.0,)}})
+    joined = join(state, ("knn:1", "svm:1", "svm:2"), statistic=LOG_WEIGHTS, warm_start=HALF)
+    assert joined["svm:2"] == (-5.0,)
+
+
+def test_another_model_whose_name_begins_alike_is_no_predecessor():
+    state = State({"log": {"svm-linear:1": (-9.0,), "knn:1": (-1.0,)}})
+    joined = join(state, ("knn:1", "svm:2"), statistic=LOG_WEIGHTS, warm_start=HALF)
+    assert joined["svm:2"] == (-1.0,)
+
+
+def test_an_arm_that_left_and_comes_back_is_believed_what_it_was():
+    state = log_weights(knn=-1.0, svm=-3.0, tree=-2.0)
+    without = learn(state, update({"svm:2": (-1.0,)}, arms=("knn:1", "svm:2"), keep=0.5))
+    assert join(without, ARMS, statistic=LOG_WEIGHTS, warm_start=HALF)["tree:1"] == (-2.0,)
+
+
+def test_a_new_context_starts_from_a_share_of_what_is_known_for_everybody():
+    general = log_weights(knn=-1.0, svm=-5.0, tree=-10.0)
+    joined = join(State(), ARMS, statistic=LOG_WEIGHTS, warm_start=HALF, general=general)
+    assert joined == {"knn:1": (-0.2,), "svm:2": (-1.0,), "tree:1": (-2.0,)}
+
+
+def test_and_its_arms_start_no_further_apart_than_a_few_labels_can_turn_round():
+    general = log_weights(knn=-10.0, svm=-30.0, tree=-50.0)
+    joined = join(State(), ARMS, statistic=LOG_WEIGHTS, warm_start=HALF, general=general)
+    assert joined == {"knn:1": (-0.5,), "svm:2": (-1.5,), "tree:1": (-2.5,)}
+    assert joined["knn:1"][0] - joined["tree:1"][0] == CONTEXT_GAP
+
+
+@pytest.mark.parametrize(("seen", "taken"), [(400.0, CONTEXT_EVIDENCE), (20.0, 4.0), (0.0, 0.0)])
+def test_and_takes_over_no_more_observations_than_its_own_can_outweigh(seen, taken):
+    general = State({"rew": {"svm:2": (seen, seen / 2, seen / 2)}})
+    joined = join(State(), ("svm:2",), statistic=REWARDS, warm_start=HALF, general=general)
+    assert joined["svm:2"] == pytest.approx((taken, taken / 2, taken / 2))
+
+
+def test_a_context_that_has_learned_follows_its_own():
+    general = log_weights(knn=-10.0, svm=-10.0, tree=0.0)
+    state = learn(State(), update({"tree:1": (-1.0,)}), general=general)
+    assert state.of(LOG_WEIGHTS) == {"knn:1": (-2.0,), "svm:2": (-2.0,), "tree:1": (-1.0,)}
+    again = learn(state, update({"tree:1": (-1.0,)}), general=log_weights(knn=0.0))
+    assert again.of(LOG_WEIGHTS)["tree:1"] == (-2.0,)
+
+
+# --- rewards --------------------------------------------------------------------------------
+
+
+def test_rewards_count_what_was_seen_and_how_good_it_was():
+    assert rewards({"svm:2": 0.25}) == {"svm:2": (1.0, 0.75, 0.5625)}
+
+
+def test_the_mean_reward_is_that_of_what_was_seen():
+    assert mean_reward((4.0, 3.0, 2.5)) == 0.75
+    assert mean_reward((0.0, 0.0, 0.0)) is None
+
+
+@given(st.lists(st.floats(0.0, 1.0), max_size=50), st.floats(0.5, 1.0))
+def test_however_it_fades_the_mean_reward_stays_between_0_and_1(losses, keep):
+    state = State()
+    for loss in losses:
+        state = learn(
+            state, update(rewards({"svm:2": loss}), statistic=REWARDS, arms=("svm:2",), keep=keep)
+        )
+    mean = mean_reward(state.of(REWARDS).get("svm:2", (0.0, 0.0, 0.0)))
+    assert mean is None or -1e-9 <= mean <= 1.0 + 1e-9
+    assert mean is None or math.isfinite(mean)

@@ -1,0 +1,103 @@
+"""Random lessons, and a state that learns them both ways: by arithmetic and by the script."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from hypothesis import strategies as st
+
+from selection.feedback.events import ArmOutcome, FeedbackEvent
+from selection.feedback.journal import Observation
+from selection.learning.update import update_of
+from selection.policies import Policy
+from selection.policies.statistics import State, StatisticKind, Statistics, Update, WarmStart, learn
+
+FAMILIES = (
+    StatisticKind("log", 1, relative=True),
+    StatisticKind("rew", 3),
+    StatisticKind("pair", 2),
+    StatisticKind("lin", 12),
+)
+# Versions that follow each other, and names that begin or sort alike.
+ARMS = ("svm:1", "svm:2", "svm:10", "svm-rbf:1", "knn:1", "knn:2", "tree:a-1", "tree:a1", "tree:a")
+CONTEXTS = ("", "ann", "bob")
+
+numbers = st.floats(-1e3, 1e3) | st.sampled_from([0.0, -0.0, 1.0, -0.3, 5e-324, 1e15])
+shares = st.floats(0.0, 1.0)
+
+
+@st.composite
+def updates(draw: st.DrawFn) -> tuple[str, Update]:
+    """A context, and what it is to learn."""
+    arms = tuple(draw(st.lists(st.sampled_from(ARMS), min_size=1, max_size=5, unique=True)))
+    observed = tuple(draw(st.lists(st.sampled_from(arms), min_size=1, unique=True)))
+    statistic_kinds = draw(st.lists(st.sampled_from(FAMILIES), min_size=1, max_size=3, unique=True))
+    update = Update(
+        arms=arms,
+        observed=observed,
+        deltas={statistic: _deltas(draw, statistic, observed) for statistic in statistic_kinds},
+        keep=draw(st.floats(0.5, 1.0)),
+        warm_start=WarmStart(draw(shares), draw(shares)),
+    )
+    return draw(st.sampled_from(CONTEXTS)), update
+
+
+def _deltas(draw: st.DrawFn, statistic: StatisticKind, observed: tuple[str, ...]) -> Statistics:
+    told = draw(st.lists(st.sampled_from(observed), unique=True))
+    return {arm: tuple(draw(numbers) for _ in range(statistic.width)) for arm in told}
+
+
+def observation(
+    context: str,
+    update: Update | None,
+    *,
+    application_id: int = 1,
+    nonce: bytes = b"",
+    at_ms: int = 1_700_000_001_000,
+    outcomes: tuple[ArmOutcome, ...] = (),
+    **bounds: int,
+) -> Observation:
+    nonce = nonce or os.urandom(12)
+    event = FeedbackEvent(
+        application_id=application_id,
+        context=context,
+        nonce=nonce.hex(),
+        issued_at_ms=at_ms - 1000,
+        received_at_ms=at_ms,
+        kind="receipt",
+        label="7",
+        reward=None,
+        arms=outcomes,
+        forced=False,
+        routed=() if update is None else update.arms,
+    )
+    fields = {"window_s": 3600, "context_ttl_s": 90 * 86_400, "max_contexts": 1000}
+    return Observation(nonce=nonce, event=event, update=update, **(fields | bounds))
+
+
+def told(
+    policy: Policy,
+    losses: Mapping[str, float],
+    *,
+    context: str = "",
+    routed: tuple[str, ...] = (),
+    chance: float = 0.5,
+    **changes: Any,
+) -> Observation:
+    """An observation as the service makes it of losses."""
+    update = update_of(
+        policy, arms=routed, losses=losses, propensities=dict.fromkeys(losses, chance)
+    )
+    outcomes = tuple(ArmOutcome(arm, chance, "1", loss) for arm, loss in losses.items())
+    return observation(context, update, outcomes=outcomes, **changes)
+
+
+def learned(observed: list[tuple[str, Update]]) -> Mapping[str, State]:
+    """The states by context after the lessons, by arithmetic alone."""
+    states: dict[str, State] = {}
+    for context, update in observed:
+        general = None if context == "" else states.get("", State())
+        states[context] = learn(states.get(context, State()), update, general=general)
+    return states

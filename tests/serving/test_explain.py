@@ -1,0 +1,150 @@
+"""A query that is asked to explain itself tells where its time went."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from serving.api.predict import render
+from serving.engine.gather import CACHED, Trace
+from serving.engine.outcome import OVERLOADED, Outcome, Status
+from serving.query.explain import breakdown
+from serving.query.query import Query
+from serving.rpc.frames import failed
+from tests.serving.doubles import Serving, application
+from tests.serving.engine.doubles import connect, turn
+
+ANSWER = Outcome(Status.OK, b"7")
+TRACE = Trace("model", "r1", 16, 0.002, 0.0123456, 0.010)
+
+
+def explained(outcome: Outcome | None, trace: Trace | None) -> dict[str, Any]:
+    told = breakdown(
+        arms=("m:1",),
+        outcomes=(outcome,),
+        traces=(trace,),
+        objective_ms=50.0,
+        preparing=0.001,
+        waiting=0.015,
+        combining=0.0005,
+    )
+    arm = told.pop("models")["m:1"]
+    assert told == {"objective_ms": 50.0, "prepare_ms": 1.0, "wait_ms": 15.0, "combine_ms": 0.5}
+    return arm
+
+
+def test_an_answer_of_the_model_tells_of_its_batch():
+    assert explained(ANSWER, TRACE) == {
+        "from": "model",
+        "replica": "r1",
+        "batch_size": 16,
+        "queue_ms": 2.0,
+        "batch_ms": 12.346,
+        "model_ms": 10.0,
+    }
+
+
+def test_a_joined_answer_tells_of_the_batch_it_joined():
+    assert explained(ANSWER, TRACE._replace(source="joined"))["from"] == "joined"
+
+
+def test_an_answer_from_the_cache_has_no_more_to_tell():
+    assert explained(ANSWER, CACHED) == {"from": "cache"}
+
+
+def test_an_arm_that_did_not_answer_says_so():
+    assert explained(None, None) == {"from": "nowhere", "why": "no answer within the objective"}
+
+
+def test_an_arm_that_was_never_asked_tells_why():
+    told = explained(OVERLOADED, None)
+    assert told == {"from": "nowhere", "why": "no replica can answer before the deadline"}
+
+
+def test_an_answer_that_failed_tells_its_batch_and_why():
+    told = explained(Outcome(Status.MODEL_FAILED, b"ValueError: \xff"), TRACE)
+    assert told["replica"] == "r1"
+    assert told["why"] == "ValueError: \ufffd"
+
+
+# Through a whole query.
+
+
+@pytest.fixture
+def it() -> Serving:
+    return Serving(application(), queue_capacity=10)
+
+
+def body_of(query: Query) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(render(query.prediction()))
+    return body
+
+
+async def test_it_is_told_only_to_who_asked(it):
+    replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
+    asked, quiet = it.begin(traced=True), it.begin(traced=False)
+    await turn()
+    for replica in replicas:
+        replica.answer({b"[1]": b"7"})
+    assert "explain" in body_of(asked)
+    assert "explain" not in body_of(quiet)
+
+
+async def test_every_arm_is_explained_by_itself(it):
+    connect(it.engine, version_id=3)
+    first, second = connect(it.engine, version_id=1, name="a"), connect(it.engine, version_id=2)
+    query = it.begin(traced=True, timeout_ms=200.0)
+    await turn()
+    first.answer({b"[1]": b"7"})
+    second.answer_with(failed("ValueError: no"))
+    await query.settled()
+    told = body_of(query)["explain"]
+
+    assert told["models"]["m1:1"]["from"] == "model"
+    assert told["models"]["m1:1"]["replica"] == "a"
+    assert told["models"]["m1:1"]["batch_size"] == 1
+    assert told["models"]["m2:1"]["why"] == "ValueError: no"
+    assert told["models"]["m3:1"]["from"] == "nowhere"
+    assert told["wait_ms"] >= 10.0
+
+
+async def test_a_second_query_tells_that_the_cache_answered(it):
+    replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
+    it.begin()
+    await turn()
+    for replica in replicas:
+        replica.answer({b"[1]": b"7"})
+    told = body_of(it.begin(traced=True))["explain"]
+    assert told["models"] == {f"m{n}:1": {"from": "cache"} for n in (1, 2, 3)}
+
+
+async def test_an_identical_query_tells_that_it_joined_the_first(it):
+    replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
+    first, second = it.begin(traced=True), it.begin(traced=True)
+    await turn()
+    for replica in replicas:
+        replica.answer({b"[1]": b"7"})
+    assert body_of(first)["explain"]["models"]["m1:1"]["from"] == "model"
+    assert body_of(second)["explain"]["models"]["m1:1"]["from"] == "joined"
+
+
+async def test_a_default_answer_is_explained_too():
+    it = Serving(application(routes=()))
+    told = body_of(it.begin(traced=True))
+    assert told["default"] is True
+    assert told["explain"]["models"] == {}
+
+
+async def test_its_stages_make_up_the_latency(it):
+    replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
+    query = it.begin(traced=True)
+    await turn()
+    for replica in replicas:
+        replica.answer({b"[1]": b"7"})
+    body = body_of(query)
+    told = body["explain"]
+    stages = told["prepare_ms"] + told["wait_ms"] + told["combine_ms"]
+    assert stages >= body["latency_ms"] - 0.01
+    assert told["objective_ms"] == 1000.0
