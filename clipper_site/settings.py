@@ -120,6 +120,7 @@ INSTALLED_APPS = [
     "registry.apps.RegistryConfig",
     "selection.apps.SelectionConfig",
     "serving.apps.ServingConfig",
+    "console.apps.ConsoleConfig",
     "clipper_site.apps.ClipperSiteConfig",
 ]
 MIDDLEWARE = [

@@ -28,7 +28,7 @@ from registry.snapshot import build_snapshot
 from registry.specs import ApplicationSpec, Snapshot
 from registry.waiting import what_it_waits_for
 from selection.reliability import FULL
-from selection.store.queries import describe
+from selection.store.queries import describe_all
 from serving.cluster.failures.counts import failure_texts
 from serving.cluster.membership.views import read_views
 from serving.cluster.replica.listen import own_directory
@@ -288,7 +288,7 @@ def _learned(
 ) -> dict[str, list[dict[str, Any]]]:
     """Return what selection knows of each application's arms; nothing without Redis."""
     try:
-        states = describe(redis_client(), routed)
+        states = describe_all(redis_client(), routed)
     except Unavailable:
         return {}
     return {

@@ -21,7 +21,7 @@ from selection.store.queries import LearnedContext, learned_contexts
 
 
 class ContextOut(serializers.Serializer[Any]):
-    """A context that feedback has taught; `feedback` is over all arms."""
+    """A context that has learned from feedback; `feedback` is over all arms."""
 
     # A declared field leaves the property of this name alone.
     context = serializers.CharField()  # type: ignore[assignment]

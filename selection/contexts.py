@@ -11,7 +11,7 @@ def fault_of(context: str) -> str | None:
     """Return what is wrong with a context, None where nothing is."""
     if len(context) > MAX_CHARACTERS:
         return f"context: expected at most {MAX_CHARACTERS} characters, got {len(context)}"
-    # PostgreSQL keeps no text with it, and what feedback taught must be kept.
+    # PostgreSQL keeps no text with it, and what was learned from feedback must be kept.
     if "\0" in context:
         return "context: expected text without NUL characters"
     return None

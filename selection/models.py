@@ -103,8 +103,8 @@ class StateReset(models.Model):
 class SelectionSnapshot(models.Model):
     """What an application had learned `at` a time, and what happened since the one before.
 
-    `selection.evaluation.monitoring` takes, merges and reads them; of the global context. Sums and counts of
-    a stretch add up, so that neighbours merge into one without a loss.
+    `selection.evaluation.monitoring` takes, merges and reads them; of the global context. Sums and
+    counts of a stretch add up, so that neighbours merge into one without a loss.
     """
 
     application = models.ForeignKey(

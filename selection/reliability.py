@@ -153,8 +153,8 @@ def redistributed(
 
     An arm keeps the part of its share that its factor says. What is given up is divided by factor
     and by share plus `spread` times the even share, so that it doesn't come back to an arm whose
-    share is large for the very reason that its failures taught nothing. No arm falls below `PROBE`,
-    or the share that it had.
+    share is large for the very reason that nothing was learned from its failures. No arm falls
+    below `PROBE`, or the share that it had.
     """
     beside = relative(shares, factors=factors)
     if not beside or min(beside.values()) >= 1.0:

@@ -16,7 +16,8 @@ LOSS = make_loss()
 class Learner:
     """One context's state and the policy applied to it; `general` is what all contexts know.
 
-    The arithmetic is the servers' own (`selection.policies.statistics`), which Redis does in a script.
+    The arithmetic is the servers' own (`selection.policies.statistics`), which Redis does in a
+    script.
     """
 
     def __init__(

@@ -1,11 +1,13 @@
-"""The console over the registry: one file per object."""
+"""The console's lists and forms (Django admin): one file per object. Django looks here."""
 
 from console.admin.applications import ApplicationAdmin
 from console.admin.audit import AuditAdmin
+from console.admin.feedback import FeedbackAdmin
 from console.admin.keys import ApiKeyAdmin
 from console.admin.models import ModelConsole
 from console.admin.objectives import ObjectiveAdmin
 from console.admin.people import PeopleAdmin, TeamAdmin
+from console.admin.policies import PolicyApplicationForm
 from console.admin.releases import ReleaseAdmin
 from console.admin.routes import RouteAdmin
 from console.admin.versions import VersionAdmin
@@ -14,9 +16,11 @@ __all__ = [
     "ApiKeyAdmin",
     "ApplicationAdmin",
     "AuditAdmin",
+    "FeedbackAdmin",
     "ModelConsole",
     "ObjectiveAdmin",
     "PeopleAdmin",
+    "PolicyApplicationForm",
     "ReleaseAdmin",
     "RouteAdmin",
     "TeamAdmin",

@@ -1,4 +1,4 @@
-"""Django looks here: feedback's own pages, and the policies that an application can choose."""
+"""The policies and ways to combine that an application's form offers."""
 
 from __future__ import annotations
 
@@ -12,14 +12,11 @@ from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from console.admin.applications import ApplicationForm
-from console.admin.feedback import FeedbackAdmin
 from registry.models import Application
 from registry.models.applications import Combine
 from selection.answers.combine import METHODS
 from selection.policies import POLICIES, Parameter
 from selection.policies.base import FADING
-
-__all__ = ["FeedbackAdmin", "PolicyApplicationForm"]
 
 
 def _parameters_help() -> SafeString:

@@ -88,7 +88,7 @@ class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True):
     reward: Share | None
     arms: tuple[ArmOutcome, ...]
     forced: bool
-    # The arms that took part in what it taught: those routed at the time, and those asked.
+    # The arms that took part in its update: those routed at the time, and those asked.
     routed: tuple[str, ...] = ()
     features: tuple[float, ...] = ()
 

@@ -27,9 +27,10 @@ from selection.store.scripts import Script, ScriptCall
 
 # KEYS  seen, stream, state, state of all contexts (the same key in the global context), contexts
 # ARGV  seen TTL, event, now, context, context TTL, most contexts, what a state's key begins with,
-#       then the lesson as msgpack; an empty one teaches nothing.
-# What `selection.policies.statistics.learn` says, in the same order of arithmetic: both agree to the bit.
-# Contexts give way before the lesson, and the entry names them: a replay forgets them there too.
+#       then the update as msgpack; an empty one changes nothing.
+# What `selection.policies.statistics.learn` says, in the same order of arithmetic: both agree to
+# the bit.
+# Contexts give way before the update, and the entry names them: a replay forgets them there too.
 SCRIPT = Script("""
 if not redis.call('SET', KEYS[1], '1', 'NX', 'EX', ARGV[1]) then
   return 0
@@ -72,7 +73,8 @@ if #gone > 0 then
   entry = {'event', ARGV[2], 'gone', cmsgpack.pack(gone)}
 end
 local position = redis.call('XADD', KEYS[2], '*', unpack(entry))
-local arms, taught, keep, version_share, context_share, families = unpack(cmsgpack.unpack(ARGV[8]))
+local arms, observed, keep, version_share, context_share, families =
+unpack(cmsgpack.unpack(ARGV[8]))
 
 local function fields_of(family)
   local fields = {}
@@ -190,7 +192,7 @@ for _, given in ipairs(families) do
   end
   redis.call('HSET', state, unpack(written))
 end
-for _, arm in ipairs(taught) do
+for _, arm in ipairs(observed) do
   redis.call('HINCRBY', state, FEEDBACK .. arm, 1)
 end
 redis.call('HSET', state, UPDATED, now, POSITION, position)

@@ -48,8 +48,8 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rebuilt:
-    """What a replay came to: entries that taught, the contexts there are now, the global one
-    counted, and those of which Redis had something else.
+    """What a replay came to: entries that were learned from, the contexts there are now, the global
+    one counted, and those of which Redis had something else.
     """
 
     observed: int

@@ -11,7 +11,7 @@ from django.db.models import Max
 from selection.contexts import GLOBAL_CONTEXT
 from selection.feedback.events import ResetEvent
 from selection.feedback.stream import StreamEntry, read_entry
-from selection.learning.replay import Entry, Reset, Taught
+from selection.learning.replay import Entry, Observation, Reset
 from selection.models import Feedback, StateReset
 
 ROWS_AT_ONCE = 2000
@@ -31,7 +31,7 @@ def from_database(
         rows = rows.filter(context__in={GLOBAL_CONTEXT, only})
     resets = StateReset.objects.filter(**span).order_by("position")
     return heapq.merge(
-        (_taught(row) for row in rows.iterator(chunk_size=ROWS_AT_ONCE)),
+        (_observation(row) for row in rows.iterator(chunk_size=ROWS_AT_ONCE)),
         (Reset(position=r.position, context=None if r.everywhere else r.context) for r in resets),
         key=lambda entry: entry.position,
     )
@@ -60,7 +60,7 @@ def from_stream(
         if isinstance(event, ResetEvent):
             yield Reset(position=position, context=event.context)
         elif only is None or event.context in (GLOBAL_CONTEXT, only):
-            yield Taught(
+            yield Observation(
                 position=position,
                 at=event.received_at_ms / 1000,
                 context=event.context,
@@ -73,8 +73,8 @@ def from_stream(
             )
 
 
-def _taught(row: Feedback) -> Taught:
-    return Taught(
+def _observation(row: Feedback) -> Observation:
+    return Observation(
         position=row.position,
         at=row.received_at.timestamp(),
         context=row.context,

@@ -16,7 +16,7 @@ from selection.policies.statistics import State, learn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taught:
+class Observation:
     """One piece of feedback as it was counted.
 
     `position` grows with the order, `at` is when it came (seconds). `losses` are those of the arms
@@ -43,7 +43,7 @@ class Reset:
     context: str | None
 
 
-Entry = Taught | Reset
+Entry = Observation | Reset
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class Replay:
 
     def __init__(self, policy: Policy) -> None:
         self.contexts: dict[str, Replayed] = {}
-        # Entries that taught something.
+        # Entries that something was learned from.
         self.observed = 0
         self._policy = policy
 
@@ -79,7 +79,7 @@ class Replay:
         else:
             self.contexts.pop(context, None)
 
-    def _learn(self, entry: Taught) -> None:
+    def _learn(self, entry: Observation) -> None:
         if entry.forced or not entry.losses:
             return
         for context in entry.gone:

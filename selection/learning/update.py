@@ -16,7 +16,7 @@ def update_of(
     propensities: Mapping[str, float],
     features: Sequence[float] = (),
 ) -> Update:
-    """Return the lesson that losses in [0, 1] of some arms are.
+    """Return the update that losses in [0, 1] of some arms are.
 
     `arms` are those routed when the feedback came; those that answered take part as well, in the
     order of their losses. `propensities` are the arms' chances of being asked, `features` those of

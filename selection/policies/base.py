@@ -1,8 +1,8 @@
 """What a selection policy is: whom to ask, how far to trust each, what feedback teaches (§5).
 
 A policy is pure: it holds its parameters and nothing else, reads no clock and draws no random
-number. Beliefs come in, a uniform number comes in, and what it learns goes out as sums to be added
-to them (`selection.policies.statistics`), so that any number of processes can add theirs.
+number. Statistics come in, a uniform number comes in, and what it learns goes out as sums to be
+added to them (`selection.policies.statistics`), so that any number of processes can add theirs.
 """
 
 from __future__ import annotations
@@ -119,8 +119,8 @@ class Policy(ABC):
     """One way to choose among arms and to learn from feedback.
 
     `arms` is always a mapping from the arms that may be asked to the weights of their routes, and
-    `statistics` tell of each of them (`selection.policies.statistics.join`). What every policy has are the
-    rewards of each arm; one that needs other sums names their `statistic`.
+    `statistics` tell of each of them (`selection.policies.statistics.join`). What every policy has
+    are the rewards of each arm; one that needs other sums names their `statistic`.
     """
 
     name: ClassVar[str]

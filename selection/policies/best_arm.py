@@ -1,4 +1,4 @@
-"""How likely each arm is to be the best, given what is believed of the mean reward of each.
+"""How likely each arm is to be the best, given what is known of the mean reward of each.
 
 P(i is best) is the integral of its density times the product of the others' distribution functions.
 All arms share one grid, which is fine wherever one of them has its mass; on it integrals are those

@@ -52,7 +52,7 @@ class State:
 
 
 class WarmStart(NamedTuple):
-    """What newcomers take over: a version of its predecessor's belief, a context of everybody's."""
+    """What newcomers take over: a version of its predecessor's sums, a context of everybody's."""
 
     version_share: float = 0.5
     context_share: float = 0.2
@@ -74,7 +74,7 @@ class Update:
 
 
 def learn(state: State, update: Update, *, general: State | None = None) -> State:
-    """Return the state after the lesson. `general`: of all contexts, where `state` is one's own."""
+    """Return the state after the update. `general`: of all contexts, where `state` is one's own."""
     sums = dict(state.sums)
     for statistic, deltas in update.deltas.items():
         joined = join(
@@ -102,7 +102,7 @@ def join(
     warm_start: WarmStart,
     general: State | None = None,
 ) -> dict[str, Vector]:
-    """Return what is believed of each arm, newcomers included.
+    """Return the sums of each arm, newcomers included.
 
     Where the context knows none of them, it starts from a share of what is `general`.
     """

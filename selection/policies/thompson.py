@@ -21,14 +21,14 @@ from selection.policies.statistics import Statistics, Vector
 
 LEAST_CHANCE = math.exp(LOWEST_EXPONENT)
 
-# What is believed of the mean and variance of rewards before any is seen, in Murphy's notation
+# What is assumed of the mean and variance of rewards before any is seen, in Murphy's notation
 # (2007, "Conjugate Bayesian analysis of the Gaussian distribution"): as much as one reward tells,
 # from anywhere between 0 and 1.
 MU_0, KAPPA_0, ALPHA_0, BETA_0 = 0.5, 1.0, 1.0, 1.0 / 12.0
 
 
 class Student(NamedTuple):
-    """A t distribution: what is believed of the mean of Gaussian rewards."""
+    """A t distribution: what is known of the mean of Gaussian rewards."""
 
     mean: float
     scale: float
@@ -42,7 +42,8 @@ class Thompson(Policy):
     Rewards in [0, 1] count as fractions of a success: Beta(1 + successes, 1 + failures). With
     `gaussian` they are normal with unknown mean and variance (Honda and Takemura 2014). Where
     observations fade it is discounted Thompson sampling (Raj and Kalyani 2017). Instead of drawing
-    from each belief, the chances are integrated once for a state, so that those logged are exact.
+    from each posterior, the chances are integrated once for a state, so that those logged are
+    exact.
     """
 
     name: ClassVar[str] = "thompson"

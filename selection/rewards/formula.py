@@ -136,9 +136,9 @@ def _parsed(text: str) -> ast.expr:
         _check(node)
     called = [node.func for node in nodes if isinstance(node, ast.Call)]
     names = {node.id for node in nodes if isinstance(node, ast.Name) and node not in called}
-    if strangers := sorted(names - {LABEL, OUTPUT}):
+    if unknown := sorted(names - {LABEL, OUTPUT}):
         raise BadRequest(
-            f"loss_expression: expected no names but {LABEL} and {OUTPUT}, got {strangers[0]!r}."
+            f"loss_expression: expected no names but {LABEL} and {OUTPUT}, got {unknown[0]!r}."
         )
     if OUTPUT not in names:
         raise BadRequest(f"loss_expression: expected {OUTPUT} in the formula, got {text!r}.")

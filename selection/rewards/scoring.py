@@ -49,9 +49,9 @@ def losses_of(
 
 def _rewarded(answered: Answered, rewards: dict[str, float]) -> dict[str, float]:
     asked = [record.arm for record in answered.arms]
-    strangers = sorted(rewards.keys() - set(asked))
-    if strangers:
+    unasked = sorted(rewards.keys() - set(asked))
+    if unasked:
         raise InvalidInput(
-            f"rewards: {strangers[0]!r} was not asked; expected arms out of {', '.join(asked)}"
+            f"rewards: {unasked[0]!r} was not asked; expected arms out of {', '.join(asked)}"
         )
     return {arm: loss_of_reward(rewards[arm]) for arm in asked if arm in rewards}

@@ -24,8 +24,8 @@ from selection.store.keys import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateRecord:
-    """One hash of Redis as read: the state, feedback and queries by arm, and when it was taught
-    last, by the clock and by the entry of the stream that did.
+    """One hash of Redis as read: the state, feedback and queries by arm, and when it last
+    learned, by the clock and by the entry of the stream that did.
     """
 
     state: State

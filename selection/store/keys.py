@@ -22,13 +22,14 @@ OUTPUTS_INDEX = "clipper:outputs-index"
 OUTPUTS_BYTES = "clipper:outputs-bytes"
 PERSIST_LOCK = "clipper:feedback:lock"
 
-# Fields of a state's hash: feedback count and queries of an arm; when it was last taught, and by
+# Fields of a state's hash: feedback count and queries of an arm; when it last learned, and from
 # which entry of the stream. The others are sums: the name of their family, a colon, the arm.
 FEEDBACK, QUERIES, UPDATED, POSITION = "n:", "q:", "t", "p"
 
 FLOAT_BYTES = 8
 
-# A context that was only asked, never taught, holds nothing but counts, and goes much sooner.
+# A context that was only asked, and has no feedback, holds nothing but counts, and goes much
+# sooner.
 UNTAUGHT_CONTEXT_TTL_S = 3600
 
 # A context's hash outlives its place among the contexts by so much: none goes without being told.

@@ -26,7 +26,7 @@ from selection.store.keys import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearnedContext:
-    """A context that feedback has taught; times in seconds since 1970, feedback over all arms."""
+    """A context that has learned; times in seconds since 1970, feedback over all arms."""
 
     context: str
     last_used: float
@@ -51,7 +51,7 @@ def routed_arms(application: Application) -> dict[str, float]:
     }
 
 
-def describe(
+def describe_all(
     client: redis.Redis,
     routed: Sequence[tuple[ApplicationSpec, Mapping[str, float]]],
     *,
@@ -86,7 +86,7 @@ def describe_context(
 ) -> dict[str, Any]:
     """Return the same of one application, routed as the registry says."""
     spec = application_spec(Application.objects.for_snapshot().get(pk=application.pk))
-    (state,) = describe(client, [(spec, routed_arms(application))], context=context)
+    (state,) = describe_all(client, [(spec, routed_arms(application))], context=context)
     return state
 
 

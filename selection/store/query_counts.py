@@ -12,7 +12,8 @@ from selection.store.keys import UNTAUGHT_CONTEXT_TTL_S, contexts_key, state_key
 from selection.store.scripts import Script, ScriptCall
 
 # KEYS  state, contexts
-# ARGV  context ('' for the global one), TTL of a taught state, TTL of an untaught one, now, queries
+# ARGV  context ('' for the global one), TTL of a state with feedback, TTL of one without, now,
+# queries
 #       to add to each arm, then the arms.
 # Contexts are whatever callers name: only feedback makes one worth keeping for long.
 SCRIPT = Script("""

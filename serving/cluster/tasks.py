@@ -38,7 +38,7 @@ from serving.cluster.failures import output_log
 from serving.cluster.failures.counts import FailureCounts
 from serving.cluster.failures.error_log import ErrorLog, Phase
 from serving.cluster.membership.directory import ReplicaState
-from serving.cluster.replica import failure, worker
+from serving.cluster.replica import failure, process, worker
 from serving.cluster.replica.listen import own_directory
 from serving.cluster.replica.reports import Reports
 from serving.container.boxed import WHILE_LOADING
@@ -64,16 +64,16 @@ def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
     if version is None:
         directory.remove([replica_id])
         return
-    device = replica.device_name(
+    device = process.device_name(
         version.device,
         slot=getattr(current_process(), "index", 0),
         visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
     )
-    record = replica.claim(queued, directory=directory, device=device)
+    record = process.claim(queued, directory=directory, device=device)
     if record is None:
         return
-    replica.run(
-        replica.Assignment(
+    process.run(
+        process.Assignment(
             record=record,
             version=version,
             store=ArtifactStore.default(),

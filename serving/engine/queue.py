@@ -29,9 +29,9 @@ class Taken(NamedTuple):
 class CallQueue:
     """A queue that one flooding application cannot keep from the others, bounded in rows and bytes.
 
-    Every application (`tenant`) has a lane of its own, ordered by when its calls are `due`. Lanes of
-    a higher priority go first; those of the same one take turns row by row, by virtual time as in
-    start-time fair queueing (Goyal, Vin and Cheng 1996), so that a lane which was empty neither
+    Every application (`tenant`) has a lane of its own, ordered by when its calls are `due`. Lanes
+    of a higher priority go first; those of the same one take turns row by row, by virtual time as
+    in start-time fair queueing (Goyal, Vin and Cheng 1996), so that a lane which was empty neither
     has lost anything nor has saved up turns. Each priority has a virtual time of its own.
     """
 

@@ -11,6 +11,7 @@ from typing import Protocol
 from serving.engine.batch import Batch, Done
 from serving.engine.batch_planner import BatchPlanner
 from serving.engine.gather import Call
+from serving.engine.hold import Hold
 from serving.engine.outcome import CANCELLED, EXPIRED, OVERLOADED, SATURATED, Outcome, Status
 from serving.engine.queue import CallQueue
 from serving.rpc.connection import Connection
@@ -58,7 +59,7 @@ class Owner(Protocol):
 
 
 class Replica:
-    """Sends full batches while its pipeline has room, partial ones when its pace says so."""
+    """Sends full batches while its pipeline has room, partial ones when its planner says so."""
 
     def __init__(
         self,
@@ -84,8 +85,7 @@ class Replica:
         self._alone = False
         self._hung = False
         self._flush_scheduled = False
-        self._hold: asyncio.TimerHandle | None = None
-        self._held = 0.0
+        self.hold = Hold(self._flush)
         self._connected_at = monotonic()
         self._waiting_since = self._connected_at
         self._free_since = self._connected_at
@@ -175,13 +175,13 @@ class Replica:
 
     def hand_back_queue(self) -> None:
         """Give what is not sent yet to the other replicas."""
-        self._stop_holding()
+        self.hold.stop()
         apart, self._apart = self._apart, []
         self._owner.take_back(apart)
         self._owner.take_back(self._queue.clear())
 
     def close(self) -> None:
-        self._stop_holding()
+        self.hold.stop()
         self._connection.close()
 
     def sweep(self, *, now: float) -> None:
@@ -194,7 +194,7 @@ class Replica:
         for call in self._queue.drop_expired(now=now):
             self._owner.settle(call, EXPIRED)
         if not self._queue.rows:
-            self._stop_holding()
+            self.hold.stop()
 
     def abort_if_hung(self, *, now: float) -> bool:
         """Cut the link to a replica whose oldest batch is overdue beyond all measure."""
@@ -310,7 +310,7 @@ class Replica:
             now = monotonic()
             until = self._held_until(now)
             if until > now:
-                self._hold_until(until, now=now)
+                self.hold.until(until, now=now)
                 return
             self._send_next()
 
@@ -349,24 +349,9 @@ class Replica:
         lead = LEAD_S + LEAD_SHARE * expected
         return now if expected <= lead else self._start_of_first + expected - lead
 
-    def _hold_until(self, until: float, *, now: float) -> None:
-        if until < math.inf and (self._hold is None or until < self._held):
-            self._stop_holding()
-            self._hold = asyncio.get_running_loop().call_later(until - now, self._end_hold)
-            self._held = until
-
-    def _end_hold(self) -> None:
-        self._hold = None
-        self._flush()
-
-    def _stop_holding(self) -> None:
-        if self._hold is not None:
-            self._hold.cancel()
-            self._hold = None
-
     def _send_next(self) -> None:
         """Send the next batch, without those calls that it would answer too late."""
-        self._stop_holding()
+        self.hold.stop()
         now = finish = monotonic()
         rows = self.planner.cap
         if self._batches or self._queue.rows > rows:

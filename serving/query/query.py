@@ -45,12 +45,12 @@ class Query:
         "context",
         "deadline",
         "features",
+        "gather",
         "hurried",
         "input",
         "objective_ms",
-        "gather",
-        "second",
         "options",
+        "second",
     )
 
     def __init__(

@@ -1,4 +1,4 @@
-"""TCP between hosts: every stream passes a gate, and TLS where it is set up, on both ends."""
+"""TCP between hosts: every stream passes a handshake, and TLS where it is set up, on both ends."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ async def dial(
 
 
 class TcpListener:
-    """Accepts streams at one bound socket and makes connections of those that pass the gate.
+    """Accepts streams at one bound socket and makes connections of those that pass the handshake.
 
-    A peer that stays silent cannot lock others out: the strangers are bounded in number and time,
-    and the eldest goes first.
+    A peer that stays silent cannot lock others out: the unauthenticated are bounded in number and
+    time, and the eldest goes first.
     """
 
     def __init__(

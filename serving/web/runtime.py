@@ -202,7 +202,7 @@ class Runtime:
 
     async def _listen(self) -> None:
         """Wake the keepers on each notice; after an outage wake them once, to catch up."""
-        outage = LogOnce(
+        log_once = LogOnce(
             logger,
             away="no notices from Redis, polling meanwhile",
             back="notices come from Redis again",
@@ -211,10 +211,10 @@ class Runtime:
             try:
                 async with self.redis.pubsub(ignore_subscribe_messages=True) as pubsub:
                     await pubsub.subscribe(self.spec.registry_channel, REPLICAS_CHANNEL)
-                    outage.ended()
+                    log_once.ended()
                     await self._follow(pubsub)
             except REDIS_ERRORS as error:
-                outage.began(error)
+                log_once.began(error)
                 await asyncio.sleep(RETRY_PAUSE_S)
 
     async def _follow(self, pubsub: PubSub) -> None:

@@ -193,7 +193,7 @@ async def test_the_background_task_settles_and_goes_on_after_an_outage(signer, c
             web.predict()
             await eventually(lambda: not web.due._waiting)
             server.kill()
-            await eventually(lambda: web.settler._outage.ongoing)
+            await eventually(lambda: web.settler._log_once.ongoing)
             web.predict()
             server.start()
             web.now += WINDOW_S + 1
@@ -201,7 +201,7 @@ async def test_the_background_task_settles_and_goes_on_after_an_outage(signer, c
             async def both() -> bool:
                 return await client.xlen("clipper:feedback") == 2 and await web.waiting() == 0
 
-            await eventually(lambda: not web.settler._outage.ongoing)
+            await eventually(lambda: not web.settler._log_once.ongoing)
             await eventually(both)
             await web.settler.stop()
             await web.due.stop()

@@ -148,7 +148,7 @@ def test_a_version_that_its_caller_chose_says_nothing_of_the_policy(watch: Watch
 def test_the_trust_from_before_the_feedback_decides_what_was_earned(watch: Watch) -> None:
     watch.weights = {"svm": 0.9, "forest": 0.1}
     watch.take()
-    watch.weights = {"svm": 0.1, "forest": 0.9}  # what the feedback itself has taught
+    watch.weights = {"svm": 0.1, "forest": 0.9}  # what the feedback itself has shown
     watch.tell(svm=1.0, forest=0.0)
     row = watch.take()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from selection.learning.replay import Replay, Reset, Taught
+from selection.learning.replay import Observation, Replay, Reset
 from selection.policies import make_policy
 from selection.policies.statistics import LOG_WEIGHTS, REWARDS
 
@@ -15,7 +15,7 @@ ARMS = ("svm:1", "knn:1")
 def observed(position, losses=None, *, context="", **changes):
     losses = {"svm:1": 1.0} if losses is None else losses
     fields = {"at": float(position), "propensities": dict.fromkeys(losses, 1.0), "routed": ARMS}
-    return Taught(position=position, context=context, losses=losses, **(fields | changes))
+    return Observation(position=position, context=context, losses=losses, **(fields | changes))
 
 
 def replayed(*entries, policy=EXP4):

@@ -282,7 +282,7 @@ async def test_without_redis_the_last_copies_serve_and_the_log_says_so_once(appl
             await client.hset(GLOBAL, mapping=log_weights(svm=0, tree=-50))
             await eventually(lambda: weight(store, application) > 0.99)
             server.kill()
-            await eventually(lambda: weight(store, application) > 0.99 and store._outage.ongoing)
+            await eventually(lambda: weight(store, application) > 0.99 and store._log_once.ongoing)
             for _ in range(100):
                 store.count_queries(application, context="", arms=("svm:2",))
                 assert weight(store, application) > 0.99
@@ -292,7 +292,7 @@ async def test_without_redis_the_last_copies_serve_and_the_log_says_so_once(appl
 
             server.start()
             await eventually(
-                lambda: weight(store, application) == 0.5 and not store._outage.ongoing
+                lambda: weight(store, application) == 0.5 and not store._log_once.ongoing
             )
             assert [r.levelname for r in caplog.records] == ["WARNING", "INFO"]
 

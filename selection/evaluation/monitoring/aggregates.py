@@ -1,7 +1,7 @@
 """What a stretch of feedback says of an application and each of its arms, as sums that add up.
 
 A stretch may be ten seconds or a month: the sums of a longer one are those of its parts added, so
-nothing is lost when old snapshots are merged. `selection.evaluation.monitoring.estimates` reads them.
+nothing is lost when old snapshots are merged. `estimates` beside it reads them.
 """
 
 from __future__ import annotations

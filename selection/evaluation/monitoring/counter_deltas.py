@@ -15,7 +15,7 @@ Readings = Mapping[str, ByArm]
 REMEMBERED = 64
 
 
-def growth(before: Readings, after: Readings) -> dict[str, Counts]:
+def counted_since(before: Readings, after: Readings) -> dict[str, Counts]:
     """Return what was counted between two readings, by arm; nothing of arms without growth.
 
     A process that wasn't there before has counted since the first of them, and so has an arm

@@ -54,7 +54,7 @@ def take_snapshot(observed: Observed, *, now: datetime) -> SelectionSnapshot | N
     application = observed.application
     last = SelectionSnapshot.objects.filter(application_id=application.id).last()
     arms = _arms(observed.state)
-    counts = counter_deltas.counter_deltas(last.readings if last else {}, observed.readings)
+    counts = counter_deltas.counted_since(last.readings if last else {}, observed.readings)
     rule = answer_rule_of(application)
     unread = _Unread(last, application=application, rule=rule, now=now)
     earned, rewards = tallied(unread, trust=_trust(last), rule=rule)

@@ -17,7 +17,7 @@ from registry.snapshot import build_snapshot
 from selection.evaluation.monitoring.counter_deltas import Readings
 from selection.evaluation.monitoring.history import COUNTERS
 from selection.evaluation.monitoring.snapshots import Observed, take_snapshot, thin_snapshots
-from selection.store.queries import describe
+from selection.store.queries import describe_all
 from serving.metrics.published import read_published
 from serving.query.routing import routed_applications
 
@@ -56,7 +56,7 @@ def thin_selection_history() -> int:
 def _snapshots() -> int:
     routed = [(spec, arms) for spec, arms in routed_applications(build_snapshot()) if arms]
     documents = read_published(redis_client())
-    states = describe(redis_client(), routed)
+    states = describe_all(redis_client(), routed)
     now = timezone.now()
     taken = [
         take_snapshot(

@@ -17,8 +17,8 @@ from typing import IO
 
 from registry.specs import VersionSpec
 from serving.cluster.boxes import box_of
-from serving.cluster.parent import __name__ as lifeline_module
-from serving.container.boxed import LONGEST_LINE, end_group
+from serving.cluster.parent import __name__ as parent_module
+from serving.container.boxed import LONGEST_LINE, ROOT, end_group
 from serving.container.confined import __name__ as confined_module
 from serving.container.confined import confined_arguments, scrubbed_environment
 from serving.container.failures import Failure
@@ -31,7 +31,6 @@ POLL_S = 1.0
 KEPT_BYTES = 8192
 # Whoever is serving on this machine goes first.
 LOW_PRIORITY = ("nice", "-n", "10")
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 class Aborted(Exception):
@@ -141,7 +140,7 @@ def _started(
 
 
 def _confined(program: list[str], *, folder: Path, reading: Path, sockets: bool) -> list[str]:
-    command = [*LOW_PRIORITY, sys.executable, "-m", lifeline_module, confined_module]
+    command = [*LOW_PRIORITY, sys.executable, "-m", parent_module, confined_module]
     return command + confined_arguments(program, write=folder, read=[reading], sockets=sockets)
 
 

@@ -1,4 +1,4 @@
-"""A replica's presence in the directory: renewed by a thread of its own, however busy the model."""
+"""A replica's heartbeat in the directory, by a thread of its own, however busy the model."""
 
 from __future__ import annotations
 

@@ -210,4 +210,4 @@ async def test_what_is_held_when_the_replica_leaves_goes_to_another(engine, leav
     staying = connect(engine, name="staying")
     await turn()
     assert staying.sizes == [3]
-    assert leaving.replica._hold is None
+    assert not leaving.replica.hold.is_on
