@@ -21,18 +21,29 @@ class WrongSetting:
     expected: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """A variable as it is read: what it is where nobody sets it, and what is taken."""
+
+    default: object
+    expected: str
+
+
 @dataclass(slots=True)
 class Environment:
     """Reads variables, falls back to the default where one is wrong, and remembers the wrong ones.
 
     Remembering instead of raising lets `manage.py check` report all of them at once, each with
-    an id and a hint, instead of a traceback for the first.
+    an id and a hint, instead of a traceback for the first. What has been read is remembered too:
+    the documentation lists it.
     """
 
     source: Mapping[str, str] = field(default_factory=lambda: os.environ)
     wrong: list[WrongSetting] = field(default_factory=list)
+    known: dict[str, Variable] = field(default_factory=dict)
 
     def text(self, name: str, default: str = "") -> str:
+        self.known[name] = Variable(default=default, expected="text")
         return self.source.get(name, default)
 
     def flag(self, name: str, *, default: bool) -> bool:
@@ -58,7 +69,9 @@ class Environment:
         return self._read(name, default, parse, f"one of {', '.join(choices)}")
 
     def names(self, name: str, *, default: str) -> list[str]:
-        return [part.strip() for part in self.text(name, default).split(",") if part.strip()]
+        names = [part.strip() for part in self.text(name, default).split(",") if part.strip()]
+        self.known[name] = Variable(default=default, expected="names, separated by commas")
+        return names
 
     def parsed(self, name: str, *, default: T, parse: Callable[[str], T], expected: str) -> T:
         return self._read(name, default, parse, expected)
@@ -70,6 +83,7 @@ class Environment:
         )
 
     def _read(self, name: str, default: T, parse: Callable[[str], T], expected: str) -> T:
+        self.known[name] = Variable(default=default, expected=expected)
         text = self.source.get(name)
         if text is None or text == "":
             return default

@@ -6,10 +6,10 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
-from clipper_site.documentation import documentation
 from console.admin.login import login
 from console.admin.people import own_password
 from console.contexts import contexts, reset
+from console.documentation import documentation
 from console.feedback_form import feedback_form
 from console.home import live_json
 from console.monitoring import monitoring, monitoring_json

@@ -5,7 +5,8 @@ ClipperError 500 internal
 │   ├── InvalidJson 400 invalid_json
 │   ├── InvalidInput 400 invalid_input
 │   ├── UnknownField 400 unknown_field
-│   └── InvalidReceipt 400 invalid_receipt
+│   ├── InvalidReceipt 400 invalid_receipt
+│   └── InvalidPolicyParams 400 invalid_policy_params    (in selection.policies)
 ├── Unauthenticated 401 unauthenticated
 │   └── UnknownKey 401 unauthenticated
 ├── Forbidden 403 forbidden
@@ -25,7 +26,8 @@ ClipperError 500 internal
 ├── DeadlineExceeded 504 deadline_exceeded
 └── InsufficientStorage 507 insufficient_storage
 
-They are raised with data where the fault is found and rendered once, at the boundary.
+They are raised with data where the fault is found and rendered once, at the boundary. What stands
+first in their docstrings is what the documentation says of them.
 """
 
 from __future__ import annotations
@@ -39,7 +41,10 @@ CHALLENGE = f'{KEY_SCHEME} realm="clipper"'
 
 
 class ClipperError(Exception):
-    """Base of every error that leaves the system with a status and a stable code."""
+    """A fault of ours; the log says more than the answer.
+
+    Base of every error that leaves the system with a status and a stable code.
+    """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal"
@@ -62,29 +67,39 @@ class ClipperError(Exception):
 
 
 class BadRequest(ClipperError):
+    """A value has a wrong type, shape or range; `details.fields` names the fields."""
+
     status = 400
     code = "malformed"
 
 
 class InvalidJson(BadRequest):
+    """The body isn't JSON."""
+
     code = "invalid_json"
 
 
 class InvalidInput(BadRequest):
+    """The input isn't what the application or the model takes."""
+
     code = "invalid_input"
 
 
 class UnknownField(BadRequest):
+    """The body has a field that the endpoint doesn't know; `details.fields` names it."""
+
     code = "unknown_field"
 
 
 class InvalidReceipt(BadRequest):
-    """A query id that this system did not sign, or not for this application, or too old."""
+    """The query id isn't of this system or of this application, or it is too old."""
 
     code = "invalid_receipt"
 
 
 class Unauthenticated(ClipperError):
+    """No key came, or one that is unknown, revoked or expired."""
+
     status = 401
     code = "unauthenticated"
 
@@ -97,16 +112,22 @@ class UnknownKey(Unauthenticated):
 
 
 class Forbidden(ClipperError):
+    """The key lacks the scope, the person lacks the permission, or others use what would change."""
+
     status = 403
     code = "forbidden"
 
 
 class NotFound(ClipperError):
+    """There is no such application, model, version, release or URL."""
+
     status = 404
     code = "not_found"
 
 
 class MethodNotAllowed(ClipperError):
+    """The URL doesn't take this method; `Allow` lists those it takes."""
+
     status = 405
     code = "method_not_allowed"
 
@@ -116,45 +137,55 @@ class MethodNotAllowed(ClipperError):
 
 
 class RequestTimeout(ClipperError):
-    """A request that takes too long to arrive."""
+    """The head or the body of the request took too long to arrive; the connection ends."""
 
     status = 408
     code = "request_timeout"
 
 
 class Conflict(ClipperError):
+    """The name is taken, the version is in use, or it is live already."""
+
     status = 409
     code = "conflict"
 
 
 class PreconditionFailed(ClipperError):
-    """What the caller has seen isn't what is there any more."""
+    """What `If-Match` names has changed since; the message says what, and by whom."""
 
     status = 412
     code = "precondition_failed"
 
 
 class BodyTooLarge(ClipperError):
+    """The body or the artifact is larger than allowed."""
+
     status = 413
     code = "body_too_large"
 
 
 class UnsupportedEncoding(ClipperError):
+    """The body isn't of the type expected, or it is compressed."""
+
     status = 415
     code = "unsupported_encoding"
 
 
 class HeadTooLarge(ClipperError):
+    """The head of the request has more than 64 KiB or 200 fields; the connection ends."""
+
     status = 431
     code = "head_too_large"
 
 
 class ModelFailed(ClipperError):
+    """The model failed, and the application has no default output."""
+
     code = "model_failed"
 
 
 class TooManyRequests(ClipperError):
-    """Somebody guesses, or asks for more than their share: it says when to try again."""
+    """Too many unknown keys came from here, or too many attempts to sign in."""
 
     status = 429
     code = "too_many_requests"
@@ -168,7 +199,7 @@ class TooManyRequests(ClipperError):
 
 
 class Unavailable(ClipperError):
-    """Something is missing for the moment: it says when trying again is worth it."""
+    """The database or Redis can't be reached, or what would be written can't be kept."""
 
     status = 503
     code = "unavailable"
@@ -182,20 +213,26 @@ class Unavailable(ClipperError):
 
 
 class Saturated(Unavailable):
+    """A queue is full, or more arrives at once than is taken."""
+
     code = "saturated"
 
 
 class NotReady(Unavailable):
+    """No replica of the model is connected."""
+
     code = "not_ready"
 
 
 class DeadlineExceeded(ClipperError):
+    """No answer came within the objective, and the application has no default output."""
+
     status = 504
     code = "deadline_exceeded"
 
 
 class InsufficientStorage(ClipperError):
-    """No room on the disk for what was sent, or for what it would change in the database."""
+    """The disk has no room for the upload, or for what would change in the database."""
 
     status = 507
     code = "insufficient_storage"

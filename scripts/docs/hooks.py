@@ -13,6 +13,7 @@ from mkdocs.utils import get_relative_url
 # MkDocs loads a hook as a file, wherever it is started.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from scripts.docs.generated import filled
 from scripts.docs.root_pages import ROOT, SITE_PATHS, relinked
 from scripts.docs.scripts_apart import scripts_apart
 
@@ -24,7 +25,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    return relinked(markdown, page=page.file.src_uri)
+    return relinked(filled(markdown), page=page.file.src_uri)
 
 
 def on_post_build(*, config: MkDocsConfig) -> None:

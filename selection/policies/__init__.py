@@ -34,7 +34,7 @@ __all__ = [
 
 
 class InvalidPolicyParams(BadRequest, ValueError):
-    """A policy that doesn't exist, or a parameter it doesn't take or can't use."""
+    """There is no such policy, or it doesn't take these parameters."""
 
     code = "invalid_policy_params"
 

@@ -49,22 +49,22 @@ SHORTFALLS = {
     "overloaded": "Queries that every model asked refused at once",
     "timed_out": "Queries that no model answered within the objective",
     "failed": "Queries whose models failed",
-    "refused": "Queries whose input the models asked refused as invalid",
-    "unsure": "Queries answered with too little confidence",
+    "refused": "Queries whose input the models asked refused as invalid, a second opinion included",
+    "unsure": "Queries answered with less confidence than the application's threshold",
 }
 APPLICATION_COUNTERS = {
-    "queries": "Queries answered, with default answers",
+    "queries": "Queries answered, default answers included",
     "defaults": "Queries answered with the default output",
-    "errors": "Queries that ended in an error",
+    "errors": "Queries that ended in an error: a bad input, or no answer and no default output",
     "late": "Queries answered after the objective",
-    "abandoned": "Queries whose caller left before the answer",
+    "abandoned": "Queries whose caller left before the answer; none of the others counts them",
     **SHORTFALLS,
 }
 # How the calls of an application to one of its arms ended.
 ARM_COUNTERS = {
     "asked": "Queries that the policy sent to an arm",
     "answered": "Queries that an arm answered in time",
-    "late": "Queries that an arm did not answer in time, or refused as it could not",
+    "late": "Queries that an arm did not answer in time, or refused because it could not",
     "failed": "Queries on which an arm failed, or lost its replica",
     "refused": "Queries whose input an arm refused as invalid",
 }
@@ -73,11 +73,11 @@ VERSION_COUNTERS = {
     "misses": "Calls sent to a replica",
     "joined": "Calls that joined an identical one in flight",
     "expired": "Calls dropped in the queue because their deadline had passed",
-    "saturated": "Calls refused because the queue was full",
+    "saturated": "Calls refused because the queue was full, in rows or in bytes",
     "overloaded": "Calls refused because no replica could answer before their deadline",
     "lost": "Calls that lost two replicas while they waited behind another batch",
     "failed": "Calls that the model failed",
-    "cancelled": "Calls dropped before they were sent, as everybody who had asked had left",
+    "cancelled": "Calls dropped before they were sent because everybody who had asked had left",
     "quarantined": "Calls refused because replicas died of their input",
     "refused": "Calls whose input the model refused as invalid",
     "ejected": "Times that a failing replica was passed over while others answered",
@@ -310,7 +310,7 @@ class _Documents(Collector):
             yield self._counter(f"clipper_application_{name}", text, "applications", name)
         yield self._histogram(
             "clipper_application_latency_seconds",
-            "Time from arrival to answer",
+            "Time from the arrival of a query to its answer",
             ("applications", "seconds"),
             LATENCY_BOUNDS,
         )

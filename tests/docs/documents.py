@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
+
+from scripts.docs.generated import filled
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -17,12 +20,13 @@ PLACEHOLDER = re.compile(r"\{[^{}\s]*\}")
 
 
 def page(name: str) -> str:
-    """One page, by its path from the root."""
-    return (ROOT / name).read_text()
+    """One page as readers see it, by its path from the root: what the code fills in included."""
+    return filled((ROOT / name).read_text())
 
 
+@cache
 def everything() -> str:
-    return "\n".join(file.read_text() for file in PAGES)
+    return "\n".join(filled(file.read_text()) for file in PAGES)
 
 
 def words(pattern: str, *, text: str) -> set[str]:

@@ -36,7 +36,7 @@ def test_the_bound_of_every_key_in_redis_is_described(key):
 def test_the_errors_described_are_those_there_are_with_their_status():
     described = {
         (int(row[0]), row[1].strip("`"))
-        for row in rows(page("docs/reference/api.md"))
+        for row in rows(page("docs/reference/errors.md"))
         if re.fullmatch(r"\d{3}", row[0])
     }
     assert described == code.errors()
@@ -55,7 +55,7 @@ def test_every_metric_is_described_with_its_type(name, kind):
 
 @pytest.mark.parametrize("name", sorted(POLICIES))
 def test_every_policy_is_described(name):
-    assert any(row[0] == f"`{name}`" for row in rows(page("docs/explanation/policies.md")))
+    assert any(row[0] == f"`{name}`" for row in rows(page("docs/reference/policies.md")))
 
 
 @pytest.mark.parametrize(
@@ -70,24 +70,24 @@ def test_every_parameter_is_described_with_default_and_range(policy, parameter):
         f"{parameter.low:g} to {parameter.high:g}",
         parameter.meaning,
     ]
-    assert expected in rows(page("docs/explanation/policies.md"))
+    assert expected in rows(page("docs/reference/policies.md"))
 
 
 @pytest.mark.parametrize("name", sorted(RUNTIMES))
 def test_every_runtime_is_described(name):
-    assert any(row[0] == f"`{name}`" for row in rows(page("docs/how-to/models.md")))
+    assert any(row[0] == f"`{name}`" for row in rows(page("docs/reference/runtimes.md")))
 
 
 def test_every_command_is_described():
     ours = {name for name, app in get_commands().items() if app in code.LAYERS}
-    assert ours <= words(r"[a-z_]+", text=page("docs/reference/api.md"))
+    assert ours <= words(r"[a-z_]+", text=page("docs/reference/commands.md"))
 
 
 @pytest.mark.parametrize(
     "target", re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
 )
 def test_every_make_target_is_described(target):
-    assert any(row[0] == f"`make {target}`" for row in rows(page("docs/reference/settings.md")))
+    assert any(row[0] == f"`make {target}`" for row in rows(page("docs/reference/commands.md")))
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ class Command(ClipperCommand):
     help = "Make a version of a model live; with --artifact, upload it as a new version first."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("model")
-        parser.add_argument("version")
+        parser.add_argument("model", help="its name")
+        parser.add_argument("version", help="its name, such as 2")
         add_waiting(parser)
         parser.add_argument(
             "--allow-signature-change",
@@ -35,7 +35,9 @@ class Command(ClipperCommand):
             help="also where it takes another number of numbers than what it replaces",
         )
         upload = parser.add_argument_group("to upload a new version")
-        upload.add_argument("--artifact", type=Path, metavar="FILE")
+        upload.add_argument(
+            "--artifact", type=Path, metavar="FILE", help="a new version is this file"
+        )
         upload.add_argument("--runtime", default="sklearn", help="sklearn (default) or python")
         upload.add_argument("--device", default="cpu", help="cpu (default) or gpu")
         upload.add_argument("--replicas", type=int, metavar="N", help="at the start (1)")
@@ -60,7 +62,7 @@ class Command(ClipperCommand):
             "--load-timeout-s", type=int, metavar="S", help="for a replica to load (120)"
         )
         upload.add_argument("--allow-pickle", action="store_true", help="load joblib or pickle")
-        upload.add_argument("--notes", default="")
+        upload.add_argument("--notes", default="", help="for people")
         upload.add_argument(
             "--input-type",
             choices=InputType.values,

@@ -14,7 +14,7 @@ class Command(ClipperCommand):
     help = "Make the version of a model that was live before live again."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("model")
+        parser.add_argument("model", help="its name")
         parser.add_argument("--to", metavar="VERSION", help="this one rather than the last one")
         add_waiting(parser)
 

@@ -17,7 +17,7 @@ class Command(ClipperCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("model")
+        parser.add_argument("model", help="its name")
         parser.add_argument("replicas", type=int, nargs="?", metavar="N", help="replicas from now")
         parser.add_argument("--of", metavar="VERSION", help="this version, not the live one")
         parser.add_argument(

@@ -16,7 +16,7 @@ class Command(ClipperCommand):
     help = "Show the last errors of a model's versions, each kind once, with where in its code."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("model")
+        parser.add_argument("model", help="its name")
         parser.add_argument("version", nargs="?", help="left out: every version")
 
     def handle(self, *args: Any, **options: Any) -> None:

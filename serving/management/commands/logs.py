@@ -17,7 +17,7 @@ class Command(ClipperCommand):
     help = "Show what the replicas of a model's version wrote: its own prints and errors."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("model")
+        parser.add_argument("model", help="its name")
         parser.add_argument("version", nargs="?", help="left out: the live one")
         parser.add_argument("--replica", metavar="ID", help="left out: the one that wrote last")
         parser.add_argument("--lines", type=int, default=LINES, metavar="N", help=f"{LINES}")

@@ -1,0 +1,201 @@
+"""What each environment variable is for: the reference in the documentation is made of this.
+
+Names, defaults and what is expected come from `clipper_site.settings`, where they are read. Links
+are relative to docs/reference/.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class SettingText(NamedTuple):
+    """What a variable is for, and how its default reads where the value alone says too little."""
+
+    meaning: str
+    default: str = ""
+
+
+def _text(meaning: str, *, default: str = "") -> SettingText:
+    return SettingText(meaning=meaning, default=default)
+
+
+PLACE = {
+    "CLIPPER_VAR": _text(
+        "Folder for all state: database, artifacts, Redis, logs, keys. `make run VAR=dir` sets it."
+        ' The launcher refuses `%`, `"`, `\\` and control characters; spaces, `#`, `?` and letters'
+        " of any language are fine.",
+        default="`var`",
+    ),
+    "CLIPPER_RUN_DIR": _text(
+        "Folder for sockets. The launcher sets it; it takes a short folder in `/tmp` where the"
+        " path would be too long for a socket or has characters other than"
+        " `A-Z a-z 0-9 / . _ ~ + -`.",
+        default="`$CLIPPER_VAR/run`",
+    ),
+    "CLIPPER_HOST": _text(
+        "Address that the web processes listen on. The launcher always sets it to loopback: put a"
+        " proxy in front."
+    ),
+    "CLIPPER_PORT": _text("Port that the web processes listen on. `make run PORT=8123` sets it."),
+    "DATABASE_URL": _text(
+        "Where the registry and the feedback are kept. A PostgreSQL socket:"
+        " `postgres://user@%2Fvar%2Frun%2Fpostgresql/name`.",
+        default="SQLite in `$CLIPPER_VAR/clipper.sqlite3`",
+    ),
+    "REDIS_URL": _text(
+        "`redis://`, `rediss://` or `unix://…?db=0`. Unset, the stack starts a Redis of its own on"
+        " a Unix socket, with a password (`$CLIPPER_VAR/redis_password`). Read"
+        " [operations](../how-to/operations.md#redis) before you point it elsewhere.",
+        default="the stack's own Redis",
+    ),
+}
+
+SIZE = {
+    "CLIPPER_WEB_WORKERS": _text(
+        "Web processes. Each has its own cache and its own connections to the replicas."
+    ),
+    "CLIPPER_CPU_SLOTS": _text("Replicas that the stack's CPU worker can hold at once."),
+    "CLIPPER_GPU_SLOTS": _text(
+        "Replicas that the stack's GPU worker can hold at once, one per device; with `0` there is"
+        " no such worker. See [workers](../explanation/cluster.md#workers)."
+    ),
+    "CLIPPER_WORKER_NICE": _text(
+        "Niceness of the stack's workers and their replicas, up to 19: where cores are short, the"
+        " web processes go first. `0` treats all alike."
+    ),
+    "CLIPPER_CACHE_BYTES": _text(
+        "Size of the prediction cache of each web process; 16 MiB hold about 65,000 labels. An"
+        " answer larger than a sixteenth of it (at least 64 KiB) isn't kept. `0` turns it off."
+    ),
+    "CLIPPER_QUEUE_CAPACITY": _text(
+        "Queries that may wait for one replica in one web process; more are refused with"
+        " `saturated`."
+    ),
+    "CLIPPER_QUEUE_BYTES": _text(
+        "Bytes of input that these queries may hold together. A query that would exceed it is"
+        " refused with `saturated`, or takes the place of one whose application holds more than"
+        " its share. An empty queue takes a query of any size."
+    ),
+    "CLIPPER_OUTPUTS_BYTES": _text(
+        "Memory in Redis for all outputs that are too large for a"
+        " [receipt](../how-to/predictions.md#receipts). Beyond it, those that would expire first"
+        " are dropped."
+    ),
+    "CLIPPER_REDIS_MAX_BYTES": _text(
+        "`maxmemory` of the stack's own Redis, at least 67108864 (64 MiB). See"
+        " [what Redis keeps](../how-to/operations.md#what-redis-keeps).",
+        default="`0`: a quarter of the memory of the machine or its container",
+    ),
+    "CLIPPER_MAX_ARTIFACT_BYTES": _text("Size of the largest artifact that can be uploaded."),
+    "CLIPPER_UPLOADS_AT_ONCE": _text(
+        "Uploads under way in one web process; one more is refused with `saturated` and may come"
+        " again."
+    ),
+    "CLIPPER_MIN_FREE_BYTES": _text(
+        "Room that an upload must leave on the disk of `CLIPPER_VAR`; one that would leave less is"
+        " refused with `insufficient_storage`."
+    ),
+}
+
+TIME = {
+    "CLIPPER_HUNG_S": _text(
+        "Seconds after which a batch counts as hung: its replica is ended and replaced. Set it"
+        " longer than any batch may take."
+    ),
+    "CLIPPER_WARM_SECONDS": _text(
+        "Seconds for which the replicas of a replaced version are kept for a rollback."
+    ),
+    "CLIPPER_MAX_BODY_BYTES": _text(
+        "Largest body of a prediction or feedback request; a larger one is `body_too_large`."
+    ),
+    "CLIPPER_HEAD_TIMEOUT_S": _text(
+        "Seconds within which the head of a request has to arrive; then it is `request_timeout`."
+    ),
+    "CLIPPER_BODY_TIMEOUT_S": _text(
+        "Seconds within which a body has to arrive, or to bring `CLIPPER_BODY_RATE` bytes per"
+        " second for as long as it takes; else it is `request_timeout`. So a large upload over a"
+        " slow line may take its time."
+    ),
+    "CLIPPER_BODY_RATE": _text(
+        "Bytes per second that a body must bring once it takes longer than"
+        " `CLIPPER_BODY_TIMEOUT_S`."
+    ),
+    "CLIPPER_AUTHENTICATION_TIMEOUT_S": _text(
+        "Seconds within which a websocket has to name a key; then it is closed."
+    ),
+    "CLIPPER_UNFINISHED_BYTES": _text(
+        "Memory of each web process for requests and websocket messages that haven't arrived as a"
+        " whole, over all connections; more is `saturated`.",
+        default="`134217728` (128 MiB), or `CLIPPER_MAX_BODY_BYTES` where that is more",
+    ),
+    "CLIPPER_LOG_LEVEL": _text("How much is logged, in any case."),
+}
+
+HOSTS = {
+    "CLIPPER_ADVERTISE_HOST": _text(
+        "Name or IP address at which other hosts reach this one. Where it is set, the replicas of"
+        " this host listen on TCP instead of Unix sockets."
+    ),
+    "CLIPPER_BIND_HOST": _text(
+        "Address that they listen on, where that is another one: `0.0.0.0` for all.",
+        default="`CLIPPER_ADVERTISE_HOST`",
+    ),
+    "CLIPPER_REPLICA_PORTS": _text(
+        "Ports that they listen on, such as `20000-20100`; each replica takes the first that is"
+        " free.",
+        default="any free port",
+    ),
+    "CLIPPER_CLUSTER_SECRET": _text(
+        "Secret of at least 32 characters (`clipper.E003`), the same on every host. Over TCP, web"
+        " processes and replicas prove to each other that they know it, and it seals the"
+        " [directory of replicas](../explanation/security.md#what-a-models-code-may-do).",
+        default="derived from `DJANGO_SECRET_KEY`",
+    ),
+    "CLIPPER_TLS_CERT": _text("Certificate of the replicas of this host, PEM."),
+    "CLIPPER_TLS_KEY": _text("Its key, PEM, without a password."),
+    "CLIPPER_TLS_CA": _text(
+        "Certificate of the authority that signed theirs. Where it is set, web processes speak TLS"
+        " with replicas on TCP."
+    ),
+}
+
+SECURITY = {
+    "DJANGO_SECRET_KEY": _text(
+        "Signs sessions and receipts. Without the launcher it must be given (`clipper.E002`)."
+        " After a change everybody is signed out, and feedback on older predictions is refused.",
+        default="made once, kept in `$CLIPPER_VAR/secret_key`",
+    ),
+    "CLIPPER_ALLOWED_HOSTS": _text(
+        "Host names under which the console and the management API answer, separated by commas."
+    ),
+    "CLIPPER_TRUSTED_ORIGINS": _text(
+        "Origins whose forms the console takes behind a proxy, such as"
+        " `https://clipper.example.com`."
+    ),
+    "CLIPPER_HTTPS": _text(
+        "`1` where a proxy terminates TLS and sets `X-Forwarded-Proto`: redirects to https, secure"
+        " cookies, HSTS for a year."
+    ),
+    "CLIPPER_DEBUG": _text("Django's debug pages. Never where others can reach it."),
+}
+
+# The launcher sets these for the processes that it starts, whatever the shell says.
+LAUNCHER = {
+    "CLIPPER_PYTHON": _text("The interpreter of `.venv`."),
+    "CLIPPER_GPU_WORKER": _text("`true` where `CLIPPER_GPU_SLOTS` is not 0."),
+    "CLIPPER_REDIS_OURS": _text("`true` where the stack starts its own Redis."),
+    "CLIPPER_REDIS_SERVER": _text("The server that it starts."),
+    "CLIPPER_STACK": _text(
+        "Marks each process of the stack, so that what a crash left behind can be found and ended."
+    ),
+}
+
+# In the order of the reference. The launcher's aren't read by the settings.
+SECTIONS = {
+    "place": PLACE,
+    "size": SIZE,
+    "time": TIME,
+    "hosts": HOSTS,
+    "security": SECURITY,
+}

@@ -1,0 +1,123 @@
+"""Errors, metrics, policies and runtimes as tables, from what defines them in the code."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
+
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+import selection.policies  # noqa: F401  (defines an error of its own)
+from registry.errors import ClipperError
+from registry.restarts import Restarts
+from scripts.docs.tables import code, codes, first_sentence, table
+from selection.policies import POLICIES
+from serving.container.runtimes import DATA_ONLY, RUNTIMES
+from serving.engine.stats import VersionStats
+from serving.metrics.published import Metrics, Reading, exposition
+
+LAYERS = ("infrastructure", "registry", "selection", "serving", "console", "clipper_site")
+
+
+def family(error: type[ClipperError] = ClipperError) -> Iterator[type[ClipperError]]:
+    """Yield every error that callers can see, the general ones before the special ones."""
+    yield error
+    for derived in error.__subclasses__():
+        if derived.__module__.partition(".")[0] in LAYERS:
+            yield from family(derived)
+
+
+def errors() -> str:
+    # Of errors that share a code callers can't tell one from the other: the general one stands.
+    by_code = {error.code: error for error in reversed(list(family()))}
+    ordered = sorted(by_code.values(), key=lambda error: (error.status, error.code))
+    rows = [
+        [
+            str(error.status),
+            code(error.code),
+            first_sentence(error.__doc__),
+            "yes" if "retry_after_s" in inspect.signature(error.__init__).parameters else "",
+        ]
+        for error in ordered
+    ]
+    return table(["status", "code", "what is wrong", "`Retry-After`"], rows)
+
+
+def metric_families() -> list[Metric]:
+    """Return every metric as Prometheus reads it, each with one sample at least."""
+    counted = Metrics(process_id="web", pid=1)
+    counted.refusals["unread"] += 1
+    application = counted.of_application("digits")
+    application.record(seconds=0.01, default=False, slo_ms=50.0)
+    application.count_arms(["svm:1"], [None])
+    document = counted.document(
+        at=0.0, now=0.0, rss_bytes=1, versions={"svm:1": Reading(VersionStats(), 0, 0)}
+    )
+    restarts = {"svm:1": Restarts(by_host={"host": 1}, last=())}
+    text = exposition([document], control_age_s=0.0, restarts=restarts).decode()
+    return [f for f in text_string_to_metric_families(text) if f.name.startswith("clipper_")]
+
+
+def metrics(about: str) -> str:
+    """Return the metrics `clipper_{about}_*`; of `process`, all that no other table has."""
+    rows = [
+        [code(name), metric.type, metric.documentation, codes(_labels(metric))]
+        for name, metric in _named().items()
+        if _about(name) == about
+    ]
+    return table(["metric", "type", "what it is", "labels"], rows)
+
+
+def _named() -> dict[str, Metric]:
+    suffix = {"counter": "_total"}
+    return {m.name + suffix.get(m.type, ""): m for m in metric_families()}
+
+
+def _about(name: str) -> str:
+    about = name.split("_")[1]
+    return about if about in ("application", "arm", "version") else "process"
+
+
+def _labels(metric: Metric) -> list[str]:
+    found = {label for sample in metric.samples for label in sample.labels}
+    return sorted(found - {"le", "process"})
+
+
+def policies() -> str:
+    rows = [
+        [code(policy.name), policy.summary, codes(p.name for p in policy.parameters) or "none"]
+        for policy in POLICIES.values()
+    ]
+    return table(["policy", "what it does", "parameters"], rows)
+
+
+def parameters() -> str:
+    rows = [
+        [
+            code(policy.name),
+            code(parameter.name),
+            f"{parameter.default:g}",
+            f"{parameter.low:g} to {parameter.high:g}",
+            parameter.meaning,
+        ]
+        for policy in POLICIES.values()
+        for parameter in policy.parameters
+    ]
+    return table(["policy", "parameter", "default", "range", "meaning"], rows)
+
+
+def runtimes() -> str:
+    rows = [
+        [code(name), _opening(target.partition(":")[0]), "no" if name in DATA_ONLY else "yes"]
+        for name, target in RUNTIMES.items()
+    ]
+    return table(["runtime", "what it serves", "runs code of the artifact"], rows)
+
+
+def _opening(module: str) -> str:
+    """Return the first sentence of a module that may need what isn't installed here."""
+    assert find_spec(module) is not None
+    return first_sentence(import_module(module).__doc__)

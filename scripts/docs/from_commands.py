@@ -1,0 +1,54 @@
+"""The management commands and the make targets, from their own help."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+from django.core.management import get_commands, load_command_class
+
+from scripts.docs.from_code import LAYERS
+from scripts.docs.root_pages import ROOT
+from scripts.docs.tables import code, table
+
+# What every command of Django takes.
+COMMON = frozenset(
+    {"--help", "--version", "--verbosity", "--settings", "--pythonpath", "--traceback"}
+    | {"--no-color", "--force-color", "--skip-checks"}
+)
+TARGET = re.compile(r"^([a-z-]+):.*## (.+)$", re.MULTILINE)
+
+
+def names() -> list[str]:
+    """Return our commands, by name."""
+    return sorted(name for name, app in get_commands().items() if app in LAYERS)
+
+
+def commands() -> str:
+    """Return every command with what it takes."""
+    return "\n".join(_command(name) for name in names())
+
+
+def targets() -> str:
+    found = TARGET.findall((ROOT / "Makefile").read_text())
+    return table(["command", "what it does"], [[code(f"make {t}"), text] for t, text in found])
+
+
+def _command(name: str) -> str:
+    parser = load_command_class(get_commands()[name], name).create_parser("manage.py", name)
+    taken = [action for action in parser._actions if not COMMON & set(action.option_strings)]
+    rows = [[_usage(action), _help(action)] for action in taken]
+    described = table(["argument", "what it is"], rows) if rows else ""
+    return f"### `{name}`\n\n{parser.description}\n\n{described}"
+
+
+def _usage(action: argparse.Action) -> str:
+    if not action.option_strings:
+        name = action.metavar or action.dest
+        return code(f"[{name}]" if action.nargs == "?" else name)
+    value = action.metavar or action.dest.upper()
+    return code(f"{action.option_strings[0]}{'' if action.nargs == 0 else f' {value}'}")
+
+
+def _help(action: argparse.Action) -> str:
+    return (action.help or "").replace("%%", "%")

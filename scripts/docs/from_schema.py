@@ -1,0 +1,111 @@
+"""The management API, from its OpenAPI schema."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from drf_spectacular.generators import SchemaGenerator
+
+from scripts.docs.tables import code, codes, table
+
+Schema = dict[str, Any]
+
+
+@cache
+def schema() -> Schema:
+    """Return the schema that `/api/v1/schema/` answers with."""
+    generator: Any = SchemaGenerator  # without annotations
+    made: Schema = generator().get_schema(request=None, public=True)
+    return made
+
+
+def endpoints(tag: str) -> str:
+    """Return the endpoints of one tag, then what each of their bodies may hold."""
+    found = [
+        (method.upper(), path, operation)
+        for path, methods in schema()["paths"].items()
+        for method, operation in methods.items()
+        if tag in operation["tags"]
+    ]
+    rows = [
+        [
+            code(f"{method} {path}"),
+            operation["summary"],
+            _success(operation),
+            _parameters(operation),
+        ]
+        for method, path, operation in found
+    ]
+    bodies = [_body(f"{method} {path}", operation) for method, path, operation in found]
+    head = ["endpoint", "what it does", "answers", "query and headers"]
+    return "\n".join([table(head, rows), *filter(None, bodies)])
+
+
+def _success(operation: Schema) -> str:
+    return ", ".join(status for status in operation["responses"] if status.startswith("2"))
+
+
+def _parameters(operation: Schema) -> str:
+    return codes(p["name"] for p in operation.get("parameters", []) if p["in"] != "path")
+
+
+def _body(endpoint: str, operation: Schema) -> str:
+    content = operation.get("requestBody", {}).get("content", {})
+    if not content:
+        return ""
+    kind, described = next(iter(content.items()))
+    fields = _fields(described["schema"])
+    rows = [
+        [code(name), _type(field), "yes" if name in required else "", _bounds(field)]
+        for name, field, required in fields
+    ]
+    told = "a multipart form" if kind.startswith("multipart") else "JSON"
+    return f"**{code(endpoint)}** takes {told}:\n\n" + table(
+        ["field", "type", "required", "values"], rows
+    )
+
+
+def _fields(described: Schema) -> list[tuple[str, Schema, list[str]]]:
+    resolved = _resolved(described)
+    if resolved.get("type") == "array":
+        resolved = _resolved(resolved["items"])
+    required = resolved.get("required", [])
+    return [(name, field, required) for name, field in resolved.get("properties", {}).items()]
+
+
+def _resolved(described: Schema) -> Schema:
+    if "allOf" in described and len(described["allOf"]) == 1:
+        return _resolved(described["allOf"][0])
+    if "$ref" not in described:
+        return described
+    name = described["$ref"].rpartition("/")[2]
+    found: Schema = schema()["components"]["schemas"][name]
+    return found
+
+
+def _type(field: Schema) -> str:
+    resolved = _resolved(field)
+    kinds = [_resolved(one).get("type", "") for one in field.get("oneOf", [])] or [
+        resolved.get("type", "any JSON")
+    ]
+    shown = " or ".join(filter(None, kinds)) or "any JSON"
+    nullable = field.get("nullable") or resolved.get("nullable")
+    return f"{shown} or null" if nullable and "null" not in shown else shown
+
+
+def _bounds(field: Schema) -> str:
+    resolved = _resolved(field)
+    several = [_resolved(one) for one in field.get("oneOf", [])] or [resolved]
+    choices = [value for one in several for value in one.get("enum", []) if value is not None]
+    low, high = field.get("minimum"), field.get("maximum")
+    parts = [codes(choices)] if choices else []
+    if low is not None and high is not None:
+        parts.append(f"{low:g} to {high:g}")
+    elif low is not None:
+        parts.append(f"at least {low:g}")
+    if "maxLength" in field:
+        parts.append(f"at most {field['maxLength']} characters")
+    if "default" in field:
+        parts.append(f"default {code(field['default'])}")
+    return "; ".join(parts)

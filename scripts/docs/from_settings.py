@@ -1,0 +1,43 @@
+"""The settings as tables: names, defaults and bounds as they are read, texts from beside them."""
+
+from __future__ import annotations
+
+from clipper_site.setting_texts import LAUNCHER, SECTIONS, SettingText
+from clipper_site.settings import ENV
+from scripts.docs.tables import code, table
+
+UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+
+
+def variables(section: str) -> str:
+    """Return one section of `SECTIONS` as a table."""
+    rows = [
+        [code(name), _default(name, text=text), _taken(name), text.meaning]
+        for name, text in SECTIONS[section].items()
+    ]
+    return table(["variable", "default", "takes", "what it is for"], rows)
+
+
+def launcher() -> str:
+    rows = [[code(name), text.meaning] for name, text in LAUNCHER.items()]
+    return table(["variable", "what it is for"], rows)
+
+
+def _taken(name: str) -> str:
+    expected = ENV.known[name].expected
+    return expected.removeprefix("a ").removeprefix("one of ")
+
+
+def _default(name: str, *, text: SettingText) -> str:
+    if text.default:
+        return text.default
+    value = ENV.known[name].default
+    if isinstance(value, bool):
+        return code(int(value))
+    if isinstance(value, int) and name.endswith("_BYTES"):
+        return f"{code(value)} ({_in_units(value)})"
+    return code(value) if value != "" else "none"
+
+
+def _in_units(size: int) -> str:
+    return next(f"{size // unit} {name}" for unit, name in UNITS if size % unit == 0)

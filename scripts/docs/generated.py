@@ -1,0 +1,58 @@
+"""What the pages leave to the code: `<!-- generated: NAME -->` stands where it goes."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from functools import partial
+
+PLACEHOLDER = re.compile(r"^<!-- generated: ([\w ]+) -->$", re.MULTILINE)
+
+
+def filled(text: str) -> str:
+    """Return a page with what is generated in place of its placeholders."""
+    if not PLACEHOLDER.search(text):
+        return text
+    made = generators()
+    return PLACEHOLDER.sub(lambda placeholder: made[placeholder[1]](), text)
+
+
+def generators() -> dict[str, Callable[[], str]]:
+    """Return what can be generated, by name; Django is set up first, for no stack at all."""
+    _set_up_django()
+    from clipper_site.setting_texts import SECTIONS
+    from scripts.docs import from_code, from_commands, from_schema, from_settings
+
+    return {
+        "errors": from_code.errors,
+        "policies": from_code.policies,
+        "policy parameters": from_code.parameters,
+        "runtimes": from_code.runtimes,
+        "commands": from_commands.commands,
+        "make": from_commands.targets,
+        "settings launcher": from_settings.launcher,
+        **{
+            f"metrics {about}": partial(from_code.metrics, about)
+            for about in ("application", "arm", "version", "process")
+        },
+        **{
+            f"settings {section}": partial(from_settings.variables, section) for section in SECTIONS
+        },
+        **{
+            f"endpoints {tag}": partial(from_schema.endpoints, tag)
+            for tag in ("applications", "models", "replicas", "audit")
+        },
+    }
+
+
+def _set_up_django() -> None:
+    import django
+    from django.apps import apps
+
+    if not apps.ready:
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clipper_site.settings")
+        # A stack's folder that is never written to; its secret key isn't needed either.
+        os.environ.setdefault("CLIPPER_VAR", tempfile.gettempdir())
+        django.setup()

@@ -1,0 +1,62 @@
+"""What the pages leave to the code is filled in, whole, and says something of everything."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from clipper_site.setting_texts import SECTIONS
+from clipper_site.settings import ENV
+from registry import errors
+from registry.errors import ClipperError
+from scripts.docs.from_code import family
+from scripts.docs.generated import PLACEHOLDER, filled, generators
+from scripts.docs.tables import table
+from tests.docs.documents import PAGES, rows
+
+PLACES = [name for file in PAGES for name in PLACEHOLDER.findall(file.read_text())]
+# What some endpoint or command has none of.
+MAY_BE_EMPTY = {"required", "values", "query and headers", "labels", "`Retry-After`"}
+
+
+def test_each_is_used_once() -> None:
+    assert sorted(PLACES) == sorted(generators())
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_no_cell_is_empty_that_should_say_something(name: str) -> None:
+    lines = rows(generators()[name]())
+    assert len(lines) > 2
+    head: list[str] = []
+    for line, following in zip(lines, [*lines[1:], []], strict=True):
+        if following and set(following) == {"---"}:
+            head = line
+        elif set(line) != {"---"}:
+            cells = dict(zip(head, line, strict=True))
+            empty = {column for column, cell in cells.items() if not cell}
+            assert empty <= MAY_BE_EMPTY, line
+
+
+@pytest.mark.parametrize("error", list(family()), ids=lambda error: error.__name__)
+def test_every_error_says_itself_what_is_wrong(error: type[ClipperError]) -> None:
+    assert (vars(error)["__doc__"] or "").partition("\n\n")[0].endswith(".")
+
+
+def test_the_tree_of_errors_is_the_one_that_its_module_draws() -> None:
+    drawn = re.findall(r"^[│├└─ ]*(\w+) (\d{3}) (\w+)", errors.__doc__ or "", re.MULTILINE)
+    there = [(error.__name__, str(error.status), error.code) for error in family()]
+    assert sorted(drawn) == sorted(there)
+
+
+def test_every_setting_has_one_text() -> None:
+    described = [name for section in SECTIONS.values() for name in section]
+    assert sorted(described) == sorted(ENV.known)
+
+
+def test_a_cell_may_hold_a_bar_and_a_line_break() -> None:
+    assert table(["a"], [["x | y\n z"]]) == "| a |\n| --- |\n| x \\| y z |\n"
+
+
+def test_a_page_without_placeholders_stays_as_it_is() -> None:
+    assert filled("# Title\n\n<!-- a comment -->\n") == "# Title\n\n<!-- a comment -->\n"
