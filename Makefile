@@ -29,7 +29,7 @@ test: ## run the whole suite, or: make test ARGS='tests/scripts -x'
 	@scripts/setup --dev
 	@exec .venv/bin/python -m pytest $(or $(ARGS),$(IN_PARALLEL))
 
-check: ## style, types, deployment settings, migrations
+check: ## style, types, imports, deployment settings, migrations
 	@scripts/setup --check
 	@exec scripts/check
 

@@ -1,35 +1,67 @@
-"""What every module keeps to."""
+"""What every module keeps to; each test lists the offenders."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from pathlib import Path
 
-import pytest
-
-from tests.architecture.source import LAYERS, modules, name, parsed
+from tests.architecture.source import LAYERS, contracts, modules, name, parsed
 
 LONGEST = 400
 EVERY = modules(*LAYERS, "scripts", "tests", "benchmarks", "examples")
-OURS = modules(*LAYERS, "scripts/docs", "scripts/stack")
+OURS = modules(*LAYERS, "scripts.stack")
+PURE = modules(*contracts()["purity"]["source_modules"])
+WAITING = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
+ASKING = {"open", "print", "input", "exec", "eval"}
 
 
-@pytest.mark.parametrize("file", EVERY, ids=name)
-def test_no_module_is_longer_than_four_hundred_lines(file):
-    assert len(file.read_text().splitlines()) <= LONGEST
+def test_no_module_is_longer_than_four_hundred_lines() -> None:
+    lengths = {name(file): len(file.read_text().splitlines()) for file in EVERY}
+    assert {file: length for file, length in lengths.items() if length > LONGEST} == {}
 
 
-@pytest.mark.parametrize("file", [f for f in OURS if f.read_text().strip()], ids=name)
-def test_a_module_opens_with_one_sentence_about_it(file):
-    first = (ast.get_docstring(parsed(file)) or "").partition("\n\n")[0]
-    assert first.endswith((".", ":", "?")), first
+def test_a_module_opens_with_one_sentence_about_it() -> None:
+    first = {
+        name(file): (ast.get_docstring(parsed(file)) or "").partition("\n\n")[0]
+        for file in OURS
+        if file.read_text().strip()
+    }
+    assert {file: said for file, said in first.items() if not said.endswith((".", ":", "?"))} == {}
 
 
-@pytest.mark.parametrize("file", OURS, ids=name)
-def test_no_failure_is_passed_over_in_silence(file):
+def test_no_failure_is_passed_over_in_silence() -> None:
     """`except Exception` that does nothing hides faults of ours."""
-    for node in ast.walk(parsed(file)):
-        if isinstance(node, ast.ExceptHandler) and _catches_all(node):
-            assert [ast.unparse(line) for line in node.body] != ["pass"], f"line {node.lineno}"
+    assert [place for file in OURS for place in silent_handlers(file)] == []
+
+
+def test_arithmetic_never_waits() -> None:
+    waiting = [name(file) for file in PURE if any(isinstance(n, WAITING) for n in nodes(file))]
+    assert waiting == []
+
+
+def test_arithmetic_opens_and_asks_for_nothing() -> None:
+    asking = {name(file): found for file in PURE if (found := called_by_name(file) & ASKING)}
+    assert asking == {}
+
+
+def nodes(file: Path) -> Iterator[ast.AST]:
+    return ast.walk(parsed(file))
+
+
+def called_by_name(file: Path) -> set[str]:
+    calls = [node.func for node in nodes(file) if isinstance(node, ast.Call)]
+    return {called.id for called in calls if isinstance(called, ast.Name)}
+
+
+def silent_handlers(file: Path) -> Iterator[str]:
+    for node in nodes(file):
+        if isinstance(node, ast.ExceptHandler) and _catches_all(node) and _does_nothing(node):
+            yield f"{name(file)}:{node.lineno}"
+
+
+def _does_nothing(handler: ast.ExceptHandler) -> bool:
+    return [ast.unparse(line) for line in handler.body] == ["pass"]
 
 
 def _catches_all(handler: ast.ExceptHandler) -> bool:

@@ -1,0 +1,70 @@
+"""Who imports whom: what is written in each module, and what is loaded in the end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from tests.architecture.source import LAYERS, ROOT, contracts, module_name, modules
+
+# Whoever decides an answer or learns from one loads nothing that it doesn't count with.
+LIGHT = ("answers", "contexts", "learning", "policies", "receipts", "rewards")
+# Two count with numpy, and are loaded where a policy needs them; one takes shapes of feedback.
+HEAVIER = {"selection.policies.best_arm", "selection.policies.ridge", "selection.rewards.scoring"}
+
+
+def test_every_contract_on_imports_is_kept() -> None:
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache", "--no-logo"]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# What follows looks at what is loaded in the end, in an interpreter of its own.
+
+
+def test_the_prediction_path_loads_no_django() -> None:
+    contract = contracts()["prediction-path"]
+    loaded = loaded_by(names_below(contract["source_modules"]))
+    assert loaded & set(contract["forbidden_modules"]) == set()
+
+
+def test_nothing_on_the_prediction_path_loads_a_higher_layer() -> None:
+    path = contracts()["prediction-path"]["source_modules"]
+    higher = {}
+    for number, layer in enumerate(LAYERS):
+        here = [place for place in path if place.startswith(f"{layer}.")]
+        above = set(LAYERS[number + 1 :])
+        if here and (found := loaded_by(names_below(here)) & above):
+            higher[layer] = found
+    assert higher == {}
+
+
+def test_a_container_loads_nothing_else_of_clipper() -> None:
+    loaded = loaded_by(names_below(contracts()["container"]["source_modules"]))
+    assert loaded & set(LAYERS) == {"serving"}
+
+
+def test_answers_and_policies_load_nothing_that_waits_or_talks() -> None:
+    names = names_below(f"selection.{place}" for place in LIGHT)
+    assert names > HEAVIER
+    loaded = loaded_by(names - HEAVIER)
+    assert loaded & {"asyncio", "redis", "numpy"} == set()
+
+
+def names_below(places: Iterable[str]) -> set[str]:
+    return {module_name(file) for file in modules(*places)}
+
+
+def loaded_by(names: Collection[str]) -> set[str]:
+    """The top-level packages in a fresh interpreter that has imported these modules."""
+    code = f"import sys, {', '.join(names)}; print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, timeout=50
+    )
+    loaded = {module.partition(".")[0] for module in run.stdout.decode().split()}
+    assert loaded & set(LAYERS), f"{names} loads nothing of ours"
+    return loaded
