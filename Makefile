@@ -35,7 +35,7 @@ check: ## style, types, imports, deployment settings, migrations
 
 docs: ## build the documentation, which the running stack serves at /docs/
 	@scripts/setup --docs
-	@NO_MKDOCS_2_WARNING=1 exec .venv/bin/python -m scripts.docs.build
+	@exec .venv/bin/python -m scripts.docs.build
 
 bench: ## the quick benchmark
 	@scripts/setup --bench

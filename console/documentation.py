@@ -25,18 +25,23 @@ def _changed_at(request: HttpRequest, path: str) -> datetime | None:
 
 
 @require_safe
-@condition(last_modified_func=_changed_at)
 def documentation(request: HttpRequest, path: str) -> HttpResponse:
     """Answer with a file of the site, or with how to build it where nobody has."""
+    answer = _answer(request, path)
+    # Of a page that hasn't changed, too: browsers take the headers of a 304 for those of the page.
+    answer["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    answer["Cache-Control"] = "no-cache"  # asked again each time, so a new site is seen at once
+    return answer
+
+
+@condition(last_modified_func=_changed_at)
+def _answer(request: HttpRequest, path: str) -> HttpResponse:
     file = _file(path)
     if file is None:
         return _nothing(request, path)
     kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
     # At once and not as a stream: no file has more than a megabyte or two.
-    answer = HttpResponse(file.read_bytes(), content_type=kind)
-    answer["Cache-Control"] = "no-cache"  # asked again each time, so a new site is seen at once
-    answer["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
-    return answer
+    return HttpResponse(file.read_bytes(), content_type=kind)
 
 
 def _nothing(request: HttpRequest, path: str) -> HttpResponse:

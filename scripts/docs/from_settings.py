@@ -12,10 +12,10 @@ UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 def variables(section: str) -> str:
     """Return one section of `SECTIONS` as a table."""
     rows = [
-        [code(name), _default(name, text=text), _taken(name), text.meaning]
+        [code(name), _default(name, text=text) + _bound(name), text.meaning]
         for name, text in SECTIONS[section].items()
     ]
-    return table(["variable", "default", "takes", "what it is for"], rows)
+    return table(["variable", "default", "what it is for"], rows)
 
 
 def launcher() -> str:
@@ -23,9 +23,18 @@ def launcher() -> str:
     return table(["variable", "what it is for"], rows)
 
 
-def _taken(name: str) -> str:
+def _bound(name: str) -> str:
+    """Return what a number must at least be, or which words there are; texts say the rest."""
     expected = ENV.known[name].expected
-    return expected.removeprefix("a ").removeprefix("one of ")
+    if expected.startswith("one of 1, 0"):
+        return ""
+    if expected.startswith("one of "):
+        return f"; {expected}"
+    return f"; at least {_least(expected)}" if _least(expected) not in ("", "0") else ""
+
+
+def _least(expected: str) -> str:
+    return expected.partition("at least ")[2]
 
 
 def _default(name: str, *, text: SettingText) -> str:

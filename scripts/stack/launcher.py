@@ -154,6 +154,7 @@ def bring_up(
         say(f"  {lacking}")
     for line in demo.summary(layout) if has_demo else ():
         say(line)
+    say(f"  Documentation  {layout.url}/docs/")
     say(f"  Logs           {layout.logs}")
     say(f"  Commands       . {layout.environment_script}; .venv/bin/python manage.py status")
     say("\nCtrl-C stops everything; all data stays for the next start.")

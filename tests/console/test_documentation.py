@@ -42,6 +42,8 @@ def test_a_page_that_has_not_changed_is_not_sent_again(site: Path) -> None:
     first = Client().get("/docs/")
     again = Client().get("/docs/", headers={"if-modified-since": first["Last-Modified"]})
     assert (again.status_code, again.content) == (304, b"")
+    # A browser takes the headers of this answer for those of the page.
+    assert again["Content-Security-Policy"] == first["Content-Security-Policy"]
     os.utime(site / "index.html", (2_000_000_000, 2_000_000_000))
     rebuilt = Client().get("/docs/", headers={"if-modified-since": first["Last-Modified"]})
     assert rebuilt.content == b"<h1>Clipper</h1>"
