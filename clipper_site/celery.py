@@ -18,7 +18,8 @@ TALKATIVE = ("celery.app.trace", "celery.worker.strategy")
 
 app = Celery("clipper")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["serving.cluster", "serving.monitoring", "selection.feedback"])
+app.autodiscover_tasks(["serving.cluster.replica", "serving.cluster.control"])
+app.autodiscover_tasks(["serving.cluster.control"], related_name="schedule")
 
 
 @setup_logging.connect

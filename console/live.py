@@ -30,8 +30,8 @@ from registry.waiting import what_it_waits_for
 from selection.reliability import FULL
 from selection.store.queries import describe_all
 from serving.cluster.failures.counts import failure_texts
+from serving.cluster.membership.own import own_directory
 from serving.cluster.membership.views import read_views
-from serving.cluster.replica.listen import own_directory
 from serving.cluster.scaling_events import last_changes
 from serving.metrics.published import APPLICATION_COUNTERS, read_published
 from serving.query.routing import routed_applications

@@ -15,7 +15,7 @@ from console.templatetags.console import ago
 from registry.models import Model
 from registry.restarts import Restarts
 from registry.specs import ModelSpec, Snapshot, VersionSpec
-from serving.cluster.membership.directory import ReplicaRecord, ReplicaState
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.views import WebView, obstacle_text, obstacles
 from serving.cluster.scaling_events import ReplicaChange
 

@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.paper.models import Artifact
 from scripts.stack.layout import ROOT
 from scripts.stack.processes import dying_with_its_parent
-from serving.cluster.membership.directory import ReplicaRecord, ReplicaState
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0

@@ -24,7 +24,7 @@ from benchmarks.paper.session import Session
 from benchmarks.paper.web import application_of, snapshot_of, web_process
 from registry.specs import ApplicationSpec, BatchingSpec, VersionSpec
 from selection.answers.combine import combine
-from serving.cluster.membership.directory import ReplicaRecord
+from serving.cluster.membership.records import ReplicaRecord
 from serving.web.runtime import Runtime
 
 SIZES = (1, 2, 4, 6, 8, 10, 12, 14, 16)

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from benchmarks.paper.collector import calm_collector
 from benchmarks.paper.frontend import CONNECT_SECONDS, QUEUE_CAPACITY, SWEEP_SECONDS
 from registry.specs import ApplicationSpec, ModelSpec, RouteSpec, Snapshot, VersionSpec
-from serving.cluster.membership.directory import ReplicaRecord
+from serving.cluster.membership.records import ReplicaRecord
 from serving.engine.engine import EngineSpec
 from serving.rpc.buffers import keep_freed_memory
 from serving.rpc.credentials import Credentials

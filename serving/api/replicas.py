@@ -17,9 +17,9 @@ from registry.api.views.base import ManagementView, Permissions, schema
 from registry.errors import Unavailable
 from registry.restarts import read_restarts
 from serving.cluster.failures.counts import failure_texts
-from serving.cluster.membership.directory import ReplicaRecord
+from serving.cluster.membership.own import own_directory
+from serving.cluster.membership.records import ReplicaRecord
 from serving.cluster.membership.views import WebView, obstacles, read_views
-from serving.cluster.replica.listen import own_directory
 
 
 class UnreachableSerializer(serializers.Serializer[Any]):

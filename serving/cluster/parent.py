@@ -10,30 +10,23 @@ is forked during the shutdown, which a signal to the present children would miss
 
 from __future__ import annotations
 
-import ctypes
 import os
 import runpy
 import select
-import signal
 import sys
 from pathlib import Path
 
-PR_SET_PDEATHSIG = 1
+from serving.container.dying import set_parent_death_signal
 
 
 def die_with_parent(*, parent: int | None = None) -> None:
     """Have the kernel kill this process when its parent ends; elsewhere than on Linux, nothing.
 
-    The signal comes when the *thread* that forked this process ends, so only a thread that lives
-    as long as its process may fork. `parent` is the expected parent's id where it is known: should
-    it have died before this call, this process ends here.
+    `parent` is the expected parent's id where it is known: should it have died before this call,
+    this process ends here.
     """
     before = parent or os.getppid()
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
+    set_parent_death_signal()
     if os.getppid() != before:
         os._exit(1)
 

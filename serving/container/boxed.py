@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 
 from serving.container.confined import confined_command, scrubbed_environment
-from serving.container.dying import die_with_parent
+from serving.container.dying import set_parent_death_signal
 from serving.container.errors import LoadFailed, error_of
 from serving.container.failures import Failure, RecentFailures
 from serving.container.limits import THREAD_VARIABLES
@@ -204,7 +204,7 @@ def _start(box: Box, *, folder: Path) -> tuple[subprocess.Popen[bytes], Link, Ov
                 stderr=subprocess.PIPE,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
-                preexec_fn=die_with_parent,  # one call to the kernel, no more
+                preexec_fn=set_parent_death_signal,  # one call to the kernel, no more
             )
         except OSError as error:
             ours.close()

@@ -12,7 +12,11 @@ _PR_SET_PDEATHSIG = 1
 _prctl: Callable[..., int] | None = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 
-def die_with_parent() -> None:
-    """For `preexec_fn`: the thread that forks has to live as long as its process."""
+def set_parent_death_signal(number: int = signal.SIGKILL) -> None:
+    """Have this process sent the signal when its parent ends; also a `preexec_fn`.
+
+    It comes when the *thread* that forked this process ends, so only a thread that lives as long
+    as its process may fork.
+    """
     if _prctl is not None:
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        _prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
-from serving.cluster.membership.directory import ReplicaRecord, ReplicaState
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.views import LinkView
 from serving.engine.engine import Engine
 from serving.engine.replica import Replica

@@ -29,7 +29,8 @@ from selection.receipts import ReceiptSigner
 from selection.store.keys import REDIS_ERRORS
 from selection.store.outputs import BUDGET_BYTES, OutputStore
 from selection.store.state import SelectionStore
-from serving.cluster.membership.directory import REPLICAS_CHANNEL, ReplicaRecord, read_directory
+from serving.cluster.membership.directory import REPLICAS_CHANNEL, read_directory
+from serving.cluster.membership.records import ReplicaRecord
 from serving.cluster.membership.seals import Refusals, Seal
 from serving.cluster.membership.views import VIEW_INTERVAL_S, WebView, publish_view, withdraw_view
 from serving.engine.engine import Engine, EngineSpec, VersionSettings

@@ -11,7 +11,7 @@ from registry.models import Release
 from registry.models.applications import Combine, InputType, Loss
 from registry.specs import SCOPES
 from selection.policies import POLICIES
-from serving.cluster.membership.directory import ReplicaState
+from serving.cluster.membership.records import ReplicaState
 from serving.container.runtimes import RUNTIMES
 from serving.query.fallback import NO_MODEL, OVERLOADED, TOO_LATE
 from tests.docs import code

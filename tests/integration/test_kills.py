@@ -11,7 +11,7 @@ import psutil
 import pytest
 from redis import Redis
 
-from selection.feedback.tasks import LOCK_TTL_S
+from selection.feedback.draining import LOCK_TTL_S
 from selection.store.keys import PERSIST_LOCK
 from tests.integration.stack import Load, eventually
 

@@ -9,7 +9,8 @@ import pytest
 from django.db import IntegrityError, OperationalError, transaction
 
 from registry.models import Application
-from selection.feedback import persist, tasks
+from selection.feedback import persist
+from selection.feedback.draining import drain_feedback
 from selection.feedback.events import ArmOutcome, FeedbackEvent, ResetEvent
 from selection.feedback.persist import persist_feedback
 from selection.feedback.stream import in_order, position_text
@@ -258,32 +259,29 @@ def test_deleting_an_application_deletes_its_feedback(stream, digits):
     assert not Feedback.objects.exists()
 
 
-# --- the task -------------------------------------------------------------------------------
+# --- draining -------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def task(stream, server_redis):
-    return tasks.persist_feedback
-
-
-def test_the_task_drains_the_stream_and_frees_its_lock(stream, digits, task, caplog):
+def test_it_drains_the_stream_and_frees_its_lock(stream, digits, server_redis, caplog):
     caplog.set_level(logging.INFO)
     add(stream, *(event(digits, number) for number in range(1200)))
-    assert task() == 1200
+    assert drain_feedback() == 1200
     assert Feedback.objects.count() == 1200
     assert not stream.exists("clipper:feedback:lock")
     assert "feedback persisted entries=1200" in caplog.text
 
 
-def test_a_second_run_does_not_overlap_the_first(stream, digits, task):
+def test_a_second_run_does_not_overlap_the_first(stream, digits, server_redis):
     add(stream, event(digits))
     with stream.lock("clipper:feedback:lock", timeout=30):
-        assert task() == 0
+        assert drain_feedback() == 0
     assert nonces() == []
-    assert task() == 1
+    assert drain_feedback() == 1
 
 
-def test_a_run_that_loses_its_lock_leaves_the_rest_to_the_next(stream, digits, task, monkeypatch):
+def test_a_run_that_loses_its_lock_leaves_the_rest_to_the_next(
+    stream, digits, server_redis, monkeypatch
+):
     def lose(redis):
         moved = persist_feedback(redis)
         redis.delete("clipper:feedback:lock")
@@ -291,24 +289,18 @@ def test_a_run_that_loses_its_lock_leaves_the_rest_to_the_next(stream, digits, t
 
     monkeypatch.setattr(persist, "persist_feedback", lose)
     add(stream, *(event(digits, number) for number in range(600)))
-    assert [task(), task(), task()] == [500, 100, 0]
+    assert [drain_feedback(), drain_feedback(), drain_feedback()] == [500, 100, 0]
     assert nonces() == list(range(600))
 
 
-def test_a_failing_run_frees_its_lock(stream, task, monkeypatch):
+def test_a_failing_run_frees_its_lock(stream, server_redis, monkeypatch):
     def fail(stream):
         raise OperationalError("database is locked")
 
     monkeypatch.setattr(persist, "persist_feedback", fail)
     with pytest.raises(OperationalError):
-        task()
+        drain_feedback()
     assert not stream.exists("clipper:feedback:lock")
-
-
-def test_the_task_goes_to_the_control_queue(task):
-    route = task.app.amqp.router.route({}, "selection.feedback.tasks.persist_feedback")
-    assert route["queue"].name == "control"
-    assert task.name in task.app.tasks
 
 
 # --- what the database refuses by itself ----------------------------------------------------

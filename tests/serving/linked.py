@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from time import monotonic
 
 from registry.specs import VersionSpec
-from serving.cluster.membership.directory import ReplicaState
+from serving.cluster.membership.records import ReplicaState
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import Gather
 from serving.engine.outcome import Outcome

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from serving.cluster.membership.directory import ReplicaState
+from serving.cluster.membership.records import ReplicaState
 from serving.engine.outcome import Status
 from serving.web import links
 from tests.serving.cluster.records import a_record

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from registry.specs import ModelSpec
-from serving.cluster.membership.directory import ReplicaRecord, ReplicaState
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.web.readiness import OK, UNCONNECTED, Readiness, model_readiness
 from tests.serving.doubles import Serving, application
 

@@ -24,8 +24,8 @@ from registry import services
 from registry.api.views.base import ManagementView
 from registry.models import Application, Model
 from registry.services import Actor, RouteRequest
-from serving.cluster.membership.directory import ReplicaRecord, ReplicaState
-from serving.cluster.replica.listen import own_directory
+from serving.cluster.membership.own import own_directory
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 
 BY = Actor(user=None, label="a test", may_run_code=True, may_grant_manage=True)
 ROUTES = [{"model": "ocr"}]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 
 from serving.cluster.control.planning import Demand, kind_of
-from serving.cluster.membership.directory import ReplicaRecord
+from serving.cluster.membership.records import ReplicaRecord
 from serving.cluster.membership.workers import WorkerRecord
 from serving.cluster.queues import queue_at, queue_of
 

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from serving.cluster.membership.directory import ReplicaRecord, ReplicaState
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.queues import queue_of
 
 # A wanted replica that has waited this long for a slot takes one from a version that is only warm.
@@ -158,11 +158,6 @@ def preemption(
                 )[0].id,
             )
     return None
-
-
-def backoff_s(failures: int) -> float:
-    """How long a version waits after its n-th failure in a row: 1, 2, 4, ... 60 s."""
-    return float(min(60, 2 ** min(failures - 1, 6)))
 
 
 def _starts(

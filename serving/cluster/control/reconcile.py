@@ -23,14 +23,15 @@ from serving.cluster.control.planning import Demand, Plan, plan, preemption, ver
 from serving.cluster.control.releases import Cluster, Releases
 from serving.cluster.control.scaling import Scaling
 from serving.cluster.failures.counts import FailureCounts
+from serving.cluster.failures.endings import count_ending, count_failure
 from serving.cluster.host import host_id
-from serving.cluster.membership.directory import Directory, ReplicaRecord, ReplicaState
+from serving.cluster.membership.directory import Directory
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.seals import Refusals
 from serving.cluster.membership.views import VIEWS, WebView, reached, read_views
 from serving.cluster.membership.workers import WORKERS, WorkerRecord, read_workers
 from serving.cluster.parent import process_lives
 from serving.cluster.queues import queue_at, queue_of
-from serving.cluster.replica import failure
 from serving.container.boxed import WHILE_LOADING
 from serving.rpc.connection import remove_socket
 
@@ -149,16 +150,16 @@ class Reconciler:
             if record.state is ReplicaState.LOADING:
                 self._fail(record, reason=f"its process ended, {WHILE_LOADING}")
             else:
-                failure.count_ending(self._redis, record, reason="its process ended")
+                count_ending(self._redis, record, reason="its process ended")
                 self._directory.bury(_failed(record, reason="its process ended"))
         return [record for record in records if record not in dead]
 
     def _fail(self, record: ReplicaRecord, *, reason: str) -> None:
-        failure.count_failure(self._redis, record, reason=reason)
+        count_failure(self._redis, record, reason=reason)
         # Its parent knows better how it ended, and may have said so of one before.
         if ModelVersion.objects.filter(pk=record.version_id, load_error="").exists():
             services.note_load_error([record.version_id], error=reason)
-        self._directory.announce(_failed(record, reason=reason))
+        self._directory.announce(_failed(record, reason=reason, died_loading=True))
 
     def _is_dead(self, record: ReplicaRecord) -> bool:
         return record.host_id == host_id() and record.holds_slot and not process_lives(record.pid)
@@ -322,14 +323,9 @@ class Reconciler:
             self._directory.ask_to_drain([taken.drain])
 
 
-def _failed(record: ReplicaRecord, *, reason: str) -> ReplicaRecord:
-    return msgspec.structs.replace(record, state=ReplicaState.FAILED, last_error=reason)
-
-
-def loading_died(record: ReplicaRecord) -> bool:
-    """Whether this is one that loads, or that the reconciler found dead before its parent did."""
-    return record.state is ReplicaState.LOADING or (
-        record.state is ReplicaState.FAILED and (record.last_error or "").endswith(WHILE_LOADING)
+def _failed(record: ReplicaRecord, *, reason: str, died_loading: bool = False) -> ReplicaRecord:
+    return msgspec.structs.replace(
+        record, state=ReplicaState.FAILED, last_error=reason, died_loading=died_loading
     )
 
 

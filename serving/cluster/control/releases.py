@@ -17,11 +17,11 @@ from serving.cluster.control.ages import Ages
 from serving.cluster.control.placement import occupancy
 from serving.cluster.control.tries import MOST_TRIES, Tries
 from serving.cluster.failures.counts import FailureCounts, HostFailures
-from serving.cluster.membership.directory import ReplicaRecord, ReplicaState
+from serving.cluster.failures.endings import REASON_CHARACTERS
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.views import WebView, obstacle_text, obstacles, reached
 from serving.cluster.membership.workers import WorkerRecord
 from serving.cluster.queues import queue_of
-from serving.cluster.replica.failure import REASON_CHARACTERS
 from serving.container.errors import explain
 from serving.rpc.text import safe_text
 

@@ -15,7 +15,7 @@ from registry import services
 from registry.models import ModelVersion, Release, Route
 from serving.cluster.control.autoscaler import REMEMBERED_S, Autoscaler, Decision, Situation
 from serving.cluster.control.load import reading_of, understood
-from serving.cluster.membership.directory import ReplicaRecord, ReplicaState
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.scaling_events import ReplicaChange, note_change
 from serving.metrics.published import read_published
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
+
 from selection.evaluation.monitoring.downsampling import STEP_S
-from selection.feedback.tasks import persist_feedback
+from selection.feedback.draining import drain_feedback
 from serving.cluster.control.rhythm import Rhythm
 from serving.cluster.control.snapshots import snapshot_selection, thin_selection_history
-from serving.cluster.tasks import reconcile
+from serving.cluster.control.tasks import reconcile
+from serving.cluster.queues import CONTROL_QUEUE
 
 THIN_INTERVAL_S = 60.0
+# What is under way when the worker is stopped is given so long to end.
+ROUNDS_END_WITHIN_S = 5.0
+
+_rhythms: list[Rhythm] = []
 
 
 def new_rhythms() -> list[Rhythm]:
@@ -18,7 +27,28 @@ def new_rhythms() -> list[Rhythm]:
     """
     return [
         Rhythm(reconcile, interval_s=1.0, name="reconcile"),
-        Rhythm(persist_feedback, interval_s=1.0, name="persist_feedback"),
+        Rhythm(drain_feedback, interval_s=1.0, name="persist_feedback"),
         Rhythm(snapshot_selection, interval_s=float(STEP_S), name="snapshot_selection"),
         Rhythm(thin_selection_history, interval_s=THIN_INTERVAL_S, name="thin_history"),
     ]
+
+
+@worker_ready.connect
+def begin_rounds(sender: Any, **_: Any) -> None:
+    """In the control worker, of all workers."""
+    if CONTROL_QUEUE in sender.app.amqp.queues.consume_from:
+        _rhythms.extend(new_rhythms())
+        for rhythm in _rhythms:
+            rhythm.start()
+
+
+@worker_shutting_down.connect
+def stop_rounds(**_: Any) -> None:
+    for rhythm in _rhythms:
+        rhythm.stop()
+
+
+@worker_shutdown.connect
+def end_rounds(**_: Any) -> None:
+    for rhythm in _rhythms:
+        rhythm.join(within_s=ROUNDS_END_WITHIN_S)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import redis
-from celery import shared_task
 from django.utils import timezone
 
 from infrastructure.locks import exclusively
@@ -28,7 +27,6 @@ LOCK_TTL_S = 60.0
 logger = logging.getLogger(__name__)
 
 
-@shared_task
 def snapshot_selection() -> int:
     """Take a snapshot of each application where something changed; return how many there were."""
     try:
@@ -39,7 +37,6 @@ def snapshot_selection() -> int:
         return 0
 
 
-@shared_task
 def thin_selection_history() -> int:
     """Merge the snapshots that have grown old; return how many rows have gone."""
     with exclusively(LOCK, ttl_s=LOCK_TTL_S) as lock:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from infrastructure.expiring_keys import understood
-from serving.cluster.control.planning import backoff_s
 
 if TYPE_CHECKING:
     import redis
@@ -138,6 +137,11 @@ class FailureCounts:
             "list[bytes | None]", self._redis.mget([key + _place(*place) for place in places])
         )
         return {place for place, flag in zip(places, flags, strict=True) if flag}
+
+
+def backoff_s(failures: int) -> float:
+    """How long a version waits after its n-th failure in a row: 1, 2, 4, ... 60 s."""
+    return float(min(60, 2 ** min(failures - 1, 6)))
 
 
 def _place(version_id: int, host_id: str) -> str:

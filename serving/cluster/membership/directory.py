@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import msgspec
 
 from infrastructure.expiring_keys import ExpiringKeys
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState
+from serving.cluster.membership.seals import Seal
 
 if TYPE_CHECKING:
     import redis
     import redis.asyncio
-
-    from serving.cluster.membership.seals import Seal
 
 RECORD_KEY = "clipper:replica:"
 INDEX_KEY = "clipper:replicas"
@@ -37,60 +36,6 @@ DRAIN_TTL_S = 60
 NOT_OURS = "its record was not written by this stack: the seal does not fit"
 
 logger = logging.getLogger(__name__)
-
-
-class ReplicaState(StrEnum):
-    QUEUED = "queued"
-    LOADING = "loading"
-    READY = "ready"
-    DRAINING = "draining"
-    FAILED = "failed"
-    # Nobody enters it: readers find it in records that their stack did not write.
-    REFUSED = "refused"
-
-
-class ReplicaRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One replica as the directory knows it; times are unix seconds, 0.0 where not yet.
-
-    They are of the clock of whichever host wrote them: for people to read, for nobody to compare.
-    `host_id` tells hosts apart that have the same name.
-    """
-
-    id: str
-    model: str
-    version: str
-    version_id: int
-    generation: int
-    state: ReplicaState
-    host: str = ""
-    host_id: str = ""
-    pid: int = 0
-    device: str = "cpu"
-    # Where its task waits; "" for that of all workers for its device.
-    queue: str = ""
-    address: str = ""
-    queued_at: float = 0.0
-    started_at: float = 0.0
-    heartbeat_at: float = 0.0
-    batch_size: int = 0
-    in_flight: int = 0
-    queries: int = 0
-    batches: int = 0
-    # How many numbers its model takes; None where that isn't known.
-    n_features: int | None = None
-    last_error: str | None = None
-    # In Redis alone: who has read the record has checked it.
-    seal: str = ""
-
-    @property
-    def is_supply(self) -> bool:
-        """Whether it serves, or will without anyone doing anything."""
-        return self.state in (ReplicaState.QUEUED, ReplicaState.LOADING, ReplicaState.READY)
-
-    @property
-    def holds_slot(self) -> bool:
-        """Whether a worker's slot is taken by it."""
-        return self.state in (ReplicaState.LOADING, ReplicaState.READY, ReplicaState.DRAINING)
 
 
 class Listing(NamedTuple):

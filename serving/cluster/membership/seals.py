@@ -10,14 +10,11 @@ from __future__ import annotations
 import hmac
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import msgspec
 
+from serving.cluster.membership.records import ReplicaRecord
 from serving.rpc.text import safe_text
-
-if TYPE_CHECKING:
-    from serving.cluster.membership.directory import ReplicaRecord
 
 # One secret, a key of its own for each use.
 PURPOSE = b"clipper.directory.1"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import redis
     import redis.asyncio
 
-    from serving.cluster.membership.directory import ReplicaRecord
+    from serving.cluster.membership.records import ReplicaRecord
 
 VIEW_KEY = "clipper:view:"
 VIEWS_KEY = "clipper:views"

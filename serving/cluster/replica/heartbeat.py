@@ -12,7 +12,8 @@ import msgspec
 import redis
 
 from infrastructure.log_once import LogOnce
-from serving.cluster.membership.directory import HEARTBEAT_S, Directory, ReplicaRecord, ReplicaState
+from serving.cluster.membership.directory import HEARTBEAT_S, Directory
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""The directory of replicas, and how those of this host are reached: read from the settings."""
+"""How the replicas of this host are reached, by the settings."""
 
 from __future__ import annotations
 
@@ -6,16 +6,8 @@ from pathlib import Path
 
 from django.conf import settings
 
-from infrastructure.redis_client import redis_client
-from serving.cluster.membership.directory import Directory
-from serving.cluster.membership.seals import Seal
 from serving.rpc.credentials import Credentials, replica_tls
 from serving.rpc.listening import TcpListen
-
-
-def own_directory() -> Directory:
-    """Return the directory of this process's stack."""
-    return Directory(redis_client(), seal=Seal(settings.CLIPPER_CLUSTER_SECRET.encode()))
 
 
 def replica_listen() -> TcpListen | None:

@@ -21,7 +21,8 @@ from registry.artifacts.store import ArtifactStore
 from registry.specs import VersionSpec
 from serving.cluster.boxes import box_of
 from serving.cluster.host import host_id
-from serving.cluster.membership.directory import Directory, ReplicaRecord, ReplicaState
+from serving.cluster.membership.directory import Directory
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.parent import Lifeline
 from serving.cluster.replica.heartbeat import Heartbeat
 from serving.cluster.replica.listen import replica_listen

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from serving.cluster.membership.directory import ReplicaRecord, ReplicaState
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.container.limits import excess_of, private_bytes
 from serving.container.predictor import Predictor
 from serving.rpc.frames import Answer

@@ -17,31 +17,26 @@ from celery.signals import (
     worker_init,
     worker_process_init,
     worker_ready,
-    worker_shutdown,
     worker_shutting_down,
 )
 
 from infrastructure.log_once import LogOnce
 from infrastructure.redis_client import redis_client
-from serving.cluster.control.rhythm import Rhythm
 from serving.cluster.host import host_id
 from serving.cluster.membership.workers import WorkerRecord, announce_worker, withdraw_worker
 from serving.cluster.parent import Lifeline, die_with_parent
-from serving.cluster.queues import CONTROL_QUEUE, REPLICA_QUEUES, queue_at
-from serving.cluster.replica import failure
+from serving.cluster.queues import REPLICA_QUEUES, queue_at
+from serving.cluster.replica.enforcement import end
 from serving.cluster.replica.watchdog import Slot, WatchTable
 
 # Imported before the forks: their memory is shared, and a replica starts a second sooner.
 PRELOADED = ("serving.cluster.replica.process", "serving.container.runtimes.sklearn")
 WATCH_S = 1.0
-# What the control worker has begun is given so long to end with it.
-ROUNDS_END_WITHIN_S = 5.0
 
 logger = logging.getLogger(__name__)
 
 _lifeline: Lifeline | None = None
 _table: WatchTable | None = None
-_rhythms: list[Rhythm] = []
 _announced: list[WorkerRecord] = []
 
 
@@ -85,18 +80,6 @@ def watch_over_forks(sender: Any, **_: Any) -> None:
         _say_that_it_lives(sender, queue=queue)
 
 
-@worker_ready.connect
-def begin_rounds(sender: Any, **_: Any) -> None:
-    """In the control worker: do what is to be done each second."""
-    if CONTROL_QUEUE in sender.app.amqp.queues.consume_from:
-        # Here, as it needs the tasks, which need this module.
-        from serving.cluster.control.schedule import new_rhythms
-
-        _rhythms.extend(new_rhythms())
-        for rhythm in _rhythms:
-            rhythm.start()
-
-
 @worker_process_init.connect
 def tie_to_worker(**_: Any) -> None:
     """In each forked process, those that replace earlier ones too."""
@@ -109,18 +92,10 @@ def tie_to_worker(**_: Any) -> None:
 def drain_replicas(**_: Any) -> None:
     """In the main process, inside its signal handler: replicas drain, then their tasks return."""
     lifeline().cut()
-    for rhythm in _rhythms:
-        rhythm.stop()
     for worker in _announced:
         with suppress(redis.RedisError):  # it expires by itself
             withdraw_worker(redis_client(), worker)
     _announced.clear()
-
-
-@worker_shutdown.connect
-def end_rounds(**_: Any) -> None:
-    for rhythm in _rhythms:
-        rhythm.join(within_s=ROUNDS_END_WITHIN_S)
 
 
 def _replica_queue(sender: Any) -> str | None:
@@ -159,7 +134,7 @@ def _end_those_over_a_limit(pool: Any) -> None:
     if _table is not None:
         for violation in _table.violations(now=time.monotonic()):
             if violation.record.pid in pool.info["processes"]:
-                failure.end(violation)
+                end(violation)
 
 
 def _preload() -> None:

@@ -20,7 +20,7 @@ import msgspec
 
 from serving.container.archive import unpack
 from serving.container.confined import CANNOT_START, confined_command, scrubbed_environment
-from serving.container.dying import die_with_parent
+from serving.container.dying import set_parent_death_signal
 from serving.container.errors import ArtifactInvalid, LoadFailed
 from serving.container.failures import RecentFailures
 from serving.container.link import EX_SOFTWARE, STARTED_WITHIN_S, Link
@@ -141,7 +141,7 @@ class _Child:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                preexec_fn=die_with_parent,  # one call to the kernel, no more
+                preexec_fn=set_parent_death_signal,  # one call to the kernel, no more
             )
         except OSError as error:
             raise LoadFailed(f"the executable cannot be started: {error}") from error

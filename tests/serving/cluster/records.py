@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 
 from serving.cluster.control.planning import Demand
-from serving.cluster.membership.directory import ReplicaRecord, ReplicaState
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.seals import Seal
 
 SEAL = Seal(settings.CLIPPER_CLUSTER_SECRET.encode())

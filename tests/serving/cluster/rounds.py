@@ -13,7 +13,8 @@ from registry.models import Model, ModelVersion
 from serving.cluster.control.planning import Plan
 from serving.cluster.control.reconcile import Reconciler
 from serving.cluster.failures.counts import FailureCounts
-from serving.cluster.membership.directory import Directory, ReplicaRecord
+from serving.cluster.membership.directory import Directory
+from serving.cluster.membership.records import ReplicaRecord
 from serving.cluster.membership.views import VIEW_KEY, VIEWS_KEY, LinkView, WebView
 from serving.cluster.membership.workers import WORKER_KEY, WorkerRecord, announce_worker
 from tests.serving.cluster.records import SEAL, a_record

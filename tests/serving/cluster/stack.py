@@ -21,7 +21,8 @@ from sklearn.dummy import DummyClassifier
 
 from registry import services
 from registry.models import Model, ModelVersion, Release
-from serving.cluster.membership.directory import Directory, ReplicaRecord, ReplicaState
+from serving.cluster.membership.directory import Directory
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from tests.redis_server import RedisServer
 from tests.serving.cluster.records import SEAL
 from tests.serving.cluster.waiting import wait_for

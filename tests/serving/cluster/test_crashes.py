@@ -10,7 +10,7 @@ import pytest
 from registry.restarts import read_restarts
 from serving.cluster.failures.counts import FailureCounts
 from serving.cluster.host import host_id
-from serving.cluster.membership.directory import ReplicaRecord
+from serving.cluster.membership.records import ReplicaRecord
 from serving.cluster.membership.workers import (
     WORKER_KEY,
     WorkerRecord,

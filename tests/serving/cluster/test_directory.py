@@ -10,9 +10,9 @@ from serving.cluster.membership.directory import (
     RECORD_KEY,
     REPLICAS_CHANNEL,
     Directory,
-    ReplicaState,
     read_directory,
 )
+from serving.cluster.membership.records import ReplicaState
 from tests.serving.cluster.records import SEAL, a_record
 
 QUEUED = ReplicaState.QUEUED

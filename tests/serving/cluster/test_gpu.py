@@ -7,7 +7,7 @@ import pytest
 
 from registry import services
 from registry.models import ModelVersion
-from serving.cluster.membership.directory import ReplicaState
+from serving.cluster.membership.records import ReplicaState
 from tests.serving.cluster.asking import Peer
 from tests.serving.cluster.stack import SLOTS, Stack
 

@@ -9,7 +9,7 @@ import pytest
 
 from registry import services
 from registry.models import ModelVersion
-from serving.cluster.membership.directory import ReplicaRecord, ReplicaState
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.rpc.frames import AnswerStatus, encode_predict
 from tests.serving.cluster.asking import Peer
 from tests.serving.cluster.stack import BY, Stack, is_gone

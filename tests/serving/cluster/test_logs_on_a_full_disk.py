@@ -11,7 +11,7 @@ from sklearn.ensemble import BaggingClassifier
 
 from registry.models import ModelVersion
 from serving.cluster.failures.output_log import last_lines, logs_of_version
-from serving.cluster.membership.directory import ReplicaRecord
+from serving.cluster.membership.records import ReplicaRecord
 from serving.rpc.frames import AnswerStatus
 from tests.serving.cluster.asking import Peer
 from tests.serving.cluster.stack import Stack

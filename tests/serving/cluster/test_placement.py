@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from serving.cluster.control.placement import Placement, occupancy
-from serving.cluster.membership.directory import ReplicaState
+from serving.cluster.membership.records import ReplicaState
 from serving.cluster.membership.workers import WorkerRecord
 from tests.serving.cluster.records import a_demand, a_record
 

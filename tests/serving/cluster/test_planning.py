@@ -11,12 +11,12 @@ from serving.cluster.control.planning import (
     Demand,
     Plan,
     Preemption,
-    backoff_s,
     plan,
     preemption,
     version_to_evict,
 )
-from serving.cluster.membership.directory import ReplicaRecord, ReplicaState
+from serving.cluster.failures.counts import backoff_s
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from tests.serving.cluster.records import a_demand, a_record
 
 QUEUED, LOADING, READY = ReplicaState.QUEUED, ReplicaState.LOADING, ReplicaState.READY

@@ -10,7 +10,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from serving.cluster.membership.directory import Directory, ReplicaState
+from serving.cluster.membership.directory import Directory
+from serving.cluster.membership.records import ReplicaState
 from serving.cluster.replica import heartbeat as module
 from serving.cluster.replica.heartbeat import Heartbeat
 from tests.redis_server import RedisServer, redis_server

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from registry.models import ModelVersion
-from serving.cluster.membership.directory import ReplicaRecord
+from serving.cluster.membership.records import ReplicaRecord
 from serving.cluster.membership.views import read_views
 from tests.serving.cluster.stack import Stack
 from tests.serving.cluster.waiting import wait_for

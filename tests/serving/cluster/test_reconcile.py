@@ -18,7 +18,7 @@ from django.utils import timezone
 from registry.models import Model, ModelVersion
 from registry.restarts import read_restarts
 from serving.cluster.host import host_id
-from serving.cluster.membership.directory import ReplicaState
+from serving.cluster.membership.records import ReplicaState
 from tests.serving.cluster.rounds import UNREACHED, Rounds, make_version
 
 pytestmark = pytest.mark.django_db
@@ -106,7 +106,10 @@ def test_a_replica_that_died_while_it_loaded_counts_as_a_failure(
     assert rounds.failed(live) == 1
     live.refresh_from_db()
     assert live.load_error == "its process ended, while the model was loading"
-    assert rounds.records()["r1"].last_error == live.load_error
+    left = rounds.records()["r1"]
+    assert left.last_error == live.load_error
+    # Its parent may say more exactly how it ended: to it, it still is one that loads.
+    assert (left.state, left.loads) == (ReplicaState.FAILED, True)
 
 
 def test_a_version_held_back_starts_when_its_pause_is_over(

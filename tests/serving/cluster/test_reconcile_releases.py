@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from registry import services
 from registry.models import Model, ModelVersion, Release
-from serving.cluster.membership.directory import ReplicaState
+from serving.cluster.membership.records import ReplicaState
 from tests.serving.cluster.rounds import BY, UNREACHED, Rounds, make_version
 
 pytestmark = pytest.mark.django_db

@@ -17,8 +17,8 @@ from registry import services
 from registry.models import Model, ModelVersion, Release
 from serving.cluster.control.ages import Ages
 from serving.cluster.control.releases import Cluster, Releases, fail
+from serving.cluster.control.tasks import validate_release
 from serving.cluster.control.tries import MOST_TRIES
-from serving.cluster.tasks import validate_release
 
 pytestmark = pytest.mark.django_db
 

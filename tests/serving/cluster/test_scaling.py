@@ -16,7 +16,7 @@ from registry import services
 from registry.models import Application, Model, ModelVersion, Release, Route, ServiceLevelObjective
 from serving.cluster.control.autoscaler import SETTLE_S, WINDOW_DOWN_S
 from serving.cluster.control.scaling import Scaling
-from serving.cluster.membership.directory import ReplicaRecord, ReplicaState
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.scaling_events import last_changes
 from tests.serving.cluster.publishing import Web
 from tests.serving.cluster.records import a_record

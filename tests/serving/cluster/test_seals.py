@@ -15,18 +15,13 @@ from django.test import Client
 from redis.asyncio import Redis
 
 from registry.models import ModelVersion
-from serving.cluster import tasks
 from serving.cluster.control.reconcile import REFUSED_KEPT_S
 from serving.cluster.host import host_id
-from serving.cluster.membership.directory import (
-    INDEX_KEY,
-    RECORD_KEY,
-    Directory,
-    ReplicaRecord,
-    ReplicaState,
-    read_directory,
-)
+from serving.cluster.membership.directory import INDEX_KEY, RECORD_KEY, Directory, read_directory
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.seals import SEALED, Refusals, Seal
+from serving.cluster.replica import process
+from serving.cluster.replica.tasks import serve_replica
 from tests.serving.cluster.records import SEAL, a_record
 from tests.serving.cluster.rounds import Rounds
 from tests.serving.cluster.web_part import WebPart
@@ -162,19 +157,19 @@ def test_a_task_starts_nothing_that_the_reconciler_did_not_ask_for(
     server_redis: redis.Redis, live: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run: list[Any] = []
-    monkeypatch.setattr(tasks.replica, "claim", lambda queued, **_: run.append(queued))
+    monkeypatch.setattr(process, "claim", lambda queued, **_: run.append(queued))
     queued = a_record(
         "q", version_id=live.pk, generation=live.generation, state=ReplicaState.QUEUED
     )
     text = forge(server_redis, queued)
 
-    tasks.serve_replica("q", live.pk, live.generation)
+    serve_replica("q", live.pk, live.generation)
 
     assert run == []
     assert server_redis.get(RECORD_KEY + "q") == text
 
     Directory(server_redis, seal=SEAL).enqueue(queued)
-    tasks.serve_replica("q", live.pk, live.generation)
+    serve_replica("q", live.pk, live.generation)
     assert run == [queued]
 
 

@@ -20,7 +20,7 @@ from registry.models import (
     Route,
     ServiceLevelObjective,
 )
-from serving.cluster.membership.directory import ReplicaState
+from serving.cluster.membership.records import ReplicaState
 from serving.rpc.frames import Answer, AnswerStatus, FrameType
 from tests.serving.cluster.asking import Peer
 from tests.serving.cluster.publishing import Web

@@ -13,7 +13,7 @@ from django.conf import settings
 from registry.models import ModelVersion
 from registry.snapshot import version_spec
 from registry.specs import VersionSpec
-from serving.cluster.membership.directory import ReplicaRecord
+from serving.cluster.membership.records import ReplicaRecord
 from serving.engine.outcome import Outcome, Status
 from serving.rpc.credentials import Credentials
 from serving.rpc.frames import Hello

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from serving.cluster.membership.directory import ReplicaState
+from serving.cluster.membership.records import ReplicaState
 from serving.cluster.replica.watchdog import (
     MOST_SLOTS,
     SLOT_BYTES,

@@ -1,10 +1,8 @@
-"""Writes down why a replica failed, also for one that could not say so itself."""
+"""Writes down why a replica failed or ended, also for one that could not say so itself."""
 
 from __future__ import annotations
 
 import logging
-import os
-import signal
 
 import msgspec
 import redis
@@ -14,10 +12,8 @@ from infrastructure.redis_client import redis_client
 from registry import services
 from registry.restarts import Ending, note_ending
 from serving.cluster.failures.counts import FailureCounts
-from serving.cluster.membership.directory import ReplicaRecord, ReplicaState
-from serving.cluster.replica.listen import own_directory
-from serving.cluster.replica.watchdog import Violation
-from serving.rpc.connection import remove_socket
+from serving.cluster.membership.own import own_directory
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.rpc.text import safe_text
 
 # A model's own words, and where in its code.
@@ -52,27 +48,6 @@ def count_ending(client: redis.Redis, record: ReplicaRecord, *, reason: str) -> 
     """Count an end of whatever cause, once however many notice it."""
     ending = Ending(host=record.host, pid=record.pid, reason=reason)
     note_ending(client, ending, replica_id=record.id, version_id=record.version_id)
-
-
-def end(violation: Violation) -> None:
-    """Kill a replica that is over a limit and say so in its place.
-
-    For its parent alone: a child's id stands for nobody else until the parent has waited for it.
-    """
-    record, reason, slot = violation
-    logger.error("ending replica=%s pid=%d: %s", record.id, record.pid, reason)
-    serving = record.state is not ReplicaState.LOADING
-    try:
-        # First, so that nobody replaces it too soon.
-        count_failure(redis_client(), record, reason=reason, lasting=serving)
-    except redis.RedisError as error:
-        logger.warning("failure not counted version=%d: %s", record.version_id, error)
-    finally:
-        os.kill(record.pid, signal.SIGKILL)
-        slot.clear()
-    if record.address:
-        remove_socket(record.address)
-    declare_failed(record, reason=reason)
 
 
 def declare_failed(record: ReplicaRecord, *, reason: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 import redis
-from celery import shared_task
 from redis.exceptions import LockError
 from redis.lock import Lock
 
@@ -17,14 +16,13 @@ from selection.store.keys import PERSIST_LOCK
 # A drain that dies holding the lock delays the next one by so long. A batch that takes longer ends
 # the drain; were another one begun meanwhile, a row that both insert would still be one.
 LOCK_TTL_S = 5.0
-# Then the next run goes on: no task runs without end while feedback keeps coming.
+# Then the next run goes on: none is without end while feedback keeps coming.
 BATCHES_AT_ONCE = 200
 
 logger = logging.getLogger(__name__)
 
 
-@shared_task
-def persist_feedback() -> int:
+def drain_feedback() -> int:
     """Move what waits in the stream into the database; return how many entries that was."""
     with exclusively(PERSIST_LOCK, ttl_s=LOCK_TTL_S) as lock:
         if lock is None:

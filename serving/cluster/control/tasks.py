@@ -1,0 +1,131 @@
+"""Control's Celery tasks: reconcile, and validate a release.
+
+They are named as they were when other releases of Clipper put them into a queue.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import suppress
+from functools import cache
+
+import redis
+from celery import shared_task
+from django.db import connections
+
+from infrastructure.locks import exclusively
+from infrastructure.redis_client import redis_client
+from registry import services
+from registry.artifacts.store import ArtifactStore
+from registry.control import note_round
+from registry.errors import NotFound
+from registry.models import Release
+from registry.snapshot import version_spec
+from registry.specs import VersionSpec
+from serving.cluster.control import releases
+from serving.cluster.control.reconcile import Reconciler
+from serving.cluster.control.trial import Aborted, Trial, try_out
+from serving.cluster.control.tries import MOST_TRIES, Tries
+from serving.cluster.failures.counts import FailureCounts
+from serving.cluster.failures.error_log import ErrorLog, Phase
+from serving.cluster.membership.own import own_directory
+from serving.cluster.replica.tasks import serve_replica
+from serving.cluster.replica.worker import lifeline
+from serving.container.errors import explain
+
+ROUND_LOCK = "clipper:lock:reconcile"
+# Longer than a round ever takes; a control process that dies within one blocks the next this long.
+ROUND_TTL_S = 5.0
+NOT_CHECKED = "it could not be checked, tried {} times"
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task(name="serving.cluster.tasks.reconcile")
+def reconcile() -> None:
+    """Do one round, unless another is under way, and leave word of it."""
+    with exclusively(ROUND_LOCK, ttl_s=ROUND_TTL_S) as lock:
+        if lock is None:
+            return
+        try:
+            _reconciler().run(now=time.monotonic())
+        except Exception as error:
+            with suppress(redis.RedisError):
+                note_round(redis_client(), error=f"{type(error).__name__}: {error}")
+            raise
+        note_round(redis_client())
+
+
+@shared_task(name="serving.cluster.tasks.validate_release")
+def validate_release(release_id: int) -> None:
+    """Try the release's version out, then let its replicas start or give it up."""
+    release = Release.objects.with_versions().filter(pk=release_id).first()
+    if release is None or release.state != Release.State.PENDING:
+        return
+    tries = Tries(redis_client(), of="check")
+    # Counted before: a check may also take this process with it.
+    count = tries.count(release_id)
+    if count > MOST_TRIES:
+        releases.fail(release, reason=f"its check was begun {MOST_TRIES} times and never ended")
+        return
+    try:
+        _validate(release)
+    except Aborted:
+        tries.forget(release_id)  # it stays pending, for the next control worker to validate
+    except releases.AWAY:
+        tries.forget(release_id)
+        raise
+    except Exception as error:
+        logger.exception("check went wrong release=%d try=%d", release_id, count)
+        if count < MOST_TRIES:
+            return  # tried again once the key has expired: a full disk may have room by then
+        releases.fail(release, reason=f"{NOT_CHECKED.format(count)}: {explain(error)}")
+    redis_client().delete(releases.validating_key(release_id))
+
+
+def _validate(release: Release) -> None:
+    trial = _try_out(version_spec(release.target), release_id=release.pk)
+    services.note_check_output(release=release, output=trial.output)
+    if trial.failure is not None:
+        ErrorLog(redis_client()).add(release.target.pk, [trial.failure], phase=Phase.CHECK)
+    if trial.fault is not None:
+        releases.fail(release, reason=trial.fault)
+        return
+    failures = FailureCounts(redis_client())
+    if releases.begin(release, failures=failures, n_features=trial.n_features):
+        reconcile.delay()
+
+
+def start_replica(replica_id: str, *, queue: str, version_id: int, generation: int) -> None:
+    serve_replica.apply_async(
+        args=(replica_id, version_id, generation), queue=queue, task_id=replica_id
+    )
+
+
+@cache
+def _reconciler() -> Reconciler:
+    return Reconciler(
+        redis_client(),
+        directory=own_directory(),
+        start_replica=start_replica,
+        validate=validate_release.delay,
+    )
+
+
+def _try_out(version: VersionSpec, *, release_id: int) -> Trial:
+    client, key = redis_client(), releases.validating_key(release_id)
+
+    def hold() -> None:
+        if lifeline().is_cut():
+            raise Aborted
+        with suppress(redis.RedisError):  # the worst that follows is a second validation
+            client.set(key, "running", ex=releases.VALIDATION_RUNNING_TTL_S)
+
+    hold()
+    connections.close_all()
+    try:
+        artifact = ArtifactStore.default().path_of(version.digest)
+    except NotFound as error:
+        return Trial(fault=error.message)
+    return try_out(version, artifact=artifact, meanwhile=hold)

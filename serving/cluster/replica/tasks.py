@@ -1,0 +1,120 @@
+"""The Celery task that is a replica, and what is told of one whose process was lost."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import redis
+from billiard.process import current_process
+from celery import shared_task
+from celery.exceptions import WorkerLostError
+from celery.signals import task_failure
+from django.conf import settings
+from django.db import connections
+
+from infrastructure.redis_client import redis_client
+from registry.artifacts.store import ArtifactStore
+from registry.models import ModelVersion
+from registry.restarts import Ending, note_ending
+from registry.snapshot import version_spec
+from registry.specs import VersionSpec
+from serving.cluster.failures.endings import count_failure, declare_failed, note_failure
+from serving.cluster.failures.error_log import ErrorLog
+from serving.cluster.failures.output_log import log_of
+from serving.cluster.membership.own import own_directory
+from serving.cluster.membership.records import ReplicaState
+from serving.cluster.replica import process
+from serving.cluster.replica.reports import Reports
+from serving.cluster.replica.worker import lifeline, slot
+from serving.container.boxed import WHILE_LOADING
+
+
+# Named as it was when other releases of Clipper put it into a queue.
+@shared_task(name="serving.cluster.tasks.serve_replica")
+def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
+    """Be one replica until it is asked to drain; returns at once where it isn't wanted any more."""
+    directory = own_directory()
+    queued = directory.find(replica_id)
+    if queued is None or queued.state is not ReplicaState.QUEUED:
+        return
+    # As its record says, which is sealed; a task's arguments are anybody's.
+    version = _read_version(queued.version_id, generation=queued.generation)
+    if version is None:
+        directory.remove([replica_id])
+        return
+    device = process.device_name(
+        version.device,
+        slot=getattr(current_process(), "index", 0),
+        visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
+    )
+    record = process.claim(queued, directory=directory, device=device)
+    if record is None:
+        return
+    process.run(
+        process.Assignment(
+            record=record,
+            version=version,
+            store=ArtifactStore.default(),
+            run_dir=settings.CLIPPER_RUN_DIR,
+            hung_s=settings.CLIPPER_HUNG_S,
+        ),
+        directory=directory,
+        on_failure=lambda reason: note_failure(record, reason=reason),
+        lifeline=lifeline(),
+        slot=slot(),
+        reports=Reports(
+            record,
+            errors=ErrorLog(redis_client()),
+            log=log_of(
+                settings.CLIPPER_REPLICA_LOGS,
+                model=version.model,
+                version=version.version,
+                replica_id=replica_id,
+            ),
+        ),
+    )
+
+
+@task_failure.connect
+def note_lost_replica(
+    sender: Any, task_id: str, exception: Exception, args: Sequence[Any] = (), **_: Any
+) -> None:
+    """In a worker's main process: say how the process of a replica ended, and count it.
+
+    That of one that still loaded is the model's doing: code that isn't Python crashed, or something
+    called exit. One that served is replaced at once, and its version not held back.
+    """
+    if not isinstance(exception, WorkerLostError) or sender.name != serve_replica.name:
+        return
+    if lifeline().is_cut():
+        return  # the worker is being stopped, and not every replica waits for it
+    how, directory = _how_it_ended(exception), own_directory()
+    with suppress(redis.RedisError):  # the reconciler sees the dead process too
+        record = directory.find(task_id)
+        if record is not None and record.loads:
+            count_failure(redis_client(), record, reason=f"{how}, {WHILE_LOADING}")
+            declare_failed(record, reason=f"{how}, {WHILE_LOADING}")
+        elif len(args) > 1:
+            # The reconciler may have removed its record already.
+            here = Ending(host=socket.gethostname(), pid=record.pid if record else 0, reason=how)
+            note_ending(redis_client(), here, replica_id=task_id, version_id=int(args[1]))
+
+
+def _read_version(version_id: int, *, generation: int) -> VersionSpec | None:
+    """Read the version in this generation, the only thing a replica needs from the database."""
+    rows = ModelVersion.objects.select_related("model")
+    row = rows.filter(pk=version_id, generation=generation).first()
+    spec = None if row is None else version_spec(row)
+    connections.close_all()
+    return spec
+
+
+def _how_it_ended(error: WorkerLostError) -> str:
+    """Take the signal or the exit code out of "Worker exited prematurely: signal 9 (...) Job: 1."""
+    found = re.search(r"(signal \d+ \(\w+\)|signal \d+|exitcode \d+)", str(error))
+    return f"its process ended with {found[1]}" if found else "its process ended"

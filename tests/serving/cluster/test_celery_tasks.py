@@ -1,0 +1,36 @@
+"""What a worker finds of tasks and signals when it starts, and by which names."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+# A queue may hold tasks that another release of Clipper has put there.
+NAMES = {"serve_replica", "reconcile", "validate_release"}
+LOOK = """
+from celery.signals import worker_ready
+from clipper_site.celery import app
+
+app.loader.import_default_modules()
+ours = [name for name in app.tasks if not name.startswith("celery.")]
+print(*ours)
+print(*{app.amqp.router.route({}, name)["queue"].name for name in ours})
+print(*(receiver().__name__ for _, receiver in worker_ready.receivers))
+"""
+
+
+def test_a_worker_finds_each_task_by_the_name_it_always_had() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", LOOK],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
+    tasks, queues, receivers = run.stdout.splitlines()
+    assert set(tasks.split()) == {f"serving.cluster.tasks.{name}" for name in NAMES}
+    assert queues.split() == ["control"]
+    assert set(receivers.split()) >= {"watch_over_forks", "begin_rounds"}
