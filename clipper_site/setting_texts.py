@@ -69,13 +69,13 @@ SIZE = {
         " answer larger than a sixteenth of it (at least 64 KiB) isn't kept. `0` turns it off."
     ),
     "CLIPPER_QUEUE_CAPACITY": _text(
-        "Queries that may wait for one replica in one web process; more are refused with"
-        " `saturated`."
+        "Queries that may wait for one replica in one web process. One more is refused by it at"
+        " once, as by an [overloaded model](../how-to/predictions.md#overload)."
     ),
     "CLIPPER_QUEUE_BYTES": _text(
         "Bytes of input that these queries may hold together. A query that would exceed it is"
-        " refused with `saturated`, or takes the place of one whose application holds more than"
-        " its share. An empty queue takes a query of any size."
+        " refused likewise, or takes the place of one whose application holds more than its share."
+        " An empty queue takes a query of any size."
     ),
     "CLIPPER_OUTPUTS_BYTES": _text(
         "Memory in Redis for all outputs that are too large for a"
