@@ -16,10 +16,10 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from console.admin.audited import AuditedForm
 from console.admin.base import ConsoleAdmin, actor, code, link_to, row_or_404, shortened, when
+from console.admin.decorators import action, display
 from console.admin.models import badge
 from console.admin.objectives import ObjectiveInline
 from console.admin.routes import RouteInline
-from console.admin.theme import action, display
 from registry.models import ApiKey, Application
 from registry.services import arms_agreeing, delete_application
 

@@ -10,7 +10,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from console.admin.base import NOTHING, ReadOnlyAdmin, shortened, when
-from console.admin.theme import display
+from console.admin.decorators import display
 from registry.models import AuditEntry
 
 LONGEST = 300

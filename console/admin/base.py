@@ -18,7 +18,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
-from console.admin.theme import ModelAdmin
+from console.admin.decorators import ModelAdmin
 from console.templatetags.console import ago
 from registry.callers import address_of
 from registry.errors import ClipperError

@@ -22,8 +22,8 @@ from console.admin.base import (
     short_digest,
     when,
 )
+from console.admin.decorators import ActionVariant, TabularInline, action, display
 from console.admin.forms import RollBackForm, ScaleForm, change_back
-from console.admin.theme import ActionVariant, TabularInline, action, display
 from registry.errors import ClipperError
 from registry.models import Model, ModelVersion, Release, Route
 from registry.services import (

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from console.admin.base import ConsoleAdmin, actor, link_to
-from console.admin.theme import StackedInline, display
+from console.admin.decorators import StackedInline, display
 from registry.models import Application, ServiceLevelObjective
 from registry.services import audited
 

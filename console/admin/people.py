@@ -14,7 +14,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from console.admin.audited import AuditedForm
 from console.admin.base import actor
-from console.admin.theme import ModelAdmin
+from console.admin.decorators import ModelAdmin
 from registry.services import audited
 
 if TYPE_CHECKING:

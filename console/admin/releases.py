@@ -14,7 +14,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
 from console.admin.base import ReadOnlyAdmin, shortened, when
-from console.admin.theme import display
+from console.admin.decorators import display
 from registry.api.errors import error_response
 from registry.errors import Forbidden
 from registry.models import Application, Release

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from console.admin.base import ConsoleAdmin, actor, link_to
-from console.admin.theme import TabularInline, display
+from console.admin.decorators import TabularInline, display
 from registry.errors import Forbidden
 from registry.models import Application, ModelVersion, Route
 from registry.services import arms_agreeing, audited

@@ -25,9 +25,9 @@ from console.admin.base import (
     shortened,
     when,
 )
+from console.admin.decorators import ActionVariant, action, display
 from console.admin.forms import DeployForm, change_to
 from console.admin.models import version_badge
-from console.admin.theme import ActionVariant, action, display
 from registry.errors import ClipperError
 from registry.extensions import runtime_names
 from registry.models import ModelVersion

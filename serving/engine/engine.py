@@ -66,7 +66,7 @@ DEFAULT_SETTINGS = VersionSettings()
 class Engine:
     """Answers from the cache, joins identical calls in flight, or queues for a replica.
 
-    Everything here is synchronous and runs on one event loop; a Question does the waiting.
+    Everything here is synchronous and runs on one event loop; a Gather does the waiting.
     """
 
     def __init__(self, spec: EngineSpec) -> None:

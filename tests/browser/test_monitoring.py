@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from registry import services
 from registry.models import Application
-from selection.answers.decide import Answering
+from selection.answers.decide import AnswerRule
 from selection.evaluation.logged import LoggedArm, LoggedQuery
 from selection.evaluation.monitoring.rewards import Trust, tallied
 from selection.models import SelectionSnapshot
@@ -56,7 +56,7 @@ def happened(
         for one in right
     ]
     trust = Trust(weights=weights, probabilities=dict.fromkeys(weights, 1.0))
-    earned, rewards = tallied(told, trust=trust, answering=Answering(loss=make_loss()))
+    earned, rewards = tallied(told, trust=trust, rule=AnswerRule(loss=make_loss()))
     SelectionSnapshot.objects.create(
         application=application,
         since=at - timedelta(seconds=10),
