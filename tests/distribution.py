@@ -11,16 +11,15 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-# These start a stack of their own; the rest of their folder shares one.
-ON_THEIR_OWN = ("tests/integration/test_full_disk.py", "tests/integration/test_two_webs.py")
+# What their files share can't be in two processes.
+SHARED = ("tests/integration/", "tests/browser/")
 LONGEST_FIRST = ("tests/integration/", "tests/serving/cluster/", "tests/browser/")
 
 
 class WholeFiles(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        shared = file.startswith("tests/integration/") and file not in ON_THEIR_OWN
-        return "tests/integration/" if shared else file
+        return next((folder for folder in SHARED if file.startswith(folder)), file)
 
 
 @pytest.hookimpl(optionalhook=True)

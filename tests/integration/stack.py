@@ -27,6 +27,8 @@ from scripts.stack.command import free_port, start_command
 from scripts.stack.layout import ROOT
 
 START_S = 180.0
+# Between two queries of a client: enough for constant load, and the machine has time for the stack.
+PAUSE_S = 0.01
 QUESTIONS = itertools.count(1)
 
 
@@ -294,7 +296,7 @@ class Load:
                 # Never the same twice, so that a model answers and not the cache.
                 input[0] += next(QUESTIONS) * 1e-9
                 self._record(client, input)
-                self._stopping.wait(0.002)
+                self._stopping.wait(PAUSE_S)
 
     def _record(self, client: httpx.Client, input: list[float]) -> None:
         at = time.monotonic()

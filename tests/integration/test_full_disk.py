@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.integration.conftest import make_application
+from tests.integration.conftest import copy_of, make_application
 from tests.integration.stack import Load, Stack, eventually, post
 from tests.small_disk import SmallDisk, small_disk
 
@@ -25,8 +25,9 @@ def disk() -> Iterator[SmallDisk]:
 
 
 @pytest.fixture
-def stack(disk: SmallDisk) -> Iterator[Stack]:
-    running = Stack(var=disk.path / "var", settings={"CLIPPER_MIN_FREE_BYTES": str(KEPT_FREE)})
+def stack(disk: SmallDisk, first: Stack) -> Iterator[Stack]:
+    var = copy_of(first, to=disk.path / "var")
+    running = Stack(var=var, settings={"CLIPPER_MIN_FREE_BYTES": str(KEPT_FREE)})
     running.output = disk.path.parent / "stack.out"  # on a disk that isn't full
     try:
         running.start()

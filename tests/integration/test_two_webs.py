@@ -18,7 +18,7 @@ import redis
 
 from serving.cluster.control.load import load_between, reading_of, understood
 from serving.metrics.published import read_published
-from tests.integration.conftest import make_application
+from tests.integration.conftest import copy_of, make_application
 from tests.integration.stack import QUESTIONS, Load, Stack, eventually, post
 
 CONNECTIONS = 64
@@ -92,9 +92,11 @@ class Webs:
 
 
 @pytest.fixture(scope="module")
-def webs():
+def webs(first):
     folder = Path(tempfile.mkdtemp(prefix="clipper-webs-"))
-    stack = Stack(var=folder / "var", settings=STRICT | {"CLIPPER_WEB_WORKERS": "2"})
+    stack = Stack(
+        var=copy_of(first, to=folder / "var"), settings=STRICT | {"CLIPPER_WEB_WORKERS": "2"}
+    )
     try:
         stack.start()
         found = Webs(stack)
