@@ -17,7 +17,7 @@ from serving.rpc.frames import MAX_BODY, AnswerStatus, FrameType, first_frame
 from serving.rpc.handshake import NONCE_BYTES, ContainerHandshake, WebHandshake
 from tests.serving.container.test_server import LIMIT, Web
 
-DOCUMENT = (Path(__file__).parents[3] / "docs" / "container-protocol.md").read_text()
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "reference" / "container-protocol.md").read_text()
 
 
 def kinds() -> list[str]:
