@@ -18,6 +18,7 @@ Names = Callable[[], Collection[str]]
 @dataclass(slots=True)
 class _Registered:
     policy_check: PolicyCheck | None = None
+    policy_names: Names | None = None
     loss_check: LossCheck | None = None
     combine_names: Names | None = None
     runtime_names: Names | None = None
@@ -27,9 +28,10 @@ class _Registered:
 _registered = _Registered()
 
 
-def register_policies(check: PolicyCheck) -> None:
+def register_policies(check: PolicyCheck, *, names: Names) -> None:
     """Called once, by the app that has the policies."""
     _registered.policy_check = check
+    _registered.policy_names = names
 
 
 def register_losses(check: LossCheck) -> None:
@@ -46,6 +48,11 @@ def register_runtimes(names: Names, *, data_only: Collection[str]) -> None:
     """Called once, by the app that has the runtimes; `data_only` run nothing that they read."""
     _registered.runtime_names = names
     _registered.data_runtimes = data_only
+
+
+def policy_names() -> Collection[str]:
+    """The policies that an application may name; none while nobody has registered any."""
+    return _registered.policy_names() if _registered.policy_names is not None else ()
 
 
 def check_policy(name: str, *, params: Mapping[str, Any]) -> None:
@@ -84,6 +91,11 @@ def check_runtime(name: str) -> None:
     names = runtime_names()
     if names and name not in names:
         raise BadRequest(f"runtime: Expected one of {', '.join(names)}, got {name!r}.")
+
+
+def code_runtimes() -> list[str]:
+    """The runtimes whose versions run code that their artifact brings."""
+    return [name for name in runtime_names() if runs_code(name)]
 
 
 def runs_code(runtime: str) -> bool:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import fields
+from functools import cache
+from operator import attrgetter
 from types import MappingProxyType
+from typing import Any, TypeVar
 
+from django.db.models import Model as DjangoModel
 from django.utils import timezone
 
 from registry.models import ApiKey, Application, Model, ModelVersion, Route
@@ -17,6 +23,8 @@ from registry.specs import (
     Snapshot,
     VersionSpec,
 )
+
+S = TypeVar("S")
 
 PRIORITIES = tuple(Priority.values)
 
@@ -37,77 +45,39 @@ def build_snapshot() -> Snapshot:
 
 
 def version_spec(version: ModelVersion) -> VersionSpec:
-    return VersionSpec(
-        id=version.pk,
-        model_id=version.model_id,
+    return _copied(
+        VersionSpec,
+        version,
         model=version.model.name,
-        version=version.version,
-        runtime=version.runtime,
         input_type=version.model.input_type,
-        digest=version.digest,
-        device=version.device,
-        replicas=version.replicas,
-        allow_pickle=version.allow_pickle,
-        generation=version.generation,
         batching=BatchingSpec(
             controller=version.batching,
             max_size=version.max_batch_size,
             wait_ms=version.batch_wait_ms,
         ),
-        memory_limit_mb=version.memory_limit_mb,
-        threads=version.threads,
-        load_timeout_s=version.load_timeout_s,
-        replica_bounds=version.replica_bounds,
     )
 
 
 def model_spec(model: Model) -> ModelSpec:
-    return ModelSpec(
-        id=model.pk,
-        name=model.name,
-        input_type=model.input_type,
-        live_version_id=model.live_version_id,
-    )
+    return _copied(ModelSpec, model)
 
 
 def application_spec(application: Application) -> ApplicationSpec:
     default = application.default_output
-    return ApplicationSpec(
-        id=application.pk,
-        name=application.name,
-        input_type=application.input_type,
+    return _copied(
+        ApplicationSpec,
+        application,
         slo_ms=application.slo.latency_ms,
         slo_target=application.slo.target,
         default_output=default.encode() if default else None,
-        policy=application.policy,
         policy_params=MappingProxyType(dict(application.policy_params)),
-        combine=application.combine,
-        confidence_threshold=application.confidence_threshold,
-        public=application.public,
-        feedback_window_s=application.feedback_window_s,
-        routes=tuple(route_spec(route) for route in application.routes.all()),
-        cache=application.cache,
-        cache_ttl_s=application.cache_ttl_s,
         priority=PRIORITIES.index(application.priority),
-        loss=application.loss,
-        loss_expression=application.loss_expression,
-        loss_scale=application.loss_scale,
-        missing_loss=application.missing_loss,
-        default_reward=application.default_reward,
-        context_ttl_s=application.context_ttl_s,
-        max_contexts=application.max_contexts,
-        keep_outputs_s=application.keep_outputs_s,
+        routes=tuple(route_spec(route) for route in application.routes.all()),
     )
 
 
 def route_spec(route: Route) -> RouteSpec:
-    return RouteSpec(
-        model_id=route.model_id,
-        model=route.model.name,
-        role=route.role,
-        weight=route.weight,
-        pinned_version_id=route.pinned_version_id,
-    )
+    return _copied(RouteSpec, route, model=route.model.name)
 
 
 def api_key_spec(key: ApiKey) -> ApiKeySpec:
@@ -120,3 +90,16 @@ def api_key_spec(key: ApiKey) -> ApiKeySpec:
         application_ids=bound_to if key.bound else None,
         expires_at=None if key.expires_at is None else key.expires_at.timestamp(),
     )
+
+
+def _copied(spec: Callable[..., S], row: DjangoModel, **other: Any) -> S:
+    """A spec with the row's values by their names; `other` are those that the row has otherwise."""
+    names, values = _columns(spec, tuple(other))
+    return spec(**dict(zip(names, values(row), strict=True)), **other)
+
+
+@cache
+def _columns(spec: Any, other: tuple[str, ...]) -> tuple[tuple[str, ...], Callable[[Any], Any]]:
+    """The names that are copied, at least two, and what reads them from a row at one go."""
+    names = tuple(field.name for field in fields(spec) if field.name not in other)
+    return names, attrgetter(*names)

@@ -14,10 +14,10 @@ class SelectionConfig(AppConfig):
     def ready(self) -> None:
         from registry.extensions import register_combines, register_losses, register_policies
         from selection.extensions import add_installed_combines, combine_names
-        from selection.policies import make_policy
+        from selection.policies import POLICIES, make_policy
         from selection.rewards.losses import check_loss
 
-        register_policies(make_policy)
+        register_policies(make_policy, names=lambda: list(POLICIES))
         register_losses(check_loss)
         add_installed_combines()
         register_combines(combine_names)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar, cast
 
 from django import forms
 from django.contrib import messages
+from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.auth.models import User
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -26,6 +27,7 @@ from registry.services import Actor
 from registry.services.audit import told_since
 
 M = TypeVar("M", bound=models.Model)
+Fieldsets = tuple[tuple[str | None, Any], ...]
 
 NOTHING = "—"
 TEXTAREA_ROWS = 3
@@ -142,6 +144,13 @@ def _unless_changed(form: Any, *, row: Any, seen: int) -> Any:
             return super().clean()
 
     return Unchanged
+
+
+def with_the_rest(groups: Fieldsets, *, columns: Iterable[str]) -> Fieldsets:
+    """The groups, and one more for columns that none of them shows, so that none is forgotten."""
+    shown = set(flatten_fieldsets(groups))
+    rest = tuple(column for column in columns if column not in shown)
+    return (*groups, ("More", {"fields": rest})) if rest else groups
 
 
 def actor(request: HttpRequest) -> Actor:

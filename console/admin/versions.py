@@ -18,12 +18,14 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 from console.admin.base import (
     NOTHING,
     ConsoleAdmin,
+    Fieldsets,
     actor,
     code,
     page_of,
     row_or_404,
     shortened,
     when,
+    with_the_rest,
 )
 from console.admin.decorators import ActionVariant, action, display
 from console.admin.forms import DeployForm, change_to
@@ -43,7 +45,7 @@ from registry.services.versions import CONFIGURABLE
 
 LIVE = "Can be changed while it serves, without a new deploy."
 # How a version runs, on its own page and in the form that uploads one.
-RUNNING = (
+GROUPS: Fieldsets = (
     (
         "Replicas",
         {
@@ -66,6 +68,7 @@ RUNNING = (
         },
     ),
 )
+RUNNING = with_the_rest(GROUPS, columns=(name for name in CONFIGURABLE if name != "notes"))
 
 
 def runtime_choices() -> list[tuple[str, str]]:
@@ -83,7 +86,7 @@ class UploadForm(forms.ModelForm[ModelVersion]):
 
     class Meta:
         model = ModelVersion
-        fields = ("model", "version", "runtime", "device", "allow_pickle", *sorted(CONFIGURABLE))
+        fields = ("model", "version", "runtime", "device", "allow_pickle", *CONFIGURABLE)
         help_texts = {
             "version": "Lower-case letters, digits and hyphens, such as 2 or 2024-11-retrained.",
         }

@@ -14,10 +14,11 @@ from registry.api.fields import (
     FormNumberOrAuto,
     Number,
     NumberOrAuto,
-    Object,
     Text,
     Whole,
 )
+from registry.api.model_body import FORM, LONG_TEXT, ModelBody, choices_of, one_of
+from registry.extensions import combine_names, policy_names, runtime_names
 from registry.models import (
     Application,
     Model,
@@ -26,12 +27,11 @@ from registry.models import (
     Route,
     ServiceLevelObjective,
 )
-from registry.models.applications import Combine, InputType, Loss, Priority
-from registry.models.models import Batching
+from registry.models.settable import settable
 from registry.services import RouteRequest
+from registry.services.applications import CHANGEABLE, OBJECTIVE
+from registry.services.versions import CONFIGURABLE
 from registry.waiting import what_it_waits_for
-
-LONG_TEXT = 10_000
 
 
 class ErrorBody(serializers.Serializer[Any]):
@@ -48,15 +48,16 @@ class ErrorBody(serializers.Serializer[Any]):
 class ObjectiveOut(serializers.ModelSerializer[ServiceLevelObjective]):
     class Meta:
         model = ServiceLevelObjective
-        fields = ("latency_ms", "target", "window")
+        fields = OBJECTIVE
 
 
-class ObjectiveChange(Body):
-    latency_ms = Number(required=False)
-    target = Number(
-        required=False, help_text="Share of queries to answer in time: 0.99 means 99 %."
-    )
-    window = Text(required=False)
+class ObjectiveChange(ModelBody):
+    """What may change of an objective."""
+
+    class Meta:
+        model = ServiceLevelObjective
+        columns = OBJECTIVE
+        help_texts = {"target": "Share of queries to answer in time: 0.99 means 99 %."}
 
 
 class RouteOut(serializers.ModelSerializer[Route]):
@@ -83,7 +84,7 @@ SIGNATURE_HELP = "Take a version that takes another number of numbers than the o
 class RouteIn(Body):
     model = Text()
     version = Text(required=False, allow_null=True, help_text="Left out: the live version.")
-    role = Text(required=False)
+    role = Text(required=False, help_text=choices_of(Route, "role"))
     weight = Number(required=False)
 
 
@@ -103,28 +104,8 @@ class ApplicationOut(serializers.ModelSerializer[Application]):
     class Meta:
         model = Application
         fields = (
-            "name",
-            "description",
-            "input_type",
-            "policy",
-            "policy_params",
-            "combine",
-            "default_output",
+            *settable(Application),
             "has_default_output",
-            "confidence_threshold",
-            "public",
-            "feedback_window_s",
-            "keep_outputs_s",
-            "cache",
-            "cache_ttl_s",
-            "priority",
-            "loss",
-            "loss_expression",
-            "loss_scale",
-            "missing_loss",
-            "default_reward",
-            "context_ttl_s",
-            "max_contexts",
             "slo",
             "routes",
             "created_at",
@@ -135,46 +116,26 @@ class ApplicationOut(serializers.ModelSerializer[Application]):
         return application.default_output != ""
 
 
-class ApplicationChange(Body):
-    description = Text(required=False, allow_blank=True, max_length=LONG_TEXT)
-    policy = Text(required=False)
-    policy_params = Object(required=False, help_text="Numbers by name; each policy has its own.")
-    combine = Text(
-        required=False,
-        help_text=f"One of {', '.join(Combine.values)}, or one that an installed package adds.",
-    )
+class ApplicationChange(ModelBody):
+    """What may change of an application."""
+
     default_output = serializers.JSONField(
         required=False, allow_null=True, help_text="Any JSON value, null included."
     )
-    confidence_threshold = Number(required=False)
-    public = Flag(required=False)
-    feedback_window_s = Whole(required=False)
-    keep_outputs_s = Whole(required=False)
-    cache = Flag(required=False, help_text="Answer the same input from memory.")
-    cache_ttl_s = Number(
-        required=False, allow_null=True, help_text="How old a remembered answer may be; null: any."
-    )
-    priority = Text(required=False, help_text=f"One of {', '.join(Priority.values)}.")
-    loss = Text(required=False, help_text=f"One of {', '.join(Loss.values)}.")
-    loss_expression = Text(
-        required=False, allow_blank=True, help_text="A formula over label and output."
-    )
-    loss_scale = Number(required=False, help_text="Errors are divided by it, and cut at 1.")
-    missing_loss = Number(
-        required=False,
-        allow_null=True,
-        help_text="Loss of a model that failed or was too late; null: not held against it.",
-    )
-    default_reward = Number(
-        required=False,
-        allow_null=True,
-        help_text="What a prediction without feedback counts as; null: nothing.",
-    )
-    context_ttl_s = Whole(required=False, help_text="How long an unused context is kept.")
-    max_contexts = Whole(required=False, help_text="How many contexts are kept.")
+
+    class Meta:
+        model = Application
+        columns = CHANGEABLE
+        help_texts = {
+            "policy": one_of(policy_names),
+            "policy_params": "Numbers by name; each policy has its own.",
+            "combine": one_of(combine_names),
+        }
 
 
 class ApplicationPatch(ApplicationChange):
+    """What may change of an application."""
+
     has_default_output = Flag(
         required=False, help_text="false removes the default output: such queries then fail."
     )
@@ -193,8 +154,10 @@ class ApplicationPatch(ApplicationChange):
 
 
 class NewApplication(ApplicationChange):
+    """An application with its objective and its routes."""
+
     name = Text()
-    input_type = Text(help_text=f"One of {', '.join(InputType.values)}.")
+    input_type = Text(help_text=choices_of(Application, "input_type"))
     slo_ms = Number(help_text="Every query is answered within this time.")
     routes = RouteIn(many=True, required=False)
     allow_signature_change = Flag(required=False, help_text=SIGNATURE_HELP)
@@ -226,7 +189,7 @@ class ModelPatch(Body):
 
 class NewModel(ModelPatch):
     name = Text()
-    input_type = Text(help_text=f"One of {', '.join(InputType.values)}.")
+    input_type = Text(help_text=choices_of(Model, "input_type"))
 
 
 class VersionOut(serializers.ModelSerializer[ModelVersion]):
@@ -240,21 +203,7 @@ class VersionOut(serializers.ModelSerializer[ModelVersion]):
     class Meta:
         model = ModelVersion
         fields = (
-            "model",
-            "version",
-            "runtime",
-            "device",
-            "replicas",
-            "min_replicas",
-            "max_replicas",
-            "batching",
-            "max_batch_size",
-            "batch_wait_ms",
-            "memory_limit_mb",
-            "threads",
-            "load_timeout_s",
-            "allow_pickle",
-            "notes",
+            *settable(ModelVersion),
             "digest",
             "size",
             "live",
@@ -270,53 +219,35 @@ class VersionOut(serializers.ModelSerializer[ModelVersion]):
         return version.created_by.get_username() if version.created_by else None
 
 
-BATCHING_HELP = f"One of {', '.join(Batching.values)}."
-BATCH_SIZE_HELP = "The largest batch; for static, the size of every batch."
+AFTERWARDS = "Holds for replicas started from then on."
 BATCH_WAIT_HELP = "How long to wait for a fuller batch: 0 sends at once, auto learns what pays."
-MOST_REPLICAS_HELP = "Turns autoscaling on; null: off."
 
 
-class VersionPatch(Body):
+class VersionPatch(ModelBody):
     """What may change while a version serves. null clears a bound or a limit."""
 
-    batching = Text(required=False, help_text=BATCHING_HELP)
-    max_batch_size = Whole(required=False, allow_null=True, help_text=BATCH_SIZE_HELP)
     batch_wait_ms = NumberOrAuto(required=False, allow_null=True, help_text=BATCH_WAIT_HELP)
-    replicas = Whole(required=False)
-    min_replicas = Whole(required=False, allow_null=True)
-    max_replicas = Whole(required=False, allow_null=True, help_text=MOST_REPLICAS_HELP)
-    memory_limit_mb = Whole(
-        required=False, allow_null=True, help_text="Holds for replicas started from then on."
-    )
-    threads = Whole(required=False, help_text="Holds for replicas started from then on.")
-    load_timeout_s = Whole(required=False, help_text="Holds for replicas started from then on.")
-    notes = Text(required=False, allow_blank=True, max_length=LONG_TEXT)
+
+    class Meta:
+        model = ModelVersion
+        columns = CONFIGURABLE
+        help_texts = dict.fromkeys(("memory_limit_mb", "threads", "load_timeout_s"), AFTERWARDS)
 
 
-class NewVersion(Body):
+class NewVersion(ModelBody):
     """A multipart form, where every value is text; an empty number is one not given."""
 
+    kinds = FORM
+
     version = Text()
-    runtime = Text(help_text="sklearn, python, or one that an installed package adds.")
+    runtime = Text(help_text=one_of(runtime_names))
     artifact = serializers.FileField(max_length=255)
-    device = Text(required=False, help_text=f"One of {', '.join(ModelVersion.Device.values)}.")
-    batching = Text(required=False, help_text=BATCHING_HELP)
-    max_batch_size = serializers.IntegerField(
-        required=False, allow_null=True, help_text=BATCH_SIZE_HELP
-    )
     batch_wait_ms = FormNumberOrAuto(required=False, allow_null=True, help_text=BATCH_WAIT_HELP)
-    replicas = serializers.IntegerField(required=False)
-    min_replicas = serializers.IntegerField(required=False, allow_null=True)
-    max_replicas = serializers.IntegerField(
-        required=False, allow_null=True, help_text=MOST_REPLICAS_HELP
-    )
-    memory_limit_mb = serializers.IntegerField(required=False, allow_null=True)
-    threads = serializers.IntegerField(required=False)
-    load_timeout_s = serializers.IntegerField(required=False)
-    allow_pickle = serializers.BooleanField(
-        required=False, help_text="Needs the permission to run code."
-    )
-    notes = Text(required=False, allow_blank=True, max_length=LONG_TEXT)
+
+    class Meta:
+        model = ModelVersion
+        columns = ("version", "runtime", "device", "allow_pickle", *CONFIGURABLE)
+        help_texts = {"allow_pickle": "Needs the permission to run code."}
 
 
 class Scale(Body):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from argparse import _ArgumentGroup as ArgumentGroup
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
+from django.db import DatabaseError, models
 
 from registry.errors import ClipperError, NotFound
 from registry.models import Application, Model, ModelVersion, Release
+from registry.models.settable import help_of, values_of
 from registry.waiting import what_it_waits_for
 
 POLL_SECONDS = 0.2
@@ -81,6 +84,37 @@ def add_waiting(parser: CommandParser) -> None:
     parser.add_argument(
         "--timeout", type=float, default=180.0, metavar="S", help="how long to wait (180 s)"
     )
+
+
+def add_columns(parser: ArgumentGroup, model: type[models.Model], *, names: Iterable[str]) -> None:
+    """An option for each of these columns: None where it isn't given, so that the default holds."""
+    for name in names:
+        column: Any = model._meta.get_field(name)
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(column, models.BooleanField):
+            parser.add_argument(option, action="store_true", help=_help_of(column))
+        else:
+            kind, metavar = next(
+                (kind, metavar) for of, kind, metavar in KINDS if isinstance(column, of)
+            )
+            values = values_of(column) or None
+            parser.add_argument(
+                option, type=kind, choices=values, metavar=metavar, help=_help_of(column)
+            )
+
+
+KINDS: Sequence[tuple[type[models.Field[Any, Any]], Callable[[str], Any], str]] = (
+    (models.IntegerField, int, "N"),
+    (models.FloatField, float, "X"),
+    (models.Field, str, "TEXT"),
+)
+
+
+def _help_of(column: Any) -> str:
+    told = ", ".join(values_of(column)) or help_of(column, empty="Left out") or column.verbose_name
+    usual = column.default if isinstance(column.default, str | int) else ""
+    shown = f"{told} (default: {usual})" if told and usual not in ("", False) else told
+    return shown.replace("%", "%%")
 
 
 def named_model(name: str) -> Model:

@@ -120,6 +120,24 @@ class Application(models.Model):
         default=3600,
         help_text="How long feedback with a label finds outputs of over 256 bytes. 0: never.",
     )
+    cache = models.BooleanField(
+        "cache answers",
+        default=True,
+        help_text="The same input is answered from memory, without asking the model again.",
+    )
+    cache_ttl_s = models.FloatField(
+        "time to live (s)",
+        null=True,
+        blank=True,
+        validators=[validate_finite, *between(SHORTEST_CACHE_TTL_S, LONGEST_CACHE_TTL_S)],
+        help_text="How old a remembered answer may be. Empty: any age, while there is room.",
+    )
+    priority = models.CharField(
+        max_length=8,
+        choices=Priority.choices,
+        default=Priority.NORMAL,
+        help_text="Whose queries go first where a model has more than it can answer in time.",
+    )
     loss = models.CharField(
         max_length=16,
         choices=Loss.choices,
@@ -162,24 +180,6 @@ class Application(models.Model):
         default=100_000,
         validators=between(1, MOST_CONTEXTS),
         help_text="Beyond so many, the one that was unused for longest is forgotten.",
-    )
-    cache = models.BooleanField(
-        "cache answers",
-        default=True,
-        help_text="The same input is answered from memory, without asking the model again.",
-    )
-    cache_ttl_s = models.FloatField(
-        "time to live (s)",
-        null=True,
-        blank=True,
-        validators=[validate_finite, *between(SHORTEST_CACHE_TTL_S, LONGEST_CACHE_TTL_S)],
-        help_text="How old a remembered answer may be. Empty: any age, while there is room.",
-    )
-    priority = models.CharField(
-        max_length=8,
-        choices=Priority.choices,
-        default=Priority.NORMAL,
-        help_text="Whose queries go first where a model has more than it can answer in time.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)

@@ -13,12 +13,17 @@ from django.db import transaction
 from registry.errors import BadRequest, Conflict, NotFound
 from registry.extensions import check_policy
 from registry.models import Application, Model, ModelVersion, Route, ServiceLevelObjective
+from registry.models.settable import settable
 from registry.services.actor import SYSTEM, Actor
 from registry.services.audit import audited, record_created, record_deleted
 from registry.services.code import check_may_pin
 from registry.services.rows import locked
 from registry.services.signatures import arms_agreeing
 from registry.services.validation import checked, save_new
+
+# Clients and models rely on its name and its input type.
+CHANGEABLE = settable(Application, but=("name", "input_type"))
+OBJECTIVE = settable(ServiceLevelObjective, but=("application",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,31 +96,6 @@ def _update(application: Application, *, changes: Mapping[str, Any]) -> Applicat
     _check(current)
     current.save()
     return current
-
-
-CHANGEABLE = frozenset(
-    {
-        "description",
-        "policy",
-        "policy_params",
-        "combine",
-        "default_output",
-        "confidence_threshold",
-        "public",
-        "feedback_window_s",
-        "keep_outputs_s",
-        "cache",
-        "cache_ttl_s",
-        "priority",
-        "loss",
-        "loss_expression",
-        "loss_scale",
-        "missing_loss",
-        "default_reward",
-        "context_ttl_s",
-        "max_contexts",
-    }
-)
 
 
 @transaction.atomic

@@ -22,7 +22,9 @@ from registry.models import (
     AuditEntry,
     Model,
     ModelVersion,
+    ServiceLevelObjective,
 )
+from registry.models.settable import settable
 from registry.services.actor import Actor
 from registry.services.rows import locked
 
@@ -139,7 +141,7 @@ def _parts_of(application: Application) -> State:
     """An application's objective and routes, which change with it."""
     known = Application.objects.with_everything().get(pk=application.pk)
     slo = getattr(known, "slo", None)
-    objective = {} if slo is None else {name: getattr(slo, name) for name in SLO_FIELDS}
+    objective = {} if slo is None else {name: getattr(slo, name) for name in OBJECTIVE}
     routes = [
         f"{str(route).partition(' → ')[2]} ({route.role}, {route.weight:g})"
         for route in known.routes.all()
@@ -148,7 +150,7 @@ def _parts_of(application: Application) -> State:
 
 
 REVISING = (Action.CHANGE, Action.DEPLOY, Action.ROLL_BACK)
-SLO_FIELDS = ("latency_ms", "target", "window")
+OBJECTIVE = settable(ServiceLevelObjective, but=("application",))
 
 
 def _plain(value: Any) -> Any:

@@ -14,6 +14,7 @@ from registry.errors import BadRequest, Conflict
 from registry.extensions import check_runtime
 from registry.models import Model, ModelVersion, Release
 from registry.models.models import FEWEST_REPLICAS, MOST_REPLICAS
+from registry.models.settable import settable
 from registry.notices import publish_on_commit
 from registry.services.actor import SYSTEM, Actor
 from registry.services.audit import audited, record_created, record_deleted
@@ -23,20 +24,7 @@ from registry.services.rows import locked
 from registry.services.validation import checked, save_new
 
 # How a version runs, which may change while it serves; all else of it is as it was uploaded.
-CONFIGURABLE = frozenset(
-    {
-        "batching",
-        "max_batch_size",
-        "batch_wait_ms",
-        "replicas",
-        "min_replicas",
-        "max_replicas",
-        "memory_limit_mb",
-        "threads",
-        "load_timeout_s",
-        "notes",
-    }
-)
+CONFIGURABLE = settable(ModelVersion, but=("model", "version", "runtime", "device", "allow_pickle"))
 
 
 def create_version(
@@ -145,7 +133,7 @@ def autoscale(*, version_id: int, replicas: int, seen: int | None = None) -> boo
 
 def _set(version: ModelVersion, changes: Mapping[str, Any]) -> list[str]:
     """Set the fields on the row, and return the names of those to write."""
-    unknown = sorted(changes.keys() - CONFIGURABLE)
+    unknown = sorted(changes.keys() - set(CONFIGURABLE))
     if unknown:
         raise BadRequest(f"{unknown[0]}: Can't be changed.", fields=unknown)
     changes = dict(changes)

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from registry import services
 from registry.errors import BadRequest
+from registry.extensions import code_runtimes
 from registry.management.base import ClipperCommand, named_application
 from registry.specs import FEEDBACK, PREDICT, SCOPES
 
@@ -39,7 +40,8 @@ class Command(ClipperCommand):
             "--allow-pickle",  # its name while pickle alone asked for it
             dest="run_code",
             action="store_true",
-            help="may upload and first deploy versions that run code: python, command, pickle",
+            help="may upload and first deploy versions that run code: "
+            f"{', '.join(code_runtimes())}, pickle",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

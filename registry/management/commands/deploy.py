@@ -8,15 +8,16 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from registry import services
+from registry.extensions import runtime_names
 from registry.management.base import (
     ClipperCommand,
+    add_columns,
     add_waiting,
     named_model,
     named_version,
 )
 from registry.models import Model, ModelVersion, Release
 from registry.models.applications import InputType
-from registry.models.models import Batching
 from registry.services.versions import CONFIGURABLE
 
 BY = services.Actor.of_command("deploy")
@@ -38,31 +39,10 @@ class Command(ClipperCommand):
         upload.add_argument(
             "--artifact", type=Path, metavar="FILE", help="a new version is this file"
         )
-        upload.add_argument("--runtime", default="sklearn", help="sklearn (default) or python")
-        upload.add_argument("--device", default="cpu", help="cpu (default) or gpu")
-        upload.add_argument("--replicas", type=int, metavar="N", help="at the start (1)")
         upload.add_argument(
-            "--min-replicas", type=int, metavar="N", help="autoscaling's fewest (1)"
+            "--runtime", default="sklearn", help=f"{', '.join(runtime_names())} (sklearn)"
         )
-        upload.add_argument("--max-replicas", type=int, metavar="N", help="turns autoscaling on")
-        upload.add_argument(
-            "--batching",
-            choices=Batching.values,
-            default=Batching.AIMD,
-            metavar="HOW",
-            help=f"{', '.join(Batching.values)} (aimd)",
-        )
-        upload.add_argument("--max-batch-size", type=int, metavar="N", help="queries in a batch")
-        upload.add_argument(
-            "--batch-wait-ms", type=float, metavar="MS", help="for a fuller batch (learned)"
-        )
-        upload.add_argument("--memory-limit-mb", type=int, metavar="MB", help="per replica (none)")
-        upload.add_argument("--threads", type=int, default=1, metavar="N", help="per replica (1)")
-        upload.add_argument(
-            "--load-timeout-s", type=int, metavar="S", help="for a replica to load (120)"
-        )
-        upload.add_argument("--allow-pickle", action="store_true", help="load joblib or pickle")
-        upload.add_argument("--notes", default="", help="for people")
+        add_columns(upload, ModelVersion, names=COLUMNS)
         upload.add_argument(
             "--input-type",
             choices=InputType.values,
@@ -103,4 +83,5 @@ class Command(ClipperCommand):
         return services.create_model(name=options["model"], input_type=options["input_type"], by=BY)
 
 
-UPLOAD_OPTIONS = ("version", "runtime", "device", "allow_pickle", *sorted(CONFIGURABLE))
+COLUMNS = ("device", "allow_pickle", *CONFIGURABLE)
+UPLOAD_OPTIONS = ("version", "runtime", *COLUMNS)

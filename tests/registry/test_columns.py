@@ -1,0 +1,189 @@
+"""A column that people set is set, shown and followed everywhere by being in its model."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.test import RequestFactory
+from django.test.utils import isolate_apps
+
+from console.admin.base import with_the_rest
+from registry import services
+from registry.api.model_body import FORM, ModelBody
+from registry.api.serializers import NewVersion, VersionOut
+from registry.management.base import OneLineParser, add_columns
+from registry.models import Application, ModelVersion
+from registry.models.settable import settable
+from registry.services.applications import CHANGEABLE
+from registry.services.versions import CONFIGURABLE
+from registry.snapshot import application_spec, version_spec
+from tests.registry.conftest import BY, Api
+
+# Another value for each than the application `digits` has: a new column gets its row here.
+OF_AN_APPLICATION: dict[str, Any] = {
+    "description": "which digit",
+    "policy": "exp3",
+    "policy_params": {"eta": 0.5},
+    "combine": "mean",
+    "default_output": 7,
+    "confidence_threshold": 0.5,
+    "public": True,
+    "feedback_window_s": 60,
+    "keep_outputs_s": 5,
+    "cache": False,
+    "cache_ttl_s": 30.0,
+    "priority": "low",
+    "loss": "expression",
+    "loss_expression": "abs(label - output)",
+    "loss_scale": 2.0,
+    "missing_loss": None,
+    "default_reward": 0.25,
+    "context_ttl_s": 600,
+    "max_contexts": 9,
+}
+OF_A_VERSION: dict[str, Any] = {
+    "replicas": 3,
+    "min_replicas": 2,
+    "max_replicas": 4,
+    "batching": "static",
+    "max_batch_size": 32,
+    "batch_wait_ms": 2.5,
+    "memory_limit_mb": 512,
+    "threads": 2,
+    "load_timeout_s": 300,
+    "notes": "wide",
+}
+CHANGED_TOGETHER = {"loss": {"loss_expression": "abs(label - output)"}}
+
+
+def test_every_column_has_its_row() -> None:
+    assert (set(OF_AN_APPLICATION), set(OF_A_VERSION)) == (set(CHANGEABLE), set(CONFIGURABLE))
+
+
+@pytest.mark.parametrize("name", sorted(OF_AN_APPLICATION))
+def test_a_column_of_an_application_is_changed_over_rest_and_shown(
+    manager: Api, digits: Application, name: str
+) -> None:
+    value = OF_AN_APPLICATION[name]
+    changes = CHANGED_TOGETHER.get(name, {}) | {name: value}
+    assert manager("get", "applications/digits").json()[name] != value
+
+    answer = manager("patch", "applications/digits", changes)
+
+    assert answer.status_code == 200, answer.content
+    assert manager("get", "applications/digits").json()[name] == value
+
+
+@pytest.mark.parametrize("name", sorted(OF_AN_APPLICATION.keys() - {"description"}))
+def test_the_prediction_path_follows_each(digits: Application, name: str) -> None:
+    before = getattr(application_spec(digits), name)
+    changes = CHANGED_TOGETHER.get(name, {}) | {name: OF_AN_APPLICATION[name]}
+    changed = services.update_application(application=digits, changes=changes)
+    assert getattr(application_spec(changed), name) != before
+
+
+def test_all_columns_of_a_version_are_taken_by_an_upload_a_change_and_the_console(
+    svm: Any, v1: ModelVersion
+) -> None:
+    created = services.create_version(
+        model=svm, version="2", runtime="sklearn", artifact=io.BytesIO(b"2"), by=BY, **OF_A_VERSION
+    )
+    services.configure_version(version=v1, **OF_A_VERSION)
+    for version in (created, v1):
+        shown = VersionOut(version).data
+        assert {name: shown[name] for name in OF_A_VERSION} == OF_A_VERSION
+    assert set(OF_A_VERSION) <= set(NewVersion().fields)
+    spec = version_spec(v1)
+    assert (spec.memory_limit_mb, spec.threads, spec.load_timeout_s) == (512, 2, 300)
+
+
+@pytest.mark.parametrize(
+    ("model", "columns"), [(Application, CHANGEABLE), (ModelVersion, CONFIGURABLE)]
+)
+@pytest.mark.django_db
+def test_the_console_shows_them_all(
+    model: type[models.Model], columns: tuple[str, ...], admin_user: Any
+) -> None:
+    request = RequestFactory().get("/")
+    request.user = admin_user
+    page = admin.site.get_model_admin(model)
+    assert set(columns) <= set(flatten_fieldsets(page.get_fieldsets(request, model())))
+
+
+# What follows is a model that nobody has seen before.
+
+
+@isolate_apps("registry")
+def toaster() -> type[models.Model]:
+    class Toaster(models.Model):  # noqa: DJ008  (nobody prints it)
+        name = models.CharField(max_length=9)
+        slots = models.PositiveIntegerField(
+            default=2, validators=[MinValueValidator(1)], help_text="At once. Empty: 2."
+        )
+        heat = models.FloatField(null=True, blank=True)
+        crumbs = models.BooleanField(default=False)
+        colour = models.CharField(max_length=9, choices=[("red", "Red"), ("blue", "Blue")])
+        label = models.TextField(blank=True)
+        made_at = models.DateTimeField(auto_now_add=True)
+        serial = models.PositiveIntegerField(editable=False, default=0)
+
+        class Meta:
+            app_label = "registry"
+
+    return Toaster
+
+
+def body_of(made: type[models.Model], **how: Any) -> ModelBody:
+    names = settable(made, but=("name",))
+    meta = type("Meta", (), {"model": made, "columns": names, "help_texts": {}})
+    return type("Body", (ModelBody,), {"Meta": meta, **how})()
+
+
+def test_people_set_what_is_editable_and_not_kept_from_them() -> None:
+    assert settable(toaster(), but=("name",)) == ("slots", "heat", "crumbs", "colour", "label")
+
+
+def test_a_body_takes_what_the_columns_take() -> None:
+    body = body_of(toaster())
+    body.initial_data = {"slots": 3, "heat": None, "crumbs": True, "colour": "red", "label": ""}
+    assert body.is_valid(), body.errors
+    body = body_of(toaster())
+    body.initial_data = {"slots": "3", "heat": "hot", "crumbs": "yes", "colour": 1, "label": None}
+    assert not body.is_valid()
+    assert set(body.errors) == {"slots", "heat", "crumbs", "colour", "label"}
+
+
+def test_a_form_takes_them_as_text() -> None:
+    body = body_of(toaster(), kinds=FORM)
+    body.initial_data = {"slots": "3", "heat": "1.5", "crumbs": "true"}
+    assert body.is_valid(), body.errors
+    assert dict(body.validated_data) == {"slots": 3, "heat": 1.5, "crumbs": True}
+
+
+def test_a_body_says_of_each_what_its_column_says() -> None:
+    said = {name: field.help_text for name, field in body_of(toaster()).fields.items()}
+    assert said["slots"] == "At once. null: 2."
+    assert said["colour"] == "One of red, blue."
+
+
+def test_a_command_has_an_option_for_each() -> None:
+    parser = OneLineParser(called_from_command_line=False)
+    made = toaster()
+    add_columns(parser.add_argument_group(), made, names=settable(made))
+    given = parser.parse_args(["--slots", "3", "--heat", "1.5", "--crumbs", "--colour", "blue"])
+    assert (given.slots, given.heat, given.crumbs, given.colour) == (3, 1.5, True, "blue")
+    assert (given.label, parser.parse_args([]).slots) == (None, None)
+    assert "At once. Left out: 2. (default: 2)" in " ".join(parser.format_help().split())
+
+
+def test_a_page_shows_a_column_that_no_group_has() -> None:
+    groups = (("Bread", {"fields": (("slots", "heat"),)}),)
+    assert with_the_rest(groups, columns=("slots", "heat")) == groups
+    (_, more) = with_the_rest(groups, columns=("slots", "heat", "label"))
+    assert more == ("More", {"fields": ("label",)})
