@@ -20,13 +20,14 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.db import DatabaseError, close_old_connections
+from django.urls import reverse
 
 from registry.artifacts.incoming import IncomingArtifact
 from registry.artifacts.room import need_room
 from registry.artifacts.store import ArtifactStore
 from registry.databases import told
 from registry.errors import ClipperError, Saturated, Unauthenticated, Unavailable
-from registry.uploads import SCOPE_KEY, UPLOAD_PATH, admit
+from registry.uploads import SCOPE_KEY, admit, takes_uploads
 from serving.api.http import Endpoint, Receive, Scope, Send, error_headers, header
 
 ADMITTED_WITHIN_S = 10.0
@@ -37,7 +38,6 @@ LINGER_S = 2.0
 # An upload that nothing was added to for so long was killed.
 REMNANT_S = 3600.0
 RETRY_AFTER_S = 5.0
-LOGIN = "/admin/login/"
 
 Message = MutableMapping[str, Any]
 
@@ -173,7 +173,7 @@ class Body(io.RawIOBase):
 def is_upload(scope: Scope) -> bool:
     """Whether the request brings a file to where files are taken."""
     form = (header(scope, b"content-type") or b"").lower().startswith(b"multipart/form-data")
-    return scope["method"] == "POST" and form and UPLOAD_PATH(scope["path"]) is not None
+    return scope["method"] == "POST" and form and takes_uploads(scope["path"])
 
 
 def clear_remnants() -> None:
@@ -213,7 +213,8 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, *, error: ClipperE
 def _refusal(scope: Scope, *, error: ClipperError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """Return status, headers and body; who isn't signed in to the console is sent to do so."""
     path = str(scope["path"])
-    if isinstance(error, Unauthenticated) and path.startswith("/admin/"):
-        return 302, [(b"location", f"{LOGIN}?next={quote(path)}".encode())], b""
+    if isinstance(error, Unauthenticated) and path.startswith(reverse("admin:index")):
+        sign_in = f"{reverse('admin:login')}?next={quote(path)}"
+        return 302, [(b"location", sign_in.encode())], b""
     headers = [one for one in error_headers(error) if one[0] != b"connection"]
     return error.status, headers, msgspec.json.encode(error.body())

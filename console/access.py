@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
+from console.pages import APPLICATION_PAGES
 from registry.models import Application
 
 VIEW, CHANGE = "registry.view_application", "registry.change_application"
@@ -33,4 +34,5 @@ def frame(request: HttpRequest, application: Application, *, title: str) -> dict
         "opts": Application._meta,
         "original": application,
         "application": application,
+        "pages": APPLICATION_PAGES,
     }

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis
+from django.urls import reverse
 
 from console import formats
 from console.admin.base import page_at, page_of
@@ -256,7 +257,7 @@ def _application(
     return {
         "name": spec.name,
         "url": page_at(Application, pk=spec.id),
-        "try_url": f"/feedback/{spec.name}/",
+        "try_url": reverse("feedback-form", args=[spec.name]),
         "policy": spec.policy,
         "state": state,
         "slo_ms": spec.slo_ms,

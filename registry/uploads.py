@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -10,6 +9,7 @@ from django.conf import settings
 from django.contrib.auth import get_user
 from django.core.files.uploadhandler import FileUploadHandler, SkipFile
 from django.http import HttpRequest
+from django.urls import Resolver404, resolve
 from rest_framework.request import Request
 
 from registry.artifacts.incoming import IncomingArtifact
@@ -17,12 +17,18 @@ from registry.artifacts.room import need_room
 from registry.artifacts.store import ArtifactStore
 from registry.errors import ClipperError
 
-UPLOAD_PATH = re.compile(
-    r"/api/v1/models/[^/]+/versions/?"
-    r"|/admin/registry/modelversion/add/"
-).fullmatch
+# The views that take an artifact, by the names of their URLs.
+UPLOADS = frozenset({"api-versions", "admin:registry_modelversion_add"})
 # The entry of an ASGI scope whose value wants to know of files that arrive.
 SCOPE_KEY = "clipper.upload"
+
+
+def takes_uploads(path: str) -> bool:
+    """Whether files are taken at this path."""
+    try:
+        return resolve(path).view_name in UPLOADS
+    except Resolver404:
+        return False
 
 
 class Watcher(Protocol):
@@ -95,7 +101,7 @@ class ArtifactUploadHandler(FileUploadHandler):
 
 
 def _is_admitted(request: Any) -> bool:
-    if request is None or not UPLOAD_PATH(request.path):
+    if request is None or not takes_uploads(request.path):
         return False
     try:
         admit(request)

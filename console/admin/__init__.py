@@ -7,7 +7,6 @@ from console.admin.keys import ApiKeyAdmin
 from console.admin.models import ModelConsole
 from console.admin.objectives import ObjectiveAdmin
 from console.admin.people import PeopleAdmin, TeamAdmin
-from console.admin.policies import PolicyApplicationForm
 from console.admin.releases import ReleaseAdmin
 from console.admin.routes import RouteAdmin
 from console.admin.versions import VersionAdmin
@@ -20,7 +19,6 @@ __all__ = [
     "ModelConsole",
     "ObjectiveAdmin",
     "PeopleAdmin",
-    "PolicyApplicationForm",
     "ReleaseAdmin",
     "RouteAdmin",
     "TeamAdmin",

@@ -1,22 +1,31 @@
-"""The policies and ways to combine that an application's form offers."""
+"""The form of an application: it offers the policies and ways to combine that there are."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from django import forms
-from django.contrib import admin
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from console.admin.applications import ApplicationForm
 from registry.models import Application
 from registry.models.applications import Combine
 from selection.answers.combine import METHODS
 from selection.policies import POLICIES, Parameter
 from selection.policies.base import FADING
+
+
+class ShallowDecoder(json.JSONDecoder):
+    """For what people type: too many brackets are a mistake of theirs, not a failure of ours."""
+
+    def decode(self, text: str, *args: Any) -> Any:
+        try:
+            return super().decode(text, *args)
+        except RecursionError as error:
+            raise json.JSONDecodeError("Nested too deeply", text, 0) from error
 
 
 def _parameters_help() -> SafeString:
@@ -57,11 +66,15 @@ def _combines() -> list[tuple[str, str]]:
     return [(name, f"{name}: {ours.get(name, 'from an installed package')}") for name in METHODS]
 
 
-class PolicyApplicationForm(ApplicationForm):
-    """An application's form that offers the policies there are and explains their parameters."""
+def _policies() -> list[tuple[str, str]]:
+    return [(name, f"{name}: {policy.summary}") for name, policy in POLICIES.items()]
+
+
+class ApplicationForm(forms.ModelForm[Application]):
+    """The fields of an application, with the policies there are and what each takes."""
 
     policy = forms.ChoiceField(
-        choices=[(name, f"{name}: {policy.summary}") for name, policy in POLICIES.items()],
+        choices=_policies,
         initial="static",
         widget=UnfoldAdminSelectWidget,
     )
@@ -72,10 +85,21 @@ class PolicyApplicationForm(ApplicationForm):
         help_text=Application._meta.get_field("combine").help_text,
     )
 
+    class Meta:
+        model = Application
+        fields = "__all__"  # noqa: DJ007  (the admin's fieldsets choose)
+        labels = {"policy_params": "Policy parameters"}
+        widgets = {
+            "default_output": UnfoldAdminTextInputWidget(attrs={"placeholder": "-1"}),
+            "loss_expression": UnfoldAdminTextInputWidget(
+                attrs={"placeholder": "abs(label - output) / 10"}
+            ),
+        }
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "policy_params" in self.fields:
             self.fields["policy_params"].help_text = _parameters_help()
 
-
-admin.site.get_model_admin(Application).form = PolicyApplicationForm
+    def clean_policy_params(self) -> Any:
+        return self.cleaned_data["policy_params"] or {}

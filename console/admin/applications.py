@@ -2,56 +2,75 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.db.models import JSONField, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from unfold.widgets import UnfoldAdminTextInputWidget
 
+from console.admin.application_form import ApplicationForm, ShallowDecoder
 from console.admin.audited import AuditedForm
-from console.admin.base import ConsoleAdmin, actor, code, link_to, row_or_404, shortened, when
+from console.admin.base import (
+    ConsoleAdmin,
+    Fieldsets,
+    actor,
+    code,
+    link_to,
+    row_or_404,
+    shortened,
+    when,
+    with_the_rest,
+)
 from console.admin.decorators import action, display
 from console.admin.models import badge
 from console.admin.objectives import ObjectiveInline
 from console.admin.routes import RouteInline
+from console.pages import APPLICATION_PAGES, ApplicationPage
 from registry.models import ApiKey, Application
+from registry.models.settable import settable
 from registry.services import arms_agreeing, delete_application
 
 DEFAULT_CHARACTERS = 40
 
 
-class ShallowDecoder(json.JSONDecoder):
-    """For what people type: too many brackets are a mistake of theirs, not a failure of ours."""
-
-    def decode(self, text: str, *args: Any) -> Any:
-        try:
-            return super().decode(text, *args)
-        except RecursionError as error:
-            raise json.JSONDecodeError("Nested too deeply", text, 0) from error
-
-
-class ApplicationForm(forms.ModelForm[Application]):
-    """The fields of an application; `selection` replaces it by one that knows the policies."""
-
-    class Meta:
-        model = Application
-        fields = "__all__"  # noqa: DJ007  (the admin's fieldsets choose)
-        labels = {"policy_params": "Policy parameters"}
-        widgets = {
-            "default_output": UnfoldAdminTextInputWidget(attrs={"placeholder": "-1"}),
-            "loss_expression": UnfoldAdminTextInputWidget(
-                attrs={"placeholder": "abs(label - output) / 10"}
+FIELDSETS: Fieldsets = (
+    (None, {"fields": (("name", "input_type"), "description")}),
+    (
+        "How answers are chosen",
+        {"fields": ("policy", "policy_params", ("combine", "confidence_threshold"))},
+    ),
+    ("When no model answers in time", {"fields": ("default_output",)}),
+    (
+        "Feedback",
+        {
+            "fields": (
+                ("loss", "loss_scale"),
+                "loss_expression",
+                ("missing_loss", "default_reward"),
+                ("feedback_window_s", "keep_outputs_s"),
             ),
-        }
-
-    def clean_policy_params(self) -> Any:
-        return self.cleaned_data["policy_params"] or {}
+            "description": "How answers are judged, and what is learned where none is given.",
+        },
+    ),
+    (
+        "Contexts",
+        {
+            "fields": (("context_ttl_s", "max_contexts"),),
+            "description": "Users, sessions or dialects that learn for themselves.",
+        },
+    ),
+    (
+        "Cache and priority",
+        {
+            "fields": (("cache", "cache_ttl_s"), "priority"),
+            "description": "Can be changed at any time: the next query knows.",
+        },
+    ),
+    ("Access", {"fields": (("public", "bound_keys"),)}),
+)
 
 
 @admin.register(Application)
@@ -71,43 +90,9 @@ class ApplicationAdmin(AuditedForm, ConsoleAdmin[Application]):
     }
     conditional_fields = {"loss_expression": "loss == 'expression'"}
     readonly_fields = ("bound_keys",)
-    actions_row = ("monitoring", "feedback_form")
-    actions_detail = ("monitoring", "contexts", "what_if", "feedback_form")
-    fieldsets = (
-        (None, {"fields": (("name", "input_type"), "description")}),
-        (
-            "How answers are chosen",
-            {"fields": ("policy", "policy_params", ("combine", "confidence_threshold"))},
-        ),
-        ("When no model answers in time", {"fields": ("default_output",)}),
-        (
-            "Feedback",
-            {
-                "fields": (
-                    ("loss", "loss_scale"),
-                    "loss_expression",
-                    ("missing_loss", "default_reward"),
-                    ("feedback_window_s", "keep_outputs_s"),
-                ),
-                "description": "How answers are judged, and what is learned where none is given.",
-            },
-        ),
-        (
-            "Contexts",
-            {
-                "fields": (("context_ttl_s", "max_contexts"),),
-                "description": "Users, sessions or dialects that learn for themselves.",
-            },
-        ),
-        (
-            "Cache and priority",
-            {
-                "fields": (("cache", "cache_ttl_s"), "priority"),
-                "description": "Can be changed at any time: the next query knows.",
-            },
-        ),
-        ("Access", {"fields": (("public", "bound_keys"),)}),
-    )
+    actions_row = (*(page.action for page in APPLICATION_PAGES if page.in_rows), "feedback_form")
+    actions_detail = (*(page.action for page in APPLICATION_PAGES), "feedback_form")
+    fieldsets = with_the_rest(FIELDSETS, columns=settable(Application))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Application]:
         return super().get_queryset(request).prefetch_related("routes__model")
@@ -133,34 +118,7 @@ class ApplicationAdmin(AuditedForm, ConsoleAdmin[Application]):
         attrs={"data-testid": "try"},
     )
     def feedback_form(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return _to("/feedback/{}/", object_id)
-
-    @action(
-        description="Monitoring",
-        url_path="monitoring",
-        icon="monitoring",
-        attrs={"data-testid": "monitoring"},
-    )
-    def monitoring(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return _to("/admin/applications/{}/monitoring/", object_id)
-
-    @action(
-        description="Contexts",
-        url_path="contexts",
-        icon="psychology",
-        attrs={"data-testid": "contexts"},
-    )
-    def contexts(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return _to("/admin/applications/{}/contexts/", object_id)
-
-    @action(
-        description="What if",
-        url_path="what-if",
-        icon="query_stats",
-        attrs={"data-testid": "what-if"},
-    )
-    def what_if(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return _to("/admin/applications/{}/what-if/", object_id)
+        return HttpResponseRedirect(reverse("feedback-form", args=[_name_of(object_id)]))
 
     # --- columns --------------------------------------------------------------------------
 
@@ -215,7 +173,25 @@ class ApplicationAdmin(AuditedForm, ConsoleAdmin[Application]):
         return format_html("{} · {}", links or "None is bound to it alone", add)
 
 
-def _to(page: str, object_id: str) -> HttpResponse:
-    """Redirect to a page of the site that has an application's name in its path."""
-    application = row_or_404(Application.objects.all(), pk=object_id)
-    return HttpResponseRedirect(page.format(application.name))
+def _name_of(object_id: str) -> str:
+    return row_or_404(Application.objects.all(), pk=object_id).name
+
+
+def _button(page: ApplicationPage) -> Any:
+    """The button that leads from an application to one of its pages."""
+
+    def go(admin: ApplicationAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
+        return HttpResponseRedirect(page.url(_name_of(object_id)))
+
+    go.__name__ = page.action
+    declared = action(
+        description=page.title,
+        url_path=page.path,
+        icon=page.icon,
+        attrs={"data-testid": page.path},
+    )
+    return declared(go)
+
+
+for shown in APPLICATION_PAGES:
+    setattr(ApplicationAdmin, shown.action, _button(shown))

@@ -1,16 +1,12 @@
-"""The management API's URLs, for inclusion under /api/v1/.
-
-Each works with and without a slash at its end, since a redirect would lose the body; the schema
-shows one of the two.
-"""
+"""The management API's URLs about what exists, for inclusion under /api/v1/."""
 
 from __future__ import annotations
 
-from django.urls import URLPattern, path
+from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.permissions import AllowAny
-from rest_framework.views import APIView
 
+from registry.api.routing import APPLICATION, MODEL, VERSION, both
 from registry.api.views.applications import (
     ApplicationsView,
     ApplicationView,
@@ -28,15 +24,6 @@ from registry.api.views.models import (
 from registry.api.views.releases import DeployView, ReleasesView, ReleaseView, RollBackView
 
 
-def both(route: str, *, view: type[APIView], name: str) -> list[URLPattern]:
-    """The route as given, and its twin with or without the last slash."""
-    twin = route[:-1] if route.endswith("/") else route + "/"
-    return [
-        path(route, view.as_view(), name=name),
-        path(twin, view.as_view(schema=None)),
-    ]
-
-
 class SchemaView(SpectacularAPIView):
     """The OpenAPI schema: it holds no secrets, so anybody may read it."""
 
@@ -51,9 +38,6 @@ class DocsView(SpectacularSwaggerSplitView):
     permission_classes = [AllowAny]
 
 
-APPLICATION = "applications/<str:application>"
-MODEL = "models/<str:model>"
-
 urlpatterns = [
     *both("applications/", view=ApplicationsView, name="api-applications"),
     *both(APPLICATION, view=ApplicationView, name="api-application"),
@@ -62,8 +46,8 @@ urlpatterns = [
     *both("models/", view=ModelsView, name="api-models"),
     *both(MODEL, view=ModelView, name="api-model"),
     *both(f"{MODEL}/versions/", view=VersionsView, name="api-versions"),
-    *both(f"{MODEL}/versions/<str:version>", view=VersionView, name="api-version"),
-    *both(f"{MODEL}/versions/<str:version>/deploy", view=DeployView, name="api-deploy"),
+    *both(VERSION, view=VersionView, name="api-version"),
+    *both(f"{VERSION}/deploy", view=DeployView, name="api-deploy"),
     *both(f"{MODEL}/rollback", view=RollBackView, name="api-rollback"),
     *both(f"{MODEL}/scale", view=ScaleView, name="api-scale"),
     *both(f"{MODEL}/releases/", view=ReleasesView, name="api-releases"),

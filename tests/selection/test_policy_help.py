@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from console.admin.policies import PolicyApplicationForm
+from console.admin.application_form import ApplicationForm
 from selection.policies import POLICIES
 
 
 @pytest.mark.parametrize("name", sorted(POLICIES))
 def test_the_form_offers_the_policy_and_lists_what_it_takes(name):
-    form = PolicyApplicationForm()
+    form = ApplicationForm()
     offered = dict(form.fields["policy"].choices)
     assert offered[name] == f"{name}: {POLICIES[name].summary}"
     text = str(form.fields["policy_params"].help_text)

@@ -1,0 +1,47 @@
+"""The console's URLs beside Django's admin, which has those of the lists and forms."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import path
+from django.utils.module_loading import import_string
+
+from console.admin.login import login
+from console.admin.people import own_password
+from console.contexts import reset
+from console.documentation import documentation
+from console.feedback_form import feedback_form
+from console.home import live_json
+from console.monitoring import monitoring_json
+from console.pages import APPLICATION_PAGES
+from console.version_errors import version_errors
+
+APPLICATION = "admin/applications/<str:name>"
+
+urlpatterns = [
+    *(
+        path(
+            f"{APPLICATION}/{page.path}/",
+            admin.site.admin_view(import_string(page.view)),
+            name=page.url_name,
+        )
+        for page in APPLICATION_PAGES
+    ),
+    path(f"{APPLICATION}/monitoring.json", monitoring_json, name="console-monitoring-json"),
+    path(f"{APPLICATION}/contexts/reset/", admin.site.admin_view(reset), name="console-reset"),
+    path("admin/live.json", live_json, name="console-live"),
+    path(
+        "admin/versions/<int:version_id>/errors/",
+        admin.site.admin_view(version_errors),
+        name="console-version-errors",
+    ),
+    path(
+        "admin/password_change/",
+        admin.site.admin_view(own_password, cacheable=True),
+        name="console-own-password",
+    ),
+    path("admin/login/", login, name="console-login"),
+    path("docs/", documentation, {"path": ""}, name="documentation"),
+    path("docs/<path:path>", documentation, name="documentation-page"),
+    path("feedback/<str:name>/", feedback_form, name="feedback-form"),
+]

@@ -1,0 +1,17 @@
+"""The management API's URLs about what runs, for inclusion under /api/v1/.
+
+Predictions and feedback are no views of Django: `clipper_site/asgi.py` routes them.
+"""
+
+from __future__ import annotations
+
+from registry.api.routing import VERSION, both
+from serving.api.diagnosis import ReplicaLogView, VersionErrorsView, VersionLogView
+from serving.api.replicas import ReplicasView
+
+urlpatterns = [
+    *both("replicas/", view=ReplicasView, name="api-replicas"),
+    *both("replicas/<str:replica>/log/", view=ReplicaLogView, name="api-replica-log"),
+    *both(f"{VERSION}/errors/", view=VersionErrorsView, name="api-version-errors"),
+    *both(f"{VERSION}/log/", view=VersionLogView, name="api-version-log"),
+]
