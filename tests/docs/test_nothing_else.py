@@ -87,3 +87,11 @@ def test_python_examples_are_python(file):
     for block in FENCE.finditer(file.read_text()):
         if block["language"] == "python":
             ast.parse(block["code"])
+
+
+@pytest.mark.parametrize("file", [f for f in PAGES if f.name != "CONTRIBUTING.md"], ids=name)
+def test_lines_are_wrapped_at_a_hundred_characters(file):
+    """All but rows of tables and pictures, which can't be broken."""
+    text = without_code(file.read_text())
+    long = [line for line in text.splitlines() if len(line) > 100 and line[0] not in "|!<"]
+    assert long == []
