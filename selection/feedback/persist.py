@@ -115,10 +115,11 @@ def _record(counted: Counted) -> Feedback | StateReset:
             at=_moment(event.at_ms),
             by=event.by,
         )
-    return _feedback_row(event, position=counted.position, gone=counted.gone)
+    return feedback_row(event, position=counted.position, gone=counted.gone)
 
 
-def _feedback_row(event: FeedbackEvent, *, position: int, gone: list[str]) -> Feedback:
+def feedback_row(event: FeedbackEvent, *, position: int, gone: list[str]) -> Feedback:
+    """Return the row, not saved yet, that says all that the event says."""
     return Feedback(
         application_id=event.application_id,
         context=event.context,

@@ -86,8 +86,8 @@ class OutputStore:
     """Large outputs by nonce. `keep` never waits; a task of this store writes what it is given.
 
     `kept_bytes` is what all web processes keep in Redis, as last heard; `evicted` counts those
-    that gave way there to what this process wrote, `dropped` those that never got there. While it
-    is `paused` nothing new is kept.
+    that gave way there to what this process wrote, `dropped` those that never got there.
+    `waiting_bytes` are those of what waits for Redis. While it is `paused` nothing new is kept.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class OutputStore:
         self.paused = False
         self._capacity = capacity_bytes
         self._waiting: dict[bytes, _Kept] = {}
-        self._waiting_bytes = 0
+        self.waiting_bytes = 0
         self._writer = WriteBehind(
             what="large outputs",
             waiting=lambda: len(self._waiting),
@@ -114,6 +114,11 @@ class OutputStore:
         )
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(dict[str, bytes]).decode
+
+    @property
+    def waiting(self) -> tuple[bytes, ...]:
+        """The nonces of those that wait for Redis, the oldest first."""
+        return tuple(self._waiting)
 
     async def start(self) -> None:
         await self._writer.start()
@@ -135,8 +140,8 @@ class OutputStore:
             return
         kept = _Kept(self._encode(dict(outputs)), ttl_s)
         self._waiting[nonce] = kept
-        self._waiting_bytes += kept.size
-        while self._waiting_bytes > self._capacity:
+        self.waiting_bytes += kept.size
+        while self.waiting_bytes > self._capacity:
             self._forget(next(iter(self._waiting)))
             self.dropped += 1
         self._writer.wake()
@@ -154,7 +159,7 @@ class OutputStore:
     def _forget(self, nonce: bytes) -> None:
         kept = self._waiting.pop(nonce, None)
         if kept is not None:
-            self._waiting_bytes -= kept.size
+            self.waiting_bytes -= kept.size
 
     async def _write_some(self) -> None:
         taken = dict(islice(self._waiting.items(), WRITTEN_AT_ONCE))

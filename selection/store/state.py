@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -116,6 +116,16 @@ class SelectionStore:
         self._tasks = []
         await self._flush()
 
+    @property
+    def copies(self) -> int:
+        """How many copies are at hand."""
+        return len(self._copies)
+
+    @property
+    def to_read(self) -> KeysView[Key]:
+        """Whose copies are about to be read anew."""
+        return self._wanted.keys()
+
     # --- the prediction path: never waits -------------------------------------------------
 
     def policy(self, application: ApplicationSpec) -> Policy:
@@ -212,12 +222,13 @@ class SelectionStore:
     async def _refresh_forever(self) -> None:
         while True:
             await self._work.wait()
-            await self._refresh(list(islice(self._wanted, READ_AT_ONCE)))
+            await self.refresh(list(islice(self._wanted, READ_AT_ONCE)))
             if not self._wanted:
                 self._work.clear()
             await asyncio.sleep(PAUSE_BETWEEN_READS_S)
 
-    async def _refresh(self, keys: list[Key]) -> None:
+    async def refresh(self, keys: Sequence[Key]) -> None:
+        """Read these copies anew, each known by its application's id and its context."""
         started = self._clock()
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, KeysView, Mapping
 from dataclasses import dataclass, field
+from random import random
 from time import monotonic
 
 from registry.specs import BatchingSpec, VersionSpec
 from serving.engine.batch_planner import BatchPlanner
 from serving.engine.cache import PredictionCache
+from serving.engine.clock import Clock
 from serving.engine.deadlines import Deadlines
 from serving.engine.gather import CACHED, ORDINARY, Call, CallOptions, Gather
+from serving.engine.link import Link
 from serving.engine.outcome import NOT_CONNECTED, Outcome, Status
 from serving.engine.pool import VersionPool
 from serving.engine.queue import CallQueue
 from serving.engine.replica import Replica
 from serving.engine.stats import VersionStats
-from serving.rpc.connection import Connection
 from serving.rpc.frames import Hello
 
 # For a version that no application routes to.
@@ -66,14 +68,19 @@ DEFAULT_SETTINGS = VersionSettings()
 class Engine:
     """Answers from the cache, joins identical calls in flight, or queues for a replica.
 
-    Everything here is synchronous and runs on one event loop; a Gather does the waiting.
+    Everything here is synchronous and runs on one event loop; a Gather does the waiting. All
+    times are those of `clock`; `draw` gives numbers from 0 up to 1, by which replicas are chosen.
     """
 
-    def __init__(self, spec: EngineSpec) -> None:
+    def __init__(
+        self, spec: EngineSpec, *, clock: Clock = monotonic, draw: Callable[[], float] = random
+    ) -> None:
+        self.clock = clock
         self.cache = PredictionCache(budget=spec.cache_bytes)
         self.deadlines = Deadlines()
         self.stats: dict[int, VersionStats] = {}
         self._spec = spec
+        self._draw = draw
         self._pools: dict[int, VersionPool] = {}
         self._in_flight: dict[bytes, Call] = {}
         self._settings: Mapping[int, VersionSettings] = {}
@@ -92,13 +99,13 @@ class Engine:
         """Get `version`'s answer to `input` (raw JSON text) to `gather` as outcome `index`.
 
         `key` names version, generation and input; None asks past the cache. `deadline` is on the
-        monotonic clock.
+        engine's clock.
         """
         pool = self._pools.get(version.id)
         if pool is None:
             gather.arrive(index, NOT_CONNECTED)
             return
-        now = monotonic()
+        now = self.clock()
         if key is not None:
             cached = self.cache.get(key, since=now - options.max_age)
             if cached is not None:
@@ -125,6 +132,11 @@ class Engine:
             self._in_flight[key] = call
         pool.submit(call)
 
+    @property
+    def joinable(self) -> KeysView[bytes]:
+        """The keys of the calls that are not settled yet, which an identical one may join."""
+        return self._in_flight.keys()
+
     # Replicas coming and going.
 
     def connected(self, version_id: int) -> bool:
@@ -142,7 +154,7 @@ class Engine:
                 del self._pools[version_id]
                 pool.abandon()
 
-    def add_replica(self, hello: Hello, connection: Connection) -> Replica:
+    def add_replica(self, hello: Hello, connection: Link) -> Replica:
         """Take a freshly connected replica into service."""
         pool = self._pools.get(hello.version_id)
         if pool is None:
@@ -166,7 +178,7 @@ class Engine:
 
     def sweep(self) -> None:
         """Once a second or so: let go of what expired waiting and of replicas that hang."""
-        now = monotonic()
+        now = self.clock()
         for pool in list(self._pools.values()):
             pool.sweep(now=now)
 
@@ -217,7 +229,9 @@ class Engine:
         def settle(call: Call, outcome: Outcome) -> None:
             self._settle(call, outcome, stats)
 
-        return VersionPool(backlog=self._new_queue(), settle=settle, stats=stats)
+        return VersionPool(
+            backlog=self._new_queue(), settle=settle, stats=stats, clock=self.clock, draw=self._draw
+        )
 
     def _settle(self, call: Call, outcome: Outcome, stats: VersionStats) -> None:
         """A call has ended: remember a good answer, late or not, and tell who waits."""
@@ -227,7 +241,7 @@ class Engine:
         if outcome.status != _OK:
             self._count(outcome.status, stats)
         elif key is not None:
-            self.cache.put(key, outcome.payload, now=monotonic())
+            self.cache.put(key, outcome.payload, now=self.clock())
         call.answer(outcome)
 
     def _count(self, status: int, stats: VersionStats) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from random import random
-from time import monotonic
 
 from serving.engine.batch import Batch, Done
+from serving.engine.clock import Clock
 from serving.engine.gather import Call
 from serving.engine.health import Health
 from serving.engine.outcome import (
@@ -39,8 +38,17 @@ class VersionPool:
     and no crowd runs to the one that was idle a moment ago (Mitzenmacher 2001).
     """
 
-    def __init__(self, *, backlog: CallQueue, settle: Settle, stats: VersionStats) -> None:
+    def __init__(
+        self,
+        *,
+        backlog: CallQueue,
+        settle: Settle,
+        stats: VersionStats,
+        clock: Clock,
+        draw: Callable[[], float],
+    ) -> None:
         self.settle = settle
+        self.clock = clock
         self.stats = stats
         self.service = ServiceTime()
         self._replicas: list[Replica] = []
@@ -51,6 +59,7 @@ class VersionPool:
         self._backlog = backlog
         self._quarantine = Quarantine(capacity=backlog.capacity, max_bytes=backlog.max_bytes)
         self._abandoned = False
+        self._draw = draw
 
     @property
     def connected(self) -> bool:
@@ -82,7 +91,7 @@ class VersionPool:
         if not replica.needs_admission_check:
             replica.enqueue(call)
             return
-        now = monotonic()
+        now = self.clock()
         if replica.too_late_for(call, now=now):
             # Two slow ones may have been drawn, so the others are asked too.
             others = (
@@ -99,7 +108,7 @@ class VersionPool:
 
     def seconds_behind_all(self) -> float:
         """Return when a query that waits its turn should be answered by the quickest replica."""
-        now = monotonic()
+        now = self.clock()
         expected = [r.seconds_until_answer(behind=r.waiting, now=now) for r in self._replicas]
         return min(expected, default=0.0)
 
@@ -142,7 +151,7 @@ class VersionPool:
 
         The others were waiting behind them; one that loses a second replica so is given up.
         """
-        guilty = set(self._quarantine.blame(blamed, now=monotonic()))
+        guilty = set(self._quarantine.blame(blamed, now=self.clock()))
         for call in blamed:
             call.sent = False
             if call in guilty:
@@ -206,7 +215,7 @@ class VersionPool:
         """Whether the call is not for the queues: it may be what replicas die of."""
         if not self._quarantine.suspects(call):
             return False
-        if self._quarantine.refuses(call, now=monotonic()):
+        if self._quarantine.refuses(call, now=self.clock()):
             self.settle(call, QUARANTINED)
         elif self._abandoned:
             self.settle(call, NOT_CONNECTED)
@@ -220,7 +229,7 @@ class VersionPool:
         """Have one replica, the least busy, ask the next suspects; the others go on meanwhile."""
         if not self._replicas or any(one.asks_apart for one in (*self._health, *self._draining)):
             return
-        now = monotonic()
+        now = self.clock()
         for call in self._quarantine.drop(now=now):
             self.settle(call, EXPIRED if call.wanted else CANCELLED)
         group = self._quarantine.next_group()
@@ -230,8 +239,8 @@ class VersionPool:
     def _better_of_two(self, *, now: float) -> Replica:
         replicas = self._replicas
         count = len(replicas)
-        first = int(random() * count)  # noqa: S311
-        second = int(random() * (count - 1))  # noqa: S311
+        first = int(self._draw() * count)
+        second = int(self._draw() * (count - 1))
         one, other = replicas[first], replicas[second + (second >= first)]
         if one.handicapped_seconds(now=now) <= other.handicapped_seconds(now=now):
             return one
@@ -240,7 +249,7 @@ class VersionPool:
     def _eject(self, replica: Replica, *, health: Health) -> None:
         if replica not in self._replicas:
             return
-        health.eject(now=monotonic())
+        health.eject(now=self.clock())
         self.stats.ejected += 1
         self._replicas.remove(replica)
         self._ejected.append(replica)
@@ -261,7 +270,7 @@ class VersionPool:
         if self._abandoned:
             self.settle(call, NOT_CONNECTED)
             return
-        for expired in self._backlog.drop_expired(now=monotonic()) if self._backlog.full else ():
+        for expired in self._backlog.drop_expired(now=self.clock()) if self._backlog.full else ():
             self.settle(expired, NOT_CONNECTED)
         for evicted in self._backlog.push(call):
             self.settle(evicted, SATURATED)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterable
-from time import monotonic
 from typing import Protocol
 
 from serving.engine.batch import Batch, Done
 from serving.engine.batch_planner import BatchPlanner
+from serving.engine.clock import Clock
 from serving.engine.gather import Call
 from serving.engine.hold import Hold
+from serving.engine.link import Link
 from serving.engine.outcome import CANCELLED, EXPIRED, OVERLOADED, SATURATED, Outcome, Status
 from serving.engine.queue import CallQueue
-from serving.rpc.connection import Connection
 from serving.rpc.errors import ConnectionLost, ProtocolError
 from serving.rpc.frames import (
     Answer,
@@ -43,6 +43,8 @@ SLOW_START_HANDICAP = 3.0
 class Owner(Protocol):
     """The pool a replica belongs to: takes what a replica settles or cannot answer any more."""
 
+    clock: Clock
+
     def settle(self, call: Call, outcome: Outcome) -> None: ...
 
     def take_back(self, calls: Iterable[Call]) -> None: ...
@@ -65,7 +67,7 @@ class Replica:
         self,
         *,
         hello: Hello,
-        connection: Connection,
+        connection: Link,
         planner: BatchPlanner,
         queue: CallQueue,
         owner: Owner,
@@ -86,10 +88,9 @@ class Replica:
         self._hung = False
         self._flush_scheduled = False
         self.hold = Hold(self._flush)
-        self._connected_at = monotonic()
-        self._waiting_since = self._connected_at
-        self._free_since = self._connected_at
-        self._last_answer_at = self._connected_at
+        self._clock = owner.clock
+        self._connected_at = self._clock()
+        self._waiting_since = self._free_since = self._last_answer_at = self._connected_at
 
     @property
     def load(self) -> int:
@@ -122,7 +123,7 @@ class Replica:
         if not self._queue.rows:
             self._waiting_since = call.asked_at
         if self._queue.full:
-            self.drop_expired(now=monotonic())
+            self.drop_expired(now=self._clock())
         for evicted in self._queue.push(call):
             self._owner.settle(evicted, SATURATED)
         self._schedule_flush()
@@ -263,7 +264,7 @@ class Replica:
             raise ProtocolError(f"expected part of {len(calls)} answers, got {len(answers)}")
         batch.answered += len(calls)
         self._in_flight -= len(calls)
-        batch.trace(calls, by=self.id, now=monotonic(), model_seconds=compute_us / 1e6)
+        batch.trace(calls, by=self.id, now=self._clock(), model_seconds=compute_us / 1e6)
         for call, answer in zip(calls, answers, strict=True):
             self._owner.settle(call, Outcome(answer.status, answer.payload))
 
@@ -275,7 +276,7 @@ class Replica:
 
     def _learn(self, batch: Batch, *, answers: list[Answer], model_seconds: float) -> None:
         """Learn from the time this batch took by itself, not from its wait behind another."""
-        now = monotonic()
+        now = self._clock()
         started = self._start_of(batch)
         seconds = now - started
         failed = batch.answered == 0 and all(a.status is AnswerStatus.MODEL_FAILED for a in answers)
@@ -307,7 +308,7 @@ class Replica:
         if self.asks_apart:
             return
         while self._queue.rows and len(self._batches) < PIPELINE and self._connection.writable:
-            now = monotonic()
+            now = self._clock()
             until = self._held_until(now)
             if until > now:
                 self.hold.until(until, now=now)
@@ -315,7 +316,7 @@ class Replica:
             self._send_next()
 
     def _send_apart(self) -> None:
-        now = monotonic()
+        now = self._clock()
         calls, self._apart = self._apart, []
         for call in calls:
             if call.deadline <= now:
@@ -352,7 +353,7 @@ class Replica:
     def _send_next(self) -> None:
         """Send the next batch, without those calls that it would answer too late."""
         self.hold.stop()
-        now = finish = monotonic()
+        now = finish = self._clock()
         rows = self.planner.cap
         if self._batches or self._queue.rows > rows:
             # Others are there who can be answered in time if these leave them the replica.

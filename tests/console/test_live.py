@@ -16,6 +16,7 @@ from registry.control import KEPT_S, KEY, note_round
 from registry.models import Model
 from registry.specs import ApplicationSpec, RouteSpec
 from serving.metrics.published import APPLICATION_COUNTERS
+from serving.testing import application_spec
 from tests.redis_server import fresh_redis_client
 
 
@@ -31,11 +32,7 @@ def document(**application: Any) -> dict[str, Any]:
 
 def digits(*, routes: int = 1) -> ApplicationSpec:
     route = RouteSpec(model_id=1, model="svm", role="arm", weight=1.0, pinned_version_id=None)
-    return ApplicationSpec(
-        id=1, name="digits", input_type="doubles", slo_ms=50.0, slo_target=0.99,
-        default_output=None, policy="exp3", policy_params={}, combine="vote",
-        confidence_threshold=0.0, public=False, feedback_window_s=60, routes=(route,) * routes,
-    )  # fmt: skip
+    return application_spec(slo_ms=50.0, policy="exp3", routes=(route,) * routes)
 
 
 def test_counts_and_rates_of_web_processes_add_up_and_the_worst_p99_counts() -> None:

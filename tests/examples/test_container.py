@@ -21,9 +21,9 @@ from serving.rpc.frames import (
     encode_frame,
     encode_predict,
 )
+from serving.testing import VERSION
 from tests.examples.example import HELLO, LIMIT_S, SECRET, running
 from tests.serving.container.test_server import Web
-from tests.serving.engine.doubles import VERSION
 from tests.serving.linked import Linked
 from tests.serving.rpc.certificates import Authority
 

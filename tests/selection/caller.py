@@ -11,7 +11,7 @@ from msgspec import Raw
 from selection.feedback.events import FeedbackEvent, FeedbackItem
 from selection.receipts import ArmRecord, Receipt
 from selection.store.keys import unpack_vector
-from tests.selection.conftest import application_spec
+from serving.testing import application_spec
 
 ARMS = {"svm:2": 1.0, "tree:1": 1.0, "knn:1": 1.0}
 GLOBAL, ANN = "clipper:selection:1:", "clipper:selection:1:ann"

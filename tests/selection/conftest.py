@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
 
 import pytest
 import redis
@@ -14,27 +13,9 @@ from selection.feedback.service import FeedbackService
 from selection.receipts import ReceiptSigner
 from selection.store.outputs import OutputStore
 from selection.store.state import SelectionStore
+from serving.testing import application_spec
 
 MakeApplication = Callable[..., ApplicationSpec]
-
-
-def application_spec(**changes: Any) -> ApplicationSpec:
-    fields: dict[str, Any] = {
-        "id": 1,
-        "name": "digits",
-        "input_type": "doubles",
-        "slo_ms": 50.0,
-        "slo_target": 0.99,
-        "default_output": b"-1",
-        "policy": "exp4",
-        "policy_params": {},
-        "combine": "vote",
-        "confidence_threshold": 0.0,
-        "public": False,
-        "feedback_window_s": 3600,
-        "routes": (),
-    }
-    return ApplicationSpec(**(fields | changes))
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from selection.feedback.service import FeedbackService
 from selection.receipts import ArmRecord, Receipt, ReceiptSigner
 from selection.store.outputs import OutputStore
 from selection.store.state import SelectionStore
+from serving.testing import application_spec
 from tests.redis_server import redis_server
 from tests.selection.caller import ARMS, EXACT, events, log_weights
-from tests.selection.conftest import application_spec
 from tests.selection.eventually import eventually
 
 WINDOW_S = 60
@@ -191,9 +191,9 @@ async def test_the_background_task_settles_and_goes_on_after_an_outage(signer, c
             await web.due.start()
             await web.settler.start()
             web.predict()
-            await eventually(lambda: not web.due._waiting)
+            await eventually(lambda: not web.due.waiting)
             server.kill()
-            await eventually(lambda: web.settler._log_once.ongoing)
+            await eventually(lambda: "can't be settled" in caplog.text)
             web.predict()
             server.start()
             web.now += WINDOW_S + 1
@@ -201,7 +201,7 @@ async def test_the_background_task_settles_and_goes_on_after_an_outage(signer, c
             async def both() -> bool:
                 return await client.xlen("clipper:feedback") == 2 and await web.waiting() == 0
 
-            await eventually(lambda: not web.settler._log_once.ongoing)
+            await eventually(lambda: "are settled again" in caplog.text)
             await eventually(both)
             await web.settler.stop()
             await web.due.stop()
@@ -213,8 +213,8 @@ async def test_beyond_its_capacity_new_ones_are_dropped_counted_and_logged(aredi
         web.predict()
     await web.written()
     assert (await web.waiting(), web.due.dropped) == (10, 15)
-    web.settler._report_dropped()
-    web.settler._report_dropped()
+    web.settler.report_dropped()
+    web.settler.report_dropped()
     (record,) = caplog.records
     assert "get no default reward: too many, or too late count=15" in record.message
 
@@ -223,7 +223,7 @@ async def test_what_waits_for_redis_is_bounded_too(aredis):
     due = DueReceipts(aredis, waiting=3)  # not started: nothing is written
     for number in range(5):
         due.add(APP, token=str(number), issued_at_ms=0)
-    assert (len(due._waiting), due.dropped) == (3, 2)
+    assert (len(due.waiting), due.dropped) == (3, 2)
 
 
 async def test_it_is_written_in_parts(web, monkeypatch):

@@ -18,7 +18,7 @@ from selection.policies.statistics import State, learn
 from selection.receipts import ArmRecord, Receipt
 from selection.store.keys import unpack_vector
 from selection.store.state import SelectionStore
-from tests.selection.conftest import application_spec
+from serving.testing import application_spec
 
 ARMS = {"svm:2": 1.0, "tree:1": 1.0}
 APP = application_spec(policy="linucb", policy_params={"dimensions": 2})

@@ -57,7 +57,7 @@ def drain(stream, **options):
 
 
 def row_of(event):
-    return persist._feedback_row(event, position=1, gone=[])
+    return persist.feedback_row(event, position=1, gone=[])
 
 
 def nonces():
@@ -183,7 +183,7 @@ def test_a_consumer_killed_at_any_point_loses_and_doubles_nothing(
 
 def test_what_a_dead_consumer_had_taken_is_taken_over(stream, digits, monkeypatch):
     add(stream, *(event(digits, number) for number in range(3)))
-    persist._ensure_group(stream)
+    stream.xgroup_create(STREAM, "database", id="0", mkstream=True)
     stream.xreadgroup("database", "dead", {STREAM: ">"})
     assert persist_feedback(stream, consumer="alive") == 0  # it may yet be working on them
     monkeypatch.setattr(persist, "TAKEN_OVER_AFTER_MS", 0)

@@ -18,9 +18,9 @@ from selection.feedback.service import FeedbackService
 from selection.receipts import ArmRecord
 from selection.store.outputs import OutputStore
 from selection.store.state import SelectionStore
+from serving.testing import application_spec
 from tests.redis_server import redis_server
 from tests.selection.caller import ANN, APP, ARMS, GLOBAL, Caller, events, log_weights, sums
-from tests.selection.conftest import application_spec
 
 
 @pytest.fixture

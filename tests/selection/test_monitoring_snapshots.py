@@ -12,7 +12,7 @@ from registry.models import Application
 from selection.evaluation.monitoring.history import Period, history
 from selection.evaluation.monitoring.snapshots import Observed, take_snapshot, thin_snapshots
 from selection.models import Feedback, SelectionSnapshot
-from tests.selection.conftest import application_spec
+from serving.testing import application_spec
 
 pytestmark = pytest.mark.django_db
 

@@ -18,7 +18,7 @@ OUTPUTS = {"svm:2": b"[1,2,3]", "tree:1": b'"seven"'}
 
 async def test_it_returns_what_was_kept(outputs, aredis):
     outputs.keep(b"one", outputs=OUTPUTS, ttl_s=60)
-    await eventually(lambda: not outputs._waiting)
+    await eventually(lambda: not outputs.waiting)
     assert await outputs.fetch([b"one", b"two"]) == {b"one": OUTPUTS}
     assert 0 < await aredis.ttl(f"clipper:outputs:{b'one'.hex()}") <= 60
 
@@ -53,7 +53,7 @@ async def test_what_waits_while_redis_is_away_is_written_when_it_is_back(caplog)
             outputs.keep(b"one", outputs=OUTPUTS, ttl_s=60)
             await eventually(lambda: bool(caplog.records))
             server.start()
-            await eventually(lambda: not outputs._waiting)
+            await eventually(lambda: not outputs.waiting)
             assert await outputs.fetch([b"one"]) == {b"one": OUTPUTS}
             assert [r.levelname for r in caplog.records] == ["WARNING", "INFO"]
             await outputs.stop()
@@ -63,7 +63,7 @@ async def test_many_small_outputs_count_for_what_keeping_them_takes(aredis):
     outputs = OutputStore(aredis, capacity_bytes=10 * ENTRY_BYTES)
     for number in range(100):
         outputs.keep(bytes([number]), outputs={}, ttl_s=60)
-    assert list(outputs._waiting) == [bytes([number]) for number in range(91, 100)]
+    assert list(outputs.waiting) == [bytes([number]) for number in range(91, 100)]
 
 
 async def test_beyond_the_budget_those_that_would_expire_first_give_way(aredis):
@@ -144,8 +144,8 @@ async def test_what_piled_up_is_written_in_parts_and_a_failure_repeats_only_its_
 
     await outputs.stop()
     assert written == [1, 1, 1]
-    assert len(outputs._waiting) == 10
+    assert len(outputs.waiting) == 10
 
     await outputs.stop()
-    assert (written[3:], outputs._waiting_bytes) == ([1], 0)
+    assert (written[3:], outputs.waiting_bytes) == ([1], 0)
     assert await aredis.zcard("clipper:outputs-index") == 2 * WRITTEN_AT_ONCE + 10

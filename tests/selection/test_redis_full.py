@@ -17,8 +17,8 @@ from selection.receipts import ReceiptSigner
 from selection.store.outputs import OutputStore
 from selection.store.state import SelectionStore
 from serving.metrics.redis_memory import MemoryWatch, RedisMemory
+from serving.testing import application_spec
 from tests.redis_server import redis_server
-from tests.selection.conftest import application_spec
 
 ARMS = {"svm:1": 1.0}
 MEGABYTE = 1 << 20

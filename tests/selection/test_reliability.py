@@ -14,6 +14,7 @@ from selection.reliability import EVERYTHING, PROBE, Reliability, factor_of, red
 from selection.store.asks import Asks
 from selection.store.codec import prepared
 from selection.store.keys import REDIS_ERRORS, reliability_key
+from tests.redis_server import redis_server
 
 ARMS = {"a:1": 1.0, "b:1": 1.0, "c:1": 2.0}
 DOWN = {"a:1": 0.0}
@@ -177,12 +178,15 @@ async def test_nothing_is_written_where_every_arm_answers(aredis: Redis):
     assert not await aredis.exists(reliability_key(7))
 
 
-async def test_what_redis_did_not_take_is_told_later(aredis: Redis):
-    asks = Asks(Redis(unix_socket_path="/nonexistent"))
-    asks.known[7].note("a:1", answered=False)
-    with pytest.raises(REDIS_ERRORS):
-        await asks.flush()
-    asks.known[7].note("a:1", answered=True)
-    asks._redis = aredis
-    await asks.flush()
-    assert float(await aredis.hget(reliability_key(7), "a:1")) == pytest.approx(0.09)
+async def test_what_redis_did_not_take_is_told_later():
+    with redis_server() as server:
+        async with Redis.from_url(server.url, retry=None) as client:
+            asks = Asks(client)
+            asks.known[7].note("a:1", answered=False)
+            server.kill()
+            with pytest.raises(REDIS_ERRORS):
+                await asks.flush()
+            asks.known[7].note("a:1", answered=True)
+            server.start()
+            await asks.flush()
+            assert float(await client.hget(reliability_key(7), "a:1")) == pytest.approx(0.09)

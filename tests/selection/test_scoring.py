@@ -6,8 +6,8 @@ import pytest
 
 from selection.feedback.events import FeedbackItem
 from selection.receipts import ArmRecord
+from serving.testing import application_spec
 from tests.selection.caller import APP, ARMS, EXACT, GLOBAL, Caller, events, log_weights
-from tests.selection.conftest import application_spec
 
 
 @pytest.fixture

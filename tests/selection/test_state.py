@@ -14,8 +14,8 @@ from selection.policies.statistics import CONTEXT_GAP, State
 from selection.store.keys import EXPIRY_MARGIN_S, FEEDBACK, UNTAUGHT_CONTEXT_TTL_S
 from selection.store.query_counts import QueryCounts
 from selection.store.state import SelectionStore
+from serving.testing import application_spec
 from tests.redis_server import redis_server
-from tests.selection.conftest import application_spec
 from tests.selection.eventually import eventually
 from tests.selection.hashes import log_weights, rewards
 
@@ -51,14 +51,14 @@ async def test_a_copy_is_not_read_again_before_its_time(aredis, application):
     store = SelectionStore(aredis, refresh_interval_s=0.2, clock=lambda: now)
     await store.start()
     weight(store, application)
-    await eventually(lambda: not store._wanted)
+    await eventually(lambda: not store.to_read)
     await aredis.hset(GLOBAL, mapping=log_weights(svm=-50))
     prepared = store.peek(application, context="", arms=ARMS)
-    assert not store._wanted
+    assert not store.to_read
     assert store.peek(application, context="", arms=ARMS) is prepared
     now = 100.3
     weight(store, application)
-    assert list(store._wanted) == [(1, "")]
+    assert list(store.to_read) == [(1, "")]
     await store.stop()
 
 
@@ -95,7 +95,7 @@ async def test_a_read_begun_before_something_was_learned_does_not_undo_it(aredis
     weight(store, application)
     await aredis.hset(GLOBAL, mapping=log_weights(svm=0, tree=0))
     store.learned(1, context="", state=MOVED)
-    await store._refresh([(1, "")])
+    await store.refresh([(1, "")])
     assert weight(store, application) > 0.99
 
 
@@ -110,14 +110,14 @@ async def test_the_number_of_copies_is_bounded(aredis, application):
     store = SelectionStore(aredis, copies=10)
     for number in range(50):
         weight(store, application, context=f"user-{number}")
-    assert len(store._copies) == 10
+    assert store.copies == 10
 
 
 async def test_a_flood_of_new_contexts_waits_in_a_bounded_line(aredis, application):
     store = SelectionStore(aredis)
     for number in range(3000):
         weight(store, application, context=f"user-{number}")
-    assert len(store._wanted) <= 1025
+    assert len(store.to_read) <= 1025
 
 
 async def test_queries_are_counted_by_arm_and_context(store, application, aredis):
@@ -282,7 +282,7 @@ async def test_without_redis_the_last_copies_serve_and_the_log_says_so_once(appl
             await client.hset(GLOBAL, mapping=log_weights(svm=0, tree=-50))
             await eventually(lambda: weight(store, application) > 0.99)
             server.kill()
-            await eventually(lambda: weight(store, application) > 0.99 and store._log_once.ongoing)
+            await eventually(lambda: weight(store, application) > 0.99 and bool(caplog.records))
             for _ in range(100):
                 store.count_queries(application, context="", arms=("svm:2",))
                 assert weight(store, application) > 0.99
@@ -291,9 +291,7 @@ async def test_without_redis_the_last_copies_serve_and_the_log_says_so_once(appl
             assert [r.levelname for r in caplog.records] == ["WARNING"]
 
             server.start()
-            await eventually(
-                lambda: weight(store, application) == 0.5 and not store._log_once.ongoing
-            )
+            await eventually(lambda: weight(store, application) == 0.5 and len(caplog.records) == 2)
             assert [r.levelname for r in caplog.records] == ["WARNING", "INFO"]
 
             async def counted():

@@ -7,18 +7,17 @@ import asyncio
 import pytest
 
 from registry.errors import NotReady
-from tests.serving.doubles import Serving, application, version
-from tests.serving.engine.doubles import connect, turn
+from serving.testing import PlayedServing, application_spec, connect, turn, version_spec
 
 
-def counts(it: Serving) -> dict[str, tuple[int, ...]]:
+def counts(it: PlayedServing) -> dict[str, tuple[int, ...]]:
     """Asked, answered, late, failed, refused: by arm."""
     arms = it.metrics.of_application("digits").arms()
     return {arm: tuple(numbers.values()) for arm, numbers in arms.items()}
 
 
 async def test_arms_that_answer_fail_or_take_too_long_are_told_apart() -> None:
-    it = Serving(application(slo_ms=30.0))
+    it = PlayedServing(application_spec(slo_ms=30.0))
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     query = it.begin()
     await turn()
@@ -31,7 +30,7 @@ async def test_arms_that_answer_fail_or_take_too_long_are_told_apart() -> None:
 
 
 async def test_they_are_counted_where_the_query_ends_in_an_error_too() -> None:
-    it = Serving(application(slo_ms=20.0, default_output=None))
+    it = PlayedServing(application_spec(slo_ms=20.0, default_output=None))
     query = it.begin()
     await query.settled()
     with pytest.raises(NotReady):
@@ -42,9 +41,9 @@ async def test_they_are_counted_where_the_query_ends_in_an_error_too() -> None:
 
 
 async def test_a_version_that_its_caller_chose_is_not_the_policys_doing() -> None:
-    it = Serving(application(slo_ms=20.0))
+    it = PlayedServing(application_spec(slo_ms=20.0))
     connect(it.engine, version_id=2)
-    query = it.begin(version=version(2))
+    query = it.begin(version=version_spec(2))
     await query.settled()
     query.prediction()
 

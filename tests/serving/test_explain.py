@@ -13,8 +13,7 @@ from serving.engine.outcome import OVERLOADED, Outcome, Status
 from serving.query.explain import breakdown
 from serving.query.query import Query
 from serving.rpc.frames import failed
-from tests.serving.doubles import Serving, application
-from tests.serving.engine.doubles import connect, turn
+from serving.testing import PlayedServing, application_spec, connect, turn
 
 ANSWER = Outcome(Status.OK, b"7")
 TRACE = Trace("model", "r1", 16, 0.002, 0.0123456, 0.010)
@@ -73,8 +72,8 @@ def test_an_answer_that_failed_tells_its_batch_and_why():
 
 
 @pytest.fixture
-def it() -> Serving:
-    return Serving(application(), queue_capacity=10)
+def it() -> PlayedServing:
+    return PlayedServing(application_spec(), queue_capacity=10)
 
 
 def body_of(query: Query) -> dict[str, Any]:
@@ -131,7 +130,7 @@ async def test_an_identical_query_tells_that_it_joined_the_first(it):
 
 
 async def test_a_default_answer_is_explained_too():
-    it = Serving(application(routes=()))
+    it = PlayedServing(application_spec(routes=()))
     told = body_of(it.begin(traced=True))
     assert told["default"] is True
     assert told["explain"]["models"] == {}

@@ -12,11 +12,18 @@ from selection.policies import Prepared
 from serving.metrics.published import ApplicationStats
 from serving.query.prediction import Prediction
 from serving.query.second_opinions import AT_FIRST, SHARE
-from serving.rpc.frames import Answer, AnswerStatus
-from tests.serving.doubles import Serving, application, version
-from tests.serving.engine.doubles import FakeConnection, connect, failed, turn
+from serving.rpc.frames import Answer, AnswerStatus, failed
+from serving.testing import (
+    PlayedReplica,
+    PlayedServing,
+    application_spec,
+    connect,
+    routes_to,
+    turn,
+    version_spec,
+)
 
-TWO = application().routes[:2]
+TWO = routes_to(1, 2)
 REFUSAL = Answer(AnswerStatus.INVALID_INPUT, b"expected 32 numbers, got 64")
 ANSWER = Answer(AnswerStatus.OK, b"7")
 # What a replica answers each input with; None: nothing, ever.
@@ -28,9 +35,9 @@ class World:
 
     def __init__(self, first: Behaviour, second: Behaviour, **changes) -> None:
         spec = {"policy": "exp3", "routes": TWO, "cache": False} | changes
-        self.serving = Serving(application(**spec), queue_capacity=1000)
+        self.serving = PlayedServing(application_spec(**spec), queue_capacity=1000)
         self.behaviours = [first, second]
-        self.replicas: list[FakeConnection] = [
+        self.replicas: list[PlayedReplica] = [
             connect(self.serving.engine, version_id=n) for n in (1, 2)
         ]
 
@@ -162,7 +169,7 @@ async def test_a_deadline_that_the_caller_cut_short_is_held_against_nobody():
 
 async def test_a_version_that_its_caller_chose_is_not_charged():
     world = World(failed("ValueError: no"), ANSWER)
-    await world.ask_many(40, version=version(1))
+    await world.ask_many(40, version=version_spec(1))
     assert world.trust() == 0.5
 
 

@@ -19,11 +19,11 @@ from registry.errors import ClipperError
 from serving.container.predictor import Predictor
 from serving.query.prediction import Prediction
 from serving.rpc.frames import Answer, Hello
+from serving.testing import PlayedServing, application_spec, hello_of, routes_to, version_spec
 from serving.web.links import ReplicaLinks
 from tests.serving.cluster.records import a_record
 from tests.serving.container.artifacts import load_sklearn
 from tests.serving.container.test_server import LOOPBACK, serving
-from tests.serving.doubles import Serving, application
 
 LIMIT_S = 30.0
 FEATURES = 64
@@ -57,7 +57,7 @@ def running(predictor: object, *, hello: Hello) -> Iterator[str]:
     thread.start()
 
     async def enter(stack: AsyncExitStack) -> str:
-        server = await stack.enter_async_context(serving(predictor, hello=hello, reach=LOOPBACK))
+        server = await stack.enter_async_context(serving(predictor, hello=hello, listen=LOOPBACK))
         return server.address
 
     stack = AsyncExitStack()
@@ -71,9 +71,9 @@ def running(predictor: object, *, hello: Hello) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def behind(first: object, second: object, **changes: object) -> AsyncIterator[Serving]:
+async def behind(first: object, second: object, **changes: object) -> AsyncIterator[PlayedServing]:
     """An application that asks either of two replicas, over real sockets."""
-    it = Serving(application(policy="exp3", routes=application().routes[:2], **changes))
+    it = PlayedServing(application_spec(policy="exp3", routes=routes_to(1, 2), **changes))
     both = asyncio.Event()
 
     def changed() -> None:
@@ -84,14 +84,7 @@ async def behind(first: object, second: object, **changes: object) -> AsyncItera
     async with AsyncExitStack() as stack:
         records = []
         for number, predictor in enumerate((first, second), start=1):
-            hello = Hello(
-                replica=f"r{number}",
-                model=f"m{number}",
-                version="1",
-                version_id=number,
-                generation=1,
-                input_type="doubles",
-            )
+            hello = hello_of(version_spec(number), replica=f"r{number}")
             address = stack.enter_context(running(predictor, hello=hello))
             served = {"model": hello.model, "version_id": number, "generation": 1}
             records.append(a_record(hello.replica, address=address, version="1", **served))
@@ -102,7 +95,7 @@ async def behind(first: object, second: object, **changes: object) -> AsyncItera
         it.engine.close()
 
 
-async def ended(it: Serving, count: int) -> list[Prediction | ClipperError]:
+async def ended(it: PlayedServing, count: int) -> list[Prediction | ClipperError]:
     images, _ = load_digits(return_X_y=True)
     results: list[Prediction | ClipperError] = []
     for image in images[:count]:
@@ -115,7 +108,7 @@ async def ended(it: Serving, count: int) -> list[Prediction | ClipperError]:
     return results
 
 
-def trust(it: Serving, arm: str) -> float:
+def trust(it: PlayedServing, arm: str) -> float:
     arms = it.router.arms(it.application).weights
     selected = it.processor.store.peek(it.application, context="", arms=arms)
     return max(selected.weights[arm], selected.probabilities[arm])

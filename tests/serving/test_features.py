@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from time import monotonic
-from types import SimpleNamespace
 
 import msgspec
 import pytest
 from asgiref.testing import ApplicationCommunicator
 
 from registry.errors import BadRequest
-from registry.specs import Snapshot
 from selection.policies import make_policy
 from serving.api.predict import answer
 from serving.api.requests import PredictRequest, parse_predict
 from serving.api.websocket import ApplicationConsumer
-from tests.serving.doubles import Serving, application, version
-from tests.serving.engine.doubles import connect, turn
+from serving.testing import PlayedServing, application_spec, connect, turn, version_spec
 
 LINUCB = {"policy": "linucb", "policy_params": {"dimensions": 2}}
 
@@ -27,7 +24,9 @@ class Client:
     """Asks an application whose three models answer 1, 2 and 3."""
 
     def __init__(self, **changes):
-        self.serving = Serving(application(slo_ms=60_000.0, **changes), queue_capacity=1000)
+        self.serving = PlayedServing(
+            application_spec(slo_ms=60_000.0, **changes), queue_capacity=1000
+        )
         self.replicas = [connect(self.serving.engine, version_id=n) for n in (1, 2, 3)]
 
     async def ask(self, **fields):
@@ -36,10 +35,9 @@ class Client:
         else:
             fields["input"] = msgspec.Raw(b"[1]")
         version = fields.pop("forced", None)
-        runtime = SimpleNamespace(processor=self.serving.processor, found=_found(version))
         sent = asyncio.create_task(
             answer(
-                runtime,
+                self.serving.runtime,
                 application=self.serving.application,
                 request=PredictRequest(version=version and version.arm, **fields),
                 arrived=monotonic(),
@@ -62,13 +60,6 @@ class Client:
 
     def receipt(self, answered):
         return self.serving.signer.verify(answered["query_id"])
-
-
-def _found(version):
-    async def found(look):
-        return version
-
-    return found
 
 
 async def test_features_are_in_the_receipt():
@@ -100,7 +91,7 @@ async def test_a_policy_that_takes_no_features_refuses_them():
 
 async def test_a_query_that_asks_one_version_needs_no_features():
     client = Client(**LINUCB)
-    receipt = client.receipt(await client.ask(forced=version(2)))
+    receipt = client.receipt(await client.ask(forced=version_spec(2)))
     assert receipt.forced
     assert receipt.features == ()
 
@@ -143,18 +134,10 @@ async def test_under_a_split_a_query_without_a_context_is_drawn():
 
 async def test_features_come_over_the_websocket_too():
     client = Client(public=True, **LINUCB)
-    snapshot = Snapshot(applications={"digits": client.serving.application})
-
-    async def found(look):
-        return look(snapshot)
-
-    runtime = SimpleNamespace(
-        processor=client.serving.processor,
-        found=found,
-        spec=SimpleNamespace(max_body_bytes=1 << 20),
-    )
     scope = {"type": "websocket", "headers": [], "url_route": {"kwargs": {"app": "digits"}}}
-    socket = ApplicationCommunicator(ApplicationConsumer.as_asgi(runtime=runtime), scope)
+    socket = ApplicationCommunicator(
+        ApplicationConsumer.as_asgi(runtime=client.serving.runtime), scope
+    )
     await socket.send_input({"type": "websocket.connect"})
     await socket.receive_output()
 

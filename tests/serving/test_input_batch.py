@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from time import monotonic
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -15,8 +14,16 @@ from registry.specs import ApplicationSpec
 from serving.api.predict import answer
 from serving.api.requests import PredictRequest
 from serving.rpc.frames import Answer, AnswerStatus
-from tests.serving.doubles import Serving, application
-from tests.serving.engine.doubles import FakeConnection, batch_by, connect, teach, turn
+from serving.testing import (
+    PlayedReplica,
+    PlayedServing,
+    application_spec,
+    batch_by,
+    connect,
+    routes_to,
+    teach,
+    turn,
+)
 
 ROWS = 4
 
@@ -27,9 +34,8 @@ class Client:
     def __init__(
         self, *, queue_capacity: int = 10_000, slo_ms: float = 60_000.0, **changes: Any
     ) -> None:
-        spec = application(slo_ms=slo_ms, routes=application().routes[:1], **changes)
-        self.serving = Serving(spec, queue_capacity=queue_capacity)
-        self.runtime = SimpleNamespace(processor=self.serving.processor)
+        spec = application_spec(slo_ms=slo_ms, routes=routes_to(1), **changes)
+        self.serving = PlayedServing(spec, queue_capacity=queue_capacity)
         batch_by(self.serving.engine, rows=ROWS)
         self.replica = connect(self.serving.engine)
 
@@ -39,7 +45,7 @@ class Client:
         raw = [msgspec.Raw(json.dumps(input).encode()) for input in inputs]
         return asyncio.create_task(
             answer(
-                self.runtime,
+                self.serving.runtime,
                 application=application or self.serving.application,
                 request=PredictRequest(input_batch=raw, **fields),
                 arrived=monotonic(),
@@ -52,13 +58,13 @@ def client() -> Client:
     return Client()
 
 
-def double_all(replica: FakeConnection) -> None:
+def double_all(replica: PlayedReplica) -> None:
     """Answer a batch with twice each input's number."""
     inputs = replica.batches[0][1]
     replica.answer({input: b"%d" % (2 * json.loads(input)[0]) for input in inputs})
 
 
-async def answers(sent: asyncio.Task[bytes], *, replica: FakeConnection) -> list[dict[str, Any]]:
+async def answers(sent: asyncio.Task[bytes], *, replica: PlayedReplica) -> list[dict[str, Any]]:
     """What came back, once the replica has answered all it was sent."""
     await turn()
     while replica.batches:
@@ -139,7 +145,7 @@ async def test_without_a_default_they_get_the_error():
 
 
 async def test_a_long_one_leaves_another_application_its_turns(client):
-    other = application(id=8, name="other", slo_ms=60_000.0, routes=application().routes[:1])
+    other = application_spec(id=8, name="other", slo_ms=60_000.0, routes=routes_to(1))
     client.serving.route(other)
     long = client.send([[n] for n in range(100)])
     await turn()

@@ -17,8 +17,7 @@ from serving.query import turns
 from serving.query.allowances import LEAST_OPEN, allowance_for
 from serving.query.budget import LONGEST_BATCH_MS, SMALL_BATCH, batch_objective_ms
 from serving.query.turns import MAX_LARGE_BATCHES, Slice, Turns
-from tests.serving.doubles import Serving, application
-from tests.serving.engine.doubles import teach, turn
+from serving.testing import PlayedServing, application_spec, teach, turn
 from tests.serving.test_input_batch import Client, answers, double_all, outputs
 
 LARGE = 3 * SMALL_BATCH
@@ -196,7 +195,7 @@ async def test_one_too_many_at_once_is_refused():
 
 
 async def test_a_row_within_its_batchs_objective_does_not_count_as_late():
-    serving = Serving(application(slo_ms=1_000.0))
+    serving = PlayedServing(application_spec(slo_ms=1_000.0))
     stats = serving.metrics.of_application("digits")
     arrived = monotonic() - 2.0
     serving.begin(arrived=arrived).prediction()

@@ -10,9 +10,9 @@ from serving.container.server import ContainerServer
 from serving.engine.outcome import Status
 from serving.rpc.credentials import Credentials, replica_tls, web_tls
 from serving.rpc.listening import TcpListen
+from serving.testing import VERSION
 from serving.web import links
 from tests.serving.container.test_server import HELLO, LOOPBACK, Echo, serving
-from tests.serving.engine.doubles import VERSION
 from tests.serving.linked import Linked
 from tests.serving.rpc.certificates import Authority
 
@@ -22,7 +22,7 @@ STRANGERS = Credentials(secret=b"the secret of quite another cluster, not of thi
 
 async def test_queries_are_answered_over_tcp() -> None:
     async with (
-        serving(Echo(), reach=LOOPBACK) as server,
+        serving(Echo(), listen=LOOPBACK) as server,
         Linked.to({"r1": server.address}, credentials=CREDENTIALS) as web,
     ):
         await web.connected(VERSION)
@@ -41,7 +41,7 @@ async def test_queries_are_answered_over_tls(tmp_path_factory: pytest.TempPathFa
     )
     theirs = Credentials(secret=secret, tls=web_tls(authority=authority.certificate))
     async with (
-        serving(Echo(), reach=reach) as server,
+        serving(Echo(), listen=reach) as server,
         Linked.to({"r1": server.address}, credentials=theirs) as web,
     ):
         await web.connected(VERSION)
@@ -53,7 +53,7 @@ async def test_a_replica_with_another_secret_is_not_asked_and_dialled_again_late
 ) -> None:
     monkeypatch.setattr(links, "REFUSED_PAUSE_S", 0.05)
     async with (
-        serving(Echo(), reach=LOOPBACK) as server,
+        serving(Echo(), listen=LOOPBACK) as server,
         Linked.to({"r1": server.address}, credentials=STRANGERS) as web,
     ):
         await web.ended("r1")
@@ -77,7 +77,7 @@ async def test_another_replica_at_a_known_address_is_refused(
     path = tmp_path_factory.mktemp("s") / "r.sock"
     reach = LOOPBACK if scheme == "tcp" else None
     async with (
-        serving(Echo(), address=f"unix:{path}", reach=reach) as server,
+        serving(Echo(), address=f"unix:{path}", listen=reach) as server,
         Linked.to({"r1": server.address}, credentials=CREDENTIALS) as web,
     ):
         await web.connected(VERSION)
@@ -95,7 +95,7 @@ async def test_an_address_that_is_none_ends_its_link() -> None:
 
 async def test_the_advertised_host_is_told_and_the_other_one_bound() -> None:
     reach = TcpListen(advertise_host="localhost", bind_host="127.0.0.1", credentials=CREDENTIALS)
-    server = ContainerServer(Echo(), hello=HELLO, reach=reach)
+    server = ContainerServer(Echo(), hello=HELLO, listen=reach)
     await server.start()
     port = server._listener.sockets[0].getsockname()[1]
     assert server.address == f"tcp:localhost:{port}"

@@ -13,18 +13,26 @@ from serving.api.predict import render
 from serving.engine.outcome import Status
 from serving.query.fallback import OVERLOADED
 from serving.rpc.frames import Answer, AnswerStatus
-from tests.serving.doubles import Serving, application, version
-from tests.serving.engine.doubles import batch_by, connect, teach, turn
+from serving.testing import (
+    PlayedServing,
+    application_spec,
+    batch_by,
+    connect,
+    routes_to,
+    teach,
+    turn,
+    version_spec,
+)
 
-ONE_ROUTE = application().routes[:1]
+ONE_ROUTE = routes_to(1)
 # A replica that takes this long for a row answers two batches of four rows within the objective.
 ROW_S, SLO_MS, FIT = 10.0, 100_000.0, 8
 
 
-def busy(**changes) -> Serving:
+def busy(**changes) -> PlayedServing:
     """An application with one replica that is as slow as its objective just allows."""
-    it = Serving(
-        application(**({"slo_ms": SLO_MS, "routes": ONE_ROUTE} | changes)), queue_capacity=1000
+    it = PlayedServing(
+        application_spec(**({"slo_ms": SLO_MS, "routes": ONE_ROUTE} | changes)), queue_capacity=1000
     )
     batch_by(it.engine, rows=4)
     teach(connect(it.engine), per_row=ROW_S)
@@ -33,11 +41,11 @@ def busy(**changes) -> Serving:
 
 @pytest.fixture
 def serving():
-    return Serving
+    return PlayedServing
 
 
 async def test_all_arms_agree(serving):
-    it = serving(application())
+    it = serving(application_spec())
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     query = it.begin()
     await turn()
@@ -52,14 +60,14 @@ async def test_all_arms_agree(serving):
 
 
 async def test_the_receipt_names_each_arm_with_its_output(serving):
-    it = serving(application())
+    it = serving(application_spec())
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     query = it.begin(context="anna")
     await turn()
     for number, replica in enumerate(replicas):
         replica.answer({b"[1]": b"%d" % number})
     receipt = it.signer.verify(query.prediction().query_id)
-    assert receipt.application_id == 7
+    assert receipt.application_id == 1
     assert receipt.context == "anna"
     assert [(a.arm, a.output) for a in receipt.arms] == [
         ("m1:1", b"0"),
@@ -70,7 +78,7 @@ async def test_the_receipt_names_each_arm_with_its_output(serving):
 
 
 async def test_at_the_deadline_it_answers_with_what_arrived_and_less_confidence(serving):
-    it = serving(application(slo_ms=30.0))
+    it = serving(application_spec(slo_ms=30.0))
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     query = it.begin()
     await turn()
@@ -83,7 +91,7 @@ async def test_at_the_deadline_it_answers_with_what_arrived_and_less_confidence(
 
 
 async def test_no_answer_in_time_gives_the_default_with_its_explanation(serving):
-    it = serving(application(slo_ms=20.0))
+    it = serving(application_spec(slo_ms=20.0))
     for n in (1, 2, 3):
         connect(it.engine, version_id=n)
     query = it.begin()
@@ -95,7 +103,7 @@ async def test_no_answer_in_time_gives_the_default_with_its_explanation(serving)
 
 
 async def test_no_answer_in_time_without_a_default_is_an_error(serving):
-    it = serving(application(slo_ms=20.0, default_output=None))
+    it = serving(application_spec(slo_ms=20.0, default_output=None))
     for n in (1, 2, 3):
         connect(it.engine, version_id=n)
     query = it.begin()
@@ -106,28 +114,28 @@ async def test_no_answer_in_time_without_a_default_is_an_error(serving):
 
 
 async def test_without_any_replica_no_model_is_connected(serving):
-    it = serving(application(slo_ms=20.0))
+    it = serving(application_spec(slo_ms=20.0))
     query = it.begin()
     await query.settled()
     assert query.prediction().default_explanation == "no model is connected"
 
 
 async def test_an_application_without_routes_says_so_at_once(serving):
-    it = serving(application(routes=()))
+    it = serving(application_spec(routes=()))
     query = it.begin()
     assert query.gather.answered
     assert query.prediction().default_explanation == "no model is connected"
 
 
 async def test_no_model_and_no_default_is_not_ready(serving):
-    it = serving(application(routes=(), default_output=None))
+    it = serving(application_spec(routes=(), default_output=None))
     with pytest.raises(NotReady):
         it.begin().prediction()
     assert it.metrics.applications["digits"].unconnected == 1
 
 
 async def test_low_confidence_gives_the_default(serving):
-    it = serving(application(confidence_threshold=0.9))
+    it = serving(application_spec(confidence_threshold=0.9))
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     query = it.begin()
     await turn()
@@ -140,7 +148,7 @@ async def test_low_confidence_gives_the_default(serving):
 
 
 async def test_low_confidence_without_a_default_is_answered_all_the_same(serving):
-    it = serving(application(confidence_threshold=0.9, default_output=None))
+    it = serving(application_spec(confidence_threshold=0.9, default_output=None))
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     query = it.begin()
     await turn()
@@ -150,7 +158,7 @@ async def test_low_confidence_without_a_default_is_answered_all_the_same(serving
 
 
 async def test_a_failing_model_explains_the_default(serving):
-    it = serving(application())
+    it = serving(application_spec())
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     query = it.begin()
     await turn()
@@ -161,7 +169,7 @@ async def test_a_failing_model_explains_the_default(serving):
 
 
 async def test_a_failing_model_without_a_default_is_an_error(serving):
-    it = serving(application(default_output=None))
+    it = serving(application_spec(default_output=None))
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     query = it.begin()
     await turn()
@@ -172,7 +180,7 @@ async def test_a_failing_model_without_a_default_is_an_error(serving):
 
 
 async def test_one_failing_arm_does_not_fail_the_query(serving):
-    it = serving(application())
+    it = serving(application_spec())
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     query = it.begin()
     await turn()
@@ -183,7 +191,7 @@ async def test_one_failing_arm_does_not_fail_the_query(serving):
 
 
 async def test_an_input_that_the_models_refuse_is_the_callers_mistake(serving):
-    it = serving(application())
+    it = serving(application_spec())
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     query = it.begin()
     await turn()
@@ -194,7 +202,7 @@ async def test_an_input_that_the_models_refuse_is_the_callers_mistake(serving):
 
 
 async def test_full_queues_without_a_default_are_saturated(serving):
-    it = serving(application(default_output=None))
+    it = serving(application_spec(default_output=None))
     for n in (1, 2, 3):
         connect(it.engine, version_id=n)
     queries = [it.begin(input=b"[%d]" % n) for n in range(3)]
@@ -204,16 +212,16 @@ async def test_full_queues_without_a_default_are_saturated(serving):
 
 
 async def test_a_timeout_shortens_the_objective_but_never_lengthens_it(serving):
-    it = serving(application(slo_ms=100.0))
+    it = serving(application_spec(slo_ms=100.0))
     now = monotonic()
     assert it.begin(arrived=now, timeout_ms=10.0).deadline == pytest.approx(now + 0.008)
     assert it.begin(arrived=now, timeout_ms=500.0).deadline == pytest.approx(now + 0.098)
 
 
 async def test_an_explicit_version_is_the_only_one_asked(serving):
-    it = serving(application())
+    it = serving(application_spec())
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
-    query = it.begin(version=version(2))
+    query = it.begin(version=version_spec(2))
     await turn()
     assert not replicas[0].batches
     replicas[1].answer({b"[1]": b"9"})
@@ -223,7 +231,7 @@ async def test_an_explicit_version_is_the_only_one_asked(serving):
 
 
 async def test_the_answer_is_json_with_the_contracts_fields(serving):
-    it = serving(application())
+    it = serving(application_spec())
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     query = it.begin()
     await turn()
@@ -246,7 +254,7 @@ async def test_the_answer_is_json_with_the_contracts_fields(serving):
 
 
 async def test_feedback_by_input_asks_every_arm(serving):
-    it = serving(application(policy="exp3"))
+    it = serving(application_spec(policy="exp3"))
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     asking = asyncio.create_task(it.processor.answers_of_all_arms(it.application, b"[1]"))
     await turn()
@@ -282,7 +290,7 @@ async def test_an_overloaded_model_without_a_default_says_when_to_come_back(serv
 
 
 async def test_whoever_is_refused_by_a_quick_model_comes_back_after_a_second(serving):
-    it = serving(application(default_output=None, routes=ONE_ROUTE))
+    it = serving(application_spec(default_output=None, routes=ONE_ROUTE))
     connect(it.engine)
     queries = [it.begin(input=b"[%d]" % n) for n in range(3)]
     with pytest.raises(Saturated) as caught:
@@ -292,7 +300,7 @@ async def test_whoever_is_refused_by_a_quick_model_comes_back_after_a_second(ser
 
 
 async def test_a_full_queue_gives_the_default_as_an_overload(serving):
-    it = serving(application(routes=ONE_ROUTE))
+    it = serving(application_spec(routes=ONE_ROUTE))
     connect(it.engine)
     queries = [it.begin(input=b"[%d]" % n) for n in range(3)]
     assert queries[2].prediction().default_explanation == OVERLOADED
@@ -300,7 +308,7 @@ async def test_a_full_queue_gives_the_default_as_an_overload(serving):
 
 
 async def test_one_overloaded_arm_does_not_keep_the_others_from_answering(serving):
-    it = busy(routes=application().routes[:2])
+    it = busy(routes=routes_to(1, 2))
     other = connect(it.engine, version_id=2)
     queries = [it.begin(input=b"[%d]" % n) for n in range(20)]
     await turn()
@@ -313,7 +321,7 @@ async def test_one_overloaded_arm_does_not_keep_the_others_from_answering(servin
 
 
 async def test_where_one_arm_is_overloaded_and_another_late_none_answered_in_time(serving):
-    it = busy(routes=application().routes[:2])
+    it = busy(routes=routes_to(1, 2))
     connect(it.engine, version_id=2)
     for n in range(20):
         it.begin(input=b"[%d]" % n)
@@ -325,7 +333,7 @@ async def test_where_one_arm_is_overloaded_and_another_late_none_answered_in_tim
 
 async def test_a_flooded_application_leaves_another_one_its_answers(serving):
     it = busy()
-    other = application(id=8, name="other", slo_ms=SLO_MS, routes=ONE_ROUTE)
+    other = application_spec(id=8, name="other", slo_ms=SLO_MS, routes=ONE_ROUTE)
     it.route(other)
     for n in range(20):
         it.begin(input=b"[%d]" % n)
@@ -336,7 +344,7 @@ async def test_a_flooded_application_leaves_another_one_its_answers(serving):
 
 
 async def test_an_application_without_the_cache_asks_each_time(serving):
-    it = serving(application(cache=False, routes=ONE_ROUTE), queue_capacity=10)
+    it = serving(application_spec(cache=False, routes=ONE_ROUTE), queue_capacity=10)
     replica = connect(it.engine)
     for output in (b"7", b"8"):
         query = it.begin()
@@ -347,7 +355,7 @@ async def test_an_application_without_the_cache_asks_each_time(serving):
 
 
 async def test_an_answer_may_be_as_old_as_its_application_says(serving):
-    it = serving(application(cache_ttl_s=3600.0, routes=ONE_ROUTE))
+    it = serving(application_spec(cache_ttl_s=3600.0, routes=ONE_ROUTE))
     replica = connect(it.engine)
     it.begin()
     await turn()

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from registry.specs import ModelSpec
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
+from serving.testing import PlayedServing, application_spec
 from serving.web.readiness import OK, UNCONNECTED, Readiness, model_readiness
-from tests.serving.doubles import Serving, application
 
 
 def record(version_id: int, state: ReplicaState, *, error: str | None = None) -> ReplicaRecord:
@@ -23,31 +23,27 @@ def record(version_id: int, state: ReplicaState, *, error: str | None = None) ->
 
 
 def readiness(
-    serving: Serving, *, connected: set[int], records: tuple[ReplicaRecord, ...] = ()
+    serving: PlayedServing, *, connected: set[int], records: tuple[ReplicaRecord, ...] = ()
 ) -> Readiness:
     return model_readiness(
         serving.router, connected=lambda version: version in connected, records=records
     )
 
 
-def change(serving: Serving, **changes) -> None:
-    serving.router.apply(replace(serving.router.snapshot, **changes))
-
-
 def test_it_is_ready_where_every_routed_model_is_connected():
-    found = readiness(Serving(application()), connected={1, 2, 3})
+    found = readiness(PlayedServing(application_spec()), connected={1, 2, 3})
     assert found.states == dict.fromkeys(("model m1:1", "model m2:1", "model m3:1"), OK)
     assert found.failing == {}
 
 
 def test_a_model_that_isnt_connected_yet_counts():
     loading = record(2, ReplicaState.LOADING)
-    found = readiness(Serving(application()), connected={1, 3}, records=(loading,))
+    found = readiness(PlayedServing(application_spec()), connected={1, 3}, records=(loading,))
     assert found.failing == {"model m2:1": UNCONNECTED}
 
 
 def test_what_is_in_the_way_to_a_replica_is_named():
-    serving = Serving(application())
+    serving = PlayedServing(application_spec())
     found = model_readiness(
         serving.router,
         connected=lambda version: version != 2,
@@ -59,10 +55,10 @@ def test_what_is_in_the_way_to_a_replica_is_named():
 
 
 def test_a_model_scaled_to_none_is_told_and_doesnt_count():
-    serving = Serving(application())
+    serving = PlayedServing(application_spec())
     versions = dict(serving.router.snapshot.versions)
     versions[2] = replace(versions[2], replicas=0)
-    change(serving, versions=versions)
+    serving.change_registry(versions=versions)
 
     found = readiness(serving, connected={1, 3})
     assert found.failing == {}
@@ -70,17 +66,17 @@ def test_a_model_scaled_to_none_is_told_and_doesnt_count():
 
 
 def test_where_all_is_scaled_to_none_it_is_ready():
-    serving = Serving(application())
+    serving = PlayedServing(application_spec())
     versions = {n: replace(v, replicas=0) for n, v in serving.router.snapshot.versions.items()}
-    change(serving, versions=versions)
+    serving.change_registry(versions=versions)
     assert readiness(serving, connected=set()).failing == {}
 
 
 def test_a_model_never_deployed_is_told_and_doesnt_count():
-    serving = Serving(application())
+    serving = PlayedServing(application_spec())
     models = dict(serving.router.snapshot.models)
     models[2] = ModelSpec(id=2, name="m2", input_type="doubles", live_version_id=None)
-    change(serving, models=models)
+    serving.change_registry(models=models)
 
     found = readiness(serving, connected={1, 3})
     assert found.failing == {}
@@ -88,8 +84,8 @@ def test_a_model_never_deployed_is_told_and_doesnt_count():
 
 
 def test_an_application_without_routes_is_told_and_doesnt_count():
-    serving = Serving(application())
-    serving.route(application(id=8, name="empty", routes=()))
+    serving = PlayedServing(application_spec())
+    serving.route(application_spec(id=8, name="empty", routes=()))
 
     found = readiness(serving, connected={1, 2, 3})
     assert found.failing == {}
@@ -99,18 +95,20 @@ def test_an_application_without_routes_is_told_and_doesnt_count():
 def test_a_version_whose_replicas_fail_takes_nobody_away_from_the_others():
     failed = record(2, ReplicaState.FAILED, error="out of memory")
     loading = record(2, ReplicaState.LOADING)
-    found = readiness(Serving(application()), connected={1, 3}, records=(failed, loading))
+    found = readiness(
+        PlayedServing(application_spec()), connected={1, 3}, records=(failed, loading)
+    )
     assert found.failing == {}
     assert found.states["model m2:1"] == "its replicas fail: out of memory"
 
 
 def test_where_every_model_fails_it_isnt_ready():
     failed = tuple(record(n, ReplicaState.FAILED, error="broken") for n in (1, 2, 3))
-    found = readiness(Serving(application()), connected=set(), records=failed)
+    found = readiness(PlayedServing(application_spec()), connected=set(), records=failed)
     assert len(found.failing) == 3
     assert set(found.failing.values()) == {"its replicas fail: broken"}
 
 
 def test_with_nothing_routed_it_is_ready():
-    serving = Serving(application(routes=()))
+    serving = PlayedServing(application_spec(routes=()))
     assert readiness(serving, connected=set()).failing == {}

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic
-from types import SimpleNamespace
 from typing import Any
 
 from serving.api.predict import answer, parse
@@ -17,10 +16,10 @@ from serving.engine.gather import Gather
 from serving.engine.outcome import Status
 from serving.query.turns import Slice
 from serving.rpc.credentials import Credentials
+from serving.testing import PlayedServing, application_spec, routes_to, version_spec
 from serving.web.links import ReplicaLinks
 from tests.serving.cluster.records import a_record
 from tests.serving.container.test_command_line import ROOT, arguments
-from tests.serving.doubles import Serving, application, version
 
 START_S = 40.0
 # Adds up each input, unless that is the one which no process survives.
@@ -41,7 +40,7 @@ class Predictor:
 class Replicas:
     """One replica process at a time, replaced when it has died, as the cluster does it."""
 
-    def __init__(self, serving: Serving, *, folder: Path) -> None:
+    def __init__(self, serving: PlayedServing, *, folder: Path) -> None:
         self.started = 0
         self._folder = folder
         self._links = ReplicaLinks(
@@ -53,7 +52,7 @@ class Replicas:
 
     @classmethod
     @asynccontextmanager
-    async def of(cls, serving: Serving, *, folder: Path) -> AsyncIterator[Replicas]:
+    async def of(cls, serving: PlayedServing, *, folder: Path) -> AsyncIterator[Replicas]:
         replicas = cls(serving, folder=folder)
         keeping = asyncio.create_task(replicas._keep())
         try:
@@ -90,9 +89,9 @@ class Replicas:
             await self._process.wait()
 
 
-def one_model(**changes: Any) -> Serving:
-    spec = application(routes=application().routes[:1], **changes)
-    return Serving(spec, queue_capacity=10_000)
+def one_model(**changes: Any) -> PlayedServing:
+    spec = application_spec(routes=routes_to(1), **changes)
+    return PlayedServing(spec, queue_capacity=10_000)
 
 
 async def test_a_large_batch_gets_the_models_answer_to_every_input(tmp_path_factory):
@@ -102,7 +101,7 @@ async def test_a_large_batch_gets_the_models_answer_to_every_input(tmp_path_fact
         slice = Slice(serving.processor.turns)
         request = await parse(body, input_type="doubles", slice=slice)
         answered = await answer(
-            SimpleNamespace(processor=serving.processor),
+            serving.runtime,
             application=serving.application,
             request=request,
             arrived=monotonic(),
@@ -127,10 +126,10 @@ async def test_an_input_that_kills_is_found_with_few_deaths_and_innocents_are_an
         assert replicas.started <= 5  # four died at most: of 41 rows, of 5, of it alone
 
 
-def _ask(serving: Serving, number: int) -> Gather:
+def _ask(serving: PlayedServing, number: int) -> Gather:
     gather = Gather(calls=1, deadlines=serving.engine.deadlines)
     serving.engine.ask(
-        version(1),
+        version_spec(1),
         key=b"1:%d" % number,
         input=b"[%d]" % number,
         deadline=monotonic() + START_S,

@@ -8,14 +8,14 @@ from math import inf
 from registry.specs import ApplicationSpec, ModelSpec, RouteSpec, Snapshot
 from serving.engine.gather import CallOptions
 from serving.query.routing import Router
-from tests.serving.doubles import application, version
+from serving.testing import application_spec, version_spec
 
 
 def snapshot(*, live: int | None, pinned: int | None = None) -> Snapshot:
     route = RouteSpec(model_id=1, model="m", role="arm", weight=1.0, pinned_version_id=pinned)
-    versions = {n: replace(version(n), model_id=1, model="m", version=str(n)) for n in (1, 2)}
+    versions = {n: replace(version_spec(n), model_id=1, model="m", version=str(n)) for n in (1, 2)}
     return Snapshot(
-        applications={"digits": application(routes=(route,))},
+        applications={"digits": application_spec(routes=(route,))},
         models={1: ModelSpec(id=1, name="m", input_type="doubles", live_version_id=live)},
         versions=versions,
         versions_by_arm={v.arm: v for v in versions.values()},
@@ -83,19 +83,19 @@ def routed(*applications: ApplicationSpec) -> Router:
 
 
 def test_an_application_asks_on_its_own_terms():
-    spec = application(id=3, priority=0, cache=False)
+    spec = application_spec(id=3, priority=0, cache=False)
     assert routed(spec).options(spec) == CallOptions(
         tenant=3, priority=0, cached=False, max_age=inf
     )
 
 
 def test_answers_from_the_cache_may_be_as_old_as_the_application_says():
-    spec = application(cache_ttl_s=2.5)
+    spec = application_spec(cache_ttl_s=2.5)
     assert routed(spec).options(spec).max_age == 2.5
 
 
 def test_changed_terms_hold_from_the_next_snapshot_on():
-    spec = application()
+    spec = application_spec()
     router = routed(spec)
     assert router.options(spec).priority == 1
     router.apply(replace(router.snapshot, applications={spec.name: replace(spec, priority=2)}))
@@ -103,19 +103,19 @@ def test_changed_terms_hold_from_the_next_snapshot_on():
 
 
 def test_terms_are_the_same_object_from_query_to_query():
-    spec = application()
+    spec = application_spec()
     router = routed(spec)
     assert router.options(spec) is router.options(spec)
 
 
 def test_an_application_that_was_just_deleted_may_finish_what_it_asks():
-    assert routed().options(application(id=9, priority=2)) == CallOptions(tenant=9, priority=2)
+    assert routed().options(application_spec(id=9, priority=2)) == CallOptions(tenant=9, priority=2)
 
 
 def test_a_version_is_held_to_the_shortest_objective_of_those_it_serves():
     route = RouteSpec(model_id=1, model="m", role="arm", weight=1.0, pinned_version_id=None)
     specs = [
-        application(id=id, name=f"a{id}", slo_ms=slo_ms, routes=(route,))
+        application_spec(id=id, name=f"a{id}", slo_ms=slo_ms, routes=(route,))
         for id, slo_ms in ((1, 80.0), (2, 20.0), (3, 50.0))
     ]
     assert routed(*specs).objectives_ms() == {1: 20.0}

@@ -9,15 +9,14 @@ import pytest
 from registry.errors import ModelFailed
 from serving.api.predict import render
 from serving.rpc.frames import Answer, AnswerStatus
-from tests.serving.doubles import Serving, application
-from tests.serving.engine.doubles import connect, turn
+from serving.testing import PlayedServing, application_spec, connect, turn
 
 
 class Ensemble:
     """An application with three models, each of which answers when the test says so."""
 
     def __init__(self, **changes) -> None:
-        self.serving = Serving(application(**changes), queue_capacity=100)
+        self.serving = PlayedServing(application_spec(**changes), queue_capacity=100)
         self.replicas = [connect(self.serving.engine, version_id=n) for n in (1, 2, 3)]
 
     async def ask(self, *answers: bytes | None, input: bytes = b"[1]", **fields):
@@ -105,9 +104,9 @@ async def test_outputs_that_cannot_be_combined_are_the_models_failure():
 async def test_only_an_application_with_a_default_reward_keeps_receipts():
     it = Ensemble()
     await it.ask(b"7", b"7", b"7")
-    assert not it.serving.processor.due._waiting
+    assert not it.serving.processor.due.waiting
     it = Ensemble(default_reward=0.5, feedback_window_s=60)
     prediction = await it.ask(b"7", b"7", b"7")
-    (kept,) = it.serving.processor.due._waiting
+    (kept,) = it.serving.processor.due.waiting
     issued_at_ms = it.serving.signer.verify(prediction.query_id).issued_at_ms
-    assert kept.due == (prediction.query_id, issued_at_ms + 60_000)
+    assert kept == (prediction.query_id, issued_at_ms + 60_000)

@@ -11,16 +11,10 @@ from registry.errors import UnknownKey
 from registry.specs import ApiKeySpec, Snapshot
 from serving.engine.engine import EngineSpec
 from serving.rpc.credentials import Credentials
+from serving.testing import key_spec
 from serving.web.runtime import Runtime, RuntimeSpec
 
-NEW = ApiKeySpec(
-    id=1,
-    name="new",
-    digest="d",
-    scopes=frozenset({"predict"}),
-    application_ids=None,
-    expires_at=None,
-)
+NEW = key_spec("new")
 # In the seconds that the test takes, the registry is also looked at because it is time to.
 POLLS = 2
 
@@ -34,14 +28,7 @@ class Registry:
 
     def read(self) -> Snapshot:
         self.reads += 1
-        nothing: MappingProxyType[object, object] = MappingProxyType({})
-        return Snapshot(
-            applications=nothing,  # type: ignore[arg-type]  # empty
-            models=nothing,  # type: ignore[arg-type]  # empty
-            versions=nothing,  # type: ignore[arg-type]  # empty
-            versions_by_arm=nothing,  # type: ignore[arg-type]  # empty
-            keys=MappingProxyType(dict(self.keys)),
-        )
+        return Snapshot(keys=MappingProxyType(dict(self.keys)))
 
 
 def key_in(snapshot: Snapshot) -> ApiKeySpec:

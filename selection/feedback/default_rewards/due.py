@@ -72,6 +72,11 @@ class DueReceipts:
         self.dropped = 0
         self.paused = False
 
+    @property
+    def waiting(self) -> list[Due]:
+        """Those that wait for Redis, the oldest first."""
+        return [one.due for one in self._waiting]
+
     async def start(self) -> None:
         await self._writer.start()
 

@@ -89,9 +89,10 @@ class Settler:
                 self._log_once.ended()
                 if counted:
                     logger.debug("predictions without feedback settled count=%d", counted)
-            self._report_dropped()
+            self.report_dropped()
 
-    def _report_dropped(self) -> None:
+    def report_dropped(self) -> None:
+        """Log how many more have been dropped since the last time, if any were."""
         dropped = self._due.dropped
         if dropped > self._reported:
             logger.warning(

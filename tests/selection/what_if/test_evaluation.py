@@ -192,8 +192,17 @@ def test_one_question_is_worked_out_at_a_time(
     digits: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluation, "WAIT_FOR_TURN_S", 0.01)
-    with evaluation._turn, pytest.raises(Saturated):
-        what_if(digits, span=Span())
+    refused: list[str] = []
+
+    def clock() -> float:
+        """Ask another one in the midst of the first."""
+        with pytest.raises(Saturated) as refusal:
+            what_if(digits, span=Span())
+        refused.append(str(refusal.value))
+        return 0.0
+
+    assert what_if(digits, span=Span(), clock=clock).rows == 0
+    assert set(refused) == {"Another what-if is being worked out; try again."}
     assert what_if(digits, span=Span()).rows == 0
 
 

@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import httptools
 import uvicorn
@@ -18,27 +17,21 @@ from registry.specs import ApiKeySpec
 from serving.api import front
 from serving.api.direct import STATE_KEY, DirectPredictions
 from serving.api.limits import LIMITS_KEY, Limits
-from tests.serving.doubles import Serving, application
-from tests.serving.engine.doubles import FakeConnection, connect
+from serving.testing import (
+    PlayedReplica,
+    PlayedServing,
+    application_spec,
+    connect,
+    key_spec,
+    routes_to,
+)
 
 KEY = b"clp_secret"
 DIGEST = hashlib.sha256(KEY).hexdigest()
 PATH = b"/api/v1/applications/digits/predict"
-ONE_ROUTE = application().routes[:1]
+ONE_ROUTE = routes_to(1)
 MAX_BODY = 1 << 20
 SECONDS = 5.0
-
-
-def key_spec(**changes) -> ApiKeySpec:
-    fields = {
-        "id": 1,
-        "name": "k",
-        "digest": DIGEST,
-        "scopes": frozenset({"predict"}),
-        "application_ids": None,
-        "expires_at": None,
-    }
-    return ApiKeySpec(**(fields | changes))
 
 
 class Front:
@@ -46,11 +39,11 @@ class Front:
 
     def __init__(self, *, limits: Limits | None = None, **changes) -> None:
         self.limits = limits or Limits()
-        self.serving = Serving(
-            application(**({"routes": ONE_ROUTE} | changes)), queue_capacity=1000
+        self.serving = PlayedServing(
+            application_spec(**({"routes": ONE_ROUTE} | changes)), queue_capacity=1000
         )
-        self.model: FakeConnection = connect(self.serving.engine)
-        self.allow(key_spec())
+        self.model: PlayedReplica = connect(self.serving.engine)
+        self.allow(key_spec(KEY.decode()))
         self.predictions = DirectPredictions(self.serving.processor, max_body_bytes=MAX_BODY)
         self.asked: list[tuple[str, str, bytes]] = []
         self.headers: list[list[tuple[bytes, bytes]]] = []
@@ -62,8 +55,7 @@ class Front:
         self.answers_early = False
 
     def allow(self, *keys: ApiKeySpec) -> None:
-        snapshot = replace(self.serving.router.snapshot, keys={key.digest: key for key in keys})
-        self.serving.router.apply(snapshot)
+        self.serving.change_registry(keys={key.digest: key for key in keys})
 
     def learn(self, *inputs: bytes, answer: bytes | None = None) -> None:
         """Have the cache know the answer to some inputs: themselves, or this one."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager, suppress
-from types import SimpleNamespace
 
 import pytest
 from websockets.asyncio.client import connect
@@ -31,18 +30,8 @@ class Sockets(Front):
             await super().asgi(scope, receive, send)
             return
 
-        async def found(look):
-            return look(self.serving.router.snapshot)
-
-        runtime = SimpleNamespace(
-            found=found,
-            processor=self.serving.processor,
-            router=self.serving.router,
-            snapshot=self.serving.router.snapshot,
-            spec=SimpleNamespace(max_body_bytes=1 << 20),
-        )
         scope["url_route"] = {"kwargs": {"app": "digits"}}
-        await ApplicationConsumer.as_asgi(runtime=runtime)(scope, receive, send)
+        await ApplicationConsumer.as_asgi(runtime=self.serving.runtime)(scope, receive, send)
 
     def socket(self, **options):
         options = {"open_timeout": SECONDS, "close_timeout": SECONDS} | options

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any
 
 from asgiref.testing import ApplicationCommunicator
-from django.conf import settings
 
 from registry.specs import Snapshot
 from serving.api.splitting import LARGE_BODY_BYTES
 from serving.api.websocket import ApplicationConsumer
+from serving.testing import PlayedServing, application_spec
 from tests.serving.test_input_batch import Client, double_all
 
 
 def socket_of_an_empty_registry() -> ApplicationCommunicator:
-    async def found(look):
-        return look(Snapshot())
+    serving = PlayedServing(application_spec())
+    serving.apply(Snapshot())
+    return socket_to(serving)
 
-    return socket_to(SimpleNamespace(found=found, spec=SimpleNamespace(max_body_bytes=1 << 20)))
 
-
-def socket_to(runtime: SimpleNamespace) -> ApplicationCommunicator:
+def socket_to(serving: PlayedServing) -> ApplicationCommunicator:
     scope = {"type": "websocket", "headers": [], "url_route": {"kwargs": {"app": "digits"}}}
-    return ApplicationCommunicator(ApplicationConsumer.as_asgi(runtime=runtime), scope)
+    return ApplicationCommunicator(ApplicationConsumer.as_asgi(runtime=serving.runtime), scope)
 
 
 async def test_messages_without_a_key_are_refused_under_their_ids_and_the_socket_stays_open():
@@ -47,13 +43,7 @@ async def test_messages_without_a_key_are_refused_under_their_ids_and_the_socket
 async def test_a_large_batch_is_cut_and_answered_under_its_id():
     """Longer than what is parsed at once; its inputs are in the middle of its fields."""
     client = Client(public=True)
-    runtime = SimpleNamespace(
-        processor=client.serving.processor,
-        snapshot=client.serving.router.snapshot,
-        spec=SimpleNamespace(max_body_bytes=1 << 20),
-        found=_found_in(client),
-    )
-    socket = socket_to(runtime)
+    socket = socket_to(client.serving)
     await socket.send_input({"type": "websocket.connect"})
     assert (await socket.receive_output())["type"] == "websocket.accept"
     rows = [[n] * 300 for n in range(100)]
@@ -72,15 +62,3 @@ async def test_a_large_batch_is_cut_and_answered_under_its_id():
     assert [item["output"] for item in answer["batch_predictions"]] == [2 * n for n in range(100)]
     await socket.send_input({"type": "websocket.disconnect", "code": 1000})
     await socket.wait()
-
-
-def _found_in(client: Client) -> Callable[..., Any]:
-    async def found(look):
-        return look(client.serving.router.snapshot)
-
-    return found
-
-
-def test_a_socket_belongs_to_no_channel_layer():
-    """A layer's reads from Redis time out after seconds of silence, and would close the socket."""
-    assert ApplicationConsumer.channel_layer_alias not in settings.CHANNEL_LAYERS

@@ -16,7 +16,7 @@ from registry.specs import VersionSpec
 from serving.cluster.membership.records import ReplicaRecord
 from serving.engine.outcome import Outcome, Status
 from serving.rpc.credentials import Credentials
-from serving.rpc.frames import Hello
+from serving.testing import hello_of
 from tests.examples.example import zipped
 from tests.serving.cluster.stack import Stack, is_gone
 from tests.serving.cluster.waiting import wait_for
@@ -45,14 +45,7 @@ def version(stack: Stack) -> ModelVersion:
 def ask(record: ReplicaRecord, version: VersionSpec, *inputs: bytes) -> list[Outcome]:
     """Ask one replica as a web process does."""
 
-    listed = Hello(
-        replica=record.id,
-        model=record.model,
-        version=record.version,
-        version_id=record.version_id,
-        generation=record.generation,
-        input_type=version.input_type,
-    )
+    listed = hello_of(version, replica=record.id)
 
     async def asked() -> list[Outcome]:
         at = {record.id: record.address}

@@ -10,6 +10,7 @@ import pytest
 
 from registry.specs import VersionSpec
 from serving.cluster.control.trial import Aborted, try_out
+from serving.testing import version_spec
 from tests.examples.example import zipped
 
 GOOD = """
@@ -22,19 +23,8 @@ class Predictor:
 def a_version(folder: Path, *, construct: str) -> tuple[VersionSpec, Path]:
     artifact = folder / "predictor.py"
     artifact.write_text(GOOD.format(construct=construct))
-    version = VersionSpec(
-        id=1,
-        model_id=1,
-        model="svm",
-        version="1",
-        runtime="python",
-        input_type="doubles",
-        digest=hashlib.sha256(artifact.read_bytes()).hexdigest(),
-        device="cpu",
-        replicas=1,
-        allow_pickle=True,
-        generation=1,
-    )
+    digest = hashlib.sha256(artifact.read_bytes()).hexdigest()
+    version = version_spec(model="svm", runtime="python", digest=digest, allow_pickle=True)
     return version, artifact
 
 

@@ -10,10 +10,10 @@ import sys
 import threading
 from pathlib import Path
 
-from registry.specs import VersionSpec
 from serving.cluster.control.trial import try_out
 from serving.container.boxed import Box, BoxedPredictor
 from serving.container.runtimes import load_predictor
+from serving.testing import version_spec
 
 SECRET = os.environ["DJANGO_SECRET_KEY"]
 ATTACKER = Path(__file__).with_name("attacker.py")
@@ -34,7 +34,8 @@ def main(how: str, folder: Path) -> object:
     artifact.write_text(code.replace("@RAISES@", "yes" if how == "check" else "no"))
     digest = hashlib.sha256(artifact.read_bytes()).hexdigest()
     if how == "check":
-        return try_out(a_version(digest), artifact=artifact).fault
+        version = version_spec(model="attacker", runtime="python", digest=digest)
+        return try_out(version, artifact=artifact).fault
     if how == "box":
         predictor = BoxedPredictor(
             Box(runtime="python", artifact=artifact, sha256=digest, input_type="doubles")
@@ -54,22 +55,6 @@ def tell_everyone(listener: socket.socket) -> None:
         peer, _ = listener.accept()
         with peer:
             peer.sendall(SECRET.encode())
-
-
-def a_version(digest: str) -> VersionSpec:
-    return VersionSpec(
-        id=1,
-        model_id=1,
-        model="attacker",
-        version="1",
-        runtime="python",
-        input_type="doubles",
-        digest=digest,
-        device="cpu",
-        replicas=1,
-        allow_pickle=False,
-        generation=1,
-    )
 
 
 if __name__ == "__main__":

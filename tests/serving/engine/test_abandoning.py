@@ -8,8 +8,15 @@ import pytest
 
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.outcome import Status
-from tests.serving.doubles import Serving, application
-from tests.serving.engine.doubles import FakeConnection, ask, batch_by, connect, turn
+from serving.testing import (
+    PlayedReplica,
+    PlayedServing,
+    application_spec,
+    ask,
+    batch_by,
+    connect,
+    turn,
+)
 
 
 @pytest.fixture
@@ -21,7 +28,7 @@ def engine() -> Engine:
 
 
 @pytest.fixture
-async def busy(engine: Engine) -> FakeConnection:
+async def busy(engine: Engine) -> PlayedReplica:
     """A replica with both places of its pipeline taken."""
     replica = connect(engine)
     ask(engine, b"[100]")
@@ -29,7 +36,7 @@ async def busy(engine: Engine) -> FakeConnection:
     return replica
 
 
-async def computed(replica: FakeConnection) -> list[bytes]:
+async def computed(replica: PlayedReplica) -> list[bytes]:
     """Answer everything; return what the model was asked."""
     inputs = []
     await turn()
@@ -130,7 +137,7 @@ async def test_behind_a_replica_that_answers_nothing_a_sweep_lets_go_of_it(engin
 
 
 async def test_an_abandoned_query_is_counted_and_asks_no_model():
-    serving = Serving(application(slo_ms=60_000.0), queue_capacity=10)
+    serving = PlayedServing(application_spec(slo_ms=60_000.0), queue_capacity=10)
     query = serving.begin()
     query.abandon()
     serving.engine.sweep()
@@ -140,7 +147,7 @@ async def test_an_abandoned_query_is_counted_and_asks_no_model():
 
 
 async def test_a_query_whose_task_is_cancelled_is_abandoned():
-    serving = Serving(application(slo_ms=60_000.0), queue_capacity=10)
+    serving = PlayedServing(application_spec(slo_ms=60_000.0), queue_capacity=10)
     waiting = asyncio.create_task(serving.begin().settled())
     await turn()
     waiting.cancel()

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from registry.models.models import Batching
 from serving.engine.batching import CONTROLLERS, new_controller
+from serving.testing import ClosedLoop, SimulatedModel, Simulation
 from tests.docs.documents import page, rows
-from tests.serving.engine.simulator import Closed, Container, Simulation
 
 BATCHES = st.lists(st.tuples(st.integers(1, 5000), st.floats(0, 10)), max_size=300)
 
@@ -71,18 +71,18 @@ def test_it_starts_with_single_rows_and_never_grows_on_a_batch_that_was_not_full
 
 @learning
 @pytest.mark.parametrize(
-    ("container", "best"),
+    ("model", "best"),
     [
-        (Container(fixed=0.001, per_row=0.00002, noise=0.02), 900),
-        (Container(fixed=0.001, per_row=0.0001, noise=0.05), 165),
-        (Container(fixed=0.010, per_row=0.0001, noise=0.02), 93),
-        (Container(per_row=0.001, noise=0.02), 19),
+        (SimulatedModel(fixed=0.001, per_row=0.00002, noise=0.02), 900),
+        (SimulatedModel(fixed=0.001, per_row=0.0001, noise=0.05), 165),
+        (SimulatedModel(fixed=0.010, per_row=0.0001, noise=0.02), 93),
+        (SimulatedModel(per_row=0.001, noise=0.02), 19),
     ],
     ids=["fast", "middling", "costly to start", "slow"],
 )
-def test_it_converges_to_what_fills_the_budget(name, container, best):
+def test_it_converges_to_what_fills_the_budget(name, model, best):
     controller = new_controller(name, budget=0.02, max_size=4096)
-    simulation = Simulation(load=Closed(clients=3000), container=container, controller=controller)
+    simulation = Simulation(load=ClosedLoop(clients=3000), model=model, controller=controller)
     simulation.run(12.0)
     seen = simulation.run(5.0)
     assert 0.85 * best <= seen.mean_size <= 1.05 * best
@@ -95,7 +95,7 @@ def test_a_replica_that_became_slower_gets_smaller_batches_within_tens_of_them(n
     simulation = _saturated(controller)
     simulation.run(10.0)
     before = controller.cap
-    simulation.container = Container(fixed=0.003, per_row=0.0003, noise=0.05)
+    simulation.model = SimulatedModel(fixed=0.003, per_row=0.0003, noise=0.05)
     for _ in range(40):
         simulation.run(0.03)
     assert controller.cap < 0.45 * before
@@ -108,7 +108,7 @@ def test_a_replica_that_became_faster_is_found_out(name):
     simulation = _saturated(controller)
     simulation.run(10.0)
     before = controller.cap
-    simulation.container = Container(fixed=0.0005, per_row=0.00005, noise=0.05)
+    simulation.model = SimulatedModel(fixed=0.0005, per_row=0.00005, noise=0.05)
     simulation.run(15.0)
     assert simulation.run(2.0).mean_size > 1.6 * before
 
@@ -135,7 +135,7 @@ def test_a_controller_that_does_not_exist_is_refused():
 
 def _saturated(controller):
     return Simulation(
-        load=Closed(clients=1000),
-        container=Container(fixed=0.001, per_row=0.0001, noise=0.05),
+        load=ClosedLoop(clients=1000),
+        model=SimulatedModel(fixed=0.001, per_row=0.0001, noise=0.05),
         controller=controller,
     )

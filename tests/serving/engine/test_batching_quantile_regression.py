@@ -3,7 +3,7 @@ import random
 import pytest
 
 from serving.engine.batching import Aimd, QuantileRegression
-from tests.serving.engine.simulator import Closed, Container, Simulation
+from serving.testing import ClosedLoop, SimulatedModel, Simulation
 
 
 def fill(controller, *, batches, fixed=0.002, per_row=0.0001, seed=1, noise=0.0):
@@ -109,8 +109,8 @@ def test_where_every_size_is_late_it_still_sends_single_rows():
 
 def test_pauses_longer_than_the_budget_that_no_size_avoids_do_not_shrink_batches_to_nothing():
     simulation = Simulation(
-        load=Closed(clients=1000),
-        container=Container(fixed=0.001, per_row=0.0001, noise=0.05, pause=0.03, pause_share=0.03),
+        load=ClosedLoop(clients=1000),
+        model=SimulatedModel(fixed=0.001, per_row=0.0001, noise=0.05, pause=0.03, pause_share=0.03),
         controller=QuantileRegression(budget=0.02),
     )
     simulation.run(10.0)
@@ -118,20 +118,20 @@ def test_pauses_longer_than_the_budget_that_no_size_avoids_do_not_shrink_batches
 
 
 @pytest.mark.parametrize(
-    "container",
+    "model",
     [
-        Container(fixed=0.001, per_row=0.00002, noise=0.1),
-        Container(fixed=0.001, per_row=0.0001, noise=0.05, pause=0.01, pause_share=0.005),
-        Container(fixed=0.015, per_row=0.00002, noise=0.03),
-        Container(fixed=0.001, per_row=0.004, noise=0.05),
+        SimulatedModel(fixed=0.001, per_row=0.00002, noise=0.1),
+        SimulatedModel(fixed=0.001, per_row=0.0001, noise=0.05, pause=0.01, pause_share=0.005),
+        SimulatedModel(fixed=0.015, per_row=0.00002, noise=0.03),
+        SimulatedModel(fixed=0.001, per_row=0.004, noise=0.05),
     ],
     ids=["noisy", "with pauses", "costly to start", "very slow"],
 )
-def test_the_p99_keeps_to_the_budget_at_the_throughput_of_aimd(container):
+def test_the_p99_keeps_to_the_budget_at_the_throughput_of_aimd(model):
     answered = {}
     for controller in (Aimd, QuantileRegression):
         simulation = Simulation(
-            load=Closed(clients=2000), container=container, controller=controller(budget=0.02)
+            load=ClosedLoop(clients=2000), model=model, controller=controller(budget=0.02)
         )
         simulation.run(12.0)
         answered[controller] = simulation.run(15.0)

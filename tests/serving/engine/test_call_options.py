@@ -11,7 +11,7 @@ from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import CallOptions, Gather, Trace
 from serving.engine.outcome import Status
 from serving.rpc.frames import failed
-from tests.serving.engine.doubles import FakeConnection, ask, batch_by, connect, turn
+from serving.testing import PlayedReplica, ask, batch_by, connect, turn
 
 UNCACHED = CallOptions(tenant=1, cached=False)
 HIGH, NORMAL, LOW = (CallOptions(tenant=priority, priority=priority) for priority in (0, 1, 2))
@@ -30,7 +30,7 @@ def replica(engine):
     return connect(engine)
 
 
-async def answered(replica: FakeConnection, output: bytes) -> None:
+async def answered(replica: PlayedReplica, output: bytes) -> None:
     """Answer everything that is open with the same output."""
     await turn()
     while replica.batches:

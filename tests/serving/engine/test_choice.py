@@ -7,7 +7,7 @@ import pytest
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import CallOptions
 from serving.engine.replica import SLOW_START_S
-from tests.serving.engine.doubles import FakeConnection, ask, batch_by, connect, teach, turn
+from serving.testing import PlayedReplica, ask, batch_by, connect, teach, turn
 
 UNCACHED = CallOptions(cached=False)
 
@@ -21,7 +21,7 @@ async def engine():
     await turn()
 
 
-def veteran(engine: Engine, *, name: str, per_row: float | None = None) -> FakeConnection:
+def veteran(engine: Engine, *, name: str, per_row: float | None = None) -> PlayedReplica:
     """A replica that connected long ago."""
     connection = connect(engine, name=name)
     connection.replica._connected_at -= 2 * SLOW_START_S

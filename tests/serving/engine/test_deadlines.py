@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 
 from serving.engine.deadlines import LONG_GRAIN_S, SHORT_GRAIN_S, SHORT_S, Deadlines
-from tests.serving.engine.virtual import in_virtual_time
+from serving.testing import in_virtual_time
 
 
 class Told:

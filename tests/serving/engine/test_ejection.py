@@ -11,7 +11,7 @@ from serving.engine.gather import CallOptions, Gather
 from serving.engine.health import FAILURES_TO_EJECT
 from serving.engine.outcome import Status
 from serving.rpc.frames import Answer, AnswerStatus
-from tests.serving.engine.doubles import FakeConnection, ask, batch_by, connect, turn
+from serving.testing import PlayedReplica, ask, batch_by, connect, turn
 
 UNCACHED = CallOptions(cached=False)
 
@@ -40,7 +40,7 @@ async def queue(engine: Engine, rows: int) -> list[Gather]:
     return gathers
 
 
-async def fail(bad: FakeConnection, *, times: int, good: FakeConnection) -> None:
+async def fail(bad: PlayedReplica, *, times: int, good: PlayedReplica) -> None:
     """Let one fail whenever the other succeeds."""
     for _ in range(times):
         bad.fail()
@@ -48,7 +48,7 @@ async def fail(bad: FakeConnection, *, times: int, good: FakeConnection) -> None
         await turn()
 
 
-async def eject(engine: Engine, *, bad: FakeConnection, good: FakeConnection) -> None:
+async def eject(engine: Engine, *, bad: PlayedReplica, good: PlayedReplica) -> None:
     await queue(engine, 30)
     await fail(bad, times=FAILURES_TO_EJECT, good=good)
     while bad.batches:
@@ -57,7 +57,7 @@ async def eject(engine: Engine, *, bad: FakeConnection, good: FakeConnection) ->
     assert engine.stats[1].ejected == 1
 
 
-async def drained(*replicas: FakeConnection) -> None:
+async def drained(*replicas: PlayedReplica) -> None:
     """Answer everything that is there."""
     while any(replica.batches for replica in replicas):
         for replica in replicas:
@@ -66,7 +66,7 @@ async def drained(*replicas: FakeConnection) -> None:
         await turn()
 
 
-def pause_of(engine: Engine, replica: FakeConnection) -> float:
+def pause_of(engine: Engine, replica: PlayedReplica) -> float:
     return engine._pools[1]._health[replica.replica].back_at - monotonic()
 
 
@@ -155,7 +155,7 @@ async def test_the_last_that_is_left_is_never_ejected(engine, bad, good):
     assert bad.batches
 
 
-@pytest.mark.parametrize("leave", [FakeConnection.die, FakeConnection.ask_to_drain])
+@pytest.mark.parametrize("leave", [PlayedReplica.die, PlayedReplica.ask_to_drain])
 async def test_when_the_healthy_one_leaves_the_ejected_one_is_back_at_once(
     engine, bad, good, leave
 ):

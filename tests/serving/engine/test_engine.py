@@ -10,7 +10,7 @@ from serving.engine.engine import Engine, EngineSpec
 from serving.engine.outcome import Status
 from serving.rpc.errors import ConnectionLost, ProtocolError
 from serving.rpc.frames import Answer, AnswerStatus, FrameType, encode_answers, encode_frame
-from tests.serving.engine.doubles import ask, batch_by, connect, turn
+from serving.testing import ask, batch_by, connect, turn
 
 
 @pytest.fixture

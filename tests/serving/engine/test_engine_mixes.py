@@ -20,7 +20,7 @@ from serving.engine.outcome import Outcome, Status
 from serving.engine.stats import VersionStats
 from serving.rpc.errors import ProtocolError
 from serving.rpc.frames import Answer, AnswerStatus, FrameDecoder, FrameType, encode_answers
-from tests.serving.engine.doubles import VERSION, FakeConnection, connect, teach, turn
+from serving.testing import VERSION, PlayedReplica, teach, turn
 
 VERSIONS = {n: replace(VERSION, id=n, version=str(n)) for n in (1, 2)}
 CAPACITY = 15
@@ -63,7 +63,7 @@ class CountingQuestion(Gather):
         super().arrive(index, outcome)
 
 
-class Witness(FakeConnection):
+class Witness(PlayedReplica):
     """A connection that looks at every batch as it is sent."""
 
     def __init__(self, mix: Mix, *, version: int) -> None:
@@ -126,7 +126,7 @@ class Mix:
 
     def join(self, version: int) -> None:
         made = Witness(self, version=version)
-        connect(self.engine, version_id=version, name=f"r{len(self.replicas)}", connection=made)
+        made.connect_to(self.engine, version=VERSIONS[version], name=f"r{len(self.replicas)}")
         self.replicas.append(made)
 
     def answer(self, replica: Witness, statuses: list[AnswerStatus]) -> None:
@@ -165,13 +165,6 @@ class Mix:
         """Be known to take so long that some of those with time enough are refused."""
         teach(replica, per_row=IN_TIME / 3)
 
-    def block(self, replica: Witness) -> None:
-        replica.writable = False
-
-    def unblock(self, replica: Witness) -> None:
-        replica.writable = True
-        replica.replica.on_writable()
-
     def configure(self, batching: BatchingSpec, answer_within_s: float) -> None:
         one = VersionSettings(batching=batching, answer_within_s=answer_within_s)
         self.engine.configure(dict.fromkeys(VERSIONS, one))
@@ -201,7 +194,7 @@ class Mix:
         for _ in range(100):
             await turn()
             for replica in self.open:
-                self.unblock(replica)
+                replica.unblock()
                 while replica.batches:
                     self.answer(replica, [OK])
         self.engine.sweep()
@@ -290,8 +283,8 @@ STEPS = st.lists(
         on_replica(Witness.die),
         on_replica(Witness.ask_to_drain),
         on_replica(Mix.garble),
-        on_replica(Mix.block),
-        on_replica(Mix.unblock),
+        on_replica(Witness.block),
+        on_replica(Witness.unblock),
         st.tuples(st.just(Mix.join), st.sampled_from([1, 2])),
         st.tuples(st.just(Mix.join), st.sampled_from([1, 2])),
         st.tuples(st.just(Mix.leave), number),
@@ -323,7 +316,7 @@ async def _play(steps: list[tuple[Any, ...]]) -> None:
             action(mix, *values)
         elif mix.open:
             replica = mix.open[values[0] % len(mix.open)]
-            if action in (Witness.die, Witness.ask_to_drain):
+            if action in (Witness.die, Witness.ask_to_drain, Witness.block, Witness.unblock):
                 action(replica)
             else:
                 action(mix, replica, *values[1:])

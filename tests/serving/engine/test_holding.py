@@ -10,7 +10,7 @@ import pytest
 
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import CallOptions
-from tests.serving.engine.doubles import ask, batch_by, connect, teach, turn
+from serving.testing import ask, batch_by, connect, teach, turn
 
 ROWS = 4
 FOR_EVER_MS, A_MOMENT_MS = 60_000.0, 5.0

@@ -11,7 +11,7 @@ from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import Gather
 from serving.engine.outcome import Status
 from serving.engine.queue import CallQueue
-from tests.serving.engine.doubles import ask, batch_by, connect, new_call, turn
+from serving.testing import ask, batch_by, connect, new_call, turn
 
 # A deadline that passes while the test runs, and one that does not.
 SOON, LATER = 0.005, 60.0

@@ -7,7 +7,7 @@ import pytest
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import CallOptions, Gather
 from serving.engine.outcome import Status
-from tests.serving.engine.doubles import ask, batch_by, connect, teach, turn
+from serving.testing import ask, batch_by, connect, teach, turn
 
 # Four rows a batch, and a tenth in reserve: two full batches are answered within the time there is.
 ROW, SECONDS, FIT = 10.0, 100.0, 8

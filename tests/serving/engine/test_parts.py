@@ -8,7 +8,7 @@ from serving.engine.engine import Engine, EngineSpec
 from serving.engine.outcome import Status
 from serving.rpc.errors import ProtocolError
 from serving.rpc.frames import Answer, AnswerStatus, FrameType, encode_answers
-from tests.serving.engine.doubles import FakeConnection, ask, batch_by, connect, turn
+from serving.testing import PlayedReplica, ask, batch_by, connect, turn
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def engine() -> Engine:
     return made
 
 
-def part(replica: FakeConnection, count: int) -> None:
+def part(replica: PlayedReplica, count: int) -> None:
     """Answer the next of the oldest batch, which stays open; they are taken out of the double's."""
     request, inputs = replica.batches[0]
     answers = [Answer(AnswerStatus.OK, input) for input in inputs[:count]]

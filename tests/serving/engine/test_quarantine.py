@@ -15,7 +15,7 @@ from serving.engine.gather import CallOptions, Gather
 from serving.engine.outcome import Status
 from serving.engine.quarantine import MAX_REMEMBERED, PARTS, QUARANTINE_S, REMEMBERED_S, Quarantine
 from serving.rpc.errors import ConnectionLost
-from tests.serving.engine.doubles import FakeConnection, ask, batch_by, connect, new_call, turn
+from serving.testing import ask, batch_by, connect, new_call, turn
 
 POISON = b"[666]"
 UNCACHED = CallOptions(cached=False)
@@ -194,21 +194,12 @@ async def test_a_replica_that_hangs_blames_what_it_was_working_on(monkeypatch):
     monkeypatch.setattr("serving.engine.replica.HUNG_S", 0.0)
     monkeypatch.setattr("serving.engine.replica.HUNG_BUDGETS", 0.0)
     for name in ("r1", "r2"):
-        hanging = Hanging()
-        connect(engine, name=name, connection=hanging)
+        hanging = connect(engine, name=name)
         gather = gather or ask(engine, POISON)
         await turn()
         engine.sweep()
         assert hanging.closed
     assert status(gather) == Status.QUARANTINED
-
-
-class Hanging(FakeConnection):
-    """Ends as a real connection does which this side aborts: without an error."""
-
-    def abort(self) -> None:
-        self.closed = True
-        self.replica.on_lost(None)
 
 
 async def test_suspects_whose_time_is_over_are_let_go_by_the_sweep():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from serving.engine.gather import Call
 from serving.engine.queue import MAX_BATCH_BYTES, CallQueue
-from tests.serving.engine.doubles import new_call
+from serving.testing import new_call
 
 A, B, C = 1, 2, 3
 HIGH, NORMAL, LOW = 0, 1, 2

@@ -9,18 +9,17 @@ import pytest
 from registry.specs import BatchingSpec
 from serving.engine.outcome import Status
 from serving.engine.replica import HUNG_S
-from tests.serving.engine.simulator import Container
-from tests.serving.engine.virtual import VirtualService, in_virtual_time
+from serving.testing import SimulatedModel, VirtualService, in_virtual_time
 
-FIXED_COST = Container(fixed=0.001, per_row=0.0002, noise=0.03)
-HALF_FIXED = Container(fixed=0.002, per_row=0.002, noise=0.03)
-NO_FIXED = Container(per_row=0.003, noise=0.03)
-SHARED_COST = Container(fixed=0.010, per_row=0.0001, noise=0.03)
+FIXED_COST = SimulatedModel(fixed=0.001, per_row=0.0002, noise=0.03)
+HALF_FIXED = SimulatedModel(fixed=0.002, per_row=0.002, noise=0.03)
+NO_FIXED = SimulatedModel(per_row=0.003, noise=0.03)
+SHARED_COST = SimulatedModel(fixed=0.010, per_row=0.0001, noise=0.03)
 
 
-def slower(container: Container, *, times: float) -> Container:
-    return Container(
-        fixed=container.fixed * times, per_row=container.per_row * times, noise=container.noise
+def slower(model: SimulatedModel, *, times: float) -> SimulatedModel:
+    return SimulatedModel(
+        fixed=model.fixed * times, per_row=model.per_row * times, noise=model.noise
     )
 
 
@@ -63,10 +62,10 @@ async def test_a_replica_that_has_just_come_is_eased_into_a_load():
     assert first.share_in_time == later.share_in_time == 1.0
 
 
-@pytest.mark.parametrize("container", [FIXED_COST, NO_FIXED])
+@pytest.mark.parametrize("model", [FIXED_COST, NO_FIXED])
 @in_virtual_time
-async def test_what_a_dying_replica_leaves_is_answered_by_the_others(container):
-    version = VirtualService(*[container] * 3, objective=0.05)
+async def test_what_a_dying_replica_leaves_is_answered_by_the_others(model):
+    version = VirtualService(*[model] * 3, objective=0.05)
     capacity = await version.capacity(seconds=1.0)
     asyncio.get_running_loop().call_later(0.2, version.replicas[0].die)
     seen = await version.open(0.5 * capacity, seconds=min(2.0, 4000.0 / capacity))
@@ -88,22 +87,22 @@ async def test_a_replica_that_hangs_costs_only_what_it_was_sent():
 
 
 @pytest.mark.parametrize(
-    ("container", "load"),
+    ("model", "load"),
     [(HALF_FIXED, 0.15), (HALF_FIXED, 2.0), (FIXED_COST, 0.3), (NO_FIXED, 0.5)],
 )
 @in_virtual_time
-async def test_a_model_that_is_slower_for_a_while_is_followed_both_ways(container, load):
-    version = VirtualService(container, objective=0.05)
+async def test_a_model_that_is_slower_for_a_while_is_followed_both_ways(model, load):
+    version = VirtualService(model, objective=0.05)
     capacity = await version.capacity()
     [replica] = version.replicas
-    reachable = await VirtualService(slower(container, times=5.0), objective=0.05).capacity()
+    reachable = await VirtualService(slower(model, times=5.0), objective=0.05).capacity()
 
-    replica.container = slower(container, times=5.0)
+    replica.model = slower(model, times=5.0)
     await version.open(load * capacity, seconds=2.0)
     slowed = await version.open(load * capacity, seconds=2.0)
     assert slowed.goodput >= 0.8 * min(reachable, load * capacity)
 
-    replica.container = container
+    replica.model = model
     await version.open(load * capacity, seconds=1.0)
     mended = await version.open(load * capacity, seconds=1.0)
     assert mended.goodput >= 0.9 * min(1.0, load) * capacity
@@ -114,26 +113,24 @@ async def test_a_model_too_slow_for_its_objective_is_tried_until_it_has_mended()
     """Whatever is refused, it's never because of a prediction that nothing could correct."""
     version = VirtualService(SHARED_COST, objective=0.05)
     [replica] = version.replicas
-    replica.container = Container(fixed=0.060)
+    replica.model = SimulatedModel(fixed=0.060)
     slow = await version.open(100.0, seconds=5.0)
     assert not slow.in_time
     # It's free for the ten milliseconds until the next query comes, and then taken for sixty.
     assert replica.busy_seconds >= 0.8 * 5.0
-    replica.container = SHARED_COST
+    replica.model = SHARED_COST
     await version.open(50.0, seconds=1.0)
     mended = await version.open(50.0, seconds=2.0)
     assert mended.share_in_time >= 0.95
 
 
-@pytest.mark.parametrize(
-    ("container", "clients"), [(SHARED_COST, 32), (FIXED_COST, 32), (NO_FIXED, 8)]
-)
+@pytest.mark.parametrize(("model", "clients"), [(SHARED_COST, 32), (FIXED_COST, 32), (NO_FIXED, 8)])
 @in_virtual_time
-async def test_an_automatic_wait_is_about_as_good_as_the_best_one_set_by_hand(container, clients):
+async def test_an_automatic_wait_is_about_as_good_as_the_best_one_set_by_hand(model, clients):
     goodput = {}
     for wait_ms in (None, 0, 1, 2):
         batching = BatchingSpec(wait_ms=wait_ms)
-        version = VirtualService(container, objective=0.05, batching=batching)
+        version = VirtualService(model, objective=0.05, batching=batching)
         await version.closed(clients, seconds=4.0, think=0.001)
         goodput[wait_ms] = (await version.closed(clients, seconds=2.0, think=0.001)).goodput
     assert goodput.pop(None) >= 0.93 * max(goodput.values())

@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 
 from serving.engine.gather import ORDINARY, CallOptions
 from serving.engine.outcome import Status
-from tests.serving.engine.simulator import Container
-from tests.serving.engine.virtual import Reply, VirtualService, in_virtual_time
+from serving.testing import CallerReply, SimulatedModel, VirtualService, in_virtual_time
 
 MODELS = st.builds(
-    Container,
+    SimulatedModel,
     fixed=st.floats(0.0, 0.010),
     per_row=st.floats(0.0002, 0.005),
     noise=st.floats(0.0, 0.2),
@@ -26,11 +25,11 @@ OBJECTIVES = st.floats(0.075, 0.2)
 class Witnessed(VirtualService):
     """Notes every query that was refused at once though nothing was waiting or under way."""
 
-    def __init__(self, *containers: Container, **settings: Any) -> None:
-        super().__init__(*containers, **settings)
+    def __init__(self, *models: SimulatedModel, **settings: Any) -> None:
+        super().__init__(*models, **settings)
         self.refused_idle = 0
 
-    async def ask(self, *, options: CallOptions = ORDINARY) -> Reply:
+    async def ask(self, *, options: CallOptions = ORDINARY) -> CallerReply:
         idle = any(replica.replica.load == 0 for replica in self.replicas)
         reply = await super().ask(options=options)
         if idle and reply.status == Status.OVERLOADED:
@@ -41,14 +40,14 @@ class Witnessed(VirtualService):
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(MODELS, OBJECTIVES, st.floats(1.2, 5.0), st.integers(1, 3))
 def test_whatever_is_offered_goodput_stays_and_everything_is_settled(
-    container, objective, times, replicas
+    model, objective, times, replicas
 ):
-    overload(container, objective=objective, times=times, replicas=replicas)
+    overload(model, objective=objective, times=times, replicas=replicas)
 
 
 @in_virtual_time
-async def overload(container: Container, *, objective: float, times: float, replicas: int) -> None:
-    version = Witnessed(*[container] * replicas, objective=objective)
+async def overload(model: SimulatedModel, *, objective: float, times: float, replicas: int) -> None:
+    version = Witnessed(*[model] * replicas, objective=objective)
     capacity = await version.capacity(seconds=1.0)
     seen = await version.open(times * capacity, seconds=min(4.0, 3000.0 / (times * capacity)))
     assert seen.goodput >= 0.8 * capacity
@@ -60,15 +59,15 @@ async def overload(container: Container, *, objective: float, times: float, repl
 
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(MODELS, OBJECTIVES, st.integers(1, 12))
-def test_few_clients_are_always_answered(container, objective, clients):
-    attend(container, objective=objective, clients=clients)
+def test_few_clients_are_always_answered(model, objective, clients):
+    attend(model, objective=objective, clients=clients)
 
 
 @in_virtual_time
-async def attend(container: Container, *, objective: float, clients: int) -> None:
+async def attend(model: SimulatedModel, *, objective: float, clients: int) -> None:
     """All of them together fit into one batch, and that takes a third of the objective."""
-    version = Witnessed(container, objective=objective)
-    fitting = int((0.3 * objective - container.fixed) / container.per_row)
+    version = Witnessed(model, objective=objective)
+    fitting = int((0.3 * objective - model.fixed) / model.per_row)
     seen = await version.closed(max(1, min(clients, fitting)), seconds=1.0)
     assert seen.share_in_time >= 0.99
     assert version.refused_idle == 0

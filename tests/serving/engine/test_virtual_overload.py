@@ -8,8 +8,7 @@ import pytest
 
 from serving.engine.gather import CallOptions
 from serving.engine.outcome import Status
-from tests.serving.engine.simulator import Container
-from tests.serving.engine.virtual import Seen, VirtualService, in_virtual_time
+from serving.testing import Replies, SimulatedModel, VirtualService, in_virtual_time
 
 FLOODING = CallOptions(tenant=1)
 ORDINARY_PRIORITY, HIGH_PRIORITY = CallOptions(tenant=2), CallOptions(tenant=2, priority=0)
@@ -33,8 +32,8 @@ MODELS = pytest.mark.parametrize(
 
 
 def service(fixed: float, per_row: float, objective: float, *, noise: float) -> VirtualService:
-    container = Container(fixed=fixed / 1e3, per_row=per_row / 1e3, noise=noise)
-    return VirtualService(container, objective=objective / 1e3)
+    model = SimulatedModel(fixed=fixed / 1e3, per_row=per_row / 1e3, noise=noise)
+    return VirtualService(model, objective=objective / 1e3)
 
 
 @MODELS
@@ -58,7 +57,7 @@ async def test_three_times_what_it_can_answer_costs_it_next_to_nothing(
     assert after.share_in_time == 1.0
 
 
-async def beside_a_flood(version: VirtualService, *, load: float, options: CallOptions) -> Seen:
+async def beside_a_flood(version: VirtualService, *, load: float, options: CallOptions) -> Replies:
     """What an application sees that asks for `load` of what the version can answer."""
     capacity = await version.capacity()
     seconds = 1500.0 / (load * capacity)

@@ -5,33 +5,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.engine.batching import Aimd, AutoWait, FixedWait, Static, new_wait
-from tests.serving.engine.simulator import (
-    Closed,
-    Container,
-    Open,
-    Simulation,
-    throughput_of_wait,
-)
+from serving.testing import ClosedLoop, OpenLoop, SimulatedModel, Simulation, throughput_of_wait
 
 BUDGET = 0.02
 WAITS = (0.0, 0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008)
-SHARED_COST = Container(fixed=0.005, per_row=0.00001, noise=0.05)
-NO_SHARED_COST = Container(per_row=0.0001, noise=0.05)
+SHARED_COST = SimulatedModel(fixed=0.005, per_row=0.00001, noise=0.05)
+NO_SHARED_COST = SimulatedModel(per_row=0.0001, noise=0.05)
 
 
-def simulate(*, load, container, wait, controller=None):
+def simulate(*, load, model, wait, controller=None):
     return Simulation(
         load=load,
-        container=container,
+        model=model,
         controller=controller or Static(budget=BUDGET, max_size=4096),
         wait=wait,
     )
 
 
-def waiting(*, clients=64, container=SHARED_COST):
+def waiting(*, clients=64, model=SHARED_COST):
     """A wait that has learnt that it pays."""
     wait = AutoWait(budget=BUDGET)
-    simulate(load=Closed(clients=clients), container=container, wait=wait).run(5.0)
+    simulate(load=ClosedLoop(clients=clients), model=model, wait=wait).run(5.0)
     assert wait.seconds > 0.0
     return wait
 
@@ -53,26 +47,30 @@ def test_without_one_set_it_is_learnt_and_starts_without_waiting():
 
 
 @pytest.mark.parametrize(
-    ("container", "load", "budget"),
+    ("model", "load", "budget"),
     [
-        (SHARED_COST, Closed(clients=64), BUDGET),
-        (SHARED_COST, Closed(clients=16), BUDGET),
-        (Container(fixed=0.005, per_row=0.0002, noise=0.1), Closed(clients=64), BUDGET),
-        (Container(fixed=0.020, per_row=0.00001, noise=0.05), Closed(clients=64, think=0.005), 0.1),
+        (SHARED_COST, ClosedLoop(clients=64), BUDGET),
+        (SHARED_COST, ClosedLoop(clients=16), BUDGET),
+        (SimulatedModel(fixed=0.005, per_row=0.0002, noise=0.1), ClosedLoop(clients=64), BUDGET),
         (
-            Container(fixed=0.001, per_row=0.00001, noise=0.1),
-            Closed(clients=64, think=0.0003),
+            SimulatedModel(fixed=0.020, per_row=0.00001, noise=0.05),
+            ClosedLoop(clients=64, think=0.005),
+            0.1,
+        ),
+        (
+            SimulatedModel(fixed=0.001, per_row=0.00001, noise=0.1),
+            ClosedLoop(clients=64, think=0.0003),
             0.01,
         ),
     ],
     ids=["large fixed cost", "few clients", "rows cost too", "very large", "small but most"],
 )
-def test_where_rows_share_a_cost_it_comes_near_the_best_wait_there_is(container, load, budget):
+def test_where_rows_share_a_cost_it_comes_near_the_best_wait_there_is(model, load, budget):
     best = max(
-        throughput_of_wait(seconds, load=load, container=container, budget=budget, run=4.0)
+        throughput_of_wait(seconds, load=load, model=model, budget=budget, run=4.0)
         for seconds in WAITS
     )
-    simulation = simulate(load=load, container=container, wait=AutoWait(budget=budget))
+    simulation = simulate(load=load, model=model, wait=AutoWait(budget=budget))
     simulation.run(6.0)
     assert simulation.run(20.0).throughput >= 0.9 * best
 
@@ -80,18 +78,18 @@ def test_where_rows_share_a_cost_it_comes_near_the_best_wait_there_is(container,
 @pytest.mark.parametrize("think", [0.0001, 0.001])
 @pytest.mark.parametrize("clients", [16, 64, 400])
 def test_where_rows_share_nothing_trying_costs_next_to_nothing(clients, think):
-    load = Closed(clients=clients, think=think)
-    without = throughput_of_wait(0.0, load=load, container=NO_SHARED_COST, budget=BUDGET)
-    simulation = simulate(load=load, container=NO_SHARED_COST, wait=AutoWait(budget=BUDGET))
+    load = ClosedLoop(clients=clients, think=think)
+    without = throughput_of_wait(0.0, load=load, model=NO_SHARED_COST, budget=BUDGET)
+    simulation = simulate(load=load, model=NO_SHARED_COST, wait=AutoWait(budget=BUDGET))
     assert simulation.run(10.0).throughput >= 0.97 * without
     assert simulation.run(10.0).throughput >= 0.97 * without
 
 
 @pytest.mark.parametrize("rate", [20, 100, 300, 1000, 3000])
-@pytest.mark.parametrize("container", [SHARED_COST, NO_SHARED_COST], ids=["shared", "none"])
-def test_under_a_light_load_nobody_waits_for_others(rate, container):
+@pytest.mark.parametrize("model", [SHARED_COST, NO_SHARED_COST], ids=["shared", "none"])
+def test_under_a_light_load_nobody_waits_for_others(rate, model):
     latencies = [
-        simulate(load=Open(rate=rate), container=container, wait=wait).run(30.0).mean_latency
+        simulate(load=OpenLoop(rate=rate), model=model, wait=wait).run(30.0).mean_latency
         for wait in (FixedWait(seconds=0.0, budget=BUDGET), AutoWait(budget=BUDGET))
     ]
     assert latencies[1] <= 1.02 * latencies[0]
@@ -99,13 +97,13 @@ def test_under_a_light_load_nobody_waits_for_others(rate, container):
 
 def test_it_learns_beside_a_batch_size_that_is_still_growing():
     simulation = simulate(
-        load=Closed(clients=64),
-        container=SHARED_COST,
+        load=ClosedLoop(clients=64),
+        model=SHARED_COST,
         controller=Aimd(budget=BUDGET),
         wait=AutoWait(budget=BUDGET),
     )
     simulation.run(6.0)
-    best = throughput_of_wait(0.001, load=Closed(clients=64), container=SHARED_COST, budget=BUDGET)
+    best = throughput_of_wait(0.001, load=ClosedLoop(clients=64), model=SHARED_COST, budget=BUDGET)
     assert simulation.run(10.0).throughput >= 0.9 * best
 
 
@@ -118,27 +116,27 @@ def test_when_the_load_falls_a_lone_query_soon_waits_no_more():
 
 def test_when_waiting_stops_paying_it_is_dropped():
     wait = waiting()
-    simulation = simulate(load=Closed(clients=64), container=NO_SHARED_COST, wait=wait)
+    simulation = simulate(load=ClosedLoop(clients=64), model=NO_SHARED_COST, wait=wait)
     simulation.run(10.0)
     without = throughput_of_wait(
-        0.0, load=Closed(clients=64), container=NO_SHARED_COST, budget=BUDGET
+        0.0, load=ClosedLoop(clients=64), model=NO_SHARED_COST, budget=BUDGET
     )
     assert simulation.run(5.0).throughput >= 0.97 * without
 
 
 def test_when_more_clients_come_it_tries_again():
     wait = AutoWait(budget=BUDGET)
-    simulate(load=Open(rate=100), container=SHARED_COST, wait=wait).run(60.0)
+    simulate(load=OpenLoop(rate=100), model=SHARED_COST, wait=wait).run(60.0)
     assert wait.seconds == 0.0
-    simulate(load=Closed(clients=64), container=SHARED_COST, wait=wait).run(5.0)
+    simulate(load=ClosedLoop(clients=64), model=SHARED_COST, wait=wait).run(5.0)
     assert wait.seconds > 0.0
 
 
 def test_full_batches_leave_nothing_to_wait_for():
     wait = AutoWait(budget=BUDGET)
     simulation = simulate(
-        load=Closed(clients=200),
-        container=SHARED_COST,
+        load=ClosedLoop(clients=200),
+        model=SHARED_COST,
         controller=Static(budget=BUDGET, max_size=8),
         wait=wait,
     )

@@ -19,7 +19,6 @@ from serving.rpc.frames import (
     Frame,
     FrameDecoder,
     FrameType,
-    Hello,
     decode_answers,
     decode_hello,
     decode_predict,
@@ -29,6 +28,7 @@ from serving.rpc.frames import (
     encode_predict,
     failed,
 )
+from tests.serving.rpc.conftest import HELLO
 
 U32 = st.integers(0, 2**32 - 1)
 FRAMES = st.builds(Frame, st.sampled_from(FrameType), U32, st.binary(max_size=200))
@@ -45,9 +45,6 @@ MESSAGES = st.text("abc é.", max_size=50).map(str.encode)
 ANSWERS = st.lists(
     st.builds(Answer, st.just(AnswerStatus.OK), JSON)
     | st.builds(Answer, st.sampled_from(list(AnswerStatus)[1:]), MESSAGES)
-)
-HELLO = Hello(
-    replica="r1", model="svm", version="2", version_id=7, generation=3, input_type="doubles"
 )
 
 

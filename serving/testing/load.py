@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import random
-import selectors
-import sys
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from time import monotonic
-from typing import Any, NamedTuple
-from unittest.mock import patch
+from typing import NamedTuple
 
 from registry.specs import BatchingSpec
 from serving.engine.engine import Engine, EngineSpec, VersionSettings
 from serving.engine.gather import ORDINARY, CallOptions, Gather
 from serving.engine.outcome import Status
-from tests.serving.engine.doubles import VERSION, FakeConnection, connect
-from tests.serving.engine.simulator import Container
+from serving.engine.stats import VersionStats
+from serving.testing.asking import VERSION
+from serving.testing.replica import PlayedReplica
+from serving.testing.simulation import SimulatedModel
 
 # What the network service keeps of an objective for itself.
 MARGIN_S = 0.002
@@ -28,67 +23,12 @@ REFUSED_PAUSE_S = 0.001
 AUTOMATIC = BatchingSpec()
 
 
-class JumpingSelector(selectors.SelectSelector):
-    """Waits for nothing: its clock jumps to where the wait would have ended."""
+class VirtualReplica(PlayedReplica):
+    """Answers one batch after the other, each in its `model`'s time, which may be changed."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: SimulatedModel, *, chance: random.Random) -> None:
         super().__init__()
-        self.now = 1000.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
-            raise AssertionError("all wait and no timer is set: nothing will ever happen")
-        self.now += max(0.0, timeout)
-        return []
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time passes only where everybody waits for it, and then at once."""
-
-    def __init__(self) -> None:
-        self._jumping = JumpingSelector()
-        super().__init__(self._jumping)
-
-    def time(self) -> float:
-        return self._jumping.now
-
-
-@contextmanager
-def _engine_follows(loop: VirtualLoop) -> Iterator[None]:
-    """Give every module of the engine the loop's clock, and its draws a seed."""
-    engine = [module for name, module in sys.modules.items() if name.startswith("serving.engine")]
-    timed = [module for module in engine if vars(module).get("monotonic") is monotonic]
-    patches = [patch.object(module, "monotonic", loop.time) for module in timed]
-    patches.append(patch("serving.engine.pool.random", random.Random(1).random))
-    for one in patches:
-        one.start()
-    try:
-        yield
-    finally:
-        for one in patches:
-            one.stop()
-
-
-def in_virtual_time(scenario: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Make a test of a coroutine function that has the loop, and the engine, in virtual time.
-
-    It goes the same way every time, however busy the machine is.
-    """
-
-    @functools.wraps(scenario)
-    def test(*args: Any, **kwargs: Any) -> None:
-        with asyncio.Runner(loop_factory=VirtualLoop) as runner, _engine_follows(runner.get_loop()):
-            runner.run(scenario(*args, **kwargs))
-
-    return test
-
-
-class VirtualReplica(FakeConnection):
-    """Answers one batch after the other, each in its `container`'s time, which may be changed."""
-
-    def __init__(self, container: Container, *, chance: random.Random) -> None:
-        super().__init__()
-        self.container = container
+        self.model = model
         self.rows = 0
         self.busy_seconds = 0.0
         self.batch_seconds: list[float] = []
@@ -122,7 +62,7 @@ class VirtualReplica(FakeConnection):
         if self._work is not None or self._hangs or not self.batches:
             return
         rows = self.sizes[0]
-        seconds = self.container.seconds(rows, chance=self._chance)
+        seconds = self.model.seconds(rows, chance=self._chance)
         self.rows += rows
         self.busy_seconds += seconds
         self.batch_seconds.append(seconds)
@@ -134,7 +74,7 @@ class VirtualReplica(FakeConnection):
         self._begin()
 
 
-class Reply(NamedTuple):
+class CallerReply(NamedTuple):
     """What a caller got, when it had asked, and after how many seconds; None was no outcome."""
 
     status: Status | None
@@ -143,18 +83,18 @@ class Reply(NamedTuple):
 
 
 @dataclass(slots=True)
-class Seen:
+class Replies:
     """What callers got within `elapsed` seconds."""
 
     objective: float
     elapsed: float = 0.0
-    replies: list[Reply] = field(default_factory=list)
+    replies: list[CallerReply] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.replies)
 
     @property
-    def in_time(self) -> list[Reply]:
+    def in_time(self) -> list[CallerReply]:
         """The good answers within the objective."""
         return [r for r in self.replies if r.status == Status.OK and r.seconds <= self.objective]
 
@@ -174,11 +114,11 @@ class Seen:
     def count(self, *statuses: Status | None) -> int:
         return sum(r.status in statuses for r in self.replies)
 
-    def since(self, when: float) -> Seen:
+    def since(self, when: float) -> Replies:
         """Only what was asked from then on."""
         replies = [reply for reply in self.replies if reply.asked_at >= when]
         last = max((reply.asked_at for reply in replies), default=when)
-        return Seen(self.objective, last - when, replies)
+        return Replies(self.objective, last - when, replies)
 
 
 class VirtualService:
@@ -186,40 +126,41 @@ class VirtualService:
 
     def __init__(
         self,
-        *containers: Container,
+        *models: SimulatedModel,
         objective: float,
         batching: BatchingSpec = AUTOMATIC,
         seed: int = 1,
     ) -> None:
         self.objective = objective
         self.answer_within = objective - min(MARGIN_S, objective / 5)
-        self.engine = Engine(EngineSpec())
+        self.chance = random.Random(seed)
+        clock = asyncio.get_running_loop().time
+        self.engine = Engine(EngineSpec(), clock=clock, draw=self.chance.random)
         self.engine.expect([VERSION.id])
         settings = VersionSettings(batching=batching, answer_within_s=self.answer_within)
         self.engine.configure({VERSION.id: settings})
-        self.chance = random.Random(seed)
         self.replicas: list[VirtualReplica] = []
         self.longest_queue = 0
         self._asked = 0
-        for container in containers:
-            self.start(container)
+        for model in models:
+            self.start(model)
 
     @property
     def now(self) -> float:
         return asyncio.get_running_loop().time()
 
     @property
-    def stats(self):
+    def stats(self) -> VersionStats:
         return self.engine.stats[VERSION.id]
 
-    def start(self, container: Container) -> VirtualReplica:
+    def start(self, model: SimulatedModel) -> VirtualReplica:
         """Connect one more replica."""
-        replica = VirtualReplica(container, chance=self.chance)
-        connect(self.engine, name=f"r{len(self.replicas)}", connection=replica)
+        replica = VirtualReplica(model, chance=self.chance)
+        replica.connect_to(self.engine, version=VERSION, name=f"r{len(self.replicas)}")
         self.replicas.append(replica)
         return replica
 
-    async def ask(self, *, options: CallOptions = ORDINARY) -> Reply:
+    async def ask(self, *, options: CallOptions = ORDINARY) -> CallerReply:
         """Ask something new, and wait for as long as a caller would."""
         self._asked += 1
         asked_at = self.now
@@ -237,13 +178,13 @@ class VirtualService:
         await gather.settled(seconds=self.answer_within)
         outcome = gather.outcomes[0]
         status = None if outcome is None else Status(outcome.status)
-        return Reply(status, asked_at, self.now - asked_at)
+        return CallerReply(status, asked_at, self.now - asked_at)
 
     async def closed(
         self, clients: int, *, seconds: float, think: float = 0.0, options: CallOptions = ORDINARY
-    ) -> Seen:
+    ) -> Replies:
         """Each of the `clients` asks again as soon as it has its answer and `think`ed."""
-        seen = Seen(self.objective)
+        seen = Replies(self.objective)
         begun = self.now
 
         async def client() -> None:
@@ -257,9 +198,11 @@ class VirtualService:
         seen.elapsed = self.now - begun
         return seen
 
-    async def open(self, rate: float, *, seconds: float, options: CallOptions = ORDINARY) -> Seen:
+    async def open(
+        self, rate: float, *, seconds: float, options: CallOptions = ORDINARY
+    ) -> Replies:
         """Callers arrive at random, `rate` a second, however long the others wait."""
-        seen = Seen(self.objective, seconds)
+        seen = Replies(self.objective, seconds)
         end = self.now + seconds
 
         async def caller() -> None:
@@ -271,11 +214,11 @@ class VirtualService:
                 await asyncio.sleep(self.chance.expovariate(rate))
         return seen
 
-    async def burst(self, queries: int, *, options: CallOptions = ORDINARY) -> Seen:
+    async def burst(self, queries: int, *, options: CallOptions = ORDINARY) -> Replies:
         """As many callers at once."""
         begun = self.now
         replies = await asyncio.gather(*(self.ask(options=options) for _ in range(queries)))
-        return Seen(self.objective, self.now - begun, list(replies))
+        return Replies(self.objective, self.now - begun, list(replies))
 
     async def capacity(self, *, seconds: float = 2.0) -> float:
         """Warm up; return the most answers in time a second that any number of clients gets.
@@ -287,7 +230,7 @@ class VirtualService:
         for batches in (1.5, 2.0):
             seconds_of_batch = self.answer_within * 0.4
             rows = sum(
-                max(1, int((seconds_of_batch - r.container.fixed) / r.container.per_row))
+                max(1, int((seconds_of_batch - r.model.fixed) / r.model.per_row))
                 for r in self.replicas
             )
             clients = max(2, int(batches * rows))

@@ -15,9 +15,12 @@ CLIENT, ANSWER, DUE = "client", "answer", "due"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Container:
-    """Takes `fixed + per_row * size` seconds, give or take `noise` (its standard deviation as a
-    share), and now and then `pause` seconds more."""
+class SimulatedModel:
+    """How long a model takes for a batch: `fixed + per_row * size` seconds.
+
+    Give or take `noise` (its standard deviation as a share); and a `pause_share` of the batches
+    takes `pause` seconds more.
+    """
 
     fixed: float = 0.0
     per_row: float = 0.0
@@ -35,7 +38,7 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Closed:
+class ClosedLoop:
     """`clients` that each ask again `think` seconds (on average) after their answer."""
 
     clients: int
@@ -43,14 +46,16 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Open:
+class OpenLoop:
     """A Poisson stream of queries."""
 
     rate: float
 
 
 @dataclass(slots=True)
-class Seen:
+class Measured:
+    """What a load got within `seconds`: each query's latency, each batch's size and seconds."""
+
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
     batches: list[tuple[int, float]] = field(default_factory=list)
@@ -73,23 +78,27 @@ class Seen:
 
 
 class Simulation:
-    """The replica's rules in `serving.engine.replica`, with events instead of sockets."""
+    """The replica's rules in `serving.engine.replica`, with events instead of sockets.
+
+    It is quick, a million queries in seconds, and knows one replica that everybody asks past the
+    cache. `wire` is how many seconds a batch and its answer travel each.
+    """
 
     def __init__(
         self,
         *,
-        load: Closed | Open,
-        container: Container,
+        load: ClosedLoop | OpenLoop,
+        model: SimulatedModel,
         controller: BatchController,
         wait: Wait | None = None,
         wire: float = 0.0001,
         seed: int = 1,
     ) -> None:
-        self.container = container
+        self.model = model
         self.controller = controller
         self.wait = wait or FixedWait(seconds=0.0, budget=controller.budget)
         self.now = 0.0
-        self.seen = Seen()
+        self.measured = Measured()
         self._load = load
         self._wire = wire
         self._chance = random.Random(seed)
@@ -97,16 +106,16 @@ class Simulation:
         self._in_flight: deque[tuple[list[float], float]] = deque()
         self._events: list[tuple[float, int, str]] = []
         self._order = 0
-        self._container_free_at = 0.0
+        self._model_free_at = 0.0
         self._last_answer_at = 0.0
         self._due = -1.0
-        first = load.clients if isinstance(load, Closed) else 1
+        first = load.clients if isinstance(load, ClosedLoop) else 1
         for _ in range(first):
             self._at(self._chance.random() * 0.001, CLIENT)
 
-    def run(self, seconds: float) -> Seen:
-        """What was seen within that much more time."""
-        self.seen = Seen()
+    def run(self, seconds: float) -> Measured:
+        """Return what was measured within that much more time."""
+        self.measured = Measured()
         end = self.now + seconds
         happens: dict[str, Callable[[], None]] = {
             CLIENT: self._ask,
@@ -122,8 +131,8 @@ class Simulation:
                     break
             self._flush()
         self.now = end
-        self.seen.seconds = seconds
-        return self.seen
+        self.measured.seconds = seconds
+        return self.measured
 
     def _at(self, when: float, what: str) -> None:
         self._order += 1
@@ -131,7 +140,7 @@ class Simulation:
 
     def _ask(self) -> None:
         self._queue.append(self.now)
-        if isinstance(self._load, Open):
+        if isinstance(self._load, OpenLoop):
             self._at(self.now + self._chance.expovariate(self._load.rate), CLIENT)
 
     def _answer(self) -> None:
@@ -142,10 +151,10 @@ class Simulation:
         self._last_answer_at = self.now
         self.controller.record(size=size, latency=busy)
         self.wait.record(size=size, elapsed=elapsed, busy=busy)
-        self.seen.batches.append((size, busy))
+        self.measured.batches.append((size, busy))
         for asked_at in asked:
-            self.seen.latencies.append(self.now - asked_at)
-            if isinstance(self._load, Closed):
+            self.measured.latencies.append(self.now - asked_at)
+            if isinstance(self._load, ClosedLoop):
                 think = self._load.think
                 self._at(self.now + self._chance.expovariate(1.0 / think), CLIENT)
 
@@ -166,18 +175,23 @@ class Simulation:
         size = min(len(self._queue), self.controller.cap)
         asked = [self._queue.popleft() for _ in range(size)]
         self._in_flight.append((asked, self.now))
-        begins = max(self.now + self._wire, self._container_free_at)
-        self._container_free_at = begins + self.container.seconds(size, chance=self._chance)
-        self._at(self._container_free_at + self._wire, ANSWER)
+        begins = max(self.now + self._wire, self._model_free_at)
+        self._model_free_at = begins + self.model.seconds(size, chance=self._chance)
+        self._at(self._model_free_at + self._wire, ANSWER)
 
 
 def throughput_of_wait(
-    seconds: float, *, load: Closed | Open, container: Container, budget: float, run: float = 10.0
+    seconds: float,
+    *,
+    load: ClosedLoop | OpenLoop,
+    model: SimulatedModel,
+    budget: float,
+    run: float = 10.0,
 ) -> float:
     """Queries a second of a replica that always waits for so long, its batches unlimited."""
     simulation = Simulation(
         load=load,
-        container=container,
+        model=model,
         controller=Static(budget=budget, max_size=4096),
         wait=FixedWait(seconds=seconds, budget=budget),
     )

@@ -1,0 +1,73 @@
+"""Doubles of the slow and the far parts, for tests of this project and of what is built on it.
+
+A replica is played: `connect` gives an engine one, whose `batches` a test answers.
+
+    engine = Engine(EngineSpec())
+    engine.expect([1])
+    replica = connect(engine)
+    question = ask(engine, b"[1.0]")
+    await turn()
+    replica.answer({b"[1.0]": b"7"})
+    assert question.outcomes[0].payload == b"7"
+
+Around it: `PlayedServing` answers whole queries of an application, whatever its policy;
+`VirtualService` puts a load on the real engine in virtual time, the same one every time; and
+`Simulation` shows in a moment what a batch controller makes of a load. `version_spec`,
+`application_spec` and `snapshot_of` build what the registry would tell. `ManualClock` is an
+engine's clock that is moved by hand.
+
+Nothing here needs pytest, a database, Redis or a process beside.
+"""
+
+from serving.testing.asking import VERSION, ask, batch_by, new_call, teach, turn
+from serving.testing.clock import ManualClock, VirtualLoop, in_virtual_time
+from serving.testing.load import CallerReply, Replies, VirtualReplica, VirtualService
+from serving.testing.queries import PlayedServing
+from serving.testing.replica import PlayedReplica, connect
+from serving.testing.simulation import (
+    ClosedLoop,
+    Measured,
+    OpenLoop,
+    SimulatedModel,
+    Simulation,
+    throughput_of_wait,
+)
+from serving.testing.specs import (
+    application_spec,
+    hello_of,
+    key_spec,
+    routes_to,
+    snapshot_of,
+    version_spec,
+)
+
+__all__ = [
+    "VERSION",
+    "CallerReply",
+    "ClosedLoop",
+    "ManualClock",
+    "Measured",
+    "OpenLoop",
+    "PlayedReplica",
+    "PlayedServing",
+    "Replies",
+    "SimulatedModel",
+    "Simulation",
+    "VirtualLoop",
+    "VirtualReplica",
+    "VirtualService",
+    "application_spec",
+    "ask",
+    "batch_by",
+    "connect",
+    "hello_of",
+    "in_virtual_time",
+    "key_spec",
+    "new_call",
+    "routes_to",
+    "snapshot_of",
+    "teach",
+    "throughput_of_wait",
+    "turn",
+    "version_spec",
+]

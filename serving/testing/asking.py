@@ -1,0 +1,71 @@
+"""What a test asks an engine, and what it lets the engine know of its replicas beforehand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from registry.specs import BatchingSpec
+from serving.engine.deadlines import Deadlines
+from serving.engine.engine import Engine, VersionSettings
+from serving.engine.gather import ORDINARY, Call, CallOptions, Gather
+from serving.testing.replica import PlayedReplica
+from serving.testing.specs import version_spec
+
+VERSION = version_spec(1)
+
+
+async def turn() -> None:
+    """Let everything that is scheduled run."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+def ask(
+    engine: Engine,
+    input: bytes,
+    *,
+    seconds: float = 5.0,
+    options: CallOptions = ORDINARY,
+    traced: bool = False,
+) -> Gather:
+    """Ask version 1, to be answered within `seconds`."""
+    gather = Gather(calls=1, deadlines=engine.deadlines, traced=traced)
+    engine.ask(
+        VERSION,
+        key=b"1:" + input if options.cached else None,
+        input=input,
+        deadline=engine.clock() + seconds,
+        gather=gather,
+        index=0,
+        options=options,
+    )
+    return gather
+
+
+def new_call(
+    input: bytes = b"[1]", *, deadline: float = 1.0, tenant: int = 0, priority: int = 1
+) -> Call:
+    """A call that one question waits for, as a queue takes it."""
+    options = CallOptions(tenant=tenant, priority=priority)
+    call = Call(key=None, input=input, asked_at=0.0, deadline=deadline, options=options)
+    call.join(Gather(calls=1, deadlines=Deadlines()), index=0, deadline=deadline)
+    return call
+
+
+def batch_by(
+    engine: Engine, *, rows: int, wait_ms: float | None = 0.0, answer_within_s: float = 5.0
+) -> None:
+    """Give every batch of version 1 up to `rows` rows."""
+    batching = BatchingSpec(controller="static", max_size=rows, wait_ms=wait_ms)
+    engine.configure({1: VersionSettings(batching=batching, answer_within_s=answer_within_s)})
+
+
+def teach(
+    played: PlayedReplica, *, per_row: float, fixed: float = 0.0, sizes: Iterable[int] = (1, 2, 4)
+) -> None:
+    """Let the replica have shown that a batch takes `fixed + per_row * size` seconds."""
+    for _ in range(10):
+        for size in sizes:
+            seconds = fixed + per_row * size
+            played.replica.planner.record(rows=size, queued=0.0, seconds=seconds, elapsed=seconds)

@@ -1,0 +1,18 @@
+"""What `serving/testing` ships is for tests, of whoever's, and asks little of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.architecture.source import ROOT
+
+
+def test_they_need_neither_pytest_nor_django() -> None:
+    code = "import sys, serving.testing; print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, timeout=50
+    )
+    loaded = {module.partition(".")[0] for module in run.stdout.decode().split()}
+    assert "serving" in loaded
+    assert loaded & {"pytest", "_pytest", "hypothesis", "django", "tests"} == set()
