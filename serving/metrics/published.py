@@ -122,22 +122,22 @@ class ApplicationStats:
     unsure: int = 0
     seconds: Histogram = field(default_factory=latency_histogram)
     # By arm, how often a call ended in each way.
-    failure: dict[str, list[int]] = field(default_factory=dict)
+    endings: dict[str, list[int]] = field(default_factory=dict)
 
     def count_arms(self, arms: Sequence[str], outcomes: Sequence[Outcome | None]) -> None:
         """Count how the calls of one query have ended: one number raised for each arm."""
-        failure = self.failure
+        endings = self.endings
         for arm, outcome in zip(arms, outcomes, strict=True):
-            counts = failure.get(arm)
+            counts = endings.get(arm)
             if counts is None:
-                counts = failure[arm] = [0] * (NO_OUTCOME + 1)
+                counts = endings[arm] = [0] * (NO_OUTCOME + 1)
             counts[NO_OUTCOME if outcome is None else outcome.status] += 1
 
     def arms(self) -> dict[str, dict[str, int]]:
         """Return the counters of each arm, by the names of `ARM_COUNTERS`."""
         return {
             arm: {name: sum(counts[e] for e in ARM_ENDINGS[name]) for name in ARM_COUNTERS}
-            for arm, counts in self.failure.items()
+            for arm, counts in self.endings.items()
         }
 
     def count(self, counter: str) -> None:
@@ -186,8 +186,8 @@ class Metrics:
             del self.applications[name]
             self._past.pop(name, None)
         for name, stats in self.applications.items():
-            for arm in stats.failure.keys() - set(known[name]):
-                del stats.failure[arm]
+            for arm in stats.endings.keys() - set(known[name]):
+                del stats.endings[arm]
 
     def document(
         self, *, at: float, now: float, rss_bytes: int, versions: dict[str, Reading]
