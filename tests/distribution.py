@@ -13,7 +13,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 # What their files share can't be in two processes.
 SHARED = ("tests/integration/", "tests/browser/")
-LONGEST_FIRST = ("tests/integration/", "tests/serving/cluster/", "tests/browser/")
+LONGEST_FIRST = ("tests/integration/", "tests/upgrade/", "tests/serving/cluster/", "tests/browser/")
 
 
 class WholeFiles(LoadScopeScheduling):

@@ -55,8 +55,11 @@ def post(client: httpx.Client, path: str, body: Any) -> Any:
 class Stack:
     """One `scripts/run_stack.py`, started on a free port with its own folder and settings."""
 
-    def __init__(self, *, var: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *, var: Path, settings: Mapping[str, str] | None = None, root: Path = ROOT
+    ) -> None:
         self.var = var
+        self.root = root
         self.settings = dict(settings or {})
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -68,8 +71,8 @@ class Stack:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("CLIPPER_", "DJANGO_"))}
         with self.output.open("wb") as output:
             self._process = subprocess.Popen(
-                start_command(self.var, port=self.port),
-                cwd=ROOT,
+                start_command(self.var, port=self.port, root=self.root),
+                cwd=self.root,
                 env=clean | self.settings,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -112,10 +115,18 @@ class Stack:
 
     def pid_of(self, program: str) -> int:
         """The process id of one of supervisord.conf's programs; 0 while it isn't running."""
+        with self._supervisor() as proxy:
+            return int(proxy.supervisor.getProcessInfo(program)["pid"])
+
+    def stop_program(self, program: str) -> None:
+        """Stop one of supervisord.conf's programs, and wait until it has ended."""
+        with self._supervisor() as proxy:
+            proxy.supervisor.stopProcess(program)
+
+    def _supervisor(self) -> xmlrpc.client.ServerProxy:
         path = next((self.run_dir).glob("supervisor.sock"))
         transport = SupervisorTransport("", "", f"unix://{path}")
-        with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as proxy:
-            return int(proxy.supervisor.getProcessInfo(program)["pid"])
+        return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
 
     @property
     def run_dir(self) -> Path:
@@ -219,7 +230,7 @@ class Stack:
         script = f'. "{self.var}/env.sh" && exec "{sys.executable}" manage.py "$@"'
         done = subprocess.run(
             ["bash", "-c", script, "manage", *command],
-            cwd=ROOT,
+            cwd=self.root,
             capture_output=True,
             text=True,
             timeout=120,
