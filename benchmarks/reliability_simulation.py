@@ -27,12 +27,12 @@ from benchmarks.pages import markdown, replaced
 from registry.specs import ApplicationSpec
 from selection.feedback.events import FeedbackItem
 from selection.feedback.joining import from_receipt
+from selection.feedback.scoring import losses_of
 from selection.learning.update import update_of
 from selection.policies import POLICIES, Prepared, Selection, make_policy
 from selection.policies.statistics import State, learn
 from selection.receipts import ArmRecord, Receipt, ReceiptSigner
 from selection.reliability import EVERYTHING, Factors, Reliability
-from selection.rewards.scoring import losses_of
 from selection.store.codec import prepared
 from serving.engine.outcome import REPLICA_LOST, Outcome, Status
 from serving.query.charges import charges

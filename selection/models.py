@@ -5,17 +5,17 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from selection import kinds
 from selection.contexts import MAX_CHARACTERS
-from selection.feedback import events
 
 
 class Feedback(models.Model):
     """A label or a reward for one prediction, with what every asked arm had answered."""
 
     class Kind(models.TextChoices):
-        RECEIPT = events.RECEIPT, "on a query"
-        INPUT = events.INPUT, "a labelled input"
-        DEFAULT = events.DEFAULT, "nobody said anything"
+        RECEIPT = kinds.RECEIPT, "on a query"
+        INPUT = kinds.INPUT, "a labelled input"
+        DEFAULT = kinds.DEFAULT, "nobody said anything"
 
     application = models.ForeignKey(
         "registry.Application", on_delete=models.CASCADE, related_name="feedback"
@@ -53,7 +53,7 @@ class Feedback(models.Model):
         constraints = (
             models.CheckConstraint(
                 name="feedback_kind_known",
-                condition=Q(kind__in=(events.RECEIPT, events.INPUT, events.DEFAULT)),
+                condition=Q(kind__in=(kinds.RECEIPT, kinds.INPUT, kinds.DEFAULT)),
             ),
             models.CheckConstraint(
                 name="feedback_reward_in_unit_interval",

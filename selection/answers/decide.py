@@ -1,85 +1,56 @@
-"""How an application makes one answer of several and judges it: for queries that were logged."""
+"""Which answer is given: what the arms' outputs come to, or the application's default output."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
 
-from registry.errors import InvalidInput, ModelFailed
-from registry.specs import ApplicationSpec
-from selection.answers.combine import VOTE, combine
-from selection.evaluation.logged import LoggedQuery
-from selection.rewards.losses import Loss, make_loss
+from registry.errors import ModelFailed
+from selection.answers.combine import Combined, combine
+from selection.answers.imputation import Averages
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerRule:
-    """How an application makes one answer of several, and how that is judged.
+class Fault(Enum):
+    """What is wrong with the answer that the arms come to."""
 
-    `default_output` is JSON text, given where nothing was answered or where the confidence is
-    below the `threshold`; None where there is none.
+    NO_OUTPUT = "no arm answered"
+    NOT_COMBINED = "the outputs are nothing that can be combined"
+    UNSURE = "the confidence is below the threshold"
+
+
+class Objection(NamedTuple):
+    """What speaks against giving the arms' answer, the words for people, the confidence in it."""
+
+    fault: Fault
+    explanation: str
+    confidence: float = 0.0
+
+
+NOTHING = Objection(Fault.NO_OUTPUT, Fault.NO_OUTPUT.value)
+
+
+def decide(
+    outputs: Mapping[str, bytes],
+    *,
+    weights: Mapping[str, float],
+    asked: Sequence[str],
+    how: str,
+    threshold: float,
+    default: bytes | None,
+    averages: Averages | None = None,
+) -> Combined | Objection:
+    """Return the answer that the arms' outputs come to, or why the default is to be given instead.
+
+    Where there is no default, that of low confidence is the best there is.
     """
-
-    loss: Loss
-    how: str = VOTE
-    threshold: float = 0.0
-    default_output: bytes | None = None
-
-    def reward(
-        self, query: LoggedQuery, *, asked: Sequence[str], weights: Mapping[str, float]
-    ) -> float | None:
-        """Return what asking these arms would have earned; None where the log can't tell.
-
-        That takes a label, and that each of the arms was asked. `weights` are the trust in each.
-        """
-        logged = {one.arm: one for one in query.asked}
-        if query.label is None or not all(arm in logged for arm in asked):
-            return None
-        first = logged[asked[0]]
-        agreed = self.how == VOTE and all(logged[arm].output is first.output for arm in asked)
-        if agreed and first.output is not None:
-            return first.reward  # most answers are of one mind
-        outputs = {arm: output for arm in asked if (output := logged[arm].output) is not None}
-        answer = self._answer(outputs, asked=asked, weights=weights)
-        if answer is None:
-            return 0.0
-        for arm, output in outputs.items():
-            if output is answer:  # judged already
-                return logged[arm].reward
-        return self.judged(answer, label=query.label)
-
-    def judged(self, answer: bytes, *, label: bytes) -> float | None:
-        """Return the reward of an answer; None where the label is none that this loss can use."""
-        try:
-            return 1.0 - self.loss(label, answer)
-        except InvalidInput:
-            return None
-
-    def _answer(
-        self, outputs: Mapping[str, bytes], *, asked: Sequence[str], weights: Mapping[str, float]
-    ) -> bytes | None:
-        if not outputs:
-            return self.default_output
-        try:
-            combined = combine(outputs, weights=weights, asked=asked, how=self.how)
-        except ModelFailed:
-            return self.default_output
-        # Without a default there is nothing better to give than an answer of low confidence.
-        if combined.confidence < self.threshold and self.default_output is not None:
-            return self.default_output
-        return combined.output
-
-
-def answer_rule_of(application: ApplicationSpec) -> AnswerRule:
-    """Return how an application makes and judges its answers."""
-    return AnswerRule(
-        loss=make_loss(
-            application.loss,
-            combine=application.combine,
-            scale=application.loss_scale,
-            expression=application.loss_expression,
-        ),
-        how=application.combine,
-        threshold=application.confidence_threshold,
-        default_output=application.default_output,
-    )
+    if not outputs:
+        return NOTHING
+    try:
+        combined = combine(outputs, weights=weights, asked=asked, how=how, averages=averages)
+    except ModelFailed as error:
+        return Objection(Fault.NOT_COMBINED, error.message)
+    if combined.confidence < threshold and default is not None:
+        why = f"confidence {combined.confidence:.3g} below the threshold {threshold:.3g}"
+        return Objection(Fault.UNSURE, why, combined.confidence)
+    return combined

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
@@ -10,13 +10,9 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from registry.decoding import decoded
 from registry.errors import BadRequest
 from selection.contexts import MAX_CHARACTERS, fault_of
+from selection.kinds import Kind
 
 MAX_ITEMS = 1000
-# About a query, about an input, or in place of feedback that never came.
-Kind = Literal["receipt", "input", "default"]
-RECEIPT: Kind = "receipt"
-INPUT: Kind = "input"
-DEFAULT: Kind = "default"
 ABSENT = Raw()
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from registry.errors import ClipperError, InvalidReceipt, NotReady
 from registry.specs import ApplicationSpec
-from selection.feedback.events import INPUT, RECEIPT, FeedbackItem, Kind
+from selection.feedback.events import FeedbackItem
+from selection.kinds import INPUT, RECEIPT, Kind
 from selection.receipts import NONCE_BYTES, ArmRecord, Receipt
 from selection.store.keys import GLOBAL_CONTEXT
 

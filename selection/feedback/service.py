@@ -12,8 +12,6 @@ from redis.asyncio import Redis
 from registry.errors import ClipperError, InvalidReceipt, Unavailable
 from registry.specs import ApplicationSpec
 from selection.feedback.events import (
-    DEFAULT,
-    INPUT,
     ArmOutcome,
     FeedbackEvent,
     FeedbackItem,
@@ -22,10 +20,11 @@ from selection.feedback.events import (
 )
 from selection.feedback.joining import Answered, PredictArms, from_receipt, joined, predicted
 from selection.feedback.journal import FeedbackJournal, Observation
+from selection.feedback.scoring import losses_of
+from selection.kinds import DEFAULT, INPUT
 from selection.learning.update import update_of
 from selection.policies.statistics import State
 from selection.receipts import ArmRecord, Receipt, ReceiptSigner
-from selection.rewards.scoring import losses_of
 from selection.store.keys import redis_needed
 from selection.store.outputs import OutputStore
 from selection.store.state import SelectionStore

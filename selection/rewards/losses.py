@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from registry.errors import BadRequest, InvalidInput
+from registry.specs import ApplicationSpec
 from selection.answers.combine import MEAN, MEDIAN, SCORES, VOTE
 from selection.answers.json_values import (
     best_class,
@@ -64,6 +65,16 @@ def make_loss(
     if kind == EXPRESSION:
         return _by_formula(Expression(expression))
     raise BadRequest(f"loss: expected one of {', '.join(LOSSES)}, got {loss!r}.")
+
+
+def loss_of(application: ApplicationSpec) -> Loss:
+    """Return how an application judges an answer by a label."""
+    return make_loss(
+        application.loss,
+        combine=application.combine,
+        scale=application.loss_scale,
+        expression=application.loss_expression,
+    )
 
 
 def check_loss(loss: str, expression: str) -> None:

@@ -44,7 +44,7 @@ WEBS = ExpiringKeys(index=INDEX, prefix=KEY_PREFIX)
 
 # What is published and scraped, by the names of the fields that count it. First why the models'
 # answer would not do: each such query got the default output or, without one, an error.
-SHORTFALLS = {
+FALLBACKS = {
     "unconnected": "Queries whose models had no replica",
     "overloaded": "Queries that every model asked refused at once",
     "timed_out": "Queries that no model answered within the objective",
@@ -58,7 +58,7 @@ APPLICATION_COUNTERS = {
     "errors": "Queries that ended in an error: a bad input, or no answer and no default output",
     "late": "Queries answered after the objective",
     "abandoned": "Queries whose caller left before the answer; none of the others counts them",
-    **SHORTFALLS,
+    **FALLBACKS,
 }
 # How the calls of an application to one of its arms ended.
 ARM_COUNTERS = {

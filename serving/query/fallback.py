@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from typing import NamedTuple
 
 from registry.errors import (
@@ -14,6 +15,7 @@ from registry.errors import (
     Saturated,
 )
 from registry.specs import ApplicationSpec
+from selection.answers.decide import Fault, Objection
 from serving.engine.outcome import Outcome, Status
 
 NO_MODEL = "no model is connected"
@@ -26,13 +28,24 @@ REFUSED = (Status.OVERLOADED, Status.SATURATED)
 FAILED = (Status.MODEL_FAILED, Status.QUARANTINED)
 
 
+class FallbackCause(StrEnum):
+    """What kept a query from the models' answer; the value is the name of its counter."""
+
+    UNCONNECTED = "unconnected"
+    OVERLOADED = "overloaded"
+    TIMED_OUT = "timed_out"
+    FAILED = "failed"
+    REFUSED = "refused"
+    UNSURE = "unsure"
+
+
 class FallbackReason(NamedTuple):
-    """Why the models' answer won't do: the counter of its cause, and the words for people.
+    """Why the models' answer won't do: its cause, and the words for people.
 
     `bad_input`: all the models asked say that it is for the caller to mend.
     """
 
-    counter: str
+    cause: FallbackCause
     explanation: str
     bad_input: bool = False
 
@@ -46,16 +59,23 @@ def why_none(
     if refusals:
         text = text_of(refusals[0])
         if len(refusals) == len(outcomes):
-            return FallbackReason("refused", f"input: {text}", bad_input=True)
-        return FallbackReason("refused", f"{ONE_REFUSED}: {text}")
+            return FallbackReason(FallbackCause.REFUSED, f"input: {text}", bad_input=True)
+        return FallbackReason(FallbackCause.REFUSED, f"{ONE_REFUSED}: {text}")
     for outcome in ended:
         if outcome.status in FAILED:
-            return FallbackReason("failed", f"the model failed: {text_of(outcome)}")
+            return _failed(text_of(outcome))
     if not connected():
-        return FallbackReason("unconnected", NO_MODEL)
+        return FallbackReason(FallbackCause.UNCONNECTED, NO_MODEL)
     if all(outcome is not None and outcome.status in REFUSED for outcome in outcomes):
-        return FallbackReason("overloaded", OVERLOADED)
-    return FallbackReason("timed_out", TOO_LATE)
+        return FallbackReason(FallbackCause.OVERLOADED, OVERLOADED)
+    return FallbackReason(FallbackCause.TIMED_OUT, TOO_LATE)
+
+
+def why_default(objection: Objection) -> FallbackReason:
+    """Say why what the models answered is not given."""
+    if objection.fault is Fault.UNSURE:
+        return FallbackReason(FallbackCause.UNSURE, objection.explanation)
+    return _failed(objection.explanation)
 
 
 def error_for(
@@ -66,22 +86,26 @@ def error_for(
     seconds_until_calm: Callable[[], float],
 ) -> ClipperError:
     """Return what a query without default output fails with, or one whose input is bad."""
-    name, explanation = application.name, fallback.explanation
-    if fallback.counter == "refused":
+    cause, explanation = fallback.cause, fallback.explanation
+    told = f"{application.name}: {explanation}"
+    if cause is FallbackCause.REFUSED:
         return InvalidInput(explanation)
-    if explanation == NO_MODEL:
-        return NotReady(f"{name}: {explanation}, and there is no default output.")
-    if explanation == OVERLOADED:
+    if cause is FallbackCause.UNCONNECTED:
+        return NotReady(f"{told}, and there is no default output.")
+    if cause is FallbackCause.OVERLOADED:
         return Saturated(
-            f"{name}: {explanation}, and there is no default output.",
-            retry_after_s=seconds_until_calm(),
+            f"{told}, and there is no default output.", retry_after_s=seconds_until_calm()
         )
-    if explanation == TOO_LATE:
+    if cause is FallbackCause.TIMED_OUT:
         return DeadlineExceeded(
-            f"{name}: {explanation} of {objective_ms:g} ms, and there is no default output.",
+            f"{told} of {objective_ms:g} ms, and there is no default output.",
             objective_ms=objective_ms,
         )
-    return ModelFailed(f"{name}: {explanation}")
+    return ModelFailed(told)
+
+
+def _failed(text: str) -> FallbackReason:
+    return FallbackReason(FallbackCause.FAILED, f"the model failed: {text}")
 
 
 def text_of(outcome: Outcome) -> str:

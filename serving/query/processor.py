@@ -2,60 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from hashlib import sha256
 from random import random
 from time import monotonic
 
 from registry.errors import InvalidInput
 from registry.specs import ApplicationSpec, VersionSpec
-from selection.answers.imputation import Averages
-from selection.feedback.default_rewards.due import DueReceipts
-from selection.receipts import ReceiptSigner
-from selection.store.outputs import OutputStore
-from selection.store.state import SelectionStore
-from serving.engine.engine import Engine
-from serving.engine.gather import CallOptions, Gather
+from serving.engine.gather import Gather
 from serving.engine.outcome import Status
-from serving.metrics.published import Metrics
 from serving.query.allowances import Allowance
 from serving.query.budget import seconds_to_answer
 from serving.query.fallback import text_of
 from serving.query.prediction import NOBODY, Choice, forced_on
 from serving.query.query import Query, outputs_of
-from serving.query.routing import Router, Target
-from serving.query.second_opinions import OpinionBound, SecondOpinion, drawn_other
-from serving.query.turns import LargeBatches, Turns
+from serving.query.resources import QueryResources
 
 # What feedback by input may take to get the arms' answers, where the objective is shorter.
 FEEDBACK_OBJECTIVE_S = 1.0
 
 
-class QueryProcessor:
+class QueryProcessor(QueryResources):
     """Ties selection to the engine. `begin` is synchronous; only `Query.settled` waits."""
-
-    def __init__(
-        self,
-        *,
-        engine: Engine,
-        router: Router,
-        store: SelectionStore,
-        outputs: OutputStore,
-        due: DueReceipts,
-        signer: ReceiptSigner,
-        metrics: Metrics,
-    ) -> None:
-        self.engine = engine
-        self.router = router
-        self.store = store
-        self.outputs = outputs
-        self.due = due
-        self.averages = Averages()
-        self.signer = signer
-        self.metrics = metrics
-        self.turns = Turns()
-        self.large_batches = LargeBatches()
-        self._opinions: dict[int, OpinionBound] = {}
 
     def check_features(
         self,
@@ -101,7 +67,7 @@ class QueryProcessor:
             objective_ms, deadline, options = allowance
             hurried = True  # it waits behind everybody else
         query = Query(
-            processor=self,
+            resources=self,
             application=application,
             input=input,
             hurried=hurried,
@@ -114,7 +80,7 @@ class QueryProcessor:
             choice=choice,
             traced=traced,
         )
-        self._ask(
+        self.ask(
             query.gather,
             targets=choice.targets,
             names=choice.selection.arms,
@@ -146,38 +112,6 @@ class QueryProcessor:
         self.store.count_queries(application, context=context, arms=selection.arms)
         return Choice(arms.targets, selection, prepared, False)
 
-    def ask_another(self, query: Query) -> SecondOpinion | None:
-        """Ask another arm about an input that the one asked refuses; None where none can be."""
-        application, choice = query.application, query.choice
-        if choice.forced or len(query.arms) != 1 or len(choice.targets) == 1:
-            return None
-        targets, connected = choice.targets, self.engine.connected
-        second = drawn_other(
-            choice.prepared.chances(query.features),
-            asked=query.arms[0],
-            may_ask=lambda arm: connected(targets[arm].version.id),
-        )
-        if second is None or not self.opinions(application).take(queries=query.number):
-            return None
-        self.store.count_queries(application, context=query.context, arms=(second.arm,))
-        self._ask(
-            query.gather,
-            targets=targets,
-            names=(second.arm,),
-            input=query.input,
-            by=query.deadline,
-            options=query.options,
-            first=query.gather.ask_one_more(),
-        )
-        return second
-
-    def opinions(self, application: ApplicationSpec) -> OpinionBound:
-        """Return what is left to the application of second opinions."""
-        bound = self._opinions.get(application.id)
-        if bound is None:
-            bound = self._opinions[application.id] = OpinionBound()
-        return bound
-
     async def answers_of_all_arms(
         self, application: ApplicationSpec, input: bytes
     ) -> dict[str, bytes]:
@@ -186,7 +120,7 @@ class QueryProcessor:
         names = tuple(targets)
         gather = Gather(calls=len(names), deadlines=self.engine.deadlines)
         seconds = max(FEEDBACK_OBJECTIVE_S, application.slo_ms / 1e3)
-        self._ask(
+        self.ask(
             gather,
             targets=targets,
             names=names,
@@ -200,28 +134,3 @@ class QueryProcessor:
         if refusals and not answers:
             raise InvalidInput(f"input: {text_of(refusals[0])}")
         return answers
-
-    def _ask(
-        self,
-        gather: Gather,
-        *,
-        targets: Mapping[str, Target],
-        names: tuple[str, ...],
-        input: bytes,
-        by: float,
-        options: CallOptions,
-        first: int = 0,
-    ) -> None:
-        digest = sha256(input).digest() if options.cached else None
-        ask = self.engine.ask
-        for index, name in enumerate(names, start=first):
-            target = targets[name]
-            ask(
-                target.version,
-                key=None if digest is None else target.key_prefix + digest,
-                input=input,
-                deadline=by,
-                gather=gather,
-                index=index,
-                options=options,
-            )

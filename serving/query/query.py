@@ -6,11 +6,11 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from registry.errors import ModelFailed
 from registry.specs import ApplicationSpec
-from selection.answers.combine import combine
+from selection.answers.combine import Combined
+from selection.answers.decide import Fault, Objection, decide
 from selection.feedback.default_rewards.due import outputs_ttl_s
 from selection.policies import Selection
 from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, fits_inline
@@ -19,12 +19,10 @@ from serving.engine.outcome import Outcome, Status
 from serving.metrics.published import ApplicationStats
 from serving.query.charges import charges
 from serving.query.explain import breakdown
-from serving.query.fallback import FallbackReason, error_for, why_none
+from serving.query.fallback import FallbackReason, error_for, why_default, why_none
 from serving.query.prediction import Choice, Prediction
-from serving.query.second_opinions import SecondOpinion
-
-if TYPE_CHECKING:
-    from serving.query.processor import QueryProcessor
+from serving.query.resources import QueryResources
+from serving.query.second_opinions import SecondOpinion, drawn_other
 
 # Python 3.11 takes 70 ns to look up a member of an enumeration: several times for each query.
 _OK, _REFUSED = Status.OK, Status.INVALID_INPUT
@@ -35,7 +33,7 @@ class Query:
 
     __slots__ = (
         "_call",
-        "_processor",
+        "_resources",
         "_stats",
         "application",
         "arms",
@@ -56,7 +54,7 @@ class Query:
     def __init__(
         self,
         *,
-        processor: QueryProcessor,
+        resources: QueryResources,
         application: ApplicationSpec,
         input: bytes,
         hurried: bool,
@@ -69,8 +67,8 @@ class Query:
         choice: Choice,
         traced: bool,
     ) -> None:
-        self._processor = processor
-        self._stats: ApplicationStats = processor.metrics.of_application(application.name)
+        self._resources = resources
+        self._stats: ApplicationStats = resources.metrics.of_application(application.name)
         self.application = application
         self.input = input
         # It has less time, or a later turn, than the application's objective gives.
@@ -89,7 +87,7 @@ class Query:
         self.gather = Gather(
             calls=len(choice.selection.arms),
             traced=traced,
-            deadlines=processor.engine.deadlines,
+            deadlines=resources.engine.deadlines,
         )
 
     def when_settled(self, call: Callable[[], None]) -> None:
@@ -113,11 +111,36 @@ class Query:
             return False
         if outcomes[0].status != _REFUSED or monotonic() >= self.deadline:
             return False
-        self.second = self._processor.ask_another(self)
+        self.second = self._ask_another()
         if self.second is None:
             return False
         self.arms = (*self.arms, self.second.arm)
         return True
+
+    def _ask_another(self) -> SecondOpinion | None:
+        """Ask another arm about an input that the one asked refuses; None where none can be."""
+        application, choice, resources = self.application, self.choice, self._resources
+        if choice.forced or len(self.arms) != 1 or len(choice.targets) == 1:
+            return None
+        targets, connected = choice.targets, resources.engine.connected
+        second = drawn_other(
+            choice.prepared.chances(self.features),
+            asked=self.arms[0],
+            may_ask=lambda arm: connected(targets[arm].version.id),
+        )
+        if second is None or not resources.opinions(application).take(queries=self.number):
+            return None
+        resources.store.count_queries(application, context=self.context, arms=(second.arm,))
+        resources.ask(
+            self.gather,
+            targets=targets,
+            names=(second.arm,),
+            input=self.input,
+            by=self.deadline,
+            options=self.options,
+            first=self.gather.ask_one_more(),
+        )
+        return second
 
     @property
     def number(self) -> int:
@@ -156,18 +179,13 @@ class Query:
         if not self.choice.forced:
             self._stats.count_arms(self.arms, self.gather.outcomes)
             self._charge(outputs)
-        output, confidence, fallback = self._output(outputs)
-        if fallback is not None:
-            self._stats.count(fallback.counter)
-            if self.application.default_output is None or fallback.bad_input:
-                self._stats.errors += 1
-                raise error_for(
-                    fallback,
-                    application=self.application,
-                    objective_ms=self.objective_ms,
-                    seconds_until_calm=self._seconds_until_calm,
-                )
-            output = self.application.default_output
+        decided = self._decide(outputs)
+        if isinstance(decided, Objection):
+            fallback = self._fallback(decided)
+            output, confidence = self._default(fallback), decided.confidence
+        else:
+            fallback = None
+            output, confidence = decided
         seconds = monotonic() - self.arrived
         self._stats.record(seconds=seconds, default=fallback is not None, slo_ms=self.objective_ms)
         return Prediction(
@@ -183,7 +201,7 @@ class Query:
 
     def _charge(self, outputs: Mapping[str, bytes]) -> None:
         """Tell at once who answered: selection doesn't wait for feedback that may never come."""
-        reliability = self._processor.store.reliability(self.application)
+        reliability = self._resources.store.reliability(self.application)
         if len(outputs) == len(self.arms):
             reliability.all_answered(self.arms)
             return
@@ -191,7 +209,7 @@ class Query:
         if self.second is not None:
             hurried.append(True)
             if outputs:
-                self._processor.opinions(self.application).helped()
+                self._resources.opinions(self.application).helped()
         for arm, answered in charges(self.arms, self.gather.outcomes, hurried=hurried):
             reliability.note(arm, answered=answered)
 
@@ -210,35 +228,47 @@ class Query:
             combining=monotonic() - settled_at,
         )
 
-    def _output(self, outputs: dict[str, bytes]) -> tuple[bytes, float, FallbackReason | None]:
-        """Return output, confidence, and why the default must be given instead, if it must."""
-        if not outputs:
-            return b"", 0.0, why_none(self.gather.outcomes, connected=self._connected)
-        try:
-            combined = combine(
-                outputs,
-                weights=self.choice.prepared.weights,
-                # An arm whose refusal a second one has overruled has no part in the answer.
-                asked=self.arms if self.second is None else tuple(outputs),
-                how=self.application.combine,
-                averages=self._processor.averages,
-            )
-        except ModelFailed as error:
-            return b"", 0.0, FallbackReason("failed", f"the model failed: {error.message}")
-        threshold = self.application.confidence_threshold
-        # Without a default there is nothing better to give than an answer of low confidence.
-        if combined.confidence < threshold and self.application.default_output is not None:
-            why = f"confidence {combined.confidence:.3g} below the threshold {threshold:.3g}"
-            return combined.output, combined.confidence, FallbackReason("unsure", why)
-        return combined.output, combined.confidence, None
+    def _decide(self, outputs: dict[str, bytes]) -> Combined | Objection:
+        return decide(
+            outputs,
+            weights=self.choice.prepared.weights,
+            # An arm whose refusal a second one has overruled has no part in the answer.
+            asked=self.arms if self.second is None else tuple(outputs),
+            how=self.application.combine,
+            threshold=self.application.confidence_threshold,
+            default=self.application.default_output,
+            averages=self._resources.averages,
+        )
+
+    def _fallback(self, objection: Objection) -> FallbackReason:
+        """Say why the models' answer isn't given, and count it."""
+        if objection.fault is Fault.NO_OUTPUT:
+            fallback = why_none(self.gather.outcomes, connected=self._connected)
+        else:
+            fallback = why_default(objection)
+        self._stats.count(fallback.cause.value)
+        return fallback
+
+    def _default(self, fallback: FallbackReason) -> bytes:
+        """Return the default output. Raises where there is none, or the input is to be mended."""
+        default = self.application.default_output
+        if default is not None and not fallback.bad_input:
+            return default
+        self._stats.errors += 1
+        raise error_for(
+            fallback,
+            application=self.application,
+            objective_ms=self.objective_ms,
+            seconds_until_calm=self._seconds_until_calm,
+        )
 
     def _connected(self) -> bool:
-        targets, connected = self.choice.targets, self._processor.engine.connected
+        targets, connected = self.choice.targets, self._resources.engine.connected
         return any(connected(targets[arm].version.id) for arm in self.arms)
 
     def _seconds_until_calm(self) -> float:
         """Return when the arms asked should have answered all that waits for them now."""
-        seconds_behind, targets = self._processor.engine.seconds_behind, self.choice.targets
+        seconds_behind, targets = self._resources.engine.seconds_behind, self.choice.targets
         return max((seconds_behind(targets[arm].version.id) for arm in self.arms), default=0.0)
 
     def _receipt(self, outputs: dict[str, bytes]) -> str:
@@ -250,7 +280,7 @@ class Query:
         excused = self._excused(outputs) if len(outputs) < len(selection.arms) else ()
         inline = fits_inline(outputs)
         if not inline:
-            self._processor.outputs.keep(nonce, outputs=outputs, ttl_s=outputs_ttl_s(application))
+            self._resources.outputs.keep(nonce, outputs=outputs, ttl_s=outputs_ttl_s(application))
             outputs = {}
         receipt = Receipt(
             nonce=nonce,
@@ -268,9 +298,9 @@ class Query:
             features=self.features,
             excused=excused,
         )
-        token = self._processor.signer.sign(receipt)
+        token = self._resources.signer.sign(receipt)
         if application.default_reward is not None and selection.arms and not self.choice.forced:
-            self._processor.due.add(application, token=token, issued_at_ms=receipt.issued_at_ms)
+            self._resources.due.add(application, token=token, issued_at_ms=receipt.issued_at_ms)
         return token
 
     def _excused(self, outputs: Mapping[str, bytes]) -> tuple[str, ...]:

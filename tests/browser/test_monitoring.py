@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from registry import services
 from registry.models import Application
-from selection.answers.decide import AnswerRule
+from selection.evaluation.answer_rule import AnswerRule
 from selection.evaluation.logged import LoggedArm, LoggedQuery
 from selection.evaluation.monitoring.rewards import Trust, tallied
 from selection.models import SelectionSnapshot

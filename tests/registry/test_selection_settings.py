@@ -11,7 +11,7 @@ from django.test import Client
 from registry import services
 from registry.models import Application
 from registry.snapshot import build_snapshot
-from selection.feedback.events import DEFAULT
+from selection.kinds import DEFAULT
 from selection.models import Feedback
 from tests.registry.conftest import Api
 

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 
 import pytest
 
-from selection.answers.decide import AnswerRule
+from selection.evaluation.answer_rule import AnswerRule
 from selection.evaluation.logged import LoggedQuery
 from selection.evaluation.monitoring import estimates
 from selection.evaluation.monitoring.aggregates import ArmSums, Earned, added, of_round
 from selection.evaluation.monitoring.rewards import Trust, earned_by, tallied
-from selection.feedback.rows import Outputs, logged
+from selection.evaluation.rows import Outputs, logged
 from selection.rewards.losses import make_loss
 
 ANY = Trust(weights={}, probabilities={})

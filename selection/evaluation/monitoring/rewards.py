@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from selection.answers.decide import AnswerRule
+from selection.evaluation.answer_rule import AnswerRule
 from selection.evaluation.logged import LoggedQuery
 from selection.evaluation.monitoring.aggregates import (
     ArmSums,

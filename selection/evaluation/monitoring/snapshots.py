@@ -11,7 +11,7 @@ from django.db import transaction
 
 from registry.models import Application
 from registry.specs import ApplicationSpec
-from selection.answers.decide import AnswerRule, answer_rule_of
+from selection.evaluation.answer_rule import AnswerRule, answer_rule_of
 from selection.evaluation.logged import LoggedQuery
 from selection.evaluation.monitoring import counter_deltas
 from selection.evaluation.monitoring.aggregates import ArmSums, Earned, added, added_earned
@@ -24,7 +24,7 @@ from selection.evaluation.monitoring.downsampling import (
     settled_before,
 )
 from selection.evaluation.monitoring.rewards import Trust, tallied
-from selection.feedback.rows import COLUMNS, Outputs, logged
+from selection.evaluation.rows import COLUMNS, Outputs, logged
 from selection.models import Feedback, SelectionSnapshot
 
 # What more feedback there is goes into the next snapshot.

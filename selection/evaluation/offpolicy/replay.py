@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from registry.errors import BadRequest
-from selection.answers.decide import AnswerRule
 from selection.contexts import GLOBAL_CONTEXT
+from selection.evaluation.answer_rule import AnswerRule
 from selection.evaluation.logged import LoggedQuery
 from selection.evaluation.offpolicy.estimate import Proposal
 from selection.evaluation.offpolicy.log import Floats, Log

@@ -16,8 +16,8 @@ from infrastructure.redis_client import redis_client
 from registry.errors import Saturated
 from registry.models import Application
 from registry.snapshot import application_spec
-from selection.answers.decide import answer_rule_of
 from selection.contexts import GLOBAL_CONTEXT
+from selection.evaluation.answer_rule import answer_rule_of
 from selection.evaluation.logged import LoggedQuery
 from selection.evaluation.offpolicy.estimate import Estimate, Proposal, Verdict, estimate, gain
 from selection.evaluation.offpolicy.intervals import Value, mean_with_interval, within

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from selection.answers.decide import AnswerRule
+from selection.evaluation.answer_rule import AnswerRule
 from selection.evaluation.logged import LoggedQuery
+from selection.evaluation.rows import COLUMNS, Outputs, logged
 from selection.evaluation.what_if.window import Span
-from selection.feedback.rows import COLUMNS, Outputs, logged
 from selection.models import Feedback
 
 # What the outputs that were logged may take together; older rows are left out beyond it.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from selection.answers.decide import AnswerRule
+from selection.evaluation.answer_rule import AnswerRule
 from selection.evaluation.logged import LoggedArm, LoggedQuery
 from selection.evaluation.offpolicy.log import Log, log_of
 from selection.evaluation.offpolicy.replay import Candidate

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from selection.answers.decide import AnswerRule
+from selection.evaluation.answer_rule import AnswerRule
 from selection.evaluation.logged import LoggedArm, LoggedQuery
 from selection.evaluation.offpolicy.estimate import Method, Verdict, estimate
 from selection.evaluation.offpolicy.log import log_of

@@ -6,7 +6,7 @@ from registry.errors import InvalidInput
 from registry.specs import ApplicationSpec
 from selection.feedback.events import FeedbackItem
 from selection.feedback.joining import Answered
-from selection.rewards.losses import loss_of_reward, make_loss
+from selection.rewards.losses import loss_of, loss_of_reward
 
 
 def losses_of(
@@ -32,12 +32,7 @@ def losses_of(
             if record.output is not None or record.arm not in answered.excused
         }
     label = bytes(item.label)
-    judge = make_loss(
-        application.loss,
-        combine=application.combine,
-        scale=application.loss_scale,
-        expression=application.loss_expression,
-    )
+    judge = loss_of(application)
     losses: dict[str, float] = {}
     for record in answered.arms:
         if record.output is not None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from selection.answers.decide import AnswerRule
+from selection.evaluation.answer_rule import AnswerRule
 from selection.evaluation.logged import LoggedArm, LoggedQuery
-from selection.feedback.events import INPUT
+from selection.kinds import INPUT
 
 # Of a row, what `logged` reads.
 COLUMNS = ("arms", "label", "reward", "context", "routed", "features", "kind")

@@ -1,0 +1,13 @@
+"""What a piece of feedback is about: a query, an input, or the silence after a query."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Kind = Literal["receipt", "input", "default"]
+# A query, by its receipt.
+RECEIPT: Kind = "receipt"
+# An input that came with its label.
+INPUT: Kind = "input"
+# A query that nobody said anything about.
+DEFAULT: Kind = "default"
