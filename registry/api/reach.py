@@ -14,8 +14,8 @@ from rest_framework.request import Request
 
 from registry.errors import Forbidden, NotFound
 from registry.models import ApiKey, Application, Model, ModelVersion, Route
-from registry.models.applications import Priority
-from registry.querysets import ApplicationQuerySet, ModelQuerySet
+from registry.models.applications import ApplicationQuerySet, Priority
+from registry.models.models import ModelQuerySet
 from registry.services import RouteRequest
 
 PRIORITIES = tuple(Priority.values)  # the one that goes first, first

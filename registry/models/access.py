@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from datetime import datetime
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
 from registry.models.applications import Application
-from registry.querysets import ApiKeyQuerySet
 from registry.specs import FEEDBACK, MANAGE, PREDICT
 
 PREFIX_LENGTH = 12
+
+
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    def usable(self, *, now: datetime) -> ApiKeyQuerySet:
+        return self.filter(revoked_at__isnull=True).filter(
+            Q(expires_at__isnull=True) | Q(expires_at__gt=now)
+        )
 
 
 class ApiKey(models.Model):

@@ -14,9 +14,9 @@ from django.db.models import Q
 from registry.decoding import decoded
 from registry.errors import BadRequest
 from registry.extensions import check_combine, check_loss, check_policy
+from registry.models.input_types import InputType
 from registry.models.validators import between, validate_finite
 from registry.names import validate_name, validate_not_reserved
-from registry.querysets import ApplicationQuerySet, RouteQuerySet
 from registry.specs import ARM_ROLE
 
 if TYPE_CHECKING:
@@ -35,15 +35,6 @@ POLICY_HELP = (
     "Whom a query asks, and what feedback teaches: one model by fixed shares, one model by what "
     "it got right so far, or all of them, with their answers weighed by it."
 )
-
-
-class InputType(models.TextChoices):
-    DOUBLES = "doubles", "doubles: array of numbers, 64 bit"
-    FLOATS = "floats", "floats: array of numbers, 32 bit"
-    INTEGERS = "integers", "integers: array of whole numbers"
-    STRINGS = "strings", "strings: text"
-    BYTES = "bytes", "bytes: base64 text"
-    JSON = "json", "json: anything"
 
 
 class Combine(models.TextChoices):
@@ -81,6 +72,16 @@ def validate_json_text(value: str) -> None:
             code="invalid_json",
             params={"value": value, "error": error.message},
         ) from error
+
+
+class ApplicationQuerySet(models.QuerySet["Application"]):
+    def for_snapshot(self) -> ApplicationQuerySet:
+        return self.select_related("slo").prefetch_related("routes__model")
+
+    def with_everything(self) -> ApplicationQuerySet:
+        return self.select_related("slo").prefetch_related(
+            "routes__model__live_version", "routes__pinned_version"
+        )
 
 
 class Application(models.Model):
@@ -307,6 +308,11 @@ class ServiceLevelObjective(models.Model):
 
     def __str__(self) -> str:
         return f"{self.application}: {self.target:.2%} within {self.latency_ms:g} ms"
+
+
+class RouteQuerySet(models.QuerySet["Route"]):
+    def with_versions(self) -> RouteQuerySet:
+        return self.select_related("model__live_version__model", "pinned_version__model")
 
 
 class Route(models.Model):

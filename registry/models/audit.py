@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from django.db import models
 
-from registry.querysets import AuditEntryQuerySet
+
+class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
+    def of(self, row: models.Model) -> AuditEntryQuerySet:
+        """The entries about one row."""
+        return self.filter(kind=str(row._meta.verbose_name), object_id=row.pk)
 
 
 class AuditEntry(models.Model):

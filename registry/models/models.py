@@ -12,15 +12,12 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from registry.models.applications import InputType
+from registry.models.input_types import InputType
 from registry.models.validators import between, validate_finite
 from registry.names import validate_name
-from registry.querysets import ModelQuerySet, ModelVersionQuerySet
 
 if TYPE_CHECKING:
     from django_stubs_ext.db.models.manager import RelatedManager
-
-    from registry.models.releases import Release
 
 MOST_REPLICAS = 256
 # Without a min_replicas of its own, autoscaling keeps this many.
@@ -48,6 +45,14 @@ class Batching(models.TextChoices):
     NONE = "none", "none: one query at a time"
 
 
+class ModelQuerySet(models.QuerySet["Model"]):
+    def with_live_version(self) -> ModelQuerySet:
+        return self.select_related("live_version")
+
+    def with_versions(self) -> ModelQuerySet:
+        return self.select_related("live_version").prefetch_related("versions")
+
+
 class Model(models.Model):
     """A named function from inputs to outputs; its versions are what really runs."""
 
@@ -72,7 +77,6 @@ class Model(models.Model):
 
     if TYPE_CHECKING:
         versions: RelatedManager[ModelVersion]
-        releases: RelatedManager[Release]
 
     class Meta:
         ordering = ("name",)
@@ -188,11 +192,6 @@ class ModelVersion(models.Model):
     revision = models.PositiveBigIntegerField(
         default=0, editable=False, help_text="One more with each change that somebody makes."
     )
-
-    objects = ModelVersionQuerySet.as_manager()
-
-    if TYPE_CHECKING:
-        releases: RelatedManager[Release]
 
     class Meta:
         ordering = ("model", "-created_at", "-id")

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Max, Q
 
 from registry.errors import NotFound
 from registry.models.models import Model, ModelVersion
-from registry.querysets import ReleaseQuerySet
+
+
+class ReleaseQuerySet(models.QuerySet["Release"]):
+    def open(self) -> ReleaseQuerySet:
+        return self.filter(state__in=self.model.OPEN)
+
+    def live(self) -> ReleaseQuerySet:
+        return self.filter(state=self.model.State.LIVE)
+
+    def last_live_of(self, versions: Iterable[ModelVersion]) -> ReleaseQuerySet:
+        """The last release of each of these versions that went live."""
+        lived = self.filter(version__in=versions, live_at__isnull=False)
+        last = lived.order_by().values("version").annotate(last=Max("pk"))
+        return self.filter(pk__in=last.values("last"))
+
+    def with_versions(self) -> ReleaseQuerySet:
+        return self.select_related("model", "version__model", "previous_version__model", "by")
 
 
 class Release(models.Model):

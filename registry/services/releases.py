@@ -20,6 +20,7 @@ from registry.services.actor import SYSTEM, Actor
 from registry.services.audit import audited, record_done
 from registry.services.code import check_may_run_version
 from registry.services.signatures import ALLOW, signature_fault
+from registry.version_queries import earlier, wanted
 
 # No row has this number: what a release was about has been deleted.
 GONE = 0
@@ -79,7 +80,7 @@ def earlier_versions(model: Model, *, most: int) -> list[ModelVersion]:
 
     Raises Conflict where there is none.
     """
-    versions = list(ModelVersion.objects.filter(model=model).earlier()[:most])
+    versions = list(earlier(ModelVersion.objects.filter(model=model))[:most])
     if not versions:
         raise Conflict(
             f"{model.name} has no earlier live version to roll back to.", model=model.name
@@ -109,7 +110,7 @@ def begin_release(*, release: Release, n_features: int | None = None) -> None:
         version.update(n_features=n_features)
     if _fails_by_signature(release):
         return
-    if not version.wanted(now=now).exists():
+    if not wanted(version, now=now).exists():
         version.update(generation=F("generation") + 1)
     version.update(load_error="")
     release.state = Release.State.STARTING

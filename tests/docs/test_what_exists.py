@@ -8,7 +8,8 @@ import pytest
 from django.core.management import get_commands
 
 from registry.models import Release
-from registry.models.applications import Combine, InputType, Loss
+from registry.models.applications import Combine, Loss
+from registry.models.input_types import InputType
 from registry.specs import SCOPES
 from selection.policies import POLICIES
 from serving.cluster.membership.records import ReplicaState

@@ -16,7 +16,7 @@ from registry.api.timestamps import EXPECTED, moment_of
 from registry.api.views.base import PAGE_PARAMETERS, ManagementView, Permissions
 from registry.errors import BadRequest
 from registry.models import AuditEntry, Route
-from registry.querysets import AuditEntryQuerySet
+from registry.models.audit import AuditEntryQuerySet
 
 # What can be asked for: fields, and moments that `at` is compared with.
 EXACT = ("kind", "name", "by", "action", "channel")

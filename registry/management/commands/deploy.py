@@ -17,7 +17,7 @@ from registry.management.base import (
     named_version,
 )
 from registry.models import Model, ModelVersion, Release
-from registry.models.applications import InputType
+from registry.models.input_types import InputType
 from registry.services.versions import CONFIGURABLE
 
 BY = services.Actor.of_command("deploy")

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from registry import services
 from registry.models import ModelVersion, Release, Route
+from registry.version_queries import wanted
 from serving.cluster.control.ages import Ages
 from serving.cluster.control.placement import Placement
 from serving.cluster.control.planning import Demand, Plan, plan, preemption, version_to_evict
@@ -345,7 +346,7 @@ def wanted_replicas(*, moment: datetime) -> list[Demand]:
             at_least=1 if version.pk in starting else 0,
             only_warm=not (version.is_live or version.pk in starting or version.pk in pinned),
         )
-        for version in ModelVersion.objects.wanted(now=moment)
+        for version in wanted(ModelVersion.objects.all(), now=moment)
     ]
 
 

@@ -13,6 +13,7 @@ from django.db.models import F, Min, Q
 
 from registry import services
 from registry.models import ModelVersion, Release, Route
+from registry.version_queries import wanted
 from serving.cluster.control.autoscaler import REMEMBERED_S, Autoscaler, Decision, Situation
 from serving.cluster.control.load import reading_of, understood
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
@@ -98,8 +99,8 @@ def _autoscaled(*, now: float) -> list[ModelVersion]:
     """
     starting = Release.objects.filter(state=Release.State.STARTING).values("model")
     asked = Q(model__live_version_id=F("pk")) | Q(pinning_routes__isnull=False)
-    wanted = ModelVersion.objects.wanted(now=datetime.fromtimestamp(now, tz=UTC))
-    found = wanted.filter(asked, max_replicas__isnull=False).exclude(model__in=starting)
+    versions = wanted(ModelVersion.objects.all(), now=datetime.fromtimestamp(now, tz=UTC))
+    found = versions.filter(asked, max_replicas__isnull=False).exclude(model__in=starting)
     return list(found.order_by("pk").distinct())
 
 

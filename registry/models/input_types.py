@@ -1,0 +1,14 @@
+"""What an input may be: a model takes inputs of one type, and so does an application."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class InputType(models.TextChoices):
+    DOUBLES = "doubles", "doubles: array of numbers, 64 bit"
+    FLOATS = "floats", "floats: array of numbers, 32 bit"
+    INTEGERS = "integers", "integers: array of whole numbers"
+    STRINGS = "strings", "strings: text"
+    BYTES = "bytes", "bytes: base64 text"
+    JSON = "json", "json: anything"

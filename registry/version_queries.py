@@ -1,0 +1,48 @@
+"""Reads of the registry that take versions and their releases together."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+
+from registry.models import ModelVersion, Release
+
+
+def wanted(versions: QuerySet[ModelVersion], *, now: datetime) -> QuerySet[ModelVersion]:
+    """Return those that should have replicas: live, pinned, being released, or still warm."""
+    pinned = ModelVersion.objects.filter(pinning_routes__isnull=False).values("pk")
+    starting = Release.objects.filter(state=Release.State.STARTING).values("version")
+    return versions.filter(
+        Q(model__live_version_id=F("pk"))
+        | Q(warm_until__gt=now)
+        | Q(pk__in=pinned)
+        | Q(pk__in=starting)
+    ).select_related("model")
+
+
+def earlier(versions: QuerySet[ModelVersion]) -> QuerySet[ModelVersion]:
+    """Return those that were live and aren't now, in the order in which to go back to them.
+
+    The most recent first, but after all others those that a rollback has left since they were
+    live the last time (`rolled_back`): somebody found something wrong with them.
+    """
+    lived = Release.objects.filter(version=OuterRef("pk"), live_at__isnull=False)
+    last = lived.order_by("-live_at", "-pk")[:1]
+    left = Release.objects.filter(
+        previous_version=OuterRef("pk"),
+        pk__gt=OuterRef("last_release"),
+        kind=Release.Kind.ROLLBACK,
+        live_at__isnull=False,
+    )
+    return (
+        versions.exclude(model__live_version_id=F("pk"))
+        .annotate(
+            last_live_at=Subquery(last.values("live_at")),
+            last_release=Subquery(last.values("pk")),
+        )
+        .filter(last_release__isnull=False)
+        .annotate(rolled_back=Exists(left))
+        .order_by("rolled_back", "-last_live_at", "-last_release")
+        .select_related("model", "created_by")
+    )
