@@ -21,6 +21,7 @@ from console.live_models import Sources, alarms, model_rows
 from console.model_load import Document
 from console.templatetags.console import ago
 from infrastructure.redis_client import redis_client
+from registry.arms import registered_arms
 from registry.control import Control, read_control
 from registry.errors import Unavailable
 from registry.models import Application, Release
@@ -35,7 +36,6 @@ from serving.cluster.membership.own import own_directory
 from serving.cluster.membership.views import read_views
 from serving.cluster.scaling_events import last_changes
 from serving.metrics.published import APPLICATION_COUNTERS, read_published
-from serving.query.routing import routed_applications
 
 RELEASES_SHOWN = 8
 # How a query can end without a model's answer, by what counts it. One that the models were too
@@ -225,7 +225,7 @@ def _web(documents: Sequence[Document], *, reachable: bool) -> dict[str, Any]:
 def _applications(
     snapshot: Snapshot, *, documents: Sequence[Document], reachable: bool
 ) -> list[dict[str, Any]]:
-    routed = routed_applications(snapshot)
+    routed = registered_arms(snapshot)
     learned = _learned(routed) if reachable else {}
     return [
         _application(

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from django.db.models import Model as DjangoModel
 from django.utils import timezone
 
+from registry.arms import arms_of, weights_of
 from registry.models import ApiKey, Application, Model, ModelVersion, Route
 from registry.models.applications import Priority
 from registry.specs import (
@@ -42,6 +43,20 @@ def build_snapshot() -> Snapshot:
         versions_by_arm=MappingProxyType({v.arm: v for v in versions.values()}),
         keys=MappingProxyType({k.digest: api_key_spec(k) for k in keys}),
     )
+
+
+def application_with_arms(application: Application) -> tuple[ApplicationSpec, dict[str, float]]:
+    """Read one application anew, and the weights of its arms' routes, as registered."""
+    row = Application.objects.for_snapshot().get(pk=application.pk)
+    routes = row.routes.with_versions()
+    versions = [v for r in routes for v in (r.pinned_version, r.model.live_version) if v]
+    spec = application_spec(row)
+    arms = arms_of(
+        spec,
+        versions={version.pk: version_spec(version) for version in versions},
+        live={route.model_id: route.model.live_version_id for route in routes},
+    )
+    return spec, weights_of(arms)
 
 
 def version_spec(version: ModelVersion) -> VersionSpec:

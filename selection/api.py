@@ -11,9 +11,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from infrastructure.redis_client import redis_client
-from registry.api.permissions import actor_of
+from registry.api.permissions import Permissions, actor_of
 from registry.api.serializers import ErrorBody
-from registry.api.views.base import ManagementView, Permissions, find_application, schema
+from registry.api.views.base import ManagementView, find_application, schema
 from registry.errors import BadRequest
 from selection.contexts import fault_of
 from selection.feedback.resets import forget

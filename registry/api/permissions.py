@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, cast
 
 from django.contrib.auth.models import User
 from rest_framework.permissions import BasePermission
@@ -15,9 +16,24 @@ from registry.services import Actor
 from registry.specs import MANAGE
 
 if TYPE_CHECKING:
+    # REST framework reads its settings, which name this module, when its views are imported.
     from rest_framework.views import APIView
 
-    from registry.api.views.base import ManagementView
+# The Django permissions that a person needs, by method.
+Permissions = Mapping[str, tuple[str, ...]]
+
+
+class Guarded(Protocol):
+    """What a view of the management API says of itself, one request of which is being let in."""
+
+    @property
+    def request(self) -> Request: ...
+    @property
+    def http_method_names(self) -> Sequence[str]: ...
+    @property
+    def for_bound_keys(self) -> Collection[str]: ...
+    @property
+    def permissions(self) -> Permissions: ...
 
 
 class MayManage(BasePermission):
@@ -29,11 +45,11 @@ class MayManage(BasePermission):
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        managing = cast("ManagementView", view)
+        guarded = cast("Guarded", view)
         if isinstance(request.auth, ApiKey):
-            _check_key(request.auth, view=managing)
+            _check_key(request.auth, view=guarded)
         elif isinstance(request.user, User):
-            _check_person(request.user, view=managing)
+            _check_person(request.user, view=guarded)
         else:
             raise Unauthenticated(
                 "Expected the header `Authorization: Api-Key <key>`, or a staff session."
@@ -52,7 +68,7 @@ def actor_of(request: Request) -> Actor:
     raise Unauthenticated("Expected a key or a staff session.")
 
 
-def _check_key(key: ApiKey, *, view: ManagementView) -> None:
+def _check_key(key: ApiKey, *, view: Guarded) -> None:
     if MANAGE not in key.scopes:
         granted = ", ".join(sorted(key.scopes)) or "none"
         raise Forbidden(
@@ -65,7 +81,7 @@ def _check_key(key: ApiKey, *, view: ManagementView) -> None:
         raise Forbidden("This key is bound to applications and manages nothing else.")
 
 
-def _check_person(user: User, *, view: ManagementView) -> None:
+def _check_person(user: User, *, view: Guarded) -> None:
     if not (user.is_active and user.is_staff):
         raise Forbidden(f"Expected a member of the staff, got {user.get_username()}.")
     for needed in needed_of(view):
@@ -75,7 +91,7 @@ def _check_person(user: User, *, view: ManagementView) -> None:
             )
 
 
-def needed_of(view: ManagementView) -> tuple[str, ...]:
+def needed_of(view: Guarded) -> tuple[str, ...]:
     """Return what the request's method takes; nothing for one that isn't there, where 405 follows.
 
     Raises Forbidden where nobody has declared it.
@@ -89,7 +105,7 @@ def needed_of(view: ManagementView) -> tuple[str, ...]:
     return needed
 
 
-def _method_of(view: ManagementView) -> str:
+def _method_of(view: Guarded) -> str:
     """HEAD reads what GET does."""
     method = (view.request.method or "").upper()
     return "GET" if method == "HEAD" else method

@@ -10,8 +10,8 @@ from typing import Any, cast
 import redis
 
 from registry.models import Application
-from registry.snapshot import application_spec
-from registry.specs import ARM_ROLE, ApplicationSpec
+from registry.snapshot import application_spec, application_with_arms
+from registry.specs import ApplicationSpec
 from selection.policies import make_policy
 from selection.store.asks import parse_missed
 from selection.store.codec import StateRecord, describe, parse_record
@@ -32,23 +32,6 @@ class LearnedContext:
     last_used: float
     updated_at: float | None
     feedback: int
-
-
-def routed_arms(application: Application) -> dict[str, float]:
-    """Return the arms that the registry routes to, with their routes' weights."""
-    routes = application.routes.select_related(
-        "pinned_version__model", "model__live_version__model"
-    )
-    versions = (
-        (route, route.pinned_version or route.model.live_version)
-        for route in routes
-        if route.role == ARM_ROLE
-    )
-    return {
-        f"{version.model.name}:{version.version}": route.weight
-        for route, version in versions
-        if version is not None
-    }
 
 
 def describe_all(
@@ -85,8 +68,7 @@ def describe_context(
     client: redis.Redis, application: Application, *, context: str
 ) -> dict[str, Any]:
     """Return the same of one application, routed as the registry says."""
-    spec = application_spec(Application.objects.for_snapshot().get(pk=application.pk))
-    (state,) = describe_all(client, [(spec, routed_arms(application))], context=context)
+    (state,) = describe_all(client, [application_with_arms(application)], context=context)
     return state
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from infrastructure.counters import growth
+
 # Rates and quantiles shown to people look back this many publications (seconds).
 WINDOW = 10
 
@@ -48,15 +50,11 @@ class RateWindow:
         oldest = self._readings[0]
         return Delta(
             seconds=now - oldest.at,
-            counts=dict(zip(self._counters, _less(reading.counts, oldest.counts), strict=True)),
+            counts=dict(zip(self._counters, growth(oldest.counts, reading.counts), strict=True)),
             histograms={
-                name: _less(new, old)
+                name: growth(old, new)
                 for name, new, old in zip(
                     self._histograms, reading.histograms, oldest.histograms, strict=True
                 )
             },
         )
-
-
-def _less(new: Sequence[int], old: Sequence[int]) -> list[int]:
-    return [now - before for now, before in zip(new, old, strict=True)]

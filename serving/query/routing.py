@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from registry.specs import ARM_ROLE, ApplicationSpec, RouteSpec, Snapshot, VersionSpec
+from registry.arms import arms_of, weights_of
+from registry.specs import ApplicationSpec, Snapshot, VersionSpec
 from serving.engine.gather import CallOptions
 
 CACHE_PREFIX = struct.Struct("<QI")
@@ -104,27 +105,11 @@ class Router:
         return tightest
 
     def _arms_of(self, application: ApplicationSpec) -> Arms:
-        weights: dict[str, float] = {}
-        targets: dict[str, Target] = {}
-        for route in application.routes:
-            version = self._version_of(route)
-            if version is not None and route.role == ARM_ROLE:
-                weights[version.arm] = route.weight
-                targets[version.arm] = Target.of(version)
+        found = arms_of(application, versions=self.snapshot.versions, live=self._serving)
+        targets = {arm.version.arm: Target.of(arm.version) for arm in found}
         known = self._arms.get(application.name)
-        arms = Arms(weights=MappingProxyType(weights), targets=MappingProxyType(targets))
+        arms = Arms(weights=MappingProxyType(weights_of(found)), targets=MappingProxyType(targets))
         return known if known == arms else arms
-
-    def _version_of(self, route: RouteSpec) -> VersionSpec | None:
-        version_id = route.pinned_version_id or self._serving.get(route.model_id)
-        return None if version_id is None else self.snapshot.versions.get(version_id)
-
-
-def routed_applications(snapshot: Snapshot) -> list[tuple[ApplicationSpec, Mapping[str, float]]]:
-    """Return each application with its arms' route weights, as registered: connected or not."""
-    router = Router(connected=lambda version_id: True)
-    router.apply(snapshot)
-    return [(spec, router.arms(spec).weights) for spec in snapshot.applications.values()]
 
 
 def _terms_of(application: ApplicationSpec) -> CallOptions:

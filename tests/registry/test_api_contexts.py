@@ -9,13 +9,13 @@ from django.contrib.auth.models import Permission
 from redis.asyncio import Redis
 
 from registry.models import Application
-from registry.snapshot import application_spec
+from registry.snapshot import application_with_arms
 from selection.feedback.journal import FeedbackJournal
 from selection.feedback.persist import persist_feedback
 from selection.models import StateReset
 from selection.policies import make_policy
 from selection.store.keys import contexts_key, state_key
-from selection.store.queries import describe_context, routed_arms
+from selection.store.queries import describe_context
 from selection.store.state import SelectionStore
 from tests.registry.conftest import go_live
 from tests.selection.updates import told
@@ -192,13 +192,13 @@ def test_console_and_prediction_path_agree_on_what_was_learned(
     go_live(v1)
     Application.objects.filter(pk=digits.pk).update(policy=policy)
     teach("", "ann", "ann", loss=0.3)
-    spec = application_spec(Application.objects.for_snapshot().get(pk=digits.pk))
+    spec, arms = application_with_arms(digits)
 
     async def described(context):
         async with Redis(unix_socket_path=redis_socket) as client:
             return await SelectionStore(client).describe(spec, context=context, arms=ARMS)
 
-    assert routed_arms(digits) == ARMS
+    assert arms == ARMS
     for context in ("", "ann", "bob"):
         shown = describe_context(server_redis, digits, context=context)
         assert shown == asyncio.run(described(context))

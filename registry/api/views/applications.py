@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry import services
-from registry.api.permissions import actor_of
+from registry.api.permissions import Permissions, actor_of
 from registry.api.reach import applications_for, check_routes, check_urgency
 from registry.api.serializers import (
     SIGNATURE_HELP,
@@ -23,14 +23,7 @@ from registry.api.serializers import (
     RouteOut,
     route_requests,
 )
-from registry.api.views.base import (
-    ManagementView,
-    Permissions,
-    etag,
-    find_application,
-    flag,
-    schema,
-)
+from registry.api.views.base import ManagementView, etag, find_application, flag, schema
 from registry.errors import BadRequest
 from registry.services.signatures import ALLOW
 

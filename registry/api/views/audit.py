@@ -10,10 +10,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from registry.api.permissions import Permissions
 from registry.api.reach import bound_to, models_for
 from registry.api.serializers import ErrorBody
 from registry.api.timestamps import EXPECTED, moment_of
-from registry.api.views.base import PAGE_PARAMETERS, ManagementView, Permissions
+from registry.api.views.base import PAGE_PARAMETERS, ManagementView
 from registry.errors import BadRequest
 from registry.models import AuditEntry, Route
 from registry.models.audit import AuditEntryQuerySet

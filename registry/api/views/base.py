@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 
 from registry.api.fields import Body
 from registry.api.parsing import JsonOnly, JsonParser, check_encoding
+from registry.api.permissions import Permissions
 from registry.api.reach import applications_for, models_for
 from registry.api.serializers import ErrorBody
 from registry.errors import BadRequest, NotFound
@@ -23,9 +24,6 @@ from registry.names import NAME_PATTERN
 from registry.services import unchanged_since
 
 PAGE_SIZE = 1000
-
-# The Django permissions that a person needs, by method.
-Permissions = Mapping[str, tuple[str, ...]]
 
 PAGE_PARAMETERS = [
     OpenApiParameter("limit", int, description=f"How many at most: 1 to {PAGE_SIZE}."),

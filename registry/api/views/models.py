@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry import services
-from registry.api.permissions import actor_of
+from registry.api.permissions import Permissions, actor_of
 from registry.api.reach import check_changes, models_for
 from registry.api.serializers import (
     ModelOut,
@@ -21,14 +21,7 @@ from registry.api.serializers import (
     VersionOut,
     VersionPatch,
 )
-from registry.api.views.base import (
-    ManagementView,
-    Permissions,
-    etag,
-    find_model,
-    find_version,
-    schema,
-)
+from registry.api.views.base import ManagementView, etag, find_model, find_version, schema
 from registry.models import ModelVersion
 
 

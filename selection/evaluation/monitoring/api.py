@@ -11,9 +11,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from registry.api.permissions import Permissions
 from registry.api.serializers import ErrorBody
 from registry.api.timestamps import EXPECTED, check_period, moment_of
-from registry.api.views.base import ManagementView, Permissions, find_application
+from registry.api.views.base import ManagementView, find_application
 from registry.errors import BadRequest
 from selection.evaluation.monitoring.history import Period, history
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from infrastructure.counters import growth, went_back
+
 # Asked, answered, late, failed: of one arm.
 Counts = list[int]
 ByArm = Mapping[str, Counts]
@@ -25,11 +27,8 @@ def counted_since(before: Readings, after: Readings) -> dict[str, Counts]:
     for process, arms in after.items():
         known = before.get(process, {})
         for arm, counts in arms.items():
-            earlier = known.get(arm)
-            if earlier is None or any(now < was for now, was in zip(counts, earlier, strict=True)):
-                grown = list(counts)
-            else:
-                grown = [now - was for now, was in zip(counts, earlier, strict=True)]
+            earlier = known.get(arm, ())
+            grown = growth(() if went_back(earlier, counts) else earlier, counts)
             if any(grown):
                 total[arm] = summed(total.get(arm), grown)
     return total

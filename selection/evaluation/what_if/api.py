@@ -10,8 +10,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.api.fields import Body, Flag, Object, Text, Whole
+from registry.api.permissions import Permissions
 from registry.api.timestamps import Moment, check_period
-from registry.api.views.base import ManagementView, Permissions, find_application, schema
+from registry.api.views.base import ManagementView, find_application, schema
 from registry.errors import BadRequest
 from registry.models import Application
 from registry.snapshot import application_spec

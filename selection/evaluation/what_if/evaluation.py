@@ -15,7 +15,7 @@ import numpy as np
 from infrastructure.redis_client import redis_client
 from registry.errors import Saturated
 from registry.models import Application
-from registry.snapshot import application_spec
+from registry.snapshot import application_with_arms
 from selection.contexts import GLOBAL_CONTEXT
 from selection.evaluation.answer_rule import answer_rule_of
 from selection.evaluation.logged import LoggedQuery
@@ -30,7 +30,6 @@ from selection.policies import make_policy
 from selection.policies.statistics import State
 from selection.store.codec import parse_record, prepared
 from selection.store.keys import redis_needed_blocking, state_key
-from selection.store.queries import routed_arms
 
 TIME_LIMIT_S = 10.0
 # One at a time in a process, which has queries to answer meanwhile.
@@ -122,9 +121,8 @@ class _Evaluation:
     def __init__(
         self, application: Application, *, span: Span, until: float, clock: Callable[[], float]
     ) -> None:
-        self._spec = application_spec(Application.objects.for_snapshot().get(pk=application.pk))
+        self._spec, self._weights = application_with_arms(application)
         self._span, self._until, self._clock = span, until, clock
-        self._weights = routed_arms(application)
         self._answering = answer_rule_of(self._spec)
         self._kept: Kept = kept_feedback(self._spec.id, span=span, rule=self._answering)
         self._log: Log = log_of(self._kept.queries, arms=list(self._weights))

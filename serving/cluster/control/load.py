@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import msgspec
 
+from infrastructure.counters import growth, went_back
 from serving.engine.stats import LATENCY_BOUNDS, quantile
 
 # Of the waits: what most queries had to stand, without the few that chance held up.
@@ -111,8 +111,8 @@ def load_between(before: Reading, after: Reading) -> Load | None:
         return None
     waits = [0] * (len(LATENCY_BOUNDS) + 1)
     for old, new in pairs:
-        for index, (was, now) in enumerate(zip_longest(old.waits, new.waits, fillvalue=0)):
-            waits[index] += now - was
+        for index, count in enumerate(growth(old.waits, new.waits)):
+            waits[index] += count
     return Load(
         elapsed_s=sum(new.at - old.at for old, new in pairs) / len(pairs),
         sent=sum(waits),
@@ -141,5 +141,5 @@ def _went_back(old: Counters, new: Counters) -> bool:
         new.at <= old.at
         or new.lost < old.lost
         or new.busy_s < old.busy_s
-        or any(now < was for was, now in zip_longest(old.waits, new.waits, fillvalue=0))
+        or went_back(old.waits, new.waits)
     )

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from infrastructure.locks import exclusively
 from infrastructure.redis_client import redis_client
+from registry.arms import registered_arms
 from registry.errors import Unavailable
 from registry.snapshot import build_snapshot
 from selection.evaluation.monitoring.counter_deltas import Readings
@@ -18,7 +19,6 @@ from selection.evaluation.monitoring.history import COUNTERS
 from selection.evaluation.monitoring.snapshots import Observed, take_snapshot, thin_snapshots
 from selection.store.queries import describe_all
 from serving.metrics.published import read_published
-from serving.query.routing import routed_applications
 
 LOCK = "clipper:lock:snapshots"
 # A round that dies holding the lock delays the next one by so long.
@@ -51,7 +51,7 @@ def thin_selection_history() -> int:
 
 
 def _snapshots() -> int:
-    routed = [(spec, arms) for spec, arms in routed_applications(build_snapshot()) if arms]
+    routed = [(spec, arms) for spec, arms in registered_arms(build_snapshot()) if arms]
     documents = read_published(redis_client())
     states = describe_all(redis_client(), routed)
     now = timezone.now()
