@@ -21,7 +21,7 @@ help: ## list these commands
 	@echo "make COMMAND [PYTHON=python3] [PORT=8000] [VAR=var] [ARGS='...']"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile
 
-run: ## start everything on PORT, state in VAR, until Ctrl-C
+run: ## set everything up and start it on PORT, with its state in VAR, until Ctrl-C
 	@scripts/setup
 	@exec .venv/bin/python scripts/run_stack.py --port "$$PORT" --var "$$VAR"
 
@@ -37,39 +37,39 @@ docs: ## build the documentation, which the running stack serves at /docs/
 	@scripts/setup --docs
 	@exec .venv/bin/python -m scripts.docs.build
 
-bench: ## the quick benchmark
+bench: ## run the quick benchmark
 	@scripts/setup --bench
 	@exec .venv/bin/python -m benchmarks.quick $(ARGS)
 
-bench-paper: ## the paper's figures, or one: make bench-paper ARGS=fig3
+bench-paper: ## measure the paper's figures, or one: make bench-paper ARGS=fig3
 	@scripts/setup --bench
 	@exec .venv/bin/python -m benchmarks.paper $(ARGS)
 
-bench-peers: ## beside other prediction servers, or some: make bench-peers ARGS='--only triton'
+bench-peers: ## compare with other prediction servers, or some: make bench-peers ARGS='--only triton'
 	@scripts/setup --bench
 	@exec .venv/bin/python -m benchmarks.peers $(ARGS)
 
-bench-tail: ## the tail of latency, undisturbed and disturbed
+bench-tail: ## measure the slowest queries, undisturbed and disturbed
 	@scripts/setup --bench
 	@exec .venv/bin/python -m benchmarks.tail $(ARGS)
 
-bench-growth: ## how a query's cost grows: make bench-growth ARGS='contexts --quick'
+bench-growth: ## measure how the cost of a query grows: make bench-growth ARGS='contexts --quick'
 	@scripts/setup --bench
 	@exec .venv/bin/python -m benchmarks.growth $(ARGS)
 
-bench-memory: ## what the web process grows by in a million queries and 100 deploys
+bench-memory: ## measure how the web process grows in a million queries and 100 deploys
 	@scripts/setup --bench
 	@exec .venv/bin/python -m benchmarks.memory $(ARGS)
 
-bench-guard: ## has a query become dearer? half a minute
+bench-guard: ## check in half a minute whether queries became more expensive
 	@scripts/setup --check
 	@exec .venv/bin/python -m benchmarks.guard $(ARGS)
 
-soak: ## half a million queries, while one part after another is killed
+soak: ## send half a million queries while one part after another is killed
 	@scripts/setup --check
 	@exec .venv/bin/python -m benchmarks.soak $(ARGS)
 
-manage: ## a command to the running stack: make manage ARGS='status'
+manage: ## run a manage.py command on the stack: make manage ARGS='status'
 	@test -e "$$VAR/env.sh" || { echo "clipper: no stack has run in '$$VAR' yet: make run VAR='$$VAR'" >&2; exit 1; }
 	@. "$$(realpath -- "$$VAR")/env.sh" && exec .venv/bin/python manage.py $(ARGS)
 
