@@ -57,12 +57,12 @@ def _body(endpoint: str, operation: Schema) -> str:
     kind, described = next(iter(content.items()))
     fields = _fields(described["schema"])
     rows = [
-        [code(name), _type(field), "yes" if name in required else "", _bounds(field)]
+        [code(name), _type(field), "yes" if name in required else "", _meaning(field)]
         for name, field, required in fields
     ]
     told = "a multipart form" if kind.startswith("multipart") else "JSON"
     return f"**{code(endpoint)}** takes {told}:\n\n" + table(
-        ["field", "type", "required", "values"], rows
+        ["field", "type", "required", "what it means"], rows
     )
 
 
@@ -92,6 +92,13 @@ def _type(field: Schema) -> str:
     shown = " or ".join(filter(None, kinds)) or "any JSON"
     nullable = field.get("nullable") or resolved.get("nullable")
     return f"{shown} or null" if nullable and "null" not in shown else shown
+
+
+def _meaning(field: Schema) -> str:
+    """Return what the schema says of a field, and the values that it takes."""
+    described = field.get("description") or _resolved(field).get("description") or ""
+    bounds = _bounds(field)
+    return " ".join(filter(None, [described, f"({bounds})" if bounds else ""]))
 
 
 def _bounds(field: Schema) -> str:
