@@ -36,7 +36,9 @@ def targets() -> str:
 
 def _command(name: str) -> str:
     parser = load_command_class(get_commands()[name], name).create_parser("manage.py", name)
-    taken = [action for action in parser._actions if not COMMON & set(action.option_strings)]
+    # argparse has no other way to list them.
+    actions = parser._actions  # noqa: SLF001
+    taken = [action for action in actions if not COMMON & set(action.option_strings)]
     rows = [[_usage(action), _help(action)] for action in taken]
     described = table(["argument", "what it is"], rows) if rows else ""
     return f"### `{name}`\n\n{parser.description}\n\n{described}"

@@ -46,7 +46,7 @@ class Connection(StrictProtocol):
         if self.ws_protocol_class is not None:
             self.ws_protocol_class = Socket
         # Of a request that hasn't arrived as a whole.
-        self._unfinished = Unfinished(self._limits)
+        self.unfinished = Unfinished(self._limits)
         # When the last byte came or answer went; since when the client doesn't read.
         self._active_at = self._full_at = 0.0
         # Since when a head is awaited, 0 where none is.
@@ -72,7 +72,7 @@ class Connection(StrictProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
-        self._unfinished.end()
+        self.unfinished.end()
         if self._current is not None:
             self._current.disconnected = True
             self._current.message_event.set()
@@ -160,7 +160,7 @@ class Connection(StrictProtocol):
 
     def _account(self, size: int) -> None:
         """Note what is held of a request that isn't there yet, and since when it is awaited."""
-        unfinished = self._unfinished
+        unfinished = self.unfinished
         if self._in_body:
             unfinished.hold(len(self.cycle.body))
             self._await_body(size)
@@ -174,7 +174,7 @@ class Connection(StrictProtocol):
             self._await_head()
 
     def _awaits_nothing(self) -> None:
-        self._unfinished.end()
+        self.unfinished.end()
         self._head_since = 0.0
 
     def _await_head(self) -> None:
@@ -183,14 +183,14 @@ class Connection(StrictProtocol):
             self._look_at(self._head_since + self._limits.head_s)
 
     def _await_body(self, size: int) -> None:
-        self._unfinished.bring(size)
-        if not self._unfinished.since:
+        self.unfinished.bring(size)
+        if not self.unfinished.since:
             self._begin_window()
 
     def _begin_window(self) -> None:
         self._head_since = 0.0
-        self._unfinished.begin_window(now=monotonic())
-        self._look_at(self._unfinished.until)
+        self.unfinished.begin_window(now=monotonic())
+        self._look_at(self.unfinished.until)
 
     # Time.
 
@@ -203,7 +203,7 @@ class Connection(StrictProtocol):
         elif self.flow.write_paused or self.transport.is_closing():
             self._predictions.count_refusal("unread")
             self.transport.abort()
-        elif self._unfinished.since:
+        elif self.unfinished.since:
             self._judge_body()
         elif self._head_since:
             self._give_up(RequestTimeout("Expected the head of a request sooner."))
@@ -216,15 +216,15 @@ class Connection(StrictProtocol):
             return self._full_at + self.timeout_keep_alive
         if self._waits:
             return float("inf")
-        if self._unfinished.since:
-            return self._unfinished.until
+        if self.unfinished.since:
+            return self.unfinished.until
         if self._head_since:
             return self._head_since + self._limits.head_s
         return self._active_at + self.timeout_keep_alive
 
     def _judge_body(self) -> None:
         """Go on where enough came, or where the application didn't take what came."""
-        if self._unfinished.enough or self.flow.read_paused:
+        if self.unfinished.enough or self.flow.read_paused:
             self._begin_window()
         else:
             self._give_up(RequestTimeout("Expected the body of the request sooner."))

@@ -125,7 +125,7 @@ class FrontProtocol(Connection):
     def _take_part(self, data: bytes) -> None:
         """Keep what there is of a body."""
         try:
-            self._unfinished.hold(self._unfinished.held + len(data))
+            self.unfinished.hold(self.unfinished.held + len(data))
         except Saturated as error:
             self._chunks.clear()
             self._give_up(error)

@@ -65,6 +65,9 @@ class Recent(Generic[K, V]):
         self.young: dict[K, V] = {}
         self._old: dict[K, V] = {}
 
+    def __len__(self) -> int:
+        return len(self.young) + len(self._old)
+
     def get(self, key: K) -> V | None:
         found = self.young.get(key)
         if found is None:
@@ -86,6 +89,11 @@ class Heads:
         self._current = snapshot
         self._snapshot = snapshot()
         self._forget()
+
+    @property
+    def kept(self) -> int:
+        """How many heads are remembered, by all of their bytes or without what differs."""
+        return len(self._repeated) + len(self._parsed)
 
     def find(self, raw: bytes) -> Found | None:
         """Read a head that ends with its empty line, the length of its body in bytes and the

@@ -87,7 +87,7 @@ class ContainerServer:
         self._listen = listen
         self._address = listen.bound_address if listen else address
         self._listener: Listener | None = None
-        self._connections: set[Connection] = set()
+        self.connections: set[Connection] = set()
         self._paused: set[Connection] = set()
         self._buffered: deque[Batch] = deque()
         self.bytes_buffered = 0
@@ -129,7 +129,7 @@ class ContainerServer:
         For the loop's thread, signal handlers of the loop included.
         """
         self._draining = True
-        for connection in self._connections:
+        for connection in self.connections:
             connection.send(_DRAIN)
         self._note_peers()
 
@@ -141,21 +141,21 @@ class ContainerServer:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._peers_gone.wait()
-        all_gone = not self._connections
+        all_gone = not self.connections
         if self._listener is not None:
             for bound in self._listener.sockets:
                 forget(bound.fileno())
             self._listener.close()
             self._listener = None
             remove_socket(self._address)
-        for connection in list(self._connections):
+        for connection in list(self.connections):
             connection.abort()
         return all_gone
 
     # What connections call.
 
     def _welcome(self, connection: Connection) -> None:
-        self._connections.add(connection)
+        self.connections.add(connection)
         connection.send(self._hello)
         if self._draining:
             self._peers_gone.clear()
@@ -177,7 +177,7 @@ class ContainerServer:
     def _forget(self, connection: Connection, error: ConnectionLost | None) -> None:
         if isinstance(error, ConnectionLost) and isinstance(error.__cause__, ProtocolError):
             logger.warning("connection refused reason=%s", error)
-        self._connections.discard(connection)
+        self.connections.discard(connection)
         self._paused.discard(connection)
         self._note_peers()
 
@@ -264,5 +264,5 @@ class ContainerServer:
             connection.pause_reading()
 
     def _note_peers(self) -> None:
-        if self._draining and not self._connections:
+        if self._draining and not self.connections:
             self._peers_gone.set()

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 _PR_SET_SECCOMP, _FILTER = 22, 2
-_LOAD, _EQUAL, _ANY_OF, _RETURN = 0x20, 0x15, 0x45, 0x06
-_ALLOW, _FAIL = 0x7FFF0000, 0x00050000
-_REFUSE, _UNKNOWN = _FAIL | errno.EACCES, _FAIL | errno.ENOSYS
-_NUMBER_AT, _MACHINE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16
+LOAD, EQUAL, _ANY_OF, RETURN = 0x20, 0x15, 0x45, 0x06
+ALLOW, _FAIL = 0x7FFF0000, 0x00050000
+_REFUSE, UNKNOWN = _FAIL | errno.EACCES, _FAIL | errno.ENOSYS
+NUMBER_AT, _MACHINE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16
 _AF_UNIX = 1
 # No other namespace is to be had without privileges, but within one of these.
 _NEW_USER = 0x10000000
@@ -54,18 +54,18 @@ def refuse_unix_sockets(libc: ctypes.CDLL) -> bool:
     if machine is None:
         return False
     steps = [
-        (_LOAD, 0, 0, _MACHINE_AT),
-        (_EQUAL, 0, 6, machine.number),  # calls of another machine have other numbers
-        (_LOAD, 0, 0, _NUMBER_AT),
+        (LOAD, 0, 0, _MACHINE_AT),
+        (EQUAL, 0, 6, machine.number),  # calls of another machine have other numbers
+        (LOAD, 0, 0, NUMBER_AT),
         (_ANY_OF, 4, 0, _X32),
-        (_EQUAL, 3, 0, _IO_URING_SETUP),
-        (_EQUAL, 0, 3, machine.socket),
-        (_LOAD, 0, 0, _FIRST_ARGUMENT_AT),
-        (_EQUAL, 0, 1, _AF_UNIX),
-        (_RETURN, 0, 0, _REFUSE),
-        (_RETURN, 0, 0, _ALLOW),
+        (EQUAL, 3, 0, _IO_URING_SETUP),
+        (EQUAL, 0, 3, machine.socket),
+        (LOAD, 0, 0, _FIRST_ARGUMENT_AT),
+        (EQUAL, 0, 1, _AF_UNIX),
+        (RETURN, 0, 0, _REFUSE),
+        (RETURN, 0, 0, ALLOW),
     ]
-    return _install(libc, steps)
+    return install(libc, steps)
 
 
 def refuse_namespaces(libc: ctypes.CDLL) -> bool:
@@ -77,23 +77,24 @@ def refuse_namespaces(libc: ctypes.CDLL) -> bool:
     if machine is None:
         return False
     steps = [
-        (_LOAD, 0, 0, _MACHINE_AT),
-        (_EQUAL, 0, 7, machine.number),
-        (_LOAD, 0, 0, _NUMBER_AT),
+        (LOAD, 0, 0, _MACHINE_AT),
+        (EQUAL, 0, 7, machine.number),
+        (LOAD, 0, 0, NUMBER_AT),
         (_ANY_OF, 5, 0, _X32),
-        (_EQUAL, 5, 0, _CLONE3),
-        (_EQUAL, 1, 0, machine.unshare),
-        (_EQUAL, 0, 4, machine.clone),
-        (_LOAD, 0, 0, _FIRST_ARGUMENT_AT),
+        (EQUAL, 5, 0, _CLONE3),
+        (EQUAL, 1, 0, machine.unshare),
+        (EQUAL, 0, 4, machine.clone),
+        (LOAD, 0, 0, _FIRST_ARGUMENT_AT),
         (_ANY_OF, 0, 2, _NEW_USER),
-        (_RETURN, 0, 0, _REFUSE),
-        (_RETURN, 0, 0, _UNKNOWN),
-        (_RETURN, 0, 0, _ALLOW),
+        (RETURN, 0, 0, _REFUSE),
+        (RETURN, 0, 0, UNKNOWN),
+        (RETURN, 0, 0, ALLOW),
     ]
-    return _install(libc, steps)
+    return install(libc, steps)
 
 
-def _install(libc: ctypes.CDLL, steps: Sequence[_Step]) -> bool:
+def install(libc: ctypes.CDLL, steps: Sequence[_Step]) -> bool:
+    """Filter by these steps from now on; whether the kernel does."""
     program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in steps))
     head = struct.pack("@HP", len(steps), ctypes.addressof(program))
     return bool(libc.prctl(_PR_SET_SECCOMP, _FILTER, head, 0, 0) == 0)

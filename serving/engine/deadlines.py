@@ -25,6 +25,11 @@ class Deadlines:
     def __init__(self) -> None:
         self._due: dict[float, Due] = {}
 
+    @property
+    def timers(self) -> int:
+        """How many moments there are at which somebody, or nobody any more, is told."""
+        return len(self._due)
+
     def watch(self, who: object, *, seconds: float, tell: Callable[[], None]) -> Due:
         """Call `tell` after `seconds`, unless `who` is removed from what is returned before."""
         loop = asyncio.get_running_loop()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, KeysView, Mapping
+from collections.abc import Callable, Collection, Iterable, KeysView, Mapping
 from dataclasses import dataclass, field
 from random import random
 from time import monotonic
@@ -16,6 +16,7 @@ from serving.engine.gather import CACHED, ORDINARY, Call, CallOptions, Gather
 from serving.engine.link import Link
 from serving.engine.outcome import NOT_CONNECTED, Outcome, Status
 from serving.engine.pool import VersionPool
+from serving.engine.quarantine import Suspicion
 from serving.engine.queue import CallQueue
 from serving.engine.replica import Replica
 from serving.engine.stats import VersionStats
@@ -209,6 +210,11 @@ class Engine:
         pool = self._pools.get(version_id)
         return 0 if pool is None else pool.in_flight
 
+    def suspicions(self, version_id: int) -> Collection[Suspicion]:
+        """Return what this version's replicas may have died of, as far as that is open or known."""
+        pool = self._pools.get(version_id)
+        return () if pool is None else pool.suspicions
+
     def seconds_behind(self, version_id: int) -> float:
         """Return when a query that waits its turn now should be answered, as far as is known."""
         pool = self._pools.get(version_id)
@@ -227,13 +233,13 @@ class Engine:
         stats = self.stats.setdefault(version_id, VersionStats())
 
         def settle(call: Call, outcome: Outcome) -> None:
-            self._settle(call, outcome, stats)
+            self.settle(call, outcome, stats)
 
         return VersionPool(
             backlog=self._new_queue(), settle=settle, stats=stats, clock=self.clock, draw=self._draw
         )
 
-    def _settle(self, call: Call, outcome: Outcome, stats: VersionStats) -> None:
+    def settle(self, call: Call, outcome: Outcome, stats: VersionStats) -> None:
         """A call has ended: remember a good answer, late or not, and tell who waits."""
         key = call.key
         if key is not None and self._in_flight.get(key) is call:

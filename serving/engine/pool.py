@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from serving.engine.batch import Batch, Done
 from serving.engine.clock import Clock
@@ -20,7 +20,7 @@ from serving.engine.outcome import (
     SATURATED,
     Outcome,
 )
-from serving.engine.quarantine import Quarantine
+from serving.engine.quarantine import Quarantine, Suspicion
 from serving.engine.queue import CallQueue
 from serving.engine.replica import Replica
 from serving.engine.service_time import ServiceTime
@@ -78,6 +78,10 @@ class VersionPool:
     @property
     def in_flight(self) -> int:
         return sum(replica.in_flight for replica in (*self._health, *self._draining))
+
+    @property
+    def suspicions(self) -> Collection[Suspicion]:
+        return self._quarantine.suspicions.values()
 
     def submit(self, call: Call) -> None:
         """Queue the call, or settle it at once where it cannot be answered in time."""

@@ -44,6 +44,11 @@ class CallQueue:
         self.rows = 0
 
     @property
+    def lanes(self) -> list[tuple[Call, ...]]:
+        """The calls of each lane that has any, in the order in which they are due."""
+        return [tuple(lane.calls) for lane in self._lanes.values()]
+
+    @property
     def full(self) -> bool:
         return self.rows >= self.capacity or self.bytes_held >= self.max_bytes
 

@@ -61,7 +61,10 @@ class Owner(Protocol):
 
 
 class Replica:
-    """Sends full batches while its pipeline has room, partial ones when its planner says so."""
+    """Sends full batches while its pipeline has room, partial ones when its planner says so.
+
+    `batches` are those that it was sent and hasn't answered, by request id; `queue` waits.
+    """
 
     def __init__(
         self,
@@ -77,8 +80,8 @@ class Replica:
         self._draining = False
         self._connection = connection
         self._owner = owner
-        self._queue = queue
-        self._batches: dict[int, Batch] = {}
+        self.queue = queue
+        self.batches: dict[int, Batch] = {}
         self._in_flight = 0
         self._expected_in_flight = 0.0
         self._next_request = 1
@@ -95,11 +98,11 @@ class Replica:
     @property
     def load(self) -> int:
         """Rows that a new query would have to wait for."""
-        return self._queue.rows + self._in_flight
+        return self.queue.rows + self._in_flight
 
     @property
     def waiting(self) -> int:
-        return self._queue.rows + len(self._apart)
+        return self.queue.rows + len(self._apart)
 
     @property
     def asks_apart(self) -> bool:
@@ -117,14 +120,14 @@ class Replica:
     @property
     def needs_admission_check(self) -> bool:
         """Whether so much waits that a new query might be answered too late."""
-        return self._queue.rows + self._in_flight >= self.planner.ample_rows
+        return self.queue.rows + self._in_flight >= self.planner.ample_rows
 
     def enqueue(self, call: Call) -> None:
-        if not self._queue.rows:
+        if not self.queue.rows:
             self._waiting_since = call.asked_at
-        if self._queue.full:
+        if self.queue.full:
             self.drop_expired(now=self._clock())
-        for evicted in self._queue.push(call):
+        for evicted in self.queue.push(call):
             self._owner.settle(evicted, SATURATED)
         self._schedule_flush()
 
@@ -133,18 +136,18 @@ class Replica:
     def seconds_until_answer(self, *, behind: int, now: float) -> float:
         """Return when a query that queues behind `behind` rows should be answered, from now on."""
         seconds = self.planner.queue_seconds(behind + 1)
-        return seconds + self._seconds_in_flight(now) if self._batches else seconds
+        return seconds + self._seconds_in_flight(now) if self.batches else seconds
 
     def too_late_for(self, call: Call, *, now: float) -> bool:
         """Whether the call, queued now, should be answered only after its deadline."""
-        seconds = self.planner.last_seconds(self._queue.ahead_of(call) + 1)
-        if self._batches:
+        seconds = self.planner.last_seconds(self.queue.ahead_of(call) + 1)
+        if self.batches:
             seconds += self._seconds_in_flight(now)
         return now + seconds > call.deadline
 
     def handicapped_seconds(self, *, now: float) -> float:
         """Return the expected answer to a new query, made longer while the replica is new."""
-        seconds = self.seconds_until_answer(behind=self._queue.rows, now=now)
+        seconds = self.seconds_until_answer(behind=self.queue.rows, now=now)
         age = max(0.0, now - self._connected_at)
         if age < SLOW_START_S:
             seconds *= 1.0 + SLOW_START_HANDICAP * (1.0 - age / SLOW_START_S)
@@ -160,7 +163,7 @@ class Replica:
     @property
     def _start_of_first(self) -> float:
         """When the replica began with the oldest batch: it works on one at a time."""
-        return self._start_of(next(iter(self._batches.values())))
+        return self._start_of(next(iter(self.batches.values())))
 
     def _start_of(self, batch: Batch) -> float:
         return max(batch.sent_at, self._last_answer_at)
@@ -179,7 +182,7 @@ class Replica:
         self.hold.stop()
         apart, self._apart = self._apart, []
         self._owner.take_back(apart)
-        self._owner.take_back(self._queue.clear())
+        self._owner.take_back(self.queue.clear())
 
     def close(self) -> None:
         self.hold.stop()
@@ -187,20 +190,20 @@ class Replica:
 
     def sweep(self, *, now: float) -> None:
         """Let go of what need not be asked any more."""
-        for call in self._queue.drop_left():
+        for call in self.queue.drop_left():
             self._owner.settle(call, CANCELLED)
         self.drop_expired(now=now)
 
     def drop_expired(self, *, now: float) -> None:
-        for call in self._queue.drop_expired(now=now):
+        for call in self.queue.drop_expired(now=now):
             self._owner.settle(call, EXPIRED)
-        if not self._queue.rows:
+        if not self.queue.rows:
             self.hold.stop()
 
     def abort_if_hung(self, *, now: float) -> bool:
         """Cut the link to a replica whose oldest batch is overdue beyond all measure."""
         limit = max(HUNG_S, HUNG_BUDGETS * self.planner.budget)
-        hung = any(now - batch.sent_at > limit for batch in self._batches.values())
+        hung = any(now - batch.sent_at > limit for batch in self.batches.values())
         if hung:
             self._hung = True
             self._connection.abort()
@@ -222,10 +225,10 @@ class Replica:
 
     def on_lost(self, error: ConnectionLost | None) -> None:
         """Hand back everything unanswered; what it was working on may have been the reason."""
-        blamed, *others = [batch.open for batch in self._batches.values()] or [[]]
+        blamed, *others = [batch.open for batch in self.batches.values()] or [[]]
         if error is None and not self._hung:  # this end closed the link
             blamed, others = [], [blamed, *others]
-        self._batches.clear()
+        self.batches.clear()
         self._alone = False
         self._in_flight = 0
         self._expected_in_flight = 0.0
@@ -242,7 +245,7 @@ class Replica:
         calls = batch.open
         if len(answers) != len(calls):
             raise ProtocolError(f"expected {len(calls)} answers, got {len(answers)}")
-        del self._batches[frame.request_id]
+        del self.batches[frame.request_id]
         self._in_flight -= len(answers)
         self._expected_in_flight -= batch.expected
         self._learn(batch, answers=answers, model_seconds=compute_us / 1e6)
@@ -269,7 +272,7 @@ class Replica:
             self._owner.settle(call, Outcome(answer.status, answer.payload))
 
     def _batch_of(self, frame: Frame) -> Batch:
-        batch = self._batches.get(frame.request_id)
+        batch = self.batches.get(frame.request_id)
         if batch is None:
             raise ProtocolError(f"got an answer to request {frame.request_id}, which is not open")
         return batch
@@ -288,7 +291,7 @@ class Replica:
             failed=failed,
         )
         self._last_answer_at = now
-        if not self._batches:
+        if not self.batches:
             self._free_since = now
         self._owner.batch_done(self, batch, Done(seconds, model_seconds, failed))
         batch.trace(batch.open, by=self.id, now=now, model_seconds=model_seconds)
@@ -297,17 +300,17 @@ class Replica:
 
     def _schedule_flush(self) -> None:
         """Flush after this turn of the loop, so that all that arrives in it shares a batch."""
-        if not self._flush_scheduled and len(self._batches) < PIPELINE:
+        if not self._flush_scheduled and len(self.batches) < PIPELINE:
             self._flush_scheduled = True
             asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
         self._flush_scheduled = False
-        if self._apart and not self._batches and self._connection.writable:
+        if self._apart and not self.batches and self._connection.writable:
             self._send_apart()
         if self.asks_apart:
             return
-        while self._queue.rows and len(self._batches) < PIPELINE and self._connection.writable:
+        while self.queue.rows and len(self.batches) < PIPELINE and self._connection.writable:
             now = self._clock()
             until = self._held_until(now)
             if until > now:
@@ -331,17 +334,15 @@ class Replica:
     def _held_until(self, now: float) -> float:
         """Return until when the next batch has to wait, unless an answer comes before."""
         wait = self.planner.wait.seconds
-        partial = wait > 0.0 and self._queue.rows < self.planner.cap
-        if self._batches:
+        partial = wait > 0.0 and self.queue.rows < self.planner.cap
+        if self.batches:
             if partial:
                 return math.inf
             return self._just_in_time(now) if self.planner.holds else now
         if not partial:
             return now
         # Delayed batching (paper §4.3.2), within what the first deadline leaves.
-        last_moment = self._queue.earliest_deadline() - self.planner.seconds_to_keep(
-            self._queue.rows
-        )
+        last_moment = self.queue.earliest_deadline() - self.planner.seconds_to_keep(self.queue.rows)
         return min(max(self._waiting_since, self._free_since) + wait, last_moment)
 
     def _just_in_time(self, now: float) -> float:
@@ -355,12 +356,12 @@ class Replica:
         self.hold.stop()
         now = finish = self._clock()
         rows = self.planner.cap
-        if self._batches or self._queue.rows > rows:
+        if self.batches or self.queue.rows > rows:
             # Others are there who can be answered in time if these leave them the replica.
-            finish += self.planner.batch_seconds(min(rows, self._queue.rows))
-            if self._batches:
+            finish += self.planner.batch_seconds(min(rows, self.queue.rows))
+            if self.batches:
                 finish += self._seconds_in_flight(now)
-        calls, late, left = self._queue.take(rows=rows, finish=finish)
+        calls, late, left = self.queue.take(rows=rows, finish=finish)
         self._waiting_since = now
         for call in left:
             self._owner.settle(call, CANCELLED)
@@ -383,11 +384,11 @@ class Replica:
             return
         self._next_request = request % 0xFFFF_FFFF + 1
         batch = Batch(calls, now, self.planner.batch_seconds(len(calls)), apart)
-        self._batches[request] = batch
+        self.batches[request] = batch
         self._in_flight += len(calls)
         self._expected_in_flight += batch.expected
         self._connection.send(frame)
 
     def _close_when_idle(self) -> None:
-        if self._draining and not self._batches:
+        if self._draining and not self.batches:
             self._connection.close()

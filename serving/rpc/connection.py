@@ -60,6 +60,12 @@ class Connection(asyncio.Protocol):
         self._fault: Exception | None = None
         self._descriptor = -1
 
+    @property
+    def sock(self) -> socket.socket | None:
+        """What it sends over, to look at; None before the connection is made and after its end."""
+        transport = self._transport
+        return None if transport is None else transport.get_extra_info("socket")
+
     def send(self, data: bytes) -> None:
         """Queue encoded frames; bytes sent after the end of the connection are dropped."""
         if self._transport is not None and not self.closing:

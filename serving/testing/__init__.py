@@ -13,14 +13,14 @@ A replica is played: `connect` gives an engine one, whose `batches` a test answe
 Around it: `PlayedServing` answers whole queries of an application, whatever its policy;
 `VirtualService` puts a load on the real engine in virtual time, the same one every time; and
 `Simulation` shows in a moment what a batch controller makes of a load. `version_spec`,
-`application_spec` and `snapshot_of` build what the registry would tell. `ManualClock` is an
-engine's clock that is moved by hand.
+`application_spec` and `snapshot_of` build what the registry would tell. `AdjustableClock` is an
+engine's clock that can be put forward.
 
 Nothing here needs pytest, a database, Redis or a process beside.
 """
 
 from serving.testing.asking import VERSION, ask, batch_by, new_call, teach, turn
-from serving.testing.clock import ManualClock, VirtualLoop, in_virtual_time
+from serving.testing.clock import AdjustableClock, VirtualLoop, in_virtual_time
 from serving.testing.load import CallerReply, Replies, VirtualReplica, VirtualService
 from serving.testing.queries import PlayedServing
 from serving.testing.replica import PlayedReplica, connect
@@ -43,9 +43,9 @@ from serving.testing.specs import (
 
 __all__ = [
     "VERSION",
+    "AdjustableClock",
     "CallerReply",
     "ClosedLoop",
-    "ManualClock",
     "Measured",
     "OpenLoop",
     "PlayedReplica",

@@ -1,4 +1,4 @@
-"""Time that passes only as a test has it: a clock moved by hand, and an event loop that jumps."""
+"""Time as a test wants it: a clock that can be put forward, and an event loop that jumps."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import functools
 import selectors
 from collections.abc import Callable, Coroutine
+from time import monotonic
 from typing import Any, ParamSpec
 
 P = ParamSpec("P")
@@ -13,17 +14,17 @@ P = ParamSpec("P")
 BEGIN = 1000.0
 
 
-class ManualClock:
-    """A clock for `Engine(clock=...)` that stands until it is moved."""
+class AdjustableClock:
+    """The monotonic clock for `Engine(clock=...)`, which can be put forward."""
 
     def __init__(self) -> None:
-        self.now = BEGIN
+        self._ahead = 0.0
 
     def __call__(self) -> float:
-        return self.now
+        return monotonic() + self._ahead
 
     def advance(self, seconds: float) -> None:
-        self.now += seconds
+        self._ahead += seconds
 
 
 class JumpingSelector(selectors.SelectSelector):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, KeysView
 
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.views import LinkView
@@ -76,6 +76,11 @@ class ReplicaLinks:
         failed = {one.id for one in known.values() if one.state is ReplicaState.FAILED}
         for replica_id in failed & self._links.keys():
             self._links[replica_id].abort()
+
+    @property
+    def linked(self) -> KeysView[str]:
+        """The replicas to which there is a link, or one is being made."""
+        return self._links.keys()
 
     def views(self) -> dict[str, LinkView]:
         """Return, by replica, how this process stands with all that it was told of last."""

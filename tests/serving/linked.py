@@ -76,7 +76,7 @@ class Linked:
 
     async def ended(self, replica_id: str) -> None:
         """Wait until there is no link to this replica, nor one that is being made."""
-        while replica_id in self.links._links:
+        while replica_id in self.links.linked:
             self._changed.clear()
             await asyncio.wait_for(self._changed.wait(), LIMIT_S)
 

@@ -9,7 +9,7 @@ import textwrap
 import serving.testing
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.outcome import Outcome, Status
-from serving.testing import ManualClock, PlayedServing, application_spec, ask, connect, turn
+from serving.testing import AdjustableClock, PlayedServing, application_spec, ask, connect, turn
 from tests.docs.documents import page
 
 
@@ -44,7 +44,7 @@ async def test_a_policy_is_seen_at_work_with_replicas_that_are_played() -> None:
 
 
 async def test_an_engine_sees_time_pass_as_its_clock_is_moved() -> None:
-    clock = ManualClock()
+    clock = AdjustableClock()
     engine = Engine(EngineSpec(), clock=clock)
     engine.expect([1])
     gather = ask(engine, b"[1]", seconds=60.0)

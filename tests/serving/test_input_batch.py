@@ -166,7 +166,7 @@ async def test_a_caller_that_leaves_does_not_disturb_the_others(client):
     leaver.cancel()
     await asyncio.gather(leaver, return_exceptions=True)
     assert outputs(await answers(stayer, replica=client.replica)) == [2 * n for n in range(5, 15)]
-    assert not client.serving.engine._in_flight
+    assert not client.serving.engine.joinable
 
 
 async def test_each_row_can_be_explained(client):

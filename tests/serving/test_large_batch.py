@@ -159,7 +159,7 @@ async def test_a_cancelled_one_asks_nothing_more():
         await turn()
     assert computed == 8  # two batches were sent
     assert client.serving.metrics.of_application("digits").abandoned == LEAST_OPEN
-    assert not client.serving.engine._in_flight
+    assert not client.serving.engine.joinable
 
 
 async def test_a_client_that_leaves_has_it_cancelled():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from time import monotonic
 
@@ -361,6 +362,8 @@ async def test_an_answer_may_be_as_old_as_its_application_says(serving):
     await turn()
     replica.answer({b"[1]": b"7"})
     assert it.begin().prediction().output == b"7"
-    it.engine.cache._kept_at[0] -= 4000.0
+    target = it.router.arms(it.application).targets["m1:1"]
+    key = target.key_prefix + hashlib.sha256(b"[1]").digest()
+    it.engine.cache.put(key, b"7", now=monotonic() - 4000.0)
     assert not it.begin().gather.answered
     await turn()

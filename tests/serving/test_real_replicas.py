@@ -43,7 +43,7 @@ class Replicas:
     def __init__(self, serving: PlayedServing, *, folder: Path) -> None:
         self.started = 0
         self._folder = folder
-        self._links = ReplicaLinks(
+        self.links = ReplicaLinks(
             serving.engine,
             credentials=Credentials(secret=b"the secret of this cluster, and of no other"),
             on_change=serving.router.refresh,
@@ -54,17 +54,17 @@ class Replicas:
     @asynccontextmanager
     async def of(cls, serving: PlayedServing, *, folder: Path) -> AsyncIterator[Replicas]:
         replicas = cls(serving, folder=folder)
-        keeping = asyncio.create_task(replicas._keep())
+        keeping = asyncio.create_task(replicas.keep())
         try:
             yield replicas
         finally:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
-            await replicas._links.close()
+            await replicas.links.close()
             serving.engine.close()
-            await replicas._end()
+            await replicas.end()
 
-    async def _keep(self) -> None:
+    async def keep(self) -> None:
         while True:
             process = await self._start()
             await process.wait()
@@ -80,10 +80,10 @@ class Replicas:
         assert self._process.stdout is not None
         line = json.loads(await asyncio.wait_for(self._process.stdout.readline(), START_S))
         replica, address = line["replica"], line["address"]
-        self._links.sync([a_record(replica, address=address, model="m1", generation=0)])
+        self.links.sync([a_record(replica, address=address, model="m1", generation=0)])
         return self._process
 
-    async def _end(self) -> None:
+    async def end(self) -> None:
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
             await self._process.wait()

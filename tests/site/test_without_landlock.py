@@ -20,12 +20,12 @@ from serving.container import syscalls
 libc = ctypes.CDLL(None)
 libc.prctl(38, 1, 0, 0, 0)
 steps = [
-    (syscalls._LOAD, 0, 0, syscalls._NUMBER_AT),
-    (syscalls._EQUAL, 0, 1, 444),
-    (syscalls._RETURN, 0, 0, syscalls._UNKNOWN),
-    (syscalls._RETURN, 0, 0, syscalls._ALLOW),
+    (syscalls.LOAD, 0, 0, syscalls.NUMBER_AT),
+    (syscalls.EQUAL, 0, 1, 444),
+    (syscalls.RETURN, 0, 0, syscalls.UNKNOWN),
+    (syscalls.RETURN, 0, 0, syscalls.ALLOW),
 ]
-assert syscalls._install(libc, steps)
+assert syscalls.install(libc, steps)
 os.execv(sys.argv[1], sys.argv[1:])
 """
 OPENS_A_SOCKET = """

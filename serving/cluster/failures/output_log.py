@@ -33,7 +33,7 @@ class ReplicaLog:
     """The file of one replica, which this process writes to; the one before is kept beside it."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._catching = False
 
     @contextmanager
@@ -70,18 +70,18 @@ class ReplicaLog:
             return
         try:
             if self._is_full():
-                self._path.replace(self._path.with_suffix(EARLIER))
-            if not self._path.exists():  # or there was no room for a new one the last time
+                self.path.replace(self.path.with_suffix(EARLIER))
+            if not self.path.exists():  # or there was no room for a new one the last time
                 self._take_output(self._opened())
         except OSError as error:  # a full disk is no reason to stop answering
             logger.debug("log not rotated: %s", error)
 
     def _is_full(self) -> bool:
-        return self._path.exists() and self._path.stat().st_size > MOST_BYTES
+        return self.path.exists() and self.path.stat().st_size > MOST_BYTES
 
     def _opened(self) -> int:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(self.path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
 
     def _take_output(self, descriptor: int) -> None:
         self._catching = True

@@ -76,7 +76,7 @@ class Front:
             await echo(receive, send)
             return
         if self.answers_early:
-            await self._answer(send)
+            await self.respond(send)
             return
         body, more = b"", True
         while more:
@@ -88,9 +88,9 @@ class Front:
         self.asked.append((scope["method"], scope["path"], body))
         self.headers.append(scope["headers"])
         await self.may_answer.wait()
-        await self._answer(send)
+        await self.respond(send)
 
-    async def _answer(self, send) -> None:
+    async def respond(self, send) -> None:
         headers = [(b"content-length", b"%d" % len(self.answer))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": self.answer})
@@ -117,7 +117,7 @@ async def running(it: Front, **options) -> AsyncIterator[uvicorn.Server]:
         **options,
     )
     server = uvicorn.Server(config)
-    task = asyncio.create_task(server._serve())
+    task = asyncio.create_task(server.serve())
     while not server.started:
         assert not task.done()
         await asyncio.sleep(0.001)

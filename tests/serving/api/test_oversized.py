@@ -86,8 +86,7 @@ async def test_a_body_with_a_length_past_all_memory_holds_what_came(path):
             await client.send(data + b"a" * 100)
             while not server.server_state.connections:
                 await asyncio.sleep(0.002)
-            (connection,) = server.server_state.connections
-            while not connection._unfinished.since:
+            while not it.limits.held:
                 await asyncio.sleep(0.002)
             assert it.limits.held <= 100
         while server.server_state.connections:

@@ -126,7 +126,7 @@ async def test_an_endpoint_stops_when_its_client_leaves(caplog):
             ended.set()
 
     it.answers_early = True
-    it._answer = endless
+    it.respond = endless
     inner = it.asgi
 
     async def asgi(scope, receive, send) -> None:

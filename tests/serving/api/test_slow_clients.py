@@ -93,11 +93,11 @@ async def test_a_slow_body_is_taken_as_long_as_enough_of_it_comes(path):
         await client.send(data[:-5])
         await until(lambda: server.server_state.connections)
         (connection,) = server.server_state.connections
-        await until(lambda: connection._unfinished.since)
+        await until(lambda: connection.unfinished.since)
         for at in (-5, -4):
-            window = connection._unfinished.since
+            window = connection.unfinished.since
             await client.send(data[at : at + 1])
-            await until(lambda window=window: connection._unfinished.since != window)
+            await until(lambda window=window: connection.unfinished.since != window)
         await client.send(data[-3:])
         assert (await client.response())[0] == 200
     assert it.limits.held == 0
@@ -170,7 +170,7 @@ async def test_requests_sent_ahead_wait_unread(tail):
         await client.send(one)
         await until(lambda: server.server_state.connections)
         (connection,) = server.server_state.connections
-        await until(lambda: connection._current is not None)
+        await until(lambda: it.asked)
         burst = one * 500 + tail
 
         async def flood() -> None:

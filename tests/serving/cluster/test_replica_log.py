@@ -178,7 +178,7 @@ def test_files_that_can_t_be_removed_keep_no_replica_from_starting(tmp_path: Pat
 
 
 def test_a_file_that_could_not_be_made_anew_is_made_when_there_is_room(tmp_path: Path) -> None:
-    run(tmp_path, "os.remove(log._path)\nprint('lost')\nlog.rotate()\nprint('kept')")
+    run(tmp_path, "os.remove(log.path)\nprint('lost')\nlog.rotate()\nprint('kept')")
 
     file = find_log(tmp_path, replica_id="abc")
     assert file is not None

@@ -266,7 +266,7 @@ async def test_a_vanished_peer_does_not_cost_the_others_their_answers(address: s
         goes.connection.abort()
         assert await goes.ended() is None
         assert await stays.ask(b"1") == [(AnswerStatus.OK, b"1")]
-        assert len(server._connections) == 1
+        assert len(server.connections) == 1
 
 
 async def test_the_batches_of_a_vanished_peer_are_not_worked_on(address: str) -> None:
@@ -277,7 +277,7 @@ async def test_the_batches_of_a_vanished_peer_are_not_worked_on(address: str) ->
 
         def cut_off(inputs: Sequence[bytes]) -> None:
             worked.extend(inputs)
-            for connection in list(server._connections):
+            for connection in list(server.connections):
                 connection.abort()
 
         echo.before = cut_off
@@ -341,4 +341,4 @@ async def test_a_peer_that_never_closes_is_cut_off_at_the_limit(address: str) ->
         server.drain()
         assert await server.wait_closed(0.05) is False
         assert isinstance(await web.ended(), ConnectionLost)
-        assert len(server._connections) == 0
+        assert len(server.connections) == 0

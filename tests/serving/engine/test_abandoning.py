@@ -53,7 +53,7 @@ async def test_what_nobody_waits_for_any_more_is_not_computed(engine, busy):
     assert await computed(busy) == []
     assert engine.stats[1].cancelled == 1
     assert engine.waiting(1) == 0
-    assert not engine._in_flight
+    assert not engine.joinable
 
 
 async def test_a_cancelled_wait_abandons_its_question(engine, busy):
@@ -154,4 +154,4 @@ async def test_a_query_whose_task_is_cancelled_is_abandoned():
     await asyncio.gather(waiting, return_exceptions=True)
     serving.engine.sweep()
     assert serving.metrics.of_application("digits").abandoned == 1
-    assert not serving.engine._in_flight
+    assert not serving.engine.joinable

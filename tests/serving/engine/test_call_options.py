@@ -67,7 +67,7 @@ async def test_past_the_cache_nothing_is_kept_in_it(engine, replica):
     ask(engine, b"[1]", options=UNCACHED)
     await answered(replica, b"7")
     assert len(engine.cache) == 0
-    assert not engine._in_flight
+    assert not engine.joinable
 
 
 async def test_nobody_joins_a_query_that_goes_past_the_cache(engine, replica):
@@ -112,7 +112,7 @@ async def test_who_goes_first_does_not_wait_with_who_goes_later(engine, replica,
     assert not later.answered
     await answered(replica, b"7")
     assert payload(later) == b"7"
-    assert not engine._in_flight
+    assert not engine.joinable
 
 
 async def test_a_query_joins_one_of_its_own_application_that_waits(engine, replica):
@@ -155,7 +155,7 @@ async def test_nobody_joins_a_query_whose_deadline_has_passed(engine, replica):
     await answered(replica, b"7")
     assert hasty.outcomes[0].status == Status.EXPIRED
     assert payload(patient) == b"7"
-    assert not engine._in_flight
+    assert not engine.joinable
 
 
 async def test_a_query_can_tell_which_batch_answered_it(engine, replica):
@@ -231,4 +231,4 @@ async def test_a_caller_that_left_takes_nothing_from_who_joined(engine, replica)
     await asyncio.gather(waiting, return_exceptions=True)
     await answered(replica, b"7")
     assert payload(stayer) == b"7"
-    assert not engine._in_flight
+    assert not engine.joinable

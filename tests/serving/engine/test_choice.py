@@ -7,14 +7,15 @@ import pytest
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import CallOptions
 from serving.engine.replica import SLOW_START_S
-from serving.testing import PlayedReplica, ask, batch_by, connect, teach, turn
+from serving.testing import AdjustableClock, PlayedReplica, ask, batch_by, connect, teach, turn
 
+CLOCK = AdjustableClock()
 UNCACHED = CallOptions(cached=False)
 
 
 @pytest.fixture
 async def engine():
-    made = Engine(EngineSpec())
+    made = Engine(EngineSpec(), clock=CLOCK)
     made.expect([1])
     batch_by(made, rows=1, answer_within_s=1000.0)
     yield made
@@ -24,7 +25,7 @@ async def engine():
 def veteran(engine: Engine, *, name: str, per_row: float | None = None) -> PlayedReplica:
     """A replica that connected long ago."""
     connection = connect(engine, name=name)
-    connection.replica._connected_at -= 2 * SLOW_START_S
+    CLOCK.advance(2 * SLOW_START_S)
     if per_row is not None:
         teach(connection, per_row=per_row, sizes=(1,))
     return connection

@@ -65,9 +65,9 @@ async def test_nothing_is_left_behind_once_the_time_is_over():
     for number in range(1000):
         due = told.watch(number, seconds=0.001 * (number % 50))
         due.pop(number)
-    assert len(told.deadlines._due) <= 51
+    assert told.deadlines.timers <= 51
     await asyncio.sleep(0.1)
-    assert told.deadlines._due == {}
+    assert told.deadlines.timers == 0
 
 
 @in_virtual_time

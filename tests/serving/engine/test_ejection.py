@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from time import monotonic
-
 import pytest
 
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import CallOptions, Gather
-from serving.engine.health import FAILURES_TO_EJECT
+from serving.engine.health import FAILURES_TO_EJECT, FIRST_EJECTION_S
 from serving.engine.outcome import Status
 from serving.rpc.frames import Answer, AnswerStatus
-from serving.testing import PlayedReplica, ask, batch_by, connect, turn
+from serving.testing import AdjustableClock, PlayedReplica, ask, batch_by, connect, turn
 
+CLOCK = AdjustableClock()
 UNCACHED = CallOptions(cached=False)
 
 
 @pytest.fixture
 def engine():
-    made = Engine(EngineSpec())
+    made = Engine(EngineSpec(), clock=CLOCK)
     made.expect([1])
     batch_by(made, rows=1)
     return made
@@ -66,10 +65,6 @@ async def drained(*replicas: PlayedReplica) -> None:
         await turn()
 
 
-def pause_of(engine: Engine, replica: PlayedReplica) -> float:
-    return engine._pools[1]._health[replica.replica].back_at - monotonic()
-
-
 async def test_it_gets_no_more_queries_and_the_others_take_over_its_queue(engine, bad, good):
     gathers = await queue(engine, 40)
     assert bad.replica.waiting > 10
@@ -102,7 +97,7 @@ async def test_it_comes_back_when_its_time_is_over_and_not_before(engine, bad, g
     assert not bad.batches
     await drained(good)
 
-    engine._pools[1]._health[bad.replica].back_at = monotonic()
+    CLOCK.advance(FIRST_EJECTION_S)
     engine.sweep()
     await queue(engine, 10)
     assert bad.batches
@@ -111,15 +106,24 @@ async def test_it_comes_back_when_its_time_is_over_and_not_before(engine, bad, g
 
 async def test_on_probation_one_failed_batch_ejects_it_for_longer(engine, bad, good):
     await eject(engine, bad=bad, good=good)
-    first = pause_of(engine, bad)
-    engine._pools[1]._health[bad.replica].back_at = monotonic()
+    CLOCK.advance(FIRST_EJECTION_S)
     engine.sweep()
 
     await queue(engine, 10)
     good.answer()
     bad.fail()
     assert engine.stats[1].ejected == 2
-    assert pause_of(engine, bad) > 1.5 * first
+    await drained(good, bad)
+
+    CLOCK.advance(1.5 * FIRST_EJECTION_S)
+    engine.sweep()
+    await queue(engine, 10)
+    assert not bad.batches
+    await drained(good)
+    CLOCK.advance(0.5 * FIRST_EJECTION_S)
+    engine.sweep()
+    await queue(engine, 10)
+    assert bad.batches
     await drained(good, bad)
 
 

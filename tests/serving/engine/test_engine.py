@@ -97,7 +97,7 @@ async def test_an_expired_query_is_dropped_before_it_costs_the_model_anything(en
     await turn()
     assert not replica.batches
     assert gather.outcomes[0].status == Status.EXPIRED
-    assert not engine._in_flight
+    assert not engine.joinable
 
 
 async def test_a_late_answer_still_fills_the_cache(engine):
@@ -119,7 +119,7 @@ async def test_a_cancelled_caller_does_not_disturb_its_batch(engine):
     await asyncio.gather(waiting, return_exceptions=True)
     replica.answer()
     assert stayer.outcomes == [(Status.OK, b"[2]")]
-    assert not engine._in_flight
+    assert not engine.joinable
 
 
 async def test_queries_wait_for_a_replica_that_is_expected(engine):
@@ -158,7 +158,7 @@ async def test_a_query_that_loses_two_replicas_is_given_up(engine):
     assert second.sizes == [1, 1]
     second.die()
     assert gather.outcomes[0].status == Status.REPLICA_LOST
-    assert b"1:[2]" not in engine._in_flight
+    assert b"1:[2]" not in engine.joinable
 
 
 async def test_a_draining_replica_hands_back_what_it_has_not_sent(engine):
@@ -208,7 +208,7 @@ async def test_a_version_no_longer_expected_fails_what_waits(engine):
     gather = ask(engine, b"[1]")
     engine.expect([])
     assert gather.outcomes[0].status == Status.NOT_CONNECTED
-    assert not engine._in_flight
+    assert not engine.joinable
 
 
 async def test_a_replica_that_dies_draining_leaves_nothing_of_a_version_no_longer_expected(engine):
@@ -219,7 +219,7 @@ async def test_a_replica_that_dies_draining_leaves_nothing_of_a_version_no_longe
     engine.expect([])
     leaving.die()
     assert gather.outcomes[0].status == Status.NOT_CONNECTED
-    assert not engine._in_flight
+    assert not engine.joinable
 
 
 async def test_closing_settles_what_waits_and_what_is_under_way(engine):
@@ -229,7 +229,7 @@ async def test_closing_settles_what_waits_and_what_is_under_way(engine):
     engine.close()
     assert replica.closed
     assert {q.outcomes[0].status for q in gathers} == {Status.NOT_CONNECTED}
-    assert not engine._in_flight
+    assert not engine.joinable
 
 
 async def test_the_least_loaded_replica_is_chosen(engine):
@@ -289,7 +289,7 @@ async def test_a_draining_replica_gets_no_new_queries_even_under_constant_load(e
     while leaving.batches:
         leaving.answer()
     assert leaving.closed
-    assert not engine._in_flight
+    assert not engine.joinable
 
 
 async def test_a_batch_of_large_inputs_is_cut_by_its_bytes(engine):

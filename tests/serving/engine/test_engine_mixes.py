@@ -41,9 +41,9 @@ class CountingEngine(Engine):
         super().__init__(spec)
         self.settled: Counter[Call] = Counter()
 
-    def _settle(self, call: Call, outcome: Outcome, stats: VersionStats) -> None:
+    def settle(self, call: Call, outcome: Outcome, stats: VersionStats) -> None:
         self.settled[call] += 1
-        super()._settle(call, outcome, stats)
+        super().settle(call, outcome, stats)
 
 
 class CountingQuestion(Gather):
@@ -76,7 +76,7 @@ class Witness(PlayedReplica):
         assert self.writable
         super().send(data)
         (frame,) = FrameDecoder().feed(data)
-        self.mix.saw(self.replica._batches[frame.request_id])
+        self.mix.saw(self.replica.batches[frame.request_id])
 
 
 class Mix:
@@ -181,9 +181,9 @@ class Mix:
     def check_order(self) -> None:
         """A lane's calls lie in the order in which they are due, and none is due too late."""
         for replica in self.open:
-            for lane in replica.replica._queue._lanes.values():
-                assert [c.due for c in lane.calls] == sorted(c.due for c in lane.calls)
-                assert all(call.due <= call.deadline for call in lane.calls)
+            for lane in replica.replica.queue.lanes:
+                assert [call.due for call in lane] == sorted(call.due for call in lane)
+                assert all(call.due <= call.deadline for call in lane)
 
     async def finish(self) -> None:
         """Let everything come to its end."""
@@ -221,7 +221,7 @@ class Mix:
                     assert outcome.payload == expected
         assert set(self.engine.settled.values()) <= {1}
         assert self.sent.keys() <= self.engine.settled.keys()
-        assert not self.engine._in_flight
+        assert not self.engine.joinable
         for version in VERSIONS:
             assert self.engine.waiting(version) == self.engine.in_flight(version) == 0
         assert all(not one.replica.load for one in self.replicas)

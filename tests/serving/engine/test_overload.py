@@ -131,7 +131,7 @@ async def test_a_refused_query_leaves_nothing_behind_and_may_be_asked_again(engi
     teach(replica, per_row=ROW)
     cached = CallOptions(tenant=1)
     flood(engine, options=cached)
-    assert len(engine._in_flight) == FIT
+    assert len(engine.joinable) == FIT
     await turn()
     while replica.batches:
         replica.answer()
@@ -139,7 +139,7 @@ async def test_a_refused_query_leaves_nothing_behind_and_may_be_asked_again(engi
     await turn()
     replica.answer()
     assert again.outcomes[0].status == Status.OK
-    assert not engine._in_flight
+    assert not engine.joinable
 
 
 async def test_a_full_queue_of_one_application_has_room_for_anothers_first(engine):

@@ -39,7 +39,7 @@ async def test_the_first_are_answered_before_the_last_have_come(engine):
     assert [q.outcomes[0] for q in gathers] == [(Status.OK, b"[%d]" % n) for n in range(5)]
     assert [q.traces[0].batch_size for q in gathers] == [5] * 5
     assert engine.in_flight(1) == 0
-    assert not engine._in_flight
+    assert not engine.joinable
 
 
 async def test_where_the_replica_dies_meanwhile_only_the_rest_is_asked_again(engine):

@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.engine import quarantine
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import CallOptions, Gather
 from serving.engine.outcome import Status
 from serving.engine.quarantine import MAX_REMEMBERED, PARTS, QUARANTINE_S, REMEMBERED_S, Quarantine
 from serving.rpc.errors import ConnectionLost
-from serving.testing import ask, batch_by, connect, new_call, turn
+from serving.testing import AdjustableClock, ask, batch_by, connect, new_call, turn
 
 POISON = b"[666]"
 UNCACHED = CallOptions(cached=False)
@@ -25,7 +24,8 @@ class Cluster:
     """Replicas that die of poison, each replaced when it has died."""
 
     def __init__(self, *, rows: int, poison: frozenset[bytes] = frozenset({POISON})) -> None:
-        self.engine = Engine(EngineSpec())
+        self.clock = AdjustableClock()
+        self.engine = Engine(EngineSpec(), clock=self.clock)
         self.engine.expect([1])
         batch_by(self.engine, rows=rows)
         self.poison = poison
@@ -47,7 +47,7 @@ class Cluster:
 
     def nothing_is_left(self) -> bool:
         engine = self.engine
-        return not (engine._in_flight or engine.waiting(1) or engine.in_flight(1))
+        return not (engine.joinable or engine.waiting(1) or engine.in_flight(1))
 
 
 def status(gather: Gather) -> int:
@@ -86,14 +86,11 @@ async def test_past_the_cache_it_is_remembered_too():
     assert status(ask(cluster.engine, POISON, options=UNCACHED)) == Status.QUARANTINED
 
 
-async def test_when_its_time_is_over_it_may_kill_once_more_and_is_refused_again(monkeypatch):
+async def test_when_its_time_is_over_it_may_kill_once_more_and_is_refused_again():
     cluster = Cluster(rows=8)
     ask(cluster.engine, POISON)
     await cluster.settle()
-    monkeypatch.setattr(quarantine, "QUARANTINE_S", 0.0)
-    pool = cluster.engine._pools[1]
-    for suspicion in pool._quarantine.suspicions.values():
-        suspicion.refused_until = 0.0
+    cluster.clock.advance(QUARANTINE_S)
     deaths = cluster.deaths
     again = ask(cluster.engine, POISON)
     innocent = ask(cluster.engine, b"[1]")
@@ -124,8 +121,8 @@ async def test_who_is_innocent_is_asked_with_all_others_again():
         ask(cluster.engine, b"[%d]" % n)
     ask(cluster.engine, POISON)
     await cluster.settle()
-    suspicions = cluster.engine._pools[1]._quarantine.suspicions
-    assert [one.refused_until > 0 for one in suspicions.values()] == [True]
+    suspicions = cluster.engine.suspicions(1)
+    assert [one.refused_until > 0 for one in suspicions] == [True]
 
 
 async def test_one_replica_asks_the_suspects_and_nothing_else_meanwhile():
@@ -152,7 +149,7 @@ async def test_one_replica_asks_the_suspects_and_nothing_else_meanwhile():
             if replica.batches:
                 replica.answer()
         await turn()
-    assert not engine._in_flight
+    assert not engine.joinable
 
 
 async def test_what_was_waiting_behind_it_is_not_blamed():
@@ -164,7 +161,7 @@ async def test_what_was_waiting_behind_it_is_not_blamed():
     behind = ask(engine, b"[1]")
     await turn()
     dying.die()
-    assert len(engine._pools[1]._quarantine.suspicions) == 1
+    assert len(engine.suspicions(1)) == 1
     other = connect(engine, name="r2")
     await turn()
     while other.batches:
@@ -180,7 +177,7 @@ async def test_a_link_that_this_end_closes_blames_nobody():
     gather = ask(engine, b"[1]")
     await turn()
     leaving.replica.on_lost(None)
-    assert not engine._pools[1]._quarantine.suspicions
+    assert not engine.suspicions(1)
     other = connect(engine, name="r2")
     await turn()
     other.answer()
@@ -248,7 +245,7 @@ async def find(*, count: int, guilty: set[int], rows: int) -> None:
     each = 2 + math.ceil(math.log(max(rows, 2), PARTS))
     assert cluster.deaths <= len(poison) * each
     assert cluster.nothing_is_left()
-    assert len(cluster.engine._pools[1]._quarantine.suspicions) == len(poison)
+    assert len(cluster.engine.suspicions(1)) == len(poison)
 
 
 def test_so_many_are_remembered_at_most_and_the_oldest_go():

@@ -97,7 +97,7 @@ def test_who_comes_right_back_after_each_row_does_not_keep_another_from_its_turn
     queue = filled(*many(50, tenant=A, first=100.0))
     taken = []
     for _ in range(20):
-        if B not in {lane.tenant for lane in queue._lanes.values()}:
+        if B not in {lane[0].tenant for lane in queue.lanes}:
             queue.push(new_call(tenant=B, deadline=1.0))
         taken += shares(take(queue, 1))
     assert Counter(taken) == {A: 10, B: 10}
@@ -226,7 +226,7 @@ def test_those_ahead_are_those_taken_before(pushed, taken_first, then, asked):
     for one in then:
         queue.push(ordered(*one))
     call = ordered(*asked)
-    peers = {lane.tenant for lane in queue._lanes.values() if lane.priority == call.priority}
+    peers = {lane[0].tenant for lane in queue.lanes if lane[0].priority == call.priority}
 
     expected = queue.ahead_of(call)
     queue.push(call)

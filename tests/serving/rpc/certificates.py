@@ -26,7 +26,7 @@ class Authority:
                 "-subj",
                 f"/CN={name}",
                 "-keyout",
-                made._key,
+                made.key,
                 "-out",
                 made.certificate,
             ),
@@ -39,7 +39,7 @@ class Authority:
         return self.folder / f"{self.name}.pem"
 
     @property
-    def _key(self) -> Path:
+    def key(self) -> Path:
         return self.folder / f"{self.name}.key"
 
     def sign(self, *, host: str) -> tuple[Path, Path]:
@@ -50,7 +50,7 @@ class Authority:
             *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
             *("-days", "30", "-subj", f"/CN={host}", "-keyout", key, "-out", certificate),
             *("-addext", f"subjectAltName=IP:{host}", "-addext", "basicConstraints=CA:FALSE"),
-            *("-CA", self.certificate, "-CAkey", self._key),
+            *("-CA", self.certificate, "-CAkey", self.key),
         )
         return certificate, key
 

@@ -32,7 +32,7 @@ class Replica:
         replica = cls()
         replica.listener = await listen(
             f"tcp:{host}:0",
-            on_connect=replica._welcome,
+            on_connect=replica.welcome,
             on_frame=lambda _, frame: replica.frames.put_nowait(frame),
             on_lost=lambda _, error: replica.lost.put_nowait(error),
             authentication=credentials.of(HELLO),
@@ -46,7 +46,7 @@ class Replica:
                 replica.admitted.get_nowait().abort()
             await asyncio.sleep(0)
 
-    def _welcome(self, connection: Connection) -> None:
+    def welcome(self, connection: Connection) -> None:
         self.admitted.put_nowait(connection)
         connection.send(self.first_words)
 

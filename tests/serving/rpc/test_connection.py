@@ -68,7 +68,8 @@ async def test_frames_travel_both_ways(path: Path, scheme: str) -> None:
 async def test_tcp_does_not_wait_to_fill_a_packet() -> None:
     async with linked("tcp:127.0.0.1:0") as ends:
         for connection in (ends[0], ends[2]):
-            sock = connection._transport.get_extra_info("socket")  # type: ignore[union-attr]
+            sock = connection.sock
+            assert sock is not None
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 

@@ -165,7 +165,9 @@ async def test_silent_peers_are_bounded_and_keep_nobody_out(
         for eldest in silent[:5]:
             assert await eldest.all_it_is_told() == b""
         near, end = await dial(replica.port)
-        await until(lambda: len(replica.listener._strangers) < tcp.MAX_STRANGERS)  # type: ignore[attr-defined]
+        listener = replica.listener
+        assert isinstance(listener, tcp.TcpListener)
+        await until(lambda: listener.unauthenticated < tcp.MAX_STRANGERS)
         assert caplog.text.count(f"{tcp.MAX_STRANGERS} others came before it authenticated") == 6
         for stranger in silent[5:]:
             stranger.writer.close()
