@@ -11,8 +11,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from registry.models import Application
-
-NUMBERS = frozenset({"doubles", "floats", "integers"})
+from serving.api.requests import NUMBERS
 
 # Everything comes from files of our own: nothing inline, nothing from elsewhere.
 CONTENT_SECURITY_POLICY = (

@@ -32,8 +32,11 @@ from console.pages import APPLICATION_PAGES, ApplicationPage
 from registry.models import ApiKey, Application
 from registry.models.settable import settable
 from registry.services import arms_agreeing, delete_application
+from selection.policies import POLICIES
 
 DEFAULT_CHARACTERS = 40
+# Policies that feedback teaches have a colour of their own.
+LEARNING = {name: "info" for name, policy in POLICIES.items() if policy.learns}
 
 
 FIELDSETS: Fieldsets = (
@@ -126,7 +129,7 @@ class ApplicationAdmin(AuditedForm, ConsoleAdmin[Application]):
     def heading(self, application: Application) -> list[str]:
         return [application.name, shortened(application.description) or application.input_type]
 
-    @display(description="policy", ordering="policy", label={"exp3": "info", "exp4": "primary"})
+    @display(description="policy", ordering="policy", label=LEARNING)
     def policy_name(self, application: Application) -> str:
         return application.policy
 

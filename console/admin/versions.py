@@ -81,7 +81,7 @@ class UploadForm(forms.ModelForm[ModelVersion]):
     runtime = forms.ChoiceField(choices=runtime_choices, widget=UnfoldAdminSelectWidget)
     artifact = forms.FileField(
         widget=UnfoldAdminFileFieldWidget,
-        help_text="The file that the runtime loads, such as a .skops, .py or .zip file.",
+        help_text="The file that the runtime loads, such as a .skops file.",
     )
 
     class Meta:

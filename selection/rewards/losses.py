@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -37,7 +38,6 @@ from selection.rewards.formula import Expression
 AUTO, ZERO_ONE, ABSOLUTE, SQUARED, LOG, EXPRESSION = (
     *("auto", "zero_one", "absolute", "squared", "log", "expression"),
 )
-LOSSES = (AUTO, ZERO_ONE, ABSOLUTE, SQUARED, LOG, EXPRESSION)
 BY_COMBINE = {VOTE: ZERO_ONE, SCORES: ZERO_ONE, MEAN: ABSOLUTE, MEDIAN: ABSOLUTE}
 # A label that was given no chance at all is as wrong as it gets, and not infinitely wrong.
 LEAST_PROBABILITY = 1e-3
@@ -48,23 +48,21 @@ LEAST_PROBABILITY = 1e-3
 Loss = Callable[[bytes, bytes], float]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What an application says of its loss beside the name: each loss takes what it needs."""
+
+    combine: str
+    scale: float
+    expression: str
+
+
 @lru_cache(maxsize=256)
 def make_loss(
     loss: str = AUTO, *, combine: str = VOTE, scale: float = 1.0, expression: str = ""
 ) -> Loss:
-    """Return an application's loss. Raises `BadRequest` where the formula is none."""
-    kind = BY_COMBINE.get(combine, ZERO_ONE) if loss == AUTO else loss
-    if kind == ZERO_ONE:
-        return _class_zero_one if combine == SCORES else _zero_one
-    if kind == ABSOLUTE:
-        return lambda label, output: _error(label, output, of=abs, scale=scale)
-    if kind == SQUARED:
-        return lambda label, output: _error(label, output, of=lambda x: x * x, scale=scale)
-    if kind == LOG:
-        return lambda label, output: min(1.0, _log(label, output) / scale)
-    if kind == EXPRESSION:
-        return _by_formula(Expression(expression))
-    raise BadRequest(f"loss: expected one of {', '.join(LOSSES)}, got {loss!r}.")
+    """Return an application's loss. Raises `BadRequest` where there is none, or no such formula."""
+    return _maker(loss)(Terms(combine=combine, scale=scale, expression=expression))
 
 
 def loss_of(application: ApplicationSpec) -> Loss:
@@ -79,15 +77,41 @@ def loss_of(application: ApplicationSpec) -> Loss:
 
 def check_loss(loss: str, expression: str) -> None:
     """Raise `BadRequest` where there is no such loss, or where it lacks its formula."""
-    if loss not in LOSSES:
-        raise BadRequest(f"loss: expected one of {', '.join(LOSSES)}, got {loss!r}.")
+    _maker(loss)
     if loss == EXPRESSION or expression:
         Expression(expression)
+
+
+def _maker(loss: str) -> Callable[[Terms], Loss]:
+    maker = LOSSES.get(loss)
+    if maker is None:
+        raise BadRequest(f"loss: expected one of {', '.join(LOSSES)}, got {loss!r}.")
+    return maker
 
 
 def loss_of_reward(reward: float) -> float:
     """Return the loss that a reward from 0 to 1 stands for."""
     return 1.0 - reward
+
+
+def _automatic(terms: Terms) -> Loss:
+    return LOSSES[BY_COMBINE.get(terms.combine, ZERO_ONE)](terms)
+
+
+def _right_or_wrong(terms: Terms) -> Loss:
+    return _class_zero_one if terms.combine == SCORES else _zero_one
+
+
+def _absolute(terms: Terms) -> Loss:
+    return lambda label, output: _error(label, output, of=abs, scale=terms.scale)
+
+
+def _squared(terms: Terms) -> Loss:
+    return lambda label, output: _error(label, output, of=lambda x: x * x, scale=terms.scale)
+
+
+def _logarithmic(terms: Terms) -> Loss:
+    return lambda label, output: min(1.0, _log(label, output) / terms.scale)
 
 
 def _zero_one(label: bytes, output: bytes) -> float:
@@ -156,7 +180,9 @@ def _probability(truth: Any, output: bytes) -> float | None:
     return None if scores is None else score_of(truth, scores)
 
 
-def _by_formula(formula: Expression) -> Loss:
+def _by_formula(terms: Terms) -> Loss:
+    formula = Expression(terms.expression)
+
     def loss(label: bytes, output: bytes) -> float:
         return min(1.0, max(0.0, formula(label=_decoded(label), output=_decoded(output))))
 
@@ -168,3 +194,14 @@ def _decoded(text: bytes) -> Any:
         return decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidInput(f"expected JSON, got {text[:40]!r}") from error
+
+
+# What makes each loss, by the name that an application says.
+LOSSES: dict[str, Callable[[Terms], Loss]] = {
+    AUTO: _automatic,
+    ZERO_ONE: _right_or_wrong,
+    ABSOLUTE: _absolute,
+    SQUARED: _squared,
+    LOG: _logarithmic,
+    EXPRESSION: _by_formula,
+}

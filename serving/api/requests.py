@@ -60,7 +60,7 @@ _decoder = msgspec.json.Decoder(PredictRequest)
 
 # Bodies up to here are split at sight; larger ones cost more to keep than to parse.
 PLAIN_BYTES = 64 << 10
-NUMBERS = frozenset({"doubles", "floats", "integers"})
+NUMBERS = frozenset(name for name, (opening, _) in _OPENS_WITH.items() if opening == b"[")
 _OPENINGS = (b'{"input":[', b'{"input": [')
 
 

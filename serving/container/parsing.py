@@ -162,19 +162,24 @@ class JsonParser:
         return rows
 
 
-INPUT_TYPES = ("doubles", "floats", "integers", "strings", "bytes", "json")
+def _of_numbers(number_type: NumberType) -> Callable[[int | None], RowParser]:
+    return lambda length: NumbersParser(number_type, length=length)
+
+
+# Makes the parser of each input type; what isn't an array has no length.
+PARSERS: dict[str, Callable[[int | None], RowParser]] = {
+    **{name: _of_numbers(number_type) for name, number_type in NUMBER_TYPES.items()},
+    "strings": lambda length: StringParser(),
+    "bytes": lambda length: BytesParser(),
+    "json": lambda length: JsonParser(),
+}
+INPUT_TYPES = tuple(PARSERS)
 
 
 def row_parser(input_type: str, *, length: int | None = None) -> RowParser:
     """Return the parser of an input type; length is the array length that the model needs."""
-    if number_type := NUMBER_TYPES.get(input_type):
-        return NumbersParser(number_type, length=length)
-    if input_type == "strings":
-        return StringParser()
-    if input_type == "bytes":
-        return BytesParser()
-    if input_type == "json":
-        return JsonParser()
+    if make := PARSERS.get(input_type):
+        return make(length)
     raise UnknownInputType(f"expected one of {', '.join(INPUT_TYPES)}, got {input_type!r}")
 
 

@@ -32,12 +32,16 @@ PERIODS = {
 AN_OBJECT = msgspec.json.Decoder(dict[str, Any])
 
 
+def _policies() -> list[tuple[str, str]]:
+    return [("", "none"), *((name, f"{name}: {p.summary}") for name, p in POLICIES.items())]
+
+
 class WhatIfForm(forms.Form):
     """Everything may be left as it is."""
 
     policy = forms.ChoiceField(
         required=False,
-        choices=[("", "none"), *((n, f"{n}: {p.summary}") for n, p in POLICIES.items())],
+        choices=_policies,
         widget=UnfoldAdminSelectWidget(attrs={"data-testid": "policy"}),
     )
     params = forms.CharField(

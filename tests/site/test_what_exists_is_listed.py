@@ -1,0 +1,156 @@
+"""Whatever lists what there is asks the table that has it: one more there is seen everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.management import get_commands, load_command_class
+from drf_spectacular.generators import SchemaGenerator
+
+from console.admin.application_form import ApplicationForm
+from console.admin.versions import UploadForm
+from console.live import UNANSWERED
+from registry.errors import ClipperError
+from registry.extensions import check_combine, check_runtime
+from registry.models import Application, Model, ModelVersion, Route, ServiceLevelObjective
+from registry.models.applications import Combine, InputType
+from selection.answers.combine import METHODS, combine
+from selection.evaluation.what_if.form import WhatIfForm
+from selection.evaluation.what_if.targets import policy_target
+from selection.policies import POLICIES, make_policy
+from selection.policies.static import Static
+from serving.api import requests
+from serving.container.errors import ContainerError
+from serving.container.parsing import INPUT_TYPES, NUMBER_TYPES
+from serving.container.runtimes import RUNTIMES, find_runtime
+from serving.metrics.published import SHORTFALLS
+
+NEW = "toaster"
+# Whose policy it is isn't looked at before the policy is found.
+NOBODY: Any = None
+
+
+class Toaster(Static):
+    name = NEW
+    summary = "asks the toaster"
+
+
+@pytest.fixture
+def _one_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RUNTIMES, NEW, "serving.container.runtimes.sklearn:load")
+    monkeypatch.setitem(METHODS, NEW, METHODS["vote"])
+    monkeypatch.setitem(POLICIES, NEW, Toaster)
+
+
+def help_of(command: str) -> str:
+    parser = load_command_class(get_commands()[command], command).create_parser(
+        "manage.py", command
+    )
+    return parser.format_help()
+
+
+def said_in_schema(body: str, field: str) -> str:
+    generator: Any = SchemaGenerator
+    schema = generator().get_schema(request=None, public=True)
+    return str(schema["components"]["schemas"][body]["properties"][field]["description"])
+
+
+def offered(form: type[Any], field: str) -> str:
+    return ", ".join(name for name, _ in form.base_fields[field].choices)
+
+
+def refusal(call: Callable[[], object]) -> str:
+    with pytest.raises((ClipperError, ContainerError)) as caught:
+        call()
+    return str(caught.value)
+
+
+def combined(how: str) -> object:
+    return combine({"a:1": b"1"}, weights={"a:1": 1.0}, asked=["a:1"], how=how)
+
+
+PLACES: dict[str, Callable[[], str]] = {
+    "runtime: help of deploy": lambda: help_of("deploy"),
+    "runtime: help of create_api_key": lambda: help_of("create_api_key"),
+    "runtime: schema": lambda: said_in_schema("NewVersion", "runtime"),
+    "runtime: form of an upload": lambda: offered(UploadForm, "runtime"),
+    "runtime: refusal of an upload": lambda: refusal(lambda: check_runtime("none")),
+    "runtime: refusal of a replica": lambda: refusal(lambda: find_runtime("none")),
+    "policy: schema of a new one": lambda: said_in_schema("NewApplication", "policy"),
+    "policy: schema of a change": lambda: said_in_schema("PatchedApplicationPatch", "policy"),
+    "policy: form of an application": lambda: offered(ApplicationForm, "policy"),
+    "policy: form of what if": lambda: offered(WhatIfForm, "policy"),
+    "policy: refusal": lambda: refusal(lambda: make_policy("none", {})),
+    "policy: refusal of what if": lambda: refusal(lambda: policy_target(NOBODY, policy="none")),
+    "combine: schema of a new one": lambda: said_in_schema("NewApplication", "combine"),
+    "combine: schema of a change": lambda: said_in_schema("PatchedApplicationPatch", "combine"),
+    "combine: form of an application": lambda: offered(ApplicationForm, "combine"),
+    "combine: refusal of a query": lambda: refusal(lambda: combined("none")),
+    "combine: refusal": lambda: refusal(lambda: check_combine("none")),
+}
+
+
+@pytest.mark.usefixtures("_one_more")
+@pytest.mark.parametrize("place", PLACES)
+def test_one_more_is_seen(place: str) -> None:
+    assert NEW in PLACES[place]()
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_and_is_not_there_without(place: str) -> None:
+    assert NEW not in PLACES[place]()
+
+
+# Columns with choices: the body and the field of the schema that list them.
+CHOICES = [
+    (Application, "input_type", "NewApplication", "input_type"),
+    (Application, "priority", "PatchedApplicationPatch", "priority"),
+    (Application, "loss", "PatchedApplicationPatch", "loss"),
+    (Model, "input_type", "NewModel", "input_type"),
+    (ModelVersion, "batching", "PatchedVersionPatch", "batching"),
+    (ModelVersion, "batching", "NewVersion", "batching"),
+    (ModelVersion, "device", "NewVersion", "device"),
+    (ServiceLevelObjective, "window", "PatchedObjectiveChange", "window"),
+    (Route, "role", "RouteIn", "role"),
+]
+
+
+@pytest.mark.parametrize(("model", "column", "body", "field"), CHOICES)
+def test_one_more_choice_is_seen_in_the_schema(
+    monkeypatch: pytest.MonkeyPatch, model: Any, column: str, body: str, field: str
+) -> None:
+    found = model._meta.get_field(column)
+    assert NEW not in said_in_schema(body, field)
+    monkeypatch.setattr(found, "choices", [*found.choices, (NEW, "a toaster")])
+    assert NEW in said_in_schema(body, field)
+
+
+@pytest.mark.parametrize("column", ["batching", "device"])
+def test_and_in_the_help_of_the_command_that_uploads(
+    monkeypatch: pytest.MonkeyPatch, column: str
+) -> None:
+    found: Any = ModelVersion._meta.get_field(column)
+    monkeypatch.setattr(found, "choices", [*found.choices, (NEW, "a toaster")])
+    assert NEW in help_of("deploy")
+
+
+# Tables that stand apart since neither side may import the other.
+
+
+def test_containers_and_the_registry_know_the_same_input_types() -> None:
+    assert list(INPUT_TYPES) == InputType.values
+
+
+def test_what_is_an_array_of_numbers_is_the_same_for_requests_and_replicas() -> None:
+    assert NUMBER_TYPES.keys() == requests.NUMBERS
+
+
+def test_every_way_to_combine_that_the_form_explains_is_there() -> None:
+    assert Combine.values == list(METHODS)[: len(Combine.values)]
+
+
+def test_the_home_page_has_words_for_every_way_to_end_without_a_models_answer() -> None:
+    # Of an answer that was too unsure the models aren't to blame.
+    assert UNANSWERED.keys() == SHORTFALLS.keys() - {"unsure"}
