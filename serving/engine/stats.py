@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 
@@ -70,30 +70,55 @@ def latency_histogram() -> Histogram:
     return Histogram(LATENCY_BOUNDS)
 
 
-def batch_histogram() -> Histogram:
-    return Histogram(BATCH_BOUNDS)
+# --- declarations --------------------------------------------------------------------------------
+
+# A field that is declared with one of these is a metric of its name: what it counts is published,
+# summed, scraped and described from here (`serving.metrics.published`).
+COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
+
+
+def counter(text: str) -> Any:
+    """A field of a dataclass that only grows; `text` says what it counts."""
+    return field(default=0, metadata={COUNTER: text})
+
+
+def gauge(text: str) -> Any:
+    """A field of a dataclass that is a number at this moment."""
+    return field(default=0, metadata={GAUGE: text})
+
+
+def histogram(text: str, *, bounds: tuple[float, ...] = LATENCY_BOUNDS) -> Any:
+    """A field of a dataclass that counts observations by size."""
+    return field(default_factory=lambda: Histogram(bounds), metadata={HISTOGRAM: (text, bounds)})
+
+
+def declared(counted: Any, kind: str) -> dict[str, Any]:
+    """What a dataclass declares of this kind by name, in its order: the text, with its bounds."""
+    return {f.name: f.metadata[kind] for f in fields(counted) if kind in f.metadata}
 
 
 @dataclass(slots=True)
 class VersionStats:
     """What one web process saw of one version."""
 
-    hits: int = 0
-    misses: int = 0
-    joined: int = 0
-    expired: int = 0
-    saturated: int = 0
-    overloaded: int = 0
-    lost: int = 0
-    failed: int = 0
-    cancelled: int = 0
-    quarantined: int = 0
-    refused: int = 0
-    ejected: int = 0
-    queue_seconds: Histogram = field(default_factory=latency_histogram)
-    batch_size: Histogram = field(default_factory=batch_histogram)
-    batch_seconds: Histogram = field(default_factory=latency_histogram)
-    model_seconds: Histogram = field(default_factory=latency_histogram)
+    hits: int = counter("Calls answered from the prediction cache")
+    misses: int = counter("Calls sent to a replica")
+    joined: int = counter("Calls that joined an identical one in flight")
+    expired: int = counter("Calls dropped in the queue because their deadline had passed")
+    saturated: int = counter("Calls refused because the queue was full, in rows or in bytes")
+    overloaded: int = counter("Calls refused because no replica could answer before their deadline")
+    lost: int = counter("Calls that lost two replicas while they waited behind another batch")
+    failed: int = counter("Calls that the model failed")
+    cancelled: int = counter(
+        "Calls dropped before they were sent because everybody who had asked had left"
+    )
+    quarantined: int = counter("Calls refused because replicas died of their input")
+    refused: int = counter("Calls whose input the model refused as invalid")
+    ejected: int = counter("Times that a failing replica was passed over while others answered")
+    batch_size: Histogram = histogram("Queries in a batch", bounds=BATCH_BOUNDS)
+    queue_seconds: Histogram = histogram("Time a query waited until its batch was sent")
+    batch_seconds: Histogram = histogram("Time of a batch as the web process sees it")
+    model_seconds: Histogram = histogram("Time of a batch inside the replica")
 
     def record_batch(self, *, waits: list[float], seconds: float, model_seconds: float) -> None:
         """Count a batch that took `seconds`, whose queries had waited `waits` until it was sent."""

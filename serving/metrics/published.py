@@ -25,11 +25,16 @@ from registry.restarts import Restarts
 from serving import event_loop
 from serving.engine.outcome import Outcome, Status
 from serving.engine.stats import (
-    BATCH_BOUNDS,
+    COUNTER,
+    GAUGE,
+    HISTOGRAM,
     LATENCY_BOUNDS,
     Histogram,
     VersionStats,
+    counter,
     cumulative,
+    declared,
+    gauge,
     latency_histogram,
     quantile,
 )
@@ -42,66 +47,29 @@ TTL_S = 5
 INDEX = "clipper:webs"
 WEBS = ExpiringKeys(index=INDEX, prefix=KEY_PREFIX)
 
-# What is published and scraped, by the names of the fields that count it. First why the models'
-# answer would not do: each such query got the default output or, without one, an error.
-FALLBACKS = {
-    "unconnected": "Queries whose models had no replica",
-    "overloaded": "Queries that every model asked refused at once",
-    "timed_out": "Queries that no model answered within the objective",
-    "failed": "Queries whose models failed",
-    "refused": "Queries whose input the models asked refused as invalid, a second opinion included",
-    "unsure": "Queries answered with less confidence than the application's threshold",
-}
-APPLICATION_COUNTERS = {
-    "queries": "Queries answered, default answers included",
-    "defaults": "Queries answered with the default output",
-    "errors": "Queries that ended in an error: a bad input, or no answer and no default output",
-    "late": "Queries answered after the objective",
-    "abandoned": "Queries whose caller left before the answer; none of the others counts them",
-    **FALLBACKS,
-}
-# How the calls of an application to one of its arms ended.
-ARM_COUNTERS = {
-    "asked": "Queries that the policy sent to an arm",
-    "answered": "Queries that an arm answered in time",
-    "late": "Queries that an arm did not answer in time, or refused because it could not",
-    "failed": "Queries on which an arm failed, or lost its replica",
-    "refused": "Queries whose input an arm refused as invalid",
-}
-VERSION_COUNTERS = {
-    "hits": "Calls answered from the prediction cache",
-    "misses": "Calls sent to a replica",
-    "joined": "Calls that joined an identical one in flight",
-    "expired": "Calls dropped in the queue because their deadline had passed",
-    "saturated": "Calls refused because the queue was full, in rows or in bytes",
-    "overloaded": "Calls refused because no replica could answer before their deadline",
-    "lost": "Calls that lost two replicas while they waited behind another batch",
-    "failed": "Calls that the model failed",
-    "cancelled": "Calls dropped before they were sent because everybody who had asked had left",
-    "quarantined": "Calls refused because replicas died of their input",
-    "refused": "Calls whose input the model refused as invalid",
-    "ejected": "Times that a failing replica was passed over while others answered",
-}
-VERSION_GAUGES = {
-    "waiting": "Queries that wait for a replica",
-    "in_flight": "Queries that replicas are working on",
-    "unreachable": "Ready replicas that this web process can't reach",
-}
-VERSION_HISTOGRAMS = {
-    "batch_size": ("Queries in a batch", BATCH_BOUNDS),
-    "queue_seconds": ("Time a query waited until its batch was sent", LATENCY_BOUNDS),
-    "batch_seconds": ("Time of a batch as the web process sees it", LATENCY_BOUNDS),
-    "model_seconds": ("Time of a batch inside the replica", LATENCY_BOUNDS),
-}
-
 # Calls by how they ended: a place for each status, and one for those without any at the deadline.
 NO_OUTCOME = len(Status)
-ARM_ENDINGS = {
-    "asked": (*Status, NO_OUTCOME),
-    "answered": (Status.OK,),
-    "late": (Status.SATURATED, Status.EXPIRED, Status.OVERLOADED, NO_OUTCOME),
-    "failed": (Status.MODEL_FAILED, Status.NOT_CONNECTED, Status.REPLICA_LOST, Status.QUARANTINED),
-    "refused": (Status.INVALID_INPUT,),
+
+
+class ArmCounter(NamedTuple):
+    """What is counted of the calls of an application to one of its arms: those that ended so."""
+
+    text: str
+    endings: tuple[int, ...]
+
+
+ARM_COUNTERS = {
+    "asked": ArmCounter("Queries that the policy sent to an arm", (*Status, NO_OUTCOME)),
+    "answered": ArmCounter("Queries that an arm answered in time", (Status.OK,)),
+    "late": ArmCounter(
+        "Queries that an arm did not answer in time, or refused because it could not",
+        (Status.SATURATED, Status.EXPIRED, Status.OVERLOADED, NO_OUTCOME),
+    ),
+    "failed": ArmCounter(
+        "Queries on which an arm failed, or lost its replica",
+        (Status.MODEL_FAILED, Status.NOT_CONNECTED, Status.REPLICA_LOST, Status.QUARANTINED),
+    ),
+    "refused": ArmCounter("Queries whose input an arm refused as invalid", (Status.INVALID_INPUT,)),
 }
 
 
@@ -109,17 +77,25 @@ ARM_ENDINGS = {
 class ApplicationStats:
     """What one web process answered for one application."""
 
-    queries: int = 0
-    defaults: int = 0
-    errors: int = 0
-    late: int = 0
-    abandoned: int = 0
-    unconnected: int = 0
-    overloaded: int = 0
-    timed_out: int = 0
-    failed: int = 0
-    refused: int = 0
-    unsure: int = 0
+    queries: int = counter("Queries answered, default answers included")
+    defaults: int = counter("Queries answered with the default output")
+    errors: int = counter(
+        "Queries that ended in an error: a bad input, or no answer and no default output"
+    )
+    late: int = counter("Queries answered after the objective")
+    abandoned: int = counter(
+        "Queries whose caller left before the answer; none of the others counts them"
+    )
+    # Why the models' answer would not do: each such query got the default output or, without one,
+    # an error.
+    unconnected: int = counter("Queries whose models had no replica")
+    overloaded: int = counter("Queries that every model asked refused at once")
+    timed_out: int = counter("Queries that no model answered within the objective")
+    failed: int = counter("Queries whose models failed")
+    refused: int = counter(
+        "Queries whose input the models asked refused as invalid, a second opinion included"
+    )
+    unsure: int = counter("Queries answered with less confidence than the application's threshold")
     seconds: Histogram = field(default_factory=latency_histogram)
     # By arm, how often a call ended in each way.
     endings: dict[str, list[int]] = field(default_factory=dict)
@@ -136,7 +112,10 @@ class ApplicationStats:
     def arms(self) -> dict[str, dict[str, int]]:
         """Return the counters of each arm, by the names of `ARM_COUNTERS`."""
         return {
-            arm: {name: sum(counts[e] for e in ARM_ENDINGS[name]) for name in ARM_COUNTERS}
+            arm: {
+                name: sum(counts[ending] for ending in counted.endings)
+                for name, counted in ARM_COUNTERS.items()
+            }
             for arm, counts in self.endings.items()
         }
 
@@ -152,14 +131,21 @@ class ApplicationStats:
             self.late += 1
 
 
-class Reading(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Reading:
     """What one web process has counted of a version, and what it has open there at this moment."""
 
     stats: VersionStats
-    waiting: int
-    in_flight: int
-    # Ready replicas that it has no link to, and knows why.
-    unreachable: int = 0
+    waiting: int = gauge("Queries that wait for a replica")
+    in_flight: int = gauge("Queries that replicas are working on")
+    # It has no link to them, and knows why.
+    unreachable: int = gauge("Ready replicas that this web process can't reach")
+
+
+APPLICATION_COUNTERS = declared(ApplicationStats, COUNTER)
+VERSION_COUNTERS = declared(VersionStats, COUNTER)
+VERSION_GAUGES = declared(Reading, GAUGE)
+VERSION_HISTOGRAMS = declared(VersionStats, HISTOGRAM)
 
 
 class Metrics:
@@ -314,7 +300,7 @@ class _Documents(Collector):
             ("applications", "seconds"),
             LATENCY_BOUNDS,
         )
-        for name, text in ARM_COUNTERS.items():
+        for name, (text, _) in ARM_COUNTERS.items():
             yield self._arm_counter(name, text)
         for name, text in VERSION_COUNTERS.items():
             yield self._counter(f"clipper_version_{name}", text, "versions", name)

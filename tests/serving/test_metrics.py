@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -19,7 +20,20 @@ from serving.engine.outcome import (
     Outcome,
     Status,
 )
-from serving.engine.stats import BATCH_BOUNDS, LATENCY_BOUNDS, VersionStats, quantile
+from serving.engine.stats import (
+    BATCH_BOUNDS,
+    COUNTER,
+    GAUGE,
+    HISTOGRAM,
+    LATENCY_BOUNDS,
+    Histogram,
+    VersionStats,
+    counter,
+    declared,
+    gauge,
+    histogram,
+    quantile,
+)
 from serving.metrics.published import (
     ARM_COUNTERS,
     INDEX,
@@ -129,6 +143,29 @@ def test_a_version_publishes_its_counters_gauges_and_histograms():
     assert version["batch_size"]["total"] == 3
     assert version["batch_seconds"]["total"] == 0.020
     assert version["model_seconds"]["total"] == 0.018
+
+
+def test_a_metric_is_the_field_that_counts_it() -> None:
+    @dataclass(slots=True)
+    class Toasts:
+        burnt: int = counter("Toasts that nobody ate")
+        inside: int = gauge("Toasts in the toaster")
+        slices: Histogram = histogram("Slices of a toast", bounds=BATCH_BOUNDS)
+        note: str = ""
+
+    assert declared(Toasts, COUNTER) == {"burnt": "Toasts that nobody ate"}
+    assert declared(Toasts, GAUGE) == {"inside": "Toasts in the toaster"}
+    assert declared(Toasts, HISTOGRAM) == {"slices": ("Slices of a toast", BATCH_BOUNDS)}
+    assert (Toasts().burnt, Toasts().slices.bounds) == (0, BATCH_BOUNDS)
+    assert Toasts().slices is not Toasts().slices
+
+
+def test_prometheus_shows_what_each_field_says_of_itself() -> None:
+    text = exposition([counted()]).decode()
+    for name, said in {**VERSION_COUNTERS, **VERSION_GAUGES}.items():
+        suffix = "_total" if name in VERSION_COUNTERS else ""
+        assert f"# HELP clipper_version_{name}{suffix} {said}\n" in text
+    assert len(VERSION_COUNTERS) > 10
 
 
 def test_all_that_is_counted_of_a_version_is_published():

@@ -25,7 +25,8 @@ from serving.api import requests
 from serving.container.errors import ContainerError
 from serving.container.parsing import INPUT_TYPES, NUMBER_TYPES
 from serving.container.runtimes import RUNTIMES, find_runtime
-from serving.metrics.published import SHORTFALLS
+from serving.metrics.published import APPLICATION_COUNTERS
+from serving.query.fallback import FallbackCause
 
 NEW = "toaster"
 # Whose policy it is isn't looked at before the policy is found.
@@ -153,4 +154,8 @@ def test_every_way_to_combine_that_the_form_explains_is_there() -> None:
 
 def test_the_home_page_has_words_for_every_way_to_end_without_a_models_answer() -> None:
     # Of an answer that was too unsure the models aren't to blame.
-    assert UNANSWERED.keys() == SHORTFALLS.keys() - {"unsure"}
+    assert UNANSWERED.keys() == set(FallbackCause) - {FallbackCause.UNSURE}
+
+
+def test_every_cause_of_a_default_answer_is_counted() -> None:
+    assert set(FallbackCause) <= APPLICATION_COUNTERS.keys()
