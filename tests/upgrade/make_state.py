@@ -23,10 +23,8 @@ import redis
 
 from registry.demo.digits import held_out
 from tests.integration.stack import Stack, eventually, post
-from tests.upgrade.state import CONTEXTS, DATABASE, REPORTED, STATE, listed, report
+from tests.upgrade.state import CONTEXTS, DATABASE, REPORTED, SECRET_KEY, STATE, listed, report
 
-# Secret to nobody, as it lies in the repository: it signs this state's receipts and nothing else.
-SECRET_KEY = "signs-the-receipts-of-the-state-that-tests-upgrade"
 # Receipts are taken for sixty years, contexts kept for ten: the longest there is.
 LASTING = {"feedback_window_s": 60 * 365 * 86_400, "context_ttl_s": 10 * 365 * 86_400}
 # On a busy machine a model would be late within the demo's 50 ms.
@@ -35,6 +33,8 @@ PATIENT_MS = 2000
 KEPT = ("svm-linear", "mlp", "naive-bayes")
 DROPPED = ("svm-rbf", "knn")
 PENDING = 3
+# What processes write of themselves into Redis, and read of each other.
+RECORDS = ("clipper:replica:*", "clipper:worker:*", "clipper:view:*", "clipper:web:*")
 
 
 class Maker:
@@ -221,9 +221,25 @@ def live_through(stack: Stack) -> dict[str, Any]:
     answers = maker.answers()
     with stack.client() as client:
         settled(lambda: listed(client, "applications/digits/selection/history")["points"], s=12)
+        records = records_of(stack)
         maker.leave_pending()
         said = settled(lambda: report(client), s=3)
-    return {"keys": keys, "receipts": receipts, "answers": answers, "pending": PENDING, **said}
+    return {
+        "keys": keys,
+        "receipts": receipts,
+        "answers": answers,
+        "pending": PENDING,
+        "records": records,
+        **said,
+    }
+
+
+def records_of(stack: Stack) -> dict[str, str]:
+    with redis.Redis.from_url(stack.redis_url, decode_responses=True) as client:
+        keys = [key for pattern in RECORDS for key in client.keys(pattern)]
+        # Between two of its process's writes one may be gone.
+        found = zip(keys, client.mget(keys), strict=True)
+        return {key: text for key, text in found if text is not None}
 
 
 def settled(read: Callable[[], Any], *, s: float) -> Any:

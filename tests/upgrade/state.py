@@ -14,6 +14,8 @@ import httpx
 HERE = Path(__file__).parent
 STATE, REPORTED = HERE / "state.tar.xz", HERE / "reported.json"
 DATABASE = "clipper.sqlite3"
+# Secret to nobody, as it lies in the repository: it signs this state's receipts and records alone.
+SECRET_KEY = "signs-the-receipts-of-the-state-that-tests-upgrade"
 
 CONTEXTS = ("", "ann", "bob")
 # The pages of the console's registry, as the API lists them.
