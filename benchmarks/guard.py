@@ -32,8 +32,8 @@ from selection.feedback.default_rewards.due import DueReceipts
 from selection.receipts import ReceiptSigner
 from selection.store.outputs import OutputStore
 from selection.store.state import SelectionStore
-from serving.api.direct import STATE_KEY, DirectPredictions
-from serving.api.front import FrontProtocol
+from serving.api.front import DirectPredictions, FrontProtocol
+from serving.api.shared import STATE_KEY
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.replica import Replica
 from serving.metrics.published import Metrics

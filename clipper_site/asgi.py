@@ -23,17 +23,18 @@ from clipper_site.bodies import with_limited_bodies  # noqa: E402  (Django must 
 from clipper_site.held_database import held_open  # noqa: E402
 from clipper_site.runtime import new_limits, new_runtime  # noqa: E402
 from clipper_site.uploads import UploadHandlingASGIHandler, clear_remnants  # noqa: E402
-from serving.api.direct import STATE_KEY, DirectPredictions  # noqa: E402
 from serving.api.feedback import (  # noqa: E402
     feedback_endpoint,
     selection_endpoint,
     update_endpoint,
 )
+from serving.api.front import DirectPredictions  # noqa: E402
 from serving.api.health import live_endpoint, metrics_endpoint, ready_endpoint  # noqa: E402
 from serving.api.http import Endpoint, Receive, Scope, Send  # noqa: E402
 from serving.api.limits import LIMITS_KEY  # noqa: E402
 from serving.api.paths import APP, OWN_PATH  # noqa: E402
 from serving.api.predict import predict_endpoint  # noqa: E402
+from serving.api.shared import STATE_KEY  # noqa: E402
 from serving.api.websocket import ApplicationConsumer  # noqa: E402
 from serving.cluster.parent import die_with_parent  # noqa: E402
 from serving.rpc.buffers import keep_freed_memory  # noqa: E402

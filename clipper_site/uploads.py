@@ -56,7 +56,7 @@ class Uploads:
 
     def __init__(self, application: Endpoint) -> None:
         self._application = application
-        self._open: set[Body] = set()
+        self._open: set[IncomingBody] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -83,13 +83,13 @@ class Uploads:
             await asyncio.to_thread(need_room, size)
             raise told(error) from error
 
-    async def _let_in(self, size: int, *, receive: Receive) -> Body:
+    async def _let_in(self, size: int, *, receive: Receive) -> IncomingBody:
         if len(self._open) >= settings.CLIPPER_UPLOADS_AT_ONCE:
             raise Saturated(
                 f"{len(self._open)} uploads are under way; try again.",
                 retry_after_s=RETRY_AFTER_S,
             )
-        body = Body(size, receive=receive, loop=asyncio.get_running_loop())
+        body = IncomingBody(size, receive=receive, loop=asyncio.get_running_loop())
         self._open.add(body)
         try:
             promised = sum(other.left for other in self._open if other is not body)
@@ -100,7 +100,7 @@ class Uploads:
         return body
 
 
-class Body(io.RawIOBase):
+class IncomingBody(io.RawIOBase):
     """The body of a request as a file, read in a thread while it arrives, no faster than that."""
 
     def __init__(self, size: int, *, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from console import formats
 from console.admin.base import page_at
-from console.model_load import A_FEW, MOST, TOO_MANY, Document, Load, load_of, load_text
+from console.model_load import A_FEW, MOST, TOO_MANY, Document, ModelLoad, load_of, load_text
 from console.templatetags.console import ago
 from registry.models import Model
 from registry.restarts import Restarts
@@ -72,7 +72,7 @@ def _more(number: int) -> list[dict[str, Any]]:
 
 
 def standing(
-    load: Load | None,
+    load: ModelLoad | None,
     *,
     wanted: int,
     ready: int,

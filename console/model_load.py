@@ -29,7 +29,7 @@ Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
+class ModelLoad:
     """`waiting` and `in_flight` are of this moment, all else of the last seconds.
 
     Rates are calls per second and add up; a 99th percentile is the worst process's. None where
@@ -65,7 +65,7 @@ class Load:
         return asdict(self)
 
 
-def load_of(arm: str, *, documents: Iterable[Document]) -> Load | None:
+def load_of(arm: str, *, documents: Iterable[Document]) -> ModelLoad | None:
     """Add up what the web processes say of one version; None where none mentions it."""
     told = [d["versions"][arm] for d in documents if arm in d.get("versions", {})]
     if not told:
@@ -75,7 +75,7 @@ def load_of(arm: str, *, documents: Iterable[Document]) -> Load | None:
     hits = sum(one["hits"] for one in recent)
     asked = hits + sum(one["misses"] + one["joined"] for one in recent)
     batches = sum(one["batches"] for one in recent)
-    return Load(
+    return ModelLoad(
         waiting=sum(one.get("waiting", 0) for one in told),
         in_flight=sum(one.get("in_flight", 0) for one in told),
         rate=_rate(recent, of=("hits", "misses", "joined")),
@@ -89,7 +89,7 @@ def load_of(arm: str, *, documents: Iterable[Document]) -> Load | None:
     )
 
 
-def load_text(load: Load | None) -> Mapping[str, str]:
+def load_text(load: ModelLoad | None) -> Mapping[str, str]:
     """Word a load for people; of what isn't known or isn't there nothing is said."""
     if load is None or load.is_idle:
         return UNKNOWN
@@ -103,7 +103,7 @@ def load_text(load: Load | None) -> Mapping[str, str]:
     }
 
 
-def _batches(load: Load) -> str:
+def _batches(load: ModelLoad) -> str:
     in_flight = f"{formats.count(load.in_flight)} in flight"
     if load.batch_size is None:
         return in_flight

@@ -20,7 +20,7 @@ from selection.evaluation.monitoring.estimates import ENOUGH
 from selection.evaluation.monitoring.history import Period, history
 
 
-class Choice(NamedTuple):
+class PeriodChoice(NamedTuple):
     """A period that people can choose, ending now."""
 
     key: str
@@ -29,12 +29,12 @@ class Choice(NamedTuple):
 
 
 CHOICES = (
-    Choice("15m", "15 min", timedelta(minutes=15)),
-    Choice("1h", "1 hour", timedelta(hours=1)),
-    Choice("6h", "6 hours", timedelta(hours=6)),
-    Choice("1d", "1 day", timedelta(days=1)),
-    Choice("7d", "7 days", timedelta(days=7)),
-    Choice("30d", "30 days", timedelta(days=30)),
+    PeriodChoice("15m", "15 min", timedelta(minutes=15)),
+    PeriodChoice("1h", "1 hour", timedelta(hours=1)),
+    PeriodChoice("6h", "6 hours", timedelta(hours=6)),
+    PeriodChoice("1d", "1 day", timedelta(days=1)),
+    PeriodChoice("7d", "7 days", timedelta(days=7)),
+    PeriodChoice("30d", "30 days", timedelta(days=30)),
 )
 USUAL = CHOICES[1]
 
@@ -67,12 +67,12 @@ def monitoring_json(request: HttpRequest, name: str) -> HttpResponse:
     return response
 
 
-def chosen_period(request: HttpRequest) -> Choice:
+def chosen_period(request: HttpRequest) -> PeriodChoice:
     """Return the period of the URL; one that there isn't counts as the usual one."""
     return next((c for c in CHOICES if c.key == request.GET.get("period")), USUAL)
 
 
-def picture(application: Application, *, chosen: Choice) -> dict[str, Any]:
+def picture(application: Application, *, chosen: PeriodChoice) -> dict[str, Any]:
     """Return all that the page shows, as JSON values."""
     now = timezone.now()
     told = history(application, period=Period(since=now - chosen.length, until=now))

@@ -47,7 +47,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class ShownProgress:
     """How far a release is, as its page draws it and as that page asks for it each second."""
 
     state: str
@@ -58,7 +58,7 @@ class Progress:
     took: str
 
 
-def progress_of(release: Release) -> Progress:
+def progress_of(release: Release) -> ShownProgress:
     reached, status = _position(release)
     steps = tuple(
         Step(
@@ -68,7 +68,7 @@ def progress_of(release: Release) -> Progress:
         )
         for index, (name, explanation) in enumerate(STEPS)
     )
-    return Progress(
+    return ShownProgress(
         state=release.state,
         sentence=_sentence(release),
         steps=steps,

@@ -207,7 +207,7 @@ SEEN_MARGIN_S = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
+class JournalEntry:
     """An event, and what it teaches the state of its context: None where nothing is to move."""
 
     nonce: bytes
@@ -225,7 +225,7 @@ class FeedbackJournal:
         self._redis = redis
         self._encode = msgspec.msgpack.Encoder().encode
 
-    async def append(self, observations: Sequence[Observation]) -> list[State | None]:
+    async def append(self, observations: Sequence[JournalEntry]) -> list[State | None]:
         """Return, in order, what each left of its arms, or None where it was seen before.
 
         Errors of Redis come through: the observations may or may not have been counted then.
@@ -235,7 +235,7 @@ class FeedbackJournal:
         results = await SCRIPT.run(self._redis, [self._call(one) for one in observations])
         return [_left(one, result) for one, result in zip(observations, results, strict=True)]
 
-    def _call(self, observation: Observation) -> ScriptCall:
+    def _call(self, observation: JournalEntry) -> ScriptCall:
         event = observation.event
         return ScriptCall(
             keys=[
@@ -264,7 +264,7 @@ class FeedbackJournal:
         )
 
 
-def _left(observation: Observation, result: object) -> State | None:
+def _left(observation: JournalEntry, result: object) -> State | None:
     if not isinstance(result, list):
         return None
     update, texts = observation.update, iter(result)

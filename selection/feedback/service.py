@@ -19,7 +19,7 @@ from selection.feedback.events import (
     Rejection,
 )
 from selection.feedback.joining import Answered, PredictArms, from_receipt, joined, predicted
-from selection.feedback.journal import FeedbackJournal, Observation
+from selection.feedback.journal import FeedbackJournal, JournalEntry
 from selection.feedback.scoring import losses_of
 from selection.kinds import DEFAULT, INPUT
 from selection.learning.update import update_of
@@ -77,7 +77,7 @@ class FeedbackService:
             _attempt(self._observe, application, item, prediction, arms, now_ms)
             for item, prediction in zip(items, answered, strict=True)
         ]
-        observations = [o for o in observed if isinstance(o, Observation)]
+        observations = [o for o in observed if isinstance(o, JournalEntry)]
         async with redis_needed():
             left = await self._journal.append(observations)
         self._update_copies(observations, left)
@@ -114,7 +114,7 @@ class FeedbackService:
             for receipt in receipts
         ]
         observed = [_attempt(self._observe, application, item, a, arms, now_ms) for a in answered]
-        observations = [o for o in observed if isinstance(o, Observation)]
+        observations = [o for o in observed if isinstance(o, JournalEntry)]
         async with redis_needed():
             left = await self._journal.append(observations)
         self._update_copies(observations, left)
@@ -192,7 +192,7 @@ class FeedbackService:
         answered: Answered | ClipperError,
         arms: Mapping[str, float],
         now_ms: int,
-    ) -> Observation:
+    ) -> JournalEntry:
         if isinstance(answered, ClipperError):
             raise answered
         assert isinstance(item, FeedbackItem)  # noqa: S101 - an error is its own answer above
@@ -210,7 +210,7 @@ class FeedbackService:
                 features=answered.features,
             )
         label = bytes(item.label)
-        return Observation(
+        return JournalEntry(
             nonce=answered.nonce,
             update=update,
             window_s=application.feedback_window_s,
@@ -233,7 +233,7 @@ class FeedbackService:
         )
 
     def _update_copies(
-        self, observations: Sequence[Observation], left: Sequence[State | None]
+        self, observations: Sequence[JournalEntry], left: Sequence[State | None]
     ) -> None:
         latest = {
             (one.event.application_id, one.event.context): state

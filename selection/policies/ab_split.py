@@ -23,7 +23,7 @@ from selection.reliability import Factors, redistributed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Split(Prepared):
+class Assigned(Prepared):
     """Arms drawn by weight; a key's arm is found by weighted rendezvous hashing.
 
     Each arm gets a number from the key and its own name, and the highest wins (Thaler and
@@ -48,7 +48,7 @@ class Split(Prepared):
             return owner
         return max((s for s in self.selections if s.arms[0] not in self.down), key=score)
 
-    def reweighted(self, factors: Factors) -> Split:
+    def reweighted(self, factors: Factors) -> Assigned:
         """An arm that mostly answers keeps its keys: they are not to go to and fro with its luck.
 
         The others share in those of an arm that is down by their weights.
@@ -56,7 +56,7 @@ class Split(Prepared):
         down = down_of(self.routed, factors=factors)
         chances = redistributed(self.routed, factors=dict.fromkeys(down, 0.0), spread=0.0)
         drawn = draw_one(weights=chances, probabilities=chances)
-        return Split(
+        return Assigned(
             weights=drawn.weights,
             probabilities=drawn.probabilities,
             selections=drawn.selections,
@@ -88,10 +88,10 @@ class ABSplit(Policy):
     inherit: float = 0.0
     context_share: float = 0.0
 
-    def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Split:
+    def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Assigned:
         weights = normalised(arms)
         drawn = draw_one(weights=weights, probabilities=weights)
-        return Split(
+        return Assigned(
             weights=drawn.weights,
             probabilities=drawn.probabilities,
             selections=drawn.selections,

@@ -30,7 +30,7 @@ class Flow(FlowControl):
             super().resume_reading()
 
 
-class Connection(StrictProtocol):
+class HttpConnection(StrictProtocol):
     """One connection, on which requests go to the ASGI application, one after the other."""
 
     def __init__(
@@ -201,7 +201,7 @@ class Connection(StrictProtocol):
         if now < due:
             self._look_at(min(due, now + self.timeout_keep_alive))
         elif self.flow.write_paused or self.transport.is_closing():
-            self._predictions.count_refusal("unread")
+            self._shared.count_refusal("unread")
             self.transport.abort()
         elif self.unfinished.since:
             self._judge_body()

@@ -20,11 +20,11 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from registry.errors import BadRequest, ClipperError, HeadTooLarge, MethodNotAllowed
-from serving.api.direct import STATE_KEY, DirectPredictions
 from serving.api.http import Receive, Scope, Send, error_headers
 from serving.api.limits import MAX_FIELDS, MAX_HEAD_BYTES
 from serving.api.lingering import linger
 from serving.api.request_id import NAME, request_id_of
+from serving.api.shared import STATE_KEY, SharedByConnections
 
 # What a field has beside its name and its value.
 FIELD_BYTES = 4
@@ -44,7 +44,7 @@ class StrictProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._predictions: DirectPredictions = app_state[STATE_KEY]
+        self._shared: SharedByConnections = app_state[STATE_KEY]
         # The parser is within a request; its `cycle` may last longer, or not as long.
         self._parsing = self._in_body = False
         self._head_bytes = 0
@@ -200,7 +200,7 @@ class StrictProtocol(HttpToolsProtocol):
     def _refuse(self, error: ClipperError) -> None:
         """Say what is wrong with a connection, and end it."""
         self._keep_alive, self._refusing = False, True
-        self._predictions.count_refusal(error.code)
+        self._shared.count_refusal(error.code)
         self._send_error(error)
 
     def _send_error(self, error: ClipperError) -> None:
@@ -217,7 +217,7 @@ class StrictProtocol(HttpToolsProtocol):
         if self._request_id:
             last = b"x-request-id: %b\r\n%b" % (self._request_id, last)
             self._request_id = b""
-        common = self._predictions.rendered(self.server_state.default_headers)
+        common = self._shared.rendered(self.server_state.default_headers)
         transport.write(b"%b%bcontent-length: %d\r\n%b%b" % (start, common, len(body), last, body))
         if not self._keep_alive and self._refusing:
             self._end()

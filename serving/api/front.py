@@ -1,8 +1,8 @@
 """Uvicorn's HTTP/1.1 protocol, with a short cut for predictions.
 
-What a server, a router and a task an inquiry cost is more than what a query costs. A plain request
-for a prediction (`serving.api.heads`), which is nearly all that a busy process gets, is answered
-right here: from the bytes that arrived to those of the answer, without a task or a future.
+A server, a router and a task per request cost more than the query does. A plain request for a
+prediction (`serving.api.heads`), which is nearly all that a busy process gets, is answered right
+here: from the bytes that arrived to those of the answer, without a task or a future.
 Anything else takes uvicorn's way to the ASGI application, which answers predictions all the same:
 several inputs at once, bodies in chunks, HTTP/1.0, pipelined requests, and whatever is wrong.
 
@@ -16,21 +16,82 @@ import logging
 from time import monotonic
 from typing import Any
 
-from registry.errors import ClipperError, Saturated
+from registry.errors import ClipperError, InvalidInput, Saturated
 from serving.api import heads
-from serving.api.connection import Connection
-from serving.api.heads import PredictionHead
+from serving.api.connection import HttpConnection
+from serving.api.failures import identify
+from serving.api.heads import Heads, PredictionHead
 from serving.api.http import UNEXPECTED
+from serving.api.predict import begin, render
+from serving.api.requests import PredictRequest, parse_predict, plain_input
+from serving.api.shared import STATE_KEY, SharedByConnections
+from serving.api.splitting import has_batch
+from serving.query.processor import QueryProcessor
 from serving.query.query import Query
 
 # Further connections are turned away. Each may have one query open.
 MAX_CONNECTIONS = 4096
 BUSY_RETRY_S = 1.0
+# What a body asks that names an input and nothing else.
+PLAIN = PredictRequest()
 
 logger = logging.getLogger(__name__)
 
 
-class FrontProtocol(Connection):
+class DirectPredictions(SharedByConnections):
+    """The short cut: from a body to the JSON of its answer, with nothing to await.
+
+    A web process has one, which its connections also share the rest by.
+    """
+
+    def __init__(self, processor: QueryProcessor, *, max_body_bytes: int) -> None:
+        super().__init__(processor.metrics)
+        self.heads = Heads(lambda: processor.router.snapshot)
+        self.max_body_bytes = max_body_bytes
+        self._processor = processor
+
+    def begin(self, head: PredictionHead, body: bytes, *, arrived: float) -> Query | None:
+        """Ask the models; None, and nothing was asked, where the ordinary way has to be taken.
+
+        It renders many answers into one, waits for versions that were made a moment ago, and says
+        what is wrong with a request.
+        """
+        try:
+            request = PLAIN
+            input = plain_input(body, input_type=head.application.input_type)
+            if input is None:
+                if has_batch(body):
+                    return None
+                request = parse_predict(body)
+                if request.input_batch is not None or request.version is not None:
+                    return None
+                input = bytes(request.input)
+                if not input:
+                    return None
+            return begin(
+                self._processor,
+                head.application,
+                request=request,
+                input=input,
+                arrived=arrived,
+                version=None,
+            )
+        except ClipperError:
+            return None
+
+    def answer(self, query: Query, *, body: bytes) -> bytes:
+        """Return the JSON of the answer to a settled query; raises what it fails with."""
+        try:
+            return render(query.prediction())
+        except ClipperError as error:
+            if isinstance(error, InvalidInput):
+                # It may be no JSON at all: its model was the first to look.
+                parse_predict(body)
+            identify(error, query=query)
+            raise
+
+
+class FrontProtocol(HttpConnection):
     """One connection. A prediction that takes the short cut is `_asked`; what comes meanwhile
     waits, unread beyond one chunk.
     """
@@ -43,6 +104,7 @@ class FrontProtocol(Connection):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._predictions: DirectPredictions = app_state[STATE_KEY]
         # A request whose body has not arrived as a whole, and what there is of it.
         self._head: PredictionHead | None = None
         self._length = self._missing = 0

@@ -10,9 +10,9 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode, Frame
 
 from registry.errors import Saturated
-from serving.api.direct import STATE_KEY, DirectPredictions
 from serving.api.limits import limits_of
 from serving.api.lingering import LINGER_S, linger
+from serving.api.shared import STATE_KEY, SharedByConnections
 from serving.api.unfinished import Unfinished
 
 # Where a connection's state has its protocol, and its application says that it ends when told to.
@@ -40,7 +40,7 @@ class Socket(WebSocketsSansIOProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._limits = limits_of(app_state)
-        self._predictions: DirectPredictions = app_state[STATE_KEY]
+        self._shared: SharedByConnections = app_state[STATE_KEY]
         self._most_bytes = self.conn.max_message_size
         self.conn.max_message_size = FIRST_BYTES
         # Of a message that has not arrived as a whole.
@@ -52,7 +52,7 @@ class Socket(WebSocketsSansIOProtocol):
         self.conn.max_message_size = self._most_bytes
 
     def count_refusal(self, code: int) -> None:
-        self._predictions.count_refusal(f"websocket_{code}")
+        self._shared.count_refusal(f"websocket_{code}")
 
     # What the event loop calls.
 
@@ -117,7 +117,7 @@ class Socket(WebSocketsSansIOProtocol):
     def keepalive_timeout(self) -> None:
         """Let go of a client that doesn't answer; it may not read the end of it either."""
         super().keepalive_timeout()
-        self._predictions.count_refusal("unread")
+        self._shared.count_refusal("unread")
         self.loop.call_later(LINGER_S, self.transport.abort)
 
     async def send(self, message: Any) -> None:

@@ -28,6 +28,7 @@ from serving.container.limits import MemoryLimit, held_to, private_bytes
 from serving.container.link import answer_all
 from serving.container.output import stream_to
 from serving.container.parsing import INPUT_TYPES
+from serving.container.pieces import SEARCH_S
 from serving.container.predictor import Predictor
 from serving.container.runtimes import find_runtime, load_predictor
 from serving.container.server import ContainerServer
@@ -102,8 +103,6 @@ def answer(arguments: argparse.Namespace, *, say: Say) -> None:
         find_runtime(arguments.runtime)  # its libraries are no part of the model
         say({"base_bytes": private_bytes()})
         predictor = _load_for_good(arguments)
-        if arguments.search_s is not None:
-            predictor.search_s = arguments.search_s
         keep_freed_memory()
         say({"ok": True, "n_features": predictor.n_features})
         telling = threading.Thread(
@@ -190,6 +189,7 @@ def _load(arguments: argparse.Namespace) -> Predictor:
         input_type=arguments.input_type,
         allow_pickle=arguments.allow_pickle,
         device=arguments.device,
+        search_s=arguments.search_s,
     )
 
 
@@ -239,6 +239,9 @@ def _argument_parser() -> argparse.ArgumentParser:
     artifact.add_argument("--device", default="cpu", help='"cpu" or "cuda:0"')
     artifact.add_argument("--threads", type=int, default=1, help="for linear algebra")
     artifact.add_argument("--memory-limit-mb", type=int, help="that the model may take")
+    artifact.add_argument(
+        "--search-s", type=float, default=SEARCH_S, help="for the inputs that break the model"
+    )
 
     parser = argparse.ArgumentParser(prog="python -m serving.container", description=__doc__)
     commands = parser.add_subparsers(required=True)
@@ -247,7 +250,6 @@ def _argument_parser() -> argparse.ArgumentParser:
     answering = commands.add_parser("answer", parents=[artifact], help=answer.__doc__)
     answering.set_defaults(run=answer)
     answering.add_argument("--descriptor", type=int, required=True, help="of the socket")
-    answering.add_argument("--search-s", type=float, help="for the inputs that break the model")
     serving = commands.add_parser("serve", parents=[artifact], help=serve.__doc__)
     serving.set_defaults(run=serve)
     serving.add_argument("--address", required=True, help="unix:/path or tcp:host:port")

@@ -29,9 +29,8 @@ from serving.container.dying import set_parent_death_signal
 from serving.container.errors import LoadFailed, error_of
 from serving.container.failures import Failure, RecentFailures
 from serving.container.limits import THREAD_VARIABLES
-from serving.container.link import EX_SOFTWARE, Link
+from serving.container.link import EX_SOFTWARE, ChildLink
 from serving.container.output import Overheard, asked_for
-from serving.container.predictor import Predictor
 from serving.container.scratch import new_folder
 from serving.container.signature import told_features
 from serving.rpc.errors import ConnectionLost, ProtocolError
@@ -80,7 +79,7 @@ class Box:
         return told
 
 
-class BoxedPredictor(Predictor):
+class BoxedPredictor:
     """Passes batches on to the child and its answers back.
 
     `on_started` is told what the child's process holds before there is a model in it. Raises the
@@ -89,7 +88,7 @@ class BoxedPredictor(Predictor):
 
     def __init__(self, box: Box, *, on_started: Callable[[int], None] = lambda held: None) -> None:
         self.input_type = box.input_type
-        self.n_features = None
+        self.n_features: int | None = None
         self.failures = RecentFailures()
         self._asked = 0
         self._ready = False
@@ -189,7 +188,7 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _start(box: Box, *, folder: Path) -> tuple[subprocess.Popen[bytes], Link, Overheard]:
+def _start(box: Box, *, folder: Path) -> tuple[subprocess.Popen[bytes], ChildLink, Overheard]:
     ours, theirs = socket.socketpair()
     with theirs:
         environment = scrubbed_environment(os.environ, home=folder)
@@ -209,7 +208,7 @@ def _start(box: Box, *, folder: Path) -> tuple[subprocess.Popen[bytes], Link, Ov
         except OSError as error:
             ours.close()
             raise LoadFailed(f"its process cannot be started: {error}") from error
-    return process, Link(ours), Overheard(asked_for(process.stderr), name="box.stderr")
+    return process, ChildLink(ours), Overheard(asked_for(process.stderr), name="box.stderr")
 
 
 def _end_of(process: subprocess.Popen[bytes]) -> str:

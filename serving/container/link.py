@@ -32,7 +32,7 @@ EX_SOFTWARE = 70
 _READ_BYTES = 256 * 1024
 
 
-class Link:
+class ChildLink:
     """A blocking connection to whoever runs the model."""
 
     def __init__(self, connected: socket.socket) -> None:
@@ -42,7 +42,7 @@ class Link:
         self._frames: deque[Frame] = deque()
 
     @classmethod
-    def to(cls, path: Path) -> Link:
+    def to(cls, path: Path) -> ChildLink:
         """Connect to a Unix socket."""
         connecting = socket.socket(socket.AF_UNIX)
         try:

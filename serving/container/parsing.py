@@ -20,7 +20,7 @@ Rows = NDArray[Any] | list[Any]
 QUOTED = 40
 
 
-class InvalidInput(Exception):
+class InvalidRow(Exception):
     """One input is not what the model takes; the message says what was expected and what came."""
 
 
@@ -70,7 +70,7 @@ class NumbersParser:
         if row is None:
             row = self._slow(raw)
         if self._length is not None and row.size != self._length:
-            raise InvalidInput(f"expected {self._expected}, got {row.size}")
+            raise InvalidRow(f"expected {self._expected}, got {row.size}")
         return self._narrowed(row) if self._narrow else row
 
     def stack(self, rows: list[NDArray[Any]]) -> Rows:
@@ -95,15 +95,15 @@ class NumbersParser:
         """Explain what is wrong, or read what simdjson cannot: integers beyond 64 bits."""
         values = decode_json(raw, expected=f"an array of {self._expected}")
         if not isinstance(values, list):
-            raise InvalidInput(f"expected an array of {self._expected}, got {describe(values)}")
+            raise InvalidRow(f"expected an array of {self._expected}, got {describe(values)}")
         for index, value in enumerate(values):
             if not self._is_element(value):
                 came = describe(value)
-                raise InvalidInput(f"expected {self._type.name}, got {came} at index {index}")
+                raise InvalidRow(f"expected {self._type.name}, got {came} at index {index}")
         try:
             return np.array(values, dtype=self._type.parsed)
         except OverflowError:
-            raise InvalidInput(f"expected {self._type.name} of 64 bits, got a larger one") from None
+            raise InvalidRow(f"expected {self._type.name} of 64 bits, got a larger one") from None
 
     def _is_element(self, value: Any) -> bool:
         if isinstance(value, bool):
@@ -115,7 +115,7 @@ class NumbersParser:
             narrow = row.astype(self._type.dtype)
         if not np.isfinite(narrow).all():
             index = int(np.argmin(np.isfinite(narrow)))
-            raise InvalidInput(
+            raise InvalidRow(
                 f"expected numbers within 32-bit floats, got {float(row[index])!r} at index {index}"
             )
         return narrow
@@ -127,7 +127,7 @@ class StringParser:
     def parse(self, raw: bytes) -> str:
         value = decode_json(raw, expected="a string")
         if not isinstance(value, str):
-            raise InvalidInput(f"expected a string, got {describe(value)}")
+            raise InvalidRow(f"expected a string, got {describe(value)}")
         return value
 
     def stack(self, rows: list[str]) -> Rows:
@@ -146,13 +146,13 @@ class BytesParser:
         except (ValueError, RecursionError):
             value = decode_json(raw, expected="a string of base64")
         came = "a string that is not base64" if isinstance(value, str) else describe(value)
-        raise InvalidInput(f"expected a string of base64, got {came}")
+        raise InvalidRow(f"expected a string of base64, got {came}")
 
     def stack(self, rows: list[bytes]) -> Rows:
         return rows
 
 
-class JsonParser:
+class AnyJsonParser:
     """Any JSON value, as Python objects."""
 
     def parse(self, raw: bytes) -> Any:
@@ -171,7 +171,7 @@ PARSERS: dict[str, Callable[[int | None], RowParser]] = {
     **{name: _of_numbers(number_type) for name, number_type in NUMBER_TYPES.items()},
     "strings": lambda length: StringParser(),
     "bytes": lambda length: BytesParser(),
-    "json": lambda length: JsonParser(),
+    "json": lambda length: AnyJsonParser(),
 }
 INPUT_TYPES = tuple(PARSERS)
 
@@ -190,7 +190,7 @@ def parse_batch(parser: RowParser, raws: Sequence[bytes]) -> ParsedBatch:
     for position, raw in enumerate(raws):
         try:
             rows.append(parser.parse(raw))
-        except InvalidInput as error:
+        except InvalidRow as error:
             refusals[position] = Answer(AnswerStatus.INVALID_INPUT, str(error).encode())
     return ParsedBatch(parser.stack(rows) if rows else [], refusals)
 
@@ -199,9 +199,9 @@ def decode_json(raw: bytes, *, expected: str) -> Any:
     try:
         return msgspec.json.decode(raw)
     except RecursionError:
-        raise InvalidInput(f"expected {expected}, got JSON that is nested too deep") from None
+        raise InvalidRow(f"expected {expected}, got JSON that is nested too deep") from None
     except ValueError as error:  # msgspec's errors and UnicodeDecodeError are ValueErrors
-        raise InvalidInput(f"expected {expected}, got invalid JSON: {error}") from None
+        raise InvalidRow(f"expected {expected}, got invalid JSON: {error}") from None
 
 
 def describe(value: Any) -> str:

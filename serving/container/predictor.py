@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from itertools import islice
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from serving.container.encoding import encode_outputs
 from serving.container.errors import WarmUpFailed, explain, let_interrupts_through
@@ -21,7 +21,7 @@ WARM_UP_SIZES = (1, 8)
 NOT_ASKED = "the model failed on a batch, and finding out on which of its inputs took too long"
 
 
-class Model(Protocol):
+class LoadedModel(Protocol):
     """What a runtime makes of an artifact: the paper's batch interface."""
 
     @property
@@ -38,23 +38,46 @@ class Model(Protocol):
         """Give up what loading took: files, import paths."""
 
 
+class BatchPredictor(Protocol):
+    """What a server serves."""
+
+    def answer_batch(self, inputs: Sequence[bytes]) -> list[Answer]:
+        """Answer each input's raw JSON, in order."""
+
+
+@runtime_checkable
+class Predictor(BatchPredictor, Protocol):
+    """One model that is loaded, in this process or in another that it is the front of."""
+
+    input_type: str
+    # How many numbers an input has; None where that isn't known.
+    n_features: int | None
+    failures: RecentFailures
+
+    def warm_up(self) -> None:
+        """Raises WarmUpFailed where the model can't answer."""
+
+    def close(self) -> None:
+        """Give up what loading took."""
+
+
 class WrongOutputs(Exception):
     """The model returned something else than one output for each input."""
 
 
-class Predictor:
+class ModelPredictor:
     """Answers batches with one model, one batch at a time.
 
     A bad input, an input that breaks the model and an output that JSON cannot hold each fail
     alone. Not thread-safe: the JSON parser is reused.
     """
 
-    def __init__(self, model: Model, *, input_type: str) -> None:
+    def __init__(self, model: LoadedModel, *, input_type: str, search_s: float = SEARCH_S) -> None:
+        """Once a batch has failed, look for `search_s` for the inputs that break the model."""
         self.input_type = input_type
         self.n_features = model.n_features if input_type in NUMBER_TYPES else None
         self.failures = RecentFailures()
-        # For how long to look for the inputs that break the model, once a batch has failed.
-        self.search_s = SEARCH_S
+        self._search_s = search_s
         self._model = model
         self._parser = row_parser(input_type, length=self.n_features)
 
@@ -132,7 +155,7 @@ class Predictor:
 
         All are parsed again, since the model may have written into its rows before it raised.
         """
-        pieces = Pieces(rows=len(inputs), took_s=took_s, seconds=self.search_s)
+        pieces = Pieces(rows=len(inputs), took_s=took_s, seconds=self._search_s)
         answers: list[Answer] = []
         while size := pieces.next_size(len(inputs) - len(answers)):
             started = perf_counter()

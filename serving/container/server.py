@@ -7,12 +7,12 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Sequence
 from contextlib import suppress
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from serving.container.errors import explain
 from serving.container.link import EX_SOFTWARE
+from serving.container.predictor import BatchPredictor
 from serving.container.tracebacks import traceback_of
 from serving.rpc.buffers import keep_freed_memory
 from serving.rpc.connection import Connection, Listener, listen, remove_socket
@@ -45,14 +45,7 @@ MAX_BUFFERED_BYTES = 64 << 20
 _DRAIN = encode_frame(FrameType.DRAIN, 0)
 
 
-class BatchPredictor(Protocol):
-    """What a server serves; Predictor is the shipped one."""
-
-    def answer_batch(self, inputs: Sequence[bytes]) -> list[Answer]:
-        """Answer each input's raw JSON, in order."""
-
-
-class Batch(NamedTuple):
+class ReceivedBatch(NamedTuple):
     connection: Connection
     request_id: int
     inputs: list[bytes]
@@ -89,7 +82,7 @@ class ContainerServer:
         self._listener: Listener | None = None
         self.connections: set[Connection] = set()
         self._paused: set[Connection] = set()
-        self._buffered: deque[Batch] = deque()
+        self._buffered: deque[ReceivedBatch] = deque()
         self.bytes_buffered = 0
         self._working = False
         self._scheduled = False
@@ -167,7 +160,9 @@ class ContainerServer:
             return
         if frame.type is not FrameType.PREDICT:
             raise ProtocolError(f"expected a PREDICT frame, got {frame.type.name}")
-        batch = Batch(connection, frame.request_id, decode_predict(frame.body), len(frame.body))
+        batch = ReceivedBatch(
+            connection, frame.request_id, decode_predict(frame.body), len(frame.body)
+        )
         self._buffered.append(batch)
         self.bytes_buffered += batch.size
         if len(self._buffered) >= MAX_BUFFERED or self.bytes_buffered >= MAX_BUFFERED_BYTES:
@@ -213,7 +208,7 @@ class ContainerServer:
                 self._working = False
         self._resume()
 
-    def _answer(self, batch: Batch) -> None:
+    def _answer(self, batch: ReceivedBatch) -> None:
         if not batch.inputs:
             # A web process asks whether this loop, which runs the model, answers it.
             batch.connection.send(encode_answers(batch.request_id, (), compute_us=0))

@@ -26,7 +26,7 @@ _OURS = (f"{Path(__file__).resolve().parent}/", "<frozen importlib")
 _UNPACKED = re.compile(r"^.*/clipper-model-\d+-[^/]+/")
 
 
-class Frame(NamedTuple):
+class StackFrame(NamedTuple):
     file: str
     line: int
     function: str
@@ -101,10 +101,10 @@ def _one(error: BaseException) -> str:
     return "\n".join([*lines, explain(error)])
 
 
-def _frames(traceback: TracebackType | None) -> list[Frame]:
+def _frames(traceback: TracebackType | None) -> list[StackFrame]:
     """File, line and function of the model's frames: those after our own, the middle left out."""
-    first: list[Frame] = []
-    last: deque[Frame] = deque(maxlen=MOST_FRAMES // 2)
+    first: list[StackFrame] = []
+    last: deque[StackFrame] = deque(maxlen=MOST_FRAMES // 2)
     for frame in _walk(traceback):
         if not first and frame.file.startswith(_OURS):
             continue
@@ -112,8 +112,8 @@ def _frames(traceback: TracebackType | None) -> list[Frame]:
     return [*first, *last]
 
 
-def _walk(traceback: TracebackType | None) -> Iterator[Frame]:
+def _walk(traceback: TracebackType | None) -> Iterator[StackFrame]:
     while traceback is not None:
         code = traceback.tb_frame.f_code
-        yield Frame(code.co_filename, traceback.tb_lineno or 0, code.co_qualname)
+        yield StackFrame(code.co_filename, traceback.tb_lineno or 0, code.co_qualname)
         traceback = traceback.tb_next

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from serving.engine.batching import BatchController, FixedWait, Static, Wait
+from serving.engine.batching import BatchController, FixedWait, FullBatches, Wait
 from serving.engine.replica import PIPELINE
 
 CLIENT, ANSWER, DUE = "client", "answer", "due"
@@ -192,7 +192,7 @@ def throughput_of_wait(
     simulation = Simulation(
         load=load,
         model=model,
-        controller=Static(budget=budget, max_size=4096),
+        controller=FullBatches(budget=budget, max_size=4096),
         wait=FixedWait(seconds=seconds, budget=budget),
     )
     simulation.run(run / 5)

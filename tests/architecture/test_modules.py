@@ -9,6 +9,8 @@ from pathlib import Path
 from tests.architecture.source import LAYERS, contracts, modules, name, parsed
 
 LONGEST = 400
+# Django finds these by their names.
+GIVEN_NAMES = {"Command"}
 EVERY = modules(*LAYERS, "scripts", "tests", "benchmarks", "examples")
 OURS = modules(*LAYERS, "scripts.stack")
 PURE = modules(*contracts()["purity"]["source_modules"])
@@ -28,6 +30,15 @@ def test_a_module_opens_with_one_sentence_about_it() -> None:
         if file.read_text().strip()
     }
     assert {file: said for file, said in first.items() if not said.endswith((".", ":", "?"))} == {}
+
+
+def test_a_class_name_occurs_once_in_the_product() -> None:
+    homes: dict[str, list[str]] = {}
+    for file in OURS:
+        for node in parsed(file).body:
+            if isinstance(node, ast.ClassDef) and node.name not in GIVEN_NAMES:
+                homes.setdefault(node.name, []).append(name(file))
+    assert {known: files for known, files in homes.items() if len(files) > 1} == {}
 
 
 def test_no_failure_is_passed_over_in_silence() -> None:

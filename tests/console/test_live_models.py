@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from console.live import picture
 from console.live_models import ALARMS_SHOWN, alarms, standing
-from console.model_load import Load, load_of, load_text
+from console.model_load import ModelLoad, load_of, load_text
 from registry import services
 from registry.control import note_round
 from registry.models import Model, ModelVersion, Release
@@ -38,7 +38,7 @@ def document(
     return {"versions": {"svm:1": version}}
 
 
-def load(*documents: dict[str, Any]) -> Load:
+def load(*documents: dict[str, Any]) -> ModelLoad:
     found = load_of("svm:1", documents=documents)
     assert found is not None
     return found
@@ -55,7 +55,7 @@ def test_what_several_web_processes_ask_of_a_version_adds_up() -> None:
         queue_p99_ms=30.0, model_p99_ms=7.0,
     )  # fmt: skip
 
-    assert load(one, two) == Load(
+    assert load(one, two) == ModelLoad(
         waiting=4,
         in_flight=10,
         rate=40.0,

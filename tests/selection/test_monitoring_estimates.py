@@ -11,7 +11,7 @@ import pytest
 from selection.evaluation.answer_rule import AnswerRule
 from selection.evaluation.logged import LoggedQuery
 from selection.evaluation.monitoring import estimates
-from selection.evaluation.monitoring.aggregates import ArmSums, Earned, added, of_round
+from selection.evaluation.monitoring.aggregates import ArmSums, RewardSums, added, of_round
 from selection.evaluation.monitoring.rewards import Trust, earned_by, tallied
 from selection.evaluation.rows import Outputs, logged
 from selection.rewards.losses import make_loss
@@ -204,7 +204,7 @@ def test_an_arm_that_gave_no_answer_is_no_voter_but_has_its_loss() -> None:
 
     earned, sums = tallied([told(*arms)], trust=ANY, rule=VOTES)
 
-    assert earned == Earned(1.0, 1.0, 1.0)
+    assert earned == RewardSums(1.0, 1.0, 1.0)
     assert sums["b:1"].reward == pytest.approx(0.2)
     assert (sums["c:1"].rounds, sums["c:1"].seen) == (1.0, 0.0)
 

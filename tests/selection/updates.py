@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from selection.feedback.events import ArmOutcome, FeedbackEvent
-from selection.feedback.journal import Observation
+from selection.feedback.journal import JournalEntry
 from selection.learning.update import update_of
 from selection.policies import Policy
 from selection.policies.statistics import State, StatisticKind, Statistics, Update, WarmStart, learn
@@ -58,7 +58,7 @@ def observation(
     at_ms: int = 1_700_000_001_000,
     outcomes: tuple[ArmOutcome, ...] = (),
     **bounds: int,
-) -> Observation:
+) -> JournalEntry:
     nonce = nonce or os.urandom(12)
     event = FeedbackEvent(
         application_id=application_id,
@@ -74,7 +74,7 @@ def observation(
         routed=() if update is None else update.arms,
     )
     fields = {"window_s": 3600, "context_ttl_s": 90 * 86_400, "max_contexts": 1000}
-    return Observation(nonce=nonce, event=event, update=update, **(fields | bounds))
+    return JournalEntry(nonce=nonce, event=event, update=update, **(fields | bounds))
 
 
 def told(
@@ -85,7 +85,7 @@ def told(
     routed: tuple[str, ...] = (),
     chance: float = 0.5,
     **changes: Any,
-) -> Observation:
+) -> JournalEntry:
     """An observation as the service makes it of losses."""
     update = update_of(
         policy, arms=routed, losses=losses, propensities=dict.fromkeys(losses, chance)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from selection.policies.base import LOWEST_PROPENSITY
 
 
-class Earned(NamedTuple):
+class RewardSums(NamedTuple):
     """What the application's answers earned: pieces of feedback, sum of rewards and of squares."""
 
     rounds: float = 0.0
@@ -55,12 +55,12 @@ def of_round(*, earned: float, reward: float | None, propensity: float) -> ArmSu
     )
 
 
-def added_earned(parts: Iterable[Sequence[float]]) -> Earned:
+def added_earned(parts: Iterable[Sequence[float]]) -> RewardSums:
     """Return the sums of several stretches; those of each may be as they are kept, a list."""
-    total: Sequence[float] = Earned()
+    total: Sequence[float] = RewardSums()
     for part in parts:
         total = list(map(add, total, part))
-    return Earned(*total)
+    return RewardSums(*total)
 
 
 def added(parts: Iterable[Mapping[str, Sequence[float]]]) -> dict[str, ArmSums]:

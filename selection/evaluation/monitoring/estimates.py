@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from selection.evaluation.monitoring.aggregates import ArmSums, Earned
+from selection.evaluation.monitoring.aggregates import ArmSums, RewardSums
 
 # Of the normal distribution: 95 % lie within.
 Z = 1.96
@@ -22,7 +22,7 @@ Z = 1.96
 ENOUGH = 30
 
 
-class Estimate(NamedTuple):
+class WithInterval(NamedTuple):
     """A number with its 95 % interval."""
 
     value: float
@@ -37,11 +37,11 @@ class Regret(NamedTuple):
     """
 
     arm: str
-    total: Estimate
+    total: WithInterval
     rounds: int
 
 
-def share(*, part: float, of: float) -> Estimate | None:
+def share(*, part: float, of: float) -> WithInterval | None:
     """Return the mean of numbers from 0 to 1 that sum to `part`, None of none.
 
     Wilson's score interval (1927): exact enough for few, and never outside of 0 to 1.
@@ -54,21 +54,21 @@ def share(*, part: float, of: float) -> Estimate | None:
     )
     middle = (mean + Z * Z / of / 2) / (1.0 + Z * Z / of)
     # The ends hold 0 and 1 themselves, which rounding would miss.
-    return Estimate(
+    return WithInterval(
         mean, min(max(middle - spread, 0.0), mean), max(min(middle + spread, 1.0), mean)
     )
 
 
-def reward(sums: ArmSums) -> Estimate | None:
+def reward(sums: ArmSums) -> WithInterval | None:
     """Return the mean reward of an arm where it is known: its accuracy, with 0/1 losses."""
     return share(part=sums.reward, of=sums.seen)
 
 
-def earned(sums: Earned) -> Estimate | None:
+def earned(sums: RewardSums) -> WithInterval | None:
     return share(part=sums.total, of=sums.rounds)
 
 
-def gain(sums: ArmSums) -> Estimate | None:
+def gain(sums: ArmSums) -> WithInterval | None:
     """Return how much more a piece of feedback the arm alone would have earned.
 
     None where too little is known of the arm.
@@ -82,7 +82,7 @@ def gain(sums: ArmSums) -> Estimate | None:
     others = sums.earned_squares - n * earned**2
     variance = max(c * c * own - 2.0 * c * both + others, 0.0)
     half = Z * math.sqrt(variance) / n
-    return Estimate(mean - earned, mean - earned - half, mean - earned + half)
+    return WithInterval(mean - earned, mean - earned - half, mean - earned + half)
 
 
 def regret(arms: Mapping[str, ArmSums]) -> Regret | None:
@@ -92,7 +92,7 @@ def regret(arms: Mapping[str, ArmSums]) -> Regret | None:
     """
     gains = {arm: (gain(sums), sums.rounds) for arm, sums in arms.items()}
     regrets = [
-        Regret(arm, Estimate(*(one * rounds for one in estimate)), round(rounds))
+        Regret(arm, WithInterval(*(one * rounds for one in estimate)), round(rounds))
         for arm, (estimate, rounds) in gains.items()
         if estimate is not None
     ]

@@ -9,9 +9,9 @@ from typing import Any
 
 from registry.models import Application
 from selection.evaluation.monitoring import counter_deltas, estimates
-from selection.evaluation.monitoring.aggregates import ArmSums, Earned, added, added_earned
+from selection.evaluation.monitoring.aggregates import ArmSums, RewardSums, added, added_earned
 from selection.evaluation.monitoring.downsampling import grouped
-from selection.evaluation.monitoring.estimates import Estimate
+from selection.evaluation.monitoring.estimates import WithInterval
 from selection.evaluation.monitoring.snapshots import arms_of, earned_in, merge, rewards_in
 from selection.models import SelectionSnapshot
 
@@ -65,7 +65,7 @@ def _latest(application: Application, *, until: datetime) -> list[SelectionSnaps
     latest = rows.defer("readings").last()
     if latest is None:
         return []
-    latest.counts, latest.rewards, latest.earned = {}, {}, Earned()
+    latest.counts, latest.rewards, latest.earned = {}, {}, RewardSums()
     return [latest]
 
 
@@ -114,7 +114,7 @@ def _recent_reward(sums: Sequence[Mapping[str, ArmSums]], *, arm: str) -> float 
 
 def _recently_earned(rows: Sequence[SelectionSnapshot]) -> float | None:
     """Return what was earned on average in the last pieces of feedback up to a point."""
-    total = Earned()
+    total = RewardSums()
     for row in reversed(rows[-POINTS_BEHIND:]):
         total = added_earned((total, earned_in(row)))
         if total.rounds >= REWARDS_BEHIND:
@@ -161,7 +161,7 @@ def _counted(counts: counter_deltas.Counts | None) -> dict[str, int]:
     }
 
 
-def _estimate(estimate: Estimate | None) -> dict[str, float] | None:
+def _estimate(estimate: WithInterval | None) -> dict[str, float] | None:
     return None if estimate is None else estimate._asdict()
 
 

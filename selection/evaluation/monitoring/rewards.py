@@ -9,7 +9,7 @@ from selection.evaluation.answer_rule import AnswerRule
 from selection.evaluation.logged import LoggedQuery
 from selection.evaluation.monitoring.aggregates import (
     ArmSums,
-    Earned,
+    RewardSums,
     added,
     added_earned,
     of_round,
@@ -31,15 +31,15 @@ class Trust:
 
 def tallied(
     feedback: Iterable[LoggedQuery], *, trust: Trust, rule: AnswerRule
-) -> tuple[Earned, dict[str, ArmSums]]:
+) -> tuple[RewardSums, dict[str, ArmSums]]:
     """Return the sums of a stretch of feedback."""
-    total = Earned()
+    total = RewardSums()
 
     def rounds() -> Iterator[dict[str, ArmSums]]:
         nonlocal total
         for query in feedback:
             earned = earned_by(query, trust=trust, rule=rule)
-            total = added_earned((total, Earned(1.0, earned, earned**2)))
+            total = added_earned((total, RewardSums(1.0, earned, earned**2)))
             yield _round(query, earned=earned)
 
     by_arm = added(rounds())

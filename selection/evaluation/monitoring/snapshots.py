@@ -14,7 +14,7 @@ from registry.specs import ApplicationSpec
 from selection.evaluation.answer_rule import AnswerRule, answer_rule_of
 from selection.evaluation.logged import LoggedQuery
 from selection.evaluation.monitoring import counter_deltas
-from selection.evaluation.monitoring.aggregates import ArmSums, Earned, added, added_earned
+from selection.evaluation.monitoring.aggregates import ArmSums, RewardSums, added, added_earned
 from selection.evaluation.monitoring.downsampling import (
     KEPT,
     RULES,
@@ -190,8 +190,8 @@ def merge(rows: Sequence[SelectionSnapshot]) -> SelectionSnapshot:
     return last
 
 
-def earned_in(row: SelectionSnapshot) -> Earned:
-    return Earned(*row.earned)
+def earned_in(row: SelectionSnapshot) -> RewardSums:
+    return RewardSums(*row.earned)
 
 
 def rewards_in(row: SelectionSnapshot) -> dict[str, ArmSums]:

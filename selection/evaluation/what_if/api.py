@@ -19,7 +19,7 @@ from registry.snapshot import application_spec
 from registry.specs import ApplicationSpec
 from selection.contexts import fault_of
 from selection.evaluation.what_if.evaluation import what_if
-from selection.evaluation.what_if.targets import MOST_TARGETS, Target, policy_target
+from selection.evaluation.what_if.targets import MOST_TARGETS, WhatIfTarget, policy_target
 from selection.evaluation.what_if.window import MOST_ROWS, USUAL_ROWS, Span
 
 
@@ -155,13 +155,13 @@ def span_of(fields: Mapping[str, Any]) -> Span:
     return Span(rows=fields.get("rows", USUAL_ROWS), context=context, since=since, until=until)
 
 
-def targets_of(application: Application, *, given: list[Mapping[str, Any]]) -> list[Target]:
+def targets_of(application: Application, *, given: list[Mapping[str, Any]]) -> list[WhatIfTarget]:
     """Return the targets that were named. Raises BadRequest, saying which one is wrong."""
     spec = application_spec(application)
     return [_target(spec, given=one, place=place) for place, one in enumerate(given)]
 
 
-def _target(spec: ApplicationSpec, *, given: Mapping[str, Any], place: int) -> Target:
+def _target(spec: ApplicationSpec, *, given: Mapping[str, Any], place: int) -> WhatIfTarget:
     if ("arm" in given) == ("policy" in given):
         raise BadRequest(f"targets.{place}: expected exactly one of arm and policy")
     if "policy" in given:
@@ -171,4 +171,4 @@ def _target(spec: ApplicationSpec, *, given: Mapping[str, Any], place: int) -> T
             raise type(error)(f"targets.{place}.{error.message}") from error
     if len(given) > 1:
         raise BadRequest(f"targets.{place}: expected nothing but arm beside it")
-    return Target(arm=given["arm"])
+    return WhatIfTarget(arm=given["arm"])

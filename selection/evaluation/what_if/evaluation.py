@@ -24,7 +24,7 @@ from selection.evaluation.offpolicy.intervals import Value, mean_with_interval, 
 from selection.evaluation.offpolicy.log import Floats, Log, log_of
 from selection.evaluation.offpolicy.replay import Candidate, frozen, learning, together
 from selection.evaluation.what_if.feedback import Kept, kept_feedback
-from selection.evaluation.what_if.targets import UNIFORM, Target, check_targets, usual_targets
+from selection.evaluation.what_if.targets import UNIFORM, WhatIfTarget, check_targets, usual_targets
 from selection.evaluation.what_if.window import Span
 from selection.policies import make_policy
 from selection.policies.statistics import State
@@ -50,7 +50,7 @@ class OutOfTime(Exception):
 class Result:
     """What a target would have earned, and by how much that is more than was earned."""
 
-    target: Target
+    target: WhatIfTarget
     estimate: Estimate
     gain: Value | None
     # Whether it is what the application does today.
@@ -93,7 +93,7 @@ def what_if(
     application: Application,
     *,
     span: Span,
-    targets: Iterable[Target] = (),
+    targets: Iterable[WhatIfTarget] = (),
     usual: bool = True,
     time_limit_s: float = TIME_LIMIT_S,
     clock: Callable[[], float] = monotonic,
@@ -129,7 +129,7 @@ class _Evaluation:
         self._states: Mapping[str, State] | None = None
         self._proposals: dict[str, Proposal] = {}
 
-    def usual_targets(self) -> list[Target]:
+    def usual_targets(self) -> list[WhatIfTarget]:
         asked = np.sum(self._log.asked, axis=0)
         # Those routed today first, then those that were asked most.
         count = dict(zip(self._log.arms, asked.tolist(), strict=True))
@@ -138,7 +138,7 @@ class _Evaluation:
         usual = usual_targets(self._spec, arms=arms)
         return usual if self._weights else [target for target in usual if target.arm is not None]
 
-    def outlook(self, targets: list[Target], *, began: float) -> Outlook:
+    def outlook(self, targets: list[WhatIfTarget], *, began: float) -> Outlook:
         check_targets(targets, arms=self._log.arms)
         earned, of_row = self._earned()
         results = tuple(self._result(target, earned=of_row) for target in targets)
@@ -156,7 +156,7 @@ class _Evaluation:
             seconds=self._clock() - began,
         )
 
-    def _result(self, target: Target, *, earned: Floats) -> Result:
+    def _result(self, target: WhatIfTarget, *, earned: Floats) -> Result:
         try:
             self._tick()
             found = estimate(self._log, self._proposal(target))
@@ -176,7 +176,7 @@ class _Evaluation:
             current=(target.policy, dict(target.params)) == own,
         )
 
-    def _knows_nothing(self, target: Target) -> bool:
+    def _knows_nothing(self, target: WhatIfTarget) -> bool:
         """Whether a policy chooses with what is known now, and nothing is."""
         if target.learning or target.policy in (None, UNIFORM):
             return False
@@ -185,13 +185,13 @@ class _Evaluation:
             state.of(policy.statistic) for state in self._known_states().values()
         )
 
-    def _proposal(self, target: Target) -> Proposal:
+    def _proposal(self, target: WhatIfTarget) -> Proposal:
         known = self._proposals.get(repr(target))
         if known is None:
             known = self._proposals[repr(target)] = self._proposed(target)
         return known
 
-    def _proposed(self, target: Target) -> Proposal:
+    def _proposed(self, target: WhatIfTarget) -> Proposal:
         if target.arm is not None:
             return Proposal(chances=self._line({target.arm: 1.0}))
         if not self._weights:
@@ -242,7 +242,8 @@ class _Evaluation:
         own = prepared(make_policy(spec.policy, spec.policy_params), State(), weights)
         policy, params = (spec.policy, spec.policy_params) if together(own) else ("exp4", {})
         try:
-            return self._proposal(Target(policy=policy, params=dict(params), learning=True)).answers
+            target = WhatIfTarget(policy=policy, params=dict(params), learning=True)
+            return self._proposal(target).answers
         except (OutOfTime, NothingRouted):
             return None
 

@@ -17,7 +17,7 @@ from registry.decoding import decoded
 from registry.errors import BadRequest
 from registry.specs import ApplicationSpec
 from selection.contexts import fault_of
-from selection.evaluation.what_if.targets import Target, policy_target
+from selection.evaluation.what_if.targets import WhatIfTarget, policy_target
 from selection.evaluation.what_if.window import MOST_ROWS, USUAL_ROWS, Span
 from selection.policies import POLICIES
 
@@ -113,9 +113,9 @@ class WhatIfForm(forms.Form):
                 self.add_error("params", error.message)
         return cleaned
 
-    def target(self) -> Target | None:
+    def target(self) -> WhatIfTarget | None:
         """Return the policy that was chosen, if one was. The form must be valid."""
-        target: Target | None = self.cleaned_data["target"]
+        target: WhatIfTarget | None = self.cleaned_data["target"]
         return target
 
     def span(self, *, now: datetime) -> Span:

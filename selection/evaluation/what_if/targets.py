@@ -19,7 +19,7 @@ MOST_ARMS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class WhatIfTarget:
     """Either an `arm`, or a `policy` with its `params`: as it is now, or `learning` as it goes."""
 
     arm: str | None = None
@@ -55,7 +55,7 @@ def policy_target(
     policy: str,
     params: Mapping[str, Any] | None = None,
     learning: bool | None = None,
-) -> Target:
+) -> WhatIfTarget:
     """Return a policy as a target, checked; without `params` the application's own or the defaults.
 
     Raises `BadRequest` where there is no such policy or where it takes no such parameters.
@@ -63,7 +63,7 @@ def policy_target(
     if policy == UNIFORM:
         if params:
             raise BadRequest(f"params: {UNIFORM!r} takes none")
-        return Target(policy=UNIFORM)
+        return WhatIfTarget(policy=UNIFORM)
     if policy not in POLICIES:
         expected = ", ".join((UNIFORM, *POLICIES))
         raise BadRequest(f"policy: expected one of {expected}, got {policy!r}")
@@ -71,24 +71,24 @@ def policy_target(
         params = application.policy_params if policy == application.policy else {}
     make_policy(policy, params)
     learns = POLICIES[policy].learns
-    return Target(
+    return WhatIfTarget(
         policy=policy,
         params=dict(params),
         learning=learns and (learning is None or learning),
     )
 
 
-def usual_targets(application: ApplicationSpec, *, arms: Sequence[str]) -> list[Target]:
+def usual_targets(application: ApplicationSpec, *, arms: Sequence[str]) -> list[WhatIfTarget]:
     """Return what is shown where nothing is asked for: each arm, and what is there to compare."""
     own = policy_target(application, policy=application.policy)
-    targets = [Target(arm=arm) for arm in arms[:MOST_ARMS]]
-    targets += [Target(policy=UNIFORM), Target(policy=STATIC), own]
+    targets = [WhatIfTarget(arm=arm) for arm in arms[:MOST_ARMS]]
+    targets += [WhatIfTarget(policy=UNIFORM), WhatIfTarget(policy=STATIC), own]
     if own.learning:
         targets.append(policy_target(application, policy=application.policy, learning=False))
     return list({repr(target): target for target in targets}.values())
 
 
-def check_targets(targets: Sequence[Target], *, arms: Collection[str]) -> None:
+def check_targets(targets: Sequence[WhatIfTarget], *, arms: Collection[str]) -> None:
     """Raise `BadRequest` where a target names an arm that is neither routed nor in the log."""
     if len(targets) > MOST_TARGETS:
         raise BadRequest(f"targets: expected at most {MOST_TARGETS}, got {len(targets)}")

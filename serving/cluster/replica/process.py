@@ -225,9 +225,9 @@ def _load(assignment: Assignment, *, slot: Slot) -> Predictor:
             input_type=version.input_type,
             allow_pickle=version.allow_pickle,
             device=assignment.record.device,
+            search_s=assignment.search_s,
         )
         predictor.warm_up()
-    predictor.search_s = assignment.search_s
     # The model lives as long as this process: looking through it would only delay a batch.
     gc.collect()
     gc.freeze()

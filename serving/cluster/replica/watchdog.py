@@ -19,7 +19,7 @@ import msgspec
 
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.container.limits import excess_of, private_bytes
-from serving.container.predictor import Predictor
+from serving.container.predictor import BatchPredictor
 from serving.rpc.frames import Answer
 
 # More than one worker's slots on one machine; untouched pages cost nothing.
@@ -146,7 +146,7 @@ class Slot:
 class WatchedPredictor:
     """A predictor each of whose batches has to be done in time."""
 
-    def __init__(self, predictor: Predictor, *, slot: Slot, at_most_s: float) -> None:
+    def __init__(self, predictor: BatchPredictor, *, slot: Slot, at_most_s: float) -> None:
         self._predictor = predictor
         self._slot = slot
         self._at_most_s = at_most_s

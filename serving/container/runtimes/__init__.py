@@ -20,7 +20,8 @@ from serving.container.errors import (
     let_interrupts_through,
 )
 from serving.container.parsing import row_parser
-from serving.container.predictor import Model, Predictor
+from serving.container.pieces import SEARCH_S
+from serving.container.predictor import LoadedModel, ModelPredictor, Predictor
 
 ENTRY_POINTS = "clipper.runtimes"
 
@@ -46,7 +47,7 @@ class Artifact:
 
 
 # What answers raw JSON by itself is a Predictor already.
-Loader = Callable[[Artifact], Model | Predictor]
+Loader = Callable[[Artifact], LoadedModel | Predictor]
 
 
 def load_predictor(
@@ -57,8 +58,12 @@ def load_predictor(
     input_type: str,
     allow_pickle: bool = False,
     device: str = "cpu",
+    search_s: float = SEARCH_S,
 ) -> Predictor:
-    """Load a version's artifact; every refusal and failure is a ContainerError."""
+    """Load a version's artifact; every refusal and failure is a ContainerError.
+
+    For `search_s` it looks for those of a batch's inputs that break the model.
+    """
     load = find_runtime(runtime)
     row_parser(input_type)  # an unknown type is refused before the artifact's code runs
     artifact = Artifact(
@@ -75,7 +80,9 @@ def load_predictor(
     except BaseException as error:
         let_interrupts_through(error)
         raise LoadFailed(f"the model failed to load: {explain(error)}") from error
-    return loaded if isinstance(loaded, Predictor) else Predictor(loaded, input_type=input_type)
+    if isinstance(loaded, Predictor):
+        return loaded
+    return ModelPredictor(loaded, input_type=input_type, search_s=search_s)
 
 
 def find_runtime(name: str) -> Loader:

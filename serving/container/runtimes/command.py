@@ -23,9 +23,8 @@ from serving.container.confined import CANNOT_START, confined_command, scrubbed_
 from serving.container.dying import set_parent_death_signal
 from serving.container.errors import ArtifactInvalid, LoadFailed
 from serving.container.failures import RecentFailures
-from serving.container.link import EX_SOFTWARE, STARTED_WITHIN_S, Link
+from serving.container.link import EX_SOFTWARE, STARTED_WITHIN_S, ChildLink
 from serving.container.output import READ_WITHIN_S, Overheard, asked_for
-from serving.container.predictor import Predictor
 from serving.container.runtimes import Artifact
 from serving.container.scratch import new_folder
 from serving.rpc.errors import ConnectionLost, ProtocolError
@@ -57,12 +56,12 @@ def load(artifact: Artifact) -> CommandPredictor:
         raise
 
 
-class CommandPredictor(Predictor):
+class CommandPredictor:
     """Passes batches on as they are: parsing, and what a bad input gets, is the executable's."""
 
     def __init__(self, executable: Path, *, device: str, input_type: str, sha256: str) -> None:
         self.input_type = input_type
-        self.n_features = None
+        self.n_features: int | None = None
         self.failures = RecentFailures()
         self._folder = executable.parent
         self._asked = 0
@@ -77,7 +76,7 @@ class CommandPredictor(Predictor):
         )
         self._child = _Child(executable, address=f"unix:{path}", hello=hello, device=device)
         try:
-            self._link = Link.to(path)
+            self._link = ChildLink.to(path)
             self._check(self._link.hello(), expected=hello)
         except (OSError, ConnectionLost, ProtocolError) as error:
             self._child.stop()

@@ -9,7 +9,7 @@ from serving.engine.batching.auto_wait import AutoWait
 from serving.engine.batching.base import BatchController
 from serving.engine.batching.none import Unbatched
 from serving.engine.batching.quantile_regression import QuantileRegression
-from serving.engine.batching.static import Static
+from serving.engine.batching.static import FullBatches
 from serving.engine.batching.wait import FixedWait, Wait, new_wait
 
 
@@ -22,7 +22,7 @@ class NewController(Protocol):
 CONTROLLERS: dict[str, NewController] = {
     "aimd": Aimd,
     "quantile_regression": QuantileRegression,
-    "static": Static,
+    "static": FullBatches,
     "none": Unbatched,
 }
 
@@ -32,8 +32,8 @@ __all__ = [
     "AutoWait",
     "BatchController",
     "FixedWait",
+    "FullBatches",
     "QuantileRegression",
-    "Static",
     "Unbatched",
     "Wait",
     "new_controller",

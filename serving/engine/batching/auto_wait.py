@@ -73,7 +73,7 @@ class Tally:
 
 
 @dataclass(slots=True)
-class Trial:
+class WaitTrial:
     """Epochs without waiting and with it, in turn."""
 
     length: int
@@ -143,7 +143,7 @@ class AutoWait:
     _mean_rows: float = 1.0
     _epoch: Tally = field(default_factory=Tally)
     _settling: int = SETTLING
-    _trial: Trial | None = None
+    _trial: WaitTrial | None = None
     _rest: float = SHORTEST_REST
     _rested: float = 0.0
     _rest_ends_after: float = 0.0
@@ -193,7 +193,7 @@ class AutoWait:
         if self._trial is not None:
             self._try(epoch, trial=self._trial)
         elif self._rested >= self._rest_ends_after or self._load_changed(epoch):
-            self._trial = Trial(CHECK_EPOCHS if self._on else TRIAL_EPOCHS)
+            self._trial = WaitTrial(CHECK_EPOCHS if self._on else TRIAL_EPOCHS)
         else:
             self._settling = 0
 
@@ -207,7 +207,7 @@ class AutoWait:
         self._rest = SHORTEST_REST
         return True
 
-    def _try(self, epoch: Tally, *, trial: Trial) -> None:
+    def _try(self, epoch: Tally, *, trial: WaitTrial) -> None:
         trial.add(epoch)
         fixed = trial.fixed_cost()
         if fixed is not None:
@@ -217,7 +217,7 @@ class AutoWait:
         if trial.over:
             self._conclude(trial)
 
-    def _conclude(self, trial: Trial) -> None:
+    def _conclude(self, trial: WaitTrial) -> None:
         pays = trial.pays(by=STILL_BETTER if self._on else CLEARLY_BETTER)
         longest = LONGEST_REST_WAITING if pays else LONGEST_REST
         self._rest = SHORTEST_REST if pays != self._on else min(2.0 * self._rest, longest)

@@ -8,7 +8,7 @@ from serving.engine.batching.base import MAX_SIZE
 
 
 @dataclass(slots=True)
-class Static:
+class FullBatches:
     """Up to `max_size` rows in every batch, however long they take."""
 
     budget: float

@@ -18,7 +18,7 @@ from selection.evaluation.logged import LoggedArm, LoggedQuery
 from selection.evaluation.offpolicy.estimate import Method, Verdict
 from selection.evaluation.what_if import evaluation
 from selection.evaluation.what_if.evaluation import Outlook, Result, what_if
-from selection.evaluation.what_if.targets import Target
+from selection.evaluation.what_if.targets import WhatIfTarget
 from selection.evaluation.what_if.window import Span
 from selection.models import Feedback
 from selection.store.keys import state_key
@@ -29,13 +29,13 @@ ACCURACIES = dict(zip(ARMS, (0.92, 0.85, 0.7), strict=True))
 
 
 def ask(
-    application: Application, *targets: Target, usual: bool = False, **span: object
+    application: Application, *targets: WhatIfTarget, usual: bool = False, **span: object
 ) -> list[Result]:
     return list(what_if(application, span=Span(**span), targets=targets, usual=usual).results)
 
 
-def alone(*arms: str) -> Iterable[Target]:
-    return (Target(arm=arm) for arm in arms)
+def alone(*arms: str) -> Iterable[WhatIfTarget]:
+    return (WhatIfTarget(arm=arm) for arm in arms)
 
 
 def test_an_exp3_log_tells_the_accuracy_of_each_arm(digits: Application) -> None:
@@ -77,13 +77,13 @@ def test_what_is_known_now_is_read_from_redis(
     trusts = {f"log:{arm}": struct.pack("<d", 50.0 * (arm == "forest:1")) for arm in ARMS}
     server_redis.hset(state_key(digits.pk, ""), mapping=trusts)
     keep(digits, [asked({"svm:1": 0.0, "forest:1": 1.0, "bayes:1": 0.0}) for _ in range(50)])
-    (now,) = ask(digits, Target(policy="exp3", params={"floor": 0.06}, learning=False))
+    (now,) = ask(digits, WhatIfTarget(policy="exp3", params={"floor": 0.06}, learning=False))
     assert now.estimate.best.reward == pytest.approx(0.96)
 
 
 def test_a_policy_that_knows_nothing_says_so(digits: Application) -> None:
     keep(digits, [asked({"svm:1": 1.0, "forest:1": 1.0, "bayes:1": 0.0}) for _ in range(50)])
-    (now,) = ask(digits, Target(policy="exp3", learning=False))
+    (now,) = ask(digits, WhatIfTarget(policy="exp3", learning=False))
     assert now.estimate.best.reward == pytest.approx(2 / 3)
     assert "nothing was learned yet that it could go by" in now.estimate.explanation
 
@@ -95,7 +95,7 @@ def test_without_redis_it_says_so(
     settings.REDIS_URL = "unix:///nowhere/redis.sock"
     redis_client.cache_clear()
     with pytest.raises(Unavailable):
-        ask(digits, Target(policy="exp3", learning=False))
+        ask(digits, WhatIfTarget(policy="exp3", learning=False))
     redis_client.cache_clear()
 
 
@@ -134,7 +134,7 @@ def test_an_arm_without_an_answer_earned_what_is_given_instead(db: None) -> None
     digits = make_application(default_output=1, missing_loss=None)
     silent = LoggedArm("svm:1", 1.0, None, None, 0.0)
     keep(digits, [LoggedQuery(asked=(silent, answered("forest:1", reward=0.0)), label=LABEL)])
-    (found,) = ask(digits, Target(arm="svm:1"))
+    (found,) = ask(digits, WhatIfTarget(arm="svm:1"))
     assert found.estimate.best.reward == 1.0
 
 
@@ -166,7 +166,7 @@ def test_feedback_is_taken_in_the_order_in_which_it_counted(digits: Application)
 
 def test_an_unknown_arm_is_refused_with_those_there_are(digits: Application) -> None:
     with pytest.raises(BadRequest, match="expected an arm out of svm:1, forest:1, bayes:1"):
-        ask(digits, Target(arm="svm:9"))
+        ask(digits, WhatIfTarget(arm="svm:9"))
 
 
 def test_a_policy_of_an_application_that_routes_nothing_has_nothing_to_choose(
@@ -174,7 +174,7 @@ def test_a_policy_of_an_application_that_routes_nothing_has_nothing_to_choose(
 ) -> None:
     keep(digits, [asked({"svm:1": 1.0})])
     digits.routes.all().delete()
-    (found,) = ask(digits, Target(policy="static"))
+    (found,) = ask(digits, WhatIfTarget(policy="static"))
     assert found.estimate.explanation == "no arm is routed to choose from"
     assert [one.target.arm for one in ask(digits, usual=True)] == ["svm:1"]
 

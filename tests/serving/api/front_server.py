@@ -15,8 +15,9 @@ import uvicorn
 
 from registry.specs import ApiKeySpec
 from serving.api import front
-from serving.api.direct import STATE_KEY, DirectPredictions
+from serving.api.front import DirectPredictions
 from serving.api.limits import LIMITS_KEY, Limits
+from serving.api.shared import STATE_KEY
 from serving.testing import (
     PlayedReplica,
     PlayedServing,

@@ -17,7 +17,6 @@ from serving.cluster.replica.watchdog import (
     WatchedPredictor,
     WatchTable,
 )
-from serving.container.predictor import Predictor
 from serving.rpc.frames import Answer, AnswerStatus
 from tests.serving.cluster.records import a_record
 
@@ -127,7 +126,7 @@ def test_a_record_too_large_for_its_slot_leaves_the_next_one_alone(table: WatchT
     assert reasons(table, after_s=1.0) == []
 
 
-class Failing(Predictor):
+class Failing:
     """Looks at the table while it answers, then breaks."""
 
     def __init__(self, table: WatchTable) -> None:

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.container.errors import UnknownInputType
-from serving.container.parsing import INPUT_TYPES, InvalidInput, parse_batch, row_parser
+from serving.container.parsing import INPUT_TYPES, InvalidRow, parse_batch, row_parser
 from serving.rpc.frames import AnswerStatus
 
 
 def refusal(input_type: str, raw: bytes, *, length: int | None = None) -> str:
-    with pytest.raises(InvalidInput) as caught:
+    with pytest.raises(InvalidRow) as caught:
         row_parser(input_type, length=length).parse(raw)
     return str(caught.value)
 
@@ -99,7 +99,7 @@ def test_nesting_without_end_is_refused() -> None:
 def test_a_parser_goes_on_after_every_refusal() -> None:
     parser = row_parser("doubles")
     for raw in (b'["a"]', b"{}", b"[[1]]", b"[1,", b"\xff", b"[NaN]", b'"x"'):
-        with pytest.raises(InvalidInput):
+        with pytest.raises(InvalidRow):
             parser.parse(raw)
         assert parser.parse(b"[1.5]").tolist() == [1.5]
 

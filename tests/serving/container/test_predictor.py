@@ -14,7 +14,7 @@ import pytest
 
 from serving.container.errors import WarmUpFailed
 from serving.container.pieces import MOST_CALLS
-from serving.container.predictor import Predictor
+from serving.container.predictor import ModelPredictor
 from serving.rpc.frames import Answer, AnswerStatus
 
 OK, INVALID, FAILED = AnswerStatus
@@ -82,21 +82,21 @@ class Unspeakable(Exception):
 
 
 def test_inputs_are_answered_in_order() -> None:
-    predictor = Predictor(Doubling(), input_type="doubles")
+    predictor = ModelPredictor(Doubling(), input_type="doubles")
     assert predictor.answer_batch([b"[1]", b"[2.5]"]) == [(OK, b"2.0"), (OK, b"5.0")]
     assert predictor.answer_batch([]) == []
 
 
 def test_a_bad_input_fails_alone() -> None:
     model = Doubling()
-    answers = Predictor(model, input_type="doubles").answer_batch([b"[1]", b"[1,2]", b"[3]"])
+    answers = ModelPredictor(model, input_type="doubles").answer_batch([b"[1]", b"[1,2]", b"[3]"])
     assert answers == [(OK, b"2.0"), (INVALID, b"expected 1 numbers, got 2"), (OK, b"6.0")]
     assert model.sizes == [2]
 
 
 def test_the_model_is_not_asked_about_bad_inputs_only() -> None:
     model = Doubling()
-    answers = Predictor(model, input_type="doubles").answer_batch([b"x", b"[]"])
+    answers = ModelPredictor(model, input_type="doubles").answer_batch([b"x", b"[]"])
     assert [answer.status for answer in answers] == [INVALID, INVALID]
     assert model.sizes == []
 
@@ -106,7 +106,7 @@ def test_an_input_that_breaks_the_model_fails_alone() -> None:
     inputs = [b"[%d]" % n for n in range(64)]
     inputs[13] = b"[-1]"
     inputs[40] = b"oops"
-    answers = Predictor(model, input_type="doubles").answer_batch(inputs)
+    answers = ModelPredictor(model, input_type="doubles").answer_batch(inputs)
     assert answers.pop(40).status is INVALID
     assert answers.pop(13) == (FAILED, b"ValueError: negative")
     assert answers == [(OK, b"%d.0" % (2 * n)) for n in range(64) if n not in (13, 40)]
@@ -115,7 +115,7 @@ def test_an_input_that_breaks_the_model_fails_alone() -> None:
 
 def test_a_model_that_always_raises_is_asked_a_bounded_number_of_times() -> None:
     model = Raising(lambda: OSError("gone"))
-    answers = Predictor(model, input_type="doubles").answer_batch([b"[1]"] * 8)
+    answers = ModelPredictor(model, input_type="doubles").answer_batch([b"[1]"] * 8)
     assert answers == [(FAILED, b"OSError: gone")] * 8
     assert len(model.sizes) == 11
 
@@ -137,7 +137,7 @@ def test_a_model_that_always_raises_is_asked_a_bounded_number_of_times() -> None
 def test_whatever_a_model_raises_is_its_answer(
     error: Callable[[], BaseException], message: bytes, no_ctrl_c: None
 ) -> None:
-    predictor = Predictor(Raising(error), input_type="doubles")
+    predictor = ModelPredictor(Raising(error), input_type="doubles")
     assert predictor.answer_batch([b"[1]"]) == [(FAILED, message)]
 
 
@@ -148,7 +148,7 @@ def test_one_input_fails_alone_whatever_it_raises(no_ctrl_c: None) -> None:
                 raise Panic
             return super().predict(inputs)
 
-    answers = Predictor(Panics(), input_type="doubles").answer_batch([b"[1]", b"[-1]", b"[2]"])
+    answers = ModelPredictor(Panics(), input_type="doubles").answer_batch([b"[1]", b"[-1]", b"[2]"])
 
     assert answers == [(OK, b"2.0"), (FAILED, b"Panic"), (OK, b"4.0")]
 
@@ -162,7 +162,7 @@ def test_a_real_ctrl_c_still_ends_the_process() -> None:
             return super().predict(inputs)
 
     with pytest.raises(KeyboardInterrupt):
-        Predictor(Interrupted(), input_type="doubles").answer_batch([b"[1]"])
+        ModelPredictor(Interrupted(), input_type="doubles").answer_batch([b"[1]"])
 
 
 class Odd:
@@ -182,17 +182,17 @@ class OddArray(Odd):
 
 @pytest.mark.parametrize("kind", [Odd, OddArray])
 def test_outputs_that_break_their_reader_are_a_failure(kind: type[Odd], no_ctrl_c: None) -> None:
-    predictor = Predictor(Fixed(kind(Panic("no"))), input_type="doubles")
+    predictor = ModelPredictor(Fixed(kind(Panic("no"))), input_type="doubles")
     assert predictor.answer_batch([b"[1]"]) == [(FAILED, b"Panic: no")]
 
 
 def test_outputs_without_an_end_are_a_failure() -> None:
-    predictor = Predictor(Fixed(itertools.count()), input_type="doubles")
+    predictor = ModelPredictor(Fixed(itertools.count()), input_type="doubles")
     assert predictor.answer_batch([b"[1]"]) == [(FAILED, b"expected 1 outputs for 1 inputs, got 2")]
 
 
 def test_a_message_of_any_length_is_an_answer_of_some() -> None:
-    predictor = Predictor(
+    predictor = ModelPredictor(
         Raising(lambda: ValueError("head" + "\0" * 5_000_000 + "tail")), input_type="doubles"
     )
 
@@ -233,7 +233,7 @@ def test_a_batch_that_fails_costs_a_bounded_number_of_calls(
     model = Slow(most=most)
     inputs = [b"[-1]" if position in bad else b"[1]" for position in range(rows)]
 
-    answers = Predictor(model, input_type="doubles").answer_batch(inputs)
+    answers = ModelPredictor(model, input_type="doubles").answer_batch(inputs)
 
     assert len(answers) == rows
     assert sum(answer.status is OK for answer in answers) == answered
@@ -241,8 +241,7 @@ def test_a_batch_that_fails_costs_a_bounded_number_of_calls(
 
 
 def test_what_the_search_has_no_time_for_fails_with_the_reason() -> None:
-    predictor = Predictor(Slow(), input_type="doubles")
-    predictor.search_s = 0.0
+    predictor = ModelPredictor(Slow(), input_type="doubles", search_s=0.0)
 
     answers = predictor.answer_batch([b"[1]", b"[-1]"])
 
@@ -251,7 +250,7 @@ def test_what_the_search_has_no_time_for_fails_with_the_reason() -> None:
 
 
 def test_what_a_model_raised_is_noted_with_its_own_lines_and_a_count() -> None:
-    predictor = Predictor(Doubling(), input_type="doubles")
+    predictor = ModelPredictor(Doubling(), input_type="doubles")
 
     for _ in range(3):
         predictor.answer_batch([b"[-1]"])
@@ -276,23 +275,23 @@ def test_what_a_model_raised_is_noted_with_its_own_lines_and_a_count() -> None:
     ],
 )
 def test_wrong_outputs_fail_the_batch(outputs: Any, message: bytes) -> None:
-    predictor = Predictor(Fixed(outputs), input_type="doubles")
+    predictor = ModelPredictor(Fixed(outputs), input_type="doubles")
     assert predictor.answer_batch([b"[1]", b"[2]"]) == [Answer(FAILED, message)] * 2
 
 
 def test_a_generator_of_outputs_is_read() -> None:
-    predictor = Predictor(Fixed(n for n in (1, "a")), input_type="doubles")
+    predictor = ModelPredictor(Fixed(n for n in (1, "a")), input_type="doubles")
     assert predictor.answer_batch([b"[1]", b"[2]"]) == [(OK, b"1"), (OK, b'"a"')]
 
 
 def test_warming_up_answers_one_row_and_a_small_batch() -> None:
     model = Doubling(n_features=3)
-    Predictor(model, input_type="floats").warm_up()
+    ModelPredictor(model, input_type="floats").warm_up()
     assert model.sizes == [1, 8, 1, 8]
 
 
 def test_a_model_that_cannot_answer_fails_to_warm_up() -> None:
-    predictor = Predictor(Raising(lambda: OSError("gone")), input_type="doubles")
+    predictor = ModelPredictor(Raising(lambda: OSError("gone")), input_type="doubles")
     with pytest.raises(WarmUpFailed, match="failed to answer 1 zeros: OSError: gone"):
         predictor.warm_up()
 
@@ -304,16 +303,16 @@ def test_a_model_that_rejects_zeros_only_warms_up() -> None:
                 raise ValueError("zero")
             return np.log(inputs).sum(axis=1)
 
-    Predictor(Logarithm(n_features=2), input_type="doubles").warm_up()
+    ModelPredictor(Logarithm(n_features=2), input_type="doubles").warm_up()
 
 
 def test_the_number_of_features_is_not_asked_of_texts() -> None:
-    assert Predictor(Doubling(), input_type="strings").n_features is None
+    assert ModelPredictor(Doubling(), input_type="strings").n_features is None
 
 
 @pytest.mark.parametrize("output", [float("nan"), object()])
 def test_an_output_that_json_cannot_hold_is_among_the_failures_that_are_kept(output: Any) -> None:
-    predictor = Predictor(Fixed([1.0, output]), input_type="doubles")
+    predictor = ModelPredictor(Fixed([1.0, output]), input_type="doubles")
     good, bad = predictor.answer_batch([b"[1]", b"[2]"])
     (failure,) = predictor.failures.take()
     assert (good.status, bad.status) == (OK, FAILED)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.engine.batching import Aimd, AutoWait, FixedWait, Static, new_wait
+from serving.engine.batching import Aimd, AutoWait, FixedWait, FullBatches, new_wait
 from serving.testing import ClosedLoop, OpenLoop, SimulatedModel, Simulation, throughput_of_wait
 
 BUDGET = 0.02
@@ -17,7 +17,7 @@ def simulate(*, load, model, wait, controller=None):
     return Simulation(
         load=load,
         model=model,
-        controller=controller or Static(budget=BUDGET, max_size=4096),
+        controller=controller or FullBatches(budget=BUDGET, max_size=4096),
         wait=wait,
     )
 
@@ -137,7 +137,7 @@ def test_full_batches_leave_nothing_to_wait_for():
     simulation = simulate(
         load=ClosedLoop(clients=200),
         model=SHARED_COST,
-        controller=Static(budget=BUDGET, max_size=8),
+        controller=FullBatches(budget=BUDGET, max_size=8),
         wait=wait,
     )
     simulation.run(10.0)
