@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -20,10 +21,8 @@ ARGUMENTS = [
 ]
 
 
-# One for each module, not for the session: as long as it is open Playwright keeps an event loop
-# running in this thread, beside which no asynchronous test can run.
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+@contextmanager
+def running_chromium() -> Iterator[Browser]:
     executable = next(filter(None, map(shutil.which, NAMES)), None)
     if executable is None:
         pytest.fail("no Chromium is installed: on Debian, apt-get install chromium")
@@ -31,3 +30,11 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+# One for each module, not for the session: as long as it is open Playwright keeps an event loop
+# running in this thread, beside which no asynchronous test can run.
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with running_chromium() as browser:
+        yield browser

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import Permission, User
+from django.test import Client
 from playwright.sync_api import Browser, Page
 from pytest_django.live_server_helper import LiveServer
 
 from registry import services
 from registry.models import Model, ModelVersion
 from registry.services import Actor
+from tests.chromium import running_chromium
 
 PASSWORD = "correct horse battery staple"
 DESKTOP = {"width": 1440, "height": 1000}
@@ -24,7 +27,14 @@ PHONE = {"width": 390, "height": 844}
 SignIn = Callable[..., Page]
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Browser]:
+    """One for all: none of the tests here is asynchronous."""
+    with running_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="package", autouse=True)
 def _django_beside_playwright() -> Iterator[None]:
     """Playwright's blocking API runs an event loop in this thread, which Django takes for ours."""
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
@@ -78,14 +88,15 @@ def viewer(transactional_db: None) -> User:
 
 
 @pytest.fixture
-def sign_in(open_page: Callable[..., Page]) -> SignIn:
+def sign_in(open_page: Callable[..., Page], live_server: LiveServer) -> SignIn:
+    """Give a new page the session of somebody who has signed in; it shows nothing yet."""
+
     def sign_in_as(user: User, **look: Any) -> Page:
         page = open_page(**look)
-        page.goto("/admin/login/")
-        page.fill("#id_username", user.username)
-        page.fill("#id_password", PASSWORD)
-        page.click("button[type=submit]")
-        page.wait_for_url("**/admin/")
+        client, name = Client(), settings.SESSION_COOKIE_NAME
+        client.force_login(user)
+        cookie = {"name": name, "value": client.cookies[name].value, "url": live_server.url}
+        page.context.add_cookies([cookie])
         return page
 
     return sign_in_as

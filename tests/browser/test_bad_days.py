@@ -76,6 +76,7 @@ def test_the_home_page_does_not_call_itself_live_without_redis(
     sign_in: SignIn, owner: User, digits: Application, settings: object
 ) -> None:
     page = sign_in(owner)
+    page.goto("/admin/")
     expect(page.get_by_test_id("application-digits")).to_contain_text("No queries yet")
     expect(page.locator("[data-pulse]")).to_have_text("Live")
 

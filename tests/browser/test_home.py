@@ -93,6 +93,7 @@ def trust(client: redis.Redis, application: Application, **log_weights: float) -
 
 def test_an_empty_system_says_how_to_begin(sign_in: SignIn, owner: User) -> None:
     page = sign_in(owner)
+    page.goto("/admin/")
 
     expect(page.get_by_test_id("empty")).to_contain_text("Create an application")
     page.get_by_role("link", name="Add application").click()
@@ -120,6 +121,7 @@ def test_numbers_trust_and_replicas_follow_what_is_published(
 ) -> None:
     publish(server_redis, queries=250)
     page = sign_in(owner)
+    page.goto("/admin/")
     card = page.get_by_test_id("application-digits")
     expect(card.locator("[data-text=rate]").first).to_have_text("250")
     expect(card.get_by_test_id("arm-share").first).to_have_text("50 %")
@@ -143,6 +145,7 @@ def test_an_overloaded_model_is_named_at_the_head_of_the_page_until_it_keeps_up_
         own_directory().enqueue(replica_of(arm))
     publish(server_redis, queries=250)
     page = sign_in(owner)
+    page.goto("/admin/")
     svm = page.locator("[data-testid=live-model][data-key=svm]")
     expect(svm.get_by_test_id("model-state")).to_have_text("Keeping up")
     expect(svm.locator("[data-text=batches]")).to_have_text("10 in flight, batches of 10")
@@ -168,6 +171,7 @@ def test_an_arm_that_refuses_what_others_accept_is_named_and_the_application_is_
     server_redis.hset(reliability_key(digits.pk), "forest:1", "0.88")
     publish(server_redis, queries=60, input_refused=40)
     page = sign_in(owner)
+    page.goto("/admin/")
 
     card = page.get_by_test_id("application-digits")
     expect(card).to_have_attribute("data-state", "late")
@@ -186,6 +190,7 @@ def test_a_release_that_waits_for_a_slot_says_so(
 ) -> None:
     note_round(server_redis)
     page = sign_in(owner)
+    page.goto("/admin/")
     version = make_version(model="svm", version="2")
     waits = "waiting for a slot on queue replicas.cpu (2 of 2 in use)"
     Release.objects.create(
@@ -199,6 +204,7 @@ def test_without_a_web_process_it_says_that_none_has_reported(
     sign_in: SignIn, owner: User, digits: Application
 ) -> None:
     page = sign_in(owner)
+    page.goto("/admin/")
 
     expect(page.get_by_text("none has reported yet")).to_be_visible()
     expect(page.get_by_test_id("application-digits")).to_contain_text("No queries yet")
@@ -209,6 +215,7 @@ def test_it_is_dark_where_the_system_is_dark_and_fits_a_phone(
 ) -> None:
     publish(server_redis, queries=250)
     page = sign_in(owner, theme="dark", viewport=PHONE)
+    page.goto("/admin/")
     expect(page.get_by_test_id("application-digits")).to_be_visible()
 
     background = page.locator(".clp-panel").first.evaluate(

@@ -123,6 +123,7 @@ def test_it_is_reached_from_the_application_and_from_the_live_page(
     sign_in: SignIn, owner: User, digits: Application
 ) -> None:
     page = sign_in(owner)
+    page.goto("/admin/")
     page.get_by_test_id("application-digits").get_by_role("link", name="Monitoring").click()
     expect(page).to_have_url("/admin/applications/digits/monitoring/")
 
