@@ -66,9 +66,9 @@ class ModelBody(Body):
 
 
 def said_of(column: Any) -> str:
-    """What a column may be, where it is one of several; else its own help."""
+    """What a column says of itself, and what it may be where it is one of several."""
     values = values_of(column)
-    return _listed(values) if values else help_of(column, empty="null")
+    return f"{help_of(column, empty='null')} {_listed(values) if values else ''}".strip()
 
 
 def one_of(names: Callable[[], Iterable[str]]) -> str:

@@ -111,7 +111,8 @@ KINDS: Sequence[tuple[type[models.Field[Any, Any]], Callable[[str], Any], str]] 
 
 
 def _help_of(column: Any) -> str:
-    told = ", ".join(values_of(column)) or help_of(column, empty="Left out") or column.verbose_name
+    told = help_of(column, empty="Left out") or str(column.verbose_name)
+    told += f" {', '.join(values_of(column))}" if values_of(column) else ""
     usual = column.default if isinstance(column.default, str | int) else ""
     shown = f"{told} (default: {usual})" if told and usual not in ("", False) else told
     return shown.replace("%", "%%")

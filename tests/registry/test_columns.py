@@ -172,6 +172,17 @@ def test_a_body_says_of_each_what_its_column_says() -> None:
     assert said["colour"] == "One of red, blue."
 
 
+def test_every_column_that_people_set_says_what_it_is() -> None:
+    columns = [*columns_of(Application, CHANGEABLE), *columns_of(ModelVersion, CONFIGURABLE)]
+    silent = {column.name for column in columns if not column.help_text}
+    # Their names say it.
+    assert silent == {"description", "notes", "policy_params"}
+
+
+def columns_of(model: type[models.Model], names: tuple[str, ...]) -> list[Any]:
+    return [model._meta.get_field(name) for name in names]
+
+
 def test_a_command_has_an_option_for_each() -> None:
     parser = OneLineParser(called_from_command_line=False)
     made = toaster()
