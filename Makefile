@@ -15,7 +15,7 @@ export PYTHON PORT VAR
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check docs bench bench-growth bench-guard bench-memory bench-paper bench-peers bench-tail soak manage clean
+.PHONY: help run test check docs bench bench-growth bench-guard bench-memory bench-paper bench-peers bench-tail bench-test soak manage clean
 
 help: ## list these commands
 	@echo "make COMMAND [PYTHON=python3] [PORT=8000] [VAR=var] [ARGS='...']"
@@ -64,6 +64,10 @@ bench-memory: ## measure how the web process grows in a million queries and 100 
 bench-guard: ## check in half a minute whether queries became more expensive
 	@scripts/setup --check
 	@exec .venv/bin/python -m benchmarks.guard $(ARGS)
+
+bench-test: ## the tests of the benchmarks themselves
+	@scripts/setup --dev
+	@exec .venv/bin/python -m pytest $(or $(ARGS),benchmarks/tests $(IN_PARALLEL))
 
 soak: ## send half a million queries while one part after another is killed
 	@scripts/setup --check

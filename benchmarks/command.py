@@ -1,29 +1,35 @@
-"""What the command lines of all benchmarks have in common."""
+"""How every benchmark's command ends, and what it says."""
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import signal
+import subprocess
 import sys
-from collections.abc import Callable, Collection
-from pathlib import Path
+from collections.abc import Callable
 from types import FrameType
 
-from scripts.stack.layout import ROOT
+import httpx
+import redis
 
 INTERRUPTED = 130
 
+Say = Callable[[str], None]
 
-class ProgramMissing(Exception):
-    """A program that measures isn't installed."""
+
+class Failed(Exception):
+    """The measuring itself did not work; the message says enough."""
+
+
+# What can go wrong with what is measured.
+FAILURES = (Failed, httpx.HTTPError, redis.RedisError, subprocess.SubprocessError)
 
 
 def say(text: str) -> None:
     print(text, flush=True)
 
 
-def run(name: str, work: Callable[[], int | None], *, failures: tuple[type[Exception], ...]) -> int:
+def run(name: str, work: Callable[[], int | None]) -> int:
     """Work, and return the exit status: 1 and one line where one of the failures ends it.
 
     Whoever ends it by Ctrl-C or SIGTERM lets it stop what it has started.
@@ -31,7 +37,7 @@ def run(name: str, work: Callable[[], int | None], *, failures: tuple[type[Excep
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         return work() or 0
-    except (ProgramMissing, *failures) as error:
+    except FAILURES as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -41,27 +47,7 @@ def run(name: str, work: Callable[[], int | None], *, failures: tuple[type[Excep
 
 def need_wrk() -> None:
     if shutil.which("wrk") is None:
-        raise ProgramMissing("wrk isn't installed; on Debian: apt-get install wrk")
-
-
-def add_names(parser: argparse.ArgumentParser, *, known: Collection[str], to: str) -> None:
-    """Let some of what is known be chosen, as `to` of the options; without any, all of it."""
-
-    def one(text: str) -> str:
-        if text not in known:
-            raise argparse.ArgumentTypeError(f"expected {', '.join(known)}; got {text}")
-        return text
-
-    parser.add_argument(to, nargs="*", type=one, metavar="NAME", help=", ".join(known))
-
-
-def add_results(parser: argparse.ArgumentParser, *, folder: Path, page: Path) -> None:
-    """Let what was measured be shown again, be put into a page of the docs, or lie elsewhere."""
-    parser.add_argument("--redraw", action="store_true", help="only show what was measured before")
-    parser.add_argument(
-        "--publish", action="store_true", help=f"update {page.relative_to(ROOT)} and its pictures"
-    )
-    parser.add_argument("--results", type=Path, default=folder, help="folder of the results")
+        raise Failed("wrk isn't installed; on Debian: apt-get install wrk")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

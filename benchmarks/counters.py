@@ -11,11 +11,12 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 APPLICATION, VERSION = "clipper_application_", "clipper_version_"
+WEB = ("clipper_web_", "clipper_registry_")
 
 # Of a sample: its name, and the labels that tell it from others (application or version, le).
 Key = tuple[str, str, str]
 Samples = Mapping[Key, float]
-Batches = dict[float, int]
+Buckets = dict[float, int]
 
 # Web processes publish their counters once a second.
 PUBLISHED_SECONDS = 4.0
@@ -27,7 +28,7 @@ def parse_metrics(text: str) -> dict[Key, float]:
     samples: dict[Key, float] = defaultdict(float)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            if sample.name.startswith((APPLICATION, VERSION)):
+            if sample.name.startswith((APPLICATION, VERSION, *WEB)):
                 labels = sample.labels
                 of = labels.get("application") or labels.get("version") or ""
                 samples[sample.name, of, labels.get("le", "")] += sample.value
@@ -99,36 +100,39 @@ class Change:
         seconds = self.total(f"{VERSION}model_seconds_sum")
         return 1e3 * _share(seconds, of=self.total(f"{VERSION}model_seconds_count"))
 
-    def batches(self, *, of: str | None = None) -> Batches:
+    def buckets(self, name: str, *, of: str | None = None) -> Buckets:
+        """Return how many observations of a histogram were at most so much, and more than the bound
+        below, without the empty buckets.
+        """
+        cumulative: dict[float, float] = defaultdict(float)
+        for key, value in self.after.items():
+            if key[0] == f"{name}_bucket" and of in (None, key[1]):
+                cumulative[float(key[2])] += value - self.before.get(key, 0.0)
+        counts, below = {}, 0.0
+        for bound in sorted(cumulative):
+            if count := round(cumulative[bound] - below):
+                counts[bound] = count
+            below = cumulative[bound]
+        return counts
+
+    def batches(self, *, of: str | None = None) -> Buckets:
         """Return how many batches had at most so many queries, and more than the bound below."""
-        name = f"{VERSION}batch_size_bucket"
-        bounds = {key[2] for key in self.after if key[0] == name}
-        cumulative = {
-            float(le): sum(
-                value - self.before.get(key, 0.0)
-                for key, value in self.after.items()
-                if key[0] == name and key[2] == le and of in (None, key[1])
-            )
-            for le in bounds
-        }
-        return _differences(cumulative)
+        return self.buckets(f"{VERSION}batch_size", of=of)
+
+    def observed(self, name: str) -> list[float]:
+        """Return each observation of a histogram, rounded up to the bound of its bucket."""
+        return [bound for bound, count in self.buckets(name).items() for _ in range(count)]
+
+    @property
+    def defaults(self) -> float:
+        """Answers of no model, of all applications."""
+        return self.total(f"{APPLICATION}defaults_total")
 
     def versions(self) -> list[str]:
         """The versions that got batches."""
         name = f"{VERSION}batch_size_count"
         names = sorted(key[1] for key in self.after if key[0] == name)
         return [version for version in names if self.total(name, of=version) > 0]
-
-
-def _differences(cumulative: Mapping[float, float]) -> Batches:
-    """Turn "at most so many" into "in this bucket", without the empty ones."""
-    found: Batches = {}
-    below = 0.0
-    for bound in sorted(cumulative):
-        if count := round(cumulative[bound] - below):
-            found[bound] = count
-        below = cumulative[bound]
-    return found
 
 
 def _share(part: float, *, of: float) -> float:

@@ -10,21 +10,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.command import Failed
+from benchmarks.tables import table
+
 RATE = 250
 START_SECONDS = 3
 # The frame below which uvicorn runs its event loop.
 EVENT_LOOP = "uvicorn/server.py"
 
 
-class ProfilerMissing(Exception):
-    """py-spy isn't installed."""
-
-
 def profiler() -> str:
     beside = Path(sys.executable).with_name("py-spy")
     found = shutil.which("py-spy") or (str(beside) if beside.exists() else None)
     if found is None:
-        raise ProfilerMissing("--profile needs py-spy: .venv/bin/python -m pip install py-spy")
+        raise Failed("--profile needs py-spy: .venv/bin/python -m pip install py-spy")
     return found
 
 
@@ -69,6 +68,15 @@ def costs(stacks: str, *, top: int = 40) -> list[Cost]:
     ]
 
 
+def in_words(stacks_text: str) -> str:
+    shares = ((stage, f"{share:.1%}") for stage, share in stages(stacks_text).items())
+    lines = [f"{one.own:6.1%}  {one.whole:6.1%}  {one.function}" for one in costs(stacks_text)]
+    return (
+        f"\nShares of the event loop's time by stage\n{table(shares)}\n\n"
+        "Functions that take most of it\n   own   whole  function\n" + "\n".join(lines)
+    )
+
+
 # What a web process does for a query, by the functions that do it; the innermost one counts.
 STAGES = {
     "read sockets, the event loop": ("Runner.run", "data_received", "_take_first", "_pass_on"),
@@ -77,11 +85,11 @@ STAGES = {
     "choose arms": ("QueryProcessor._choice", "QueryProcessor.check_features"),
     "hash the input": ("QueryProcessor._ask",),
     "look in the cache, queue": ("Engine.ask",),
-    "keep the deadline": ("Question.when_settled", "Question._take_call"),
+    "keep the deadline": ("Gather.when_settled", "Gather._take_call"),
     "send batches": ("Replica._flush",),
     "read answers, learn their pace": ("Replica.on_frame",),
     "fill the cache, find who waits": ("Engine._settle",),
-    "combine": ("Query._output", "outputs_of"),
+    "combine": ("Query._decide", "outputs_of"),
     "sign the receipt": ("Query._receipt",),
     "count": ("ApplicationStats.count_arms", "ApplicationStats.record"),
     "render": ("render", "Query.prediction"),

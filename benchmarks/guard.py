@@ -10,24 +10,26 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, cycle
 from time import process_time
 from typing import Any
 
+import msgspec
 import uvicorn
-import uvloop
 from redis.asyncio import Redis
 from uvicorn.server import ServerState
 
-from benchmarks import echo, models
-from benchmarks.report import table
+from benchmarks import echo
+from benchmarks.connection import post_request
+from benchmarks.experiment import Experiment, Session, run_on_uvloop
+from benchmarks.linear import body, enlarged
+from benchmarks.study import Study
+from benchmarks.targets import Target, at_most
+from benchmarks.wrk import COUNTER
 from registry.demo.digits import held_out
-from registry.specs import PREDICT, ApiKeySpec, ApplicationSpec, RouteSpec, Snapshot, VersionSpec
-from registry.specs import ModelSpec as Model
+from registry.specs import Snapshot, VersionSpec
 from selection.feedback.default_rewards.due import DueReceipts
 from selection.receipts import ReceiptSigner
 from selection.store.outputs import OutputStore
@@ -43,13 +45,20 @@ from serving.rpc.frames import (
     Answer,
     AnswerStatus,
     FrameDecoder,
-    Hello,
     decode_predict,
     encode_answers,
 )
+from serving.testing.specs import (
+    application_spec,
+    hello_of,
+    key_spec,
+    routes_to,
+    snapshot_of,
+    version_spec,
+)
 
 ROUNDS, QUERIES, IN_FLIGHT = 15, 640, 64
-KEY = b"clp_guard"
+KEY = "clp_guard"
 OBJECTIVE_MS = 10_000.0
 ANSWER = Answer(AnswerStatus.OK, b"3")
 ONE, FIVE = "one", "five"
@@ -113,6 +122,8 @@ class PlayedReplica:
     def close(self) -> None:
         """Its engine lets go of it at the end."""
 
+    abort = close
+
 
 class WebProcess:
     """The prediction path of a web process, and connections to ask it over."""
@@ -143,15 +154,7 @@ class WebProcess:
 
     def _played(self, version: VersionSpec) -> PlayedReplica:
         connection = PlayedReplica()
-        hello = Hello(
-            replica=version.arm,
-            model=version.model,
-            version=version.version,
-            version_id=version.id,
-            generation=version.generation,
-            input_type=version.input_type,
-        )
-        connection.replica = self._engine.add_replica(hello, connection)  # type: ignore[arg-type]
+        connection.replica = self._engine.add_replica(hello_of(version), connection)
         return connection
 
     async def seconds(self, requests: Sequence[bytes]) -> float:
@@ -180,83 +183,28 @@ class WebProcess:
 
 def snapshot() -> Snapshot:
     """A registry of five models, and of an application with one of them and one with all."""
-    versions = {number: version(number) for number in range(1, 6)}
-    digest = hashlib.sha256(KEY).hexdigest()
-    key = ApiKeySpec(
-        id=1,
-        name="guard",
-        digest=digest,
-        scopes=frozenset({PREDICT}),
-        application_ids=None,
-        expires_at=None,
+    numbers = range(1, 6)
+    one = application_spec(
+        id=1, name=ONE, policy="static", slo_ms=OBJECTIVE_MS, routes=routes_to(1)
     )
-    return Snapshot(
-        applications={
-            ONE: application(1, ONE, policy="static", models=1),
-            FIVE: application(2, FIVE, policy="exp4", models=5),
-        },
-        models={
-            n: Model(id=n, name=one.model, input_type="doubles", live_version_id=n)
-            for n, one in versions.items()
-        },
-        versions=versions,
-        versions_by_arm={one.arm: one for one in versions.values()},
-        keys={digest: key},
-    )
-
-
-def version(number: int) -> VersionSpec:
-    return VersionSpec(
-        id=number,
-        model_id=number,
-        model=f"model-{number}",
-        version="1",
-        runtime="sklearn",
-        input_type="doubles",
-        digest="0" * 64,
-        device="cpu",
-        replicas=1,
-        allow_pickle=False,
-        generation=1,
-    )
-
-
-def application(number: int, name: str, *, policy: str, models: int) -> ApplicationSpec:
-    return ApplicationSpec(
-        id=number,
-        name=name,
-        input_type="doubles",
-        slo_ms=OBJECTIVE_MS,
-        slo_target=0.99,
-        default_output=b"-1",
-        policy=policy,
-        policy_params={},
-        combine="vote",
-        confidence_threshold=0.0,
-        public=False,
-        feedback_window_s=3600,
-        routes=tuple(
-            RouteSpec(
-                model_id=n, model=f"model-{n}", role="arm", weight=1.0, pinned_version_id=None
-            )
-            for n in range(1, models + 1)
-        ),
-    )
+    five = application_spec(id=2, name=FIVE, slo_ms=OBJECTIVE_MS, routes=routes_to(*numbers))
+    versions = [version_spec(number) for number in numbers]
+    return snapshot_of(one, five, versions=versions, keys=[key_spec(KEY)])
 
 
 def requests(name: str, *, new: bool) -> Iterator[bytes]:
     """POSTs of enlarged digits without end; each a `new` one, or a few in turn."""
-    images = models.enlarged(held_out()[0])[:IN_FLIGHT]
-    bodies = [models.body(image, decimals=5) for image in images]
+    images = enlarged(held_out()[0])[:IN_FLIGHT]
+    bodies = [body(image, decimals=5) for image in images]
     numbers = count() if new else cycle([0])
-    for number, body in zip(numbers, cycle(bodies), strict=False):
-        text = body.replace(models.COUNTER, f"0.{number:09d}", 1).encode()
-        head = (
-            f"POST /api/v1/applications/{name}/predict HTTP/1.1\r\nHost: guard\r\n"
-            f"Authorization: Api-Key {KEY.decode()}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(text)}\r\n\r\n"
+    for number, text in zip(numbers, cycle(bodies), strict=False):
+        yield post_request(
+            host="guard",
+            port=80,
+            path=f"/api/v1/applications/{name}/predict",
+            api_key=KEY,
+            body=text.replace(COUNTER, f"0.{number:09d}", 1).encode(),
         )
-        yield head.encode() + text
 
 
 async def echo_seconds(bodies: Sequence[bytes]) -> float:
@@ -266,8 +214,8 @@ async def echo_seconds(bodies: Sequence[bytes]) -> float:
         pass
 
     begun = process_time()
-    for body in bodies:
-        message = {"type": "http.request", "body": body, "more_body": False}
+    for text in bodies:
+        message = {"type": "http.request", "body": text, "more_body": False}
 
         async def receive(message: Any = message) -> Any:
             return message
@@ -276,53 +224,71 @@ async def echo_seconds(bodies: Sequence[bytes]) -> float:
     return process_time() - begun
 
 
-async def measure(*, rounds: int, queries: int) -> dict[str, float]:
-    """Return what a query costs, in echoes, by kind."""
+class Costs(msgspec.Struct, frozen=True, kw_only=True):
+    """What a query costs, in echoes, by kind."""
+
+    echoes: dict[str, float]
+
+
+def measure(session: Session) -> Costs:
+    rounds = session.options.rounds
+    return Costs(echoes=run_on_uvloop(costs(rounds=rounds, queries=QUERIES)))
+
+
+async def costs(*, rounds: int, queries: int) -> dict[str, float]:
     web = WebProcess()
     kinds = {
-        kind: requests(name, new=new)
-        for kind, name, new in (
-            ("hits", ONE, False),
-            ("misses", ONE, True),
-            ("hits of 5 models", FIVE, False),
-            ("misses of 5 models", FIVE, True),
-        )
+        "hits": requests(ONE, new=False),
+        "misses": requests(ONE, new=True),
+        "hits of 5 models": requests(FIVE, new=False),
+        "misses of 5 models": requests(FIVE, new=True),
     }
     least: dict[str, float] = {}
 
     def note(kind: str, seconds: float) -> None:
         least[kind] = min(seconds, least.get(kind, seconds))
 
-    for _ in range(rounds):
-        for _ in range(queries // IN_FLIGHT):
-            for kind, source in kinds.items():
-                asked = [next(source) for _ in range(IN_FLIGHT)]
-                note(kind, await web.seconds(asked))
-                bodies = [one.partition(b"\r\n\r\n")[2] for one in asked]
-                note("echo", await echo_seconds(bodies))
+    for _ in range(rounds * (queries // IN_FLIGHT)):
+        for kind, source in kinds.items():
+            asked = [next(source) for _ in range(IN_FLIGHT)]
+            note(kind, await web.seconds(asked))
+            bodies = [one.partition(b"\r\n\r\n")[2] for one in asked]
+            note("echo", await echo_seconds(bodies))
     web.close()
     unit = least.pop("echo")
     return {kind: seconds / unit for kind, seconds in least.items()}
 
 
-def verdict(costs: dict[str, float], *, say: Callable[[str], None] = print) -> int:
-    """Print what each kind costs beside its bound; return the exit code."""
-    dear = [kind for kind, cost in costs.items() if cost > BOUNDS[kind]]
-    rows = [
-        (kind, f"{cost:.2f}", f"{BOUNDS[kind]:.2f}", "too dear" if kind in dear else "")
-        for kind, cost in costs.items()
+def targets(result: Costs) -> list[Target]:
+    return [
+        at_most(f"CPU time of {kind}, in echoes", seen, BOUNDS[kind])
+        for kind, seen in result.echoes.items()
     ]
-    say(table([("a query's CPU time, in echoes", "seen", "bound", ""), *rows]))
-    return 1 if dear else 0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.guard", description=__doc__)
+def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    options = parser.parse_args(arguments)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return verdict(runner.run(measure(rounds=options.rounds, queries=QUERIES)))
 
+
+STUDY = Study(
+    name="bench-guard",
+    module="guard",
+    about=__doc__,
+    experiments=(
+        Experiment(
+            name="guard",
+            title="The CPU time of a query",
+            workload=f"{IN_FLIGHT} queries at a time, hits and misses of one model and of five",
+            systems=("the path of a web process, without sockets", "an ASGI echo"),
+            result=Costs,
+            measure=measure,
+            targets=targets,
+        ),
+    ),
+    needs_wrk=False,
+    strict=True,
+    options=options,
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(STUDY.main())

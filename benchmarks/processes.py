@@ -66,13 +66,19 @@ class CpuReading:
     def cores_since(self, earlier: CpuReading) -> dict[str, float]:
         """How many cores each role kept busy; `wrk`: the generator; `elsewhere`: anybody else."""
         elapsed = self.at - earlier.at
-        spent = {role: total - earlier.roles.get(role, total) for role, total in self.roles.items()}
+        spent = self.seconds_since(earlier)
         spent["wrk"] = self.generators - earlier.generators
         # The machine's own count runs behind that of its processes on some systems, and a process
         # that came and went is only in the former: the larger of the two is nearer the truth.
         unexplained = self.machine - earlier.machine - sum(spent.values())
         spent["elsewhere"] = max(unexplained, self._strangers_since(earlier))
         return {role: seconds / elapsed for role, seconds in spent.items()}
+
+    def seconds_since(self, earlier: CpuReading) -> dict[str, float]:
+        """The CPU seconds that each role spent."""
+        return {
+            role: all_of - earlier.roles.get(role, all_of) for role, all_of in self.roles.items()
+        }
 
     def _strangers_since(self, earlier: CpuReading) -> float:
         return sum(
@@ -112,8 +118,8 @@ def _cpu_of_strangers(ours: Set[int]) -> dict[int, float]:
     return found
 
 
-def cores_of_replicas(cores: Mapping[str, float]) -> float:
-    return sum(value for role, value in cores.items() if role.startswith(REPLICA))
+def of_replicas(by_role: Mapping[str, float]) -> float:
+    return sum(value for role, value in by_role.items() if role.startswith(REPLICA))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,8 +23,9 @@ from random import Random
 from statistics import mean
 from typing import NamedTuple
 
-from benchmarks.pages import markdown, replaced
-from registry.specs import ApplicationSpec
+import msgspec
+
+from benchmarks.tables import markdown, replaced
 from selection.feedback.events import FeedbackItem
 from selection.feedback.joining import from_receipt
 from selection.feedback.scoring import losses_of
@@ -37,6 +38,7 @@ from selection.store.codec import prepared
 from serving.engine.outcome import REPLICA_LOST, Outcome, Status
 from serving.query.charges import charges
 from serving.query.second_opinions import drawn_other
+from serving.testing.specs import application_spec
 
 ARMS = {"a:1": 1.0, "b:1": 1.0}
 PAGE, MARK = Path(__file__).parents[1] / "docs" / "policies.md", "reliability"
@@ -213,22 +215,8 @@ def _refused(*outcomes: Outcome | None) -> bool:
     return all(o is not None and o.status == Status.INVALID_INPUT for o in outcomes)
 
 
-_LABEL = FeedbackItem(query_id="", label=RIGHT)
-_APPLICATION = ApplicationSpec(
-    id=7,
-    name="simulated",
-    input_type="doubles",
-    slo_ms=100.0,
-    slo_target=0.99,
-    default_output=None,
-    policy="static",
-    policy_params={},
-    combine="vote",
-    confidence_threshold=0.0,
-    public=False,
-    feedback_window_s=3600,
-    routes=(),
-)
+_LABEL = FeedbackItem(query_id="", label=msgspec.Raw(RIGHT))
+_APPLICATION = application_spec(id=7, policy="static", default_output=None, routes=())
 
 
 def simulate(case: Case) -> Result:

@@ -17,8 +17,8 @@ from itertools import product
 from random import Random
 from statistics import mean
 
+from benchmarks.learner import Learner
 from selection.policies import POLICIES, Policy, Prepared, make_policy
-from selection.policies.statistics import State, Update, join, learn
 
 QUERIES, FAILS_AT, MENDED_AT = 20_000, 5_000, 10_000
 WRONG = {"a:1": 0.08, "b:1": 0.15, "c:1": 0.20, "d:1": 0.30, "e:1": 0.40}
@@ -72,33 +72,15 @@ def play(
     features: Callable[[int, Random], Sequence[float]] = lambda query, luck: (),
 ) -> Iterator[Step]:
     """Let a policy choose, answer and learn, query by query; its luck is not the world's."""
-    arms = dict.fromkeys(world(0, Random(0)), 1.0)
-    chance, luck, state = Random(f"policy {seed}"), Random(f"world {seed}"), State()
+    learner = Learner(policy, arms=tuple(world(0, Random(0))))
+    chance, luck = Random(f"policy {seed}"), Random(f"world {seed}")
     for query in range(queries):
         wrong = world(query, luck)
         described = features(query, luck)
-        prepared = _prepared(policy, state, arms=arms)
-        selection = prepared.select(chance.random(), described)
-        yield _step(prepared, selection.arms, wrong=wrong)
+        selection = learner.prepared.select(chance.random(), described)
+        yield _step(learner.prepared, selection.arms, wrong=wrong)
         losses = {arm: float(wrong[arm]) for arm in selection.arms}
-        propensities = dict(zip(selection.arms, selection.propensities, strict=True))
-        update = Update(
-            arms=tuple(arms),
-            observed=selection.arms,
-            deltas={
-                policy.statistic: policy.observe(
-                    losses=losses, propensities=propensities, features=described
-                )
-            },
-            keep=policy.keep,
-            warm_start=policy.warm_start,
-        )
-        state = learn(state, update)
-
-
-def _prepared(policy: Policy, state: State, *, arms: Mapping[str, float]) -> Prepared:
-    statistics = join(state, arms, statistic=policy.statistic, warm_start=policy.warm_start)
-    return policy.prepare(statistics, arms)
+        learner.take(selection, losses, features=described)
 
 
 def _step(prepared: Prepared, asked: Sequence[str], *, wrong: Mapping[str, bool]) -> Step:

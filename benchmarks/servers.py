@@ -1,8 +1,7 @@
-"""The servers that are measured: a stack of the benchmark's own, and the echo server."""
+"""Servers as processes of the benchmark's own: started, waited for, and ended in every case."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -16,67 +15,37 @@ from pathlib import Path
 
 import httpx
 
-from scripts.stack.command import free_port, start_command
+from benchmarks.command import Failed
+from scripts.stack.command import free_port
 from scripts.stack.layout import HOST, ROOT
 from scripts.stack.processes import dying_with_its_parent
 
-STACK_SECONDS = 240.0
-ECHO_SECONDS = 20.0
-STOP_SECONDS = 60.0
-LOOK_AGAIN_SECONDS = 0.1
+ECHO_SECONDS, STOP_SECONDS, LOOK_AGAIN_SECONDS = 20.0, 60.0, 0.1
 LOG_TAIL = 25
-
 # Nothing else: settings of this shell must not decide how fast the servers are.
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "CLIPPER_WEB_WORKERS", "CLIPPER_CPU_SLOTS")
+# One thread for every library that may start more: a container has one core, as in the paper.
+ONE_THREAD = {
+    f"{library}_NUM_THREADS": "1"
+    for library in ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR", "VECLIB_MAXIMUM")
+}
 
 
-class ServerFailed(Exception):
-    """A server did not come up; the message holds the end of its log."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Server:
     url: str
     pid: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stack(Server):
-    api_key: str
-
-    def client(self) -> httpx.Client:
-        """A client with the key that has every scope."""
-        return httpx.Client(
-            base_url=self.url, headers={"Authorization": f"Api-Key {self.api_key}"}, timeout=30.0
-        )
-
-
-@contextmanager
-def running_stack(folder: Path, *, settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
-    """Start the whole stack with its demo; its state goes to `folder`, which must be empty.
-
-    `settings` are variables of its environment beyond those of the shell that are kept.
-    """
-    var, port = folder / "var", free_port()
-    url = f"http://{HOST}:{port}"
-
-    def up() -> bool:
-        return (var / "demo.json").exists() and answers(f"{url}/health/ready")
-
-    command, log = start_command(var, port=port), folder / "stack.log"
-    with running(command, log=log, up=up, seconds=STACK_SECONDS, settings=settings) as pid:
-        demo = json.loads((var / "demo.json").read_text())
-        yield Stack(url=url, pid=pid, api_key=demo["api_key"])
 
 
 @contextmanager
 def running_echo(folder: Path) -> Iterator[Server]:
     """Start the echo application on Granian, a server whose HTTP part is native code."""
     port = free_port()
-    command = echo_command(port)
     up = lambda: _connects(port)  # noqa: E731
-    with running(command, log=folder / "echo.log", up=up, seconds=ECHO_SECONDS) as pid:
-        yield Server(url=f"http://{HOST}:{port}", pid=pid)
+    with running(
+        echo_command(port), log=folder / "echo.log", up=up, seconds=ECHO_SECONDS
+    ) as process:
+        yield Server(url=f"http://{HOST}:{port}", pid=process.pid)
 
 
 def echo_command(port: int) -> list[str]:
@@ -111,7 +80,7 @@ def running(
     up: Callable[[], bool],
     seconds: float,
     settings: Mapping[str, str] | None = None,
-) -> Iterator[int]:
+) -> Iterator[subprocess.Popen[bytes]]:
     """Hold the process as long as the block runs, and end it in every case."""
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -127,9 +96,9 @@ def running(
         )
     try:
         _wait_until(up, process=process, log=log, seconds=seconds)
-        yield process.pid
+        yield process
     finally:
-        _stop(process)
+        stop(process)
 
 
 def _wait_until(
@@ -137,21 +106,36 @@ def _wait_until(
 ) -> None:
     deadline = time.monotonic() + seconds
     while not up():
-        if process.poll() is not None:
-            raise ServerFailed(f"It ended with exit code {process.returncode}:\n{_tail(log)}")
-        if time.monotonic() > deadline:
-            raise ServerFailed(f"It isn't up after {seconds:.0f} s:\n{_tail(log)}")
+        if process.poll() is not None or time.monotonic() > deadline:
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL:])
+            how = f"It isn't up after {seconds:.0f} s"
+            if process.returncode is not None:
+                how = f"It ended with exit code {process.returncode}"
+            raise Failed(f"{how}:\n{tail}")
         time.sleep(LOOK_AGAIN_SECONDS)
 
 
-def _tail(log: Path) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL:])
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes], *, seconds: float = STOP_SECONDS) -> None:
+    """Ask it to end, and after a while make it."""
     process.send_signal(signal.SIGTERM)
     try:
-        process.wait(STOP_SECONDS)
+        process.wait(seconds)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def waited_for(
+    condition: Callable[[], object],
+    *,
+    seconds: float,
+    what: str,
+    every: float = LOOK_AGAIN_SECONDS,
+    failure: type[Failed] = Failed,
+) -> None:
+    """Return when the condition holds; the failure where it doesn't after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise failure(f"Waited {seconds:.0f} s for {what}.")
+        time.sleep(every)

@@ -7,11 +7,9 @@ from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
 
-from benchmarks.load import COUNTER_DIGITS
+from benchmarks.wrk import COUNTER
 
-COUNTER = f"0.{COUNTER_DIGITS * '0'}"
-NUMBERS = 8
-NUMBER = "0.12345"
+NUMBERS, NUMBER = 8, "0.12345"
 # A client whose inputs are of many lengths sends a head for each of them.
 LENGTHS = range(NUMBERS, NUMBERS + 16)
 CONTEXT_DIGITS = 7

@@ -2,42 +2,47 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from statistics import median
-from urllib.parse import urlsplit
 
 import msgspec
 from matplotlib.figure import Figure
 
-from benchmarks.figures import style
-from benchmarks.figures.claims import Claim, number
-from benchmarks.figures.experiment import Session
-from benchmarks.growth import bodies, changing
-from benchmarks.growth.changing import CHANGES, DEPLOY, NOTHING, OBJECTIVE, Stretch
-from benchmarks.growth.curve import Curve, Rows
-from benchmarks.growth.models import asked
-from benchmarks.growth.place import MODEL, Place, Places
-from benchmarks.growth.registry import grow
-from benchmarks.tail.generator import Plan, driven
-from benchmarks.tail.results import Load, Tail, load_of, tail_of
+from benchmarks import charts
+from benchmarks.counters import Change, read_metrics
+from benchmarks.experiment import Experiment, Session, turns
+from benchmarks.generator import Phase
+from benchmarks.growth import bodies, registry_changes, stacks
+from benchmarks.growth.registry_changes import CHANGES, DEPLOY, NOTHING, OBJECTIVE
+from benchmarks.growth.rounds import CONNECTIONS, PUBLISHED_SECONDS
+from benchmarks.latencies import Load, Tail, load_of, tail_of
+from benchmarks.pace import meanwhile
+from benchmarks.stack import Stack
+from benchmarks.tables import Rows
+from benchmarks.targets import Target, at_most, number
 
-NAME = "snapshot"
 SIZE = 200
 # Of what a closed loop gets answered, which leaves room for the generator on the same cores.
 SHARE = 0.3
-WARM_UP_SECONDS = 1.0
-CAPACITY_SECONDS = 2
-# Counters of wrk begin at zero; these never meet them.
-FIRST = 500_000_000
+WARM_UP_SECONDS, CAPACITY_SECONDS = 1.0, 2
 READ_AT_MOST_MS, FOLLOW_AT_MOST_MS, P99_AT_MOST_MS, LAG_AT_MOST_MS = 250.0, 10.0, 5.0, 25.0
+# What a web process tells of itself, by the fields of a scene.
+TOLD = {
+    "read": "clipper_registry_read_seconds",
+    "follow": "clipper_registry_apply_seconds",
+    "lag": "clipper_web_loop_lag_seconds",
+}
+HEADER = (
+    *("registered", "meanwhile", "p50, ms", "p99, ms", "p99.9, ms", "max, ms"),
+    *("readings", "reading, ms", "following, worst, ms", "lag of the loop, worst, ms"),
+)
 
 
 class Scene(msgspec.Struct, frozen=True, kw_only=True):
     """One registry under one kind of change. Seconds: the p99 of each round, each reading of the
-    registry beside the loop, each following on it, and each lag of a timer.
+    registry beside the loop, each following on it, and each lag of a timer; the last three rounded
+    up by at most a quarter, as the web process counts them.
     """
 
     size: int
@@ -51,6 +56,11 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def p99_ms(self) -> float:
         return 1e3 * median(self.p99)
+
+    @property
+    def lag_ms(self) -> float:
+        """The worst."""
+        return 1e3 * max(self.lag, default=0.0)
 
 
 class Snapshots(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,192 +76,136 @@ class Snapshots(msgspec.Struct, frozen=True, kw_only=True):
         return 1e3 * median(changed - quiet for changed, quiet in rounds)
 
 
-class Length(msgspec.Struct, frozen=True, kw_only=True):
-    rounds: int
-    seconds: float
-    changes: tuple[str, ...]
+Seen = tuple[Load, Change]
 
 
-FULL = Length(rounds=3, seconds=6.0, changes=(NOTHING, OBJECTIVE, DEPLOY))
-QUICK = Length(rounds=1, seconds=4.0, changes=(NOTHING, OBJECTIVE))
-
-
-def measure_it(session: Session, places: Places) -> Snapshots:
-    length = QUICK if session.quick else FULL
-    small, grown = places.pair()
-    grow(grown, applications=SIZE, models=SIZE)
-    for place in (small, grown):
-        changing.prepare(place)
-    rate = SHARE * small.generator.run(asked(small).load(0), seconds=CAPACITY_SECONDS).rate
-    for place in (small, grown):
-        _ask(place, rate=rate, seconds=2 * WARM_UP_SECONDS)
-    turns = [(1, small, change) for change in length.changes]
-    turns += [(SIZE, grown, change) for change in length.changes]
-    seen: dict[tuple[int, str], list[tuple[Load, list[Stretch]]]] = {}
-    for round in range(length.rounds):
-        for size, place, change in turns if round % 2 == 0 else reversed(turns):
-            found = _watch(place, change=change, rate=rate, seconds=length.seconds)
-            seen.setdefault((size, change), []).append(found)
-    result = Snapshots(
-        rate=rate, scenes=[_scene(size, change, seen[size, change]) for size, _, change in turns]
+def measure(session: Session) -> Snapshots:
+    rounds, seconds = (1, 4.0) if session.quick else (3, 6.0)
+    changes = (NOTHING, OBJECTIVE) if session.quick else (NOTHING, OBJECTIVE, DEPLOY)
+    small, grown = stacks.pair(session)
+    stacks.grow(grown, applications=SIZE, models=SIZE)
+    file = bodies.written(session.folder / "small.txt", [bodies.body()])
+    capacity = small.asked(
+        stacks.MODEL, bodies=file, connections=CONNECTIONS, seconds=CAPACITY_SECONDS
     )
-    for scene in result.scenes:
-        session.say("  " + "  ".join(_row(scene)))
-    return result
+    phases = [Phase(rate=SHARE * capacity.rate, seconds=seconds)]
+    for stack in (small, grown):
+        registry_changes.prepare(stack)
+        stack.open_loop.run(stack.url_of(stacks.MODEL), bodies=file, phases=phases)
+
+    def watched(stack: Stack, change: str) -> Seen:
+        """Ask at this rate while that changes."""
+        before = read_metrics(stack.client)
+        with meanwhile(lambda stop: CHANGES[change](stack, stop)):
+            recording = stack.open_loop.run(stack.url_of(stacks.MODEL), bodies=file, phases=phases)
+        time.sleep(PUBLISHED_SECONDS)
+        change_seen = Change(before=before, after=read_metrics(stack.client))
+        return load_of(recording, warm_up=WARM_UP_SECONDS), change_seen
+
+    points = [(size, s, change) for size, s in ((1, small), (SIZE, grown)) for change in changes]
+    seen: dict[tuple[int, str], list[Seen]] = {(size, change): [] for size, _, change in points}
+    for _, (size, stack, change) in turns(points, rounds=rounds):
+        seen[size, change].append(watched(stack, change))
+    scenes = [_scene(size, change, found) for (size, change), found in seen.items()]
+    return Snapshots(rate=phases[0].rate, scenes=scenes)
 
 
-def _watch(place: Place, *, change: str, rate: float, seconds: float) -> tuple[Load, list[Stretch]]:
-    """Ask at this rate while that changes."""
-    stop = threading.Event()
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="change") as threads:
-        changing_it = threads.submit(CHANGES[change], place, stop)
-        begin = time.monotonic() + WARM_UP_SECONDS
-        try:
-            load = _ask(place, rate=rate, seconds=seconds)
-        finally:
-            stop.set()
-        changing_it.result()
-    return load, changing.seen(place, begin=begin, end=time.monotonic())
-
-
-def _ask(place: Place, *, rate: float, seconds: float) -> Load:
-    url = urlsplit(place.url(MODEL))
-    plan = Plan(
-        host=url.hostname or "",
-        port=url.port or 0,
-        path=url.path,
-        api_key=place.stack.api_key,
-        bodies=str(bodies.written(place.folder / "small.txt", [bodies.body()])),
-        first=FIRST + place.asked,
-        rate=rate,
-        seconds=seconds,
-    )
-    recording = driven(plan)
-    place.asked += round(2 * rate * seconds)
-    return load_of(recording, warm_up=WARM_UP_SECONDS)
-
-
-def _scene(size: int, change: str, seen: Sequence[tuple[Load, list[Stretch]]]) -> Scene:
-    stretches = [one for _, told in seen for one in told]
-
-    def of(what: str) -> list[float]:
-        return [one.seconds for one in stretches if one.what == what]
-
+def _scene(size: int, change: str, seen: Sequence[Seen]) -> Scene:
+    told = {
+        field: [second for _, counted in seen for second in counted.observed(name)]
+        for field, name in TOLD.items()
+    }
+    loads = [load for load, _ in seen]
     return Scene(
         size=size,
         change=change,
-        tail=tail_of([load for load, _ in seen]),
-        p99=[tail_of([load]).p99 for load, _ in seen],
-        read=of("read"),
-        follow=of("follow"),
-        lag=of("lag"),
+        tail=tail_of(loads),
+        p99=[tail_of([load]).p99 for load in loads],
+        **told,
     )
 
 
-def claims(result: Snapshots) -> list[Claim]:
-    grown = [one for one in result.scenes if one.size == SIZE]
+def targets(result: Snapshots) -> list[Target]:
     changed = result.scene(SIZE, OBJECTIVE)
+    follow = [second for one in result.scenes if one.size == SIZE for second in one.follow]
+    failures = sum(one.tail.errors + one.tail.defaults for one in result.scenes)
     return [
-        Claim(
-            figure=NAME,
-            what=f"reading {SIZE} applications and models beside the loop, median",
-            seen=1e3 * median(changed.read),
-            at_most=READ_AT_MOST_MS,
+        at_most(
+            f"reading {SIZE} applications and models beside the loop, median",
+            1e3 * median(changed.read),
+            READ_AT_MOST_MS,
             unit=" ms",
         ),
-        Claim(
-            figure=NAME,
-            what="following what was read, on the loop, worst",
-            seen=1e3 * max(second for one in grown for second in one.follow),
-            at_most=FOLLOW_AT_MOST_MS,
+        at_most(
+            "following what was read, on the loop, worst",
+            1e3 * max(follow),
+            FOLLOW_AT_MOST_MS,
             unit=" ms",
         ),
-        *(
-            Claim(
-                figure=NAME,
-                what=f"p99 added when {scene.change}, {SIZE} registered",
-                seen=result.added_ms(SIZE, scene.change),
-                at_most=P99_AT_MOST_MS,
-                unit=" ms",
-            )
-            for scene in grown
-            if scene.change == OBJECTIVE
-        ),
-        Claim(
-            figure=NAME,
-            what=f"worst lag of the loop when an objective changes, {SIZE} registered",
-            seen=1e3 * max(changed.lag, default=0.0),
-            at_most=LAG_AT_MOST_MS,
+        at_most(
+            f"p99 added when {OBJECTIVE}, {SIZE} registered",
+            result.added_ms(SIZE, OBJECTIVE),
+            P99_AT_MOST_MS,
             unit=" ms",
         ),
-        Claim(
-            figure=NAME,
-            what="errors, and answers of no model",
-            seen=sum(one.tail.errors + one.tail.defaults for one in result.scenes),
-            at_most=0,
+        at_most(
+            f"worst lag of the loop when {OBJECTIVE}, {SIZE} registered",
+            changed.lag_ms,
+            LAG_AT_MOST_MS,
+            unit=" ms",
         ),
+        at_most("errors, and answers of no model", failures, 0),
     ]
 
 
-HEADER = (
-    *("registered", "meanwhile", "p50, ms", "p99, ms", "p99.9, ms", "max, ms"),
-    *("readings", "reading, ms", "following, worst, ms", "lag of the loop, worst, ms"),
-)
-
-
 def table(result: Snapshots) -> Rows:
-    return [HEADER, *map(_row, result.scenes)]
-
-
-def _row(scene: Scene) -> tuple[str, ...]:
-    tail = scene.tail
-    return (
-        f"{scene.size}",
-        scene.change,
-        *(number(1e3 * seconds) for seconds in (tail.p50, median(scene.p99), tail.p999, tail.max)),
-        f"{len(scene.read)}",
-        number(1e3 * median(scene.read)) if scene.read else "",
-        number(1e3 * max(scene.follow, default=0.0)),
-        number(1e3 * max(scene.lag, default=0.0)),
-    )
+    rows: Rows = [HEADER]
+    for scene in result.scenes:
+        tail = scene.tail
+        seconds = (tail.p50, median(scene.p99), tail.p999, tail.max)
+        rows.append(
+            (
+                f"{scene.size}",
+                scene.change,
+                *(number(1e3 * each) for each in seconds),
+                f"{len(scene.read)}",
+                number(1e3 * median(scene.read)) if scene.read else "",
+                number(1e3 * max(scene.follow, default=0.0)),
+                number(scene.lag_ms),
+            )
+        )
+    return rows
 
 
 def draw(result: Snapshots) -> Figure:
-    figure = style.styled(
+    figure = charts.styled(
         title="Reading the registry anew",
         subtitle=f"{result.rate:,.0f} queries/s to another application; readings are every 5 s "
-        f"anyway, and with each change, one in {changing.CHANGE_SECONDS:g} s.",
+        f"anyway, and with each change, one in {registry_changes.CHANGE_SECONDS:g} s.",
         width=9.6,
         height=3.9,
     )
-    latency, lag = style.panels(figure, rows=1, columns=2)
-    for place, (size, colour) in enumerate(((1, style.PAPER), (SIZE, style.BLUE))):
-        scenes = [one for one in result.scenes if one.size == size]
-        rows = [row + 0.36 * place for row in range(len(scenes))]
-        label = f"{size} applications and models"
-        for axes, values in (
-            (latency, [one.p99_ms for one in scenes]),
-            (lag, [1e3 * max(one.lag, default=0.0) for one in scenes]),
-        ):
-            axes.barh(rows, values, height=0.34, color=colour, label=label)
-            for row, value in zip(rows, values, strict=True):
-                style.name_bar(axes, row, value, text=number(value))
-            axes.set_yticks([row - 0.18 for row in rows], [one.change for one in scenes])
-            axes.grid(False, axis="y")
-    for axes, title in ((latency, "p99 of the queries, ms"), (lag, "worst lag of the loop, ms")):
-        axes.set_title(title)
-        axes.invert_yaxis()
-        axes.set_xlim(right=1.15 * axes.get_xlim()[1])
-    style.legend(figure, latency, columns=2)
+    names = [f"{one.size} registered, {one.change}" for one in result.scenes]
+    colours = [charts.PAPER if one.size == 1 else charts.BLUE for one in result.scenes]
+    for axes, title, values in zip(
+        charts.panels(figure, columns=2, sharey=True),
+        ("p99 of the queries, ms", "worst lag of the loop, ms"),
+        ([one.p99_ms for one in result.scenes], [one.lag_ms for one in result.scenes]),
+        strict=True,
+    ):
+        charts.rows(axes, names, values, colours=colours, texts=[*map(number, values)])
+        axes.set(title=title, xlim=(0, 1.2 * max(values)))
     return figure
 
 
-SNAPSHOT = Curve(
-    name=NAME,
+SNAPSHOT = Experiment(
+    name="snapshot",
     title="What reading the registry anew costs the queries meanwhile",
+    workload=f"an open loop at {SHARE:.0%} of what a closed one gets answered",
+    systems=("a small stack", f"one with {SIZE} applications and models"),
     result=Snapshots,
-    measure=measure_it,
-    claims=claims,
+    measure=measure,
+    targets=targets,
     draw=draw,
     table=table,
 )

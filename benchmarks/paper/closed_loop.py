@@ -1,4 +1,4 @@
-"""Clients in this process that ask again as soon as they are answered: a closed loop."""
+"""The closed loop in this process: clients that ask again as soon as they are answered."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import random
 from collections.abc import Sequence
 from itertools import cycle
 from time import monotonic
+from typing import NamedTuple
 
-from benchmarks.paper.frontend import FAR_SECONDS, RecordingEngine
-from registry.specs import VersionSpec
+from benchmarks.command import Failed
+from benchmarks.experiment import run_on_uvloop
+from benchmarks.paper.frontend import FAR_SECONDS, Batch, RecordingEngine, front_end
+from registry.specs import BatchingSpec, VersionSpec
+from serving.cluster.membership.records import ReplicaRecord
 from serving.engine.gather import Gather
 from serving.engine.outcome import Outcome, Status
-
-
-class LoopFailed(Exception):
-    """A query was not answered by the model."""
+from serving.testing.specs import version_spec
 
 
 class ClosedLoop:
@@ -58,7 +59,7 @@ class ClosedLoop:
         self._asking = False
         elapsed = monotonic() - started
         if self.failure is not None:
-            raise LoopFailed(self.failure)
+            raise Failed(f"a query was not answered by the model: {self.failure}")
         return elapsed
 
     def again(self) -> None:
@@ -78,7 +79,7 @@ class ClosedLoop:
             key=None,
             input=next(self._inputs),
             deadline=now + FAR_SECONDS,
-            question=_Asked(self, at=now),
+            gather=_Asked(self, at=now),
             index=0,
         )
 
@@ -107,3 +108,34 @@ class _Asked(Gather):
 
     def arrive(self, index: int, outcome: Outcome) -> None:
         self._loop.answered(outcome, asked_at=self._asked_at)
+
+
+class Ran(NamedTuple):
+    """What a closed loop saw: seconds of each query, each batch, and how long it took."""
+
+    latencies: list[float]
+    batches: list[Batch]
+    elapsed: float
+
+
+def ran(
+    containers: Sequence[ReplicaRecord],
+    *,
+    batching: BatchingSpec,
+    inputs: Sequence[bytes],
+    clients: int,
+    warm_up: float,
+    seconds: float,
+    think: float = 0.0,
+    batch_budget: float | None = None,
+) -> Ran:
+    """Ask the containers of one model through an engine with that batching, for so long."""
+    version = version_spec(model=containers[0].model, batching=batching)
+
+    async def work() -> Ran:
+        async with front_end(containers, version=version, batch_budget=batch_budget) as engine:
+            loop = ClosedLoop(engine, version=version, inputs=inputs, clients=clients, think=think)
+            elapsed = await loop.run(warm_up=warm_up, seconds=seconds)
+            return Ran(list(loop.latencies), list(engine.batches), elapsed)
+
+    return run_on_uvloop(work())

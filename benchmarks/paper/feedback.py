@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import sqlite3
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import closing
-from pathlib import Path
+from contextlib import suppress
 from statistics import median
 from typing import Any
-from urllib.parse import urlsplit
 
-import httpx
 import msgspec
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from benchmarks.figures import style
-from benchmarks.figures.claims import Claim, number
-from benchmarks.figures.experiment import Experiment
-from benchmarks.figures.quantiles import P99, percentile
-from benchmarks.management import Operator
-from benchmarks.paper import published
+from benchmarks import charts
+from benchmarks.command import Failed
+from benchmarks.experiment import Experiment, Session
+from benchmarks.generator import Recording
 from benchmarks.paper.pictures import halves, varied
-from benchmarks.paper.posting import Plan, Posted
-from benchmarks.paper.session import Session
-from benchmarks.servers import Stack, running_stack
-from scripts.stack.layout import ROOT
+from benchmarks.paper.published import PAPER
+from benchmarks.quantiles import P99, percentile
+from benchmarks.servers import waited_for
+from benchmarks.stack import Stack, running_stack
+from benchmarks.targets import Target, at_least, exactly, number
 
 BATCH, CONNECTIONS = 50, 4
 # Four models of the demo, as the paper had four; 64 inputs.
@@ -41,7 +32,9 @@ CACHED, UNCACHED = "with", "without"
 # Different pictures, and so many asked about at once to get receipts.
 QUESTIONS, ASKED_AT_ONCE = 1_000, 500
 WANTED_RATE, WANTED_GAIN = 3_000.0, 1.5
-KEPT_SECONDS, LOOK_AGAIN_SECONDS = 180.0, 0.2
+# For all requests of a load, and until all of their rows are there.
+POSTED_SECONDS, KEPT_SECONDS = 600.0, 180.0
+NAMES = ("all asked\n(Exp4)", "one asked\n(Exp3)")
 
 
 class Length(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +47,24 @@ class Length(msgspec.Struct, frozen=True, kw_only=True):
 
 FULL = Length(receipts=40_000, inputs=4_000, rounds=3)
 QUICK = Length(receipts=5_000, inputs=1_000, rounds=1)
+
+
+class Posted(msgspec.Struct, frozen=True, kw_only=True):
+    """From the first request to the last answer, and each request's own seconds; sums of what the
+    answers say.
+    """
+
+    seconds: float
+    each: list[float]
+    accepted: int
+    duplicates: int
+    rejected: int
+    refused: int
+
+    @property
+    def rate(self) -> float:
+        """Accepted items in a second."""
+        return self.accepted / self.seconds
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,15 +102,34 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True):
         return sum(one.rows for one in taken) / sum(one.posted.accepted for one in taken)
 
 
+class _Answer(msgspec.Struct):
+    accepted: int = 0
+    duplicates: int = 0
+    rejected: list[msgspec.Raw] = []
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
+def posted(recording: Recording) -> Posted:
+    """Sum up what became of all requests; an answer other than 200 counts as refused."""
+    queries = recording.queries
+    refused = sum(query.status != 200 for query in queries)
+    answers = [_decode(body) for body in recording.answers]
+    return Posted(
+        seconds=recording.elapsed,
+        each=[query.took for query in queries],
+        accepted=sum(answer.accepted for answer in answers),
+        duplicates=sum(answer.duplicates for answer in answers),
+        rejected=sum(len(answer.rejected) for answer in answers),
+        refused=refused,
+    )
+
+
 def measure(session: Session) -> Feedback:
     length = QUICK if session.quick else FULL
-    session.say("  Starting a stack with the demo ...")
-    with (
-        tempfile.TemporaryDirectory(prefix="clipper-paper-") as folder,
-        running_stack(Path(folder), settings={"CLIPPER_WEB_WORKERS": "1"}) as stack,
-        stack.client() as client,
-    ):
-        bench = _Bench(stack, client=client, folder=Path(folder), session=session)
+    with running_stack(say=session.say, CLIPPER_WEB_WORKERS="1") as stack:
+        bench = _Bench(stack, session=session)
         receipts = [bench.by_receipt(policy, count=length.receipts) for policy in RECEIPTS]
         inputs = [
             bench.by_input(kind, count=length.inputs)
@@ -129,30 +159,18 @@ def in_batches(items: Sequence[str]) -> list[str]:
 class _Bench:
     """A stack with an application for each kind of feedback, and those who send it."""
 
-    def __init__(
-        self, stack: Stack, *, client: httpx.Client, folder: Path, session: Session
-    ) -> None:
+    def __init__(self, stack: Stack, *, session: Session) -> None:
         self._stack = stack
-        self._client = client
         self._say = session.say
-        self._database = folder / "var" / "clipper.sqlite3"
         self._texts, self._labels = questions()
-        operator = Operator(client)
         for policy in RECEIPTS:
-            self._application(operator, f"receipts-{policy}", policy=policy)
+            self._route(f"receipts-{policy}", policy=policy)
         for kind in (CACHED, UNCACHED):
-            self._application(operator, f"inputs-{kind}", policy="exp4", cache=kind == CACHED)
+            self._route(f"inputs-{kind}", policy="exp4", cache=kind == CACHED)
 
-    def _application(self, operator: Operator, name: str, **fields: Any) -> None:
-        operator.create_application(
-            name=name,
-            input_type="doubles",
-            slo_ms=SLO_MS,
-            default_output=-1,
-            routes=[{"model": model} for model in MODELS],
-            **fields,
-        )
-        operator.wait_until_answered(name, body=f'{{"input":{self._texts[0]}}}'.encode())
+    def _route(self, name: str, **fields: Any) -> None:
+        body = f'{{"input":{self._texts[0]}}}'.encode()
+        self._stack.route(name, *MODELS, slo_ms=SLO_MS, body=body, **fields)
 
     def by_receipt(self, policy: str, *, count: int) -> Taken:
         """Ask so many questions, and then send the labels with their receipts."""
@@ -183,56 +201,31 @@ class _Bench:
         while len(found) < count:
             wanted = min(ASKED_AT_ONCE, count - len(found))
             texts = [self._texts[(len(found) + n) % QUESTIONS] for n in range(wanted)]
-            answer = self._client.post(
-                f"/api/v1/applications/{application}/predict",
-                content=f'{{"input_batch":[{",".join(texts)}]}}',
-            ).raise_for_status()
-            found += [one["query_id"] for one in answer.json()["batch_predictions"]]
+            found += self._stack.receipts(application, inputs=texts)
         return found
 
     def _send(self, application: str, *, kind: str, items: Sequence[str]) -> Taken:
-        url, before = urlsplit(self._stack.url), self._rows(application)
-        plan = Plan(
-            host=url.hostname or "",
-            port=url.port or 0,
-            path=f"/api/v1/applications/{application}/feedback",
-            api_key=self._stack.api_key,
-            bodies=in_batches(items),
-            connections=CONNECTIONS,
+        before = self._stack.rows_of_feedback(application)
+        bodies = self._stack.folder / "feedback.txt"
+        bodies.write_text("\n".join(in_batches(items)))
+        url = f"{self._stack.url}/api/v1/applications/{application}/feedback"
+        recording = self._stack.open_loop.run(
+            url, bodies=bodies, connections=CONNECTIONS, seconds=POSTED_SECONDS
         )
-        finished = subprocess.run(
-            [sys.executable, "-m", "benchmarks.paper.posting"],
-            input=msgspec.json.encode(plan),
-            stdout=subprocess.PIPE,
-            cwd=ROOT,
-            check=True,
-        )
-        posted = msgspec.json.decode(finished.stdout, type=Posted)
-        ended = time.monotonic()
-        rows = self._rows_in_the_end(application, wanted=before + posted.accepted) - before
+        found, ended = posted(recording), time.monotonic()
+
+        def rows() -> int:
+            return self._stack.rows_of_feedback(application) - before
+
+        with suppress(Failed):  # fewer came, which is judged
+            waited_for(lambda: rows() >= found.accepted, seconds=KEPT_SECONDS, what="the rows")
         return Taken(
             kind=kind,
             items=len(items),
-            posted=posted,
-            rows=rows,
+            posted=found,
+            rows=rows(),
             kept_after=time.monotonic() - ended,
         )
-
-    def _rows_in_the_end(self, application: str, *, wanted: int) -> int:
-        """Return how many there are when as many are there as wanted, or no more come."""
-        deadline = time.monotonic() + KEPT_SECONDS
-        while (rows := self._rows(application)) < wanted and time.monotonic() < deadline:
-            time.sleep(LOOK_AGAIN_SECONDS)
-        return rows
-
-    def _rows(self, application: str) -> int:
-        with closing(sqlite3.connect(f"file:{self._database}?mode=ro", uri=True)) as database:
-            ((rows,),) = database.execute(
-                "SELECT count(*) FROM selection_feedback JOIN registry_application AS application"
-                " ON application.id = application_id WHERE application.name = ?",
-                (application,),
-            )
-        return int(rows)
 
     def _tell(self, what: str, taken: Taken) -> None:
         posted = taken.posted
@@ -242,112 +235,76 @@ class _Bench:
         )
 
 
-def claims(result: Feedback) -> list[Claim]:
-    without, with_cache = published.FEEDBACK_RATES
+def targets(result: Feedback) -> list[Target]:
+    without, with_cache = PAPER.feedback_rates
+    by_receipt = [
+        at_least(
+            f"by receipt, {asked}, batches of {BATCH}",
+            result.by_receipt(policy).posted.rate,
+            WANTED_RATE,
+            unit="/s",
+        )
+        for policy, asked in RECEIPTS.items()
+    ]
+    paper = number(with_cache / without)
     return [
-        *(
-            Claim(
-                figure="feedback",
-                what=f"by receipt, {asked}, batches of {BATCH}",
-                seen=result.by_receipt(policy).posted.rate,
-                at_least=WANTED_RATE,
-                unit="/s",
-            )
-            for policy, asked in RECEIPTS.items()
-        ),
-        Claim(
-            figure="feedback",
-            what="rows in the database : items accepted",
-            seen=result.kept,
-            at_least=1.0,
-            at_most=1.0,
-        ),
-        Claim(
-            figure="feedback",
-            what="by input, with the cache : without",
-            seen=result.gain,
-            at_least=WANTED_GAIN,
-            paper=number(with_cache / without),
-        ),
+        *by_receipt,
+        exactly("rows in the database : items accepted", result.kept, 1.0),
+        at_least("by input, with the cache : without", result.gain, WANTED_GAIN, paper=paper),
     ]
 
 
-def draw(result: Feedback) -> Figure:
-    figure = style.styled(
-        title="Feedback",
-        subtitle=f"One web process, batches of {BATCH} over {CONNECTIONS} connections, each "
-        "answered when it is on disk. By input: the four models' answers are needed first.",
-        width=10.0,
-        height=3.9,
-    )
-    rates, waits, inputs = style.panels(figure, rows=1, columns=3, width_ratios=[1.0, 1.0, 1.1])
-    _draw_rates(rates, result)
-    _draw_waits(waits, result)
-    _draw_inputs(inputs, result)
-    return figure
-
-
 def _draw_rates(axes: Axes, result: Feedback) -> None:
-    for place, policy in enumerate(RECEIPTS):
-        _bar(axes, place, result.by_receipt(policy).posted.rate, colour=style.BLUE)
-    style.limit(axes, WANTED_RATE, label="")
-    axes.set_xticks(range(len(RECEIPTS)), ["all asked\n(Exp4)", "one asked\n(Exp3)"])
+    rates = [result.by_receipt(policy).posted.rate for policy in RECEIPTS]
+    texts = [*map(number, rates)]
+    charts.bars(axes, range(len(rates)), rates, colour=charts.BLUE, texts=texts, inside=True)
+    charts.limit(axes, WANTED_RATE)
+    axes.set_xticks(range(len(RECEIPTS)), NAMES)
     axes.set(title="By receipt", ylabel="items/s", xlim=(-0.6, 1.6))
-    axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.grid(visible=False, axis="x")
+    axes.yaxis.set_major_formatter(charts.THOUSANDS)
 
 
 def _draw_waits(axes: Axes, result: Feedback) -> None:
-    for place, policy in enumerate(RECEIPTS):
-        each = result.by_receipt(policy).posted.each
-        for offset, q, colour in ((-0.18, 0.5, style.BLUE), (0.18, P99, style.ORANGE)):
-            value = percentile(each, q) * 1e3
-            axes.bar(place + offset, value, width=0.34, color=colour)
-            axes.annotate(
-                f"{value:,.0f}", (place + offset, value), xytext=(0, 2),
-                textcoords="offset points", ha="center", fontsize=8,
-            )  # fmt: skip
-    for name, colour in (("median", style.BLUE), ("P99", style.ORANGE)):
-        axes.bar(0, 0, color=colour, label=name)
-    axes.set_xticks(range(len(RECEIPTS)), ["all asked\n(Exp4)", "one asked\n(Exp3)"])
+    for offset, q, colour in ((-0.18, 0.5, charts.BLUE), (0.18, P99, charts.ORANGE)):
+        values = [percentile(result.by_receipt(name).posted.each, q) * 1e3 for name in RECEIPTS]
+        places = [place + offset for place in range(len(values))]
+        texts = [f"{value:,.0f}" for value in values]
+        charts.bars(axes, places, values, colour=colour, texts=texts, width=0.34)
+    axes.set_xticks(range(len(RECEIPTS)), NAMES)
     axes.set(title=f"Wait for a batch of {BATCH}", ylabel="ms", xlim=(-0.6, 1.6))
     axes.set_ylim(top=axes.get_ylim()[1] * 1.3)
-    axes.legend(loc="upper right")
-    axes.grid(visible=False, axis="x")
+    charts.keys(axes, {"median": charts.BLUE, "P99": charts.ORANGE}, loc="upper right")
 
 
 def _draw_inputs(axes: Axes, result: Feedback) -> None:
-    known = dict(zip((UNCACHED, CACHED), published.FEEDBACK_RATES, strict=True))
-    base = result.rate_by_input(UNCACHED)
-    for place, (kind, paper) in enumerate(known.items()):
-        _bar(axes, place, result.rate_by_input(kind), colour=style.TEAL)
-        label = "the paper, relative to its first" if kind == CACHED else ""
-        axes.plot(
-            [place], [paper / known[UNCACHED] * base], "D", markersize=6, markerfacecolor="white",
-            color=style.QUIET, label=label,
-        )  # fmt: skip
-    style.limit(axes, WANTED_GAIN * base, label="")
-    axes.set_xticks(range(len(known)), [f"{kind}\nthe cache" for kind in known])
+    kinds, theirs = (UNCACHED, CACHED), PAPER.feedback_rates
+    rates = [result.rate_by_input(kind) for kind in kinds]
+    texts = [*map(number, rates)]
+    charts.bars(axes, range(len(rates)), rates, colour=charts.TEAL, texts=texts, inside=True)
+    known = [rate / theirs[0] * rates[0] for rate in theirs]
+    charts.papers(axes, range(len(known)), known, label="the paper, relative to its first")
+    charts.limit(axes, WANTED_GAIN * rates[0])
+    axes.set_xticks(range(len(kinds)), [f"{kind}\nthe cache" for kind in kinds])
     axes.set(title="By input", ylabel="items/s", xlim=(-0.6, 1.6))
     axes.set_ylim(top=axes.get_ylim()[1] * 1.15)
-    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.yaxis.set_major_formatter(charts.THOUSANDS)
     axes.legend(loc="upper left", fontsize=8)
-    axes.grid(visible=False, axis="x")
-
-
-def _bar(axes: Axes, place: float, rate: float, *, colour: str) -> None:
-    axes.bar(place, rate, width=0.56, color=colour)
-    axes.annotate(
-        number(rate), (place, 0), xytext=(0, 6), textcoords="offset points", ha="center",
-        color="white", fontweight="bold",
-    )  # fmt: skip
 
 
 FEEDBACK = Experiment(
     name="feedback",
     title="Feedback: by receipt, and by input",
+    workload=f"a closed loop of {CONNECTIONS} connections, {BATCH} items in each request",
+    systems=(*RECEIPTS.values(), f"{CACHED} the cache", f"{UNCACHED} the cache"),
     result=Feedback,
     measure=measure,
-    claims=claims,
-    draw=draw,
+    targets=targets,
+    draw=charts.Chart(
+        title="Feedback",
+        subtitle=f"One web process, batches of {BATCH} over {CONNECTIONS} connections, each "
+        "answered when it is on disk. By input: the four models' answers are needed first.",
+        size=(10.0, 3.9),
+        panels=(_draw_rates, _draw_waits, _draw_inputs),
+        options={"width_ratios": [1.0, 1.0, 1.1]},
+    ),
 )

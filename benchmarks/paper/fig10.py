@@ -7,17 +7,16 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from benchmarks.figures import style
-from benchmarks.figures.claims import Claim, number
-from benchmarks.figures.experiment import Experiment
-from benchmarks.paper import published
-from benchmarks.paper.learner import Learner
-from benchmarks.paper.pictures import Scans, halves, noisy, slanted
-from benchmarks.paper.session import Session
+from benchmarks import charts
+from benchmarks.experiment import Experiment, Session
+from benchmarks.learner import Learner
+from benchmarks.paper.pictures import DIGITS, Scans, halves, noisy, slanted
+from benchmarks.paper.published import PAPER
+from benchmarks.targets import Target, at_most, number
 from selection.policies import Policy, make_policy
 from selection.policies.statistics import State
 
@@ -34,7 +33,6 @@ POLICY = "exp4"
 PARAMS = {"eta": 4.0}
 FEEDBACKS = 8
 WANTED_WITHIN = 4
-DIGITS = tuple(b"%d" % digit for digit in range(10))
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -217,76 +215,71 @@ class _User:
         return float(np.mean(wrong))
 
 
-def claims(result: Personal) -> list[Claim]:
-    paper = published.FIG10_LEARNED[WANTED_WITHIN] / published.FIG10_GLOBAL
+def targets(result: Personal) -> list[Target]:
+    paper = PAPER.fig10_learned[WANTED_WITHIN] / PAPER.fig10_global
     return [
-        Claim(
-            figure="fig10",
-            what="feedbacks a user until the error is below the global model's",
-            seen=result.feedbacks_needed,
-            at_most=WANTED_WITHIN,
+        at_most(
+            "feedbacks a user until the error is below the global model's",
+            result.feedbacks_needed,
+            WANTED_WITHIN,
             paper="1",
         ),
-        Claim(
-            figure="fig10",
-            what=f"error after {WANTED_WITHIN} feedbacks : the global model's",
-            seen=result.learned[WANTED_WITHIN] / result.everybody,
-            at_most=1.0,
+        at_most(
+            f"error after {WANTED_WITHIN} feedbacks : the global model's",
+            result.learned[WANTED_WITHIN] / result.everybody,
+            1.0,
             paper=number(paper),
         ),
     ]
 
 
-def draw(result: Personal) -> Figure:
-    given = ", ".join(f"{name} {value:g}" for name, value in PARAMS.items())
-    figure = style.styled(
-        title="A context for each user",
-        subtitle=f"{result.users} users of eight dialects of digits; nine models, {POLICY} with "
-        f"{given}. Grey: the paper's, of speech.",
-        width=8.6,
-        height=4.6,
-    )
-    (axes,) = style.panels(figure, rows=1, columns=1)
+def _draw(axes: Axes, result: Personal) -> None:
     x = range(len(result.learned))
-    axes.plot(x, [100 * e for e in result.learned], "o-", color=style.BLUE, label="learned")
+    axes.plot(x, [100 * e for e in result.learned], "o-", color=charts.BLUE, label="learned")
     for error, colour, name in (
-        (result.everybody, style.ORANGE, "one model for everybody"),
-        (result.own_dialect, style.TEAL, "model of the user's own dialect"),
+        (result.everybody, charts.ORANGE, "one model for everybody"),
+        (result.own_dialect, charts.TEAL, "model of the user's own dialect"),
     ):
         axes.axhline(100 * error, color=colour, linewidth=1.3, label=name)
     axes.plot(
-        range(len(published.FIG10_LEARNED)), [100 * e for e in published.FIG10_LEARNED], "D--",
-        color=style.PAPER, markersize=4, linewidth=1.0, label="the paper: learned",
+        range(len(PAPER.fig10_learned)), [100 * e for e in PAPER.fig10_learned], "D--",
+        color=charts.PAPER, markersize=4, linewidth=1.0, label="the paper: learned",
     )  # fmt: skip
     for error, name in (
-        (published.FIG10_GLOBAL, "the paper: no dialect"),
-        (published.FIG10_REPORTED, "the paper: the dialect that users report"),
+        (PAPER.fig10_global, "the paper: no dialect"),
+        (PAPER.fig10_reported, "the paper: the dialect that users report"),
     ):
-        axes.axhline(100 * error, color=style.PALE, linewidth=1.0)
-        axes.annotate(
-            name, (FEEDBACKS, 100 * error), xytext=(0, 2), textcoords="offset points",
-            ha="right", fontsize=8, color=style.QUIET,
-        )  # fmt: skip
+        axes.axhline(100 * error, color=charts.PALE, linewidth=1.0)
+        charts.note(axes, name, (FEEDBACKS, 100 * error), by=(0, 2), ha="right", color=charts.QUIET)
     for place in (0, WANTED_WITHIN, FEEDBACKS):
-        axes.annotate(
-            f"{result.learned[place]:.1%}", (place, 100 * result.learned[place]), xytext=(4, 6),
-            textcoords="offset points", color=style.BLUE, fontweight="bold", fontsize=9,
+        charts.note(
+            axes, f"{result.learned[place]:.1%}", (place, 100 * result.learned[place]), by=(4, 6),
+            color=charts.BLUE, fontweight="bold", fontsize=9,
         )  # fmt: skip
-    top = 110 * max(*result.learned, result.everybody, published.FIG10_GLOBAL)
+    top = 110 * max(*result.learned, result.everybody, PAPER.fig10_global)
     axes.set(
         xlabel="feedbacks that the user has given", ylabel="% wrong", ylim=(0, top),
         xlim=(-0.2, FEEDBACKS + 0.5),
     )  # fmt: skip
-    axes.xaxis.set_major_locator(style.few_ticks())
+    axes.xaxis.set_major_locator(charts.few_ticks())
     axes.legend(loc="lower left", ncols=2)
-    return figure
 
 
 FIG10 = Experiment(
     name="fig10",
     title="Figure 10: a context for each user",
+    workload="digits in eight dialects, labelled by their users",
+    systems=("a model for everybody", "each dialect's own", POLICY),
     result=Personal,
     measure=measure,
-    claims=claims,
-    draw=draw,
+    targets=targets,
+    draw=charts.Chart(
+        title="A context for each user",
+        subtitle=lambda result: (
+            f"{result.users} users of eight dialects of digits; nine models, "
+            f"{POLICY} with eta {PARAMS['eta']:g}. Grey: the paper's, of speech."
+        ),
+        size=(8.6, 4.6),
+        panels=(_draw,),
+    ),
 )

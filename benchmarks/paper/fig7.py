@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.ensemble import ExtraTreesClassifier
@@ -17,12 +16,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
-from benchmarks.figures import style
-from benchmarks.figures.claims import Claim, number
-from benchmarks.figures.experiment import Experiment
-from benchmarks.paper import published
-from benchmarks.paper.pictures import Scans, halves, varied
-from benchmarks.paper.session import Session
+from benchmarks import charts
+from benchmarks.experiment import Experiment, Session
+from benchmarks.paper.pictures import DIGITS, Scans, halves, varied
+from benchmarks.paper.published import PAPER
+from benchmarks.targets import Target, at_least, at_most, number
 from selection.answers.combine import combine
 
 # Grey values out of 16, and pixels: hard enough for the models to be wrong often.
@@ -42,7 +40,6 @@ MODELS: dict[str, tuple[str, Callable[[], Any]]] = {
     ),
     "trees": ("Trees", lambda: ExtraTreesClassifier(150, random_state=1)),
 }
-DIGITS = tuple(b"%d" % digit for digit in range(10))
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,98 +182,88 @@ def judge(predictions: Mapping[str, Any], *, labels: Any, weights: Mapping[str, 
     )
 
 
-def claims(result: Committee) -> list[Claim]:
+def targets(result: Committee) -> list[Target]:
     four, five = result.confident(4).error, result.confident(5).error
-    best = result.errors[result.best]
     return [
-        Claim(
-            figure="fig7",
-            what=f"error, ensemble : best single model ({MODELS[result.best][0]})",
-            seen=result.ensemble / best,
-            at_most=1.0,
-            paper=number(1.0 - published.FIG7_REDUCTION),
+        at_most(
+            f"error, ensemble : best single model ({MODELS[result.best][0]})",
+            result.ensemble / result.errors[result.best],
+            1.0,
+            paper=number(1.0 - PAPER.fig7_reduction),
         ),
-        Claim(figure="fig7", what="error, 5 agree : 4 agree", seen=five / four, at_most=1.0),
-        Claim(
-            figure="fig7",
-            what="error, 4 agree : ensemble on all",
-            seen=four / result.ensemble,
-            at_most=1.0,
-        ),
+        at_most("error, 5 agree : 4 agree", five / four, 1.0),
+        at_most("error, 4 agree : ensemble on all", four / result.ensemble, 1.0),
         *(
-            Claim(
-                figure="fig7",
-                what=f"error, fewer than {agreeing} agree : ensemble on all",
-                seen=result.unsure(agreeing).error / result.ensemble,
-                at_least=1.0,
+            at_least(
+                f"error, fewer than {agreeing} agree : ensemble on all",
+                result.unsure(agreeing).error / result.ensemble,
+                1.0,
             )
             for agreeing in AGREEING
         ),
     ]
 
 
-def draw(result: Committee) -> Figure:
-    figure = style.styled(
-        title="Ensembles: accuracy and confidence",
-        subtitle=f"{result.asked:,} moved and noisy digits in {len(result.splits)} splits, five "
-        "models trained on pictures of their own. Thin lines: one split each.",
-        width=9.6,
-        height=4.4,
-    )
-    left, right = style.panels(figure, rows=1, columns=2, width_ratios=[1.15, 1.0])
-    _draw_errors(left, result)
-    _draw_confidence(right, result)
-    return figure
-
-
 def _draw_errors(axes: Axes, result: Committee) -> None:
-    rows = [(MODELS[name][0], error, style.PALE) for name, error in result.errors.items()]
-    rows.append(("All five", result.ensemble, style.BLUE))
+    errors = [*result.errors.values(), result.ensemble]
     splits = [
         *([split.wrong[name] / split.asked for split in result.splits] for name in result.errors),
         [split.ensemble for split in result.splits],
     ]
-    for row, (_, error, colour) in enumerate(rows):
-        axes.barh(row, 100 * error, height=0.56, color=colour)
+    charts.rows(
+        axes,
+        [*(MODELS[name][0] for name in result.errors), "All five"],
+        [100 * error for error in errors],
+        colours=[*[charts.PALE] * len(result.errors), charts.BLUE],
+        texts=[f"{error:.1%}" for error in errors],
+        ends=[100 * max(each) for each in splits],
+    )
+    for row, each in enumerate(splits):
         axes.vlines(
-            [100 * one for one in splits[row]], row - 0.2, row + 0.2, color=style.INK,
-            linewidth=0.6, alpha=0.55,
+            [100 * one for one in each], row - 0.2, row + 0.2, color=charts.INK, linewidth=0.6,
+            alpha=0.55,
         )  # fmt: skip
-        style.name_bar(axes, row, 100 * max(splits[row]), text=f"{error:.1%}")
-    axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
-    axes.invert_yaxis()
     axes.set(title="Wrong answers", xlabel="% of all pictures")
     axes.set_xlim(right=100 * max(map(max, splits)) * 1.15)
-    axes.grid(visible=False, axis="y")
 
 
 def _draw_confidence(axes: Axes, result: Committee) -> None:
-    bars = [("All pictures", result.confident(1), style.BLUE)]
+    bars = [("All pictures", result.confident(1), charts.BLUE)]
     for agreeing, sure, unsure in (
         (4, "4 or 5 agree", "fewer than 4"),
         (5, "all 5 agree", "fewer than 5"),
     ):
-        bars.append((sure, result.confident(agreeing), style.TEAL))
-        bars.append((unsure, result.unsure(agreeing), style.ORANGE))
-    for row, (_, part, colour) in enumerate(bars):
-        axes.barh(row, 100 * part.error, height=0.56, color=colour)
-        text = f"{part.error:.1%} wrong, {part.coverage:.0%} of all"
-        style.name_bar(axes, row, 100 * part.error, text=text)
-    axes.set_yticks(range(len(bars)), [name for name, _, _ in bars])
-    axes.invert_yaxis()
-    highest = max((part.error for _, part, _ in bars if part.error > 0.0), default=1.0)
-    axes.set(
-        title="Wrong answers of all five, by how many agree", xlabel="% of those pictures",
-        xlim=(0, 170 * highest),
-    )  # fmt: skip
-    axes.grid(visible=False, axis="y")
+        bars.append((sure, result.confident(agreeing), charts.TEAL))
+        bars.append((unsure, result.unsure(agreeing), charts.ORANGE))
+    names, parts, colours = zip(*bars, strict=True)
+    charts.rows(
+        axes,
+        names,
+        [100 * part.error for part in parts],
+        colours=colours,
+        texts=[f"{part.error:.1%} wrong, {part.coverage:.0%} of all" for part in parts],
+    )
+    highest = max((part.error for part in parts if part.error > 0.0), default=1.0)
+    axes.set(title="Wrong answers of all five, by how many agree", xlabel="% of those pictures")
+    axes.set_xlim(0, 170 * highest)
 
 
 FIG7 = Experiment(
     name="fig7",
     title="Figure 7: ensembles and confidence",
+    workload="moved and noisy digits",
+    systems=(*MODELS, "all five"),
     result=Committee,
     measure=measure,
-    claims=claims,
-    draw=draw,
+    targets=targets,
+    draw=charts.Chart(
+        title="Ensembles: accuracy and confidence",
+        subtitle=lambda result: (
+            f"{result.asked:,} moved and noisy digits in {len(result.splits)} "
+            "splits, five models trained on pictures of their own. Thin lines: one split each."
+        ),
+        size=(9.6, 4.4),
+        panels=(_draw_errors, _draw_confidence),
+        options={"width_ratios": [1.15, 1.0]},
+    ),
 )

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
@@ -18,12 +17,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
-from benchmarks.figures import style
-from benchmarks.figures.claims import Claim
-from benchmarks.figures.experiment import Experiment
-from benchmarks.paper.learner import Learner
-from benchmarks.paper.pictures import halves, noisy, varied
-from benchmarks.paper.session import Session
+from benchmarks import charts
+from benchmarks.experiment import Experiment, Session
+from benchmarks.learner import Learner
+from benchmarks.paper.pictures import DIGITS, halves, noisy, varied
+from benchmarks.targets import Target, at_most
 from selection.policies import make_policy
 
 POLICIES = ("exp3", "exp4")
@@ -44,7 +42,6 @@ MODELS: dict[str, tuple[float, Callable[[], Any]]] = {
     "trees:1": (5.7, lambda: ExtraTreesClassifier(100, random_state=1)),
 }
 FAILING = "rbf-svm:1"
-DIGITS = tuple(b"%d" % digit for digit in range(10))
 # Curves are made of means over so many queries.
 STEP = 100
 # After so many queries the failing model must have lost its place, or have it again.
@@ -203,82 +200,68 @@ def _steps(values: NDArray[Any]) -> list[float]:
     return [round(float(mean), 4) for mean in means]
 
 
-def claims(result: Failure) -> list[Claim]:
-    return [claim for name in POLICIES for claim in _claims_of(result, name)]
+def targets(result: Failure) -> list[Target]:
+    return [target for name in POLICIES for target in _targets_of(result, name)]
 
 
-def _claims_of(result: Failure, name: str) -> list[Claim]:
+def _targets_of(result: Failure, name: str) -> list[Target]:
     title = name.capitalize()
+    share = f"{title}: queries until the {{}} model's share is"
     return [
-        Claim(
-            figure="fig8",
-            what=f"error of all queries, {title} : the best model alone, worst run",
-            seen=result.against_the_best(name),
-            at_most=1.0,
+        at_most(
+            f"error of all queries, {title} : the best model alone, worst run",
+            result.against_the_best(name),
+            1.0,
         ),
-        Claim(
-            figure="fig8",
-            what=f"{title}: queries until the failed model's share is below {LOST_SHARE:.0%}",
-            seen=result.queries_until_lost(name),
-            at_most=LOST_WITHIN,
+        at_most(
+            f"{share.format('failed')} below {LOST_SHARE:.0%}",
+            result.queries_until_lost(name),
+            LOST_WITHIN,
         ),
-        Claim(
-            figure="fig8",
-            what=f"{title}: queries until the mended model's share is above {BACK_SHARE:.0%}",
-            seen=result.queries_until_back(name),
-            at_most=BACK_WITHIN,
+        at_most(
+            f"{share.format('mended')} above {BACK_SHARE:.0%}",
+            result.queries_until_back(name),
+            BACK_WITHIN,
         ),
     ]
 
 
-def draw(result: Failure) -> Figure:
-    plan = result.plan
-    figure = style.styled(
-        title="A model fails and is mended",
-        subtitle=f"Five models of digits, feedback after each query, default parameters, "
-        f"{plan.seeds} runs (bands: all of them). Shaded: the best model fails.",
-        width=10.4,
-        height=4.6,
-    )
-    left, right = style.panels(figure, rows=1, columns=2)
-    _draw_errors(left, result)
-    _draw_shares(right, result)
-    for axes in (left, right):
-        axes.axvspan(plan.fails, plan.mended, color=style.SHADE, linewidth=0, zorder=0)
-        axes.set(xlabel="queries", xlim=(0, plan.queries), ylim=(0, None))
-        axes.xaxis.set_major_formatter("{x:,.0f}")
-    return figure
-
-
-COLOURS = {"exp3": style.BLUE, "exp4": style.TEAL}
+COLOURS = {"exp3": charts.BLUE, "exp4": charts.TEAL}
 
 
 def _draw_errors(axes: Axes, result: Failure) -> None:
     for name in MODELS:
         x, rows = _curves([run.so_far for run in result.of(name)])
-        colour = style.ORANGE if name == FAILING else style.QUIET
+        colour = charts.ORANGE if name == FAILING else charts.QUIET
         axes.plot(x, 100 * rows.mean(axis=0), color=colour, linewidth=1.3)
         # Where the one that fails is told apart best, the others at the end.
         place = (result.plan.mended if name == FAILING else result.plan.queries) // STEP - 1
-        axes.annotate(
-            name.partition(":")[0], (x[place], 100 * rows[:, place].mean()),
-            xytext=(6, 0) if name == FAILING else (-3, 3), textcoords="offset points",
-            ha="left" if name == FAILING else "right", fontsize=8, color=colour,
+        charts.note(
+            axes, name.partition(":")[0], (x[place], 100 * rows[:, place].mean()), color=colour,
+            by=(6, 0) if name == FAILING else (-3, 3), ha="left" if name == FAILING else "right",
         )  # fmt: skip
     for name in POLICIES:
         _draw_band(axes, [run.so_far for run in result.of(name)], name=name, scale=100)
     axes.set(title="Wrong answers so far", ylabel="% of all queries so far")
+    _share_queries(axes, result.plan)
     axes.legend(loc="upper left")
 
 
 def _draw_shares(axes: Axes, result: Failure) -> None:
     for name in POLICIES:
         _draw_band(axes, [run.share for run in result.of(name)], name=name, scale=100)
-    style.limit(axes, 100 * LOST_SHARE, label="")
-    style.limit(axes, 100 * BACK_SHARE, label="")
+    charts.limit(axes, 100 * LOST_SHARE)
+    charts.limit(axes, 100 * BACK_SHARE)
     for start, within in ((result.plan.fails, LOST_WITHIN), (result.plan.mended, BACK_WITHIN)):
-        axes.axvline(start + within, color=style.LIMIT, linewidth=0.9, linestyle=(0, (2, 3)))
+        axes.axvline(start + within, color=charts.LIMIT, linewidth=0.9, linestyle=(0, (2, 3)))
     axes.set(title="Share of the model that fails", ylabel="% of queries (Exp3), of weight (Exp4)")
+    _share_queries(axes, result.plan)
+
+
+def _share_queries(axes: Axes, plan: Plan) -> None:
+    axes.axvspan(plan.fails, plan.mended, color=charts.SHADE, linewidth=0, zorder=0)
+    axes.set(xlabel="queries", xlim=(0, plan.queries), ylim=(0, None))
+    axes.xaxis.set_major_formatter(charts.THOUSANDS)
 
 
 def _draw_band(axes: Axes, curves: list[list[float]], *, name: str, scale: float) -> None:
@@ -298,8 +281,18 @@ def _curves(curves: list[list[float]]) -> tuple[NDArray[np.float64], NDArray[np.
 FIG8 = Experiment(
     name="fig8",
     title="Figure 8: a model fails and is mended",
+    workload="digits, each query followed by its label; the best model fails for a while",
+    systems=(*MODELS, *POLICIES),
     result=Failure,
     measure=measure,
-    claims=claims,
-    draw=draw,
+    targets=targets,
+    draw=charts.Chart(
+        title="A model fails and is mended",
+        subtitle=lambda result: (
+            "Five models of digits, feedback after each query, default parameters, "
+            f"{result.plan.seeds} runs (bands: all of them). Shaded: the best model fails."
+        ),
+        size=(10.4, 4.6),
+        panels=(_draw_errors, _draw_shares),
+    ),
 )

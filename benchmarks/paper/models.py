@@ -23,6 +23,8 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC, LinearSVC
 
+from benchmarks.command import Say
+from benchmarks.experiment import Session
 from registry.demo.digits import SEED, Images, held_out, training
 
 DIGIT = 3
@@ -152,7 +154,11 @@ class Straggler:
 class Zoo:
     """Makes artifacts in one folder; a trained one that lies there already is used again."""
 
-    def __init__(self, folder: Path, *, say: Callable[[str], None]) -> None:
+    @classmethod
+    def of(cls, session: Session) -> Zoo:
+        return cls(session.results / "models", say=session.say)
+
+    def __init__(self, folder: Path, *, say: Say) -> None:
         self._folder = folder
         self._say = say
         folder.mkdir(parents=True, exist_ok=True)

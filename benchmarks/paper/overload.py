@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import tempfile
-import threading
+import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from urllib.parse import urlsplit
+from collections.abc import Sequence
 
-import httpx
 import msgspec
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from benchmarks.counters import APPLICATION, Change, Samples, parse_metrics
-from benchmarks.load import Load, LoadGenerator, WrkResult
-from benchmarks.management import Operator
-from benchmarks.models import write_small_bodies
-from benchmarks.paper.models import SleepingModel
-from benchmarks.paper.open_loop import Phase, Plan, Sample
-from benchmarks.paper.session import Session
-from benchmarks.processes import MIB, busiest, processes_by_role
-from benchmarks.servers import Stack, running_stack
-from scripts.stack.layout import ROOT
+from benchmarks import charts
+from benchmarks.counters import Change, published_metrics, read_metrics
+from benchmarks.experiment import Experiment, Session
+from benchmarks.generator import Phase, Query
+from benchmarks.linear import small_bodies
+from benchmarks.pace import read_often
+from benchmarks.paper.models import SleepingModel, Zoo
+from benchmarks.processes import MIB, busiest
+from benchmarks.quantiles import P99, percentile
+from benchmarks.stack import Stack, running_stack
+from benchmarks.targets import Target, at_least, at_most, number
+from benchmarks.wrk import COUNTER
 
 # The bottleneck is the model: 250 queries/s, and 25 of them fit into the objective.
 SLOW = SleepingModel(fixed=0.0, row=0.004)
@@ -36,10 +32,11 @@ FAST = SleepingModel(fixed=0.0, row=0.0)
 FAST_SLO = 2.0
 FEW, MANY = 64, 1500
 CLOSED_CONNECTIONS = 8
-BODIES = 300
-PUBLISHED_SECONDS = 4.0
-LOOK_AGAIN_SECONDS = 0.1
 MEMORY_SECONDS = 0.5
+# Until then caches and buffers of the web process may still grow to what the load needs.
+SETTLED_SECONDS = 3.0
+# How finely the charts show time, in seconds.
+STEP = 0.5
 
 
 class Length(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +67,7 @@ class Flood(msgspec.Struct, frozen=True, kw_only=True):
     objective: float
     begin: float
     end: float
-    samples: list[Sample]
+    samples: list[Query]
     memory: list[Reading]
 
 
@@ -97,13 +94,8 @@ class Overload(msgspec.Struct, frozen=True, kw_only=True):
 
 def measure(session: Session) -> Overload:
     length = QUICK if session.quick else FULL
-    session.say("  Starting a stack with the demo ...")
-    with (
-        tempfile.TemporaryDirectory(prefix="clipper-paper-") as folder,
-        running_stack(Path(folder)) as stack,
-        stack.client() as client,
-    ):
-        bench = _Bench(stack, client=client, folder=Path(folder), session=session)
+    with running_stack(say=session.say) as stack:
+        bench = _Bench(stack, session=session)
         flood = bench.flood(length)
         crowds = [bench.crowd(connections, length=length) for connections in (FEW, MANY)]
     return Overload(flood=flood, crowds=crowds)
@@ -112,45 +104,23 @@ def measure(session: Session) -> Overload:
 class _Bench:
     """A stack with the two models, and those who ask it."""
 
-    def __init__(
-        self, stack: Stack, *, client: httpx.Client, folder: Path, session: Session
-    ) -> None:
+    def __init__(self, stack: Stack, *, session: Session) -> None:
         self._stack = stack
-        self._client = client
         self._say = session.say
-        self._generator = LoadGenerator(api_key=stack.api_key)
-        self._bodies = folder / "bodies.txt"
-        write_small_bodies(self._bodies, count=BODIES)
-        operator = Operator(client)
+        self._bodies = small_bodies(stack.folder / "bodies.txt")
+        self._body = self._bodies.read_bytes().splitlines()[0]
         for name, model, objective in (("slow", SLOW, SLOW_SLO), ("fast", FAST, FAST_SLO)):
-            artifact = session.zoo.sleeping(name, model=model)
-            operator.publish(
-                model=name,
-                version="1",
-                input_type="doubles",
-                artifact=artifact.file.read_bytes(),
-                runtime=artifact.runtime,
-                file=artifact.file.name,
-            )
-            operator.create_application(
-                name=name,
-                input_type="doubles",
-                slo_ms=objective * 1e3,
-                default_output=-1,
-                policy="static",
-                routes=[{"model": name}],
-            )
-            operator.wait_until_answered(name, body=self._body)
-        self._web = busiest(processes_by_role(stack.pid, replicas={})["web"])
-
-    @property
-    def _body(self) -> bytes:
-        return self._bodies.read_bytes().splitlines()[0]
-
-    # A model that is the bottleneck.
+            artifact = Zoo.of(session).sleeping(name, model=model)
+            content, kind = artifact.file.read_bytes(), artifact.runtime
+            stack.publish(name, artifact=content, runtime=kind, file=artifact.file.name)
+            stack.route(name, name, slo_ms=objective * 1e3, body=self._body)
+        self._web = busiest(stack.processes["web"])
 
     def flood(self, length: Length) -> Flood:
-        closed = self._wrk("slow", connections=CLOSED_CONNECTIONS, seconds=length.capacity)
+        """A model that is the bottleneck."""
+        closed = self._stack.asked(
+            "slow", bodies=self._bodies, connections=CLOSED_CONNECTIONS, seconds=length.capacity
+        )
         capacity = closed.rate
         self._say(f"  Capacity of the slow model: {capacity:,.0f} queries/s")
         self._say(f"  Offering {FACTOR:g} times as much for {length.overload:g} s ...")
@@ -159,63 +129,38 @@ class _Bench:
             Phase(rate=FACTOR * capacity, seconds=length.overload),
             Phase(rate=CALM * capacity, seconds=length.after),
         ]
-        with self._watching_memory() as memory:
-            samples = self._open_loop("slow", phases=phases)
+        bodies = self._stack.folder / "numbers.txt"
+        bodies.write_text(f'{{"input":[{COUNTER},1.0,2.0,3.0]}}\n')
+        with read_often(self._reading, seconds=MEMORY_SECONDS) as memory:
+            url = self._stack.url_of("slow")
+            recording = self._stack.open_loop.run(url, bodies=bodies, phases=phases)
         return Flood(
             capacity=capacity,
             objective=SLOW_SLO,
             begin=length.calm,
             end=length.calm + length.overload,
-            samples=samples,
-            memory=memory,
+            samples=recording.queries,
+            memory=[Reading(at=at - recording.zero, mib=mib) for at, mib in memory],
         )
 
-    def _open_loop(self, application: str, *, phases: list[Phase]) -> list[Sample]:
-        url = urlsplit(self._stack.url)
-        plan = Plan(
-            host=url.hostname or "",
-            port=url.port or 0,
-            path=_path(application),
-            api_key=self._stack.api_key,
-            body='{"input":[%d.0,1.0,2.0,3.0]}',
-            phases=phases,
-        )
-        finished = subprocess.run(
-            [sys.executable, "-m", "benchmarks.paper.open_loop"],
-            input=msgspec.json.encode(plan),
-            stdout=subprocess.PIPE,
-            cwd=ROOT,
-            check=True,
-        )
-        return msgspec.json.decode(finished.stdout, type=list[Sample])
-
-    @contextmanager
-    def _watching_memory(self) -> Iterator[list[Reading]]:
-        """Read the web process's memory in a thread, until the block is left."""
-        readings: list[Reading] = []
-        stop, started = threading.Event(), time.monotonic()
-
-        def read() -> None:
-            while not stop.wait(MEMORY_SECONDS):
-                mib = self._web.memory_info().rss / MIB
-                readings.append(Reading(at=time.monotonic() - started, mib=mib))
-
-        thread = threading.Thread(target=read, name="memory")
-        thread.start()
-        try:
-            yield readings
-        finally:
-            stop.set()
-            thread.join()
-
-    # A web process that is the bottleneck.
+    def _reading(self) -> tuple[float, float]:
+        return time.monotonic(), self._web.memory_info().rss / MIB
 
     def crowd(self, connections: int, *, length: Length) -> Crowd:
-        self._wrk("fast", connections=FEW, seconds=1)
-        before = self._metrics()
-        result = self._wrk("fast", connections=connections, seconds=length.connections)
-        next_seconds, next_by_model = self._next("fast")
-        change = self._settled_change("fast", before=before, result=result)
+        """A web process that is the bottleneck."""
+        stack, client = self._stack, self._stack.client
+        stack.asked("fast", bodies=self._bodies, connections=FEW, seconds=1)
+        before = read_metrics(client)
+        result = stack.asked(
+            "fast", bodies=self._bodies, connections=connections, seconds=length.connections
+        )
+        started = time.monotonic()
+        next_by_model = not stack.predict("fast", body=self._body)["default"]
+        next_seconds = time.monotonic() - started
+        after = published_metrics(
+            client, application="fast", before=before, answered=result.answered
+        )
+        change = Change(before=before, after=after)
         rate = result.rate * (1.0 - change.default_ratio("fast"))
         self._say(
             f"  {connections:5,} connections: {rate:,.0f} answers/s by the model, P99 "
@@ -232,33 +177,205 @@ class _Bench:
             next_by_model=next_by_model,
         )
 
-    def _next(self, application: str) -> tuple[float, bool]:
-        started = time.monotonic()
-        answer = self._client.post(_path(application), content=self._body).raise_for_status()
-        return time.monotonic() - started, not json.loads(answer.content)["default"]
 
-    def _wrk(self, application: str, *, connections: int, seconds: int) -> WrkResult:
-        load = Load(
-            url=f"{self._stack.url}{_path(application)}",
-            bodies=self._bodies,
-            unique=True,
-            connections=connections,
-        )
-        return self._generator.run(load, seconds=seconds)
-
-    def _metrics(self) -> Samples:
-        return parse_metrics(self._client.get("/metrics").raise_for_status().text)
-
-    def _settled_change(self, application: str, *, before: Samples, result: WrkResult) -> Change:
-        """Wait until the counters show all that wrk saw, which are published once a second."""
-        deadline = time.monotonic() + PUBLISHED_SECONDS
-        while True:
-            change = Change(before=before, after=self._metrics())
-            counted = change.total(f"{APPLICATION}queries_total", of=application)
-            if counted >= result.answered or time.monotonic() > deadline:
-                return change
-            time.sleep(LOOK_AGAIN_SECONDS)
+# What must hold.
 
 
-def _path(application: str) -> str:
-    return f"/api/v1/applications/{application}/predict"
+def in_time(sample: Query, *, objective: float) -> bool:
+    """Answered by the model within the objective, counted from when the query was due."""
+    return sample.status == 200 and not sample.default and sample.took <= objective
+
+
+def in_vain(sample: Query, *, objective: float) -> bool:
+    """Neither answered in time nor turned away in time: kept waiting for nothing."""
+    return sample.status != 200 or sample.took > objective
+
+
+def between(flood: Flood, begin: float, end: float) -> list[Query]:
+    return [sample for sample in flood.samples if begin <= sample.due < end]
+
+
+def good_rate(flood: Flood) -> float:
+    """Answers a second in time by the model, while too much was offered."""
+    good = [in_time(s, objective=flood.objective) for s in between(flood, flood.begin, flood.end)]
+    return sum(good) / (flood.end - flood.begin)
+
+
+def seconds_to_recover(flood: Flood) -> float:
+    """From the end of the overload until the first query due after it was answered in time."""
+    after = between(flood, flood.end, math.inf)
+    good = (s for s in after if in_time(s, objective=flood.objective))
+    return min((s.due + s.took - flood.end for s in good), default=math.nan)
+
+
+def memory_growth(flood: Flood) -> float:
+    """The web process's memory at the end of the overload, beside that soon after its begin."""
+    during = [r for r in flood.memory if flood.begin + SETTLED_SECONDS <= r.at < flood.end]
+    return during[-1].mib / during[0].mib if during else math.nan
+
+
+def share(samples: Sequence[bool]) -> float:
+    return sum(samples) / len(samples) if samples else math.nan
+
+
+def targets(result: Overload) -> list[Target]:
+    flood, objective = result.flood, result.flood.objective
+    few, many = (next(c for c in result.crowds if c.connections == n) for n in (FEW, MANY))
+    during = between(flood, flood.begin, flood.end)
+    # What was left in the queue is done within one objective.
+    after = between(flood, flood.end + objective, math.inf)
+    what, again = f"{FACTOR:g} x capacity offered", "after the overload"
+    return [
+        at_least(f"{what}: answers in time : capacity", good_rate(flood) / flood.capacity, 0.90),
+        at_most(
+            "memory of the web process, end : begin of the overload", memory_growth(flood), 1.05
+        ),
+        at_most(
+            "queries kept waiting beyond the objective, or without any answer",
+            100 * share([in_vain(s, objective=objective) for s in during]),
+            1.0,
+            unit=" %",
+        ),
+        at_most(
+            f"{again}, until a query is answered in time",
+            seconds_to_recover(flood) * 1e3,
+            # What waits when it ends may wait for one objective, and is answered first.
+            2 * objective * 1e3,
+            unit=" ms",
+        ),
+        at_least(
+            f"{again}, answers in time",
+            100 * share([in_time(s, objective=objective) for s in after]),
+            99.0,
+            unit=" %",
+        ),
+        at_least(f"throughput, {MANY:,} connections : {FEW}", many.rate / few.rate, 0.70),
+        at_most(
+            f"the next query after {MANY:,} connections",
+            many.next_seconds * 1e3 if many.next_by_model else math.nan,
+            1000.0,
+            unit=" ms",
+        ),
+    ]
+
+
+def draw(result: Overload) -> Figure:
+    flood = result.flood
+    figure = charts.styled(
+        title="Overload",
+        subtitle=f"Left: a model of {1e3 / flood.capacity:.1f} ms a query is offered {FACTOR:g} "
+        "times what it can do, open loop over HTTP. Right: a fast model, closed loop.",
+        width=11.0,
+        height=6.4,
+    )
+    axes = figure.subplot_mosaic(
+        [["answers", "crowds"], ["latency", "waits"], ["memory", "waits"]],
+        width_ratios=[2.4, 1.0],
+        height_ratios=[1.7, 1.0, 0.7],
+    )
+    _draw_answers(axes["answers"], flood)
+    _draw_latency(axes["latency"], flood)
+    _draw_memory(axes["memory"], flood)
+    _draw_crowds(axes["crowds"], result.crowds)
+    _draw_waits(axes["waits"], result.crowds)
+    charts.legend(figure, axes["answers"], columns=4)
+    return figure
+
+
+def _steps(flood: Flood) -> list[float]:
+    """The begins of all steps of the charts."""
+    last = max(sample.due for sample in flood.samples)
+    return [STEP * number for number in range(math.ceil(last / STEP))]
+
+
+def _draw_answers(axes: Axes, flood: Flood) -> None:
+    """The queries of each step by how they ended."""
+    objective = flood.objective
+    good, turned_away, vain = [], [], []
+    for start in _steps(flood):
+        samples = between(flood, start, start + STEP)
+        good.append(sum(in_time(s, objective=objective) for s in samples) / STEP)
+        vain.append(sum(in_vain(s, objective=objective) for s in samples) / STEP)
+        turned_away.append(len(samples) / STEP - good[-1] - vain[-1])
+    axes.stackplot(
+        _steps(flood), good, turned_away, vain,
+        colors=[charts.BLUE, charts.PALE, charts.LIMIT], step="post",
+        labels=["by the model, in time", "default, in time", "late or none"],
+    )  # fmt: skip
+    axes.axhline(
+        flood.capacity, color=charts.INK, linewidth=1.1, linestyle=(0, (5, 3)), label="capacity"
+    )
+    axes.set(title="Queries by how they ended", ylabel="queries/s", ylim=(0, None))
+    _share_time(axes, flood, named=False)
+
+
+def _draw_latency(axes: Axes, flood: Flood) -> None:
+    steps = [between(flood, start, start + STEP) for start in _steps(flood)]
+    for q, colour, name in ((P99, charts.ORANGE, "P99"), (0.5, charts.BLUE, "median")):
+        values = [percentile([s.took for s in samples], q) * 1e3 for samples in steps]
+        middles = [start + STEP / 2 for start in _steps(flood)]
+        axes.plot(middles, values, color=colour, linewidth=1.4, label=name)
+    charts.limit(axes, flood.objective * 1e3, label="objective")
+    top = max(1.4 * flood.objective * 1e3, axes.get_ylim()[1])
+    axes.set(title="Latency of all answers", ylabel="ms", ylim=(0, top))
+    axes.legend(loc="lower right", ncols=2, bbox_to_anchor=(1.0, 1.0), borderaxespad=0.1)
+    _share_time(axes, flood, named=False)
+
+
+def _draw_memory(axes: Axes, flood: Flood) -> None:
+    axes.plot([r.at for r in flood.memory], [r.mib for r in flood.memory], color=charts.TEAL)
+    top = max(reading.mib for reading in flood.memory)
+    axes.set(title="Memory of the web process", ylabel="MiB", ylim=(0, 1.2 * top))
+    _share_time(axes, flood, named=True)
+
+
+def _share_time(axes: Axes, flood: Flood, *, named: bool) -> None:
+    axes.axvspan(flood.begin, flood.end, color=charts.SHADE, linewidth=0, zorder=0)
+    axes.set_xlim(0, _steps(flood)[-1])
+    if named:
+        axes.set_xlabel("seconds (shaded: overload)")
+    else:
+        axes.tick_params(labelbottom=False)
+
+
+def _draw_crowds(axes: Axes, crowds: Sequence[Crowd]) -> None:
+    rates = [crowd.rate for crowd in crowds]
+    charts.bars(
+        axes, range(len(crowds)), rates, colour=charts.BLUE, texts=[*map(number, rates)],
+        inside=True,
+    )  # fmt: skip
+    charts.limit(axes, 0.7 * rates[0], label="70 %", at=0.53)
+    _name_crowds(axes, crowds)
+    axes.set(title="Answers by the model", ylabel="queries/s")
+    axes.yaxis.set_major_formatter(charts.THOUSANDS)
+
+
+def _draw_waits(axes: Axes, crowds: Sequence[Crowd]) -> None:
+    names = {"median": charts.BLUE, "P99": charts.ORANGE, "next query, after": charts.TEAL}
+    for offset, field, colour in zip(
+        (-0.27, 0.0, 0.27), ("p50", "p99", "next_seconds"), names.values(), strict=True
+    ):
+        values = [getattr(crowd, field) * 1e3 for crowd in crowds]
+        places = [place + offset for place in range(len(crowds))]
+        texts = [f"{value:,.0f}" for value in values]
+        charts.bars(axes, places, values, colour=colour, texts=texts, width=0.24)
+    charts.keys(axes, names, loc="upper left")
+    _name_crowds(axes, crowds)
+    axes.set(title="Latency", ylabel="ms")
+
+
+def _name_crowds(axes: Axes, crowds: Sequence[Crowd]) -> None:
+    axes.set_xticks(range(len(crowds)), [f"{crowd.connections:,}" for crowd in crowds])
+    axes.set_xlabel("connections")
+
+
+OVERLOAD = Experiment(
+    name="overload",
+    title="Overload: three times the capacity, and 1,500 connections",
+    workload=f"an open loop at {FACTOR:g} times the capacity, and closed ones",
+    systems=("a stack whose model is the bottleneck", "one whose web process is"),
+    result=Overload,
+    measure=measure,
+    targets=targets,
+    draw=draw,
+)

@@ -17,6 +17,8 @@ from sklearn.model_selection import train_test_split
 from registry.demo.digits import Images, Labels
 
 SIDE, WHITEST = 8, 16.0
+# As models answer: JSON texts.
+DIGITS = tuple(b"%d" % digit for digit in range(10))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,95 +10,69 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import msgspec
+import httpx
 
-from benchmarks import command
-from benchmarks.command import say
-from benchmarks.figures import style
-from benchmarks.figures.claims import count
-from benchmarks.pages import markdown, replaced
-from benchmarks.peers.bodies import questions
-from benchmarks.peers.chart import draw
-from benchmarks.peers.environments import EnvironmentFailed, environment
-from benchmarks.peers.judging import claims
-from benchmarks.peers.peer import Peer
-from benchmarks.peers.results import Failure, Machine, Results
+from benchmarks.command import FAILURES, Failed
+from benchmarks.counters import Change, Samples, published_metrics, read_metrics
+from benchmarks.experiment import Experiment, Session, turns
+from benchmarks.linear import LINEAR
+from benchmarks.peers.alone import measure_alone
+from benchmarks.peers.environments import environment
+from benchmarks.peers.hosts import (
+    CLIPPER,
+    ECHO,
+    Host,
+    Row,
+    running_bare_echo,
+    running_clipper,
+    running_peer,
+)
+from benchmarks.peers.peer import Questions, questions
+from benchmarks.peers.results import (
+    Failure,
+    Machine,
+    Results,
+    Visit,
+    conditions,
+    draw,
+    table_of,
+    targets,
+)
+from benchmarks.peers.results import Measured as MeasuredLoad
 from benchmarks.peers.roster import PEERS
-from benchmarks.peers.rounds import entrants, measure
-from benchmarks.peers.tables import alone_line, claims_table, conditions, table_of
-from benchmarks.report import table
-from benchmarks.servers import ServerFailed
+from benchmarks.processes import read_cpu, read_memory
+from benchmarks.study import RESULTS, Measured, Study
+from benchmarks.tables import markdown, replaced
+from benchmarks.targets import VERDICT, rows
+from benchmarks.wrk import Load
 from scripts.stack.layout import ROOT
 
-RESULTS = ROOT / "benchmarks/results/peers"
-PAGE, PICTURES = ROOT / "docs/results/peers.md", ROOT / "docs/images/peers"
-NUMBERS, CHART = "peers.json", "peers.png"
+WARM_UP_SECONDS = 1
+SERVER = "server"
+REASON_LENGTH = 1500
+ROUNDS, SECONDS, CONNECTIONS = 3, 4, (1, 16, 64, 128)
+QUICK_ROUNDS, QUICK_SECONDS, QUICK_CONNECTIONS = 1, 2, (1, 64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    rounds: int
-    seconds: int
-    connections: tuple[int, ...]
+class Entrant:
+    """Something that can be started in an empty `folder`, and measured."""
+
+    server: str
+    setting: str
+    start: Callable[..., AbstractContextManager[Host]]
 
 
-FULL = Plan(rounds=3, seconds=4, connections=(1, 16, 64, 128))
-QUICK = Plan(rounds=1, seconds=2, connections=(1, 64))
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
-    return command.run(
-        "bench-peers", lambda: run(options), failures=(ServerFailed, FileNotFoundError)
-    )
-
-
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
-    parser.add_argument(
-        "--only", nargs="+", choices=PEERS, default=list(PEERS), metavar="PEER",
-        help=f"beside Clipper and the echo: {', '.join(PEERS)}",
-    )  # fmt: skip
-    parser.add_argument("--quick", action="store_true", help="one short round, for a first look")
-    parser.add_argument("--rounds", type=int, help=f"default: {FULL.rounds}")
-    parser.add_argument("--seconds", type=int, help=f"of each load; default: {FULL.seconds}")
-    command.add_results(parser, folder=RESULTS, page=PAGE)
-    return parser
-
-
-def plan_of(options: argparse.Namespace) -> Plan:
-    plan = QUICK if options.quick else FULL
-    return Plan(
-        rounds=options.rounds or plan.rounds,
-        seconds=options.seconds or plan.seconds,
-        connections=plan.connections,
-    )
-
-
-def run(options: argparse.Namespace) -> None:
-    folder: Path = options.results
-    if not options.redraw:
-        command.need_wrk()
-        results = _measured(plan_of(options), names=options.only, quick=options.quick)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / NUMBERS).write_bytes(msgspec.json.encode(results) + b"\n")
-    results = msgspec.json.decode((folder / NUMBERS).read_bytes(), type=Results)
-    with style.applied():
-        style.save(draw(results), folder / CHART)
-    report(results)
-    if options.publish:
-        publish(results, picture=folder / CHART)
-    say(f"\nNumbers and chart: {folder}")
-
-
-def _measured(plan: Plan, *, names: Sequence[str], quick: bool) -> Results:
+def measure(session: Session) -> Results:
+    options, quick = session.options, session.quick
     results = Results(
         machine=Machine(
             cores=os.cpu_count() or 0,
@@ -106,53 +80,142 @@ def _measured(plan: Plan, *, names: Sequence[str], quick: bool) -> Results:
             system=platform.platform(),
         ),
         quick=quick,
-        seconds_each=plan.seconds,
-        connections=list(plan.connections),
+        seconds_each=options.seconds or (QUICK_SECONDS if quick else SECONDS),
+        connections=list(QUICK_CONNECTIONS if quick else CONNECTIONS),
     )
-    peers = list(_installed((PEERS[name] for name in names), failures=results.failures))
+    asked = questions(session.folder)
+    entrants = list(_entrants(asked, results=results, session=session))
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="peers-") as folder:
-        asked = questions(Path(folder))
-        measure(
-            results,
-            entrants=list(entrants(asked, peers=peers)),
-            rounds=plan.rounds,
-            questions=asked,
-            say=say,
-        )
+    rounds = options.rounds or (QUICK_ROUNDS if quick else ROUNDS)
+    for number, entrant in turns(entrants, rounds=rounds):
+        if len(results.alone) < number:
+            results.alone.append(measure_alone(asked))
+        session.say(f"Round {number} of {rounds}: {entrant.server} {entrant.setting}".rstrip())
+        try:
+            _visit(entrant, number=number, results=results, session=session)
+        except FAILURES as error:
+            reason = str(error)[:REASON_LENGTH] or type(error).__name__
+            _leave_out(entrant.server, entrant.setting, reason, number=number, results=results)
+            session.say(f"  left out: {reason}")
     results.took_seconds = time.monotonic() - began
     return results
 
 
-def _installed(peers: Iterable[Peer], *, failures: list[Failure]) -> Iterator[tuple[Peer, Path]]:
-    for peer in peers:
+def _entrants(asked: Questions, *, results: Results, session: Session) -> Iterator[Entrant]:
+    """Clipper and its yardstick first; a peer once for each of its settings, if it is there."""
+    yield Entrant(server=CLIPPER, setting="", start=partial(running_clipper, asked))
+    yield Entrant(server=ECHO, setting="", start=partial(running_bare_echo, asked))
+    for peer in (PEERS[name] for name in session.options.only):
         try:
-            yield peer, environment(peer.environment, say=say)
-        except EnvironmentFailed as error:
-            say(f"{peer.title} can't be installed, and is left out: {error}")
-            failures.append(
-                Failure(round=0, server=peer.title, setting="", reason=f"not installed: {error}")
-            )
+            installed = environment(peer.environment, say=session.say)
+        except Failed as error:
+            session.say(f"{peer.title} can't be installed, and is left out: {error}")
+            _leave_out(peer.title, "", f"not installed: {error}", number=0, results=results)
+            continue
+        for setting in peer.settings:
+            start = partial(running_peer, peer, setting, questions=asked, environment=installed)
+            yield Entrant(server=peer.title, setting=setting.name, start=start)
 
 
-def report(results: Results) -> None:
-    judged = claims(results, peers=list(PEERS.values()))
-    say(f"\n{table(table_of(results), left=2)}")
-    say(f"\n{alone_line(results)}\n\n{conditions(results)}")
-    say(f"\n{table(claims_table(judged), left=2)}\n\n{count(judged)}")
+def _leave_out(server: str, setting: str, reason: str, *, number: int, results: Results) -> None:
+    failure = Failure(round=number, server=server, setting=setting, reason=reason)
+    results.failures.append(failure)
 
 
-def publish(results: Results, *, picture: Path) -> None:
-    """Put what was measured last into the docs."""
-    page = PAGE.read_text()
-    judged = claims(results, peers=list(PEERS.values()))
-    lines = (markdown(table_of(results)), alone_line(results), conditions(results))
-    page = replaced(page, mark="measured", text="\n".join(lines) + "\n")
-    page = replaced(page, mark="judged", text=markdown(claims_table(judged)))
-    PAGE.write_text(page)
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    shutil.copy(picture, PICTURES)
+def _visit(entrant: Entrant, *, number: int, results: Results, session: Session) -> None:
+    with (
+        tempfile.TemporaryDirectory(prefix="peers-", ignore_cleanup_errors=True) as folder,
+        entrant.start(folder=Path(folder)) as host,
+    ):
+        for row in host.rows:
+            visit = _measure_row(row, host=host, number=number, results=results)
+            results.visits.append(visit)
+            rates = (f"{load.rate:,.0f} at {load.connections}" for load in visit.loads)
+            session.say(f"  {visit.setting or visit.server}: queries/s {', '.join(rates)}")
 
+
+def _measure_row(row: Row, *, host: Host, number: int, results: Results) -> Visit:
+    before = read_metrics(host.client) if host.client else {}
+    answered, loads = 0, []
+    for connections in results.connections:
+        load = Load(url=row.url, bodies=row.bodies, unique=row.unique, connections=connections)
+        answered += host.wrk.run(load, seconds=WARM_UP_SECONDS).answered
+        loads.append(_measure(load, host=host, seconds=results.seconds_each))
+        answered += loads[-1].wrk.answered
+    memory = read_memory({SERVER: host.processes()})[SERVER]
+    return Visit(
+        round=number,
+        server=row.server,
+        setting=row.setting,
+        loads=loads,
+        processes=memory.count,
+        rss_mib=memory.rss,
+        pss_mib=memory.pss,
+        defaults=_defaults(host.client, before=before, answered=answered),
+    )
+
+
+def _measure(load: Load, *, host: Host, seconds: int) -> MeasuredLoad:
+    processes = {SERVER: host.processes()}
+    before = read_cpu(processes)
+    wrk = host.wrk.run(load, seconds=seconds)
+    cores = read_cpu(processes).cores_since(before)
+    if not wrk.answered:
+        raise Failed(f"none of {load.connections} connections was answered: {wrk}")
+    return MeasuredLoad(
+        connections=load.connections, wrk=wrk, cores=cores[SERVER], elsewhere=cores["elsewhere"]
+    )
+
+
+def _defaults(client: httpx.Client | None, *, before: Samples, answered: int) -> int:
+    """How many answers were no prediction: what only Clipper tells, and only Clipper gives."""
+    if client is None:
+        return 0
+    after = published_metrics(client, application=LINEAR, before=before, answered=answered)
+    return round(Change(before=before, after=after).defaults)
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--only", nargs="+", choices=PEERS, default=list(PEERS), metavar="PEER",
+        help=f"beside Clipper and the echo: {', '.join(PEERS)}",
+    )  # fmt: skip
+    parser.add_argument("--rounds", type=int, help=f"default: {ROUNDS}")
+    parser.add_argument("--seconds", type=int, help=f"of each load; default: {SECONDS}")
+
+
+def publish(page: str, measured: Sequence[Measured]) -> str:
+    ((_, results),) = measured
+    text = f"{markdown(table_of(results))}\n{conditions(results)}\n"
+    page = replaced(page, mark="measured", text=text)
+    judged = rows(targets(results), columns={"server": "figure", **VERDICT})
+    return replaced(page, mark="judged", text=markdown(judged))
+
+
+STUDY = Study(
+    name="bench-peers",
+    module="peers",
+    about=__doc__,
+    experiments=(
+        Experiment(
+            name="peers",
+            title="Clipper beside other prediction servers",
+            workload="wrk, 784 numbers as JSON, one connection and many",
+            systems=(CLIPPER, ECHO, *(peer.title for peer in PEERS.values())),
+            result=Results,
+            measure=measure,
+            targets=targets,
+            draw=draw,
+            table=table_of,
+            notes=conditions,
+        ),
+    ),
+    folder=RESULTS / "peers",
+    page=ROOT / "docs/results/peers.md",
+    quick="one short round, for a first look",
+    options=options,
+    publish=publish,
+)
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(STUDY.main())

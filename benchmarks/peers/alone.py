@@ -15,11 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.paper.containers import ONE_THREAD
-from benchmarks.peers.bodies import Questions
-from benchmarks.peers.peer import MAX_BATCH
+from benchmarks.command import Failed
+from benchmarks.peers.peer import MAX_BATCH, Questions
 from benchmarks.peers.servers import linear
-from benchmarks.servers import ServerFailed, clean_environment
+from benchmarks.servers import ONE_THREAD, clean_environment
 from scripts.stack.layout import ROOT
 from serving.container.parsing import parse_batch, row_parser
 
@@ -47,7 +46,7 @@ def measure_alone(questions: Questions) -> Alone:
         check=False,
     )
     if finished.returncode != 0:
-        raise ServerFailed(f"The model alone: {finished.stderr.decode()[-500:]}")
+        raise Failed(f"The model alone: {finished.stderr.decode()[-500:]}")
     return msgspec.json.decode(finished.stdout, type=Alone)
 
 

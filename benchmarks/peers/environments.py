@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.command import Failed
 from scripts.stack.layout import ROOT
 
 FOLDER = ROOT / ".venv-peers"
@@ -18,12 +19,11 @@ INSTALL_SECONDS = 1200.0
 TAIL = 1500
 
 
-class EnvironmentFailed(Exception):
-    """A peer can't be installed here; the message is the end of what was said."""
-
-
 def environment(name: str, *, say: Callable[[str], None]) -> Path:
-    """Return the environment of that name, after installing whatever it lacks."""
+    """Return the environment of that name, after installing whatever it lacks.
+
+    Failed where that can't be done here; the message is the end of what was said.
+    """
     folder, requirements = FOLDER / name, REQUIREMENTS / f"{name}.txt"
     stamp, wanted = folder / STAMP, fingerprint(requirements)
     if stamp.exists() and stamp.read_text() == wanted:
@@ -59,6 +59,6 @@ def _run(command: list[str]) -> None:
         )
     except subprocess.CalledProcessError as error:
         said = (error.stderr or error.stdout).strip()[-TAIL:]
-        raise EnvironmentFailed(said) from error
+        raise Failed(said) from error
     except subprocess.TimeoutExpired as error:
-        raise EnvironmentFailed(f"not installed after {INSTALL_SECONDS:.0f} s") from error
+        raise Failed(f"not installed after {INSTALL_SECONDS:.0f} s") from error

@@ -6,109 +6,63 @@ Starts a stack of its own and stops it at the end; ends with 1 where something d
 from __future__ import annotations
 
 import argparse
-import sqlite3
-import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import closing
-from pathlib import Path
+from contextlib import suppress
+from functools import partial
 from urllib.parse import urlsplit
 
 import httpx
-import msgspec
 
-from benchmarks import command
-from benchmarks.command import say
-from benchmarks.counters import VERSION, parse_metrics
-from benchmarks.figures import style
-from benchmarks.management import ManagementFailed, Operator
-from benchmarks.models import body
-from benchmarks.processes import processes_by_role, read_memory
-from benchmarks.servers import ServerFailed, Stack, running_stack
-from benchmarks.soak import chart
-from benchmarks.soak.disruptions import DISRUPTIONS, MODEL, Disruption, NotRecovered, Target
-from benchmarks.soak.generator import Generator, GeneratorFailed, generating
-from benchmarks.soak.memory import Reading, watching
-from benchmarks.soak.messages import ENSEMBLE, SINGLE, TAUGHT, Plan
-from benchmarks.soak.verdict import Event, Soak, claims, summary
+from benchmarks.command import Failed
+from benchmarks.counters import VERSION, read_metrics
+from benchmarks.experiment import Experiment, Session
+from benchmarks.linear import body
+from benchmarks.pace import read_often
+from benchmarks.processes import MIB, processes_by_role, read_memory
+from benchmarks.servers import waited_for
+from benchmarks.soak.disruptions import DISRUPTIONS, MODEL, Disrupted, Disruption
+from benchmarks.soak.generator import Generator, generating
+from benchmarks.soak.messages import ENSEMBLE, LEARNING, SINGLE, Plan
+from benchmarks.soak.verdict import Event, Reading, Soak, draw, notes, phase_table, targets
+from benchmarks.stack import Stack, running_stack
+from benchmarks.study import Study
 from registry.demo.digits import held_out
 
-RESULTS = Path(__file__).parent.with_name("results")
 QUERIES, EVERY_SECONDS = 500_000, 15.0
 CALM_QUERIES = 20_000
 CLIENTS = {"single": 16, "ensemble": 12, "hits": 8, "batches": 1, "feedback": 3, "websocket": 1}
 OBJECTIVE_MS = 250.0
 # Small enough to be full after a few thousand queries: what grows from then on is no cache.
 CACHE_BYTES = 8 << 20
-SETTLED_SECONDS = 60.0
-LOOK_AGAIN_SECONDS = 0.2
+SETTLED_SECONDS, READ_SECONDS, LOOK_AGAIN_SECONDS = 60.0, 2.0, 0.2
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
-    return command.run(
-        "soak",
-        lambda: run(options),
-        failures=(ServerFailed, ManagementFailed, GeneratorFailed),
-    )
+def measure(session: Session) -> Soak:
+    with running_stack(say=session.say, CLIPPER_CACHE_BYTES=str(CACHE_BYTES)) as stack:
+        return _Bench(stack, session=session).soak()
 
 
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
-    parser.add_argument("--queries", type=int, default=QUERIES, help="at least (500,000)")
-    parser.add_argument(
-        "--every", type=float, default=EVERY_SECONDS, metavar="S", help="between events (15 s)"
-    )
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
-    return parser
-
-
-def run(options: argparse.Namespace) -> int:
-    with tempfile.TemporaryDirectory(prefix="clipper-soak-") as folder:
-        say("Starting a stack with the demo ...")
-        settings = {"CLIPPER_CACHE_BYTES": str(CACHE_BYTES)}
-        with running_stack(Path(folder), settings=settings) as stack, stack.client() as client:
-            bench = Bench(stack, client=client, database=Path(folder) / "var/clipper.sqlite3")
-            soak = bench.soak(queries=options.queries, every=options.every)
-    judged = claims(soak, wanted_queries=options.queries)
-    say(f"\n{summary(soak, judged=judged)}")
-    write(soak, results=options.results)
-    return 0 if all(claim.holds for claim in judged) else 1
-
-
-def write(soak: Soak, *, results: Path) -> None:
-    results.mkdir(parents=True, exist_ok=True)
-    (results / "soak.json").write_bytes(msgspec.json.encode(soak) + b"\n")
-    with style.applied():
-        style.save(chart.draw(soak), results / "soak.png")
-    say(f"\nNumbers and chart: {results / 'soak.json'}, {results / 'soak.png'}")
-
-
-class Bench:
+class _Bench:
     """The stack, who asks it, and what happens to it."""
 
-    def __init__(self, stack: Stack, *, client: httpx.Client, database: Path) -> None:
+    def __init__(self, stack: Stack, *, session: Session) -> None:
         self._stack = stack
-        self._client = client
-        self._database = database
-        self._operator = Operator(client)
-        self._target = Target(stack, operator=self._operator)
+        self._options = session.options
+        self._say = session.say
+        self._disrupted = Disrupted(stack)
         self._started = 0.0
 
-    def soak(self, *, queries: int, every: float) -> Soak:
+    def soak(self) -> Soak:
         plan = self._prepare()
         replicas_before = self._replicas()
         self._started = time.monotonic()
         with generating(plan) as generator:
-            watch = watching(
-                self._stack.pid,
-                web=self._target.web_workers,
-                queries=lambda: generator.queries,
-            )
-            with watch as memory:
-                events = self._disturb(generator, queries=queries, every=every, memory=memory)
-        say("The load has ended; waiting until all is settled ...")
+            read = lambda: self._reading(generator)  # noqa: E731
+            with read_often(read, seconds=READ_SECONDS) as memory:
+                events = self._disrupt(generator, memory=memory)
+        self._say("The load has ended; waiting until all is settled ...")
         return Soak(
+            wanted_queries=self._options.queries,
             started=self._started,
             progress=generator.progress,
             troubles=generator.troubles,
@@ -122,61 +76,67 @@ class Bench:
 
     def _prepare(self) -> Plan:
         """Make the applications and the plan of the load."""
+        stack = self._stack
         images, labels = held_out()
         question = body(images[0], decimals=0).encode()
-        ensemble = self._operator.application(ENSEMBLE)
+        ensemble = stack.application(ENSEMBLE)
         all_models = [route["model"] for route in ensemble["routes"]]
-        for name, policy, models in ((SINGLE, "static", [MODEL]), (TAUGHT, "exp4", all_models)):
-            self._operator.create_application(
-                name=name,
-                input_type="doubles",
-                slo_ms=OBJECTIVE_MS,
-                default_output=-1,
-                policy=policy,
-                routes=[{"model": model} for model in models],
-            )
-            self._operator.wait_until_answered(name, body=question)
-        address = urlsplit(self._stack.url)
-        assert address.hostname is not None
-        assert address.port is not None
+        stack.route(SINGLE, MODEL, slo_ms=OBJECTIVE_MS, body=question)
+        stack.route(LEARNING, *all_models, slo_ms=OBJECTIVE_MS, policy="exp4", body=question)
+        address = urlsplit(stack.url)
         return Plan(
-            host=address.hostname,
-            port=address.port,
-            api_key=self._stack.api_key,
+            host=address.hostname or "",
+            port=address.port or 0,
+            api_key=stack.api_key,
             images=[",".join(f"{pixel:.0f}" for pixel in image[1:]) for image in images],
             labels=[int(label) for label in labels],
             objectives_ms={
                 SINGLE: OBJECTIVE_MS,
-                TAUGHT: OBJECTIVE_MS,
+                LEARNING: OBJECTIVE_MS,
                 ENSEMBLE: ensemble["slo"]["latency_ms"],
             },
             clients=CLIENTS,
         )
 
-    def _disturb(
-        self, generator: Generator, *, queries: int, every: float, memory: list[Reading]
-    ) -> list[Event]:
+    def _reading(self, generator: Generator) -> Reading | None:
+        """Nothing while there is no web process, as after it was killed."""
+        serving = self._disrupted.web_workers()
+        if not serving:
+            return None
+        own = serving[0].memory_full_info()
+        roles = read_memory(processes_by_role(self._stack.pid, replicas={}))
+        return Reading(
+            at=time.monotonic(),
+            queries=generator.queries,
+            pid=serving[0].pid,
+            web=own.rss / MIB,
+            web_pss=getattr(own, "pss", own.rss) / MIB,
+            worker_pss=roles["worker"].pss if "worker" in roles else 0.0,
+            redis=roles["redis"].rss if "redis" in roles else 0.0,
+        )
+
+    def _disrupt(self, generator: Generator, *, memory: list[Reading]) -> list[Event]:
         """One disruption after another, each at least once, until so much was asked."""
         events: list[Event] = []
         while generator.queries < CALM_QUERIES:
             time.sleep(LOOK_AGAIN_SECONDS)
         first_round = True
-        while first_round or generator.queries < queries:
+        while first_round or generator.queries < self._options.queries:
             for disruption in DISRUPTIONS:
                 if first_round or not disruption.once:
-                    self._pause(generator, seconds=every, memory=memory)
+                    self._pause(generator, memory=memory)
                     events.append(self._event(disruption))
-                if not first_round and generator.queries >= queries:
+                if not first_round and generator.queries >= self._options.queries:
                     break
             first_round = False
-        self._pause(generator, seconds=every, memory=memory)
+        self._pause(generator, memory=memory)
         return events
 
     def _event(self, disruption: Disruption) -> Event:
         began, failure = time.monotonic(), ""
         try:
-            disruption.begin(self._target)
-        except (NotRecovered, ManagementFailed, httpx.HTTPError, LookupError) as error:
+            disruption.begin(self._disrupted)
+        except (Failed, httpx.HTTPError, LookupError) as error:
             failure = f"{type(error).__name__}: {error}"
         over = time.monotonic()
         self._tell(f"{disruption.name}, {over - began:.1f} s {failure}")
@@ -189,8 +149,8 @@ class Bench:
             failure=failure,
         )
 
-    def _pause(self, generator: Generator, *, seconds: float, memory: list[Reading]) -> None:
-        time.sleep(seconds)
+    def _pause(self, generator: Generator, *, memory: list[Reading]) -> None:
+        time.sleep(self._options.every)
         web = f"{memory[-1].web:.0f} MiB" if memory else "unknown"
         self._tell(
             f"{generator.queries:,} queries, {len(generator.errors())} errors, "
@@ -198,47 +158,73 @@ class Bench:
         )
 
     def _tell(self, text: str) -> None:
-        say(f"{time.monotonic() - self._started:6.0f} s  {text}")
+        self._say(f"{time.monotonic() - self._started:6.0f} s  {text}")
 
-    # --- what is left -------------------------------------------------------------------------
+    # What is left.
 
     def _left_open(self) -> float:
         """Queries that wait or are in flight; none as soon as a publication shows none."""
         gauges = (f"{VERSION}in_flight", f"{VERSION}waiting")
-        deadline = time.monotonic() + SETTLED_SECONDS
-        while True:
-            samples = parse_metrics(self._client.get("/metrics").raise_for_status().text)
+        left = float("nan")
+
+        def settled() -> bool:
+            nonlocal left
+            samples = read_metrics(self._stack.client)
             found = [value for (name, _, _), value in samples.items() if name in gauges]
             left = sum(found) if found else float("nan")
-            if left == 0 or time.monotonic() > deadline:
-                return left
-            time.sleep(LOOK_AGAIN_SECONDS)
+            return left == 0
+
+        with suppress(Failed):
+            waited_for(settled, seconds=SETTLED_SECONDS, what="the queries to end")
+        return left
 
     def _rows(self, *, wanted: int) -> int:
         """Rows of feedback: as many as wanted, or however many there are after a while.
 
         Looked at once more a little later: there must not come any beyond these.
         """
-        deadline = time.monotonic() + SETTLED_SECONDS
-        while self._count_rows() < wanted and time.monotonic() < deadline:
-            time.sleep(LOOK_AGAIN_SECONDS)
+        rows = partial(self._stack.rows_of_feedback, LEARNING)
+        with suppress(Failed):
+            waited_for(lambda: rows() >= wanted, seconds=SETTLED_SECONDS, what="the rows")
         time.sleep(10 * LOOK_AGAIN_SECONDS)
-        return self._count_rows()
-
-    def _count_rows(self) -> int:
-        with closing(sqlite3.connect(f"file:{self._database}?mode=ro", uri=True)) as database:
-            query = (
-                "SELECT count(*) FROM selection_feedback JOIN registry_application AS application"
-                " ON application.id = application_id WHERE application.name = ?"
-            )
-            return int(database.execute(query, (TAUGHT,)).fetchone()[0])
+        return rows()
 
     def _replicas(self) -> dict[str, float]:
         """Resident memory of the replicas, by version."""
-        names = {r["pid"]: f"{r['model']}:{r['version']}" for r in self._operator.replicas()}
-        memory = read_memory(processes_by_role(self._stack.pid, replicas=names))
+        self._stack.look()
+        memory = read_memory(self._stack.processes)
         return {role: m.rss for role, m in memory.items() if role.startswith("replica ")}
 
 
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--queries", type=int, default=QUERIES, help="at least (500,000)")
+    parser.add_argument(
+        "--every", type=float, default=EVERY_SECONDS, metavar="S", help="between events (15 s)"
+    )
+
+
+STUDY = Study(
+    name="soak",
+    module="soak",
+    about=__doc__,
+    experiments=(
+        Experiment(
+            name="soak",
+            title="Soak",
+            workload="41 clients that never pause, of six kinds",
+            systems=("a stack, while one part after another is changed or killed",),
+            result=Soak,
+            measure=measure,
+            targets=targets,
+            draw=draw,
+            table=phase_table,
+            notes=notes,
+        ),
+    ),
+    needs_wrk=False,
+    strict=True,
+    options=options,
+)
+
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(STUDY.main())

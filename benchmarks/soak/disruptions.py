@@ -11,14 +11,14 @@ from typing import NamedTuple
 import httpx
 import psutil
 
-from benchmarks.management import ManagementFailed, Operator
+from benchmarks.command import Failed
 from benchmarks.processes import processes_by_role
-from benchmarks.servers import Stack, answers
+from benchmarks.servers import answers, waited_for
+from benchmarks.stack import ManagementFailed, Stack
 
 # The model that is deployed, rolled back, scaled and configured; it has two versions in the demo.
 MODEL, VERSIONS = "svm-linear", ("1", "2")
 RECOVERY_SECONDS = 90.0
-LOOK_AGAIN_SECONDS = 0.1
 SETTLED_SECONDS = 1.0
 MORE_REPLICAS = 3
 # One after the other; the last is how every version begins.
@@ -31,24 +31,23 @@ CONFIGURATIONS: tuple[dict[str, object], ...] = (
 )
 
 
-class NotRecovered(Exception):
+class NotRecovered(Failed):
     """The stack isn't what it was before, though it had time."""
 
 
-class Target:
+class Disrupted:
     """The stack, and what can be done to it. Everything returns when all is well again."""
 
-    def __init__(self, stack: Stack, *, operator: Operator) -> None:
+    def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self._operator = operator
 
     def deploy(self) -> None:
         """Make the other version live."""
-        live = self._operator.live_version(MODEL)
-        self._operator.deploy(MODEL, version=next(v for v in VERSIONS if v != live))
+        live = self._stack.live_version(MODEL)
+        self._stack.deploy(MODEL, version=next(v for v in VERSIONS if v != live))
 
     def roll_back(self) -> None:
-        self._operator.roll_back(MODEL)
+        self._stack.roll_back(MODEL)
 
     def scale_up(self) -> None:
         self._scale(MORE_REPLICAS)
@@ -57,21 +56,21 @@ class Target:
         self._scale(1)
 
     def _scale(self, replicas: int) -> None:
-        self._operator.scale(MODEL, replicas=replicas)
-        version = self._operator.live_version(MODEL)
+        self._stack.scale(MODEL, replicas=replicas)
+        version = self._stack.live_version(MODEL)
         self._wait(
             lambda: len(self._ready(version)) == replicas, what=f"{replicas} replicas of {MODEL}"
         )
 
     def configure(self) -> None:
         """Change how batches are made, several times."""
-        version = self._operator.live_version(MODEL)
+        version = self._stack.live_version(MODEL)
         for changes in CONFIGURATIONS:
-            self._operator.configure(MODEL, version=version, **changes)
+            self._stack.configure(MODEL, version=version, **changes)
             time.sleep(SETTLED_SECONDS)
 
     def kill_replica(self) -> None:
-        version = self._operator.live_version(MODEL)
+        version = self._stack.live_version(MODEL)
         before = self._ready(version)
         os.kill(before[0], signal.SIGKILL)
         self._wait(
@@ -81,10 +80,10 @@ class Target:
 
     def kill_cpu_worker(self) -> None:
         """With it go all of its replicas."""
-        before = {replica["pid"] for replica in self._operator.replicas()}
+        before = {replica["pid"] for replica in self._stack.replicas()}
         self._kill(self._topmost("worker"), role="worker")
         self._wait(
-            lambda: before.isdisjoint(replica["pid"] for replica in self._operator.replicas()),
+            lambda: before.isdisjoint(replica["pid"] for replica in self._stack.replicas()),
             what="new replicas",
         )
         self._wait_until_ready()
@@ -127,17 +126,18 @@ class Target:
         """The process ids of the replicas of that version that serve."""
         return [
             replica["pid"]
-            for replica in self._operator.replicas()
+            for replica in self._stack.replicas()
             if (replica["model"], replica["version"]) == (MODEL, version)
             and replica["state"] == "ready"
         ]
 
     def _wait(self, condition: Callable[[], object], *, what: str) -> None:
-        deadline = time.monotonic() + RECOVERY_SECONDS
-        while not self._holds(condition):
-            if time.monotonic() > deadline:
-                raise NotRecovered(f"Waited {RECOVERY_SECONDS:.0f} s for {what}.")
-            time.sleep(LOOK_AGAIN_SECONDS)
+        waited_for(
+            lambda: self._holds(condition),
+            seconds=RECOVERY_SECONDS,
+            what=what,
+            failure=NotRecovered,
+        )
 
     def _holds(self, condition: Callable[[], object]) -> bool:
         try:
@@ -150,7 +150,7 @@ class Disruption(NamedTuple):
     """`connections_break` where clients notice it; `once`: in the first round only."""
 
     name: str
-    begin: Callable[[Target], None]
+    begin: Callable[[Disrupted], None]
     connections_break: bool = False
     feedback_waits: bool = False
     once: bool = False
@@ -158,16 +158,20 @@ class Disruption(NamedTuple):
 
 # The web process is killed early and only once: of a long life more can be seen.
 DISRUPTIONS = (
-    Disruption("deploy", Target.deploy),
+    Disruption("deploy", Disrupted.deploy),
     Disruption(
-        "kill a web worker", Target.kill_web, connections_break=True, feedback_waits=True, once=True
+        "kill a web worker",
+        Disrupted.kill_web,
+        connections_break=True,
+        feedback_waits=True,
+        once=True,
     ),
-    Disruption("roll back", Target.roll_back),
-    Disruption("kill a replica", Target.kill_replica),
-    Disruption("scale up", Target.scale_up),
-    Disruption("kill Redis", Target.kill_redis, feedback_waits=True),
-    Disruption("change batching", Target.configure),
-    Disruption("kill the CPU worker", Target.kill_cpu_worker),
-    Disruption("scale down", Target.scale_down),
-    Disruption("kill control", Target.kill_control),
+    Disruption("roll back", Disrupted.roll_back),
+    Disruption("kill a replica", Disrupted.kill_replica),
+    Disruption("scale up", Disrupted.scale_up),
+    Disruption("kill Redis", Disrupted.kill_redis, feedback_waits=True),
+    Disruption("change batching", Disrupted.configure),
+    Disruption("kill the CPU worker", Disrupted.kill_cpu_worker),
+    Disruption("scale down", Disrupted.scale_down),
+    Disruption("kill control", Disrupted.kill_control),
 )

@@ -11,6 +11,8 @@ from typing import IO
 
 import msgspec
 
+from benchmarks.command import Failed
+from benchmarks.servers import stop
 from benchmarks.soak.messages import Plan, Progress, Sort, Trouble
 from scripts.stack.layout import ROOT
 from scripts.stack.processes import dying_with_its_parent
@@ -19,10 +21,6 @@ from scripts.stack.processes import dying_with_its_parent
 STOP_SECONDS = 150.0
 
 _decode = msgspec.json.Decoder(Progress).decode
-
-
-class GeneratorFailed(Exception):
-    """The load generator ended by itself."""
 
 
 class Generator:
@@ -40,9 +38,9 @@ class Generator:
 
     @property
     def queries(self) -> int:
-        """Asked until now. GeneratorFailed where it has ended."""
+        """Asked until now. Failed where it has ended."""
         if self._process.poll() is not None:
-            raise GeneratorFailed(f"It ended with exit code {self._process.returncode}.")
+            raise Failed(f"The clients ended with exit code {self._process.returncode}.")
         return self.progress[-1].total("queries") if self.progress else 0
 
     @property
@@ -54,12 +52,7 @@ class Generator:
 
     def stop(self) -> None:
         """Have it ask nothing new, and return when everything is answered."""
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        stop(self._process, seconds=STOP_SECONDS)
         self._listener.join()
 
     def _listen(self, lines: IO[bytes]) -> None:
@@ -74,7 +67,7 @@ class Generator:
 def generating(plan: Plan) -> Iterator[Generator]:
     """Ask by that plan as long as the block runs."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.soak.load"],
+        [sys.executable, "-m", "benchmarks.soak.clients"],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 # Applications of the soak; the ensemble is the demo's own.
-SINGLE, ENSEMBLE, TAUGHT = "soak-single", "digits", "soak-taught"
+SINGLE, ENSEMBLE, LEARNING = "soak-single", "digits", "soak-taught"
 
 
 class Sort(StrEnum):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby, pairwise
 from statistics import mean
 
 import msgspec
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from benchmarks.figures.claims import Claim, number
-from benchmarks.report import table
-from benchmarks.soak.memory import Reading
+from benchmarks import charts
 from benchmarks.soak.messages import Progress, Sort, Tally, Trouble
+from benchmarks.tables import DASH, Rows, table
+from benchmarks.targets import Target, at_least, at_most, exactly, number
 
 # Memory is compared with that after so many queries, when all caches have filled.
 SETTLED_QUERIES = 10_000
@@ -21,6 +23,22 @@ READINGS = 5
 # After a process is back its clients need a moment to find it.
 GRACE_SECONDS = 3.0
 CALM = "calm"
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """Resident memory in MiB (`pss`: shared pages divided) when `queries` had been asked.
+
+    Of the web process that answers, by its id; of all processes of the CPU worker together, which
+    are the replicas and the slots without one; and of Redis.
+    """
+
+    at: float
+    queries: int
+    pid: int
+    web: float
+    web_pss: float
+    worker_pss: float
+    redis: float
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +63,7 @@ class Soak(msgspec.Struct, frozen=True, kw_only=True):
     is the resident memory of each version's replicas in MiB.
     """
 
+    wanted_queries: int = 0
     started: float
     progress: list[Progress]
     troubles: list[Trouble]
@@ -128,65 +147,52 @@ def growth(readings: Iterable[Reading]) -> dict[int, float]:
     return found
 
 
-def claims(soak: Soak, *, wanted_queries: int) -> list[Claim]:
-    def claim(
-        what: str, seen: float, *, at_least: float | None = None, at_most: float | None = None
-    ) -> Claim:
-        return Claim(figure="soak", what=what, seen=seen, at_least=at_least, at_most=at_most)
-
+def targets(soak: Soak) -> list[Target]:
     grown = max(growth(soak.memory).values(), default=float("nan"))
     stuck = [event for event in soak.events if event.failure]
+    acknowledged = soak.last.acknowledged
     return [
-        claim("queries", soak.last.total("queries"), at_least=wanted_queries),
-        claim("errors, and breaks and refusals without a cause", len(unexcused(soak)), at_most=0),
-        claim("events without a recovery", len(stuck), at_most=0),
-        claim("queries in flight or waiting at the end", soak.left_open, at_most=0),
-        claim("feedback acknowledged", soak.last.acknowledged, at_least=1),
-        claim("rows in the database less than that", soak.last.acknowledged - soak.rows,
-              at_least=0, at_most=0),
-        claim("memory of the web process at the end : after 10,000 queries", grown, at_most=GROWTH),
-    ]  # fmt: skip
+        at_least("queries", soak.last.total("queries"), soak.wanted_queries),
+        at_most("errors, and breaks and refusals without a cause", len(unexcused(soak)), 0),
+        at_most("events without a recovery", len(stuck), 0),
+        at_most("queries in flight or waiting at the end", soak.left_open, 0),
+        at_least("feedback acknowledged", acknowledged, 1),
+        exactly("rows in the database less than that", acknowledged - soak.rows, 0),
+        at_most("memory of the web process at the end : after 10,000 queries", grown, GROWTH),
+    ]
 
 
-def summary(soak: Soak, *, judged: Sequence[Claim]) -> str:
-    parts = [_phase_table(soak), _kind_table(soak), _memory_table(soak)]
+def notes(soak: Soak) -> str:
+    parts = [table(_kinds(soak)), table(_memory(soak))]
     parts += [f"{t.at - soak.started:7.1f} s  {t.kind}: {t.what}" for t in unexcused(soak)[:20]]
     parts += [f"{event.name}: {event.failure}" for event in soak.events if event.failure]
-    rows = [("what", "wanted", "seen", "")]
-    rows += [(c.what, c.wanted, _exactly(c.seen), c.verdict) for c in judged]
-    return "\n\n".join([*parts, table(rows)])
+    return "\n\n".join(parts)
 
 
-def _exactly(value: float) -> str:
-    """Counts to the last one, and other numbers by the digits that matter."""
-    return f"{value:,.0f}" if float(value).is_integer() else number(value)
-
-
-def _phase_table(soak: Soak) -> str:
-    header = ("phase", "s", "recovered", "queries", "defaults", "late", "errors", "broken", "again")
-    rows = [
-        (
-            phase.name,
-            f"{phase.seconds:.0f}",
-            "-" if phase.recovery is None else f"{phase.recovery:.1f}",
-            *(f"{n:,}" for n in (phase.queries, phase.defaults, phase.late)),
-            *(f"{n:,}" for n in (phase.errors, phase.broken, phase.refused)),
-        )
-        for phase in phases(soak)
+def phase_table(soak: Soak) -> Rows:
+    rows: Rows = [
+        ("phase", "s", "recovered", "queries", "defaults", "late", "errors", "broken", "again")
     ]
-    return table([header, *rows])
+    for phase in phases(soak):
+        recovered = DASH if phase.recovery is None else f"{phase.recovery:.1f}"
+        counts = (
+            *(phase.queries, phase.defaults, phase.late),
+            *(phase.errors, phase.broken, phase.refused),
+        )
+        rows.append((phase.name, f"{phase.seconds:.0f}", recovered, *(f"{n:,}" for n in counts)))
+    return rows
 
 
-def _kind_table(soak: Soak) -> str:
-    rows: list[tuple[str, ...]] = [("kind", "queries", "defaults", "late", "errors", "broken")]
+def _kinds(soak: Soak) -> Rows:
+    rows: Rows = [("kind", "queries", "defaults", "late", "errors", "broken")]
     for kind, tally in soak.last.tallies.items():
-        counted = (tally.queries, tally.defaults, tally.late, tally.errors, tally.broken)
-        rows.append((kind, *(f"{n:,}" for n in counted)))
-    return table(rows)
+        counts = (tally.queries, tally.defaults, tally.late, tally.errors, tally.broken)
+        rows.append((kind, *(f"{n:,}" for n in counts)))
+    return rows
 
 
-def _memory_table(soak: Soak) -> str:
-    rows: list[tuple[str, ...]] = [("MiB", "first", "last", "most")]
+def _memory(soak: Soak) -> Rows:
+    rows: Rows = [("MiB", "first", "last", "most")]
     for name, field in (
         ("web RSS", "web"), ("web PSS", "web_pss"), ("CPU worker PSS", "worker_pss"),
         ("Redis RSS", "redis"),
@@ -196,5 +202,75 @@ def _memory_table(soak: Soak) -> str:
             rows.append((name, *(f"{n:,.0f}" for n in (values[0], values[-1], max(values)))))
     for version in sorted(soak.replicas_before.keys() | soak.replicas_after.keys()):
         ends = (soak.replicas_before.get(version), soak.replicas_after.get(version))
-        rows.append((version, *("-" if n is None else number(n) for n in ends), "-"))
-    return table(rows)
+        rows.append((version, *(DASH if n is None else number(n) for n in ends), DASH))
+    return rows
+
+
+# The chart: rate and memory over time, with what happened meanwhile.
+
+ABOVE = {"loc": "lower right", "ncols": 2, "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.1}
+
+
+def draw(soak: Soak) -> Figure:
+    figure = charts.styled(
+        title="Soak",
+        subtitle=f"{soak.last.total('queries'):,} queries in {soak.seconds:,.0f} s from clients "
+        "that never pause, while one part after another is changed or killed",
+        width=11.0,
+        height=7.0,
+    )
+    panels = charts.panels(figure, rows=3, sharex=True, height_ratios=[3, 2, 1.4])
+    rate, web, others = panels
+    _draw_rate(rate, soak)
+    for earlier, (_, life) in enumerate(groupby(soak.memory, key=lambda reading: reading.pid)):
+        # Each process by itself: where one was killed another begins anew.
+        readings = list(life)
+        _draw_memory(web, soak, readings, {"web": ("RSS", charts.TEAL)}, named=not earlier)
+        _draw_memory(web, soak, readings, {"web_pss": ("PSS", charts.VIOLET)}, named=not earlier)
+    worker = {"worker_pss": ("CPU worker and replicas, PSS", charts.ROSE)}
+    _draw_memory(others, soak, soak.memory, worker | {"redis": ("Redis, RSS", charts.INK)})
+    web.set(title="Memory of the web process", ylabel="MiB")
+    others.set(title="Memory of the others", ylabel="MiB")
+    for axes in panels:
+        for event in soak.events:
+            begin, over = event.at - soak.started, event.over - soak.started
+            axes.axvspan(begin, max(over, begin + 0.5), color=charts.PALE, linewidth=0, zorder=0)
+        axes.legend(**ABOVE)
+        axes.set(xlim=(0, soak.seconds), ylim=(0, None))
+    others.set_xlabel("seconds (shaded: until the stack had recovered)")
+    return figure
+
+
+def _draw_rate(axes: Axes, soak: Soak) -> None:
+    times, rates, unserved = [], [], []
+    for before, after in pairwise(soak.progress):
+        seconds = after.at - before.at
+        times.append(after.at - soak.started)
+        rates.append((after.total("queries") - before.total("queries")) / seconds)
+        wrong = [after.total(f) - before.total(f) for f in ("defaults", "late", "broken", "errors")]
+        unserved.append(sum(wrong) / seconds)
+    axes.plot(times, rates, color=charts.BLUE, linewidth=1.2, label="queries")
+    axes.plot(times, unserved, color=charts.ORANGE, linewidth=1.2, label="default, late or broken")
+    axes.set(title="Queries a second")
+    axes.yaxis.set_major_formatter(charts.THOUSANDS)
+    top = 1.5 * max(rates, default=1.0)
+    axes.set_ylim(0, top)
+    for event in soak.events:
+        charts.note(
+            axes, event.name, (event.at - soak.started, top), by=(2, -2), rotation=90, va="top",
+            fontsize=7, color=charts.QUIET,
+        )  # fmt: skip
+
+
+def _draw_memory(
+    axes: Axes,
+    soak: Soak,
+    readings: Sequence[Reading],
+    fields: Mapping[str, tuple[str, str]],
+    *,
+    named: bool = True,
+) -> None:
+    times = [reading.at - soak.started for reading in readings]
+    for field, (name, colour) in fields.items():
+        values = [getattr(reading, field) for reading in readings]
+        axes.plot(times, values, color=colour, label=name if named else None, linewidth=1.4)

@@ -7,68 +7,68 @@ that is missed is said so, and is no failure of the run.
 from __future__ import annotations
 
 import argparse
-import shutil
-import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 
-import httpx
-
-from benchmarks import command
-from benchmarks.command import say
-from benchmarks.figures.claims import verdicts
-from benchmarks.figures.records import NothingMeasured
-from benchmarks.load import LoadFailed
-from benchmarks.management import ManagementFailed
-from benchmarks.pages import markdown, replaced
-from benchmarks.servers import ServerFailed
-from benchmarks.tail import judging, records
-from benchmarks.tail.bench import FULL, QUICK, measure
-from benchmarks.tail.console import SignInFailed
-from benchmarks.tail.scenarios import SCENARIOS, STEADY
+from benchmarks.command import Failed
+from benchmarks.experiment import Experiment, Session
+from benchmarks.study import RESULTS, Measured, Study, add_names, stored
+from benchmarks.tables import markdown, replaced
+from benchmarks.tail.bench import SHARE, measured
+from benchmarks.tail.bench import Measured as Scenario
+from benchmarks.tail.judging import Tails, draw, notes, rows, targets
+from benchmarks.tail.scenarios import SCENARIOS
 from scripts.stack.layout import ROOT
 
-RESULTS = ROOT / "benchmarks/results/tail"
-PICTURES, PAGE = ROOT / "docs/images/tail", ROOT / "docs/results/tail.md"
-# What can go wrong with what is measured, each with a message that says enough.
-FAILURES = (
-    *(ServerFailed, ManagementFailed, LoadFailed, SignInFailed, NothingMeasured),
-    *(httpx.HTTPError, subprocess.SubprocessError),
+
+def measure(session: Session) -> Tails:
+    """Measure what is chosen; the other scenarios stay as they were measured last."""
+    found = {one.name: one for one in _known(session)}
+    chosen = session.options.names or list(SCENARIOS)
+    found |= {one.name: one for one in measured(chosen, session=session)}
+    return Tails(scenarios=[found[name] for name in SCENARIOS if name in found])
+
+
+def _known(session: Session) -> list[Scenario]:
+    try:
+        return stored(TAIL, results=session.results).scenarios
+    except Failed:
+        return []
+
+
+TAIL = Experiment(
+    name="tail",
+    title="The tail of latency",
+    workload=f"an open loop at {SHARE:.0%} of what a closed one gets answered",
+    systems=("a stack, one scenario after the other", "a bare echo server"),
+    result=Tails,
+    measure=measure,
+    targets=targets,
+    draw=draw,
+    table=rows,
+    notes=notes,
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
-    return command.run("bench-tail", lambda: run(options), failures=FAILURES)
+def options(parser: argparse.ArgumentParser) -> None:
+    add_names(parser, known=SCENARIOS)
 
 
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.tail", description=__doc__)
-    command.add_names(parser, known=SCENARIOS, to="scenarios")
-    parser.add_argument("--quick", action="store_true", help="a first look, in two minutes")
-    command.add_results(parser, folder=RESULTS, page=PAGE)
-    return parser
+def publish(page: str, measured: Sequence[Measured]) -> str:
+    ((_, result),) = measured
+    return replaced(page, mark="measured", text=markdown(rows(result)))
 
 
-def run(options: argparse.Namespace) -> None:
-    results: Path = options.results
-    names = [*(options.scenarios or SCENARIOS), STEADY]
-    if not options.redraw:
-        command.need_wrk()
-        length = QUICK if options.quick else FULL
-        records.write(measure(names, length=length, say=say), quick=options.quick, results=results)
-    drawn = records.draw_all(results)
-    chosen = [one for one in drawn if one.name in names]
-    say(f"\n{judging.as_text(chosen)}\n\nThe worst stretches\n{judging.spikes(chosen)}")
-    if doubts := judging.doubts(chosen):
-        say(f"\n{doubts}")
-    say(f"\n{verdicts(judging.claims(chosen))}\n\nNumbers and chart: {results}")
-    if options.publish:
-        PICTURES.mkdir(parents=True, exist_ok=True)
-        shutil.copy(results / records.CHART, PICTURES)
-        text = markdown(judging.rows(drawn))
-        PAGE.write_text(replaced(PAGE.read_text(), mark="measured", text=text))
-
+STUDY = Study(
+    name="bench-tail",
+    module="tail",
+    about=__doc__,
+    experiments=(TAIL,),
+    folder=RESULTS / "tail",
+    page=ROOT / "docs/results/tail.md",
+    quick="a first look, in two minutes",
+    options=options,
+    publish=publish,
+)
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(STUDY.main())

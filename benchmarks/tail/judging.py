@@ -1,14 +1,16 @@
-"""What must hold of the tail, and the table that shows it beside the echo server's."""
+"""What must hold of the tail, the table and the chart that show it beside the echo server's."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import msgspec
+from matplotlib.figure import Figure
 
-from benchmarks.figures.claims import Claim, number
-from benchmarks.report import table
-from benchmarks.tail.bench import Measured
-from benchmarks.tail.results import Spike, Tail
+from benchmarks import charts
+from benchmarks.latencies import Tail
+from benchmarks.tables import Rows
+from benchmarks.tail.bench import SHARE, Measured
 from benchmarks.tail.scenarios import STEADY
+from benchmarks.targets import Target, number
 
 STEADY_P99_SECONDS = 0.020
 # More of the machine kept busy by others than this makes a tail doubtful.
@@ -21,99 +23,125 @@ HEADER = (
     *("scenario", "p50", "p99", "p99.9", "max", "p99.9 : echo", "p99.9 : steady"),
     *("defaults", "errors"),
 )
+WORST = 3
+ROW_INCHES = 0.42
+MARKS = (
+    ("p50", "median", charts.BLUE),
+    ("p99", "P99", charts.TEAL),
+    ("p999", "P99.9", charts.ORANGE),
+    ("max", "slowest", charts.ROSE),
+)
 
 
-def claims(measured: Sequence[Measured]) -> list[Claim]:
+class Tails(msgspec.Struct, frozen=True, kw_only=True):
+    """The scenarios, in their order, each as it was measured last."""
+
+    scenarios: list[Measured]
+
+    @property
+    def steady(self) -> Measured | None:
+        return next((one for one in self.scenarios if one.name == STEADY), None)
+
+
+def targets(result: Tails) -> list[Target]:
     """Generous bounds: what an application would notice, and not what a good minute shows."""
-    return [claim for one in measured for claim in _claims_of(one)]
+    return [target for one in result.scenarios for target in _targets_of(one)]
 
 
-def _claims_of(one: Measured) -> list[Claim]:
+def _targets_of(one: Measured) -> list[Target]:
+    def target(what: str, seen: float, *, at_most: float, unit: str = "") -> Target:
+        return Target(figure=one.name, what=what, seen=seen, at_most=at_most, unit=unit)
+
     tail = one.tail
     found = [
-        Claim(
-            figure=one.name,
-            what="p99.9",
-            seen=tail.p999 * 1e3,
-            at_most=one.objective * 1e3,
-            unit=" ms",
-        ),
-        Claim(figure=one.name, what="default answers", seen=tail.defaults, at_most=0),
-        Claim(figure=one.name, what="errors", seen=tail.errors, at_most=0),
+        target("p99.9", tail.p999 * 1e3, at_most=one.objective * 1e3, unit=" ms"),
+        target("default answers", tail.defaults, at_most=0),
+        target("errors", tail.errors, at_most=0),
     ]
     if one.name == STEADY:
-        limit = STEADY_P99_SECONDS * 1e3
-        found.insert(
-            0, Claim(figure=STEADY, what="p99", seen=tail.p99 * 1e3, at_most=limit, unit=" ms")
-        )
+        steady = target("p99", tail.p99 * 1e3, at_most=STEADY_P99_SECONDS * 1e3, unit=" ms")
+        found.insert(0, steady)
     return found
 
 
-def rows(measured: Sequence[Measured]) -> list[tuple[str, ...]]:
+def rows(result: Tails) -> Rows:
     """Return a table: header, the echo server in the rounds of `steady`, then every scenario."""
-    steady = next((one for one in measured if one.name == STEADY), None)
-    found: list[tuple[str, ...]] = [HEADER]
+    steady = result.steady
+    found: Rows = [HEADER]
     if steady is not None:
         found.append(("bare echo server", *_latencies(steady.echo), "", "", "", ""))
-    for one in measured:
-        ratio = "" if steady in (None, one) else _ratio(one.tail.p999, steady.tail.p999)
-        found.append(
-            (
-                one.title,
-                *_latencies(one.tail),
-                _ratio(one.tail.p999, one.echo.p999),
-                ratio,
-                number(one.tail.defaults),
-                number(one.tail.errors),
-            )
-        )
+    for one in result.scenarios:
+        tail = one.tail
+        beside = "" if steady in (None, one) else number(tail.p999 / steady.tail.p999)
+        ratios = number(tail.p999 / one.echo.p999), beside
+        counts = number(tail.defaults), number(tail.errors)
+        found.append((one.title, *_latencies(tail), *ratios, *counts))
     return found
 
 
-def _latencies(tail: Tail) -> tuple[str, ...]:
-    return tuple(
-        f"{number(seconds * 1e3)} ms" for seconds in (tail.p50, tail.p99, tail.p999, tail.max)
-    )
+def _latencies(tail: Tail) -> list[str]:
+    return [f"{number(getattr(tail, name) * 1e3)} ms" for name, _, _ in MARKS]
 
 
-def _ratio(value: float, yardstick: float) -> str:
-    return number(value / yardstick)
+def notes(result: Tails) -> str:
+    """The worst stretches of each scenario, and what may be the machine's fault."""
+    lines = [
+        f"{one.title}: {spike.worst * 1e3:.0f} ms at {spike.at:.1f} s, {spike.queries} slow "
+        f"queries in {spike.seconds * 1e3:.0f} ms, during "
+        f"{', '.join(spike.during) or 'nothing of ours'}"
+        for one in result.scenarios
+        for spike in one.spikes[:WORST]
+    ]
+    return "\n".join(["The worst stretches", *lines, *doubts(result)])
 
 
-def as_text(measured: Sequence[Measured]) -> str:
-    return table(rows(measured), left=1)
-
-
-def spikes(measured: Sequence[Measured], *, each: int = 3) -> str:
-    """Return the worst stretches of each scenario, with what went on during them."""
-    return "\n".join(
-        f"{one.title}: {_spike(spike)}" for one in measured for spike in one.spikes[:each]
-    )
-
-
-def _spike(spike: Spike) -> str:
-    during = ", ".join(spike.during) or "nothing of ours"
-    return (
-        f"{spike.worst * 1e3:.0f} ms at {spike.at:.1f} s, {spike.queries} slow queries in "
-        f"{spike.seconds * 1e3:.0f} ms, during {during}"
-    )
-
-
-def doubts(measured: Sequence[Measured]) -> str:
+def doubts(result: Tails) -> list[str]:
     """Say where the machine or the generator, rather than the server, may have made the tail."""
     found = []
-    for one in measured:
-        elsewhere = one.cores.get("elsewhere", 0.0)
-        if elsewhere > QUIET_CORES:
-            found.append(f"{one.title}: other processes kept {elsewhere:.0%} of a core busy")
-        if one.tail.late > LATE_SECONDS:
-            found.append(
-                f"{one.title}: the generator sent one query in a thousand "
-                f"{one.tail.late * 1e3:.0f} ms late or later"
-            )
-        if one.echo.p999 > ECHO_P999_SECONDS:
-            found.append(
-                f"{one.title}: beside it even the echo server's p99.9 was "
-                f"{one.echo.p999 * 1e3:.0f} ms"
-            )
-    return "\n".join(["Doubtful:", *found]) if found else ""
+    for one in result.scenarios:
+        elsewhere, late, echo = one.cores.get("elsewhere", 0.0), one.tail.late, one.echo.p999
+        for doubtful, why in (
+            (elsewhere > QUIET_CORES, f"other processes kept {elsewhere:.0%} of a core busy"),
+            (
+                late > LATE_SECONDS,
+                f"the generator sent one query in a thousand {late * 1e3:.0f} ms late or later",
+            ),
+            (
+                echo > ECHO_P999_SECONDS,
+                f"beside it even the echo server's p99.9 was {echo * 1e3:.0f} ms",
+            ),
+        ):
+            if doubtful:
+                found.append(f"Doubtful: {one.title}: {why}")
+    return found
+
+
+def draw(result: Tails) -> Figure:
+    """Percentiles of each scenario, a row each; the echo server first, if it is known."""
+    first, steady = result.scenarios[0], result.steady
+    tails = [("bare echo server", steady.echo)] if steady else []
+    tails += [(one.title, one.tail) for one in result.scenarios]
+    figure = charts.styled(
+        title="The tail of latency",
+        subtitle=f"{number(first.tail.rate)} queries/s, open loop, {SHARE:.0%} of capacity; "
+        "from when a query was due to its answer.",
+        width=10.0,
+        height=1.5 + ROW_INCHES * len(tails),
+    )
+    (axes,) = charts.panels(figure)
+    for row, (_, tail) in enumerate(tails):
+        values = [getattr(tail, name) * 1e3 for name, _, _ in MARKS]
+        axes.plot([values[0], values[-1]], [row, row], color=charts.PALE, linewidth=3.0, zorder=1)
+        for value, (_, label, colour) in zip(values, MARKS, strict=True):
+            label = label if row == 0 else ""
+            axes.plot([value], [row], "o", color=colour, markersize=7, label=label, zorder=2)
+        charts.name_bar(axes, row, values[-1], text=f" {number(values[-1])}", quiet=True)
+    charts.logarithmic(axes.xaxis)
+    objective = first.objective * 1e3
+    axes.axvline(objective, color=charts.LIMIT, linewidth=1.1, linestyle=charts.DASHED, zorder=1.5)
+    axes.text(objective, -0.62, " objective", color=charts.LIMIT, fontsize=8.5, va="center")
+    axes.set_yticks(range(len(tails)), [title for title, _ in tails])
+    axes.set(xlabel="ms", ylim=(len(tails) - 0.5, -0.9))
+    axes.grid(visible=False, axis="y")
+    charts.legend(figure, axes, columns=len(MARKS))
+    return figure

@@ -1,27 +1,177 @@
-"""The scenarios: a stack, what is asked of it, and what disturbs it meanwhile."""
+"""The scenarios: a stack, what is asked of it, and what is done to it meanwhile."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.tail import disturbances
-from benchmarks.tail.disturbances import Disturbance
+import httpx
 
-ECHO, STEADY = "echo", "steady"
-PROBE = Path(__file__).with_name("probe")
-MIB = 1 << 20
+from benchmarks.command import Failed
+from benchmarks.linear import LINEAR, linear_artifact
+from benchmarks.pace import every
+from benchmarks.processes import MIB, processes_by_role
+from benchmarks.stack import DIGITS, Stack
+from benchmarks.tail.spikes import Action
+
+LOGIN, SESSION, FORGERY = "/admin/login/", "clipper_session", "clipper_csrf"
+# The live page asks for its numbers every two seconds, so between any two other pages.
+LIVE, POLLED = "/admin/", "/admin/live.json"
+LISTS = ("application", "model", "modelversion", "release", "apikey")
+ANSWER_SECONDS = 30.0
+# Between two pages, scrapes or collections, and between a deploy, the roll back, the next deploy.
+PAUSE_SECONDS = 1.0
+FEEDBACK_RATE, FEEDBACK_BATCH = 500, 50
+OTHER_MODEL = "tail-other"
+COLLECTING = "collecting"
+PLUGIN = Path(__file__).with_name("plugin")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disturbed:
+    """A stack, and the list of what was done to it. `receipts` wait for feedback."""
+
+    stack: Stack
+    console: httpx.Client
+    actions: list[Action] = field(default_factory=list)
+    receipts: list[str] = field(default_factory=list)
+    versions: Iterator[int] = field(default_factory=lambda: itertools.count(2))
+
+    @contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        begin = time.monotonic()
+        try:
+            yield
+        finally:
+            self.actions.append(Action(what, begin, time.monotonic()))
+
+    def ask_for_receipts(self, inputs: list[str], *, count: int) -> None:
+        while len(self.receipts) < count:
+            self.receipts.extend(self.stack.receipts(DIGITS, inputs=inputs))
+
+
+Disturbance = Callable[[Disturbed, threading.Event], None]
+
+
+def none(disturbed: Disturbed, stop: threading.Event) -> None:
+    """Leave it alone."""
+
+
+def open_console(disturbed: Disturbed, stop: threading.Event) -> None:
+    """Look at one page after the other, as one who keeps several of them open."""
+    console = disturbed.console
+    sign_in(console, demo=disturbed.stack.folder / "var/demo.json")
+    for page, _ in zip(itertools.cycle(console_pages()), every(PAUSE_SECONDS, stop=stop)):
+        with disturbed.doing(page):
+            console.get(page).raise_for_status()
+
+
+def sign_in(console: httpx.Client, *, demo: Path) -> None:
+    """A browser's session, without the browser; once, as later it is signed in already."""
+
+    def cookie(name: str) -> str:
+        """The names of the console's cookies end in the port of the stack."""
+        return next((v for key, v in console.cookies.items() if key.startswith(name)), "")
+
+    if cookie(SESSION):
+        return
+    person = json.loads(demo.read_text())
+    console.get(LOGIN).raise_for_status()
+    form = {"username": person["admin_user"], "password": person["admin_password"], "next": LIVE}
+    console.post(
+        LOGIN,
+        data=form | {"csrfmiddlewaretoken": cookie(FORGERY)},
+        headers={"Referer": str(console.base_url)},
+    )
+    if not cookie(SESSION):
+        raise Failed("the console did not take the demo's password")
+
+
+def console_pages() -> list[str]:
+    """All pages, each other one the live page's numbers."""
+    others = [LIVE, *(f"/admin/registry/{name}/" for name in LISTS)]
+    for name in (DIGITS, LINEAR):
+        page = f"/admin/applications/{name}"
+        others += [f"{page}/monitoring/", f"{page}/monitoring.json", f"{page}/contexts/"]
+    return [page for other in others for page in (other, POLLED)]
+
+
+def deploy_another_model(disturbed: Disturbed, stop: threading.Event) -> None:
+    _deploy_and_roll_back(disturbed, stop, model=OTHER_MODEL)
+
+
+def deploy_the_same_model(disturbed: Disturbed, stop: threading.Event) -> None:
+    _deploy_and_roll_back(disturbed, stop, model=LINEAR)
+
+
+def _deploy_and_roll_back(disturbed: Disturbed, stop: threading.Event, *, model: str) -> None:
+    """Upload a new version, deploy it, roll back, and so on."""
+    stack = disturbed.stack
+    while not stop.is_set():
+        version = str(next(disturbed.versions))
+        with disturbed.doing("upload"):
+            stack.upload(model, version=version, artifact=linear_artifact())
+        with disturbed.doing("deploy"):
+            stack.deploy(model, version=version)
+        stop.wait(PAUSE_SECONDS)
+        with disturbed.doing("roll back"):
+            stack.roll_back(model)
+        stop.wait(PAUSE_SECONDS)
+
+
+def send_feedback(disturbed: Disturbed, stop: threading.Event) -> None:
+    """Send labels for queries that were asked before, in batches."""
+    path, receipts = f"/api/v1/applications/{DIGITS}/feedback", disturbed.receipts
+    for _ in every(FEEDBACK_BATCH / FEEDBACK_RATE, stop=stop):
+        batch, receipts[:FEEDBACK_BATCH] = receipts[:FEEDBACK_BATCH], []
+        if not batch:
+            return
+        items = ",".join(f'{{"query_id":"{receipt}","label":3}}' for receipt in batch)
+        with disturbed.doing("feedback"):
+            answer = disturbed.stack.client.post(path, content=f'{{"feedback":[{items}]}}')
+        answer.raise_for_status()
+
+
+def scrape_metrics(disturbed: Disturbed, stop: threading.Event) -> None:
+    for _ in every(PAUSE_SECONDS, stop=stop):
+        with disturbed.doing("/metrics"):
+            disturbed.stack.client.get("/metrics").raise_for_status()
+
+
+def hold_periodic_tasks(disturbed: Disturbed, stop: threading.Event) -> None:
+    """The opposite of a disturbance: nothing is reconciled, persisted or kept as a snapshot."""
+    control = processes_by_role(disturbed.stack.pid, replicas={})["scheduler"]
+    for process in control:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        stop.wait()
+    finally:
+        for process in control:
+            process.send_signal(signal.SIGCONT)
+
+
+def collect_garbage(disturbed: Disturbed, stop: threading.Event) -> None:
+    """Ask an application whose way to combine collects it first (`plugin/collecting.py`)."""
+    for number, _ in zip(itertools.count(1), every(PAUSE_SECONDS, stop=stop)):
+        body = f'{{"input":[{",".join([f"{number}.0", *["0.0"] * 783])}]}}'.encode()
+        with disturbed.doing("full collection"):
+            disturbed.stack.predict(COLLECTING, body=body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """How a stack is set up: settings beyond the defaults, and how far its heap is grown first."""
+    """How a stack is set up: settings beyond the defaults, and whether its heap is grown first."""
 
     name: str
     settings: Mapping[str, str] = field(default_factory=dict)
     grown: bool = False
-    probed: bool = False
 
 
 # Versions that were replaced are kept warm for a short time, so that every deploy starts a replica
@@ -29,52 +179,39 @@ class Kind:
 WARM = {"CLIPPER_WARM_SECONDS": "5"}
 ORDINARY = Kind(name="ordinary", settings=WARM)
 SMALL_CACHE = Kind(name="small cache", settings=WARM | {"CLIPPER_CACHE_BYTES": str(4 * MIB)})
-LARGE_HEAP = Kind(
-    name="large heap",
-    settings=WARM | {"CLIPPER_CACHE_BYTES": str(1024 * MIB)},
-    grown=True,
-    probed=True,
-)
+LARGE = {"CLIPPER_CACHE_BYTES": str(1024 * MIB), "PYTHONPATH": str(PLUGIN)}
+LARGE_HEAP = Kind(name="large heap", settings=WARM | LARGE, grown=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
+    """`contexts` are named by its queries, a great many, where it has them."""
+
     name: str
     title: str
-    disturb: Disturbance = disturbances.none
+    disturb: Disturbance = none
     kind: Kind = ORDINARY
     contexts: bool = False
 
 
+STEADY = "steady"
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
         Scenario(name=STEADY, title="steady"),
+        Scenario(name="held", title="periodic tasks held still", disturb=hold_periodic_tasks),
+        Scenario(name="console", title="console open", disturb=open_console),
+        Scenario(name="deploy-other", title="another model deployed", disturb=deploy_another_model),
         Scenario(
-            name="held",
-            title="periodic tasks held still",
-            disturb=disturbances.hold_periodic_tasks,
+            name="deploy-same", title="the same model deployed", disturb=deploy_the_same_model
         ),
-        Scenario(name="console", title="console open", disturb=disturbances.open_console),
-        Scenario(
-            name="deploy-other",
-            title="another model deployed",
-            disturb=disturbances.deploy_another_model,
-        ),
-        Scenario(
-            name="deploy-same",
-            title="the same model deployed",
-            disturb=disturbances.deploy_the_same_model,
-        ),
-        Scenario(name="feedback", title="feedback, 500/s", disturb=disturbances.send_feedback),
-        Scenario(
-            name="metrics", title="metrics scraped each second", disturb=disturbances.scrape_metrics
-        ),
+        Scenario(name="feedback", title="feedback, 500/s", disturb=send_feedback),
+        Scenario(name="metrics", title="metrics scraped each second", disturb=scrape_metrics),
         Scenario(name="eviction", title="every miss evicts", kind=SMALL_CACHE),
         Scenario(
             name="collections",
             title="full collections, large heap",
-            disturb=disturbances.collect_garbage,
+            disturb=collect_garbage,
             kind=LARGE_HEAP,
             contexts=True,
         ),

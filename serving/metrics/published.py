@@ -22,7 +22,6 @@ from redis.asyncio import Redis
 
 from infrastructure.expiring_keys import ExpiringKeys
 from registry.restarts import Restarts
-from serving import event_loop
 from serving.engine.outcome import Outcome, Status
 from serving.engine.stats import (
     COUNTER,
@@ -38,7 +37,7 @@ from serving.engine.stats import (
     latency_histogram,
     quantile,
 )
-from serving.metrics import redis_memory
+from serving.metrics import event_loop, redis_memory
 from serving.metrics.cluster import ClusterCollector, refused_records
 from serving.metrics.window import Delta, RateWindow
 

@@ -34,7 +34,7 @@ from serving.cluster.membership.records import ReplicaRecord
 from serving.cluster.membership.seals import Refusals, Seal
 from serving.cluster.membership.views import VIEW_INTERVAL_S, WebView, publish_view, withdraw_view
 from serving.engine.engine import Engine, EngineSpec, VersionSettings
-from serving.event_loop import LoopWatch
+from serving.metrics.event_loop import LoopWatch
 from serving.metrics.memory import resident_bytes
 from serving.metrics.published import Metrics, Reading, publish
 from serving.metrics.redis_memory import MemoryWatch, RedisMemory

@@ -8,7 +8,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving.event_loop import LAG_INTERVAL_S, LoopWatch
+from serving.metrics.event_loop import LAG_INTERVAL_S, LoopWatch
 from serving.metrics.published import Metrics, exposition, read_published_async
 from tests.serving.test_strangers import Registry, started
 

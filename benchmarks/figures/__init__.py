@@ -1,1 +1,0 @@
-"""What charts, verdicts and records of every benchmark share."""

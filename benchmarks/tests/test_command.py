@@ -1,0 +1,61 @@
+"""What all benchmarks' command lines have in common: how they end, and what they refuse."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+
+import pytest
+
+from benchmarks import command
+from benchmarks.command import Failed
+from benchmarks.study import add_names
+
+
+def fail(error: BaseException) -> None:
+    raise error
+
+
+@pytest.fixture(autouse=True)
+def _as_before():
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_work_that_is_done_is_a_success_unless_it_says_otherwise():
+    assert command.run("bench", lambda: None) == 0
+    assert command.run("bench", lambda: 1) == 1
+
+
+def test_an_expected_failure_is_one_line(capsys):
+    assert command.run("bench", lambda: fail(Failed("no port"))) == 1
+    assert capsys.readouterr().err == "bench: no port\n"
+
+
+def test_an_unexpected_failure_comes_through():
+    with pytest.raises(ZeroDivisionError):
+        command.run("bench", lambda: fail(ZeroDivisionError()))
+
+
+def test_sigterm_ends_it_as_ctrl_c_does(capsys):
+    work = lambda: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
+    assert command.run("bench", work) == command.INTERRUPTED
+    assert "bench: interrupted" in capsys.readouterr().err
+
+
+def test_without_wrk_it_says_how_to_get_it(capsys, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert command.run("bench", command.need_wrk) == 1
+    assert "apt-get install wrk" in capsys.readouterr().err
+
+
+def test_names_are_those_there_are_and_none_means_all(capsys):
+    parser = argparse.ArgumentParser()
+    add_names(parser, known=("one", "two"))
+    assert parser.parse_args([]).names == []
+    assert parser.parse_args(["two"]).names == ["two"]
+    with pytest.raises(SystemExit):
+        parser.parse_args(["three"])
+    assert "expected one, two; got three" in capsys.readouterr().err

@@ -1,0 +1,86 @@
+"""The feedback benchmark: what is posted, what is counted, what is judged."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from benchmarks.generator import Generator, Plan
+from benchmarks.paper import feedback
+from benchmarks.paper.feedback import (
+    CACHED,
+    UNCACHED,
+    Feedback,
+    Posted,
+    Taken,
+    in_batches,
+    posted,
+    targets,
+)
+from benchmarks.tests.answering import Server, serving
+
+
+def taken(kind: str, *, accepted: int, seconds: float, rows: int | None = None) -> Taken:
+    went = Posted(
+        seconds=seconds, each=[0.01], accepted=accepted, duplicates=0, rejected=0, refused=0
+    )
+    rows = accepted if rows is None else rows
+    return Taken(kind=kind, items=accepted, posted=went, rows=rows, kept_after=0.5)
+
+
+def result(*, rows: int = 4_000, gain: float = 2.0) -> Feedback:
+    return Feedback(
+        receipts=[
+            taken("exp4", accepted=4_000, seconds=1.0, rows=rows),
+            taken("exp3", accepted=2_000, seconds=1.0),
+        ],
+        inputs=[
+            *[taken(CACHED, accepted=1_000, seconds=1.0 / gain)] * 2,
+            taken(CACHED, accepted=1_000, seconds=50.0),
+            *[taken(UNCACHED, accepted=1_000, seconds=1.0)] * 3,
+        ],
+    )
+
+
+async def test_every_body_is_posted_once_and_what_was_accepted_is_added_up(tmp_path):
+    bodies = tmp_path / "bodies.txt"
+    bodies.write_text("".join(f"[{n}]\n" for n in range(7)))
+    server = Server(b'{"accepted":3,"duplicates":1,"rejected":[{"index":0}]}')
+    server.first.set()
+    async with serving(server) as port:
+        plan = Plan(
+            host="127.0.0.1", port=port, path="/", api_key="key", bodies=str(bodies),
+            connections=3, seconds=10.0,
+        )  # fmt: skip
+        recording = await asyncio.to_thread(lambda: Generator(plan).run())
+    found = posted(recording)
+    assert sorted(server.bodies) == [b"[%d]" % n for n in range(7)]
+    assert (found.accepted, found.duplicates, found.rejected, found.refused) == (21, 7, 7, 0)
+    assert len(found.each) == 7
+    assert found.rate == pytest.approx(21 / found.seconds)
+
+
+def test_items_go_into_requests_of_fifty():
+    bodies = [json.loads(body)["feedback"] for body in in_batches(["1"] * 120)]
+    assert [len(items) for items in bodies] == [50, 50, 20]
+
+
+def test_no_two_questions_are_the_same():
+    texts, labels = feedback.questions()
+    assert len(set(texts)) == len(labels) == feedback.QUESTIONS
+    assert len(json.loads(texts[0])) == 64
+
+
+def test_rounds_count_by_their_median_and_policies_each_for_itself():
+    exp4, exp3, rows, gain = targets(result())
+    assert (exp4.seen, exp4.holds) == (4_000, True)
+    assert (exp3.seen, exp3.holds) == (2_000, False)
+    assert rows.holds
+    assert gain.seen == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("rows", [3_999, 4_001])
+def test_a_row_lost_or_counted_twice_is_a_target_missed(rows):
+    assert not targets(result(rows=rows))[2].holds

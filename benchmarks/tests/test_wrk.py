@@ -1,0 +1,43 @@
+"""wrk's result, as wrk.lua prints it and wrk.py reads it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from benchmarks.command import Failed
+from benchmarks.wrk import COUNTER, COUNTER_DIGITS, SCRIPT, parse_result
+
+LINE = (
+    '{"requests":1000,"duration_us":2000000,"p50_us":900,"p90_us":1500,"p99_us":4000,'
+    '"max_us":9000,"connect":0,"read":1,"write":0,"timeout":2,"status":100}'
+)
+
+
+def test_the_result_is_found_among_the_words_of_wrk() -> None:
+    result = parse_result(f"Running 2s test @ http://x\n  1 threads\n{LINE}\n")
+    assert result.requests == 1000
+    assert result.p99_us == 4000
+
+
+def test_refusals_are_errors_and_do_not_count_as_answered() -> None:
+    result = parse_result(LINE)
+    assert result.answered == 900
+    assert result.rate == 450.0
+    assert result.errors == 103
+
+
+def test_an_output_without_a_result_fails_with_what_was_said() -> None:
+    with pytest.raises(Failed, match="unable to connect"):
+        parse_result("unable to connect to 127.0.0.1:1 Connection refused")
+
+
+def test_the_script_prints_every_field_that_is_read() -> None:
+    printed = re.findall(r'"(\w+)":%d', SCRIPT.read_text())
+    assert printed == list(parse_result(LINE).__struct_fields__)
+
+
+def test_the_script_counts_where_the_bodies_have_their_counter() -> None:
+    assert f'MARK = "{COUNTER}"' in SCRIPT.read_text()
+    assert len(COUNTER) == len("0.") + COUNTER_DIGITS
