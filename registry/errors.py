@@ -6,7 +6,7 @@ ClipperError 500 internal
 │   ├── InvalidInput 400 invalid_input
 │   ├── UnknownField 400 unknown_field
 │   ├── InvalidReceipt 400 invalid_receipt
-│   └── InvalidPolicyParams 400 invalid_policy_params    (in selection.policies)
+│   └── InvalidPolicyParams 400 invalid_policy_params
 ├── Unauthenticated 401 unauthenticated
 │   └── UnknownKey 401 unauthenticated
 ├── Forbidden 403 forbidden
@@ -17,8 +17,8 @@ ClipperError 500 internal
 ├── PreconditionFailed 412 precondition_failed
 ├── BodyTooLarge 413 body_too_large
 ├── UnsupportedEncoding 415 unsupported_encoding
-├── HeadTooLarge 431 head_too_large
 ├── TooManyRequests 429 too_many_requests    (carries Retry-After)
+├── HeadTooLarge 431 head_too_large
 ├── ModelFailed 500 model_failed
 ├── Unavailable 503 unavailable                 (carries Retry-After)
 │   ├── Saturated 503 saturated
@@ -97,6 +97,12 @@ class InvalidReceipt(BadRequest):
     code = "invalid_receipt"
 
 
+class InvalidPolicyParams(BadRequest, ValueError):
+    """There is no such policy, or it doesn't take these parameters."""
+
+    code = "invalid_policy_params"
+
+
 class Unauthenticated(ClipperError):
     """No key came, or one that is unknown, revoked or expired."""
 
@@ -171,19 +177,6 @@ class UnsupportedEncoding(ClipperError):
     code = "unsupported_encoding"
 
 
-class HeadTooLarge(ClipperError):
-    """The head of the request has more than 64 KiB or 200 fields; the connection ends."""
-
-    status = 431
-    code = "head_too_large"
-
-
-class ModelFailed(ClipperError):
-    """The model failed, and the application has no default output."""
-
-    code = "model_failed"
-
-
 class TooManyRequests(ClipperError):
     """Too many unknown keys came from here, or too many attempts to sign in."""
 
@@ -196,6 +189,19 @@ class TooManyRequests(ClipperError):
 
     def headers(self) -> dict[str, str]:
         return {"Retry-After": str(max(1, math.ceil(self.retry_after_s)))}
+
+
+class HeadTooLarge(ClipperError):
+    """The head of the request has more than 64 KiB or 200 fields; the connection ends."""
+
+    status = 431
+    code = "head_too_large"
+
+
+class ModelFailed(ClipperError):
+    """The model failed, and the application has no default output."""
+
+    code = "model_failed"
 
 
 class Unavailable(ClipperError):

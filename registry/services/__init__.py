@@ -9,10 +9,8 @@ from registry.services.applications import (
     RouteRequest,
     create_application,
     delete_application,
-    link_model,
     replace_routes,
     set_objective,
-    unlink_model,
     update_application,
 )
 from registry.services.audit import (
@@ -68,7 +66,6 @@ __all__ = [
     "earlier_versions",
     "fail_release",
     "keep_warm",
-    "link_model",
     "live_version_of",
     "note_check_output",
     "note_load_error",
@@ -83,7 +80,6 @@ __all__ = [
     "scale",
     "set_objective",
     "unchanged_since",
-    "unlink_model",
     "update_api_key",
     "update_application",
     "update_model",

@@ -11,7 +11,7 @@ from django.utils import timezone
 from registry.errors import BadRequest, Forbidden
 from registry.models import ApiKey, Application, AuditEntry
 from registry.models.access import PREFIX_LENGTH
-from registry.services.actor import SYSTEM, Actor
+from registry.services.actor import Actor
 from registry.services.audit import audited, record_created
 from registry.services.rows import locked
 from registry.services.validation import checked
@@ -101,7 +101,7 @@ def _is_later(expires_at: datetime | None, *, than: datetime | None) -> bool:
 
 
 @transaction.atomic
-def revoke_api_key(*, key: ApiKey, by: Actor = SYSTEM) -> None:
+def revoke_api_key(*, key: ApiKey, by: Actor) -> None:
     """Make the key useless at once; its row stays for the record."""
     with audited(key, by=by, action=AuditEntry.Action.REVOKE):
         key.revoked_at = timezone.now()

@@ -12,9 +12,9 @@ from django.db import transaction
 
 from registry.errors import BadRequest, Conflict, NotFound
 from registry.extensions import check_policy
-from registry.models import Application, Model, ModelVersion, Route, ServiceLevelObjective
+from registry.models import Application, Model, Route, ServiceLevelObjective
 from registry.models.settable import settable
-from registry.services.actor import SYSTEM, Actor
+from registry.services.actor import Actor
 from registry.services.audit import audited, record_created, record_deleted
 from registry.services.code import check_may_pin
 from registry.services.rows import locked
@@ -46,7 +46,7 @@ def create_application(
     routes: Sequence[RouteRequest] = (),
     default_output: Any = msgspec.UNSET,
     allow_signature_change: bool = False,
-    by: Actor = SYSTEM,
+    by: Actor,
     **fields: Any,
 ) -> Application:
     """Create an application with its objective and its routes.
@@ -74,7 +74,7 @@ def create_application(
 
 @transaction.atomic
 def update_application(
-    *, application: Application, changes: Mapping[str, Any], by: Actor = SYSTEM
+    *, application: Application, changes: Mapping[str, Any], by: Actor
 ) -> Application:
     """Change the given fields; `default_output` is a JSON value, or msgspec.UNSET to remove it.
 
@@ -99,16 +99,14 @@ def _update(application: Application, *, changes: Mapping[str, Any]) -> Applicat
 
 
 @transaction.atomic
-def delete_application(*, application: Application, by: Actor = SYSTEM) -> None:
+def delete_application(*, application: Application, by: Actor) -> None:
     """Delete an application with its objective and its routes; the models stay."""
     _touch(application)
     record_deleted(application, by=by)
     application.delete()
 
 
-def set_objective(
-    *, application: Application, by: Actor = SYSTEM, **changes: Any
-) -> ServiceLevelObjective:
+def set_objective(*, application: Application, by: Actor, **changes: Any) -> ServiceLevelObjective:
     """Set `latency_ms`, `target` or `window`, leaving the others."""
     with _changing(application, by=by):
         return _set_objective(application, changes=changes)
@@ -132,7 +130,7 @@ def replace_routes(
     application: Application,
     routes: Sequence[RouteRequest],
     allow_signature_change: bool = False,
-    by: Actor = SYSTEM,
+    by: Actor,
 ) -> list[Route]:
     """Make these the application's routes.
 
@@ -155,32 +153,6 @@ def _replace_routes(
     wanted = [_new_route(application, request=request, by=by) for request in routes]
     application.routes.all().delete()
     return [_saved(route) for route in wanted]
-
-
-def link_model(
-    *,
-    application: Application,
-    model: Model,
-    version: ModelVersion | None = None,
-    allow_signature_change: bool = False,
-    by: Actor = SYSTEM,
-) -> Route:
-    """Add one arm to the application; raises what `replace_routes` raises."""
-    request = RouteRequest(model=model.name, version=version.version if version else None)
-    with (
-        _changing(application, by=by),
-        arms_agreeing(application, allow_signature_change=allow_signature_change),
-    ):
-        _lock_models([model.name])
-        return _saved(_new_route(application, request=request, by=by))
-
-
-def unlink_model(*, application: Application, model: Model, by: Actor = SYSTEM) -> None:
-    """Remove the model's arms from the application. Raises NotFound where there is none."""
-    with _changing(application, by=by):
-        deleted, _ = application.routes.filter(model=model).delete()
-    if not deleted:
-        raise NotFound(f"{model.name} is not routed by {application.name}.")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from django.db.models import ProtectedError
 
 from registry.errors import Conflict
 from registry.models import Model
-from registry.services.actor import SYSTEM, Actor
+from registry.services.actor import Actor
 from registry.services.audit import audited, record_created, record_deleted
 from registry.services.releases import end_releases
 from registry.services.rows import locked
@@ -16,7 +16,7 @@ from registry.services.versions import remove_unused_artifacts
 
 
 @transaction.atomic
-def create_model(*, name: str, input_type: str, description: str = "", by: Actor = SYSTEM) -> Model:
+def create_model(*, name: str, input_type: str, description: str = "", by: Actor) -> Model:
     """Register a model without any version yet. Raises Conflict where the name is taken."""
     taken = Conflict(f"Model {name} exists already.", model=name)
     if Model.objects.filter(name=name).exists():
@@ -29,7 +29,7 @@ def create_model(*, name: str, input_type: str, description: str = "", by: Actor
 
 
 @transaction.atomic
-def update_model(*, model: Model, description: str, by: Actor = SYSTEM) -> Model:
+def update_model(*, model: Model, description: str, by: Actor) -> Model:
     """Describe it anew; its name and its input type can't change, its versions rely on them."""
     with audited(model, by=by):
         model.description = description
@@ -37,7 +37,7 @@ def update_model(*, model: Model, description: str, by: Actor = SYSTEM) -> Model
     return model
 
 
-def delete_model(*, model: Model, by: Actor = SYSTEM) -> None:
+def delete_model(*, model: Model, by: Actor) -> None:
     """Delete a model and its versions; its releases end and stay, with its name.
 
     Raises Conflict while an application routes to it.

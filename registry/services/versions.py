@@ -16,7 +16,7 @@ from registry.models import Model, ModelVersion, Release
 from registry.models.models import FEWEST_REPLICAS, MOST_REPLICAS
 from registry.models.settable import settable
 from registry.notices import publish_on_commit
-from registry.services.actor import SYSTEM, Actor
+from registry.services.actor import Actor
 from registry.services.audit import audited, record_created, record_deleted
 from registry.services.code import check_may_run
 from registry.services.releases import locked_versions
@@ -85,7 +85,7 @@ def _lock_artifact(digest: str) -> None:
 
 
 @transaction.atomic
-def configure_version(*, version: ModelVersion, by: Actor = SYSTEM, **changes: Any) -> ModelVersion:
+def configure_version(*, version: ModelVersion, by: Actor, **changes: Any) -> ModelVersion:
     """Change how a version runs, live: any of CONFIGURABLE. The running replicas stay.
 
     Only a memory limit and a number of threads wait for the replicas started from then on. Without
@@ -103,7 +103,7 @@ def configure_version(*, version: ModelVersion, by: Actor = SYSTEM, **changes: A
     return version
 
 
-def scale(*, version: ModelVersion, replicas: int, by: Actor = SYSTEM) -> ModelVersion:
+def scale(*, version: ModelVersion, replicas: int, by: Actor) -> ModelVersion:
     """Set how many replicas serve this version; the reconciler starts or drains the difference.
 
     Raises BadRequest outside the bounds of its autoscaling, where that is on.
@@ -177,7 +177,7 @@ def live_version_of(model: Model) -> ModelVersion:
 
 
 @transaction.atomic
-def delete_version(*, version: ModelVersion, by: Actor = SYSTEM) -> None:
+def delete_version(*, version: ModelVersion, by: Actor) -> None:
     """Delete a version that nothing uses; its releases stay, with its name.
 
     Raises Conflict where it is live, pinned or deploying.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from registry.errors import BadRequest
+from registry.errors import InvalidPolicyParams
 from selection.policies.ab_split import ABSplit
 from selection.policies.base import Parameter, Policy, Prepared, Selection
 from selection.policies.epsilon_greedy import EpsilonGreedy
@@ -24,19 +24,12 @@ POLICIES: dict[str, type[Policy]] = {
 
 __all__ = [
     "POLICIES",
-    "InvalidPolicyParams",
     "Parameter",
     "Policy",
     "Prepared",
     "Selection",
     "make_policy",
 ]
-
-
-class InvalidPolicyParams(BadRequest, ValueError):
-    """There is no such policy, or it doesn't take these parameters."""
-
-    code = "invalid_policy_params"
 
 
 def make_policy(name: str, params: Mapping[str, Any]) -> Policy:

@@ -14,7 +14,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 def test_the_formula_is_asked_for_only_where_the_loss_is_one(owner: Any, sign_in: SignIn) -> None:
-    made = services.create_application(name="prices", input_type="doubles", slo_ms=50)
+    made = services.create_application(
+        name="prices", input_type="doubles", slo_ms=50, by=services.SYSTEM
+    )
     page = sign_in(owner)
     page.goto(f"/admin/registry/application/{made.pk}/change/")
     formula = page.locator("#id_loss_expression")

@@ -25,7 +25,11 @@ MakeVersion = Callable[..., ModelVersion]
 def digits(make_version: MakeVersion) -> Application:
     make_version(live=True)
     return services.create_application(
-        name="digits", input_type="doubles", slo_ms=50, routes=[RouteRequest(model="svm")]
+        name="digits",
+        input_type="doubles",
+        slo_ms=50,
+        routes=[RouteRequest(model="svm")],
+        by=services.SYSTEM,
     )
 
 

@@ -47,7 +47,9 @@ def test_every_page_keeps_to_its_policy(
     sign_in: SignIn, owner: User, make_version: Callable[..., ModelVersion]
 ) -> None:
     v1 = make_version()
-    application = services.create_application(name="digits", input_type="doubles", slo_ms=50.0)
+    application = services.create_application(
+        name="digits", input_type="doubles", slo_ms=50.0, by=services.SYSTEM
+    )
     release = services.deploy(version=v1, by=BY)
     known = {
         "application": application.pk,

@@ -34,6 +34,7 @@ def digits(make_version: Callable[..., ModelVersion]) -> Application:
         slo_ms=50,
         policy="exp4",
         routes=[RouteRequest(model="svm"), RouteRequest(model="forest")],
+        by=services.SYSTEM,
     )
 
 

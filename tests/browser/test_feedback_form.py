@@ -60,7 +60,7 @@ def page(open_page: OpenPage, owner: User) -> Page:
 
 def make_application(**fields: Any) -> Application:
     return services.create_application(
-        **{"name": "digits", "input_type": "doubles", "slo_ms": 50, **fields}
+        **{"name": "digits", "input_type": "doubles", "slo_ms": 50, **fields}, by=services.SYSTEM
     )
 
 

@@ -81,6 +81,7 @@ def digits(make_version: MakeVersion) -> Application:
         slo_ms=50,
         policy="exp4",
         routes=[RouteRequest(model="svm"), RouteRequest(model="forest")],
+        by=services.SYSTEM,
     )
 
 

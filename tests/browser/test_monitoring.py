@@ -28,7 +28,12 @@ SignIn = Callable[..., Page]
 @pytest.fixture
 def digits(transactional_db: None) -> Application:
     return services.create_application(
-        name="digits", input_type="doubles", slo_ms=50, policy="exp4", missing_loss=0.8
+        name="digits",
+        input_type="doubles",
+        slo_ms=50,
+        policy="exp4",
+        missing_loss=0.8,
+        by=services.SYSTEM,
     )
 
 

@@ -50,7 +50,11 @@ def test_a_deploy_shows_what_changes_asks_why_and_is_followed_until_it_is_live(
     make_version(version="1", live=True)
     better = make_version(version="2")
     services.create_application(
-        name="digits", input_type="doubles", slo_ms=50, routes=[RouteRequest(model="svm")]
+        name="digits",
+        input_type="doubles",
+        slo_ms=50,
+        routes=[RouteRequest(model="svm")],
+        by=services.SYSTEM,
     )
     page = sign_in(owner)
 

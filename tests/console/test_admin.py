@@ -84,7 +84,7 @@ def application_form(**fields: Any) -> dict[str, Any]:
 
 
 def test_every_page_of_the_console_opens(owner: Client, v1: ModelVersion) -> None:
-    services.create_application(name="digits", input_type="doubles", slo_ms=50)
+    services.create_application(name="digits", input_type="doubles", slo_ms=50, by=services.SYSTEM)
     go_live(v1)
     names = ("application", "servicelevelobjective", "model", "modelversion", "release")
     for name in names:
@@ -293,7 +293,7 @@ def test_saving_an_old_form_doesnt_bring_a_revoked_key_back(owner: Client) -> No
     key, _ = services.create_api_key(
         name="app", scopes=["predict"], by=Actor(user=None, label="a test")
     )
-    services.revoke_api_key(key=key)
+    services.revoke_api_key(key=key, by=services.SYSTEM)
     owner.post(f"/admin/registry/apikey/{key.pk}/change/", {"name": "renamed"})
 
     key.refresh_from_db()

@@ -49,7 +49,9 @@ def test_a_version_is_configured_on_its_page(owner: Client, v1: ModelVersion) ->
 
 
 def test_what_is_emptied_is_given_back_to_clipper(owner: Client, v1: ModelVersion) -> None:
-    services.configure_version(version=v1, max_batch_size=64, batch_wait_ms=0.0, max_replicas=4)
+    services.configure_version(
+        version=v1, max_batch_size=64, batch_wait_ms=0.0, max_replicas=4, by=services.SYSTEM
+    )
     owner.post(page(v1), form())
 
     kept = ModelVersion.objects.get()
@@ -80,7 +82,7 @@ def test_a_wrong_value_is_refused_at_its_field(
 def test_saving_an_old_form_doesnt_undo_what_autoscaling_did(
     owner: Client, v1: ModelVersion
 ) -> None:
-    services.configure_version(version=v1, max_replicas=4)
+    services.configure_version(version=v1, max_replicas=4, by=services.SYSTEM)
     services.autoscale(version_id=v1.pk, replicas=3)
     owner.post(page(v1), form(max_replicas=4, notes="a word"))
 
@@ -113,7 +115,7 @@ def test_the_list_shows_batching_and_bounds_where_they_were_set(
 ) -> None:
     url = "/admin/registry/modelversion/"
     assert "batching:" not in owner.get(url).content.decode()
-    services.configure_version(version=v1, batching="none", max_replicas=4)
+    services.configure_version(version=v1, batching="none", max_replicas=4, by=services.SYSTEM)
     text = owner.get(url).content.decode()
 
     assert "batching: none" in text
@@ -124,7 +126,7 @@ def test_scaling_tells_the_bounds_and_keeps_to_them(
     owner: Client, v1: ModelVersion, svm: Model
 ) -> None:
     go_live(v1)
-    services.configure_version(version=v1, min_replicas=2, max_replicas=4)
+    services.configure_version(version=v1, min_replicas=2, max_replicas=4, by=services.SYSTEM)
     url = f"/admin/registry/model/{svm.pk}/scale/"
     assert "Autoscaling keeps 2 to 4" in owner.get(url).content.decode()
     refused = owner.post(url, {"replicas": 5})

@@ -47,7 +47,7 @@ def test_the_list_of_models_reads_all_their_releases_at_once(
 
     def more() -> None:
         for name in ("forest", "knn", "tree"):
-            model = services.create_model(name=name, input_type="doubles")
+            model = services.create_model(name=name, input_type="doubles", by=services.SYSTEM)
             go_live(add_version("1", model=model))
             go_live(add_version("2", model=model))
 
@@ -60,7 +60,11 @@ def test_the_list_of_applications_reads_all_their_routes_at_once(
     def more() -> None:
         for name in ("letters", "words"):
             services.create_application(
-                name=name, input_type="doubles", slo_ms=50, routes=[RouteRequest(model="svm")]
+                name=name,
+                input_type="doubles",
+                slo_ms=50,
+                routes=[RouteRequest(model="svm")],
+                by=services.SYSTEM,
             )
 
     costs_no_more("/admin/registry/application/", more=more)

@@ -21,7 +21,9 @@ PAGE = "/admin/applications/digits/contexts/"
 
 @pytest.fixture
 def digits(db: None) -> Application:
-    return services.create_application(name="digits", input_type="doubles", slo_ms=50.0)
+    return services.create_application(
+        name="digits", input_type="doubles", slo_ms=50.0, by=services.SYSTEM
+    )
 
 
 @pytest.fixture

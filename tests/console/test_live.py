@@ -142,7 +142,9 @@ def test_numbers_are_worded_short_and_honestly(worded: str, expected: str) -> No
 def test_without_redis_the_registry_is_still_shown_with_the_reason(settings: Any) -> None:
     settings.REDIS_URL = "unix:///nowhere/redis.sock"
     with fresh_redis_client():
-        services.create_application(name="digits", input_type="doubles", slo_ms=50)
+        services.create_application(
+            name="digits", input_type="doubles", slo_ms=50, by=services.SYSTEM
+        )
         live = picture()
     web = live["web"]["text"]
 

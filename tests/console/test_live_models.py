@@ -251,7 +251,7 @@ def test_more_models_and_applications_cost_no_more_queries(
     client.force_login(User.objects.create_superuser("someone"))
     services.create_application(
         name="digits", input_type="doubles", slo_ms=50,
-        routes=[services.RouteRequest(model="svm")],
+        routes=[services.RouteRequest(model="svm")], by=services.SYSTEM,
     )  # fmt: skip
     client.get("/admin/live.json")  # what is read once a process
     with CaptureQueriesContext(connection) as before:
@@ -265,7 +265,7 @@ def test_more_models_and_applications_cost_no_more_queries(
         model.save()
         services.create_application(
             name=f"{name}s", input_type="doubles", slo_ms=50,
-            routes=[services.RouteRequest(model=name)],
+            routes=[services.RouteRequest(model=name)], by=services.SYSTEM,
         )  # fmt: skip
 
     with django_assert_num_queries(len(before)):

@@ -23,7 +23,9 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def digits() -> Application:
-    return services.create_application(name="digits", input_type="doubles", slo_ms=50)
+    return services.create_application(
+        name="digits", input_type="doubles", slo_ms=50, by=services.SYSTEM
+    )
 
 
 def staff(*permissions: str) -> Client:

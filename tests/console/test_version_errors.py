@@ -90,7 +90,7 @@ def test_nobody_reads_it_without_the_permission(
 @pytest.mark.parametrize("url", [f"{API}/errors", f"{API}/log", "/api/v1/replicas/abc/log"])
 def test_a_bound_key_reads_of_the_models_it_reaches_alone(version: ModelVersion, url: str) -> None:
     application: Application = services.create_application(
-        name="digits", input_type="doubles", slo_ms=50.0
+        name="digits", input_type="doubles", slo_ms=50.0, by=services.SYSTEM
     )
     _, key = services.create_api_key(
         name="bound",

@@ -102,7 +102,9 @@ def visitor(db: None) -> Api:
 
 @pytest.fixture
 def svm(db: None) -> Model:
-    return services.create_model(name="svm", input_type="doubles", description="a line")
+    return services.create_model(
+        name="svm", input_type="doubles", description="a line", by=services.SYSTEM
+    )
 
 
 @pytest.fixture
@@ -140,6 +142,33 @@ def digits(v1: ModelVersion) -> Application:
         default_output=-1,
         policy="exp4",
         routes=[RouteRequest(model="svm")],
+        by=services.SYSTEM,
+    )
+
+
+def link(
+    application: Application,
+    *,
+    model: Model,
+    version: ModelVersion | None = None,
+    by: Actor = BY,
+    allow_signature_change: bool = False,
+) -> None:
+    """Give the application one more arm, beside those that it has."""
+    present = [
+        RouteRequest(
+            model=route.model.name,
+            version=route.pinned_version and route.pinned_version.version,
+            weight=route.weight,
+        )
+        for route in application.routes.with_versions()
+    ]
+    added = RouteRequest(model=model.name, version=version and version.version)
+    services.replace_routes(
+        application=application,
+        routes=[*present, added],
+        by=by,
+        allow_signature_change=allow_signature_change,
     )
 
 

@@ -43,7 +43,7 @@ def test_a_wrong_key_is_not_saved_by_a_session(administrator: Api) -> None:
 
 def test_a_revoked_key_is_useless_at_once(manager: Api) -> None:
     assert manager("get", "models/").status_code == 200
-    services.revoke_api_key(key=ApiKey.objects.get())
+    services.revoke_api_key(key=ApiKey.objects.get(), by=services.SYSTEM)
     answer = manager("get", "models/")
     assert answer.status_code == 401
     assert "revoked" in answer.json()["error"]
@@ -73,7 +73,7 @@ def test_a_bound_key_manages_its_application(bound_manager: Api) -> None:
 
 
 def test_a_bound_key_stays_bound_when_its_last_application_goes(bound_manager: Api) -> None:
-    services.create_application(**NEW)
+    services.create_application(**NEW, by=services.SYSTEM)
     bound_manager("delete", "applications/digits")
     assert bound_manager("get", "applications/").json() == []
     assert bound_manager("get", "applications/letters").status_code == 404

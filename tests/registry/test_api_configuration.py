@@ -102,7 +102,7 @@ def test_only_those_who_may_change_versions_do(
     assert stranger("patch", VERSION, {"threads": 2}).status_code == 401
     for caller in (predictor, editor):
         assert caller("patch", VERSION, {"threads": 2}).status_code == 403
-    services.replace_routes(application=Application.objects.get(), routes=[])
+    services.replace_routes(application=Application.objects.get(), routes=[], by=services.SYSTEM)
     assert bound_manager("patch", VERSION, {"threads": 2}).status_code == 404
     assert ModelVersion.objects.get().threads == 1
 
@@ -144,7 +144,7 @@ def test_a_wrong_value_of_an_upload_is_refused(
 
 
 def test_a_number_of_replicas_outside_the_bounds_is_refused(manager: Api, v1: ModelVersion) -> None:
-    services.configure_version(version=v1, min_replicas=2, max_replicas=4)
+    services.configure_version(version=v1, min_replicas=2, max_replicas=4, by=services.SYSTEM)
     answer = manager("post", "models/svm/scale", {"replicas": 5, "version": "1"})
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
     assert "Expected 2 to 4" in answer.json()["error"]

@@ -12,7 +12,7 @@ from pytest_django.fixtures import Settings
 
 from registry.models import Application, Model, ModelVersion
 from registry.services import RouteRequest, replace_routes
-from tests.registry.conftest import AddVersion, Api, go_live, make_key
+from tests.registry.conftest import BY, AddVersion, Api, go_live, make_key
 
 
 def artifact(content: bytes = b"a model") -> SimpleUploadedFile:
@@ -244,6 +244,7 @@ def test_a_version_in_use_is_kept(
     replace_routes(
         application=digits,
         routes=[RouteRequest(model="svm", version=add_version("pinned").version)],
+        by=BY,
     )
     add_version("coming")
     manager("post", "models/svm/versions/coming/deploy")

@@ -169,6 +169,6 @@ def test_an_unknown_release_is_not_found(manager: Api, svm: Model, identity: str
 
 
 def test_a_release_of_another_model_is_not_found(manager: Api, v1: ModelVersion) -> None:
-    services.create_model(name="tree", input_type="doubles")
+    services.create_model(name="tree", input_type="doubles", by=services.SYSTEM)
     release = go_live(v1)
     assert manager("get", f"models/tree/releases/{release.pk}").status_code == 404

@@ -84,7 +84,7 @@ def test_a_column_of_an_application_is_changed_over_rest_and_shown(
 def test_the_prediction_path_follows_each(digits: Application, name: str) -> None:
     before = getattr(application_spec(digits), name)
     changes = CHANGED_TOGETHER.get(name, {}) | {name: OF_AN_APPLICATION[name]}
-    changed = services.update_application(application=digits, changes=changes)
+    changed = services.update_application(application=digits, changes=changes, by=services.SYSTEM)
     assert getattr(application_spec(changed), name) != before
 
 
@@ -94,7 +94,7 @@ def test_all_columns_of_a_version_are_taken_by_an_upload_a_change_and_the_consol
     created = services.create_version(
         model=svm, version="2", runtime="sklearn", artifact=io.BytesIO(b"2"), by=BY, **OF_A_VERSION
     )
-    services.configure_version(version=v1, **OF_A_VERSION)
+    services.configure_version(version=v1, **OF_A_VERSION, by=services.SYSTEM)
     for version in (created, v1):
         shown = VersionOut(version).data
         assert {name: shown[name] for name in OF_A_VERSION} == OF_A_VERSION

@@ -18,7 +18,7 @@ from registry.control import KEY, note_round
 from registry.management.base import ClipperCommand
 from registry.models import ApiKey, Application, Model, ModelVersion, Release
 from registry.restarts import Ending, note_ending
-from tests.registry.conftest import go_live
+from tests.registry.conftest import go_live, link
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("deploy", "rollback", "scale", "status", "seed_demo", "create_api_key")
@@ -189,14 +189,14 @@ def test_status_is_a_clear_table(
     digits: Application, svm: Model, v1: ModelVersion, v2: ModelVersion
 ) -> None:
     go_live(v1)
-    services.link_model(application=digits, model=svm, version=v2)
+    link(digits, model=svm, version=v2)
     run("deploy", "svm", "2")
     lines = [line.split() for line in run("status").splitlines()]
     assert ["name", "policy", "SLO", "default", "routes"] in lines
     assert ["digits", "exp4", "50", "ms", "-1", "svm:1,", "svm:2", "(pinned)"] in lines
     assert ["svm", "doubles", "1", "1", "2,", "1"] in lines
     assert any(line[1:4] == ["svm:2", "deploy", "pending"] for line in lines)
-    services.configure_version(version=v1, max_replicas=4)
+    services.configure_version(version=v1, max_replicas=4, by=services.SYSTEM)
     assert "  1 (1 to 4)  " in run("status")
 
 

@@ -28,9 +28,13 @@ def test_a_version_left_alone_batches_adaptively_within_no_bounds(v1: ModelVersi
 
 
 def test_what_is_configured_is_kept_and_the_rest_stays(v1: ModelVersion) -> None:
-    services.configure_version(version=v1, threads=4, notes="wide")
-    services.configure_version(version=v1, batching="static", max_batch_size=4096)
-    services.configure_version(version=v1, batch_wait_ms=1000.0, memory_limit_mb=128)
+    services.configure_version(version=v1, threads=4, notes="wide", by=services.SYSTEM)
+    services.configure_version(
+        version=v1, batching="static", max_batch_size=4096, by=services.SYSTEM
+    )
+    services.configure_version(
+        version=v1, batch_wait_ms=1000.0, memory_limit_mb=128, by=services.SYSTEM
+    )
     kept = ModelVersion.objects.get()
     assert (kept.threads, kept.notes, kept.batching, kept.max_batch_size) == (
         4,
@@ -43,8 +47,8 @@ def test_what_is_configured_is_kept_and_the_rest_stays(v1: ModelVersion) -> None
 
 def test_an_old_copy_of_a_version_overwrites_nothing(v1: ModelVersion) -> None:
     old = ModelVersion.objects.get()
-    services.configure_version(version=v1, max_replicas=8, replicas=5)
-    services.configure_version(version=old, threads=2)
+    services.configure_version(version=v1, max_replicas=8, replicas=5, by=services.SYSTEM)
+    services.configure_version(version=old, threads=2, by=services.SYSTEM)
     kept = ModelVersion.objects.get()
     assert (kept.replicas, kept.max_replicas, kept.threads) == (5, 8, 2)
 
@@ -79,21 +83,21 @@ def test_a_wrong_value_is_refused_by_name_and_nothing_is_changed(
 ) -> None:
     before = ModelVersion.objects.values().get()
     with pytest.raises(BadRequest) as caught:
-        services.configure_version(version=v1, notes="changed too", **changes)
+        services.configure_version(version=v1, notes="changed too", **changes, by=services.SYSTEM)
     assert refusal in caught.value.message
     assert ModelVersion.objects.values().get() == before
 
 
 def test_a_refusal_names_the_fields_that_are_wrong_and_no_others(v1: ModelVersion) -> None:
     with pytest.raises(BadRequest) as caught:
-        services.configure_version(version=v1, threads=0, max_replicas=999)
+        services.configure_version(version=v1, threads=0, max_replicas=999, by=services.SYSTEM)
     assert sorted(caught.value.details["fields"]) == ["max_replicas", "threads"]
 
 
 def test_a_version_that_is_gone_is_not_found(v1: ModelVersion) -> None:
     ModelVersion.objects.all().delete()
     with pytest.raises(NotFound, match="svm:1"):
-        services.configure_version(version=v1, threads=2)
+        services.configure_version(version=v1, threads=2, by=services.SYSTEM)
 
 
 @pytest.mark.parametrize(
@@ -153,31 +157,31 @@ def test_an_upload_with_replicas_outside_its_bounds_is_refused(add_version: AddV
 def test_new_bounds_bring_the_replicas_within(
     v1: ModelVersion, replicas: int, low: int | None, high: int, kept: int
 ) -> None:
-    services.scale(version=v1, replicas=replicas)
-    services.configure_version(version=v1, min_replicas=low, max_replicas=high)
+    services.scale(version=v1, replicas=replicas, by=services.SYSTEM)
+    services.configure_version(version=v1, min_replicas=low, max_replicas=high, by=services.SYSTEM)
     assert ModelVersion.objects.get().replicas == kept
 
 
 def test_without_its_upper_bound_autoscaling_is_off_and_the_lower_one_gone(
     v1: ModelVersion,
 ) -> None:
-    services.configure_version(version=v1, min_replicas=2, max_replicas=4)
-    services.configure_version(version=v1, max_replicas=None)
+    services.configure_version(version=v1, min_replicas=2, max_replicas=4, by=services.SYSTEM)
+    services.configure_version(version=v1, max_replicas=None, by=services.SYSTEM)
     kept = ModelVersion.objects.get()
     assert (kept.min_replicas, kept.max_replicas, kept.replicas) == (None, None, 2)
 
 
 @pytest.mark.parametrize("replicas", [0, 1, 5])
 def test_a_person_scales_within_the_bounds_only(v1: ModelVersion, replicas: int) -> None:
-    services.configure_version(version=v1, min_replicas=2, max_replicas=4)
-    services.scale(version=v1, replicas=3)
+    services.configure_version(version=v1, min_replicas=2, max_replicas=4, by=services.SYSTEM)
+    services.scale(version=v1, replicas=3, by=services.SYSTEM)
     with pytest.raises(BadRequest, match=f"Expected 2 to 4, the bounds .* got {replicas}"):
-        services.scale(version=v1, replicas=replicas)
+        services.scale(version=v1, replicas=replicas, by=services.SYSTEM)
     assert ModelVersion.objects.get().replicas == 3
 
 
 def test_autoscaling_moves_the_replicas_within_the_bounds(v1: ModelVersion) -> None:
-    services.configure_version(version=v1, min_replicas=2, max_replicas=4)
+    services.configure_version(version=v1, min_replicas=2, max_replicas=4, by=services.SYSTEM)
     assert services.autoscale(version_id=v1.pk, replicas=4)
     assert ModelVersion.objects.get().replicas == 4
 
@@ -186,13 +190,13 @@ def test_autoscaling_moves_the_replicas_within_the_bounds(v1: ModelVersion) -> N
 def test_autoscaling_outside_the_bounds_or_to_the_same_changes_nothing(
     v1: ModelVersion, replicas: int
 ) -> None:
-    services.configure_version(version=v1, min_replicas=2, max_replicas=4)
+    services.configure_version(version=v1, min_replicas=2, max_replicas=4, by=services.SYSTEM)
     assert not services.autoscale(version_id=v1.pk, replicas=replicas)
     assert ModelVersion.objects.get().replicas == 2
 
 
 def test_autoscaling_goes_down_to_one_where_there_is_no_lower_bound(v1: ModelVersion) -> None:
-    services.configure_version(version=v1, max_replicas=4, replicas=3)
+    services.configure_version(version=v1, max_replicas=4, replicas=3, by=services.SYSTEM)
     assert not services.autoscale(version_id=v1.pk, replicas=0)
     assert services.autoscale(version_id=v1.pk, replicas=1)
 
@@ -204,8 +208,8 @@ def test_a_version_without_bounds_is_not_autoscaled(v1: ModelVersion) -> None:
 
 
 def test_autoscaling_gives_way_to_a_person_who_scaled_meanwhile(v1: ModelVersion) -> None:
-    services.configure_version(version=v1, max_replicas=8, replicas=2)
-    services.scale(version=v1, replicas=6)
+    services.configure_version(version=v1, max_replicas=8, replicas=2, by=services.SYSTEM)
+    services.scale(version=v1, replicas=6, by=services.SYSTEM)
     assert not services.autoscale(version_id=v1.pk, replicas=3, seen=2)
     assert ModelVersion.objects.get().replicas == 6
     assert services.autoscale(version_id=v1.pk, replicas=7, seen=6)

@@ -18,7 +18,7 @@ from registry.errors import Forbidden
 from registry.models import ApiKey, Application, Model, ModelVersion, Route
 from registry.services import Actor
 from tests.console.test_admin import application_form
-from tests.registry.conftest import BY, AddVersion, Api, go_live, make_key, signed_in
+from tests.registry.conftest import BY, AddVersion, Api, go_live, link, make_key, signed_in
 
 NOBODY = Actor(user=None, label="somebody")
 CODE = b"class Predictor: ..."
@@ -96,7 +96,7 @@ def test_the_first_pin_on_code_asks_for_it_and_later_ones_do_not(
         assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
         assert refused.json()["details"]["permission"] == "registry.run_code"
     with pytest.raises(Forbidden, match="run_code"):
-        services.link_model(application=digits, model=svm, version=version, by=NOBODY)
+        link(digits, model=svm, version=version, by=NOBODY)
     assert not Route.objects.filter(pinned_version=version).exists()
     assert not Application.objects.filter(name="n").exists()
 

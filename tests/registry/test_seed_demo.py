@@ -131,7 +131,7 @@ def test_seeding_again_follows_the_port_only(tmp_path: Path, settings: Settings)
 def test_an_interrupted_seed_is_completed(tmp_path: Path) -> None:
     seed()
     Application.objects.all().delete()
-    services.delete_model(model=Model.objects.get(name="knn"))
+    services.delete_model(model=Model.objects.get(name="knn"), by=services.SYSTEM)
     (tmp_path / "demo.json").unlink()
     seed()
     assert Model.objects.count() == len(MODELS)

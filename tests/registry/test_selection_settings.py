@@ -177,5 +177,5 @@ def test_the_console_tells_default_rewards_from_feedback(
 
 def test_what_a_person_may_change_is_what_the_api_lists(digits: Application) -> None:
     for name, value in WANTED.items():
-        services.update_application(application=digits, changes={name: value})
+        services.update_application(application=digits, changes={name: value}, by=services.SYSTEM)
     assert all(getattr(Application.objects.get(), name) == WANTED[name] for name in WANTED)

@@ -17,29 +17,26 @@ from registry.models import ApiKey, Application, Model, ModelVersion, Release, R
 from registry.names import RESERVED
 from registry.services import Actor
 from serving.api.paths import application_to_predict
-from tests.registry.conftest import BY, AddVersion
+from tests.registry.conftest import BY, AddVersion, link
 
 pytestmark = pytest.mark.django_db
 
 
-def test_a_model_is_linked_and_unlinked(digits: Application, add_version: AddVersion) -> None:
-    tree = services.create_model(name="tree", input_type="doubles")
-    services.link_model(application=digits, model=tree)
+def test_an_application_gets_further_arms(digits: Application, add_version: AddVersion) -> None:
+    tree = services.create_model(name="tree", input_type="doubles", by=services.SYSTEM)
+    link(digits, model=tree)
     pinned = add_version("1", model=tree)
-    services.link_model(application=digits, model=tree, version=pinned)
+    link(digits, model=tree, version=pinned)
     assert [str(route) for route in digits.routes.all()] == [
         "digits → svm",
         "digits → tree",
         "digits → tree:1",
     ]
-    services.unlink_model(application=digits, model=tree)
-    with pytest.raises(NotFound, match="tree is not routed by digits"):
-        services.unlink_model(application=digits, model=tree)
 
 
 def test_a_change_of_a_part_dates_the_whole(digits: Application) -> None:
     Application.objects.update(updated_at=timezone.now() - timedelta(days=1))
-    services.set_objective(application=digits, latency_ms=10.0)
+    services.set_objective(application=digits, latency_ms=10.0, by=services.SYSTEM)
     digits.refresh_from_db()
     assert timezone.now() - digits.updated_at < timedelta(minutes=1)
 
@@ -47,7 +44,7 @@ def test_a_change_of_a_part_dates_the_whole(digits: Application) -> None:
 def test_an_application_that_is_gone_gets_no_routes(digits: Application) -> None:
     Application.objects.all().delete()
     with pytest.raises(NotFound):
-        services.replace_routes(application=digits, routes=[])
+        services.replace_routes(application=digits, routes=[], by=services.SYSTEM)
 
 
 def test_a_form_hears_of_a_wrong_policy_too() -> None:
@@ -59,11 +56,15 @@ def test_a_form_hears_of_a_wrong_policy_too() -> None:
 
 @pytest.mark.parametrize("name", ["docs", "v1"])
 def test_an_application_keeps_a_name_that_was_reserved_since(name: str) -> None:
-    application = services.create_application(name="old", input_type="doubles", slo_ms=1.0)
+    application = services.create_application(
+        name="old", input_type="doubles", slo_ms=1.0, by=services.SYSTEM
+    )
     Application.objects.update(name=name)
 
-    services.update_application(application=application, changes={"description": "still here"})
-    services.set_objective(application=application, latency_ms=10.0)
+    services.update_application(
+        application=application, changes={"description": "still here"}, by=services.SYSTEM
+    )
+    services.set_objective(application=application, latency_ms=10.0, by=services.SYSTEM)
 
     application.refresh_from_db()
     assert (application.name, application.description) == (name, "still here")
@@ -78,8 +79,8 @@ def test_the_names_of_the_public_surface_are_reserved() -> None:
 @pytest.mark.parametrize("name", sorted(RESERVED))
 def test_reserved_names_are_for_urls(name: str) -> None:
     with pytest.raises(BadRequest, match="reserved"):
-        services.create_application(name=name, input_type="doubles", slo_ms=1.0)
-    assert services.create_model(name=name, input_type="doubles").name == name
+        services.create_application(name=name, input_type="doubles", slo_ms=1.0, by=services.SYSTEM)
+    assert services.create_model(name=name, input_type="doubles", by=services.SYSTEM).name == name
 
 
 @pytest.mark.parametrize(

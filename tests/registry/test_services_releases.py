@@ -211,14 +211,14 @@ def test_a_version_that_never_was_live_is_no_past(
 def test_a_rollback_to_another_models_version_is_refused(
     v1: ModelVersion, add_version: AddVersion
 ) -> None:
-    tree = services.create_model(name="tree", input_type="doubles")
+    tree = services.create_model(name="tree", input_type="doubles", by=services.SYSTEM)
     with pytest.raises(NotFound, match="Expected a version of tree"):
         services.roll_back(model=tree, to=v1, by=BY)
 
 
 def test_a_deleted_model_ends_its_releases_quietly(svm: Model, v1: ModelVersion) -> None:
     release = services.deploy(version=v1, by=BY)
-    services.delete_model(model=svm)
+    services.delete_model(model=svm, by=services.SYSTEM)
     services.begin_release(release=release)
     services.complete_release(release=release)
     services.fail_release(release=release, error="gone")

@@ -15,7 +15,7 @@ from registry.errors import Conflict
 from registry.models import Application, AuditEntry, Model, ModelVersion, Release
 from registry.services import RouteRequest
 from tests.console.test_admin import application_form
-from tests.registry.conftest import BY, AddVersion, Api
+from tests.registry.conftest import BY, AddVersion, Api, link
 
 pytestmark = pytest.mark.django_db
 
@@ -49,7 +49,7 @@ def live(model: Model) -> str | None:
 @pytest.fixture
 def tree(add_version: AddVersion) -> ModelVersion:
     """Version 1 of another model, which is live and takes 32 numbers."""
-    model = services.create_model(name="tree", input_type="doubles")
+    model = services.create_model(name="tree", input_type="doubles", by=services.SYSTEM)
     version = add_version("1", model=model)
     go_live(version, takes=32)
     return version
@@ -108,7 +108,7 @@ def test_a_version_known_to_differ_needs_no_second_check_to_be_refused(
 def test_the_other_arms_of_applications_that_follow_the_model_are_compared(
     digits: Application, v1: ModelVersion, tree: ModelVersion
 ) -> None:
-    services.link_model(application=digits, model=tree.model, by=BY)
+    link(digits, model=tree.model, by=BY)
     release = go_live(v1, takes=64)
     assert (release.state, release.error) == ("failed", BESIDE_DIFFERS)
 
@@ -116,7 +116,7 @@ def test_the_other_arms_of_applications_that_follow_the_model_are_compared(
 def test_an_arm_that_is_pinned_is_compared_by_its_pin(
     digits: Application, v1: ModelVersion, tree: ModelVersion, add_version: AddVersion
 ) -> None:
-    services.link_model(application=digits, model=tree.model, version=tree, by=BY)
+    link(digits, model=tree.model, version=tree, by=BY)
     go_live(add_version("2", model=tree.model), takes=64, allow_signature_change=True)
     release = go_live(v1, takes=64)
     assert (release.state, release.error) == ("failed", BESIDE_DIFFERS)
@@ -136,7 +136,7 @@ def test_an_arm_that_comes_while_the_replicas_start_is_compared(
     release = services.deploy(version=v1, by=BY)
     services.begin_release(release=release, n_features=64)
     assert release.state == "starting"
-    services.link_model(application=digits, model=tree.model, by=BY)
+    link(digits, model=tree.model, by=BY)
     services.complete_release(release=release)
     assert (release.state, live(svm)) == ("failed", None)
 
@@ -196,10 +196,10 @@ def test_an_arm_of_another_signature_is_not_added(
 ) -> None:
     go_live(v1, takes=64)
     with pytest.raises(Conflict) as refused:
-        services.link_model(application=digits, model=tree.model, by=BY)
+        link(digits, model=tree.model, by=BY)
     assert refused.value.message == ARMS_DIFFER
     assert digits.routes.count() == 1
-    services.link_model(application=digits, model=tree.model, allow_signature_change=True, by=BY)
+    link(digits, model=tree.model, allow_signature_change=True, by=BY)
     assert digits.routes.count() == 2
 
 
@@ -207,7 +207,7 @@ def test_routes_that_differ_already_may_be_changed_otherwise(
     digits: Application, v1: ModelVersion, tree: ModelVersion
 ) -> None:
     go_live(v1, takes=64)
-    services.link_model(application=digits, model=tree.model, allow_signature_change=True, by=BY)
+    link(digits, model=tree.model, allow_signature_change=True, by=BY)
     routes = [RouteRequest(model="svm", weight=2.0), RouteRequest(model="tree")]
     services.replace_routes(application=digits, routes=routes, by=BY)
     assert digits.routes.get(model__name="svm").weight == 2.0

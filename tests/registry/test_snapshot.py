@@ -82,9 +82,12 @@ def test_it_holds_how_versions_run_and_applications_are_answered(
         batch_wait_ms=0.0,
         memory_limit_mb=512,
         threads=2,
+        by=services.SYSTEM,
     )
     services.update_application(
-        application=digits, changes={"cache": False, "cache_ttl_s": 30.0, "priority": "high"}
+        application=digits,
+        changes={"cache": False, "cache_ttl_s": 30.0, "priority": "high"},
+        by=services.SYSTEM,
     )
     snapshot = build_snapshot()
     version = snapshot.versions[v1.pk]
@@ -96,7 +99,7 @@ def test_it_holds_how_versions_run_and_applications_are_answered(
 
 @pytest.mark.parametrize(("name", "rank"), [("high", 0), ("normal", 1), ("low", 2)])
 def test_it_ranks_priorities(digits: Application, name: str, rank: int) -> None:
-    services.update_application(application=digits, changes={"priority": name})
+    services.update_application(application=digits, changes={"priority": name}, by=services.SYSTEM)
     assert build_snapshot().applications["digits"].priority == rank
 
 
@@ -108,7 +111,7 @@ def test_it_tells_no_default_from_a_default_of_null(digits: Application) -> None
 
 def test_it_holds_pinned_routes(digits: Application, v1: ModelVersion) -> None:
     wanted = [RouteRequest(model="svm", version="1", weight=0.5)]
-    services.replace_routes(application=digits, routes=wanted)
+    services.replace_routes(application=digits, routes=wanted, by=services.SYSTEM)
     (route,) = build_snapshot().applications["digits"].routes
     assert (route.pinned_version_id, route.weight) == (v1.pk, 0.5)
 
@@ -119,7 +122,7 @@ def test_it_holds_usable_keys_by_digest(digits: Application) -> None:
         name="bound", scopes=["predict"], by=BY, applications=[digits], expires_at=later
     )
     revoked, _ = services.create_api_key(name="revoked", scopes=["predict"], by=BY)
-    services.revoke_api_key(key=revoked)
+    services.revoke_api_key(key=revoked, by=services.SYSTEM)
     expired, _ = services.create_api_key(name="expired", scopes=["predict"], by=BY)
     ApiKey.objects.filter(pk=expired.pk).update(expires_at=timezone.now())
     assert build_snapshot().keys == {
@@ -136,7 +139,7 @@ def test_it_holds_usable_keys_by_digest(digits: Application) -> None:
 
 def test_a_key_that_lost_its_last_application_opens_no_other(digits: Application) -> None:
     services.create_api_key(name="k", scopes=["predict"], by=BY, applications=[digits])
-    services.delete_application(application=digits)
+    services.delete_application(application=digits, by=services.SYSTEM)
     (key,) = build_snapshot().keys.values()
     assert key.application_ids == frozenset()
     assert not key.allows(scope="predict", application_id=digits.pk or 1)
@@ -147,7 +150,11 @@ def test_it_costs_a_handful_of_queries_however_much_there_is(
 ) -> None:
     for name in ("a", "b", "c"):
         services.create_application(
-            name=name, input_type="doubles", slo_ms=1.0, routes=[RouteRequest(model="svm")]
+            name=name,
+            input_type="doubles",
+            slo_ms=1.0,
+            routes=[RouteRequest(model="svm")],
+            by=services.SYSTEM,
         )
     with django_assert_max_num_queries(8):
         build_snapshot()

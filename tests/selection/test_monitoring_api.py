@@ -21,7 +21,9 @@ BY = Actor(user=None, label="a test", may_run_code=True, may_grant_manage=True)
 
 @pytest.fixture
 def digits(db: None) -> Application:
-    return services.create_application(name="digits", input_type="doubles", slo_ms=50)
+    return services.create_application(
+        name="digits", input_type="doubles", slo_ms=50, by=services.SYSTEM
+    )
 
 
 def get(path: str, *, scopes: tuple[str, ...] = ("manage",), **options: Any) -> Any:
@@ -92,7 +94,9 @@ def test_a_period_that_makes_no_sense_is_refused(
 
 
 def test_it_needs_a_key_that_manages_the_application(digits: Application) -> None:
-    other = services.create_application(name="other", input_type="doubles", slo_ms=50)
+    other = services.create_application(
+        name="other", input_type="doubles", slo_ms=50, by=services.SYSTEM
+    )
 
     assert Client().get("/api/v1/applications/digits/selection/history").status_code == 401
     assert get("digits/selection/history", scopes=("predict",)).status_code == 403

@@ -21,7 +21,9 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 @pytest.fixture
 def digits() -> Application:
-    return services.create_application(name="digits", input_type="doubles", slo_ms=50)
+    return services.create_application(
+        name="digits", input_type="doubles", slo_ms=50, by=services.SYSTEM
+    )
 
 
 class Watch:

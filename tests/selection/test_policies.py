@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.errors import BadRequest
-from selection.policies import POLICIES, InvalidPolicyParams, make_policy
+from registry.errors import BadRequest, InvalidPolicyParams
+from selection.policies import POLICIES, make_policy
 from selection.policies.base import shares
 from selection.policies.statistics import REWARDS, State, Update, join, learn
 

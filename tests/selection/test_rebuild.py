@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def digits() -> Application:
     return services.create_application(
-        name="digits", input_type="doubles", slo_ms=50.0, policy="exp4"
+        name="digits", input_type="doubles", slo_ms=50.0, policy="exp4", by=services.SYSTEM
     )
 
 
@@ -118,7 +118,9 @@ def test_counts_of_queries_stay_and_contexts_keep_their_place(live):
 
 
 def test_another_application_is_not_touched(live):
-    other = services.create_application(name="other", input_type="doubles", slo_ms=50.0)
+    other = services.create_application(
+        name="other", input_type="doubles", slo_ms=50.0, by=services.SYSTEM
+    )
     live.teach()
     Live(live.stream, live.socket, other).teach()
     live.stream.delete(state_key(other.pk, ""))

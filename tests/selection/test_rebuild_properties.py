@@ -24,7 +24,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def live(server_redis, redis_socket) -> Live:
-    digits = services.create_application(name="digits", input_type="doubles", slo_ms=50.0)
+    digits = services.create_application(
+        name="digits", input_type="doubles", slo_ms=50.0, by=services.SYSTEM
+    )
     return Live(server_redis, redis_socket, digits)
 
 

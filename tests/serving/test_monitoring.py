@@ -49,6 +49,7 @@ def digits(settings: Any, tmp_path: Path) -> Iterator[Application]:
         slo_ms=50,
         policy="exp4",
         routes=[RouteRequest(model="svm"), RouteRequest(model="forest")],
+        by=services.SYSTEM,
     )
 
 
@@ -94,7 +95,7 @@ def test_it_holds_what_happened_since_the_last_one(
 
 
 def test_an_application_without_arms_has_none(server_redis: redis.Redis) -> None:
-    services.create_application(name="digits", input_type="doubles", slo_ms=50)
+    services.create_application(name="digits", input_type="doubles", slo_ms=50, by=services.SYSTEM)
 
     assert snapshot_selection() == 0
 

@@ -120,7 +120,7 @@ def key(*scopes: str, applications: tuple[Application, ...] = ()) -> str:
 
 
 def model(name: str, *, live: str | None = "1") -> Model:
-    row = services.create_model(name=name, input_type="doubles")
+    row = services.create_model(name=name, input_type="doubles", by=services.SYSTEM)
     for version in ("1", "2", "3"):
         made = services.create_version(
             model=row, version=version, runtime="sklearn", artifact=io.BytesIO(b"x"), by=BY
@@ -138,6 +138,7 @@ def application(name: str, *models: str) -> Application:
         input_type="doubles",
         slo_ms=50.0,
         routes=[RouteRequest(model=model) for model in models],
+        by=services.SYSTEM,
     )
 
 

@@ -132,7 +132,7 @@ def spool(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture(autouse=True)
 def model(spool: Path) -> None:
-    services.create_model(name="svm", input_type="doubles")
+    services.create_model(name="svm", input_type="doubles", by=services.SYSTEM)
 
 
 def key(*scopes: str) -> tuple[tuple[str, str], ...]:

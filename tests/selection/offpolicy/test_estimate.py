@@ -170,10 +170,11 @@ def test_there_is_no_gain_where_nothing_was_earned() -> None:
 
 
 @pytest.mark.parametrize(
-    ("freedom", "quantile"), [(2, 4.303), (5, 2.571), (10, 2.228), (30, 2.042), (1e6, 1.96)]
+    ("freedom", "quantile"),
+    [(0.3, 12.706), (1, 12.706), (2, 4.303), (5, 2.571), (10, 2.228), (30, 2.042), (1e6, 1.96)],
 )
 def test_the_quantile_is_that_of_the_tables(freedom: float, quantile: float) -> None:
-    assert student_quantile(freedom) == pytest.approx(quantile, rel=0.01)
+    assert student_quantile(freedom) == pytest.approx(quantile, abs=0.0005)
 
 
 def test_five_of_five_are_no_certainty() -> None:

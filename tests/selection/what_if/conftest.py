@@ -36,7 +36,7 @@ def make_application(*, name: str = "digits", **fields: Any) -> Application:
     for arm in ARMS:
         model, version = arm.split(":")
         made = services.create_version(
-            model=services.create_model(name=model, input_type="doubles"),
+            model=services.create_model(name=model, input_type="doubles", by=services.SYSTEM),
             version=version,
             runtime="sklearn",
             artifact=io.BytesIO(arm.encode()),
@@ -49,6 +49,7 @@ def make_application(*, name: str = "digits", **fields: Any) -> Application:
     return services.create_application(
         **{"name": name, "input_type": "doubles", "slo_ms": 50, "policy": "exp3", **fields},
         routes=routes,
+        by=services.SYSTEM,
     )
 
 

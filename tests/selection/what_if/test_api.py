@@ -73,7 +73,9 @@ def test_targets_are_answered_in_the_order_in_which_they_were_named(told: Applic
 
 
 def test_the_applications_own_parameters_are_meant_where_none_are_given(told: Application) -> None:
-    services.update_application(application=told, changes={"policy_params": {"eta": 0.7}})
+    services.update_application(
+        application=told, changes={"policy_params": {"eta": 0.7}}, by=services.SYSTEM
+    )
     (own,) = post({"targets": [{"policy": "exp3"}]}).json()["estimates"]
     assert own["target"] == {"policy": "exp3", "params": {"eta": 0.7}, "learning": True}
     assert own["current"]
@@ -125,7 +127,9 @@ def test_what_it_does_not_take_is_refused(
 
 
 def test_keys_need_the_scope_and_are_kept_to_their_applications(told: Application) -> None:
-    other = services.create_application(name="letters", input_type="doubles", slo_ms=50)
+    other = services.create_application(
+        name="letters", input_type="doubles", slo_ms=50, by=services.SYSTEM
+    )
     assert post({}, scopes=("predict",)).status_code == 403
     assert post({}, applications=[told]).status_code == 200
     assert post({}, applications=[other]).status_code == 404

@@ -40,7 +40,7 @@ def test_each_replica_gets_a_device_of_its_own(stack: Stack) -> None:
     assert sorted(answers) == [b'"cuda:0"', b'"cuda:1"']
     assert {record.device for record in records} == {"cuda:0", "cuda:1"}
     assert {psutil.Process(record.pid).ppid() for record in records} == {stack.workers["gpu"].pid}
-    services.scale(version=version, replicas=1)
+    services.scale(version=version, replicas=1, by=services.SYSTEM)
     stack.wait_for_replicas(version)
 
 
@@ -50,7 +50,7 @@ def crowd(stack: Stack) -> ModelVersion:
     version = ModelVersion.objects.filter(model__name="svm").first() or stack.add_version("svm")
     if not version.is_live:
         stack.deploy_and_wait(version)
-    services.scale(version=version, replicas=SLOTS + 1)
+    services.scale(version=version, replicas=SLOTS + 1, by=services.SYSTEM)
     stack.wait_for_replicas(version, count=SLOTS)
     return version
 

@@ -148,7 +148,7 @@ def test_what_one_process_has_learned_the_next_one_knows(
 ) -> None:
     pressed = {"waited_s": 0.08, "busy_s": 1.9}
     assert 4 in rounds(scaling, web, version, number=ROUNDS_UP, **pressed)
-    services.scale(version=version, replicas=3)
+    services.scale(version=version, replicas=3, by=services.SYSTEM)
 
     # At the same rate three have it easy; so it seemed of two before.
     at_ease = {"waited_s": 0.001, "busy_s": 0.9}

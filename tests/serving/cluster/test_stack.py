@@ -145,12 +145,12 @@ def test_a_replica_that_is_scaled_away_asks_its_peers_to_leave_and_ends(
     stack: Stack, version: ModelVersion
 ) -> None:
     (first,) = stack.wait_for_replicas(version)
-    services.scale(version=version, replicas=2)
+    services.scale(version=version, replicas=2, by=services.SYSTEM)
     both = stack.wait_for_replicas(version, count=2)
     (second,) = [record for record in both if record.id != first.id]
 
     with Peer(second.address) as peer:
-        services.scale(version=version, replicas=1)
+        services.scale(version=version, replicas=1, by=services.SYSTEM)
         peer.next_frame(FrameType.DRAIN)
         draining = stack.wait_for_replicas(version, state=ReplicaState.DRAINING)
         assert peer.ask(PAIR) == [FOUR]
@@ -163,27 +163,27 @@ def test_a_replica_that_is_scaled_away_asks_its_peers_to_leave_and_ends(
 def test_a_wanted_replica_without_a_slot_is_visible_as_queued(
     stack: Stack, version: ModelVersion
 ) -> None:
-    services.scale(version=version, replicas=SLOTS + 2)
+    services.scale(version=version, replicas=SLOTS + 2, by=services.SYSTEM)
 
     stack.wait_for_replicas(version, count=SLOTS)
     waiting = stack.wait_for_replicas(version, count=2, state=ReplicaState.QUEUED)
 
     assert {record.pid for record in waiting} == {0}
-    services.scale(version=version, replicas=1)
+    services.scale(version=version, replicas=1, by=services.SYSTEM)
     wait_for(lambda: len([r for r in stack.replicas(version) if r.is_supply]) == 1, what="one left")
 
 
 def test_replicas_that_keep_queries_waiting_get_help_until_it_is_over(
     stack: Stack, version: ModelVersion
 ) -> None:
-    services.configure_version(version=version, max_replicas=2)
+    services.configure_version(version=version, max_replicas=2, by=services.SYSTEM)
     make_pressure(stack)
 
     stack.wait_for_replicas(version, count=2)
     version.refresh_from_db()
     assert version.replicas == 2
 
-    services.configure_version(version=version, max_replicas=None, replicas=1)
+    services.configure_version(version=version, max_replicas=None, replicas=1, by=services.SYSTEM)
     stack.wait_for_replicas(version)
 
 
@@ -215,13 +215,13 @@ def test_replicas_outlive_a_killed_redis(stack: Stack, version: ModelVersion) ->
         stack.redis_server.start()
 
         (after,) = stack.wait_for_replicas(version)
-        services.scale(version=version, replicas=2)
+        services.scale(version=version, replicas=2, by=services.SYSTEM)
         both = stack.wait_for_replicas(version, count=2, within_s=30)
         assert peer.ask(PAIR) == [FOUR]
 
     assert (after.id, after.pid) == (before.id, before.pid)
     assert after in both or before.id in {record.id for record in both}
-    services.scale(version=version, replicas=1)
+    services.scale(version=version, replicas=1, by=services.SYSTEM)
     stack.wait_for_replicas(version)
 
 

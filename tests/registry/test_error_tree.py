@@ -1,0 +1,45 @@
+"""The tree of errors at the head of its module is that of the classes, and there is no other."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from registry import errors as module
+from registry.errors import ClipperError
+
+ROOT = Path(__file__).resolve().parents[2]
+LINE = re.compile(r"^(?P<indent>[│├└─ ]*)(?P<name>[A-Z]\w+) (?P<status>\d{3}) (?P<code>\w+)", re.M)
+
+
+def drawn(text: str) -> list[tuple[int, str, int, str]]:
+    """The lines of a tree: how deep, name, status and code."""
+    return [
+        (len(found["indent"]) // 4, found["name"], int(found["status"]), found["code"])
+        for found in LINE.finditer(text)
+    ]
+
+
+def family(error: type[ClipperError], *, depth: int = 0) -> list[tuple[int, str, int, str]]:
+    below = [line for kind in error.__subclasses__() for line in family(kind, depth=depth + 1)]
+    return [(depth, error.__name__, error.status, error.code), *below]
+
+
+def test_the_tree_is_that_of_the_classes() -> None:
+    assert drawn(module.__doc__ or "") == family(ClipperError)
+
+
+@pytest.mark.parametrize("place", ["registry", "selection", "serving", "console", "clipper_site"])
+def test_nobody_else_derives_an_error_with_a_code(place: str) -> None:
+    for file in (ROOT / place).rglob("*.py"):
+        if "errors import" in (text := file.read_text()) and re.search(r"^class \w+\(", text, re.M):
+            import_module(str(file.relative_to(ROOT)).removesuffix(".py").replace("/", "."))
+    assert {kind.__module__ for kind in _descendants(ClipperError)} == {"registry.errors"}
+
+
+def _descendants(error: type[ClipperError]) -> set[type[ClipperError]]:
+    direct = set(error.__subclasses__())
+    return direct.union(*map(_descendants, direct))
