@@ -216,5 +216,5 @@ def _refusal(scope: Scope, *, error: ClipperError) -> tuple[int, list[tuple[byte
     if isinstance(error, Unauthenticated) and path.startswith(reverse("admin:index")):
         sign_in = f"{reverse('admin:login')}?next={quote(path)}"
         return 302, [(b"location", sign_in.encode())], b""
-    headers = [one for one in error_headers(error) if one[0] != b"connection"]
+    headers = [header for header in error_headers(error) if header[0] != b"connection"]
     return error.status, headers, msgspec.json.encode(error.body())

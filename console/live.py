@@ -118,16 +118,20 @@ def combined(
     told = [d["applications"][application] for d in documents if application in d["applications"]]
     if not told:
         return None
-    recent = [one.get("recent", {}) for one in told]
+    recent = [counts.get("recent", {}) for counts in told]
     versions = [d.get("versions", {}).get(arm, {}) for d in documents for arm in arms]
-    slowest = [one["p99_ms"] for one in told if one.get("p99_ms") is not None]
+    slowest = [counts["p99_ms"] for counts in told if counts.get("p99_ms") is not None]
     return Traffic(
-        counts={name: sum(one.get(name, 0) for one in told) for name in APPLICATION_COUNTERS},
-        recent={name: sum(one.get(name, 0) for one in recent) for name in APPLICATION_COUNTERS},
-        hits=sum(one.get("hits", 0) for one in versions),
-        misses=sum(one.get("misses", 0) for one in versions),
-        rate=sum(one.get("rate") or 0.0 for one in told),
-        p50_ms=_mean_by_rate([(one.get("p50_ms"), one.get("rate") or 0.0) for one in told]),
+        counts={name: sum(counts.get(name, 0) for counts in told) for name in APPLICATION_COUNTERS},
+        recent={
+            name: sum(counts.get(name, 0) for counts in recent) for name in APPLICATION_COUNTERS
+        },
+        hits=sum(counts.get("hits", 0) for counts in versions),
+        misses=sum(counts.get("misses", 0) for counts in versions),
+        rate=sum(counts.get("rate") or 0.0 for counts in told),
+        p50_ms=_mean_by_rate(
+            [(counts.get("p50_ms"), counts.get("rate") or 0.0) for counts in told]
+        ),
         p99_ms=max(slowest, default=None),
     )
 
@@ -205,10 +209,12 @@ def _control() -> Control | None:
 
 
 def _web(documents: Sequence[Document], *, reachable: bool) -> dict[str, Any]:
-    told = [one for document in documents for one in document["applications"].values()]
-    rate = sum(one.get("rate") or 0.0 for one in told)
-    slowest = max((one["p99_ms"] for one in told if one.get("p99_ms") is not None), default=None)
-    queries = sum(one.get("queries", 0) + one.get("errors", 0) for one in told)
+    told = [counts for document in documents for counts in document["applications"].values()]
+    rate = sum(counts.get("rate") or 0.0 for counts in told)
+    slowest = max(
+        (counts["p99_ms"] for counts in told if counts.get("p99_ms") is not None), default=None
+    )
+    queries = sum(counts.get("queries", 0) + counts.get("errors", 0) for counts in told)
     memory = sum(document.get("rss_bytes", 0) for document in documents)
     silence = "none has reported yet" if reachable else ""
     return {

@@ -137,7 +137,7 @@ def _model(model: ModelSpec, *, live: VersionSpec | None, sources: Sources) -> d
         )
     known = live is not None and sources.reachable
     problems = [
-        *(obstacle_text(*one) for one in in_between),
+        *(obstacle_text(*obstacle) for obstacle in in_between),
         *([sources.failures[live.id]] if live and live.id in sources.failures else []),
         *errors,
     ]

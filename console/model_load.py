@@ -71,19 +71,19 @@ def load_of(arm: str, *, documents: Iterable[Document]) -> ModelLoad | None:
     if not told:
         return None
     # A process of an older release doesn't say what was recent.
-    recent = [one["recent"] for one in told if "recent" in one]
-    hits = sum(one["hits"] for one in recent)
-    asked = hits + sum(one["misses"] + one["joined"] for one in recent)
-    batches = sum(one["batches"] for one in recent)
+    recent = [counts["recent"] for counts in told if "recent" in counts]
+    hits = sum(counts["hits"] for counts in recent)
+    asked = hits + sum(counts["misses"] + counts["joined"] for counts in recent)
+    batches = sum(counts["batches"] for counts in recent)
     return ModelLoad(
-        waiting=sum(one.get("waiting", 0) for one in told),
-        in_flight=sum(one.get("in_flight", 0) for one in told),
+        waiting=sum(counts.get("waiting", 0) for counts in told),
+        in_flight=sum(counts.get("in_flight", 0) for counts in told),
         rate=_rate(recent, of=("hits", "misses", "joined")),
         refused_rate=_rate(recent, of=REFUSALS),
         failed_rate=_rate(recent, of=FAILURES),
         invalid_rate=_rate(recent, of=INVALID),
         hit_ratio=hits / asked if asked else None,
-        batch_size=sum(one["sent"] for one in recent) / batches if batches else None,
+        batch_size=sum(counts["sent"] for counts in recent) / batches if batches else None,
         queue_p99_ms=_worst(recent, of="queue_p99_ms"),
         model_p99_ms=_worst(recent, of="model_p99_ms"),
     )
@@ -113,12 +113,12 @@ def _batches(load: ModelLoad) -> str:
 def _rate(recent: Sequence[Document], *, of: Sequence[str]) -> float:
     rates = (
         # A process of an older release counts less.
-        sum(int(one.get(name, 0)) for name in of) / float(one["seconds"])
-        for one in recent
-        if one["seconds"] > 0
+        sum(int(counts.get(name, 0)) for name in of) / float(counts["seconds"])
+        for counts in recent
+        if counts["seconds"] > 0
     )
     return sum(rates, 0.0)
 
 
 def _worst(recent: Sequence[Document], *, of: str) -> float | None:
-    return max((one[of] for one in recent if one[of] is not None), default=None)
+    return max((counts[of] for counts in recent if counts[of] is not None), default=None)

@@ -41,15 +41,15 @@ class ExpiringKeys:
     index: str
     prefix: str
 
-    def write(self, pipe: Pipe, one: str, *, text: bytes, ttl_s: float | None) -> None:
+    def write(self, pipe: Pipe, key_id: str, *, text: bytes, ttl_s: float | None) -> None:
         """It lives for so long; None: until it is written anew or removed."""
-        pipe.set(self.prefix + one, text, px=None if ttl_s is None else int(ttl_s * 1000))
-        pipe.zadd(self.index, {one: 0})
+        pipe.set(self.prefix + key_id, text, px=None if ttl_s is None else int(ttl_s * 1000))
+        pipe.zadd(self.index, {key_id: 0})
 
-    def remove(self, pipe: Pipe, one: str) -> None:
+    def remove(self, pipe: Pipe, key_id: str) -> None:
         """It leaves, before its key would have expired."""
-        pipe.delete(self.prefix + one)
-        pipe.zrem(self.index, one)
+        pipe.delete(self.prefix + key_id)
+        pipe.zrem(self.index, key_id)
 
     def forget_gone(self, client: redis.Redis | Pipe) -> None:
         """Drop the ids from the index whose keys have expired."""
@@ -66,7 +66,7 @@ class ExpiringKeys:
         return _there(await client.mget(self._keys(ids)) if ids else [])
 
     def _keys(self, ids: Iterable[bytes]) -> list[str]:
-        return [self.prefix + one.decode() for one in ids]
+        return [self.prefix + key_id.decode() for key_id in ids]
 
 
 def understood(

@@ -29,7 +29,7 @@ def told(error: BaseException) -> ClipperError:
 
 def is_full(error: BaseException) -> bool:
     """Whether this error, or one that it came from, is that the disk of the database is full."""
-    return any(_says_full(one) for one in _chain(error))
+    return any(_says_full(cause) for cause in _chain(error))
 
 
 def _says_full(error: BaseException) -> bool:

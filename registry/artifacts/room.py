@@ -33,7 +33,7 @@ def need_room(size: int, *, promised: int = 0) -> None:
 
 def free_bytes(folder: Path) -> int:
     """Return what an ordinary user may still write there, or where it will be made."""
-    there = next(one for one in (folder, *folder.parents) if one.exists())
+    there = next(place for place in (folder, *folder.parents) if place.exists())
     disk = os.statvfs(there)
     return disk.f_bavail * disk.f_frsize
 

@@ -62,7 +62,7 @@ def _check_new(routes: Collection[Route], *, before: Collection[tuple[int, int |
         version = None if _arm(route) in before else route.served
         if version is None:
             continue
-        for other in (one.served for one in routes):
+        for other in (route.served for route in routes):
             if other is not None and _differ(version, other):
                 fault = _difference(version, other, what=f"another arm of {route.application}")
                 raise Conflict(

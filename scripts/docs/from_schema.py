@@ -86,7 +86,7 @@ def _resolved(described: Schema) -> Schema:
 
 def _type(field: Schema) -> str:
     resolved = _resolved(field)
-    kinds = [_resolved(one).get("type", "") for one in field.get("oneOf", [])] or [
+    kinds = [_resolved(variant).get("type", "") for variant in field.get("oneOf", [])] or [
         resolved.get("type", "any JSON")
     ]
     shown = " or ".join(filter(None, kinds)) or "any JSON"
@@ -103,8 +103,10 @@ def _meaning(field: Schema) -> str:
 
 def _bounds(field: Schema) -> str:
     resolved = _resolved(field)
-    several = [_resolved(one) for one in field.get("oneOf", [])] or [resolved]
-    choices = [value for one in several for value in one.get("enum", []) if value is not None]
+    several = [_resolved(variant) for variant in field.get("oneOf", [])] or [resolved]
+    choices = [
+        value for variant in several for value in variant.get("enum", []) if value is not None
+    ]
     low, high = field.get("minimum"), field.get("maximum")
     parts = [codes(choices)] if choices else []
     if low is not None and high is not None:

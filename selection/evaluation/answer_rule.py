@@ -33,7 +33,7 @@ class AnswerRule:
 
         That takes a label, and that each of the arms was asked. `weights` are the trust in each.
         """
-        logged = {one.arm: one for one in query.asked}
+        logged = {entry.arm: entry for entry in query.asked}
         if query.label is None or not all(arm in logged for arm in asked):
             return None
         first = logged[asked[0]]

@@ -37,15 +37,15 @@ def logged(row: Mapping[str, Any], *, outputs: Outputs, rule: AnswerRule) -> Log
     label = row["label"].encode() if row["label"] else None
     asked = tuple(
         LoggedArm(
-            one["arm"],
-            max(one["propensity"], LEAST_PROPENSITY),
-            output := outputs.of(one["output"]),
-            loss := one["loss"],
+            arm["arm"],
+            max(arm["propensity"], LEAST_PROPENSITY),
+            output := outputs.of(arm["output"]),
+            loss := arm["loss"],
             _reward(loss, output=output, label=label, rule=rule),
         )
-        for one in row["arms"]
+        for arm in row["arms"]
     )
-    if not any(one.loss is not None for one in asked):
+    if not any(arm.loss is not None for arm in asked):
         return None
     return LoggedQuery(
         asked=asked,

@@ -232,8 +232,13 @@ class FeedbackJournal:
         """
         if not observations:
             return []
-        results = await SCRIPT.run(self._redis, [self._call(one) for one in observations])
-        return [_left(one, result) for one, result in zip(observations, results, strict=True)]
+        results = await SCRIPT.run(
+            self._redis, [self._call(observation) for observation in observations]
+        )
+        return [
+            _left(observation, result)
+            for observation, result in zip(observations, results, strict=True)
+        ]
 
     def _call(self, observation: JournalEntry) -> ScriptCall:
         event = observation.event

@@ -153,10 +153,12 @@ def _insert(rows: Sequence[_Row]) -> list[tuple[StreamEntry, str]]:
         with transaction.atomic():
             records = [row.record for row in rows]
             Feedback.objects.bulk_create(
-                (one for one in records if isinstance(one, Feedback)), ignore_conflicts=True
+                (record for record in records if isinstance(record, Feedback)),
+                ignore_conflicts=True,
             )
             StateReset.objects.bulk_create(
-                (one for one in records if isinstance(one, StateReset)), ignore_conflicts=True
+                (record for record in records if isinstance(record, StateReset)),
+                ignore_conflicts=True,
             )
     except (IntegrityError, DataError, ValueError) as error:
         if len(rows) == 1:

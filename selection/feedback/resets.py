@@ -62,12 +62,12 @@ def reset(client: redis.Redis, application: Application, *, context: str | None,
     event = ResetEvent(
         application_id=application.pk, context=context, at_ms=int(time.time() * 1000), by=by
     )
-    one = GLOBAL_CONTEXT if context is None else context
+    name = GLOBAL_CONTEXT if context is None else context
     call = ScriptCall(
-        keys=[STREAM, state_key(application.pk, one), contexts_key(application.pk)],
+        keys=[STREAM, state_key(application.pk, name), contexts_key(application.pk)],
         arguments=[
             msgspec.msgpack.encode(event),
-            one,
+            name,
             "1" if context is None else "",
             state_key(application.pk, ""),
         ],

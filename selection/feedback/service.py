@@ -236,8 +236,8 @@ class FeedbackService:
         self, observations: Sequence[JournalEntry], left: Sequence[State | None]
     ) -> None:
         latest = {
-            (one.event.application_id, one.event.context): state
-            for one, state in zip(observations, left, strict=True)
+            (observation.event.application_id, observation.event.context): state
+            for observation, state in zip(observations, left, strict=True)
             if state is not None and state.sums
         }
         for (application_id, context), state in latest.items():

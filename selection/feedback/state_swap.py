@@ -129,7 +129,7 @@ def exchange(
         for context, fields in wanted.items()
     ]
     found = SCRIPT.run_blocking(client, calls)
-    if any(one is None for one in found):
+    if any(state is None for state in found):
         return None
     return {
         context: dict(zip(was[::2], was[1::2], strict=True)) == fields

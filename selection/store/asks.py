@@ -55,7 +55,7 @@ class Asks:
     async def flush(self) -> None:
         """Exchange what is known; what can't be told is kept and the error is raised."""
         async with self._flushing:
-            taken = {application: one.take() for application, one in self.known.items()}
+            taken = {application: asks.take() for application, asks in self.known.items()}
             if not taken:
                 return
             try:

@@ -58,12 +58,16 @@ def metrics_endpoint(runtime: Runtime) -> Endpoint:
             documents = await read_published_async(runtime.redis)
             control = await read_control_async(runtime.redis)
             restarts = await read_restarts_async(runtime.redis, runtime.snapshot.versions)
-        arms = {version_id: one.arm for version_id, one in runtime.snapshot.versions.items()}
+        arms = {
+            version_id: version.arm for version_id, version in runtime.snapshot.versions.items()
+        }
         body = await asyncio.to_thread(
             exposition,
             documents,
             control_age_s=control.age_s,
-            restarts={arms[one]: of for one, of in restarts.items() if one in arms},
+            restarts={
+                arms[version_id]: of for version_id, of in restarts.items() if version_id in arms
+            },
         )
         await send_body(send, body, headers=[PROMETHEUS_TYPE])
 

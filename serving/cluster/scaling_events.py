@@ -36,5 +36,11 @@ def last_changes(client: redis.Redis, version_ids: Iterable[int]) -> dict[int, R
     ids = list(version_ids)
     if not ids:
         return {}
-    texts = cast("list[bytes | None]", client.mget([f"{CHANGE_KEY}{one}" for one in ids]))
-    return {one: _decoder.decode(text) for one, text in zip(ids, texts, strict=True) if text}
+    texts = cast(
+        "list[bytes | None]", client.mget([f"{CHANGE_KEY}{version_id}" for version_id in ids])
+    )
+    return {
+        version_id: _decoder.decode(text)
+        for version_id, text in zip(ids, texts, strict=True)
+        if text
+    }

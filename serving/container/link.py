@@ -93,7 +93,7 @@ class ChildLink:
                     return frame
                 if frame.type is not FrameType.DRAIN:  # whether to drain is not its decision
                     said = safe_text(frame.body[:1000].decode(errors="replace"))
-                    names = " or ".join(one.name for one in expected)
+                    names = " or ".join(frame_type.name for frame_type in expected)
                     raise ProtocolError(f"expected {names}, got {frame.type.name} {said}")
             data = self._socket.recv(_READ_BYTES)
             if not data:
@@ -107,6 +107,9 @@ def answer_all(connected: socket.socket, *, answer: Callable[[list[bytes]], list
     while data := connected.recv(_READ_BYTES):
         for frame in decoder.feed(data):
             if frame.type is FrameType.PREDICT:
-                answers = [fitting(one) for one in answer(decode_predict(frame.body))]
+                answers = [
+                    fitting(answer_to_input)
+                    for answer_to_input in answer(decode_predict(frame.body))
+                ]
                 for part in encode_in_parts(frame.request_id, answers, compute_us=0):
                     connected.sendall(part)

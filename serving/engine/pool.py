@@ -141,7 +141,9 @@ class VersionPool:
             replica.sweep(now=now)
             if replica.abort_if_hung(now=now):
                 logger.warning("replica hangs, link cut id=%s", replica.id)
-        for replica in [one for one in self._ejected if self._health[one].back_at <= now]:
+        for replica in [
+            replica for replica in self._ejected if self._health[replica].back_at <= now
+        ]:
             self._readmit(replica)
 
     # What its replicas call (see replica.Owner).
@@ -231,23 +233,25 @@ class VersionPool:
 
     def _ask_apart(self) -> None:
         """Have one replica, the least busy, ask the next suspects; the others go on meanwhile."""
-        if not self._replicas or any(one.asks_apart for one in (*self._health, *self._draining)):
+        if not self._replicas or any(
+            replica.asks_apart for replica in (*self._health, *self._draining)
+        ):
             return
         now = self.clock()
         for call in self._quarantine.drop(now=now):
             self.settle(call, EXPIRED if call.wanted else CANCELLED)
         group = self._quarantine.next_group()
         if group:
-            min(self._replicas, key=lambda one: one.in_flight).ask_apart(group)
+            min(self._replicas, key=lambda replica: replica.in_flight).ask_apart(group)
 
     def _better_of_two(self, *, now: float) -> Replica:
         replicas = self._replicas
         count = len(replicas)
         first = int(self._draw() * count)
         second = int(self._draw() * (count - 1))
-        one, other = replicas[first], replicas[second + (second >= first)]
-        if one.handicapped_seconds(now=now) <= other.handicapped_seconds(now=now):
-            return one
+        either, other = replicas[first], replicas[second + (second >= first)]
+        if either.handicapped_seconds(now=now) <= other.handicapped_seconds(now=now):
+            return either
         return other
 
     def _eject(self, replica: Replica, *, health: Health) -> None:

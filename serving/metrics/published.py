@@ -215,12 +215,12 @@ class Metrics:
         }
         return {
             arm: {
-                **{counter: getattr(one.stats, counter) for counter in VERSION_COUNTERS},
-                **{name: getattr(one.stats, name).published() for name in VERSION_HISTOGRAMS},
-                **{gauge: getattr(one, gauge) for gauge in VERSION_GAUGES},
-                "recent": _recent(self._past_of_versions[arm].delta(one.stats, now=now)),
+                **{counter: getattr(version.stats, counter) for counter in VERSION_COUNTERS},
+                **{name: getattr(version.stats, name).published() for name in VERSION_HISTOGRAMS},
+                **{gauge: getattr(version, gauge) for gauge in VERSION_GAUGES},
+                "recent": _recent(self._past_of_versions[arm].delta(version.stats, now=now)),
             }
-            for arm, one in versions.items()
+            for arm, version in versions.items()
         }
 
 

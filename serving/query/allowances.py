@@ -48,5 +48,5 @@ def rows_open(
     """Return how many rows may be open at once: some batches of the arm that takes most."""
     targets = router.arms(application).targets.values()
     asked = [target.version for target in targets] if version is None else [version]
-    at_once = max((engine.rows_at_once(one.id) for one in asked), default=0)
+    at_once = max((engine.rows_at_once(arm.id) for arm in asked), default=0)
     return max(LEAST_OPEN, min(BATCHES_OPEN * at_once, MOST_OPEN))

@@ -53,7 +53,9 @@ class Router:
 
     def apply(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
-        self._terms = {one.id: _terms_of(one) for one in snapshot.applications.values()}
+        self._terms = {
+            application.id: _terms_of(application) for application in snapshot.applications.values()
+        }
         self.refresh()
 
     def refresh(self) -> None:

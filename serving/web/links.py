@@ -65,15 +65,19 @@ class ReplicaLinks:
         A replica that failed may have left a process behind that holds its connections open.
         """
         known = {record.id: record for record in records}
-        ready = {one.id: one for one in known.values() if one.state is ReplicaState.READY}
+        ready = {
+            record.id: record for record in known.values() if record.state is ReplicaState.READY
+        }
         self._addresses = {replica_id: record.address for replica_id, record in ready.items()}
-        self._faults = {one: why for one, why in self._faults.items() if one in ready}
+        self._faults = {
+            replica_id: why for replica_id, why in self._faults.items() if replica_id in ready
+        }
         for replica_id, record in ready.items():
             if replica_id not in self._links:
                 self._links[replica_id] = _Link(
                     record, authentication=self._credentials.to(replica_id), owner=self
                 )
-        failed = {one.id for one in known.values() if one.state is ReplicaState.FAILED}
+        failed = {record.id for record in known.values() if record.state is ReplicaState.FAILED}
         for replica_id in failed & self._links.keys():
             self._links[replica_id].abort()
 

@@ -48,5 +48,5 @@ def added(*parts: ByArm) -> dict[str, Counts]:
     return total
 
 
-def summed(one: Counts | None, other: Counts) -> Counts:
-    return list(other) if one is None else [a + b for a, b in zip(one, other, strict=True)]
+def summed(known: Counts | None, other: Counts) -> Counts:
+    return list(other) if known is None else [a + b for a, b in zip(known, other, strict=True)]

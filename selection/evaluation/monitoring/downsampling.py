@@ -45,4 +45,6 @@ def settled_before(now: datetime, *, rule: Rule) -> datetime:
 
 def grouped(items: Iterable[T], *, at: Callable[[T], datetime], step_s: int) -> list[list[T]]:
     """Return items in order of time as groups of one stretch each."""
-    return [list(group) for _, group in groupby(items, lambda one: bucket(at(one), step_s=step_s))]
+    return [
+        list(group) for _, group in groupby(items, lambda item: bucket(at(item), step_s=step_s))
+    ]

@@ -92,8 +92,8 @@ def regret(arms: Mapping[str, ArmSums]) -> Regret | None:
     """
     gains = {arm: (gain(sums), sums.rounds) for arm, sums in arms.items()}
     regrets = [
-        Regret(arm, WithInterval(*(one * rounds for one in estimate)), round(rounds))
+        Regret(arm, WithInterval(*(number * rounds for number in estimate)), round(rounds))
         for arm, (estimate, rounds) in gains.items()
         if estimate is not None
     ]
-    return max(regrets, key=lambda one: one.total.value, default=None)
+    return max(regrets, key=lambda regret: regret.total.value, default=None)

@@ -130,7 +130,7 @@ def _totals(
     if not rows:
         return []
     counts = counter_deltas.added(*(row.counts for row in rows))
-    asked = sum(one[0] for one in counts.values())
+    asked = sum(numbers[0] for numbers in counts.values())
     names = dict.fromkeys((*rows[-1].arms, *arms_of(rows)))
     return [
         {

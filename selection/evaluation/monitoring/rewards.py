@@ -47,7 +47,7 @@ def tallied(
 
 
 def _round(query: LoggedQuery, *, earned: float) -> dict[str, ArmSums]:
-    known = {one.arm: one for one in query.asked if one.loss is not None}
+    known = {entry.arm: entry for entry in query.asked if entry.loss is not None}
     return {
         arm: of_round(
             earned=earned,
@@ -72,14 +72,14 @@ def earned_by(query: LoggedQuery, *, trust: Trust, rule: AnswerRule) -> float:
         return query.asked[0].reward
     if not (query.given or trust.is_ensemble):
         return _mean(query, weights=trust.probabilities)
-    arms = tuple(one.arm for one in query.asked)
+    arms = tuple(entry.arm for entry in query.asked)
     weights = trust.weights if any(map(trust.weights.get, arms)) else dict.fromkeys(arms, 1.0)
     judged = rule.reward(query, asked=arms, weights=weights)
     return _mean(query, weights=weights) if judged is None else judged
 
 
 def _mean(query: LoggedQuery, *, weights: Mapping[str, float]) -> float:
-    rewards = {one.arm: one.reward for one in query.asked if one.loss is not None}
+    rewards = {entry.arm: entry.reward for entry in query.asked if entry.loss is not None}
     known = {arm: weights.get(arm, 0.0) for arm in rewards}
     total = sum(known.values())
     if total <= 0.0:

@@ -104,8 +104,8 @@ def _trust(last: SelectionSnapshot | None) -> Trust:
     """What feedback since the last snapshot can't have moved yet."""
     arms = last.arms if last else {}
     return Trust(
-        weights={arm: one["weight"] for arm, one in arms.items()},
-        probabilities={arm: one["probability"] for arm, one in arms.items()},
+        weights={arm: known["weight"] for arm, known in arms.items()},
+        probabilities={arm: known["probability"] for arm, known in arms.items()},
     )
 
 

@@ -54,8 +54,8 @@ def log_of(queries: Sequence[LoggedQuery], *, arms: Sequence[str] = ()) -> Log:
     """
     place = {arm: k for k, arm in enumerate(dict.fromkeys(arms))}
     for query in queries:
-        for one in query.asked:
-            place.setdefault(one.arm, len(place))
+        for entry in query.asked:
+            place.setdefault(entry.arm, len(place))
         for arm in query.routed:
             place.setdefault(arm, len(place))
     shape = (len(queries), len(place))
@@ -66,11 +66,11 @@ def log_of(queries: Sequence[LoggedQuery], *, arms: Sequence[str] = ()) -> Log:
     numbers = np.empty(len(queries), dtype=np.intp)
     for row, query in enumerate(queries):
         numbers[row] = contexts.setdefault(query.context, len(contexts))
-        for one in query.asked:
-            k = place[one.arm]
+        for entry in query.asked:
+            k = place[entry.arm]
             asked[row, k] = True
-            propensities[row, k] = query.chance_of(one)
-            rewards[row, k] = one.reward
+            propensities[row, k] = query.chance_of(entry)
+            rewards[row, k] = entry.reward
         possible[row, _with_a_chance(query, place=place)] = True
     return Log(
         queries=queries,
@@ -87,6 +87,6 @@ def log_of(queries: Sequence[LoggedQuery], *, arms: Sequence[str] = ()) -> Log:
 def _with_a_chance(query: LoggedQuery, *, place: Mapping[str, int]) -> list[int]:
     """Return the arms that were asked, and, where chance chose, those that it could have chosen."""
     if query.certain:
-        return [place[one.arm] for one in query.asked]
+        return [place[entry.arm] for entry in query.asked]
     others = (place[arm] for arm in query.routed) if query.routed else place.values()
-    return [*others, *(place[one.arm] for one in query.asked)]
+    return [*others, *(place[entry.arm] for entry in query.asked)]

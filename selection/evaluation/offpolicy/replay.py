@@ -168,14 +168,14 @@ class _Pace:
 
     def follow(self, query: LoggedQuery, *, chance: float) -> None:
         """Learn from a row of the log, the arm of which the policy would have asked by `chance`."""
-        (one,) = query.asked
-        self._asked.append(one.arm)
-        self._counts[one.arm] += 1
+        (entry,) = query.asked
+        self._asked.append(entry.arm)
+        self._counts[entry.arm] += 1
         if len(self._asked) > RATIOS_KEPT:
             self._counts[self._asked.popleft()] -= 1
         if chance <= 0.0:
             return
-        self._ratios.append(one.propensity / chance)
+        self._ratios.append(entry.propensity / chance)
         self._since += 1
         if self._since >= RATIOS_BETWEEN and len(self._ratios) == RATIOS_KEPT:
             self.c, self._since = _low(self._ratios), 0
@@ -241,17 +241,17 @@ class _Pupil:
     def _drawn(self, query: LoggedQuery, ready: Prepared, *, uniform: float) -> Selection | None:
         if query.certain:
             drawn = ready.select(uniform, query.features)
-            asked = {one.arm for one in query.asked}
+            asked = {entry.arm for entry in query.asked}
             return drawn if asked.issuperset(drawn.arms) else None
         if together(ready) is not None:
             return None
-        (one,) = query.asked
-        chance = ready.chances(query.features).get(one.arm, 0.0)
+        (entry,) = query.asked
+        chance = ready.chances(query.features).get(entry.arm, 0.0)
         c = self.pace.c
         self.pace.follow(query, chance=chance)
-        if uniform >= c * chance / one.propensity:
+        if uniform >= c * chance / entry.propensity:
             return None
-        return Selection((one.arm,), (min(chance, one.propensity / c),))
+        return Selection((entry.arm,), (min(chance, entry.propensity / c),))
 
     def _general(self, query: LoggedQuery) -> State | None:
         if query.context == GLOBAL_CONTEXT:
@@ -267,10 +267,12 @@ def together(ready: Prepared) -> Selection | None:
 
 def arms_at(query: LoggedQuery) -> tuple[str, ...]:
     """Return the arms that there were to choose from, as far as is known."""
-    return tuple(dict.fromkeys((*query.routed, *(one.arm for one in query.asked))))
+    return tuple(dict.fromkeys((*query.routed, *(entry.arm for entry in query.asked))))
 
 
 def _losses(query: LoggedQuery, drawn: Selection) -> dict[str, float]:
     return {
-        one.arm: one.loss for one in query.asked if one.arm in drawn.arms and one.loss is not None
+        entry.arm: entry.loss
+        for entry in query.asked
+        if entry.arm in drawn.arms and entry.loss is not None
     }

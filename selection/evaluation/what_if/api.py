@@ -158,7 +158,7 @@ def span_of(fields: Mapping[str, Any]) -> Span:
 def targets_of(application: Application, *, given: list[Mapping[str, Any]]) -> list[WhatIfTarget]:
     """Return the targets that were named. Raises BadRequest, saying which one is wrong."""
     spec = application_spec(application)
-    return [_target(spec, given=one, place=place) for place, one in enumerate(given)]
+    return [_target(spec, given=target, place=place) for place, target in enumerate(given)]
 
 
 def _target(spec: ApplicationSpec, *, given: Mapping[str, Any], place: int) -> WhatIfTarget:

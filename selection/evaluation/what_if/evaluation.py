@@ -276,7 +276,7 @@ def _is_made_of_several(query: LoggedQuery) -> bool:
         query.given
         and len(query.asked) > 1
         and query.label is not None
-        and len({one.output for one in query.asked}) > 1
+        and len({arm.output for arm in query.asked}) > 1
     )
 
 

@@ -81,5 +81,5 @@ def _is_whole(query: LoggedQuery) -> bool:
 
 def _is_by_arm(query: LoggedQuery) -> bool:
     """Whether arms that answered were given different rewards."""
-    losses = {one.loss for one in query.asked if one.output is not None}
+    losses = {arm.loss for arm in query.asked if arm.output is not None}
     return _is_whole(query) and len(losses) > 1

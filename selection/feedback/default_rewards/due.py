@@ -75,7 +75,7 @@ class DueReceipts:
     @property
     def waiting(self) -> list[Due]:
         """Those that wait for Redis, the oldest first."""
-        return [one.due for one in self._waiting]
+        return [waiting.due for waiting in self._waiting]
 
     async def start(self) -> None:
         await self._writer.start()
@@ -110,13 +110,13 @@ class DueReceipts:
     async def remove(self, application_id: int, due: Sequence[Due]) -> None:
         """Forget receipts that were dealt with; errors of Redis come through."""
         if due:
-            await self._redis.zrem(due_key(application_id), *(one.token for one in due))
+            await self._redis.zrem(due_key(application_id), *(receipt.token for receipt in due))
 
     async def _write_some(self) -> None:
         taken = list(islice(self._waiting, WRITTEN_AT_ONCE))
         by_application: dict[int, list[_Waiting]] = {}
-        for one in taken:
-            by_application.setdefault(one.application_id, []).append(one)
+        for waiting in taken:
+            by_application.setdefault(waiting.application_id, []).append(waiting)
         refused = await SCRIPT.run(
             self._redis, [self._call(key, some) for key, some in by_application.items()]
         )
@@ -125,8 +125,8 @@ class DueReceipts:
             self._waiting.popleft()
 
     def _call(self, application_id: int, waiting: Sequence[_Waiting]) -> ScriptCall:
-        members = (part for one in waiting for part in (one.due.at_ms, one.due.token))
-        ttl_s = max(one.ttl_s for one in waiting)
+        members = (part for item in waiting for part in (item.due.at_ms, item.due.token))
+        ttl_s = max(item.ttl_s for item in waiting)
         return ScriptCall(
             keys=[due_key(application_id)], arguments=[self._most_kept, ttl_s, *members]
         )

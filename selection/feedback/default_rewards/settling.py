@@ -121,13 +121,15 @@ class Settler:
     ) -> list[Receipt]:
         """Return the receipts that can still be counted."""
         receipts = []
-        for one in due:
+        for waiting in due:
             try:
-                receipt = self._signer.verify(one.token)
+                receipt = self._signer.verify(waiting.token)
             except InvalidReceipt:  # signed with a secret that was replaced since
                 continue
             # The window may have been made shorter since, and with it the life of marks.
-            over_ms = min(one.at_ms, receipt.issued_at_ms + application.feedback_window_s * 1000)
+            over_ms = min(
+                waiting.at_ms, receipt.issued_at_ms + application.feedback_window_s * 1000
+            )
             if now_ms - over_ms <= LATEST_MS:
                 receipts.append(receipt)
         return receipts

@@ -109,7 +109,7 @@ class Reconciler:
         steps = plan(
             demands=demands,
             records=records,
-            held_back={one.version_id for one in demands if placement.is_held_back(one)},
+            held_back={demand.version_id for demand in demands if placement.is_held_back(demand)},
         )
         self._carry_out(steps, placement=placement, now=now)
         self._make_room(demands, records=records, fallbacks=fallbacks, now=now)
@@ -220,7 +220,9 @@ class Reconciler:
         for version_id in loaded:
             hosts = {r.host_id for r in records if _is_ready(r) and r.version_id == version_id}
             self._failures.disproved_on(version_id, host_ids=hosts)
-        well = {one for one in loaded if not self._failures.is_on_probation(one)}
+        well = {
+            version_id for version_id in loaded if not self._failures.is_on_probation(version_id)
+        }
         if well:
             services.note_load_error(well, error="")
         # Of one that was checked before that number was kept, only its replicas tell.
@@ -254,7 +256,11 @@ class Reconciler:
             )
         ]
         ending = moment + timedelta(seconds=FALLBACK_KEPT_S / 2)
-        expiring = [one.pk for one in fallbacks if one.warm_until and one.warm_until < ending]
+        expiring = [
+            version.pk
+            for version in fallbacks
+            if version.warm_until and version.warm_until < ending
+        ]
         if expiring:
             services.keep_warm(expiring, until=moment + timedelta(seconds=FALLBACK_KEPT_S))
         return frozenset(version.pk for version in fallbacks)

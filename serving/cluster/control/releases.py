@@ -253,17 +253,19 @@ class Releases:
             in_use=in_use,
             holders=holders,
             load_timeout_s=version.load_timeout_s,
-            failed="; ".join(one.text for one in failures.values()),
+            failed="; ".join(on_host.text for on_host in failures.values()),
             loading_s=max(
                 (ages.of(f"{record.id} loads", now=now) for record in loading), default=0.0
             ),
             waited_s=max((ages.of(record.id, now=now) for record in queued), default=0.0),
-            obstacle=next((obstacle_text(*one) for one in obstacles(ready, views=views)), ""),
+            obstacle=next(
+                (obstacle_text(*obstacle) for obstacle in obstacles(ready, views=views)), ""
+            ),
             ready_s=ages.of(f"{name} ready", now=now) if ready else 0.0,
         )
 
     def _start_validations(self, release_ids: Sequence[int]) -> None:
-        keys = [validating_key(one) for one in release_ids]
+        keys = [validating_key(release_id) for release_id in release_ids]
         running = self._redis.exists(*keys) if keys else 0
         for release_id in release_ids:
             if int(running) >= MAX_VALIDATIONS:
@@ -283,7 +285,7 @@ def _step(seconds: float) -> int:
 def _least(failures: Mapping[str, HostFailures], *, hosts: Collection[str]) -> int:
     """How often it failed on the host where it failed least: elsewhere it may yet load."""
     counts = [failures[host].count if host in failures else 0 for host in hosts]
-    return min(counts, default=max((one.count for one in failures.values()), default=0))
+    return min(counts, default=max((on_host.count for on_host in failures.values()), default=0))
 
 
 def validating_key(release_id: int) -> str:

@@ -42,7 +42,9 @@ class Scaling:
         """Do one round: read what the web processes count, and scale what that calls for."""
         versions = _autoscaled(now=now)
         known = {version.pk for version in versions}
-        self._autoscalers = {pk: one for pk, one in self._autoscalers.items() if pk in known}
+        self._autoscalers = {
+            pk: autoscaler for pk, autoscaler in self._autoscalers.items() if pk in known
+        }
         if not versions:
             return
         published = understood(read_published(self._redis))

@@ -80,10 +80,10 @@ class ErrorLog:
             pipe.hgetall(counts)
             latest, known, counted = pipe.execute()
         return [
-            msgspec.structs.replace(one, last_at=last_at, count=int(counted.get(kind, 1)))
+            msgspec.structs.replace(error, last_at=last_at, count=int(counted.get(kind, 1)))
             for kind, last_at in latest
             if kind in known
-            for one in understood([known[kind]], decoder=_decoder, what="error of a version")
+            for error in understood([known[kind]], decoder=_decoder, what="error of a version")
         ]
 
     def _drop(self, version_id: int, *, kinds: Sequence[bytes]) -> None:

@@ -123,8 +123,12 @@ class Directory:
         """Return those of `ids` that have been asked to drain."""
         if not ids:
             return frozenset()
-        flags = cast("list[bytes | None]", self._redis.mget([DRAIN_KEY + one for one in ids]))
-        return frozenset(one for one, flag in zip(ids, flags, strict=True) if flag is not None)
+        flags = cast(
+            "list[bytes | None]", self._redis.mget([DRAIN_KEY + replica_id for replica_id in ids])
+        )
+        return frozenset(
+            replica_id for replica_id, flag in zip(ids, flags, strict=True) if flag is not None
+        )
 
     def _write(self, record: ReplicaRecord, *, ttl_s: float | None, publish: bool) -> None:
         with self._redis.pipeline() as pipe:
