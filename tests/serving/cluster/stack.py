@@ -20,6 +20,7 @@ import skops.io
 from sklearn.dummy import DummyClassifier
 
 from registry import services
+from registry.control import read_control
 from registry.models import Model, ModelVersion, Release
 from serving.cluster.membership.directory import Directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
@@ -174,6 +175,21 @@ class Stack:
             within_s=25,
             what="all replicas gone",
         )
+
+    def wait_for_rounds(self, count: int) -> None:
+        """Until the control worker has ended so many rounds; the first may have begun before."""
+        for _ in range(count):
+            self._wait_for_round()
+
+    def _wait_for_round(self) -> None:
+        before = read_control(self.client).age_s
+
+        def look() -> bool:
+            nonlocal before
+            was, before = before, read_control(self.client).age_s
+            return before is not None and (was is None or before < was)
+
+        wait_for(look, within_s=25, what="a round")
 
     # What tests see.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 
@@ -95,7 +94,7 @@ def test_a_model_that_hangs_is_ended_and_replaced(stack: Stack, harm: int) -> No
     of_version = ModelVersion.objects.filter(pk=version.pk, load_error=failed.last_error)
     wait_for(of_version.exists, what="its reason")
     # Two rounds see the successor ready: one that loads doesn't disprove the failure.
-    time.sleep(2.5)
+    stack.wait_for_rounds(3)
     assert of_version.exists()
     assert not (stack.run / f"r-{record.id[:12]}.sock").exists()
     stack.retire(version.model.name)

@@ -20,6 +20,7 @@ from registry.models import (
     Route,
     ServiceLevelObjective,
 )
+from serving.cluster.membership.directory import RECORD_KEY
 from serving.cluster.membership.records import ReplicaState
 from serving.rpc.frames import Answer, AnswerStatus, FrameType
 from tests.serving.cluster.asking import Peer
@@ -197,7 +198,7 @@ def make_pressure(stack: Stack) -> None:
 
     def scaled() -> bool:
         web.second(waited_s=0.08, busy_s=0.95)
-        time.sleep(1.0)
+        stack.wait_for_rounds(1)
         return ModelVersion.objects.get(model__name="svm", version="1").replicas > 1
 
     wait_for(scaled, within_s=25, what="more replicas")
@@ -210,9 +211,9 @@ def test_replicas_outlive_a_killed_redis(stack: Stack, version: ModelVersion) ->
     with Peer(before.address) as peer:
         stack.redis_server.kill()
         assert peer.ask(PAIR) == [FOUR]
-        # Long enough for its record to expire: still nobody may take the replica for lost.
-        time.sleep(3.5)
         stack.redis_server.start()
+        # As if its record had expired meanwhile: still nobody may take the replica for lost.
+        stack.client.delete(RECORD_KEY + before.id)
 
         (after,) = stack.wait_for_replicas(version)
         services.scale(version=version, replicas=2, by=services.SYSTEM)
