@@ -13,7 +13,14 @@ from xdist.scheduler import LoadScopeScheduling
 
 # What their files share can't be in two processes.
 SHARED = ("tests/integration/", "tests/browser/")
-LONGEST_FIRST = ("tests/integration/", "tests/upgrade/", "tests/serving/cluster/", "tests/browser/")
+LONGEST_FIRST = (
+    "tests/integration/",
+    "tests/upgrade/",
+    "tests/serving/cluster/",
+    "tests/site/test_postgresql",
+    "tests/browser/",
+    "tests/scripts/",
+)
 
 
 class WholeFiles(LoadScopeScheduling):
