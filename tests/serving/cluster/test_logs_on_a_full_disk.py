@@ -18,7 +18,7 @@ from tests.serving.cluster.stack import Stack
 from tests.serving.cluster.waiting import wait_for
 from tests.small_disk import SmallDisk, small_disk
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 # Of the shorter lines more than fit into the page that a file has begun.
 QUERIES = 200

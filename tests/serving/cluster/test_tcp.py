@@ -22,7 +22,7 @@ from tests.serving.cluster.stack import Stack, is_gone
 from tests.serving.cluster.waiting import wait_for
 from tests.serving.linked import Linked
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(240)
 
 PORTS = range(21800, 21900)
 SETTINGS = {
@@ -108,7 +108,7 @@ def test_an_executable_is_deployed_served_replaced_and_drained(stack: Stack) -> 
 
     (child,) = executables(foreign, stack=stack)
     child.kill()
-    (second,) = stack.wait_for_replicas(foreign, apart_from=[first], within_s=30)
+    (second,) = stack.wait_for_replicas(foreign, apart_from=[first])
     assert ask(second, version_spec(foreign), b"[1, 2]") == [(Status.OK, b'"large"')]
 
     (child,) = executables(foreign, stack=stack)
