@@ -56,7 +56,7 @@ def test_the_path_is_the_unpacked_folder_and_goes_on_close(artifact_file: Path) 
     predictor = load_python(WHERE, at=artifact_file)
     (answer,) = predictor.answer_batch([b"1"])
     folder = Path(json.loads(answer.payload))
-    assert [path.name for path in folder.iterdir()] == ["predictor.py"]
+    assert [path.name for path in folder.glob("*.*")] == ["predictor.py"]
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     predictor.close()
     assert not folder.exists()
