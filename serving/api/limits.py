@@ -22,7 +22,7 @@ class Limits:
     requests that have not arrived as a whole.
 
     A head has to be there within `head_s`. Of a body, each `body_s` have to bring its end or at
-    least `body_rate` bytes a second. A websocket has `authentication_s` to name a key.
+    least `body_rate` bytes per second. A websocket has `authentication_s` to name a key.
     """
 
     head_s: float = 20.0

@@ -188,7 +188,7 @@ def throughput_of_wait(
     budget: float,
     run: float = 10.0,
 ) -> float:
-    """Queries a second of a replica that always waits for so long, its batches unlimited."""
+    """Queries per second of a replica that always waits for so long, its batches unlimited."""
     simulation = Simulation(
         load=load,
         model=model,

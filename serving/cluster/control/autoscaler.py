@@ -57,13 +57,13 @@ class Decision:
     reason: str
 
 
-# Number of replicas → the rate (queries a second) that was too much for them, and until when
+# Number of replicas → the rate (queries per second) that was too much for them, and until when
 # (unix seconds) that is remembered.
 TooFew = Mapping[int, tuple[float, float]]
 
 
 class Autoscaler:
-    """Decides for one version, from one reading a second; keeps half a minute of them."""
+    """Decides for one version, from one reading per second; keeps half a minute of them."""
 
     def __init__(self, *, too_few: TooFew | None = None) -> None:
         self.too_few: dict[int, tuple[float, float]] = dict(too_few or {})

@@ -46,7 +46,7 @@ class Load:
 
     @property
     def rate(self) -> float:
-        """Queries a second, those lost too."""
+        """Queries per second, those lost too."""
         return (self.sent + self.lost) / self.elapsed_s
 
     @property

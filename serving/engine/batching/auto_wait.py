@@ -29,7 +29,7 @@ EPOCH_SECONDS = 0.05
 # that grows or shrinks meanwhile favours neither. Whether what pays still does takes fewer.
 TRIAL_EPOCHS = 7
 CHECK_EPOCHS = 3
-# More rows a second than this times as many switch it on, and less than that off.
+# More rows per second than this times as many switch it on, and less than that off.
 CLEARLY_BETTER = 1.05
 STILL_BETTER = 1.02
 CLEARLY_WORSE = 0.9
@@ -54,7 +54,7 @@ class Tally:
 
     @property
     def rate(self) -> float:
-        """Rows a second."""
+        """Rows per second."""
         return self.rows / self.elapsed if self.elapsed else 0.0
 
     @property
@@ -134,7 +134,7 @@ class AutoWait:
     """Waits where waiting has been seen to pay: where batches share a large fixed cost.
 
     From time to time a trial compares a few batches with waiting and a few without. Only clearly
-    more rows a second switch waiting on; a load too light to fill batches switches it off.
+    more rows per second switch waiting on; a load too light to fill batches switches it off.
     """
 
     budget: float

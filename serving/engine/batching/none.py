@@ -9,7 +9,7 @@ from serving.engine.batching.base import MAX_SIZE
 
 @dataclass(slots=True)
 class Unbatched:
-    """One row a batch, as a baseline, or for a model that can't take more."""
+    """One row per batch, as a baseline, or for a model that can't take more."""
 
     budget: float
     max_size: int = MAX_SIZE
