@@ -244,7 +244,7 @@ def _draw_confidence(axes: Axes, result: Committee) -> None:
         texts=[f"{part.error:.1%} wrong, {part.coverage:.0%} of all" for part in parts],
     )
     highest = max((part.error for part in parts if part.error > 0.0), default=1.0)
-    axes.set(title="Wrong answers of all five, by how many agree", xlabel="% of those pictures")
+    axes.set(title="Wrong answers, by how many agree", xlabel="% of those pictures")
     axes.set_xlim(0, 170 * highest)
 
 
