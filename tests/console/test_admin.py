@@ -20,11 +20,12 @@ from registry.models import (
 )
 from registry.services import Actor
 from tests.registry.conftest import AddVersion, go_live
+from tests.registry.forms import application_fields, version_fields
 
 pytestmark = pytest.mark.django_db
 
 UPLOAD = "/admin/registry/modelversion/add/"
-RUNS = {"replicas": 1, "batching": "aimd", "threads": 1, "load_timeout_s": 120}
+RUNS = version_fields()
 
 
 @pytest.fixture
@@ -56,31 +57,8 @@ def upload(svm: Model, **fields: Any) -> dict[str, Any]:
 
 
 def application_form(**fields: Any) -> dict[str, Any]:
-    return {
-        "name": "digits",
-        "input_type": "doubles",
-        "policy": "exp3",
-        "policy_params": "{}",
-        "combine": "vote",
-        "confidence_threshold": "0",
-        "default_output": "-1",
-        "feedback_window_s": "3600",
-        "keep_outputs_s": "3600",
-        "loss": "auto",
-        "loss_scale": "1",
-        "context_ttl_s": "3600",
-        "max_contexts": "100",
-        "cache": "on",
-        "priority": "normal",
-        "slo-TOTAL_FORMS": "1",
-        "slo-INITIAL_FORMS": "0",
-        "slo-0-latency_ms": "50",
-        "slo-0-target": "0.99",
-        "slo-0-window": "28d",
-        "routes-TOTAL_FORMS": "0",
-        "routes-INITIAL_FORMS": "0",
-        **fields,
-    }
+    named = {"name": "digits", "input_type": "doubles", "policy": "exp3", "default_output": "-1"}
+    return application_fields(**{**named, **fields})
 
 
 def test_every_page_of_the_console_opens(owner: Client, v1: ModelVersion) -> None:

@@ -12,6 +12,7 @@ from pytest_django.fixtures import Settings
 
 from registry.models import Application, Model, ModelVersion
 from registry.services import RouteRequest, replace_routes
+from registry.services.versions import CONFIGURABLE
 from tests.registry.conftest import BY, AddVersion, Api, go_live, make_key
 
 
@@ -112,7 +113,7 @@ def test_it_takes_an_upload(manager: Api, svm: Model, tmp_path: Path) -> None:
     body = answer.json()
     assert body.pop("created_at")
     digest = hashlib.sha256(b"a model").hexdigest()
-    assert body == {
+    expected = {
         "model": "svm",
         "version": "1",
         "runtime": "sklearn",
@@ -137,6 +138,8 @@ def test_it_takes_an_upload(manager: Api, svm: Model, tmp_path: Path) -> None:
         "load_error": "",
         "created_by": None,
     }
+    assert {name: body[name] for name in expected} == expected
+    assert body.keys() - expected.keys() <= set(CONFIGURABLE)
     assert stored(tmp_path) == [digest]
     assert manager("get", "models/svm/versions/1").json()["digest"] == digest
 

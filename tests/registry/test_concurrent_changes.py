@@ -10,6 +10,7 @@ from django.test import Client
 from registry import services
 from registry.models import Application, Model, ModelVersion, Release
 from tests.registry.conftest import BY, Api, go_live
+from tests.registry.forms import application_fields
 
 pytestmark = pytest.mark.django_db
 
@@ -76,32 +77,16 @@ def test_a_deploy_changes_the_models_tag(manager: Api, v1: ModelVersion) -> None
 
 
 def form_of(application: Application, **fields: Any) -> dict[str, Any]:
-    return {
+    shown = {
         "revision": application.revision,
         "description": "from the console",
         "policy": application.policy,
-        "policy_params": "{}",
-        "combine": "vote",
-        "confidence_threshold": "0",
         "default_output": "-1",
-        "feedback_window_s": "3600",
-        "keep_outputs_s": "3600",
-        "loss": "auto",
-        "loss_scale": "1",
-        "context_ttl_s": "3600",
-        "max_contexts": "100",
-        "priority": "normal",
-        "slo-TOTAL_FORMS": "1",
         "slo-INITIAL_FORMS": "1",
         "slo-0-id": application.slo.pk,
         "slo-0-application": application.pk,
-        "slo-0-latency_ms": "50",
-        "slo-0-target": "0.99",
-        "slo-0-window": "28d",
-        "routes-TOTAL_FORMS": "0",
-        "routes-INITIAL_FORMS": "0",
-        **fields,
     }
+    return application_fields(**{**shown, **fields})
 
 
 def test_an_old_form_of_the_console_doesnt_overwrite_what_came_over_rest(

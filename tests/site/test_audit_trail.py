@@ -20,45 +20,22 @@ from registry import services
 from registry.demo import access
 from registry.errors import BadRequest
 from registry.models import ApiKey, Application, AuditEntry, Model, ModelVersion, Route
+from tests.registry.forms import application_fields, version_fields
 from tests.site.test_rights import BY, ENDPOINTS, Caller, Endpoint, key, registry, staff
 
 __all__ = ["registry"]
 
 WRITES = [e for e in ENDPOINTS if e.method != "GET" and not e.path.endswith("what-if")]
-NEW_APPLICATION = {
-    "name": "new",
-    "input_type": "doubles",
-    "policy": "exp3",
-    "combine": "vote",
-    "confidence_threshold": "0",
-    "feedback_window_s": "3600",
-    "keep_outputs_s": "3600",
-    "loss": "auto",
-    "loss_scale": "1",
-    "context_ttl_s": "3600",
-    "max_contexts": "100",
-    "priority": "normal",
-    "slo-TOTAL_FORMS": "1",
-    "slo-INITIAL_FORMS": "0",
-    "slo-0-latency_ms": "50",
-    "slo-0-target": "0.99",
-    "slo-0-window": "28d",
-    "routes-TOTAL_FORMS": "0",
-    "routes-INITIAL_FORMS": "0",
-}
+NEW_APPLICATION = application_fields(
+    name="new", input_type="doubles", policy="exp3", policy_params=""
+)
 PASSWORDS = {"password1": "correct horse battery", "password2": "correct horse battery"}
 INLINES = {
     f"{prefix}-{name}": "0"
     for prefix in ("versions", "releases")
     for name in ("TOTAL_FORMS", "INITIAL_FORMS")
 }
-SETTINGS = {
-    "replicas": 1,
-    "initial-replicas": 1,
-    "batching": "aimd",
-    "threads": 1,
-    "load_timeout_s": 120,
-}
+SETTINGS = version_fields()
 SURE = {"post": "yes"}
 
 
