@@ -1,0 +1,94 @@
+"""The documentation in a browser: it shows, follows the theme and is searched without a network."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Request, expect
+from pytest_django.live_server_helper import LiveServer
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("docs") / "site"
+    build = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", folder]
+    subprocess.run(build, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, check=True)
+    return folder
+
+
+@pytest.fixture
+def read(open_page: Callable[..., Page], site: Path, settings: Any) -> Callable[..., Page]:
+    settings.CLIPPER_DOCS = site
+    return open_page
+
+
+class Requests:
+    """What a page asks for: each address, and those that failed."""
+
+    def __init__(self, page: Page) -> None:
+        self.addresses: list[str] = []
+        self.failed: list[str] = []
+        page.on("request", lambda request: self.addresses.append(request.url))
+        page.on("requestfailed", self._failed)
+        page.on("response", lambda r: r.status >= 400 and self.failed.append(r.url))
+
+    def _failed(self, request: Request) -> None:
+        self.failed.append(f"{request.url}: {request.failure}")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_is_read_and_searched_without_a_network(
+    read: Callable[..., Page], live_server: LiveServer, theme: str
+) -> None:
+    page = read(theme=theme)
+    requests = Requests(page)
+    page.goto("/docs/")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Clipper")
+    dark = page.evaluate("document.body.getAttribute('data-md-color-scheme')") == "slate"
+    assert dark == (theme == "dark")
+    page.get_by_label("Search", exact=True).first.click()
+    page.get_by_role("textbox", name="Search").press_sequentially("saturated")
+    results = page.locator(".md-search-result__item")
+    expect(results.first).to_be_visible()
+    results.first.get_by_role("link").first.click()
+    expect(page).not_to_have_url(re.compile(r"/docs/(#.*)?$"))
+    expect(page.locator("article")).to_contain_text("saturated")
+    # Once more: what has not changed comes with the headers of a 304, which are the page's then.
+    page.goto("/docs/")
+    expect(page.locator("article")).to_be_visible()
+    assert requests.failed == []
+    assert len(requests.addresses) > 10
+    outside = [url for url in requests.addresses if not url.startswith(live_server.url)]
+    assert outside == []
+
+
+def test_the_theme_that_a_reader_chose_stays(read: Callable[..., Page]) -> None:
+    page = read(theme="light")
+    page.goto("/docs/")
+    page.get_by_title("Switch to the light theme").click()
+    page.get_by_title("Switch to the dark theme").click()
+    page.goto("/docs/reference/settings/")
+    assert page.evaluate("document.body.getAttribute('data-md-color-scheme')") == "slate"
+
+
+def test_where_it_has_not_been_built_the_page_says_how(
+    read: Callable[..., Page], settings: Any, tmp_path: Path
+) -> None:
+    settings.CLIPPER_DOCS = tmp_path
+    page = read()
+    answer = page.goto("/docs/")
+    assert answer is not None
+    assert answer.status == 404
+    expect(page.get_by_text("make docs").first).to_be_visible()
+    read.complaints.clear()  # type: ignore[attr-defined]  # the browser complains of the 404
