@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import secrets
 import shutil
@@ -18,3 +19,13 @@ for name in ("CLIPPER_RUN_DIR", "DATABASE_URL", "REDIS_URL", "CLIPPER_HTTPS", "C
 
 # Where collected static files lie: whitenoise warns where the folder is missing.
 os.mkdir(os.path.join(FOLDER, "static"))  # noqa: PTH102, PTH118  (before anything is set up)
+
+# Modules and collected tests stay. Looking through them for garbage, again and again, would take a
+# tenth of the time.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.enable()
