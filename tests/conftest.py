@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -11,7 +12,7 @@ from django.conf import settings
 from registry import throttle
 from tests.environment import FOLDER
 
-AUDIT = importlib.import_module("registry.migrations.0007_audit_revisions_and_history")
+AUDIT: Any = importlib.import_module("registry.migrations.0007_audit_revisions_and_history")
 # Tests empty the tables between them, so they go without; `test_append_only` has them installed.
 TRIGGERS: dict[str, list[str]] = AUDIT.MADE
 AUDIT.MADE = {vendor: [] for vendor in TRIGGERS}

@@ -23,7 +23,7 @@ LONGEST_FIRST = (
 )
 
 
-class WholeFiles(LoadScopeScheduling):
+class WholeFiles(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         return next((folder for folder in SHARED if file.startswith(folder)), file)

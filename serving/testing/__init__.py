@@ -19,7 +19,7 @@ engine's clock that can be put forward.
 Nothing here needs pytest, a database, Redis or a process beside.
 """
 
-from serving.testing.asking import VERSION, ask, batch_by, new_call, teach, turn
+from serving.testing.asking import VERSION, ask, batch_by, new_call, teach, trace_of, turn
 from serving.testing.clock import AdjustableClock, VirtualLoop, in_virtual_time
 from serving.testing.load import CallerReply, Replies, VirtualReplica, VirtualService
 from serving.testing.queries import PlayedServing
@@ -68,6 +68,7 @@ __all__ = [
     "snapshot_of",
     "teach",
     "throughput_of_wait",
+    "trace_of",
     "turn",
     "version_spec",
 ]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from registry.specs import BatchingSpec
 from serving.engine.deadlines import Deadlines
 from serving.engine.engine import Engine, VersionSettings
-from serving.engine.gather import ORDINARY, Call, CallOptions, Gather
+from serving.engine.gather import ORDINARY, Call, CallOptions, Gather, Trace
 from serving.testing.replica import PlayedReplica
 from serving.testing.specs import version_spec
 
@@ -41,6 +41,14 @@ def ask(
         options=options,
     )
     return gather
+
+
+def trace_of(gather: Gather, *, index: int = 0) -> Trace:
+    """What became of a call that was asked `traced`; it has to have been answered."""
+    trace = gather.traces[index] if gather.traces is not None else None
+    if trace is None:
+        raise AssertionError(f"expected a trace of call {index}, got {gather.traces}")
+    return trace
 
 
 def new_call(

@@ -6,7 +6,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from django.conf import settings
@@ -54,7 +54,7 @@ def open_page(chromium: Browser, live_server: LiveServer) -> Iterator[Callable[.
     complaints: list[str] = []
     contexts = []
 
-    def open_one(*, theme: str = "light", viewport: Any = DESKTOP) -> Page:
+    def open_one(*, theme: Literal["dark", "light"] = "light", viewport: Any = DESKTOP) -> Page:
         context = chromium.new_context(
             base_url=live_server.url, color_scheme=theme, viewport=viewport
         )
@@ -64,7 +64,7 @@ def open_page(chromium: Browser, live_server: LiveServer) -> Iterator[Callable[.
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
             "console",
-            lambda message: message.type == "error" and complaints.append(message.text),
+            lambda message: complaints.extend([message.text] * (message.type == "error")),
         )
         return page
 
@@ -95,8 +95,8 @@ def sign_in(open_page: Callable[..., Page], live_server: LiveServer) -> SignIn:
         page = open_page(**look)
         client, name = Client(), settings.SESSION_COOKIE_NAME
         client.force_login(user)
-        cookie = {"name": name, "value": client.cookies[name].value, "url": live_server.url}
-        page.context.add_cookies([cookie])
+        session = client.cookies[name].value
+        page.context.add_cookies([{"name": name, "value": session, "url": live_server.url}])
         return page
 
     return sign_in_as

@@ -22,7 +22,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("docs") / "site"
-    build = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", folder]
+    build = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict"]
+    build += ["--site-dir", str(folder)]
     subprocess.run(build, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, check=True)
     return folder
 
@@ -41,7 +42,7 @@ class Requests:
         self.failed: list[str] = []
         page.on("request", lambda request: self.addresses.append(request.url))
         page.on("requestfailed", self._failed)
-        page.on("response", lambda r: r.status >= 400 and self.failed.append(r.url))
+        page.on("response", lambda r: self.failed.extend([r.url] * (r.status >= 400)))
 
     def _failed(self, request: Request) -> None:
         self.failed.append(f"{request.url}: {request.failure}")

@@ -170,6 +170,7 @@ def live_version(server_redis: redis.Redis, transactional_db: None) -> ModelVers
 
 
 def the_model() -> dict[str, Any]:
+    model: dict[str, Any]
     (model,) = picture()["models"]
     return model
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver
@@ -26,7 +27,7 @@ def settings_read() -> set[str]:
     """Names given to a method of ENV in the settings."""
     tree = ast.parse((ROOT / "clipper_site/settings.py").read_text())
     return {
-        node.args[0].value
+        str(node.args[0].value)
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
@@ -66,7 +67,7 @@ def _family(error: type[ClipperError]) -> Iterator[type[ClipperError]]:
 
 def urls() -> set[str]:
     """The shapes of all URLs: of Django's views and of the raw ASGI endpoints."""
-    django = map(url_shape, _django_urls(site_urls.urlpatterns))
+    django = map(url_shape, _django_urls(list(site_urls.urlpatterns)))
     return {*map(_shape_of_pattern, _asgi_patterns()), *django} - NOT_DESCRIBED
 
 
@@ -82,7 +83,7 @@ def _literal(node: ast.expr) -> str:
     return "".join(str(p.value) if isinstance(p, ast.Constant) else "{}" for p in parts)
 
 
-def _django_urls(patterns: list[URLPattern | URLResolver], *, before: str = "/") -> Iterator[str]:
+def _django_urls(patterns: list[Any], *, before: str = "/") -> Iterator[str]:
     for pattern in patterns:
         text = before + _text(pattern)
         if isinstance(pattern, URLPattern):

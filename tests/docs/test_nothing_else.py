@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,7 @@ NO_METRICS = ("clipper_site", "clipper_fortran")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
-def name(file) -> str:
+def name(file: Path) -> str:
     return str(file.relative_to(ROOT))
 
 
@@ -27,7 +28,7 @@ def anchors(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("file", PAGES, ids=name)
-def test_every_link_leads_somewhere(file):
+def test_every_link_leads_somewhere(file: Path) -> None:
     broken = []
     for link in LINK.findall(without_code(file.read_text())):
         path, _, anchor = link.partition("#")
@@ -39,7 +40,7 @@ def test_every_link_leads_somewhere(file):
     assert broken == []
 
 
-def test_every_page_is_in_the_index():
+def test_every_page_is_in_the_index() -> None:
     docs = ROOT / "docs"
     linked = set(LINK.findall((docs / "README.md").read_text()))
     pages = {str(file.relative_to(docs)) for file in docs.rglob("*.md")} - {"README.md"}
@@ -47,12 +48,12 @@ def test_every_page_is_in_the_index():
     assert pages <= linked
 
 
-def test_every_setting_that_is_mentioned_exists():
+def test_every_setting_that_is_mentioned_exists() -> None:
     known = code.settings_read() | code.settings_of_supervisord()
     assert words(r"CLIPPER_[A-Z_]+", text=everything()) - known == set()
 
 
-def test_every_metric_that_is_mentioned_exists():
+def test_every_metric_that_is_mentioned_exists() -> None:
     known = set(NO_METRICS)
     for metric, kind in code.metrics().items():
         suffixes = ("_bucket", "_sum", "_count") if kind == "histogram" else ("",)
@@ -61,19 +62,19 @@ def test_every_metric_that_is_mentioned_exists():
     assert words(r"clipper_[a-z_]+", text=everything()) - known == set()
 
 
-def test_every_check_that_is_mentioned_exists():
+def test_every_check_that_is_mentioned_exists() -> None:
     checks = (ROOT / "clipper_site/checks.py").read_text()
     mentioned = words(r"clipper\.[EW]\d{3}", text=everything())
     assert mentioned == words(r"clipper\.[EW]\d{3}", text=checks)
 
 
-def test_every_make_target_that_is_mentioned_exists():
+def test_every_make_target_that_is_mentioned_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     mentioned = set(re.findall(r"(?:`|^|; )make ([a-z-]+)", everything(), re.MULTILINE))
     assert mentioned - targets == set()
 
 
-def test_every_file_that_is_mentioned_exists():
+def test_every_file_that_is_mentioned_exists() -> None:
     paths = r"(?:clipper_site|registry|selection|serving|scripts|tests|examples|benchmarks)/[\w/.]+"
     mentioned = {path.rstrip(".") for path in words(paths, text=everything())}
     missing = {p for p in mentioned if "NAME" not in p and not (ROOT / p).exists()}
@@ -83,14 +84,14 @@ def test_every_file_that_is_mentioned_exists():
 
 
 @pytest.mark.parametrize("file", PAGES, ids=name)
-def test_python_examples_are_python(file):
+def test_python_examples_are_python(file: Path) -> None:
     for block in FENCE.finditer(file.read_text()):
         if block["language"] == "python":
             ast.parse(block["code"])
 
 
 @pytest.mark.parametrize("file", PAGES, ids=name)
-def test_lines_are_wrapped_at_a_hundred_characters(file):
+def test_lines_are_wrapped_at_a_hundred_characters(file: Path) -> None:
     """All but rows of tables and pictures, which can't be broken."""
     text = without_code(file.read_text())
     long = [line for line in text.splitlines() if len(line) > 100 and line[0] not in "|!<"]

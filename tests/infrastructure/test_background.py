@@ -7,7 +7,7 @@ import asyncio
 from infrastructure.background import end_tasks
 
 
-async def test_all_have_ended_when_it_returns():
+async def test_all_have_ended_when_it_returns() -> None:
     tasks = [asyncio.create_task(asyncio.sleep(60)) for _ in range(3)]
 
     await end_tasks(tasks)
@@ -15,7 +15,7 @@ async def test_all_have_ended_when_it_returns():
     assert all(task.cancelled() for task in tasks)
 
 
-async def test_one_that_forgets_a_cancellation_is_asked_again():
+async def test_one_that_forgets_a_cancellation_is_asked_again() -> None:
     async def forgets() -> None:
         try:
             await asyncio.sleep(60)
@@ -31,7 +31,7 @@ async def test_one_that_forgets_a_cancellation_is_asked_again():
     assert task.cancelled()
 
 
-async def test_what_failed_or_ended_before_is_no_trouble():
+async def test_what_failed_or_ended_before_is_no_trouble() -> None:
     async def fails() -> None:
         raise ValueError("on its own")
 

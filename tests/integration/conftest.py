@@ -30,6 +30,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(240))
 
 
+# Held-out inputs, and their labels.
+Digits = tuple[list[list[float]], list[int]]
+
+
 @pytest.fixture(scope="session")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack after its first start, which takes the longest: the others go on from a copy of it.
@@ -94,7 +98,7 @@ def stack(first: Stack) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def digits() -> tuple[list[list[float]], list[int]]:
+def digits() -> Digits:
     """Held-out digits and their labels."""
     inputs, labels = held_out()
     return inputs.tolist(), labels.tolist()

@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx
 import psutil
-from supervisor.xmlrpc import SupervisorTransport
+from supervisor.xmlrpc import SupervisorTransport  # type: ignore[import-untyped]
 
 from scripts.stack.command import free_port, start_command
 from scripts.stack.layout import ROOT
@@ -95,7 +95,7 @@ class Stack:
             try:
                 self._process.wait(timeout=60)
             except subprocess.TimeoutExpired:
-                for process in [*self.descendants(), self._process]:
+                for process in (*self.descendants(), psutil.Process(self._process.pid)):
                     process.kill()
 
     @property
@@ -116,7 +116,7 @@ class Stack:
     def pid_of(self, program: str) -> int:
         """The process id of one of supervisord.conf's programs; 0 while it isn't running."""
         with self._supervisor() as proxy:
-            return int(proxy.supervisor.getProcessInfo(program)["pid"])
+            return int(proxy.supervisor.getProcessInfo(program)["pid"])  # type: ignore[index, call-overload]  # a dict
 
     def stop_program(self, program: str) -> None:
         """Stop one of supervisord.conf's programs, and wait until it has ended."""
@@ -151,7 +151,7 @@ class Stack:
 
     def client(self, **changes: Any) -> httpx.Client:
         return httpx.Client(
-            **({"base_url": self.url, "headers": self.headers, "timeout": 30.0} | changes)
+            **{"base_url": self.url, "headers": self.headers, "timeout": 30.0, **changes}
         )
 
     def ready(self) -> bool:

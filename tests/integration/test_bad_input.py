@@ -1,22 +1,30 @@
 """Every mistake gets its status and one clear message, and the server goes on."""
 
+from __future__ import annotations
+
 import contextlib
 import http.client
 import json
+from collections.abc import Iterator
+from typing import Any
 
+import httpx
 import pytest
 
-from tests.integration.stack import post
+from tests.integration.conftest import Digits
+from tests.integration.stack import Stack, post
 
 PREDICT = "/api/v1/applications/digits/predict"
 
 
-def ask(stack, content, *, path=PREDICT, **changes):
+def ask(
+    stack: Stack, content: bytes | Iterator[bytes], *, path: str = PREDICT, **changes: Any
+) -> httpx.Response:
     with stack.client(**changes) as client:
         return client.post(path, content=content)
 
 
-def assert_error(response, *, status, code, says):
+def assert_error(response: httpx.Response, *, status: int, code: str, says: str) -> None:
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json"
     body = response.json()
@@ -49,67 +57,67 @@ def assert_error(response, *, status, code, says):
         (b'\xff\xfe{"input": [1]}', "invalid_json", ""),
     ],
 )
-def test_a_malformed_body_is_a_400(stack, content, code, says):
+def test_a_malformed_body_is_a_400(stack: Stack, content: bytes, code: str, says: str) -> None:
     assert_error(ask(stack, content), status=400, code=code, says=says)
 
 
-def test_an_unknown_application_is_a_404(stack):
+def test_an_unknown_application_is_a_404(stack: Stack) -> None:
     response = ask(stack, b'{"input":[1]}', path="/api/v1/applications/nothing/predict")
     assert_error(response, status=404, code="not_found", says="'nothing'")
 
 
-def test_an_unknown_version_is_a_404(stack):
+def test_an_unknown_version_is_a_404(stack: Stack) -> None:
     response = ask(stack, b'{"input":[1],"version":"knn:99"}')
     assert_error(response, status=404, code="not_found", says="'99'")
 
 
 @pytest.mark.parametrize("path", ["/api/v1/nothing", "/api", "/health/nothing", "/nothing"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_an_unknown_url_is_a_404_in_json(stack, method, path):
+def test_an_unknown_url_is_a_404_in_json(stack: Stack, method: str, path: str) -> None:
     with stack.client() as client:
         response = client.request(method, path)
     assert_error(response, status=404, code="not_found", says=path)
 
 
-def test_an_unknown_page_is_a_page(stack):
+def test_an_unknown_page_is_a_page(stack: Stack) -> None:
     with stack.client() as client:
         response = client.get("/feedback/nothing/")
     assert response.status_code == 404
     assert response.headers["content-type"].startswith("text/html")
 
 
-def test_no_key_is_a_401(stack):
+def test_no_key_is_a_401(stack: Stack) -> None:
     response = ask(stack, b'{"input":[1]}', headers={})
     assert_error(response, status=401, code="unauthenticated", says="Api-Key")
     assert response.headers["www-authenticate"].startswith("Api-Key")
 
 
 @pytest.mark.parametrize("value", ["Api-Key wrong", "Bearer x", "Api-Key", "Api-Key \xff"])
-def test_an_unknown_key_is_a_401(stack, value):
+def test_an_unknown_key_is_a_401(stack: Stack, value: str) -> None:
     response = ask(stack, b'{"input":[1]}', headers={"Authorization": value.encode("latin-1")})
     assert_error(response, status=401, code="unauthenticated", says="")
 
 
-def test_a_key_without_the_scope_is_a_403(stack):
+def test_a_key_without_the_scope_is_a_403(stack: Stack) -> None:
     key = stack.new_key("feedback-only", scopes="feedback")
     response = ask(stack, b'{"input":[1]}', headers={"Authorization": f"Api-Key {key}"})
     assert_error(response, status=403, code="forbidden", says="predict")
 
 
-def test_a_get_is_a_405(stack):
+def test_a_get_is_a_405(stack: Stack) -> None:
     with stack.client() as client:
         response = client.get(PREDICT)
     assert_error(response, status=405, code="method_not_allowed", says="POST")
     assert response.headers["allow"] == "POST"
 
 
-def test_a_compressed_body_is_a_415(stack):
+def test_a_compressed_body_is_a_415(stack: Stack) -> None:
     headers = stack.headers | {"Content-Encoding": "gzip"}
     response = ask(stack, b"\x1f\x8b", headers=headers)
     assert_error(response, status=415, code="unsupported_encoding", says="gzip")
 
 
-def test_a_hundred_megabytes_are_refused_before_they_are_read(stack):
+def test_a_hundred_megabytes_are_refused_before_they_are_read(stack: Stack) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=30)
     connection.putrequest("POST", PREDICT)
     for name, value in stack.headers.items():
@@ -123,10 +131,10 @@ def test_a_hundred_megabytes_are_refused_before_they_are_read(stack):
     assert body["code"] == "body_too_large"
 
 
-def test_a_hundred_megabytes_in_chunks_are_refused_too(stack):
+def test_a_hundred_megabytes_in_chunks_are_refused_too(stack: Stack) -> None:
     chunk = b"1," * (1 << 19)
 
-    def chunks():
+    def chunks() -> Iterator[bytes]:
         yield b'{"input":['
         for _ in range(100):
             yield chunk
@@ -145,7 +153,7 @@ def test_a_hundred_megabytes_in_chunks_are_refused_too(stack):
     assert stack.ready()
 
 
-def test_a_forged_receipt_is_rejected_and_changes_nothing(stack, digits):
+def test_a_forged_receipt_is_rejected_and_changes_nothing(stack: Stack, digits: Digits) -> None:
     question = {"input": digits[0][0], "context": "forged"}
     with stack.client() as client:
         receipt = post(client, "digits/predict", question)["query_id"]
@@ -156,14 +164,14 @@ def test_a_forged_receipt_is_rejected_and_changes_nothing(stack, digits):
     assert all(arm["feedback"] == 0 for arm in stack.learned("digits", context="forged"))
 
 
-def test_a_receipt_of_another_application_is_rejected(stack, digits):
+def test_a_receipt_of_another_application_is_rejected(stack: Stack, digits: Digits) -> None:
     with stack.client() as client:
         receipt = post(client, "digits-single/predict", {"input": digits[0][0]})["query_id"]
         result = post(client, "digits/feedback", {"query_id": receipt, "label": 1})
     assert result["rejected"][0]["code"] == "invalid_receipt"
 
 
-def test_good_and_bad_feedback_in_one_request_are_told_apart(stack, digits):
+def test_good_and_bad_feedback_in_one_request_are_told_apart(stack: Stack, digits: Digits) -> None:
     inputs, labels = digits
     with stack.client() as client:
         receipts = [
@@ -181,7 +189,7 @@ def test_good_and_bad_feedback_in_one_request_are_told_apart(stack, digits):
     assert [one["index"] for one in result["rejected"]] == [1, 2, 4]
 
 
-def test_the_server_still_answers_after_all_that(stack, digits):
+def test_the_server_still_answers_after_all_that(stack: Stack, digits: Digits) -> None:
     response = ask(stack, json.dumps({"input": digits[0][0]}).encode())
     assert response.status_code == 200
     assert response.json()["default"] is False

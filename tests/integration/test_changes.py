@@ -1,17 +1,25 @@
 """What was changed a moment ago holds for the next query."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
 import pytest
 
-from tests.integration.stack import eventually
+from tests.integration.conftest import Digits
+from tests.integration.stack import Stack, eventually
 
 
 @pytest.fixture
-def manager(stack):
+def manager(stack: Stack) -> Iterator[httpx.Client]:
     with stack.client() as client:
         yield client
 
 
-def test_an_application_answers_as_soon_as_it_is_made(stack, manager, digits):
+def test_an_application_answers_as_soon_as_it_is_made(
+    stack: Stack, manager: httpx.Client, digits: Digits
+) -> None:
     for number in range(5):
         name = f"fresh-{number}"
         routes = [{"model": "knn"}]
@@ -31,7 +39,9 @@ revoke_api_key(key=ApiKey.objects.get(name="short-lived"))
 """
 
 
-def test_a_key_works_as_soon_as_it_is_made_and_no_longer_than_until_it_is_revoked(stack, digits):
+def test_a_key_works_as_soon_as_it_is_made_and_no_longer_than_until_it_is_revoked(
+    stack: Stack, digits: Digits
+) -> None:
     key = stack.new_key("short-lived", scopes="predict")
     path, body = "/api/v1/applications/digits/predict", {"input": digits[0][0]}
     with stack.client(headers={"Authorization": f"Api-Key {key}"}) as client:
@@ -42,7 +52,9 @@ def test_a_key_works_as_soon_as_it_is_made_and_no_longer_than_until_it_is_revoke
         )
 
 
-def test_without_a_model_or_a_default_it_says_when_to_try_again(stack, manager, digits):
+def test_without_a_model_or_a_default_it_says_when_to_try_again(
+    stack: Stack, manager: httpx.Client, digits: Digits
+) -> None:
     body = {"name": "waiting", "input_type": "doubles", "slo_ms": 2000, "policy": "static"}
     assert manager.post("/api/v1/applications/", json=body).status_code == 201
     path, question = "/api/v1/applications/waiting", {"input": digits[0][0]}

@@ -1,14 +1,17 @@
 """The console in a real browser, on the running stack and under load."""
 
+from __future__ import annotations
+
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.integration.stack import Load, eventually
+from tests.integration.conftest import Digits
+from tests.integration.stack import Load, Stack, eventually
 
 pytestmark = pytest.mark.browser
 
@@ -16,7 +19,7 @@ SWITCH_S = 20.0
 
 
 @contextmanager
-def objective(stack, *, latency_ms: float) -> Iterator[None]:
+def objective(stack: Stack, *, latency_ms: float) -> Iterator[None]:
     """Give the demo another objective for as long as the block runs."""
     path = "/api/v1/applications/digits/slo"
     with stack.client() as client:
@@ -29,7 +32,7 @@ def objective(stack, *, latency_ms: float) -> Iterator[None]:
 
 
 @pytest.fixture
-def console(stack, chromium) -> Page:
+def console(stack: Stack, chromium: Browser) -> Iterator[Page]:
     """A page signed in as the demo's administrator."""
     context = chromium.new_context(base_url=stack.url, viewport={"width": 1440, "height": 1000})
     page = context.new_page()
@@ -56,8 +59,12 @@ def confirm(page: Page, *, reason: str) -> None:
 
 
 def test_a_bad_version_is_deployed_and_rolled_back_under_load_and_nobody_is_let_down(
-    stack, patient, digits, console, record_property
-):
+    stack: Stack,
+    patient: str,
+    digits: Digits,
+    console: Page,
+    record_property: Callable[[str, object], None],
+) -> None:
     inputs, _ = digits
     eventually(stack.ready, seconds=30, what="ready")
     with Load(stack, application=patient, inputs=inputs) as load:
@@ -102,7 +109,9 @@ def test_a_bad_version_is_deployed_and_rolled_back_under_load_and_nobody_is_let_
     assert load.defaults == []
 
 
-def test_the_home_page_shows_traffic_weights_and_replicas(stack, digits, console):
+def test_the_home_page_shows_traffic_weights_and_replicas(
+    stack: Stack, digits: Digits, console: Page
+) -> None:
     with Load(stack, application="digits", inputs=digits[0]):
         console.goto("/admin/")
         card = console.get_by_test_id("application-digits")
@@ -115,7 +124,9 @@ def test_the_home_page_shows_traffic_weights_and_replicas(stack, digits, console
             expect(card).to_contain_text("Within its objective", timeout=20_000)
 
 
-def test_the_feedback_form_teaches_the_application(stack, digits, chromium):
+def test_the_feedback_form_teaches_the_application(
+    stack: Stack, digits: Digits, chromium: Browser
+) -> None:
     inputs, labels = digits
     context = chromium.new_context(base_url=stack.url)
     page = context.new_page()

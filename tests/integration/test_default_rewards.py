@@ -9,6 +9,7 @@ from collections import Counter
 
 import redis
 
+from tests.integration.conftest import Digits
 from tests.integration.stack import Stack, eventually, post
 
 PREDICTIONS, LABELLED = 60, 20
@@ -27,7 +28,9 @@ def kinds(stack: Stack, *, context: str) -> Counter[tuple[str, float | None]]:
         database.close()
 
 
-def test_silence_counts_once_although_the_web_process_is_killed(stack, digits):
+def test_silence_counts_once_although_the_web_process_is_killed(
+    stack: Stack, digits: Digits
+) -> None:
     inputs, labels = digits
     body = {
         "name": "silent",

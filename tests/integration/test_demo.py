@@ -1,15 +1,19 @@
 """What a newcomer gets from `make run`: digits answered right, and a bandit that learns."""
 
+from __future__ import annotations
+
 import json
 import stat
+from typing import Any
 
 import psutil
 import pytest
 
-from tests.integration.stack import post
+from tests.integration.conftest import Digits
+from tests.integration.stack import Stack, post
 
 
-def test_the_demo_file_is_complete_and_private(stack):
+def test_the_demo_file_is_complete_and_private(stack: Stack) -> None:
     path = stack.var / "demo.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     demo = json.loads(path.read_text())
@@ -26,12 +30,12 @@ def test_the_demo_file_is_complete_and_private(stack):
     assert len(demo["models"]) == 5
 
 
-def test_it_prints_answers_and_where_to_go(stack):
+def test_it_prints_answers_and_where_to_go(stack: Stack) -> None:
     for word in (stack.url, "admin", stack.demo["admin_password"], stack.demo["api_key"]):
         assert word in stack.text
 
 
-def test_no_log_tells_a_secret(stack):
+def test_no_log_tells_a_secret(stack: Stack) -> None:
     files = [path for path in (stack.var / "log").rglob("*") if path.is_file()]
     logs = "".join(path.read_text(errors="replace") for path in files)
     secrets = [stack.demo["api_key"], stack.demo["admin_password"]]
@@ -40,7 +44,7 @@ def test_no_log_tells_a_secret(stack):
     assert not [secret for secret in secrets if secret in logs]
 
 
-def test_workers_let_the_web_process_go_first(stack):
+def test_workers_let_the_web_process_go_first(stack: Stack) -> None:
     niceness = {
         program: psutil.Process(stack.pid_of(program)).nice()
         for program in ("web", "redis", "cpu-worker", "control")
@@ -49,7 +53,9 @@ def test_workers_let_the_web_process_go_first(stack):
     assert niceness["cpu-worker"] == niceness["control"] == niceness["web"] + 5
 
 
-def test_three_hundred_held_out_digits_agree_with_their_labels(stack, digits):
+def test_three_hundred_held_out_digits_agree_with_their_labels(
+    stack: Stack, digits: Digits
+) -> None:
     inputs, labels = digits
     with stack.client() as client:
         answers = [post(client, "digits/predict", {"input": input}) for input in inputs[:300]]
@@ -58,7 +64,9 @@ def test_three_hundred_held_out_digits_agree_with_their_labels(stack, digits):
     assert len(answers[0]["models"]) == 5
 
 
-def test_a_batch_is_answered_in_order_and_one_bad_item_fails_alone(stack, digits):
+def test_a_batch_is_answered_in_order_and_one_bad_item_fails_alone(
+    stack: Stack, digits: Digits
+) -> None:
     inputs, labels = digits
     batch = [*inputs[:10], [1, 2, 3], "x", *inputs[10:12]]
     with stack.client() as client:
@@ -74,20 +82,22 @@ def test_a_batch_is_answered_in_order_and_one_bad_item_fails_alone(stack, digits
     ("path", "body"),
     [("predict", {"input_batch": [[0] * 64]}), ("feedback", {"feedback": []}), ("predict", {})],
 )
-def test_answers_tell_their_length_and_come_whole(stack, path, body):
+def test_answers_tell_their_length_and_come_whole(
+    stack: Stack, path: str, body: dict[str, Any]
+) -> None:
     with stack.client() as client:
         answer = client.post(f"/api/v1/applications/digits/{path}", json=body)
     assert int(answer.headers["content-length"]) == len(answer.content)
     assert "transfer-encoding" not in answer.headers
 
 
-def test_a_batch_of_one_is_still_a_batch(stack, digits):
+def test_a_batch_of_one_is_still_a_batch(stack: Stack, digits: Digits) -> None:
     with stack.client() as client:
         answer = post(client, "digits/predict", {"input_batch": digits[0][:1]})
     assert len(answer["batch_predictions"]) == 1
 
 
-def test_clippers_own_paths_answer_too(stack, patient, digits):
+def test_clippers_own_paths_answer_too(stack: Stack, patient: str, digits: Digits) -> None:
     inputs, labels = digits
     with stack.client() as client:
         answer = client.post(f"/{patient}/predict", json={"input": inputs[0]})
@@ -99,13 +109,15 @@ def test_clippers_own_paths_answer_too(stack, patient, digits):
     assert all(arm["feedback"] == 1 for arm in stack.learned(patient, context="7"))
 
 
-def test_a_version_can_be_asked_by_name(stack, digits):
+def test_a_version_can_be_asked_by_name(stack: Stack, digits: Digits) -> None:
     body = {"input": digits[0][0], "version": "knn:1"}
     with stack.client() as client:
         assert post(client, "digits/predict", body)["models"].keys() == {"knn:1"}
 
 
-def test_the_bandit_spreads_then_learns_from_a_thousand_labels(stack, patient_single, digits):
+def test_the_bandit_spreads_then_learns_from_a_thousand_labels(
+    stack: Stack, patient_single: str, digits: Digits
+) -> None:
     inputs, labels = digits
     context = "thousand-labels"
     asked: set[str] = set()
@@ -134,7 +146,7 @@ def test_the_bandit_spreads_then_learns_from_a_thousand_labels(stack, patient_si
     assert sum(arm["queries"] for arm in arms) == 1000
 
 
-def test_feedback_is_in_the_database_soon_and_once(stack, digits):
+def test_feedback_is_in_the_database_soon_and_once(stack: Stack, digits: Digits) -> None:
     inputs, labels = digits
     with stack.client() as client:
         answer = post(client, "digits/predict", {"input": inputs[5], "context": "kept"})
@@ -145,7 +157,7 @@ def test_feedback_is_in_the_database_soon_and_once(stack, digits):
     assert stack.feedback_rows(context="kept", wait_for=1) == 1
 
 
-def test_the_same_question_twice_comes_from_the_cache(stack, digits):
+def test_the_same_question_twice_comes_from_the_cache(stack: Stack, digits: Digits) -> None:
     with stack.client() as client:
         before = stack.hits()
         for _ in range(2):
@@ -153,7 +165,7 @@ def test_the_same_question_twice_comes_from_the_cache(stack, digits):
         assert stack.hits(more_than=before + 4) >= before + 5
 
 
-def test_a_form_is_served_for_an_application_named_like_a_path(stack):
+def test_a_form_is_served_for_an_application_named_like_a_path(stack: Stack) -> None:
     """/feedback/update/ is the form of an application, not feedback for one called feedback."""
     for name in ("predict", "update"):
         body = {"name": name, "input_type": "doubles", "slo_ms": 50}

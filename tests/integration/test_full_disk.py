@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.integration.conftest import copy_of, make_application
+from tests.integration.conftest import Digits, copy_of, make_application
 from tests.integration.stack import Load, Stack, eventually, post
 from tests.small_disk import SmallDisk, small_disk
 
@@ -54,7 +54,7 @@ def feedback(stack: Stack, *, application: str, query_id: str) -> httpx.Response
 
 
 def test_predictions_survive_a_full_disk_and_the_stack_recovers(
-    disk: SmallDisk, stack: Stack, digits: tuple[list[list[float]], list[int]]
+    disk: SmallDisk, stack: Stack, digits: Digits
 ) -> None:
     inputs, _ = digits
     application = make_application(stack, name="patient", policy="exp3")

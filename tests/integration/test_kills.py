@@ -1,10 +1,13 @@
 """One part after another is killed under load; acknowledged feedback is kept, each once."""
 
+from __future__ import annotations
+
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable
+from typing import Any, Self
 
 import httpx
 import psutil
@@ -13,7 +16,8 @@ from redis import Redis
 
 from selection.feedback.draining import LOCK_TTL_S
 from selection.store.keys import PERSIST_LOCK
-from tests.integration.stack import Load, eventually
+from tests.integration.conftest import Digits
+from tests.integration.stack import Load, Stack, eventually
 
 RECOVERY_S = 30.0
 
@@ -21,7 +25,15 @@ RECOVERY_S = 30.0
 class FeedbackLoad:
     """Sends feedback until it is stopped, again where the outcome is unknown; counts the kept."""
 
-    def __init__(self, stack, *, application: str, inputs, labels, context: str) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        *,
+        application: str,
+        inputs: list[list[float]],
+        labels: list[int],
+        context: str,
+    ) -> None:
         self.acknowledged = 0
         self._path = f"/api/v1/applications/{application}"
         self._stack = stack
@@ -30,7 +42,7 @@ class FeedbackLoad:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -53,37 +65,40 @@ class FeedbackLoad:
                 self.acknowledged += 1
                 self._stopping.wait(0.005)
 
-    def _until_answered(self, client, what: str, body: dict) -> dict:
+    def _until_answered(
+        self, client: httpx.Client, what: str, body: dict[str, Any]
+    ) -> dict[str, Any]:
         deadline = time.monotonic() + 60
         while True:
             try:
                 response = client.post(f"{self._path}/{what}", json=body)
                 if response.status_code == 200:
-                    return response.json()
+                    answer: dict[str, Any] = response.json()
+                    return answer
             except httpx.HTTPError:
                 pass
             assert time.monotonic() < deadline, f"{what} was not answered for 60 s"
             time.sleep(0.05)
 
 
-def one_replica(stack) -> int:
+def one_replica(stack: Stack) -> int:
     replicas = stack.replicas("knn")
     return replicas[0]["pid"] if replicas else 0
 
 
-def cpu_worker(stack) -> int:
+def cpu_worker(stack: Stack) -> int:
     return stack.pid_of("cpu-worker")
 
 
-def redis(stack) -> int:
+def redis(stack: Stack) -> int:
     return stack.pid_of("redis")
 
 
-def control_worker(stack) -> int:
+def control_worker(stack: Stack) -> int:
     return stack.pid_of("control")
 
 
-def web_process(stack) -> int:
+def web_process(stack: Stack) -> int:
     return stack.pid_of("web")
 
 
@@ -98,8 +113,13 @@ def web_process(stack) -> int:
     ],
 )
 def test_killed_under_load_it_is_back_and_lost_nothing(
-    stack, patient, digits, pid_of: Callable, clients_notice: bool, record_property
-):
+    stack: Stack,
+    patient: str,
+    digits: Digits,
+    pid_of: Callable[[Stack], int],
+    clients_notice: bool,
+    record_property: Callable[[str, object], None],
+) -> None:
     inputs, labels = digits
     context = pid_of.__name__
     before = stack.feedback_rows(context=context, wait_for=0)
@@ -161,7 +181,7 @@ def test_killed_under_load_it_is_back_and_lost_nothing(
     assert pid_of not in (redis, control_worker) or set(counted.values()) == {rows}
 
 
-def leave_its_lock(stack) -> None:
+def leave_its_lock(stack: Stack) -> None:
     """Leave the lock of a drain behind, as the control worker does that is killed in one."""
     with Redis.from_url(stack.redis_url) as kept:
         kept.set(PERSIST_LOCK, "a dead drain", px=int(LOCK_TTL_S * 1000), nx=True)

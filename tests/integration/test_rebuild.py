@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Iterator
 
+import httpx
 import redis
 
-from tests.integration.stack import eventually, post
+from tests.integration.conftest import Digits
+from tests.integration.stack import Stack, eventually, post
 
 USERS = ("", "ann", "bob")
 
 
-def teach(stack, application, digits, *, rounds: int = 10) -> None:
+def teach(stack: Stack, application: str, digits: Digits, *, rounds: int = 10) -> None:
     inputs, labels = digits
     with stack.client() as client:
         for number in range(rounds):
@@ -29,7 +32,7 @@ def teach(stack, application, digits, *, rounds: int = 10) -> None:
             assert post(client, f"{application}/feedback", {"feedback": items})["accepted"] == 3
 
 
-def known(stack, application) -> dict[str, dict[str, tuple[float, int]]]:
+def known(stack: Stack, application: str) -> dict[str, dict[str, tuple[float, int]]]:
     """Weight and feedback of every arm, by context."""
     return {
         user: {
@@ -41,13 +44,13 @@ def known(stack, application) -> dict[str, dict[str, tuple[float, int]]]:
 
 
 @contextlib.contextmanager
-def signed_in(stack):
+def signed_in(stack: Stack) -> Iterator[httpx.Client]:
     with stack.client(headers={}, follow_redirects=True) as client:
         sign_in(client, stack)
         yield client
 
 
-def sign_in(client, stack) -> None:
+def sign_in(client: httpx.Client, stack: Stack) -> None:
     client.get("/admin/login/")
     form = {
         "username": stack.demo["admin_user"],
@@ -57,7 +60,7 @@ def sign_in(client, stack) -> None:
     client.post("/admin/login/", data=form, headers={"Referer": stack.url})
 
 
-def test_rest_and_console_agree_on_the_weights(stack, patient, digits):
+def test_rest_and_console_agree_on_the_weights(stack: Stack, patient: str, digits: Digits) -> None:
     teach(stack, patient, digits)
     with signed_in(stack) as console:
         for user, arms in known(stack, patient).items():
@@ -71,7 +74,9 @@ def test_rest_and_console_agree_on_the_weights(stack, patient, digits):
             assert shown == expected
 
 
-def test_what_redis_lost_is_learned_again_and_served_at_once(stack, patient_single, digits):
+def test_what_redis_lost_is_learned_again_and_served_at_once(
+    stack: Stack, patient_single: str, digits: Digits
+) -> None:
     teach(stack, patient_single, digits)
     before = known(stack, patient_single)
     assert before["ann"] != before["bob"]
@@ -86,7 +91,7 @@ def test_what_redis_lost_is_learned_again_and_served_at_once(stack, patient_sing
     assert stack.rebuilt(patient_single, "--dry-run").endswith("; Redis has the same.")
 
 
-def test_what_was_reset_stays_forgotten(stack, patient, digits):
+def test_what_was_reset_stays_forgotten(stack: Stack, patient: str, digits: Digits) -> None:
     teach(stack, patient, digits, rounds=3)
     path = f"/api/v1/applications/{patient}"
     with stack.client() as client:
@@ -101,7 +106,9 @@ def test_what_was_reset_stays_forgotten(stack, patient, digits):
     assert {arm["feedback"] for arm in stack.learned(patient, context="ann")} == {0}
 
 
-def test_a_reset_is_followed_by_queries_within_a_moment(stack, patient, digits):
+def test_a_reset_is_followed_by_queries_within_a_moment(
+    stack: Stack, patient: str, digits: Digits
+) -> None:
     teach(stack, patient, digits, rounds=3)
     with stack.client() as client:
         path = f"/api/v1/applications/{patient}/selection"

@@ -1,5 +1,7 @@
 """Two web processes at once: what one learns the other knows, and neither needs the other."""
 
+from __future__ import annotations
+
 import os
 import re
 import shutil
@@ -8,17 +10,20 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
 import redis
 
-from serving.cluster.control.load import load_between, reading_of, understood
+from serving.cluster.control.load import Reading, load_between, reading_of, understood
 from serving.metrics.published import read_published
-from tests.integration.conftest import copy_of, make_application
+from tests.integration.conftest import Digits, copy_of, make_application
 from tests.integration.stack import QUESTIONS, Load, Stack, eventually, post
 
 CONNECTIONS = 64
@@ -83,8 +88,11 @@ class Webs:
                 counted[int(process)] += int(float(line.rpartition(" ")[2]))
         return counted
 
-    def predict(self, client: httpx.Client, input, **fields):
-        return post(client, f"{self.application}/predict", {"input": input, **fields})
+    def predict(self, client: httpx.Client, input: list[float], **fields: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = post(
+            client, f"{self.application}/predict", {"input": input, **fields}
+        )
+        return answer
 
     def close(self) -> None:
         for client in self.clients:
@@ -92,7 +100,7 @@ class Webs:
 
 
 @pytest.fixture(scope="module")
-def webs(first):
+def webs(first: Stack) -> Iterator[Webs]:
     folder = Path(tempfile.mkdtemp(prefix="clipper-webs-"))
     stack = Stack(
         var=copy_of(first, to=folder / "var"), settings=STRICT | {"CLIPPER_WEB_WORKERS": "2"}
@@ -112,7 +120,7 @@ def new(input: list[float]) -> list[float]:
     return [input[0] + next(QUESTIONS) * 1e-9, *input[1:]]
 
 
-def test_both_answer_and_the_metrics_of_either_show_both(webs, digits):
+def test_both_answer_and_the_metrics_of_either_show_both(webs: Webs, digits: Digits) -> None:
     for number, client in enumerate(webs.clients):
         for input in digits[0][: 5 + number]:
             assert not webs.predict(client, input)["default"]
@@ -120,7 +128,7 @@ def test_both_answer_and_the_metrics_of_either_show_both(webs, digits):
     eventually(lambda: webs.counted() == expected, seconds=10, what="both have published")
 
 
-def test_feedback_on_the_others_prediction_counts_once(webs, digits):
+def test_feedback_on_the_others_prediction_counts_once(webs: Webs, digits: Digits) -> None:
     (one, other), (inputs, labels) = webs.clients, digits
     receipt = webs.predict(one, inputs[0], context="shared")["query_id"]
     item = {"query_id": receipt, "label": labels[0]}
@@ -135,7 +143,7 @@ def test_feedback_on_the_others_prediction_counts_once(webs, digits):
     assert webs.stack.feedback_rows(context="shared", wait_for=1) == 1
 
 
-def test_a_change_of_settings_reaches_both(webs, digits):
+def test_a_change_of_settings_reaches_both(webs: Webs, digits: Digits) -> None:
     input = digits[0][1]
 
     def sources() -> set[str]:
@@ -151,7 +159,9 @@ def test_a_change_of_settings_reaches_both(webs, digits):
     eventually(lambda: sources() == {"cache"}, seconds=10, what="both look into their caches")
 
 
-def test_a_deploy_and_a_rollback_reach_both_and_nobody_gets_a_default(webs, digits):
+def test_a_deploy_and_a_rollback_reach_both_and_nobody_gets_a_default(
+    webs: Webs, digits: Digits
+) -> None:
     def serve(version: str) -> bool:
         answers = [webs.predict(client, new(digits[0][2])) for client in webs.clients]
         return all(f"{MODEL}:{version}" in answer["models"] for answer in answers)
@@ -161,36 +171,40 @@ def test_a_deploy_and_a_rollback_reach_both_and_nobody_gets_a_default(webs, digi
         for path, version in (("versions/2/deploy", "2"), ("rollback", "1")):
             begun = webs.clients[0].post(f"/api/v1/models/{MODEL}/{path}", json={})
             assert begun.status_code == 202, begun.text
-            eventually(lambda v=version: serve(v), seconds=30, what=f"both serve version {version}")
+            eventually(partial(serve, version), seconds=30, what=f"both serve version {version}")
         enough = load.count() + 50
         eventually(lambda: load.count() > enough, seconds=20, what="load afterwards")
     assert load.errors == []
     assert load.defaults == []
 
 
-def test_what_autoscaling_reads_adds_up(webs, digits):
+def test_what_autoscaling_reads_adds_up(webs: Webs, digits: Digits) -> None:
     client = redis.Redis.from_url(webs.stack.redis_url)
 
-    def reading_from_now_on():
+    def reading_from_now_on() -> Reading:
         now = time.time()
 
-        def published():
+        def published() -> Any:
             documents = read_published(client)
             both = len(documents) == 2 and min(document["at"] for document in documents) > now
             return both and documents
 
         documents = eventually(published, seconds=10, what="both publish")
-        return reading_of(ARM, published=understood(documents))
+        read = understood(documents)
+        assert read is not None
+        return reading_of(ARM, published=read)
 
     before = reading_from_now_on()
     for number, one in enumerate(webs.clients):
         for input in digits[0][: 7 + number]:
             webs.predict(one, new(input))
-    assert load_between(before, reading_from_now_on()).sent == 7 + 8
+    load = load_between(before, reading_from_now_on())
+    assert load is not None
+    assert load.sent == 7 + 8
     client.close()
 
 
-def test_replicas_answer_both_alike(webs, digits):
+def test_replicas_answer_both_alike(webs: Webs, digits: Digits) -> None:
     counts: Counter[int] = Counter()
     enough = threading.Event()
 
@@ -210,7 +224,7 @@ def test_replicas_answer_both_alike(webs, digits):
     assert min(counts.values()) > 0.4 * max(counts.values())
 
 
-def test_killing_one_leaves_the_other_serving(webs, digits):
+def test_killing_one_leaves_the_other_serving(webs: Webs, digits: Digits) -> None:
     (killed, lost), (kept, client) = webs.by_pid.items()
     os.kill(killed, signal.SIGKILL)
 
@@ -225,7 +239,7 @@ def test_killing_one_leaves_the_other_serving(webs, digits):
     assert kept in {worker.pid for worker in webs.workers()}
 
 
-def test_nothing_is_complained_of_from_start_to_stop(webs):
+def test_nothing_is_complained_of_from_start_to_stop(webs: Webs) -> None:
     webs.close()
     assert webs.stack.stop() == 0, webs.stack.text
     complaints = [

@@ -1,18 +1,24 @@
 """Predictions and feedback over one websocket, many in flight."""
 
+from __future__ import annotations
+
 import asyncio
 import json
+from typing import Any
 
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
+
+from tests.integration.conftest import Digits
+from tests.integration.stack import Stack
 
 
 @pytest.fixture
-def address(stack, patient):
+def address(stack: Stack, patient: str) -> str:
     return stack.url.replace("http", "ws") + f"/ws/v1/applications/{patient}"
 
 
-async def exchange(socket, *messages):
+async def exchange(socket: ClientConnection, *messages: dict[str, Any] | str) -> dict[Any, Any]:
     """Send messages, return as many answers by id."""
     for message in messages:
         await socket.send(json.dumps(message) if isinstance(message, dict) else message)
@@ -21,8 +27,8 @@ async def exchange(socket, *messages):
 
 
 async def test_two_hundred_predictions_in_flight_and_their_feedback(
-    stack, patient, address, digits
-):
+    stack: Stack, patient: str, address: str, digits: Digits
+) -> None:
     inputs, labels = digits
     async with connect(address, additional_headers=stack.headers) as socket:
         asked = [
@@ -47,7 +53,9 @@ async def test_two_hundred_predictions_in_flight_and_their_feedback(
     assert [arm["feedback"] for arm in stack.learned(patient, context="socket")] == [200] * 5
 
 
-async def test_the_key_may_come_in_the_first_message(stack, address, digits):
+async def test_the_key_may_come_in_the_first_message(
+    stack: Stack, address: str, digits: Digits
+) -> None:
     async with connect(address) as socket:
         refused = await exchange(socket, {"id": 1, "input": digits[0][0]})
         assert refused[1]["code"] == "unauthenticated"
@@ -77,8 +85,8 @@ async def test_the_key_may_come_in_the_first_message(stack, address, digits):
     ],
 )
 async def test_a_bad_message_gets_an_error_and_the_socket_stays_open(
-    stack, address, digits, message, code
-):
+    stack: Stack, address: str, digits: Digits, message: dict[str, Any] | str, code: str
+) -> None:
     async with connect(address, additional_headers=stack.headers) as socket:
         await socket.send(message)
         answer = json.loads(await asyncio.wait_for(socket.recv(), 10))
@@ -88,7 +96,7 @@ async def test_a_bad_message_gets_an_error_and_the_socket_stays_open(
         assert again[6]["type"] == "prediction"
 
 
-async def test_a_forged_receipt_is_reported_in_its_answer(stack, address):
+async def test_a_forged_receipt_is_reported_in_its_answer(stack: Stack, address: str) -> None:
     async with connect(address, additional_headers=stack.headers) as socket:
         answer = await exchange(
             socket, {"id": 1, "type": "feedback", "query_id": "nonsense", "label": 1}
@@ -97,7 +105,7 @@ async def test_a_forged_receipt_is_reported_in_its_answer(stack, address):
     assert answer[1]["rejected"][0]["code"] == "invalid_receipt"
 
 
-async def test_an_unknown_application_is_told_on_the_socket(stack, digits):
+async def test_an_unknown_application_is_told_on_the_socket(stack: Stack, digits: Digits) -> None:
     address = stack.url.replace("http", "ws") + "/ws/v1/applications/nothing"
     async with connect(address, additional_headers=stack.headers) as socket:
         answer = await exchange(socket, {"id": 1, "input": digits[0][0]})

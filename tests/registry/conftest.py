@@ -36,7 +36,7 @@ class Api:
         self.headers = {"Authorization": f"Api-Key {key}"} if key else {}
 
     def __call__(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
-        sent = {"data": json.dumps(body), "content_type": "application/json"}
+        sent: dict[str, Any] = {"data": json.dumps(body), "content_type": "application/json"}
         return self.client.generic(
             method.upper(),
             f"/api/v1/{path}",
@@ -158,12 +158,12 @@ def link(
     present = [
         RouteRequest(
             model=route.model.name,
-            version=route.pinned_version and route.pinned_version.version,
+            version=route.pinned_version.version if route.pinned_version else None,
             weight=route.weight,
         )
         for route in application.routes.with_versions()
     ]
-    added = RouteRequest(model=model.name, version=version and version.version)
+    added = RouteRequest(model=model.name, version=version.version if version else None)
     services.replace_routes(
         application=application,
         routes=[*present, added],

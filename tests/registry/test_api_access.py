@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,7 +14,7 @@ from registry import services
 from registry.models import ApiKey, Application, ModelVersion
 from tests.registry.conftest import BY, Api, make_key
 
-NEW = {"name": "letters", "input_type": "doubles", "slo_ms": 50}
+NEW: dict[str, Any] = {"name": "letters", "input_type": "doubles", "slo_ms": 50}
 
 
 def test_a_stranger_is_asked_for_a_key(stranger: Api) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission
+import redis
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from pytest_django.fixtures import Settings
 from redis.asyncio import Redis
 
-from registry.models import Application
+from registry.models import Application, ModelVersion
 from registry.snapshot import application_with_arms
 from selection.feedback.journal import FeedbackJournal
 from selection.feedback.persist import persist_feedback
@@ -17,20 +22,21 @@ from selection.policies import make_policy
 from selection.store.keys import contexts_key, state_key
 from selection.store.queries import describe_context
 from selection.store.state import SelectionStore
-from tests.registry.conftest import go_live
+from tests.registry.conftest import Api, go_live
 from tests.selection.updates import told
 
 SELECTION, CONTEXTS = "applications/digits/selection", "applications/digits/contexts"
+Teach = Callable[..., None]
 NOW_MS = 1_800_000_000_000
 ARMS = {"svm:1": 1.0}
 
 
 @pytest.fixture
-def teach(server_redis, redis_socket, digits):
+def teach(server_redis: redis.Redis, redis_socket: str, digits: Application) -> Teach:
     """Teaches one context after the other, a second apart."""
     policy = make_policy("exp4", {})
 
-    async def append(contexts, loss) -> None:
+    async def append(contexts: tuple[str, ...], loss: float) -> None:
         async with Redis(unix_socket_path=redis_socket) as client:
             for number, context in enumerate(contexts):
                 one = told(
@@ -45,15 +51,16 @@ def teach(server_redis, redis_socket, digits):
     return lambda *contexts, loss=1.0: asyncio.run(append(contexts, loss))
 
 
-def observed(stream, digits):
+def observed(stream: redis.Redis, digits: Application) -> set[str]:
     start = state_key(digits.pk, "")
-    return {key.decode().removeprefix(start) for key in stream.keys(f"{start}*")}
+    keys: list[bytes] = stream.keys(f"{start}*")  # type: ignore[assignment]  # it decodes nothing
+    return {key.decode().removeprefix(start) for key in keys}
 
 
 # --- listing ----------------------------------------------------------------------------------
 
 
-def test_contexts_that_learned_are_listed_last_used_first(manager, teach):
+def test_contexts_that_learned_are_listed_last_used_first(manager: Api, teach: Teach) -> None:
     teach("", "ann", "bob", "ann")
     response = manager("get", CONTEXTS)
     assert response.status_code == 200
@@ -67,7 +74,7 @@ def test_contexts_that_learned_are_listed_last_used_first(manager, teach):
     assert manager("get", f"{CONTEXTS}/").json() == response.json()
 
 
-def test_the_list_comes_in_pages(manager, teach):
+def test_the_list_comes_in_pages(manager: Api, teach: Teach) -> None:
     teach(*(f"user-{number}" for number in range(5)))
     response = manager("get", f"{CONTEXTS}?limit=2&offset=1")
     assert [row["context"] for row in response.json()] == ["user-3", "user-2"]
@@ -75,20 +82,26 @@ def test_the_list_comes_in_pages(manager, teach):
     assert manager("get", f"{CONTEXTS}?limit=0").status_code == 400
 
 
-def test_contexts_unused_for_too_long_are_not_listed(manager, teach, server_redis, digits):
+def test_contexts_unused_for_too_long_are_not_listed(
+    manager: Api, teach: Teach, server_redis: redis.Redis, digits: Application
+) -> None:
     teach("ann", "bob")
     server_redis.zadd(contexts_key(digits.pk), {"ann": 1.0})
     assert [row["context"] for row in manager("get", CONTEXTS).json()] == ["bob"]
 
 
-def test_an_application_that_learned_nothing_has_none(manager, server_redis, digits):
+def test_an_application_that_learned_nothing_has_none(
+    manager: Api, server_redis: redis.Redis, digits: Application
+) -> None:
     assert manager("get", CONTEXTS).json() == []
 
 
 # --- forgetting -------------------------------------------------------------------------------
 
 
-def test_one_context_is_reset_and_the_others_stay(manager, teach, server_redis, digits):
+def test_one_context_is_reset_and_the_others_stay(
+    manager: Api, teach: Teach, server_redis: redis.Redis, digits: Application
+) -> None:
     teach("", "ann", "bob")
     response = manager("delete", f"{SELECTION}?context=ann")
     assert (response.status_code, response.content) == (204, b"")
@@ -96,13 +109,17 @@ def test_one_context_is_reset_and_the_others_stay(manager, teach, server_redis, 
     assert [row["context"] for row in manager("get", CONTEXTS).json()] == ["bob"]
 
 
-def test_an_empty_context_is_the_global_one(manager, teach, server_redis, digits):
+def test_an_empty_context_is_the_global_one(
+    manager: Api, teach: Teach, server_redis: redis.Redis, digits: Application
+) -> None:
     teach("", "ann")
     assert manager("delete", f"{SELECTION}?context=").status_code == 204
     assert observed(server_redis, digits) == {"ann"}
 
 
-def test_all_of_them_are_reset_at_once(manager, teach, server_redis, digits):
+def test_all_of_them_are_reset_at_once(
+    manager: Api, teach: Teach, server_redis: redis.Redis, digits: Application
+) -> None:
     teach("", *(f"user-{number}" for number in range(300)))
     other = state_key(digits.pk + 1, "ann")
     server_redis.hset(other, "t", "1")
@@ -112,7 +129,13 @@ def test_all_of_them_are_reset_at_once(manager, teach, server_redis, digits):
     assert server_redis.exists(other)
 
 
-def test_a_reset_is_kept_with_who_asked_for_it(manager, editor, teach, server_redis, digits):
+def test_a_reset_is_kept_with_who_asked_for_it(
+    manager: Api,
+    editor: Api,
+    teach: Teach,
+    server_redis: redis.Redis,
+    digits: Application,
+) -> None:
     manager("delete", f"{SELECTION}?context=ann")
     editor("delete", f"{SELECTION}?all=true")
     persist_feedback(server_redis)
@@ -125,14 +148,20 @@ def test_a_reset_is_kept_with_who_asked_for_it(manager, editor, teach, server_re
     ["", "?all=false", "?all=1", "?context=ann&all=true", "?contxt=ann", "?context=" + "x" * 257,
      "?context=%00"],
 )  # fmt: skip
-def test_anything_else_forgets_nothing(manager, teach, server_redis, digits, query):
+def test_anything_else_forgets_nothing(
+    manager: Api,
+    teach: Teach,
+    server_redis: redis.Redis,
+    digits: Application,
+    query: str,
+) -> None:
     teach("", "ann")
     response = manager("delete", f"{SELECTION}{query}")
     assert (response.status_code, response.json()["code"]) == (400, "malformed")
     assert observed(server_redis, digits) == {"", "ann"}
 
 
-def test_without_redis_it_says_so(manager, digits, settings):
+def test_without_redis_it_says_so(manager: Api, digits: Application, settings: Settings) -> None:
     from tests.redis_server import fresh_redis_client
 
     settings.REDIS_URL = "unix:///nonexistent/redis.sock"
@@ -150,8 +179,13 @@ def test_without_redis_it_says_so(manager, digits, settings):
     ("who", "status"), [("stranger", 401), ("predictor", 403), ("visitor", 403)]
 )
 def test_who_does_not_manage_neither_lists_nor_resets(
-    request, teach, server_redis, digits, who, status
-):
+    request: pytest.FixtureRequest,
+    teach: Teach,
+    server_redis: redis.Redis,
+    digits: Application,
+    who: str,
+    status: int,
+) -> None:
     teach("ann")
     caller = request.getfixturevalue(who)
     assert caller("get", CONTEXTS).status_code == status
@@ -159,15 +193,21 @@ def test_who_does_not_manage_neither_lists_nor_resets(
     assert observed(server_redis, digits) == {"ann"}
 
 
-def test_a_bound_key_manages_its_own_application_only(bound_manager, teach, server_redis, digits):
+def test_a_bound_key_manages_its_own_application_only(
+    bound_manager: Api, teach: Teach, server_redis: redis.Redis, digits: Application
+) -> None:
     Application.objects.filter(pk=digits.pk)
     assert bound_manager("get", CONTEXTS).status_code == 200
     assert bound_manager("delete", f"{SELECTION}?context=ann").status_code == 204
 
 
 def test_a_person_needs_the_permission_to_change_applications(
-    client, django_user_model, teach, server_redis, digits
-):
+    client: Client,
+    django_user_model: type[User],
+    teach: Teach,
+    server_redis: redis.Redis,
+    digits: Application,
+) -> None:
     viewer = django_user_model.objects.create_user("viewer", password="x", is_staff=True)
     viewer.user_permissions.add(Permission.objects.get(codename="view_application"))
     client.force_login(viewer)
@@ -177,7 +217,9 @@ def test_a_person_needs_the_permission_to_change_applications(
     assert response.json()["details"] == {"permission": "registry.change_application"}
 
 
-def test_an_unknown_application_is_not_found(manager, server_redis, db):
+def test_an_unknown_application_is_not_found(
+    manager: Api, server_redis: redis.Redis, db: None
+) -> None:
     assert manager("get", "applications/missing/contexts").status_code == 404
     assert manager("delete", "applications/missing/selection?all=true").status_code == 404
 
@@ -187,14 +229,19 @@ def test_an_unknown_application_is_not_found(manager, server_redis, db):
 
 @pytest.mark.parametrize("policy", ["static", "exp3", "exp4"])
 def test_console_and_prediction_path_agree_on_what_was_learned(
-    teach, redis_socket, server_redis, digits, v1, policy
-):
+    teach: Teach,
+    redis_socket: str,
+    server_redis: redis.Redis,
+    digits: Application,
+    v1: ModelVersion,
+    policy: str,
+) -> None:
     go_live(v1)
     Application.objects.filter(pk=digits.pk).update(policy=policy)
     teach("", "ann", "ann", loss=0.3)
     spec, arms = application_with_arms(digits)
 
-    async def described(context):
+    async def described(context: str) -> dict[str, Any]:
         async with Redis(unix_socket_path=redis_socket) as client:
             return await SelectionStore(client).describe(spec, context=context, arms=ARMS)
 

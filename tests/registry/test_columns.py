@@ -142,7 +142,8 @@ def toaster() -> type[models.Model]:
 def body_of(made: type[models.Model], **how: Any) -> ModelBody:
     names = settable(made, but=("name",))
     meta = type("Meta", (), {"model": made, "columns": names, "help_texts": {}})
-    return type("Body", (ModelBody,), {"Meta": meta, **how})()
+    body: ModelBody = type("Body", (ModelBody,), {"Meta": meta, **how})()
+    return body
 
 
 def test_people_set_what_is_editable_and_not_kept_from_them() -> None:

@@ -203,7 +203,7 @@ def test_status_is_a_clear_table(
 def test_create_api_key_prints_nothing_but_the_key(digits: Application) -> None:
     text = run("create_api_key", "robot", "--application", "digits", "--expires-days", "1")
     key = ApiKey.objects.get(digest=ApiKey.digest_of(text.strip()))
-    assert (key.name, key.scopes, key.bound) == ("robot", {"predict", "feedback"}, True)
+    assert (key.name, key.scopes, key.bound) == ("robot", frozenset({"predict", "feedback"}), True)
     assert key.expires_at is not None
     every = run("create_api_key", "boss", "--scopes", "predict,feedback,manage").strip()
     assert ApiKey.objects.get(digest=ApiKey.digest_of(every)).can_manage

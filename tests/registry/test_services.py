@@ -118,7 +118,7 @@ def test_the_database_allows_one_open_and_one_live_release(v1: ModelVersion) -> 
 )
 def test_a_senseless_key_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ClipperError):
-        services.create_api_key(**({"name": "k", "by": BY} | options))
+        services.create_api_key(**{"name": "k", "by": BY, **options})
 
 
 def test_pickle_is_not_granted_by_who_lacks_it() -> None:

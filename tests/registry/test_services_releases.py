@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 def states() -> list[tuple[str, str]]:
     rows = Release.objects.order_by("id").select_related("version")
-    return [(release.version.version, release.state) for release in rows]
+    return [(row.version.version, row.state) for row in rows if row.version is not None]
 
 
 def live(model: Model) -> str | None:

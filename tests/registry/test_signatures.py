@@ -333,7 +333,12 @@ def test_the_console_refuses_an_arm_of_another_signature(
     owner: Client, digits: Application, v1: ModelVersion, tree: ModelVersion
 ) -> None:
     go_live(v1, takes=64)
-    fields = {"application": digits.pk, "model": tree.model_id, "role": "arm", "weight": "1"}
+    fields: dict[str, Any] = {
+        "application": digits.pk,
+        "model": tree.model_id,
+        "role": "arm",
+        "weight": "1",
+    }
     answer = owner.post("/admin/registry/route/add/", fields, follow=True)
     said = [str(message) for message in answer.context["messages"]]
     assert said == [ARMS_DIFFER]

@@ -72,7 +72,11 @@ def test_a_polite_process_is_ended_without_force(start: Starter, tmp_path: Path)
     first_line(child)
     ended = end_all(lambda: processes_of(tmp_path), grace_seconds=20)
 
-    assert (ended.found, ended.killed, ended.left) == ({child.pid}, set(), set())
+    assert (ended.found, ended.killed, ended.left) == (
+        frozenset({child.pid}),
+        frozenset(),
+        frozenset(),
+    )
     assert child.wait(5) == -signal.SIGTERM
 
 
@@ -81,7 +85,7 @@ def test_a_stubborn_process_is_killed_and_reported(start: Starter, tmp_path: Pat
     first_line(child)
     ended = end_all(lambda: processes_of(tmp_path), grace_seconds=0.3)
 
-    assert (ended.killed, ended.left) == ({child.pid}, set())
+    assert (ended.killed, ended.left) == (frozenset({child.pid}), frozenset())
     assert child.wait(5) == -signal.SIGKILL
 
 

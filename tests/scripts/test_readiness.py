@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from subprocess import Popen
 from threading import Thread
 
 import pytest
@@ -19,7 +20,7 @@ from scripts.stack.layout import Layout, layout_of
 
 
 @contextmanager
-def web_process(*answers: tuple[int, dict[str, object]], var: Path) -> Iterator[Layout]:
+def web_process(*answers: tuple[int, Mapping[str, object]], var: Path) -> Iterator[Layout]:
     """Answers one after another; the last one again and again."""
     left = list(answers)
 
@@ -57,18 +58,20 @@ NOT_READY = 503, {"error": "Not ready: model svm: no version was deployed."}
 READY = 200, {"ready": True}
 
 
-def test_it_waits_until_all_is_ready(tmp_path, supervisord):
+def test_it_waits_until_all_is_ready(tmp_path: Path, supervisord: Popen[bytes]) -> None:
     with web_process(NOT_READY, NOT_READY, READY, var=tmp_path) as layout:
         assert readiness.wait_until_ready(layout, supervisord=supervisord) is None
 
 
-def test_what_still_lacks_in_the_end_is_told_in_the_web_processes_words(tmp_path, supervisord):
+def test_what_still_lacks_in_the_end_is_told_in_the_web_processes_words(
+    tmp_path: Path, supervisord: Popen[bytes]
+) -> None:
     with web_process(NOT_READY, var=tmp_path) as layout:
         lacking = readiness.wait_until_ready(layout, supervisord=supervisord, seconds=0.3)
     assert lacking == "Not ready: model svm: no version was deployed."
 
 
-def test_it_doesnt_wait_for_a_stack_that_died(tmp_path, supervisord):
+def test_it_doesnt_wait_for_a_stack_that_died(tmp_path: Path, supervisord: Popen[bytes]) -> None:
     supervisord.kill()
     supervisord.wait()
     with (

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import msgspec
 from msgspec import Raw
+from redis.asyncio import Redis
 
-from selection.feedback.events import FeedbackEvent, FeedbackItem
-from selection.receipts import ArmRecord, Receipt
+from registry.specs import ApplicationSpec
+from selection.feedback.events import FeedbackEvent, FeedbackItem, FeedbackResult
+from selection.feedback.service import FeedbackService
+from selection.receipts import ArmRecord, Receipt, ReceiptSigner
 from selection.store.keys import unpack_vector
 from serving.testing import application_spec
 
@@ -20,20 +25,27 @@ EXACT = {"decay": 0, "context_share": 1}
 APP = application_spec(policy_params=EXACT)
 
 
-async def no_model(application, text):
+async def no_model(application: ApplicationSpec, text: bytes) -> NoReturn:
     raise AssertionError("no arm should be asked")
 
 
 class Caller:
     """An application's caller: holds receipts of answered queries and gives feedback on them."""
 
-    def __init__(self, service, signer):
+    def __init__(self, service: FeedbackService, signer: ReceiptSigner) -> None:
         self.service, self.signer = service, signer
 
-    def receipt(self, *, context="", outputs=(b"7", b"7", b"1"), records=None, **changes):
+    def receipt(
+        self,
+        *,
+        context: str = "",
+        outputs: Any = (b"7", b"7", b"1"),
+        records: tuple[ArmRecord, ...] | None = None,
+        **changes: Any,
+    ) -> Receipt:
         if records is None:
             records = tuple(ArmRecord(a, 1, o) for a, o in zip(ARMS, outputs, strict=False))
-        fields = {
+        fields: dict[str, Any] = {
             "nonce": os.urandom(12),
             "issued_at_ms": int(time.time() * 1000),
             "application_id": 1,
@@ -42,18 +54,24 @@ class Caller:
         }
         return Receipt(**(fields | changes))
 
-    def label(self, value=b"7", **changes):
+    def label(self, value: bytes = b"7", **changes: Any) -> FeedbackItem:
         return FeedbackItem(query_id=self.signer.sign(self.receipt(**changes)), label=Raw(value))
 
-    async def send(self, *items, application=APP, predict_arms=no_model, arms=ARMS):
+    async def send(
+        self,
+        *items: FeedbackItem,
+        application: ApplicationSpec = APP,
+        predict_arms: Callable[..., Any] = no_model,
+        arms: dict[str, float] = ARMS,
+    ) -> FeedbackResult:
         return await self.service.submit(application, items, arms=arms, predict_arms=predict_arms)
 
 
-async def log_weights(aredis, key=GLOBAL):
+async def log_weights(aredis: Redis, key: str = GLOBAL) -> dict[str, float]:
     return {arm: weight for arm, (weight,) in (await sums(aredis, "log", key)).items()}
 
 
-async def sums(aredis, statistic, key=GLOBAL):
+async def sums(aredis: Redis, statistic: str, key: str = GLOBAL) -> dict[str, tuple[float, ...]]:
     prefix = f"{statistic}:"
     return {
         field.decode().removeprefix(prefix): unpack_vector(text)
@@ -62,7 +80,7 @@ async def sums(aredis, statistic, key=GLOBAL):
     }
 
 
-async def events(aredis):
+async def events(aredis: Redis) -> list[FeedbackEvent]:
     return [
         msgspec.msgpack.decode(fields[b"event"], type=FeedbackEvent)
         for _, fields in await aredis.xrange("clipper:feedback")

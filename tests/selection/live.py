@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import redis
 from redis.asyncio import Redis
 
 from registry.models import Application
-from selection.feedback.journal import FeedbackJournal
+from selection.feedback.journal import FeedbackJournal, JournalEntry
 from selection.feedback.persist import persist_feedback
 from selection.policies import make_policy
 from selection.store.keys import QUERIES, state_key
@@ -23,7 +24,14 @@ class Live:
         self.stream, self.socket, self.application = stream, socket, application
         self.policy = make_policy(application.policy, application.policy_params)
 
-    def teach(self, losses=None, *, context="", routed=("svm:1", "knn:1"), **changes) -> None:
+    def teach(
+        self,
+        losses: dict[str, float] | None = None,
+        *,
+        context: str = "",
+        routed: tuple[str, ...] = ("svm:1", "knn:1"),
+        **changes: Any,
+    ) -> None:
         losses = losses or {"svm:1": 1.0}
         one = told(
             self.policy,
@@ -57,7 +65,7 @@ class Live:
         while persist_feedback(self.stream):
             pass
 
-    def _append(self, one) -> None:
+    def _append(self, one: JournalEntry) -> None:
         async def append() -> None:
             async with Redis(unix_socket_path=self.socket) as client:
                 await FeedbackJournal(client).append([one])
@@ -67,7 +75,7 @@ class Live:
     def states(self) -> dict[str, dict[bytes, bytes]]:
         """All that was learned, by context; not what only queries left."""
         start = state_key(self.application.pk, "")
-        fields = {
+        fields: dict[str, Any] = {
             key.decode().removeprefix(start): {
                 name: value
                 for name, value in self.stream.hgetall(key).items()

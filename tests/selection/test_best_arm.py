@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import integrate, stats
+from scipy import integrate, stats  # type: ignore[import-untyped]
+from scipy.stats._distn_infrastructure import rv_continuous_frozen  # type: ignore[import-untyped]
 
 from selection.policies.best_arm import best_of_betas, best_of_students
 
 
-def by_quadrature(statistics):
+def by_quadrature(statistics: list[rv_continuous_frozen]) -> list[float]:
     """P(i is best) = the mean of the others' distribution functions over i's quantiles."""
     # Quantiles evenly spaced on the logit scale reach far into both tails.
     logits = np.linspace(-34.0, 34.0, 2001)
@@ -36,12 +37,12 @@ CASES = [
 
 
 @pytest.mark.parametrize("parameters", CASES)
-def test_betas_agree_with_scipys_distributions(parameters):
+def test_betas_agree_with_scipys_distributions(parameters: list[tuple[int, int]]) -> None:
     expected = by_quadrature([stats.beta(a, b) for a, b in parameters])
     assert best_of_betas(parameters) == pytest.approx(expected, abs=2e-5)
 
 
-def test_betas_of_very_different_widths_agree_with_adaptive_integration():
+def test_betas_of_very_different_widths_agree_with_adaptive_integration() -> None:
     narrow, wide = (92_000.0, 8_000.0), (1.0, 1.0)
     expected, _ = integrate.quad(
         lambda x: stats.beta.pdf(x, *narrow) * stats.beta.cdf(x, *wide), 0.91, 0.93, epsabs=1e-10
@@ -57,7 +58,9 @@ def test_betas_of_very_different_widths_agree_with_adaptive_integration():
         [(0.5, 0.29, 2.0)] * 4,
     ],
 )
-def test_students_agree_with_scipys_distributions(parameters):
+def test_students_agree_with_scipys_distributions(
+    parameters: list[tuple[float, float, float]],
+) -> None:
     expected = by_quadrature([stats.t(f, loc=m, scale=s) for m, s, f in parameters])
     assert best_of_students(parameters) == pytest.approx(expected, abs=2e-5)
 
@@ -67,7 +70,7 @@ beta_parameters = st.floats(0.0, 6.0).map(lambda exponent: 10.0**exponent)
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(beta_parameters, beta_parameters), min_size=1, max_size=8))
-def test_whatever_is_known_the_chances_sum_to_one(parameters):
+def test_whatever_is_known_the_chances_sum_to_one(parameters: list[tuple[float, float]]) -> None:
     chances = best_of_betas(parameters)
     assert all(0.0 <= chance <= 1.0 for chance in chances)
     assert math.isclose(sum(chances), 1.0)
@@ -75,12 +78,12 @@ def test_whatever_is_known_the_chances_sum_to_one(parameters):
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(beta_parameters, beta_parameters), min_size=2, max_size=5))
-def test_the_order_of_the_arms_does_not_matter(parameters):
+def test_the_order_of_the_arms_does_not_matter(parameters: list[tuple[float, float]]) -> None:
     assert best_of_betas(parameters[::-1])[::-1] == pytest.approx(
         best_of_betas(parameters), abs=1e-9
     )
 
 
-def test_arms_that_are_told_apart_beyond_doubt_have_all_or_nothing():
+def test_arms_that_are_told_apart_beyond_doubt_have_all_or_nothing() -> None:
     assert best_of_betas([(9e5, 1e5), (8e5, 2e5)]) == pytest.approx([1.0, 0.0], abs=1e-12)
     assert best_of_students([(0.9, 1e-6, 1e4), (0.8, 1e-6, 1e4)]) == pytest.approx([1.0, 0.0])

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import EntryPoint
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.strategies._internal.random import ArtificialRandom
 
 from registry.errors import ModelFailed
 from registry.models.applications import Combine
@@ -20,11 +23,19 @@ ASKED = ("a:1", "b:1", "c:1")
 WEIGHTS = {"a:1": 0.5, "b:1": 0.3, "c:1": 0.2}
 
 
-def vote(*, asked=ASKED, weights=WEIGHTS, **texts: bytes) -> Combined:
+def vote(
+    *, asked: tuple[str, ...] = ASKED, weights: dict[str, float] = WEIGHTS, **texts: bytes
+) -> Combined:
     return combine(_arms(texts), weights=weights, asked=asked, how="vote")
 
 
-def mean(*, asked=ASKED, weights=WEIGHTS, averages=None, **texts: bytes) -> Combined:
+def mean(
+    *,
+    asked: tuple[str, ...] = ASKED,
+    weights: dict[str, float] = WEIGHTS,
+    averages: Averages | None = None,
+    **texts: bytes,
+) -> Combined:
     return combine(_arms(texts), weights=weights, asked=asked, how="mean", averages=averages)
 
 
@@ -32,44 +43,44 @@ def _arms(texts: dict[str, bytes]) -> dict[str, bytes]:
     return {f"{name}:1": text for name, text in texts.items()}
 
 
-def test_all_agree():
+def test_all_agree() -> None:
     assert vote(a=b"7", b=b"7", c=b"7") == Combined(b"7", 1.0)
 
 
-def test_the_heavier_camp_wins_and_its_share_is_the_confidence():
+def test_the_heavier_camp_wins_and_its_share_is_the_confidence() -> None:
     output, confidence = vote(a=b"7", b=b"7", c=b"1")
     assert output == b"7"
     assert confidence == pytest.approx(0.8)
 
 
-def test_many_light_arms_can_outvote_a_heavy_one():
+def test_many_light_arms_can_outvote_a_heavy_one() -> None:
     weights = {"a:1": 0.4, "b:1": 0.3, "c:1": 0.3}
     assert vote(weights=weights, a=b"7", b=b"1", c=b"1").output == b"1"
 
 
-def test_an_arm_that_did_not_answer_lowers_the_confidence():
+def test_an_arm_that_did_not_answer_lowers_the_confidence() -> None:
     assert vote(a=b"7", b=b"7").confidence == pytest.approx(0.8)
     assert vote(c=b"7").confidence == pytest.approx(0.2)
     assert vote(a=b"7", c=b"1").confidence == pytest.approx(0.5)
 
 
-def test_a_lone_arm_is_trusted_fully():
+def test_a_lone_arm_is_trusted_fully() -> None:
     assert vote(asked=("a:1",), weights={}, a=b"7") == Combined(b"7", 1.0)
 
 
-def test_one_and_one_point_zero_are_one_value_and_the_most_trusted_text_is_given():
+def test_one_and_one_point_zero_are_one_value_and_the_most_trusted_text_is_given() -> None:
     assert vote(a=b"2", b=b"1.0", c=b"1", weights={"a:1": 0.4, "b:1": 0.25, "c:1": 0.35}) == (
         b"1",
         pytest.approx(0.6),
     )
 
 
-def test_true_is_not_one_and_null_is_not_a_missing_answer():
+def test_true_is_not_one_and_null_is_not_a_missing_answer() -> None:
     assert vote(a=b"1", b=b"true", c=b"true").confidence == pytest.approx(0.5)
     assert vote(a=b"1", b=b"null", c=b"null").confidence == pytest.approx(0.5)
 
 
-def test_objects_agree_whatever_the_order_of_their_members():
+def test_objects_agree_whatever_the_order_of_their_members() -> None:
     assert vote(a=b"0", b=b'{"x":1,"y":[2]}', c=b'{"y": [2.0], "x": 1}').confidence == 0.5
     agreed = {"a:1": 0.2, "b:1": 0.4, "c:1": 0.4}
     assert vote(weights=agreed, a=b"0", b=b'{"x":1,"y":[2]}', c=b'{"y": [2.0], "x": 1}') == (
@@ -78,55 +89,55 @@ def test_objects_agree_whatever_the_order_of_their_members():
     )
 
 
-def test_text_that_is_not_json_agrees_with_itself_only():
+def test_text_that_is_not_json_agrees_with_itself_only() -> None:
     assert vote(a=b"1", b=b"NaN", c=b"NaN").confidence == pytest.approx(0.5)
 
 
-def test_a_tie_goes_to_the_first_name_in_whatever_order_answers_came():
+def test_a_tie_goes_to_the_first_name_in_whatever_order_answers_came() -> None:
     even = dict.fromkeys(ASKED, 1 / 3)
     assert vote(weights=even, c=b"3", b=b"2", a=b"1").output == b"1"
     assert vote(weights=even, asked=("c:1", "b:1", "a:1"), a=b"1", b=b"2", c=b"3").output == b"1"
 
 
-def test_arms_that_weigh_nothing_are_counted():
-    assert vote(weights={}, a=b"7", b=b"7", c=b"1") == Combined(b"7", pytest.approx(2 / 3))
+def test_arms_that_weigh_nothing_are_counted() -> None:
+    assert vote(weights={}, a=b"7", b=b"7", c=b"1") == (b"7", pytest.approx(2 / 3))
     assert mean(weights={}, a=b"1", b=b"3").output == b"2.0"
 
 
-def test_an_answer_that_was_not_asked_for_is_ignored():
+def test_an_answer_that_was_not_asked_for_is_ignored() -> None:
     assert vote(a=b"1", b=b"1", c=b"1", z=b"9") == Combined(b"1", 1.0)
 
 
-def test_nothing_cannot_be_combined():
+def test_nothing_cannot_be_combined() -> None:
     with pytest.raises(ValueError, match="no arm answered"):
         vote()
 
 
-def test_the_mean_weighs_what_arrived():
+def test_the_mean_weighs_what_arrived() -> None:
     assert mean(a=b"1", b=b"2", c=b"10") == (b"3.1", 1.0)
     output, confidence = mean(a=b"1", b=b"5")
     assert json.loads(output) == pytest.approx((0.5 * 1 + 0.3 * 5) / 0.8)
     assert confidence == pytest.approx(0.8)
 
 
-def test_arrays_have_a_mean_item_by_item():
+def test_arrays_have_a_mean_item_by_item() -> None:
     output, _ = mean(asked=("a:1", "b:1"), weights={"a:1": 0.5, "b:1": 0.5}, a=b"[1,2]", b=b"[3,6]")
     assert output == b"[2.0,4.0]"
 
 
 @pytest.mark.parametrize("text", [b'"seven"', b"true", b"null", b"[[1]]", b"NaN", b"{}"])
-def test_a_mean_of_what_is_no_number_says_which_arm_answered_what(text):
+def test_a_mean_of_what_is_no_number_says_which_arm_answered_what(text: bytes) -> None:
     with pytest.raises(ModelFailed, match=r"mean needs numbers.*b:1 answered"):
         mean(a=b"1", b=text)
 
 
-def test_a_mean_of_several_shapes_is_refused():
+def test_a_mean_of_several_shapes_is_refused() -> None:
     for other in (b"[1]", b"[1,2,3]", b"1"):
         with pytest.raises(ModelFailed, match="one shape"):
             mean(a=b"[1,2]", b=other)
 
 
-def test_a_number_too_large_for_a_float_has_no_mean():
+def test_a_number_too_large_for_a_float_has_no_mean() -> None:
     with pytest.raises(ModelFailed, match="mean needs numbers"):
         mean(a=b"1" + b"0" * 400, b=b"1")
 
@@ -139,7 +150,9 @@ answers = st.dictionaries(
 
 
 @given(answers=answers, shuffled=st.randoms(), missing=st.integers(0, 4))
-def test_a_vote_depends_on_no_order(answers, shuffled, missing):
+def test_a_vote_depends_on_no_order(
+    answers: dict[str, tuple[bytes, float]], shuffled: ArtificialRandom, missing: int
+) -> None:
     weights = {arm: weight for arm, (_, weight) in answers.items()}
     arrived = dict(list(answers.items())[: max(1, len(answers) - missing)])
     predictions = {arm: text for arm, (text, _) in arrived.items()}
@@ -157,7 +170,7 @@ def test_a_vote_depends_on_no_order(answers, shuffled, missing):
     values=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=5),
     weights=st.lists(st.floats(1e-3, 1.0), min_size=5, max_size=5),
 )
-def test_a_mean_lies_between_its_numbers(values, weights):
+def test_a_mean_lies_between_its_numbers(values: list[float], weights: list[float]) -> None:
     predictions = {f"m{i}:1": json.dumps(v).encode() for i, v in enumerate(values)}
     given_weights = {f"m{i}:1": w for i, w in enumerate(weights)}
     output, confidence = combine(
@@ -171,11 +184,17 @@ def test_a_mean_lies_between_its_numbers(values, weights):
 # --- class scores -----------------------------------------------------------------------------
 
 
-def scores(*, asked=ASKED, weights=WEIGHTS, averages=None, **texts: bytes) -> Combined:
+def scores(
+    *,
+    asked: tuple[str, ...] = ASKED,
+    weights: dict[str, float] = WEIGHTS,
+    averages: Averages | None = None,
+    **texts: bytes,
+) -> Combined:
     return combine(_arms(texts), weights=weights, asked=asked, how="scores", averages=averages)
 
 
-def test_scores_of_labels_give_the_label_and_the_share_that_prefers_it():
+def test_scores_of_labels_give_the_label_and_the_share_that_prefers_it() -> None:
     output, confidence = scores(
         a=b'{"cat": 0.6, "dog": 0.4}', b=b'{"dog": 1}', c=b'{"dog": 0.9, "cat": 0.1}'
     )
@@ -184,17 +203,17 @@ def test_scores_of_labels_give_the_label_and_the_share_that_prefers_it():
     assert confidence == pytest.approx(0.5)
 
 
-def test_scores_in_arrays_give_the_index():
+def test_scores_in_arrays_give_the_index() -> None:
     assert scores(a=b"[0.1, 0.9]", b=b"[0.2, 0.8]", c=b"[1, 0]") == (b"1", pytest.approx(0.8))
     assert scores(asked=("a:1",), a=b"[0.1, 0.9]") == (b"1", 1.0)
     assert scores(a=b"[0, 9]", b=b"[0, 9]", c=b"[0, 9]") == (b"1", 1.0)
 
 
-def test_scores_of_several_scales_are_made_shares_first():
+def test_scores_of_several_scales_are_made_shares_first() -> None:
     assert scores(a=b"[1, 2]", b=b"[2000, 0]", c=b"[0, 1]").output == b"1"
 
 
-def test_scores_may_prefer_what_no_single_arm_does():
+def test_scores_may_prefer_what_no_single_arm_does() -> None:
     even = dict.fromkeys(("a:1", "b:1"), 0.5)
     output, confidence = scores(
         asked=("a:1", "b:1"), weights=even, a=b"[0.6, 0.4, 0]", b=b"[0, 0.45, 0.55]"
@@ -202,14 +221,14 @@ def test_scores_may_prefer_what_no_single_arm_does():
     assert (output, confidence) == (b"1", 0.0)
 
 
-def test_a_tie_of_scores_goes_to_the_first_class_in_order():
+def test_a_tie_of_scores_goes_to_the_first_class_in_order() -> None:
     even = dict.fromkeys(ASKED, 1 / 3)
     assert scores(weights=even, a=b"[1, 0]", b=b"[0, 1]", c=b"[1, 1]").output == b"0"
     assert scores(weights=even, a=b'{"b": 1}', b=b'{"a": 1}', c=b'{"a": 0}').output == b'"a"'
 
 
 @pytest.mark.parametrize("text", [b"1", b'"cat"', b"[]", b"{}", b"[1, -1]", b'{"a": "b"}', b"NaN"])
-def test_what_are_no_scores_says_which_arm_answered_what(text):
+def test_what_are_no_scores_says_which_arm_answered_what(text: bytes) -> None:
     with pytest.raises(ModelFailed, match=r"scores: numbers from 0 up, b:1 answered"):
         scores(a=b"[1, 0]", b=text)
     with pytest.raises(ModelFailed, match="one shape"):
@@ -219,28 +238,34 @@ def test_what_are_no_scores_says_which_arm_answered_what(text):
 # --- the median -------------------------------------------------------------------------------
 
 
-def median(*, asked=ASKED, weights=WEIGHTS, averages=None, **texts: bytes) -> Combined:
+def median(
+    *,
+    asked: tuple[str, ...] = ASKED,
+    weights: dict[str, float] = WEIGHTS,
+    averages: Averages | None = None,
+    **texts: bytes,
+) -> Combined:
     return combine(_arms(texts), weights=weights, asked=asked, how="median", averages=averages)
 
 
-def test_the_median_has_half_of_the_trust_on_either_side():
+def test_the_median_has_half_of_the_trust_on_either_side() -> None:
     assert median(a=b"5", b=b"1", c=b"900") == (b"5.0", 1.0)
     heavy = {"a:1": 0.1, "b:1": 0.1, "c:1": 0.8}
     assert median(weights=heavy, a=b"5", b=b"1", c=b"900").output == b"900.0"
 
 
-def test_between_two_halves_it_is_in_the_middle():
+def test_between_two_halves_it_is_in_the_middle() -> None:
     even = {"a:1": 0.5, "b:1": 0.5}
     assert median(asked=("a:1", "b:1"), weights=even, a=b"1", b=b"4").output == b"2.5"
     assert median(a=b"1", b=b"4", c=b"7").output == b"2.5"  # 0.5, 0.3 and 0.2
 
 
-def test_arrays_have_a_median_item_by_item():
+def test_arrays_have_a_median_item_by_item() -> None:
     even = dict.fromkeys(ASKED, 1 / 3)
     assert median(weights=even, a=b"[1,9]", b=b"[2,7]", c=b"[99,8]").output == b"[2.0,8.0]"
 
 
-def test_a_median_of_what_is_no_number_is_refused():
+def test_a_median_of_what_is_no_number_is_refused() -> None:
     with pytest.raises(ModelFailed, match="median needs numbers"):
         median(a=b"1", b=b'"one"')
 
@@ -248,7 +273,7 @@ def test_a_median_of_what_is_no_number_is_refused():
 # --- stragglers -------------------------------------------------------------------------------
 
 
-def test_an_arms_average_stands_in_for_it_and_agrees_with_nothing():
+def test_an_arms_average_stands_in_for_it_and_agrees_with_nothing() -> None:
     averages = Averages()
     for number in (b"10", b"20", b"30"):
         mean(a=b"1", b=b"1", c=number, averages=averages)
@@ -257,13 +282,13 @@ def test_an_arms_average_stands_in_for_it_and_agrees_with_nothing():
     assert confidence == pytest.approx(0.8)
 
 
-def test_a_median_takes_averages_in_too():
+def test_a_median_takes_averages_in_too() -> None:
     averages = Averages()
     median(a=b"1", b=b"8", c=b"9", averages=averages)
     assert median(b=b"7", c=b"100", averages=averages).output == b"4.0"  # 1 stands in with 0.5
 
 
-def test_averages_of_scores_stand_in_label_by_label():
+def test_averages_of_scores_stand_in_label_by_label() -> None:
     averages = Averages()
     scores(a=b'{"x": 1}', b=b'{"x": 1}', c=b'{"x": 1}', averages=averages)
     scores(a=b'{"y": 1}', b=b'{"y": 1}', c=b'{"x": 1}', averages=averages)
@@ -272,14 +297,14 @@ def test_averages_of_scores_stand_in_label_by_label():
     assert (output, confidence) == (b'"y"', pytest.approx(0.3))
 
 
-def test_nothing_stands_in_where_nothing_is_known_or_it_has_another_shape():
+def test_nothing_stands_in_where_nothing_is_known_or_it_has_another_shape() -> None:
     averages = Averages()
     assert mean(a=b"1", averages=averages) == (b"1", 0.5)
     mean(a=b"[1,2]", b=b"[1,2]", c=b"[3,2]", averages=averages)
     assert json.loads(mean(a=b"5", b=b"1", averages=averages).output) == pytest.approx(2.8 / 0.8)
 
 
-def test_with_everybody_there_the_same_text_is_given_as_it_came():
+def test_with_everybody_there_the_same_text_is_given_as_it_came() -> None:
     averages = Averages()
     assert mean(a=b"1", b=b"1", c=b"1", averages=averages) == (b"1", 1.0)
     assert mean(asked=("a:1",), a=b'"x"', averages=averages) == (b'"x"', 1.0)
@@ -288,7 +313,7 @@ def test_with_everybody_there_the_same_text_is_given_as_it_came():
     assert mean(a=b"1", b=b"1", averages=averages) == (b"1.0", pytest.approx(0.8))
 
 
-def test_an_average_follows_its_arm_and_few_are_kept():
+def test_an_average_follows_its_arm_and_few_are_kept() -> None:
     averages = Averages(memory=10, arms=2)
     for _ in range(200):
         averages.note("a:1", kind="mean", values=0.0)
@@ -306,18 +331,22 @@ def test_an_average_follows_its_arm_and_few_are_kept():
 
 
 @pytest.fixture
-def added():
+def added() -> Iterator[Callable[..., Any]]:
     """Add a way to combine for one test."""
 
-    def add(function):
+    def add(function: Callable[..., Any]) -> None:
         METHODS["tested"] = custom("tested", function)
 
     yield add
     METHODS.pop("tested", None)
 
 
-def test_a_package_combines_decoded_outputs_by_their_shares_of_trust(added):
-    def first_and_most(outputs, weights):
+def test_a_package_combines_decoded_outputs_by_their_shares_of_trust(
+    added: Callable[..., Any],
+) -> None:
+    def first_and_most(
+        outputs: dict[str, Any], weights: dict[str, float]
+    ) -> tuple[list[int], float]:
         assert outputs == {"a:1": {"x": 1}, "c:1": [2]}
         assert weights == {"a:1": pytest.approx(5 / 7), "c:1": pytest.approx(2 / 7)}
         return outputs["c:1"], 0.5
@@ -340,19 +369,23 @@ def test_a_package_combines_decoded_outputs_by_their_shares_of_trust(added):
         lambda outputs, weights: 5,
     ],
 )
-def test_whatever_a_package_fails_with_the_models_failed(added, function):
+def test_whatever_a_package_fails_with_the_models_failed(
+    added: Callable[..., Any], function: Callable[..., Any]
+) -> None:
     added(function)
     with pytest.raises(ModelFailed, match="combine 'tested' failed"):
         combine({"a:1": b"1"}, weights=WEIGHTS, asked=ASKED, how="tested")
 
 
-def test_a_way_to_combine_whose_package_is_gone_is_named():
+def test_a_way_to_combine_whose_package_is_gone_is_named() -> None:
     with pytest.raises(ModelFailed, match="no way to combine is named 'gone': expected vote, sco"):
         combine({"a:1": b"1"}, weights=WEIGHTS, asked=ASKED, how="gone")
 
 
-def test_packages_are_found_by_their_entry_points_and_a_broken_one_is_left_out(monkeypatch, caplog):
-    def installed(group):
+def test_packages_are_found_by_their_entry_points_and_a_broken_one_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def installed(group: str) -> list[EntryPoint]:
         assert group == "clipper.combine"
         return [
             EntryPoint("longest", "tests.selection.test_combine:longest", group),
@@ -368,11 +401,11 @@ def test_packages_are_found_by_their_entry_points_and_a_broken_one_is_left_out(m
     assert "combine 'broken' is broken and left out" in caplog.text
 
 
-def longest(outputs, weights):
+def longest(outputs: Mapping[str, bytes], weights: object) -> tuple[bytes, float]:
     return max(outputs.values(), key=len), 1.0
 
 
-def test_an_application_can_choose_each_of_ours():
+def test_an_application_can_choose_each_of_ours() -> None:
     assert list(Combine.values) == list(METHODS)
 
 
@@ -381,7 +414,9 @@ def test_an_application_can_choose_each_of_ours():
     weights=st.lists(st.floats(1e-3, 1.0), min_size=5, max_size=5),
     shuffled=st.randoms(),
 )
-def test_a_median_depends_on_no_order_and_lies_between_its_numbers(values, weights, shuffled):
+def test_a_median_depends_on_no_order_and_lies_between_its_numbers(
+    values: list[float], weights: list[float], shuffled: ArtificialRandom
+) -> None:
     predictions = [(f"m{i}:1", json.dumps(v).encode()) for i, v in enumerate(values)]
     trusted = {f"m{i}:1": w for i, w in enumerate(weights)}
     expected = combine(

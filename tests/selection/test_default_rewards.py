@@ -7,15 +7,17 @@ import logging
 import os
 import time
 from dataclasses import dataclass, field
+from typing import Any, NoReturn
 
 import pytest
 from msgspec import Raw
 from redis.asyncio import Redis
 
+from registry.specs import ApplicationSpec
 from selection.feedback.default_rewards import due as due_module
-from selection.feedback.default_rewards.due import DueReceipts, outputs_ttl_s
+from selection.feedback.default_rewards.due import Due, DueReceipts, outputs_ttl_s
 from selection.feedback.default_rewards.settling import SETTLED_AT_ONCE, Settler
-from selection.feedback.events import FeedbackItem
+from selection.feedback.events import FeedbackItem, FeedbackResult
 from selection.feedback.journal import SEEN_MARGIN_S
 from selection.feedback.service import FeedbackService
 from selection.receipts import ArmRecord, Receipt, ReceiptSigner
@@ -30,7 +32,7 @@ WINDOW_S = 60
 APP = application_spec(default_reward=0.5, feedback_window_s=WINDOW_S, policy_params=EXACT)
 
 
-async def no_model(application, text):
+async def no_model(application: ApplicationSpec, text: bytes) -> NoReturn:
     raise AssertionError("no arm should be asked")
 
 
@@ -40,11 +42,11 @@ class Web:
 
     redis: Redis
     signer: ReceiptSigner
-    applications: list = field(default_factory=lambda: [APP])
+    applications: list[ApplicationSpec] = field(default_factory=lambda: [APP])
     now: float = field(default_factory=time.time)
     kept: int = 1000
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         store = SelectionStore(self.redis)
         self.due = DueReceipts(self.redis, kept=self.kept)
         self.service = FeedbackService(
@@ -64,7 +66,13 @@ class Web:
             clock=lambda: self.now,
         )
 
-    def predict(self, *, outputs=(b"7", b"7", b"1"), application=APP, **changes) -> str:
+    def predict(
+        self,
+        *,
+        outputs: tuple[bytes, bytes, bytes | None] = (b"7", b"7", b"1"),
+        application: ApplicationSpec = APP,
+        **changes: Any,
+    ) -> str:
         """Answer a query and return its receipt."""
         receipt = Receipt(
             **{
@@ -73,14 +81,14 @@ class Web:
                 "application_id": application.id,
                 "context": "",
                 "arms": tuple(ArmRecord(a, 1, o) for a, o in zip(ARMS, outputs, strict=True)),
+                **changes,
             }
-            | changes
         )
         token = self.signer.sign(receipt)
         self.due.add(application, token=token, issued_at_ms=receipt.issued_at_ms)
         return token
 
-    async def label(self, token: str):
+    async def label(self, token: str) -> FeedbackResult:
         item = FeedbackItem(query_id=token, label=Raw(b"7"))
         return await self.service.submit(APP, [item], arms=ARMS, predict_arms=no_model)
 
@@ -92,11 +100,13 @@ class Web:
 
 
 @pytest.fixture
-def web(aredis, signer) -> Web:
+def web(aredis: Redis, signer: ReceiptSigner) -> Web:
     return Web(aredis, signer)
 
 
-async def test_after_the_feedback_window_it_counts_as_the_default_reward(web, aredis):
+async def test_after_the_feedback_window_it_counts_as_the_default_reward(
+    web: Web, aredis: Redis
+) -> None:
     web.predict()
     await web.written()
     assert await web.settler.settle() == 0
@@ -111,7 +121,9 @@ async def test_after_the_feedback_window_it_counts_as_the_default_reward(web, ar
     assert await web.waiting() == 0
 
 
-async def test_feedback_that_came_stands_and_the_default_is_its_duplicate(web, aredis):
+async def test_feedback_that_came_stands_and_the_default_is_its_duplicate(
+    web: Web, aredis: Redis
+) -> None:
     token = web.predict()
     await web.written()
     assert (await web.label(token)).accepted == 1
@@ -121,7 +133,7 @@ async def test_feedback_that_came_stands_and_the_default_is_its_duplicate(web, a
     assert await web.waiting() == 0
 
 
-async def test_an_arm_that_had_not_answered_keeps_its_own_loss(web, aredis):
+async def test_an_arm_that_had_not_answered_keeps_its_own_loss(web: Web, aredis: Redis) -> None:
     web.predict(outputs=(b"7", b"7", None))
     await web.written()
     web.now += WINDOW_S + 1
@@ -130,17 +142,19 @@ async def test_an_arm_that_had_not_answered_keeps_its_own_loss(web, aredis):
     assert [arm.loss for arm in event.arms] == [0.5, 0.5, 1.0]
 
 
-def test_large_outputs_are_kept_until_then_to_say_who_had_answered():
+def test_large_outputs_are_kept_until_then_to_say_who_had_answered() -> None:
     assert outputs_ttl_s(APP) == WINDOW_S + SEEN_MARGIN_S
     assert outputs_ttl_s(application_spec()) == 3600
 
 
-async def test_killed_between_counting_and_forgetting_it_counts_once(web, aredis, monkeypatch):
+async def test_killed_between_counting_and_forgetting_it_counts_once(
+    web: Web, aredis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     web.predict()
     await web.written()
     web.now += WINDOW_S + 1
 
-    async def killed(*args):
+    async def killed(*args: int | list[Due]) -> None:
         raise asyncio.CancelledError
 
     with monkeypatch.context() as patched:
@@ -153,7 +167,9 @@ async def test_killed_between_counting_and_forgetting_it_counts_once(web, aredis
     assert await web.waiting() == 0
 
 
-async def test_two_processes_at_once_count_each_once(web, aredis, signer, redis_socket):
+async def test_two_processes_at_once_count_each_once(
+    web: Web, aredis: Redis, signer: ReceiptSigner, redis_socket: str
+) -> None:
     count = 2 * SETTLED_AT_ONCE + 50
     for _ in range(count):
         web.predict()
@@ -167,7 +183,7 @@ async def test_two_processes_at_once_count_each_once(web, aredis, signer, redis_
     assert (await log_weights(aredis))["knn:1"] == pytest.approx(-0.15 * count)
 
 
-async def test_what_survives_a_kill_of_redis_is_settled_once(signer):
+async def test_what_survives_a_kill_of_redis_is_settled_once(signer: ReceiptSigner) -> None:
     with redis_server(durable=True) as server:
         async with Redis.from_url(server.url, retry=None) as client:
             web = Web(client, signer)
@@ -183,7 +199,9 @@ async def test_what_survives_a_kill_of_redis_is_settled_once(signer):
             assert len(await events(client)) == 20
 
 
-async def test_the_background_task_settles_and_goes_on_after_an_outage(signer, caplog):
+async def test_the_background_task_settles_and_goes_on_after_an_outage(
+    signer: ReceiptSigner, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "selection.feedback")
     with redis_server(durable=True) as server:
         async with Redis.from_url(server.url, retry=None) as client:
@@ -207,7 +225,9 @@ async def test_the_background_task_settles_and_goes_on_after_an_outage(signer, c
             await web.due.stop()
 
 
-async def test_beyond_its_capacity_new_ones_are_dropped_counted_and_logged(aredis, signer, caplog):
+async def test_beyond_its_capacity_new_ones_are_dropped_counted_and_logged(
+    aredis: Redis, signer: ReceiptSigner, caplog: pytest.LogCaptureFixture
+) -> None:
     web = Web(aredis, signer, kept=10)
     for _ in range(25):
         web.predict()
@@ -219,14 +239,14 @@ async def test_beyond_its_capacity_new_ones_are_dropped_counted_and_logged(aredi
     assert "get no default reward: too many, or too late count=15" in record.message
 
 
-async def test_what_waits_for_redis_is_bounded_too(aredis):
+async def test_what_waits_for_redis_is_bounded_too(aredis: Redis) -> None:
     due = DueReceipts(aredis, waiting=3)  # not started: nothing is written
     for number in range(5):
         due.add(APP, token=str(number), issued_at_ms=0)
     assert (len(due.waiting), due.dropped) == (3, 2)
 
 
-async def test_it_is_written_in_parts(web, monkeypatch):
+async def test_it_is_written_in_parts(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(due_module, "WRITTEN_AT_ONCE", 4)
     for _ in range(10):
         web.predict()
@@ -234,13 +254,17 @@ async def test_it_is_written_in_parts(web, monkeypatch):
     assert await web.waiting() == 10
 
 
-async def test_receipts_of_an_application_go_by_themselves_when_nobody_settles(web, aredis):
+async def test_receipts_of_an_application_go_by_themselves_when_nobody_settles(
+    web: Web, aredis: Redis
+) -> None:
     web.predict()
     await web.written()
     assert 0 < await aredis.ttl("clipper:due:1") <= WINDOW_S + SEEN_MARGIN_S
 
 
-async def test_without_a_default_reward_any_more_nothing_is_settled(web, aredis):
+async def test_without_a_default_reward_any_more_nothing_is_settled(
+    web: Web, aredis: Redis
+) -> None:
     web.predict()
     await web.written()
     web.applications = [application_spec(feedback_window_s=WINDOW_S)]
@@ -249,7 +273,9 @@ async def test_without_a_default_reward_any_more_nothing_is_settled(web, aredis)
     assert await events(aredis) == []
 
 
-async def test_one_so_late_that_its_feedback_may_be_forgotten_is_dropped(web, aredis):
+async def test_one_so_late_that_its_feedback_may_be_forgotten_is_dropped(
+    web: Web, aredis: Redis
+) -> None:
     web.predict()
     await web.written()
     web.now += WINDOW_S + SEEN_MARGIN_S
@@ -257,7 +283,7 @@ async def test_one_so_late_that_its_feedback_may_be_forgotten_is_dropped(web, ar
     assert (await web.waiting(), web.due.dropped, await events(aredis)) == (0, 1, [])
 
 
-async def test_a_window_made_shorter_since_counts_nothing_twice(web, aredis):
+async def test_a_window_made_shorter_since_counts_nothing_twice(web: Web, aredis: Redis) -> None:
     long = application_spec(default_reward=0.5, feedback_window_s=10_000, policy_params=EXACT)
     web.predict(application=long)
     await web.written()
@@ -266,7 +292,7 @@ async def test_a_window_made_shorter_since_counts_nothing_twice(web, aredis):
     assert web.due.dropped == 1
 
 
-async def test_one_that_was_signed_with_another_secret_is_dropped(web, aredis):
+async def test_one_that_was_signed_with_another_secret_is_dropped(web: Web, aredis: Redis) -> None:
     web.due.add(APP, token="strange", issued_at_ms=0)
     web.predict()
     await web.written()

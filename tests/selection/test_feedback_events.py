@@ -18,34 +18,34 @@ from selection.feedback.events import (
 )
 
 
-def test_a_label_on_a_query():
+def test_a_label_on_a_query() -> None:
     (item,) = parse_feedback(b'{"query_id": "abc", "label": [1, "x" ]}')
     assert item.query_id == "abc"
     assert bytes(item.label) == b'[1, "x" ]'
 
 
-def test_null_is_a_label():
+def test_null_is_a_label() -> None:
     assert bytes(parse_item(b'{"query_id": "abc", "label": null}').label) == b"null"
 
 
 @pytest.mark.parametrize("reward", [0, 0.25, 1])
-def test_a_reward_on_a_query(reward):
+def test_a_reward_on_a_query(reward: float) -> None:
     assert parse_item(json.dumps({"query_id": "abc", "reward": reward}).encode()).reward == reward
 
 
-def test_rewards_of_single_arms():
+def test_rewards_of_single_arms() -> None:
     item = parse_item(b'{"query_id": "abc", "rewards": {"svm:2": 1, "knn:1": 0.5}}')
     assert item.rewards == {"svm:2": 1.0, "knn:1": 0.5}
     assert item.mean_reward() == 0.75
 
 
-def test_a_labelled_input_with_and_without_context():
+def test_a_labelled_input_with_and_without_context() -> None:
     item = parse_item(b'{"input": [1], "label": 7, "context": "ann"}')
     assert (bytes(item.input), item.context) == (b"[1]", "ann")
     assert parse_item(b'{"input": [1], "label": 7}')
 
 
-def test_clippers_own_update_names_the_context_uid():
+def test_clippers_own_update_names_the_context_uid() -> None:
     item = parse_update(b'{"uid": 12, "input": [1], "label": 7}')
     assert (bytes(item.input), bytes(item.label), item.context) == (b"[1]", b"7", "12")
     with pytest.raises(BadRequest):
@@ -80,17 +80,17 @@ def test_clippers_own_update_names_the_context_uid():
         (b"[]", "Expected `object`"),
     ],
 )
-def test_what_is_wrong_is_said(body, expected):
+def test_what_is_wrong_is_said(body: bytes, expected: str) -> None:
     with pytest.raises(BadRequest, match=expected):
         parse_feedback(body)
 
 
-def test_a_context_has_a_longest_length():
+def test_a_context_has_a_longest_length() -> None:
     with pytest.raises(BadRequest, match="at most 256 characters, got 257"):
         parse_item(json.dumps({"input": 1, "label": 1, "context": "x" * 257}).encode())
 
 
-def test_an_unknown_field_is_refused_by_name():
+def test_an_unknown_field_is_refused_by_name() -> None:
     with pytest.raises(UnknownField, match="'lable'"):
         parse_feedback(b'{"query_id": "abc", "lable": 1}')
     with pytest.raises(UnknownField, match="'more'"):
@@ -98,12 +98,12 @@ def test_an_unknown_field_is_refused_by_name():
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"query_id"', b"\xff"])
-def test_what_is_not_json_is_refused(body):
+def test_what_is_not_json_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidJson):
         parse_feedback(body)
 
 
-def test_a_malformed_item_among_several_is_returned_as_its_error():
+def test_a_malformed_item_among_several_is_returned_as_its_error() -> None:
     items = parse_feedback(b'{"feedback": [{"query_id": "abc", "label": 1}, {"x": 1}, 5]}')
     assert isinstance(items[0], FeedbackItem)
     assert isinstance(items[1], UnknownField)
@@ -111,13 +111,13 @@ def test_a_malformed_item_among_several_is_returned_as_its_error():
 
 
 @pytest.mark.parametrize("count", [0, MAX_ITEMS + 1])
-def test_a_request_has_a_least_and_a_most_number_of_items(count):
+def test_a_request_has_a_least_and_a_most_number_of_items(count: int) -> None:
     with pytest.raises(BadRequest, match=f"expected 1 to {MAX_ITEMS} items, got {count}"):
         parse_feedback(json.dumps({"feedback": [{}] * count}).encode())
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
-def test_garbage_is_a_bad_request_and_nothing_worse(body):
+def test_garbage_is_a_bad_request_and_nothing_worse(body: bytes) -> None:
     with pytest.raises(BadRequest):
         parse_feedback(body)
 

@@ -8,15 +8,18 @@ import time
 
 import pytest
 from msgspec import Raw
+from redis.asyncio import Redis
 
 from registry.errors import BadRequest
-from selection.feedback.events import FeedbackItem, parse_item
+from registry.specs import ApplicationSpec
+from selection.feedback.events import FeedbackItem, FeedbackResult, parse_item
 from selection.feedback.service import FeedbackService
 from selection.learning.update import update_of
 from selection.policies import make_policy
 from selection.policies.statistics import State, learn
-from selection.receipts import ArmRecord, Receipt
+from selection.receipts import ArmRecord, Receipt, ReceiptSigner
 from selection.store.keys import unpack_vector
+from selection.store.outputs import OutputStore
 from selection.store.state import SelectionStore
 from serving.testing import application_spec
 
@@ -26,11 +29,15 @@ GLOBAL = "clipper:selection:1:"
 
 
 @pytest.fixture
-def service(aredis, signer, store, outputs):
+def service(
+    aredis: Redis, signer: ReceiptSigner, store: SelectionStore, outputs: OutputStore
+) -> FeedbackService:
     return FeedbackService(aredis, signer=signer, store=store, outputs=outputs)
 
 
-def receipt(*, arm="svm:2", output=b"7", features=(0.5, -2.0)):
+def receipt(
+    *, arm: str = "svm:2", output: bytes = b"7", features: tuple[float, ...] = (0.5, -2.0)
+) -> Receipt:
     return Receipt(
         nonce=os.urandom(12),
         issued_at_ms=int(time.time() * 1000),
@@ -41,15 +48,17 @@ def receipt(*, arm="svm:2", output=b"7", features=(0.5, -2.0)):
     )
 
 
-async def both_right(application, text):
+async def both_right(application: ApplicationSpec, text: bytes) -> dict[str, bytes]:
     return dict.fromkeys(ARMS, b"7")
 
 
-async def send(service, *items, application=APP):
+async def send(
+    service: FeedbackService, *items: FeedbackItem, application: ApplicationSpec = APP
+) -> FeedbackResult:
     return await service.submit(application, items, arms=ARMS, predict_arms=both_right)
 
 
-async def sums(aredis, name):
+async def sums(aredis: Redis, name: str) -> dict[str, tuple[float, ...]]:
     fields = await aredis.hgetall(GLOBAL)
     prefix = f"{name}:".encode()
     return {
@@ -59,7 +68,9 @@ async def sums(aredis, name):
     }
 
 
-async def test_a_label_on_a_receipt_teaches_the_regression_of_its_arm(service, signer, aredis):
+async def test_a_label_on_a_receipt_teaches_the_regression_of_its_arm(
+    service: FeedbackService, signer: ReceiptSigner, aredis: Redis
+) -> None:
     token = signer.sign(receipt())
     result = await send(service, FeedbackItem(query_id=token, label=Raw(b"7")))
     assert result.accepted == 1
@@ -68,14 +79,18 @@ async def test_a_label_on_a_receipt_teaches_the_regression_of_its_arm(service, s
     assert learned["tree:1"] == (0.0,) * 7
 
 
-async def test_a_labelled_input_with_features_teaches_every_arm(service, aredis):
+async def test_a_labelled_input_with_features_teaches_every_arm(
+    service: FeedbackService, aredis: Redis
+) -> None:
     item = parse_item(b'{"input": [1], "label": 7, "features": [0.5, -2]}')
     assert (await send(service, item)).accepted == 1
     learned = await sums(aredis, "lin2")
     assert learned["svm:2"] == learned["tree:1"] == (1.0, 1.0, 0.25, -1.0, 4.0, 0.5, -2.0)
 
 
-async def test_a_labelled_input_with_other_features_is_rejected(service, aredis):
+async def test_a_labelled_input_with_other_features_is_rejected(
+    service: FeedbackService, aredis: Redis
+) -> None:
     for text, got in ((b"", 0), (b', "features": [1]', 1)):
         item = parse_item(b'{"input": [1], "label": 7%b}' % text)
         result = await send(service, item)
@@ -88,19 +103,23 @@ async def test_a_labelled_input_with_other_features_is_rejected(service, aredis)
     assert await aredis.keys("*") == []
 
 
-async def test_a_receipt_of_another_policy_teaches_rewards_alone(service, signer, aredis):
+async def test_a_receipt_of_another_policy_teaches_rewards_alone(
+    service: FeedbackService, signer: ReceiptSigner, aredis: Redis
+) -> None:
     token = signer.sign(receipt(features=()))
     await send(service, FeedbackItem(query_id=token, label=Raw(b"7")))
     assert (await sums(aredis, "rew"))["svm:2"] == (1.0, 1.0, 1.0)
     assert (await sums(aredis, "lin2")).get("svm:2", (0.0,) * 7) == (0.0,) * 7
 
 
-def test_features_beside_a_receipt_are_refused_as_it_has_them():
+def test_features_beside_a_receipt_are_refused_as_it_has_them() -> None:
     with pytest.raises(BadRequest, match="query_id stands for input, context and features"):
         parse_item(b'{"query_id": "abc", "label": 7, "features": [1]}')
 
 
-async def test_sixteen_features_are_summed_in_redis_to_the_bit(service, signer, aredis):
+async def test_sixteen_features_are_summed_in_redis_to_the_bit(
+    service: FeedbackService, signer: ReceiptSigner, aredis: Redis
+) -> None:
     application = application_spec(policy="linucb", policy_params={"dimensions": 16})
     policy, luck, state = make_policy("linucb", {"dimensions": 16}), random.Random(1), State()
     for _ in range(20):
@@ -108,6 +127,7 @@ async def test_sixteen_features_are_summed_in_redis_to_the_bit(service, signer, 
         one = receipt(arm=luck.choice(list(ARMS)), features=x)
         item = FeedbackItem(query_id=signer.sign(one), reward=luck.random())
         assert (await send(service, item, application=application)).accepted == 1
+        assert isinstance(item.reward, float)
         update = update_of(
             policy,
             arms=ARMS,
@@ -119,7 +139,9 @@ async def test_sixteen_features_are_summed_in_redis_to_the_bit(service, signer, 
     assert await sums(aredis, "lin16") == state.of(policy.statistic)
 
 
-async def test_the_store_prepares_what_feedback_taught(service, signer, aredis, store):
+async def test_the_store_prepares_what_feedback_taught(
+    service: FeedbackService, signer: ReceiptSigner, aredis: Redis, store: SelectionStore
+) -> None:
     for n in range(40):
         arm, output = ("svm:2", b"7") if n % 2 else ("tree:1", b"1")
         token = signer.sign(receipt(arm=arm, output=output))

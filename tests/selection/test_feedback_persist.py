@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import msgspec
 import pytest
+import redis
 from django.db import IntegrityError, OperationalError, transaction
 
 from registry.models import Application
@@ -26,12 +29,12 @@ class Killed(BaseException):
 
 
 @pytest.fixture
-def digits():
+def digits() -> Application:
     return Application.objects.create(name="digits", input_type="doubles")
 
 
-def event(digits, number=0, **changes):
-    fields = {
+def event(digits: Application, number: int = 0, **changes: Any) -> FeedbackEvent:
+    fields: dict[str, Any] = {
         "application_id": digits.pk,
         "context": "ann",
         "nonce": f"{number:024x}",
@@ -46,29 +49,29 @@ def event(digits, number=0, **changes):
     return FeedbackEvent(**(fields | changes))
 
 
-def add(stream, *events):
+def add(stream: redis.Redis, *events: FeedbackEvent) -> None:
     for one in events:
         stream.xadd(STREAM, {"event": msgspec.msgpack.encode(one)})
 
 
-def drain(stream, **options):
+def drain(stream: redis.Redis, **options: Any) -> None:
     while persist_feedback(stream, **options):
         pass
 
 
-def row_of(event):
+def row_of(event: FeedbackEvent) -> Feedback:
     return persist.feedback_row(event, position=1, gone=[])
 
 
-def nonces():
+def nonces() -> list[int]:
     return sorted(int(nonce, 16) for nonce in Feedback.objects.values_list("nonce", flat=True))
 
 
-def test_an_empty_stream_is_nothing_to_do(stream):
+def test_an_empty_stream_is_nothing_to_do(stream: redis.Redis) -> None:
     assert persist_feedback(stream) == 0
 
 
-def test_a_row_says_all_that_the_event_said(stream, digits):
+def test_a_row_says_all_that_the_event_said(stream: redis.Redis, digits: Application) -> None:
     add(stream, event(digits))
     assert persist_feedback(stream) == 1
     row = Feedback.objects.get()
@@ -82,9 +85,14 @@ def test_a_row_says_all_that_the_event_said(stream, digits):
     ]
 
 
-def test_a_row_holds_what_learning_from_it_again_takes(stream, digits):
+def test_a_row_holds_what_learning_from_it_again_takes(
+    stream: redis.Redis, digits: Application
+) -> None:
     one = event(digits, routed=("svm:2", "knn:1", "tree:1"), features=(0.1, -2.5e-300))
-    fields = {"event": msgspec.msgpack.encode(one), "gone": msgspec.msgpack.encode(["bob", "é"])}
+    fields: dict[str, Any] = {
+        "event": msgspec.msgpack.encode(one),
+        "gone": msgspec.msgpack.encode(["bob", "é"]),
+    }
     stream.xadd(STREAM, fields, id="1700000000123-7")
     drain(stream)
     row = Feedback.objects.get()
@@ -94,7 +102,7 @@ def test_a_row_holds_what_learning_from_it_again_takes(stream, digits):
     assert position_text(row.position) == "1700000000123-7"
 
 
-def test_positions_keep_the_order_of_the_stream():
+def test_positions_keep_the_order_of_the_stream() -> None:
     entries = ["0-0", "0-1", "1-0", "1700000000123-0", "1700000000123-9", "1700000000124-0"]
     positions = [in_order(entry) for entry in entries]
     assert positions == sorted(set(positions))
@@ -102,21 +110,21 @@ def test_positions_keep_the_order_of_the_stream():
     assert in_order("8796093022207-1048575") == 2**63 - 1  # in the year 2248
 
 
-def reset(digits, context="ann"):
+def reset(digits: Application, context: str | None = "ann") -> ResetEvent:
     return ResetEvent(
         application_id=digits.pk, context=context, at_ms=1_700_000_000_000, by="grace"
     )
 
 
 def test_a_reset_takes_its_turn_and_is_one_row_however_often_it_is_taken(
-    stream, digits, monkeypatch
-):
+    stream: redis.Redis, digits: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add(stream, event(digits, 0))
     stream.xadd(STREAM, {"reset": msgspec.msgpack.encode(reset(digits))})
     stream.xadd(STREAM, {"reset": msgspec.msgpack.encode(reset(digits, None))})
     add(stream, event(digits, 1))
 
-    def die(*args, **kwargs):
+    def die(*args: redis.Redis, **kwargs: Any) -> None:
         raise Killed
 
     with monkeypatch.context() as patch:
@@ -134,7 +142,9 @@ def test_a_reset_takes_its_turn_and_is_one_row_however_often_it_is_taken(
     assert str(everywhere) == "digits: everything reset"
 
 
-def test_a_reset_of_a_deleted_application_is_dropped(stream, digits):
+def test_a_reset_of_a_deleted_application_is_dropped(
+    stream: redis.Redis, digits: Application
+) -> None:
     stream.xadd(STREAM, {"reset": msgspec.msgpack.encode(reset(digits))})
     digits.delete()
     drain(stream)
@@ -142,20 +152,22 @@ def test_a_reset_of_a_deleted_application_is_dropped(stream, digits):
     assert stream.xlen(STREAM) == stream.xlen(REJECTED) == 0
 
 
-def test_a_reward_is_kept_without_label(stream, digits):
+def test_a_reward_is_kept_without_label(stream: redis.Redis, digits: Application) -> None:
     add(stream, event(digits, label=None, reward=0.5))
     drain(stream)
     assert Feedback.objects.filter(label="", reward=0.5).exists()
 
 
-def test_batches_follow_each_other_until_the_stream_is_empty(stream, digits):
+def test_batches_follow_each_other_until_the_stream_is_empty(
+    stream: redis.Redis, digits: Application
+) -> None:
     add(stream, *(event(digits, number) for number in range(25)))
     assert [persist_feedback(stream, batch=10) for _ in range(4)] == [10, 10, 5, 0]
     assert nonces() == list(range(25))
     assert stream.xlen(STREAM) == 0
 
 
-def test_an_event_that_came_twice_is_one_row(stream, digits):
+def test_an_event_that_came_twice_is_one_row(stream: redis.Redis, digits: Application) -> None:
     add(stream, event(digits), event(digits), event(digits, 1))
     drain(stream)
     add(stream, event(digits))
@@ -165,11 +177,11 @@ def test_an_event_that_came_twice_is_one_row(stream, digits):
 
 @pytest.mark.parametrize("where", ["_rows", "_insert", "_take_off"])
 def test_a_consumer_killed_at_any_point_loses_and_doubles_nothing(
-    stream, digits, monkeypatch, where
-):
+    stream: redis.Redis, digits: Application, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
     add(stream, *(event(digits, number) for number in range(10)))
 
-    def die(*args, **kwargs):
+    def die(*args: Any, **kwargs: Any) -> None:
         raise Killed
 
     with monkeypatch.context() as patch:
@@ -181,7 +193,9 @@ def test_a_consumer_killed_at_any_point_loses_and_doubles_nothing(
     assert stream.xlen(STREAM) == 0
 
 
-def test_what_a_dead_consumer_had_taken_is_taken_over(stream, digits, monkeypatch):
+def test_what_a_dead_consumer_had_taken_is_taken_over(
+    stream: redis.Redis, digits: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add(stream, *(event(digits, number) for number in range(3)))
     stream.xgroup_create(STREAM, "database", id="0", mkstream=True)
     stream.xreadgroup("database", "dead", {STREAM: ">"})
@@ -192,10 +206,12 @@ def test_what_a_dead_consumer_had_taken_is_taken_over(stream, digits, monkeypatc
     assert stream.xpending(STREAM, "database")["pending"] == 0
 
 
-def test_a_database_that_is_away_leaves_the_batch_for_later(stream, digits, monkeypatch):
+def test_a_database_that_is_away_leaves_the_batch_for_later(
+    stream: redis.Redis, digits: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add(stream, event(digits))
 
-    def locked(*args, **kwargs):
+    def locked(*args: Iterator[Any], **kwargs: Any) -> None:
         raise OperationalError("database is locked")
 
     with monkeypatch.context() as patch:
@@ -211,7 +227,12 @@ def test_a_database_that_is_away_leaves_the_batch_for_later(stream, digits, monk
     [{"event": b"\xc1"}, {"event": b""}, {"other": b"1"},
      {"event": msgspec.msgpack.encode({"application_id": 1})}, {"reset": b"\xc1"}],
 )  # fmt: skip
-def test_an_unreadable_entry_is_put_aside_and_blocks_nothing(stream, digits, caplog, fields):
+def test_an_unreadable_entry_is_put_aside_and_blocks_nothing(
+    stream: redis.Redis,
+    digits: Application,
+    caplog: pytest.LogCaptureFixture,
+    fields: dict[str, bytes],
+) -> None:
     add(stream, event(digits, 0))
     bad = stream.xadd(STREAM, fields)
     add(stream, event(digits, 1))
@@ -225,12 +246,14 @@ def test_an_unreadable_entry_is_put_aside_and_blocks_nothing(stream, digits, cap
     assert stream.xlen(STREAM) == 0
 
 
-def test_an_entry_that_the_database_refuses_is_put_aside_alone(stream, digits, monkeypatch):
+def test_an_entry_that_the_database_refuses_is_put_aside_alone(
+    stream: redis.Redis, digits: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add(stream, *(event(digits, number) for number in range(9)))
     insert = Feedback.objects.bulk_create
 
-    def refuse_the_fifth(rows, **options):
-        rows = list(rows)
+    def refuse_the_fifth(given: Iterable[Feedback], **options: Any) -> list[Feedback]:
+        rows = list(given)
         if any(int(row.nonce, 16) == 5 for row in rows):
             raise ValueError("a string literal cannot contain NUL characters")
         return insert(rows, **options)
@@ -242,7 +265,9 @@ def test_an_entry_that_the_database_refuses_is_put_aside_alone(stream, digits, m
     assert b"refused by the database" in aside[b"why"]
 
 
-def test_feedback_of_a_deleted_application_is_dropped_with_a_line(stream, digits, caplog):
+def test_feedback_of_a_deleted_application_is_dropped_with_a_line(
+    stream: redis.Redis, digits: Application, caplog: pytest.LogCaptureFixture
+) -> None:
     gone = Application.objects.create(name="gone", input_type="doubles")
     add(stream, event(digits, 0), event(gone, 1))
     gone.delete()
@@ -252,7 +277,9 @@ def test_feedback_of_a_deleted_application_is_dropped_with_a_line(stream, digits
     assert stream.xlen(STREAM) == stream.xlen(REJECTED) == 0
 
 
-def test_deleting_an_application_deletes_its_feedback(stream, digits):
+def test_deleting_an_application_deletes_its_feedback(
+    stream: redis.Redis, digits: Application
+) -> None:
     add(stream, event(digits))
     drain(stream)
     digits.delete()
@@ -262,7 +289,12 @@ def test_deleting_an_application_deletes_its_feedback(stream, digits):
 # --- draining -------------------------------------------------------------------------------
 
 
-def test_it_drains_the_stream_and_frees_its_lock(stream, digits, server_redis, caplog):
+def test_it_drains_the_stream_and_frees_its_lock(
+    stream: redis.Redis,
+    digits: Application,
+    server_redis: redis.Redis,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level(logging.INFO)
     add(stream, *(event(digits, number) for number in range(1200)))
     assert drain_feedback() == 1200
@@ -271,7 +303,9 @@ def test_it_drains_the_stream_and_frees_its_lock(stream, digits, server_redis, c
     assert "feedback persisted entries=1200" in caplog.text
 
 
-def test_a_second_run_does_not_overlap_the_first(stream, digits, server_redis):
+def test_a_second_run_does_not_overlap_the_first(
+    stream: redis.Redis, digits: Application, server_redis: redis.Redis
+) -> None:
     add(stream, event(digits))
     with stream.lock("clipper:feedback:lock", timeout=30):
         assert drain_feedback() == 0
@@ -280,9 +314,12 @@ def test_a_second_run_does_not_overlap_the_first(stream, digits, server_redis):
 
 
 def test_a_run_that_loses_its_lock_leaves_the_rest_to_the_next(
-    stream, digits, server_redis, monkeypatch
-):
-    def lose(redis):
+    stream: redis.Redis,
+    digits: Application,
+    server_redis: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def lose(redis: redis.Redis) -> int:
         moved = persist_feedback(redis)
         redis.delete("clipper:feedback:lock")
         return moved
@@ -293,8 +330,10 @@ def test_a_run_that_loses_its_lock_leaves_the_rest_to_the_next(
     assert nonces() == list(range(600))
 
 
-def test_a_failing_run_frees_its_lock(stream, server_redis, monkeypatch):
-    def fail(stream):
+def test_a_failing_run_frees_its_lock(
+    stream: redis.Redis, server_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(stream: redis.Redis) -> None:
         raise OperationalError("database is locked")
 
     monkeypatch.setattr(persist, "persist_feedback", fail)
@@ -311,7 +350,9 @@ def test_a_failing_run_frees_its_lock(stream, server_redis, monkeypatch):
     [{"kind": "rumour"}, {"label": "", "reward": None}, {"label": "7", "reward": 0.5},
      {"label": "", "reward": 1.5}, {"label": "", "reward": -0.5}],
 )  # fmt: skip
-def test_the_database_refuses_a_row_that_makes_no_sense(digits, wrong):
+def test_the_database_refuses_a_row_that_makes_no_sense(
+    digits: Application, wrong: dict[str, Any]
+) -> None:
     row = row_of(event(digits))
     for name, value in wrong.items():
         setattr(row, name, value)
@@ -319,6 +360,6 @@ def test_the_database_refuses_a_row_that_makes_no_sense(digits, wrong):
         row.save()
 
 
-def test_feedback_names_its_application_and_what_was_told(digits):
+def test_feedback_names_its_application_and_what_was_told(digits: Application) -> None:
     assert str(row_of(event(digits))) == "digits: 7"
     assert str(row_of(event(digits, label=None, reward=0.5))) == "digits: reward 0.5"

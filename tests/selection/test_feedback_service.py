@@ -12,10 +12,11 @@ from msgspec import Raw
 from redis.asyncio import Redis
 
 from registry.errors import BadRequest, InvalidInput, Unavailable
+from registry.specs import ApplicationSpec
 from selection.feedback.events import FeedbackItem, FeedbackResult, Rejection
 from selection.feedback.journal import SCRIPT
 from selection.feedback.service import FeedbackService
-from selection.receipts import ArmRecord
+from selection.receipts import ArmRecord, ReceiptSigner
 from selection.store.outputs import OutputStore
 from selection.store.state import SelectionStore
 from serving.testing import application_spec
@@ -24,15 +25,15 @@ from tests.selection.caller import ANN, APP, ARMS, GLOBAL, Caller, events, log_w
 
 
 @pytest.fixture
-def caller(service, signer):
+def caller(service: FeedbackService, signer: ReceiptSigner) -> Caller:
     return Caller(service, signer)
 
 
-def packed(*numbers):
+def packed(*numbers: float) -> bytes:
     return struct.pack(f"<{len(numbers)}d", *numbers)
 
 
-async def test_a_label_moves_each_arm_by_its_loss(caller, aredis):
+async def test_a_label_moves_each_arm_by_its_loss(caller: Caller, aredis: Redis) -> None:
     result = await caller.send(caller.label(b"7", outputs=(b"7", b"7.0", b"1")))
     assert (result.accepted, result.duplicates, result.rejected) == (1, 0, ())
     assert await log_weights(aredis) == {"svm:2": 0.0, "tree:1": 0.0, "knn:1": -0.3}
@@ -43,7 +44,7 @@ async def test_a_label_moves_each_arm_by_its_loss(caller, aredis):
     assert counted == {b"n:svm:2": b"1", b"n:tree:1": b"1", b"n:knn:1": b"1"}
 
 
-async def test_it_counts_once_however_often_it_is_sent(caller, aredis):
+async def test_it_counts_once_however_often_it_is_sent(caller: Caller, aredis: Redis) -> None:
     item = caller.label()
     assert (await caller.send(item)).accepted == 1
     again = await caller.send(item, item)
@@ -52,32 +53,38 @@ async def test_it_counts_once_however_often_it_is_sent(caller, aredis):
     assert len(await events(aredis)) == 1
 
 
-async def test_the_same_receipt_twice_in_one_request_counts_once(caller, aredis):
+async def test_the_same_receipt_twice_in_one_request_counts_once(
+    caller: Caller, aredis: Redis
+) -> None:
     item = caller.label()
     result = await caller.send(item, item)
     assert (result.accepted, result.duplicates) == (1, 1)
     assert len(await events(aredis)) == 1
 
 
-async def test_many_processes_sending_the_same_count_it_once(caller, aredis):
+async def test_many_processes_sending_the_same_count_it_once(caller: Caller, aredis: Redis) -> None:
     item = caller.label()
     results = await asyncio.gather(*(caller.send(item) for _ in range(20)))
     assert sum(r.accepted for r in results) == 1
     assert (await log_weights(aredis))["knn:1"] == -0.3
 
 
-async def test_concurrent_updates_lose_nothing(caller, aredis):
+async def test_concurrent_updates_lose_nothing(caller: Caller, aredis: Redis) -> None:
     await asyncio.gather(*(caller.send(caller.label(), caller.label()) for _ in range(25)))
     assert (await log_weights(aredis))["knn:1"] == pytest.approx(-0.3 * 50)
 
 
-async def test_the_mark_of_what_was_seen_outlives_the_feedback_window(caller, aredis):
+async def test_the_mark_of_what_was_seen_outlives_the_feedback_window(
+    caller: Caller, aredis: Redis
+) -> None:
     await caller.send(caller.label())
     (key,) = await aredis.keys("clipper:feedback:seen:*")
     assert 3600 < await aredis.ttl(key) <= 7200
 
 
-async def test_a_reward_is_the_loss_of_every_arm_asked(caller, aredis, signer):
+async def test_a_reward_is_the_loss_of_every_arm_asked(
+    caller: Caller, aredis: Redis, signer: ReceiptSigner
+) -> None:
     receipt = caller.receipt(outputs=[b"7"])
     await caller.send(FeedbackItem(query_id=signer.sign(receipt), reward=0.25))
     assert await log_weights(aredis) == {
@@ -85,7 +92,9 @@ async def test_a_reward_is_the_loss_of_every_arm_asked(caller, aredis, signer):
     }  # fmt: skip
 
 
-async def test_exp3_weighs_the_loss_of_the_one_arm_by_its_chance(caller, aredis):
+async def test_exp3_weighs_the_loss_of_the_one_arm_by_its_chance(
+    caller: Caller, aredis: Redis
+) -> None:
     exp3 = application_spec(policy="exp3", policy_params={"eta": 0.1, "decay": 0})
     asked = (ArmRecord("tree:1", 0.25, b"1"),)
     await caller.send(caller.label(b"7", records=asked), application=exp3)
@@ -95,14 +104,18 @@ async def test_exp3_weighs_the_loss_of_the_one_arm_by_its_chance(caller, aredis)
 # --- arms and contexts that are new -----------------------------------------------------------
 
 
-async def test_a_new_arm_joins_at_the_mean_of_the_present_ones(caller, aredis):
+async def test_a_new_arm_joins_at_the_mean_of_the_present_ones(
+    caller: Caller, aredis: Redis
+) -> None:
     known = {"log:svm:2": packed(-1), "log:tree:1": packed(-3), "log:gone:1": packed(-999)}
     await aredis.hset(GLOBAL, mapping=known)
     await caller.send(caller.label(b"1", outputs=(b"1", b"1", b"1")))
     assert (await log_weights(aredis))["knn:1"] == -2.0
 
 
-async def test_a_new_context_starts_from_the_global_state_and_leaves_it_alone(caller, aredis):
+async def test_a_new_context_starts_from_the_global_state_and_leaves_it_alone(
+    caller: Caller, aredis: Redis
+) -> None:
     known = {"log:svm:2": packed(-1.25), "log:tree:1": packed(-3.25)}
     await aredis.hset(GLOBAL, mapping=known)
     await caller.send(caller.label(context="ann"))
@@ -114,7 +127,9 @@ async def test_a_new_context_starts_from_the_global_state_and_leaves_it_alone(ca
     assert await aredis.ttl(GLOBAL) == -1
 
 
-async def test_feedback_on_a_chosen_version_is_kept_but_moves_nothing(caller, aredis):
+async def test_feedback_on_a_chosen_version_is_kept_but_moves_nothing(
+    caller: Caller, aredis: Redis
+) -> None:
     result = await caller.send(caller.label(forced=True))
     assert result.accepted == 1
     assert await aredis.hgetall(GLOBAL) == {}
@@ -123,19 +138,23 @@ async def test_feedback_on_a_chosen_version_is_kept_but_moves_nothing(caller, ar
     assert event.arms[2].loss == 1.0
 
 
-async def test_a_static_application_counts_feedback_and_learns_nothing(caller, aredis):
+async def test_a_static_application_counts_feedback_and_learns_nothing(
+    caller: Caller, aredis: Redis
+) -> None:
     static = application_spec(policy="static")
     await caller.send(caller.label(outputs=[b"1"]), application=static)
     assert await log_weights(aredis) == {}
     assert await aredis.hget(GLOBAL, "n:svm:2") == b"1"
 
 
-async def test_this_process_uses_what_it_learned_at_once(caller, store, aredis):
+async def test_this_process_uses_what_it_learned_at_once(
+    caller: Caller, store: SelectionStore, aredis: Redis
+) -> None:
     await caller.send(*(caller.label() for _ in range(100)))
     assert store.peek(APP, context="", arms=ARMS).weights["knn:1"] < 1e-9
 
 
-async def test_the_event_tells_the_whole_story(caller, aredis):
+async def test_the_event_tells_the_whole_story(caller: Caller, aredis: Redis) -> None:
     receipt = caller.receipt(context="ann", outputs=(b"7", b"[1]", None))
     await caller.send(FeedbackItem(query_id=caller.signer.sign(receipt), label=Raw(b"7")))
     (event,) = await events(aredis)
@@ -150,7 +169,7 @@ async def test_the_event_tells_the_whole_story(caller, aredis):
 # --- refused --------------------------------------------------------------------------------
 
 
-async def refused(caller, aredis, item, because):
+async def refused(caller: Caller, aredis: Redis, item: FeedbackItem, because: str) -> None:
     result = await caller.send(item)
     assert (result.accepted, result.duplicates) == (0, 0)
     assert result.rejected[0].code == "invalid_receipt"
@@ -158,22 +177,24 @@ async def refused(caller, aredis, item, because):
     assert await aredis.dbsize() == 0
 
 
-async def test_a_forged_receipt_changes_nothing(caller, aredis):
+async def test_a_forged_receipt_changes_nothing(caller: Caller, aredis: Redis) -> None:
     token = caller.signer.sign(caller.receipt())
     forged = token[:-1] + ("A" if token[-1] != "A" else "B")
     await refused(caller, aredis, FeedbackItem(query_id=forged, label=Raw(b"7")), "query_id")
 
 
-async def test_another_applications_receipt_changes_nothing(caller, aredis):
+async def test_another_applications_receipt_changes_nothing(caller: Caller, aredis: Redis) -> None:
     await refused(caller, aredis, caller.label(application_id=2), "another application")
 
 
-async def test_an_expired_receipt_changes_nothing(caller, aredis):
+async def test_an_expired_receipt_changes_nothing(caller: Caller, aredis: Redis) -> None:
     old = int(time.time() * 1000) - 3_601_000
     await refused(caller, aredis, caller.label(issued_at_ms=old), "feedback window of 3600 s")
 
 
-async def test_one_bad_item_is_refused_alone_and_by_its_place(caller, aredis):
+async def test_one_bad_item_is_refused_alone_and_by_its_place(
+    caller: Caller, aredis: Redis
+) -> None:
     bad = FeedbackItem(query_id="nonsense", label=Raw(b"7"))
     result = await caller.send(caller.label(), bad, BadRequest("malformed item"), caller.label())
     assert result.accepted == 2
@@ -183,13 +204,15 @@ async def test_one_bad_item_is_refused_alone_and_by_its_place(caller, aredis):
     ]
 
 
-async def test_a_label_that_is_no_number_is_refused_where_outputs_are_averaged(caller):
+async def test_a_label_that_is_no_number_is_refused_where_outputs_are_averaged(
+    caller: Caller,
+) -> None:
     mean = application_spec(combine="mean")
     result = await caller.send(caller.label(b'"seven"'), application=mean)
     assert result.rejected[0].code == "invalid_input"
 
 
-def test_a_result_encodes_to_the_answers_body():
+def test_a_result_encodes_to_the_answers_body() -> None:
     result = msgspec.json.encode(
         FeedbackResult(accepted=1, duplicates=2, rejected=(Rejection(0, "no", "malformed"),))
     )
@@ -203,14 +226,18 @@ def test_a_result_encodes_to_the_answers_body():
 # --- large outputs --------------------------------------------------------------------------
 
 
-async def test_outputs_kept_beside_the_receipt_are_joined(caller, aredis, outputs):
+async def test_outputs_kept_beside_the_receipt_are_joined(
+    caller: Caller, aredis: Redis, outputs: OutputStore
+) -> None:
     receipt = caller.receipt(outputs=(None, None, None), stored=True)
     outputs.keep(receipt.nonce, outputs={"svm:2": b"7", "knn:1": b"1"}, ttl_s=60)
     await caller.send(FeedbackItem(query_id=caller.signer.sign(receipt), label=Raw(b"7")))
     assert await log_weights(aredis) == {"svm:2": 0.0, "tree:1": -0.3, "knn:1": -0.3}
 
 
-async def test_a_label_whose_outputs_are_gone_is_refused_but_a_reward_counts(caller, aredis):
+async def test_a_label_whose_outputs_are_gone_is_refused_but_a_reward_counts(
+    caller: Caller, aredis: Redis
+) -> None:
     receipt = caller.receipt(outputs=(None, None, None), stored=True)
     token = caller.signer.sign(receipt)
     await refused(caller, aredis, FeedbackItem(query_id=token, label=Raw(b"7")), "no longer kept")
@@ -222,8 +249,10 @@ async def test_a_label_whose_outputs_are_gone_is_refused_but_a_reward_counts(cal
 # --- by input -------------------------------------------------------------------------------
 
 
-async def test_a_labelled_input_asks_every_arm_and_has_no_double(caller, aredis):
-    async def answers(application, text):
+async def test_a_labelled_input_asks_every_arm_and_has_no_double(
+    caller: Caller, aredis: Redis
+) -> None:
+    async def answers(application: ApplicationSpec, text: bytes) -> dict[str, bytes]:
         assert (application, text) == (APP, b"[1, 2]")
         return {"svm:2": b"7", "knn:1": b"1"}
 
@@ -233,8 +262,8 @@ async def test_a_labelled_input_asks_every_arm_and_has_no_double(caller, aredis)
     assert {event.kind for event in await events(aredis)} == {"input"}
 
 
-async def test_an_input_that_no_model_takes_is_refused_alone(caller, aredis):
-    async def answers(application, text):
+async def test_an_input_that_no_model_takes_is_refused_alone(caller: Caller, aredis: Redis) -> None:
+    async def answers(application: ApplicationSpec, text: bytes) -> dict[str, bytes]:
         if text == b"1":
             raise InvalidInput("expected an array")
         return {} if text == b"2" else {"svm:2": b"7"}
@@ -245,10 +274,10 @@ async def test_an_input_that_no_model_takes_is_refused_alone(caller, aredis):
     assert [(r.index, r.code) for r in result.rejected] == [(0, "invalid_input"), (1, "not_ready")]
 
 
-async def test_inputs_are_predicted_a_bounded_number_at_a_time(caller):
+async def test_inputs_are_predicted_a_bounded_number_at_a_time(caller: Caller) -> None:
     running, most = 0, 0
 
-    async def answers(application, text):
+    async def answers(application: ApplicationSpec, text: bytes) -> dict[str, bytes]:
         nonlocal running, most
         running += 1
         most = max(most, running)
@@ -264,7 +293,7 @@ async def test_inputs_are_predicted_a_bounded_number_at_a_time(caller):
 # --- Redis restarts -------------------------------------------------------------------------
 
 
-async def test_a_redis_without_the_script_gets_it(caller, aredis):
+async def test_a_redis_without_the_script_gets_it(caller: Caller, aredis: Redis) -> None:
     await caller.send(caller.label())
     await aredis.script_flush()
     assert (await caller.send(caller.label(), caller.label())).accepted == 2
@@ -272,7 +301,9 @@ async def test_a_redis_without_the_script_gets_it(caller, aredis):
     assert (await log_weights(aredis))["knn:1"] == pytest.approx(-0.9)
 
 
-async def test_what_was_accepted_survives_the_kill_of_redis_and_a_resend_counts_nothing(signer):
+async def test_what_was_accepted_survives_the_kill_of_redis_and_a_resend_counts_nothing(
+    signer: ReceiptSigner,
+) -> None:
     with redis_server(durable=True) as server:
         async with Redis.from_url(server.url, retry=None) as client:
             store = SelectionStore(client)

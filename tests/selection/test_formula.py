@@ -27,7 +27,9 @@ def loss(label: bytes, output: bytes, of: str, *, expression: str) -> float:
         ("not output", b"0", b"0", 1.0),
     ],
 )
-def test_a_formula_judges_and_its_result_is_cut(formula, label, output, expected):
+def test_a_formula_judges_and_its_result_is_cut(
+    formula: str, label: bytes, output: bytes, expected: float
+) -> None:
     judged = loss(label, output, "expression", expression=formula)
     assert judged == pytest.approx(expected)
 
@@ -47,7 +49,9 @@ def test_a_formula_judges_and_its_result_is_cut(formula, label, output, expected
         ("output", b"1", b"1" + b"0" * 400),
     ],
 )
-def test_a_formula_without_value_refuses_the_item_and_says_so(formula, label, output):
+def test_a_formula_without_value_refuses_the_item_and_says_so(
+    formula: str, label: bytes, output: bytes
+) -> None:
     with pytest.raises(InvalidInput, match=r"loss_expression .* has no value for this label"):
         loss(label, output, "expression", expression=formula)
 
@@ -77,7 +81,7 @@ def test_a_formula_without_value_refuses_the_item_and_says_so(formula, label, ou
         ("output == None", "expected numbers"),
     ],
 )
-def test_what_is_no_formula_is_refused_when_it_is_saved(formula, refusal):
+def test_what_is_no_formula_is_refused_when_it_is_saved(formula: str, refusal: str) -> None:
     with pytest.raises(BadRequest, match="loss_expression: ") as caught:
         check_loss("expression", formula)
     assert refusal in caught.value.message

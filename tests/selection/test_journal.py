@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import multiprocessing
+from typing import Any
 
 import pytest
 import redis
@@ -16,9 +17,9 @@ from selection.feedback.journal import FeedbackJournal
 from selection.feedback.replay_source import from_stream
 from selection.feedback.state_swap import fields_of
 from selection.learning.replay import Replay
-from selection.policies import make_policy
-from selection.policies.statistics import REWARDS
-from selection.store.codec import parse_record
+from selection.policies import Policy, make_policy
+from selection.policies.statistics import REWARDS, State, Update
+from selection.store.codec import StateRecord, parse_record
 from selection.store.keys import EXPIRY_MARGIN_S, pack_vector, state_key
 from selection.store.query_counts import QueryCounts
 from tests.selection.observer import ARMS, POLICY, observe_many
@@ -28,7 +29,7 @@ CONTEXTS = "clipper:contexts:1"
 EXP4 = make_policy("exp4", {})
 
 
-def bits(state):
+def bits(state: State) -> dict[str, dict[str, bytes]]:
     """All numbers of a state as bytes: 0.0 isn't -0.0 here."""
     return {
         name: {arm: pack_vector(vector) for arm, vector in statistics.items()}
@@ -36,7 +37,7 @@ def bits(state):
     }
 
 
-def stored(client, context=""):
+def stored(client: redis.Redis, context: str = "") -> StateRecord:
     return parse_record(client.hgetall(state_key(1, context)))
 
 
@@ -46,8 +47,10 @@ def stored(client, context=""):
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(updates(), min_size=1, max_size=12))
-def test_script_and_arithmetic_agree_to_the_bit(redis_socket, sequence):
-    async def write():
+def test_script_and_arithmetic_agree_to_the_bit(
+    redis_socket: str, sequence: list[tuple[str, Update]]
+) -> None:
+    async def write() -> list[State | None]:
         async with Redis(unix_socket_path=redis_socket) as client:
             await client.flushall()
             return await FeedbackJournal(client).append([observation(*one) for one in sequence])
@@ -57,16 +60,19 @@ def test_script_and_arithmetic_agree_to_the_bit(redis_socket, sequence):
     with redis.Redis(unix_socket_path=redis_socket) as client:
         for context, state in expected.items():
             assert bits(stored(client, context).state) == bits(state)
-    last = {context: (one, state) for (context, one), state in zip(sequence, left, strict=True)}
-    for context, (one, state) in last.items():
+    last = {context: (one, made) for (context, one), made in zip(sequence, left, strict=True)}
+    for context, (one, made) in last.items():
         written = bits(expected[context])
-        assert bits(state) == {
+        assert made is not None
+        assert bits(made) == {
             statistic.name: {arm: written[statistic.name][arm] for arm in one.arms}
             for statistic in one.deltas
         }
 
 
-async def test_of_two_predecessors_known_alike_the_last_by_its_bytes_is_followed(aredis, stream):
+async def test_of_two_predecessors_known_alike_the_last_by_its_bytes_is_followed(
+    aredis: Redis, stream: redis.Redis
+) -> None:
     before = {"tree:a1": 0.25, "tree:a-1": 0.25, "knn:1": 1.0}  # a locale may sort them otherwise
     journal = FeedbackJournal(aredis)
     await journal.append([told(EXP4, before)])
@@ -78,15 +84,15 @@ async def test_of_two_predecessors_known_alike_the_last_by_its_bytes_is_followed
 # --- several at once --------------------------------------------------------------------------
 
 
-def replayed(stream, policy):
+def replayed(stream: redis.Redis, policy: Policy) -> Replay:
     replay = Replay(policy)
     replay.follow(from_stream(stream.xrange("clipper:feedback"), application_id=1, only=None))
     return replay
 
 
 def test_processes_that_observe_at_once_equal_one_that_does_it_all_in_their_order(
-    stream, redis_socket
-):
+    stream: redis.Redis, redis_socket: str
+) -> None:
     spawned = multiprocessing.get_context("spawn")
     workers = [
         spawned.Process(target=observe_many, args=(redis_socket, seed, 100)) for seed in range(3)
@@ -103,12 +109,14 @@ def test_processes_that_observe_at_once_equal_one_that_does_it_all_in_their_orde
         assert stream.hgetall(state_key(1, context)) == fields_of(expected)
 
 
-def unseen(stream):
+def unseen(stream: redis.Redis) -> list[bytes]:
     """All that there is but the marks of what was seen."""
     return [key for key in stream.scan_iter() if b"seen" not in key]
 
 
-async def test_what_was_counted_changes_nothing_when_it_comes_again(aredis, stream):
+async def test_what_was_counted_changes_nothing_when_it_comes_again(
+    aredis: Redis, stream: redis.Redis
+) -> None:
     one = told(EXP4, {"svm:2": 1.0}, context="ann")
     journal = FeedbackJournal(aredis)
     await journal.append([one])
@@ -118,7 +126,9 @@ async def test_what_was_counted_changes_nothing_when_it_comes_again(aredis, stre
 
 
 @pytest.mark.parametrize("name", ["exp3", "exp4"])
-async def test_weights_stay_finite_under_the_worst_feedback_there_can_be(aredis, stream, name):
+async def test_weights_stay_finite_under_the_worst_feedback_there_can_be(
+    aredis: Redis, stream: redis.Redis, name: str
+) -> None:
     policy = make_policy(name, {"eta": 10.0, "decay": 0.0})
     journal = FeedbackJournal(aredis)
     for _ in range(20):
@@ -142,14 +152,14 @@ NOW_MS = 1_700_000_000_000
 DAY_MS = 86_400_000
 
 
-async def teach(aredis, *contexts, at_ms=NOW_MS, **bounds):
+async def teach(aredis: Redis, *contexts: str, at_ms: int = NOW_MS, **bounds: Any) -> None:
     journal = FeedbackJournal(aredis)
     for number, context in enumerate(contexts):
         one = told(EXP4, {"svm:2": 1.0}, context=context, at_ms=at_ms + number, **bounds)
         await journal.append([one])
 
 
-def known(stream):
+def known(stream: redis.Redis) -> list[str]:
     """The contexts in their order, last used last, each of which must have a state."""
     names = [name.decode() for name in stream.zrange(CONTEXTS, 0, -1)]
     states = {key.decode().rpartition(":")[2] for key in stream.keys("clipper:selection:1:?*")}
@@ -157,12 +167,14 @@ def known(stream):
     return names
 
 
-async def test_a_context_too_many_makes_the_one_that_was_used_longest_ago_go(aredis, stream):
+async def test_a_context_too_many_makes_the_one_that_was_used_longest_ago_go(
+    aredis: Redis, stream: redis.Redis
+) -> None:
     await teach(aredis, "ann", "bob", "cid", "ann", "dan", max_contexts=3)
     assert known(stream) == ["cid", "ann", "dan"]
 
 
-async def test_a_query_is_a_use_too(aredis, stream):
+async def test_a_query_is_a_use_too(aredis: Redis, stream: redis.Redis) -> None:
     await teach(aredis, "ann", "bob", max_contexts=2)
     counts = QueryCounts(aredis)
     counts.add(application_id=1, context_ttl_s=90 * 86_400, context="ann", arms=ARMS)
@@ -171,7 +183,9 @@ async def test_a_query_is_a_use_too(aredis, stream):
     assert "bob" not in known(stream)
 
 
-async def test_fewer_allowed_than_there_are_go_little_by_little(aredis, stream):
+async def test_fewer_allowed_than_there_are_go_little_by_little(
+    aredis: Redis, stream: redis.Redis
+) -> None:
     await teach(aredis, *(f"user-{number:03}" for number in range(250)))
     for left in (151, 52, 2):
         await teach(aredis, f"new-{left}", at_ms=NOW_MS + 10_000 - left, max_contexts=2)
@@ -179,7 +193,9 @@ async def test_fewer_allowed_than_there_are_go_little_by_little(aredis, stream):
     assert known(stream) == ["new-52", "new-2"]
 
 
-async def test_one_that_was_not_used_for_so_long_starts_anew(aredis, stream):
+async def test_one_that_was_not_used_for_so_long_starts_anew(
+    aredis: Redis, stream: redis.Redis
+) -> None:
     await teach(aredis, "", "ann", "ann", "bob")
     later = NOW_MS + 2 * DAY_MS
     await teach(aredis, "ann", at_ms=later, context_ttl_s=86_400)
@@ -188,7 +204,7 @@ async def test_one_that_was_not_used_for_so_long_starts_anew(aredis, stream):
     assert replayed(stream, EXP4).contexts["ann"].state == stored(stream, "ann").state
 
 
-async def test_the_global_context_is_never_among_them(aredis, stream):
+async def test_the_global_context_is_never_among_them(aredis: Redis, stream: redis.Redis) -> None:
     await teach(aredis, "", "ann", at_ms=NOW_MS, max_contexts=1)
     await teach(aredis, "", at_ms=NOW_MS + 1000 * DAY_MS, max_contexts=1)
     assert stored(stream).feedback == {"svm:2": 2}
@@ -196,12 +212,16 @@ async def test_the_global_context_is_never_among_them(aredis, stream):
     assert stream.ttl(state_key(1, "")) == -1
 
 
-async def test_redis_keeps_a_context_longer_than_its_place_so_that_its_end_is_told(aredis, stream):
+async def test_redis_keeps_a_context_longer_than_its_place_so_that_its_end_is_told(
+    aredis: Redis, stream: redis.Redis
+) -> None:
     await teach(aredis, "ann", context_ttl_s=86_400)
     assert 86_400 < stream.ttl(state_key(1, "ann")) <= 86_400 + EXPIRY_MARGIN_S
 
 
-async def test_a_replay_forgets_contexts_where_live_feedback_did(aredis, stream):
+async def test_a_replay_forgets_contexts_where_live_feedback_did(
+    aredis: Redis, stream: redis.Redis
+) -> None:
     await teach(aredis, "", "ann", "bob", "ann", "cid", "bob", "dan", "ann", max_contexts=2)
     replay = replayed(stream, EXP4)
     assert set(replay.contexts) == {"", *known(stream)}

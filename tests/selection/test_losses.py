@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,11 +16,11 @@ from registry.models.applications import Loss
 from selection.rewards.losses import LOSSES, check_loss, loss_of_reward, make_loss
 
 
-def loss(label: bytes, output: bytes, of: str = "auto", **options) -> float:
+def loss(label: bytes, output: bytes, of: str = "auto", **options: Any) -> float:
     return make_loss(of, **options)(label, output)
 
 
-def test_an_application_can_choose_each_of_them():
+def test_an_application_can_choose_each_of_them() -> None:
     assert set(Loss.values) == set(LOSSES)
 
 
@@ -35,7 +36,7 @@ def test_an_application_can_choose_each_of_them():
         (b"[1,2]", b"[1,3]", 1.0),
     ],
 )
-def test_a_vote_is_right_or_wrong(label, output, expected):
+def test_a_vote_is_right_or_wrong(label: bytes, output: bytes, expected: float) -> None:
     assert loss(label, output, combine="vote") == expected
 
 
@@ -52,7 +53,9 @@ def test_a_vote_is_right_or_wrong(label, output, expected):
         (b'"x"', b"[-1, 2]", 1.0),
     ],
 )
-def test_scores_are_judged_by_their_best_class(label, output, expected):
+def test_scores_are_judged_by_their_best_class(
+    label: bytes, output: bytes, expected: float
+) -> None:
     assert loss(label, output, combine="scores") == expected
 
 
@@ -70,11 +73,13 @@ def test_scores_are_judged_by_their_best_class(label, output, expected):
     ],
 )
 @pytest.mark.parametrize("combine", ["mean", "median"])
-def test_a_number_is_as_wrong_as_it_is_far_off_at_most_one(combine, label, output, expected):
+def test_a_number_is_as_wrong_as_it_is_far_off_at_most_one(
+    combine: str, label: bytes, output: bytes, expected: float
+) -> None:
     assert loss(label, output, combine=combine) == pytest.approx(expected)
 
 
-def test_errors_are_divided_by_the_scale_before_they_are_cut():
+def test_errors_are_divided_by_the_scale_before_they_are_cut() -> None:
     assert loss(b"100", b"103", "absolute", scale=10.0) == pytest.approx(0.3)
     assert loss(b"100", b"200", "absolute", scale=10.0) == 1.0
     assert loss(b"100", b"105", "squared", scale=10.0) == pytest.approx(0.25)
@@ -84,7 +89,7 @@ def test_errors_are_divided_by_the_scale_before_they_are_cut():
 
 @pytest.mark.parametrize("of", ["absolute", "squared"])
 @pytest.mark.parametrize("label", [b'"one"', b"true", b"null", b'["x"]', b"{}"])
-def test_a_label_without_number_is_the_callers_mistake(of, label):
+def test_a_label_without_number_is_the_callers_mistake(of: str, label: bytes) -> None:
     with pytest.raises(InvalidInput, match="expected a number"):
         loss(label, b"1", of)
 
@@ -92,7 +97,7 @@ def test_a_label_without_number_is_the_callers_mistake(of, label):
 # --- items that nobody knows ------------------------------------------------------------------
 
 
-def test_only_known_items_of_an_array_count():
+def test_only_known_items_of_an_array_count() -> None:
     assert loss(b"[null, 3, null]", b"[9, 3, 9]", "zero_one") == 0.0
     assert loss(b"[null, 3, 4]", b"[9, 3, 9]", "zero_one") == 1.0
     assert loss(b"[null, 3]", b"[9, 3.5]", "absolute") == 0.5
@@ -100,7 +105,9 @@ def test_only_known_items_of_an_array_count():
 
 
 @pytest.mark.parametrize("of", ["zero_one", "absolute", "squared"])
-def test_an_output_of_another_length_is_wrong_and_a_label_without_known_item_refused(of):
+def test_an_output_of_another_length_is_wrong_and_a_label_without_known_item_refused(
+    of: str,
+) -> None:
     assert loss(b"[null, 1]", b"[1]", of) == 1.0
     with pytest.raises(InvalidInput, match="expected an item that is not null"):
         loss(b"[null, null]", b"[1, 2]", of)
@@ -120,7 +127,9 @@ def test_an_output_of_another_length_is_wrong_and_a_label_without_known_item_ref
         (b"2", b'{"1": 1, "2": 3}', 0.75),
     ],
 )
-def test_log_loss_is_what_the_chance_of_the_right_class_costs(label, output, probability):
+def test_log_loss_is_what_the_chance_of_the_right_class_costs(
+    label: bytes, output: bytes, probability: float
+) -> None:
     assert loss(label, output, "log") == pytest.approx(-math.log(probability) / math.log(1000))
 
 
@@ -139,12 +148,12 @@ def test_log_loss_is_what_the_chance_of_the_right_class_costs(label, output, pro
         (b"1", b"[1, -1]"),
     ],
 )
-def test_a_class_without_any_chance_is_as_wrong_as_it_gets(label, output):
+def test_a_class_without_any_chance_is_as_wrong_as_it_gets(label: bytes, output: bytes) -> None:
     assert loss(label, output, "log") == 1.0
 
 
 @pytest.mark.parametrize("label", [b"null", b"[1]", b"{}", b"0.5"])
-def test_a_label_that_is_no_class_is_the_callers_mistake(label):
+def test_a_label_that_is_no_class_is_the_callers_mistake(label: bytes) -> None:
     with pytest.raises(InvalidInput, match="expected a class"):
         loss(label, b"[0.5, 0.5]", "log")
 
@@ -152,7 +161,7 @@ def test_a_label_that_is_no_class_is_the_callers_mistake(label):
 # --- all of them ------------------------------------------------------------------------------
 
 
-def test_a_loss_that_does_not_exist_is_refused():
+def test_a_loss_that_does_not_exist_is_refused() -> None:
     for refused in (lambda: check_loss("magic", ""), lambda: make_loss("magic")):
         with pytest.raises(BadRequest, match="loss: expected one of auto, zero_one"):
             refused()
@@ -178,12 +187,12 @@ json_values = st.recursive(
     scale=st.floats(1e-9, 1e12),
 )
 def test_every_loss_of_anything_is_between_0_and_1_or_the_labels_fault(
-    of, combine, label, output, scale
-):
+    of: str, combine: str, label: Any, output: Any, scale: float
+) -> None:
     texts = json.dumps(label).encode(), json.dumps(output).encode()
     with suppress(InvalidInput):
         assert 0.0 <= loss(*texts, of, combine=combine, scale=scale) <= 1.0
 
 
-def test_a_reward_is_the_rest_of_a_loss():
+def test_a_reward_is_the_rest_of_a_loss() -> None:
     assert loss_of_reward(0.75) == 0.25

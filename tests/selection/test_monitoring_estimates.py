@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -104,14 +105,26 @@ def test_an_accuracy_comes_with_wilsons_interval() -> None:
 # What was earned.
 
 
-def arm(name: str, *, output: str | None, loss: float | None, propensity: float = 1.0) -> dict:
+def arm(
+    name: str, *, output: str | None, loss: float | None, propensity: float = 1.0
+) -> dict[str, Any]:
     return {"arm": name, "propensity": propensity, "output": output, "loss": loss}
 
 
-def told(
-    *arms: dict, label: str | None = "7", reward: float | None = None, on_query: bool = True
+def told(*arms: dict[str, Any], **how: Any) -> LoggedQuery:
+    """Return one piece of feedback as it is read back; it says something."""
+    query = read_back(*arms, **how)
+    assert query is not None
+    return query
+
+
+def read_back(
+    *arms: dict[str, Any],
+    label: str | None = "7",
+    reward: float | None = None,
+    on_query: bool = True,
 ) -> LoggedQuery | None:
-    """Return one piece of feedback as it is read back."""
+    """Return one piece of feedback as it is read back; None where it says nothing."""
     row = {
         "arms": arms,
         "label": label if reward is None else None,
@@ -210,4 +223,4 @@ def test_an_arm_that_gave_no_answer_is_no_voter_but_has_its_loss() -> None:
 
 
 def test_feedback_that_says_nothing_of_any_arm_is_left_out() -> None:
-    assert told(arm("a:1", output=None, loss=None)) is None
+    assert read_back(arm("a:1", output=None, loss=None)) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from selection.evaluation.monitoring.counter_deltas import REMEMBERED, counted_since, remembered
 from selection.evaluation.monitoring.downsampling import (
@@ -44,7 +45,7 @@ def test_a_process_that_was_slow_to_publish_is_not_counted_twice() -> None:
 
 
 def test_of_processes_that_are_gone_only_the_latest_are_remembered() -> None:
-    readings: dict = {}
+    readings: dict[str, Any] = {}
     for number in range(500):
         readings = remembered(readings, {f"web-{number}": {}})
 

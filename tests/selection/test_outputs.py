@@ -9,41 +9,44 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from selection.store.outputs import ENTRY_BYTES, WRITTEN_AT_ONCE, OutputStore
+from selection.store.outputs import ENTRY_BYTES, OutputStore
+from selection.store.write_behind import WRITTEN_AT_ONCE
 from tests.redis_server import redis_server
 from tests.selection.eventually import eventually
 
 OUTPUTS = {"svm:2": b"[1,2,3]", "tree:1": b'"seven"'}
 
 
-async def test_it_returns_what_was_kept(outputs, aredis):
+async def test_it_returns_what_was_kept(outputs: OutputStore, aredis: Redis) -> None:
     outputs.keep(b"one", outputs=OUTPUTS, ttl_s=60)
     await eventually(lambda: not outputs.waiting)
     assert await outputs.fetch([b"one", b"two"]) == {b"one": OUTPUTS}
     assert 0 < await aredis.ttl(f"clipper:outputs:{b'one'.hex()}") <= 60
 
 
-async def test_it_returns_what_redis_has_not_got_yet(aredis):
+async def test_it_returns_what_redis_has_not_got_yet(aredis: Redis) -> None:
     outputs = OutputStore(aredis)  # not started: nothing is written
     outputs.keep(b"one", outputs=OUTPUTS, ttl_s=60)
     assert await outputs.fetch([b"one"]) == {b"one": OUTPUTS}
 
 
-async def test_what_waits_is_written_on_stop(aredis):
+async def test_what_waits_is_written_on_stop(aredis: Redis) -> None:
     outputs = OutputStore(aredis)
     outputs.keep(b"one", outputs=OUTPUTS, ttl_s=60)
     await outputs.stop()
     assert await OutputStore(aredis).fetch([b"one"]) == {b"one": OUTPUTS}
 
 
-async def test_beyond_its_capacity_the_oldest_are_given_up(aredis):
+async def test_beyond_its_capacity_the_oldest_are_given_up(aredis: Redis) -> None:
     outputs = OutputStore(aredis, capacity_bytes=2 * ENTRY_BYTES + 250)
     for nonce in (b"1", b"2", b"3"):
         outputs.keep(nonce, outputs={"a:1": b"x" * 100}, ttl_s=60)
     assert list(await outputs.fetch([b"1", b"2", b"3"])) == [b"2", b"3"]
 
 
-async def test_what_waits_while_redis_is_away_is_written_when_it_is_back(caplog):
+async def test_what_waits_while_redis_is_away_is_written_when_it_is_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level(logging.INFO, "selection.store.outputs")
     with redis_server() as server:
         async with Redis.from_url(server.url, retry=None) as client:
@@ -59,14 +62,14 @@ async def test_what_waits_while_redis_is_away_is_written_when_it_is_back(caplog)
             await outputs.stop()
 
 
-async def test_many_small_outputs_count_for_what_keeping_them_takes(aredis):
+async def test_many_small_outputs_count_for_what_keeping_them_takes(aredis: Redis) -> None:
     outputs = OutputStore(aredis, capacity_bytes=10 * ENTRY_BYTES)
     for number in range(100):
         outputs.keep(bytes([number]), outputs={}, ttl_s=60)
     assert list(outputs.waiting) == [bytes([number]) for number in range(91, 100)]
 
 
-async def test_beyond_the_budget_those_that_would_expire_first_give_way(aredis):
+async def test_beyond_the_budget_those_that_would_expire_first_give_way(aredis: Redis) -> None:
     size = ENTRY_BYTES + len(b"\x81\xa3a:1\xc4\x64") + 100
     first = OutputStore(aredis, budget_bytes=3 * size)
     second = OutputStore(aredis, budget_bytes=3 * size)
@@ -80,7 +83,7 @@ async def test_beyond_the_budget_those_that_would_expire_first_give_way(aredis):
     assert (second.evicted, second.kept_bytes) == (1, 3 * size)
 
 
-async def test_what_has_expired_counts_no_more(aredis):
+async def test_what_has_expired_counts_no_more(aredis: Redis) -> None:
     now = [1000.0]
     store = OutputStore(aredis, clock=lambda: now[0])
     store.keep(b"1", outputs=OUTPUTS, ttl_s=60)
@@ -93,7 +96,7 @@ async def test_what_has_expired_counts_no_more(aredis):
     assert await aredis.zcard("clipper:outputs-index") == 1
 
 
-async def test_thousands_of_embeddings_stay_within_the_budget(aredis):
+async def test_thousands_of_embeddings_stay_within_the_budget(aredis: Redis) -> None:
     budget, embedding = 2 << 20, {"embed:1": b"[" + b"0.123456," * 1600 + b"0]"}
     before = (await aredis.info("memory"))["used_memory"]
     store = OutputStore(aredis, budget_bytes=budget)
@@ -109,7 +112,7 @@ async def test_thousands_of_embeddings_stay_within_the_budget(aredis):
     assert (await aredis.info("memory"))["used_memory"] - before < 4 * budget
 
 
-async def test_nothing_is_kept_for_no_time_or_while_redis_is_short_of_memory(aredis):
+async def test_nothing_is_kept_for_no_time_or_while_redis_is_short_of_memory(aredis: Redis) -> None:
     store = OutputStore(aredis)
     store.keep(b"1", outputs=OUTPUTS, ttl_s=0)
     store.paused = True
@@ -136,8 +139,8 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 async def test_what_piled_up_is_written_in_parts_and_a_failure_repeats_only_its_own(
-    aredis, written
-):
+    aredis: Redis, written: list[int]
+) -> None:
     outputs = OutputStore(aredis)
     for number in range(2 * WRITTEN_AT_ONCE + 10):
         outputs.keep(number.to_bytes(4), outputs=OUTPUTS, ttl_s=60)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,9 @@ from hypothesis import strategies as st
 
 from registry.errors import BadRequest, InvalidPolicyParams
 from selection.policies import POLICIES, make_policy
-from selection.policies.base import shares
+from selection.policies.ab_split import ABSplit
+from selection.policies.base import Policy, Prepared, shares
+from selection.policies.linucb import Contextual, LinUCB
 from selection.policies.statistics import REWARDS, State, Update, join, learn
 
 ARMS = {"a:1": 1.0, "b:1": 2.0, "c:1": 0.0, "d:2": 1.0}
@@ -21,18 +25,27 @@ uniforms = st.floats(0.0, 1.0, exclude_max=True)
 unit = st.floats(0.0, 1.0)
 
 
-def features_of(policy):
+def features_of(policy: Policy) -> tuple[float, ...]:
     return (0.5,) * getattr(policy, "dimensions", 0)
 
 
-def prepared(policy, state=NOTHING, arms=ARMS, **general):
+def prepared(
+    policy: Policy, state: State = NOTHING, arms: dict[str, float] = ARMS, **general: Any
+) -> ABSplit | Prepared | Contextual:
     statistics = join(
         state, arms, statistic=policy.statistic, warm_start=policy.warm_start, **general
     )
     return policy.prepare(statistics, arms)
 
 
-def observed(policy, losses, *, state=NOTHING, propensities=None, arms=ARMS):
+def observed(
+    policy: Policy,
+    losses: dict[str, float],
+    *,
+    state: State = NOTHING,
+    propensities: dict[str, float] | None = None,
+    arms: dict[str, float] = ARMS,
+) -> State:
     """The state after one piece of feedback."""
     update = Update(
         arms=tuple(arms),
@@ -49,7 +62,7 @@ def observed(policy, losses, *, state=NOTHING, propensities=None, arms=ARMS):
 
 
 @st.composite
-def learned(draw):
+def learned(draw: Callable[..., Any]) -> tuple[Policy, State]:
     """A policy with any parameters, and a state that it has been brought to by any feedback."""
     name = draw(names)
     chosen = {
@@ -70,7 +83,7 @@ def learned(draw):
 
 
 @given(learned())
-def test_weights_are_positive_shares_that_sum_to_one(given):
+def test_weights_are_positive_shares_that_sum_to_one(given: tuple[Policy, State]) -> None:
     policy, state = given
     weights = prepared(policy, state).weights
     assert list(weights) == list(ARMS)
@@ -80,7 +93,9 @@ def test_weights_are_positive_shares_that_sum_to_one(given):
 
 
 @given(learned(), uniforms)
-def test_a_selection_names_routed_arms_with_the_chance_they_had(given, uniform):
+def test_a_selection_names_routed_arms_with_the_chance_they_had(
+    given: tuple[Policy, State], uniform: float
+) -> None:
     policy, state = given
     ready, features = prepared(policy, state), features_of(policy)
     chances = ready.chances(features)
@@ -94,7 +109,7 @@ def test_a_selection_names_routed_arms_with_the_chance_they_had(given, uniform):
 
 
 @given(learned(), st.text())
-def test_an_assignment_is_a_selection_that_stays(given, key):
+def test_an_assignment_is_a_selection_that_stays(given: tuple[Policy, State], key: str) -> None:
     policy, state = given
     ready = prepared(policy, state)
     assert ready.assigned(key) == ready.assigned(key)
@@ -102,7 +117,9 @@ def test_an_assignment_is_a_selection_that_stays(given, key):
 
 
 @given(name=names, loss=unit, chance=unit)
-def test_what_feedback_adds_is_finite_and_as_wide_as_its_family(name, loss, chance):
+def test_what_feedback_adds_is_finite_and_as_wide_as_its_family(
+    name: str, loss: float, chance: float
+) -> None:
     policy = make_policy(name, {})
     deltas = policy.deltas(
         losses={"a:1": loss}, propensities={"a:1": chance}, features=features_of(policy)
@@ -115,7 +132,7 @@ def test_what_feedback_adds_is_finite_and_as_wide_as_its_family(name, loss, chan
 
 
 @given(name=names, loss=unit, chance=unit)
-def test_feedback_never_praises_a_wrong_arm(name, loss, chance):
+def test_feedback_never_praises_a_wrong_arm(name: str, loss: float, chance: float) -> None:
     policy = make_policy(name, {})
     before = prepared(policy).weights["a:1"]
     state = observed(policy, {"a:1": 0.5 + loss / 2}, propensities={"a:1": chance})
@@ -123,7 +140,7 @@ def test_feedback_never_praises_a_wrong_arm(name, loss, chance):
 
 
 @pytest.mark.parametrize("name", sorted(set(POLICIES) - BY_ROUTES))
-def test_a_right_arm_is_trusted_more_than_a_wrong_one(name):
+def test_a_right_arm_is_trusted_more_than_a_wrong_one(name: str) -> None:
     policy, state = make_policy(name, {}), State()
     for _ in range(50):
         state = observed(policy, {"a:1": 0.0, "b:1": 1.0}, state=state)
@@ -132,7 +149,7 @@ def test_a_right_arm_is_trusted_more_than_a_wrong_one(name):
 
 
 @pytest.mark.parametrize("name", sorted(POLICIES))
-def test_of_arms_of_which_nothing_is_known_all_weigh_the_same(name):
+def test_of_arms_of_which_nothing_is_known_all_weigh_the_same(name: str) -> None:
     even = dict.fromkeys(ARMS, 1.0)
     assert prepared(make_policy(name, {}), arms=even).weights == pytest.approx(
         dict.fromkeys(ARMS, 0.25)
@@ -141,7 +158,9 @@ def test_of_arms_of_which_nothing_is_known_all_weigh_the_same(name):
 
 @pytest.mark.parametrize("params", [{}, {"decay": 0.0}])
 @pytest.mark.parametrize("name", ["exp3", "exp4"])
-def test_weights_stay_finite_and_positive_after_a_million_of_the_largest_steps(name, params):
+def test_weights_stay_finite_and_positive_after_a_million_of_the_largest_steps(
+    name: str, params: dict[str, float]
+) -> None:
     policy = make_policy(name, {"eta": 10.0, **params})
     (step,) = policy.observe(losses={"a:1": 1.0}, propensities={"a:1": 0.0})["a:1"]
     weight = 0.0
@@ -155,7 +174,7 @@ def test_weights_stay_finite_and_positive_after_a_million_of_the_largest_steps(n
 
 @pytest.mark.parametrize("decay", [0.0, 0.002, 0.5])
 @pytest.mark.parametrize("name", ["epsilon_greedy", "ucb1", "thompson", "linucb"])
-def test_sums_stay_usable_after_a_million_updates(name, decay):
+def test_sums_stay_usable_after_a_million_updates(name: str, decay: float) -> None:
     policy = make_policy(name, {"decay": decay})
     delta = policy.observe(losses={"a:1": 0.3}, propensities={"a:1": 1.0}, features=(0.5,))["a:1"]
     times = 0.0
@@ -178,7 +197,7 @@ def test_sums_stay_usable_after_a_million_updates(name, decay):
 
 
 @pytest.mark.parametrize("name", sorted(set(POLICIES) - BY_ROUTES))
-def test_a_new_version_inherits_its_predecessors_belief_discounted(name):
+def test_a_new_version_inherits_its_predecessors_belief_discounted(name: str) -> None:
     policy, state = make_policy(name, {"decay": 0.0, "inherit": 0.5}), State()
     before = dict.fromkeys(("a:1", "b:1"), 1.0)
     for _ in range(20):
@@ -193,7 +212,7 @@ def test_a_new_version_inherits_its_predecessors_belief_discounted(name):
     assert 0.5 < after["a:2"] < prepared(policy, state, before).weights["a:1"] + 1e-12
 
 
-def test_under_a_split_a_new_version_begins_with_nothing():
+def test_under_a_split_a_new_version_begins_with_nothing() -> None:
     policy = make_policy("ab_split", {})
     state = observed(policy, {"a:1": 1.0}, arms={"a:1": 1.0})
     new = join(state, ("a:2",), statistic=policy.statistic, warm_start=policy.warm_start)["a:2"]
@@ -201,7 +220,7 @@ def test_under_a_split_a_new_version_begins_with_nothing():
 
 
 @pytest.mark.parametrize("name", sorted(POLICIES))
-def test_an_arm_that_leaves_does_not_disturb_the_rest(name):
+def test_an_arm_that_leaves_does_not_disturb_the_rest(name: str) -> None:
     policy, state = make_policy(name, {}), State()
     for loss in (0.1, 0.7, 0.4):
         state = observed(policy, {"a:1": loss, "b:1": 1 - loss, "d:2": loss / 2}, state=state)
@@ -214,18 +233,18 @@ def test_an_arm_that_leaves_does_not_disturb_the_rest(name):
         assert left["a:1"] / left["d:2"] == pytest.approx(whole["a:1"] / whole["d:2"])
 
 
-def test_shares_are_those_of_the_softmax_however_far_apart():
+def test_shares_are_those_of_the_softmax_however_far_apart() -> None:
     weights = shares({"a:1": (0.0,), "b:1": (-math.log(3),), "c:1": (-3e7,)})
     assert weights == pytest.approx({"a:1": 0.75, "b:1": 0.25, "c:1": 0.0})
     assert weights["c:1"] > 0.0
 
 
-def test_the_table_names_each_policy_as_it_names_itself():
+def test_the_table_names_each_policy_as_it_names_itself() -> None:
     assert {name: policy.name for name, policy in POLICIES.items()} == {n: n for n in POLICIES}
 
 
 @pytest.mark.parametrize("name", sorted(POLICIES))
-def test_declared_defaults_are_the_defaults(name):
+def test_declared_defaults_are_the_defaults(name: str) -> None:
     policy = make_policy(name, {})
     declared = {parameter.name: parameter.default for parameter in policy.parameters}
     assert declared == {key: getattr(policy, key) for key in declared}
@@ -233,12 +252,12 @@ def test_declared_defaults_are_the_defaults(name):
     assert policy == make_policy(name, declared)
 
 
-def test_an_unknown_policy_is_refused_with_the_known_ones():
+def test_an_unknown_policy_is_refused_with_the_known_ones() -> None:
     with pytest.raises(InvalidPolicyParams, match="'exp5': expected one of static, ab_split, eps"):
         make_policy("exp5", {})
 
 
-def test_an_unknown_parameter_is_refused_with_the_known_ones():
+def test_an_unknown_parameter_is_refused_with_the_known_ones() -> None:
     with pytest.raises(InvalidPolicyParams, match="no parameter 'gamma': expected eta, floor"):
         make_policy("exp3", {"gamma": 1})
     with pytest.raises(InvalidPolicyParams, match="no parameter 'eta': expected none at all"):
@@ -246,25 +265,26 @@ def test_an_unknown_parameter_is_refused_with_the_known_ones():
 
 
 @pytest.mark.parametrize("value", [0, -1, 11, math.nan, math.inf, "0.1", None, True, [1]])
-def test_a_parameter_out_of_range_is_refused_with_the_range(value):
+def test_a_parameter_out_of_range_is_refused_with_the_range(value: int) -> None:
     with pytest.raises(InvalidPolicyParams, match=r"eta is .*expected a number from 0.0001 to 10"):
         make_policy("exp4", {"eta": value})
 
 
 @pytest.mark.parametrize("value", [0, 17, 2.5, math.nan, -1, "2", True, None, 1e300])
-def test_where_a_whole_number_is_meant_others_are_refused(value):
+def test_where_a_whole_number_is_meant_others_are_refused(value: float) -> None:
     with pytest.raises(InvalidPolicyParams, match="expected a whole number from 1 to 16"):
         make_policy("linucb", {"dimensions": value})
 
 
-def test_a_whole_number_written_with_a_point_will_do():
+def test_a_whole_number_written_with_a_point_will_do() -> None:
     policy = make_policy("linucb", {"dimensions": 3.0})
     assert policy == make_policy("linucb", {"dimensions": 3})
+    assert isinstance(policy, LinUCB)
     assert isinstance(policy.dimensions, int)
 
 
 @pytest.mark.parametrize("name", sorted(POLICIES))
-def test_policies_that_take_no_features_refuse_them(name):
+def test_policies_that_take_no_features_refuse_them(name: str) -> None:
     policy = make_policy(name, {})
     if name == "linucb":
         return
@@ -273,12 +293,12 @@ def test_policies_that_take_no_features_refuse_them(name):
         policy.check_features((1.0,))
 
 
-def test_wrong_parameters_are_a_bad_request_and_a_value_error():
+def test_wrong_parameters_are_a_bad_request_and_a_value_error() -> None:
     error = InvalidPolicyParams("no")
     assert isinstance(error, BadRequest)
     assert isinstance(error, ValueError)
     assert error.body() == {"error": "no", "code": "invalid_policy_params", "details": {}}
 
 
-def test_a_whole_number_will_do():
+def test_a_whole_number_will_do() -> None:
     assert make_policy("exp4", {"eta": 1}) == make_policy("exp4", {"eta": 1.0})

@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from selection.policies import Selection, make_policy
+from selection.policies import Policy, Selection, make_policy
+from selection.policies.ab_split import Assigned
 from selection.policies.statistics import REWARDS
 
 NOTHING = (0.0, 0.0, 0.0)
@@ -14,39 +15,41 @@ CONTEXTS = [f"7:user {n}" for n in range(4000)]
 split = make_policy("ab_split", {})
 
 
-def ready(arms, policy=split):
-    return policy.prepare(dict.fromkeys(arms, NOTHING), arms)
+def ready(arms: dict[str, float], policy: Policy = split) -> Assigned:
+    prepared = policy.prepare(dict.fromkeys(arms, NOTHING), arms)
+    assert isinstance(prepared, Assigned)
+    return prepared
 
 
-def assigned(arms, policy=split):
+def assigned(arms: dict[str, float], policy: Policy = split) -> dict[str, str]:
     prepared = ready(arms, policy)
     return {context: prepared.assigned(context).arms[0] for context in CONTEXTS}
 
 
-def share(assignment, arm):
+def share(assignment: dict[str, str], arm: str) -> float:
     return list(assignment.values()).count(arm) / len(assignment)
 
 
-def test_a_context_is_given_to_the_same_arm_however_often_it_asks():
+def test_a_context_is_given_to_the_same_arm_however_often_it_asks() -> None:
     arms = {"a:1": 1.0, "b:1": 3.0}
     assert assigned(arms) == assigned(dict(reversed(arms.items())))
 
 
-def test_contexts_are_spread_by_the_weights_of_the_routes():
+def test_contexts_are_spread_by_the_weights_of_the_routes() -> None:
     assignment = assigned({"a:1": 1.0, "b:1": 2.0, "c:1": 5.0})
     assert share(assignment, "a:1") == pytest.approx(0.125, abs=0.02)
     assert share(assignment, "b:1") == pytest.approx(0.25, abs=0.02)
     assert share(assignment, "c:1") == pytest.approx(0.625, abs=0.02)
 
 
-def test_the_chance_that_is_logged_is_the_share_of_the_route():
+def test_the_chance_that_is_logged_is_the_share_of_the_route() -> None:
     prepared = ready({"a:1": 1.0, "b:1": 3.0})
     for context in CONTEXTS[:50]:
         (arm,), (chance,) = prepared.assigned(context)
         assert chance == {"a:1": 0.25, "b:1": 0.75}[arm]
 
 
-def test_where_one_weight_grows_only_the_contexts_that_it_wins_move():
+def test_where_one_weight_grows_only_the_contexts_that_it_wins_move() -> None:
     before = assigned({"a:1": 1.0, "b:1": 1.0, "c:1": 1.0})
     after = assigned({"a:1": 2.0, "b:1": 1.0, "c:1": 1.0})
     moved = [context for context in CONTEXTS if before[context] != after[context]]
@@ -54,13 +57,13 @@ def test_where_one_weight_grows_only_the_contexts_that_it_wins_move():
     assert len(moved) / len(CONTEXTS) == pytest.approx(1 / 2 - 1 / 3, abs=0.02)
 
 
-def test_where_an_arm_leaves_only_its_own_contexts_move():
+def test_where_an_arm_leaves_only_its_own_contexts_move() -> None:
     before = assigned({"a:1": 1.0, "b:1": 1.0, "c:1": 1.0})
     after = assigned({"a:1": 1.0, "c:1": 1.0})
     assert {before[c] for c in CONTEXTS if before[c] != after[c]} == {"b:1"}
 
 
-def test_what_is_taught_does_not_move_a_context():
+def test_what_is_taught_does_not_move_a_context() -> None:
     arms = {"a:1": 1.0, "b:1": 1.0}
     known = {"a:1": (90.0, 1.0, 1.0), "b:1": (90.0, 89.0, 89.0)}
     prepared = split.prepare(known, arms)
@@ -68,7 +71,7 @@ def test_what_is_taught_does_not_move_a_context():
     assert prepared.weights == {"a:1": 0.5, "b:1": 0.5}
 
 
-def test_another_seed_assigns_afresh_and_so_does_another_application():
+def test_another_seed_assigns_afresh_and_so_does_another_application() -> None:
     arms = {"a:1": 1.0, "b:1": 1.0}
     first, second = assigned(arms), assigned(arms, make_policy("ab_split", {"seed": 1}))
     both_times = [first[context] == second[context] for context in CONTEXTS]
@@ -78,19 +81,19 @@ def test_another_seed_assigns_afresh_and_so_does_another_application():
     assert sum(same) / len(CONTEXTS) == pytest.approx(0.5, abs=0.03)
 
 
-def test_without_a_context_an_arm_is_drawn():
+def test_without_a_context_an_arm_is_drawn() -> None:
     prepared, luck = ready({"a:1": 1.0, "b:1": 3.0}), random.Random(1)
     drawn = [prepared.select(luck.random()).arms[0] for _ in range(4000)]
     assert drawn.count("b:1") / 4000 == pytest.approx(0.75, abs=0.03)
 
 
-def test_a_route_without_weight_is_given_to_nobody():
+def test_a_route_without_weight_is_given_to_nobody() -> None:
     prepared = ready({"a:1": 0.0, "b:1": 1.0})
     assert {prepared.assigned(context) for context in CONTEXTS} == {Selection(("b:1",), (1.0,))}
     assert share(assigned({"a:1": 0.0, "b:1": 0.0}), "a:1") == pytest.approx(0.5, abs=0.03)
 
 
-def test_how_well_each_arm_did_is_kept_and_does_not_fade():
+def test_how_well_each_arm_did_is_kept_and_does_not_fade() -> None:
     assert split.keep == 1.0
     deltas = split.deltas(losses={"a:1": 0.5}, propensities={"a:1": 0.5})
     assert deltas == {REWARDS: {"a:1": (1.0, 0.5, 0.25)}}

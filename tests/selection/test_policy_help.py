@@ -9,9 +9,9 @@ from selection.policies import POLICIES
 
 
 @pytest.mark.parametrize("name", sorted(POLICIES))
-def test_the_form_offers_the_policy_and_lists_what_it_takes(name):
+def test_the_form_offers_the_policy_and_lists_what_it_takes(name: str) -> None:
     form = ApplicationForm()
-    offered = dict(form.fields["policy"].choices)
+    offered = dict(form.fields["policy"].choices)  # type: ignore[attr-defined]  # a field of choices
     assert offered[name] == f"{name}: {POLICIES[name].summary}"
     text = str(form.fields["policy_params"].help_text)
     for p in POLICIES[name].parameters:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 
 from registry.errors import BadRequest
-from selection.policies import make_policy
+from selection.policies import Policy, make_policy
+from selection.policies.linucb import Contextual
 from selection.policies.statistics import State, StatisticKind, Update, join, learn
 
 ARMS = {"a:1": 1.0, "b:1": 1.0, "c:1": 1.0}
@@ -17,14 +20,14 @@ PARAMS = {"dimensions": 3, "alpha": 0.7, "ridge": 2.0, "floor": 0.0, "decay": 0.
 linucb = make_policy("linucb", PARAMS)
 
 
-def history(count, *, seed=1):
+def history(count: int, *, seed: int = 1) -> Iterator[tuple[str, tuple[float, ...], float]]:
     luck = random.Random(seed)
     for _ in range(count):
         x = tuple(luck.gauss(0.0, 1.0) for _ in range(3))
         yield luck.choice(list(ARMS)), x, luck.random()
 
 
-def learned(policy, events):
+def learned(policy: Policy, events: Any) -> State:
     state = State()
     for arm, x, loss in events:
         deltas = policy.deltas(losses={arm: loss}, propensities={arm: 0.5}, features=x)
@@ -39,13 +42,15 @@ def learned(policy, events):
     return state
 
 
-def ready(policy, state):
+def ready(policy: Policy, state: State) -> Contextual:
     statistics = join(state, ARMS, statistic=policy.statistic, warm_start=policy.warm_start)
-    return policy.prepare(statistics, ARMS)
+    found = policy.prepare(statistics, ARMS)
+    assert isinstance(found, Contextual)
+    return found
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.1])
-def test_the_upper_bounds_are_those_of_its_source(decay):
+def test_the_upper_bounds_are_those_of_its_source(decay: float) -> None:
     """Li, Chu, Langford and Schapire 2010, algorithm 1; decayed, every sum fades by label."""
     policy = make_policy("linucb", PARAMS | {"decay": decay})
     events, x = list(history(40)), np.array([0.3, -1.2, 0.8])
@@ -64,29 +69,29 @@ def test_the_upper_bounds_are_those_of_its_source(decay):
     assert prepared.select(0.5, tuple(x)).arms == (list(ARMS)[int(np.argmax(expected))],)
 
 
-def test_feedback_adds_the_query_its_reward_and_their_products():
+def test_feedback_adds_the_query_its_reward_and_their_products() -> None:
     deltas = linucb.observe(losses={"a:1": 0.25}, propensities={}, features=(2.0, 3.0, 5.0))
     products = (4.0, 6.0, 10.0, 9.0, 15.0, 25.0)
     assert deltas == {"a:1": (1.0, 0.75, *products, 1.5, 2.25, 3.75)}
     assert linucb.statistic == StatisticKind("lin3", 11)
 
 
-def test_where_nothing_is_known_all_arms_tie_and_share():
+def test_where_nothing_is_known_all_arms_tie_and_share() -> None:
     chances = ready(linucb, State()).chances((1.0, 0.0, 0.0))
     assert chances == pytest.approx(dict.fromkeys(ARMS, 1 / 3))
 
 
-def test_of_features_that_are_all_zero_nothing_can_be_told():
+def test_of_features_that_are_all_zero_nothing_can_be_told() -> None:
     chances = ready(linucb, learned(linucb, history(20))).chances((0.0, 0.0, 0.0))
     assert chances == pytest.approx(dict.fromkeys(ARMS, 1 / 3))
 
 
-def test_the_floor_is_spread_evenly_and_logged():
+def test_the_floor_is_spread_evenly_and_logged() -> None:
     floored = make_policy("linucb", PARAMS | {"floor": 0.3})
     prepared, x = ready(floored, learned(floored, history(40))), (0.3, -1.2, 0.8)
     chances = prepared.chances(x)
     assert sorted(chances.values()) == pytest.approx([0.1, 0.1, 0.8])
-    asked = {}
+    asked: dict[str, int] = {}
     for step in range(1000):
         (arm,), (chance,) = prepared.select(step / 1000, x)
         assert chance == chances[arm]
@@ -95,7 +100,7 @@ def test_the_floor_is_spread_evenly_and_logged():
     assert prepared.select(1 - 2**-53, x).arms[0] in ARMS
 
 
-def test_it_learns_whom_to_ask_for_which_query():
+def test_it_learns_whom_to_ask_for_which_query() -> None:
     policy, luck = make_policy("linucb", {"dimensions": 2}), random.Random(3)
     state, right = State(), 0
     for query in range(1500):
@@ -121,24 +126,26 @@ def test_it_learns_whom_to_ask_for_which_query():
 
 
 @pytest.mark.parametrize("features", [(), (1.0,), (1.0, 2.0, 3.0, 4.0)])
-def test_another_number_of_features_is_refused_with_both_numbers(features):
+def test_another_number_of_features_is_refused_with_both_numbers(
+    features: tuple[float, ...],
+) -> None:
     with pytest.raises(BadRequest, match=f"expected an array of 3 numbers, got {len(features)}"):
         linucb.check_features(features)
 
 
 @pytest.mark.parametrize("x", [math.nan, math.inf, -math.inf, 1e7])
-def test_features_that_no_sum_survives_are_refused(x):
+def test_features_that_no_sum_survives_are_refused(x: float) -> None:
     with pytest.raises(BadRequest, match="expected numbers from -1e"):
         linucb.check_features((0.0, x, 1.0))
 
 
-def test_feedback_on_a_query_with_other_features_teaches_no_regression():
+def test_feedback_on_a_query_with_other_features_teaches_no_regression() -> None:
     assert linucb.observe(losses={"a:1": 0.5}, propensities={}, features=()) == {}
     deltas = linucb.deltas(losses={"a:1": 0.5}, propensities={}, features=(1.0,))
     assert [statistic.name for statistic, by_arm in deltas.items() if by_arm] == ["rew"]
 
 
-def test_the_largest_features_leave_finite_bounds():
+def test_the_largest_features_leave_finite_bounds() -> None:
     policy = make_policy("linucb", {"dimensions": 16, "ridge": 1e-3, "decay": 0.0})
     x = tuple(1e6 * (-1) ** i for i in range(16))
     state = State()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
+from numpy.typing import NDArray
+from scipy import stats  # type: ignore[import-untyped]
 
 from selection.policies import make_policy
 from selection.policies.thompson import beta, student
@@ -17,19 +19,21 @@ thompson = make_policy("thompson", {"floor": 0.0})
 gaussian = make_policy("thompson", {"floor": 0.0, "gaussian": 1})
 
 
-def shares_of_wins(draws):
+def shares_of_wins(draws: NDArray[Any]) -> NDArray[Any]:
     """How often each row has the highest draw; accurate to about 0.001 with a million."""
-    return np.bincount(np.argmax(draws, axis=0), minlength=len(draws)) / draws.shape[1]
+    wins = np.bincount(np.argmax(draws, axis=0), minlength=len(draws))
+    shares: NDArray[Any] = wins / draws.shape[1]
+    return shares
 
 
-def test_two_arms_have_the_chances_of_the_closed_form():
+def test_two_arms_have_the_chances_of_the_closed_form() -> None:
     """P(Beta(a, 1) > Beta(b, 1)) = a / (a + b)."""
     known = {"a:1": (3.0, 3.0, 3.0), "b:1": (1.0, 1.0, 1.0)}
     chances = thompson.prepare(known, dict.fromkeys(known, 1.0)).probabilities
     assert chances == pytest.approx({"a:1": 4 / 6, "b:1": 2 / 6}, abs=1e-6)
 
 
-def test_rewards_count_as_fractions_of_a_success():
+def test_rewards_count_as_fractions_of_a_success() -> None:
     assert beta((12.0, 9.5, 9.0)) == (10.5, 3.5)
     luck = np.random.default_rng(1)
     draws = np.stack([luck.beta(*beta(vector), size=10**6) for vector in KNOWN.values()])
@@ -37,7 +41,7 @@ def test_rewards_count_as_fractions_of_a_success():
     assert list(chances.values()) == pytest.approx(shares_of_wins(draws), abs=0.002)
 
 
-def test_gaussian_rewards_have_the_posterior_of_the_normal_inverse_gamma_prior():
+def test_gaussian_rewards_have_the_posterior_of_the_normal_inverse_gamma_prior() -> None:
     """Murphy 2007, section 3.5, with as much prior as one reward from anywhere in [0, 1]."""
     rewards = np.array([0.2, 0.9, 0.4, 0.7])
     n, mean = len(rewards), rewards.mean()
@@ -49,7 +53,7 @@ def test_gaussian_rewards_have_the_posterior_of_the_normal_inverse_gamma_prior()
     assert belief.freedom == 2 * alpha
 
 
-def test_gaussian_rewards_are_drawn_from_students_t():
+def test_gaussian_rewards_are_drawn_from_students_t() -> None:
     luck = np.random.default_rng(2)
     draws = np.stack(
         [
@@ -61,26 +65,26 @@ def test_gaussian_rewards_are_drawn_from_students_t():
     assert list(chances.values()) == pytest.approx(shares_of_wins(draws), abs=0.002)
 
 
-def test_rewards_that_vary_little_are_told_apart_sooner_as_gaussian():
+def test_rewards_that_vary_little_are_told_apart_sooner_as_gaussian() -> None:
     known = {"a:1": (50.0, 45.0, 40.6), "b:1": (50.0, 44.0, 38.8)}
     arms = dict.fromkeys(known, 1.0)
     as_counts = thompson.prepare(known, arms).probabilities["a:1"]
     assert gaussian.prepare(known, arms).probabilities["a:1"] > as_counts + 0.2
 
 
-def test_the_floor_is_spread_evenly():
+def test_the_floor_is_spread_evenly() -> None:
     floored = make_policy("thompson", {"floor": 0.3}).prepare(KNOWN, ARMS)
     for arm, chance in thompson.prepare(KNOWN, ARMS).probabilities.items():
         assert floored.probabilities[arm] == pytest.approx(0.7 * chance + 0.1)
 
 
-def test_a_single_arm_is_always_asked():
+def test_a_single_arm_is_always_asked() -> None:
     one = thompson.prepare({"a:1": (0.0, 0.0, 0.0)}, {"a:1": 1.0})
     assert one.select(0.7).arms == ("a:1",)
     assert one.probabilities == {"a:1": 1.0}
 
 
-def test_what_rounding_leaves_below_nothing_does_no_harm():
+def test_what_rounding_leaves_below_nothing_does_no_harm() -> None:
     known = {"a:1": (1e-18, 2e-18, 3e-18), "b:1": (5.0, -1e-18, -1e-18), "c:1": (0.0, 0.0, 0.0)}
     for policy in (thompson, gaussian):
         chances = policy.prepare(known, ARMS).probabilities

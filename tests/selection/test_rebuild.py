@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from io import StringIO
+from typing import Any
 
 import pytest
+import redis
 from django.core.management import CommandError, call_command
+from pytest_django.fixtures import Settings
 
 from registry import services
 from registry.errors import Conflict
 from registry.models import Application
 from selection.feedback import rebuild as rebuilding
+from selection.feedback import state_swap
 from selection.feedback.rebuild import rebuild
 from selection.feedback.resets import reset
 from selection.models import Feedback
@@ -31,11 +35,11 @@ def digits() -> Application:
 
 
 @pytest.fixture
-def live(server_redis, redis_socket, digits) -> Live:
+def live(server_redis: redis.Redis, redis_socket: str, digits: Application) -> Live:
     return Live(server_redis, redis_socket, digits)
 
 
-def test_the_present_policy_and_its_parameters_are_what_it_learns_with(live):
+def test_the_present_policy_and_its_parameters_are_what_it_learns_with(live: Live) -> None:
     live.teach({"svm:1": 1.0})
     before = live.states()
     Application.objects.update(policy_params={"eta": 0.6})
@@ -49,7 +53,7 @@ def test_the_present_policy_and_its_parameters_are_what_it_learns_with(live):
     assert live.states()[""][b"log:svm:1"] == after[""][b"log:svm:1"]
 
 
-def test_after_it_live_feedback_goes_on_as_if_nothing_had_been(live):
+def test_after_it_live_feedback_goes_on_as_if_nothing_had_been(live: Live) -> None:
     for context in ("", "ann", ""):
         live.teach(context=context)
     live.persist()
@@ -59,7 +63,7 @@ def test_after_it_live_feedback_goes_on_as_if_nothing_had_been(live):
     assert rebuild(live.stream, live.application, dry_run=True).differing == ()
 
 
-def test_what_came_between_the_loss_and_the_rebuild_counts_too(live):
+def test_what_came_between_the_loss_and_the_rebuild_counts_too(live: Live) -> None:
     live.teach(context="ann")
     live.persist()
     live.lose()
@@ -70,7 +74,7 @@ def test_what_came_between_the_loss_and_the_rebuild_counts_too(live):
     assert live.states()["ann"][b"n:svm:1"] == b"2"
 
 
-def test_a_dry_run_says_what_differs_and_writes_nothing(live):
+def test_a_dry_run_says_what_differs_and_writes_nothing(live: Live) -> None:
     live.teach(context="ann")
     live.stream.hset(state_key(live.application.pk, "ann"), "n:svm:1", 9)
     before = live.states()
@@ -80,7 +84,7 @@ def test_a_dry_run_says_what_differs_and_writes_nothing(live):
     assert live.states()["ann"][b"n:svm:1"] == b"1"
 
 
-def test_one_context_alone_can_be_rebuilt(live):
+def test_one_context_alone_can_be_rebuilt(live: Live) -> None:
     for context in ("", "ann", "bob"):
         live.teach(context=context)
     before = live.states()
@@ -92,7 +96,7 @@ def test_one_context_alone_can_be_rebuilt(live):
     assert live.states() == {"": before[""], "ann": before["ann"]}
 
 
-def test_what_is_no_longer_in_the_table_is_no_longer_known(live):
+def test_what_is_no_longer_in_the_table_is_no_longer_known(live: Live) -> None:
     live.teach()
     live.teach(context="ann")
     live.ask("ann")
@@ -106,7 +110,7 @@ def test_what_is_no_longer_in_the_table_is_no_longer_known(live):
     assert 0 < live.stream.ttl(key) <= 3600
 
 
-def test_counts_of_queries_stay_and_contexts_keep_their_place(live):
+def test_counts_of_queries_stay_and_contexts_keep_their_place(live: Live) -> None:
     live.teach(context="ann")
     live.teach(context="bob", at_ms=1_700_000_002_000)
     live.ask("ann")
@@ -117,7 +121,7 @@ def test_counts_of_queries_stay_and_contexts_keep_their_place(live):
     assert live.stream.ttl(state_key(live.application.pk, "bob")) > 86_400
 
 
-def test_another_application_is_not_touched(live):
+def test_another_application_is_not_touched(live: Live) -> None:
     other = services.create_application(
         name="other", input_type="doubles", slo_ms=50.0, by=services.SYSTEM
     )
@@ -128,7 +132,9 @@ def test_another_application_is_not_touched(live):
     assert not live.stream.exists(state_key(other.pk, ""))
 
 
-def test_feedback_kept_before_the_arms_that_took_part_were_is_learned_by_those_that_answered(live):
+def test_feedback_kept_before_the_arms_that_took_part_were_is_learned_by_those_that_answered(
+    live: Live,
+) -> None:
     live.teach({"svm:1": 1.0}, routed=("svm:1",))
     live.persist()
     Feedback.objects.update(routed=[], position=0)
@@ -146,11 +152,11 @@ def test_feedback_kept_before_the_arms_that_took_part_were_is_learned_by_those_t
 class Interrupted:
     """Has feedback come just before each of the first writes."""
 
-    def __init__(self, monkeypatch, live, *, times: int) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, live: Live, *, times: int) -> None:
         self.left = times
-        exchange = rebuilding.exchange
+        exchange = state_swap.exchange
 
-        def late(*args, **kwargs):
+        def late(*args: Any, **kwargs: Any) -> dict[str, bool] | None:
             if self.left:
                 self.left -= 1
                 live.teach(context=("", "ann", "new")[self.left % 3])
@@ -159,7 +165,9 @@ class Interrupted:
         monkeypatch.setattr(rebuilding, "exchange", late)
 
 
-def test_feedback_that_comes_before_a_write_is_followed_and_not_lost(live, monkeypatch):
+def test_feedback_that_comes_before_a_write_is_followed_and_not_lost(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(20):
         live.teach(context=f"user-{number}")
     live.persist()
@@ -170,12 +178,14 @@ def test_feedback_that_comes_before_a_write_is_followed_and_not_lost(live, monke
     assert len(live.states()) == 23
 
 
-def test_a_reset_that_comes_before_a_write_is_followed(live, monkeypatch):
+def test_a_reset_that_comes_before_a_write_is_followed(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
     live.teach(context="ann")
     live.teach()
-    exchange, resets = rebuilding.exchange, ["ann"]
+    exchange, resets = state_swap.exchange, ["ann"]
 
-    def late(*args, **kwargs):
+    def late(*args: Any, **kwargs: Any) -> dict[str, bool] | None:
         if resets:
             reset(live.stream, live.application, context=resets.pop(), by="a test")
         return exchange(*args, **kwargs)
@@ -185,7 +195,9 @@ def test_a_reset_that_comes_before_a_write_is_followed(live, monkeypatch):
     assert set(live.states()) == {""}
 
 
-def test_one_that_is_overtaken_for_ever_gives_up_and_has_spoilt_nothing(live, monkeypatch):
+def test_one_that_is_overtaken_for_ever_gives_up_and_has_spoilt_nothing(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
     live.teach(context="ann")
     Interrupted(monkeypatch, live, times=10_000)
     monkeypatch.setattr(rebuilding, "MOST_ATTEMPTS", 5)
@@ -195,7 +207,9 @@ def test_one_that_is_overtaken_for_ever_gives_up_and_has_spoilt_nothing(live, mo
     assert rebuild(live.stream, live.application, dry_run=True).differing == ()
 
 
-def test_it_waits_for_its_turn_and_says_when_that_does_not_come(live, monkeypatch):
+def test_it_waits_for_its_turn_and_says_when_that_does_not_come(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(rebuilding, "LOCK_WAIT_S", 0.05)
     with (
         live.stream.lock("clipper:feedback:lock", timeout=30),
@@ -204,7 +218,7 @@ def test_it_waits_for_its_turn_and_says_when_that_does_not_come(live, monkeypatc
         rebuild(live.stream, live.application)
 
 
-def test_feedback_that_a_dead_process_still_holds_is_waited_for(live):
+def test_feedback_that_a_dead_process_still_holds_is_waited_for(live: Live) -> None:
     live.teach()
     live.persist()
     live.teach()
@@ -213,11 +227,11 @@ def test_feedback_that_a_dead_process_still_holds_is_waited_for(live):
         rebuild(live.stream, live.application)
 
 
-def test_a_rebuild_that_loses_its_turn_stops(live, monkeypatch):
+def test_a_rebuild_that_loses_its_turn_stops(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     live.teach()
-    exchange = rebuilding.exchange
+    exchange = state_swap.exchange
 
-    def lose(*args, **kwargs):
+    def lose(*args: Any, **kwargs: Any) -> dict[str, bool] | None:
         live.stream.delete("clipper:feedback:lock")
         return exchange(*args, **kwargs)
 
@@ -235,7 +249,7 @@ def command(*arguments: str) -> str:
     return out.getvalue()
 
 
-def test_the_command_rebuilds_every_application_and_says_what_it_did(live):
+def test_the_command_rebuilds_every_application_and_says_what_it_did(live: Live) -> None:
     live.teach()
     live.teach(context="ann")
     assert command() == "digits: replayed 2 of feedback in 2 contexts; Redis has the same.\n"
@@ -246,7 +260,7 @@ def test_the_command_rebuilds_every_application_and_says_what_it_did(live):
     assert command("--application", "digits", "--context", "ann").endswith("the same.\n")
 
 
-def test_the_command_tells_how_far_it_is(live, monkeypatch):
+def test_the_command_tells_how_far_it_is(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rebuilding, "TOLD_EVERY", 2)
     for _ in range(5):
         live.teach()
@@ -261,12 +275,14 @@ def test_the_command_tells_how_far_it_is(live, monkeypatch):
         (("--application", "digits", "--context", "x" * 257), "at most 256 characters"),
     ],
 )
-def test_the_command_refuses_what_it_cannot_do(live, arguments, message):
+def test_the_command_refuses_what_it_cannot_do(
+    live: Live, arguments: tuple[str, ...], message: str
+) -> None:
     with pytest.raises(CommandError, match=message):
         command(*arguments)
 
 
-def test_without_redis_the_command_says_so(digits, settings):
+def test_without_redis_the_command_says_so(digits: Application, settings: Settings) -> None:
     from tests.redis_server import fresh_redis_client
 
     settings.REDIS_URL = "unix:///nonexistent/redis.sock"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+from typing import Any
 
 import pytest
+import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def live(server_redis, redis_socket) -> Live:
+def live(server_redis: redis.Redis, redis_socket: str) -> Live:
     digits = services.create_application(
         name="digits", input_type="doubles", slo_ms=50.0, by=services.SYSTEM
     )
@@ -45,7 +47,7 @@ steps = st.lists(
 )
 
 
-def take(live: Live, step) -> None:
+def take(live: Live, step: tuple[Any, ...]) -> None:
     match step:
         case ("teach", losses, context, routed):
             live.teach(losses, context=context, routed=routed, max_contexts=3)
@@ -68,8 +70,8 @@ def take(live: Live, step) -> None:
 )
 @given(sequence=steps, policy=st.sampled_from(["exp3", "exp4", "static", "thompson"]))
 def test_whatever_was_taught_asked_and_reset_it_comes_out_the_same_to_the_bit(
-    live, sequence, policy
-):
+    live: Live, sequence: list[Any], policy: str
+) -> None:
     live.lose()
     Feedback.objects.all().delete()
     StateReset.objects.all().delete()
@@ -88,7 +90,7 @@ def test_whatever_was_taught_asked_and_reset_it_comes_out_the_same_to_the_bit(
     assert live.states() == before
 
 
-def test_while_processes_teach_it_repairs_what_is_wrong_and_loses_nothing(live):
+def test_while_processes_teach_it_repairs_what_is_wrong_and_loses_nothing(live: Live) -> None:
     live.policy = POLICY
     Application.objects.update(policy="exp3")
     live.teach()

@@ -48,12 +48,12 @@ def three_arms() -> Receipt:
 
 
 @given(receipts)
-def test_what_was_signed_is_read_back(receipt):
+def test_what_was_signed_is_read_back(receipt: Receipt) -> None:
     assert signer.verify(signer.sign(receipt)) == receipt
 
 
 @given(receipt=receipts, place=st.integers(0), character=st.characters())
-def test_a_changed_character_makes_it_invalid(receipt, place, character):
+def test_a_changed_character_makes_it_invalid(receipt: Receipt, place: int, character: str) -> None:
     token = signer.sign(receipt)
     place %= len(token)
     changed = token[:place] + character + token[place + 1 :]
@@ -63,20 +63,20 @@ def test_a_changed_character_makes_it_invalid(receipt, place, character):
 
 
 @given(receipt=receipts, cut=st.integers(1))
-def test_a_truncated_token_is_invalid(receipt, cut):
+def test_a_truncated_token_is_invalid(receipt: Receipt, cut: int) -> None:
     token = signer.sign(receipt)
     with pytest.raises(InvalidReceipt):
         signer.verify(token[: -(cut % len(token)) or 0])
 
 
 @given(st.text() | st.binary().map(lambda raw: base64.urlsafe_b64encode(raw).decode()))
-def test_garbage_is_invalid_and_nothing_worse(text):
+def test_garbage_is_invalid_and_nothing_worse(text: str) -> None:
     with pytest.raises(InvalidReceipt):
         signer.verify(text)
 
 
 @pytest.mark.parametrize("suffix", ["=", "==", "\n", " ", "A", "AAAA"])
-def test_nothing_may_follow_a_token(suffix):
+def test_nothing_may_follow_a_token(suffix: str) -> None:
     with pytest.raises(InvalidReceipt):
         signer.verify(signer.sign(three_arms()) + suffix)
 
@@ -88,41 +88,41 @@ def signed(body: bytes) -> str:
 
 
 @given(st.binary(max_size=60))
-def test_a_signed_body_of_another_shape_is_invalid(body):
+def test_a_signed_body_of_another_shape_is_invalid(body: bytes) -> None:
     with pytest.raises(InvalidReceipt):
         signer.verify(signed(body))
 
 
-def test_another_secret_does_not_verify():
+def test_another_secret_does_not_verify() -> None:
     with pytest.raises(InvalidReceipt, match="did not sign"):
         ReceiptSigner(b"x" * 32).verify(signer.sign(three_arms()))
 
 
-def test_an_enormous_token_is_refused_before_it_is_decoded():
+def test_an_enormous_token_is_refused_before_it_is_decoded() -> None:
     with pytest.raises(InvalidReceipt, match="too long"):
         signer.verify("A" * (1 << 20))
 
 
-def test_three_arms_fit_in_a_short_url_safe_token():
+def test_three_arms_fit_in_a_short_url_safe_token() -> None:
     token = signer.sign(three_arms())
     assert len(token) <= 112
     assert set(token) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
-def test_a_receipt_of_a_later_version_with_more_fields_is_still_read():
+def test_a_receipt_of_a_later_version_with_more_fields_is_still_read() -> None:
     fields = [*msgspec.structs.astuple(three_arms()), "one more"]
     body = msgspec.msgpack.encode(fields)
     token = signed(body)
     assert signer.verify(token).arms[0].arm == "svm:2"
 
 
-def test_the_key_depends_on_the_secret_and_is_not_the_secret():
+def test_the_key_depends_on_the_secret_and_is_not_the_secret() -> None:
     assert derive_key("one") != derive_key("two")
     assert derive_key("one") == derive_key("one") != b"one"
     assert len(derive_key("")) == 32
 
 
-def test_outputs_go_into_the_receipt_while_they_are_small_together():
+def test_outputs_go_into_the_receipt_while_they_are_small_together() -> None:
     small = {"a:1": b"x" * (INLINE_OUTPUT_BYTES // 2), "b:1": b"x" * (INLINE_OUTPUT_BYTES // 2)}
     assert fits_inline(small)
     large = small | {"c:1": b"x"}

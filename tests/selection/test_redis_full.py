@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
 from registry.errors import Unavailable
+from registry.specs import ApplicationSpec
 from selection.feedback.default_rewards.due import DueReceipts, outputs_ttl_s
 from selection.feedback.events import FeedbackItem
 from selection.feedback.service import FeedbackService
@@ -55,7 +56,7 @@ def service_of(client: Redis) -> FeedbackService:
 
 
 async def submit(service: FeedbackService) -> int:
-    async def predict(application, input):
+    async def predict(application: ApplicationSpec, input: bytes) -> dict[str, bytes]:
         return {"svm:1": b"1"}
 
     item = FeedbackItem(input=b"[1]", label=b"1")  # type: ignore[arg-type]  # raw JSON is bytes
@@ -63,7 +64,9 @@ async def submit(service: FeedbackService) -> int:
     return result.accepted
 
 
-async def test_near_the_limit_it_is_short_and_what_keeps_the_cluster_alive_is_still_written(client):
+async def test_near_the_limit_it_is_short_and_what_keeps_the_cluster_alive_is_still_written(
+    client: Redis,
+) -> None:
     watch = MemoryWatch(client)
     assert not (await watch.look()).is_short
     await fill(client, share=0.92)
@@ -75,7 +78,9 @@ async def test_near_the_limit_it_is_short_and_what_keeps_the_cluster_alive_is_st
     assert not (await watch.look()).is_short
 
 
-async def test_feedback_is_refused_clearly_near_the_limit_and_taken_again_below_it(client):
+async def test_feedback_is_refused_clearly_near_the_limit_and_taken_again_below_it(
+    client: Redis,
+) -> None:
     service = service_of(client)
     assert await submit(service) == 1
     service.paused = True
@@ -86,7 +91,9 @@ async def test_feedback_is_refused_clearly_near_the_limit_and_taken_again_below_
     assert await submit(service) == 1
 
 
-async def test_at_the_limit_itself_feedback_is_refused_and_nothing_of_it_is_kept(client):
+async def test_at_the_limit_itself_feedback_is_refused_and_nothing_of_it_is_kept(
+    client: Redis,
+) -> None:
     service = service_of(client)
     await client.config_set("maxmemory", 1)
     with pytest.raises(OutOfMemoryError):
@@ -98,7 +105,7 @@ async def test_at_the_limit_itself_feedback_is_refused_and_nothing_of_it_is_kept
     assert await submit(service) == 1
 
 
-async def test_outputs_wait_at_the_limit_and_are_written_afterwards(client):
+async def test_outputs_wait_at_the_limit_and_are_written_afterwards(client: Redis) -> None:
     outputs = OutputStore(client)
     await client.config_set("maxmemory", 1)
     outputs.keep(b"1", outputs={"svm:1": b"[1]"}, ttl_s=60)
@@ -109,7 +116,7 @@ async def test_outputs_wait_at_the_limit_and_are_written_afterwards(client):
     assert await OutputStore(client).fetch([b"1"]) == {b"1": {"svm:1": b"[1]"}}
 
 
-async def test_no_default_reward_is_promised_near_the_limit(client):
+async def test_no_default_reward_is_promised_near_the_limit(client: Redis) -> None:
     due = DueReceipts(client)
     due.paused = True
     due.add(application_spec(default_reward=0.5), token="t", issued_at_ms=1)
@@ -133,6 +140,6 @@ def test_no_limit_at_all_is_said() -> None:
     ],
 )
 def test_outputs_are_kept_as_long_as_the_application_says_but_no_longer_than_of_use(
-    changes, ttl_s
+    changes: dict[str, int], ttl_s: int
 ) -> None:
     assert outputs_ttl_s(application_spec(**changes)) == ttl_s

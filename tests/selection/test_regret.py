@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from itertools import islice
+from random import Random
 
 import pytest
 
-from benchmarks.selection_simulation import BEST, WRONG, failing_best, play, summed_up
-from selection.policies import make_policy
+from benchmarks.selection_simulation import BEST, WRONG, Step, failing_best, play, summed_up
+from selection.policies import Policy, make_policy
+from selection.policies.base import Prepared
 from selection.policies.statistics import State, Update, join, learn
 
 ARMS = dict.fromkeys(WRONG, 1.0)
@@ -17,7 +19,7 @@ DELAY = 50  # labels come in batches: a state is that much behind
 BANDITS = ["epsilon_greedy", "ucb1", "thompson", "exp3"]
 
 
-def prepared(policy, state):
+def prepared(policy: Policy, state: State) -> Prepared:
     statistics = join(state, ARMS, statistic=policy.statistic, warm_start=policy.warm_start)
     return policy.prepare(statistics, ARMS)
 
@@ -48,14 +50,14 @@ def learned(name: str, *, seed: int, **params: float) -> tuple[dict[str, float],
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_exp3_leaves_the_worst_arm(seed):
+def test_exp3_leaves_the_worst_arm(seed: int) -> None:
     weights, error = learned("exp3", seed=seed, eta=0.1, decay=0.0)
     assert weights["e:1"] < 0.05
     assert weights["a:1"] + weights["b:1"] > 0.5
     assert error < 0.16  # asking at random errs in 0.226, the best arm in 0.08
 
 
-def test_exp3_leaves_it_too_where_what_it_learned_fades():
+def test_exp3_leaves_it_too_where_what_it_learned_fades() -> None:
     runs = [learned("exp3", seed=seed) for seed in range(20)]
     worst = [weights["e:1"] for weights, _ in runs]
     assert sum(worst) / len(worst) < 0.05
@@ -65,7 +67,7 @@ def test_exp3_leaves_it_too_where_what_it_learned_fades():
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_exp4_trusts_the_best_arm(seed):
+def test_exp4_trusts_the_best_arm(seed: int) -> None:
     weights, error = learned("exp4", seed=seed)
     assert weights["e:1"] < 1e-9
     assert weights["a:1"] > 0.9
@@ -74,13 +76,13 @@ def test_exp4_trusts_the_best_arm(seed):
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("name", ["epsilon_greedy", "ucb1", "thompson"])
-def test_bandits_over_mean_rewards_beat_chance_by_far(name, seed):
+def test_bandits_over_mean_rewards_beat_chance_by_far(name: str, seed: int) -> None:
     _, error = learned(name, seed=seed)
     assert error < 0.16
 
 
 @pytest.mark.parametrize("name", ["exp3", "exp4"])
-def test_a_failed_arm_loses_its_traffic_and_a_mended_one_gets_it_back(name):
+def test_a_failed_arm_loses_its_traffic_and_a_mended_one_gets_it_back(name: str) -> None:
     run = summed_up(list(play(make_policy(name, {}), seed=1)))
     assert run.left is not None
     assert run.left <= 1000
@@ -90,7 +92,7 @@ def test_a_failed_arm_loses_its_traffic_and_a_mended_one_gets_it_back(name):
 
 
 @pytest.mark.parametrize("name", ["epsilon_greedy", "ucb1", "thompson"])
-def test_so_it_does_where_the_failure_is_shorter(name):
+def test_so_it_does_where_the_failure_is_shorter(name: str) -> None:
     times = {"fails_at": 1000, "mended_at": 2000}
     world = failing_best(**times)
     steps = play(make_policy(name, {}), seed=1, queries=4000, world=world)
@@ -101,8 +103,8 @@ def test_so_it_does_where_the_failure_is_shorter(name):
 
 
 @pytest.mark.parametrize("name", [*BANDITS, "exp4"])
-def test_regret_against_the_best_arm_grows_ever_more_slowly(name):
-    def world(query, luck):
+def test_regret_against_the_best_arm_grows_ever_more_slowly(name: str) -> None:
+    def world(query: int, luck: Random) -> dict[str, bool]:
         return {arm: luck.random() < wrong for arm, wrong in WRONG.items()}
 
     steps = list(play(make_policy(name, {}), seed=2, queries=4000, world=world))
@@ -113,13 +115,13 @@ def test_regret_against_the_best_arm_grows_ever_more_slowly(name):
     assert sum(regret) / 4000 < 0.05  # asking at random: 0.146
 
 
-def test_without_forgetting_exp4_does_not_return_to_a_mended_arm():
+def test_without_forgetting_exp4_does_not_return_to_a_mended_arm() -> None:
     run = summed_up(list(play(make_policy("exp4", {"decay": 0.0}), seed=1)))
     assert run.back is None
 
 
-def test_a_run_depends_on_nothing_but_its_seed():
-    def start(seed):
+def test_a_run_depends_on_nothing_but_its_seed() -> None:
+    def start(seed: int) -> list[Step]:
         return list(islice(play(make_policy("exp3", {}), seed=seed), 200))
 
     assert start(3) == start(3) != start(4)

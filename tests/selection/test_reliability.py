@@ -28,48 +28,48 @@ def after(*, answers: str) -> Reliability:
     return known
 
 
-def test_an_arm_that_answers_nothing_is_down_after_a_dozen_asks():
+def test_an_arm_that_answers_nothing_is_down_after_a_dozen_asks() -> None:
     assert after(answers="-" * 12).factors == {"a:1": 0.0}
 
 
-def test_a_few_failures_in_a_row_cost_nothing():
+def test_a_few_failures_in_a_row_cost_nothing() -> None:
     assert after(answers="++--").factors == EVERYTHING
 
 
-def test_an_arm_that_answers_again_is_forgiven():
+def test_an_arm_that_answers_again_is_forgiven() -> None:
     known = after(answers="-" * 30 + "+" * 60)
     assert known.factors == EVERYTHING
     assert known.missed == {}
 
 
-def test_factors_are_the_same_object_until_they_change():
+def test_factors_are_the_same_object_until_they_change() -> None:
     known = after(answers="-" * 30)
     before = known.factors
     known.note("a:1", answered=False)
     assert known.factors is before
 
 
-def test_shares_of_reliable_arms_stay_as_they_are():
+def test_shares_of_reliable_arms_stay_as_they_are() -> None:
     shares = {"a:1": 0.7, "b:1": 0.3}
     assert redistributed(shares, factors=EVERYTHING) == shares
 
 
-def test_where_all_arms_fail_alike_none_pays():
+def test_where_all_arms_fail_alike_none_pays() -> None:
     shares = {"a:1": 0.7, "b:1": 0.3}
     assert redistributed(shares, factors=dict.fromkeys(shares, 0.0)) == shares
     assert redistributed(shares, factors=dict.fromkeys(shares, 0.2)) == shares
 
 
-def test_an_arm_that_is_down_is_left_a_probe_however_much_it_was_trusted():
+def test_an_arm_that_is_down_is_left_a_probe_however_much_it_was_trusted() -> None:
     shares = redistributed({"a:1": 0.9999, "b:1": 0.0001}, factors=DOWN)
     assert shares == {"a:1": PROBE, "b:1": pytest.approx(1 - PROBE)}
 
 
-def test_an_arm_without_a_share_is_given_none():
+def test_an_arm_without_a_share_is_given_none() -> None:
     assert redistributed({"a:1": 0.5, "b:1": 0.5, "c:1": 0.0}, factors=DOWN)["c:1"] == 0.0
 
 
-def test_half_reliable_arms_keep_less_and_shares_sum_to_1():
+def test_half_reliable_arms_keep_less_and_shares_sum_to_1() -> None:
     shares = redistributed({"a:1": 0.5, "b:1": 0.3, "c:1": 0.2}, factors={"a:1": factor_of(0.4)})
     assert math.fsum(shares.values()) == pytest.approx(1.0)
     assert shares["a:1"] < 0.35
@@ -83,7 +83,7 @@ def ready(name: str) -> Prepared:
 
 @pytest.mark.parametrize("name", [name for name in POLICIES if name not in ("exp4", "ab_split")])
 @pytest.mark.parametrize("factor", [0.0, 0.3])
-def test_the_chances_are_those_really_drawn_from(name, factor):
+def test_the_chances_are_those_really_drawn_from(name: str, factor: float) -> None:
     moved = ready(name).reweighted({"a:1": factor})
     luck, drawn, features = Random(7), dict.fromkeys(ARMS, 0), (1.0,) * (name == "linucb")
     for _ in range(20_000):
@@ -95,14 +95,14 @@ def test_the_chances_are_those_really_drawn_from(name, factor):
     assert moved.chances(features)["a:1"] < 0.2
 
 
-def test_an_ensemble_goes_on_asking_all_but_trusts_them_less():
+def test_an_ensemble_goes_on_asking_all_but_trusts_them_less() -> None:
     moved = ready("exp4").reweighted(DOWN)
     assert moved.selections == ready("exp4").selections
     assert moved.weights["a:1"] == PROBE
     assert moved.down == {"a:1"}
 
 
-def test_contexts_of_an_arm_that_is_down_have_another_meanwhile_and_no_others_move():
+def test_contexts_of_an_arm_that_is_down_have_another_meanwhile_and_no_others_move() -> None:
     split = ready("ab_split")
     moved = split.reweighted(DOWN)
     keys = [f"7:{number}" for number in range(6000)]
@@ -113,7 +113,7 @@ def test_contexts_of_an_arm_that_is_down_have_another_meanwhile_and_no_others_mo
     assert {key: moved.reweighted(EVERYTHING).assigned(key).arms[0] for key in keys} == before
 
 
-def test_chances_of_contexts_that_move_are_exact():
+def test_chances_of_contexts_that_move_are_exact() -> None:
     moved, luck = ready("ab_split").reweighted(DOWN), Random(3)
     drawn = dict.fromkeys(ARMS, 0)
     for number in range(40_000):
@@ -124,7 +124,7 @@ def test_chances_of_contexts_that_move_are_exact():
         assert count / 40_000 == pytest.approx(moved.probabilities[arm], abs=0.01)
 
 
-def test_contexts_don_t_move_for_an_arm_that_mostly_answers():
+def test_contexts_don_t_move_for_an_arm_that_mostly_answers() -> None:
     moved = ready("ab_split").reweighted({"a:1": 0.5})
     assert moved.probabilities == ready("ab_split").probabilities
 
@@ -132,7 +132,7 @@ def test_contexts_don_t_move_for_an_arm_that_mostly_answers():
 # The exchange.
 
 
-async def test_two_processes_know_the_same(aredis: Redis):
+async def test_two_processes_know_the_same(aredis: Redis) -> None:
     one, two = Asks(aredis), Asks(aredis)
     two.known[7]
     for _ in range(30):
@@ -143,7 +143,7 @@ async def test_two_processes_know_the_same(aredis: Redis):
     assert two.known[7].factors == {"a:1": 0.0}
 
 
-async def test_what_several_saw_adds_up_as_if_one_had_seen_it_all(aredis: Redis):
+async def test_what_several_saw_adds_up_as_if_one_had_seen_it_all(aredis: Redis) -> None:
     one, two = Asks(aredis), Asks(aredis)
     for _ in range(3):
         one.known[7].note("a:1", answered=False)
@@ -158,7 +158,7 @@ async def test_what_several_saw_adds_up_as_if_one_had_seen_it_all(aredis: Redis)
 
 async def test_a_link_that_one_process_lost_is_not_held_against_the_arm_by_others(
     aredis: Redis,
-):
+) -> None:
     one, two = Asks(aredis), Asks(aredis)
     for _ in range(12):
         one.known[7].note("a:1", answered=False)
@@ -171,14 +171,14 @@ async def test_a_link_that_one_process_lost_is_not_held_against_the_arm_by_other
     assert two.known[7].factors == EVERYTHING
 
 
-async def test_nothing_is_written_where_every_arm_answers(aredis: Redis):
+async def test_nothing_is_written_where_every_arm_answers(aredis: Redis) -> None:
     asks = Asks(aredis)
     asks.known[7].all_answered(("a:1", "b:1"))
     await asks.flush()
     assert not await aredis.exists(reliability_key(7))
 
 
-async def test_what_redis_did_not_take_is_told_later():
+async def test_what_redis_did_not_take_is_told_later() -> None:
     with redis_server() as server:
         async with Redis.from_url(server.url, retry=None) as client:
             asks = Asks(client)

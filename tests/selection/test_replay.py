@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from selection.learning.replay import Observation, Replay, Reset
 from selection.policies import make_policy
+from selection.policies.base import Policy
 from selection.policies.statistics import LOG_WEIGHTS, REWARDS
 
 EXP4 = make_policy("exp4", {"eta": 0.3, "decay": 0.0, "context_share": 0.5})
 ARMS = ("svm:1", "knn:1")
 
 
-def observed(position, losses=None, *, context="", **changes):
+def observed(
+    position: int, losses: dict[str, float] | None = None, *, context: str = "", **changes: Any
+) -> Observation:
     losses = {"svm:1": 1.0} if losses is None else losses
-    fields = {"at": float(position), "propensities": dict.fromkeys(losses, 1.0), "routed": ARMS}
+    fields: dict[str, Any] = {
+        "at": float(position),
+        "propensities": dict.fromkeys(losses, 1.0),
+        "routed": ARMS,
+    }
     return Observation(position=position, context=context, losses=losses, **(fields | changes))
 
 
-def replayed(*entries, policy=EXP4):
+def replayed(*entries: Observation | Reset, policy: Policy = EXP4) -> Replay:
     replay = Replay(policy)
     replay.follow(entries)
     return replay
 
 
-def weights(replay, context=""):
+def weights(replay: Replay, context: str = "") -> dict[str, float]:
     return {arm: w for arm, (w,) in replay.contexts[context].state.of(LOG_WEIGHTS).items()}
 
 
-def test_what_was_taught_adds_up_with_its_count_time_and_place():
+def test_what_was_taught_adds_up_with_its_count_time_and_place() -> None:
     replay = replayed(observed(1), observed(2, {"svm:1": 0.5, "knn:1": 1.0}))
     assert weights(replay) == pytest.approx({"svm:1": -0.45, "knn:1": -0.3})
     state = replay.contexts[""]
@@ -36,12 +45,12 @@ def test_what_was_taught_adds_up_with_its_count_time_and_place():
     assert (state.updated_at, state.position, replay.observed) == (2.0, 2, 2)
 
 
-def test_a_context_starts_from_what_was_known_for_everybody_at_that_time():
+def test_a_context_starts_from_what_was_known_for_everybody_at_that_time() -> None:
     replay = replayed(observed(1), observed(2, {"knn:1": 1.0}, context="ann"), observed(3))
     assert weights(replay, "ann") == pytest.approx({"svm:1": -0.15, "knn:1": -0.3})
 
 
-def test_new_arms_join_and_removed_ones_stay_as_they_were():
+def test_new_arms_join_and_removed_ones_stay_as_they_were() -> None:
     replay = replayed(
         observed(1),
         observed(2, {"tree:1": 0.0}, routed=("svm:1", "tree:1")),
@@ -51,23 +60,27 @@ def test_new_arms_join_and_removed_ones_stay_as_they_were():
 
 
 @pytest.mark.parametrize("changes", [{"forced": True}, {"losses": {}}])
-def test_what_taught_nothing_teaches_nothing_again(changes):
+def test_what_taught_nothing_teaches_nothing_again(changes: dict[str, Any]) -> None:
     assert replayed(observed(1, **changes)).contexts == {}
 
 
-def test_a_reset_forgets_what_came_before_it_and_nothing_else():
-    entries = [observed(1), observed(2, context="ann"), Reset(position=3, context="ann")]
+def test_a_reset_forgets_what_came_before_it_and_nothing_else() -> None:
+    entries: list[Observation | Reset] = [
+        observed(1),
+        observed(2, context="ann"),
+        Reset(position=3, context="ann"),
+    ]
     assert set(replayed(*entries).contexts) == {""}
     assert set(replayed(*entries, observed(4, context="ann")).contexts) == {"", "ann"}
     assert replayed(*entries, observed(4, context="ann")).contexts["ann"].feedback == {"svm:1": 1}
 
 
-def test_a_reset_of_everything_forgets_the_global_context_too():
+def test_a_reset_of_everything_forgets_the_global_context_too() -> None:
     replay = replayed(observed(1), observed(2, context="ann"), Reset(position=3, context=None))
     assert replay.contexts == {}
 
 
-def test_a_context_that_gave_way_is_forgotten_just_before():
+def test_a_context_that_gave_way_is_forgotten_just_before() -> None:
     replay = replayed(
         observed(1, context="ann"),
         observed(2, context="bob"),
@@ -77,12 +90,12 @@ def test_a_context_that_gave_way_is_forgotten_just_before():
     assert set(replayed(observed(1, context="ann"), observed(2, gone=["ann"])).contexts) == {""}
 
 
-def test_where_it_is_not_known_who_took_part_those_that_answered_did():
+def test_where_it_is_not_known_who_took_part_those_that_answered_did() -> None:
     replay = replayed(observed(1, routed=()))
     assert weights(replay) == {"svm:1": -0.3}
 
 
-def test_features_are_learned_from_again_and_others_than_the_policy_takes_are_not():
+def test_features_are_learned_from_again_and_others_than_the_policy_takes_are_not() -> None:
     policy = make_policy("linucb", {"dimensions": 2, "decay": 0.5})
     good = observed(1, features=(1.0, 0.5))
     replay = replayed(good, observed(2, features=(1.0,)), policy=policy)

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from redis.asyncio import Redis
 
 from selection.feedback.events import FeedbackItem
-from selection.receipts import ArmRecord
+from selection.feedback.service import FeedbackService
+from selection.receipts import ArmRecord, ReceiptSigner
+from selection.store.state import SelectionStore
 from serving.testing import application_spec
 from tests.selection.caller import APP, ARMS, EXACT, GLOBAL, Caller, events, log_weights
 
 
 @pytest.fixture
-def caller(service, signer):
+def caller(service: FeedbackService, signer: ReceiptSigner) -> Caller:
     return Caller(service, signer)
 
 
-async def test_an_arm_that_did_not_answer_is_as_wrong_as_it_gets(caller, aredis):
+async def test_an_arm_that_did_not_answer_is_as_wrong_as_it_gets(
+    caller: Caller, aredis: Redis
+) -> None:
     await caller.send(caller.label(b"7", outputs=(b"1", b"7", None)))
     assert await log_weights(aredis) == {"svm:2": -0.3, "tree:1": 0.0, "knn:1": -0.3}
     assert await aredis.hget(GLOBAL, "n:knn:1") == b"1"
 
 
-async def test_or_as_wrong_as_the_application_says(caller, aredis):
+async def test_or_as_wrong_as_the_application_says(caller: Caller, aredis: Redis) -> None:
     lenient = application_spec(missing_loss=0.5, policy_params=EXACT)
     await caller.send(caller.label(b"7", outputs=(b"1", b"7", None)), application=lenient)
     assert await log_weights(aredis) == {"svm:2": -0.3, "tree:1": 0.0, "knn:1": -0.15}
@@ -29,14 +36,18 @@ async def test_or_as_wrong_as_the_application_says(caller, aredis):
     assert [(a.output, a.loss) for a in event.arms] == [("1", 1.0), ("7", 0.0), (None, 0.5)]
 
 
-async def test_where_the_application_says_nothing_of_it_it_is_not_blamed(caller, aredis):
+async def test_where_the_application_says_nothing_of_it_it_is_not_blamed(
+    caller: Caller, aredis: Redis
+) -> None:
     forgiving = application_spec(missing_loss=None, policy_params=EXACT)
     await caller.send(caller.label(b"7", outputs=(b"1", b"7", None)), application=forgiving)
     assert await log_weights(aredis) == {"svm:2": -0.3, "tree:1": 0.0, "knn:1": 0.0}
     assert await aredis.hget(GLOBAL, "n:knn:1") is None
 
 
-async def test_the_one_arm_asked_is_blamed_for_the_default_that_was_given(caller, aredis):
+async def test_the_one_arm_asked_is_blamed_for_the_default_that_was_given(
+    caller: Caller, aredis: Redis
+) -> None:
     exp3 = application_spec(policy="exp3", policy_params={"eta": 0.1, "decay": 0})
     late = (ArmRecord("tree:1", 0.5, None),)
     receipt = caller.signer.sign(caller.receipt(records=late))
@@ -44,7 +55,9 @@ async def test_the_one_arm_asked_is_blamed_for_the_default_that_was_given(caller
     assert await log_weights(aredis) == {"svm:2": 0.0, "tree:1": -0.2, "knn:1": 0.0}
 
 
-async def test_an_arm_that_keeps_missing_its_objective_loses_its_traffic(caller, store):
+async def test_an_arm_that_keeps_missing_its_objective_loses_its_traffic(
+    caller: Caller, store: SelectionStore
+) -> None:
     for _ in range(40):
         await caller.send(caller.label(b"7", outputs=(b"7", b"7", None)))
     assert store.peek(APP, context="", arms=ARMS).weights["knn:1"] < 0.01
@@ -53,11 +66,11 @@ async def test_an_arm_that_keeps_missing_its_objective_loses_its_traffic(caller,
 # --- rewards of single arms -------------------------------------------------------------------
 
 
-def rewarded(caller, rewards, **changes):
+def rewarded(caller: Caller, rewards: dict[str, float], **changes: Any) -> FeedbackItem:
     return FeedbackItem(query_id=caller.signer.sign(caller.receipt(**changes)), rewards=rewards)
 
 
-async def test_rewards_move_the_arms_they_name(caller, aredis):
+async def test_rewards_move_the_arms_they_name(caller: Caller, aredis: Redis) -> None:
     result = await caller.send(rewarded(caller, {"svm:2": 0.5, "knn:1": 0.0}))
     assert result.accepted == 1
     assert await log_weights(aredis) == {"svm:2": -0.15, "tree:1": 0.0, "knn:1": -0.3}
@@ -67,7 +80,9 @@ async def test_rewards_move_the_arms_they_name(caller, aredis):
     assert [a.loss for a in event.arms] == [0.5, None, 1.0]
 
 
-async def test_a_reward_of_an_arm_that_was_not_asked_is_refused_with_those_that_were(caller):
+async def test_a_reward_of_an_arm_that_was_not_asked_is_refused_with_those_that_were(
+    caller: Caller,
+) -> None:
     asked = (ArmRecord("svm:2", 0.5, b"7"),)
     result = await caller.send(rewarded(caller, {"svm:2": 1.0, "knn:1": 1.0}, records=asked))
     (rejected,) = result.rejected
@@ -88,8 +103,8 @@ async def test_a_reward_of_an_arm_that_was_not_asked_is_refused_with_those_that_
     ],
 )
 async def test_answers_are_judged_as_the_application_says(
-    caller, aredis, settings, label, expected
-):
+    caller: Caller, aredis: Redis, settings: dict[str, Any], label: bytes, expected: list[float]
+) -> None:
     application = application_spec(policy_params=EXACT, **settings)
     item = caller.label(label, outputs=(b"7", b"8", b"1"))
     assert (await caller.send(item, application=application)).accepted == 1
@@ -97,7 +112,7 @@ async def test_answers_are_judged_as_the_application_says(
     assert [a.loss for a in event.arms] == pytest.approx(expected)
 
 
-async def test_an_item_that_a_formula_fails_on_is_refused_alone(caller):
+async def test_an_item_that_a_formula_fails_on_is_refused_alone(caller: Caller) -> None:
     application = application_spec(loss="expression", loss_expression="1 / (output - label)")
     bad, good = caller.label(b"7"), caller.label(b"5")
     result = await caller.send(bad, good, application=application)
@@ -107,7 +122,9 @@ async def test_an_item_that_a_formula_fails_on_is_refused_alone(caller):
     assert "float division by zero" in rejected.error
 
 
-async def test_items_of_an_array_that_nobody_knows_are_left_out(caller, aredis):
+async def test_items_of_an_array_that_nobody_knows_are_left_out(
+    caller: Caller, aredis: Redis
+) -> None:
     item = caller.label(b"[7, null]", outputs=(b"[7, 1]", b"[7, 2]", b"[1, 2]"))
     await caller.send(item)
     assert await log_weights(aredis) == {"svm:2": 0.0, "tree:1": 0.0, "knn:1": -0.3}

@@ -10,6 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from registry.errors import Unavailable
+from registry.specs import ApplicationSpec
 from selection.policies.statistics import CONTEXT_GAP, State
 from selection.store.keys import EXPIRY_MARGIN_S, FEEDBACK, UNTAUGHT_CONTEXT_TTL_S
 from selection.store.query_counts import QueryCounts
@@ -28,17 +29,21 @@ FROM_GLOBAL = pytest.approx(1 / (1 + math.exp(-CONTEXT_GAP)))
 GLOBAL, ANN = "clipper:selection:1:", "clipper:selection:1:ann"
 
 
-def weight(store, application, *, context="", arm="svm:2"):
+def weight(
+    store: SelectionStore, application: ApplicationSpec, *, context: str = "", arm: str = "svm:2"
+) -> float:
     return store.peek(application, context=context, arms=ARMS).weights[arm]
 
 
-async def test_what_nothing_is_known_of_weighs_the_same(store, application):
+async def test_what_nothing_is_known_of_weighs_the_same(
+    store: SelectionStore, application: ApplicationSpec
+) -> None:
     assert store.peek(application, context="", arms=ARMS).weights == EVEN
 
 
 async def test_a_peek_brings_the_copy_behind_it_up_to_date_with_what_others_learn(
-    store, application, aredis
-):
+    store: SelectionStore, application: ApplicationSpec, aredis: Redis
+) -> None:
     await aredis.hset(GLOBAL, mapping=log_weights(svm=-50, tree=0))
     assert weight(store, application) == 0.5
     await eventually(lambda: weight(store, application) < 0.01)
@@ -46,7 +51,9 @@ async def test_a_peek_brings_the_copy_behind_it_up_to_date_with_what_others_lear
     await eventually(lambda: weight(store, application) > 0.99)
 
 
-async def test_a_copy_is_not_read_again_before_its_time(aredis, application):
+async def test_a_copy_is_not_read_again_before_its_time(
+    aredis: Redis, application: ApplicationSpec
+) -> None:
     now = 100.0
     store = SelectionStore(aredis, refresh_interval_s=0.2, clock=lambda: now)
     await store.start()
@@ -62,34 +69,42 @@ async def test_a_copy_is_not_read_again_before_its_time(aredis, application):
     await store.stop()
 
 
-async def test_a_context_without_state_starts_from_the_global_one(store, application, aredis):
+async def test_a_context_without_state_starts_from_the_global_one(
+    store: SelectionStore, application: ApplicationSpec, aredis: Redis
+) -> None:
     await aredis.hset(GLOBAL, mapping=log_weights(svm=0, tree=-50))
     await eventually(lambda: weight(store, application, context="ann") == FROM_GLOBAL)
 
 
 async def test_a_context_that_only_counted_queries_still_starts_from_the_global_one(
-    store, application, aredis
-):
+    store: SelectionStore, application: ApplicationSpec, aredis: Redis
+) -> None:
     await aredis.hset(GLOBAL, mapping=log_weights(svm=0, tree=-50))
     await aredis.hset(ANN, mapping={"q:svm:2": "3"})
     await eventually(lambda: weight(store, application, context="ann") == FROM_GLOBAL)
 
 
-async def test_a_context_with_state_uses_its_own(store, application, aredis):
+async def test_a_context_with_state_uses_its_own(
+    store: SelectionStore, application: ApplicationSpec, aredis: Redis
+) -> None:
     await aredis.hset(GLOBAL, mapping=log_weights(svm=0, tree=-50))
     await aredis.hset(ANN, mapping=log_weights(svm=-50, tree=0))
     await eventually(lambda: weight(store, application, context="ann") < 0.01)
     await eventually(lambda: weight(store, application) > 0.99)
 
 
-async def test_what_was_learned_here_counts_at_once(aredis, application):
+async def test_what_was_learned_here_counts_at_once(
+    aredis: Redis, application: ApplicationSpec
+) -> None:
     store = SelectionStore(aredis)  # not started: nothing is read
     weight(store, application)
     store.learned(1, context="", state=MOVED)
     assert weight(store, application) > 0.99
 
 
-async def test_a_read_begun_before_something_was_learned_does_not_undo_it(aredis, application):
+async def test_a_read_begun_before_something_was_learned_does_not_undo_it(
+    aredis: Redis, application: ApplicationSpec
+) -> None:
     now = 100.0
     store = SelectionStore(aredis, clock=lambda: now)
     weight(store, application)
@@ -99,33 +114,39 @@ async def test_a_read_begun_before_something_was_learned_does_not_undo_it(aredis
     assert weight(store, application) > 0.99
 
 
-async def test_a_changed_application_or_other_arms_are_seen_at_once(store, application):
+async def test_a_changed_application_or_other_arms_are_seen_at_once(
+    store: SelectionStore, application: ApplicationSpec
+) -> None:
     assert len(store.peek(application, context="", arms=ARMS).selections) == 1
     single = application_spec(policy="exp3")
     assert len(store.peek(single, context="", arms=ARMS).selections) == 2
     assert list(store.peek(single, context="", arms={"knn:1": 1.0}).weights) == ["knn:1"]
 
 
-async def test_the_number_of_copies_is_bounded(aredis, application):
+async def test_the_number_of_copies_is_bounded(aredis: Redis, application: ApplicationSpec) -> None:
     store = SelectionStore(aredis, copies=10)
     for number in range(50):
         weight(store, application, context=f"user-{number}")
     assert store.copies == 10
 
 
-async def test_a_flood_of_new_contexts_waits_in_a_bounded_line(aredis, application):
+async def test_a_flood_of_new_contexts_waits_in_a_bounded_line(
+    aredis: Redis, application: ApplicationSpec
+) -> None:
     store = SelectionStore(aredis)
     for number in range(3000):
         weight(store, application, context=f"user-{number}")
     assert len(store.to_read) <= 1025
 
 
-async def test_queries_are_counted_by_arm_and_context(store, application, aredis):
+async def test_queries_are_counted_by_arm_and_context(
+    store: SelectionStore, application: ApplicationSpec, aredis: Redis
+) -> None:
     for _ in range(3):
         store.count_queries(application, context="ann", arms=("svm:2", "tree:1"))
     store.count_queries(application, context="ann", arms=("svm:2",))
 
-    async def counted():
+    async def counted() -> bool:
         fields = await aredis.hgetall(ANN)
         return fields == {b"q:svm:2": b"4", b"q:tree:1": b"3"}
 
@@ -139,13 +160,13 @@ async def asked(aredis: Redis, *contexts: str) -> None:
     await counts.flush()
 
 
-async def test_a_context_that_was_never_taught_is_forgotten_soon(aredis):
+async def test_a_context_that_was_never_taught_is_forgotten_soon(aredis: Redis) -> None:
     await asked(aredis, "", "ann")
     assert 0 < await aredis.ttl(ANN) <= UNTAUGHT_CONTEXT_TTL_S
     assert await aredis.ttl(GLOBAL) == -1
 
 
-async def test_a_query_makes_a_taught_context_stay_as_long_as_feedback_does(aredis):
+async def test_a_query_makes_a_taught_context_stay_as_long_as_feedback_does(aredis: Redis) -> None:
     await aredis.hset(ANN, mapping={**log_weights(svm=0), "t": "1"})
     await aredis.expire(ANN, 60)
     await asked(aredis, "ann")
@@ -153,28 +174,30 @@ async def test_a_query_makes_a_taught_context_stay_as_long_as_feedback_does(ared
     assert await aredis.zrange("clipper:contexts:1", 0, -1) == [b"ann"]
 
 
-async def test_an_application_that_forgets_sooner_forgets_untaught_contexts_as_soon(aredis):
+async def test_an_application_that_forgets_sooner_forgets_untaught_contexts_as_soon(
+    aredis: Redis,
+) -> None:
     counts = QueryCounts(aredis)
     counts.add(application_id=1, context_ttl_s=60, context="ann", arms=("svm:2",))
     await counts.flush()
     assert 0 < await aredis.ttl(ANN) <= 60
 
 
-async def test_a_query_never_shortens_what_a_context_has_left(aredis):
+async def test_a_query_never_shortens_what_a_context_has_left(aredis: Redis) -> None:
     await aredis.hset(ANN, "q:svm:2", "1")
     await aredis.expire(ANN, DAY_S)
     await asked(aredis, "ann")
     assert await aredis.ttl(ANN) > DAY_S - 60
 
 
-async def test_counting_works_on_a_redis_that_has_never_seen_the_script(aredis):
+async def test_counting_works_on_a_redis_that_has_never_seen_the_script(aredis: Redis) -> None:
     await aredis.script_flush()
     await asked(aredis, "", "ann", "bob")
     for key in (GLOBAL, ANN, f"{GLOBAL}bob"):
         assert await aredis.hget(key, "q:svm:2") == b"1"
 
 
-async def test_a_flush_ends_while_queries_go_on(aredis):
+async def test_a_flush_ends_while_queries_go_on(aredis: Redis) -> None:
     counts = QueryCounts(aredis)
 
     def ask() -> None:
@@ -195,7 +218,9 @@ async def test_a_flush_ends_while_queries_go_on(aredis):
     assert int(await aredis.hget(ANN, "q:svm:2")) > before >= 1
 
 
-async def test_counts_that_wait_for_redis_are_bounded_and_none_is_lost(aredis, monkeypatch):
+async def test_counts_that_wait_for_redis_are_bounded_and_none_is_lost(
+    aredis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("selection.store.query_counts.CAPACITY", 3)
     counts = QueryCounts(aredis)
 
@@ -219,7 +244,9 @@ async def test_counts_that_wait_for_redis_are_bounded_and_none_is_lost(aredis, m
     assert await aredis.hget(f"{GLOBAL}eve", "q:svm:2") is None
 
 
-async def test_the_last_counts_are_written_on_stop(aredis, application):
+async def test_the_last_counts_are_written_on_stop(
+    aredis: Redis, application: ApplicationSpec
+) -> None:
     store = SelectionStore(aredis, flush_interval_s=3600)
     await store.start()
     store.count_queries(application, context="", arms=("svm:2",))
@@ -227,7 +254,9 @@ async def test_the_last_counts_are_written_on_stop(aredis, application):
     assert await aredis.hget(GLOBAL, "q:svm:2") == b"1"
 
 
-async def test_it_describes_weights_chances_and_counts(store, aredis):
+async def test_it_describes_weights_chances_and_counts(
+    store: SelectionStore, aredis: Redis
+) -> None:
     application = application_spec(policy="exp3", policy_params={"floor": 0.2})
     await aredis.hset(
         GLOBAL,
@@ -251,19 +280,23 @@ async def test_it_describes_weights_chances_and_counts(store, aredis):
     }
 
 
-async def test_fields_that_hold_no_sums_are_passed_over(store, application, aredis):
+async def test_fields_that_hold_no_sums_are_passed_over(
+    store: SelectionStore, application: ApplicationSpec, aredis: Redis
+) -> None:
     former = {"w:svm:2": "-0.5", "w:tree:1": "-12.3456", "other": "1"}
     await aredis.hset(GLOBAL, mapping={**log_weights(svm=-50, tree=0), **former})
     await eventually(lambda: weight(store, application) < 0.01)
 
 
-async def test_it_describes_an_application_without_arms(store, application):
+async def test_it_describes_an_application_without_arms(
+    store: SelectionStore, application: ApplicationSpec
+) -> None:
     assert (await store.describe(application, context="", arms={}))["arms"] == []
 
 
 async def test_a_context_that_redis_forgot_starts_from_the_global_state_again(
-    store, application, aredis
-):
+    store: SelectionStore, application: ApplicationSpec, aredis: Redis
+) -> None:
     await aredis.hset(GLOBAL, mapping=log_weights(svm=0, tree=-50))
     await aredis.hset(ANN, mapping={**log_weights(svm=-50, tree=0), "n:svm:2": "9"})
     await eventually(lambda: weight(store, application, context="ann") < 0.01)
@@ -273,7 +306,9 @@ async def test_a_context_that_redis_forgot_starts_from_the_global_state_again(
     assert [arm["feedback"] for arm in description["arms"]] == [0, 0]
 
 
-async def test_without_redis_the_last_copies_serve_and_the_log_says_so_once(application, caplog):
+async def test_without_redis_the_last_copies_serve_and_the_log_says_so_once(
+    application: ApplicationSpec, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "selection.store.state")
     with redis_server() as server:
         async with Redis.from_url(server.url, retry=None) as client:
@@ -294,7 +329,7 @@ async def test_without_redis_the_last_copies_serve_and_the_log_says_so_once(appl
             await eventually(lambda: weight(store, application) == 0.5 and len(caplog.records) == 2)
             assert [r.levelname for r in caplog.records] == ["WARNING", "INFO"]
 
-            async def counted():
+            async def counted() -> bool:
                 return await client.hget(GLOBAL, "q:svm:2") == b"100"
 
             await eventually(counted)
@@ -302,8 +337,11 @@ async def test_without_redis_the_last_copies_serve_and_the_log_says_so_once(appl
 
 
 async def test_what_cannot_be_read_ends_no_task_and_is_said_once(
-    store, application, aredis, caplog
-):
+    store: SelectionStore,
+    application: ApplicationSpec,
+    aredis: Redis,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level(logging.INFO, logger="selection.store.state")
     await aredis.hset(GLOBAL, mapping={**log_weights(svm=-50, tree=0), f"{FEEDBACK}svm:2": "many"})
     assert weight(store, application) == 0.5

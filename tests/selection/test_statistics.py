@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from selection.policies.statistics import (
     LOG_WEIGHTS,
     REWARDS,
     State,
+    StatisticKind,
     Update,
     WarmStart,
     join,
@@ -26,37 +28,43 @@ HALF = WarmStart(version_share=0.5, context_share=0.2)
 ARMS = ("knn:1", "svm:2", "tree:1")
 
 
-def update(deltas, *, statistic=LOG_WEIGHTS, arms=ARMS, keep=1.0):
+def update(
+    deltas: dict[str, tuple[float, ...]],
+    *,
+    statistic: StatisticKind = LOG_WEIGHTS,
+    arms: tuple[str, ...] = ARMS,
+    keep: float = 1.0,
+) -> Update:
     return Update(
         arms=arms, observed=tuple(deltas), deltas={statistic: deltas}, keep=keep, warm_start=HALF
     )
 
 
-def log_weights(**weights):
+def log_weights(**weights: Any) -> State:
     """Log-weights by model, each with the version that `ARMS` has."""
     versions = {arm.partition(":")[0]: arm for arm in ARMS}
     return State({"log": {versions.get(m, m): (weight,) for m, weight in weights.items()}})
 
 
-def test_what_is_learned_first_is_added_to_nothing():
+def test_what_is_learned_first_is_added_to_nothing() -> None:
     state = learn(State(), update({"svm:2": (-0.3,)}))
     assert state.of(LOG_WEIGHTS) == {"knn:1": (0.0,), "svm:2": (-0.3,), "tree:1": (0.0,)}
 
 
-def test_every_arm_that_takes_part_fades_and_the_others_stay():
+def test_every_arm_that_takes_part_fades_and_the_others_stay() -> None:
     before = State({"log": {"svm:2": (-4.0,), "knn:1": (-8.0,), "gone:1": (-2.0,)}})
     state = learn(before, update({"svm:2": (-1.0,)}, arms=("knn:1", "svm:2"), keep=0.5))
     assert state.of(LOG_WEIGHTS) == {"svm:2": (-3.0,), "knn:1": (-4.0,), "gone:1": (-2.0,)}
 
 
-def test_a_constant_loss_settles_where_fading_and_learning_balance():
+def test_a_constant_loss_settles_where_fading_and_learning_balance() -> None:
     state = State()
     for _ in range(5_000):
         state = learn(state, update({"svm:2": (-0.3,)}, keep=0.998))
     assert state.of(LOG_WEIGHTS)["svm:2"][0] == pytest.approx(-0.3 / 0.002, rel=1e-3)
 
 
-def test_families_that_a_lesson_does_not_name_stay():
+def test_families_that_a_lesson_does_not_name_stay() -> None:
     before = State({"rew": {"svm:2": (1.0, 1.0, 1.0)}})
     assert learn(before, update({"svm:2": (-1.0,)})).of(REWARDS) == before.of(REWARDS)
 
@@ -64,53 +72,53 @@ def test_families_that_a_lesson_does_not_name_stay():
 # --- newcomers ------------------------------------------------------------------------------
 
 
-def test_an_arm_that_nothing_is_known_of_joins_at_the_mean_log_weight():
+def test_an_arm_that_nothing_is_known_of_joins_at_the_mean_log_weight() -> None:
     joined = join(log_weights(knn=-1.0, svm=-3.0), ARMS, statistic=LOG_WEIGHTS, warm_start=HALF)
     assert joined == {"knn:1": (-1.0,), "svm:2": (-3.0,), "tree:1": (-2.0,)}
 
 
-def test_and_with_no_rewards_at_all():
+def test_and_with_no_rewards_at_all() -> None:
     state = State({"rew": {"svm:2": (9.0, 6.0, 6.0)}})
     assert join(state, ARMS, statistic=REWARDS, warm_start=HALF)["tree:1"] == (0.0, 0.0, 0.0)
 
 
-def test_a_new_version_inherits_a_share_of_what_set_its_predecessor_apart():
+def test_a_new_version_inherits_a_share_of_what_set_its_predecessor_apart() -> None:
     state = State({"log": {"knn:1": (-2.0,), "svm:2": (-4.0,), "tree:0": (-9.0,)}})
     joined = join(state, ARMS, statistic=LOG_WEIGHTS, warm_start=HALF)
     assert joined["tree:1"] == (-3.0 + 0.5 * (-9.0 + 3.0),)
 
 
-def test_of_several_former_versions_it_follows_the_one_of_which_most_is_known():
+def test_of_several_former_versions_it_follows_the_one_of_which_most_is_known() -> None:
     state = State({"rew": {"tree:0": (8.0, 2.0, 2.0), "tree:9": (2.0, 2.0, 2.0)}})
     joined = join(state, ARMS, statistic=REWARDS, warm_start=HALF)
     assert joined["tree:1"] == (4.0, 1.0, 1.0)
 
 
-def test_a_version_that_is_still_asked_is_no_predecessor():
+def test_a_version_that_is_still_asked_is_no_predecessor() -> None:
     state = State({"log": {"svm:1": (-9.0,), "knn:1": (-1.0,)}})
     joined = join(state, ("knn:1", "svm:1", "svm:2"), statistic=LOG_WEIGHTS, warm_start=HALF)
     assert joined["svm:2"] == (-5.0,)
 
 
-def test_another_model_whose_name_begins_alike_is_no_predecessor():
+def test_another_model_whose_name_begins_alike_is_no_predecessor() -> None:
     state = State({"log": {"svm-linear:1": (-9.0,), "knn:1": (-1.0,)}})
     joined = join(state, ("knn:1", "svm:2"), statistic=LOG_WEIGHTS, warm_start=HALF)
     assert joined["svm:2"] == (-1.0,)
 
 
-def test_an_arm_that_left_and_comes_back_is_believed_what_it_was():
+def test_an_arm_that_left_and_comes_back_is_believed_what_it_was() -> None:
     state = log_weights(knn=-1.0, svm=-3.0, tree=-2.0)
     without = learn(state, update({"svm:2": (-1.0,)}, arms=("knn:1", "svm:2"), keep=0.5))
     assert join(without, ARMS, statistic=LOG_WEIGHTS, warm_start=HALF)["tree:1"] == (-2.0,)
 
 
-def test_a_new_context_starts_from_a_share_of_what_is_known_for_everybody():
+def test_a_new_context_starts_from_a_share_of_what_is_known_for_everybody() -> None:
     general = log_weights(knn=-1.0, svm=-5.0, tree=-10.0)
     joined = join(State(), ARMS, statistic=LOG_WEIGHTS, warm_start=HALF, general=general)
     assert joined == {"knn:1": (-0.2,), "svm:2": (-1.0,), "tree:1": (-2.0,)}
 
 
-def test_and_its_arms_start_no_further_apart_than_a_few_labels_can_turn_round():
+def test_and_its_arms_start_no_further_apart_than_a_few_labels_can_turn_round() -> None:
     general = log_weights(knn=-10.0, svm=-30.0, tree=-50.0)
     joined = join(State(), ARMS, statistic=LOG_WEIGHTS, warm_start=HALF, general=general)
     assert joined == {"knn:1": (-0.5,), "svm:2": (-1.5,), "tree:1": (-2.5,)}
@@ -118,13 +126,15 @@ def test_and_its_arms_start_no_further_apart_than_a_few_labels_can_turn_round():
 
 
 @pytest.mark.parametrize(("seen", "taken"), [(400.0, CONTEXT_EVIDENCE), (20.0, 4.0), (0.0, 0.0)])
-def test_and_takes_over_no_more_observations_than_its_own_can_outweigh(seen, taken):
+def test_and_takes_over_no_more_observations_than_its_own_can_outweigh(
+    seen: float, taken: float
+) -> None:
     general = State({"rew": {"svm:2": (seen, seen / 2, seen / 2)}})
     joined = join(State(), ("svm:2",), statistic=REWARDS, warm_start=HALF, general=general)
     assert joined["svm:2"] == pytest.approx((taken, taken / 2, taken / 2))
 
 
-def test_a_context_that_has_learned_follows_its_own():
+def test_a_context_that_has_learned_follows_its_own() -> None:
     general = log_weights(knn=-10.0, svm=-10.0, tree=0.0)
     state = learn(State(), update({"tree:1": (-1.0,)}), general=general)
     assert state.of(LOG_WEIGHTS) == {"knn:1": (-2.0,), "svm:2": (-2.0,), "tree:1": (-1.0,)}
@@ -135,17 +145,19 @@ def test_a_context_that_has_learned_follows_its_own():
 # --- rewards --------------------------------------------------------------------------------
 
 
-def test_rewards_count_what_was_seen_and_how_good_it_was():
+def test_rewards_count_what_was_seen_and_how_good_it_was() -> None:
     assert rewards({"svm:2": 0.25}) == {"svm:2": (1.0, 0.75, 0.5625)}
 
 
-def test_the_mean_reward_is_that_of_what_was_seen():
+def test_the_mean_reward_is_that_of_what_was_seen() -> None:
     assert mean_reward((4.0, 3.0, 2.5)) == 0.75
     assert mean_reward((0.0, 0.0, 0.0)) is None
 
 
 @given(st.lists(st.floats(0.0, 1.0), max_size=50), st.floats(0.5, 1.0))
-def test_however_it_fades_the_mean_reward_stays_between_0_and_1(losses, keep):
+def test_however_it_fades_the_mean_reward_stays_between_0_and_1(
+    losses: list[float], keep: float
+) -> None:
     state = State()
     for loss in losses:
         state = learn(

@@ -73,7 +73,7 @@ def observation(
         forced=False,
         routed=() if update is None else update.arms,
     )
-    fields = {"window_s": 3600, "context_ttl_s": 90 * 86_400, "max_contexts": 1000}
+    fields: dict[str, Any] = {"window_s": 3600, "context_ttl_s": 90 * 86_400, "max_contexts": 1000}
     return JournalEntry(nonce=nonce, event=event, update=update, **(fields | bounds))
 
 

@@ -31,7 +31,7 @@ def samples(document: dict[str, Any]) -> dict[str, float]:
     }
 
 
-async def test_a_loop_that_is_held_up_shows_as_lag():
+async def test_a_loop_that_is_held_up_shows_as_lag() -> None:
     watch = LoopWatch()
     watching = asyncio.create_task(watch.run())
     try:
@@ -44,7 +44,7 @@ async def test_a_loop_that_is_held_up_shows_as_lag():
     assert watch.lag.total - before >= BLOCKED_S - LAG_INTERVAL_S
 
 
-def test_a_reading_that_fails_is_none():
+def test_a_reading_that_fails_is_none() -> None:
     watch = LoopWatch()
     try:
         with watch.reading():
@@ -54,7 +54,7 @@ def test_a_reading_that_fails_is_none():
     assert sum(watch.read.counts) == 0
 
 
-def test_a_process_of_an_older_release_tells_nothing_of_its_loop():
+def test_a_process_of_an_older_release_tells_nothing_of_its_loop() -> None:
     older = Metrics(process_id="a", pid=1).document(at=0.0, now=0.0, rss_bytes=1, versions={})
     assert "clipper_web_loop_lag_seconds_count" not in samples(older)
 

@@ -34,7 +34,7 @@ def explained(outcome: Outcome | None, trace: Trace | None) -> dict[str, Any]:
     return arm
 
 
-def test_an_answer_of_the_model_tells_of_its_batch():
+def test_an_answer_of_the_model_tells_of_its_batch() -> None:
     assert explained(ANSWER, TRACE) == {
         "from": "model",
         "replica": "r1",
@@ -45,24 +45,24 @@ def test_an_answer_of_the_model_tells_of_its_batch():
     }
 
 
-def test_a_joined_answer_tells_of_the_batch_it_joined():
+def test_a_joined_answer_tells_of_the_batch_it_joined() -> None:
     assert explained(ANSWER, TRACE._replace(source="joined"))["from"] == "joined"
 
 
-def test_an_answer_from_the_cache_has_no_more_to_tell():
+def test_an_answer_from_the_cache_has_no_more_to_tell() -> None:
     assert explained(ANSWER, CACHED) == {"from": "cache"}
 
 
-def test_an_arm_that_did_not_answer_says_so():
+def test_an_arm_that_did_not_answer_says_so() -> None:
     assert explained(None, None) == {"from": "nowhere", "why": "no answer within the objective"}
 
 
-def test_an_arm_that_was_never_asked_tells_why():
+def test_an_arm_that_was_never_asked_tells_why() -> None:
     told = explained(OVERLOADED, None)
     assert told == {"from": "nowhere", "why": "no replica can answer before the deadline"}
 
 
-def test_an_answer_that_failed_tells_its_batch_and_why():
+def test_an_answer_that_failed_tells_its_batch_and_why() -> None:
     told = explained(Outcome(Status.MODEL_FAILED, b"ValueError: \xff"), TRACE)
     assert told["replica"] == "r1"
     assert told["why"] == "ValueError: \ufffd"
@@ -81,7 +81,7 @@ def body_of(query: Query) -> dict[str, Any]:
     return body
 
 
-async def test_it_is_told_only_to_who_asked(it):
+async def test_it_is_told_only_to_who_asked(it: PlayedServing) -> None:
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     asked, quiet = it.begin(traced=True), it.begin(traced=False)
     await turn()
@@ -91,7 +91,7 @@ async def test_it_is_told_only_to_who_asked(it):
     assert "explain" not in body_of(quiet)
 
 
-async def test_every_arm_is_explained_by_itself(it):
+async def test_every_arm_is_explained_by_itself(it: PlayedServing) -> None:
     connect(it.engine, version_id=3)
     first, second = connect(it.engine, version_id=1, name="a"), connect(it.engine, version_id=2)
     query = it.begin(traced=True, timeout_ms=200.0)
@@ -109,7 +109,7 @@ async def test_every_arm_is_explained_by_itself(it):
     assert told["wait_ms"] >= 10.0
 
 
-async def test_a_second_query_tells_that_the_cache_answered(it):
+async def test_a_second_query_tells_that_the_cache_answered(it: PlayedServing) -> None:
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     it.begin()
     await turn()
@@ -119,7 +119,7 @@ async def test_a_second_query_tells_that_the_cache_answered(it):
     assert told["models"] == {f"m{n}:1": {"from": "cache"} for n in (1, 2, 3)}
 
 
-async def test_an_identical_query_tells_that_it_joined_the_first(it):
+async def test_an_identical_query_tells_that_it_joined_the_first(it: PlayedServing) -> None:
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     first, second = it.begin(traced=True), it.begin(traced=True)
     await turn()
@@ -129,14 +129,14 @@ async def test_an_identical_query_tells_that_it_joined_the_first(it):
     assert body_of(second)["explain"]["models"]["m1:1"]["from"] == "joined"
 
 
-async def test_a_default_answer_is_explained_too():
+async def test_a_default_answer_is_explained_too() -> None:
     it = PlayedServing(application_spec(routes=()))
     told = body_of(it.begin(traced=True))
     assert told["default"] is True
     assert told["explain"]["models"] == {}
 
 
-async def test_its_stages_make_up_the_latency(it):
+async def test_its_stages_make_up_the_latency(it: PlayedServing) -> None:
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     query = it.begin(traced=True)
     await turn()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ Behaviour = Answer | None
 class World:
     """An application over two models; what they do with any input can be changed."""
 
-    def __init__(self, first: Behaviour, second: Behaviour, **changes) -> None:
+    def __init__(self, first: Behaviour, second: Behaviour, **changes: Any) -> None:
         spec = {"policy": "exp3", "routes": TWO, "cache": False} | changes
         self.serving = PlayedServing(application_spec(**spec), queue_capacity=1000)
         self.behaviours = [first, second]
@@ -59,7 +60,7 @@ class World:
             while replica.batches and behaviour is not None:
                 replica.answer_with(*[behaviour] * replica.sizes[0])
 
-    async def ask(self, **changes) -> Prediction:
+    async def ask(self, **changes: Any) -> Prediction:
         query = self.serving.begin(**changes)
         ended = asyncio.ensure_future(query.settled())
         while not ended.done():
@@ -70,7 +71,7 @@ class World:
         await ended
         return query.prediction()
 
-    async def ask_many(self, count: int, **changes) -> list[Prediction | ClipperError]:
+    async def ask_many(self, count: int, **changes: Any) -> list[Prediction | ClipperError]:
         ended: list[Prediction | ClipperError] = []
         for number in range(count):
             try:
@@ -80,7 +81,7 @@ class World:
         return ended
 
 
-async def test_queries_that_one_arm_refuses_are_answered_by_the_other_and_it_loses_its_traffic():
+async def test_queries_that_one_arm_refuses_are_answered_by_the_other_and_it_loses_them() -> None:
     world = World(REFUSAL, ANSWER)
     ended = await world.ask_many(200)
     assert [type(one) for one in ended] == [Prediction] * 200
@@ -89,7 +90,7 @@ async def test_queries_that_one_arm_refuses_are_answered_by_the_other_and_it_los
     assert (world.stats.errors, world.stats.defaults) == (0, 0)
 
 
-async def test_an_arm_that_is_late_loses_its_traffic_without_any_feedback():
+async def test_an_arm_that_is_late_loses_its_traffic_without_any_feedback() -> None:
     world = World(None, ANSWER, slo_ms=10.0, default_output=None)
     ended = await world.ask_many(80)
     late = [one for one in ended if isinstance(one, DeadlineExceeded | Saturated)]
@@ -98,7 +99,7 @@ async def test_an_arm_that_is_late_loses_its_traffic_without_any_feedback():
     assert world.trust() < 0.1
 
 
-async def test_an_arm_that_fails_loses_its_traffic_and_is_found_again_once_mended():
+async def test_an_arm_that_fails_loses_its_traffic_and_is_found_again_once_mended() -> None:
     world = World(failed("ValueError: no"), ANSWER)
     await world.ask_many(200)
     assert world.trust() < 0.1
@@ -107,7 +108,7 @@ async def test_an_arm_that_fails_loses_its_traffic_and_is_found_again_once_mende
     assert world.trust() > 0.25
 
 
-async def test_an_input_that_all_arms_refuse_is_the_callers_mistake_and_charges_nobody():
+async def test_an_input_that_all_arms_refuse_is_the_callers_mistake_and_charges_nobody() -> None:
     world = World(REFUSAL, REFUSAL)
     ended = await world.ask_many(30)
     assert [type(one) for one in ended] == [InvalidInput] * 30
@@ -115,14 +116,14 @@ async def test_an_input_that_all_arms_refuse_is_the_callers_mistake_and_charges_
     assert world.stats.refused == world.stats.errors == 30
 
 
-async def test_a_flood_of_bad_inputs_asks_little_more_than_itself():
+async def test_a_flood_of_bad_inputs_asks_little_more_than_itself() -> None:
     world = World(REFUSAL, REFUSAL)
     await world.ask_many(1000)
     asked = sum(counts["asked"] for counts in world.stats.arms().values())
     assert 1000 < asked <= 1000 + AT_FIRST + 1000 * SHARE
 
 
-async def test_the_receipt_of_a_second_opinion_names_who_answered_with_its_chance():
+async def test_the_receipt_of_a_second_opinion_names_who_answered_with_its_chance() -> None:
     world = World(REFUSAL, ANSWER)
     for number in range(20):
         prediction = await world.ask(input=b"[%d]" % number)
@@ -137,7 +138,7 @@ async def test_the_receipt_of_a_second_opinion_names_who_answered_with_its_chanc
         pytest.fail("the arm that refuses was never asked")
 
 
-async def test_a_second_opinion_that_does_not_come_in_time_is_the_default_with_the_reason():
+async def test_a_second_opinion_that_does_not_come_in_time_is_the_default_with_the_reason() -> None:
     world = World(REFUSAL, None, slo_ms=20.0)
     predictions = [one for one in await world.ask_many(30) if isinstance(one, Prediction)]
     words = "a model refused the input, and none other answered in time"
@@ -146,14 +147,14 @@ async def test_a_second_opinion_that_does_not_come_in_time_is_the_default_with_t
     assert world.stats.refused == len(explained)
 
 
-async def test_without_a_default_it_is_the_refusal():
+async def test_without_a_default_it_is_the_refusal() -> None:
     world = World(REFUSAL, None, slo_ms=20.0, default_output=None)
     ended = await world.ask_many(30)
     assert any(isinstance(one, InvalidInput) for one in ended)
     assert world.stats.errors == 30
 
 
-async def test_where_some_of_those_asked_refuse_they_are_charged():
+async def test_where_some_of_those_asked_refuse_they_are_charged() -> None:
     world = World(REFUSAL, ANSWER, policy="exp4")
     ended = await world.ask_many(30)
     assert all(isinstance(one, Prediction) for one in ended)
@@ -161,19 +162,19 @@ async def test_where_some_of_those_asked_refuse_they_are_charged():
     assert world.selection.weights["m1:1"] < 0.1
 
 
-async def test_a_deadline_that_the_caller_cut_short_is_held_against_nobody():
+async def test_a_deadline_that_the_caller_cut_short_is_held_against_nobody() -> None:
     world = World(None, ANSWER, slo_ms=5000.0)
     await world.ask_many(40, timeout_ms=10.0)
     assert world.trust() == 0.5
 
 
-async def test_a_version_that_its_caller_chose_is_not_charged():
+async def test_a_version_that_its_caller_chose_is_not_charged() -> None:
     world = World(failed("ValueError: no"), ANSWER)
     await world.ask_many(40, version=version_spec(1))
     assert world.trust() == 0.5
 
 
-async def test_what_a_probe_misses_is_not_charged_again_by_feedback():
+async def test_what_a_probe_misses_is_not_charged_again_by_feedback() -> None:
     world = World(failed("ValueError: no"), ANSWER)
     while "m1:1" not in world.selection.down:
         await world.ask_many(10)
@@ -189,7 +190,7 @@ async def test_what_a_probe_misses_is_not_charged_again_by_feedback():
     assert receipt.excused == ("m1:1",)
 
 
-async def test_other_queries_are_not_held_up_by_a_second_opinion():
+async def test_other_queries_are_not_held_up_by_a_second_opinion() -> None:
     world = World(REFUSAL, None, slo_ms=300.0)
     began = monotonic()
     waiting = [world.serving.begin(input=b"[%d]" % number) for number in range(5)]

@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import RidgeClassifier
 
 from registry.errors import ClipperError
-from serving.container.predictor import ModelPredictor
+from serving.container.predictor import Predictor
 from serving.query.prediction import Prediction
 from serving.rpc.frames import Answer, Hello
 from serving.testing import PlayedServing, application_spec, hello_of, routes_to, version_spec
@@ -32,7 +32,7 @@ FEATURES = 64
 class Slow:
     """Answers as another one, but takes its time."""
 
-    def __init__(self, predictor: ModelPredictor, *, seconds: float) -> None:
+    def __init__(self, predictor: Predictor, *, seconds: float) -> None:
         self._predictor = predictor
         self._seconds = seconds
 
@@ -41,7 +41,7 @@ class Slow:
         return list(self._predictor.answer_batch(inputs))
 
 
-def trained(*, at: Path, features: int) -> ModelPredictor:
+def trained(*, at: Path, features: int) -> Predictor:
     images, labels = load_digits(return_X_y=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

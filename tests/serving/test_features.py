@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from time import monotonic
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from asgiref.testing import ApplicationCommunicator
 
 from registry.errors import BadRequest
 from selection.policies import make_policy
+from selection.receipts import Receipt
 from serving.api.predict import answer
 from serving.api.requests import PredictRequest, parse_predict
 from serving.api.websocket import ApplicationConsumer
@@ -23,13 +25,13 @@ LINUCB = {"policy": "linucb", "policy_params": {"dimensions": 2}}
 class Client:
     """Asks an application whose three models answer 1, 2 and 3."""
 
-    def __init__(self, **changes):
+    def __init__(self, **changes: Any) -> None:
         self.serving = PlayedServing(
             application_spec(slo_ms=60_000.0, **changes), queue_capacity=1000
         )
         self.replicas = [connect(self.serving.engine, version_id=n) for n in (1, 2, 3)]
 
-    async def ask(self, **fields):
+    async def ask(self, **fields: Any) -> dict[str, Any]:
         if "input_batch" in fields:
             fields["input_batch"] = [msgspec.Raw(raw) for raw in fields["input_batch"]]
         else:
@@ -47,22 +49,22 @@ class Client:
         async with asyncio.timeout(10):
             return json.loads(await sent)
 
-    async def answer_all(self):
+    async def answer_all(self) -> None:
         await turn()
         for number, replica in enumerate(self.replicas, start=1):
             while replica.batches:
                 replica.answer(dict.fromkeys(replica.batches[0][1], b"%d" % number))
                 await turn()
 
-    async def answer_for_ever(self):
+    async def answer_for_ever(self) -> None:
         while True:
             await self.answer_all()
 
-    def receipt(self, answered):
+    def receipt(self, answered: dict[str, Any]) -> Receipt:
         return self.serving.signer.verify(answered["query_id"])
 
 
-async def test_features_are_in_the_receipt():
+async def test_features_are_in_the_receipt() -> None:
     client = Client(**LINUCB)
     receipt = client.receipt(await client.ask(features=(0.5, -2.0)))
     assert receipt.features == (0.5, -2.0)
@@ -70,7 +72,7 @@ async def test_features_are_in_the_receipt():
     assert asked.propensity == pytest.approx(1 / 3)
 
 
-async def test_every_input_of_a_batch_has_the_same_features():
+async def test_every_input_of_a_batch_has_the_same_features() -> None:
     client = Client(**LINUCB)
     answered = await client.ask(input_batch=[b"[1]", b"[2]"], features=(0.5, -2.0))
     receipts = [client.receipt(one) for one in answered["batch_predictions"]]
@@ -79,24 +81,26 @@ async def test_every_input_of_a_batch_has_the_same_features():
 
 @pytest.mark.parametrize("given", [(), (1.0,), (1.0, 2.0, 3.0)])
 @pytest.mark.parametrize("batch", [{}, {"input_batch": [b"[1]", b"[2]"]}])
-async def test_another_number_of_features_fails_the_whole_request(given, batch):
+async def test_another_number_of_features_fails_the_whole_request(
+    given: tuple[float, ...], batch: dict[Any, Any]
+) -> None:
     with pytest.raises(BadRequest, match=f"features: expected an array of 2 .*got {len(given)}"):
         await Client(**LINUCB).ask(features=given, **batch)
 
 
-async def test_a_policy_that_takes_no_features_refuses_them():
+async def test_a_policy_that_takes_no_features_refuses_them() -> None:
     with pytest.raises(BadRequest, match="features: policy 'exp4' takes none"):
         await Client().ask(features=(1.0,))
 
 
-async def test_a_query_that_asks_one_version_needs_no_features():
+async def test_a_query_that_asks_one_version_needs_no_features() -> None:
     client = Client(**LINUCB)
     receipt = client.receipt(await client.ask(forced=version_spec(2)))
     assert receipt.forced
     assert receipt.features == ()
 
 
-async def test_a_query_without_features_has_none_in_its_receipt():
+async def test_a_query_without_features_has_none_in_its_receipt() -> None:
     client = Client()
     assert client.receipt(await client.ask()).features == ()
 
@@ -104,7 +108,7 @@ async def test_a_query_without_features_has_none_in_its_receipt():
 @pytest.mark.parametrize(
     "features", ['"a"', "1", "[1, null]", '["1"]', "[1e999]", "[NaN]", "[[1]]", "null", "{}"]
 )
-def test_features_that_are_no_array_of_numbers_are_refused(features):
+def test_features_that_are_no_array_of_numbers_are_refused(features: str) -> None:
     policy = make_policy("linucb", {})
     with pytest.raises(BadRequest):
         policy.check_features(
@@ -112,11 +116,11 @@ def test_features_that_are_no_array_of_numbers_are_refused(features):
         )
 
 
-def test_whole_numbers_will_do_as_features():
+def test_whole_numbers_will_do_as_features() -> None:
     assert parse_predict(b'{"input": [1], "features": [1, 2.5]}').features == (1.0, 2.5)
 
 
-async def test_under_a_split_a_context_is_answered_by_the_same_version_every_time():
+async def test_under_a_split_a_context_is_answered_by_the_same_version_every_time() -> None:
     client = Client(policy="ab_split")
     asked = {
         context: {client.receipt(await client.ask(context=context)).arms[0].arm for _ in range(5)}
@@ -126,13 +130,13 @@ async def test_under_a_split_a_context_is_answered_by_the_same_version_every_tim
     assert len(set.union(*asked.values())) > 1
 
 
-async def test_under_a_split_a_query_without_a_context_is_drawn():
+async def test_under_a_split_a_query_without_a_context_is_drawn() -> None:
     client = Client(policy="ab_split")
     asked = {client.receipt(await client.ask()).arms[0].arm for _ in range(40)}
     assert asked == {"m1:1", "m2:1", "m3:1"}
 
 
-async def test_features_come_over_the_websocket_too():
+async def test_features_come_over_the_websocket_too() -> None:
     client = Client(public=True, **LINUCB)
     scope = {"type": "websocket", "headers": [], "url_route": {"kwargs": {"app": "digits"}}}
     socket = ApplicationCommunicator(
@@ -141,7 +145,7 @@ async def test_features_come_over_the_websocket_too():
     await socket.send_input({"type": "websocket.connect"})
     await socket.receive_output()
 
-    async def send(**message):
+    async def send(**message: Any) -> dict[str, Any]:
         await socket.send_input({"type": "websocket.receive", "text": json.dumps(message)})
         return json.loads((await socket.receive_output())["text"])
 

@@ -79,12 +79,12 @@ def outputs(items: list[dict[str, Any]]) -> list[Any]:
 
 
 @pytest.mark.parametrize("length", [1, ROWS, ROWS + 1, 10, 1000])
-async def test_it_is_split_and_answered_in_order(client, length):
+async def test_it_is_split_and_answered_in_order(client: Client, length: int) -> None:
     items = await answers(client.send([[n] for n in range(length)]), replica=client.replica)
     assert outputs(items) == [2 * n for n in range(length)]
 
 
-async def test_no_batch_is_larger_than_the_cap(client):
+async def test_no_batch_is_larger_than_the_cap(client: Client) -> None:
     sent = client.send([[n] for n in range(10)])
     sizes = []
     await turn()
@@ -96,27 +96,27 @@ async def test_no_batch_is_larger_than_the_cap(client):
     assert sizes == [4, 4, 2]
 
 
-async def test_callers_share_batches_and_each_gets_its_own_rows_in_order(client):
+async def test_callers_share_batches_and_each_gets_its_own_rows_in_order(client: Client) -> None:
     sent = [client.send([[10 * caller + n] for n in range(5)]) for caller in range(4)]
     received = [await answers(one, replica=client.replica) for one in sent]
     for caller, items in enumerate(received):
         assert outputs(items) == [2 * (10 * caller + n) for n in range(5)]
 
 
-async def test_equal_inputs_cost_the_model_one_and_are_all_answered(client):
+async def test_equal_inputs_cost_the_model_one_and_are_all_answered(client: Client) -> None:
     sent = client.send([[1]] * 20)
     await turn()
     assert client.replica.sizes == [1]
     assert outputs(await answers(sent, replica=client.replica)) == [2] * 20
 
 
-async def test_one_bad_input_fails_alone_and_in_its_place(client):
+async def test_one_bad_input_fails_alone_and_in_its_place(client: Client) -> None:
     items = await answers(client.send([[0], "no numbers", [2]]), replica=client.replica)
     assert [item.get("code") for item in items] == [None, "invalid_input", None]
     assert [item.get("output") for item in items] == [0, None, 4]
 
 
-async def test_an_input_that_the_model_refuses_fails_alone(client):
+async def test_an_input_that_the_model_refuses_fails_alone(client: Client) -> None:
     sent = client.send([[0], [1], [2]])
     await turn()
     client.replica.answer_with(
@@ -129,7 +129,7 @@ async def test_an_input_that_the_model_refuses_fails_alone(client):
     assert items[1]["error"] == "input: expected 64 numbers, got 1"
 
 
-async def test_the_rows_that_the_model_has_no_time_for_get_the_default(client):
+async def test_the_rows_that_the_model_has_no_time_for_get_the_default(client: Client) -> None:
     teach(client.replica, per_row=6.0)
     items = await answers(client.send([[n] for n in range(20)]), replica=client.replica)
     in_time = [not item["default"] for item in items]
@@ -137,14 +137,14 @@ async def test_the_rows_that_the_model_has_no_time_for_get_the_default(client):
     assert outputs(items) == [2 * n if n < 8 else -1 for n in range(20)]
 
 
-async def test_without_a_default_they_get_the_error():
+async def test_without_a_default_they_get_the_error() -> None:
     client = Client(default_output=None)
     teach(client.replica, per_row=6.0)
     items = await answers(client.send([[n] for n in range(20)]), replica=client.replica)
     assert [item.get("code") for item in items] == [None] * 8 + ["saturated"] * 12
 
 
-async def test_a_long_one_leaves_another_application_its_turns(client):
+async def test_a_long_one_leaves_another_application_its_turns(client: Client) -> None:
     other = application_spec(id=8, name="other", slo_ms=60_000.0, routes=routes_to(1))
     client.serving.route(other)
     long = client.send([[n] for n in range(100)])
@@ -159,7 +159,7 @@ async def test_a_long_one_leaves_another_application_its_turns(client):
     assert len(await answers(long, replica=client.replica)) == 100
 
 
-async def test_a_caller_that_leaves_does_not_disturb_the_others(client):
+async def test_a_caller_that_leaves_does_not_disturb_the_others(client: Client) -> None:
     leaver = client.send([[n] for n in range(10)])
     stayer = client.send([[n] for n in range(5, 15)])
     await turn()
@@ -169,14 +169,14 @@ async def test_a_caller_that_leaves_does_not_disturb_the_others(client):
     assert not client.serving.engine.joinable
 
 
-async def test_each_row_can_be_explained(client):
+async def test_each_row_can_be_explained(client: Client) -> None:
     sent = client.send([[n] for n in range(5)], explain=True)
     items = await answers(sent, replica=client.replica)
     sizes = [item["explain"]["models"]["m1:1"]["batch_size"] for item in items]
     assert sizes == [4, 4, 4, 4, 1]
 
 
-async def test_each_row_has_a_receipt_of_its_own_to_give_feedback_on(client):
+async def test_each_row_has_a_receipt_of_its_own_to_give_feedback_on(client: Client) -> None:
     items = await answers(client.send([[n] for n in range(5)]), replica=client.replica)
     receipts = [client.serving.signer.verify(item["query_id"]) for item in items]
     assert len({receipt.nonce for receipt in receipts}) == 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -38,7 +39,7 @@ async def answered(sent: asyncio.Task[bytes], *, client: Client) -> list[dict[st
     return json.loads(await sent)["batch_predictions"]
 
 
-async def test_all_of_it_is_answered_though_it_takes_many_times_the_objective():
+async def test_all_of_it_is_answered_though_it_takes_many_times_the_objective() -> None:
     """A row takes a tenth of the objective: 200 rows take twenty of them."""
     client = Client(slo_ms=500.0)
     teach(client.replica, per_row=0.05)
@@ -47,7 +48,7 @@ async def test_all_of_it_is_answered_though_it_takes_many_times_the_objective():
     assert not any(item["default"] for item in items)
 
 
-async def test_no_more_than_its_window_is_open_at_once():
+async def test_no_more_than_its_window_is_open_at_once() -> None:
     client = Client()
     sent = client.send(numbers(LARGE))
     open_rows = []
@@ -60,7 +61,7 @@ async def test_no_more_than_its_window_is_open_at_once():
     assert max(open_rows) <= LEAST_OPEN
 
 
-async def test_a_single_query_goes_before_it():
+async def test_a_single_query_goes_before_it() -> None:
     client = Client()
     sent = client.send(numbers(LARGE))
     await turn()
@@ -72,7 +73,9 @@ async def test_a_single_query_goes_before_it():
     assert single.prediction().output == b"2000"
 
 
-async def test_a_single_query_finds_room_in_a_queue_full_of_it(monkeypatch):
+async def test_a_single_query_finds_room_in_a_queue_full_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(batches, "REFUSED_PAUSE_S", 0.001)
     client = Client(queue_capacity=16)
     client.replica.writable = False
@@ -87,7 +90,7 @@ async def test_a_single_query_finds_room_in_a_queue_full_of_it(monkeypatch):
     assert outputs(items) == [2 * n for n in range(LARGE)]
 
 
-async def test_what_finds_no_room_is_asked_again(monkeypatch):
+async def test_what_finds_no_room_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "REFUSED_PAUSE_S", 0.001)
     client = Client(queue_capacity=4)
     before = [client.serving.begin(input=b"[%d]" % n) for n in range(1000, 1012)]
@@ -111,7 +114,7 @@ class Ticker:
 
 
 @pytest.fixture
-async def ticker(monkeypatch):
+async def ticker(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ticker]:
     """A counter of turns; every slice ends as soon as it can."""
     monkeypatch.setattr(turns, "SLICE_S", 0.0)
     made = Ticker()
@@ -122,7 +125,7 @@ async def ticker(monkeypatch):
         await task
 
 
-async def test_others_have_their_turns_between_its_pieces(ticker):
+async def test_others_have_their_turns_between_its_pieces(ticker: Ticker) -> None:
     client = Client()
     await answers(client.send(numbers(LARGE)), replica=client.replica)
     before = ticker.turns
@@ -130,7 +133,7 @@ async def test_others_have_their_turns_between_its_pieces(ticker):
     assert ticker.turns - before >= 2 * LARGE  # asked, and rendered
 
 
-async def test_batches_of_several_callers_share_the_loop_turn_by_turn(ticker):
+async def test_batches_of_several_callers_share_the_loop_turn_by_turn(ticker: Ticker) -> None:
     shared = Turns()
     worked: list[int] = []
 
@@ -145,7 +148,7 @@ async def test_batches_of_several_callers_share_the_loop_turn_by_turn(ticker):
     assert len(set(worked)) == len(worked)
 
 
-async def test_a_cancelled_one_asks_nothing_more():
+async def test_a_cancelled_one_asks_nothing_more() -> None:
     client = Client()
     sent = client.send(numbers(LARGE))
     await turn()
@@ -162,7 +165,7 @@ async def test_a_cancelled_one_asks_nothing_more():
     assert not client.serving.engine.joinable
 
 
-async def test_a_client_that_leaves_has_it_cancelled():
+async def test_a_client_that_leaves_has_it_cancelled() -> None:
     scope: dict[str, Any] = {"state": {}}
     cancelled = asyncio.Event()
 
@@ -183,7 +186,7 @@ async def test_a_client_that_leaves_has_it_cancelled():
     assert scope["state"] == {}
 
 
-async def test_one_too_many_at_once_is_refused():
+async def test_one_too_many_at_once_is_refused() -> None:
     client = Client()
     sent = [client.send(numbers(LARGE, first=1000 * n)) for n in range(MAX_LARGE_BATCHES)]
     await turn()
@@ -194,7 +197,7 @@ async def test_one_too_many_at_once_is_refused():
     assert len(await answers(client.send(numbers(LARGE)), replica=client.replica)) == LARGE
 
 
-async def test_a_row_within_its_batchs_objective_does_not_count_as_late():
+async def test_a_row_within_its_batchs_objective_does_not_count_as_late() -> None:
     serving = PlayedServing(application_spec(slo_ms=1_000.0))
     stats = serving.metrics.of_application("digits")
     arrived = monotonic() - 2.0
@@ -211,7 +214,7 @@ async def test_a_row_within_its_batchs_objective_does_not_count_as_late():
     assert (stats.queries, stats.late) == (2, 1)
 
 
-async def test_its_caller_may_shorten_its_time():
+async def test_its_caller_may_shorten_its_time() -> None:
     client = Client()
     sent = client.send(numbers(LARGE), timeout_ms=1.0)
     async with asyncio.timeout(10):
@@ -219,7 +222,7 @@ async def test_its_caller_may_shorten_its_time():
     assert [item["default"] for item in items] == [True] * LARGE
 
 
-def test_a_large_one_has_an_objective_for_each_input_and_a_small_one_has_one():
+def test_a_large_one_has_an_objective_for_each_input_and_a_small_one_has_one() -> None:
     assert batch_objective_ms(50.0, inputs=SMALL_BATCH) == 50.0
     assert batch_objective_ms(50.0, inputs=100) == 5_000.0
     assert batch_objective_ms(50.0, inputs=10_000) == LONGEST_BATCH_MS

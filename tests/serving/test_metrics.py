@@ -123,7 +123,7 @@ def samples(*documents: dict[str, Any]) -> dict[str, list[tuple[dict[str, str], 
     return found
 
 
-def test_refusals_are_scraped_by_their_reason_and_one_process_may_know_of_none():
+def test_refusals_are_scraped_by_their_reason_and_one_process_may_know_of_none() -> None:
     metrics = Metrics(process_id="b", pid=43)
     metrics.refusals["request_timeout"] += 2
     told = metrics.document(at=1e9, now=5.0, rss_bytes=1, versions={})
@@ -132,7 +132,7 @@ def test_refusals_are_scraped_by_their_reason_and_one_process_may_know_of_none()
     assert found == [({"process": "b", "reason": "request_timeout"}, 2.0)]
 
 
-def test_a_version_publishes_its_counters_gauges_and_histograms():
+def test_a_version_publishes_its_counters_gauges_and_histograms() -> None:
     version = counted()["versions"]["m:1"]
     published = {*VERSION_COUNTERS, *VERSION_GAUGES, *VERSION_HISTOGRAMS}
     assert version.keys() == published | {"recent"}
@@ -168,11 +168,11 @@ def test_prometheus_shows_what_each_field_says_of_itself() -> None:
     assert len(VERSION_COUNTERS) > 10
 
 
-def test_all_that_is_counted_of_a_version_is_published():
+def test_all_that_is_counted_of_a_version_is_published() -> None:
     assert set(VersionStats.__slots__) == {*VERSION_COUNTERS, *VERSION_HISTOGRAMS}
 
 
-def test_prometheus_reads_counters_gauges_and_histograms():
+def test_prometheus_reads_counters_gauges_and_histograms() -> None:
     found = samples(counted())
     labels = {"process": "a", "version": "m:1"}
     assert found["clipper_version_overloaded_total"] == [(labels, 2.0)]
@@ -184,7 +184,7 @@ def test_prometheus_reads_counters_gauges_and_histograms():
     assert found["clipper_web_resident_bytes"] == [({"process": "a"}, float(1 << 20))]
 
 
-def test_buckets_are_cumulative_and_end_with_all():
+def test_buckets_are_cumulative_and_end_with_all() -> None:
     buckets = samples(counted())["clipper_version_queue_seconds_bucket"]
     values = [value for _, value in buckets]
     assert values == sorted(values)
@@ -195,7 +195,7 @@ def test_buckets_are_cumulative_and_end_with_all():
     assert below[-1] == 0.0
 
 
-def test_processes_are_told_apart():
+def test_processes_are_told_apart() -> None:
     other = counted() | {"id": "b"}
     processes = [
         labels["process"] for labels, _ in samples(counted(), other)["clipper_version_hits_total"]
@@ -203,12 +203,12 @@ def test_processes_are_told_apart():
     assert processes == ["a", "b"]
 
 
-def test_an_answer_after_the_objective_is_counted_as_late():
+def test_an_answer_after_the_objective_is_counted_as_late() -> None:
     application = counted()["applications"]["digits"]
     assert (application["queries"], application["late"], application["defaults"]) == (1, 1, 0)
 
 
-def test_rates_and_quantiles_look_back_a_few_publications():
+def test_rates_and_quantiles_look_back_a_few_publications() -> None:
     metrics = Metrics(process_id="a", pid=1)
 
     def publish_at(now: float, *, seconds: float) -> dict[str, Any]:
@@ -224,7 +224,7 @@ def test_rates_and_quantiles_look_back_a_few_publications():
     assert recent["p99_ms"] == pytest.approx(10.0, rel=0.25)
 
 
-def test_what_was_recent_for_a_version_looks_back_a_few_publications():
+def test_what_was_recent_for_a_version_looks_back_a_few_publications() -> None:
     metrics = Metrics(process_id="a", pid=1)
     stats = VersionStats()
 
@@ -247,7 +247,7 @@ def test_what_was_recent_for_a_version_looks_back_a_few_publications():
     assert recent["model_p99_ms"] == pytest.approx(10.0, rel=0.25)
 
 
-def test_a_version_that_comes_back_counts_anew():
+def test_a_version_that_comes_back_counts_anew() -> None:
     metrics = Metrics(process_id="a", pid=1)
     before = Reading(VersionStats(misses=100), 0, 0)
     metrics.document(at=0.0, now=0.0, rss_bytes=0, versions={"m:1": before})
@@ -259,7 +259,7 @@ def test_a_version_that_comes_back_counts_anew():
     assert document["versions"]["m:1"]["recent"]["misses"] == 0
 
 
-def test_an_application_that_is_gone_is_forgotten():
+def test_an_application_that_is_gone_is_forgotten() -> None:
     metrics = Metrics(process_id="a", pid=1)
     metrics.of_application("gone")
     metrics.of_application("stays")
@@ -292,13 +292,13 @@ def arms_counted(*outcomes: Outcome | None) -> dict[str, Any]:
         (Outcome(Status.INVALID_INPUT, b"expected 64 numbers"), "refused"),
     ],
 )
-def test_a_call_to_an_arm_is_counted_by_how_it_ended(outcome: Outcome | None, counter: str):
+def test_a_call_to_an_arm_is_counted_by_how_it_ended(outcome: Outcome | None, counter: str) -> None:
     arms = arms_counted(outcome)["applications"]["digits"]["arms"]
     expected = dict.fromkeys(ARM_COUNTERS, 0) | {"asked": 1}
     assert arms == {"m:1": expected | {counter: 1}}
 
 
-def test_prometheus_reads_the_arms_of_each_application():
+def test_prometheus_reads_the_arms_of_each_application() -> None:
     found = samples(arms_counted(Outcome(Status.OK, b"7"), None, None))
     labels = {"process": "a", "application": "digits", "version": "m:1"}
     assert found["clipper_arm_asked_total"] == [(labels, 3.0)]
@@ -307,17 +307,20 @@ def test_prometheus_reads_the_arms_of_each_application():
     assert found["clipper_arm_failed_total"] == [(labels, 0.0)]
 
 
-def test_an_arm_that_an_application_no_longer_asks_is_forgotten():
+def test_an_arm_that_an_application_no_longer_asks_is_forgotten() -> None:
     metrics = Metrics(process_id="a", pid=1)
     metrics.of_application("digits").count_arms(("m:1", "m:2"), [None, None])
     metrics.forget(known={"digits": {"m:2": 1.0}})
     assert metrics.of_application("digits").arms().keys() == {"m:2"}
 
 
-def test_a_quantile_lies_within_the_bucket_that_holds_it():
+def test_a_quantile_lies_within_the_bucket_that_holds_it() -> None:
     counts = [0] * (len(BATCH_BOUNDS) + 1)
     counts[3], counts[4] = 90, 10  # up to 8, up to 16
-    assert 4.0 <= quantile(counts, bounds=BATCH_BOUNDS, q=0.5) <= 8.0
-    assert 8.0 <= quantile(counts, bounds=BATCH_BOUNDS, q=0.99) <= 16.0
+    middle, high = (quantile(counts, bounds=BATCH_BOUNDS, q=q) for q in (0.5, 0.99))
+    assert middle is not None
+    assert 4.0 <= middle <= 8.0
+    assert high is not None
+    assert 8.0 <= high <= 16.0
     assert quantile([0, 0], bounds=(1.0,), q=0.5) is None
     assert quantile([0, 4], bounds=(1.0,), q=0.5) == 1.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def digits(settings: Any, tmp_path: Path) -> Iterator[Application]:
+def digits(settings: Any, tmp_path: Path) -> Application:
     """An application that asks two deployed models."""
     settings.CLIPPER_VAR = tmp_path
     settings.CLIPPER_ARTIFACTS = tmp_path / "artifacts"

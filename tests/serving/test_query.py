@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 from time import monotonic
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ ONE_ROUTE = routes_to(1)
 ROW_S, SLO_MS, FIT = 10.0, 100_000.0, 8
 
 
-def busy(**changes) -> PlayedServing:
+def busy(**changes: Any) -> PlayedServing:
     """An application with one replica that is as slow as its objective just allows."""
     it = PlayedServing(
         application_spec(**({"slo_ms": SLO_MS, "routes": ONE_ROUTE} | changes)), queue_capacity=1000
@@ -41,11 +42,11 @@ def busy(**changes) -> PlayedServing:
 
 
 @pytest.fixture
-def serving():
+def serving() -> type[PlayedServing]:
     return PlayedServing
 
 
-async def test_all_arms_agree(serving):
+async def test_all_arms_agree(serving: type[PlayedServing]) -> None:
     it = serving(application_spec())
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     query = it.begin()
@@ -60,7 +61,7 @@ async def test_all_arms_agree(serving):
     assert prediction.default_explanation is None
 
 
-async def test_the_receipt_names_each_arm_with_its_output(serving):
+async def test_the_receipt_names_each_arm_with_its_output(serving: type[PlayedServing]) -> None:
     it = serving(application_spec())
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     query = it.begin(context="anna")
@@ -78,7 +79,9 @@ async def test_the_receipt_names_each_arm_with_its_output(serving):
     assert not receipt.forced
 
 
-async def test_at_the_deadline_it_answers_with_what_arrived_and_less_confidence(serving):
+async def test_at_the_deadline_it_answers_with_what_arrived_and_less_confidence(
+    serving: type[PlayedServing],
+) -> None:
     it = serving(application_spec(slo_ms=30.0))
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     query = it.begin()
@@ -91,7 +94,9 @@ async def test_at_the_deadline_it_answers_with_what_arrived_and_less_confidence(
     assert prediction.models == {"m1:1": b"7"}
 
 
-async def test_no_answer_in_time_gives_the_default_with_its_explanation(serving):
+async def test_no_answer_in_time_gives_the_default_with_its_explanation(
+    serving: type[PlayedServing],
+) -> None:
     it = serving(application_spec(slo_ms=20.0))
     for n in (1, 2, 3):
         connect(it.engine, version_id=n)
@@ -103,7 +108,9 @@ async def test_no_answer_in_time_gives_the_default_with_its_explanation(serving)
     assert it.metrics.applications["digits"].timed_out == 1
 
 
-async def test_no_answer_in_time_without_a_default_is_an_error(serving):
+async def test_no_answer_in_time_without_a_default_is_an_error(
+    serving: type[PlayedServing],
+) -> None:
     it = serving(application_spec(slo_ms=20.0, default_output=None))
     for n in (1, 2, 3):
         connect(it.engine, version_id=n)
@@ -114,28 +121,28 @@ async def test_no_answer_in_time_without_a_default_is_an_error(serving):
     assert it.metrics.applications["digits"].errors == 1
 
 
-async def test_without_any_replica_no_model_is_connected(serving):
+async def test_without_any_replica_no_model_is_connected(serving: type[PlayedServing]) -> None:
     it = serving(application_spec(slo_ms=20.0))
     query = it.begin()
     await query.settled()
     assert query.prediction().default_explanation == "no model is connected"
 
 
-async def test_an_application_without_routes_says_so_at_once(serving):
+async def test_an_application_without_routes_says_so_at_once(serving: type[PlayedServing]) -> None:
     it = serving(application_spec(routes=()))
     query = it.begin()
     assert query.gather.answered
     assert query.prediction().default_explanation == "no model is connected"
 
 
-async def test_no_model_and_no_default_is_not_ready(serving):
+async def test_no_model_and_no_default_is_not_ready(serving: type[PlayedServing]) -> None:
     it = serving(application_spec(routes=(), default_output=None))
     with pytest.raises(NotReady):
         it.begin().prediction()
     assert it.metrics.applications["digits"].unconnected == 1
 
 
-async def test_low_confidence_gives_the_default(serving):
+async def test_low_confidence_gives_the_default(serving: type[PlayedServing]) -> None:
     it = serving(application_spec(confidence_threshold=0.9))
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     query = it.begin()
@@ -148,7 +155,9 @@ async def test_low_confidence_gives_the_default(serving):
     assert it.metrics.applications["digits"].unsure == 1
 
 
-async def test_low_confidence_without_a_default_is_answered_all_the_same(serving):
+async def test_low_confidence_without_a_default_is_answered_all_the_same(
+    serving: type[PlayedServing],
+) -> None:
     it = serving(application_spec(confidence_threshold=0.9, default_output=None))
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     query = it.begin()
@@ -158,7 +167,7 @@ async def test_low_confidence_without_a_default_is_answered_all_the_same(serving
     assert query.prediction().output == b"0"
 
 
-async def test_a_failing_model_explains_the_default(serving):
+async def test_a_failing_model_explains_the_default(serving: type[PlayedServing]) -> None:
     it = serving(application_spec())
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     query = it.begin()
@@ -169,7 +178,7 @@ async def test_a_failing_model_explains_the_default(serving):
     assert it.metrics.applications["digits"].failed == 1
 
 
-async def test_a_failing_model_without_a_default_is_an_error(serving):
+async def test_a_failing_model_without_a_default_is_an_error(serving: type[PlayedServing]) -> None:
     it = serving(application_spec(default_output=None))
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     query = it.begin()
@@ -180,7 +189,7 @@ async def test_a_failing_model_without_a_default_is_an_error(serving):
         query.prediction()
 
 
-async def test_one_failing_arm_does_not_fail_the_query(serving):
+async def test_one_failing_arm_does_not_fail_the_query(serving: type[PlayedServing]) -> None:
     it = serving(application_spec())
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     query = it.begin()
@@ -191,7 +200,9 @@ async def test_one_failing_arm_does_not_fail_the_query(serving):
     assert query.prediction().output == b"4"
 
 
-async def test_an_input_that_the_models_refuse_is_the_callers_mistake(serving):
+async def test_an_input_that_the_models_refuse_is_the_callers_mistake(
+    serving: type[PlayedServing],
+) -> None:
     it = serving(application_spec())
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     query = it.begin()
@@ -202,7 +213,7 @@ async def test_an_input_that_the_models_refuse_is_the_callers_mistake(serving):
         query.prediction()
 
 
-async def test_full_queues_without_a_default_are_saturated(serving):
+async def test_full_queues_without_a_default_are_saturated(serving: type[PlayedServing]) -> None:
     it = serving(application_spec(default_output=None))
     for n in (1, 2, 3):
         connect(it.engine, version_id=n)
@@ -212,14 +223,16 @@ async def test_full_queues_without_a_default_are_saturated(serving):
     await turn()
 
 
-async def test_a_timeout_shortens_the_objective_but_never_lengthens_it(serving):
+async def test_a_timeout_shortens_the_objective_but_never_lengthens_it(
+    serving: type[PlayedServing],
+) -> None:
     it = serving(application_spec(slo_ms=100.0))
     now = monotonic()
     assert it.begin(arrived=now, timeout_ms=10.0).deadline == pytest.approx(now + 0.008)
     assert it.begin(arrived=now, timeout_ms=500.0).deadline == pytest.approx(now + 0.098)
 
 
-async def test_an_explicit_version_is_the_only_one_asked(serving):
+async def test_an_explicit_version_is_the_only_one_asked(serving: type[PlayedServing]) -> None:
     it = serving(application_spec())
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     query = it.begin(version=version_spec(2))
@@ -231,7 +244,7 @@ async def test_an_explicit_version_is_the_only_one_asked(serving):
     assert it.signer.verify(prediction.query_id).forced
 
 
-async def test_the_answer_is_json_with_the_contracts_fields(serving):
+async def test_the_answer_is_json_with_the_contracts_fields(serving: type[PlayedServing]) -> None:
     it = serving(application_spec())
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     query = it.begin()
@@ -254,7 +267,7 @@ async def test_the_answer_is_json_with_the_contracts_fields(serving):
     }
 
 
-async def test_feedback_by_input_asks_every_arm(serving):
+async def test_feedback_by_input_asks_every_arm(serving: type[PlayedServing]) -> None:
     it = serving(application_spec(policy="exp3"))
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     asking = asyncio.create_task(it.processor.answers_of_all_arms(it.application, b"[1]"))
@@ -264,7 +277,7 @@ async def test_feedback_by_input_asks_every_arm(serving):
     assert await asking == {"m1:1": b"3", "m2:1": b"3", "m3:1": b"3"}
 
 
-async def test_an_overloaded_model_gives_the_default_at_once(serving):
+async def test_an_overloaded_model_gives_the_default_at_once(serving: type[PlayedServing]) -> None:
     it = busy()
     queries = [it.begin(input=b"[%d]" % n) for n in range(20)]
     assert [query.gather.answered for query in queries] == [n >= FIT for n in range(20)]
@@ -275,7 +288,9 @@ async def test_an_overloaded_model_gives_the_default_at_once(serving):
     await turn()
 
 
-async def test_an_overloaded_model_without_a_default_says_when_to_come_back(serving):
+async def test_an_overloaded_model_without_a_default_says_when_to_come_back(
+    serving: type[PlayedServing],
+) -> None:
     it = busy(default_output=None)
     queries = [it.begin(input=b"[%d]" % n) for n in range(20)]
     with pytest.raises(Saturated, match="every model asked is overloaded") as caught:
@@ -290,7 +305,9 @@ async def test_an_overloaded_model_without_a_default_says_when_to_come_back(serv
     await turn()
 
 
-async def test_whoever_is_refused_by_a_quick_model_comes_back_after_a_second(serving):
+async def test_whoever_is_refused_by_a_quick_model_comes_back_after_a_second(
+    serving: type[PlayedServing],
+) -> None:
     it = serving(application_spec(default_output=None, routes=ONE_ROUTE))
     connect(it.engine)
     queries = [it.begin(input=b"[%d]" % n) for n in range(3)]
@@ -300,7 +317,7 @@ async def test_whoever_is_refused_by_a_quick_model_comes_back_after_a_second(ser
     await turn()
 
 
-async def test_a_full_queue_gives_the_default_as_an_overload(serving):
+async def test_a_full_queue_gives_the_default_as_an_overload(serving: type[PlayedServing]) -> None:
     it = serving(application_spec(routes=ONE_ROUTE))
     connect(it.engine)
     queries = [it.begin(input=b"[%d]" % n) for n in range(3)]
@@ -308,7 +325,9 @@ async def test_a_full_queue_gives_the_default_as_an_overload(serving):
     await turn()
 
 
-async def test_one_overloaded_arm_does_not_keep_the_others_from_answering(serving):
+async def test_one_overloaded_arm_does_not_keep_the_others_from_answering(
+    serving: type[PlayedServing],
+) -> None:
     it = busy(routes=routes_to(1, 2))
     other = connect(it.engine, version_id=2)
     queries = [it.begin(input=b"[%d]" % n) for n in range(20)]
@@ -321,7 +340,9 @@ async def test_one_overloaded_arm_does_not_keep_the_others_from_answering(servin
     assert prediction.default_explanation is None
 
 
-async def test_where_one_arm_is_overloaded_and_another_late_none_answered_in_time(serving):
+async def test_where_one_arm_is_overloaded_and_another_late_none_answered_in_time(
+    serving: type[PlayedServing],
+) -> None:
     it = busy(routes=routes_to(1, 2))
     connect(it.engine, version_id=2)
     for n in range(20):
@@ -332,7 +353,9 @@ async def test_where_one_arm_is_overloaded_and_another_late_none_answered_in_tim
     assert query.prediction().default_explanation == "none answered within the objective"
 
 
-async def test_a_flooded_application_leaves_another_one_its_answers(serving):
+async def test_a_flooded_application_leaves_another_one_its_answers(
+    serving: type[PlayedServing],
+) -> None:
     it = busy()
     other = application_spec(id=8, name="other", slo_ms=SLO_MS, routes=ONE_ROUTE)
     it.route(other)
@@ -344,7 +367,9 @@ async def test_a_flooded_application_leaves_another_one_its_answers(serving):
     await turn()
 
 
-async def test_an_application_without_the_cache_asks_each_time(serving):
+async def test_an_application_without_the_cache_asks_each_time(
+    serving: type[PlayedServing],
+) -> None:
     it = serving(application_spec(cache=False, routes=ONE_ROUTE), queue_capacity=10)
     replica = connect(it.engine)
     for output in (b"7", b"8"):
@@ -355,7 +380,9 @@ async def test_an_application_without_the_cache_asks_each_time(serving):
     assert it.engine.stats[1].hits == 0
 
 
-async def test_an_answer_may_be_as_old_as_its_application_says(serving):
+async def test_an_answer_may_be_as_old_as_its_application_says(
+    serving: type[PlayedServing],
+) -> None:
     it = serving(application_spec(cache_ttl_s=3600.0, routes=ONE_ROUTE))
     replica = connect(it.engine)
     it.begin()

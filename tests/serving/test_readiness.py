@@ -30,19 +30,19 @@ def readiness(
     )
 
 
-def test_it_is_ready_where_every_routed_model_is_connected():
+def test_it_is_ready_where_every_routed_model_is_connected() -> None:
     found = readiness(PlayedServing(application_spec()), connected={1, 2, 3})
     assert found.states == dict.fromkeys(("model m1:1", "model m2:1", "model m3:1"), OK)
     assert found.failing == {}
 
 
-def test_a_model_that_isnt_connected_yet_counts():
+def test_a_model_that_isnt_connected_yet_counts() -> None:
     loading = record(2, ReplicaState.LOADING)
     found = readiness(PlayedServing(application_spec()), connected={1, 3}, records=(loading,))
     assert found.failing == {"model m2:1": UNCONNECTED}
 
 
-def test_what_is_in_the_way_to_a_replica_is_named():
+def test_what_is_in_the_way_to_a_replica_is_named() -> None:
     serving = PlayedServing(application_spec())
     found = model_readiness(
         serving.router,
@@ -54,7 +54,7 @@ def test_what_is_in_the_way_to_a_replica_is_named():
     assert found.failing == {"model m2:1": why}
 
 
-def test_a_model_scaled_to_none_is_told_and_doesnt_count():
+def test_a_model_scaled_to_none_is_told_and_doesnt_count() -> None:
     serving = PlayedServing(application_spec())
     versions = dict(serving.router.snapshot.versions)
     versions[2] = replace(versions[2], replicas=0)
@@ -65,14 +65,14 @@ def test_a_model_scaled_to_none_is_told_and_doesnt_count():
     assert found.states["model m2:1"] == "scaled to 0 replicas"
 
 
-def test_where_all_is_scaled_to_none_it_is_ready():
+def test_where_all_is_scaled_to_none_it_is_ready() -> None:
     serving = PlayedServing(application_spec())
     versions = {n: replace(v, replicas=0) for n, v in serving.router.snapshot.versions.items()}
     serving.change_registry(versions=versions)
     assert readiness(serving, connected=set()).failing == {}
 
 
-def test_a_model_never_deployed_is_told_and_doesnt_count():
+def test_a_model_never_deployed_is_told_and_doesnt_count() -> None:
     serving = PlayedServing(application_spec())
     models = dict(serving.router.snapshot.models)
     models[2] = ModelSpec(id=2, name="m2", input_type="doubles", live_version_id=None)
@@ -83,7 +83,7 @@ def test_a_model_never_deployed_is_told_and_doesnt_count():
     assert found.states["model m2"] == "no version was deployed"
 
 
-def test_an_application_without_routes_is_told_and_doesnt_count():
+def test_an_application_without_routes_is_told_and_doesnt_count() -> None:
     serving = PlayedServing(application_spec())
     serving.route(application_spec(id=8, name="empty", routes=()))
 
@@ -92,7 +92,7 @@ def test_an_application_without_routes_is_told_and_doesnt_count():
     assert found.states["application empty"] == "it routes to no version"
 
 
-def test_a_version_whose_replicas_fail_takes_nobody_away_from_the_others():
+def test_a_version_whose_replicas_fail_takes_nobody_away_from_the_others() -> None:
     failed = record(2, ReplicaState.FAILED, error="out of memory")
     loading = record(2, ReplicaState.LOADING)
     found = readiness(
@@ -102,13 +102,13 @@ def test_a_version_whose_replicas_fail_takes_nobody_away_from_the_others():
     assert found.states["model m2:1"] == "its replicas fail: out of memory"
 
 
-def test_where_every_model_fails_it_isnt_ready():
+def test_where_every_model_fails_it_isnt_ready() -> None:
     failed = tuple(record(n, ReplicaState.FAILED, error="broken") for n in (1, 2, 3))
     found = readiness(PlayedServing(application_spec()), connected=set(), records=failed)
     assert len(found.failing) == 3
     assert set(found.failing.values()) == {"its replicas fail: broken"}
 
 
-def test_with_nothing_routed_it_is_ready():
+def test_with_nothing_routed_it_is_ready() -> None:
     serving = PlayedServing(application_spec(routes=()))
     assert readiness(serving, connected=set()).failing == {}

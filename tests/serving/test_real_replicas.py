@@ -11,6 +11,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import pytest
+
 from serving.api.predict import answer, parse
 from serving.engine.gather import Gather
 from serving.engine.outcome import Status
@@ -94,7 +96,9 @@ def one_model(**changes: Any) -> PlayedServing:
     return PlayedServing(spec, queue_capacity=10_000)
 
 
-async def test_a_large_batch_gets_the_models_answer_to_every_input(tmp_path_factory):
+async def test_a_large_batch_gets_the_models_answer_to_every_input(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     serving = one_model(slo_ms=50.0)
     async with Replicas.of(serving, folder=tmp_path_factory.mktemp("r")):
         body = json.dumps({"input_batch": [[n, 1] for n in range(10_000)]}).encode()
@@ -113,8 +117,8 @@ async def test_a_large_batch_gets_the_models_answer_to_every_input(tmp_path_fact
 
 
 async def test_an_input_that_kills_is_found_with_few_deaths_and_innocents_are_answered(
-    tmp_path_factory,
-):
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     serving = one_model()
     async with Replicas.of(serving, folder=tmp_path_factory.mktemp("r")) as replicas:
         asked = {n: _ask(serving, n) for n in [*range(40), 666]}

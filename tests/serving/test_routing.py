@@ -26,7 +26,7 @@ def arms(router: Router) -> list[str]:
     return list(router.arms(router.snapshot.applications["digits"]).weights)
 
 
-def test_a_route_follows_the_live_version():
+def test_a_route_follows_the_live_version() -> None:
     router = Router(connected=lambda _: True)
     router.apply(snapshot(live=1))
     assert arms(router) == ["m:1"]
@@ -34,7 +34,7 @@ def test_a_route_follows_the_live_version():
     assert arms(router) == ["m:2"]
 
 
-def test_the_old_version_serves_until_the_new_one_is_connected():
+def test_the_old_version_serves_until_the_new_one_is_connected() -> None:
     connected = {1}
     router = Router(connected=connected.__contains__)
     router.apply(snapshot(live=1))
@@ -45,7 +45,7 @@ def test_the_old_version_serves_until_the_new_one_is_connected():
     assert arms(router) == ["m:2"]
 
 
-def test_without_the_old_one_the_new_version_is_taken_at_once():
+def test_without_the_old_one_the_new_version_is_taken_at_once() -> None:
     connected = {1}
     router = Router(connected=connected.__contains__)
     router.apply(snapshot(live=1))
@@ -55,19 +55,19 @@ def test_without_the_old_one_the_new_version_is_taken_at_once():
     assert arms(router) == ["m:2"]
 
 
-def test_a_pinned_route_stays_with_its_version():
+def test_a_pinned_route_stays_with_its_version() -> None:
     router = Router(connected=lambda _: True)
     router.apply(snapshot(live=2, pinned=1))
     assert arms(router) == ["m:1"]
 
 
-def test_a_model_never_deployed_has_no_arm():
+def test_a_model_never_deployed_has_no_arm() -> None:
     router = Router(connected=lambda _: True)
     router.apply(snapshot(live=None))
     assert arms(router) == []
 
 
-def test_unchanged_arms_are_the_same_object():
+def test_unchanged_arms_are_the_same_object() -> None:
     """Selection caches its arithmetic by the identity of the arms."""
     router = Router(connected=lambda _: True)
     router.apply(snapshot(live=1))
@@ -82,19 +82,19 @@ def routed(*applications: ApplicationSpec) -> Router:
     return router
 
 
-def test_an_application_asks_on_its_own_terms():
+def test_an_application_asks_on_its_own_terms() -> None:
     spec = application_spec(id=3, priority=0, cache=False)
     assert routed(spec).options(spec) == CallOptions(
         tenant=3, priority=0, cached=False, max_age=inf
     )
 
 
-def test_answers_from_the_cache_may_be_as_old_as_the_application_says():
+def test_answers_from_the_cache_may_be_as_old_as_the_application_says() -> None:
     spec = application_spec(cache_ttl_s=2.5)
     assert routed(spec).options(spec).max_age == 2.5
 
 
-def test_changed_terms_hold_from_the_next_snapshot_on():
+def test_changed_terms_hold_from_the_next_snapshot_on() -> None:
     spec = application_spec()
     router = routed(spec)
     assert router.options(spec).priority == 1
@@ -102,17 +102,17 @@ def test_changed_terms_hold_from_the_next_snapshot_on():
     assert router.options(spec).priority == 2
 
 
-def test_terms_are_the_same_object_from_query_to_query():
+def test_terms_are_the_same_object_from_query_to_query() -> None:
     spec = application_spec()
     router = routed(spec)
     assert router.options(spec) is router.options(spec)
 
 
-def test_an_application_that_was_just_deleted_may_finish_what_it_asks():
+def test_an_application_that_was_just_deleted_may_finish_what_it_asks() -> None:
     assert routed().options(application_spec(id=9, priority=2)) == CallOptions(tenant=9, priority=2)
 
 
-def test_a_version_is_held_to_the_shortest_objective_of_those_it_serves():
+def test_a_version_is_held_to_the_shortest_objective_of_those_it_serves() -> None:
     route = RouteSpec(model_id=1, model="m", role="arm", weight=1.0, pinned_version_id=None)
     specs = [
         application_spec(id=id, name=f"a{id}", slo_ms=slo_ms, routes=(route,))

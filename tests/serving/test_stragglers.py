@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from registry.errors import ModelFailed
 from serving.api.predict import render
+from serving.query.prediction import Prediction
 from serving.rpc.frames import Answer, AnswerStatus
 from serving.testing import PlayedServing, application_spec, connect, turn
 
@@ -15,11 +17,11 @@ from serving.testing import PlayedServing, application_spec, connect, turn
 class Ensemble:
     """An application with three models, each of which answers when the test says so."""
 
-    def __init__(self, **changes) -> None:
+    def __init__(self, **changes: Any) -> None:
         self.serving = PlayedServing(application_spec(**changes), queue_capacity=100)
         self.replicas = [connect(self.serving.engine, version_id=n) for n in (1, 2, 3)]
 
-    async def ask(self, *answers: bytes | None, input: bytes = b"[1]", **fields):
+    async def ask(self, *answers: bytes | None, input: bytes = b"[1]", **fields: Any) -> Prediction:
         """Return the prediction made when those arms have answered whose answer isn't None."""
         query = self.serving.begin(input=input, **fields)
         await turn()
@@ -30,18 +32,18 @@ class Ensemble:
         return query.prediction()
 
 
-def body(prediction) -> dict:
+def body(prediction: Prediction) -> dict[str, Any]:
     return json.loads(render(prediction))
 
 
-async def test_the_answer_says_how_many_of_how_many_answered_in_time():
+async def test_the_answer_says_how_many_of_how_many_answered_in_time() -> None:
     it = Ensemble(slo_ms=100.0)
     told = body(await it.ask(b"7", b"7", None))
     assert (told["asked"], told["answered"]) == (3, 2)
     assert (told["output"], told["confidence"]) == (7, 0.6667)
 
 
-async def test_also_where_none_did_and_where_one_failed():
+async def test_also_where_none_did_and_where_one_failed() -> None:
     it = Ensemble(slo_ms=100.0)
     told = body(await it.ask(None, None, None))
     assert (told["default"], told["asked"], told["answered"]) == (True, 3, 0)
@@ -50,7 +52,7 @@ async def test_also_where_none_did_and_where_one_failed():
     assert (told["asked"], told["answered"]) == (3, 0)
 
 
-async def test_a_late_answer_reaches_the_cache_and_the_statistics():
+async def test_a_late_answer_reaches_the_cache_and_the_statistics() -> None:
     it = Ensemble(slo_ms=100.0)
     assert body(await it.ask(b"7", b"7", None))["answered"] == 2
     it.replicas[2].answer({b"[1]": b"7"})
@@ -60,13 +62,15 @@ async def test_a_late_answer_reaches_the_cache_and_the_statistics():
     assert sum(it.serving.engine.stats[3].model_seconds.counts) == 1
 
 
-async def test_with_all_answers_there_nothing_is_waited_for():
+async def test_with_all_answers_there_nothing_is_waited_for() -> None:
     it = Ensemble(slo_ms=60_000.0)
     assert (await it.ask(b"7", b"7", b"1")).latency_ms < 10_000
 
 
 @pytest.mark.parametrize(("combine", "expected"), [("mean", 5.0), ("median", 2.0)])
-async def test_an_average_stands_in_for_what_is_late_and_is_trusted_no_more(combine, expected):
+async def test_an_average_stands_in_for_what_is_late_and_is_trusted_no_more(
+    combine: str, expected: float
+) -> None:
     it = Ensemble(slo_ms=100.0, combine=combine)
     for number, late in enumerate((b"8", b"12")):
         await it.ask(b"1", b"1", late, input=b"[%d]" % number)
@@ -76,7 +80,7 @@ async def test_an_average_stands_in_for_what_is_late_and_is_trusted_no_more(comb
     assert told["models"] == {"m1:1": 2, "m2:1": 2 if combine == "median" else 3}
 
 
-async def test_scores_stand_in_too_and_the_receipt_holds_what_really_came():
+async def test_scores_stand_in_too_and_the_receipt_holds_what_really_came() -> None:
     it = Ensemble(slo_ms=100.0, combine="scores")
     await it.ask(b"[1,0]", b"[0,1]", b"[0.1,0.9]", input=b"[0]")
     prediction = await it.ask(b"[1,0]", b"[0.4,0.6]", None, input=b"[9]")
@@ -88,20 +92,20 @@ async def test_scores_stand_in_too_and_the_receipt_holds_what_really_came():
     assert [arm.output for arm in receipt.arms] == [b"[1,0]", b"[0.4,0.6]", None]
 
 
-async def test_below_the_threshold_the_default_is_given_with_the_reason():
+async def test_below_the_threshold_the_default_is_given_with_the_reason() -> None:
     it = Ensemble(slo_ms=100.0, combine="mean", confidence_threshold=0.7)
     told = body(await it.ask(b"1", b"2", None))
     assert (told["output"], told["default"], told["answered"]) == (-1, True, 2)
     assert told["default_explanation"] == "confidence 0.667 below the threshold 0.7"
 
 
-async def test_outputs_that_cannot_be_combined_are_the_models_failure():
+async def test_outputs_that_cannot_be_combined_are_the_models_failure() -> None:
     it = Ensemble(combine="scores", default_output=None)
     with pytest.raises(ModelFailed, match="scores: numbers from 0 up, m2:1 answered"):
         await it.ask(b"[1,0]", b'"cat"', b"[0,1]")
 
 
-async def test_only_an_application_with_a_default_reward_keeps_receipts():
+async def test_only_an_application_with_a_default_reward_keeps_receipts() -> None:
     it = Ensemble()
     await it.ask(b"7", b"7", b"7")
     assert not it.serving.processor.due.waiting

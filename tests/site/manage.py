@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "k" * 30 + "0123456789abcdefghijklmnop"
@@ -37,5 +38,5 @@ def run(
     )
 
 
-def check(*, var: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+def check(*, var: Path, **settings: Any) -> subprocess.CompletedProcess[str]:
     return run("manage.py", "check", var=var, **settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -36,7 +37,7 @@ def database_url() -> Iterator[str]:
         yield url
 
 
-def test_registry_and_feedback_behave_as_on_sqlite(database_url, tmp_path):
+def test_registry_and_feedback_behave_as_on_sqlite(database_url: str, tmp_path: Path) -> None:
     done = manage.run(
         *("-m", "pytest", "-q", "-p", "no:cacheprovider", "--ds=tests.site.postgresql_settings"),
         *SUITES,
@@ -48,7 +49,9 @@ def test_registry_and_feedback_behave_as_on_sqlite(database_url, tmp_path):
     assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE), done.stdout[-500:]
 
 
-def test_versions_are_deployed_and_of_many_rollbacks_at_once_one_counts(database_url, tmp_path):
+def test_versions_are_deployed_and_of_many_rollbacks_at_once_one_counts(
+    database_url: str, tmp_path: Path
+) -> None:
     def command(*arguments: str) -> str:
         done = manage.run("manage.py", *arguments, var=tmp_path, DATABASE_URL=database_url)
         assert done.returncode == 0, done.stderr

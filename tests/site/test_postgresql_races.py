@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def database_url() -> Iterator[str]:
 def test_an_upload_that_meets_a_delete_of_the_same_bytes_keeps_its_file(
     database_url: str, tmp_path: Path, vendor: str
 ) -> None:
-    settings = {"DATABASE_URL": database_url} if vendor == "postgresql" else {}
+    settings: dict[str, Any] = {"DATABASE_URL": database_url} if vendor == "postgresql" else {}
     assert manage.run("manage.py", "migrate", var=tmp_path, **settings).returncode == 0
     done = manage.run("-c", UPLOADS_AND_DELETES, var=tmp_path, timeout_s=200, **settings)
     assert (done.returncode, done.stdout.split()) == (0, ["60", "uploads", "0", "lost"]), (
@@ -32,7 +33,7 @@ def test_an_upload_that_meets_a_delete_of_the_same_bytes_keeps_its_file(
 
 
 def test_changes_that_meet_never_wait_in_a_circle(database_url: str, tmp_path: Path) -> None:
-    settings = {"DATABASE_URL": database_url}
+    settings: dict[str, Any] = {"DATABASE_URL": database_url}
     assert manage.run("manage.py", "migrate", var=tmp_path, **settings).returncode == 0
     done = manage.run("-c", CHANGES_AT_ONCE, var=tmp_path, timeout_s=200, **settings)
     assert (done.returncode, done.stdout.split()) == (0, ["300", "changes", "[]"]), done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -35,7 +36,7 @@ WRONG = {
 }
 
 
-def test_every_wrong_setting_is_named_at_once_with_its_value_and_a_hint(tmp_path):
+def test_every_wrong_setting_is_named_at_once_with_its_value_and_a_hint(tmp_path: Path) -> None:
     done = manage.check(var=tmp_path, **WRONG)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -45,7 +46,7 @@ def test_every_wrong_setting_is_named_at_once_with_its_value_and_a_hint(tmp_path
     assert done.stderr.count("clipper.E") == len(WRONG)
 
 
-def test_a_missing_secret_key_is_an_error_of_its_own(tmp_path):
+def test_a_missing_secret_key_is_an_error_of_its_own(tmp_path: Path) -> None:
     done = manage.check(var=tmp_path, DJANGO_SECRET_KEY="")
     assert done.returncode == 1
     assert "(clipper.E002) DJANGO_SECRET_KEY is not set." in done.stderr
@@ -79,7 +80,9 @@ print(json.dumps({
 """
 
 
-def test_without_settings_it_is_closed_and_its_database_takes_several_writers(tmp_path):
+def test_without_settings_it_is_closed_and_its_database_takes_several_writers(
+    tmp_path: Path,
+) -> None:
     done = manage.run("-c", DEFAULTS, var=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {
@@ -96,7 +99,7 @@ def test_without_settings_it_is_closed_and_its_database_takes_several_writers(tm
     }
 
 
-def test_right_settings_pass_the_deployment_checks(tmp_path):
+def test_right_settings_pass_the_deployment_checks(tmp_path: Path) -> None:
     done = manage.run(
         *("manage.py", "check", "--deploy", "--fail-level", "WARNING"),
         var=tmp_path,
@@ -115,12 +118,12 @@ def test_right_settings_pass_the_deployment_checks(tmp_path):
     ("text", "read"),
     [("1", True), ("TRUE", True), ("on", True), ("0", False), ("No", False), ("off", False)],
 )
-def test_a_flag_is_read_in_any_case(text, read):
+def test_a_flag_is_read_in_any_case(text: str, read: bool) -> None:
     assert Environment({"X": text}).flag("X", default=not read) is read
 
 
 @pytest.mark.parametrize("source", [{}, {"X": ""}])
-def test_a_variable_that_is_not_set_or_empty_has_its_default(source):
+def test_a_variable_that_is_not_set_or_empty_has_its_default(source: dict[str, str]) -> None:
     environment = Environment(source)
     assert environment.flag("X", default=True) is True
     assert environment.whole("X", default=7) == 7
@@ -128,7 +131,7 @@ def test_a_variable_that_is_not_set_or_empty_has_its_default(source):
     assert environment.wrong == []
 
 
-def test_a_wrong_variable_has_its_default_and_is_remembered():
+def test_a_wrong_variable_has_its_default_and_is_remembered() -> None:
     environment = Environment({"X": "three"})
     assert environment.whole("X", default=7, at_least=1) == 7
     (wrong,) = environment.wrong
@@ -136,11 +139,11 @@ def test_a_wrong_variable_has_its_default_and_is_remembered():
     assert wrong.expected == "a whole number of at least 1"
 
 
-def test_names_are_separated_by_commas_with_or_without_spaces():
+def test_names_are_separated_by_commas_with_or_without_spaces() -> None:
     assert Environment({"X": " a, b,,c "}).names("X", default="") == ["a", "b", "c"]
 
 
-def test_the_default_database_lies_in_var_whatever_its_name(tmp_path):
+def test_the_default_database_lies_in_var_whatever_its_name(tmp_path: Path) -> None:
     var = tmp_path / "a #1?x=100% v"
     var.mkdir()
     assert manage.check(var=var).returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_a_short_secret_is_an_error_that_does_not_show_it(tmp_path: Path) -> Non
     assert "guessable" not in done.stderr
 
 
-def test_a_complete_set_passes(tmp_path: Path, files: dict[str, str]) -> None:
+def test_a_complete_set_passes(tmp_path: Path, files: dict[str, Any]) -> None:
     done = manage.run(
         *("manage.py", "check", "--fail-level", "WARNING"),
         var=tmp_path,

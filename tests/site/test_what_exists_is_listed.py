@@ -15,7 +15,8 @@ from console.live import UNANSWERED
 from registry.errors import ClipperError
 from registry.extensions import check_combine, check_runtime
 from registry.models import Application, Model, ModelVersion, Route, ServiceLevelObjective
-from registry.models.applications import Combine, InputType
+from registry.models.applications import Combine
+from registry.models.input_types import InputType
 from selection.answers.combine import METHODS, combine
 from selection.evaluation.what_if.form import WhatIfForm
 from selection.evaluation.what_if.targets import policy_target

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -27,14 +28,20 @@ def answered(arm: str, *, reward: float, propensity: float = 1.0) -> LoggedArm:
 
 
 def asked(
-    rewards: Mapping[str, float], *, propensity: float = 1.0, routed: Sequence[str] = (), **fields
+    rewards: Mapping[str, float],
+    *,
+    propensity: float = 1.0,
+    routed: Sequence[str] = (),
+    **fields: Any,
 ) -> LoggedQuery:
     """One query by arms asked and what they earned, each with the same chance."""
     arms = tuple(answered(a, reward=r, propensity=propensity) for a, r in rewards.items())
     return LoggedQuery(asked=arms, label=LABEL, routed=tuple(routed) or tuple(rewards), **fields)
 
 
-def candidate(policy: str, *, arms: Sequence[str] | Mapping[str, float], **params) -> Candidate:
+def candidate(
+    policy: str, *, arms: Sequence[str] | Mapping[str, float], **params: Any
+) -> Candidate:
     weights = arms if isinstance(arms, Mapping) else dict.fromkeys(arms, 1.0)
     return Candidate(policy=make_policy(policy, params), arms=weights, rule=ANSWERING)
 
@@ -46,7 +53,7 @@ def logged_by(
     queries: int,
     seed: int,
     weights: Mapping[str, float] | None = None,
-    **params,
+    **params: Any,
 ) -> Log:
     """Let a policy answer queries and learn from them, as in production; return its log."""
     rng = np.random.default_rng(seed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -25,7 +27,7 @@ def alone(log: Log, arm: str) -> Estimate:
     return estimate(log, Proposal(chances=chances))
 
 
-def drawn(*rows: tuple[str, float, float], arms: str = "ab", **fields) -> Log:
+def drawn(*rows: tuple[str, float, float], arms: str = "ab", **fields: Any) -> Log:
     """Queries that asked one arm each: (arm, propensity, reward)."""
     queries = [asked({a: r}, propensity=p, routed=arms, **fields) for a, p, r in rows]
     return log_of(queries, arms=list(arms))

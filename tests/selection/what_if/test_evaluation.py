@@ -6,6 +6,7 @@ import struct
 import time
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import redis
@@ -29,7 +30,7 @@ ACCURACIES = dict(zip(ARMS, (0.92, 0.85, 0.7), strict=True))
 
 
 def ask(
-    application: Application, *targets: WhatIfTarget, usual: bool = False, **span: object
+    application: Application, *targets: WhatIfTarget, usual: bool = False, **span: Any
 ) -> list[Result]:
     return list(what_if(application, span=Span(**span), targets=targets, usual=usual).results)
 

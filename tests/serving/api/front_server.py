@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httptools
 import uvicorn
@@ -38,7 +39,7 @@ SECONDS = 5.0
 class Front:
     """A server with one application, whose ASGI side just says what it was asked."""
 
-    def __init__(self, *, limits: Limits | None = None, **changes) -> None:
+    def __init__(self, *, limits: Limits | None = None, **changes: Any) -> None:
         self.limits = limits or Limits()
         self.serving = PlayedServing(
             application_spec(**({"routes": ONE_ROUTE} | changes)), queue_capacity=1000
@@ -65,7 +66,9 @@ class Front:
             key = target.key_prefix + hashlib.sha256(one).digest()
             self.serving.engine.cache.put(key, answer or one, now=0.0)
 
-    async def asgi(self, scope, receive, send) -> None:
+    async def asgi(
+        self, scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]
+    ) -> None:
         if scope["type"] == "lifespan":
             await receive()
             scope["state"] |= {STATE_KEY: self.predictions, LIMITS_KEY: self.limits}
@@ -91,13 +94,13 @@ class Front:
         await self.may_answer.wait()
         await self.respond(send)
 
-    async def respond(self, send) -> None:
+    async def respond(self, send: Callable[..., Any]) -> None:
         headers = [(b"content-length", b"%d" % len(self.answer))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": self.answer})
 
 
-async def echo(receive, send) -> None:
+async def echo(receive: Callable[..., Any], send: Callable[..., Any]) -> None:
     await receive()
     await send({"type": "websocket.accept"})
     while (message := await receive())["type"] == "websocket.receive":
@@ -105,7 +108,7 @@ async def echo(receive, send) -> None:
 
 
 @asynccontextmanager
-async def running(it: Front, **options) -> AsyncIterator[uvicorn.Server]:
+async def running(it: Front, **options: Any) -> AsyncIterator[uvicorn.Server]:
     config = uvicorn.Config(
         it.asgi,
         port=0,
@@ -138,7 +141,8 @@ class Response(httptools.HttpResponseParser):
         self.messages: list[tuple[int, dict[bytes, bytes], bytes]] = []
 
     def on_message_begin(self) -> None:
-        self.headers, self.body = {}, b""
+        self.headers: dict[bytes, bytes] = {}
+        self.body = b""
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers[name.lower()] = value

@@ -13,25 +13,25 @@ from hypothesis import strategies as st
 
 from serving.api import front
 from serving.rpc.frames import Answer, AnswerStatus
+from serving.testing import key_spec
 from tests.serving.api.front_server import (
     MAX_BODY,
     PATH,
     Front,
     client_of,
-    key_spec,
     request,
     running,
     sent,
 )
 
 
-def output(response) -> object:
+def output(response: tuple[int, dict[bytes, bytes], bytes]) -> object:
     status, _, body = response
     assert status == 200, body
     return json.loads(body)["output"]
 
 
-async def test_what_the_cache_knows_is_answered_at_once():
+async def test_what_the_cache_knows_is_answered_at_once() -> None:
     it = Front()
     it.learn(b"[1]")
     async with running(it), client_of(it) as client:
@@ -46,7 +46,7 @@ async def test_what_the_cache_knows_is_answered_at_once():
     assert it.asked == []
 
 
-async def test_others_are_answered_when_the_model_has():
+async def test_others_are_answered_when_the_model_has() -> None:
     it = Front()
     async with running(it), client_of(it) as one, client_of(it) as other:
         await one.send(request(b'{"input":[1]}'))
@@ -64,7 +64,7 @@ async def test_others_are_answered_when_the_model_has():
     assert it.asked == []
 
 
-async def test_at_the_deadline_the_default_is_given():
+async def test_at_the_deadline_the_default_is_given() -> None:
     it = Front(slo_ms=30.0)
     async with running(it), client_of(it) as client:
         await client.send(request())
@@ -73,7 +73,7 @@ async def test_at_the_deadline_the_default_is_given():
     assert "within the objective" in answer["default_explanation"]
 
 
-async def test_without_a_default_an_error_of_the_usual_shape():
+async def test_without_a_default_an_error_of_the_usual_shape() -> None:
     it = Front(slo_ms=30.0, default_output=None)
     async with running(it), client_of(it) as client:
         await client.send(request())
@@ -83,7 +83,7 @@ async def test_without_a_default_an_error_of_the_usual_shape():
 
 
 @pytest.mark.parametrize("at", [10, 60, -14, -13, -5, -1])
-async def test_a_request_may_come_in_pieces(at):
+async def test_a_request_may_come_in_pieces(at: int) -> None:
     """Clients send head and body by themselves; a split head goes the long way."""
     it = Front()
     it.learn(b"[1]")
@@ -137,7 +137,9 @@ CHUNKS = request(b"1\r\n{\r\n0\r\n\r\n", framing=b"Transfer-Encoding: chunked\r\
     ],
     ids=[*LONG_WAY, "chunks"],
 )
-async def test_anything_else_reaches_the_application_as_it_was_sent(data, expected):
+async def test_anything_else_reaches_the_application_as_it_was_sent(
+    data: bytes, expected: bytes
+) -> None:
     it = Front()
     it.learn(b"[1]")
     async with running(it), client_of(it) as client:
@@ -152,14 +154,14 @@ async def test_anything_else_reaches_the_application_as_it_was_sent(data, expect
     assert it.serving.metrics.applications == {}
 
 
-async def test_a_body_that_is_announced_too_long_goes_the_long_way_unread():
+async def test_a_body_that_is_announced_too_long_goes_the_long_way_unread() -> None:
     it = Front()
     async with running(it), client_of(it) as client:
         await client.send(request(b" " * (MAX_BODY + 1)))
         assert (await client.response())[2] == b"ASGI"
 
 
-async def test_a_client_that_waits_to_be_told_to_go_on_is_told():
+async def test_a_client_that_waits_to_be_told_to_go_on_is_told() -> None:
     it = Front()
     async with running(it), client_of(it) as client:
         head, body = request(extra=b"Expect: 100-continue\r\n").split(b"\r\n\r\n")
@@ -169,7 +171,7 @@ async def test_a_client_that_waits_to_be_told_to_go_on_is_told():
         assert (await client.response())[2] == b"ASGI"
 
 
-async def test_what_comes_while_an_answer_is_awaited_comes_next():
+async def test_what_comes_while_an_answer_is_awaited_comes_next() -> None:
     it = Front()
     it.learn(b"[2]")
     async with running(it), client_of(it) as client:
@@ -185,7 +187,7 @@ async def test_what_comes_while_an_answer_is_awaited_comes_next():
         assert output(await client.response()) == [2]
 
 
-async def test_a_client_may_ask_to_have_the_connection_closed():
+async def test_a_client_may_ask_to_have_the_connection_closed() -> None:
     it = Front()
     it.learn(b"[1]")
     async with running(it), client_of(it) as client:
@@ -196,7 +198,7 @@ async def test_a_client_may_ask_to_have_the_connection_closed():
         assert await client.closed()
 
 
-async def test_a_client_that_left_disturbs_nobody():
+async def test_a_client_that_left_disturbs_nobody() -> None:
     it = Front()
     async with running(it), client_of(it) as stayed:
         async with client_of(it) as left:
@@ -211,7 +213,9 @@ async def test_a_client_that_left_disturbs_nobody():
     assert (counted.queries, counted.abandoned) == (1, 1)
 
 
-async def test_a_client_that_left_with_more_to_say_disturbs_nobody(caplog):
+async def test_a_client_that_left_with_more_to_say_disturbs_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     it = Front()
     async with running(it), client_of(it) as stayed:
         async with client_of(it) as left:
@@ -227,7 +231,7 @@ async def test_a_client_that_left_with_more_to_say_disturbs_nobody(caplog):
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
-async def test_a_revoked_key_is_good_no_more_although_its_head_is_known():
+async def test_a_revoked_key_is_good_no_more_although_its_head_is_known() -> None:
     it = Front()
     it.learn(b"[1]")
     async with running(it), client_of(it) as client:
@@ -239,7 +243,9 @@ async def test_a_revoked_key_is_good_no_more_although_its_head_is_known():
         assert (await client.response())[2] == b"ASGI"
 
 
-async def test_an_expired_key_is_good_no_more_although_its_head_is_known(monkeypatch):
+async def test_an_expired_key_is_good_no_more_although_its_head_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     it = Front()
     it.learn(b"[1]")
     it.allow(key_spec(expires_at=time() + 60.0))
@@ -251,7 +257,7 @@ async def test_an_expired_key_is_good_no_more_although_its_head_is_known(monkeyp
         assert (await client.response())[2] == b"ASGI"
 
 
-async def test_a_public_application_needs_no_key():
+async def test_a_public_application_needs_no_key() -> None:
     it = Front(public=True)
     it.learn(b"[1]")
     async with running(it), client_of(it) as client:
@@ -262,7 +268,7 @@ async def test_a_public_application_needs_no_key():
     assert it.asked == []
 
 
-async def test_a_server_that_stops_answers_first_and_closes_idle_connections():
+async def test_a_server_that_stops_answers_first_and_closes_idle_connections() -> None:
     it = Front()
     async with running(it) as server, client_of(it) as asking, client_of(it) as idle:
         await asking.send(request())
@@ -276,7 +282,7 @@ async def test_a_server_that_stops_answers_first_and_closes_idle_connections():
         assert await asking.closed()
 
 
-async def test_idle_connections_are_closed_and_busy_ones_are_not():
+async def test_idle_connections_are_closed_and_busy_ones_are_not() -> None:
     it = Front()
     async with running(it, timeout_keep_alive=0.1), client_of(it) as asking:
         await asking.send(request())
@@ -292,7 +298,7 @@ async def test_idle_connections_are_closed_and_busy_ones_are_not():
         assert await asking.closed()
 
 
-async def test_one_connection_too_many_is_turned_away(monkeypatch):
+async def test_one_connection_too_many_is_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(front, "MAX_CONNECTIONS", 1)
     it = Front()
     it.learn(b"[1]")
@@ -308,7 +314,7 @@ async def test_one_connection_too_many_is_turned_away(monkeypatch):
         assert output(await first.response()) == [1]
 
 
-async def test_what_is_no_http_is_refused_in_the_usual_shape():
+async def test_what_is_no_http_is_refused_in_the_usual_shape() -> None:
     it = Front()
     async with running(it), client_of(it) as client:
         await client.send(b"HELO there\r\n\r\n")
@@ -317,7 +323,9 @@ async def test_what_is_no_http_is_refused_in_the_usual_shape():
         assert await client.closed()
 
 
-async def test_what_nobody_foresaw_is_an_error_of_the_usual_shape(monkeypatch, caplog):
+async def test_what_nobody_foresaw_is_an_error_of_the_usual_shape(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     it = Front()
     it.learn(b"[1]")
     async with running(it), client_of(it) as client:
@@ -343,7 +351,7 @@ CASES = (
 )
 
 
-def test_however_the_bytes_arrive_each_request_is_answered_in_order():
+def test_however_the_bytes_arrive_each_request_is_answered_in_order() -> None:
     it = Front()
     it.learn(b"[1]", b"[2]")
 
@@ -375,7 +383,7 @@ def test_however_the_bytes_arrive_each_request_is_answered_in_order():
         runner.run(server.__aexit__(None, None, None))
 
 
-async def test_what_turns_out_to_be_no_json_is_refused_as_such():
+async def test_what_turns_out_to_be_no_json_is_refused_as_such() -> None:
     it = Front()
     async with running(it), client_of(it) as client:
         await client.send(request(b'{"input":[1,,2]}'))

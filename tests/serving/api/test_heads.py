@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
+import pytest
+
 from registry.specs import Snapshot
-from serving.api.heads import Heads
+from serving.api.heads import Found, Heads
 from tests.serving.api.front_server import Front, request
 
 
-def test_heads_of_one_registry_are_not_remembered_for_the_next():
+def found(heads: Heads, head: bytes) -> Found:
+    known = heads.find(head)
+    assert known is not None
+    return known
+
+
+def test_heads_of_one_registry_are_not_remembered_for_the_next() -> None:
     it = Front()
     heads = Heads(lambda: it.serving.router.snapshot)
     head = request().partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
-    (first, *_) = heads.find(head)
-    assert heads.find(head)[0] is first
+    first = found(heads, head)[0]
+    assert found(heads, head)[0] is first
     it.serving.router.apply(Snapshot())
     assert heads.find(head) is None
 
 
-def test_heads_that_differ_in_the_length_of_the_body_are_parsed_once(monkeypatch):
+def test_heads_that_differ_in_the_length_of_the_body_are_parsed_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     it = Front()
     heads = Heads(lambda: it.serving.router.snapshot)
     length = b"Content-Length: %d\r\n"
-    assert heads.find(request(b"", framing=length % 13))[1] == 13
+    assert found(heads, request(b"", framing=length % 13))[1] == 13
     monkeypatch.delattr("serving.api.heads.read_head")
-    assert heads.find(request(b"", framing=length % 2048))[1] == 2048
+    assert found(heads, request(b"", framing=length % 2048))[1] == 2048
     for wrong in (b"", length % 10**12, b"Content-Length: 1 3\r\n", b"Content-Length: -1\r\n"):
         assert heads.find(request(b"", framing=wrong)) is None
 
 
-def test_a_second_length_is_never_taken_for_the_first():
+def test_a_second_length_is_never_taken_for_the_first() -> None:
     it = Front()
     heads = Heads(lambda: it.serving.router.snapshot)
     for lengths in ((13, 13), (13, 14), (14, 13)):
@@ -40,18 +50,20 @@ def heads_of(it: Front) -> Heads:
     return Heads(lambda: it.serving.router.snapshot)
 
 
-def test_heads_that_differ_by_their_trace_are_parsed_once(monkeypatch):
+def test_heads_that_differ_by_their_trace_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     heads = heads_of(Front())
     extra = b"Traceparent: 00-%032x-01\r\nX-Request-ID: request-%d\r\n"
-    assert heads.find(request(b"", extra=extra % (0, 0)))[2] == b"request-0"
+    assert found(heads, request(b"", extra=extra % (0, 0)))[2] == b"request-0"
     monkeypatch.delattr("serving.api.heads.read_head")
     for number in (1, 2):
-        found = heads.find(request(b"", extra=extra % (number, number)))
-        assert found[1:] == (0, b"request-%d" % number)
-    assert heads.find(request(b""))[2] == b""
+        again = found(heads, request(b"", extra=extra % (number, number)))
+        assert again[1:] == (0, b"request-%d" % number)
+    assert found(heads, request(b""))[2] == b""
 
 
-def test_heads_that_come_once_do_not_drive_out_those_that_come_again(monkeypatch):
+def test_heads_that_come_once_do_not_drive_out_those_that_come_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("serving.api.heads.CAPACITY", 10)
     heads = heads_of(Front())
     usual = request(b"")
@@ -62,7 +74,7 @@ def test_heads_that_come_once_do_not_drive_out_those_that_come_again(monkeypatch
     assert 10 <= heads.kept <= 2 * 20
 
 
-def test_a_traced_head_says_no_more_than_it_does_when_it_is_parsed():
+def test_a_traced_head_says_no_more_than_it_does_when_it_is_parsed() -> None:
     """What follows a field of the trace is not taken for a part of the field before it."""
     it = Front()
     heads = heads_of(it)

@@ -30,7 +30,9 @@ TOO_LARGE = {
 
 @pytest.mark.parametrize("size", [None, 50_000], ids=["at once", "in parts"])
 @pytest.mark.parametrize("data", TOO_LARGE.values(), ids=TOO_LARGE)
-async def test_a_head_that_is_too_large_is_refused_before_it_is_kept(data, size):
+async def test_a_head_that_is_too_large_is_refused_before_it_is_kept(
+    data: bytes, size: int | None
+) -> None:
     it = Front()
     async with running(it), client_of(it) as client:
 
@@ -49,7 +51,7 @@ async def test_a_head_that_is_too_large_is_refused_before_it_is_kept(data, size)
 
 
 @pytest.mark.parametrize("expects", [b"", b"Expect: 100-continue\r\n"], ids=["plain", "expects"])
-async def test_an_answer_before_the_body_ends_the_connection_and_is_heard(expects):
+async def test_an_answer_before_the_body_ends_the_connection_and_is_heard(expects: bytes) -> None:
     """The client goes on sending: a reset would take the answer from it."""
     it = Front()
     it.answers_early = True
@@ -64,7 +66,7 @@ async def test_an_answer_before_the_body_ends_the_connection_and_is_heard(expect
         await asyncio.wait_for(asyncio.gather(sending, return_exceptions=True), 10)
 
 
-async def test_what_follows_an_answer_before_the_body_is_not_read_as_a_request():
+async def test_what_follows_an_answer_before_the_body_is_not_read_as_a_request() -> None:
     """Having its answer, a client need not send the body that it announced."""
     it = Front()
     it.answers_early = True
@@ -78,7 +80,7 @@ async def test_what_follows_an_answer_before_the_body_is_not_read_as_a_request()
 
 
 @pytest.mark.parametrize("path", [PATH, OTHER], ids=["predict", "other"])
-async def test_a_body_with_a_length_past_all_memory_holds_what_came(path):
+async def test_a_body_with_a_length_past_all_memory_holds_what_came(path: bytes) -> None:
     it = Front()
     data = request(b"", path=path, framing=b"Content-Length: 9223372036854775807\r\n")
     async with running(it) as server:

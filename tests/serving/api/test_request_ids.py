@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -25,7 +27,9 @@ ODD = {
 
 
 @pytest.mark.parametrize("path", [PATH, OTHER], ids=["predict", "other"])
-async def test_the_id_of_a_request_comes_back_with_its_answer_and_with_no_other(path):
+async def test_the_id_of_a_request_comes_back_with_its_answer_and_with_no_other(
+    path: bytes,
+) -> None:
     it = Front()
     it.learn(b"[1]")
     async with running(it), client_of(it) as client:
@@ -37,7 +41,7 @@ async def test_the_id_of_a_request_comes_back_with_its_answer_and_with_no_other(
         assert b"x-request-id" not in (await client.response())[1]
 
 
-async def test_an_id_does_not_come_back_with_the_refusal_of_what_follows_its_request():
+async def test_an_id_does_not_come_back_with_the_refusal_of_what_follows_its_request() -> None:
     it = Front()
     it.learn(b"[1]")
     async with running(it), client_of(it) as client:
@@ -51,7 +55,7 @@ async def test_an_id_does_not_come_back_with_the_refusal_of_what_follows_its_req
 
 @pytest.mark.parametrize("id", ODD.values(), ids=ODD)
 @pytest.mark.parametrize("path", [PATH, OTHER], ids=["predict", "other"])
-async def test_what_is_no_id_does_not_come_back(path, id):
+async def test_what_is_no_id_does_not_come_back(path: bytes, id: bytes) -> None:
     it = Front()
     it.learn(b"[1]")
     async with running(it), client_of(it) as client:
@@ -61,7 +65,9 @@ async def test_what_is_no_id_does_not_come_back(path, id):
         assert b"x-request-id" not in headers
 
 
-async def test_a_query_that_fails_has_an_id_that_the_log_knows_and_is_explained(caplog):
+async def test_a_query_that_fails_has_an_id_that_the_log_knows_and_is_explained(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     it = Front(slo_ms=1000.0, default_output=None)
     asked = request(b'{"input":[1],"explain":true}', extra=b"X-Request-ID: mine\r\n")
     with caplog.at_level(logging.INFO, logger="serving.api.failures"):
@@ -80,7 +86,9 @@ async def test_a_query_that_fails_has_an_id_that_the_log_knows_and_is_explained(
     assert "no such row" in line
 
 
-def test_the_log_has_the_first_failures_of_each_second_and_how_many_more(caplog, monkeypatch):
+def test_the_log_has_the_first_failures_of_each_second_and_how_many_more(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = FailureLog()
     error = ClipperError("no")
     error.about = {"query_id": "failed-1"}
@@ -94,7 +102,7 @@ def test_the_log_has_the_first_failures_of_each_second_and_how_many_more(caplog,
     assert caplog.messages[LINES_A_SECOND].endswith(f"count={2 * LINES_A_SECOND}")
 
 
-async def test_what_a_client_that_left_has_asked_is_asked_no_more():
+async def test_what_a_client_that_left_has_asked_is_asked_no_more() -> None:
     it = Front(slo_ms=10_000.0)
     async with running(it), client_of(it) as stayed:
         async with client_of(it) as leaving:
@@ -113,33 +121,36 @@ async def test_what_a_client_that_left_has_asked_is_asked_no_more():
     assert (counted.abandoned, counted.queries) == (1, 1)
 
 
-async def test_an_endpoint_stops_when_its_client_leaves(caplog):
-    it = Front()
-    ended = asyncio.Event()
-    begun = asyncio.Event()
+class Endless(Front):
+    """Never comes to an answer, and says when it has begun and ended."""
 
-    async def endless(send) -> None:
-        begun.set()
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.ended = asyncio.Event(), asyncio.Event()
+        self.answers_early = True
+
+    async def respond(self, send: Callable[..., Any]) -> None:
+        self.begun.set()
         try:
             await asyncio.Event().wait()
         finally:
-            ended.set()
+            self.ended.set()
 
-    it.answers_early = True
-    it.respond = endless
-    inner = it.asgi
-
-    async def asgi(scope, receive, send) -> None:
+    async def asgi(
+        self, scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]
+    ) -> None:
         if scope["type"] == "lifespan":
-            await inner(scope, receive, send)
+            await super().asgi(scope, receive, send)
             return
         with suppress(ClientGone), while_connected(scope):
-            await inner(scope, receive, send)
+            await super().asgi(scope, receive, send)
 
-    it.asgi = asgi
+
+async def test_an_endpoint_stops_when_its_client_leaves(caplog: pytest.LogCaptureFixture) -> None:
+    it = Endless()
     async with running(it):
         async with client_of(it) as client:
             await client.send(request(path=OTHER))
-            await begun.wait()
-        await asyncio.wait_for(ended.wait(), 5)
+            await it.begun.wait()
+        await asyncio.wait_for(it.ended.wait(), 5)
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []

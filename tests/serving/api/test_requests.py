@@ -34,7 +34,7 @@ NOT_PLAIN = (
 )
 
 
-def test_a_body_that_is_nothing_but_numbers_is_split_at_sight():
+def test_a_body_that_is_nothing_but_numbers_is_split_at_sight() -> None:
     for body, input in PLAIN_INPUTS.items():
         assert plain_input(body, input_type="doubles") == input
         assert plain_input(body, input_type="json") is None
@@ -43,7 +43,7 @@ def test_a_body_that_is_nothing_but_numbers_is_split_at_sight():
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.integers(), max_size=9))
-def test_what_is_split_at_sight_is_what_a_parser_finds(numbers):
+def test_what_is_split_at_sight_is_what_a_parser_finds(numbers: list[float]) -> None:
     for separators in ((",", ":"), (", ", ": ")):
         body = json.dumps({"input": numbers}, separators=separators).encode()
         input = plain_input(body, input_type="doubles")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
@@ -12,7 +14,7 @@ from websockets.asyncio.client import connect
 from registry.errors import Saturated
 from serving.api.http import read_body
 from serving.api.limits import LIMITS_KEY, Limits
-from tests.serving.api.front_server import PATH, Front, client_of, request, running
+from tests.serving.api.front_server import PATH, Client, Front, client_of, request, running
 
 OTHER = b"/other"
 LARGE = b"[" + b"7," * (64 << 10) + b"7]"
@@ -20,7 +22,16 @@ LARGE = b"[" + b"7," * (64 << 10) + b"7]"
 FEW_BYTES = 1 << 20
 
 
-async def dripped(client, data: bytes, *, every: float = 0.01) -> tuple:
+def reading(client: Client) -> asyncio.ReadTransport:
+    """Its end of the connection, which reads as well as it writes."""
+    transport = client.writer.transport
+    assert isinstance(transport, asyncio.ReadTransport)
+    return transport
+
+
+async def dripped(
+    client: Client, data: bytes, *, every: float = 0.01
+) -> tuple[int, dict[bytes, bytes], bytes]:
     """Send byte after byte until there is a response; return it."""
 
     async def drip() -> None:
@@ -38,7 +49,7 @@ async def dripped(client, data: bytes, *, every: float = 0.01) -> tuple:
         sending.cancel()
 
 
-async def until(true) -> None:
+async def until(true: Callable[..., Any]) -> None:
     while not true():
         await asyncio.sleep(0.002)
 
@@ -48,7 +59,7 @@ async def until(true) -> None:
     [request() * 20, request(path=OTHER) * 20, b"\r\n" * 2000, b"GET /" + b"a" * 2000],
     ids=["predict", "other", "blank lines", "a URL"],
 )
-async def test_a_head_that_drips_in_is_given_up(data):
+async def test_a_head_that_drips_in_is_given_up(data: bytes) -> None:
     it = Front(limits=Limits(head_s=0.3))
     async with running(it), client_of(it) as client:
         head_only = data[: data.find(b"\r\n\r\n")] if data.startswith(b"POST") else data
@@ -62,7 +73,7 @@ async def test_a_head_that_drips_in_is_given_up(data):
 
 
 @pytest.mark.parametrize("path", [PATH, OTHER], ids=["predict", "other"])
-async def test_a_body_that_drips_in_is_given_up(path):
+async def test_a_body_that_drips_in_is_given_up(path: bytes) -> None:
     it = Front(limits=Limits(body_s=0.3))
     head, _, _ = request(b" " * 100_000, path=path).partition(b"\r\n\r\n")
     async with running(it), client_of(it) as client:
@@ -75,7 +86,7 @@ async def test_a_body_that_drips_in_is_given_up(path):
     assert it.limits.held == 0
 
 
-async def test_chunks_that_drip_in_are_given_up():
+async def test_chunks_that_drip_in_are_given_up() -> None:
     it = Front(limits=Limits(body_s=0.3))
     head = request(b"", path=OTHER, framing=b"Transfer-Encoding: chunked\r\n")
     async with running(it), client_of(it) as client:
@@ -85,7 +96,7 @@ async def test_chunks_that_drip_in_are_given_up():
 
 
 @pytest.mark.parametrize("path", [PATH, OTHER], ids=["predict", "other"])
-async def test_a_slow_body_is_taken_as_long_as_enough_of_it_comes(path):
+async def test_a_slow_body_is_taken_as_long_as_enough_of_it_comes(path: bytes) -> None:
     it = Front(limits=Limits(body_s=1.0, body_rate=1.0))
     it.learn(b"[1]")
     data = request(b'{"input":[1]}', path=path)
@@ -103,7 +114,7 @@ async def test_a_slow_body_is_taken_as_long_as_enough_of_it_comes(path):
     assert it.limits.held == 0
 
 
-async def test_time_that_the_server_takes_is_not_the_clients():
+async def test_time_that_the_server_takes_is_not_the_clients() -> None:
     """The next request began to come while the answer to the first one was awaited."""
     it = Front(limits=Limits(head_s=0.1))
     it.may_answer.clear()
@@ -119,13 +130,13 @@ async def test_time_that_the_server_takes_is_not_the_clients():
 
 
 @pytest.mark.parametrize("path", [PATH, OTHER], ids=["predict", "other"])
-async def test_a_client_that_does_not_read_its_answers_is_not_read_from(path):
+async def test_a_client_that_does_not_read_its_answers_is_not_read_from(path: bytes) -> None:
     it = Front()
     it.learn(b"[1]", answer=LARGE)
     it.answer = LARGE
     count = 200
     async with running(it) as server, client_of(it) as client:
-        client.writer.transport.pause_reading()
+        reading(client).pause_reading()
         for _ in range(count):
             client.writer.write(request(path=path))
             await asyncio.sleep(0)
@@ -137,7 +148,7 @@ async def test_a_client_that_does_not_read_its_answers_is_not_read_from(path):
             await asyncio.sleep(0.002)
             assert connection.transport.get_write_buffer_size() < FEW_BYTES
             assert len(connection.flow.ahead) < FEW_BYTES
-        client.writer.transport.resume_reading()
+        reading(client).resume_reading()
         for _ in range(count):
             status, _, body = await client.response()
             assert status == 200
@@ -145,12 +156,12 @@ async def test_a_client_that_does_not_read_its_answers_is_not_read_from(path):
 
 
 @pytest.mark.parametrize("path", [PATH, OTHER], ids=["predict", "other"])
-async def test_a_client_that_never_reads_is_let_go(path):
+async def test_a_client_that_never_reads_is_let_go(path: bytes) -> None:
     it = Front()
     it.learn(b"[1]", answer=LARGE)
     it.answer = LARGE
     async with running(it, timeout_keep_alive=0.3) as server, client_of(it) as client:
-        client.writer.transport.pause_reading()
+        reading(client).pause_reading()
         for _ in range(200):
             client.writer.write(request(path=path))
         await until(lambda: server.server_state.connections)
@@ -161,7 +172,7 @@ async def test_a_client_that_never_reads_is_let_go(path):
 
 
 @pytest.mark.parametrize("tail", [b"", b"GET /nex"], ids=["whole", "with a part of one"])
-async def test_requests_sent_ahead_wait_unread(tail):
+async def test_requests_sent_ahead_wait_unread(tail: bytes) -> None:
     """Each answer used to let in another buffer full of requests behind those that waited."""
     it = Front()
     it.may_answer.clear()
@@ -190,7 +201,7 @@ async def test_requests_sent_ahead_wait_unread(tail):
 
 
 @pytest.mark.parametrize("path", [PATH, b"/digits/predict"])
-async def test_bodies_that_have_not_arrived_are_bounded_over_all_connections(path):
+async def test_bodies_that_have_not_arrived_are_bounded_over_all_connections(path: bytes) -> None:
     it = Front(limits=Limits(unfinished_bytes=150_000))
     data = request(b" " * 200_000, path=path)[:100_000]
     async with running(it) as server:
@@ -212,7 +223,7 @@ async def test_bodies_that_have_not_arrived_are_bounded_over_all_connections(pat
             await until(lambda: it.limits.held == len(data) - 1000)
 
 
-async def test_a_websocket_has_all_the_time_it_wants_between_messages():
+async def test_a_websocket_has_all_the_time_it_wants_between_messages() -> None:
     it = Front(limits=Limits(head_s=0.1, body_s=0.1))
     async with running(it, timeout_keep_alive=0.1) as server:
         async with connect(f"ws://127.0.0.1:{it.port}/") as socket:
@@ -224,7 +235,7 @@ async def test_a_websocket_has_all_the_time_it_wants_between_messages():
         await until(lambda: not server.server_state.connections)
 
 
-async def test_heads_that_have_not_arrived_count_as_well():
+async def test_heads_that_have_not_arrived_count_as_well() -> None:
     it = Front(limits=Limits(unfinished_bytes=50_000))
     data = b"GET / HTTP/1.1\r\nX: " + b"a" * 30_000
     async with running(it), client_of(it) as first, client_of(it) as second:
@@ -235,12 +246,12 @@ async def test_heads_that_have_not_arrived_count_as_well():
         assert it.limits.held == len(data)
 
 
-async def test_a_body_that_an_endpoint_reads_counts_until_it_is_there():
+async def test_a_body_that_an_endpoint_reads_counts_until_it_is_there() -> None:
     limits = Limits(unfinished_bytes=100)
     chunk = {"type": "http.request", "body": b"a" * 40}
     seen = []
 
-    async def receive():
+    async def receive() -> dict[str, Any]:
         seen.append(limits.held)
         return chunk | {"more_body": len(seen) < 3}
 

@@ -7,7 +7,16 @@ import json
 
 import pytest
 
-from tests.serving.api.front_server import KEY, PATH, Front, client_of, request, running, sent
+from tests.serving.api.front_server import (
+    KEY,
+    PATH,
+    Client,
+    Front,
+    client_of,
+    request,
+    running,
+    sent,
+)
 
 HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: here\r\n\r\n"
 NEXT = request(path=b"/next", body=b"next")
@@ -22,7 +31,7 @@ def pieces(data: bytes, *, split: str) -> list[bytes]:
     return [data] if split == "at once" else [data[at : at + 1] for at in range(len(data))]
 
 
-async def send(client, data: bytes, *, split: str) -> None:
+async def send(client: Client, data: bytes, *, split: str) -> None:
     for piece in pieces(data, split=split):
         await client.send(piece)
         # Gives the server its turn, so that it reads a piece at a time more often than not.
@@ -50,7 +59,9 @@ IGNORED = {
 @pytest.mark.parametrize("path", [PATH, OTHER], ids=["predict", "other"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])
 @pytest.mark.parametrize("offer", IGNORED.values(), ids=IGNORED)
-async def test_an_offer_to_upgrade_that_is_not_taken_leaves_its_body_a_body(offer, chunked, path):
+async def test_an_offer_to_upgrade_that_is_not_taken_leaves_its_body_a_body(
+    offer: bytes, chunked: bool, path: bytes
+) -> None:
     it = Front()
     body, framing = HIDDEN, None
     if chunked:
@@ -66,7 +77,7 @@ async def test_an_offer_to_upgrade_that_is_not_taken_leaves_its_body_a_body(offe
             assert it.asked == [("POST", path.decode(), HIDDEN), ("POST", "/next", b"next")]
 
 
-async def test_a_websocket_offered_with_a_body_is_an_ordinary_request():
+async def test_a_websocket_offered_with_a_body_is_an_ordinary_request() -> None:
     it = Front()
     data = request(HIDDEN, method=b"GET", path=OTHER, extra=upgrade(b"websocket"))
     async with running(it), client_of(it) as client:
@@ -75,7 +86,7 @@ async def test_a_websocket_offered_with_a_body_is_an_ordinary_request():
     assert [asked[2] for asked in it.asked] == [HIDDEN, b"next"]
 
 
-async def test_a_prediction_that_offers_an_upgrade_is_not_told_of_it():
+async def test_a_prediction_that_offers_an_upgrade_is_not_told_of_it() -> None:
     """The fields of an offer that isn't taken are gone; everything else is as it came."""
     it = Front()
     async with running(it), client_of(it) as client:
@@ -86,7 +97,7 @@ async def test_a_prediction_that_offers_an_upgrade_is_not_told_of_it():
     assert dict(it.headers[0])[b"x-mine"] == b"\xe9 ; a"
 
 
-async def test_connect_is_refused_and_nothing_after_it_is_read():
+async def test_connect_is_refused_and_nothing_after_it_is_read() -> None:
     it = Front()
     async with running(it), client_of(it) as client:
         await client.send(b"CONNECT here:1 HTTP/1.1\r\nHost: here\r\n\r\n" + HIDDEN)
@@ -133,7 +144,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("data", REFUSED.values(), ids=REFUSED)
-async def test_a_request_whose_end_is_in_doubt_is_refused_with_the_connection(data):
+async def test_a_request_whose_end_is_in_doubt_is_refused_with_the_connection(data: bytes) -> None:
     it = Front()
     async with running(it):
         for split in ("at once", "head first"):
@@ -145,7 +156,7 @@ async def test_a_request_whose_end_is_in_doubt_is_refused_with_the_connection(da
     assert [asked for asked in it.asked if asked[0] == "GET"] == []
 
 
-async def test_what_is_wrong_with_the_next_request_is_said_after_the_answer_to_the_first():
+async def test_what_is_wrong_with_the_next_request_is_said_after_the_answer_to_the_first() -> None:
     it = Front()
     async with running(it), client_of(it) as client:
         await client.send(NEXT + REFUSED["two lengths that differ"])
@@ -155,7 +166,7 @@ async def test_what_is_wrong_with_the_next_request_is_said_after_the_answer_to_t
     assert it.asked == [("POST", "/next", b"next")]
 
 
-async def test_what_is_wrong_with_a_body_behind_another_request_is_said_last():
+async def test_what_is_wrong_with_a_body_behind_another_request_is_said_last() -> None:
     it = Front()
     async with running(it), client_of(it) as client:
         await client.send(NEXT + NEXT + REFUSED["a chunk with a prefix"])
@@ -164,7 +175,7 @@ async def test_what_is_wrong_with_a_body_behind_another_request_is_said_last():
     assert it.asked == [("POST", "/next", b"next")] * 2
 
 
-async def test_fields_after_the_chunks_are_not_those_of_the_request():
+async def test_fields_after_the_chunks_are_not_those_of_the_request() -> None:
     it = Front()
     body = b"3\r\nabc\r\n0\r\nAuthorization: Api-Key forged\r\nX-More: 1\r\n\r\n"
     async with running(it), client_of(it) as client:
@@ -174,7 +185,7 @@ async def test_fields_after_the_chunks_are_not_those_of_the_request():
     assert dict(it.headers[1])[b"authorization"] == b"Api-Key " + KEY
 
 
-async def test_chunks_with_extensions_and_blank_lines_before_a_request_are_read():
+async def test_chunks_with_extensions_and_blank_lines_before_a_request_are_read() -> None:
     it = Front()
     body = b"3;name=value\r\nabc\r\n0;last\r\n\r\n"
     data = b"\r\n\r\n" + request(body, framing=CHUNKED) + NEXT
@@ -186,7 +197,7 @@ async def test_chunks_with_extensions_and_blank_lines_before_a_request_are_read(
     assert [asked[2] for asked in it.asked] == [b"abc", b"next"] * 3
 
 
-async def test_a_hidden_request_in_a_prediction_is_part_of_its_input():
+async def test_a_hidden_request_in_a_prediction_is_part_of_its_input() -> None:
     it = Front(input_type="strings")
     hidden = json.dumps({"input": HIDDEN.decode()}).encode()
     async with running(it), client_of(it) as client:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
 from serving.api.limits import Limits
 from serving.api.socket import FIRST_BYTES, MAX_PARTS
 from serving.api.websocket import NO_KEY, ApplicationConsumer
-from tests.serving.api.front_server import KEY, Front, client_of, running, sent
+from tests.serving.api.front_server import KEY, Client, Front, client_of, running, sent
 
 SECONDS = 10.0
 AUTHORIZED = {"Authorization": f"Api-Key {KEY.decode()}"}
@@ -25,7 +27,9 @@ FEW_BYTES = 2 << 20
 class Sockets(Front):
     """The server with the websocket of its application."""
 
-    async def asgi(self, scope, receive, send) -> None:
+    async def asgi(
+        self, scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]
+    ) -> None:
         if scope["type"] != "websocket":
             await super().asgi(scope, receive, send)
             return
@@ -33,26 +37,27 @@ class Sockets(Front):
         scope["url_route"] = {"kwargs": {"app": "digits"}}
         await ApplicationConsumer.as_asgi(runtime=self.serving.runtime)(scope, receive, send)
 
-    def socket(self, **options):
+    def socket(self, **options: Any) -> connect:
         options = {"open_timeout": SECONDS, "close_timeout": SECONDS} | options
         return connect(f"ws://127.0.0.1:{self.port}/ws", **options)
 
 
-async def received(socket) -> dict:
+async def received(socket: ClientConnection) -> dict[str, Any]:
     return json.loads(await asyncio.wait_for(socket.recv(), SECONDS))
 
 
-async def closed_with(socket) -> int:
+async def closed_with(socket: ClientConnection) -> int:
     async with asyncio.timeout(SECONDS):
         with suppress(ConnectionClosed):
             while True:
                 await socket.recv()
         await socket.wait_closed()
+    assert socket.close_code is not None
     return socket.close_code
 
 
 @asynccontextmanager
-async def raw_socket(it: Front, *, key: bytes | None = KEY):
+async def raw_socket(it: Front, *, key: bytes | None = KEY) -> AsyncIterator[Any]:
     """A websocket whose frames the test writes."""
     authorization = b"" if key is None else b"Authorization: Api-Key %b\r\n" % key
     async with client_of(it) as client:
@@ -70,19 +75,19 @@ def frame(data: bytes, *, opcode: Opcode = Opcode.TEXT, fin: bool = True) -> byt
     return Frame(opcode, data, fin=fin).serialize(mask=True)
 
 
-async def close_code(client) -> int:
+async def close_code(client: Client) -> int:
     """Read to the close frame."""
     data = await asyncio.wait_for(client.reader.read(), SECONDS)
     at = data.rindex(b"\x88")
     return int.from_bytes(data[at + 2 : at + 4], "big")
 
 
-async def until(true) -> None:
+async def until(true: Callable[..., Any]) -> None:
     while not true():
         await asyncio.sleep(0.002)
 
 
-async def test_a_socket_that_names_no_key_in_time_is_closed():
+async def test_a_socket_that_names_no_key_in_time_is_closed() -> None:
     it = Sockets(limits=Limits(authentication_s=0.3))
     async with running(it), it.socket() as socket:
         await socket.send(json.dumps({"id": 1, "type": "auth", "key": "wrong"}))
@@ -92,7 +97,7 @@ async def test_a_socket_that_names_no_key_in_time_is_closed():
 
 
 @pytest.mark.parametrize("how", ["header", "message", "public"])
-async def test_a_socket_that_may_ask_stays_open(how):
+async def test_a_socket_that_may_ask_stays_open(how: str) -> None:
     it = Sockets(limits=Limits(authentication_s=0.2), public=how == "public")
     it.learn(b"[1]")
     headers = AUTHORIZED if how == "header" else {}
@@ -105,7 +110,7 @@ async def test_a_socket_that_may_ask_stays_open(how):
         assert (await received(socket))["output"] == [1]
 
 
-async def test_a_large_message_is_taken_once_the_key_is_known():
+async def test_a_large_message_is_taken_once_the_key_is_known() -> None:
     it = Sockets()
     it.learn(LARGE)
     message = b'{"id":1,"input":%b}' % LARGE
@@ -122,7 +127,7 @@ async def test_a_large_message_is_taken_once_the_key_is_known():
             assert (await received(socket))["type"] == "prediction"
 
 
-async def test_a_message_of_too_many_parts_is_refused_whatever_their_size():
+async def test_a_message_of_too_many_parts_is_refused_whatever_their_size() -> None:
     it = Sockets()
     async with running(it), raw_socket(it) as client:
         parts = frame(b"", opcode=Opcode.CONT, fin=False) * (MAX_PARTS + 1)
@@ -132,7 +137,7 @@ async def test_a_message_of_too_many_parts_is_refused_whatever_their_size():
     assert it.limits.held == 0
 
 
-async def test_messages_that_have_not_arrived_are_bounded_over_all_sockets():
+async def test_messages_that_have_not_arrived_are_bounded_over_all_sockets() -> None:
     it = Sockets(limits=Limits(unfinished_bytes=150_000))
     part = frame(b" " * 200_000)[:100_000]
     async with running(it) as server:
@@ -148,7 +153,7 @@ async def test_messages_that_have_not_arrived_are_bounded_over_all_sockets():
 
 
 @pytest.mark.parametrize("key", [KEY, None], ids=["known", "unknown"])
-async def test_a_message_that_drips_in_is_given_up(key):
+async def test_a_message_that_drips_in_is_given_up(key: bytes | None) -> None:
     it = Sockets(limits=Limits(body_s=0.3))
     async with running(it), raw_socket(it, key=key) as client:
 
@@ -164,7 +169,7 @@ async def test_a_message_that_drips_in_is_given_up(key):
     assert it.limits.held == 0
 
 
-async def test_a_client_that_does_not_read_its_answers_is_not_read_from():
+async def test_a_client_that_does_not_read_its_answers_is_not_read_from() -> None:
     it = Sockets()
     it.learn(b"[1]", answer=LARGE)
     count = 200
@@ -183,7 +188,7 @@ async def test_a_client_that_does_not_read_its_answers_is_not_read_from():
             await asyncio.wait_for(client.reader.readuntil(b'"type":"prediction"'), SECONDS)
 
 
-async def test_the_answers_to_pings_wait_for_the_client_to_read():
+async def test_the_answers_to_pings_wait_for_the_client_to_read() -> None:
     it = Sockets()
     async with running(it) as server, raw_socket(it) as client:
         client.writer.transport.pause_reading()
@@ -201,7 +206,7 @@ async def test_the_answers_to_pings_wait_for_the_client_to_read():
         assert 0 < most < FEW_BYTES
 
 
-async def test_a_server_that_stops_answers_what_is_in_flight_then_says_so():
+async def test_a_server_that_stops_answers_what_is_in_flight_then_says_so() -> None:
     it = Sockets(slo_ms=60_000.0)
     async with running(it) as server, it.socket(additional_headers=AUTHORIZED) as socket:
         for number in range(2):
@@ -217,14 +222,14 @@ async def test_a_server_that_stops_answers_what_is_in_flight_then_says_so():
         assert await closed_with(socket) == 1012
 
 
-async def test_a_server_that_stops_closes_sockets_that_wait_for_nothing():
+async def test_a_server_that_stops_closes_sockets_that_wait_for_nothing() -> None:
     it = Sockets()
     async with running(it) as server, it.socket() as socket:
         server.should_exit = True
         assert await closed_with(socket) == 1012
 
 
-async def test_what_a_socket_that_left_has_asked_is_asked_no_more():
+async def test_what_a_socket_that_left_has_asked_is_asked_no_more() -> None:
     it = Sockets(slo_ms=60_000.0)
     async with running(it):
         async with raw_socket(it) as client:

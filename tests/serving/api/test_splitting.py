@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -50,7 +51,9 @@ fields = st.fixed_dictionaries(
 
 @settings(max_examples=150, deadline=None)
 @given(fields, fields, batches | st.lists(values, max_size=4), st.sampled_from([None, 1]))
-def test_it_finds_what_parsing_finds(before, after, batch, indent):
+def test_it_finds_what_parsing_finds(
+    before: dict[str, Any], after: dict[str, Any], batch: list[Any], indent: int | None
+) -> None:
     body = json.dumps(before | {"input_batch": batch + PADDING} | after, indent=indent).encode()
     try:
         expected = found(parse_predict(body))
@@ -64,7 +67,7 @@ def test_it_finds_what_parsing_finds(before, after, batch, indent):
 @settings(max_examples=300, deadline=None)
 @given(st.integers(0, 400), st.binary(max_size=3), st.integers(0, 3))
 @example(0, b"", 1)
-def test_it_refuses_what_parsing_refuses(at, insert, gone):
+def test_it_refuses_what_parsing_refuses(at: int, insert: bytes, gone: int) -> None:
     """Whatever is wrong near either end."""
     whole = json.dumps({"input_batch": [[1, 2], *PADDING, [3, [4]]], "explain": True}).encode()
     place = at if at < 200 else len(whole) - (at - 200)
@@ -78,7 +81,7 @@ def test_it_refuses_what_parsing_refuses(at, insert, gone):
         assert found(cut(body)) == expected
 
 
-def test_arrays_of_numbers_are_cut():
+def test_arrays_of_numbers_are_cut() -> None:
     assert is_cut(json.dumps({"input_batch": PADDING}).encode())
     assert is_cut(json.dumps({"explain": True, "input_batch": PADDING, "context": "a"}).encode())
 
@@ -91,18 +94,18 @@ def test_arrays_of_numbers_are_cut():
         {"input": PADDING[1]},
     ],
 )
-def test_what_else_there_is_is_parsed(body):
+def test_what_else_there_is_is_parsed(body: dict[str, list[Any]]) -> None:
     assert not is_cut(json.dumps(body).encode())
 
 
-def test_too_many_inputs_are_refused_before_all_are_looked_at():
+def test_too_many_inputs_are_refused_before_all_are_looked_at() -> None:
     body = json.dumps({"input_batch": [[1, 2]] * (MAX_BATCH + 1)}).encode()
     assert len(body) > LARGE_BODY_BYTES
     with pytest.raises(BadRequest, match="10000 inputs"):
         cut(body)
 
 
-async def test_others_have_their_turns_between_inputs(monkeypatch):
+async def test_others_have_their_turns_between_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serving.query.turns.SLICE_S", 0.0)
     body = json.dumps({"input_batch": [[1] * 40] * 1000}).encode()
     cutting = asyncio.create_task(splitting.split(body, input_type="doubles", slice=Slice(Turns())))

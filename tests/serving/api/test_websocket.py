@@ -25,7 +25,9 @@ def socket_to(serving: PlayedServing) -> ApplicationCommunicator:
     return ApplicationCommunicator(ApplicationConsumer.as_asgi(runtime=serving.runtime), scope)
 
 
-async def test_messages_without_a_key_are_refused_under_their_ids_and_the_socket_stays_open():
+async def test_messages_without_a_key_are_refused_under_their_ids_and_the_socket_stays_open() -> (
+    None
+):
     socket = socket_of_an_empty_registry()
     await socket.send_input({"type": "websocket.connect"})
     assert (await socket.receive_output())["type"] == "websocket.accept"
@@ -40,7 +42,7 @@ async def test_messages_without_a_key_are_refused_under_their_ids_and_the_socket
     await socket.wait()
 
 
-async def test_a_large_batch_is_cut_and_answered_under_its_id():
+async def test_a_large_batch_is_cut_and_answered_under_its_id() -> None:
     """Longer than what is parsed at once; its inputs are in the middle of its fields."""
     client = Client(public=True)
     socket = socket_to(client.serving)

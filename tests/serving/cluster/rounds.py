@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import redis
@@ -49,7 +50,7 @@ class Rounds:
         self.started.append((replica_id, queue))
 
     def announce(self, version: ModelVersion, replica_id: str = "r1", **changes: object) -> None:
-        fields = {
+        fields: dict[str, Any] = {
             "version_id": version.pk,
             "generation": version.generation,
             "host": "elsewhere",

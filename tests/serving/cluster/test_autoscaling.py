@@ -29,7 +29,7 @@ LATE, EARLY = LATENCY_BOUNDS.index(min(b for b in LATENCY_BOUNDS if b > BUDGET_S
 
 
 def situation(**changes: Any) -> Situation:
-    fields = {"wanted": 2, "ready": 2, "fewest": 1, "most": 8, "budget_s": BUDGET_S}
+    fields: dict[str, Any] = {"wanted": 2, "ready": 2, "fewest": 1, "most": 8, "budget_s": BUDGET_S}
     return Situation(**(fields | changes))
 
 
@@ -72,8 +72,8 @@ class Counting:
         return found
 
 
-PRESSED = {"late": 100, "busy_s": 1.9}
-AT_EASE = {"early": 100, "busy_s": 0.5}
+PRESSED: dict[str, Any] = {"late": 100, "busy_s": 1.9}
+AT_EASE: dict[str, Any] = {"early": 100, "busy_s": 0.5}
 SETTLED = int(SETTLE_S) + 1
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import redis
 
 from serving.cluster.failures.error_log import (
@@ -16,8 +18,13 @@ from serving.container.failures import Failure
 
 
 def a_failure(kind: str = "ValueError at predictor.py:3", **changes: object) -> Failure:
-    fields = {"error": "ValueError: no", "traceback": "line 3", "count": 1, "last_at": 100.0}
-    return Failure(**{"kind": kind, **fields, **changes})  # type: ignore[arg-type]
+    fields: dict[str, Any] = {
+        "error": "ValueError: no",
+        "traceback": "line 3",
+        "count": 1,
+        "last_at": 100.0,
+    }
+    return Failure(**{"kind": kind, **fields, **changes})
 
 
 def test_a_kind_of_error_is_there_once_with_how_often_and_when(client: redis.Redis) -> None:

@@ -145,7 +145,10 @@ def test_a_model_that_crashes_its_replicas_fails_the_release_after_a_few(
     version.refresh_from_db()
     assert version.load_error == release.error
     assert len(stack.replicas(version)) <= 3, "it backed off"
-    told = lambda: {r.last_error for r in stack.replicas(version) if r.last_error}  # noqa: E731
+
+    def told() -> set[str]:
+        return {r.last_error for r in stack.replicas(version) if r.last_error}
+
     wait_for(lambda: told() == {release.error}, what=f"only {release.error!r} is told")
 
 

@@ -79,7 +79,9 @@ async def test_nobody_is_told_of_a_forged_record(
 ) -> None:
     genuine = a_record("ours", address="unix:/run/r-ours.sock", pid=42)
     directory.announce(genuine)
-    kept = msgspec.json.decode(client.get(RECORD_KEY + "ours"), type=ReplicaRecord)
+    text = client.get(RECORD_KEY + "ours")
+    assert text is not None
+    kept = msgspec.json.decode(text, type=ReplicaRecord)
     forge(client, a_record("unsealed", address="unix:/tmp/x.sock"))
     # Of a replica that has gone, its place taken by another.
     forge(client, msgspec.structs.replace(kept, id="moved", address="unix:/tmp/x.sock"))

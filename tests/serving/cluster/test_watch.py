@@ -24,7 +24,10 @@ READY, LOADING = ReplicaState.READY, ReplicaState.LOADING
 
 
 def a_charge(**changes: Any) -> Watched:
-    fields = {"record": a_record(pid=os.getpid(), state=READY), "memory_limit_mb": None}
+    fields: dict[str, Any] = {
+        "record": a_record(pid=os.getpid(), state=READY),
+        "memory_limit_mb": None,
+    }
     return Watched(**(fields | changes))
 
 

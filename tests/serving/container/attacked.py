@@ -12,6 +12,7 @@ from pathlib import Path
 
 from serving.cluster.control.trial import try_out
 from serving.container.boxed import Box, BoxedPredictor
+from serving.container.predictor import Predictor
 from serving.container.runtimes import load_predictor
 from serving.testing import version_spec
 
@@ -36,6 +37,7 @@ def main(how: str, folder: Path) -> object:
     if how == "check":
         version = version_spec(model="attacker", runtime="python", digest=digest)
         return try_out(version, artifact=artifact).fault
+    predictor: BoxedPredictor | Predictor
     if how == "box":
         predictor = BoxedPredictor(
             Box(runtime="python", artifact=artifact, sha256=digest, input_type="doubles")

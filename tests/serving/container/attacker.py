@@ -1,9 +1,12 @@
 """A model that looks for secrets wherever code can look, and answers with where it found one."""
 
+from __future__ import annotations
+
 import gc
 import os
 import socket
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,33 +17,33 @@ CANARY = "canary-" + "of-the-stack"
 class Predictor:
     n_features = 1
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self.found = {f"load: {place}" for place in look()}
 
-    def warm_up(self):
+    def warm_up(self) -> None:
         self.found |= {f"warm-up: {place}" for place in look()}
         if RAISES and self.found:
             raise AssertionError(sorted(self.found))
 
-    def pred_batch(self, inputs):
+    def pred_batch(self, inputs: Sequence[object]) -> list[list[str]]:
         found = sorted(self.found | {f"predict: {place}" for place in look()})
         return [found] * len(inputs)
 
 
-def look():
+def look() -> set[str]:
     return {name for name, search in SEARCHES.items() if any(search())}
 
 
-def own_environment():
+def own_environment() -> Iterator[bool]:
     yield any(CANARY in value for value in os.environ.values())
 
 
-def environments():
+def environments() -> Iterator[bool]:
     for file in Path("/proc").glob("[0-9]*/environ"):
         yield CANARY.encode() in read(file)
 
 
-def parents_memory():
+def parents_memory() -> Iterator[bool]:
     pid = os.getppid()
     for line in read(f"/proc/{pid}/maps").decode().splitlines():
         first, _, last = line.split()[0].partition("-")
@@ -52,27 +55,27 @@ def parents_memory():
             pass
 
 
-def objects():
+def objects() -> Iterator[bool]:
     yield any(CANARY in str(vars(found).get("SECRET")) for found in list(sys.modules.values()))
     for found in gc.get_objects():
         if type(found) is dict and found is not globals():
             yield any(type(value) is str and CANARY in value for value in list(found.values()))
 
 
-def files():
+def files() -> Iterator[bool]:
     for folder in (os.environ.get("CLIPPER_VAR"), LEFT):
         for file in Path(folder).rglob("*") if folder else ():
             yield CANARY.encode() in read(file)
     yield CANARY.encode() in read(Path(LEFT, "env.sh"))  # it may be guessed, too
 
 
-def descriptors():
+def descriptors() -> Iterator[bool]:
     for number in range(3, 256):
         with suppress(OSError):
             yield CANARY.encode() in os.pread(number, 1 << 20, 0)
 
 
-def sockets():
+def sockets() -> Iterator[bool]:
     """Whether the server answers that listens beside the secrets, as the stack's Redis does."""
     with suppress(OSError), socket.socket(socket.AF_UNIX) as peer:
         peer.settimeout(5)
@@ -80,7 +83,7 @@ def sockets():
         yield CANARY.encode() in peer.recv(100)
 
 
-def read(file):
+def read(file: str | Path) -> bytes:
     try:
         return Path(file).read_bytes()
     except OSError:

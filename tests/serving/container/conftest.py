@@ -14,7 +14,8 @@ from sklearn.svm import LinearSVC
 
 @pytest.fixture(scope="session")
 def digits() -> tuple[Any, Any]:
-    return load_digits(return_X_y=True)
+    inputs, labels = load_digits(return_X_y=True)
+    return inputs, labels
 
 
 @pytest.fixture(scope="session")

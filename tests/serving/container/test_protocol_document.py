@@ -6,6 +6,7 @@ import asyncio
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from serving.container import errors
 from serving.container.parsing import INPUT_TYPES
 from serving.container.runtimes import RUNTIMES
 from serving.rpc.errors import ConnectionLost
-from serving.rpc.frames import MAX_BODY, AnswerStatus, FrameType, first_frame
+from serving.rpc.frames import MAX_BODY, AnswerStatus, Frame, FrameType, first_frame
 from serving.rpc.handshake import NONCE_BYTES, ContainerHandshake, WebHandshake
 from tests.serving.container.test_server import LIMIT, Web
 
@@ -36,13 +37,19 @@ def test_every_name_is_described() -> None:
     assert f"{MAX_BODY:,}" in DOCUMENT
 
 
+def one_frame(data: bytes) -> Frame:
+    found = first_frame(data, max_body=100)
+    assert found is not None
+    return found[0]
+
+
 def test_the_proofs_that_are_printed_are_those_that_ends_accept() -> None:
-    ends = {"secret": b"correct horse battery staple", "replica": "r1"}
+    ends: dict[str, Any] = {"secret": b"correct horse battery staple", "replica": "r1"}
     container = ContainerHandshake(**ends, hello=b"{}", nonce=b"\1" * NONCE_BYTES)
     web = WebHandshake(**ends, nonce=b"\2" * NONCE_BYTES)
-    challenge, _ = first_frame(container.opening, max_body=100)
-    proof, _ = first_frame(web.receive(challenge), max_body=100)
-    answer, _ = first_frame(container.receive(proof), max_body=100)
+    challenge = one_frame(container.opening)
+    proof = one_frame(web.receive(challenge))
+    answer = one_frame(container.receive(proof))
     assert f"web        {proof.body[NONCE_BYTES:].hex()}\n" in DOCUMENT
     assert f"container  {answer.body.hex()}\n" in DOCUMENT
 

@@ -46,7 +46,9 @@ async def computed(replica: PlayedReplica) -> list[bytes]:
     return inputs[2:]
 
 
-async def test_what_nobody_waits_for_any_more_is_not_computed(engine, busy):
+async def test_what_nobody_waits_for_any_more_is_not_computed(
+    engine: Engine, busy: PlayedReplica
+) -> None:
     gather = ask(engine, b"[1]")
     await turn()
     gather.abandon()
@@ -56,7 +58,7 @@ async def test_what_nobody_waits_for_any_more_is_not_computed(engine, busy):
     assert not engine.joinable
 
 
-async def test_a_cancelled_wait_abandons_its_question(engine, busy):
+async def test_a_cancelled_wait_abandons_its_question(engine: Engine, busy: PlayedReplica) -> None:
     waiting = asyncio.create_task(ask(engine, b"[1]").settled(seconds=5.0))
     await turn()
     waiting.cancel()
@@ -64,7 +66,9 @@ async def test_a_cancelled_wait_abandons_its_question(engine, busy):
     assert await computed(busy) == []
 
 
-async def test_whoever_asks_the_same_and_stays_is_answered(engine, busy):
+async def test_whoever_asks_the_same_and_stays_is_answered(
+    engine: Engine, busy: PlayedReplica
+) -> None:
     leaver, stayer = ask(engine, b"[1]"), ask(engine, b"[1]")
     await turn()
     leaver.abandon()
@@ -74,14 +78,16 @@ async def test_whoever_asks_the_same_and_stays_is_answered(engine, busy):
     assert engine.stats[1].cancelled == 0
 
 
-async def test_whoever_asks_the_same_later_is_answered(engine, busy):
+async def test_whoever_asks_the_same_later_is_answered(engine: Engine, busy: PlayedReplica) -> None:
     ask(engine, b"[1]").abandon()
     gather = ask(engine, b"[1]")
     assert await computed(busy) == [b"[1]"]
     assert gather.outcomes == [(Status.OK, b"[1]")]
 
 
-async def test_an_abandoned_question_tells_nobody_and_is_abandoned_once(engine, busy):
+async def test_an_abandoned_question_tells_nobody_and_is_abandoned_once(
+    engine: Engine, busy: PlayedReplica
+) -> None:
     told = []
     gather = ask(engine, b"[1]")
     gather.when_settled(lambda: told.append(1), seconds=5.0)
@@ -92,7 +98,7 @@ async def test_an_abandoned_question_tells_nobody_and_is_abandoned_once(engine, 
     assert engine.stats[1].cancelled == 1
 
 
-async def test_what_is_sent_stays_sent_and_is_remembered(engine):
+async def test_what_is_sent_stays_sent_and_is_remembered(engine: Engine) -> None:
     replica = connect(engine)
     gather = ask(engine, b"[1]")
     await turn()
@@ -102,7 +108,7 @@ async def test_what_is_sent_stays_sent_and_is_remembered(engine):
     assert ask(engine, b"[1]").outcomes == [(Status.OK, b"7")]
 
 
-async def test_what_a_lost_replica_had_is_not_asked_of_another_for_nobody(engine):
+async def test_what_a_lost_replica_had_is_not_asked_of_another_for_nobody(engine: Engine) -> None:
     replica = connect(engine)
     gather = ask(engine, b"[1]")
     await turn()
@@ -114,7 +120,7 @@ async def test_what_a_lost_replica_had_is_not_asked_of_another_for_nobody(engine
     assert engine.stats[1].cancelled == 1
 
 
-async def test_without_a_replica_a_sweep_lets_go_of_it(engine):
+async def test_without_a_replica_a_sweep_lets_go_of_it(engine: Engine) -> None:
     ask(engine, b"[1]").abandon()
     stays = ask(engine, b"[2]")
     assert engine.waiting(1) == 2
@@ -124,7 +130,9 @@ async def test_without_a_replica_a_sweep_lets_go_of_it(engine):
     assert engine.stats[1].cancelled == 1
 
 
-async def test_behind_a_replica_that_answers_nothing_a_sweep_lets_go_of_it(engine, busy):
+async def test_behind_a_replica_that_answers_nothing_a_sweep_lets_go_of_it(
+    engine: Engine, busy: PlayedReplica
+) -> None:
     await turn()
     gone = [ask(engine, b"[%d]" % n) for n in range(10)]
     stays = ask(engine, b"[50]")
@@ -136,7 +144,7 @@ async def test_behind_a_replica_that_answers_nothing_a_sweep_lets_go_of_it(engin
     assert stays.answered
 
 
-async def test_an_abandoned_query_is_counted_and_asks_no_model():
+async def test_an_abandoned_query_is_counted_and_asks_no_model() -> None:
     serving = PlayedServing(application_spec(slo_ms=60_000.0), queue_capacity=10)
     query = serving.begin()
     query.abandon()
@@ -146,7 +154,7 @@ async def test_an_abandoned_query_is_counted_and_asks_no_model():
     assert sum(version.cancelled for version in serving.engine.stats.values()) == 3
 
 
-async def test_a_query_whose_task_is_cancelled_is_abandoned():
+async def test_a_query_whose_task_is_cancelled_is_abandoned() -> None:
     serving = PlayedServing(application_spec(slo_ms=60_000.0), queue_capacity=10)
     waiting = asyncio.create_task(serving.begin().settled())
     await turn()

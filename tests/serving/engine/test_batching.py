@@ -1,11 +1,13 @@
 """What holds for every batch controller."""
 
+from __future__ import annotations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.models.models import Batching
-from serving.engine.batching import CONTROLLERS, new_controller
+from serving.engine.batching import CONTROLLERS, BatchController, new_controller
 from serving.testing import ClosedLoop, SimulatedModel, Simulation
 from tests.docs.documents import page, rows
 
@@ -15,18 +17,20 @@ every_controller = pytest.mark.parametrize("name", sorted(CONTROLLERS))
 learning = pytest.mark.parametrize("name", ["aimd", "quantile_regression"])
 
 
-def test_the_registry_offers_exactly_those_there_are():
+def test_the_registry_offers_exactly_those_there_are() -> None:
     assert set(Batching.values) == set(CONTROLLERS)
 
 
 @every_controller
-def test_every_controller_is_described(name):
+def test_every_controller_is_described(name: str) -> None:
     assert any(row[0] == f"`{name}`" for row in rows(page("docs/explanation/batching.md")))
 
 
 @every_controller
 @given(batches=BATCHES, max_size=st.integers(1, 5000))
-def test_the_cap_stays_between_one_and_its_maximum(name, batches, max_size):
+def test_the_cap_stays_between_one_and_its_maximum(
+    name: str, batches: list[tuple[int, float]], max_size: int
+) -> None:
     controller = new_controller(name, budget=0.02, max_size=max_size)
     for size, latency in batches:
         controller.record(size=size, latency=latency)
@@ -45,7 +49,9 @@ def test_the_cap_stays_between_one_and_its_maximum(name, batches, max_size):
         max_size=300,
     )
 )
-def test_budget_and_maximum_may_change_at_any_time(name, steps):
+def test_budget_and_maximum_may_change_at_any_time(
+    name: str, steps: list[tuple[int, float, float, int]]
+) -> None:
     controller = new_controller(name, budget=0.02, max_size=4096)
     for size, latency, budget, max_size in steps:
         controller.budget = budget
@@ -57,7 +63,9 @@ def test_budget_and_maximum_may_change_at_any_time(name, steps):
 
 @learning
 @given(batches=BATCHES)
-def test_it_starts_with_single_rows_and_never_grows_on_a_batch_that_was_not_full(name, batches):
+def test_it_starts_with_single_rows_and_never_grows_on_a_batch_that_was_not_full(
+    name: str, batches: list[tuple[int, float]]
+) -> None:
     controller = new_controller(name, budget=0.02, max_size=4096)
     assert controller.cap == 1
     largest = 1
@@ -80,7 +88,7 @@ def test_it_starts_with_single_rows_and_never_grows_on_a_batch_that_was_not_full
     ],
     ids=["fast", "middling", "costly to start", "slow"],
 )
-def test_it_converges_to_what_fills_the_budget(name, model, best):
+def test_it_converges_to_what_fills_the_budget(name: str, model: SimulatedModel, best: int) -> None:
     controller = new_controller(name, budget=0.02, max_size=4096)
     simulation = Simulation(load=ClosedLoop(clients=3000), model=model, controller=controller)
     simulation.run(12.0)
@@ -90,7 +98,7 @@ def test_it_converges_to_what_fills_the_budget(name, model, best):
 
 
 @learning
-def test_a_replica_that_became_slower_gets_smaller_batches_within_tens_of_them(name):
+def test_a_replica_that_became_slower_gets_smaller_batches_within_tens_of_them(name: str) -> None:
     controller = new_controller(name, budget=0.02, max_size=4096)
     simulation = _saturated(controller)
     simulation.run(10.0)
@@ -103,7 +111,7 @@ def test_a_replica_that_became_slower_gets_smaller_batches_within_tens_of_them(n
 
 
 @learning
-def test_a_replica_that_became_faster_is_found_out(name):
+def test_a_replica_that_became_faster_is_found_out(name: str) -> None:
     controller = new_controller(name, budget=0.02, max_size=4096)
     simulation = _saturated(controller)
     simulation.run(10.0)
@@ -114,7 +122,7 @@ def test_a_replica_that_became_faster_is_found_out(name):
 
 
 @pytest.mark.parametrize("cap", [1, 64])
-def test_static_is_what_somebody_chose(cap):
+def test_static_is_what_somebody_chose(cap: int) -> None:
     controller = new_controller("static", budget=0.02, max_size=cap)
     controller.record(size=cap, latency=10.0)
     assert controller.cap == cap
@@ -122,18 +130,18 @@ def test_static_is_what_somebody_chose(cap):
     assert controller.cap == 7
 
 
-def test_none_sends_every_row_alone():
+def test_none_sends_every_row_alone() -> None:
     controller = new_controller("none", budget=0.02, max_size=4096)
     controller.record(size=1, latency=0.0001)
     assert controller.cap == 1
 
 
-def test_a_controller_that_does_not_exist_is_refused():
+def test_a_controller_that_does_not_exist_is_refused() -> None:
     with pytest.raises(KeyError, match="psychic"):
         new_controller("psychic", budget=0.02, max_size=4096)
 
 
-def _saturated(controller):
+def _saturated(controller: BatchController) -> Simulation:
     return Simulation(
         load=ClosedLoop(clients=1000),
         model=SimulatedModel(fixed=0.001, per_row=0.0001, noise=0.05),

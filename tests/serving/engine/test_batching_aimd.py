@@ -1,37 +1,39 @@
+from __future__ import annotations
+
 from serving.engine.batching import Aimd
 
 
-def test_it_starts_with_single_rows():
+def test_it_starts_with_single_rows() -> None:
     assert Aimd(budget=0.02).cap == 1
 
 
-def test_a_full_batch_within_the_budget_adds_two():
+def test_a_full_batch_within_the_budget_adds_two() -> None:
     controller = Aimd(budget=0.02)
     controller.record(size=1, latency=0.001)
     assert controller.cap == 3
 
 
-def test_a_batch_that_was_not_full_proves_nothing():
+def test_a_batch_that_was_not_full_proves_nothing() -> None:
     controller = Aimd(budget=0.02)
     controller.record(size=1, latency=0.001)
     controller.record(size=2, latency=0.001)
     assert controller.cap == 3
 
 
-def test_within_a_tenth_of_the_budget_nothing_changes():
+def test_within_a_tenth_of_the_budget_nothing_changes() -> None:
     controller = Aimd(budget=0.02)
     controller.record(size=1, latency=0.0185)
     assert controller.cap == 1
 
 
-def test_a_batch_over_the_budget_backs_off_by_a_tenth():
+def test_a_batch_over_the_budget_backs_off_by_a_tenth() -> None:
     controller = _grown()
     before = controller.cap
     controller.record(size=before, latency=0.03)
     assert controller.cap == int(before * 0.9)
 
 
-def test_one_slow_batch_costs_no_more_than_it_takes_a_few_to_grow_again():
+def test_one_slow_batch_costs_no_more_than_it_takes_a_few_to_grow_again() -> None:
     controller = _grown(batches=5)
     before = controller.cap
     controller.record(size=before, latency=5.0)
@@ -40,7 +42,7 @@ def test_one_slow_batch_costs_no_more_than_it_takes_a_few_to_grow_again():
     assert controller.cap >= before - 1
 
 
-def test_a_single_row_over_the_budget_stays_a_single_row():
+def test_a_single_row_over_the_budget_stays_a_single_row() -> None:
     controller = Aimd(budget=0.02)
     for _ in range(100):
         controller.record(size=1, latency=0.5)
@@ -49,14 +51,14 @@ def test_a_single_row_over_the_budget_stays_a_single_row():
     assert controller.cap == 3
 
 
-def test_it_settles_where_a_linear_model_fills_the_budget():
+def test_it_settles_where_a_linear_model_fills_the_budget() -> None:
     controller = Aimd(budget=0.02)
     for _ in range(500):
         controller.record(size=controller.cap, latency=0.001 + 0.0001 * controller.cap)
     assert 150 <= controller.cap <= 190
 
 
-def test_a_maximum_that_is_lowered_holds_at_once():
+def test_a_maximum_that_is_lowered_holds_at_once() -> None:
     controller = _grown()
     controller.max_size = 10
     assert controller.cap == 10
@@ -64,7 +66,7 @@ def test_a_maximum_that_is_lowered_holds_at_once():
     assert controller.cap == 9
 
 
-def test_a_maximum_that_is_raised_is_grown_into():
+def test_a_maximum_that_is_raised_is_grown_into() -> None:
     controller = Aimd(budget=0.02, max_size=4)
     for _ in range(10):
         controller.record(size=controller.cap, latency=0.001)
@@ -74,7 +76,7 @@ def test_a_maximum_that_is_raised_is_grown_into():
     assert controller.cap == 6
 
 
-def test_it_follows_a_budget_that_changes():
+def test_it_follows_a_budget_that_changes() -> None:
     controller = Aimd(budget=0.1)
     for _ in range(1000):
         controller.record(size=controller.cap, latency=0.0001 * controller.cap)
@@ -85,7 +87,7 @@ def test_it_follows_a_budget_that_changes():
     assert 170 <= controller.cap <= 200
 
 
-def _grown(*, batches=50):
+def _grown(*, batches: int = 50) -> Aimd:
     controller = Aimd(budget=0.02)
     for _ in range(batches):
         controller.record(size=controller.cap, latency=0.001)

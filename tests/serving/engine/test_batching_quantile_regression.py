@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 import random
+from typing import Any
 
 import pytest
 
@@ -6,7 +9,15 @@ from serving.engine.batching import Aimd, QuantileRegression
 from serving.testing import ClosedLoop, SimulatedModel, Simulation
 
 
-def fill(controller, *, batches, fixed=0.002, per_row=0.0001, seed=1, noise=0.0):
+def fill(
+    controller: QuantileRegression,
+    *,
+    batches: int,
+    fixed: float = 0.002,
+    per_row: float = 0.0001,
+    seed: int = 1,
+    noise: float = 0.0,
+) -> None:
     chance = random.Random(seed)
     for _ in range(batches):
         size = controller.cap
@@ -14,7 +25,7 @@ def fill(controller, *, batches, fixed=0.002, per_row=0.0001, seed=1, noise=0.0)
         controller.record(size=size, latency=latency)
 
 
-def largest_cap(controller, *, batches=16, **latency):
+def largest_cap(controller: QuantileRegression, *, batches: int = 16, **latency: Any) -> int:
     """Over enough batches that one is a full one."""
     found = 0
     for _ in range(batches):
@@ -23,7 +34,7 @@ def largest_cap(controller, *, batches=16, **latency):
     return found
 
 
-def test_it_explores_by_two_rows_a_full_batch_until_it_knows_a_line():
+def test_it_explores_by_two_rows_a_full_batch_until_it_knows_a_line() -> None:
     controller = QuantileRegression(budget=0.02)
     caps = []
     for _ in range(10):
@@ -32,13 +43,13 @@ def test_it_explores_by_two_rows_a_full_batch_until_it_knows_a_line():
     assert caps == [1, 3, 5, 7, 9, 11, 13, 15, 17, 19]
 
 
-def test_it_ends_where_the_line_meets_the_budget():
+def test_it_ends_where_the_line_meets_the_budget() -> None:
     controller = QuantileRegression(budget=0.02)
     fill(controller, batches=300)
     assert 178 <= largest_cap(controller) <= 180
 
 
-def test_a_budget_that_changes_moves_the_cap_along_the_line_at_once():
+def test_a_budget_that_changes_moves_the_cap_along_the_line_at_once() -> None:
     controller = QuantileRegression(budget=0.02)
     fill(controller, batches=304)
     controller.budget = 0.012
@@ -49,7 +60,7 @@ def test_a_budget_that_changes_moves_the_cap_along_the_line_at_once():
     assert 178 <= controller.cap <= 180
 
 
-def test_now_and_then_a_batch_is_half_as_large_to_keep_the_line_known():
+def test_now_and_then_a_batch_is_half_as_large_to_keep_the_line_known() -> None:
     controller = QuantileRegression(budget=0.02)
     fill(controller, batches=1000)
     caps = []
@@ -60,14 +71,14 @@ def test_now_and_then_a_batch_is_half_as_large_to_keep_the_line_known():
     assert sum(178 <= cap <= 180 for cap in caps) == 150
 
 
-def test_a_level_line_over_a_lowered_budget_leaves_single_rows():
+def test_a_level_line_over_a_lowered_budget_leaves_single_rows() -> None:
     controller = QuantileRegression(budget=0.02)
     fill(controller, batches=304, per_row=0.0, fixed=0.01)
     controller.budget = 0.005
     assert controller.cap == 1
 
 
-def test_one_late_batch_by_chance_changes_nothing():
+def test_one_late_batch_by_chance_changes_nothing() -> None:
     controller = QuantileRegression(budget=0.02)
     fill(controller, batches=304)
     before = controller.cap
@@ -75,7 +86,7 @@ def test_one_late_batch_by_chance_changes_nothing():
     assert controller.cap == before
 
 
-def test_several_late_batches_make_it_forget_and_back_off():
+def test_several_late_batches_make_it_forget_and_back_off() -> None:
     controller = QuantileRegression(budget=0.02)
     fill(controller, batches=304)
     before = controller.cap
@@ -86,14 +97,14 @@ def test_several_late_batches_make_it_forget_and_back_off():
     assert controller.cap < 0.4 * before
 
 
-def test_a_faster_replica_is_found_out_once_the_window_has_passed():
+def test_a_faster_replica_is_found_out_once_the_window_has_passed() -> None:
     controller = QuantileRegression(budget=0.02)
     fill(controller, batches=600)
     fill(controller, batches=700, fixed=0.001, per_row=0.00005)
     assert largest_cap(controller, fixed=0.001, per_row=0.00005) >= 370
 
 
-def test_small_batches_of_a_light_load_say_nothing_of_large_ones():
+def test_small_batches_of_a_light_load_say_nothing_of_large_ones() -> None:
     controller = QuantileRegression(budget=0.02)
     fill(controller, batches=600)
     for _ in range(600):
@@ -101,13 +112,15 @@ def test_small_batches_of_a_light_load_say_nothing_of_large_ones():
     assert largest_cap(controller, fixed=0.002) >= 180
 
 
-def test_where_every_size_is_late_it_still_sends_single_rows():
+def test_where_every_size_is_late_it_still_sends_single_rows() -> None:
     controller = QuantileRegression(budget=0.02)
     fill(controller, batches=600, fixed=0.03)
     assert controller.cap == 1
 
 
-def test_pauses_longer_than_the_budget_that_no_size_avoids_do_not_shrink_batches_to_nothing():
+def test_pauses_longer_than_the_budget_that_no_size_avoids_do_not_shrink_batches_to_nothing() -> (
+    None
+):
     simulation = Simulation(
         load=ClosedLoop(clients=1000),
         model=SimulatedModel(fixed=0.001, per_row=0.0001, noise=0.05, pause=0.03, pause_share=0.03),
@@ -127,7 +140,7 @@ def test_pauses_longer_than_the_budget_that_no_size_avoids_do_not_shrink_batches
     ],
     ids=["noisy", "with pauses", "costly to start", "very slow"],
 )
-def test_the_p99_keeps_to_the_budget_at_the_throughput_of_aimd(model):
+def test_the_p99_keeps_to_the_budget_at_the_throughput_of_aimd(model: SimulatedModel) -> None:
     answered = {}
     for controller in (Aimd, QuantileRegression):
         simulation = Simulation(

@@ -113,7 +113,9 @@ def test_its_places_are_used_again() -> None:
         max_size=200,
     )
 )
-def test_it_never_holds_more_than_its_budget_and_never_a_wrong_value(steps):
+def test_it_never_holds_more_than_its_budget_and_never_a_wrong_value(
+    steps: list[tuple[str, int, int]],
+) -> None:
     cache = PredictionCache(budget=5 * ENTRY)
     last: dict[bytes, bytes] = {}
     for action, number, size in steps:
@@ -124,7 +126,9 @@ def test_it_never_holds_more_than_its_budget_and_never_a_wrong_value(steps):
             assert cache.get(key(number)) in (None, last.get(key(number)))
         assert cache.bytes_held <= cache.budget
         assert cache.bytes_held == sum(
-            len(k) + len(cache.get(k)) + ENTRY_OVERHEAD for k in last if cache.get(k) is not None
+            len(k) + len(value) + ENTRY_OVERHEAD
+            for k in last
+            if (value := cache.get(k)) is not None
         )
 
 

@@ -11,14 +11,14 @@ from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import CallOptions, Gather, Trace
 from serving.engine.outcome import Status
 from serving.rpc.frames import failed
-from serving.testing import PlayedReplica, ask, batch_by, connect, turn
+from serving.testing import PlayedReplica, ask, batch_by, connect, trace_of, turn
 
 UNCACHED = CallOptions(tenant=1, cached=False)
 HIGH, NORMAL, LOW = (CallOptions(tenant=priority, priority=priority) for priority in (0, 1, 2))
 
 
 @pytest.fixture
-def engine():
+def engine() -> Engine:
     made = Engine(EngineSpec())
     made.expect([1])
     batch_by(made, rows=8)
@@ -26,7 +26,7 @@ def engine():
 
 
 @pytest.fixture
-def replica(engine):
+def replica(engine: Engine) -> PlayedReplica:
     return connect(engine)
 
 
@@ -45,7 +45,9 @@ def payload(gather: Gather) -> bytes:
     return outcome.payload
 
 
-async def test_past_the_cache_every_query_costs_the_model_one(engine, replica):
+async def test_past_the_cache_every_query_costs_the_model_one(
+    engine: Engine, replica: PlayedReplica
+) -> None:
     gathers = [ask(engine, b"[1]", options=UNCACHED) for _ in range(3)]
     await turn()
     assert replica.sizes == [3]
@@ -54,7 +56,9 @@ async def test_past_the_cache_every_query_costs_the_model_one(engine, replica):
     assert engine.stats[1].joined == engine.stats[1].hits == 0
 
 
-async def test_past_the_cache_nothing_is_read_from_it(engine, replica):
+async def test_past_the_cache_nothing_is_read_from_it(
+    engine: Engine, replica: PlayedReplica
+) -> None:
     ask(engine, b"[1]")
     await answered(replica, b"7")
     anew = ask(engine, b"[1]", options=UNCACHED)
@@ -63,14 +67,16 @@ async def test_past_the_cache_nothing_is_read_from_it(engine, replica):
     assert payload(ask(engine, b"[1]")) == b"7"
 
 
-async def test_past_the_cache_nothing_is_kept_in_it(engine, replica):
+async def test_past_the_cache_nothing_is_kept_in_it(engine: Engine, replica: PlayedReplica) -> None:
     ask(engine, b"[1]", options=UNCACHED)
     await answered(replica, b"7")
     assert len(engine.cache) == 0
     assert not engine.joinable
 
 
-async def test_nobody_joins_a_query_that_goes_past_the_cache(engine, replica):
+async def test_nobody_joins_a_query_that_goes_past_the_cache(
+    engine: Engine, replica: PlayedReplica
+) -> None:
     past, ordinary = ask(engine, b"[1]", options=UNCACHED), ask(engine, b"[1]")
     await turn()
     assert replica.sizes == [2]
@@ -78,7 +84,9 @@ async def test_nobody_joins_a_query_that_goes_past_the_cache(engine, replica):
     assert payload(past) == payload(ordinary) == b"7"
 
 
-async def test_each_application_says_how_old_an_answer_may_be(engine, replica):
+async def test_each_application_says_how_old_an_answer_may_be(
+    engine: Engine, replica: PlayedReplica
+) -> None:
     engine.cache.put(b"1:[1]", b"7", now=monotonic() - 100.0)
     assert payload(ask(engine, b"[1]")) == b"7"
     assert payload(ask(engine, b"[1]", options=CallOptions(max_age=200.0))) == b"7"
@@ -88,7 +96,9 @@ async def test_each_application_says_how_old_an_answer_may_be(engine, replica):
     assert payload(strict) == b"8"
 
 
-async def test_an_answer_that_was_too_old_is_replaced_for_everyone(engine, replica):
+async def test_an_answer_that_was_too_old_is_replaced_for_everyone(
+    engine: Engine, replica: PlayedReplica
+) -> None:
     engine.cache.put(b"1:[1]", b"7", now=monotonic() - 100.0)
     ask(engine, b"[1]", options=CallOptions(max_age=50.0))
     await answered(replica, b"8")
@@ -97,7 +107,9 @@ async def test_an_answer_that_was_too_old_is_replaced_for_everyone(engine, repli
 
 
 @pytest.mark.parametrize(("waits", "comes"), [(LOW, NORMAL), (NORMAL, HIGH), (LOW, HIGH)])
-async def test_who_goes_first_does_not_wait_with_who_goes_later(engine, replica, waits, comes):
+async def test_who_goes_first_does_not_wait_with_who_goes_later(
+    engine: Engine, replica: PlayedReplica, waits: CallOptions, comes: CallOptions
+) -> None:
     replica.writable = False
     later, first = ask(engine, b"[1]", options=waits), ask(engine, b"[1]", options=comes)
     assert engine.waiting(1) == 2
@@ -115,14 +127,18 @@ async def test_who_goes_first_does_not_wait_with_who_goes_later(engine, replica,
     assert not engine.joinable
 
 
-async def test_a_query_joins_one_of_its_own_application_that_waits(engine, replica):
+async def test_a_query_joins_one_of_its_own_application_that_waits(
+    engine: Engine, replica: PlayedReplica
+) -> None:
     gathers = [ask(engine, b"[1]", options=HIGH), ask(engine, b"[1]", options=HIGH)]
     assert engine.stats[1].joined == 1
     await answered(replica, b"7")
     assert [payload(gather) for gather in gathers] == [b"7", b"7"]
 
 
-async def test_a_query_joins_one_of_another_application_only_once_that_is_sent(engine, replica):
+async def test_a_query_joins_one_of_another_application_only_once_that_is_sent(
+    engine: Engine, replica: PlayedReplica
+) -> None:
     """Until then it waits in the other's lane, which may be a flooded one."""
     gathers = [ask(engine, b"[1]", options=HIGH), ask(engine, b"[1]", options=LOW)]
     assert engine.stats[1].joined == 0
@@ -134,7 +150,9 @@ async def test_a_query_joins_one_of_another_application_only_once_that_is_sent(e
     assert [payload(gather) for gather in gathers] == [b"7"] * 3
 
 
-async def test_a_joined_query_lives_as_long_as_the_more_patient_caller(engine, replica):
+async def test_a_joined_query_lives_as_long_as_the_more_patient_caller(
+    engine: Engine, replica: PlayedReplica
+) -> None:
     replica.writable = False
     hasty, patient = ask(engine, b"[1]", seconds=0.02), ask(engine, b"[1]", seconds=60.0)
     await hasty.settled(seconds=0.02)
@@ -146,7 +164,9 @@ async def test_a_joined_query_lives_as_long_as_the_more_patient_caller(engine, r
     assert payload(patient) == b"7"
 
 
-async def test_nobody_joins_a_query_whose_deadline_has_passed(engine, replica):
+async def test_nobody_joins_a_query_whose_deadline_has_passed(
+    engine: Engine, replica: PlayedReplica
+) -> None:
     replica.writable = False
     hasty = ask(engine, b"[1]", seconds=0.0)
     patient = ask(engine, b"[1]", seconds=60.0)
@@ -158,72 +178,90 @@ async def test_nobody_joins_a_query_whose_deadline_has_passed(engine, replica):
     assert not engine.joinable
 
 
-async def test_a_query_can_tell_which_batch_answered_it(engine, replica):
+async def test_a_query_can_tell_which_batch_answered_it(
+    engine: Engine, replica: PlayedReplica
+) -> None:
     gathers = [ask(engine, b"[%d]" % n, traced=True) for n in range(3)]
     await answered(replica, b"7")
     for gather in gathers:
-        (trace,) = gather.traces
+        trace = trace_of(gather)
         assert (trace.source, trace.replica, trace.batch_size) == ("model", "r1", 3)
         assert trace.queued >= 0.0
         assert trace.in_batch >= 0.0
         assert trace.in_model == pytest.approx(100e-6)
 
 
-async def test_a_query_can_tell_that_it_joined_another(engine, replica):
+async def test_a_query_can_tell_that_it_joined_another(
+    engine: Engine, replica: PlayedReplica
+) -> None:
     untraced = ask(engine, b"[1]")
     joined = ask(engine, b"[1]", traced=True)
     await answered(replica, b"7")
-    assert joined.traces[0].source == "joined"
+    assert trace_of(joined).source == "joined"
     assert untraced.traces is None
 
 
-async def test_whoever_is_joined_still_says_that_the_model_answered(engine, replica):
+async def test_whoever_is_joined_still_says_that_the_model_answered(
+    engine: Engine, replica: PlayedReplica
+) -> None:
     first, second = (ask(engine, b"[1]", traced=True) for _ in range(2))
     await answered(replica, b"7")
-    assert [first.traces[0].source, second.traces[0].source] == ["model", "joined"]
+    assert [trace_of(first).source, trace_of(second).source] == ["model", "joined"]
 
 
-async def test_a_query_that_was_joined_while_under_way_tells_so_too(engine, replica):
+async def test_a_query_that_was_joined_while_under_way_tells_so_too(
+    engine: Engine, replica: PlayedReplica
+) -> None:
     ask(engine, b"[1]")
     await turn()
     assert replica.sizes == [1]
     joined = ask(engine, b"[1]", traced=True)
     await answered(replica, b"7")
-    assert joined.traces[0].source == "joined"
+    assert trace_of(joined).source == "joined"
 
 
-async def test_a_query_can_tell_that_the_cache_answered_it(engine, replica):
+async def test_a_query_can_tell_that_the_cache_answered_it(
+    engine: Engine, replica: PlayedReplica
+) -> None:
     ask(engine, b"[1]")
     await answered(replica, b"7")
     assert ask(engine, b"[1]", traced=True).traces == [Trace("cache")]
 
 
-async def test_a_query_that_nobody_answered_has_nothing_to_tell(engine, replica):
+async def test_a_query_that_nobody_answered_has_nothing_to_tell(
+    engine: Engine, replica: PlayedReplica
+) -> None:
     late = ask(engine, b"[1]", seconds=-1.0, traced=True)
     await turn()
     assert late.answered
     assert late.traces == [None]
 
 
-async def test_a_query_that_the_model_failed_tells_which_batch_it_was(engine, replica):
+async def test_a_query_that_the_model_failed_tells_which_batch_it_was(
+    engine: Engine, replica: PlayedReplica
+) -> None:
     gather = ask(engine, b"[1]", traced=True)
     await turn()
     replica.answer_with(failed("ValueError: no"))
     assert gather.outcomes[0].status == Status.MODEL_FAILED
-    assert gather.traces[0].replica == "r1"
+    assert trace_of(gather).replica == "r1"
 
 
-async def test_a_retried_query_tells_of_the_replica_that_answered(engine, replica):
+async def test_a_retried_query_tells_of_the_replica_that_answered(
+    engine: Engine, replica: PlayedReplica
+) -> None:
     gather = ask(engine, b"[1]", traced=True)
     await turn()
     second = connect(engine, name="r2")
     replica.die()
     await answered(second, b"7")
     assert payload(gather) == b"7"
-    assert gather.traces[0].replica == "r2"
+    assert trace_of(gather).replica == "r2"
 
 
-async def test_a_caller_that_left_takes_nothing_from_who_joined(engine, replica):
+async def test_a_caller_that_left_takes_nothing_from_who_joined(
+    engine: Engine, replica: PlayedReplica
+) -> None:
     leaver, stayer = ask(engine, b"[1]"), ask(engine, b"[1]")
     waiting = asyncio.create_task(leaver.settled(seconds=60.0))
     await turn()

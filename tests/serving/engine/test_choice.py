@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from serving.engine.engine import Engine, EngineSpec
@@ -14,7 +16,7 @@ UNCACHED = CallOptions(cached=False)
 
 
 @pytest.fixture
-async def engine():
+async def engine() -> AsyncIterator[Engine]:
     made = Engine(EngineSpec(), clock=CLOCK)
     made.expect([1])
     batch_by(made, rows=1, answer_within_s=1000.0)
@@ -36,7 +38,7 @@ def queue(engine: Engine, rows: int) -> None:
         ask(engine, b"[%d]" % n, seconds=1e6, options=UNCACHED)
 
 
-async def test_a_faster_replica_gets_as_much_more(engine):
+async def test_a_faster_replica_gets_as_much_more(engine: Engine) -> None:
     fast, slow = (
         veteran(engine, name="fast", per_row=1.0),
         veteran(engine, name="slow", per_row=3.3),
@@ -45,7 +47,7 @@ async def test_a_faster_replica_gets_as_much_more(engine):
     assert (fast.replica.load, slow.replica.load) == (6, 2)
 
 
-async def test_of_two_equals_the_less_loaded_one_is_chosen(engine):
+async def test_of_two_equals_the_less_loaded_one_is_chosen(engine: Engine) -> None:
     busy = veteran(engine, name="busy", per_row=1.0)
     queue(engine, 5)
     idle = veteran(engine, name="idle", per_row=1.0)
@@ -53,7 +55,7 @@ async def test_of_two_equals_the_less_loaded_one_is_chosen(engine):
     assert (busy.replica.load, idle.replica.load) == (5, 5)
 
 
-async def test_a_batch_under_way_counts_as_load(engine):
+async def test_a_batch_under_way_counts_as_load(engine: Engine) -> None:
     busy = veteran(engine, name="busy", per_row=1.0)
     queue(engine, 1)
     await turn()
@@ -63,27 +65,27 @@ async def test_a_batch_under_way_counts_as_load(engine):
     assert idle.replica.load == 1
 
 
-async def test_without_any_knowledge_the_shorter_queue_is_chosen(engine):
+async def test_without_any_knowledge_the_shorter_queue_is_chosen(engine: Engine) -> None:
     first, second = veteran(engine, name="first"), veteran(engine, name="second")
     queue(engine, 20)
     assert abs(first.replica.load - second.replica.load) <= 1
 
 
-async def test_a_replica_that_has_just_connected_gets_fewer(engine):
+async def test_a_replica_that_has_just_connected_gets_fewer(engine: Engine) -> None:
     old = veteran(engine, name="old", per_row=1.0)
     fresh = connect(engine, name="fresh")
     queue(engine, 10)
     assert 1 <= fresh.replica.load < old.replica.load
 
 
-async def test_once_it_has_been_connected_for_a_while_it_gets_its_share(engine):
+async def test_once_it_has_been_connected_for_a_while_it_gets_its_share(engine: Engine) -> None:
     old = veteran(engine, name="old", per_row=1.0)
     grown = veteran(engine, name="grown")
     queue(engine, 10)
     assert (old.replica.load, grown.replica.load) == (5, 5)
 
 
-async def test_of_many_replicas_none_is_left_out(engine):
+async def test_of_many_replicas_none_is_left_out(engine: Engine) -> None:
     replicas = [veteran(engine, name=f"r{n}", per_row=1.0) for n in range(5)]
     queue(engine, 100)
     loads = [replica.replica.load for replica in replicas]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from serving.engine.deadlines import LONG_GRAIN_S, SHORT_GRAIN_S, SHORT_S, Deadlines
+from serving.engine.deadlines import LONG_GRAIN_S, SHORT_GRAIN_S, SHORT_S, Deadlines, Due
 from serving.testing import in_virtual_time
 
 
@@ -18,7 +18,7 @@ class Told:
         self._loop = asyncio.get_running_loop()
         self.begun = self._loop.time()
 
-    def watch(self, who: object, *, seconds: float):
+    def watch(self, who: object, *, seconds: float) -> Due:
         return self.deadlines.watch(who, seconds=seconds, tell=partial(self._tell, who))
 
     def _tell(self, who: object) -> None:
@@ -26,31 +26,33 @@ class Told:
 
 
 @in_virtual_time
-async def test_each_is_told_when_its_time_is_over_never_later():
+async def test_each_is_told_when_its_time_is_over_never_later() -> None:
     told = Told()
     waits = [0.0001, 0.001, 0.0152, 0.0234, 0.0238, 0.5]
-    for seconds in waits:
-        told.watch(seconds, seconds=seconds)
+    for wait in waits:
+        told.watch(wait, seconds=wait)
     await asyncio.sleep(1.0)
     assert told.at.keys() == set(waits)
     for seconds, at in told.at.items():
+        assert isinstance(seconds, float)
         early = SHORT_GRAIN_S if seconds >= SHORT_S else 0.0
         assert seconds - early - 1e-9 <= at <= seconds + 1e-9
 
 
 @in_virtual_time
-async def test_long_waits_end_a_little_early_never_late():
+async def test_long_waits_end_a_little_early_never_late() -> None:
     told = Told()
     for milliseconds in range(1000, 1100):
         told.watch(milliseconds / 1e3, seconds=milliseconds / 1e3)
     await asyncio.sleep(2.0)
     assert len(told.at) == 100
     for seconds, at in told.at.items():
+        assert isinstance(seconds, float)
         assert seconds - LONG_GRAIN_S - 1e-9 <= at <= seconds + 1e-9
 
 
 @in_virtual_time
-async def test_who_need_not_be_told_any_more_is_not():
+async def test_who_need_not_be_told_any_more_is_not() -> None:
     told = Told()
     due = told.watch("left", seconds=0.01)
     told.watch("stays", seconds=0.01)
@@ -60,7 +62,7 @@ async def test_who_need_not_be_told_any_more_is_not():
 
 
 @in_virtual_time
-async def test_nothing_is_left_behind_once_the_time_is_over():
+async def test_nothing_is_left_behind_once_the_time_is_over() -> None:
     told = Told()
     for number in range(1000):
         due = told.watch(number, seconds=0.001 * (number % 50))
@@ -71,7 +73,7 @@ async def test_nothing_is_left_behind_once_the_time_is_over():
 
 
 @in_virtual_time
-async def test_one_that_fails_does_not_keep_the_others_from_being_told():
+async def test_one_that_fails_does_not_keep_the_others_from_being_told() -> None:
     told = Told()
 
     def fail() -> None:

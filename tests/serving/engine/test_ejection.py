@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from serving.engine.engine import Engine, EngineSpec
@@ -16,7 +18,7 @@ UNCACHED = CallOptions(cached=False)
 
 
 @pytest.fixture
-def engine():
+def engine() -> Engine:
     made = Engine(EngineSpec(), clock=CLOCK)
     made.expect([1])
     batch_by(made, rows=1)
@@ -24,12 +26,12 @@ def engine():
 
 
 @pytest.fixture
-def bad(engine):
+def bad(engine: Engine) -> PlayedReplica:
     return connect(engine, name="bad")
 
 
 @pytest.fixture
-def good(engine):
+def good(engine: Engine) -> PlayedReplica:
     return connect(engine, name="good")
 
 
@@ -65,7 +67,9 @@ async def drained(*replicas: PlayedReplica) -> None:
         await turn()
 
 
-async def test_it_gets_no_more_queries_and_the_others_take_over_its_queue(engine, bad, good):
+async def test_it_gets_no_more_queries_and_the_others_take_over_its_queue(
+    engine: Engine, bad: PlayedReplica, good: PlayedReplica
+) -> None:
     gathers = await queue(engine, 40)
     assert bad.replica.waiting > 10
     await fail(bad, times=FAILURES_TO_EJECT, good=good)
@@ -80,7 +84,9 @@ async def test_it_gets_no_more_queries_and_the_others_take_over_its_queue(engine
     assert statuses.count(Status.OK) == 50 - FAILURES_TO_EJECT
 
 
-async def test_what_it_had_been_sent_it_may_still_answer(engine, bad, good):
+async def test_what_it_had_been_sent_it_may_still_answer(
+    engine: Engine, bad: PlayedReplica, good: PlayedReplica
+) -> None:
     gathers = await queue(engine, 40)
     await fail(bad, times=FAILURES_TO_EJECT, good=good)
     assert bad.replica.in_flight == 1
@@ -90,7 +96,9 @@ async def test_what_it_had_been_sent_it_may_still_answer(engine, bad, good):
     assert all(gather.answered for gather in gathers)
 
 
-async def test_it_comes_back_when_its_time_is_over_and_not_before(engine, bad, good):
+async def test_it_comes_back_when_its_time_is_over_and_not_before(
+    engine: Engine, bad: PlayedReplica, good: PlayedReplica
+) -> None:
     await eject(engine, bad=bad, good=good)
     engine.sweep()
     await queue(engine, 10)
@@ -104,7 +112,9 @@ async def test_it_comes_back_when_its_time_is_over_and_not_before(engine, bad, g
     await drained(good, bad)
 
 
-async def test_on_probation_one_failed_batch_ejects_it_for_longer(engine, bad, good):
+async def test_on_probation_one_failed_batch_ejects_it_for_longer(
+    engine: Engine, bad: PlayedReplica, good: PlayedReplica
+) -> None:
     await eject(engine, bad=bad, good=good)
     CLOCK.advance(FIRST_EJECTION_S)
     engine.sweep()
@@ -127,7 +137,9 @@ async def test_on_probation_one_failed_batch_ejects_it_for_longer(engine, bad, g
     await drained(good, bad)
 
 
-async def test_nobody_is_ejected_while_all_fail(engine, bad, good):
+async def test_nobody_is_ejected_while_all_fail(
+    engine: Engine, bad: PlayedReplica, good: PlayedReplica
+) -> None:
     await queue(engine, 60)
     for _ in range(3 * FAILURES_TO_EJECT):
         for replica in (bad, good):
@@ -138,7 +150,7 @@ async def test_nobody_is_ejected_while_all_fail(engine, bad, good):
     assert good.batches
 
 
-async def test_the_only_replica_is_never_ejected(engine, bad):
+async def test_the_only_replica_is_never_ejected(engine: Engine, bad: PlayedReplica) -> None:
     for _ in range(3 * FAILURES_TO_EJECT):
         await queue(engine, 1)
         bad.fail()
@@ -146,7 +158,9 @@ async def test_the_only_replica_is_never_ejected(engine, bad):
     assert engine.connected(1)
 
 
-async def test_the_last_that_is_left_is_never_ejected(engine, bad, good):
+async def test_the_last_that_is_left_is_never_ejected(
+    engine: Engine, bad: PlayedReplica, good: PlayedReplica
+) -> None:
     await queue(engine, 40)
     await fail(bad, times=FAILURES_TO_EJECT - 1, good=good)
     good.ask_to_drain()
@@ -161,8 +175,8 @@ async def test_the_last_that_is_left_is_never_ejected(engine, bad, good):
 
 @pytest.mark.parametrize("leave", [PlayedReplica.die, PlayedReplica.ask_to_drain])
 async def test_when_the_healthy_one_leaves_the_ejected_one_is_back_at_once(
-    engine, bad, good, leave
-):
+    engine: Engine, bad: PlayedReplica, good: PlayedReplica, leave: Callable[[PlayedReplica], None]
+) -> None:
     await eject(engine, bad=bad, good=good)
     gathers = await queue(engine, 6)
     assert not bad.batches
@@ -173,7 +187,9 @@ async def test_when_the_healthy_one_leaves_the_ejected_one_is_back_at_once(
     assert {gather.outcomes[0].status for gather in gathers} == {Status.OK}
 
 
-async def test_an_ejected_replica_that_dies_is_forgotten(engine, bad, good):
+async def test_an_ejected_replica_that_dies_is_forgotten(
+    engine: Engine, bad: PlayedReplica, good: PlayedReplica
+) -> None:
     await eject(engine, bad=bad, good=good)
     bad.die()
     engine.sweep()
@@ -183,7 +199,9 @@ async def test_an_ejected_replica_that_dies_is_forgotten(engine, bad, good):
     assert engine.in_flight(1) == engine.waiting(1) == 0
 
 
-async def test_an_input_that_the_model_refuses_is_no_failure(engine, bad, good):
+async def test_an_input_that_the_model_refuses_is_no_failure(
+    engine: Engine, bad: PlayedReplica, good: PlayedReplica
+) -> None:
     await queue(engine, 40)
     for _ in range(2 * FAILURES_TO_EJECT):
         bad.answer_with(Answer(AnswerStatus.INVALID_INPUT, b"no"))

@@ -14,13 +14,13 @@ from serving.testing import ask, batch_by, connect, turn
 
 
 @pytest.fixture
-def engine():
+def engine() -> Engine:
     made = Engine(EngineSpec())
     made.expect([1])
     return made
 
 
-async def test_a_query_is_answered_by_the_replica(engine):
+async def test_a_query_is_answered_by_the_replica(engine: Engine) -> None:
     replica = connect(engine)
     gather = ask(engine, b"[1]")
     await turn()
@@ -28,12 +28,12 @@ async def test_a_query_is_answered_by_the_replica(engine):
     assert gather.outcomes == [(Status.OK, b"7")]
 
 
-async def test_a_version_nobody_runs_fails_at_once():
+async def test_a_version_nobody_runs_fails_at_once() -> None:
     gather = ask(Engine(EngineSpec()), b"[1]")
     assert gather.outcomes[0].status == Status.NOT_CONNECTED
 
 
-async def test_a_second_query_with_the_same_input_comes_from_the_cache(engine):
+async def test_a_second_query_with_the_same_input_comes_from_the_cache(engine: Engine) -> None:
     replica = connect(engine)
     ask(engine, b"[1]")
     await turn()
@@ -43,7 +43,7 @@ async def test_a_second_query_with_the_same_input_comes_from_the_cache(engine):
     assert not replica.batches
 
 
-async def test_identical_queries_in_flight_cost_the_model_one(engine):
+async def test_identical_queries_in_flight_cost_the_model_one(engine: Engine) -> None:
     replica = connect(engine)
     gathers = [ask(engine, b"[1]") for _ in range(5)]
     await turn()
@@ -51,7 +51,7 @@ async def test_identical_queries_in_flight_cost_the_model_one(engine):
     assert all(gather.answered for gather in gathers)
 
 
-async def test_a_failed_answer_is_not_remembered(engine):
+async def test_a_failed_answer_is_not_remembered(engine: Engine) -> None:
     replica = connect(engine)
     ask(engine, b"[1]")
     await turn()
@@ -61,7 +61,7 @@ async def test_a_failed_answer_is_not_remembered(engine):
     assert replica.batches
 
 
-async def test_queries_that_arrive_together_share_batches(engine):
+async def test_queries_that_arrive_together_share_batches(engine: Engine) -> None:
     replica = connect(engine)
     batch_by(engine, rows=10)
     gathers = [ask(engine, b"[%d]" % n) for n in range(10)]
@@ -70,7 +70,7 @@ async def test_queries_that_arrive_together_share_batches(engine):
     assert all(gather.answered for gather in gathers)
 
 
-async def test_a_batch_never_exceeds_the_cap(engine):
+async def test_a_batch_never_exceeds_the_cap(engine: Engine) -> None:
     replica = connect(engine)
     batch_by(engine, rows=4)
     for n in range(10):
@@ -79,7 +79,7 @@ async def test_a_batch_never_exceeds_the_cap(engine):
     assert [len(inputs) for _, inputs in replica.batches] == [4, 4]
 
 
-async def test_each_caller_gets_its_own_answer(engine):
+async def test_each_caller_gets_its_own_answer(engine: Engine) -> None:
     replica = connect(engine)
     batch_by(engine, rows=64)
     gathers = {b"[%d]" % n: ask(engine, b"[%d]" % n) for n in range(40)}
@@ -91,7 +91,9 @@ async def test_each_caller_gets_its_own_answer(engine):
     assert all(q.outcomes[0].payload == input for input, q in gathers.items())
 
 
-async def test_an_expired_query_is_dropped_before_it_costs_the_model_anything(engine):
+async def test_an_expired_query_is_dropped_before_it_costs_the_model_anything(
+    engine: Engine,
+) -> None:
     replica = connect(engine)
     gather = ask(engine, b"[1]", seconds=-1.0)
     await turn()
@@ -100,7 +102,7 @@ async def test_an_expired_query_is_dropped_before_it_costs_the_model_anything(en
     assert not engine.joinable
 
 
-async def test_a_late_answer_still_fills_the_cache(engine):
+async def test_a_late_answer_still_fills_the_cache(engine: Engine) -> None:
     replica = connect(engine)
     gather = ask(engine, b"[1]", seconds=0.1)
     await gather.settled(seconds=0.1)
@@ -109,7 +111,7 @@ async def test_a_late_answer_still_fills_the_cache(engine):
     assert ask(engine, b"[1]").outcomes == [(Status.OK, b"7")]
 
 
-async def test_a_cancelled_caller_does_not_disturb_its_batch(engine):
+async def test_a_cancelled_caller_does_not_disturb_its_batch(engine: Engine) -> None:
     replica = connect(engine)
     batch_by(engine, rows=2)
     leaver, stayer = ask(engine, b"[1]"), ask(engine, b"[2]")
@@ -122,7 +124,7 @@ async def test_a_cancelled_caller_does_not_disturb_its_batch(engine):
     assert not engine.joinable
 
 
-async def test_queries_wait_for_a_replica_that_is_expected(engine):
+async def test_queries_wait_for_a_replica_that_is_expected(engine: Engine) -> None:
     gather = ask(engine, b"[1]")
     replica = connect(engine)
     await turn()
@@ -130,7 +132,7 @@ async def test_queries_wait_for_a_replica_that_is_expected(engine):
     assert gather.answered
 
 
-async def test_queries_of_a_lost_replica_are_retried_on_another(engine):
+async def test_queries_of_a_lost_replica_are_retried_on_another(engine: Engine) -> None:
     first = connect(engine, name="r1")
     gather = ask(engine, b"[1]")
     await turn()
@@ -141,7 +143,7 @@ async def test_queries_of_a_lost_replica_are_retried_on_another(engine):
     assert gather.outcomes[0].status == Status.OK
 
 
-async def test_a_query_that_loses_two_replicas_is_given_up(engine):
+async def test_a_query_that_loses_two_replicas_is_given_up(engine: Engine) -> None:
     """It was waiting both times behind the batch that the replica died of."""
     batch_by(engine, rows=1)
     first = connect(engine, name="r1")
@@ -161,7 +163,7 @@ async def test_a_query_that_loses_two_replicas_is_given_up(engine):
     assert b"1:[2]" not in engine.joinable
 
 
-async def test_a_draining_replica_hands_back_what_it_has_not_sent(engine):
+async def test_a_draining_replica_hands_back_what_it_has_not_sent(engine: Engine) -> None:
     first = connect(engine, name="r1")
     gathers = [ask(engine, b"[%d]" % n) for n in range(6)]
     await turn()
@@ -177,7 +179,7 @@ async def test_a_draining_replica_hands_back_what_it_has_not_sent(engine):
     assert first.closed
 
 
-async def test_a_draining_replica_takes_no_more(engine):
+async def test_a_draining_replica_takes_no_more(engine: Engine) -> None:
     """The last replica leaving, queries wait for the next one instead of failing."""
     first = connect(engine, name="r1")
     first.ask_to_drain()
@@ -189,7 +191,7 @@ async def test_a_draining_replica_takes_no_more(engine):
     assert gather.answered
 
 
-async def test_a_full_queue_refuses():
+async def test_a_full_queue_refuses() -> None:
     engine = Engine(EngineSpec(queue_capacity=3))
     connect(engine)
     gathers = [ask(engine, b"[%d]" % n) for n in range(5)]
@@ -197,21 +199,23 @@ async def test_a_full_queue_refuses():
     await turn()
 
 
-async def test_the_backlog_of_a_version_without_replicas_is_bounded():
+async def test_the_backlog_of_a_version_without_replicas_is_bounded() -> None:
     engine = Engine(EngineSpec(queue_capacity=2))
     engine.expect([1])
     gathers = [ask(engine, b"[%d]" % n) for n in range(3)]
     assert gathers[2].outcomes[0].status == Status.SATURATED
 
 
-async def test_a_version_no_longer_expected_fails_what_waits(engine):
+async def test_a_version_no_longer_expected_fails_what_waits(engine: Engine) -> None:
     gather = ask(engine, b"[1]")
     engine.expect([])
     assert gather.outcomes[0].status == Status.NOT_CONNECTED
     assert not engine.joinable
 
 
-async def test_a_replica_that_dies_draining_leaves_nothing_of_a_version_no_longer_expected(engine):
+async def test_a_replica_that_dies_draining_leaves_nothing_of_a_version_no_longer_expected(
+    engine: Engine,
+) -> None:
     leaving = connect(engine)
     gather = ask(engine, b"[1]")
     await turn()
@@ -222,7 +226,7 @@ async def test_a_replica_that_dies_draining_leaves_nothing_of_a_version_no_longe
     assert not engine.joinable
 
 
-async def test_closing_settles_what_waits_and_what_is_under_way(engine):
+async def test_closing_settles_what_waits_and_what_is_under_way(engine: Engine) -> None:
     replica = connect(engine)
     gathers = [ask(engine, b"[%d]" % n) for n in range(5)]
     await turn()
@@ -232,7 +236,7 @@ async def test_closing_settles_what_waits_and_what_is_under_way(engine):
     assert not engine.joinable
 
 
-async def test_the_least_loaded_replica_is_chosen(engine):
+async def test_the_least_loaded_replica_is_chosen(engine: Engine) -> None:
     busy, idle = connect(engine, name="busy"), connect(engine, name="idle")
     for n in range(10):
         ask(engine, b"[%d]" % n)
@@ -240,7 +244,9 @@ async def test_the_least_loaded_replica_is_chosen(engine):
     await turn()
 
 
-async def test_answers_of_the_wrong_number_are_a_protocol_error_and_lose_nothing(engine):
+async def test_answers_of_the_wrong_number_are_a_protocol_error_and_lose_nothing(
+    engine: Engine,
+) -> None:
     replica = connect(engine)
     gather = ask(engine, b"[1]")
     await turn()
@@ -254,7 +260,7 @@ async def test_answers_of_the_wrong_number_are_a_protocol_error_and_lose_nothing
     assert gather.answered
 
 
-async def test_an_answer_to_an_unknown_request_is_a_protocol_error(engine):
+async def test_an_answer_to_an_unknown_request_is_a_protocol_error(engine: Engine) -> None:
     replica = connect(engine)
     with pytest.raises(ProtocolError):
         replica.receive(encode_answers(99, [], compute_us=1))
@@ -262,7 +268,9 @@ async def test_an_answer_to_an_unknown_request_is_a_protocol_error(engine):
         replica.receive(encode_frame(FrameType.PREDICT, 1))
 
 
-async def test_a_replica_that_cannot_be_written_to_gets_nothing_until_it_can(engine):
+async def test_a_replica_that_cannot_be_written_to_gets_nothing_until_it_can(
+    engine: Engine,
+) -> None:
     replica = connect(engine)
     replica.writable = False
     ask(engine, b"[1]")
@@ -274,7 +282,9 @@ async def test_a_replica_that_cannot_be_written_to_gets_nothing_until_it_can(eng
     assert replica.batches
 
 
-async def test_a_draining_replica_gets_no_new_queries_even_under_constant_load(engine):
+async def test_a_draining_replica_gets_no_new_queries_even_under_constant_load(
+    engine: Engine,
+) -> None:
     leaving, staying = connect(engine, name="leaving"), connect(engine, name="staying")
     ask(engine, b"[0]")
     ask(engine, b"[1]")
@@ -292,7 +302,7 @@ async def test_a_draining_replica_gets_no_new_queries_even_under_constant_load(e
     assert not engine.joinable
 
 
-async def test_a_batch_of_large_inputs_is_cut_by_its_bytes(engine):
+async def test_a_batch_of_large_inputs_is_cut_by_its_bytes(engine: Engine) -> None:
     replica = connect(engine)
     batch_by(engine, rows=64)
     large = [b'["%s"]' % (b"x" * (7 << 20) + b"%d" % n) for n in range(5)]
@@ -306,7 +316,7 @@ async def test_a_batch_of_large_inputs_is_cut_by_its_bytes(engine):
     assert all(gather.answered for gather in gathers)
 
 
-async def test_an_input_that_no_frame_can_hold_fails_alone(engine):
+async def test_an_input_that_no_frame_can_hold_fails_alone(engine: Engine) -> None:
     replica = connect(engine)
     gather = ask(engine, b"x" * (65 << 20))
     await turn()
@@ -317,7 +327,9 @@ async def test_an_input_that_no_frame_can_hold_fails_alone(engine):
     assert again.answered
 
 
-async def test_a_replica_that_hangs_is_cut_off_and_its_queries_are_retried(engine, monkeypatch):
+async def test_a_replica_that_hangs_is_cut_off_and_its_queries_are_retried(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hanging = connect(engine, name="hanging")
     gather = ask(engine, b"[1]")
     await turn()
@@ -332,7 +344,7 @@ async def test_a_replica_that_hangs_is_cut_off_and_its_queries_are_retried(engin
     assert gather.outcomes[0].status == Status.OK
 
 
-async def test_expired_queries_make_room_in_the_backlog_behind_a_patient_one():
+async def test_expired_queries_make_room_in_the_backlog_behind_a_patient_one() -> None:
     engine = Engine(EngineSpec(queue_capacity=2))
     engine.expect([1])
     ask(engine, b"[0]", seconds=60.0)

@@ -299,7 +299,9 @@ STEPS = st.lists(
 
 @settings(max_examples=120, deadline=None)
 @given(STEPS)
-def test_every_question_is_settled_once_with_its_own_answers_and_nothing_is_left(steps):
+def test_every_question_is_settled_once_with_its_own_answers_and_nothing_is_left(
+    steps: list[Any],
+) -> None:
     asyncio.run(_play(steps))
 
 

@@ -18,7 +18,7 @@ PATIENT, URGENT = (CallOptions(tenant=tenant, cached=False) for tenant in (1, 2)
 
 
 @pytest.fixture
-def engine():
+def engine() -> Engine:
     made = Engine(EngineSpec())
     made.expect([1])
     return made
@@ -37,7 +37,7 @@ async def until(happened: Callable[[], object]) -> None:
             await asyncio.sleep(0.001)
 
 
-async def test_without_a_wait_a_partial_batch_goes_at_once(engine):
+async def test_without_a_wait_a_partial_batch_goes_at_once(engine: Engine) -> None:
     batch_by(engine, rows=ROWS)
     replica = connect(engine)
     queue(engine, 1)
@@ -47,7 +47,9 @@ async def test_without_a_wait_a_partial_batch_goes_at_once(engine):
     assert replica.sizes == [1, 2]
 
 
-async def test_behind_a_long_batch_the_next_one_leaves_only_when_it_should_be_done(engine):
+async def test_behind_a_long_batch_the_next_one_leaves_only_when_it_should_be_done(
+    engine: Engine,
+) -> None:
     """Whoever comes meanwhile may have to go first."""
     batch_by(engine, rows=ROWS, wait_ms=None)
     replica = connect(engine)
@@ -62,7 +64,9 @@ async def test_behind_a_long_batch_the_next_one_leaves_only_when_it_should_be_do
     assert replica.sizes == [2, 4]
 
 
-async def test_behind_a_long_batch_that_ends_early_the_next_one_goes_at_once(engine):
+async def test_behind_a_long_batch_that_ends_early_the_next_one_goes_at_once(
+    engine: Engine,
+) -> None:
     batch_by(engine, rows=ROWS, wait_ms=None)
     replica = connect(engine)
     teach(replica, fixed=60.0, per_row=0.0)
@@ -77,7 +81,9 @@ async def test_behind_a_long_batch_that_ends_early_the_next_one_goes_at_once(eng
     assert replica.replica.load == 0
 
 
-async def test_with_a_wait_of_zero_nothing_is_held_not_even_behind_a_long_batch(engine):
+async def test_with_a_wait_of_zero_nothing_is_held_not_even_behind_a_long_batch(
+    engine: Engine,
+) -> None:
     batch_by(engine, rows=ROWS, wait_ms=0.0)
     replica = connect(engine)
     teach(replica, fixed=60.0, per_row=0.0)
@@ -87,7 +93,7 @@ async def test_with_a_wait_of_zero_nothing_is_held_not_even_behind_a_long_batch(
     assert replica.sizes == [2, 2]
 
 
-async def test_with_a_wait_a_partial_batch_is_held(engine):
+async def test_with_a_wait_a_partial_batch_is_held(engine: Engine) -> None:
     batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS)
     replica = connect(engine)
     queue(engine, ROWS - 1)
@@ -96,7 +102,7 @@ async def test_with_a_wait_a_partial_batch_is_held(engine):
     replica.die()
 
 
-async def test_a_batch_that_fills_up_goes_at_once(engine):
+async def test_a_batch_that_fills_up_goes_at_once(engine: Engine) -> None:
     batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS)
     replica = connect(engine)
     queue(engine, ROWS - 1)
@@ -107,7 +113,7 @@ async def test_a_batch_that_fills_up_goes_at_once(engine):
     replica.die()
 
 
-async def test_full_batches_go_although_one_is_under_way(engine):
+async def test_full_batches_go_although_one_is_under_way(engine: Engine) -> None:
     batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS)
     replica = connect(engine)
     for _ in range(2):
@@ -116,7 +122,7 @@ async def test_full_batches_go_although_one_is_under_way(engine):
     assert replica.sizes == [ROWS, ROWS]
 
 
-async def test_what_was_held_goes_when_the_wait_is_over(engine):
+async def test_what_was_held_goes_when_the_wait_is_over(engine: Engine) -> None:
     batch_by(engine, rows=ROWS, wait_ms=A_MOMENT_MS)
     replica = connect(engine)
     began = monotonic()
@@ -126,7 +132,7 @@ async def test_what_was_held_goes_when_the_wait_is_over(engine):
     assert monotonic() - began >= A_MOMENT_MS / 1e3
 
 
-async def test_a_partial_batch_is_held_while_another_is_under_way(engine):
+async def test_a_partial_batch_is_held_while_another_is_under_way(engine: Engine) -> None:
     batch_by(engine, rows=ROWS, wait_ms=A_MOMENT_MS)
     replica = connect(engine)
     queue(engine, ROWS)
@@ -143,7 +149,9 @@ async def test_a_partial_batch_is_held_while_another_is_under_way(engine):
     assert monotonic() - free_since >= A_MOMENT_MS / 1e3
 
 
-async def test_a_held_batch_goes_before_its_earliest_deadline_would_be_missed(engine):
+async def test_a_held_batch_goes_before_its_earliest_deadline_would_be_missed(
+    engine: Engine,
+) -> None:
     batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS, answer_within_s=2.0)
     replica = connect(engine)
     teach(replica, fixed=1.0, per_row=0.0)
@@ -155,7 +163,9 @@ async def test_a_held_batch_goes_before_its_earliest_deadline_would_be_missed(en
     assert monotonic() < deadline - 1.0
 
 
-async def test_as_long_as_its_speed_is_unknown_a_replica_gets_its_whole_budget(engine):
+async def test_as_long_as_its_speed_is_unknown_a_replica_gets_its_whole_budget(
+    engine: Engine,
+) -> None:
     """Held until its deadline the first query would be lost, and the speed never be known."""
     batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS, answer_within_s=1.0)
     replica = connect(engine)
@@ -167,7 +177,7 @@ async def test_as_long_as_its_speed_is_unknown_a_replica_gets_its_whole_budget(e
     assert monotonic() < deadline
 
 
-async def test_a_more_urgent_query_shortens_the_hold(engine):
+async def test_a_more_urgent_query_shortens_the_hold(engine: Engine) -> None:
     batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS, answer_within_s=1.0)
     replica = connect(engine)
     queue(engine, 1)
@@ -179,7 +189,7 @@ async def test_a_more_urgent_query_shortens_the_hold(engine):
     assert replica.sizes == [2]
 
 
-async def test_a_query_without_time_to_wait_goes_at_once(engine):
+async def test_a_query_without_time_to_wait_goes_at_once(engine: Engine) -> None:
     batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS)
     replica = connect(engine)
     teach(replica, fixed=5.0, per_row=0.0)
@@ -188,7 +198,7 @@ async def test_a_query_without_time_to_wait_goes_at_once(engine):
     assert replica.sizes == [1]
 
 
-async def test_switching_the_wait_off_holds_for_the_next_batch(engine):
+async def test_switching_the_wait_off_holds_for_the_next_batch(engine: Engine) -> None:
     batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS)
     replica = connect(engine)
     queue(engine, 1)
@@ -200,7 +210,9 @@ async def test_switching_the_wait_off_holds_for_the_next_batch(engine):
 
 
 @pytest.mark.parametrize("leave", ["die", "ask_to_drain"])
-async def test_what_is_held_when_the_replica_leaves_goes_to_another(engine, leave):
+async def test_what_is_held_when_the_replica_leaves_goes_to_another(
+    engine: Engine, leave: str
+) -> None:
     batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS)
     leaving = connect(engine, name="leaving")
     queue(engine, 3)

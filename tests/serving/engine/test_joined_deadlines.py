@@ -17,7 +17,7 @@ from serving.testing import ask, batch_by, connect, new_call, turn
 SOON, LATER = 0.005, 60.0
 
 
-def test_whose_deadline_has_passed_goes_though_the_first_got_more_time():
+def test_whose_deadline_has_passed_goes_though_the_first_got_more_time() -> None:
     queue = CallQueue(capacity=10)
     first, *others = calls = [new_call(deadline=1.0 + n / 10) for n in range(4)]
     for call in calls:
@@ -28,7 +28,7 @@ def test_whose_deadline_has_passed_goes_though_the_first_got_more_time():
     assert queue.drop_expired(now=101.0) == [first]
 
 
-def test_who_got_more_time_is_put_where_it_belongs():
+def test_who_got_more_time_is_put_where_it_belongs() -> None:
     queue = CallQueue(capacity=10)
     first, second = new_call(deadline=1.0), new_call(deadline=5.0)
     queue.push(first)
@@ -47,7 +47,7 @@ def full() -> Engine:
     return engine
 
 
-async def test_a_full_queue_of_expired_calls_takes_new_ones(full):
+async def test_a_full_queue_of_expired_calls_takes_new_ones(full: Engine) -> None:
     replica = connect(full)
     ask(full, b"[100]")
     ask(full, b"[101]")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from serving.engine.engine import Engine, EngineSpec
@@ -16,7 +18,7 @@ HIGH, LOW = (CallOptions(tenant=3, priority=priority, cached=False) for priority
 
 
 @pytest.fixture
-async def engine():
+async def engine() -> AsyncIterator[Engine]:
     made = Engine(EngineSpec())
     made.expect([1])
     batch_by(made, rows=4)
@@ -32,7 +34,7 @@ def refused(gather: Gather) -> bool:
     return gather.outcomes[0] is not None and gather.outcomes[0].status == Status.OVERLOADED
 
 
-async def test_what_would_be_answered_too_late_is_refused_at_once(engine):
+async def test_what_would_be_answered_too_late_is_refused_at_once(engine: Engine) -> None:
     teach(connect(engine), per_row=ROW)
     gathers = flood(engine)
     assert [refused(gather) for gather in gathers] == [n >= FIT for n in range(30)]
@@ -40,7 +42,7 @@ async def test_what_would_be_answered_too_late_is_refused_at_once(engine):
     assert engine.waiting(1) == FIT
 
 
-async def test_nothing_is_refused_before_the_replicas_speed_is_known(engine):
+async def test_nothing_is_refused_before_the_replicas_speed_is_known(engine: Engine) -> None:
     replica = connect(engine)
     teach(replica, per_row=SECONDS, sizes=())
     assert not any(map(refused, flood(engine)))
@@ -50,7 +52,7 @@ async def test_nothing_is_refused_before_the_replicas_speed_is_known(engine):
     assert engine.stats[1].overloaded == 0
 
 
-async def test_a_newcomer_is_judged_by_what_the_others_have_shown(engine):
+async def test_a_newcomer_is_judged_by_what_the_others_have_shown(engine: Engine) -> None:
     veteran = connect(engine, name="veteran")
     teach(veteran, per_row=ROW)
     connect(engine, name="newcomer")
@@ -58,7 +60,7 @@ async def test_a_newcomer_is_judged_by_what_the_others_have_shown(engine):
     assert sum(map(refused, flood(engine))) == 30 - FIT
 
 
-async def test_batches_under_way_count_too(engine):
+async def test_batches_under_way_count_too(engine: Engine) -> None:
     teach(connect(engine), per_row=ROW)
     flood(engine, rows=4)
     await turn()
@@ -67,7 +69,9 @@ async def test_batches_under_way_count_too(engine):
     assert [refused(gather) for gather in gathers] == [n >= FIT - 4 for n in range(30)]
 
 
-async def test_a_replica_that_was_too_slow_is_tried_again_with_one_query_at_a_time(engine):
+async def test_a_replica_that_was_too_slow_is_tried_again_with_one_query_at_a_time(
+    engine: Engine,
+) -> None:
     """Otherwise it could never show that it's fast again."""
     replica = connect(engine)
     teach(replica, per_row=2 * SECONDS)
@@ -79,20 +83,22 @@ async def test_a_replica_that_was_too_slow_is_tried_again_with_one_query_at_a_ti
     assert not any(map(refused, flood(engine, rows=5)))
 
 
-async def test_nothing_is_refused_that_any_of_the_replicas_can_answer_in_time(engine):
+async def test_nothing_is_refused_that_any_of_the_replicas_can_answer_in_time(
+    engine: Engine,
+) -> None:
     for n in range(3):
         teach(connect(engine, name=f"slow{n}"), per_row=2 * SECONDS)
     teach(connect(engine, name="fast"), per_row=ROW / 10)
     assert not any(map(refused, flood(engine)))
 
 
-async def test_a_query_with_more_time_is_admitted_behind_those_with_less(engine):
+async def test_a_query_with_more_time_is_admitted_behind_those_with_less(engine: Engine) -> None:
     teach(connect(engine), per_row=ROW)
     flood(engine)
     assert not refused(ask(engine, b"[1]", seconds=5 * SECONDS, options=FLOODED))
 
 
-async def test_a_flooded_application_leaves_another_its_place(engine):
+async def test_a_flooded_application_leaves_another_its_place(engine: Engine) -> None:
     teach(connect(engine), per_row=ROW)
     flood(engine)
     assert refused(ask(engine, b"[1]", seconds=SECONDS, options=FLOODED))
@@ -100,7 +106,9 @@ async def test_a_flooded_application_leaves_another_its_place(engine):
     assert not any(map(refused, others))
 
 
-async def test_the_application_that_left_its_place_to_another_is_still_answered(engine):
+async def test_the_application_that_left_its_place_to_another_is_still_answered(
+    engine: Engine,
+) -> None:
     replica = connect(engine)
     teach(replica, per_row=ROW)
     flooded, others = flood(engine), flood(engine, rows=4, options=OTHER)
@@ -114,19 +122,19 @@ async def test_the_application_that_left_its_place_to_another_is_still_answered(
     assert sum(q.outcomes[0].status == Status.OK for q in admitted) >= 4
 
 
-async def test_a_higher_priority_is_admitted_past_any_flood(engine):
+async def test_a_higher_priority_is_admitted_past_any_flood(engine: Engine) -> None:
     teach(connect(engine), per_row=ROW)
     flood(engine)
     assert not any(map(refused, flood(engine, rows=8, options=HIGH)))
 
 
-async def test_a_lower_priority_is_refused_behind_a_flood(engine):
+async def test_a_lower_priority_is_refused_behind_a_flood(engine: Engine) -> None:
     teach(connect(engine), per_row=ROW)
     flood(engine)
     assert all(map(refused, flood(engine, options=LOW)))
 
 
-async def test_a_refused_query_leaves_nothing_behind_and_may_be_asked_again(engine):
+async def test_a_refused_query_leaves_nothing_behind_and_may_be_asked_again(engine: Engine) -> None:
     replica = connect(engine)
     teach(replica, per_row=ROW)
     cached = CallOptions(tenant=1)
@@ -142,7 +150,7 @@ async def test_a_refused_query_leaves_nothing_behind_and_may_be_asked_again(engi
     assert not engine.joinable
 
 
-async def test_a_full_queue_of_one_application_has_room_for_anothers_first(engine):
+async def test_a_full_queue_of_one_application_has_room_for_anothers_first(engine: Engine) -> None:
     engine = Engine(EngineSpec(queue_capacity=6))
     engine.expect([1])
     connect(engine)
@@ -154,7 +162,7 @@ async def test_a_full_queue_of_one_application_has_room_for_anothers_first(engin
     await turn()
 
 
-async def test_it_tells_when_what_waits_should_be_answered(engine):
+async def test_it_tells_when_what_waits_should_be_answered(engine: Engine) -> None:
     assert engine.seconds_behind(1) == 0.0
     teach(connect(engine), per_row=ROW)
     flood(engine)
@@ -162,7 +170,9 @@ async def test_it_tells_when_what_waits_should_be_answered(engine):
     assert engine.seconds_behind(99) == 0.0
 
 
-async def test_what_turns_out_too_late_makes_way_for_what_can_still_be_answered(engine):
+async def test_what_turns_out_too_late_makes_way_for_what_can_still_be_answered(
+    engine: Engine,
+) -> None:
     """Speed learned after they were queued: the first to go would come too late, with others."""
     replica = connect(engine)
     replica.writable = False

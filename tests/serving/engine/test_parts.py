@@ -8,7 +8,7 @@ from serving.engine.engine import Engine, EngineSpec
 from serving.engine.outcome import Status
 from serving.rpc.errors import ProtocolError
 from serving.rpc.frames import Answer, AnswerStatus, FrameType, encode_answers
-from serving.testing import PlayedReplica, ask, batch_by, connect, turn
+from serving.testing import PlayedReplica, ask, batch_by, connect, trace_of, turn
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def part(replica: PlayedReplica, count: int) -> None:
     replica.receive(encode_answers(request, answers, compute_us=100, frame_type=FrameType.PART))
 
 
-async def test_the_first_are_answered_before_the_last_have_come(engine):
+async def test_the_first_are_answered_before_the_last_have_come(engine: Engine) -> None:
     replica = connect(engine)
     gathers = [ask(engine, b"[%d]" % n, traced=True) for n in range(5)]
     await turn()
@@ -37,12 +37,14 @@ async def test_the_first_are_answered_before_the_last_have_come(engine):
     part(replica, 1)
     replica.answer()
     assert [q.outcomes[0] for q in gathers] == [(Status.OK, b"[%d]" % n) for n in range(5)]
-    assert [q.traces[0].batch_size for q in gathers] == [5] * 5
+    assert [trace_of(q).batch_size for q in gathers] == [5] * 5
     assert engine.in_flight(1) == 0
     assert not engine.joinable
 
 
-async def test_where_the_replica_dies_meanwhile_only_the_rest_is_asked_again(engine):
+async def test_where_the_replica_dies_meanwhile_only_the_rest_is_asked_again(
+    engine: Engine,
+) -> None:
     replica = connect(engine)
     gathers = [ask(engine, b"[%d]" % n) for n in range(5)]
     await turn()
@@ -59,7 +61,9 @@ async def test_where_the_replica_dies_meanwhile_only_the_rest_is_asked_again(eng
 
 
 @pytest.mark.parametrize("count", [5, 6])
-async def test_a_part_that_leaves_nothing_for_the_answer_breaks_the_protocol(engine, count):
+async def test_a_part_that_leaves_nothing_for_the_answer_breaks_the_protocol(
+    engine: Engine, count: int
+) -> None:
     replica = connect(engine)
     for n in range(5):
         ask(engine, b"[%d]" % n)
@@ -70,7 +74,7 @@ async def test_a_part_that_leaves_nothing_for_the_answer_breaks_the_protocol(eng
         replica.receive(encode_answers(request, answers, compute_us=1, frame_type=FrameType.PART))
 
 
-async def test_the_answer_has_the_rest_and_no_more(engine):
+async def test_the_answer_has_the_rest_and_no_more(engine: Engine) -> None:
     replica = connect(engine)
     for n in range(5):
         ask(engine, b"[%d]" % n)

@@ -56,7 +56,9 @@ def status(gather: Gather) -> int:
 
 
 @pytest.mark.parametrize(("rows", "deaths"), [(1, 2), (8, 2), (64, 3), (512, 4)])
-async def test_it_is_found_with_few_deaths_and_innocents_are_answered(rows, deaths):
+async def test_it_is_found_with_few_deaths_and_innocents_are_answered(
+    rows: int, deaths: int
+) -> None:
     cluster = Cluster(rows=rows)
     innocent = [ask(cluster.engine, b"[%d]" % n) for n in range(rows - 1)]
     guilty = ask(cluster.engine, POISON)
@@ -68,7 +70,7 @@ async def test_it_is_found_with_few_deaths_and_innocents_are_answered(rows, deat
     assert cluster.nothing_is_left()
 
 
-async def test_it_is_refused_at_once_for_a_while_and_kills_nobody():
+async def test_it_is_refused_at_once_for_a_while_and_kills_nobody() -> None:
     cluster = Cluster(rows=8)
     ask(cluster.engine, POISON)
     await cluster.settle()
@@ -79,14 +81,14 @@ async def test_it_is_refused_at_once_for_a_while_and_kills_nobody():
     assert cluster.deaths == deaths
 
 
-async def test_past_the_cache_it_is_remembered_too():
+async def test_past_the_cache_it_is_remembered_too() -> None:
     cluster = Cluster(rows=8)
     ask(cluster.engine, POISON, options=UNCACHED)
     await cluster.settle()
     assert status(ask(cluster.engine, POISON, options=UNCACHED)) == Status.QUARANTINED
 
 
-async def test_when_its_time_is_over_it_may_kill_once_more_and_is_refused_again():
+async def test_when_its_time_is_over_it_may_kill_once_more_and_is_refused_again() -> None:
     cluster = Cluster(rows=8)
     ask(cluster.engine, POISON)
     await cluster.settle()
@@ -99,7 +101,7 @@ async def test_when_its_time_is_over_it_may_kill_once_more_and_is_refused_again(
     assert cluster.deaths == deaths + 1
 
 
-async def test_callers_who_have_no_time_left_leave_what_is_known():
+async def test_callers_who_have_no_time_left_leave_what_is_known() -> None:
     """Each asks with little time, so that nobody waits long enough to find the poison."""
     cluster = Cluster(rows=64)
     for _ in range(10):
@@ -115,7 +117,7 @@ async def test_callers_who_have_no_time_left_leave_what_is_known():
     assert status(ask(cluster.engine, POISON)) == Status.QUARANTINED
 
 
-async def test_who_is_innocent_is_asked_with_all_others_again():
+async def test_who_is_innocent_is_asked_with_all_others_again() -> None:
     cluster = Cluster(rows=64)
     for n in range(63):
         ask(cluster.engine, b"[%d]" % n)
@@ -125,7 +127,7 @@ async def test_who_is_innocent_is_asked_with_all_others_again():
     assert [one.refused_until > 0 for one in suspicions] == [True]
 
 
-async def test_one_replica_asks_the_suspects_and_nothing_else_meanwhile():
+async def test_one_replica_asks_the_suspects_and_nothing_else_meanwhile() -> None:
     engine = Engine(EngineSpec())
     engine.expect([1])
     batch_by(engine, rows=8)
@@ -152,7 +154,7 @@ async def test_one_replica_asks_the_suspects_and_nothing_else_meanwhile():
     assert not engine.joinable
 
 
-async def test_what_was_waiting_behind_it_is_not_blamed():
+async def test_what_was_waiting_behind_it_is_not_blamed() -> None:
     engine = Engine(EngineSpec())
     engine.expect([1])
     batch_by(engine, rows=1)
@@ -170,7 +172,7 @@ async def test_what_was_waiting_behind_it_is_not_blamed():
     assert status(behind) == Status.OK
 
 
-async def test_a_link_that_this_end_closes_blames_nobody():
+async def test_a_link_that_this_end_closes_blames_nobody() -> None:
     engine = Engine(EngineSpec())
     engine.expect([1])
     leaving = connect(engine)
@@ -184,10 +186,12 @@ async def test_a_link_that_this_end_closes_blames_nobody():
     assert status(gather) == Status.OK
 
 
-async def test_a_replica_that_hangs_blames_what_it_was_working_on(monkeypatch):
+async def test_a_replica_that_hangs_blames_what_it_was_working_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     engine = Engine(EngineSpec())
     engine.expect([1])
-    gather = None
+    gather: Gather | None = None
     monkeypatch.setattr("serving.engine.replica.HUNG_S", 0.0)
     monkeypatch.setattr("serving.engine.replica.HUNG_BUDGETS", 0.0)
     for name in ("r1", "r2"):
@@ -196,10 +200,11 @@ async def test_a_replica_that_hangs_blames_what_it_was_working_on(monkeypatch):
         await turn()
         engine.sweep()
         assert hanging.closed
+    assert gather is not None
     assert status(gather) == Status.QUARANTINED
 
 
-async def test_suspects_whose_time_is_over_are_let_go_by_the_sweep():
+async def test_suspects_whose_time_is_over_are_let_go_by_the_sweep() -> None:
     engine = Engine(EngineSpec())
     engine.expect([1])
     dying = connect(engine)
@@ -213,7 +218,7 @@ async def test_suspects_whose_time_is_over_are_let_go_by_the_sweep():
     assert status(gather) == Status.EXPIRED
 
 
-async def test_where_no_replica_comes_any_more_suspects_are_let_go():
+async def test_where_no_replica_comes_any_more_suspects_are_let_go() -> None:
     engine = Engine(EngineSpec())
     engine.expect([1])
     dying = connect(engine)
@@ -230,7 +235,9 @@ async def test_where_no_replica_comes_any_more_suspects_are_let_go():
     st.sets(st.integers(0, 99), max_size=3),
     st.sampled_from([1, 4, 16, 64]),
 )
-def test_everybody_is_settled_once_and_deaths_are_bounded(count, guilty, rows):
+def test_everybody_is_settled_once_and_deaths_are_bounded(
+    count: int, guilty: set[int], rows: int
+) -> None:
     asyncio.run(find(count=count, guilty=guilty, rows=rows))
 
 
@@ -248,7 +255,7 @@ async def find(*, count: int, guilty: set[int], rows: int) -> None:
     assert len(cluster.engine.suspicions(1)) == len(poison)
 
 
-def test_so_many_are_remembered_at_most_and_the_oldest_go():
+def test_so_many_are_remembered_at_most_and_the_oldest_go() -> None:
     kept = Quarantine(capacity=10)
     calls = [new_call(b"[%d]" % n) for n in range(MAX_REMEMBERED + 5)]
     kept.blame(calls, now=1.0)
@@ -257,7 +264,7 @@ def test_so_many_are_remembered_at_most_and_the_oldest_go():
     assert kept.suspects(calls[-1])
 
 
-def test_what_was_long_ago_is_forgotten():
+def test_what_was_long_ago_is_forgotten() -> None:
     kept = Quarantine(capacity=10)
     kept.blame([new_call(b"[1]")], now=1.0)
     kept.blame([new_call(b"[2]")], now=2.0)
@@ -265,14 +272,14 @@ def test_what_was_long_ago_is_forgotten():
     assert [kept.suspects(new_call(b"[%d]" % n)) for n in (1, 2)] == [False, True]
 
 
-def test_no_more_wait_than_there_is_room_for():
+def test_no_more_wait_than_there_is_room_for() -> None:
     kept = Quarantine(capacity=2)
     calls = [new_call(b"[%d]" % n) for n in range(3)]
     kept.blame(calls, now=1.0)
     assert [kept.wait(call) for call in calls] == [True, True, False]
 
 
-def test_it_is_refused_for_its_time_and_no_longer():
+def test_it_is_refused_for_its_time_and_no_longer() -> None:
     kept, call = Quarantine(capacity=2), new_call(b"[1]")
     assert kept.blame([call], now=0.0) == []
     assert kept.blame([call], now=1.0) == [call]

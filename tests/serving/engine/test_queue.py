@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.engine.gather import Call
-from serving.engine.queue import MAX_BATCH_BYTES, CallQueue
+from serving.engine.queue import MAX_BATCH_BYTES, CallQueue, Taken
 from serving.testing import new_call
 
 A, B, C = 1, 2, 3
@@ -43,41 +45,41 @@ def fair(calls: list[Call]) -> bool:
     return len(rows) > 1 and all(abs(one - len(calls) / len(rows)) <= 1 for one in rows)
 
 
-def test_one_application_is_served_by_deadline():
+def test_one_application_is_served_by_deadline() -> None:
     early, late, later = many(3)
     queue = filled(late, later, early)
     assert take(queue, 3) == [early, late, later]
 
 
-def test_equal_deadlines_keep_their_order():
+def test_equal_deadlines_keep_their_order() -> None:
     calls = [new_call(deadline=1.0) for _ in range(5)]
     assert take(filled(*calls), 5) == calls
 
 
-def test_applications_take_turns_row_by_row():
+def test_applications_take_turns_row_by_row() -> None:
     queue = filled(*many(6, tenant=A), *many(2, tenant=B, first=100.0))
     assert shares(take(queue, 8)) == [A, B, A, B, A, A, A, A]
 
 
-def test_turns_go_on_in_the_next_batch():
+def test_turns_go_on_in_the_next_batch() -> None:
     queue = filled(*many(6, tenant=A), *many(6, tenant=B), *many(6, tenant=C))
     batches = [shares(take(queue, 4)) for _ in range(4)]
     assert sum(map(Counter, batches), Counter()) == {A: 6, B: 5, C: 5}
     assert all(max(Counter(batch).values()) == 2 for batch in batches)
 
 
-def test_the_deadline_decides_whose_turn_comes_first():
+def test_the_deadline_decides_whose_turn_comes_first() -> None:
     queue = filled(*many(2, tenant=A, first=50.0), *many(2, tenant=B))
     assert shares(take(queue, 4)) == [B, A, B, A]
 
 
-def test_a_higher_priority_goes_before_everything_else():
+def test_a_higher_priority_goes_before_everything_else() -> None:
     low, normal = many(2, tenant=A, priority=LOW), many(2, tenant=B)
     high = many(3, tenant=C, priority=HIGH, first=500.0)
     assert take(filled(*low, *normal, *high), 7) == high + normal + low
 
 
-def test_who_comes_back_after_a_while_has_saved_up_no_turns():
+def test_who_comes_back_after_a_while_has_saved_up_no_turns() -> None:
     queue = filled(*many(100, tenant=A), *many(1, tenant=B))
     take(queue, 50)
     for call in many(20, tenant=B):
@@ -85,7 +87,7 @@ def test_who_comes_back_after_a_while_has_saved_up_no_turns():
     assert fair(take(queue, 20))
 
 
-def test_who_comes_back_after_a_while_has_lost_no_turn():
+def test_who_comes_back_after_a_while_has_lost_no_turn() -> None:
     queue = filled(*many(30, tenant=A), *many(1, tenant=B))
     take(queue, 31)
     for call in [*many(20, tenant=A), *many(20, tenant=C), *many(20, tenant=B)]:
@@ -93,7 +95,7 @@ def test_who_comes_back_after_a_while_has_lost_no_turn():
     assert fair(take(queue, 30))
 
 
-def test_who_comes_right_back_after_each_row_does_not_keep_another_from_its_turn():
+def test_who_comes_right_back_after_each_row_does_not_keep_another_from_its_turn() -> None:
     queue = filled(*many(50, tenant=A, first=100.0))
     taken = []
     for _ in range(20):
@@ -103,7 +105,7 @@ def test_who_comes_right_back_after_each_row_does_not_keep_another_from_its_turn
     assert Counter(taken) == {A: 10, B: 10}
 
 
-def test_a_busy_priority_does_not_put_off_newcomers_of_another():
+def test_a_busy_priority_does_not_put_off_newcomers_of_another() -> None:
     """Each priority counts its turns for itself."""
     queue = filled(*many(20, tenant=A), *many(90, tenant=C, priority=HIGH))
     assert set(shares(take(queue, 90))) == {C}
@@ -112,7 +114,7 @@ def test_a_busy_priority_does_not_put_off_newcomers_of_another():
     assert fair(take(queue, 20))
 
 
-def test_a_changed_priority_holds_for_the_calls_that_come_after_it():
+def test_a_changed_priority_holds_for_the_calls_that_come_after_it() -> None:
     old, other = many(5, tenant=A, priority=LOW), many(5, tenant=B)
     queue = filled(*old, *other)
     urgent = new_call(tenant=A, priority=HIGH, deadline=900.0)
@@ -120,7 +122,7 @@ def test_a_changed_priority_holds_for_the_calls_that_come_after_it():
     assert take(queue, 11) == [urgent, *other, *old]
 
 
-def test_what_would_be_answered_too_late_is_taken_out_apart():
+def test_what_would_be_answered_too_late_is_taken_out_apart() -> None:
     late = many(2, tenant=A)
     timely = many(2, tenant=B, first=10.0)
     taken = filled(*late, *timely).take(rows=2, finish=2.0)
@@ -128,7 +130,7 @@ def test_what_would_be_answered_too_late_is_taken_out_apart():
     assert taken.calls == timely
 
 
-def test_who_is_too_late_costs_its_application_no_turn():
+def test_who_is_too_late_costs_its_application_no_turn() -> None:
     queue = filled(
         *many(4, tenant=A), *many(8, tenant=A, first=10.0), *many(8, tenant=B, first=10.0)
     )
@@ -137,26 +139,26 @@ def test_who_is_too_late_costs_its_application_no_turn():
     assert Counter(shares(taken.calls)) == {A: 4, B: 4}
 
 
-def test_a_batch_ends_before_it_holds_too_many_bytes():
+def test_a_batch_ends_before_it_holds_too_many_bytes() -> None:
     third = b"x" * (MAX_BATCH_BYTES // 3)
     queue = filled(*[new_call(third, deadline=n) for n in (1.0, 2.0, 3.0, 4.0)])
     assert [len(take(queue, 10)) for _ in range(2)] == [3, 1]
 
 
-def test_what_is_larger_than_a_batch_may_be_goes_alone():
+def test_what_is_larger_than_a_batch_may_be_goes_alone() -> None:
     huge = new_call(b"x" * (MAX_BATCH_BYTES + 1), deadline=2.0)
     queue = filled(new_call(deadline=1.0), huge, new_call(deadline=3.0))
     assert [len(take(queue, 10)) for _ in range(3)] == [1, 1, 1]
 
 
-def test_a_full_queue_refuses_the_application_that_filled_it():
+def test_a_full_queue_refuses_the_application_that_filled_it() -> None:
     queue = filled(*many(4, tenant=A), capacity=4)
     newcomer = new_call(tenant=A, deadline=99.0)
     assert queue.push(newcomer) == [newcomer]
     assert queue.rows == 4
 
 
-def test_the_last_call_of_the_longest_lane_goes_before_anyone_elses_first():
+def test_the_last_call_of_the_longest_lane_goes_before_anyone_elses_first() -> None:
     flood = many(4, tenant=A)
     queue = filled(*flood, capacity=4)
     first, second = many(2, tenant=B)
@@ -165,20 +167,20 @@ def test_the_last_call_of_the_longest_lane_goes_before_anyone_elses_first():
     assert shares(take(queue, 4)) == [A, B, A, B]
 
 
-def test_nobody_has_to_go_for_one_who_has_as_much():
+def test_nobody_has_to_go_for_one_who_has_as_much() -> None:
     queue = filled(*many(2, tenant=A), *many(2, tenant=B), capacity=4)
     for tenant in (A, B):
         newcomer = new_call(tenant=tenant, deadline=99.0)
         assert queue.push(newcomer) == [newcomer]
 
 
-def test_a_queue_of_first_calls_takes_no_other():
+def test_a_queue_of_first_calls_takes_no_other() -> None:
     queue = filled(*[new_call(tenant=tenant) for tenant in range(3)], capacity=3)
     newcomer = new_call(tenant=9)
     assert queue.push(newcomer) == [newcomer]
 
 
-def test_the_earliest_deadline_is_that_of_any_application():
+def test_the_earliest_deadline_is_that_of_any_application() -> None:
     queue = CallQueue(capacity=10)
     assert queue.earliest_deadline() == float("inf")
     for tenant, deadline in ((A, 7.0), (A, 9.0), (B, 5.0)):
@@ -186,7 +188,7 @@ def test_the_earliest_deadline_is_that_of_any_application():
     assert queue.earliest_deadline() == 5.0
 
 
-def test_an_empty_queue_has_nothing_to_take():
+def test_an_empty_queue_has_nothing_to_take() -> None:
     queue = CallQueue(capacity=10)
     assert queue.take(rows=5, finish=0.0) == ([], [], [])
     assert queue.drop_expired(now=9e9) == []
@@ -194,7 +196,7 @@ def test_an_empty_queue_has_nothing_to_take():
 
 
 @pytest.mark.parametrize("priority", [HIGH, NORMAL, LOW])
-def test_before_a_first_call_only_as_many_are_ahead_as_fairness_gives_a_turn(priority: int):
+def test_before_a_first_call_only_as_many_are_ahead_as_fairness_gives_a_turn(priority: int) -> None:
     queue = filled(*many(100, tenant=A), *many(100, tenant=B))
     ahead = queue.ahead_of(new_call(tenant=C, priority=priority))
     assert ahead == {HIGH: 0, NORMAL: 2, LOW: 200}[priority]
@@ -213,10 +215,16 @@ calls_of_applications = st.tuples(
     then=st.lists(calls_of_applications, max_size=20),
     asked=calls_of_applications,
 )
-def test_those_ahead_are_those_taken_before(pushed, taken_first, then, asked):
-    queue, deadlines = CallQueue(capacity=1000), Counter()
+def test_those_ahead_are_those_taken_before(
+    pushed: list[tuple[int, int, int]],
+    taken_first: int,
+    then: list[tuple[int, int, int]],
+    asked: tuple[int, int, int],
+) -> None:
+    queue = CallQueue(capacity=1000)
+    deadlines: Counter[int] = Counter()
 
-    def ordered(tenant, priority, later):
+    def ordered(tenant: int, priority: int, later: int) -> Call:
         deadlines[tenant] += 1 + later
         return new_call(deadline=float(deadlines[tenant]), tenant=tenant, priority=priority)
 
@@ -239,7 +247,7 @@ def sized(size: int, *, tenant: int = A, priority: int = NORMAL) -> Call:
     return new_call(b"x" * size, tenant=tenant, priority=priority)
 
 
-def test_it_is_full_in_bytes_too():
+def test_it_is_full_in_bytes_too() -> None:
     queue = CallQueue(capacity=10, max_bytes=100)
     assert not queue.push(sized(60))
     large = sized(60)
@@ -248,7 +256,7 @@ def test_it_is_full_in_bytes_too():
     assert (queue.rows, queue.bytes_held) == (2, 100)
 
 
-def test_who_holds_more_bytes_gives_way_to_who_holds_fewer():
+def test_who_holds_more_bytes_gives_way_to_who_holds_fewer() -> None:
     queue = CallQueue(capacity=10, max_bytes=100)
     large = [sized(30) for _ in range(3)]
     for call in large:
@@ -258,7 +266,7 @@ def test_who_holds_more_bytes_gives_way_to_who_holds_fewer():
     assert queue.push(newcomer) == [newcomer]
 
 
-def test_a_higher_priority_takes_the_room_it_needs_from_a_lower_one():
+def test_a_higher_priority_takes_the_room_it_needs_from_a_lower_one() -> None:
     queue = CallQueue(capacity=10, max_bytes=100)
     low = [sized(30, priority=LOW) for _ in range(3)]
     for call in low:
@@ -267,7 +275,7 @@ def test_a_higher_priority_takes_the_room_it_needs_from_a_lower_one():
     assert queue.bytes_held == 100
 
 
-def test_an_empty_queue_takes_one_of_any_size():
+def test_an_empty_queue_takes_one_of_any_size() -> None:
     queue = CallQueue(capacity=10, max_bytes=100)
     assert not queue.push(sized(1000))
     newcomer = sized(1)
@@ -288,10 +296,11 @@ steps = st.lists(
 
 
 @given(steps)
-def test_every_call_comes_out_once_and_no_late_one_in_a_batch(steps):
-    queue, inside, numbers = CallQueue(capacity=12, max_bytes=120), {}, count()
+def test_every_call_comes_out_once_and_no_late_one_in_a_batch(steps: list[tuple[Any, ...]]) -> None:
+    queue, numbers = CallQueue(capacity=12, max_bytes=120), count()
+    inside: dict[int, Call] = {}
 
-    def out(calls):
+    def out(calls: Iterable[Call]) -> None:
         for call in calls:
             del inside[id(call)]  # fails on one that was never in, or is out already
 
@@ -328,15 +337,18 @@ def test_every_call_comes_out_once_and_no_late_one_in_a_batch(steps):
     assert queue.bytes_held == 0
 
 
-def _left(inside, taken) -> int:
+def _left(inside: dict[int, Call], taken: Taken) -> int:
     """How many stayed in the queue although the batch had room."""
     return len(inside) - len(taken.calls) - len(taken.late)
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 4)), min_size=1, max_size=30))
-def test_whoever_always_waits_gets_a_fair_share_whatever_the_others_do(rounds):
+def test_whoever_always_waits_gets_a_fair_share_whatever_the_others_do(
+    rounds: list[tuple[int, int]],
+) -> None:
     """Others come and go at will; application 9 keeps one row or more in the queue."""
-    queue, served = filled(*many(500, tenant=9)), Counter()
+    queue = filled(*many(500, tenant=9))
+    served: Counter[int] = Counter()
     for tenant, rows in rounds:
         for call in many(rows, tenant=tenant):
             queue.push(call)

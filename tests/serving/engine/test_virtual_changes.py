@@ -35,7 +35,9 @@ async def sweeping(version: VirtualService) -> None:
     [(FIXED_COST, 0.05, 1), (HALF_FIXED, 0.05, 2), (NO_FIXED, 0.1, 1)],
 )
 @in_virtual_time
-async def test_replicas_share_a_load_as_their_speeds_are(fast, objective, pairs):
+async def test_replicas_share_a_load_as_their_speeds_are(
+    fast: SimulatedModel, objective: float, pairs: int
+) -> None:
     slow = slower(fast, times=3.0)
     alone = [VirtualService(one, objective=objective) for one in (fast, slow)]
     together = pairs * sum([await one.capacity(seconds=1.0) for one in alone])
@@ -49,7 +51,7 @@ async def test_replicas_share_a_load_as_their_speeds_are(fast, objective, pairs)
 
 
 @in_virtual_time
-async def test_a_replica_that_has_just_come_is_eased_into_a_load():
+async def test_a_replica_that_has_just_come_is_eased_into_a_load() -> None:
     version = VirtualService(NO_FIXED, objective=0.1)
     capacity = await version.capacity()
     newcomer = version.start(NO_FIXED)
@@ -64,7 +66,7 @@ async def test_a_replica_that_has_just_come_is_eased_into_a_load():
 
 @pytest.mark.parametrize("model", [FIXED_COST, NO_FIXED])
 @in_virtual_time
-async def test_what_a_dying_replica_leaves_is_answered_by_the_others(model):
+async def test_what_a_dying_replica_leaves_is_answered_by_the_others(model: SimulatedModel) -> None:
     version = VirtualService(*[model] * 3, objective=0.05)
     capacity = await version.capacity(seconds=1.0)
     asyncio.get_running_loop().call_later(0.2, version.replicas[0].die)
@@ -74,7 +76,7 @@ async def test_what_a_dying_replica_leaves_is_answered_by_the_others(model):
 
 
 @in_virtual_time
-async def test_a_replica_that_hangs_costs_only_what_it_was_sent():
+async def test_a_replica_that_hangs_costs_only_what_it_was_sent() -> None:
     version = VirtualService(*[HALF_FIXED] * 3, objective=0.05)
     capacity = await version.capacity(seconds=1.0)
     sweeper = asyncio.create_task(sweeping(version))
@@ -91,7 +93,9 @@ async def test_a_replica_that_hangs_costs_only_what_it_was_sent():
     [(HALF_FIXED, 0.15), (HALF_FIXED, 2.0), (FIXED_COST, 0.3), (NO_FIXED, 0.5)],
 )
 @in_virtual_time
-async def test_a_model_that_is_slower_for_a_while_is_followed_both_ways(model, load):
+async def test_a_model_that_is_slower_for_a_while_is_followed_both_ways(
+    model: SimulatedModel, load: float
+) -> None:
     version = VirtualService(model, objective=0.05)
     capacity = await version.capacity()
     [replica] = version.replicas
@@ -109,7 +113,7 @@ async def test_a_model_that_is_slower_for_a_while_is_followed_both_ways(model, l
 
 
 @in_virtual_time
-async def test_a_model_too_slow_for_its_objective_is_tried_until_it_has_mended():
+async def test_a_model_too_slow_for_its_objective_is_tried_until_it_has_mended() -> None:
     """Whatever is refused, it's never because of a prediction that nothing could correct."""
     version = VirtualService(SHARED_COST, objective=0.05)
     [replica] = version.replicas
@@ -126,7 +130,9 @@ async def test_a_model_too_slow_for_its_objective_is_tried_until_it_has_mended()
 
 @pytest.mark.parametrize(("model", "clients"), [(SHARED_COST, 32), (FIXED_COST, 32), (NO_FIXED, 8)])
 @in_virtual_time
-async def test_an_automatic_wait_is_about_as_good_as_the_best_one_set_by_hand(model, clients):
+async def test_an_automatic_wait_is_about_as_good_as_the_best_one_set_by_hand(
+    model: SimulatedModel, clients: int
+) -> None:
     goodput = {}
     for wait_ms in (None, 0, 1, 2):
         batching = BatchingSpec(wait_ms=wait_ms)

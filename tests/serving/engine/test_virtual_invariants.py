@@ -40,8 +40,8 @@ class Witnessed(VirtualService):
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(MODELS, OBJECTIVES, st.floats(1.2, 5.0), st.integers(1, 3))
 def test_whatever_is_offered_goodput_stays_and_everything_is_settled(
-    model, objective, times, replicas
-):
+    model: SimulatedModel, objective: float, times: float, replicas: int
+) -> None:
     overload(model, objective=objective, times=times, replicas=replicas)
 
 
@@ -59,7 +59,9 @@ async def overload(model: SimulatedModel, *, objective: float, times: float, rep
 
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(MODELS, OBJECTIVES, st.integers(1, 12))
-def test_few_clients_are_always_answered(model, objective, clients):
+def test_few_clients_are_always_answered(
+    model: SimulatedModel, objective: float, clients: int
+) -> None:
     attend(model, objective=objective, clients=clients)
 
 

@@ -40,8 +40,8 @@ def service(fixed: float, per_row: float, objective: float, *, noise: float) -> 
 @pytest.mark.parametrize("noise", [0.02, 0.15])
 @in_virtual_time
 async def test_three_times_what_it_can_answer_costs_it_next_to_nothing(
-    fixed, per_row, objective, noise
-):
+    fixed: float, per_row: float, objective: float, noise: float
+) -> None:
     version = service(fixed, per_row, objective, noise=noise)
     capacity = await version.capacity(seconds=0.5)
     version.longest_queue = 0
@@ -75,8 +75,8 @@ async def beside_a_flood(version: VirtualService, *, load: float, options: CallO
 )
 @in_virtual_time
 async def test_a_light_application_keeps_its_objective_beside_a_flood(
-    fixed, per_row, objective, noise, load
-):
+    fixed: int, per_row: float, objective: int, noise: float, load: float
+) -> None:
     version = service(fixed, per_row, objective, noise=noise)
     light = await beside_a_flood(version, load=load, options=ORDINARY_PRIORITY)
     assert light.share_in_time >= 0.97
@@ -95,8 +95,8 @@ async def test_a_light_application_keeps_its_objective_beside_a_flood(
 )
 @in_virtual_time
 async def test_a_high_priority_is_served_beside_a_flood_as_if_alone(
-    fixed, per_row, objective, noise, load, least
-):
+    fixed: int, per_row: float, objective: int, noise: float, load: float, least: float
+) -> None:
     version = service(fixed, per_row, objective, noise=noise)
     light = await beside_a_flood(version, load=load, options=HIGH_PRIORITY)
     assert light.share_in_time >= least
@@ -104,7 +104,7 @@ async def test_a_high_priority_is_served_beside_a_flood_as_if_alone(
 
 @pytest.mark.parametrize("rate", [30.0, 300.0, 3000.0])
 @in_virtual_time
-async def test_a_burst_on_an_idle_fast_model_is_answered(rate):
+async def test_a_burst_on_an_idle_fast_model_is_answered(rate: float) -> None:
     version = service(1, 0.02, 50, noise=0.03)
     await version.open(rate, seconds=1.0)
     await asyncio.sleep(1.0)
@@ -113,7 +113,9 @@ async def test_a_burst_on_an_idle_fast_model_is_answered(rate):
 
 @pytest.mark.parametrize(("fixed", "per_row"), [(0, 3), (2, 2), (1, 0.2)])
 @in_virtual_time
-async def test_a_version_that_starts_under_load_refuses_next_to_nothing(fixed, per_row):
+async def test_a_version_that_starts_under_load_refuses_next_to_nothing(
+    fixed: int, per_row: float
+) -> None:
     capacity = await service(fixed, per_row, 50, noise=0.03).capacity(seconds=1.0)
     started = service(fixed, per_row, 50, noise=0.03)
     seen = await started.open(0.8 * capacity, seconds=2000.0 / capacity)
@@ -122,7 +124,9 @@ async def test_a_version_that_starts_under_load_refuses_next_to_nothing(fixed, p
 
 @pytest.mark.parametrize(("fixed", "per_row"), [(1, 0.2), (10, 0.1)])
 @in_virtual_time
-async def test_a_full_batch_hardly_ever_takes_more_than_its_budget(fixed, per_row):
+async def test_a_full_batch_hardly_ever_takes_more_than_its_budget(
+    fixed: int, per_row: float
+) -> None:
     version = service(fixed, per_row, 50, noise=0.03)
     capacity = await version.capacity(seconds=0.5)
     [replica] = version.replicas

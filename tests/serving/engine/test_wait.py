@@ -1,10 +1,22 @@
 """Delayed batching: a wait that was set, and one that learns whether waiting pays."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.engine.batching import Aimd, AutoWait, FixedWait, FullBatches, new_wait
+from serving.engine.batching import (
+    Aimd,
+    AutoWait,
+    BatchController,
+    FixedWait,
+    FullBatches,
+    Wait,
+    new_wait,
+)
 from serving.testing import ClosedLoop, OpenLoop, SimulatedModel, Simulation, throughput_of_wait
 
 BUDGET = 0.02
@@ -13,7 +25,13 @@ SHARED_COST = SimulatedModel(fixed=0.005, per_row=0.00001, noise=0.05)
 NO_SHARED_COST = SimulatedModel(per_row=0.0001, noise=0.05)
 
 
-def simulate(*, load, model, wait, controller=None):
+def simulate(
+    *,
+    load: ClosedLoop | OpenLoop,
+    model: SimulatedModel,
+    wait: Wait,
+    controller: BatchController | None = None,
+) -> Simulation:
     return Simulation(
         load=load,
         model=model,
@@ -22,7 +40,7 @@ def simulate(*, load, model, wait, controller=None):
     )
 
 
-def waiting(*, clients=64, model=SHARED_COST):
+def waiting(*, clients: int = 64, model: SimulatedModel = SHARED_COST) -> AutoWait:
     """A wait that has learnt that it pays."""
     wait = AutoWait(budget=BUDGET)
     simulate(load=ClosedLoop(clients=clients), model=model, wait=wait).run(5.0)
@@ -30,17 +48,17 @@ def waiting(*, clients=64, model=SHARED_COST):
     return wait
 
 
-def test_a_wait_that_was_set_stays_what_it_is():
+def test_a_wait_that_was_set_stays_what_it_is() -> None:
     wait = new_wait(2.5, budget=BUDGET)
     wait.record(size=1, elapsed=10.0, busy=0.001)
     assert wait.seconds == 0.0025
 
 
-def test_zero_sends_at_once():
+def test_zero_sends_at_once() -> None:
     assert new_wait(0.0, budget=BUDGET).seconds == 0.0
 
 
-def test_without_one_set_it_is_learnt_and_starts_without_waiting():
+def test_without_one_set_it_is_learnt_and_starts_without_waiting() -> None:
     wait = new_wait(None, budget=BUDGET)
     assert isinstance(wait, AutoWait)
     assert wait.seconds == 0.0
@@ -65,7 +83,9 @@ def test_without_one_set_it_is_learnt_and_starts_without_waiting():
     ],
     ids=["large fixed cost", "few clients", "rows cost too", "very large", "small but most"],
 )
-def test_where_rows_share_a_cost_it_comes_near_the_best_wait_there_is(model, load, budget):
+def test_where_rows_share_a_cost_it_comes_near_the_best_wait_there_is(
+    model: SimulatedModel, load: ClosedLoop | OpenLoop, budget: float
+) -> None:
     best = max(
         throughput_of_wait(seconds, load=load, model=model, budget=budget, run=4.0)
         for seconds in WAITS
@@ -77,7 +97,7 @@ def test_where_rows_share_a_cost_it_comes_near_the_best_wait_there_is(model, loa
 
 @pytest.mark.parametrize("think", [0.0001, 0.001])
 @pytest.mark.parametrize("clients", [16, 64, 400])
-def test_where_rows_share_nothing_trying_costs_next_to_nothing(clients, think):
+def test_where_rows_share_nothing_trying_costs_next_to_nothing(clients: int, think: float) -> None:
     load = ClosedLoop(clients=clients, think=think)
     without = throughput_of_wait(0.0, load=load, model=NO_SHARED_COST, budget=BUDGET)
     simulation = simulate(load=load, model=NO_SHARED_COST, wait=AutoWait(budget=BUDGET))
@@ -87,7 +107,7 @@ def test_where_rows_share_nothing_trying_costs_next_to_nothing(clients, think):
 
 @pytest.mark.parametrize("rate", [20, 100, 300, 1000, 3000])
 @pytest.mark.parametrize("model", [SHARED_COST, NO_SHARED_COST], ids=["shared", "none"])
-def test_under_a_light_load_nobody_waits_for_others(rate, model):
+def test_under_a_light_load_nobody_waits_for_others(rate: int, model: SimulatedModel) -> None:
     latencies = [
         simulate(load=OpenLoop(rate=rate), model=model, wait=wait).run(30.0).mean_latency
         for wait in (FixedWait(seconds=0.0, budget=BUDGET), AutoWait(budget=BUDGET))
@@ -95,7 +115,7 @@ def test_under_a_light_load_nobody_waits_for_others(rate, model):
     assert latencies[1] <= 1.02 * latencies[0]
 
 
-def test_it_learns_beside_a_batch_size_that_is_still_growing():
+def test_it_learns_beside_a_batch_size_that_is_still_growing() -> None:
     simulation = simulate(
         load=ClosedLoop(clients=64),
         model=SHARED_COST,
@@ -107,14 +127,14 @@ def test_it_learns_beside_a_batch_size_that_is_still_growing():
     assert simulation.run(10.0).throughput >= 0.9 * best
 
 
-def test_when_the_load_falls_a_lone_query_soon_waits_no_more():
+def test_when_the_load_falls_a_lone_query_soon_waits_no_more() -> None:
     wait = waiting()
     for _ in range(20):
         wait.record(size=1, elapsed=0.1, busy=0.005)
     assert wait.seconds == 0.0
 
 
-def test_when_waiting_stops_paying_it_is_dropped():
+def test_when_waiting_stops_paying_it_is_dropped() -> None:
     wait = waiting()
     simulation = simulate(load=ClosedLoop(clients=64), model=NO_SHARED_COST, wait=wait)
     simulation.run(10.0)
@@ -124,7 +144,7 @@ def test_when_waiting_stops_paying_it_is_dropped():
     assert simulation.run(5.0).throughput >= 0.97 * without
 
 
-def test_when_more_clients_come_it_tries_again():
+def test_when_more_clients_come_it_tries_again() -> None:
     wait = AutoWait(budget=BUDGET)
     simulate(load=OpenLoop(rate=100), model=SHARED_COST, wait=wait).run(60.0)
     assert wait.seconds == 0.0
@@ -132,7 +152,7 @@ def test_when_more_clients_come_it_tries_again():
     assert wait.seconds > 0.0
 
 
-def test_full_batches_leave_nothing_to_wait_for():
+def test_full_batches_leave_nothing_to_wait_for() -> None:
     wait = AutoWait(budget=BUDGET)
     simulation = simulate(
         load=ClosedLoop(clients=200),
@@ -144,7 +164,7 @@ def test_full_batches_leave_nothing_to_wait_for():
     assert wait.seconds == 0.0
 
 
-def test_a_smaller_budget_shortens_the_wait_at_once():
+def test_a_smaller_budget_shortens_the_wait_at_once() -> None:
     wait = waiting()
     wait.budget = 0.001
     assert 0.0 < wait.seconds <= 0.0001
@@ -156,7 +176,9 @@ def test_a_smaller_budget_shortens_the_wait_at_once():
         max_size=400,
     )
 )
-def test_it_never_waits_longer_than_a_tenth_of_the_budget_or_four_milliseconds(batches):
+def test_it_never_waits_longer_than_a_tenth_of_the_budget_or_four_milliseconds(
+    batches: Any,
+) -> None:
     wait = AutoWait(budget=BUDGET)
     for size, elapsed, busy, budget in batches:
         wait.budget = budget
