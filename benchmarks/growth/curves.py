@@ -144,11 +144,15 @@ def _replicas(session: Session, sizes: Sequence[int]) -> Groups:
     stack = stacks.alone(session)
     stacks.publish(stack, REPLICATED)
     stacks.route(stack, REPLICATED, REPLICATED)
-    for size in (*sizes, 1):
-        stack.scale(REPLICATED, replicas=size)
-        stack.wait_for_replicas(REPLICATED, count=size)
-        if size != 1 or size == sizes[0]:
-            yield [Pair(series=ONE, size=size, here=asked(stack, REPLICATED), beside=asked(stack))]
+    for size in sizes:
+        _scale(stack, replicas=size)
+        yield [Pair(series=ONE, size=size, here=asked(stack, REPLICATED), beside=asked(stack))]
+    _scale(stack, replicas=1)
+
+
+def _scale(stack: Stack, *, replicas: int) -> None:
+    stack.scale(REPLICATED, replicas=replicas)
+    stack.wait_for_replicas(REPLICATED, count=replicas)
 
 
 def _bodies(session: Session, sizes: Sequence[int]) -> Groups:

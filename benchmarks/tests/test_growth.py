@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import msgspec
 import pytest
 
+from benchmarks.experiment import Session
 from benchmarks.growth import bodies, contexts, curves, results, snapshot
 from benchmarks.growth.__main__ import STUDY, publish
 from benchmarks.growth.registry_changes import NOTHING, OBJECTIVE
@@ -124,6 +127,21 @@ def snapshots(*, p99: float = 0.010) -> Snapshots:
 def test_a_change_of_the_registry_may_add_a_few_milliseconds():
     assert all(verdicts(snapshot.targets(snapshots())))
     assert verdicts(snapshot.targets(snapshots(p99=0.014))).count(False) == 1
+
+
+def test_replicas_are_measured_once_a_size_and_one_is_left(tmp_path, monkeypatch):
+    wanted: list[int] = []
+    stack = SimpleNamespace(
+        folder=tmp_path,
+        scale=lambda model, *, replicas: wanted.append(replicas),
+        wait_for_replicas=lambda model, *, count: None,
+    )
+    monkeypatch.setattr(curves.stacks, "alone", lambda session: stack)
+    monkeypatch.setattr(curves.stacks, "publish", lambda stack, *models: None)
+    monkeypatch.setattr(curves.stacks, "route", lambda stack, *models: None)
+    groups = curves._replicas(Session(folder=tmp_path, results=tmp_path), (1, 2, 8))
+    assert [[pair.size for pair in pairs] for pairs in groups] == [[1], [2], [8]]
+    assert wanted == [1, 2, 8, 1]
 
 
 # Questions.
