@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import EntryPoint
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,9 +12,8 @@ from hypothesis.strategies._internal.random import ArtificialRandom
 
 from registry.errors import ModelFailed
 from registry.models.applications import Combine
-from selection.answers.combine import METHODS, Combined, combine, custom
+from selection.answers.combine import METHODS, Combined, combine
 from selection.answers.imputation import Averages
-from selection.extensions import add_installed_combines
 
 ASKED = ("a:1", "b:1", "c:1")
 WEIGHTS = {"a:1": 0.5, "b:1": 0.3, "c:1": 0.2}
@@ -325,84 +321,6 @@ def test_an_average_follows_its_arm_and_few_are_kept() -> None:
     assert averages.of("a:1", kind="mean") is None
     averages.note("b:1", kind="mean", values=[0.0] * 20_000)  # too long to be averaged
     assert averages.of("b:1", kind="mean") == 1.0
-
-
-# --- what packages add ------------------------------------------------------------------------
-
-
-@pytest.fixture
-def added() -> Iterator[Callable[..., Any]]:
-    """Add a way to combine for one test."""
-
-    def add(function: Callable[..., Any]) -> None:
-        METHODS["tested"] = custom("tested", function)
-
-    yield add
-    METHODS.pop("tested", None)
-
-
-def test_a_package_combines_decoded_outputs_by_their_shares_of_trust(
-    added: Callable[..., Any],
-) -> None:
-    def first_and_most(
-        outputs: dict[str, Any], weights: dict[str, float]
-    ) -> tuple[list[int], float]:
-        assert outputs == {"a:1": {"x": 1}, "c:1": [2]}
-        assert weights == {"a:1": pytest.approx(5 / 7), "c:1": pytest.approx(2 / 7)}
-        return outputs["c:1"], 0.5
-
-    added(first_and_most)
-    output, confidence = combine(
-        _arms({"a": b'{"x":1}', "c": b"[2]"}), weights=WEIGHTS, asked=ASKED, how="tested"
-    )
-    assert output == b"[2]"
-    assert confidence == pytest.approx(0.5 * 0.7)  # b is missing
-
-
-@pytest.mark.parametrize(
-    "function",
-    [
-        lambda outputs, weights: 1 / 0,
-        lambda outputs, weights: (1, 1.5),
-        lambda outputs, weights: (1, float("nan")),
-        lambda outputs, weights: (object(), 1.0),
-        lambda outputs, weights: 5,
-    ],
-)
-def test_whatever_a_package_fails_with_the_models_failed(
-    added: Callable[..., Any], function: Callable[..., Any]
-) -> None:
-    added(function)
-    with pytest.raises(ModelFailed, match="combine 'tested' failed"):
-        combine({"a:1": b"1"}, weights=WEIGHTS, asked=ASKED, how="tested")
-
-
-def test_a_way_to_combine_whose_package_is_gone_is_named() -> None:
-    with pytest.raises(ModelFailed, match="no way to combine is named 'gone': expected vote, sco"):
-        combine({"a:1": b"1"}, weights=WEIGHTS, asked=ASKED, how="gone")
-
-
-def test_packages_are_found_by_their_entry_points_and_a_broken_one_is_left_out(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def installed(group: str) -> list[EntryPoint]:
-        assert group == "clipper.combine"
-        return [
-            EntryPoint("longest", "tests.selection.test_combine:longest", group),
-            EntryPoint("broken", "tests.selection.test_combine:nothing_here", group),
-            EntryPoint("vote", "tests.selection.test_combine:longest", group),
-        ]
-
-    monkeypatch.setattr("selection.extensions.entry_points", installed)
-    monkeypatch.setattr("selection.extensions.METHODS", methods := dict(METHODS))
-    add_installed_combines()
-    assert list(methods) == ["vote", "scores", "mean", "median", "longest"]
-    assert methods["vote"] is METHODS["vote"]
-    assert "combine 'broken' is broken and left out" in caplog.text
-
-
-def longest(outputs: Mapping[str, bytes], weights: object) -> tuple[bytes, float]:
-    return max(outputs.values(), key=len), 1.0
 
 
 def test_an_application_can_choose_each_of_ours() -> None:
