@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import redis
+from django.core.management import call_command
 from django.db import connections
 from django.test import override_settings
 from pytest_django.plugin import DjangoDbBlocker
@@ -40,17 +40,10 @@ def hosts() -> Hosts | None:
     return None
 
 
-@pytest.fixture(scope="session")
-def migrated(django_db_setup: None) -> Path:
-    """The file of a database that has all tables and no rows; nobody may write to it."""
-    return Path(connections["default"].settings_dict["NAME"])
-
-
 @pytest.fixture(scope="module")
 def stack(
     request: pytest.FixtureRequest,
     django_db_blocker: DjangoDbBlocker,
-    migrated: Path,
     hosts: Hosts | None,
 ) -> Iterator[Stack]:
     """A running stack; this process uses its registry, artifacts and Redis meanwhile.
@@ -65,18 +58,13 @@ def stack(
         run.mkdir()
         settings = getattr(request.module, "SETTINGS", {})
         stack = Stack(var=var, run=run, settings=settings, hosts=hosts)
-        _copy_database(migrated, to=var / "clipper.sqlite3")
         with _registry_at(stack):
+            call_command("migrate", verbosity=0, skip_checks=True)
             stack.start()
             try:
                 yield stack
             finally:
                 stack.stop()
-
-
-def _copy_database(source: Path, *, to: Path) -> None:
-    with closing(sqlite3.connect(source)) as ours, closing(sqlite3.connect(to)) as theirs:
-        ours.backup(theirs)
 
 
 @contextmanager
