@@ -34,8 +34,8 @@ def test_an_application_answers_as_soon_as_it_is_made(
 
 REVOKE = """
 from registry.models import ApiKey
-from registry.services import revoke_api_key
-revoke_api_key(key=ApiKey.objects.get(name="short-lived"))
+from registry.services import SYSTEM, revoke_api_key
+revoke_api_key(key=ApiKey.objects.get(name="short-lived"), by=SYSTEM)
 """
 
 

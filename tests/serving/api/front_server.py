@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import httptools
@@ -107,6 +107,14 @@ async def echo(receive: Callable[..., Any], send: Callable[..., Any]) -> None:
         await send({"type": "websocket.send", "text": message["text"]})
 
 
+class Server(uvicorn.Server):
+    """Leaves the signals of the process that runs the tests alone."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
 @asynccontextmanager
 async def running(it: Front, **options: Any) -> AsyncIterator[uvicorn.Server]:
     config = uvicorn.Config(
@@ -120,7 +128,7 @@ async def running(it: Front, **options: Any) -> AsyncIterator[uvicorn.Server]:
         timeout_graceful_shutdown=5,
         **options,
     )
-    server = uvicorn.Server(config)
+    server = Server(config)
     task = asyncio.create_task(server.serve())
     while not server.started:
         assert not task.done()
