@@ -10,6 +10,7 @@ from django.test import Client
 from playwright.sync_api import Page
 
 from clipper_site.content_security import HEADER
+from console.pages import APPLICATION_PAGES
 from registry import services
 from registry.models import ModelVersion
 
@@ -24,9 +25,7 @@ PAGES = (
     "/admin/registry/application/add/",
     "/admin/registry/application/{application}/change/",
     "/admin/registry/application/{application}/delete/",
-    "/admin/applications/digits/monitoring/",
-    "/admin/applications/digits/contexts/",
-    "/admin/applications/digits/what-if/",
+    *(f"/admin/applications/digits/{page.path}/" for page in APPLICATION_PAGES),
     "/admin/registry/model/",
     "/admin/registry/model/{model}/change/",
     "/admin/registry/modelversion/add/",
