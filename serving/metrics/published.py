@@ -79,7 +79,8 @@ class ApplicationStats:
     queries: int = counter("Queries answered, default answers included")
     defaults: int = counter("Queries answered with the default output")
     errors: int = counter(
-        "Queries that ended in an error: a bad input, or no answer and no default output"
+        "Queries that ended in an error: a bad input, no answer and no default output, or a fault"
+        " of Clipper's own"
     )
     late: int = counter("Queries answered after the objective")
     abandoned: int = counter(

@@ -173,7 +173,17 @@ class Query:
         self.gather.abandon()
 
     def prediction(self) -> Prediction:
-        """Combine what arrived. Raises where nothing did and there is no default output."""
+        """Combine what arrived. Raises where nothing did and there is no default output.
+
+        A fault of ours counts as an error of the application, too: its query got no answer.
+        """
+        try:
+            return self._prediction()
+        except Exception:
+            self._stats.errors += 1
+            raise
+
+    def _prediction(self) -> Prediction:
         settled_at = monotonic() if self.gather.traces is not None else 0.0
         outputs = outputs_of(self.arms, self.gather.outcomes)
         if not self.choice.forced:
@@ -186,10 +196,11 @@ class Query:
         else:
             fallback = None
             output, confidence = decided
+        query_id = self._receipt(outputs)
         seconds = monotonic() - self.arrived
         self._stats.record(seconds=seconds, default=fallback is not None, slo_ms=self.objective_ms)
         return Prediction(
-            query_id=self._receipt(outputs),
+            query_id=query_id,
             output=output,
             confidence=confidence,
             models=outputs,
@@ -254,7 +265,6 @@ class Query:
         default = self.application.default_output
         if default is not None and not fallback.bad_input:
             return default
-        self._stats.errors += 1
         raise error_for(
             fallback,
             application=self.application,
