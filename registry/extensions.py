@@ -23,6 +23,7 @@ class _Registered:
     combine_names: Names | None = None
     runtime_names: Names | None = None
     data_runtimes: Collection[str] = ()
+    methods_of: Callable[[str], Collection[str]] | None = None
 
 
 _registered = _Registered()
@@ -44,8 +45,14 @@ def register_combines(names: Names) -> None:
     _registered.combine_names = names
 
 
-def register_runtimes(names: Names, *, data_only: Collection[str]) -> None:
-    """Called once, by the app that has the runtimes; `data_only` run nothing that they read."""
+def register_runtimes(
+    names: Names, *, data_only: Collection[str], methods_of: Callable[[str], Collection[str]]
+) -> None:
+    """Called once, by the app that has the runtimes; `data_only` run nothing that they read.
+
+    `methods_of` a runtime are those that its versions may name.
+    """
+    _registered.methods_of = methods_of
     _registered.runtime_names = names
     _registered.data_runtimes = data_only
 
@@ -91,6 +98,16 @@ def check_runtime(name: str) -> None:
     names = runtime_names()
     if names and name not in names:
         raise BadRequest(f"runtime: Expected one of {', '.join(names)}, got {name!r}.")
+
+
+def check_method(method: str, *, runtime: str) -> None:
+    """Raise BadRequest where a model of this runtime isn't asked so; "" is always right."""
+    if not method or _registered.methods_of is None:
+        return
+    methods = _registered.methods_of(runtime)
+    if method not in methods:
+        expected = f"one of {', '.join(methods)}" if methods else "none"
+        raise BadRequest(f"method: Expected {expected} with the runtime {runtime}, got {method!r}.")
 
 
 def code_runtimes() -> list[str]:

@@ -30,7 +30,8 @@ class VersionSpec:
     """One version of a model: what a replica loads.
 
     `generation` grows each time the version's replicas are started afresh; it is part of the
-    cache key, so that nothing a former load answered outlives it. `batching` may change while
+    cache key, so that nothing a former load answered outlives it. `method` is what of the model is
+    asked ("": its runtime's first). `batching` may change while
     replicas run; `memory_limit_mb` (None: no limit), `threads` and `load_timeout_s` hold for those
     started later.
     Autoscaling moves `replicas` within `replica_bounds`, fewest and most; None where it is off.
@@ -47,6 +48,7 @@ class VersionSpec:
     replicas: int
     allow_pickle: bool
     generation: int
+    method: str = ""
     batching: BatchingSpec = BatchingSpec()
     memory_limit_mb: int | None = None
     threads: int = 1

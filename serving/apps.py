@@ -11,6 +11,6 @@ class ServingConfig(AppConfig):
 
     def ready(self) -> None:
         from registry.extensions import register_runtimes
-        from serving.container.runtimes import DATA_ONLY, runtime_names
+        from serving.container.runtimes import data_only, methods_of, runtime_names
 
-        register_runtimes(runtime_names, data_only=DATA_ONLY)
+        register_runtimes(runtime_names, data_only=data_only(), methods_of=methods_of)

@@ -41,7 +41,7 @@ from registry.services import (
     delete_version,
     deploy,
 )
-from registry.services.versions import CONFIGURABLE
+from registry.services.versions import CONFIGURABLE, UPLOADED
 
 LIVE = "Can be changed while it serves, without a new deploy."
 # How a version runs, on its own page and in the form that uploads one.
@@ -86,7 +86,7 @@ class UploadForm(forms.ModelForm[ModelVersion]):
 
     class Meta:
         model = ModelVersion
-        fields = ("model", "version", "runtime", "device", "allow_pickle", *CONFIGURABLE)
+        fields = ("model", *UPLOADED, *CONFIGURABLE)
         help_texts = {
             "version": "Lower-case letters, digits and hyphens, such as 2 or 2024-11-retrained.",
         }
@@ -125,13 +125,16 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
         if obj is None:
             return (
                 (None, {"fields": (("model", "version"), ("runtime", "artifact"), "notes")}),
-                ("Where it runs", {"fields": (("device", *pickle),)}),
+                ("Where it runs", {"fields": (("device", *pickle), "method")}),
                 *RUNNING,
             )
         return (
             (None, {"fields": (("model", "version"), ("state", "runtime"), "notes")}),
             *RUNNING,
-            ("Artifact", {"fields": ("artifact", ("weight", "device"), "width", *pickle)}),
+            (
+                "Artifact",
+                {"fields": ("artifact", ("weight", "device"), "width", "method", *pickle)},
+            ),
             ("Record", {"fields": (("uploaded", "created_by"), ("validated", "problem"))}),
         )
 
@@ -141,7 +144,7 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
         if obj is None:
             return ()
         shown = ("state", "artifact", "weight", "width", "uploaded", "created_by", "validated")
-        return (*shown, "problem", "model", "version", "runtime", "device", "allow_pickle")
+        return (*shown, "problem", "model", *UPLOADED)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "replicas":
@@ -151,9 +154,8 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: ModelVersion, form: Any, change: bool) -> None:
-        configuration = {
-            name: value for name, value in form.cleaned_data.items() if name in CONFIGURABLE
-        }
+        given = form.cleaned_data
+        configuration = {name: given[name] for name in CONFIGURABLE if name in given}
         if change:
             # Only what was changed here: the rest may be newer in the database than in this form.
             changed = configuration.keys() & set(form.changed_data)
@@ -163,12 +165,9 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
             return
         row = create_version(
             model=obj.model,
-            version=obj.version,
-            runtime=obj.runtime,
-            artifact=form.cleaned_data["artifact"],
+            artifact=given["artifact"],
             by=actor(request),
-            device=obj.device,
-            allow_pickle=obj.allow_pickle,
+            **{name: given[name] for name in UPLOADED if name in given},
             **configuration,
         )
         # The admin goes on with its own instance: make it the row that the service wrote.

@@ -30,7 +30,7 @@ from registry.models import (
 from registry.models.settable import settable
 from registry.services import RouteRequest
 from registry.services.applications import CHANGEABLE, OBJECTIVE
-from registry.services.versions import CONFIGURABLE
+from registry.services.versions import CONFIGURABLE, UPLOADED
 from registry.waiting import what_it_waits_for
 
 
@@ -246,7 +246,7 @@ class NewVersion(ModelBody):
 
     class Meta:
         model = ModelVersion
-        columns = ("version", "runtime", "device", "allow_pickle", *CONFIGURABLE)
+        columns = (*UPLOADED, *CONFIGURABLE)
         help_texts = {"allow_pickle": "Needs the permission to run code."}
 
 

@@ -164,6 +164,11 @@ class ModelVersion(models.Model):
         validators=between(1, LONGEST_LOAD_TIMEOUT_S),
         help_text="How long a replica, or the check before a release, may take until it answers.",
     )
+    method = models.CharField(
+        max_length=63,
+        blank=True,
+        help_text="What of the model is asked, such as predict_proba. Empty: predict.",
+    )
     allow_pickle = models.BooleanField(
         default=False,
         help_text="Load joblib or pickle, which can run any code. Only for artifacts you trust.",

@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from registry.artifacts.store import ArtifactStore
 from registry.errors import BadRequest, Conflict
-from registry.extensions import check_runtime
+from registry.extensions import check_method, check_runtime
 from registry.models import Model, ModelVersion, Release
 from registry.models.models import FEWEST_REPLICAS, MOST_REPLICAS
 from registry.models.settable import settable
@@ -23,8 +23,10 @@ from registry.services.releases import locked_versions
 from registry.services.rows import locked
 from registry.services.validation import checked, save_new
 
-# How a version runs, which may change while it serves; all else of it is as it was uploaded.
-CONFIGURABLE = settable(ModelVersion, but=("model", "version", "runtime", "device", "allow_pickle"))
+# What a version is, said when it is uploaded and never changed.
+UPLOADED = ("version", "runtime", "device", "method", "allow_pickle")
+# How it runs, which may change while it serves.
+CONFIGURABLE = settable(ModelVersion, but=("model", *UPLOADED))
 
 
 def create_version(
@@ -34,25 +36,17 @@ def create_version(
     runtime: str,
     artifact: BinaryIO,
     by: Actor,
-    device: str = ModelVersion.Device.CPU,
-    allow_pickle: bool = False,
-    **configuration: Any,
+    **other: Any,
 ) -> ModelVersion:
     """Store the artifact under its sha256 and register the version; it is not deployed yet.
 
-    `configuration` are the fields that `configure_version` changes. Raises Forbidden where it
-    would run code without the permission, Conflict where the version exists, BadRequest where a
-    field is wrong.
+    `other` are further fields of UPLOADED, and those that `configure_version` changes. Raises
+    Forbidden where it would run code without the permission, Conflict where the version exists,
+    BadRequest where a field is wrong.
     """
-    row = ModelVersion(
-        model=model,
-        version=version,
-        runtime=runtime,
-        device=device,
-        allow_pickle=allow_pickle,
-        created_by=by.user,
-    )
-    _set(row, configuration)
+    said = {name: other.pop(name) for name in UPLOADED if name in other}
+    row = ModelVersion(model=model, version=version, runtime=runtime, created_by=by.user, **said)
+    _set(row, other)
     taken = Conflict(
         f"{row} exists already; versions are immutable, choose a new one.",
         model=model.name,
@@ -61,7 +55,8 @@ def create_version(
     if model.versions.filter(version=version).exists():
         raise taken
     check_runtime(runtime)
-    check_may_run(runtime=runtime, allow_pickle=allow_pickle, by=by)
+    check_method(row.method, runtime=runtime)
+    check_may_run(runtime=runtime, allow_pickle=row.allow_pickle, by=by)
     checked(row, exclude=("digest",))
     store = ArtifactStore.default()
     with store.received(artifact) as incoming, transaction.atomic():

@@ -15,7 +15,7 @@ from registry.errors import ClipperError
 from registry.restarts import Restarts
 from scripts.docs.tables import code, codes, first_sentence, table
 from selection.policies import POLICIES
-from serving.container.runtimes import DATA_ONLY, RUNTIMES
+from serving.container.runtimes import RUNTIMES
 from serving.engine.stats import VersionStats
 from serving.metrics.published import Metrics, Reading, exposition
 
@@ -111,8 +111,8 @@ def parameters() -> str:
 
 def runtimes() -> str:
     rows = [
-        [code(name), _opening(target.partition(":")[0]), "no" if name in DATA_ONLY else "yes"]
-        for name, target in RUNTIMES.items()
+        [code(name), _opening(runtime.load.partition(":")[0]), "no" if runtime.data_only else "yes"]
+        for name, runtime in RUNTIMES.items()
     ]
     return table(["runtime", "what it serves", "runs code of the artifact"], rows)
 

@@ -27,11 +27,10 @@ from serving.container.errors import ContainerError, explain
 from serving.container.limits import MemoryLimit, held_to, private_bytes
 from serving.container.link import answer_all
 from serving.container.output import stream_to
-from serving.container.parsing import INPUT_TYPES
-from serving.container.pieces import SEARCH_S
 from serving.container.predictor import Predictor
 from serving.container.runtimes import find_runtime, load_predictor
 from serving.container.server import ContainerServer
+from serving.container.spec import LoadSpec, add_options
 from serving.container.tracebacks import traceback_of
 from serving.rpc.address import TcpAddress, parse_address
 from serving.rpc.buffers import keep_freed_memory
@@ -182,15 +181,7 @@ def _load_for_good(arguments: argparse.Namespace) -> Predictor:
 
 
 def _load(arguments: argparse.Namespace) -> Predictor:
-    return load_predictor(
-        runtime=arguments.runtime,
-        path=arguments.artifact,
-        sha256=arguments.sha256,
-        input_type=arguments.input_type,
-        allow_pickle=arguments.allow_pickle,
-        device=arguments.device,
-        search_s=arguments.search_s,
-    )
+    return load_predictor(LoadSpec.from_options(arguments))
 
 
 def _limits(arguments: argparse.Namespace) -> AbstractContextManager[None]:
@@ -231,17 +222,7 @@ def _model_speaks_on_stderr() -> Iterator[Say]:
 
 def _argument_parser() -> argparse.ArgumentParser:
     artifact = argparse.ArgumentParser(add_help=False)
-    artifact.add_argument("--runtime", required=True)
-    artifact.add_argument("--artifact", required=True, type=Path)
-    artifact.add_argument("--sha256", required=True)
-    artifact.add_argument("--input-type", required=True, choices=INPUT_TYPES)
-    artifact.add_argument("--allow-pickle", action="store_true")
-    artifact.add_argument("--device", default="cpu", help='"cpu" or "cuda:0"')
-    artifact.add_argument("--threads", type=int, default=1, help="for linear algebra")
-    artifact.add_argument("--memory-limit-mb", type=int, help="that the model may take")
-    artifact.add_argument(
-        "--search-s", type=float, default=SEARCH_S, help="for the inputs that break the model"
-    )
+    add_options(artifact)
 
     parser = argparse.ArgumentParser(prog="python -m serving.container", description=__doc__)
     commands = parser.add_subparsers(required=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import stat
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -14,10 +13,10 @@ MAX_UNPACKED = 4 * 1024**3
 CHUNK = 1024 * 1024
 
 
-def unpack(content: bytes, *, into: Path, max_unpacked: int = MAX_UNPACKED) -> None:
+def unpack(packed: Path, *, into: Path, max_unpacked: int = MAX_UNPACKED) -> None:
     """Write the archive's files under into; refuse the whole archive for one unsafe member."""
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with zipfile.ZipFile(packed) as archive:
             members = archive.infolist()
             _check(members, max_unpacked=max_unpacked)
             left = max_unpacked

@@ -18,7 +18,6 @@ import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from serving.container.link import EX_SOFTWARE, ChildLink
 from serving.container.output import Overheard, asked_for
 from serving.container.scratch import new_folder
 from serving.container.signature import told_features
+from serving.container.spec import LoadSpec
 from serving.rpc.errors import ConnectionLost, ProtocolError
 from serving.rpc.frames import Answer
 
@@ -46,39 +46,6 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Box:
-    """What a boxed model is loaded from, and what it may take."""
-
-    runtime: str
-    artifact: Path
-    sha256: str
-    input_type: str
-    allow_pickle: bool = False
-    device: str = "cpu"
-    threads: int = 1
-    memory_limit_mb: int | None = None
-    search_s: float | None = None
-
-    def command(self, *, descriptor: int, folder: Path) -> list[str]:
-        program = ["-m", "serving.container", "answer", *self.arguments()]
-        program += ["--descriptor", str(descriptor)]
-        if self.search_s is not None:
-            program += ["--search-s", str(self.search_s)]
-        return confined_command(program, write=folder, read=[self.artifact])
-
-    def arguments(self) -> list[str]:
-        """What each command of `python -m serving.container` takes."""
-        told = ["--runtime", self.runtime, "--artifact", str(self.artifact)]
-        told += ["--sha256", self.sha256, "--input-type", self.input_type]
-        told += ["--device", self.device, "--threads", str(self.threads)]
-        if self.memory_limit_mb is not None:
-            told += ["--memory-limit-mb", str(self.memory_limit_mb)]
-        if self.allow_pickle:
-            told.append("--allow-pickle")
-        return told
-
-
 class BoxedPredictor:
     """Passes batches on to the child and its answers back.
 
@@ -86,8 +53,10 @@ class BoxedPredictor:
     ContainerError that the child does.
     """
 
-    def __init__(self, box: Box, *, on_started: Callable[[int], None] = lambda held: None) -> None:
-        self.input_type = box.input_type
+    def __init__(
+        self, spec: LoadSpec, *, on_started: Callable[[int], None] = lambda held: None
+    ) -> None:
+        self.input_type = spec.input_type
         self.n_features: int | None = None
         self.failures = RecentFailures()
         self._asked = 0
@@ -95,7 +64,7 @@ class BoxedPredictor:
         self._stopping = False
         self._folder = new_folder()
         try:
-            self._process, self._link, self._output = _start(box, folder=self._folder)
+            self._process, self._link, self._output = _start(spec, folder=self._folder)
             self._wait_until_loaded(on_started)
         except BaseException:
             self.close()
@@ -188,14 +157,16 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _start(box: Box, *, folder: Path) -> tuple[subprocess.Popen[bytes], ChildLink, Overheard]:
+def _start(spec: LoadSpec, *, folder: Path) -> tuple[subprocess.Popen[bytes], ChildLink, Overheard]:
     ours, theirs = socket.socketpair()
     with theirs:
+        program = ["-m", "serving.container", "answer", *spec.options()]
+        program += ["--descriptor", str(theirs.fileno())]
         environment = scrubbed_environment(os.environ, home=folder)
-        environment |= dict.fromkeys(THREAD_VARIABLES, str(box.threads))
+        environment |= dict.fromkeys(THREAD_VARIABLES, str(spec.threads))
         try:
             process = subprocess.Popen(
-                box.command(descriptor=theirs.fileno(), folder=folder),
+                confined_command(program, write=folder, read=[spec.artifact]),
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,

@@ -13,6 +13,7 @@ from pytest_django.fixtures import Settings
 from registry.models import Application, Model, ModelVersion
 from registry.services import RouteRequest, replace_routes
 from registry.services.versions import CONFIGURABLE
+from registry.snapshot import version_spec
 from tests.registry.conftest import BY, AddVersion, Api, go_live, make_key
 
 
@@ -127,6 +128,7 @@ def test_it_takes_an_upload(manager: Api, svm: Model, tmp_path: Path) -> None:
         "memory_limit_mb": None,
         "threads": 1,
         "load_timeout_s": 120,
+        "method": "",
         "allow_pickle": False,
         "notes": "the first",
         "digest": digest,
@@ -149,6 +151,19 @@ def test_an_upload_has_sensible_defaults(manager: Api, svm: Model) -> None:
     assert (body["device"], body["replicas"], body["allow_pickle"]) == ("cpu", 1, False)
 
 
+def test_an_upload_says_what_of_the_model_is_asked(manager: Api, svm: Model) -> None:
+    form = {"version": "1", "runtime": "sklearn", "method": "predict_proba"}
+    assert manager.upload("svm", **form, artifact=artifact()).json()["method"] == "predict_proba"
+    assert version_spec(ModelVersion.objects.get()).method == "predict_proba"
+    wrong = manager.upload(
+        "svm", **form | {"version": "2", "method": "fit"}, artifact=artifact()
+    ).json()
+    assert wrong["error"] == (
+        "method: Expected one of predict, predict_proba, decision_function, transform "
+        "with the runtime sklearn, got 'fit'."
+    )
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -162,6 +177,8 @@ def test_an_upload_has_sensible_defaults(manager: Api, svm: Model) -> None:
         {"replicas": "257"},
         {"replicas": "-1"},
         {"allow_pickle": "perhaps"},
+        {"method": "fit"},
+        {"runtime": "command", "method": "predict"},
         {"colour": "blue"},
     ],
 )

@@ -41,7 +41,7 @@ class Toaster(Static):
 
 @pytest.fixture
 def _one_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(RUNTIMES, NEW, "serving.container.runtimes.sklearn:load")
+    monkeypatch.setitem(RUNTIMES, NEW, RUNTIMES["sklearn"])
     monkeypatch.setitem(METHODS, NEW, METHODS["vote"])
     monkeypatch.setitem(POLICIES, NEW, Toaster)
 

@@ -18,7 +18,7 @@ from registry.management.base import (
 )
 from registry.models import Model, ModelVersion, Release
 from registry.models.input_types import InputType
-from registry.services.versions import CONFIGURABLE
+from registry.services.versions import CONFIGURABLE, UPLOADED
 
 BY = services.Actor.of_command("deploy")
 
@@ -83,5 +83,5 @@ class Command(ClipperCommand):
         return services.create_model(name=options["model"], input_type=options["input_type"], by=BY)
 
 
-COLUMNS = ("device", "allow_pickle", *CONFIGURABLE)
-UPLOAD_OPTIONS = ("version", "runtime", *COLUMNS)
+UPLOAD_OPTIONS = (*UPLOADED, *CONFIGURABLE)
+COLUMNS = tuple(name for name in UPLOAD_OPTIONS if name not in ("version", "runtime"))

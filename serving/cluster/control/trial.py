@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from registry.specs import VersionSpec
-from serving.cluster.boxes import box_of
+from serving.cluster.loading import load_spec
 from serving.cluster.parent import __name__ as parent_module
 from serving.container.boxed import LONGEST_LINE, ROOT, end_group
 from serving.container.confined import __name__ as confined_module
@@ -61,8 +61,8 @@ def try_out(
     Calls `meanwhile` each second; what that raises ends the process under test.
     """
     deadline = time.monotonic() + version.load_timeout_s
-    box = box_of(version, artifact=artifact)
-    program = ["-m", "serving.container", "check", *box.arguments()]
+    spec = load_spec(version, artifact=artifact)
+    program = ["-m", "serving.container", "check", *spec.options()]
     # An executable is asked over a socket of its own.
     sockets = version.runtime == "command"
     with _started(program, reading=artifact, sockets=sockets) as process:

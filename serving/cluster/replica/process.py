@@ -19,8 +19,8 @@ import uvloop
 
 from registry.artifacts.store import ArtifactStore
 from registry.specs import VersionSpec
-from serving.cluster.boxes import box_of
 from serving.cluster.host import host_id
+from serving.cluster.loading import load_spec
 from serving.cluster.membership.directory import Directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.parent import Lifeline
@@ -35,6 +35,7 @@ from serving.container.pieces import SEARCH_S
 from serving.container.predictor import Predictor
 from serving.container.runtimes import find_runtime, load_predictor, runs_code
 from serving.container.server import ContainerServer
+from serving.container.spec import LoadSpec
 from serving.rpc.frames import Hello
 from serving.rpc.text import safe_text
 
@@ -64,6 +65,16 @@ class Assignment:
     def search_s(self) -> float:
         """For how long to look for the inputs that break the model: well before it is hung."""
         return min(SEARCH_S, self.hung_s / 4)
+
+    @property
+    def load_spec(self) -> LoadSpec:
+        """Raises NotFound where the artifact doesn't lie here."""
+        return load_spec(
+            self.version,
+            artifact=self.store.path_of(self.version.digest),
+            device=self.record.device,
+            search_s=self.search_s,
+        )
 
     @property
     def hello(self) -> Hello:
@@ -218,15 +229,7 @@ def _load(assignment: Assignment, *, slot: Slot) -> Predictor:
         )
     )
     with slot.working(at_most_s=version.load_timeout_s), held_to(limit, threads=version.threads):
-        predictor = load_predictor(
-            runtime=version.runtime,
-            path=assignment.store.path_of(version.digest),
-            sha256=version.digest,
-            input_type=version.input_type,
-            allow_pickle=version.allow_pickle,
-            device=assignment.record.device,
-            search_s=assignment.search_s,
-        )
+        predictor = load_predictor(assignment.load_spec)
         predictor.warm_up()
     # The model lives as long as this process: looking through it would only delay a batch.
     gc.collect()
@@ -257,15 +260,7 @@ def _load_boxed(assignment: Assignment, *, slot: Slot) -> Predictor:
 
     watch()
     with slot.working(at_most_s=version.load_timeout_s):
-        return BoxedPredictor(
-            box_of(
-                version,
-                artifact=assignment.store.path_of(version.digest),
-                device=assignment.record.device,
-                search_s=assignment.search_s,
-            ),
-            on_started=watch,
-        )
+        return BoxedPredictor(assignment.load_spec, on_started=watch)
 
 
 async def _serve(

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import cast
 
 from serving.container.errors import (
-    ArtifactCorrupt,
-    ArtifactUnreadable,
     ContainerError,
     LoadFailed,
     UnknownRuntime,
@@ -20,61 +16,49 @@ from serving.container.errors import (
     let_interrupts_through,
 )
 from serving.container.parsing import row_parser
-from serving.container.pieces import SEARCH_S
 from serving.container.predictor import LoadedModel, ModelPredictor, Predictor
+from serving.container.spec import LoadSpec
 
 ENTRY_POINTS = "clipper.runtimes"
 
-# Name → "module:function"; imported only when used, as each needs its own framework.
-RUNTIMES: dict[str, str] = {
-    "sklearn": "serving.container.runtimes.sklearn:load",
-    "python": "serving.container.runtimes.python:load",
-    "command": "serving.container.runtimes.command:load",
-}
-# These read an artifact without running any of it, as long as pickle isn't allowed.
-DATA_ONLY = frozenset({"sklearn"})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Artifact:
-    """A version's verified bytes, what its registration says of them and where it is to run."""
+class RuntimeRow:
+    """What is known of a runtime without importing it, as each needs its own framework.
 
-    content: bytes
-    sha256: str
-    input_type: str
-    allow_pickle: bool
-    device: str
+    `load` is "module:function". `methods` are what of a model a version may have asked, the first
+    where it doesn't say; none where there is no choice. `data_only`: an artifact is read without
+    running any of it, as long as pickle isn't allowed. `needs`: what to install.
+    """
 
+    load: str
+    methods: tuple[str, ...] = ()
+    data_only: bool = False
+    needs: str = ""
+
+
+RUNTIMES: dict[str, RuntimeRow] = {
+    "sklearn": RuntimeRow(
+        load="serving.container.runtimes.sklearn:load",
+        methods=("predict", "predict_proba", "decision_function", "transform"),
+        data_only=True,
+        needs="scikit-learn and skops",
+    ),
+    "python": RuntimeRow(load="serving.container.runtimes.python:load"),
+    "command": RuntimeRow(load="serving.container.runtimes.command:load"),
+}
 
 # What answers raw JSON by itself is a Predictor already.
-Loader = Callable[[Artifact], LoadedModel | Predictor]
+Loader = Callable[[LoadSpec], LoadedModel | Predictor]
 
 
-def load_predictor(
-    *,
-    runtime: str,
-    path: Path,
-    sha256: str,
-    input_type: str,
-    allow_pickle: bool = False,
-    device: str = "cpu",
-    search_s: float = SEARCH_S,
-) -> Predictor:
-    """Load a version's artifact; every refusal and failure is a ContainerError.
-
-    For `search_s` it looks for those of a batch's inputs that break the model.
-    """
-    load = find_runtime(runtime)
-    row_parser(input_type)  # an unknown type is refused before the artifact's code runs
-    artifact = Artifact(
-        content=read_verified(path, sha256=sha256),
-        sha256=sha256.lower(),
-        input_type=input_type,
-        allow_pickle=allow_pickle,
-        device=device,
-    )
+def load_predictor(spec: LoadSpec) -> Predictor:
+    """Load a version's artifact; every refusal and failure is a ContainerError."""
+    load = find_runtime(spec.runtime)
+    row_parser(spec.input_type)  # an unknown type is refused before the artifact's code runs
+    spec.verify()
     try:
-        loaded = load(artifact)
+        loaded = load(spec)
     except ContainerError:
         raise
     except BaseException as error:
@@ -82,17 +66,18 @@ def load_predictor(
         raise LoadFailed(f"the model failed to load: {explain(error)}") from error
     if isinstance(loaded, Predictor):
         return loaded
-    return ModelPredictor(loaded, input_type=input_type, search_s=search_s)
+    return ModelPredictor(loaded, input_type=spec.input_type, search_s=spec.search_s)
 
 
 def find_runtime(name: str) -> Loader:
     """Return a runtime's loader: one of RUNTIMES, or one that an installed package adds."""
-    if target := RUNTIMES.get(name):
-        module, _, attribute = target.partition(":")
+    if runtime := RUNTIMES.get(name):
+        module, _, attribute = runtime.load.partition(":")
         try:
             return cast(Loader, getattr(importlib.import_module(module), attribute))
         except ImportError as error:
-            raise UnknownRuntime(f"the runtime {name!r} is not installed: {error}") from error
+            need = f", it needs {runtime.needs}" if runtime.needs else ""
+            raise UnknownRuntime(f"the runtime {name!r} is not installed{need}: {error}") from error
     for entry_point in entry_points(group=ENTRY_POINTS, name=name):
         try:
             return cast(Loader, entry_point.load())
@@ -112,16 +97,15 @@ def runs_code(runtime: str, *, allow_pickle: bool) -> bool:
 
     An executable never is in that process.
     """
-    return allow_pickle or runtime not in (*DATA_ONLY, "command")
+    return allow_pickle or runtime not in (*data_only(), "command")
 
 
-def read_verified(path: Path, *, sha256: str) -> bytes:
-    """Read an artifact whole and check it against the digest it was registered under."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ArtifactUnreadable(f"cannot read the artifact {path}: {error}") from error
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != sha256.lower():
-        raise ArtifactCorrupt(f"expected an artifact with sha256 {sha256}, got {digest}: {path}")
-    return content
+def data_only() -> list[str]:
+    """The runtimes that run nothing of what they read, as long as pickle isn't allowed."""
+    return [name for name, runtime in RUNTIMES.items() if runtime.data_only]
+
+
+def methods_of(name: str) -> tuple[str, ...]:
+    """What a version of this runtime may have asked of its model; none where there is no choice."""
+    runtime = RUNTIMES.get(name)
+    return runtime.methods if runtime else ()

@@ -25,8 +25,8 @@ from serving.container.errors import ArtifactInvalid, LoadFailed
 from serving.container.failures import RecentFailures
 from serving.container.link import EX_SOFTWARE, STARTED_WITHIN_S, ChildLink
 from serving.container.output import READ_WITHIN_S, Overheard, asked_for
-from serving.container.runtimes import Artifact
 from serving.container.scratch import new_folder
+from serving.container.spec import LoadSpec
 from serving.rpc.errors import ConnectionLost, ProtocolError
 from serving.rpc.frames import (
     Answer,
@@ -42,14 +42,14 @@ LONGEST_LINE = 8192
 logger = logging.getLogger(__name__)
 
 
-def load(artifact: Artifact) -> CommandPredictor:
+def load(spec: LoadSpec) -> CommandPredictor:
     folder = new_folder()
     try:
         return CommandPredictor(
-            _lay_out(artifact, folder=folder),
-            device=artifact.device,
-            input_type=artifact.input_type,
-            sha256=artifact.sha256,
+            _lay_out(spec, folder=folder),
+            device=spec.device,
+            input_type=spec.input_type,
+            sha256=spec.sha256,
         )
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -206,14 +206,14 @@ class _Child:
         self._errors.wait()
 
 
-def _lay_out(artifact: Artifact, *, folder: Path) -> Path:
+def _lay_out(spec: LoadSpec, *, folder: Path) -> Path:
     """Put the artifact's files into the folder; return the one to run."""
-    if artifact.content.startswith(b"PK"):
-        unpack(artifact.content, into=folder)
+    if spec.starts_with(b"PK"):
+        unpack(spec.artifact, into=folder)
         executable = _find_entry(folder)
     else:
         executable = folder / ENTRY
-        executable.write_bytes(artifact.content)
+        shutil.copyfile(spec.artifact, executable)
     executable.chmod(0o700)
     return executable
 

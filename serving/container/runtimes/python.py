@@ -19,9 +19,9 @@ from typing import Any
 from serving.container.archive import unpack
 from serving.container.errors import ArtifactInvalid, LoadFailed, explain, let_interrupts_through
 from serving.container.parsing import Rows
-from serving.container.runtimes import Artifact
 from serving.container.scratch import new_folder
 from serving.container.signature import MOST_FEATURES
+from serving.container.spec import LoadSpec
 from serving.container.tracebacks import keep_sources
 
 ENTRY_MODULES = ("predictor.py", "model.py", "__init__.py")
@@ -51,12 +51,12 @@ class PythonModel:
         self._finalizer()
 
 
-def load(artifact: Artifact) -> PythonModel:
+def load(spec: LoadSpec) -> PythonModel:
     folder = new_folder()
-    name = f"clipper_model_{artifact.sha256[:12]}_{next(_serial)}"
+    name = f"clipper_model_{spec.sha256[:12]}_{next(_serial)}"
     try:
-        entry = _lay_out(artifact, folder=folder)
-        predictor = _construct(entry, name=name, folder=folder, device=artifact.device)
+        entry = _lay_out(spec, folder=folder)
+        predictor = _construct(entry, name=name, folder=folder, device=spec.device)
         return PythonModel(predictor, folder=folder, module=name)
     except BaseException as error:
         keep_sources(error)
@@ -64,13 +64,13 @@ def load(artifact: Artifact) -> PythonModel:
         raise
 
 
-def _lay_out(artifact: Artifact, *, folder: Path) -> Path:
+def _lay_out(spec: LoadSpec, *, folder: Path) -> Path:
     """Put the artifact's files into the folder; return the file to import."""
-    if artifact.content.startswith(b"PK"):
-        unpack(artifact.content, into=folder)
+    if spec.starts_with(b"PK"):
+        unpack(spec.artifact, into=folder)
         return _find_entry(folder)
     entry = folder / "predictor.py"
-    entry.write_bytes(artifact.content)
+    shutil.copyfile(spec.artifact, entry)
     return entry
 
 

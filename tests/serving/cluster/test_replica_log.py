@@ -101,9 +101,10 @@ def test_what_an_executable_complains_of_goes_into_the_new_file_too(tmp_path: Pa
     run(
         tmp_path,
         "from serving.container.runtimes import load_predictor\n"
-        f"artifact = Path({str(artifact['path'])!r})\n"
+        "from serving.container.spec import LoadSpec\n"
+        f"artifact = Path({str(artifact['artifact'])!r})\n"
         f"kept = {{'sha256': {artifact['sha256']!r}, 'input_type': 'doubles'}}\n"
-        "predictor = load_predictor(runtime='command', path=artifact, **kept)\n"
+        "predictor = load_predictor(LoadSpec(runtime='command', artifact=artifact, **kept))\n"
         f"os.write(1, b'x' * {MOST_BYTES} + b'\\n')\n"
         "log.rotate()\n"
         "assert predictor.answer_batch([b'[1]'])[0].payload == b'1'\n"

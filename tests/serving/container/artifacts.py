@@ -12,6 +12,7 @@ import skops.io
 
 from serving.container.predictor import Predictor
 from serving.container.runtimes import load_predictor
+from serving.container.spec import LoadSpec
 
 WHERE = """
 from pathlib import Path
@@ -33,19 +34,24 @@ def zipped(files: dict[str, str | bytes]) -> bytes:
     return buffer.getvalue()
 
 
+def zip_file(files: dict[str, str | bytes], *, at: Path) -> Path:
+    at.write_bytes(zipped(files))
+    return at
+
+
 def save(content: bytes | str, *, at: Path) -> dict[str, Any]:
-    """Write an artifact; return what load_predictor needs to find and trust it."""
+    """Write an artifact; return what a LoadSpec needs to find and trust it."""
     content = content.encode() if isinstance(content, str) else content
     at.write_bytes(content)
-    return {"path": at, "sha256": hashlib.sha256(content).hexdigest()}
+    return {"artifact": at, "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def load_python(content: bytes | str, *, at: Path, **options: Any) -> Predictor:
     options = {"input_type": "json"} | options
-    return load_predictor(runtime="python", **save(content, at=at), **options)
+    return load_predictor(LoadSpec(runtime="python", **save(content, at=at), **options))
 
 
 def load_sklearn(model: Any, *, at: Path, **options: Any) -> Predictor:
     options = {"input_type": "doubles"} | options
     content = model if isinstance(model, bytes) else skops.io.dumps(model)
-    return load_predictor(runtime="sklearn", **save(content, at=at), **options)
+    return load_predictor(LoadSpec(runtime="sklearn", **save(content, at=at), **options))

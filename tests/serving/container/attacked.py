@@ -11,9 +11,10 @@ import threading
 from pathlib import Path
 
 from serving.cluster.control.trial import try_out
-from serving.container.boxed import Box, BoxedPredictor
+from serving.container.boxed import BoxedPredictor
 from serving.container.predictor import Predictor
 from serving.container.runtimes import load_predictor
+from serving.container.spec import LoadSpec
 from serving.testing import version_spec
 
 SECRET = os.environ["DJANGO_SECRET_KEY"]
@@ -37,15 +38,8 @@ def main(how: str, folder: Path) -> object:
     if how == "check":
         version = version_spec(model="attacker", runtime="python", digest=digest)
         return try_out(version, artifact=artifact).fault
-    predictor: BoxedPredictor | Predictor
-    if how == "box":
-        predictor = BoxedPredictor(
-            Box(runtime="python", artifact=artifact, sha256=digest, input_type="doubles")
-        )
-    else:
-        predictor = load_predictor(
-            runtime="python", path=artifact, sha256=digest, input_type="doubles"
-        )
+    spec = LoadSpec(runtime="python", artifact=artifact, sha256=digest, input_type="doubles")
+    predictor: Predictor = BoxedPredictor(spec) if how == "box" else load_predictor(spec)
     predictor.warm_up()
     (answer,) = predictor.answer_batch([b"[1]"])
     predictor.close()

@@ -26,10 +26,12 @@ class Predictor:
 REPLICA = """
 import sys
 from pathlib import Path
-from serving.container.boxed import Box, BoxedPredictor
+from serving.container.boxed import BoxedPredictor
+from serving.container.spec import LoadSpec
 
-box = Box(runtime="python", artifact=Path(sys.argv[1]), sha256=sys.argv[2], input_type="doubles")
-predictor = BoxedPredictor(box)
+path, digest = Path(sys.argv[1]), sys.argv[2]
+spec = LoadSpec(runtime="python", artifact=path, sha256=digest, input_type="doubles")
+predictor = BoxedPredictor(spec)
 predictor.answer_batch([b"[1]"])
 sys.stdin.read()  # until its words were heard
 """
@@ -65,12 +67,14 @@ os._exit(7)
 TELLS_WHY = """
 import sys
 from pathlib import Path
-from serving.container.boxed import Box, BoxedPredictor
+from serving.container.boxed import BoxedPredictor
+from serving.container.spec import LoadSpec
 from serving.container.errors import ContainerError
 
-box = Box(runtime="python", artifact=Path(sys.argv[1]), sha256=sys.argv[2], input_type="doubles")
+path, digest = Path(sys.argv[1]), sys.argv[2]
+spec = LoadSpec(runtime="python", artifact=path, sha256=digest, input_type="doubles")
 try:
-    BoxedPredictor(box)
+    BoxedPredictor(spec)
 except ContainerError as error:
     print(error)
 """

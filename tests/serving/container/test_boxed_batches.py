@@ -20,15 +20,16 @@ from tests.serving.container.test_command_runtime import SAYS_HELLO
 REPLICA = """
 import json, sys
 from pathlib import Path
-from serving.container.boxed import Box, BoxedPredictor
+from serving.container.boxed import BoxedPredictor
+from serving.container.spec import LoadSpec
 from serving.container.runtimes import load_predictor
 
 runtime, path, digest, inputs = sys.argv[1:]
 kept = {"runtime": runtime, "sha256": digest, "input_type": "doubles"}
 if runtime == "command":
-    predictor = load_predictor(path=Path(path), **kept)
+    predictor = load_predictor(LoadSpec(artifact=Path(path), **kept))
 else:
-    predictor = BoxedPredictor(Box(artifact=Path(path), **kept))
+    predictor = BoxedPredictor(LoadSpec(artifact=Path(path), **kept))
 print("loaded", flush=True)
 answers = predictor.answer_batch([text.encode() for text in json.loads(inputs)])
 print(json.dumps([(answer.status.name, len(answer.payload)) for answer in answers]), flush=True)

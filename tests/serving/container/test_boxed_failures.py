@@ -25,11 +25,12 @@ LINE = "        if kind == {kind}: raise ValueError({text!r})"
 REPLICA = """
 import json, sys, time
 from pathlib import Path
-from serving.container.boxed import Box, BoxedPredictor
+from serving.container.boxed import BoxedPredictor
+from serving.container.spec import LoadSpec
 
 path, digest, kinds = sys.argv[1:]
-box = Box(runtime="python", artifact=Path(path), sha256=digest, input_type="doubles")
-predictor = BoxedPredictor(box)
+spec = LoadSpec(runtime="python", artifact=Path(path), sha256=digest, input_type="doubles")
+predictor = BoxedPredictor(spec)
 for kind in range(int(kinds)):
     predictor.answer_batch([b"[%d]" % kind])
 {then}

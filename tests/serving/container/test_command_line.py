@@ -26,7 +26,7 @@ def arguments(command: str, *, runtime: str, content: bytes | str, at: Path) -> 
     saved = save(content, at=at)
     return [
         *(sys.executable, "-m", "serving.container", command, "--runtime", runtime),
-        *("--artifact", str(saved["path"]), "--sha256", saved["sha256"]),
+        *("--artifact", str(saved["artifact"]), "--sha256", saved["sha256"]),
         *("--input-type", "doubles"),
     ]
 

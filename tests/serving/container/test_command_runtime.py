@@ -20,6 +20,7 @@ from serving.container.errors import ArtifactInvalid, ContainerError, LoadFailed
 from serving.container.limits import THREAD_VARIABLES
 from serving.container.predictor import Predictor
 from serving.container.runtimes import load_predictor
+from serving.container.spec import LoadSpec
 from serving.rpc.frames import AnswerStatus, encode_predict
 from tests.examples.example import zipped
 from tests.serving.container.artifacts import save
@@ -48,7 +49,9 @@ peer.sendall(frame(1, options.hello.encode()))
 
 
 def load(content: bytes | str, *, at: Path, input_type: str = "doubles") -> Predictor:
-    return load_predictor(runtime="command", **save(content, at=at), input_type=input_type)
+    return load_predictor(
+        LoadSpec(runtime="command", **save(content, at=at), input_type=input_type)
+    )
 
 
 @pytest.fixture

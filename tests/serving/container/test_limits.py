@@ -38,7 +38,7 @@ def check(
     run = subprocess.run(
         [
             *(sys.executable, "-m", "serving.container", "check", "--runtime", "python"),
-            *("--artifact", str(saved["path"]), "--sha256", saved["sha256"]),
+            *("--artifact", str(saved["artifact"]), "--sha256", saved["sha256"]),
             *("--input-type", "doubles", "--allow-pickle", *options),
         ],
         capture_output=True,

@@ -13,7 +13,7 @@ import pytest
 from serving.container.archive import unpack
 from serving.container.errors import ArtifactInvalid, LoadFailed, UnsafeArchive, WarmUpFailed
 from serving.rpc.frames import AnswerStatus
-from tests.serving.container.artifacts import WHERE, load_python, save, zipped
+from tests.serving.container.artifacts import WHERE, load_python, save, zip_file, zipped
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "model.py"
 
@@ -134,7 +134,7 @@ def test_an_archive_cannot_write_outside_its_folder(tmp_path: Path, name: str) -
     inside = tmp_path / "inside"
     inside.mkdir()
     with pytest.raises(UnsafeArchive, match="expected paths inside the zip"):
-        unpack(zipped({"fine.py": "", name: "evil"}), into=inside)
+        unpack(zip_file({"fine.py": "", name: "evil"}, at=tmp_path / "a.zip"), into=inside)
     assert list(tmp_path.rglob("*.py")) == []
 
 
@@ -145,15 +145,16 @@ def test_an_archive_cannot_hold_links(tmp_path: Path) -> None:
     with zipfile.ZipFile(archive, "w") as writer:
         writer.writestr(link, "/etc/passwd")
     with pytest.raises(UnsafeArchive, match="got a link"):
-        unpack(archive.read_bytes(), into=tmp_path)
+        unpack(archive, into=tmp_path)
 
 
 def test_an_archive_cannot_unpack_to_more_than_the_limit(tmp_path: Path) -> None:
+    archive = zip_file({"a": bytes(60), "b": bytes(40)}, at=tmp_path / "a.zip")
     with pytest.raises(UnsafeArchive, match="expected at most 99 bytes unpacked, got 100"):
-        unpack(zipped({"a": bytes(60), "b": bytes(40)}), into=tmp_path, max_unpacked=99)
+        unpack(archive, into=tmp_path, max_unpacked=99)
 
 
 def test_loading_leaves_the_artifact_alone(artifact_file: Path) -> None:
     saved = save(WHERE, at=artifact_file)
     load_python(WHERE, at=artifact_file).close()
-    assert saved["path"].read_text() == WHERE
+    assert saved["artifact"].read_text() == WHERE

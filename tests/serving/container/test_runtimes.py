@@ -13,6 +13,7 @@ from serving.container.errors import (
     UnknownRuntime,
 )
 from serving.container.runtimes import RUNTIMES, find_runtime, load_predictor, runtime_names
+from serving.container.spec import LoadSpec
 from tests.serving.container.artifacts import WHERE, load_python, save
 
 
@@ -42,18 +43,19 @@ def test_an_installed_package_adds_a_runtime(
 def test_an_artifact_with_another_digest_is_not_loaded(artifact_file: Path) -> None:
     saved = save("raise SystemExit('ran')", at=artifact_file) | {"sha256": "0" * 64}
     with pytest.raises(ArtifactCorrupt, match="expected an artifact with sha256 000"):
-        load_predictor(runtime="python", input_type="json", **saved)
+        load_predictor(LoadSpec(runtime="python", input_type="json", **saved))
 
 
 def test_a_digest_in_capitals_is_the_same_digest(artifact_file: Path) -> None:
     saved = save(WHERE, at=artifact_file)
     saved["sha256"] = saved["sha256"].upper()
-    load_predictor(runtime="python", input_type="json", **saved).close()
+    load_predictor(LoadSpec(runtime="python", input_type="json", **saved)).close()
 
 
 def test_a_missing_artifact_is_explained(artifact_file: Path) -> None:
+    spec = LoadSpec(runtime="python", artifact=artifact_file, sha256="", input_type="json")
     with pytest.raises(ArtifactUnreadable, match="No such file"):
-        load_predictor(runtime="python", path=artifact_file, sha256="", input_type="json")
+        load_predictor(spec)
 
 
 def test_an_unknown_input_type_is_refused_before_the_artifact_runs(artifact_file: Path) -> None:

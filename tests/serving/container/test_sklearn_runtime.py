@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import skops.io
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
@@ -73,6 +74,38 @@ def test_labels_may_be_texts(artifact_file: Path) -> None:
     model = LinearSVC().fit([[0.0], [1.0]], ["cold", "hot"])
     answers = load_sklearn(model, at=artifact_file).answer_batch([b"[0]", b"[1]"])
     assert [answer.payload for answer in answers] == [b'"cold"', b'"hot"']
+
+
+@pytest.mark.parametrize("method", ["predict_proba", "decision_function"])
+def test_a_version_is_asked_for_what_it_names(method: str, artifact_file: Path) -> None:
+    rows = np.array([[0.0], [1.0], [2.0]])
+    model = LogisticRegression().fit(rows, [0, 1, 1])
+    predictor = load_sklearn(model, at=artifact_file, method=method)
+    answers = predictor.answer_batch([b"[0]", b"[1]", b"[2]"])
+    assert [json.loads(answer.payload) for answer in answers] == getattr(model, method)(
+        rows
+    ).tolist()
+
+
+def test_a_transformer_answers_with_what_it_makes_of_a_row(artifact_file: Path) -> None:
+    scaler = StandardScaler().fit([[0.0, 0.0], [2.0, 4.0]])
+    predictor = load_sklearn(scaler, at=artifact_file, method="transform")
+    assert predictor.answer_batch([b"[2, 0]"])[0].payload == b"[1.0,-1.0]"
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("predict_proba", r"expected a model with predict_proba\(\), got LinearRegression"),
+        ("fit", "expected a method out of predict, .*, got 'fit'"),
+    ],
+)
+def test_a_method_that_the_model_lacks_is_refused(
+    method: str, message: str, artifact_file: Path
+) -> None:
+    model = LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0])
+    with pytest.raises(ArtifactInvalid, match=message):
+        load_sklearn(model, at=artifact_file, method=method)
 
 
 @pytest.mark.parametrize("compress", [0, 3, ("gzip", 3), ("bz2", 3), ("xz", 3), ("lzma", 3)])

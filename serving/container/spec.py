@@ -1,0 +1,116 @@
+"""What a version is loaded from, how, and what it may take: said once, here.
+
+Each field is an option of the commands of ``python -m serving.container`` too, by its name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from serving.container.errors import ArtifactCorrupt, ArtifactUnreadable
+from serving.container.parsing import INPUT_TYPES
+from serving.container.pieces import SEARCH_S
+
+HELP, CHOICES = "help", "choices"
+
+
+def _said(help: str, **other: Any) -> Mapping[str, Any]:
+    return {HELP: help, **other}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadSpec:
+    """One version as a runtime is given it. `artifact` is verified before a runtime reads it."""
+
+    runtime: str
+    artifact: Path
+    sha256: str
+    input_type: str = field(metadata=_said("of its inputs", choices=INPUT_TYPES))
+    method: str = field(default="", metadata=_said("what of the model is asked, such as predict"))
+    allow_pickle: bool = False
+    device: str = field(default="cpu", metadata=_said('"cpu" or "cuda:0"'))
+    threads: int = field(default=1, metadata=_said("for linear algebra"))
+    memory_limit_mb: int | None = field(default=None, metadata=_said("that the model may take"))
+    search_s: float = field(
+        default=SEARCH_S, metadata=_said("for the inputs that break the model, in seconds")
+    )
+
+    @property
+    def content(self) -> bytes:
+        """All of its bytes, read anew each time: where a file will do, `artifact` is one."""
+        return self.artifact.read_bytes()
+
+    def starts_with(self, *starts: bytes) -> bool:
+        """Whether the artifact begins with one of these."""
+        return self.head(max(map(len, starts))).startswith(starts)
+
+    def head(self, size: int) -> bytes:
+        with self.artifact.open("rb") as file:
+            return file.read(size)
+
+    def verify(self) -> None:
+        """Raise ArtifactUnreadable, or ArtifactCorrupt where it isn't what was registered."""
+        try:
+            with self.artifact.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise ArtifactUnreadable(
+                f"cannot read the artifact {self.artifact}: {error}"
+            ) from error
+        if digest != self.sha256.lower():
+            raise ArtifactCorrupt(
+                f"expected an artifact with sha256 {self.sha256}, got {digest}: {self.artifact}"
+            )
+
+    def options(self) -> list[str]:
+        """The options that `from_options` makes the same of."""
+        told: list[str] = []
+        for name, kind in _kinds().items():
+            value = getattr(self, name)
+            if value is None or value is False:
+                continue
+            told += [_option(name)] if kind is bool else [_option(name), str(value)]
+        return told
+
+    @classmethod
+    def from_options(cls, arguments: argparse.Namespace) -> LoadSpec:
+        return cls(**{name: getattr(arguments, name) for name in _kinds()})
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Have a command take a version."""
+    kinds = _kinds()
+    for column in fields(LoadSpec):
+        option, help = _option(column.name), column.metadata.get(HELP)
+        if kinds[column.name] is bool:
+            parser.add_argument(option, action="store_true", help=help)
+            continue
+        given = isinstance(column.default, str | int | float) or column.default is None
+        parser.add_argument(
+            option,
+            type=kinds[column.name],
+            required=not given,
+            default=column.default if given else None,
+            choices=column.metadata.get(CHOICES),
+            help=help,
+        )
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _kinds() -> dict[str, type[Any]]:
+    """Each field's type; of one that may be None, the other."""
+    hints = get_type_hints(LoadSpec)
+    return {
+        column.name: next(
+            (kind for kind in getattr(hints[column.name], "__args__", ())), hints[column.name]
+        )
+        for column in fields(LoadSpec)
+    }
