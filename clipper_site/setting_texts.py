@@ -132,6 +132,13 @@ TIME = {
     "CLIPPER_LOG_LEVEL": _text("How much is logged, in any case."),
 }
 
+ENVIRONMENTS = {
+    "CLIPPER_PIP_URLS": _text(
+        "`1`: a version's [requirements](../how-to/environments.md) may name packages by URL"
+        " (`https://`, `git+https://`, `git+ssh://`), too."
+    ),
+}
+
 HOSTS = {
     "CLIPPER_ADVERTISE_HOST": _text(
         "Name or IP address at which other hosts reach this one. Where it is set, the replicas of"
@@ -196,6 +203,7 @@ SECTIONS = {
     "place": PLACE,
     "size": SIZE,
     "time": TIME,
+    "environments": ENVIRONMENTS,
     "hosts": HOSTS,
     "security": SECURITY,
 }

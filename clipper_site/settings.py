@@ -60,6 +60,9 @@ CLIPPER_HUNG_S = ENV.whole("CLIPPER_HUNG_S", default=60, at_least=1)
 CLIPPER_QUEUE_CAPACITY = ENV.whole("CLIPPER_QUEUE_CAPACITY", default=10_000, at_least=1)
 CLIPPER_QUEUE_BYTES = ENV.whole("CLIPPER_QUEUE_BYTES", default=64 << 20, at_least=1024)
 
+# --- Environments of versions ----------------------------------------------------------------
+CLIPPER_PIP_URLS = ENV.flag("CLIPPER_PIP_URLS", default=False)
+
 # --- Replicas of several hosts ---------------------------------------------------------------
 # Unset, replicas are reached over Unix sockets, on this host.
 CLIPPER_ADVERTISE_HOST = ENV.parsed(

@@ -24,6 +24,7 @@ class _Registered:
     runtime_names: Names | None = None
     data_runtimes: Collection[str] = ()
     methods_of: Callable[[str], Collection[str]] | None = None
+    self_contained: Collection[str] = ()
 
 
 _registered = _Registered()
@@ -46,12 +47,18 @@ def register_combines(names: Names) -> None:
 
 
 def register_runtimes(
-    names: Names, *, data_only: Collection[str], methods_of: Callable[[str], Collection[str]]
+    names: Names,
+    *,
+    data_only: Collection[str],
+    methods_of: Callable[[str], Collection[str]],
+    self_contained: Collection[str] = (),
 ) -> None:
     """Called once, by the app that has the runtimes; `data_only` run nothing that they read.
 
-    `methods_of` a runtime are those that its versions may name.
+    `methods_of` a runtime are those that its versions may name; versions of those that are
+    `self_contained` bring all that they need.
     """
+    _registered.self_contained = self_contained
     _registered.methods_of = methods_of
     _registered.runtime_names = names
     _registered.data_runtimes = data_only
@@ -121,3 +128,13 @@ def runs_code(runtime: str) -> bool:
     One that nobody has declared harmless does, those that installed packages add among them.
     """
     return runtime not in _registered.data_runtimes
+
+
+def check_needs(requirements: str, *, python: str, runtime: str) -> None:
+    """Raise BadRequest where a version of this runtime can't be given what it says it needs."""
+    for name, value in (("requirements", requirements), ("python", python)):
+        if value and runtime in _registered.self_contained:
+            raise BadRequest(
+                f"{name}: Expected none with the runtime {runtime}, whose artifacts bring all that "
+                f"they need, got {value[:80]!r}."
+            )

@@ -31,7 +31,8 @@ class VersionSpec:
 
     `generation` grows each time the version's replicas are started afresh; it is part of the
     cache key, so that nothing a former load answered outlives it. `method` is what of the model is
-    asked ("": its runtime's first). `batching` may change while
+    asked ("": its runtime's first); `requirements` are the lines that say what it needs, and
+    `python` is the version that it needs ("": the stack's). `batching` may change while
     replicas run; `memory_limit_mb` (None: no limit), `threads` and `load_timeout_s` hold for those
     started later.
     Autoscaling moves `replicas` within `replica_bounds`, fewest and most; None where it is off.
@@ -49,6 +50,8 @@ class VersionSpec:
     allow_pickle: bool
     generation: int
     method: str = ""
+    requirements: str = ""
+    python: str = ""
     batching: BatchingSpec = BatchingSpec()
     memory_limit_mb: int | None = None
     threads: int = 1

@@ -11,6 +11,16 @@ class ServingConfig(AppConfig):
 
     def ready(self) -> None:
         from registry.extensions import register_runtimes
-        from serving.container.runtimes import data_only, methods_of, runtime_names
+        from serving.container.runtimes import (
+            data_only,
+            methods_of,
+            runtime_names,
+            self_contained,
+        )
 
-        register_runtimes(runtime_names, data_only=data_only(), methods_of=methods_of)
+        register_runtimes(
+            runtime_names,
+            data_only=data_only(),
+            methods_of=methods_of,
+            self_contained=self_contained(),
+        )

@@ -126,6 +126,7 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
             return (
                 (None, {"fields": (("model", "version"), ("runtime", "artifact"), "notes")}),
                 ("Where it runs", {"fields": (("device", *pickle), "method")}),
+                ("What it needs", {"fields": ("requirements", "python")}),
                 *RUNNING,
             )
         return (
@@ -135,6 +136,7 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
                 "Artifact",
                 {"fields": ("artifact", ("weight", "device"), "width", "method", *pickle)},
             ),
+            ("What it needs", {"fields": ("requirements", "python")}),
             ("Record", {"fields": (("uploaded", "created_by"), ("validated", "problem"))}),
         )
 

@@ -61,7 +61,7 @@ class ModelBody(Body):
         if issubclass(kind, Text):
             options["allow_blank"] = column.blank
         if isinstance(column, models.TextField):
-            options["max_length"] = LONG_TEXT
+            options["max_length"] = column.max_length or LONG_TEXT
         return kind(required=False, **options)
 
 

@@ -13,8 +13,14 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from registry.models.input_types import InputType
-from registry.models.validators import between, validate_finite
+from registry.models.validators import (
+    between,
+    validate_finite,
+    validate_python,
+    validate_requirements,
+)
 from registry.names import validate_name
+from registry.requirements import MOST_CHARACTERS
 
 if TYPE_CHECKING:
     from django_stubs_ext.db.models.manager import RelatedManager
@@ -168,6 +174,20 @@ class ModelVersion(models.Model):
         max_length=63,
         blank=True,
         help_text="What of the model is asked, such as predict_proba. Empty: predict.",
+    )
+    requirements = models.TextField(
+        blank=True,
+        max_length=MOST_CHARACTERS,
+        validators=[validate_requirements],
+        help_text="Packages that it needs, as the lines of a requirements.txt. "
+        "Empty: what the stack has.",
+    )
+    python = models.CharField(
+        "version of Python",
+        max_length=16,
+        blank=True,
+        validators=[validate_python],
+        help_text="That it needs, such as 3.13. Empty: the stack's.",
     )
     allow_pickle = models.BooleanField(
         default=False,

@@ -1,4 +1,4 @@
-"""The bounds of numeric fields, as validators whose messages say what came."""
+"""The bounds of fields, as validators whose messages say what came."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
+
+from registry.requirements import check_python, parse
 
 
 def validate_finite(value: float) -> None:
@@ -22,3 +25,19 @@ def between(low: float, high: float) -> list[Callable[[Any], None]]:
     """Return the validators of a number from `low` to `high`, both included."""
     message = f"Expected {low:.12g} to {high:.12g}, got %(show_value)s."
     return [MinValueValidator(low, message=message), MaxValueValidator(high, message=message)]
+
+
+def validate_requirements(value: str) -> None:
+    """Refuse what isn't the lines of a requirements.txt that names packages and nothing else."""
+    try:
+        parse(value, urls=settings.CLIPPER_PIP_URLS)
+    except ValueError as error:
+        raise ValidationError("%(why)s", code="requirements", params={"why": error}) from error
+
+
+def validate_python(value: str) -> None:
+    """Refuse a version of Python that no container runs on."""
+    try:
+        check_python(value)
+    except ValueError as error:
+        raise ValidationError("%(why)s", code="python", params={"why": error}) from error

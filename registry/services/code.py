@@ -5,21 +5,36 @@ from __future__ import annotations
 from registry.errors import Forbidden
 from registry.extensions import runs_code
 from registry.models import ModelVersion, Route
+from registry.requirements import met_here, parse
 from registry.services.actor import Actor
 
 PERMISSION = "registry.run_code"
 
 
-def check_may_run(*, runtime: str, allow_pickle: bool, by: Actor) -> None:
-    """Raise Forbidden where such a version runs code of its own and `by` may not have it run."""
-    if by.may_run_code or not (allow_pickle or runs_code(runtime)):
+def check_may_run(version: ModelVersion, *, by: Actor) -> None:
+    """Raise Forbidden where it runs code that somebody else wrote and `by` may not have it run.
+
+    That is what its artifact brings, and the packages that it requires where the stack lacks them:
+    building and importing them runs theirs.
+    """
+    if by.may_run_code or not (what := _what_runs(version)):
         return
-    what = "Loading pickle" if allow_pickle else f"A version of the runtime {runtime}"
     raise Forbidden(
-        f"{what} runs code that its artifact brings, which needs the permission {PERMISSION}; "
-        f"{by.label} lacks it.",
+        f"{what}, which needs the permission {PERMISSION}; {by.label} lacks it.",
         permission=PERMISSION,
     )
+
+
+def _what_runs(version: ModelVersion) -> str:
+    """What of it runs code of its own, "" where nothing does."""
+    if version.allow_pickle:
+        return "Loading pickle runs code that its artifact brings"
+    if runs_code(version.runtime):
+        return f"A version of the runtime {version.runtime} runs code that its artifact brings"
+    required = parse(version.requirements, urls=True)
+    if not met_here(required, python=version.python) and required:
+        return "A version with requirements that the stack doesn't meet runs code that they bring"
+    return ""
 
 
 def check_may_run_version(version: ModelVersion, *, by: Actor) -> None:
@@ -29,7 +44,7 @@ def check_may_run_version(version: ModelVersion, *, by: Actor) -> None:
     back to it.
     """
     if version.validated_at is None:
-        check_may_run(runtime=version.runtime, allow_pickle=version.allow_pickle, by=by)
+        check_may_run(version, by=by)
 
 
 def check_may_pin(version: ModelVersion, *, by: Actor) -> None:

@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from registry.artifacts.store import ArtifactStore
 from registry.errors import BadRequest, Conflict
-from registry.extensions import check_method, check_runtime
+from registry.extensions import check_method, check_needs, check_runtime
 from registry.models import Model, ModelVersion, Release
 from registry.models.models import FEWEST_REPLICAS, MOST_REPLICAS
 from registry.models.settable import settable
@@ -24,7 +24,7 @@ from registry.services.rows import locked
 from registry.services.validation import checked, save_new
 
 # What a version is, said when it is uploaded and never changed.
-UPLOADED = ("version", "runtime", "device", "method", "allow_pickle")
+UPLOADED = ("version", "runtime", "device", "method", "requirements", "python", "allow_pickle")
 # How it runs, which may change while it serves.
 CONFIGURABLE = settable(ModelVersion, but=("model", *UPLOADED))
 
@@ -56,8 +56,9 @@ def create_version(
         raise taken
     check_runtime(runtime)
     check_method(row.method, runtime=runtime)
-    check_may_run(runtime=runtime, allow_pickle=row.allow_pickle, by=by)
+    check_needs(row.requirements, python=row.python, runtime=runtime)
     checked(row, exclude=("digest",))
+    check_may_run(row, by=by)
     store = ArtifactStore.default()
     with store.received(artifact) as incoming, transaction.atomic():
         row.digest, row.size = incoming.digest, incoming.received

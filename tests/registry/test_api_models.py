@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from pytest_django.fixtures import Settings
 
 from registry.models import Application, Model, ModelVersion
+from registry.requirements import PYTHONS
 from registry.services import RouteRequest, replace_routes
 from registry.services.versions import CONFIGURABLE
 from registry.snapshot import version_spec
@@ -129,6 +131,8 @@ def test_it_takes_an_upload(manager: Api, svm: Model, tmp_path: Path) -> None:
         "threads": 1,
         "load_timeout_s": 120,
         "method": "",
+        "requirements": "",
+        "python": "",
         "allow_pickle": False,
         "notes": "the first",
         "digest": digest,
@@ -164,6 +168,23 @@ def test_an_upload_says_what_of_the_model_is_asked(manager: Api, svm: Model) -> 
     )
 
 
+def test_an_upload_says_what_it_needs(manager: Api, svm: Model) -> None:
+    other = next(text for text in PYTHONS if not sys.version.startswith(text))
+    needs = {"requirements": "scikit-learn\nnumpy>=1.26", "python": other}
+    form = {"version": "1", "runtime": "sklearn", **needs}
+    body = manager.upload("svm", **form | {"requirements": "scikit-learn"}, artifact=artifact())
+    assert body.status_code == 403  # another Python's packages are nobody's that is here
+    body = manager.upload("svm", **form | {"python": ""}, artifact=artifact()).json()
+    assert (body["requirements"], body["python"]) == (needs["requirements"], "")
+    wrong = manager.upload(
+        "svm", **form | {"version": "2", "requirements": "numpy\n-r other.txt"}, artifact=artifact()
+    ).json()
+    assert wrong["error"] == (
+        "requirements: Line 2: Expected a requirement and no option "
+        "(the operator's settings say where from), got '-r other.txt'."
+    )
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -179,6 +200,10 @@ def test_an_upload_says_what_of_the_model_is_asked(manager: Api, svm: Model) -> 
         {"allow_pickle": "perhaps"},
         {"method": "fit"},
         {"runtime": "command", "method": "predict"},
+        {"requirements": "numpy==2.0\n-r other.txt"},
+        {"requirements": "a\n" * 10_000},
+        {"python": "2.7"},
+        {"runtime": "command", "requirements": "numpy"},
         {"colour": "blue"},
     ],
 )

@@ -28,13 +28,17 @@ class RuntimeRow:
 
     `load` is "module:function". `methods` are what of a model a version may have asked, the first
     where it doesn't say; none where there is no choice. `data_only`: an artifact is read without
-    running any of it, as long as pickle isn't allowed. `needs`: what to install.
+    running any of it, as long as pickle isn't allowed. `needs`: what to install. `packages` are the
+    requirements that an environment built for a version always meets, beside those of the version.
+    `self_contained`: an artifact brings all that it needs, so that no environment helps it.
     """
 
     load: str
     methods: tuple[str, ...] = ()
     data_only: bool = False
     needs: str = ""
+    packages: tuple[str, ...] = ()
+    self_contained: bool = False
 
 
 RUNTIMES: dict[str, RuntimeRow] = {
@@ -43,9 +47,10 @@ RUNTIMES: dict[str, RuntimeRow] = {
         methods=("predict", "predict_proba", "decision_function", "transform"),
         data_only=True,
         needs="scikit-learn and skops",
+        packages=("scikit-learn", "skops"),
     ),
     "python": RuntimeRow(load="serving.container.runtimes.python:load"),
-    "command": RuntimeRow(load="serving.container.runtimes.command:load"),
+    "command": RuntimeRow(load="serving.container.runtimes.command:load", self_contained=True),
 }
 
 # What answers raw JSON by itself is a Predictor already.
@@ -103,6 +108,17 @@ def runs_code(runtime: str, *, allow_pickle: bool) -> bool:
 def data_only() -> list[str]:
     """The runtimes that run nothing of what they read, as long as pickle isn't allowed."""
     return [name for name, runtime in RUNTIMES.items() if runtime.data_only]
+
+
+def self_contained() -> list[str]:
+    """The runtimes whose artifacts bring all that they need."""
+    return [name for name, runtime in RUNTIMES.items() if runtime.self_contained]
+
+
+def packages_of(name: str) -> tuple[str, ...]:
+    """What an environment of this runtime's versions always has."""
+    runtime = RUNTIMES.get(name)
+    return runtime.packages if runtime else ()
 
 
 def methods_of(name: str) -> tuple[str, ...]:

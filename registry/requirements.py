@@ -1,0 +1,131 @@
+"""What a version needs installed, as the lines of a requirements.txt say it: read and checked.
+
+Of such a file only what names packages is taken. An option could name another index, a path or a
+URL other files of this machine; the operator's settings say where packages come from.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+MOST_CHARACTERS = 1 << 16
+MOST_REQUIREMENTS = 500
+# What a container runs on.
+PYTHONS = ("3.11", "3.12", "3.13")
+QUOTED = 80
+
+_PYTHON = re.compile(r"(\d+\.\d+)(\.\d+)?\Z")
+_COMMENT = re.compile(r"(^|\s)#.*$")
+_SCHEME = re.compile(r"(https|git\+https|git\+ssh)://", re.IGNORECASE)
+
+
+class InvalidRequirements(ValueError):
+    """A line that isn't taken, by its number; the message says what was expected and what came."""
+
+
+def parse(text: str, *, urls: bool = False) -> tuple[str, ...]:
+    """Return the requirements in their normal form, sorted, each once; `urls`: URLs are taken too.
+
+    Raises InvalidRequirements.
+    """
+    if len(text) > MOST_CHARACTERS:
+        raise InvalidRequirements(
+            f"Expected at most {MOST_CHARACTERS} characters, got {len(text)}."
+        )
+    lines = list(_lines(text))
+    if len(lines) > MOST_REQUIREMENTS:
+        raise InvalidRequirements(
+            f"Expected at most {MOST_REQUIREMENTS} requirements, got {len(lines)}."
+        )
+    return tuple(sorted({_normal(line, number=number, urls=urls) for number, line in lines}))
+
+
+def check_python(text: str) -> None:
+    """Raise ValueError where this is no version of Python that a container runs on; "" is one."""
+    found = _PYTHON.match(text)
+    if text and (found is None or found[1] not in PYTHONS):
+        raise ValueError(
+            f"Expected a version of Python out of {', '.join(PYTHONS)}, such as {PYTHONS[-1]} or "
+            f"{PYTHONS[-1]}.1, got {text[:QUOTED]!r}."
+        )
+
+
+def met_here(requirements: Sequence[str], *, python: str) -> bool:
+    """Whether this process's own Python is that one and has all of these, so none is to be built.
+
+    Extras and URLs are never taken for granted: what they stand for can't be told from here.
+    """
+    if python and not f"{sys.version.split()[0]}.".startswith(f"{python}."):
+        return False
+    return all(_is_met(Requirement(line)) for line in requirements)
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """The lines that say something, without comments, each with the number that it begins on."""
+    begun, said = 0, ""
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
+        begun = begun or number
+        part = _COMMENT.sub("", line.rstrip("\r")).rstrip()
+        if part.endswith("\\"):
+            said += part[:-1] + " "
+            continue
+        if said := (said + part).strip():
+            yield begun, said
+        begun, said = 0, ""
+    if said.strip():
+        yield begun, said.strip()
+
+
+def _normal(line: str, *, number: int, urls: bool) -> str:
+    if refusal := _refusal(line):
+        raise InvalidRequirements(f"Line {number}: {refusal}, got {_quoted(line)}.")
+    try:
+        requirement = Requirement(line)
+    except InvalidRequirement as error:
+        why = str(error).partition("\n")[0]
+        raise InvalidRequirements(
+            f"Line {number}: Expected a requirement such as scikit-learn==1.5.2, "
+            f"got {_quoted(line)}: {why}."
+        ) from error
+    url = requirement.url
+    if url is not None and not (urls and _SCHEME.match(url)):
+        expected = "a URL that starts with https://" if urls else "a package of the index"
+        raise InvalidRequirements(f"Line {number}: Expected {expected}, got {_quoted(line)}.")
+    requirement.name = canonicalize_name(requirement.name)
+    return str(requirement)
+
+
+def _refusal(line: str) -> str:
+    """What is expected instead of a line that is no requirement at all, "" where it may be one."""
+    if line.startswith("-"):
+        return "Expected a requirement and no option (the operator's settings say where from)"
+    if re.search(r"\s--?\w", line):
+        return "Expected a requirement without options (leave hashes out)"
+    # uv puts what the environment holds in the place of ${NAME}.
+    if "$" in line or not line.isprintable():
+        return "Expected a requirement without variables and control characters"
+    names_file = line.endswith((".whl", ".tar.gz", ".zip")) and "@" not in line
+    if line.startswith((".", "/", "~")) or "\\" in line or names_file:
+        return "Expected the name of a package and no path"
+    return ""
+
+
+def _quoted(line: str) -> str:
+    return repr(line if len(line) <= QUOTED else f"{line[:QUOTED]}…")
+
+
+def _is_met(requirement: Requirement) -> bool:
+    if requirement.marker is not None and not requirement.marker.evaluate():
+        return True
+    if requirement.url is not None or requirement.extras:
+        return False
+    try:
+        return requirement.specifier.contains(version(requirement.name), prereleases=True)
+    except PackageNotFoundError:
+        return False
