@@ -34,6 +34,7 @@ from serving.api.http import Endpoint, Receive, Scope, Send  # noqa: E402
 from serving.api.limits import LIMITS_KEY  # noqa: E402
 from serving.api.paths import APP, OWN_PATH  # noqa: E402
 from serving.api.predict import predict_endpoint  # noqa: E402
+from serving.api.score import score_endpoint  # noqa: E402
 from serving.api.shared import STATE_KEY  # noqa: E402
 from serving.api.websocket import ApplicationConsumer  # noqa: E402
 from serving.cluster.parent import die_with_parent  # noqa: E402
@@ -72,6 +73,7 @@ def routes_of(runtime: Runtime) -> Endpoint:
         [
             route(rf"^api/v1/applications/{APP}/predict/?$", predict),
             route(rf"^{OWN_PATH}/predict/?$", predict),
+            route(rf"^api/v1/applications/{APP}/score/?$", score_endpoint(runtime)),
             route(rf"^api/v1/applications/{APP}/feedback/?$", feedback_endpoint(runtime)),
             route(
                 rf"^api/v1/applications/{APP}/selection/?$",

@@ -86,6 +86,7 @@ class ApplicationStats:
     abandoned: int = counter(
         "Queries whose caller left before the answer; none of the others counts them"
     )
+    scored: int = counter("Rows scored, which no other counter counts")
     # Why the models' answer would not do: each such query got the default output or, without one,
     # an error.
     unconnected: int = counter("Queries whose models had no replica")

@@ -1,0 +1,122 @@
+"""POST score: a model's outputs for many rows, behind all queries and without what those carry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from registry.decoding import decoded
+from registry.errors import BadRequest
+from registry.specs import PREDICT, ApplicationSpec
+from serving.api.access import application_of
+from serving.api.http import (
+    Endpoint,
+    Receive,
+    Scope,
+    Send,
+    endpoint,
+    read_body,
+    require_method,
+    send_body,
+    while_connected,
+)
+from serving.api.requests import MAX_BATCH, check_context, check_type, requested_version
+from serving.api.splitting import split
+from serving.query.budget import LONGEST_BATCH_MS
+from serving.query.scoring import Scored, Scoring, scoring_choice
+from serving.query.turns import Slice
+from serving.web.runtime import Runtime
+
+_json = msgspec.json.Encoder().encode
+
+
+class ScoreRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Many inputs, and whom to ask about all of them."""
+
+    input_batch: Sequence[msgspec.Raw]
+    context: str = ""
+    version: str | None = None
+    timeout_ms: float = LONGEST_BATCH_MS
+
+
+_decoder = msgspec.json.Decoder(ScoreRequest)
+
+
+def score_endpoint(runtime: Runtime) -> Endpoint:
+    """Return the ASGI callable for `.../{app}/score`."""
+
+    @endpoint
+    async def score(scope: Scope, receive: Receive, send: Send) -> None:
+        require_method(scope, "POST")
+        application = await application_of(runtime, scope, needs=PREDICT)
+        body = await read_body(scope, receive, limit=runtime.spec.max_body_bytes)
+        slice = Slice(runtime.processor.turns)
+        request = await _parsed(body, input_type=application.input_type, slice=slice)
+        with while_connected(scope), runtime.processor.large_batches:
+            answered = await score_rows(runtime, application, request=request, slice=slice)
+        await send_body(send, answered)
+
+    return score
+
+
+async def _parsed(body: bytes, *, input_type: str, slice: Slice) -> ScoreRequest:
+    """Return what a body asks, having held the loop for a slice at a time where it is large."""
+    parts = await split(body, input_type=input_type, slice=slice)
+    request = decoded(_decoder, body if parts is None else parts.envelope)
+    if parts is not None:
+        # Were there rows in it, it would have been cut in the wrong place.
+        request = decoded(_decoder, body) if request.input_batch else request
+        request.input_batch = request.input_batch or parts.inputs
+    if not 1 <= len(request.input_batch) <= MAX_BATCH:
+        raise BadRequest(
+            f"input_batch: expected 1 to {MAX_BATCH} inputs, got {len(request.input_batch)}."
+        )
+    if not 0 < request.timeout_ms <= LONGEST_BATCH_MS:
+        raise BadRequest(
+            f"timeout_ms: expected above 0 and up to {LONGEST_BATCH_MS:g}, "
+            f"got {request.timeout_ms:g}."
+        )
+    if request.context:
+        check_context(request.context)
+    return request
+
+
+async def score_rows(
+    runtime: Runtime, application: ApplicationSpec, *, request: ScoreRequest, slice: Slice
+) -> bytes:
+    """Return the response's JSON; raises where no row can be asked about."""
+    processor, version = runtime.processor, None
+    if request.version is not None:
+        version = await runtime.found(
+            partial(requested_version, request.version, application=application)
+        )
+    processor.check_features(application, (), version=version)
+    choice = scoring_choice(processor, application, context=request.context, version=version)
+    scoring = Scoring(
+        processor,
+        application,
+        choice=choice,
+        rows=request.input_batch,
+        check=partial(check_type, input_type=application.input_type),
+        within_s=request.timeout_ms / 1e3,
+        slice=slice,
+    )
+    scored = await scoring.answer()
+    runtime.metrics.of_application(application.name).scored += len(scored.outputs)
+    return _rendered(scored, models=choice.selection.arms)
+
+
+def _rendered(scored: Scored, *, models: Sequence[str]) -> bytes:
+    """Return the answer's JSON, put together from outputs that are JSON already."""
+    failed: list[dict[str, Any]] = [
+        {"index": row, "error": error.message, "code": error.code}
+        for row, error in sorted(scored.failed.items())
+    ]
+    return b'{"outputs":[%b],"failed":%b,"models":%b}' % (
+        b",".join(scored.outputs),
+        _json(failed),
+        _json(models),
+    )

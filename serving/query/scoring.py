@@ -1,0 +1,253 @@
+"""Many rows through the same arms, for a caller who wants outputs and nothing else.
+
+What a query costs beside its model is left out: no draw for each row, no cache, no receipt, and no
+objective but a deadline for all rows. Nothing is counted or learned of the arms, so that a night's
+scoring doesn't change what queries are answered by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from time import monotonic
+from typing import NamedTuple
+
+import msgspec
+
+from registry.errors import ClipperError, NotReady
+from registry.specs import ApplicationSpec, VersionSpec
+from selection.answers.decide import Fault, Objection, decide
+from selection.policies import Selection
+from serving.engine.gather import LAST_PRIORITY, Gather
+from serving.engine.outcome import Outcome, Status
+from serving.query.allowances import rows_open
+from serving.query.fallback import NO_MODEL, error_for, why_default, why_none
+from serving.query.prediction import NOBODY, Choice, forced_on
+from serving.query.query import outputs_of
+from serving.query.resources import QueryResources
+from serving.query.turns import Slice
+
+# Rows are asked about, and waited for, so many at a time.
+GROUP = 32
+# Rows that found no room in a queue are asked about again after this long.
+REFUSED_PAUSE_S = 0.050
+
+_OK, _SATURATED = Status.OK, Status.SATURATED
+
+Outcomes = Sequence[Outcome | None]
+
+
+class Scored(NamedTuple):
+    """The rows' outputs in order, `null` for those that failed, and why those did."""
+
+    outputs: list[bytes]
+    failed: dict[int, ClipperError]
+
+
+class RowGroup(NamedTuple):
+    """Rows that are open, by their positions, and what gathers their outcomes, arm by arm."""
+
+    rows: list[int]
+    gather: Gather
+
+
+def scoring_choice(
+    resources: QueryResources,
+    application: ApplicationSpec,
+    *,
+    context: str,
+    version: VersionSpec | None,
+) -> Choice:
+    """Return whom to ask about every row: `version`, or what the policy has come to.
+
+    That is all arms where it asks all, else the likeliest: rows without feedback explore nothing.
+    Raises NotReady where none of them is connected.
+    """
+    if version is not None:
+        choice = forced_on(version)
+    else:
+        choice = _by_policy(resources, application, context=context)
+    connected = resources.engine.connected
+    if not any(connected(choice.targets[arm].version.id) for arm in choice.selection.arms):
+        raise NotReady(f"{application.name}: {NO_MODEL}.")
+    return choice
+
+
+def _by_policy(resources: QueryResources, application: ApplicationSpec, *, context: str) -> Choice:
+    arms = resources.router.arms(application)
+    if not arms.weights:
+        return NOBODY
+    prepared = resources.store.peek(application, context=context, arms=arms.weights)
+    selection = prepared.select(0.0)
+    if len(selection.arms) == 1:
+        chances = prepared.chances()
+        likeliest = max(chances, key=chances.__getitem__)
+        selection = Selection((likeliest,), (chances[likeliest],))
+    return Choice(arms.targets, selection, prepared, False)
+
+
+class Scoring:
+    """Asks about rows a group at a time, so that never more are open than keep the replicas busy.
+
+    `check` raises for a row that can't be of the application's type. The loop is held for no more
+    than a slice at a time. Rows that found no room wait here, and are asked about again.
+    """
+
+    def __init__(
+        self,
+        resources: QueryResources,
+        application: ApplicationSpec,
+        *,
+        choice: Choice,
+        rows: Sequence[bytes | msgspec.Raw],
+        check: Callable[[bytes], None],
+        within_s: float,
+        slice: Slice,
+    ) -> None:
+        self._resources = resources
+        self._application = application
+        self._choice = choice
+        self._arms = choice.selection.arms
+        self._rows = rows
+        self._check = check
+        self._within_s = within_s
+        self._deadline = monotonic() + within_s
+        self._slice = slice
+        options = resources.router.options(application)
+        self._options = replace(options, priority=LAST_PRIORITY, cached=False)
+        self._waiting = deque(range(len(rows)))
+        self._groups: dict[int, RowGroup] = {}
+        self._settled: deque[int] = deque()
+        self._found_no_room = False
+        self._scored = Scored([b"null"] * len(rows), {})
+        self._wake: asyncio.Future[None] | None = None
+
+    async def answer(self) -> Scored:
+        """Return what the rows come to; cancelled, abandon the rest."""
+        try:
+            while self._waiting or self._groups:
+                if self._settled:
+                    self._end(self._groups.pop(self._settled.popleft()))
+                elif self._found_no_room:
+                    await asyncio.sleep(REFUSED_PAUSE_S)
+                    self._found_no_room = False
+                elif self._waiting and len(self._groups) * GROUP < self._room():
+                    self._ask()
+                else:
+                    await self._something_settled()
+                await self._slice.pause()
+        finally:
+            for group in self._groups.values():
+                group.gather.abandon()
+        return self._scored
+
+    def _room(self) -> int:
+        resources = self._resources
+        return rows_open(
+            self._application, router=resources.router, engine=resources.engine, version=None
+        )
+
+    def _ask(self) -> None:
+        """Open the next rows as a group."""
+        taken = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
+        inputs = {row: self._input(row) for row in taken}
+        rows = [row for row, input in inputs.items() if input is not None]
+        resources, arms = self._resources, self._arms
+        gather = Gather(calls=len(rows) * len(arms), deadlines=resources.engine.deadlines)
+        for place, row in enumerate(rows):
+            resources.ask(
+                gather,
+                targets=self._choice.targets,
+                names=arms,
+                input=inputs[row] or b"",
+                by=self._deadline,
+                options=self._options,
+                first=place * len(arms),
+            )
+        number = rows[0] if rows else -1
+        self._groups[number] = RowGroup(rows, gather)
+        gather.when_settled(partial(self._note, number), seconds=self._deadline - monotonic())
+
+    def _input(self, row: int) -> bytes | None:
+        """Return a row's JSON text; None where it is of another type, which is noted."""
+        input = bytes(self._rows[row])
+        try:
+            self._check(input)
+        except ClipperError as error:
+            self._scored.failed[row] = error
+            return None
+        return input
+
+    def _note(self, number: int) -> None:
+        """Remember that it is settled: whoever settles a whole batch does no more than that."""
+        self._settled.append(number)
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    def _end(self, group: RowGroup) -> None:
+        outcomes, count = group.gather.outcomes, len(self._arms)
+        again: list[int] = []
+        for place, row in enumerate(group.rows):
+            first = outcomes[place * count]
+            if count == 1 and first is not None and first.status == _OK:
+                self._scored.outputs[row] = first.payload
+            elif not self._answered(row, outcomes[place * count : (place + 1) * count]):
+                again.append(row)
+        if again:
+            self._found_no_room = True
+            self._waiting.extendleft(reversed(again))
+
+    def _answered(self, row: int, outcomes: list[Outcome | None]) -> bool:
+        """Note what a row comes to; False where it is to be asked about again."""
+        full = all(outcome is not None and outcome.status == _SATURATED for outcome in outcomes)
+        if full and monotonic() + REFUSED_PAUSE_S < self._deadline:
+            return False
+        try:
+            self._scored.outputs[row] = self._decided(outcomes)
+        except ClipperError as error:
+            self._scored.failed[row] = error
+        return True
+
+    def _decided(self, outcomes: list[Outcome | None]) -> bytes:
+        """Return what the arms come to. Raises what a query without default output would.
+
+        The default output stands in for an answer that is unsure, not for one that is missing.
+        """
+        application, targets = self._application, self._choice.targets
+        decided = decide(
+            outputs_of(self._arms, outcomes),
+            weights=self._choice.prepared.weights,
+            asked=self._arms,
+            how=application.combine,
+            threshold=application.confidence_threshold,
+            default=application.default_output,
+            averages=self._resources.averages,
+        )
+        if not isinstance(decided, Objection):
+            return decided.output
+        if decided.fault is Fault.UNSURE and application.default_output is not None:
+            return application.default_output
+        connected = self._resources.engine.connected
+        if decided.fault is Fault.NO_OUTPUT:
+            fallback = why_none(
+                outcomes,
+                connected=lambda: any(connected(targets[arm].version.id) for arm in self._arms),
+            )
+        else:
+            fallback = why_default(decided)
+        raise error_for(
+            fallback,
+            application=application,
+            objective_ms=self._within_s * 1e3,
+            seconds_until_calm=lambda: REFUSED_PAUSE_S,
+        )
+
+    async def _something_settled(self) -> None:
+        self._wake = asyncio.get_running_loop().create_future()
+        try:
+            await self._wake  # each group has a deadline
+        finally:
+            self._wake = None
