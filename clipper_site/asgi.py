@@ -34,6 +34,7 @@ from serving.api.http import Endpoint, Receive, Scope, Send  # noqa: E402
 from serving.api.limits import LIMITS_KEY  # noqa: E402
 from serving.api.paths import APP, OWN_PATH  # noqa: E402
 from serving.api.predict import predict_endpoint  # noqa: E402
+from serving.api.release_wait import with_release_waits  # noqa: E402
 from serving.api.score import score_endpoint  # noqa: E402
 from serving.api.shared import STATE_KEY  # noqa: E402
 from serving.api.websocket import ApplicationConsumer  # noqa: E402
@@ -68,7 +69,10 @@ def routes_of(runtime: Runtime) -> Endpoint:
     Plain predictions don't come this way (`serving.api.front`).
     """
     predict = predict_endpoint(runtime)
-    management = with_limited_bodies(cast(Endpoint, django_application))
+    management = with_release_waits(
+        with_limited_bodies(cast(Endpoint, django_application)),
+        next_look=lambda: runtime.next_look,
+    )
     http = URLRouter(
         [
             route(rf"^api/v1/applications/{APP}/predict/?$", predict),

@@ -122,7 +122,8 @@ class Runtime:
         self._seal = Seal(spec.credentials.secret)
         self._refusals = Refusals()
         self._registry_changed = asyncio.Event()
-        self._look: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Resolves when the registry has been looked at the next time.
+        self.next_look: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._looks_begun = self._looks_ended = 0
         self._looked_at = 0.0
         self._directory_changed = asyncio.Event()
@@ -186,7 +187,7 @@ class Runtime:
         Strangers come without a key that anybody made: were they to have the registry read, they
         could keep the database and this process busy.
         """
-        await asyncio.wait([self._look], timeout=NOTICE_S)
+        await asyncio.wait([self.next_look], timeout=NOTICE_S)
 
     async def _catch_up(self) -> None:
         """Wait for a look at the registry that begins after this call."""
@@ -197,7 +198,7 @@ class Runtime:
                 if self._looks_begun < wanted:
                     self._registry_changed.set()
                 while self._looks_ended < wanted:
-                    await asyncio.wait([self._look])
+                    await asyncio.wait([self.next_look])
 
     # --- keeping up ---------------------------------------------------------------------------
 
@@ -262,8 +263,8 @@ class Runtime:
         finally:
             self._looks_ended = self._looks_begun
             self._looked_at = monotonic()
-            self._look.set_result(None)
-            self._look = asyncio.get_running_loop().create_future()
+            self.next_look.set_result(None)
+            self.next_look = asyncio.get_running_loop().create_future()
 
     def _read_registry(self) -> Snapshot:
         with self.loop_watch.reading():
