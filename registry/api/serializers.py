@@ -163,6 +163,48 @@ class NewApplication(ApplicationChange):
     allow_signature_change = Flag(required=False, help_text=SIGNATURE_HELP)
 
 
+class DeclaredApplication(ApplicationChange):
+    """An application as it is to be. What is left out stays as it is, or gets its default."""
+
+    input_type = Text(
+        required=False,
+        help_text=f"Needed where it isn't there yet. {choices_of(Application, 'input_type')}",
+    )
+    slo_ms = Number(
+        required=False,
+        help_text="Every query is answered within this time. Needed where it isn't there yet.",
+    )
+    slo_target = Number(required=False, help_text="Share of queries to answer in time.")
+    slo_window = Text(required=False, help_text=choices_of(ServiceLevelObjective, "window"))
+    routes = RouteIn(many=True, required=False)
+    allow_signature_change = Flag(required=False, help_text=SIGNATURE_HELP)
+
+    def declared(self) -> dict[str, Any]:
+        """What is declared, as services take it."""
+        said: dict[str, Any] = dict(self.validated_data)
+        apart = {name: said.pop(name) for name in APART if name in said}
+        routes = said.pop("routes", None)
+        fields = {OBJECTIVE_NAMES.get(name, name): value for name, value in said.items()}
+        wanted = None if routes is None else route_requests(routes)
+        return {**apart, "fields": fields, "routes": wanted}
+
+
+# What a declaration calls the parts of an objective.
+OBJECTIVE_NAMES = {"slo_ms": "latency_ms", "slo_target": "target", "slo_window": "window"}
+AS_DECLARED = {theirs: ours for ours, theirs in OBJECTIVE_NAMES.items()}
+# What isn't a field that can be changed.
+APART = ("input_type", "allow_signature_change")
+
+
+class DeclaredApplicationOut(ApplicationOut):
+    """`changed` names what was something else before: nothing where all was so already."""
+
+    changed = serializers.ListField(child=serializers.CharField())
+
+    class Meta(ApplicationOut.Meta):
+        fields = (*ApplicationOut.Meta.fields, "changed")
+
+
 # --- Models and versions -----------------------------------------------------------------------
 
 
@@ -174,7 +216,14 @@ class ModelOut(serializers.ModelSerializer[Model]):
 
     class Meta:
         model = Model
-        fields = ("name", "input_type", "description", "live_version", "versions", "created_at")
+        fields: tuple[str, ...] = (
+            "name",
+            "input_type",
+            "description",
+            "live_version",
+            "versions",
+            "created_at",
+        )
 
     def get_live_version(self, model: Model) -> str | None:
         return model.live_version.version if model.live_version else None
@@ -185,6 +234,24 @@ class ModelOut(serializers.ModelSerializer[Model]):
 
 class ModelPatch(Body):
     description = Text(required=False, allow_blank=True, max_length=LONG_TEXT)
+
+
+class DeclaredModel(ModelPatch):
+    """A model as it is to be. What is left out stays as it is."""
+
+    input_type = Text(
+        required=False,
+        help_text=f"Needed where it isn't there yet. {choices_of(Model, 'input_type')}",
+    )
+
+
+class DeclaredModelOut(ModelOut):
+    """`changed` names what was something else before: nothing where all was so already."""
+
+    changed = serializers.ListField(child=serializers.CharField())
+
+    class Meta(ModelOut.Meta):
+        fields = (*ModelOut.Meta.fields, "changed")
 
 
 class NewModel(ModelPatch):

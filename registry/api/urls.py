@@ -14,6 +14,7 @@ from registry.api.views.applications import (
     RoutesView,
 )
 from registry.api.views.audit import AuditView
+from registry.api.views.keys import KeysView, KeyView
 from registry.api.views.models import (
     ModelsView,
     ModelView,
@@ -52,6 +53,8 @@ urlpatterns = [
     *both(f"{MODEL}/scale", view=ScaleView, name="api-scale"),
     *both(f"{MODEL}/releases/", view=ReleasesView, name="api-releases"),
     *both(f"{MODEL}/releases/<int:release>", view=ReleaseView, name="api-release"),
+    *both("keys/", view=KeysView, name="api-keys"),
+    *both("keys/<int:key>", view=KeyView, name="api-key"),
     *both("audit/", view=AuditView, name="api-audit"),
     path("schema/", SchemaView.as_view(), name="api-schema"),
     path("docs/", DocsView.as_view(url_name="api-schema"), name="api-docs"),

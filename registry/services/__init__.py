@@ -20,6 +20,7 @@ from registry.services.audit import (
     record_done,
     unchanged_since,
 )
+from registry.services.declared import declare_application, declare_model
 from registry.services.models import create_model, delete_model, update_model
 from registry.services.releases import (
     begin_release,
@@ -59,6 +60,8 @@ __all__ = [
     "create_application",
     "create_model",
     "create_version",
+    "declare_application",
+    "declare_model",
     "delete_application",
     "delete_model",
     "delete_version",

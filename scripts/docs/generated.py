@@ -42,7 +42,7 @@ def generators() -> dict[str, Callable[[], str]]:
         },
         **{
             f"endpoints {tag}": partial(from_schema.endpoints, tag)
-            for tag in ("applications", "models", "replicas", "audit")
+            for tag in ("applications", "models", "replicas", "keys", "audit")
         },
     }
 

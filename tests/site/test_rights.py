@@ -49,6 +49,7 @@ ENDPOINTS = [
     Endpoint("GET", "applications/"),
     Endpoint("POST", "applications/", {"name": "new", "input_type": "doubles", "slo_ms": 50}),
     Endpoint("GET", "applications/letters"),
+    Endpoint("PUT", "applications/letters", {"description": "mine"}),
     Endpoint("PATCH", "applications/letters", {"description": "mine"}),
     Endpoint("DELETE", "applications/letters"),
     Endpoint("GET", "applications/letters/slo"),
@@ -62,6 +63,7 @@ ENDPOINTS = [
     Endpoint("GET", "models/"),
     Endpoint("POST", "models/", {"name": "new", "input_type": "doubles"}),
     Endpoint("GET", "models/ocr"),
+    Endpoint("PUT", "models/ocr", {"description": "mine"}),
     Endpoint("PATCH", "models/ocr", {"description": "mine"}),
     Endpoint("DELETE", "models/spare"),
     Endpoint("GET", "models/ocr/versions/"),
@@ -76,6 +78,11 @@ ENDPOINTS = [
     Endpoint("GET", "models/ocr/releases/{release}"),
     Endpoint("GET", "replicas/"),
     Endpoint("GET", "audit/"),
+    Endpoint("GET", "keys/"),
+    Endpoint("POST", "keys/", {"name": "new", "scopes": ["predict"]}),
+    Endpoint("GET", "keys/{key}"),
+    Endpoint("PATCH", "keys/{key}", {"name": "mine"}),
+    Endpoint("DELETE", "keys/{key}"),
     Endpoint("GET", "models/ocr/versions/1/errors"),
     Endpoint("GET", "models/ocr/versions/1/log"),
     Endpoint("GET", "replicas/r1/log"),
@@ -100,6 +107,8 @@ class Caller:
         path = endpoint.path
         if "{release}" in path:
             path = path.format(release=Model.objects.get(name="ocr").releases.earliest("id").pk)
+        if "{key}" in path:
+            path = path.format(key=strangers_key())
         if endpoint.body == "upload":
             form = {"version": "9", "runtime": "sklearn"}
             artifact = SimpleUploadedFile("a.skops", b"bytes")
@@ -113,6 +122,12 @@ class Caller:
             content_type="application/json",
             headers=self.headers,
         )
+
+
+def strangers_key() -> int:
+    """A key of a stranger's, that predicts."""
+    made, _ = services.create_api_key(name="theirs", scopes=["predict"], by=BY)
+    return made.pk
 
 
 def key(*scopes: str, applications: tuple[Application, ...] = ()) -> str:
@@ -355,6 +370,6 @@ def _is_api(pattern: URLPattern) -> bool:
 
 
 def _view_at(path: str) -> type[ManagementView]:
-    url = "/api/v1/" + path.partition("?")[0].format(release=1)
+    url = "/api/v1/" + path.partition("?")[0].format(release=1, key=1)
     view: type[ManagementView] = get_resolver().resolve(url).func.cls  # type: ignore[attr-defined]  # DRF's
     return view

@@ -13,9 +13,12 @@ from registry import services
 from registry.api.permissions import Permissions, actor_of
 from registry.api.reach import applications_for, check_routes, check_urgency
 from registry.api.serializers import (
+    AS_DECLARED,
     SIGNATURE_HELP,
     ApplicationOut,
     ApplicationPatch,
+    DeclaredApplication,
+    DeclaredApplicationOut,
     NewApplication,
     ObjectiveChange,
     ObjectiveOut,
@@ -53,9 +56,15 @@ class ApplicationsView(ManagementView):
 
 
 class ApplicationView(ManagementView):
-    for_bound_keys = ("GET", "PATCH", "DELETE")
+    for_bound_keys = ("GET", "PUT", "PATCH", "DELETE")
     permissions: ClassVar[Permissions] = {
         "GET": ("registry.view_application",),
+        "PUT": (
+            "registry.add_application",
+            "registry.change_application",
+            "registry.change_servicelevelobjective",
+            "registry.change_route",
+        ),
         "PATCH": ("registry.change_application",),
         "DELETE": ("registry.delete_application",),
     }
@@ -64,6 +73,27 @@ class ApplicationView(ManagementView):
     def get(self, request: Request, application: str) -> Response:
         found = find_application(request, name=application)
         return Response(ApplicationOut(found).data, headers=etag(found))
+
+    @schema(
+        "Make an application what is declared",
+        body=DeclaredApplication,
+        answer=DeclaredApplicationOut,
+        created=True,
+    )
+    def put(self, request: Request, application: str) -> Response:
+        found = self.declared_row(find_application, name=application)
+        wanted = self.validated(DeclaredApplication).declared()
+        check_routes(request, routes=wanted["routes"] or ())
+        if found is not None:
+            check_urgency(request, application=found, changes=wanted["fields"])
+        with self.if_unchanged(found):
+            declared = services.declare_application(
+                name=application, application=found, by=actor_of(request), **wanted
+            )
+        shown = find_application(request, name=application)
+        changed = [AS_DECLARED.get(name, name) for name in declared.changed]
+        body = {**ApplicationOut(shown).data, "changed": changed}
+        return Response(body, status=201 if declared.created else 200, headers=etag(shown))
 
     @schema("Change an application", body=ApplicationPatch, answer=ApplicationOut)
     def patch(self, request: Request, application: str) -> Response:

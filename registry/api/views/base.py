@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, ClassVar
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar, TypeVar
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -16,14 +16,16 @@ from rest_framework.views import APIView
 from registry.api.fields import Body
 from registry.api.parsing import JsonOnly, JsonParser, check_encoding
 from registry.api.permissions import Permissions
-from registry.api.reach import applications_for, models_for
+from registry.api.reach import applications_for, bound_to, models_for
 from registry.api.serializers import ErrorBody
-from registry.errors import BadRequest, NotFound
+from registry.errors import BadRequest, NotFound, PreconditionFailed
 from registry.models import Application, Model, ModelVersion
 from registry.names import NAME_PATTERN
 from registry.services import unchanged_since
 
 PAGE_SIZE = 1000
+
+R = TypeVar("R")
 
 PAGE_PARAMETERS = [
     OpenApiParameter("limit", int, description=f"How many at most: 1 to {PAGE_SIZE}."),
@@ -38,13 +40,17 @@ def schema(
     answer: Any = None,
     status: int = 200,
     paged: bool = False,
+    created: bool = False,
     parameters: Sequence[OpenApiParameter] = (),
 ) -> Any:
-    """Describe one method of a view in the OpenAPI schema, errors included."""
+    """Describe one method of a view in the OpenAPI schema, errors included.
+
+    `created`: it also answers 201, with the same.
+    """
     return extend_schema(
         summary=summary,
         request=body,
-        responses={status: answer, "default": ErrorBody},
+        responses={status: answer, **({201: answer} if created else {}), "default": ErrorBody},
         parameters=[*parameters, *(PAGE_PARAMETERS if paged else ())],
     )
 
@@ -62,9 +68,29 @@ class ManagementView(APIView):
         super().initial(request, *args, **kwargs)
         check_encoding(request)
 
-    def if_unchanged(self, row: Revised) -> AbstractContextManager[None]:
-        """Do what is inside where the row still is as If-Match says, or where nothing is said."""
-        return unchanged_since(row, _expected(self.request))
+    def if_unchanged(self, row: Revised | None) -> AbstractContextManager[None]:
+        """Do what is inside where the row still is as If-Match says, or where nothing is said.
+
+        Raises PreconditionFailed where there is no row, and one is expected.
+        """
+        expected = _expected(self.request)
+        if row is not None:
+            return unchanged_since(row, expected)
+        if expected is not None:
+            raise PreconditionFailed("There is nothing here yet.", expected=expected)
+        return nullcontext()
+
+    def declared_row(self, find: Callable[..., R], *, name: str) -> R | None:
+        """Return what is to be changed to what is declared; None where it is to be created.
+
+        Raises NotFound for a key that is bound to applications: it creates nothing.
+        """
+        try:
+            return find(self.request, name=name)
+        except NotFound:
+            if bound_to(self.request) is not None:
+                raise
+            return None
 
     def body(self, shape: type[Body]) -> dict[str, Any]:
         """Return the request's body in this shape; an empty body counts as an empty object."""

@@ -13,6 +13,8 @@ from registry import services
 from registry.api.permissions import Permissions, actor_of
 from registry.api.reach import check_changes, models_for
 from registry.api.serializers import (
+    DeclaredModel,
+    DeclaredModelOut,
     ModelOut,
     ModelPatch,
     NewModel,
@@ -47,9 +49,10 @@ class ModelsView(ManagementView):
 
 
 class ModelView(ManagementView):
-    for_bound_keys = ("GET", "PATCH")
+    for_bound_keys = ("GET", "PUT", "PATCH")
     permissions: ClassVar[Permissions] = {
         "GET": ("registry.view_model",),
+        "PUT": ("registry.add_model", "registry.change_model"),
         "PATCH": ("registry.change_model",),
         "DELETE": ("registry.delete_model",),
     }
@@ -58,6 +61,21 @@ class ModelView(ManagementView):
     def get(self, request: Request, model: str) -> Response:
         found = find_model(request, name=model)
         return Response(ModelOut(found).data, headers=etag(found))
+
+    @schema(
+        "Make a model what is declared", body=DeclaredModel, answer=DeclaredModelOut, created=True
+    )
+    def put(self, request: Request, model: str) -> Response:
+        found = self.declared_row(find_model, name=model)
+        if found is not None:
+            check_changes(request, model=found)
+        with self.if_unchanged(found):
+            declared = services.declare_model(
+                name=model, model=found, by=actor_of(request), **self.body(DeclaredModel)
+            )
+        shown = find_model(request, name=model)
+        body = {**ModelOut(shown).data, "changed": declared.changed}
+        return Response(body, status=201 if declared.created else 200, headers=etag(shown))
 
     @schema("Describe a model", body=ModelPatch, answer=ModelOut)
     def patch(self, request: Request, model: str) -> Response:

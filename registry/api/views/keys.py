@@ -1,0 +1,174 @@
+"""API keys: made, shown once, changed and revoked."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from registry import services
+from registry.api.fields import Body, Flag, Text
+from registry.api.permissions import Permissions, actor_of
+from registry.api.timestamps import Moment
+from registry.api.views.base import ManagementView, find_application, schema
+from registry.errors import Forbidden, NotFound
+from registry.models import ApiKey
+from registry.specs import MANAGE, SCOPES
+
+LARGEST_ID = 2**63 - 1
+EXPIRY_HELP = "When it stops working, in ISO 8601. null: when it is revoked."
+SCOPES_HELP = f"Some of {', '.join(SCOPES)}."
+
+
+class KeyOut(serializers.ModelSerializer[ApiKey]):
+    """`prefix` is how the key begins, `active` whether it works. Its text isn't kept."""
+
+    scopes = serializers.SerializerMethodField()
+    run_code = serializers.BooleanField(source="can_run_code")
+    applications = serializers.SerializerMethodField(
+        help_text="Those that it is bound to. null: it isn't."
+    )
+    active = serializers.BooleanField(source="is_active")
+    created_by = serializers.SerializerMethodField()
+
+    class Meta:
+        model = ApiKey
+        fields: tuple[str, ...] = (
+            "id",
+            "name",
+            "prefix",
+            "scopes",
+            "run_code",
+            "applications",
+            "expires_at",
+            "active",
+            "revoked_at",
+            "created_at",
+            "created_by",
+        )
+
+    def get_scopes(self, key: ApiKey) -> list[str]:
+        return sorted(key.scopes)
+
+    def get_applications(self, key: ApiKey) -> list[str] | None:
+        return sorted(str(found) for found in key.applications.all()) if key.bound else None
+
+    def get_created_by(self, key: ApiKey) -> str | None:
+        return key.created_by.get_username() if key.created_by else None
+
+
+class NewKeyOut(KeyOut):
+    """`key` is what clients send. It is in this answer and nowhere else."""
+
+    key = serializers.CharField()
+
+    class Meta(KeyOut.Meta):
+        fields = (*KeyOut.Meta.fields, "key")
+
+
+class NewKey(Body):
+    name = Text(help_text="Who uses it.")
+    scopes = serializers.ListField(child=Text(), help_text=SCOPES_HELP)
+    applications = serializers.ListField(
+        child=Text(), required=False, help_text="Only these. Left out: every application."
+    )
+    expires_at = Moment(required=False, allow_null=True, help_text=EXPIRY_HELP)
+    run_code = Flag(
+        required=False, help_text="May upload and first deploy versions that run code of their own."
+    )
+
+
+class KeyPatch(Body):
+    name = Text(required=False)
+    expires_at = Moment(required=False, allow_null=True, help_text=EXPIRY_HELP)
+
+
+class KeysView(ManagementView):
+    """A key that manages makes keys, but none that manages; no bound key sees any."""
+
+    permissions: ClassVar[Permissions] = {
+        "GET": ("registry.view_apikey",),
+        "POST": ("registry.add_apikey",),
+    }
+
+    @schema("List the API keys, newest first", answer=KeyOut(many=True), paged=True)
+    def get(self, request: Request) -> Response:
+        return self.listing(_keys(), shape=KeyOut)
+
+    @schema("Make an API key, which is shown once", body=NewKey, answer=NewKeyOut, status=201)
+    def post(self, request: Request) -> Response:
+        wanted = self.body(NewKey)
+        by = actor_of(request)
+        if wanted.get("run_code") and not by.may_run_code:
+            raise Forbidden(f"Who makes a key that may run code may run it; {by.label} may not.")
+        key, text = services.create_api_key(
+            name=wanted["name"],
+            scopes=wanted["scopes"],
+            applications=[
+                find_application(request, name=name) for name in wanted.get("applications", [])
+            ],
+            expires_at=wanted.get("expires_at"),
+            can_run_code=wanted.get("run_code", False),
+            by=by,
+        )
+        return Response(
+            {**KeyOut(key).data, "key": text},
+            status=status.HTTP_201_CREATED,
+            headers={
+                "Location": f"{request.path.rstrip('/')}/{key.pk}",
+                "Cache-Control": "no-store",
+            },
+        )
+
+
+class KeyView(ManagementView):
+    """A key stays in the list when it is revoked: who had access is kept."""
+
+    permissions: ClassVar[Permissions] = {
+        "GET": ("registry.view_apikey",),
+        "PATCH": ("registry.change_apikey",),
+        "DELETE": ("registry.change_apikey",),
+    }
+
+    @schema("Read an API key", answer=KeyOut)
+    def get(self, request: Request, key: int) -> Response:
+        return Response(KeyOut(_found(key)).data)
+
+    @schema("Rename an API key, or let it expire at another time", body=KeyPatch, answer=KeyOut)
+    def patch(self, request: Request, key: int) -> Response:
+        found = _found(key)
+        _check_changes(request, key=found)
+        current: dict[str, Any] = {"name": found.name, "expires_at": found.expires_at}
+        services.update_api_key(key=found, by=actor_of(request), **current | self.body(KeyPatch))
+        return Response(KeyOut(_found(key)).data)
+
+    @schema("Revoke an API key, at once", status=204)
+    def delete(self, request: Request, key: int) -> Response:
+        found = _found(key)
+        _check_changes(request, key=found)
+        if found.revoked_at is None:
+            services.revoke_api_key(key=found, by=actor_of(request))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def _keys() -> QuerySet[ApiKey]:
+    return ApiKey.objects.select_related("created_by").prefetch_related("applications")
+
+
+def _found(number: int) -> ApiKey:
+    found = _keys().filter(pk=number).first() if number <= LARGEST_ID else None
+    if found is None:
+        raise NotFound(f"There is no API key {number}.", key=number)
+    return found
+
+
+def _check_changes(request: Request, *, key: ApiKey) -> None:
+    """Raise Forbidden for a key that would change another one that manages: they are equals."""
+    own = request.auth
+    if isinstance(own, ApiKey) and key.can_manage and key.pk != own.pk:
+        raise Forbidden(
+            f"A key with the scope {MANAGE} is changed and revoked by people, or by itself."
+        )

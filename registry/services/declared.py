@@ -1,0 +1,176 @@
+"""Makes what is there what somebody has declared: created where it is missing, changed where it
+differs, and left alone where it doesn't.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+
+from registry.errors import BadRequest, Conflict
+from registry.models import Application, Model
+from registry.services.actor import Actor
+from registry.services.applications import (
+    OBJECTIVE,
+    RouteRequest,
+    create_application,
+    json_text,
+    replace_routes,
+    set_objective,
+    update_application,
+)
+from registry.services.models import create_model, update_model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """What came of a declaration: the names of what was something else before."""
+
+    created: bool
+    changed: list[str]
+
+
+@transaction.atomic
+def declare_application(
+    *,
+    name: str,
+    application: Application | None,
+    fields: Mapping[str, Any],
+    input_type: str | None = None,
+    routes: Sequence[RouteRequest] | None = None,
+    allow_signature_change: bool = False,
+    by: Actor,
+) -> Declared:
+    """Make the application, None where there is none of this name, what is declared.
+
+    `fields` are those of the application and, by their names there, of its objective. What isn't
+    declared stays as it is. Raises Conflict for another input type, and what each of the changes
+    raises; then none is made.
+    """
+    if application is not None:
+        _check_input_type(application, input_type=input_type)
+        return _change(
+            application,
+            fields=fields,
+            routes=routes,
+            allow_signature_change=allow_signature_change,
+            by=by,
+        )
+    if input_type is None or "latency_ms" not in fields:
+        raise BadRequest(f"Expected input_type and slo_ms, as {name} isn't there yet.")
+    own, objective = _parted(fields)
+    created = create_application(
+        name=name,
+        input_type=input_type,
+        slo_ms=objective["latency_ms"],
+        routes=routes or (),
+        allow_signature_change=allow_signature_change,
+        by=by,
+        **own,
+    )
+    set_objective(application=created, by=by, **objective)
+    return Declared(created=True, changed=_names(fields, routes))
+
+
+def _change(
+    application: Application,
+    *,
+    fields: Mapping[str, Any],
+    routes: Sequence[RouteRequest] | None,
+    allow_signature_change: bool,
+    by: Actor,
+) -> Declared:
+    changes = differing(application, fields=fields)
+    own, objective = _parted(changes)
+    if own:
+        update_application(application=application, changes=own, by=by)
+    if objective:
+        set_objective(application=application, by=by, **objective)
+    if routes is not None and _routes_of(application) == sorted(map(_route_key, routes)):
+        routes = None
+    if routes is not None:
+        replace_routes(
+            application=application,
+            routes=routes,
+            allow_signature_change=allow_signature_change,
+            by=by,
+        )
+    return Declared(created=False, changed=_names(changes, routes))
+
+
+def differing(application: Application, *, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the declared fields that are something else now."""
+    return {
+        name: value for name, value in fields.items() if not _is(application, name, value=value)
+    }
+
+
+@transaction.atomic
+def declare_model(
+    *,
+    name: str,
+    model: Model | None,
+    input_type: str | None = None,
+    description: str | None = None,
+    by: Actor,
+) -> Declared:
+    """Make the model, None where there is none of this name, what is declared.
+
+    Raises Conflict for another input type, BadRequest where one is needed.
+    """
+    if model is None:
+        if input_type is None:
+            raise BadRequest(f"Expected input_type, as {name} isn't there yet.")
+        create_model(name=name, input_type=input_type, description=description or "", by=by)
+        return Declared(created=True, changed=["input_type", "description"])
+    _check_input_type(model, input_type=input_type)
+    if description in (None, model.description):
+        return Declared(created=False, changed=[])
+    update_model(model=model, description=description or "", by=by)
+    return Declared(created=False, changed=["description"])
+
+
+def _check_input_type(row: Application | Model, *, input_type: str | None) -> None:
+    if input_type not in (None, row.input_type):
+        raise Conflict(
+            f"{row.name} takes {row.input_type}, which can't change, got {input_type}.",
+            name=row.name,
+            input_type=row.input_type,
+        )
+
+
+def _parted(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what is the application's own, and what is its objective's."""
+    own = {name: value for name, value in fields.items() if name not in OBJECTIVE}
+    return own, {name: value for name, value in fields.items() if name in OBJECTIVE}
+
+
+def _is(application: Application, name: str, *, value: Any) -> bool:
+    if name == "default_output":
+        return bool(application.default_output == json_text(value))
+    row = application.slo if name in OBJECTIVE else application
+    return bool(getattr(row, name) == value)
+
+
+def _names(fields: Mapping[str, Any], routes: Sequence[RouteRequest] | None) -> list[str]:
+    return [*fields, *([] if routes is None else ["routes"])]
+
+
+def _routes_of(application: Application) -> list[tuple[str, str, str, float]]:
+    routes = application.routes.select_related("model", "pinned_version")
+    return sorted(
+        (
+            route.model.name,
+            route.pinned_version.version if route.pinned_version else "",
+            str(route.role),
+            route.weight,
+        )
+        for route in routes
+    )
+
+
+def _route_key(route: RouteRequest) -> tuple[str, str, str, float]:
+    return route.model, route.version or "", str(route.role), route.weight
