@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from registry.errors import BadRequest
 
@@ -13,6 +13,12 @@ PolicyCheck = Callable[[str, Mapping[str, Any]], object]
 # Takes a loss and its formula; raises BadRequest saying what was expected.
 LossCheck = Callable[[str, str], object]
 Names = Callable[[], Collection[str]]
+
+
+class InputCheck(Protocol):
+    """Returns the signature as it is kept; raises ValueError saying what was expected."""
+
+    def __call__(self, input_type: str, /, *, signature: str, example: str) -> str: ...
 
 
 @dataclass(slots=True)
@@ -25,6 +31,7 @@ class _Registered:
     data_runtimes: Collection[str] = ()
     methods_of: Callable[[str], Collection[str]] | None = None
     self_contained: Collection[str] = ()
+    input_check: InputCheck | None = None
 
 
 _registered = _Registered()
@@ -62,6 +69,11 @@ def register_runtimes(
     _registered.methods_of = methods_of
     _registered.runtime_names = names
     _registered.data_runtimes = data_only
+
+
+def register_inputs(check: InputCheck) -> None:
+    """Called once, by the app that parses inputs."""
+    _registered.input_check = check
 
 
 def policy_names() -> Collection[str]:
@@ -115,6 +127,21 @@ def check_method(method: str, *, runtime: str) -> None:
     if method not in methods:
         expected = f"one of {', '.join(methods)}" if methods else "none"
         raise BadRequest(f"method: Expected {expected} with the runtime {runtime}, got {method!r}.")
+
+
+def check_inputs(input_type: str, *, signature: str, example: str) -> str:
+    """Return the signature as it is kept; both are JSON, "" where not said.
+
+    Raises BadRequest where they don't fit each other or the input type.
+    """
+    if _registered.input_check is None:
+        return signature
+    try:
+        return _registered.input_check(input_type, signature=signature, example=example)
+    except ValueError as error:
+        field = "example" if example else "signature"
+        said = str(error)
+        raise BadRequest(f"{field}: {said[:1].upper()}{said[1:]}.", fields=[field]) from error
 
 
 def code_runtimes() -> list[str]:

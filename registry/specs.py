@@ -32,9 +32,9 @@ class VersionSpec:
     `generation` grows each time the version's replicas are started afresh; it is part of the
     cache key, so that nothing a former load answered outlives it. `method` is what of the model is
     asked ("": its runtime's first); `requirements` are the lines that say what it needs, and
-    `python` is the version that it needs ("": the stack's). `batching` may change while
-    replicas run; `memory_limit_mb` (None: no limit), `threads` and `load_timeout_s` hold for those
-    started later.
+    `python` is the version that it needs ("": the stack's). `signature` and `example`, each JSON or
+    "", say what its inputs are. `batching` may change while replicas run; `memory_limit_mb` (None:
+    no limit), `threads` and `load_timeout_s` hold for those started later.
     Autoscaling moves `replicas` within `replica_bounds`, fewest and most; None where it is off.
     """
 
@@ -52,6 +52,9 @@ class VersionSpec:
     method: str = ""
     requirements: str = ""
     python: str = ""
+    signature: str = ""
+    example: str = ""
+    allow_stale_libraries: bool = False
     batching: BatchingSpec = BatchingSpec()
     memory_limit_mb: int | None = None
     threads: int = 1

@@ -10,7 +10,8 @@ class ServingConfig(AppConfig):
     verbose_name = "Serving"
 
     def ready(self) -> None:
-        from registry.extensions import register_runtimes
+        from registry.extensions import register_inputs, register_runtimes
+        from serving.container.parsing import checked_inputs
         from serving.container.runtimes import (
             data_only,
             methods_of,
@@ -18,6 +19,7 @@ class ServingConfig(AppConfig):
             self_contained,
         )
 
+        register_inputs(checked_inputs)
         register_runtimes(
             runtime_names,
             data_only=data_only(),

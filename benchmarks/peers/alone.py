@@ -21,6 +21,7 @@ from benchmarks.peers.servers import linear
 from benchmarks.servers import ONE_THREAD, clean_environment
 from scripts.stack.layout import ROOT
 from serving.container.parsing import parse_batch, row_parser
+from serving.container.signature import Signature
 
 SECONDS = 1.0
 LONGEST_SECONDS = 60.0
@@ -52,7 +53,7 @@ def measure_alone(questions: Questions) -> Alone:
 
 def main() -> None:
     raws = [line.encode() for line in Path(sys.argv[1]).read_text().splitlines()]
-    model, parser = linear.load(), row_parser("doubles", length=784)
+    model, parser = linear.load(), row_parser(Signature.of("doubles", length=784))
     rows = parse_batch(parser, raws).rows
     alone = Alone(
         predicting=_rows_a_second(lambda: model.predict(rows), size=len(raws)),

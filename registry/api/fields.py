@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -54,6 +55,20 @@ class Object(serializers.DictField):
         if not isinstance(data, dict):
             raise serializers.ValidationError(f"Expected an object, got {_shown(data)}.")
         return data
+
+
+class StoredJson(serializers.JSONField):
+    """A column that holds JSON as text, as its value; null where it holds none."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(read_only=True, **options)
+
+    def get_attribute(self, instance: Any) -> Any:
+        text: Any = super().get_attribute(instance)
+        return msgspec.json.decode(text) if text else None
+
+    def to_representation(self, value: Any) -> Any:
+        return value
 
 
 AUTO = "auto"

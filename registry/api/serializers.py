@@ -14,6 +14,7 @@ from registry.api.fields import (
     FormNumberOrAuto,
     Number,
     NumberOrAuto,
+    StoredJson,
     Text,
     Whole,
 )
@@ -264,6 +265,8 @@ class VersionOut(serializers.ModelSerializer[ModelVersion]):
 
     model = serializers.CharField(source="model.name")
     batch_wait_ms = NumberOrAuto()
+    example = StoredJson(help_text="An input; null where none was given.")
+    signature = StoredJson(help_text="What its inputs are; null where that isn't known yet.")
     live = serializers.BooleanField(source="is_live")
     created_by = serializers.SerializerMethodField()
 
@@ -309,6 +312,8 @@ class NewVersion(ModelBody):
     version = Text()
     runtime = Text(help_text=one_of(runtime_names))
     artifact = serializers.FileField(max_length=255)
+    example = Text(required=False, allow_blank=True, help_text="An input, as JSON.")
+    signature = Text(required=False, allow_blank=True, help_text="What its inputs are, as JSON.")
     batch_wait_ms = FormNumberOrAuto(required=False, allow_null=True, help_text=BATCH_WAIT_HELP)
 
     class Meta:

@@ -12,3 +12,5 @@ class InputType(models.TextChoices):
     STRINGS = "strings", "strings: text"
     BYTES = "bytes", "bytes: base64 text"
     JSON = "json", "json: anything"
+    COLUMNS = "columns", "columns: an object a row, as in a data frame"
+    TENSOR = "tensor", "tensor: nested arrays of numbers"

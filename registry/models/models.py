@@ -189,6 +189,18 @@ class ModelVersion(models.Model):
         validators=[validate_python],
         help_text="That it needs, such as 3.13. Empty: the stack's.",
     )
+    example = models.TextField(
+        blank=True,
+        help_text="An input as JSON. Each check has the version answer it. Empty: none.",
+    )
+    signature = models.TextField(
+        blank=True,
+        help_text="What its inputs are, as JSON. Empty: what the check finds out.",
+    )
+    allow_stale_libraries = models.BooleanField(
+        default=False,
+        help_text="Take a model that was trained with another release of its library.",
+    )
     allow_pickle = models.BooleanField(
         default=False,
         help_text="Load joblib or pickle, which can run any code. Only for artifacts you trust.",

@@ -95,8 +95,10 @@ def check_not_live(version: ModelVersion, *, model: Model) -> None:
 
 
 @transaction.atomic
-def begin_release(*, release: Release, n_features: int | None = None) -> None:
+def begin_release(*, release: Release, n_features: int | None = None, signature: str = "") -> None:
     """The artifact has proved loadable, and says that it takes `n_features`: replicas may start.
+
+    `signature` is what its check has found out of its inputs, as JSON.
 
     The release fails instead where it takes another number than it may. Does nothing where the
     release was superseded meanwhile; `release.state` tells.
@@ -108,6 +110,8 @@ def begin_release(*, release: Release, n_features: int | None = None) -> None:
     version.filter(validated_at__isnull=True).update(validated_at=now)
     if n_features is not None:
         version.update(n_features=n_features)
+    if signature:
+        version.update(signature=signature)
     if _fails_by_signature(release):
         return
     if not wanted(version, now=now).exists():

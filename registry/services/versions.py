@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from registry.artifacts.store import ArtifactStore
 from registry.errors import BadRequest, Conflict
-from registry.extensions import check_method, check_needs, check_runtime
+from registry.extensions import check_inputs, check_method, check_needs, check_runtime
 from registry.models import Model, ModelVersion, Release
 from registry.models.models import FEWEST_REPLICAS, MOST_REPLICAS
 from registry.models.settable import settable
@@ -24,7 +24,18 @@ from registry.services.rows import locked
 from registry.services.validation import checked, save_new
 
 # What a version is, said when it is uploaded and never changed.
-UPLOADED = ("version", "runtime", "device", "method", "requirements", "python", "allow_pickle")
+UPLOADED = (
+    "version",
+    "runtime",
+    "device",
+    "method",
+    "requirements",
+    "python",
+    "example",
+    "signature",
+    "allow_stale_libraries",
+    "allow_pickle",
+)
 # How it runs, which may change while it serves.
 CONFIGURABLE = settable(ModelVersion, but=("model", *UPLOADED))
 
@@ -57,6 +68,7 @@ def create_version(
     check_runtime(runtime)
     check_method(row.method, runtime=runtime)
     check_needs(row.requirements, python=row.python, runtime=runtime)
+    row.signature = check_inputs(model.input_type, signature=row.signature, example=row.example)
     checked(row, exclude=("digest",))
     check_may_run(row, by=by)
     store = ArtifactStore.default()

@@ -21,6 +21,7 @@ _OPENS_WITH = {
     "integers": (b"[", "an array of whole numbers"),
     "strings": (b'"', "a string"),
     "bytes": (b'"', "a string of base64"),
+    "columns": (b"{", "an object with a member for each column"),
 }
 
 
@@ -61,16 +62,18 @@ _decoder = msgspec.json.Decoder(PredictRequest)
 # Bodies up to here are split at sight; larger ones cost more to keep than to parse.
 PLAIN_BYTES = 64 << 10
 NUMBERS = frozenset(name for name, (opening, _) in _OPENS_WITH.items() if opening == b"[")
+# What may be nothing but numbers and brackets.
+_PLAIN = NUMBERS | {"tensor"}
 _OPENINGS = (b'{"input":[', b'{"input": [')
 
 
 def plain_input(body: bytes, *, input_type: str) -> bytes | None:
-    """Return the array of numbers that is all there is in a body; None where it isn't that plain.
+    """Return the arrays of numbers that are all there is in a body; None where it isn't so plain.
 
     The model's parser reads every number and refuses what is none, so that nobody has to look at
     them before. But a body that might say anything else, in strings or objects, is parsed.
     """
-    if input_type not in NUMBERS or len(body) > PLAIN_BYTES or not body.endswith(b"]}"):
+    if input_type not in _PLAIN or len(body) > PLAIN_BYTES or not body.endswith(b"]}"):
         return None
     start = body.find(b"[", 0, 11)
     plain = (

@@ -20,4 +20,4 @@ SHARED = tuple(
 def load_spec(version: VersionSpec, *, artifact: Path, **here: Any) -> LoadSpec:
     """`here` are fields of LoadSpec that hold for this process alone."""
     shared = {name: getattr(version, name) for name in SHARED}
-    return LoadSpec(artifact=artifact, sha256=version.digest, **shared, **here)
+    return LoadSpec(artifact=artifact, sha256=version.digest, **(shared | here))

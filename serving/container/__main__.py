@@ -30,6 +30,7 @@ from serving.container.output import stream_to
 from serving.container.predictor import Predictor
 from serving.container.runtimes import find_runtime, load_predictor
 from serving.container.server import ContainerServer
+from serving.container.signature import signature_of
 from serving.container.spec import LoadSpec, add_options
 from serving.container.tracebacks import traceback_of
 from serving.rpc.address import TcpAddress, parse_address
@@ -77,10 +78,10 @@ def check(arguments: argparse.Namespace, *, say: Say) -> None:
     say(
         {
             "ok": True,
-            "n_features": predictor.n_features,
             "load_ms": round((loaded - started) * 1000, 3),
             "warm_ms": round((warmed - loaded) * 1000, 3),
         }
+        | _told(predictor)
     )
 
 
@@ -103,7 +104,7 @@ def answer(arguments: argparse.Namespace, *, say: Say) -> None:
         say({"base_bytes": private_bytes()})
         predictor = _load_for_good(arguments)
         keep_freed_memory()
-        say({"ok": True, "n_features": predictor.n_features})
+        say({"ok": True} | _told(predictor))
         telling = threading.Thread(
             target=_go_on_telling, args=(predictor,), kwargs={"say": say}, daemon=True
         )
@@ -111,6 +112,15 @@ def answer(arguments: argparse.Namespace, *, say: Say) -> None:
         answer_all(peer, answer=predictor.answer_batch)
         _tell_failures(predictor, say=say)
         predictor.close()
+
+
+def _told(predictor: Predictor) -> dict[str, Any]:
+    """What it takes."""
+    signature = signature_of(predictor, input_type=predictor.input_type)
+    return {
+        "n_features": predictor.n_features,
+        "signature": msgspec.to_builtins(signature),
+    }
 
 
 def _go_on_telling(predictor: Predictor, *, say: Say) -> None:

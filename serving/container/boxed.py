@@ -31,7 +31,7 @@ from serving.container.limits import THREAD_VARIABLES
 from serving.container.link import EX_SOFTWARE, ChildLink
 from serving.container.output import Overheard, asked_for
 from serving.container.scratch import new_folder
-from serving.container.signature import told_features
+from serving.container.signature import Signature, read_told, told_features
 from serving.container.spec import LoadSpec
 from serving.rpc.errors import ConnectionLost, ProtocolError
 from serving.rpc.frames import Answer
@@ -58,6 +58,7 @@ class BoxedPredictor:
     ) -> None:
         self.input_type = spec.input_type
         self.n_features: int | None = None
+        self.signature = Signature(input_type=spec.input_type)
         self.failures = RecentFailures()
         self._asked = 0
         self._ready = False
@@ -104,6 +105,7 @@ class BoxedPredictor:
                 on_started(int(told["base_bytes"]))
             elif told.get("ok"):
                 self.n_features = told_features(told.get("n_features"))
+                self.signature = read_told(told.get("signature"), input_type=self.input_type)
                 return
             else:
                 raise error_of(told)

@@ -6,6 +6,7 @@ ContainerError              container_error
 ├── ArtifactUnreadable      artifact_unreadable   the file is not there, or not ours to read
 ├── ArtifactCorrupt         artifact_corrupt      its bytes are not those registered
 ├── ArtifactInvalid         artifact_invalid      not something that the runtime loads
+│   ├── SignatureRefused    signature_refused     not what its signature or example says
 │   ├── UntrustedTypes      untrusted_types       skops refuses these types
 │   └── UnsafeArchive       unsafe_archive        a zip that would write where it must not
 ├── PickleRefused           pickle_refused        a pickle without the permission to load it
@@ -51,6 +52,10 @@ class ArtifactCorrupt(ContainerError):
 
 class ArtifactInvalid(ContainerError):
     kind = "artifact_invalid"
+
+
+class SignatureRefused(ArtifactInvalid):
+    kind = "signature_refused"
 
 
 class UntrustedTypes(ArtifactInvalid):
@@ -108,6 +113,15 @@ def explain(error: BaseException) -> str:
         let_interrupts_through(odd)
         return name
     return f"{name}: {message}" if message else name
+
+
+def words_of(error: BaseException) -> str:
+    """What an exception says to a caller, without the name of its class; it never raises."""
+    try:
+        return safe_text(str(error)) or "the model does not take this input"
+    except BaseException as odd:
+        let_interrupts_through(odd)
+        return "the model does not take this input"
 
 
 def let_interrupts_through(error: BaseException) -> None:

@@ -9,20 +9,29 @@ from time import perf_counter
 from typing import Any, Protocol, runtime_checkable
 
 from serving.container.encoding import encode_outputs
-from serving.container.errors import WarmUpFailed, explain, let_interrupts_through
+from serving.container.errors import WarmUpFailed, explain, let_interrupts_through, words_of
+from serving.container.examples import completed, made_up
 from serving.container.failures import RecentFailures
-from serving.container.parsing import NUMBER_TYPES, Rows, parse_batch, row_parser
+from serving.container.parsing import parse_batch, row_parser
 from serving.container.pieces import SEARCH_S, Pieces
+from serving.container.rows import Rows
+from serving.container.signature import COLUMNS, Signature, signature_of
 from serving.rpc.frames import Answer, AnswerStatus, failed
 
 logger = logging.getLogger(__name__)
 
 WARM_UP_SIZES = (1, 8)
+# What a model raises, by the name of its class, whose caller sent what it doesn't take.
+INVALID_INPUT = "InvalidInput"
 NOT_ASKED = "the model failed on a batch, and finding out on which of its inputs took too long"
 
 
 class LoadedModel(Protocol):
-    """What a runtime makes of an artifact: the paper's batch interface."""
+    """What a runtime makes of an artifact: the paper's batch interface.
+
+    One that knows more of its inputs than how many numbers they have says it in a `signature`
+    (`serving.container.signature`), an attribute that is optional.
+    """
 
     @property
     def n_features(self) -> int | None:
@@ -47,7 +56,10 @@ class BatchPredictor(Protocol):
 
 @runtime_checkable
 class Predictor(BatchPredictor, Protocol):
-    """One model that is loaded, in this process or in another that it is the front of."""
+    """One model that is loaded, in this process or in another that it is the front of.
+
+    Its `signature`, an attribute that is optional, says more of its inputs than `n_features`.
+    """
 
     input_type: str
     # How many numbers an input has; None where that isn't known.
@@ -72,14 +84,28 @@ class ModelPredictor:
     alone. Not thread-safe: the JSON parser is reused.
     """
 
-    def __init__(self, model: LoadedModel, *, input_type: str, search_s: float = SEARCH_S) -> None:
-        """Once a batch has failed, look for `search_s` for the inputs that break the model."""
+    def __init__(
+        self,
+        model: LoadedModel,
+        *,
+        input_type: str,
+        search_s: float = SEARCH_S,
+        signature: Signature | None = None,
+        example: str | bytes = b"",
+    ) -> None:
+        """Once a batch has failed, look for `search_s` for the inputs that break the model.
+
+        `signature` is the model's own where none is given; `example` is an input in JSON.
+        """
         self.input_type = input_type
-        self.n_features = model.n_features if input_type in NUMBER_TYPES else None
+        signature = signature or signature_of(model, input_type=input_type)
+        self.signature = completed(signature, example=example)
+        self.n_features = self.signature.length
         self.failures = RecentFailures()
+        self._example = example.encode() if isinstance(example, str) else example
         self._search_s = search_s
         self._model = model
-        self._parser = row_parser(input_type, length=self.n_features)
+        self._parser = row_parser(self.signature)
 
     def answer_batch(self, inputs: Sequence[bytes]) -> list[Answer]:
         """Answer each input's raw JSON, in order."""
@@ -88,15 +114,14 @@ class ModelPredictor:
             return self._answer(inputs)
         except BaseException as error:  # whatever a model raises is its answer
             let_interrupts_through(error)
-            self.failures.note(error)
-            reason = explain(error)
+            blamed = self._blame(error)
             took_s = perf_counter() - started
         if len(inputs) == 1:
-            return [failed(reason)]
-        return self._answer_in_pieces(inputs, reason=reason, took_s=took_s)
+            return [blamed]
+        return self._answer_in_pieces(inputs, blamed=blamed, took_s=took_s)
 
     def warm_up(self) -> None:
-        """Warm the model, then have it answer made-up inputs where their shape is known.
+        """Warm the model, then have it answer its example, or made-up inputs of a known shape.
 
         Raises WarmUpFailed. A model may reject zeros (a logarithm), hardly zeros and ones both.
         """
@@ -105,11 +130,15 @@ class ModelPredictor:
         except BaseException as error:
             let_interrupts_through(error)
             raise WarmUpFailed(f"the model failed to warm up: {explain(error)}") from error
-        if self.n_features is None:
+        if self._example:
+            if failure := self._try_row(self._example):
+                raise WarmUpFailed(f"the model failed to answer its example: {failure}")
             return
-        failures = [self._try_row(digit) for digit in (b"0", b"1")]
-        if all(failures):
-            raise WarmUpFailed(f"the model failed to answer {self.n_features} zeros: {failures[0]}")
+        failures = [self._try_row(row) for row in made_up(self.signature)]
+        # Of a row that was made up nobody knows whether it makes sense.
+        if failures and all(failures) and self.input_type != COLUMNS:
+            inputs = f"{self.n_features} zeros" if self.n_features is not None else "zeros"
+            raise WarmUpFailed(f"the model failed to answer {inputs}: {failures[0]}")
 
     def close(self) -> None:
         try:
@@ -118,8 +147,7 @@ class ModelPredictor:
             let_interrupts_through(error)
             logger.warning("model failed to close: %s", explain(error))
 
-    def _try_row(self, digit: bytes) -> str | None:
-        row = b"[" + b",".join([digit] * (self.n_features or 0)) + b"]"
+    def _try_row(self, row: bytes) -> str | None:
         for size in WARM_UP_SIZES:
             for answer in self.answer_batch([row] * size):
                 if answer.status is not AnswerStatus.OK:
@@ -129,7 +157,7 @@ class ModelPredictor:
     def _answer(self, inputs: Sequence[bytes]) -> list[Answer]:
         """Ask the model once; raises whatever it raises."""
         batch = parse_batch(self._parser, inputs)
-        answers = self._ask(batch.rows)
+        answers = self._ask(batch.rows, count=batch.count)
         if not batch.refusals:
             return answers
         good = iter(answers)
@@ -138,18 +166,18 @@ class ModelPredictor:
             for position in range(len(inputs))
         ]
 
-    def _ask(self, rows: Rows) -> list[Answer]:
-        if not len(rows):
+    def _ask(self, rows: Rows, *, count: int) -> list[Answer]:
+        if not count:
             return []
         try:
-            outputs = as_list(self._model.predict(rows), count=len(rows))
+            outputs = as_list(self._model.predict(rows), count=count)
         except WrongOutputs as error:
             self.failures.note_message(str(error))
-            return [failed(str(error))] * len(rows)
+            return [failed(str(error))] * count
         return encode_outputs(outputs, on_failure=self.failures.note_message)
 
     def _answer_in_pieces(
-        self, inputs: Sequence[bytes], *, reason: str, took_s: float
+        self, inputs: Sequence[bytes], *, blamed: Answer, took_s: float
     ) -> list[Answer]:
         """Find the inputs that break the model, as far as time allows; the others are answered.
 
@@ -163,15 +191,23 @@ class ModelPredictor:
                 answers += self._answer(inputs[len(answers) : len(answers) + size])
             except BaseException as error:
                 let_interrupts_through(error)
-                self.failures.note(error)
-                reason = explain(error)
+                blamed = self._blame(error)
                 pieces.failed(rows=size, seconds=perf_counter() - started)
                 if size == 1:
-                    answers.append(failed(reason))
+                    answers.append(blamed)
             else:
                 pieces.succeeded(rows=size, seconds=perf_counter() - started)
         left = len(inputs) - len(answers)
-        return answers + [failed(f"{NOT_ASKED}: {reason}")] * left
+        return answers + [failed(f"{NOT_ASKED}: {blamed.payload.decode()}")] * left
+
+    def _blame(self, error: BaseException) -> Answer:
+        """What the model's code raised, as the answer to an input: the caller's fault or its own,
+        which is noted.
+        """
+        if any(kind.__name__ == INVALID_INPUT for kind in type(error).__mro__):
+            return Answer(AnswerStatus.INVALID_INPUT, words_of(error).encode())
+        self.failures.note(error)
+        return failed(explain(error))
 
 
 def as_list(outputs: Any, *, count: int) -> list[Any]:

@@ -32,7 +32,12 @@ class LoadSpec:
     sha256: str
     input_type: str = field(metadata=_said("of its inputs", choices=INPUT_TYPES))
     method: str = field(default="", metadata=_said("what of the model is asked, such as predict"))
+    signature: str = field(default="", metadata=_said("of its inputs, as JSON"))
+    example: str = field(default="", metadata=_said("an input, as JSON"))
     allow_pickle: bool = False
+    allow_stale_libraries: bool = field(
+        default=False, metadata=_said("of other releases than the model was trained with")
+    )
     device: str = field(default="cpu", metadata=_said('"cpu" or "cuda:0"'))
     threads: int = field(default=1, metadata=_said("for linear algebra"))
     memory_limit_mb: int | None = field(default=None, metadata=_said("that the model may take"))
@@ -74,7 +79,7 @@ class LoadSpec:
             value = getattr(self, name)
             if value is None or value is False:
                 continue
-            told += [_option(name)] if kind is bool else [_option(name), str(value)]
+            told.append(_option(name) if kind is bool else f"{_option(name)}={value}")
         return told
 
     @classmethod

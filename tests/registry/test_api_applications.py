@@ -111,7 +111,7 @@ def test_an_unknown_field_of_a_route_is_refused_by_name(manager: Api, svm: Model
         ("name", ""),
         ("name", 5),
         ("name", "feedback"),
-        ("input_type", "tensor"),
+        ("input_type", "pixels"),
         ("slo_ms", "50"),
         ("slo_ms", 0),
         ("slo_ms", True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,9 @@ def test_it_takes_an_upload(manager: Api, svm: Model, tmp_path: Path) -> None:
         "method": "",
         "requirements": "",
         "python": "",
+        "example": None,
+        "signature": None,
+        "allow_stale_libraries": False,
         "allow_pickle": False,
         "notes": "the first",
         "digest": digest,
@@ -148,6 +152,48 @@ def test_it_takes_an_upload(manager: Api, svm: Model, tmp_path: Path) -> None:
     assert body.keys() - expected.keys() <= set(CONFIGURABLE)
     assert stored(tmp_path) == [digest]
     assert manager("get", "models/svm/versions/1").json()["digest"] == digest
+
+
+def test_an_upload_may_say_what_its_inputs_are(manager: Api) -> None:
+    manager("post", "models/", {"name": "churn", "input_type": "columns"})
+    signature = {"inputs": [{"name": "age", "dtype": "float64", "nullable": False}]}
+    answer = manager.upload(
+        "churn",
+        version="1",
+        runtime="sklearn",
+        artifact=artifact(),
+        example='{"age": 31}',
+        signature=json.dumps(signature),
+    )
+    assert answer.status_code == 201, answer.content
+    body = answer.json()
+    assert body["example"] == {"age": 31}
+    assert body["signature"] == {"input_type": "columns"} | signature
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"example": "[1, 2]"}, "example: The example is no input: expected an object with a"),
+        ({"example": "{"}, "example: Expected an example in JSON"),
+        ({"example": '"' + "a" * 100_000 + '"'}, "example: Expected an example of at most 100000"),
+        ({"signature": "[]"}, "signature: Expected a signature: Expected `object`, got `array`"),
+        ({"signature": '{"inputs": [{}]}'}, "signature: Expected a name for each of the inputs"),
+        ({"signature": '{"input_type": "json"}'}, "signature: Expected the input type columns"),
+        (
+            {"signature": '{"inputs": [{"name": "a", "nullable": false}]}', "example": "{}"},
+            'example: The example is no input: expected the column "a", got a row without it',
+        ),
+    ],
+)
+def test_an_example_that_is_no_input_is_refused_at_the_upload(
+    manager: Api, tmp_path: Path, said: dict[str, str], message: str
+) -> None:
+    manager("post", "models/", {"name": "churn", "input_type": "columns"})
+    answer = manager.upload("churn", version="1", runtime="sklearn", artifact=artifact(), **said)
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+    assert message in answer.json()["error"]
+    assert stored(tmp_path) == []
 
 
 def test_an_upload_has_sensible_defaults(manager: Api, svm: Model) -> None:

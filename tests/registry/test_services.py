@@ -86,10 +86,10 @@ def test_reserved_names_are_for_urls(name: str) -> None:
 @pytest.mark.parametrize(
     ("rows", "changes"),
     [
-        (Application, {"input_type": "tensor"}),
+        (Application, {"input_type": "pixels"}),
         (Application, {"confidence_threshold": 1.1}),
         (Application, {"feedback_window_s": 0}),
-        (Model, {"input_type": "tensor"}),
+        (Model, {"input_type": "pixels"}),
         (ModelVersion, {"replicas": 257}),
         (Route, {"weight": -1.0}),
     ],

@@ -293,12 +293,18 @@ def validating_key(release_id: int) -> str:
     return f"{VALIDATING_KEY}{release_id}"
 
 
-def begin(release: Release, *, failures: FailureCounts, n_features: int | None = None) -> bool:
+def begin(
+    release: Release,
+    *,
+    failures: FailureCounts,
+    n_features: int | None = None,
+    signature: str = "",
+) -> bool:
     """Let a release's replicas start; False where it was superseded meanwhile, and where it failed:
-    `n_features`, which its check found, or what is known from one before isn't what it has to be.
+    what its check found, or what is known from one before, isn't what it has to be.
     """
     failures.forget([release.target.pk])
-    services.begin_release(release=release, n_features=n_features)
+    services.begin_release(release=release, n_features=n_features, signature=signature)
     if release.state == Release.State.FAILED:
         _log_failed(release, reason=release.error)
     return release.state == Release.State.STARTING

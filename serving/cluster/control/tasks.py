@@ -93,7 +93,9 @@ def _validate(release: Release) -> None:
         releases.fail(release, reason=trial.fault)
         return
     failures = FailureCounts(redis_client())
-    if releases.begin(release, failures=failures, n_features=trial.n_features):
+    if releases.begin(
+        release, failures=failures, n_features=trial.n_features, signature=trial.signature
+    ):
         reconcile.delay()
 
 

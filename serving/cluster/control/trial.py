@@ -23,7 +23,7 @@ from serving.container.confined import __name__ as confined_module
 from serving.container.confined import confined_arguments, scrubbed_environment
 from serving.container.failures import Failure
 from serving.container.output import CHUNK, READ_WITHIN_S, asked_for
-from serving.container.signature import told_features
+from serving.container.signature import read_told, told_features
 from serving.rpc.text import CUT, safe_text
 
 POLL_S = 1.0
@@ -41,11 +41,13 @@ class Aborted(Exception):
 class Trial:
     """How a trial ended: why the version can't be served, None if it can, and what it wrote.
 
-    `n_features` is how many numbers it takes, None where it doesn't say.
+    `n_features` is how many numbers it takes, None where it doesn't say; `signature`, JSON, is all
+    that is known of its inputs.
     """
 
     fault: str | None
     n_features: int | None = None
+    signature: str = ""
     output: str = ""
     failure: Failure | None = None
 
@@ -149,7 +151,10 @@ def _verdict(told: str, *, output: str, code: int, version: VersionSpec) -> Tria
         last = json.loads(told.strip().rpartition("\n")[2])
         if last["ok"]:
             n_features = told_features(last.get("n_features"))
-            return Trial(fault=None, n_features=n_features, output=output)
+            signature = read_told(last.get("signature"), input_type=version.input_type)
+            return Trial(
+                fault=None, n_features=n_features, signature=signature.encoded(), output=output
+            )
         error, traceback = str(last["error"]), str(last.get("traceback", ""))
     except (ValueError, KeyError, TypeError):
         return Trial(fault=_ended_without_a_word(code, version=version), output=output)

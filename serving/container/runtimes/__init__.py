@@ -11,12 +11,14 @@ from typing import cast
 from serving.container.errors import (
     ContainerError,
     LoadFailed,
+    SignatureRefused,
     UnknownRuntime,
     explain,
     let_interrupts_through,
 )
-from serving.container.parsing import row_parser
+from serving.container.parsing import check_input_type
 from serving.container.predictor import LoadedModel, ModelPredictor, Predictor
+from serving.container.signature import InvalidSignature, joined, read_signature, signature_of
 from serving.container.spec import LoadSpec
 
 ENTRY_POINTS = "clipper.runtimes"
@@ -60,7 +62,7 @@ Loader = Callable[[LoadSpec], LoadedModel | Predictor]
 def load_predictor(spec: LoadSpec) -> Predictor:
     """Load a version's artifact; every refusal and failure is a ContainerError."""
     load = find_runtime(spec.runtime)
-    row_parser(spec.input_type)  # an unknown type is refused before the artifact's code runs
+    check_input_type(spec.input_type)  # an unknown type is refused before the artifact's code runs
     spec.verify()
     try:
         loaded = load(spec)
@@ -71,7 +73,21 @@ def load_predictor(spec: LoadSpec) -> Predictor:
         raise LoadFailed(f"the model failed to load: {explain(error)}") from error
     if isinstance(loaded, Predictor):
         return loaded
-    return ModelPredictor(loaded, input_type=spec.input_type, search_s=spec.search_s)
+    try:
+        return _asked(loaded, spec=spec)
+    except InvalidSignature as error:
+        raise SignatureRefused(str(error)) from error
+
+
+def _asked(model: LoadedModel, *, spec: LoadSpec) -> ModelPredictor:
+    said = read_signature(spec.signature, input_type=spec.input_type)
+    return ModelPredictor(
+        model,
+        input_type=spec.input_type,
+        search_s=spec.search_s,
+        signature=joined(said, signature_of(model, input_type=spec.input_type)),
+        example=spec.example,
+    )
 
 
 def find_runtime(name: str) -> Loader:

@@ -18,7 +18,7 @@ from typing import Any
 
 from serving.container.archive import unpack
 from serving.container.errors import ArtifactInvalid, LoadFailed, explain, let_interrupts_through
-from serving.container.parsing import Rows
+from serving.container.rows import Rows
 from serving.container.scratch import new_folder
 from serving.container.signature import MOST_FEATURES
 from serving.container.spec import LoadSpec

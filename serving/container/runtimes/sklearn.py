@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from serving.container.errors import ArtifactInvalid, PickleRefused, UntrustedTypes, explain
-from serving.container.parsing import Rows
+from serving.container.rows import Rows
 from serving.container.runtimes import RUNTIMES
 from serving.container.spec import LoadSpec
 

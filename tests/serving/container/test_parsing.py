@@ -11,13 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.container.errors import UnknownInputType
-from serving.container.parsing import INPUT_TYPES, InvalidRow, parse_batch, row_parser
+from serving.container.parsing import INPUT_TYPES, parse_batch, row_parser
+from serving.container.rows import InvalidRow
+from serving.container.signature import Signature
 from serving.rpc.frames import AnswerStatus
 
 
 def refusal(input_type: str, raw: bytes, *, length: int | None = None) -> str:
     with pytest.raises(InvalidRow) as caught:
-        row_parser(input_type, length=length).parse(raw)
+        row_parser(Signature.of(input_type, length=length)).parse(raw)
     return str(caught.value)
 
 
@@ -27,14 +29,14 @@ def test_doubles_are_exact(values: list[float]) -> None:
         expected = [float(value) for value in values]
     except OverflowError:
         return
-    row = row_parser("doubles").parse(json.dumps(values).encode())
+    row = row_parser(Signature.of("doubles")).parse(json.dumps(values).encode())
     assert row.dtype == np.float64
     assert row.tolist() == expected
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1)))
 def test_integers_are_exact(values: list[int]) -> None:
-    row = row_parser("integers").parse(json.dumps(values).encode())
+    row = row_parser(Signature.of("integers")).parse(json.dumps(values).encode())
     assert row.dtype == np.int64
     assert row.tolist() == values
 
@@ -43,13 +45,13 @@ def test_integers_are_exact(values: list[int]) -> None:
 @pytest.mark.parametrize("input_type", INPUT_TYPES)
 def test_no_text_raises_anything_but_invalid_input(input_type: str, raw: bytes | str) -> None:
     raw = raw.encode() if isinstance(raw, str) else raw
-    batch = parse_batch(row_parser(input_type), [raw])
+    batch = parse_batch(row_parser(Signature.of(input_type)), [raw])
     for answer in batch.refusals.values():
         assert answer.payload.startswith(b"expected")
 
 
 def test_floats_have_32_bits() -> None:
-    row = row_parser("floats").parse(b"[0.1, 3]")
+    row = row_parser(Signature.of("floats")).parse(b"[0.1, 3]")
     assert row.dtype == np.float32
     assert row.tolist() == [float(np.float32(0.1)), 3.0]
 
@@ -97,7 +99,7 @@ def test_nesting_without_end_is_refused() -> None:
 
 
 def test_a_parser_goes_on_after_every_refusal() -> None:
-    parser = row_parser("doubles")
+    parser = row_parser(Signature.of("doubles"))
     for raw in (b'["a"]', b"{}", b"[[1]]", b"[1,", b"\xff", b"[NaN]", b'"x"'):
         with pytest.raises(InvalidRow):
             parser.parse(raw)
@@ -113,27 +115,27 @@ def test_a_parser_goes_on_after_every_refusal() -> None:
     ],
 )
 def test_other_types_become_python_values(input_type: str, raw: bytes, value: Any) -> None:
-    assert row_parser(input_type).parse(raw) == value
+    assert row_parser(Signature.of(input_type)).parse(raw) == value
 
 
 def test_one_bad_input_is_refused_alone() -> None:
-    batch = parse_batch(row_parser("doubles", length=2), [b"[1,2]", b"[1]", b"[3,4]"])
+    batch = parse_batch(row_parser(Signature.of("doubles", length=2)), [b"[1,2]", b"[1]", b"[3,4]"])
     assert isinstance(batch.rows, np.ndarray)
     assert batch.rows.tolist() == [[1, 2], [3, 4]]
     assert batch.refusals == {1: (AnswerStatus.INVALID_INPUT, b"expected 2 numbers, got 1")}
 
 
 def test_rows_of_different_lengths_stay_apart_where_the_model_takes_any() -> None:
-    batch = parse_batch(row_parser("integers"), [b"[1]", b"[2,3]"])
+    batch = parse_batch(row_parser(Signature.of("integers")), [b"[1]", b"[2,3]"])
     assert [row.tolist() for row in batch.rows] == [[1], [2, 3]]
 
 
 def test_rows_may_be_written_to() -> None:
-    batch = parse_batch(row_parser("doubles"), [b"[1]"])
+    batch = parse_batch(row_parser(Signature.of("doubles")), [b"[1]"])
     assert isinstance(batch.rows, np.ndarray)
     assert batch.rows.flags.writeable
 
 
 def test_an_unknown_input_type_is_refused() -> None:
     with pytest.raises(UnknownInputType, match=r"expected one of doubles, .* got 'pixels'"):
-        row_parser("pixels")
+        row_parser(Signature.of("pixels"))

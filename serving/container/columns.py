@@ -1,0 +1,249 @@
+"""Rows by the names of their columns, as a data frame has them: `{"age": 31, "city": "Rome"}`.
+
+A column that is missing, or null, is no value: NaN, as pandas has it. Of two members of one name
+the last counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+
+from serving.container.frames import stack_columns, stack_objects
+from serving.container.rows import (
+    InvalidRow,
+    RowParser,
+    Rows,
+    decode_json,
+    describe,
+    listed,
+    quoted,
+)
+from serving.container.signature import InputPart, Signature
+
+ROW = "an object with a member for each column"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnKind:
+    """Of what JSON type the values of a column are, and what is done with one."""
+
+    name: str
+    types: Any
+    accept: Callable[[Any], Any]
+
+
+class Unaccepted(Exception):
+    """A value that isn't of its column's kind."""
+
+
+def columns_parser(signature: Signature) -> RowParser:
+    return ColumnsParser(signature.inputs) if signature.inputs else AnyColumnsParser()
+
+
+class AnyColumnsParser:
+    """Rows of which the columns aren't known: whatever each has."""
+
+    def parse(self, raw: bytes) -> dict[str, Any]:
+        return _object(raw)
+
+    def stack(self, rows: list[dict[str, Any]]) -> Rows:
+        return stack_objects(rows)
+
+
+class ColumnsParser:
+    """Rows with these columns and no others, each in the order of the columns."""
+
+    def __init__(self, parts: tuple[InputPart, ...]) -> None:
+        self._parts = parts
+        self._names = tuple(part.name for part in parts)
+        self._known = frozenset(self._names)
+        self._kinds = tuple(_kind(part) for part in parts)
+        # Each as it was said: 3 where 3.0 came.
+        self._categories = tuple({value: value for value in part.categories} for part in parts)
+        # What msgspec cannot say in types is looked at value by value.
+        self._looked_at = tuple(i for i, part in enumerate(parts) if _needs_a_look(part))
+        self._decode = self._fast_decoder()
+
+    def parse(self, raw: bytes) -> tuple[Any, ...]:
+        if self._decode is not None:
+            try:
+                row = msgspec.structs.astuple(self._decode(raw))
+            except (ValueError, RecursionError):
+                return self._careful(raw)
+            return self._looked_through(row) if self._looked_at else row
+        return self._careful(raw)
+
+    def stack(self, rows: list[tuple[Any, ...]]) -> Rows:
+        return stack_columns(rows, parts=self._parts)
+
+    def _fast_decoder(self) -> Callable[[bytes], Any] | None:
+        """Straight into values of their types; None where msgspec can't name a column."""
+        fields: list[Any] = []
+        for position, (part, kind) in enumerate(zip(self._parts, self._kinds, strict=True)):
+            name = f"c{position}"
+            fields.append(
+                (name, kind.types) if _required(part) else (name, kind.types | None, None)
+            )
+        try:
+            row = msgspec.defstruct(
+                "Row",
+                fields,
+                rename={f"c{position}": name for position, name in enumerate(self._names)},
+                forbid_unknown_fields=True,
+                kw_only=True,
+                gc=False,
+            )
+        except ValueError:
+            return None
+        return msgspec.json.Decoder(row).decode
+
+    def _looked_through(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        values = list(row)
+        for position in self._looked_at:
+            values[position] = self._accepted(position, values[position])
+        return tuple(values)
+
+    def _careful(self, raw: bytes) -> tuple[Any, ...]:
+        """Read a row value by value, or say what is wrong with it."""
+        members = _object(raw)
+        if not self._known.issuperset(members):
+            unknown = next(name for name in members if name not in self._known)
+            raise InvalidRow(f"expected the columns {listed(self._names)}, got {quoted(unknown)}")
+        for part in self._parts:
+            if part.name not in members and _required(part):
+                raise InvalidRow(f"expected the column {quoted(part.name)}, got a row without it")
+        return tuple(
+            self._accepted(position, members.get(name)) for position, name in enumerate(self._names)
+        )
+
+    def _accepted(self, position: int, value: Any) -> Any:
+        part, kind = self._parts[position], self._kinds[position]
+        if value is None and not _required(part):
+            return None
+        try:
+            value = kind.accept(value)
+        except Unaccepted:
+            raise InvalidRow(
+                f"expected {kind.name} in the column {quoted(part.name)}, got {describe(value)}"
+            ) from None
+        return self._category(position, value) if part.categories else value
+
+    def _category(self, position: int, value: Any) -> Any:
+        part, categories = self._parts[position], self._categories[position]
+        if value in categories:
+            return categories[value]
+        if part.dtype == "category" and not _required(part):
+            return None  # as pandas has it: a value that it wasn't trained with is none
+        expected = listed(tuple(quoted(category) for category in part.categories))
+        raise InvalidRow(
+            f"expected one of {expected} in the column {quoted(part.name)}, got {quoted(value)}"
+        )
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    value = decode_json(raw, expected=ROW)
+    if not isinstance(value, dict):
+        raise InvalidRow(f"expected {ROW}, got {describe(value)}")
+    return value
+
+
+def _required(part: InputPart) -> bool:
+    return part.nullable is False
+
+
+def _needs_a_look(part: InputPart) -> bool:
+    return bool(part.categories) or part.dtype in ("datetime", "datetime_utc")
+
+
+def _kind(part: InputPart) -> ColumnKind:
+    dtype = part.dtype
+    if dtype == "category" and part.categories:
+        return _kind_of_categories(part.categories)
+    if dtype.startswith("float"):
+        return _floats(np.finfo(dtype).max)
+    if dtype.startswith(("int", "uint")):
+        return _integers(np.iinfo(dtype))
+    return KINDS.get(dtype, ANYTHING)
+
+
+def _kind_of_categories(categories: Iterable[Any]) -> ColumnKind:
+    kinds = {type(category) for category in categories}
+    if kinds == {str}:
+        return STRINGS
+    if kinds == {bool}:
+        return BOOLEANS
+    return _floats(np.finfo(np.float64).max) if kinds <= {int, float} else ANYTHING
+
+
+def _floats(most: Any) -> ColumnKind:
+    most = float(most)
+
+    def accept(value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > most:
+            raise Unaccepted
+        return value
+
+    return ColumnKind(
+        name="numbers" if most > 1e300 else f"numbers up to {most:.6g}",
+        types=Annotated[float, msgspec.Meta(ge=-most, le=most)],
+        accept=accept,
+    )
+
+
+def _integers(limits: Any) -> ColumnKind:
+    low, high = int(limits.min), int(limits.max)
+
+    def accept(value: Any) -> Any:
+        # What is whole is an integer, however it is written: 3.0 too.
+        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        if isinstance(value, bool) or not whole or not low <= value <= high:
+            raise Unaccepted
+        return int(value)
+
+    # Bounds of msgspec are within 64 bits and a sign, as what it reads without them is.
+    bounds = msgspec.Meta(ge=low) if high >= 1 << 63 else msgspec.Meta(ge=low, le=high)
+    return ColumnKind(
+        name="integers" if high >= (1 << 63) - 1 else f"integers from {low} to {high}",
+        types=Annotated[int, bounds],
+        accept=accept,
+    )
+
+
+def _of_type(kind: type[Any], *, name: str) -> ColumnKind:
+    def accept(value: Any) -> Any:
+        if not isinstance(value, kind):
+            raise Unaccepted
+        return value
+
+    return ColumnKind(name=name, types=kind, accept=accept)
+
+
+def _times() -> ColumnKind:
+    def accept(value: Any) -> Any:
+        try:
+            moment = datetime.fromisoformat(value)
+        except (ValueError, TypeError):
+            raise Unaccepted from None
+        try:
+            return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+        except OverflowError:
+            raise Unaccepted from None
+
+    return ColumnKind(name="times in ISO 8601", types=str, accept=accept)
+
+
+STRINGS = _of_type(str, name="strings")
+BOOLEANS = _of_type(bool, name="booleans")
+ANYTHING = ColumnKind(name="values", types=Any, accept=lambda value: value)
+KINDS = {
+    "string": STRINGS,
+    "bool": BOOLEANS,
+    "datetime": _times(),
+    "datetime_utc": _times(),
+}

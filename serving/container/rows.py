@@ -1,0 +1,65 @@
+"""What every parser of inputs has in common: rows, refusals and the words for them."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+
+# What a model is given: arrays of numbers, tensors by name, a data frame, or a list.
+Rows = Any
+
+# How much of an offending value, or of a name, is quoted back.
+QUOTED = 40
+# How many of the columns that are expected are named.
+MOST_NAMED = 12
+
+
+class InvalidRow(Exception):
+    """One input is not what the model takes; the message says what was expected and what came."""
+
+
+class RowParser(Protocol):
+    """Turns the raw JSON of single inputs into rows, and rows into what the model is given."""
+
+    def parse(self, raw: bytes) -> Any:
+        """Return one row, or raise InvalidRow."""
+
+    def stack(self, rows: list[Any]) -> Rows:
+        """Join parsed rows into one batch."""
+
+
+def decode_json(raw: bytes, *, expected: str) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except RecursionError:
+        raise InvalidRow(f"expected {expected}, got JSON that is nested too deep") from None
+    except ValueError as error:  # msgspec's errors and UnicodeDecodeError are ValueErrors
+        raise InvalidRow(f"expected {expected}, got invalid JSON: {error}") from None
+
+
+def describe(value: Any) -> str:
+    """Name a JSON value in an explanation; numbers are quoted, as far as they are short."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int | float):
+        return quoted(value)
+    if isinstance(value, str):
+        return "a string"
+    return "an array" if isinstance(value, list) else "an object"
+
+
+def quoted(value: Any) -> str:
+    """A value as JSON has it, as far as it is short."""
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= QUOTED else f"{text[:QUOTED]}..."
+
+
+def listed(names: tuple[str, ...]) -> str:
+    """Names, as far as there aren't too many."""
+    shown = ", ".join(name if len(name) <= QUOTED else f"{name[:QUOTED]}..." for name in names)
+    if len(names) <= MOST_NAMED:
+        return shown
+    return listed(names[:MOST_NAMED]) + f" and {len(names) - MOST_NAMED} more"
