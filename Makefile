@@ -9,6 +9,8 @@ ARGS ?=
 # its core to the others.
 IN_PARALLEL = --numprocesses 3
 
+HEAVY_FRAMEWORKS = mlflow torch
+
 # The shell gets them as they are, whatever is in them.
 export PYTHON PORT VAR
 
@@ -16,7 +18,7 @@ export PYTHON PORT VAR
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check docs bench bench-growth bench-guard bench-memory bench-paper bench-peers bench-tail bench-test soak manage clean
+.PHONY: help run test test-frameworks check docs bench bench-growth bench-guard bench-memory bench-paper bench-peers bench-tail bench-test soak manage clean
 
 help: ## list these commands
 	@echo "make COMMAND [PYTHON=python3] [PORT=8000] [VAR=var] [ARGS='...']"
@@ -29,6 +31,10 @@ run: ## set everything up and start it on PORT, with its state in VAR, until Ctr
 test: ## run the whole suite, or: make test ARGS='tests/scripts -x'
 	@scripts/setup --dev
 	@exec .venv/bin/python -m pytest $(or $(ARGS),$(IN_PARALLEL))
+
+test-frameworks: ## the runtimes of heavy frameworks, each in an environment of its own
+	@scripts/setup --check
+	@exec .venv/bin/python -m tests.frameworks.environments $(or $(ARGS),$(HEAVY_FRAMEWORKS))
 
 check: ## style, types, imports, deployment settings, migrations
 	@scripts/setup --check

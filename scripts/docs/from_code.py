@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections.abc import Iterator
-from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -111,13 +112,22 @@ def parameters() -> str:
 
 def runtimes() -> str:
     rows = [
-        [code(name), _opening(runtime.load.partition(":")[0]), "no" if runtime.data_only else "yes"]
+        [
+            code(name),
+            _opening(runtime.load.partition(":")[0]),
+            codes(runtime.methods),
+            "no" if runtime.data_only else "yes",
+            runtime.needs,
+        ]
         for name, runtime in RUNTIMES.items()
     ]
-    return table(["runtime", "what it serves", "runs code of the artifact"], rows)
+    head = ["runtime", "what it serves", "`method`", "runs code of the artifact", "what it needs"]
+    return table(head, rows)
 
 
 def _opening(module: str) -> str:
-    """Return the first sentence of a module that may need what isn't installed here."""
-    assert find_spec(module) is not None
-    return first_sentence(import_module(module).__doc__)
+    """Return the first sentence of a module, unread: it may need what isn't installed here."""
+    spec = find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    return first_sentence(ast.get_docstring(ast.parse(Path(spec.origin).read_text())))

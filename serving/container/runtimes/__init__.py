@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 from typing import cast
 
 from serving.container.errors import (
+    ArtifactInvalid,
     ContainerError,
     LoadFailed,
     SignatureRefused,
@@ -43,6 +44,9 @@ class RuntimeRow:
     self_contained: bool = False
 
 
+# A label or a value, a probability for each class, and what these are made of.
+SCORES = ("predict", "predict_proba", "decision_function")
+
 RUNTIMES: dict[str, RuntimeRow] = {
     "sklearn": RuntimeRow(
         load="serving.container.runtimes.sklearn:load",
@@ -50,6 +54,37 @@ RUNTIMES: dict[str, RuntimeRow] = {
         data_only=True,
         needs="scikit-learn and skops",
         packages=("scikit-learn", "skops"),
+    ),
+    "xgboost": RuntimeRow(
+        load="serving.container.runtimes.xgboost:load",
+        methods=SCORES,
+        data_only=True,
+        needs="xgboost (or xgboost-cpu)",
+    ),
+    "lightgbm": RuntimeRow(
+        load="serving.container.runtimes.lightgbm:load",
+        methods=SCORES,
+        data_only=True,
+        needs="lightgbm",
+        packages=("lightgbm",),
+    ),
+    "onnx": RuntimeRow(
+        load="serving.container.runtimes.onnx:load",
+        methods=("predict", "predict_proba", "outputs"),
+        data_only=True,
+        needs="onnxruntime (or onnxruntime-gpu)",
+    ),
+    "torch": RuntimeRow(
+        load="serving.container.runtimes.torch:load",
+        methods=("predict", "softmax", "argmax"),
+        needs="torch",
+        packages=("torch",),
+    ),
+    "mlflow": RuntimeRow(
+        load="serving.container.runtimes.mlflow:load",
+        methods=("predict", "predict_proba"),
+        needs="mlflow (or mlflow-skinny and pandas) and what the model was saved with",
+        packages=("mlflow-skinny", "pandas"),
     ),
     "python": RuntimeRow(load="serving.container.runtimes.python:load"),
     "command": RuntimeRow(load="serving.container.runtimes.command:load", self_contained=True),
@@ -135,6 +170,15 @@ def packages_of(name: str) -> tuple[str, ...]:
     """What an environment of this runtime's versions always has."""
     runtime = RUNTIMES.get(name)
     return runtime.packages if runtime else ()
+
+
+def method_of(spec: LoadSpec) -> str:
+    """What of its model a version asks; raises ArtifactInvalid for what its runtime can't."""
+    methods = methods_of(spec.runtime)
+    method = spec.method or methods[0]
+    if method not in methods:
+        raise ArtifactInvalid(f"expected a method out of {', '.join(methods)}, got {method!r}")
+    return method
 
 
 def methods_of(name: str) -> tuple[str, ...]:

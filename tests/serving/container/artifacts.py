@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import skops.io
 
 from serving.container.predictor import Predictor
 from serving.container.runtimes import load_predictor
 from serving.container.spec import LoadSpec
+from serving.rpc.frames import AnswerStatus
 
 WHERE = """
 from pathlib import Path
@@ -26,7 +27,7 @@ class Predictor:
 """
 
 
-def zipped(files: dict[str, str | bytes]) -> bytes:
+def zipped(files: Mapping[str, str | bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in files.items():
@@ -52,6 +53,25 @@ def load_python(content: bytes | str, *, at: Path, **options: Any) -> Predictor:
 
 
 def load_sklearn(model: Any, *, at: Path, **options: Any) -> Predictor:
+    import skops.io  # the environments of other frameworks have none
+
     options = {"input_type": "doubles"} | options
     content = model if isinstance(model, bytes) else skops.io.dumps(model)
     return load_predictor(LoadSpec(runtime="sklearn", **save(content, at=at), **options))
+
+
+def load_as(runtime: str, content: bytes, *, at: Path, **options: Any) -> Predictor:
+    options = {"input_type": "doubles"} | options
+    return load_predictor(LoadSpec(runtime=runtime, **save(content, at=at), **options))
+
+
+def answered(predictor: Predictor, rows: Any) -> list[Any]:
+    """What a model answers to rows of numbers, each of them."""
+    answers = predictor.answer_batch([json.dumps(row).encode() for row in as_lists(rows)])
+    failures = [answer for answer in answers if answer.status is not AnswerStatus.OK]
+    assert failures == []
+    return [json.loads(answer.payload) for answer in answers]
+
+
+def as_lists(rows: Any) -> list[Any]:
+    return rows.tolist() if hasattr(rows, "tolist") else list(rows)

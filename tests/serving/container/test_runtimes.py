@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,13 +19,30 @@ from serving.container.spec import LoadSpec
 from tests.serving.container.artifacts import WHERE, load_python, save
 
 
-def test_every_runtime_in_the_table_can_be_found() -> None:
-    for name in RUNTIMES:
-        assert callable(find_runtime(name))
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_every_runtime_in_the_table_can_be_found_or_says_what_it_needs(name: str) -> None:
+    needs = RUNTIMES[name].needs
+    try:
+        found = find_runtime(name)
+    except UnknownRuntime as error:
+        said = str(error)
+    else:
+        assert callable(found)
+        return
+    assert needs
+    assert said.startswith(f"the runtime {name!r} is not installed, it needs {needs}: ")
+
+
+def test_no_runtime_is_imported_before_a_version_asks_for_it() -> None:
+    frameworks = [*RUNTIMES, "sklearn", "onnxruntime", "numpy"]
+    program = "import sys; import serving.container.runtimes, serving.container.__main__; "
+    program += f"print([name for name in {frameworks} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert found.stdout == b"['numpy']\n"
 
 
 def test_an_unknown_runtime_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UnknownRuntime, match=r"out of sklearn, python.*, got 'fortran'"):
+    with pytest.raises(UnknownRuntime, match=r"out of sklearn, .*python.*, got 'fortran'"):
         find_runtime("fortran")
 
 

@@ -1,0 +1,172 @@
+"""MLflow models of any flavour: a zip of the folder that `save_model` writes.
+
+A flavour unpickles, imports and runs whatever its folder holds, so that a version takes the
+permission to run code, and its model has a process of its own. Columns, shapes and types are those
+of the model's signature.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it is read once, when it is imported
+
+import mlflow.pyfunc
+import pandas as pd
+
+from serving.container.archive import unpack
+from serving.container.arrays import Length, length_of, shaped
+from serving.container.errors import ArtifactInvalid, LoadFailed, explain
+from serving.container.rows import Rows
+from serving.container.runtimes import method_of
+from serving.container.scratch import new_folder
+from serving.container.spec import LoadSpec
+
+MARK = "MLmodel"
+NUMERIC = "fi"  # the kinds of NumPy's types
+REQUIREMENTS = "requirements.txt"
+
+
+class MLflowModel:
+    """A python_function, asked with frames, arrays or lists, as its signature says."""
+
+    def __init__(self, model: mlflow.pyfunc.PyFuncModel, *, method: str, folder: Path) -> None:
+        self._schema = model.metadata.get_input_schema()
+        self._ask = model.predict if method == "predict" else _asked_directly(model, method=method)
+        self._folder = folder
+        self.n_features = _number_of_features(self._schema)
+
+    def predict(self, inputs: Rows) -> Any:
+        return _as_outputs(self._ask(self._taken(inputs)))
+
+    def warm_up(self) -> None:
+        """Nothing of its own: answering a first batch is what warms it."""
+
+    def close(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _taken(self, rows: Rows) -> Any:
+        """Rows as what the signature wants; as they are where there is none."""
+        named = isinstance(rows, list) and bool(rows) and isinstance(rows[0], dict)
+        if self._schema is None:
+            return pd.DataFrame.from_records(rows) if named else rows
+        if self._schema.is_tensor_spec():
+            return self._tensors(rows)
+        if named:
+            return _typed(pd.DataFrame.from_records(rows), schema=self._schema)
+        if not self._schema.has_input_names():
+            return pd.DataFrame(rows)
+        return _typed(pd.DataFrame(rows, columns=self._schema.input_names()), schema=self._schema)
+
+    def _tensors(self, rows: Rows) -> Any:
+        if not self._schema.has_input_names():
+            (only,) = self._schema.inputs
+            return shaped(rows, shape=_shape(only), dtype=only.type)
+        return {
+            each.name: shaped([row[each.name] for row in rows], shape=_shape(each), dtype=each.type)
+            for each in self._schema.inputs
+        }
+
+
+def load(spec: LoadSpec) -> MLflowModel:
+    method = method_of(spec)
+    folder = new_folder()
+    try:
+        unpack(spec.artifact, into=folder)
+        root = _root(folder)
+        return MLflowModel(_open(root), method=method, folder=folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _root(folder: Path) -> Path:
+    """The folder with the file MLmodel: the zip's top, or one within."""
+    found = [path.parent for path in (*folder.glob(MARK), *folder.glob(f"*/{MARK}"))]
+    if len(found) != 1:
+        raise ArtifactInvalid(
+            f"expected a zip of one MLflow model, with its file {MARK}, got {len(found)} of them"
+        )
+    return found[0]
+
+
+def _open(root: Path) -> mlflow.pyfunc.PyFuncModel:
+    try:
+        return mlflow.pyfunc.load_model(str(root))
+    except ImportError as error:
+        raise LoadFailed(
+            f"the model needs a package that isn't here: {explain(error)}; it says that it needs "
+            f"{_requirements(root)}: give the version these as its requirements"
+        ) from error
+    except mlflow.exceptions.MlflowException as error:
+        raise ArtifactInvalid(
+            f"expected a model that MLflow loads as a python_function: {error}"
+        ) from error
+
+
+def _requirements(root: Path) -> str:
+    try:
+        lines = (root / REQUIREMENTS).read_text().split("\n")
+    except (OSError, UnicodeDecodeError):
+        return f"nothing, having no {REQUIREMENTS}"
+    return ", ".join(line.strip() for line in lines if line.strip())
+
+
+def _asked_directly(model: mlflow.pyfunc.PyFuncModel, *, method: str) -> Any:
+    """A method of the model that the flavour wraps, such as scikit-learn's predict_proba."""
+    inner: object = None
+    with suppress(NotImplementedError, mlflow.exceptions.MlflowException):  # not every flavour has
+        inner = model.get_raw_model()
+    ask = getattr(inner, method, None)
+    if not callable(ask):
+        raise ArtifactInvalid(
+            f"expected an MLflow model whose own model has {method}(), got {type(inner).__name__}"
+        )
+    return ask
+
+
+def _number_of_features(schema: Any) -> int | None:
+    """How many numbers make an input, where it is numbers alone."""
+    if schema is None:
+        return None
+    if schema.is_tensor_spec():
+        return None if schema.has_input_names() else length_of(_shape(schema.inputs[0]))
+    kinds = [_dtype(kind) for kind in schema.input_types()]
+    numeric = all(kind is not None and kind.kind in NUMERIC for kind in kinds)
+    return len(kinds) if numeric else None
+
+
+def _dtype(kind: Any) -> Any:
+    """NumPy's name of a column's type; None of those that it has none for, such as objects."""
+    return kind.to_numpy() if hasattr(kind, "to_numpy") else None
+
+
+def _shape(tensor: Any) -> tuple[Length, ...]:
+    return tuple(None if length < 0 else int(length) for length in tensor.shape[1:])
+
+
+def _typed(frame: pd.DataFrame, *, schema: Any) -> pd.DataFrame:
+    """The frame with whole numbers where the signature has them, which JSON doesn't tell apart."""
+    for name, kind in zip(schema.input_names(), schema.input_types(), strict=True):
+        dtype = _dtype(kind)
+        if (
+            dtype is not None
+            and dtype.kind in NUMERIC
+            and name in frame
+            and frame[name].notna().all()
+        ):
+            frame[name] = frame[name].astype(dtype)
+    return frame
+
+
+def _as_outputs(outputs: Any) -> Any:
+    """One output for each row: a value where there is one column, else all of them by name."""
+    if isinstance(outputs, pd.DataFrame):
+        if outputs.shape[1] == 1:
+            return outputs.iloc[:, 0].tolist()
+        return outputs.to_dict("records")
+    return outputs.to_numpy() if isinstance(outputs, pd.Series) else outputs

@@ -1,0 +1,220 @@
+"""ONNX models, on ONNX Runtime, alone or in a zip with the files that hold their tensors.
+
+A model is a graph of operators that ONNX Runtime has; it can name no library, and one that names
+files other than those beside it in its zip is refused. Runtimes of other formats (ORT's own, which
+says where in memory things are) aren't read.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import DTypeLike, NDArray
+
+from serving.container.archive import unpack
+from serving.container.arrays import Length, as_rows, in_batches, length_of, shaped
+from serving.container.errors import ArtifactInvalid, LoadFailed, explain
+from serving.container.onnx_files import external_files
+from serving.container.rows import Rows
+from serving.container.runtimes import method_of
+from serving.container.scratch import new_folder
+from serving.container.spec import LoadSpec
+
+DTYPES: Mapping[str, DTypeLike] = {
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(float16)": np.float16,
+    "tensor(int8)": np.int8,
+    "tensor(int16)": np.int16,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+    "tensor(uint8)": np.uint8,
+    "tensor(uint16)": np.uint16,
+    "tensor(uint32)": np.uint32,
+    "tensor(uint64)": np.uint64,
+    "tensor(bool)": np.bool_,
+    "tensor(string)": np.object_,
+}
+CPU: tuple[str, dict[str, int]] = ("CPUExecutionProvider", {})
+ORT_MAGIC = b"ORTM"  # after four bytes
+ONLY_FATAL = 4  # what a run fails of is raised, and needs no log
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnnxInput:
+    """One of a model's inputs. `shape` is that of one row; None where it may be any."""
+
+    name: str
+    dtype: DTypeLike
+    shape: tuple[Length, ...]
+    batch: int | None
+
+    @classmethod
+    def of(cls, node: Any) -> OnnxInput:
+        if node.type not in DTYPES:
+            raise ArtifactInvalid(f"expected inputs of tensors, got {node.name!r}, a {node.type}")
+        lengths = [length if isinstance(length, int) else None for length in node.shape or [None]]
+        return cls(
+            name=node.name, dtype=DTYPES[node.type], shape=tuple(lengths[1:]), batch=lengths[0]
+        )
+
+    @property
+    def length(self) -> int | None:
+        """How many numbers it takes of each row."""
+        return None if self.dtype is np.object_ else length_of(self.shape)
+
+
+class OnnxModel:
+    """A session, asked for one of its outputs or for all of them."""
+
+    def __init__(
+        self, session: onnxruntime.InferenceSession, *, method: str, folder: Path | None
+    ) -> None:
+        self._session = session
+        self._folder = folder
+        self._inputs = [OnnxInput.of(node) for node in session.get_inputs()]
+        self._outputs = _asked(session.get_outputs(), method=method)
+        self._batch = next((each.batch for each in self._inputs if each.batch), None)
+        self._probabilities = method == "predict_proba"
+        lengths = [each.length for each in self._inputs]
+        self.n_features = None if None in lengths else sum(filter(None, lengths))
+
+    def predict(self, inputs: Rows) -> Any:
+        return in_batches(inputs, size=self._batch, ask=self._ask)
+
+    def warm_up(self) -> None:
+        """Nothing of its own: answering a first batch is what warms a session."""
+
+    def close(self) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _ask(self, rows: Rows) -> Any:
+        answers = self._session.run(self._outputs, self._feed(rows))
+        if len(answers) == 1:
+            answer = answers[0]
+            if self._probabilities and isinstance(answer, list):  # a map from class to probability
+                return [list(row.values()) for row in answer]
+            return answer
+        columns = [as_rows(answer) for answer in answers]
+        return [dict(zip(self._outputs, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def _feed(self, rows: Rows) -> dict[str, NDArray[Any]]:
+        if len(self._inputs) == 1 and not _named(rows):
+            (only,) = self._inputs
+            return {only.name: _column_of(rows, only)}
+        if _named(rows):
+            return {
+                each.name: _column_of([row[each.name] for row in rows], each)
+                for each in self._inputs
+            }
+        return self._split(np.asarray(rows))
+
+    def _split(self, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Numbers without names, for the inputs in their order."""
+        feed, start = {}, 0
+        for each in self._inputs:
+            end = start + (each.length or 1)
+            feed[each.name] = _column_of(rows[:, start:end], each)
+            start = end
+        return feed
+
+
+def load(spec: LoadSpec) -> OnnxModel:
+    method = method_of(spec)
+    if spec.head(8)[4:] == ORT_MAGIC:
+        raise ArtifactInvalid("expected an .onnx file, got one in ONNX Runtime's own format")
+    if not spec.starts_with(b"PK"):
+        _refuse_other_files(spec.artifact, within=None)
+        return OnnxModel(_open(spec.artifact, spec=spec), method=method, folder=None)
+    folder = new_folder()
+    try:
+        unpack(spec.artifact, into=folder)
+        model = _find_model(folder)
+        _refuse_other_files(model, within=model.parent)
+        return OnnxModel(_open(model, spec=spec), method=method, folder=folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _find_model(folder: Path) -> Path:
+    found = sorted(folder.rglob("*.onnx"))
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise ArtifactInvalid(f"expected one .onnx file in the zip, got {names}")
+    return found[0]
+
+
+def _refuse_other_files(model: Path, *, within: Path | None) -> None:
+    """Raise ArtifactInvalid where a model's tensors lie elsewhere than in files of its zip."""
+    there = set() if within is None else {path.name for path in within.iterdir() if path.is_file()}
+    elsewhere = sorted(external_files(model) - there)
+    if elsewhere:
+        raise ArtifactInvalid(
+            f"expected a model with all of its tensors, got one that has them in {elsewhere[0]!r}: "
+            "save it with save_as_external_data=False, or zip it with the files that it names"
+        )
+
+
+def _open(model: Path, *, spec: LoadSpec) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = spec.threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = ONLY_FATAL
+    # Threads that wait in a loop take the core that the next model needs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    providers = _providers(spec.device)
+    try:
+        session = onnxruntime.InferenceSession(str(model), options, providers=providers)
+    except Exception as error:
+        raise ArtifactInvalid(
+            f"expected a model that ONNX Runtime takes: {explain(error)}"
+        ) from error
+    if session.get_providers()[0] != providers[0][0]:
+        raise LoadFailed(f"ONNX Runtime has no access to {spec.device}")
+    return session
+
+
+def _providers(device: str) -> list[tuple[str, dict[str, int]]]:
+    kind, _, index = device.partition(":")
+    if kind == "cpu":
+        return [CPU]
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        raise LoadFailed(
+            f"ONNX Runtime was built without CUDA, so that it can't use {device}: "
+            "install onnxruntime-gpu in place of onnxruntime"
+        )
+    return [("CUDAExecutionProvider", {"device_id": int(index or 0)}), CPU]
+
+
+def _asked(outputs: Sequence[Any], *, method: str) -> list[str]:
+    """The names of the outputs that answer."""
+    names = [output.name for output in outputs]
+    if method == "outputs":
+        return names
+    of_classes = [o.name for o in outputs if "prob" in o.name.lower() or o.type.startswith("seq(")]
+    if method == "predict_proba":
+        if not of_classes:
+            raise ArtifactInvalid(
+                f"expected an output of probabilities for predict_proba, got {', '.join(names)}"
+            )
+        return of_classes[:1]
+    labels = [name for name in names if "label" in name.lower()]
+    return labels[:1] or names
+
+
+def _named(rows: Rows) -> bool:
+    return isinstance(rows, list) and bool(rows) and isinstance(rows[0], dict)
+
+
+def _column_of(rows: Rows, each: OnnxInput) -> NDArray[Any]:
+    values = shaped(rows, shape=each.shape, dtype=each.dtype)
+    missing = 1 + len(each.shape) - values.ndim
+    return values.reshape(*values.shape, *[1] * missing) if missing > 0 else values

@@ -1,0 +1,178 @@
+"""XGBoost models in its own formats, JSON and UBJSON.
+
+Neither holds code: trees or weights, and the names of objectives that XGBoost looks up in itself.
+It believes what the trees say, though, so that they are checked before they are asked. Pickled
+models are none of its business.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import xgboost
+
+from serving.container.arrays import as_matrix
+from serving.container.errors import ArtifactInvalid
+from serving.container.rows import Rows
+from serving.container.runtimes import method_of
+from serving.container.scores import (
+    Label,
+    Numbers,
+    most_likely,
+    of_both,
+    read_classes,
+    sigmoid,
+    softmax,
+)
+from serving.container.spec import LoadSpec
+from serving.container.trees import check_tree
+
+# An attribute of a booster that names its classes, as a JSON array.
+CLASSES = "classes"
+CLASSIFIERS = ("binary:", "multi:")
+# Those whose own prediction is the probabilities.
+TELL_PROBABILITIES = ("binary:logistic", "multi:softprob")
+
+
+class Tree(msgspec.Struct):
+    left_children: list[int]
+    right_children: list[int]
+    split_indices: list[int]
+
+
+class Trees(msgspec.Struct):
+    trees: list[Tree]
+    tree_info: list[int]
+
+
+class XGBoostModel:
+    """A booster, asked for labels or values, probabilities, or margins."""
+
+    def __init__(self, booster: xgboost.Booster, *, method: str) -> None:
+        learner = json.loads(booster.save_config())["learner"]
+        self._objective = str(learner["objective"]["name"])
+        self._is_linear = learner["gradient_booster"]["name"] == "gblinear"
+        self._booster = booster
+        self._rounds = _rounds(booster)
+        self._classes = _classes(booster, parameters=learner["learner_model_param"])
+        self._is_classifier = self._objective.startswith(CLASSIFIERS)
+        if method == "predict_proba" and not self._is_classifier:
+            raise ArtifactInvalid(
+                f"expected a classifier for predict_proba, got one with {self._objective}"
+            )
+        self._answer = {
+            "predict": self._labels if self._is_classifier else self._values,
+            "predict_proba": self._probabilities,
+            "decision_function": self._margins,
+        }[method]
+        self.n_features = int(booster.num_features()) or None
+
+    def predict(self, inputs: Rows) -> Any:
+        return self._answer(inputs)
+
+    def warm_up(self) -> None:
+        """Nothing of its own: answering a first batch is what warms a booster."""
+
+    def close(self) -> None:
+        """Nothing was taken."""
+
+    def _labels(self, inputs: Rows) -> Any:
+        return most_likely(self._probabilities(inputs), classes=self._classes)
+
+    def _probabilities(self, inputs: Rows) -> Numbers:
+        if self._objective in TELL_PROBABILITIES:
+            told = self._values(inputs)
+        else:
+            margins = self._margins(inputs)
+            told = softmax(margins) if margins.ndim > 1 else sigmoid(margins)
+        return told if told.ndim > 1 else of_both(told)
+
+    def _values(self, inputs: Rows) -> Numbers:
+        return self._ask(inputs, margins=False)
+
+    def _margins(self, inputs: Rows) -> Numbers:
+        return self._ask(inputs, margins=True)
+
+    def _ask(self, inputs: Rows, *, margins: bool) -> Numbers:
+        answers: Numbers
+        rows = as_matrix(inputs)
+        if self._is_linear:  # it can't be asked in place
+            matrix = xgboost.DMatrix(rows, nthread=1)
+            answers = self._booster.predict(
+                matrix, output_margin=margins, iteration_range=self._rounds, validate_features=False
+            )
+            return answers
+        answers = self._booster.inplace_predict(
+            rows,
+            predict_type="margin" if margins else "value",
+            iteration_range=self._rounds,
+            validate_features=False,  # rows have no names, and as many numbers as they need
+        )
+        return answers
+
+
+def load(spec: LoadSpec) -> XGBoostModel:
+    method = method_of(spec)
+    booster = _read(spec)
+    booster.set_param({"nthread": spec.threads, "device": spec.device})
+    return XGBoostModel(booster, method=method)
+
+
+def _read(spec: LoadSpec) -> xgboost.Booster:
+    if not spec.starts_with(b"{"):
+        raise ArtifactInvalid(
+            "expected a model saved by save_model('model.json') or ('model.ubj'), "
+            f"got a file starting {spec.head(8)!r}"
+        )
+    booster = xgboost.Booster()
+    try:
+        booster.load_model(bytearray(spec.content))
+        _check(bytes(booster.save_raw("json")), n_features=booster.num_features())
+    except (xgboost.core.XGBoostError, msgspec.ValidationError) as error:
+        said = str(error).partition("\nStack trace:")[0]
+        raise ArtifactInvalid(f"expected an XGBoost model, got a broken one: {said}") from error
+    return booster
+
+
+def _check(model: bytes, *, n_features: int) -> None:
+    """Raise ArtifactInvalid where following the trees would lead out of the model."""
+    learner = json.loads(model)["learner"]  # it may say NaN, which is not JSON
+    booster = learner["gradient_booster"]
+    parameters = learner["learner_model_param"]
+    groups = max(int(parameters["num_class"]), 1) * max(int(parameters["num_target"]), 1)
+    told = booster.get("gbtree", booster).get("model")  # `gbtree` is within `dart`
+    if "trees" not in told:
+        return
+    forest = msgspec.convert(told, Trees)
+    if len(forest.tree_info) != len(forest.trees):
+        raise ArtifactInvalid("expected each tree to say of which class it is")
+    if not all(0 <= group < groups for group in forest.tree_info):
+        raise ArtifactInvalid(f"expected trees of {groups} classes")
+    for tree in forest.trees:
+        if [child < 0 for child in tree.left_children] != [
+            child < 0 for child in tree.right_children
+        ]:
+            raise ArtifactInvalid("expected a tree whose nodes have two children or none")
+        check_tree(
+            left=tree.left_children,
+            right=tree.right_children,
+            features=tree.split_indices,
+            n_features=n_features,
+            leaves=1,
+        )
+
+
+def _rounds(booster: xgboost.Booster) -> tuple[int, int]:
+    """Which rounds answer: as in scikit-learn's API the best, where it was fitted by that."""
+    best = booster.attr("best_iteration")
+    if booster.attr("scikit_learn") is None or best is None:
+        return (0, 0)
+    return (0, int(best) + 1)
+
+
+def _classes(booster: xgboost.Booster, *, parameters: dict[str, str]) -> Sequence[Label] | None:
+    named = booster.attr(CLASSES)
+    return read_classes(named, count=max(int(parameters["num_class"]), 2)) if named else None

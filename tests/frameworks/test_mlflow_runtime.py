@@ -1,0 +1,220 @@
+"""MLflow models of any flavour answer by their signatures."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.models import ModelSignature, infer_signature
+from mlflow.types import ColSpec, Schema, TensorSpec
+from sklearn.linear_model import LogisticRegression
+
+from serving.container.boxed import BoxedPredictor
+from serving.container.errors import ArtifactInvalid, LoadFailed
+from serving.container.runtimes import runs_code
+from serving.container.spec import LoadSpec
+from serving.rpc.frames import AnswerStatus
+from tests.serving.container.artifacts import answered, load_as, save, zipped
+
+FRAME = pd.DataFrame(np.random.default_rng(0).random((30, 3)), columns=["age", "income", "visits"])
+LABELS = (FRAME.age > 0.5).astype(int)
+_serial = itertools.count()  # a module is imported once by its name
+LINES = FRAME.to_dict("records")
+
+# A flavour is a module with `_load_pyfunc`, and the model is what that returns.
+MODULE = """
+import pandas as pd
+class Model:
+    def predict(self, model_input, params=None):
+        return {returned}
+def _load_pyfunc(path):
+    return Model()
+"""
+
+
+def folder_zipped(folder: Path) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path in sorted(folder.rglob("*")):
+            archive.write(path, path.relative_to(folder))
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def model() -> LogisticRegression:
+    return LogisticRegression().fit(FRAME, LABELS)
+
+
+@pytest.fixture(scope="module")
+def artifact(model: LogisticRegression, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    folder = tmp_path_factory.mktemp("mlflow") / "model"
+    mlflow.sklearn.save_model(
+        model,
+        folder,
+        signature=infer_signature(FRAME, LABELS),
+        pip_requirements=["scikit-learn", "skops"],
+    )
+    return folder_zipped(folder)
+
+
+def of_code(
+    returned: str, *, inputs: list[Any] | None = None, module: str = MODULE, within: str = ""
+) -> bytes:
+    """The model that a module of its own makes of the inputs."""
+    described, name = mlflow.models.Model(), f"flavour_{next(_serial)}"
+    if inputs is not None:
+        described.signature = ModelSignature(inputs=Schema(inputs))
+    mlflow.pyfunc.add_to_model(described, loader_module=name, code="code")
+    return zipped(
+        {
+            f"{within}MLmodel": described.to_yaml(),
+            f"{within}code/{name}.py": module.replace("{returned}", returned),
+            f"{within}requirements.txt": "mlflow\nnowhere==1.0\n",
+        }
+    )
+
+
+def test_numbers_become_the_columns_of_the_signature(
+    artifact: bytes, model: LogisticRegression, artifact_file: Path
+) -> None:
+    predictor = load_as("mlflow", artifact, at=artifact_file)
+    predictor.warm_up()
+    assert predictor.n_features == 3
+    assert answered(predictor, FRAME.to_numpy()) == model.predict(FRAME).tolist()
+    predictor.close()
+
+
+def test_named_columns_may_come_in_any_order(
+    artifact: bytes, model: LogisticRegression, artifact_file: Path
+) -> None:
+    predictor = load_as("mlflow", artifact, at=artifact_file, input_type="json")
+    rows = [dict(reversed(line.items())) for line in LINES]
+    assert answered(predictor, rows) == model.predict(FRAME).tolist()
+
+
+def test_probabilities_are_those_of_the_model_within(
+    artifact: bytes, model: LogisticRegression, artifact_file: Path
+) -> None:
+    predictor = load_as("mlflow", artifact, at=artifact_file, method="predict_proba")
+    assert answered(predictor, FRAME.to_numpy()) == model.predict_proba(FRAME).tolist()
+    with pytest.raises(ArtifactInvalid, match=r"whose own model has predict_proba\(\), got Non"):
+        load_as("mlflow", of_code("model_input"), at=artifact_file, method="predict_proba")
+
+
+def test_a_model_runs_confined_in_a_process_of_its_own(
+    artifact: bytes, model: LogisticRegression, artifact_file: Path
+) -> None:
+    assert runs_code("mlflow", allow_pickle=False)
+    saved = save(artifact, at=artifact_file)
+    predictor = BoxedPredictor(LoadSpec(runtime="mlflow", input_type="doubles", **saved))
+    try:
+        assert answered(predictor, FRAME.to_numpy()) == model.predict(FRAME).tolist()
+    finally:
+        predictor.close()
+
+
+def test_a_missing_column_is_named(artifact: bytes, artifact_file: Path) -> None:
+    predictor = load_as("mlflow", artifact, at=artifact_file, input_type="json")
+    (bad,) = predictor.answer_batch([b'{"age": 0.5, "income": 0.1}'])
+    assert bad.status is not AnswerStatus.OK
+    assert b"missing inputs ['visits']" in bad.payload
+
+
+def test_a_row_of_the_wrong_width_fails_alone(artifact: bytes, artifact_file: Path) -> None:
+    predictor = load_as("mlflow", artifact, at=artifact_file)
+    bad, good = predictor.answer_batch([b"[1,2]", b"[1,2,3]"])
+    assert bad == (AnswerStatus.INVALID_INPUT, b"expected 3 numbers, got 2")
+    assert good.status is AnswerStatus.OK
+
+
+@pytest.mark.parametrize(
+    ("returned", "inputs", "input_type", "rows", "outputs"),
+    [
+        ("model_input.sum(axis=1)", None, "doubles", [[1, 2], [3, 4]], [3.0, 7.0]),
+        ("[len(text) for text in model_input]", None, "strings", ["a", "bcd"], [1, 3]),
+        ("model_input.a + 1", [ColSpec("long", "a")], "doubles", [[1], [2]], [2, 3]),
+        ("model_input", [ColSpec("string", "a")], "strings", ["x", "y"], ["x", "y"]),
+        (
+            "model_input.assign(b=1)",
+            [ColSpec("double", "a")],
+            "json",
+            [{"a": 1}, {"a": 2}],
+            [{"a": 1.0, "b": 1}, {"a": 2.0, "b": 1}],
+        ),
+        (
+            "model_input.sum(axis=2)",
+            [TensorSpec(np.dtype("float32"), (-1, 2, 2))],
+            "doubles",
+            [[1, 2, 3, 4]],
+            [[3.0, 7.0]],
+        ),
+        (
+            "model_input['x'] * model_input['y']",
+            [TensorSpec(np.dtype("int64"), (-1,), name) for name in "xy"],
+            "json",
+            [{"x": 2, "y": 3}],
+            [6],
+        ),
+    ],
+)
+def test_inputs_are_what_the_signature_wants(
+    returned: str,
+    inputs: list[Any] | None,
+    input_type: str,
+    rows: Any,
+    outputs: Any,
+    artifact_file: Path,
+) -> None:
+    content = of_code(returned, inputs=inputs, within="model/")
+    predictor = load_as("mlflow", content, at=artifact_file, input_type=input_type)
+    assert answered(predictor, rows) == outputs
+    predictor.close()
+
+
+def test_what_a_model_raises_fails_its_row_alone(artifact_file: Path) -> None:
+    content = of_code("[1 / int(row[0]) for row in model_input]")
+    bad, good = load_as("mlflow", content, at=artifact_file).answer_batch([b"[0]", b"[2]"])
+    assert bad.payload == b"ZeroDivisionError: division by zero"
+    assert good == (AnswerStatus.OK, b"0.5")
+
+
+def test_a_package_that_is_not_here_is_named_with_what_the_model_needs(artifact_file: Path) -> None:
+    content = of_code("model_input", module="import nowhere\n" + MODULE)
+    needs = (
+        "No module named 'nowhere'; it says that it needs mlflow, nowhere==1.0: give the version"
+    )
+    with pytest.raises(LoadFailed, match=needs):
+        load_as("mlflow", content, at=artifact_file)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "expected a zip that can be unpacked"),
+        (b"PK\x03\x04 truncated", "expected a zip that can be unpacked"),
+        (json.dumps({"learner": {}}).encode(), "expected a zip that can be unpacked"),
+        (zipped({"model.pkl": b""}), "expected a zip of one MLflow model, with its file MLmodel"),
+        (zipped({"a/MLmodel": "", "b/MLmodel": ""}), "MLmodel, got 2 of them"),
+        (zipped({"MLmodel": "flavors: {}"}), "a model that MLflow loads as a python_function"),
+    ],
+)
+def test_what_is_no_model_is_refused(content: bytes, message: str, artifact_file: Path) -> None:
+    with pytest.raises(ArtifactInvalid, match=message):
+        load_as("mlflow", content, at=artifact_file)
+
+
+def test_nothing_is_left_of_a_model_that_is_refused(
+    artifact_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(ArtifactInvalid):
+        load_as("mlflow", zipped({"MLmodel": "flavors: {}"}), at=artifact_file)
+    assert list(tmp_path.glob("clipper-model-*")) == []

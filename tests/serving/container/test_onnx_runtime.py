@@ -1,0 +1,225 @@
+"""ONNX models answer by the names of their inputs and outputs, and read no file but their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from skl2onnx import to_onnx
+from sklearn.linear_model import LogisticRegression
+
+from serving.container.errors import ArtifactInvalid, LoadFailed
+from serving.rpc.frames import AnswerStatus
+from tests.serving.container.artifacts import answered, load_as, zipped
+
+ROWS = np.random.default_rng(0).random((60, 4)).astype(np.float32)
+LABELS = (ROWS[:, 0] > 0.5).astype(int)
+ELSEWHERE = ["secret", "../secret", "/etc/passwd", "a/b", "", "*/_ORT_MEM_ADDR_/*"]
+
+
+@pytest.fixture(scope="module")
+def classifier() -> LogisticRegression:
+    return LogisticRegression().fit(ROWS, LABELS)
+
+
+def converted(model: Any, **options: Any) -> bytes:
+    return to_onnx(model, ROWS[:1], options=options).SerializeToString()
+
+
+def tensor(name: str, kind: int = TensorProto.FLOAT, shape: Sequence[Any] = ("n", 4)) -> Any:
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def graph(
+    *nodes: Any, inputs: Sequence[Any], outputs: Sequence[Any], weights: Sequence[Any] = ()
+) -> bytes:
+    made = helper.make_graph(nodes, "graph", inputs, outputs, weights)
+    opset = [helper.make_opsetid("", 17), helper.make_opsetid("evil", 1)]
+    return helper.make_model(made, opset_imports=opset, ir_version=9).SerializeToString()
+
+
+def elsewhere(location: str) -> Any:
+    """A tensor whose numbers lie in another file."""
+    weights = onnx.TensorProto(
+        name="w", data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL
+    )
+    for key, value in (("location", location), ("offset", "0"), ("length", "16")):
+        weights.external_data.add(key=key, value=value)
+    return weights
+
+
+def adding(weights: Any) -> bytes:
+    node = helper.make_node("Add", ["x", "w"], ["y"])
+    return graph(node, inputs=[tensor("x")], outputs=[tensor("y")], weights=[weights])
+
+
+@pytest.mark.parametrize("zipmap", [True, False])
+def test_a_classifier_of_scikit_learn_answers_with_labels_and_probabilities(
+    zipmap: bool, classifier: LogisticRegression, artifact_file: Path
+) -> None:
+    content = converted(classifier, zipmap=zipmap)
+    predictor = load_as("onnx", content, at=artifact_file)
+    predictor.warm_up()
+    assert predictor.n_features == 4
+    assert answered(predictor, ROWS) == classifier.predict(ROWS).tolist()
+    scores = load_as("onnx", content, at=artifact_file, method="predict_proba")
+    assert np.allclose(answered(scores, ROWS), classifier.predict_proba(ROWS), atol=1e-5)
+
+
+def test_all_outputs_are_answered_by_their_names(
+    classifier: LogisticRegression, artifact_file: Path
+) -> None:
+    content = converted(classifier, zipmap=False)
+    predictor = load_as("onnx", content, at=artifact_file, method="outputs")
+    (answer,) = answered(predictor, ROWS[:1])
+    assert answer.keys() == {"label", "probabilities"}
+    assert len(answer["probabilities"]) == 2
+
+
+def test_a_model_without_probabilities_has_none_to_tell(artifact_file: Path) -> None:
+    weights = helper.make_tensor("w", TensorProto.FLOAT, [4], [1, 2, 3, 4])
+    with pytest.raises(ArtifactInvalid, match="of probabilities for predict_proba, got y"):
+        load_as("onnx", adding(weights), at=artifact_file, method="predict_proba")
+
+
+def test_several_inputs_and_outputs_are_told_apart_by_name(artifact_file: Path) -> None:
+    one, other = (tensor(name, shape=("n", 1)) for name in ("age", "income"))
+    nodes = [
+        helper.make_node("Add", ["age", "income"], ["sum"]),
+        helper.make_node("Sub", ["age", "income"], ["difference"]),
+    ]
+    outputs = [tensor("sum", shape=("n", 1)), tensor("difference", shape=("n", 1))]
+    content = graph(*nodes, inputs=[one, other], outputs=outputs)
+    expected = [{"sum": [5.0], "difference": [1.0]}]
+    predictor = load_as("onnx", content, at=artifact_file)
+    assert predictor.n_features == 2
+    assert answered(predictor, [[3, 2]]) == expected
+    by_name = load_as("onnx", content, at=artifact_file, input_type="json")
+    assert answered(by_name, [{"income": 2, "age": 3}]) == expected
+    assert answered(by_name, [{"income": [2], "age": [3]}]) == expected
+
+
+def test_texts_are_taken(artifact_file: Path) -> None:
+    text = tensor("text", TensorProto.STRING, ["n"])
+    node = helper.make_node("Identity", ["text"], ["same"])
+    content = graph(node, inputs=[text], outputs=[tensor("same", TensorProto.STRING, ["n"])])
+    predictor = load_as("onnx", content, at=artifact_file, input_type="strings")
+    assert answered(predictor, ["ann", "bob"]) == ["ann", "bob"]
+
+
+def test_an_image_may_come_as_its_pixels_one_after_the_other(artifact_file: Path) -> None:
+    node = helper.make_node("ReduceMax", ["image"], ["most"], axes=[2], keepdims=0)
+    image, most = tensor("image", shape=("n", 2, 3)), tensor("most", shape=("n", 2))
+    content = graph(node, inputs=[image], outputs=[most])
+    predictor = load_as("onnx", content, at=artifact_file)
+    assert predictor.n_features == 6
+    assert answered(predictor, [[1, 2, 3, 4, 5, 6]]) == [[3.0, 6.0]]
+    nested = load_as("onnx", content, at=artifact_file, input_type="json")
+    assert answered(nested, [[[1, 2, 3], [4, 5, 6]]]) == [[3.0, 6.0]]
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_model_of_a_fixed_batch_is_asked_in_such(batch: int, artifact_file: Path) -> None:
+    node = helper.make_node("Neg", ["x"], ["y"])
+    content = graph(
+        node, inputs=[tensor("x", shape=(batch, 4))], outputs=[tensor("y", shape=(batch, 4))]
+    )
+    predictor = load_as("onnx", content, at=artifact_file)
+    predictor.warm_up()
+    assert answered(predictor, ROWS[:10]) == (-ROWS[:10]).tolist()
+
+
+def test_a_row_of_the_wrong_width_fails_alone(
+    classifier: LogisticRegression, artifact_file: Path
+) -> None:
+    predictor = load_as("onnx", converted(classifier), at=artifact_file)
+    bad, good = predictor.answer_batch([b"[1,2,3]", b"[1,2,3,4]"])
+    assert bad == (AnswerStatus.INVALID_INPUT, b"expected 4 numbers, got 3")
+    assert good.status is AnswerStatus.OK
+
+
+def test_a_value_that_is_no_number_fails_alone(artifact_file: Path) -> None:
+    node = helper.make_node("Sqrt", ["x"], ["y"])
+    content = graph(node, inputs=[tensor("x")], outputs=[tensor("y")])
+    bad, good = load_as("onnx", content, at=artifact_file).answer_batch(
+        [b"[-1,1,1,1]", b"[1,1,1,1]"]
+    )
+    assert bad.payload == b"expected a finite output, the model returned NaN or infinity"
+    assert good == (AnswerStatus.OK, b"[1.0,1.0,1.0,1.0]")
+
+
+def test_a_graphics_card_needs_the_build_for_it(
+    classifier: LogisticRegression, artifact_file: Path
+) -> None:
+    with pytest.raises(LoadFailed, match="install onnxruntime-gpu in place of onnxruntime"):
+        load_as("onnx", converted(classifier), at=artifact_file, device="cuda:0")
+
+
+@pytest.mark.parametrize("location", ELSEWHERE)
+def test_a_model_reads_no_file_but_its_own(location: str, artifact_file: Path) -> None:
+    artifact_file.with_name("secret").write_bytes(b"S" * 64)
+    for content in (adding(elsewhere(location)), hidden(elsewhere(location))):
+        with pytest.raises(ArtifactInvalid, match="expected a model with all of its tensors, got"):
+            load_as("onnx", content, at=artifact_file)
+        with pytest.raises(ArtifactInvalid, match="expected a model with all of its tensors, got"):
+            load_as("onnx", zipped({"model.onnx": content}), at=artifact_file)
+
+
+def hidden(weights: Any) -> bytes:
+    """A model that has a tensor in a branch, in an attribute of a node."""
+    constant = helper.make_node("Constant", [], ["w"], value=weights)
+    branch = helper.make_graph([constant], "branch", [], [tensor("w", shape=[4])])
+    node = helper.make_node("If", ["which"], ["y"], then_branch=branch, else_branch=branch)
+    which = tensor("which", TensorProto.BOOL, [1])
+    return graph(node, inputs=[which], outputs=[tensor("y", shape=[4])])
+
+
+def test_a_zip_may_hold_the_files_of_its_tensors(artifact_file: Path) -> None:
+    files = {
+        "net/model.onnx": adding(elsewhere("weights.bin")),
+        "net/weights.bin": np.array([1, 2, 3, 4], np.float32).tobytes(),
+    }
+    predictor = load_as("onnx", zipped(files), at=artifact_file)
+    assert answered(predictor, [[0, 0, 0, 0]]) == [[1.0, 2.0, 3.0, 4.0]]
+    predictor.close()
+
+
+def test_an_operator_of_somebody_elses_is_not_looked_for(artifact_file: Path) -> None:
+    node = helper.make_node("Evil", ["x"], ["y"], domain="evil")
+    content = graph(node, inputs=[tensor("x")], outputs=[tensor("y")])
+    with pytest.raises(ArtifactInvalid, match=r"evil:Evil\(-1\) is not a registered function/op"):
+        load_as("onnx", content, at=artifact_file)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "expected an ONNX model, got an empty file"),
+        (b"hello", "expected an ONNX model, got a broken one"),
+        (b"tree\nversion=v4\n", "expected an ONNX model, got a broken one"),
+        (b"\0\0\0\0ORTM", "got one in ONNX Runtime's own format"),
+        (json.dumps({"learner": {}}).encode(), "expected an ONNX model, got a broken one"),
+        (zipped({"a.onnx": b"", "b.onnx": b""}), "expected one .onnx file in the zip, got a.onnx"),
+        (zipped({"model.txt": b""}), "expected one .onnx file in the zip, got none"),
+        (b"PK\x03\x04 truncated", "expected a zip that can be unpacked"),
+        (b"\x08\x09", "expected a model that ONNX Runtime takes: .*No graph"),
+    ],
+)
+def test_what_is_no_model_is_refused(content: bytes, message: str, artifact_file: Path) -> None:
+    with pytest.raises(ArtifactInvalid, match=message):
+        load_as("onnx", content, at=artifact_file)
+
+
+def test_a_file_that_is_cut_off_is_refused(
+    classifier: LogisticRegression, artifact_file: Path
+) -> None:
+    content = converted(classifier)
+    for share in (0.2, 0.5, 0.9):
+        with pytest.raises(ArtifactInvalid, match=r"expected an? (ONNX )?model"):
+            load_as("onnx", content[: int(len(content) * share)], at=artifact_file)

@@ -1,0 +1,185 @@
+"""XGBoost models answer as they do at home, with labels, probabilities and margins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xgboost
+
+from serving.container.errors import ArtifactInvalid
+from serving.rpc.frames import AnswerStatus
+from tests.serving.container.artifacts import answered, load_as, zipped
+
+ROWS = np.random.default_rng(0).random((60, 4))
+BINARY = (ROWS[:, 0] > 0.5).astype(int)
+THREE = BINARY + (ROWS[:, 1] > 0.7)
+SMALL = {"n_estimators": 3, "max_depth": 2, "n_jobs": 1}
+
+Model = dict[str, Any]
+
+
+def saved(model: Any, *, form: str = "json") -> bytes:
+    booster = model if isinstance(model, xgboost.Booster) else model.get_booster()
+    return bytes(booster.save_raw(form))
+
+
+def changed(change: Callable[[Model], None]) -> bytes:
+    """A model of three classes whose file says something else."""
+    model = json.loads(saved(xgboost.XGBClassifier(**SMALL).fit(ROWS, THREE)))
+    change(model["learner"])
+    return json.dumps(model).encode()
+
+
+@pytest.mark.parametrize("form", ["json", "ubj"])
+@pytest.mark.parametrize("labels", [BINARY, THREE])
+def test_a_classifier_answers_with_labels_probabilities_and_margins(
+    form: str, labels: Any, artifact_file: Path
+) -> None:
+    model = xgboost.XGBClassifier(**SMALL).fit(ROWS, labels)
+    expected = {
+        "": model.predict(ROWS),
+        "predict_proba": model.predict_proba(ROWS),
+        "decision_function": model.predict(ROWS, output_margin=True),
+    }
+    for method, outputs in expected.items():
+        predictor = load_as("xgboost", saved(model, form=form), at=artifact_file, method=method)
+        predictor.warm_up()
+        assert predictor.n_features == 4
+        assert answered(predictor, ROWS) == outputs.tolist()
+
+
+def test_a_regression_answers_with_its_values(artifact_file: Path) -> None:
+    model = xgboost.XGBRegressor(**SMALL).fit(ROWS, ROWS[:, 2])
+    predictor = load_as("xgboost", saved(model), at=artifact_file)
+    assert answered(predictor, ROWS) == model.predict(ROWS).tolist()
+    with pytest.raises(ArtifactInvalid, match="a classifier for predict_proba, got one with reg:"):
+        load_as("xgboost", saved(model), at=artifact_file, method="predict_proba")
+
+
+@pytest.mark.parametrize("objective", ["binary:logitraw", "multi:softmax"])
+def test_probabilities_follow_from_margins_where_the_objective_tells_none(
+    objective: str, artifact_file: Path
+) -> None:
+    options = {"objective": objective, "max_depth": 2, "nthread": 1}
+    options |= {"num_class": 3} if objective.startswith("multi") else {}
+    labels = THREE if "num_class" in options else BINARY
+    booster = xgboost.train(options, xgboost.DMatrix(ROWS, labels), num_boost_round=3)
+    predictor = load_as("xgboost", saved(booster), at=artifact_file, method="predict_proba")
+    probabilities = np.array(answered(predictor, ROWS))
+    assert probabilities.sum(axis=1) == pytest.approx(1.0)
+    told = load_as("xgboost", saved(booster), at=artifact_file)
+    assert answered(told, ROWS) == probabilities.argmax(axis=1).tolist()
+    assert np.mean(probabilities.argmax(axis=1) == labels) > 0.8
+
+
+def test_classes_may_have_names(artifact_file: Path) -> None:
+    booster = xgboost.XGBClassifier(**SMALL).fit(ROWS, BINARY).get_booster()
+    booster.set_attr(classes='["cold", "hot"]')
+    expected = np.array(["cold", "hot"])[
+        xgboost.XGBClassifier(**SMALL).fit(ROWS, BINARY).predict(ROWS)
+    ]
+    assert answered(load_as("xgboost", saved(booster), at=artifact_file), ROWS) == expected.tolist()
+    booster.set_attr(classes='["cold"]')
+    with pytest.raises(ArtifactInvalid, match="expected the 2 classes of the model, got 1"):
+        load_as("xgboost", saved(booster), at=artifact_file)
+
+
+def test_only_the_rounds_up_to_the_best_answer(artifact_file: Path) -> None:
+    model = xgboost.XGBClassifier(**SMALL | {"n_estimators": 40}, early_stopping_rounds=3)
+    model.fit(ROWS[:30], THREE[:30], eval_set=[(ROWS[30:], THREE[30:])], verbose=False)
+    assert model.best_iteration + 1 < model.get_booster().num_boosted_rounds()
+    model.save_model(artifact_file.with_suffix(".ubj"))
+    content = artifact_file.with_suffix(".ubj").read_bytes()
+    predictor = load_as("xgboost", content, at=artifact_file, method="predict_proba")
+    assert answered(predictor, ROWS) == model.predict_proba(ROWS).tolist()
+
+
+@pytest.mark.parametrize("kind", ["gblinear", "dart"])
+def test_every_kind_of_booster_answers(kind: str, artifact_file: Path) -> None:
+    model = xgboost.XGBRegressor(n_estimators=3, booster=kind, n_jobs=1).fit(ROWS, ROWS[:, 2])
+    predictor = load_as("xgboost", saved(model), at=artifact_file)
+    assert answered(predictor, ROWS) == pytest.approx(model.predict(ROWS))
+
+
+def test_what_is_missing_goes_the_way_that_was_learned(artifact_file: Path) -> None:
+    model = xgboost.XGBClassifier(**SMALL).fit(ROWS, BINARY)
+    predictor = load_as("xgboost", saved(model), at=artifact_file, input_type="json")
+    rows = [[None, 0.5, 0.5, 0.5]]
+    expected = model.predict(np.array([[np.nan, 0.5, 0.5, 0.5]])).tolist()
+    assert answered(predictor, rows) == expected
+
+
+def test_a_row_of_the_wrong_width_fails_alone(artifact_file: Path) -> None:
+    predictor = load_as(
+        "xgboost", saved(xgboost.XGBClassifier(**SMALL).fit(ROWS, BINARY)), at=artifact_file
+    )
+    bad, good = predictor.answer_batch([b"[1,2,3]", b"[1,2,3,4]"])
+    assert bad == (AnswerStatus.INVALID_INPUT, b"expected 4 numbers, got 3")
+    assert good == (AnswerStatus.OK, b"1")
+
+
+def test_a_value_that_is_no_number_fails_alone(artifact_file: Path) -> None:
+    def break_a_leaf(learner: Model) -> None:
+        tree = learner["gradient_booster"]["model"]["trees"][0]
+        tree["split_conditions"][-1] = float("nan")
+        tree["base_weights"][-1] = float("nan")
+
+    predictor = load_as("xgboost", changed(break_a_leaf), at=artifact_file)
+    answers = predictor.answer_batch([json.dumps(row).encode() for row in ROWS.tolist()])
+    said = {answer.payload for answer in answers if answer.status is AnswerStatus.MODEL_FAILED}
+    assert said == {b"expected a finite output, the model returned NaN or infinity"}
+    assert {answer.status for answer in answers} == {AnswerStatus.OK, AnswerStatus.MODEL_FAILED}
+
+
+WHOLE = saved(xgboost.XGBClassifier(**SMALL).fit(ROWS, BINARY))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"expected a model saved by save_model\('model.json'\)"),
+        (b"hello", "got a file starting b'hello'"),
+        (zipped({"model.json": WHOLE}), "got a file starting b'PK"),
+        (b"{}", "expected an XGBoost model, got a broken one: .*Invalid model format"),
+        (b'{"learner": {}}', "expected an XGBoost model, got a broken one"),
+        (WHOLE[: len(WHOLE) // 2], "got a broken one: .*Expecting"),
+        (WHOLE[:-1], "got a broken one"),
+    ],
+)
+def test_what_is_no_model_is_refused(content: bytes, message: str, artifact_file: Path) -> None:
+    with pytest.raises(ArtifactInvalid, match=message) as refusal:
+        load_as("xgboost", content, at=artifact_file)
+    assert "Stack trace" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("left_children", 10_000, "expected the children of a tree among its"),
+        ("left_children", -2, "two children or none"),
+        ("left_children", 0, "expected the children of a tree among its"),
+        ("right_children", 1, "a node below two others"),
+        ("split_indices", 99, "expected a tree that asks about 4 features"),
+    ],
+)
+def test_a_tree_that_leads_out_of_the_model_or_round_in_circles_is_refused(
+    field: str, value: int, message: str, artifact_file: Path
+) -> None:
+    def redirect(learner: Model) -> None:
+        learner["gradient_booster"]["model"]["trees"][0][field][0] = value
+
+    with pytest.raises(ArtifactInvalid, match=message):
+        load_as("xgboost", changed(redirect), at=artifact_file)
+
+
+def test_a_tree_of_a_class_that_is_not_there_is_refused(artifact_file: Path) -> None:
+    def misplace(learner: Model) -> None:
+        learner["gradient_booster"]["model"]["tree_info"][0] = 1_000_000
+
+    with pytest.raises(ArtifactInvalid, match="expected trees of 3 classes"):
+        load_as("xgboost", changed(misplace), at=artifact_file)
