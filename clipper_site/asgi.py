@@ -23,6 +23,7 @@ from clipper_site.bodies import with_limited_bodies  # noqa: E402  (Django must 
 from clipper_site.held_database import held_open  # noqa: E402
 from clipper_site.runtime import new_limits, new_runtime  # noqa: E402
 from clipper_site.uploads import UploadHandlingASGIHandler, clear_remnants  # noqa: E402
+from serving.api.cors import with_cors  # noqa: E402
 from serving.api.feedback import (  # noqa: E402
     feedback_endpoint,
     selection_endpoint,
@@ -68,7 +69,9 @@ def routes_of(runtime: Runtime) -> Endpoint:
 
     Plain predictions don't come this way (`serving.api.front`).
     """
-    predict = predict_endpoint(runtime)
+    predict = with_cors(predict_endpoint(runtime), runtime=runtime, methods=b"POST")
+    feedback = with_cors(feedback_endpoint(runtime), runtime=runtime, methods=b"POST")
+    update = with_cors(update_endpoint(runtime), runtime=runtime, methods=b"POST")
     management = with_release_waits(
         with_limited_bodies(cast(Endpoint, django_application)),
         next_look=lambda: runtime.next_look,
@@ -78,12 +81,12 @@ def routes_of(runtime: Runtime) -> Endpoint:
             route(rf"^api/v1/applications/{APP}/predict/?$", predict),
             route(rf"^{OWN_PATH}/predict/?$", predict),
             route(rf"^api/v1/applications/{APP}/score/?$", score_endpoint(runtime)),
-            route(rf"^api/v1/applications/{APP}/feedback/?$", feedback_endpoint(runtime)),
+            route(rf"^api/v1/applications/{APP}/feedback/?$", feedback),
             route(
                 rf"^api/v1/applications/{APP}/selection/?$",
                 selection_endpoint(runtime, management=management),
             ),
-            route(rf"^{OWN_PATH}/update/?$", update_endpoint(runtime)),
+            route(rf"^{OWN_PATH}/update/?$", update),
             route(r"^health/live/?$", live_endpoint(runtime)),
             route(r"^health/ready/?$", ready_endpoint(runtime)),
             route(r"^metrics/?$", metrics_endpoint(runtime)),

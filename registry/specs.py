@@ -97,7 +97,8 @@ class ApplicationSpec:
     after the last use of each. `loss` says how feedback judges answers; an arm that gave none in
     time has `missing_loss` (None: isn't moved), and a prediction that got no feedback counts as
     `default_reward` (None: not at all). Outputs too large for a receipt
-    are kept for `keep_outputs_s` seconds, at most as long as feedback is taken.
+    are kept for `keep_outputs_s` seconds, at most as long as feedback is taken. Pages of the
+    `allowed_origins`, with spaces between them, may ask from a browser.
     """
 
     id: int
@@ -124,6 +125,7 @@ class ApplicationSpec:
     context_ttl_s: int = 90 * 86_400
     max_contexts: int = 100_000
     keep_outputs_s: int = 3600
+    allowed_origins: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

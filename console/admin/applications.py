@@ -72,7 +72,7 @@ FIELDSETS: Fieldsets = (
             "description": "Can be changed at any time: the next query knows.",
         },
     ),
-    ("Access", {"fields": (("public", "bound_keys"),)}),
+    ("Access", {"fields": (("public", "bound_keys"), "allowed_origins")}),
 )
 
 

@@ -15,7 +15,7 @@ from registry.decoding import decoded
 from registry.errors import BadRequest
 from registry.extensions import check_combine, check_loss, check_policy
 from registry.models.input_types import InputType
-from registry.models.validators import between, validate_finite
+from registry.models.validators import between, validate_finite, validate_origins
 from registry.names import validate_name, validate_not_reserved
 from registry.specs import ARM_ROLE
 
@@ -110,6 +110,13 @@ class Application(models.Model):
         help_text="Below this confidence the default output is given.",
     )
     public = models.BooleanField(default=False, help_text="Predict and feedback need no key.")
+    allowed_origins = models.CharField(
+        max_length=1000,
+        blank=True,
+        validators=[validate_origins],
+        help_text="Whose pages may ask from a browser: origins such as https://shop.example with "
+        "spaces between them, or * for all. Empty: none.",
+    )
     feedback_window_s = models.PositiveIntegerField(
         "feedback window (s)",
         default=86_400,

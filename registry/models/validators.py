@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,10 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 
 from registry.requirements import check_python, parse
+
+# As browsers send it: in lower case, without a path, and without the port that its scheme implies.
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?")
+_IMPLIED = (("http://", ":80"), ("https://", ":443"))
 
 
 def validate_finite(value: float) -> None:
@@ -41,3 +46,16 @@ def validate_python(value: str) -> None:
         check_python(value)
     except ValueError as error:
         raise ValidationError("%(why)s", code="python", params={"why": error}) from error
+
+
+def validate_origins(value: str) -> None:
+    """Refuse what isn't a list of origins with spaces between them, or "*"."""
+    for origin in value.split():
+        implied = any(origin.startswith(s) and origin.endswith(p) for s, p in _IMPLIED)
+        if origin != "*" and (implied or not _ORIGIN.fullmatch(origin)):
+            raise ValidationError(
+                "Expected origins such as https://shop.example, in lower case, with neither a path "
+                "nor the port that is usual, or *, got %(value)s.",
+                code="origins",
+                params={"value": origin},
+            )

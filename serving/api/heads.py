@@ -166,7 +166,8 @@ def read_head(raw: bytes, *, snapshot: Snapshot) -> PredictionHead | None:
         if not plain:
             return None
         name = application_to_predict(httptools.parse_url(fields.url).path.decode("ascii"))
-        if name is None or not fields.measured():
+        # A page of another origin has to be told whether it may read the answer.
+        if name is None or not fields.measured() or b"origin" in fields.values:
             return None
         authorization = fields.values.get(b"authorization")
         application, until = _allowed(snapshot, name=name, authorization=authorization)

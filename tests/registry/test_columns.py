@@ -36,6 +36,7 @@ OF_AN_APPLICATION: dict[str, Any] = {
     "default_output": 7,
     "confidence_threshold": 0.5,
     "public": True,
+    "allowed_origins": "https://shop.example",
     "feedback_window_s": 60,
     "keep_outputs_s": 5,
     "cache": False,

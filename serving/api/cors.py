@@ -1,0 +1,67 @@
+"""Pages of other origins: which may ask an application, and how their browsers are told.
+
+The protocol is the Fetch standard's (https://fetch.spec.whatwg.org/#http-cors-protocol). Nothing is
+allowed unless the application lists the origin; no cookie is ever taken, so none is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from registry.specs import ApplicationSpec
+from serving.api.http import Endpoint, Headers, Receive, Scope, Send, header
+from serving.web.runtime import Runtime
+
+ANY = "*"
+VARY = (b"vary", b"Origin")
+# What a page may read of an answer beside its body.
+EXPOSED = (b"access-control-expose-headers", b"Retry-After, X-Request-ID")
+SENT = (b"access-control-allow-headers", b"Authorization, Content-Type, X-Request-ID")
+# For how long a browser need not ask again, in seconds.
+REMEMBERED = (b"access-control-max-age", b"600")
+
+
+def with_cors(endpoint: Endpoint, *, runtime: Runtime, methods: bytes) -> Endpoint:
+    """Let pages of the origins that the path's application lists use an endpoint of its.
+
+    `methods` are the endpoint's, such as b"POST". A browser's question beforehand is answered here,
+    without a key, as browsers send none with it.
+    """
+
+    async def shared(scope: Scope, receive: Receive, send: Send) -> None:
+        origin = header(scope, b"origin")
+        if origin is None:
+            await endpoint(scope, receive, send)
+            return
+        name = scope["url_route"]["kwargs"]["app"]
+        allowed = allowed_for(runtime.snapshot.applications.get(name), origin=origin)
+        asks_first = header(scope, b"access-control-request-method") is not None
+        if scope["method"] == "OPTIONS" and asks_first:
+            permission = [(b"access-control-allow-methods", methods), SENT, REMEMBERED]
+            told = [VARY, *allowed, *(permission if allowed else ())]
+            await send({"type": "http.response.start", "status": 204, "headers": told})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        await endpoint(scope, receive, _adding(send, [VARY, *allowed]))
+
+    return shared
+
+
+def allowed_for(application: ApplicationSpec | None, *, origin: bytes) -> list[tuple[bytes, bytes]]:
+    """The headers that let a page of this origin read an answer; none where it may not."""
+    listed = application.allowed_origins.split() if application is not None else []
+    if ANY in listed:
+        return [(b"access-control-allow-origin", b"*"), EXPOSED]
+    if origin.decode("latin-1").lower() in listed:
+        return [(b"access-control-allow-origin", origin), EXPOSED]
+    return []
+
+
+def _adding(send: Send, headers: Headers) -> Send:
+    async def sending(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *headers]
+        await send(message)
+
+    return sending
