@@ -16,6 +16,7 @@ from registry.api.fields import (
     NumberOrAuto,
     StoredJson,
     Text,
+    Upload,
     Whole,
 )
 from registry.api.model_body import FORM, LONG_TEXT, ModelBody, choices_of, one_of
@@ -311,7 +312,7 @@ class NewVersion(ModelBody):
 
     version = Text()
     runtime = Text(help_text=one_of(runtime_names))
-    artifact = serializers.FileField(max_length=255)
+    artifact = Upload(max_length=255)
     example = Text(required=False, allow_blank=True, help_text="An input, as JSON.")
     signature = Text(required=False, allow_blank=True, help_text="What its inputs are, as JSON.")
     batch_wait_ms = FormNumberOrAuto(required=False, allow_null=True, help_text=BATCH_WAIT_HELP)

@@ -20,6 +20,12 @@ def schema() -> Schema:
     return made
 
 
+def tags() -> list[str]:
+    """Return the tags that there are."""
+    operations = [operation for path in schema()["paths"].values() for operation in path.values()]
+    return list(dict.fromkeys(tag for operation in operations for tag in operation["tags"]))
+
+
 def endpoints(tag: str) -> str:
     """Return the endpoints of one tag, then what each of their bodies may hold."""
     found = [
@@ -85,13 +91,22 @@ def _resolved(described: Schema) -> Schema:
 
 
 def _type(field: Schema) -> str:
-    resolved = _resolved(field)
-    kinds = [_resolved(variant).get("type", "") for variant in field.get("oneOf", [])] or [
-        resolved.get("type", "any JSON")
-    ]
-    shown = " or ".join(filter(None, kinds)) or "any JSON"
-    nullable = field.get("nullable") or resolved.get("nullable")
-    return f"{shown} or null" if nullable and "null" not in shown else shown
+    """Return its JSON types. That it may be null is one of them, or one of several variants."""
+    kinds = dict.fromkeys(kind for variant in _variants(field) for kind in _kinds(variant))
+    shown = [kind for kind in kinds if kind != "null"] or ["any JSON"]
+    return " or ".join([*shown, "null"] if "null" in kinds else shown)
+
+
+def _variants(field: Schema) -> list[Schema]:
+    several = field.get("oneOf") or field.get("anyOf")
+    if several is None:
+        return [_resolved(field)]
+    return [inner for variant in several for inner in _variants(variant)]
+
+
+def _kinds(described: Schema) -> list[str]:
+    kind = described.get("type", [])
+    return [kind] if isinstance(kind, str) else list(kind)
 
 
 def _meaning(field: Schema) -> str:
@@ -102,10 +117,11 @@ def _meaning(field: Schema) -> str:
 
 
 def _bounds(field: Schema) -> str:
-    resolved = _resolved(field)
-    several = [_resolved(variant) for variant in field.get("oneOf", [])] or [resolved]
     choices = [
-        value for variant in several for value in variant.get("enum", []) if value is not None
+        value
+        for variant in _variants(field)
+        for value in variant.get("enum", [])
+        if value is not None
     ]
     low, high = field.get("minimum"), field.get("maximum")
     parts = [codes(choices)] if choices else []

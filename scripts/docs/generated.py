@@ -40,10 +40,7 @@ def generators() -> dict[str, Callable[[], str]]:
         **{
             f"settings {section}": partial(from_settings.variables, section) for section in SECTIONS
         },
-        **{
-            f"endpoints {tag}": partial(from_schema.endpoints, tag)
-            for tag in ("applications", "models", "replicas", "keys", "audit")
-        },
+        **{f"endpoints {tag}": partial(from_schema.endpoints, tag) for tag in from_schema.tags()},
     }
 
 

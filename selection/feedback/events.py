@@ -118,19 +118,23 @@ class FeedbackResult(msgspec.Struct, frozen=True, kw_only=True):
     rejected: tuple[Rejection, ...]
 
 
-class _Many(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FeedbackItems(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Several items at once; each is parsed by itself, so that one that is wrong fails alone."""
+
     feedback: list[Raw]
 
 
-class _Update(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class UpdateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Clipper's own feedback, a labelled input; `uid` is its context."""
+
     uid: str | int
     input: Raw
     label: Raw
 
 
 _item = msgspec.json.Decoder(FeedbackItem)
-_many = msgspec.json.Decoder(_Many)
-_update = msgspec.json.Decoder(_Update)
+_many = msgspec.json.Decoder(FeedbackItems)
+_update = msgspec.json.Decoder(UpdateRequest)
 _names = msgspec.json.Decoder(dict[str, Raw])
 
 

@@ -1,0 +1,63 @@
+"""The OpenAPI schema of the management API: each operation with every error that it can answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from http import HTTPStatus
+from typing import Any
+
+from drf_spectacular.openapi import AutoSchema
+
+from registry import errors
+from registry.errors import ClipperError
+
+ERROR = {"$ref": "#/components/schemas/ErrorBody"}
+OF_EVERYBODY = (errors.Unauthenticated, errors.Forbidden, errors.TooManyRequests)
+OF_A_BODY = (errors.BadRequest, errors.BodyTooLarge, errors.UnsupportedEncoding)
+OF_A_CHANGE = (errors.Conflict, errors.PreconditionFailed)
+WRITES = ("put", "patch", "post", "delete")
+
+
+class Schema(AutoSchema):
+    """What an operation does is its summary; the docstrings of views are for their readers."""
+
+    def get_description(self) -> str:  # type: ignore[override]  # as drf-spectacular has it
+        return ""
+
+
+def add_errors(result: dict[str, Any], **_other: Any) -> dict[str, Any]:
+    """A hook of drf-spectacular: say which errors each operation has, by status."""
+    for path, methods in result["paths"].items():
+        for method, operation in methods.items():
+            kinds = list(_errors_of(path, method, operation))
+            operation["responses"].update(error_responses(kinds))
+    return result
+
+
+def error_responses(kinds: Iterable[type[ClipperError]]) -> dict[str, Any]:
+    """The responses of these errors, by status; the codes of one status are in its description."""
+    codes: dict[int, dict[str, None]] = {}
+    for kind in kinds:
+        codes.setdefault(kind.status, {})[kind.code] = None
+    return {
+        str(status): {
+            "description": f"{HTTPStatus(status).phrase}: {', '.join(codes[status])}.",
+            "content": {"application/json": {"schema": ERROR}},
+        }
+        for status in sorted(codes)
+    }
+
+
+def _errors_of(path: str, method: str, operation: dict[str, Any]) -> Iterator[type[ClipperError]]:
+    yield from OF_EVERYBODY
+    yield from (errors.Unavailable, ClipperError)
+    if "{" in path:
+        yield errors.NotFound
+    if operation.get("parameters"):
+        yield errors.BadRequest
+    if method in WRITES:
+        yield from OF_A_CHANGE
+    if (body := operation.get("requestBody")) is not None:
+        yield from (*OF_A_BODY, errors.UnknownField, errors.InvalidJson)
+        if "multipart/form-data" in body["content"]:
+            yield from (errors.Saturated, errors.InsufficientStorage)
