@@ -1,9 +1,11 @@
-"""Reads the settings that say where replicas listen; a ValueError is a value of no use."""
+"""Reads the settings that name hosts and ports; a ValueError is a value of no use."""
 
 from __future__ import annotations
 
 import re
 from ipaddress import ip_address
+
+from serving.container.remote.hosts import AllowedHosts
 
 HIGHEST_PORT = 65535
 
@@ -27,6 +29,12 @@ def parse_ports(text: str) -> range:
     if not ports or ports[0] < 1 or ports[-1] > HIGHEST_PORT:
         raise ValueError(text)
     return ports
+
+
+def parse_remote_hosts(text: str) -> str:
+    """Return a list of hosts that remote models may be asked at, as it is, once it can be read."""
+    AllowedHosts.parse(text)
+    return text
 
 
 def _looks_numeric(text: str) -> bool:

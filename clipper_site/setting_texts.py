@@ -173,6 +173,12 @@ SECURITY = {
         " After a change everybody is signed out, and feedback on older predictions is refused.",
         default="made once, kept in `$CLIPPER_VAR/secret_key`",
     ),
+    "CLIPPER_REMOTE_HOSTS": _text(
+        "Hosts that [remote models](../how-to/remote.md#which-hosts) may be asked at, separated by"
+        " commas: names (`*.example.com` too), `host:port`, addresses, networks; `*` is every"
+        " public host. Addresses that aren't public have to be listed as addresses or networks.",
+        default="none",
+    ),
     "CLIPPER_ALLOWED_HOSTS": _text(
         "Host names under which the console and the management API answer, separated by commas."
     ),

@@ -12,7 +12,7 @@ import dj_database_url
 import django_stubs_ext
 
 from clipper_site.env import Environment
-from clipper_site.ports import parse_dialled_host, parse_ports
+from clipper_site.ports import parse_dialled_host, parse_ports, parse_remote_hosts
 
 # Lets annotations such as ModelForm[Application] stand in code that runs.
 django_stubs_ext.monkeypatch()
@@ -83,6 +83,12 @@ CLIPPER_TLS_KEY = ENV.text("CLIPPER_TLS_KEY")
 CLIPPER_TLS_CA = ENV.text("CLIPPER_TLS_CA")
 
 # --- Security --------------------------------------------------------------------------------
+CLIPPER_REMOTE_HOSTS = ENV.parsed(
+    "CLIPPER_REMOTE_HOSTS",
+    default="",
+    parse=parse_remote_hosts,
+    expected="names, host:port, addresses or networks, separated by commas",
+)
 DEBUG = ENV.flag("CLIPPER_DEBUG", default=False)
 # Without a key a random one serves for this process alone; clipper.E002 says so, because
 # sessions and receipts signed with it die with the process.

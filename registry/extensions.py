@@ -10,6 +10,9 @@ from registry.errors import BadRequest
 
 # Takes a policy's name and its parameters; raises BadRequest saying what was expected.
 PolicyCheck = Callable[[str, Mapping[str, Any]], object]
+# Takes the configuration of a remote version, its input type and its secret; returns the bytes that
+# stand for it as its artifact, or raises BadRequest saying what was expected.
+RemoteArtifact = Callable[[Mapping[str, Any], str, str], bytes]
 # Takes a loss and its formula; raises BadRequest saying what was expected.
 LossCheck = Callable[[str, str], object]
 Names = Callable[[], Collection[str]]
@@ -32,6 +35,7 @@ class _Registered:
     methods_of: Callable[[str], Collection[str]] | None = None
     self_contained: Collection[str] = ()
     input_check: InputCheck | None = None
+    remote_artifact: RemoteArtifact | None = None
 
 
 _registered = _Registered()
@@ -74,6 +78,18 @@ def register_runtimes(
 def register_inputs(check: InputCheck) -> None:
     """Called once, by the app that parses inputs."""
     _registered.input_check = check
+
+
+def register_remote(artifact_of: RemoteArtifact) -> None:
+    """Called once, by the app that can ask remote models."""
+    _registered.remote_artifact = artifact_of
+
+
+def remote_artifact(configuration: Mapping[str, Any], *, input_type: str, secret: str) -> bytes:
+    """The artifact of a remote version. Raises BadRequest where its configuration is wrong."""
+    if _registered.remote_artifact is None:
+        raise BadRequest("runtime: Expected another one, nothing here asks remote models.")
+    return _registered.remote_artifact(configuration, input_type, secret)
 
 
 def policy_names() -> Collection[str]:

@@ -10,7 +10,8 @@ class ServingConfig(AppConfig):
     verbose_name = "Serving"
 
     def ready(self) -> None:
-        from registry.extensions import register_inputs, register_runtimes
+        from registry.extensions import register_inputs, register_remote, register_runtimes
+        from serving.cluster.remote import artifact_of
         from serving.container.parsing import checked_inputs
         from serving.container.runtimes import (
             data_only,
@@ -26,3 +27,4 @@ class ServingConfig(AppConfig):
             methods_of=methods_of,
             self_contained=self_contained(),
         )
+        register_remote(artifact_of)

@@ -30,6 +30,18 @@ class Text(serializers.CharField):
         return super().to_internal_value(data)
 
 
+class SecretText(Text):
+    """Taken, never shown, in no refusal either."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(write_only=True, **options)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            raise serializers.ValidationError("Expected text.")
+        return super().to_internal_value(data)
+
+
 class Number(serializers.FloatField):
     def to_internal_value(self, data: Any) -> float:
         if not isinstance(data, bool) and isinstance(data, int | float) and abs(data) <= LARGEST:

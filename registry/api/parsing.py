@@ -40,7 +40,7 @@ class JsonOnly(BaseContentNegotiation):
     """Answers JSON whatever the client says it accepts, so that errors reach it too."""
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
-        given = (request.content_type or "").partition(";")[0].strip().lower()
+        given = _media_type(request)
         for parser in parsers:
             if given == parser.media_type:
                 return parser
@@ -61,3 +61,12 @@ def check_encoding(request: Request) -> None:
     encoding = request.headers.get("Content-Encoding", "identity").lower()
     if encoding != "identity":
         raise UnsupportedEncoding(f"Expected a body that isn't compressed, got {encoding}.")
+
+
+def is_json(request: Request) -> bool:
+    """Whether the body of a request that takes several kinds says that it is JSON."""
+    return _media_type(request) == JsonParser.media_type
+
+
+def _media_type(request: Request) -> str:
+    return (request.content_type or "").partition(";")[0].strip().lower()

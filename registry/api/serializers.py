@@ -14,6 +14,7 @@ from registry.api.fields import (
     FormNumberOrAuto,
     Number,
     NumberOrAuto,
+    SecretText,
     StoredJson,
     Text,
     Upload,
@@ -269,6 +270,7 @@ class VersionOut(serializers.ModelSerializer[ModelVersion]):
     example = StoredJson(help_text="An input; null where none was given.")
     signature = StoredJson(help_text="What its inputs are; null where that isn't known yet.")
     live = serializers.BooleanField(source="is_live")
+    has_secret = serializers.SerializerMethodField(help_text="Whether it is asked with one.")
     created_by = serializers.SerializerMethodField()
 
     class Meta:
@@ -277,6 +279,8 @@ class VersionOut(serializers.ModelSerializer[ModelVersion]):
             *settable(ModelVersion),
             "digest",
             "size",
+            "remote",
+            "has_secret",
             "live",
             "warm_until",
             "validated_at",
@@ -285,6 +289,9 @@ class VersionOut(serializers.ModelSerializer[ModelVersion]):
             "created_at",
             "created_by",
         )
+
+    def get_has_secret(self, version: ModelVersion) -> bool:
+        return version.secret != ""
 
     def get_created_by(self, version: ModelVersion) -> str | None:
         return version.created_by.get_username() if version.created_by else None
@@ -298,6 +305,9 @@ class VersionPatch(ModelBody):
     """What may change while a version serves. null clears a bound or a limit."""
 
     batch_wait_ms = NumberOrAuto(required=False, allow_null=True, help_text=BATCH_WAIT_HELP)
+    secret = SecretText(
+        required=False, allow_blank=True, help_text=f"Of a remote version, write-only. {AFTERWARDS}"
+    )
 
     class Meta:
         model = ModelVersion

@@ -201,6 +201,16 @@ class ModelVersion(models.Model):
         default=False,
         help_text="Take a model that was trained with another release of its library.",
     )
+    remote = models.JSONField(
+        "remote model",
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Where it lives and how it is asked. Empty: it is loaded from its artifact.",
+    )
+    secret = models.TextField(
+        blank=True, editable=False, help_text="What a remote model is asked with, sealed."
+    )
     allow_pickle = models.BooleanField(
         default=False,
         help_text="Load joblib or pickle, which can run any code. Only for artifacts you trust.",

@@ -33,6 +33,7 @@ from registry.services.releases import (
     note_progress,
     roll_back,
 )
+from registry.services.remote import create_remote_version, set_secret
 from registry.services.signatures import arms_agreeing, note_signatures
 from registry.services.versions import (
     autoscale,
@@ -59,6 +60,7 @@ __all__ = [
     "create_api_key",
     "create_application",
     "create_model",
+    "create_remote_version",
     "create_version",
     "declare_application",
     "declare_model",
@@ -82,6 +84,7 @@ __all__ = [
     "roll_back",
     "scale",
     "set_objective",
+    "set_secret",
     "unchanged_since",
     "update_api_key",
     "update_application",

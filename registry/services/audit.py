@@ -51,6 +51,7 @@ UNSEEN = frozenset(
 )
 SECRETS: Mapping[type[models.Model], frozenset[str]] = {
     ApiKey: frozenset({"digest"}),
+    ModelVersion: frozenset({"secret"}),
     User: frozenset({"password"}),
 }
 MASK = "•••"

@@ -36,6 +36,10 @@ UPLOADED = (
     "allow_stale_libraries",
     "allow_pickle",
 )
+# Asked over HTTP: it has a configuration in the place of an artifact that somebody uploads.
+REMOTE = "remote"
+# What only such a version has; the secret is sealed.
+OF_REMOTE = ("remote", "secret")
 # How it runs, which may change while it serves.
 CONFIGURABLE = settable(ModelVersion, but=("model", *UPLOADED))
 
@@ -55,7 +59,7 @@ def create_version(
     Forbidden where it would run code without the permission, Conflict where the version exists,
     BadRequest where a field is wrong.
     """
-    said = {name: other.pop(name) for name in UPLOADED if name in other}
+    said = {name: other.pop(name) for name in (*UPLOADED, *OF_REMOTE) if name in other}
     row = ModelVersion(model=model, version=version, runtime=runtime, created_by=by.user, **said)
     _set(row, other)
     taken = Conflict(
@@ -66,6 +70,7 @@ def create_version(
     if model.versions.filter(version=version).exists():
         raise taken
     check_runtime(runtime)
+    _check_kind(row)
     check_method(row.method, runtime=runtime)
     check_needs(row.requirements, python=row.python, runtime=runtime)
     row.signature = check_inputs(model.input_type, signature=row.signature, example=row.example)
@@ -80,6 +85,19 @@ def create_version(
         store.settle(incoming)
         record_created(row, by=by)
     return row
+
+
+def _check_kind(version: ModelVersion) -> None:
+    """Raise BadRequest where a remote version comes as a file, or would load pickle."""
+    if version.runtime != REMOTE:
+        return
+    if version.remote is None:
+        raise BadRequest(
+            "artifact: Expected none with the runtime remote: its url and protocol come as a JSON "
+            "body in the place of a form."
+        )
+    if version.allow_pickle:
+        raise BadRequest("allow_pickle: Expected false with the runtime remote, got true.")
 
 
 def _lock_artifact(digest: str) -> None:

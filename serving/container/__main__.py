@@ -191,7 +191,8 @@ def _load_for_good(arguments: argparse.Namespace) -> Predictor:
 
 
 def _load(arguments: argparse.Namespace) -> Predictor:
-    return load_predictor(LoadSpec.from_options(arguments))
+    secret = sys.stdin.read() if arguments.secret_on_stdin else ""
+    return load_predictor(LoadSpec.from_options(arguments, secret=secret))
 
 
 def _limits(arguments: argparse.Namespace) -> AbstractContextManager[None]:
@@ -233,6 +234,9 @@ def _model_speaks_on_stderr() -> Iterator[Say]:
 def _argument_parser() -> argparse.ArgumentParser:
     artifact = argparse.ArgumentParser(add_help=False)
     add_options(artifact)
+    artifact.add_argument(
+        "--secret-on-stdin", action="store_true", help="the secret of a remote model comes there"
+    )
 
     parser = argparse.ArgumentParser(prog="python -m serving.container", description=__doc__)
     commands = parser.add_subparsers(required=True)

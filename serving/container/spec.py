@@ -1,6 +1,7 @@
 """What a version is loaded from, how, and what it may take: said once, here.
 
-Each field is an option of the commands of ``python -m serving.container`` too, by its name.
+Each field but the secret is an option of the commands of ``python -m serving.container`` too, by
+its name.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -16,7 +17,9 @@ from serving.container.errors import ArtifactCorrupt, ArtifactUnreadable
 from serving.container.parsing import INPUT_TYPES
 from serving.container.pieces import SEARCH_S
 
-HELP, CHOICES = "help", "choices"
+HELP, CHOICES, APART = "help", "choices", "apart"
+# A whole batch of a remote model: well before whoever waits takes the replica for hung.
+BATCH_S = 45.0
 
 
 def _said(help: str, **other: Any) -> Mapping[str, Any]:
@@ -44,6 +47,15 @@ class LoadSpec:
     search_s: float = field(
         default=SEARCH_S, metadata=_said("for the inputs that break the model, in seconds")
     )
+    trial: bool = field(
+        default=False, metadata=_said("check it before it serves: what it asks must be there")
+    )
+    remote_hosts: str = field(default="", metadata=_said("that a remote model may be asked at"))
+    batch_s: float = field(
+        default=BATCH_S, metadata=_said("for a batch of a remote model, in seconds")
+    )
+    # In no command line, which everybody on the machine may read, and in no log.
+    secret: str = field(default="", repr=False, metadata={APART: True})
 
     @property
     def content(self) -> bytes:
@@ -73,24 +85,24 @@ class LoadSpec:
             )
 
     def options(self) -> list[str]:
-        """The options that `from_options` makes the same of."""
+        """The options that `from_options` makes the same of, but for what is told apart."""
         told: list[str] = []
         for name, kind in _kinds().items():
             value = getattr(self, name)
-            if value is None or value is False:
+            if value is None or value is False or value == "":
                 continue
             told.append(_option(name) if kind is bool else f"{_option(name)}={value}")
         return told
 
     @classmethod
-    def from_options(cls, arguments: argparse.Namespace) -> LoadSpec:
-        return cls(**{name: getattr(arguments, name) for name in _kinds()})
+    def from_options(cls, arguments: argparse.Namespace, **apart: Any) -> LoadSpec:
+        return cls(**{name: getattr(arguments, name) for name in _kinds()}, **apart)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Have a command take a version."""
     kinds = _kinds()
-    for column in fields(LoadSpec):
+    for column in _optional():
         option, help = _option(column.name), column.metadata.get(HELP)
         if kinds[column.name] is bool:
             parser.add_argument(option, action="store_true", help=help)
@@ -117,5 +129,10 @@ def _kinds() -> dict[str, type[Any]]:
         column.name: next(
             (kind for kind in getattr(hints[column.name], "__args__", ())), hints[column.name]
         )
-        for column in fields(LoadSpec)
+        for column in _optional()
     }
+
+
+def _optional() -> list[Field[Any]]:
+    """Those that are options of commands."""
+    return [column for column in fields(LoadSpec) if not column.metadata.get(APART)]

@@ -140,6 +140,8 @@ def test_it_takes_an_upload(manager: Api, svm: Model, tmp_path: Path) -> None:
         "allow_pickle": False,
         "notes": "the first",
         "digest": digest,
+        "remote": None,
+        "has_secret": False,
         "size": 7,
         "live": False,
         "warm_until": None,
@@ -268,8 +270,16 @@ def test_an_upload_without_its_file_names_it(manager: Api, svm: Model) -> None:
     assert list(answer.json()["details"]["fields"]) == ["artifact"]
 
 
-def test_an_upload_as_json_is_unsupported(manager: Api, svm: Model) -> None:
-    answer = manager("post", "models/svm/versions/", {"version": "1"})
+def test_an_upload_as_json_is_for_models_that_live_elsewhere(manager: Api, svm: Model) -> None:
+    answer = manager("post", "models/svm/versions/", {"version": "1", "runtime": "sklearn"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+    assert "others come as a multipart form with their artifact" in answer.json()["error"]
+
+
+def test_an_upload_as_text_is_unsupported(manager: Api, svm: Model) -> None:
+    answer = manager.client.post(
+        "/api/v1/models/svm/versions/", "x", content_type="text/plain", headers=manager.headers
+    )
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_encoding")
 
 

@@ -30,6 +30,7 @@ from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 
 BY = Actor(user=None, label="a test", may_run_code=True, may_grant_manage=True)
 ROUTES = [{"model": "ocr"}]
+REMOTE = {"version": "8", "runtime": "remote", "url": "http://10.1.1.1/", "protocol": "mlflow"}
 
 
 class Endpoint(NamedTuple):
@@ -68,6 +69,7 @@ ENDPOINTS = [
     Endpoint("DELETE", "models/spare"),
     Endpoint("GET", "models/ocr/versions/"),
     Endpoint("POST", "models/ocr/versions/", "upload"),
+    Endpoint("POST", "models/ocr/versions/", REMOTE),
     Endpoint("GET", "models/ocr/versions/1"),
     Endpoint("PATCH", "models/ocr/versions/1", {"notes": "mine"}),
     Endpoint("DELETE", "models/ocr/versions/3"),
@@ -170,6 +172,7 @@ def registry(
     Made by the services once; every later test gets the same rows again.
     """
     settings.CLIPPER_ARTIFACTS = tmp_path_factory.getbasetemp() / "artifacts-of-all"
+    settings.CLIPPER_REMOTE_HOSTS = "10.1.1.1"
     tables = list(apps.get_app_config("registry").get_models(include_auto_created=True))
     if not ROWS:
         for name in ("svm", "shared", "ocr"):
@@ -261,7 +264,9 @@ def test_a_bound_key_neither_sees_nor_changes_what_is_a_strangers(
         ("GET", "models/shared/versions/1", None, 200),
         ("PATCH", "models/shared", {"description": "mine"}, 403),
         ("POST", "models/shared/versions/", "upload", 403),
+        ("POST", "models/shared/versions/", REMOTE, 403),
         ("PATCH", "models/shared/versions/1", {"memory_limit_mb": 128}, 403),
+        ("PATCH", "models/shared/versions/1", {"secret": "mine"}, 403),
         ("DELETE", "models/shared/versions/3", None, 403),
         ("POST", "models/shared/versions/3/deploy", {}, 403),
         ("POST", "models/shared/rollback", {}, 403),
@@ -277,6 +282,8 @@ def test_a_bound_key_neither_sees_nor_changes_what_is_a_strangers(
         ("PUT", "applications/digits/routes", [{"model": "svm", "version": "3"}], 200),
         ("PATCH", "models/svm", {"description": "mine"}, 200),
         ("POST", "models/svm/versions/", "upload", 201),
+        ("POST", "models/svm/versions/", REMOTE, 201),
+        ("POST", "models/svm/versions/", REMOTE | {"url": "http://10.2.1.1/"}, 400),
         ("PATCH", "models/svm/versions/1", {"memory_limit_mb": 128}, 200),
         ("POST", "models/svm/versions/3/deploy", {}, 202),
         ("POST", "models/svm/rollback", {}, 202),

@@ -10,8 +10,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry import services
+from registry.api.parsing import JsonParser, is_json
 from registry.api.permissions import Permissions, actor_of
 from registry.api.reach import check_changes, models_for
+from registry.api.remote_body import NewRemoteVersion
 from registry.api.serializers import (
     DeclaredModel,
     DeclaredModelOut,
@@ -24,7 +26,7 @@ from registry.api.serializers import (
     VersionPatch,
 )
 from registry.api.views.base import ManagementView, etag, find_model, find_version, schema
-from registry.models import ModelVersion
+from registry.models import Model, ModelVersion
 
 
 class ModelsView(ManagementView):
@@ -96,7 +98,7 @@ class ModelView(ManagementView):
 
 
 class VersionsView(ManagementView):
-    parser_classes = [MultiPartParser]
+    parser_classes = [MultiPartParser, JsonParser]
     for_bound_keys = ("GET", "POST")
     permissions: ClassVar[Permissions] = {
         "GET": ("registry.view_modelversion",),
@@ -109,18 +111,29 @@ class VersionsView(ManagementView):
         rows = rows.select_related("model", "created_by")
         return self.listing(rows, shape=VersionOut)
 
-    @schema("Upload a version", body=NewVersion, answer=VersionOut, status=201)
+    @schema(
+        "Upload a version",
+        body={"multipart/form-data": NewVersion, "application/json": NewRemoteVersion},
+        answer=VersionOut,
+        status=201,
+    )
     def post(self, request: Request, model: str) -> Response:
         found = find_model(request, name=model)
         check_changes(request, model=found)
-        created = services.create_version(
-            model=found, by=actor_of(request), **self.body(NewVersion)
-        )
+        created = self._create(found)
         return Response(
             VersionOut(created).data,
             status=status.HTTP_201_CREATED,
             headers={"Location": f"{request.path.rstrip('/')}/{created.version}"},
         )
+
+    def _create(self, model: Model) -> ModelVersion:
+        """An artifact comes in a form; what says where a remote model lives is JSON."""
+        by = actor_of(self.request)
+        if is_json(self.request):
+            told = self.validated(NewRemoteVersion).told()
+            return services.create_remote_version(model=model, by=by, **told)
+        return services.create_version(model=model, by=by, **self.body(NewVersion))
 
 
 class VersionView(ManagementView):
@@ -140,10 +153,12 @@ class VersionView(ManagementView):
     def patch(self, request: Request, model: str, version: str) -> Response:
         found = find_version(request, model=model, version=version)
         check_changes(request, model=found.model)
+        by, changes = actor_of(request), self.body(VersionPatch)
+        secret = changes.pop("secret", None)
         with self.if_unchanged(found):
-            changed = services.configure_version(
-                version=found, by=actor_of(request), **self.body(VersionPatch)
-            )
+            if secret is not None:
+                services.set_secret(version=found, secret=secret, by=by)
+            changed = services.configure_version(version=found, by=by, **changes)
         return Response(VersionOut(changed).data, headers=etag(changed))
 
     @schema("Delete a version that nothing uses", status=204)

@@ -20,9 +20,9 @@ from registry import services
 from registry.artifacts.store import ArtifactStore
 from registry.control import note_round
 from registry.errors import NotFound
-from registry.models import Release
+from registry.models import ModelVersion, Release
+from registry.sealing import Unsealable
 from registry.snapshot import version_spec
-from registry.specs import VersionSpec
 from serving.cluster.control import releases
 from serving.cluster.control.reconcile import Reconciler
 from serving.cluster.control.trial import Aborted, Trial, try_out
@@ -30,6 +30,7 @@ from serving.cluster.control.tries import MOST_TRIES, Tries
 from serving.cluster.failures.counts import FailureCounts
 from serving.cluster.failures.error_log import ErrorLog, Phase
 from serving.cluster.membership.own import own_directory
+from serving.cluster.remote import told_apart
 from serving.cluster.replica.tasks import serve_replica
 from serving.cluster.replica.worker import lifeline
 from serving.container.errors import explain
@@ -85,7 +86,7 @@ def validate_release(release_id: int) -> None:
 
 
 def _validate(release: Release) -> None:
-    trial = _try_out(version_spec(release.target), release_id=release.pk)
+    trial = _try_out(release.target, release_id=release.pk)
     services.note_check_output(release=release, output=trial.output)
     if trial.failure is not None:
         ErrorLog(redis_client()).add(release.target.pk, [trial.failure], phase=Phase.CHECK)
@@ -115,7 +116,7 @@ def _reconciler() -> Reconciler:
     )
 
 
-def _try_out(version: VersionSpec, *, release_id: int) -> Trial:
+def _try_out(row: ModelVersion, *, release_id: int) -> Trial:
     client, key = redis_client(), releases.validating_key(release_id)
 
     def hold() -> None:
@@ -124,10 +125,12 @@ def _try_out(version: VersionSpec, *, release_id: int) -> Trial:
         with suppress(redis.RedisError):  # the worst that follows is a second validation
             client.set(key, "running", ex=releases.VALIDATION_RUNNING_TTL_S)
 
+    version = version_spec(row)
     hold()
     connections.close_all()
     try:
+        apart = told_apart(version, sealed=row.secret)
         artifact = ArtifactStore.default().path_of(version.digest)
-    except NotFound as error:
-        return Trial(fault=error.message)
-    return try_out(version, artifact=artifact, meanwhile=hold)
+    except (NotFound, Unsealable) as error:
+        return Trial(fault=str(error))
+    return try_out(version, artifact=artifact, meanwhile=hold, **apart)

@@ -10,10 +10,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from registry.specs import VersionSpec
 from serving.cluster.loading import load_spec
@@ -57,17 +57,21 @@ def try_out(
     *,
     artifact: Path,
     meanwhile: Callable[[], object] = lambda: None,
+    **here: Any,
 ) -> Trial:
     """Have a process load the version and answer; returns how it went.
 
-    Calls `meanwhile` each second; what that raises ends the process under test.
+    Calls `meanwhile` each second; what that raises ends the process under test. `here` are further
+    fields of its LoadSpec.
     """
     deadline = time.monotonic() + version.load_timeout_s
-    spec = load_spec(version, artifact=artifact)
+    spec = load_spec(version, artifact=artifact, trial=True, **here)
     program = ["-m", "serving.container", "check", *spec.options()]
+    if spec.secret:
+        program.append("--secret-on-stdin")
     # An executable is asked over a socket of its own.
     sockets = version.runtime == "command"
-    with _started(program, reading=artifact, sockets=sockets) as process:
+    with _started(program, reading=artifact, sockets=sockets, said=spec.secret.encode()) as process:
         told = Tail(asked_for(process.stdout), most=LONGEST_LINE)
         written = Tail(asked_for(process.stderr), most=KEPT_BYTES)
         while (code := _code_of(process)) is None and time.monotonic() < deadline:
@@ -122,20 +126,25 @@ class Tail:
 
 @contextmanager
 def _started(
-    program: list[str], *, reading: Path, sockets: bool
+    program: list[str], *, reading: Path, sockets: bool, said: bytes
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program, confined to a folder that goes with it, at most as long as the block lasts."""
+    """Run a program, confined to a folder that goes with it, at most as long as the block lasts.
+
+    It reads what is `said`, less than a pipe holds, on its standard input.
+    """
     with tempfile.TemporaryDirectory(prefix="clipper-check-", ignore_cleanup_errors=True) as folder:
         process = subprocess.Popen(
             _confined(program, folder=Path(folder), reading=reading, sockets=sockets),
             cwd=ROOT,
             env=scrubbed_environment(os.environ, home=Path(folder)),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
         try:
+            with suppress(BrokenPipeError), asked_for(process.stdin) as words:
+                words.write(said)
             yield process
         finally:
             end_group(process)

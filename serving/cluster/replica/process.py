@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,19 +42,25 @@ from serving.rpc.text import safe_text
 # How long web processes may take to finish with a draining replica. Well below the time that
 # supervisord gives the worker to stop.
 DRAIN_S = 10.0
+# A remote model's batch is given up by itself before its replica is ended for it.
+WITHIN_HUNG = 0.75
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """What one replica is to serve and from where, and when one of its batches counts as hung."""
+    """What one replica is to serve and from where, and when one of its batches counts as hung.
+
+    `told_apart` returns fields of its LoadSpec that its version's spec doesn't have.
+    """
 
     record: ReplicaRecord
     version: VersionSpec
     store: ArtifactStore
     run_dir: Path
     hung_s: float
+    told_apart: Callable[[], Mapping[str, Any]] = dict
 
     @property
     def address(self) -> str:
@@ -68,12 +74,14 @@ class Assignment:
 
     @property
     def load_spec(self) -> LoadSpec:
-        """Raises NotFound where the artifact doesn't lie here."""
+        """Raises NotFound where the artifact doesn't lie here, Unsealable for its secret."""
         return load_spec(
             self.version,
             artifact=self.store.path_of(self.version.digest),
             device=self.record.device,
             search_s=self.search_s,
+            batch_s=self.hung_s * WITHIN_HUNG,
+            **self.told_apart(),
         )
 
     @property

@@ -7,6 +7,7 @@ import re
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import redis
@@ -28,6 +29,7 @@ from serving.cluster.failures.error_log import ErrorLog
 from serving.cluster.failures.output_log import log_of
 from serving.cluster.membership.own import own_directory
 from serving.cluster.membership.records import ReplicaState
+from serving.cluster.remote import told_apart
 from serving.cluster.replica import process
 from serving.cluster.replica.reports import Reports
 from serving.cluster.replica.worker import lifeline, slot
@@ -43,7 +45,7 @@ def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
     if queued is None or queued.state is not ReplicaState.QUEUED:
         return
     # As its record says, which is sealed; a task's arguments are anybody's.
-    version = _read_version(queued.version_id, generation=queued.generation)
+    version, sealed = _read_version(queued.version_id, generation=queued.generation)
     if version is None:
         directory.remove([replica_id])
         return
@@ -62,6 +64,7 @@ def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
             store=ArtifactStore.default(),
             run_dir=settings.CLIPPER_RUN_DIR,
             hung_s=settings.CLIPPER_HUNG_S,
+            told_apart=partial(told_apart, version, sealed=sealed),
         ),
         directory=directory,
         on_failure=lambda reason: note_failure(record, reason=reason),
@@ -105,13 +108,16 @@ def note_lost_replica(
             note_ending(redis_client(), here, replica_id=task_id, version_id=int(args[1]))
 
 
-def _read_version(version_id: int, *, generation: int) -> VersionSpec | None:
-    """Read the version in this generation, the only thing a replica needs from the database."""
+def _read_version(version_id: int, *, generation: int) -> tuple[VersionSpec | None, str]:
+    """Read the version in this generation, and its sealed secret.
+
+    It is the only thing a replica needs from the database.
+    """
     rows = ModelVersion.objects.select_related("model")
     row = rows.filter(pk=version_id, generation=generation).first()
     spec = None if row is None else version_spec(row)
     connections.close_all()
-    return spec
+    return spec, row.secret if row else ""
 
 
 def _how_it_ended(error: WorkerLostError) -> str:

@@ -88,6 +88,9 @@ RUNTIMES: dict[str, RuntimeRow] = {
     ),
     "python": RuntimeRow(load="serving.container.runtimes.python:load"),
     "command": RuntimeRow(load="serving.container.runtimes.command:load", self_contained=True),
+    "remote": RuntimeRow(
+        load="serving.container.runtimes.remote:load", data_only=True, self_contained=True
+    ),
 }
 
 # What answers raw JSON by itself is a Predictor already.

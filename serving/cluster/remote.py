@@ -1,0 +1,51 @@
+"""Remote versions under the operator's settings: what is registered, what a replica is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+
+from registry.errors import BadRequest
+from registry.sealing import unseal
+from registry.services.versions import REMOTE
+from registry.specs import VersionSpec
+from serving.container.errors import ArtifactInvalid
+from serving.container.remote.configuration import RemoteConfiguration, check_secret
+from serving.container.remote.failures import HostRefused
+from serving.container.remote.hosts import AllowedHosts
+from serving.container.remote.protocols import dialect_of
+from serving.container.remote.resolving import addresses_of
+
+
+def artifact_of(configuration: Mapping[str, Any], input_type: str, secret: str) -> bytes:
+    """Raises BadRequest where it is no configuration, or leads where the operator forbids.
+
+    The name is looked up where that works; it is again, and the address checked, whenever a replica
+    connects.
+    """
+    try:
+        parsed = RemoteConfiguration.parse(configuration)
+        check_secret(secret)
+        dialect_of(parsed, input_type=input_type)
+        hosts = AllowedHosts.parse(settings.CLIPPER_REMOTE_HOSTS)
+        place = parsed.place
+        hosts.check_host(place.host, port=place.port)
+        for address in addresses_of(place.host, port=place.port):
+            hosts.check_address(address, host=place.host, port=place.port)
+    except ArtifactInvalid as error:
+        raise BadRequest(str(error)) from error
+    except HostRefused as error:
+        raise BadRequest(f"url: {error}.") from error
+    return parsed.artifact
+
+
+def told_apart(version: VersionSpec, *, sealed: str) -> dict[str, Any]:
+    """Fields of a LoadSpec that its spec doesn't have: the operator's list, and the secret.
+
+    Raises Unsealable.
+    """
+    if version.runtime != REMOTE:
+        return {}
+    return {"remote_hosts": settings.CLIPPER_REMOTE_HOSTS, "secret": unseal(sealed)}

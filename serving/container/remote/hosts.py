@@ -1,0 +1,141 @@
+"""Which hosts remote models may be asked at: the operator's list, applied to names and addresses.
+
+An entry is a name (`model.example.com`, or `*.example.com` for those below it), an address, a
+network (`10.1.0.0/16`), or `*` for every public host; `:port` after it allows that port alone.
+
+A name on the list leads to public addresses only. Those that are private, loopback, link-local or
+otherwise special, as that of a cloud's metadata service, have to be on the list themselves: who
+controls a name's DNS would else lead us to them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from serving.container.remote.failures import HostRefused
+
+SETTING = "CLIPPER_REMOTE_HOSTS"
+ANY = "*"
+_NAME = re.compile(r"(\*\.)?[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?(\.[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?)*")
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllowedHost:
+    """One entry of the list; `port` None: every port."""
+
+    name: str = ""
+    network: Network | None = None
+    port: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> AllowedHost:
+        """Raises ValueError where it is none."""
+        host, port = _split(text.lower())
+        if host == ANY or _NAME.fullmatch(host):
+            with_digits = host.replace(".", "").isdigit()  # an address that was mistyped
+            if not with_digits:
+                return cls(name=host, port=port)
+        return cls(network=ipaddress.ip_network(host, strict=False), port=port)
+
+    def has_name(self, host: str, *, port: int) -> bool:
+        if not self.name or self.port not in (None, port):
+            return False
+        if self.name.startswith("*."):
+            return host.endswith(self.name[1:])
+        return self.name in (ANY, host)
+
+    def has_address(self, address: Address, *, port: int) -> bool:
+        return self.network is not None and self.port in (None, port) and address in self.network
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedHosts:
+    """The operator's list; an empty one allows nothing."""
+
+    entries: tuple[AllowedHost, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> AllowedHosts:
+        """Read a list separated by commas; raises ValueError where an entry is none."""
+        return cls(tuple(map(AllowedHost.parse, _parts(text))))
+
+    def check_host(self, host: str, *, port: int) -> None:
+        """Raise HostRefused for what no address could make right; names aren't looked up."""
+        address = address_of(host)
+        if address is not None:
+            self.check_address(address, host=host, port=port)
+            return
+        networks = any(entry.network and entry.port in (None, port) for entry in self.entries)
+        if not networks and not self._has_name(host, port=port):
+            raise HostRefused(f"{_at(host, port)} is not in {SETTING}, the operator's list")
+
+    def check_address(self, address: Address, *, host: str, port: int) -> None:
+        """Raise HostRefused unless this is where `host`, a name or itself, may lead."""
+        plain = _unwrapped(address)
+        if any(entry.has_address(plain, port=port) for entry in self.entries):
+            return
+        shown = _at(host, port) if address_of(host) else f"{_at(host, port)} leads to {plain}, and"
+        if not is_public(plain):
+            raise HostRefused(
+                f"{shown} is no public address: it has to be in {SETTING} as an address or network"
+            )
+        if not self._has_name(host, port=port):
+            raise HostRefused(f"{shown} is not in {SETTING}, the operator's list")
+
+    def _has_name(self, host: str, *, port: int) -> bool:
+        return any(entry.has_name(host, port=port) for entry in self.entries)
+
+
+def is_public(address: Address) -> bool:
+    """Whether everybody on the internet may be reached there; nothing special is."""
+    special = address.is_reserved or address.is_multicast or address.is_unspecified
+    embedded = isinstance(address, ipaddress.IPv6Address) and bool(
+        address.sixtofour or address.teredo
+    )
+    return address.is_global and not special and not embedded
+
+
+def address_of(host: str) -> Address | None:
+    """The address that is written there; None for a name."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+
+
+def _unwrapped(address: Address) -> Address:
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _parts(text: str) -> Iterator[str]:
+    return (part.strip() for part in text.split(",") if part.strip())
+
+
+def _split(text: str) -> tuple[str, int | None]:
+    """Take `:port` off; an IPv6 address with one stands in brackets."""
+    if text.startswith("["):
+        host, bracket, port = text[1:].partition("]")
+        if not bracket or (port and not port.startswith(":")):
+            raise ValueError(text)
+        return host, _port(port[1:]) if port else None
+    host, colon, port = text.rpartition(":")
+    if not colon or ":" in host:
+        return text, None
+    return host, _port(port)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65536):
+        raise ValueError(text)
+    return int(text)
+
+
+def _at(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,42 @@
+"""Any JSON over HTTP: a body with a place for the input, and where in the answer the output is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from serving.container.remote.configuration import INPUT, INPUTS, RemoteConfiguration, strings_in
+from serving.container.remote.exchange import HttpAnswer
+from serving.container.remote.protocols.base import (
+    Get,
+    RemoteBody,
+    RemoteInputs,
+    decoded_answer,
+    part_of,
+)
+
+
+class JsonTemplate:
+    """`"$inputs"` in the template is the array of a batch's inputs, `"$input"` one of them."""
+
+    n_features: int | None = None
+
+    def __init__(self, configuration: RemoteConfiguration, input_type: str = "json") -> None:
+        self.path = configuration.place.path
+        self.one_by_one = INPUTS not in strings_in(configuration.template)
+        self._output = configuration.output
+        place = msgspec.json.encode(INPUT if self.one_by_one else INPUTS)
+        # It stands there once and is no key. Within a longer text its quotes would be escaped.
+        self._before, _, self._after = msgspec.json.encode(configuration.template).partition(place)
+
+    async def meet(self, get: Get) -> None:
+        """There is nothing to ask that every such server would know."""
+
+    def body(self, inputs: RemoteInputs) -> RemoteBody:
+        given = inputs.raws[0] if self.one_by_one else b"[" + b",".join(inputs.raws) + b"]"
+        return RemoteBody(self._before + given + self._after)
+
+    def outputs(self, answer: HttpAnswer, *, count: int) -> Any:
+        found = part_of(decoded_answer(answer), self._output)
+        return [found] if self.one_by_one else found

@@ -1,0 +1,63 @@
+"""A remote version as a replica has it, without the rest of the stack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+
+from serving.container.remote.configuration import RemoteConfiguration
+from serving.container.remote.hosts import AllowedHosts
+from serving.container.remote.predictor import RemotePredictor, RemoteTerms
+from serving.container.signature import read_signature
+from serving.rpc.frames import AnswerStatus
+
+
+@contextmanager
+def predictor(
+    url: str,
+    protocol: str = "json",
+    *,
+    input_type: str = "doubles",
+    hosts: str = "127.0.0.1",
+    secret: str = "",
+    batch_s: float = 20.0,
+    must_answer: bool = False,
+    signature: str = "",
+    example: bytes = b"",
+    **configuration: Any,
+) -> Iterator[RemotePredictor]:
+    if protocol == "json":
+        configuration.setdefault("template", {"instances": "$inputs"})
+        configuration.setdefault("output", "predictions")
+    made = RemotePredictor(
+        RemoteConfiguration.parse({"url": url, "protocol": protocol, **configuration}),
+        signature=read_signature(signature, input_type=input_type),
+        terms=RemoteTerms(hosts=AllowedHosts.parse(hosts), secret=secret, batch_s=batch_s),
+        search_s=2.0,
+        must_answer=must_answer,
+        example=example,
+    )
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def outputs(asked: RemotePredictor, inputs: Sequence[Any]) -> list[Any]:
+    """Each input's output; of one that has none, in brackets, why."""
+    answers = asked.answer_batch([msgspec.json.encode(given) for given in inputs])
+    assert len(answers) == len(inputs)
+    return [
+        msgspec.json.decode(payload) if status is AnswerStatus.OK else (payload.decode(),)
+        for status, payload in answers
+    ]
+
+
+def reason(asked: RemotePredictor, given: Any = (1.0, 2.0)) -> str:
+    """Why there is no output for one input."""
+    (output,) = outputs(asked, [given])
+    assert isinstance(output, tuple), output
+    return str(output[0])
