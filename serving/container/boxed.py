@@ -129,11 +129,15 @@ class BoxedPredictor:
     def _listen(self) -> None:
         """Hear of the model's failures; one that isn't understood is of no more use."""
         try:
-            while (told := self._told()) is not None:
-                self.failures.merge(msgspec.convert(told.get("failure"), Failure))
+            with asked_for(self._process.stdout):
+                self._go_on_listening()
         except (LoadFailed, msgspec.ValidationError) as error:
             logger.warning("the model's process is not understood: %s", error)
         self._process.kill()
+
+    def _go_on_listening(self) -> None:
+        while (told := self._told()) is not None:
+            self.failures.merge(msgspec.convert(told.get("failure"), Failure))
 
     def _watch(self) -> None:
         """Die with the model, as a process does whose model breaks it.

@@ -9,6 +9,7 @@ ContainerError              container_error
 │   ├── SignatureRefused    signature_refused     not what its signature or example says
 │   ├── UntrustedTypes      untrusted_types       skops refuses these types
 │   └── UnsafeArchive       unsafe_archive        a zip that would write where it must not
+├── StaleLibraries          stale_libraries       trained with another release than is here
 ├── PickleRefused           pickle_refused        a pickle without the permission to load it
 ├── MemoryLimitExceeded     memory_limit_exceeded it takes more memory than its version may
 ├── LoadFailed              load_failed           the model's own code raised while loading
@@ -64,6 +65,10 @@ class UntrustedTypes(ArtifactInvalid):
 
 class UnsafeArchive(ArtifactInvalid):
     kind = "unsafe_archive"
+
+
+class StaleLibraries(ContainerError):
+    kind = "stale_libraries"
 
 
 class PickleRefused(ContainerError):

@@ -70,10 +70,15 @@ class InputPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class OutputShape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an output is in JSON, and how large where it is an array."""
+    """What an output is in JSON, and how large where it is an array.
+
+    `classes` are the labels that a classifier chooses from; where it gives a score for each of
+    them, in the order of the scores.
+    """
 
     kind: Literal["number", "boolean", "text", "array", "object", "null", "mixed"]
     shape: tuple[Size, ...] = ()
+    classes: tuple[Category, ...] = ()
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

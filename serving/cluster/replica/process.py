@@ -33,7 +33,7 @@ from serving.container.failures import failure_of
 from serving.container.limits import MemoryLimit, held_to, private_bytes
 from serving.container.pieces import SEARCH_S
 from serving.container.predictor import Predictor
-from serving.container.runtimes import find_runtime, load_predictor, runs_code
+from serving.container.runtimes import belongs_in_a_box, find_runtime, load_predictor
 from serving.container.server import ContainerServer
 from serving.container.spec import LoadSpec
 from serving.rpc.frames import Hello
@@ -82,6 +82,8 @@ class Assignment:
             search_s=self.search_s,
             batch_s=self.hung_s * WITHIN_HUNG,
             **self.told_apart(),
+            # Its check has asked. One that serves goes on where a later release is installed.
+            allow_stale_libraries=True,
         )
 
     @property
@@ -224,7 +226,7 @@ def device_name(kind: str, *, slot: int, visible: str | None) -> str:
 
 def _load(assignment: Assignment, *, slot: Slot) -> Predictor:
     version = assignment.version
-    if runs_code(version.runtime, allow_pickle=version.allow_pickle):
+    if belongs_in_a_box(assignment.load_spec):
         return _load_boxed(assignment, slot=slot)
     started = time.perf_counter()
     find_runtime(version.runtime)  # here, as its libraries are no part of the model's memory

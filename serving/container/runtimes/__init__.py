@@ -17,6 +17,7 @@ from serving.container.errors import (
     explain,
     let_interrupts_through,
 )
+from serving.container.estimators.trusted import holds_compiled
 from serving.container.parsing import check_input_type
 from serving.container.predictor import LoadedModel, ModelPredictor, Predictor
 from serving.container.signature import InvalidSignature, joined, read_signature, signature_of
@@ -106,6 +107,8 @@ def load_predictor(spec: LoadSpec) -> Predictor:
         loaded = load(spec)
     except ContainerError:
         raise
+    except InvalidSignature as error:
+        raise SignatureRefused(str(error)) from error
     except BaseException as error:
         let_interrupts_through(error)
         raise LoadFailed(f"the model failed to load: {explain(error)}") from error
@@ -149,6 +152,16 @@ def find_runtime(name: str) -> Loader:
 def runtime_names() -> list[str]:
     """Every runtime that a version may name, ours first."""
     return list(dict.fromkeys([*RUNTIMES, *entry_points(group=ENTRY_POINTS).names]))
+
+
+def belongs_in_a_box(spec: LoadSpec) -> bool:
+    """Whether such a model is asked in a process of its own, which holds no secrets.
+
+    One that runs code of its artifact is, and one whose artifact C believes.
+    """
+    if runs_code(spec.runtime, allow_pickle=spec.allow_pickle):
+        return True
+    return spec.runtime == "sklearn" and holds_compiled(spec.artifact)
 
 
 def runs_code(runtime: str, *, allow_pickle: bool) -> bool:

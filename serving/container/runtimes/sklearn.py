@@ -2,19 +2,56 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import joblib
-import skops.io
-from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import check_is_fitted
+import numpy as np
 
-from serving.container.errors import ArtifactInvalid, PickleRefused, UntrustedTypes, explain
+from serving.container.errors import (
+    ArtifactInvalid,
+    PickleRefused,
+    SignatureRefused,
+    StaleLibraries,
+    UntrustedTypes,
+    explain,
+)
+from serving.container.estimators.compiled import check_compiled
+from serving.container.estimators.takes import taken_by, with_nulls
+from serving.container.estimators.trusted import TRUSTED
+from serving.container.frames import pandas_here
 from serving.container.rows import Rows
 from serving.container.runtimes import RUNTIMES
+from serving.container.signature import COLUMNS, Signature, joined, read_signature
 from serving.container.spec import LoadSpec
+
+
+@contextmanager
+def _without(name: str) -> Iterator[None]:
+    """Import others as if this module weren't installed; whoever needs it later gets it."""
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  # which importing takes for missing
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
+# scikit-learn imports pandas wherever there is one, for nothing that it needs by then. That would
+# take 32 MB and a quarter of a second of every replica, of those of arrays too.
+with _without("pandas"):
+    import joblib
+    import skops.io
+    from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+logger = logging.getLogger(__name__)
 
 # How pickles (protocol 2 and later) and joblib's compressed ones begin.
 PICKLE_MAGICS = (
@@ -32,12 +69,21 @@ METHODS = RUNTIMES["sklearn"].methods
 class SklearnModel:
     """An estimator, asked with one of its methods."""
 
-    def __init__(self, estimator: Any, *, method: str) -> None:
+    def __init__(self, estimator: Any, *, method: str, spec: LoadSpec) -> None:
         self._ask = getattr(estimator, method)
-        features = getattr(estimator, "n_features_in_", None)
-        self.n_features = None if features is None else int(features)
+        self._names = tuple(map(str, getattr(estimator, "feature_names_in_", ())))
+        self._unnamed = spec.input_type == COLUMNS and not self._names
+        said = read_signature(spec.signature, input_type=spec.input_type)
+        taken = joined(said, taken_by(estimator, input_type=spec.input_type, method=method))
+        self._framed = spec.input_type != COLUMNS and self._needs_names(taken)
+        self.signature: Signature = with_nulls(taken, ask=self.predict, example=spec.example)
+        self.n_features = self.signature.length
 
     def predict(self, inputs: Rows) -> Any:
+        if self._framed and isinstance(inputs, np.ndarray):
+            inputs = pandas_here().DataFrame(inputs, columns=self._names, copy=False)
+        if self._unnamed and hasattr(inputs, "to_numpy"):
+            inputs = inputs.to_numpy()
         return self._ask(inputs)
 
     def warm_up(self) -> None:
@@ -46,9 +92,24 @@ class SklearnModel:
     def close(self) -> None:
         """Nothing was taken."""
 
+    def _needs_names(self, signature: Signature) -> bool:
+        """Whether it answers rows whose columns have names, and arrays it doesn't."""
+        length = signature.length
+        if length is None or length != len(self._names):
+            return False
+        zeros = np.zeros((1, length))
+        try:
+            self._ask(zeros)
+        except ValueError:  # such as of columns that are selected by their names
+            return pandas_here() is not None
+        return False
+
 
 def load(spec: LoadSpec) -> SklearnModel:
-    estimator = _read(spec)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", InconsistentVersionWarning)
+        estimator = _read(spec)
+    _check_releases(caught, allowed=spec.allow_stale_libraries)
     method = spec.method or METHODS[0]
     if method not in METHODS:
         raise ArtifactInvalid(f"expected a method out of {', '.join(METHODS)}, got {method!r}")
@@ -57,7 +118,33 @@ def load(spec: LoadSpec) -> SklearnModel:
     _check_fitted(estimator)
     # Arrays have no names: a model that was fitted on a data frame would warn at every batch.
     warnings.filterwarnings("ignore", message="X does not have valid feature names")
-    return SklearnModel(estimator, method=method)
+    model = SklearnModel(estimator, method=method, spec=spec)
+    if spec.input_type == COLUMNS and not model.signature.inputs and not spec.example:
+        raise SignatureRefused(
+            "expected a model that was fitted on a data frame, or an example or a signature that "
+            f"names its columns; got {type(estimator).__name__} fitted on an array"
+        )
+    return model
+
+
+def _check_releases(caught: list[warnings.WarningMessage], *, allowed: bool) -> None:
+    """Raise StaleLibraries where the model was trained with another release than is here."""
+    stale = [said.message for said in caught if said.category is InconsistentVersionWarning]
+    if not stale:
+        return
+    first: Any = stale[0]
+    reason = (
+        f"{first.estimator_name} was trained with scikit-learn {first.original_sklearn_version}, "
+        f"and here is {first.current_sklearn_version}: its answers may be wrong"
+    )
+    if allowed:
+        logger.warning("stale library: %s", reason)
+        return
+    raise StaleLibraries(
+        f"{reason}; train it with {first.current_sklearn_version}, have the version bring its own "
+        f"(requirements: scikit-learn=={first.original_sklearn_version}), or upload it with "
+        "allow_stale_libraries where you have compared its answers"
+    )
 
 
 def _read(spec: LoadSpec) -> Any:
@@ -83,12 +170,20 @@ def _read_skops(spec: LoadSpec) -> Any:
         raise ArtifactInvalid(
             f"expected a skops file, got a broken one: {explain(error)}"
         ) from error
-    if untrusted and not spec.allow_pickle:
+    refused = sorted(set(untrusted) - TRUSTED)
+    if refused and not spec.allow_pickle:
         raise UntrustedTypes(
-            f"this skops file needs types that skops does not trust: {', '.join(untrusted)}; "
+            f"this skops file needs types that aren't trusted: {', '.join(refused)}; "
             "use a model without them, or have an administrator allow pickle for this version"
         )
-    return skops.io.load(spec.artifact, trusted=untrusted)
+    try:
+        estimator = skops.io.load(spec.artifact, trusted=untrusted)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise ArtifactInvalid(
+            f"expected a skops file, got one that can't be read: {explain(error)}"
+        ) from error
+    check_compiled(estimator)
+    return estimator
 
 
 def _check_fitted(estimator: Any) -> None:
