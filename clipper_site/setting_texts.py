@@ -133,9 +133,36 @@ TIME = {
 }
 
 ENVIRONMENTS = {
+    "CLIPPER_PIP_INDEX_URL": _text(
+        "Index of packages, as pip's. It may hold a user and a password: no log and no model gets"
+        " to see them.",
+        default="PyPI",
+    ),
+    "CLIPPER_PIP_WHEELHOUSE": _text(
+        "A folder of wheels on each host, or the URL of a page that links to some, beside the"
+        " index."
+    ),
+    "CLIPPER_PIP_NO_INDEX": _text("`1`: from that folder alone, for hosts without an internet."),
+    "CLIPPER_PIP_SOURCES": _text(
+        "`1`: a package without a wheel is built from its source, which runs its code on the host"
+        " ([security](../explanation/security.md#what-a-versions-packages-may-do)). Without,"
+        " wheels only."
+    ),
     "CLIPPER_PIP_URLS": _text(
         "`1`: a version's [requirements](../how-to/environments.md) may name packages by URL"
         " (`https://`, `git+https://`, `git+ssh://`), too."
+    ),
+    "CLIPPER_ENVIRONMENT_BUILD_S": _text("Seconds that building one may take."),
+    "CLIPPER_ENVIRONMENT_BYTES": _text("Size of the largest one."),
+    "CLIPPER_ENVIRONMENT_BUILDS": _text("How many a host builds at once."),
+    "CLIPPER_ENVIRONMENTS_KEPT": _text(
+        "How many a host keeps. For another one, those go that nothing needs, the one used least"
+        " recently first."
+    ),
+    "CLIPPER_ENVIRONMENTS_BYTES": _text("Size of all that a host keeps, likewise."),
+    "UV_CACHE_DIR": _text(
+        "Where uv keeps the wheels that it has fetched, for all stacks of a user.",
+        default="`~/.cache/uv`",
     ),
 }
 

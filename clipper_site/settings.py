@@ -61,7 +61,18 @@ CLIPPER_QUEUE_CAPACITY = ENV.whole("CLIPPER_QUEUE_CAPACITY", default=10_000, at_
 CLIPPER_QUEUE_BYTES = ENV.whole("CLIPPER_QUEUE_BYTES", default=64 << 20, at_least=1024)
 
 # --- Environments of versions ----------------------------------------------------------------
+CLIPPER_ENVIRONMENTS = CLIPPER_VAR / "environments"
+CLIPPER_ENVIRONMENTS_KEPT = ENV.whole("CLIPPER_ENVIRONMENTS_KEPT", default=20, at_least=1)
+CLIPPER_ENVIRONMENTS_BYTES = ENV.whole("CLIPPER_ENVIRONMENTS_BYTES", default=32 << 30)
+CLIPPER_ENVIRONMENT_BYTES = ENV.whole("CLIPPER_ENVIRONMENT_BYTES", default=8 << 30)
+CLIPPER_ENVIRONMENT_BUILD_S = ENV.whole("CLIPPER_ENVIRONMENT_BUILD_S", default=900, at_least=1)
+CLIPPER_ENVIRONMENT_BUILDS = ENV.whole("CLIPPER_ENVIRONMENT_BUILDS", default=1, at_least=1)
+CLIPPER_PIP_INDEX_URL = ENV.text("CLIPPER_PIP_INDEX_URL")
+CLIPPER_PIP_WHEELHOUSE = ENV.text("CLIPPER_PIP_WHEELHOUSE")
+CLIPPER_PIP_NO_INDEX = ENV.flag("CLIPPER_PIP_NO_INDEX", default=False)
+CLIPPER_PIP_SOURCES = ENV.flag("CLIPPER_PIP_SOURCES", default=False)
 CLIPPER_PIP_URLS = ENV.flag("CLIPPER_PIP_URLS", default=False)
+UV_CACHE_DIR = ENV.text("UV_CACHE_DIR")
 
 # --- Replicas of several hosts ---------------------------------------------------------------
 # Unset, replicas are reached over Unix sockets, on this host.

@@ -49,12 +49,17 @@ logger = logging.getLogger(__name__)
 class BoxedPredictor:
     """Passes batches on to the child and its answers back.
 
-    `on_started` is told what the child's process holds before there is a model in it. Raises the
+    `on_started` is told what the child's process holds before there is a model in it. The child
+    runs in the virtual environment of this folder, None: in this process's own. Raises the
     ContainerError that the child does.
     """
 
     def __init__(
-        self, spec: LoadSpec, *, on_started: Callable[[int], None] = lambda held: None
+        self,
+        spec: LoadSpec,
+        *,
+        on_started: Callable[[int], None] = lambda held: None,
+        environment: Path | None = None,
     ) -> None:
         self.input_type = spec.input_type
         self.n_features: int | None = None
@@ -65,7 +70,9 @@ class BoxedPredictor:
         self._stopping = False
         self._folder = new_folder()
         try:
-            self._process, self._link, self._output = _start(spec, folder=self._folder)
+            self._process, self._link, self._output = _start(
+                spec, folder=self._folder, environment=environment
+            )
             self._wait_until_loaded(on_started)
         except BaseException:
             self.close()
@@ -156,6 +163,23 @@ class BoxedPredictor:
             os._exit(EX_SOFTWARE)
 
 
+def model_command(
+    program: Sequence[str], *, write: Path, spec: LoadSpec, environment: Path | None
+) -> list[str]:
+    """The command that runs a program with a version's code confined, in the environment's Python.
+
+    It may read the artifact and the environment, and write into `write`.
+    """
+    return confined_command(
+        program,
+        write=[write],
+        read=[spec.artifact, *([] if environment is None else [environment])],
+        python=None if environment is None else environment / "bin" / "python",
+        # An executable is asked over a socket of its own.
+        sockets=spec.runtime == "command",
+    )
+
+
 def end_group(process: subprocess.Popen[bytes]) -> None:
     """End a process that leads its group, with those that it has started."""
     with suppress(ProcessLookupError, PermissionError):
@@ -163,18 +187,20 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _start(spec: LoadSpec, *, folder: Path) -> tuple[subprocess.Popen[bytes], ChildLink, Overheard]:
+def _start(
+    spec: LoadSpec, *, folder: Path, environment: Path | None
+) -> tuple[subprocess.Popen[bytes], ChildLink, Overheard]:
     ours, theirs = socket.socketpair()
     with theirs:
         program = ["-m", "serving.container", "answer", *spec.options()]
         program += ["--descriptor", str(theirs.fileno())]
-        environment = scrubbed_environment(os.environ, home=folder)
-        environment |= dict.fromkeys(THREAD_VARIABLES, str(spec.threads))
+        known = scrubbed_environment(os.environ, home=folder)
+        known |= dict.fromkeys(THREAD_VARIABLES, str(spec.threads))
         try:
             process = subprocess.Popen(
-                confined_command(program, write=folder, read=[spec.artifact]),
+                model_command(program, write=folder, spec=spec, environment=environment),
                 cwd=ROOT,
-                env=environment,
+                env=known,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import importlib
 import importlib.util
 import os
 import runpy
@@ -28,6 +27,8 @@ from contextlib import suppress
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
+# The packages in it that a container is made of.
+OF_A_CONTAINER = ("container", "rpc")
 # All else of the environment is nothing for a model to know.
 PASSED_ON = (
     *("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH"),
@@ -79,23 +80,24 @@ def scrubbed_environment(base: Mapping[str, str], *, home: Path) -> dict[str, st
 
 
 def confined_command(
-    program: Sequence[str], *, write: Path, read: Iterable[Path] = (), sockets: bool = False
+    program: Sequence[str],
+    *,
+    write: Iterable[Path],
+    read: Iterable[Path] = (),
+    sockets: bool = False,
+    python: Path | None = None,
 ) -> list[str]:
-    """The command that runs this program confined, wherever it is started."""
-    arguments = confined_arguments(program, write=write, read=read, sockets=sockets)
-    return [sys.executable, "-P", str(Path(__file__).resolve()), *arguments]
+    """The command that runs this program confined, wherever it is started.
 
-
-def confined_arguments(
-    program: Sequence[str], *, write: Path, read: Iterable[Path] = (), sockets: bool = False
-) -> list[str]:
-    """What this module is to be run with so that it runs the program."""
-    arguments = ["--write", str(write), *(["--sockets"] if sockets else [])]
-    hide = [os.environ[name] for name in OURS if os.environ.get(name)]
-    for option, paths in (("--read", read), ("--hide", hide)):
+    `python` runs it, None: this process's own.
+    """
+    arguments = ["--sockets"] if sockets else []
+    hide = [Path(os.environ[name]) for name in OURS if os.environ.get(name)]
+    for option, paths in (("--write", write), ("--read", read), ("--hide", hide)):
         for path in paths:
             arguments += [option, str(path)]
-    return [*arguments, "--", *program]
+    interpreter = sys.executable if python is None else str(python)
+    return [interpreter, "-P", str(Path(__file__).resolve()), *arguments, "--", *program]
 
 
 def has_landlock() -> bool:
@@ -136,10 +138,10 @@ def readable_paths(*, extra: Sequence[Path], hide: Sequence[Path]) -> Iterator[P
             known.append(folder.parent)
     project = PACKAGE.parent
     resolved = dict.fromkeys(path.resolve() for path in known)
-    # Of the project this package alone: its folder may hold a stack's files.
+    # Of the project what a container is made of alone: its folder may hold a stack's files.
     kept = [path for path in resolved if path not in (project, *project.parents)]
     hidden = [path.resolve() for path in hide]
-    for path in (*kept, PACKAGE):
+    for path in (*kept, PACKAGE / "__init__.py", *(PACKAGE / name for name in OF_A_CONTAINER)):
         yield from _without(path, hidden)
     yield from extra
 
@@ -152,7 +154,6 @@ def main() -> None:
     parser.add_argument("program", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
     program = arguments.program[1:] if arguments.program[:1] == ["--"] else arguments.program
-    sys.path.insert(0, str(PACKAGE.parent))
     _import_package()
     if not confine(
         write=arguments.write,
@@ -172,19 +173,26 @@ def main() -> None:
 
 
 def _import_package() -> None:
-    """Import this package by its path, and what will be imported of it can be found from there.
+    """Import by their paths the packages that a container is made of.
 
-    The folder that it lies in can't be searched once this process is confined, or where it was
-    started by one that is: an executable by its check.
+    The folder that they lie in can't be searched once this process is confined, or where it was
+    started by one that is: an executable by its check. It isn't on the import path either: there
+    is nothing else in it for a model.
     """
+    _import_from(PACKAGE, name=PACKAGE.name)
+    for name in OF_A_CONTAINER:
+        _import_from(PACKAGE / name, name=f"{PACKAGE.name}.{name}")
+
+
+def _import_from(folder: Path, *, name: str) -> None:
+    if name in sys.modules:
+        return
     spec = importlib.util.spec_from_file_location(
-        PACKAGE.name, PACKAGE / "__init__.py", submodule_search_locations=[str(PACKAGE)]
+        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
     )
     assert spec is not None and spec.loader is not None  # noqa: S101, PT018  # it is a file
-    if PACKAGE.name not in sys.modules:
-        sys.modules[PACKAGE.name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[PACKAGE.name])
-    importlib.import_module(f"{PACKAGE.name}.container")
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
 
 
 def _without(path: Path, hidden: Sequence[Path]) -> Iterator[Path]:

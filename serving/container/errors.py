@@ -11,6 +11,7 @@ ContainerError              container_error
 │   └── UnsafeArchive       unsafe_archive        a zip that would write where it must not
 ├── StaleLibraries          stale_libraries       trained with another release than is here
 ├── PickleRefused           pickle_refused        a pickle without the permission to load it
+├── EnvironmentFailed       environment_failed    what it requires can't be installed on this host
 ├── MemoryLimitExceeded     memory_limit_exceeded it takes more memory than its version may
 ├── LoadFailed              load_failed           the model's own code raised while loading
 └── WarmUpFailed            warm_up_failed        it loaded, and cannot answer
@@ -73,6 +74,10 @@ class StaleLibraries(ContainerError):
 
 class PickleRefused(ContainerError):
     kind = "pickle_refused"
+
+
+class EnvironmentFailed(ContainerError):
+    kind = "environment_failed"
 
 
 class MemoryLimitExceeded(ContainerError):

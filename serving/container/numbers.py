@@ -6,11 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
-import simdjson
 from numpy.typing import NDArray
 
 from serving.container.rows import InvalidRow, Rows, decode_json, describe
+
+try:
+    import simdjson
+except ImportError:  # an environment that a version brings need not have it
+    simdjson = None  # type: ignore[assignment]  # what isn't there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +46,10 @@ class NumbersParser:
         self._length = length
         self._nullable = nullable and number_type.code == "d"
         self._narrow = number_type.dtype is not number_type.parsed
-        self._read: Callable[[bytes], Any] = simdjson.Parser().parse
+        self._read: Callable[[bytes], Any] | None = None
+        if simdjson is not None:
+            self._read = simdjson.Parser().parse
+        self._plain = msgspec.json.Decoder(list[float] if number_type.code == "d" else list[int])
         self._expected = number_type.name if length is None else f"{length} {number_type.name}"
 
     def parse(self, raw: bytes) -> NDArray[Any]:
@@ -60,6 +68,8 @@ class NumbersParser:
         return np.concatenate(rows).reshape(len(rows), size)
 
     def _fast(self, raw: bytes) -> NDArray[Any] | None:
+        if self._read is None:
+            return self._fast_without_simdjson(raw)
         # simdjson flattens nested arrays without a word: a second bracket needs the careful way.
         if raw.find(b"[", raw.find(b"[") + 1) >= 0:
             return None
@@ -69,6 +79,12 @@ class NumbersParser:
         except (ValueError, TypeError, RuntimeError, AttributeError):
             return None
         return np.frombuffer(buffer, dtype=self._type.parsed)
+
+    def _fast_without_simdjson(self, raw: bytes) -> NDArray[Any] | None:
+        try:
+            return np.array(self._plain.decode(raw), dtype=self._type.parsed)
+        except (ValueError, OverflowError, RecursionError):
+            return None
 
     def _slow(self, raw: bytes) -> NDArray[Any]:
         """Explain what is wrong, or read what simdjson cannot: null, integers beyond 64 bits."""

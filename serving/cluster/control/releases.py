@@ -12,10 +12,11 @@ import redis
 from django.db import InterfaceError, OperationalError
 
 from registry import services
-from registry.models import Release
+from registry.models import ModelVersion, Release
 from serving.cluster.control.ages import Ages
 from serving.cluster.control.placement import occupancy
 from serving.cluster.control.tries import MOST_TRIES, Tries
+from serving.cluster.environments import rules
 from serving.cluster.failures.counts import FailureCounts, HostFailures
 from serving.cluster.failures.endings import REASON_CHARACTERS
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
@@ -44,6 +45,9 @@ MAX_VALIDATIONS = 2
 VALIDATING_KEY = "clipper:validating:"
 VALIDATION_QUEUED_TTL_S = 60
 VALIDATION_RUNNING_TTL_S = 10
+
+# What the key of a validation says as long as that waits for an environment, and how far it is.
+BUILDING = "building its environment"
 
 NOT_FORWARD = "it could not be brought forward, tried {} times"
 
@@ -196,8 +200,13 @@ class Releases:
 
     def _note_validation(self, release: Release, *, now: float) -> None:
         state = cast("bytes | None", self._redis.get(validating_key(release.pk)))
-        tried_s = self._ages.of(f"release {release.pk} tried", now=now) if state else 0.0
-        if state is None:
+        said = (state or b"").decode(errors="replace")
+        building = said.startswith(BUILDING)
+        tried = state is not None and not building
+        tried_s = self._ages.of(f"release {release.pk} tried", now=now) if tried else 0.0
+        if building:
+            progress = safe_text(said.removesuffix(": "), most=REASON_CHARACTERS)
+        elif state is None:
             progress = f"waiting until one of {MAX_VALIDATIONS} other versions has been tried out"
         elif tried_s < LOADING_STEP_S:
             progress = "being tried out"
@@ -252,7 +261,7 @@ class Releases:
             slots=slots,
             in_use=in_use,
             holders=holders,
-            load_timeout_s=version.load_timeout_s,
+            load_timeout_s=version.load_timeout_s + _longest_build_s(version),
             failed="; ".join(on_host.text for on_host in failures.values()),
             loading_s=max(
                 (ages.of(f"{record.id} loads", now=now) for record in loading), default=0.0
@@ -275,6 +284,11 @@ class Releases:
             ):
                 self._validate(release_id)
                 running = int(running) + 1
+
+
+def _longest_build_s(version: ModelVersion) -> float:
+    """How long a host that lacks its environment may take for it before it loads."""
+    return rules().longest_s if version.requirements or version.python else 0.0
 
 
 def _step(seconds: float) -> int:

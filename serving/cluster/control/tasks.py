@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 
 import redis
@@ -27,13 +28,15 @@ from serving.cluster.control import releases
 from serving.cluster.control.reconcile import Reconciler
 from serving.cluster.control.trial import Aborted, Trial, try_out
 from serving.cluster.control.tries import MOST_TRIES, Tries
+from serving.cluster.environments import own_environments, prepare
 from serving.cluster.failures.counts import FailureCounts
 from serving.cluster.failures.error_log import ErrorLog, Phase
 from serving.cluster.membership.own import own_directory
 from serving.cluster.remote import told_apart
 from serving.cluster.replica.tasks import serve_replica
 from serving.cluster.replica.worker import lifeline
-from serving.container.errors import explain
+from serving.container.errors import EnvironmentFailed, explain
+from serving.environments.spec import environment_of
 
 ROUND_LOCK = "clipper:lock:reconcile"
 # Longer than a round ever takes; a control process that dies within one blocks the next this long.
@@ -119,11 +122,11 @@ def _reconciler() -> Reconciler:
 def _try_out(row: ModelVersion, *, release_id: int) -> Trial:
     client, key = redis_client(), releases.validating_key(release_id)
 
-    def hold() -> None:
+    def hold(progress: str = "running") -> None:
         if lifeline().is_cut():
             raise Aborted
         with suppress(redis.RedisError):  # the worst that follows is a second validation
-            client.set(key, "running", ex=releases.VALIDATION_RUNNING_TTL_S)
+            client.set(key, progress, ex=releases.VALIDATION_RUNNING_TTL_S)
 
     version = version_spec(row)
     hold()
@@ -133,4 +136,25 @@ def _try_out(row: ModelVersion, *, release_id: int) -> Trial:
         artifact = ArtifactStore.default().path_of(version.digest)
     except (NotFound, Unsealable) as error:
         return Trial(fault=str(error))
-    return try_out(version, artifact=artifact, meanwhile=hold, **apart)
+    try:
+        environment = prepare(
+            version, afresh=True, meanwhile=lambda said: hold(f"{releases.BUILDING}: {said}")
+        )
+    except EnvironmentFailed as error:
+        return Trial(fault=str(error), output=_log_of_build(version))
+    if environment is None:
+        return try_out(version, artifact=artifact, meanwhile=hold, **apart)
+    try:
+        trial = try_out(
+            version, artifact=artifact, environment=environment.folder, meanwhile=hold, **apart
+        )
+    finally:
+        environment.release()
+    if environment.built:
+        return replace(trial, output=_log_of_build(version) + trial.output)
+    return trial
+
+
+def _log_of_build(version: VersionSpec) -> str:
+    spec = environment_of(version)
+    return own_environments().log_of(spec.digest) if spec is not None else ""

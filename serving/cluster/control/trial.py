@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -17,13 +16,13 @@ from typing import IO, Any
 
 from registry.specs import VersionSpec
 from serving.cluster.loading import load_spec
-from serving.cluster.parent import __name__ as parent_module
-from serving.container.boxed import LONGEST_LINE, ROOT, end_group
-from serving.container.confined import __name__ as confined_module
-from serving.container.confined import confined_arguments, scrubbed_environment
+from serving.container.boxed import LONGEST_LINE, ROOT, end_group, model_command
+from serving.container.confined import scrubbed_environment
+from serving.container.dying import set_parent_death_signal
 from serving.container.failures import Failure
 from serving.container.output import CHUNK, READ_WITHIN_S, asked_for
 from serving.container.signature import read_told, told_features
+from serving.container.spec import LoadSpec
 from serving.rpc.text import CUT, safe_text
 
 POLL_S = 1.0
@@ -56,22 +55,19 @@ def try_out(
     version: VersionSpec,
     *,
     artifact: Path,
+    environment: Path | None = None,
     meanwhile: Callable[[], object] = lambda: None,
     **here: Any,
 ) -> Trial:
     """Have a process load the version and answer; returns how it went.
 
-    Calls `meanwhile` each second; what that raises ends the process under test. `here` are further
-    fields of its LoadSpec.
+    The process runs in the virtual environment of this folder, None: in the stack's. Calls
+    `meanwhile` each second; what that raises ends the process under test. `here` are further fields
+    of its LoadSpec.
     """
     deadline = time.monotonic() + version.load_timeout_s
     spec = load_spec(version, artifact=artifact, trial=True, **here)
-    program = ["-m", "serving.container", "check", *spec.options()]
-    if spec.secret:
-        program.append("--secret-on-stdin")
-    # An executable is asked over a socket of its own.
-    sockets = version.runtime == "command"
-    with _started(program, reading=artifact, sockets=sockets, said=spec.secret.encode()) as process:
+    with _started(spec, environment=environment) as process:
         told = Tail(asked_for(process.stdout), most=LONGEST_LINE)
         written = Tail(asked_for(process.stderr), most=KEPT_BYTES)
         while (code := _code_of(process)) is None and time.monotonic() < deadline:
@@ -125,34 +121,34 @@ class Tail:
 
 
 @contextmanager
-def _started(
-    program: list[str], *, reading: Path, sockets: bool, said: bytes
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program, confined to a folder that goes with it, at most as long as the block lasts.
+def _started(spec: LoadSpec, *, environment: Path | None) -> Iterator[subprocess.Popen[bytes]]:
+    """Check a version, confined to a folder that goes with it, at most as long as the block lasts.
 
-    It reads what is `said`, less than a pipe holds, on its standard input.
+    It reads its secret, less than a pipe holds, on its standard input. It doesn't outlive this
+    thread, which waits for it.
     """
-    with tempfile.TemporaryDirectory(prefix="clipper-check-", ignore_cleanup_errors=True) as folder:
+    program = ["-m", "serving.container", "check", *spec.options()]
+    if spec.secret:
+        program.append("--secret-on-stdin")
+    with tempfile.TemporaryDirectory(prefix="clipper-check-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        command = model_command(program, write=folder, spec=spec, environment=environment)
         process = subprocess.Popen(
-            _confined(program, folder=Path(folder), reading=reading, sockets=sockets),
+            [*LOW_PRIORITY, *command],
             cwd=ROOT,
-            env=scrubbed_environment(os.environ, home=Path(folder)),
+            env=scrubbed_environment(os.environ, home=folder),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            preexec_fn=set_parent_death_signal,  # one call to the kernel, no more
         )
         try:
             with suppress(BrokenPipeError), asked_for(process.stdin) as words:
-                words.write(said)
+                words.write(spec.secret.encode())
             yield process
         finally:
             end_group(process)
-
-
-def _confined(program: list[str], *, folder: Path, reading: Path, sockets: bool) -> list[str]:
-    command = [*LOW_PRIORITY, sys.executable, "-m", parent_module, confined_module]
-    return command + confined_arguments(program, write=folder, read=[reading], sockets=sockets)
 
 
 def _verdict(told: str, *, output: str, code: int, version: VersionSpec) -> Trial:

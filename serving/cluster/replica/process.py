@@ -36,6 +36,7 @@ from serving.container.predictor import Predictor
 from serving.container.runtimes import belongs_in_a_box, find_runtime, load_predictor
 from serving.container.server import ContainerServer
 from serving.container.spec import LoadSpec
+from serving.environments.store import HeldEnvironment
 from serving.rpc.frames import Hello
 from serving.rpc.text import safe_text
 
@@ -48,11 +49,20 @@ WITHIN_HUNG = 0.75
 logger = logging.getLogger(__name__)
 
 
+class GivenUp(Exception):
+    """The worker is being stopped, or nobody wants this replica any more, before it has loaded."""
+
+
+# Takes whom to tell how far it is; returns the environment that the version runs in, if it has one.
+Prepare = Callable[[Callable[[str], object]], HeldEnvironment | None]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
     """What one replica is to serve and from where, and when one of its batches counts as hung.
 
-    `told_apart` returns fields of its LoadSpec that its version's spec doesn't have.
+    `told_apart` returns fields of its LoadSpec that its version's spec doesn't have. `prepare` makes
+    the environment that its version runs in, within `prepare_s`.
     """
 
     record: ReplicaRecord
@@ -61,6 +71,8 @@ class Assignment:
     run_dir: Path
     hung_s: float
     told_apart: Callable[[], Mapping[str, Any]] = dict
+    prepare: Prepare = lambda meanwhile: None
+    prepare_s: float = 60.0
 
     @property
     def address(self) -> str:
@@ -186,7 +198,8 @@ def _load_and_serve(
     on_failure: Callable[[str], None],
 ) -> None:
     try:
-        predictor = _load(assignment, slot=slot)
+        environment = _prepare(assignment, drain=drain, lifeline=lifeline, slot=slot)
+        predictor = _load(assignment, slot=slot, environment=environment)
         reports.follow(predictor.failures)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(
@@ -200,6 +213,8 @@ def _load_and_serve(
                 )
             )
         predictor.close()
+    except GivenUp:
+        logger.info("given up replica=%s arm=%s", assignment.record.id, assignment.version.arm)
     except BaseException as error:  # noqa: BLE001  # a model's code may raise anything
         failure = failure_of(error)
         logger.warning(
@@ -224,10 +239,24 @@ def device_name(kind: str, *, slot: int, visible: str | None) -> str:
     return f"cuda:{slot % len(devices) if devices else slot}"
 
 
-def _load(assignment: Assignment, *, slot: Slot) -> Predictor:
+def _prepare(
+    assignment: Assignment, *, drain: DrainRequest, lifeline: Lifeline, slot: Slot
+) -> HeldEnvironment | None:
+    """Hold the environment as long as this process lives, so that nobody removes it."""
+
+    def go_on(progress: str) -> None:
+        if drain.is_set or lifeline.is_cut():
+            raise GivenUp
+
+    slot.hold(Watched(record=assignment.record))
+    with slot.working(at_most_s=assignment.prepare_s):
+        return assignment.prepare(go_on)
+
+
+def _load(assignment: Assignment, *, slot: Slot, environment: HeldEnvironment | None) -> Predictor:
     version = assignment.version
-    if belongs_in_a_box(assignment.load_spec):
-        return _load_boxed(assignment, slot=slot)
+    if environment or belongs_in_a_box(assignment.load_spec):
+        return _load_boxed(assignment, slot=slot, environment=environment)
     started = time.perf_counter()
     find_runtime(version.runtime)  # here, as its libraries are no part of the model's memory
     limit = MemoryLimit(version.memory_limit_mb, threads=version.threads)
@@ -254,7 +283,9 @@ def _load(assignment: Assignment, *, slot: Slot) -> Predictor:
     return predictor
 
 
-def _load_boxed(assignment: Assignment, *, slot: Slot) -> Predictor:
+def _load_boxed(
+    assignment: Assignment, *, slot: Slot, environment: HeldEnvironment | None
+) -> Predictor:
     """In a process of its own: in this one's memory it would find the secrets of the stack."""
     version = assignment.version
     base_bytes = private_bytes()
@@ -270,7 +301,11 @@ def _load_boxed(assignment: Assignment, *, slot: Slot) -> Predictor:
 
     watch()
     with slot.working(at_most_s=version.load_timeout_s):
-        return BoxedPredictor(assignment.load_spec, on_started=watch)
+        return BoxedPredictor(
+            assignment.load_spec,
+            on_started=watch,
+            environment=environment.folder if environment else None,
+        )
 
 
 async def _serve(

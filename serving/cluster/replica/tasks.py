@@ -24,6 +24,7 @@ from registry.models import ModelVersion
 from registry.restarts import Ending, note_ending
 from registry.snapshot import version_spec
 from registry.specs import VersionSpec
+from serving.cluster.environments import prepare, rules
 from serving.cluster.failures.endings import count_failure, declare_failed, note_failure
 from serving.cluster.failures.error_log import ErrorLog
 from serving.cluster.failures.output_log import log_of
@@ -65,6 +66,8 @@ def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
             run_dir=settings.CLIPPER_RUN_DIR,
             hung_s=settings.CLIPPER_HUNG_S,
             told_apart=partial(told_apart, version, sealed=sealed),
+            prepare=lambda meanwhile: prepare(version, afresh=False, meanwhile=meanwhile),
+            prepare_s=rules().longest_s,
         ),
         directory=directory,
         on_failure=lambda reason: note_failure(record, reason=reason),

@@ -134,7 +134,7 @@ class _Child:
         command += ["--hello", msgspec.json.encode(hello).decode()]
         try:
             self._process = subprocess.Popen(
-                confined_command(command, write=folder, sockets=True),
+                confined_command(command, write=[folder], sockets=True),
                 cwd=folder,
                 env=scrubbed_environment(os.environ, home=folder),
                 stdin=subprocess.DEVNULL,

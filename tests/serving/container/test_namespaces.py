@@ -71,6 +71,6 @@ def test_the_program_gets_them_where_it_is_not_confined(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sockets", [False, True])
 def test_a_confined_one_gets_none(tmp_path: Path, sockets: bool) -> None:
     command = confined_command(
-        [str(Path(sys.executable).resolve())], write=tmp_path, sockets=sockets
+        [str(Path(sys.executable).resolve())], write=[tmp_path], sockets=sockets
     )
     assert granted(tmp_path, command=command) == HARMLESS

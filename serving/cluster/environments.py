@@ -1,0 +1,157 @@
+"""The environments of this host as the settings bound them, and word of them to all others."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+import redis
+from django.conf import settings
+from django.db import connections
+from django.utils import timezone
+
+from infrastructure.redis_client import redis_client
+from registry.models import ModelVersion, Release
+from registry.snapshot import version_spec
+from registry.specs import VersionSpec
+from registry.version_queries import wanted
+from serving.cluster.host import host_id
+from serving.container.errors import EnvironmentFailed
+from serving.environments.rules import Rules
+from serving.environments.spec import environment_of
+from serving.environments.store import Environments, HeldEnvironment, KeptEnvironment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# By host: what it keeps. Removed with the host's last word, never by itself: one that is down for
+# a while still has them.
+HOSTS_KEY = "clipper:environments"
+COUNTS_KEY = "clipper:environment-counts"
+LOG_KEY = "clipper:environment-log:"
+LOG_KEPT_S = 30 * 86_400
+LOG_CHARACTERS = 32_768
+BUILDS, FAILURES, MILLISECONDS = "builds", "failures", "milliseconds"
+
+logger = logging.getLogger(__name__)
+
+
+class HostEnvironments(msgspec.Struct, frozen=True, kw_only=True):
+    """What one host keeps, as it said last."""
+
+    host: str
+    host_id: str
+    at: float
+    environments: Sequence[KeptEnvironment]
+
+
+_decoder = msgspec.json.Decoder(HostEnvironments)
+
+
+def own_environments() -> Environments:
+    """Those of this host."""
+    return Environments(settings.CLIPPER_ENVIRONMENTS, rules=rules())
+
+
+def rules() -> Rules:
+    return Rules(
+        index_url=settings.CLIPPER_PIP_INDEX_URL,
+        wheelhouse=settings.CLIPPER_PIP_WHEELHOUSE,
+        no_index=settings.CLIPPER_PIP_NO_INDEX,
+        sources=settings.CLIPPER_PIP_SOURCES,
+        build_s=settings.CLIPPER_ENVIRONMENT_BUILD_S,
+        largest_bytes=settings.CLIPPER_ENVIRONMENT_BYTES,
+        most=settings.CLIPPER_ENVIRONMENTS_KEPT,
+        most_bytes=settings.CLIPPER_ENVIRONMENTS_BYTES,
+        min_free_bytes=settings.CLIPPER_MIN_FREE_BYTES,
+        at_once=settings.CLIPPER_ENVIRONMENT_BUILDS,
+        cache=Path(settings.UV_CACHE_DIR) if settings.UV_CACHE_DIR else None,
+    )
+
+
+def prepare(
+    version: VersionSpec, *, afresh: bool, meanwhile: Callable[[str], object]
+) -> HeldEnvironment | None:
+    """The environment that a version runs in, built where it has to be; None: the stack's.
+
+    Raises EnvironmentFailed, and what `meanwhile` does, which is told how far a build is.
+    """
+    spec = environment_of(version)
+    if spec is None:
+        return None
+    environments, started = own_environments(), time.monotonic()
+    try:
+        environment = environments.prepare(spec, keep=needed, afresh=afresh, meanwhile=meanwhile)
+    except EnvironmentFailed:
+        _tell(environments, digest=spec.digest, counts={FAILURES: 1})
+        raise
+    except OSError as error:
+        raise EnvironmentFailed(f"its environment can't be kept on this host: {error}") from error
+    if environment.built:
+        took = round((time.monotonic() - started) * 1000)
+        _tell(environments, digest=spec.digest, counts={BUILDS: 1, MILLISECONDS: took})
+    return environment
+
+
+def needed() -> set[str]:
+    """The digests of what versions need that serve, that are kept warm or are on their way."""
+    own = ModelVersion.objects.exclude(requirements="", python="")
+    coming = Release.objects.open().values("version")
+    rows = [*wanted(own, now=timezone.now()), *own.filter(pk__in=coming).select_related("model")]
+    specs = [environment_of(version_spec(row)) for row in rows]
+    connections.close_all()
+    return {spec.digest for spec in specs if spec is not None}
+
+
+def publish(client: redis.Redis, environments: Environments) -> None:
+    """Tell the others what this host keeps."""
+    said = HostEnvironments(
+        host=socket.gethostname(),
+        host_id=host_id(),
+        at=time.time(),
+        environments=list(environments.kept()),
+    )
+    client.hset(HOSTS_KEY, said.host_id, msgspec.json.encode(said).decode())
+
+
+def read_hosts(client: redis.Redis) -> list[HostEnvironments]:
+    """What each host keeps; of one that has been started anew, what it said last."""
+    found = cast("dict[bytes, bytes]", client.hgetall(HOSTS_KEY))
+    return _latest(_understood(found.values()))
+
+
+def read_log(client: redis.Redis, digest: str) -> str:
+    """What the last build of an environment said, "" where nobody knows any more."""
+    text = cast("bytes | None", client.get(LOG_KEY + digest))
+    return "" if text is None else text.decode(errors="replace")
+
+
+def _understood(texts: Iterable[bytes]) -> Iterable[HostEnvironments]:
+    for text in texts:
+        with suppress(msgspec.MsgspecError):  # another release of Clipper wrote it
+            yield _decoder.decode(text)
+
+
+def _latest(said: Iterable[HostEnvironments]) -> list[HostEnvironments]:
+    """A host has another id each time that it boots."""
+    by_name = {host.host: host for host in sorted(said, key=lambda host: host.at)}
+    return [by_name[name] for name in sorted(by_name)]
+
+
+def _tell(environments: Environments, *, digest: str, counts: dict[str, int]) -> None:
+    """That nobody hears of it is no reason not to serve."""
+    client = redis_client()
+    log = environments.log_of(digest)[-LOG_CHARACTERS:]
+    with suppress(redis.RedisError, OSError):
+        with client.pipeline() as pipe:
+            for name, more in counts.items():
+                pipe.hincrby(COUNTS_KEY, name, more)
+            pipe.set(LOG_KEY + digest, log, ex=LOG_KEPT_S)
+            pipe.execute()
+        publish(client, environments)

@@ -1,0 +1,239 @@
+"""Has uv make an environment in a folder aside: in time, on a bounded disk, confined and quiet.
+
+uv runs confined as models do (`serving.container.confined`): what a package brings to be built with
+finds none of the stack's secrets and writes nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from serving.container.boxed import end_group
+from serving.container.confined import confined_command, scrubbed_environment
+from serving.container.dying import set_parent_death_signal
+from serving.container.errors import EnvironmentFailed
+from serving.container.output import asked_for
+from serving.environments.interpreters import Interpreter, find, uv_binary
+from serving.environments.rules import Rules, without_credentials
+from serving.environments.spec import CONTAINER_NEEDS, CONTAINER_WISHES, EnvironmentSpec
+from serving.rpc.text import safe_text
+
+# Whoever is serving on this machine goes first.
+LOW_PRIORITY = ("nice", "-n", "10")
+LOG_BYTES = 256 * 1024
+LOOK_S = 0.5
+# How often the size of what there is so far is counted, file by file.
+COUNT_S = 2.0
+# uv says why in its last lines.
+LAST_LINES = 12
+WORDS = 1500
+# What an operator's network needs, beside what a model may know of the environment.
+NETWORK = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+)
+QUIET = {
+    "UV_NO_CONFIG": "1",
+    "UV_NO_PROGRESS": "1",
+    "UV_PYTHON_DOWNLOADS": "never",
+    "UV_SYSTEM_CERTS": "1",
+    "UV_KEYRING_PROVIDER": "disabled",
+    # By hard links, as uv would, what damages one environment would damage the cache and all.
+    "UV_LINK_MODE": "copy",
+    "NO_COLOR": "1",
+}
+# Of what uv draws around its words.
+DRAWN = " \u00d7\u2570\u2500\u25b6\u2502\u251c"
+TOGETHER = " and ".join(CONTAINER_NEEDS)
+
+
+class BuildLog:
+    """What uv writes: kept in a file, which is bounded, and its last line and lines at hand."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._room = LOG_BYTES
+        path.write_text("")
+
+    @property
+    def last(self) -> str:
+        """The last line that says something, "" for none."""
+        return next((line.strip() for line in reversed(self._lines) if line.strip()), "")
+
+    def add(self, line: str) -> None:
+        line = safe_text(without_credentials(line.rstrip()), most=2000)
+        self._lines.append(line)
+        self._room -= len(line) + 1
+        if self._room > 0:
+            with suppress(OSError), self._path.open("a") as file:  # the disk may be full
+                file.write(f"{line}\n")
+
+    def begin(self) -> None:
+        """What was said so far is no reason for what fails from now on."""
+        self._lines.clear()
+
+    def words(self) -> str:
+        """The reason that uv gives, on one line."""
+        lines = [line.strip(DRAWN) for line in self._lines]
+        begin = next((i for i, line in enumerate(lines) if line.startswith("error:")), 0)
+        said = " ".join(line for line in lines[begin:] if line)
+        return safe_text(said.removeprefix("error:").strip() or "it said nothing", most=WORDS)
+
+
+class Build:
+    """One environment being made in `folder`/environment; `folder` is its own and goes with it."""
+
+    def __init__(
+        self,
+        spec: EnvironmentSpec,
+        *,
+        rules: Rules,
+        folder: Path,
+        progress: BuildLog,
+        meanwhile: Callable[[str], object],
+    ) -> None:
+        """`meanwhile` is told each moment how far it is; what that raises ends the build."""
+        self._spec = spec
+        self._rules = rules
+        self._folder = folder
+        self._progress = progress
+        self._meanwhile = meanwhile
+        self._deadline = time.monotonic() + rules.build_s
+        self._counted = 0.0
+        self.made = folder / "environment"
+
+    def run(self) -> None:
+        """Raises EnvironmentFailed with uv's words, and whatever `meanwhile` does."""
+        interpreter = find(self._spec.python)
+        (self._folder / "home").mkdir()
+        self._have_run(
+            ["venv", "--relocatable", "--no-project", "--python", str(interpreter.path)],
+            str(self.made),
+            interpreter=interpreter,
+        )
+        try:
+            self._install((*CONTAINER_NEEDS, *CONTAINER_WISHES), interpreter=interpreter)
+        except EnvironmentFailed:
+            if not any(name in self._progress.words() for name in CONTAINER_WISHES):
+                raise
+            self._progress.add(f"once more without {', '.join(CONTAINER_WISHES)}")
+            self._install(CONTAINER_NEEDS, interpreter=interpreter)
+
+    def _install(self, ours: Sequence[str], *, interpreter: Interpreter) -> None:
+        required = self._folder / "requirements.txt"
+        required.write_text("\n".join((*self._spec.requirements, *ours, "")))
+        self._have_run(
+            ["pip", "install", "--python", str(self.made / "bin" / "python")],
+            *self._rules.options,
+            *("--compile-bytecode", "--requirement", str(required)),
+            interpreter=interpreter,
+        )
+
+    def _have_run(self, command: Sequence[str], *more: str, interpreter: Interpreter) -> None:
+        self._progress.begin()
+        process = self._start([uv_binary(), *command, *more], interpreter=interpreter)
+        reader = threading.Thread(target=self._read, args=(process,), name="uv", daemon=True)
+        reader.start()
+        try:
+            while (code := _code_of(process)) is None:
+                self._look()
+        finally:
+            end_group(process)
+            reader.join(LOOK_S)
+        self._check_room()
+        if code:
+            words = self._progress.words()
+            also = f" (a container itself needs {TOGETHER})" if "No solution" in words else ""
+            raise EnvironmentFailed(f"{words}{also}")
+
+    def _look(self) -> None:
+        """Raise where it takes too long or too much of the disk."""
+        self._meanwhile(self._progress.last)
+        if time.monotonic() > self._deadline:
+            raise EnvironmentFailed(f"it took longer than {self._rules.build_s:g} s")
+        if time.monotonic() >= self._counted + COUNT_S:
+            self._counted = time.monotonic()
+            self._check_room()
+
+    def _check_room(self) -> None:
+        _, taken = size_of(self._folder)
+        if taken > self._rules.largest_bytes:
+            raise EnvironmentFailed(
+                f"it takes more than {self._rules.largest_bytes} bytes: {taken} so far"
+            )
+        free = shutil.disk_usage(self._folder).free
+        if free < self._rules.min_free_bytes:
+            raise EnvironmentFailed(
+                f"the disk has {free} bytes free, of which {self._rules.min_free_bytes} stay free"
+            )
+
+    def _start(self, command: list[str], *, interpreter: Interpreter) -> subprocess.Popen[bytes]:
+        cache = cache_folder(self._rules)
+        cache.mkdir(parents=True, exist_ok=True)
+        wheelhouse = [Path(self._rules.wheelhouse)] if self._rules.wheelhouse else []
+        home = self._folder / "home"
+        known = scrubbed_environment(os.environ, home=home) | QUIET | dict(self._rules.variables)
+        known |= {name: os.environ[name] for name in NETWORK if name in os.environ}
+        return subprocess.Popen(
+            [
+                *LOW_PRIORITY,
+                *confined_command(
+                    command,
+                    write=[self._folder, cache],
+                    read=[interpreter.prefix, *wheelhouse, *_certificates()],
+                ),
+            ],
+            cwd=home,
+            env=known | {"UV_CACHE_DIR": str(cache)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=set_parent_death_signal,  # one call to the kernel, no more
+        )
+
+    def _read(self, process: subprocess.Popen[bytes]) -> None:
+        with asked_for(process.stdout) as pipe:
+            while line := pipe.readline(LOG_BYTES):
+                self._progress.add(line.decode(errors="replace"))
+
+
+def cache_folder(rules: Rules) -> Path:
+    """Where uv keeps the wheels that it has fetched, for all stacks of this user."""
+    if rules.cache is not None:
+        return rules.cache
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uv"
+
+
+def size_of(folder: Path) -> tuple[int, int]:
+    """How many files there are in a folder, and how many bytes they have."""
+    files = size = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):  # it is being moved at this moment
+                size += os.lstat(os.path.join(path, name)).st_size  # noqa: PTH118  # thousands
+                files += 1
+    return files, size
+
+
+def _certificates() -> Iterator[Path]:
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        if path := os.environ.get(name):
+            yield Path(path)
+
+
+def _code_of(process: subprocess.Popen[bytes]) -> int | None:
+    """Wait a moment for the end of a process."""
+    try:
+        return process.wait(LOOK_S)
+    except subprocess.TimeoutExpired:
+        return None

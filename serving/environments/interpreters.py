@@ -1,0 +1,87 @@
+"""The Pythons of this host that environments are made of, as uv finds them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import uv
+
+from serving.container.confined import scrubbed_environment
+from serving.container.errors import EnvironmentFailed
+from serving.environments.spec import stack_python
+
+LOOK_WITHIN_S = 60.0
+_WHERE = "import sys; print(sys.executable); print(sys.base_prefix)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interpreter:
+    """One that answers; `prefix` is what has to be readable for it to run."""
+
+    path: Path
+    prefix: Path
+
+
+def find(python: str) -> Interpreter:
+    """The interpreter of this version, the stack's own where it is that.
+
+    Raises EnvironmentFailed naming those that there are.
+    """
+    if python == stack_python():
+        return Interpreter(path=Path(sys.executable), prefix=Path(sys.base_prefix))
+    known = list(_known())
+    for version, path in known:
+        if f"{version}.".startswith(f"{python}."):
+            with suppress(OSError, ValueError, subprocess.SubprocessError):
+                return _asked(path)
+    there = ", ".join(dict.fromkeys([sys.version.split()[0], *(version for version, _ in known)]))
+    raise EnvironmentFailed(f"this host has no Python {python}; it has {there}")
+
+
+def uv_binary() -> str:
+    return os.fsdecode(uv.find_uv_bin())
+
+
+def _known() -> Iterator[tuple[str, str]]:
+    listing = subprocess.run(
+        [uv_binary(), "python", "list", "--only-installed", "--output-format", "json"],
+        env={**_environment(), "UV_PYTHON_DOWNLOADS": "never", "UV_NO_CONFIG": "1"},
+        cwd="/",
+        capture_output=True,
+        timeout=LOOK_WITHIN_S,
+        check=False,
+    )
+    try:
+        for found in json.loads(listing.stdout):
+            if found["path"] and found["implementation"] == "cpython":
+                yield str(found["version"]), str(found["path"])
+    except (ValueError, KeyError, TypeError) as error:
+        words = listing.stderr.decode(errors="replace").strip()[-500:]
+        raise EnvironmentFailed(f"uv can't tell which Pythons there are: {words}") from error
+
+
+def _asked(path: str) -> Interpreter:
+    """A path may be that of a script which finds the interpreter, or finds none."""
+    told = subprocess.run(
+        [path, "-I", "-c", _WHERE],
+        env=_environment(),
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=LOOK_WITHIN_S,
+        check=True,
+    )
+    executable, prefix = told.stdout.splitlines()
+    return Interpreter(path=Path(executable), prefix=Path(prefix))
+
+
+def _environment() -> dict[str, str]:
+    home = Path(os.environ.get("HOME", "/"))
+    return scrubbed_environment(os.environ, home=home)

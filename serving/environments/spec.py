@@ -1,0 +1,60 @@
+"""What an environment holds, and the digest under which it is built once on a host."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+import sysconfig
+from dataclasses import dataclass
+
+from registry.requirements import met_here, parse
+from registry.specs import VersionSpec
+from serving.container.runtimes import packages_of, self_contained
+
+# What a container imports itself. What a version pins wins, as far as these can go with it.
+CONTAINER_NEEDS = ("msgspec<1,>=0.18.6", "numpy<3,>=1.26")
+# Installed where it can be: without it numbers are read a little slower.
+CONTAINER_WISHES = ("pysimdjson",)
+# Another number where environments of before can't be used any more.
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentSpec:
+    """Requirements in their normal form, and the version of Python that they are for."""
+
+    requirements: tuple[str, ...]
+    python: str
+
+    @property
+    def digest(self) -> str:
+        """Equal on hosts of one platform for what comes to the same environment."""
+        said = (FORMAT, self.requirements, self.python, _platform(), CONTAINER_NEEDS)
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
+def environment_of(version: VersionSpec) -> EnvironmentSpec | None:
+    """The environment to build for a version; None where it runs in the stack's.
+
+    It does where the stack's own Python is the one asked for and has all that is required.
+    """
+    if version.runtime in self_contained() or not (version.requirements or version.python):
+        return None
+    # What its upload was allowed stays allowed.
+    required = parse(version.requirements, urls=True)
+    if met_here(required, python=version.python):
+        return None
+    return EnvironmentSpec(
+        requirements=tuple(sorted({*required, *packages_of(version.runtime)})),
+        python=version.python or stack_python(),
+    )
+
+
+def stack_python() -> str:
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def _platform() -> str:
+    return f"{sysconfig.get_platform()}-{''.join(platform.libc_ver())}"

@@ -1,0 +1,335 @@
+"""The environments of a host: each in a folder under its digest, with what it is made of.
+
+Beside the folders lie locks, which the kernel takes from processes that died. Whoever uses an
+environment shares its lock of use, so that nobody removes it; whoever builds one holds its lock of
+building. A folder comes under its name as a whole, once it is done.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from serving.container.errors import EnvironmentFailed
+from serving.environments.building import Build, BuildLog, size_of
+from serving.environments.locks import FileLock, LockHeld, one_of, taken
+from serving.environments.rules import Rules
+from serving.environments.spec import EnvironmentSpec
+
+MADE_OF = "environment.json"
+STAGING = "building-"
+# A build that failed isn't tried again for so long, unless somebody asks for it anew.
+FAILED_FOR_S = 300.0
+PREFIX = "its environment could not be built: "
+
+logger = logging.getLogger(__name__)
+
+Meanwhile = Callable[[str], object]
+
+
+class MadeOf(msgspec.Struct, frozen=True, kw_only=True):
+    """What an environment was built of, and what it came to; times are unix seconds."""
+
+    python: str
+    requirements: tuple[str, ...]
+    packages: tuple[str, ...] = ()
+    files: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    built_at: float = 0.0
+
+
+class KeptEnvironment(msgspec.Struct, frozen=True, kw_only=True):
+    """One environment as it lies on a host; `error` is why its last build failed."""
+
+    digest: str
+    made_of: MadeOf
+    used_at: float = 0.0
+    in_use: bool = False
+    error: str = ""
+
+
+class FailedBuild(msgspec.Struct, frozen=True, kw_only=True):
+    error: str
+    at: float
+    python: str
+    requirements: tuple[str, ...]
+
+
+class HeldEnvironment:
+    """One that is there and stays as long as this is held."""
+
+    def __init__(self, folder: Path, *, use: FileLock, built: bool) -> None:
+        self.folder = folder
+        # Whether it was built just now.
+        self.built = built
+        self._use = use
+
+    def release(self) -> None:
+        self._use.release()
+
+
+class Environments:
+    """Those of one stack on this host."""
+
+    def __init__(self, root: Path, *, rules: Rules) -> None:
+        self.root = root
+        self.rules = rules
+
+    def prepare(
+        self,
+        spec: EnvironmentSpec,
+        *,
+        keep: Callable[[], Collection[str]] = tuple,
+        afresh: bool = False,
+        meanwhile: Meanwhile = lambda progress: None,
+    ) -> HeldEnvironment:
+        """Return the environment, built where it isn't there as a whole; held until released.
+
+        `keep` are digests that don't make room for another. `afresh`: try a build again that has
+        just failed. Raises EnvironmentFailed, and whatever `meanwhile` does.
+        """
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        built = False
+        for _ in range(3):  # another process may remove it between its build and its use
+            if (found := self._use(spec.digest, built=built)) is not None:
+                return found
+            self._build_once(spec, keep=keep, afresh=afresh, meanwhile=meanwhile)
+            built = True
+        raise EnvironmentFailed(f"{PREFIX}another process removes it again and again")
+
+    def log_of(self, digest: str) -> str:
+        """What its last build said, "" where nobody knows."""
+        with suppress(OSError):
+            return self._path(digest, "log").read_text(errors="replace")
+        return ""
+
+    def kept(self) -> Iterator[KeptEnvironment]:
+        """What there is: the one used last first, then those whose build failed."""
+        found = []
+        for path in self.root.glob(f"*/{MADE_OF}"):
+            digest = path.parent.name
+            with suppress(OSError, msgspec.MsgspecError):
+                made_of = msgspec.json.decode(path.read_bytes(), type=MadeOf)
+                used_at = path.stat().st_mtime
+                found.append(
+                    KeptEnvironment(
+                        digest=digest,
+                        made_of=made_of,
+                        used_at=used_at,
+                        in_use=self._is_used(digest),
+                    )
+                )
+        yield from sorted(found, key=lambda kept: -kept.used_at)
+        for path in self.root.glob("*.failed"):
+            if (failed := _read_failed(path)) is not None:
+                yield KeptEnvironment(
+                    digest=path.stem,
+                    made_of=MadeOf(python=failed.python, requirements=failed.requirements),
+                    used_at=failed.at,
+                    error=failed.error,
+                )
+
+    def remove(self, digest: str) -> bool:
+        """Remove one that nobody uses or builds; whether it is gone."""
+        building, use = self._path(digest, "build.lock"), self._path(digest, "use.lock")
+        with taken(building) as not_built, taken(use) as unused:
+            if not (not_built and unused):
+                return False
+            folder = self.root / digest
+            if folder.exists():
+                # At once under another name: nobody finds it half removed.
+                aside = folder.rename(self._staging(digest) / "removed")
+                shutil.rmtree(aside.parent, ignore_errors=True)
+            for name in ("failed", "log"):
+                self._path(digest, name).unlink(missing_ok=True)
+        logger.info("removed environment=%s", digest[:12])
+        return True
+
+    def make_room(self, *, keep: Collection[str], count: int, size: int) -> None:
+        """Remove those used least recently until so many more, of so many bytes, fit.
+
+        Raises EnvironmentFailed where too many are in use or to be kept.
+        """
+        there = [kept for kept in self.kept() if not kept.error]
+        count += len(there)
+        size += sum(kept.made_of.bytes for kept in there)
+        for kept in reversed(there):
+            if count <= self.rules.most and size <= self.rules.most_bytes:
+                return
+            free = kept.digest not in keep and not kept.in_use
+            if free and self.remove(kept.digest):
+                count, size = count - 1, size - kept.made_of.bytes
+        if count > self.rules.most or size > self.rules.most_bytes:
+            raise EnvironmentFailed(
+                f"this host keeps at most {self.rules.most} environments of together "
+                f"{self.rules.most_bytes} bytes, and those there are needed"
+            )
+
+    def _use(self, digest: str, *, built: bool) -> HeldEnvironment | None:
+        """Hold it if it is there as a whole; one that was damaged is not."""
+        folder = self.root / digest
+        use = FileLock(self._path(digest, "use.lock"))
+        if use.try_share() and _is_whole(folder):
+            with suppress(OSError):
+                (folder / MADE_OF).touch()
+            return HeldEnvironment(folder, use=use, built=built)
+        use.release()
+        return None
+
+    def _build_once(
+        self,
+        spec: EnvironmentSpec,
+        *,
+        keep: Callable[[], Collection[str]],
+        afresh: bool,
+        meanwhile: Meanwhile,
+    ) -> None:
+        """Build it, unless another process of this host has just done so, or failed."""
+
+        def waiting() -> None:
+            meanwhile("waiting for others that are being built on this host")
+
+        slots = [self.root / f"slot-{number}.lock" for number in range(self.rules.at_once)]
+        within_s, asked_at = self.rules.build_s, time.time()
+        try:
+            with (
+                one_of([self._path(spec.digest, "build.lock")], within_s=within_s, waiting=waiting),
+                one_of(slots, within_s=within_s, waiting=waiting),
+            ):
+                if _is_whole(self.root / spec.digest):
+                    return
+                self._refuse_what_failed(spec.digest, since=asked_at if afresh else 0.0)
+                self._clear_staging(spec.digest)
+                self._build(spec, keep=keep, meanwhile=meanwhile)
+        except LockHeld:
+            raise EnvironmentFailed(
+                f"{PREFIX}others were being built on this host for {within_s:g} s"
+            ) from None
+
+    def _refuse_what_failed(self, digest: str, *, since: float) -> None:
+        """Raise the reason of a build that failed lately, and after `since`."""
+        failed = _read_failed(self._path(digest, "failed"))
+        if failed is not None and max(since, time.time() - FAILED_FOR_S) < failed.at:
+            raise EnvironmentFailed(failed.error)
+
+    def _build(
+        self,
+        spec: EnvironmentSpec,
+        *,
+        keep: Callable[[], Collection[str]],
+        meanwhile: Meanwhile,
+    ) -> None:
+        started = time.monotonic()
+        logger.info("building environment=%s python=%s", spec.digest[:12], spec.python)
+        try:
+            kept = (*keep(), spec.digest)
+            self.make_room(keep=kept, count=1, size=0)
+            folder = self._staging(spec.digest)
+            try:
+                made = self._made(spec, folder=folder, meanwhile=meanwhile, started=started)
+                self.make_room(keep=kept, count=1, size=size_of(made)[1])
+                self._settle(made, digest=spec.digest, folder=folder)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+        except (EnvironmentFailed, OSError) as error:
+            raise self._failed(spec, error=error) from error
+        self._path(spec.digest, "failed").unlink(missing_ok=True)
+
+    def _made(
+        self, spec: EnvironmentSpec, *, folder: Path, meanwhile: Meanwhile, started: float
+    ) -> Path:
+        progress = BuildLog(self._path(spec.digest, "log"))
+        build = Build(spec, rules=self.rules, folder=folder, progress=progress, meanwhile=meanwhile)
+        build.run()
+        files, size = size_of(build.made)
+        made_of = MadeOf(
+            python=spec.python,
+            requirements=spec.requirements,
+            packages=tuple(sorted(_packages(build.made))),
+            files=files,
+            bytes=size,
+            seconds=round(time.monotonic() - started, 3),
+            built_at=time.time(),
+        )
+        (build.made / MADE_OF).write_bytes(msgspec.json.encode(made_of))
+        logger.info(
+            "built environment=%s files=%d bytes=%d seconds=%.1f",
+            spec.digest[:12],
+            files,
+            size,
+            made_of.seconds,
+        )
+        return build.made
+
+    def _settle(self, made: Path, *, digest: str, folder: Path) -> None:
+        """Bring it under its name; a damaged one there goes, under whose feet it may be."""
+        target = self.root / digest
+        if target.exists():
+            target.rename(folder / "damaged")
+        made.rename(target)
+
+    def _failed(self, spec: EnvironmentSpec, *, error: Exception) -> EnvironmentFailed:
+        reason = str(error)
+        failed = FailedBuild(
+            error=reason if reason.startswith(PREFIX) else PREFIX + reason,
+            at=time.time(),
+            python=spec.python,
+            requirements=spec.requirements,
+        )
+        logger.warning("not built environment=%s: %s", spec.digest[:12], reason)
+        with suppress(OSError):  # the disk may be full, which was the reason
+            self._path(spec.digest, "failed").write_bytes(msgspec.json.encode(failed))
+        return EnvironmentFailed(failed.error)
+
+    def _staging(self, digest: str) -> Path:
+        return Path(tempfile.mkdtemp(prefix=f"{STAGING}{digest}-", dir=self.root))
+
+    def _clear_staging(self, own: str) -> None:
+        """Remove what builds left behind whose processes were killed; `own` isn't begun yet."""
+        for folder in self.root.glob(f"{STAGING}*"):
+            digest = folder.name.removeprefix(STAGING).partition("-")[0]
+            if digest == own or not self._is_being_built(digest):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _is_being_built(self, digest: str) -> bool:
+        with taken(self._path(digest, "build.lock")) as free:
+            return not free
+
+    def _is_used(self, digest: str) -> bool:
+        with taken(self._path(digest, "use.lock")) as free:
+            return not free
+
+    def _path(self, digest: str, what: str) -> Path:
+        return self.root / f"{digest}.{what}"
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether all is there that was built, and its interpreter still is on this host."""
+    try:
+        made_of = msgspec.json.decode((folder / MADE_OF).read_bytes(), type=MadeOf)
+    except (OSError, msgspec.MsgspecError):
+        return False
+    own = (folder / MADE_OF).stat().st_size
+    files, size = size_of(folder)
+    there = (files - 1, size - own) == (made_of.files, made_of.bytes)
+    return there and (folder / "bin" / "python").exists()
+
+
+def _packages(folder: Path) -> Iterator[str]:
+    for path in folder.glob("lib/python*/site-packages/*.dist-info"):
+        name, _, version = path.name.removesuffix(".dist-info").rpartition("-")
+        yield f"{name}=={version}"
+
+
+def _read_failed(path: Path) -> FailedBuild | None:
+    with suppress(OSError, msgspec.MsgspecError):
+        return msgspec.json.decode(path.read_bytes(), type=FailedBuild)
+    return None

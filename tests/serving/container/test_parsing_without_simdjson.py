@@ -1,0 +1,45 @@
+"""In an environment without simdjson each input means what it means with it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from serving.container.parsing import parse_batch, row_parser
+
+ROOT = Path(__file__).resolve().parents[3]
+RAWS = [
+    *("[]", "[1, 2.5, -3e300]", "[1, 2]", "[0.1]", "[-0.0]", " [ 1 ] ", "[9007199254740993]"),
+    *("[true]", '["1"]', "[null]", "[[1]]", "[1", "1", "{}", "", "[1e999]", "[NaN]", "[1.0]"),
+    *("[9223372036854775807]", "[9223372036854775808]", "[1e2]", "[1e39]", "[" * 5000),
+]
+PROGRAM = """
+import json, sys
+sys.modules["simdjson"] = None
+from tests.serving.container.test_parsing_without_simdjson import RAWS, read
+print(json.dumps(read(sys.argv[1])))
+"""
+
+
+def read(input_type: str) -> list[str]:
+    """What each becomes: the row with its type, or the refusal."""
+    return [_became(input_type, raw=raw) for raw in RAWS]
+
+
+def _became(input_type: str, *, raw: str) -> str:
+    batch = parse_batch(row_parser(input_type), [raw.encode()])
+    if refusal := batch.refusals.get(0):
+        return refusal.payload.decode()
+    return f"{batch.rows.tolist()!r} {batch.rows.dtype}"  # type: ignore[union-attr]  # numbers
+
+
+@pytest.mark.parametrize("input_type", ["doubles", "floats", "integers"])
+def test_numbers_are_the_same_without_it(input_type: str) -> None:
+    command = [sys.executable, "-c", PROGRAM, input_type]
+    said = json.loads(subprocess.check_output(command, cwd=ROOT))
+    assert said == read(input_type)
+    assert any(text.startswith("[[1.0") or text.startswith("[[1") for text in said)

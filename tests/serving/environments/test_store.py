@@ -1,0 +1,339 @@
+"""Environments are built once on a host, shared, bounded, and never half there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from serving.container.errors import EnvironmentFailed
+from serving.environments.locks import FileLock
+from serving.environments.store import MADE_OF, STAGING, Environments, HeldEnvironment
+from tests.serving.environments.wheels import make_wheel, needs, offline
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def environments(tmp_path: Path) -> Environments:
+    return Environments(tmp_path / "environments", rules=offline(tmp_path))
+
+
+@pytest.fixture
+def wheels(tmp_path: Path) -> Path:
+    make_wheel(tmp_path / "wheels", "toaster", "1.5")
+    make_wheel(tmp_path / "wheels", "toaster", "1.9")
+    return tmp_path / "wheels"
+
+
+def built(environments: Environments, text: str) -> Path:
+    """Build it and let go of it."""
+    environment = environments.prepare(needs(text))
+    environment.release()
+    return environment.folder
+
+
+def version_in(folder: Path, module: str = "toaster") -> str:
+    program = f"import {module}; print({module}.__version__)"
+    command = [str(folder / "bin" / "python"), "-I", "-c", program]
+    return subprocess.check_output(command, text=True).strip()
+
+
+def refusal(environments: Environments, text: str, **how: bool) -> str:
+    with pytest.raises(EnvironmentFailed) as refused:
+        environments.prepare(needs(text), **how)
+    return str(refused.value)
+
+
+def digests(environments: Environments) -> list[str]:
+    return [kept.digest for kept in environments.kept() if not kept.error]
+
+
+def left_behind(environments: Environments) -> list[Path]:
+    return list(environments.root.glob(f"{STAGING}*"))
+
+
+def test_two_versions_of_one_package_lie_side_by_side(
+    environments: Environments, wheels: Path
+) -> None:
+    old, new = built(environments, "toaster==1.5"), built(environments, "toaster>1.5")
+    assert (version_in(old), version_in(new)) == ("1.5", "1.9")
+    assert left_behind(environments) == []
+    kept = {kept.made_of.requirements: kept.made_of for kept in environments.kept()}
+    made_of = kept["toaster==1.5",]
+    assert "toaster==1.5" in made_of.packages
+    assert made_of.bytes > 0 < made_of.seconds
+
+
+def test_equal_requirements_share_one_that_is_built_once(
+    environments: Environments, wheels: Path
+) -> None:
+    first = environments.prepare(needs("toaster == 1.5  # the old one"))
+    second = environments.prepare(needs("\n\ntoaster==1.5"))
+    assert (first.built, second.built) == (True, False)
+    assert first.folder == second.folder
+
+
+def test_what_it_holds_has_none_of_the_stack_s_packages(
+    environments: Environments, wheels: Path
+) -> None:
+    python = built(environments, "toaster==1.5") / "bin" / "python"
+    program = "import importlib.util as u; print(u.find_spec('django'), u.find_spec('serving'))"
+    said = subprocess.check_output([str(python), "-I", "-c", program], text=True, cwd=ROOT)
+    assert said.strip() == "None None"
+
+
+@pytest.mark.parametrize("damage", ["a file gone", "half a file", "no word of it", "no Python"])
+def test_a_damaged_one_is_built_anew(environments: Environments, wheels: Path, damage: str) -> None:
+    folder = built(environments, "toaster==1.5")
+    module = next(folder.glob("lib/*/site-packages/toaster.py"))
+    if damage == "a file gone":
+        module.unlink()
+    elif damage == "half a file":
+        module.write_text("__ver")
+    elif damage == "no word of it":
+        (folder / MADE_OF).unlink()
+    else:
+        (folder / "bin" / "python").unlink()
+        (folder / "bin" / "python").symlink_to("/nowhere/python")
+
+    again = environments.prepare(needs("toaster==1.5"))
+
+    assert again.built
+    assert version_in(again.folder) == "1.5"
+    assert left_behind(environments) == []
+
+
+def test_a_damaged_one_is_built_anew_while_others_are_still_in_it(
+    environments: Environments, wheels: Path
+) -> None:
+    held = environments.prepare(needs("toaster==1.5"))
+    next(held.folder.glob("lib/*/site-packages/toaster.py")).unlink()
+    assert version_in(environments.prepare(needs("toaster==1.5")).folder) == "1.5"
+
+
+def test_what_can_t_be_installed_fails_in_uv_s_words_and_leaves_nothing(
+    environments: Environments, wheels: Path
+) -> None:
+    said = refusal(environments, "toaster==7")
+    assert said.startswith("its environment could not be built: No solution found")
+    assert "toaster==7" in said
+    assert (digests(environments), left_behind(environments)) == ([], [])
+    assert "toaster==7" in environments.log_of(needs("toaster==7").digest)
+
+
+def test_what_can_t_go_with_a_container_s_own_needs_says_so(
+    environments: Environments, wheels: Path
+) -> None:
+    said = refusal(environments, "numpy==1.24")
+    assert "a container itself needs msgspec<1,>=0.18.6 and numpy<3,>=1.26" in said
+
+
+def test_what_a_version_pins_wins_over_what_a_container_would_take(
+    environments: Environments, tmp_path: Path, wheels: Path
+) -> None:
+    make_wheel(wheels, "numpy", "1.26.4")
+    assert version_in(built(environments, "numpy<2"), "numpy") == "1.26.4"
+
+
+def test_without_a_wheel_of_what_a_container_only_wishes_for_it_is_built_all_the_same(
+    environments: Environments, wheels: Path
+) -> None:
+    next(wheels.glob("pysimdjson*")).unlink()
+    folder = built(environments, "toaster==1.5")
+    assert version_in(folder) == "1.5"
+    assert list(folder.glob("lib/*/site-packages/pysimdjson*")) == []
+
+
+def test_a_wheel_for_another_python_is_none(environments: Environments, wheels: Path) -> None:
+    make_wheel(wheels, "fryer", "1.0", tag="cp36-cp36m-manylinux1_x86_64")
+    assert "fryer" in refusal(environments, "fryer")
+
+
+def test_a_build_that_failed_is_not_tried_again_at_once_unless_asked_for(
+    environments: Environments, wheels: Path
+) -> None:
+    first = refusal(environments, "grill")
+    make_wheel(wheels, "grill")
+    assert refusal(environments, "grill") == first
+    environments.prepare(needs("grill"), afresh=True).release()
+    environments.prepare(needs("grill")).release()
+
+
+def test_sources_are_built_only_where_that_is_allowed(
+    environments: Environments, tmp_path: Path, wheels: Path
+) -> None:
+    (tmp_path / "kettle-1.0").mkdir()
+    (tmp_path / "kettle-1.0" / "setup.py").write_text("raise SystemExit('it ran')")
+    shutil.make_archive(str(wheels / "kettle-1.0"), "gztar", tmp_path, "kettle-1.0")
+    assert "kettle" in refusal(environments, "kettle")
+    assert "it ran" not in environments.log_of(needs("kettle").digest)
+
+
+def test_a_python_that_isn_t_here_is_named_with_those_that_are(environments: Environments) -> None:
+    with pytest.raises(EnvironmentFailed) as refused:
+        environments.prepare(needs("", python="3.12.99"))
+    said = str(refused.value)
+    assert "this host has no Python 3.12.99; it has " in said
+    assert sys.version.split()[0] in said
+
+
+def test_the_one_used_least_recently_goes_but_none_that_is_in_use_or_kept(
+    tmp_path: Path, wheels: Path
+) -> None:
+    for name in "abcd":
+        make_wheel(wheels, name)
+    environments = Environments(tmp_path / "environments", rules=offline(tmp_path, most=3))
+    a = built(environments, "a")
+    held = environments.prepare(needs("b"))
+    built(environments, "c")
+    for age, name in enumerate("abc"):
+        os.utime(environments.root / needs(name).digest / MADE_OF, (age, age))
+
+    environments.prepare(needs("d"), keep=lambda: [a.name]).release()
+
+    there = {needs(name).digest: name for name in "abcd"}
+    assert {there[digest] for digest in digests(environments)} == {"a", "b", "d"}
+    with pytest.raises(EnvironmentFailed, match="keeps at most 3 environments"):
+        environments.prepare(needs("c"), keep=lambda: [a.name, needs("d").digest])
+    held.release()
+    environments.prepare(needs("c"), afresh=True).release()
+
+
+def test_one_that_is_in_use_is_not_removed(environments: Environments, wheels: Path) -> None:
+    held = environments.prepare(needs("toaster==1.5"))
+    assert not environments.remove(held.folder.name)
+    held.release()
+    assert environments.remove(held.folder.name)
+    assert digests(environments) == []
+    assert left_behind(environments) == []
+
+
+def test_the_bytes_of_all_are_bounded(tmp_path: Path, wheels: Path) -> None:
+    environments = Environments(tmp_path / "environments", rules=offline(tmp_path))
+    first = built(environments, "toaster==1.5").name
+    (kept,) = environments.kept()
+    bounded = offline(tmp_path, most_bytes=int(kept.made_of.bytes * 1.5))
+    small = Environments(tmp_path / "environments", rules=bounded)
+    second = built(small, "toaster==1.9").name
+    assert digests(small) == [second]
+    with pytest.raises(EnvironmentFailed, match="of together"):
+        small.prepare(needs("toaster==1.5"), keep=lambda: [second])
+    assert first not in digests(small)
+
+
+def test_one_that_takes_too_many_bytes_is_given_up(tmp_path: Path, wheels: Path) -> None:
+    rules = offline(tmp_path, largest_bytes=100)
+    said = refusal(Environments(tmp_path / "environments", rules=rules), "toaster")
+    assert "it takes more than 100 bytes" in said
+
+
+def test_a_disk_that_is_short_stops_it(tmp_path: Path, wheels: Path) -> None:
+    rules = offline(tmp_path, min_free_bytes=1 << 60)
+    said = refusal(Environments(tmp_path / "environments", rules=rules), "toaster")
+    assert "bytes free, of which" in said
+
+
+def test_whoever_asks_may_give_it_up_and_nothing_is_left(
+    environments: Environments, wheels: Path
+) -> None:
+    def give_up(progress: str) -> None:
+        raise KeyError(progress)
+
+    with pytest.raises(KeyError):
+        environments.prepare(needs("toaster"), meanwhile=give_up)
+    assert (digests(environments), left_behind(environments)) == ([], [])
+    environments.prepare(needs("toaster")).release()
+
+
+def test_two_that_build_one_at_the_same_moment_build_it_once(
+    environments: Environments, wheels: Path
+) -> None:
+    found: list[HeldEnvironment] = []
+    builders = [
+        threading.Thread(target=lambda: found.append(environments.prepare(needs("toaster"))))
+        for _ in range(3)
+    ]
+    for builder in builders:
+        builder.start()
+    for builder in builders:
+        builder.join()
+    assert len(found) == 3
+    assert len({environment.folder for environment in found}) == 1
+    assert environments.log_of(found[0].folder.name).count("+ toaster==1.9") == 1
+    assert left_behind(environments) == []
+
+
+def test_one_at_a_time_is_built_on_a_host(environments: Environments, wheels: Path) -> None:
+    environments.root.mkdir()
+    other = FileLock(environments.root / "slot-0.lock")
+    assert other.try_take()
+    said: list[str] = []
+
+    def tell(progress: str) -> None:
+        said.append(progress)
+        other.release()
+
+    environments.prepare(needs("toaster"), meanwhile=tell).release()
+    assert said[0] == "waiting for others that are being built on this host"
+
+
+BUILDER = """
+import sys
+from pathlib import Path
+from serving.environments.rules import Rules
+from serving.environments.store import Environments
+from tests.serving.environments.wheels import needs
+
+root, wheels, cache = map(Path, sys.argv[1:])
+rules = Rules(wheelhouse=str(wheels), no_index=True, cache=cache)
+
+def tell(progress):
+    print(progress, flush=True)
+
+Environments(root, rules=rules).prepare(needs("toaster"), meanwhile=tell)
+"""
+
+
+def test_a_builder_that_is_killed_leaves_nothing_that_the_next_one_trips_over(
+    environments: Environments, tmp_path: Path, wheels: Path
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", BUILDER, environments.root, wheels, tmp_path / "cache"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()  # uv runs
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert left_behind(environments) != []
+
+    environment = environments.prepare(needs("toaster"))
+
+    assert environment.built
+    assert version_in(environment.folder) == "1.9"
+    assert left_behind(environments) == []
+
+
+def test_the_operator_s_credentials_are_in_no_word_and_no_file(
+    tmp_path: Path, wheels: Path
+) -> None:
+    secret = "hunter2"
+    rules = offline(tmp_path, no_index=False, index_url=f"http://me:{secret}@127.0.0.1:9/simple")
+    environments = Environments(tmp_path / "environments", rules=rules)
+    started = time.monotonic()
+    said = refusal(environments, "nobody-has-this")
+    assert time.monotonic() - started < 60
+    assert secret not in said
+    assert "127.0.0.1:9" in said
+    files = [path for path in environments.root.rglob("*") if path.is_file()]
+    assert files
+    assert all(secret.encode() not in path.read_bytes() for path in files)

@@ -1,0 +1,63 @@
+"""Wheels of nothing, made in a moment, so that no test asks an index."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from registry.requirements import parse
+from serving.environments.rules import Rules
+from serving.environments.spec import EnvironmentSpec, stack_python
+
+WHEEL = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {}\n"
+
+
+def make_wheel(
+    folder: Path,
+    name: str,
+    version: str = "1.0",
+    *,
+    requires: Iterable[str] = (),
+    files: Mapping[str, str] | None = None,
+    tag: str = "py3-none-any",
+) -> Path:
+    """Write a wheel of one module, which says its version."""
+    folder.mkdir(parents=True, exist_ok=True)
+    info = f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    metadata += "".join(f"Requires-Dist: {line}\n" for line in requires)
+    content = {f"{name}.py": f"__version__ = {version!r}\n", **(files or {})}
+    content |= {f"{info}/METADATA": metadata, f"{info}/WHEEL": WHEEL.format(tag)}
+    rows = [f"{path},{_digest(text)},{len(text.encode())}" for path, text in content.items()]
+    content[f"{info}/RECORD"] = "\n".join([*rows, f"{info}/RECORD,,", ""])
+    path = folder / f"{name}-{version}-{tag}.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        for inner, text in content.items():
+            wheel.writestr(inner, text)
+    return path
+
+
+def wheelhouse(folder: Path) -> Path:
+    """A folder with wheels of what every environment has, which hold nothing of it."""
+    for name, version in (("msgspec", "0.20.0"), ("numpy", "2.0.0"), ("pysimdjson", "7.0.2")):
+        make_wheel(folder, name, version)
+    return folder
+
+
+def offline(folder: Path, **other: object) -> Rules:
+    """Rules that take packages from `folder`/wheels alone."""
+    wheels = wheelhouse(folder / "wheels")
+    known = {"wheelhouse": str(wheels), "no_index": True, "cache": folder / "cache"}
+    return Rules(**{**known, **other})  # type: ignore[arg-type]  # each test knows its own
+
+
+def needs(text: str, *, python: str = "") -> EnvironmentSpec:
+    return EnvironmentSpec(requirements=parse(text), python=python or stack_python())
+
+
+def _digest(text: str) -> str:
+    digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
+    return f"sha256={digest.rstrip(b'=').decode()}"
