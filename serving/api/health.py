@@ -11,6 +11,7 @@ from registry.errors import NotReady
 from registry.restarts import read_restarts_async
 from selection.store.keys import REDIS_ERRORS, redis_needed
 from serving.api.http import Endpoint, Receive, Scope, Send, endpoint, require_method, send_body
+from serving.cluster.environments import read_numbers_async
 from serving.metrics.published import exposition, read_published_async
 from serving.web.readiness import OK, Readiness, model_readiness
 from serving.web.runtime import Runtime
@@ -58,6 +59,7 @@ def metrics_endpoint(runtime: Runtime) -> Endpoint:
             documents = await read_published_async(runtime.redis)
             control = await read_control_async(runtime.redis)
             restarts = await read_restarts_async(runtime.redis, runtime.snapshot.versions)
+            environments = await read_numbers_async(runtime.redis)
         arms = {
             version_id: version.arm for version_id, version in runtime.snapshot.versions.items()
         }
@@ -68,6 +70,7 @@ def metrics_endpoint(runtime: Runtime) -> Endpoint:
             restarts={
                 arms[version_id]: of for version_id, of in restarts.items() if version_id in arms
             },
+            environments=environments,
         )
         await send_body(send, body, headers=[PROMETHEUS_TYPE])
 

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from registry.api.routing import VERSION, both
 from serving.api.diagnosis import ReplicaLogView, VersionErrorsView, VersionLogView
+from serving.api.environments import EnvironmentLogView, EnvironmentsView, EnvironmentView
 from serving.api.replicas import ReplicasView
 
 urlpatterns = [
+    *both("environments/", view=EnvironmentsView, name="api-environments"),
+    *both("environments/<str:digest>/", view=EnvironmentView, name="api-environment"),
+    *both("environments/<str:digest>/log/", view=EnvironmentLogView, name="api-environment-log"),
     *both("replicas/", view=ReplicasView, name="api-replicas"),
     *both("replicas/<str:replica>/log/", view=ReplicaLogView, name="api-replica-log"),
     *both(f"{VERSION}/errors/", view=VersionErrorsView, name="api-version-errors"),

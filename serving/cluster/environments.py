@@ -30,6 +30,8 @@ from serving.environments.store import Environments, HeldEnvironment, KeptEnviro
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import redis.asyncio
+
 # By host: what it keeps. Removed with the host's last word, never by itself: one that is down for
 # a while still has them.
 HOSTS_KEY = "clipper:environments"
@@ -124,6 +126,24 @@ def read_hosts(client: redis.Redis) -> list[HostEnvironments]:
     """What each host keeps; of one that has been started anew, what it said last."""
     found = cast("dict[bytes, bytes]", client.hgetall(HOSTS_KEY))
     return _latest(_understood(found.values()))
+
+
+async def read_numbers_async(client: redis.asyncio.Redis) -> dict[str, float]:
+    """What is counted of all hosts, as the metrics name it."""
+    counts = cast("dict[bytes, bytes]", await client.hgetall(COUNTS_KEY))
+    said = cast("dict[bytes, bytes]", await client.hgetall(HOSTS_KEY))
+    numbers = {name.decode(): float(count) for name, count in counts.items()}
+    there = [
+        kept
+        for host in _latest(_understood(said.values()))
+        for kept in host.environments
+        if not kept.error
+    ]
+    return numbers | {
+        "seconds": numbers.pop(MILLISECONDS, 0.0) / 1000,
+        "kept": len(there),
+        "bytes": sum(kept.made_of.bytes for kept in there),
+    }
 
 
 def read_log(client: redis.Redis, digest: str) -> str:

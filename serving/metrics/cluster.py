@@ -12,6 +12,16 @@ from prometheus_client.registry import Collector
 
 from registry.restarts import Restarts
 
+ENVIRONMENT_COUNTERS = {
+    "builds": ("clipper_environment_builds", "Environments built for versions"),
+    "failures": ("clipper_environment_failures", "Environments that could not be built"),
+    "seconds": ("clipper_environment_build_seconds", "Time that building them took"),
+}
+ENVIRONMENT_GAUGES = {
+    "kept": ("clipper_environments_kept", "Environments that hosts keep"),
+    "bytes": ("clipper_environments_bytes", "Bytes that they take"),
+}
+
 
 class ClusterCollector(Collector):
     """`control_age_s` is None where nobody knows of a round; `restarts` are by `model:version`."""
@@ -35,6 +45,19 @@ class ClusterCollector(Collector):
             for host, count in of_version.by_host.items():
                 restarts.add_metric([arm, host], count)
         yield restarts
+
+
+class EnvironmentsCollector(Collector):
+    """What was built for versions on all hosts, and what they keep: numbers by their names."""
+
+    def __init__(self, numbers: Mapping[str, float]) -> None:
+        self._numbers = numbers
+
+    def collect(self) -> Iterator[Metric]:
+        for name, (metric, text) in ENVIRONMENT_COUNTERS.items():
+            yield CounterMetricFamily(metric, text, value=self._numbers.get(name, 0.0))
+        for name, (metric, text) in ENVIRONMENT_GAUGES.items():
+            yield GaugeMetricFamily(metric, text, value=self._numbers.get(name, 0.0))
 
 
 def refused_records(documents: Iterable[dict[str, Any]]) -> Metric:

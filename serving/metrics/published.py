@@ -38,7 +38,7 @@ from serving.engine.stats import (
     quantile,
 )
 from serving.metrics import event_loop, redis_memory
-from serving.metrics.cluster import ClusterCollector, refused_records
+from serving.metrics.cluster import ClusterCollector, EnvironmentsCollector, refused_records
 from serving.metrics.window import Delta, RateWindow
 
 KEY_PREFIX = "clipper:web:"
@@ -271,14 +271,16 @@ def exposition(
     *,
     control_age_s: float | None = None,
     restarts: Mapping[str, Restarts] | None = None,
+    environments: Mapping[str, float] | None = None,
 ) -> bytes:
     """Render the documents in Prometheus' text format; `process` tells the web processes apart.
 
     `control_age_s` is how old the control worker's last round is, None where nobody knows of one;
-    `restarts` are those of versions by their names.
+    `restarts` are those of versions by their names, `environments` what is counted of those built.
     """
     registry = CollectorRegistry()
     registry.register(ClusterCollector(control_age_s=control_age_s, restarts=restarts or {}))
+    registry.register(EnvironmentsCollector(environments or {}))
     registry.register(_Documents(list(documents)))
     return generate_latest(registry)
 

@@ -24,7 +24,7 @@ from registry.models import ModelVersion
 from registry.restarts import Ending, note_ending
 from registry.snapshot import version_spec
 from registry.specs import VersionSpec
-from serving.cluster.environments import prepare, rules
+from serving.cluster.environments import own_environments, prepare, publish, rules
 from serving.cluster.failures.endings import count_failure, declare_failed, note_failure
 from serving.cluster.failures.error_log import ErrorLog
 from serving.cluster.failures.output_log import log_of
@@ -84,6 +84,14 @@ def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
             ),
         ),
     )
+
+
+@shared_task(name="serving.cluster.tasks.remove_environment")
+def remove_environment(digest: str) -> None:
+    """Remove an environment from this host, unless a process runs in it."""
+    environments = own_environments()
+    environments.remove(digest)
+    publish(redis_client(), environments)
 
 
 @task_failure.connect

@@ -34,7 +34,7 @@ def _became(input_type: str, *, raw: str) -> str:
     batch = parse_batch(row_parser(input_type), [raw.encode()])
     if refusal := batch.refusals.get(0):
         return refusal.payload.decode()
-    return f"{batch.rows.tolist()!r} {batch.rows.dtype}"  # type: ignore[union-attr]  # numbers
+    return f"{batch.rows.tolist()!r} {batch.rows.dtype}"
 
 
 @pytest.mark.parametrize("input_type", ["doubles", "floats", "integers"])

@@ -46,9 +46,9 @@ def version_in(folder: Path, module: str = "toaster") -> str:
     return subprocess.check_output(command, text=True).strip()
 
 
-def refusal(environments: Environments, text: str, **how: bool) -> str:
+def refusal(environments: Environments, text: str) -> str:
     with pytest.raises(EnvironmentFailed) as refused:
-        environments.prepare(needs(text), **how)
+        environments.prepare(needs(text))
     return str(refused.value)
 
 
