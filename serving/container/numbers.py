@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,11 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.container.rows import InvalidRow, Rows, decode_json, describe
-
-try:
-    import simdjson
-except ImportError:  # an environment that a version brings need not have it
-    simdjson = None  # type: ignore[assignment]  # what isn't there
+from serving.container.simd import document_reader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +41,7 @@ class NumbersParser:
         self._length = length
         self._nullable = nullable and number_type.code == "d"
         self._narrow = number_type.dtype is not number_type.parsed
-        self._read: Callable[[bytes], Any] | None = None
-        if simdjson is not None:
-            self._read = simdjson.Parser().parse
+        self._read = document_reader()
         self._plain = msgspec.json.Decoder(list[float] if number_type.code == "d" else list[int])
         self._expected = number_type.name if length is None else f"{length} {number_type.name}"
 

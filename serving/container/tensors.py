@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
 from typing import Any
 
 import msgspec
 import numpy as np
-import simdjson
 from numpy.typing import NDArray
 
 from serving.container.rows import (
@@ -21,6 +19,7 @@ from serving.container.rows import (
     quoted,
 )
 from serving.container.signature import MOST_DIMENSIONS, InputPart, Signature
+from serving.container.simd import document_reader
 
 ANY = InputPart()
 # All of a number's text, so that what is left of nested arrays is how they are nested.
@@ -106,7 +105,7 @@ class ArrayReader:
             if part.shape and None not in part.shape and prod(_sizes(part.shape)) <= 1 << 23
             else None
         )
-        self._read: Callable[[bytes], Any] = simdjson.Parser().parse
+        self._read = document_reader()
 
     def read(self, raw: bytes) -> NDArray[Any]:
         array = self._fast(raw)
@@ -114,7 +113,7 @@ class ArrayReader:
 
     def _fast(self, raw: bytes) -> NDArray[Any] | None:
         """simdjson flattens what is nested; how it is nested, its brackets and commas tell."""
-        if self._dtype.kind not in _READ_AS:
+        if self._read is None or self._dtype.kind not in _READ_AS:
             return None
         code, parsed = _READ_AS[self._dtype.kind]
         brackets = raw.translate(None, _NUMBERS)

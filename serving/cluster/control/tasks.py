@@ -24,6 +24,7 @@ from registry.errors import NotFound
 from registry.models import ModelVersion, Release
 from registry.sealing import Unsealable
 from registry.snapshot import version_spec
+from registry.specs import VersionSpec
 from serving.cluster.control import releases
 from serving.cluster.control.reconcile import Reconciler
 from serving.cluster.control.trial import Aborted, Trial, try_out

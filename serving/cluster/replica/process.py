@@ -61,8 +61,8 @@ Prepare = Callable[[Callable[[str], object]], HeldEnvironment | None]
 class Assignment:
     """What one replica is to serve and from where, and when one of its batches counts as hung.
 
-    `told_apart` returns fields of its LoadSpec that its version's spec doesn't have. `prepare` makes
-    the environment that its version runs in, within `prepare_s`.
+    `told_apart` returns fields of its LoadSpec that its version's spec doesn't have. `prepare`
+    makes the environment that its version runs in, within `prepare_s`.
     """
 
     record: ReplicaRecord
