@@ -11,17 +11,15 @@ from rest_framework import serializers
 from registry.api.fields import (
     Body,
     Flag,
-    FormNumberOrAuto,
     Number,
     NumberOrAuto,
     SecretText,
     StoredJson,
     Text,
-    Upload,
     Whole,
 )
-from registry.api.model_body import FORM, LONG_TEXT, ModelBody, choices_of, one_of
-from registry.extensions import combine_names, policy_names, runtime_names
+from registry.api.model_body import LONG_TEXT, ModelBody, choices_of, one_of
+from registry.extensions import combine_names, policy_names
 from registry.models import (
     Application,
     Model,
@@ -33,7 +31,7 @@ from registry.models import (
 from registry.models.settable import settable
 from registry.services import RouteRequest
 from registry.services.applications import CHANGEABLE, OBJECTIVE
-from registry.services.versions import CONFIGURABLE, UPLOADED
+from registry.services.versions import CONFIGURABLE
 from registry.waiting import what_it_waits_for
 
 
@@ -270,6 +268,9 @@ class VersionOut(serializers.ModelSerializer[ModelVersion]):
     example = StoredJson(help_text="An input; null where none was given.")
     signature = StoredJson(help_text="What its inputs are; null where that isn't known yet.")
     live = serializers.BooleanField(source="is_live")
+    remote = serializers.DictField(
+        read_only=True, allow_null=True, help_text="Of a remote version, what was said; else null."
+    )
     has_secret = serializers.SerializerMethodField(help_text="Whether it is asked with one.")
     created_by = serializers.SerializerMethodField()
 
@@ -313,24 +314,6 @@ class VersionPatch(ModelBody):
         model = ModelVersion
         columns = CONFIGURABLE
         help_texts = dict.fromkeys(("memory_limit_mb", "threads", "load_timeout_s"), AFTERWARDS)
-
-
-class NewVersion(ModelBody):
-    """A multipart form, where every value is text; an empty number is one not given."""
-
-    kinds = FORM
-
-    version = Text()
-    runtime = Text(help_text=one_of(runtime_names))
-    artifact = Upload(max_length=255)
-    example = Text(required=False, allow_blank=True, help_text="An input, as JSON.")
-    signature = Text(required=False, allow_blank=True, help_text="What its inputs are, as JSON.")
-    batch_wait_ms = FormNumberOrAuto(required=False, allow_null=True, help_text=BATCH_WAIT_HELP)
-
-    class Meta:
-        model = ModelVersion
-        columns = (*UPLOADED, *CONFIGURABLE)
-        help_texts = {"allow_pickle": "Needs the permission to run code."}
 
 
 class Scale(Body):

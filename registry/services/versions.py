@@ -93,8 +93,7 @@ def _check_kind(version: ModelVersion) -> None:
         return
     if version.remote is None:
         raise BadRequest(
-            "artifact: Expected none with the runtime remote: its url and protocol come as a JSON "
-            "body in the place of a form."
+            "artifact: Expected none with the runtime remote, which takes url and protocol."
         )
     if version.allow_pickle:
         raise BadRequest("allow_pickle: Expected false with the runtime remote, got true.")

@@ -16,7 +16,8 @@ from django.test.utils import isolate_apps
 from console.admin.base import with_the_rest
 from registry import services
 from registry.api.model_body import FORM, ModelBody
-from registry.api.serializers import NewVersion, VersionOut
+from registry.api.new_version import NewVersion
+from registry.api.serializers import VersionOut
 from registry.management.base import OneLineParser, add_columns
 from registry.models import Application, ModelVersion
 from registry.models.settable import settable

@@ -10,23 +10,23 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry import services
+from registry.api.new_version import NewRemoteVersion, NewVersion
 from registry.api.parsing import JsonParser, is_json
 from registry.api.permissions import Permissions, actor_of
 from registry.api.reach import check_changes, models_for
-from registry.api.remote_body import NewRemoteVersion
 from registry.api.serializers import (
     DeclaredModel,
     DeclaredModelOut,
     ModelOut,
     ModelPatch,
     NewModel,
-    NewVersion,
     Scale,
     VersionOut,
     VersionPatch,
 )
 from registry.api.views.base import ManagementView, etag, find_model, find_version, schema
 from registry.models import Model, ModelVersion
+from registry.services.versions import REMOTE
 
 
 class ModelsView(ManagementView):
@@ -113,7 +113,8 @@ class VersionsView(ManagementView):
 
     @schema(
         "Upload a version",
-        body={"multipart/form-data": NewVersion, "application/json": NewRemoteVersion},
+        # JSON is taken too, but a generated client can't choose between two kinds of bodies.
+        body={"multipart/form-data": NewVersion},
         answer=VersionOut,
         status=201,
     )
@@ -128,12 +129,12 @@ class VersionsView(ManagementView):
         )
 
     def _create(self, model: Model) -> ModelVersion:
-        """An artifact comes in a form; what says where a remote model lives is JSON."""
+        """An artifact comes in a form; what says where a remote model lives may be JSON."""
         by = actor_of(self.request)
-        if is_json(self.request):
-            told = self.validated(NewRemoteVersion).told()
-            return services.create_remote_version(model=model, by=by, **told)
-        return services.create_version(model=model, by=by, **self.body(NewVersion))
+        body = self.validated(NewRemoteVersion if is_json(self.request) else NewVersion)
+        if body.validated_data["runtime"] == REMOTE:
+            return services.create_remote_version(model=model, by=by, **body.remote())
+        return services.create_version(model=model, by=by, **body.validated_data)
 
 
 class VersionView(ManagementView):

@@ -1,0 +1,131 @@
+"""The bodies that register a version: a form with an artifact, or where its model lives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from rest_framework import serializers
+
+from registry.api.fields import (
+    Body,
+    FormNumberOrAuto,
+    Number,
+    NumberOrAuto,
+    SecretText,
+    Text,
+    Upload,
+    Whole,
+)
+from registry.api.model_body import FORM, ModelBody, one_of
+from registry.api.serializers import BATCH_WAIT_HELP
+from registry.extensions import runtime_names
+from registry.models import ModelVersion
+from registry.services.remote import CONFIGURATION
+from registry.services.versions import CONFIGURABLE, REMOTE, UPLOADED
+
+OF_REMOTE = (*CONFIGURATION, "secret")
+
+
+class RemoteFields(Body):
+    """What says where a remote model lives and how it is asked."""
+
+    url = Text(help_text="Of a remote model: http or https, without credentials.", required=False)
+    protocol = Text(help_text="One of open-inference, mlflow, openai, json.", required=False)
+    secret = SecretText(
+        required=False, allow_blank=True, help_text="Kept sealed, and shown to nobody again."
+    )
+    secret_header = Text(
+        required=False, allow_blank=True, help_text="Where it goes. Left out: as a bearer."
+    )
+    timeout_ms = Number(required=False, help_text="For one request with all its retries: 5000.")
+    concurrency = Whole(
+        required=False, allow_null=True, help_text="Requests of a replica under way at once."
+    )
+    template = serializers.JSONField(
+        required=False, allow_null=True, help_text='The body, with "$input" or "$inputs" in it.'
+    )
+    output = Text(
+        required=False, allow_blank=True, help_text="Which part of an answer is the output."
+    )
+
+    def remote(self) -> dict[str, Any]:
+        """The body as `create_remote_version` takes it."""
+        given = dict(self.validated_data)
+        del given["runtime"]
+        given["configuration"] = {name: given.pop(name, None) for name in CONFIGURATION}
+        return given
+
+
+class NewVersion(RemoteFields, ModelBody):
+    """A multipart form, where every value is text; an empty number is one not given."""
+
+    kinds = FORM
+
+    version = Text()
+    runtime = Text(help_text=one_of(runtime_names))
+    artifact = Upload(
+        max_length=255, required=False, help_text="The file; none with the runtime remote."
+    )
+    example = Text(required=False, allow_blank=True, help_text="An input, as JSON.")
+    signature = Text(required=False, allow_blank=True, help_text="What its inputs are, as JSON.")
+    batch_wait_ms = FormNumberOrAuto(required=False, allow_null=True, help_text=BATCH_WAIT_HELP)
+    timeout_ms = serializers.FloatField(required=False, help_text="As a number: 5000.")
+    concurrency = serializers.IntegerField(
+        required=False, allow_null=True, help_text="Requests of a replica under way at once."
+    )
+
+    class Meta:
+        model = ModelVersion
+        columns = (*UPLOADED, *CONFIGURABLE)
+        help_texts = {"allow_pickle": "Needs the permission to run code."}
+
+    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
+        remote = given["runtime"] == REMOTE
+        said = sorted(given.keys() & {*OF_REMOTE})
+        if not remote and "artifact" not in given:
+            raise serializers.ValidationError({"artifact": "No file was submitted."})
+        if not remote and said:
+            raise serializers.ValidationError(
+                {said[0]: f"Expected none with the runtime {given['runtime']}."}
+            )
+        if remote and "artifact" in given:
+            raise serializers.ValidationError(
+                {"artifact": "Expected none with the runtime remote, which takes a url."}
+            )
+        return given
+
+
+class NewRemoteVersion(RemoteFields, ModelBody):
+    """A version whose model lives behind HTTP already: JSON in the place of a form."""
+
+    version = Text()
+    runtime = Text(help_text="remote")
+    example = serializers.JSONField(
+        required=False, allow_null=True, help_text="An input. Each check has it answered."
+    )
+    signature = serializers.JSONField(
+        required=False, allow_null=True, help_text="What its inputs are."
+    )
+    batch_wait_ms = NumberOrAuto(required=False, allow_null=True, help_text=BATCH_WAIT_HELP)
+
+    class Meta:
+        model = ModelVersion
+        columns = CONFIGURABLE
+        help_texts: Mapping[str, str] = {}
+
+    def validate_runtime(self, runtime: str) -> str:
+        if runtime != REMOTE:
+            raise serializers.ValidationError(
+                f"Expected {REMOTE} in a JSON body; others come as a multipart form with their "
+                f"artifact, got {runtime!r}."
+            )
+        return runtime
+
+    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
+        for name in ("example", "signature"):
+            if name in given:
+                value = given.pop(name)
+                given[name] = "" if value is None else msgspec.json.encode(value).decode()
+        return given
