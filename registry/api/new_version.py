@@ -26,6 +26,8 @@ from registry.services.remote import CONFIGURATION
 from registry.services.versions import CONFIGURABLE, REMOTE, UPLOADED
 
 OF_REMOTE = (*CONFIGURATION, "secret")
+TIMEOUT_HELP = "For one request with all its retries: 5000."
+CONCURRENCY_HELP = "Requests of a replica under way at once."
 
 
 class RemoteFields(Body):
@@ -38,10 +40,6 @@ class RemoteFields(Body):
     )
     secret_header = Text(
         required=False, allow_blank=True, help_text="Where it goes. Left out: as a bearer."
-    )
-    timeout_ms = Number(required=False, help_text="For one request with all its retries: 5000.")
-    concurrency = Whole(
-        required=False, allow_null=True, help_text="Requests of a replica under way at once."
     )
     template = serializers.JSONField(
         required=False, allow_null=True, help_text='The body, with "$input" or "$inputs" in it.'
@@ -71,9 +69,9 @@ class NewVersion(RemoteFields, ModelBody):
     example = Text(required=False, allow_blank=True, help_text="An input, as JSON.")
     signature = Text(required=False, allow_blank=True, help_text="What its inputs are, as JSON.")
     batch_wait_ms = FormNumberOrAuto(required=False, allow_null=True, help_text=BATCH_WAIT_HELP)
-    timeout_ms = serializers.FloatField(required=False, help_text="As a number: 5000.")
+    timeout_ms = serializers.FloatField(required=False, help_text=TIMEOUT_HELP)
     concurrency = serializers.IntegerField(
-        required=False, allow_null=True, help_text="Requests of a replica under way at once."
+        required=False, allow_null=True, help_text=CONCURRENCY_HELP
     )
 
     class Meta:
@@ -102,6 +100,8 @@ class NewRemoteVersion(RemoteFields, ModelBody):
 
     version = Text()
     runtime = Text(help_text="remote")
+    timeout_ms = Number(required=False, help_text=TIMEOUT_HELP)
+    concurrency = Whole(required=False, allow_null=True, help_text=CONCURRENCY_HELP)
     example = serializers.JSONField(
         required=False, allow_null=True, help_text="An input. Each check has it answered."
     )
