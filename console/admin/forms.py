@@ -110,7 +110,7 @@ class ReasonForm(forms.Form):
 
 
 class DeployForm(ReasonForm):
-    """Why, and whether the version may take another number of numbers than the others."""
+    """Why, and whether the version may take or give something else than the others."""
 
     allow_signature_change = forms.BooleanField(
         required=False,

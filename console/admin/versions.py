@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -11,8 +12,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
 from console.admin.base import (
@@ -30,6 +31,7 @@ from console.admin.base import (
 from console.admin.decorators import ActionVariant, action, display
 from console.admin.forms import DeployForm, change_to
 from console.admin.models import version_badge
+from console.signatures import input_lines, output_line
 from registry.errors import ClipperError
 from registry.extensions import runtime_names
 from registry.models import ModelVersion
@@ -73,6 +75,10 @@ RUNNING = with_the_rest(GROUPS, columns=(name for name in CONFIGURABLE if name !
 
 def runtime_choices() -> list[tuple[str, str]]:
     return [(name, name) for name in runtime_names()]
+
+
+def _signature(version: ModelVersion) -> dict[str, Any]:
+    return msgspec.json.decode(version.signature, type=dict) if version.signature else {}
 
 
 class UploadForm(forms.ModelForm[ModelVersion]):
@@ -126,6 +132,7 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
             return (
                 (None, {"fields": (("model", "version"), ("runtime", "artifact"), "notes")}),
                 ("Where it runs", {"fields": (("device", *pickle), "method")}),
+                ("What it takes", {"fields": ("example", "signature", "allow_stale_libraries")}),
                 ("What it needs", {"fields": ("requirements", "python")}),
                 *RUNNING,
             )
@@ -134,7 +141,11 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
             *RUNNING,
             (
                 "Artifact",
-                {"fields": ("artifact", ("weight", "device"), "width", "method", *pickle)},
+                {"fields": ("artifact", ("weight", "device"), "method", *pickle)},
+            ),
+            (
+                "What it takes",
+                {"fields": (("takes", "gives"), ("width", "allow_stale_libraries"), "example")},
             ),
             ("What it needs", {"fields": ("requirements", "python")}),
             ("Record", {"fields": (("uploaded", "created_by"), ("validated", "problem"))}),
@@ -146,7 +157,7 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
         if obj is None:
             return ()
         shown = ("state", "artifact", "weight", "width", "uploaded", "created_by", "validated")
-        return (*shown, "problem", "model", *UPLOADED)
+        return (*shown, "takes", "gives", "problem", "model", *UPLOADED)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "replicas":
@@ -257,6 +268,15 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
     @display(description="numbers in an input")
     def width(self, version: ModelVersion) -> str:
         return "not known, or any" if version.n_features is None else str(version.n_features)
+
+    @display(description="inputs")
+    def takes(self, version: ModelVersion) -> SafeString | str:
+        lines = [(line,) for line in input_lines(_signature(version))]
+        return format_html_join(mark_safe("<br>"), "{}", lines) or NOTHING
+
+    @display(description="outputs")
+    def gives(self, version: ModelVersion) -> str:
+        return output_line(_signature(version)) or NOTHING
 
     @display(description="uploaded", ordering="created_at")
     def uploaded(self, version: ModelVersion) -> SafeString | str:

@@ -79,7 +79,7 @@ class RouteOut(serializers.ModelSerializer[Route]):
         return route.model.live_version.version if route.model.live_version else None
 
 
-SIGNATURE_HELP = "Take a version that takes another number of numbers than the others."
+SIGNATURE_HELP = "Take a version that takes or gives something else than the others."
 
 
 class RouteIn(Body):
@@ -347,6 +347,7 @@ class ReleaseOut(serializers.ModelSerializer[Release]):
             "allow_signature_change",
             "error",
             "output",
+            "report",
             "by",
             "created_at",
             "live_at",

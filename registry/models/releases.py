@@ -64,7 +64,7 @@ class Release(models.Model):
     reason = models.TextField(blank=True)
     allow_signature_change = models.BooleanField(
         default=False,
-        help_text="Its version may take another number of numbers than what it replaces.",
+        help_text="Its version may take or give something else than what it replaces.",
     )
     error = models.TextField(blank=True)
     progress = models.TextField(
@@ -72,6 +72,12 @@ class Release(models.Model):
     )
     output = models.TextField(
         blank=True, editable=False, help_text="What its model wrote while it was tried out."
+    )
+    report = models.JSONField(
+        default=dict,
+        blank=True,
+        editable=False,
+        help_text="What its model made of sample inputs in its check, and how quickly.",
     )
     by = models.ForeignKey(
         settings.AUTH_USER_MODEL,

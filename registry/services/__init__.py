@@ -30,6 +30,7 @@ from registry.services.releases import (
     earlier_versions,
     fail_release,
     note_check_output,
+    note_check_report,
     note_progress,
     roll_back,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "keep_warm",
     "live_version_of",
     "note_check_output",
+    "note_check_report",
     "note_load_error",
     "note_progress",
     "note_signatures",

@@ -135,7 +135,7 @@ def replace_routes(
     """Make these the application's routes.
 
     Raises NotFound for an unknown model or version, Forbidden for a pin that would have code run
-    which `by` may not have run, Conflict where a new arm takes another number of numbers than
+    which `by` may not have run, Conflict where a new arm takes or gives something else than
     another one, unless that is allowed.
     """
     with (

@@ -7,7 +7,9 @@ Every step locks the model's row first, so that steps of different processes fol
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -15,7 +17,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from registry.errors import Conflict, NotFound
-from registry.models import AuditEntry, Model, ModelVersion, Release
+from registry.models import Application, AuditEntry, Model, ModelVersion, Release
 from registry.services.actor import SYSTEM, Actor
 from registry.services.audit import audited, record_done
 from registry.services.code import check_may_run_version
@@ -33,7 +35,7 @@ def deploy(
     """Ask for `version` to go live; the returned release tells how far it is.
 
     Raises Conflict where it is live already, or on its way. A release of another version still
-    under way is superseded. It fails where the version takes another number of numbers than what
+    under way is superseded. It fails where the version takes or gives something else than what
     it would replace or stand beside, unless `allow_signature_change` says that this is meant.
     """
     return _release(
@@ -144,11 +146,53 @@ def note_check_output(*, release: Release, output: str) -> None:
     Release.objects.filter(pk=release.pk).update(output=output)
 
 
+def note_check_report(*, release: Release, report: Mapping[str, Any]) -> None:
+    """Keep what its model made of sample inputs: `samples` and `latency`, of which the first is
+    that of single queries.
+
+    Beside it go `warnings`, where those took longer than the objective of an application that would
+    ask it, and `agreement`: how many of the samples that the live version was asked too it answers
+    with the same.
+    """
+    kept = dict(report) | {"warnings": _too_slow_for(release, latency=report.get("latency", ()))}
+    if (agreement := _agreement(release, samples=report.get("samples", ()))) is not None:
+        kept["agreement"] = agreement
+    release.report = kept
+    Release.objects.filter(pk=release.pk).update(report=kept)
+
+
+def _too_slow_for(release: Release, *, latency: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not latency:
+        return []
+    single = latency[0]["p99_ms"]
+    asking = Application.objects.filter(
+        routes__model=release.model_id, routes__pinned_version=None, slo__latency_ms__lt=single
+    )
+    return [
+        f"One query took up to {single:g} ms in the check, longer than the objective of "
+        f"{application}, {application.slo.latency_ms:g} ms."
+        for application in asking.select_related("slo").distinct().order_by("name")
+    ]
+
+
+def _agreement(
+    release: Release, *, samples: Sequence[Mapping[str, Any]]
+) -> dict[str, int | str] | None:
+    """Of the samples that the live version was asked too, how many have the same output."""
+    live = Release.objects.filter(model=release.model_id).live().first()
+    if live is None:
+        return None
+    known = {sample["input"]: sample.get("output") for sample in live.report.get("samples", ())}
+    both = [sample for sample in samples if sample["input"] in known]
+    same = sum(sample.get("output") == known[sample["input"]] for sample in both)
+    return {"with": live.arm, "samples": len(both), "same": same} if both else None
+
+
 @transaction.atomic
 def complete_release(*, release: Release) -> None:
     """Its replicas are ready: switch traffic. Does nothing where it was superseded meanwhile.
 
-    It fails where another arm has come meanwhile that takes another number of numbers.
+    It fails where another arm has come meanwhile that takes or gives something else.
     """
     if _lock(release) and not _fails_by_signature(release):
         model = Model.objects.get(pk=release.model_id or GONE)

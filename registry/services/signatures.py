@@ -1,35 +1,38 @@
-"""Signatures: how many numbers a version takes, and which others have to take as many.
+"""Signatures: what a version takes and gives, and which others have to take and give the same.
 
-One that isn't known, or that a model doesn't declare (None), is compared with nobody.
+What isn't known of one, or what a model doesn't declare, is compared with nobody.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
+import msgspec
 from django.db.models import Q
 
 from registry.errors import Conflict
 from registry.models import Application, Model, ModelVersion, Release, Route
+from registry.signatures import Difference, difference
 
 # What to say where the difference is meant.
 ALLOW = "allow_signature_change"
 
 
 def signature_fault(release: Release) -> str:
-    """Why a release must not go on, "" where it may: its version takes another number of numbers
-    than the model's live version, or than the other arms of applications that follow the model.
+    """Why a release must not go on, "" where it may: its version doesn't take what the model's live
+    version takes, or the other arms of applications that follow the model, or answers otherwise.
 
     A rollback to a version that was live before is never refused: who goes back is in a hurry,
     and that version is known to have served.
     """
     version = ModelVersion.objects.select_related("model").get(pk=release.target.pk)
-    if release.allow_signature_change or version.n_features is None or _goes_back(release):
+    if release.allow_signature_change or _goes_back(release):
         return ""
     for other, what in _beside(version.model):
-        if _differ(version, other):
-            fault = _difference(version, other, what=what)
+        if found := _difference(version, other):
+            fault = _told(found, version=version, other=other, what=what)
             return f"{fault} Deploy it with {ALLOW} where that is meant."
     return ""
 
@@ -40,8 +43,8 @@ def arms_agreeing(
 ) -> Iterator[None]:
     """Change an application's routes inside, in a transaction.
 
-    Raises Conflict where an arm is new then and takes another number of numbers than another one,
-    unless that is allowed. What was there before stays as it is.
+    Raises Conflict where an arm is new then and doesn't take what another one takes, unless that is
+    allowed. What was there before stays as it is.
     """
     before = {_arm(route) for route in Route.objects.filter(application=application)}
     yield
@@ -63,8 +66,9 @@ def _check_new(routes: Collection[Route], *, before: Collection[tuple[int, int |
         if version is None:
             continue
         for other in (route.served for route in routes):
-            if other is not None and _differ(version, other):
-                fault = _difference(version, other, what=f"another arm of {route.application}")
+            if other is not None and (found := _difference(version, other)):
+                what = f"another arm of {route.application}"
+                fault = _told(found, version=version, other=other, what=what)
                 raise Conflict(
                     f"E{fault[1:]} Over REST, {ALLOW} has it so where that is meant.",
                     application=route.application.name,
@@ -94,14 +98,17 @@ def _beside(model: Model) -> Iterator[tuple[ModelVersion, str]]:
             yield route.served, "an arm beside it"
 
 
-def _differ(version: ModelVersion, other: ModelVersion) -> bool:
-    return None not in (version.n_features, other.n_features) and (
-        version.n_features != other.n_features
-    )
+def _difference(version: ModelVersion, other: ModelVersion) -> Difference | None:
+    """The number of numbers is kept of versions too that were checked before signatures were."""
+    ours, theirs = version.n_features, other.n_features
+    if None not in (ours, theirs) and ours != theirs:
+        return Difference(f"{theirs} numbers", "takes", f"takes {ours}")
+    return difference(_signature(version), _signature(other))
 
 
-def _difference(version: ModelVersion, other: ModelVersion, *, what: str) -> str:
-    return (
-        f"expected {other.n_features} numbers, as {other} takes, {what}; "
-        f"{version} takes {version.n_features}."
-    )
+def _signature(version: ModelVersion) -> Mapping[str, Any]:
+    return msgspec.json.decode(version.signature, type=dict) if version.signature else {}
+
+
+def _told(found: Difference, *, version: ModelVersion, other: ModelVersion, what: str) -> str:
+    return f"expected {found.expected}, as {other} {found.does}, {what}; {version} {found.got}."

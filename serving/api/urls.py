@@ -5,7 +5,8 @@ Predictions and feedback are no views of Django: `clipper_site/asgi.py` routes t
 
 from __future__ import annotations
 
-from registry.api.routing import VERSION, both
+from registry.api.routing import APPLICATION, VERSION, both
+from serving.api.application_schema import ApplicationSchemaView
 from serving.api.diagnosis import ReplicaLogView, VersionErrorsView, VersionLogView
 from serving.api.environments import EnvironmentLogView, EnvironmentsView, EnvironmentView
 from serving.api.replicas import ReplicasView
@@ -14,6 +15,7 @@ urlpatterns = [
     *both("environments/", view=EnvironmentsView, name="api-environments"),
     *both("environments/<str:digest>/", view=EnvironmentView, name="api-environment"),
     *both("environments/<str:digest>/log/", view=EnvironmentLogView, name="api-environment-log"),
+    *both(f"{APPLICATION}/schema/", view=ApplicationSchemaView, name="api-application-schema"),
     *both("replicas/", view=ReplicasView, name="api-replicas"),
     *both("replicas/<str:replica>/log/", view=ReplicaLogView, name="api-replica-log"),
     *both(f"{VERSION}/errors/", view=VersionErrorsView, name="api-version-errors"),

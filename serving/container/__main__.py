@@ -23,14 +23,15 @@ from typing import Any
 
 import msgspec
 
-from serving.container.errors import ContainerError, explain
+from serving.container.errors import ContainerError, WarmUpFailed, explain
 from serving.container.limits import MemoryLimit, held_to, private_bytes
 from serving.container.link import answer_all
 from serving.container.output import stream_to
 from serving.container.predictor import Predictor
+from serving.container.rehearsal import CheckReport, answered, inputs_for, timed
 from serving.container.runtimes import find_runtime, load_predictor
 from serving.container.server import ContainerServer
-from serving.container.signature import signature_of
+from serving.container.signature import output_shape, signature_of
 from serving.container.spec import LoadSpec, add_options
 from serving.container.tracebacks import traceback_of
 from serving.rpc.address import TcpAddress, parse_address
@@ -74,6 +75,7 @@ def check(arguments: argparse.Namespace, *, say: Say) -> None:
         loaded = time.perf_counter()
         predictor.warm_up()
         warmed = time.perf_counter()
+        told = _rehearsed(predictor, arguments=arguments)
     predictor.close()
     say(
         {
@@ -81,7 +83,7 @@ def check(arguments: argparse.Namespace, *, say: Say) -> None:
             "load_ms": round((loaded - started) * 1000, 3),
             "warm_ms": round((warmed - loaded) * 1000, 3),
         }
-        | _told(predictor)
+        | told
     )
 
 
@@ -120,6 +122,31 @@ def _told(predictor: Predictor) -> dict[str, Any]:
     return {
         "n_features": predictor.n_features,
         "signature": msgspec.to_builtins(signature),
+    }
+
+
+def _rehearsed(predictor: Predictor, *, arguments: argparse.Namespace) -> dict[str, Any]:
+    """What it takes and gives, by its answers to sample inputs, and how long it takes over them.
+
+    Raises WarmUpFailed where it doesn't answer its example.
+    """
+    signature = signature_of(predictor, input_type=predictor.input_type)
+    inputs = inputs_for(signature, example=arguments.example)
+    outputs, samples = answered(predictor, inputs)
+    if arguments.example and not outputs:
+        raise WarmUpFailed(f"the model failed to answer its example: {samples[0].error}")
+    output = signature.output or output_shape(map(msgspec.json.decode, outputs))
+    # Others may be paid for each of its answers.
+    timing = bool(outputs) and arguments.runtime != "remote"
+    report = CheckReport(
+        samples=tuple(samples),
+        latency=timed(predictor, inputs[0], largest=arguments.largest) if timing else (),
+    )
+    told = msgspec.structs.replace(signature, output=output)
+    return {
+        "n_features": predictor.n_features,
+        "signature": msgspec.to_builtins(told),
+        "report": msgspec.to_builtins(report),
     }
 
 
@@ -242,6 +269,7 @@ def _argument_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True)
     checking = commands.add_parser("check", parents=[artifact], help=check.__doc__)
     checking.set_defaults(run=check)
+    checking.add_argument("--largest", type=int, default=64, help="batch whose time is taken")
     answering = commands.add_parser("answer", parents=[artifact], help=answer.__doc__)
     answering.set_defaults(run=answer)
     answering.add_argument("--descriptor", type=int, required=True, help="of the socket")

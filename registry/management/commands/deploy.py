@@ -40,7 +40,7 @@ class Command(ClipperCommand):
         parser.add_argument(
             "--allow-signature-change",
             action="store_true",
-            help="also where it takes another number of numbers than what it replaces",
+            help="also where it takes or gives something else than what it replaces",
         )
         upload = parser.add_argument_group("to upload a new version")
         upload.add_argument(

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 
+import msgspec
 import redis
 from celery import shared_task
 from django.db import connections
@@ -97,6 +98,7 @@ def _validate(release: Release) -> None:
     if trial.fault is not None:
         releases.fail(release, reason=trial.fault)
         return
+    services.note_check_report(release=release, report=msgspec.to_builtins(trial.report))
     failures = FailureCounts(redis_client())
     if releases.begin(
         release, failures=failures, n_features=trial.n_features, signature=trial.signature

@@ -21,6 +21,7 @@ from serving.container.confined import scrubbed_environment
 from serving.container.dying import set_parent_death_signal
 from serving.container.failures import Failure
 from serving.container.output import CHUNK, READ_WITHIN_S, asked_for
+from serving.container.rehearsal import CheckReport, read_report
 from serving.container.signature import read_told, told_features
 from serving.container.spec import LoadSpec
 from serving.rpc.text import CUT, safe_text
@@ -32,6 +33,9 @@ KEPT_BYTES = 8192
 LOW_PRIORITY = ("nice", "-n", "10")
 
 
+NOTHING_TOLD = CheckReport()
+
+
 class Aborted(Exception):
     """The validation was given up without a verdict; `meanwhile` raises it."""
 
@@ -41,12 +45,13 @@ class Trial:
     """How a trial ended: why the version can't be served, None if it can, and what it wrote.
 
     `n_features` is how many numbers it takes, None where it doesn't say; `signature`, JSON, is all
-    that is known of its inputs.
+    that is known of its inputs; `report` is what it made of sample inputs, and how quickly.
     """
 
     fault: str | None
     n_features: int | None = None
     signature: str = ""
+    report: CheckReport = NOTHING_TOLD
     output: str = ""
     failure: Failure | None = None
 
@@ -67,7 +72,8 @@ def try_out(
     """
     deadline = time.monotonic() + version.load_timeout_s
     spec = load_spec(version, artifact=artifact, trial=True, **here)
-    with _started(spec, environment=environment) as process:
+    largest = version.batching.max_size
+    with _started(spec, environment=environment, largest=largest) as process:
         told = Tail(asked_for(process.stdout), most=LONGEST_LINE)
         written = Tail(asked_for(process.stderr), most=KEPT_BYTES)
         while (code := _code_of(process)) is None and time.monotonic() < deadline:
@@ -121,13 +127,17 @@ class Tail:
 
 
 @contextmanager
-def _started(spec: LoadSpec, *, environment: Path | None) -> Iterator[subprocess.Popen[bytes]]:
+def _started(
+    spec: LoadSpec, *, environment: Path | None, largest: int | None
+) -> Iterator[subprocess.Popen[bytes]]:
     """Check a version, confined to a folder that goes with it, at most as long as the block lasts.
 
     It reads its secret, less than a pipe holds, on its standard input. It doesn't outlive this
     thread, which waits for it.
     """
     program = ["-m", "serving.container", "check", *spec.options()]
+    if largest is not None:
+        program.append(f"--largest={largest}")
     if spec.secret:
         program.append("--secret-on-stdin")
     with tempfile.TemporaryDirectory(prefix="clipper-check-", ignore_cleanup_errors=True) as name:
@@ -158,7 +168,11 @@ def _verdict(told: str, *, output: str, code: int, version: VersionSpec) -> Tria
             n_features = told_features(last.get("n_features"))
             signature = read_told(last.get("signature"), input_type=version.input_type)
             return Trial(
-                fault=None, n_features=n_features, signature=signature.encoded(), output=output
+                fault=None,
+                n_features=n_features,
+                signature=signature.encoded(),
+                report=read_report(last.get("report")),
+                output=output,
             )
         error, traceback = str(last["error"]), str(last.get("traceback", ""))
     except (ValueError, KeyError, TypeError):

@@ -1,0 +1,102 @@
+"""What a model is asked in its check, beyond whether it answers: sample inputs, and how long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Annotated
+
+import msgspec
+import numpy as np
+
+from serving.container.examples import made_up
+from serving.container.predictor import BatchPredictor
+from serving.container.signature import Signature
+from serving.rpc.frames import AnswerStatus
+from serving.rpc.text import safe_text
+
+# What is shown of an input or an output.
+SHOWN_CHARACTERS = 2000
+# The sizes of batches whose time is taken, beside the largest.
+SIZES = (1, 8)
+MOST_BATCHES = 100
+# For each size. A model that is slower is asked this often all the same.
+SECONDS, FEWEST_BATCHES = 0.5, 3
+
+Text = Annotated[str, msgspec.Meta(max_length=2 * SHOWN_CHARACTERS)]
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An input and what the model made of it, as JSON; or why it made nothing of it."""
+
+    input: Text
+    output: Text = ""
+    error: Text = ""
+
+
+class BatchTime(msgspec.Struct, frozen=True, kw_only=True):
+    """How long batches of a size took."""
+
+    size: int
+    batches: int
+    p50_ms: float
+    p99_ms: float
+
+
+class CheckReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    samples: Annotated[tuple[Sample, ...], msgspec.Meta(max_length=8)] = ()
+    latency: Annotated[tuple[BatchTime, ...], msgspec.Meta(max_length=8)] = ()
+
+
+def inputs_for(signature: Signature, *, example: str) -> tuple[bytes, ...]:
+    """The example, or what is made up where its shape is known."""
+    return (example.encode(),) if example else made_up(signature)
+
+
+def answered(
+    predictor: BatchPredictor, inputs: Sequence[bytes]
+) -> tuple[list[bytes], list[Sample]]:
+    """The outputs that there are, as JSON, and each input with what came of it."""
+    answers = [predictor.answer_batch([raw])[0] for raw in inputs]
+    outputs = [answer.payload for answer in answers if answer.status is AnswerStatus.OK]
+    samples = []
+    for raw, answer in zip(inputs, answers, strict=True):
+        text = _shown(answer.payload)
+        told = {"output": text} if answer.status is AnswerStatus.OK else {"error": text}
+        samples.append(Sample(input=_shown(raw), **told))
+    return outputs, samples
+
+
+def timed(
+    predictor: BatchPredictor, raw: bytes, *, largest: int, seconds: float = SECONDS
+) -> tuple[BatchTime, ...]:
+    """How long it takes over batches of one, of eight and of the largest size."""
+    sizes = sorted({size for size in SIZES if size < largest} | {largest})
+    return tuple(_timed(predictor, [raw] * size, seconds=seconds) for size in sizes)
+
+
+def _timed(predictor: BatchPredictor, batch: list[bytes], *, seconds: float) -> BatchTime:
+    times: list[float] = []
+    while len(times) < MOST_BATCHES and (sum(times) < seconds or len(times) < FEWEST_BATCHES):
+        started = perf_counter()
+        predictor.answer_batch(batch)
+        times.append(perf_counter() - started)
+    p50, p99 = np.quantile(times, [0.5, 0.99]) * 1000
+    return BatchTime(
+        size=len(batch),
+        batches=len(times),
+        p50_ms=round(float(p50), 3),
+        p99_ms=round(float(p99), 3),
+    )
+
+
+def read_report(told: object) -> CheckReport:
+    """The report of a process that ran somebody's code, as far as it is one."""
+    try:
+        return msgspec.convert(told, CheckReport)
+    except (msgspec.ValidationError, TypeError):
+        return CheckReport()
+
+
+def _shown(text: bytes) -> str:
+    return safe_text(text.decode(errors="replace"), most=SHOWN_CHARACTERS)

@@ -1,0 +1,82 @@
+"""What a check found is kept with its release, and held against objectives and the live version."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from registry import services
+from registry.errors import Conflict
+from registry.models import Application, Model, ModelVersion, Release
+from registry.services import RouteRequest
+from tests.registry.conftest import BY, AddVersion, Api
+
+pytestmark = pytest.mark.django_db
+
+SAMPLE = {"input": "[1]", "output": "2"}
+
+
+def took(p99_ms: float) -> dict[str, Any]:
+    time = {"size": 1, "batches": 9, "p50_ms": p99_ms / 2, "p99_ms": p99_ms}
+    return {"samples": [SAMPLE], "latency": [time]}
+
+
+def checked(version: ModelVersion, report: dict[str, Any], *, signature: Any = "") -> Release:
+    release = services.deploy(version=version, by=BY)
+    services.note_check_report(release=release, report=report)
+    signature = json.dumps(signature) if signature else ""
+    services.begin_release(release=release, signature=signature)
+    services.complete_release(release=release)
+    release.refresh_from_db()
+    return release
+
+
+def test_a_version_that_is_too_slow_for_an_objective_is_told_so(
+    manager: Api, digits: Application, svm: Model, add_version: AddVersion
+) -> None:
+    services.set_objective(application=digits, by=BY, latency_ms=50)
+    release = checked(add_version("5"), took(80))
+    assert release.state == Release.State.LIVE
+    body = manager("get", f"models/svm/releases/{release.pk}").json()
+    assert body["report"]["samples"] == [SAMPLE]
+    assert body["report"]["warnings"] == [
+        "One query took up to 80 ms in the check, longer than the objective of digits, 50 ms."
+    ]
+    assert checked(add_version("6"), took(40)).report["warnings"] == []
+
+
+def test_what_the_live_version_was_asked_too_is_compared(add_version: AddVersion) -> None:
+    assert "agreement" not in checked(add_version("5"), took(1)).report
+    other = {"samples": [SAMPLE | {"output": "3"}, {"input": "[2]", "output": "4"}]}
+    release = checked(add_version("6"), other)
+    assert release.report["agreement"] == {"with": "svm:5", "samples": 1, "same": 0}
+
+
+def test_a_version_of_other_columns_does_not_go_live(add_version: AddVersion) -> None:
+    def columns(*names: str) -> dict[str, Any]:
+        return {"input_type": "columns", "inputs": [{"name": name} for name in names]}
+
+    checked(add_version("5"), {}, signature=columns("age", "city"))
+    release = checked(add_version("6"), {}, signature=columns("age"))
+    assert release.state == Release.State.FAILED
+    assert release.error == (
+        "expected the column 'city', as svm:5 takes, which is live; svm:6 doesn't know it. "
+        "Deploy it with allow_signature_change where that is meant."
+    )
+
+
+def test_an_arm_of_another_kind_of_output_is_refused(
+    digits: Application, svm: Model, add_version: AddVersion
+) -> None:
+    tree = services.create_model(name="tree", input_type="doubles", by=BY)
+    for model, kind in ((svm, "number"), (tree, "text")):
+        signature = {"input_type": "doubles", "output": {"kind": kind}}
+        checked(add_version("5", model=model), {}, signature=signature)
+    with pytest.raises(Conflict, match=r"outputs of the kind number, as svm:5 gives"):
+        services.replace_routes(
+            application=digits,
+            routes=[RouteRequest(model="svm"), RouteRequest(model="tree")],
+            by=BY,
+        )
