@@ -134,7 +134,7 @@ def test_who_is_not_root_is_told_what_to_install(checkout: Checkout) -> None:
     assert told.returncode == 1
     assert told.stderr == (
         "setup: Chromium (for the browser tests) is missing; "
-        "install it: sudo apt-get install --no-install-recommends chromium\n"
+        "install it: sudo apt-get install --no-install-recommends chromium-headless-shell\n"
     )
 
 
