@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from django.conf import settings
 from registry import throttle
 from tests.environment import FOLDER
 
+ROOT = Path(__file__).resolve().parents[1]
 AUDIT: Any = importlib.import_module("registry.migrations.0007_audit_revisions_and_history")
 # Tests empty the tables between them, so they go without; `test_append_only` has them installed.
 TRIGGERS: dict[str, list[str]] = AUDIT.MADE
@@ -35,3 +39,20 @@ def _cheap_passwords() -> None:
 def _nobody_has_guessed() -> None:
     for counted in (*FAILURES, throttle.SIGNED_IN, throttle.WORKED):
         counted.clear()
+
+
+@pytest.fixture(scope="session")
+def documentation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the documentation's site, built as `make docs` does."""
+    folder = tmp_path_factory.mktemp("docs") / "site"
+    build = ["-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(folder)]
+    built = subprocess.run(
+        [sys.executable, *build],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (built.returncode, built.stdout + built.stderr) == (0, "")
+    return folder

@@ -11,14 +11,19 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-# What their files share can't be in two processes.
-SHARED = ("tests/integration/", "tests/browser/")
+# What their files share can't be in two processes: a stack, a browser and the built documentation.
+SHARED = {
+    "tests/integration/": "stack",
+    "tests/browser/": "browser",
+    "tests/docs/test_site": "browser",
+}
 LONGEST_FIRST = (
     "tests/integration/",
     "tests/upgrade/",
     "tests/serving/cluster/",
     "tests/site/test_postgresql",
     "tests/browser/",
+    "tests/docs/test_site",
     "tests/scripts/",
 )
 
@@ -26,7 +31,7 @@ LONGEST_FIRST = (
 class WholeFiles(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return next((folder for folder in SHARED if file.startswith(folder)), file)
+        return next((of for folder, of in SHARED.items() if file.startswith(folder)), file)
 
 
 @pytest.hookimpl(optionalhook=True)

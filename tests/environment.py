@@ -7,6 +7,7 @@ import gc
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 
 FOLDER = tempfile.mkdtemp(prefix="clipper-tests-")
@@ -19,6 +20,9 @@ for name in ("CLIPPER_RUN_DIR", "DATABASE_URL", "REDIS_URL", "CLIPPER_HTTPS", "C
 
 # Where collected static files lie: whitenoise warns where the folder is missing.
 os.mkdir(os.path.join(FOLDER, "static"))  # noqa: PTH102, PTH118  (before anything is set up)
+
+# A shell that starts us in the background has us ignore Ctrl-C, and with us all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Modules and collected tests stay. Looking through them for garbage, again and again, would take a
 # tenth of the time.

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,23 +11,12 @@ import pytest
 from playwright.sync_api import Page, Request, expect
 from pytest_django.live_server_helper import LiveServer
 
-ROOT = Path(__file__).resolve().parents[2]
-
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("docs") / "site"
-    build = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict"]
-    build += ["--site-dir", str(folder)]
-    subprocess.run(build, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, check=True)
-    return folder
-
-
 @pytest.fixture
-def read(open_page: Callable[..., Page], site: Path, settings: Any) -> Callable[..., Page]:
-    settings.CLIPPER_DOCS = site
+def read(open_page: Callable[..., Page], documentation: Path, settings: Any) -> Callable[..., Page]:
+    settings.CLIPPER_DOCS = documentation
     return open_page
 
 

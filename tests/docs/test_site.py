@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,31 +14,6 @@ from tests.docs.documents import ROOT
 
 # Elements that load what they name as soon as the page is shown; a link is followed by people.
 LOADED = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src"}
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("docs") / "site"
-    build = [
-        sys.executable,
-        "-m",
-        "mkdocs",
-        "build",
-        "--quiet",
-        "--strict",
-        "--site-dir",
-        str(folder),
-    ]
-    built = subprocess.run(
-        build,
-        cwd=ROOT,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (built.returncode, built.stdout + built.stderr) == (0, "")
-    return folder
 
 
 class Loads(HTMLParser):
@@ -63,17 +35,17 @@ class Loads(HTMLParser):
         self.inline_scripts += sum(name.startswith("on") for name in given)
 
 
-def test_every_page_is_there(site: Path) -> None:
+def test_every_page_is_there(documentation: Path) -> None:
     sources = [file.relative_to(ROOT / "docs") for file in (ROOT / "docs").rglob("*.md")]
     pages = [*map(str, sources), *SITE_PATHS.values()]
     assert len(pages) > 20
     for page in pages:
         folder = re.sub(r"(README|index)?\.md$", "", page)
-        assert (site / folder / "index.html").is_file(), page
+        assert (documentation / folder / "index.html").is_file(), page
 
 
-def test_a_page_loads_files_of_the_site_and_holds_no_code(site: Path) -> None:
-    loads = {page: Loads(page.read_text()) for page in site.rglob("*.html")}
+def test_a_page_loads_files_of_the_site_and_holds_no_code(documentation: Path) -> None:
+    loads = {page: Loads(page.read_text()) for page in documentation.rglob("*.html")}
     assert len(loads) > 20
     for page, found in loads.items():
         assert found.inline_scripts == 0, page
@@ -83,17 +55,20 @@ def test_a_page_loads_files_of_the_site_and_holds_no_code(site: Path) -> None:
             assert file.is_file(), (page, address)
 
 
-def test_no_style_or_script_loads_from_elsewhere(site: Path) -> None:
-    styles = list(site.rglob("*.css"))
+def test_no_style_or_script_loads_from_elsewhere(documentation: Path) -> None:
+    styles = list(documentation.rglob("*.css"))
     assert styles
     for style in styles:
         assert not re.search(r"url\(\W?(https?:)?//|@import", style.read_text()), style
 
 
-def test_the_search_knows_every_page(site: Path) -> None:
-    index = json.loads((site / "search/search_index.json").read_text())
+def test_the_search_knows_every_page(documentation: Path) -> None:
+    index = json.loads((documentation / "search/search_index.json").read_text())
     found = {entry["location"].partition("#")[0] for entry in index["docs"]}
-    pages = {str(page.parent.relative_to(site)) + "/" for page in site.rglob("index.html")}
+    pages = {
+        str(page.parent.relative_to(documentation)) + "/"
+        for page in documentation.rglob("index.html")
+    }
     assert {("" if page == "./" else page) for page in pages} <= found
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
+
+from django.core.checks import run_checks
+from django.test import override_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "k" * 30 + "0123456789abcdefghijklmnop"
@@ -16,6 +21,31 @@ def run(
     *arguments: str, var: Path, timeout_s: float = 50.0, **settings: str
 ) -> subprocess.CompletedProcess[str]:
     """Run Python with these settings and no others; "" takes one away."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=environment(var=var, **settings),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+def check(*, var: Path, **settings: Any) -> subprocess.CompletedProcess[str]:
+    return run("manage.py", "check", var=var, **settings)
+
+
+def checked(*, var: Path, **settings: str) -> str:
+    """What the checks say of these settings and no others, asked without a process of its own."""
+    with patch.dict(os.environ, environment(var=var, **settings), clear=True):
+        read = runpy.run_path(str(ROOT / "clipper_site" / "settings.py"))
+        ours = {name: value for name, value in read.items() if name.startswith(("CLIPPER_", "ENV"))}
+        with override_settings(SECRET_KEY_GIVEN=read["SECRET_KEY_GIVEN"], **ours):
+            return "\n".join(map(str, run_checks()))
+
+
+def environment(*, var: Path, **settings: str) -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -27,16 +57,4 @@ def run(
         "CLIPPER_VAR": str(var),
         **settings,
     }
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env=inherited | {name: value for name, value in chosen.items() if value},
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        check=False,
-    )
-
-
-def check(*, var: Path, **settings: Any) -> subprocess.CompletedProcess[str]:
-    return run("manage.py", "check", var=var, **settings)
+    return inherited | {name: value for name, value in chosen.items() if value}

@@ -28,11 +28,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def test_wrong_hosts_and_ports_are_named(tmp_path: Path) -> None:
-    done = manage.check(
+    said = manage.checked(
         var=tmp_path, CLIPPER_ADVERTISE_HOST="0.0.0.0", CLIPPER_REPLICA_PORTS="20100-20000"
     )
-    assert "(clipper.E001) CLIPPER_ADVERTISE_HOST is '0.0.0.0'; expected a host name" in done.stderr
-    assert "(clipper.E001) CLIPPER_REPLICA_PORTS is '20100-20000'; expected a range" in done.stderr
+    assert "(clipper.E001) CLIPPER_ADVERTISE_HOST is '0.0.0.0'; expected a host name" in said
+    assert "(clipper.E001) CLIPPER_REPLICA_PORTS is '20100-20000'; expected a range" in said
 
 
 def test_a_short_secret_is_an_error_that_does_not_show_it(tmp_path: Path) -> None:
@@ -69,31 +69,27 @@ def test_half_of_tls_is_an_error(
     given: list[str], said: str, tmp_path: Path, files: dict[str, str]
 ) -> None:
     settings = {f"CLIPPER_TLS_{name}": files[f"CLIPPER_TLS_{name}"] for name in given}
-    done = manage.check(var=tmp_path, CLIPPER_ADVERTISE_HOST="127.0.0.1", **settings)
-    assert done.returncode == 1
-    assert f"(clipper.E004) {said}" in done.stderr
-    assert "HINT: Set CLIPPER_TLS_CERT and CLIPPER_TLS_KEY where replicas run" in done.stderr
+    checked = manage.checked(var=tmp_path, CLIPPER_ADVERTISE_HOST="127.0.0.1", **settings)
+    assert f"(clipper.E004) {said}" in checked
+    assert "HINT: Set CLIPPER_TLS_CERT and CLIPPER_TLS_KEY where replicas run" in checked
 
 
 def test_a_host_of_web_processes_needs_the_authority_alone(
     tmp_path: Path, files: dict[str, str]
 ) -> None:
-    done = manage.check(var=tmp_path, CLIPPER_TLS_CA=files["CLIPPER_TLS_CA"])
-    assert done.returncode == 0, done.stderr
+    assert manage.checked(var=tmp_path, CLIPPER_TLS_CA=files["CLIPPER_TLS_CA"]) == ""
 
 
 def test_files_that_cannot_be_used_are_errors(tmp_path: Path, files: dict[str, str]) -> None:
     swapped = files | {"CLIPPER_TLS_KEY": files["CLIPPER_TLS_CERT"], "CLIPPER_TLS_CA": "/nowhere"}
-    done = manage.check(var=tmp_path, **swapped)
-    assert done.returncode == 1
-    assert "(clipper.E005) CLIPPER_TLS_CERT and CLIPPER_TLS_KEY cannot be used:" in done.stderr
-    assert "(clipper.E005) CLIPPER_TLS_CA cannot be used: [Errno 2]" in done.stderr
+    said = manage.checked(var=tmp_path, **swapped)
+    assert "(clipper.E005) CLIPPER_TLS_CERT and CLIPPER_TLS_KEY cannot be used:" in said
+    assert "(clipper.E005) CLIPPER_TLS_CA cannot be used: [Errno 2]" in said
 
 
 def test_settings_of_tcp_without_an_advertised_host_are_a_warning(tmp_path: Path) -> None:
-    done = manage.check(var=tmp_path, CLIPPER_REPLICA_PORTS="20000-20100")
-    assert done.returncode == 0
-    assert "(clipper.W001) CLIPPER_REPLICA_PORTS has no effect" in done.stderr
+    said = manage.checked(var=tmp_path, CLIPPER_REPLICA_PORTS="20000-20100")
+    assert "(clipper.W001) CLIPPER_REPLICA_PORTS has no effect" in said
 
 
 @pytest.mark.parametrize("text", ["10.0.0.7", "gpu1", "gpu1.example.com", "::1", "fd00::7"])
