@@ -103,6 +103,10 @@ TIME = {
         "Seconds after which a batch counts as hung: its replica is ended and replaced. Set it"
         " longer than any batch may take."
     ),
+    "CLIPPER_REACHED_S": _text(
+        "Seconds that web processes have to reach a release's replicas once one is ready; a release"
+        " whose replicas some web process can't reach has then failed."
+    ),
     "CLIPPER_WARM_SECONDS": _text(
         "Seconds for which the replicas of a replaced version are kept for a rollback."
     ),

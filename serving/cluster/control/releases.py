@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import redis
+from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from registry import services
@@ -27,9 +28,6 @@ from serving.container.errors import explain
 from serving.rpc.text import safe_text
 
 READY_WITHIN_S = 120.0
-# A replica that is ready has this long until every web process has had an answer of it: time for
-# several tries.
-REACHED_WITHIN_S = 30.0
 # From then on one ready replica is enough: the others may be waiting for slots.
 ALL_READY_WITHIN_S = 20.0
 MAX_FAILURES = 3
@@ -99,8 +97,10 @@ class Progress:
     # What failed where, and how long it is not tried there again.
     failed: str = ""
     obstacle: str = ""
-    # For how long one has been ready.
+    # For how long one has been ready, and until when every web process must have had an answer of
+    # it: that is time for several tries.
     ready_s: float = 0.0
+    reached_within_s: float = 30.0
 
     @property
     def is_live(self) -> bool:
@@ -112,7 +112,7 @@ class Progress:
     def fault(self) -> str:
         """Why to give up, "" where there's still hope."""
         if self.ready:
-            unreached = self.obstacle and not self.reached and self.ready_s >= REACHED_WITHIN_S
+            unreached = self.obstacle and not self.reached and self.ready_s >= self.reached_within_s
             return self.obstacle if unreached else ""
         if self.failures >= MAX_FAILURES:
             return self.load_error or f"its replicas failed {self.failures} times"
@@ -271,6 +271,7 @@ class Releases:
                 (obstacle_text(*obstacle) for obstacle in obstacles(ready, views=views)), ""
             ),
             ready_s=ages.of(f"{name} ready", now=now) if ready else 0.0,
+            reached_within_s=settings.CLIPPER_REACHED_S,
         )
 
     def _start_validations(self, release_ids: Sequence[int]) -> None:

@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+# A look asks Redis and the database: often enough, and the machine has time for what is waited for.
+PAUSE_S = 0.04
+
 T = TypeVar("T")
 
 
@@ -17,4 +20,4 @@ def wait_for(look: Callable[[], T | None], *, within_s: float = 15.0, what: str 
             return seen
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within_s:g} s: {what or look}")
-        time.sleep(0.01)
+        time.sleep(PAUSE_S)
