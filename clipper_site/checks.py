@@ -15,6 +15,8 @@ from infrastructure.redis_client import redis_client
 from serving.container.confined import has_landlock
 from serving.rpc.credentials import replica_tls, web_tls
 
+# Of all checks, what commands of ours ask for (registry.management.base).
+OF_SETTINGS = "settings"
 # Whoever overhears a handshake can try secrets out at leisure: it has to be past guessing.
 SHORTEST_SECRET = 32
 TLS_HINT = (
@@ -23,7 +25,7 @@ TLS_HINT = (
 )
 
 
-@register()
+@register(OF_SETTINGS)
 def environment_is_readable(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> list[CheckMessage]:
@@ -37,7 +39,7 @@ def environment_is_readable(
     ]
 
 
-@register()
+@register(OF_SETTINGS)
 def secret_key_is_given(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> list[CheckMessage]:
@@ -52,7 +54,7 @@ def secret_key_is_given(
     ]
 
 
-@register()
+@register(OF_SETTINGS)
 def cluster_secret_is_long(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> list[CheckMessage]:
@@ -67,7 +69,7 @@ def cluster_secret_is_long(
     ]
 
 
-@register()
+@register(OF_SETTINGS)
 def tls_is_complete(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     certificate, key = settings.CLIPPER_TLS_CERT, settings.CLIPPER_TLS_KEY
     authority = settings.CLIPPER_TLS_CA
@@ -83,7 +85,7 @@ def tls_is_complete(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> l
     return [Error(wrong, hint=TLS_HINT, id="clipper.E004")]
 
 
-@register()
+@register(OF_SETTINGS)
 def tls_files_are_usable(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> list[CheckMessage]:
@@ -110,7 +112,7 @@ def _unusable(names: str, *, error: OSError) -> CheckMessage:
     )
 
 
-@register()
+@register(OF_SETTINGS)
 def tcp_settings_have_an_effect(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> list[CheckMessage]:
@@ -127,7 +129,7 @@ def tcp_settings_have_an_effect(
     ]
 
 
-@register(deploy=True)
+@register(OF_SETTINGS, deploy=True)
 def redis_has_a_limit(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     try:
         memory = redis_client().info("memory")
@@ -144,7 +146,7 @@ def redis_has_a_limit(app_configs: Sequence[AppConfig] | None, **kwargs: Any) ->
     ]
 
 
-@register(deploy=True)
+@register(OF_SETTINGS, deploy=True)
 def models_can_be_confined(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> list[CheckMessage]:

@@ -8,6 +8,9 @@ from django.views.generic import RedirectView
 
 from registry.api.errors import PAGES, unknown_url
 
+# The pages that the console has, before it is asked which (clipper_site.apps.LazyAdminConfig).
+admin.autodiscover()
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("", include("console.urls")),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.apps import AppConfig
 
 
@@ -11,8 +14,6 @@ class ServingConfig(AppConfig):
 
     def ready(self) -> None:
         from registry.extensions import register_inputs, register_remote, register_runtimes
-        from serving.cluster.remote import artifact_of
-        from serving.container.parsing import checked_inputs
         from serving.container.runtimes import (
             data_only,
             methods_of,
@@ -20,11 +21,26 @@ class ServingConfig(AppConfig):
             self_contained,
         )
 
-        register_inputs(checked_inputs)
+        register_inputs(_checked_inputs)
         register_runtimes(
             runtime_names,
             data_only=data_only(),
             methods_of=methods_of,
             self_contained=self_contained(),
         )
-        register_remote(artifact_of)
+        register_remote(_artifact_of)
+
+
+# What these need, NumPy among it, is loaded by who asks them: most processes never do.
+
+
+def _checked_inputs(input_type: str, /, *, signature: str, example: str) -> str:
+    from serving.container.parsing import checked_inputs
+
+    return checked_inputs(input_type, signature=signature, example=example)
+
+
+def _artifact_of(configuration: Mapping[str, Any], input_type: str, secret: str) -> bytes:
+    from serving.cluster.remote import artifact_of
+
+    return artifact_of(configuration, input_type, secret)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.contrib import admin
 
 from registry import throttle
 from tests.environment import FOLDER
@@ -33,6 +34,12 @@ def django_db_modify_db_settings() -> None:
 def _cheap_passwords() -> None:
     """The one of production takes a quarter of a second of work, on purpose, for each."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _console_is_loaded() -> None:
+    """As where it is served: some tests ask for its pages without a URL."""
+    admin.autodiscover()
 
 
 @pytest.fixture(autouse=True)

@@ -30,6 +30,10 @@ class OneLineParser(CommandParser):
 class ClipperCommand(BaseCommand):
     """A command that calls services and reports what they raise as one line."""
 
+    # Whether the settings are right: pages and URLs, which take longer to load than most commands
+    # to run, are none of its business.
+    requires_system_checks = ("settings",)
+
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(prog_name, subcommand, **kwargs)
         # Django makes the parser itself and has no setting for its class.

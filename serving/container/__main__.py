@@ -26,10 +26,11 @@ import msgspec
 from serving.container.errors import ContainerError, WarmUpFailed, explain
 from serving.container.limits import MemoryLimit, held_to, private_bytes
 from serving.container.link import answer_all
+from serving.container.loading import load_predictor
 from serving.container.output import stream_to
 from serving.container.predictor import Predictor
 from serving.container.rehearsal import CheckReport, answered, inputs_for, timed
-from serving.container.runtimes import find_runtime, load_predictor
+from serving.container.runtimes import find_runtime
 from serving.container.server import ContainerServer
 from serving.container.signature import output_shape, signature_of
 from serving.container.spec import LoadSpec, add_options

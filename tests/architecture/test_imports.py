@@ -76,6 +76,31 @@ def test_answers_and_policies_load_nothing_that_waits_or_talks() -> None:
     assert loaded & {"asyncio", "redis", "numpy"} == set()
 
 
+def test_the_console_is_loaded_where_it_is_checked_or_served_and_nowhere_else() -> None:
+    """Workers and commands start twice as fast without it, and without NumPy."""
+    environment = {"DJANGO_SETTINGS_MODULE": "clipper_site.settings", "DJANGO_SECRET_KEY": "k" * 50}
+    done = subprocess.run(
+        [sys.executable, "-c", SET_UP],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.split()) == (0, ["[]", "console.admin"]), done.stderr
+
+
+SET_UP = """
+import sys, django
+django.setup()
+print([name for name in ("console.admin", "rest_framework.views", "numpy") if name in sys.modules])
+from django.core.checks import run_checks
+run_checks(tags=["admin"])
+print("console.admin" if "console.admin" in sys.modules else "")
+"""
+
+
 def names_below(places: Iterable[str]) -> set[str]:
     return {module_name(file) for file in modules(*places)}
 

@@ -31,9 +31,10 @@ from serving.cluster.replica.watchdog import Slot, Watched, WatchedPredictor
 from serving.container.boxed import BoxedPredictor
 from serving.container.failures import failure_of
 from serving.container.limits import MemoryLimit, held_to, private_bytes
+from serving.container.loading import load_predictor
 from serving.container.pieces import SEARCH_S
 from serving.container.predictor import Predictor
-from serving.container.runtimes import belongs_in_a_box, find_runtime, load_predictor
+from serving.container.runtimes import belongs_in_a_box, find_runtime
 from serving.container.server import ContainerServer
 from serving.container.spec import LoadSpec
 from serving.environments.store import HeldEnvironment

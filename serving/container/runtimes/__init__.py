@@ -6,22 +6,20 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from serving.container.errors import (
     ArtifactInvalid,
-    ContainerError,
-    LoadFailed,
-    SignatureRefused,
     UnknownRuntime,
     explain,
     let_interrupts_through,
 )
 from serving.container.estimators.trusted import holds_compiled
-from serving.container.parsing import check_input_type
-from serving.container.predictor import LoadedModel, ModelPredictor, Predictor
-from serving.container.signature import InvalidSignature, joined, read_signature, signature_of
-from serving.container.spec import LoadSpec
+
+# Every process asks what runtimes there are, and few load a model: those import NumPy.
+if TYPE_CHECKING:
+    from serving.container.predictor import LoadedModel, Predictor
+    from serving.container.spec import LoadSpec
 
 ENTRY_POINTS = "clipper.runtimes"
 
@@ -95,40 +93,7 @@ RUNTIMES: dict[str, RuntimeRow] = {
 }
 
 # What answers raw JSON by itself is a Predictor already.
-Loader = Callable[[LoadSpec], LoadedModel | Predictor]
-
-
-def load_predictor(spec: LoadSpec) -> Predictor:
-    """Load a version's artifact; every refusal and failure is a ContainerError."""
-    load = find_runtime(spec.runtime)
-    check_input_type(spec.input_type)  # an unknown type is refused before the artifact's code runs
-    spec.verify()
-    try:
-        loaded = load(spec)
-    except ContainerError:
-        raise
-    except InvalidSignature as error:
-        raise SignatureRefused(str(error)) from error
-    except BaseException as error:
-        let_interrupts_through(error)
-        raise LoadFailed(f"the model failed to load: {explain(error)}") from error
-    if isinstance(loaded, Predictor):
-        return loaded
-    try:
-        return _asked(loaded, spec=spec)
-    except InvalidSignature as error:
-        raise SignatureRefused(str(error)) from error
-
-
-def _asked(model: LoadedModel, *, spec: LoadSpec) -> ModelPredictor:
-    said = read_signature(spec.signature, input_type=spec.input_type)
-    return ModelPredictor(
-        model,
-        input_type=spec.input_type,
-        search_s=spec.search_s,
-        signature=joined(said, signature_of(model, input_type=spec.input_type)),
-        example=spec.example,
-    )
+Loader = Callable[["LoadSpec"], "LoadedModel | Predictor"]
 
 
 def find_runtime(name: str) -> Loader:

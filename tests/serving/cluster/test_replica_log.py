@@ -100,7 +100,7 @@ def test_what_an_executable_complains_of_goes_into_the_new_file_too(tmp_path: Pa
     artifact = save(program, at=tmp_path / "container")
     run(
         tmp_path,
-        "from serving.container.runtimes import load_predictor\n"
+        "from serving.container.loading import load_predictor\n"
         "from serving.container.spec import LoadSpec\n"
         f"artifact = Path({str(artifact['artifact'])!r})\n"
         f"kept = {{'sha256': {artifact['sha256']!r}, 'input_type': 'doubles'}}\n"

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from serving.container.loading import load_predictor
 from serving.container.predictor import Predictor
-from serving.container.runtimes import load_predictor
 from serving.container.spec import LoadSpec
 from serving.rpc.frames import AnswerStatus
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from serving.cluster.control.trial import try_out
 from serving.container.boxed import BoxedPredictor
+from serving.container.loading import load_predictor
 from serving.container.predictor import Predictor
-from serving.container.runtimes import load_predictor
 from serving.container.spec import LoadSpec
 from serving.testing import version_spec
 

@@ -22,7 +22,7 @@ import json, sys
 from pathlib import Path
 from serving.container.boxed import BoxedPredictor
 from serving.container.spec import LoadSpec
-from serving.container.runtimes import load_predictor
+from serving.container.loading import load_predictor
 
 runtime, path, digest, inputs = sys.argv[1:]
 kept = {"runtime": runtime, "sha256": digest, "input_type": "doubles"}

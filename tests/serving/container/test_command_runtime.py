@@ -18,8 +18,8 @@ import pytest
 from serving.container.confined import PASSED_ON
 from serving.container.errors import ArtifactInvalid, ContainerError, LoadFailed
 from serving.container.limits import THREAD_VARIABLES
+from serving.container.loading import load_predictor
 from serving.container.predictor import Predictor
-from serving.container.runtimes import load_predictor
 from serving.container.spec import LoadSpec
 from serving.rpc.frames import AnswerStatus, encode_predict
 from tests.examples.example import zipped

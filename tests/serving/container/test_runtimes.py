@@ -14,7 +14,8 @@ from serving.container.errors import (
     UnknownInputType,
     UnknownRuntime,
 )
-from serving.container.runtimes import RUNTIMES, find_runtime, load_predictor, runtime_names
+from serving.container.loading import load_predictor
+from serving.container.runtimes import RUNTIMES, find_runtime, runtime_names
 from serving.container.spec import LoadSpec
 from tests.serving.container.artifacts import WHERE, load_python, save
 

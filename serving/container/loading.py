@@ -1,0 +1,49 @@
+"""From what is said of a version to what answers batches."""
+
+from __future__ import annotations
+
+from serving.container.errors import (
+    ContainerError,
+    LoadFailed,
+    SignatureRefused,
+    explain,
+    let_interrupts_through,
+)
+from serving.container.parsing import check_input_type
+from serving.container.predictor import LoadedModel, ModelPredictor, Predictor
+from serving.container.runtimes import find_runtime
+from serving.container.signature import InvalidSignature, joined, read_signature, signature_of
+from serving.container.spec import LoadSpec
+
+
+def load_predictor(spec: LoadSpec) -> Predictor:
+    """Load a version's artifact; every refusal and failure is a ContainerError."""
+    load = find_runtime(spec.runtime)
+    check_input_type(spec.input_type)  # an unknown type is refused before the artifact's code runs
+    spec.verify()
+    try:
+        loaded = load(spec)
+    except ContainerError:
+        raise
+    except InvalidSignature as error:
+        raise SignatureRefused(str(error)) from error
+    except BaseException as error:
+        let_interrupts_through(error)
+        raise LoadFailed(f"the model failed to load: {explain(error)}") from error
+    if isinstance(loaded, Predictor):
+        return loaded
+    try:
+        return _asked(loaded, spec=spec)
+    except InvalidSignature as error:
+        raise SignatureRefused(str(error)) from error
+
+
+def _asked(model: LoadedModel, *, spec: LoadSpec) -> ModelPredictor:
+    said = read_signature(spec.signature, input_type=spec.input_type)
+    return ModelPredictor(
+        model,
+        input_type=spec.input_type,
+        search_s=spec.search_s,
+        signature=joined(said, signature_of(model, input_type=spec.input_type)),
+        example=spec.example,
+    )
