@@ -44,6 +44,9 @@ class ReplicaSerializer(serializers.Serializer[Any]):
     in_flight = serializers.IntegerField()
     queries = serializers.IntegerField()
     last_error = serializers.CharField(allow_null=True)
+    preparing = serializers.CharField(
+        help_text="What it waits for on its host before it loads, such as its artifact."
+    )
     address = serializers.CharField()
     reached_by = serializers.IntegerField(help_text="Web processes that it has answered.")
     unreachable_from = UnreachableSerializer(many=True)

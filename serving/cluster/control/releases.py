@@ -41,6 +41,8 @@ LOADING_GRACE_S = 10.0
 # Validations run in the pool that reconciles: they must leave threads free.
 MAX_VALIDATIONS = 2
 VALIDATING_KEY = "clipper:validating:"
+# What is written there, unless it says what its holder waits for.
+QUEUED, RUNNING = "queued", "running"
 VALIDATION_QUEUED_TTL_S = 60
 VALIDATION_RUNNING_TTL_S = 10
 
@@ -90,9 +92,12 @@ class Progress:
     slots: int = 1
     in_use: int = 0
     holders: str = ""
-    # How long the first of those queued has waited for one, and the first that loads has loaded.
+    # How long the first of those queued has waited for one, and the first that loads has loaded:
+    # None where none does.
     waited_s: float = 0.0
-    loading_s: float = 0.0
+    loading_s: float | None = None
+    # What one of them waits for on its host before it loads.
+    preparing: str = ""
     load_timeout_s: float = 120.0
     # What failed where, and how long it is not tried there again.
     failed: str = ""
@@ -116,9 +121,11 @@ class Progress:
             return self.obstacle if unreached else ""
         if self.failures >= MAX_FAILURES:
             return self.load_error or f"its replicas failed {self.failures} times"
-        if self.loading_s:
+        if self.loading_s is not None:
             overdue = self.loading_s >= self.load_timeout_s + LOADING_GRACE_S
             return self.load_error or NOT_LOADED.format(self.load_timeout_s) if overdue else ""
+        if self.preparing:
+            return ""  # it takes its time, and gives up by itself
         if self.age_s < READY_WITHIN_S:
             return ""
         if self.load_error:
@@ -134,8 +141,10 @@ class Progress:
         waits = self._waits
         if self.ready or not waits:
             parts.append(f"{self.ready} of {max(1, self.wanted)} replicas ready")
-        if self.loading_s >= LOADING_STEP_S:
+        if self.loading_s is not None and self.loading_s >= LOADING_STEP_S:
             parts.append(f"loading for {_step(self.loading_s)} s")
+        if self.preparing:
+            parts.append(self.preparing)
         if self.failed:
             parts.append(self.failed)
         if waits:
@@ -201,10 +210,10 @@ class Releases:
     def _note_validation(self, release: Release, *, now: float) -> None:
         state = cast("bytes | None", self._redis.get(validating_key(release.pk)))
         said = (state or b"").decode(errors="replace")
-        building = said.startswith(BUILDING)
-        tried = state is not None and not building
+        waits = said not in ("", QUEUED, RUNNING)
+        tried = state is not None and not waits
         tried_s = self._ages.of(f"release {release.pk} tried", now=now) if tried else 0.0
-        if building:
+        if waits:
             progress = safe_text(said.removesuffix(": "), most=REASON_CHARACTERS)
         elif state is None:
             progress = f"waiting until one of {MAX_VALIDATIONS} other versions has been tried out"
@@ -238,7 +247,8 @@ class Releases:
         ]
         ready = [record for record in own if record.state is ReplicaState.READY]
         queued = [record for record in own if record.state is ReplicaState.QUEUED]
-        loading = [record for record in own if record.state is ReplicaState.LOADING]
+        begun = [record for record in own if record.state is ReplicaState.LOADING]
+        loading = [record for record in begun if not record.preparing]
         queue = queue_of(version.device)
         taking = [worker for worker in cluster.workers if worker.queue == queue]
         in_use, slots, holders = occupancy(
@@ -264,8 +274,9 @@ class Releases:
             load_timeout_s=version.load_timeout_s + _longest_build_s(version),
             failed="; ".join(on_host.text for on_host in failures.values()),
             loading_s=max(
-                (ages.of(f"{record.id} loads", now=now) for record in loading), default=0.0
+                (ages.of(f"{record.id} loads", now=now) for record in loading), default=None
             ),
+            preparing=next((record.preparing for record in begun if record.preparing), ""),
             waited_s=max((ages.of(record.id, now=now) for record in queued), default=0.0),
             obstacle=next(
                 (obstacle_text(*obstacle) for obstacle in obstacles(ready, views=views)), ""
@@ -281,7 +292,7 @@ class Releases:
             if int(running) >= MAX_VALIDATIONS:
                 return
             if self._redis.set(
-                validating_key(release_id), "queued", nx=True, ex=VALIDATION_QUEUED_TTL_S
+                validating_key(release_id), QUEUED, nx=True, ex=VALIDATION_QUEUED_TTL_S
             ):
                 self._validate(release_id)
                 running = int(running) + 1

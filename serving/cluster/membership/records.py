@@ -47,6 +47,8 @@ class ReplicaRecord(msgspec.Struct, frozen=True, kw_only=True):
     # How many numbers its model takes; None where that isn't known.
     n_features: int | None = None
     last_error: str | None = None
+    # What it waits for on its host before it loads, for people; "" for nothing.
+    preparing: str = ""
     # Its process ended before its model was loaded; it could not say why itself.
     died_loading: bool = False
     # In Redis alone: who has read the record has checked it.

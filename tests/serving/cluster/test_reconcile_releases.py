@@ -201,3 +201,35 @@ def test_a_release_whose_replicas_keep_failing_is_given_up(
     assert (release.state, release.error) == (Release.State.FAILED, "no weights")
     assert Model.objects.get(pk=live.model_id).live_version_id == live.pk
     assert [r.version_id for r in rounds.directory.read()] == [live.pk]
+
+
+def test_what_its_check_waits_for_is_what_a_release_says(
+    rounds: Rounds, client: redis.Redis
+) -> None:
+    release = services.deploy(version=make_version(), by=BY)
+    rounds.run()
+    client.set(f"clipper:validating:{release.pk}", "fetching its artifact: 1 of 2 MB")
+    rounds.run(after_s=30)
+    release.refresh_from_db()
+    assert release.progress == "fetching its artifact: 1 of 2 MB"
+
+
+def test_loading_begins_once_its_artifact_is_there(rounds: Rounds) -> None:
+    version = make_version(validated_at=timezone.now())
+    release = services.deploy(version=version, by=BY)
+    rounds.employ("h1")
+    rounds.run()
+    version.refresh_from_db()
+    text = "fetching its artifact: 1 of 2 MB"
+    rounds.announce(version, state=ReplicaState.LOADING, preparing=text)
+    for after_s in (1, 500):
+        rounds.run(after_s=after_s)
+        release.refresh_from_db()
+        assert release.state == Release.State.STARTING
+        assert text in release.progress
+
+    rounds.announce(version, state=ReplicaState.LOADING)
+    rounds.run(after_s=501)
+    rounds.run(after_s=521)
+    release.refresh_from_db()
+    assert "loading for 20 s" in release.progress

@@ -59,6 +59,13 @@ def test_a_replica_that_loads_has_the_time_that_its_version_gives_it() -> None:
     assert progress(loading_s=311.0, **slow).fault == "no replica has loaded within 300 s"
 
 
+def test_a_replica_that_fetches_its_artifact_has_the_time_that_this_takes() -> None:
+    fetching = progress(present=1, age_s=900.0, preparing="fetching its artifact: 1 of 2 MB")
+    assert fetching.fault == ""
+    assert fetching.text == "0 of 2 replicas ready, fetching its artifact: 1 of 2 MB"
+    assert progress(preparing="fetching", failures=3, load_error="no room").fault == "no room"
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
