@@ -21,7 +21,7 @@ django.setup(set_prefix=False)
 
 from clipper_site.bodies import with_limited_bodies  # noqa: E402  (Django must be set up first)
 from clipper_site.held_database import held_open  # noqa: E402
-from clipper_site.runtime import new_limits, new_runtime  # noqa: E402
+from clipper_site.runtime import artifact_downloads, new_limits, new_runtime  # noqa: E402
 from clipper_site.uploads import UploadHandlingASGIHandler, clear_remnants  # noqa: E402
 from serving.api.cors import with_cors  # noqa: E402
 from serving.api.feedback import (  # noqa: E402
@@ -76,6 +76,7 @@ def routes_of(runtime: Runtime) -> Endpoint:
         with_limited_bodies(cast(Endpoint, django_application)),
         next_look=lambda: runtime.next_look,
     )
+    artifacts = artifact_downloads(runtime.artifacts).endpoint()
     http = URLRouter(
         [
             route(rf"^api/v1/applications/{APP}/predict/?$", predict),
@@ -87,6 +88,7 @@ def routes_of(runtime: Runtime) -> Endpoint:
                 selection_endpoint(runtime, management=management),
             ),
             route(rf"^{OWN_PATH}/update/?$", update),
+            route(r"^api/v1/artifacts/(?P<sha256>[^/]+)/?$", artifacts),
             route(r"^health/live/?$", live_endpoint(runtime)),
             route(r"^health/ready/?$", ready_endpoint(runtime)),
             route(r"^metrics/?$", metrics_endpoint(runtime)),

@@ -10,8 +10,10 @@ import redis
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register
+from django.core.exceptions import ImproperlyConfigured
 
 from infrastructure.redis_client import redis_client
+from registry.artifacts.backends import artifact_storage
 from serving.container.confined import has_landlock
 from serving.rpc.credentials import replica_tls, web_tls
 
@@ -102,6 +104,24 @@ def tls_files_are_usable(
         except OSError as error:
             wrong.append(_unusable("CLIPPER_TLS_CA", error=error))
     return wrong
+
+
+@register()
+def artifacts_can_be_kept(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    try:
+        artifact_storage()
+    except (ImproperlyConfigured, TypeError) as error:  # an option that it doesn't take
+        return [
+            Error(
+                f"The storage of artifacts can't be used: {error}",
+                hint="See docs/how-to/operations.md, or unset CLIPPER_S3_BUCKET and "
+                "CLIPPER_ARTIFACTS_BACKEND to keep them in a folder.",
+                id="clipper.E006",
+            )
+        ]
+    return []
 
 
 def _unusable(names: str, *, error: OSError) -> CheckMessage:

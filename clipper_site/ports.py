@@ -1,9 +1,10 @@
-"""Reads the settings that name hosts and ports; a ValueError is a value of no use."""
+"""Reads the settings that name hosts, ports and addresses; a ValueError is a value of no use."""
 
 from __future__ import annotations
 
 import re
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from serving.container.remote.hosts import AllowedHosts
 
@@ -39,3 +40,14 @@ def parse_remote_hosts(text: str) -> str:
 
 def _looks_numeric(text: str) -> bool:
     return text.rpartition(".")[2].isdigit()
+
+
+def parse_web_addresses(text: str) -> tuple[str, ...]:
+    """Read addresses such as "http://10.0.0.1:8000", separated by commas."""
+    addresses = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
+    for address in addresses:
+        place = urlsplit(address)
+        known = place.scheme in ("http", "https") and place.hostname and place.port != 0
+        if not known or place.query or place.username is not None:
+            raise ValueError(text)
+    return addresses

@@ -9,11 +9,15 @@ from typing import TypeVar
 from django.conf import settings
 from django.db import close_old_connections, connection
 
+from registry.artifacts.store import ArtifactStore
+from registry.artifacts.tokens import ArtifactTokens
 from registry.notices import CHANGES_CHANNEL
 from registry.snapshot import build_snapshot
 from selection.receipts import derive_key
+from serving.api.artifacts import ArtifactDownloads
 from serving.api.limits import Limits
 from serving.engine.engine import EngineSpec
+from serving.metrics.artifacts import ArtifactCounts
 from serving.rpc.credentials import Credentials, web_tls
 from serving.web.runtime import Runtime, RuntimeSpec
 
@@ -49,6 +53,16 @@ def new_limits() -> Limits:
         body_rate=settings.CLIPPER_BODY_RATE,
         authentication_s=settings.CLIPPER_AUTHENTICATION_TIMEOUT_S,
         unfinished_bytes=settings.CLIPPER_UNFINISHED_BYTES,
+    )
+
+
+def artifact_downloads(counts: ArtifactCounts) -> ArtifactDownloads:
+    """Return what hands artifacts out to the other hosts of the cluster."""
+    return ArtifactDownloads(
+        tokens=ArtifactTokens(settings.CLIPPER_CLUSTER_SECRET.encode()),
+        file_of=ArtifactStore.default().file_of,
+        at_once=settings.CLIPPER_ARTIFACTS_AT_ONCE,
+        counts=counts,
     )
 
 

@@ -170,6 +170,45 @@ ENVIRONMENTS = {
     ),
 }
 
+ARTIFACTS = {
+    "CLIPPER_S3_BUCKET": _text(
+        "Bucket that keeps the artifacts, of S3 or of a server that speaks its protocol. Needs"
+        " `requirements-s3.txt`; credentials come from the usual variables of AWS. See"
+        " [operations](../how-to/operations.md#artifacts-in-s3).",
+        default="none: the folder `$CLIPPER_VAR/artifacts`",
+    ),
+    "CLIPPER_S3_ENDPOINT": _text(
+        "Address of the server, such as `https://minio.example.com:9000`.", default="that of AWS"
+    ),
+    "CLIPPER_S3_REGION": _text("Region of the bucket.", default="as AWS's variables say"),
+    "CLIPPER_S3_PREFIX": _text("What the names of all artifacts in the bucket begin with."),
+    "CLIPPER_ARTIFACTS_BACKEND": _text(
+        "Instead of S3 any [storage of Django](https://docs.djangoproject.com/en/5.2/topics/files/),"
+        " by its class: `storages.backends.gcloud.GoogleCloudStorage`.",
+        default="files in `$CLIPPER_VAR/artifacts`",
+    ),
+    "CLIPPER_ARTIFACTS_OPTIONS": _text(
+        'Its options, a JSON object: `{"bucket_name": "models"}`.', default="`{}`"
+    ),
+    "CLIPPER_ARTIFACTS_URL": _text(
+        "On a host whose folder of artifacts isn't that of the web processes: their address, or"
+        " several, separated by commas. What the host lacks it"
+        " [fetches from there](../how-to/operations.md#artifacts-on-several-hosts).",
+        default="none: the folder has all artifacts",
+    ),
+    "CLIPPER_ARTIFACT_COPIES_BYTES": _text(
+        "What a host keeps of artifacts that it has fetched (`$CLIPPER_VAR/artifact-copies`). The"
+        " least lately used go first, never one that a replica of the host uses."
+    ),
+    "CLIPPER_FETCH_TIMEOUT_S": _text(
+        "Seconds that fetching one artifact may take as long as something arrives; where nothing"
+        " does, it is given up after 30 s and tried again later, from where it broke off."
+    ),
+    "CLIPPER_ARTIFACTS_AT_ONCE": _text(
+        "Hosts that one web process sends artifacts to at a time; others wait."
+    ),
+}
+
 HOSTS = {
     "CLIPPER_ADVERTISE_HOST": _text(
         "Name or IP address at which other hosts reach this one. Where it is set, the replicas of"
@@ -241,6 +280,7 @@ SECTIONS = {
     "size": SIZE,
     "time": TIME,
     "environments": ENVIRONMENTS,
+    "artifacts": ARTIFACTS,
     "hosts": HOSTS,
     "security": SECURITY,
 }

@@ -11,8 +11,14 @@ from urllib.parse import quote
 import dj_database_url
 import django_stubs_ext
 
+from clipper_site.artifact_storage import artifact_storage
 from clipper_site.env import Environment
-from clipper_site.ports import parse_dialled_host, parse_ports, parse_remote_hosts
+from clipper_site.ports import (
+    parse_dialled_host,
+    parse_ports,
+    parse_remote_hosts,
+    parse_web_addresses,
+)
 
 # Lets annotations such as ModelForm[Application] stand in code that runs.
 django_stubs_ext.monkeypatch()
@@ -24,6 +30,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 CLIPPER_VAR = Path(ENV.text("CLIPPER_VAR", str(BASE_DIR / "var"))).absolute()
 CLIPPER_RUN_DIR = Path(ENV.text("CLIPPER_RUN_DIR", str(CLIPPER_VAR / "run"))).absolute()
 CLIPPER_ARTIFACTS = CLIPPER_VAR / "artifacts"
+CLIPPER_ARTIFACT_COPIES = CLIPPER_VAR / "artifact-copies"
 # What `make docs` builds, whichever stack of this checkout serves it.
 CLIPPER_DOCS = BASE_DIR / "build" / "docs"
 CLIPPER_REPLICA_LOGS = CLIPPER_VAR / "log" / "replicas"
@@ -90,6 +97,17 @@ CLIPPER_REPLICA_PORTS = ENV.parsed(
     parse=parse_ports,
     expected="a range of ports such as 20000-20100",
 )
+CLIPPER_ARTIFACTS_URL: tuple[str, ...] = ENV.parsed(
+    "CLIPPER_ARTIFACTS_URL",
+    default=(),
+    parse=parse_web_addresses,
+    expected="addresses of web processes such as https://clipper.example.com, separated by commas",
+)
+CLIPPER_ARTIFACT_COPIES_BYTES = ENV.whole(
+    "CLIPPER_ARTIFACT_COPIES_BYTES", default=16 << 30, at_least=1 << 20
+)
+CLIPPER_FETCH_TIMEOUT_S = ENV.whole("CLIPPER_FETCH_TIMEOUT_S", default=1800, at_least=1)
+CLIPPER_ARTIFACTS_AT_ONCE = ENV.whole("CLIPPER_ARTIFACTS_AT_ONCE", default=4, at_least=1)
 CLIPPER_TLS_CERT = ENV.text("CLIPPER_TLS_CERT")
 CLIPPER_TLS_KEY = ENV.text("CLIPPER_TLS_KEY")
 CLIPPER_TLS_CA = ENV.text("CLIPPER_TLS_CA")
@@ -190,6 +208,7 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+    "artifacts": artifact_storage(ENV),
 }
 # What isn't an upload is never so large that Django would keep it on disk: whoever sends it is
 # looked at only afterwards.

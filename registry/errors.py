@@ -8,7 +8,8 @@ ClipperError 500 internal
 │   ├── InvalidReceipt 400 invalid_receipt
 │   └── InvalidPolicyParams 400 invalid_policy_params
 ├── Unauthenticated 401 unauthenticated
-│   └── UnknownKey 401 unauthenticated
+│   ├── UnknownKey 401 unauthenticated
+│   └── HostUnknown 401 unauthenticated
 ├── Forbidden 403 forbidden
 ├── NotFound 404 not_found
 ├── MethodNotAllowed 405 method_not_allowed
@@ -22,7 +23,8 @@ ClipperError 500 internal
 ├── ModelFailed 500 model_failed
 ├── Unavailable 503 unavailable                 (carries Retry-After)
 │   ├── Saturated 503 saturated
-│   └── NotReady 503 not_ready
+│   ├── NotReady 503 not_ready
+│   └── FetchFailed 503 unavailable
 ├── DeadlineExceeded 504 deadline_exceeded
 └── InsufficientStorage 507 insufficient_storage
 
@@ -38,6 +40,8 @@ from typing import Any, ClassVar
 # What an API key is called in the Authorization header, and the challenge where it is missing.
 KEY_SCHEME = "Api-Key"
 CHALLENGE = f'{KEY_SCHEME} realm="clipper"'
+# What a host of the cluster calls what it proves itself with.
+HOST_SCHEME = "Clipper-Host"
 
 
 class ClipperError(Exception):
@@ -115,6 +119,13 @@ class Unauthenticated(ClipperError):
 
 class UnknownKey(Unauthenticated):
     """A key that is not known here, or not any more."""
+
+
+class HostUnknown(Unauthenticated):
+    """Who asks for an artifact doesn't prove to be a host of this cluster."""
+
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": HOST_SCHEME}
 
 
 class Forbidden(ClipperError):
@@ -228,6 +239,10 @@ class NotReady(Unavailable):
     """No replica of the model is connected."""
 
     code = "not_ready"
+
+
+class FetchFailed(Unavailable):
+    """A host can't get an artifact now; it tries again."""
 
 
 class DeadlineExceeded(ClipperError):

@@ -63,7 +63,7 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
         """Give it its name, once it is on the disk; raises `InsufficientStorage` if it can't be."""
         with full_disk_is_507():
             os.fsync(self.fileno())
-            target.parent.mkdir(exist_ok=True, mode=0o700)
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.path.chmod(0o400)
             self.path.replace(target)
         self._discard.detach()

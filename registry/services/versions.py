@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, BinaryIO
@@ -10,7 +11,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 
 from registry.artifacts.store import ArtifactStore
-from registry.errors import BadRequest, Conflict
+from registry.errors import BadRequest, ClipperError, Conflict, Unavailable
 from registry.extensions import check_inputs, check_method, check_needs, check_runtime
 from registry.models import Model, ModelVersion, Release
 from registry.models.models import FEWEST_REPLICAS, MOST_REPLICAS
@@ -22,6 +23,8 @@ from registry.services.code import check_may_run
 from registry.services.releases import locked_versions
 from registry.services.rows import locked
 from registry.services.validation import checked, save_new
+
+logger = logging.getLogger(__name__)
 
 # What a version is, said when it is uploaded and never changed.
 UPLOADED = (
@@ -77,13 +80,19 @@ def create_version(
     checked(row, exclude=("digest",))
     check_may_run(row, by=by)
     store = ArtifactStore.default()
-    with store.received(artifact) as incoming, transaction.atomic():
-        row.digest, row.size = incoming.digest, incoming.received
-        _lock_artifact(row.digest)
-        locked(model)
-        save_new(row, conflict=taken)
-        store.settle(incoming)
-        record_created(row, by=by)
+    with store.received(artifact) as incoming:
+        store.send(incoming)
+        try:
+            with transaction.atomic():
+                row.digest, row.size = incoming.digest, incoming.received
+                _lock_artifact(row.digest)
+                locked(model)
+                save_new(row, conflict=taken)
+                store.settle(incoming)
+                record_created(row, by=by)
+        except ClipperError:
+            remove_unused_artifacts([incoming.digest])
+            raise
     return row
 
 
@@ -228,6 +237,14 @@ def remove_unused_artifacts(digests: Iterable[str]) -> None:
             with transaction.atomic():
                 _lock_artifact(digest)
                 if not ModelVersion.objects.filter(digest=digest).exists():
-                    ArtifactStore.default().remove(digest)
+                    _remove(digest)
 
     transaction.on_commit(remove)
+
+
+def _remove(digest: str) -> None:
+    try:
+        ArtifactStore.default().remove(digest)
+    except Unavailable as error:
+        # Nobody refers to it any more; the same bytes, uploaded again, find it there.
+        logger.warning("artifact left behind digest=%s: %s", digest, error)

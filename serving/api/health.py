@@ -6,6 +6,7 @@ import asyncio
 
 import msgspec
 
+from registry.artifacts.counts import read_fetches_async
 from registry.control import read_control_async
 from registry.errors import NotReady
 from registry.restarts import read_restarts_async
@@ -60,6 +61,7 @@ def metrics_endpoint(runtime: Runtime) -> Endpoint:
             control = await read_control_async(runtime.redis)
             restarts = await read_restarts_async(runtime.redis, runtime.snapshot.versions)
             environments = await read_numbers_async(runtime.redis)
+            fetches = await read_fetches_async(runtime.redis)
         arms = {
             version_id: version.arm for version_id, version in runtime.snapshot.versions.items()
         }
@@ -71,6 +73,7 @@ def metrics_endpoint(runtime: Runtime) -> Endpoint:
                 arms[version_id]: of for version_id, of in restarts.items() if version_id in arms
             },
             environments=environments,
+            fetches=fetches,
         )
         await send_body(send, body, headers=[PROMETHEUS_TYPE])
 

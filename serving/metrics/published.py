@@ -37,7 +37,7 @@ from serving.engine.stats import (
     latency_histogram,
     quantile,
 )
-from serving.metrics import event_loop, redis_memory
+from serving.metrics import artifacts, event_loop, redis_memory
 from serving.metrics.cluster import ClusterCollector, EnvironmentsCollector, refused_records
 from serving.metrics.window import Delta, RateWindow
 
@@ -272,15 +272,18 @@ def exposition(
     control_age_s: float | None = None,
     restarts: Mapping[str, Restarts] | None = None,
     environments: Mapping[str, float] | None = None,
+    fetches: Mapping[str, Mapping[str, int]] | None = None,
 ) -> bytes:
     """Render the documents in Prometheus' text format; `process` tells the web processes apart.
 
     `control_age_s` is how old the control worker's last round is, None where nobody knows of one;
-    `restarts` are those of versions by their names, `environments` what is counted of those built.
+    `restarts` are those of versions by their names, `environments` what is counted of those built,
+    `fetches` what hosts counted of artifacts.
     """
     registry = CollectorRegistry()
     registry.register(ClusterCollector(control_age_s=control_age_s, restarts=restarts or {}))
     registry.register(EnvironmentsCollector(environments or {}))
+    registry.register(artifacts.FetchesCollector(fetches or {}))
     registry.register(_Documents(list(documents)))
     return generate_latest(registry)
 
@@ -294,6 +297,7 @@ class _Documents(Collector):
         yield self._refusals()
         yield from redis_memory.families(self._documents)
         yield refused_records(self._documents)
+        yield from artifacts.sent_families(self._documents)
         yield from event_loop.families(self._documents)
         for name, text in APPLICATION_COUNTERS.items():
             yield self._counter(f"clipper_application_{name}", text, "applications", name)

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from time import monotonic, time
 from typing import Any, TypeVar
 
-from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import PubSub
 
+from infrastructure.async_redis import bounded_redis
 from infrastructure.background import end_tasks
 from infrastructure.log_once import LogOnce
 from registry.errors import NotFound, UnknownKey
@@ -34,6 +34,7 @@ from serving.cluster.membership.records import ReplicaRecord
 from serving.cluster.membership.seals import Refusals, Seal
 from serving.cluster.membership.views import VIEW_INTERVAL_S, WebView, publish_view, withdraw_view
 from serving.engine.engine import Engine, EngineSpec, VersionSettings
+from serving.metrics.artifacts import ArtifactCounts
 from serving.metrics.event_loop import LoopWatch
 from serving.metrics.memory import resident_bytes
 from serving.metrics.published import Metrics, Reading, publish
@@ -58,8 +59,6 @@ LOOK_INTERVAL_S = 0.25
 NOTICE_S = 0.3
 # For a version that no application routes to, as one that is just being deployed.
 UNROUTED_OBJECTIVE_MS = 50.0
-REDIS_CONNECTIONS = 32
-REDIS_TIMEOUT_S = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +90,7 @@ class Runtime:
         self.router = Router(connected=self.engine.connected)
         self.metrics = Metrics(process_id=f"{os.getpid()}-{secrets.token_hex(3)}", pid=os.getpid())
         self.loop_watch = LoopWatch()
+        self.artifacts = ArtifactCounts()
         self.store = SelectionStore(self.redis)
         self.redis_memory = MemoryWatch(self.redis)
         self.outputs = OutputStore(self.redis, budget_bytes=spec.outputs_bytes)
@@ -356,23 +356,9 @@ class Runtime:
             "due_dropped": self.due.dropped,
         }
         document["directory"] = {"refused": self._refusals.count}
+        document["artifacts"] = self.artifacts.published()
         document["loop"] = self.loop_watch.published()
         await publish(self.redis, document)
-
-
-def bounded_redis(url: str) -> Redis:
-    """Return a client whose callers share a few connections, waiting for one if need be.
-
-    Unbounded, a burst of feedback would open a connection each, and overrun Redis' backlog.
-    """
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=REDIS_CONNECTIONS,
-        timeout=REDIS_TIMEOUT_S,
-        socket_timeout=REDIS_TIMEOUT_S,
-        socket_connect_timeout=2.0,
-    )
-    return Redis.from_pool(pool)
 
 
 async def _keep(

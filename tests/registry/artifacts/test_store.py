@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import io
-from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from pytest_django.fixtures import Settings
 
 from registry.artifacts.store import ArtifactStore
 from registry.errors import BadRequest, BodyTooLarge, NotFound
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ArtifactStore:
-    return ArtifactStore(root=tmp_path / "store", max_bytes=100)
+def store(settings: Settings) -> ArtifactStore:
+    settings.CLIPPER_MAX_ARTIFACT_BYTES = 100
+    return ArtifactStore.default()
 
 
 def add(store: ArtifactStore, source: BinaryIO) -> tuple[str, int]:
@@ -24,23 +25,26 @@ def add(store: ArtifactStore, source: BinaryIO) -> tuple[str, int]:
         return incoming.digest, incoming.received
 
 
-def test_it_keeps_an_artifact_read_only_under_its_sha256(store: ArtifactStore) -> None:
+def test_it_keeps_an_artifact_read_only_under_its_sha256(
+    store: ArtifactStore, settings: Settings
+) -> None:
     digest, size = add(store, io.BytesIO(b"a model"))
     assert (digest, size) == (hashlib.sha256(b"a model").hexdigest(), 7)
     path = store.path_of(digest)
     assert path.read_bytes() == b"a model"
+    assert path == settings.CLIPPER_ARTIFACTS / digest[:2] / digest
     assert path.stat().st_mode & 0o777 == 0o400
 
 
 def test_the_same_content_lies_there_once(store: ArtifactStore) -> None:
     assert add(store, io.BytesIO(b"same")) == add(store, io.BytesIO(b"same"))
-    assert len([path for path in store.root.rglob("*") if path.is_file()]) == 1
+    assert len([path for path in store.spool.rglob("*") if path.is_file()]) == 1
 
 
 def test_an_artifact_that_is_too_large_leaves_nothing(store: ArtifactStore) -> None:
     with pytest.raises(BodyTooLarge, match="at most 100 bytes"):
         add(store, io.BytesIO(b"x" * 101))
-    assert list(store.root.iterdir()) == []
+    assert list(store.spool.iterdir()) == []
 
 
 def test_an_empty_artifact_is_refused(store: ArtifactStore) -> None:
@@ -55,7 +59,7 @@ def test_a_source_that_breaks_off_leaves_nothing(store: ArtifactStore) -> None:
 
     with pytest.raises(OSError, match="connection lost"):
         add(store, Torn())
-    assert list(store.root.iterdir()) == []
+    assert list(store.spool.iterdir()) == []
 
 
 def test_what_is_removed_is_missing(store: ArtifactStore) -> None:

@@ -1,0 +1,23 @@
+"""The Redis client of a web process's event loop."""
+
+from __future__ import annotations
+
+from redis.asyncio import BlockingConnectionPool, Redis
+
+REDIS_CONNECTIONS = 32
+REDIS_TIMEOUT_S = 5.0
+
+
+def bounded_redis(url: str) -> Redis:
+    """Return a client whose callers share a few connections, waiting for one if need be.
+
+    Unbounded, a burst of feedback would open a connection each, and overrun Redis' backlog.
+    """
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=REDIS_CONNECTIONS,
+        timeout=REDIS_TIMEOUT_S,
+        socket_timeout=REDIS_TIMEOUT_S,
+        socket_connect_timeout=2.0,
+    )
+    return Redis.from_pool(pool)

@@ -1,0 +1,41 @@
+"""Where artifacts are kept: Django's storage `artifacts`, and what Clipper asks of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from django.conf import settings
+from django.core.files.storage import FileSystemStorage, Storage, storages
+
+ALIAS = "artifacts"
+
+
+class LocalArtifacts(FileSystemStorage):
+    """Files in CLIPPER_ARTIFACTS: a folder of this host, or one that several hosts have mounted."""
+
+    @property
+    def base_location(self) -> str:
+        return str(settings.CLIPPER_ARTIFACTS)
+
+    @property
+    def location(self) -> str:
+        return str(Path(settings.CLIPPER_ARTIFACTS).absolute())
+
+
+@runtime_checkable
+class ReadsFromAnywhere(Protocol):
+    """A storage that sends a file from an offset on, without what comes before it."""
+
+    def read_from(self, name: str, *, offset: int) -> Iterator[bytes]: ...
+
+
+def artifact_storage() -> Storage:
+    """The one of the settings. Raises ImproperlyConfigured where it can't be had."""
+    return storages[ALIAS]
+
+
+def folder_of(storage: Storage) -> Path | None:
+    """The folder on this host where it keeps its files; None where it keeps them elsewhere."""
+    return Path(storage.location) if isinstance(storage, FileSystemStorage) else None

@@ -1,0 +1,79 @@
+"""An artifact as a file on this host, wherever it is kept."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+
+from infrastructure.redis_client import redis_client
+from registry.artifacts.counts import FetchCounts
+from registry.artifacts.fetching import Fetcher, Tell
+from registry.artifacts.sources import Source, StorageSource, WebSource
+from registry.artifacts.store import ArtifactStore
+from registry.artifacts.tokens import ArtifactTokens
+from registry.errors import NotFound
+
+ELSEWHERE = (
+    "this host has nowhere to fetch it from (CLIPPER_ARTIFACTS_URL), and the folder isn't that "
+    "of the web processes"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactFiles:
+    """What the store keeps on this host is taken as it lies there; the rest is fetched first."""
+
+    store: ArtifactStore
+    fetcher: Fetcher
+
+    @classmethod
+    def default(cls) -> ArtifactFiles:
+        store = ArtifactStore.default()
+        return cls(
+            store=store,
+            fetcher=Fetcher(
+                sources=_sources(store),
+                copies=store.copies,
+                counts=FetchCounts(redis_client()),
+                within_s=settings.CLIPPER_FETCH_TIMEOUT_S,
+            ),
+        )
+
+    @contextmanager
+    def opened(self, digest: str, *, tell: Tell = lambda fetching: None) -> Iterator[Path]:
+        """Yield its file, which stays where it is as long as the block lasts.
+
+        Raises what `Fetcher.fetched` does.
+        """
+        path = self.store.file_of(digest)
+        if path is not None:
+            yield path
+        elif self.fetcher.sources:
+            with self.fetcher.fetched(digest, tell=tell) as path:
+                yield path
+        else:
+            raise NotFound(
+                f"The artifact {digest} is missing from {self.store.folder}: {ELSEWHERE}."
+            )
+
+
+def _sources(store: ArtifactStore) -> Sequence[Source]:
+    if store.folder is None:
+        return [StorageSource(storage=store.storage)]
+    tokens = ArtifactTokens(settings.CLIPPER_CLUSTER_SECRET.encode())
+    urls: Sequence[str] = settings.CLIPPER_ARTIFACTS_URL
+    tls = _tls() if urls else None
+    return [WebSource(url=url, tokens=tokens, tls=tls) for url in urls]
+
+
+def _tls() -> ssl.SSLContext:
+    """Trusts the system's authorities, and the cluster's own where there is one."""
+    context = ssl.create_default_context()
+    if settings.CLIPPER_TLS_CA:
+        context.load_verify_locations(settings.CLIPPER_TLS_CA)
+    return context

@@ -1,0 +1,207 @@
+"""Where a host gets an artifact that it doesn't have: a web process, or the storage itself."""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from django.core.files.storage import Storage
+
+from registry.artifacts.backends import ReadsFromAnywhere
+from registry.artifacts.store import name_of
+from registry.artifacts.tokens import LIFETIME_S, ArtifactTokens
+from registry.errors import NotFound
+
+OK, PARTIAL, UNAUTHENTICATED, NOT_FOUND = 200, 206, 401, 404
+PATH = "/api/v1/artifacts/{}"
+CHUNK_BYTES = 1 << 20
+# A silent source is given up after that, and asked again.
+SILENT_S = 10.0
+# Of a refusal, as much is read as there are words in it.
+WORDS_BYTES = 2000
+_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
+
+
+class SourceFailed(Exception):
+    """It sends nothing now, and may later. Its words say why."""
+
+
+class SourceBusy(SourceFailed):
+    """It sends to others, and asks to come again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arriving:
+    """An artifact of `size` bytes on its way here, from `offset` on; `close` ends it.
+
+    `chunks` raises SourceFailed where it breaks off.
+    """
+
+    size: int
+    offset: int
+    chunks: Iterator[bytes]
+    close: Callable[[], object] = lambda: None
+
+
+class Source(Protocol):
+    """`name` is how people know it."""
+
+    @property
+    def name(self) -> str: ...
+
+    def send(self, digest: str, *, offset: int) -> Arriving:
+        """Have it sent, from there on or from the beginning. Raises SourceFailed or NotFound."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageSource:
+    """The storage of the settings, such as a bucket."""
+
+    storage: Storage
+    name: str = "the storage of artifacts"
+
+    def send(self, digest: str, *, offset: int) -> Arriving:
+        name = name_of(digest)
+        with _failing():
+            if not self.storage.exists(name):
+                raise NotFound(f"The artifact {digest} is missing from {self.name}.")
+            size = self.storage.size(name)
+        return Arriving(size=size, offset=offset, chunks=self._chunks(name, offset=offset))
+
+    def _chunks(self, name: str, *, offset: int) -> Iterator[bytes]:
+        chunks = self._read(name, offset=offset)
+        while True:
+            with _failing():
+                chunk = next(chunks, None)
+            if chunk is None:
+                return
+            yield chunk
+
+    def _read(self, name: str, *, offset: int) -> Iterator[bytes]:
+        if isinstance(self.storage, ReadsFromAnywhere):
+            yield from self.storage.read_from(name, offset=offset)
+            return
+        with self.storage.open(name, "rb") as file:
+            file.seek(offset)
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebSource:
+    """A web process of this cluster, by its address such as `https://clipper.example.com`.
+
+    TLS is checked by `tls`. The clock that tokens go by is the web process's: where this host's is
+    off, it is asked a second time with the time that it has said.
+    """
+
+    url: str
+    tokens: ArtifactTokens
+    tls: ssl.SSLContext | None = None
+    clock: Callable[[], float] = time.time
+
+    @property
+    def name(self) -> str:
+        return self.url
+
+    def send(self, digest: str, *, offset: int) -> Arriving:
+        connection = self._connection()
+        try:
+            response = self._ask(connection, digest=digest, offset=offset, now=self.clock())
+            if response.status == UNAUTHENTICATED and (its_time := self._time_of(response)):
+                response.read(WORDS_BYTES)
+                connection.close()
+                response = self._ask(connection, digest=digest, offset=offset, now=its_time)
+            return self._arriving(response, connection=connection, digest=digest)
+        except (OSError, HTTPException) as error:
+            connection.close()
+            raise SourceFailed(explained(error)) from error
+        except BaseException:
+            connection.close()
+            raise
+
+    def _connection(self) -> HTTPConnection:
+        place = urlsplit(self.url)
+        host = place.hostname or ""
+        if place.scheme == "https":
+            return HTTPSConnection(host, place.port, timeout=SILENT_S, context=self.tls)
+        return HTTPConnection(host, place.port, timeout=SILENT_S)
+
+    def _ask(
+        self, connection: HTTPConnection, *, digest: str, offset: int, now: float
+    ) -> HTTPResponse:
+        headers = {"Authorization": self.tokens.make(digest, now=now)}
+        if offset:
+            headers["Range"] = f"bytes={offset}-"
+        path = urlsplit(self.url).path.rstrip("/") + PATH.format(digest)
+        connection.request("GET", path, headers=headers)
+        return connection.getresponse()
+
+    def _arriving(
+        self, response: HTTPResponse, *, connection: HTTPConnection, digest: str
+    ) -> Arriving:
+        if response.status == NOT_FOUND:
+            raise NotFound(f"The artifact {digest} is missing from {self.name}.")
+        part = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        length = response.headers.get("Content-Length", "")
+        if response.status == PARTIAL and part is not None:
+            offset, size = int(part[1]), int(part[2])
+        elif response.status == OK and length.isdigit():
+            offset, size = 0, int(length)
+        elif response.headers.get("Retry-After"):
+            raise SourceBusy(_refusal(response))
+        else:
+            raise SourceFailed(_refusal(response))
+        return Arriving(size=size, offset=offset, chunks=_chunks(response), close=connection.close)
+
+    def _time_of(self, response: HTTPResponse) -> float | None:
+        """What time it is there, where that isn't about the time that it is here."""
+        try:
+            said = parsedate_to_datetime(response.headers["Date"]).timestamp()
+        except (TypeError, ValueError):
+            return None
+        return said if abs(said - self.clock()) > LIFETIME_S / 2 else None
+
+
+def _chunks(response: HTTPResponse) -> Iterator[bytes]:
+    while True:
+        try:
+            # What has come, rather than all of a chunk: silence shows at once.
+            chunk = response.read1(CHUNK_BYTES)
+        except (OSError, HTTPException) as error:
+            raise SourceFailed(explained(error)) from error
+        if not chunk:
+            return
+        yield chunk
+
+
+def explained(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _refusal(response: HTTPResponse) -> str:
+    words = response.read(WORDS_BYTES).decode(errors="replace")
+    with suppress(ValueError, KeyError, TypeError):
+        words = str(json.loads(words)["error"])
+    return f"{response.status} {response.reason}: {words}"
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    """Turn what a storage raises into SourceFailed; each has errors of its own."""
+    try:
+        yield
+    except NotFound:
+        raise
+    except Exception as error:
+        raise SourceFailed(f"{type(error).__name__}: {error}") from error

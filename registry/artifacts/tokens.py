@@ -1,0 +1,44 @@
+"""What a host of the cluster shows a web process to be given one artifact: a proof that expires.
+
+It is an HMAC over the artifact's digest and a time, keyed by the cluster's secret, which itself is
+never sent. Whoever sees one can have that artifact with it, for a few minutes, and nothing else.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+
+from registry.errors import HOST_SCHEME, HostUnknown
+
+LIFETIME_S = 300
+# One secret, a key of its own for each use.
+PURPOSE = b"clipper.artifacts.1"
+_TOKEN = re.compile(rf"{HOST_SCHEME} (\d{{1,12}})\.([0-9a-f]{{64}})")
+
+
+class ArtifactTokens:
+    """Makes and checks the tokens of one cluster, all of whose hosts have the same secret."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._key = hmac.digest(secret, PURPOSE, "sha256")
+
+    def make(self, digest: str, *, now: float) -> str:
+        """Return the value of an Authorization header; `now` is unix time where it is checked."""
+        expires = int(now) + LIFETIME_S
+        return f"{HOST_SCHEME} {expires}.{self._mac(digest, expires=expires)}"
+
+    def check(self, token: str, *, digest: str, now: float) -> None:
+        """Raise HostUnknown unless it is one for this artifact, made with the secret, and fresh."""
+        told = _TOKEN.fullmatch(token)
+        if told is None:
+            raise HostUnknown(f"Expected a token of a host of this cluster: {HOST_SCHEME} ...")
+        expires, mac = int(told[1]), told[2]
+        if not hmac.compare_digest(mac, self._mac(digest, expires=expires)):
+            raise HostUnknown("The token was made with another CLIPPER_CLUSTER_SECRET.")
+        # One from the future is of a host whose clock is ahead; it would live too long.
+        if not now <= expires <= now + 2 * LIFETIME_S:
+            raise HostUnknown("The token has expired, or that host's clock is wrong.", now=now)
+
+    def _mac(self, digest: str, *, expires: int) -> str:
+        return hmac.digest(self._key, f"{digest}\n{expires}".encode(), "sha256").hex()

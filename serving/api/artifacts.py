@@ -1,0 +1,168 @@
+"""GET /api/v1/artifacts/{sha256}: an artifact, for hosts of this cluster that don't have it.
+
+Files are read in threads, a piece at a time, and sent as fast as the host takes them; the database
+takes no part. Only who proves to know the cluster's secret gets anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from registry.artifacts.tokens import ArtifactTokens
+from registry.errors import BadRequest, HostUnknown, NotFound, Saturated
+from serving.api.http import (
+    Endpoint,
+    Receive,
+    Scope,
+    Send,
+    endpoint,
+    header,
+    require_method,
+    while_connected,
+)
+from serving.metrics.artifacts import ArtifactCounts
+
+# Handing one over to the connection holds the event loop for about 50 µs.
+PIECE_BYTES = 256 << 10
+# A host that takes nothing for so long has left, or its network has.
+STALLED_S = 30.0
+RETRY_AFTER_S = 2.0
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_RANGE = re.compile(rb"bytes=(\d{1,18})-")
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class ArtifactDownloads:
+    """The artifacts that one web process hands out, to `at_once` hosts at a time.
+
+    `file_of` says where one lies, or None; it may block.
+    """
+
+    def __init__(
+        self,
+        *,
+        tokens: ArtifactTokens,
+        file_of: Callable[[str], Path | None],
+        at_once: int,
+        counts: ArtifactCounts,
+    ) -> None:
+        self._tokens = tokens
+        self._file_of = file_of
+        self._at_once = at_once
+        self._counts = counts
+        self._threads = ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="artifacts")
+
+    def endpoint(self) -> Endpoint:
+        @endpoint
+        async def download(scope: Scope, receive: Receive, send: Send) -> None:
+            require_method(scope, "GET")
+            digest = str(scope["path"]).rstrip("/").rpartition("/")[2]
+            self._admit(scope, digest=digest)
+            if self._counts.sending >= self._at_once:
+                raise Saturated(
+                    f"{self._at_once} artifacts are being sent; try again.",
+                    retry_after_s=RETRY_AFTER_S,
+                )
+            self._counts.sending += 1
+            try:
+                with while_connected(scope):
+                    await self._send(digest, start=_start(scope), send=send)
+            finally:
+                self._counts.sending -= 1
+
+        return download
+
+    def _admit(self, scope: Scope, *, digest: str) -> None:
+        token = (header(scope, b"authorization") or b"").decode("latin-1")
+        try:
+            self._tokens.check(token, digest=digest, now=time.time())
+        except HostUnknown:
+            self._counts.refused += 1
+            raise
+        if not _DIGEST.fullmatch(digest):
+            raise NotFound("Expected the sha256 of an artifact.")
+
+    async def _send(self, digest: str, *, start: int, send: Send) -> None:
+        file = await self._in_thread(lambda: self._open(digest))
+        try:
+            if start and start >= file.size:
+                raise BadRequest(f"Expected a range within {file.size} bytes, got {start} and on.")
+            await send(_head(start=start, size=file.size))
+            await self._send_pieces(file, start=start, send=send)
+        except OSError as error:
+            # The server closes the connection, as the host has been promised more.
+            logger.warning("artifact not sent artifact=%s: %s", digest, error)
+        finally:
+            # It waits for a piece that is still being read.
+            self._threads.submit(file.close)
+
+    async def _send_pieces(self, file: OpenArtifact, *, start: int, send: Send) -> None:
+        offset = start
+        while offset < file.size:
+            piece = await self._in_thread(partial(file.read, offset))
+            async with asyncio.timeout(STALLED_S):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            self._counts.sent_bytes += len(piece)
+            offset += len(piece)
+        await send({"type": "http.response.body", "body": b""})
+        self._counts.sent += 1
+
+    def _open(self, digest: str) -> OpenArtifact:
+        path = self._file_of(digest)
+        if path is None:
+            raise NotFound(f"The artifact {digest} isn't in the folder of this web process.")
+        return OpenArtifact(path)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+class OpenArtifact:
+    """An artifact that is being read, by one thread at a time; `close` may come from another."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb", buffering=0)
+        self._lock = threading.Lock()
+        self.size = os.fstat(self._file.fileno()).st_size
+
+    def read(self, offset: int) -> bytes:
+        """Return the piece from there on. Raises OSError where the file has been cut off."""
+        with self._lock:
+            piece = os.pread(self._file.fileno(), min(PIECE_BYTES, self.size - offset), offset)
+        if not piece:
+            raise OSError(f"expected {self.size} bytes, and they end at {offset}")
+        return piece
+
+    def close(self) -> None:
+        with self._lock:
+            self._file.close()
+
+
+def _start(scope: Scope) -> int:
+    """From which byte on it is wanted; other ranges are answered with the whole, as may be."""
+    wanted = _RANGE.fullmatch(header(scope, b"range") or b"")
+    return int(wanted[1]) if wanted else 0
+
+
+def _head(*, start: int, size: int) -> MutableMapping[str, Any]:
+    headers = [
+        (b"content-type", b"application/octet-stream"),
+        (b"content-length", b"%d" % (size - start)),
+        (b"cache-control", b"no-store"),
+    ]
+    if start:
+        headers.append((b"content-range", b"bytes %d-%d/%d" % (start, size - 1, size)))
+    return {"type": "http.response.start", "status": 206 if start else 200, "headers": headers}

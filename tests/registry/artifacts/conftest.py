@@ -1,0 +1,94 @@
+"""A host's copies, the sources that it fetches from, and what it counts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from registry.artifacts.copies import Copies
+from registry.artifacts.counts import FETCHES_KEY, FetchCounts
+from registry.artifacts.fetching import Fetcher
+from registry.artifacts.sources import Arriving, SourceFailed
+from registry.errors import NotFound
+
+CONTENT = bytes(range(256)) * 4096  # 1 MiB
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+CHUNK = 64 << 10
+HOST = "app2"
+
+
+@dataclass(kw_only=True)
+class PlayedSource:
+    """Sends what it has, from the offset that is asked; `breaks` after so many bytes each time."""
+
+    files: dict[str, bytes] = field(default_factory=lambda: {DIGEST: CONTENT})
+    name: str = "played"
+    breaks: list[int] = field(default_factory=list)
+    faults: list[Exception] = field(default_factory=list)
+    asked: list[int] = field(default_factory=list)
+    while_sending: Callable[[], object] = lambda: None
+
+    def send(self, digest: str, *, offset: int) -> Arriving:
+        self.asked.append(offset)
+        if self.faults:
+            raise self.faults.pop(0)
+        if digest not in self.files:
+            raise NotFound(f"{digest} isn't here.")
+        content = self.files[digest]
+        return Arriving(
+            size=len(content), offset=offset, chunks=self._chunks(content, offset=offset)
+        )
+
+    def _chunks(self, content: bytes, *, offset: int) -> Iterator[bytes]:
+        until = self.breaks.pop(0) if self.breaks else None
+        for start in range(offset, len(content), CHUNK):
+            if until is not None and start >= until:
+                raise SourceFailed("the line is cut")
+            yield content[start : start + CHUNK]
+            self.while_sending()
+
+
+@pytest.fixture
+def copies(tmp_path: Path) -> Copies:
+    return Copies(folder=tmp_path / "copies", max_bytes=10 << 20)
+
+
+@pytest.fixture
+def client(redis_socket: str) -> Iterator[redis.Redis]:
+    with redis.Redis(unix_socket_path=redis_socket) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def source() -> PlayedSource:
+    return PlayedSource()
+
+
+@pytest.fixture
+def make_fetcher(copies: Copies, client: redis.Redis) -> Callable[..., Fetcher]:
+    def make(*sources: PlayedSource, **options: Any) -> Fetcher:
+        given: dict[str, Any] = {"copies": copies, "within_s": 20.0, "give_up_s": 0.5} | options
+        return Fetcher(sources=sources, counts=FetchCounts(client, host=HOST), **given)
+
+    return make
+
+
+@pytest.fixture
+def fetcher(make_fetcher: Callable[..., Fetcher], source: PlayedSource) -> Fetcher:
+    return make_fetcher(source)
+
+
+@pytest.fixture
+def counted(client: redis.Redis) -> Callable[[str], int]:
+    return lambda name: int(client.hget(FETCHES_KEY + HOST, name) or 0)
+
+
+def ignored(_: object) -> None:
+    """Whom nobody tells anything."""

@@ -1,0 +1,230 @@
+"""Fetching an artifact onto a host: verified, resumed, once for all who want it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from registry.artifacts.copies import Copies
+from registry.artifacts.fetching import Fetcher, Fetching
+from registry.artifacts.sources import SourceBusy, SourceFailed
+from registry.errors import FetchFailed, InsufficientStorage, NotFound
+from tests.registry.artifacts.conftest import CHUNK, CONTENT, DIGEST, PlayedSource, ignored
+from tests.small_disk import small_disk
+
+Counted = Callable[[str], int]
+Make = Callable[..., Fetcher]
+
+
+def fetch(fetcher: Fetcher, digest: str = DIGEST) -> bytes:
+    with fetcher.fetched(digest, tell=ignored) as path:
+        assert path.stat().st_mode & 0o777 == 0o400
+        return path.read_bytes()
+
+
+def test_it_is_fetched_once_and_then_lies_there(
+    fetcher: Fetcher, source: PlayedSource, counted: Counted
+) -> None:
+    assert fetch(fetcher) == CONTENT
+    assert fetch(fetcher) == CONTENT
+    assert source.asked == [0]
+    assert (counted("fetched"), counted("fetched_bytes")) == (1, len(CONTENT))
+    assert counted("kept_bytes") == len(CONTENT)
+
+
+def test_it_says_how_far_it_has_come(fetcher: Fetcher) -> None:
+    told: list[Fetching] = []
+    with fetcher.fetched(DIGEST, tell=told.append):
+        pass
+    assert told[0].text == "fetching its artifact"
+    assert told[-2].text == "fetching its artifact: 0 of 1 MB"
+    assert told[-1].text == "fetching its artifact: 1 of 1 MB"
+    large = Fetching(arrived=310 << 20, size=1 << 30)
+    assert large.text == "fetching its artifact: 310 of 1,024 MB"
+
+
+def test_a_break_is_gone_on_from(fetcher: Fetcher, source: PlayedSource, counted: Counted) -> None:
+    source.breaks = [3 * CHUNK, 7 * CHUNK]
+    assert fetch(fetcher) == CONTENT
+    assert source.asked == [0, 3 * CHUNK, 7 * CHUNK]
+    assert counted("fetched_bytes") == len(CONTENT)
+    assert counted("failures") == 0
+
+
+def test_what_one_process_began_the_next_one_goes_on_with(
+    make_fetcher: Make, source: PlayedSource, copies: Copies
+) -> None:
+    class Killed(BaseException): ...
+
+    def killed() -> None:
+        raise Killed
+
+    source.while_sending = killed
+    with pytest.raises(Killed):
+        fetch(make_fetcher(source))
+    assert not copies.path_of(DIGEST).exists()
+
+    other = PlayedSource()
+    assert fetch(make_fetcher(other)) == CONTENT
+    assert other.asked == [CHUNK]
+
+
+def test_all_of_it_under_no_name_yet_is_verified_without_asking(
+    fetcher: Fetcher, source: PlayedSource, copies: Copies
+) -> None:
+    copies.begin_part(DIGEST, size=len(CONTENT)).write_bytes(CONTENT)
+    assert fetch(fetcher) == CONTENT
+    assert source.asked == []
+
+
+def test_wrong_bytes_are_refused_and_fetched_again_and_counted(
+    make_fetcher: Make, copies: Copies, counted: Counted
+) -> None:
+    tampered = PlayedSource(files={DIGEST: b"x" + CONTENT[1:]}, name="tampered")
+    honest = PlayedSource()
+    assert fetch(make_fetcher(tampered, honest)) == CONTENT
+    assert (tampered.asked, honest.asked) == ([0], [0])
+    assert counted("refused") == 1
+
+
+def test_a_source_that_always_sends_wrong_bytes_is_given_up(
+    make_fetcher: Make, copies: Copies, counted: Counted
+) -> None:
+    tampered = PlayedSource(files={DIGEST: CONTENT[:-1] + b"x"}, name="tampered")
+    with pytest.raises(FetchFailed, match="tampered sent other bytes"):
+        fetch(make_fetcher(tampered))
+    assert (counted("refused"), counted("failures")) == (3, 1)
+    assert [path for path in copies.folder.rglob("*") if path.is_file()] == []
+
+
+def test_a_copy_that_was_changed_on_the_disk_is_fetched_again(
+    fetcher: Fetcher, source: PlayedSource, copies: Copies, counted: Counted
+) -> None:
+    fetch(fetcher)
+    copies.path_of(DIGEST).chmod(0o600)
+    copies.path_of(DIGEST).write_bytes(b"another model")
+    assert fetch(fetcher) == CONTENT
+    assert source.asked == [0, 0]
+    assert counted("refused") == 1
+
+
+def test_where_one_source_lacks_it_another_is_asked(make_fetcher: Make) -> None:
+    assert fetch(make_fetcher(PlayedSource(files={}), PlayedSource())) == CONTENT
+    with pytest.raises(NotFound):
+        fetch(make_fetcher(PlayedSource(files={}), PlayedSource(files={})), "0" * 64)
+
+
+def test_a_source_from_which_nothing_comes_is_given_up_with_its_words(
+    fetcher: Fetcher, source: PlayedSource, counted: Counted
+) -> None:
+    source.faults = [SourceFailed("connection refused")] * 100
+    with pytest.raises(FetchFailed, match="played: connection refused"):
+        fetch(fetcher)
+    assert counted("failures") == 1
+
+
+def test_one_that_is_busy_is_waited_for(make_fetcher: Make, source: PlayedSource) -> None:
+    source.faults = [SourceBusy("come again")] * 2
+    assert fetch(make_fetcher(source, give_up_s=0.1)) == CONTENT
+
+
+def test_what_tell_raises_ends_it(fetcher: Fetcher, copies: Copies) -> None:
+    class NotWanted(Exception): ...
+
+    def told(fetching: Fetching) -> None:
+        if fetching.arrived:
+            raise NotWanted
+
+    with pytest.raises(NotWanted), fetcher.fetched(DIGEST, tell=told):
+        pass
+    assert copies.part_of(DIGEST) is not None
+
+
+def test_two_at_once_are_one_fetch(fetcher: Fetcher, source: PlayedSource) -> None:
+    sending, waited = threading.Event(), threading.Event()
+    told: list[Fetching] = []
+
+    def hold() -> None:
+        sending.set()
+        assert waited.wait(20)
+
+    source.while_sending = hold
+
+    def second() -> bytes:
+        def tell(fetching: Fetching) -> None:
+            told.append(fetching)
+            waited.set()
+
+        with fetcher.fetched(DIGEST, tell=tell) as path:
+            return path.read_bytes()
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(fetch, fetcher)
+        assert sending.wait(20)
+        other = threads.submit(second)
+        assert (first.result(20), other.result(20)) == (CONTENT, CONTENT)
+    assert source.asked == [0]
+    assert told[0] == Fetching(arrived=CHUNK, size=len(CONTENT))
+
+
+def test_who_waits_for_another_process_waits_for_a_time(
+    make_fetcher: Make, source: PlayedSource, copies: Copies
+) -> None:
+    sending, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        sending.set()
+        assert over.wait(20)
+
+    source.while_sending = hold
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(fetch, make_fetcher(source))
+        assert sending.wait(20)
+        with pytest.raises(FetchFailed, match="Another process of this host"):
+            fetch(make_fetcher(source, within_s=0.3))
+        over.set()
+        assert first.result(20) == CONTENT
+
+
+def test_a_lock_whose_holder_was_killed_is_nobodys(fetcher: Fetcher, copies: Copies) -> None:
+    holder = multiprocessing.get_context("fork").Process(
+        target=_die_fetching, args=(fetcher, copies), daemon=True
+    )
+    holder.start()
+    holder.join(20)
+    assert holder.exitcode == 9
+    assert copies.lock_of(DIGEST).exists()
+    assert fetch(fetcher) == CONTENT
+
+
+def _die_fetching(fetcher: Fetcher, copies: Copies) -> None:
+    import os
+
+    with fetcher.fetched(DIGEST, tell=lambda _: os._exit(9)):
+        pass
+
+
+def test_a_full_disk_says_so_and_leaves_nothing_behind(make_fetcher: Make) -> None:
+    with small_disk(megabytes=4) as disk:
+        copies = Copies(folder=disk.path / "copies", max_bytes=100 << 20)
+        fetcher = make_fetcher(PlayedSource(), copies=copies)
+        disk.fill()
+        with pytest.raises(InsufficientStorage, match="its disk has 0 MB left"):
+            fetch(fetcher)
+        disk.free()
+
+        filling = PlayedSource(while_sending=lambda: disk.fill() if _fits(disk.path) else None)
+        with pytest.raises(InsufficientStorage, match="full"):
+            fetch(make_fetcher(filling, copies=copies))
+        disk.free()
+        assert copies.used_bytes == 0
+        assert fetch(fetcher) == CONTENT
+
+
+def _fits(path: Path) -> bool:
+    return not (path / "ballast").exists()
