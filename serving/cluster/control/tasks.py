@@ -6,10 +6,14 @@ They are named as they were when other releases of Clipper put them into a queue
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import redis
@@ -19,7 +23,7 @@ from django.db import connections
 from infrastructure.locks import exclusively
 from infrastructure.redis_client import redis_client
 from registry import services
-from registry.artifacts.store import ArtifactStore
+from registry.artifacts.files import ArtifactFiles
 from registry.control import note_round
 from registry.errors import NotFound
 from registry.models import ModelVersion, Release
@@ -43,6 +47,7 @@ from serving.environments.spec import environment_of
 ROUND_LOCK = "clipper:lock:reconcile"
 # Longer than a round ever takes; a control process that dies within one blocks the next this long.
 ROUND_TTL_S = 5.0
+HOLD_EACH_S = 1.0
 NOT_CHECKED = "it could not be checked, tried {} times"
 
 logger = logging.getLogger(__name__)
@@ -123,33 +128,38 @@ def _reconciler() -> Reconciler:
 
 
 def _try_out(row: ModelVersion, *, release_id: int) -> Trial:
-    client, key = redis_client(), releases.validating_key(release_id)
-
-    def hold(progress: str = "running") -> None:
-        if lifeline().is_cut():
-            raise Aborted
-        with suppress(redis.RedisError):  # the worst that follows is a second validation
-            client.set(key, progress, ex=releases.VALIDATION_RUNNING_TTL_S)
-
     version = version_spec(row)
-    hold()
-    connections.close_all()
-    try:
-        apart = told_apart(version, sealed=row.secret)
-        artifact = ArtifactStore.default().path_of(version.digest)
-    except (NotFound, Unsealable) as error:
-        return Trial(fault=str(error))
+    with _held(release_id) as hold:
+        connections.close_all()
+        try:
+            apart = told_apart(version, sealed=row.secret)
+            with ArtifactFiles.default().opened(
+                version.digest, tell=lambda fetching: hold.tell(fetching.text)
+            ) as artifact:
+                return _try_in_environment(version, artifact=artifact, hold=hold, apart=apart)
+        except (NotFound, Unsealable) as error:
+            return Trial(fault=str(error))
+
+
+def _try_in_environment(
+    version: VersionSpec, *, artifact: Path, hold: _Hold, apart: Mapping[str, Any]
+) -> Trial:
     try:
         environment = prepare(
-            version, afresh=True, meanwhile=lambda said: hold(f"{releases.BUILDING}: {said}")
+            version, afresh=True, meanwhile=lambda said: hold.tell(f"{releases.BUILDING}: {said}")
         )
     except EnvironmentFailed as error:
         return Trial(fault=str(error), output=_log_of_build(version))
+    hold.tell(releases.RUNNING)
     if environment is None:
-        return try_out(version, artifact=artifact, meanwhile=hold, **apart)
+        return try_out(version, artifact=artifact, meanwhile=hold.look, **apart)
     try:
         trial = try_out(
-            version, artifact=artifact, environment=environment.folder, meanwhile=hold, **apart
+            version,
+            artifact=artifact,
+            environment=environment.folder,
+            meanwhile=hold.look,
+            **apart,
         )
     finally:
         environment.release()
@@ -161,3 +171,53 @@ def _try_out(row: ModelVersion, *, release_id: int) -> Trial:
 def _log_of_build(version: VersionSpec) -> str:
     spec = environment_of(version)
     return own_environments().log_of(spec.digest) if spec is not None else ""
+
+
+class _Hold:
+    """Keeps the check of one release this process's, from its beginning to its end.
+
+    By a thread, as a network may keep this one waiting for longer than the key lives.
+    """
+
+    def __init__(self, release_id: int) -> None:
+        self._key = releases.validating_key(release_id)
+        self._text = releases.RUNNING
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="hold", daemon=True)
+
+    def look(self) -> None:
+        """Raise Aborted where this process is to end."""
+        if lifeline().is_cut():
+            raise Aborted
+
+    def tell(self, text: str) -> None:
+        """Say what the check waits for, or that it runs."""
+        self.look()
+        self._text = text
+
+    def begin(self) -> None:
+        self._write()
+        self._thread.start()
+
+    def end(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(HOLD_EACH_S):
+            self._write()
+
+    def _write(self) -> None:
+        with suppress(redis.RedisError):  # the worst that follows is a second validation
+            redis_client().set(self._key, self._text, ex=releases.VALIDATION_RUNNING_TTL_S)
+
+
+@contextmanager
+def _held(release_id: int) -> Iterator[_Hold]:
+    hold = _Hold(release_id)
+    hold.look()
+    hold.begin()
+    try:
+        yield hold
+    finally:
+        hold.end()

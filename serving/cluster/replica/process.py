@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import uvloop
 
-from registry.artifacts.store import ArtifactStore
+from registry.artifacts.files import ArtifactFiles
 from registry.specs import VersionSpec
 from serving.cluster.host import host_id
 from serving.cluster.loading import load_spec
@@ -26,6 +26,7 @@ from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.parent import Lifeline
 from serving.cluster.replica.heartbeat import Heartbeat
 from serving.cluster.replica.listen import replica_listen
+from serving.cluster.replica.preparing import GivenUp, artifact_at_hand
 from serving.cluster.replica.reports import Reports
 from serving.cluster.replica.watchdog import Slot, Watched, WatchedPredictor
 from serving.container.boxed import BoxedPredictor
@@ -49,11 +50,6 @@ WITHIN_HUNG = 0.75
 
 logger = logging.getLogger(__name__)
 
-
-class GivenUp(Exception):
-    """The worker is being stopped, or nobody wants this replica any more, before it has loaded."""
-
-
 # Takes whom to tell how far it is; returns the environment that the version runs in, if it has one.
 Prepare = Callable[[Callable[[str], object]], HeldEnvironment | None]
 
@@ -68,7 +64,7 @@ class Assignment:
 
     record: ReplicaRecord
     version: VersionSpec
-    store: ArtifactStore
+    artifacts: ArtifactFiles
     run_dir: Path
     hung_s: float
     told_apart: Callable[[], Mapping[str, Any]] = dict
@@ -85,12 +81,11 @@ class Assignment:
         """For how long to look for the inputs that break the model: well before it is hung."""
         return min(SEARCH_S, self.hung_s / 4)
 
-    @property
-    def load_spec(self) -> LoadSpec:
-        """Raises NotFound where the artifact doesn't lie here, Unsealable for its secret."""
+    def load_spec(self, artifact: Path) -> LoadSpec:
+        """Raises Unsealable for its secret."""
         return load_spec(
             self.version,
-            artifact=self.store.path_of(self.version.digest),
+            artifact=artifact,
             device=self.record.device,
             search_s=self.search_s,
             batch_s=self.hung_s * WITHIN_HUNG,
@@ -199,21 +194,24 @@ def _load_and_serve(
     on_failure: Callable[[str], None],
 ) -> None:
     try:
-        environment = _prepare(assignment, drain=drain, lifeline=lifeline, slot=slot)
-        predictor = _load(assignment, slot=slot, environment=environment)
-        reports.follow(predictor.failures)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(
-                _serve(
-                    assignment,
-                    predictor=predictor,
-                    heartbeat=heartbeat,
-                    drain=drain,
-                    lifeline=lifeline,
-                    slot=slot,
+        with artifact_at_hand(
+            assignment.artifacts, assignment.version.digest, heartbeat=heartbeat, drain=drain
+        ) as artifact:
+            environment = _prepare(assignment, drain=drain, lifeline=lifeline, slot=slot)
+            predictor = _load(assignment, artifact=artifact, slot=slot, environment=environment)
+            reports.follow(predictor.failures)
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(
+                    _serve(
+                        assignment,
+                        predictor=predictor,
+                        heartbeat=heartbeat,
+                        drain=drain,
+                        lifeline=lifeline,
+                        slot=slot,
+                    )
                 )
-            )
-        predictor.close()
+            predictor.close()
     except GivenUp:
         logger.info("given up replica=%s arm=%s", assignment.record.id, assignment.version.arm)
     except BaseException as error:  # noqa: BLE001  # a model's code may raise anything
@@ -254,10 +252,12 @@ def _prepare(
         return assignment.prepare(go_on)
 
 
-def _load(assignment: Assignment, *, slot: Slot, environment: HeldEnvironment | None) -> Predictor:
-    version = assignment.version
-    if environment or belongs_in_a_box(assignment.load_spec):
-        return _load_boxed(assignment, slot=slot, environment=environment)
+def _load(
+    assignment: Assignment, *, artifact: Path, slot: Slot, environment: HeldEnvironment | None
+) -> Predictor:
+    version, spec = assignment.version, assignment.load_spec(artifact)
+    if environment or belongs_in_a_box(spec):
+        return _load_boxed(assignment, spec=spec, slot=slot, environment=environment)
     started = time.perf_counter()
     find_runtime(version.runtime)  # here, as its libraries are no part of the model's memory
     limit = MemoryLimit(version.memory_limit_mb, threads=version.threads)
@@ -269,7 +269,7 @@ def _load(assignment: Assignment, *, slot: Slot, environment: HeldEnvironment | 
         )
     )
     with slot.working(at_most_s=version.load_timeout_s), held_to(limit, threads=version.threads):
-        predictor = load_predictor(assignment.load_spec)
+        predictor = load_predictor(spec)
         predictor.warm_up()
     # The model lives as long as this process: looking through it would only delay a batch.
     gc.collect()
@@ -285,7 +285,7 @@ def _load(assignment: Assignment, *, slot: Slot, environment: HeldEnvironment | 
 
 
 def _load_boxed(
-    assignment: Assignment, *, slot: Slot, environment: HeldEnvironment | None
+    assignment: Assignment, *, spec: LoadSpec, slot: Slot, environment: HeldEnvironment | None
 ) -> Predictor:
     """In a process of its own: in this one's memory it would find the secrets of the stack."""
     version = assignment.version
@@ -303,9 +303,7 @@ def _load_boxed(
     watch()
     with slot.working(at_most_s=version.load_timeout_s):
         return BoxedPredictor(
-            assignment.load_spec,
-            on_started=watch,
-            environment=environment.folder if environment else None,
+            spec, on_started=watch, environment=environment.folder if environment else None
         )
 
 

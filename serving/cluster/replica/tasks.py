@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import connections
 
 from infrastructure.redis_client import redis_client
-from registry.artifacts.store import ArtifactStore
+from registry.artifacts.files import ArtifactFiles
 from registry.models import ModelVersion
 from registry.restarts import Ending, note_ending
 from registry.snapshot import version_spec
@@ -62,7 +62,7 @@ def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
         process.Assignment(
             record=record,
             version=version,
-            store=ArtifactStore.default(),
+            artifacts=ArtifactFiles.default(),
             run_dir=settings.CLIPPER_RUN_DIR,
             hung_s=settings.CLIPPER_HUNG_S,
             told_apart=partial(told_apart, version, sealed=sealed),

@@ -48,7 +48,7 @@ def stack(
 ) -> Iterator[Stack]:
     """A running stack; this process uses its registry, artifacts and Redis meanwhile.
 
-    A module's SETTINGS, if it has any, are its processes'.
+    A module's SETTINGS, if it has any, are its processes'; WORKERS are those that it starts.
     """
     with (
         tempfile.TemporaryDirectory(prefix="clipper-", dir="/tmp") as folder,
@@ -60,7 +60,7 @@ def stack(
         stack = Stack(var=var, run=run, settings=settings, hosts=hosts)
         with _registry_at(stack):
             call_command("migrate", verbosity=0, skip_checks=True)
-            stack.start()
+            stack.start(workers=getattr(request.module, "WORKERS", ("cpu", "control")))
             try:
                 yield stack
             finally:

@@ -41,9 +41,12 @@ class Link:
         return ("-n", self.web, "neigh", verb, REPLICA_ADDRESS, "dev", CABLE)
 
 
-def inside(name: str) -> tuple[str, ...]:
-    """The beginning of a command that runs there."""
-    return ("ip", "netns", "exec", name)
+def inside(name: str, *, host: str = "") -> tuple[str, ...]:
+    """The beginning of a command that runs there, on a host of this name where one is given."""
+    there = ("ip", "netns", "exec", name)
+    if not host:
+        return there
+    return (*there, "unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', host)
 
 
 @contextmanager
@@ -74,5 +77,6 @@ def _make(link: Link) -> None:
     except subprocess.CalledProcessError as error:
         pytest.skip(f"no network namespaces: {error.stderr.strip()}")
     for name, address in ((link.web, WEB_ADDRESS), (link.replicas, REPLICA_ADDRESS)):
-        ip("-n", name, "link", "set", CABLE, "up")
+        for device in ("lo", CABLE):
+            ip("-n", name, "link", "set", device, "up")
         ip("-n", name, "address", "add", f"{address}/24", "dev", CABLE)

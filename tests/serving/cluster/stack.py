@@ -41,7 +41,10 @@ CONTROL = ["-Q", "control", "-P", "threads", "-c", "4", "-n", "control@%h", *COM
 
 @dataclass(frozen=True, kw_only=True)
 class Hosts:
-    """The beginnings of commands that run where web processes are, and where replicas are."""
+    """The beginnings of commands that run where web processes are, and where replicas are.
+
+    Without the first the stack has no part of a web process: a test starts a whole one.
+    """
 
     web: Sequence[str]
     replicas: Sequence[str]
@@ -69,36 +72,49 @@ class Stack:
         self.workers: dict[str, psutil.Popen] = {}
         self._by = hosts.replicas if hosts else ()
         url = self.redis_server.url
-        self.web = WebProcess(redis_url=url, by=hosts.web) if hosts else WebPart(redis_url=url)
+        self.web: WebPart | WebProcess | None = WebPart(redis_url=url)
+        if hosts:
+            self.web = WebProcess(redis_url=url, by=hosts.web) if hosts.web else None
 
-    def start(self) -> None:
+    def start(self, *, workers: Sequence[str] = ("cpu", "control")) -> None:
         self.redis_server.start()
-        self.start_worker("cpu")
-        self.start_worker("control")
-        self.web.start()
+        for name in workers:
+            self.start_worker(name)
+        if self.web:
+            self.web.start()
 
-    def start_worker(self, name: str) -> None:
-        options = {"cpu": CPU, "gpu": GPU, "control": CONTROL}[name]
+    def start_worker(
+        self,
+        name: str,
+        *,
+        by: Sequence[str] | None = None,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Start a worker, on another host than the others where `by` and `settings` say so."""
+        options = {"cpu": CPU, "gpu": GPU, "control": CONTROL}[name.partition("@")[0]]
+        self.start_process(name, [*WORKER, *options], by=by, settings=settings)
+
+    def start_process(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        by: Sequence[str] | None = None,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Start Python with these arguments; it ends with the stack."""
         with (self.var / f"{name}.log").open("ab") as log:
             self.workers[name] = psutil.Popen(
-                [
-                    *self._by,
-                    sys.executable,
-                    "-m",
-                    "celery",
-                    "-A",
-                    "clipper_site",
-                    "worker",
-                    *options,
-                ],
+                [*(self._by if by is None else by), sys.executable, *arguments],
                 cwd=ROOT,
-                env=self.environment,
+                env={**self.environment, **settings},
                 stdout=log,
                 stderr=log,
             )
 
     def stop(self) -> None:
-        self.web.stop()
+        if self.web:
+            self.web.stop()
         for worker in self.workers.values():
             if worker.is_running():
                 worker.terminate()

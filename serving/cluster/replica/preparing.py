@@ -1,0 +1,71 @@
+"""What a replica waits for before it can load: its artifact, where that isn't on its host yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from registry.artifacts.fetching import Fetching
+from registry.artifacts.files import ArtifactFiles
+from registry.errors import ClipperError
+from serving.cluster.membership.records import ReplicaState
+from serving.cluster.replica.heartbeat import Heartbeat
+from serving.container.errors import ArtifactUnreadable
+
+
+class GivenUp(Exception):
+    """The worker is being stopped, or nobody wants this replica any more, before it has loaded."""
+
+
+class Drain(Protocol):
+    @property
+    def is_set(self) -> bool: ...
+
+
+@contextmanager
+def artifact_at_hand(
+    files: ArtifactFiles, digest: str, *, heartbeat: Heartbeat, drain: Drain
+) -> Iterator[Path]:
+    """Yield the artifact's file, which stays as long as the block lasts.
+
+    Its record says meanwhile how far the fetch has come. Raises ArtifactUnreadable where it can't
+    be had, and GivenUp.
+    """
+    progress = _Progress(heartbeat, drain=drain)
+    opened = files.opened(digest, tell=progress.tell)
+    try:
+        artifact = opened.__enter__()
+    except ClipperError as error:
+        raise ArtifactUnreadable(error.message) from error
+    finally:
+        progress.end()
+    try:
+        yield artifact
+    finally:
+        opened.__exit__(None, None, None)
+
+
+class _Progress:
+    """Tells in the heartbeats what was said last."""
+
+    def __init__(self, heartbeat: Heartbeat, *, drain: Drain) -> None:
+        self._heartbeat = heartbeat
+        self._drain = drain
+        self._text = ""
+
+    def tell(self, fetching: Fetching) -> None:
+        if self._drain.is_set:
+            raise GivenUp
+        if not self._text:
+            self._heartbeat.report(self._said)
+        self._text = fetching.text
+
+    def end(self) -> None:
+        if self._text:
+            self._heartbeat.report(dict)
+            self._heartbeat.become(ReplicaState.LOADING, preparing="")
+
+    def _said(self) -> Mapping[str, Any]:
+        return {"preparing": self._text}

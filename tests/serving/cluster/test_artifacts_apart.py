@@ -1,0 +1,181 @@
+"""Two hosts without a shared disk: one fetches the artifacts that its replicas load.
+
+The hosts are network namespaces, each with a folder of its own; the web process is a whole one.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from registry import services
+from registry.artifacts.copies import Copies
+from registry.artifacts.counts import FETCHES_KEY
+from registry.models import ModelVersion
+from registry.services import RouteRequest
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState
+from serving.metrics.published import read_published
+from tests.serving.cluster.network_namespaces import (
+    REPLICA_ADDRESS,
+    WEB_ADDRESS,
+    Link,
+    inside,
+    linked_namespaces,
+)
+from tests.serving.cluster.stack import BY, Hosts, Stack
+from tests.serving.cluster.waiting import wait_for
+
+pytestmark = pytest.mark.timeout(240)
+
+PORT = "8000"
+WEB = f"http://{WEB_ADDRESS}:{PORT}"
+SETTINGS = {"CLIPPER_ADVERTISE_HOST": WEB_ADDRESS, "CLIPPER_ALLOWED_HOSTS": WEB_ADDRESS}
+WORKERS = ("control",)
+SERVER = ["-m", "uvicorn", "--host", WEB_ADDRESS, "--port", PORT, "--lifespan", "on"]
+SERVER += ["--http", "serving.api.front:FrontProtocol", "clipper_site.asgi:application"]
+MODEL = """
+class Predictor:
+    def __init__(self, path): pass
+    def pred_batch(self, inputs): return [7] * len(inputs)
+"""
+SIZE = 8 << 20
+HALF = SIZE // 2
+HERE, AWAY = "here", "away"
+
+ASK = """
+import sys, urllib.request
+request = urllib.request.Request(sys.argv[1], data=sys.argv[2].encode() or None)
+print(urllib.request.urlopen(request, timeout=20).read().decode())
+"""
+
+
+@pytest.fixture(scope="module")
+def link() -> Iterator[Link]:
+    with linked_namespaces() as link:
+        yield link
+
+
+@pytest.fixture(scope="module")
+def hosts(link: Link) -> Hosts:
+    return Hosts(web=(), replicas=inside(link.web, host=HERE))
+
+
+@pytest.fixture(scope="module")
+def copies(stack: Stack) -> Copies:
+    """Those of the other host."""
+    return Copies(folder=stack.var / AWAY / "artifact-copies", max_bytes=1 << 30)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _processes(stack: Stack, link: Link) -> None:
+    stack.start_process("web", SERVER)
+    stack.start_worker(
+        f"cpu@{AWAY}",
+        by=inside(link.replicas, host=AWAY),
+        settings={
+            "CLIPPER_VAR": str(stack.var / AWAY),
+            "CLIPPER_RUN_DIR": str(stack.var / AWAY / "run"),
+            "DATABASE_URL": f"sqlite:///{stack.var / 'clipper.sqlite3'}",
+            "REDIS_URL": stack.redis_server.url,
+            "CLIPPER_ADVERTISE_HOST": REPLICA_ADDRESS,
+            "CLIPPER_ARTIFACTS_URL": WEB,
+        },
+    )
+    wait_for(lambda: web_processes(stack), within_s=60, what="a web process")
+
+
+def web_processes(stack: Stack) -> list[dict[str, Any]]:
+    return [one for one in read_published(stack.client) if "artifacts" in one]
+
+
+def counted(stack: Stack) -> dict[str, int]:
+    found = stack.client.hgetall(FETCHES_KEY + AWAY)
+    return {name.decode(): int(number) for name, number in found.items()}
+
+
+def on(host: str, stack: Stack, version: ModelVersion) -> list[ReplicaRecord]:
+    return [
+        one
+        for one in stack.replicas(version)
+        if one.host == host and one.state is ReplicaState.READY
+    ]
+
+
+def ask(link: Link, path: str, body: str = "") -> str:
+    command = [*inside(link.web), sys.executable, "-c", ASK, f"{WEB}{path}", body]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=40)
+    return done.stdout
+
+
+def predicted(link: Link) -> Any:
+    answer = ask(link, "/api/v1/applications/apart/predict", '{"input": [1, 2]}')
+    return json.loads(answer)["output"]
+
+
+@pytest.fixture(scope="module")
+def version(stack: Stack) -> ModelVersion:
+    content = MODEL.encode().ljust(SIZE, b"#")
+    return stack.add_artifact("apart", runtime="python", content=content)
+
+
+def test_an_interrupted_fetch_is_gone_on_with_once_there_is_a_way(
+    stack: Stack, link: Link, version: ModelVersion, copies: Copies
+) -> None:
+    artifact = (stack.var / "artifacts" / version.digest[:2] / version.digest).read_bytes()
+    copies.begin_part(version.digest, size=SIZE).write_bytes(artifact[:HALF])
+    link.cut()
+
+    release = stack.deploy(version)
+    stack.wait_for_progress(release, "0 of 1 replicas ready, fetching its artifact: 4 of 8 MB")
+    link.mend()
+
+    stack.wait_for_release(release, state="live")
+    assert copies.path_of(version.digest).read_bytes() == artifact
+    assert copies.part_of(version.digest) is None
+    (web,) = wait_for(lambda: [one for one in web_processes(stack) if one["artifacts"]["sent"]])
+    assert web["artifacts"]["sent_bytes"] == HALF
+    fetched = counted(stack)
+    assert (fetched["fetched"], fetched["fetched_bytes"]) == (1, HALF)
+
+
+def test_it_scales_to_both_hosts_with_one_fetch_and_outlives_one_of_them(
+    stack: Stack, link: Link, version: ModelVersion
+) -> None:
+    services.create_application(
+        name="apart",
+        input_type="doubles",
+        slo_ms=5000.0,
+        public=True,
+        routes=[RouteRequest(model="apart")],
+        by=BY,
+    )
+    stack.start_worker("cpu")
+    services.scale(version=version, replicas=5, by=BY)
+    wait_for(
+        lambda: len(on(HERE, stack, version)) >= 2 and len(on(AWAY, stack, version)) >= 2,
+        within_s=90,
+        what="replicas on both hosts",
+    )
+    assert counted(stack)["fetched"] == 1
+    assert not (stack.var / "artifact-copies").exists()
+    assert predicted(link) == 7
+
+    kill(stack, f"cpu@{AWAY}")
+    wait_for(lambda: not on(AWAY, stack, version), within_s=30, what="they are gone")
+    assert len(on(HERE, stack, version)) >= 2
+    assert predicted(link) == 7
+    name = f'clipper_artifacts_fetched_bytes_total{{host="{AWAY}"}} '
+    (line,) = [one for one in ask(link, "/metrics").splitlines() if one.startswith(name)]
+    assert float(line.removeprefix(name)) == HALF
+
+
+def kill(stack: Stack, worker: str) -> None:
+    process = stack.workers.pop(worker)
+    for each in [*process.children(recursive=True), process]:
+        each.kill()
+    process.wait(20)
