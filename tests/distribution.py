@@ -14,11 +14,13 @@ from xdist.scheduler import LoadScopeScheduling
 # What their files share can't be in two processes: a stack, a browser and the built documentation.
 SHARED = {
     "tests/integration/": "stack",
+    "tests/clients/": "stack of the clients",
     "tests/browser/": "browser",
     "tests/docs/test_site": "browser",
 }
 LONGEST_FIRST = (
     "tests/integration/",
+    "tests/clients/",
     "tests/upgrade/",
     "tests/serving/cluster/",
     "tests/site/test_postgresql",

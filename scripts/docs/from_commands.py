@@ -7,6 +7,7 @@ import re
 
 from django.core.management import get_commands, load_command_class
 
+from clipper_client.cli.main import make_parser
 from scripts.docs.from_code import LAYERS
 from scripts.docs.root_pages import ROOT
 from scripts.docs.tables import code, table
@@ -32,6 +33,38 @@ def commands() -> str:
 def targets() -> str:
     found = TARGET.findall((ROOT / "Makefile").read_text())
     return table(["command", "what it does"], [[code(f"make {t}"), text] for t, text in found])
+
+
+def client_commands() -> str:
+    """Return every subcommand of `clipper` with what it takes."""
+    common = {"--help", "--url", "--key", "--json", "--timeout"}
+    return "\n".join(
+        _subcommand(name, parser, common=common) for name, parser in _subparsers(make_parser())
+    )
+
+
+def _subcommand(name: str, parser: argparse.ArgumentParser, *, common: set[str]) -> str:
+    actions = parser._actions  # noqa: SLF001  # as below
+    taken = [action for action in actions if not common & set(action.option_strings)]
+    rows = [
+        [_usage(action), _help(action)]
+        for action in taken
+        if not isinstance(action, argparse._SubParsersAction)  # noqa: SLF001
+    ]
+    described = table(["argument", "what it is"], rows) if rows else ""
+    inner = [
+        _subcommand(f"{name} {inner}", parser, common=common)
+        for inner, parser in _subparsers(parser)
+    ]
+    told = parser.description or ""
+    return "\n".join([f"### `clipper {name}`\n\n{told}\n\n{described}", *inner])
+
+
+def _subparsers(parser: argparse.ArgumentParser) -> list[tuple[str, argparse.ArgumentParser]]:
+    for action in parser._actions:  # noqa: SLF001
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            return list(action.choices.items())
+    return []
 
 
 def _command(name: str) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
+
+from scripts.docs.root_pages import ROOT
 
 PLACEHOLDER = re.compile(r"^<!-- generated: ([\w ]+) -->$", re.MULTILINE)
 
@@ -22,6 +25,7 @@ def filled(text: str) -> str:
 def generators() -> dict[str, Callable[[], str]]:
     """Return what can be generated, by name; Django is set up first, for no stack at all."""
     _set_up_django()
+    _find_client()
     from clipper_site.setting_texts import SECTIONS
     from scripts.docs import from_code, from_commands, from_schema, from_settings
 
@@ -31,6 +35,7 @@ def generators() -> dict[str, Callable[[], str]]:
         "policy parameters": from_code.parameters,
         "runtimes": from_code.runtimes,
         "commands": from_commands.commands,
+        "client commands": from_commands.client_commands,
         "make": from_commands.targets,
         "settings launcher": from_settings.launcher,
         **{
@@ -42,6 +47,13 @@ def generators() -> dict[str, Callable[[], str]]:
         },
         **{f"endpoints {tag}": partial(from_schema.endpoints, tag) for tag in from_schema.tags()},
     }
+
+
+def _find_client() -> None:
+    """Have the client imported from where it lies: whoever reads the documentation has no other."""
+    source = str(ROOT / "clients/python/src")
+    if source not in sys.path:
+        sys.path.append(source)
 
 
 def _set_up_django() -> None:

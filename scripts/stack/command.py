@@ -9,13 +9,14 @@ from pathlib import Path
 from .layout import HOST, ROOT
 
 
-def start_command(var: Path, *, port: int, root: Path = ROOT) -> list[str]:
+def start_command(var: Path, *, port: int, root: Path = ROOT, demo: bool = True) -> list[str]:
     """What runs a stack, with all that it keeps in `var`, until it gets SIGINT or SIGTERM.
 
     `root` is the checkout whose code it runs.
     """
     script = root / "scripts" / "run_stack.py"
-    return [sys.executable, str(script), "--port", str(port), "--var", str(var)]
+    command = [sys.executable, str(script), "--port", str(port), "--var", str(var)]
+    return command if demo else [*command, "--no-demo"]
 
 
 def free_port() -> int:

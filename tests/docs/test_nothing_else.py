@@ -12,8 +12,10 @@ from tests.docs import code
 from tests.docs.documents import FENCE, PAGES, ROOT, everything, without_code, words
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-# Our package, and an invented one that brings a runtime.
-NO_METRICS = ("clipper_site", "clipper_fortran")
+# Our packages, and an invented one that brings a runtime.
+NO_METRICS = ("clipper_site", "clipper_client", "clipper_fortran")
+# What the client reads, which isn't the stack's.
+OF_THE_CLIENT = {"CLIPPER_URL", "CLIPPER_KEY"}
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -49,7 +51,7 @@ def test_every_page_is_in_the_index() -> None:
 
 
 def test_every_setting_that_is_mentioned_exists() -> None:
-    known = code.settings_read() | code.settings_of_supervisord()
+    known = code.settings_read() | code.settings_of_supervisord() | OF_THE_CLIENT
     assert words(r"CLIPPER_[A-Z_]+", text=everything()) - known == set()
 
 

@@ -56,9 +56,15 @@ class Stack:
     """One `scripts/run_stack.py`, started on a free port with its own folder and settings."""
 
     def __init__(
-        self, *, var: Path, settings: Mapping[str, str] | None = None, root: Path = ROOT
+        self,
+        *,
+        var: Path,
+        settings: Mapping[str, str] | None = None,
+        root: Path = ROOT,
+        demo: bool = True,
     ) -> None:
         self.var = var
+        self._with_demo = demo
         self.root = root
         self.settings = dict(settings or {})
         self.port = free_port()
@@ -71,7 +77,7 @@ class Stack:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("CLIPPER_", "DJANGO_"))}
         with self.output.open("wb") as output:
             self._process = subprocess.Popen(
-                start_command(self.var, port=self.port, root=self.root),
+                start_command(self.var, port=self.port, root=self.root, demo=self._with_demo),
                 cwd=self.root,
                 env=clean | self.settings,
                 stdout=output,
@@ -221,8 +227,8 @@ class Stack:
         command = ("rebuild_selection_state", "--application", application, *options)
         return self.manage(*command).splitlines()[-1]
 
-    def new_key(self, name: str, *, scopes: str) -> str:
-        printed = self.manage("create_api_key", name, "--scopes", scopes)
+    def new_key(self, name: str, *options: str, scopes: str) -> str:
+        printed = self.manage("create_api_key", name, "--scopes", scopes, *options)
         return next(word for word in printed.split() if word.startswith("clp_"))
 
     def manage(self, *command: str) -> str:

@@ -65,6 +65,8 @@ def checkout(tmp_path: Path) -> Checkout:
     shutil.copytree(ROOT / "scripts", root / "scripts")
     for name in ("requirements.txt", "requirements-dev.txt"):
         shutil.copy(ROOT / name, root)
+    (root / "clients/python").mkdir(parents=True)
+    shutil.copy(ROOT / "clients/python/pyproject.toml", root / "clients/python")
     for tool in (*TOOLS, "cp", "mkdir"):
         found = shutil.which(tool)
         assert found, tool
@@ -125,6 +127,16 @@ def test_an_environment_of_another_python_is_made_anew(checkout: Checkout) -> No
 
     assert "making .venv with Python 3.13 (it was made with 3.11)" in remade.stdout
     assert checkout.pip_calls() == 2
+
+
+def test_the_client_is_installed_to_test_it_and_not_to_run(checkout: Checkout) -> None:
+    checkout.set_up()
+    assert not (checkout.root / ".venv/installed-client").exists()
+    checkout.set_up("--dev")
+    assert "--editable clients/python" in (checkout.root / "pip.log").read_text()
+    calls = checkout.pip_calls()
+    checkout.set_up("--dev")
+    assert checkout.pip_calls() == calls
 
 
 def test_who_is_not_root_is_told_what_to_install(checkout: Checkout) -> None:

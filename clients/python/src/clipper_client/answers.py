@@ -1,0 +1,184 @@
+"""What the server answers, as values; fields that a newer server adds are left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from clipper_client.errors import UNEXPECTED_ANSWER, ClipperError
+
+
+class QueryId(str):
+    """A query's receipt, which also knows the application that it is of."""
+
+    __slots__ = ("application",)
+    application: str
+
+    @classmethod
+    def of(cls, text: str, *, application: str) -> QueryId:
+        made = cls(text)
+        made.application = application
+        return made
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """A prediction. `query_id` is what feedback is given by; `models` what each version said.
+
+    One input of a batch may fail alone: then `error` says why, and `output` raises it.
+    """
+
+    given: Any = msgspec.field(default=None, name="output")
+    query_id: str = ""
+    default: bool = False
+    default_explanation: str = ""
+    confidence: float = 0.0
+    models: dict[str, Any] = {}
+    asked: int = 0
+    answered: int = 0
+    latency_ms: float = 0.0
+    explain: dict[str, Any] | None = None
+    refused: str = msgspec.field(default="", name="error")
+    code: str = ""
+    details: dict[str, Any] = {}
+
+    @property
+    def error(self) -> ClipperError | None:
+        """Why there is no output; None where there is one."""
+        if not self.code:
+            return None
+        return ClipperError(self.refused, code=self.code, details=self.details)
+
+    @property
+    def output(self) -> Any:
+        """The answer. Raises `error` where there is none."""
+        if self.code:
+            raise ClipperError(self.refused, code=self.code, details=self.details)
+        return self.given
+
+    def as_dict(self) -> dict[str, Any]:
+        """As the server answered."""
+        plain = msgspec.structs.replace(self, query_id=str(self.query_id))
+        found: dict[str, Any] = msgspec.to_builtins(plain)
+        kept = ("error", "code") if self.code else ("query_id", "output", "default", "confidence")
+        return {
+            name: value
+            for name, value in found.items()
+            if name in kept or (value not in (None, "", {}) and not self.code)
+        }
+
+
+class Rejection(msgspec.Struct, frozen=True, kw_only=True):
+    """One piece of feedback that changed nothing, and why."""
+
+    index: int
+    error: str
+    code: str
+
+
+class FeedbackResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How many pieces were kept, how many had been there already, which were rejected."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    rejected: list[Rejection] = []
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True):
+    """One deploy or rollback; `state` is pending, starting, live, failed or superseded."""
+
+    id: int
+    model: str
+    version: str
+    state: str
+    kind: str = "deploy"
+    previous_version: str | None = None
+    progress: str = ""
+    reason: str = ""
+    error: str = ""
+    output: str = ""
+    by: str = ""
+    created_at: str = ""
+    live_at: str | None = None
+    ended_at: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still under way."""
+        return self.state in ("pending", "starting")
+
+    def as_dict(self) -> dict[str, Any]:
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+
+class Replica(msgspec.Struct, frozen=True, kw_only=True):
+    """One process that serves a version."""
+
+    id: str
+    model: str
+    version: str
+    state: str
+    host: str = ""
+    pid: int = 0
+    device: str = "cpu"
+    batch_size: int = 0
+    in_flight: int = 0
+    queries: int = 0
+    restarts: int = 0
+    last_error: str | None = None
+
+
+class Log(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replica wrote."""
+
+    replica: str
+    lines: list[str] = []
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is: applications and models as the server describes them, and live replicas."""
+
+    applications: list[dict[str, Any]]
+    models: list[dict[str, Any]]
+    replicas: list[Replica]
+
+    def as_dict(self) -> dict[str, Any]:
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+
+def parsed(shape: Any, value: Any) -> Any:
+    """Return a JSON value in this shape. Raises ClipperError where it isn't."""
+    try:
+        return msgspec.convert(value, shape)
+    except msgspec.ValidationError as error:
+        raise ClipperError(
+            f"Clipper answered something unexpected: {error}.", code=UNEXPECTED_ANSWER
+        ) from error
+
+
+def known_as(answer: Answer, *, application: str) -> Answer:
+    """Return the answer with a query id that knows its application."""
+    if not answer.query_id:
+        return answer
+    query_id = QueryId.of(answer.query_id, application=application)
+    return msgspec.structs.replace(answer, query_id=query_id)
+
+
+def answers_in(body: bytes, *, application: str) -> list[Answer]:
+    """Return the answers of a batch, in order."""
+    try:
+        found = _batches.decode(body).batch_predictions
+        return [known_as(answer, application=application) for answer in found]
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ClipperError(
+            f"Clipper answered something unexpected: {error}.", code=UNEXPECTED_ANSWER
+        ) from error
+
+
+class _Batch(msgspec.Struct):
+    batch_predictions: list[Answer]
+
+
+_batches = msgspec.json.Decoder(_Batch)

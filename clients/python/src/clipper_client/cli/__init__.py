@@ -1,0 +1,1 @@
+"""The command `clipper`: the client for terminals and pipelines."""

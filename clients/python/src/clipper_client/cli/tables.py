@@ -1,0 +1,83 @@
+"""Files of inputs, row by row: CSV, JSON lines and NumPy's arrays."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+FORMATS = ("csv", "jsonl", "npy")
+STDIN = "-"
+
+
+def format_of(file: str, *, said: str | None) -> str:
+    """Return the format of a file, by its ending unless it is said."""
+    found = said or Path(file).suffix.removeprefix(".").replace("ndjson", "jsonl") or "jsonl"
+    if found not in FORMATS:
+        raise ValueError(f"Expected a file of {', '.join(FORMATS)}, or --format, got {file}.")
+    return found
+
+
+def rows_in(file: str, *, format: str, columns: bool) -> Any:
+    """Return the rows of a file; of CSV dicts where the model takes `columns`, else numbers."""
+    if format == "npy":
+        import numpy as np
+
+        return np.load(file, mmap_mode="r", allow_pickle=False)
+    return _csv_rows(file, columns=columns) if format == "csv" else _json_lines(file)
+
+
+def _json_lines(file: str) -> Iterator[Any]:
+    with _opened(file) as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                try:
+                    yield msgspec.json.decode(line)
+                except msgspec.DecodeError as error:
+                    raise ValueError(f"{file}, line {number}: expected JSON: {error}.") from error
+
+
+def _csv_rows(file: str, *, columns: bool) -> Iterator[Any]:
+    """Yield the rows below the head; an empty cell is null."""
+    with _opened(file) as lines:
+        reader = csv.reader(lines)
+        head = next(reader, [])
+        for cells in reader:
+            if len(cells) != len(head):
+                raise ValueError(
+                    f"{file}, line {reader.line_num}: expected {len(head)} cells, got {len(cells)}."
+                )
+            if columns:
+                yield dict(zip(head, map(_cell, cells), strict=True))
+            else:
+                yield [_number(cell, where=f"{file}, line {reader.line_num}") for cell in cells]
+
+
+def _cell(text: str) -> float | str | None:
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _number(text: str, *, where: str) -> float | None:
+    found = _cell(text)
+    if isinstance(found, str):
+        raise ValueError(f"{where}: expected numbers, got {text!r}.")
+    return found
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[IO[str]]:
+    if file == STDIN:
+        yield sys.stdin
+    else:
+        with Path(file).open(newline="", encoding="utf-8") as lines:
+            yield lines

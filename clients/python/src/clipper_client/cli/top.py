@@ -1,0 +1,114 @@
+"""The command that watches: how fast queries come, and how each version keeps up."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from time import monotonic, sleep
+from typing import Any
+
+from clipper_client.cli.command import Command, Options
+from clipper_client.cli.output import print_json, print_line, print_table
+from clipper_client.client import Client
+from clipper_client.retries import RetryPolicy, ask
+from clipper_client.steps import Operation, Request
+
+CLEAR = "\x1b[2J\x1b[H"
+SAMPLE = re.compile(
+    r"^clipper_(application|version)_(\w+?)(?:_total)?\{(.*)\} (\S+)$", re.MULTILINE
+)
+LABEL = re.compile(r'(\w+)="([^"]*)"')
+# What else its samples may be apart by: sums over these would mix what isn't alike.
+OURS = {"process", "application", "version"}
+
+# By (kind, name), its numbers by their names.
+Numbers = Mapping[tuple[str, str], Mapping[str, float]]
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--every", type=float, default=2.0, metavar="S", help="seconds (2)")
+    parser.add_argument("--once", action="store_true", help="once, rather than until Ctrl-C")
+
+
+def _top(client: Client, options: Options) -> int:
+    before, began = numbers_in(client.run(_metrics())), monotonic()
+    while True:
+        sleep(options.every)
+        now, at = numbers_in(client.run(_metrics())), monotonic()
+        rows = rates(before, now, seconds=at - began)
+        before, began = now, at
+        if options.json:
+            print_json(rows)
+        else:
+            _print(rows, clear=not options.once)
+        if options.once or options.json:
+            return 0
+
+
+def numbers_in(text: str) -> Numbers:
+    """Return what Prometheus's text says of applications and versions, over all processes."""
+    numbers: dict[tuple[str, str], dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for kind, metric, labels, value in SAMPLE.findall(text):
+        found = dict(LABEL.findall(labels))
+        if found.keys() <= OURS and kind in found:
+            numbers[kind, found[kind]][metric] += float(value)
+    return numbers
+
+
+def rates(before: Numbers, now: Numbers, *, seconds: float) -> dict[str, list[dict[str, Any]]]:
+    """Return per second what was counted in between, and what holds now."""
+
+    def rate(key: tuple[str, str], metric: str) -> float:
+        grown = now[key][metric] - before[key][metric]
+        return round(max(0.0, grown) / seconds, 1)
+
+    keys = sorted(now)
+    return {
+        "applications": [
+            {"application": name}
+            | {metric: rate((kind, name), metric) for metric in APPLICATION_RATES}
+            for kind, name in keys
+            if kind == "application"
+        ],
+        "versions": [
+            {"version": name}
+            | {metric: rate((kind, name), metric) for metric in VERSION_RATES}
+            | {metric: now[kind, name][metric] for metric in VERSION_GAUGES}
+            for kind, name in keys
+            if kind == "version"
+        ],
+    }
+
+
+APPLICATION_RATES = ("queries", "defaults", "errors", "late", "scored")
+VERSION_RATES = ("hits", "misses", "failed")
+VERSION_GAUGES = ("waiting", "in_flight")
+
+
+def _metrics() -> Operation[str]:
+    response = yield from ask(Request(method="GET", path="/metrics"), policy=RetryPolicy())
+    text: str = response.body.decode()
+    return text
+
+
+def _print(rows: dict[str, list[dict[str, Any]]], *, clear: bool) -> None:
+    if clear:
+        print_line(CLEAR + "Clipper, per second; Ctrl-C ends it")
+    if not any(rows.values()):
+        print_line("Nobody has asked anything yet.")
+    for name in ("applications", "versions"):
+        if found := rows[name]:
+            print_table(list(found[0]), [list(row.values()) for row in found])
+            print_line("")
+
+
+COMMANDS = (
+    Command(
+        name="top",
+        help="watch how fast queries come and how versions keep up",
+        add_arguments=_add_arguments,
+        run=_top,
+    ),
+)

@@ -1,0 +1,86 @@
+"""Writes what is there as a file that declares it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from clipper_client.declarations.plan import FIXED
+from clipper_client.declarations.state import ROUTE_DEFAULTS, State, as_declared, route_of
+
+# What the server finds out or keeps of a row, and nobody declares.
+NOT_DECLARED = frozenset(
+    {"has_default_output", "slo", "created_at", "updated_at", "routes", "default_output"}
+)
+# Of a version: what it is, and how it runs.
+VERSION_FIELDS = (
+    *FIXED,
+    "replicas",
+    "min_replicas",
+    "max_replicas",
+    "batching",
+    "max_batch_size",
+    "batch_wait_ms",
+    "memory_limit_mb",
+    "threads",
+    "load_timeout_s",
+    "notes",
+)
+EMPTY: tuple[Any, ...] = (None, "", {}, [])
+
+
+def exported(state: State, *, keys: bool) -> dict[str, Any]:
+    """Return what, declared where it comes from, changes nothing.
+
+    Artifacts aren't in it: versions are named by their digests.
+    """
+    document = {
+        "models": [_model(row, state=state) for row in state.models.values()],
+        "applications": [_application(row) for row in state.applications.values()],
+    }
+    if keys:
+        document["keys"] = [_key(row) for row in state.keys.values()]
+    return document
+
+
+def as_yaml(document: Mapping[str, Any]) -> str:
+    text: str = yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True, width=100)
+    return text
+
+
+def _model(row: Mapping[str, Any], *, state: State) -> dict[str, Any]:
+    versions = [_version(version) for version in state.versions.get(row["name"], {}).values()]
+    told = {
+        "name": row["name"],
+        "input_type": row["input_type"],
+        "description": row["description"],
+        "versions": versions[::-1],  # the oldest first
+        "live": row["live_version"],
+    }
+    return {name: value for name, value in told.items() if value not in EMPTY}
+
+
+def _version(row: Mapping[str, Any]) -> dict[str, Any]:
+    said = {name: row[name] for name in VERSION_FIELDS if row.get(name) not in EMPTY}
+    return {"version": row["version"], "digest": row["digest"], **said}
+
+
+def _application(row: Mapping[str, Any]) -> dict[str, Any]:
+    declared = as_declared(row)
+    told = {name: value for name, value in declared.items() if name not in NOT_DECLARED}
+    told = {name: value for name, value in told.items() if value not in EMPTY}
+    if row["has_default_output"]:
+        told["default_output"] = row["default_output"]
+    routes = [_short(route_of(route)) for route in row["routes"]]
+    return {**told, **({"routes": routes} if routes else {})}
+
+
+def _short(route: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in route.items() if value != ROUTE_DEFAULTS.get(name, "")}
+
+
+def _key(row: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("name", "scopes", "run_code", "applications", "expires_at")
+    return {name: row[name] for name in names if row[name] not in (None, False)}

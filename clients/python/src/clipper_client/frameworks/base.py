@@ -1,0 +1,72 @@
+"""What a framework has to know: its models when it sees one, and how they are saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError
+from clipper_client.inputs import encoded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saving:
+    """What was said beside the model: an example of its inputs."""
+
+    example: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """An artifact, and what it is: its runtime, and the distributions that the model needs.
+
+    `requirements` are names, or whole lines where somebody has written them down.
+    """
+
+    path: Path
+    runtime: str
+    requirements: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Framework:
+    """How models of one framework are recognised, without importing it, and saved."""
+
+    name: str
+    recognises: Callable[[Any], bool]
+    save: Callable[[Any, Path, Saving], Saved]
+
+
+def kinds_of(model: Any) -> Iterator[str]:
+    """Yield the full names of a model's class and of all that it derives from."""
+    for kind in type(model).__mro__:
+        yield f"{kind.__module__}.{kind.__qualname__}"
+
+
+def is_of(model: Any, *packages: str) -> bool:
+    """Whether its class, or one it derives from, is of one of these packages."""
+    return any(name.partition(".")[0] in packages for name in kinds_of(model))
+
+
+def made_by(model: Any, *packages: str) -> bool:
+    """Whether its own class is of one of these packages."""
+    return type(model).__module__.partition(".")[0] in packages
+
+
+def labels_of(model: Any) -> str | None:
+    """Return a classifier's labels as JSON; None where they are numbered from 0 anyway."""
+    labels = getattr(model, "classes_", None)
+    if labels is None:
+        return None
+    listed = labels.tolist() if hasattr(labels, "tolist") else list(labels)
+    return None if listed == list(range(len(listed))) else encoded(listed).decode()
+
+
+def needs(package: str, *, for_what: str) -> ClipperError:
+    """Return what to raise where a package is missing here that saving takes."""
+    return ClipperError(
+        f"Saving {for_what} takes {package}, which isn't installed here: pip install {package}",
+        code=UNSUPPORTED_MODEL,
+    )

@@ -1,0 +1,41 @@
+"""MLflow: a model's folder (it has a file MLmodel), or what mlflow.pyfunc has loaded from one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError
+from clipper_client.frameworks.base import Framework, Saved, Saving, is_of
+from clipper_client.packing import zipped
+
+
+def is_model_folder(path: Path) -> bool:
+    return (path / "MLmodel").is_file()
+
+
+def _save(model: Any, folder: Path, saving: Saving) -> Saved:
+    import mlflow.artifacts
+
+    uri = model.metadata.get_model_info().model_uri if hasattr(model, "metadata") else None
+    if not uri:
+        raise ClipperError(
+            "Expected a model that mlflow.pyfunc.load_model has loaded, or its folder.",
+            code=UNSUPPORTED_MODEL,
+        )
+    found = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
+    return save_folder(found, folder=folder)
+
+
+def save_folder(found: Path, *, folder: Path) -> Saved:
+    """Pack a model's folder; what it needs is written down in it."""
+    listed = found / "requirements.txt"
+    lines = listed.read_text().splitlines() if listed.is_file() else ["mlflow"]
+    return Saved(
+        path=zipped(found, to=folder / "model.zip"),
+        runtime="mlflow",
+        requirements=tuple(line for line in lines if line.strip()),
+    )
+
+
+FRAMEWORK = Framework(name="mlflow", recognises=lambda model: is_of(model, "mlflow"), save=_save)

@@ -1,0 +1,30 @@
+"""scikit-learn: estimators and pipelines, as skops files, which hold no code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from clipper_client.frameworks.base import Framework, Saved, Saving, is_of, needs
+from clipper_client.requirements import packages_in
+
+
+def _is_estimator(model: Any) -> bool:
+    return is_of(model, "sklearn") and hasattr(model, "get_params")
+
+
+def _save(model: Any, folder: Path, saving: Saving) -> Saved:
+    try:
+        import skops.io
+    except ImportError as error:
+        raise needs("skops", for_what="a scikit-learn model") from error
+    path = folder / "model.skops"
+    skops.io.dump(model, path)
+    return Saved(
+        path=path,
+        runtime="sklearn",
+        requirements=("scikit-learn", *packages_in(model)),
+    )
+
+
+FRAMEWORK = Framework(name="sklearn", recognises=_is_estimator, save=_save)

@@ -1,0 +1,116 @@
+"""Inputs as people have them, as JSON has them: arrays, rows of frames, dicts, bytes, NaN.
+
+NumPy and pandas are recognised by what their objects can do: neither is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import Any, cast
+
+import msgspec
+
+
+def encoded(value: Any) -> bytes:
+    """Return one input, or any body that holds some, as JSON. Raises TypeError for what isn't one.
+
+    NaN, NaT and infinity become null, bytes base64, times ISO 8601.
+    """
+    return _encoder.encode(plain(value))
+
+
+def plain(value: Any) -> Any:
+    """Return an input in Python's own types, as far as the encoder needs that."""
+    if isinstance(value, str | int | float | None):
+        return value
+    if is_frame(value):
+        rows = list(rows_of(value))
+        if len(rows) != 1:
+            raise ValueError(f"Expected one input, got a frame of {len(rows)} rows.")
+        return rows[0]
+    if is_series(value):
+        return {str(name): item for name, item in value.items()}
+    return value
+
+
+def is_frame(value: Any) -> bool:
+    """Whether it is a DataFrame, by what it can do."""
+    return hasattr(value, "columns") and hasattr(value, "itertuples")
+
+
+def is_series(value: Any) -> bool:
+    """Whether it is a Series, such as a row of a frame."""
+    return hasattr(value, "iloc") and hasattr(value, "items") and not is_frame(value)
+
+
+def is_array(value: Any) -> bool:
+    """Whether it is an array or a tensor."""
+    return hasattr(value, "tolist") and hasattr(value, "shape") and not is_series(value)
+
+
+def number_of_rows(rows: Any) -> int | None:
+    """Return how many inputs there are, None where only reading them all would tell."""
+    return len(rows) if hasattr(rows, "__len__") else None
+
+
+def rows_of(rows: Any) -> Iterator[Any]:
+    """Return the inputs in many: rows of a frame are dicts, of an array lists."""
+    for piece in pieces_of(rows, size=1024):
+        yield from piece
+
+
+def pieces_of(rows: Any, *, size: int) -> Iterator[list[Any]]:
+    """Return the inputs in lists of at most `size`, made only as they are taken."""
+    if is_frame(rows):
+        names = [str(name) for name in rows.columns]
+        for start in range(0, len(rows), size):
+            yield _records(rows.iloc[start : start + size], names=names)
+    elif is_array(rows) and rows.shape:
+        for start in range(0, len(rows), size):
+            yield rows[start : start + size].tolist()
+    elif isinstance(rows, str | bytes | Mapping):
+        raise TypeError(f"Expected many inputs, got a {type(rows).__name__}, which is one.")
+    else:
+        yield from _in_lists(iter(rows), size=size)
+
+
+def _in_lists(rows: Iterator[Any], *, size: int) -> Iterator[list[Any]]:
+    piece: list[Any] = []
+    for row in rows:
+        piece.append(plain(row))
+        if len(piece) == size:
+            yield piece
+            piece = []
+    if piece:
+        yield piece
+
+
+def _records(frame: Any, *, names: list[str]) -> list[Any]:
+    """Column by column, which is many times as fast as row by row."""
+    columns = [frame.iloc[:, at].tolist() for at in range(len(names))]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _as_plain(value: Any) -> Any:
+    """What the encoder asks about: a type that JSON doesn't know."""
+    if is_array(value) or hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, str):
+        return str(value)  # what derives from it is told as it
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    if isinstance(value, date):  # and what derives from it, such as a timestamp of pandas
+        return value.isoformat()
+    if is_frame(value) or is_series(value):
+        return plain(value)
+    if hasattr(value, "detach"):  # a tensor that is part of a computation
+        return cast("Any", value).detach().tolist()
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"Expected an input that JSON can hold, got a {type(value).__name__}.")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_as_plain, decimal_format="number")

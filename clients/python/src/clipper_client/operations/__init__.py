@@ -1,0 +1,1 @@
+"""What the clients do, each written once for both of them."""

@@ -1,0 +1,243 @@
+"""From an estimator in memory to a version that serves: save, upload, deploy, route to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from clipper_client import frameworks
+from clipper_client.answers import Release
+from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError
+from clipper_client.frameworks.base import Saved, Saving
+from clipper_client.frameworks.mlflow import is_model_folder, save_folder
+from clipper_client.inputs import encoded, is_frame
+from clipper_client.operations.management import model_path, released
+from clipper_client.operations.options import UNSET
+from clipper_client.operations.predictions import application_path
+from clipper_client.packing import zipped
+from clipper_client.progress import Bar
+from clipper_client.requirements import captured
+from clipper_client.retries import RetryPolicy, ask
+from clipper_client.signatures import first_of, input_type_of
+from clipper_client.steps import Operation, Request, Response, Upload, Work
+
+# Of a new application, unless another objective is named.
+SLO_MS = 100.0
+# Somebody else may upload the same number at the same time.
+NUMBERS = 5
+# What the endings of files tell of the runtime.
+RUNTIMES: Mapping[str, str] = {
+    ".skops": "sklearn",
+    ".joblib": "sklearn",
+    ".pkl": "sklearn",
+    ".pickle": "sklearn",
+    ".ubj": "xgboost",
+    ".cbm": "catboost",
+    ".onnx": "onnx",
+    ".pt": "torch",
+    ".pt2": "torch",
+    ".keras": "tensorflow",
+    ".py": "python",
+    ".whl": "python",
+}
+# The server takes an example of so many bytes.
+EXAMPLE_BYTES = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """One call of `deploy`; the fields are its arguments."""
+
+    name: str
+    model: Any
+    version: str | None = None
+    example: Any = None
+    app: str | None = None
+    slo_ms: float | None = None
+    default_output: Any = UNSET
+    runtime: str | None = None
+    method: str | None = None
+    requirements: str | Iterable[str] | None = None
+    replicas: int = 1
+    reason: str = ""
+    wait: bool | float = True
+    input_type: str | None = None
+    progress: bool | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    def operation(self, *, policy: RetryPolicy) -> Operation[Release]:
+        if self.app is not None:
+            yield from self._check_application(policy=policy)
+        with TemporaryDirectory(prefix="clipper-") as folder:
+            saved: Saved = yield Work(lambda: self._saved(Path(folder)))
+            known = yield from self._model(policy=policy)
+            version = yield from self._uploaded(saved, known=known, policy=policy)
+        release = yield from released(
+            model_path(self.name, "versions", version, "deploy"),
+            body={"reason": self.reason},
+            wait=self.wait,
+            policy=policy,
+        )
+        if self.app is not None:
+            yield from self._route(known["input_type"], policy=policy)
+        return release
+
+    # --- The artifact ---------------------------------------------------------------------------
+
+    def _saved(self, folder: Path) -> Saved:
+        if not isinstance(self.model, str | Path):
+            return frameworks.save(self.model, folder=folder, saving=Saving(example=self.example))
+        path = Path(self.model).expanduser()
+        if not path.exists():
+            raise FileNotFoundError(f"There is no file {path}.")
+        if path.is_dir():
+            return self._packed(path, folder=folder)
+        runtime = self.runtime or RUNTIMES.get(path.suffix.lower())
+        if runtime is None:
+            raise ClipperError(
+                f"Expected runtime=, as {path.name} doesn't say what it is.",
+                code=UNSUPPORTED_MODEL,
+            )
+        return Saved(path=path, runtime=runtime)
+
+    def _packed(self, path: Path, *, folder: Path) -> Saved:
+        if self.runtime in (None, "mlflow") and is_model_folder(path):
+            return save_folder(path, folder=folder)
+        runtime = self.runtime or _runtime_of(path)
+        return Saved(path=zipped(path, to=folder / "artifact.zip"), runtime=runtime)
+
+    # --- The model and its version --------------------------------------------------------------
+
+    def _model(self, *, policy: RetryPolicy) -> Operation[dict[str, Any]]:
+        """Return the model as the server has it, made now where there is none."""
+        found = yield from _found(model_path(self.name), policy=policy)
+        if found is not None:
+            return found
+        input_type = self.input_type or input_type_of(self.example, model=self.model)
+        body = encoded({"name": self.name, "input_type": input_type})
+        create = Request(method="POST", path="/api/v1/models/", body=body, repeatable=False)
+        response = yield from ask(create, policy=policy)
+        made: dict[str, Any] = response.json()
+        return made
+
+    def _uploaded(
+        self, saved: Saved, *, known: Mapping[str, Any], policy: RetryPolicy
+    ) -> Operation[str]:
+        """Upload the artifact; returns the version's name."""
+        fields = self._form(saved)
+        number = _next_number(known["versions"])
+        for at in range(NUMBERS):
+            version = self.version or str(number + at)
+            try:
+                yield from self._upload(saved, fields={"version": version, **fields}, policy=policy)
+            except ClipperError as error:
+                if error.status != 409 or self.version is not None or at == NUMBERS - 1:
+                    raise
+            else:
+                return version
+        raise AssertionError("the last attempt returns or raises")
+
+    def _upload(
+        self, saved: Saved, *, fields: Mapping[str, str], policy: RetryPolicy
+    ) -> Operation[Response]:
+        size = saved.path.stat().st_size
+        bar = Bar(f"bytes of {self.name}:{fields['version']}", total=size, shown=self.progress)
+        upload = Upload(fields=fields, file=saved.path, progress=bar.show)
+        path = f"{model_path(self.name, 'versions')}/"
+        request = Request(method="POST", path=path, upload=upload, repeatable=False)
+        try:
+            return (yield from ask(request, policy=policy))
+        finally:
+            bar.close()
+
+    def _form(self, saved: Saved) -> dict[str, str]:
+        """Return the form, with what environment and example tell where nothing else was said."""
+        said = {"replicas": self.replicas, "method": self.method, **self.fields}
+        form = {name: text_of(value) for name, value in said.items() if value is not None}
+        if self.requirements is not None:
+            form["requirements"] = _lines(self.requirements)
+        found = {"runtime": self.runtime or saved.runtime, **self._found_out(saved)}
+        return found | form
+
+    def _found_out(self, saved: Saved) -> dict[str, str]:
+        found: dict[str, str] = {}
+        names = [*saved.requirements, *(["pandas"] if is_frame(self.example) else [])]
+        if names:
+            found["requirements"] = captured(names)
+        example = b"" if self.example is None else encoded(first_of(self.example))
+        if 0 < len(example) <= EXAMPLE_BYTES:
+            found["example"] = example.decode()
+        return found
+
+    # --- The application ------------------------------------------------------------------------
+
+    def _check_application(self, *, policy: RetryPolicy) -> Operation[None]:
+        """Raise before anything is uploaded where the application asks other models."""
+        found = yield from _found(application_path(str(self.app)), policy=policy)
+        if found is None:
+            return
+        models = [route["model"] for route in found["routes"]]
+        if self.name not in models:
+            raise ClipperError(
+                f"The application {self.app} is there and asks {', '.join(models) or 'nobody'}: "
+                f"add a route to {self.name} yourself, or name another application.",
+                code="conflict",
+            )
+
+    def _route(self, input_type: str, *, policy: RetryPolicy) -> Operation[None]:
+        """Make the application; of one that is there set what was asked for."""
+        path = application_path(str(self.app))
+        asked: dict[str, Any] = {} if self.slo_ms is None else {"slo_ms": self.slo_ms}
+        if self.default_output is not UNSET:
+            asked["default_output"] = self.default_output
+        there = yield from _found(path, policy=policy)
+        if there is None:
+            asked = {"slo_ms": SLO_MS, "routes": [{"model": self.name}], **asked}
+        elif not asked:
+            return
+        body = encoded({"input_type": input_type, **asked})
+        yield from ask(Request(method="PUT", path=path, body=body), policy=policy)
+
+
+def text_of(value: Any) -> str:
+    """Return a value as a form's field has it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else encoded(value).decode()
+
+
+def _found(path: str, *, policy: RetryPolicy) -> Operation[dict[str, Any] | None]:
+    """Return what is there; None where nothing is."""
+    try:
+        response = yield from ask(Request(method="GET", path=path), policy=policy)
+    except ClipperError as error:
+        if error.status == 404 and error.code == "not_found":
+            return None
+        raise
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def _next_number(versions: Iterable[str]) -> int:
+    return 1 + max((int(name) for name in versions if name.isascii() and name.isdigit()), default=0)
+
+
+def _lines(requirements: str | Iterable[str]) -> str:
+    return requirements if isinstance(requirements, str) else "\n".join(requirements)
+
+
+def _runtime_of(folder: Path) -> str:
+    """Return the runtime of a folder that doesn't say it: by what its files are called."""
+    if (folder / "saved_model.pb").is_file():
+        return "tensorflow"
+    if (folder / "config.json").is_file():
+        return "transformers"
+    if any(folder.rglob("*.py")):
+        return "python"
+    raise ClipperError(
+        f"Expected runtime=, as the files in {folder} don't say what they are.",
+        code=UNSUPPORTED_MODEL,
+    )

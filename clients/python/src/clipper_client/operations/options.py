@@ -1,0 +1,32 @@
+"""What a question may say beside its input; what is left out isn't sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+# For telling what is left out from None, which is an output like any other.
+UNSET: Any = object()
+
+
+class ScoreOptions(TypedDict, total=False):
+    """`version` asks just this one (`model:version`), `context` says whose state counts."""
+
+    version: str | None
+    context: str | None
+
+
+class QueryOptions(ScoreOptions, total=False):
+    """`timeout_ms` shortens the objective, `features` are for contextual policies, `explain` has
+    the answer say where its time went, `key` keeps whoever it names with one version.
+    """
+
+    timeout_ms: float | None
+    features: Sequence[float] | None
+    explain: bool | None
+    key: str | None
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that say something: None is how one is left out."""
+    return {name: value for name, value in options.items() if value is not None}

@@ -1,0 +1,142 @@
+"""A model's outputs for any number of rows: in order, a few requests at a time, flat in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from time import monotonic
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import msgspec
+
+from clipper_client.errors import ROWS_FAILED, UNEXPECTED_ANSWER, ClipperError
+from clipper_client.inputs import number_of_rows, pieces_of
+from clipper_client.operations.predictions import application_path, bodies_of
+from clipper_client.progress import Bar
+from clipper_client.retries import RetryPolicy, ask
+from clipper_client.steps import InOrder, Operation, Request
+
+Errors = Literal["raise", "keep"]
+
+# The first request is small; the next ones grow until each takes about this long. A model of 10 ms
+# a row then gets 100 rows at a time, a linear one the most that a request may have.
+PIECE_S = 1.0
+FIRST_ROWS, MOST_ROWS = 256, 5_000
+# One is encoded and one decoded here while the server is busy with a third.
+AT_ONCE = 3
+# The server works at a request for a minute at most.
+SERVER_S = 60.0
+
+
+class FailedRow(msgspec.Struct, frozen=True):
+    index: int
+    error: str
+    code: str
+
+
+class _Part(msgspec.Struct, frozen=True):
+    outputs: list[Any]
+    failed: list[FailedRow] = []
+
+
+_part = msgspec.json.Decoder(_Part)
+
+
+class Scoring:
+    """One call of `score`: which requests it makes, and what they have come to so far."""
+
+    def __init__(
+        self,
+        app: str,
+        rows: Any,
+        *,
+        options: Mapping[str, Any],
+        policy: RetryPolicy,
+        progress: bool,
+        errors: Errors,
+    ) -> None:
+        if errors not in ("raise", "keep"):
+            raise ValueError(f"errors: expected raise or keep, got {errors!r}.")
+        self._path = application_path(app, "score")
+        self._rows = rows
+        self._options = options
+        self._policy = policy
+        self._errors = errors
+        self._piece_rows = FIRST_ROWS
+        self._outputs: list[Any] = []
+        self._failed: dict[int, ClipperError] = {}
+        self._bar = Bar("rows", total=number_of_rows(rows), shown=progress)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+
+    def requests(self) -> InOrder:
+        return InOrder(self._operations(), AT_ONCE)
+
+    def take(self, parts: list[_Part]) -> None:
+        """Take what the next request has come to."""
+        for part in parts:
+            start = len(self._outputs)
+            self._outputs += part.outputs
+            for row in part.failed:
+                error = ClipperError(row.error, code=row.code, details={"row": start + row.index})
+                self._failed[start + row.index] = error
+        self._bar.show(len(self._outputs))
+
+    def outputs(self) -> list[Any]:
+        """Return all outputs in order. Raises where rows failed, unless they are to be kept."""
+        if self._failed and self._errors == "raise":
+            first, error = next(iter(self._failed.items()))
+            raise ClipperError(
+                f"{len(self._failed)} of {len(self._outputs)} rows failed, row {first} first: "
+                f'{error}. With errors="keep" the others\' outputs are returned.',
+                code=ROWS_FAILED,
+                details={"rows": list(self._failed), "first": {"code": error.code}},
+            )
+        for row, error in self._failed.items():
+            self._outputs[row] = error
+        return self._outputs
+
+    def _operations(self) -> Iterator[Operation[list[_Part]]]:
+        for piece in self._pieces():
+            yield self._scored(piece)
+
+    def _pieces(self) -> Iterator[list[Any]]:
+        """Yield the rows in pieces, of the size that is right by then."""
+        held: list[Any] = []
+        for small in pieces_of(self._rows, size=FIRST_ROWS):
+            held += small
+            while len(held) >= self._piece_rows:
+                size = self._piece_rows
+                yield held[:size]
+                held = held[size:]
+        if held:
+            yield held
+
+    def _scored(self, piece: list[Any]) -> Operation[list[_Part]]:
+        began = monotonic()
+        parts = []
+        for body in bodies_of(piece, options=self._options):
+            request = Request(method="POST", path=self._path, body=body, extra_time_s=SERVER_S)
+            response = yield from ask(request, policy=self._policy)
+            try:
+                parts.append(_part.decode(response.body))
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise ClipperError(
+                    f"Clipper answered something unexpected: {error}.", code=UNEXPECTED_ANSWER
+                ) from error
+        self._adapt(len(piece), seconds=monotonic() - began)
+        return parts
+
+    def _adapt(self, rows: int, *, seconds: float) -> None:
+        """Grow to twice the size at most: the first request may have found everything cold."""
+        fitting = int(rows * PIECE_S / max(seconds, 1e-3))
+        self._piece_rows = max(1, min(MOST_ROWS, fitting, 2 * max(rows, self._piece_rows)))

@@ -1,0 +1,77 @@
+"""What a model needs, as it is installed here: `name==version` for each distribution."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from typing import Any
+
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+
+
+def captured(names: Iterable[str]) -> str:
+    """Return a requirements.txt: names pinned to what is installed here, lines as they are."""
+    lines = {}
+    for name in names:
+        line = pinned(name) if _NAME.match(name) else name
+        if line is not None:
+            lines[_key(line)] = line
+    return "".join(f"{lines[key]}\n" for key in sorted(lines))
+
+
+def pinned(name: str) -> str | None:
+    """Return a distribution with its version; None where it isn't installed here."""
+    try:
+        installed = version(name)
+    except PackageNotFoundError:
+        # The module may come from a distribution of another name, as xgboost from xgboost-cpu.
+        others = _distributions().get(name.replace("-", "_"), [])
+        return None if not others else pinned_exactly(others[0], version(others[0]))
+    return pinned_exactly(name, installed)
+
+
+def pinned_exactly(name: str, installed: str) -> str:
+    public, _, local = installed.partition("+")
+    if not local:
+        return f"{name}=={public}"
+    # A build such as 2.9.0+cpu is on no index but its own: any of the same minor version will do.
+    major, minor = [*public.split("."), "0"][:2]
+    return f"{name}>={major}.{minor},<{major}.{int(minor) + 1}"
+
+
+def packages_in(model: Any) -> Iterator[str]:
+    """Yield the distributions of all estimators inside of one, by their parameters."""
+    parameters = model.get_params(deep=True) if hasattr(model, "get_params") else {}
+    seen = {root for value in (model, *parameters.values()) for root in _roots(value)}
+    yield from distributions_of(seen)
+
+
+def distributions_of(modules: Iterable[str]) -> Iterator[str]:
+    """Yield the distributions that modules come from; those of the standard library from none."""
+    for module in sorted(set(modules) - sys.stdlib_module_names):
+        yield from _distributions().get(module, [])[:1]
+
+
+def _roots(value: Any) -> Iterator[str]:
+    """Yield the top-level modules of a value's class, and of what it holds."""
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _roots(item)
+    elif isinstance(value, Mapping):
+        yield from _roots(list(value.values()))
+    else:
+        kind = value if isinstance(value, type) else type(value)
+        yield kind.__module__.partition(".")[0]
+
+
+def _key(line: str) -> str:
+    name = re.split(r"[<>=!~;\[ @]", line, maxsplit=1)[0]
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return packages_distributions()

@@ -1,0 +1,120 @@
+"""A websocket to one application, for programs that wait for each answer."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from itertools import count
+from threading import Lock
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+from websockets.sync.client import ClientConnection, connect
+
+from clipper_client.answers import Answer, FeedbackResult
+from clipper_client.messages import (
+    MOST_IN_FLIGHT,
+    Reply,
+    feedback,
+    item_of,
+    prediction,
+    reply_of,
+    socket_failures_told,
+    socket_path,
+    unexpected,
+)
+from clipper_client.operations.options import UNSET, QueryOptions
+from clipper_client.wire import Address
+
+
+class Session:
+    """Questions over one connection; threads may share it, one of them at a time is served."""
+
+    def __init__(self, app: str, *, address: Address, timeout_s: float) -> None:
+        self._app = app
+        self._address = address
+        self._timeout_s = timeout_s
+        self._numbers = count(1)
+        self._turn = Lock()
+        self._open = ExitStack()
+        self._socket = self._connected()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._open.close()
+
+    def predict(self, row: Any, **options: Unpack[QueryOptions]) -> Answer:
+        number = next(self._numbers)
+        with self._turn:
+            return _answer(self._asked(number, prediction(number, row, options=options)))
+
+    def predict_many(
+        self, rows: Iterable[Any], **options: Unpack[QueryOptions]
+    ) -> Iterator[Answer]:
+        """Yield the answers in order; a few dozen questions are under way at once."""
+        with self._turn:
+            waiting: deque[int] = deque()
+            there: dict[int, Reply] = {}
+            for row in rows:
+                if len(waiting) >= MOST_IN_FLIGHT:
+                    yield _answer(self._reply_to(waiting.popleft(), there=there))
+                waiting.append(next(self._numbers))
+                self._send(prediction(waiting[-1], row, options=options))
+            while waiting:
+                yield _answer(self._reply_to(waiting.popleft(), there=there))
+
+    def feedback(
+        self, query_id: str | Answer, *, label: Any = UNSET, reward: float | None = None
+    ) -> FeedbackResult:
+        item = item_of(query_id, label=label, reward=reward)
+        number = next(self._numbers)
+        with self._turn:
+            reply = self._asked(number, feedback(number, item))
+        if isinstance(reply, FeedbackResult):
+            return reply
+        raise unexpected(reply)
+
+    def _connected(self) -> ClientConnection:
+        with socket_failures_told(self._address):
+            connecting = connect(
+                self._address.socket(socket_path(self._app)),
+                additional_headers=self._address.headers,
+                open_timeout=self._timeout_s,
+                max_size=None,
+                proxy=None,
+            )
+            return self._open.enter_context(connecting)
+
+    def _asked(self, number: int, message: str) -> Reply:
+        self._send(message)
+        return self._reply_to(number, there={})
+
+    def _send(self, message: str) -> None:
+        with socket_failures_told(self._address):
+            self._socket.send(message)
+
+    def _reply_to(self, number: int, *, there: dict[int, Reply]) -> Reply:
+        """Return one reply; those of others that come before it are kept in `there`."""
+        while number not in there:
+            with socket_failures_told(self._address):
+                text = self._socket.recv(timeout=self._timeout_s)
+            answered, reply = reply_of(text, app=self._app)
+            there[answered] = reply
+        return there.pop(number)
+
+
+def _answer(reply: Reply) -> Answer:
+    if isinstance(reply, Answer):
+        return reply
+    raise unexpected(reply)

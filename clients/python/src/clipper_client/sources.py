@@ -1,0 +1,146 @@
+"""The source of what was written in a script or a notebook, with all that it refers to.
+
+A module that can be imported is sent as it is. `__main__` can't: to import it would run the script
+again, with the very call that deploys. So of a script or a notebook only those definitions are
+taken that the class or function refers to, and of other names the values that they have now.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError
+
+MAIN = "__main__"
+# Lines of a notebook that are no Python.
+NOT_PYTHON = ("%", "!", "?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extract:
+    """Source code, the names whose values go with it, and the top-level modules it imports."""
+
+    future: str
+    code: str
+    values: dict[str, Any]
+    modules: frozenset[str]
+
+
+def extract(name: str, *, main: ModuleType | None = None) -> Extract:
+    """Return the definition of `name` in the running script or notebook, and what it refers to."""
+    module = main or sys.modules[MAIN]
+    tree = ast.parse(_text_of(module))
+    defined = {bound: node for node in tree.body for bound in _bound_by(node)}
+    wanted, values = _closure(name, defined=defined, there=vars(module))
+    code = _code([node for node in tree.body if node in wanted and not _is_future(node)])
+    return Extract(
+        future=_code([node for node in tree.body if _is_future(node)]),
+        code=code,
+        values=values,
+        modules=frozenset(imported_in(ast.parse(code))),
+    )
+
+
+def imported_in(tree: ast.Module) -> Iterator[str]:
+    """Yield the top-level modules that a module imports, within functions too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def package_of(module: ModuleType) -> Path:
+    """Return the file of a module, or the folder of the package that it belongs to."""
+    root = sys.modules.get(module.__name__.partition(".")[0], module)
+    file = inspect.getsourcefile(root)
+    if file is None:
+        raise ClipperError(
+            f"Expected a module with source code, got {module.__name__}.", code=UNSUPPORTED_MODEL
+        )
+    path = Path(file)
+    return path.parent if path.name == "__init__.py" else path
+
+
+def _code(statements: list[ast.stmt]) -> str:
+    return "".join(f"{ast.unparse(node)}\n\n" for node in statements)
+
+
+def _text_of(module: ModuleType) -> str:
+    cells = vars(module).get("In")
+    if isinstance(cells, list):
+        return "\n".join(_python_of(cell) for cell in cells)
+    file = getattr(module, "__file__", None)
+    if file is None:
+        raise ClipperError(
+            "Expected a class of a module, a script or a notebook: what is typed at the prompt "
+            "has no source. Put it into a file.",
+            code=UNSUPPORTED_MODEL,
+        )
+    return Path(file).read_text()
+
+
+def _python_of(cell: str) -> str:
+    """Return a cell without its magic; one that isn't Python is left out."""
+    lines = [line for line in cell.splitlines() if not line.lstrip().startswith(NOT_PYTHON)]
+    text = "\n".join(lines)
+    try:
+        ast.parse(text)
+    except SyntaxError:
+        return ""
+    return text
+
+
+def _closure(
+    name: str, *, defined: dict[str, ast.stmt], there: dict[str, Any]
+) -> tuple[set[ast.stmt], dict[str, Any]]:
+    """Return the statements that `name` refers to, directly or not, and the values it needs."""
+    statements: set[ast.stmt] = set()
+    values: dict[str, Any] = {}
+    waiting, seen = [name], {name}
+    while waiting:
+        bound = waiting.pop()
+        node = defined.get(bound)
+        if node is None or (isinstance(node, ast.Assign | ast.AnnAssign) and not _literal(node)):
+            if bound in there and not hasattr(builtins, bound):
+                values[bound] = there[bound]
+            continue
+        statements.add(node)
+        found = {used.id for used in ast.walk(node) if isinstance(used, ast.Name)} - seen
+        seen |= found
+        waiting += sorted(found)
+    return statements, values
+
+
+def _bound_by(node: ast.stmt) -> Iterator[str]:
+    """Yield the names that a statement gives a meaning to."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield node.name
+    elif isinstance(node, ast.Import | ast.ImportFrom):
+        for alias in node.names:
+            yield alias.asname or alias.name.partition(".")[0]
+    elif isinstance(node, ast.Assign):
+        for target in node.targets:
+            yield from (part.id for part in ast.walk(target) if isinstance(part, ast.Name))
+    elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        yield node.target.id
+
+
+def _literal(node: ast.Assign | ast.AnnAssign) -> bool:
+    try:
+        ast.literal_eval(node.value or ast.Constant(None))
+    except ValueError:
+        return False
+    return True
+
+
+def _is_future(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.module == "__future__"

@@ -1,0 +1,77 @@
+"""One running stack without the demo, and a client that may do everything there."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from clipper_client import Client
+from tests.clients.sources import source_of
+from tests.integration.stack import Stack
+
+FEATURES = 30
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents and "stack" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.stack)
+            item.add_marker(pytest.mark.timeout(240))
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    folder = Path(tempfile.mkdtemp(prefix="clipper-clients-"))
+    running = Stack(var=folder / "var", demo=False)
+    try:
+        running.start()
+        yield running
+        assert running.stop() == 0, running.text
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        running.end()
+
+
+@pytest.fixture(scope="session")
+def key(stack: Stack) -> str:
+    return stack.new_key("tests", "--run-code", scopes="predict,feedback,manage")
+
+
+@pytest.fixture(scope="session")
+def client(stack: Stack, key: str) -> Iterator[Client]:
+    with Client(stack.url, key) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def rows() -> NDArray[np.float64]:
+    return np.random.default_rng(7).normal(size=(2_000, FEATURES))
+
+
+@pytest.fixture(scope="session")
+def linear(rows: NDArray[np.float64]) -> LogisticRegression:
+    return LogisticRegression().fit(rows, (rows[:, 0] > 0).astype(int))
+
+
+@pytest.fixture(scope="session")
+def churn(client: Client, linear: LogisticRegression, rows: NDArray[np.float64]) -> str:
+    """An application, and its model of the same name, that is deployed by the client."""
+    client.deploy("churn", linear, example=rows[:5], app="churn", slo_ms=1_000)
+    return "churn"
+
+
+@pytest.fixture(scope="session")
+def echo(client: Client, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An application whose model answers with what it was asked."""
+    source = tmp_path_factory.mktemp("echo") / "echo.py"
+    source.write_text(source_of("echo"))
+    client.deploy("echo", source, input_type="json", app="echo", slo_ms=1_000)
+    return "echo"

@@ -1,0 +1,154 @@
+"""The command `clipper`: what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skops.io
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from clipper_client import Client
+from clipper_client.cli.main import COMMANDS, main
+from clipper_client.cli.top import numbers_in, rates
+from tests.integration.stack import Stack
+
+Rows = NDArray[np.float64]
+
+
+class Terminal:
+    """Somebody who types commands."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def types(self, *arguments: object, code: int = 0) -> str:
+        """What a command prints, which ends with this code."""
+        try:
+            ended = main([str(argument) for argument in arguments])
+        except SystemExit as stopped:
+            ended = stopped.code if isinstance(stopped.code, int) else 1
+        out, self.complaint = self._capsys.readouterr()
+        assert ended == code, (out, self.complaint)
+        return out
+
+    def json(self, *arguments: object, code: int = 0) -> Any:
+        return json.loads(self.types(*arguments, "--json", code=code))
+
+
+@pytest.fixture
+def terminal(capsys: pytest.CaptureFixture[str]) -> Terminal:
+    return Terminal(capsys)
+
+
+@pytest.fixture
+def known(stack: Stack, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLIPPER_URL", stack.url)
+    monkeypatch.setenv("CLIPPER_KEY", key)
+
+
+@pytest.fixture
+def artifact(linear: LogisticRegression, tmp_path: Path) -> Path:
+    path = tmp_path / "churn.skops"
+    skops.io.dump(linear, path)
+    return path
+
+
+@pytest.mark.parametrize("command", [command.name for command in COMMANDS])
+def test_every_command_says_what_it_takes(terminal: Terminal, command: str) -> None:
+    told = terminal.types(command, "--help")
+    assert "--url" in told
+    assert "--json" in told
+
+
+def test_a_wrong_call_ends_with_one_and_a_line(terminal: Terminal) -> None:
+    terminal.types("fly", code=1)
+    assert "invalid choice" in terminal.complaint
+    terminal.types("scale", "churn", "many", code=1)
+    assert len(terminal.complaint.splitlines()) == 1
+
+
+def test_nobody_there_is_one_line(terminal: Terminal) -> None:
+    terminal.types("status", "--url", "http://127.0.0.1:9", code=1)
+    assert "Can't reach Clipper" in terminal.complaint
+    assert len(terminal.complaint.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("known")
+def test_it_deploys_a_file_asks_it_and_rolls_it_back(
+    terminal: Terminal, artifact: Path, rows: Rows, linear: LogisticRegression
+) -> None:
+    told = terminal.types("deploy", "typed", artifact, "--app", "typed", "--slo-ms", 1000)
+    assert told == "typed:1 is live\n"
+    assert terminal.json("deploy", "typed", artifact)["version"] == "2"
+    row = json.dumps(rows[0].tolist())
+    assert terminal.types("predict", "typed", row) == f"{linear.predict(rows[:1])[0]}\n"
+    answer = terminal.json("predict", "typed", row)
+    feedback = terminal.types("feedback", "typed", answer["query_id"], "--label", 1)
+    assert feedback == "accepted\n"
+    assert terminal.types("rollback", "typed", "--reason", "worse") == "typed:1 is live\n"
+    assert terminal.types("scale", "typed", 1) == "typed:1 has 1 replicas\n"
+    assert "typed" in terminal.types("status")
+    assert terminal.json("logs", "typed")["lines"]
+
+
+@pytest.mark.usefixtures("known", "churn")
+def test_a_refusal_ends_with_one_and_the_servers_words(terminal: Terminal) -> None:
+    told = terminal.json("predict", "churn", "[1]", code=1)
+    assert (told["code"], told["error"]) == ("invalid_input", "input: expected 30 numbers, got 1")
+    assert terminal.complaint == "clipper: input: expected 30 numbers, got 1 [invalid_input]\n"
+    terminal.types("predict", "churn", "[1,", code=1)
+    assert "expected JSON" in terminal.complaint
+    terminal.types("predict", "churn", "[[1], [2]]", "--batch", code=1)
+
+
+@pytest.mark.usefixtures("known", "churn")
+def test_it_scores_files_of_each_format(
+    terminal: Terminal, rows: Rows, linear: LogisticRegression, tmp_path: Path
+) -> None:
+    expected = "".join(f"{label}\n" for label in linear.predict(rows[:5]))
+    head = ",".join(f"c{n}" for n in range(30))
+    np.savetxt(tmp_path / "a.csv", rows[:5], delimiter=",", header=head, comments="")
+    np.save(tmp_path / "a.npy", rows[:5])
+    lines = "".join(f"{json.dumps(row)}\n" for row in rows[:5].tolist())
+    (tmp_path / "a.jsonl").write_text(lines)
+    for name in ("a.csv", "a.npy", "a.jsonl"):
+        assert terminal.types("score", "churn", tmp_path / name) == expected
+    terminal.types("score", "churn", tmp_path / "a.csv", "-o", tmp_path / "out")
+    assert (tmp_path / "out").read_text() == expected
+    (tmp_path / "short.csv").write_text(f"{head}\n1,2\n")
+    terminal.types("score", "churn", tmp_path / "short.csv", code=1)
+    assert "line 2: expected 30 cells, got 2" in terminal.complaint
+    terminal.types("score", "churn", tmp_path / "a.xls", code=1)
+    terminal.types("score", "churn", tmp_path / "none.csv", code=1)
+
+
+@pytest.mark.usefixtures("known", "churn")
+def test_keys_are_made_listed_and_revoked(terminal: Terminal, stack: Stack) -> None:
+    text = terminal.types("keys", "create", "shop", "--app", "churn").strip()
+    with Client(stack.url, text) as shop:
+        assert shop.predict("churn", [0.0] * 30).query_id
+    assert "shop" in terminal.types("keys", "list")
+    assert terminal.json("keys", "revoke", "shop")["active"] is False
+    assert "shop" not in terminal.types("keys", "list")
+    terminal.types("keys", "revoke", "shop", code=1)
+    assert "Expected one key" in terminal.complaint
+
+
+@pytest.mark.usefixtures("known", "churn")
+def test_top_shows_what_is_there_now(terminal: Terminal) -> None:
+    rows = terminal.json("top", "--every", "0.1")
+    assert "churn" in [row["application"] for row in rows["applications"]]
+    assert "VERSION" in terminal.types("top", "--every", "0.1", "--once")
+
+
+def test_rates_are_of_all_processes_in_between() -> None:
+    text = 'clipper_application_queries_total{application="a",process="%s"} %s\n'
+    before = numbers_in(text % ("1", 10) + text % ("2", 5))
+    now = numbers_in(text % ("1", 30) + text % ("2", 5.0) + text.replace('"a"', '"b"') % ("1", 4))
+    shown = rates(before, now, seconds=2.0)["applications"]
+    assert [(row["application"], row["queries"]) for row in shown] == [("a", 10.0), ("b", 2.0)]

@@ -1,0 +1,227 @@
+"""`clipper apply`: what is there becomes what a file declares, and then nothing differs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import skops.io
+import yaml
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+
+from clipper_client import Client, ClipperError
+from clipper_client.declarations.document import document_of, read
+from clipper_client.declarations.plan import Change, plan
+from clipper_client.declarations.state import State
+from tests.clients.test_commands import Terminal, known, terminal
+
+__all__ = ["known", "terminal"]
+
+ROW = json.dumps([0.0] * 30)
+
+
+class Folder:
+    """A folder with a declaration and its artifacts."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.declared: dict[str, Any] = {
+            "models": [
+                {
+                    "name": "declared",
+                    "input_type": "doubles",
+                    "versions": [{"version": 1, "runtime": "sklearn", "artifact": "1.skops"}],
+                    "live": 1,
+                }
+            ],
+            "applications": [
+                {
+                    "name": "declared",
+                    "input_type": "doubles",
+                    "slo_ms": 1000,
+                    "default_output": 0,
+                    "policy": "exp3",
+                    "routes": [{"model": "declared"}],
+                }
+            ],
+            "keys": [{"name": "declared", "scopes": ["predict"], "applications": ["declared"]}],
+        }
+
+    @property
+    def file(self) -> Path:
+        file = self.path / "clipper.yaml"
+        file.write_text(yaml.safe_dump(self.declared))
+        return file
+
+
+@pytest.fixture
+def folder(tmp_path: Path, linear: LogisticRegression) -> Folder:
+    skops.io.dump(linear, tmp_path / "1.skops")
+    other = DummyClassifier(strategy="constant", constant=7).fit([[0.0] * 30], [7])
+    skops.io.dump(other, tmp_path / "2.skops")
+    return Folder(tmp_path)
+
+
+@pytest.mark.usefixtures("known")
+def test_it_is_made_said_again_changed_and_exported(
+    terminal: Terminal, folder: Folder, client: Client, tmp_path: Path
+) -> None:
+    assert "+ create model declared" in terminal.types("diff", "-f", folder.file, code=2)
+    assert "+ create" in terminal.types("apply", "-f", folder.file, "--dry-run")
+    assert "declared" not in [model["name"] for model in client.status().models]
+
+    made = terminal.json("apply", "-f", folder.file)
+    steps = [(change["action"], change["kind"]) for change in made["changes"]]
+    assert steps == [
+        ("create", "model"),
+        ("create", "version"),
+        ("deploy", "model"),
+        ("create", "application"),
+        ("create", "key"),
+    ]
+    with Client(client.address.url, made["changes"][-1]["key"]) as shop:
+        assert not shop.predict("declared", [0.0] * 30).default
+
+    assert terminal.types("apply", "-f", folder.file) == "Nothing differs.\n"
+    assert terminal.types("diff", "-f", folder.file) == "Nothing differs.\n"
+
+    model, application = folder.declared["models"][0], folder.declared["applications"][0]
+    model["versions"].append({"version": "2", "runtime": "sklearn", "artifact": "2.skops"})
+    model["live"] = "2"
+    application |= {"slo_ms": 900, "routes": [{"model": "declared", "weight": 2}]}
+    told = terminal.types("diff", "-f", folder.file, code=2)
+    assert "slo_ms: 1000 -> 900" in told
+    assert "live: 1 -> 2" in told
+    terminal.types("apply", "-f", folder.file)
+    assert terminal.types("predict", "declared", ROW) == "7\n"
+    assert terminal.types("diff", "-f", folder.file) == "Nothing differs.\n"
+
+    # Somebody changes it by hand.
+    client.request("PATCH", "applications/declared/slo", {"latency_ms": 500})
+    assert "slo_ms: 500 -> 900" in terminal.types("diff", "-f", folder.file, code=2)
+
+    exported = tmp_path / "exported.yaml"
+    terminal.types("export", "-o", exported)
+    assert terminal.types("diff", "-f", exported) == "Nothing differs.\n"
+    assert terminal.types("diff", "-f", exported, "--prune") == "Nothing differs.\n"
+
+
+@pytest.mark.usefixtures("known")
+def test_another_artifact_under_the_same_name_changes_nothing(
+    terminal: Terminal, folder: Folder, client: Client
+) -> None:
+    folder.declared = {"models": [folder.declared["models"][0] | {"name": "fixed"}]}
+    terminal.types("apply", "-f", folder.file)
+    folder.declared["models"][0]["versions"][0]["artifact"] = "2.skops"
+    folder.declared["models"][0]["description"] = "other"
+    terminal.types("apply", "-f", folder.file, code=1)
+    assert "digest of a version can't change" in terminal.complaint
+    assert client.request("GET", "models/fixed")["description"] == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("models: [", "isn't YAML"),
+        ("[]", "expected names with values"),
+        ("model: []", "expected only models, applications, keys"),
+        ("models: {}", "expected a list"),
+        ("models: [{input_type: doubles}]", "expected a name"),
+        ("models: [{name: a}, {name: a}]", "twice"),
+        ("models: [{name: a, colour: red}]", "expected only name"),
+        ("models: [{name: a, versions: [{version: 1}]}]", "either artifact or digest"),
+        (
+            "models: [{name: a, versions: [{version: 1, digest: x}], live: 2}]",
+            "one of its versions",
+        ),
+        ("keys: [{name: a, scope: []}]", "expected only name, scopes"),
+    ],
+)
+def test_a_file_that_is_wrong_is_refused_with_the_place(
+    text: str, wrong: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "clipper.yaml"
+    file.write_text(text)
+    with pytest.raises(ClipperError, match=wrong) as caught:
+        read(file)
+    assert caught.value.code == "invalid_declaration"
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ClipperError, match=r"none\.yaml"):
+        read(tmp_path / "none.yaml")
+
+
+# --- Plans -------------------------------------------------------------------------------------
+
+MODEL = {"name": "m", "input_type": "doubles", "description": "", "live_version": "1"}
+VERSION = {"version": "1", "digest": "d", "runtime": "sklearn", "replicas": 1}
+APPLICATION = {
+    "name": "a",
+    "input_type": "doubles",
+    "default_output": None,
+    "has_default_output": False,
+    "slo": {"latency_ms": 50.0, "target": 0.99, "window": "28d"},
+    "routes": [{"model": "m", "version": None, "live_version": "1", "role": "arm", "weight": 1.0}],
+}
+KEY = {"id": 1, "name": "k", "prefix": "clp_abc", "scopes": ["predict"], "applications": None}
+KEY |= {"expires_at": "2027-01-01T00:00:00Z"}
+THERE = State(
+    models={"m": MODEL, "old": MODEL | {"name": "old"}},
+    versions={"m": {"1": VERSION, "0": VERSION | {"version": "0"}}},
+    applications={"a": APPLICATION},
+    keys={"k": KEY},
+)
+
+
+def planned(declared: dict[str, Any], *, prune: bool = False, own_key: str = "") -> list[Change]:
+    document = document_of(declared, path=Path("clipper.yaml"))
+    return plan(document, state=THERE, prune=prune, own_key=own_key)
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        {},
+        {"models": [{"name": "m", "live": 1, "versions": [{"version": 1, "digest": "d"}]}]},
+        {"applications": [{"name": "a", "slo_ms": 50, "routes": [{"model": "m"}]}]},
+        {"keys": [{"name": "k", "scopes": ["predict"], "expires_at": "2027-01-01T01:00:00+01:00"}]},
+    ],
+)
+def test_what_is_so_already_needs_nothing(declared: dict[str, Any]) -> None:
+    assert planned(declared) == []
+
+
+@pytest.mark.parametrize(
+    ("declared", "steps"),
+    [
+        ({"models": [{"name": "m", "description": "x"}]}, ["change model m"]),
+        ({"models": [{"name": "m", "input_type": "json"}]}, ["conflict model m"]),
+        (
+            {"models": [{"name": "m", "versions": [{"version": "9", "digest": "x"}]}]},
+            ["conflict version m:9"],
+        ),
+        (
+            {"models": [{"name": "m", "versions": [{"version": 1, "digest": "d", "replicas": 2}]}]},
+            ["change version m:1"],
+        ),
+        ({"applications": [{"name": "a", "default_output": None}]}, ["change application a"]),
+        ({"applications": [{"name": "a", "routes": []}]}, ["change application a"]),
+        ({"keys": [{"name": "k", "scopes": ["manage"]}]}, ["conflict key k"]),
+        ({"keys": [{"name": "k", "expires_at": "2028-01-01T00:00:00Z"}]}, ["change key k"]),
+    ],
+)
+def test_what_differs_is_a_step_or_a_conflict(declared: Any, steps: list[str]) -> None:
+    assert [f"{c.action} {c.kind} {c.name}" for c in planned(declared)] == steps
+
+
+def test_only_named_sections_are_pruned_and_never_ones_own_key() -> None:
+    listed = {"models": [{"name": "m", "versions": [{"version": 1, "digest": "d"}]}]}
+    assert planned(listed) == []
+    steps = [f"{c.action} {c.kind} {c.name}" for c in planned(listed, prune=True)]
+    assert steps == ["delete version m:0", "delete model old"]
+    assert [c.action for c in planned({"keys": []}, prune=True)] == ["revoke"]
+    assert planned({"keys": []}, prune=True, own_key="clp_abcdef") == []

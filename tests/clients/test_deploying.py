@@ -1,0 +1,140 @@
+"""From an estimator in memory to its first answer, and what is said where that fails."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+
+from clipper_client import Client, ClipperError
+from tests.clients.sources import source_of
+from tests.integration.stack import Stack
+
+Rows = NDArray[np.float64]
+
+
+def test_the_second_time_it_is_the_next_version_and_a_rollback_leads_back(
+    client: Client, linear: LogisticRegression, rows: Rows
+) -> None:
+    first = client.deploy("again", linear, example=rows[:5], app="again", slo_ms=1_000)
+    other = DummyClassifier(strategy="constant", constant=7).fit(rows, [7] * len(rows))
+    second = client.deploy("again", other, reason="always 7")
+    assert (first.version, second.version, second.previous_version) == ("1", "2", "1")
+    assert second.reason == "always 7"
+    assert client.predict("again", rows[0], version="2").output == 7
+    back = client.rollback("again", reason="worse")
+    assert (back.version, back.state, back.reason) == ("1", "live", "worse")
+
+
+def test_a_version_that_does_not_load_raises_with_its_reason(
+    client: Client, tmp_path: Path
+) -> None:
+    source = tmp_path / "model.py"
+    source.write_text(source_of("broken"))
+    with pytest.raises(ClipperError, match="the weights are gone") as caught:
+        client.deploy("broken", source, input_type="json", app="broken")
+    assert caught.value.code == "release_failed"
+    assert caught.value.details["state"] == "failed"
+    assert "broken" not in [app["name"] for app in client.status().applications]
+
+
+def test_an_application_of_other_models_is_left_alone(
+    client: Client, churn: str, linear: LogisticRegression
+) -> None:
+    with pytest.raises(ClipperError, match="asks churn"):
+        client.deploy("intruder", linear, app=churn)
+    assert "intruder" not in [model["name"] for model in client.status().models]
+
+
+def test_an_application_that_is_there_gets_what_is_asked_for(
+    client: Client, churn: str, linear: LogisticRegression
+) -> None:
+    client.deploy(churn, linear, app=churn, slo_ms=900, default_output=-1)
+    found = client.request("GET", f"applications/{churn}")
+    assert (found["slo"]["latency_ms"], found["default_output"]) == (900.0, -1)
+
+
+def test_a_version_that_is_there_is_refused(
+    client: Client, churn: str, linear: LogisticRegression
+) -> None:
+    with pytest.raises(ClipperError) as caught:
+        client.deploy(churn, linear, version="1")
+    assert (caught.value.code, caught.value.status) == ("conflict", 409)
+
+
+def test_without_waiting_it_returns_what_is_under_way(
+    client: Client, linear: LogisticRegression, rows: Rows
+) -> None:
+    release = client.deploy("soon", linear, example=rows[:1], wait=False)
+    assert release.is_open
+
+
+def test_a_class_of_a_module_is_sent_with_its_module(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shifting.py").write_text(
+        "import numpy as np\n"
+        "class Shift:\n"
+        "    def __init__(self, by):\n"
+        "        self.by = by\n"
+        "    def pred_batch(self, inputs):\n"
+        "        return [float(np.sum(row)) + self.by for row in inputs]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    shifting: Any = importlib.import_module("shifting")
+    client.deploy(
+        "shift", shifting.Shift(by=10), example=np.ones((1, 2)), app="shift", slo_ms=1_000
+    )
+    assert client.predict("shift", [1.0, 2.0]).output == 13.0
+
+
+def test_a_function_of_a_script_is_sent_without_the_rest_of_it(
+    stack: Stack, key: str, tmp_path: Path
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import numpy as np\n"
+        "from clipper_client import Client\n"
+        "WEIGHTS = np.array([1.0, 10.0])\n"
+        "SCALE = 2\n"
+        "def weigh(row):\n"
+        "    return float(np.dot(row, WEIGHTS)) * SCALE\n"
+        "def model(inputs):\n"
+        "    return [weigh(row) for row in inputs]\n"
+        "client = Client()\n"
+        "client.deploy('weigh', model, example=[[1.0, 1.0]], app='weigh', slo_ms=1000)\n"
+        "print(client.predict('weigh', [1.0, 2.0]).output)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script],
+        env={
+            "PYTHONPATH": str(Path("clients/python/src").absolute()),
+            "CLIPPER_URL": stack.url,
+            "CLIPPER_KEY": key,
+        },
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == ("42.0\n", 0), done.stderr
+
+
+def test_what_nobody_can_save_is_refused_before_anything_is_sent(client: Client) -> None:
+    with pytest.raises(ClipperError, match="pred_batch") as caught:
+        client.deploy("nothing", object())
+    assert caught.value.code == "unsupported_model"
+    assert "nothing" not in [model["name"] for model in client.status().models]
+
+
+def test_a_file_that_is_not_there_is_named(client: Client) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.skops"):
+        client.deploy("nothing", "nowhere.skops")

@@ -1,0 +1,118 @@
+"""Each framework's model is recognised and saved as the server's runtime of it loads it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pytest
+import xgboost
+from skl2onnx import to_onnx
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from clipper_client import ClipperError
+from clipper_client.frameworks import FRAMEWORKS, framework_of, save
+from clipper_client.frameworks.base import Saved, Saving
+from clipper_client.requirements import captured
+from serving.container.runtimes import load_predictor
+from serving.container.spec import LoadSpec
+
+X = np.random.default_rng(1).normal(size=(60, 3))
+NUMBERED = (X[:, 0] > 0).astype(int)
+NAMED = np.where(X[:, 0] > 0, "leaves", "stays")
+FRAME = pd.DataFrame({"age": [20.0, 40.0, 60.0, 80.0] * 5, "city": ["Rome", "Bern"] * 10})
+
+
+def saved(model: Any, folder: Path, example: Any = None) -> Saved:
+    return save(model, folder=folder, saving=Saving(example=example))
+
+
+def answers(found: Saved, rows: Any, *, input_type: str = "doubles") -> list[Any]:
+    """What the server's runtime makes of the artifact."""
+    spec = LoadSpec(
+        runtime=found.runtime,
+        artifact=found.path,
+        sha256=hashlib.sha256(found.path.read_bytes()).hexdigest(),
+        input_type=input_type,
+    )
+    predictor = load_predictor(spec)
+    inputs = [json.dumps(row).encode() for row in rows]
+    return [json.loads(payload) for _, payload in predictor.answer_batch(inputs)]
+
+
+@pytest.mark.parametrize(
+    ("model", "runtime"),
+    [
+        (LogisticRegression(), "sklearn"),
+        (make_pipeline(StandardScaler(), LogisticRegression()), "sklearn"),
+        (xgboost.XGBClassifier(n_estimators=3), "xgboost"),
+        (lightgbm.LGBMClassifier(n_estimators=3, min_child_samples=2, verbose=-1), "lightgbm"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+def test_a_classifier_answers_there_as_here(model: Any, runtime: str, tmp_path: Path) -> None:
+    model.fit(X, NUMBERED)
+    found = saved(model, tmp_path)
+    assert found.runtime == runtime
+    assert answers(found, X[:20].tolist()) == model.predict(X[:20]).tolist()
+
+
+def test_the_names_of_classes_go_with_a_lightgbm_model(tmp_path: Path) -> None:
+    model = lightgbm.LGBMClassifier(n_estimators=3, min_child_samples=2, verbose=-1).fit(X, NAMED)
+    found = saved(model, tmp_path)
+    assert set(answers(found, X[:20].tolist())) == {"leaves", "stays"}
+
+
+def test_a_booster_answers_without_its_estimator(tmp_path: Path) -> None:
+    model = xgboost.XGBClassifier(n_estimators=3).fit(X, NUMBERED)
+    found = saved(model.get_booster(), tmp_path)
+    assert answers(found, X[:5].tolist()) == model.predict(X[:5]).tolist()
+    assert model.get_booster().attr("classes") is None
+
+
+def test_a_pipeline_over_a_frame_is_saved_with_what_its_parts_need(tmp_path: Path) -> None:
+    parts = ColumnTransformer(
+        [("age", StandardScaler(), ["age"]), ("c", OneHotEncoder(), ["city"])]
+    )
+    model = make_pipeline(parts, LogisticRegression()).fit(FRAME, FRAME["city"] == "Rome")
+    found = saved(model, tmp_path)
+    rows = FRAME.head(4).to_dict("records")
+    assert answers(found, rows, input_type="columns") == [True, False, True, False]
+    assert "scikit-learn==" in captured(found.requirements)
+
+
+def test_an_onnx_model_is_written_as_it_is(tmp_path: Path) -> None:
+    model = LogisticRegression().fit(X.astype(np.float32), NUMBERED)
+    found = saved(to_onnx(model, X[:1].astype(np.float32)), tmp_path)
+    assert answers(found, X[:5].tolist(), input_type="floats") == model.predict(X[:5]).tolist()
+
+
+def test_what_is_like_nothing_says_what_could_be() -> None:
+    with pytest.raises(ClipperError, match="xgboost"):
+        framework_of(3)
+
+
+def test_each_framework_is_recognised_by_its_own_row() -> None:
+    assert len(FRAMEWORKS) == len(set(FRAMEWORKS)) > 8
+    assert framework_of(xgboost.XGBClassifier()).name == "xgboost"  # an estimator of sklearn, too
+
+
+def test_the_same_files_make_the_same_zip(tmp_path: Path) -> None:
+    model = lightgbm.LGBMClassifier(n_estimators=2, min_child_samples=2, verbose=-1).fit(X, NAMED)
+    artifacts = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        artifacts.append(saved(model, tmp_path / name).path.read_bytes())
+    assert artifacts[0] == artifacts[1]
+    with zipfile.ZipFile(tmp_path / "a/model.zip") as packed:
+        assert packed.namelist() == ["classes.json", "model.txt"]

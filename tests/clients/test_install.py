@@ -1,0 +1,61 @@
+"""The package as people install it: by itself, into an environment with nothing else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.stack.layout import ROOT
+
+ALONE = """
+import sys
+import clipper_client
+assert not {"django", "numpy", "pandas", "sklearn"} & set(sys.modules)
+client = clipper_client.Client("http://127.0.0.1:9", "k")
+print(clipper_client.__version__)
+"""
+
+
+def run(*command: str | Path) -> str:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(
+        command, env=clean, cwd="/", capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment that holds the package and what it depends on."""
+    folder = tmp_path_factory.mktemp("venv")
+    # Building leaves files beside the source.
+    package = shutil.copytree(ROOT / "clients/python", tmp_path_factory.mktemp("built") / "python")
+    run(sys.executable, "-m", "venv", folder)
+    python = folder / "bin/python"
+    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", package)
+    return python
+
+
+@pytest.mark.timeout(300)
+def test_it_imports_without_django_and_without_a_framework(python: Path) -> None:
+    assert run(python, "-c", ALONE) == "0.1.0\n"
+    assert "django" not in run(python, "-m", "pip", "list").lower()
+
+
+@pytest.mark.timeout(300)
+def test_its_command_is_there_and_says_what_it_can(python: Path) -> None:
+    told = run(python.parent / "clipper", "--help")
+    assert "rollback" in told
+    assert "apply" in told
+
+
+@pytest.mark.timeout(300)
+def test_it_says_that_it_is_typed(python: Path) -> None:
+    where = "import clipper_client; print(clipper_client.__path__[0])"
+    assert (Path(run(python, "-c", where).strip()) / "py.typed").is_file()

@@ -1,0 +1,148 @@
+"""What is sent again and what isn't, and what is said when a server doesn't answer."""
+
+from __future__ import annotations
+
+import pickle
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from clipper_client import AsyncClient, Client, ClipperError
+from clipper_client.retries import RetryPolicy, ask
+from clipper_client.steps import Pause, Request, Response
+from clipper_client.wire import DEFAULT_URL
+from scripts.stack.command import free_port
+from tests.clients.busy_server import Planned, serving
+
+BUSY = Planned(503, b'{"error": "busy", "code": "saturated", "details": {}}', {"Retry-After": "0"})
+OFTEN = Planned(429, b'{"error": "slow down", "code": "too_many_requests", "details": {}}')
+FULL = Planned(507, b'{"error": "full", "code": "disk_full", "details": {}}')
+
+
+@pytest.mark.parametrize("answer", [BUSY, OFTEN, Planned(hang_up=True)])
+def test_a_query_is_asked_again_until_it_is_answered(answer: Planned) -> None:
+    with serving(answer, answer, Planned()) as server, Client(server.url, "k") as client:
+        assert client.predict("a", [1]).output == 1
+        assert len(server.seen) == 3
+
+
+async def test_the_async_client_asks_again_too() -> None:
+    with serving(BUSY, Planned()) as server:
+        async with AsyncClient(server.url, "k") as client:
+            assert (await client.predict("a", [1])).output == 1
+
+
+def test_it_gives_up_with_the_servers_words() -> None:
+    with serving(BUSY) as server, Client(server.url, "k", retries=2) as client:
+        with pytest.raises(ClipperError, match="busy") as caught:
+            client.predict("a", [1])
+        assert (caught.value.code, caught.value.status) == ("saturated", 503)
+        assert len(server.seen) == 3
+
+
+def test_a_refusal_is_final() -> None:
+    with serving(FULL) as server, Client(server.url, "k") as client:
+        with pytest.raises(ClipperError, match="full"):
+            client.predict("a", [1])
+        assert len(server.seen) == 1
+
+
+def test_what_may_have_been_done_is_not_done_twice() -> None:
+    with serving(Planned(hang_up=True)) as server, Client(server.url, "k") as client:
+        with pytest.raises(ClipperError) as caught:
+            client.rollback("m")
+        assert caught.value.code == "unreachable"
+        assert len(server.seen) == 1
+
+
+def test_many_requests_share_a_connection() -> None:
+    with serving(Planned()) as server, Client(server.url, "k") as client:
+        for _ in range(20):
+            client.predict("a", [1])
+        assert len(server.connections) == 1
+
+
+def test_nobody_there_is_said_in_a_line() -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    with Client(url, "k", retries=1) as client, pytest.raises(ClipperError) as caught:
+        client.predict("a", [1])
+    assert (caught.value.code, caught.value.status) == ("unreachable", 0)
+    assert url in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [200, 404])
+@pytest.mark.parametrize("body", [b"<html>hello</html>", b"[]", b""])
+def test_another_server_is_recognised_as_such(status: int, body: bytes) -> None:
+    with (
+        serving(Planned(status, body)) as server,
+        Client(server.url) as client,
+        pytest.raises(ClipperError) as caught,
+    ):
+        client.predict("a", [1])
+    assert caught.value.code == "unexpected_answer"
+
+
+def test_pauses_grow_by_chance_and_are_never_shorter_than_the_server_says() -> None:
+    policy = RetryPolicy(first_pause_s=0.1)
+    for attempt, most in ((0, 0.1), (3, 0.8)):
+        drawn = [policy.pause_s(attempt, retry_after_s=None) for _ in range(200)]
+        assert 0 <= min(drawn) < most / 4 < 3 * most / 4 < max(drawn) <= most
+    assert 2 <= policy.pause_s(0, retry_after_s=2.0) <= 2.1
+    assert policy.pause_s(0, retry_after_s=1e9) == 30.0
+
+
+def test_the_pause_is_the_one_that_the_server_asks_for() -> None:
+    steps = ask(Request(method="GET", path="/"), policy=RetryPolicy())
+    next(steps)
+    answer = Response(status=429, headers={"retry-after": "3"}, body=OFTEN.body)
+    pause = steps.send(answer)
+    assert isinstance(pause, Pause)
+    assert 3.0 <= pause.seconds <= 3.1
+
+
+def test_an_upload_is_read_piece_by_piece(tmp_path: Path) -> None:
+    artifact = tmp_path / "large.onnx"
+    with artifact.open("wb") as file:
+        file.truncate(64 << 20)
+    answers = (
+        Planned(200, b'{"name":"m","input_type":"doubles","versions":[]}'),
+        Planned(201, b'{"version":"1"}'),
+        Planned(200, b'{"id":1,"model":"m","version":"1","state":"live"}'),
+    )
+    with serving(*answers) as server, Client(server.url, "k") as client:
+        tracemalloc.start()
+        try:
+            client.deploy("m", artifact)
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert server.seen[1] == "POST /api/v1/models/m/versions/"
+        assert server.bodies[1] > 64 << 20
+    assert most < 8 << 20
+
+
+def test_without_an_address_it_is_the_one_of_a_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLIPPER_URL", raising=False)
+    assert Client().address.url == DEFAULT_URL
+    with pytest.raises(ValueError, match="starts with http"):
+        Client("localhost:8000")
+
+
+def test_a_key_is_refused_here_where_no_header_can_hold_it() -> None:
+    with pytest.raises(ValueError, match="printable"):
+        Client("http://x", "clp_ü")
+    with pytest.raises(ValueError, match="printable"):
+        Client("http://x", "clp_a\r\nX: y")
+
+
+def test_an_error_survives_a_pickle() -> None:
+    error = ClipperError("no", code="conflict", status=409, details={"a": 1})
+    found = pickle.loads(pickle.dumps(error))
+    assert (str(found), found.code, found.status, found.details) == (
+        "no",
+        "conflict",
+        409,
+        {"a": 1},
+    )

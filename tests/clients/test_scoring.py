@@ -1,0 +1,74 @@
+"""Scoring: any number of rows, in order, whatever their form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from clipper_client import AsyncClient, Client, ClipperError
+from tests.integration.stack import Stack
+
+Rows = NDArray[np.float64]
+
+
+@pytest.fixture(scope="module")
+def many() -> Rows:
+    return np.random.default_rng(3).normal(size=(20_000, 30))
+
+
+def test_every_row_has_its_output_in_order(
+    client: Client, churn: str, many: Rows, linear: LogisticRegression
+) -> None:
+    assert client.score(churn, many) == linear.predict(many).tolist()
+
+
+def test_rows_may_come_from_a_generator(
+    client: Client, churn: str, many: Rows, linear: LogisticRegression
+) -> None:
+    def rows() -> Iterator[Any]:
+        yield from many[:700]
+
+    assert client.score(churn, rows()) == linear.predict(many[:700]).tolist()
+
+
+def test_it_shows_how_far_it_is(
+    client: Client, churn: str, many: Rows, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client.score(churn, many[:300], progress=True)
+    assert "100% of 300 rows" in capsys.readouterr().err
+
+
+def test_rows_that_fail_are_named(client: Client, churn: str, many: Rows) -> None:
+    rows: list[Any] = many[:600].tolist()
+    rows[5], rows[400] = [1.0], [float("nan")] * 30
+    with pytest.raises(ClipperError) as caught:
+        client.score(churn, rows)
+    assert caught.value.code == "rows_failed"
+    assert caught.value.details["rows"][0] == 5
+    kept = client.score(churn, rows, errors="keep")
+    assert isinstance(kept[5], ClipperError)
+    assert kept[5].details == {"row": 5}
+    assert kept[6] == client.predict(churn, rows[6]).output
+
+
+def test_what_is_one_input_is_no_table(client: Client, churn: str) -> None:
+    with pytest.raises(TypeError, match="many inputs"):
+        client.score(churn, "text")
+
+
+def test_an_unknown_application_ends_it_at_once(client: Client, many: Rows) -> None:
+    with pytest.raises(ClipperError) as caught:
+        client.score("nobody", many)
+    assert caught.value.code == "not_found"
+
+
+async def test_the_async_client_scores_the_same(
+    stack: Stack, key: str, churn: str, many: Rows, linear: LogisticRegression
+) -> None:
+    async with AsyncClient(stack.url, key) as client:
+        assert await client.score(churn, many[:3_000]) == linear.predict(many[:3_000]).tolist()
