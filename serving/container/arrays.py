@@ -1,9 +1,9 @@
-"""Rows as the arrays that frameworks take: of their shape and type."""
+"""Rows as the arrays that frameworks take: of their shape and type, by name, so many at once."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,32 +11,40 @@ from numpy.typing import DTypeLike, NDArray
 
 from serving.container.rows import Rows
 
-# The length of an axis; None where any will do.
-Length = int | None
+
+def as_matrix(rows: Rows) -> Any:
+    """Rows of numbers as one array, or as the data frame that they are; null is NaN."""
+    return np.array(rows, dtype=np.float64) if isinstance(rows, list) else rows
 
 
-def as_matrix(rows: Rows) -> NDArray[Any]:
-    """Rows of numbers as one array; of JSON values too, where null is NaN."""
-    return rows if isinstance(rows, np.ndarray) else np.array(rows, dtype=np.float64)
-
-
-def length_of(shape: Sequence[Length] | None) -> int | None:
-    """How many numbers make one input of this shape, without the batch's axis; None: any."""
-    if shape is None:
-        return None
-    known = [length for length in shape if length is not None]
-    return math.prod(known) if len(known) == len(shape) else None
-
-
-def shaped(rows: Rows, *, shape: Sequence[Length] | None, dtype: DTypeLike | None) -> NDArray[Any]:
+def shaped(
+    rows: Rows, *, shape: Sequence[int | None] | None, dtype: DTypeLike | None
+) -> NDArray[Any]:
     """Rows as one array of a dtype, each of them folded into a shape that is known.
 
     An image may come as its pixels one after the other. Raises ValueError where a row doesn't fit.
     """
     batch = np.asarray(rows, dtype=dtype)
-    if shape is None or length_of(shape) is None or batch.shape[1:] == tuple(shape):
+    if shape is None or len(batch.shape) == len(shape) + 1:
         return batch
-    return batch.reshape(len(batch), *(length or 0 for length in shape))
+    known = [size for size in shape if size is not None]
+    if len(known) < len(shape) or prod(batch.shape[1:]) != prod(known):
+        return batch
+    return batch.reshape(len(batch), *known)
+
+
+def are_named(rows: Rows) -> bool:
+    """Whether each row has its parts by their names."""
+    if isinstance(rows, list):
+        return bool(rows) and isinstance(rows[0], dict)
+    return isinstance(rows, dict) or hasattr(rows, "columns")
+
+
+def part_of(rows: Rows, *, name: str, place: int) -> Any:
+    """One part of every row: by its name, or by its place where rows have no names."""
+    if isinstance(rows, list):
+        return [row[name] if isinstance(row, dict) else row[place] for row in rows]
+    return rows[name].to_numpy() if hasattr(rows, "columns") else rows[name]
 
 
 def in_batches(rows: Rows, *, size: int | None, ask: Callable[[Rows], Any]) -> Any:
@@ -46,19 +54,26 @@ def in_batches(rows: Rows, *, size: int | None, ask: Callable[[Rows], Any]) -> A
     """
     if size is None:
         return ask(rows)
+    count = _count(rows)
     outputs: list[Any] = []
-    for start in range(0, len(rows), size):
-        batch = rows[start : start + size]
-        spare = size - len(batch)
-        if spare and isinstance(batch, np.ndarray):
-            batch = np.concatenate([batch, np.repeat(batch[-1:], spare, axis=0)])
-        elif spare:
-            batch = [*batch, *batch[-1:] * spare]
-        answers = ask(batch)
-        outputs += as_rows(answers)[: size - spare]
+    for start in range(0, count, size):
+        chosen = [min(start + place, count - 1) for place in range(size)]
+        outputs += as_rows(ask(_chosen(rows, chosen)))[: count - start]
     return outputs
 
 
 def as_rows(outputs: Any) -> list[Any]:
     """An output for each row, in Python's types."""
     return list(outputs.tolist() if hasattr(outputs, "tolist") else outputs)
+
+
+def _count(rows: Rows) -> int:
+    return len(next(iter(rows.values()))) if isinstance(rows, dict) else len(rows)
+
+
+def _chosen(rows: Rows, places: list[int]) -> Rows:
+    if isinstance(rows, list):
+        return [rows[place] for place in places]
+    if isinstance(rows, dict):
+        return {name: _chosen(part, places) for name, part in rows.items()}
+    return rows.iloc[places] if hasattr(rows, "columns") else rows[places]

@@ -92,10 +92,11 @@ def test_numbers_become_the_columns_of_the_signature(
     predictor.close()
 
 
+@pytest.mark.parametrize("input_type", ["columns", "json"])
 def test_named_columns_may_come_in_any_order(
-    artifact: bytes, model: LogisticRegression, artifact_file: Path
+    input_type: str, artifact: bytes, model: LogisticRegression, artifact_file: Path
 ) -> None:
-    predictor = load_as("mlflow", artifact, at=artifact_file, input_type="json")
+    predictor = load_as("mlflow", artifact, at=artifact_file, input_type=input_type)
     rows = [dict(reversed(line.items())) for line in LINES]
     assert answered(predictor, rows) == model.predict(FRAME).tolist()
 
@@ -155,6 +156,20 @@ def test_a_row_of_the_wrong_width_fails_alone(artifact: bytes, artifact_file: Pa
             "doubles",
             [[1, 2, 3, 4]],
             [[3.0, 7.0]],
+        ),
+        (
+            "model_input.sum(axis=2)",
+            [TensorSpec(np.dtype("float32"), (-1, 2, 2))],
+            "tensor",
+            [[[1, 2], [3, 4]]],
+            [[3.0, 7.0]],
+        ),
+        (
+            "model_input.a.astype(str) + model_input.b",
+            [ColSpec("long", "a"), ColSpec("string", "b")],
+            "columns",
+            [{"b": "x", "a": 1}, {"b": "y", "a": 2}],
+            ["1x", "2y"],
         ),
         (
             "model_input['x'] * model_input['y']",

@@ -138,10 +138,23 @@ def test_a_program_exported_for_one_row_is_asked_row_by_row(net: Any, artifact_f
 
 def test_several_inputs_are_told_apart_by_name_or_place(artifact_file: Path) -> None:
     content = exported(Both(), torch.zeros(2, 2), torch.zeros(2, 2))
+    by_name, by_place = {"right": [3, 4], "left": [1, 2]}, [[1, 2], [3, 4]]
+    for input_type in ("json", "tensor"):
+        predictor = load_as("torch", content, at=artifact_file, input_type=input_type)
+        predictor.warm_up()
+        assert answered(predictor, [by_name] * 3) == [{"sum": [4.0, 6.0], "first": 1.0}] * 3
     predictor = load_as("torch", content, at=artifact_file, input_type="json")
-    rows = [{"right": [3, 4], "left": [1, 2]}, [[1, 2], [3, 4]]]
-    assert answered(predictor, rows[:1]) == [{"sum": [4.0, 6.0], "first": 1.0}]
-    assert answered(predictor, rows[1:]) == [{"sum": [4.0, 6.0], "first": 1.0}]
+    assert answered(predictor, [by_place]) == [{"sum": [4.0, 6.0], "first": 1.0}]
+
+
+def test_a_tensor_has_the_shape_of_the_programs(program: bytes, artifact_file: Path) -> None:
+    predictor = load_as("torch", program, at=artifact_file, input_type="tensor", method="argmax")
+    (bad, good) = predictor.answer_batch([b"[[1, 2], [3, 4]]", b"[1, 2, 3, 4]"])
+    assert bad == (
+        AnswerStatus.INVALID_INPUT,
+        b"expected a tensor of the shape [4], got one of [2, 2]",
+    )
+    assert good.status is AnswerStatus.OK
 
 
 def test_a_value_that_is_no_number_fails_alone(artifact_file: Path) -> None:

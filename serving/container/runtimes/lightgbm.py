@@ -19,6 +19,7 @@ import numpy as np
 from serving.container.archive import unpack
 from serving.container.arrays import as_matrix
 from serving.container.errors import ArtifactInvalid
+from serving.container.inputs import of_features
 from serving.container.rows import Rows
 from serving.container.runtimes import method_of
 from serving.container.scores import Label, Numbers, most_likely, of_both, read_classes
@@ -28,8 +29,9 @@ from serving.container.trees import check_features, check_tree
 
 CLASSES = "classes.json"
 CLASSIFIERS = ("binary", "multiclass", "multiclassova")
-# Where each tree begins, which LightGBM believes; without it it looks for itself.
-_SIZES = re.compile(r"^tree_sizes=.*$", re.MULTILINE)
+# Where each tree begins, which LightGBM believes, and looks for itself where it isn't told; and how
+# the model was trained, which no answer needs, and of which one odd line crashes it.
+_LEFT_OUT = re.compile(r"^tree_sizes=[^\n]*$|^parameters:$.*?(^end of parameters$|\Z)", re.M | re.S)
 _CATEGORICAL = 1  # the bit of a decision
 
 Section = Mapping[str, str]
@@ -42,23 +44,31 @@ class LightGBMModel:
         self,
         booster: lightgbm.Booster,
         *,
-        objective: str,
-        method: str,
-        threads: int,
+        header: Section,
+        spec: LoadSpec,
         classes: Sequence[Label] | None,
     ) -> None:
+        method = method_of(spec)
+        objective = header.get("objective", "").partition(" ")[0]
         is_classifier = objective in CLASSIFIERS
         if method == "predict_proba" and not is_classifier:
             raise ArtifactInvalid(f"expected a classifier for predict_proba, got {objective!r}")
         self._booster = booster
         self._classes = classes
-        self._threads = threads
+        self._threads = spec.threads
         self._answer = {
             "predict": self._labels if is_classifier else self._values,
             "predict_proba": self._probabilities,
             "decision_function": self._raw_scores,
         }[method]
-        self.n_features = int(booster.num_feature())
+        self.signature = of_features(
+            spec.input_type,
+            length=int(booster.num_feature()),
+            names=booster.feature_name(),
+            nullable=True,
+            categories=_categories(header, booster=booster),
+        )
+        self.n_features = self.signature.length
 
     def predict(self, inputs: Rows) -> Any:
         return self._answer(as_matrix(inputs))
@@ -88,19 +98,17 @@ class LightGBMModel:
 
 
 def load(spec: LoadSpec) -> LightGBMModel:
-    method = method_of(spec)
     text, names = _read(spec)
     try:
-        booster = lightgbm.Booster(model_str=_SIZES.sub("", text, count=1))
+        booster = lightgbm.Booster(model_str=_LEFT_OUT.sub("", text))
         header, *trees = _sections(booster.model_to_string())
         _check(header, trees)
     except (lightgbm.basic.LightGBMError, KeyError, ValueError) as error:
         raise ArtifactInvalid(f"expected a LightGBM model, got a broken one: {error}") from error
     return LightGBMModel(
         booster,
-        objective=header.get("objective", "").partition(" ")[0],
-        method=method,
-        threads=spec.threads,
+        header=header,
+        spec=spec,
         classes=read_classes(names, count=max(int(header["num_class"]), 2)) if names else None,
     )
 
@@ -173,6 +181,18 @@ def _check_categories(tree: Section) -> None:
     in_order = bounds == sorted(bounds) and bounds[0] == 0 and bounds[-1] <= words
     if not in_order or any(not 0 <= index < len(bounds) - 1 for index in sets):
         raise ArtifactInvalid("expected a tree that has the categories it asks for")
+
+
+def _categories(header: Section, *, booster: lightgbm.Booster) -> dict[str, list[Any]]:
+    """The categories of each column that was one of pandas' categories, in training's order."""
+    ranges = header["feature_infos"].split()
+    columns = [
+        name
+        for name, told in zip(booster.feature_name(), ranges, strict=True)
+        if not told.startswith("[") and told != "none"
+    ]
+    kept = booster.pandas_categorical or []
+    return dict(zip(columns, kept, strict=True)) if len(columns) == len(kept) else {}
 
 
 def _integers(tree: Section, name: str) -> list[int]:

@@ -11,7 +11,7 @@ import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it is read once, when it is imported
 
@@ -19,11 +19,13 @@ import mlflow.pyfunc
 import pandas as pd
 
 from serving.container.archive import unpack
-from serving.container.arrays import Length, length_of, shaped
+from serving.container.arrays import are_named, part_of, shaped
 from serving.container.errors import ArtifactInvalid, LoadFailed, explain
+from serving.container.inputs import of_features, of_tensors
 from serving.container.rows import Rows
 from serving.container.runtimes import method_of
 from serving.container.scratch import new_folder
+from serving.container.signature import COLUMNS, DType, InputPart, Signature
 from serving.container.spec import LoadSpec
 
 MARK = "MLmodel"
@@ -34,11 +36,14 @@ REQUIREMENTS = "requirements.txt"
 class MLflowModel:
     """A python_function, asked with frames, arrays or lists, as its signature says."""
 
-    def __init__(self, model: mlflow.pyfunc.PyFuncModel, *, method: str, folder: Path) -> None:
+    def __init__(
+        self, model: mlflow.pyfunc.PyFuncModel, *, method: str, input_type: str, folder: Path
+    ) -> None:
         self._schema = model.metadata.get_input_schema()
         self._ask = model.predict if method == "predict" else _asked_directly(model, method=method)
         self._folder = folder
-        self.n_features = _number_of_features(self._schema)
+        self.signature = _signature(self._schema, input_type=input_type)
+        self.n_features = self.signature.length
 
     def predict(self, inputs: Rows) -> Any:
         return _as_outputs(self._ask(self._taken(inputs)))
@@ -51,13 +56,14 @@ class MLflowModel:
 
     def _taken(self, rows: Rows) -> Any:
         """Rows as what the signature wants; as they are where there is none."""
-        named = isinstance(rows, list) and bool(rows) and isinstance(rows[0], dict)
+        named = are_named(rows)
         if self._schema is None:
-            return pd.DataFrame.from_records(rows) if named else rows
+            return pd.DataFrame.from_records(rows) if named and isinstance(rows, list) else rows
         if self._schema.is_tensor_spec():
             return self._tensors(rows)
         if named:
-            return _typed(pd.DataFrame.from_records(rows), schema=self._schema)
+            frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame.from_records(rows)
+            return _typed(frame, schema=self._schema)
         if not self._schema.has_input_names():
             return pd.DataFrame(rows)
         return _typed(pd.DataFrame(rows, columns=self._schema.input_names()), schema=self._schema)
@@ -67,8 +73,10 @@ class MLflowModel:
             (only,) = self._schema.inputs
             return shaped(rows, shape=_shape(only), dtype=only.type)
         return {
-            each.name: shaped([row[each.name] for row in rows], shape=_shape(each), dtype=each.type)
-            for each in self._schema.inputs
+            each.name: shaped(
+                part_of(rows, name=each.name, place=place), shape=_shape(each), dtype=each.type
+            )
+            for place, each in enumerate(self._schema.inputs)
         }
 
 
@@ -78,7 +86,7 @@ def load(spec: LoadSpec) -> MLflowModel:
     try:
         unpack(spec.artifact, into=folder)
         root = _root(folder)
-        return MLflowModel(_open(root), method=method, folder=folder)
+        return MLflowModel(_open(root), method=method, input_type=spec.input_type, folder=folder)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -129,15 +137,36 @@ def _asked_directly(model: mlflow.pyfunc.PyFuncModel, *, method: str) -> Any:
     return ask
 
 
-def _number_of_features(schema: Any) -> int | None:
-    """How many numbers make an input, where it is numbers alone."""
+def _signature(schema: Any, *, input_type: str) -> Signature:
+    """What MLflow's signature says, as far as inputs of this type have it."""
     if schema is None:
-        return None
+        return Signature(input_type=input_type)
     if schema.is_tensor_spec():
-        return None if schema.has_input_names() else length_of(_shape(schema.inputs[0]))
+        tensors = [
+            InputPart(name=each.name or "", dtype=_named(each.type), shape=_shape(each))
+            for each in schema.inputs
+        ]
+        return of_tensors(input_type, tensors)
     kinds = [_dtype(kind) for kind in schema.input_types()]
+    if input_type == COLUMNS and schema.has_input_names():
+        return Signature(input_type=input_type, inputs=tuple(map(_column, schema.inputs, kinds)))
     numeric = all(kind is not None and kind.kind in NUMERIC for kind in kinds)
-    return len(kinds) if numeric else None
+    names = schema.input_names() if schema.has_input_names() else ()
+    return of_features(input_type, length=len(kinds) if numeric else None, names=names)
+
+
+def _column(spec: Any, kind: Any) -> InputPart:
+    """NaN is a number for MLflow; of other types what is required has to be there."""
+    must_be = spec.required and kind is not None and kind.kind != "f"
+    return InputPart(name=spec.name, dtype=_named(kind), nullable=False if must_be else None)
+
+
+def _named(kind: Any) -> DType:
+    """A type of NumPy's as signatures call it; "" where they don't."""
+    if kind is None:
+        return ""
+    known = {"U": "string", "O": "string", "M": "datetime"}.get(kind.kind, kind.name)
+    return cast(DType, known if known in get_args(DType) else "")
 
 
 def _dtype(kind: Any) -> Any:
@@ -145,7 +174,7 @@ def _dtype(kind: Any) -> Any:
     return kind.to_numpy() if hasattr(kind, "to_numpy") else None
 
 
-def _shape(tensor: Any) -> tuple[Length, ...]:
+def _shape(tensor: Any) -> tuple[int | None, ...]:
     return tuple(None if length < 0 else int(length) for length in tensor.shape[1:])
 
 

@@ -10,20 +10,23 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnxruntime
 from numpy.typing import DTypeLike, NDArray
 
 from serving.container.archive import unpack
-from serving.container.arrays import Length, as_rows, in_batches, length_of, shaped
+from serving.container.arrays import are_named, as_rows, in_batches, part_of, shaped
 from serving.container.errors import ArtifactInvalid, LoadFailed, explain
+from serving.container.inputs import of_tensors
 from serving.container.onnx_files import external_files
 from serving.container.rows import Rows
 from serving.container.runtimes import method_of
 from serving.container.scratch import new_folder
+from serving.container.signature import DType, InputPart
 from serving.container.spec import LoadSpec
 
 DTYPES: Mapping[str, DTypeLike] = {
@@ -52,7 +55,7 @@ class OnnxInput:
 
     name: str
     dtype: DTypeLike
-    shape: tuple[Length, ...]
+    shape: tuple[int | None, ...]
     batch: int | None
 
     @classmethod
@@ -65,25 +68,31 @@ class OnnxInput:
         )
 
     @property
-    def length(self) -> int | None:
-        """How many numbers it takes of each row."""
-        return None if self.dtype is np.object_ else length_of(self.shape)
+    def part(self) -> InputPart:
+        name = "string" if self.dtype is np.object_ else np.dtype(self.dtype).name
+        return InputPart(name=self.name, dtype=cast(DType, name), shape=self.shape)
+
+    @property
+    def width(self) -> int:
+        """How many of a row's numbers are its own."""
+        return prod(size or 1 for size in self.shape)
 
 
 class OnnxModel:
     """A session, asked for one of its outputs or for all of them."""
 
     def __init__(
-        self, session: onnxruntime.InferenceSession, *, method: str, folder: Path | None
+        self, session: onnxruntime.InferenceSession, *, spec: LoadSpec, folder: Path | None
     ) -> None:
+        method = method_of(spec)
         self._session = session
         self._folder = folder
         self._inputs = [OnnxInput.of(node) for node in session.get_inputs()]
         self._outputs = _asked(session.get_outputs(), method=method)
         self._batch = next((each.batch for each in self._inputs if each.batch), None)
         self._probabilities = method == "predict_proba"
-        lengths = [each.length for each in self._inputs]
-        self.n_features = None if None in lengths else sum(filter(None, lengths))
+        self.signature = of_tensors(spec.input_type, [each.part for each in self._inputs])
+        self.n_features = self.signature.length
 
     def predict(self, inputs: Rows) -> Any:
         return in_batches(inputs, size=self._batch, ask=self._ask)
@@ -106,39 +115,40 @@ class OnnxModel:
         return [dict(zip(self._outputs, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def _feed(self, rows: Rows) -> dict[str, NDArray[Any]]:
-        if len(self._inputs) == 1 and not _named(rows):
+        if are_named(rows):
+            if len(self._inputs) == 1 and hasattr(rows, "columns"):
+                rows = {self._inputs[0].name: rows.to_numpy()}
+            return {
+                each.name: _column_of(part_of(rows, name=each.name, place=place), each)
+                for place, each in enumerate(self._inputs)
+            }
+        if len(self._inputs) == 1:
             (only,) = self._inputs
             return {only.name: _column_of(rows, only)}
-        if _named(rows):
-            return {
-                each.name: _column_of([row[each.name] for row in rows], each)
-                for each in self._inputs
-            }
         return self._split(np.asarray(rows))
 
     def _split(self, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Numbers without names, for the inputs in their order."""
         feed, start = {}, 0
         for each in self._inputs:
-            end = start + (each.length or 1)
+            end = start + each.width
             feed[each.name] = _column_of(rows[:, start:end], each)
             start = end
         return feed
 
 
 def load(spec: LoadSpec) -> OnnxModel:
-    method = method_of(spec)
     if spec.head(8)[4:] == ORT_MAGIC:
         raise ArtifactInvalid("expected an .onnx file, got one in ONNX Runtime's own format")
     if not spec.starts_with(b"PK"):
         _refuse_other_files(spec.artifact, within=None)
-        return OnnxModel(_open(spec.artifact, spec=spec), method=method, folder=None)
+        return OnnxModel(_open(spec.artifact, spec=spec), spec=spec, folder=None)
     folder = new_folder()
     try:
         unpack(spec.artifact, into=folder)
         model = _find_model(folder)
         _refuse_other_files(model, within=model.parent)
-        return OnnxModel(_open(model, spec=spec), method=method, folder=folder)
+        return OnnxModel(_open(model, spec=spec), spec=spec, folder=folder)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -208,10 +218,6 @@ def _asked(outputs: Sequence[Any], *, method: str) -> list[str]:
         return of_classes[:1]
     labels = [name for name in names if "label" in name.lower()]
     return labels[:1] or names
-
-
-def _named(rows: Rows) -> bool:
-    return isinstance(rows, list) and bool(rows) and isinstance(rows[0], dict)
 
 
 def _column_of(rows: Rows, each: OnnxInput) -> NDArray[Any]:

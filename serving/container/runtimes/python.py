@@ -1,4 +1,4 @@
-"""Any Python code: a module, or a zip of a module or package, with a ``Predictor`` class.
+"""Any Python code: a module, or a zip or wheel of a module or package, with a ``Predictor`` class.
 
 ``Predictor(path)`` is made once, path being the folder with the unpacked artifact; it is given the
 device too if its signature has one. ``pred_batch(inputs)`` answers, ``warm_up()`` may prepare.
@@ -23,6 +23,7 @@ from serving.container.scratch import new_folder
 from serving.container.signature import MOST_FEATURES
 from serving.container.spec import LoadSpec
 from serving.container.tracebacks import keep_sources
+from serving.container.wheels import Wheel
 
 ENTRY_MODULES = ("predictor.py", "model.py", "__init__.py")
 CLASS_NAME = "Predictor"
@@ -55,8 +56,8 @@ def load(spec: LoadSpec) -> PythonModel:
     folder = new_folder()
     name = f"clipper_model_{spec.sha256[:12]}_{next(_serial)}"
     try:
-        entry = _lay_out(spec, folder=folder)
-        predictor = _construct(entry, name=name, folder=folder, device=spec.device)
+        found = _find_class(spec, name=name, folder=folder)
+        predictor = _construct(found, folder=folder, device=spec.device)
         return PythonModel(predictor, folder=folder, module=name)
     except BaseException as error:
         keep_sources(error)
@@ -64,14 +65,51 @@ def load(spec: LoadSpec) -> PythonModel:
         raise
 
 
-def _lay_out(spec: LoadSpec, *, folder: Path) -> Path:
-    """Put the artifact's files into the folder; return the file to import."""
-    if spec.starts_with(b"PK"):
-        unpack(spec.artifact, into=folder)
-        return _find_entry(folder)
-    entry = folder / "predictor.py"
-    shutil.copyfile(spec.artifact, entry)
-    return entry
+def _find_class(spec: LoadSpec, *, name: str, folder: Path) -> type[Any]:
+    """Put the artifact's files into the folder, and import its Predictor from there."""
+    if not spec.starts_with(b"PK"):
+        entry = folder / "predictor.py"
+        shutil.copyfile(spec.artifact, entry)
+        return _class_of_file(entry, name=name, folder=folder)
+    unpack(spec.artifact, into=folder)
+    if Wheel.is_one(folder):
+        return _class_of_wheel(Wheel(folder), folder=folder)
+    return _class_of_file(_find_entry(folder), name=name, folder=folder)
+
+
+def _class_of_wheel(wheel: Wheel, *, folder: Path) -> type[Any]:
+    """A wheel's modules have the names that they have where it is installed."""
+    module_name, class_name = wheel.entry(class_name=CLASS_NAME)
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        module = importlib.import_module(module_name)
+    except BaseException as error:
+        let_interrupts_through(error)
+        needs = f"; the wheel needs {wheel.needs}" if isinstance(error, ImportError) else ""
+        raise LoadFailed(f"the artifact failed to import: {explain(error)}{needs}") from error
+    return _class_in(module, name=class_name, where=module_name)
+
+
+def _class_of_file(entry: Path, *, name: str, folder: Path) -> type[Any]:
+    in_package = entry.name == "__init__.py" and entry.parent != folder
+    sys.path.insert(0, str(entry.parent.parent if in_package else entry.parent))
+    importlib.invalidate_caches()
+    try:
+        module = _import(entry, name=name)
+    except BaseException as error:
+        let_interrupts_through(error)
+        raise LoadFailed(f"the artifact failed to import: {explain(error)}") from error
+    return _class_in(module, name=CLASS_NAME, where=entry.name)
+
+
+def _class_in(module: ModuleType, *, name: str, where: str) -> type[Any]:
+    found = getattr(module, name, None)
+    if not isinstance(found, type):
+        raise ArtifactInvalid(f"expected a class {name} in {where}, got none")
+    if not callable(getattr(found, "pred_batch", None)):
+        raise ArtifactInvalid(f"expected {name} to have pred_batch(self, inputs), got none")
+    return found
 
 
 def _find_entry(folder: Path) -> Path:
@@ -95,26 +133,13 @@ def _find_entry(folder: Path) -> Path:
     )
 
 
-def _construct(entry: Path, *, name: str, folder: Path, device: str) -> Any:
-    in_package = entry.name == "__init__.py" and entry.parent != folder
-    sys.path.insert(0, str(entry.parent.parent if in_package else entry.parent))
-    importlib.invalidate_caches()
-    try:
-        module = _import(entry, name=name)
-    except BaseException as error:
-        let_interrupts_through(error)
-        raise LoadFailed(f"the artifact failed to import: {explain(error)}") from error
-    predictor_class = getattr(module, CLASS_NAME, None)
-    if not isinstance(predictor_class, type):
-        raise ArtifactInvalid(f"expected a class {CLASS_NAME} in {entry.name}, got none")
-    if not callable(getattr(predictor_class, "pred_batch", None)):
-        raise ArtifactInvalid(f"expected {CLASS_NAME} to have pred_batch(self, inputs), got none")
+def _construct(predictor_class: type[Any], *, folder: Path, device: str) -> Any:
     options = {"device": device} if _takes_device(predictor_class) else {}
     try:
         return predictor_class(folder, **options)
     except BaseException as error:
         let_interrupts_through(error)
-        raise LoadFailed(f"{CLASS_NAME}(path) failed: {explain(error)}") from error
+        raise LoadFailed(f"{predictor_class.__name__}(path) failed: {explain(error)}") from error
 
 
 def _number_of_features(predictor: Any) -> int | None:

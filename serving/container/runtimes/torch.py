@@ -12,43 +12,39 @@ import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast, get_args
 
-import numpy as np
 import torch
 
-from serving.container.arrays import Length, as_rows, in_batches, length_of, shaped
+from serving.container.arrays import are_named, as_rows, in_batches, part_of, shaped
 from serving.container.errors import ArtifactInvalid, LoadFailed, explain
+from serving.container.inputs import of_tensors
 from serving.container.rows import Rows
 from serving.container.runtimes import method_of
 from serving.container.scores import most_likely, softmax
+from serving.container.signature import DType, InputPart
 from serving.container.spec import LoadSpec
-
-WARM_UP_SIZES = (1, 2)  # a program may be compiled anew for the second
 
 
 class TorchModel:
     """A function from tensors to tensors, asked about one or several inputs a row."""
 
     def __init__(
-        self, ask: Callable[..., Any], *, inputs: Sequence[TorchInput], method: str, device: str
+        self, ask: Callable[..., Any], *, inputs: Sequence[TorchInput], spec: LoadSpec
     ) -> None:
         self._call = ask
         self._inputs = inputs
-        self._device = device
-        self._finish = {"predict": _as_it_is, "softmax": _softmax, "argmax": _argmax}[method]
+        self._device = spec.device
+        self._finish = FINISHES[method_of(spec)]
         self._batch = next((each.batch for each in inputs if each.batch), None)
-        self.n_features = inputs[0].length if len(inputs) == 1 else None
+        self.signature = of_tensors(spec.input_type, [each.part for each in inputs])
+        self.n_features = self.signature.length
 
     def predict(self, inputs: Rows) -> Any:
         return in_batches(inputs, size=self._batch, ask=self._ask)
 
     def warm_up(self) -> None:
-        """Have it compiled, where what it takes is known."""
-        if len(self._inputs) == 1 and self._inputs[0].length is not None:
-            only = self._inputs[0]
-            for size in WARM_UP_SIZES:
-                self.predict(np.zeros((size, *(length or 0 for length in only.shape or ()))))
+        """Nothing of its own: answering first batches is what has it compiled."""
 
     def close(self) -> None:
         """Nothing was taken."""
@@ -58,10 +54,10 @@ class TorchModel:
             return self._finish(self._call(*self._tensors(rows)))
 
     def _tensors(self, rows: Rows) -> list[torch.Tensor]:
-        if len(self._inputs) == 1 and not (len(rows) and isinstance(rows[0], dict)):
+        if len(self._inputs) == 1 and (hasattr(rows, "columns") or not are_named(rows)):
             return [self._inputs[0].tensor(rows, device=self._device)]
         return [
-            each.tensor([_part_of(row, each.name, place) for row in rows], device=self._device)
+            each.tensor(part_of(rows, name=each.name, place=place), device=self._device)
             for place, each in enumerate(self._inputs)
         ]
 
@@ -70,16 +66,26 @@ class TorchInput:
     """One of a model's inputs; `shape` is that of one row, None where nobody says."""
 
     def __init__(
-        self, name: str, *, dtype: torch.dtype, shape: tuple[Length, ...] | None, batch: int | None
+        self,
+        name: str,
+        *,
+        dtype: torch.dtype,
+        shape: tuple[int | None, ...] | None,
+        batch: int | None,
     ) -> None:
         self.name = name
-        self.shape = shape
         self.batch = batch
-        self.length = length_of(shape)
+        self._shape = shape
         self._dtype = dtype
 
+    @property
+    def part(self) -> InputPart:
+        known = str(self._dtype).removeprefix("torch.")
+        dtype = known if known in get_args(DType) else "float32"
+        return InputPart(name=self.name, dtype=cast(DType, dtype), shape=self._shape)
+
     def tensor(self, rows: Rows, *, device: str) -> torch.Tensor:
-        array = shaped(rows, shape=self.shape, dtype=None)
+        array = shaped(rows, shape=self._shape, dtype=None)
         # Of texts and of rows of different lengths there are no tensors.
         if array.dtype.kind not in "fiub":
             raise ValueError(f"expected numbers for {self.name}, got {array.dtype}")
@@ -88,7 +94,6 @@ class TorchInput:
 
 
 def load(spec: LoadSpec) -> TorchModel:
-    method = method_of(spec)
     read = _reader_of(spec)
     if spec.device != "cpu" and not torch.cuda.is_available():
         raise LoadFailed(f"PyTorch has no access to {spec.device}")
@@ -99,7 +104,7 @@ def load(spec: LoadSpec) -> TorchModel:
         ask, inputs = read(spec)
     except Exception as error:
         raise ArtifactInvalid(f"expected a model that PyTorch loads: {explain(error)}") from error
-    return TorchModel(ask, inputs=inputs, method=method, device=spec.device)
+    return TorchModel(ask, inputs=inputs, spec=spec)
 
 
 def _reader_of(spec: LoadSpec) -> Callable[[LoadSpec], tuple[Callable[..., Any], list[TorchInput]]]:
@@ -155,10 +160,6 @@ def _read_script(spec: LoadSpec) -> tuple[Callable[..., Any], list[TorchInput]]:
     return script, [TorchInput(name, dtype=dtype, shape=None, batch=None) for name in takes]
 
 
-def _part_of(row: Any, name: str, place: int) -> Any:
-    return row[name] if isinstance(row, dict) else row[place]
-
-
 def _as_it_is(output: Any) -> Any:
     """One output for each row, of a tensor, or of several by name or in their order."""
     if isinstance(output, torch.Tensor):
@@ -183,3 +184,10 @@ def _scores(output: Any) -> Any:
     while not isinstance(first, torch.Tensor):
         first = next(iter(first.values() if isinstance(first, Mapping) else first))
     return first.float().cpu().numpy()
+
+
+FINISHES: Mapping[str, Callable[[Any], Any]] = {
+    "predict": _as_it_is,
+    "softmax": _softmax,
+    "argmax": _argmax,
+}

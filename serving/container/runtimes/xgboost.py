@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ import xgboost
 
 from serving.container.arrays import as_matrix
 from serving.container.errors import ArtifactInvalid
+from serving.container.inputs import of_features
 from serving.container.rows import Rows
 from serving.container.runtimes import method_of
 from serving.container.scores import (
@@ -51,8 +53,9 @@ class Trees(msgspec.Struct):
 class XGBoostModel:
     """A booster, asked for labels or values, probabilities, or margins."""
 
-    def __init__(self, booster: xgboost.Booster, *, method: str) -> None:
-        learner = json.loads(booster.save_config())["learner"]
+    def __init__(
+        self, booster: xgboost.Booster, *, learner: dict[str, Any], method: str, input_type: str
+    ) -> None:
         self._objective = str(learner["objective"]["name"])
         self._is_linear = learner["gradient_booster"]["name"] == "gblinear"
         self._booster = booster
@@ -68,7 +71,14 @@ class XGBoostModel:
             "predict_proba": self._probabilities,
             "decision_function": self._margins,
         }[method]
-        self.n_features = int(booster.num_features()) or None
+        self.signature = of_features(
+            input_type,
+            length=int(booster.num_features()) or None,
+            names=booster.feature_names or (),
+            nullable=not self._is_linear,
+            categories=_categories(learner, names=booster.feature_names or ()),
+        )
+        self.n_features = self.signature.length
 
     def predict(self, inputs: Rows) -> Any:
         return self._answer(inputs)
@@ -116,12 +126,13 @@ class XGBoostModel:
 
 def load(spec: LoadSpec) -> XGBoostModel:
     method = method_of(spec)
-    booster = _read(spec)
+    booster, learner = _read(spec)
     booster.set_param({"nthread": spec.threads, "device": spec.device})
-    return XGBoostModel(booster, method=method)
+    return XGBoostModel(booster, learner=learner, method=method, input_type=spec.input_type)
 
 
-def _read(spec: LoadSpec) -> xgboost.Booster:
+def _read(spec: LoadSpec) -> tuple[xgboost.Booster, dict[str, Any]]:
+    """The booster, and all that it is made of."""
     if not spec.starts_with(b"{"):
         raise ArtifactInvalid(
             "expected a model saved by save_model('model.json') or ('model.ubj'), "
@@ -130,20 +141,20 @@ def _read(spec: LoadSpec) -> xgboost.Booster:
     booster = xgboost.Booster()
     try:
         booster.load_model(bytearray(spec.content))
-        _check(bytes(booster.save_raw("json")), n_features=booster.num_features())
+        # It may say NaN, which is not JSON.
+        learner = json.loads(bytes(booster.save_raw("json")))["learner"]
+        _check(learner, n_features=booster.num_features())
     except (xgboost.core.XGBoostError, msgspec.ValidationError) as error:
         said = str(error).partition("\nStack trace:")[0]
         raise ArtifactInvalid(f"expected an XGBoost model, got a broken one: {said}") from error
-    return booster
+    return booster, learner
 
 
-def _check(model: bytes, *, n_features: int) -> None:
+def _check(learner: dict[str, Any], *, n_features: int) -> None:
     """Raise ArtifactInvalid where following the trees would lead out of the model."""
-    learner = json.loads(model)["learner"]  # it may say NaN, which is not JSON
-    booster = learner["gradient_booster"]
     parameters = learner["learner_model_param"]
     groups = max(int(parameters["num_class"]), 1) * max(int(parameters["num_target"]), 1)
-    told = booster.get("gbtree", booster).get("model")  # `gbtree` is within `dart`
+    told = _model(learner)
     if "trees" not in told:
         return
     forest = msgspec.convert(told, Trees)
@@ -165,12 +176,38 @@ def _check(model: bytes, *, n_features: int) -> None:
         )
 
 
+def _model(learner: dict[str, Any]) -> dict[str, Any]:
+    """The trees, or the weights; of `dart` those of its `gbtree`."""
+    booster = learner["gradient_booster"]
+    model: dict[str, Any] = booster.get("gbtree", booster)["model"]
+    return model
+
+
 def _rounds(booster: xgboost.Booster) -> tuple[int, int]:
     """Which rounds answer: as in scikit-learn's API the best, where it was fitted by that."""
     best = booster.attr("best_iteration")
     if booster.attr("scikit_learn") is None or best is None:
         return (0, 0)
     return (0, int(best) + 1)
+
+
+def _categories(learner: dict[str, Any], *, names: Sequence[str]) -> dict[str, list[Any]]:
+    """The categories of each column that it was trained with as such, where it has kept them."""
+    kept = _model(learner).get("cats", {}).get("enc", [])
+    return {
+        name: _decoded(column)
+        for name, column in zip(names, kept, strict=False)
+        if column["values"]
+    }
+
+
+def _decoded(column: dict[str, list[Any]]) -> list[Any]:
+    """One column's categories: numbers as they are, texts in UTF-8 one after the other."""
+    offsets = column.get("offsets")
+    if not offsets:
+        return column["values"]
+    text = bytes(code & 0xFF for code in column["values"])
+    return [text[start:end].decode() for start, end in pairwise(offsets)]
 
 
 def _classes(booster: xgboost.Booster, *, parameters: dict[str, str]) -> Sequence[Label] | None:

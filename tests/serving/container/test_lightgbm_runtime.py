@@ -9,9 +9,11 @@ from typing import Any
 
 import lightgbm
 import numpy as np
+import pandas as pd
 import pytest
 
 from serving.container.errors import ArtifactInvalid
+from serving.container.signature import signature_of
 from serving.rpc.frames import AnswerStatus
 from tests.serving.container.artifacts import answered, load_as, zipped
 
@@ -99,14 +101,39 @@ def test_categories_are_asked_for(artifact_file: Path) -> None:
         load_as("lightgbm", broken.encode(), at=artifact_file)
 
 
+@pytest.mark.parametrize("input_type", ["doubles", "json"])
 def test_what_is_missing_goes_the_way_that_was_learned(
-    three: lightgbm.Booster, artifact_file: Path
+    input_type: str, three: lightgbm.Booster, artifact_file: Path
 ) -> None:
     predictor = load_as(
-        "lightgbm", saved(three), at=artifact_file, input_type="json", method="predict_proba"
+        "lightgbm", saved(three), at=artifact_file, input_type=input_type, method="predict_proba"
     )
     expected = three.predict(np.array([[np.nan, 0.5, 0.5, 0.5]])).tolist()
     assert answered(predictor, [[None, 0.5, 0.5, 0.5]]) == expected
+
+
+def test_a_frame_is_answered_by_the_names_of_its_columns(artifact_file: Path) -> None:
+    cities = pd.Categorical(np.array(["bern", "oslo", "rome"])[THREE])
+    frame = pd.DataFrame({"age": ROWS[:, 0], "city": cities, "visits": np.arange(60) % 5})
+    options = {**SMALL, "n_estimators": 3, "min_data_per_group": 1, "cat_smooth": 0}
+    model = lightgbm.LGBMClassifier(**options).fit(frame, THREE == 1)
+    predictor = load_as(
+        "lightgbm",
+        saved(model.booster_),
+        at=artifact_file,
+        input_type="columns",
+        method="predict_proba",
+    )
+    predictor.warm_up()
+    assert signature_of(predictor, input_type="columns").columns == ("age", "city", "visits")
+    rows = [dict(reversed(row.items())) for row in frame.to_dict("records")]
+    expected: Any = model.predict_proba(frame)
+    expected = expected.tolist()
+    assert len({tuple(scores) for scores in expected}) > 1
+    assert answered(predictor, rows) == expected
+    assert answered(predictor, rows[-1:]) == expected[-1:]  # whatever the batch's categories are
+    nothing, other = {"age": None}, {"age": None, "city": "paris"}
+    assert answered(predictor, [nothing]) == answered(predictor, [other])
 
 
 def test_a_row_of_the_wrong_width_fails_alone(text: str, artifact_file: Path) -> None:

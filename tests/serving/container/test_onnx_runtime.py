@@ -100,9 +100,13 @@ def test_several_inputs_and_outputs_are_told_apart_by_name(artifact_file: Path) 
     predictor = load_as("onnx", content, at=artifact_file)
     assert predictor.n_features == 2
     assert answered(predictor, [[3, 2]]) == expected
-    by_name = load_as("onnx", content, at=artifact_file, input_type="json")
-    assert answered(by_name, [{"income": 2, "age": 3}]) == expected
-    assert answered(by_name, [{"income": [2], "age": [3]}]) == expected
+    for input_type in ("json", "columns"):
+        by_name = load_as("onnx", content, at=artifact_file, input_type=input_type)
+        assert answered(by_name, [{"income": 2, "age": 3}]) == expected
+    for input_type in ("json", "tensor"):
+        by_name = load_as("onnx", content, at=artifact_file, input_type=input_type)
+        by_name.warm_up()
+        assert answered(by_name, [{"income": [2], "age": [3]}]) == expected
 
 
 def test_texts_are_taken(artifact_file: Path) -> None:
@@ -120,8 +124,14 @@ def test_an_image_may_come_as_its_pixels_one_after_the_other(artifact_file: Path
     predictor = load_as("onnx", content, at=artifact_file)
     assert predictor.n_features == 6
     assert answered(predictor, [[1, 2, 3, 4, 5, 6]]) == [[3.0, 6.0]]
-    nested = load_as("onnx", content, at=artifact_file, input_type="json")
-    assert answered(nested, [[[1, 2, 3], [4, 5, 6]]]) == [[3.0, 6.0]]
+    for input_type in ("json", "tensor"):
+        nested = load_as("onnx", content, at=artifact_file, input_type=input_type)
+        assert answered(nested, [[[1, 2, 3], [4, 5, 6]]]) == [[3.0, 6.0]]
+    (bad,) = nested.answer_batch([b"[[1, 2], [3, 4]]"])
+    assert bad == (
+        AnswerStatus.INVALID_INPUT,
+        b"expected a tensor of the shape [2, 3], got one of [2, 2]",
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 4])

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import xgboost
 
 from serving.container.errors import ArtifactInvalid
+from serving.container.signature import signature_of
 from serving.rpc.frames import AnswerStatus
 from tests.serving.container.artifacts import answered, load_as, zipped
 
@@ -106,12 +108,37 @@ def test_every_kind_of_booster_answers(kind: str, artifact_file: Path) -> None:
     assert answered(predictor, ROWS) == pytest.approx(model.predict(ROWS))
 
 
-def test_what_is_missing_goes_the_way_that_was_learned(artifact_file: Path) -> None:
+@pytest.mark.parametrize("input_type", ["doubles", "json"])
+def test_what_is_missing_goes_the_way_that_was_learned(
+    input_type: str, artifact_file: Path
+) -> None:
     model = xgboost.XGBClassifier(**SMALL).fit(ROWS, BINARY)
-    predictor = load_as("xgboost", saved(model), at=artifact_file, input_type="json")
+    predictor = load_as("xgboost", saved(model), at=artifact_file, input_type=input_type)
     rows = [[None, 0.5, 0.5, 0.5]]
     expected = model.predict(np.array([[np.nan, 0.5, 0.5, 0.5]])).tolist()
     assert answered(predictor, rows) == expected
+
+
+def test_a_frame_is_answered_by_the_names_of_its_columns(artifact_file: Path) -> None:
+    cities = pd.Categorical(np.array(["bern", "oslo", "rome"])[THREE])
+    frame = pd.DataFrame({"age": ROWS[:, 0], "city": cities, "visits": np.arange(60) % 5})
+    model = xgboost.XGBClassifier(**SMALL, enable_categorical=True).fit(frame, THREE == 1)
+    predictor = load_as(
+        "xgboost", saved(model), at=artifact_file, input_type="columns", method="predict_proba"
+    )
+    predictor.warm_up()
+    assert signature_of(predictor, input_type="columns").columns == ("age", "city", "visits")
+    rows = [dict(reversed(row.items())) for row in frame.to_dict("records")]
+    expected = model.predict_proba(frame).tolist()
+    assert answered(predictor, rows) == expected
+    assert answered(predictor, rows[:1]) == expected[:1]  # whatever the batch's categories are
+    nothing, other = {"age": None}, {"age": None, "city": "paris"}
+    assert answered(predictor, [nothing]) == answered(predictor, [other])
+    (bad,) = predictor.answer_batch([b'{"age": 1, "town": "bern"}'])
+    assert bad == (
+        AnswerStatus.INVALID_INPUT,
+        b'expected the columns age, city, visits, got "town"',
+    )
 
 
 def test_a_row_of_the_wrong_width_fails_alone(artifact_file: Path) -> None:
