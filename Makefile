@@ -9,7 +9,8 @@ ARGS ?=
 # its core to the others.
 IN_PARALLEL = --numprocesses 3
 
-HEAVY_FRAMEWORKS = mlflow torch
+# `make test` has the others.
+HEAVY_FRAMEWORKS = catboost
 
 # The shell gets them as they are, whatever is in them.
 export PYTHON PORT VAR

@@ -67,6 +67,13 @@ RUNTIMES: dict[str, RuntimeRow] = {
         needs="lightgbm",
         packages=("lightgbm",),
     ),
+    "catboost": RuntimeRow(
+        load="serving.container.runtimes.catboost:load",
+        methods=SCORES,
+        data_only=True,
+        needs="catboost",
+        packages=("catboost",),
+    ),
     "onnx": RuntimeRow(
         load="serving.container.runtimes.onnx:load",
         methods=("predict", "predict_proba", "outputs"),

@@ -115,7 +115,7 @@ def test_what_is_missing_goes_the_way_that_was_learned(
 def test_a_frame_is_answered_by_the_names_of_its_columns(artifact_file: Path) -> None:
     cities = pd.Categorical(np.array(["bern", "oslo", "rome"])[THREE])
     frame = pd.DataFrame({"age": ROWS[:, 0], "city": cities, "visits": np.arange(60) % 5})
-    options = {**SMALL, "n_estimators": 3, "min_data_per_group": 1, "cat_smooth": 0}
+    options: dict[str, Any] = {**SMALL, "n_estimators": 3, "min_data_per_group": 1, "cat_smooth": 0}
     model = lightgbm.LGBMClassifier(**options).fit(frame, THREE == 1)
     predictor = load_as(
         "lightgbm",

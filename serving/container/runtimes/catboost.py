@@ -1,0 +1,93 @@
+"""CatBoost models in its own binary format, `.cbm`.
+
+It holds trees and the names of classes, and no code. CatBoost has FlatBuffers verify the file
+before it reads it. Pickled models, and those in JSON or as source code, are none of its business.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import catboost
+import numpy as np
+
+from serving.container.arrays import as_matrix
+from serving.container.errors import ArtifactInvalid
+from serving.container.inputs import of_features
+from serving.container.rows import Rows
+from serving.container.runtimes import method_of
+from serving.container.scores import most_likely, of_both
+from serving.container.signature import COLUMNS, InputPart, Signature
+from serving.container.spec import LoadSpec
+
+MAGIC = b"CBM1"
+# As many bytes begin a file: the magic, and how long the rest is.
+HEADER = 8
+PREDICTIONS = {"predict_proba": "Probability", "decision_function": "RawFormulaVal"}
+
+
+class CatBoostModel:
+    """A model, asked for labels or values, probabilities, or raw values."""
+
+    def __init__(self, model: catboost.CatBoost, *, spec: LoadSpec) -> None:
+        self._method = method_of(spec)
+        self._classes = np.asarray(model.classes_)
+        if self._method == "predict_proba" and not self._classes.size:
+            raise ArtifactInvalid("expected a classifier for predict_proba, got a regressor")
+        self._model = model
+        self._threads = spec.threads
+        self._texts = {*model.get_cat_feature_indices(), *model.get_text_feature_indices()}
+        self.signature = self._signature(model, input_type=spec.input_type)
+        self.n_features = self.signature.length
+
+    def predict(self, inputs: Rows) -> Any:
+        rows = inputs if self._texts else as_matrix(inputs)
+        if self._method == "predict" and self._classes.size:
+            return self._labels(rows)
+        return self._ask(rows, kind=PREDICTIONS.get(self._method, "RawFormulaVal"))
+
+    def warm_up(self) -> None:
+        """Nothing of its own: answering a first batch is what warms a model."""
+
+    def close(self) -> None:
+        """Nothing was taken."""
+
+    def _labels(self, rows: Rows) -> Any:
+        told = self._ask(rows, kind="Probability")
+        classes = self._classes.tolist()
+        return most_likely(told if told.ndim > 1 else of_both(told), classes=classes)
+
+    def _ask(self, rows: Rows, *, kind: str) -> Any:
+        answers = self._model.predict(rows, prediction_type=kind, thread_count=self._threads)
+        return np.asarray(answers)
+
+    def _signature(self, model: catboost.CatBoost, *, input_type: str) -> Signature:
+        """Categories are texts or whole numbers, and any text will do where one wasn't seen."""
+        names = model.feature_names_
+        if input_type == COLUMNS and self._texts:
+            parts = [
+                InputPart(name=name, dtype="string", nullable=False)
+                if place in self._texts
+                else InputPart(name=name, dtype="float64", nullable=True)
+                for place, name in enumerate(names)
+            ]
+            return Signature(input_type=input_type, inputs=tuple(parts))
+        length = None if self._texts else len(names)
+        return of_features(input_type, length=length, names=names, nullable=True)
+
+
+def load(spec: LoadSpec) -> CatBoostModel:
+    if not spec.starts_with(MAGIC):
+        raise ArtifactInvalid(
+            "expected a model saved by save_model('model.cbm'), "
+            f"got a file starting {spec.head(8)!r}"
+        )
+    length = int.from_bytes(spec.head(HEADER)[len(MAGIC) :], "little")
+    if spec.artifact.stat().st_size < HEADER + length:
+        raise ArtifactInvalid("expected a whole CatBoost model, got a file that was cut off")
+    model = catboost.CatBoost()
+    try:
+        model.load_model(str(spec.artifact), format="cbm")
+    except catboost.CatBoostError as error:
+        raise ArtifactInvalid(f"expected a CatBoost model, got a broken one: {error}") from error
+    return CatBoostModel(model, spec=spec)

@@ -1,0 +1,154 @@
+"""CatBoost models answer as they do at home, with labels, probabilities and raw values."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import catboost
+import numpy as np
+import pandas as pd
+import pytest
+
+from serving.container.errors import ArtifactInvalid, ContainerError
+from serving.container.runtimes import runs_code
+from serving.rpc.frames import AnswerStatus
+from tests.serving.container.artifacts import answered, load_as, zipped
+
+ROWS = np.random.default_rng(0).random((60, 4))
+BINARY = (ROWS[:, 0] > 0.5).astype(int)
+THREE = np.array(["cold", "mild", "hot"])[BINARY + (ROWS[:, 1] > 0.7)]
+SMALL: dict[str, Any] = {
+    "iterations": 5,
+    "depth": 2,
+    "verbose": 0,
+    "thread_count": 1,
+    "allow_writing_files": False,
+}
+
+
+def saved(model: Any, *, at: Path) -> bytes:
+    model.save_model(str(at.with_suffix(".cbm")))
+    return at.with_suffix(".cbm").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Any:
+    return catboost.CatBoostClassifier(**SMALL).fit(ROWS, THREE)
+
+
+@pytest.fixture(scope="module")
+def content(classifier: Any, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return saved(classifier, at=tmp_path_factory.mktemp("catboost") / "model")
+
+
+@pytest.mark.parametrize("labels", [BINARY, BINARY > 0, THREE])
+def test_a_classifier_answers_with_its_own_labels_probabilities_and_raw_values(
+    labels: Any, artifact_file: Path
+) -> None:
+    model = catboost.CatBoostClassifier(**SMALL).fit(ROWS, labels)
+    content = saved(model, at=artifact_file)
+    expected = {
+        "": np.ravel(model.predict(ROWS)),
+        "predict_proba": model.predict_proba(ROWS),
+        "decision_function": model.predict(ROWS, prediction_type="RawFormulaVal"),
+    }
+    for method, outputs in expected.items():
+        predictor = load_as("catboost", content, at=artifact_file, method=method)
+        predictor.warm_up()
+        assert predictor.n_features == 4
+        assert answered(predictor, ROWS) == outputs.tolist()
+
+
+def test_a_regression_answers_with_its_values(artifact_file: Path) -> None:
+    model = catboost.CatBoostRegressor(**SMALL).fit(ROWS, ROWS[:, 2])
+    content = saved(model, at=artifact_file)
+    assert answered(load_as("catboost", content, at=artifact_file), ROWS) == pytest.approx(
+        model.predict(ROWS)
+    )
+    with pytest.raises(ArtifactInvalid, match="a classifier for predict_proba, got a regressor"):
+        load_as("catboost", content, at=artifact_file, method="predict_proba")
+
+
+def test_categories_are_columns_of_texts(artifact_file: Path) -> None:
+    cities = np.array(["bern", "oslo", "rome"])[np.arange(60) % 3]
+    frame = pd.DataFrame({"age": ROWS[:, 0], "city": cities})
+    model = catboost.CatBoostClassifier(**SMALL, cat_features=["city"])
+    model.fit(frame, (cities == "oslo").astype(int))
+    content = saved(model, at=artifact_file)
+    predictor = load_as(
+        "catboost", content, at=artifact_file, input_type="columns", method="predict_proba"
+    )
+    predictor.warm_up()
+    rows = [dict(reversed(row.items())) for row in frame.to_dict("records")]
+    assert answered(predictor, rows) == model.predict_proba(frame).tolist()
+    unknown, missing, bad = predictor.answer_batch(
+        [b'{"age": 1, "city": "paris"}', b'{"age": null, "city": "oslo"}', b'{"age": 1}']
+    )
+    assert (unknown.status, missing.status) == (AnswerStatus.OK, AnswerStatus.OK)
+    assert bad == (
+        AnswerStatus.INVALID_INPUT,
+        b'expected the column "city", got a row without it',
+    )
+    lists = load_as("catboost", content, at=artifact_file, input_type="json")
+    assert answered(lists, [[0.5, "oslo"]]) == [1]
+
+
+def test_what_is_missing_goes_the_way_that_was_learned(
+    content: bytes, classifier: Any, artifact_file: Path
+) -> None:
+    predictor = load_as("catboost", content, at=artifact_file, method="predict_proba")
+    rows = [[None, 0.5, 0.5, 0.5]]
+    assert answered(predictor, rows) == classifier.predict_proba([[np.nan, 0.5, 0.5, 0.5]]).tolist()
+
+
+def test_a_row_of_the_wrong_width_fails_alone(content: bytes, artifact_file: Path) -> None:
+    bad, good = load_as("catboost", content, at=artifact_file).answer_batch(
+        [b"[1,2,3]", b"[1,2,3,4]"]
+    )
+    assert bad == (AnswerStatus.INVALID_INPUT, b"expected 4 numbers, got 3")
+    assert good.status is AnswerStatus.OK
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"expected a model saved by save_model\('model.cbm'\), got a file starting b''"),
+        (b"hello", "got a file starting b'hello'"),
+        (json.dumps({"learner": {}}).encode(), "got a file starting"),
+        (zipped({"model.cbm": b""}), "got a file starting b'PK"),
+        (b"CBM1\x40\0\0\0", "got a file that was cut off"),
+        (b"CBM1\x40\0\0\0" + bytes(64), "got a broken one: .*verification failed"),
+    ],
+)
+def test_what_is_no_model_is_refused(content: bytes, message: str, artifact_file: Path) -> None:
+    with pytest.raises(ArtifactInvalid, match=message):
+        load_as("catboost", content, at=artifact_file)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_a_file_that_is_cut_off_is_refused(
+    content: bytes, share: float, artifact_file: Path
+) -> None:
+    with pytest.raises(ArtifactInvalid, match="got a file that was cut off"):
+        load_as("catboost", content[: int(len(content) * share)], at=artifact_file)
+
+
+def test_odd_bytes_are_refused_or_read_and_harm_nobody(content: bytes, artifact_file: Path) -> None:
+    """It is data alone: whatever the file says, this process lives on."""
+    assert not runs_code("catboost", allow_pickle=False)
+    chance = random.Random(0)
+    ends = set()
+    for _ in range(200):
+        odd = bytearray(content)
+        for _ in range(chance.choice([1, 2, 4])):
+            odd[chance.randrange(len(odd))] = chance.randrange(256)
+        try:
+            load_as("catboost", bytes(odd), at=artifact_file).answer_batch([b"[1,2,3,4]"])
+        except ContainerError as error:
+            ends.add(error.kind)
+        else:
+            ends.add("read")
+    assert {"artifact_invalid", "read"} <= ends <= {"artifact_invalid", "load_failed", "read"}
