@@ -18,6 +18,7 @@ import httptools
 from registry.errors import ClipperError
 from registry.specs import PREDICT, ApplicationSpec, Snapshot
 from serving.api.access import application_named, key_of
+from serving.api.binary import is_binary
 from serving.api.limits import MAX_FIELDS
 from serving.api.paths import application_to_predict
 from serving.api.request_id import request_id_in
@@ -171,6 +172,9 @@ def read_head(raw: bytes, *, snapshot: Snapshot) -> PredictionHead | None:
             return None
         authorization = fields.values.get(b"authorization")
         application, until = _allowed(snapshot, name=name, authorization=authorization)
+        content_type = fields.values.get(b"content-type", b"")
+        if is_binary(content_type, input_type=application.input_type):
+            return None
     except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeError, ClipperError):
         return None
     return PredictionHead(application, until, bool(parser.should_keep_alive()))

@@ -12,6 +12,7 @@ from registry.errors import ClipperError
 from registry.specs import PREDICT, ApplicationSpec, VersionSpec
 from serving.api.access import application_of
 from serving.api.batches import InputBatch
+from serving.api.binary import binary_request, is_binary
 from serving.api.failures import prediction_of
 from serving.api.http import (
     Endpoint,
@@ -19,6 +20,7 @@ from serving.api.http import (
     Scope,
     Send,
     endpoint,
+    header,
     read_body,
     require_method,
     send_body,
@@ -47,7 +49,11 @@ def predict_endpoint(runtime: Runtime) -> Endpoint:
         application = await application_of(runtime, scope, needs=PREDICT)
         body = await read_body(scope, receive, limit=runtime.spec.max_body_bytes)
         slice = Slice(runtime.processor.turns)
-        request = await parse(body, input_type=application.input_type, slice=slice)
+        kind = header(scope, b"content-type") or b""
+        if is_binary(kind, input_type=application.input_type):
+            request = binary_request(body, content_type=kind, query=scope["query_string"])
+        else:
+            request = await parse(body, input_type=application.input_type, slice=slice)
         with while_connected(scope):
             answered = await answer(
                 runtime, application=application, request=request, arrived=arrived, slice=slice
