@@ -43,6 +43,9 @@ def schema_of(application: Application) -> dict[str, Any]:
     if example is not None:
         schemas["Input"] = schemas["Input"] | {"example": example}
     _refer(schemas)
+    paths = _paths(told["paths"], name=application.name)
+    if application.input_type == "bytes":
+        _take_bytes(paths[f"{API}/predict".replace("{application}", application.name)])
     schemas["ErrorBody"] = _error_body()
     return {
         "openapi": "3.1.0",
@@ -51,7 +54,7 @@ def schema_of(application: Application) -> dict[str, Any]:
             "version": str(application.revision),
             "description": application.description,
         },
-        "paths": _paths(told["paths"], name=application.name),
+        "paths": paths,
         "components": {"schemas": schemas, "securitySchemes": _security()},
     }
 
@@ -77,6 +80,12 @@ def _paths(paths: dict[str, Any], *, name: str) -> dict[str, Any]:
         path.replace("{application}", name): _without_application(paths[path])
         for path in (f"{API}/{operation}" for operation in OPERATIONS)
     }
+
+
+def _take_bytes(path: dict[str, Any]) -> None:
+    """Say that the input may be the body itself."""
+    content = path["post"]["requestBody"]["content"]
+    content |= {kind: {} for kind in ("application/octet-stream", "image/*", "multipart/form-data")}
 
 
 def _without_application(operations: dict[str, Any]) -> dict[str, Any]:

@@ -63,7 +63,8 @@ class DirectPredictions(SharedByConnections):
                 if has_batch(body):
                     return None
                 request = parse_predict(body)
-                if request.input_batch is not None or request.version is not None:
+                plain = request.input_batch is None and request.version is None
+                if not plain or not request.models:
                     return None
                 input = bytes(request.input)
                 if not input:

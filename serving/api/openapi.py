@@ -49,10 +49,13 @@ class PredictionAnswer(msgspec.Struct):
     output: Any
     default: bool
     confidence: Annotated[float, Meta(ge=0.0, le=1.0)]
-    models: Annotated[dict[str, Any], Meta(description="Who answered, `model:version`, and what.")]
     asked: int
     answered: int
     latency_ms: float
+    models: (
+        Annotated[dict[str, Any], Meta(description="Who answered, `model:version`, and what.")]
+        | UnsetType
+    ) = UNSET
     default_explanation: str | UnsetType = UNSET
     explain: dict[str, Any] | UnsetType = UNSET
 

@@ -113,7 +113,7 @@ async def answer(
         version=version,
     )
     await query.settled()
-    return render(prediction_of(query))
+    return render(prediction_of(query), models=request.models)
 
 
 def begin(
@@ -160,7 +160,11 @@ def _small_batch(
         )
 
     return InputBatch(
-        inputs, begin=ask, render=_render_item, window=lambda: SMALL_BATCH, slice=slice
+        inputs,
+        begin=ask,
+        render=partial(_render_item, models=request.models),
+        window=lambda: SMALL_BATCH,
+        slice=slice,
     )
 
 
@@ -200,39 +204,47 @@ def _large_batch(
         )
 
     return InputBatch(
-        inputs, begin=ask, render=_render_item, window=window, slice=slice, patient=True
+        inputs,
+        begin=ask,
+        render=partial(_render_item, models=request.models),
+        window=window,
+        slice=slice,
+        patient=True,
     )
 
 
-def _render_item(item: Query | ClipperError) -> bytes:
+def _render_item(item: Query | ClipperError, *, models: bool) -> bytes:
     if isinstance(item, ClipperError):
         return _json(item.body())
     try:
-        return render(prediction_of(item))
+        return render(prediction_of(item), models=models)
     except ClipperError as error:
         return _json(error.body())
 
 
-def render(prediction: Prediction) -> bytes:
-    """Put the JSON together from the parts, which are JSON already or need no escaping."""
+def render(prediction: Prediction, *, models: bool = True) -> bytes:
+    """Put the JSON together from the parts, which are JSON already or need no escaping.
+
+    `models`: with what each of them said.
+    """
     explanation = prediction.default_explanation
     default = (
         b'"default":false'
         if explanation is None
         else b'"default":true,"default_explanation":' + _json(explanation)
     )
-    models = b",".join(b'"%b":%b' % (arm.encode(), out) for arm, out in prediction.models.items())
+    said = b",".join(b'"%b":%b' % (arm.encode(), out) for arm, out in prediction.models.items())
     told = prediction.breakdown
     explained = b"" if told is None else b',"explain":' + _json(told)
     return (
-        b'{"query_id":"%b","output":%b,%b,"confidence":%.4g,"models":{%b},'
+        b'{"query_id":"%b","output":%b,%b,"confidence":%.4g,%b'
         b'"asked":%d,"answered":%d,"latency_ms":%.3f%b}'
         % (
             prediction.query_id.encode(),
             prediction.output,
             default,
             prediction.confidence,
-            models,
+            b'"models":{%b},' % said if models else b"",
             prediction.asked,
             len(prediction.models),
             prediction.latency_ms,

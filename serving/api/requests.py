@@ -33,6 +33,8 @@ class PredictRequest(msgspec.Struct, forbid_unknown_fields=True):
     version: str | None = None
     timeout_ms: float | None = None
     explain: bool = False
+    # Whether the answer says what each model said; their outputs may be large.
+    models: bool = True
 
     @property
     def is_large(self) -> bool:
