@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from types import FrameType
 
 import httpx
 import redis
@@ -30,11 +28,10 @@ def say(text: str) -> None:
 
 
 def run(name: str, work: Callable[[], int | None]) -> int:
-    """Work, and return the exit status: 1 and one line where one of the failures ends it.
-
-    Whoever ends it by Ctrl-C or SIGTERM lets it stop what it has started.
+    """Work, and return the exit status: 1 and one line where one of the failures ends it. Whoever
+    ends it by Ctrl-C or SIGTERM lets it stop what it has started.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return work() or 0
     except FAILURES as error:
@@ -43,12 +40,3 @@ def run(name: str, work: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print(f"\n{name}: interrupted", file=sys.stderr)
         return INTERRUPTED
-
-
-def need_wrk() -> None:
-    if shutil.which("wrk") is None:
-        raise Failed("wrk isn't installed; on Debian: apt-get install wrk")
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

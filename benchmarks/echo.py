@@ -1,8 +1,4 @@
-"""The yardstick: what a bare ASGI callable on the same server makes of the same body.
-
-`/` looks at the body as Clipper's web process does, which leaves the input raw; `/full` turns it
-into Python objects. Both answer with about as many bytes as a prediction has.
-"""
+"""The yardstick: a bare ASGI callable that looks at a body as Clipper does, and answers as much."""
 
 from __future__ import annotations
 
@@ -24,38 +20,15 @@ class Body(msgspec.Struct, forbid_unknown_fields=True):
     input: msgspec.Raw
 
 
-class FullBody(msgspec.Struct, forbid_unknown_fields=True):
-    input: list[float]
-
-
-_DECODERS: dict[str, msgspec.json.Decoder[Body] | msgspec.json.Decoder[FullBody]] = {
-    "/": msgspec.json.Decoder(Body),
-    "/full": msgspec.json.Decoder(FullBody),
-}
+_decode = msgspec.json.Decoder(Body).decode
 
 
 async def application(scope: Message, receive: Receive, send: Send) -> None:
-    if scope["type"] == "lifespan":
-        await _lifespan(receive, send)
-        return
-    body = await _whole_body(receive)
-    decoded = _DECODERS[scope["path"]].decode(body)
-    answer = b'{"size":%d,"padding":"%b"}' % (len(decoded.input), PADDING)
-    await send({"type": "http.response.start", "status": 200, "headers": [JSON_TYPE]})
-    await send({"type": "http.response.body", "body": answer})
-
-
-async def _whole_body(receive: Receive) -> bytes:
     message = await receive()
     body: bytes = message.get("body", b"")
     while message.get("more_body"):
         message = await receive()
         body += message.get("body", b"")
-    return body
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    await receive()
-    await send({"type": "lifespan.startup.complete"})
-    await receive()
-    await send({"type": "lifespan.shutdown.complete"})
+    answer = b'{"size":%d,"padding":"%b"}' % (len(_decode(body).input), PADDING)
+    await send({"type": "http.response.start", "status": 200, "headers": [JSON_TYPE]})
+    await send({"type": "http.response.body", "body": answer})

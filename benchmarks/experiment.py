@@ -8,26 +8,28 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
-import msgspec
 import uvloop
+from matplotlib import style
 from matplotlib.figure import Figure
 
+from benchmarks.charts import Panel
 from benchmarks.command import Say, say
-from benchmarks.tables import Rows
-from benchmarks.targets import Target
+from benchmarks.frames import Frame, Records
+from benchmarks.telling import Rows, Target
 
 T = TypeVar("T")
-Result = TypeVar("Result", bound=msgspec.Struct)
+STYLE = Path(__file__).with_name("charts.mplstyle")
+# Space in inches: around the panels, and above them for the headline.
+MARGIN, HEAD = 0.12, 0.72
 
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """What a run of any experiment works with.
-
-    `folder` is for sockets and logs, and is short-lived; `results` lasts. `options` are those of
-    the command line. What one experiment has started others may use (`shared`).
+    """What a run of any experiment works with. `folder` is for sockets and logs, and soon gone;
+    `results` lasts. `options` are those of the command line. What one experiment has started
+    others may use (`shared`).
     """
 
     folder: Path
@@ -60,37 +62,49 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Experiment(Generic[Result]):
+class Experiment:
     """One question put to some systems: a workload for each of its points, a verdict, a chart.
-
-    `measure` asks each of `systems` the `workload` at every point, turn and turn about. What it
-    returns is a struct: stored as JSON, and judged, drawn and put into a table at will.
+    `measure` asks each of `systems` the `workload` at every point, turn and turn about. The records
+    that it returns are stored as JSON, and judged, drawn and put into a table at will.
     """
 
     name: str
     title: str
     workload: str
     systems: Sequence[str]
-    result: type[Result]
-    measure: Callable[[Session], Result]
-    targets: Callable[[Result], list[Target]]
-    draw: Callable[[Result], Figure] | None = None
-    table: Callable[[Result], Rows] | None = None
+    measure: Callable[[Session], Records]
+    targets: Callable[[Frame], list[Target]]
+    panels: Sequence[Panel] = ()
+    # Of each panel, in inches.
+    size: tuple[float, float] = (4.6, 3.5)
+    table: Callable[[Frame], Rows] | None = None
     # What is said of a result beside its table and its targets.
-    notes: Callable[[Result], str] | None = None
+    notes: Callable[[Frame], str] | None = None
 
-    def judged(self, result: Result) -> list[Target]:
-        """Return the targets, each under the experiment's name where it has no other."""
-        return [
-            msgspec.structs.replace(target, figure=target.figure or self.name)
-            for target in self.targets(result)
-        ]
+    def draw(self, result: Frame, *, to: Path) -> None:
+        """Draw the panels, up to three in a row, under what they show and what was asked."""
+        rows = -(-len(self.panels) // 3)
+        columns = -(-len(self.panels) // rows)
+        width, height = self.size[0] * columns, self.size[1] * rows + HEAD
+        with style.context(STYLE):
+            figure = Figure(figsize=(width, height))
+            x, y = MARGIN / width, MARGIN / height
+            inside = (x, y, 1 - 2 * x, 1 - y - HEAD / height)
+            figure.set_layout_engine("constrained", rect=inside, wspace=0.06, hspace=0.08)
+            figure.text(x, 1 - y, self.title, va="top", fontsize=13.5, fontweight="bold")
+            figure.text(x, 1 - y - 0.29 / height, self.workload, va="top", fontsize=9.5)
+            grid = figure.subplots(rows, columns, squeeze=False)
+            for axes, panel in zip(grid.flat, self.panels, strict=False):
+                panel.draw(axes, result)
+            for axes in grid.flat[len(self.panels) :]:
+                axes.set_axis_off()
+            to.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(to, metadata={"Software": None})
 
 
 def turns(points: Sequence[T], *, rounds: int) -> Iterator[tuple[int, T]]:
-    """Go through all points in every round, there and back, each with the number of its round.
-
-    A neighbour with a rhythm must not always meet the same point.
+    """Go through all points in every round, there and back, each with the number of its round. A
+    neighbour with a rhythm must not always meet the same point.
     """
     for number in range(1, rounds + 1):
         for point in points if number % 2 else reversed(points):

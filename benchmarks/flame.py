@@ -1,4 +1,4 @@
-"""Where the web process spends its time: py-spy's samples, and the functions that lead them."""
+"""Where the web process spends its time: py-spy's samples, by what is done for a query."""
 
 from __future__ import annotations
 
@@ -7,76 +7,15 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.command import Failed
-from benchmarks.tables import table
+from benchmarks.telling import table
 
 RATE = 250
 START_SECONDS = 3
 # The frame below which uvicorn runs its event loop.
 EVENT_LOOP = "uvicorn/server.py"
-
-
-def profiler() -> str:
-    beside = Path(sys.executable).with_name("py-spy")
-    found = shutil.which("py-spy") or (str(beside) if beside.exists() else None)
-    if found is None:
-        raise Failed("--profile needs py-spy: .venv/bin/python -m pip install py-spy")
-    return found
-
-
-def record(pid: int, *, seconds: int, to: Path) -> subprocess.Popen[bytes]:
-    """Start sampling; when the process has ended, `to` holds one stack and its count a line."""
-    command = [profiler(), "record", "--pid", str(pid), "--duration", str(seconds)]
-    options = ["--rate", str(RATE), "--format", "raw", "--output", str(to)]
-    return subprocess.Popen(
-        [*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """A function's share of all samples: in itself, and with all that it called."""
-
-    function: str
-    own: float
-    whole: float
-
-
-def costs(stacks: str, *, top: int = 40) -> list[Cost]:
-    """Read py-spy's raw format, `outer (file:line);inner (file:line) count`; most own time first.
-
-    Only the thread of the event loop counts. Lines of one function are added up.
-    """
-    own: Counter[str] = Counter()
-    whole: Counter[str] = Counter()
-    total = 0
-    for line in stacks.splitlines():
-        frames, _, count_text = line.rpartition(" ")
-        if EVENT_LOOP not in frames:
-            continue
-        count = int(count_text)
-        functions = [_function(frame) for frame in frames.split(";")]
-        total += count
-        own[functions[-1]] += count
-        whole.update(dict.fromkeys(functions, count))
-    return [
-        Cost(function=function, own=count / total, whole=whole[function] / total)
-        for function, count in own.most_common(top)
-    ]
-
-
-def in_words(stacks_text: str) -> str:
-    shares = ((stage, f"{share:.1%}") for stage, share in stages(stacks_text).items())
-    lines = [f"{one.own:6.1%}  {one.whole:6.1%}  {one.function}" for one in costs(stacks_text)]
-    return (
-        f"\nShares of the event loop's time by stage\n{table(shares)}\n\n"
-        "Functions that take most of it\n   own   whole  function\n" + "\n".join(lines)
-    )
-
-
 # What a web process does for a query, by the functions that do it; the innermost one counts.
 STAGES = {
     "read sockets, the event loop": ("Runner.run", "data_received", "_take_first", "_pass_on"),
@@ -99,33 +38,48 @@ STAGES = {
 BEHIND = "behind the queries: Redis, registry, metrics"
 
 
+def profiler() -> str:
+    beside = Path(sys.executable).with_name("py-spy")
+    found = shutil.which("py-spy") or (str(beside) if beside.exists() else None)
+    if found is None:
+        raise Failed("--profile needs py-spy: .venv/bin/python -m pip install py-spy")
+    return found
+
+
+def record(pid: int, *, seconds: int, to: Path) -> subprocess.Popen[bytes]:
+    """Start sampling; when the process has ended, `to` holds one stack and its count a line."""
+    command = [profiler(), "record", "--pid", str(pid), "--duration", str(seconds)]
+    options = ["--rate", str(RATE), "--format", "raw", "--output", str(to)]
+    return subprocess.Popen(
+        [*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def in_words(stacks: str) -> str:
+    shares = ((stage, f"{share:.1%}") for stage, share in stages(stacks).items())
+    return f"\nShares of the event loop's time by stage\n{table(shares)}"
+
+
 def stages(stacks: str) -> dict[str, float]:
-    """Return the share of each stage in the samples of the event loop's thread."""
+    """Return the share of each stage in the samples of the event loop's thread. `stacks` is in
+    py-spy's raw format, `outer (file:line);inner (file:line) count`.
+    """
     stage_of = {name: stage for stage, names in STAGES.items() for name in names}
     found: Counter[str] = Counter()
     for line in stacks.splitlines():
         frames, _, count = line.rpartition(" ")
         if EVENT_LOOP in frames:
             found[_stage(frames.split(";"), stage_of=stage_of)] += int(count)
-    total = found.total()
-    return {stage: found[stage] / total for stage in (*STAGES, BEHIND) if found[stage]}
+    return {stage: found[stage] / found.total() for stage in (*STAGES, BEHIND) if found[stage]}
 
 
 def _stage(frames: list[str], *, stage_of: Mapping[str, str]) -> str:
-    """Return the stage of the innermost function that has one.
-
-    The event loop itself calls everything, so that it counts only where it is innermost of all.
+    """Return the stage of the innermost function that has one. The event loop itself calls
+    everything, so that it counts only where it is innermost of all.
     """
     names = [frame.partition(" (")[0] for frame in frames]
     for name in reversed(names):
-        short = name.rpartition(".")[2]
-        stage = stage_of.get(name) or stage_of.get(short)
+        stage = stage_of.get(name) or stage_of.get(name.rpartition(".")[2])
         if stage is not None and (name != "Runner.run" or name is names[-1]):
             return stage
     return BEHIND
-
-
-def _function(frame: str) -> str:
-    """`name (file:12)` without its line."""
-    head, colon, line = frame.rpartition(":")
-    return f"{head})" if colon and line.rstrip(")").isdigit() else frame

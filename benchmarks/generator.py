@@ -1,11 +1,8 @@
 """The open loop over HTTP: every query leaves when it is due, whatever became of the others.
 
-`python -m benchmarks.generator` reads a plan from standard input and writes a recording to
-standard output: a process of its own. It shares two cores with the server that it measures, so a
-query costs it little: requests are rendered beforehand but for their counter, sockets are asked
-without an event loop in between, and the collector of garbage is off.
-
-Where everything is due at once, it is a closed loop: each connection asks again when answered.
+A process of its own, which is cheap: requests are rendered beforehand but for their counter,
+sockets are asked without an event loop, and the collector of garbage is off. Where everything is
+due at once, it is a closed loop: each connection asks again when answered.
 """
 
 from __future__ import annotations
@@ -16,11 +13,8 @@ import select
 import socket
 import subprocess
 import sys
-import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -28,12 +22,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from benchmarks.connection import answer_in, post_request
 from benchmarks.wrk import COUNTER, COUNTER_DIGITS
 from scripts.stack.layout import ROOT
 
-# So many queries may be open at once; the next one waits for a connection, and its wait counts.
-CONNECTIONS = 1024
 # Counters of wrk begin at zero; these never meet them.
 FIRST = 500_000_000
 GIVEN_UP_SECONDS = 10.0
@@ -42,9 +33,10 @@ GRACE_SECONDS = 60.0
 RECEIVED_AT_ONCE = 1 << 16
 DEFAULT = b'"default":true'
 NO_ANSWER = 0
+HEADER_END = b"\r\n\r\n"
 
 
-class Phase(msgspec.Struct, frozen=True, kw_only=True):
+class Phase(msgspec.Struct, frozen=True):
     """So many seconds at so many queries a second."""
 
     rate: float
@@ -53,22 +45,18 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Where to ask what. `bodies` is a file with one body a line. What has a counter in it differs
-    each time it is asked, as that begins at `first`.
-
-    Without `phases` each body is asked once, as soon as a connection is free, within `seconds`;
-    then the answers of status 200 are kept.
+    each time it is asked, as that begins at `first`. So many `connections` may be busy at once; the
+    next query waits for one, and its wait counts. Without `phases` each body is asked once, as soon
+    as a connection is free, within `seconds`; then the answers of status 200 are kept.
     """
 
-    host: str
-    port: int
-    path: str
+    url: str
     api_key: str
     bodies: str
     first: int = FIRST
     phases: list[Phase] = []
     seconds: float = 0.0
-    seed: int = 1
-    connections: int = CONNECTIONS
+    connections: int = 1024
 
     @property
     def lasts(self) -> float:
@@ -77,7 +65,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 class Query(msgspec.Struct, frozen=True, array_like=True):
     """One query: when it was due, and the seconds from then to its answer and until it was sent.
-
     From when it was due, not from when it was sent: a generator that fell behind must not hide how
     long a client would have waited. `late` is without what it had to wait for a connection.
     `status` is HTTP's, or 0 where no answer came.
@@ -91,16 +78,12 @@ class Query(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Recording(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of every query, in the order in which they were due, seconds after `zero`.
-
-    That is on the monotonic clock, which all processes share. `cpu_seconds` are the generator's own
-    while it asked.
+    """What became of every query, in the order in which they were due, seconds after `zero`. That
+    is on the monotonic clock, which all processes share.
     """
 
     zero: float
     elapsed: float
-    cpu_seconds: float
-    most_open: int
     queries: list[Query]
     answers: list[bytes] = []
 
@@ -108,40 +91,57 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
 def arrivals(phases: Sequence[Phase], *, seed: int) -> Iterator[float]:
     """When each query is due: independent of each other, as those of many people (Poisson)."""
     generator = random.Random(seed)
-    starts = [0.0]
+    start = 0.0
     for phase in phases:
-        starts.append(starts[-1] + phase.seconds)
-    for phase, (start, end) in zip(phases, pairwise(starts), strict=True):
         due = start + generator.expovariate(phase.rate)
-        while due < end:
+        start += phase.seconds
+        while due < start:
             yield due
             due += generator.expovariate(phase.rate)
 
 
-class Requests:
-    """The requests of a plan: all that can be is rendered beforehand."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        bodies = Path(plan.bodies).read_bytes().splitlines()
-        self._parts = [self._around_the_counter(body) for body in bodies]
-
-    def __len__(self) -> int:
-        return len(self._parts)
-
-    def __getitem__(self, number: int) -> bytes:
-        head, tail = self._parts[number % len(self._parts)]
-        if not tail:
-            return head
-        return b"%b%0*d%b" % (head, COUNTER_DIGITS, self._plan.first + number, tail)
-
-    def _around_the_counter(self, body: bytes) -> tuple[bytes, bytes]:
-        plan = self._plan
+def rendered(plan: Plan) -> list[tuple[bytes, bytes]]:
+    """Return the request of each body, without the digits of the counter that it has in it."""
+    url, requests = urlsplit(plan.url), []
+    for body in Path(plan.bodies).read_bytes().splitlines():
         request = post_request(
-            host=plan.host, port=plan.port, path=plan.path, api_key=plan.api_key, body=body
-        )
+            host=url.hostname or "", port=url.port or 0, path=url.path, api_key=plan.api_key,
+            body=body,
+        )  # fmt: skip
         head, mark, tail = request.partition(COUNTER.encode())
-        return head + mark[:-COUNTER_DIGITS], tail
+        requests.append((head + mark[:-COUNTER_DIGITS], tail))
+    return requests
+
+
+def post_request(*, host: str, port: int, path: str, api_key: str, body: bytes) -> bytes:
+    """A POST of JSON with the key in it, as it goes over the wire."""
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\n"
+        f"Authorization: Api-Key {api_key}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def answer_in(received: bytes | bytearray) -> tuple[int, bytes, int] | None:
+    """Return status, body and length of the answer that begins here; None until all is there."""
+    end = received.find(HEADER_END)
+    if end < 0:
+        return None
+    status, size = head_of(bytes(received[:end]))
+    whole = end + len(HEADER_END) + size
+    return (
+        (status, bytes(received[whole - size : whole]), whole) if len(received) >= whole else None
+    )
+
+
+def head_of(head: bytes) -> tuple[int, int]:
+    """Return the status, and the length of the body that follows."""
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            return int(head[9:12]), int(value)
+    return int(head[9:12]), 0
 
 
 @dataclass(slots=True)
@@ -157,46 +157,41 @@ class Generator:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._requests = Requests(plan)
-        self._due = due_times(plan, bodies=len(self._requests))
+        self._requests = rendered(plan)
+        # Without phases all are due at once.
+        self._due = list(arrivals(plan.phases, seed=plan.first)) or [0.0] * len(self._requests)
         self._queries: dict[int, Query] = {}
         self._answers: list[bytes] = []
         self._epoll = select.epoll()
         self._connections: dict[int, _Connection] = {}
-        self._free: deque[_Connection] = deque()
+        self._free: list[_Connection] = []
+        self._next = 0
+        self._zero = self._free_since = 0.0
         for _ in range(plan.connections):
             self._connect()
-        self._next = self._most_open = 0
-        self._zero = self._free_since = 0.0
 
     def run(self) -> Recording:
         """Ask everything, and return when all is answered or given up."""
         gc.disable()
-        cpu, self._zero = time.process_time(), monotonic()
+        self._zero = monotonic()
         give_up = self._zero + self._plan.lasts + GIVEN_UP_SECONDS
         while self._next < len(self._due) or len(self._free) < len(self._connections):
             if monotonic() > give_up:
                 break
             self._send_what_is_due()
-            self._receive(until=self._moment_of_next(give_up))
-        elapsed, spent = monotonic() - self._zero, time.process_time() - cpu
+            # When the next query has to leave, unless it has to wait for a connection.
+            waits = self._next < len(self._due) and self._free
+            self._receive(until=self._zero + self._due[self._next] if waits else give_up)
+        elapsed = monotonic() - self._zero
         for connection in self._connections.values():
             self._end(connection, status=NO_ANSWER)
             connection.socket.close()
-        return Recording(
-            zero=self._zero,
-            elapsed=elapsed,
-            cpu_seconds=spent,
-            most_open=self._most_open,
-            queries=[self._became(number, elapsed=elapsed) for number in range(len(self._due))],
-            answers=self._answers,
-        )
-
-    def _moment_of_next(self, give_up: float) -> float:
-        """When the next query has to leave, unless it has to wait for a connection."""
-        if self._next < len(self._due) and self._free:
-            return self._zero + self._due[self._next]
-        return give_up
+        # One that was never sent has waited until now.
+        queries = [
+            self._queries.get(number) or Query(due, elapsed - due, 0.0, NO_ANSWER, False)
+            for number, due in enumerate(self._due)
+        ]
+        return Recording(zero=self._zero, elapsed=elapsed, queries=queries, answers=self._answers)
 
     def _send_what_is_due(self) -> None:
         due, free, zero = self._due, self._free, self._zero
@@ -212,11 +207,11 @@ class Generator:
             connection.late = now - max(zero + due[number], self._free_since)
             if not self._plan.phases:
                 due[number] = now - zero
-            self._most_open = max(self._most_open, len(self._connections) - len(free))
+            head, tail = self._requests[number % len(self._requests)]
+            counter = b"%0*d" % (COUNTER_DIGITS, self._plan.first + number) if tail else b""
             try:
-                connection.socket.sendall(self._requests[number])
+                connection.socket.sendall(b"%b%b%b" % (head, counter, tail))
             except OSError:
-                self._end(connection, status=NO_ANSWER)
                 self._replace(connection)
 
     def _receive(self, *, until: float) -> None:
@@ -237,7 +232,6 @@ class Generator:
         except OSError:
             data = b""
         if not data:
-            self._end(connection, status=NO_ANSWER)
             self._replace(connection)
             return
         connection.received += data
@@ -258,13 +252,9 @@ class Generator:
             took = monotonic() - self._zero - due
             self._queries[number] = Query(due, took, connection.late, status, default)
 
-    def _became(self, number: int, *, elapsed: float) -> Query:
-        """What became of a query; one that was never sent has waited until now."""
-        due = self._due[number]
-        return self._queries.get(number) or Query(due, elapsed - due, 0.0, NO_ANSWER, False)
-
     def _connect(self) -> None:
-        opened = socket.create_connection((self._plan.host, self._plan.port))
+        url = urlsplit(self._plan.url)
+        opened = socket.create_connection((url.hostname or "", url.port or 0))
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = self._connections[opened.fileno()] = _Connection(opened)
         self._epoll.register(opened, select.EPOLLIN)
@@ -276,17 +266,14 @@ class Generator:
         self._free.append(connection)
 
     def _replace(self, connection: _Connection) -> None:
+        """Its query gets no answer; another one takes its place."""
+        self._end(connection, status=NO_ANSWER)
         del self._connections[connection.socket.fileno()]
         if connection in self._free:
             self._free.remove(connection)
         self._epoll.unregister(connection.socket)
         connection.socket.close()
         self._connect()
-
-
-def due_times(plan: Plan, *, bodies: int) -> list[float]:
-    """When each query is due; without phases all of them are at once."""
-    return list(arrivals(plan.phases, seed=plan.seed)) if plan.phases else [0.0] * bodies
 
 
 class OpenLoop:
@@ -298,17 +285,13 @@ class OpenLoop:
 
     def run(self, url: str, *, bodies: Path, **how: Any) -> Recording:
         """Ask what is at that URL; `how` are the other fields of a plan."""
-        parts = urlsplit(url)
-        plan = Plan(
-            host=parts.hostname or "",
-            port=parts.port or 0,
-            path=parts.path,
-            api_key=self._api_key,
-            bodies=str(bodies),
-            first=self._first,
-            seed=self._first,
-            **how,
-        )
+        given: dict[str, Any] = {
+            "url": url,
+            "api_key": self._api_key,
+            "bodies": str(bodies),
+            "first": self._first,
+        }
+        plan = Plan(**given, **how)
         finished = subprocess.run(
             [sys.executable, "-m", "benchmarks.generator"],
             input=msgspec.json.encode(plan),
@@ -322,10 +305,6 @@ class OpenLoop:
         return recording
 
 
-def main() -> None:
-    plan = msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)
-    sys.stdout.buffer.write(msgspec.msgpack.encode(Generator(plan).run()))
-
-
 if __name__ == "__main__":
-    main()
+    given = msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)
+    sys.stdout.buffer.write(msgspec.msgpack.encode(Generator(given).run()))

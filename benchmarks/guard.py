@@ -1,35 +1,33 @@
 """`make bench-guard`: has a query become dearer? Answered in half a minute, in one process.
 
-Queries go through the HTTP protocol, the whole prediction path and the frames, but not through
-sockets; the replicas are played. Their CPU time is told as a multiple of what a bare ASGI echo of
-the same body takes in the same process, turn and turn about, so that neither the machine nor its
-neighbours decide: only the code does. Ends with 1 where a multiple is above its bound.
+The whole path of a query but sockets and models; its CPU time is told as a multiple of that of a
+bare ASGI echo, turn and turn about. Ends with 1 where a multiple is above its bound.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, cycle
 from time import process_time
 from typing import Any
 
-import msgspec
 import uvicorn
 from redis.asyncio import Redis
 from uvicorn.server import ServerState
 
 from benchmarks import echo
-from benchmarks.connection import post_request
 from benchmarks.experiment import Experiment, Session, run_on_uvloop
+from benchmarks.frames import Frame, Records
+from benchmarks.generator import post_request
 from benchmarks.linear import body, enlarged
 from benchmarks.study import Study
-from benchmarks.targets import Target, at_most
+from benchmarks.telling import Target
 from benchmarks.wrk import COUNTER
 from registry.demo.digits import held_out
-from registry.specs import Snapshot, VersionSpec
+from registry.specs import Snapshot
 from selection.feedback.default_rewards.due import DueReceipts
 from selection.receipts import ReceiptSigner
 from selection.store.outputs import OutputStore
@@ -37,25 +35,12 @@ from selection.store.state import SelectionStore
 from serving.api.front import DirectPredictions, FrontProtocol
 from serving.api.shared import STATE_KEY
 from serving.engine.engine import Engine, EngineSpec
-from serving.engine.replica import Replica
 from serving.metrics.published import Metrics
 from serving.query.processor import QueryProcessor
 from serving.query.routing import Router
-from serving.rpc.frames import (
-    Answer,
-    AnswerStatus,
-    FrameDecoder,
-    decode_predict,
-    encode_answers,
-)
-from serving.testing.specs import (
-    application_spec,
-    hello_of,
-    key_spec,
-    routes_to,
-    snapshot_of,
-    version_spec,
-)
+from serving.rpc.frames import Answer, AnswerStatus, encode_answers
+from serving.testing.replica import PlayedReplica
+from serving.testing.specs import application_spec, key_spec, routes_to, snapshot_of, version_spec
 
 ROUNDS, QUERIES, IN_FLIGHT = 15, 640, 64
 KEY = "clp_guard"
@@ -91,38 +76,28 @@ class Transport:
         return None
 
 
-class PlayedReplica:
-    """Answers each batch when it is told to."""
-
-    writable = True
+class LateReplica(PlayedReplica):
+    """Looks at what it is sent only when it is to answer: what is played costs nothing before."""
 
     def __init__(self) -> None:
-        self.replica: Replica | None = None
-        self._frames: list[bytes] = []
-        self._decoder = FrameDecoder()
+        super().__init__()
+        self._sent: list[bytes] = []
 
     def send(self, data: bytes) -> None:
-        self._frames.append(data)
+        self._sent.append(data)
 
-    def answers(self) -> list[bytes]:
-        """Return what a container would send back now."""
-        waiting, self._frames = self._frames, []
-        found = []
-        for data in waiting:
-            for frame in FrameDecoder().feed(data):
-                rows = len(decode_predict(frame.body))
-                found.append(encode_answers(frame.request_id, [ANSWER] * rows, compute_us=100))
-        return found
-
-    def receive(self, data: bytes) -> None:
-        assert self.replica is not None
-        for frame in self._decoder.feed(data):
-            self.replica.on_frame(frame)
-
-    def close(self) -> None:
-        """Its engine lets go of it at the end."""
-
-    abort = close
+    def answer_all(self) -> float:
+        """Return the CPU seconds of the engine's part in it."""
+        sent, self._sent, spent = self._sent, [], 0.0
+        for data in sent:
+            super().send(data)
+        while self.batches:
+            request, inputs = self.batches.pop(0)
+            answers = encode_answers(request, [ANSWER] * len(inputs), compute_us=100)
+            begun = process_time()
+            self.receive(answers)
+            spent += process_time() - begun
+        return spent
 
 
 class WebProcess:
@@ -133,7 +108,9 @@ class WebProcess:
         router = Router(connected=self._engine.connected)
         router.apply(snapshot())
         self._engine.expect(router.expected_versions())
-        self._replicas = [self._played(version) for version in router.snapshot.versions.values()]
+        self._replicas = [LateReplica() for _ in router.snapshot.versions]
+        for replica, version in zip(self._replicas, router.snapshot.versions.values(), strict=True):
+            replica.connect_to(self._engine, version=version)
         redis = Redis(unix_socket_path="/nonexistent")  # nobody starts what would ask it
         processor = QueryProcessor(
             engine=self._engine,
@@ -152,11 +129,6 @@ class WebProcess:
             transport.protocol = protocol
             protocol.connection_made(transport)  # type: ignore[arg-type]
 
-    def _played(self, version: VersionSpec) -> PlayedReplica:
-        connection = PlayedReplica()
-        connection.replica = self._engine.add_replica(hello_of(version), connection)
-        return connection
-
     async def seconds(self, requests: Sequence[bytes]) -> float:
         """Return the CPU seconds of answering these requests, without what is played."""
         answered = sum(transport.responses for transport in self._transports) + len(requests)
@@ -169,10 +141,7 @@ class WebProcess:
             await asyncio.sleep(0)
             spent += process_time() - begun
             for replica in self._replicas:
-                for data in replica.answers():
-                    begun = process_time()
-                    replica.receive(data)
-                    spent += process_time() - begun
+                spent += replica.answer_all()
         return spent
 
     def close(self) -> None:
@@ -184,10 +153,9 @@ class WebProcess:
 def snapshot() -> Snapshot:
     """A registry of five models, and of an application with one of them and one with all."""
     numbers = range(1, 6)
-    one = application_spec(
-        id=1, name=ONE, policy="static", slo_ms=OBJECTIVE_MS, routes=routes_to(1)
-    )
-    five = application_spec(id=2, name=FIVE, slo_ms=OBJECTIVE_MS, routes=routes_to(*numbers))
+    long = {"slo_ms": OBJECTIVE_MS}
+    one = application_spec(id=1, name=ONE, policy="static", routes=routes_to(1), **long)
+    five = application_spec(id=2, name=FIVE, routes=routes_to(*numbers), **long)
     versions = [version_spec(number) for number in numbers]
     return snapshot_of(one, five, versions=versions, keys=[key_spec(KEY)])
 
@@ -198,41 +166,30 @@ def requests(name: str, *, new: bool) -> Iterator[bytes]:
     bodies = [body(image, decimals=5) for image in images]
     numbers = count() if new else cycle([0])
     for number, text in zip(numbers, cycle(bodies), strict=False):
-        yield post_request(
-            host="guard",
-            port=80,
-            path=f"/api/v1/applications/{name}/predict",
-            api_key=KEY,
-            body=text.replace(COUNTER, f"0.{number:09d}", 1).encode(),
-        )
+        given = text.replace(COUNTER, f"0.{number:09d}", 1).encode()
+        path = f"/api/v1/applications/{name}/predict"
+        yield post_request(host="guard", port=80, path=path, api_key=KEY, body=given)
 
 
 async def echo_seconds(bodies: Sequence[bytes]) -> float:
     """Return the CPU seconds of echoing bodies through a bare ASGI application."""
+    bodies = list(bodies)
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": bodies.pop(), "more_body": False}
 
     async def send(message: Any) -> None:
         pass
 
     begun = process_time()
-    for text in bodies:
-        message = {"type": "http.request", "body": text, "more_body": False}
-
-        async def receive(message: Any = message) -> Any:
-            return message
-
+    for _ in range(len(bodies)):
         await echo.application({"type": "http", "path": "/"}, receive, send)
     return process_time() - begun
 
 
-class Costs(msgspec.Struct, frozen=True, kw_only=True):
-    """What a query costs, in echoes, by kind."""
-
-    echoes: dict[str, float]
-
-
-def measure(session: Session) -> Costs:
-    rounds = session.options.rounds
-    return Costs(echoes=run_on_uvloop(costs(rounds=rounds, queries=QUERIES)))
+def measure(session: Session) -> Records:
+    seen = run_on_uvloop(costs(rounds=ROUNDS, queries=QUERIES))
+    return [{"kind": kind, "echoes": echoes} for kind, echoes in seen.items()]
 
 
 async def costs(*, rounds: int, queries: int) -> dict[str, float]:
@@ -243,36 +200,26 @@ async def costs(*, rounds: int, queries: int) -> dict[str, float]:
         "hits of 5 models": requests(FIVE, new=False),
         "misses of 5 models": requests(FIVE, new=True),
     }
-    least: dict[str, float] = {}
-
-    def note(kind: str, seconds: float) -> None:
-        least[kind] = min(seconds, least.get(kind, seconds))
-
+    seen: dict[str, list[float]] = defaultdict(list)
     for _ in range(rounds * (queries // IN_FLIGHT)):
         for kind, source in kinds.items():
             asked = [next(source) for _ in range(IN_FLIGHT)]
-            note(kind, await web.seconds(asked))
+            seen[kind].append(await web.seconds(asked))
             bodies = [one.partition(b"\r\n\r\n")[2] for one in asked]
-            note("echo", await echo_seconds(bodies))
+            seen["echo"].append(await echo_seconds(bodies))
     web.close()
-    unit = least.pop("echo")
-    return {kind: seconds / unit for kind, seconds in least.items()}
+    return {kind: min(seen[kind]) / min(seen["echo"]) for kind in kinds}
 
 
-def targets(result: Costs) -> list[Target]:
+def targets(result: Frame) -> list[Target]:
     return [
-        at_most(f"CPU time of {kind}, in echoes", seen, BOUNDS[kind])
-        for kind, seen in result.echoes.items()
+        Target(f"CPU time of {kind}, in echoes", seen, f"≤ {BOUNDS[kind]:g}")
+        for kind, seen in result[["kind", "echoes"]].itertuples(index=False)
     ]
 
 
-def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-
-
 STUDY = Study(
-    name="bench-guard",
-    module="guard",
+    name="guard",
     about=__doc__,
     experiments=(
         Experiment(
@@ -280,14 +227,11 @@ STUDY = Study(
             title="The CPU time of a query",
             workload=f"{IN_FLIGHT} queries at a time, hits and misses of one model and of five",
             systems=("the path of a web process, without sockets", "an ASGI echo"),
-            result=Costs,
             measure=measure,
             targets=targets,
         ),
     ),
-    needs_wrk=False,
     strict=True,
-    options=options,
 )
 
 if __name__ == "__main__":

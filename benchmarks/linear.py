@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -24,9 +25,8 @@ SCANNER_NOISE = 0.01
 
 
 def enlarged(images: Images) -> Images:
-    """Return scans of 8 x 8 pixels as 28 x 28 grey values from 0 to 1 with five decimals.
-
-    The noise makes each value as long in JSON as that of a real photograph: 6.2 KB an image.
+    """Return scans of 8 x 8 pixels as 28 x 28 grey values from 0 to 1 with five decimals. The noise
+    makes each value as long in JSON as that of a real photograph: 6.2 KB an image.
     """
     squares = images.reshape(-1, SMALL_SIDE, SMALL_SIDE) / SHADES
     factor = -(-LARGE_SIDE // SMALL_SIDE)
@@ -55,15 +55,16 @@ def publish_linear(stack: Stack) -> None:
 
 def small_bodies(file: Path) -> Path:
     """Write the demo's own digits down, as the load generators read them."""
-    return _written(file, images=held_out()[0][:SMALL_COUNT], decimals=0)
+    return written(file, (body(image, decimals=0) for image in held_out()[0][:SMALL_COUNT]))
 
 
 def large_bodies(file: Path) -> Path:
-    return _written(file, images=enlarged(held_out()[0])[:LARGE_COUNT], decimals=5)
+    images = enlarged(held_out()[0])[:LARGE_COUNT]
+    return written(file, (body(image, decimals=5) for image in images))
 
 
-def _written(file: Path, *, images: Images, decimals: int) -> Path:
-    file.write_text("".join(f"{body(image, decimals=decimals)}\n" for image in images))
+def written(file: Path, lines: Iterable[str]) -> Path:
+    file.write_text("".join(f"{line}\n" for line in lines))
     return file
 
 

@@ -1,44 +1,23 @@
-"""`make bench-memory`: what a web process has grown by after a million queries and 100 deploys.
-
-Default settings, the linear model and one with a second version, every query a new one. A deploy
-goes on at any time, now of one version, now of the other. The memory after the first 10,000
-queries is the measure.
-"""
+"""`make bench-memory`: what a web process has grown by after a million queries and 100 deploys."""
 
 from __future__ import annotations
 
 import argparse
 import threading
-from collections.abc import Callable, Sequence
-from statistics import mean
-
-import msgspec
+from collections.abc import Callable
 
 from benchmarks.experiment import Experiment, Session
+from benchmarks.frames import Frame, Records
 from benchmarks.linear import LINEAR, large_bodies, linear_artifact, publish_linear
-from benchmarks.pace import meanwhile
-from benchmarks.processes import MIB, busiest
+from benchmarks.processes import MIB, busiest, meanwhile
 from benchmarks.stack import running_stack
 from benchmarks.study import Study
-from benchmarks.targets import at_most
+from benchmarks.telling import Target
 
-FIRST, QUERIES, DEPLOYS, GROWTH = 10_000, 1_000_000, 100, 1.2
+FIRST, QUERIES, DEPLOYS = 10_000, 1_000_000, 100
 VERSIONS = ("1", "2")
 CONNECTIONS, PART_SECONDS = 16, 5
 READINGS = 5
-
-
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    queries: int
-    deploys: int
-    rss_mib: float
-
-
-class Readings(msgspec.Struct, frozen=True, kw_only=True):
-    """`growth` is the memory at the end beside that of the first reading."""
-
-    growth: float
-    readings: list[Reading]
 
 
 class Deploys:
@@ -60,53 +39,42 @@ class Deploys:
             self.ended.set()
 
 
-def measure(session: Session) -> Readings:
+def measure(session: Session) -> Records:
     options = session.options
+    readings: Records = []
     with running_stack(say=session.say) as stack:
         publish_linear(stack)
         stack.upload(LINEAR, version=VERSIONS[1], artifact=linear_artifact())
         bodies = large_bodies(stack.folder / "bodies.txt")
-        web = busiest(stack.processes["web"])
-        deploys = Deploys(
-            lambda version: stack.deploy(LINEAR, version=version), wanted=options.deploys
-        )
-        readings: list[Reading] = []
-        asked = 0
-
-        def ask(seconds: int) -> None:
-            nonlocal asked
-            asked += stack.asked(
-                LINEAR, bodies=bodies, connections=CONNECTIONS, seconds=seconds
-            ).answered
-
-        def read() -> None:
-            mib = web.memory_info().rss / MIB
-            readings.append(Reading(queries=asked, deploys=deploys.done, rss_mib=mib))
-            session.say(f"{asked:>9,} queries, {deploys.done:>3} deploys: {mib:.0f} MiB")
-
+        load = stack.load(LINEAR, bodies=bodies, connections=CONNECTIONS)
+        web, asked = busiest(stack.processes["web"]), 0
+        deploy = lambda version: stack.deploy(LINEAR, version=version)  # noqa: E731
+        deploys = Deploys(deploy, wanted=options.deploys)
         while asked < FIRST:
-            ask(1)
-        read()
+            asked += stack.wrk.run(load, seconds=1).answered
         with meanwhile(deploys.run):
-            while asked < options.queries or not deploys.ended.is_set():
-                ask(PART_SECONDS)
-                read()
-    return Readings(growth=growth(readings), readings=readings)
+            while not readings or asked < options.queries or not deploys.ended.is_set():
+                mib = web.memory_info().rss / MIB
+                readings.append({"queries": asked, "deploys": deploys.done, "rss_mib": mib})
+                session.say(f"{asked:>9,} queries, {deploys.done:>3} deploys: {mib:.0f} MiB")
+                asked += stack.wrk.run(load, seconds=PART_SECONDS).answered
+        readings.append({"queries": asked, "rss_mib": web.memory_info().rss / MIB})
+    return readings
 
 
-def growth(readings: Sequence[Reading]) -> float:
-    """Return the memory at the end, a mean of some readings, divided by that of the first one."""
-    return mean(one.rss_mib for one in readings[-READINGS:]) / readings[0].rss_mib
+def targets(result: Frame) -> list[Target]:
+    """The memory at the end is a mean of some readings."""
+    growth = result["rss_mib"].tail(READINGS).mean() / result["rss_mib"].iloc[0]
+    return [Target("memory at the end : after the first 10,000 queries", growth, "≤ 1.2")]
 
 
-def options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--queries", type=int, default=QUERIES)
     parser.add_argument("--deploys", type=int, default=DEPLOYS)
 
 
 STUDY = Study(
-    name="bench-memory",
-    module="memory",
+    name="memory",
     about=__doc__,
     experiments=(
         Experiment(
@@ -114,14 +82,11 @@ STUDY = Study(
             title="Memory of a web process",
             workload=f"wrk, {CONNECTIONS} connections, each query a new one",
             systems=("a stack, while versions are deployed",),
-            result=Readings,
             measure=measure,
-            targets=lambda result: [
-                at_most("memory at the end : after the first 10,000 queries", result.growth, GROWTH)
-            ],
+            targets=targets,
         ),
     ),
-    options=options,
+    add_options=add_options,
 )
 
 if __name__ == "__main__":

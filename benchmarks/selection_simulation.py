@@ -3,22 +3,24 @@
     python -m benchmarks.selection_simulation                       every policy, its defaults
     python -m benchmarks.selection_simulation exp3 eta=0.1 eta=0.3  one, its parameters varied
 
-20,000 queries, each labelled at once; five arms that err in 8, 15, 20, 30 and 40 % of all; the best
-one errs in 90 % from query 5,000 to 10,000. Arms err independently, and wrong answers are all the
-same: two classes, the hardest case for a vote.
+Arms err independently, and wrong answers are all the same: the hardest case for a vote.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 from random import Random
 from statistics import mean
+from typing import NamedTuple
 
-from benchmarks.learner import Learner
-from selection.policies import POLICIES, Policy, Prepared, make_policy
+from selection.answers.combine import combine
+from selection.learning.update import update_of
+from selection.policies import POLICIES, Policy, Prepared, Selection, make_policy
+from selection.policies.statistics import State, learn
+from selection.rewards.losses import make_loss
+from selection.store.codec import prepared
 
 QUERIES, FAILS_AT, MENDED_AT = 20_000, 5_000, 10_000
 WRONG = {"a:1": 0.08, "b:1": 0.15, "c:1": 0.20, "d:1": 0.30, "e:1": 0.40}
@@ -26,21 +28,63 @@ BEST, WRONG_WHILE_FAILING = "a:1", 0.9
 SEEDS = range(10)
 # A share of traffic is that of so many queries up to now.
 WINDOW = 100
+LOSS = make_loss()
 
 # Says of each arm whether it is wrong about the query of this number.
 World = Callable[[int, Random], Mapping[str, bool]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Learner:
+    """One context's state and the policy applied to it; `general` is what all contexts know. The
+    arithmetic is the servers' own (`selection.policies.statistics`), which Redis does in a script.
+    """
+
+    def __init__(
+        self, policy: Policy, *, arms: Sequence[str], general: State | None = None
+    ) -> None:
+        self.state = State()
+        self._policy = policy
+        self._arms = dict.fromkeys(arms, 1.0)
+        self._general = general
+        self._prepared: Prepared | None = None
+
+    @property
+    def prepared(self) -> Prepared:
+        """The policy applied to what is known now."""
+        if self._prepared is None:
+            self._prepared = prepared(self._policy, self.state, self._arms, general=self._general)
+        return self._prepared
+
+    def answer(self, selection: Selection, *, outputs: Mapping[str, bytes]) -> bytes:
+        """Combine what the selected arms answer (JSON text by arm)."""
+        asked = {arm: outputs[arm] for arm in selection.arms}
+        return combine(asked, weights=self.prepared.weights, asked=selection.arms).output
+
+    def learn(self, selection: Selection, *, outputs: Mapping[str, bytes], label: bytes) -> None:
+        """Take the label of a query that the selected arms have answered."""
+        self.take(selection, {arm: LOSS(label, outputs[arm]) for arm in selection.arms})
+
+    def take(
+        self, selection: Selection, losses: Mapping[str, float], *, features: Sequence[float] = ()
+    ) -> None:
+        """Learn from what each of the selected arms has lost."""
+        propensities = dict(zip(selection.arms, selection.propensities, strict=True))
+        update = update_of(
+            self._policy, arms=self._arms, losses=losses, propensities=propensities,
+            features=features,
+        )  # fmt: skip
+        self.state = learn(self.state, update, general=self._general)
+        self._prepared = None
+
+
+class Step(NamedTuple):
     """One query: whether the answer given was wrong, and the part that each arm has in it."""
 
     wrong: bool
     part: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(NamedTuple):
     """One run of a policy. `left` and `back`: how many queries after its failure the best arm's
     part was below 20 %, and after it was mended, above 50 %; None where it never was.
     """
@@ -54,11 +98,8 @@ def failing_best(*, fails_at: int = FAILS_AT, mended_at: int = MENDED_AT) -> Wor
     """Return a world whose best arm fails for a while."""
 
     def world(query: int, luck: Random) -> dict[str, bool]:
-        failing = fails_at <= query < mended_at
-        return {
-            arm: luck.random() < (WRONG_WHILE_FAILING if failing and arm == BEST else wrong)
-            for arm, wrong in WRONG.items()
-        }
+        failing = WRONG | {BEST: WRONG_WHILE_FAILING} if fails_at <= query < mended_at else WRONG
+        return {arm: luck.random() < wrong for arm, wrong in failing.items()}
 
     return world
 
@@ -69,36 +110,28 @@ def play(
     seed: int,
     queries: int = QUERIES,
     world: World = failing_best(),  # noqa: B008 - it holds nothing that changes
-    features: Callable[[int, Random], Sequence[float]] = lambda query, luck: (),
 ) -> Iterator[Step]:
     """Let a policy choose, answer and learn, query by query; its luck is not the world's."""
     learner = Learner(policy, arms=tuple(world(0, Random(0))))
     chance, luck = Random(f"policy {seed}"), Random(f"world {seed}")
     for query in range(queries):
-        wrong = world(query, luck)
-        described = features(query, luck)
-        selection = learner.prepared.select(chance.random(), described)
-        yield _step(learner.prepared, selection.arms, wrong=wrong)
-        losses = {arm: float(wrong[arm]) for arm in selection.arms}
-        learner.take(selection, losses, features=described)
-
-
-def _step(prepared: Prepared, asked: Sequence[str], *, wrong: Mapping[str, bool]) -> Step:
-    if len(asked) == 1:
-        return Step(wrong=wrong[asked[0]], part=prepared.probabilities)
-    against = sum(weight for arm, weight in prepared.weights.items() if wrong[arm])
-    return Step(wrong=against > 0.5, part=prepared.weights)
+        wrong, ready = world(query, luck), learner.prepared
+        selection = ready.select(chance.random())
+        if len(selection.arms) == 1:
+            yield Step(wrong[selection.arms[0]], ready.probabilities)
+        else:
+            against = sum(weight for arm, weight in ready.weights.items() if wrong[arm])
+            yield Step(against > 0.5, ready.weights)
+        learner.take(selection, {arm: float(wrong[arm]) for arm in selection.arms})
 
 
 def summed_up(
     steps: Sequence[Step], *, fails_at: int = FAILS_AT, mended_at: int = MENDED_AT
 ) -> Run:
     parts = [step.part[BEST] for step in steps]
-    return Run(
-        error=mean(step.wrong for step in steps),
-        left=_first(parts, after=fails_at, reached=lambda part: part < 0.2),
-        back=_first(parts, after=mended_at, reached=lambda part: part > 0.5),
-    )
+    left = _first(parts, after=fails_at, reached=lambda part: part < 0.2)
+    back = _first(parts, after=mended_at, reached=lambda part: part > 0.5)
+    return Run(mean(step.wrong for step in steps), left, back)
 
 
 def _first(parts: Sequence[float], *, after: int, reached: Callable[[float], bool]) -> int | None:
@@ -117,25 +150,19 @@ def main(arguments: Sequence[str]) -> None:
         key, _, value = given.partition("=")
         varied.setdefault(key, []).append(float(value))
     print(f"{'':52} error  (least-most)    left  back (slowest)")
-    for name in names:
-        for values in product(*varied.values()):
-            params = dict(zip(varied, values, strict=True))
-            runs = [summed_up(list(play(make_policy(name, params), seed=s))) for s in SEEDS]
-            print(_row(name, params=params, runs=runs), flush=True)
+    for name, values in product(names, product(*varied.values())):
+        params = dict(zip(varied, values, strict=True))
+        runs = [summed_up(list(play(make_policy(name, params), seed=seed))) for seed in SEEDS]
+        errors = [run.error for run in runs]
+        title = " ".join([name, *(f"{key}={value:g}" for key, value in params.items())])
+        slowest = (_slowest([run[place] for run in runs]) for place in (1, 2))
+        spread = f"({min(errors):.3f}-{max(errors):.3f})"
+        print(f"{title:52} {mean(errors):.3f}  {spread}  {' '.join(slowest)}", flush=True)
 
 
-def _row(name: str, *, params: Mapping[str, float], runs: Sequence[Run]) -> str:
-    errors = [run.error for run in runs]
-    title = " ".join([name, *(f"{key}={value:g}" for key, value in params.items())])
-    return (
-        f"{title:52} {mean(errors):.3f}  ({min(errors):.3f}-{max(errors):.3f})"
-        f"  {_slowest(run.left for run in runs):>6} {_slowest(run.back for run in runs):>6}"
-    )
-
-
-def _slowest(counts: Iterator[int | None]) -> str:
-    known = list(counts)
-    return "never" if None in known else str(max(count for count in known if count is not None))
+def _slowest(counts: Sequence[float | None]) -> str:
+    known = [count for count in counts if count is not None]
+    return f"{max(known):>6}" if len(known) == len(counts) else f"{'never':>6}"
 
 
 if __name__ == "__main__":

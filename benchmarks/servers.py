@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,15 +40,15 @@ class Server:
 def running_echo(folder: Path) -> Iterator[Server]:
     """Start the echo application on Granian, a server whose HTTP part is native code."""
     port = free_port()
-    up = lambda: _connects(port)  # noqa: E731
-    with running(
-        echo_command(port), log=folder / "echo.log", up=up, seconds=ECHO_SECONDS
-    ) as process:
-        yield Server(url=f"http://{HOST}:{port}", pid=process.pid)
+    url = f"http://{HOST}:{port}"
+    up = lambda: is_up(url, body='{"input":0}')  # noqa: E731
+    command, log = echo_command(port), folder / "echo.log"
+    with running(command, log=log, up=up, seconds=ECHO_SECONDS) as process:
+        yield Server(url=url, pid=process.pid)
 
 
 def echo_command(port: int) -> list[str]:
-    program = [sys.executable, "-m", "granian", "--interface", "asgi", "--loop", "uvloop"]
+    program = [sys.executable, "-m", "granian", "--interface", "asginl", "--loop", "uvloop"]
     address = ["--host", HOST, "--port", str(port), "--workers", "1"]
     limits = ["--backlog", "4096", "--backpressure", "4096", "--no-access-log"]
     return [*program, *address, *limits, "benchmarks.echo:application"]
@@ -59,17 +58,12 @@ def clean_environment(variables: Mapping[str, str]) -> dict[str, str]:
     return {name: variables[name] for name in KEPT if name in variables}
 
 
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=5.0).status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
-def _connects(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex((HOST, port)) == 0
+def is_up(url: str, *, body: str | None = None) -> bool:
+    """Whether it answers with success, a POST of that JSON or a GET."""
+    method, headers = "GET" if body is None else "POST", {"Content-Type": "application/json"}
+    with suppress(httpx.HTTPError):
+        return httpx.request(method, url, content=body, headers=headers, timeout=5.0).is_success
+    return False
 
 
 @contextmanager
@@ -80,6 +74,7 @@ def running(
     up: Callable[[], bool],
     seconds: float,
     settings: Mapping[str, str] | None = None,
+    stop_seconds: float = STOP_SECONDS,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Hold the process as long as the block runs, and end it in every case."""
     with log.open("wb") as output:
@@ -95,27 +90,18 @@ def running(
             preexec_fn=dying_with_its_parent(),
         )
     try:
-        _wait_until(up, process=process, log=log, seconds=seconds)
+        waited_for(lambda: up() or process.poll() is not None, seconds=seconds, what=f"{log.name}")
+        if process.returncode is not None:
+            raise Failed(f"It ended with exit code {process.returncode}")
         yield process
+    except Failed as error:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL:])
+        raise Failed(f"{error}:\n{tail}") from error
     finally:
-        stop(process)
+        stop(process, seconds=stop_seconds)
 
 
-def _wait_until(
-    up: Callable[[], bool], *, process: subprocess.Popen[bytes], log: Path, seconds: float
-) -> None:
-    deadline = time.monotonic() + seconds
-    while not up():
-        if process.poll() is not None or time.monotonic() > deadline:
-            tail = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL:])
-            how = f"It isn't up after {seconds:.0f} s"
-            if process.returncode is not None:
-                how = f"It ended with exit code {process.returncode}"
-            raise Failed(f"{how}:\n{tail}")
-        time.sleep(LOOK_AGAIN_SECONDS)
-
-
-def stop(process: subprocess.Popen[bytes], *, seconds: float = STOP_SECONDS) -> None:
+def stop(process: subprocess.Popen[bytes], *, seconds: float) -> None:
     """Ask it to end, and after a while make it."""
     process.send_signal(signal.SIGTERM)
     try:
@@ -131,11 +117,10 @@ def waited_for(
     seconds: float,
     what: str,
     every: float = LOOK_AGAIN_SECONDS,
-    failure: type[Failed] = Failed,
 ) -> None:
-    """Return when the condition holds; the failure where it doesn't after so many seconds."""
+    """Return when the condition holds; Failed where it doesn't after so many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise failure(f"Waited {seconds:.0f} s for {what}.")
+            raise Failed(f"Waited {seconds:.0f} s for {what}.")
         time.sleep(every)

@@ -18,13 +18,13 @@ from redis import Redis
 from benchmarks.command import Failed, Say
 from benchmarks.generator import OpenLoop
 from benchmarks.processes import processes_by_role
-from benchmarks.servers import Server, answers, running, waited_for
-from benchmarks.wrk import Load, LoadGenerator, WrkResult
+from benchmarks.servers import Server, is_up, running, waited_for
+from benchmarks.wrk import Load, LoadGenerator
 from scripts.stack import redis_server
 from scripts.stack.command import free_port, start_command
 from scripts.stack.layout import HOST, layout_of
 
-STACK_SECONDS, RELEASE_SECONDS, REPLICA_SECONDS = 240.0, 120.0, 60.0
+STACK_SECONDS, RELEASE_SECONDS = 240.0, 120.0
 # The demo's ensemble of five models.
 DIGITS = "digits"
 ROWS_OF_FEEDBACK = (
@@ -40,11 +40,9 @@ class ManagementFailed(Failed):
 @dataclass(kw_only=True, eq=False)
 class Stack(Server):
     """One stack with its demo. What an operator does over REST stops at the first refusal.
-
     `processes` are those of each role, as they were when last looked at.
     """
 
-    name: str
     folder: Path
     api_key: str
     client: httpx.Client
@@ -55,30 +53,24 @@ class Stack(Server):
         self.wrk = LoadGenerator(api_key=self.api_key)
         self.open_loop = OpenLoop(api_key=self.api_key)
 
-    # Asking.
-
-    @staticmethod
-    def path(application: str) -> str:
-        return f"/api/v1/applications/{application}/predict"
+    def call(self, method: str, path: str, **content: Any) -> Any:
+        """Call the API at that path below `/api/v1/`, and return what it answers."""
+        response = self.client.request(method, f"/api/v1/{path}", **content)
+        if response.is_error:
+            raise ManagementFailed(
+                f"{method} {path} answered {response.status_code}: {response.text[:500]}"
+            )
+        return response.json()
 
     def url_of(self, application: str) -> str:
-        return f"{self.url}{self.path(application)}"
+        return f"{self.url}/api/v1/applications/{application}/predict"
 
     def predict(self, application: str, *, body: bytes) -> Any:
-        return self._checked(self.client.post(self.path(application), content=body))
+        return self.call("POST", f"applications/{application}/predict", content=body)
 
-    def load(
-        self, application: str, *, bodies: Path, connections: int, unique: bool = True
-    ) -> Load:
-        """What wrk is to ask that application."""
-        return Load(
-            url=self.url_of(application), bodies=bodies, unique=unique, connections=connections
-        )
-
-    def asked(self, application: str, *, bodies: Path, connections: int, seconds: int) -> WrkResult:
-        """Ask in a closed loop, each query a new one."""
-        load = self.load(application, bodies=bodies, connections=connections)
-        return self.wrk.run(load, seconds=seconds)
+    def load(self, application: str, *, bodies: Path, connections: int) -> Load:
+        """What wrk is to ask that application, each query a new one."""
+        return Load(self.url_of(application), bodies, unique=True, connections=connections)
 
     def receipts(self, application: str, *, inputs: list[str]) -> list[str]:
         """Ask about all of these inputs at once."""
@@ -86,23 +78,14 @@ class Stack(Server):
         answer = self.predict(application, body=body)
         return [prediction["query_id"] for prediction in answer["batch_predictions"]]
 
-    # Models.
-
     def publish(
-        self,
-        model: str,
-        *,
-        artifact: bytes,
-        version: str = "1",
-        input_type: str = "doubles",
-        live: bool = True,
-        **kind: str,
+        self, model: str, *, input_type: str = "doubles", live: bool = True, **version: Any
     ) -> None:
         """Register the model with one version, and return when that version is live."""
-        self._post("/api/v1/models/", json={"name": model, "input_type": input_type})
-        self.upload(model, version=version, artifact=artifact, **kind)
+        self.call("POST", "models/", json={"name": model, "input_type": input_type})
+        self.upload(model, version="1", **version)
         if live:
-            self.deploy(model, version=version)
+            self.deploy(model, version="1")
 
     def upload(
         self,
@@ -114,11 +97,9 @@ class Stack(Server):
         file: str = "model.skops",
     ) -> None:
         """Register one more version of a model, without deploying it."""
-        self._post(
-            f"/api/v1/models/{model}/versions/",
-            data={"version": version, "runtime": runtime},
-            files={"artifact": (file, artifact)},
-        )
+        given = {"version": version, "runtime": runtime}
+        files = {"artifact": (file, artifact)}
+        self.call("POST", f"models/{model}/versions/", data=given, files=files)
 
     def deploy(self, model: str, *, version: str) -> None:
         """Return when that version is live."""
@@ -128,78 +109,41 @@ class Stack(Server):
         """Return when the version that was live before is live again."""
         self._released(model, by="rollback")
 
-    def live_version(self, model: str) -> str:
-        found: str = self._checked(self.client.get(f"/api/v1/models/{model}"))["live_version"]
-        return found
-
     def scale(self, model: str, *, replicas: int) -> None:
         """Want so many replicas of the live version; they come and go behind it."""
-        self._post(f"/api/v1/models/{model}/scale", json={"replicas": replicas})
-
-    def configure(self, model: str, *, version: str, **changes: Any) -> None:
-        """Change how a version runs."""
-        path = f"/api/v1/models/{model}/versions/{version}"
-        self._checked(self.client.patch(path, json=changes))
+        self.call("POST", f"models/{model}/scale", json={"replicas": replicas})
 
     def replicas(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._checked(self.client.get("/api/v1/replicas/"))
-        return found
-
-    def wait_for_replicas(self, model: str, *, count: int) -> None:
-        waited_for(
-            lambda: sum(one["model"] == model for one in self.replicas()) == count,
-            seconds=REPLICA_SECONDS,
-            what=f"{count} replicas of {model}",
-        )
-        self.look()
+        return list(self.call("GET", "replicas/"))
 
     def _released(self, model: str, *, by: str) -> None:
-        release = self._post(f"/api/v1/models/{model}/{by}", json={})
-        path = f"/api/v1/models/{model}/releases/{release['id']}"
+        release = self.call("POST", f"models/{model}/{by}", json={})
 
         def live() -> bool:
-            release = self._checked(self.client.get(path))
-            if release["state"] in ("failed", "superseded"):
-                raise ManagementFailed(f"The release is {release['state']}: {release['error']}")
-            return bool(release["state"] == "live")
+            now = self.call("GET", f"models/{model}/releases/{release['id']}")
+            if now["state"] in ("failed", "superseded"):
+                raise ManagementFailed(f"The release is {now['state']}: {now['error']}")
+            return bool(now["state"] == "live")
 
-        waited_for(
-            live, seconds=RELEASE_SECONDS, what="the release to be live", every=0.2,
-            failure=ManagementFailed,
-        )  # fmt: skip
-
-    # Applications.
+        waited_for(live, seconds=RELEASE_SECONDS, what="the release to be live", every=0.2)
 
     def route(
         self, application: str, *models: str, body: bytes | None = None, **fields: Any
     ) -> None:
         """Create an application that asks these models; with a body, return when one answers it."""
         given = {
-            "name": application,
-            "input_type": "doubles",
-            "default_output": -1,
-            "policy": "static",
+            "name": application, "input_type": "doubles", "default_output": -1, "policy": "static",
             "routes": [{"model": model} for model in models],
-        }
-        self._post("/api/v1/applications/", json=given | fields)
+        }  # fmt: skip
+        self.call("POST", "applications/", json=given | fields)
         if body is not None:
             self.wait_until_answered(application, body=body)
 
-    def application(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = self._checked(self.client.get(f"/api/v1/applications/{name}"))
-        return found
-
     def wait_until_answered(self, application: str, *, body: bytes) -> None:
         """Return when a model answers, rather than the default output, and look again."""
-        waited_for(
-            lambda: not self.predict(application, body=body)["default"],
-            seconds=RELEASE_SECONDS,
-            what=f"{application} to be answered by a model",
-            failure=ManagementFailed,
-        )
+        answered = lambda: not self.predict(application, body=body)["default"]  # noqa: E731
+        waited_for(answered, seconds=RELEASE_SECONDS, what=f"{application} to be answered")
         self.look()
-
-    # Looking into it.
 
     def look(self, *others: int) -> None:
         """Find the processes of each role as they are now, and of other servers."""
@@ -216,23 +160,11 @@ class Stack(Server):
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as opened:
             return int(opened.execute(query, values).fetchone()[0])
 
-    def _post(self, path: str, **content: Any) -> Any:
-        return self._checked(self.client.post(path, **content))
-
-    def _checked(self, response: httpx.Response) -> Any:
-        if response.is_error:
-            raise ManagementFailed(
-                f"{response.request.method} {response.request.url.path} answered "
-                f"{response.status_code}: {response.text[:500]}"
-            )
-        return response.json()
-
 
 @contextmanager
 def running_stack(name: str = "", *, say: Say, **settings: str) -> Iterator[Stack]:
-    """Start a whole stack with its demo; its state is in a folder that goes with it.
-
-    `settings` are variables of its environment beyond those of the shell that are kept.
+    """Start a whole stack with its demo; its state is in a folder that goes with it. `settings` are
+    variables of its environment beyond those of the shell that are kept.
     """
     with ExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="clipper-bench-")))
@@ -241,7 +173,7 @@ def running_stack(name: str = "", *, say: Say, **settings: str) -> Iterator[Stac
         url = f"http://{HOST}:{port}"
 
         def up() -> bool:
-            return (var / "demo.json").exists() and answers(f"{url}/health/ready")
+            return (var / "demo.json").exists() and is_up(f"{url}/health/ready")
 
         process = held.enter_context(
             running(
@@ -254,7 +186,6 @@ def running_stack(name: str = "", *, say: Say, **settings: str) -> Iterator[Stac
             base_url=url, headers={"Authorization": f"Api-Key {api_key}"}, timeout=30.0
         )
         stack = Stack(
-            name=name,
             folder=folder,
             url=url,
             pid=process.pid,

@@ -8,32 +8,24 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import psutil
 
-from benchmarks import charts, command, tables, targets
+from benchmarks import command, telling
 from benchmarks.command import Failed, say
-from benchmarks.experiment import Experiment, Result, Session
-from benchmarks.targets import Target
+from benchmarks.experiment import Experiment, Session
+from benchmarks.frames import Frame, Records
+from benchmarks.telling import Target
 from scripts.stack.layout import ROOT
 
 RESULTS = ROOT / "benchmarks/results"
 # A machine this busy before anything has begun makes every number doubtful.
 QUIET = 0.1
 LISTEN_SECONDS = 1.0
-
-Measured = tuple[Experiment[Any], Any]
-
-
-def one_by_one(chosen: Sequence[Experiment[Any]], session: Session) -> Iterator[Measured]:
-    for experiment in chosen:
-        session.say(f"\n{experiment.title}")
-        yield experiment, experiment.measure(session)
 
 
 def add_names(parser: argparse.ArgumentParser, *, known: Collection[str]) -> None:
@@ -47,151 +39,137 @@ def add_names(parser: argparse.ArgumentParser, *, known: Collection[str]) -> Non
     parser.add_argument("names", nargs="*", type=checked, metavar="NAME", help=", ".join(known))
 
 
-def nothing_more(parser: argparse.ArgumentParser) -> None:
-    """Most commands have the options that all have."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
-    """A command's experiments.
-
-    Each leaves `NAME.json` in the folder of the results, and a chart beside it, if it has one. With
-    a `page` they can be published into the docs, by `sections`. Where a study is `strict`, a
-    target that is missed is a failure of the command.
+    """A command's experiments, `python -m benchmarks.NAME`; several are chosen by name. Each leaves
+    `NAME.json` in the folder of the results, and a chart beside it, if it has one. Where there is a
+    page of the study's name, its tables can be published there, at the marks of the experiments.
+    Where a study is `strict`, a target that is missed is a failure of the command. `add_options`
+    are those beyond what all have.
     """
 
     name: str
-    module: str
     about: str | None
-    experiments: Sequence[Experiment[Any]]
-    folder: Path = RESULTS
-    page: Path | None = None
+    experiments: Sequence[Experiment]
     quick: str = ""
-    named: bool = False
-    needs_wrk: bool = True
     strict: bool = False
-    options: Callable[[argparse.ArgumentParser], None] = nothing_more
-    measure: Callable[[Sequence[Experiment[Any]], Session], Iterable[Measured]] = one_by_one
-    publish: Callable[[str, Sequence[Measured]], str] | None = None
+    add_options: Callable[[argparse.ArgumentParser], None] = lambda parser: None
 
     @property
-    def names(self) -> list[str]:
-        return [experiment.name for experiment in self.experiments]
+    def page(self) -> Path | None:
+        page = ROOT / f"docs/results/{self.name}.md"
+        return page if any(one.panels for one in self.experiments) and page.exists() else None
 
     def main(self, arguments: Sequence[str] | None = None) -> int:
-        options = self.parser().parse_args(arguments)
-        return command.run(self.name, lambda: self.run(options))
+        options = self._parser().parse_args(arguments)
+        return command.run(self.name, lambda: self._run(options))
 
-    def parser(self) -> argparse.ArgumentParser:
+    def _parser(self) -> argparse.ArgumentParser:
         parser = argparse.ArgumentParser(
-            prog=f"python -m benchmarks.{self.module}", description=self.about
+            prog=f"python -m benchmarks.{self.name}", description=self.about
         )
-        if self.named:
-            add_names(parser, known=self.names)
+        option = parser.add_argument
+        if len(self.experiments) > 1:
+            add_names(parser, known=[experiment.name for experiment in self.experiments])
         if self.quick:
-            parser.add_argument("--quick", action="store_true", help=self.quick)
-        parser.add_argument(
-            "--redraw", action="store_true", help="only show what was measured before"
-        )
+            option("--quick", action="store_true", help=self.quick)
+        option("--redraw", action="store_true", help="only show what was measured before")
         if self.page is not None:
             page = self.page.relative_to(ROOT)
-            parser.add_argument(
-                "--publish", action="store_true", help=f"update {page} and its pictures"
-            )
-        parser.add_argument(
-            "--results", type=Path, default=self.folder, help="folder of the results"
-        )
-        self.options(parser)
+            option("--publish", action="store_true", help=f"update {page} and its pictures")
+        folder = RESULTS / self.name if self.page else RESULTS
+        option("--results", type=Path, default=folder, help="folder of the results")
+        self.add_options(parser)
         return parser
 
-    def run(self, options: argparse.Namespace) -> int:
-        wanted = (options.names if self.named else None) or self.names
-        chosen = [one for one in self.experiments if one.name in wanted]
+    def _run(self, options: argparse.Namespace) -> int:
+        chosen = self.experiments
+        if len(chosen) > 1 and options.names:
+            chosen = [one for one in self.experiments if one.name in options.names]
         if not options.redraw:
             self._measure(chosen, options)
-        measured = [(one, stored(one, results=options.results)) for one in chosen]
-        judged = [
-            target for one, result in measured for target in report(one, result, options.results)
-        ]
+        frames = {one.name: stored(one, results=options.results) for one in chosen}
+        judged = {one.name: report(one, frames[one.name], options.results) for one in chosen}
         if getattr(options, "publish", False):
-            self._publish(measured, results=options.results)
-        if judged:
-            say(f"\n{targets.verdicts(judged)}")
-        say(f"\nNumbers and charts: {options.results}")
-        return 1 if self.strict and not all(target.holds for target in judged) else 0
+            self._publish(chosen, frames, results=options.results)
+        say(f"\n{telling.verdicts(judged)}\n\nNumbers and charts: {options.results}")
+        holds = all(target.holds for found in judged.values() for target in found)
+        return 1 if self.strict and not holds else 0
 
-    def _measure(self, chosen: Sequence[Experiment[Any]], options: argparse.Namespace) -> None:
-        if self.needs_wrk:
-            command.need_wrk()
+    def _measure(self, chosen: Sequence[Experiment], options: argparse.Namespace) -> None:
         busy = psutil.cpu_percent(interval=LISTEN_SECONDS) / 100
         if busy > QUIET:
             say(f"Doubtful: before it began the machine was {busy:.0%} busy already.")
         # Short, as the path of a Unix socket has to fit into 107 bytes.
         with tempfile.TemporaryDirectory(prefix="clipper-bench-") as folder:
             session = Session(folder=Path(folder), results=options.results, options=options)
-            began = time.monotonic()
             try:
-                for experiment, result in self.measure(chosen, session):
-                    seconds, began = time.monotonic() - began, time.monotonic()
-                    write(experiment, result, session=session, busy=busy, seconds=seconds)
+                for experiment in chosen:
+                    say(f"\n{experiment.title}")
+                    began = time.monotonic()
+                    records = experiment.measure(session)
+                    took = time.monotonic() - began
+                    write(experiment, records, session=session, busy=busy, seconds=took)
             finally:
                 session.close()
 
-    def _publish(self, measured: Sequence[Measured], *, results: Path) -> None:
-        """Put these experiments, as they were measured last, into the docs."""
+    def _publish(
+        self, chosen: Sequence[Experiment], frames: Mapping[str, Frame], *, results: Path
+    ) -> None:
         assert self.page is not None
-        assert self.publish is not None
         pictures = ROOT / "docs/images" / self.page.stem
         pictures.mkdir(parents=True, exist_ok=True)
-        for experiment, _ in measured:
-            shutil.copy(chart(experiment, results=results), pictures)
-        self.page.write_text(self.publish(self.page.read_text(), measured))
+        page = self.page.read_text()
+        for experiment in chosen:
+            shutil.copy(results / f"{experiment.name}.png", pictures)
+            page = published(page, experiment, frames[experiment.name])
+        self.page.write_text(page)
+
+
+def published(page: str, experiment: Experiment, frame: Frame) -> str:
+    """Return the page with the tables of this experiment at its mark."""
+    parts = [experiment.table(frame)] if experiment.table is not None else []
+    parts.append(telling.target_rows(experiment.targets(frame)))
+    return telling.replaced(
+        page, mark=experiment.name, text="\n".join(map(telling.markdown, parts))
+    )
 
 
 def write(
-    experiment: Experiment[Any], result: Any, *, session: Session, busy: float, seconds: float
+    experiment: Experiment, records: Records, *, session: Session, busy: float, seconds: float
 ) -> None:
     """Write down what was measured, and what it is judged as."""
+    judged = experiment.targets(Frame(records))
     document = {
-        "machine": {
-            "cores": os.cpu_count(),
-            "python": platform.python_version(),
-            "system": platform.platform(),
-            "busy_before": busy,
-        },
+        "machine": [os.cpu_count(), platform.python_version(), platform.platform()],
+        "busy_before": busy,
         "quick": session.quick,
         "seconds": seconds,
-        "targets": [
-            msgspec.structs.asdict(target) | {"holds": target.holds}
-            for target in experiment.judged(result)
-        ],
-        "result": result,
+        "workload": experiment.workload,
+        "systems": experiment.systems,
+        "targets": [asdict(target) | {"holds": target.holds} for target in judged],
+        "result": records,
     }
     session.results.mkdir(parents=True, exist_ok=True)
     file = session.results / f"{experiment.name}.json"
-    file.write_bytes(msgspec.json.encode(document) + b"\n")
+    file.write_bytes(msgspec.json.encode(document, enc_hook=float) + b"\n")
 
 
-def stored(experiment: Experiment[Result], *, results: Path) -> Result:
+def stored(experiment: Experiment, *, results: Path) -> Frame:
     """Return what was measured last of an experiment."""
     try:
         text = (results / f"{experiment.name}.json").read_bytes()
     except FileNotFoundError as error:
         raise Failed(f"{experiment.name} was not measured yet: {error}") from error
-    return msgspec.convert(msgspec.json.decode(text)["result"], experiment.result)
+    return Frame(msgspec.json.decode(text)["result"])
 
 
-def report(experiment: Experiment[Any], result: Any, results: Path) -> list[Target]:
+def report(experiment: Experiment, frame: Frame, results: Path) -> list[Target]:
     """Show, draw and judge what is written down."""
     if experiment.table is not None:
-        say(f"\n{tables.table(experiment.table(result), left=2)}")
-    if experiment.notes is not None and (notes := experiment.notes(result)):
+        say(f"\n{telling.table(experiment.table(frame), left=2)}")
+    if experiment.notes is not None and (notes := experiment.notes(frame)):
         say(f"\n{notes}")
-    if experiment.draw is not None:
-        with charts.applied():
-            charts.save(experiment.draw(result), chart(experiment, results=results))
-    return experiment.judged(result)
-
-
-def chart(experiment: Experiment[Any], *, results: Path) -> Path:
-    return results / f"{experiment.name}.png"
+    if experiment.panels:
+        experiment.draw(frame, to=results / f"{experiment.name}.png")
+    return experiment.targets(frame)

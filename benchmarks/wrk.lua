@@ -33,13 +33,12 @@ function request()
    return whole[turn]
 end
 
--- One line of JSON for load.py, which reads nothing else.
+-- One line of JSON for wrk.py, which reads nothing else.
 function done(summary, latency)
    local errors = summary.errors
    io.write(string.format(
-      '{"requests":%d,"duration_us":%d,"p50_us":%d,"p90_us":%d,"p99_us":%d,"max_us":%d,' ..
+      '{"requests":%d,"duration_us":%d,"p50_us":%d,"p99_us":%d,' ..
       '"connect":%d,"read":%d,"write":%d,"timeout":%d,"status":%d}\n',
-      summary.requests, summary.duration, latency:percentile(50), latency:percentile(90),
-      latency:percentile(99), latency.max,
+      summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
       errors.connect, errors.read, errors.write, errors.timeout, errors.status))
 end

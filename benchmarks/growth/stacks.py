@@ -1,4 +1,4 @@
-"""The stacks of the curves: a small one, one whose registry grows, and what is put into both."""
+"""The stacks of the curves, what is put into them, and the questions that they are asked."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.experiment import Session
-from benchmarks.growth import bodies
 from benchmarks.stack import Stack, running_stack
+from benchmarks.wrk import COUNTER
 
 MODEL = "growth"
 # A loaded machine shows its load as latency and not as default answers. Longer ones let batches
@@ -34,6 +34,7 @@ SETTINGS = {
 }
 DEPLOYED_AT_ONCE = 4
 SMALL, GROWN = "small", "grown"
+NUMBERS, NUMBER = 8, "0.12345"
 
 
 @contextmanager
@@ -47,17 +48,14 @@ def started(name: str, *, session: Session, **settings: str) -> Iterator[Stack]:
 
 def pair(session: Session) -> tuple[Stack, Stack]:
     """Two alike, of which only the second is ever made larger."""
-    return _shared(SMALL, session), _shared(GROWN, session)
+    small = session.shared(SMALL, lambda: started(SMALL, session=session))
+    return small, session.shared(GROWN, lambda: started(GROWN, session=session))
 
 
 def alone(session: Session) -> Stack:
     """The small one, and no other beside it."""
     session.end(GROWN)
-    return _shared(SMALL, session)
-
-
-def _shared(name: str, session: Session) -> Stack:
-    return session.shared(name, lambda: started(name, session=session))
+    return session.shared(SMALL, lambda: started(SMALL, session=session))
 
 
 def publish(stack: Stack, *models: str, input_type: str = "doubles") -> None:
@@ -68,7 +66,7 @@ def publish(stack: Stack, *models: str, input_type: str = "doubles") -> None:
 
 def route(stack: Stack, application: str, *models: str, **fields: Any) -> None:
     """Create an application of these models; without names it asks the one that all share."""
-    given: dict[str, Any] = {"slo_ms": SLO_MS, "body": bodies.body().encode()} | fields
+    given: dict[str, Any] = {"slo_ms": SLO_MS, "body": question().encode()} | fields
     stack.route(application, *(models or (MODEL,)), **given)
 
 
@@ -78,18 +76,34 @@ def application_names(count: int) -> list[str]:
 
 
 def grow(stack: Stack, *, applications: int = 1, models: int = 1) -> None:
-    """Register until there are so many, the demo not counted. Nothing is ever taken away.
-
-    Each application routes to the one model that is live; each model has a version and no replica.
+    """Register until there are so many, the demo not counted. Nothing is ever taken away. Each
+    application routes to the one model that is live; each model has a version and no replica.
     """
-    for name in application_names(applications)[_registered(stack, kind="application") :]:
+    counted = "SELECT count(*) FROM registry_{} WHERE name = ? OR name LIKE ?"
+    there = {
+        kind: stack.in_database(counted.format(kind), MODEL, f"{MODEL}-%")
+        for kind in ("application", "model")
+    }
+    for name in application_names(applications)[there["application"] :]:
         stack.route(name, MODEL, slo_ms=SLO_MS)
-    for name in application_names(models)[_registered(stack, kind="model") :]:
+    for name in application_names(models)[there["model"] :]:
         stack.publish(name, live=False, **CHEAP)
 
 
-def _registered(stack: Stack, *, kind: str) -> int:
-    like = "name = ? OR name LIKE ?"
-    return stack.in_database(
-        f"SELECT count(*) FROM registry_{kind} WHERE {like}", MODEL, f"{MODEL}-%"
-    )
+def question(*, numbers: int = NUMBERS, context: str | None = None) -> str:
+    """Return the JSON of a question that the load generator's counter makes a new one."""
+    given = ",".join([COUNTER, *[NUMBER] * (numbers - 1)])
+    of = "" if context is None else f',"context":"{context}"'
+    return f'{{"input":[{given}]{of}}}'
+
+
+def text(size: int) -> str:
+    """Return a question of exactly so many bytes whose input is one string."""
+    head, tail = f'{{"input":"{COUNTER}', '"}'
+    return f"{head}{'x' * (size - len(head) - len(tail))}{tail}"
+
+
+def array(size: int) -> str:
+    """Return a question of about so many bytes whose input is numbers."""
+    around = len(question(numbers=1))
+    return question(numbers=1 + max(0, size - around) // (len(NUMBER) + 1))

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import numpy as np
-from matplotlib.axes import Axes
-from numpy.typing import NDArray
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from benchmarks import charts
+from benchmarks.charts import Panel
 from benchmarks.experiment import Experiment, Session
-from benchmarks.learner import Learner
+from benchmarks.frames import Frame, Records, of
+from benchmarks.paper import PAPER
 from benchmarks.paper.pictures import DIGITS, Scans, halves, noisy, slanted
-from benchmarks.paper.published import PAPER
-from benchmarks.targets import Target, at_most, number
-from selection.policies import Policy, make_policy
+from benchmarks.selection_simulation import Learner
+from benchmarks.telling import Target, number
+from selection.policies import make_policy
 from selection.policies.statistics import State
 
 # How each dialect writes: degrees that it turns its digits, and pixels to the side for each up.
@@ -28,80 +27,48 @@ DIALECTS = (
 NOISE = 2.0
 GLOBAL = "everybody:1"
 ARMS = (GLOBAL, *(f"dialect-{n}:1" for n in range(1, len(DIALECTS) + 1)))
-POLICY = "exp4"
 # Eight labels a user have to be enough: each counts for much.
-PARAMS = {"eta": 4.0}
-FEEDBACKS = 8
-WANTED_WITHIN = 4
+ETA = 4.0
+POLICY = make_policy("exp4", {"eta": ETA})
+FEEDBACKS, WANTED_WITHIN = 8, 4
+# Labelled queries of users without a context, from which the general state is learned, and pictures
+# that each user's error is measured with.
+STRANGERS, ASKED = 1_000, 40
+EVERYBODY, OWN, LEARNED = "one model for everybody", "model of the user's own dialect", "learned"
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """`strangers`: labelled queries of users without a context, from which the general state is
-    learned; `asked`: pictures that each user's error is measured with.
-    """
-
-    splits: int
-    users: int
-    strangers: int = 1_000
-    asked: int = 40
+def measure(session: Session) -> Records:
+    return personal(splits=1, users=80) if session.quick else personal(splits=5, users=160)
 
 
-FULL, QUICK = Plan(splits=5, users=160), Plan(splits=1, users=80)
+def personal(*, splits: int, users: int) -> Records:
+    """Shares of wrong answers, means of a split's users, by who answers and how much it learned."""
+    return [
+        {"who": who, "feedbacks": feedbacks, "split": seed, "error": error}
+        for seed in range(splits)
+        for who, errors in _split(users, seed=seed).items()
+        for feedbacks, error in enumerate(errors)
+    ]
 
 
-class Personal(msgspec.Struct, frozen=True, kw_only=True):
-    """Shares of wrong answers, means of all users: of the model for everybody alone, of each
-    user's own dialect's model alone, and learned from so many feedbacks.
-    """
-
-    users: int
-    everybody: float
-    own_dialect: float
-    learned: list[float]
-
-    @property
-    def feedbacks_needed(self) -> float:
-        """The first number of feedbacks from which on the error is below that for everybody."""
-        above = [n for n, error in enumerate(self.learned) if error >= self.everybody]
-        needed = above[-1] + 1 if above else 0
-        return needed if needed < len(self.learned) else math.inf
-
-
-def measure(session: Session) -> Personal:
-    plan = QUICK if session.quick else FULL
-    result = personal(plan)
-    session.say(
-        f"  {result.users} users, model for everybody {result.everybody:.1%} wrong, "
-        f"that of the own dialect {result.own_dialect:.1%}"
-    )
-    session.say(f"  by feedbacks: {', '.join(f'{error:.1%}' for error in result.learned)}")
-    return result
-
-
-def personal(plan: Plan) -> Personal:
-    parts = [_split(plan, seed=seed) for seed in range(plan.splits)]
-    everybody, own, learned = (np.mean(values, axis=0) for values in zip(*parts, strict=True))
-    return Personal(
-        users=plan.splits * plan.users,
-        everybody=float(everybody),
-        own_dialect=float(own),
-        learned=[round(float(error), 5) for error in learned],
-    )
-
-
-def _split(plan: Plan, *, seed: int) -> tuple[float, float, NDArray[np.float64]]:
-    """Return the three errors of `Personal` for one half to learn from and one to ask."""
+def _split(count: int, *, seed: int) -> dict[str, list[float]]:
+    """Return the errors for one half to learn from and one to ask."""
     generator = np.random.default_rng(seed)
     learned_from, asked = halves(seed)
     models = trained(learned_from, generator=generator)
-    users = [_User(n, models, asked, plan=plan, generator=generator) for n in range(plan.users)]
-    policy = make_policy(POLICY, PARAMS)
-    general = of_everybody(models, asked, policy=policy, count=plan.strangers, generator=generator)
-    return (
-        float(np.mean([user.error_of(GLOBAL) for user in users])),
-        float(np.mean([user.error_of(ARMS[1 + user.dialect]) for user in users])),
-        np.mean([user.learns(policy, general=general) for user in users], axis=0),
-    )
+    users = []
+    for place in range(count):
+        dialect = place % len(DIALECTS)
+        scans = asked.some(FEEDBACKS + ASKED, generator=generator)
+        observed, others = spoken(scans, dialect, generator=generator).split(FEEDBACKS)
+        users.append((dialect, Asked.of(models, observed), Asked.of(models, others)))
+    general = of_everybody(models, asked, count=STRANGERS, generator=generator)
+    learned = [learns(observed, others, general=general) for _, observed, others in users]
+    return {
+        EVERYBODY: [float(np.mean([others.error_of(GLOBAL) for _, _, others in users]))],
+        OWN: [float(np.mean([others.error_of(ARMS[1 + n]) for n, _, others in users]))],
+        LEARNED: [float(error) for error in np.mean(learned, axis=0)],
+    }
 
 
 def spoken(scans: Scans, dialect: int, *, generator: np.random.Generator) -> Scans:
@@ -125,29 +92,22 @@ def trained(scans: Scans, *, generator: np.random.Generator) -> dict[str, Any]:
 
 
 def of_everybody(
-    models: dict[str, Any],
-    scans: Scans,
-    *,
-    policy: Policy,
-    count: int,
-    generator: np.random.Generator,
+    models: dict[str, Any], scans: Scans, *, count: int, generator: np.random.Generator
 ) -> State:
     """Return what is learned without contexts, from labelled queries of all dialects in turn."""
-    learner = Learner(policy, arms=ARMS)
-    each = [
-        Asked.of(
-            models,
-            spoken(scans.some(count // len(DIALECTS), generator=generator), n, generator=generator),
-        )
-        for n in range(len(DIALECTS))
-    ]
-    for place in range(count // len(DIALECTS)):
-        for asked in each:
-            asked.teach(learner, place)
+    learner, each = Learner(POLICY, arms=ARMS), count // len(DIALECTS)
+    asked = []
+    for n in range(len(DIALECTS)):
+        some = scans.some(each, generator=generator)
+        asked.append(Asked.of(models, spoken(some, n, generator=generator)))
+    for place in range(each):
+        for one in asked:
+            one.teach(learner, place)
     return learner.state
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
     """Pictures' digits, and what each model answers, as JSON text."""
 
     labels: list[bytes]
@@ -171,115 +131,75 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         selection = learner.prepared.select(0.0)
         learner.learn(selection, outputs=self.at(place), label=self.labels[place])
 
-
-class _User:
-    """Somebody who writes one dialect, gives feedback on some pictures, and asks about others."""
-
-    def __init__(
-        self,
-        place: int,
-        models: dict[str, Any],
-        scans: Scans,
-        *,
-        plan: Plan,
-        generator: np.random.Generator,
-    ) -> None:
-        self.dialect = place % len(DIALECTS)
-        mine = spoken(
-            scans.some(FEEDBACKS + plan.asked, generator=generator),
-            self.dialect,
-            generator=generator,
-        )
-        observed, asked = mine.split(FEEDBACKS)
-        self._taught, self._asked = Asked.of(models, observed), Asked.of(models, asked)
-
     def error_of(self, arm: str) -> float:
-        pairs = zip(self._asked.outputs[arm], self._asked.labels, strict=True)
+        pairs = zip(self.outputs[arm], self.labels, strict=True)
         return float(np.mean([output != label for output, label in pairs]))
 
-    def learns(self, policy: Policy, *, general: State) -> list[float]:
-        """Return the error of this user's context after none, one, ... of the feedbacks."""
-        learner = Learner(policy, arms=ARMS, general=general)
-        errors = [self._error(learner)]
-        for place in range(FEEDBACKS):
-            self._taught.teach(learner, place)
-            errors.append(self._error(learner))
-        return errors
-
-    def _error(self, learner: Learner) -> float:
+    def error(self, learner: Learner) -> float:
         selection = learner.prepared.select(0.0)
         wrong = [
-            learner.answer(selection, outputs=self._asked.at(place)) != label
-            for place, label in enumerate(self._asked.labels)
+            learner.answer(selection, outputs=self.at(place)) != label
+            for place, label in enumerate(self.labels)
         ]
         return float(np.mean(wrong))
 
 
-def targets(result: Personal) -> list[Target]:
-    paper = PAPER.fig10_learned[WANTED_WITHIN] / PAPER.fig10_global
+def learns(observed: Asked, others: Asked, *, general: State) -> list[float]:
+    """Return the error of a user's context after none, one, ... of the feedbacks."""
+    learner = Learner(POLICY, arms=ARMS, general=general)
+    errors = [others.error(learner)]
+    for place in range(FEEDBACKS):
+        observed.teach(learner, place)
+        errors.append(others.error(learner))
+    return errors
+
+
+def error_of(result: Frame, who: str) -> Any:
+    """By the number of feedbacks; models alone have the same with all."""
+    return of(result, who=who).groupby("feedbacks")["error"].mean()
+
+
+def feedbacks_needed(result: Frame) -> float:
+    """The first number of feedbacks from which on the error is below that for everybody."""
+    learned = error_of(result, LEARNED)
+    above = learned[learned >= error_of(result, EVERYBODY)[0]].index
+    needed = above[-1] + 1 if len(above) else 0
+    return float(needed) if needed < len(learned) else math.inf
+
+
+def targets(result: Frame) -> list[Target]:
+    paper = PAPER["fig10_learned"][WANTED_WITHIN] / PAPER["fig10_global"]
+    error = error_of(result, LEARNED)[WANTED_WITHIN] / error_of(result, EVERYBODY)[0]
+    soon = "feedbacks a user until the error is below the global model's"
+    low = f"error after {WANTED_WITHIN} feedbacks : the global model's"
     return [
-        at_most(
-            "feedbacks a user until the error is below the global model's",
-            result.feedbacks_needed,
-            WANTED_WITHIN,
-            paper="1",
-        ),
-        at_most(
-            f"error after {WANTED_WITHIN} feedbacks : the global model's",
-            result.learned[WANTED_WITHIN] / result.everybody,
-            1.0,
-            paper=number(paper),
-        ),
+        Target(soon, feedbacks_needed(result), f"≤ {WANTED_WITHIN}", "1"),
+        Target(low, error, "≤ 1", number(paper)),
     ]
 
 
-def _draw(axes: Axes, result: Personal) -> None:
-    x = range(len(result.learned))
-    axes.plot(x, [100 * e for e in result.learned], "o-", color=charts.BLUE, label="learned")
-    for error, colour, name in (
-        (result.everybody, charts.ORANGE, "one model for everybody"),
-        (result.own_dialect, charts.TEAL, "model of the user's own dialect"),
-    ):
-        axes.axhline(100 * error, color=colour, linewidth=1.3, label=name)
-    axes.plot(
-        range(len(PAPER.fig10_learned)), [100 * e for e in PAPER.fig10_learned], "D--",
-        color=charts.PAPER, markersize=4, linewidth=1.0, label="the paper: learned",
-    )  # fmt: skip
-    for error, name in (
-        (PAPER.fig10_global, "the paper: no dialect"),
-        (PAPER.fig10_reported, "the paper: the dialect that users report"),
-    ):
-        axes.axhline(100 * error, color=charts.PALE, linewidth=1.0)
-        charts.note(axes, name, (FEEDBACKS, 100 * error), by=(0, 2), ha="right", color=charts.QUIET)
-    for place in (0, WANTED_WITHIN, FEEDBACKS):
-        charts.note(
-            axes, f"{result.learned[place]:.1%}", (place, 100 * result.learned[place]), by=(4, 6),
-            color=charts.BLUE, fontweight="bold", fontsize=9,
-        )  # fmt: skip
-    top = 110 * max(*result.learned, result.everybody, PAPER.fig10_global)
-    axes.set(
-        xlabel="feedbacks that the user has given", ylabel="% wrong", ylim=(0, top),
-        xlim=(-0.2, FEEDBACKS + 0.5),
-    )  # fmt: skip
-    axes.xaxis.set_major_locator(charts.few_ticks())
-    axes.legend(loc="lower left", ncols=2)
+def _errors(result: Frame) -> Frame:
+    by_feedbacks = {who: error_of(result, who) for who in (LEARNED, EVERYBODY, OWN)}
+    return 100 * Frame(by_feedbacks).ffill()
+
+
+def _paper(result: Frame) -> Frame:
+    learned, rest = PAPER["fig10_learned"], ("global", "reported")
+    others = {f"paper: {what} dialect": [PAPER[f"fig10_{what}"]] * len(learned) for what in rest}
+    return 100 * Frame({"paper: learned": learned} | others)
 
 
 FIG10 = Experiment(
     name="fig10",
     title="Figure 10: a context for each user",
     workload="digits in eight dialects, labelled by their users",
-    systems=("a model for everybody", "each dialect's own", POLICY),
-    result=Personal,
+    systems=("a model for everybody", "each dialect's own", POLICY.name),
     measure=measure,
     targets=targets,
-    draw=charts.Chart(
-        title="A context for each user",
-        subtitle=lambda result: (
-            f"{result.users} users of eight dialects of digits; nine models, "
-            f"{POLICY} with eta {PARAMS['eta']:g}. Grey: the paper's, of speech."
+    panels=(
+        Panel(
+            title="Wrong answers", x="feedbacks that the user has given", y="% wrong",
+            of=_errors, paper=_paper,
         ),
-        size=(8.6, 4.6),
-        panels=(_draw,),
     ),
-)
+)  # fmt: skip

@@ -1,132 +1,167 @@
-"""A web process's engine, or its whole runtime, in this process, connected to real containers.
+"""A web process's engine, or its whole runtime, connected to real containers in this process.
 
-There is no HTTP in between and no Redis. What needs that does nothing meanwhile, as in an outage:
-no feedback comes, so the arms weigh the same.
+Without HTTP and Redis; what needs that does nothing meanwhile: the arms weigh the same.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+import gc
+import random
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from itertools import cycle
+from time import monotonic
 from typing import NamedTuple
 
-from benchmarks.paper.calm_gc import calm_gc
-from registry.specs import Snapshot, VersionSpec
+from benchmarks.command import Failed
+from benchmarks.experiment import run_on_uvloop
+from registry.specs import BatchingSpec, Snapshot, VersionSpec
 from serving.cluster.membership.records import ReplicaRecord
-from serving.engine.batching import BatchController
 from serving.engine.engine import Engine, EngineSpec, VersionSettings
-from serving.engine.link import Link
-from serving.engine.replica import Replica
+from serving.engine.gather import Gather
+from serving.engine.outcome import Outcome, Status
+from serving.engine.stats import VersionStats
 from serving.rpc.buffers import keep_freed_memory
 from serving.rpc.credentials import Credentials
-from serving.rpc.frames import Hello
+from serving.testing.specs import version_spec
 from serving.web.links import ReplicaLinks
 from serving.web.runtime import Runtime, RuntimeSpec
 
-CONNECT_SECONDS, SWEEP_SECONDS = 10.0, 1.0
+CONNECT_SECONDS, SWEEP_SECONDS, LOOK_AGAIN_SECONDS = 10.0, 1.0, 0.02
 # No query is to expire: what is measured is how fast all are answered.
 FAR_SECONDS = 600.0
 # More than any closed loop here has outstanding.
-QUEUE_CAPACITY = 100_000
+ENGINE = EngineSpec(queue_capacity=100_000)
 # Unix sockets belong to one user: nobody asks for a secret.
 NOBODYS = Credentials(secret=b"")
+# As in a web process (clipper_site/asgi.py).
+GC_THRESHOLDS = (10_000, 20, 100)
 
 
-class Batch(NamedTuple):
-    """One batch as its controller learned of it: queries, and the seconds it took by itself."""
+class BatchLog(VersionStats):
+    """Counts as the engine always does, and keeps every batch: its queries, and its own seconds."""
 
-    size: int
-    seconds: float
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[tuple[int, float]] = []
 
-
-class RecordingController:
-    """Hands everything on to a controller, and remembers what it was told."""
-
-    def __init__(self, controller: BatchController, *, batches: list[Batch]) -> None:
-        self._controller = controller
-        self._batches = batches
-
-    @property
-    def budget(self) -> float:
-        return self._controller.budget
-
-    @budget.setter
-    def budget(self, seconds: float) -> None:
-        self._controller.budget = seconds
-
-    @property
-    def max_size(self) -> int:
-        return self._controller.max_size
-
-    @max_size.setter
-    def max_size(self, size: int) -> None:
-        self._controller.max_size = size
-
-    @property
-    def cap(self) -> int:
-        return self._controller.cap
-
-    def record(self, *, size: int, latency: float) -> None:
-        self._batches.append(Batch(size, latency))
-        self._controller.record(size=size, latency=latency)
+    def record_batch(self, *, waits: list[float], seconds: float, model_seconds: float) -> None:
+        self.batches.append((len(waits), seconds))
+        super().record_batch(waits=waits, seconds=seconds, model_seconds=model_seconds)
 
 
-class RecordingEngine(Engine):
-    """The engine as it is, with a list of all batches, and a count of those who connected."""
+class Ran(NamedTuple):
+    """What a closed loop saw: seconds of each query, each batch, and how long it took."""
 
-    def __init__(self, spec: EngineSpec) -> None:
-        super().__init__(spec)
-        self.batches: list[Batch] = []
-        self.replicas_connected = 0
-
-    def add_replica(self, hello: Hello, connection: Link) -> Replica:
-        replica = super().add_replica(hello, connection)
-        planner = replica.planner
-        planner.controller = RecordingController(planner.controller, batches=self.batches)
-        self.replicas_connected += 1
-        return replica
+    latencies: list[float]
+    batches: list[tuple[int, float]]
+    elapsed: float
 
 
-@asynccontextmanager
-async def front_end(
+class ClosedLoop:
+    """Clients that ask again when they are answered, after a pause of random length. Pauses are
+    drawn from an exponential distribution with mean `think` seconds. Queries go past the cache:
+    every one costs the model something.
+    """
+
+    def __init__(
+        self, engine: Engine, *, version: VersionSpec, inputs: Sequence[bytes], think: float
+    ) -> None:
+        self.engine = engine
+        self.latencies: list[float] = []
+        self.asking, self.failure = True, ""
+        self._version = version
+        self._inputs = cycle(inputs)
+        self._think = think
+        self._random = random.Random(1)
+
+    def again(self) -> None:
+        """Have one client ask its next question, after its pause."""
+        if self._think > 0.0:
+            pause = self._random.expovariate(1.0 / self._think)
+            asyncio.get_running_loop().call_later(pause, self._ask)
+        else:
+            self._ask()
+
+    def _ask(self) -> None:
+        if self.asking:
+            asked = _Asked(self, at=monotonic())
+            self.engine.ask(
+                self._version, key=None, input=next(self._inputs), gather=asked, index=0,
+                deadline=monotonic() + FAR_SECONDS,
+            )  # fmt: skip
+
+    def answered(self, outcome: Outcome, *, asked_at: float) -> None:
+        if outcome.status == Status.OK:
+            self.latencies.append(monotonic() - asked_at)
+            self.again()
+        elif self.asking:
+            self.failure = outcome.payload.decode(errors="replace")
+
+
+class _Asked(Gather):
+    """Asks the next question when its answer is there, without waking a task for it. A task and a
+    future for each query would take the load generator, which shares its core with the engine,
+    about as long as the engine itself.
+    """
+
+    __slots__ = ("_asked_at", "_loop")
+
+    def __init__(self, loop: ClosedLoop, *, at: float) -> None:
+        super().__init__(calls=1, deadlines=loop.engine.deadlines)
+        self._loop = loop
+        self._asked_at = at
+
+    def arrive(self, index: int, outcome: Outcome) -> None:
+        self._loop.answered(outcome, asked_at=self._asked_at)
+
+
+def ran(
     containers: Sequence[ReplicaRecord],
     *,
-    version: VersionSpec,
+    batching: BatchingSpec,
+    inputs: Sequence[bytes],
+    clients: int,
+    warm_up: float,
+    seconds: float,
+    think: float = 0.0,
     batch_budget: float | None = None,
-) -> AsyncIterator[RecordingEngine]:
-    """An engine whose replicas of `version` are these containers; all are connected.
-
+) -> Ran:
+    """Ask the containers of one model through an engine with that batching, for so long.
     `batch_budget` seconds are what a batch may take, as in the paper, where the objective is the
     batch's alone.
     """
-    engine = RecordingEngine(EngineSpec(queue_capacity=QUEUE_CAPACITY, batch_budget_s=batch_budget))
-    engine.configure(
-        {version.id: VersionSettings(batching=version.batching, answer_within_s=FAR_SECONDS)}
-    )
-    engine.expect([version.id])
-    changed = asyncio.Event()
-    links = ReplicaLinks(engine, credentials=NOBODYS, on_change=changed.set)
-    links.sync(list(containers))
-    try:
-        connected = lambda: engine.replicas_connected >= len(containers)  # noqa: E731
-        async with _at_work(engine, changed=changed, connected=connected):
-            yield engine
-    finally:
-        engine.close()
-        await links.close()
 
+    async def work() -> Ran:
+        engine = Engine(replace(ENGINE, batch_budget_s=batch_budget))
+        engine.configure({1: VersionSettings(batching=batching, answer_within_s=FAR_SECONDS)})
+        log = engine.stats[1] = BatchLog()
+        engine.expect([1])
+        came: list[None] = []
+        links = ReplicaLinks(engine, credentials=NOBODYS, on_change=lambda: came.append(None))
+        version = version_spec(model=containers[0].model, batching=batching)
+        loop = ClosedLoop(engine, version=version, inputs=inputs, think=think)
+        try:
+            links.sync(list(containers))
+            async with _at_work(engine, connected=lambda: len(came) >= len(containers)):
+                for _ in range(clients):
+                    loop.again()
+                await asyncio.sleep(warm_up)
+                loop.latencies.clear()
+                log.batches.clear()
+                started = monotonic()
+                await asyncio.sleep(seconds)
+                loop.asking = False
+                if loop.failure:
+                    raise Failed(f"a query was not answered by the model: {loop.failure}")
+                return Ran(list(loop.latencies), list(log.batches), monotonic() - started)
+        finally:
+            engine.close()
+            await links.close()
 
-class WatchedRuntime(Runtime):
-    """The runtime as it is, which tells when a replica has come or gone."""
-
-    def __init__(self, spec: RuntimeSpec) -> None:
-        super().__init__(spec)
-        self.changed = asyncio.Event()
-
-    def _replica_came_or_went(self) -> None:
-        super()._replica_came_or_went()
-        self.changed.set()
+    return run_on_uvloop(work())
 
 
 @asynccontextmanager
@@ -134,17 +169,16 @@ async def web_process(
     snapshot: Snapshot, *, containers: Sequence[ReplicaRecord]
 ) -> AsyncIterator[Runtime]:
     """A runtime that knows `snapshot`, and is linked to a container at least of each version.
-
     Queries take the whole path, from the choice of the arms to the signed receipt. Batches are made
     for the shortest objective of those applications that ask a version.
     """
-    runtime = WatchedRuntime(
+    runtime = Runtime(
         RuntimeSpec(
             redis_url="unix:///nonexistent",
             registry_channel="none",
             receipt_secret=b"of nobody",
             credentials=NOBODYS,
-            engine=EngineSpec(queue_capacity=QUEUE_CAPACITY),
+            engine=ENGINE,
             max_body_bytes=1 << 20,
             read_snapshot=lambda: snapshot,
             check_database=lambda: None,
@@ -152,9 +186,9 @@ async def web_process(
     )
     runtime.router.apply(snapshot)
     runtime.links.sync(list(containers))
+    connected = lambda: all(map(runtime.engine.connected, snapshot.versions))  # noqa: E731
     try:
-        connected = lambda: all(map(runtime.engine.connected, snapshot.versions))  # noqa: E731
-        async with _at_work(runtime.engine, changed=runtime.changed, connected=connected):
+        async with _at_work(runtime.engine, connected=connected):
             yield runtime
     finally:
         await runtime.links.close()
@@ -163,17 +197,14 @@ async def web_process(
 
 
 @asynccontextmanager
-async def _at_work(
-    engine: Engine, *, changed: asyncio.Event, connected: Callable[[], bool]
-) -> AsyncIterator[None]:
+async def _at_work(engine: Engine, *, connected: Callable[[], bool]) -> AsyncIterator[None]:
     """Wait until it is connected, and do what a web process does beside the queries."""
     keep_freed_memory()
     sweeping = asyncio.create_task(_sweep(engine))
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            while not connected():
-                changed.clear()
-                await changed.wait()
+            while not connected():  # noqa: ASYNC110 - nothing tells of all links at once
+                await asyncio.sleep(LOOK_AGAIN_SECONDS)
         with calm_gc():
             yield
     finally:
@@ -184,3 +215,17 @@ async def _sweep(engine: Engine) -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         engine.sweep()
+
+
+@contextmanager
+def calm_gc() -> Iterator[None]:
+    """Don't look for garbage among what was there before, which here is all of scikit-learn."""
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

@@ -1,19 +1,21 @@
-"""The models that the paper's figures put into containers: five that compute, some that sleep.
-
-The five answer the paper's question, "is this a 3?", about pictures of 28 x 28 grey values. They
-are trained once, from a fixed seed, and kept in a folder for the next run.
+"""The models that the figures put into containers: five that compute, trained from a fixed
+seed, which answer the paper's question, "is this a 3?", and others that sleep.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import sklearn
 import skops.io
@@ -23,98 +25,64 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC, LinearSVC
 
-from benchmarks.command import Say
 from benchmarks.experiment import Session
+from benchmarks.linear import LARGE_SIDE, SHADES, SMALL_SIDE
+from benchmarks.servers import ONE_THREAD, running
 from registry.demo.digits import SEED, Images, held_out, training
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 
 DIGIT = 3
-SMALL_SIDE, LARGE_SIDE = 8, 28
 FEATURES = LARGE_SIDE**2
-SHADES = 16.0
 # Shifted by up to so many pixels, and so noisy that the kernel SVM has to keep about 6,000 of its
 # 10,000 pictures as support vectors: as slow as the paper's, beside a linear one.
-SHIFT = 4
-NOISE = 0.6
-TRAINING_SIZE = 10_000
-DECIMALS = 5
+SHIFT, NOISE, TRAINING_SIZE = 4, 0.6, 10_000
+RECIPE = (sklearn.__version__, SEED, SHIFT, NOISE, TRAINING_SIZE)
+START_SECONDS = 60.0
+VERSION = "1"
+# The cores that the whole run may use; empty where the system does not tell.
+CORES: list[int] = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
 
-NO_OP = "no-op"
-LINEAR_SVM = "linear-svm"
-LOGISTIC_REGRESSION = "logistic-regression"
-RANDOM_FOREST = "random-forest"
-KERNEL_SVM = "kernel-svm"
-
+NO_OP, LINEAR_SVM, KERNEL_SVM = "no-op", "linear-svm", "kernel-svm"
 TITLES = {
     NO_OP: "No-Op",
     LINEAR_SVM: "Linear SVM",
-    LOGISTIC_REGRESSION: "Log. regression",
-    RANDOM_FOREST: "Random forest",
+    "logistic-regression": "Log. regression",
+    "random-forest": "Random forest",
     KERNEL_SVM: "Kernel SVM",
 }
-
 # As the paper's containers had them; all on one core.
 ESTIMATORS: dict[str, Callable[[], Any]] = {
     LINEAR_SVM: lambda: LinearSVC(dual=False, random_state=SEED),
-    LOGISTIC_REGRESSION: lambda: LogisticRegression(max_iter=200),
-    RANDOM_FOREST: lambda: RandomForestClassifier(max_depth=16, random_state=SEED, n_jobs=1),
+    "logistic-regression": lambda: LogisticRegression(max_iter=200),
+    "random-forest": lambda: RandomForestClassifier(max_depth=16, random_state=SEED, n_jobs=1),
     KERNEL_SVM: lambda: SVC(),
 }
 
-NO_OP_CODE = f'''\
-"""A container that does nothing but take inputs and answer."""
+CODE = '''\
+"""A model that sleeps as one on an accelerator keeps its host waiting, and takes no CPU.
 
-
-class Predictor:
-    n_features = {FEATURES}
-
-    def __init__(self, path):
-        pass
-
-    def pred_batch(self, inputs):
-        return [0] * len(inputs)
-'''
-
-SLEEPING_CODE = '''\
-"""A model on an accelerator that takes `FIXED + ROW * n` seconds for n inputs, and no CPU."""
-
-import time
-
-FIXED, ROW = {fixed!r}, {row!r}
-
-
-class Predictor:
-    def __init__(self, path):
-        pass
-
-    def pred_batch(self, inputs):
-        until = time.perf_counter() + FIXED + ROW * len(inputs)
-        while (left := until - time.perf_counter()) > 0.0:
-            time.sleep(left)
-        return [0] * len(inputs)
-'''
-
-STRAGGLING_CODE = '''\
-"""Answers question n with the n-th of what a real model has answered, and is now and then late."""
+`FIXED + ROW * n` seconds for n inputs, and with a CHANCE anything within LATE instead. Answers
+question n with the n-th of the ANSWERS of a real model, where there are any.
+"""
 
 import random
 import time
 
+FIXED, ROW, CHANCE, LATE = {fixed!r}, {row!r}, {chance!r}, {late!r}
 ANSWERS = {answers!r}
-USUAL, CHANCE, LATE = {usual!r}, {chance!r}, ({late[0]!r}, {late[1]!r})
 
 
 class Predictor:
-    n_features = 1
-
     def __init__(self, path):
         self._random = random.Random({seed!r})
 
     def pred_batch(self, inputs):
         late = self._random.random() < CHANCE
-        until = time.perf_counter() + (self._random.uniform(*LATE) if late else USUAL)
+        seconds = self._random.uniform(*LATE) if late else FIXED + ROW * len(inputs)
+        until = time.perf_counter() + seconds
         while (left := until - time.perf_counter()) > 0.0:
             time.sleep(left)
-        return [ANSWERS[int(row[0])] for row in inputs]
+        return [ANSWERS[int(row[0])] for row in inputs] if ANSWERS else [0] * len(inputs)
 '''
 
 
@@ -127,84 +95,43 @@ class Artifact:
     file: Path
 
     @property
-    def digest(self) -> str:
-        return sha256(self.file.read_bytes()).hexdigest()
+    def upload(self) -> dict[str, Any]:
+        """The same as a stack takes it."""
+        artifact = self.file.read_bytes()
+        return {"artifact": artifact, "runtime": self.runtime, "file": self.file.name}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SleepingModel:
-    """Seconds that a batch takes: `fixed`, and `row` for each of its inputs."""
-
-    fixed: float
-    row: float
-
-    def seconds(self, size: int) -> float:
-        return self.fixed + self.row * size
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Straggler:
-    """Seconds that a batch takes: `usual`, and with a `chance` anything within `late` instead."""
-
-    usual: float
-    chance: float
-    late: tuple[float, float]
+def trained(session: Session, name: str) -> Artifact:
+    """One of the five, by its name; kept for the next run as long as nothing about it changes."""
+    if name == NO_OP:
+        return coded(session, NO_OP)
+    memory = joblib.Memory(session.results / "models", verbose=0)
+    file = session.folder / f"{name}.skops"
+    file.write_bytes(memory.cache(_trained)(name, RECIPE))
+    return Artifact(name=name, runtime="sklearn", file=file)
 
 
-class Zoo:
-    """Makes artifacts in one folder; a trained one that lies there already is used again."""
-
-    @classmethod
-    def of(cls, session: Session) -> Zoo:
-        return cls(session.results / "models", say=session.say)
-
-    def __init__(self, folder: Path, *, say: Say) -> None:
-        self._folder = folder
-        self._say = say
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def artifact(self, name: str) -> Artifact:
-        """One of the five, by its name."""
-        if name == NO_OP:
-            return self._code(NO_OP, code=NO_OP_CODE)
-        file = self._folder / f"{name}-{_recipe()}.skops"
-        if not file.exists():
-            self._say(f"Training a {TITLES[name]} on {TRAINING_SIZE:,} pictures ...")
-            estimator = ESTIMATORS[name]().fit(*pictures())
-            _write(file, content=skops.io.dumps(estimator))
-        return Artifact(name=name, runtime="sklearn", file=file)
-
-    def sleeping(self, name: str, *, model: SleepingModel) -> Artifact:
-        return self._code(name, code=SLEEPING_CODE.format(fixed=model.fixed, row=model.row))
-
-    def straggling(
-        self, name: str, *, model: Straggler, answers: Sequence[int], seed: int
-    ) -> Artifact:
-        """A container that answers from a table, to inputs that are a place in it."""
-        code = STRAGGLING_CODE.format(
-            answers=bytes(answers), usual=model.usual, chance=model.chance, late=model.late,
-            seed=seed,
-        )  # fmt: skip
-        return self._code(name, code=code)
-
-    def _code(self, name: str, *, code: str) -> Artifact:
-        file = self._folder / f"{name}.py"
-        _write(file, content=code.encode())
-        return Artifact(name=name, runtime="python", file=file)
+def _trained(name: str, recipe: tuple[object, ...]) -> bytes:
+    artifact: bytes = skops.io.dumps(ESTIMATORS[name]().fit(*pictures()))
+    return artifact
 
 
-def _write(file: Path, *, content: bytes) -> None:
-    """Put the whole file there, or nothing."""
-    unfinished = file.with_suffix(".unfinished")
-    unfinished.write_bytes(content)
-    unfinished.replace(file)
-
-
-@cache
-def _recipe() -> str:
-    """What the trained models depend on, as a part of their files' names."""
-    text = (sklearn.__version__, inspect.getsource(enlarged), SEED, SHIFT, NOISE, TRAINING_SIZE)
-    return sha256(repr(text).encode()).hexdigest()[:8]
+def coded(
+    session: Session,
+    name: str,
+    *,
+    fixed: float = 0.0,
+    row: float = 0.0,
+    chance: float = 0.0,
+    late: tuple[float, float] = (0.0, 0.0),
+    answers: bytes = b"",
+    seed: int = 0,
+) -> Artifact:
+    """A model that sleeps; the seconds and the rest are those in its code."""
+    code = CODE.format(fixed=fixed, row=row, chance=chance, late=late, answers=answers, seed=seed)
+    file = session.folder / f"{name}.py"
+    file.write_text(code)
+    return Artifact(name=name, runtime="python", file=file)
 
 
 @cache
@@ -230,7 +157,7 @@ def enlarged(images: Images, *, generator: np.random.Generator) -> Images:
         [np.roll(one, shift, axis=(0, 1)) for one, shift in zip(large, shifts, strict=True)]
     )
     noise = generator.normal(0.0, NOISE, shifted.shape)
-    flat: Images = (shifted + noise).clip(0.0, 1.0).round(DECIMALS).reshape(-1, FEATURES)
+    flat: Images = (shifted + noise).clip(0.0, 1.0).round(5).reshape(-1, FEATURES)
     return flat
 
 
@@ -239,9 +166,67 @@ def questions(count: int) -> tuple[bytes, ...]:
     """So many pictures that no model has seen, each as the raw JSON text of one input."""
     images, _ = held_out()
     generator = np.random.default_rng(SEED + 1)
-    picked = images[generator.integers(0, len(images), count)]
-    return tuple(_as_json(image) for image in enlarged(picked, generator=generator))
+    picked = enlarged(images[generator.integers(0, len(images), count)], generator=generator)
+    return tuple(f"[{','.join(f'{value:.5f}' for value in image)}]".encode() for image in picked)
 
 
-def _as_json(image: NDArray[np.float64]) -> bytes:
-    return f"[{','.join(f'{value:.{DECIMALS}f}' for value in image)}]".encode()
+@contextmanager
+def running_containers(
+    artifacts: Sequence[Artifact], *, folder: Path, replicas: int = 1
+) -> Iterator[list[ReplicaRecord]]:
+    """Start replicas of each model, which are gone when the block is left. The models' versions are
+    1, 2, ... in order. Yields what a front end's links need to know, as a directory would list
+    them. This process, the front end, keeps to a core that no container gets meanwhile, as in the
+    paper.
+    """
+    with ExitStack() as held:
+        with _only_on(CORES[1:]):
+            started = [
+                held.enter_context(_running(artifact, folder=folder, number=number, id=id))
+                for id, artifact in enumerate(artifacts, start=1)
+                for number in range(1, replicas + 1)
+            ]
+        held.enter_context(_only_on(CORES[:1] if CORES[1:] else []))
+        yield started
+
+
+@contextmanager
+def _only_on(cores: Sequence[int]) -> Iterator[None]:
+    """Keep this process, and those that it starts, to these cores."""
+    if not cores:
+        yield
+        return
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, CORES)
+
+
+@contextmanager
+def _running(artifact: Artifact, *, folder: Path, number: int, id: int) -> Iterator[ReplicaRecord]:
+    name = f"{artifact.name}-{number}"
+    log = folder / f"{name}.log"
+    command = [
+        sys.executable, "-m", "serving.container", "serve",
+        "--runtime", artifact.runtime, "--artifact", str(artifact.file),
+        "--sha256", sha256(artifact.file.read_bytes()).hexdigest(), "--input-type", "doubles",
+        "--address", f"unix:{folder / name}.sock", "--name", artifact.name,
+        "--version", VERSION, "--version-id", str(id), "--drain-timeout", "1",
+        # Forests hold types that skops doesn't trust by itself; the files are our own.
+        "--allow-pickle",
+    ]  # fmt: skip
+
+    def said() -> dict[str, Any]:
+        """What it says when it is up, or why it isn't going to be."""
+        lines = [line for line in log.read_text().splitlines() if line.startswith('{"')]
+        return dict(json.loads(lines[-1])) if lines else {}
+
+    up = lambda: bool(said().get("ok"))  # noqa: E731
+    with running(command, log=log, up=up, seconds=START_SECONDS, settings=ONE_THREAD):
+        # As the container calls itself, in its HELLO.
+        own, address = f"{artifact.name}-{VERSION}-{said()['pid']}", said()["address"]
+        yield ReplicaRecord(
+            id=own, model=artifact.name, version=VERSION, version_id=id, generation=0,
+            state=ReplicaState.READY, address=address,
+        )  # fmt: skip

@@ -3,84 +3,92 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
 import psutil
+from threadpoolctl import threadpool_limits
 
-from benchmarks.command import Failed, say
+from benchmarks.command import Failed, Say, say
+from benchmarks.compare import Host, Row
 from benchmarks.linear import LINEAR, publish_linear
-from benchmarks.peers.peer import PLAIN, Home, Peer, Protocol, Questions, Setting
-from benchmarks.processes import REPLICA
-from benchmarks.servers import (
-    ONE_THREAD,
-    clean_environment,
-    running,
-    running_echo,
-    waited_for,
-)
-from benchmarks.stack import Stack, running_stack
+from benchmarks.peers.roster import MAX_BATCH, PLAIN, Home, Peer, Protocol, Questions, Setting
+from benchmarks.processes import REPLICA, processes_by_role
+from benchmarks.servers import ONE_THREAD, clean_environment, is_up, running, running_echo
+from benchmarks.stack import running_stack
 from benchmarks.wrk import LoadGenerator
 from scripts.stack.command import free_port
 from scripts.stack.environment import MARK
 from scripts.stack.layout import HOST, ROOT
 from scripts.stack.processes import end_all, processes_of
+from serving.container.parsing import parse_batch, row_parser
+from serving.container.signature import Signature
 
-CLIPPER, ECHO = "Clipper", "Echo"
 MISSES, HITS = "misses", "hits"
+SERVER = "server"
 # Every answer to so many questions must be right before anything is measured.
 CHECKED = 40
-PORTS = 3
-START_SECONDS, END_SECONDS, ANSWER_SECONDS = 120.0, 5.0, 10.0
+ALONE_SECONDS = 1.0
+START_SECONDS, END_SECONDS = 120.0, 5.0
+FOLDER = ROOT / ".venv-peers"
+REQUIREMENTS = Path(__file__).with_name("requirements")
+NOBODYS = LoadGenerator(api_key="none")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """A server under a setting, and what it is asked: a line of the results."""
+def environment(name: str, *, say: Say) -> Path:
+    """Return the virtual environment of that name, made where it is missing or its pins changed.
+    Failed where that can't be done here; the message is the end of what was said.
+    """
+    folder, requirements = FOLDER / name, REQUIREMENTS / f"{name}.txt"
+    stamp, wanted = folder / "installed", fingerprint(requirements)
+    if stamp.exists() and stamp.read_text() == wanted:
+        return folder
+    say(f"Installing {name} into {folder.relative_to(ROOT)} (the first time takes a minute) ...")
+    pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--no-input"]
+    for command in (
+        [sys.executable, "-m", "venv", "--clear", str(folder)],
+        [*pip, "--disable-pip-version-check", "--requirement", str(requirements)],
+    ):
+        finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if finished.returncode != 0:
+            raise Failed((finished.stderr or finished.stdout).strip()[-1500:])
+    stamp.write_text(wanted)
+    return folder
 
-    server: str
-    setting: str
-    url: str
-    bodies: Path
-    unique: bool = True
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
-    """A running server. `client` is there where Clipper's own counters can be read."""
-
-    rows: tuple[Row, ...]
-    processes: Callable[[], list[psutil.Process]]
-    wrk: LoadGenerator
-    client: httpx.Client | None = None
+def fingerprint(requirements: Path) -> str:
+    """What an environment was made from: another Python or other pins need another one."""
+    return f"{platform.python_version()} {sha256(requirements.read_bytes()).hexdigest()}"
 
 
 @contextmanager
 def running_peer(
     peer: Peer, setting: Setting, *, questions: Questions, environment: Path, folder: Path
 ) -> Iterator[Host]:
-    ports = tuple(free_port() for _ in range(PORTS))
-    home = Home(environment=environment, folder=folder, ports=ports)
-    launch = peer.launch(home, setting)
-    url = f"http://{HOST}:{home.port}{peer.path}"
+    home = Home(environment, folder, ports=(free_port(), free_port(), free_port()))
+    command, variables = peer.launch(home, setting)
+    url, bodies = f"http://{HOST}:{home.ports[0]}{peer.path}", questions.file(peer.protocol)
     try:
         with running(
-            launch.command,
+            command,
             log=folder / "server.log",
-            up=lambda: _answers(url, body=next(questions.bodies(peer.protocol))),
+            up=lambda: is_up(url, body=questions.samples(peer.protocol)[0][0]),
             seconds=START_SECONDS,
-            settings={**variables_of(home, setting, model=questions.model), **launch.variables},
+            settings={**variables_of(home, setting, model=questions.model), **variables},
         ):
             check(url, protocol=peer.protocol, questions=questions)
-            bodies = questions.file(peer.protocol)
-            row = Row(server=peer.title, setting=setting.name, url=url, bodies=bodies)
             yield Host(
-                rows=(row,),
-                processes=lambda: _existing(processes_of(folder)),
-                wrk=LoadGenerator(api_key="none"),
+                rows=[Row(setting.name, url, bodies)],
+                processes=lambda: {SERVER: _carrying(folder)},
+                server=SERVER,
+                wrk=NOBODYS,
             )
     finally:
         # Some leave helpers behind, in groups of their own.
@@ -96,9 +104,17 @@ def variables_of(home: Home, setting: Setting, *, model: Path) -> Mapping[str, s
         "PATH": os.pathsep.join((str(home.environment / "bin"), path)),
         "PYTHONPATH": str(ROOT),
         "PEER_MODEL": str(model),
-        "PEER_PORT": str(home.port),
+        "PEER_PORT": str(home.ports[0]),
         "PEER_WAIT_MS": str(setting.wait_ms),
     }
+
+
+def _carrying(folder: Path) -> list[psutil.Process]:
+    found: list[psutil.Process] = []
+    for pid in processes_of(folder):
+        with suppress(psutil.NoSuchProcess):
+            found.append(psutil.Process(pid))
+    return found
 
 
 @contextmanager
@@ -108,38 +124,31 @@ def running_clipper(questions: Questions, *, folder: Path) -> Iterator[Host]:
         publish_linear(stack)
         url, bodies = stack.url_of(LINEAR), questions.file(PLAIN)
         check(url, protocol=PLAIN, questions=questions, headers=dict(stack.client.headers))
-        rows = (
-            Row(server=CLIPPER, setting=MISSES, url=url, bodies=bodies),
-            Row(server=CLIPPER, setting=HITS, url=url, bodies=bodies, unique=False),
-        )
+        # All of the stack but the replicas of models that nobody asks here.
+        asked = f"{REPLICA} {LINEAR}:"
+        members = [
+            process
+            for role, processes in stack.processes.items()
+            if role.startswith(asked) or not role.startswith(REPLICA)
+            for process in processes
+        ]
         yield Host(
-            rows=rows, processes=lambda: _without_the_demo(stack), wrk=stack.wrk,
+            rows=[Row(MISSES, url, bodies), Row(HITS, url, bodies, unique=False)],
+            processes=lambda: {SERVER: members},
+            server=SERVER,
+            wrk=stack.wrk,
             client=stack.client,
-        )  # fmt: skip
-
-
-def _without_the_demo(stack: Stack) -> list[psutil.Process]:
-    """All of the stack but the replicas of models that nobody asks here."""
-    asked = f"{REPLICA} {LINEAR}:"
-    return [
-        process
-        for role, members in stack.processes.items()
-        if role.startswith(asked) or not role.startswith(REPLICA)
-        for process in members
-    ]
+        )
 
 
 @contextmanager
 def running_bare_echo(questions: Questions, *, folder: Path) -> Iterator[Host]:
     with running_echo(folder) as echo:
-        url, body = f"{echo.url}/", next(questions.bodies(PLAIN))
-        # Its port is open before its worker is there.
-        waited_for(lambda: _answers(url, body=body), seconds=START_SECONDS, what="an answer")
-        root = psutil.Process(echo.pid)
         yield Host(
-            rows=(Row(server=ECHO, setting="", url=url, bodies=questions.file(PLAIN)),),
-            processes=lambda: [root, *root.children(recursive=True)],
-            wrk=LoadGenerator(api_key="none"),
+            rows=[Row("", f"{echo.url}/", questions.file(PLAIN))],
+            processes=lambda: processes_by_role(echo.pid, replicas={}),
+            server="echo",
+            wrk=NOBODYS,
         )
 
 
@@ -147,32 +156,36 @@ def check(
     url: str, *, protocol: Protocol, questions: Questions, headers: Mapping[str, str] | None = None
 ) -> None:
     """Compare some answers with the model's own, and fail at the first that differs."""
-    with httpx.Client(headers=headers, timeout=ANSWER_SECONDS) as client:
-        for body, label in questions.samples(protocol, count=CHECKED):
-            response = _asked(client, url=url, body=body)
-            if response.is_error:
-                raise Failed(f"it answered {response.status_code}: {response.text[:300]}")
+    json_type = {"Content-Type": "application/json"}
+    with httpx.Client(headers={**json_type, **(headers or {})}, timeout=10.0) as client:
+        for body, label in questions.samples(protocol)[:CHECKED]:
+            response = client.post(url, content=body)
             try:
-                answered = protocol.label(response.json())
-            except (ValueError, KeyError, IndexError, TypeError) as error:
-                raise Failed(f"no class is in {response.text[:300]}") from error
+                answered = protocol.label(response.raise_for_status().json())
+            except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as error:
+                status, text = response.status_code, response.text[:300]
+                raise Failed(f"it answered {status}, without a class: {text}") from error
             if answered != label:
                 raise Failed(f"{label} expected, it answered {response.text[:300]}")
 
 
-def _answers(url: str, *, body: str) -> bool:
-    with httpx.Client(timeout=ANSWER_SECONDS) as client, suppress(httpx.HTTPError):
-        return _asked(client, url=url, body=body).is_success
-    return False
+def measure_alone(questions: Questions) -> dict[str, float]:
+    """Rows a second with one thread, and where each is parsed from its JSON as a replica does."""
+    parser = row_parser(Signature.of("doubles", length=784))
+    raws = [array.encode() for array in questions.arrays[:MAX_BATCH]]
+    rows, predict = parse_batch(parser, raws).rows, questions.estimator.predict
+    with threadpool_limits(1):
+        return {
+            "predicting, rows/s": _batches_a_second(lambda: predict(rows)) * MAX_BATCH,
+            "parsing too, rows/s": MAX_BATCH
+            * _batches_a_second(lambda: predict(parse_batch(parser, raws).rows)),
+        }
 
 
-def _asked(client: httpx.Client, *, url: str, body: str) -> httpx.Response:
-    return client.post(url, content=body, headers={"Content-Type": "application/json"})
-
-
-def _existing(pids: Iterable[int]) -> list[psutil.Process]:
-    found: list[psutil.Process] = []
-    for pid in pids:
-        with suppress(psutil.NoSuchProcess):
-            found.append(psutil.Process(pid))
-    return found
+def _batches_a_second(batch: Callable[[], object]) -> float:
+    batch()
+    count, began = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - began) < ALONE_SECONDS:
+        batch()
+        count += 1
+    return count / elapsed

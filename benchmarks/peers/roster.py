@@ -1,28 +1,126 @@
-"""The peers, in the order of the tables. One more is a row here, its server, its requirements."""
+"""The peers, in the order of the tables: how each is started and asked, and what is expected.
+
+One more is a row here, its server and its requirements.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+import sys
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from benchmarks.peers.peer import (
-    AHEAD,
-    MAX_BATCH,
-    NO_BATCHES,
-    OPEN_INFERENCE,
-    ROWS,
-    WAIT,
-    WAIT_MS,
-    Home,
-    Launch,
-    Peer,
-    Setting,
-)
+import numpy as np
+import skops.io
+
+from benchmarks.linear import input_of, large_bodies, linear_artifact
 from scripts.stack.layout import HOST, ROOT
+
+MAX_BATCH = 64
+WAIT_MS = 2.0
+
+
+class Protocol(NamedTuple):
+    """What stands before and after the array of numbers; `label` finds the class in an answer."""
+
+    name: str
+    before: str
+    after: str
+    label: Callable[[Any], int]
+
+
+PLAIN = Protocol("plain", '{"input":', "}", lambda answer: int(answer["output"]))
+ROWS = Protocol("rows", '{"input":[', "]}", lambda answer: int(answer[0]))
+OPEN_INFERENCE = Protocol(
+    "open-inference",
+    '{"inputs":[{"name":"input","shape":[1,784],"datatype":"FP64","data":',
+    "}]}",
+    lambda answer: int(answer["outputs"][0]["data"][0]),
+)
+
+
+class Questions(NamedTuple):
+    """Arrays of numbers as JSON, with the class of each; `model` is a file for peers to load."""
+
+    arrays: list[str]
+    labels: list[int]
+    estimator: Any
+    model: Path
+    folder: Path
+
+    def samples(self, protocol: Protocol) -> list[tuple[str, int]]:
+        """Return the bodies, each with the answer that is right."""
+        bodies = (f"{protocol.before}{array}{protocol.after}" for array in self.arrays)
+        return list(zip(bodies, self.labels, strict=True))
+
+    def file(self, protocol: Protocol) -> Path:
+        """Return the file that wrk reads, one body a line."""
+        file = self.folder / f"{protocol.name}.txt"
+        file.write_text("".join(f"{body}\n" for body, _ in self.samples(protocol)))
+        return file
+
+
+def questions(folder: Path) -> Questions:
+    """Ask the model here what it makes of each, and keep its coefficients as a plain file."""
+    estimator = skops.io.loads(linear_artifact(), trusted=[])
+    fitted = {name: getattr(estimator, name) for name in ("coef_", "intercept_", "classes_")}
+    np.savez(folder / "linear.npz", **fitted)
+    arrays = [input_of(line) for line in large_bodies(folder / "b.txt").read_text().splitlines()]
+    labels = estimator.predict(np.array([json.loads(array) for array in arrays])).tolist()
+    return Questions(arrays, labels, estimator, folder / "linear.npz", folder)
+
+
+class Setting(NamedTuple):
+    """A way to make batches; `wait_ms` is how long one that isn't full may wait."""
+
+    name: str
+    wait_ms: float
+
+
+WAIT, NO_WAIT = Setting("wait 2 ms", WAIT_MS), Setting("no wait", 0.0)
+NO_BATCHES = Setting("no batches", 0.0)
+
+
+class Home(NamedTuple):
+    """Where a server is to run. `folder` is its own and short-lived; on the first of the `ports`,
+    all of which are free, it is asked.
+    """
+
+    environment: Path
+    folder: Path
+    ports: tuple[int, int, int]
+
+    @property
+    def packages(self) -> Path:
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        return self.environment / "lib" / version / "site-packages"
+
+    def program(self, name: str) -> str:
+        return str(self.environment / "bin" / name)
+
+
+# A command, and the variables that it gets beside those which all peers get.
+Launch = tuple[list[str], dict[str, str]]
+
+
+class Peer(NamedTuple):
+    """One server to be compared with. `environment` names its requirements and its virtual
+    environment. Clipper is to make `at_least` so many times its queries a second.
+    """
+
+    name: str
+    title: str
+    environment: str
+    path: str
+    at_least: float
+    launch: Callable[[Home, Setting], Launch]
+    protocol: Protocol = PLAIN
+    settings: tuple[Setting, ...] = (WAIT, NO_WAIT)
+
 
 # NVIDIA Triton: the C++ server out of the PyTriton wheel, with its Python backend.
 
@@ -45,52 +143,25 @@ def triton_config(setting: Setting) -> str:
 
 
 def triton(home: Home, setting: Setting) -> Launch:
-    server = home.packages / "pytriton/tritonserver"
-    _bring_stub(server)
-    libraries = sysconfig.get_config_var("LIBDIR"), str(home.packages / "nvidia_pytriton.libs")
-    return Launch(
-        command=[
-            str(server / "bin/tritonserver"),
-            f"--model-repository={_triton_repository(home.folder, setting)}",
-            f"--backend-directory={server / 'backends'}",
-            f"--http-address={HOST}", f"--http-port={home.port}",
-            "--allow-grpc=false", "--allow-metrics=false", "--log-info=false",
-        ],
-        variables={
-            "LD_LIBRARY_PATH": os.pathsep.join(libraries),
-            # Its stub embeds Python, and so doesn't find the environment by itself.
-            "PYTHONPATH": os.pathsep.join((str(home.packages), str(ROOT))),
-        },
-    )  # fmt: skip
-
-
-def _bring_stub(server: Path) -> None:
-    """Put the stub of this Python, of which the wheel has several, where the backend looks."""
-    wanted, version = server / "backends/python" / TRITON_STUB, sysconfig.get_python_version()
-    if not wanted.exists():
-        shutil.copy(server / "python_backend_stubs" / version / TRITON_STUB, wanted)
-
-
-def _triton_repository(folder: Path, setting: Setting) -> Path:
-    version = folder / "models/linear/1"
+    server, version = home.packages / "pytriton/tritonserver", home.folder / "models/linear/1"
     version.mkdir(parents=True)
     shutil.copy(TRITON_MODEL, version / "model.py")
     (version.parent / "config.pbtxt").write_text(triton_config(setting))
-    return folder / "models"
-
-
-# mosec: a Rust server in front of Python workers, as it comes and with a faster JSON parser.
-
-
-def mosec(home: Home, setting: Setting) -> Launch:
-    return Launch(command=home.module("mosec_server"))
-
-
-def mosec_with_orjson(home: Home, setting: Setting) -> Launch:
-    return Launch(command=home.module("mosec_server", "--orjson"))
-
-
-# MLServer: FastAPI, the model in the server's own process.
+    # The stub of this Python, of which the wheel has several, goes where the backend looks.
+    stub = server / "python_backend_stubs" / sysconfig.get_python_version() / TRITON_STUB
+    shutil.copy(stub, server / "backends/python" / TRITON_STUB)
+    libraries = sysconfig.get_config_var("LIBDIR"), str(home.packages / "nvidia_pytriton.libs")
+    command = [
+        str(server / "bin/tritonserver"), f"--model-repository={home.folder / 'models'}",
+        f"--backend-directory={server / 'backends'}",
+        f"--http-address={HOST}", f"--http-port={home.ports[0]}",
+        "--allow-grpc=false", "--allow-metrics=false", "--log-info=false",
+    ]  # fmt: skip
+    return command, {
+        "LD_LIBRARY_PATH": os.pathsep.join(libraries),
+        # Its stub embeds Python, and so doesn't find the environment by itself.
+        "PYTHONPATH": os.pathsep.join((str(home.packages), str(ROOT))),
+    }
 
 
 def mlserver(home: Home, setting: Setting) -> Launch:
@@ -98,24 +169,19 @@ def mlserver(home: Home, setting: Setting) -> Launch:
     model.mkdir()
     (home.folder / "settings.json").write_text(json.dumps(mlserver_settings(home)))
     (model / "model-settings.json").write_text(json.dumps(mlserver_model_settings(setting)))
-    return Launch(command=[home.program("mlserver"), "start", str(home.folder)])
+    return [home.program("mlserver"), "start", str(home.folder)], {}
 
 
 def mlserver_settings(home: Home) -> dict[str, Any]:
+    """In the server's process: with a worker process of its own it makes a fifth less."""
+    http, grpc, metrics = home.ports
     return {
-        "host": HOST,
-        "http_port": home.ports[0],
-        "grpc_port": home.ports[1],
-        "metrics_port": home.ports[2],
-        "metrics_endpoint": None,
-        "metrics_dir": str(home.folder / "metrics"),
-        "environments_dir": str(home.folder / "environments"),
-        # In the server's process: with a worker process of its own it makes a fifth less.
-        "parallel_workers": 0,
-        # Also switches the access log off.
-        "debug": False,
-        "gzip_enabled": False,
-    }
+        "host": HOST, "http_port": http, "grpc_port": grpc, "metrics_port": metrics,
+        "metrics_endpoint": None, "metrics_dir": str(home.folder / "metrics"),
+        "environments_dir": str(home.folder / "environments"), "parallel_workers": 0,
+        # The former also switches the access log off.
+        "debug": False, "gzip_enabled": False,
+    }  # fmt: skip
 
 
 def mlserver_model_settings(setting: Setting) -> dict[str, Any]:
@@ -128,39 +194,32 @@ def mlserver_model_settings(setting: Setting) -> dict[str, Any]:
     }
 
 
-# LitServe: FastAPI, a worker process, ZeroMQ in between.
+# Those that are one of the modules in `servers`, in the peer's environment: LitServe, Ray, and
+# mosec, a Rust server in front of Python workers, as it comes and with a faster parser of JSON.
 
 
-def litserve(home: Home, setting: Setting) -> Launch:
-    return Launch(command=home.module("litserve_server"))
-
-
-# BentoML: Starlette, the model in the worker's own process.
+def module(name: str, *arguments: str) -> Callable[[Home, Setting], Launch]:
+    program = ["-m", f"benchmarks.peers.servers.{name}", *arguments]
+    return lambda home, setting: ([home.program("python"), *program], {})
 
 
 def bentoml(home: Home, setting: Setting) -> Launch:
-    return Launch(
-        command=[
-            home.program("bentoml"), "serve", "benchmarks.peers.servers.bentoml_service:Linear",
-            "--host", HOST, "--port", str(home.port), "--working-dir", str(ROOT),
-        ],
-        variables={"BENTOML_DO_NOT_TRACK": "1", "BENTOML_HOME": str(home.folder)},
-    )  # fmt: skip
-
-
-# Ray Serve: with its own proxy, as it comes, and in its high-throughput mode behind HAProxy.
+    command = [
+        home.program("bentoml"), "serve", "benchmarks.peers.servers.bentoml_service:Linear",
+        "--host", HOST, "--port", str(home.ports[0]), "--working-dir", str(ROOT),
+    ]  # fmt: skip
+    return command, {"BENTOML_DO_NOT_TRACK": "1", "BENTOML_HOME": str(home.folder)}
 
 
 def ray(home: Home, setting: Setting) -> Launch:
-    return Launch(
-        command=home.module("ray_server"),
-        variables={"RAY_USAGE_STATS_ENABLED": "0", "PEER_FOLDER": str(home.folder)},
-    )
+    command, _ = module("ray_server")(home, setting)
+    return command, {"RAY_USAGE_STATS_ENABLED": "0", "PEER_FOLDER": str(home.folder)}
 
 
 def ray_behind_haproxy(home: Home, setting: Setting) -> Launch:
-    plain, proxy = ray(home, setting), home.folder / "proxy"
-    variables = {
+    command, variables = ray(home, setting)
+    proxy = home.folder / "proxy"
+    return command, variables | {
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
@@ -170,44 +229,22 @@ def ray_behind_haproxy(home: Home, setting: Setting) -> Launch:
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(proxy),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(proxy / "server-state"),
     }
-    return Launch(command=plain.command, variables={**plain.variables, **variables})
 
 
 INFER = "/v2/models/linear/infer"
+# How long to wait is what BentoML finds out by itself.
+ADAPTIVE = (Setting("adaptive wait", WAIT_MS), NO_BATCHES)
+DEFAULT_OR_WAIT = (WAIT, NO_BATCHES)
+MOSEC, ORJSON = module("mosec_server"), module("mosec_server", "--orjson")
+# Beside those that were tuned beyond their batching it is enough to be ahead.
 ROSTER = (
-    Peer(
-        name="triton", title="Triton", environment="triton", path=INFER, at_least=1.0,
-        launch=triton, protocol=OPEN_INFERENCE,
-    ),
-    Peer(
-        name="mosec", title="mosec", environment="mosec", path="/inference", at_least=2.0,
-        launch=mosec,
-    ),
-    Peer(
-        name="mosec-orjson", title="mosec with orjson", environment="mosec", path="/inference",
-        at_least=AHEAD, launch=mosec_with_orjson,
-    ),
-    Peer(
-        name="mlserver", title="MLServer", environment="mlserver", path=INFER, at_least=5.0,
-        launch=mlserver, protocol=OPEN_INFERENCE, settings=(WAIT, NO_BATCHES),
-    ),
-    Peer(
-        name="litserve", title="LitServe", environment="litserve", path="/predict", at_least=8.0,
-        launch=litserve,
-    ),
-    Peer(
-        name="bentoml", title="BentoML", environment="bentoml", path="/predict", at_least=10.0,
-        launch=bentoml, protocol=ROWS,
-        # How long to wait is what it finds out by itself.
-        settings=(Setting(name="adaptive wait", wait_ms=WAIT_MS), NO_BATCHES),
-    ),
-    Peer(
-        name="ray", title="Ray Serve", environment="ray", path="/predict", at_least=20.0,
-        launch=ray,
-    ),
-    Peer(
-        name="ray-haproxy", title="Ray Serve, HAProxy", environment="ray", path="/predict",
-        at_least=AHEAD, launch=ray_behind_haproxy,
-    ),
-)  # fmt: skip
+    Peer("triton", "Triton", "triton", INFER, 1.0, triton, OPEN_INFERENCE),
+    Peer("mosec", "mosec", "mosec", "/inference", 2.0, MOSEC),
+    Peer("mosec-orjson", "mosec with orjson", "mosec", "/inference", 1.0, ORJSON),
+    Peer("mlserver", "MLServer", "mlserver", INFER, 5.0, mlserver, OPEN_INFERENCE, DEFAULT_OR_WAIT),
+    Peer("litserve", "LitServe", "litserve", "/predict", 8.0, module("litserve_server")),
+    Peer("bentoml", "BentoML", "bentoml", "/predict", 10.0, bentoml, ROWS, ADAPTIVE),
+    Peer("ray", "Ray Serve", "ray", "/predict", 20.0, ray),
+    Peer("ray-haproxy", "Ray Serve, HAProxy", "ray", "/predict", 1.0, ray_behind_haproxy),
+)
 PEERS = {peer.name: peer for peer in ROSTER}

@@ -1,37 +1,31 @@
-"""Clients of every kind that ask without pause until they are told to stop.
-
-`python -m benchmarks.soak.clients` reads a plan from standard input and writes a line of progress
-each second to standard output, until SIGTERM: a process of its own, so that it takes no time from
-the server.
-"""
+"""Clients of every kind that ask without pause until told to stop, as a process of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from benchmarks.connection import Connection, post_request
-from benchmarks.soak.messages import (
-    ENSEMBLE,
-    LEARNING,
-    SINGLE,
-    Answer,
-    Plan,
-    Progress,
-    Sort,
-    Tally,
-    Trouble,
-    decode_answer,
-)
+from benchmarks.generator import HEADER_END, head_of, post_request
+
+# Applications of the soak; the ensemble is the demo's own.
+SINGLE, ENSEMBLE, LEARNING = "soak-single", "digits", "soak-taught"
+# What can be wrong. An error is an answer that should not have been, or none at all; broken is a
+# connection that went away; refused is feedback that was to be sent again, and was.
+ERROR, BROKEN, REFUSED = "error", "broken", "refused"
+# What is counted of each kind of clients. A batch of inputs is one query.
+COUNTED = ("queries", "defaults", "late", "errors", "broken")
 
 PROGRESS_SECONDS = 1.0
 # No answer for so long is an error: nobody would have waited.
@@ -40,10 +34,41 @@ GIVEN_UP_SECONDS = 30.0
 PAUSE_SECONDS = 0.05
 # Feedback is sent again until it is acknowledged, at most so long.
 ACKNOWLEDGED_SECONDS = 120.0
-BATCH = 20
-IN_FLIGHT = 8
-CONTEXTS = 500
+BATCH, IN_FLIGHT, CONTEXTS = 20, 8, 500
 UNAVAILABLE = 503
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """`images` are JSON numbers without the first one, which is where queries are made unique.
+    `clients` says how many clients of each kind ask at once.
+    """
+
+    host: str
+    port: int
+    api_key: str
+    images: list[str]
+    labels: list[int]
+    objectives_ms: dict[str, float]
+    clients: dict[str, int]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the load looks at in an answer of any kind."""
+
+    id: Any = None
+    query_id: str = ""
+    default: bool = False
+    latency_ms: float = 0.0
+    error: str = ""
+    accepted: int = 0
+    duplicates: int = 0
+    batch_predictions: list[Answer] = []
+
+
+decode_answer = msgspec.json.Decoder(Answer).decode
+# Totals until now: when (on the monotonic clock, the same in all processes), tallies by kind of
+# client, feedback acknowledged; and the troubles since the report before.
+Progress = dict[str, Any]
 
 
 class Load:
@@ -51,8 +76,8 @@ class Load:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._tallies = {kind: Tally() for kind in plan.clients}
-        self._troubles: list[Trouble] = []
+        self._tallies = {kind: Counter(dict.fromkeys(COUNTED, 0)) for kind in plan.clients}
+        self._troubles: list[dict[str, Any]] = []
         self._acknowledged = 0
         self._numbers = itertools.count(1)
         self._stopping = False
@@ -72,33 +97,20 @@ class Load:
     async def run(self, *, report: Callable[[Progress], None]) -> None:
         """Ask until stopped, reporting each second and once more at the end."""
         special = {"feedback": self._feedback, "websocket": self._websocket}
-        reporting = asyncio.create_task(self._report(report))
-        clients = [
-            special.get(kind, self._asking)(kind)
-            for kind, n in self._plan.clients.items()
-            for _ in range(n)
-        ]
-        await asyncio.gather(*clients)
-        reporting.cancel()
-        with suppress(asyncio.CancelledError):
-            await reporting
-        report(self._progress())
-
-    async def _report(self, report: Callable[[Progress], None]) -> None:
-        while True:
-            await asyncio.sleep(PROGRESS_SECONDS)
-            report(self._progress())
-
-    def _progress(self) -> Progress:
-        troubles, self._troubles = self._troubles, []
-        return Progress(
-            at=monotonic(),
-            tallies=self._tallies,
-            acknowledged=self._acknowledged,
-            troubles=troubles,
+        clients = asyncio.gather(
+            *(
+                special.get(kind, self._asking)(kind)
+                for kind, n in self._plan.clients.items()
+                for _ in range(n)
+            )
         )
-
-    # --- the kinds of clients -----------------------------------------------------------------
+        while not clients.done():
+            await asyncio.wait([clients], timeout=PROGRESS_SECONDS)
+            troubles, self._troubles = self._troubles, []
+            tallies = {kind: dict(tally) for kind, tally in self._tallies.items()}
+            told = {"acknowledged": self._acknowledged, "tallies": tallies, "troubles": troubles}
+            report({"at": monotonic()} | told)
+        clients.result()
 
     async def _asking(self, kind: str) -> None:
         """Ask what clients of that kind do, one question after the other."""
@@ -119,7 +131,8 @@ class Load:
             body = f'{{"input":{self._input(number)},"context":"{context}"}}'.encode()
             for answer in await self._ask(http, kind=kind, application=LEARNING, body=body):
                 label = self._plan.labels[number % len(self._plan.labels)]
-                await self._teach(http, kind=kind, receipt=answer.query_id, label=label)
+                body = f'{{"query_id":"{answer.query_id}","label":{label}}}'.encode()
+                await self._teach(http, kind=kind, body=body)
         http.close()
 
     async def _websocket(self, kind: str) -> None:
@@ -133,9 +146,7 @@ class Load:
                     while not self._stopping:
                         await self._exchange(socket, kind=kind)
             except (OSError, WebSocketException) as error:
-                await self._broken(kind, error=error)
-
-    # --- a question ---------------------------------------------------------------------------
+                await self._trouble(kind, BROKEN, str(error) or type(error).__name__)
 
     def _new(self) -> Iterator[bytes]:
         while True:
@@ -153,85 +164,79 @@ class Load:
 
     async def _ask(self, http: _Http, *, kind: str, application: str, body: bytes) -> list[Answer]:
         """Return the answers, one for each input; nothing where it failed, which is counted."""
-        tally = self._tallies[kind]
-        tally.queries += 1
+        self._tallies[kind]["queries"] += 1
         try:
             status, text = await http.post(f"{application}/predict", body=body)
         except TimeoutError:
-            self._error(kind, what=f"no answer within {GIVEN_UP_SECONDS:.0f} s")
+            await self._trouble(kind, ERROR, f"no answer within {GIVEN_UP_SECONDS:.0f} s")
             return []
         except OSError as error:
-            await self._broken(kind, error=error)
+            await self._trouble(kind, BROKEN, str(error) or type(error).__name__)
             return []
         if status != 200:
-            self._error(kind, what=f"{status}: {text[:200].decode(errors='replace')}")
+            await self._trouble(kind, ERROR, f"{status}: {_start(text)}")
             return []
         answer = decode_answer(text)
         answers = answer.batch_predictions or [answer]
         for one in answers:
-            self._count(one, kind=kind, application=application)
+            await self._count(one, kind=kind, application=application)
         return answers
 
-    def _count(self, answer: Answer, *, kind: str, application: str) -> None:
-        tally = self._tallies[kind]
+    async def _count(self, answer: Answer, *, kind: str, application: str) -> None:
         if answer.error:
-            self._error(kind, what=answer.error)
-        tally.defaults += answer.default
-        tally.late += answer.latency_ms > self._plan.objectives_ms[application]
+            await self._trouble(kind, ERROR, answer.error)
+        self._tallies[kind]["defaults"] += answer.default
+        late = answer.latency_ms > self._plan.objectives_ms[application]
+        self._tallies[kind]["late"] += late
 
     async def _exchange(self, socket: ClientConnection, *, kind: str) -> None:
-        asked = [next(self._numbers) for _ in range(IN_FLIGHT)]
-        for number in asked:
-            self._tallies[kind].queries += 1
+        missing = {next(self._numbers) for _ in range(IN_FLIGHT)}
+        for number in missing:
+            self._tallies[kind]["queries"] += 1
             await socket.send(f'{{"id":{number},"input":{self._input(number)}}}')
-        missing = set(asked)
         try:
             while missing:
                 async with asyncio.timeout(GIVEN_UP_SECONDS):
                     answer = decode_answer(await socket.recv())
                 missing.discard(answer.id)
-                self._count(answer, kind=kind, application=ENSEMBLE)
+                await self._count(answer, kind=kind, application=ENSEMBLE)
         except TimeoutError:
-            self._error(kind, what=f"{len(missing)} messages without an answer")
+            await self._trouble(kind, ERROR, f"{len(missing)} messages without an answer")
 
-    async def _teach(self, http: _Http, *, kind: str, receipt: str, label: int) -> None:
-        body = f'{{"query_id":"{receipt}","label":{label}}}'.encode()
+    async def _teach(self, http: _Http, *, kind: str, body: bytes) -> None:
         deadline = monotonic() + ACKNOWLEDGED_SECONDS
         unsure = False
         while monotonic() < deadline:
             try:
                 status, text = await http.post(f"{LEARNING}/feedback", body=body)
-            except (OSError, TimeoutError) as error:
-                await self._broken(kind, error=error)
-                unsure = True
-                continue
-            if status == UNAVAILABLE:
-                self._trouble(kind, sort=Sort.REFUSED, what=text[:200].decode(errors="replace"))
-                await asyncio.sleep(PAUSE_SECONDS)
-                # Counted, and then the connection to Redis broke before it said so: that happens.
-                unsure = True
-                continue
-            answer = decode_answer(text)
-            if answer.accepted or (unsure and answer.duplicates):
-                self._acknowledged += 1
+            except OSError as error:
+                sort, what = BROKEN, str(error) or type(error).__name__
             else:
-                self._error(kind, what=f"feedback: {status}: {text[:200].decode(errors='replace')}")
-            return
-        self._error(kind, what="feedback that nobody acknowledged")
+                sort, what = REFUSED, _start(text)
+                if status != UNAVAILABLE:
+                    answer = decode_answer(text)
+                    if answer.accepted or (unsure and answer.duplicates):
+                        self._acknowledged += 1
+                    else:
+                        await self._trouble(kind, ERROR, f"feedback: {status}: {what}")
+                    return
+            # Counted, and then the connection broke before it said so: that happens.
+            unsure = True
+            await self._trouble(kind, sort, what)
+        await self._trouble(kind, ERROR, "feedback that nobody acknowledged")
 
-    # --- what went wrong ----------------------------------------------------------------------
+    async def _trouble(self, kind: str, sort: str, what: str) -> None:
+        """Note what went wrong; before the next attempt there is a pause."""
+        tally = self._tallies[kind]
+        tally["errors"] += sort == ERROR
+        tally["broken"] += sort == BROKEN
+        self._troubles.append({"at": monotonic(), "client": kind, "sort": sort, "what": what})
+        if sort != ERROR:
+            await asyncio.sleep(PAUSE_SECONDS)
 
-    def _error(self, kind: str, *, what: str) -> None:
-        self._tallies[kind].errors += 1
-        self._trouble(kind, sort=Sort.ERROR, what=what)
 
-    async def _broken(self, kind: str, *, error: Exception) -> None:
-        self._tallies[kind].broken += 1
-        self._trouble(kind, sort=Sort.BROKEN, what=str(error) or type(error).__name__)
-        await asyncio.sleep(PAUSE_SECONDS)
-
-    def _trouble(self, kind: str, *, sort: Sort, what: str) -> None:
-        self._troubles.append(Trouble(at=monotonic(), kind=kind, sort=sort, what=what))
+def _start(text: bytes) -> str:
+    return text[:200].decode(errors="replace")
 
 
 class _Http:
@@ -239,47 +244,41 @@ class _Http:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._connection: Connection | None = None
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def post(self, path: str, *, body: bytes) -> tuple[int, bytes]:
+        """Return status and body; OSError where the connection breaks, or it takes too long."""
         plan = self._plan
         request = post_request(
-            host=plan.host,
-            port=plan.port,
-            path=f"/api/v1/applications/{path}",
-            api_key=plan.api_key,
-            body=body,
-        )
+            host=plan.host, port=plan.port, path=f"/api/v1/applications/{path}",
+            api_key=plan.api_key, body=body,
+        )  # fmt: skip
         try:
             async with asyncio.timeout(GIVEN_UP_SECONDS):
-                if self._connection is None:
-                    self._connection = await Connection.open(plan.host, port=plan.port)
-                return await self._connection.ask(request)
-        except (OSError, TimeoutError):
+                if self._streams is None:
+                    self._streams = await asyncio.open_connection(plan.host, plan.port)
+                reader, writer = self._streams
+                writer.write(request)
+                status, size = head_of(await reader.readuntil(HEADER_END))
+                return status, await reader.readexactly(size)
+        except EOFError as error:
+            self.close()
+            raise ConnectionError("the server hung up") from error
+        except OSError:
             self.close()
             raise
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
 
 
 async def _drive(plan: Plan) -> None:
     load = Load(plan)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, load.stop)
-    await load.run(report=_write)
-
-
-def _write(progress: Progress) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(progress) + b"\n")
-    sys.stdout.buffer.flush()
-
-
-def main() -> None:
-    plan = msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)
-    asyncio.run(_drive(plan))
+    await load.run(report=lambda told: print(json.dumps(told), flush=True))
 
 
 if __name__ == "__main__":
-    main()
+    asyncio.run(_drive(msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Plan)))

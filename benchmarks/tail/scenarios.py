@@ -7,19 +7,18 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 
 from benchmarks.command import Failed
 from benchmarks.linear import LINEAR, linear_artifact
-from benchmarks.pace import every
-from benchmarks.processes import MIB, processes_by_role
+from benchmarks.processes import MIB, every, processes_by_role
 from benchmarks.stack import DIGITS, Stack
-from benchmarks.tail.spikes import Action
 
 LOGIN, SESSION, FORGERY = "/admin/login/", "clipper_session", "clipper_csrf"
 # The live page asks for its numbers every two seconds, so between any two other pages.
@@ -34,6 +33,14 @@ COLLECTING = "collecting"
 PLUGIN = Path(__file__).with_name("plugin")
 
 
+class Action(NamedTuple):
+    """One thing that was done to the stack meanwhile, from `begin` to `end` (monotonic clock)."""
+
+    what: str
+    begin: float
+    end: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disturbed:
     """A stack, and the list of what was done to it. `receipts` wait for feedback."""
@@ -42,7 +49,6 @@ class Disturbed:
     console: httpx.Client
     actions: list[Action] = field(default_factory=list)
     receipts: list[str] = field(default_factory=list)
-    versions: Iterator[int] = field(default_factory=lambda: itertools.count(2))
 
     @contextmanager
     def doing(self, what: str) -> Iterator[None]:
@@ -52,16 +58,8 @@ class Disturbed:
         finally:
             self.actions.append(Action(what, begin, time.monotonic()))
 
-    def ask_for_receipts(self, inputs: list[str], *, count: int) -> None:
-        while len(self.receipts) < count:
-            self.receipts.extend(self.stack.receipts(DIGITS, inputs=inputs))
-
 
 Disturbance = Callable[[Disturbed, threading.Event], None]
-
-
-def none(disturbed: Disturbed, stop: threading.Event) -> None:
-    """Leave it alone."""
 
 
 def open_console(disturbed: Disturbed, stop: threading.Event) -> None:
@@ -85,11 +83,8 @@ def sign_in(console: httpx.Client, *, demo: Path) -> None:
     person = json.loads(demo.read_text())
     console.get(LOGIN).raise_for_status()
     form = {"username": person["admin_user"], "password": person["admin_password"], "next": LIVE}
-    console.post(
-        LOGIN,
-        data=form | {"csrfmiddlewaretoken": cookie(FORGERY)},
-        headers={"Referer": str(console.base_url)},
-    )
+    form["csrfmiddlewaretoken"] = cookie(FORGERY)
+    console.post(LOGIN, data=form, headers={"Referer": str(console.base_url)})
     if not cookie(SESSION):
         raise Failed("the console did not take the demo's password")
 
@@ -103,40 +98,35 @@ def console_pages() -> list[str]:
     return [page for other in others for page in (other, POLLED)]
 
 
-def deploy_another_model(disturbed: Disturbed, stop: threading.Event) -> None:
-    _deploy_and_roll_back(disturbed, stop, model=OTHER_MODEL)
-
-
-def deploy_the_same_model(disturbed: Disturbed, stop: threading.Event) -> None:
-    _deploy_and_roll_back(disturbed, stop, model=LINEAR)
-
-
-def _deploy_and_roll_back(disturbed: Disturbed, stop: threading.Event, *, model: str) -> None:
+def deploys(model: str) -> Disturbance:
     """Upload a new version, deploy it, roll back, and so on."""
-    stack = disturbed.stack
-    while not stop.is_set():
-        version = str(next(disturbed.versions))
-        with disturbed.doing("upload"):
-            stack.upload(model, version=version, artifact=linear_artifact())
-        with disturbed.doing("deploy"):
-            stack.deploy(model, version=version)
-        stop.wait(PAUSE_SECONDS)
-        with disturbed.doing("roll back"):
-            stack.roll_back(model)
-        stop.wait(PAUSE_SECONDS)
+
+    def disturb(disturbed: Disturbed, stop: threading.Event) -> None:
+        stack = disturbed.stack
+        while not stop.is_set():
+            version = f"at-{time.time_ns()}"
+            with disturbed.doing("upload"):
+                stack.upload(model, version=version, artifact=linear_artifact())
+            with disturbed.doing("deploy"):
+                stack.deploy(model, version=version)
+            stop.wait(PAUSE_SECONDS)
+            with disturbed.doing("roll back"):
+                stack.roll_back(model)
+            stop.wait(PAUSE_SECONDS)
+
+    return disturb
 
 
 def send_feedback(disturbed: Disturbed, stop: threading.Event) -> None:
     """Send labels for queries that were asked before, in batches."""
-    path, receipts = f"/api/v1/applications/{DIGITS}/feedback", disturbed.receipts
+    path, receipts = f"applications/{DIGITS}/feedback", disturbed.receipts
     for _ in every(FEEDBACK_BATCH / FEEDBACK_RATE, stop=stop):
         batch, receipts[:FEEDBACK_BATCH] = receipts[:FEEDBACK_BATCH], []
         if not batch:
             return
-        items = ",".join(f'{{"query_id":"{receipt}","label":3}}' for receipt in batch)
+        items = [{"query_id": receipt, "label": 3} for receipt in batch]
         with disturbed.doing("feedback"):
-            answer = disturbed.stack.client.post(path, content=f'{{"feedback":[{items}]}}')
-        answer.raise_for_status()
+            disturbed.stack.call("POST", path, json={"feedback": items})
 
 
 def scrape_metrics(disturbed: Disturbed, stop: threading.Event) -> None:
@@ -165,55 +155,41 @@ def collect_garbage(disturbed: Disturbed, stop: threading.Event) -> None:
             disturbed.stack.predict(COLLECTING, body=body)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """How a stack is set up: settings beyond the defaults, and whether its heap is grown first."""
+class Kind(NamedTuple):
+    """How a stack is set up: settings beyond the defaults."""
 
     name: str
-    settings: Mapping[str, str] = field(default_factory=dict)
-    grown: bool = False
+    settings: dict[str, str]
 
 
 # Versions that were replaced are kept warm for a short time, so that every deploy starts a replica
 # and no slot is short of them.
 WARM = {"CLIPPER_WARM_SECONDS": "5"}
-ORDINARY = Kind(name="ordinary", settings=WARM)
-SMALL_CACHE = Kind(name="small cache", settings=WARM | {"CLIPPER_CACHE_BYTES": str(4 * MIB)})
+ORDINARY = Kind("ordinary", WARM)
+SMALL_CACHE = Kind("small cache", WARM | {"CLIPPER_CACHE_BYTES": str(4 * MIB)})
 LARGE = {"CLIPPER_CACHE_BYTES": str(1024 * MIB), "PYTHONPATH": str(PLUGIN)}
-LARGE_HEAP = Kind(name="large heap", settings=WARM | LARGE, grown=True)
+LARGE_HEAP = Kind("large heap", WARM | LARGE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
-    """`contexts` are named by its queries, a great many, where it has them."""
-
+class Scenario(NamedTuple):
     name: str
     title: str
-    disturb: Disturbance = none
+    disturb: Disturbance = lambda disturbed, stop: None
     kind: Kind = ORDINARY
-    contexts: bool = False
 
 
 STEADY = "steady"
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
-        Scenario(name=STEADY, title="steady"),
-        Scenario(name="held", title="periodic tasks held still", disturb=hold_periodic_tasks),
-        Scenario(name="console", title="console open", disturb=open_console),
-        Scenario(name="deploy-other", title="another model deployed", disturb=deploy_another_model),
-        Scenario(
-            name="deploy-same", title="the same model deployed", disturb=deploy_the_same_model
-        ),
-        Scenario(name="feedback", title="feedback, 500/s", disturb=send_feedback),
-        Scenario(name="metrics", title="metrics scraped each second", disturb=scrape_metrics),
-        Scenario(name="eviction", title="every miss evicts", kind=SMALL_CACHE),
-        Scenario(
-            name="collections",
-            title="full collections, large heap",
-            disturb=collect_garbage,
-            kind=LARGE_HEAP,
-            contexts=True,
-        ),
+        Scenario(STEADY, "steady"),
+        Scenario("held", "periodic tasks held still", hold_periodic_tasks),
+        Scenario("console", "console open", open_console),
+        Scenario("deploy-other", "another model deployed", deploys(OTHER_MODEL)),
+        Scenario("deploy-same", "the same model deployed", deploys(LINEAR)),
+        Scenario("feedback", "feedback, 500/s", send_feedback),
+        Scenario("metrics", "metrics scraped each second", scrape_metrics),
+        Scenario("eviction", "every miss evicts", kind=SMALL_CACHE),
+        Scenario("collections", "full collections, large heap", collect_garbage, LARGE_HEAP),
     )
 }

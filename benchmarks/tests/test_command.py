@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import command
 from benchmarks.command import Failed
+from benchmarks.paper.__main__ import STUDY
 from benchmarks.study import add_names
 
 
@@ -45,12 +46,6 @@ def test_sigterm_ends_it_as_ctrl_c_does(capsys):
     assert "bench: interrupted" in capsys.readouterr().err
 
 
-def test_without_wrk_it_says_how_to_get_it(capsys, monkeypatch):
-    monkeypatch.setenv("PATH", "")
-    assert command.run("bench", command.need_wrk) == 1
-    assert "apt-get install wrk" in capsys.readouterr().err
-
-
 def test_names_are_those_there_are_and_none_means_all(capsys):
     parser = argparse.ArgumentParser()
     add_names(parser, known=("one", "two"))
@@ -59,3 +54,14 @@ def test_names_are_those_there_are_and_none_means_all(capsys):
     with pytest.raises(SystemExit):
         parser.parse_args(["three"])
     assert "expected one, two; got three" in capsys.readouterr().err
+
+
+def test_an_unknown_figure_is_refused_with_those_there_are(capsys):
+    with pytest.raises(SystemExit):
+        STUDY.main(["fig2"])
+    assert "expected fig3, fig4" in capsys.readouterr().err
+
+
+def test_what_was_never_measured_cannot_be_drawn(tmp_path, capsys):
+    assert STUDY.main(["fig3", "--redraw", "--results", str(tmp_path)]) == 1
+    assert "fig3 was not measured yet" in capsys.readouterr().err

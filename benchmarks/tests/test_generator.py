@@ -8,9 +8,9 @@ from contextlib import suppress
 
 import pytest
 
-from benchmarks.generator import Generator, Phase, Plan, Recording, Requests, arrivals
+from benchmarks.generator import Generator, Phase, Plan, Recording, arrivals, rendered
 from benchmarks.tests.answering import Server, serving
-from benchmarks.wrk import COUNTER
+from benchmarks.wrk import COUNTER, COUNTER_DIGITS
 
 FIRST_SECONDS = 0.3
 ANSWER = b'{"output":1,"default":false}'
@@ -23,9 +23,9 @@ def plan(tmp_path):
 
     def made(*, port: int = 1, **changes) -> Plan:
         fields = {
-            "host": "127.0.0.1", "port": port, "path": "/", "api_key": "key",
+            "url": f"http://127.0.0.1:{port}/", "api_key": "key",
             "bodies": str(bodies), "first": 7, "connections": 8,
-            "phases": [Phase(rate=100.0, seconds=0.5)],
+            "phases": [Phase(100.0, 0.5)],
         }  # fmt: skip
         return Plan(**fields | changes)
 
@@ -52,12 +52,14 @@ def test_arrivals_of_one_seed_are_always_the_same():
     assert list(arrivals(phases, seed=3)) != list(arrivals(phases, seed=4))
 
 
-def test_no_two_requests_are_the_same(plan):
-    requests = Requests(plan())
-    bodies = [requests[number].partition(b"\r\n\r\n")[2] for number in range(4)]
-    assert bodies[0] == b'{"input":[0.000000007,0]}'
-    assert len(set(bodies)) == 4
-    assert len({len(body) for body in bodies}) == 1
+def test_a_request_is_rendered_but_for_the_digits_of_its_counter(plan):
+    requests = rendered(plan())
+    assert len(requests) == 3
+    for number, (head, tail) in enumerate(requests):
+        assert head.endswith(b'\r\n\r\n{"input":[0.')
+        assert tail == b",%d]}" % number
+        whole = len(head) + COUNTER_DIGITS + len(tail) - head.index(b"\r\n\r\n") - 4
+        assert b"Content-Length: %d\r\n" % whole in head
 
 
 async def test_every_query_is_asked_once_and_told_of(plan):
@@ -65,8 +67,9 @@ async def test_every_query_is_asked_once_and_told_of(plan):
     server.first.set()
     async with serving(server) as port:
         recording = await asked(plan(port=port))
-    count = len(list(arrivals(plan().phases, seed=1)))
+    count = len(list(arrivals(plan().phases, seed=plan().first)))
     assert len(set(server.bodies)) == len(server.bodies) == count
+    assert server.bodies[0] == b'{"input":[0.000000007,0]}'
     assert len(recording.queries) == count
     assert {(query.status, query.default) for query in recording.queries} == {(200, False)}
     assert min(query.took for query in recording.queries) > 0.0

@@ -3,96 +3,74 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
-import msgspec
 import pytest
 
 from benchmarks.experiment import Session
-from benchmarks.growth import bodies, contexts, curves, results, snapshot
-from benchmarks.growth.__main__ import STUDY, publish
-from benchmarks.growth.registry_changes import NOTHING, OBJECTIVE
-from benchmarks.growth.results import Growth, Point, Sample, Series, bend, slope
-from benchmarks.growth.snapshot import Scene, Snapshots
-from benchmarks.latencies import Tail
-from benchmarks.study import report, stored
+from benchmarks.frames import Frame, Record, Records
+from benchmarks.growth import contexts, curves, snapshot, stacks
+from benchmarks.growth.__main__ import STUDY
+from benchmarks.growth.curve import by_size, slope
+from benchmarks.growth.snapshot import NOTHING, OBJECTIVE
+from benchmarks.tests.drawing import told
 from benchmarks.wrk import COUNTER
-from scripts.stack.layout import ROOT
 
 EXPERIMENTS = {experiment.name: experiment for experiment in STUDY.experiments}
-YARDSTICK = 40.0
 
 
-def sample(web_us: float, *, errors: int = 0) -> Sample:
-    return Sample(
-        rate=10_000.0,
-        p50_ms=4.0,
-        p99_ms=9.0,
-        web_us=web_us,
-        redis_us=1.0,
-        replicas_us=5.0,
-        reads=0.1,
-        scripts=0.2,
-        memory=120.0,
-        errors=errors,
-        elsewhere=0.0,
-    )
+def record(size: int, us: float, *, series: str, turn: int = 1, beside: float = 40.0) -> Record:
+    return {
+        "series": series, "size": size, "round": turn, "us": us, "beside_us": beside,
+        "rate": 10_000.0, "p99_ms": 9.0, "redis_us": 1.0, "reads": 0.1, "scripts": 0.2,
+        "memory": 120.0, "failures": 0,
+    }  # fmt: skip
 
 
-def point(size: int, *costs: float, beside: float = YARDSTICK) -> Point:
-    return Point(size=size, here=[*map(sample, costs)], beside=[sample(beside) for _ in costs])
+def growth(costs: dict[int, float], *, name: str = curves.ONE, failures: int = 0) -> Records:
+    found = [record(size, us, series=name) for size, us in costs.items()]
+    found[0]["failures"] = failures
+    return [*found, {"kept": 200}]
 
 
-def growth(costs: dict[int, float], *, defaults: float = 0.0, name: str = "asked") -> Growth:
-    points = [point(size, cost) for size, cost in costs.items()]
-    series = [Series(name=name, points=points)]
-    return Growth(series=series, defaults=defaults, facts={contexts.KEPT: 200.0})
-
-
-def verdicts(targets) -> list[bool]:
-    return [target.holds for target in targets]
-
-
-# Arithmetic.
+def judged(curve: str, records: Records) -> list[bool]:
+    return [target.holds for target in EXPERIMENTS[curve].targets(Frame(records))]
 
 
 def test_a_slow_round_is_slow_for_both_and_changes_no_ratio():
-    here, beside = [sample(44.0), sample(88.0), sample(44.0)], [sample(40), sample(80), sample(40)]
-    assert Point(size=200, here=here, beside=beside).ratio == pytest.approx(1.1)
+    rounds = ((44.0, 40.0), (88.0, 80.0), (44.0, 40.0))
+    seen = [
+        record(200, us, series="x", turn=turn, beside=beside)
+        for turn, (us, beside) in enumerate(rounds)
+    ]
+    assert by_size(Frame(seen), "ratio").loc[200, "x"] == pytest.approx(1.1)
 
 
 def test_a_line_has_no_bend_and_a_square_has_one():
     line = [(x, 30.0 + 20.0 * x) for x in (1.0, 4.0, 16.0)]
     assert slope(line) == pytest.approx(20.0)
-    assert bend(line, at=4.0) == pytest.approx(1.0)
-    assert bend([(x, x * x) for x in (1.0, 4.0, 16.0)], at=4.0) == pytest.approx(4.0)
-
-
-# Verdicts.
-
-
-def judged(curve: str, result: Growth) -> list[bool]:
-    return verdicts(EXPERIMENTS[curve].targets(result))
+    assert curves.bend(line, at=4.0) == pytest.approx(1.0)
+    assert curves.bend([(x, x * x) for x in (1.0, 4.0, 16.0)], at=4.0) == pytest.approx(4.0)
 
 
 def test_the_registry_may_cost_no_more_than_noise():
-    assert judged("models", growth({1: 40.0, 200: 45.0}, name=curves.ONE)) == [True, True]
-    assert judged("models", growth({1: 40.0, 200: 47.0}, name=curves.ONE)) == [False, True]
+    assert judged("models", growth({1: 40.0, 200: 45.0})) == [True, True]
+    assert judged("models", growth({1: 40.0, 200: 47.0})) == [False, True]
 
 
 def test_one_answer_of_no_model_misses_the_target():
-    assert results.no_failures(growth({1: 40.0})).holds
-    assert not results.no_failures(growth({1: 40.0}, defaults=1)).holds
+    assert judged("models", growth({1: 40.0, 200: 45.0}, failures=1)) == [True, False]
 
 
 def test_arms_may_cost_in_proportion_and_not_more():
-    steady = growth({size: 20.0 + 20.0 * size for size in (1, 4, 16)}, name=curves.ALL_ARMS)
-    assert all(judged("arms", steady))
-    squared = growth({size: 20.0 + size * size for size in (1, 4, 16)}, name=curves.ALL_ARMS)
-    assert judged("arms", squared)[0] is False
+    steady = {size: 20.0 + 20.0 * size for size in (1, 4, 16)}
+    assert all(judged("arms", growth(steady, name=curves.ALL_ARMS)))
+    squared = {size: 20.0 + size * size for size in (1, 4, 16)}
+    assert judged("arms", growth(squared, name=curves.ALL_ARMS))[0] is False
 
 
 def test_bytes_may_cost_in_proportion_and_not_more():
-    def costs(beyond: float) -> Growth:
+    def costs(beyond: float) -> Records:
         line = {64: 40.0, 64 << 10: 104.0, 1 << 20: 104.0 + 960.0 * beyond}
         return growth(line, name=curves.STRINGS)
 
@@ -102,40 +80,40 @@ def test_bytes_may_cost_in_proportion_and_not_more():
 
 def test_a_million_contexts_may_cost_what_ten_thousand_do_and_misses_are_told_apart():
     found = growth({1: 40.0, 10_000: 60.0, 1_000_000: 90.0}, name=contexts.RANDOM)
-    same, misses, bound = contexts.targets(found)
+    same, misses, bound = contexts.targets(Frame(found))
     assert (same.seen, same.holds) == (pytest.approx(1.5), False)
     assert (misses.seen, misses.holds) == (pytest.approx(2.25), False)
     assert bound.holds
 
 
-def scene(size: int, change: str, *, p99: float) -> Scene:
-    tail = Tail(
-        queries=1000, rate=100.0, p50=0.002, p99=p99, p999=2 * p99, max=3 * p99,
-        errors=0, defaults=0, late=0.0, cores=0.3,
-    )  # fmt: skip
-    return Scene(
-        size=size, change=change, tail=tail, p99=[p99], read=[0.05], follow=[0.004], lag=[0.012]
-    )
+def scene(size: int, change: str, *, p99: float) -> Record:
+    tail = {"p50_ms": 2.0, "p99_ms": p99, "p999_ms": 20.0, "max_ms": 30.0}
+    seen = {"read": [50.0, 60.0], "follow": [4.0], "lag": [12.0]}
+    counts = {"errors": 0, "default_count": 0, "round": 1}
+    return {"size": size, "change": change, **tail, **seen, **counts}
 
 
-def snapshots(*, p99: float = 0.010) -> Snapshots:
-    quiet = [scene(size, NOTHING, p99=0.008) for size in (1, snapshot.SIZE)]
-    changed = [scene(size, OBJECTIVE, p99=p99) for size in (1, snapshot.SIZE)]
-    return Snapshots(rate=4000.0, scenes=[*quiet, *changed])
+def scenes(*, p99: float = 10.0) -> Records:
+    sizes = (1, snapshot.SIZE)
+    quiet = [scene(size, NOTHING, p99=8.0) for size in sizes]
+    return quiet + [scene(size, OBJECTIVE, p99=p99) for size in sizes]
 
 
 def test_a_change_of_the_registry_may_add_a_few_milliseconds():
-    assert all(verdicts(snapshot.targets(snapshots())))
-    assert verdicts(snapshot.targets(snapshots(p99=0.014))).count(False) == 1
+    assert judged("snapshot", scenes()) == [True] * 5
+    assert judged("snapshot", scenes(p99=14.0)) == [True, True, False, True, True]
 
 
 def test_replicas_are_measured_once_a_size_and_one_is_left(tmp_path, monkeypatch):
     wanted: list[int] = []
+
+    def replicas() -> list[dict[str, Any]]:
+        return [{"model": curves.REPLICATED}] * wanted[-1]
+
     stack = SimpleNamespace(
-        folder=tmp_path,
+        folder=tmp_path, replicas=replicas, look=lambda: None,
         scale=lambda model, *, replicas: wanted.append(replicas),
-        wait_for_replicas=lambda model, *, count: None,
-    )
+    )  # fmt: skip
     monkeypatch.setattr(curves.stacks, "alone", lambda session: stack)
     monkeypatch.setattr(curves.stacks, "publish", lambda stack, *models: None)
     monkeypatch.setattr(curves.stacks, "route", lambda stack, *models: None)
@@ -144,33 +122,21 @@ def test_replicas_are_measured_once_a_size_and_one_is_left(tmp_path, monkeypatch
     assert wanted == [1, 2, 8, 1]
 
 
-# Questions.
-
-
 BYTES = next(curve.sizes for curve in curves.CURVES if curve.name == "body")
 
 
-def test_a_question_has_the_bytes_it_is_to_have_and_the_counter():
-    for size in BYTES:
-        assert len(bodies.text(size)) == size
-        assert len(bodies.array(size)) == pytest.approx(size, abs=8)
-        assert bodies.text(size).count(COUNTER) == bodies.array(size).count(COUNTER) == 1
+@pytest.mark.parametrize("size", BYTES)
+def test_a_question_has_the_bytes_it_is_to_have_and_the_counter(size):
+    assert len(stacks.text(size)) == size
+    assert len(stacks.array(size)) == pytest.approx(size, abs=8)
+    assert stacks.text(size).count(COUNTER) == stacks.array(size).count(COUNTER) == 1
 
 
 def test_questions_of_few_and_of_many_contexts_differ_in_nothing_else():
-    one, many = bodies.of_contexts(1, seed=1), bodies.of_contexts(1_000_000, seed=1)
+    one, many = contexts.drawn(1, seed=1), contexts.drawn(1_000_000, seed=1)
     assert len(set(one)) == 1
-    assert len(set(many)) > 0.9 * bodies.DRAWS
+    assert len(set(many)) > 0.9 * contexts.DRAWS
     assert {len(line) for line in (*one, *many)} == {len(one[0])}
-
-
-def test_a_path_stands_before_its_body():
-    lines = bodies.spread(["/a", "/b"], lengths=(8, 9))
-    assert len(lines) == 4
-    assert all(line[:3] in ("/a ", "/b ") for line in lines)
-
-
-# What is left.
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -179,18 +145,9 @@ def test_a_chart_and_tables_are_made_of_what_was_written_down(name, tmp_path):
     sizes = {1: 40.0, 64: 41.0, 10_000: 50.0, 64 << 10: 60.0, 1 << 20: 90.0}
     if name == "arms":
         sizes = {1: 40.0, 4: 80.0, 16: 160.0}
-    result = snapshots() if name == "snapshot" else growth(sizes, name=series.get(name, curves.ONE))
+    found = scenes() if name == "snapshot" else growth(sizes, name=series.get(name, curves.ONE))
     experiment = EXPERIMENTS[name]
-    (tmp_path / f"{name}.json").write_bytes(msgspec.json.encode({"result": result}))
-    found = stored(experiment, results=tmp_path)
-    assert report(experiment, found, tmp_path)
-    assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-    header, *rows = experiment.table(found)
+    assert told(experiment, found, tmp_path)
+    header, *rows = experiment.table(Frame(found))
+    assert len(rows) == (len(found) if name == "snapshot" else len(sizes))
     assert {len(row) for row in rows} == {len(header)}
-    page = publish((ROOT / "docs/results/growth.md").read_text(), [(experiment, found)])
-    assert f"<!-- {name} -->\n| " in page
-    assert page.count("<!-- /") == len(EXPERIMENTS)
-
-
-def test_every_curve_says_what_is_asked_of_which_systems():
-    assert all(one.workload and len(one.systems) > 1 for one in STUDY.experiments)

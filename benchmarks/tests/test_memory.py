@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from benchmarks.memory import Deploys, Reading, growth
+from benchmarks.frames import Frame
+from benchmarks.memory import Deploys, targets
 from benchmarks.stack import ManagementFailed
 
 
@@ -31,5 +32,6 @@ def test_a_deploy_that_fails_ends_them_and_is_told():
 
 def test_the_end_is_a_mean_of_the_last_readings_beside_the_first():
     sizes = (100.0, 300.0, 110.0, 112.0, 114.0, 116.0, 118.0)
-    readings = [Reading(queries=1, deploys=0, rss_mib=size) for size in sizes]
-    assert growth(readings) == pytest.approx(1.14)
+    (target,) = targets(Frame({"rss_mib": sizes}))
+    assert (target.seen, target.holds) == (pytest.approx(1.14), True)
+    assert not targets(Frame({"rss_mib": [100.0, *[121.0] * 5]}))[0].holds

@@ -6,49 +6,39 @@ import math
 
 import pytest
 
-from benchmarks.generator import Query
-from benchmarks.paper.overload import (
-    Crowd,
-    Flood,
-    Overload,
-    Reading,
-    good_rate,
-    in_time,
-    in_vain,
-    memory_growth,
-    seconds_to_recover,
-    targets,
-)
-
-OBJECTIVE = 0.1
-IN_TIME = Query(5.0, 0.05, 0.0, 200, False)
-DEFAULT = Query(5.0, 0.001, 0.0, 200, True)
-LATE = Query(5.0, 0.2, 0.0, 200, False)
-NO_ANSWER = Query(5.0, 10.0, 0.0, 0, False)
+from benchmarks.frames import Frame, Record, Records
+from benchmarks.paper.overload import CROWD, FLOOD, MEMORY, OVERLOAD, QUERY, ended, targets
+from benchmarks.telling import Target
+from benchmarks.tests.drawing import told
 
 
-def flood(*samples: Query, memory: tuple[tuple[float, float], ...] = ()) -> Flood:
-    return Flood(
-        capacity=2.0,
-        objective=OBJECTIVE,
-        begin=4.0,
-        end=14.0,
-        samples=list(samples),
-        memory=[Reading(at=at, mib=mib) for at, mib in memory],
-    )
+def query(due: float, took: float, *, status: int = 200, default: bool = False) -> Record:
+    told = {"late": 0.0, "status": status, "default": default}
+    return {"kind": QUERY, "due": due, "took": took} | told
 
 
-def crowd(connections: int, *, rate: float, next_by_model: bool = True) -> Crowd:
-    return Crowd(
-        connections=connections,
-        rate=rate,
-        all_rate=rate,
-        p50=0.01,
-        p99=0.02,
-        errors=0,
-        next_seconds=0.01,
-        next_by_model=next_by_model,
-    )
+IN_TIME, LATE = query(5.0, 0.05), query(5.0, 0.2)
+DEFAULT, NO_ANSWER = query(5.0, 0.001, default=True), query(5.0, 10.0, status=0)
+
+
+def crowd(connections: int, *, rate: float, next_ms: float = 10.0) -> Record:
+    waits = {"p50_ms": 10.0, "p99_ms": 20.0, "next_ms": next_ms}
+    return {"kind": CROWD, "connections": connections, "rate": rate} | waits
+
+
+def overload(*samples: Record, next_ms: float = 10.0) -> Records:
+    readings = {1.0: 50.0, 7.5: 100.0, 10.0: 101.0, 13.5: 104.0, 20.0: 400.0}
+    return [
+        {"kind": FLOOD, "capacity": 2.0, "begin": 4.0, "end": 14.0},
+        *samples,
+        *({"kind": MEMORY, "due": at, "mib": mib} for at, mib in readings.items()),
+        crowd(64, rate=100.0),
+        crowd(1500, rate=90.0, next_ms=next_ms),
+    ]
+
+
+def judged(*samples: Record, next_ms: float = 10.0) -> list[Target]:
+    return targets(Frame(overload(*samples, next_ms=next_ms)))
 
 
 @pytest.mark.parametrize(
@@ -61,31 +51,37 @@ def crowd(connections: int, *, rate: float, next_by_model: bool = True) -> Crowd
     ],
 )
 def test_a_query_ends_in_time_by_default_or_in_vain(sample, good, vain):
-    assert in_time(sample, objective=OBJECTIVE) is good
-    assert in_vain(sample, objective=OBJECTIVE) is vain
+    (found,) = ended(Frame(overload(sample))).to_dict("records")
+    assert (bool(found["good"]), bool(found["vain"])) == (good, vain)
 
 
 def test_only_answers_in_time_and_during_the_overload_count():
-    before = Query(1.0, 0.01, 0.0, 200, False)
-    assert good_rate(flood(before, IN_TIME, IN_TIME, DEFAULT, LATE)) == pytest.approx(0.2)
+    found = judged(query(1.0, 0.01), IN_TIME, IN_TIME, DEFAULT, LATE)
+    assert found[0].seen == pytest.approx(0.2 / 2.0)
+    assert (found[2].seen, found[2].holds) == (25.0, False)
 
 
 def test_recovery_ends_with_the_first_good_answer_to_a_later_query():
-    after = [Query(14.1, 0.01, 0.0, 200, True), Query(14.2, 0.03, 0.0, 200, False)]
-    assert seconds_to_recover(flood(IN_TIME, *after)) == pytest.approx(0.23)
+    after = [query(14.1, 0.01, default=True), query(14.2, 0.03)]
+    assert judged(IN_TIME, *after)[3].seen == pytest.approx(230.0)
 
 
 def test_without_a_good_answer_there_was_no_recovery():
-    assert math.isnan(seconds_to_recover(flood(IN_TIME)))
+    missed = judged(IN_TIME)[3]
+    assert math.isnan(missed.seen)
+    assert not missed.holds
 
 
 def test_memory_is_compared_within_the_overload():
-    readings = ((1.0, 50.0), (7.5, 100.0), (10.0, 101.0), (13.5, 104.0), (20.0, 400.0))
-    assert memory_growth(flood(memory=readings)) == pytest.approx(1.04)
+    assert judged(IN_TIME)[1].seen == pytest.approx(1.04)
 
 
 def test_a_next_query_that_no_model_answered_is_a_target_missed():
-    crowds = [crowd(64, rate=100.0), crowd(1500, rate=90.0, next_by_model=False)]
-    judged = {c.what: c for c in targets(Overload(flood=flood(IN_TIME), crowds=crowds))}
-    assert judged["throughput, 1,500 connections : 64"].holds
-    assert not judged["the next query after 1,500 connections"].holds
+    throughput, following = judged(IN_TIME, next_ms=math.nan)[-2:]
+    assert throughput.holds
+    assert not following.holds
+
+
+def test_it_is_told_and_drawn(tmp_path):
+    samples = [query(n / 10, 0.05) for n in range(200)]
+    assert [target.holds for target in told(OVERLOAD, overload(*samples), tmp_path)] == [True] * 7

@@ -7,17 +7,16 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.learner import Learner
+from benchmarks.frames import Frame, Record, Records
 from benchmarks.paper import fig7, fig8, fig10
-from benchmarks.paper.fig7 import Committee
-from benchmarks.paper.fig8 import FAILING, Failure, Run
-from benchmarks.paper.fig10 import Personal
+from benchmarks.paper.fig7 import FIG7, MODELS, part
+from benchmarks.paper.fig8 import FAILING, FAILS_AT, FIG8, LENSES, MENDED_AT, QUERIES, STEP, TITLES
+from benchmarks.paper.fig10 import EVERYBODY, FIG10, LEARNED, OWN
+from benchmarks.selection_simulation import Learner
+from benchmarks.tests.drawing import told
 from selection.policies import make_policy
 
 ARMS = ("a:1", "b:1")
-
-
-# A policy at work.
 
 
 def test_a_learner_trusts_an_arm_less_by_the_policys_own_rule():
@@ -46,10 +45,7 @@ def test_a_context_starts_from_a_share_of_what_is_general():
     assert weights["b:1"] / weights["a:1"] == pytest.approx(math.exp(-1.0))
 
 
-# Figure 7.
-
-
-def committee() -> Committee:
+def committee() -> Frame:
     """Four pictures of a 1: all three models right, two right, two wrong, all wrong."""
     predictions = {
         "x": np.array([1, 1, 7, 7]),
@@ -57,24 +53,23 @@ def committee() -> Committee:
         "z": np.array([1, 2, 1, 7]),
     }
     weights = dict.fromkeys(predictions, 1.0)
-    return Committee(splits=[fig7.judge(predictions, labels=np.ones(4, int), weights=weights)])
+    return Frame(fig7.judge(predictions, labels=np.ones(4, int), weights=weights))
 
 
 def test_the_ensemble_and_its_parts_are_counted():
     result = committee()
-    assert result.errors == {"x": 0.5, "y": 0.5, "z": 0.5}
-    assert result.ensemble == 0.5
-    assert (result.confident(3).error, result.confident(3).coverage) == (0.5, 0.5)
-    assert (result.unsure(3).error, result.unsure(3).coverage) == (0.5, 0.5)
-    assert result.confident(2).coverage == 1.0
-    assert math.isnan(result.unsure(2).error)
+    assert fig7.errors(result).to_dict() == {"x": 0.5, "y": 0.5, "z": 0.5}
+    assert part(result) == (0.5, 1.0)
+    assert part(result, least=3) == (0.5, 0.5)
+    assert part(result, below=3) == (0.5, 0.5)
+    assert math.isnan(part(result, below=2).error)
 
 
 def test_a_vote_follows_the_weights():
     predictions = {"x": np.array([1]), "y": np.array([7]), "z": np.array([7])}
-    split = fig7.judge(predictions, labels=np.array([1]), weights={"x": 3.0, "y": 1.0, "z": 1.0})
-    assert split.ensemble == 0.0
-    assert [camp.asked for camp in split.camps] == [1, 0, 0]
+    weights = {"x": 3.0, "y": 1.0, "z": 1.0}
+    result = Frame(fig7.judge(predictions, labels=np.array([1]), weights=weights))
+    assert part(result, least=1, below=2) == (0.0, 1.0)
 
 
 def test_trust_is_nothing_for_a_coin_and_more_for_the_better():
@@ -83,70 +78,95 @@ def test_trust_is_nothing_for_a_coin_and_more_for_the_better():
     assert fig7.trust(0.0) < math.inf
 
 
-# Figure 8.
+def test_an_ensemble_worse_than_its_best_model_misses_the_target(tmp_path):
+    predictions = {name: np.array([1, 1, 7, 7]) for name in MODELS}
+    predictions["Trees"][2] = 1
+    weights = dict.fromkeys(predictions, 1.0)
+    found = fig7.judge(predictions, labels=np.ones(4, int), weights=weights)
+    ensemble, *_ = told(FIG7, [record | {"split": 0} for record in found], tmp_path)
+    assert (ensemble.seen, ensemble.holds) == (2.0, False)
 
 
-def answers(queries: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """One model is right but in the middle third, one is wrong in every other query."""
-    truth, third = np.ones(queries, int), queries // 3
+def answers() -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """One model is right but while it fails, one is wrong in every other query."""
+    truth = np.ones(QUERIES, int)
     good, poor = truth.copy(), truth.copy()
-    good[third : 2 * third] = 7
+    good[FAILS_AT:MENDED_AT] = 7
     poor[::2] = 7
-    return {FAILING: good, "poor:1": poor}, truth
+    return {FAILING: good, "poor": poor}, truth
 
 
-@pytest.mark.parametrize("name", fig8.POLICIES)
+def runs_of(name: str, errors: list[float], share: list[float], *, seed: int = 0) -> Records:
+    rows = enumerate(zip(errors, share, strict=True), start=1)
+    about: Record = {"name": name, "seed": seed}
+    return [about | {"queries": n * STEP, "error": e, "share": s} for n, (e, s) in rows]
+
+
+@pytest.mark.parametrize("name", TITLES)
 def test_a_policy_leaves_a_failed_model_and_returns_to_a_mended_one(name):
-    predictions, truth = answers(6_000)
-    run = fig8.learned(name, predictions, labels=truth, seed=1)
-    result = Failure(plan=fig8.Plan(seeds=1, queries=6_000, fails=2_000, mended=4_000), runs=[run])
-    assert len(run.share) == 6_000 // fig8.STEP
-    assert run.share[19] > 0.9
-    assert result.queries_until_lost(name) <= 500
-    assert result.queries_until_back(name) <= 2_000
-    assert run.error < 1 / 3
-
-
-def run_of(name: str, *, errors: list[float], share: list[float] | None = None) -> Run:
-    return Run(name=name, seed=0, errors=errors, share=share or [])
+    predictions, truth = answers()
+    wrong, share = fig8.learned(name, predictions, labels=truth, seed=1)
+    result = Frame(runs_of(name, fig8._steps(wrong), fig8._steps(share)))
+    lost = fig8.queries_until(result, name, begin=FAILS_AT, reached=lambda s: s < 0.2)
+    back = fig8.queries_until(result, name, begin=MENDED_AT, reached=lambda s: s > 0.5)
+    assert share[FAILS_AT - STEP : FAILS_AT].mean() > 0.9
+    assert lost <= 1_000
+    assert back <= 2_000
+    assert wrong.mean() < 1 / 4
 
 
 def test_a_share_is_lost_when_it_stays_low_and_not_when_it_dips():
     share = [0.9, 0.9, 0.1, *[0.9] * 6, *[0.1] * 10]
-    plan = fig8.Plan(seeds=1, queries=1_900, fails=200, mended=1_900)
-    result = Failure(plan=plan, runs=[run_of("exp3", errors=[0.0] * 19, share=share)])
-    assert result.queries_until_lost("exp3") == 800
-    assert result.queries_until_back("exp3") == math.inf
+    result = Frame(runs_of("exp3", [0.0] * 19, share))
+    lost = fig8.queries_until(result, "exp3", begin=200, reached=lambda s: s < 0.2)
+    back = fig8.queries_until(result, "exp3", begin=900, reached=lambda s: s > 0.5)
+    assert (lost, back) == (800, math.inf)
 
 
-def test_a_policy_is_compared_with_the_best_model_of_its_run():
-    runs = [run_of(model, errors=[0.4, 0.4]) for model in fig8.MODELS]
-    runs[1] = run_of(list(fig8.MODELS)[1], errors=[0.1, 0.3])
-    result = Failure(plan=fig8.FULL, runs=[*runs, run_of("exp3", errors=[0.1, 0.2])])
-    assert result.against_the_best("exp3") == pytest.approx(0.75)
-    assert run_of("exp3", errors=[0.1, 0.3]).so_far == pytest.approx([0.1, 0.2])
+def test_a_policy_is_compared_with_the_best_model_of_its_run_and_a_late_return_is_missed(tmp_path):
+    steps = QUERIES // STEP
+    share = [0.9] * 50 + [0.1] * 75 + [0.9] * 75
+    alone = [record for name in LENSES for record in runs_of(name, [0.4] * steps, [0.0] * steps)]
+    policies = [record for name in TITLES for record in runs_of(name, [0.3] * steps, share)]
+    error, lost, back, *_ = told(FIG8, [*alone, *policies], tmp_path)
+    assert (error.seen, lost.seen) == (pytest.approx(0.75), 100)
+    assert (back.seen, back.holds) == (2_600, False)
 
 
-# Figure 10.
+def personal(*learned: float) -> Records:
+    errors = {EVERYBODY: [0.3], OWN: [0.1], LEARNED: learned}
+    return [
+        {"who": who, "feedbacks": n, "split": 0, "error": error}
+        for who, each in errors.items()
+        for n, error in enumerate(each)
+    ]
 
 
-def personal(*learned: float) -> Personal:
-    return Personal(users=8, everybody=0.3, own_dialect=0.1, learned=list(learned))
+@pytest.mark.parametrize(
+    ("learned", "needed"),
+    [
+        ((0.5, 0.4, 0.29, 0.2), 2),
+        ((0.5, 0.2, 0.31, 0.2), 3),
+        ((0.29, 0.2), 0),
+        ((0.5, 0.4), math.inf),
+    ],
+)
+def test_feedbacks_are_needed_until_the_error_stays_below_that_for_everybody(learned, needed):
+    assert fig10.feedbacks_needed(Frame(personal(*learned))) == needed
 
 
-def test_feedbacks_are_needed_until_the_error_stays_below_that_for_everybody():
-    assert personal(0.5, 0.4, 0.29, 0.2).feedbacks_needed == 2
-    assert personal(0.5, 0.2, 0.31, 0.2).feedbacks_needed == 3
-    assert personal(0.29, 0.2).feedbacks_needed == 0
-    assert personal(0.5, 0.4).feedbacks_needed == math.inf
+def test_a_context_that_learns_too_slowly_misses_the_targets(tmp_path):
+    assert [one.holds for one in told(FIG10, personal(*[0.4] * 9), tmp_path)] == [False, False]
+    assert [one.holds for one in told(FIG10, personal(*[0.2] * 9), tmp_path)] == [True, True]
 
 
-def test_users_are_told_apart_with_real_models():
-    plan = fig10.Plan(splits=1, users=16, strangers=160, asked=10)
-    result = fig10.personal(plan)
-    assert len(result.learned) == fig10.FEEDBACKS + 1
-    assert result.own_dialect < result.everybody
-    assert result.learned[-1] < result.learned[0]
+def test_users_are_told_apart_with_real_models(monkeypatch):
+    monkeypatch.setattr(fig10, "STRANGERS", 160)
+    result = Frame(fig10.personal(splits=1, users=16))
+    learned = fig10.error_of(result, LEARNED)
+    assert len(learned) == fig10.FEEDBACKS + 1
+    assert fig10.error_of(result, OWN)[0] < fig10.error_of(result, EVERYBODY)[0]
+    assert learned.iloc[-1] < learned.iloc[0]
 
 
 def test_every_user_of_a_dialect_asks_in_that_dialect():

@@ -1,22 +1,29 @@
-"""Clipper beside its peers: what is asked, what is configured, and what the numbers amount to."""
+"""Servers beside each other: what is asked, what is configured, what the numbers amount to."""
 
 from __future__ import annotations
 
 import json
 import math
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import charts
-from benchmarks.linear import input_of
-from benchmarks.peers import roster
-from benchmarks.peers.environments import FOLDER, REQUIREMENTS, fingerprint
-from benchmarks.peers.hosts import CLIPPER, ECHO, HITS, MISSES, variables_of
-from benchmarks.peers.peer import (
+from benchmarks import compare, quick
+from benchmarks.command import Failed
+from benchmarks.compare import CLIPPER, ECHO, LOAD, Entrant, Host, Row, ratio
+from benchmarks.experiment import Session
+from benchmarks.frames import Frame, Record, Records
+from benchmarks.linear import LINEAR, input_of
+from benchmarks.peers import hosts, roster
+from benchmarks.peers.__main__ import BARE, OURS, STUDY, table, targets
+from benchmarks.peers.hosts import FOLDER, HITS, MISSES, REQUIREMENTS, fingerprint, variables_of
+from benchmarks.peers.roster import (
     NO_BATCHES,
     NO_WAIT,
     OPEN_INFERENCE,
+    PEERS,
     PLAIN,
     ROWS,
     WAIT,
@@ -24,84 +31,39 @@ from benchmarks.peers.peer import (
     Protocol,
     Questions,
 )
-from benchmarks.peers.results import (
-    Entry,
-    Failure,
-    Machine,
-    Measured,
-    Results,
-    Visit,
-    conditions,
-    draw,
-    middle,
-    ratio,
-    table_of,
-    targets,
-)
-from benchmarks.peers.roster import PEERS
-from benchmarks.wrk import WrkResult
+from benchmarks.tests.drawing import told
 from scripts.stack.layout import ROOT
 
 HOME = Home(environment=Path("/venv"), folder=Path("/run"), ports=(1, 2, 3))
 
 
 def visit(
-    server: str,
-    setting: str,
-    *,
-    number: int = 1,
-    rate: int = 1000,
-    p50_ms: float = 1.0,
+    server: str, setting: str, *, rate: float = 1000.0, p50_ms: float = 1.0, turn: int = 1,
     elsewhere: float = 0.0,
-) -> Visit:
-    wrk = WrkResult(
-        requests=rate,
-        duration_us=1_000_000,
-        p50_us=round(p50_ms * 1e3),
-        p90_us=2000,
-        p99_us=9000,
-        max_us=9000,
-        connect=0,
-        read=0,
-        write=0,
-        timeout=0,
-        status=0,
-    )
-    loads = [
-        Measured(connections=count, wrk=wrk, cores=1.0, elsewhere=elsewhere) for count in (1, 64)
-    ]
-    return Visit(
-        round=number, server=server, setting=setting, loads=loads, processes=2, rss_mib=100.0,
-        pss_mib=50.0,
-    )  # fmt: skip
+) -> Records:  # fmt: skip
+    about = {"kind": LOAD, "server": server, "setting": setting, "round": turn}
+    seen = {"rate": rate, "p50_ms": p50_ms, "p99_ms": 9.0, "errors": 0, "cores": 1.0}
+    more = {"rss": 100.0, "pss": 50.0, "elsewhere": elsewhere, "server_us": 50.0}
+    return [about | seen | more | {"connections": count} for count in (1, 64)]
 
 
-def results(*visits: Visit) -> Results:
-    return Results(
-        machine=Machine(cores=2, python="3.11", system="Linux"),
-        quick=False,
-        seconds_each=4,
-        connections=[1, 64],
-        visits=list(visits),
-    )
-
-
-BESIDE_TRITON = (
-    visit(CLIPPER, MISSES, rate=9000, p50_ms=0.6),
-    visit(CLIPPER, HITS, rate=12_000),
-    visit(ECHO, "", rate=24_000),
-    visit("Triton", "wait 2 ms", rate=10_000, p50_ms=2.6),
-    visit("Triton", "no wait", rate=8000, p50_ms=0.4),
-)
+BESIDE_TRITON: Records = [
+    {"kind": BARE, "predicting, rows/s": 300_000.0, "parsing too, rows/s": 50_000.0},
+    *visit(CLIPPER, MISSES, rate=9000.0, p50_ms=0.6),
+    *visit(CLIPPER, HITS, rate=12_000.0),
+    *visit(ECHO, "", rate=24_000.0),
+    *visit("Triton", "wait 2 ms", rate=10_000.0, p50_ms=2.6),
+    *visit("Triton", "no wait", rate=8000.0, p50_ms=0.4),
+]
 
 
 @pytest.mark.parametrize("protocol", [PLAIN, ROWS, OPEN_INFERENCE], ids=lambda one: one.name)
 def test_bodies_are_json_that_hold_the_same_numbers(protocol: Protocol, tmp_path: Path) -> None:
-    asked = Questions(arrays=("[0.0,0.25]",), labels=(7,), model=tmp_path, folder=tmp_path)
+    asked = Questions(["[0.0,0.25]"], [7], None, tmp_path, tmp_path)
     (line,) = asked.file(protocol).read_text().splitlines()
     assert json.loads(line)
     assert "[0.0,0.25]" in line
-    assert list(asked.samples(protocol, count=5)) == [(line, 7)]
+    assert asked.samples(protocol) == [(line, 7)]
 
 
 def test_the_array_is_what_a_plain_body_holds() -> None:
@@ -118,6 +80,11 @@ def test_the_array_is_what_a_plain_body_holds() -> None:
 )
 def test_the_class_is_found_in_an_answer(protocol: Protocol, answer: object) -> None:
     assert protocol.label(answer) == 3
+
+
+def test_the_model_alone_is_measured_with_and_without_parsing(tmp_path: Path) -> None:
+    predicting, parsing_too = hosts.measure_alone(roster.questions(tmp_path)).values()
+    assert predicting > parsing_too > 0
 
 
 def test_triton_waits_in_microseconds() -> None:
@@ -139,6 +106,13 @@ def test_every_peer_has_one_thread_and_its_own_programs_first() -> None:
     assert variables["PEER_WAIT_MS"] == "2.0"
 
 
+@pytest.mark.parametrize("name", ["mosec", "mosec-orjson", "litserve", "ray", "ray-haproxy"])
+def test_a_peer_that_is_a_module_of_ours_runs_in_its_own_environment(name: str) -> None:
+    command, _ = PEERS[name].launch(HOME, WAIT)
+    assert command[:2] == ["/venv/bin/python", "-m"]
+    assert (ROOT / f"{command[2].replace('.', '/')}.py").exists()
+
+
 def test_every_requirement_of_a_peer_is_pinned() -> None:
     for peer in PEERS.values():
         lines = (REQUIREMENTS / f"{peer.environment}.txt").read_text().splitlines()
@@ -158,76 +132,94 @@ def test_git_ignores_the_environments() -> None:
     assert f"{FOLDER.name}/" in (ROOT / ".gitignore").read_text().splitlines()
 
 
+def test_who_does_not_answer_is_left_out_with_the_reason(tmp_path: Path, monkeypatch) -> None:
+    @contextmanager
+    def broken(folder: Path):
+        raise Failed("it answered 500")
+        yield
+
+    @contextmanager
+    def well(folder: Path):
+        rows = [Row("fast", "http://x/", folder)]
+        yield Host(rows=rows, processes=dict, server="", wrk=SimpleNamespace(run=lambda *a, **k: 0))
+
+    seen = {"answered": 1, "rate": 5.0, "elsewhere": 0.5}
+    monkeypatch.setattr(compare, "sampled", lambda load, **k: seen | {"connections": 64})
+    options = SimpleNamespace(rounds=2, seconds=1)
+    session = Session(folder=tmp_path, results=tmp_path, options=options)
+    entrants = [Entrant("mosec", "no wait", broken), Entrant("other", "", well)]
+    found = Frame(compare.compared(session, entrants, full=(64,), rounds=3, seconds=4))
+    assert list(found["setting"]) == ["no wait", "fast", "fast", "no wait"]
+    told = compare.notes(found)
+    assert told.count("Left out: mosec, no wait: it answered 500") == 2
+    assert "in 2 of 2 loads" in told
+    assert "Doubtful" not in compare.notes(Frame(BESIDE_TRITON))
+
+
 def test_a_ratio_is_the_median_of_the_rounds_that_both_have() -> None:
-    assert ratio({1: 10.0, 2: 40.0, 3: 90.0}, {1: 10.0, 2: 10.0, 4: 1.0}) == 2.5
-    assert math.isnan(ratio({1: 1.0}, {}))
-
-
-def test_medians_are_over_the_rounds() -> None:
-    found = results(
-        *(visit("x", "", number=n, rate=rate) for n, rate in ((1, 10), (2, 90), (3, 30)))
+    rates = {"x": {1: 10.0, 2: 40.0, 3: 90.0}, "y": {1: 10.0, 2: 10.0, 4: 1.0}}
+    found = Frame(
+        record
+        for server, rounds in rates.items()
+        for turn, rate in rounds.items()
+        for record in visit(server, "", rate=rate, turn=turn)
     )
-    assert middle(found.of(Entry("x", ""), "rate")) == 30
+    assert ratio(found, ("x", ""), ("y", "")) == 2.5
+    assert math.isnan(ratio(found, ("x", ""), ("z", "")))
 
 
-def test_a_peer_is_judged_by_its_best_throughput_and_by_each_latency() -> None:
-    judged = targets(results(*BESIDE_TRITON), peers=list(PEERS.values()))
-    throughput, *latencies = (target for target in judged if target.figure == "Triton")
+def test_a_peer_is_judged_by_its_best_throughput_and_by_each_latency(tmp_path: Path) -> None:
+    *_, throughput, waiting, at_once = told(STUDY.experiments[0], BESIDE_TRITON, tmp_path)
     assert (throughput.seen, throughput.holds) == (pytest.approx(0.9), False)
     assert "Triton, wait 2 ms" in throughput.what
-    assert [target.what.rpartition(": ")[2] for target in latencies] == [
-        "Triton, wait 2 ms",
-        "Triton, no wait",
-    ]
-    assert latencies[1].seen == pytest.approx(1.5)
+    assert waiting.what.endswith("Triton, wait 2 ms")
+    assert (at_once.seen, at_once.holds) == (pytest.approx(1.5), False)
 
 
 def test_peers_that_were_not_measured_are_not_judged() -> None:
-    judged = targets(results(*BESIDE_TRITON), peers=list(PEERS.values()))
-    assert {target.figure for target in judged} == {CLIPPER, "Triton"}
+    judged = targets(Frame(BESIDE_TRITON), peers=[PEERS["mosec"]])
+    assert len(judged) == 3
+    assert all(target.what.startswith("Clipper: ") for target in judged)
 
 
-def test_hits_are_compared_with_the_echo() -> None:
-    judged = targets(results(*BESIDE_TRITON), peers=[])
-    (hits,) = (target for target in judged if "hits : bare echo" in target.what)
-    assert (hits.seen, hits.verdict) == (0.5, "MISSED")
+def test_hits_are_compared_with_the_echo_and_an_error_is_told() -> None:
+    _, hits, errors = targets(Frame(BESIDE_TRITON), peers=[])
+    assert (hits.seen, hits.holds, errors.holds) == (0.5, False, True)
+    bad = [*BESIDE_TRITON, *visit(CLIPPER, MISSES, turn=2)]
+    bad[-1]["default_count"] = 1.0
+    assert not targets(Frame(bad), peers=[])[2].holds
 
 
 def test_without_clipper_nothing_holds() -> None:
-    judged = targets(results(visit("Triton", "no wait")), peers=[PEERS["triton"]])
-    assert not any(target.holds for target in judged if target.figure == "Triton")
+    judged = targets(Frame(visit("Triton", "no wait")), peers=[PEERS["triton"]])
+    assert not any(target.holds for target in judged if "Triton" in target.what)
 
 
-def test_the_table_has_a_row_for_every_setting() -> None:
-    header, *rows = table_of(results(*BESIDE_TRITON))
-    assert [row[:4] for row in rows][3:] == [
-        ("Triton", "wait 2 ms", "10,000", "10,000"),
-        ("Triton", "no wait", "8,000", "8,000"),
+def test_the_table_has_a_row_for_every_setting_and_the_model_alone() -> None:
+    header, *rows = table(Frame(BESIDE_TRITON))
+    assert [row[:4] for row in rows[3:5]] == [
+        ["Triton", "wait 2 ms", "10,000", "10,000"],
+        ["Triton", "no wait", "8,000", "8,000"],
     ]
-    assert [row[header.index("Clipper : it")] for row in rows] == [
+    assert [row[header.index("Clipper : it")] for row in rows[:5]] == [
         "-", "0.75", "0.38", "0.90", "1.12",
     ]  # fmt: skip
+    assert rows[5][header.index("queries/s at 64")] == "300,000"
+    assert rows[0][header.index("cores at 64")] == "1.00"
 
 
-def test_what_went_wrong_is_said_with_the_numbers() -> None:
-    found = results(*BESIDE_TRITON)
-    assert "Doubtful" not in conditions(found)
-    found.failures.append(
-        Failure(round=2, server="mosec", setting="no wait", reason="it answered 500")
-    )
-    found.visits.append(visit("LitServe", "no wait", elsewhere=0.5))
-    assert "round 2: mosec, no wait: it answered 500" in conditions(found)
-    assert "in 2 of 12 loads" in conditions(found)
+def test_the_quick_benchmark_is_told_beside_the_echo_of_the_same_bodies() -> None:
+    inside: Record = {field: 0.5 for field, _ in quick.INSIDE.values()}
+    ours = [one | inside for one in visit(CLIPPER, f"{LINEAR} misses", rate=600.0)]
+    records = [*visit(ECHO, "64", rate=1.0), *visit(ECHO, "784", rate=1000.0), *ours]
+    header, *rows = quick.table(Frame(records))
+    assert rows[2][header.index("x echo")] == "0.60"
+    assert rows[2][header.index("hits")] == "50.0%"
+    assert rows[1][header.index("hits")] == "-"
+    assert quick.targets(Frame(records))[0].holds
+    records[-1]["errors"] = 1
+    assert not quick.targets(Frame(records))[0].holds
 
 
-def test_the_page_has_both_marks() -> None:
-    page = (ROOT / "docs/results/peers.md").read_text()
-    for mark in ("measured", "judged"):
-        assert f"<!-- {mark} -->\n" in page
-        assert f"<!-- /{mark} -->\n" in page
-
-
-def test_the_chart_has_three_panels() -> None:
-    with charts.applied():
-        figure = draw(results(*BESIDE_TRITON))
-    assert len(figure.axes) == 3
+def test_the_server_that_everything_is_compared_with_is_measured_first() -> None:
+    assert compare.entries(Frame(BESIDE_TRITON))[0] == OURS

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
+import psutil
 import pytest
 
-from benchmarks.processes import CpuReading, of_replicas, role_of
+from benchmarks.processes import CpuReading, read_cpu, role_of
 from benchmarks.servers import ROOT
 
 
-def reading(
-    *,
-    at: float,
-    roles: dict[str, float] | None = None,
-    strangers: dict[int, float] | None = None,
-    generators: float = 0.0,
-    machine: float = 0.0,
-) -> CpuReading:
-    return CpuReading(
-        at=at,
-        roles=roles or {},
-        strangers=strangers or {},
-        generators=generators,
-        machine=machine,
-    )
+def reading(at: float, *, machine: float = 0.0, strangers=None, **roles: float) -> CpuReading:
+    return CpuReading(at, roles, strangers or {}, machine)
 
 
 def test_every_program_of_the_stack_has_a_role() -> None:
@@ -34,23 +22,24 @@ def test_every_program_of_the_stack_has_a_role() -> None:
 
 
 def test_cores_are_seconds_of_cpu_in_a_second_of_the_clock() -> None:
-    before = reading(at=10.0, roles={"web": 5.0}, generators=1.0, machine=100.0)
-    after = reading(at=12.0, roles={"web": 6.5}, generators=1.5, machine=103.0)
+    before = reading(10.0, web=5.0, wrk=1.0, machine=100.0)
+    after = reading(12.0, web=6.5, wrk=1.5, machine=103.0)
     cores = after.cores_since(before)
     assert cores == pytest.approx({"web": 0.75, "wrk": 0.25, "elsewhere": 0.5})
 
 
 def test_a_process_that_came_later_counts_from_then_on() -> None:
-    before = reading(at=0.0)
-    after = reading(at=1.0, roles={"replica svm:1": 9.0})
-    assert after.cores_since(before)["replica svm:1"] == 0.0
+    assert reading(1.0, worker=9.0).cores_since(reading(0.0))["worker"] == 0.0
 
 
 def test_busy_neighbours_show_though_the_machine_counts_too_little() -> None:
-    before = reading(at=0.0, strangers={1: 5.0, 2: 1.0})
-    after = reading(at=2.0, strangers={1: 5.5, 3: 0.5}, machine=0.1)
+    before = reading(0.0, strangers={1: 5.0, 2: 1.0})
+    after = reading(2.0, strangers={1: 5.5, 3: 0.5}, machine=0.1)
     assert after.cores_since(before)["elsewhere"] == pytest.approx(0.5)
 
 
-def test_replicas_are_added_up() -> None:
-    assert of_replicas({"web": 1.0, "replica a:1": 0.2, "replica b:1": 0.3}) == 0.5
+def test_replicas_of_all_versions_are_added_up_and_this_process_is_no_stranger() -> None:
+    own = psutil.Process()
+    seen = read_cpu({"replica a:1": [own], "replica b:1": [own]})
+    assert seen.roles["replicas"] == pytest.approx(2 * sum(own.cpu_times()[:2]), rel=0.1)
+    assert own.pid not in seen.strangers

@@ -7,11 +7,18 @@ import re
 import pytest
 
 from benchmarks.command import Failed
-from benchmarks.wrk import COUNTER, COUNTER_DIGITS, SCRIPT, parse_result
+from benchmarks.wrk import (
+    COUNTER,
+    COUNTER_DIGITS,
+    SCRIPT,
+    Load,
+    LoadGenerator,
+    parse_result,
+)
 
 LINE = (
-    '{"requests":1000,"duration_us":2000000,"p50_us":900,"p90_us":1500,"p99_us":4000,'
-    '"max_us":9000,"connect":0,"read":1,"write":0,"timeout":2,"status":100}'
+    '{"requests":1000,"duration_us":2000000,"p50_us":900,"p99_us":4000,'
+    '"connect":0,"read":1,"write":0,"timeout":2,"status":100}'
 )
 
 
@@ -41,3 +48,10 @@ def test_the_script_prints_every_field_that_is_read() -> None:
 def test_the_script_counts_where_the_bodies_have_their_counter() -> None:
     assert f'MARK = "{COUNTER}"' in SCRIPT.read_text()
     assert len(COUNTER) == len("0.") + COUNTER_DIGITS
+
+
+def test_without_wrk_it_says_how_to_get_it(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    load = Load("http://127.0.0.1:1/", tmp_path, unique=True, connections=1)
+    with pytest.raises(Failed, match="apt-get install wrk"):
+        LoadGenerator(api_key="none").run(load, seconds=1)

@@ -1,4 +1,1 @@
-"""What runs in the peers' own environments: they have NumPy and scikit-learn, and nothing of ours.
-
-What each peer's library brings isn't there where types are checked.
-"""
+"""What runs in the peers' own environments: with NumPy, scikit-learn and nothing of ours."""

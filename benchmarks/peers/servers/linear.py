@@ -12,9 +12,8 @@ MAX_BATCH = 64
 
 
 def load() -> LinearSVC:
-    """Return the LinearSVC whose coefficients are in the file that PEER_MODEL names.
-
-    No pickle: the peers' versions of scikit-learn and NumPy differ.
+    """Return the LinearSVC whose coefficients are in the file that PEER_MODEL names. No pickle: the
+    peers' versions of scikit-learn and NumPy differ.
     """
     estimator = LinearSVC()
     with np.load(os.environ["PEER_MODEL"]) as fitted:

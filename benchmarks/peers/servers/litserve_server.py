@@ -26,7 +26,7 @@ class Linear(litserve.LitAPI):
         return {"output": int(label)}
 
 
-def main() -> None:
+if __name__ == "__main__":
     api = Linear(max_batch_size=linear.MAX_BATCH, batch_timeout=linear.wait_ms() / 1e3)
     server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1, fast_queue=True)
     server.run(
@@ -37,7 +37,3 @@ def main() -> None:
         access_log=False,
         generate_client_file=False,
     )
-
-
-if __name__ == "__main__":
-    main()

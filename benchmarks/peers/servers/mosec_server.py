@@ -29,7 +29,7 @@ class LinearWithOrjson(Linear):
         return orjson.loads(data)
 
 
-def main() -> None:
+if __name__ == "__main__":
     worker = LinearWithOrjson if "--orjson" in sys.argv else Linear
     wait_ms = str(int(linear.wait_ms()))
     # mosec reads the command line by itself. There, and only there, no wait can be asked for.
@@ -40,7 +40,3 @@ def main() -> None:
     server = Server()
     server.append_worker(worker, num=1, max_batch_size=linear.MAX_BATCH)
     server.run()
-
-
-if __name__ == "__main__":
-    main()

@@ -33,7 +33,7 @@ class Linear:
         return {"output": await self.predict(body["input"])}
 
 
-def main() -> None:
+if __name__ == "__main__":
     ray.init(
         num_cpus=2,
         include_dashboard=False,
@@ -47,7 +47,3 @@ def main() -> None:
     )
     serve.run(Linear.bind(), route_prefix=ROUTE)
     signal.pause()
-
-
-if __name__ == "__main__":
-    main()

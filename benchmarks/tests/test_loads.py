@@ -1,0 +1,54 @@
+"""What changed between two readings of /metrics."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.loads import QUERIES, Change, Samples, parse_metrics
+from serving.engine.stats import VersionStats
+from serving.metrics.published import ApplicationStats, Metrics, Reading, exposition
+
+
+def reading(
+    *, sizes: list[int], queries: int = 0, defaults: int = 0, hits: int = 0, misses: int = 0
+) -> Samples:
+    """What Clipper itself would publish after these events."""
+    metrics = Metrics(process_id="web-1", pid=1)
+    stats = ApplicationStats(queries=queries, defaults=defaults)
+    metrics.applications["digits"] = stats
+    version = VersionStats(hits=hits, misses=misses)
+    for size in sizes:
+        version.record_batch(waits=[0.001] * size, seconds=0.004, model_seconds=0.002)
+    versions = {"svm:1": Reading(stats=version, waiting=0, in_flight=0)}
+    document = metrics.document(at=0.0, now=0.0, rss_bytes=1, versions=versions)
+    return parse_metrics(exposition([document, {**document, "id": "web-2"}]).decode())
+
+
+def test_samples_are_summed_over_the_web_processes():
+    assert reading(sizes=[], queries=7)[QUERIES, "digits", ""] == 14
+
+
+def test_ratios_look_only_at_what_is_new():
+    change = Change(
+        before=reading(sizes=[], queries=100, defaults=100, hits=50, misses=0),
+        after=reading(sizes=[], queries=200, defaults=110, hits=80, misses=70),
+    )
+    assert change.ratios()["defaults"] == pytest.approx(0.1)
+    assert change.ratios()["hits"] == pytest.approx(0.3)
+
+
+def test_ratios_of_nothing_are_zero():
+    same = reading(sizes=[1], queries=5)
+    assert set(Change(before=same, after=same).ratios().values()) == {0.0}
+
+
+def test_batches_are_told_by_their_means():
+    before, after = reading(sizes=[1, 1, 30]), reading(sizes=[1, 1, 30, 1, 20, 32])
+    ratios = Change(before, after).ratios()
+    assert ratios["batch"] == pytest.approx((1 + 20 + 32) / 3)
+    assert (ratios["batch_ms"], ratios["model_ms"]) == pytest.approx((4.0, 2.0))
+
+
+def test_an_observation_is_told_by_the_bound_of_its_bucket():
+    change = Change(before=reading(sizes=[1]), after=reading(sizes=[1, 1, 20, 32]))
+    assert change.observed("clipper_version_batch_size") == [1.0, 1.0, 32.0, 32.0, 32.0, 32.0]
