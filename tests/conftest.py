@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.contrib import admin
+from django.db import connection
+from pytest_django.plugin import DjangoDbBlocker
 
 from registry import throttle
 from tests.environment import FOLDER
@@ -28,6 +30,16 @@ FAILURES = (throttle.BY_ADDRESS, throttle.BY_PERSON, throttle.BY_PERSON_THERE, t
 def django_db_modify_db_settings() -> None:
     """Keep SQLite in a file, as in production: in memory, a reader makes a writer fail at once."""
     settings.DATABASES["default"]["TEST"]["NAME"] = str(Path(FOLDER) / "test.sqlite3")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Path:
+    """A file with the tables and nothing in them, for tests whose processes need their own."""
+    empty = Path(FOLDER) / "empty.sqlite3"
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("VACUUM INTO %s", [str(empty)])
+    return empty
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import stat
+from collections.abc import Iterator
+from functools import cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -17,10 +20,19 @@ from pytest_django.fixtures import Settings
 
 from registry import services
 from registry.artifacts.store import ArtifactStore
+from registry.demo.classifiers import DemoVersion
 from registry.demo.digits import held_out, training
 from registry.models import ApiKey, Application, Model, ModelVersion, Release
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _trained_once() -> Iterator[None]:
+    """Each test seeds anew; what training gives is the same every time."""
+    with patch.object(DemoVersion, "train", cache(DemoVersion.train)):
+        yield
+
 
 MODELS = ["svm-linear", "svm-rbf", "knn", "mlp", "naive-bayes"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,11 @@ SUITES = (
 )
 
 
+WITHOUT_A_DATABASE = (
+    "tests/registry/test_commands.py::test_in_a_shell_failures_end_with_1_and_one_line",
+)
+
+
 @pytest.fixture(scope="module")
 def database_url() -> Iterator[str]:
     with postgresql_server() as url:
@@ -41,6 +47,8 @@ def test_registry_and_feedback_behave_as_on_sqlite(database_url: str, tmp_path: 
     done = manage.run(
         *("-m", "pytest", "-q", "-p", "no:cacheprovider", "--ds=tests.site.postgresql_settings"),
         *SUITES,
+        # Neither opens the database.
+        *(f"--deselect={test}" for test in WITHOUT_A_DATABASE),
         var=tmp_path,
         timeout_s=200.0,
         TESTS_DATABASE_URL=database_url,
@@ -52,23 +60,31 @@ def test_registry_and_feedback_behave_as_on_sqlite(database_url: str, tmp_path: 
 def test_versions_are_deployed_and_of_many_rollbacks_at_once_one_counts(
     database_url: str, tmp_path: Path
 ) -> None:
-    def command(*arguments: str) -> str:
-        done = manage.run("manage.py", *arguments, var=tmp_path, DATABASE_URL=database_url)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    command("migrate", "--noinput")
-    command("makemigrations", "--check", "--dry-run")
+    commands = [["migrate", "--noinput"], ["makemigrations", "--check", "--dry-run"]]
     for version in ("1", "2"):
         artifact = tmp_path / f"predictor-{version}.py"
         artifact.write_text(f"VERSION = {version}")
-        upload = ("--artifact", str(artifact), "--runtime", "python", "--input-type", "json")
-        assert "is pending" in command("deploy", "echo", version, *upload)
-        assert "echo:" + version in command("status")
+        upload = ["--artifact", str(artifact), "--runtime", "python", "--input-type", "json"]
+        commands += [["deploy", "echo", version, *upload], ["status"]]
+    done = manage.run("-c", COMMANDS, json.dumps(commands), var=tmp_path, DATABASE_URL=database_url)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("is pending") == 2
+    assert "echo:1" in done.stdout
+    assert "echo:2" in done.stdout
 
     done = manage.run("-c", ROLLED_BACK_AT_ONCE, var=tmp_path, DATABASE_URL=database_url)
     assert (done.returncode, done.stdout.split()) == (0, ["1", "live", "1", "warm"]), done.stderr
 
+
+# One after the other as `manage.py` runs them, and Django set up once.
+COMMANDS = """
+import json, sys
+import django
+django.setup()
+from django.core.management import call_command
+for command in json.loads(sys.argv[1]):
+    call_command(*command)
+"""
 
 # Two versions go live one after the other, then ten threads roll back at once.
 ROLLED_BACK_AT_ONCE = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import redis
-from django.core.management import call_command
 from django.db import connections
 from django.test import override_settings
 from pytest_django.plugin import DjangoDbBlocker
@@ -43,6 +43,7 @@ def hosts() -> Hosts | None:
 @pytest.fixture(scope="module")
 def stack(
     request: pytest.FixtureRequest,
+    django_db_setup: Path,
     django_db_blocker: DjangoDbBlocker,
     hosts: Hosts | None,
 ) -> Iterator[Stack]:
@@ -56,10 +57,10 @@ def stack(
     ):
         var, run = Path(folder), Path(folder) / "run"
         run.mkdir()
+        shutil.copy(django_db_setup, var / "clipper.sqlite3")
         settings = getattr(request.module, "SETTINGS", {})
         stack = Stack(var=var, run=run, settings=settings, hosts=hosts)
         with _registry_at(stack):
-            call_command("migrate", verbosity=0, skip_checks=True)
             stack.start(workers=getattr(request.module, "WORKERS", ("cpu", "control")))
             try:
                 yield stack
