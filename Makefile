@@ -5,9 +5,9 @@ PORT ?= 8000
 VAR ?= var
 ARGS ?=
 
-# The whole suite takes three processes, each test file in one of them: who waits for a stack leaves
+# The whole suite takes four processes, each test file in one of them: who waits for a stack leaves
 # its core to the others.
-IN_PARALLEL = --numprocesses 3
+IN_PARALLEL = --numprocesses 4
 
 # `make test` has the others.
 HEAVY_FRAMEWORKS = catboost
