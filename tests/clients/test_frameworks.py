@@ -23,7 +23,7 @@ from clipper_client import ClipperError
 from clipper_client.frameworks import FRAMEWORKS, framework_of, save
 from clipper_client.frameworks.base import Saved, Saving
 from clipper_client.requirements import captured
-from serving.container.runtimes import load_predictor
+from serving.container.loading import load_predictor
 from serving.container.spec import LoadSpec
 
 X = np.random.default_rng(1).normal(size=(60, 3))
