@@ -95,9 +95,10 @@ class Stack(Server):
         artifact: bytes,
         runtime: str = "sklearn",
         file: str = "model.skops",
+        **fields: str,
     ) -> None:
         """Register one more version of a model, without deploying it."""
-        given = {"version": version, "runtime": runtime}
+        given = {"version": version, "runtime": runtime, **fields}
         files = {"artifact": (file, artifact)}
         self.call("POST", f"models/{model}/versions/", data=given, files=files)
 

@@ -65,6 +65,7 @@ UNFOLD: dict[str, Any] = {
                 _item("Models", "model_training", "admin:registry_model_changelist"),
                 _item("Versions", "deployed_code", "admin:registry_modelversion_changelist"),
                 _item("Releases", "rocket_launch", "admin:registry_release_changelist"),
+                _item("Environments", "inventory_2", "console-environments"),
             ),
             _group(
                 "Learning",

@@ -10,6 +10,7 @@ from console.admin.login import login
 from console.admin.people import own_password
 from console.contexts import reset
 from console.documentation import documentation
+from console.environments import environments_page
 from console.feedback_form import feedback_form
 from console.home import live_json
 from console.monitoring import monitoring_json
@@ -29,6 +30,11 @@ urlpatterns = [
     ),
     path(f"{APPLICATION}/monitoring.json", monitoring_json, name="console-monitoring-json"),
     path(f"{APPLICATION}/contexts/reset/", admin.site.admin_view(reset), name="console-reset"),
+    path(
+        "admin/environments/",
+        admin.site.admin_view(environments_page),
+        name="console-environments",
+    ),
     path("admin/live.json", live_json, name="console-live"),
     path(
         "admin/versions/<int:version_id>/errors/",

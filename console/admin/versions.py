@@ -31,6 +31,7 @@ from console.admin.base import (
 from console.admin.decorators import ActionVariant, action, display
 from console.admin.forms import DeployForm, change_to
 from console.admin.models import version_badge
+from console.environments import environment_text
 from console.signatures import input_lines, output_line
 from registry.errors import ClipperError
 from registry.extensions import runtime_names
@@ -147,7 +148,7 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
                 "What it takes",
                 {"fields": (("takes", "gives"), ("width", "allow_stale_libraries"), "example")},
             ),
-            ("What it needs", {"fields": ("requirements", "python")}),
+            ("What it needs", {"fields": ("requirements", ("python", "environment"))}),
             ("Record", {"fields": (("uploaded", "created_by"), ("validated", "problem"))}),
         )
 
@@ -157,7 +158,7 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
         if obj is None:
             return ()
         shown = ("state", "artifact", "weight", "width", "uploaded", "created_by", "validated")
-        return (*shown, "takes", "gives", "problem", "model", *UPLOADED)
+        return (*shown, "takes", "gives", "problem", "environment", "model", *UPLOADED)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "replicas":
@@ -264,6 +265,10 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
     @display(description="size", ordering="size")
     def weight(self, version: ModelVersion) -> str:
         return filesizeformat(version.size)
+
+    @display(description="environment")
+    def environment(self, version: ModelVersion) -> SafeString | str:
+        return environment_text(version)
 
     @display(description="numbers in an input")
     def width(self, version: ModelVersion) -> str:

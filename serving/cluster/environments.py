@@ -89,7 +89,9 @@ def prepare(
         return None
     environments, started = own_environments(), time.monotonic()
     try:
-        environment = environments.prepare(spec, keep=needed, afresh=afresh, meanwhile=meanwhile)
+        environment = environments.prepare(
+            spec, keep=_needed_now, afresh=afresh, meanwhile=meanwhile
+        )
     except EnvironmentFailed:
         _tell(environments, digest=spec.digest, counts={FAILURES: 1})
         raise
@@ -107,8 +109,15 @@ def needed() -> set[str]:
     coming = Release.objects.open().values("version")
     rows = [*wanted(own, now=timezone.now()), *own.filter(pk__in=coming).select_related("model")]
     specs = [environment_of(version_spec(row)) for row in rows]
-    connections.close_all()
     return {spec.digest for spec in specs if spec is not None}
+
+
+def _needed_now() -> set[str]:
+    """For a process that keeps no connection to the database while a model loads or serves."""
+    try:
+        return needed()
+    finally:
+        connections.close_all()
 
 
 def publish(client: redis.Redis, environments: Environments) -> None:

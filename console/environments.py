@@ -1,0 +1,95 @@
+"""The console's page on the environments that hosts keep for versions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.defaultfilters import filesizeformat
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from console.access import may
+from console.admin.base import NOTHING
+from registry.errors import ClipperError, Unavailable
+from registry.models import ModelVersion
+from registry.snapshot import version_spec
+from serving.api.environments import environments, log_of, remove
+from serving.environments.spec import environment_of
+
+VIEW, DELETE = "registry.view_modelversion", "registry.delete_modelversion"
+DIGEST_SHOWN = 12
+
+
+def environments_page(request: HttpRequest) -> HttpResponse:
+    """List them with their logs; a POST of a digest removes that one."""
+    if not may(request, VIEW):
+        raise PermissionDenied
+    if request.method == "POST":
+        return _removed(request, digest=request.POST.get("digest", ""))
+    problem, rows = "", list[dict[str, Any]]()
+    try:
+        rows = [_row(environment) for environment in environments()]
+    except Unavailable as error:
+        problem = error.message
+    return TemplateResponse(
+        request,
+        "console/environments.html",
+        {
+            **admin.site.each_context(request),
+            "title": "Environments",
+            "problem": problem,
+            "environments": rows,
+            "may_remove": may(request, DELETE),
+        },
+    )
+
+
+def environment_text(version: ModelVersion) -> SafeString | str:
+    """Where a version runs, for its own page: what hosts say of its environment."""
+    if not version.pk or (spec := environment_of(version_spec(version))) is None:
+        return "the stack's own"
+    try:
+        found = next((row for row in environments() if row["digest"] == spec.digest), None)
+    except Unavailable:
+        return NOTHING
+    if found is None:
+        return "not built yet"
+    return format_html(
+        '{} <a class="clp-link" href="{}#{}">Packages and log</a>',
+        "; ".join(_on_host(host) for host in found["hosts"]),
+        reverse("console-environments"),
+        spec.digest[:DIGEST_SHOWN],
+    )
+
+
+def _removed(request: HttpRequest, *, digest: str) -> HttpResponse:
+    if not may(request, DELETE):
+        raise PermissionDenied
+    try:
+        remove(digest)
+        messages.success(request, "The environment is removed.")
+    except ClipperError as error:
+        messages.error(request, error.message)
+    return HttpResponseRedirect(reverse("console-environments"))
+
+
+def _row(environment: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **environment,
+        "name": environment["digest"][:DIGEST_SHOWN],
+        "places": [_on_host(host) for host in environment["hosts"]],
+        "failed": any(host["state"] == "failed" for host in environment["hosts"]),
+        "log": log_of(environment["digest"]),
+    }
+
+
+def _on_host(host: dict[str, Any]) -> str:
+    if host["state"] == "failed":
+        return f"{host['host']}: {host['error']}"
+    size = filesizeformat(host["bytes"])
+    return f"{host['host']}: {size}, built in {host['seconds']:.0f} s"

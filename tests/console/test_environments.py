@@ -1,0 +1,164 @@
+"""The environments that hosts keep: listed over REST and in the console, counted, removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from pytest_django.fixtures import Settings
+
+from registry.models import Model, ModelVersion
+from registry.snapshot import version_spec
+from serving.cluster.environments import COUNTS_KEY, LOG_KEY, own_environments, publish
+from serving.environments.spec import environment_of
+from serving.environments.store import Environments
+from tests.redis_server import fresh_redis_client
+from tests.serving.environments.wheels import make_wheel, needs, offline
+
+API = "/api/v1/environments"
+PAGE = "/admin/environments/"
+
+
+@pytest.fixture(autouse=True)
+def _own(db: None, server_redis: redis.Redis, settings: Settings, tmp_path: Path) -> Iterator[None]:
+    settings.CLIPPER_ENVIRONMENTS = tmp_path / "environments"
+    server_redis.flushall()
+    with fresh_redis_client():
+        yield
+
+
+@pytest.fixture
+def digest(server_redis: redis.Redis, tmp_path: Path) -> str:
+    """Of one that is built and that no version needs."""
+    make_wheel(tmp_path / "wheels", "toaster", "1.5")
+    environments = Environments(tmp_path / "environments", rules=offline(tmp_path))
+    held = environments.prepare(needs("toaster"))
+    held.release()
+    publish(server_redis, own_environments())
+    server_redis.set(LOG_KEY + held.folder.name, environments.log_of(held.folder.name))
+    return held.folder.name
+
+
+@pytest.fixture
+def owner(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("owner", password="x"))
+    return client
+
+
+@pytest.fixture
+def version() -> ModelVersion:
+    """Live, and in need of the environment that is built."""
+    model = Model.objects.create(name="svm", input_type="doubles")
+    version = ModelVersion.objects.create(
+        model=model, version="1", runtime="python", requirements="toaster", digest="a" * 64
+    )
+    Model.objects.update(live_version=version)
+    return version
+
+
+def test_they_are_listed_with_what_they_hold_and_for_whom(
+    owner: Client, digest: str, version: ModelVersion
+) -> None:
+    (row,) = owner.get(f"{API}/").json()
+    assert (row["digest"], row["versions"], row["needed"]) == (digest, ["svm:1"], True)
+    assert row["requirements"] == ["toaster"]
+    assert "toaster==1.5" in row["packages"]
+    (host,) = row["hosts"]
+    assert (host["state"], host["error"]) == ("built", "")
+    assert host["bytes"] > 0
+
+
+def test_what_its_build_said_can_be_read(owner: Client, digest: str) -> None:
+    lines = owner.get(f"{API}/{digest}/log").json()["lines"]
+    assert "+ toaster==1.5" in [line.strip() for line in lines]
+    assert owner.get(f"{API}/nowhere/log").status_code == 404
+
+
+def test_one_that_nothing_needs_is_removed(owner: Client, digest: str) -> None:
+    folder = own_environments().root / digest
+    assert folder.is_dir()
+    assert owner.delete(f"{API}/{digest}").status_code == 202
+    assert not folder.exists()
+    assert owner.get(f"{API}/").json() == []
+    assert owner.delete(f"{API}/{digest}").status_code == 404
+
+
+def test_one_that_a_version_needs_stays(owner: Client, digest: str, version: ModelVersion) -> None:
+    refused = owner.delete(f"{API}/{digest}")
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    assert refused.json()["error"] == "This environment is needed by svm:1."
+    assert (own_environments().root / digest).is_dir()
+
+
+def test_one_that_a_process_runs_in_stays(owner: Client, digest: str, tmp_path: Path) -> None:
+    held = Environments(tmp_path / "environments", rules=offline(tmp_path)).prepare(
+        needs("toaster")
+    )
+    refused = owner.delete(f"{API}/{digest}")
+    assert refused.json()["error"] == "A process still runs in this environment."
+    held.release()
+    assert owner.delete(f"{API}/{digest}").status_code == 202
+
+
+def test_the_console_lists_them_and_removes_one(owner: Client, digest: str) -> None:
+    page = owner.get(PAGE).content.decode()
+    assert "toaster==1.5" in page
+    assert 'data-testid="remove"' in page
+    page = owner.post(PAGE, {"digest": digest}, follow=True).content.decode()
+    assert "The environment is removed." in page
+    assert "No host keeps one" in page
+
+
+def test_the_console_offers_no_removal_of_what_is_needed(
+    owner: Client, digest: str, version: ModelVersion
+) -> None:
+    page = owner.get(PAGE).content.decode()
+    assert "For svm:1" in page
+    assert 'data-testid="remove"' not in page
+    page = owner.post(PAGE, {"digest": digest}, follow=True).content.decode()
+    assert "This environment is needed by svm:1." in page
+
+
+def test_a_version_s_page_says_which_it_runs_in(
+    owner: Client, digest: str, version: ModelVersion
+) -> None:
+    spec = environment_of(version_spec(version))
+    assert spec is not None
+    assert spec.digest == digest
+    address = reverse("admin:registry_modelversion_change", args=[version.pk])
+    page = owner.get(address).content.decode()
+    assert f'href="{PAGE}#{digest[:12]}"' in page
+    ModelVersion.objects.update(requirements="")
+    assert "the stack&#x27;s own" in owner.get(address).content.decode()
+
+
+def test_staff_without_the_permission_see_and_remove_nothing(client: Client, digest: str) -> None:
+    client.force_login(User.objects.create_user("stranger", is_staff=True))
+    assert client.get(PAGE).status_code == 403
+    assert client.post(PAGE, {"digest": digest}).status_code == 403
+    assert client.get(f"{API}/").status_code == 403
+    assert (own_environments().root / digest).is_dir()
+
+
+async def test_they_are_counted_for_prometheus(redis_socket: str, digest: str) -> None:
+    from redis.asyncio import Redis
+
+    from serving.cluster.environments import read_numbers_async
+    from serving.metrics.published import exposition
+
+    async with Redis(unix_socket_path=redis_socket) as client:
+        await client.hset(  # type: ignore[misc]  # redis-py's own: both ways
+            COUNTS_KEY, mapping={"builds": 3, "failures": 2, "milliseconds": 4500}
+        )
+        numbers = await read_numbers_async(client)
+    text = exposition([], environments=numbers).decode()
+    assert "clipper_environment_builds_total 3.0" in text
+    assert "clipper_environment_failures_total 2.0" in text
+    assert "clipper_environment_build_seconds_total 4.5" in text
+    assert "clipper_environments_kept 1.0" in text
+    assert f"clipper_environments_bytes {float(numbers['bytes'])}" in text

@@ -1,0 +1,88 @@
+"""An environment is built whole or not at all, whatever befalls disk, index and processes."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from serving.container.errors import EnvironmentFailed
+from serving.environments.store import STAGING, Environments
+from tests.serving.environments.wheels import make_wheel, needs, offline
+from tests.small_disk import small_disk
+
+ROOT = Path(__file__).resolve().parents[3]
+BUILDER = """
+import json, sys
+from pathlib import Path
+from serving.environments.rules import Rules
+from serving.environments.store import Environments
+from tests.serving.environments.wheels import needs
+
+root, wheels, cache = map(Path, sys.argv[1:])
+rules = Rules(wheelhouse=str(wheels), no_index=True, cache=cache)
+held = Environments(root, rules=rules).prepare(needs("toaster"))
+print(json.dumps([str(held.folder), held.built]))
+"""
+
+
+def refusal(environments: Environments, text: str) -> str:
+    with pytest.raises(EnvironmentFailed) as refused:
+        environments.prepare(needs(text))
+    return str(refused.value)
+
+
+def test_a_full_disk_fails_the_build_and_one_with_room_again_does_it(tmp_path: Path) -> None:
+    rules = offline(tmp_path)
+    large = {"toaster_data.txt": "crumb\n" * 500_000}
+    make_wheel(tmp_path / "wheels", "toaster", "1.5", files=large)
+    with small_disk(megabytes=8) as disk:
+        environments = Environments(disk.path / "environments", rules=rules)
+        environments.root.mkdir()
+        disk.fill()
+        said = refusal(environments, "toaster")
+        assert said.startswith("its environment could not be built: ")
+        assert "No space left on device" in said
+        assert list(environments.kept()) == [] or [kept.error for kept in environments.kept()]
+        disk.free()
+        held = environments.prepare(needs("toaster"), afresh=True)
+        assert held.built
+        assert list(environments.root.glob(f"{STAGING}*")) == []
+        held.release()
+
+
+def test_an_index_that_never_answers_costs_no_more_than_the_time_there_is(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
+        rules = offline(tmp_path, no_index=False, index_url=url, build_s=2.0)
+        environments = Environments(tmp_path / "environments", rules=rules)
+        assert "it took longer than 2 s" in refusal(environments, "nobody-has-this")
+    assert list(environments.root.glob(f"{STAGING}*")) == []
+
+
+def test_processes_that_want_one_at_the_same_moment_build_it_once(tmp_path: Path) -> None:
+    rules = offline(tmp_path)
+    wheels = make_wheel(tmp_path / "wheels", "toaster").parent
+    command = [sys.executable, "-c", BUILDER, tmp_path / "environments", wheels, rules.cache]
+    builders = [
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)
+    ]
+    told = [json.loads(builder.communicate()[0]) for builder in builders]
+    folders, built = zip(*told, strict=True)
+    assert len(set(folders)) == 1
+    assert sorted(built) != [False, False, False]
+    log = Environments(tmp_path / "environments", rules=rules).log_of(Path(folders[0]).name)
+    assert log.count("+ toaster==1.0") == 1
+
+
+def test_a_package_that_lies_about_its_path_writes_nowhere_else(tmp_path: Path) -> None:
+    make_wheel(tmp_path / "wheels", "toaster", files={"../../../../../../escaped.txt": "out of it"})
+    environments = Environments(tmp_path / "environments", rules=offline(tmp_path))
+    with suppress(EnvironmentFailed):  # whether uv refuses it all or leaves that file out
+        environments.prepare(needs("toaster")).release()
+    assert list(tmp_path.rglob("escaped.txt")) == []
