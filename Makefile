@@ -19,7 +19,7 @@ export PYTHON PORT VAR
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-frameworks check docs bench bench-growth bench-guard bench-memory bench-paper bench-peers bench-tail bench-test soak manage clean
+.PHONY: help run test test-frameworks check docs bench bench-environments bench-growth bench-guard bench-memory bench-paper bench-peers bench-tail bench-test soak manage clean
 
 help: ## list these commands
 	@echo "make COMMAND [PYTHON=python3] [PORT=8000] [VAR=var] [ARGS='...']"
@@ -60,6 +60,10 @@ bench-peers: ## compare with other prediction servers, or some: make bench-peers
 bench-tail: ## measure the slowest queries, undisturbed and disturbed
 	@scripts/setup --bench
 	@exec .venv/bin/python -m benchmarks.tail $(ARGS)
+
+bench-environments: ## measure what a query costs whose model runs in an environment of its own
+	@scripts/setup --bench
+	@exec .venv/bin/python -m benchmarks.environments $(ARGS)
 
 bench-growth: ## measure how the cost of a query grows: make bench-growth ARGS='contexts --quick'
 	@scripts/setup --bench

@@ -16,6 +16,8 @@ from packaging.utils import canonicalize_name
 
 MOST_CHARACTERS = 1 << 16
 MOST_REQUIREMENTS = 500
+# A name and its versions; beyond, Python refuses to read the numbers that may be in it.
+LONGEST_LINE = 1000
 # What a container runs on.
 PYTHONS = ("3.11", "3.12", "3.13")
 QUOTED = 80
@@ -103,6 +105,8 @@ def _normal(line: str, *, number: int, urls: bool) -> str:
 
 def _refusal(line: str) -> str:
     """What is expected instead of a line that is no requirement at all, "" where it may be one."""
+    if len(line) > LONGEST_LINE:
+        return f"Expected a requirement of at most {LONGEST_LINE} characters"
     if line.startswith("-"):
         return "Expected a requirement and no option (the operator's settings say where from)"
     if re.search(r"\s--?\w", line):

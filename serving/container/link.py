@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,7 +30,22 @@ ANSWERED_WITHIN_S = 600.0
 # How a replica's process ends that lost the process of its model.
 EX_SOFTWARE = 70
 
+# A buffer of this size that is made anew for each read costs more than the system call.
 _READ_BYTES = 256 * 1024
+_TIMEVAL = struct.Struct("@ll")
+
+
+class Reading:
+    """What arrives at a blocking socket, by way of one buffer."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._receive_into = connected.recv_into
+        self._buffer = bytearray(_READ_BYTES)
+        self._view = memoryview(self._buffer)
+
+    def next(self) -> bytes:
+        """Some of it; nothing at the end."""
+        return self._view[: self._receive_into(self._buffer)].tobytes()
 
 
 class ChildLink:
@@ -37,7 +53,8 @@ class ChildLink:
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
-        self._socket.settimeout(ANSWERED_WITHIN_S)
+        self._reading = Reading(connected)
+        _let_wait(connected, seconds=ANSWERED_WITHIN_S)
         self._decoder = FrameDecoder()
         self._frames: deque[Frame] = deque()
 
@@ -56,14 +73,14 @@ class ChildLink:
     def hello(self) -> Hello:
         """Read the HELLO that comes first; raises OSError where it doesn't come in time."""
         try:
-            self._socket.settimeout(STARTED_WITHIN_S)
+            _let_wait(self._socket, seconds=STARTED_WITHIN_S)
             return decode_hello(self._next(FrameType.HELLO).body)
         except BaseException:
             self._socket.close()
             raise
         finally:
             if self._socket.fileno() >= 0:
-                self._socket.settimeout(ANSWERED_WITHIN_S)
+                _let_wait(self._socket, seconds=ANSWERED_WITHIN_S)
 
     def ask(self, request_id: int, inputs: Sequence[bytes]) -> list[Answer]:
         self._socket.sendall(encode_predict(request_id, inputs))
@@ -95,16 +112,23 @@ class ChildLink:
                     said = safe_text(frame.body[:1000].decode(errors="replace"))
                     names = " or ".join(frame_type.name for frame_type in expected)
                     raise ProtocolError(f"expected {names}, got {frame.type.name} {said}")
-            data = self._socket.recv(_READ_BYTES)
+            data = self._reading.next()
             if not data:
                 raise ConnectionLost("the model's process closed the connection")
             self._frames.extend(self._decoder.feed(data))
 
 
+def _let_wait(connected: socket.socket, *, seconds: float) -> None:
+    """Have the kernel bound each wait: Python's own timeouts ask it twice for every read."""
+    connected.settimeout(None)
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        connected.setsockopt(socket.SOL_SOCKET, option, _TIMEVAL.pack(int(seconds), 0))
+
+
 def answer_all(connected: socket.socket, *, answer: Callable[[list[bytes]], list[Answer]]) -> None:
     """The other end: answer each batch until the peer has closed."""
-    decoder = FrameDecoder()
-    while data := connected.recv(_READ_BYTES):
+    decoder, reading = FrameDecoder(), Reading(connected)
+    while data := reading.next():
         for frame in decoder.feed(data):
             if frame.type is FrameType.PREDICT:
                 answers = [

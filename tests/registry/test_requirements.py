@@ -92,6 +92,12 @@ def test_too_much_is_refused_before_it_is_read() -> None:
     assert len(refusal("-" + "a" * 60_000)) < 300
 
 
+@pytest.mark.parametrize("line", ["numpy==1.{}", "numpy>={}", "numpy; python_version > '{}'"])
+def test_a_number_without_end_is_refused_where_a_long_one_is_only_not_met(line: str) -> None:
+    assert "at most 1000 characters" in refusal(line.format("1" * 5000))
+    assert not met_here(parse(line.format("1" * 900)), python="") or "python_version" in line
+
+
 @pytest.mark.parametrize("text", ["", "3.11", "3.13", "3.13.5"])
 def test_a_python_that_containers_run_on_is_taken(text: str) -> None:
     check_python(text)
