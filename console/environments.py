@@ -14,7 +14,6 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from console.access import may
-from console.admin.base import NOTHING
 from registry.errors import ClipperError, Unavailable
 from registry.models import ModelVersion
 from registry.snapshot import version_spec
@@ -56,7 +55,7 @@ def environment_text(version: ModelVersion) -> SafeString | str:
     try:
         found = next((row for row in environments() if row["digest"] == spec.digest), None)
     except Unavailable:
-        return NOTHING
+        return "not known while Redis is away"
     if found is None:
         return "not built yet"
     return format_html(

@@ -39,6 +39,8 @@ COUNTS_KEY = "clipper:environment-counts"
 LOG_KEY = "clipper:environment-log:"
 LOG_KEPT_S = 30 * 86_400
 LOG_CHARACTERS = 32_768
+# How what is told of a build begins.
+BUILDING = "building its environment"
 BUILDS, FAILURES, MILLISECONDS = "builds", "failures", "milliseconds"
 
 logger = logging.getLogger(__name__)
@@ -82,16 +84,18 @@ def prepare(
 ) -> HeldEnvironment | None:
     """The environment that a version runs in, built where it has to be; None: the stack's.
 
-    Raises EnvironmentFailed, and what `meanwhile` does, which is told how far a build is.
+    Raises EnvironmentFailed, and what `meanwhile` does, which is told what a build does now.
     """
     spec = environment_of(version)
     if spec is None:
         return None
     environments, started = own_environments(), time.monotonic()
+
+    def tell(progress: str) -> None:
+        meanwhile(f"{BUILDING}: {progress}" if progress else BUILDING)
+
     try:
-        environment = environments.prepare(
-            spec, keep=_needed_now, afresh=afresh, meanwhile=meanwhile
-        )
+        environment = environments.prepare(spec, keep=_needed_now, afresh=afresh, meanwhile=tell)
     except EnvironmentFailed:
         _tell(environments, digest=spec.digest, counts={FAILURES: 1})
         raise

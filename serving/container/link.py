@@ -35,7 +35,7 @@ _READ_BYTES = 256 * 1024
 _TIMEVAL = struct.Struct("@ll")
 
 
-class Reading:
+class SocketReader:
     """What arrives at a blocking socket, by way of one buffer."""
 
     def __init__(self, connected: socket.socket) -> None:
@@ -53,7 +53,7 @@ class ChildLink:
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
-        self._reading = Reading(connected)
+        self._reading = SocketReader(connected)
         _let_wait(connected, seconds=ANSWERED_WITHIN_S)
         self._decoder = FrameDecoder()
         self._frames: deque[Frame] = deque()
@@ -127,7 +127,7 @@ def _let_wait(connected: socket.socket, *, seconds: float) -> None:
 
 def answer_all(connected: socket.socket, *, answer: Callable[[list[bytes]], list[Answer]]) -> None:
     """The other end: answer each batch until the peer has closed."""
-    decoder, reading = FrameDecoder(), Reading(connected)
+    decoder, reading = FrameDecoder(), SocketReader(connected)
     while data := reading.next():
         for frame in decoder.feed(data):
             if frame.type is FrameType.PREDICT:

@@ -13,11 +13,10 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from registry import services
-from registry.models import ModelVersion, Release
+from registry.models import Release
 from serving.cluster.control.ages import Ages
 from serving.cluster.control.placement import occupancy
 from serving.cluster.control.tries import MOST_TRIES, Tries
-from serving.cluster.environments import rules
 from serving.cluster.failures.counts import FailureCounts, HostFailures
 from serving.cluster.failures.endings import REASON_CHARACTERS
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
@@ -45,9 +44,6 @@ VALIDATING_KEY = "clipper:validating:"
 QUEUED, RUNNING = "queued", "running"
 VALIDATION_QUEUED_TTL_S = 60
 VALIDATION_RUNNING_TTL_S = 10
-
-# What the key of a validation says as long as that waits for an environment, and how far it is.
-BUILDING = "building its environment"
 
 NOT_FORWARD = "it could not be brought forward, tried {} times"
 
@@ -214,7 +210,7 @@ class Releases:
         tried = state is not None and not waits
         tried_s = self._ages.of(f"release {release.pk} tried", now=now) if tried else 0.0
         if waits:
-            progress = safe_text(said.removesuffix(": "), most=REASON_CHARACTERS)
+            progress = safe_text(said, most=REASON_CHARACTERS)
         elif state is None:
             progress = f"waiting until one of {MAX_VALIDATIONS} other versions has been tried out"
         elif tried_s < LOADING_STEP_S:
@@ -271,7 +267,7 @@ class Releases:
             slots=slots,
             in_use=in_use,
             holders=holders,
-            load_timeout_s=version.load_timeout_s + _longest_build_s(version),
+            load_timeout_s=version.load_timeout_s,
             failed="; ".join(on_host.text for on_host in failures.values()),
             loading_s=max(
                 (ages.of(f"{record.id} loads", now=now) for record in loading), default=None
@@ -296,11 +292,6 @@ class Releases:
             ):
                 self._validate(release_id)
                 running = int(running) + 1
-
-
-def _longest_build_s(version: ModelVersion) -> float:
-    """How long a host that lacks its environment may take for it before it loads."""
-    return rules().longest_s if version.requirements or version.python else 0.0
 
 
 def _step(seconds: float) -> int:

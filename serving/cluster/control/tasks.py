@@ -145,9 +145,7 @@ def _try_in_environment(
     version: VersionSpec, *, artifact: Path, hold: _Hold, apart: Mapping[str, Any]
 ) -> Trial:
     try:
-        environment = prepare(
-            version, afresh=True, meanwhile=lambda said: hold.tell(f"{releases.BUILDING}: {said}")
-        )
+        environment = prepare(version, afresh=True, meanwhile=hold.tell)
     except EnvironmentFailed as error:
         return Trial(fault=str(error), output=_log_of_build(version))
     hold.tell(releases.RUNNING)

@@ -1,4 +1,4 @@
-"""What a replica waits for before it can load: its artifact, where that isn't on its host yet."""
+"""What a replica waits for before it can load: its artifact and its environment, on this host."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from registry.artifacts.fetching import Fetching
 from registry.artifacts.files import ArtifactFiles
 from registry.errors import ClipperError
 from serving.cluster.membership.records import ReplicaState
@@ -33,34 +32,34 @@ def artifact_at_hand(
     Its record says meanwhile how far the fetch has come. Raises ArtifactUnreadable where it can't
     be had, and GivenUp.
     """
-    progress = _Progress(heartbeat, drain=drain)
-    opened = files.opened(digest, tell=progress.tell)
+    preparation = Preparation(heartbeat, drain=drain)
+    opened = files.opened(digest, tell=lambda fetching: preparation.tell(fetching.text))
     try:
         artifact = opened.__enter__()
     except ClipperError as error:
         raise ArtifactUnreadable(error.message) from error
     finally:
-        progress.end()
+        preparation.end()
     try:
         yield artifact
     finally:
         opened.__exit__(None, None, None)
 
 
-class _Progress:
-    """Tells in the heartbeats what was said last."""
+class Preparation:
+    """Tells in the heartbeats what was said last; raises GivenUp once nobody wants the replica."""
 
     def __init__(self, heartbeat: Heartbeat, *, drain: Drain) -> None:
         self._heartbeat = heartbeat
         self._drain = drain
         self._text = ""
 
-    def tell(self, fetching: Fetching) -> None:
+    def tell(self, text: str) -> None:
         if self._drain.is_set:
             raise GivenUp
         if not self._text:
             self._heartbeat.report(self._said)
-        self._text = fetching.text
+        self._text = text
 
     def end(self) -> None:
         if self._text:

@@ -26,7 +26,7 @@ from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.parent import Lifeline
 from serving.cluster.replica.heartbeat import Heartbeat
 from serving.cluster.replica.listen import replica_listen
-from serving.cluster.replica.preparing import GivenUp, artifact_at_hand
+from serving.cluster.replica.preparing import GivenUp, Preparation, artifact_at_hand
 from serving.cluster.replica.reports import Reports
 from serving.cluster.replica.watchdog import Slot, Watched, WatchedPredictor
 from serving.container.boxed import BoxedPredictor
@@ -197,7 +197,9 @@ def _load_and_serve(
         with artifact_at_hand(
             assignment.artifacts, assignment.version.digest, heartbeat=heartbeat, drain=drain
         ) as artifact:
-            environment = _prepare(assignment, drain=drain, lifeline=lifeline, slot=slot)
+            environment = _prepare(
+                assignment, heartbeat=heartbeat, drain=drain, lifeline=lifeline, slot=slot
+            )
             predictor = _load(assignment, artifact=artifact, slot=slot, environment=environment)
             reports.follow(predictor.failures)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -239,17 +241,27 @@ def device_name(kind: str, *, slot: int, visible: str | None) -> str:
 
 
 def _prepare(
-    assignment: Assignment, *, drain: DrainRequest, lifeline: Lifeline, slot: Slot
+    assignment: Assignment,
+    *,
+    heartbeat: Heartbeat,
+    drain: DrainRequest,
+    lifeline: Lifeline,
+    slot: Slot,
 ) -> HeldEnvironment | None:
     """Hold the environment as long as this process lives, so that nobody removes it."""
+    preparation = Preparation(heartbeat, drain=drain)
 
-    def go_on(progress: str) -> None:
-        if drain.is_set or lifeline.is_cut():
+    def tell(text: str) -> None:
+        if lifeline.is_cut():
             raise GivenUp
+        preparation.tell(text)
 
     slot.hold(Watched(record=assignment.record))
-    with slot.working(at_most_s=assignment.prepare_s):
-        return assignment.prepare(go_on)
+    try:
+        with slot.working(at_most_s=assignment.prepare_s):
+            return assignment.prepare(tell)
+    finally:
+        preparation.end()
 
 
 def _load(

@@ -68,7 +68,8 @@ def test_an_index_that_never_answers_costs_no_more_than_the_time_there_is(tmp_pa
 def test_processes_that_want_one_at_the_same_moment_build_it_once(tmp_path: Path) -> None:
     rules = offline(tmp_path)
     wheels = make_wheel(tmp_path / "wheels", "toaster").parent
-    command = [sys.executable, "-c", BUILDER, tmp_path / "environments", wheels, rules.cache]
+    folders_of = [tmp_path / "environments", wheels, tmp_path / "cache"]
+    command = [sys.executable, "-c", BUILDER, *map(str, folders_of)]
     builders = [
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)
     ]
