@@ -10,7 +10,7 @@ ARGS ?=
 IN_PARALLEL = --numprocesses 4
 
 # `make test` has the others.
-HEAVY_FRAMEWORKS = catboost
+HEAVY_FRAMEWORKS = catboost tensorflow transformers
 
 # The shell gets them as they are, whatever is in them.
 export PYTHON PORT VAR

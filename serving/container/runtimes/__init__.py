@@ -86,6 +86,17 @@ RUNTIMES: dict[str, RuntimeRow] = {
         needs="torch",
         packages=("torch",),
     ),
+    "tensorflow": RuntimeRow(
+        load="serving.container.runtimes.tensorflow:load",
+        methods=("predict", "softmax", "argmax"),
+        needs="tensorflow (or tensorflow-cpu)",
+    ),
+    "transformers": RuntimeRow(
+        load="serving.container.runtimes.transformers:load",
+        methods=("predict", "predict_proba"),
+        needs="transformers and torch",
+        packages=("transformers", "torch"),
+    ),
     "mlflow": RuntimeRow(
         load="serving.container.runtimes.mlflow:load",
         methods=("predict", "predict_proba"),

@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import prod
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import onnxruntime
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from serving.container.archive import unpack
-from serving.container.arrays import are_named, as_rows, in_batches, part_of, shaped
+from serving.container.arrays import in_batches
 from serving.container.errors import ArtifactInvalid, LoadFailed, explain
+from serving.container.feeding import TensorInput, by_row, feed
 from serving.container.inputs import of_tensors
 from serving.container.onnx_files import external_files
 from serving.container.rows import Rows
 from serving.container.runtimes import method_of
 from serving.container.scratch import new_folder
-from serving.container.signature import DType, InputPart
 from serving.container.spec import LoadSpec
 
 DTYPES: Mapping[str, DTypeLike] = {
@@ -49,35 +47,6 @@ ORT_MAGIC = b"ORTM"  # after four bytes
 ONLY_FATAL = 4  # what a run fails of is raised, and needs no log
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OnnxInput:
-    """One of a model's inputs. `shape` is that of one row; None where it may be any."""
-
-    name: str
-    dtype: DTypeLike
-    shape: tuple[int | None, ...]
-    batch: int | None
-
-    @classmethod
-    def of(cls, node: Any) -> OnnxInput:
-        if node.type not in DTYPES:
-            raise ArtifactInvalid(f"expected inputs of tensors, got {node.name!r}, a {node.type}")
-        lengths = [length if isinstance(length, int) else None for length in node.shape or [None]]
-        return cls(
-            name=node.name, dtype=DTYPES[node.type], shape=tuple(lengths[1:]), batch=lengths[0]
-        )
-
-    @property
-    def part(self) -> InputPart:
-        name = "string" if self.dtype is np.object_ else np.dtype(self.dtype).name
-        return InputPart(name=self.name, dtype=cast(DType, name), shape=self.shape)
-
-    @property
-    def width(self) -> int:
-        """How many of a row's numbers are its own."""
-        return prod(size or 1 for size in self.shape)
-
-
 class OnnxModel:
     """A session, asked for one of its outputs or for all of them."""
 
@@ -87,7 +56,7 @@ class OnnxModel:
         method = method_of(spec)
         self._session = session
         self._folder = folder
-        self._inputs = [OnnxInput.of(node) for node in session.get_inputs()]
+        self._inputs = [_input_of(node) for node in session.get_inputs()]
         self._outputs = _asked(session.get_outputs(), method=method)
         self._batch = next((each.batch for each in self._inputs if each.batch), None)
         self._probabilities = method == "predict_proba"
@@ -105,36 +74,13 @@ class OnnxModel:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _ask(self, rows: Rows) -> Any:
-        answers = self._session.run(self._outputs, self._feed(rows))
+        answers = self._session.run(self._outputs, feed(rows, inputs=self._inputs))
         if len(answers) == 1:
             answer = answers[0]
             if self._probabilities and isinstance(answer, list):  # a map from class to probability
                 return [list(row.values()) for row in answer]
             return answer
-        columns = [as_rows(answer) for answer in answers]
-        return [dict(zip(self._outputs, row, strict=True)) for row in zip(*columns, strict=True)]
-
-    def _feed(self, rows: Rows) -> dict[str, NDArray[Any]]:
-        if are_named(rows):
-            if len(self._inputs) == 1 and hasattr(rows, "columns"):
-                rows = {self._inputs[0].name: rows.to_numpy()}
-            return {
-                each.name: _column_of(part_of(rows, name=each.name, place=place), each)
-                for place, each in enumerate(self._inputs)
-            }
-        if len(self._inputs) == 1:
-            (only,) = self._inputs
-            return {only.name: _column_of(rows, only)}
-        return self._split(np.asarray(rows))
-
-    def _split(self, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Numbers without names, for the inputs in their order."""
-        feed, start = {}, 0
-        for each in self._inputs:
-            end = start + each.width
-            feed[each.name] = _column_of(rows[:, start:end], each)
-            start = end
-        return feed
+        return by_row(dict(zip(self._outputs, answers, strict=True)))
 
 
 def load(spec: LoadSpec) -> OnnxModel:
@@ -220,7 +166,10 @@ def _asked(outputs: Sequence[Any], *, method: str) -> list[str]:
     return labels[:1] or names
 
 
-def _column_of(rows: Rows, each: OnnxInput) -> NDArray[Any]:
-    values = shaped(rows, shape=each.shape, dtype=each.dtype)
-    missing = 1 + len(each.shape) - values.ndim
-    return values.reshape(*values.shape, *[1] * missing) if missing > 0 else values
+def _input_of(node: Any) -> TensorInput:
+    if node.type not in DTYPES:
+        raise ArtifactInvalid(f"expected inputs of tensors, got {node.name!r}, a {node.type}")
+    sizes = [size if isinstance(size, int) else None for size in node.shape or [None]]
+    return TensorInput(
+        name=node.name, dtype=DTYPES[node.type], shape=tuple(sizes[1:]), batch=sizes[0]
+    )

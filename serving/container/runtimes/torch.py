@@ -16,8 +16,9 @@ from typing import Any, cast, get_args
 
 import torch
 
-from serving.container.arrays import are_named, as_rows, in_batches, part_of, shaped
+from serving.container.arrays import are_named, in_batches, part_of, shaped
 from serving.container.errors import ArtifactInvalid, LoadFailed, explain
+from serving.container.feeding import by_row, first_of
 from serving.container.inputs import of_tensors
 from serving.container.rows import Rows
 from serving.container.runtimes import method_of
@@ -161,13 +162,7 @@ def _read_script(spec: LoadSpec) -> tuple[Callable[..., Any], list[TorchInput]]:
 
 
 def _as_it_is(output: Any) -> Any:
-    """One output for each row, of a tensor, or of several by name or in their order."""
-    if isinstance(output, torch.Tensor):
-        return output.cpu()
-    if isinstance(output, Mapping):
-        columns = {str(name): as_rows(tensor.cpu()) for name, tensor in output.items()}
-        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return [list(row) for row in zip(*(as_rows(tensor.cpu()) for tensor in output), strict=True)]
+    return by_row(_here(output))
 
 
 def _softmax(output: Any) -> Any:
@@ -179,11 +174,15 @@ def _argmax(output: Any) -> Any:
 
 
 def _scores(output: Any) -> Any:
-    """The only output, or the first of several: what a network thinks of each class."""
-    first = output
-    while not isinstance(first, torch.Tensor):
-        first = next(iter(first.values() if isinstance(first, Mapping) else first))
-    return first.float().cpu().numpy()
+    """What a network thinks of each class."""
+    return first_of(_here(output)).float().numpy()
+
+
+def _here(output: Any) -> Any:
+    """The same in this machine's own memory."""
+    if isinstance(output, Mapping):
+        return {name: _here(tensor) for name, tensor in output.items()}
+    return output.cpu() if isinstance(output, torch.Tensor) else [_here(part) for part in output]
 
 
 FINISHES: Mapping[str, Callable[[Any], Any]] = {
