@@ -7,7 +7,7 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -54,8 +54,9 @@ with _without("pandas"):
 logger = logging.getLogger(__name__)
 
 # How pickles (protocol 2 and later) and joblib's compressed ones begin.
+UNCOMPRESSED = b"\x80"
 PICKLE_MAGICS = (
-    b"\x80",
+    UNCOMPRESSED,
     b"\x1f\x8b",  # gzip
     b"\x78",  # zlib
     b"BZh",
@@ -63,6 +64,8 @@ PICKLE_MAGICS = (
     b"\x5d\x00\x00",  # lzma
     b"\x04\x22\x4d\x18",  # lz4
 )
+# Below, what could be shared is less than what a replica takes anyway.
+MAPPED_FROM_BYTES = 16 << 20
 METHODS = RUNTIMES["sklearn"].methods
 
 
@@ -160,6 +163,17 @@ def _read(spec: LoadSpec) -> Any:
             "save the model with skops.io.dump(model, 'model.skops'), or have an administrator "
             "allow pickle for this version"
         )
+    return _read_pickle(spec)
+
+
+def _read_pickle(spec: LoadSpec) -> Any:
+    """Map the arrays of a large uncompressed file of joblib instead of reading them.
+
+    Replicas of one host then share their memory, but for what a model writes into.
+    """
+    if spec.artifact.stat().st_size >= MAPPED_FROM_BYTES and spec.starts_with(UNCOMPRESSED):
+        with suppress(OSError):  # such as of more arrays than the kernel maps
+            return joblib.load(spec.artifact, mmap_mode="c")
     return joblib.load(spec.artifact)
 
 
