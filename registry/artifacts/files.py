@@ -67,12 +67,12 @@ def _sources(store: ArtifactStore) -> Sequence[Source]:
         return [StorageSource(storage=store.storage)]
     tokens = ArtifactTokens(settings.CLIPPER_CLUSTER_SECRET.encode())
     urls: Sequence[str] = settings.CLIPPER_ARTIFACTS_URL
-    tls = _tls() if urls else None
+    tls = trusted_authorities() if urls else None
     return [WebSource(url=url, tokens=tokens, tls=tls) for url in urls]
 
 
-def _tls() -> ssl.SSLContext:
-    """Trusts the system's authorities, and the cluster's own where there is one."""
+def trusted_authorities() -> ssl.SSLContext:
+    """Return a context that trusts the system's, and the cluster's own where there is one."""
     context = ssl.create_default_context()
     if settings.CLIPPER_TLS_CA:
         context.load_verify_locations(settings.CLIPPER_TLS_CA)

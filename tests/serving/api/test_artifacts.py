@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_django.fixtures import Settings
 
+from registry.artifacts.files import trusted_authorities
 from registry.artifacts.sources import SourceBusy, SourceFailed, WebSource
 from registry.artifacts.tokens import LIFETIME_S, ArtifactTokens
 from registry.errors import NotFound
 from serving.api.artifacts import PIECE_BYTES, ArtifactDownloads
 from serving.metrics.artifacts import ArtifactCounts
 from tests.serving.api.front_server import Client, Front, client_of, running
+from tests.serving.rpc.certificates import Authority
 
 SECRET = b"the cluster's secret, which is long"
 TOKENS = ArtifactTokens(SECRET)
@@ -56,9 +59,12 @@ class Web(Front):
 
 
 @asynccontextmanager
-async def serving(folder: Path, **options: Any) -> AsyncIterator[Web]:
-    web = Web(folder, **options)
-    async with running(web):
+async def serving(
+    folder: Path, *, at_once: int = 2, certificate: tuple[Path, Path] | None = None
+) -> AsyncIterator[Web]:
+    web = Web(folder, at_once=at_once)
+    names = ("ssl_certfile", "ssl_keyfile")
+    async with running(web, **dict(zip(names, certificate or (), strict=False))):
         yield web
 
 
@@ -137,6 +143,22 @@ async def test_a_host_whose_clock_is_wrong_goes_by_the_one_of_the_web_process(
         behind = WebSource(url=web.url, tokens=TOKENS, clock=lambda: time.time() - 86_400)
         assert await received(behind) == CONTENT
         assert web.counts.refused == 1
+
+
+async def test_over_tls_it_goes_to_whom_the_clusters_authority_has_signed(
+    tmp_path: Path, settings: Settings
+) -> None:
+    ours, other = (Authority.new(tmp_path, name=name) for name in ("ours", "other"))
+    async with serving(tmp_path, certificate=ours.sign(host="127.0.0.1")) as web:
+        url = web.url.replace("http:", "https:")
+        settings.CLIPPER_TLS_CA = str(ours.certificate)
+        trusting = WebSource(url=url, tokens=TOKENS, tls=trusted_authorities())
+        assert await received(trusting) == CONTENT
+        settings.CLIPPER_TLS_CA = str(other.certificate)
+        wary = WebSource(url=url, tokens=TOKENS, tls=trusted_authorities())
+        with pytest.raises(SourceFailed, match="certificate"):
+            await received(wary)
+        assert web.counts.sent == 1
 
 
 async def test_what_is_not_there_is_missing(tmp_path: Path) -> None:
