@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,10 @@ from serving.container.signature import (
     Signature,
 )
 
-# Each column is left out once, which takes a few milliseconds; of more columns it isn't known.
+# Each column is left out once, which takes a few milliseconds. Of more columns, or of those that
+# are left after so long, it isn't known.
 MOST_PROBED = 200
+PROBED_S = 10.0
 MOST_CLASSES = 100
 MOST_CATEGORIES = 200
 ENCODERS = ("OneHotEncoder", "OrdinalEncoder", "TargetEncoder")
@@ -80,15 +83,18 @@ def _columns_with_nulls(signature: Signature, *, ask: Ask, example: str) -> Sign
         return _decided(signature, takes=lambda position: True)
     if len(row) > MOST_PROBED:
         return signature
-    return _decided(
-        signature,
-        takes=lambda position: _answers_row(
-            ask, (*row[:position], None, *row[position + 1 :]), signature=signature
-        ),
-    )
+    until = perf_counter() + PROBED_S
+
+    def takes(position: int) -> bool | None:
+        if perf_counter() > until:
+            return None
+        without = (*row[:position], None, *row[position + 1 :])
+        return _answers_row(ask, without, signature=signature)
+
+    return _decided(signature, takes=takes)
 
 
-def _decided(signature: Signature, *, takes: Callable[[int], bool]) -> Signature:
+def _decided(signature: Signature, *, takes: Callable[[int], bool | None]) -> Signature:
     parts = tuple(
         replace(part, nullable=takes(position)) if part.nullable is None else part
         for position, part in enumerate(signature.inputs)

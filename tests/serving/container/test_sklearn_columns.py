@@ -23,8 +23,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from serving.container.errors import SignatureRefused, StaleLibraries, WarmUpFailed
+from serving.container.estimators import takes
+from serving.container.estimators.takes import with_nulls
 from serving.container.predictor import Predictor
-from serving.container.signature import Signature, signature_of
+from serving.container.signature import InputPart, Signature, signature_of
 from serving.rpc.frames import AnswerStatus
 from tests.serving.container.artifacts import load_sklearn
 
@@ -233,3 +235,24 @@ def test_a_model_of_another_release_is_refused_unless_it_is_accepted(
     assert "requirements: scikit-learn==1.5.0" in str(e.value)
     predictor = loaded(old, at=artifact_file, allow_stale_libraries=True)
     assert predictor.answer_batch([b'{"age": 3, "children": 1}'])[0].status is AnswerStatus.OK
+
+
+def test_a_slow_model_is_not_asked_about_every_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("a", "b", "c")
+    parts = tuple(InputPart(name=name, dtype="float64") for name in names)
+    asked = 0
+
+    def ask(rows: pd.DataFrame) -> Any:
+        nonlocal asked
+        asked += 1
+        if rows.isna().any(axis=None):
+            raise ValueError("Input X contains NaN.")
+        return np.zeros(len(rows))
+
+    signature = Signature(input_type="columns", inputs=parts)
+    found = with_nulls(signature, ask=ask, example="")
+    assert [part.nullable for part in found.inputs] == [False] * 3
+    monkeypatch.setattr(takes, "PROBED_S", -1.0)
+    asked = 0
+    assert with_nulls(signature, ask=ask, example="") == signature
+    assert asked == 2  # a row that is whole, and one without anything

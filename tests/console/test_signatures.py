@@ -1,0 +1,63 @@
+"""What a version takes and gives, and what its check found, stand on the console's pages."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from console.signatures import input_lines, output_line
+from registry import services
+from registry.models import ModelVersion
+from tests.registry.conftest import BY
+
+pytestmark = pytest.mark.django_db
+
+SIGNATURE = {
+    "input_type": "columns",
+    "inputs": [
+        {"name": "age", "dtype": "float64", "nullable": False, "minimum": 18.0},
+        {"name": "city", "dtype": "string", "nullable": True, "categories": ["<Rome>", "Oslo"]},
+        {"name": "rest"},
+    ],
+    "output": {"kind": "array", "shape": [2], "classes": ["goes", "stays"]},
+}
+
+
+def test_a_signature_is_told_in_lines() -> None:
+    assert input_lines(SIGNATURE) == [
+        "age: float64, trained on 18.0 to …, never missing",
+        'city: string, one of "<Rome>", "Oslo", may be missing',
+        "rest: any value",
+    ]
+    assert input_lines({"inputs": [{"shape": [None, 3], "dtype": "uint8"}]}) == [
+        "uint8, shape any by 3"
+    ]
+    assert output_line(SIGNATURE) == 'array of 2, of "goes", "stays"'
+    assert output_line({}) == ""
+
+
+def test_a_versions_page_shows_what_it_takes(admin_client: Client, v1: ModelVersion) -> None:
+    ModelVersion.objects.filter(pk=v1.pk).update(
+        signature=json.dumps(SIGNATURE), example='{"age": 31}'
+    )
+    page = admin_client.get(
+        reverse("admin:registry_modelversion_change", args=[v1.pk])
+    ).content.decode()
+    assert "age: float64, trained on 18.0 to …, never missing" in page
+    assert "one of &quot;&lt;Rome&gt;&quot;" in page
+    assert "array of 2, of &quot;goes&quot;" in page
+
+
+def test_a_releases_page_shows_what_its_check_found(admin_client: Client, v1: ModelVersion) -> None:
+    release = services.deploy(version=v1, by=BY)
+    time = {"size": 8, "batches": 9, "p50_ms": 1.5, "p99_ms": 2.5}
+    report = {"samples": [{"input": "[<1>]", "output": "7"}], "latency": [time]}
+    services.note_check_report(release=release, report=report)
+    page = admin_client.get(
+        reverse("admin:registry_release_change", args=[release.pk])
+    ).content.decode()
+    assert "[&lt;1&gt;] → 7" in page
+    assert "A batch of 8 took 1.5 ms, up to 2.5 ms." in page
