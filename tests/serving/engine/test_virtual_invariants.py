@@ -48,8 +48,8 @@ def test_whatever_is_offered_goodput_stays_and_everything_is_settled(
 @in_virtual_time
 async def overload(model: SimulatedModel, *, objective: float, times: float, replicas: int) -> None:
     version = Witnessed(*[model] * replicas, objective=objective)
-    capacity = await version.capacity(seconds=1.0)
-    seen = await version.open(times * capacity, seconds=min(4.0, 3000.0 / (times * capacity)))
+    capacity = await version.capacity(seconds=0.5)
+    seen = await version.open(times * capacity, seconds=min(2.0, 1500.0 / (times * capacity)))
     assert seen.goodput >= 0.8 * capacity
     assert version.refused_idle == 0
     await asyncio.sleep(10.0)

@@ -45,7 +45,7 @@ async def test_three_times_what_it_can_answer_costs_it_next_to_nothing(
     version = service(fixed, per_row, objective, noise=noise)
     capacity = await version.capacity(seconds=0.5)
     version.longest_queue = 0
-    seen = await version.open(3.0 * capacity, seconds=min(2.0, 3000.0 / capacity))
+    seen = await version.open(3.0 * capacity, seconds=min(1.0, 1500.0 / capacity))
     assert seen.goodput >= 0.9 * capacity
     # At first some more are let in, until it's seen what full batches take.
     assert version.longest_queue <= 2.0 * capacity * version.objective
