@@ -21,12 +21,14 @@ SHARED = {
 LONGEST_FIRST = (
     "tests/integration/",
     "tests/clients/",
+    "tests/frameworks/",
     "tests/upgrade/",
     "tests/serving/cluster/",
     "tests/site/test_postgresql",
     "tests/browser/",
     "tests/docs/test_site",
     "tests/scripts/",
+    "tests/serving/environments/",
 )
 
 
