@@ -18,6 +18,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +47,29 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEnvironment:
+    """A virtual environment that a version brings, and where the Python lies that it is made of."""
+
+    folder: Path
+    prefix: Path
+
+    @property
+    def python(self) -> Path:
+        return self.folder / "bin" / "python"
+
+    @property
+    def readable(self) -> tuple[Path, Path]:
+        """What a program in it has to read."""
+        return self.folder, self.prefix
+
+
 class BoxedPredictor:
     """Passes batches on to the child and its answers back.
 
     `on_started` is told what the child's process holds before there is a model in it. The child
-    runs in the virtual environment of this folder, None: in this process's own. Raises the
-    ContainerError that the child does.
+    runs in this environment, None: in this process's own. Raises the ContainerError that the child
+    does.
     """
 
     def __init__(
@@ -59,7 +77,7 @@ class BoxedPredictor:
         spec: LoadSpec,
         *,
         on_started: Callable[[int], None] = lambda held: None,
-        environment: Path | None = None,
+        environment: ModelEnvironment | None = None,
     ) -> None:
         self.input_type = spec.input_type
         self.n_features: int | None = None
@@ -164,7 +182,7 @@ class BoxedPredictor:
 
 
 def model_command(
-    program: Sequence[str], *, write: Path, spec: LoadSpec, environment: Path | None
+    program: Sequence[str], *, write: Path, spec: LoadSpec, environment: ModelEnvironment | None
 ) -> list[str]:
     """The command that runs a program with a version's code confined, in the environment's Python.
 
@@ -173,8 +191,8 @@ def model_command(
     return confined_command(
         program,
         write=[write],
-        read=[spec.artifact, *([] if environment is None else [environment])],
-        python=None if environment is None else environment / "bin" / "python",
+        read=[spec.artifact, *(environment.readable if environment else ())],
+        other_python=environment.python if environment else None,
         # An executable is asked over a socket of its own.
         sockets=spec.runtime == "command",
     )
@@ -188,7 +206,7 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _start(
-    spec: LoadSpec, *, folder: Path, environment: Path | None
+    spec: LoadSpec, *, folder: Path, environment: ModelEnvironment | None
 ) -> tuple[subprocess.Popen[bytes], ChildLink, Overheard]:
     ours, theirs = socket.socketpair()
     with theirs:

@@ -85,19 +85,23 @@ def confined_command(
     write: Iterable[Path],
     read: Iterable[Path] = (),
     sockets: bool = False,
-    python: Path | None = None,
+    other_python: Path | None = None,
 ) -> list[str]:
     """The command that runs this program confined, wherever it is started.
 
-    `python` runs it, None: this process's own.
+    `other_python` runs it in the place of this one, whose packages it then can't read. What that
+    brings along may run code as soon as it starts (`.pth` files), so it starts confined.
     """
     arguments = ["--sockets"] if sockets else []
     hide = [Path(os.environ[name]) for name in OURS if os.environ.get(name)]
     for option, paths in (("--write", write), ("--read", read), ("--hide", hide)):
         for path in paths:
             arguments += [option, str(path)]
-    interpreter = sys.executable if python is None else str(python)
-    return [interpreter, "-P", str(Path(__file__).resolve()), *arguments, "--", *program]
+    this = ["-P", str(Path(__file__).resolve())]
+    if other_python is not None:
+        arguments.append("--other-python")
+        program = [str(other_python), *this, "--confined", "--", *program]
+    return [sys.executable, *this, *arguments, "--", *program]
 
 
 def has_landlock() -> bool:
@@ -106,17 +110,27 @@ def has_landlock() -> bool:
 
 
 def confine(
-    *, write: Sequence[Path], read: Sequence[Path], hide: Sequence[Path], sockets: bool
+    *,
+    write: Sequence[Path],
+    read: Sequence[Path],
+    hide: Sequence[Path],
+    sockets: bool,
+    python: bool = True,
 ) -> bool:
-    """Confine this process, whose only thread is this one, for good; whether Landlock was there."""
+    """Confine this process, whose only thread is this one, for good; whether Landlock was there.
+
+    `python`: it may still read this Python and its packages.
+    """
     if sys.platform != "linux":
         return False
-    libc = ctypes.CDLL(None, use_errno=True)
-    _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-    rights = _restrict_files(libc, write=write, read=read, hide=hide)
-    # Not at the top: this file may be run before the project can be imported.
+    # Not at the top, as this file may be run before the project can be imported; nor later, when
+    # this Python may be one that it can't read any more.
     from serving.container.syscalls import refuse_namespaces, refuse_unix_sockets
 
+    libc = ctypes.CDLL(None, use_errno=True)
+    _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    readable = readable_paths(extra=read, hide=hide, python=python)
+    rights = _restrict_files(libc, write=write, readable=list(readable))
     if not refuse_namespaces(libc):
         print("namespaces are not kept from the model on this machine", file=sys.stderr)
     if not sockets and not refuse_unix_sockets(libc):
@@ -127,10 +141,10 @@ def confine(
     return rights
 
 
-def readable_paths(*, extra: Sequence[Path], hide: Sequence[Path]) -> Iterator[Path]:
+def readable_paths(*, extra: Sequence[Path], hide: Sequence[Path], python: bool) -> Iterator[Path]:
     """What a confined program may read: nothing of it lies in, or holds, a hidden path."""
-    python = [sys.prefix, sys.base_prefix, sys.exec_prefix, *filter(None, sys.path)]
-    known = [Path(path) for path in (*SYSTEM, *python)]
+    ours = [sys.prefix, sys.base_prefix, sys.exec_prefix, *filter(None, sys.path)]
+    known = [Path(path) for path in (*SYSTEM, *(ours if python else ()))]
     known += [Path("/etc", name) for name in SYSTEM_FILES]
     for folder in map(Path, filter(None, os.environ.get("PATH", "").split(os.pathsep))):
         known.append(folder)
@@ -151,15 +165,18 @@ def main() -> None:
     for option in ("--write", "--read", "--hide"):
         parser.add_argument(option, action="append", type=Path, default=[])
     parser.add_argument("--sockets", action="store_true", help="may open Unix sockets")
+    parser.add_argument("--other-python", action="store_true", help="has a Python of its own")
+    parser.add_argument("--confined", action="store_true", help="this process is already")
     parser.add_argument("program", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
     program = arguments.program[1:] if arguments.program[:1] == ["--"] else arguments.program
     _import_package()
-    if not confine(
+    if not arguments.confined and not confine(
         write=arguments.write,
         read=arguments.read,
         hide=arguments.hide,
         sockets=arguments.sockets,
+        python=not arguments.other_python,
     ):
         print("this kernel has no Landlock: files are not kept from the model", file=sys.stderr)
     if program[0] != "-m":
@@ -208,9 +225,7 @@ def _without(path: Path, hidden: Sequence[Path]) -> Iterator[Path]:
                 yield from _without(inner, hidden)
 
 
-def _restrict_files(
-    libc: ctypes.CDLL, *, write: Sequence[Path], read: Sequence[Path], hide: Sequence[Path]
-) -> bool:
+def _restrict_files(libc: ctypes.CDLL, *, write: Sequence[Path], readable: Sequence[Path]) -> bool:
     version = _landlock_version(libc)
     if version < 1:
         return False
@@ -219,7 +234,7 @@ def _restrict_files(
     size = 24 if version >= 6 else 8
     ruleset = libc.syscall(_CREATE_RULESET, attributes, size, 0)
     _check(ruleset)
-    granted = [(path, _READ) for path in readable_paths(extra=read, hide=hide)]
+    granted = [(path, _READ) for path in readable]
     granted += [(path, every) for path in (*write, Path("/dev/shm"))]  # noqa: S108
     nodes = [Path("/dev", name) for name in DEVICES] + list(Path("/dev").glob("nvidia*"))
     granted += [(path, _USE | every & 1 << 15) for path in nodes]

@@ -1,7 +1,8 @@
 """Has uv make an environment in a folder aside: in time, on a bounded disk, confined and quiet.
 
 uv runs confined as models do (`serving.container.confined`): what a package brings to be built with
-finds none of the stack's secrets and writes nowhere else.
+finds none of the stack's secrets and writes nowhere else. So nothing that it may have written is
+followed or written to from here, where nothing confines.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -90,7 +91,7 @@ class BuildLog:
 
 
 class Build:
-    """One environment being made in `folder`/environment; `folder` is its own and goes with it."""
+    """One environment being made in `folder`, which is its own and goes with it."""
 
     def __init__(
         self,
@@ -105,21 +106,24 @@ class Build:
         self._spec = spec
         self._rules = rules
         self._folder = folder
+        # All of it that uv, and what it runs, may write to.
+        self._work = folder / "work"
+        self._home = self._work / "home"
         self._progress = progress
         self._meanwhile = meanwhile
         self._deadline = time.monotonic() + rules.build_s
         self._counted = 0.0
-        self.made = folder / "environment"
+        self.made = self._work / "environment"
+        self._python = self.made / "bin" / "python"
 
-    def run(self) -> None:
-        """Raises EnvironmentFailed with uv's words, and whatever `meanwhile` does."""
+    def run(self) -> Path:
+        """Return where its Python lies. Raises EnvironmentFailed with uv's words, and whatever
+        `meanwhile` does.
+        """
         interpreter = find(self._spec.python)
-        (self._folder / "home").mkdir()
-        self._have_run(
-            ["venv", "--relocatable", "--no-project", "--python", str(interpreter.path)],
-            str(self.made),
-            interpreter=interpreter,
-        )
+        self._home.mkdir(parents=True)
+        options = ["--relocatable", "--no-project", "--python", str(interpreter.path)]
+        self._have_run(["venv", *options, str(self.made)], interpreter=interpreter)
         try:
             self._install((*CONTAINER_NEEDS, *CONTAINER_WISHES), interpreter=interpreter)
         except EnvironmentFailed:
@@ -127,33 +131,66 @@ class Build:
                 raise
             self._progress.add(f"once more without {', '.join(CONTAINER_WISHES)}")
             self._install(CONTAINER_NEEDS, interpreter=interpreter)
+        self._compile(interpreter)
+        if self.made.is_symlink() or not self.made.is_dir():
+            raise EnvironmentFailed("what was built is no folder")
+        return interpreter.prefix
 
     def _install(self, ours: Sequence[str], *, interpreter: Interpreter) -> None:
         required = self._folder / "requirements.txt"
         required.write_text("\n".join((*self._spec.requirements, *ours, "")))
+        options = [*self._rules.options, "--requirement", str(required)]
         self._have_run(
-            ["pip", "install", "--python", str(self.made / "bin" / "python")],
-            *self._rules.options,
-            *("--compile-bytecode", "--requirement", str(required)),
+            ["pip", "install", "--python", str(self._python), *options],
             interpreter=interpreter,
         )
 
-    def _have_run(self, command: Sequence[str], *more: str, interpreter: Interpreter) -> None:
+    def _compile(self, interpreter: Interpreter) -> None:
+        """Compile all of it, as nobody writes to it later.
+
+        Not by uv, which may write to its cache: the environment's Python, without `-S`, would run
+        what packages have it run when it starts.
+        """
+        self._progress.add("Compiling")
+        command = ["-I", "-S", "-m", "compileall", "-q", "-j", "0", str(self.made / "lib")]
+        confined = confined_command(
+            [str(self._python), *command],
+            write=[self._work],
+            read=[interpreter.prefix],
+        )
+        # What doesn't compile, such as a file for another Python, is no reason not to run.
+        self._wait_for(self._start(confined, more={}))
+
+    def _have_run(self, command: Sequence[str], *, interpreter: Interpreter) -> None:
         self._progress.begin()
-        process = self._start([uv_binary(), *command, *more], interpreter=interpreter)
+        cache = cache_folder(self._rules)
+        cache.mkdir(parents=True, exist_ok=True)
+        wheelhouse = [Path(self._rules.wheelhouse)] if self._rules.wheelhouse else []
+        confined = confined_command(
+            [uv_binary(), *command],
+            write=[self._work, cache],
+            read=[self._folder, interpreter.prefix, *wheelhouse, *_certificates()],
+        )
+        known = QUIET | dict(self._rules.variables) | {"UV_CACHE_DIR": str(cache)}
+        known |= {name: os.environ[name] for name in NETWORK if name in os.environ}
+        if self._wait_for(self._start(confined, more=known)):
+            words = self._progress.words()
+            also = f" (a container itself needs {TOGETHER})" if "No solution" in words else ""
+            raise EnvironmentFailed(f"{words}{also}")
+
+    def _wait_for(self, process: subprocess.Popen[bytes]) -> int:
+        """Return how it ended, in time and within its room."""
         reader = threading.Thread(target=self._read, args=(process,), name="uv", daemon=True)
         reader.start()
         try:
+            self._look()
             while (code := _code_of(process)) is None:
                 self._look()
         finally:
             end_group(process)
             reader.join(LOOK_S)
         self._check_room()
-        if code:
-            words = self._progress.words()
-            also = f" (a container itself needs {TOGETHER})" if "No solution" in words else ""
-            raise EnvironmentFailed(f"{words}{also}")
+        return code
 
     def _look(self) -> None:
         """Raise where it takes too long or too much of the disk."""
@@ -176,24 +213,11 @@ class Build:
                 f"the disk has {free} bytes free, of which {self._rules.min_free_bytes} stay free"
             )
 
-    def _start(self, command: list[str], *, interpreter: Interpreter) -> subprocess.Popen[bytes]:
-        cache = cache_folder(self._rules)
-        cache.mkdir(parents=True, exist_ok=True)
-        wheelhouse = [Path(self._rules.wheelhouse)] if self._rules.wheelhouse else []
-        home = self._folder / "home"
-        known = scrubbed_environment(os.environ, home=home) | QUIET | dict(self._rules.variables)
-        known |= {name: os.environ[name] for name in NETWORK if name in os.environ}
+    def _start(self, command: list[str], *, more: Mapping[str, str]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [
-                *LOW_PRIORITY,
-                *confined_command(
-                    command,
-                    write=[self._folder, cache],
-                    read=[interpreter.prefix, *wheelhouse, *_certificates()],
-                ),
-            ],
-            cwd=home,
-            env=known | {"UV_CACHE_DIR": str(cache)},
+            [*LOW_PRIORITY, *command],
+            cwd=self._folder,
+            env=scrubbed_environment(os.environ, home=self._home) | dict(more),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

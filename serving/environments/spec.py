@@ -18,7 +18,7 @@ CONTAINER_NEEDS = ("msgspec<1,>=0.18.6", "numpy<3,>=1.26")
 # Installed where it can be: without it numbers are read a little slower.
 CONTAINER_WISHES = ("pysimdjson",)
 # Another number where environments of before can't be used any more.
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

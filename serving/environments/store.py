@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from serving.container.boxed import ModelEnvironment
 from serving.container.errors import EnvironmentFailed
 from serving.environments.building import Build, BuildLog, size_of
 from serving.environments.locks import FileLock, LockHeld, one_of, taken
@@ -39,6 +40,8 @@ class MadeOf(msgspec.Struct, frozen=True, kw_only=True):
 
     python: str
     requirements: tuple[str, ...]
+    # Where the Python lies that it is made of.
+    prefix: str = ""
     packages: tuple[str, ...] = ()
     files: int = 0
     bytes: int = 0
@@ -66,8 +69,9 @@ class FailedBuild(msgspec.Struct, frozen=True, kw_only=True):
 class HeldEnvironment:
     """One that is there and stays as long as this is held."""
 
-    def __init__(self, folder: Path, *, use: FileLock, built: bool) -> None:
+    def __init__(self, folder: Path, *, prefix: Path, use: FileLock, built: bool) -> None:
         self.folder = folder
+        self.of_model = ModelEnvironment(folder=folder, prefix=prefix)
         # Whether it was built just now.
         self.built = built
         self._use = use
@@ -177,10 +181,10 @@ class Environments:
         """Hold it if it is there as a whole; one that was damaged is not."""
         folder = self.root / digest
         use = FileLock(self._path(digest, "use.lock"))
-        if use.try_share() and _is_whole(folder):
+        if use.try_share() and (made_of := _whole(folder)) is not None:
             with suppress(OSError):
                 (folder / MADE_OF).touch()
-            return HeldEnvironment(folder, use=use, built=built)
+            return HeldEnvironment(folder, prefix=Path(made_of.prefix), use=use, built=built)
         use.release()
         return None
 
@@ -204,7 +208,7 @@ class Environments:
                 one_of([self._path(spec.digest, "build.lock")], within_s=within_s, waiting=waiting),
                 one_of(slots, within_s=within_s, waiting=waiting),
             ):
-                if _is_whole(self.root / spec.digest):
+                if _whole(self.root / spec.digest) is not None:
                     return
                 self._refuse_what_failed(spec.digest, since=asked_at if afresh else 0.0)
                 self._clear_staging(spec.digest)
@@ -248,18 +252,21 @@ class Environments:
     ) -> Path:
         progress = BuildLog(self._path(spec.digest, "log"))
         build = Build(spec, rules=self.rules, folder=folder, progress=progress, meanwhile=meanwhile)
-        build.run()
+        prefix = build.run()
+        (build.made / MADE_OF).unlink(missing_ok=True)  # a package's own of this name
         files, size = size_of(build.made)
         made_of = MadeOf(
             python=spec.python,
             requirements=spec.requirements,
+            prefix=str(prefix),
             packages=tuple(sorted(_packages(build.made))),
             files=files,
             bytes=size,
             seconds=round(time.monotonic() - started, 3),
             built_at=time.time(),
         )
-        (build.made / MADE_OF).write_bytes(msgspec.json.encode(made_of))
+        with (build.made / MADE_OF).open("xb") as file:
+            file.write(msgspec.json.encode(made_of))
         logger.info(
             "built environment=%s files=%d bytes=%d seconds=%.1f",
             spec.digest[:12],
@@ -311,16 +318,16 @@ class Environments:
         return self.root / f"{digest}.{what}"
 
 
-def _is_whole(folder: Path) -> bool:
-    """Whether all is there that was built, and its interpreter still is on this host."""
+def _whole(folder: Path) -> MadeOf | None:
+    """What it is made of, if all is there that was built, and its Python still is on this host."""
     try:
         made_of = msgspec.json.decode((folder / MADE_OF).read_bytes(), type=MadeOf)
+        own = (folder / MADE_OF).stat().st_size
     except (OSError, msgspec.MsgspecError):
-        return False
-    own = (folder / MADE_OF).stat().st_size
+        return None
     files, size = size_of(folder)
     there = (files - 1, size - own) == (made_of.files, made_of.bytes)
-    return there and (folder / "bin" / "python").exists()
+    return made_of if there and (folder / "bin" / "python").exists() else None
 
 
 def _packages(folder: Path) -> Iterator[str]:

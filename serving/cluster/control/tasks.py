@@ -155,7 +155,7 @@ def _try_in_environment(
         trial = try_out(
             version,
             artifact=artifact,
-            environment=environment.folder,
+            environment=environment.of_model,
             meanwhile=hold.look,
             **apart,
         )

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from registry.specs import VersionSpec
 from serving.cluster.loading import load_spec
-from serving.container.boxed import LONGEST_LINE, ROOT, end_group, model_command
+from serving.container.boxed import LONGEST_LINE, ROOT, ModelEnvironment, end_group, model_command
 from serving.container.confined import scrubbed_environment
 from serving.container.dying import set_parent_death_signal
 from serving.container.failures import Failure
@@ -60,15 +60,14 @@ def try_out(
     version: VersionSpec,
     *,
     artifact: Path,
-    environment: Path | None = None,
+    environment: ModelEnvironment | None = None,
     meanwhile: Callable[[], object] = lambda: None,
     **here: Any,
 ) -> Trial:
     """Have a process load the version and answer; returns how it went.
 
-    The process runs in the virtual environment of this folder, None: in the stack's. Calls
-    `meanwhile` each second; what that raises ends the process under test. `here` are further fields
-    of its LoadSpec.
+    The process runs in this environment, None: in the stack's. Calls `meanwhile` each second; what
+    that raises ends the process under test. `here` are further fields of its LoadSpec.
     """
     deadline = time.monotonic() + version.load_timeout_s
     spec = load_spec(version, artifact=artifact, trial=True, **here)
@@ -128,7 +127,7 @@ class Tail:
 
 @contextmanager
 def _started(
-    spec: LoadSpec, *, environment: Path | None, largest: int | None
+    spec: LoadSpec, *, environment: ModelEnvironment | None, largest: int | None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Check a version, confined to a folder that goes with it, at most as long as the block lasts.
 

@@ -315,7 +315,7 @@ def _load_boxed(
     watch()
     with slot.working(at_most_s=version.load_timeout_s):
         return BoxedPredictor(
-            spec, on_started=watch, environment=environment.folder if environment else None
+            spec, on_started=watch, environment=environment.of_model if environment else None
         )
 
 

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from serving.container.boxed import model_command
+from serving.container.confined import has_landlock
 from serving.container.errors import EnvironmentFailed
+from serving.container.spec import LoadSpec
 from serving.environments.store import STAGING, Environments
 from tests.serving.environments.wheels import make_wheel, needs, offline
 from tests.small_disk import small_disk
@@ -87,3 +90,76 @@ def test_a_package_that_lies_about_its_path_writes_nowhere_else(tmp_path: Path) 
     with suppress(EnvironmentFailed):  # whether uv refuses it all or leaves that file out
         environments.prepare(needs("toaster")).release()
     assert list(tmp_path.rglob("escaped.txt")) == []
+
+
+# What Python runs of a package before anything else, and what the package says of it.
+AT_START = """
+import sys
+try:
+    sys.stolen = open({!r}).read()
+except OSError as error:
+    sys.stolen = error
+"""
+TELLS = "import sys; print(repr(sys.stolen))"
+
+
+def test_what_a_package_runs_when_python_starts_finds_no_secret_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_landlock():
+        pytest.skip("this kernel keeps no files from a program")
+    var = tmp_path / "var"
+    var.mkdir()
+    secret = var / "secret_key"
+    secret.write_text("hunter2")
+    monkeypatch.setenv("CLIPPER_VAR", str(var))
+    files = {
+        "toaster.py": TELLS,
+        "toaster_start.py": AT_START.format(str(secret)),
+        "toaster.pth": "import toaster_start\n",
+    }
+    make_wheel(tmp_path / "wheels", "toaster", files=files)
+    held = Environments(var / "environments", rules=offline(tmp_path)).prepare(needs("toaster"))
+    python = str(held.of_model.python)
+    said = subprocess.check_output([python, "-m", "toaster"], text=True)
+    assert said == "'hunter2'\n"  # where nothing confines it, it does
+
+    spec = LoadSpec(
+        runtime="python", artifact=tmp_path / "none", sha256="0" * 64, input_type="doubles"
+    )
+    home = tmp_path / "home"
+    home.mkdir()
+    command = model_command(["-m", "toaster"], write=home, spec=spec, environment=held.of_model)
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "Permission denied" in told.stdout
+    assert "hunter2" not in told.stdout + told.stderr
+
+
+def test_what_a_package_puts_in_the_place_of_python_finds_no_secret_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_landlock():
+        pytest.skip("this kernel keeps no files from a program")
+    var = tmp_path / "var"
+    var.mkdir()
+    (var / "secret_key").write_text("hunter2")
+    monkeypatch.setenv("CLIPPER_VAR", str(var))
+    script = f"#!/bin/sh\ncat {var / 'secret_key'}\n"
+    wheel = {
+        "toaster-1.0.data/scripts/python": script,
+        "toaster-1.0.data/data/environment.json": "{}",
+        "toaster-1.0.data/data/pyvenv.cfg": f"home = {var}/bin\n",
+    }
+    make_wheel(tmp_path / "wheels", "toaster", files=wheel)
+    environments = Environments(var / "environments", rules=offline(tmp_path))
+    with suppress(EnvironmentFailed):  # whether uv, or the check of what it made, refuses it
+        held = environments.prepare(needs("toaster"))
+        spec = LoadSpec(
+            runtime="python", artifact=tmp_path / "none", sha256="0" * 64, input_type="doubles"
+        )
+        home = tmp_path / "home"
+        home.mkdir()
+        command = model_command(["-m", "this"], write=home, spec=spec, environment=held.of_model)
+        told = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert "hunter2" not in told.stdout + told.stderr
+    assert "hunter2" not in environments.log_of(needs("toaster").digest)
