@@ -9,6 +9,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import Any
 
+# To find out which distributions modules come from takes a second: these are met most often.
+RENAMED = {"sklearn": "scikit-learn", "yaml": "PyYAML", "PIL": "pillow"}
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
 
@@ -52,7 +54,16 @@ def packages_in(model: Any) -> Iterator[str]:
 def distributions_of(modules: Iterable[str]) -> Iterator[str]:
     """Yield the distributions that modules come from; those of the standard library from none."""
     for module in sorted(set(modules) - sys.stdlib_module_names):
-        yield from _distributions().get(module, [])[:1]
+        name = RENAMED.get(module, module)
+        yield from [name] if _is_installed(name) else _distributions().get(module, [])[:1]
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _roots(value: Any) -> Iterator[str]:

@@ -124,7 +124,7 @@ def failures_told(address: Address) -> Iterator[None]:
 
 
 def _unreachable(error: Exception, *, address: Address) -> ClipperError:
-    reason = str(error) or type(error).__name__
+    reason = str(error).rstrip(".") or type(error).__name__
     return ClipperError(
         f"Can't reach Clipper at {address.url}: {reason}.",
         code=UNREACHABLE,
