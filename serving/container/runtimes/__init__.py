@@ -70,7 +70,6 @@ RUNTIMES: dict[str, RuntimeRow] = {
     "catboost": RuntimeRow(
         load="serving.container.runtimes.catboost:load",
         methods=SCORES,
-        data_only=True,
         needs="catboost",
         packages=("catboost",),
     ),

@@ -1,7 +1,9 @@
 """CatBoost models in its own binary format, `.cbm`.
 
-It holds trees and the names of classes, and no code. CatBoost has FlatBuffers verify the file
-before it reads it. Pickled models, and those in JSON or as source code, are none of its business.
+It holds trees and the names of classes, and no code. But CatBoost checks only that the file is well
+formed: what its trees say is believed, and a few changed bytes have it read and write other memory.
+So a version takes the permission to run code, and its model has a process of its own. Pickled
+models, and those in JSON or as source code, are none of its business.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-import msgspec
 import xgboost
 
 from serving.container.arrays import as_matrix
@@ -30,24 +29,13 @@ from serving.container.scores import (
     softmax,
 )
 from serving.container.spec import LoadSpec
-from serving.container.trees import check_tree
+from serving.container.xgboost_files import forest_of, read_model
 
 # An attribute of a booster that names its classes, as a JSON array.
 CLASSES = "classes"
 CLASSIFIERS = ("binary:", "multi:")
 # Those whose own prediction is the probabilities.
 TELL_PROBABILITIES = ("binary:logistic", "multi:softprob")
-
-
-class Tree(msgspec.Struct):
-    left_children: list[int]
-    right_children: list[int]
-    split_indices: list[int]
-
-
-class Trees(msgspec.Struct):
-    trees: list[Tree]
-    tree_info: list[int]
 
 
 class XGBoostModel:
@@ -126,61 +114,23 @@ class XGBoostModel:
 
 def load(spec: LoadSpec) -> XGBoostModel:
     method = method_of(spec)
-    booster, learner = _read(spec)
-    booster.set_param({"nthread": spec.threads, "device": spec.device})
-    return XGBoostModel(booster, learner=learner, method=method, input_type=spec.input_type)
-
-
-def _read(spec: LoadSpec) -> tuple[xgboost.Booster, dict[str, Any]]:
-    """The booster, and all that it is made of."""
     if not spec.starts_with(b"{"):
         raise ArtifactInvalid(
             "expected a model saved by save_model('model.json') or ('model.ubj'), "
             f"got a file starting {spec.head(8)!r}"
         )
+    model = read_model(spec.content)
     booster = xgboost.Booster()
     try:
-        booster.load_model(bytearray(spec.content))
-        # It may say NaN, which is not JSON.
-        learner = json.loads(bytes(booster.save_raw("json")))["learner"]
-        _check(learner, n_features=booster.num_features())
-    except (xgboost.core.XGBoostError, msgspec.ValidationError) as error:
+        # Written anew, so that what it reads is what was checked.
+        booster.load_model(bytearray(json.dumps(model).encode()))
+    except xgboost.core.XGBoostError as error:
         said = str(error).partition("\nStack trace:")[0]
         raise ArtifactInvalid(f"expected an XGBoost model, got a broken one: {said}") from error
-    return booster, learner
-
-
-def _check(learner: dict[str, Any], *, n_features: int) -> None:
-    """Raise ArtifactInvalid where following the trees would lead out of the model."""
-    parameters = learner["learner_model_param"]
-    groups = max(int(parameters["num_class"]), 1) * max(int(parameters["num_target"]), 1)
-    told = _model(learner)
-    if "trees" not in told:
-        return
-    forest = msgspec.convert(told, Trees)
-    if len(forest.tree_info) != len(forest.trees):
-        raise ArtifactInvalid("expected each tree to say of which class it is")
-    if not all(0 <= group < groups for group in forest.tree_info):
-        raise ArtifactInvalid(f"expected trees of {groups} classes")
-    for tree in forest.trees:
-        if [child < 0 for child in tree.left_children] != [
-            child < 0 for child in tree.right_children
-        ]:
-            raise ArtifactInvalid("expected a tree whose nodes have two children or none")
-        check_tree(
-            left=tree.left_children,
-            right=tree.right_children,
-            features=tree.split_indices,
-            n_features=n_features,
-            leaves=1,
-        )
-
-
-def _model(learner: dict[str, Any]) -> dict[str, Any]:
-    """The trees, or the weights; of `dart` those of its `gbtree`."""
-    booster = learner["gradient_booster"]
-    model: dict[str, Any] = booster.get("gbtree", booster)["model"]
-    return model
+    booster.set_param({"nthread": spec.threads, "device": spec.device})
+    return XGBoostModel(
+        booster, learner=model["learner"], method=method, input_type=spec.input_type
+    )
 
 
 def _rounds(booster: xgboost.Booster) -> tuple[int, int]:
@@ -193,7 +143,7 @@ def _rounds(booster: xgboost.Booster) -> tuple[int, int]:
 
 def _categories(learner: dict[str, Any], *, names: Sequence[str]) -> dict[str, list[Any]]:
     """The categories of each column that it was trained with as such, where it has kept them."""
-    kept = _model(learner).get("cats", {}).get("enc", [])
+    kept = forest_of(learner).get("cats", {}).get("enc", [])
     return {
         name: _decoded(column)
         for name, column in zip(names, kept, strict=False)

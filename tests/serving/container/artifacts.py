@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import random
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from serving.container.errors import ContainerError
 from serving.container.loading import load_predictor
 from serving.container.predictor import Predictor
 from serving.container.spec import LoadSpec
@@ -75,3 +77,23 @@ def answered(predictor: Predictor, rows: Any) -> list[Any]:
 
 def as_lists(rows: Any) -> list[Any]:
     return rows.tolist() if hasattr(rows, "tolist") else list(rows)
+
+
+def ends_of_odd_bytes(runtime: str, content: bytes, *, at: Path, row: bytes) -> set[str]:
+    """How it ends to load an artifact with a few bytes of it changed, again and again.
+
+    Where one of them crashed its library, that would be the end of this process.
+    """
+    chance = random.Random(0)
+    ends = set()
+    for _ in range(150):
+        odd = bytearray(content)
+        for _ in range(chance.choice([1, 2, 4])):
+            odd[chance.randrange(len(odd))] ^= 1 << chance.randrange(8)
+        try:
+            load_as(runtime, bytes(odd), at=at).answer_batch([row])
+        except ContainerError as error:
+            ends.add(error.kind)
+        else:
+            ends.add("read")
+    return ends

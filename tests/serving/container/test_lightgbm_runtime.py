@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 
 from serving.container.errors import ArtifactInvalid
+from serving.container.runtimes import runs_code
 from serving.container.signature import signature_of
 from serving.rpc.frames import AnswerStatus
-from tests.serving.container.artifacts import answered, load_as, zipped
+from tests.serving.container.artifacts import answered, ends_of_odd_bytes, load_as, zipped
 
 ROWS = np.random.default_rng(0).random((60, 4))
 BINARY = (ROWS[:, 0] > 0.5).astype(int)
@@ -198,3 +199,9 @@ def test_where_the_trees_are_said_to_begin_is_not_believed(text: str, artifact_f
     predictor = load_as("lightgbm", sizes.encode(), at=artifact_file)
     honest = load_as("lightgbm", text.encode(), at=artifact_file)
     assert answered(predictor, ROWS) == answered(honest, ROWS)
+
+
+def test_odd_bytes_are_refused_or_read_and_harm_nobody(text: str, artifact_file: Path) -> None:
+    assert not runs_code("lightgbm", allow_pickle=False)
+    ends = ends_of_odd_bytes("lightgbm", text.encode(), at=artifact_file, row=b"[1,2,3,4]")
+    assert {"artifact_invalid", "read"} <= ends <= {"artifact_invalid", "load_failed", "read"}

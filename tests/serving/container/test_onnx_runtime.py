@@ -15,8 +15,9 @@ from skl2onnx import to_onnx
 from sklearn.linear_model import LogisticRegression
 
 from serving.container.errors import ArtifactInvalid, LoadFailed
+from serving.container.runtimes import runs_code
 from serving.rpc.frames import AnswerStatus
-from tests.serving.container.artifacts import answered, load_as, zipped
+from tests.serving.container.artifacts import answered, ends_of_odd_bytes, load_as, zipped
 
 ROWS = np.random.default_rng(0).random((60, 4)).astype(np.float32)
 LABELS = (ROWS[:, 0] > 0.5).astype(int)
@@ -233,3 +234,11 @@ def test_a_file_that_is_cut_off_is_refused(
     for share in (0.2, 0.5, 0.9):
         with pytest.raises(ArtifactInvalid, match=r"expected an? (ONNX )?model"):
             load_as("onnx", content[: int(len(content) * share)], at=artifact_file)
+
+
+def test_odd_bytes_are_refused_or_read_and_harm_nobody(
+    classifier: LogisticRegression, artifact_file: Path
+) -> None:
+    assert not runs_code("onnx", allow_pickle=False)
+    ends = ends_of_odd_bytes("onnx", converted(classifier), at=artifact_file, row=b"[1,2,3,4]")
+    assert {"artifact_invalid", "read"} <= ends <= {"artifact_invalid", "load_failed", "read"}

@@ -13,9 +13,10 @@ import pytest
 import xgboost
 
 from serving.container.errors import ArtifactInvalid
+from serving.container.runtimes import runs_code
 from serving.container.signature import signature_of
 from serving.rpc.frames import AnswerStatus
-from tests.serving.container.artifacts import answered, load_as, zipped
+from tests.serving.container.artifacts import answered, ends_of_odd_bytes, load_as, zipped
 
 ROWS = np.random.default_rng(0).random((60, 4))
 BINARY = (ROWS[:, 0] > 0.5).astype(int)
@@ -30,9 +31,9 @@ def saved(model: Any, *, form: str = "json") -> bytes:
     return bytes(booster.save_raw(form))
 
 
-def changed(change: Callable[[Model], None]) -> bytes:
+def changed(change: Callable[[Model], None], **options: Any) -> bytes:
     """A model of three classes whose file says something else."""
-    model = json.loads(saved(xgboost.XGBClassifier(**SMALL).fit(ROWS, THREE)))
+    model = json.loads(saved(xgboost.XGBClassifier(**SMALL | options).fit(ROWS, THREE)))
     change(model["learner"])
     return json.dumps(model).encode()
 
@@ -164,6 +165,7 @@ def test_a_value_that_is_no_number_fails_alone(artifact_file: Path) -> None:
 
 
 WHOLE = saved(xgboost.XGBClassifier(**SMALL).fit(ROWS, BINARY))
+BINARY_WHOLE = saved(xgboost.XGBClassifier(**SMALL).fit(ROWS, BINARY), form="ubj")
 
 
 @pytest.mark.parametrize(
@@ -172,10 +174,14 @@ WHOLE = saved(xgboost.XGBClassifier(**SMALL).fit(ROWS, BINARY))
         (b"", r"expected a model saved by save_model\('model.json'\)"),
         (b"hello", "got a file starting b'hello'"),
         (zipped({"model.json": WHOLE}), "got a file starting b'PK"),
-        (b"{}", "expected an XGBoost model, got a broken one: .*Invalid model format"),
+        (b"{}", "expected an XGBoost model, got a broken one: KeyError"),
         (b'{"learner": {}}', "expected an XGBoost model, got a broken one"),
-        (WHOLE[: len(WHOLE) // 2], "got a broken one: .*Expecting"),
+        (WHOLE[: len(WHOLE) // 2], "got a broken one: JSONDecodeError"),
         (WHOLE[:-1], "got a broken one"),
+        (BINARY_WHOLE[: len(BINARY_WHOLE) // 2], "got a broken one: .*it was cut off"),
+        (BINARY_WHOLE + b"}", "got a broken one: .*expected one value"),
+        (b"{" + b"L" + bytes(8) + b"{" * 100_000, "expected an XGBoost model, got"),
+        (b'{"a":' * 100_000, "expected an XGBoost model, got"),
     ],
 )
 def test_what_is_no_model_is_refused(content: bytes, message: str, artifact_file: Path) -> None:
@@ -210,3 +216,40 @@ def test_a_tree_of_a_class_that_is_not_there_is_refused(artifact_file: Path) -> 
 
     with pytest.raises(ArtifactInvalid, match="expected trees of 3 classes"):
         load_as("xgboost", changed(misplace), at=artifact_file)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"parents": [0, 99, 0]}, "expected the parents of a tree among its 3 nodes"),
+        ({"split_type": [1, 0, 0]}, "expected a tree that has the categories it asks for"),
+        (
+            {
+                "split_type": [1, 0, 0],
+                "categories": [1],
+                "categories_nodes": [0],
+                "categories_segments": [0],
+                "categories_sizes": [9],
+            },
+            "expected a tree that has the categories it asks for",
+        ),
+        ({"split_conditions": [0.5]}, "expected all of each of the 3 nodes of a tree"),
+        ({"base_weights": [0.5]}, "expected a tree with one weight for each node"),
+    ],
+)
+def test_a_tree_without_all_that_it_needs_is_refused(
+    change: Model, message: str, artifact_file: Path
+) -> None:
+    def spoil(learner: Model) -> None:
+        learner["gradient_booster"]["model"]["trees"][0] |= change
+
+    with pytest.raises(ArtifactInvalid, match=message):
+        load_as("xgboost", changed(spoil, max_depth=1), at=artifact_file)
+
+
+@pytest.mark.parametrize("form", ["json", "ubj"])
+def test_odd_bytes_are_refused_or_read_and_harm_nobody(form: str, artifact_file: Path) -> None:
+    assert not runs_code("xgboost", allow_pickle=False)
+    content = saved(xgboost.XGBClassifier(**SMALL).fit(ROWS, THREE), form=form)
+    ends = ends_of_odd_bytes("xgboost", content, at=artifact_file, row=b"[1,2,3,4]")
+    assert {"artifact_invalid", "read"} <= ends <= {"artifact_invalid", "load_failed", "read"}

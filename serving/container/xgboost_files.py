@@ -1,0 +1,153 @@
+"""XGBoost's models as they are in a file, checked before XGBoost reads them.
+
+It believes what a file says: of children, parents, categories and classes that aren't there it
+reads and writes other memory.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from serving.container.errors import ArtifactInvalid
+from serving.container.trees import check_tree
+from serving.container.ubjson import InvalidUbjson, read_ubjson
+
+NO_PARENT = 2**31 - 1
+
+
+class TreeSize(msgspec.Struct):
+    num_nodes: str
+    size_leaf_vector: str = "1"
+
+
+class Tree(msgspec.Struct):
+    tree_param: TreeSize
+    left_children: list[int]
+    right_children: list[int]
+    parents: list[int]
+    split_indices: list[int]
+    split_conditions: list[float]
+    split_type: list[int]
+    default_left: list[int]
+    base_weights: list[float]
+    loss_changes: list[float]
+    sum_hessian: list[float]
+    categories: list[int] = []
+    categories_nodes: list[int] = []
+    categories_segments: list[int] = []
+    categories_sizes: list[int] = []
+    leaf_weights: list[float] = []
+
+
+class Forest(msgspec.Struct):
+    trees: list[Tree]
+    tree_info: list[int]
+    gbtree_model_param: dict[str, str]
+    iteration_indptr: list[int] = []
+
+
+class Parameters(msgspec.Struct):
+    num_class: str
+    num_feature: str
+    num_target: str = "1"
+
+
+def read_model(content: bytes) -> dict[str, Any]:
+    """A model of either format; raises ArtifactInvalid where asking it would lead astray."""
+    try:
+        model: dict[str, Any] = (
+            # It may say NaN, which is not JSON.
+            json.loads(content) if _is_text(content) else read_ubjson(content)
+        )
+        _check(model["learner"])
+    except (InvalidUbjson, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ArtifactInvalid(f"expected an XGBoost model, got a broken one: {error!r}") from error
+    except RecursionError:
+        raise ArtifactInvalid("expected an XGBoost model, got JSON nested too deep") from None
+    return model
+
+
+def forest_of(learner: dict[str, Any]) -> dict[str, Any]:
+    """The trees, or the weights; of `dart` those of its `gbtree`."""
+    booster = learner["gradient_booster"]
+    model: dict[str, Any] = booster.get("gbtree", booster)["model"]
+    return model
+
+
+def _is_text(content: bytes) -> bool:
+    """Whether an object's first name is quoted."""
+    return content[1:].lstrip()[:1] in (b'"', b"}")
+
+
+def _check(learner: dict[str, Any]) -> None:
+    parameters = msgspec.convert(learner["learner_model_param"], Parameters)
+    n_features = int(parameters.num_feature)
+    groups = max(int(parameters.num_class), 1) * max(int(parameters.num_target), 1)
+    names = learner.get("feature_names", [])
+    if len(names) not in (0, n_features):
+        raise ArtifactInvalid(f"expected the names of {n_features} features, got {len(names)}")
+    told = forest_of(learner)
+    if "trees" in told:
+        _check_forest(msgspec.convert(told, Forest), n_features=n_features, groups=groups)
+        dropped = learner["gradient_booster"].get("weight_drop")
+        if dropped is not None and len(dropped) != len(told["trees"]):
+            raise ArtifactInvalid("expected a weight for each of the trees")
+    elif len(told["weights"]) != (n_features + 1) * groups:
+        raise ArtifactInvalid(f"expected the weights of {n_features} features")
+
+
+def _check_forest(forest: Forest, *, n_features: int, groups: int) -> None:
+    count = len(forest.trees)
+    if len(forest.tree_info) != count or int(forest.gbtree_model_param["num_trees"]) != count:
+        raise ArtifactInvalid(f"expected each of {count} trees to say of which class it is")
+    if not all(0 <= group < groups for group in forest.tree_info):
+        raise ArtifactInvalid(f"expected trees of {groups} classes")
+    bounds = forest.iteration_indptr
+    if bounds and (bounds[0] != 0 or bounds[-1] != count or bounds != sorted(bounds)):
+        raise ArtifactInvalid(f"expected rounds of {count} trees in all")
+    for tree in forest.trees:
+        _check_sizes(tree)
+        _check_categories(tree)
+        check_tree(
+            left=tree.left_children,
+            right=tree.right_children,
+            features=tree.split_indices,
+            n_features=n_features,
+            leaves=1,
+        )
+
+
+def _check_sizes(tree: Tree) -> None:
+    nodes = len(tree.left_children)
+    each = (
+        *(tree.right_children, tree.parents, tree.split_indices, tree.split_conditions),
+        *(tree.split_type, tree.default_left, tree.loss_changes, tree.sum_hessian),
+    )
+    width = int(tree.tree_param.size_leaf_vector)
+    if int(tree.tree_param.num_nodes) != nodes or any(len(values) != nodes for values in each):
+        raise ArtifactInvalid(f"expected all of each of the {nodes} nodes of a tree")
+    if nodes < 1 or not 0 <= width <= 1 or len(tree.base_weights) != nodes:
+        raise ArtifactInvalid("expected a tree with one weight for each node")
+    for left, right in zip(tree.left_children, tree.right_children, strict=True):
+        if (left < 0) != (right < 0):
+            raise ArtifactInvalid("expected a tree whose nodes have two children or none")
+    for parent in tree.parents[1:]:
+        if not 0 <= parent < nodes and parent != NO_PARENT:
+            raise ArtifactInvalid(f"expected the parents of a tree among its {nodes} nodes")
+
+
+def _check_categories(tree: Tree) -> None:
+    nodes, sizes = tree.categories_nodes, tree.categories_sizes
+    if not len(nodes) == len(sizes) == len(tree.categories_segments):
+        raise ArtifactInvalid("expected the categories of each node of a tree")
+    of_categories = {place for place, kind in enumerate(tree.split_type) if kind == 1}
+    if not set(nodes) <= set(range(len(tree.left_children))) or not of_categories <= set(nodes):
+        raise ArtifactInvalid("expected a tree that has the categories it asks for")
+    for start, size in zip(tree.categories_segments, sizes, strict=True):
+        if start < 0 or size < 0 or start + size > len(tree.categories):
+            raise ArtifactInvalid("expected a tree that has the categories it asks for")
+    if any(category < 0 for category in tree.categories):
+        raise ArtifactInvalid("expected categories by number")
