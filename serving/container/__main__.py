@@ -32,7 +32,7 @@ from serving.container.predictor import Predictor
 from serving.container.rehearsal import CheckReport, answered, inputs_for, timed
 from serving.container.runtimes import find_runtime
 from serving.container.server import ContainerServer
-from serving.container.signature import output_shape, signature_of
+from serving.container.signature import output_shape, signature_of, tellable
 from serving.container.spec import LoadSpec, add_options
 from serving.container.tracebacks import traceback_of
 from serving.rpc.address import TcpAddress, parse_address
@@ -122,7 +122,7 @@ def _told(predictor: Predictor) -> dict[str, Any]:
     signature = signature_of(predictor, input_type=predictor.input_type)
     return {
         "n_features": predictor.n_features,
-        "signature": msgspec.to_builtins(signature),
+        "signature": msgspec.to_builtins(tellable(signature)),
     }
 
 
@@ -146,7 +146,7 @@ def _rehearsed(predictor: Predictor, *, arguments: argparse.Namespace) -> dict[s
     told = msgspec.structs.replace(signature, output=output)
     return {
         "n_features": predictor.n_features,
-        "signature": msgspec.to_builtins(told),
+        "signature": msgspec.to_builtins(tellable(told)),
         "report": msgspec.to_builtins(report),
     }
 

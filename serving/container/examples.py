@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import prod
 from typing import Any
 
@@ -20,6 +21,8 @@ from serving.container.signature import (
 
 # No input is made up that is larger.
 MOST_MADE_UP = 1 << 20
+# Whoever shows an example goes down its levels.
+MOST_NESTED = 64
 
 
 def completed(signature: Signature, *, example: str | bytes) -> Signature:
@@ -52,9 +55,22 @@ def made_up(signature: Signature) -> tuple[bytes, ...]:
 
 def _decoded(example: str | bytes) -> Any:
     try:
-        return msgspec.json.decode(example)
+        value = msgspec.json.decode(example)
     except (ValueError, RecursionError) as error:
         raise InvalidSignature(f"expected an example in JSON: {error}") from None
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > MOST_NESTED:
+            raise InvalidSignature(f"expected an example of at most {MOST_NESTED} levels")
+        level = [inner for outer in level for inner in _members(outer)]
+    return value
+
+
+def _members(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _parts_of(value: Any, *, input_type: str) -> tuple[InputPart, ...]:

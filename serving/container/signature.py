@@ -121,8 +121,9 @@ def read_signature(text: str | bytes, *, input_type: str) -> Signature:
     """Read one from JSON; raises InvalidSignature saying what was expected. "" is an empty one."""
     if not text:
         return Signature(input_type=input_type)
-    if len(text) > MOST_SIGNATURE_BYTES:
-        raise InvalidSignature(f"expected at most {MOST_SIGNATURE_BYTES} bytes, got {len(text)}")
+    size = len(text.encode() if isinstance(text, str) else text)
+    if size > MOST_SIGNATURE_BYTES:
+        raise InvalidSignature(f"expected at most {MOST_SIGNATURE_BYTES} bytes, got {size}")
     try:
         signature = _decoder.decode(text)
     except (ValueError, RecursionError) as error:
@@ -138,6 +139,13 @@ def read_told(told: object, *, input_type: str) -> Signature:
         return read_signature(msgspec.json.encode(told), input_type=input_type)
     except (InvalidSignature, TypeError, ValueError, RecursionError):
         return Signature(input_type=input_type)
+
+
+def tellable(signature: Signature) -> Signature:
+    """The signature; one that is too long to be told says nothing of its inputs."""
+    if len(signature.encoded().encode()) <= MOST_SIGNATURE_BYTES:
+        return signature
+    return Signature(input_type=signature.input_type, output=signature.output)
 
 
 def told_features(told: object) -> int | None:

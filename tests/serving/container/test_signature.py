@@ -17,6 +17,7 @@ from serving.container.signature import (
     output_shape,
     read_signature,
     read_told,
+    tellable,
     told_features,
 )
 
@@ -132,3 +133,12 @@ def test_outputs_have_a_shape_in_common() -> None:
     assert output_shape([[1], [3, 4]]) == OutputShape(kind="array")
     assert output_shape([1, "a"]) == OutputShape(kind="mixed")
     assert output_shape([]) is None
+
+
+def test_a_signature_that_is_too_long_says_nothing_of_the_inputs() -> None:
+    short = columns(*(InputPart(name=f"column {number}") for number in range(100)))
+    assert tellable(short) == short
+    output = OutputShape(kind="number")
+    parts = tuple(InputPart(name=f"column {number}", dtype="float64") for number in range(5000))
+    long = Signature(input_type="columns", inputs=parts, output=output)
+    assert tellable(long) == Signature(input_type="columns", output=output)
