@@ -21,7 +21,7 @@ SHOWN_CHARACTERS = 2000
 SIZES = (1, 8)
 MOST_BATCHES = 100
 # For each size. A model that is slower is asked this often all the same.
-SECONDS, FEWEST_BATCHES = 0.5, 3
+SECONDS, FEWEST_BATCHES = 0.2, 3
 
 Text = Annotated[str, msgspec.Meta(max_length=2 * SHOWN_CHARACTERS)]
 
