@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from django.conf import settings
 from django.core.files.storage import FileSystemStorage, Storage, storages
@@ -13,15 +13,22 @@ ALIAS = "artifacts"
 
 
 class LocalArtifacts(FileSystemStorage):
-    """Files in CLIPPER_ARTIFACTS: a folder of this host, or one that several hosts have mounted."""
+    """Files in CLIPPER_ARTIFACTS, or in the folder of its option `location`.
+
+    It is one of this host, or one that several hosts have mounted.
+    """
+
+    def __init__(self, location: str | None = None, **options: Any) -> None:
+        super().__init__(location=location, **options)
+        self._named = location
 
     @property
     def base_location(self) -> str:
-        return str(settings.CLIPPER_ARTIFACTS)
+        return str(self._named or settings.CLIPPER_ARTIFACTS)
 
     @property
     def location(self) -> str:
-        return str(Path(settings.CLIPPER_ARTIFACTS).absolute())
+        return str(Path(self.base_location).absolute())
 
 
 @runtime_checkable

@@ -83,8 +83,11 @@ class Copies:
 
     def is_sound(self, digest: str) -> bool:
         """Whether a copy is what its name says, by its bytes."""
-        with self.path_of(digest).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == digest
+        try:
+            with self.path_of(digest).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() == digest
+        except FileNotFoundError:
+            return False  # another process has found out, and dropped it
 
     def drop(self, digest: str) -> None:
         self.path_of(digest).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Artifacts in a bucket: a real server that speaks S3's protocol keeps them."""
+"""Artifacts in a bucket, of a real server that speaks S3's protocol, or in another storage."""
 
 from __future__ import annotations
 
@@ -242,6 +242,15 @@ def test_settings_that_contradict_each_other_are_named(given: dict[str, str], wr
     environment = Environment(source=given)
     artifact_storage(environment)
     assert [one.name for one in environment.wrong] == [wrong]
+
+
+def test_a_folder_may_be_named(settings: Settings, tmp_path: Path) -> None:
+    environment = Environment(
+        source={"CLIPPER_ARTIFACTS_OPTIONS": f'{{"location": "{tmp_path / "elsewhere"}"}}'}
+    )
+    storage = artifact_storage(environment)
+    with override_settings(STORAGES=settings.STORAGES | {"artifacts": storage}):
+        assert add().path_of(DIGEST) == tmp_path / "elsewhere" / DIGEST[:2] / DIGEST
 
 
 def test_any_backend_of_django_keeps_artifacts(settings: Settings) -> None:
