@@ -55,14 +55,17 @@ class StandIn:
         self.most_at_once = 0
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
-        self._server = _Server(("127.0.0.1", port), _handler(self))
-        if tls is not None:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self._tls = tls
+        self.port = port
+        self.start()
+
+    def start(self) -> None:
+        """Listen, at the same port as before."""
+        self._server = _Server(("127.0.0.1", self.port), _handler(self))
+        if self._tls is not None:
+            self._server.socket = self._tls.wrap_socket(self._server.socket, server_side=True)
         self.port = int(self._server.server_address[1])
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.02,), daemon=True
-        )
-        self._thread.start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def url(self, path: str = "/", *, scheme: str = "http") -> str:
         return f"{scheme}://127.0.0.1:{self.port}{path}"

@@ -1,0 +1,209 @@
+"""A bandit over a local model and two that live behind HTTP, one of which stops and comes back."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression, Perceptron
+
+from registry.demo.digits import training
+from tests.integration.conftest import Digits, copy_of
+from tests.integration.stack import Load, Seen, Stack, eventually, post
+from tests.serving.container.remote.servers import Inference, Mlflow
+from tests.serving.container.remote.stand_in import StandIn
+
+SECRET = "s3cr3t-of-the-model"
+TRITON, MLFLOW, LOCAL = "far-triton:1", "far-mlflow:1", "svm-linear:1"
+# Enough queries for a policy to have shown what it thinks of an arm.
+PHASE = 300
+
+
+@pytest.fixture(scope="module")
+def triton() -> Iterator[StandIn]:
+    inputs, labels = training()
+    model = LogisticRegression(C=0.001, max_iter=300).fit(inputs, labels)
+    server = StandIn(Inference(model.predict, width=64, name="digits", datatype="FP64"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def mlflow() -> Iterator[StandIn]:
+    inputs, labels = training()
+    model = Perceptron(random_state=0).fit(inputs, labels)
+    server = StandIn(Mlflow(lambda asked: model.predict(np.array(asked["inputs"])).tolist()))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def remote_stack(
+    first: Stack, tmp_path_factory: pytest.TempPathFactory, triton: StandIn, mlflow: StandIn
+) -> Iterator[Stack]:
+    hosts = f"127.0.0.1:{triton.port}, 127.0.0.1:{mlflow.port}"
+    var = copy_of(first, to=tmp_path_factory.mktemp("remote") / "var")
+    running = Stack(var=var, settings={"CLIPPER_REMOTE_HOSTS": hosts})
+    try:
+        running.start()
+        with running.client() as client:
+            live(client, "far-triton", url=triton.url("/v2/models/digits"), secret=SECRET)
+            live(client, "far-mlflow", url=mlflow.url(), protocol="mlflow")
+        yield running
+    finally:
+        running.end()
+
+
+def live(client: httpx.Client, name: str, *, url: str, **said: Any) -> None:
+    """Register a remote model, deploy it, and wait until it is live."""
+    body = {"version": "1", "runtime": "remote", "protocol": "open-inference", "url": url, **said}
+    models = "/api/v1/models/"
+    assert client.post(models, json={"name": name, "input_type": "doubles"}).status_code == 201
+    made = client.post(f"{models}{name}/versions/", json=body)
+    assert made.status_code == 201, made.text
+    deployed = client.post(f"{models}{name}/versions/1/deploy?wait=60", json={})
+    assert deployed.json()["state"] == "live", deployed.text
+
+
+def application(stack: Stack, name: str, *, policy: str, models: list[str]) -> str:
+    body = {
+        "name": name,
+        "input_type": "doubles",
+        "slo_ms": 1000,
+        "default_output": -1,
+        "policy": policy,
+        "cache": False,
+        "routes": [{"model": model} for model in models],
+    }
+    with stack.client() as client:
+        created = client.post("/api/v1/applications/", json=body)
+        assert created.status_code == 201, created.text
+        eventually(
+            lambda: not post(client, f"{name}/predict", {"input": [0.0] * 64})["default"],
+            seconds=30,
+            what="answers",
+        )
+    return name
+
+
+def phase(load: Load) -> Counter[str]:
+    """Who answered the next queries, by arm; `default` is the default output."""
+    began, before = time.monotonic(), load.count()
+    eventually(lambda: load.count() >= before + PHASE, seconds=60, what=f"{PHASE} queries")
+    seen = load.after(began)
+    answered: Counter[str] = Counter()
+    for one in seen:
+        arms = [arm for arm, output in one.body.get("models", {}).items() if output is not None]
+        answered.update(["default"] if one.default else arms)
+    return answered
+
+
+def answered_by(arm: str, *, load: Load, since: float) -> list[Seen]:
+    return [
+        one
+        for one in load.after(since)
+        if not one.default and one.body.get("models", {}).get(arm) is not None
+    ]
+
+
+def test_callers_hardly_notice_that_one_of_three_is_away(
+    remote_stack: Stack,
+    digits: Digits,
+    triton: StandIn,
+    mlflow: StandIn,
+    record_property: Callable[[str, object], None],
+) -> None:
+    inputs, _ = digits
+    models = ["svm-linear", "far-triton", "far-mlflow"]
+    name = application(remote_stack, "near-and-far", policy="exp3", models=models)
+    with Load(remote_stack, application=name, inputs=inputs) as load:
+        together = phase(load)
+        triton.stop()
+        stopped_at = time.monotonic()
+        first = phase(load)
+        away = phase(load)
+        triton.start()
+        back_at = time.monotonic()
+        eventually(
+            lambda: answered_by(TRITON, load=load, since=back_at),
+            seconds=60,
+            what="it answers again",
+        )
+        back_s = answered_by(TRITON, load=load, since=back_at)[0].at - back_at
+        back = phase(load)
+    latencies = [one.seconds * 1000 for one in load.after(stopped_at)]
+    told = {
+        "all three": dict(together),
+        "the first second without": dict(first),
+        "without": dict(away),
+        "back": dict(back),
+        "answers again after s": round(back_s, 2),
+        "median ms": round(statistics.median(latencies), 1),
+    }
+    record_property("remote", told)
+    print("\n", told)
+    assert load.errors == []
+    assert min(together[arm] for arm in (TRITON, MLFLOW, LOCAL)) > 0
+    assert together["default"] == 0
+    # Nobody has told the policy: an arm that gives no answer loses its traffic by itself.
+    assert away[TRITON] == 0
+    assert away["default"] <= PHASE * 0.15
+    assert back[TRITON] > 0
+    reasons = {one.body["default_explanation"] for one in load.after(stopped_at) if one.default}
+    assert any(f"127.0.0.1:{triton.port}" in reason for reason in reasons), reasons
+    with remote_stack.client() as client:
+        errors = client.get("/api/v1/models/far-triton/versions/1/errors").json()
+    assert any("127.0.0.1" in kind["error"] for kind in errors)
+
+
+def test_an_ensemble_of_near_and_far_models_agrees_with_the_labels(
+    remote_stack: Stack, digits: Digits
+) -> None:
+    inputs, labels = digits
+    models = ["svm-linear", "far-triton", "far-mlflow"]
+    name = application(remote_stack, "together", policy="exp4", models=models)
+    with remote_stack.client() as client:
+        batch = post(client, f"{name}/predict", {"input_batch": inputs[:200]})
+        answers = batch["batch_predictions"]
+        told = [
+            {"query_id": answer["query_id"], "label": label}
+            for answer, label in zip(answers, labels[:200], strict=True)
+        ]
+        assert post(client, f"{name}/feedback", {"feedback": told})["accepted"] == 200
+    right = [a["output"] == label for a, label in zip(answers, labels[:200], strict=True)]
+    assert statistics.mean(right) > 0.85
+    assert all(set(answer["models"]) == {TRITON, MLFLOW, LOCAL} for answer in answers)
+
+
+def test_the_secret_is_nowhere_but_in_the_request(remote_stack: Stack, triton: StandIn) -> None:
+    assert any(asked.headers.get("authorization") == f"Bearer {SECRET}" for asked in triton.asked)
+    hidden = [path for path in remote_stack.var.rglob("*") if path.is_file()]
+    assert any(path.name == "clipper.sqlite3" for path in hidden)
+    assert [path for path in hidden if _holds(path, SECRET.encode())] == []
+    told = [" ".join(process.cmdline()) for process in remote_stack.descendants()]
+    assert len(told) > 10
+    assert [command for command in told if SECRET in command] == []
+    with remote_stack.client() as client:
+        texts = [
+            client.get(path).text
+            for path in (
+                "/metrics",
+                "/api/v1/models/far-triton/versions/1",
+                "/api/v1/models/far-triton/versions/1/errors",
+                "/api/v1/audit/",
+                "/api/v1/replicas/",
+            )
+        ]
+    assert all(texts)
+    assert [text for text in [*texts, remote_stack.text] if SECRET in text] == []
+
+
+def _holds(path: Path, text: bytes) -> bool:
+    return text in path.read_bytes()
