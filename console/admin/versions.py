@@ -14,7 +14,6 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
-from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
 from console.admin.base import (
     NOTHING,
@@ -31,20 +30,21 @@ from console.admin.base import (
 from console.admin.decorators import ActionVariant, action, display
 from console.admin.forms import DeployForm, change_to
 from console.admin.models import version_badge
+from console.admin.upload_form import REMOTE_FIELDS, UploadForm, told_of
 from console.environments import environment_text
 from console.signatures import input_lines, output_line
 from registry.errors import ClipperError
-from registry.extensions import runtime_names
 from registry.models import ModelVersion
 from registry.models.models import FEWEST_REPLICAS, LARGEST_BATCH, Batching
 from registry.services import (
     check_not_live,
     configure_version,
+    create_remote_version,
     create_version,
     delete_version,
     deploy,
 )
-from registry.services.versions import CONFIGURABLE, UPLOADED
+from registry.services.versions import CONFIGURABLE, REMOTE, UPLOADED
 
 LIVE = "Can be changed while it serves, without a new deploy."
 # How a version runs, on its own page and in the form that uploads one.
@@ -74,29 +74,8 @@ GROUPS: Fieldsets = (
 RUNNING = with_the_rest(GROUPS, columns=(name for name in CONFIGURABLE if name != "notes"))
 
 
-def runtime_choices() -> list[tuple[str, str]]:
-    return [(name, name) for name in runtime_names()]
-
-
 def _signature(version: ModelVersion) -> dict[str, Any]:
     return msgspec.json.decode(version.signature, type=dict) if version.signature else {}
-
-
-class UploadForm(forms.ModelForm[ModelVersion]):
-    """A new version and its artifact."""
-
-    runtime = forms.ChoiceField(choices=runtime_choices, widget=UnfoldAdminSelectWidget)
-    artifact = forms.FileField(
-        widget=UnfoldAdminFileFieldWidget,
-        help_text="The file that the runtime loads, such as a .skops file.",
-    )
-
-    class Meta:
-        model = ModelVersion
-        fields = ("model", *UPLOADED, *CONFIGURABLE)
-        help_texts = {
-            "version": "Lower-case letters, digits and hyphens, such as 2 or 2024-11-retrained.",
-        }
 
 
 @admin.register(ModelVersion)
@@ -132,6 +111,7 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
         if obj is None:
             return (
                 (None, {"fields": (("model", "version"), ("runtime", "artifact"), "notes")}),
+                ("Where it lives", {"fields": REMOTE_FIELDS}),
                 ("Where it runs", {"fields": (("device", *pickle), "method")}),
                 ("What it takes", {"fields": ("example", "signature", "allow_stale_libraries")}),
                 ("What it needs", {"fields": ("requirements", "python")}),
@@ -142,7 +122,7 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
             *RUNNING,
             (
                 "Artifact",
-                {"fields": ("artifact", ("weight", "device"), "method", *pickle)},
+                {"fields": ("artifact", ("weight", "device"), ("method", "lives"), *pickle)},
             ),
             (
                 "What it takes",
@@ -158,7 +138,7 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
         if obj is None:
             return ()
         shown = ("state", "artifact", "weight", "width", "uploaded", "created_by", "validated")
-        return (*shown, "takes", "gives", "problem", "environment", "model", *UPLOADED)
+        return (*shown, "takes", "gives", "problem", "environment", "lives", "model", *UPLOADED)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "replicas":
@@ -177,13 +157,13 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
                 version=obj, by=actor(request), **{name: configuration[name] for name in changed}
             )
             return
-        row = create_version(
-            model=obj.model,
-            artifact=given["artifact"],
-            by=actor(request),
-            **{name: given[name] for name in UPLOADED if name in given},
-            **configuration,
-        )
+        said = {name: given[name] for name in UPLOADED if name in given}
+        common = {"model": obj.model, "by": actor(request), **configuration}
+        if said["runtime"] == REMOTE:
+            of_it = {name: said[name] for name in ("version", "example", "signature")}
+            row = create_remote_version(**common, **of_it, **form.remote)
+        else:
+            row = create_version(artifact=given["artifact"], **common, **said)
         # The admin goes on with its own instance: make it the row that the service wrote.
         obj.__dict__.update(row.__dict__)
 
@@ -261,6 +241,12 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
     @display(description="sha256")
     def artifact(self, version: ModelVersion) -> SafeString:
         return code(version.digest)
+
+    @display(description="lives at")
+    def lives(self, version: ModelVersion) -> str:
+        if version.remote is None:
+            return NOTHING
+        return told_of(version.remote) + (", with a secret" if version.secret else "")
 
     @display(description="size", ordering="size")
     def weight(self, version: ModelVersion) -> str:

@@ -1,4 +1,5 @@
-// What the console's pages need beyond the theme: copying a new key, following a release.
+// What the console's pages need beyond the theme: copying a new key, following a release, and of a
+// form the fields that go with a choice.
 (() => {
   "use strict";
   const FOLLOW_EVERY_MS = 1000;
@@ -44,6 +45,21 @@
     setTimeout(() => follow(page), FOLLOW_EVERY_MS);
   }
 
+  // Of a select with a value that has fields of its own: those, or those of its other values.
+  function showFields(select) {
+    const alone = select.value === select.dataset.alone;
+    for (const [names, shown] of [[select.dataset.its, alone], [select.dataset.others, !alone]]) {
+      for (const name of names.split(" ")) {
+        const field = document.querySelector(`.field-line.field-${name}`);
+        if (field) field.classList.toggle("clp-elsewhere", !shown);
+      }
+    }
+    for (const group of document.querySelectorAll("fieldset.module")) {
+      const first = group.querySelector(".field-line");
+      if (first) group.classList.toggle("clp-elsewhere", first.matches(".clp-elsewhere"));
+    }
+  }
+
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-copy]");
     if (button) copy(button);
@@ -52,5 +68,10 @@
   document.addEventListener("DOMContentLoaded", () => {
     const page = document.querySelector("[data-follow]");
     if (page) follow(page);
+    const select = document.querySelector("select[data-alone]");
+    if (select) {
+      showFields(select);
+      select.addEventListener("change", () => showFields(select));
+    }
   });
 })();

@@ -10,7 +10,7 @@ from django.core.management import get_commands, load_command_class
 from drf_spectacular.generators import SchemaGenerator
 
 from console.admin.application_form import ApplicationForm
-from console.admin.versions import UploadForm
+from console.admin.upload_form import UploadForm
 from console.live import UNANSWERED
 from registry.errors import ClipperError
 from registry.extensions import check_combine, check_runtime
