@@ -96,8 +96,9 @@ def prepare(
 
     try:
         environment = environments.prepare(spec, keep=_needed_now, afresh=afresh, meanwhile=tell)
-    except EnvironmentFailed:
-        _tell(environments, digest=spec.digest, counts={FAILURES: 1})
+    except EnvironmentFailed as error:
+        if not error.remembered:
+            _tell(environments, digest=spec.digest, counts={FAILURES: 1})
         raise
     except OSError as error:
         raise EnvironmentFailed(f"its environment can't be kept on this host: {error}") from error

@@ -78,6 +78,8 @@ class PickleRefused(ContainerError):
 
 class EnvironmentFailed(ContainerError):
     kind = "environment_failed"
+    # Whether a build failed for it some time ago, and none was tried now.
+    remembered = False
 
 
 class MemoryLimitExceeded(ContainerError):

@@ -222,7 +222,9 @@ class Environments:
         """Raise the reason of a build that failed lately, and after `since`."""
         failed = _read_failed(self._path(digest, "failed"))
         if failed is not None and max(since, time.time() - FAILED_FOR_S) < failed.at:
-            raise EnvironmentFailed(failed.error)
+            error = EnvironmentFailed(failed.error)
+            error.remembered = True
+            raise error
 
     def _build(
         self,
