@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,8 +15,9 @@ from benchmarks.command import FAILURES, Failed
 from benchmarks.experiment import Session, turns
 from benchmarks.frames import Frame, Record, Records, mid, of
 from benchmarks.loads import sampled
-from benchmarks.processes import Processes, read_memory
-from benchmarks.study import QUIET
+from benchmarks.processes import Processes, processes_by_role, read_memory
+from benchmarks.servers import running_echo
+from benchmarks.study import QUIET, Options
 from benchmarks.telling import Columns, Rows, rows_of
 from benchmarks.wrk import Load, LoadGenerator
 
@@ -49,6 +50,18 @@ class Host:
     server: str
     wrk: LoadGenerator
     client: httpx.Client | None = None
+
+
+@contextmanager
+def echo(bodies: Callable[[Path], Mapping[str, Path]], *, folder: Path) -> Iterator[Host]:
+    """The bare echo server, asked with the `bodies` that are written into its folder."""
+    with running_echo(folder) as server:
+        yield Host(
+            rows=[Row(name, f"{server.url}/", file) for name, file in bodies(folder).items()],
+            processes=lambda: processes_by_role(server.pid, replicas={}),
+            server="echo",
+            wrk=LoadGenerator(api_key="none"),
+        )
 
 
 class Entrant(NamedTuple):
@@ -110,9 +123,10 @@ def _visit(entrant: Entrant, connections: Sequence[int], *, seconds: int) -> Ite
                 yield seen | about | read_memory(host.processes())
 
 
-def add_options(parser: Any) -> None:
-    parser.add_argument("--rounds", type=int, help="instead of the usual number")
-    parser.add_argument("--seconds", type=int, help="of each load")
+OPTIONS: Options = {
+    "--rounds": {"type": int, "help": "instead of the usual number"},
+    "--seconds": {"type": int, "help": "of each load"},
+}
 
 
 # What it amounts to.

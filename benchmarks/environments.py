@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from importlib.metadata import version
 
-from benchmarks.experiment import Experiment, Session
-from benchmarks.frames import Frame, Records
+from benchmarks.experiment import Experiment, Session, turns
+from benchmarks.frames import Frame, Records, of
 from benchmarks.linear import LINEAR_SLO_MS, body, enlarged, large_bodies, linear_artifact
 from benchmarks.stack import Stack, running_stack
 from benchmarks.study import Study
 from benchmarks.telling import Target
+from benchmarks.wrk import WrkResult
 from registry.demo.digits import held_out
 
 OWN, BESIDE = "bench-own", "bench-beside"
@@ -21,26 +21,22 @@ ROUNDS, MANY, SECONDS, WARM_SECONDS = 7, 64, 4, 5
 
 
 def measure(session: Session) -> Records:
-    """Ask both in turn; whoever began last time comes second this time."""
+    """Ask both in turn."""
     found: Records = []
     with running_stack(say=session.say) as stack:
         bodies = large_bodies(stack.folder / "bodies.txt")
         _publish(stack)
-        loads = {
-            (name, connections): stack.load(name, bodies=bodies, connections=connections)
-            for name in (OWN, BESIDE)
-            for connections in (MANY, 1)
-        }
+
+        def asked(name: str, *, connections: int, seconds: int = SECONDS) -> WrkResult:
+            load = stack.load(name, bodies=bodies, connections=connections)
+            return stack.wrk.run(load, seconds=seconds)
+
         for name in (OWN, BESIDE):
-            stack.wrk.run(loads[name, MANY], seconds=WARM_SECONDS)
-        for number in range(session.options.rounds):
-            turn: dict[str, float] = {}
-            for name in (OWN, BESIDE) if number % 2 else (BESIDE, OWN):
-                turn[f"{name} rate"] = stack.wrk.run(loads[name, MANY], seconds=SECONDS).rate
-                one = stack.wrk.run(loads[name, 1], seconds=SECONDS)
-                turn[f"{name} ms"] = one.p50_us / 1000
-            found.append(turn)
-            session.say("  ".join(f"{what} {seen:,.2f}" for what, seen in sorted(turn.items())))
+            asked(name, connections=MANY, seconds=WARM_SECONDS)
+        for turn, name in turns((OWN, BESIDE), rounds=session.options.rounds):
+            rate, one = asked(name, connections=MANY).rate, asked(name, connections=1)
+            found.append({"round": turn, "name": name, "rate": rate, "ms": one.p50_us / 1000})
+            session.say("  {round}: {name:12} {rate:,.0f}/s, {ms:.2f} ms alone".format(**found[-1]))
     return found
 
 
@@ -53,32 +49,25 @@ def _publish(stack: Stack) -> None:
 
 
 def targets(result: Frame) -> list[Target]:
-    rate = (result[f"{BESIDE} rate"] / result[f"{OWN} rate"]).median()
-    latency = (result[f"{BESIDE} ms"] / result[f"{OWN} ms"]).median()
+    own, beside = (of(result, name=name).set_index("round") for name in (OWN, BESIDE))
+    ratio = (beside[["rate", "ms"]] / own[["rate", "ms"]]).median()
     return [
-        Target("answers in a second, beside : in the replica's process", rate, "≥ 0.9"),
-        Target("median latency of one client, likewise", latency, "≤ 1.1"),
+        Target("answers in a second, beside : in the replica's process", ratio["rate"], "≥ 0.9"),
+        Target("median latency of one client, likewise", ratio["ms"], "≤ 1.1"),
     ]
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-
-
-STUDY = Study(
-    name="environments",
-    about=__doc__,
-    experiments=(
-        Experiment(
-            name="environments",
-            title="A model in an environment of its own",
-            workload=f"wrk, {MANY} connections and one, {SECONDS} s each, every query a new one",
-            systems=("in the replica's own process", "in an environment beside it"),
-            measure=measure,
-            targets=targets,
-        ),
+STUDY = Study.of(
+    Experiment(
+        name="environments",
+        title="A model in an environment of its own",
+        workload=f"wrk, {MANY} connections and one, {SECONDS} s each, every query a new one",
+        systems=("in the replica's own process", "in an environment beside it"),
+        measure=measure,
+        targets=targets,
     ),
-    add_options=add_options,
+    about=__doc__,
+    options={"--rounds": {"type": int, "default": ROUNDS}},
 )
 
 if __name__ == "__main__":

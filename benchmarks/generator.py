@@ -130,9 +130,8 @@ def answer_in(received: bytes | bytearray) -> tuple[int, bytes, int] | None:
         return None
     status, size = head_of(bytes(received[:end]))
     whole = end + len(HEADER_END) + size
-    return (
-        (status, bytes(received[whole - size : whole]), whole) if len(received) >= whole else None
-    )
+    body = bytes(received[whole - size : whole])
+    return (status, body, whole) if len(received) >= whole else None
 
 
 def head_of(head: bytes) -> tuple[int, int]:

@@ -218,19 +218,16 @@ def targets(result: Frame) -> list[Target]:
     ]
 
 
-STUDY = Study(
-    name="guard",
-    about=__doc__,
-    experiments=(
-        Experiment(
-            name="guard",
-            title="The CPU time of a query",
-            workload=f"{IN_FLIGHT} queries at a time, hits and misses of one model and of five",
-            systems=("the path of a web process, without sockets", "an ASGI echo"),
-            measure=measure,
-            targets=targets,
-        ),
+STUDY = Study.of(
+    Experiment(
+        name="guard",
+        title="The CPU time of a query",
+        workload=f"{IN_FLIGHT} queries at a time, hits and misses of one model and of five",
+        systems=("the path of a web process, without sockets", "an ASGI echo"),
+        measure=measure,
+        targets=targets,
     ),
+    about=__doc__,
     strict=True,
 )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import threading
 from collections.abc import Callable
 
@@ -20,23 +19,14 @@ CONNECTIONS, PART_SECONDS = 16, 5
 READINGS = 5
 
 
-class Deploys:
-    """Deploys one version after the other, without a pause, until there were enough."""
-
-    def __init__(self, deploy: Callable[[str], None], *, wanted: int) -> None:
-        self.done = 0
-        self.ended = threading.Event()
-        self._deploy = deploy
-        self._wanted = wanted
-
-    def run(self, stop: threading.Event) -> None:
-        """An error of the last deploy comes through."""
-        try:
-            while self.done < self._wanted and not stop.is_set():
-                self._deploy(VERSIONS[(self.done + 1) % len(VERSIONS)])
-                self.done += 1
-        finally:
-            self.ended.set()
+def deploys(
+    deploy: Callable[[str], None], *, wanted: int, done: list[str], stop: threading.Event
+) -> None:
+    """Deploy one version after the other, without a pause, until there were enough."""
+    while len(done) < wanted and not stop.is_set():
+        version = VERSIONS[(len(done) + 1) % len(VERSIONS)]
+        deploy(version)
+        done.append(version)
 
 
 def measure(session: Session) -> Records:
@@ -48,15 +38,16 @@ def measure(session: Session) -> Records:
         bodies = large_bodies(stack.folder / "bodies.txt")
         load = stack.load(LINEAR, bodies=bodies, connections=CONNECTIONS)
         web, asked = busiest(stack.processes["web"]), 0
+        done: list[str] = []
         deploy = lambda version: stack.deploy(LINEAR, version=version)  # noqa: E731
-        deploys = Deploys(deploy, wanted=options.deploys)
+        work = lambda stop: deploys(deploy, wanted=options.deploys, done=done, stop=stop)  # noqa: E731
         while asked < FIRST:
             asked += stack.wrk.run(load, seconds=1).answered
-        with meanwhile(deploys.run):
-            while not readings or asked < options.queries or not deploys.ended.is_set():
+        with meanwhile(work) as deploying:
+            while not readings or asked < options.queries or not deploying.done():
                 mib = web.memory_info().rss / MIB
-                readings.append({"queries": asked, "deploys": deploys.done, "rss_mib": mib})
-                session.say(f"{asked:>9,} queries, {deploys.done:>3} deploys: {mib:.0f} MiB")
+                readings.append({"queries": asked, "deploys": len(done), "rss_mib": mib})
+                session.say(f"{asked:>9,} queries, {len(done):>3} deploys: {mib:.0f} MiB")
                 asked += stack.wrk.run(load, seconds=PART_SECONDS).answered
         readings.append({"queries": asked, "rss_mib": web.memory_info().rss / MIB})
     return readings
@@ -68,25 +59,20 @@ def targets(result: Frame) -> list[Target]:
     return [Target("memory at the end : after the first 10,000 queries", growth, "≤ 1.2")]
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--queries", type=int, default=QUERIES)
-    parser.add_argument("--deploys", type=int, default=DEPLOYS)
-
-
-STUDY = Study(
-    name="memory",
-    about=__doc__,
-    experiments=(
-        Experiment(
-            name="memory",
-            title="Memory of a web process",
-            workload=f"wrk, {CONNECTIONS} connections, each query a new one",
-            systems=("a stack, while versions are deployed",),
-            measure=measure,
-            targets=targets,
-        ),
+STUDY = Study.of(
+    Experiment(
+        name="memory",
+        title="Memory of a web process",
+        workload=f"wrk, {CONNECTIONS} connections, each query a new one",
+        systems=("a stack, while versions are deployed",),
+        measure=measure,
+        targets=targets,
     ),
-    add_options=add_options,
+    about=__doc__,
+    options={
+        "--queries": {"type": int, "default": QUERIES},
+        "--deploys": {"type": int, "default": DEPLOYS},
+    },
 )
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import NamedTuple, TypeVar
 
@@ -127,13 +127,13 @@ def every(seconds: float, *, stop: threading.Event) -> Iterator[None]:
 
 
 @contextmanager
-def meanwhile(work: Callable[[threading.Event], None]) -> Iterator[None]:
+def meanwhile(work: Callable[[threading.Event], None]) -> Iterator[Future[None]]:
     """Have it work in a thread until the block is left; its failure is the block's."""
     stop = threading.Event()
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="meanwhile") as threads:
         working = threads.submit(work, stop)
         try:
-            yield
+            yield working
         finally:
             stop.set()
         working.result()

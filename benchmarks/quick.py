@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from benchmarks import compare, flame
@@ -12,12 +12,10 @@ from benchmarks.compare import CLIPPER, ECHO, LOADED, Entrant, Entry, Host, Row
 from benchmarks.experiment import Experiment, Session
 from benchmarks.frames import Frame, Records, of
 from benchmarks.linear import LINEAR, large_bodies, publish_linear, small_bodies
-from benchmarks.processes import busiest, processes_by_role
-from benchmarks.servers import running_echo
+from benchmarks.processes import busiest
 from benchmarks.stack import DIGITS, Stack, running_stack
 from benchmarks.study import Study
 from benchmarks.telling import Columns, Rows, Target
-from benchmarks.wrk import LoadGenerator
 
 ROUNDS, SECONDS = 3, 5
 # What Clipper tells of itself, whose cores were busy, and the CPU time of the server for a query.
@@ -51,22 +49,14 @@ def clipper(folder: Path) -> Iterator[Host]:
         )  # fmt: skip
 
 
-@contextmanager
-def echo(folder: Path) -> Iterator[Host]:
-    with running_echo(folder) as server:
-        files = {"64": small_bodies(folder / "64.txt"), "784": large_bodies(folder / "784.txt")}
-        yield Host(
-            rows=[Row(name, f"{server.url}/", file) for name, file in files.items()],
-            processes=lambda: processes_by_role(server.pid, replicas={}),
-            server="echo",
-            wrk=LoadGenerator(api_key="none"),
-        )
+def echoed(folder: Path) -> dict[str, Path]:
+    return {"64": small_bodies(folder / "64.txt"), "784": large_bodies(folder / "784.txt")}
 
 
 def measure(session: Session) -> Records:
     if session.options.profile:
         flame.profiler()
-    entrants = [Entrant(ECHO, "", echo), Entrant(CLIPPER, "", clipper)]
+    entrants = [Entrant(ECHO, "", partial(compare.echo, echoed)), Entrant(CLIPPER, "", clipper)]
     found = compare.compared(session, entrants, full=(1, LOADED), rounds=ROUNDS, seconds=SECONDS)
     if session.options.profile:
         with running_stack(say=session.say) as stack:
@@ -102,30 +92,20 @@ def targets(result: Frame) -> list[Target]:
     return [Target("errors", of(result, kind=compare.LOAD)["errors"].sum(), "≤ 0")]
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    compare.add_options(parser)
-    parser.add_argument(
-        "--profile", action="store_true", help="sample the web process with py-spy at the end"
-    )
-
-
-STUDY = Study(
-    name="quick",
-    about=__doc__,
-    experiments=(
-        Experiment(
-            name="quick",
-            title="Clipper beside a bare echo server",
-            workload="wrk, 64 connections and one; each query a new one, or known to the cache",
-            systems=("a stack", "a bare echo server"),
-            measure=measure,
-            targets=targets,
-            table=table,
-            notes=compare.notes,
-        ),
+STUDY = Study.of(
+    Experiment(
+        name="quick",
+        title="Clipper beside a bare echo server",
+        workload="wrk, 64 connections and one; each query a new one, or known to the cache",
+        systems=("a stack", "a bare echo server"),
+        measure=measure,
+        targets=targets,
+        table=table,
+        notes=compare.notes,
     ),
+    about=__doc__,
     quick="one short round, for a first look",
-    add_options=add_options,
+    options={**compare.OPTIONS, "--profile": {"action": "store_true", "help": "ask py-spy, too"}},
 )
 
 if __name__ == "__main__":

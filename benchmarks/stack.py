@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from scripts.stack.command import free_port, start_command
 from scripts.stack.layout import HOST, layout_of
 
 STACK_SECONDS, RELEASE_SECONDS = 240.0, 120.0
+ASKED_AT_ONCE = 500
 # The demo's ensemble of five models.
 DIGITS = "digits"
 ROWS_OF_FEEDBACK = (
@@ -72,11 +74,16 @@ class Stack(Server):
         """What wrk is to ask that application, each query a new one."""
         return Load(self.url_of(application), bodies, unique=True, connections=connections)
 
-    def receipts(self, application: str, *, inputs: list[str]) -> list[str]:
-        """Ask about all of these inputs at once."""
-        body = f'{{"input_batch":[{",".join(inputs)}]}}'.encode()
-        answer = self.predict(application, body=body)
-        return [prediction["query_id"] for prediction in answer["batch_predictions"]]
+    def receipts(self, application: str, *, inputs: Sequence[str], count: int) -> list[str]:
+        """Ask about these inputs in turn, many at once, until there are so many receipts."""
+        found: list[str] = []
+        turn = cycle(inputs)
+        while len(found) < count:
+            some = islice(turn, min(ASKED_AT_ONCE, count - len(found)))
+            body = f'{{"input_batch":[{",".join(some)}]}}'.encode()
+            answers = self.predict(application, body=body)["batch_predictions"]
+            found += [answer["query_id"] for answer in answers]
+        return found
 
     def publish(
         self, model: str, *, input_type: str = "doubles", live: bool = True, **version: Any

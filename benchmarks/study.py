@@ -7,10 +7,10 @@ import os
 import platform
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
@@ -27,16 +27,8 @@ RESULTS = ROOT / "benchmarks/results"
 QUIET = 0.1
 LISTEN_SECONDS = 1.0
 
-
-def add_names(parser: argparse.ArgumentParser, *, known: Collection[str]) -> None:
-    """Let some of what is known be chosen, as `names`; without any, all of it."""
-
-    def checked(text: str) -> str:
-        if text not in known:
-            raise argparse.ArgumentTypeError(f"expected {', '.join(known)}; got {text}")
-        return text
-
-    parser.add_argument("names", nargs="*", type=checked, metavar="NAME", help=", ".join(known))
+# Names of options, and what `add_argument` is told of each.
+Options = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +36,8 @@ class Study:
     """A command's experiments, `python -m benchmarks.NAME`; several are chosen by name. Each leaves
     `NAME.json` in the folder of the results, and a chart beside it, if it has one. Where there is a
     page of the study's name, its tables can be published there, at the marks of the experiments.
-    Where a study is `strict`, a target that is missed is a failure of the command. `add_options`
-    are those beyond what all have.
+    Where a study is `strict`, a target that is missed is a failure of the command. `options` are
+    those beyond what all have; of `parts`, as of several experiments, some can be chosen by name.
     """
 
     name: str
@@ -53,7 +45,13 @@ class Study:
     experiments: Sequence[Experiment]
     quick: str = ""
     strict: bool = False
-    add_options: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+    options: Options = field(default_factory=dict)
+    parts: Collection[str] = ()
+
+    @classmethod
+    def of(cls, experiment: Experiment, **about: Any) -> Study:
+        """The command of a single experiment, whose name it has."""
+        return cls(name=experiment.name, experiments=(experiment,), **about)
 
     @property
     def page(self) -> Path | None:
@@ -69,8 +67,15 @@ class Study:
             prog=f"python -m benchmarks.{self.name}", description=self.about
         )
         option = parser.add_argument
-        if len(self.experiments) > 1:
-            add_names(parser, known=[experiment.name for experiment in self.experiments])
+        known = self.parts or [experiment.name for experiment in self.experiments]
+        if len(known) > 1:
+
+            def checked(text: str) -> str:
+                if text not in known:
+                    raise argparse.ArgumentTypeError(f"expected {', '.join(known)}; got {text}")
+                return text
+
+            option("names", nargs="*", type=checked, metavar="NAME", help=", ".join(known))
         if self.quick:
             option("--quick", action="store_true", help=self.quick)
         option("--redraw", action="store_true", help="only show what was measured before")
@@ -79,7 +84,8 @@ class Study:
             option("--publish", action="store_true", help=f"update {page} and its pictures")
         folder = RESULTS / self.name if self.page else RESULTS
         option("--results", type=Path, default=folder, help="folder of the results")
-        self.add_options(parser)
+        for name, how in self.options.items():
+            option(name, **how)
         return parser
 
     def _run(self, options: argparse.Namespace) -> int:
@@ -106,10 +112,7 @@ class Study:
             try:
                 for experiment in chosen:
                     say(f"\n{experiment.title}")
-                    began = time.monotonic()
-                    records = experiment.measure(session)
-                    took = time.monotonic() - began
-                    write(experiment, records, session=session, busy=busy, seconds=took)
+                    write(experiment, experiment.measure(session), session=session, busy=busy)
             finally:
                 session.close()
 
@@ -135,16 +138,13 @@ def published(page: str, experiment: Experiment, frame: Frame) -> str:
     )
 
 
-def write(
-    experiment: Experiment, records: Records, *, session: Session, busy: float, seconds: float
-) -> None:
+def write(experiment: Experiment, records: Records, *, session: Session, busy: float) -> None:
     """Write down what was measured, and what it is judged as."""
     judged = experiment.targets(Frame(records))
     document = {
         "machine": [os.cpu_count(), platform.python_version(), platform.platform()],
         "busy_before": busy,
         "quick": session.quick,
-        "seconds": seconds,
         "workload": experiment.workload,
         "systems": experiment.systems,
         "targets": [asdict(target) | {"holds": target.holds} for target in judged],

@@ -58,15 +58,11 @@ class Asked:
         load = stack.load(
             self.application, bodies=self.bodies(number), connections=self.connections
         )
+        settle = (lambda: _wait_for_calm(stack)) if self.leaves_work else lambda: None
         seen = sampled(
-            load,
-            wrk=stack.wrk,
-            seconds=seconds,
-            processes=stack.processes,
-            server="web",
-            client=stack.client,
-            settle=(lambda: _wait_for_calm(stack)) if self.leaves_work else lambda: None,
-        )
+            load, wrk=stack.wrk, seconds=seconds, processes=stack.processes, server="web",
+            client=stack.client, settle=settle,
+        )  # fmt: skip
         asked, answered = _calls(stack), max(1, seen["answered"])
         return seen | {
             "us": seen["server_us"],

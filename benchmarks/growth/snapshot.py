@@ -94,10 +94,8 @@ def told(result: Frame, what: str, **of_which: Any) -> Any:
 
 
 def targets(result: Frame) -> list[Target]:
-    changed, registered = (
-        {"size": SIZE, "change": OBJECTIVE},
-        f"when {OBJECTIVE}, {SIZE} registered",
-    )
+    changed = {"size": SIZE, "change": OBJECTIVE}
+    registered = f"when {OBJECTIVE}, {SIZE} registered"
     read, lag = told(result, "read", **changed).median(), told(result, "lag", **changed).max()
     failures = result["errors"].sum() + result["default_count"].sum()
     follow = told(result, "follow", size=SIZE).max()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from functools import partial
 
@@ -13,7 +12,7 @@ from benchmarks.compare import ALONE, CLIPPER, ECHO, LOADED, Entrant, Entry, loa
 from benchmarks.experiment import Experiment, Session
 from benchmarks.frames import Frame, Records, mid, of
 from benchmarks.peers import hosts
-from benchmarks.peers.roster import PEERS, ROSTER, Peer, questions
+from benchmarks.peers.roster import PEERS, PLAIN, ROSTER, Peer, questions
 from benchmarks.study import Study
 from benchmarks.telling import DASH, Rows, Target
 
@@ -28,7 +27,7 @@ def measure(session: Session) -> Records:
     # Clipper and its yardstick first; a peer once for each of its settings, if it is there.
     entrants = [
         Entrant(CLIPPER, "", partial(hosts.running_clipper, asked)),
-        Entrant(ECHO, "", partial(hosts.running_bare_echo, asked)),
+        Entrant(ECHO, "", partial(compare.echo, lambda folder: {"": asked.file(PLAIN)})),
     ]
     found: Records = [{"kind": BARE, **hosts.measure_alone(asked)}]
     for peer in (PEERS[name] for name in session.options.only):
@@ -99,37 +98,27 @@ def _panel(what: str, connections: int, heading: str) -> Panel:
     return Panel(title=heading, of=values, across=True)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--only", nargs="+", choices=PEERS, default=list(PEERS), metavar="PEER",
-        help=f"beside Clipper and the echo: {', '.join(PEERS)}",
-    )  # fmt: skip
-    compare.add_options(parser)
-
-
-STUDY = Study(
-    name="peers",
-    about=__doc__,
-    experiments=(
-        Experiment(
-            name="peers",
-            title="Clipper beside other prediction servers",
-            workload="wrk, 784 numbers as JSON, one connection and many",
-            systems=(CLIPPER, ECHO, *(peer.title for peer in ROSTER)),
-            measure=measure,
-            targets=targets,
-            panels=(
-                _panel("rate", LOADED, f"Queries/s, {LOADED} connections"),
-                _panel("p50_ms", ALONE, "P50 of a single client, ms"),
-                _panel("p99_ms", LOADED, f"P99, {LOADED} connections, ms"),
-            ),
-            size=(4.8, 5.6),
-            table=table,
-            notes=compare.notes,
+ONLY = {"nargs": "+", "choices": PEERS, "default": list(PEERS), "help": "those beside Clipper"}
+STUDY = Study.of(
+    Experiment(
+        name="peers",
+        title="Clipper beside other prediction servers",
+        workload="wrk, 784 numbers as JSON, one connection and many",
+        systems=(CLIPPER, ECHO, *(peer.title for peer in ROSTER)),
+        measure=measure,
+        targets=targets,
+        panels=(
+            _panel("rate", LOADED, f"Queries/s, {LOADED} connections"),
+            _panel("p50_ms", ALONE, "P50 of a single client, ms"),
+            _panel("p99_ms", LOADED, f"P99, {LOADED} connections, ms"),
         ),
+        size=(4.8, 5.6),
+        table=table,
+        notes=compare.notes,
     ),
+    about=__doc__,
     quick="one short round, for a first look",
-    add_options=add_options,
+    options={**compare.OPTIONS, "--only": ONLY},
 )
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from benchmarks.command import Failed, Say, say
 from benchmarks.compare import Host, Row
 from benchmarks.linear import LINEAR, publish_linear
 from benchmarks.peers.roster import MAX_BATCH, PLAIN, Home, Peer, Protocol, Questions, Setting
-from benchmarks.processes import REPLICA, processes_by_role
-from benchmarks.servers import ONE_THREAD, clean_environment, is_up, running, running_echo
+from benchmarks.processes import REPLICA
+from benchmarks.servers import ONE_THREAD, clean_environment, is_up, running
 from benchmarks.stack import running_stack
 from benchmarks.wrk import LoadGenerator
 from scripts.stack.command import free_port
@@ -39,7 +39,6 @@ ALONE_SECONDS = 1.0
 START_SECONDS, END_SECONDS = 120.0, 5.0
 FOLDER = ROOT / ".venv-peers"
 REQUIREMENTS = Path(__file__).with_name("requirements")
-NOBODYS = LoadGenerator(api_key="none")
 
 
 def environment(name: str, *, say: Say) -> Path:
@@ -88,7 +87,7 @@ def running_peer(
                 rows=[Row(setting.name, url, bodies)],
                 processes=lambda: {SERVER: _carrying(folder)},
                 server=SERVER,
-                wrk=NOBODYS,
+                wrk=LoadGenerator(api_key="none"),
             )
     finally:
         # Some leave helpers behind, in groups of their own.
@@ -138,17 +137,6 @@ def running_clipper(questions: Questions, *, folder: Path) -> Iterator[Host]:
             server=SERVER,
             wrk=stack.wrk,
             client=stack.client,
-        )
-
-
-@contextmanager
-def running_bare_echo(questions: Questions, *, folder: Path) -> Iterator[Host]:
-    with running_echo(folder) as echo:
-        yield Host(
-            rows=[Row("", f"{echo.url}/", questions.file(PLAIN))],
-            processes=lambda: processes_by_role(echo.pid, replicas={}),
-            server="echo",
-            wrk=NOBODYS,
         )
 
 

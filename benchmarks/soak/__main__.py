@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -216,32 +215,25 @@ class _Bench:
         return rows()
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--queries", type=int, default=QUERIES, help="at least (500,000)")
-    parser.add_argument(
-        "--every", type=float, default=EVERY_SECONDS, metavar="S", help="between events (15 s)"
-    )
-
-
-STUDY = Study(
-    name="soak",
-    about=__doc__,
-    experiments=(
-        Experiment(
-            name="soak",
-            title="Soak",
-            workload="41 clients that never pause, of six kinds",
-            systems=("a stack, while one part after another is changed or killed",),
-            measure=measure,
-            targets=verdict.targets,
-            panels=verdict.PANELS,
-            size=(7.4, 3.5),
-            table=verdict.phase_table,
-            notes=verdict.notes,
-        ),
+STUDY = Study.of(
+    Experiment(
+        name="soak",
+        title="Soak",
+        workload="41 clients that never pause, of six kinds",
+        systems=("a stack, while one part after another is changed or killed",),
+        measure=measure,
+        targets=verdict.targets,
+        panels=verdict.PANELS,
+        size=(7.4, 3.5),
+        table=verdict.phase_table,
+        notes=verdict.notes,
     ),
+    about=__doc__,
     strict=True,
-    add_options=add_options,
+    options={
+        "--queries": {"type": int, "default": QUERIES, "help": "at least (500,000)"},
+        "--every": {"type": float, "default": EVERY_SECONDS, "help": "seconds between events (15)"},
+    },
 )
 
 if __name__ == "__main__":

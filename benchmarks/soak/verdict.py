@@ -85,10 +85,8 @@ def growth(soak: Frame) -> dict[int, float]:
 
 def targets(soak: Frame) -> list[Target]:
     end, failures = _records(soak, END)[0], [event["failure"] for event in _records(soak, EVENT)]
-    grown, asked = (
-        max(growth(soak).values(), default=float("nan")),
-        totals(soak)["queries"].iloc[-1],
-    )
+    grown = max(growth(soak).values(), default=float("nan"))
+    asked = totals(soak)["queries"].iloc[-1]
     left, kept = end.get("left_open", float("nan")), end["acknowledged"] - end["rows"]
     stuck = len(list(filter(None, failures)))
     return [

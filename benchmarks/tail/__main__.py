@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -22,7 +21,7 @@ from benchmarks.linear import LINEAR, LINEAR_SLO_MS, publish_linear
 from benchmarks.processes import meanwhile, read_cpu
 from benchmarks.servers import Server, running_echo
 from benchmarks.stack import DIGITS, running_stack
-from benchmarks.study import QUIET, Study, add_names, stored
+from benchmarks.study import QUIET, Study, stored
 from benchmarks.tail import scenarios as known
 from benchmarks.tail.scenarios import SCENARIOS, STEADY, Action, Disturbed, Kind, Scenario
 from benchmarks.telling import Target, number, rows_of
@@ -106,8 +105,7 @@ class _Bench:
         if any(scenario.name == "feedback" for scenario in scenarios):
             inputs = [linear.input_of(line) for line in self._small.read_text().splitlines()]
             count = int(known.FEEDBACK_RATE * self._seconds * self._rounds)
-            while len(self._disturbed.receipts) < count:
-                self._disturbed.receipts.extend(self._stack.receipts(DIGITS, inputs=inputs))
+            self._disturbed.receipts[:] = self._stack.receipts(DIGITS, inputs=inputs, count=count)
         names = [scenario.name for scenario in scenarios]
         queries: dict[str, list[Frame]] = {name: [] for name in (ECHO, *names)}
         spikes: dict[str, list[Spike]] = {name: [] for name in names}
@@ -249,17 +247,7 @@ TAIL = Experiment(
 )  # fmt: skip
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    add_names(parser, known=SCENARIOS)
-
-
-STUDY = Study(
-    name="tail",
-    about=__doc__,
-    experiments=(TAIL,),
-    quick="a first look, in two minutes",
-    add_options=add_options,
-)
+STUDY = Study.of(TAIL, about=__doc__, quick="a first look, in two minutes", parts=tuple(SCENARIOS))
 
 if __name__ == "__main__":
     raise SystemExit(STUDY.main())

@@ -14,7 +14,7 @@ from scripts.stack.layout import ROOT
 def told(experiment: Experiment, records: Records, folder: Path) -> list[Target]:
     """Write it down, read it again, show it, draw it and publish it; return what is judged."""
     session = Session(folder=folder, results=folder)
-    write(experiment, records, session=session, busy=0.0, seconds=1.0)
+    write(experiment, records, session=session, busy=0.0)
     frame: Frame = stored(experiment, results=folder)
     judged = report(experiment, frame, folder)
     assert (folder / f"{experiment.name}.png").read_bytes().startswith(b"\x89PNG")

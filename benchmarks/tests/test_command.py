@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 
@@ -11,7 +10,7 @@ import pytest
 from benchmarks import command
 from benchmarks.command import Failed
 from benchmarks.paper.__main__ import STUDY
-from benchmarks.study import add_names
+from benchmarks.study import Study
 
 
 def fail(error: BaseException) -> None:
@@ -46,13 +45,10 @@ def test_sigterm_ends_it_as_ctrl_c_does(capsys):
     assert "bench: interrupted" in capsys.readouterr().err
 
 
-def test_names_are_those_there_are_and_none_means_all(capsys):
-    parser = argparse.ArgumentParser()
-    add_names(parser, known=("one", "two"))
-    assert parser.parse_args([]).names == []
-    assert parser.parse_args(["two"]).names == ["two"]
+def test_names_are_those_of_the_parts(capsys):
+    study = Study(name="any", about=None, experiments=(), parts=("one", "two"))
     with pytest.raises(SystemExit):
-        parser.parse_args(["three"])
+        study.main(["two", "three"])
     assert "expected one, two; got three" in capsys.readouterr().err
 
 

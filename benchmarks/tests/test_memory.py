@@ -7,16 +7,15 @@ import threading
 import pytest
 
 from benchmarks.frames import Frame
-from benchmarks.memory import Deploys, targets
+from benchmarks.memory import deploys, targets
 from benchmarks.stack import ManagementFailed
 
 
 def test_versions_take_turns_until_there_were_enough_deploys():
     deployed: list[str] = []
-    deploys = Deploys(deployed.append, wanted=5)
-    deploys.run(threading.Event())
-    assert (deploys.done, deploys.ended.is_set()) == (5, True)
-    assert deployed == ["2", "1", "2", "1", "2"]
+    done: list[str] = []
+    deploys(deployed.append, wanted=5, done=done, stop=threading.Event())
+    assert deployed == done == ["2", "1", "2", "1", "2"]
 
 
 def test_a_deploy_that_fails_ends_them_and_is_told():
@@ -24,10 +23,10 @@ def test_a_deploy_that_fails_ends_them_and_is_told():
         if version == "1":
             raise ManagementFailed("no replica came up")
 
-    deploys = Deploys(deploy, wanted=5)
+    done: list[str] = []
     with pytest.raises(ManagementFailed, match="no replica came up"):
-        deploys.run(threading.Event())
-    assert (deploys.done, deploys.ended.is_set()) == (1, True)
+        deploys(deploy, wanted=5, done=done, stop=threading.Event())
+    assert done == ["2"]
 
 
 def test_the_end_is_a_mean_of_the_last_readings_beside_the_first():
