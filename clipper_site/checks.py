@@ -106,6 +106,22 @@ def tls_files_are_usable(
     return wrong
 
 
+@register(OF_SETTINGS)
+def packages_come_from_somewhere(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    if settings.CLIPPER_PIP_WHEELHOUSE or not settings.CLIPPER_PIP_NO_INDEX:
+        return []
+    return [
+        Error(
+            "CLIPPER_PIP_NO_INDEX is set, but CLIPPER_PIP_WHEELHOUSE is not: no package that a "
+            "version requires could be had.",
+            hint="Set CLIPPER_PIP_WHEELHOUSE to a folder of wheels, or unset CLIPPER_PIP_NO_INDEX.",
+            id="clipper.E007",
+        )
+    ]
+
+
 @register()
 def artifacts_can_be_kept(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
