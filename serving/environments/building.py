@@ -120,6 +120,7 @@ class Build:
         """Return where its Python lies. Raises EnvironmentFailed with uv's words, and whatever
         `meanwhile` does.
         """
+        self._meanwhile(f"looking for Python {self._spec.python}")
         interpreter = find(self._spec.python)
         self._home.mkdir(parents=True)
         options = ["--relocatable", "--no-project", "--python", str(interpreter.path)]
