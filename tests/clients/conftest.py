@@ -30,7 +30,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     folder = Path(tempfile.mkdtemp(prefix="clipper-clients-"))
-    running = Stack(var=folder / "var", demo=False)
+    allowed = {"CLIPPER_REMOTE_HOSTS": "127.0.0.1"}
+    running = Stack(var=folder / "var", demo=False, settings=allowed)
     try:
         running.start()
         yield running

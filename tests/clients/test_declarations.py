@@ -122,6 +122,32 @@ def test_another_artifact_under_the_same_name_changes_nothing(
     assert client.request("GET", "models/fixed")["description"] == ""
 
 
+@pytest.mark.usefixtures("known")
+def test_a_remote_version_has_its_secret_from_the_environment(
+    terminal: Terminal, folder: Folder, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = {
+        "version": 1,
+        "runtime": "remote",
+        "url": "http://127.0.0.1:9/",
+        "protocol": "mlflow",
+    }
+    declared = version | {"secret_from": "FAR_SECRET"}
+    folder.declared = {
+        "models": [{"name": "afar", "input_type": "doubles", "versions": [declared]}]
+    }
+    terminal.types("apply", "-f", folder.file, code=1)
+    assert "FAR_SECRET" in terminal.complaint
+    monkeypatch.setenv("FAR_SECRET", "hush")
+    assert "hush" not in terminal.types("apply", "-f", folder.file)
+    assert client.request("GET", "models/afar/versions/1")["has_secret"]
+    assert terminal.types("apply", "-f", folder.file) == "Nothing differs.\n"
+    exported = folder.path / "exported.yaml"
+    terminal.types("export", "-o", exported)
+    assert "hush" not in exported.read_text()
+    assert terminal.types("diff", "-f", exported) == "Nothing differs.\n"
+
+
 @pytest.mark.parametrize(
     ("text", "wrong"),
     [
@@ -136,6 +162,10 @@ def test_another_artifact_under_the_same_name_changes_nothing(
         (
             "models: [{name: a, versions: [{version: 1, digest: x}], live: 2}]",
             "one of its versions",
+        ),
+        (
+            "models: [{name: a, versions: [{version: 1, runtime: remote, digest: x}]}]",
+            "none of them with the runtime remote",
         ),
         ("keys: [{name: a, scope: []}]", "expected only name, scopes"),
     ],
@@ -169,9 +199,12 @@ APPLICATION = {
 }
 KEY = {"id": 1, "name": "k", "prefix": "clp_abc", "scopes": ["predict"], "applications": None}
 KEY |= {"expires_at": "2027-01-01T00:00:00Z"}
+FAR = {"url": "http://far/v2/models/m", "protocol": "open-inference", "timeout_ms": 5000}
+REMOTE = {"version": "1", "digest": "r", "runtime": "remote", "replicas": 1, "remote": FAR}
+REMOTE_ELSEWHERE = {"version": 1, "runtime": "remote", "url": "http://elsewhere/"}
 THERE = State(
-    models={"m": MODEL, "old": MODEL | {"name": "old"}},
-    versions={"m": {"1": VERSION, "0": VERSION | {"version": "0"}}},
+    models={name: MODEL | {"name": name} for name in ("m", "far", "old")},
+    versions={"m": {"1": VERSION, "0": VERSION | {"version": "0"}}, "far": {"1": REMOTE}},
     applications={"a": APPLICATION},
     keys={"k": KEY},
 )
@@ -187,6 +220,7 @@ def planned(declared: dict[str, Any], *, prune: bool = False, own_key: str = "")
     [
         {},
         {"models": [{"name": "m", "live": 1, "versions": [{"version": 1, "digest": "d"}]}]},
+        {"models": [{"name": "far", "versions": [{"version": 1, "runtime": "remote", **FAR}]}]},
         {"applications": [{"name": "a", "slo_ms": 50, "routes": [{"model": "m"}]}]},
         {"keys": [{"name": "k", "scopes": ["predict"], "expires_at": "2027-01-01T01:00:00+01:00"}]},
     ],
@@ -208,6 +242,10 @@ def test_what_is_so_already_needs_nothing(declared: dict[str, Any]) -> None:
             {"models": [{"name": "m", "versions": [{"version": 1, "digest": "d", "replicas": 2}]}]},
             ["change version m:1"],
         ),
+        (
+            {"models": [{"name": "far", "versions": [REMOTE_ELSEWHERE]}]},
+            ["conflict version far:1"],
+        ),
         ({"applications": [{"name": "a", "default_output": None}]}, ["change application a"]),
         ({"applications": [{"name": "a", "routes": []}]}, ["change application a"]),
         ({"keys": [{"name": "k", "scopes": ["manage"]}]}, ["conflict key k"]),
@@ -219,7 +257,12 @@ def test_what_differs_is_a_step_or_a_conflict(declared: Any, steps: list[str]) -
 
 
 def test_only_named_sections_are_pruned_and_never_ones_own_key() -> None:
-    listed = {"models": [{"name": "m", "versions": [{"version": 1, "digest": "d"}]}]}
+    listed = {
+        "models": [
+            {"name": "m", "versions": [{"version": 1, "digest": "d"}]},
+            {"name": "far"},
+        ]
+    }
     assert planned(listed) == []
     steps = [f"{c.action} {c.kind} {c.name}" for c in planned(listed, prune=True)]
     assert steps == ["delete version m:0", "delete model old"]

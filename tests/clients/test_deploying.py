@@ -15,6 +15,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
 from clipper_client import Client, ClipperError
+from tests.clients.busy_server import Planned, serving
 from tests.clients.sources import source_of
 from tests.integration.stack import Stack
 
@@ -126,6 +127,20 @@ def test_a_function_of_a_script_is_sent_without_the_rest_of_it(
         check=False,
     )
     assert (done.stdout, done.returncode) == ("42.0\n", 0), done.stderr
+
+
+def test_a_model_behind_a_url_is_asked_where_it_is(client: Client) -> None:
+    with serving(Planned(200, b'{"predictions": [41, 42]}')) as elsewhere:
+        client.deploy(
+            "far",
+            f"{elsewhere.url}/invocations",
+            runtime="remote",
+            fields={"protocol": "mlflow", "max_batch_size": 2},
+            wait=False,
+        )
+    version = client.request("GET", "models/far/versions/1")
+    assert version["runtime"] == "remote"
+    assert version["remote"]["url"] == f"{elsewhere.url}/invocations"
 
 
 def test_what_nobody_can_save_is_refused_before_anything_is_sent(client: Client) -> None:

@@ -17,6 +17,8 @@ def input_type_of(example: Any, *, model: Any = None) -> str:
 
     Whole numbers count as doubles: a model that was trained on them takes others too.
     """
+    if example is None and getattr(model, "tokenizer", None) is not None:
+        return "strings"
     if example is None:
         return "columns" if hasattr(model, "feature_names_in_") else "doubles"
     if is_frame(example) or is_series(example):

@@ -81,7 +81,7 @@ def _replicas(model: str, replicas: list[Any]) -> str:
 
 def _add_deploy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="of the model; made where there is none")
-    parser.add_argument("artifact", help="a file or a folder")
+    parser.add_argument("artifact", help="a file, a folder, or the URL of a remote model")
     parser.add_argument("--version", help="its name; the next number if left out")
     parser.add_argument("--runtime", help="what the artifact is; told by its ending if left out")
     parser.add_argument("--method", help="what of the model is asked, such as predict_proba")
@@ -111,7 +111,7 @@ def _deploy(client: Client, options: Options) -> int:
     requirements = options.requirements and Path(options.requirements).read_text()
     release = client.deploy(
         options.name,
-        Path(options.artifact),
+        options.artifact,
         version=options.version,
         example=options.example,
         app=options.app,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -9,7 +10,7 @@ from urllib.parse import quote
 from clipper_client.declarations.document import DeclaredModel, DeclaredVersion, Document
 from clipper_client.declarations.plan import Change, plan
 from clipper_client.declarations.state import State, state_of
-from clipper_client.errors import ClipperError
+from clipper_client.errors import INVALID_DECLARATION, ClipperError
 from clipper_client.operations.deploying import text_of
 from clipper_client.operations.management import model_path, released, request
 from clipper_client.retries import RetryPolicy, ask
@@ -50,12 +51,30 @@ def _put_model(change: Change, policy: RetryPolicy) -> Operation[Any]:
 
 def _upload(change: Change, policy: RetryPolicy) -> Operation[Any]:
     model, version = _declared(change)
+    if version.is_remote:
+        return (yield from _create_remote(model, version, policy))
     assert version.artifact is not None  # noqa: S101  # the plan says conflict otherwise
     fields = {name: text_of(value) for name, value in version.fields.items() if value is not None}
     upload = Upload(fields={"version": version.version, **fields}, file=version.artifact)
     path = f"{model_path(model.name, 'versions')}/"
     sent = Request(method="POST", path=path, upload=upload, repeatable=False)
     return (yield from ask(sent, policy=policy)).json()
+
+
+def _create_remote(
+    model: DeclaredModel, version: DeclaredVersion, policy: RetryPolicy
+) -> Operation[Any]:
+    body = {"version": version.version, **version.fields}
+    if version.secret_from is not None:
+        if version.secret_from not in os.environ:
+            raise ClipperError(
+                f"Expected the environment variable {version.secret_from}, which "
+                f"{model.name}:{version.version} takes its secret from.",
+                code=INVALID_DECLARATION,
+            )
+        body["secret"] = os.environ[version.secret_from]
+    path = f"{model_path(model.name, 'versions')}/"
+    return (yield from request("POST", path, body=body, policy=policy))
 
 
 def _configure(change: Change, policy: RetryPolicy) -> Operation[Any]:

@@ -15,18 +15,27 @@ from clipper_client.errors import INVALID_DECLARATION, ClipperError
 SECTIONS = ("models", "applications", "keys")
 MODEL_FIELDS = ("name", "input_type", "description", "versions", "live")
 KEY_FIELDS = ("name", "scopes", "applications", "expires_at", "run_code")
+# A version that lives behind HTTP: what says where it is takes the artifact's place.
+REMOTE = "remote"
 # YAML takes the version 1 for a number, and a date for a date; here all of them are text.
 TEXTS = ("version", "live", "expires_at", "name")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclaredVersion:
-    """One version: an artifact to upload, or the digest of one that has to be there."""
+    """One version: an artifact to upload, the digest of one that has to be there, or neither of a
+    remote one. `secret_from` is the environment variable with what a remote model is asked with.
+    """
 
     version: str
     fields: Mapping[str, Any]
     artifact: Path | None = None
     digest: str | None = None
+    secret_from: str | None = None
+
+    @property
+    def is_remote(self) -> bool:
+        return self.fields.get("runtime") == REMOTE
 
     def sha256(self) -> str | None:
         """The digest of the artifact. Raises ClipperError where its file isn't there."""
@@ -110,10 +119,20 @@ def _version(entry: Any, *, where: str, path: Path) -> DeclaredVersion:
         raise _wrong(f"{where}.versions: expected version in each, got {sorted(fields)}")
     version = fields.pop("version")
     artifact, digest = fields.pop("artifact", None), fields.pop("digest", None)
-    if (artifact is None) == (digest is None):
-        raise _wrong(f"{where}.versions.{version}: expected either artifact or digest")
+    given = [artifact, digest] if fields.get("runtime") != REMOTE else [artifact, digest, REMOTE]
+    if sum(each is not None for each in given) != 1:
+        raise _wrong(
+            f"{where}.versions.{version}: expected either artifact or digest, "
+            f"and none of them with the runtime {REMOTE}"
+        )
     file = None if artifact is None else path.parent / Path(artifact).expanduser()
-    return DeclaredVersion(version=version, fields=fields, artifact=file, digest=digest)
+    return DeclaredVersion(
+        version=version,
+        secret_from=fields.pop("secret_from", None),
+        fields=fields,
+        artifact=file,
+        digest=digest,
+    )
 
 
 def _named(sections: Mapping[str, Any], section: str) -> dict[str, dict[str, Any]] | None:

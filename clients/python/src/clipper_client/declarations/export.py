@@ -34,7 +34,7 @@ EMPTY: tuple[Any, ...] = (None, "", {}, [])
 def exported(state: State, *, keys: bool) -> dict[str, Any]:
     """Return what, declared where it comes from, changes nothing.
 
-    Artifacts aren't in it: versions are named by their digests.
+    Artifacts aren't in it: versions are named by their digests, but for remote ones.
     """
     document = {
         "models": [_model(row, state=state) for row in state.models.values()],
@@ -64,7 +64,10 @@ def _model(row: Mapping[str, Any], *, state: State) -> dict[str, Any]:
 
 def _version(row: Mapping[str, Any]) -> dict[str, Any]:
     said = {name: row[name] for name in VERSION_FIELDS if row.get(name) not in EMPTY}
-    return {"version": row["version"], "digest": row["digest"], **said}
+    remote = row.get("remote")
+    what = {"digest": row["digest"]} if remote is None else remote
+    told = {name: value for name, value in what.items() if value not in EMPTY}
+    return {"version": row["version"], **told, **said}
 
 
 def _application(row: Mapping[str, Any]) -> dict[str, Any]:

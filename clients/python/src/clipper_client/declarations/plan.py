@@ -8,7 +8,13 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from clipper_client.declarations.document import DeclaredModel, DeclaredVersion, Document
-from clipper_client.declarations.state import Rows, State, as_declared, route_of
+from clipper_client.declarations.state import (
+    Rows,
+    State,
+    as_declared,
+    as_declared_version,
+    route_of,
+)
 
 Action = Literal["create", "change", "deploy", "delete", "revoke", "conflict"]
 Fields = Mapping[str, tuple[Any, Any]]
@@ -87,9 +93,9 @@ def _of_version(
 ) -> Iterator[Change]:
     name = f"{model.name}:{version.version}"
     digest = version.sha256()
-    said = {**version.fields, "digest": digest}
+    said = {**version.fields} if version.is_remote else {**version.fields, "digest": digest}
     declared = (model, version)
-    if there is None and version.artifact is None:
+    if there is None and version.artifact is None and not version.is_remote:
         yield Change(
             action="conflict",
             kind="version",
@@ -100,8 +106,9 @@ def _of_version(
     elif there is None:
         new = {field: (None, value) for field, value in said.items()}
         yield Change(action="create", kind="version", name=name, fields=new, declared=declared)
-    elif differing := _differing(said, there=there):
-        fixed = sorted({"digest", *FIXED} & differing.keys())
+    elif differing := _differing(said, there=as_declared_version(there)):
+        remote = there.get("remote") or {}
+        fixed = sorted({"digest", *FIXED, *remote} & differing.keys())
         reason = f"{', '.join(fixed)} of a version can't change: give it a new name"
         yield Change(
             action="conflict" if fixed else "change",

@@ -53,6 +53,11 @@ def as_declared(application: Mapping[str, Any]) -> dict[str, Any]:
     return {**application, **slo, "routes": routes}
 
 
+def as_declared_version(version: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a version as a declaration would say it: what a remote one is told stands beside."""
+    return {**version, **(version.get("remote") or {})}
+
+
 def route_of(route: Mapping[str, Any]) -> dict[str, Any]:
     """Return a route with what it leaves out."""
     version = route.get("version")

@@ -43,6 +43,8 @@ RUNTIMES: Mapping[str, str] = {
     ".py": "python",
     ".whl": "python",
 }
+# The runtime of what lives behind HTTP already.
+REMOTE = "remote"
 # The server takes an example of so many bytes.
 EXAMPLE_BYTES = 100_000
 
@@ -71,10 +73,14 @@ class Deployment:
     def operation(self, *, policy: RetryPolicy) -> Operation[Release]:
         if self.app is not None:
             yield from self._check_application(policy=policy)
-        with TemporaryDirectory(prefix="clipper-") as folder:
-            saved: Saved = yield Work(lambda: self._saved(Path(folder)))
+        if _is_url(self.model):
             known = yield from self._model(policy=policy)
-            version = yield from self._uploaded(saved, known=known, policy=policy)
+            version = yield from self._registered(known=known, policy=policy)
+        else:
+            with TemporaryDirectory(prefix="clipper-") as folder:
+                saved: Saved = yield Work(lambda: self._saved(Path(folder)))
+                known = yield from self._model(policy=policy)
+                version = yield from self._uploaded(saved, known=known, policy=policy)
         release = yield from released(
             model_path(self.name, "versions", version, "deploy"),
             body={"reason": self.reason},
@@ -122,6 +128,17 @@ class Deployment:
         response = yield from ask(create, policy=policy)
         made: dict[str, Any] = response.json()
         return made
+
+    def _registered(self, *, known: Mapping[str, Any], policy: RetryPolicy) -> Operation[str]:
+        """Make a version of a model that lives behind HTTP; returns its name."""
+        version = self.version or str(_next_number(known["versions"]))
+        said = {"runtime": REMOTE, "url": self.model, "replicas": self.replicas, **self.fields}
+        body = encoded({"version": version, **said})
+        path = f"{model_path(self.name, 'versions')}/"
+        yield from ask(
+            Request(method="POST", path=path, body=body, repeatable=False), policy=policy
+        )
+        return version
 
     def _uploaded(
         self, saved: Saved, *, known: Mapping[str, Any], policy: RetryPolicy
@@ -200,6 +217,10 @@ class Deployment:
             return
         body = encoded({"input_type": input_type, **asked})
         yield from ask(Request(method="PUT", path=path, body=body), policy=policy)
+
+
+def _is_url(model: Any) -> bool:
+    return isinstance(model, str) and model.startswith(("http://", "https://"))
 
 
 def text_of(value: Any) -> str:
