@@ -138,6 +138,7 @@ def test_a_remote_version_has_its_secret_from_the_environment(
     }
     terminal.types("apply", "-f", folder.file, code=1)
     assert "FAR_SECRET" in terminal.complaint
+    assert "afar" not in [model["name"] for model in client.status().models]
     monkeypatch.setenv("FAR_SECRET", "hush")
     assert "hush" not in terminal.types("apply", "-f", folder.file)
     assert client.request("GET", "models/afar/versions/1")["has_secret"]

@@ -71,4 +71,5 @@ def test_requirements_are_pinned_to_what_is_installed() -> None:
 
 def test_a_build_that_is_on_no_index_is_named_by_its_minor_version() -> None:
     assert pinned_exactly("torch", "2.9.1+cpu") == "torch>=2.9,<2.10"
+    assert captured(["torch==2.13.0+cpu", "tqdm==4.70.1"]) == "torch>=2.13,<2.14\ntqdm==4.70.1\n"
     assert pinned_exactly("numpy", "2.4.6") == "numpy==2.4.6"

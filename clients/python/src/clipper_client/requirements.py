@@ -11,6 +11,7 @@ from typing import Any
 
 # To find out which distributions modules come from takes a second: these are met most often.
 RENAMED = {"sklearn": "scikit-learn", "yaml": "PyYAML", "PIL": "pillow"}
+_LOCAL = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>[^+\s;]+\+\S+)$")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
 
@@ -18,10 +19,16 @@ def captured(names: Iterable[str]) -> str:
     """Return a requirements.txt: names pinned to what is installed here, lines as they are."""
     lines = {}
     for name in names:
-        line = pinned(name) if _NAME.match(name) else name
+        line = pinned(name) if _NAME.match(name) else _available(name)
         if line is not None:
             lines[_key(line)] = line
     return "".join(f"{lines[key]}\n" for key in sorted(lines))
+
+
+def _available(line: str) -> str:
+    """Return a line that somebody wrote; a build of their own as one that there is."""
+    found = _LOCAL.match(line)
+    return line if found is None else pinned_exactly(found["name"], found["version"])
 
 
 def pinned(name: str) -> str | None:

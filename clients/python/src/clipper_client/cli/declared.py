@@ -65,7 +65,7 @@ def _apply(client: Client, options: Options) -> int:
     if options.json:
         print_json({"changes": answers, "applied": True})
     else:
-        print_line(f"{len(changes)} changes applied.")
+        print_line(f"{len(changes)} change{'s' * (len(changes) != 1)} applied.")
     return 0
 
 

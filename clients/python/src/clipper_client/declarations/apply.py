@@ -37,6 +37,18 @@ def check_possible(changes: list[Change]) -> None:
             code="conflict",
             details={"conflicts": [change.as_dict() for change in conflicts]},
         )
+    for change in changes:
+        if (change.action, change.kind) == ("create", "version"):
+            _check_secret(*_declared(change))
+
+
+def _check_secret(model: DeclaredModel, version: DeclaredVersion) -> None:
+    if version.secret_from is not None and version.secret_from not in os.environ:
+        raise ClipperError(
+            f"Nothing was changed: expected the environment variable {version.secret_from}, which "
+            f"{model.name}:{version.version} takes its secret from.",
+            code=INVALID_DECLARATION,
+        )
 
 
 def take(change: Change, *, policy: RetryPolicy) -> Operation[Any]:
@@ -66,12 +78,6 @@ def _create_remote(
 ) -> Operation[Any]:
     body = {"version": version.version, **version.fields}
     if version.secret_from is not None:
-        if version.secret_from not in os.environ:
-            raise ClipperError(
-                f"Expected the environment variable {version.secret_from}, which "
-                f"{model.name}:{version.version} takes its secret from.",
-                code=INVALID_DECLARATION,
-            )
         body["secret"] = os.environ[version.secret_from]
     path = f"{model_path(model.name, 'versions')}/"
     return (yield from request("POST", path, body=body, policy=policy))

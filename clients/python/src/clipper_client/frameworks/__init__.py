@@ -20,8 +20,8 @@ FRAMEWORKS: tuple[str, ...] = (
     "lightgbm",
     "catboost",
     "onnx",
-    "torch",
     "keras",
+    "torch",
     "sklearn",
     "python",
 )

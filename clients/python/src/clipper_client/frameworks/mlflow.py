@@ -17,14 +17,22 @@ def is_model_folder(path: Path) -> bool:
 def _save(model: Any, folder: Path, saving: Saving) -> Saved:
     import mlflow.artifacts
 
-    uri = model.metadata.get_model_info().model_uri if hasattr(model, "metadata") else None
-    if not uri:
-        raise ClipperError(
-            "Expected a model that mlflow.pyfunc.load_model has loaded, or its folder.",
-            code=UNSUPPORTED_MODEL,
-        )
-    found = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
-    return save_folder(found, folder=folder)
+    uri = _where(getattr(model, "metadata", None))
+    found = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder))
+    return save_folder(Path(found), folder=folder)
+
+
+def _where(metadata: Any) -> str:
+    """Return where a loaded model was logged; one that comes from a folder doesn't say which."""
+    if getattr(metadata, "model_id", None):
+        return f"models:/{metadata.model_id}"
+    if getattr(metadata, "run_id", None) and metadata.artifact_path:
+        return f"runs:/{metadata.run_id}/{metadata.artifact_path}"
+    raise ClipperError(
+        "Expected a model that was logged with MLflow, or the path of a model's folder: what was "
+        "loaded from a folder doesn't know it any more.",
+        code=UNSUPPORTED_MODEL,
+    )
 
 
 def save_folder(found: Path, *, folder: Path) -> Saved:
