@@ -37,6 +37,7 @@ def test_a_deploy_is_accepted_with_its_release(manager: Api, v1: ModelVersion) -
         "reason": "the first",
         "error": "",
         "output": "",
+        "report": {},
         "allow_signature_change": False,
         "by": "API key a key",
         "live_at": None,
