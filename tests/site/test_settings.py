@@ -148,3 +148,19 @@ def test_the_default_database_lies_in_var_whatever_its_name(tmp_path: Path) -> N
     var.mkdir()
     done = manage.run("manage.py", "shell", "-c", SHOW_DATABASE, var=var)
     assert done.stdout.splitlines()[-1] == str(var / "clipper.sqlite3"), done.stderr
+
+
+MIGRATES = """
+import sys
+from django.core.management import ManagementUtility
+ManagementUtility(["manage.py", "migrate", "--verbosity=0"]).execute()
+print("clipper_site.urls" in sys.modules)
+"""
+
+
+def test_a_migration_names_wrong_settings_and_loads_no_pages(tmp_path: Path) -> None:
+    done = manage.run("-c", MIGRATES, var=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
+    refused = manage.run("-c", MIGRATES, var=tmp_path, CLIPPER_PORT="eighty")
+    assert refused.returncode == 1
+    assert "(clipper.E001) CLIPPER_PORT is 'eighty'; expected" in refused.stderr
