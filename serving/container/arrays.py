@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from serving.container.rows import Rows
+from serving.container.rows import InvalidRow, Rows, describe
 
 
 def as_matrix(rows: Rows) -> Any:
@@ -22,9 +22,13 @@ def shaped(
 ) -> NDArray[Any]:
     """Rows as one array of a dtype, each of them folded into a shape that is known.
 
-    An image may come as its pixels one after the other. Raises ValueError where a row doesn't fit.
+    An image may come as its pixels one after the other. Raises InvalidRow where these are no
+    tensors.
     """
-    batch = np.asarray(rows, dtype=dtype)
+    try:
+        batch = np.asarray(rows, dtype=dtype)
+    except (ValueError, TypeError) as error:
+        raise InvalidRow(f"expected nested arrays of one shape and type: {error}") from error
     if shape is None or len(batch.shape) == len(shape) + 1:
         return batch
     known = [size for size in shape if size is not None]
@@ -43,7 +47,7 @@ def are_named(rows: Rows) -> bool:
 def part_of(rows: Rows, *, name: str, place: int) -> Any:
     """One part of every row: by its name, or by its place where rows have no names."""
     if isinstance(rows, list):
-        return [row[name] if isinstance(row, dict) else row[place] for row in rows]
+        return [_part_of_row(row, name=name, place=place) for row in rows]
     return rows[name].to_numpy() if hasattr(rows, "columns") else rows[name]
 
 
@@ -65,6 +69,13 @@ def in_batches(rows: Rows, *, size: int | None, ask: Callable[[Rows], Any]) -> A
 def as_rows(outputs: Any) -> list[Any]:
     """An output for each row, in Python's types."""
     return list(outputs.tolist() if hasattr(outputs, "tolist") else outputs)
+
+
+def _part_of_row(row: Any, *, name: str, place: int) -> Any:
+    try:
+        return row[name] if isinstance(row, dict) else row[place]
+    except (LookupError, TypeError):
+        raise InvalidRow(f"expected {name!r} in each input, got {describe(row)} without") from None
 
 
 def _count(rows: Rows) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from serving.container.arrays import are_named, as_rows, part_of, shaped
-from serving.container.rows import Rows
+from serving.container.rows import InvalidRow, Rows
 from serving.container.signature import DType, InputPart
 
 
@@ -52,7 +52,7 @@ def feed(rows: Rows, *, inputs: Sequence[TensorInput]) -> dict[str, NDArray[Any]
         }
     if len(inputs) == 1:
         return {only.name: only.array(rows)}
-    return _split(np.asarray(rows), inputs=inputs)
+    return _split(shaped(rows, shape=None, dtype=None), inputs=inputs)
 
 
 def by_row(outputs: Any) -> Any:
@@ -74,6 +74,9 @@ def first_of(outputs: Any) -> Any:
 
 
 def _split(rows: NDArray[Any], *, inputs: Sequence[TensorInput]) -> dict[str, NDArray[Any]]:
+    if rows.ndim < 2:
+        names = ", ".join(each.name for each in inputs)
+        raise InvalidRow(f"expected the numbers of {names} in each input")
     tensors, start = {}, 0
     for each in inputs:
         end = start + prod(size or 1 for size in each.shape)

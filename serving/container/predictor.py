@@ -14,7 +14,7 @@ from serving.container.examples import completed, made_up
 from serving.container.failures import RecentFailures
 from serving.container.parsing import parse_batch, row_parser
 from serving.container.pieces import SEARCH_S, Pieces
-from serving.container.rows import Rows
+from serving.container.rows import InvalidRow, Rows
 from serving.container.signature import COLUMNS, Signature, signature_of
 from serving.rpc.frames import Answer, AnswerStatus, failed
 
@@ -204,7 +204,8 @@ class ModelPredictor:
         """What the model's code raised, as the answer to an input: the caller's fault or its own,
         which is noted.
         """
-        if any(kind.__name__ == INVALID_INPUT for kind in type(error).__mro__):
+        named = any(kind.__name__ == INVALID_INPUT for kind in type(error).__mro__)
+        if named or isinstance(error, InvalidRow):
             return Answer(AnswerStatus.INVALID_INPUT, words_of(error).encode())
         self.failures.note(error)
         return failed(explain(error))

@@ -110,6 +110,25 @@ def test_several_inputs_and_outputs_are_told_apart_by_name(artifact_file: Path) 
         assert answered(by_name, [{"income": [2], "age": [3]}]) == expected
 
 
+def test_an_input_without_a_part_or_of_another_type_is_its_callers_fault(
+    artifact_file: Path,
+) -> None:
+    inputs = [tensor("age", shape=("n", 1)), tensor("income", shape=("n", 1))]
+    node = helper.make_node("Add", ["age", "income"], ["sum"])
+    content = graph(node, inputs=inputs, outputs=[tensor("sum", shape=("n", 1))])
+    predictor = load_as("onnx", content, at=artifact_file, input_type="json")
+    missing, text, number, good = predictor.answer_batch(
+        [b'{"age": 3}', b'{"age": "old", "income": 1}', b"3", b'{"age": 3, "income": 2}']
+    )
+    assert missing == (
+        AnswerStatus.INVALID_INPUT,
+        b"expected 'income' in each input, got an object without",
+    )
+    assert text.status is number.status is AnswerStatus.INVALID_INPUT
+    assert b"expected nested arrays of one shape and type: could not convert" in text.payload
+    assert good == (AnswerStatus.OK, b"[5.0]")
+
+
 def test_texts_are_taken(artifact_file: Path) -> None:
     text = tensor("text", TensorProto.STRING, ["n"])
     node = helper.make_node("Identity", ["text"], ["same"])
