@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.contrib import admin
+from django.core.management import call_command
 from django.db import connection
 from pytest_django.plugin import DjangoDbBlocker
 
@@ -38,6 +39,9 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
     empty = Path(FOLDER) / "empty.sqlite3"
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         if connection.vendor == "sqlite":
+            if not connection.introspection.table_names(cursor):
+                # Nobody among the tests at hand asks for a database by its mark: there is none yet.
+                call_command("migrate", verbosity=0, skip_checks=True)
             cursor.execute("VACUUM INTO %s", [str(empty)])
     return empty
 
