@@ -110,11 +110,7 @@ class Caller:
             self.client.force_login(user)
 
     def ask(self, endpoint: Endpoint) -> Any:
-        path = endpoint.path
-        if "{release}" in path:
-            path = path.format(release=Model.objects.get(name="ocr").releases.earliest("id").pk)
-        if "{key}" in path:
-            path = path.format(key=strangers_key())
+        path = path_of(endpoint)
         if endpoint.body == "upload":
             form = {"version": "9", "runtime": "sklearn"}
             artifact = SimpleUploadedFile("a.skops", b"bytes")
@@ -128,6 +124,16 @@ class Caller:
             content_type="application/json",
             headers=self.headers,
         )
+
+
+def path_of(endpoint: Endpoint) -> str:
+    """Its path, with the ids of rows in it; the key there is made for it."""
+    path = endpoint.path
+    if "{release}" in path:
+        path = path.format(release=Model.objects.get(name="ocr").releases.earliest("id").pk)
+    if "{key}" in path:
+        path = path.format(key=strangers_key())
+    return path
 
 
 def strangers_key() -> int:
