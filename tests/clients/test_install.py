@@ -36,16 +36,16 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("venv")
     # Building leaves files beside the source.
     package = shutil.copytree(ROOT / "clients/python", tmp_path_factory.mktemp("built") / "python")
-    run(sys.executable, "-m", "venv", folder)
+    run(sys.executable, "-m", "venv", "--without-pip", folder)
     python = folder / "bin/python"
-    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", package)
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", package)
     return python
 
 
 @pytest.mark.timeout(300)
 def test_it_imports_without_django_and_without_a_framework(python: Path) -> None:
     assert run(python, "-c", ALONE) == "0.1.0\n"
-    assert "django" not in run(python, "-m", "pip", "list").lower()
+    assert "django" not in run(sys.executable, "-m", "pip", "--python", python, "list").lower()
 
 
 @pytest.mark.timeout(300)

@@ -39,6 +39,16 @@ class Predictor:
     def pred_batch(self, inputs):
         return [self.where] * len(inputs)
 """
+PYTHON = b"""
+import sys
+
+class Predictor:
+    def __init__(self, path):
+        pass
+
+    def pred_batch(self, inputs):
+        return [sys.version[:4]] * len(inputs)
+"""
 TRAIN = """
 import sys
 import skops.io
@@ -69,7 +79,9 @@ def spec_of(requirements: str, *, runtime: str, python: str = "") -> Environment
 
 
 def test_two_scikit_learns_serve_side_by_side(stack: Stack) -> None:
-    old = stack.add_artifact("where", runtime="python", content=WHERE, requirements=OLD)
+    # What the runtime sklearn adds is said here, so that both tests of it share one environment.
+    same = "\n".join(spec_of(OLD, runtime="sklearn").requirements)
+    old = stack.add_artifact("where", runtime="python", content=WHERE, requirements=same)
     new = stack.add_artifact("where", runtime="python", content=WHERE)
     stack.deploy_and_wait(old)
     release = stack.deploy_and_wait(new)
@@ -124,11 +136,9 @@ def test_another_python_serves_beside_the_stack_s(stack: Stack) -> None:
     other = next(text for text in ("3.13", "3.11") if text != stack_python())
     if shutil.which(f"python{other}") is None:
         pytest.skip(f"this machine has no Python {other}")
-    version = stack.add_artifact(
-        "other", runtime="python", content=WHERE, requirements="scikit-learn", python=other
-    )
+    version = stack.add_artifact("other", runtime="python", content=PYTHON, python=other)
     stack.deploy_and_wait(version)
-    assert answer_of(stack, version)[1:] == [other, True]  # type: ignore[index]  # a list
+    assert answer_of(stack, version) == other
     stack.retire("other")
 
 
