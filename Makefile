@@ -7,7 +7,7 @@ ARGS ?=
 
 # The whole suite takes four processes, each test file in one of them: who waits for a stack leaves
 # its core to the others.
-IN_PARALLEL = --numprocesses 5
+IN_PARALLEL = --numprocesses 4
 
 # `make test` has the others.
 HEAVY_FRAMEWORKS = catboost tensorflow transformers
