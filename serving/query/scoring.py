@@ -155,6 +155,8 @@ class Scoring:
         taken = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
         inputs = {row: self._input(row) for row in taken}
         rows = [row for row, input in inputs.items() if input is not None]
+        if not rows:
+            return
         resources, arms = self._resources, self._arms
         gather = Gather(calls=len(rows) * len(arms), deadlines=resources.engine.deadlines)
         for place, row in enumerate(rows):
@@ -167,7 +169,7 @@ class Scoring:
                 options=self._options,
                 first=place * len(arms),
             )
-        number = rows[0] if rows else -1
+        number = rows[0]
         self._groups[number] = RowGroup(rows, gather)
         gather.when_settled(partial(self._note, number), seconds=self._deadline - monotonic())
 
