@@ -6,7 +6,8 @@ together from bytes, are written down here, and the tests hold each answer again
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
@@ -19,10 +20,14 @@ from serving.api.requests import PredictRequest
 from serving.api.score import ScoreRequest
 
 REFERENCE = "#/components/schemas/{name}"
+
+
+def _one(name: str) -> dict[str, Any]:
+    return {"$ref": REFERENCE.format(name=name)}
+
+
 # What stands for one input of a batch.
-ITEM = {
-    "anyOf": [{"$ref": REFERENCE.format(name=name)} for name in ("PredictionAnswer", "FailedInput")]
-}
+ITEM = {"anyOf": [_one("PredictionAnswer"), _one("FailedInput")]}
 API = "/api/v1/applications/{application}"
 APPLICATION = {
     "name": "application",
@@ -30,9 +35,23 @@ APPLICATION = {
     "required": True,
     "schema": {"type": "string"},
 }
-KEY: list[dict[str, list[str]]] = [{"apiKey": []}]
-# Public applications ask for none.
-KEY_OR_NONE = [*KEY, {}]
+CONTEXT = {
+    "name": "context",
+    "in": "query",
+    "description": "Left out: what is known of all.",
+    "schema": {"type": "string"},
+}
+ITEM_OR_ITEMS = {
+    "oneOf": [
+        _one("FeedbackItem"),
+        {
+            "type": "object",
+            "required": ["feedback"],
+            "properties": {"feedback": {"type": "array", "items": _one("FeedbackItem")}},
+        },
+    ]
+}
+ANSWER_OR_ANSWERS = {"oneOf": [_one("PredictionAnswer"), _one("BatchAnswer")]}
 OF_A_REQUEST = (
     *(errors.BadRequest, errors.InvalidJson, errors.InvalidInput, errors.Unauthenticated),
     *(errors.Forbidden, errors.NotFound, errors.RequestTimeout, errors.BodyTooLarge),
@@ -40,6 +59,91 @@ OF_A_REQUEST = (
 )
 OF_A_QUERY = (*OF_A_REQUEST, errors.ModelFailed, errors.Saturated, errors.DeadlineExceeded)
 OF_FEEDBACK = (*OF_A_REQUEST, errors.InvalidReceipt, errors.InsufficientStorage)
+
+
+class Operation(NamedTuple):
+    """An endpoint that is no view of Django: its bodies are schemas."""
+
+    path: str
+    name: str
+    summary: str
+    answer: dict[str, Any]
+    errors: Sequence[type[ClipperError]] = ()
+    body: dict[str, Any] | None = None
+    method: str = "post"
+    parameters: Sequence[dict[str, Any]] = ()
+    kind: str = "application/json"
+
+
+OPERATIONS = (
+    Operation(
+        f"{API}/predict",
+        "predict",
+        "Ask for predictions",
+        ANSWER_OR_ANSWERS,
+        OF_A_QUERY,
+        _one("PredictRequest"),
+    ),
+    Operation(
+        f"{API}/score",
+        "score",
+        "Ask for the outputs of many rows, behind all queries",
+        _one("ScoreAnswer"),
+        OF_A_QUERY,
+        _one("ScoreRequest"),
+    ),
+    Operation(
+        f"{API}/feedback",
+        "feedback",
+        "Tell how right predictions were",
+        _one("FeedbackResult"),
+        OF_FEEDBACK,
+        ITEM_OR_ITEMS,
+    ),
+    Operation(
+        f"{API}/selection/",
+        "selection",
+        "Read what an application has learned",
+        _one("SelectionState"),
+        OF_A_REQUEST,
+        method="get",
+        parameters=(CONTEXT,),
+    ),
+    Operation(
+        "/{application}/predict",
+        "predict_short",
+        "Ask for predictions, at Clipper's path",
+        ANSWER_OR_ANSWERS,
+        OF_A_QUERY,
+        _one("PredictRequest"),
+    ),
+    Operation(
+        "/{application}/update",
+        "update",
+        "Label an input, at Clipper's path",
+        _one("FeedbackResult"),
+        OF_FEEDBACK,
+        _one("UpdateRequest"),
+    ),
+    Operation("/health/live", "live", "Tell whether it runs", _one("Live"), method="get"),
+    Operation(
+        "/health/ready",
+        "ready",
+        "Tell whether it can answer",
+        _one("Ready"),
+        (errors.NotReady,),
+        method="get",
+    ),
+    Operation(
+        "/metrics",
+        "metrics",
+        "Read the numbers for Prometheus",
+        {"type": "string"},
+        (errors.Unavailable,),
+        method="get",
+        kind="text/plain",
+    ),
+)
 
 
 class PredictionAnswer(msgspec.Struct):
@@ -124,8 +228,8 @@ def add_predictions(result: dict[str, Any], **_other: Any) -> dict[str, Any]:
     answers += [FeedbackResult, SelectionState, Live, Ready]
     _, components = msgspec.json.schema_components([*bodies, *answers], ref_template=REFERENCE)
     result["components"]["schemas"].update(components)
-    for path, operations in _paths().items():
-        result["paths"].setdefault(path, {}).update(operations)
+    for said in OPERATIONS:
+        result["paths"].setdefault(said.path, {})[said.method] = _operation(said)
     return result
 
 
@@ -150,127 +254,24 @@ def _default(field: msgspec.structs.FieldInfo) -> Any:
     return field.default
 
 
-def _paths() -> dict[str, Any]:
-    predict: dict[str, Any] = {
-        "body": _one("PredictRequest"),
-        "answers": _any("PredictionAnswer", "BatchAnswer"),
-        "errors": OF_A_QUERY,
-        "security": KEY_OR_NONE,
+def _operation(said: Operation) -> dict[str, Any]:
+    """An operation as OpenAPI writes it down."""
+    success = {"description": "Done.", "content": {said.kind: {"schema": said.answer}}}
+    in_path = [APPLICATION] if "{application}" in said.path else []
+    told: dict[str, Any] = {
+        "operationId": said.name,
+        "summary": said.summary,
+        "tags": ["predictions" if in_path else "health"],
+        # Public applications ask for no key, and nobody does for health and metrics.
+        "security": [{"apiKey": []}, {}] if in_path else [{}],
+        "responses": {
+            "200": {"description": "Done.", "content": {said.kind: {"schema": said.answer}}}
+        }
+        | error_responses(said.errors),
     }
-    feedback: dict[str, Any] = {
-        "answers": _one("FeedbackResult"),
-        "errors": OF_FEEDBACK,
-        "security": KEY_OR_NONE,
-    }
-    one_or_several = {
-        "oneOf": [
-            _one("FeedbackItem"),
-            {
-                "type": "object",
-                "required": ["feedback"],
-                "properties": {"feedback": {"type": "array", "items": _one("FeedbackItem")}},
-            },
-        ]
-    }
-    context = {
-        "name": "context",
-        "in": "query",
-        "description": "Left out: what is known of all.",
-        "schema": {"type": "string"},
-    }
-    return {
-        f"{API}/predict": {
-            "post": _operation("predict", "Ask for predictions", **predict),
-        },
-        f"{API}/score": {
-            "post": _operation(
-                "score",
-                "Ask for the outputs of many rows, behind all queries",
-                body=_one("ScoreRequest"),
-                answers=_one("ScoreAnswer"),
-                errors=OF_A_QUERY,
-                security=KEY_OR_NONE,
-            )
-        },
-        f"{API}/feedback": {
-            "post": _operation(
-                "feedback", "Tell how right predictions were", body=one_or_several, **feedback
-            ),
-        },
-        f"{API}/selection/": {
-            "get": _operation(
-                "selection",
-                "Read what an application has learned",
-                answers=_one("SelectionState"),
-                errors=OF_A_REQUEST,
-                security=KEY_OR_NONE,
-                parameters=[context],
-            ),
-        },
-        "/{application}/predict": {
-            "post": _operation("predict_short", "Ask for predictions, at Clipper's path", **predict)
-        },
-        "/{application}/update": {
-            "post": _operation(
-                "update",
-                "Label an input, at Clipper's path",
-                body=_one("UpdateRequest"),
-                **feedback,
-            )
-        },
-        "/health/live": {
-            "get": _operation(
-                "live", "Tell whether it runs", tag="health", answers=_one("Live"), errors=()
-            )
-        },
-        "/health/ready": {
-            "get": _operation(
-                "ready",
-                "Tell whether it can answer",
-                tag="health",
-                answers=_one("Ready"),
-                errors=(errors.NotReady,),
-            )
-        },
-        "/metrics": {
-            "get": _operation(
-                "metrics",
-                "Read the numbers for Prometheus",
-                tag="health",
-                answers={"type": "string"},
-                kind="text/plain",
-                errors=(errors.Unavailable,),
-            )
-        },
-    }
-
-
-def _operation(
-    name: str,
-    summary: str,
-    *,
-    answers: dict[str, Any],
-    errors: tuple[type[ClipperError], ...],
-    body: dict[str, Any] | None = None,
-    security: list[dict[str, list[str]]] | None = None,
-    parameters: list[dict[str, Any]] | None = None,
-    tag: str = "predictions",
-    kind: str = "application/json",
-) -> dict[str, Any]:
-    told: dict[str, Any] = {"operationId": name, "summary": summary, "tags": [tag]}
-    if tag == "predictions":
-        told["parameters"] = [APPLICATION, *(parameters or [])]
-    if body is not None:
-        told["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
-    success = {"description": "Done.", "content": {kind: {"schema": answers}}}
-    told["responses"] = {"200": success} | error_responses(errors)
-    told["security"] = security or [{}]
+    if parameters := [*in_path, *said.parameters]:
+        told["parameters"] = parameters
+    if said.body is not None:
+        content = {"application/json": {"schema": said.body}}
+        told["requestBody"] = {"required": True, "content": content}
     return told
-
-
-def _one(name: str) -> dict[str, Any]:
-    return {"$ref": REFERENCE.format(name=name)}
-
-
-def _any(*names: str) -> dict[str, Any]:
-    return {"oneOf": [_one(name) for name in names]}
