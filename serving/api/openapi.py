@@ -264,10 +264,7 @@ def _operation(said: Operation) -> dict[str, Any]:
         "tags": ["predictions" if in_path else "health"],
         # Public applications ask for no key, and nobody does for health and metrics.
         "security": [{"apiKey": []}, {}] if in_path else [{}],
-        "responses": {
-            "200": {"description": "Done.", "content": {said.kind: {"schema": said.answer}}}
-        }
-        | error_responses(said.errors),
+        "responses": {"200": success, **error_responses(said.errors)},
     }
     if parameters := [*in_path, *said.parameters]:
         told["parameters"] = parameters
