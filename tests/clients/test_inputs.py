@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from clipper_client import ClipperError
 from clipper_client.inputs import encoded, pieces_of
 from clipper_client.signatures import first_of, input_type_of
 
@@ -62,6 +63,15 @@ def test_a_value_becomes_json(value: Any, expected: Any) -> None:
 def test_what_json_cannot_hold_is_refused_with_its_type() -> None:
     with pytest.raises(TypeError, match="object"):
         encoded([object()])
+
+
+@pytest.mark.parametrize(
+    "value", ["a\udcff", {"\ud800": 1}, [["\udfff"]], pd.Series({"a": "\udcff"})]
+)
+def test_text_that_utf_8_cannot_hold_is_an_error_like_any_other(value: Any) -> None:
+    with pytest.raises(ClipperError, match=r"UTF-8 can hold, got '\\ud") as caught:
+        encoded({"input": value})
+    assert (caught.value.code, caught.value.status) == ("invalid_input", 0)
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])

@@ -9,6 +9,7 @@ release_failed      a version didn't go live, with the server's reason; the old 
 not_live_in_time    the release is still under way
 unsupported_model   nothing here knows how to save such a model
 rows_failed         some rows of `score` have no output
+invalid_input       a text has half of a surrogate pair, which UTF-8 can't hold
 invalid_declaration a file of `clipper apply` isn't as it should be
 """
 
@@ -24,6 +25,7 @@ RELEASE_FAILED = "release_failed"
 NOT_LIVE_IN_TIME = "not_live_in_time"
 UNSUPPORTED_MODEL = "unsupported_model"
 ROWS_FAILED = "rows_failed"
+INVALID_INPUT = "invalid_input"
 INVALID_DECLARATION = "invalid_declaration"
 
 

@@ -11,13 +11,23 @@ from typing import Any, cast
 
 import msgspec
 
+from clipper_client.errors import INVALID_INPUT, ClipperError
+
 
 def encoded(value: Any) -> bytes:
-    """Return one input, or any body that holds some, as JSON. Raises TypeError for what isn't one.
+    """Return one input, or any body that holds some, as JSON. Raises TypeError for what isn't one,
+    ClipperError for text that UTF-8 can't hold.
 
     NaN, NaT and infinity become null, bytes base64, times ISO 8601.
     """
-    return _encoder.encode(plain(value))
+    try:
+        return _encoder.encode(plain(value))
+    except UnicodeEncodeError as error:
+        raise ClipperError(
+            f"Expected text that UTF-8 can hold, got {error.object[error.start]!r} at character "
+            f"{error.start}.",
+            code=INVALID_INPUT,
+        ) from error
 
 
 def plain(value: Any) -> Any:
