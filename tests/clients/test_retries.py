@@ -17,6 +17,7 @@ from tests.clients.busy_server import Planned, serving
 
 BUSY = Planned(503, b'{"error": "busy", "code": "saturated", "details": {}}', {"Retry-After": "0"})
 OFTEN = Planned(429, b'{"error": "slow down", "code": "too_many_requests", "details": {}}')
+AWAY = Planned(503, b'{"error": "Redis does not answer", "code": "unavailable", "details": {}}')
 FULL = Planned(507, b'{"error": "full", "code": "disk_full", "details": {}}')
 
 
@@ -48,12 +49,34 @@ def test_a_refusal_is_final() -> None:
         assert len(server.seen) == 1
 
 
-def test_what_may_have_been_done_is_not_done_twice() -> None:
-    with serving(Planned(hang_up=True)) as server, Client(server.url, "k") as client:
-        with pytest.raises(ClipperError) as caught:
-            client.rollback("m")
-        assert caught.value.code == "unreachable"
-        assert len(server.seen) == 1
+@pytest.mark.parametrize(
+    ("answer", "code"), [(Planned(hang_up=True), "unreachable"), (AWAY, "unavailable")]
+)
+def test_what_may_have_been_done_is_not_done_twice(answer: Planned, code: str) -> None:
+    with serving(answer) as server, Client(server.url, "k") as client:
+        for ask in (
+            lambda: client.rollback("m"),
+            lambda: client.feedback(row=[1], label=1, app="a"),
+        ):
+            with pytest.raises(ClipperError) as caught:
+                ask()
+            assert caught.value.code == code
+        assert len(server.seen) == 2
+
+
+@pytest.mark.parametrize("answer", [BUSY, OFTEN])
+def test_what_was_refused_before_it_was_begun_is_sent_again(answer: Planned) -> None:
+    counted = Planned(body=b'{"accepted": 1}')
+    with serving(answer, counted) as server, Client(server.url, "k") as client:
+        assert client.feedback(row=[1], label=1, app="a").accepted == 1
+        assert len(server.seen) == 2
+
+
+def test_feedback_by_query_counts_once_and_is_sent_again() -> None:
+    counted = Planned(body=b'{"accepted": 1}')
+    with serving(AWAY, counted) as server, Client(server.url, "k") as client:
+        assert client.feedback("q", label=1, app="a").accepted == 1
+        assert len(server.seen) == 2
 
 
 def test_many_requests_share_a_connection() -> None:

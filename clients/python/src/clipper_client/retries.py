@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-import msgspec
-
 from clipper_client.errors import UNEXPECTED_ANSWER, UNREACHABLE, ClipperError
 from clipper_client.steps import Operation, Pause, Request, Response
 
 # The server says when to come back; it is believed up to here.
 LONGEST_PAUSE_S = 30.0
 LATER = (429, 503)
+# With these 503 says that nothing was begun; others may come after a write whose answer was lost.
+NOTHING_BEGUN = ("saturated", "not_ready")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +69,10 @@ def refusal(response: Response) -> ClipperError:
 
 
 def _worth_another(error: ClipperError, *, request: Request) -> bool:
-    if error.status in LATER:
-        return True
-    return error.code == UNREACHABLE and (
-        request.repeatable or bool(error.details.get("never_sent"))
-    )
+    if error.status not in LATER and error.code != UNREACHABLE:
+        return False
+    nothing_begun = error.status == 429 or error.code in NOTHING_BEGUN
+    return request.repeatable or nothing_begun or bool(error.details.get("never_sent"))
 
 
 def _retry_after(response: Response) -> float | None:
@@ -81,8 +80,3 @@ def _retry_after(response: Response) -> float | None:
         return max(0.0, float(response.headers.get("retry-after", "")))
     except ValueError:
         return None
-
-
-def json_body(value: object) -> bytes:
-    """Return JSON; NaN and infinity, which it hasn't, become null."""
-    return msgspec.json.encode(value)
