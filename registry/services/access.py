@@ -30,7 +30,8 @@ def create_api_key(
 ) -> tuple[ApiKey, str]:
     """Create a key; returns the row and the key's text, which cannot be had again.
 
-    Raises Forbidden where `by` may not hand out the scope manage.
+    Without `applications` it is for every application. Raises Forbidden where `by` may not hand out
+    the scope manage, or the permission to run code.
     """
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown:
@@ -42,6 +43,8 @@ def create_api_key(
             f"Only a superuser makes keys with the scope {MANAGE}; {by.label} is none.",
             required="superuser",
         )
+    if can_run_code and not by.may_run_code:
+        raise Forbidden(f"Who makes a key that may run code may run it; {by.label} may not.")
     if expires_at is not None and expires_at <= timezone.now():
         raise BadRequest(f"Expected a time of expiry in the future, got {expires_at:%F %T}.")
     text = ApiKey.generate()
@@ -52,7 +55,7 @@ def create_api_key(
         can_predict=PREDICT in scopes,
         can_feedback=FEEDBACK in scopes,
         can_manage=MANAGE in scopes,
-        can_run_code=can_run_code and by.may_run_code,
+        can_run_code=can_run_code,
         bound=bool(applications),
         expires_at=expires_at,
         created_by=by.user,

@@ -54,6 +54,7 @@ def test_it_may_be_bound_and_expire(manager: Api, digits: Application) -> None:
         ({"expires_at": "2001-01-01T00:00:00Z"}, 400),
         ({"expires_at": "soon"}, 400),
         ({"applications": ["nobody"]}, 404),
+        ({"applications": []}, 400),
         ({"colour": "red"}, 400),
     ],
 )

@@ -123,10 +123,11 @@ def test_a_senseless_key_is_refused(options: dict[str, Any]) -> None:
 
 def test_pickle_is_not_granted_by_who_lacks_it() -> None:
     grace = User.objects.create_user("grace")
-    key, _ = services.create_api_key(
-        name="k", scopes=["predict"], by=Actor.of_user(grace), can_run_code=True
-    )
-    assert not key.can_run_code
+    with pytest.raises(Forbidden, match="grace may not"):
+        services.create_api_key(
+            name="k", scopes=["predict"], by=Actor.of_user(grace), can_run_code=True
+        )
+    assert not ApiKey.objects.exists()
     grace.user_permissions.add(Permission.objects.get(codename="run_code"))
     key, _ = services.create_api_key(
         name="k",
