@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 from clipper_client import Client, ClipperError
 from clipper_client.declarations.document import document_of, read
+from clipper_client.declarations.export import exported
 from clipper_client.declarations.plan import Change, plan
 from clipper_client.declarations.state import State
 from tests.clients.test_commands import Terminal, known, terminal
@@ -33,7 +34,15 @@ class Folder:
                 {
                     "name": "declared",
                     "input_type": "doubles",
-                    "versions": [{"version": 1, "runtime": "sklearn", "artifact": "1.skops"}],
+                    "versions": [
+                        {
+                            "version": 1,
+                            "runtime": "sklearn",
+                            "artifact": "1.skops",
+                            "example": [0] * 30,
+                            "signature": {"inputs": [{"shape": [30]}]},
+                        }
+                    ],
                     "live": 1,
                 }
             ],
@@ -103,10 +112,10 @@ def test_it_is_made_said_again_changed_and_exported(
     client.request("PATCH", "applications/declared/slo", {"latency_ms": 500})
     assert "slo_ms: 500 -> 900" in terminal.types("diff", "-f", folder.file, code=2)
 
-    exported = tmp_path / "exported.yaml"
-    terminal.types("export", "-o", exported)
-    assert terminal.types("diff", "-f", exported) == "Nothing differs.\n"
-    assert terminal.types("diff", "-f", exported, "--prune") == "Nothing differs.\n"
+    file = tmp_path / "exported.yaml"
+    terminal.types("export", "-o", file)
+    assert terminal.types("diff", "-f", file) == "Nothing differs.\n"
+    assert terminal.types("diff", "-f", file, "--prune") == "Nothing differs.\n"
 
 
 @pytest.mark.usefixtures("known")
@@ -131,6 +140,7 @@ def test_a_remote_version_has_its_secret_from_the_environment(
         "runtime": "remote",
         "url": "http://127.0.0.1:9/",
         "protocol": "mlflow",
+        "example": [1.0],
     }
     declared = version | {"secret_from": "FAR_SECRET"}
     folder.declared = {
@@ -143,10 +153,18 @@ def test_a_remote_version_has_its_secret_from_the_environment(
     assert "hush" not in terminal.types("apply", "-f", folder.file)
     assert client.request("GET", "models/afar/versions/1")["has_secret"]
     assert terminal.types("apply", "-f", folder.file) == "Nothing differs.\n"
-    exported = folder.path / "exported.yaml"
-    terminal.types("export", "-o", exported)
-    assert "hush" not in exported.read_text()
-    assert terminal.types("diff", "-f", exported) == "Nothing differs.\n"
+    file = folder.path / "exported.yaml"
+    terminal.types("export", "-o", file)
+    assert "hush" not in file.read_text()
+    assert terminal.types("diff", "-f", file) == "Nothing differs.\n"
+
+    models = yaml.safe_load(file.read_text())["models"]
+    folder.declared = {"models": [m | {"name": "farther"} for m in models if m["name"] == "afar"]}
+    terminal.types("apply", "-f", folder.file, code=1)
+    assert "AFAR_1_SECRET" in terminal.complaint
+    monkeypatch.setenv("AFAR_1_SECRET", "hush")
+    terminal.types("apply", "-f", folder.file)
+    assert client.request("GET", "models/farther/versions/1")["has_secret"]
 
 
 @pytest.mark.parametrize(
@@ -210,6 +228,8 @@ THERE = State(
     keys={"k": KEY},
 )
 
+NO_OTHERS: dict[str, Any] = {"applications": {}, "keys": {}}
+
 
 def planned(declared: dict[str, Any], *, prune: bool = False, own_key: str = "") -> list[Change]:
     document = document_of(declared, path=Path("clipper.yaml"))
@@ -255,6 +275,30 @@ def test_what_is_so_already_needs_nothing(declared: dict[str, Any]) -> None:
 )
 def test_what_differs_is_a_step_or_a_conflict(declared: Any, steps: list[str]) -> None:
     assert [f"{c.action} {c.kind} {c.name}" for c in planned(declared)] == steps
+
+
+def test_a_version_goes_after_what_may_pin_it() -> None:
+    declared = {
+        "models": [{"name": name, "versions": []} for name in THERE.models],
+        "applications": [{"name": "b", "slo_ms": 50, "input_type": "doubles"}],
+    }
+    steps = [f"{c.action} {c.kind} {c.name}" for c in planned(declared, prune=True)]
+    assert steps == ["create application b", "delete application a", "delete version m:0"]
+
+
+def test_a_secret_is_exported_as_the_variable_that_it_would_be_taken_from() -> None:
+    versions = {"1": REMOTE | {"has_secret": True, "device": "cpu", "signature": {"inputs": []}}}
+    state = State(models={"a-b": MODEL | {"name": "a-b"}}, versions={"a-b": versions}, **NO_OTHERS)
+    assert exported(state, keys=False)["models"][0]["versions"] == [
+        {
+            "version": "1",
+            **FAR,
+            "runtime": "remote",
+            "signature": {"inputs": []},
+            "replicas": 1,
+            "secret_from": "A_B_1_SECRET",
+        }
+    ]
 
 
 def test_only_named_sections_are_pruned_and_never_ones_own_key() -> None:

@@ -8,9 +8,10 @@ from typing import Any
 from urllib.parse import quote
 
 from clipper_client.declarations.document import DeclaredModel, DeclaredVersion, Document
-from clipper_client.declarations.plan import Change, plan
+from clipper_client.declarations.plan import COMPLETED, Change, plan
 from clipper_client.declarations.state import State, state_of
 from clipper_client.errors import INVALID_DECLARATION, ClipperError
+from clipper_client.inputs import encoded
 from clipper_client.operations.deploying import text_of
 from clipper_client.operations.management import model_path, released, request
 from clipper_client.retries import RetryPolicy, ask
@@ -66,11 +67,17 @@ def _upload(change: Change, policy: RetryPolicy) -> Operation[Any]:
     if version.is_remote:
         return (yield from _create_remote(model, version, policy))
     assert version.artifact is not None  # noqa: S101  # the plan says conflict otherwise
-    fields = {name: text_of(value) for name, value in version.fields.items() if value is not None}
+    said = {name: value for name, value in version.fields.items() if value is not None}
+    fields = {name: _field(name, value) for name, value in said.items()}
     upload = Upload(fields={"version": version.version, **fields}, file=version.artifact)
     path = f"{model_path(model.name, 'versions')}/"
     sent = Request(method="POST", path=path, upload=upload, repeatable=False)
     return (yield from ask(sent, policy=policy)).json()
+
+
+def _field(name: str, value: Any) -> str:
+    """Return a field of the form; an input or a signature is JSON there, a text too."""
+    return encoded(value).decode() if name in ("example", COMPLETED) else text_of(value)
 
 
 def _create_remote(

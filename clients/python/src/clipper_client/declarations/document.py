@@ -72,7 +72,7 @@ def read(path: str | Path) -> Document:
     """Return what a file declares. Raises ClipperError saying what is wrong with it."""
     file = Path(path)
     try:
-        found = yaml.safe_load(file.read_text())
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise _wrong(f"can't read {file}: {error.strerror or error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -7,16 +7,15 @@ from typing import Any
 
 import yaml
 
-from clipper_client.declarations.plan import FIXED
+from clipper_client.declarations.plan import COMPLETED, FIXED
 from clipper_client.declarations.state import ROUTE_DEFAULTS, State, as_declared, route_of
 
 # What the server finds out or keeps of a row, and nobody declares.
 NOT_DECLARED = frozenset(
     {"has_default_output", "slo", "created_at", "updated_at", "routes", "default_output"}
 )
-# Of a version: what it is, and how it runs.
-VERSION_FIELDS = (
-    *FIXED,
+# How a version runs.
+RUNNING = (
     "replicas",
     "min_replicas",
     "max_replicas",
@@ -34,7 +33,8 @@ EMPTY: tuple[Any, ...] = (None, "", {}, [])
 def exported(state: State, *, keys: bool) -> dict[str, Any]:
     """Return what, declared where it comes from, changes nothing.
 
-    Artifacts aren't in it: versions are named by their digests, but for remote ones.
+    Artifacts aren't in it: versions are named by their digests, but for remote ones. Nor are
+    secrets: where a remote version has one, a variable is named that it would be taken from.
     """
     document = {
         "models": [_model(row, state=state) for row in state.models.values()],
@@ -51,7 +51,8 @@ def as_yaml(document: Mapping[str, Any]) -> str:
 
 
 def _model(row: Mapping[str, Any], *, state: State) -> dict[str, Any]:
-    versions = [_version(version) for version in state.versions.get(row["name"], {}).values()]
+    rows = state.versions.get(row["name"], {}).values()
+    versions = [_version(version, model=row["name"]) for version in rows]
     told = {
         "name": row["name"],
         "input_type": row["input_type"],
@@ -62,12 +63,21 @@ def _model(row: Mapping[str, Any], *, state: State) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value not in EMPTY}
 
 
-def _version(row: Mapping[str, Any]) -> dict[str, Any]:
-    said = {name: row[name] for name in VERSION_FIELDS if row.get(name) not in EMPTY}
-    remote = row.get("remote")
-    what = {"digest": row["digest"]} if remote is None else remote
-    told = {name: value for name, value in what.items() if value not in EMPTY}
-    return {"version": row["version"], **told, **said}
+def _version(row: Mapping[str, Any], *, model: str) -> dict[str, Any]:
+    if row.get("remote") is None:
+        told = {name: row.get(name) for name in ("digest", *FIXED, *RUNNING)}
+    else:
+        # No artifact says what its inputs are.
+        names = ("runtime", "example", COMPLETED, *RUNNING)
+        told = {**row["remote"], **{name: row.get(name) for name in names}}
+        if row.get("has_secret"):
+            told["secret_from"] = _variable(f"{model}_{row['version']}_SECRET")
+    kept = {name: value for name, value in told.items() if value not in EMPTY}
+    return {"version": row["version"], **kept}
+
+
+def _variable(name: str) -> str:
+    return name.upper().replace("-", "_")
 
 
 def _application(row: Mapping[str, Any]) -> dict[str, Any]:

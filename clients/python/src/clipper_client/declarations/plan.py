@@ -19,8 +19,13 @@ from clipper_client.declarations.state import (
 Action = Literal["create", "change", "deploy", "delete", "revoke", "conflict"]
 Fields = Mapping[str, tuple[Any, Any]]
 
-# Of a version's fields, those that are its artifact; it gets a new name where they change.
-FIXED = ("runtime", "device", "allow_pickle", "method", "requirements", "python")
+# What a version is; it gets a new name where these change.
+FIXED = (
+    *("runtime", "device", "allow_pickle", "method", "requirements", "python"),
+    *("example", "allow_stale_libraries"),
+)
+# Said when it is made, and completed by its check.
+COMPLETED = "signature"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,16 +51,14 @@ def plan(document: Document, *, state: State, prune: bool, own_key: str = "") ->
     The caller's own key is not pruned: it is in use.
     """
     changes = [
-        change
-        for model in document.models or ()
-        for change in _of_model(model, state=state, prune=prune)
+        change for model in document.models or () for change in _of_model(model, state=state)
     ]
     changes += _of_applications(document.applications or {}, there=state.applications)
     changes += _of_keys(document.keys or {}, there=state.keys)
     return changes + (list(_pruned(document, state=state, own_key=own_key)) if prune else [])
 
 
-def _of_model(model: DeclaredModel, *, state: State, prune: bool) -> Iterator[Change]:
+def _of_model(model: DeclaredModel, *, state: State) -> Iterator[Change]:
     there = state.models.get(model.name)
     if there is None:
         new = {name: (None, value) for name, value in model.fields.items()}
@@ -82,10 +85,6 @@ def _of_model(model: DeclaredModel, *, state: State, prune: bool) -> Iterator[Ch
             fields={"live": (live, model.live)},
             declared=model,
         )
-    if prune and model.versions is not None:
-        kept = {version.version for version in model.versions} | {model.live or live}
-        for name in sorted(versions.keys() - kept):
-            yield Change(action="delete", kind="version", name=f"{model.name}:{name}")
 
 
 def _of_version(
@@ -106,7 +105,10 @@ def _of_version(
     elif there is None:
         new = {field: (None, value) for field, value in said.items()}
         yield Change(action="create", kind="version", name=name, fields=new, declared=declared)
-    elif differing := _differing(said, there=as_declared_version(there)):
+    elif differing := _differing(
+        {field: value for field, value in said.items() if field != COMPLETED},
+        there=as_declared_version(there),
+    ):
         remote = there.get("remote") or {}
         fixed = sorted({"digest", *FIXED, *remote} & differing.keys())
         reason = f"{', '.join(fixed)} of a version can't change: give it a new name"
@@ -166,10 +168,16 @@ def _of_keys(declared: Mapping[str, Any], *, there: Rows) -> Iterator[Change]:
 
 
 def _pruned(document: Document, *, state: State, own_key: str) -> Iterator[Change]:
-    """Yield what is there and isn't declared, of the sections that the file has."""
+    """Yield what is there and isn't declared, of the sections that the file has.
+
+    Applications go first: they may ask the models, and pin the versions.
+    """
     if document.applications is not None:
         for name in sorted(state.applications.keys() - document.applications.keys()):
             yield Change(action="delete", kind="application", name=name)
+    for model in document.models or ():
+        for name in _unnamed_versions(model, state=state):
+            yield Change(action="delete", kind="version", name=f"{model.name}:{name}")
     if document.models is not None:
         for name in sorted(state.models.keys() - {model.name for model in document.models}):
             yield Change(action="delete", kind="model", name=name)
@@ -177,6 +185,15 @@ def _pruned(document: Document, *, state: State, own_key: str) -> Iterator[Chang
         for name in sorted(state.keys.keys() - document.keys.keys()):
             if not own_key.startswith(state.keys[name]["prefix"]):
                 yield Change(action="revoke", kind="key", name=name, declared=state.keys[name])
+
+
+def _unnamed_versions(model: DeclaredModel, *, state: State) -> list[str]:
+    """Those that a model which lists its versions doesn't name, but for the live one."""
+    if model.versions is None or model.name not in state.models:
+        return []
+    kept = {version.version for version in model.versions}
+    kept.add(model.live or state.models[model.name]["live_version"])
+    return sorted(state.versions.get(model.name, {}).keys() - kept)
 
 
 def _differing(said: Mapping[str, Any], *, there: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
