@@ -68,7 +68,8 @@ class BuildLog:
     @property
     def last(self) -> str:
         """The last line that says something, "" for none."""
-        return next((line.strip() for line in reversed(self._lines) if line.strip()), "")
+        lines = self._lines.copy()  # at once: a thread adds to them meanwhile
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def add(self, line: str) -> None:
         line = safe_text(without_credentials(line.rstrip()), most=2000)
@@ -84,7 +85,7 @@ class BuildLog:
 
     def words(self) -> str:
         """The reason that uv gives, on one line."""
-        lines = [line.strip(DRAWN) for line in self._lines]
+        lines = [line.strip(DRAWN) for line in self._lines.copy()]
         begin = next((i for i, line in enumerate(lines) if line.startswith("error:")), 0)
         said = " ".join(line for line in lines[begin:] if line)
         return safe_text(said.removeprefix("error:").strip() or "it said nothing", most=WORDS)
