@@ -5,50 +5,82 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-# The kernel wakes nobody who waits for a lock until a moment.
+# The kernel wakes nobody who waits for a lock until a moment, nor for one of several.
 LOOK_S = 0.1
 
 
 class LockTimeout(Exception):
-    """Another process has held the lock for all of the time there was."""
+    """Other processes have held the lock for all of the time there was."""
+
+
+class FileLock:
+    """A lock that is held, alone or shared, until it is released."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def take(cls, path: Path, *, shared: bool = False) -> FileLock | None:
+        """Hold the lock named by this file, None where others are in the way."""
+        while True:
+            descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            if not try_lock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
+                os.close(descriptor)
+                return None
+            if is_at(path, descriptor):
+                return cls(descriptor)
+            os.close(descriptor)  # its holder has removed it: the next one has another file
+
+    def release(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 @contextmanager
 def only_one(
     path: Path, *, until: float, meanwhile: Callable[[], object] = lambda: None
 ) -> Iterator[None]:
-    """Hold the lock named by this file, which goes with it.
+    """Hold the lock named by this file, as `one_of` does."""
+    with one_of([path], until=until, meanwhile=meanwhile):
+        yield
+
+
+@contextmanager
+def one_of(
+    paths: Sequence[Path], *, until: float, meanwhile: Callable[[], object] = lambda: None
+) -> Iterator[None]:
+    """Hold one of the locks named by these files, which goes with it.
 
     Waits until this monotonic time, and calls `meanwhile` again and again; what that raises ends
     the waiting. Raises LockTimeout.
     """
-    descriptor = _acquire(path, until=until, meanwhile=meanwhile)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)  # first, so that whoever gets the lock sees that it is gone
-        os.close(descriptor)
-
-
-def _acquire(path: Path, *, until: float, meanwhile: Callable[[], object]) -> int:
     while True:
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            while not try_lock(descriptor, fcntl.LOCK_EX):
-                if time.monotonic() >= until:
-                    raise LockTimeout(path.name)
-                meanwhile()
-                time.sleep(LOOK_S)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        if is_at(path, descriptor):
-            return descriptor
-        os.close(descriptor)  # its holder has removed it: the next one has another file
+        for path in paths:
+            with taken(path) as held:
+                if held:
+                    yield
+                    return
+        if time.monotonic() >= until:
+            raise LockTimeout(paths[0].name)
+        meanwhile()
+        time.sleep(LOOK_S)
+
+
+@contextmanager
+def taken(path: Path) -> Iterator[bool]:
+    """Hold the lock named by this file, which goes with it, if it is free; whether it is held."""
+    lock = FileLock.take(path)
+    try:
+        yield lock is not None
+    finally:
+        if lock is not None:
+            path.unlink(missing_ok=True)  # first, so that whoever gets it sees that it is gone
+            lock.release()
 
 
 def try_lock(descriptor: int, operation: int) -> bool:

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import msgspec
 
+from infrastructure.file_lock import FileLock, LockTimeout, one_of, only_one, taken
 from serving.container.boxed import ModelEnvironment
 from serving.container.errors import EnvironmentFailed
 from serving.environments.building import Build, BuildLog, size_of
-from serving.environments.locks import FileLock, LockHeld, one_of, taken
 from serving.environments.rules import Rules
 from serving.environments.spec import EnvironmentSpec
 
@@ -180,8 +180,10 @@ class Environments:
     def _use(self, digest: str, *, built: bool) -> HeldEnvironment | None:
         """Hold it if it is there as a whole; one that was damaged is not."""
         folder = self.root / digest
-        use = FileLock(self._path(digest, "use.lock"))
-        if use.try_share() and (made_of := _whole(folder)) is not None:
+        use = FileLock.take(self._path(digest, "use.lock"), shared=True)
+        if use is None:
+            return None
+        if (made_of := _whole(folder)) is not None:
             with suppress(OSError):
                 (folder / MADE_OF).touch()
             return HeldEnvironment(folder, prefix=Path(made_of.prefix), use=use, built=built)
@@ -202,20 +204,20 @@ class Environments:
             meanwhile("waiting for others that are being built on this host")
 
         slots = [self.root / f"slot-{number}.lock" for number in range(self.rules.at_once)]
-        within_s, asked_at = self.rules.build_s, time.time()
+        asked_at, until = time.time(), time.monotonic() + self.rules.build_s
         try:
             with (
-                one_of([self._path(spec.digest, "build.lock")], within_s=within_s, waiting=waiting),
-                one_of(slots, within_s=within_s, waiting=waiting),
+                only_one(self._path(spec.digest, "build.lock"), until=until, meanwhile=waiting),
+                one_of(slots, until=until, meanwhile=waiting),
             ):
                 if _whole(self.root / spec.digest) is not None:
                     return
                 self._refuse_what_failed(spec.digest, since=asked_at if afresh else 0.0)
                 self._clear_staging(spec.digest)
                 self._build(spec, keep=keep, meanwhile=meanwhile)
-        except LockHeld:
+        except LockTimeout:
             raise EnvironmentFailed(
-                f"{PREFIX}others were being built on this host for {within_s:g} s"
+                f"{PREFIX}others were being built on this host for {self.rules.build_s:g} s"
             ) from None
 
     def _refuse_what_failed(self, digest: str, *, since: float) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from infrastructure.file_lock import FileLock
 from serving.container.errors import EnvironmentFailed
-from serving.environments.locks import FileLock
 from serving.environments.store import MADE_OF, STAGING, Environments, HeldEnvironment
 from tests.serving.environments.wheels import make_wheel, needs, offline
 
@@ -275,8 +275,8 @@ def test_two_that_build_one_at_the_same_moment_build_it_once(
 
 def test_one_at_a_time_is_built_on_a_host(environments: Environments, wheels: Path) -> None:
     environments.root.mkdir()
-    other = FileLock(environments.root / "slot-0.lock")
-    assert other.try_take()
+    other = FileLock.take(environments.root / "slot-0.lock")
+    assert other is not None
     said: list[str] = []
 
     def tell(progress: str) -> None:
@@ -285,6 +285,29 @@ def test_one_at_a_time_is_built_on_a_host(environments: Environments, wheels: Pa
 
     environments.prepare(needs("toaster"), meanwhile=tell).release()
     assert said[0] == "waiting for others that are being built on this host"
+
+
+def test_who_waits_for_others_waits_as_long_as_one_build_may_take(
+    tmp_path: Path, wheels: Path
+) -> None:
+    """For the one that is being built and for one of the host's turns together."""
+    environments = Environments(tmp_path / "environments", rules=offline(tmp_path, build_s=0.3))
+    environments.root.mkdir()
+    building = FileLock.take(environments.root / f"{needs('toaster').digest}.build.lock")
+    slot = FileLock.take(environments.root / "slot-0.lock")
+    assert building is not None
+    assert slot is not None
+    said: list[str] = []
+
+    def tell(progress: str) -> None:
+        said.append(progress)
+        time.sleep(environments.rules.build_s)
+        building.release()
+
+    with pytest.raises(EnvironmentFailed, match="others were being built on this host"):
+        environments.prepare(needs("toaster"), meanwhile=tell)
+    assert len(said) == 1  # no time is left to wait for the host's turn
+    slot.release()
 
 
 BUILDER = """
