@@ -105,8 +105,8 @@ class Environments:
         for _ in range(3):  # another process may remove it between its build and its use
             if (found := self._use(spec.digest, built=built)) is not None:
                 return found
-            self._build_once(spec, keep=keep, afresh=afresh, meanwhile=meanwhile)
-            built = True
+            if self._build_once(spec, keep=keep, afresh=afresh, meanwhile=meanwhile):
+                built = True
         raise EnvironmentFailed(f"{PREFIX}another process removes it again and again")
 
     def log_of(self, digest: str) -> str:
@@ -197,8 +197,10 @@ class Environments:
         keep: Callable[[], Collection[str]],
         afresh: bool,
         meanwhile: Meanwhile,
-    ) -> None:
-        """Build it, unless another process of this host has just done so, or failed."""
+    ) -> bool:
+        """Build it, unless another process of this host has just done so, or failed; whether it was
+        built here.
+        """
 
         def waiting() -> None:
             meanwhile("waiting for others that are being built on this host")
@@ -211,10 +213,11 @@ class Environments:
                 one_of(slots, until=until, meanwhile=waiting),
             ):
                 if _whole(self.root / spec.digest) is not None:
-                    return
+                    return False
                 self._refuse_what_failed(spec.digest, since=asked_at if afresh else 0.0)
                 self._clear_staging(spec.digest)
                 self._build(spec, keep=keep, meanwhile=meanwhile)
+                return True
         except LockTimeout:
             raise EnvironmentFailed(
                 f"{PREFIX}others were being built on this host for {self.rules.build_s:g} s"

@@ -269,6 +269,7 @@ def test_two_that_build_one_at_the_same_moment_build_it_once(
         builder.join()
     assert len(found) == 3
     assert len({environment.folder for environment in found}) == 1
+    assert [environment.built for environment in found].count(True) == 1
     assert environments.log_of(found[0].folder.name).count("+ toaster==1.9") == 1
     assert left_behind(environments) == []
 
