@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,10 +17,12 @@ from django.core.files.storage import Storage
 from registry.artifacts.backends import artifact_storage, folder_of
 from registry.artifacts.copies import Copies
 from registry.artifacts.incoming import PREFIX, IncomingArtifact
-from registry.errors import BadRequest, ClipperError, InsufficientStorage, NotFound, Unavailable
+from registry.errors import BadRequest, ClipperError, NotFound, Unavailable
 
 CHUNK_BYTES = 1 << 20
 RETRY_AFTER_S = 5.0
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +112,10 @@ class ArtifactStore:
         with _storage_answers():
             if not self._keeps(name_of(digest), size=incoming.received):
                 raise Unavailable("These bytes were deleted meanwhile; send them again.")
-        with suppress(InsufficientStorage):  # it is fetched when somebody wants it
+        try:
             self.copies.adopt(incoming)
+        except (ClipperError, OSError) as error:  # it is fetched when somebody wants it
+            logger.warning("no copy kept artifact=%s: %s", digest, error)
 
     def _keeps(self, name: str, *, size: int) -> bool:
         return self.storage.exists(name) and self.storage.size(name) == size

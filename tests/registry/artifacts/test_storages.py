@@ -113,6 +113,16 @@ def test_it_lies_in_the_bucket_under_its_sha256(names: Callable[[], list[str]]) 
     assert names() == []
 
 
+def test_it_is_stored_also_where_this_host_can_t_keep_a_copy(
+    names: Callable[[], list[str]], settings: Settings
+) -> None:
+    in_the_way = settings.CLIPPER_ARTIFACT_COPIES / DIGEST[:2]
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.write_text("no folder")
+    add()
+    assert names() == [NAME]
+
+
 def test_a_host_fetches_it_from_the_bucket(bucket: str, settings: Settings) -> None:
     store = add()
     with ArtifactFiles.default().opened(DIGEST) as path:
