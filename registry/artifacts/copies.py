@@ -20,13 +20,13 @@ from pathlib import Path
 
 from django.conf import settings
 
-from infrastructure.file_lock import is_at, only_one, try_lock
+from infrastructure.file_lock import LockTimeout, is_at, only_one, try_lock
 from registry.artifacts.incoming import IncomingArtifact
 from registry.artifacts.room import free_bytes
-from registry.errors import InsufficientStorage
+from registry.errors import FetchFailed, InsufficientStorage
 
-# Long beyond what evicting takes.
-ROOM_WITHIN_S = 30.0
+# Long beyond what evicting takes; an upload, whose transaction others wait for, waits for less.
+ROOM_WITHIN_S, ADOPTED_WITHIN_S = 30.0, 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ class Copies:
     folder: Path
     max_bytes: int
     reserve: int = 0
+    room_within_s: float = ROOM_WITHIN_S
 
     @classmethod
     def default(cls) -> Copies:
@@ -97,9 +98,9 @@ class Copies:
         return next((kept for kept in self._parts() if kept.path.name[1:65] == digest), None)
 
     def begin_part(self, digest: str, *, size: int) -> Path:
-        """Make an empty part, and room for all of it. Raises InsufficientStorage."""
+        """Make an empty part, and room for all of it. Raises InsufficientStorage or FetchFailed."""
         part = self.folder / f".{digest}.{size}.part"
-        with self._alone():
+        with self._alone(within_s=self.room_within_s):
             self._make_room(size)
             part.write_bytes(b"")
             part.chmod(0o600)
@@ -111,8 +112,8 @@ class Copies:
         part.replace(self._made(self.folder / digest[:2]) / digest)
 
     def adopt(self, incoming: IncomingArtifact) -> None:
-        """Keep what was uploaded here. Raises InsufficientStorage where there is no room for it."""
-        with self._alone():
+        """Keep what was uploaded here. Raises what `begin_part` does."""
+        with self._alone(within_s=min(ADOPTED_WITHIN_S, self.room_within_s)):
             self._make_room(incoming.received, written=incoming.received)
             incoming.settle(self._made(self.folder / incoming.digest[:2]) / incoming.digest)
 
@@ -190,10 +191,16 @@ class Copies:
         return None
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _alone(self, *, within_s: float) -> Iterator[None]:
         lock = self._made(self.folder) / ".lock"
-        with only_one(lock, until=time.monotonic() + ROOM_WITHIN_S):
-            yield
+        try:
+            with only_one(lock, until=time.monotonic() + within_s):
+                yield
+        except LockTimeout:
+            raise FetchFailed(
+                f"Other processes of this host have made room among its artifacts for "
+                f"{within_s:.0f} s, and are not done."
+            ) from None
 
     def _made(self, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -8,12 +8,13 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import FileIO
 from itertools import cycle
 from pathlib import Path
 
-from infrastructure.file_lock import LockTimeout, only_one, try_lock
+from infrastructure.file_lock import LockTimeout, is_at, only_one, try_lock
 from registry.artifacts.copies import Copies, CopyFile
 from registry.artifacts.counts import FetchCounts
 from registry.artifacts.room import full_disk_is_507
@@ -99,9 +100,11 @@ class Fetcher:
                 f"Another process of this host fetches the artifact {digest[:SHORT_DIGEST]} "
                 f"and has not ended within {self.within_s:.0f} s."
             ) from None
-        except ClipperError as error:
+        except (ClipperError, OSError) as error:
             self.counts.note(failures=1, kept_bytes=self.copies.used_bytes)
             logger.warning("not fetched artifact=%s: %s", digest[:SHORT_DIGEST], error)
+            if isinstance(error, OSError):
+                raise FetchFailed(f"This host can't keep the artifact: {error}") from error
             raise
         self.counts.note(fetched=1, kept_bytes=self.copies.used_bytes)
         return True
@@ -113,7 +116,7 @@ class Fetcher:
         for source in cycle(self.sources):
             tell(_state(self.copies.part_of(digest)))
             try:
-                if self._take(digest, source=source, tell=tell):
+                if self._take(digest, source=source, until=until, tell=tell):
                     break
                 wrong, why = wrong + 1, f"{source.name} sent other bytes"
             except NotFound as error:
@@ -133,10 +136,11 @@ class Fetcher:
         part = self.copies.part_of(digest)
         return part.written if part else 0
 
-    def _take(self, digest: str, *, source: Source, tell: Tell) -> bool:
+    def _take(self, digest: str, *, source: Source, until: float, tell: Tell) -> bool:
         """Have a source send what is missing; False where the whole isn't what it should be.
 
-        Raises SourceFailed where it breaks off; what has come stays for the next try.
+        Raises SourceFailed where it breaks off, or takes too long; what has come stays for the next
+        try.
         """
         begun = self.copies.part_of(digest)
         if begun is not None and begun.written == begun.size:
@@ -146,7 +150,9 @@ class Fetcher:
             arriving = source.send(digest, offset=begun.written if begun else 0)
         try:
             part = self._part_for(arriving, digest=digest, begun=begun)
-            return self._write(part, digest=digest, source=source, arriving=arriving, tell=tell)
+            return self._write(
+                part, digest=digest, source=source, arriving=arriving, until=until, tell=tell
+            )
         finally:
             arriving.close()
 
@@ -161,12 +167,18 @@ class Fetcher:
         return self.copies.begin_part(digest, size=arriving.size)
 
     def _write(
-        self, part: Path, *, digest: str, source: Source, arriving: Arriving, tell: Tell
+        self,
+        part: Path,
+        *,
+        digest: str,
+        source: Source,
+        arriving: Arriving,
+        until: float,
+        tell: Tell,
     ) -> bool:
         sha256, written = hashlib.sha256(), arriving.offset
         try:
-            with part.open("r+b", buffering=0) as file, full_disk_is_507():
-                try_lock(file.fileno(), fcntl.LOCK_EX)  # so that nobody evicts it
+            with _claimed(part) as file, full_disk_is_507():
                 sha256 = hashlib.file_digest(file, "sha256")
                 for chunk in arriving.chunks:
                     _write_all(file.fileno(), chunk)
@@ -175,13 +187,16 @@ class Fetcher:
                     if written > arriving.size:
                         break
                     tell(Fetching(arrived=written, size=arriving.size))
+                    if written < arriving.size and time.monotonic() >= until:
+                        break
         except InsufficientStorage:
             part.unlink(missing_ok=True)  # others need the room
             raise
         finally:
             self.counts.note(fetched_bytes=written - arriving.offset)
         if written < arriving.size:
-            raise SourceFailed(f"it broke off after {written} of {arriving.size} bytes")
+            why = f"took over {self.within_s:.0f} s" if time.monotonic() >= until else "broke off"
+            raise SourceFailed(f"it {why}, {written} of {arriving.size} bytes came")
         if written > arriving.size or sha256.hexdigest() != digest:
             part.unlink(missing_ok=True)
             self._refuse(digest, sent_by=source.name)
@@ -218,6 +233,16 @@ class _Patience:
         """Return how long, each time longer where nothing comes."""
         pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, LONGEST_PAUSE_S)
         return pause_s
+
+
+@contextmanager
+def _claimed(part: Path) -> Iterator[FileIO]:
+    """Open a part, which nobody evicts as long. Raises SourceFailed where somebody just has."""
+    with suppress(FileNotFoundError), part.open("r+b", buffering=0) as file:
+        if try_lock(file.fileno(), fcntl.LOCK_EX) and is_at(part, file.fileno()):
+            yield file
+            return
+    raise SourceFailed("what had come of it has given way to other artifacts")
 
 
 def _write_all(descriptor: int, chunk: bytes) -> None:

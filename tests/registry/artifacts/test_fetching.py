@@ -6,13 +6,15 @@ import multiprocessing
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from infrastructure.file_lock import FileLock
 from registry.artifacts.copies import Copies
 from registry.artifacts.fetching import Fetcher, Fetching
-from registry.artifacts.sources import SourceBusy, SourceFailed
+from registry.artifacts.sources import Arriving, SourceBusy, SourceFailed
 from registry.errors import FetchFailed, InsufficientStorage, NotFound
 from tests.registry.artifacts.conftest import CHUNK, CONTENT, DIGEST, PlayedSource, ignored
 from tests.small_disk import small_disk
@@ -189,6 +191,54 @@ def test_who_waits_for_another_process_waits_for_a_time(
             fetch(make_fetcher(source, within_s=0.3))
         over.set()
         assert first.result(20) == CONTENT
+
+
+def test_who_waits_for_room_says_that_it_is_for_room(
+    make_fetcher: Make, source: PlayedSource, copies: Copies, counted: Counted
+) -> None:
+    copies.folder.mkdir()
+    others = FileLock.take(copies.folder / ".lock")
+    assert others is not None
+    impatient = replace(copies, room_within_s=0.2)
+    with pytest.raises(FetchFailed, match="Other processes of this host have made room"):
+        fetch(make_fetcher(source, copies=impatient))
+    assert counted("failures") == 1
+    others.release()
+    assert fetch(make_fetcher(source, copies=impatient)) == CONTENT
+
+
+def test_a_part_that_gave_way_while_its_rest_was_asked_for_is_fetched_anew(
+    make_fetcher: Make, copies: Copies
+) -> None:
+    class Slow(PlayedSource):
+        def send(self, digest: str, *, offset: int) -> Arriving:
+            arriving = super().send(digest, offset=offset)
+            if offset and (part := copies.part_of(digest)):
+                part.path.unlink()
+            return arriving
+
+    source = Slow(breaks=[3 * CHUNK])
+    assert fetch(make_fetcher(source)) == CONTENT
+    assert source.asked == [0, 3 * CHUNK, 0]
+
+
+def test_one_that_comes_too_slowly_is_given_up_and_gone_on_with_later(
+    make_fetcher: Make, source: PlayedSource, counted: Counted
+) -> None:
+    with pytest.raises(FetchFailed, match="it took over 0 s, 65536 of 1048576 bytes came"):
+        fetch(make_fetcher(source, within_s=0.0))
+    assert counted("failures") == 1
+    assert fetch(make_fetcher(source)) == CONTENT
+    assert source.asked == [0, CHUNK]
+
+
+def test_a_folder_that_nothing_can_be_kept_in_is_named_and_counted(
+    fetcher: Fetcher, copies: Copies, counted: Counted
+) -> None:
+    copies.lock_of(DIGEST).mkdir()
+    with pytest.raises(FetchFailed, match="This host can't keep the artifact: "):
+        fetch(fetcher)
+    assert counted("failures") == 1
 
 
 def test_a_lock_whose_holder_was_killed_is_nobodys(fetcher: Fetcher, copies: Copies) -> None:
