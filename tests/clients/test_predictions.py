@@ -140,6 +140,19 @@ def test_a_session_answers_many_at_once_and_takes_feedback(
         assert session.predict(rows[0]).output == outputs[0]  # it is still open
 
 
+def test_a_session_takes_feedback_between_the_answers_of_many(
+    client: Client, churn: str, rows: Rows, linear: LogisticRegression
+) -> None:
+    with client.session(churn) as session:
+        for answer in session.predict_many(rows[:200]):
+            assert session.feedback(answer, label=1).accepted == 1
+        left = session.predict_many(rows[:200])
+        next(left)
+        left.close()
+        outputs = [session.predict(row).output for row in rows[200:300]]
+        assert outputs == linear.predict(rows[200:300]).tolist()
+
+
 def test_a_session_without_a_known_key_is_refused(stack: Stack, churn: str) -> None:
     with (
         Client(stack.url, "clp_wrong") as stranger,

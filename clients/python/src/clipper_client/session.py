@@ -37,6 +37,10 @@ class Session:
         self._timeout_s = timeout_s
         self._numbers = count(1)
         self._turn = Lock()
+        # Questions without a reply, those of which it is wanted, and replies not yet taken.
+        self._under_way: set[int] = set()
+        self._wanted: set[int] = set()
+        self._there: dict[int, Reply] = {}
         self._open = ExitStack()
         self._socket = self._connected()
 
@@ -56,31 +60,35 @@ class Session:
 
     def predict(self, row: Any, **options: Unpack[QueryOptions]) -> Answer:
         number = next(self._numbers)
-        with self._turn:
-            return _answer(self._asked(number, prediction(number, row, options=options)))
+        return _answer(self._asked(number, prediction(number, row, options=options)))
 
     def predict_many(
         self, rows: Iterable[Any], **options: Unpack[QueryOptions]
     ) -> Iterator[Answer]:
-        """Yield the answers in order; a few dozen questions are under way at once."""
-        with self._turn:
-            waiting: deque[int] = deque()
-            there: dict[int, Reply] = {}
+        """Yield the answers in order; a few dozen questions are under way at once.
+
+        Between two answers the session may be asked other things, and be given feedback.
+        """
+        waiting: deque[int] = deque()
+        try:
             for row in rows:
                 if len(waiting) >= MOST_IN_FLIGHT:
-                    yield _answer(self._reply_to(waiting.popleft(), there=there))
-                waiting.append(next(self._numbers))
-                self._send(prediction(waiting[-1], row, options=options))
+                    yield _answer(self._reply_to(waiting.popleft()))
+                number = next(self._numbers)
+                self._send(number, prediction(number, row, options=options))
+                waiting.append(number)
             while waiting:
-                yield _answer(self._reply_to(waiting.popleft(), there=there))
+                yield _answer(self._reply_to(waiting.popleft()))
+        finally:
+            for number in waiting:
+                self._forget(number)
 
     def feedback(
         self, query_id: str | Answer, *, label: Any = UNSET, reward: float | None = None
     ) -> FeedbackResult:
         item = item_of(query_id, label=label, reward=reward)
         number = next(self._numbers)
-        with self._turn:
-            reply = self._asked(number, feedback(number, item))
+        reply = self._asked(number, feedback(number, item))
         if isinstance(reply, FeedbackResult):
             return reply
         raise unexpected(reply)
@@ -97,21 +105,41 @@ class Session:
             return self._open.enter_context(connecting)
 
     def _asked(self, number: int, message: str) -> Reply:
-        self._send(message)
-        return self._reply_to(number, there={})
+        self._send(number, message)
+        return self._reply_to(number)
 
-    def _send(self, message: str) -> None:
-        with socket_failures_told(self._address):
-            self._socket.send(message)
-
-    def _reply_to(self, number: int, *, there: dict[int, Reply]) -> Reply:
-        """Return one reply; those of others that come before it are kept in `there`."""
-        while number not in there:
+    def _send(self, number: int, message: str) -> None:
+        """Send a question once the server has room for it."""
+        with self._turn:
+            while len(self._under_way) >= MOST_IN_FLIGHT:
+                self._read()
+            self._under_way.add(number)
+            self._wanted.add(number)
             with socket_failures_told(self._address):
-                text = self._socket.recv(timeout=self._timeout_s)
-            answered, reply = reply_of(text, app=self._app)
-            there[answered] = reply
-        return there.pop(number)
+                self._socket.send(message)
+
+    def _reply_to(self, number: int) -> Reply:
+        try:
+            with self._turn:
+                while number not in self._there:
+                    self._read()
+                return self._there[number]
+        finally:
+            self._forget(number)
+
+    def _read(self) -> None:
+        """Keep the next reply for whoever waits for it."""
+        with socket_failures_told(self._address):
+            text = self._socket.recv(timeout=self._timeout_s)
+        number, reply = reply_of(text, app=self._app)
+        self._under_way.discard(number)
+        if number in self._wanted:
+            self._there[number] = reply
+
+    def _forget(self, number: int) -> None:
+        """Keep no reply to this question."""
+        self._wanted.discard(number)
+        self._there.pop(number, None)
 
 
 def _answer(reply: Reply) -> Answer:
