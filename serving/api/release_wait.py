@@ -18,6 +18,7 @@ import msgspec
 
 from registry.errors import BadRequest
 from serving.api.http import (
+    ClientGone,
     Endpoint,
     Headers,
     Receive,
@@ -110,13 +111,15 @@ def _seconds(scope: Scope) -> float:
 
 
 async def _held(application: Endpoint, scope: Scope, receive: Receive) -> HeldAnswer:
-    """Return what the application answers."""
+    """Return what the application answers. Raises ClientGone where it answers nobody."""
     messages: list[Any] = []
 
     async def hold(message: Any) -> None:
         messages.append(message)
 
     await application(scope, receive, hold)
+    if not messages:
+        raise ClientGone
     start, *parts = messages
     return HeldAnswer(
         start["status"], start.get("headers", []), b"".join(part.get("body", b"") for part in parts)

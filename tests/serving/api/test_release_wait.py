@@ -25,12 +25,15 @@ class Management:
         self.state = "pending"
         self.asked: list[Scope] = []
         self.refusal = 0
+        self.client_has_left = False
         self._look: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.endpoint = with_release_waits(self._answer, next_look=lambda: self._look)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         self.asked.append(scope)
+        if self.client_has_left:
+            return  # as Django does
         body = msgspec.json.encode({"id": 7, "state": self.state})
         status = self.refusal or (202 if scope["method"] == "POST" else 200)
         await send_body(send, body, status=status)
@@ -156,3 +159,13 @@ async def test_a_client_that_leaves_is_waited_for_no_more(management: Management
     with pytest.raises(IndexError):
         await waiting  # nothing was sent
     assert state == {}
+
+
+async def test_a_client_that_leaves_before_the_first_answer_is_no_failure(
+    management: Management, caplog: pytest.LogCaptureFixture
+) -> None:
+    management.client_has_left = True
+    with pytest.raises(IndexError):
+        await management.ask(DEPLOY)  # nothing was sent
+    assert len(management.asked) == 1
+    assert caplog.messages == []
