@@ -19,7 +19,7 @@ from serving.container.signature import (
     Signature,
 )
 
-# No input is made up that is larger.
+# No input is made up of more numbers, or of more arrays where these are empty.
 MOST_MADE_UP = 1 << 20
 # Whoever shows an example goes down its levels.
 MOST_NESTED = 64
@@ -48,7 +48,7 @@ def made_up(signature: Signature) -> tuple[bytes, ...]:
     if signature.input_type not in (*ARRAY_DTYPES, TENSOR) or not signature.inputs:
         return ()
     shapes = [_made_up_shape(part) for part in signature.inputs]
-    if any(shape is None or prod(shape) > MOST_MADE_UP for shape in shapes):
+    if None in shapes or sum(map(_weight, shapes)) > MOST_MADE_UP:
         return ()
     return tuple(_tensors(signature, digit=digit) for digit in (b"0", b"1"))
 
@@ -115,6 +115,11 @@ def _made_up_shape(part: InputPart) -> tuple[int, ...] | None:
     if part.shape is None or part.dtype in ("bool", "string", "category"):
         return None
     return tuple(1 if size is None else size for size in part.shape)
+
+
+def _weight(shape: tuple[int, ...] | None) -> int:
+    """How much there is to write of a shape: an empty array takes room too."""
+    return prod(max(size, 1) for size in shape or ())
 
 
 def _tensors(signature: Signature, *, digit: bytes) -> bytes:

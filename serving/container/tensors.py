@@ -100,11 +100,10 @@ class ArrayReader:
         self._dtype = np.dtype(_numpy_name(part.dtype))
         self._nullable = bool(part.nullable) and self._dtype.kind == "f"
         self._shape = part.shape
-        self._skeleton = (
-            _skeleton(tuple(size for size in part.shape if size is not None))
-            if part.shape and None not in part.shape and prod(_sizes(part.shape)) <= 1 << 23
-            else None
-        )
+        # How tensors of one size are nested, once one has come: built from the shape alone, it
+        # would take as much memory as somebody's signature says.
+        self._is_fixed = bool(part.shape) and None not in (part.shape or ())
+        self._brackets: bytes | None = None
         self._read = document_reader()
 
     def read(self, raw: bytes) -> NDArray[Any]:
@@ -117,7 +116,7 @@ class ArrayReader:
             return None
         code, parsed = _READ_AS[self._dtype.kind]
         brackets = raw.translate(None, _NUMBERS)
-        shape = _sizes(self._shape) if brackets == self._skeleton else None
+        shape = _sizes(self._shape) if brackets == self._brackets else None
         try:
             buffer = self._read(raw).as_buffer(of_type=code)
         except (ValueError, TypeError, RuntimeError, AttributeError):
@@ -127,6 +126,8 @@ class ArrayReader:
             shape = _shape_of(brackets, count=flat.size)
         if shape is None or prod(shape) != flat.size or not self._fits(shape):
             return None
+        if self._is_fixed:
+            self._brackets = brackets
         return self._narrowed(flat).reshape(shape)
 
     def _slow(self, raw: bytes) -> NDArray[Any]:
@@ -235,14 +236,6 @@ def _stacked(rows: list[NDArray[Any]]) -> Rows:
     if any(row.shape != shape for row in rows):
         return rows
     return np.stack(rows)
-
-
-def _skeleton(shape: tuple[int, ...]) -> bytes:
-    """The brackets and commas of nested arrays of this shape."""
-    unit = b""
-    for size in reversed(shape):
-        unit = b"[" + b",".join([unit] * size) + b"]"
-    return unit
 
 
 def _shape_of(brackets: bytes, *, count: int) -> tuple[int, ...] | None:

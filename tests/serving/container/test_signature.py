@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import msgspec
 import pytest
 
 from serving.container.examples import completed, made_up
-from serving.container.parsing import parse_batch, row_parser
+from serving.container.parsing import checked_inputs, parse_batch, row_parser
 from serving.container.signature import (
     MOST_FEATURES,
     InputPart,
@@ -142,3 +144,31 @@ def test_a_signature_that_is_too_long_says_nothing_of_the_inputs() -> None:
     parts = tuple(InputPart(name=f"column {number}", dtype="float64") for number in range(5000))
     long = Signature(input_type="columns", inputs=parts, output=output)
     assert tellable(long) == Signature(input_type="columns", output=output)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        tuple(InputPart(name=f"part{n}", shape=(MOST_FEATURES,)) for n in range(2000)),
+        (InputPart(shape=(0, MOST_FEATURES, MOST_FEATURES)),),
+        (InputPart(shape=(MOST_FEATURES, MOST_FEATURES, 0)),),
+    ],
+)
+def test_a_signature_of_vast_tensors_costs_no_more_than_its_text(
+    parts: tuple[InputPart, ...],
+) -> None:
+    signature = Signature(input_type="tensor", inputs=parts)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="the example is no input"):
+            checked_inputs("tensor", signature=signature.encoded(), example="[[[1]]]")
+        assert made_up(signature) == ()
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_no_inputs_are_made_up_that_are_large_together() -> None:
+    parts = tuple(InputPart(name=f"part{n}", shape=(1000,)) for n in range(2000))
+    assert made_up(Signature(input_type="tensor", inputs=parts[:1]))
+    assert made_up(Signature(input_type="tensor", inputs=parts)) == ()
