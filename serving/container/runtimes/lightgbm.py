@@ -30,8 +30,11 @@ from serving.container.trees import check_features, check_tree
 CLASSES = "classes.json"
 CLASSIFIERS = ("binary", "multiclass", "multiclassova")
 # Where each tree begins, which LightGBM believes, and looks for itself where it isn't told; and how
-# the model was trained, which no answer needs, and of which one odd line crashes it.
-_LEFT_OUT = re.compile(r"^tree_sizes=[^\n]*$|^parameters:$.*?(^end of parameters$|\Z)", re.M | re.S)
+# the model was trained, which no answer needs, and of which one odd line crashes it. It passes over
+# a "=" before a name.
+_LEFT_OUT = re.compile(
+    r"^=*tree_sizes(=[^\n]*)?$|^parameters:$.*?(^end of parameters$|\Z)", re.M | re.S
+)
 _CATEGORICAL = 1  # the bit of a decision
 
 Section = Mapping[str, str]
@@ -132,7 +135,9 @@ def _read(spec: LoadSpec) -> tuple[str, bytes | None]:
 
 def _text(path: Path) -> str:
     content = path.read_bytes()
-    if not re.match(rb"tree\r?\n", content) or b"\0" in content:
+    # Each of these ends a line for LightGBM, so that it does for what is left out too.
+    content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if not content.startswith(b"tree\n") or b"\0" in content:
         raise ArtifactInvalid(
             "expected a model saved by booster.save_model('model.txt'), "
             f"got a file starting {content[:8]!r}"

@@ -194,11 +194,25 @@ def test_a_tree_that_leads_out_of_the_model_or_round_in_circles_is_refused(
         load_as("lightgbm", content.encode(), at=artifact_file)
 
 
-def test_where_the_trees_are_said_to_begin_is_not_believed(text: str, artifact_file: Path) -> None:
-    sizes = re.sub(r"(?m)^tree_sizes=\S+", "tree_sizes=99999999", text)
+@pytest.mark.parametrize(
+    "said",
+    [
+        "tree_sizes=99999999 1 2",
+        "x=1\rtree_sizes=99999999 1 2",
+        "=tree_sizes=99999999 1 2",
+        "tree_sizes",
+    ],
+)
+def test_where_the_trees_are_said_to_begin_is_not_believed(
+    said: str, text: str, artifact_file: Path
+) -> None:
+    sizes = re.sub(r"(?m)^tree_sizes=.*$", said, text)
+    assert sizes != text
     predictor = load_as("lightgbm", sizes.encode(), at=artifact_file)
     honest = load_as("lightgbm", text.encode(), at=artifact_file)
     assert answered(predictor, ROWS) == answered(honest, ROWS)
+    content = text.replace("\n", "\r\n").encode()
+    assert answered(load_as("lightgbm", content, at=artifact_file), ROWS) == answered(honest, ROWS)
 
 
 def test_odd_bytes_are_refused_or_read_and_harm_nobody(text: str, artifact_file: Path) -> None:
