@@ -260,7 +260,7 @@ def _after_s(text: str) -> float:
     """Read Retry-After: seconds, or a date of HTTP."""
     if text.isascii() and text.isdigit():
         return float(text[:9])
-    with suppress(ValueError, TypeError):
+    with suppress(ValueError, TypeError, OverflowError):
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
     return 0.0
 

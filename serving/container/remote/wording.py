@@ -14,7 +14,7 @@ def words_of(body: bytes) -> str:
     """The message within an answer's body; the body itself where none is found."""
     try:
         found = _said(msgspec.json.decode(body))
-    except ValueError:
+    except (ValueError, RecursionError):
         found = ""
     return found or body.decode(errors="replace")
 

@@ -49,9 +49,14 @@ class OpenAIEmbeddings(JsonTemplate):
 
     def outputs(self, answer: HttpAnswer, *, count: int) -> Any:
         given = part_of(decoded_answer(answer), "data")
-        found = {part_of(item, "index"): part_of(item, self._output) for item in _array(given)}
-        if set(found) != set(range(count)):
-            raise BrokenAnswer(f"expected the embeddings 0 to {count - 1}, got {sorted(found)}")
+        items = _array(given)
+        places = [part_of(item, "index") for item in items]
+        if any(type(place) is not int for place in places) or sorted(places) != list(range(count)):
+            got = f"{places[:10]} of {len(places)}"
+            raise BrokenAnswer(f"expected the embeddings 0 to {count - 1}, got {got}")
+        found = {
+            place: part_of(item, self._output) for place, item in zip(places, items, strict=True)
+        }
         return [found[index] for index in range(count)]
 
 
