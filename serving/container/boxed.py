@@ -145,7 +145,7 @@ class BoxedPredictor:
         line = asked_for(self._process.stdout).readline(LONGEST_LINE)
         if not line:
             return None
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             told = json.loads(line)
             if isinstance(told, dict):
                 return told

@@ -174,7 +174,7 @@ def _verdict(told: str, *, output: str, code: int, version: VersionSpec) -> Tria
                 output=output,
             )
         error, traceback = str(last["error"]), str(last.get("traceback", ""))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return Trial(fault=_ended_without_a_word(code, version=version), output=output)
     failure = Failure(kind=error, error=error, traceback=traceback, count=1, last_at=time.time())
     return Trial(fault=failure.summary, output=output, failure=failure)

@@ -18,6 +18,9 @@ class Predictor:
     def __init__(self, path): {construct}
     def pred_batch(self, inputs): return [0] * len(inputs)
 """
+# Wherever its process tells how the check went.
+IS_PIPE = "os.path.exists(f'/proc/self/fd/{fd}') and 'pipe' in os.readlink(f'/proc/self/fd/{fd}')"
+SAYS_NONSENSE = f"[os.write(fd, b'[' * 50_000) for fd in range(3, 64) if {IS_PIPE}]"
 
 
 def a_version(folder: Path, *, construct: str) -> tuple[VersionSpec, Path]:
@@ -81,6 +84,7 @@ def test_what_it_raised_is_the_fault_however_many_bytes_its_words_take(tmp_path:
     [
         ("import os; os._exit(3)", "exit code 3"),
         ("import os; os.kill(os.getpid(), 9)", "signal 9"),
+        (f"import os; {SAYS_NONSENSE}; os._exit(4)", "exit code 4"),
     ],
 )
 def test_a_model_that_ends_the_process_is_told_apart(

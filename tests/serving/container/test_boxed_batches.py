@@ -131,3 +131,11 @@ def test_one_answer_that_no_frame_holds_fails_alone(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     statuses = [status for status, _ in json.loads(ended.stdout.splitlines()[-1])]
     assert statuses == ["OK", "MODEL_FAILED", "OK"]
+
+
+def test_a_model_that_speaks_in_its_process_s_place_is_not_believed(tmp_path: Path) -> None:
+    pipes = "fd for fd in range(3, 64) if os.path.exists(f'/proc/self/fd/{fd}')"
+    pipes += " and 'pipe' in os.readlink(f'/proc/self/fd/{fd}')"
+    nonsense = f"[os.write(fd, b'[' * 50_000 + b'\\n') for fd in [{pipes}]]"
+    ended = asked(["[1]"], folder=tmp_path, artifact=MODEL.replace("{first}", nonsense))
+    assert "LoadFailed: its process spoke out of turn: b'[[[" in ended.stderr
