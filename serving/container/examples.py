@@ -21,7 +21,7 @@ from serving.container.signature import (
 
 # No input is made up of more numbers, or of more arrays where these are empty.
 MOST_MADE_UP = 1 << 20
-# Whoever shows an example goes down its levels.
+# Whoever reads JSON that somebody said goes down its levels.
 MOST_NESTED = 64
 
 
@@ -58,13 +58,18 @@ def _decoded(example: str | bytes) -> Any:
         value = msgspec.json.decode(example)
     except (ValueError, RecursionError) as error:
         raise InvalidSignature(f"expected an example in JSON: {error}") from None
-    level, depth = [value], 0
-    while level:
-        depth += 1
-        if depth > MOST_NESTED:
-            raise InvalidSignature(f"expected an example of at most {MOST_NESTED} levels")
-        level = [inner for outer in level for inner in _members(outer)]
+    if is_nested_deep(value):
+        raise InvalidSignature(f"expected an example of at most {MOST_NESTED} levels")
     return value
+
+
+def is_nested_deep(value: Any) -> bool:
+    """Whether JSON has more than MOST_NESTED levels."""
+    level, depth = [value], 0
+    while level and depth <= MOST_NESTED:
+        depth += 1
+        level = [inner for outer in level for inner in _members(outer)]
+    return depth > MOST_NESTED
 
 
 def _members(value: Any) -> Iterable[Any]:

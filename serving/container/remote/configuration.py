@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from serving.container.errors import ArtifactInvalid
+from serving.container.examples import MOST_NESTED, is_nested_deep
 from serving.rpc.text import safe_text
 
 PROTOCOLS = ("open-inference", "mlflow", "openai", "json")
@@ -63,7 +64,7 @@ class RemoteConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         """Raises ArtifactInvalid for what is no artifact of this runtime."""
         try:
             given = msgspec.json.decode(artifact)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ArtifactInvalid(f"expected a configuration as JSON: {error}") from None
         if not isinstance(given, dict):
             raise ArtifactInvalid("expected a configuration as a JSON object")
@@ -171,7 +172,7 @@ def _check_url(url: str) -> None:
     expected = "an http or https URL with a host"
     plain = url.isascii() and url.isprintable() and " " not in url and len(url) <= LONGEST_URL
     if not plain or "\\" in url:
-        raise _wrong("url", f"{expected}, percent-encoded", url)
+        raise _wrong("url", f"{expected}, percent-encoded", _without_credentials(url))
     try:
         parts = urlsplit(url)
         fine = parts.scheme in _DEFAULT_PORTS and bool(parts.hostname) and parts.port != 0
@@ -194,6 +195,8 @@ def _shown(parts: SplitResult) -> str:
 
 
 def _check_template(template: Any, *, protocol: str) -> None:
+    if is_nested_deep(template):
+        raise ArtifactInvalid(f"template: Expected at most {MOST_NESTED} levels.")
     found = [text for text in strings_in(template) if text in (INPUT, INPUTS)]
     if template is not None and len(msgspec.json.encode(template)) > LARGEST_TEMPLATE:
         raise ArtifactInvalid(f"template: Expected at most {LARGEST_TEMPLATE} bytes.")

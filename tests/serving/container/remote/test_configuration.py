@@ -12,6 +12,9 @@ from serving.container.remote.protocols import dialect_of
 
 GOOD: dict[str, Any] = {"url": "http://triton:8000/v2/models/iris", "protocol": "open-inference"}
 BY_JSON = GOOD | {"protocol": "json", "template": {"instances": "$inputs"}}
+DEEP: Any = "$inputs"
+for _ in range(2000):
+    DEEP = [DEEP]
 
 
 def parse(**changes: Any) -> RemoteConfiguration:
@@ -40,11 +43,19 @@ def test_what_is_no_url_of_a_model_is_refused(url: str) -> None:
         parse(url=url)
 
 
-@pytest.mark.parametrize("url", ["http://ada:pw1234@a/", "http://ada@a/", "http://:pw1234@a:0/"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://ada:pw1234@a/", "http://ada@a/", "http://:pw1234@a:0/", "http://ada:pw1234@ä.de/"],
+)
 def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(ArtifactInvalid) as refused:
         parse(url=url)
     assert "pw1234" not in str(refused.value)
+
+
+def test_an_artifact_that_is_nested_deep_is_none() -> None:
+    with pytest.raises(ArtifactInvalid, match="expected a configuration as JSON"):
+        RemoteConfiguration.read(b'{"template":' + b"[" * 50_000)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +74,7 @@ def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
         ({"protocol": "json", "template": ["$input", "$inputs"]}, "got it 2 times"),
         ({"protocol": "json", "template": {"$input": 1}}, "as a value, got it as a key"),
         ({"protocol": "openai", "template": []}, "template: Expected an object"),
+        ({"protocol": "json", "template": DEEP}, "template: Expected at most 64 levels"),
     ],
 )
 def test_a_wrong_field_is_named_with_what_was_expected(
