@@ -6,7 +6,7 @@ pandas is imported with the first rows that need it: it costs a replica some 50 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,7 @@ def stack_objects(rows: Sequence[dict[str, Any]]) -> Rows:
     return stack_columns([tuple(map(row.get, names)) for row in rows], parts=parts)
 
 
-@cache
+@lru_cache(maxsize=1)  # those who ask name the columns where the model doesn't
 def _index(names: tuple[str, ...]) -> Any:
     return pandas_here().Index(names, dtype=object)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from typing import Any, get_args
 
 import msgspec
@@ -13,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.container import frames
+from serving.container.columns import MOST_UNKNOWN
 from serving.container.parsing import parse_batch, row_parser
+from serving.container.predictor import ModelPredictor
 from serving.container.rows import InvalidRow
 from serving.container.signature import DType, InputPart, Signature
 
@@ -151,6 +155,34 @@ def test_rows_of_unknown_columns_have_those_that_came() -> None:
     assert rows.columns.tolist() == ["a", "b", "c"]
     assert rows["a"].isna().tolist() == [False, True]
     assert rows["c"].tolist()[1] is True
+
+
+def test_rows_of_unknown_columns_have_so_many_at_most_together_too() -> None:
+    signature = Signature(input_type="columns")
+    many = {f"column{number}": 1 for number in range(MOST_UNKNOWN + 1)}
+    assert refusal(signature, many) == "expected at most 20000 columns, got 20001"
+    other = {f"other{number}": 2 for number in range(MOST_UNKNOWN // 2)}
+    half = dict(list(many.items())[: MOST_UNKNOWN // 2 + 1])
+    inputs = [json.dumps(row).encode() for row in (half, other, half)]
+
+    class Counts:
+        n_features = None
+
+        def predict(self, inputs: Any) -> Any:
+            return [int(inputs.shape[1])] * len(inputs)
+
+        def warm_up(self) -> None: ...
+        def close(self) -> None: ...
+
+    answers = ModelPredictor(Counts(), input_type="columns").answer_batch(inputs)
+    assert [answer.payload for answer in answers] == [b"10001", b"10000", b"10001"]
+
+
+def test_names_that_strangers_give_are_not_kept() -> None:
+    signature = Signature(input_type="columns")
+    indexes = [weakref.ref(frame(signature, {f"name{number}": 1}).columns) for number in range(9)]
+    gc.collect()
+    assert sum(index() is not None for index in indexes) <= 1
 
 
 def test_an_empty_row_has_no_values() -> None:
