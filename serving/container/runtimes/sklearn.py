@@ -25,7 +25,7 @@ from serving.container.estimators.takes import taken_by, with_nulls
 from serving.container.estimators.trusted import TRUSTED
 from serving.container.frames import pandas_here
 from serving.container.rows import Rows
-from serving.container.runtimes import RUNTIMES
+from serving.container.runtimes import method_of
 from serving.container.signature import COLUMNS, Signature, joined, read_signature
 from serving.container.spec import LoadSpec
 
@@ -66,7 +66,6 @@ PICKLE_MAGICS = (
 )
 # Below, what could be shared is less than what a replica takes anyway.
 MAPPED_FROM_BYTES = 16 << 20
-METHODS = RUNTIMES["sklearn"].methods
 
 
 class SklearnModel:
@@ -113,9 +112,7 @@ def load(spec: LoadSpec) -> SklearnModel:
         warnings.simplefilter("always", InconsistentVersionWarning)
         estimator = _read(spec)
     _check_releases(caught, allowed=spec.allow_stale_libraries)
-    method = spec.method or METHODS[0]
-    if method not in METHODS:
-        raise ArtifactInvalid(f"expected a method out of {', '.join(METHODS)}, got {method!r}")
+    method = method_of(spec)
     if not callable(getattr(estimator, method, None)):
         raise ArtifactInvalid(f"expected a model with {method}(), got {type(estimator).__name__}")
     _check_fitted(estimator)
