@@ -15,7 +15,7 @@ from clipper_client.async_session import AsyncSession
 from clipper_client.errors import ClipperError
 from clipper_client.operations import management, predictions, scoring
 from clipper_client.operations.deploying import Deployment
-from clipper_client.operations.options import UNSET, QueryOptions, ScoreOptions
+from clipper_client.operations.options import UNSET, DeployOptions, QueryOptions, ScoreOptions
 from clipper_client.operations.scoring import Scoring
 from clipper_client.retries import RetryPolicy
 from clipper_client.steps import InOrder, Operation, Pause, Request, Response, Step, Work
@@ -139,50 +139,14 @@ class AsyncClient:
 
     # --- Models -------------------------------------------------------------------------------
 
-    async def deploy(
-        self,
-        name: str,
-        model: Any,
-        *,
-        version: str | None = None,
-        example: Any = None,
-        app: str | None = None,
-        slo_ms: float | None = None,
-        default_output: Any = UNSET,
-        runtime: str | None = None,
-        method: str | None = None,
-        requirements: str | Iterable[str] | None = None,
-        replicas: int = 1,
-        reason: str = "",
-        wait: bool | float = True,
-        input_type: str | None = None,
-        progress: bool | None = None,
-        fields: Mapping[str, Any] | None = None,
-    ) -> Release:
+    async def deploy(self, name: str, model: Any, **options: Unpack[DeployOptions]) -> Release:
         """Make an estimator in memory, or a file or folder, the live version of a model.
 
-        Makes the model, its next version and the application `app` where they are missing. `wait`
-        is for how many seconds at most, True ten minutes. Raises with the server's reason where
-        the version doesn't go live. `fields` are further ones of the upload.
+        Makes the model, its next version and the application `app` where they are missing. Raises
+        with the server's reason where the version doesn't go live. For the options see
+        DeployOptions.
         """
-        deployment = Deployment(
-            name=name,
-            model=model,
-            version=version,
-            example=example,
-            app=app,
-            slo_ms=slo_ms,
-            default_output=default_output,
-            runtime=runtime,
-            method=method,
-            requirements=requirements,
-            replicas=replicas,
-            reason=reason,
-            wait=wait,
-            input_type=input_type,
-            progress=progress,
-            fields=fields or {},
-        )
+        deployment = Deployment(name=name, model=model, **options)
         return await self.run(deployment.operation(policy=self._policy))
 
     async def rollback(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 # For telling what is left out from None, which is an output like any other.
@@ -25,6 +25,31 @@ class QueryOptions(ScoreOptions, total=False):
     features: Sequence[float] | None
     explain: bool | None
     key: str | None
+
+
+class DeployOptions(TypedDict, total=False):
+    """What `deploy` may be told beside the model.
+
+    Its `version` is the next number, `app` the application that is to ask it, with `slo_ms` and
+    `default_output`. `wait` is for how many seconds at most, True ten minutes. `fields` are further
+    ones of the upload. The rest says what doesn't follow from the model, such as its `runtime`,
+    `method`, `input_type` and `requirements`, or from an `example` of its inputs.
+    """
+
+    version: str | None
+    example: Any
+    app: str | None
+    slo_ms: float | None
+    default_output: Any
+    runtime: str | None
+    method: str | None
+    requirements: str | Iterable[str] | None
+    replicas: int
+    reason: str
+    wait: bool | float
+    input_type: str | None
+    progress: bool | None
+    fields: Mapping[str, Any]
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:
