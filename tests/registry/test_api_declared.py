@@ -118,6 +118,7 @@ def test_a_model_is_created_described_and_left_alone(manager: Api) -> None:
 def test_if_match_holds_for_it(manager: Api) -> None:
     said = {"input_type": "doubles"}
     assert put(manager, "models/churn", said, if_match='"1"').status_code == 412
+    assert put(manager, "models/churn", said, if_match="*").status_code == 412
     tag = put(manager, "models/churn", said)["ETag"]
     assert put(manager, "models/churn", {"description": "a"}, if_match=tag).status_code == 200
     assert put(manager, "models/churn", {"description": "b"}, if_match=tag).status_code == 412

@@ -71,12 +71,12 @@ class ManagementView(APIView):
     def if_unchanged(self, row: Revised | None) -> AbstractContextManager[None]:
         """Do what is inside where the row still is as If-Match says, or where nothing is said.
 
-        Raises PreconditionFailed where there is no row, and one is expected.
+        Raises PreconditionFailed where there is no row, and one is expected: any, where it says *.
         """
         expected = _expected(self.request)
         if row is not None:
             return unchanged_since(row, expected)
-        if expected is not None:
+        if "If-Match" in self.request.headers:
             raise PreconditionFailed("There is nothing here yet.", expected=expected)
         return nullcontext()
 
@@ -126,7 +126,7 @@ def etag(row: Revised) -> dict[str, str]:
 
 
 def _expected(request: Request) -> int | None:
-    """Return the revision in If-Match; None where any will do."""
+    """Return the revision in If-Match; None where any will do, as with *."""
     text = request.headers.get("If-Match", "*").strip()
     if text == "*":
         return None
