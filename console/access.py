@@ -1,16 +1,19 @@
-"""What the console's pages about one application share: who may see them, and their frame."""
+"""What the console's pages share: who asks and may see them, and the frame of an application's."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
 from console.pages import APPLICATION_PAGES
+from registry.callers import address_of
 from registry.models import Application
+from registry.services import Actor
 
 VIEW, CHANGE = "registry.view_application", "registry.change_application"
 
@@ -24,6 +27,11 @@ def application_for(request: HttpRequest, name: str, *needs: str) -> Application
 
 def may(request: HttpRequest, *needs: str) -> bool:
     return admin.site.has_permission(request) and request.user.has_perms(needs)
+
+
+def actor(request: HttpRequest) -> Actor:
+    """Return who does what this request asks for; admin views only see signed-in users."""
+    return Actor.of_user(cast(User, request.user), address=address_of(request))
 
 
 def frame(request: HttpRequest, application: Application, *, title: str) -> dict[str, Any]:

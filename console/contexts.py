@@ -13,8 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from console import formats
-from console.access import CHANGE, VIEW, application_for, frame
-from console.admin.base import actor
+from console.access import CHANGE, VIEW, actor, application_for, frame
 from infrastructure.redis_client import redis_client
 from registry.errors import ClipperError
 from registry.models import Application

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from console.access import may
+from console.access import actor, may
 from registry.errors import ClipperError, Unavailable
 from registry.models import ModelVersion
 from registry.snapshot import version_spec
@@ -70,7 +70,7 @@ def _removed(request: HttpRequest, *, digest: str) -> HttpResponse:
     if not may(request, DELETE):
         raise PermissionDenied
     try:
-        remove(digest)
+        remove(digest, by=actor(request))
         messages.success(request, "The environment is removed.")
     except ClipperError as error:
         messages.error(request, error.message)

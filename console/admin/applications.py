@@ -11,12 +11,12 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from console.access import actor
 from console.admin.application_form import ApplicationForm, ShallowDecoder
 from console.admin.audited import AuditedForm
 from console.admin.base import (
     ConsoleAdmin,
     Fieldsets,
-    actor,
     code,
     link_to,
     row_or_404,

@@ -9,7 +9,7 @@ from django.contrib.admin.utils import unquote
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
-from console.admin.base import actor
+from console.access import actor
 from registry.services import audited, record_created, record_deleted
 
 if TYPE_CHECKING:

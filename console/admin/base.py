@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, TypeVar
 
 from django import forms
 from django.contrib import messages
 from django.contrib.admin.utils import flatten_fieldsets
-from django.contrib.auth.models import User
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -21,9 +20,7 @@ from django.utils.text import Truncator
 
 from console.admin.decorators import ModelAdmin
 from console.templatetags.console import ago
-from registry.callers import address_of
 from registry.errors import ClipperError
-from registry.services import Actor
 from registry.services.audit import told_since
 
 M = TypeVar("M", bound=models.Model)
@@ -151,11 +148,6 @@ def with_the_rest(groups: Fieldsets, *, columns: Iterable[str]) -> Fieldsets:
     shown = set(flatten_fieldsets(groups))
     rest = tuple(column for column in columns if column not in shown)
     return (*groups, ("More", {"fields": rest})) if rest else groups
-
-
-def actor(request: HttpRequest) -> Actor:
-    """Return who does what this request asks for; admin views only see signed-in users."""
-    return Actor.of_user(cast(User, request.user), address=address_of(request))
 
 
 def row_or_404(rows: models.QuerySet[M], *, pk: str) -> M:

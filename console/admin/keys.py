@@ -12,7 +12,8 @@ from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from console.admin.base import NOTHING, ConsoleAdmin, actor, code, page_of, row_or_404, when
+from console.access import actor
+from console.admin.base import NOTHING, ConsoleAdmin, code, page_of, row_or_404, when
 from console.admin.decorators import ActionVariant, action, display
 from registry.models import ApiKey
 from registry.services import create_api_key, revoke_api_key, update_api_key

@@ -13,9 +13,9 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from console.access import actor
 from console.admin.base import (
     ConsoleAdmin,
-    actor,
     link_to,
     page_of,
     row_or_404,

@@ -8,7 +8,8 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from console.admin.base import ConsoleAdmin, actor, link_to
+from console.access import actor
+from console.admin.base import ConsoleAdmin, link_to
 from console.admin.decorators import StackedInline, display
 from registry.models import Application, ServiceLevelObjective
 from registry.services import audited

@@ -12,8 +12,8 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from console.access import actor
 from console.admin.audited import AuditedForm
-from console.admin.base import actor
 from console.admin.decorators import ModelAdmin
 from registry.services import audited
 

@@ -12,7 +12,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from console.admin.base import ConsoleAdmin, actor, link_to
+from console.access import actor
+from console.admin.base import ConsoleAdmin, link_to
 from console.admin.decorators import TabularInline, display
 from registry.errors import Forbidden
 from registry.models import Application, ModelVersion, Route

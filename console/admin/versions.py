@@ -15,11 +15,11 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
+from console.access import actor
 from console.admin.base import (
     NOTHING,
     ConsoleAdmin,
     Fieldsets,
-    actor,
     code,
     page_of,
     row_or_404,

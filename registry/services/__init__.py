@@ -17,6 +17,7 @@ from registry.services.audit import (
     audited,
     record_created,
     record_deleted,
+    record_deleted_elsewhere,
     record_done,
     unchanged_since,
 )
@@ -80,6 +81,7 @@ __all__ = [
     "note_signatures",
     "record_created",
     "record_deleted",
+    "record_deleted_elsewhere",
     "record_done",
     "replace_routes",
     "revoke_api_key",

@@ -87,6 +87,14 @@ def record_deleted(row: Row, *, by: Actor) -> None:
     _write(row, by=by, action=Action.DELETE, changes=changes)
 
 
+def record_deleted_elsewhere(*, kind: str, name: str, by: Actor, before: Mapping[str, Any]) -> None:
+    """Record that something is gone which was no row of the database."""
+    changes = _difference(dict(before), {}, secrets=frozenset())
+    AuditEntry.objects.create(
+        **_who(by), action=Action.DELETE, kind=kind, name=name[:200], changes=changes
+    )
+
+
 def record_done(
     row: Row, *, by: Actor, action: str, changes: Mapping[str, Any], reason: str = ""
 ) -> None:
@@ -187,11 +195,7 @@ def _write(
     row: Row, *, by: Actor, action: str, changes: Mapping[str, Any], reason: str = ""
 ) -> None:
     AuditEntry.objects.create(
-        by=by.label,
-        user_id=by.user.pk if by.user else None,
-        key_prefix=by.key_prefix,
-        channel=by.channel,
-        address=by.address,
+        **_who(by),
         action=action,
         kind=str(row._meta.verbose_name),
         object_id=row.pk,
@@ -202,6 +206,16 @@ def _write(
         changes=changes,
         reason=reason,
     )
+
+
+def _who(by: Actor) -> dict[str, Any]:
+    return {
+        "by": by.label,
+        "user_id": by.user.pk if by.user else None,
+        "key_prefix": by.key_prefix,
+        "channel": by.channel,
+        "address": by.address,
+    }
 
 
 def _model_of(row: Row) -> int | None:

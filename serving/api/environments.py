@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -13,10 +15,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from infrastructure.redis_client import redis_client
-from registry.api.permissions import Permissions
+from registry.api.permissions import Permissions, actor_of
 from registry.api.views.base import ManagementView, schema
 from registry.errors import Conflict, NotFound, Unavailable
 from registry.models import ModelVersion
+from registry.services import Actor, record_deleted_elsewhere
 from registry.snapshot import version_spec
 from serving.cluster.environments import (
     HostEnvironments,
@@ -27,7 +30,7 @@ from serving.cluster.environments import (
     read_log,
 )
 from serving.cluster.host import host_id
-from serving.cluster.membership.workers import read_workers
+from serving.cluster.membership.workers import WorkerRecord, read_workers
 from serving.cluster.queues import queue_at
 from serving.cluster.replica.tasks import remove_environment
 from serving.environments.spec import environment_of
@@ -83,7 +86,7 @@ class EnvironmentView(ManagementView):
 
     @schema("Remove an environment that no version needs, on every host", status=202)
     def delete(self, request: Request, digest: str) -> Response:
-        remove(digest)
+        remove(digest, by=actor_of(request))
         return Response(status=202)
 
 
@@ -122,32 +125,62 @@ def environments() -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["python"], row["requirements"]))
 
 
-def remove(digest: str) -> None:
-    """Have every host remove it. Raises Conflict where a version needs it, NotFound without one."""
-    hosts = [host for host in _hosts() if any(kept.digest == digest for kept in host.environments)]
-    if not hosts:
+def remove(digest: str, *, by: Actor) -> None:
+    """Have every host remove it. Raises NotFound without one, Conflict where a version needs it or
+    a process here runs in it, and Unavailable where a host that keeps it is down.
+    """
+    found = {
+        host.host: kept for host in _hosts() for kept in host.environments if kept.digest == digest
+    }
+    if not found:
         raise NotFound(f"No host keeps an environment {digest!r}.")
     if digest in needed():
         names = ", ".join(versions_by_digest().get(digest, []))
         raise Conflict(f"This environment is needed by {names}.", digest=digest)
-    client = redis_client()
-    if any(host.host_id == host_id() for host in hosts):
-        if not own_environments().remove(digest):
-            raise Conflict("A process still runs in this environment.", digest=digest)
-        publish(client, own_environments())
-    workers = {worker.host_id: worker.queue for worker in read_workers(client)}
-    for host in hosts:
-        if host.host_id != host_id() and host.host_id in workers:
-            queue = queue_at(workers[host.host_id], host_id=host.host_id)
-            remove_environment.apply_async(args=(digest,), queue=queue)
+    own, others = socket.gethostname(), _workers_at(found)
+    if own in found and not own_environments().remove(digest):
+        raise Conflict("A process still runs in this environment.", digest=digest)
+    reached = found.keys() & {own, *(worker.host for worker in others)}
+    if reached:
+        _record_removed(found[min(reached)], hosts=reached, by=by)
+    if own in found:
+        with _while_redis_answers():
+            publish(redis_client(), own_environments())
+    for worker in others:
+        queue = queue_at(worker.queue, host_id=worker.host_id)
+        remove_environment.apply_async(args=(digest,), queue=queue)
+    if away := found.keys() - reached:
+        raise Unavailable(
+            f"Down, and keeps it: {', '.join(sorted(away))}; remove it again once that runs."
+        )
+
+
+def _workers_at(hosts: Collection[str]) -> Collection[WorkerRecord]:
+    """One worker of each of these hosts but this one. A host has another id each time it boots."""
+    with _while_redis_answers():
+        workers = {
+            worker.host_id: worker
+            for worker in read_workers(redis_client())
+            if worker.host in hosts
+        }
+    workers.pop(host_id(), None)
+    return workers.values()
+
+
+def _record_removed(kept: KeptEnvironment, *, hosts: Collection[str], by: Actor) -> None:
+    made_of = kept.made_of
+    before = {
+        "python": made_of.python,
+        "requirements": list(made_of.requirements),
+        "hosts": sorted(hosts),
+    }
+    record_deleted_elsewhere(kind="environment", name=kept.digest, by=by, before=before)
 
 
 def log_of(digest: str) -> str:
     """What its last build said. Raises Unavailable where Redis is away."""
-    try:
+    with _while_redis_answers():
         return read_log(redis_client(), digest)
-    except redis.RedisError as error:
-        raise Unavailable("What builds said is in Redis, which is away.") from error
 
 
 def versions_by_digest() -> dict[str, list[str]]:
@@ -161,10 +194,16 @@ def versions_by_digest() -> dict[str, list[str]]:
 
 
 def _hosts() -> Sequence[HostEnvironments]:
-    try:
+    with _while_redis_answers():
         return read_hosts(redis_client())
+
+
+@contextmanager
+def _while_redis_answers() -> Iterator[None]:
+    try:
+        yield
     except redis.RedisError as error:
-        raise Unavailable("What hosts keep is in Redis, which is away.") from error
+        raise Unavailable("What hosts keep and builds said is in Redis, which is away.") from error
 
 
 def _on_host(host: HostEnvironments, kept: KeptEnvironment) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from registry.models import ModelVersion, Release
 from registry.snapshot import version_spec
 from registry.specs import VersionSpec
 from registry.version_queries import wanted
-from serving.cluster.host import host_id
 from serving.container.errors import EnvironmentFailed
 from serving.environments.rules import Rules
 from serving.environments.spec import environment_of
@@ -32,8 +31,7 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
-# By host: what it keeps. Removed with the host's last word, never by itself: one that is down for
-# a while still has them.
+# By a host's name: what it keeps. It doesn't expire: one that is down for a while still has them.
 HOSTS_KEY = "clipper:environments"
 COUNTS_KEY = "clipper:environment-counts"
 LOG_KEY = "clipper:environment-log:"
@@ -50,7 +48,6 @@ class HostEnvironments(msgspec.Struct, frozen=True, kw_only=True):
     """What one host keeps, as it said last."""
 
     host: str
-    host_id: str
     at: float
     environments: Sequence[KeptEnvironment]
 
@@ -129,17 +126,16 @@ def publish(client: redis.Redis, environments: Environments) -> None:
     """Tell the others what this host keeps."""
     said = HostEnvironments(
         host=socket.gethostname(),
-        host_id=host_id(),
         at=time.time(),
         environments=list(environments.kept()),
     )
-    client.hset(HOSTS_KEY, said.host_id, msgspec.json.encode(said).decode())
+    client.hset(HOSTS_KEY, said.host, msgspec.json.encode(said).decode())
 
 
 def read_hosts(client: redis.Redis) -> list[HostEnvironments]:
-    """What each host keeps; of one that has been started anew, what it said last."""
+    """What each host keeps, in the order of their names."""
     found = cast("dict[bytes, bytes]", client.hgetall(HOSTS_KEY))
-    return _latest(_understood(found.values()))
+    return sorted(_understood(found.values()), key=lambda said: said.host)
 
 
 async def read_numbers_async(client: redis.asyncio.Redis) -> dict[str, float]:
@@ -148,10 +144,7 @@ async def read_numbers_async(client: redis.asyncio.Redis) -> dict[str, float]:
     said = cast("dict[bytes, bytes]", await client.hgetall(HOSTS_KEY))
     numbers = {name.decode(): float(count) for name, count in counts.items()}
     there = [
-        kept
-        for host in _latest(_understood(said.values()))
-        for kept in host.environments
-        if not kept.error
+        kept for host in _understood(said.values()) for kept in host.environments if not kept.error
     ]
     return numbers | {
         "seconds": numbers.pop(MILLISECONDS, 0.0) / 1000,
@@ -170,12 +163,6 @@ def _understood(texts: Iterable[bytes]) -> Iterable[HostEnvironments]:
     for text in texts:
         with suppress(msgspec.MsgspecError):  # another release of Clipper wrote it
             yield _decoder.decode(text)
-
-
-def _latest(said: Iterable[HostEnvironments]) -> list[HostEnvironments]:
-    """A host has another id each time that it boots."""
-    by_name = {host.host: host for host in sorted(said, key=lambda host: host.at)}
-    return [by_name[name] for name in sorted(by_name)]
 
 
 def _tell(environments: Environments, *, digest: str, counts: dict[str, int]) -> None:

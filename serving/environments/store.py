@@ -143,6 +143,7 @@ class Environments:
 
     def remove(self, digest: str) -> bool:
         """Remove one that nobody uses or builds; whether it is gone."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         building, use = self._path(digest, "build.lock"), self._path(digest, "use.lock")
         with taken(building) as not_built, taken(use) as unused:
             if not (not_built and unused):

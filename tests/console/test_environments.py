@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import redis
 from django.contrib.auth.models import User
@@ -14,7 +16,14 @@ from pytest_django.fixtures import Settings
 
 from registry.models import Model, ModelVersion
 from registry.snapshot import version_spec
-from serving.cluster.environments import COUNTS_KEY, LOG_KEY, own_environments, publish
+from serving.cluster.environments import (
+    COUNTS_KEY,
+    HOSTS_KEY,
+    LOG_KEY,
+    HostEnvironments,
+    own_environments,
+    publish,
+)
 from serving.environments.spec import environment_of
 from serving.environments.store import Environments
 from tests.redis_server import fresh_redis_client
@@ -86,6 +95,40 @@ def test_one_that_nothing_needs_is_removed(owner: Client, digest: str) -> None:
     assert not folder.exists()
     assert owner.get(f"{API}/").json() == []
     assert owner.delete(f"{API}/{digest}").status_code == 404
+
+
+def test_who_removed_one_is_in_the_audit_trail(owner: Client, digest: str) -> None:
+    owner.delete(f"{API}/{digest}")
+    (entry,) = owner.get("/api/v1/audit/").json()
+    assert (entry["by"], entry["action"], entry["kind"]) == ("owner", "delete", "environment")
+    assert entry["name"] == digest
+    assert entry["changes"]["requirements"] == [["toaster"], None]
+    assert entry["changes"]["hosts"] == [[socket.gethostname()], None]
+
+
+def test_one_of_before_this_host_booted_is_removed(
+    owner: Client, digest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known of a host is what it said last, however often it has booted since."""
+    monkeypatch.setattr("serving.api.environments.host_id", lambda: "of this boot")
+    assert owner.delete(f"{API}/{digest}").status_code == 202
+    assert not (own_environments().root / digest).exists()
+    assert owner.get(f"{API}/").json() == []
+
+
+def test_a_host_that_is_down_is_named(
+    owner: Client, digest: str, server_redis: redis.Redis
+) -> None:
+    said = HostEnvironments(host="app2", at=0.0, environments=[*own_environments().kept()])
+    server_redis.hset(HOSTS_KEY, "app2", msgspec.json.encode(said).decode())
+    refused = owner.delete(f"{API}/{digest}")
+    assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+    assert refused.json()["error"].startswith("Down, and keeps it: app2;")
+    (row,) = owner.get(f"{API}/").json()
+    assert [host["host"] for host in row["hosts"]] == ["app2"]
+    assert owner.delete(f"{API}/{digest}").status_code == 503
+    (entry,) = owner.get("/api/v1/audit/").json()
+    assert entry["changes"]["hosts"] == [[socket.gethostname()], None]
 
 
 def test_one_that_a_version_needs_stays(owner: Client, digest: str, version: ModelVersion) -> None:

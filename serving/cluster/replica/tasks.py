@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
@@ -35,6 +36,8 @@ from serving.cluster.replica import process
 from serving.cluster.replica.reports import Reports
 from serving.cluster.replica.worker import lifeline, slot
 from serving.container.boxed import WHILE_LOADING
+
+logger = logging.getLogger(__name__)
 
 
 # Named as it was when other releases of Clipper put it into a queue.
@@ -90,7 +93,8 @@ def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
 def remove_environment(digest: str) -> None:
     """Remove an environment from this host, unless a process runs in it."""
     environments = own_environments()
-    environments.remove(digest)
+    if not environments.remove(digest):
+        logger.warning("not removed environment=%s: a process runs in it", digest[:12])
     publish(redis_client(), environments)
 
 
