@@ -16,6 +16,7 @@ from serving.container.trees import check_tree
 from serving.container.ubjson import InvalidUbjson, read_ubjson
 
 NO_PARENT = 2**31 - 1
+DART, LINEAR = "dart", "gblinear"
 
 
 class TreeSize(msgspec.Struct):
@@ -71,9 +72,12 @@ def read_model(content: bytes) -> dict[str, Any]:
 
 
 def forest_of(learner: dict[str, Any]) -> dict[str, Any]:
-    """The trees, or the weights; of `dart` those of its `gbtree`."""
+    """The trees, or the weights; of `dart` those of its `gbtree`.
+
+    XGBoost goes by the name as well, whatever else there is.
+    """
     booster = learner["gradient_booster"]
-    model: dict[str, Any] = booster.get("gbtree", booster)["model"]
+    model: dict[str, Any] = (booster["gbtree"] if booster["name"] == DART else booster)["model"]
     return model
 
 
@@ -90,13 +94,14 @@ def _check(learner: dict[str, Any]) -> None:
     if len(names) not in (0, n_features):
         raise ArtifactInvalid(f"expected the names of {n_features} features, got {len(names)}")
     told = forest_of(learner)
-    if "trees" in told:
-        _check_forest(msgspec.convert(told, Forest), n_features=n_features, groups=groups)
-        dropped = learner["gradient_booster"].get("weight_drop")
-        if dropped is not None and len(dropped) != len(told["trees"]):
-            raise ArtifactInvalid("expected a weight for each of the trees")
-    elif len(told["weights"]) != (n_features + 1) * groups:
-        raise ArtifactInvalid(f"expected the weights of {n_features} features")
+    booster = learner["gradient_booster"]
+    if booster["name"] == LINEAR:
+        if len(told["weights"]) != (n_features + 1) * groups:
+            raise ArtifactInvalid(f"expected the weights of {n_features} features")
+        return
+    _check_forest(msgspec.convert(told, Forest), n_features=n_features, groups=groups)
+    if booster["name"] == DART and len(booster["weight_drop"]) != len(told["trees"]):
+        raise ArtifactInvalid("expected a weight for each of the trees")
 
 
 def _check_forest(forest: Forest, *, n_features: int, groups: int) -> None:

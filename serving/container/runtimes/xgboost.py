@@ -29,7 +29,7 @@ from serving.container.scores import (
     softmax,
 )
 from serving.container.spec import LoadSpec
-from serving.container.xgboost_files import forest_of, read_model
+from serving.container.xgboost_files import LINEAR, forest_of, read_model
 
 # An attribute of a booster that names its classes, as a JSON array.
 CLASSES = "classes"
@@ -45,7 +45,7 @@ class XGBoostModel:
         self, booster: xgboost.Booster, *, learner: dict[str, Any], method: str, input_type: str
     ) -> None:
         self._objective = str(learner["objective"]["name"])
-        self._is_linear = learner["gradient_booster"]["name"] == "gblinear"
+        self._is_linear = learner["gradient_booster"]["name"] == LINEAR
         self._booster = booster
         self._rounds = _rounds(booster)
         self._classes = _classes(booster, parameters=learner["learner_model_param"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -245,6 +246,23 @@ def test_a_tree_without_all_that_it_needs_is_refused(
 
     with pytest.raises(ArtifactInvalid, match=message):
         load_as("xgboost", changed(spoil, max_depth=1), at=artifact_file)
+
+
+def test_a_good_model_beside_the_one_that_is_read_changes_nothing(artifact_file: Path) -> None:
+    def hide_trees(learner: Model) -> None:
+        booster = learner["gradient_booster"]
+        booster["gbtree"] = {"model": copy.deepcopy(booster["model"])}
+        booster["model"]["trees"][0]["left_children"][0] = 99_999_999
+
+    with pytest.raises(ArtifactInvalid, match="expected the children of a tree among its"):
+        load_as("xgboost", changed(hide_trees), at=artifact_file)
+
+    def hide_weights(learner: Model) -> None:
+        learner["gradient_booster"]["model"] |= {"weights": [0.5]}
+        learner["gradient_booster"]["name"] = "gblinear"
+
+    with pytest.raises(ArtifactInvalid, match="expected the weights of 4 features"):
+        load_as("xgboost", changed(hide_weights), at=artifact_file)
 
 
 @pytest.mark.parametrize("form", ["json", "ubj"])
