@@ -7,6 +7,7 @@ reads and writes other memory.
 from __future__ import annotations
 
 import json
+from itertools import accumulate, pairwise
 from typing import Any
 
 import msgspec
@@ -43,11 +44,29 @@ class Tree(msgspec.Struct):
     leaf_weights: list[float] = []
 
 
+class KeptColumn(msgspec.Struct):
+    """One column's categories: numbers, or texts one after the other."""
+
+    values: list[float]
+    offsets: list[int] = []
+
+    @property
+    def count(self) -> int:
+        return len(self.offsets) - 1 if self.offsets else len(self.values)
+
+
+class KeptCategories(msgspec.Struct):
+    enc: list[KeptColumn] = []
+    feature_segments: list[int] = []
+    sorted_idx: list[int] = []
+
+
 class Forest(msgspec.Struct):
     trees: list[Tree]
     tree_info: list[int]
     gbtree_model_param: dict[str, str]
     iteration_indptr: list[int] = []
+    cats: KeptCategories = msgspec.field(default_factory=KeptCategories)
 
 
 class Parameters(msgspec.Struct):
@@ -113,6 +132,7 @@ def _check_forest(forest: Forest, *, n_features: int, groups: int) -> None:
     bounds = forest.iteration_indptr
     if bounds and (bounds[0] != 0 or bounds[-1] != count or bounds != sorted(bounds)):
         raise ArtifactInvalid(f"expected rounds of {count} trees in all")
+    _check_kept(forest.cats, n_features=n_features)
     for tree in forest.trees:
         _check_sizes(tree)
         _check_categories(tree)
@@ -123,6 +143,27 @@ def _check_forest(forest: Forest, *, n_features: int, groups: int) -> None:
             n_features=n_features,
             leaves=1,
         )
+
+
+def _check_kept(kept: KeptCategories, *, n_features: int) -> None:
+    """Rows of columns with categories are looked up in these."""
+    bounds = [0, *accumulate(column.count for column in kept.enc)]
+    if (
+        len(kept.enc) not in (0, n_features)
+        or kept.feature_segments != (bounds if kept.enc else [])
+        or len(kept.sorted_idx) != bounds[-1]
+        or not all(map(_is_whole, kept.enc))
+    ):
+        raise ArtifactInvalid("expected the categories of each column, in order")
+    for start, end in pairwise(bounds):
+        if any(not 0 <= place < end - start for place in kept.sorted_idx[start:end]):
+            raise ArtifactInvalid("expected the order of the categories that a column has")
+
+
+def _is_whole(column: KeptColumn) -> bool:
+    offsets = column.offsets
+    in_order = offsets == sorted(offsets)
+    return not offsets or (in_order and offsets[0] == 0 and offsets[-1] == len(column.values))
 
 
 def _check_sizes(tree: Tree) -> None:

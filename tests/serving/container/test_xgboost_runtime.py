@@ -143,6 +143,28 @@ def test_a_frame_is_answered_by_the_names_of_its_columns(artifact_file: Path) ->
     )
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sorted_idx": [99_999_999] * 3},
+        {"sorted_idx": []},
+        {"feature_segments": [0, 0, 99_999_999]},
+        {"enc": [{"values": []}, {"values": [117, 118, 119], "offsets": [0, 1, 2, 99_999_999]}]},
+        {"enc": [{"values": []}, {"values": [117], "offsets": [0, 1, 2, 3]}]},
+        {"enc": [{"values": []}]},
+    ],
+)
+def test_categories_that_are_not_there_are_refused(change: Model, artifact_file: Path) -> None:
+    cities = pd.Categorical(np.array(["u", "v", "w"])[THREE])
+    frame = pd.DataFrame({"age": ROWS[:, 0], "city": cities})
+    trained = xgboost.XGBClassifier(**SMALL, enable_categorical=True).fit(frame, THREE == 1)
+    model = json.loads(saved(trained))
+    load_as("xgboost", json.dumps(model).encode(), at=artifact_file, input_type="columns")
+    model["learner"]["gradient_booster"]["model"]["cats"] |= change
+    with pytest.raises(ArtifactInvalid, match=r"expected the (categories|order) of"):
+        load_as("xgboost", json.dumps(model).encode(), at=artifact_file, input_type="columns")
+
+
 def test_a_row_of_the_wrong_width_fails_alone(artifact_file: Path) -> None:
     predictor = load_as(
         "xgboost", saved(xgboost.XGBClassifier(**SMALL).fit(ROWS, BINARY)), at=artifact_file
