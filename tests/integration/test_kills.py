@@ -135,50 +135,52 @@ def test_killed_under_load_it_is_back_and_lost_nothing(
             seconds=RECOVERY_S,
             what="load",
         )
-        killed = pid_of(stack)
-        os.kill(killed, signal.SIGKILL)
         killed_at = time.monotonic()
-        if pid_of is control_worker:
-            leave_its_lock(stack)
-        eventually(
-            lambda: replaced(lambda: pid_of(stack), killed) and stack.ready(),
-            seconds=RECOVERY_S,
-            what="it was replaced",
-        )
-        replaced_at = time.monotonic()
-        eventually(
-            lambda: full_answers_since(load, replaced_at),
-            seconds=RECOVERY_S,
-            what="all five models answer again",
-        )
-        healthy_after = time.monotonic() - killed_at
+        kill(stack, pid_of, load=load)
         settled_at = time.monotonic()
         eventually(
             lambda: len(load.after(settled_at)) > 50, seconds=RECOVERY_S, what="load afterwards"
         )
-    record_property("healthy_after_s", round(healthy_after, 2))
+    record_property("healthy_after_s", round(settled_at - killed_at, 2))
     record_property("errors", len(load.errors))
     record_property("defaults", len(load.defaults))
-    print(
-        f"\n{context}: healthy after {healthy_after:.1f} s; clients saw {load.count()} answers, "
-        f"{len(load.errors)} errors ({sorted({str(e.status) for e in load.errors})}), "
-        f"{len(load.defaults)} defaults; {feedback.acknowledged} feedbacks acknowledged"
-    )
     assert clients_notice or not load.errors
     assert clients_notice or not load.defaults
     afterwards = load.after(settled_at)
     assert all(one.status == 200 and not one.default for one in afterwards)
     rows = stack.feedback_rows(context=context, wait_for=before + feedback.acknowledged)
-    record_property("acknowledged", feedback.acknowledged)
-    record_property("rows", rows - before)
     assert rows - before == feedback.acknowledged
-    # Each counted once in what was learned as well, which the rows alone teach again to the bit.
-    assert stack.rebuilt(patient, "--dry-run").endswith("; Redis has the same.")
+    counted = counted_once(stack, patient, context=context)
+    assert pid_of not in (redis, control_worker) or counted == {rows}
+
+
+def kill(stack: Stack, pid_of: Callable[[Stack], int], *, load: Load) -> None:
+    """Kill it, and wait until another one is in its place and all models answer again."""
+    killed = pid_of(stack)
+    os.kill(killed, signal.SIGKILL)
+    if pid_of is control_worker:
+        leave_its_lock(stack)
+    eventually(
+        lambda: replaced(lambda: pid_of(stack), killed) and stack.ready(),
+        seconds=RECOVERY_S,
+        what="it was replaced",
+    )
+    replaced_at = time.monotonic()
+    eventually(
+        lambda: full_answers_since(load, replaced_at),
+        seconds=RECOVERY_S,
+        what="all five models answer again",
+    )
+
+
+def counted_once(stack: Stack, application: str, *, context: str) -> set[int]:
+    """How many judgements each arm has learned from; the rows teach the same to the bit."""
+    assert stack.rebuilt(application, "--dry-run").endswith("; Redis has the same.")
     # What an arm missed while its replicas were gone isn't held against it, so is no judgement.
-    learned = stack.learned(patient, context=context)
+    learned = stack.learned(application, context=context)
     counted = {f"{arm['model']}:{arm['version']}": arm["feedback"] for arm in learned}
     assert counted == stack.judged_rows(context=context)
-    assert pid_of not in (redis, control_worker) or set(counted.values()) == {rows}
+    return set(counted.values())
 
 
 def leave_its_lock(stack: Stack) -> None:

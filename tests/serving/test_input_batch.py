@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -72,6 +73,20 @@ async def answers(sent: asyncio.Task[bytes], *, replica: PlayedReplica) -> list[
         await turn()
     async with asyncio.timeout(10):
         return json.loads(await sent)["batch_predictions"]
+
+
+async def computed_for_one_who_leaves(sent: asyncio.Task[bytes], *, replica: PlayedReplica) -> int:
+    """How many rows are computed for a batch that is cancelled once it has begun."""
+    await turn()
+    sent.cancel()
+    with suppress(asyncio.CancelledError):
+        await sent
+    computed = 0
+    while replica.batches:
+        computed += replica.sizes[0]
+        double_all(replica)
+        await turn()
+    return computed
 
 
 def outputs(items: list[dict[str, Any]]) -> list[Any]:

@@ -19,7 +19,13 @@ from serving.query.allowances import LEAST_OPEN, allowance_for
 from serving.query.budget import LONGEST_BATCH_MS, SMALL_BATCH, batch_objective_ms
 from serving.query.turns import MAX_LARGE_BATCHES, Slice, Turns
 from serving.testing import PlayedServing, application_spec, teach, turn
-from tests.serving.test_input_batch import Client, answers, double_all, outputs
+from tests.serving.test_input_batch import (
+    Client,
+    answers,
+    computed_for_one_who_leaves,
+    double_all,
+    outputs,
+)
 
 LARGE = 3 * SMALL_BATCH
 
@@ -151,16 +157,8 @@ async def test_batches_of_several_callers_share_the_loop_turn_by_turn(ticker: Ti
 async def test_a_cancelled_one_asks_nothing_more() -> None:
     client = Client()
     sent = client.send(numbers(LARGE))
-    await turn()
-    sent.cancel()
-    with suppress(asyncio.CancelledError):
-        await sent
-    computed = 0
-    while client.replica.batches:
-        computed += client.replica.sizes[0]
-        double_all(client.replica)
-        await turn()
-    assert computed == 8  # two batches were sent
+    # Two batches were sent.
+    assert await computed_for_one_who_leaves(sent, replica=client.replica) == 8
     assert client.serving.metrics.of_application("digits").abandoned == LEAST_OPEN
     assert not client.serving.engine.joinable
 
