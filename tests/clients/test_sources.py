@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -9,7 +11,7 @@ import pytest
 
 from clipper_client import ClipperError
 from clipper_client.requirements import captured, pinned_exactly
-from clipper_client.sources import Extract, extract
+from clipper_client.sources import Extract, extract, package_of
 
 SCRIPT = """
 from __future__ import annotations
@@ -73,3 +75,18 @@ def test_a_build_that_is_on_no_index_is_named_by_its_minor_version() -> None:
     assert pinned_exactly("torch", "2.9.1+cpu") == "torch>=2.9,<2.10"
     assert captured(["torch==2.13.0+cpu", "tqdm==4.70.1"]) == "torch>=2.13,<2.14\ntqdm==4.70.1\n"
     assert pinned_exactly("numpy", "2.4.6") == "numpy==2.4.6"
+
+
+def test_a_package_without_an_init_is_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "plain_models" / "deep").mkdir(parents=True)
+    (tmp_path / "plain_models" / "deep" / "shift.py").write_text("BY = 3")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path / "plain_models" / "..")
+    assert package_of(import_module("plain_models.deep.shift")) == tmp_path / "plain_models"
+
+
+def test_a_module_without_source_is_refused() -> None:
+    with pytest.raises(ClipperError, match="source code, got itertools"):
+        package_of(itertools)

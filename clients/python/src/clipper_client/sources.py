@@ -61,7 +61,12 @@ def imported_in(tree: ast.Module) -> Iterator[str]:
 def package_of(module: ModuleType) -> Path:
     """Return the file of a module, or the folder of the package that it belongs to."""
     root = sys.modules.get(module.__name__.partition(".")[0], module)
-    file = inspect.getsourcefile(root)
+    if getattr(root, "__file__", None) is None:
+        # A package without __init__.py has a folder, or several of which none is the whole.
+        folders = {Path(folder).resolve() for folder in getattr(root, "__path__", ())}
+        file = str(folders.pop()) if len(folders) == 1 else None
+    else:
+        file = inspect.getsourcefile(root)
     if file is None:
         raise ClipperError(
             f"Expected a module with source code, got {module.__name__}.", code=UNSUPPORTED_MODEL
@@ -85,7 +90,7 @@ def _text_of(module: ModuleType) -> str:
             "has no source. Put it into a file.",
             code=UNSUPPORTED_MODEL,
         )
-    return Path(file).read_text()
+    return Path(file).read_text(encoding="utf-8")
 
 
 def _python_of(cell: str) -> str:
