@@ -108,7 +108,7 @@ def _add_deploy(parser: argparse.ArgumentParser) -> None:
 
 
 def _deploy(client: Client, options: Options) -> int:
-    requirements = options.requirements and Path(options.requirements).read_text()
+    requirements = options.requirements and Path(options.requirements).read_text("utf-8")
     release = client.deploy(
         options.name,
         options.artifact,

@@ -17,7 +17,7 @@ def _save(model: Any, folder: Path, saving: Saving) -> Saved:
     booster.save_model(path)
     labels = labels_of(model)
     if labels is not None:
-        (contents / "classes.json").write_text(labels)
+        (contents / "classes.json").write_text(labels, encoding="utf-8")
         path = zipped(contents, to=folder / "model.zip")
     return Saved(path=path, runtime="lightgbm", requirements=("lightgbm",))
 

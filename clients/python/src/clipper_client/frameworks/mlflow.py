@@ -38,7 +38,7 @@ def _where(metadata: Any) -> str:
 def save_folder(found: Path, *, folder: Path) -> Saved:
     """Pack a model's folder; what it needs is written down in it."""
     listed = found / "requirements.txt"
-    lines = listed.read_text().splitlines() if listed.is_file() else ["mlflow"]
+    lines = listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else ["mlflow"]
     return Saved(
         path=zipped(found, to=folder / "model.zip"),
         runtime="mlflow",

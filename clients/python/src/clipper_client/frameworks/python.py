@@ -85,7 +85,9 @@ def _save(model: Any, folder: Path, saving: Saving) -> Saved:
         module, imported = "model_source", _extracted(name, to=contents / "model_source.py")
     else:
         imported = _copied(sys.modules[module], to=contents)
-    (contents / ENTRY).write_text(_entry(model, module=module, name=name, contents=contents))
+    (contents / ENTRY).write_text(
+        _entry(model, module=module, name=name, contents=contents), "utf-8"
+    )
     return Saved(
         path=zipped(contents, to=folder / "model.zip"),
         runtime="python",
@@ -111,7 +113,7 @@ def _extracted(name: str, *, to: Path) -> Iterable[str]:
     if found.values:
         (to.parent / "values.pickle").write_bytes(_pickled(found.values, of=name))
         values = VALUES
-    to.write_text(found.future + values + found.code)
+    to.write_text(found.future + values + found.code, encoding="utf-8")
     modules = {type(value).__module__.partition(".")[0] for value in found.values.values()}
     return found.modules | modules
 
@@ -142,7 +144,7 @@ def _copied(module: Any, *, to: Path) -> Iterable[str]:
     else:
         shutil.copy(source, to / source.name)
     files = to.rglob("*.py")
-    found = {name for file in files for name in imported_in(ast.parse(file.read_text()))}
+    found = {name for file in files for name in imported_in(ast.parse(file.read_bytes()))}
     return found - {source.stem}
 
 
