@@ -128,6 +128,15 @@ def test_a_row_of_the_wrong_width_fails_alone_in_a_script(
     assert good.status is AnswerStatus.OK
 
 
+def test_a_row_of_texts_is_its_caller_s_fault(program: bytes, artifact_file: Path) -> None:
+    predictor = load_as("torch", program, at=artifact_file, input_type="json")
+    bad, good = predictor.answer_batch([b'["a","b","c","d"]', b"[1,2,3,4]"])
+    assert bad.status is AnswerStatus.INVALID_INPUT
+    assert bad.payload.startswith(b"expected numbers for x, got <U")
+    assert good.status is AnswerStatus.OK
+    assert predictor.failures.take() == []
+
+
 def test_a_program_exported_for_one_row_is_asked_row_by_row(net: Any, artifact_file: Path) -> None:
     content = exported(net, torch.zeros(1, 4), any_batch=False)
     predictor = load_as("torch", content, at=artifact_file)

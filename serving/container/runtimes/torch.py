@@ -20,7 +20,7 @@ from serving.container.arrays import are_named, in_batches, part_of, shaped
 from serving.container.errors import ArtifactInvalid, LoadFailed, explain
 from serving.container.feeding import by_row, first_of
 from serving.container.inputs import of_tensors
-from serving.container.rows import Rows
+from serving.container.rows import InvalidRow, Rows
 from serving.container.runtimes import method_of
 from serving.container.scores import most_likely, softmax
 from serving.container.signature import DType, InputPart
@@ -89,7 +89,7 @@ class TorchInput:
         array = shaped(rows, shape=self._shape, dtype=None)
         # Of texts and of rows of different lengths there are no tensors.
         if array.dtype.kind not in "fiub":
-            raise ValueError(f"expected numbers for {self.name}, got {array.dtype}")
+            raise InvalidRow(f"expected numbers for {self.name}, got {array.dtype}")
         writable = array if array.flags.writeable else array.copy()
         return torch.from_numpy(writable).to(device=device, dtype=self._dtype)
 
