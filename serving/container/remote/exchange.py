@@ -73,6 +73,8 @@ class HttpExchange(asyncio.Protocol):
         else:
             if not self._head_complete and self._arrived > LARGEST_HEAD:
                 self._fail(f"a head of more than {LARGEST_HEAD} bytes")
+            elif self._arrived - self._size > LARGEST_BODY:  # such as fields after the body
+                self._fail(f"more than {LARGEST_BODY} bytes beside its body")
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True

@@ -247,17 +247,30 @@ def test_an_answer_that_nobody_asked_for_is_no_answer_to_the_next() -> None:
         assert [outputs(asked, [[1, 2]]) for _ in range(3)] == [[1], [1], [1]]
 
 
-def test_an_answer_without_end_stops_at_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("begins", "goes_on", "expected"),
+    [
+        (b"\r\n", b"x", "sent more than 1048576 bytes"),
+        (
+            b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n",
+            b"Field: of the trailer\r\n",
+            "sent more than 1048576 bytes beside its body",
+        ),
+    ],
+)
+def test_an_answer_without_end_stops_at_the_bound(
+    begins: bytes, goes_on: bytes, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(exchange, "LARGEST_BODY", 1 << 20)
 
     def endless(peer: socket.socket) -> None:
         read_request(peer)
-        peer.sendall(OK + b"\r\n")
+        peer.sendall(OK + begins)
         while True:
-            peer.sendall(b"x" * 65536)
+            peer.sendall(goes_on * 65536)
 
     with raw_server(endless) as port, predictor(f"http://127.0.0.1:{port}/") as asked:
-        assert reason(asked) == f"127.0.0.1:{port} sent more than 1048576 bytes"
+        assert reason(asked) == f"127.0.0.1:{port} {expected}"
 
 
 def test_several_requests_are_under_way_from_one_replica() -> None:
