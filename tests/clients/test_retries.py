@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from clipper_client import AsyncClient, Client, ClipperError
+from clipper_client.operations.management import rollback
 from clipper_client.retries import RetryPolicy, ask
 from clipper_client.steps import Pause, Request, Response
 from clipper_client.wire import DEFAULT_URL
@@ -123,6 +124,21 @@ def test_the_pause_is_the_one_that_the_server_asks_for() -> None:
     pause = steps.send(answer)
     assert isinstance(pause, Pause)
     assert 3.0 <= pause.seconds <= 3.1
+
+
+def test_who_waits_for_a_release_stays_while_the_server_restarts() -> None:
+    steps = rollback("m", to=None, reason="", wait=600.0, policy=RetryPolicy())
+    next(steps)
+    told = b'{"id": 1, "model": "m", "version": "1", "state": "%b"}'
+    asked = steps.send(Response(status=202, headers={}, body=told % b"starting"))
+    for _ in range(RetryPolicy().retries + 2):
+        assert isinstance(asked, Request)
+        assert asked.path == "/api/v1/models/m/releases/1"
+        assert isinstance(steps.throw(ClipperError("it restarts", code="unreachable")), Pause)
+        asked = steps.send(None)
+    with pytest.raises(StopIteration) as ended:
+        steps.send(Response(status=200, headers={}, body=told % b"live"))
+    assert ended.value.value.state == "live"
 
 
 def test_an_upload_is_read_piece_by_piece(tmp_path: Path) -> None:

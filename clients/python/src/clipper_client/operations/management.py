@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +20,8 @@ WAIT_S = 20.0
 ENOUGH_S = 600.0
 # The server answers at once where too many wait there.
 PAUSE_S = 0.5
+# More than others are tried again: a release goes on while the server that tells of it restarts.
+MORE_RETRIES = 4
 
 
 def model_path(name: str, *rest: str) -> str:
@@ -75,7 +78,7 @@ def _ended(release: Release, *, within_s: float, policy: RetryPolicy) -> Operati
     path = model_path(release.model, "releases", str(release.id))
     response = yield from ask(
         Request(method="GET", path=path, params={"wait": f"{within_s:.3f}"}, extra_time_s=within_s),
-        policy=policy,
+        policy=replace(policy, retries=policy.retries + MORE_RETRIES),
     )
     found: Release = parsed(Release, response.json())
     if found.is_open and monotonic() - began < min(PAUSE_S, within_s):
