@@ -97,8 +97,8 @@ class Environments:
     ) -> HeldEnvironment:
         """Return the environment, built where it isn't there as a whole; held until released.
 
-        `keep` are digests that don't make room for another. `afresh`: try a build again that has
-        just failed. Raises EnvironmentFailed, and whatever `meanwhile` does.
+        `keep`, asked where there is too little room, are digests that stay. `afresh`: try a build
+        again that has just failed. Raises EnvironmentFailed, and whatever `meanwhile` does.
         """
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         built = False
@@ -158,18 +158,22 @@ class Environments:
         logger.info("removed environment=%s", digest[:12])
         return True
 
-    def make_room(self, *, keep: Collection[str], count: int, size: int) -> None:
-        """Remove those used least recently until so many more, of so many bytes, fit.
+    def _make_room(self, own: str, *, keep: Callable[[], Collection[str]], size: int) -> None:
+        """Remove those used least recently until one of so many bytes fits, in the place of what
+        there is of its `own` digest.
 
         Raises EnvironmentFailed where too many are in use or to be kept.
         """
-        there = [kept for kept in self.kept() if not kept.error]
-        count += len(there)
+        there = [kept for kept in self.kept() if not kept.error and kept.digest != own]
+        count = 1 + len(there)
         size += sum(kept.made_of.bytes for kept in there)
+        if count <= self.rules.most and size <= self.rules.most_bytes:
+            return
+        needed = keep()
         for kept in reversed(there):
             if count <= self.rules.most and size <= self.rules.most_bytes:
                 return
-            free = kept.digest not in keep and not kept.in_use
+            free = kept.digest not in needed and not kept.in_use
             if free and self.remove(kept.digest):
                 count, size = count - 1, size - kept.made_of.bytes
         if count > self.rules.most or size > self.rules.most_bytes:
@@ -242,12 +246,11 @@ class Environments:
         started = time.monotonic()
         logger.info("building environment=%s python=%s", spec.digest[:12], spec.python)
         try:
-            kept = (*keep(), spec.digest)
-            self.make_room(keep=kept, count=1, size=0)
+            self._make_room(spec.digest, keep=keep, size=0)
             folder = self._staging(spec.digest)
             try:
                 made = self._made(spec, folder=folder, meanwhile=meanwhile, started=started)
-                self.make_room(keep=kept, count=1, size=size_of(made)[1])
+                self._make_room(spec.digest, keep=keep, size=size_of(made)[1])
                 self._settle(made, digest=spec.digest, folder=folder)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -126,7 +126,7 @@ def note_lost_replica(
 def _read_version(version_id: int, *, generation: int) -> tuple[VersionSpec | None, str]:
     """Read the version in this generation, and its sealed secret.
 
-    It is the only thing a replica needs from the database.
+    It is all that a replica needs from the database, unless an environment has to give way.
     """
     rows = ModelVersion.objects.select_related("model")
     row = rows.filter(pk=version_id, generation=generation).first()

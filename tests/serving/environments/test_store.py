@@ -218,6 +218,27 @@ def test_one_that_is_in_use_is_not_removed(environments: Environments, wheels: P
     assert left_behind(environments) == []
 
 
+def test_a_damaged_one_is_built_anew_where_no_more_fit(tmp_path: Path, wheels: Path) -> None:
+    environments = Environments(tmp_path / "environments", rules=offline(tmp_path, most=1))
+    folder = built(environments, "toaster==1.5")
+    next(folder.glob("lib/*/site-packages/toaster.py")).unlink()
+    assert version_in(built(environments, "toaster==1.5")) == "1.5"
+
+
+def test_what_has_to_stay_is_asked_only_where_something_has_to_go(
+    tmp_path: Path, wheels: Path
+) -> None:
+    """It is in the database, which may be away."""
+
+    def away() -> list[str]:
+        raise ConnectionError("no database")
+
+    environments = Environments(tmp_path / "environments", rules=offline(tmp_path, most=1))
+    environments.prepare(needs("toaster==1.5"), keep=away).release()
+    with pytest.raises(EnvironmentFailed, match="no database"):
+        environments.prepare(needs("toaster==1.9"), keep=away)
+
+
 def test_the_bytes_of_all_are_bounded(tmp_path: Path, wheels: Path) -> None:
     environments = Environments(tmp_path / "environments", rules=offline(tmp_path))
     first = built(environments, "toaster==1.5").name
