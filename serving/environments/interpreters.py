@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import uv
 
+from serving.container.boxed import end_group
 from serving.container.confined import scrubbed_environment
 from serving.container.errors import EnvironmentFailed
 from serving.environments.spec import stack_python
@@ -50,36 +51,43 @@ def uv_binary() -> str:
 
 
 def _known() -> Iterator[tuple[str, str]]:
-    listing = subprocess.run(
-        [uv_binary(), "python", "list", "--only-installed", "--output-format", "json"],
-        env={**_environment(), "UV_PYTHON_DOWNLOADS": "never", "UV_NO_CONFIG": "1"},
-        cwd="/",
-        capture_output=True,
-        timeout=LOOK_WITHIN_S,
-        check=False,
-    )
+    more = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_CONFIG": "1"}
+    command = [uv_binary(), "python", "list", "--only-installed", "--output-format", "json"]
     try:
-        for found in json.loads(listing.stdout):
+        for found in json.loads(_said_by(command, more=more)):
             if found["path"] and found["implementation"] == "cpython":
                 yield str(found["version"]), str(found["path"])
-    except (ValueError, KeyError, TypeError) as error:
-        words = listing.stderr.decode(errors="replace").strip()[-500:]
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as error:
+        said = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip()
+        words = said[-500:] or str(error)
         raise EnvironmentFailed(f"uv can't tell which Pythons there are: {words}") from error
 
 
 def _asked(path: str) -> Interpreter:
     """A path may be that of a script which finds the interpreter, or finds none."""
-    told = subprocess.run(
-        [path, "-I", "-c", _WHERE],
-        env=_environment(),
-        cwd="/",
-        capture_output=True,
-        text=True,
-        timeout=LOOK_WITHIN_S,
-        check=True,
-    )
-    executable, prefix = told.stdout.splitlines()
+    executable, prefix = _said_by([path, "-I", "-c", _WHERE], more={}).splitlines()
     return Interpreter(path=Path(executable), prefix=Path(prefix))
+
+
+def _said_by(command: Sequence[str], *, more: Mapping[str, str]) -> str:
+    """Run it, in time; what it starts ends with it. Raises OSError or SubprocessError."""
+    process = subprocess.Popen(
+        command,
+        env=_environment() | dict(more),
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    with process:
+        try:
+            told, words = process.communicate(timeout=LOOK_WITHIN_S)
+        finally:
+            end_group(process)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command[0], told, words)
+    return told.decode(errors="replace")
 
 
 def _environment() -> dict[str, str]:
