@@ -1,0 +1,51 @@
+"""The tutorials do what they say: every command is typed, and every answer is the one shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.stack import Stack
+from tests.integration.tutorials import PAGES, Reader, Step, prints_as_shown, steps
+
+
+def there(stack: Stack) -> dict[str, Any]:
+    """What a page may have made, by name."""
+    with stack.client() as client:
+        return {
+            kind: {found["name"] for found in client.get(f"/api/v1/{kind}/").json()}
+            for kind in ("applications", "models")
+        }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_tutorial_does_what_it_says_and_leaves_nothing(
+    page: Path, stack: Stack, tmp_path: Path
+) -> None:
+    before = there(stack)
+    Reader(folder=tmp_path, stack=stack).follows(page.read_text())
+    assert there(stack) == before
+
+
+def test_a_page_is_read_as_its_reader_would() -> None:
+    page = "Do:\n\n```sh\nls\n```\n```text\na\n```\n\nSave it as `b`:\n\n```python\n1\n```\n"
+    found = steps(page)
+    assert found[0] == Step(script="ls\n", printed="a\n")
+    assert "cat >b <<" in found[1].script
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "same"),
+    [
+        ('{"a":1,\n "latency_ms":6.256}', '{"a":1,"latency_ms":2.1}', True),
+        ("Release 6 of m:1 is live.", "Release 9 of m:1 is live.", True),
+        ('"weight":0.87…}', '"weight":0.8712}', True),
+        ("100% right", "90% right", False),
+        ('"output":0,"latency_ms":1}', '"output":1,"latency_ms":1}', False),
+    ],
+)
+def test_only_what_differs_from_run_to_run_may_differ(shown: str, printed: str, same: bool) -> None:
+    assert prints_as_shown(printed, shown=shown) is same

@@ -1,0 +1,140 @@
+"""A page of docs/tutorial, read and typed from top to bottom as its reader would.
+
+What a page may say, and what becomes of it:
+
+- a block of `sh` is typed, in one shell for the whole page, which ends where a command fails;
+- a block of anything else that follows on a text with "as `NAME`:" at its end is saved under that
+  name, from where the shell is by then;
+- `text` and `json` right after a block of `sh` are what that has to print. "…" stands for anything.
+  What differs from run to run is compared as if it didn't (VOLATILE), and how JSON is broken into
+  lines doesn't count;
+- `make run`, and `pip install` of what is installed already, are what the tests did before.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import distribution
+from pathlib import Path
+
+from scripts.stack.layout import ROOT
+from tests.integration.stack import Stack
+
+PAGES = sorted((ROOT / "docs/tutorial").glob("*.md"))
+ADDRESS = "http://127.0.0.1:8000"
+LONGEST_S = 200
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
+SAVED = re.compile(r"\bas `([^`\s]+)`:\n\n\Z")
+DONE_BEFORE = re.compile(r"^(make run|(?:\S*/)?pip install (.*))$", re.MULTILINE)
+PRINTED = ("text", "json")
+# Each with what every one of its kind is taken for.
+VOLATILE = (
+    (re.compile(r'("query_id": ?)"[^"]*"'), r'\1"…"'),
+    (re.compile(r"\b\d+(\.\d+)? ?(ms|s|seconds|rows/s)\b"), "0 s"),
+    (re.compile(r'("latency_ms": ?)[\d.]+'), r"\1 0"),
+    (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(\+00:00|Z)"), "today"),
+    (re.compile(r"^Release \d+ ", re.MULTILINE), "Release 0 "),
+    # How far a release is: whoever looks each second sees some of its states, or none.
+    (re.compile(r"^  [\w-]+:[\w.-]+: .*\n", re.MULTILINE), ""),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Something to type, and what it has to print; None where the page doesn't show it."""
+
+    script: str
+    printed: str | None = None
+
+
+def steps(page: str) -> list[Step]:
+    """What somebody does who follows the page."""
+    found: list[Step] = []
+    end = -1
+    for block in BLOCK.finditer(page):
+        language, code = block.groups()
+        follows = page[end : block.start()].strip() == ""
+        name = SAVED.search(page, max(end, 0), block.start())
+        if language == "sh":
+            found.append(Step(script=DONE_BEFORE.sub(_done, code)))
+        elif name is not None:
+            found.append(Step(script=_saving(name[1], code)))
+        elif language in PRINTED and follows and found:
+            found[-1] = Step(script=found[-1].script, printed=code)
+        end = block.end()
+    return found
+
+
+def _done(command: re.Match[str]) -> str:
+    """Nothing in place of the command, if what it would install is there."""
+    for word in (command[2] or "").split():
+        if not word.startswith("-"):
+            distribution(
+                re.split(r"[=<>\[]", word)[0].replace("./clients/python", "clipper-client")
+            )
+    return ":"
+
+
+def _saving(name: str, code: str) -> str:
+    assert not (ROOT / name.partition("/")[0]).exists(), f"{name} would be saved in the repository"
+    path = shlex.quote(name)
+    return f"mkdir -p \"$(dirname {path})\"\ncat >{path} <<'END OF FILE'\n{code}END OF FILE\n"
+
+
+class Reader:
+    """Somebody who types what a page says, in a copy of the repository's folder."""
+
+    def __init__(self, *, folder: Path, stack: Stack) -> None:
+        self._desk = folder / "repository"
+        self._printed = folder / "printed"
+        self._printed.mkdir()
+        self._desk.mkdir()
+        for path in ROOT.iterdir():
+            (self._desk / path.name).symlink_to(path)
+        (self._desk / "var").unlink(missing_ok=True)
+        (self._desk / "var").symlink_to(stack.var)
+        self._url = stack.url
+
+    def follows(self, page: str) -> None:
+        """Type all that the page says, and compare what is printed. Raises at a difference."""
+        todo = steps(page)
+        script = "\n".join(["set -euo pipefail", *self._scripts(todo)])
+        typed = subprocess.run(
+            ["bash", "-c", script.replace(ADDRESS, self._url)],
+            cwd=self._desk,
+            env={**os.environ, "VAR": "var", "PYTHONPATH": str(ROOT / "clients/python/src")},
+            stdin=subprocess.DEVNULL,
+            timeout=LONGEST_S,
+            check=False,
+        )
+        reached = [step for number, step in enumerate(todo) if self._output(number).exists()]
+        for number, step in enumerate(reached):
+            printed = self._output(number).read_text().replace(self._url, ADDRESS)
+            told = f"{step.script}\n--- has to print\n{step.printed}\n--- and printed\n{printed}"
+            assert step.printed is None or prints_as_shown(printed, shown=step.printed), told
+        assert typed.returncode == 0, told
+        assert reached == todo
+
+    def _output(self, number: int) -> Path:
+        return self._printed / str(number)
+
+    def _scripts(self, todo: list[Step]) -> Iterator[str]:
+        for number, step in enumerate(todo):
+            yield f"exec >{shlex.quote(str(self._output(number)))} 2>&1\n{step.script}"
+
+
+def prints_as_shown(printed: str, *, shown: str) -> bool:
+    """Whether the text is what a page shows, but for what differs from run to run."""
+    expected = ".*?".join(map(re.escape, _plain(shown).split("…")))
+    return re.fullmatch(expected, _plain(printed), re.DOTALL) is not None
+
+
+def _plain(text: str) -> str:
+    for pattern, same in VOLATILE:
+        text = pattern.sub(same, text)
+    return re.sub(r"\s", "", text)
