@@ -84,7 +84,7 @@ class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True):
     reward: Share | None
     arms: tuple[ArmOutcome, ...]
     forced: bool
-    # The arms that took part in its update: those routed at the time, and those asked.
+    # The arms routed at the time. Entries of earlier releases name those asked as well.
     routed: tuple[str, ...] = ()
     features: tuple[float, ...] = ()
 

@@ -73,7 +73,7 @@ if #gone > 0 then
   entry = {'event', ARGV[2], 'gone', cmsgpack.pack(gone)}
 end
 local position = redis.call('XADD', KEYS[2], '*', unpack(entry))
-local arms, observed, keep, version_share, context_share, families =
+local arms, routed, observed, keep, version_share, context_share, families =
 unpack(cmsgpack.unpack(ARGV[8]))
 
 local function fields_of(family)
@@ -84,9 +84,9 @@ local function fields_of(family)
   return fields
 end
 
-local is_arm = {}
-for _, arm in ipairs(arms) do
-  is_arm[arm] = true
+local is_routed = {}
+for _, arm in ipairs(routed) do
+  is_routed[arm] = true
 end
 
 -- By their bytes, whatever the order of letters is where the server runs.
@@ -100,13 +100,13 @@ local function comes_after(one, other)
   return #one > #other
 end
 
--- The version of the same model, no longer among the arms, of which most is known.
+-- The version of the same model, no longer routed, of which most is known.
 local function predecessor(all, family, arm)
   local start = family.prefix .. string.match(arm, '^(.*):') .. ':'
   local found, most
   for i = 1, #all, 2 do
     local other = string.sub(all[i], #family.prefix + 1)
-    if string.sub(all[i], 1, #start) == start and not is_arm[other] then
+    if string.sub(all[i], 1, #start) == start and not is_routed[other] then
       local first = struct.unpack('<d', all[i + 1])
       if not found or first > most or (first == most and comes_after(other, found)) then
         found, most = other, first
@@ -128,28 +128,33 @@ local function join(key, family)
   for i, text in ipairs(stored) do
     if text then
       vectors[i] = unpacked(family, text)
-      known = known + 1
-      sum = sum + vectors[i][1]
+      if is_routed[arms[i]] then
+        known = known + 1
+        sum = sum + vectors[i][1]
+      end
     else
       missing[#missing + 1] = i
     end
   end
   if known == 0 and key ~= general then
-    vectors = join(general, family)
-    local highest, lowest = -math.huge, math.huge
-    for _, vector in ipairs(vectors) do
-      highest, lowest = math.max(highest, vector[1]), math.min(lowest, vector[1])
+    local start, highest, lowest = join(general, family), -math.huge, math.huge
+    for i, vector in ipairs(start) do
+      if is_routed[arms[i]] then
+        highest, lowest = math.max(highest, vector[1]), math.min(lowest, vector[1])
+      end
     end
-    for _, vector in ipairs(vectors) do
+    for _, i in ipairs(missing) do
+      local vector = start[i]
       local share = context_share
       if family.relative and highest > lowest then
         share = math.min(share, CONTEXT_GAP / (highest - lowest))
       elseif not family.relative and vector[1] > 0 then
         share = math.min(share, CONTEXT_EVIDENCE / vector[1])
       end
-      for i, x in ipairs(vector) do
-        vector[i] = share * x
+      for j, x in ipairs(vector) do
+        vector[j] = share * x
       end
+      vectors[i] = vector
     end
     return vectors
   end
@@ -265,7 +270,14 @@ class FeedbackJournal:
     def _lesson(self, update: Update) -> bytes:
         statistic_kinds = [(*statistic, deltas) for statistic, deltas in update.deltas.items()]
         return self._encode(
-            (update.arms, update.observed, update.keep, *update.warm_start, statistic_kinds)
+            (
+                update.arms,
+                update.routed,
+                update.observed,
+                update.keep,
+                *update.warm_start,
+                statistic_kinds,
+            )
         )
 
 

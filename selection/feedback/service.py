@@ -227,7 +227,7 @@ class FeedbackService:
                 reward=item.mean_reward(),
                 arms=tuple(_outcome(record, losses.get(record.arm)) for record in answered.arms),
                 forced=answered.forced,
-                routed=() if update is None else update.arms,
+                routed=() if update is None else tuple(arms),
                 features=answered.features,
             ),
         )

@@ -20,8 +20,9 @@ class Observation:
     """One piece of feedback as it was counted.
 
     `position` grows with the order, `at` is when it came (seconds). `losses` are those of the arms
-    that answered, `routed` the arms that took part; empty where it was kept before that was, and
-    then those that answered did. `gone` are contexts that were forgotten just before it.
+    that answered, `routed` the arms that queries chose among at the time; empty where it was kept
+    before that was, and then those that answered were. `gone` are contexts that were forgotten just
+    before it.
     """
 
     position: int

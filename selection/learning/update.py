@@ -18,12 +18,14 @@ def update_of(
 ) -> Update:
     """Return the update that losses in [0, 1] of some arms are.
 
-    `arms` are those routed when the feedback came; those that answered take part as well, in the
-    order of their losses. `propensities` are the arms' chances of being asked, `features` those of
-    the query.
+    `arms` are those routed when the feedback came, those with losses where none is known; those
+    that answered take part as well, in the order of their losses. `propensities` are the arms'
+    chances of being asked, `features` those of the query.
     """
+    routed = tuple(arms) or tuple(losses)
     return Update(
-        arms=tuple(dict.fromkeys((*arms, *losses))),
+        arms=tuple(dict.fromkeys((*routed, *losses))),
+        routed=routed,
         observed=tuple(losses),
         deltas=policy.deltas(losses=losses, propensities=propensities, features=features),
         keep=policy.keep,

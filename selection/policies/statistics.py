@@ -9,7 +9,7 @@ atomically in Redis, number by number; replaying feedback with it gives the same
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -64,9 +64,11 @@ class Update:
 
     `arms` take part: what is known of them fades by `keep`, and those that are new join first.
     `deltas` are then added, by family and arm. The arms `observed` count one more feedback.
+    `routed` are those of the arms that queries choose among; the others only get a late label.
     """
 
     arms: tuple[str, ...]
+    routed: tuple[str, ...]
     observed: tuple[str, ...]
     deltas: Mapping[StatisticKind, Statistics]
     keep: float
@@ -78,7 +80,12 @@ def learn(state: State, update: Update, *, general: State | None = None) -> Stat
     sums = dict(state.sums)
     for statistic, deltas in update.deltas.items():
         joined = join(
-            state, update.arms, statistic=statistic, warm_start=update.warm_start, general=general
+            state,
+            update.arms,
+            statistic=statistic,
+            warm_start=update.warm_start,
+            general=general,
+            routed=update.routed,
         )
         nothing = (0.0,) * statistic.width
         sums[statistic.name] = {
@@ -101,17 +108,22 @@ def join(
     statistic: StatisticKind,
     warm_start: WarmStart,
     general: State | None = None,
+    routed: Iterable[str] = (),
 ) -> dict[str, Vector]:
     """Return the sums of each arm, newcomers included.
 
-    Where the context knows none of them, it starts from a share of what is `general`.
+    `routed` are those of the arms that queries choose among, all of them unless said. Only they
+    decide what newcomers start from, so that a late label of a former version changes none of it:
+    where the context knows none of them, they start from a share of what is `general`.
     """
     arms = tuple(arms)
+    chosen_among = frozenset(routed) or frozenset(arms)
     own = state.of(statistic)
-    known = [own[arm] for arm in arms if arm in own]
+    known = [own[arm] for arm in arms if arm in own and arm in chosen_among]
     if not known and general is not None:
-        start = join(general, arms, statistic=statistic, warm_start=warm_start)
-        return _discounted(start, statistic=statistic, warm_start=warm_start)
+        start = join(general, arms, statistic=statistic, warm_start=warm_start, routed=routed)
+        start = _discounted(start, statistic=statistic, warm_start=warm_start, routed=chosen_among)
+        return {arm: own.get(arm, start[arm]) for arm in arms}
     mean = 0.0
     if statistic.relative and known:
         total = 0.0
@@ -121,15 +133,17 @@ def join(
     return {
         arm: own[arm]
         if arm in own
-        else _inherited(arm, own, arms=arms, mean=mean, statistic=statistic, warm_start=warm_start)
+        else _inherited(
+            arm, own, routed=chosen_among, mean=mean, statistic=statistic, warm_start=warm_start
+        )
         for arm in arms
     }
 
 
-def predecessor(arm: str, own: Statistics, *, arms: Iterable[str]) -> str | None:
-    """Return the version of the same model, no longer among the arms, of which most is known."""
+def predecessor(arm: str, own: Statistics, *, routed: Container[str]) -> str | None:
+    """Return the version of the same model, no longer routed, of which most is known."""
     model = arm.rpartition(":")[0] + ":"
-    former = [other for other in own if other.startswith(model) and other not in arms]
+    former = [other for other in own if other.startswith(model) and other not in routed]
     # By the first number: how much was observed, or how little it was wrong.
     return max(former, key=lambda other: (own[other][0], other), default=None)
 
@@ -138,19 +152,23 @@ def _inherited(
     arm: str,
     own: Statistics,
     *,
-    arms: tuple[str, ...],
+    routed: Container[str],
     mean: float,
     statistic: StatisticKind,
     warm_start: WarmStart,
 ) -> Vector:
-    former = predecessor(arm, own, arms=arms)
+    former = predecessor(arm, own, routed=routed)
     if former is None:
         return (mean,) * statistic.width
     return tuple(mean + warm_start.version_share * (x - mean) for x in own[former])
 
 
 def _discounted(
-    start: Statistics, *, statistic: StatisticKind, warm_start: WarmStart
+    start: Statistics,
+    *,
+    statistic: StatisticKind,
+    warm_start: WarmStart,
+    routed: Container[str],
 ) -> dict[str, Vector]:
     share = warm_start.context_share
     if not statistic.relative:
@@ -158,7 +176,7 @@ def _discounted(
             arm: _scaled(v, min(share, CONTEXT_EVIDENCE / v[0]) if v[0] > 0.0 else share)
             for arm, v in start.items()
         }
-    weights = [vector[0] for vector in start.values()]
+    weights = [vector[0] for arm, vector in start.items() if arm in routed]
     gap = max(weights, default=0.0) - min(weights, default=0.0)
     if gap > 0.0:
         share = min(share, CONTEXT_GAP / gap)

@@ -49,6 +49,7 @@ def observed(
     """The state after one piece of feedback."""
     update = Update(
         arms=tuple(arms),
+        routed=tuple(arms),
         observed=tuple(losses),
         deltas=policy.deltas(
             losses=losses,

@@ -33,6 +33,7 @@ def learned(policy: Policy, events: Any) -> State:
         deltas = policy.deltas(losses={arm: loss}, propensities={arm: 0.5}, features=x)
         update = Update(
             arms=tuple(ARMS),
+            routed=tuple(ARMS),
             observed=(arm,),
             deltas=deltas,
             keep=policy.keep,
@@ -112,6 +113,7 @@ def test_it_learns_whom_to_ask_for_which_query() -> None:
         right += query >= 500 and wrong == 0.1
         update = Update(
             arms=tuple(ARMS),
+            routed=tuple(ARMS),
             observed=(arm,),
             deltas=policy.deltas(
                 losses={arm: float(luck.random() < wrong)},

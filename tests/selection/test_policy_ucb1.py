@@ -60,6 +60,7 @@ def test_where_counts_fade_it_is_discounted_ucb() -> None:
         deltas = policy.deltas(losses={arm: 1.0 - reward}, propensities={arm: 1.0})
         update = Update(
             arms=tuple(ARMS),
+            routed=tuple(ARMS),
             observed=(arm,),
             deltas=deltas,
             keep=policy.keep,

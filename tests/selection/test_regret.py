@@ -37,6 +37,7 @@ def learned(name: str, *, seed: int, **params: float) -> tuple[dict[str, float],
         losses = {arm: float(luck.random() < WRONG[arm]) for arm in selection.arms}
         update = Update(
             arms=tuple(ARMS),
+            routed=tuple(ARMS),
             observed=selection.arms,
             deltas=policy.deltas(
                 losses=losses,

@@ -36,7 +36,12 @@ def update(
     keep: float = 1.0,
 ) -> Update:
     return Update(
-        arms=arms, observed=tuple(deltas), deltas={statistic: deltas}, keep=keep, warm_start=HALF
+        arms=arms,
+        routed=arms,
+        observed=tuple(deltas),
+        deltas={statistic: deltas},
+        keep=keep,
+        warm_start=HALF,
     )
 
 

@@ -32,10 +32,12 @@ shares = st.floats(0.0, 1.0)
 def updates(draw: st.DrawFn) -> tuple[str, Update]:
     """A context, and what it is to learn."""
     arms = tuple(draw(st.lists(st.sampled_from(ARMS), min_size=1, max_size=5, unique=True)))
+    routed = arms[: draw(st.integers(1, len(arms)))]
     observed = tuple(draw(st.lists(st.sampled_from(arms), min_size=1, unique=True)))
     statistic_kinds = draw(st.lists(st.sampled_from(FAMILIES), min_size=1, max_size=3, unique=True))
     update = Update(
         arms=arms,
+        routed=routed,
         observed=observed,
         deltas={statistic: _deltas(draw, statistic, observed) for statistic in statistic_kinds},
         keep=draw(st.floats(0.5, 1.0)),
@@ -71,7 +73,7 @@ def observation(
         reward=None,
         arms=outcomes,
         forced=False,
-        routed=() if update is None else update.arms,
+        routed=() if update is None else update.routed,
     )
     fields: dict[str, Any] = {"window_s": 3600, "context_ttl_s": 90 * 86_400, "max_contexts": 1000}
     return JournalEntry(nonce=nonce, event=event, update=update, **(fields | bounds))

@@ -220,7 +220,7 @@ class _Pupil:
         try:
             update = update_of(
                 self.candidate.policy,
-                arms=arms_at(query),
+                arms=query.routed,
                 losses=losses,
                 propensities=dict(zip(*drawn, strict=True)),
                 features=query.features,
