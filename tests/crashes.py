@@ -1,0 +1,45 @@
+"""Says at the end of a run where a process of the tests died (loaded with `-p`).
+
+The process writes where each of its threads was; among the output of the others nobody finds it.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MOST_LINES = 60
+
+
+@pytest.hookimpl(trylast=True)  # pytest's own plugin would write to the output
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        file = Path(config.workerinput["crashes"], config.workerinput["workerid"]).open("w")  # noqa: SIM115
+        faulthandler.enable(file, all_threads=True)
+    elif config.getoption("dist", "no") != "no":
+        config.pluginmanager.register(Crashes())
+
+
+class Crashes:
+    """In the process that starts the others."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="clipper-crashes-"))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput["crashes"] = str(self._folder)
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        for dump in sorted(self._folder.iterdir()):
+            if lines := dump.read_text().splitlines():
+                terminalreporter.section(f"process {dump.name} died")
+                terminalreporter.write_line("\n".join(lines[:MOST_LINES]))
+
+    def pytest_unconfigure(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
