@@ -14,6 +14,8 @@ from django.conf import settings
 from django.contrib import admin
 from django.core.management import call_command
 from django.db import connection
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from pytest_django.plugin import DjangoDbBlocker
 
 from registry import throttle
@@ -25,6 +27,12 @@ AUDIT: Any = importlib.import_module("registry.migrations.0007_audit_revisions_a
 TRIGGERS: dict[str, list[str]] = AUDIT.MADE
 AUDIT.MADE = {vendor: [] for vendor in TRIGGERS}
 FAILURES = (throttle.BY_ADDRESS, throttle.BY_PERSON, throttle.BY_PERSON_THERE, throttle.BY_KEYS)
+
+# Nothing that is measured in seconds fails a test on a busy machine.
+hypothesis_settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

@@ -217,5 +217,5 @@ def test_where_the_trees_are_said_to_begin_is_not_believed(
 
 def test_odd_bytes_are_refused_or_read_and_harm_nobody(text: str, artifact_file: Path) -> None:
     assert not runs_code("lightgbm", allow_pickle=False)
-    ends = ends_of_odd_bytes("lightgbm", text.encode(), at=artifact_file, row=b"[1,2,3,4]")
+    ends = ends_of_odd_bytes("lightgbm", text.encode(), at=artifact_file, row="[1,2,3,4]")
     assert {"artifact_invalid", "read"} <= ends <= {"artifact_invalid", "load_failed", "read"}

@@ -259,5 +259,5 @@ def test_odd_bytes_are_refused_or_read_and_harm_nobody(
     classifier: LogisticRegression, artifact_file: Path
 ) -> None:
     assert not runs_code("onnx", allow_pickle=False)
-    ends = ends_of_odd_bytes("onnx", converted(classifier), at=artifact_file, row=b"[1,2,3,4]")
+    ends = ends_of_odd_bytes("onnx", converted(classifier), at=artifact_file, row="[1,2,3,4]")
     assert {"artifact_invalid", "read"} <= ends <= {"artifact_invalid", "load_failed", "read"}

@@ -291,5 +291,5 @@ def test_a_good_model_beside_the_one_that_is_read_changes_nothing(artifact_file:
 def test_odd_bytes_are_refused_or_read_and_harm_nobody(form: str, artifact_file: Path) -> None:
     assert not runs_code("xgboost", allow_pickle=False)
     content = saved(xgboost.XGBClassifier(**SMALL).fit(ROWS, THREE), form=form)
-    ends = ends_of_odd_bytes("xgboost", content, at=artifact_file, row=b"[1,2,3,4]")
+    ends = ends_of_odd_bytes("xgboost", content, at=artifact_file, row="[1,2,3,4]")
     assert {"artifact_invalid", "read"} <= ends <= {"artifact_invalid", "load_failed", "read"}
