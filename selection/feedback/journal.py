@@ -249,7 +249,7 @@ class FeedbackJournal:
         event = observation.event
         return ScriptCall(
             keys=[
-                seen_key(observation.nonce),
+                seen_key(observation.nonce.hex()),
                 STREAM,
                 state_key(event.application_id, event.context),
                 state_key(event.application_id, GLOBAL_CONTEXT),

@@ -22,6 +22,7 @@ from registry.errors import Conflict
 from registry.models import Application
 from registry.snapshot import application_spec
 from registry.specs import ApplicationSpec
+from selection.feedback.marks import restore_marks
 from selection.feedback.persist import TAKEN_OVER_AFTER_MS, persist_feedback
 from selection.feedback.replay_source import from_database, from_stream, last_position
 from selection.feedback.state_swap import exchange, last_entry
@@ -67,6 +68,8 @@ def rebuild(
 ) -> Rebuilt:
     """Replay an application's feedback and put the result in Redis; counts of queries stay.
 
+    Receipts that have counted are marked again, so that none of them counts twice.
+
     `only`: this context alone. `dry_run`: say what differs and write nothing. Raises Unavailable
     without Redis, Conflict where feedback is persisted elsewhere or outruns the writing.
     """
@@ -75,6 +78,9 @@ def rebuild(
     with redis_needed_blocking():
         with _persisting_alone() as lock:
             cut = _emptied(client, application_id=spec.id, lock=lock)
+        if not dry_run:
+            # What counts again before this is taken for known when the stream is emptied next.
+            restore_marks(client, spec)
         # The long part: meanwhile feedback is persisted as always.
         entries = from_database(spec.id, only=only, after=-1, up_to=cut)
         replay.follow(_told(entries, tell=tell))

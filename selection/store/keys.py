@@ -55,8 +55,9 @@ def reliability_key(application_id: int) -> str:
     return f"clipper:reliability:{application_id}"
 
 
-def seen_key(nonce: bytes) -> str:
-    return f"clipper:feedback:seen:{nonce.hex()}"
+def seen_key(nonce: str) -> str:
+    """Return the mark of a receipt that has counted; its nonce is in hexadecimal digits."""
+    return f"clipper:feedback:seen:{nonce}"
 
 
 def due_key(application_id: int) -> str:

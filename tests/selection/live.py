@@ -31,7 +31,8 @@ class Live:
         context: str = "",
         routed: tuple[str, ...] = ("svm:1", "knn:1"),
         **changes: Any,
-    ) -> None:
+    ) -> bool:
+        """Give feedback, and say whether it was counted."""
         losses = losses or {"svm:1": 1.0}
         one = told(
             self.policy,
@@ -41,7 +42,7 @@ class Live:
             application_id=self.application.pk,
             **changes,
         )
-        self._append(one)
+        return self._append(one)
 
     def force(self) -> None:
         """Feedback on a version that its caller chose teaches nothing."""
@@ -65,12 +66,13 @@ class Live:
         while persist_feedback(self.stream):
             pass
 
-    def _append(self, one: JournalEntry) -> None:
-        async def append() -> None:
+    def _append(self, one: JournalEntry) -> bool:
+        async def append() -> bool:
             async with Redis(unix_socket_path=self.socket) as client:
-                await FeedbackJournal(client).append([one])
+                (left,) = await FeedbackJournal(client).append([one])
+                return left is not None
 
-        asyncio.run(append())
+        return asyncio.run(append())
 
     def states(self) -> dict[str, dict[bytes, bytes]]:
         """All that was learned, by context; not what only queries left."""
