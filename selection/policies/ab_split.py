@@ -1,9 +1,10 @@
-"""A/B split: route weights decide, and a context is always given to the same arm."""
+"""A/B split: route weights decide, and a context is always given to the same route."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -26,21 +27,25 @@ from selection.reliability import Factors, redistributed
 class Assigned(Prepared):
     """Arms drawn by weight; a key's arm is found by weighted rendezvous hashing.
 
-    Each arm gets a number from the key and its own name, and the highest wins (Thaler and
-    Ravishankar 1998; with weights Schindelhauer and Schomaker 2005). Where one arm's weight
-    changes, or an arm leaves, only keys that this arm wins or loses move.
+    Each route gets a number from the key and its own name, and the highest wins (Thaler and
+    Ravishankar 1998; with weights Schindelhauer and Schomaker 2005). Where the weight of one
+    changes, or one leaves, only keys that it wins or loses move; where its model gets a new
+    version, its keys go on to that, and no other moves.
     """
 
     seed: int
     # What the routes' weights give to each arm, whatever its state.
     routed: Mapping[str, float]
+    # The name of each arm's route.
+    routes: Mapping[str, str]
 
     def assigned(self, key: str, *, uniform: float = 1.0) -> Selection:
         """Return the arm of a key; keys of an arm that is down have another one meanwhile."""
 
         def score(selection: Selection) -> tuple[float, str]:
             (arm,) = selection.arms
-            return self.routed[arm] / -math.log(uniform_of(f"{self.seed}:{key}\0{arm}")), arm
+            drawn = uniform_of(f"{self.seed}:{key}\0{self.routes[arm]}")
+            return self.routed[arm] / -math.log(drawn), arm
 
         owner = max(self.selections, key=score)
         (arm,) = owner.arms
@@ -64,6 +69,7 @@ class Assigned(Prepared):
             down=down,
             seed=self.seed,
             routed=self.routed,
+            routes=self.routes,
         )
 
 
@@ -75,7 +81,7 @@ class ABSplit(Policy):
     """
 
     name: ClassVar[str] = "ab_split"
-    summary: ClassVar[str] = "splits traffic by route weight; a context keeps its version"
+    summary: ClassVar[str] = "splits traffic by route weight; a context keeps its route"
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter("seed", 0, 0, 999_999, "another one assigns contexts afresh", whole=True),
         DECAY._replace(default=0.0),
@@ -98,4 +104,20 @@ class ABSplit(Policy):
             bounds=drawn.bounds,
             seed=self.seed,
             routed=weights,
+            routes=routes_of(arms),
         )
+
+
+def routes_of(arms: Iterable[str]) -> dict[str, str]:
+    """Return the name of each arm's route, which outlives its version: that of the model.
+
+    A further route to the same model, which pins another version, has its place behind the name.
+    """
+    places: Counter[str] = Counter()
+    routes: dict[str, str] = {}
+    for arm in arms:
+        model = arm.rpartition(":")[0]
+        places[model] += 1
+        # No model's name has a colon in it.
+        routes[arm] = model if places[model] == 1 else f"{model}:{places[model]}"
+    return routes

@@ -57,6 +57,25 @@ def test_where_one_weight_grows_only_the_contexts_that_it_wins_move() -> None:
     assert len(moved) / len(CONTEXTS) == pytest.approx(1 / 2 - 1 / 3, abs=0.02)
 
 
+def test_where_a_model_gets_a_new_version_its_contexts_follow_and_no_other_moves() -> None:
+    before = assigned({"a:1": 1.0, "b:1": 1.0, "c:1": 2.0})
+    after = assigned({"a:2": 1.0, "b:1": 1.0, "c:1": 2.0})
+    assert after == {c: "a:2" if arm == "a:1" else arm for c, arm in before.items()}
+
+
+def test_where_a_model_has_two_routes_a_new_version_of_one_moves_no_context_of_the_other() -> None:
+    before = assigned({"a:1": 1.0, "b:1": 1.0, "a:canary": 1.0})
+    after = assigned({"a:2": 1.0, "b:1": 1.0, "a:canary": 1.0})
+    assert after == {c: "a:2" if arm == "a:1" else arm for c, arm in before.items()}
+    assert share(after, "a:canary") == pytest.approx(1 / 3, abs=0.03)
+
+
+def test_where_a_second_route_to_a_model_comes_only_the_contexts_that_it_wins_move() -> None:
+    before = assigned({"a:1": 1.0, "b:1": 1.0})
+    after = assigned({"a:1": 1.0, "b:1": 1.0, "a:canary": 1.0})
+    assert {after[c] for c in CONTEXTS if before[c] != after[c]} == {"a:canary"}
+
+
 def test_where_an_arm_leaves_only_its_own_contexts_move() -> None:
     before = assigned({"a:1": 1.0, "b:1": 1.0, "c:1": 1.0})
     after = assigned({"a:1": 1.0, "c:1": 1.0})
