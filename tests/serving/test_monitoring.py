@@ -14,9 +14,15 @@ import redis
 from registry import services
 from registry.models import Application, Model
 from registry.services import Actor, RouteRequest
+from selection.evaluation.monitoring.downsampling import KEPT
 from selection.models import SelectionSnapshot
 from selection.store.keys import GLOBAL_CONTEXT, state_key
-from serving.cluster.control.snapshots import LOCK, snapshot_selection, thin_selection_history
+from serving.cluster.control.snapshots import (
+    LOCK,
+    THINNING_LOCK,
+    snapshot_selection,
+    thin_selection_history,
+)
 from serving.engine.outcome import Outcome, Status
 from serving.metrics.published import INDEX, KEY_PREFIX, Metrics
 from tests.redis_server import fresh_redis_client
@@ -102,10 +108,27 @@ def test_an_application_without_arms_has_none(server_redis: redis.Redis) -> None
 def test_two_never_take_them_at_once(server_redis: redis.Redis, digits: Application) -> None:
     with server_redis.lock(LOCK, timeout=10):
         assert snapshot_selection() == 0
-        assert thin_selection_history() == 0
 
     assert snapshot_selection() == 1
-    assert thin_selection_history() == 0
+
+
+def test_two_never_merge_them_at_once(server_redis: redis.Redis, digits: Application) -> None:
+    snapshot_selection()
+    old = SelectionSnapshot.objects.get()
+    old.pk, old.at = None, old.at - 2 * KEPT
+    old.save()
+    SelectionSnapshot.objects.update(at=old.at)
+    with server_redis.lock(THINNING_LOCK, timeout=10):
+        assert thin_selection_history() == 0
+
+    assert thin_selection_history() == 1
+
+
+def test_one_is_taken_while_old_ones_are_merged(
+    server_redis: redis.Redis, digits: Application
+) -> None:
+    with server_redis.lock(THINNING_LOCK, timeout=10):
+        assert snapshot_selection() == 1
 
 
 def test_without_redis_none_are_taken(settings: Any, digits: Application) -> None:

@@ -21,6 +21,8 @@ from selection.store.queries import describe_all
 from serving.metrics.published import read_published
 
 LOCK = "clipper:lock:snapshots"
+# Of its own: both rounds begin at the same moment, and one snapshot in six would be left out.
+THINNING_LOCK = "clipper:lock:thinning"
 # A round that dies holding the lock delays the next one by so long.
 LOCK_TTL_S = 60.0
 
@@ -39,7 +41,7 @@ def snapshot_selection() -> int:
 
 def thin_selection_history() -> int:
     """Merge the snapshots that have grown old; return how many rows have gone."""
-    with exclusively(LOCK, ttl_s=LOCK_TTL_S) as lock:
+    with exclusively(THINNING_LOCK, ttl_s=LOCK_TTL_S) as lock:
         if lock is None:
             return 0
         now = timezone.now()
