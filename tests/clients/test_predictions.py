@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -11,9 +11,20 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from clipper_client import Client, ClipperError
+from clipper_client.operations.options import QueryOptions, ScoreOptions
+from serving.api.requests import PredictRequest
+from serving.api.score import ScoreRequest
 from tests.integration.stack import Stack, eventually
 
 Rows = NDArray[np.float64]
+
+
+def test_a_question_may_say_what_the_server_knows() -> None:
+    def known(request: Any) -> set[str]:
+        return set(request.__struct_fields__) - {"input", "input_batch"}
+
+    assert get_type_hints(QueryOptions).keys() == known(PredictRequest)
+    assert get_type_hints(ScoreOptions).keys() <= known(ScoreRequest)
 
 
 @pytest.mark.parametrize(

@@ -18,13 +18,13 @@ class ScoreOptions(TypedDict, total=False):
 
 class QueryOptions(ScoreOptions, total=False):
     """`timeout_ms` shortens the objective, `features` are for contextual policies, `explain` has
-    the answer say where its time went, `key` keeps whoever it names with one version.
+    the answer say where its time went, and `models=False` leaves out what each model said.
     """
 
     timeout_ms: float | None
     features: Sequence[float] | None
     explain: bool | None
-    key: str | None
+    models: bool | None
 
 
 class DeployOptions(TypedDict, total=False):
