@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from clipper_client import Client
 from clipper_client.cli.main import COMMANDS, main
 from clipper_client.cli.top import numbers_in, rates
-from tests.integration.stack import Stack
+from tests.integration.stack import Stack, eventually
 
 Rows = NDArray[np.float64]
 
@@ -152,3 +152,25 @@ def test_rates_are_of_all_processes_in_between() -> None:
     now = numbers_in(text % ("1", 30) + text % ("2", 5.0) + text.replace('"a"', '"b"') % ("1", 4))
     shown = rates(before, now, seconds=2.0)["applications"]
     assert [(row["application"], row["queries"]) for row in shown] == [("a", 10.0), ("b", 2.0)]
+
+
+@pytest.mark.usefixtures("known")
+def test_it_tells_what_another_policy_would_have_earned(
+    terminal: Terminal, client: Client, churn: str, rows: Rows, linear: LogisticRegression
+) -> None:
+    before = terminal.json("what-if", churn)["earned"]["rows"]
+    for row, label in zip(rows[:40], linear.predict(rows[:40]), strict=True):
+        client.feedback(client.predict(churn, row), label=int(label))
+    eventually(
+        lambda: terminal.json("what-if", churn)["earned"]["rows"] == before + 40,
+        seconds=20,
+        what="the feedback is in the database",
+    )
+    heading, head, estimate = terminal.types("what-if", churn, "--policy", "ucb1").splitlines()
+    assert heading.startswith(f"{before + 40} answers with feedback earned ")
+    assert head.startswith("INSTEAD")
+    assert estimate.startswith("ucb1")
+    assert "+0.000 (" in estimate  # there is one arm only
+    assert "- " in terminal.types("what-if", churn, "--until", "2020-01-01T00:00:00Z")
+    terminal.types("what-if", churn, "--policy", "luck", code=1)
+    assert "luck" in terminal.complaint

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from clipper_client.cli import declared, models, queries, top
+from clipper_client.cli import declared, models, queries, top, what_if
 from clipper_client.cli import keys as api_keys
 from clipper_client.cli.command import Command
 from clipper_client.cli.output import complain, print_json
@@ -20,6 +20,7 @@ COMMANDS: tuple[Command, ...] = (
     *queries.COMMANDS,
     *declared.COMMANDS,
     *top.COMMANDS,
+    *what_if.COMMANDS,
     *api_keys.COMMANDS,
 )
 DONE, FAILED, INTERRUPTED = 0, 1, 130
