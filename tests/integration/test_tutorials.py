@@ -49,3 +49,15 @@ def test_a_page_is_read_as_its_reader_would() -> None:
 )
 def test_only_what_differs_from_run_to_run_may_differ(shown: str, printed: str, same: bool) -> None:
     assert prints_as_shown(printed, shown=shown) is same
+
+
+def test_figures_may_differ_where_a_page_says_so() -> None:
+    (step,) = steps("```sh\nls\n```\n```output\nm:1 +0.15 of 213\n```\n")
+    assert step.approximate
+
+    def same(printed: str) -> bool:
+        return prints_as_shown(printed, shown=str(step.printed), approximate=True)
+
+    assert same("m:1 +1e-05 of 1,024")
+    assert not same("m:1 -0.15 of 213")
+    assert not same("m:2 +0.15 of 213")
