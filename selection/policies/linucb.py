@@ -15,11 +15,10 @@ from selection.policies.base import (
     Selection,
     down_of,
     draw_one,
-    evenly,
     floored,
-    highest,
     trust,
 )
+from selection.policies.newcomers import NEWCOMERS, favoured, new_among
 from selection.policies.statistics import StatisticKind, Statistics, Vector
 from selection.reliability import EVERYTHING, Factors, redistributed
 
@@ -40,14 +39,17 @@ class Contextual(Prepared):
     ridge: Ridge
     alpha: float
     floor: float
+    new: frozenset[str]
+    newcomers: float
     factors: Factors = field(default_factory=lambda: EVERYTHING)
 
     def chances(self, features: Sequence[float] = ()) -> Mapping[str, float]:
         if not features:
             return self.probabilities
         bounds = self.ridge.upper_bounds(features, alpha=self.alpha)
-        best = highest(dict(zip(self.arms, bounds, strict=True)))
-        chances = floored(evenly(best, among=self.probabilities), floor=self.floor)
+        scores = dict(zip(self.arms, bounds, strict=True))
+        best = favoured(scores, new=self.new, newcomers=self.newcomers)
+        chances = floored(best, floor=self.floor)
         return redistributed(chances, factors=self.factors) if self.factors else chances
 
     def reweighted(self, factors: Factors) -> Contextual:
@@ -74,7 +76,8 @@ class LinUCB(Policy):
     """Li, Chu, Langford and Schapire 2010, disjoint: for each arm ridge regression of reward on
     features x, A = ridge * I + sum(x x'), b = sum(reward * x), theta = A^-1 b, and then the
     highest theta' x + alpha * sqrt(x' A^-1 x). Arms that tie share. Where the sums fade it is
-    discounted (Russac, Vernade and Cappé 2019).
+    discounted (Russac, Vernade and Cappé 2019). Once some arm is known, those without feedback get
+    the share `newcomers` at most.
     """
 
     name: ClassVar[str] = "linucb"
@@ -84,6 +87,7 @@ class LinUCB(Policy):
         Parameter("alpha", 0.5, 0.0, 10.0, "how much not knowing an arm speaks for it"),
         Parameter("ridge", 1.0, 1e-3, 1e3, "how strongly coefficients are drawn to 0"),
         Parameter("floor", 0.05, 0.0, 1.0, "share of queries spread evenly over all arms"),
+        NEWCOMERS,
         *FADING,
     )
 
@@ -91,6 +95,7 @@ class LinUCB(Policy):
     alpha: float = 0.5
     ridge: float = 1.0
     floor: float = 0.05
+    newcomers: float = NEWCOMERS.default
 
     @property
     def statistic(self) -> StatisticKind:
@@ -132,6 +137,8 @@ class LinUCB(Policy):
             ),
             alpha=self.alpha,
             floor=self.floor,
+            new=new_among(statistics),
+            newcomers=self.newcomers,
         )
 
     def observe(

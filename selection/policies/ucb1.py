@@ -13,11 +13,10 @@ from selection.policies.base import (
     Policy,
     Prepared,
     draw_one,
-    evenly,
     floored,
-    highest,
     trust,
 )
+from selection.policies.newcomers import NEWCOMERS, favoured, new_among
 from selection.policies.statistics import Statistics
 
 
@@ -28,7 +27,8 @@ class UCB1(Policy):
     n_i counts what was observed of the arm and n of all. With exploration sqrt(2) and nothing
     fading it is UCB1 (Auer, Cesa-Bianchi and Fischer 2002); where counts fade it is discounted
     UCB (Garivier and Moulines 2011), whose 2 * sqrt(xi) is `exploration`. Arms without feedback
-    come first, and arms that tie share.
+    come first, and arms that tie share; once some arm is known, those without feedback get the
+    share `newcomers` at most.
     """
 
     name: ClassVar[str] = "ucb1"
@@ -36,18 +36,19 @@ class UCB1(Policy):
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter("exploration", 0.2, 0.0, 10.0, "how much not knowing an arm speaks for it"),
         Parameter("floor", 0.02, 0.0, 1.0, "share of queries spread evenly over all arms"),
+        NEWCOMERS,
         *FADING,
     )
 
     exploration: float = 0.2
     floor: float = 0.02
+    newcomers: float = NEWCOMERS.default
 
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
-        best = highest(self.indices(statistics))
-        return draw_one(
-            weights=trust(statistics),
-            probabilities=floored(evenly(best, among=arms), floor=self.floor),
+        best = favoured(
+            self.indices(statistics), new=new_among(statistics), newcomers=self.newcomers
         )
+        return draw_one(weights=trust(statistics), probabilities=floored(best, floor=self.floor))
 
     def indices(self, statistics: Statistics) -> dict[str, float]:
         """Return each arm's index, infinite where it was never observed."""

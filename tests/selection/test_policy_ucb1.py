@@ -34,7 +34,7 @@ def test_the_highest_index_is_asked() -> None:
 
 
 def test_arms_without_feedback_come_first_and_share() -> None:
-    known = {"a:1": (10.0, 10.0, 10.0), "b:1": NOTHING, "c:1": NOTHING}
+    known = {"a:1": (9.0, 9.0, 9.0), "b:1": NOTHING, "c:1": NOTHING}
     assert ucb1.prepare(known, ARMS).probabilities == {"a:1": 0.0, "b:1": 0.5, "c:1": 0.5}
 
 
