@@ -96,6 +96,20 @@ def test_it_deploys_a_file_asks_it_and_rolls_it_back(
     assert terminal.json("logs", "typed")["lines"]
 
 
+@pytest.mark.usefixtures("known")
+def test_a_version_that_takes_other_inputs_goes_live_only_where_that_is_said(
+    terminal: Terminal, artifact: Path, rows: Rows, tmp_path: Path
+) -> None:
+    terminal.types("deploy", "narrower", artifact)
+    narrow = tmp_path / "narrow.skops"
+    skops.io.dump(LogisticRegression().fit(rows[:, :3], rows[:, 0] > 0), narrow)
+    terminal.types("deploy", "narrower", narrow, code=1)
+    assert "expected 30 numbers" in terminal.complaint
+    assert "allow_signature_change" in terminal.complaint
+    said = ("--allow-signature-change", "--wait")
+    assert terminal.types("deploy", "narrower", narrow, *said) == "narrower:3 is live\n"
+
+
 @pytest.mark.usefixtures("known", "churn")
 def test_a_refusal_ends_with_one_and_the_servers_words(terminal: Terminal) -> None:
     told = terminal.json("predict", "churn", "[1]", code=1)

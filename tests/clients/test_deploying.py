@@ -76,6 +76,7 @@ def test_without_waiting_it_returns_what_is_under_way(
 ) -> None:
     release = client.deploy("soon", linear, example=rows[:1], wait=False)
     assert release.is_open
+    assert str(release) == f"soon:1 is {release.state}: {release.progress}"
 
 
 def test_a_class_of_a_module_is_sent_with_its_module(

@@ -111,6 +111,11 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
         found: dict[str, Any] = msgspec.to_builtins(self)
         return found
 
+    def __str__(self) -> str:
+        """Say in a few words how far it is, for people."""
+        told = f"{self.model}:{self.version} is {self.state}"
+        return f"{told}: {self.progress}" if self.is_open else told
+
 
 class Replica(msgspec.Struct, frozen=True, kw_only=True):
     """One process that serves a version."""

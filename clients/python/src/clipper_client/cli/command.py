@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from clipper_client.client import Client
+from clipper_client.operations.management import ENOUGH_S
 
 Options = argparse.Namespace
 Run = Callable[[Client, Options], int]
@@ -37,5 +38,10 @@ def add_waiting(parser: argparse.ArgumentParser) -> None:
     waiting = parser.add_mutually_exclusive_group()
     waiting.add_argument("--no-wait", action="store_true", help="don't wait until it is live")
     waiting.add_argument(
-        "--wait", type=float, metavar="S", help="wait so many seconds at most (600)"
+        "--wait",
+        type=float,
+        nargs="?",
+        const=ENOUGH_S,
+        metavar="S",
+        help="wait so many seconds at most; ten minutes without a number, and if left out",
     )

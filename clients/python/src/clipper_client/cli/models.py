@@ -98,6 +98,11 @@ def _add_deploy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--replicas", type=int, default=1, metavar="N", help="how many (1)")
     parser.add_argument("--reason", default="", help="kept in the history")
     parser.add_argument(
+        "--allow-signature-change",
+        action="store_true",
+        help="deploy it even if it takes other inputs than the live version",
+    )
+    parser.add_argument(
         "--field",
         action="append",
         default=[],
@@ -122,6 +127,7 @@ def _deploy(client: Client, options: Options) -> int:
         requirements=requirements,
         replicas=options.replicas,
         reason=options.reason,
+        allow_signature_change=options.allow_signature_change,
         wait=seconds_to_wait(options),
         input_type=options.input_type,
         fields=dict(_field(text) for text in options.field),
@@ -139,10 +145,8 @@ def _field(text: str) -> tuple[str, str]:
 def _told(release: Release, options: Options) -> int:
     if options.json:
         print_json(release.as_dict())
-    elif release.is_open:
-        print_line(f"{release.model}:{release.version} is {release.state}: {release.progress}")
     else:
-        print_line(f"{release.model}:{release.version} is {release.state}")
+        print_line(str(release))
     return 0
 
 

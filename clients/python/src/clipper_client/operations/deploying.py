@@ -65,6 +65,7 @@ class Deployment:
     requirements: str | Iterable[str] | None = None
     replicas: int = 1
     reason: str = ""
+    allow_signature_change: bool = False
     wait: bool | float = True
     input_type: str | None = None
     progress: bool | None = None
@@ -83,7 +84,10 @@ class Deployment:
                 version = yield from self._uploaded(saved, known=known, policy=policy)
         release = yield from released(
             model_path(self.name, "versions", version, "deploy"),
-            body={"reason": self.reason},
+            body={
+                "reason": self.reason,
+                "allow_signature_change": self.allow_signature_change,
+            },
             wait=self.wait,
             policy=policy,
         )

@@ -31,9 +31,10 @@ class DeployOptions(TypedDict, total=False):
     """What `deploy` may be told beside the model.
 
     Its `version` is the next number, `app` the application that is to ask it, with `slo_ms` and
-    `default_output`. `wait` is for how many seconds at most, True ten minutes. `fields` are further
-    ones of the upload. The rest says what doesn't follow from the model, such as its `runtime`,
-    `method`, `input_type` and `requirements`, or from an `example` of its inputs.
+    `default_output`. A version that takes something else than the live one goes live only with
+    `allow_signature_change`. `wait` is for how many seconds at most, True ten minutes. `fields` are
+    further ones of the upload. The rest says what doesn't follow from the model, such as its
+    `runtime`, `method`, `input_type` and `requirements`, or from an `example` of its inputs.
     """
 
     version: str | None
@@ -46,6 +47,7 @@ class DeployOptions(TypedDict, total=False):
     requirements: str | Iterable[str] | None
     replicas: int
     reason: str
+    allow_signature_change: bool
     wait: bool | float
     input_type: str | None
     progress: bool | None
