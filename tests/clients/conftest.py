@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 from clipper_client import Client
 from tests.clients.sources import source_of
+from tests.clients.terminal import Terminal
 from tests.integration.stack import Stack
 
 FEATURES = 30
@@ -44,6 +45,17 @@ def stack() -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def key(stack: Stack) -> str:
     return stack.new_key("tests", "--run-code", scopes="predict,feedback,manage")
+
+
+@pytest.fixture
+def terminal(capsys: pytest.CaptureFixture[str]) -> Terminal:
+    return Terminal(capsys)
+
+
+@pytest.fixture
+def known(stack: Stack, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLIPPER_URL", stack.url)
+    monkeypatch.setenv("CLIPPER_KEY", key)
 
 
 @pytest.fixture(scope="session")

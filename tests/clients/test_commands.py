@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,42 +12,12 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from clipper_client import Client
-from clipper_client.cli.main import COMMANDS, main
+from clipper_client.cli.main import COMMANDS
 from clipper_client.cli.top import numbers_in, rates
+from tests.clients.terminal import Terminal
 from tests.integration.stack import Stack, eventually
 
 Rows = NDArray[np.float64]
-
-
-class Terminal:
-    """Somebody who types commands."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def types(self, *arguments: object, code: int = 0) -> str:
-        """What a command prints, which ends with this code."""
-        try:
-            ended = main([str(argument) for argument in arguments])
-        except SystemExit as stopped:
-            ended = stopped.code if isinstance(stopped.code, int) else 1
-        out, self.complaint = self._capsys.readouterr()
-        assert ended == code, (out, self.complaint)
-        return out
-
-    def json(self, *arguments: object, code: int = 0) -> Any:
-        return json.loads(self.types(*arguments, "--json", code=code))
-
-
-@pytest.fixture
-def terminal(capsys: pytest.CaptureFixture[str]) -> Terminal:
-    return Terminal(capsys)
-
-
-@pytest.fixture
-def known(stack: Stack, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CLIPPER_URL", stack.url)
-    monkeypatch.setenv("CLIPPER_KEY", key)
 
 
 @pytest.fixture
@@ -118,27 +87,6 @@ def test_a_refusal_ends_with_one_and_the_servers_words(terminal: Terminal) -> No
     terminal.types("predict", "churn", "[1,", code=1)
     assert "expected JSON" in terminal.complaint
     terminal.types("predict", "churn", "[[1], [2]]", "--batch", code=1)
-
-
-@pytest.mark.usefixtures("known", "churn")
-def test_it_scores_files_of_each_format(
-    terminal: Terminal, rows: Rows, linear: LogisticRegression, tmp_path: Path
-) -> None:
-    expected = "".join(f"{label}\n" for label in linear.predict(rows[:5]))
-    head = ",".join(f"c{n}" for n in range(30))
-    np.savetxt(tmp_path / "a.csv", rows[:5], delimiter=",", header=head, comments="")
-    np.save(tmp_path / "a.npy", rows[:5])
-    lines = "".join(f"{json.dumps(row)}\n" for row in rows[:5].tolist())
-    (tmp_path / "a.jsonl").write_text(lines)
-    for name in ("a.csv", "a.npy", "a.jsonl"):
-        assert terminal.types("score", "churn", tmp_path / name) == expected
-    terminal.types("score", "churn", tmp_path / "a.csv", "-o", tmp_path / "out")
-    assert (tmp_path / "out").read_text() == expected
-    (tmp_path / "short.csv").write_text(f"{head}\n1,2\n")
-    terminal.types("score", "churn", tmp_path / "short.csv", code=1)
-    assert "line 2: expected 30 cells, got 2" in terminal.complaint
-    terminal.types("score", "churn", tmp_path / "a.xls", code=1)
-    terminal.types("score", "churn", tmp_path / "none.csv", code=1)
 
 
 @pytest.mark.usefixtures("known", "churn")

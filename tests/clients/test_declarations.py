@@ -17,9 +17,7 @@ from clipper_client.declarations.document import document_of, read
 from clipper_client.declarations.export import exported
 from clipper_client.declarations.plan import Change, plan
 from clipper_client.declarations.state import State
-from tests.clients.test_commands import Terminal, known, terminal
-
-__all__ = ["known", "terminal"]
+from tests.clients.terminal import Terminal
 
 ROW = json.dumps([0.0] * 30)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
@@ -56,6 +58,40 @@ def test_rows_that_fail_are_named(client: Client, churn: str, many: Rows) -> Non
     assert kept[6] == client.predict(churn, rows[6]).output
 
 
+def test_a_table_that_is_wrong_altogether_is_not_asked_to_its_end(
+    client: Client, churn: str
+) -> None:
+    rows = iter([[1.0]] * 100_000)
+    with pytest.raises(ClipperError, match=r"got 1\. As none had an output, no more were asked"):
+        client.score(churn, rows)
+    assert len(list(rows)) > 90_000
+
+
+def test_a_frame_for_a_model_of_numbers_says_what_to_pass(
+    client: Client, churn: str, many: Rows
+) -> None:
+    with pytest.raises(ClipperError, match=r"pass frame.to_numpy\(\)"):
+        client.score(churn, pd.DataFrame(many[:3]))
+
+
+def test_outputs_can_be_had_as_they_come(
+    client: Client, churn: str, many: Rows, linear: LogisticRegression
+) -> None:
+    endless = cycle(many[:300].tolist())
+    first = list(islice(client.score_each(churn, endless), 700))
+    assert first == [*islice(cycle(linear.predict(many[:300]).tolist()), 700)]
+
+
+def test_outputs_come_up_to_the_row_that_failed(client: Client, churn: str, many: Rows) -> None:
+    rows: list[Any] = many[:600].tolist()
+    rows[400] = [1.0]
+    found: list[Any] = []
+    with pytest.raises(ClipperError, match="row 400 first"):
+        found.extend(client.score_each(churn, rows))
+    assert len(found) == 400
+    assert isinstance([*client.score_each(churn, rows, errors="keep")][400], ClipperError)
+
+
 def test_what_is_one_input_is_no_table(client: Client, churn: str) -> None:
     with pytest.raises(TypeError, match="many inputs"):
         client.score(churn, "text")
@@ -71,4 +107,6 @@ async def test_the_async_client_scores_the_same(
     stack: Stack, key: str, churn: str, many: Rows, linear: LogisticRegression
 ) -> None:
     async with AsyncClient(stack.url, key) as client:
-        assert await client.score(churn, many[:3_000]) == linear.predict(many[:3_000]).tolist()
+        expected = linear.predict(many[:3_000]).tolist()
+        assert await client.score(churn, many[:3_000]) == expected
+        assert [output async for output in client.score_each(churn, many[:3_000])] == expected

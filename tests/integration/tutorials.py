@@ -38,8 +38,11 @@ APPROXIMATE = "output"
 FIGURE = re.compile(r"(?<!\w)(?<!\w:)\d[\d.,]*(?:e-?\d+)?")
 # Each with what every one of its kind is taken for.
 VOLATILE = (
+    # What a terminal overwrites, such as a bar that grows.
+    (re.compile(r"[^\n]*\r"), ""),
     (re.compile(r'("query_id": ?)"[^"]*"'), r'\1"…"'),
-    (re.compile(r"\b\d+(\.\d+)? ?(ms|s|seconds|rows/s)\b"), "0 s"),
+    (re.compile(r"\b\d+(\.\d+)? ?(ms|s|seconds)\b"), "0 s"),
+    (re.compile(r"\b[\d,]+/s\b"), "0/s"),
     (re.compile(r'("latency_ms": ?)[\d.]+'), r"\1 0"),
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(\+00:00|Z)"), "today"),
     (re.compile(r"^Release \d+ ", re.MULTILINE), "Release 0 "),
@@ -120,7 +123,8 @@ class Reader:
         )
         reached = [step for number, step in enumerate(todo) if self._output(number).exists()]
         for number, step in enumerate(reached):
-            printed = self._output(number).read_text().replace(self._url, ADDRESS)
+            # As bytes, as reading text would make a new line of each carriage return.
+            printed = self._output(number).read_bytes().decode().replace(self._url, ADDRESS)
             told = f"{step.script}\n--- has to print\n{step.printed}\n--- and printed\n{printed}"
             assert step.printed is None or prints_as_shown(
                 printed, shown=step.printed, approximate=step.approximate

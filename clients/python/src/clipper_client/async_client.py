@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -123,15 +124,40 @@ class AsyncClient:
         """Return a model's output for each of any number of rows, in order.
 
         Unlike a prediction it isn't bound to the objective, waits behind queries, and leaves no
-        receipt. With `errors="keep"` a row that failed has its ClipperError as output.
+        receipt. Where rows fail it raises: at once if all of the first ones do, else at the end.
+        With `errors="keep"` a row that failed has its ClipperError as output.
         """
         scored = Scoring(
             app, rows, options=options, policy=self._policy, progress=progress, errors=errors
         )
+        outputs: list[Any] = []
         with scored:
             async for part in self.in_order(scored.requests()):
-                scored.take(part)
-        return scored.outputs()
+                outputs += scored.take(part)
+        scored.check()
+        return outputs
+
+    async def score_each(
+        self,
+        app: str,
+        rows: Any,
+        *,
+        progress: bool = False,
+        errors: scoring.Errors = "raise",
+        **options: Unpack[ScoreOptions],
+    ) -> AsyncIterator[Any]:
+        """Yield what `score` returns, as it comes: neither rows nor outputs are kept.
+
+        Raises at the first row that failed, unless errors are kept.
+        """
+        scored = Scoring(
+            app, rows, options=options, policy=self._policy, progress=progress, errors=errors
+        )
+        async with aclosing(self.in_order(scored.requests())) as parts:
+            with scored:
+                async for part in parts:
+                    for output in scored.each(part):
+                        yield output
 
     def session(self, app: str) -> AsyncSession:
         """Return a websocket to an application, to be opened with `async with`."""
@@ -202,7 +228,7 @@ class AsyncClient:
         finally:
             operation.close()
 
-    async def in_order(self, many: InOrder) -> AsyncIterator[Any]:
+    async def in_order(self, many: InOrder) -> AsyncGenerator[Any]:
         """Run many operations, a few at once, and yield their results in order."""
         running: deque[asyncio.Task[Any]] = deque()
         try:

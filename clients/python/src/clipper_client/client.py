@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from time import sleep
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -121,15 +122,38 @@ class Client:
         """Return a model's output for each of any number of rows, in order.
 
         Unlike a prediction it isn't bound to the objective, waits behind queries, and leaves no
-        receipt. With `errors="keep"` a row that failed has its ClipperError as output.
+        receipt. Where rows fail it raises: at once if all of the first ones do, else at the end.
+        With `errors="keep"` a row that failed has its ClipperError as output.
         """
         scored = Scoring(
             app, rows, options=options, policy=self._policy, progress=progress, errors=errors
         )
+        outputs: list[Any] = []
         with scored:
             for part in self.in_order(scored.requests()):
-                scored.take(part)
-        return scored.outputs()
+                outputs += scored.take(part)
+        scored.check()
+        return outputs
+
+    def score_each(
+        self,
+        app: str,
+        rows: Any,
+        *,
+        progress: bool = False,
+        errors: scoring.Errors = "raise",
+        **options: Unpack[ScoreOptions],
+    ) -> Iterator[Any]:
+        """Yield what `score` returns, as it comes: neither rows nor outputs are kept.
+
+        Raises at the first row that failed, unless errors are kept.
+        """
+        scored = Scoring(
+            app, rows, options=options, policy=self._policy, progress=progress, errors=errors
+        )
+        with closing(self.in_order(scored.requests())) as parts, scored:
+            for part in parts:
+                yield from scored.each(part)
 
     def session(self, app: str) -> Session:
         """Open a websocket to an application: less overhead for many small questions."""
@@ -196,7 +220,7 @@ class Client:
         finally:
             operation.close()
 
-    def in_order(self, many: InOrder) -> Iterator[Any]:
+    def in_order(self, many: InOrder) -> Generator[Any]:
         """Run many operations, a few at once, and yield their results in order."""
         with ThreadPoolExecutor(many.at_once, thread_name_prefix="clipper") as threads:
             running: deque[Future[Any]] = deque()

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from clipper_client.cli import declared, models, queries, top, what_if
+from clipper_client.cli import declared, models, queries, scoring, top, what_if
 from clipper_client.cli import keys as api_keys
 from clipper_client.cli.command import Command
 from clipper_client.cli.output import complain, print_json
@@ -18,6 +18,7 @@ from clipper_client.errors import ClipperError
 COMMANDS: tuple[Command, ...] = (
     *models.COMMANDS,
     *queries.COMMANDS,
+    *scoring.COMMANDS,
     *declared.COMMANDS,
     *top.COMMANDS,
     *what_if.COMMANDS,

@@ -1,13 +1,9 @@
-"""Commands that ask an application: predictions, feedback, scoring."""
+"""Commands that ask an application: predictions and feedback."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import IO, Any
 
 import msgspec
 
@@ -15,13 +11,12 @@ from clipper_client.answers import Answer
 from clipper_client.cli.command import Command, Options
 from clipper_client.cli.models import json_value, parsed
 from clipper_client.cli.output import print_json, print_line, shown
-from clipper_client.cli.tables import FORMATS, STDIN, format_of, rows_in
+from clipper_client.cli.tables import STDIN
 from clipper_client.client import Client
-from clipper_client.errors import ClipperError
 from clipper_client.operations.options import UNSET
 
 
-def _add_asking(parser: argparse.ArgumentParser) -> None:
+def add_asking(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--context", help="whose selection state to use")
     parser.add_argument("--version", metavar="MODEL:VERSION", help="ask just this one")
 
@@ -37,7 +32,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout-ms", type=float, metavar="MS", help="less than the objective gives"
     )
-    _add_asking(parser)
+    add_asking(parser)
 
 
 def _predict(client: Client, options: Options) -> int:
@@ -106,65 +101,6 @@ def _feedback(client: Client, options: Options) -> int:
     return 0
 
 
-def _add_score(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("app", help="the application to ask")
-    parser.add_argument("file", help="CSV with a head, JSON lines or .npy; - for standard input")
-    parser.add_argument("-o", "--output", metavar="FILE", help="standard output if left out")
-    parser.add_argument("--format", choices=FORMATS, help="told by the file's ending if left out")
-    parser.add_argument(
-        "--keep-errors",
-        action="store_true",
-        help='a row that failed becomes {"error", "code"} rather than an end',
-    )
-    _add_asking(parser)
-
-
-def _score(client: Client, options: Options) -> int:
-    format = format_of(options.file, said=options.format)
-    columns = format == "csv" and _takes_columns(client, options.app)
-    outputs = client.score(
-        options.app,
-        rows_in(options.file, format=format, columns=columns),
-        progress=sys.stderr.isatty(),
-        context=options.context,
-        version=options.version,
-        errors="keep" if options.keep_errors else "raise",
-    )
-    with _written(options.output) as target:
-        if options.json:
-            target.write(msgspec.json.encode([_plain(output) for output in outputs]).decode())
-        else:
-            for output in outputs:
-                target.write(f"{msgspec.json.encode(_plain(output)).decode()}\n")
-    return 0
-
-
-def _plain(output: Any) -> Any:
-    if isinstance(output, ClipperError):
-        return {"error": output.message, "code": output.code}
-    return output
-
-
-def _takes_columns(client: Client, app: str) -> bool:
-    """Whether rows have names; a key that may not look at the application sends numbers."""
-    try:
-        found = client.request("GET", f"applications/{app}")
-    except ClipperError as error:
-        if error.status == 403:
-            return False
-        raise
-    return bool(found["input_type"] in ("columns", "json"))
-
-
-@contextmanager
-def _written(file: str | None) -> Iterator[IO[str]]:
-    if file is None:
-        yield sys.stdout
-    else:
-        with Path(file).open("w", encoding="utf-8") as target:
-            yield target
-
-
 COMMANDS = (
     Command(
         name="predict",
@@ -177,12 +113,5 @@ COMMANDS = (
         help="say what was right, or how good an answer was",
         add_arguments=_add_feedback,
         run=_feedback,
-    ),
-    Command(
-        name="score",
-        help="print a model's output for each row of a file",
-        more="Not bound to the objective; one line of JSON for each row, in order.",
-        add_arguments=_add_score,
-        run=_score,
     ),
 )

@@ -6,6 +6,7 @@ import csv
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,13 +24,17 @@ def format_of(file: str, *, said: str | None) -> str:
     return found
 
 
-def rows_in(file: str, *, format: str, columns: bool) -> Any:
-    """Return the rows of a file; of CSV dicts where the model takes `columns`, else numbers."""
+def rows_in(file: str, *, format: str, columns: bool, skip: int) -> Any:
+    """Return the rows of a file after the first `skip`.
+
+    Of CSV they are dicts where the model takes `columns`, else numbers.
+    """
     if format == "npy":
         import numpy as np
 
-        return np.load(file, mmap_mode="r", allow_pickle=False)
-    return _csv_rows(file, columns=columns) if format == "csv" else _json_lines(file)
+        return np.load(file, mmap_mode="r", allow_pickle=False)[skip:]
+    rows = _csv_rows(file, columns=columns) if format == "csv" else _json_lines(file)
+    return islice(rows, skip, None)
 
 
 def _json_lines(file: str) -> Iterator[Any]:

@@ -9,8 +9,8 @@ from typing import Any, Literal, Self
 
 import msgspec
 
-from clipper_client.errors import ROWS_FAILED, UNEXPECTED_ANSWER, ClipperError
-from clipper_client.inputs import number_of_rows, pieces_of
+from clipper_client.errors import INVALID_INPUT, ROWS_FAILED, UNEXPECTED_ANSWER, ClipperError
+from clipper_client.inputs import is_frame, number_of_rows, pieces_of
 from clipper_client.operations.predictions import application_path, bodies_of
 from clipper_client.progress import Bar
 from clipper_client.retries import RetryPolicy, ask
@@ -43,7 +43,7 @@ _part = msgspec.json.Decoder(_Part)
 
 
 class Scoring:
-    """One call of `score`: which requests it makes, and what they have come to so far."""
+    """One call of `score` or `score_each`: which requests it makes, and what they come to."""
 
     def __init__(
         self,
@@ -63,8 +63,9 @@ class Scoring:
         self._policy = policy
         self._errors = errors
         self._piece_rows = FIRST_ROWS
-        self._outputs: list[Any] = []
-        self._failed: dict[int, ClipperError] = {}
+        self._done = 0
+        self._failed: list[int] = []
+        self._first_error: ClipperError | None = None
         self._bar = Bar("rows", total=number_of_rows(rows), shown=progress)
 
     def __enter__(self) -> Self:
@@ -81,29 +82,61 @@ class Scoring:
     def requests(self) -> InOrder:
         return InOrder(self._operations(), AT_ONCE)
 
-    def take(self, parts: list[_Part]) -> None:
-        """Take what the next request has come to."""
-        for part in parts:
-            start = len(self._outputs)
-            self._outputs += part.outputs
-            for row in part.failed:
-                error = ClipperError(row.error, code=row.code, details={"row": start + row.index})
-                self._failed[start + row.index] = error
-        self._bar.show(len(self._outputs))
+    def take(self, parts: list[_Part]) -> list[Any]:
+        """Return the outputs of the next request, an error for each row that failed.
 
-    def outputs(self) -> list[Any]:
-        """Return all outputs in order. Raises where rows failed, unless they are to be kept."""
-        if self._failed and self._errors == "raise":
-            first, error = next(iter(self._failed.items()))
-            raise ClipperError(
-                f"{len(self._failed)} of {len(self._outputs)} rows failed, row {first} first: "
-                f'{error}. With errors="keep" the others\' outputs are returned.',
-                code=ROWS_FAILED,
-                details={"rows": list(self._failed), "first": {"code": error.code}},
+        Raises where no row has had an output so far, unless errors are to be kept: what is wrong
+        with all of the first rows is wrong with the others, too.
+        """
+        outputs = [output for part in parts for output in self._outputs_of(part)]
+        self._bar.show(self._done)
+        if len(self._failed) == self._done > 0:
+            self.check()
+        return outputs
+
+    def each(self, parts: list[_Part]) -> Iterator[Any]:
+        """Yield the outputs of the next request. Raises at a row that failed, unless it is kept."""
+        for output in self.take(parts):
+            if isinstance(output, ClipperError):
+                self.check()
+            yield output
+
+    def check(self) -> None:
+        """Raise where rows have failed, unless they are to be kept."""
+        if self._first_error is None:
+            return
+        error, first = self._first_error, self._failed[0]
+        raise ClipperError(
+            f"{len(self._failed)} of {self._done} rows failed, row {first} first: "
+            f"{error.message.removesuffix('.')}. {self._advice(error)}",
+            code=ROWS_FAILED,
+            details={"rows": self._failed, "first": {"code": error.code}},
+        )
+
+    def _advice(self, error: ClipperError) -> str:
+        if len(self._failed) < self._done:
+            return 'With errors="keep" the others\' outputs are returned.'
+        if error.code == INVALID_INPUT and is_frame(self._rows):
+            return (
+                "Rows of a frame are sent with the names of its columns; "
+                "where a model takes numbers alone, pass frame.to_numpy()."
             )
-        for row, error in self._failed.items():
-            self._outputs[row] = error
-        return self._outputs
+        return "As none had an output, no more were asked."
+
+    def _outputs_of(self, part: _Part) -> list[Any]:
+        start, outputs = self._done, part.outputs
+        for row in part.failed:
+            at = start + row.index
+            outputs[row.index] = self._failure(at, row)
+        self._done += len(outputs)
+        return outputs
+
+    def _failure(self, at: int, row: FailedRow) -> ClipperError:
+        error = ClipperError(row.error, code=row.code, details={"row": at})
+        if self._errors == "raise":
+            self._failed.append(at)
+            self._first_error = self._first_error or error
+        return error
 
     def _operations(self) -> Iterator[Operation[list[_Part]]]:
         for piece in self._pieces():

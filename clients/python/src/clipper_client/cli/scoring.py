@@ -1,0 +1,146 @@
+"""The command that scores a file: a line of output for each row, written as it comes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from clipper_client.cli.command import Command, Options
+from clipper_client.cli.output import print_line
+from clipper_client.cli.queries import add_asking
+from clipper_client.cli.tables import FORMATS, format_of, rows_in
+from clipper_client.client import Client
+from clipper_client.errors import ROWS_FAILED, ClipperError
+
+
+def _add_score(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("app", help="the application to ask")
+    parser.add_argument("file", help="CSV with a head, JSON lines or .npy; - for standard input")
+    parser.add_argument("-o", "--output", metavar="FILE", help="standard output if left out")
+    parser.add_argument("--format", choices=FORMATS, help="told by the file's ending if left out")
+    parser.add_argument(
+        "--keep-errors",
+        action="store_true",
+        help='a row that failed becomes {"error", "code"} rather than the end',
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on after the rows whose outputs --output has already",
+    )
+    add_asking(parser)
+
+
+def _score(client: Client, options: Options) -> int:
+    if options.resume and (options.output is None or options.json):
+        raise ValueError("--resume: expected --output FILE, without --json.")
+    done = _lines_in(Path(options.output)) if options.resume else 0
+    format = format_of(options.file, said=options.format)
+    columns = format == "csv" and _takes_columns(client, options.app)
+    outputs = client.score_each(
+        options.app,
+        rows_in(options.file, format=format, columns=columns, skip=done),
+        progress=sys.stderr.isatty(),
+        context=options.context,
+        version=options.version,
+        errors="keep",
+    )
+    _Output(options, done=done).write(outputs)
+    return 0
+
+
+def _lines_in(output: Path) -> int:
+    """Return how many outputs a run before has written; a line that it didn't end is removed."""
+    if not output.exists():
+        return 0
+    lines = end = 0
+    with output.open("r+b") as written:
+        for line in written:
+            if line.endswith(b"\n"):
+                lines += 1
+                end += len(line)
+        written.truncate(end)
+    return lines
+
+
+class _Output:
+    """Where the outputs go to, and how many of them there are."""
+
+    def __init__(self, options: Options, *, done: int) -> None:
+        self._options = options
+        self._done = done
+        self._failed = 0
+
+    def write(self, outputs: Iterable[Any]) -> None:
+        """Write the outputs as they come. Raises at a row that failed, unless it is kept."""
+        checked = map(self._checked, outputs)
+        first = list(islice(checked, 1))  # who is refused at once loses no file
+        with self._opened() as target:
+            if self._options.json:
+                target.write(msgspec.json.encode([*first, *checked]).decode())
+            else:
+                for output in chain(first, checked):
+                    target.write(f"{msgspec.json.encode(output).decode()}\n")
+        if self._options.output is not None and not self._options.json:
+            failed = f", {self._failed:,} of them errors" if self._failed else ""
+            print_line(f"{self._options.output} has {self._done:,} outputs{failed}")
+
+    def _checked(self, output: Any) -> Any:
+        """Return the output as JSON has it."""
+        if isinstance(output, ClipperError):
+            if not self._options.keep_errors:
+                raise self._ended_by(output)
+            self._failed += 1
+            output = {"error": output.message, "code": output.code}
+        self._done += 1
+        return output
+
+    def _ended_by(self, error: ClipperError) -> ClipperError:
+        said = f"row {self._done + 1} failed: {error.message.removesuffix('.')}. "
+        if self._options.output is None or self._options.json:
+            said += "--keep-errors goes on past it."
+        else:
+            said += (
+                f"{self._options.output} has the {self._done:,} outputs before it; "
+                "once the row is mended, --resume goes on there, --keep-errors past it."
+            )
+        details = {"row": self._done, "first": {"code": error.code}}
+        return ClipperError(said, code=ROWS_FAILED, details=details)
+
+    @contextmanager
+    def _opened(self) -> Iterator[IO[str]]:
+        if self._options.output is None:
+            yield sys.stdout
+        else:
+            mode = "a" if self._options.resume else "w"
+            with Path(self._options.output).open(mode, encoding="utf-8") as target:
+                yield target
+
+
+def _takes_columns(client: Client, app: str) -> bool:
+    """Whether rows have names; a key that may not look at the application sends numbers."""
+    try:
+        found = client.request("GET", f"applications/{app}")
+    except ClipperError as error:
+        if error.status == 403:
+            return False
+        raise
+    return bool(found["input_type"] in ("columns", "json"))
+
+
+COMMANDS = (
+    Command(
+        name="score",
+        help="print a model's output for each row of a file",
+        more="Not bound to the objective; one line of JSON for each row, in order, as it comes.",
+        add_arguments=_add_score,
+        run=_score,
+    ),
+)
