@@ -94,7 +94,9 @@ def test_keys_are_made_listed_and_revoked(terminal: Terminal, stack: Stack) -> N
     text = terminal.types("keys", "create", "shop", "--app", "churn").strip()
     with Client(stack.url, text) as shop:
         assert shop.predict("churn", [0.0] * 30).query_id
-    assert "shop" in terminal.types("keys", "list")
+    told = {line.split()[1]: line for line in terminal.types("keys", "list").splitlines()}
+    assert "run code" in told["tests"]
+    assert "run code" not in told["shop"]
     assert terminal.json("keys", "revoke", "shop")["active"] is False
     assert "shop" not in terminal.types("keys", "list")
     terminal.types("keys", "revoke", "shop", code=1)

@@ -26,7 +26,7 @@ from scripts.stack.layout import ROOT
 from tests.integration.stack import Stack
 
 PAGES = sorted((ROOT / "docs/tutorial").glob("*.md"))
-ADDRESS = "http://127.0.0.1:8000"
+ADDRESS = "127.0.0.1:8000"
 LONGEST_S = 200
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 SAVED = re.compile(r"\bas\s+`([^`\s]+)`:\n\n\Z")
@@ -107,14 +107,14 @@ class Reader:
             (self._desk / path.name).symlink_to(path)
         (self._desk / "var").unlink(missing_ok=True)
         (self._desk / "var").symlink_to(stack.var)
-        self._url = stack.url
+        self._address = stack.url.removeprefix("http://")
 
     def follows(self, page: str) -> None:
         """Type all that the page says, and compare what is printed. Raises at a difference."""
         todo = steps(page)
         script = "\n".join(["set -euo pipefail", *self._scripts(todo)])
         typed = subprocess.run(
-            ["bash", "-c", script.replace(ADDRESS, self._url)],
+            ["bash", "-c", script.replace(ADDRESS, self._address)],
             cwd=self._desk,
             env={**os.environ, "VAR": "var", "PYTHONPATH": str(ROOT / "clients/python/src")},
             stdin=subprocess.DEVNULL,
@@ -124,7 +124,7 @@ class Reader:
         reached = [step for number, step in enumerate(todo) if self._output(number).exists()]
         for number, step in enumerate(reached):
             # As bytes, as reading text would make a new line of each carriage return.
-            printed = self._output(number).read_bytes().decode().replace(self._url, ADDRESS)
+            printed = self._output(number).read_bytes().decode().replace(self._address, ADDRESS)
             told = f"{step.script}\n--- has to print\n{step.printed}\n--- and printed\n{printed}"
             assert step.printed is None or prints_as_shown(
                 printed, shown=step.printed, approximate=step.approximate

@@ -55,7 +55,7 @@ def _list(client: Client, options: Options) -> int:
                 row["id"],
                 row["name"],
                 row["prefix"],
-                ", ".join(row["scopes"]),
+                ", ".join([*row["scopes"], *(["run code"] if row["run_code"] else [])]),
                 "every application"
                 if row["applications"] is None
                 else ", ".join(row["applications"]),
