@@ -302,6 +302,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "registry.api.openapi.add_errors",
+        "registry.api.openapi.let_clients_choose",
         "serving.api.openapi.add_predictions",
     ],
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -99,7 +99,9 @@ class NewRemoteVersion(RemoteFields, ModelBody):
     """A version whose model lives behind HTTP already: JSON in the place of a form."""
 
     version = Text()
-    runtime = Text(help_text="remote")
+    runtime = Text(help_text=REMOTE)
+    url = Text(help_text="http or https, without credentials.")
+    protocol = Text(help_text="One of open-inference, mlflow, openai, json.")
     timeout_ms = Number(required=False, help_text=TIMEOUT_HELP)
     concurrency = Whole(required=False, allow_null=True, help_text=CONCURRENCY_HELP)
     example = serializers.JSONField(

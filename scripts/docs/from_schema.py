@@ -58,10 +58,12 @@ def _parameters(operation: Schema) -> str:
 
 def _body(endpoint: str, operation: Schema) -> str:
     content = operation.get("requestBody", {}).get("content", {})
-    if not content:
-        return ""
-    kind, described = next(iter(content.items()))
-    fields = _fields(described["schema"])
+    tables = [_fields_of(endpoint, kind, of["schema"]) for kind, of in content.items()]
+    return "\n\n".join(tables)
+
+
+def _fields_of(endpoint: str, kind: str, described: Schema) -> str:
+    fields = _fields(described)
     rows = [
         [code(name), _type(field), "yes" if name in required else "", _meaning(field)]
         for name, field, required in fields

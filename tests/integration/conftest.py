@@ -87,7 +87,8 @@ def _lives(process: psutil.Process) -> bool:
 @pytest.fixture(scope="session")
 def stack(first: Stack) -> Iterator[Stack]:
     folder = Path(tempfile.mkdtemp(prefix="clipper-stack-"))
-    running = Stack(var=copy_of(first, to=folder / "var"))
+    hosts = {"CLIPPER_REMOTE_HOSTS": "127.0.0.1"}
+    running = Stack(var=copy_of(first, to=folder / "var"), settings=hosts)
     try:
         running.start()
         yield running

@@ -113,8 +113,7 @@ class VersionsView(ManagementView):
 
     @schema(
         "Upload a version",
-        # JSON is taken too, but a generated client can't choose between two kinds of bodies.
-        body={"multipart/form-data": NewVersion},
+        body={"multipart/form-data": NewVersion, "application/json": NewRemoteVersion},
         answer=VersionOut,
         status=201,
     )
