@@ -146,6 +146,10 @@ OPERATIONS = (
 )
 
 
+# Said in so many words, as generators of typed clients would take it for an object without fields.
+ByName = Annotated[dict[str, Any], Meta(extra_json_schema={"additionalProperties": {}})]
+
+
 class PredictionAnswer(msgspec.Struct):
     """The answer to one input. `default`: no model's answer would do, and this is the default."""
 
@@ -157,11 +161,10 @@ class PredictionAnswer(msgspec.Struct):
     answered: int
     latency_ms: float
     models: (
-        Annotated[dict[str, Any], Meta(description="Who answered, `model:version`, and what.")]
-        | UnsetType
+        Annotated[ByName, Meta(description="Who answered, `model:version`, and what.")] | UnsetType
     ) = UNSET
     default_explanation: str | UnsetType = UNSET
-    explain: dict[str, Any] | UnsetType = UNSET
+    explain: ByName | UnsetType = UNSET
 
 
 class FailedInput(msgspec.Struct):
@@ -169,9 +172,9 @@ class FailedInput(msgspec.Struct):
 
     error: str
     code: str
-    details: dict[str, Any]
+    details: ByName
     query_id: str | UnsetType = UNSET
-    explain: dict[str, Any] | UnsetType = UNSET
+    explain: ByName | UnsetType = UNSET
 
 
 class BatchAnswer(msgspec.Struct):
@@ -234,24 +237,22 @@ def add_predictions(result: dict[str, Any], **_other: Any) -> dict[str, Any]:
 
 
 def _told(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
-    """The structure as its schema shall be: raw JSON in it is any JSON, and may be left out."""
+    """The structure as its schema shall be: raw JSON in it is any JSON.
+
+    What has a default may be left out, and that is all that is told of it: a default in the schema
+    of a body has some generators ask for the field.
+    """
     fields: list[Any] = []
     for field in msgspec.structs.fields(kind):
         raw = field.type is Raw
-        told = Any | UnsetType if raw else field.type
+        told = Any if raw else field.type
         if field.required and not raw:
             fields.append((field.encode_name, told))
         else:
-            fields.append((field.encode_name, told, UNSET if raw else _default(field)))
+            fields.append((field.encode_name, told | UnsetType, UNSET))
     return msgspec.defstruct(
         kind.__name__, fields, kw_only=True, namespace={"__doc__": kind.__doc__}
     )
-
-
-def _default(field: msgspec.structs.FieldInfo) -> Any:
-    if field.default_factory is not msgspec.NODEFAULT:
-        return msgspec.field(default_factory=field.default_factory)
-    return field.default
 
 
 def _operation(said: Operation) -> dict[str, Any]:
