@@ -98,7 +98,8 @@ class ApplicationSpec:
     time has `missing_loss` (None: isn't moved), and a prediction that got no feedback counts as
     `default_reward` (None: not at all). Outputs too large for a receipt
     are kept for `keep_outputs_s` seconds, at most as long as feedback is taken. Pages of the
-    `allowed_origins`, with spaces between them, may ask from a browser.
+    `allowed_origins`, with spaces between them, may ask from a browser. Where it says
+    `keep_inputs`, a sample of inputs and outputs is kept for the checks of new versions.
     """
 
     id: int
@@ -126,6 +127,7 @@ class ApplicationSpec:
     max_contexts: int = 100_000
     keep_outputs_s: int = 3600
     allowed_origins: str = ""
+    keep_inputs: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

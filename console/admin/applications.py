@@ -72,6 +72,7 @@ FIELDSETS: Fieldsets = (
             "description": "Can be changed at any time: the next query knows.",
         },
     ),
+    ("Checks of new versions", {"fields": ("keep_inputs",)}),
     ("Access", {"fields": (("public", "bound_keys"), "allowed_origins")}),
 )
 

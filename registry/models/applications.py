@@ -128,6 +128,11 @@ class Application(models.Model):
         default=3600,
         help_text="How long feedback with a label finds outputs of over 256 bytes. 0: never.",
     )
+    keep_inputs = models.BooleanField(
+        default=False,
+        help_text="A sample of inputs is kept for a day, with their answers: the check of a new "
+        "version says how far it agrees with the live one on them.",
+    )
     cache = models.BooleanField(
         "cache answers",
         default=True,

@@ -65,6 +65,16 @@ def due_key(application_id: int) -> str:
     return f"clipper:due:{application_id}"
 
 
+def input_sample_key(application_id: int, arm: str) -> str:
+    """A list: inputs that are kept, and what this arm answered."""
+    return f"clipper:input-sample:{application_id}:{arm}"
+
+
+def input_sample_bytes_key(application_id: int, arm: str) -> str:
+    """The bytes of that list's rows."""
+    return f"clipper:input-sample-bytes:{application_id}:{arm}"
+
+
 def unpack_vector(text: bytes) -> Vector:
     """Read the numbers of an arm: 8-byte floats, little end first, as the script packs them."""
     return struct.unpack(f"<{len(text) // FLOAT_BYTES}d", text)

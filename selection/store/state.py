@@ -26,6 +26,7 @@ from selection.policies.statistics import State
 from selection.reliability import EVERYTHING, Factors, Reliability
 from selection.store.asks import Asks
 from selection.store.codec import StateRecord, describe, parse_record, prepared
+from selection.store.input_samples import InputSamples
 from selection.store.keys import GLOBAL_CONTEXT, REDIS_ERRORS, redis_needed, state_key
 from selection.store.query_counts import QueryCounts
 
@@ -92,6 +93,7 @@ class SelectionStore:
         self._work = asyncio.Event()
         self._counts = QueryCounts(redis)
         self._asks = Asks(redis)
+        self.input_samples = InputSamples(redis)
         self._tasks: list[asyncio.Task[None]] = []
         self._log_once = LogOnce(
             logger,
@@ -267,6 +269,7 @@ class SelectionStore:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 await self._counts.flush()
                 await self._asks.flush()
+                await self.input_samples.flush()
         except REDIS_ERRORS as error:
             self._log_once.began(error)
         except Exception:

@@ -23,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from serving.container.agreement import agreement, read_rows
 from serving.container.errors import ContainerError, WarmUpFailed, explain
 from serving.container.limits import MemoryLimit, held_to, private_bytes
 from serving.container.link import answer_all
@@ -142,6 +143,7 @@ def _rehearsed(predictor: Predictor, *, arguments: argparse.Namespace) -> dict[s
     report = CheckReport(
         samples=tuple(samples),
         latency=timed(predictor, inputs[0], largest=arguments.largest) if timing else (),
+        kept=agreement(predictor, read_rows(arguments.kept)) if arguments.kept else None,
     )
     told = msgspec.structs.replace(signature, output=output)
     return {
@@ -271,6 +273,7 @@ def _argument_parser() -> argparse.ArgumentParser:
     checking = commands.add_parser("check", parents=[artifact], help=check.__doc__)
     checking.set_defaults(run=check)
     checking.add_argument("--largest", type=int, default=64, help="batch whose time is taken")
+    checking.add_argument("--kept", type=Path, help="inputs, and what another model answered")
     answering = commands.add_parser("answer", parents=[artifact], help=answer.__doc__)
     answering.set_defaults(run=answer)
     answering.add_argument("--descriptor", type=int, required=True, help="of the socket")

@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from serving.container.agreement import Agreement
 from serving.container.examples import made_up
 from serving.container.predictor import BatchPredictor
 from serving.container.signature import Signature
@@ -46,6 +47,7 @@ class BatchTime(msgspec.Struct, frozen=True, kw_only=True):
 class CheckReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     samples: Annotated[tuple[Sample, ...], msgspec.Meta(max_length=8)] = ()
     latency: Annotated[tuple[BatchTime, ...], msgspec.Meta(max_length=8)] = ()
+    kept: Agreement | None = None
 
 
 def inputs_for(signature: Signature, *, example: str) -> tuple[bytes, ...]:

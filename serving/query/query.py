@@ -197,6 +197,10 @@ class Query:
             fallback = None
             output, confidence = decided
         query_id = self._receipt(outputs)
+        application = self.application
+        if application.keep_inputs:
+            samples = self._resources.store.input_samples
+            samples.offer(application.id, input=self.input, outputs=outputs)
         seconds = monotonic() - self.arrived
         self._stats.record(seconds=seconds, default=fallback is not None, slo_ms=self.objective_ms)
         return Prediction(

@@ -54,10 +54,15 @@ def test_a_versions_page_shows_what_it_takes(admin_client: Client, v1: ModelVers
 def test_a_releases_page_shows_what_its_check_found(admin_client: Client, v1: ModelVersion) -> None:
     release = services.deploy(version=v1, by=BY)
     time = {"size": 8, "batches": 9, "p50_ms": 1.5, "p99_ms": 2.5}
-    report = {"samples": [{"input": "[<1>]", "output": "7"}], "latency": [time]}
+    kept = {"with": "svm:0", "inputs": 9, "answered": 8, "same": 5, "largest_difference": 0.25}
+    report = {"samples": [{"input": "[<1>]", "output": "7"}], "latency": [time], "kept": kept}
     services.note_check_report(release=release, report=report)
     page = admin_client.get(
         reverse("admin:registry_release_change", args=[release.pk])
     ).content.decode()
     assert "[&lt;1&gt;] → 7" in page
     assert "A batch of 8 took 1.5 ms, up to 2.5 ms." in page
+    assert (
+        "5 of 9 kept inputs answered as by svm:0, which was live; 8 answered at all; "
+        "numbers differ by 0.25 at most."
+    ) in page

@@ -8,14 +8,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import redis
 from celery import shared_task
 from django.db import connections
@@ -31,6 +30,7 @@ from registry.sealing import Unsealable
 from registry.snapshot import version_spec
 from registry.specs import VersionSpec
 from serving.cluster.control import releases
+from serving.cluster.control.kept_inputs import kept_for
 from serving.cluster.control.reconcile import Reconciler
 from serving.cluster.control.trial import Aborted, Trial, try_out
 from serving.cluster.control.tries import MOST_TRIES, Tries
@@ -41,6 +41,7 @@ from serving.cluster.membership.own import own_directory
 from serving.cluster.remote import told_apart
 from serving.cluster.replica.tasks import serve_replica
 from serving.cluster.replica.worker import lifeline
+from serving.container.agreement import Row
 from serving.container.errors import EnvironmentFailed, explain
 from serving.environments.spec import environment_of
 
@@ -96,14 +97,15 @@ def validate_release(release_id: int) -> None:
 
 
 def _validate(release: Release) -> None:
-    trial = _try_out(release.target, release_id=release.pk)
+    kept = kept_for(release, client=redis_client())
+    trial = _try_out(release.target, release_id=release.pk, kept=kept.rows)
     services.note_check_output(release=release, output=trial.output)
     if trial.failure is not None:
         ErrorLog(redis_client()).add(release.target.pk, [trial.failure], phase=Phase.CHECK)
     if trial.fault is not None:
         releases.fail(release, reason=trial.fault)
         return
-    services.note_check_report(release=release, report=msgspec.to_builtins(trial.report))
+    services.note_check_report(release=release, report=kept.told(trial.report))
     failures = FailureCounts(redis_client())
     if releases.begin(
         release, failures=failures, n_features=trial.n_features, signature=trial.signature
@@ -127,7 +129,7 @@ def _reconciler() -> Reconciler:
     )
 
 
-def _try_out(row: ModelVersion, *, release_id: int) -> Trial:
+def _try_out(row: ModelVersion, *, release_id: int, kept: Sequence[Row]) -> Trial:
     version = version_spec(row)
     with _held(release_id) as hold:
         connections.close_all()
@@ -136,13 +138,14 @@ def _try_out(row: ModelVersion, *, release_id: int) -> Trial:
             with ArtifactFiles.default().opened(
                 version.digest, tell=lambda fetching: hold.tell(fetching.text)
             ) as artifact:
-                return _try_in_environment(version, artifact=artifact, hold=hold, apart=apart)
+                here = {"kept": kept, **apart}
+                return _try_in_environment(version, artifact=artifact, hold=hold, here=here)
         except (NotFound, Unsealable) as error:
             return Trial(fault=str(error))
 
 
 def _try_in_environment(
-    version: VersionSpec, *, artifact: Path, hold: _Hold, apart: Mapping[str, Any]
+    version: VersionSpec, *, artifact: Path, hold: _Hold, here: Mapping[str, Any]
 ) -> Trial:
     try:
         environment = prepare(version, afresh=True, meanwhile=hold.tell)
@@ -150,14 +153,14 @@ def _try_in_environment(
         return Trial(fault=str(error), output=_log_of_build(version))
     hold.tell(releases.RUNNING)
     if environment is None:
-        return try_out(version, artifact=artifact, meanwhile=hold.look, **apart)
+        return try_out(version, artifact=artifact, meanwhile=hold.look, **here)
     try:
         trial = try_out(
             version,
             artifact=artifact,
             environment=environment.of_model,
             meanwhile=hold.look,
-            **apart,
+            **here,
         )
     finally:
         environment.release()

@@ -8,14 +8,17 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
+
 from registry.specs import VersionSpec
 from serving.cluster.loading import load_spec
+from serving.container.agreement import SECONDS, Row
 from serving.container.boxed import LONGEST_LINE, ROOT, ModelEnvironment, end_group, model_command
 from serving.container.confined import scrubbed_environment
 from serving.container.dying import set_parent_death_signal
@@ -29,6 +32,8 @@ from serving.rpc.text import CUT, safe_text
 POLL_S = 1.0
 # Of what it writes, this much of the beginning and as much of the end.
 KEPT_BYTES = 8192
+# Inputs that were kept, in the folder of its process.
+INPUTS = "inputs.msgpack"
 # Whoever is serving on this machine goes first.
 LOW_PRIORITY = ("nice", "-n", "10")
 
@@ -61,24 +66,27 @@ def try_out(
     *,
     artifact: Path,
     environment: ModelEnvironment | None = None,
+    kept: Sequence[Row] = (),
     meanwhile: Callable[[], object] = lambda: None,
     **here: Any,
 ) -> Trial:
     """Have a process load the version and answer; returns how it went.
 
-    The process runs in this environment, None: in the stack's. Calls `meanwhile` each second; what
-    that raises ends the process under test. `here` are further fields of its LoadSpec.
+    The process runs in this environment, None: in the stack's. It also answers the inputs that
+    were `kept`, and says how far it agrees. Calls `meanwhile` each second; what that raises ends
+    the process under test. `here` are further fields of its LoadSpec.
     """
-    deadline = time.monotonic() + version.load_timeout_s
+    seconds = version.load_timeout_s + (SECONDS if kept else 0.0)
+    deadline = time.monotonic() + seconds
     spec = load_spec(version, artifact=artifact, trial=True, **here)
     largest = version.batching.max_size
-    with _started(spec, environment=environment, largest=largest) as process:
+    with _started(spec, environment=environment, largest=largest, kept=kept) as process:
         told = Tail(asked_for(process.stdout), most=LONGEST_LINE)
         written = Tail(asked_for(process.stderr), most=KEPT_BYTES)
         while (code := _code_of(process)) is None and time.monotonic() < deadline:
             meanwhile()
     if code is None:
-        fault = f"the model did not load and answer within {version.load_timeout_s} s"
+        fault = f"the model did not load and answer within {seconds:g} s"
         return Trial(fault=fault, output=written.text())
     return _verdict(told.text(), output=written.text(), code=code, version=version)
 
@@ -127,7 +135,11 @@ class Tail:
 
 @contextmanager
 def _started(
-    spec: LoadSpec, *, environment: ModelEnvironment | None, largest: int | None
+    spec: LoadSpec,
+    *,
+    environment: ModelEnvironment | None,
+    largest: int | None,
+    kept: Sequence[Row],
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Check a version, confined to a folder that goes with it, at most as long as the block lasts.
 
@@ -141,6 +153,9 @@ def _started(
         program.append("--secret-on-stdin")
     with tempfile.TemporaryDirectory(prefix="clipper-check-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
+        if kept:
+            (folder / INPUTS).write_bytes(msgspec.msgpack.encode(kept))
+            program += ["--kept", str(folder / INPUTS)]
         command = model_command(program, write=folder, spec=spec, environment=environment)
         process = subprocess.Popen(
             [*LOW_PRIORITY, *command],

@@ -1,0 +1,116 @@
+"""A sample of inputs with what an arm answered them, of the applications that keep any, in Redis.
+
+What is kept of an arm is bounded in rows and bytes, whichever web process it comes from: beyond
+that the oldest give way, and a day after the last one nothing is left.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from random import random
+from typing import cast
+
+import msgspec
+import redis
+from redis.asyncio import Redis
+
+from selection.store.keys import input_sample_bytes_key, input_sample_key
+from selection.store.scripts import Script, ScriptCall
+
+# Of one arm in one application. What takes more than ROW_BYTES isn't kept.
+ROWS, BYTES, ROW_BYTES = 100, 4 << 20, 64 << 10
+TTL_S = 86_400
+# Of all queries of such a time one is kept: until there are enough, and then.
+FILLING_S, REPLACING_S = 1.0, 30.0
+
+# KEYS  the rows, their bytes
+# ARGV  most rows, most bytes, TTL, the row
+# Returns how many rows there are.
+SCRIPT = Script("""
+local rows, total = KEYS[1], KEYS[2]
+local count = redis.call('RPUSH', rows, ARGV[4])
+local bytes = redis.call('INCRBY', total, #ARGV[4])
+while count > tonumber(ARGV[1]) or (count > 0 and bytes > tonumber(ARGV[2])) do
+  bytes = redis.call('DECRBY', total, #redis.call('LPOP', rows))
+  count = count - 1
+end
+redis.call('EXPIRE', rows, ARGV[3])
+redis.call('EXPIRE', total, ARGV[3])
+return count
+""")
+
+# An input as it came, and the output, which is JSON.
+Row = tuple[bytes, bytes]
+Arm = tuple[int, str]
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Row).decode
+
+
+class InputSamples:
+    """What this process has seen: of each arm one row at a time, which waits until it is due."""
+
+    def __init__(self, redis: Redis, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._redis = redis
+        self._clock = clock
+        self._turns: dict[Arm, _Turn] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many arms have a row to be written, or a turn to wait for."""
+        return len(self._turns)
+
+    def offer(self, application_id: int, *, input: bytes, outputs: Mapping[str, bytes]) -> None:
+        """Consider a query for the sample; `outputs` are those of its arms."""
+        for arm, output in outputs.items():
+            if len(input) + len(output) <= ROW_BYTES:
+                turn = self._turns.get((application_id, arm))
+                if turn is None:
+                    turn = self._turns[application_id, arm] = _Turn(due=self._clock())
+                turn.offer((input, output))
+
+    async def flush(self) -> None:
+        """Write what is due. A row that Redis doesn't take is given up: others will come."""
+        now = self._clock()
+        due = {arm: turn for arm, turn in self._turns.items() if turn.due <= now}
+        taken = {arm: turn.take() for arm, turn in due.items()}
+        for arm, row in taken.items():
+            if row is None:  # nobody has asked it since: what is gone shall not stay in memory
+                del self._turns[arm]
+        if calls := [_call(arm, row) for arm, row in taken.items() if row is not None]:
+            counts = await SCRIPT.run(self._redis, calls)
+            kept = [turn for arm, turn in due.items() if taken[arm] is not None]
+            for turn, count in zip(kept, counts, strict=True):
+                turn.due = now + (FILLING_S if count < ROWS else REPLACING_S)
+
+
+class _Turn:
+    """Every row that is offered has the same chance to be the one that is taken."""
+
+    __slots__ = ("_offered", "_row", "due")
+
+    def __init__(self, *, due: float) -> None:
+        self.due = due
+        self._offered = 0
+        self._row: Row | None = None
+
+    def offer(self, row: Row) -> None:
+        self._offered += 1
+        if self._row is None or random() * self._offered < 1.0:  # noqa: S311
+            self._row = row
+
+    def take(self) -> Row | None:
+        row, self._row, self._offered = self._row, None, 0
+        return row
+
+
+def kept_inputs(client: redis.Redis, *, application_id: int, arm: str, most: int) -> list[Row]:
+    """The latest inputs that are kept, with what the arm answered. Errors of Redis come through."""
+    rows = client.lrange(input_sample_key(application_id, arm), -most, -1)
+    return [_decode(row) for row in cast("list[bytes]", rows)]
+
+
+def _call(arm: Arm, row: Row) -> ScriptCall:
+    keys = [input_sample_key(*arm), input_sample_bytes_key(*arm)]
+    return ScriptCall(keys=keys, arguments=[ROWS, BYTES, TTL_S, _encode(row)])

@@ -1,0 +1,56 @@
+"""The kept inputs that the check of a version has it answer, to compare it with the live one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import redis
+
+from registry.models import Application, Model, ModelVersion, Release
+from registry.services.versions import REMOTE
+from registry.snapshot import version_spec
+from selection.store.input_samples import ROWS, Row, kept_inputs
+from serving.container.rehearsal import CheckReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptInputs:
+    """Inputs, and what the live version of this name answered to each."""
+
+    arm: str
+    rows: list[Row]
+
+    def told(self, report: CheckReport) -> dict[str, Any]:
+        """The report as it is kept with the release, naming the version that was compared."""
+        told: dict[str, Any] = msgspec.to_builtins(report)
+        if report.kept is not None:
+            told["kept"] = {"with": self.arm} | told["kept"]
+        return told
+
+
+def kept_for(release: Release, *, client: redis.Redis) -> KeptInputs:
+    """What applications keep that the live version was asked, as much of each, ROWS together.
+
+    Nothing without a live version, nor for a remote one: others may be paid for its answers.
+    """
+    live = _live_version(release)
+    if live is None or release.target.runtime == REMOTE:
+        return KeptInputs(arm="", rows=[])
+    keeping = Application.objects.filter(keep_inputs=True, routes__model=live.model_id)
+    numbers = list(keeping.distinct().order_by("pk").values_list("pk", flat=True))
+    most = max(1, ROWS // max(1, len(numbers)))
+    arm = version_spec(live).arm
+    rows = [
+        row
+        for number in numbers
+        for row in kept_inputs(client, application_id=number, arm=arm, most=most)
+    ]
+    return KeptInputs(arm=arm, rows=rows[:ROWS])
+
+
+def _live_version(release: Release) -> ModelVersion | None:
+    models = Model.objects.select_related("live_version__model")
+    model = models.filter(pk=release.target.model_id).first()
+    return None if model is None else model.live_version

@@ -1,0 +1,107 @@
+"""A sample of inputs is kept for those who asked for it: recent, fair and bounded."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import redis
+from redis.asyncio import Redis
+
+from selection.store.input_samples import (
+    BYTES,
+    FILLING_S,
+    REPLACING_S,
+    ROW_BYTES,
+    ROWS,
+    TTL_S,
+    InputSamples,
+    kept_inputs,
+)
+
+APPLICATION, ARM = 7, "svm:1"
+KEY = f"clipper:input-sample:{APPLICATION}:{ARM}"
+
+
+class Sampling:
+    """Samples whose time a test puts forward."""
+
+    def __init__(self, aredis: Redis) -> None:
+        self.now = 0.0
+        self.samples = InputSamples(aredis, clock=lambda: self.now)
+
+    def ask(self, input: bytes, *, output: bytes = b"1", arm: str = ARM) -> None:
+        self.samples.offer(APPLICATION, input=input, outputs={arm: output})
+
+    async def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        await self.samples.flush()
+
+
+def kept(client: redis.Redis, *, most: int = 10_000) -> list[tuple[bytes, bytes]]:
+    return kept_inputs(client, application_id=APPLICATION, arm=ARM, most=most)
+
+
+async def test_what_each_arm_answered_is_kept_for_a_day(aredis: Redis, stream: redis.Redis) -> None:
+    sampling = Sampling(aredis)
+    sampling.samples.offer(APPLICATION, input=b"[1]", outputs={ARM: b"7", "tree:1": b"8"})
+    await sampling.pass_time(0.0)
+    assert kept(stream) == [(b"[1]", b"7")]
+    assert kept_inputs(stream, application_id=APPLICATION, arm="tree:1", most=1) == [(b"[1]", b"8")]
+    assert 0 < stream.ttl(KEY) <= TTL_S
+    assert kept_inputs(stream, application_id=8, arm=ARM, most=1) == []
+
+
+async def test_one_row_of_each_turn_is_kept_and_turns_are_longer_once_there_are_enough(
+    aredis: Redis, stream: redis.Redis
+) -> None:
+    sampling = Sampling(aredis)
+    for number in range(ROWS):
+        sampling.ask(b"%d" % number)
+        sampling.ask(b"%d" % number)
+        await sampling.pass_time(FILLING_S)
+    assert [int(input) for input, _ in kept(stream)] == list(range(ROWS))
+    sampling.ask(b"next")
+    await sampling.pass_time(REPLACING_S - 2 * FILLING_S)
+    assert kept(stream, most=1) == [(b"%d" % (ROWS - 1), b"1")]
+    await sampling.pass_time(2 * FILLING_S)
+    assert kept(stream, most=1) == [(b"next", b"1")]
+    assert stream.llen(KEY) == ROWS
+
+
+async def test_each_query_of_a_turn_has_the_same_chance(aredis: Redis, stream: redis.Redis) -> None:
+    sampling = Sampling(aredis)
+    seen: Counter[bytes] = Counter()
+    for _ in range(ROWS):
+        for number in range(4):
+            sampling.ask(b"%d" % number)
+        await sampling.pass_time(FILLING_S)
+    seen.update(input for input, _ in kept(stream))
+    # Of 100 draws with a chance of a quarter, fewer than 5 come once in ten million runs.
+    assert sorted(seen) == [b"0", b"1", b"2", b"3"]
+    assert min(seen.values()) >= 5, seen
+
+
+async def test_rows_are_bounded_in_bytes_together_and_each(
+    aredis: Redis, stream: redis.Redis
+) -> None:
+    sampling = Sampling(aredis)
+    largest = b"x" * (ROW_BYTES - 1)
+    for _ in range(BYTES // ROW_BYTES + 5):
+        sampling.ask(largest)
+        await sampling.pass_time(FILLING_S)
+    size = len(stream.lrange(KEY, 0, 0)[0])
+    assert BYTES - size < int(stream.get(f"clipper:input-sample-bytes:{APPLICATION}:{ARM}") or 0)
+    assert stream.llen(KEY) == BYTES // size
+    sampling.ask(largest + b"xx")
+    await sampling.pass_time(FILLING_S)
+    assert kept(stream, most=1)[0][0] == largest
+
+
+async def test_who_is_asked_no_more_takes_no_memory(aredis: Redis, stream: redis.Redis) -> None:
+    sampling = Sampling(aredis)
+    sampling.ask(b"[1]")
+    await sampling.pass_time(0.0)
+    await sampling.pass_time(FILLING_S)
+    sampling.ask(b"[2]")
+    await sampling.pass_time(0.0)  # a turn that begins anew is due at once
+    assert [input for input, _ in kept(stream)] == [b"[1]", b"[2]"]
