@@ -75,6 +75,7 @@ def routes_of(runtime: Runtime) -> Endpoint:
     management = with_release_waits(
         with_limited_bodies(cast(Endpoint, django_application)),
         next_look=lambda: runtime.next_look,
+        catch_up=runtime.catch_up,
     )
     artifacts = artifact_downloads(runtime.artifacts).endpoint()
     http = URLRouter(

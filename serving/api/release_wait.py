@@ -1,4 +1,5 @@
-"""`?wait=60` on a deploy, a rollback or a release: the answer comes when the release has ended.
+"""`?wait=60` on a deploy, a rollback or a release: the answer comes when the release has ended, and
+where it is live, when this process follows it.
 
 What waits is a coroutine, not a thread: between two looks at the release it sleeps until this
 process has heard of a change of the registry. It is the management API that it asks, as the caller.
@@ -9,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -36,6 +38,7 @@ MOST_WAITING = 256
 # A release that is superseded by a bulk change is not announced by itself.
 LOOK_S = 2.0
 OPEN = frozenset({"pending", "starting"})
+LIVE = "live"
 
 _PATH = re.compile(
     r"(?P<model>.*/models/[^/]+)/(?:versions/[^/]+/deploy|rollback|releases/\d+)/?"
@@ -45,6 +48,8 @@ _OWN = frozenset({b"authorization", b"cookie", b"host", b"x-forwarded-for", b"x-
 
 # Resolves when this process has looked at the registry the next time.
 NextLook = Callable[[], "asyncio.Future[None]"]
+# Waits a moment for a look that begins from now on.
+CatchUp = Callable[[], Awaitable[None]]
 
 
 class HeldAnswer(NamedTuple):
@@ -55,7 +60,7 @@ class HeldAnswer(NamedTuple):
     body: bytes
 
 
-def with_release_waits(management: Endpoint, *, next_look: NextLook) -> Endpoint:
+def with_release_waits(management: Endpoint, *, next_look: NextLook, catch_up: CatchUp) -> Endpoint:
     """Return the management API, which also waits for releases where it is asked to."""
     waiting = 0
 
@@ -65,17 +70,30 @@ def with_release_waits(management: Endpoint, *, next_look: NextLook) -> Endpoint
         until = monotonic() + _seconds(scope)
         look = next_look()
         answered = await _held(management, scope, receive)
-        path = _release_path(scope, answered)
-        if path is not None and waiting < MOST_WAITING:
+        if answered.status in (200, 202) and waiting < MOST_WAITING:
             waiting += 1
             try:
                 with while_connected(scope):
-                    answered = await _ended(path, scope, look=look, until=until) or answered
+                    answered = await _settled(answered, scope, look=look, until=until)
             finally:
                 waiting -= 1
         await send_body(
             send, answered.body, status=answered.status, headers=_without_length(answered)
         )
+
+    async def _settled(
+        answered: HeldAnswer, scope: Scope, *, look: asyncio.Future[None], until: float
+    ) -> HeldAnswer:
+        """Return the release once it has ended and, live, is what queries here are answered by."""
+        if _state_in(answered.body) in OPEN:
+            path = _release_path(scope, body=answered.body)
+            answered = await _ended(path, scope, look=look, until=until) or answered
+        if _state_in(answered.body) == LIVE:
+            # The caller's next query would else be answered by the version of before.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, until - monotonic())):
+                    await catch_up()
+        return answered
 
     async def _ended(
         path: str, scope: Scope, *, look: asyncio.Future[None], until: float
@@ -86,7 +104,7 @@ def with_release_waits(management: Endpoint, *, next_look: NextLook) -> Endpoint
             await asyncio.wait([look], timeout=min(left, LOOK_S))
             look = next_look()
             found = await _held(management, _reading(scope, path=path), _empty_body())
-            if found.status != 200 or not _is_open(found.body):
+            if found.status != 200 or _state_in(found.body) not in OPEN:
                 return found
         return found if found is None or scope["method"] == "GET" else found._replace(status=202)
 
@@ -126,17 +144,15 @@ async def _held(application: Endpoint, scope: Scope, receive: Receive) -> HeldAn
     )
 
 
-def _release_path(scope: Scope, answered: HeldAnswer) -> str | None:
-    """Return where the release is that is still under way; None where there is none."""
-    if answered.status not in (200, 202) or not _is_open(answered.body):
-        return None
+def _release_path(scope: Scope, *, body: bytes) -> str:
+    """Return where the release is that was answered."""
     found = _PATH(scope["path"])
     assert found is not None  # noqa: S101
-    return f"{found['model']}/releases/{msgspec.json.decode(answered.body)['id']}"
+    return f"{found['model']}/releases/{msgspec.json.decode(body)['id']}"
 
 
-def _is_open(body: bytes) -> bool:
-    return msgspec.json.decode(body).get("state") in OPEN
+def _state_in(body: bytes) -> Any:
+    return msgspec.json.decode(body).get("state")
 
 
 def _reading(scope: Scope, *, path: str) -> Scope:

@@ -176,7 +176,7 @@ class Runtime:
         try:
             return look(self.snapshot)
         except NotFound:
-            await self._catch_up()
+            await self.catch_up()
         except UnknownKey:
             await self._await_notice()
         return look(self.snapshot)
@@ -189,7 +189,7 @@ class Runtime:
         """
         await asyncio.wait([self.next_look], timeout=NOTICE_S)
 
-    async def _catch_up(self) -> None:
+    async def catch_up(self) -> None:
         """Wait for a look at the registry that begins after this call."""
         wanted = self._looks_begun + 1
         with suppress(TimeoutError):

@@ -27,7 +27,16 @@ class Management:
         self.refusal = 0
         self.client_has_left = False
         self._look: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.endpoint = with_release_waits(self._answer, next_look=lambda: self._look)
+        self.catching_up = False
+        self.caught_up = asyncio.Event()
+        self.caught_up.set()
+        self.endpoint = with_release_waits(
+            self._answer, next_look=lambda: self._look, catch_up=self._catch_up
+        )
+
+    async def _catch_up(self) -> None:
+        self.catching_up = True
+        await self.caught_up.wait()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
@@ -116,6 +125,29 @@ async def test_what_has_ended_is_answered_at_once(management: Management) -> Non
     management.state = "live"
     assert await management.ask(ROLLBACK) == (202, {"id": 7, "state": "live"})
     assert len(management.asked) == 1
+
+
+@pytest.mark.parametrize("state", ["live", "starting"])
+async def test_what_is_live_is_answered_when_this_process_follows(
+    management: Management, state: str
+) -> None:
+    management.caught_up.clear()
+    management.state = state
+    waiting = management.ask(ROLLBACK)
+    await until(lambda: management.asked)
+    management.change("live")
+    await until(lambda: management.catching_up)
+    assert not waiting.done()
+    management.caught_up.set()
+    assert (await waiting)[1] == {"id": 7, "state": "live"}
+
+
+async def test_it_is_answered_in_time_where_this_process_does_not_follow(
+    management: Management,
+) -> None:
+    management.caught_up.clear()
+    management.state = "live"
+    assert await management.ask(ROLLBACK, query="wait=0.01") == (202, {"id": 7, "state": "live"})
 
 
 async def test_a_refusal_is_answered_as_it_is(management: Management) -> None:

@@ -16,6 +16,7 @@ from clipper_client.steps import Operation, Pause, Request, Response
 
 # One request waits so long at the server for a release to end; then it is asked again.
 WAIT_S = 20.0
+LIVE = "live"
 # True as `wait`.
 ENOUGH_S = 600.0
 # The server answers at once where too many wait there.
@@ -68,8 +69,11 @@ def released(
     release: Release = parsed(Release, response.json())
     if not wait:
         return release
-    while release.is_open and (left := until - monotonic()) > 0:
+    # One that is live at once is waited for too: until the server answers queries by it.
+    wanted = release.is_open or release.state == LIVE
+    while wanted and (left := until - monotonic()) > 0:
         release = yield from _ended(release, within_s=min(WAIT_S, left), policy=policy)
+        wanted = release.is_open
     return checked(release)
 
 
@@ -88,7 +92,7 @@ def _ended(release: Release, *, within_s: float, policy: RetryPolicy) -> Operati
 
 def checked(release: Release) -> Release:
     """Return a live release; raise for any other."""
-    if release.state == "live":
+    if release.state == LIVE:
         return release
     named = f"{release.model}:{release.version}"
     if release.is_open:
