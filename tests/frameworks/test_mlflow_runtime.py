@@ -129,6 +129,20 @@ def test_a_missing_column_is_named(artifact: bytes, artifact_file: Path) -> None
     assert b"missing inputs ['visits']" in bad.payload
 
 
+def test_a_column_may_be_missing_where_the_model_takes_nan(
+    artifact: bytes, artifact_file: Path
+) -> None:
+    row = b'{"age": 0.5, "income": 0.1}'
+    predictor = load_as("mlflow", artifact, at=artifact_file, input_type="columns")
+    assert predictor.answer_batch([row]) == [
+        (AnswerStatus.INVALID_INPUT, b'expected the column "visits", got a row without it')
+    ]
+    names = [ColSpec("double", name) for name in ("age", "income", "visits")]
+    counting = of_code("model_input.isna().sum(axis=1).tolist()", inputs=names)
+    predictor = load_as("mlflow", counting, at=artifact_file, input_type="columns")
+    assert predictor.answer_batch([row]) == [(AnswerStatus.OK, b"1")]
+
+
 def test_a_row_of_the_wrong_width_fails_alone(artifact: bytes, artifact_file: Path) -> None:
     predictor = load_as("mlflow", artifact, at=artifact_file)
     bad, good = predictor.answer_batch([b"[1,2]", b"[1,2,3]"])

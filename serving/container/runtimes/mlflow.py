@@ -21,6 +21,7 @@ import pandas as pd
 from serving.container.archive import unpack
 from serving.container.arrays import are_named, part_of, shaped
 from serving.container.errors import ArtifactInvalid, LoadFailed, explain
+from serving.container.estimators.takes import with_nulls
 from serving.container.inputs import of_features, of_tensors
 from serving.container.rows import Rows
 from serving.container.runtimes import method_of
@@ -37,12 +38,14 @@ class MLflowModel:
     """A python_function, asked with frames, arrays or lists, as its signature says."""
 
     def __init__(
-        self, model: mlflow.pyfunc.PyFuncModel, *, method: str, input_type: str, folder: Path
+        self, model: mlflow.pyfunc.PyFuncModel, *, method: str, spec: LoadSpec, folder: Path
     ) -> None:
         self._schema = model.metadata.get_input_schema()
         self._ask = model.predict if method == "predict" else _asked_directly(model, method=method)
         self._folder = folder
-        self.signature = _signature(self._schema, input_type=input_type)
+        # MLflow has NaN for a number, whether the model does something with it or not.
+        taken = _signature(self._schema, input_type=spec.input_type)
+        self.signature = with_nulls(taken, ask=self.predict, example=spec.example)
         self.n_features = self.signature.length
 
     def predict(self, inputs: Rows) -> Any:
@@ -86,7 +89,7 @@ def load(spec: LoadSpec) -> MLflowModel:
     try:
         unpack(spec.artifact, into=folder)
         root = _root(folder)
-        return MLflowModel(_open(root), method=method, input_type=spec.input_type, folder=folder)
+        return MLflowModel(_open(root), method=method, spec=spec, folder=folder)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -156,7 +159,7 @@ def _signature(schema: Any, *, input_type: str) -> Signature:
 
 
 def _column(spec: Any, kind: Any) -> InputPart:
-    """NaN is a number for MLflow; of other types what is required has to be there."""
+    """Of what isn't a fraction, what is required has to be there; of others the model tells."""
     must_be = spec.required and kind is not None and kind.kind != "f"
     return InputPart(name=spec.name, dtype=_named(kind), nullable=False if must_be else None)
 
