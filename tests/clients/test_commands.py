@@ -49,11 +49,14 @@ def test_nobody_there_is_one_line(terminal: Terminal) -> None:
 
 @pytest.mark.usefixtures("known")
 def test_it_deploys_a_file_asks_it_and_rolls_it_back(
-    terminal: Terminal, artifact: Path, rows: Rows, linear: LogisticRegression
+    terminal: Terminal, artifact: Path, rows: Rows, linear: LogisticRegression, client: Client
 ) -> None:
     told = terminal.types("deploy", "typed", artifact, "--app", "typed", "--slo-ms", 1000)
     assert told == "typed:1 is live\n"
-    assert terminal.json("deploy", "typed", artifact)["version"] == "2"
+    second = terminal.json("deploy", "typed", artifact, "--allow-signature-change")
+    assert second["version"] == "2"
+    release = client.request("GET", f"models/typed/releases/{second['id']}")
+    assert release["allow_signature_change"] is True
     row = json.dumps(rows[0].tolist())
     assert terminal.types("predict", "typed", row) == f"{linear.predict(rows[:1])[0]}\n"
     answer = terminal.json("predict", "typed", row)

@@ -137,10 +137,11 @@ def test_a_model_behind_a_url_is_asked_where_it_is(client: Client) -> None:
             f"{elsewhere.url}/invocations",
             runtime="remote",
             fields={"protocol": "mlflow", "max_batch_size": 2},
+            example=[[1.0, 2.0]],
             wait=False,
         )
     version = client.request("GET", "models/far/versions/1")
-    assert version["runtime"] == "remote"
+    assert (version["runtime"], version["example"]) == ("remote", [1.0, 2.0])
     assert version["remote"]["url"] == f"{elsewhere.url}/invocations"
 
 

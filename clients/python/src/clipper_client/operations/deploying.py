@@ -8,6 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from msgspec import Raw
+
 from clipper_client import frameworks
 from clipper_client.answers import Release
 from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError
@@ -136,8 +138,13 @@ class Deployment:
     def _registered(self, *, known: Mapping[str, Any], policy: RetryPolicy) -> Operation[str]:
         """Make a version of a model that lives behind HTTP; returns its name."""
         version = self.version or str(_next_number(known["versions"]))
-        said = {"runtime": REMOTE, "url": self.model, "replicas": self.replicas, **self.fields}
-        body = encoded({"version": version, **said})
+        said: dict[str, Any] = {"runtime": REMOTE, "url": self.model, "replicas": self.replicas}
+        # The server says which of these a remote model can't have.
+        chosen = {"method": self.method, "requirements": self.requirements}
+        said |= {name: value for name, value in chosen.items() if value is not None}
+        if example := self._example():
+            said["example"] = Raw(example)
+        body = encoded({"version": version, **said, **self.fields})
         path = f"{model_path(self.name, 'versions')}/"
         yield from ask(
             Request(method="POST", path=path, body=body, repeatable=False), policy=policy
@@ -188,10 +195,14 @@ class Deployment:
         names = [*saved.requirements, *(["pandas"] if is_frame(self.example) else [])]
         if names:
             found["requirements"] = captured(names)
-        example = b"" if self.example is None else encoded(first_of(self.example))
-        if 0 < len(example) <= EXAMPLE_BYTES:
+        if example := self._example():
             found["example"] = example.decode()
         return found
+
+    def _example(self) -> bytes:
+        """Return the example's first input as JSON; nothing where it is larger than is taken."""
+        example = b"" if self.example is None else encoded(first_of(self.example))
+        return example if len(example) <= EXAMPLE_BYTES else b""
 
     # --- The application ------------------------------------------------------------------------
 
