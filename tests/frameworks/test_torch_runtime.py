@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import pickle
 import warnings
 from pathlib import Path
@@ -77,6 +78,18 @@ def scripted(net: Any) -> bytes:
 @pytest.fixture(scope="module")
 def program(net: Any) -> bytes:
     return exported(net, torch.zeros(2, 4))
+
+
+def test_a_program_is_loaded_without_a_word(
+    program: bytes, artifact_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    export = logging.getLogger("torch.export")
+    export.addHandler(caplog.handler)  # PyTorch passes nothing on to the root
+    try:
+        load_as("torch", program, at=artifact_file, input_type="floats")
+    finally:
+        export.removeHandler(caplog.handler)
+    assert caplog.messages == []
 
 
 @pytest.fixture(scope="module")

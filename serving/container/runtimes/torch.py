@@ -132,7 +132,9 @@ def _reader_of(spec: LoadSpec) -> Callable[[LoadSpec], tuple[Callable[..., Any],
 
 
 def _read_program(spec: LoadSpec) -> tuple[Callable[..., Any], list[TorchInput]]:
-    program = torch.export.load(str(spec.artifact))
+    # By a name without the suffix .pt2, PyTorch first warns that it can't be one.
+    with spec.artifact.open("rb") as file:
+        program = torch.export.load(file)
     if spec.device != "cpu":
         from torch.export.passes import move_to_device_pass
 
