@@ -9,9 +9,6 @@ ARGS ?=
 # its core to the others.
 IN_PARALLEL = --numprocesses 4
 
-# `make test` has the others.
-HEAVY_FRAMEWORKS = catboost tensorflow transformers
-
 # The shell gets them as they are, whatever is in them.
 export PYTHON PORT VAR
 
@@ -33,9 +30,9 @@ test: ## run the whole suite, or: make test ARGS='tests/scripts -x'
 	@scripts/setup --dev
 	@exec .venv/bin/python -m pytest $(or $(ARGS),$(IN_PARALLEL))
 
-test-frameworks: ## the runtimes of heavy frameworks, each in an environment of its own
+test-frameworks: ## heavy frameworks, each in an environment of its own, or: make test-frameworks ARGS=torch
 	@scripts/setup --check
-	@exec .venv/bin/python -m tests.frameworks.environments $(or $(ARGS),$(HEAVY_FRAMEWORKS))
+	@exec .venv/bin/python -m tests.frameworks $(ARGS)
 
 check: ## style, types, imports, deployment settings, migrations
 	@scripts/setup --check

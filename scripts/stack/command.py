@@ -9,13 +9,20 @@ from pathlib import Path
 from .layout import HOST, ROOT
 
 
-def start_command(var: Path, *, port: int, root: Path = ROOT, demo: bool = True) -> list[str]:
+def start_command(
+    var: Path,
+    *,
+    port: int,
+    root: Path = ROOT,
+    demo: bool = True,
+    python: str = sys.executable,
+) -> list[str]:
     """What runs a stack, with all that it keeps in `var`, until it gets SIGINT or SIGTERM.
 
-    `root` is the checkout whose code it runs.
+    `root` is the checkout whose code it runs, `python` the interpreter with what that needs.
     """
     script = root / "scripts" / "run_stack.py"
-    command = [sys.executable, str(script), "--port", str(port), "--var", str(var)]
+    command = [python, str(script), "--port", str(port), "--var", str(var)]
     return command if demo else [*command, "--no-demo"]
 
 

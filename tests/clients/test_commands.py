@@ -53,8 +53,9 @@ def test_it_deploys_a_file_asks_it_and_rolls_it_back(
 ) -> None:
     told = terminal.types("deploy", "typed", artifact, "--app", "typed", "--slo-ms", 1000)
     assert told == "typed:1 is live\n"
-    second = terminal.json("deploy", "typed", artifact, "--allow-signature-change")
-    assert second["version"] == "2"
+    said = ("--allow-signature-change", "--reason", "better")
+    second = terminal.json("deploy", "typed", artifact, *said)
+    assert (second["version"], second["reason"]) == ("2", "better")
     release = client.request("GET", f"models/typed/releases/{second['id']}")
     assert release["allow_signature_change"] is True
     row = json.dumps(rows[0].tolist())

@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
 from clipper_client import Client, ClipperError
 from tests.clients.busy_server import Planned, serving
 from tests.clients.sources import source_of
-from tests.integration.stack import Stack
 
 Rows = NDArray[np.float64]
-
-
-def test_the_second_time_it_is_the_next_version_and_a_rollback_leads_back(
-    client: Client, linear: LogisticRegression, rows: Rows
-) -> None:
-    first = client.deploy("again", linear, example=rows[:5], app="again", slo_ms=1_000)
-    other = DummyClassifier(strategy="constant", constant=7).fit(rows, [7] * len(rows))
-    second = client.deploy("again", other, reason="always 7")
-    assert (first.version, second.version, second.previous_version) == ("1", "2", "1")
-    assert second.reason == "always 7"
-    assert client.predict("again", rows[0], version="2").output == 7
-    back = client.rollback("again", reason="worse")
-    assert (back.version, back.state, back.reason) == ("1", "live", "worse")
 
 
 def test_a_version_that_does_not_load_raises_with_its_reason(
@@ -98,38 +81,6 @@ def test_a_class_of_a_module_is_sent_with_its_module(
     assert client.predict("shift", [1.0, 2.0]).output == 13.0
 
 
-def test_a_function_of_a_script_is_sent_without_the_rest_of_it(
-    stack: Stack, key: str, tmp_path: Path
-) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import numpy as np\n"
-        "from clipper_client import Client\n"
-        "WEIGHTS = np.array([1.0, 10.0])\n"
-        "SCALE = 2\n"
-        "def weigh(row):\n"
-        "    return float(np.dot(row, WEIGHTS)) * SCALE\n"
-        "def model(inputs):\n"
-        "    return [weigh(row) for row in inputs]\n"
-        "client = Client()\n"
-        "client.deploy('weigh', model, example=[[1.0, 1.0]], app='weigh', slo_ms=1000)\n"
-        "print(client.predict('weigh', [1.0, 2.0]).output)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, script],
-        env={
-            "PYTHONPATH": str(Path("clients/python/src").absolute()),
-            "CLIPPER_URL": stack.url,
-            "CLIPPER_KEY": key,
-        },
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    assert (done.stdout, done.returncode) == ("42.0\n", 0), done.stderr
-
-
 def test_a_model_behind_a_url_is_asked_where_it_is(client: Client) -> None:
     with serving(Planned(200, b'{"predictions": [41, 42]}')) as elsewhere:
         client.deploy(
@@ -143,6 +94,11 @@ def test_a_model_behind_a_url_is_asked_where_it_is(client: Client) -> None:
     version = client.request("GET", "models/far/versions/1")
     assert (version["runtime"], version["example"]) == ("remote", [1.0, 2.0])
     assert version["remote"]["url"] == f"{elsewhere.url}/invocations"
+
+
+def test_what_a_remote_model_cannot_have_is_refused(client: Client) -> None:
+    with pytest.raises(ClipperError, match="'method'"):
+        client.deploy("elsewhere", "http://127.0.0.1:9/", method="predict_proba")
 
 
 def test_what_nobody_can_save_is_refused_before_anything_is_sent(client: Client) -> None:

@@ -141,6 +141,18 @@ def test_who_waits_for_a_release_stays_while_the_server_restarts() -> None:
     assert ended.value.value.state == "live"
 
 
+def test_a_release_that_is_live_at_once_is_waited_for_until_the_server_follows() -> None:
+    steps = rollback("m", to=None, reason="", wait=60.0, policy=RetryPolicy())
+    next(steps)
+    live = b'{"id": 1, "model": "m", "version": "1", "state": "live"}'
+    asked = steps.send(Response(status=202, headers={}, body=live))
+    assert isinstance(asked, Request)
+    assert (asked.path, "wait" in asked.params) == ("/api/v1/models/m/releases/1", True)
+    with pytest.raises(StopIteration) as ended:
+        steps.send(Response(status=200, headers={}, body=live))
+    assert ended.value.value.version == "1"
+
+
 def test_an_upload_is_read_piece_by_piece(tmp_path: Path) -> None:
     artifact = tmp_path / "large.onnx"
     with artifact.open("wb") as file:

@@ -1,14 +1,18 @@
-"""Leaves the tests of frameworks to their environments, which `environments` runs them in."""
+"""Leaves to their own runs what isn't for the Python at hand (`tests.frameworks.running`)."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.frameworks.environments import is_one
+from tests.frameworks.running import DEPLOYED
 
 collect_ignore_glob = [] if is_one() else ["test_*_runtime.py"]
+if DEPLOYED not in os.environ:
+    collect_ignore_glob.append("test_deployed.py")
 
 
 @pytest.fixture

@@ -62,8 +62,11 @@ class Stack:
         settings: Mapping[str, str] | None = None,
         root: Path = ROOT,
         demo: bool = True,
+        python: Path | None = None,
     ) -> None:
+        """`python` is the one that it runs in, ours if left out."""
         self.var = var
+        self._python = str(python or sys.executable)
         self._with_demo = demo
         self.root = root
         self.settings = dict(settings or {})
@@ -77,7 +80,13 @@ class Stack:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("CLIPPER_", "DJANGO_"))}
         with self.output.open("wb") as output:
             self._process = subprocess.Popen(
-                start_command(self.var, port=self.port, root=self.root, demo=self._with_demo),
+                start_command(
+                    self.var,
+                    port=self.port,
+                    root=self.root,
+                    demo=self._with_demo,
+                    python=self._python,
+                ),
                 cwd=self.root,
                 env=clean | self.settings,
                 stdout=output,
@@ -233,7 +242,7 @@ class Stack:
 
     def manage(self, *command: str) -> str:
         """Run a management command with the stack's own environment."""
-        script = f'. "{self.var}/env.sh" && exec "{sys.executable}" manage.py "$@"'
+        script = f'. "{self.var}/env.sh" && exec "{self._python}" manage.py "$@"'
         done = subprocess.run(
             ["bash", "-c", script, "manage", *command],
             cwd=self.root,

@@ -1,0 +1,51 @@
+"""`python -m tests.frameworks [NAME ...]`: the tests of heavy frameworks, by default of all.
+
+Of those that it names it runs the tests of the runtime, in the framework's environment, and has
+models deployed from there.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+
+from serving.container.errors import EnvironmentFailed
+from tests.frameworks.environments import too_large
+from tests.frameworks.heavy_rows import HEAVY
+from tests.frameworks.running import LIGHTER, Tested, run_deployed, run_tests
+
+
+def main(names: Sequence[str]) -> int:
+    wanted = list(_within_bounds(names or list(HEAVY)))
+    runtimes = [name for name in wanted if names or name not in LIGHTER]
+    failed = [name for name in runtimes if not _passed(name)]
+    if wanted and not _told("models deployed", run_deployed(wanted)):
+        failed.append("models deployed")
+    if failed:
+        print(f"failed: {', '.join(failed)}")
+    return bool(failed)
+
+
+def _within_bounds(names: Sequence[str]) -> Iterator[str]:
+    for name in names:
+        if reason := too_large(name):
+            print(f"{name}: left out: {reason}")
+        else:
+            yield name
+
+
+def _passed(name: str) -> bool:
+    try:
+        return _told(name, run_tests(name))
+    except EnvironmentFailed as error:
+        print(f"{name}: {error}")
+        return False
+
+
+def _told(what: str, tested: Tested) -> bool:
+    print(f"{what}:\n{tested.output}", flush=True)
+    return tested.passed
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,154 @@
+"""What a user writes for models of the frameworks that have environments of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tests.frameworks.rows import NUMBERS, Row, deploying, scored
+
+NET = """
+import torch
+X = X.astype(np.float32)
+labels = torch.tensor((y == "stays").astype(int))
+model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+optimiser = torch.optim.Adam(model.parameters(), lr=0.1)
+for _ in range(30):
+    optimiser.zero_grad()
+    torch.nn.functional.cross_entropy(model(torch.tensor(X)), labels).backward()
+    optimiser.step()
+model.eval()
+def logits():
+    with torch.no_grad():
+        return model(torch.tensor(X[:1]))[0]
+"""
+KERAS = """
+import keras
+X = X.astype(np.float32)
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(2)])
+model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+model.fit(X, (y == "stays").astype(int), epochs=3, verbose=0)
+def logits():
+    return model.predict(X[:1], verbose=0)[0]
+"""
+WORDS = """
+import transformers
+words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "a"]
+with open("words.txt", "w") as file:
+    file.write("\\n".join(words))
+config = transformers.BertConfig(
+    vocab_size=len(words), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+    intermediate_size=16, max_position_embeddings=32, id2label={0: "negative", 1: "positive"},
+)
+model = transformers.pipeline(
+    "text-classification", device="cpu",
+    model=transformers.BertForSequenceClassification(config).eval(),
+    tokenizer=transformers.BertTokenizerFast(vocab_file="words.txt"),
+)
+texts = ["a good film", "bad"]
+"""
+FLAVOUR = """
+import os
+import mlflow
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+frame = pd.DataFrame(X, columns=["age", "income", "visits", "days"])
+trained = LogisticRegression().fit(frame, y)
+os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+mlflow.set_tracking_uri("mlruns")
+"""
+SOFTMAX = "np.exp(logits()) / np.exp(logits()).sum()"
+
+HEAVY: Mapping[str, tuple[Row, ...]] = {
+    "catboost": (
+        Row(
+            name="catboost",
+            title="CatBoost",
+            training=NUMBERS
+            + "import catboost\n"
+            + "model = catboost.CatBoostClassifier(iterations=5, verbose=0, "
+            + "allow_writing_files=False).fit(X, y)\n",
+            deploying=deploying("catboost", example="X[:5]"),
+            expected="model.predict(X[:1])[0]",
+            again=scored("catboost"),
+            scores="model.predict_proba(X[:1])[0]",
+        ),
+    ),
+    "torch": (
+        Row(
+            name="torch",
+            title="PyTorch: a module, by torch.export",
+            training=NUMBERS + NET,
+            deploying=deploying("torch", example="X[:5]"),
+            expected="logits()",
+            again=scored("torch", method="softmax", example="X[:5]"),
+            scores="logits().softmax(0)",
+        ),
+        Row(
+            name="torchscript",
+            title="PyTorch: TorchScript",
+            training=NUMBERS + NET + "trained, model = model, torch.jit.script(model)\n",
+            deploying=deploying("torchscript", example="X[:5]"),
+            expected="logits()",
+            again=scored("torchscript", method="softmax"),
+            scores="logits().softmax(0)",
+        ),
+    ),
+    "tensorflow": (
+        Row(
+            name="keras",
+            title="Keras, on TensorFlow",
+            training=NUMBERS + KERAS,
+            deploying=deploying("keras", example="X[:5]"),
+            expected="logits()",
+            again=scored("keras", method="softmax"),
+            scores=SOFTMAX,
+        ),
+    ),
+    "transformers": (
+        Row(
+            name="transformers",
+            title="Transformers: a pipeline",
+            training=WORDS,
+            deploying=deploying("transformers", example="texts", asked="texts[0]"),
+            asked="texts[0]",
+            expected="model(texts[0])[0]['label']",
+            again=scored("transformers"),
+            scores="{each['label']: each['score'] for each in model(texts[0], top_k=None)}",
+            bad="[1, 2]",
+            refused="400 input: expected a string, got [1,2].",
+        ),
+    ),
+    "mlflow": (
+        Row(
+            name="mlflow",
+            title="MLflow: a model's folder",
+            training=NUMBERS
+            + FLAVOUR
+            + "mlflow.sklearn.save_model(trained, 'saved', input_example=frame[:2])\n",
+            deploying=deploying(
+                "mlflow", model='"saved"', example="frame[:5]", asked="frame.iloc[0]"
+            ),
+            asked="frame.iloc[0]",
+            expected="trained.predict(frame[:1])[0]",
+            again=scored("mlflow", model="'saved'"),
+            scores="trained.predict_proba(frame[:1])[0]",
+            bad="{'age': 31.0}",
+            refused='400 input: expected the column "income", got a row without it',
+        ),
+        Row(
+            name="logged",
+            title="MLflow: a model that was logged",
+            training=NUMBERS
+            + FLAVOUR
+            + "logged = mlflow.sklearn.log_model(trained, name='churn', input_example=frame[:2])\n"
+            + "model = mlflow.pyfunc.load_model(logged.model_uri)\n",
+            deploying=deploying("logged", example="frame[:5]", asked="frame.iloc[0]"),
+            asked="frame.iloc[0]",
+            expected="trained.predict(frame[:1])[0]",
+            again=scored("logged"),
+            scores="trained.predict_proba(frame[:1])[0]",
+            bad="{'age': 31.0}",
+            refused='400 input: expected the column "income", got a row without it',
+        ),
+    ),
+}

@@ -1,0 +1,252 @@
+"""What a user writes for a model of each framework, from the training on to the first answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.frameworks.environments import ROOT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A model of one framework, as Python's source.
+
+    `training` makes `model`, and what the expressions below name. `deploying` is what is counted
+    and timed: it deploys to an application of the row's name and asks it for `answer`. `expected`
+    is what the model itself says about `asked`, `scores` what `again`, the second version, should.
+    `bad` is an input that isn't one, `refused` what the caller is told about it.
+    """
+
+    name: str
+    title: str
+    training: str
+    deploying: str
+    expected: str
+    again: str
+    scores: str
+    asked: str = "X[0]"
+    bad: str = "X[0][:3]"
+    refused: str = "400 input: expected 4 numbers, got 3"
+    kind_of_scores: str = "probabilities"
+
+    @property
+    def lines(self) -> int:
+        """How many lines the user writes; the first imports the client."""
+        return len([line for line in self.deploying.splitlines() if line.strip()])
+
+
+def deploying(name: str, *, model: str = "model", asked: str = "X[0]", **said: str) -> str:
+    """The three lines that most models take."""
+    more = "".join(f", {argument}={value}" for argument, value in said.items())
+    return (
+        "from clipper_client import Client\n"
+        f'Client().deploy("{name}", {model}{more}, app="{name}", slo_ms=1000)\n'
+        f'answer = Client().predict("{name}", {asked})\n'
+    )
+
+
+def scored(
+    name: str, *, model: str = "model", method: str = "predict_proba", example: str = "None"
+) -> str:
+    """A second version of the same model, which gives scores in place of labels."""
+    return (
+        f'client.deploy("{name}", {model}, method="{method}", example={example}, '
+        "allow_signature_change=True)"
+    )
+
+
+NUMBERS = """
+import numpy as np
+X = np.random.default_rng(7).normal(size=(200, 4))
+y = np.where(X[:, 0] + X[:, 1] > 0, "leaves", "stays")
+"""
+PIPELINE = """
+import pandas as pd
+from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+cities = ["Rome", "Oslo", "Rome", "Bonn"]
+frame = pd.DataFrame({"age": [31, 58, None, 44] * 25, "city": cities * 25})
+columns = make_column_transformer((SimpleImputer(), ["age"]), (OneHotEncoder(), ["city"]))
+model = make_pipeline(columns, LogisticRegression()).fit(frame, ["leaves", "stays"] * 50)
+"""
+WHEEL = """
+import zipfile
+code = "class Predictor:\\n    def __init__(self, path):\\n        self.n_features = 4\\n" \\
+    "    def pred_batch(self, inputs):\\n        return (inputs.sum(axis=1){}).tolist()\\n"
+def wheel(version, more):
+    path = f"summing-{version}-py3-none-any.whl"
+    told = f"Metadata-Version: 2.1\\nName: summing\\nVersion: {version}\\n"
+    made = "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.writestr("summing/__init__.py", code.format(more))
+        for name, text in {"METADATA": told, "WHEEL": made, "RECORD": ""}.items():
+            packed.writestr(f"summing-{version}.dist-info/{name}", text)
+    return path
+model, other = wheel("1.0", ""), wheel("2.0", " * 2")
+"""
+COMMAND = f"""
+import json
+import shutil
+from pathlib import Path
+model = {str(ROOT / "examples/container")!r}
+other = shutil.copytree(model, "other")
+weights = {{"classes": ["small", "large, too"], "weights": [[-1, -1], [1, 1]]}}
+Path(other, "model.json").write_text(json.dumps(weights))
+rows = [[1.0, 2.0]]
+"""
+SERVER = """
+import json
+from tests.serving.container.remote.servers import Mlflow
+from tests.serving.container.remote.stand_in import StandIn
+def answering(factor):
+    def answer(asked):
+        rows = np.array(asked["inputs"])
+        if rows.shape[1] != 4:
+            raise ValueError(f"shapes {rows.shape} and (4,) not aligned")
+        return (rows.sum(axis=1) * factor).tolist()
+    return StandIn(Mlflow(answer)).url()
+model, other = answering(1), answering(2)
+"""
+FUNCTION = """
+WEIGHTS = np.arange(1.0, 5.0)
+SCALE = 2
+def weigh(row):
+    return float(np.dot(row, WEIGHTS))
+def model(inputs):
+    return [weigh(row) for row in inputs]
+def other(inputs):
+    return [weigh(row) * SCALE for row in inputs]
+"""
+PREDICTOR = """
+class InvalidInput(Exception):
+    pass
+class Weighted:
+    def __init__(self, weights):
+        self.weights = weights
+    def pred_batch(self, inputs):
+        if any(len(row) != len(self.weights) for row in inputs):
+            raise InvalidInput(f"expected {len(self.weights)} weights' worth of numbers")
+        return (inputs @ self.weights).tolist()
+model, other = Weighted(np.arange(1.0, 5.0)), Weighted(np.arange(2.0, 10.0, 2.0))
+"""
+
+# With frameworks that are in `.venv`.
+LIGHT = (
+    Row(
+        name="estimator",
+        title="scikit-learn: an estimator",
+        training=NUMBERS
+        + "from sklearn.ensemble import RandomForestClassifier\n"
+        + "model = RandomForestClassifier(n_estimators=10, random_state=0).fit(X, y)\n",
+        deploying=deploying("estimator", example="X[:5]"),
+        expected="model.predict(X[:1])[0]",
+        again=scored("estimator"),
+        scores="model.predict_proba(X[:1])[0]",
+    ),
+    Row(
+        name="pipeline",
+        title="scikit-learn: a Pipeline over a DataFrame",
+        training=PIPELINE,
+        deploying=deploying("pipeline", example="frame[:5]", asked="frame.iloc[0]"),
+        asked="frame.iloc[0]",
+        expected="model.predict(frame[:1])[0]",
+        again=scored("pipeline"),
+        scores="model.predict_proba(frame[:1])[0]",
+        bad="{'age': 31, 'town': 'Rome'}",
+        refused='400 input: expected the columns age, city, got "town"',
+    ),
+    Row(
+        name="xgboost",
+        title="XGBoost",
+        training=NUMBERS
+        + "import xgboost\n"
+        + "model = xgboost.XGBClassifier(n_estimators=5).fit(X, y == 'stays')\n",
+        deploying=deploying("xgboost", example="X[:5]"),
+        expected="model.predict(X[:1])[0]",
+        again=scored("xgboost"),
+        scores="model.predict_proba(X[:1])[0]",
+    ),
+    Row(
+        name="lightgbm",
+        title="LightGBM",
+        training=NUMBERS
+        + "import lightgbm\n"
+        + "model = lightgbm.LGBMClassifier(n_estimators=5, verbose=-1).fit(X, y)\n",
+        deploying=deploying("lightgbm", example="X[:5]"),
+        expected="model.predict(X[:1])[0]",
+        again=scored("lightgbm"),
+        scores="model.predict_proba(X[:1])[0]",
+    ),
+    Row(
+        name="onnx",
+        title="ONNX",
+        training=NUMBERS
+        + "from skl2onnx import to_onnx\n"
+        + "from sklearn.linear_model import LogisticRegression\n"
+        + "X = X.astype(np.float32)\n"
+        + "trained = LogisticRegression().fit(X, y)\n"
+        + "model = to_onnx(trained, X[:1])\n",
+        deploying=deploying("onnx", example="X[:5]"),
+        expected="trained.predict(X[:1])[0]",
+        again=scored("onnx"),
+        scores="trained.predict_proba(X[:1])[0]",
+    ),
+    Row(
+        name="function",
+        title="Python: a function",
+        training=NUMBERS + FUNCTION,
+        deploying=deploying("function", example="X[:5]"),
+        expected="model(X[:1])[0]",
+        again="client.deploy('function', other)",
+        scores="other(X[:1])[0]",
+        kind_of_scores="",
+    ),
+    Row(
+        name="object",
+        title="Python: an object",
+        training=NUMBERS + PREDICTOR,
+        deploying=deploying("object", example="X[:5]"),
+        expected="model.pred_batch(X[:1])[0]",
+        again="client.deploy('object', other)",
+        scores="other.pred_batch(X[:1])[0]",
+        kind_of_scores="",
+    ),
+    Row(
+        name="wheel",
+        title="Python: a wheel",
+        training=NUMBERS + WHEEL,
+        deploying=deploying("wheel", example="X[:5]"),
+        expected="X[0].sum()",
+        again="client.deploy('wheel', other)",
+        scores="2 * X[0].sum()",
+        kind_of_scores="",
+    ),
+    Row(
+        name="command",
+        title="a command (JavaScript)",
+        training=COMMAND,
+        deploying=deploying("command", runtime='"command"', example="rows", asked="rows[0]"),
+        asked="rows[0]",
+        expected="'large'",
+        again="client.deploy('command', other, runtime='command', example=rows)",
+        scores="'large, too'",
+        bad="[1.0]",
+        refused="400 input: expected 2 numbers, got 1",
+        kind_of_scores="",
+    ),
+    Row(
+        name="remote",
+        title="a server elsewhere (MLflow's protocol)",
+        training=NUMBERS + SERVER,
+        deploying=deploying("remote", fields='{"protocol": "mlflow"}', example="X[:5]"),
+        expected="X[0].sum()",
+        again="client.deploy('remote', other, fields={'protocol': 'mlflow'}, example=X[:5])",
+        scores="2 * X[0].sum()",
+        kind_of_scores="",
+    ),
+)
+# Of two that differ little, one is in `make test`.
+LATER = ("estimator", "object")
