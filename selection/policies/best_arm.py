@@ -1,12 +1,14 @@
 """How likely each arm is to be the best, given what is known of the mean reward of each.
 
 P(i is best) is the integral of its density times the product of the others' distribution functions.
-All arms share one grid, which is fine wherever one of them has its mass; on it integrals are those
-of cubic Hermite interpolation, so that so few points give five digits.
+All arms share one grid. It begins where even the arm that begins highest does, as below it one
+factor is 0, and is everywhere as fine as the narrowest arm there wants it: some hundred points,
+however many arms. Integrals on it are those of cubic Hermite interpolation.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,79 +16,99 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# Points that each arm adds to the grid, and the exponent of e down to which its tails matter.
-POINTS = 64
-DEPTH = 20.0
-TINY = 1e-300
+# Distance of neighbouring points near a peak, in widths of its arm; further away it grows with the
+# distance. Errors go with its fourth power: 0.2 leaves 6e-5, 0.1 leaves 5e-6, 0.06 leaves 1e-6.
+STEP = 0.1
+# The exponent of e down to which tails matter.
+DEPTH = 15.0
+# Points by which each arm says how fine the grid has to be.
+SKETCHED = 17
+# Less is no more than what quadrature leaves of 0.
+TINY = 1e-12
 
 
 def best_of_betas(parameters: Sequence[tuple[float, float]]) -> list[float]:
     """Return each arm's chance that its draw from Beta(a, b) is the highest; a and b are >= 1.
 
-    The integration is over log(x / (1 - x)), in which all of these are smooth and single-peaked.
+    It is exact to 1e-5. The integration is over log(x / (1 - x)), in which all of these are smooth
+    and single-peaked.
     """
     a, b = np.array(parameters, dtype=np.float64).T
     peak = np.log(a / b)
     width = np.sqrt(1.0 / a + 1.0 / b)
     # Beyond the bell the tails fall like exp(a t) to the left and exp(-b t) to the right.
-    bell = np.sqrt(2.0 * DEPTH)
-    nodes = _grid(
-        peak,
-        width,
-        left=bell + DEPTH / (a * width),
-        right=bell + DEPTH / (b * width),
-    )
+    bell = math.sqrt(2.0 * DEPTH)
+    nodes = _grid(peak, width, left=bell + DEPTH / (a * width), right=bell + DEPTH / (b * width))
+    scales = [math.lgamma(x + y) - math.lgamma(x) - math.lgamma(y) for x, y in parameters]
     log_complement = np.logaddexp(0.0, nodes)
     odds = np.exp(nodes - log_complement)
-    a, b = a[:, None], b[:, None]
-    heights = a * peak[:, None] - (a + b) * np.logaddexp(0.0, peak)[:, None]
-    density = np.exp(a * nodes - (a + b) * log_complement - heights)
-    return _chances(nodes, density=density, slope=density * (a - (a + b) * odds))
+    a, both = a[:, None], (a + b)[:, None]
+    density = a * nodes
+    density -= both * log_complement
+    density += np.array(scales)[:, None]
+    np.exp(density, out=density)
+    return _chances(nodes, density=density, slope=density * (a - both * odds))
 
 
 def best_of_students(parameters: Sequence[tuple[float, float, float]]) -> list[float]:
-    """Return each arm's chance that its draw from Student's t (mean, scale, freedom) is highest."""
+    """Return each arm's chance that its draw from Student's t (mean, scale, freedom) is highest.
+
+    It is exact to 1e-5.
+    """
     mean, scale, freedom = np.array(parameters, dtype=np.float64).T
     reach = np.sqrt(freedom * np.expm1(2.0 * DEPTH / freedom))
     nodes = _grid(mean, scale, left=reach, right=reach)
+    heights = [
+        math.exp(math.lgamma((f + 1.0) / 2.0) - math.lgamma(f / 2.0)) / (s * math.sqrt(f * math.pi))
+        for _, s, f in parameters
+    ]
     mean, scale, freedom = mean[:, None], scale[:, None], freedom[:, None]
     z = (nodes - mean) / scale
     inner = 1.0 + z * z / freedom
-    density = np.exp(-0.5 * (freedom + 1.0) * np.log(inner)) / scale
+    density = np.exp(-0.5 * (freedom + 1.0) * np.log(inner)) * np.array(heights)[:, None]
     slope = -density * (freedom + 1.0) * z / (freedom * inner * scale)
     return _chances(nodes, density=density, slope=slope)
 
 
 def _grid(peak: Array, width: Array, *, left: Array, right: Array) -> Array:
-    """Return sorted points, dense at each peak; `left` and `right` are how many widths to go."""
-    steps = np.linspace(0.0, 1.0, POINTS)
-    low, high = -np.arcsinh(left)[:, None], np.arcsinh(right)[:, None]
-    nodes = np.sinh(low + steps * (high - low)) * width[:, None] + peak[:, None]
-    return np.sort(nodes, axis=None)
+    """Return ascending points for all arms; `left` and `right` say how many widths each reaches."""
+    low, high = -np.arcsinh(left), np.arcsinh(right)
+    share = np.linspace(0.0, 1.0, SKETCHED)[:, None]
+    sketch = np.sinh(low + share * (high - low)) * width + peak
+    points = np.unique(np.clip(sketch, sketch[0].max(), sketch[-1].max()))
+    z = (points - peak[:, None]) / width[:, None]
+    spacing = np.sqrt(1.0 + z * z) * (STEP * width[:, None])
+    density = np.where(z <= right[:, None], 1.0 / spacing, 0.0).max(axis=0)
+    counted = np.zeros_like(points)
+    np.cumsum(np.diff(points) * (density[1:] + density[:-1]) / 2.0, out=counted[1:])
+    places = np.linspace(0.0, counted[-1], math.ceil(counted[-1]) + 1)
+    nodes: Array = np.interp(places, counted, points)
+    return nodes
 
 
 def _chances(nodes: Array, *, density: Array, slope: Array) -> list[float]:
-    gaps = np.diff(nodes)
-    below = np.zeros_like(density)
-    np.cumsum(_pieces(density, slope, gaps=gaps), axis=1, out=below[:, 1:])
-    total = below[:, -1:].copy()
-    # Rounding, and interpolation where an arm has next to nothing, may leave less than nothing.
-    below = np.maximum(below / total, TINY)
-    density, slope = density / total, slope / total
+    half = np.diff(nodes) / 2.0
+    pieces = _pieces(density, slope, half=half)
+    below = np.ones_like(density)
+    # Of what lies above each node, as the grid doesn't begin where all arms do.
+    below[:, :-1] -= np.cumsum(pieces[:, ::-1], axis=1)[:, ::-1]
+    np.maximum(below, TINY, out=below)
     others = _product_of_others(below)
     hazards = density / below
     rise = hazards.sum(axis=0) - hazards
-    best = _pieces(density * others, (slope + density * rise) * others, gaps=gaps).sum(axis=1)
+    best = _pieces(density * others, (slope + density * rise) * others, half=half).sum(axis=1)
     best = np.maximum(best, 0.0)
     chances: list[float] = (best / best.sum()).tolist()
     return chances
 
 
-def _pieces(values: Array, slopes: Array, *, gaps: Array) -> Array:
-    """Return the integral between neighbouring nodes of the cubic through values and slopes."""
-    linear = (values[:, :-1] + values[:, 1:]) * (gaps / 2.0)
-    bend = (slopes[:, :-1] - slopes[:, 1:]) * (gaps * gaps / 12.0)
-    pieces: Array = linear + bend
+def _pieces(values: Array, slopes: Array, *, half: Array) -> Array:
+    """Return the integral between neighbouring nodes of the cubic through values and slopes.
+
+    `half` are half the distances between the nodes.
+    """
+    pieces: Array = (values[:, :-1] + values[:, 1:]) * half
+    pieces += (slopes[:, :-1] - slopes[:, 1:]) * (half * half / 3.0)
     return pieces
 
 
