@@ -1,7 +1,7 @@
 """Kept feedback as it is evaluated: whom a query asked, by what chance, and what that earned.
 
 A reward is 1 - loss. Where several arms were asked, all of them were asked for certain: no policy
-draws a part of them, and the shares that one may log instead of a 1 weigh what it learns.
+draws a part of them, and shares of trust that older rows may log instead of a 1 say nothing else.
 """
 
 from __future__ import annotations

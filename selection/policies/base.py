@@ -37,8 +37,7 @@ LOWEST_PROPENSITY = 1e-3
 class Selection(NamedTuple):
     """The arms to ask, and the chance of each, by which feedback weighs what it teaches.
 
-    It is the chance with which the arm was going to be asked; where all are asked it is 1, or,
-    under a policy that wants that, the share of trust in the arm.
+    It is the chance with which the arm was going to be asked: where all are asked it is 1.
     """
 
     arms: tuple[str, ...]

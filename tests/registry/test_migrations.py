@@ -6,6 +6,9 @@ import pytest
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from registry.models import Application
+from selection.policies import make_policy
+
 BEFORE = [("registry", "0005_run_code")]
 
 
@@ -32,3 +35,24 @@ def test_releases_get_the_names_of_what_they_are_about() -> None:
     kept = new.get_model("registry", "Release").objects.get()
     assert (kept.model_name, kept.version_name) == ("svm", "2")
     assert kept.previous_version_name == "1"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_application_whose_exp4_went_by_importance_goes_on_without() -> None:
+    executor = MigrationExecutor(connection)
+    latest = [node for node in executor.loader.graph.leaf_nodes() if node[0] == "registry"]
+    before = [("registry", "0018_keep_inputs")]
+    executor.migrate(before)
+    old = executor.loader.project_state(before).apps.get_model("registry", "Application")
+    old.objects.create(
+        name="digits",
+        input_type="doubles",
+        policy="exp4",
+        policy_params={"eta": 0.2, "importance": 1},
+    )
+
+    executor = MigrationExecutor(connection)
+    executor.migrate(latest)
+    kept = Application.objects.get()
+    assert kept.policy_params == {"eta": 0.2}
+    assert make_policy(kept.policy, kept.policy_params).name == "exp4"
