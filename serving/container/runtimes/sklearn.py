@@ -44,8 +44,9 @@ def _without(name: str) -> Iterator[None]:
 
 
 # scikit-learn imports pandas wherever there is one, for nothing that it needs by then. That would
-# take 32 MB and a quarter of a second of every replica, of those of arrays too.
-with _without("pandas"):
+# take 32 MB and a quarter of a second of every replica, of those of arrays too; pytest, which its
+# own tests need, 6 MB and an eighth.
+with _without("pandas"), _without("pytest"):
     import joblib
     import skops.io
     from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
