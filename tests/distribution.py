@@ -21,7 +21,6 @@ SHARED = {
 LONGEST_FIRST = (
     "tests/integration/",
     "tests/clients/",
-    "tests/frameworks/",
     "tests/upgrade/",
     "tests/serving/cluster/",
     "tests/site/test_postgresql",
