@@ -30,56 +30,71 @@ from selection.store.scripts import Script, ScriptCall
 #       then the update as msgpack; an empty one changes nothing.
 # What `selection.policies.statistics.learn` says, in the same order of arithmetic: both agree to
 # the bit.
+# All is read and worked out before anything is written: Redis takes nothing back where a script
+# fails half way.
 # Contexts give way before the update, and the entry names them: a replay forgets them there too.
 SCRIPT = Script("""
-if not redis.call('SET', KEYS[1], '1', 'NX', 'EX', ARGV[1]) then
+if redis.call('EXISTS', KEYS[1]) == 1 then
   return 0
 end
 if ARGV[8] == '' then
   redis.call('XADD', KEYS[2], '*', 'event', ARGV[2])
+  redis.call('SET', KEYS[1], '1', 'EX', ARGV[1])
   return {}
 end
 local state, general, contexts = KEYS[3], KEYS[4], KEYS[5]
 local now, context, ttl, most = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local arms, routed, observed, keep, version_share, context_share, families =
+unpack(cmsgpack.unpack(ARGV[8]))
 
-local function give_way()
+-- Contexts that are too old, and then those too many of which were used longest ago.
+local function to_give_way()
   if state == general then
     return {}
   end
   local gone = redis.call(
     'ZRANGEBYSCORE', contexts, '-inf', '(' .. now - ttl, 'LIMIT', 0, EVICTED_AT_ONCE)
+  local over = redis.call('ZCARD', contexts) - #gone - most
+  local used = redis.call('ZSCORE', contexts, context)
   for _, expired in ipairs(gone) do
-    redis.call('ZREM', contexts, expired)
+    used = used and expired ~= context
   end
-  local over = redis.call('ZCARD', contexts) - most
-  if not redis.call('ZSCORE', contexts, context) then
+  if not used then
     over = over + 1
   end
   if over > 0 then
-    local popped = redis.call('ZPOPMIN', contexts, math.min(over, EVICTED_AT_ONCE))
-    for i = 1, #popped, 2 do
-      gone[#gone + 1] = popped[i]
+    local first, count = #gone, math.min(over, EVICTED_AT_ONCE)
+    for _, unused in ipairs(redis.call('ZRANGE', contexts, first, first + count - 1)) do
+      gone[#gone + 1] = unused
     end
-  end
-  for _, one in ipairs(gone) do
-    redis.call('DEL', ARGV[7] .. one)
   end
   return gone
 end
 
-local gone = give_way()
-local entry = {'event', ARGV[2]}
-if #gone > 0 then
-  entry = {'event', ARGV[2], 'gone', cmsgpack.pack(gone)}
+local gone, is_new = to_give_way(), false
+for _, one in ipairs(gone) do
+  is_new = is_new or one == context
 end
-local position = redis.call('XADD', KEYS[2], '*', unpack(entry))
-local arms, routed, observed, keep, version_share, context_share, families =
-unpack(cmsgpack.unpack(ARGV[8]))
 
-local function fields_of(family)
+-- The fields of a state's hash, and all of it; nothing of a context that is to begin anew.
+local function read(key, fields)
+  if key == state and is_new then
+    return {}
+  end
+  return redis.call('HMGET', key, unpack(fields))
+end
+
+local function read_all(key)
+  if key == state and is_new then
+    return {}
+  end
+  return redis.call('HGETALL', key)
+end
+
+local function fields_of(prefix, names)
   local fields = {}
-  for i, arm in ipairs(arms) do
-    fields[i] = family.prefix .. arm
+  for i, name in ipairs(names) do
+    fields[i] = prefix .. name
   end
   return fields
 end
@@ -123,9 +138,10 @@ local function unpacked(family, text)
 end
 
 local function join(key, family)
-  local stored, known, sum = redis.call('HMGET', key, unpack(fields_of(family))), 0, 0
+  local stored, known, sum = read(key, fields_of(family.prefix, arms)), 0, 0
   local vectors, missing = {}, {}
-  for i, text in ipairs(stored) do
+  for i in ipairs(arms) do
+    local text = stored[i]
     if text then
       vectors[i] = unpacked(family, text)
       if is_routed[arms[i]] then
@@ -163,12 +179,12 @@ local function join(key, family)
     mean = sum / known
   end
   if #missing > 0 then
-    all = redis.call('HGETALL', key)
+    all = read_all(key)
   end
   for _, i in ipairs(missing) do
     local former, vector = predecessor(all, family, arms[i]), {}
     local inherited = former
-      and unpacked(family, redis.call('HGET', key, family.prefix .. former))
+      and unpacked(family, read(key, {family.prefix .. former})[1])
     for j = 1, family.width do
       vector[j] = inherited and mean + version_share * (inherited[j] - mean) or mean
     end
@@ -177,14 +193,13 @@ local function join(key, family)
   return vectors
 end
 
-local left = {}
+local left, written = {}, {}
 for _, given in ipairs(families) do
   local name, width, relative, deltas = unpack(given)
   local family = {
     prefix = name .. ':', width = width, relative = relative,
     format = '<' .. string.rep('d', width)
   }
-  local written = {}
   for i, vector in ipairs(join(state, family)) do
     local delta = deltas[arms[i]]
     for j, x in ipairs(vector) do
@@ -195,12 +210,25 @@ for _, given in ipairs(families) do
     written[#written + 1] = text
     left[#left + 1] = text
   end
-  redis.call('HSET', state, unpack(written))
 end
-for _, arm in ipairs(observed) do
-  redis.call('HINCRBY', state, FEEDBACK .. arm, 1)
+local counts = fields_of(FEEDBACK, observed)
+local counted = read(state, counts)
+for i, field in ipairs(counts) do
+  written[#written + 1] = field
+  written[#written + 1] = string.format('%d', (counted[i] or 0) + 1)
 end
-redis.call('HSET', state, UPDATED, now, POSITION, position)
+
+local entry = {'event', ARGV[2]}
+if #gone > 0 then
+  entry = {'event', ARGV[2], 'gone', cmsgpack.pack(gone)}
+end
+local position = redis.call('XADD', KEYS[2], '*', unpack(entry))
+redis.call('SET', KEYS[1], '1', 'EX', ARGV[1])
+for _, one in ipairs(gone) do
+  redis.call('ZREM', contexts, one)
+  redis.call('DEL', ARGV[7] .. one)
+end
+redis.call('HSET', state, UPDATED, now, POSITION, position, unpack(written))
 if state ~= general then
   redis.call('EXPIRE', state, ttl + EXPIRY_MARGIN_S)
   redis.call('ZADD', contexts, now, context)
