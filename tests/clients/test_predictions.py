@@ -128,6 +128,13 @@ def test_a_key_that_nobody_made_is_refused_at_once(stack: Stack) -> None:
     assert caught.value.code == "unauthenticated"
 
 
+def test_who_has_no_key_is_told_where_to_put_one(stack: Stack) -> None:
+    with Client(stack.url, "") as stranger, pytest.raises(ClipperError) as caught:
+        stranger.predict("churn", [1.0])
+    assert "set CLIPPER_KEY" in caught.value.message
+    assert (caught.value.code, caught.value.status) == ("unauthenticated", 401)
+
+
 def test_the_environment_says_where_and_with_which_key(
     stack: Stack, key: str, churn: str, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:

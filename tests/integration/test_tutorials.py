@@ -30,11 +30,25 @@ def test_a_tutorial_does_what_it_says_and_leaves_nothing(
 
 
 def test_a_page_is_read_as_its_reader_would() -> None:
-    page = "Do:\n\n```sh\nls\n```\n```text\na\n```\n\nSave it as `b`:\n\n```python\n1\n```\n"
+    page = "Do:\n\n```sh\nls\n```\n```text\na\n```\n\nSave it as `b.py`:\n\n```python\n1\n```\n"
     found = steps(page)
     assert found[0] == Step(script="ls\n", printed="a\n")
-    assert "cat >b <<" in found[1].script
+    assert "cat >b.py <<" in found[1].script
     assert len(found) == 2
+
+
+def test_a_pipeline_is_run_with_what_the_page_has_saved() -> None:
+    github = "jobs: {a: {env: {K: '${{ secrets.K }}'}, steps: [{uses: b}, {run: ls}]}}"
+    gitlab = "model: {script: [ls]}"
+    page = "".join(
+        f"Save it as `{name}`:\n\n```yaml\n{text}\n```\n"
+        for name, text in ((".github/workflows/c.yml", github), (".gitlab-ci.yml", gitlab))
+    )
+    saved, run, _, other = [step.script for step in steps(page)]
+    assert "cat >.github/workflows/c.yml" in saved
+    assert 'export K="$K"\nls\n' in run
+    assert "cp --parents .github/workflows/c.yml .gitlab-ci.yml" in other
+    assert "uses" not in run
 
 
 @pytest.mark.parametrize(

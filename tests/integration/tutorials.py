@@ -3,8 +3,10 @@
 What a page may say, and what becomes of it:
 
 - a block of `sh` is typed, in one shell for the whole page, which ends where a command fails;
-- a block of anything else that follows on a text with "as `NAME`:" at its end is saved under that
-  name, from where the shell is by then;
+- a block of anything else right after a sentence with "as `NAME.EXT`" and a colon at its end is
+  saved under that name, from where the shell is by then;
+- a file so saved that is a pipeline of GitHub or GitLab is run, as on the main branch: each of its
+  jobs in a folder with what the page has saved so far, and nothing else;
 - `text` and `json` right after a block of `sh` are what that has to print. "…" stands for anything.
   What differs from run to run is compared as if it didn't (VOLATILE), and how JSON is broken into
   lines doesn't count. In a block of `output` no figure is compared, only its sign;
@@ -23,13 +25,14 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 from scripts.stack.layout import ROOT
+from tests.integration.pipelines import scripts_of
 from tests.integration.stack import Stack
 
 PAGES = sorted((ROOT / "docs/tutorial").glob("*.md"))
 ADDRESS = "127.0.0.1:8000"
 LONGEST_S = 200
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
-SAVED = re.compile(r"\bas\s+`([^`\s]+)`:\n\n\Z")
+SAVED = re.compile(r"\bas\s+`([^`\s]*\.[^`\s]+)`[^`:]*:\n\n\Z")
 DONE_BEFORE = re.compile(r"^(make run|(?:\S*/)?pip install (.*))$", re.MULTILINE)
 PRINTED = ("text", "json")
 # The same, where luck decides on the figures.
@@ -63,6 +66,7 @@ class Step:
 def steps(page: str) -> list[Step]:
     """What somebody does who follows the page."""
     found: list[Step] = []
+    saved: list[str] = []
     end = -1
     for block in BLOCK.finditer(page):
         language, code = block.groups()
@@ -72,6 +76,8 @@ def steps(page: str) -> list[Step]:
             found.append(Step(script=DONE_BEFORE.sub(_done, code)))
         elif name is not None:
             found.append(Step(script=_saving(name[1], code)))
+            saved.append(name[1])
+            found += [_run(job, saved) for job in scripts_of(name[1], code)]
         elif language in (*PRINTED, APPROXIMATE) and follows and found:
             about = language == APPROXIMATE
             found[-1] = Step(script=found[-1].script, printed=code, approximate=about)
@@ -87,6 +93,12 @@ def _done(command: re.Match[str]) -> str:
                 re.split(r"[=<>\[]", word)[0].replace("./clients/python", "clipper-client")
             )
     return ":"
+
+
+def _run(job: str, saved: list[str]) -> Step:
+    """A job of a pipeline, which begins with what was committed."""
+    checkout = f'there=$(mktemp -d "$PWD.XXXX")\ncp --parents {shlex.join(saved)} "$there"'
+    return Step(script=f'{checkout}\n( cd "$there"\n{DONE_BEFORE.sub(_done, job)}\n)\n')
 
 
 def _saving(name: str, code: str) -> str:

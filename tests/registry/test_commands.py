@@ -21,7 +21,15 @@ from registry.restarts import Ending, note_ending
 from tests.registry.conftest import go_live, link
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("deploy", "rollback", "scale", "status", "seed_demo", "create_api_key")
+COMMANDS = (
+    "deploy",
+    "rollback",
+    "scale",
+    "status",
+    "seed_demo",
+    "create_api_key",
+    "revoke_api_key",
+)
 
 
 def run(*arguments: str, **options: Any) -> str:
@@ -109,6 +117,7 @@ def _before(method: Any, first: Any) -> Any:
         (("create_api_key", "k", "--application", "none"), "no application named 'none'"),
         (("create_api_key", "k", "--expires-days", "-1"), "Expected from 0"),
         (("create_api_key", "k", "--expires-days", "inf"), "Expected from 0"),
+        (("revoke_api_key", "nobody"), "Expected one key called 'nobody'"),
         (("scale", "svm", "two"), "invalid int value"),
     ],
 )
@@ -207,6 +216,20 @@ def test_create_api_key_prints_nothing_but_the_key(digits: Application) -> None:
     assert key.expires_at is not None
     every = run("create_api_key", "boss", "--scopes", "predict,feedback,manage").strip()
     assert ApiKey.objects.get(digest=ApiKey.digest_of(every)).can_manage
+
+
+@pytest.mark.parametrize("by", ["name", "pk", "prefix", "text"])
+def test_revoke_api_key_takes_the_one_that_is_meant(db: None, by: str) -> None:
+    other = run("create_api_key", "other").strip()
+    text = run("create_api_key", "robot", "--scopes", "manage").strip()
+    key = ApiKey.objects.get(name="robot")
+    which = text if by == "text" else str(getattr(key, by))
+    assert run("revoke_api_key", which) == f"robot ({key.prefix}...) is revoked.\n"
+    key.refresh_from_db()
+    assert key.revoked_at is not None
+    assert ApiKey.objects.get(digest=ApiKey.digest_of(other)).revoked_at is None
+    with pytest.raises(CommandError, match="that isn't revoked, got none"):
+        run("revoke_api_key", "robot")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

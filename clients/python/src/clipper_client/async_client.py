@@ -254,7 +254,7 @@ class AsyncClient:
     async def _send(self, request: Request) -> Response:
         with failures_told(self.address), opened(request.upload) as files:
             arguments = sent_by(request, timeout_s=self._timeout_s) | files
-            return received(await self._http.request(**arguments))
+            return received(await self._http.request(**arguments), address=self.address)
 
     def __repr__(self) -> str:
         return f"AsyncClient({self.address})"

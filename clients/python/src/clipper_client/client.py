@@ -246,7 +246,7 @@ class Client:
     def _send(self, request: Request) -> Response:
         with failures_told(self.address), opened(request.upload) as files:
             arguments = sent_by(request, timeout_s=self._timeout_s) | files
-            return received(self._http.request(**arguments))
+            return received(self._http.request(**arguments), address=self.address)
 
     def __repr__(self) -> str:
         return f"Client({self.address})"

@@ -10,6 +10,7 @@ not_live_in_time    the release is still under way
 unsupported_model   nothing here knows how to save such a model
 rows_failed         some rows of `score` have no output
 invalid_input       a text has half of a surrogate pair, which UTF-8 can't hold
+unauthenticated     there is no key at hand, or the server doesn't know it
 invalid_declaration a file of `clipper apply` isn't as it should be
 """
 
@@ -27,6 +28,7 @@ UNSUPPORTED_MODEL = "unsupported_model"
 ROWS_FAILED = "rows_failed"
 INVALID_INPUT = "invalid_input"
 INVALID_DECLARATION = "invalid_declaration"
+UNAUTHENTICATED = "unauthenticated"
 
 
 class ClipperError(Exception):

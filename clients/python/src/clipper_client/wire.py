@@ -9,13 +9,14 @@ from typing import IO, Any, cast
 
 import httpx
 
-from clipper_client.errors import TIMEOUT, UNREACHABLE, ClipperError
+from clipper_client.errors import TIMEOUT, UNAUTHENTICATED, UNREACHABLE, ClipperError
 from clipper_client.steps import Request, Response, Upload
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 # Between two pieces of an upload nothing may happen for so long.
 UPLOAD_SILENCE_S = 120.0
 CONNECT_S = 5.0
+UNAUTHORIZED = 401
 _JSON = {"content-type": "application/json"}
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
@@ -103,7 +104,14 @@ def opened(upload: Upload | None) -> Iterator[dict[str, Any]]:
         }
 
 
-def received(response: httpx.Response) -> Response:
+def received(response: httpx.Response, *, address: Address) -> Response:
+    """Return what came back. Raises ClipperError where it was refused for want of a key."""
+    if response.status_code == UNAUTHORIZED and not address.key:
+        raise ClipperError(
+            f"No API key for {address.url}: set CLIPPER_KEY, or give one (key=, --key).",
+            code=UNAUTHENTICATED,
+            status=UNAUTHORIZED,
+        )
     headers: Mapping[str, str] = {name.lower(): text for name, text in response.headers.items()}
     return Response(status=response.status_code, headers=headers, body=response.content)
 

@@ -1,0 +1,39 @@
+"""`manage.py revoke_api_key WHICH`: make a key useless, at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+from django.db.models import Q
+
+from registry import services
+from registry.errors import NotFound
+from registry.management.base import ClipperCommand
+from registry.models import ApiKey
+from registry.models.access import PREFIX_LENGTH
+
+
+class Command(ClipperCommand):
+    help = "Revoke an API key: it is useless at once, and stays in the list for the record."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("which", help="its number, its name, or how it begins")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        key = named_key(options["which"])
+        services.revoke_api_key(key=key, by=services.Actor.of_command("revoke_api_key"))
+        self.stdout.write(f"{key.name} ({key.prefix}...) is revoked.")
+
+
+def named_key(which: str) -> ApiKey:
+    """Return the key that is meant, of those that aren't revoked. Raises NotFound for another."""
+    # What is longer than the prefix may be the whole key.
+    meant = Q(name=which) | Q(prefix=which[:PREFIX_LENGTH])
+    if which.isascii() and which.isdigit():
+        meant |= Q(pk=int(which))
+    found = list(ApiKey.objects.filter(meant, revoked_at=None))
+    if len(found) != 1:
+        numbers = ", ".join(str(key.pk) for key in found) or "none"
+        raise NotFound(f"Expected one key called {which!r} that isn't revoked, got {numbers}.")
+    return found[0]
