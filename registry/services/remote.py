@@ -56,7 +56,7 @@ def create_remote_version(
 
 @transaction.atomic
 def set_secret(*, version: ModelVersion, secret: str, by: Actor) -> ModelVersion:
-    """Give a remote version another secret, or none (""); replicas that start afterwards have it.
+    """Give a remote version another secret, or none (""); its replicas take it up when it commits.
 
     Raises BadRequest for a version that isn't remote, or what no header can hold.
     """

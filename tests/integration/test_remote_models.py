@@ -207,3 +207,26 @@ def test_the_secret_is_nowhere_but_in_the_request(remote_stack: Stack, triton: S
 
 def _holds(path: Path, text: bytes) -> bool:
     return text in path.read_bytes()
+
+
+def test_another_secret_reaches_the_replica_that_runs(
+    remote_stack: Stack, digits: Digits, triton: StandIn
+) -> None:
+    def replicas(client: httpx.Client) -> list[str]:
+        found = client.get("/api/v1/replicas/").json()["results"]
+        return [one["id"] for one in found if one["model"] == "far-triton"]
+
+    name = application(remote_stack, "secretive", policy="static", models=["far-triton"])
+    with remote_stack.client() as client:
+        before = replicas(client)
+        changed = client.patch(
+            "/api/v1/models/far-triton/versions/1", json={"secret": "another-secret"}
+        )
+        assert changed.status_code == 200, changed.text
+
+        def sent_now() -> str:
+            post(client, f"{name}/predict", {"input": digits[0][0]})
+            return triton.asked[-1].headers["authorization"]
+
+        eventually(lambda: sent_now() == "Bearer another-secret", seconds=30, what="it is sent")
+        assert replicas(client) == before != []

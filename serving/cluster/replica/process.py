@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,8 @@ class Assignment:
     """What one replica is to serve and from where, and when one of its batches counts as hung.
 
     `told_apart` returns fields of its LoadSpec that its version's spec doesn't have. `prepare`
-    makes the environment that its version runs in, within `prepare_s`.
+    makes the environment that its version runs in, within `prepare_s`. `follow` has the model that
+    was loaded go along with what changes about its version, as long as it is entered.
     """
 
     record: ReplicaRecord
@@ -70,6 +72,7 @@ class Assignment:
     told_apart: Callable[[], Mapping[str, Any]] = dict
     prepare: Prepare = lambda meanwhile: None
     prepare_s: float = 60.0
+    follow: Callable[[Predictor], AbstractContextManager[object]] = nullcontext
 
     @property
     def address(self) -> str:
@@ -202,7 +205,10 @@ def _load_and_serve(
             )
             predictor = _load(assignment, artifact=artifact, slot=slot, environment=environment)
             reports.follow(predictor.failures)
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            with (
+                assignment.follow(predictor),
+                asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+            ):
                 runner.run(
                     _serve(
                         assignment,

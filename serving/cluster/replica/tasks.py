@@ -6,8 +6,8 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -34,8 +34,10 @@ from serving.cluster.membership.records import ReplicaState
 from serving.cluster.remote import told_apart
 from serving.cluster.replica import process
 from serving.cluster.replica.reports import Reports
+from serving.cluster.replica.secret import SecretWatch, SendsSecret
 from serving.cluster.replica.worker import lifeline, slot
 from serving.container.boxed import WHILE_LOADING
+from serving.container.predictor import Predictor
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +73,7 @@ def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
             told_apart=partial(told_apart, version, sealed=sealed),
             prepare=lambda meanwhile: prepare(version, afresh=False, meanwhile=meanwhile),
             prepare_s=rules().longest_s,
+            follow=partial(_follow_secret, version_id=version.id, sealed=sealed),
         ),
         directory=directory,
         on_failure=lambda reason: note_failure(record, reason=reason),
@@ -123,10 +126,26 @@ def note_lost_replica(
             note_ending(redis_client(), here, replica_id=task_id, version_id=int(args[1]))
 
 
+@contextmanager
+def _follow_secret(predictor: Predictor, *, version_id: int, sealed: str) -> Iterator[None]:
+    if not isinstance(predictor, SendsSecret):
+        yield
+        return
+    watch = SecretWatch(
+        version_id=version_id, sealed=sealed, take_up=predictor.take_up, client=redis_client()
+    )
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.stop()
+
+
 def _read_version(version_id: int, *, generation: int) -> tuple[VersionSpec | None, str]:
     """Read the version in this generation, and its sealed secret.
 
-    It is all that a replica needs from the database, unless an environment has to give way.
+    It is all that a replica needs from the database, unless an environment has to give way or its
+    secret is replaced.
     """
     rows = ModelVersion.objects.select_related("model")
     row = rows.filter(pk=version_id, generation=generation).first()

@@ -9,9 +9,11 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 
 from serving.container.remote.configuration import Place
+from serving.container.remote.dialling import first_connected, in_turns
 from serving.container.remote.exchange import HttpAnswer, HttpExchange
 from serving.container.remote.failures import (
     AnsweredError,
@@ -32,8 +34,27 @@ FIRST_PAUSE_S = 0.05
 # Of what a server says of an error, so much is passed on.
 WORDS = 500
 MASK = "•••"
+BEARER = "Authorization"
 # A server may have closed what has lain for longer.
 KEPT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSecret:
+    """What goes along with every request: under a header of this name, else as a bearer."""
+
+    value: str = field(default="", repr=False)
+    header: str = ""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        if not self.value:
+            return {}
+        return {self.header: self.value} if self.header else {BEARER: f"Bearer {self.value}"}
+
+    def masked(self, text: str) -> str:
+        """A server may quote what it was sent."""
+        return text.replace(self.value, MASK) if self.value else text
 
 
 class HttpClient:
@@ -44,18 +65,16 @@ class HttpClient:
         place: Place,
         *,
         hosts: AllowedHosts,
-        headers: Mapping[str, str],
-        secret: str,
+        secret: ServerSecret,
         concurrency: int,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.place = place
         self._hosts = hosts
-        self._headers = headers
-        self._secret = secret
+        self.secret = secret
         self._room = asyncio.Semaphore(concurrency)
         self._jitter = jitter
-        self._idle: list[tuple[float, HttpExchange]] = []
+        self._idle: list[tuple[float, HttpExchange, ServerSecret]] = []
         self._tls = ssl.create_default_context() if place.secure else None
         self._silent = False
 
@@ -71,12 +90,15 @@ class HttpClient:
 
         Tries again what may pass, until the loop's `deadline`. Raises RemoteFailure.
         """
-        request = self._request(path, body=body, headers=headers or {})
         async with self._room:
             tries = 1 if self._silent else 1 + MOST_RETRIES
             for tried in range(1, tries + 1):
+                secret = self.secret  # another one holds from the next try on
+                request = self._request(
+                    path, body=body, headers={**(headers or {}), **secret.headers}
+                )
                 try:
-                    return await self._once(request, deadline=deadline)
+                    return await self._once(request, deadline=deadline, secret=secret)
                 except RemoteFailure as failure:
                     pause = self._pause(tried, failure=failure)
                     if tried == tries or not failure.passes or _now() + pause >= deadline:
@@ -89,10 +111,11 @@ class HttpClient:
         async with self._room:
             with self._in_time(deadline):
                 async with asyncio.timeout_at(deadline):
-                    self._keep(await self._open())
+                    secret = self.secret
+                    self._keep(await self._open(secret), secret=secret)
 
     def close(self) -> None:
-        for _, exchange in self._idle:
+        for _, exchange, _ in self._idle:
             exchange.close()
         self._idle.clear()
 
@@ -101,13 +124,13 @@ class HttpClient:
         usual = FIRST_PAUSE_S * 2.0 ** (tried - 1) * (0.5 + self._jitter())
         return max(usual, failure.after_s)
 
-    async def _once(self, request: bytes, *, deadline: float) -> HttpAnswer:
+    async def _once(self, request: bytes, *, deadline: float, secret: ServerSecret) -> HttpAnswer:
         with self._in_time(deadline):
             async with asyncio.timeout_at(deadline):
-                answer = await self._exchanged(request)
+                answer = await self._exchanged(request, secret=secret)
         self._silent = False
         if not 200 <= answer.status < 300:
-            raise self._error(answer)
+            raise self._error(answer, secret=secret)
         if answer.headers.get("content-encoding", "identity").lower() != "identity":
             raise BrokenAnswer(
                 f"{self.place.name} sent a compressed answer, which wasn't asked for"
@@ -117,46 +140,48 @@ class HttpClient:
     def _in_time(self, deadline: float) -> _Late:
         return _Late(self.place.name, seconds=deadline - _now())
 
-    async def _exchanged(self, request: bytes) -> HttpAnswer:
-        while (exchange := self._kept()) is not None:
+    async def _exchanged(self, request: bytes, *, secret: ServerSecret) -> HttpAnswer:
+        while (exchange := self._kept(secret)) is not None:
             # What was kept may have been closed at this moment: that says nothing of the server.
             with suppress(ClosedWithoutAnswer):
-                return await self._asked(exchange, request)
-        return await self._asked(await self._open(), request)
+                return await self._asked(exchange, request, secret=secret)
+        return await self._asked(await self._open(secret), request, secret=secret)
 
-    async def _asked(self, exchange: HttpExchange, request: bytes) -> HttpAnswer:
+    async def _asked(
+        self, exchange: HttpExchange, request: bytes, *, secret: ServerSecret
+    ) -> HttpAnswer:
         try:
             answer = await exchange.ask(request)
         except BaseException:
             exchange.close()  # what it would still say belongs to this request
             raise
-        self._keep(exchange)
+        self._keep(exchange, secret=secret)
         return answer
 
-    def _kept(self) -> HttpExchange | None:
-        """The connection used last; those that lay for long go."""
+    def _kept(self, secret: ServerSecret) -> HttpExchange | None:
+        """The connection used last; those go that lay for long, or were opened for another secret:
+        where one may be sent is looked at when a connection is opened.
+        """
         oldest = time.monotonic() - KEPT_S
         while self._idle:
-            since, exchange = self._idle.pop()
-            if not exchange.closed and since > oldest:
+            since, exchange, opened_for = self._idle.pop()
+            if not exchange.closed and since > oldest and opened_for is secret:
                 return exchange
             exchange.close()
         return None
 
-    def _keep(self, exchange: HttpExchange) -> None:
+    def _keep(self, exchange: HttpExchange, *, secret: ServerSecret) -> None:
         if not exchange.closed:
-            self._idle.append((time.monotonic(), exchange))
+            self._idle.append((time.monotonic(), exchange, secret))
 
-    async def _open(self) -> HttpExchange:
+    async def _open(self, secret: ServerSecret) -> HttpExchange:
         """Connect to an address that the name leads to now and that is allowed."""
-        failure: Exception | None = None
-        for address in await self._addresses():
-            try:
-                return await self._dialled(address)
-            except (OSError, ssl.SSLError) as error:
-                failure = error
-        self._silent = True
-        raise CannotConnect(f"cannot connect to {self.place.name}: {_reason(failure)}")
+        addresses = in_turns(await self._addresses(secret))
+        try:
+            return await first_connected(addresses, dial=self._dialled)
+        except (OSError, ssl.SSLError) as error:
+            self._silent = True
+            raise CannotConnect(f"cannot connect to {self.place.name}: {_reason(error)}") from error
 
     async def _dialled(self, address: Address) -> HttpExchange:
         _, exchange = await asyncio.get_running_loop().create_connection(
@@ -168,7 +193,7 @@ class HttpClient:
         )
         return exchange
 
-    async def _addresses(self) -> list[Address]:
+    async def _addresses(self, secret: ServerSecret) -> list[Address]:
         """Those of the host that may be asked, looked up now. Raises HostRefused for none."""
         host, port = self.place.host, self.place.port
         self._hosts.check_host(host, port=port)
@@ -179,7 +204,7 @@ class HttpClient:
         for address in found:
             try:
                 self._hosts.check_address(address, host=host, port=port)
-                self._check_secrecy(address)
+                self._check_secrecy(address, secret=secret)
             except HostRefused as error:
                 refusal = error
             else:
@@ -188,8 +213,8 @@ class HttpClient:
             raise refusal
         return allowed
 
-    def _check_secrecy(self, address: Address) -> None:
-        if self._secret and not self.place.secure and is_public(address):
+    def _check_secrecy(self, address: Address, *, secret: ServerSecret) -> None:
+        if secret.value and not self.place.secure and is_public(address):
             raise HostRefused(
                 f"{self.place.name} is a public address: a secret goes there over https alone"
             )
@@ -214,26 +239,21 @@ class HttpClient:
         if body is not None:
             given |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
         given |= headers
-        given |= self._headers
         method = "GET" if body is None else "POST"
         lines = [f"{method} {self.place.at(path).target} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in given.items()]
         return "\r\n".join(lines).encode("ascii") + b"\r\n\r\n" + (body or b"")
 
-    def _error(self, answer: HttpAnswer) -> AnsweredError:
+    def _error(self, answer: HttpAnswer, *, secret: ServerSecret) -> AnsweredError:
         if 300 <= answer.status < 400:
             said = "a redirect, which isn't followed"
         else:
-            said = self._masked(_words(answer.body)) or "without a word"
+            said = secret.masked(_words(answer.body)) or "without a word"
         return AnsweredError(
             f"{self.place.name} answered {answer.status}: {said}",
             status=answer.status,
             after_s=_after_s(answer.headers.get("retry-after", "")),
         )
-
-    def _masked(self, text: str) -> str:
-        """A server may quote what it was sent."""
-        return text.replace(self._secret, MASK) if self._secret else text
 
 
 class _Late:
@@ -265,9 +285,7 @@ def _after_s(text: str) -> float:
     return 0.0
 
 
-def _reason(error: Exception | None) -> str:
-    if error is None:
-        return "it has no address"
+def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate isn't trusted: {error.verify_message}"
     return safe_text(getattr(error, "strerror", None) or str(error) or type(error).__name__)

@@ -16,7 +16,7 @@ from serving.container.failures import RecentFailures
 from serving.container.parsing import row_parser
 from serving.container.pieces import Pieces
 from serving.container.predictor import WrongOutputs, as_list
-from serving.container.remote.client import HttpClient
+from serving.container.remote.client import HttpClient, ServerSecret
 from serving.container.remote.configuration import RemoteConfiguration
 from serving.container.remote.exchange import HttpAnswer
 from serving.container.remote.failures import BrokenAnswer, RemoteFailure
@@ -84,8 +84,7 @@ class RemotePredictor:
         self._client = HttpClient(
             configuration.place,
             hosts=terms.hosts,
-            headers=_credentials(configuration, secret=terms.secret),
-            secret=terms.secret,
+            secret=ServerSecret(terms.secret, configuration.secret_header),
             concurrency=self._most,
         )
 
@@ -123,6 +122,10 @@ class RemotePredictor:
             refusal if (refusal := refusals.get(position)) is not None else next(answers)
             for position in range(len(inputs))
         ]
+
+    def take_up(self, secret: str) -> None:
+        """Send this secret from the next request on. For any thread."""
+        self._client.secret = ServerSecret(secret, self._client.secret.header)
 
     def close(self) -> None:
         self._loop.close(self._client.close)
@@ -245,14 +248,6 @@ def _may_be_one(error: Exception) -> bool:
     return isinstance(error, CannotAsk) or (
         isinstance(error, RemoteFailure) and error.blames_an_input
     )
-
-
-def _credentials(configuration: RemoteConfiguration, *, secret: str) -> dict[str, str]:
-    if not secret:
-        return {}
-    if configuration.secret_header:
-        return {configuration.secret_header: secret}
-    return {"Authorization": f"Bearer {secret}"}
 
 
 def _now() -> float:

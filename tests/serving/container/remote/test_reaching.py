@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -83,6 +84,34 @@ def test_it_connects_to_the_very_address_that_was_looked_at(
     assert server.asked[0].headers["host"] == f"model.example.com:{server.port}"
 
 
+@contextmanager
+def answering_nobody(port: int) -> Iterator[str]:
+    """An address where connections to this port get no answer: as many wait as may."""
+    with socket.socket() as listening, ExitStack() as waiting:
+        listening.bind(("127.0.0.2", port))
+        listening.listen(0)
+        for _ in range(3):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.2", port))
+        yield "127.0.0.2"
+
+
+def test_an_address_that_answers_nobody_does_not_take_the_time_of_the_next(
+    monkeypatch: pytest.MonkeyPatch, server: StandIn
+) -> None:
+    with answering_nobody(server.port) as silent:
+        found = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, server.port))
+            for address in (silent, "127.0.0.1")
+        ]
+        leading_to(monkeypatch, "")
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        url = f"http://model.example.com:{server.port}/"
+        with predictor(url, hosts="127.0.0.0/8", timeout_ms=15_000) as asked:
+            assert outputs(asked, [[1, 2]]) == [3]
+
+
 def test_a_secret_goes_to_public_addresses_over_https_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -152,3 +181,28 @@ def test_a_certificate_is_of_a_trusted_authority_and_of_this_host(
 def test_a_server_that_speaks_no_tls_is_told_apart(server: StandIn) -> None:
     with predictor(server.url(scheme="https")) as asked:
         assert f"cannot connect to 127.0.0.1:{server.port}: " in reason(asked)
+
+
+def test_another_secret_goes_along_from_the_next_request_on() -> None:
+    def echo(asked: Asked) -> Said:
+        return as_json({"error": f"you sent {asked.headers['authorization']}"}, status=401)
+
+    with standing_in(echo) as server, predictor(server.url(), secret=SECRET) as asked:
+        assert client.MASK in reason(asked)
+        asked.take_up("another-secret")
+        said = reason(asked)
+        assert (client.MASK in said, "another" in said) == (True, False)
+        sent = [request.headers["authorization"] for request in server.asked]
+        assert sent == [f"Bearer {SECRET}", "Bearer another-secret"]
+        asked.take_up("")
+        outputs(asked, [[1, 2]])
+        assert "authorization" not in server.asked[-1].headers
+
+
+def test_a_connection_that_was_opened_without_a_secret_carries_none(server: StandIn) -> None:
+    # Whether a secret may be sent somewhere is looked at when a connection is opened.
+    with predictor(server.url()) as asked:
+        assert outputs(asked, [[1, 2]]) == [3]
+        asked.take_up(SECRET)
+        assert outputs(asked, [[1, 2]]) == [3]
+    assert server.connections == 2
