@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeVar
 
 T = TypeVar("T")
 
+MOMENT_EXPECTED = "a time with its zone such as 2026-01-31T12:00:00Z"
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 
 
@@ -76,6 +78,9 @@ class Environment:
     def parsed(self, name: str, *, default: T, parse: Callable[[str], T], expected: str) -> T:
         return self._read(name, default, parse, expected)
 
+    def given(self, name: str) -> bool:
+        return bool(self.source.get(name))
+
     def reject(self, name: str, *, expected: str) -> None:
         """Record a variable whose value can be read but not used."""
         self.wrong.append(
@@ -92,6 +97,14 @@ class Environment:
         except ValueError:
             self.reject(name, expected=expected)
             return default
+
+
+def parse_moment(text: str) -> datetime | None:
+    """Read a time with its zone; raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(text)
+    return moment
 
 
 def _flag(text: str) -> bool:

@@ -13,7 +13,7 @@ from registry.artifacts.store import ArtifactStore
 from registry.artifacts.tokens import ArtifactTokens
 from registry.notices import CHANGES_CHANNEL
 from registry.snapshot import build_snapshot
-from selection.receipts import derive_key
+from selection.receipts import FormerSecret, derive_key
 from serving.api.artifacts import ArtifactDownloads
 from serving.api.limits import Limits
 from serving.engine.engine import EngineSpec
@@ -31,6 +31,7 @@ def new_runtime() -> Runtime:
             redis_url=settings.REDIS_URL,
             registry_channel=CHANGES_CHANNEL,
             receipt_secret=derive_key(settings.SECRET_KEY),
+            former_receipt_secret=former_secret(),
             engine=EngineSpec(
                 cache_bytes=settings.CLIPPER_CACHE_BYTES,
                 queue_capacity=settings.CLIPPER_QUEUE_CAPACITY,
@@ -42,6 +43,16 @@ def new_runtime() -> Runtime:
             read_snapshot=with_fresh_connection(build_snapshot),
             check_database=with_fresh_connection(_select_one),
         )
+    )
+
+
+def former_secret() -> FormerSecret | None:
+    """Return what signed receipts before the present key did, where that is still known."""
+    changed_at = settings.SECRET_KEY_CHANGED_AT
+    if not settings.SECRET_KEY_PREVIOUS or changed_at is None:
+        return None
+    return FormerSecret(
+        key=derive_key(settings.SECRET_KEY_PREVIOUS), until_ms=int(changed_at.timestamp() * 1000)
     )
 
 

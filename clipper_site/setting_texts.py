@@ -240,8 +240,18 @@ HOSTS = {
 SECURITY = {
     "DJANGO_SECRET_KEY": _text(
         "Signs sessions and receipts. Without the launcher it must be given (`clipper.E002`)."
-        " After a change everybody is signed out, and feedback on older predictions is refused.",
+        " After a change everybody is signed out; feedback on older predictions is refused, unless"
+        " the next two say what it was"
+        " ([how](../how-to/operations.md#changing-the-secret)).",
         default="made once, kept in `$CLIPPER_VAR/secret_key`",
+    ),
+    "DJANGO_SECRET_KEY_PREVIOUS": _text(
+        "The key before this one. Feedback on predictions of its time counts until their windows"
+        " are over; nothing else is taken by it."
+    ),
+    "DJANGO_SECRET_KEY_CHANGED_AT": _text(
+        "When it was replaced, such as `2026-01-31T12:00:00Z`, which it can't do without: what it"
+        " signed later is refused."
     ),
     "CLIPPER_REMOTE_HOSTS": _text(
         "Hosts that [remote models](../how-to/remote.md#which-hosts) may be asked at, separated by"

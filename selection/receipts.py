@@ -10,6 +10,7 @@ from __future__ import annotations
 import binascii
 import hmac
 from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import blake2b
 
 import msgspec
@@ -54,11 +55,23 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     excused: tuple[str, ...] = ()
 
 
-class ReceiptSigner:
-    """Signs receipts and reads back what it signed."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormerSecret:
+    """What signed receipts until a time (unix milliseconds); none that is dated later is its.
 
-    def __init__(self, secret: bytes) -> None:
+    Whoever got hold of it can sign for the past alone, which feedback windows close.
+    """
+
+    key: bytes
+    until_ms: int
+
+
+class ReceiptSigner:
+    """Signs receipts and reads back what it signed, or its `former` secret did."""
+
+    def __init__(self, secret: bytes, *, former: FormerSecret | None = None) -> None:
         self._key = secret
+        self._former = former
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(Receipt).decode
 
@@ -68,19 +81,32 @@ class ReceiptSigner:
         return token.rstrip(b"=").translate(TO_URL_SAFE).decode("ascii")
 
     def verify(self, token: str) -> Receipt:
-        """Return the receipt, or raise `InvalidReceipt` for anything this secret didn't sign."""
+        """Return the receipt, or raise `InvalidReceipt` for anything the secrets didn't sign."""
         raw = _from_base64(token)
         mac, body = raw[:MAC_BYTES], raw[MAC_BYTES:]
-        if not hmac.compare_digest(mac, self._mac(body)):
+        if hmac.compare_digest(mac, self._mac(body)):
+            return self._decoded(body)
+        former = self._former
+        if former is None or not hmac.compare_digest(mac, mac_of(body, key=former.key)):
             raise InvalidReceipt("query_id: this system did not sign it")
+        receipt = self._decoded(body)
+        if receipt.issued_at_ms > former.until_ms:
+            raise InvalidReceipt("query_id: signed with a secret that had been replaced by then")
+        return receipt
+
+    def _decoded(self, body: bytes) -> Receipt:
         try:
             return self._decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            # Signed with this secret, by a version whose receipts had another shape.
+            # Signed with our secret, by a version whose receipts had another shape.
             raise InvalidReceipt("query_id: of a version that is no longer read") from error
 
     def _mac(self, body: bytes) -> bytes:
-        return blake2b(body, key=self._key, digest_size=MAC_BYTES).digest()
+        return mac_of(body, key=self._key)
+
+
+def mac_of(body: bytes, *, key: bytes) -> bytes:
+    return blake2b(body, key=key, digest_size=MAC_BYTES).digest()
 
 
 def fits_inline(outputs: Mapping[str, bytes]) -> bool:

@@ -65,7 +65,7 @@ def write_environment_script(layout: Layout, *, environment: Mapping[str, str]) 
         name
         for name in environment
         if name.startswith(("CLIPPER_", "DJANGO_", "REDIS_", "DATABASE_"))
-        and name not in {MARK, "DJANGO_SECRET_KEY"}
+        and name not in {MARK, "DJANGO_SECRET_KEY", "DJANGO_SECRET_KEY_PREVIOUS"}
     )
     exported = {name: shlex.quote(environment[name]) for name in names}
     exported["DJANGO_SECRET_KEY"] = f'"{_content_of(layout.secret_key)}"'

@@ -25,7 +25,7 @@ from registry.specs import Snapshot
 from selection.feedback.default_rewards.due import DueReceipts
 from selection.feedback.default_rewards.settling import Settler
 from selection.feedback.service import FeedbackService
-from selection.receipts import ReceiptSigner
+from selection.receipts import FormerSecret, ReceiptSigner
 from selection.store.keys import REDIS_ERRORS
 from selection.store.outputs import BUDGET_BYTES, OutputStore
 from selection.store.state import SelectionStore
@@ -72,6 +72,7 @@ class RuntimeSpec:
     redis_url: str
     registry_channel: str
     receipt_secret: bytes
+    former_receipt_secret: FormerSecret | None = None
     credentials: Credentials
     engine: EngineSpec
     max_body_bytes: int
@@ -95,7 +96,7 @@ class Runtime:
         self.redis_memory = MemoryWatch(self.redis)
         self.outputs = OutputStore(self.redis, budget_bytes=spec.outputs_bytes)
         self.due = DueReceipts(self.redis)
-        signer = ReceiptSigner(spec.receipt_secret)
+        signer = ReceiptSigner(spec.receipt_secret, former=spec.former_receipt_secret)
         self.processor = QueryProcessor(
             engine=self.engine,
             router=self.router,

@@ -16,6 +16,7 @@ from selection.receipts import (
     INLINE_OUTPUT_BYTES,
     MAC_BYTES,
     ArmRecord,
+    FormerSecret,
     Receipt,
     ReceiptSigner,
     derive_key,
@@ -96,6 +97,29 @@ def test_a_signed_body_of_another_shape_is_invalid(body: bytes) -> None:
 def test_another_secret_does_not_verify() -> None:
     with pytest.raises(InvalidReceipt, match="did not sign"):
         ReceiptSigner(b"x" * 32).verify(signer.sign(three_arms()))
+
+
+def rotated(*, until_ms: int) -> ReceiptSigner:
+    """A signer whose secret took the place of `SECRET`."""
+    return ReceiptSigner(b"x" * 32, former=FormerSecret(key=SECRET, until_ms=until_ms))
+
+
+def test_after_a_change_of_the_secret_receipts_of_before_are_read() -> None:
+    receipt = three_arms()
+    after = rotated(until_ms=receipt.issued_at_ms)
+    assert after.verify(signer.sign(receipt)) == receipt
+    assert after.verify(after.sign(receipt)) == receipt
+    with pytest.raises(InvalidReceipt, match="did not sign"):
+        signer.verify(after.sign(receipt))
+    with pytest.raises(InvalidReceipt, match="did not sign"):
+        after.verify(ReceiptSigner(b"y" * 32).sign(receipt))
+
+
+def test_the_former_secret_signs_nothing_that_is_dated_after_the_change() -> None:
+    receipt = three_arms()
+    after = rotated(until_ms=receipt.issued_at_ms - 1)
+    with pytest.raises(InvalidReceipt, match="had been replaced by then"):
+        after.verify(signer.sign(receipt))
 
 
 def test_an_enormous_token_is_refused_before_it_is_decoded() -> None:

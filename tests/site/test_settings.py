@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from pytest_django.fixtures import Settings
 
-from clipper_site.env import Environment
+from clipper_site.env import Environment, parse_moment
+from clipper_site.runtime import former_secret
+from selection.receipts import ArmRecord, Receipt, ReceiptSigner, derive_key
 from serving.container.confined import has_landlock
 from tests.site import manage
 
@@ -51,6 +54,30 @@ def test_a_missing_secret_key_is_an_error_of_its_own(tmp_path: Path) -> None:
     said = manage.checked(var=tmp_path, DJANGO_SECRET_KEY="")
     assert "(clipper.E002) DJANGO_SECRET_KEY is not set." in said
     assert "HINT: Set it to at least 50 random characters" in said
+
+
+@pytest.mark.parametrize("changed_at", ["", "2026-01-31T12:00:00", "yesterday"])
+def test_a_previous_secret_key_needs_the_time_when_it_was_replaced(
+    tmp_path: Path, changed_at: str
+) -> None:
+    said = manage.checked(
+        var=tmp_path,
+        DJANGO_SECRET_KEY_PREVIOUS="of yesterday",
+        DJANGO_SECRET_KEY_CHANGED_AT=changed_at,
+    )
+    assert f"(clipper.E001) DJANGO_SECRET_KEY_CHANGED_AT is {changed_at!r}; expected a time" in said
+    assert said.count("clipper.E") == 1
+    assert "of yesterday" not in said
+
+
+def test_receipts_of_before_a_change_are_read_by_the_key_of_then(settings: Settings) -> None:
+    receipt = Receipt(b"n" * 12, 1_769_860_800_000, 1, "", (ArmRecord("a:1", 1, b"7"),))
+    before = ReceiptSigner(derive_key(settings.SECRET_KEY)).sign(receipt)
+    settings.SECRET_KEY_PREVIOUS, settings.SECRET_KEY = settings.SECRET_KEY, "another" * 10
+    assert former_secret() is None
+    settings.SECRET_KEY_CHANGED_AT = parse_moment("2026-01-31T12:00:00Z")
+    after = ReceiptSigner(derive_key(settings.SECRET_KEY), former=former_secret())
+    assert after.verify(before) == receipt
 
 
 SHOW_DATABASE = "from django.conf import settings; print(settings.DATABASES['default'][\"NAME\"])"
