@@ -72,6 +72,14 @@ def test_two_versions_of_one_package_lie_side_by_side(
     assert made_of.bytes > 0 < made_of.seconds
 
 
+def test_all_of_it_is_compiled_but_tests(environments: Environments, tmp_path: Path) -> None:
+    files = {"oven/__init__.py": "", "oven/tests/test_oven.py": "", "oven/contests.py": ""}
+    make_wheel(tmp_path / "wheels", "oven", files=files)
+    folder = built(environments, "oven")
+    compiled = {path.name.partition(".")[0] for path in folder.rglob("oven*/**/*.pyc")}
+    assert compiled == {"__init__", "contests"}
+
+
 def test_equal_requirements_share_one_that_is_built_once(
     environments: Environments, wheels: Path
 ) -> None:
