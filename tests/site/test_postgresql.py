@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.site import manage
+from tests.site.first_cases import FIRST_CASES
 from tests.site.postgresql_server import postgresql_server
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(420)]
 
 # What writes to the database: each of these again, on the other one.
 SUITES = (
@@ -20,15 +21,14 @@ SUITES = (
     "tests/registry/test_services_releases.py",
     "tests/registry/test_snapshot.py",
     "tests/registry/test_notices.py",
-    "tests/registry/test_api_applications.py",
-    "tests/registry/test_api_models.py",
-    "tests/registry/test_api_releases.py",
-    "tests/registry/test_commands.py",
     "tests/registry/test_concurrent_changes.py",
     "tests/registry/test_migrations.py",
     "tests/registry/test_append_only.py",
+    "tests/registry/test_check_reports.py",
     "tests/selection/test_feedback_persist.py",
     "tests/selection/test_monitoring_snapshots.py",
+    "tests/selection/test_rebuild.py",
+    *FIRST_CASES,
 )
 
 
@@ -46,11 +46,12 @@ def database_url() -> Iterator[str]:
 def test_registry_and_feedback_behave_as_on_sqlite(database_url: str, tmp_path: Path) -> None:
     done = manage.run(
         *("-m", "pytest", "-q", "-p", "no:cacheprovider", "--ds=tests.site.postgresql_settings"),
+        *("-p", "tests.site.first_cases"),
         *SUITES,
         # Neither opens the database.
         *(f"--deselect={test}" for test in WITHOUT_A_DATABASE),
         var=tmp_path,
-        timeout_s=200.0,
+        timeout_s=380.0,
         TESTS_DATABASE_URL=database_url,
     )
     assert done.returncode == 0, done.stdout[-5000:]
