@@ -17,6 +17,13 @@ SHARED = {
     "tests/clients/": "stack of the clients",
     "tests/browser/": "browser",
     "tests/docs/test_site": "browser",
+    # Those modules whose `stack` is the shared one.
+    "tests/serving/cluster/test_crashes": "cluster",
+    "tests/serving/cluster/test_environments": "cluster",
+    "tests/serving/cluster/test_gpu": "cluster",
+    "tests/serving/cluster/test_reports": "cluster",
+    "tests/serving/cluster/test_signatures": "cluster",
+    "tests/serving/cluster/test_stack": "cluster",
 }
 LONGEST_FIRST = (
     "tests/integration/",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import redis
@@ -42,30 +43,57 @@ def hosts() -> Hosts | None:
 
 @pytest.fixture(scope="module")
 def stack(
-    request: pytest.FixtureRequest,
-    django_db_setup: Path,
-    django_db_blocker: DjangoDbBlocker,
-    hosts: Hosts | None,
+    request: pytest.FixtureRequest, hosts: Hosts | None, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[Stack]:
     """A running stack; this process uses its registry, artifacts and Redis meanwhile.
 
-    A module's SETTINGS, if it has any, are its processes'; WORKERS are those that it starts.
+    A module's SETTINGS are its processes' and WORKERS those that it starts; a module that has
+    either, or hosts, or an OWN_STACK, gets one that no other module has seen. All others share one,
+    and leave nothing running there.
     """
-    with (
-        tempfile.TemporaryDirectory(prefix="clipper-", dir="/tmp") as folder,
-        django_db_blocker.unblock(),
-    ):
+    module = request.module
+    if hosts or any(hasattr(module, name) for name in ("SETTINGS", "WORKERS", "OWN_STACK")):
+        empty = request.getfixturevalue("django_db_setup")
+        settings = getattr(module, "SETTINGS", {})
+        workers = getattr(module, "WORKERS", ("cpu", "control"))
+        with (
+            django_db_blocker.unblock(),
+            started(empty, workers=workers, settings=settings, hosts=hosts) as stack,
+            _registry_at(stack),
+        ):
+            yield stack
+    else:
+        stack = request.getfixturevalue("shared_stack")
+        with django_db_blocker.unblock(), _registry_at(stack):
+            yield stack
+            stack.retire(*Model.objects.values_list("name", flat=True))
+
+
+@pytest.fixture(scope="package")
+def shared_stack(django_db_setup: Path) -> Iterator[Stack]:
+    with started(django_db_setup) as stack:
+        yield stack
+
+
+@contextmanager
+def started(
+    empty_database: Path,
+    *,
+    workers: Sequence[str] = ("cpu", "control"),
+    settings: Mapping[str, str] = MappingProxyType({}),
+    hosts: Hosts | None = None,
+) -> Iterator[Stack]:
+    """A stack with nothing in it, gone afterwards with its folder."""
+    with tempfile.TemporaryDirectory(prefix="clipper-", dir="/tmp") as folder:
         var, run = Path(folder), Path(folder) / "run"
         run.mkdir()
-        shutil.copy(django_db_setup, var / "clipper.sqlite3")
-        settings = getattr(request.module, "SETTINGS", {})
+        shutil.copy(empty_database, var / "clipper.sqlite3")
         stack = Stack(var=var, run=run, settings=settings, hosts=hosts)
-        with _registry_at(stack):
-            stack.start(workers=getattr(request.module, "WORKERS", ("cpu", "control")))
-            try:
-                yield stack
-            finally:
-                stack.stop()
+        try:
+            stack.start(workers=workers)
+            yield stack
+        finally:
+            stack.stop()
 
 
 @contextmanager

@@ -16,8 +16,7 @@ from typing import Any
 
 import psutil
 import redis
-import skops.io
-from sklearn.dummy import DummyClassifier
+from onnx import TensorProto, helper
 
 from registry import services
 from registry.control import read_control
@@ -115,17 +114,21 @@ class Stack:
     def stop(self) -> None:
         if self.web:
             self.web.stop()
-        for worker in self.workers.values():
+        self.stop_workers(*self.workers)
+        self.client.close()
+        self.redis_server.kill()
+
+    def stop_workers(self, *names: str) -> None:
+        workers = [self.workers.pop(name) for name in names]
+        for worker in workers:
             if worker.is_running():
                 worker.terminate()
-        for worker in self.workers.values():
+        for worker in workers:
             try:
                 worker.wait(timeout=20)
             except psutil.TimeoutExpired:
                 worker.kill()
                 worker.wait(timeout=20)
-        self.client.close()
-        self.redis_server.kill()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -139,9 +142,7 @@ class Stack:
 
     def add_version(self, name: str, *, answer: int = 0) -> ModelVersion:
         """Register version 1, 2, ... of a model; it answers each pair of numbers with `answer`."""
-        estimator = DummyClassifier(strategy="constant", constant=answer)
-        estimator.fit([[0.0, 0.0]] * 2, [answer, answer + 1])
-        return self.add_artifact(name, runtime="sklearn", content=skops.io.dumps(estimator))
+        return self.add_artifact(name, runtime="onnx", content=constant(answer))
 
     def add_artifact(
         self, name: str, *, runtime: str, content: bytes, **fields: Any
@@ -230,6 +231,25 @@ class Stack:
             return found if len(found) == count else None
 
         return wait_for(look, within_s=within_s, what=f"{count} {state} of {version}")
+
+
+def constant(answer: int, *, width: int = 2) -> bytes:
+    """A graph that says this of each row of so many numbers.
+
+    It is data alone, which a replica's own process loads, as it does most of scikit-learn's; ONNX
+    Runtime takes a tenth of the time for it.
+    """
+    row = helper.make_tensor_value_info("row", TensorProto.DOUBLE, [None, width])
+    said = helper.make_tensor_value_info("said", TensorProto.INT64, [None])
+    value = helper.make_tensor("value", TensorProto.INT64, [1], [answer])
+    nodes = [
+        helper.make_node("Shape", ["row"], ["rows"], start=0, end=1),
+        helper.make_node("ConstantOfShape", ["rows"], ["said"], value=value),
+    ]
+    graph = helper.make_graph(nodes, "constant", [row], [said])
+    opset = [helper.make_opsetid("", 17)]
+    model: bytes = helper.make_model(graph, opset_imports=opset, ir_version=9).SerializeToString()
+    return model
 
 
 def is_gone(pid: int) -> bool:

@@ -35,7 +35,7 @@ def test_a_worker_says_that_it_lives_and_how_many_slots_it_has(stack: Stack) -> 
 def test_replicas_that_are_killed_again_and_again_are_counted_with_their_reasons(
     stack: Stack,
 ) -> None:
-    version = stack.add_version("svm", answer=1)
+    version = stack.add_version("killed", answer=1)
     stack.deploy_and_wait(version)
     seen: list[ReplicaRecord] = []
     for _ in range(KILLS):
@@ -52,11 +52,11 @@ def test_replicas_that_are_killed_again_and_again_are_counted_with_their_reasons
     restarts = read_restarts(stack.client, [version.pk])[version.pk]
     assert list(restarts.by_host) == [seen[0].host]
     assert {ending.reason.split(" with ")[0] for ending in restarts.last} == {"its process ended"}
-    stack.retire("svm")
+    stack.retire("killed")
 
 
 def test_a_version_that_fails_on_another_host_is_sent_to_this_one(stack: Stack) -> None:
-    version = stack.add_version("tree", answer=1)
+    version = stack.add_version("moved", answer=1)
     stack.deploy_and_wait(version)
     (first,) = stack.wait_for_replicas(version)
     other = WorkerRecord(id="o", host="app2", host_id="o", queue="replicas.cpu", slots=9)
@@ -71,4 +71,4 @@ def test_a_version_that_fails_on_another_host_is_sent_to_this_one(stack: Stack) 
     assert second.queue == f"replicas.cpu.{host_id()}"
     assert list(FailureCounts(stack.client).by_host(version.pk)) == ["o"]
     stack.client.delete(WORKER_KEY + other.id, f"clipper:backoff:{version.pk}:o")
-    stack.retire("tree")
+    stack.retire("moved")

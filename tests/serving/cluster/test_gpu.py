@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import psutil
 import pytest
 
@@ -13,7 +15,7 @@ from tests.serving.cluster.stack import SLOTS, Stack
 
 pytestmark = pytest.mark.timeout(240)
 
-SETTINGS = {"CUDA_VISIBLE_DEVICES": "4,5"}
+DEVICES = {"CUDA_VISIBLE_DEVICES": "4,5"}
 TELLS_ITS_DEVICE = b"""
 class Predictor:
     n_features = 2
@@ -24,8 +26,15 @@ class Predictor:
 """
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _gpu_worker(stack: Stack) -> Iterator[None]:
+    stack.start_worker("gpu", settings=DEVICES)
+    yield
+    stack.retire("net")
+    stack.stop_workers("gpu")
+
+
 def test_each_replica_gets_a_device_of_its_own(stack: Stack) -> None:
-    stack.start_worker("gpu")
     version = stack.add_artifact(
         "net", runtime="python", content=TELLS_ITS_DEVICE, device="gpu", replicas=2
     )
@@ -47,7 +56,8 @@ def test_each_replica_gets_a_device_of_its_own(stack: Stack) -> None:
 @pytest.fixture
 def crowd(stack: Stack) -> ModelVersion:
     """A version for CPUs that wants one slot more than there are."""
-    version = ModelVersion.objects.filter(model__name="svm").first() or stack.add_version("svm")
+    version = ModelVersion.objects.filter(model__name="crowd").first()
+    version = version or stack.add_version("crowd")
     if not version.is_live:
         stack.deploy_and_wait(version)
     services.scale(version=version, replicas=SLOTS + 1, by=services.SYSTEM)
@@ -66,7 +76,7 @@ def test_a_version_for_cpus_never_takes_a_gpu_slot(stack: Stack, crowd: ModelVer
 def test_a_deploy_that_finds_no_slot_says_so_and_gets_one_of_whoever_has_most(
     stack: Stack, crowd: ModelVersion
 ) -> None:
-    version = stack.add_version("tree", answer=1)
+    version = stack.add_version("late", answer=1)
 
     release = stack.deploy(version)
 
@@ -74,5 +84,5 @@ def test_a_deploy_that_finds_no_slot_says_so_and_gets_one_of_whoever_has_most(
     stack.wait_for_progress(release, f"no free slot on queue replicas.cpu ({use})")
     stack.wait_for_release(release, state="live")
     stack.wait_for_replicas(crowd, count=SLOTS - 1)
-    stack.retire("tree")
+    stack.retire("late")
     stack.wait_for_replicas(crowd, count=SLOTS)
