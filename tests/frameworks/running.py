@@ -42,7 +42,9 @@ def run_tests(name: str, *, within_s: float = TESTED_WITHIN_S) -> Tested:
 
 def run_deployed(names: Sequence[str]) -> Tested:
     """Deploy models of these frameworks to a stack, from their environments."""
-    command = [sys.executable, "-m", "pytest", DEPLOYED_TESTS, "-q", "-p", "no:cacheprovider"]
+    # The nearest file with settings is that of the environments.
+    settings = ("-c", "pyproject.toml", "-p", "no:cacheprovider")
+    command = [sys.executable, "-m", "pytest", DEPLOYED_TESTS, *settings, "-q"]
     # The first time a framework's wheels may have to be fetched, twice.
     within_s = 2 * TESTED_WITHIN_S * len(names)
     return run(command, more={DEPLOYED: " ".join(names)}, within_s=within_s)
