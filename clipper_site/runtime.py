@@ -29,6 +29,7 @@ def new_runtime() -> Runtime:
     return Runtime(
         RuntimeSpec(
             redis_url=settings.REDIS_URL,
+            redis_replicas=settings.CLIPPER_REDIS_REPLICAS,
             registry_channel=CHANGES_CHANNEL,
             receipt_secret=derive_key(settings.SECRET_KEY),
             former_receipt_secret=former_secret(),

@@ -82,6 +82,10 @@ SIZE = {
         " [receipt](../how-to/predictions.md#receipts). Beyond it, those that would expire first"
         " are dropped."
     ),
+    "CLIPPER_REDIS_REPLICAS": _text(
+        "How many replicas of Redis must have a piece of feedback before it is acknowledged"
+        " ([replicas](../how-to/operations.md#replicas-of-redis))."
+    ),
     "CLIPPER_REDIS_MAX_BYTES": _text(
         "`maxmemory` of the stack's own Redis, at least 67108864 (64 MiB). See"
         " [what Redis keeps](../how-to/operations.md#what-redis-keeps).",

@@ -6,7 +6,7 @@ import contextlib
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,19 +22,23 @@ START_S = 20.0
 class RedisServer:
     """One server process. `durable` keeps an append-only file, synced before each answer."""
 
-    def __init__(self, *, directory: Path, durable: bool = False) -> None:
+    def __init__(
+        self, *, directory: Path, durable: bool = False, options: Sequence[str] = ()
+    ) -> None:
         self.socket = str(directory / "redis.sock")
         self.url = f"unix://{self.socket}?db=0"
         self._directory = directory
         self._durable = durable
+        self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         server = find_server()
         assert server is not None, "no redis-server found"
         kept = ["--appendonly", "yes", "--appendfsync", "always"] if self._durable else []
+        ours = ["--port", "0", "--unixsocket", self.socket, "--save", ""]
         self._process = subprocess.Popen(
-            [server, "--port", "0", "--unixsocket", self.socket, "--save", "", *kept],
+            [server, *ours, *kept, *self._options],
             cwd=self._directory,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -61,11 +65,11 @@ class RedisServer:
 
 
 @contextlib.contextmanager
-def redis_server(*, durable: bool = False) -> Iterator[RedisServer]:
+def redis_server(*, durable: bool = False, options: Sequence[str] = ()) -> Iterator[RedisServer]:
     """A started server, gone afterwards with its folder."""
     # Unix socket paths are limited to 108 bytes: pytest's own folders may be too deep.
     with tempfile.TemporaryDirectory(prefix="redis-", dir="/tmp") as directory:
-        server = RedisServer(directory=Path(directory), durable=durable)
+        server = RedisServer(directory=Path(directory), durable=durable, options=options)
         server.start()
         try:
             yield server

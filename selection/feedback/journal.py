@@ -23,6 +23,7 @@ from selection.store.keys import (
     state_key,
     unpack_vector,
 )
+from selection.store.replicas import replicated
 from selection.store.scripts import Script, ScriptCall
 
 # KEYS  seen, stream, state, state of all contexts (the same key in the global context), contexts
@@ -254,13 +255,15 @@ class JournalEntry:
 class FeedbackJournal:
     """Appends observations; says of each whether it was counted or seen before."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, *, replicas: int = 0) -> None:
         self._redis = redis
+        self._replicas = replicas
         self._encode = msgspec.msgpack.Encoder().encode
 
     async def append(self, observations: Sequence[JournalEntry]) -> list[State | None]:
         """Return, in order, what each left of its arms, or None where it was seen before.
 
+        So many `replicas` of Redis have it then as well; raises `Unavailable` where they don't.
         Errors of Redis come through: the observations may or may not have been counted then.
         """
         if not observations:
@@ -268,6 +271,7 @@ class FeedbackJournal:
         results = await SCRIPT.run(
             self._redis, [self._call(observation) for observation in observations]
         )
+        await replicated(self._redis, replicas=self._replicas)
         return [
             _left(observation, result)
             for observation, result in zip(observations, results, strict=True)

@@ -6,6 +6,7 @@ import time
 
 import msgspec
 import redis
+from django.conf import settings
 from django.db import transaction
 
 from registry.models import Application, AuditEntry
@@ -18,6 +19,7 @@ from selection.store.keys import (
     redis_needed_blocking,
     state_key,
 )
+from selection.store.replicas import replicated_blocking
 from selection.store.scripts import Script, ScriptCall
 
 # KEYS  stream, state, contexts
@@ -74,3 +76,4 @@ def reset(client: redis.Redis, application: Application, *, context: str | None,
     )
     with redis_needed_blocking():
         SCRIPT.run_blocking(client, [call])
+        replicated_blocking(client, replicas=settings.CLIPPER_REDIS_REPLICAS)

@@ -38,6 +38,7 @@ T = TypeVar("T")
 class FeedbackService:
     """Counts feedback once, however often it is sent; what it accepted is durable.
 
+    So many `replicas` of Redis have it before it is acknowledged.
     While it is `paused` it takes none, as Redis has no memory left for it.
     """
 
@@ -48,9 +49,10 @@ class FeedbackService:
         signer: ReceiptSigner,
         store: SelectionStore,
         outputs: OutputStore,
+        replicas: int = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._journal = FeedbackJournal(redis)
+        self._journal = FeedbackJournal(redis, replicas=replicas)
         self._signer = signer
         self._store = store
         self._outputs = outputs

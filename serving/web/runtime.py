@@ -71,6 +71,7 @@ class RuntimeSpec:
 
     redis_url: str
     registry_channel: str
+    redis_replicas: int = 0
     receipt_secret: bytes
     former_receipt_secret: FormerSecret | None = None
     credentials: Credentials
@@ -107,7 +108,11 @@ class Runtime:
             metrics=self.metrics,
         )
         self.feedback = FeedbackService(
-            self.redis, signer=signer, store=self.store, outputs=self.outputs
+            self.redis,
+            signer=signer,
+            store=self.store,
+            outputs=self.outputs,
+            replicas=spec.redis_replicas,
         )
         self.settler = Settler(
             self.due,
