@@ -45,7 +45,8 @@ def schema_of(application: Application) -> dict[str, Any]:
     _refer(schemas)
     paths = _paths(told["paths"], name=application.name)
     if application.input_type == "bytes":
-        _take_bytes(paths[f"{API}/predict".replace("{application}", application.name)])
+        for operation in ("predict", "score"):
+            _take_bytes(paths[f"{API}/{operation}".replace("{application}", application.name)])
     schemas["ErrorBody"] = _error_body()
     return {
         "openapi": "3.1.0",

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from registry.errors import BadRequest, UnknownField
 from serving.api.requests import PredictRequest, checked
+
+R = TypeVar("R", bound=msgspec.Struct)
 
 FORM = b"multipart/form-data"
 RAW = b"application/octet-stream"
@@ -39,9 +42,46 @@ def is_binary(content_type: bytes, *, input_type: str) -> bool:
 
 def binary_request(body: bytes, *, content_type: bytes, query: bytes) -> PredictRequest:
     """What such a body asks. Raises BadRequest where a form holds no file, or something unknown."""
+    inputs, options = binary_inputs(body, content_type=content_type, query=query, known=OPTIONS)
+    request = with_options(PredictRequest, options)
+    if len(inputs) > 1:
+        request.input_batch = inputs
+    else:
+        request.input = inputs[0]
+    return checked(request)
+
+
+def binary_inputs(
+    body: bytes, *, content_type: bytes, query: bytes, known: Collection[str]
+) -> tuple[list[msgspec.Raw], dict[str, str]]:
+    """The inputs in such a body, at least one, and what else is said, of which these are `known`.
+
+    Raises BadRequest where a form holds no file, or something unknown.
+    """
     options = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
-    if content_type.partition(b";")[0].strip().lower() != FORM:
-        return _request([body], options=options, several=False)
+    is_form = content_type.partition(b";")[0].strip().lower() == FORM
+    files = _files(body, content_type=content_type, options=options) if is_form else [body]
+    unknown = sorted(options.keys() - set(known))
+    if unknown:
+        raise UnknownField(
+            f"Unknown field {unknown[0]!r}; expected {', '.join(known)}.",
+            fields=unknown,
+            expected=list(known),
+        )
+    texts = [msgspec.Raw(b'"' + b2a_base64(content, newline=False) + b'"') for content in files]
+    return texts, options
+
+
+def with_options(kind: type[R], options: Mapping[str, Any]) -> R:
+    """A request of this kind with what is said as text. Raises BadRequest."""
+    try:
+        return msgspec.convert(options, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"{error}.") from error
+
+
+def _files(body: bytes, *, content_type: bytes, options: dict[str, str]) -> list[bytes]:
+    """The files of a form; its other fields go to the options."""
     files: list[bytes] = []
     for name, is_file, content in islice(_parts(body, content_type=content_type), MOST_PARTS):
         if is_file:
@@ -52,27 +92,7 @@ def binary_request(body: bytes, *, content_type: bytes, query: bytes) -> Predict
         raise BadRequest(
             f"Expected a form with 1 to {MOST_FILES} files, got {len(files) or 'none'}."
         )
-    return _request(files, options=options, several=len(files) > 1)
-
-
-def _request(inputs: list[bytes], *, options: dict[str, str], several: bool) -> PredictRequest:
-    unknown = sorted(options.keys() - set(OPTIONS))
-    if unknown:
-        raise UnknownField(
-            f"Unknown field {unknown[0]!r}; expected {', '.join(OPTIONS)}.",
-            fields=unknown,
-            expected=list(OPTIONS),
-        )
-    try:
-        request = msgspec.convert(options, PredictRequest, strict=False)
-    except msgspec.ValidationError as error:
-        raise BadRequest(f"{error}.") from error
-    texts = [msgspec.Raw(b'"' + b2a_base64(content, newline=False) + b'"') for content in inputs]
-    if several:
-        request.input_batch = texts
-    else:
-        request.input = texts[0]
-    return checked(request)
+    return files
 
 
 def _parts(body: bytes, *, content_type: bytes) -> Iterator[tuple[str, bool, bytes]]:

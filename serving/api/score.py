@@ -12,12 +12,14 @@ from registry.decoding import decoded
 from registry.errors import BadRequest
 from registry.specs import PREDICT, ApplicationSpec
 from serving.api.access import application_of
+from serving.api.binary import binary_inputs, is_binary, with_options
 from serving.api.http import (
     Endpoint,
     Receive,
     Scope,
     Send,
     endpoint,
+    header,
     read_body,
     require_method,
     send_body,
@@ -43,6 +45,8 @@ class ScoreRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _decoder = msgspec.json.Decoder(ScoreRequest)
+# What a request of bytes may say beside them.
+OPTIONS = ("context", "version", "timeout_ms")
 
 
 def score_endpoint(runtime: Runtime) -> Endpoint:
@@ -54,12 +58,23 @@ def score_endpoint(runtime: Runtime) -> Endpoint:
         application = await application_of(runtime, scope, needs=PREDICT)
         body = await read_body(scope, receive, limit=runtime.spec.max_body_bytes)
         slice = Slice(runtime.processor.turns)
-        request = await _parsed(body, input_type=application.input_type, slice=slice)
+        kind = header(scope, b"content-type") or b""
+        if is_binary(kind, input_type=application.input_type):
+            request = checked(_of_bytes(body, kind=kind, query=scope["query_string"]))
+        else:
+            request = checked(await _parsed(body, input_type=application.input_type, slice=slice))
         with while_connected(scope), runtime.processor.large_batches:
             answered = await score_rows(runtime, application, request=request, slice=slice)
         await send_body(send, answered)
 
     return score
+
+
+def _of_bytes(body: bytes, *, kind: bytes, query: bytes) -> ScoreRequest:
+    inputs, options = binary_inputs(body, content_type=kind, query=query, known=OPTIONS)
+    request = with_options(ScoreRequest, {"input_batch": [], **options})
+    request.input_batch = inputs
+    return request
 
 
 async def _parsed(body: bytes, *, input_type: str, slice: Slice) -> ScoreRequest:
@@ -70,6 +85,10 @@ async def _parsed(body: bytes, *, input_type: str, slice: Slice) -> ScoreRequest
         # Were there rows in it, it would have been cut in the wrong place.
         request = decoded(_decoder, body) if request.input_batch else request
         request.input_batch = request.input_batch or parts.inputs
+    return request
+
+
+def checked(request: ScoreRequest) -> ScoreRequest:
     if not 1 <= len(request.input_batch) <= MAX_BATCH:
         raise BadRequest(
             f"input_batch: expected 1 to {MAX_BATCH} inputs, got {len(request.input_batch)}."

@@ -11,6 +11,14 @@ class Predictor:
     def pred_batch(self, inputs):
         return list(inputs)
 """,
+    "lengths": """
+class Predictor:
+    def __init__(self, path):
+        pass
+
+    def pred_batch(self, inputs):
+        return [len(given) for given in inputs]
+""",
     "broken": """
 class Predictor:
     def __init__(self, path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import cycle, islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from clipper_client import AsyncClient, Client, ClipperError
+from tests.clients.sources import source_of
 from tests.integration.stack import Stack
 
 Rows = NDArray[np.float64]
@@ -110,3 +112,15 @@ async def test_the_async_client_scores_the_same(
         expected = linear.predict(many[:3_000]).tolist()
         assert await client.score(churn, many[:3_000]) == expected
         assert [output async for output in client.score_each(churn, many[:3_000])] == expected
+
+
+def test_bytes_go_as_files_and_as_base64_where_the_application_takes_no_bytes(
+    client: Client, echo: str, tmp_path: Path
+) -> None:
+    source = tmp_path / "lengths.py"
+    source.write_text(source_of("lengths"))
+    client.deploy("lengths", source, input_type="bytes", app="lengths", slo_ms=1_000)
+    rows = [bytes(number) for number in range(600)]
+    assert client.score("lengths", iter(rows)) == list(range(600))
+    assert client.score("lengths", rows[:3], version="lengths:1") == [0, 1, 2]
+    assert client.score(echo, [b"a", b"b"]) == ["YQ==", "Yg=="]

@@ -59,7 +59,7 @@ def sent_by(request: Request, *, timeout_s: float) -> dict[str, Any]:
         arguments["params"] = dict(request.params)
     if request.body is not None:
         arguments["content"] = request.body
-        arguments["headers"] |= _JSON
+        arguments["headers"] = _JSON | arguments["headers"]
     return arguments
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from time import monotonic
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -10,7 +10,9 @@ from typing import Any, Literal, Self
 import msgspec
 
 from clipper_client.errors import INVALID_INPUT, ROWS_FAILED, UNEXPECTED_ANSWER, ClipperError
+from clipper_client.forms import are_bytes, forms_of
 from clipper_client.inputs import is_frame, number_of_rows, pieces_of
+from clipper_client.operations.options import given
 from clipper_client.operations.predictions import application_path, bodies_of
 from clipper_client.progress import Bar
 from clipper_client.retries import RetryPolicy, ask
@@ -26,6 +28,8 @@ FIRST_ROWS, MOST_ROWS = 256, 5_000
 AT_ONCE = 3
 # The server works at a request for a minute at most.
 SERVER_S = 60.0
+# What the server says to files where the application's inputs are no bytes.
+NO_BYTES = "invalid_json"
 
 
 class FailedRow(msgspec.Struct, frozen=True):
@@ -62,6 +66,7 @@ class Scoring:
         self._options = options
         self._policy = policy
         self._errors = errors
+        self._as_files = True
         self._piece_rows = FIRST_ROWS
         self._done = 0
         self._failed: list[int] = []
@@ -156,9 +161,22 @@ class Scoring:
 
     def _scored(self, piece: list[Any]) -> Operation[list[_Part]]:
         began = monotonic()
+        parts: list[_Part] = []
+        if self._as_files and are_bytes(piece):
+            try:
+                parts = yield from self._answered(self._forms(piece))
+            except ClipperError as error:
+                if error.code != NO_BYTES:
+                    raise
+                self._as_files = False  # as base64, they may be text or JSON
+        if not parts:
+            parts = yield from self._answered(self._bodies(piece))
+        self._adapt(len(piece), seconds=monotonic() - began)
+        return parts
+
+    def _answered(self, requests: Iterable[Request]) -> Operation[list[_Part]]:
         parts = []
-        for body in bodies_of(piece, options=self._options):
-            request = Request(method="POST", path=self._path, body=body, extra_time_s=SERVER_S)
+        for request in requests:
             response = yield from ask(request, policy=self._policy)
             try:
                 parts.append(_part.decode(response.body))
@@ -166,8 +184,18 @@ class Scoring:
                 raise ClipperError(
                     f"Clipper answered something unexpected: {error}.", code=UNEXPECTED_ANSWER
                 ) from error
-        self._adapt(len(piece), seconds=monotonic() - began)
         return parts
+
+    def _forms(self, piece: list[Any]) -> Iterator[Request]:
+        for body, kind in forms_of(piece, fields=given(self._options)):
+            yield self._request(body, headers={"content-type": kind})
+
+    def _bodies(self, piece: list[Any]) -> Iterator[Request]:
+        for body in bodies_of(piece, options=self._options):
+            yield self._request(body)
+
+    def _request(self, body: bytes, **more: Any) -> Request:
+        return Request(method="POST", path=self._path, body=body, extra_time_s=SERVER_S, **more)
 
     def _adapt(self, rows: int, *, seconds: float) -> None:
         """Grow to twice the size at most: the first request may have found everything cold."""
