@@ -24,7 +24,9 @@ from typing import Any
 import msgspec
 
 from serving.container.agreement import agreement, read_rows
+from serving.container.crashes import tell_of_crashes
 from serving.container.errors import ContainerError, WarmUpFailed, explain
+from serving.container.failures import failure_of, with_last_traceback
 from serving.container.limits import MemoryLimit, held_to, private_bytes
 from serving.container.link import answer_all
 from serving.container.loading import load_predictor
@@ -35,14 +37,12 @@ from serving.container.runtimes import find_runtime
 from serving.container.server import ContainerServer
 from serving.container.signature import output_shape, signature_of, tellable
 from serving.container.spec import LoadSpec, add_options
-from serving.container.tracebacks import traceback_of
 from serving.rpc.address import TcpAddress, parse_address
 from serving.rpc.buffers import keep_freed_memory
 from serving.rpc.credentials import Credentials, replica_tls
 from serving.rpc.errors import InvalidAddress
 from serving.rpc.frames import Hello
 from serving.rpc.listening import TcpListen
-from serving.rpc.text import safe_text
 
 # How often failures are told to whoever keeps them.
 TELL_S = 1.0
@@ -53,11 +53,13 @@ Say = Callable[[dict[str, Any]], None]
 def main(argv: list[str] | None = None) -> int:
     """Run one command; standard output gets one JSON line for each thing worth telling."""
     arguments = _argument_parser().parse_args(argv)
+    tell_of_crashes()
     with _model_speaks_on_stderr() as say:
         try:
             arguments.run(arguments, say=say)
         except ContainerError as error:
-            told = {"error": safe_text(str(error)), "traceback": traceback_of(error)}
+            failure = failure_of(error)
+            told = {"error": failure.error, "traceback": failure.traceback}
             say({"ok": False, "kind": error.kind} | told)
             return 1
         except (InvalidAddress, OSError) as error:
@@ -136,7 +138,8 @@ def _rehearsed(predictor: Predictor, *, arguments: argparse.Namespace) -> dict[s
     inputs = inputs_for(signature, example=arguments.example)
     outputs, samples = answered(predictor, inputs)
     if arguments.example and not outputs:
-        raise WarmUpFailed(f"the model failed to answer its example: {samples[0].error}")
+        error = WarmUpFailed(f"the model failed to answer its example: {samples[0].error}")
+        raise with_last_traceback(error, noted=predictor.failures)
     output = signature.output or output_shape(map(msgspec.json.decode, outputs))
     # Others may be paid for each of its answers.
     timing = bool(outputs) and arguments.runtime != "remote"

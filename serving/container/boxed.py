@@ -25,6 +25,7 @@ from typing import Any
 import msgspec
 
 from serving.container.confined import confined_command, scrubbed_environment
+from serving.container.crashes import broken, last_line, signal_text
 from serving.container.dying import set_parent_death_signal
 from serving.container.errors import LoadFailed, error_of
 from serving.container.failures import Failure, RecentFailures
@@ -67,9 +68,9 @@ class ModelEnvironment:
 class BoxedPredictor:
     """Passes batches on to the child and its answers back.
 
-    `on_started` is told what the child's process holds before there is a model in it. The child
-    runs in this environment, None: in this process's own. Raises the ContainerError that the child
-    does.
+    `on_started` is told what the child's process holds before there is a model in it, `on_broken`
+    how it ended where it did by itself, just before this process ends too. The child runs in this
+    environment, None: in this process's own. Raises the ContainerError that the child does.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class BoxedPredictor:
         spec: LoadSpec,
         *,
         on_started: Callable[[int], None] = lambda held: None,
+        on_broken: Callable[[Failure], None] = lambda failure: None,
         environment: ModelEnvironment | None = None,
     ) -> None:
         self.input_type = spec.input_type
@@ -86,6 +88,7 @@ class BoxedPredictor:
         self._asked = 0
         self._ready = False
         self._stopping = False
+        self._on_broken = on_broken
         self._folder = new_folder()
         try:
             self._process, self._link, self._output = _start(
@@ -134,11 +137,18 @@ class BoxedPredictor:
                 return
             else:
                 raise error_of(told)
-        end = _end_of(self._process)
+        ended = self._how_it_ended()
+        reason = f"{ended.error}, {WHILE_LOADING}"
+        raise error_of({"error": reason, "traceback": ended.traceback})
+
+    def _how_it_ended(self) -> Failure:
+        """Of a child that has ended by itself: what it wrote last, or where it broke."""
+        reason = f"its process ended with {_end_of(self._process)}"
         self._output.wait()
-        said = self._output.last_line()
-        why = f" ({said})" if said else ""
-        raise error_of({"error": f"its process ended with {end}{why}, {WHILE_LOADING}"})
+        words = self._output.last_words()
+        failure = broken(reason, output=words)
+        said = "" if failure.traceback else last_line(words)
+        return msgspec.structs.replace(failure, error=f"{reason} ({said})") if said else failure
 
     def _told(self) -> dict[str, Any] | None:
         """The child's next line; None once there is none."""
@@ -174,11 +184,14 @@ class BoxedPredictor:
         if self._stopping:
             return
         end_group(self._process)
-        self._output.wait()
+        ended = self._how_it_ended()
         if not self._stopping:
-            logger.error("the model's process ended with %s", _end_of(self._process))
+            logger.error("the model is lost: %s", ended.error)
             shutil.rmtree(self._folder, ignore_errors=True)
-            os._exit(EX_SOFTWARE)
+            try:
+                self._on_broken(ended)
+            finally:
+                os._exit(EX_SOFTWARE)
 
 
 def model_command(
@@ -234,4 +247,4 @@ def _start(
 
 def _end_of(process: subprocess.Popen[bytes]) -> str:
     code = process.wait()
-    return f"signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exitcode {code}"
+    return signal_text(-code) if code < 0 else f"exitcode {code}"

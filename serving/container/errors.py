@@ -32,6 +32,8 @@ class ContainerError(Exception):
     """Base of the reasons for which a version cannot be served; kind is a stable slug."""
 
     kind: ClassVar[str] = "container_error"
+    # Whether its cause is what the model's own code raised, rather than what refused the model.
+    of_model: ClassVar[bool] = False
     # Of one that another process has told: where the model's code raised it there, "" for nowhere.
     told_traceback: str | None = None
 
@@ -84,14 +86,17 @@ class EnvironmentFailed(ContainerError):
 
 class MemoryLimitExceeded(ContainerError):
     kind = "memory_limit_exceeded"
+    of_model = True
 
 
 class LoadFailed(ContainerError):
     kind = "load_failed"
+    of_model = True
 
 
 class WarmUpFailed(ContainerError):
     kind = "warm_up_failed"
+    of_model = True
 
 
 def error_of(told: Mapping[str, object]) -> ContainerError:

@@ -8,7 +8,7 @@ import time
 
 import msgspec
 
-from serving.container.errors import ContainerError, explain
+from serving.container.errors import ContainerError, WarmUpFailed, explain
 from serving.container.tracebacks import innermost, place_of, traceback_of
 from serving.rpc.text import safe_text
 
@@ -39,7 +39,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 def failure_of(error: BaseException) -> Failure:
     """What a model's code raised, once; a reason of ours for not loading it is there as it is."""
     told = safe_text(str(error)) if isinstance(error, ContainerError) else explain(error)
-    elsewhere = error.told_traceback if isinstance(error, ContainerError) else None
+    elsewhere = _told_traceback(error)
     return Failure(
         kind=place_of(error),
         error=told,
@@ -47,6 +47,15 @@ def failure_of(error: BaseException) -> Failure:
         count=1,
         last_at=time.time(),
     )
+
+
+def _told_traceback(error: BaseException | None) -> str | None:
+    """What was told of an error, or of the one of ours that it came of; None for nothing."""
+    while isinstance(error, ContainerError):
+        if error.told_traceback is not None:
+            return error.told_traceback
+        error = error.__cause__
+    return None
 
 
 class RecentFailures:
@@ -102,3 +111,10 @@ class RecentFailures:
         if failure.kind not in self._logged and len(self._logged) < MOST_KINDS:
             self._logged.add(failure.kind)
             logger.warning("model failed: %s", failure.traceback or failure.error)
+
+
+def with_last_traceback(error: WarmUpFailed, *, noted: RecentFailures) -> WarmUpFailed:
+    """The error of a model that gave no answer, with the traceback of what was noted last."""
+    failures = noted.take()
+    error.told_traceback = failures[-1].traceback if failures else ""
+    return error

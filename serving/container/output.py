@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 # For so long the last words of a process that has ended are waited for.
 READ_WITHIN_S = 1.0
 CHUNK = 65536
-# Of what a child wrote last so much is kept, for the reason of its end.
-KEPT_BYTES = 1024
+# Of what a child wrote last so much is kept, for the reason of its end and where it was then.
+KEPT_BYTES = 16384
 
 LOST = "[{} bytes of output were lost here: {}]\n"
 
@@ -87,10 +87,9 @@ class Overheard:
         """
         self._thread.join(READ_WITHIN_S)
 
-    def last_line(self) -> str:
-        """The last line so far that says something, as far as it was kept; "" for none."""
-        lines = self._last.decode(errors="replace").splitlines()
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    def last_words(self) -> str:
+        """What it has written last, as far as it was kept."""
+        return self._last.decode(errors="replace")
 
     def _pass_on(self) -> None:
         """Read on whether it can be written or not: with nobody at the other end of its pipe, the

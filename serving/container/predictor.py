@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from serving.container.encoding import encode_outputs
 from serving.container.errors import WarmUpFailed, explain, let_interrupts_through, words_of
 from serving.container.examples import completed, made_up
-from serving.container.failures import RecentFailures
+from serving.container.failures import RecentFailures, with_last_traceback
 from serving.container.parsing import parse_batch, row_parser
 from serving.container.pieces import SEARCH_S, Pieces
 from serving.container.rows import InvalidRow, Rows
@@ -132,13 +132,13 @@ class ModelPredictor:
             raise WarmUpFailed(f"the model failed to warm up: {explain(error)}") from error
         if self._example:
             if failure := self._try_row(self._example):
-                raise WarmUpFailed(f"the model failed to answer its example: {failure}")
+                raise self._unanswered(f"the model failed to answer its example: {failure}")
             return
         failures = [self._try_row(row) for row in made_up(self.signature)]
         # Of a row that was made up nobody knows whether it makes sense.
         if failures and all(failures) and self.input_type != COLUMNS:
             inputs = f"{self.n_features} zeros" if self.n_features is not None else "zeros"
-            raise WarmUpFailed(f"the model failed to answer {inputs}: {failures[0]}")
+            raise self._unanswered(f"the model failed to answer {inputs}: {failures[0]}")
 
     def close(self) -> None:
         try:
@@ -146,6 +146,10 @@ class ModelPredictor:
         except BaseException as error:
             let_interrupts_through(error)
             logger.warning("model failed to close: %s", explain(error))
+
+    def _unanswered(self, reason: str) -> WarmUpFailed:
+        """The error, with where the model's code raised last: its answers hold the words alone."""
+        return with_last_traceback(WarmUpFailed(reason), noted=self.failures)
 
     def _try_row(self, row: bytes) -> str | None:
         for size in WARM_UP_SIZES:

@@ -35,8 +35,11 @@ class StackFrame(NamedTuple):
 def traceback_of(error: BaseException) -> str:
     """Render where it came from, its causes first; "" where no frame is the model's.
 
-    Of our own refusals only what the model raised counts. It never raises.
+    Of our own errors only what the model raised counts, and of those that refuse it before its code
+    runs nothing: they say themselves what was expected. It never raises.
     """
+    if isinstance(error, ContainerError) and not error.of_model:
+        return ""
     try:
         parts = [_one(raised) for raised in _chain(_of_model(error)) if raised.__traceback__]
     except BaseException as odd:  # an exception of the model's may be anything
@@ -52,6 +55,11 @@ def keep_sources(error: BaseException) -> None:
             linecache.getline(frame.file, frame.line)
 
 
+def shown_file(file: str) -> str:
+    """A file's name as it is shown: of the model's own without its folder."""
+    return _UNPACKED.sub("", file)
+
+
 def innermost(traceback: str) -> str:
     """The last frames of a rendered traceback, without the exception's own text."""
     frames = [line for line in traceback.splitlines() if line.startswith("  ")]
@@ -62,7 +70,7 @@ def place_of(error: BaseException) -> str:
     """Name the kind of an exception and the innermost line of the model: equal for equal faults."""
     try:
         frames = _frames(_of_model(error).__traceback__)
-        place = f"{_UNPACKED.sub('', frames[-1].file)}:{frames[-1].line}" if frames else "nowhere"
+        place = f"{shown_file(frames[-1].file)}:{frames[-1].line}" if frames else "nowhere"
         return safe_text(f"{type(error).__name__} at {place}", most=PLACE_CHARACTERS)
     except BaseException as odd:
         let_interrupts_through(odd)
@@ -90,14 +98,17 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 def _one(error: BaseException) -> str:
     frames = _frames(error.__traceback__)
-    if not frames:
-        return ""
     lines = ["Traceback (most recent call last):"]
     for frame in frames:
-        name = _UNPACKED.sub("", frame.file)
-        lines.append(f'  File "{name}", line {frame.line}, in {frame.function}')
+        lines.append(f'  File "{shown_file(frame.file)}", line {frame.line}, in {frame.function}')
         if source := linecache.getline(frame.file, frame.line).strip():
             lines.append(f"    {source}")
+    if isinstance(error, SyntaxError) and error.filename:
+        # It was raised for a line that never ran.
+        lines.append(f'  File "{shown_file(error.filename)}", line {error.lineno}')
+        lines += [f"    {(error.text or '').strip()}"] * bool(error.text)
+    if len(lines) == 1:
+        return ""
     return "\n".join([*lines, explain(error)])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import tempfile
 import threading
@@ -21,6 +22,7 @@ from serving.cluster.loading import load_spec
 from serving.container.agreement import SECONDS, Row
 from serving.container.boxed import LONGEST_LINE, ROOT, ModelEnvironment, end_group, model_command
 from serving.container.confined import scrubbed_environment
+from serving.container.crashes import broken, signal_text
 from serving.container.dying import set_parent_death_signal
 from serving.container.failures import Failure
 from serving.container.output import CHUNK, READ_WITHIN_S, asked_for
@@ -30,6 +32,8 @@ from serving.container.spec import LoadSpec
 from serving.rpc.text import CUT, safe_text
 
 POLL_S = 1.0
+# Within which a process says where it is that was told to end.
+TOLD_WITHIN_S = 1.0
 # Of what it writes, this much of the beginning and as much of the end.
 KEPT_BYTES = 8192
 # Inputs that were kept, in the folder of its process.
@@ -85,10 +89,25 @@ def try_out(
         written = Tail(asked_for(process.stderr), most=KEPT_BYTES)
         while (code := _code_of(process)) is None and time.monotonic() < deadline:
             meanwhile()
+        if code is None:
+            _have_told_where(process)
     if code is None:
         fault = f"the model did not load and answer within {seconds:g} s"
-        return Trial(fault=fault, output=written.text())
+        return failed_trial(fault, output=written.text())
     return _verdict(told.text(), output=written.text(), code=code, version=version)
+
+
+def failed_trial(fault: str, *, output: str = "") -> Trial:
+    """Of a model that didn't say itself what is wrong, with where it was if its output says so."""
+    failure = broken(fault, output=output)
+    return Trial(fault=failure.summary, output=output, failure=failure)
+
+
+def _have_told_where(process: subprocess.Popen[bytes]) -> None:
+    """Have a process whose time is over say what it is doing (`serving.container.crashes`)."""
+    process.send_signal(signal.SIGABRT)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(TOLD_WITHIN_S)
 
 
 def _code_of(process: subprocess.Popen[bytes]) -> int | None:
@@ -190,14 +209,14 @@ def _verdict(told: str, *, output: str, code: int, version: VersionSpec) -> Tria
             )
         error, traceback = str(last["error"]), str(last.get("traceback", ""))
     except (ValueError, KeyError, TypeError, RecursionError):
-        return Trial(fault=_ended_without_a_word(code, version=version), output=output)
+        return failed_trial(_ended_without_a_word(code, version=version), output=output)
     failure = Failure(kind=error, error=error, traceback=traceback, count=1, last_at=time.time())
     return Trial(fault=failure.summary, output=output, failure=failure)
 
 
 def _ended_without_a_word(code: int, *, version: VersionSpec) -> str:
-    end = f"signal {-code}" if code < 0 else f"exit code {code}"
+    end = signal_text(-code) if code < 0 else f"exit code {code}"
     # Code that isn't Python may end its process where it is refused memory.
     limit = version.memory_limit_mb
     limited = "" if limit is None else f" (its memory limit is {limit} MiB)"
-    return f"the process that tried the model out ended with {end} and said nothing{limited}"
+    return f"the process that tried the model out ended with {end}{limited}"

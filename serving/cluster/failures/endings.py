@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 import msgspec
 import redis
@@ -12,8 +13,10 @@ from infrastructure.redis_client import redis_client
 from registry import services
 from registry.restarts import Ending, note_ending
 from serving.cluster.failures.counts import FailureCounts
+from serving.cluster.failures.error_log import ErrorLog, Phase
 from serving.cluster.membership.own import own_directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
+from serving.container.failures import Failure
 from serving.rpc.text import safe_text
 
 # A model's own words, and where in its code.
@@ -48,6 +51,15 @@ def count_ending(client: redis.Redis, record: ReplicaRecord, *, reason: str) -> 
     """Count an end of whatever cause, once however many notice it."""
     ending = Ending(host=record.host, pid=record.pid, reason=reason)
     note_ending(client, ending, replica_id=record.id, version_id=record.version_id)
+
+
+def log_end(version_id: int, *, reason: str, replica: str, phase: Phase) -> None:
+    """Keep among its version's errors how a replica ended that could not say so itself.
+
+    Raises redis.RedisError.
+    """
+    failure = Failure(kind=reason, error=reason, traceback="", count=1, last_at=time.time())
+    ErrorLog(redis_client()).add(version_id, [failure], phase=phase, replica=replica)
 
 
 def declare_failed(record: ReplicaRecord, *, reason: str) -> None:

@@ -9,7 +9,8 @@ import signal
 import redis
 
 from infrastructure.redis_client import redis_client
-from serving.cluster.failures.endings import count_failure, declare_failed
+from serving.cluster.failures.endings import count_failure, declare_failed, log_end
+from serving.cluster.failures.error_log import Phase
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.replica.watchdog import Violation
 from serving.rpc.connection import remove_socket
@@ -28,6 +29,8 @@ def end(violation: Violation) -> None:
     try:
         # First, so that nobody replaces it too soon.
         count_failure(redis_client(), record, reason=reason, lasting=serving)
+        phase = Phase.SERVE if serving else Phase.LOAD
+        log_end(record.version_id, reason=reason, replica=record.id, phase=phase)
     except redis.RedisError as error:
         logger.warning("failure not counted version=%d: %s", record.version_id, error)
     finally:

@@ -203,7 +203,9 @@ def _load_and_serve(
             environment = _prepare(
                 assignment, heartbeat=heartbeat, drain=drain, lifeline=lifeline, slot=slot
             )
-            predictor = _load(assignment, artifact=artifact, slot=slot, environment=environment)
+            predictor = _load(
+                assignment, artifact=artifact, slot=slot, environment=environment, reports=reports
+            )
             reports.follow(predictor.failures)
             with (
                 assignment.follow(predictor),
@@ -271,11 +273,18 @@ def _prepare(
 
 
 def _load(
-    assignment: Assignment, *, artifact: Path, slot: Slot, environment: HeldEnvironment | None
+    assignment: Assignment,
+    *,
+    artifact: Path,
+    slot: Slot,
+    environment: HeldEnvironment | None,
+    reports: Reports,
 ) -> Predictor:
     version, spec = assignment.version, assignment.load_spec(artifact)
     if environment or belongs_in_a_box(spec):
-        return _load_boxed(assignment, spec=spec, slot=slot, environment=environment)
+        return _load_boxed(
+            assignment, spec=spec, slot=slot, environment=environment, reports=reports
+        )
     started = time.perf_counter()
     find_runtime(version.runtime)  # here, as its libraries are no part of the model's memory
     limit = MemoryLimit(version.memory_limit_mb, threads=version.threads)
@@ -303,7 +312,12 @@ def _load(
 
 
 def _load_boxed(
-    assignment: Assignment, *, spec: LoadSpec, slot: Slot, environment: HeldEnvironment | None
+    assignment: Assignment,
+    *,
+    spec: LoadSpec,
+    slot: Slot,
+    environment: HeldEnvironment | None,
+    reports: Reports,
 ) -> Predictor:
     """In a process of its own: in this one's memory it would find the secrets of the stack."""
     version = assignment.version
@@ -321,7 +335,10 @@ def _load_boxed(
     watch()
     with slot.working(at_most_s=version.load_timeout_s):
         return BoxedPredictor(
-            spec, on_started=watch, environment=environment.of_model if environment else None
+            spec,
+            on_started=watch,
+            on_broken=reports.broken,
+            environment=environment.of_model if environment else None,
         )
 
 

@@ -49,6 +49,11 @@ class Reports:
     def not_loaded(self, failure: Failure) -> None:
         self._write([failure], phase=Phase.LOAD)
 
+    def broken(self, failure: Failure) -> None:
+        """Of a model whose process has ended, as this one is about to."""
+        self._pass_on()
+        self._write([failure], phase=Phase.SERVE)
+
     def _run(self) -> None:
         while not self._over.wait(INTERVAL_S):
             self._log.rotate()

@@ -26,8 +26,13 @@ from registry.restarts import Ending, note_ending
 from registry.snapshot import version_spec
 from registry.specs import VersionSpec
 from serving.cluster.environments import own_environments, prepare, publish, rules
-from serving.cluster.failures.endings import count_failure, declare_failed, note_failure
-from serving.cluster.failures.error_log import ErrorLog
+from serving.cluster.failures.endings import (
+    count_failure,
+    declare_failed,
+    log_end,
+    note_failure,
+)
+from serving.cluster.failures.error_log import ErrorLog, Phase
 from serving.cluster.failures.output_log import log_of
 from serving.cluster.membership.own import own_directory
 from serving.cluster.membership.records import ReplicaState
@@ -37,6 +42,7 @@ from serving.cluster.replica.reports import Reports
 from serving.cluster.replica.secret import SecretWatch, SendsSecret
 from serving.cluster.replica.worker import lifeline, slot
 from serving.container.boxed import WHILE_LOADING
+from serving.container.link import EX_SOFTWARE
 from serving.container.predictor import Predictor
 
 logger = logging.getLogger(__name__)
@@ -118,12 +124,16 @@ def note_lost_replica(
     with suppress(redis.RedisError):  # the reconciler sees the dead process too
         record = directory.find(task_id)
         if record is not None and record.loads:
-            count_failure(redis_client(), record, reason=f"{how}, {WHILE_LOADING}")
-            declare_failed(record, reason=f"{how}, {WHILE_LOADING}")
+            reason = f"{how}, {WHILE_LOADING}"
+            count_failure(redis_client(), record, reason=reason)
+            log_end(record.version_id, reason=reason, replica=record.id, phase=Phase.LOAD)
+            declare_failed(record, reason=reason)
         elif len(args) > 1:
             # The reconciler may have removed its record already.
             here = Ending(host=socket.gethostname(), pid=record.pid if record else 0, reason=how)
             note_ending(redis_client(), here, replica_id=task_id, version_id=int(args[1]))
+            if f"exitcode {EX_SOFTWARE}" not in how:  # that of one that has told of its model's
+                log_end(int(args[1]), reason=how, replica=task_id, phase=Phase.SERVE)
 
 
 @contextmanager

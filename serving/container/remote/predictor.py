@@ -98,7 +98,8 @@ class RemotePredictor:
             self._loop.run(self._meet(), within_s=self._batch_s)
         except (RemoteFailure, TimeoutError) as error:
             if self._must_answer:
-                raise WarmUpFailed(f"the remote model can't answer: {error}") from error
+                # Where it was found out is nothing to whoever has to see to the server.
+                raise WarmUpFailed(f"the remote model can't answer: {error}") from None
             logger.warning("remote model not there yet: %s", error)
             return
         if self._must_answer and self._example:

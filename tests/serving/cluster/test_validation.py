@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,7 +84,8 @@ def test_what_it_raised_is_the_fault_however_many_bytes_its_words_take(tmp_path:
     ("construct", "expected"),
     [
         ("import os; os._exit(3)", "exit code 3"),
-        ("import os; os.kill(os.getpid(), 9)", "signal 9"),
+        ("import os; os.kill(os.getpid(), 9)", "signal 9 (SIGKILL)"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGRTMIN + 3)", "signal 37"),
         (f"import os; {SAYS_NONSENSE}; os._exit(4)", "exit code 4"),
     ],
 )
@@ -92,20 +94,90 @@ def test_a_model_that_ends_the_process_is_told_apart(
 ) -> None:
     version, artifact = a_version(tmp_path, construct=construct)
 
-    fault = try_out(version, artifact=artifact).fault
+    trial = try_out(version, artifact=artifact)
 
-    assert fault == f"the process that tried the model out ended with {expected} and said nothing"
+    assert trial.fault == f"the process that tried the model out ended with {expected}"
+    assert trial.failure is not None
+    assert (trial.failure.error, trial.failure.traceback) == (trial.fault, "")
+
+
+CRASHES = "import ctypes; ctypes.string_at(0)"
+
+
+def test_a_model_that_crashes_tells_where(tmp_path: Path) -> None:
+    version, artifact = a_version(tmp_path, construct=CRASHES)
+
+    trial = try_out(version, artifact=artifact)
+
+    assert trial.failure is not None
+    assert trial.failure.error.endswith("ended with signal 11 (SIGSEGV)")
+    lines = trial.failure.traceback.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-1] == "Segmentation fault"
+    assert re.search(r'File "predictor.py", line \d+, in __init__', lines[1])
+    assert lines[1] in str(trial.fault)
+
+
+REFUSES = """
+class Predictor:
+    def __init__(self, path): self.n_features = 2
+    def pred_batch(self, inputs): {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "last"),
+    [
+        ("raise ValueError('negative')", "ValueError: negative"),
+        ("return bytearray(b'x') * (400 << 20)", "MemoryError"),
+    ],
+)
+def test_a_model_that_fails_to_answer_tells_where(tmp_path: Path, answer: str, last: str) -> None:
+    version, artifact = a_version(tmp_path, construct="pass")
+    artifact.write_text(REFUSES.format(answer))
+    digest = hashlib.sha256(artifact.read_bytes()).hexdigest()
+
+    limited = replace(version, digest=digest, memory_limit_mb=128)
+    trial = try_out(limited, artifact=artifact)
+
+    assert trial.failure is not None
+    assert last in trial.failure.error
+    assert trial.failure.traceback.endswith(f"    def pred_batch(self, inputs): {answer}\n{last}")
+
+
+def test_a_line_that_is_no_python_is_shown(tmp_path: Path) -> None:
+    version, artifact = a_version(tmp_path, construct="}")
+
+    trial = try_out(version, artifact=artifact)
+
+    assert trial.failure is not None
+    assert 'File "predictor.py", line 3\n    def __init__(self, path): }' in trial.failure.traceback
+    assert trial.failure.traceback.splitlines()[1] in str(trial.fault)
+
+
+def test_a_refusal_of_ours_shows_nothing_of_where_it_was_found_out(tmp_path: Path) -> None:
+    version, artifact = a_version(tmp_path, construct="pass")
+    artifact.write_bytes(b"PK half a zip")
+    digest = hashlib.sha256(artifact.read_bytes()).hexdigest()
+
+    trial = try_out(replace(version, digest=digest), artifact=artifact)
+
+    assert trial.fault == "expected a zip that can be unpacked: File is not a zip file"
+    assert trial.failure is not None
+    assert (trial.failure.error, trial.failure.traceback) == (trial.fault, "")
 
 
 def test_a_model_that_never_comes_up_runs_out_of_time(tmp_path: Path) -> None:
     version, artifact = a_version(tmp_path, construct="import time; time.sleep(60)")
     beats: list[int] = []
 
-    fault = try_out(
+    trial = try_out(
         replace(version, load_timeout_s=2), artifact=artifact, meanwhile=lambda: beats.append(1)
-    ).fault
+    )
 
-    assert fault == "the model did not load and answer within 2 s"
+    assert trial.failure is not None
+    assert trial.failure.error == "the model did not load and answer within 2 s"
+    assert 'File "predictor.py"' in trial.failure.traceback
     assert beats
 
 
