@@ -34,7 +34,7 @@ from console.admin.upload_form import REMOTE_FIELDS, UploadForm, told_of
 from console.environments import environment_text
 from console.signatures import input_lines, output_line
 from registry.errors import ClipperError
-from registry.models import ModelVersion
+from registry.models import ModelVersion, VersionCheck
 from registry.models.models import FEWEST_REPLICAS, LARGEST_BATCH, Batching
 from registry.services import (
     check_not_live,
@@ -74,6 +74,11 @@ GROUPS: Fieldsets = (
 RUNNING = with_the_rest(GROUPS, columns=(name for name in CONFIGURABLE if name != "notes"))
 
 
+def _check_of(version: ModelVersion) -> VersionCheck | None:
+    """The last check of a version; None where there was none since it is there."""
+    return getattr(version, "last_check", None)
+
+
 def _signature(version: ModelVersion) -> dict[str, Any]:
     return msgspec.json.decode(version.signature, type=dict) if version.signature else {}
 
@@ -95,7 +100,7 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
     actions_detail = ("deploy",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
-        return super().get_queryset(request).select_related("model", "created_by")
+        return super().get_queryset(request).select_related("model", "created_by", "last_check")
 
     def get_form(
         self, request: HttpRequest, obj: ModelVersion | None = None, change: bool = False, **kw: Any
@@ -129,7 +134,8 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
                 {"fields": (("takes", "gives"), ("width", "allow_stale_libraries"), "example")},
             ),
             ("What it needs", {"fields": ("requirements", ("python", "environment"))}),
-            ("Record", {"fields": (("uploaded", "created_by"), ("validated", "problem"))}),
+            ("Check", {"fields": (("checked", "validated"), "answered")}),
+            ("Record", {"fields": (("uploaded", "created_by"), "problem")}),
         )
 
     def get_readonly_fields(
@@ -138,7 +144,18 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
         if obj is None:
             return ()
         shown = ("state", "artifact", "weight", "width", "uploaded", "created_by", "validated")
-        return (*shown, "takes", "gives", "problem", "environment", "lives", "model", *UPLOADED)
+        return (
+            *shown,
+            "checked",
+            "answered",
+            "takes",
+            "gives",
+            "problem",
+            "environment",
+            "lives",
+            "model",
+            *UPLOADED,
+        )
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "replicas":
@@ -172,7 +189,9 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
     ) -> HttpResponse:
         if "_addanother" in request.POST or "_popup" in request.POST:
             return super().response_add(request, obj, post_url_continue)
-        messages.success(request, f"{obj} is stored. Nothing asks it until it is deployed.")
+        messages.success(
+            request, f"{obj} is stored, and is tried out now. Nothing asks it until it is deployed."
+        )
         return HttpResponseRedirect(page_of(obj))
 
     def delete_model(self, request: HttpRequest, obj: ModelVersion) -> None:
@@ -276,6 +295,23 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
     @display(description="loaded on trial")
     def validated(self, version: ModelVersion) -> SafeString | str:
         return when(version.validated_at)
+
+    @display(description="last check")
+    def checked(self, version: ModelVersion) -> SafeString | str:
+        check = _check_of(version)
+        if check is None:
+            return NOTHING
+        if check.is_open:
+            return "under way"
+        said = f"{check.get_state_display()}: {check.error}" if check.error else "passed"
+        return format_html("{}, {}", shortened(said), when(check.ended_at))
+
+    @display(description="sample inputs")
+    def answered(self, version: ModelVersion) -> SafeString | str:
+        check = _check_of(version)
+        samples = check.report.get("samples", ()) if check is not None else ()
+        lines = [(one["input"], one.get("output") or one.get("error")) for one in samples]
+        return format_html_join(mark_safe("<br>"), "{} → {}", lines) or NOTHING
 
     @display(description="last problem")
     def problem(self, version: ModelVersion) -> SafeString:

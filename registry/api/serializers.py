@@ -27,6 +27,7 @@ from registry.models import (
     Release,
     Route,
     ServiceLevelObjective,
+    VersionCheck,
 )
 from registry.models.settable import settable
 from registry.services import RouteRequest
@@ -260,6 +261,14 @@ class NewModel(ModelPatch):
     input_type = Text(help_text=choices_of(Model, "input_type"))
 
 
+class CheckOut(serializers.ModelSerializer[VersionCheck]):
+    """How a version was tried out, the last time."""
+
+    class Meta:
+        model = VersionCheck
+        fields = ("state", "error", "output", "report", "created_at", "ended_at")
+
+
 class VersionOut(serializers.ModelSerializer[ModelVersion]):
     """`warm_until`: its replicas are kept until then, so that a rollback to it is immediate."""
 
@@ -272,6 +281,12 @@ class VersionOut(serializers.ModelSerializer[ModelVersion]):
         read_only=True, allow_null=True, help_text="Of a remote version, what was said; else null."
     )
     has_secret = serializers.SerializerMethodField(help_text="Whether it is asked with one.")
+    check = CheckOut(
+        source="last_check",
+        read_only=True,
+        allow_null=True,
+        help_text="It begins when the version is uploaded; null where there was none since.",
+    )
     created_by = serializers.SerializerMethodField()
 
     class Meta:
@@ -286,6 +301,7 @@ class VersionOut(serializers.ModelSerializer[ModelVersion]):
             "warm_until",
             "validated_at",
             "n_features",
+            "check",
             "load_error",
             "created_at",
             "created_by",

@@ -3,6 +3,7 @@
 from registry.models.access import ApiKey
 from registry.models.applications import Application, Route, ServiceLevelObjective
 from registry.models.audit import AuditEntry
+from registry.models.checks import VersionCheck
 from registry.models.models import Model, ModelVersion
 from registry.models.releases import Release
 
@@ -15,4 +16,5 @@ __all__ = [
     "Release",
     "Route",
     "ServiceLevelObjective",
+    "VersionCheck",
 ]

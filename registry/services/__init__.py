@@ -21,6 +21,7 @@ from registry.services.audit import (
     record_done,
     unchanged_since,
 )
+from registry.services.checks import fail_check, needs_check, pass_check, request_check
 from registry.services.declared import declare_application, declare_model
 from registry.services.models import create_model, delete_model, update_model
 from registry.services.releases import (
@@ -30,8 +31,7 @@ from registry.services.releases import (
     deploy,
     earlier_versions,
     fail_release,
-    note_check_output,
-    note_check_report,
+    note_check,
     note_progress,
     roll_back,
 )
@@ -71,19 +71,22 @@ __all__ = [
     "delete_version",
     "deploy",
     "earlier_versions",
+    "fail_check",
     "fail_release",
     "keep_warm",
     "live_version_of",
-    "note_check_output",
-    "note_check_report",
+    "needs_check",
+    "note_check",
     "note_load_error",
     "note_progress",
     "note_signatures",
+    "pass_check",
     "record_created",
     "record_deleted",
     "record_deleted_elsewhere",
     "record_done",
     "replace_routes",
+    "request_check",
     "revoke_api_key",
     "roll_back",
     "scale",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from registry.errors import Forbidden
 from registry.extensions import runs_code
-from registry.models import ModelVersion, Route
+from registry.models import ModelVersion, Release, Route
 from registry.requirements import met_here, parse
 from registry.services.actor import Actor
 
@@ -38,12 +38,11 @@ def _what_runs(version: ModelVersion) -> str:
 
 
 def check_may_run_version(version: ModelVersion, *, by: Actor) -> None:
-    """Raise Forbidden where `by` would be the first to have this version's code run.
+    """Raise Forbidden where `by` would be the first to have this version's code serve.
 
-    One that has passed its check was started by somebody who might; whoever may deploy may go
-    back to it.
+    One whose replicas were started was by somebody who might; whoever may deploy may go back to it.
     """
-    if version.validated_at is None:
+    if not Release.objects.filter(version=version, started_at__isnull=False).exists():
         check_may_run(version, by=by)
 
 

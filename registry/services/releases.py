@@ -17,9 +17,18 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from registry.errors import Conflict, NotFound
-from registry.models import Application, AuditEntry, Model, ModelVersion, Release
+from registry.models import (
+    Application,
+    AuditEntry,
+    Model,
+    ModelVersion,
+    Release,
+    VersionCheck,
+)
+from registry.models.checks import LIMITS
 from registry.services.actor import SYSTEM, Actor
 from registry.services.audit import audited, record_done
+from registry.services.checks import check_holds, needs_check, request_check
 from registry.services.code import check_may_run_version
 from registry.services.signatures import ALLOW, signature_fault
 from registry.version_queries import earlier, wanted
@@ -97,23 +106,16 @@ def check_not_live(version: ModelVersion, *, model: Model) -> None:
 
 
 @transaction.atomic
-def begin_release(*, release: Release, n_features: int | None = None, signature: str = "") -> None:
-    """The artifact has proved loadable, and says that it takes `n_features`: replicas may start.
+def begin_release(*, release: Release) -> None:
+    """Its version has passed its check: replicas may start.
 
-    `signature` is what its check has found out of its inputs, as JSON.
-
-    The release fails instead where it takes another number than it may. Does nothing where the
-    release was superseded meanwhile; `release.state` tells.
+    The release fails instead where the version takes something else than it may. Does nothing where
+    the release was superseded meanwhile; `release.state` tells.
     """
     if not _lock(release):
         return
     now = timezone.now()
     version = ModelVersion.objects.filter(pk=release.version_id or GONE)
-    version.filter(validated_at__isnull=True).update(validated_at=now)
-    if n_features is not None:
-        version.update(n_features=n_features)
-    if signature:
-        version.update(signature=signature)
     if _fails_by_signature(release):
         return
     if not wanted(version, now=now).exists():
@@ -140,20 +142,20 @@ def note_progress(*, release: Release, progress: str) -> None:
         Release.objects.filter(pk=release.pk).update(progress=progress)
 
 
-def note_check_output(*, release: Release, output: str) -> None:
-    """Keep what its model wrote while it was tried out."""
-    release.output = output
-    Release.objects.filter(pk=release.pk).update(output=output)
+def note_check(*, release: Release, check: VersionCheck) -> None:
+    """Keep with a release what the check of its version told: it may be checked again.
 
-
-def note_check_report(*, release: Release, report: Mapping[str, Any]) -> None:
-    """Keep what its model made of sample inputs: `samples` and `latency`, of which the first is
-    that of single queries.
-
-    Beside it go `warnings`, where those took longer than the objective of an application that would
-    ask it, and `agreement`: how many of the samples that the live version was asked too it answers
-    with the same.
+    Beside its report go `warnings`, where single queries took longer than the objective of an
+    application that would ask it, and `agreement`: how many of the samples that the live version
+    was asked too it answers with the same.
     """
+    release.output = check.output
+    Release.objects.filter(pk=release.pk).update(output=check.output)
+    if check.state == VersionCheck.State.PASSED:
+        _note_report(release, report=check.report)
+
+
+def _note_report(release: Release, *, report: Mapping[str, Any]) -> None:
     kept = dict(report) | {"warnings": _too_slow_for(release, latency=report.get("latency", ()))}
     if (agreement := _agreement(release, samples=report.get("samples", ()))) is not None:
         kept["agreement"] = agreement
@@ -260,7 +262,7 @@ def _release(
             release=under_way.pk,
         )
     # A version that was started and not yet let go needs no start: its replicas are running.
-    version.refresh_from_db(fields=["warm_until"])
+    version.refresh_from_db(fields=["warm_until", "validated_at", *LIMITS])
     running = version.is_warm
     Release.objects.filter(model=model).open().update(
         state=Release.State.SUPERSEDED, ended_at=timezone.now()
@@ -282,8 +284,11 @@ def _release(
         changes=_asked(release, model=model),
         reason=reason,
     )
-    if running and not _fails_by_signature(release):
-        _go_live(release)
+    if running:
+        if not _fails_by_signature(release):
+            _go_live(release)
+    elif needs_check(release) and not check_holds(version):
+        request_check(version)
     return release
 
 

@@ -34,7 +34,7 @@ def create_remote_version(
     secret: str = "",
     **other: Any,
 ) -> ModelVersion:
-    """Register a version that is asked over HTTP; it isn't deployed yet, nor asked.
+    """Register a version that is asked over HTTP; it isn't deployed yet.
 
     `configuration` are fields of CONFIGURATION; a None is one not given. The secret is kept sealed,
     and nobody is shown it again. Raises what `create_version` does; BadRequest also where the

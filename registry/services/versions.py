@@ -19,6 +19,7 @@ from registry.models.settable import settable
 from registry.notices import publish_on_commit
 from registry.services.actor import Actor
 from registry.services.audit import audited, record_created, record_deleted
+from registry.services.checks import request_check
 from registry.services.code import check_may_run
 from registry.services.releases import locked_versions
 from registry.services.rows import locked
@@ -54,13 +55,14 @@ def create_version(
     runtime: str,
     artifact: BinaryIO,
     by: Actor,
+    sha256: str = "",
     **other: Any,
 ) -> ModelVersion:
     """Store the artifact under its sha256 and register the version; it is not deployed yet.
 
-    `other` are further fields of UPLOADED, and those that `configure_version` changes. Raises
-    Forbidden where it would run code without the permission, Conflict where the version exists,
-    BadRequest where a field is wrong.
+    Where `sha256` is given, it has to be that of the artifact. `other` are further fields of
+    UPLOADED, and those that `configure_version` changes. Raises Forbidden where it would run code
+    without the permission, Conflict where the version exists, BadRequest where a field is wrong.
     """
     said = {name: other.pop(name) for name in (*UPLOADED, *OF_REMOTE) if name in other}
     row = ModelVersion(model=model, version=version, runtime=runtime, created_by=by.user, **said)
@@ -81,6 +83,7 @@ def create_version(
     check_may_run(row, by=by)
     store = ArtifactStore.default()
     with store.received(artifact) as incoming:
+        _check_digest(incoming.digest, expected=sha256)
         store.send(incoming)
         try:
             with transaction.atomic():
@@ -90,6 +93,7 @@ def create_version(
                 save_new(row, conflict=taken)
                 store.settle(incoming)
                 record_created(row, by=by)
+                request_check(row)
         except ClipperError:
             remove_unused_artifacts([incoming.digest])
             raise
@@ -106,6 +110,16 @@ def _check_kind(version: ModelVersion) -> None:
         )
     if version.allow_pickle:
         raise BadRequest("allow_pickle: Expected false with the runtime remote, got true.")
+
+
+def _check_digest(digest: str, *, expected: str) -> None:
+    """Raise BadRequest where another artifact came than was sent; "" says nothing of it."""
+    if expected and digest != expected.lower():
+        raise BadRequest(
+            f"sha256: Expected an artifact with the digest {expected}, got one with {digest}: it "
+            "was changed on its way.",
+            fields=["sha256"],
+        )
 
 
 def _lock_artifact(digest: str) -> None:

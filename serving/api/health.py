@@ -13,6 +13,7 @@ from registry.restarts import read_restarts_async
 from selection.store.keys import REDIS_ERRORS, redis_needed
 from serving.api.http import Endpoint, Receive, Scope, Send, endpoint, require_method, send_body
 from serving.cluster.environments import read_numbers_async
+from serving.cluster.failures.check_counts import read_checks_async
 from serving.metrics.published import exposition, read_published_async
 from serving.web.readiness import OK, Readiness, model_readiness
 from serving.web.runtime import Runtime
@@ -62,6 +63,7 @@ def metrics_endpoint(runtime: Runtime) -> Endpoint:
             restarts = await read_restarts_async(runtime.redis, runtime.snapshot.versions)
             environments = await read_numbers_async(runtime.redis)
             fetches = await read_fetches_async(runtime.redis)
+            checks = await read_checks_async(runtime.redis)
         arms = {
             version_id: version.arm for version_id, version in runtime.snapshot.versions.items()
         }
@@ -74,6 +76,7 @@ def metrics_endpoint(runtime: Runtime) -> Endpoint:
             },
             environments=environments,
             fetches=fetches,
+            checks=checks,
         )
         await send_body(send, body, headers=[PROMETHEUS_TYPE])
 

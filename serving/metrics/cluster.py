@@ -60,6 +60,21 @@ class EnvironmentsCollector(Collector):
             yield GaugeMetricFamily(metric, text, value=self._numbers.get(name, 0.0))
 
 
+class ChecksCollector(Collector):
+    """How the checks of versions ended on all hosts."""
+
+    def __init__(self, counts: Mapping[str, int]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        checks = CounterMetricFamily(
+            "clipper_checks", "Versions that were tried out, by how that ended", labels=["outcome"]
+        )
+        for outcome in ("passed", "failed"):
+            checks.add_metric([outcome], self._counts.get(outcome, 0))
+        yield checks
+
+
 def refused_records(documents: Iterable[dict[str, Any]]) -> Metric:
     """Return what web processes publish as `directory`; older ones publish none."""
     family = CounterMetricFamily(

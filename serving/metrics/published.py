@@ -38,7 +38,12 @@ from serving.engine.stats import (
     quantile,
 )
 from serving.metrics import artifacts, event_loop, redis_memory
-from serving.metrics.cluster import ClusterCollector, EnvironmentsCollector, refused_records
+from serving.metrics.cluster import (
+    ChecksCollector,
+    ClusterCollector,
+    EnvironmentsCollector,
+    refused_records,
+)
 from serving.metrics.window import Delta, RateWindow
 
 KEY_PREFIX = "clipper:web:"
@@ -273,16 +278,18 @@ def exposition(
     restarts: Mapping[str, Restarts] | None = None,
     environments: Mapping[str, float] | None = None,
     fetches: Mapping[str, Mapping[str, int]] | None = None,
+    checks: Mapping[str, int] | None = None,
 ) -> bytes:
     """Render the documents in Prometheus' text format; `process` tells the web processes apart.
 
     `control_age_s` is how old the control worker's last round is, None where nobody knows of one;
     `restarts` are those of versions by their names, `environments` what is counted of those built,
-    `fetches` what hosts counted of artifacts.
+    `fetches` what hosts counted of artifacts, `checks` how those of versions ended.
     """
     registry = CollectorRegistry()
     registry.register(ClusterCollector(control_age_s=control_age_s, restarts=restarts or {}))
     registry.register(EnvironmentsCollector(environments or {}))
+    registry.register(ChecksCollector(checks or {}))
     registry.register(artifacts.FetchesCollector(fetches or {}))
     registry.register(_Documents(list(documents)))
     return generate_latest(registry)

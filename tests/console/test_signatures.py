@@ -11,7 +11,7 @@ from django.urls import reverse
 from console.signatures import input_lines, output_line
 from registry import services
 from registry.models import ModelVersion
-from tests.registry.conftest import BY
+from tests.registry.conftest import BY, passed
 
 pytestmark = pytest.mark.django_db
 
@@ -56,7 +56,7 @@ def test_a_releases_page_shows_what_its_check_found(admin_client: Client, v1: Mo
     time = {"size": 8, "batches": 9, "p50_ms": 1.5, "p99_ms": 2.5}
     kept = {"with": "svm:0", "inputs": 9, "answered": 8, "same": 5, "largest_difference": 0.25}
     report = {"samples": [{"input": "[<1>]", "output": "7"}], "latency": [time], "kept": kept}
-    services.note_check_report(release=release, report=report)
+    services.note_check(release=release, check=passed(v1, report=report))
     page = admin_client.get(
         reverse("admin:registry_release_change", args=[release.pk])
     ).content.decode()

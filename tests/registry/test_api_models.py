@@ -150,6 +150,8 @@ def test_it_takes_an_upload(manager: Api, svm: Model, tmp_path: Path) -> None:
         "load_error": "",
         "created_by": None,
     }
+    check = body.pop("check")
+    assert (check["state"], check["error"], check["ended_at"]) == ("pending", "", None)
     assert {name: body[name] for name in expected} == expected
     assert body.keys() - expected.keys() <= set(CONFIGURABLE)
     assert stored(tmp_path) == [digest]

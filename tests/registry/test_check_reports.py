@@ -11,7 +11,7 @@ from registry import services
 from registry.errors import Conflict
 from registry.models import Application, Model, ModelVersion, Release
 from registry.services import RouteRequest
-from tests.registry.conftest import BY, AddVersion, Api
+from tests.registry.conftest import BY, AddVersion, Api, passed
 
 pytestmark = pytest.mark.django_db
 
@@ -25,9 +25,10 @@ def took(p99_ms: float) -> dict[str, Any]:
 
 def checked(version: ModelVersion, report: dict[str, Any], *, signature: Any = "") -> Release:
     release = services.deploy(version=version, by=BY)
-    services.note_check_report(release=release, report=report)
     signature = json.dumps(signature) if signature else ""
-    services.begin_release(release=release, signature=signature)
+    check = passed(version, report=report, signature=signature)
+    services.note_check(release=release, check=check)
+    services.begin_release(release=release)
     services.complete_release(release=release)
     release.refresh_from_db()
     return release

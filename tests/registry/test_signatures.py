@@ -15,7 +15,7 @@ from registry.errors import Conflict
 from registry.models import Application, AuditEntry, Model, ModelVersion, Release
 from registry.services import RouteRequest
 from tests.console.test_admin import application_form
-from tests.registry.conftest import BY, AddVersion, Api, link
+from tests.registry.conftest import BY, AddVersion, Api, link, passed
 
 pytestmark = pytest.mark.django_db
 
@@ -36,7 +36,8 @@ ARMS_DIFFER = (
 def go_live(version: ModelVersion, *, takes: int | None, **how: Any) -> Release:
     """Deploy a version whose check finds that it takes so many numbers."""
     release = services.deploy(version=version, by=BY, **how)
-    services.begin_release(release=release, n_features=takes)
+    passed(version, n_features=takes)
+    services.begin_release(release=release)
     services.complete_release(release=release)
     return release
 
@@ -134,7 +135,8 @@ def test_an_arm_that_comes_while_the_replicas_start_is_compared(
     digits: Application, svm: Model, v1: ModelVersion, tree: ModelVersion
 ) -> None:
     release = services.deploy(version=v1, by=BY)
-    services.begin_release(release=release, n_features=64)
+    passed(v1, n_features=64)
+    services.begin_release(release=release)
     assert release.state == "starting"
     link(digits, model=tree.model, by=BY)
     services.complete_release(release=release)
@@ -158,7 +160,8 @@ def test_a_rollback_to_what_was_never_live_is_compared_unless_told_otherwise(
 ) -> None:
     go_live(v1, takes=64)
     release = services.roll_back(model=svm, to=v2, by=BY)
-    services.begin_release(release=release, n_features=32)
+    passed(v2, n_features=32)
+    services.begin_release(release=release)
     assert (release.state, release.error) == ("failed", LIVE_DIFFERS)
     release = services.roll_back(model=svm, to=v2, by=BY, allow_signature_change=True)
     services.begin_release(release=release)
@@ -263,7 +266,8 @@ def test_over_rest_a_release_says_what_it_was_allowed(
     assert manager("post", url, {"allow_signature_change": 1}).status_code == 400
     answer = manager("post", url, allow)
     assert (answer.status_code, answer.json()["allow_signature_change"]) == (202, True)
-    services.begin_release(release=Release.objects.latest("id"), n_features=32)
+    passed(v2, n_features=32)
+    services.begin_release(release=Release.objects.latest("id"))
     assert Release.objects.latest("id").state == "starting"
 
 

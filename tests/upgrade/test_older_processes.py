@@ -26,6 +26,7 @@ KINDS = (REPLICAS, WORKERS, VIEWS, WEBS)
 ON_THE_WIRE = {
     "serving.cluster.tasks.serve_replica": ("0" * 32, 1, 1),
     "serving.cluster.tasks.reconcile": (),
+    "serving.cluster.tasks.check_version": (1,),
     "serving.cluster.tasks.validate_release": (1,),
 }
 

@@ -156,7 +156,7 @@ def find_model(request: Request, *, name: str) -> Model:
 
 def find_version(request: Request, *, model: str, version: str) -> ModelVersion:
     owner = find_model(request, name=model)
-    rows = ModelVersion.objects.select_related("model", "created_by")
+    rows = ModelVersion.objects.select_related("model", "created_by", "last_check")
     found = _named(version) and rows.filter(model=owner, version=version).first()
     if not found:
         raise NotFound(f"{model} has no version {version!r}.", model=model, version=version)

@@ -108,7 +108,7 @@ class VersionsView(ManagementView):
     @schema("List a model's versions, newest first", answer=VersionOut(many=True), paged=True)
     def get(self, request: Request, model: str) -> Response:
         rows = ModelVersion.objects.filter(model=find_model(request, name=model))
-        rows = rows.select_related("model", "created_by")
+        rows = rows.select_related("model", "created_by", "last_check")
         return self.listing(rows, shape=VersionOut)
 
     @schema(

@@ -22,3 +22,8 @@ class Ages:
     def of(self, name: str, *, now: float) -> float:
         self._asked.add(name)
         return max(0.0, now - self._since.setdefault(name, now))
+
+
+def in_steps(seconds: float, *, of: int) -> int:
+    """Round down, so that what is written each second is news only now and then."""
+    return int(seconds // of) * of

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import redis
 
-from registry.models import Application, Model, ModelVersion, Release
+from registry.models import Application, Model, ModelVersion
 from registry.services.versions import REMOTE
 from registry.snapshot import version_spec
 from selection.store.input_samples import ROWS, Row, kept_inputs
@@ -23,20 +23,20 @@ class KeptInputs:
     rows: list[Row]
 
     def told(self, report: CheckReport) -> dict[str, Any]:
-        """The report as it is kept with the release, naming the version that was compared."""
+        """The report as it is kept with the check, naming the version that was compared."""
         told: dict[str, Any] = msgspec.to_builtins(report)
         if report.kept is not None:
             told["kept"] = {"with": self.arm} | told["kept"]
         return told
 
 
-def kept_for(release: Release, *, client: redis.Redis) -> KeptInputs:
+def kept_for(version: ModelVersion, *, client: redis.Redis) -> KeptInputs:
     """What applications keep that the live version was asked, as much of each, ROWS together.
 
     Nothing without a live version, nor for a remote one: others may be paid for its answers.
     """
-    live = _live_version(release)
-    if live is None or release.target.runtime == REMOTE:
+    live = _live_version(version)
+    if live is None or version.runtime == REMOTE:
         return KeptInputs(arm="", rows=[])
     keeping = Application.objects.filter(keep_inputs=True, routes__model=live.model_id)
     numbers = list(keeping.distinct().order_by("pk").values_list("pk", flat=True))
@@ -50,7 +50,7 @@ def kept_for(release: Release, *, client: redis.Redis) -> KeptInputs:
     return KeptInputs(arm=arm, rows=rows[:ROWS])
 
 
-def _live_version(release: Release) -> ModelVersion | None:
+def _live_version(version: ModelVersion) -> ModelVersion | None:
     models = Model.objects.select_related("live_version__model")
-    model = models.filter(pk=release.target.model_id).first()
+    model = models.filter(pk=version.model_id).first()
     return None if model is None else model.live_version

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
 
 import redis
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from registry import services
-from registry.models import Release
-from serving.cluster.control.ages import Ages
+from registry.models import Release, VersionCheck
+from serving.cluster.control.ages import Ages, in_steps
+from serving.cluster.control.checks import Checks
 from serving.cluster.control.placement import occupancy
 from serving.cluster.control.tries import MOST_TRIES, Tries
 from serving.cluster.failures.counts import FailureCounts, HostFailures
@@ -36,14 +36,6 @@ SLOT_WITHIN_S = 2.0
 LOADING_STEP_S = 5
 # How much longer than it may take a replica that loads is waited for: its worker ends it first.
 LOADING_GRACE_S = 10.0
-
-# Validations run in the pool that reconciles: they must leave threads free.
-MAX_VALIDATIONS = 2
-VALIDATING_KEY = "clipper:validating:"
-# What is written there, unless it says what its holder waits for.
-QUEUED, RUNNING = "queued", "running"
-VALIDATION_QUEUED_TTL_S = 60
-VALIDATION_RUNNING_TTL_S = 10
 
 NOT_FORWARD = "it could not be brought forward, tried {} times"
 
@@ -138,7 +130,7 @@ class Progress:
         if self.ready or not waits:
             parts.append(f"{self.ready} of {max(1, self.wanted)} replicas ready")
         if self.loading_s is not None and self.loading_s >= LOADING_STEP_S:
-            parts.append(f"loading for {_step(self.loading_s)} s")
+            parts.append(f"loading for {in_steps(self.loading_s, of=LOADING_STEP_S)} s")
         if self.preparing:
             parts.append(self.preparing)
         if self.failed:
@@ -173,51 +165,47 @@ class Progress:
 
 
 class Releases:
-    """The open releases; `validate` has to start a validation elsewhere and return at once."""
+    """The open releases, and the checks that they wait for."""
 
-    def __init__(
-        self, client: redis.Redis, *, validate: Callable[[int], object], ages: Ages
-    ) -> None:
-        self._redis = client
+    def __init__(self, client: redis.Redis, *, checks: Checks, ages: Ages) -> None:
         self._ages = ages
+        self._checks = checks
         self._failures = FailureCounts(client)
         self._tries = Tries(client, of="forward")
-        self._validate = validate
 
     def advance(self, cluster: Cluster) -> None:
         """Take every open release as far as it can go now."""
         open_releases = list(Release.objects.open().with_versions().order_by("pk"))
         pending = [r for r in open_releases if r.state == Release.State.PENDING]
+        checks = VersionCheck.objects.filter(version__in=[r.version_id for r in pending])
+        check_of = {check.version_id: check for check in checks}
         for release in open_releases:
             with trying(release, tries=self._tries):
-                self._advance(release, cluster=cluster)
-        untried = [r for r in pending if r.target.validated_at is None]
-        self._start_validations([release.pk for release in untried])
-        for release in untried:
-            self._note_validation(release, now=cluster.now)
+                if release.state == Release.State.STARTING:
+                    self._settle(release, self._progress(release, cluster=cluster))
+                else:
+                    self._go_by(check_of.get(release.target.pk), release=release)
+        self._checks.advance(awaited=[release.target.pk for release in pending])
+        for release in pending:
+            check = check_of.get(release.target.pk)
+            if check is not None and check.is_open and release.is_open:
+                progress = self._checks.progress(check, now=cluster.now)
+                services.note_progress(release=release, progress=progress)
 
-    def _advance(self, release: Release, *, cluster: Cluster) -> None:
-        if release.state == Release.State.STARTING:
-            self._settle(release, self._progress(release, cluster=cluster))
-        elif release.target.validated_at is not None:
-            # An artifact is what its digest says, so one proof of it is enough.
+    def _go_by(self, check: VersionCheck | None, *, release: Release) -> None:
+        """Let a pending release go on, wait or fail as the check of its version says."""
+        if not services.needs_check(release):
             begin(release, failures=self._failures)
-
-    def _note_validation(self, release: Release, *, now: float) -> None:
-        state = cast("bytes | None", self._redis.get(validating_key(release.pk)))
-        said = (state or b"").decode(errors="replace")
-        waits = said not in ("", QUEUED, RUNNING)
-        tried = state is not None and not waits
-        tried_s = self._ages.of(f"release {release.pk} tried", now=now) if tried else 0.0
-        if waits:
-            progress = safe_text(said, most=REASON_CHARACTERS)
-        elif state is None:
-            progress = f"waiting until one of {MAX_VALIDATIONS} other versions has been tried out"
-        elif tried_s < LOADING_STEP_S:
-            progress = "being tried out"
-        else:
-            progress = f"being tried out for {_step(tried_s)} s"
-        services.note_progress(release=release, progress=progress)
+        elif check is None and release.target.validated_at is None:
+            services.request_check(release.target)  # it was asked for before there were any
+        elif check is None:
+            begin(release, failures=self._failures)
+        elif not check.is_open:
+            services.note_check(release=release, check=check)
+            if check.state == VersionCheck.State.PASSED:
+                begin(release, failures=self._failures)
+            else:
+                fail(release, reason=check.error)
 
     def _settle(self, release: Release, progress: Progress) -> None:
         if progress.is_live:
@@ -281,23 +269,6 @@ class Releases:
             reached_within_s=settings.CLIPPER_REACHED_S,
         )
 
-    def _start_validations(self, release_ids: Sequence[int]) -> None:
-        keys = [validating_key(release_id) for release_id in release_ids]
-        running = self._redis.exists(*keys) if keys else 0
-        for release_id in release_ids:
-            if int(running) >= MAX_VALIDATIONS:
-                return
-            if self._redis.set(
-                validating_key(release_id), QUEUED, nx=True, ex=VALIDATION_QUEUED_TTL_S
-            ):
-                self._validate(release_id)
-                running = int(running) + 1
-
-
-def _step(seconds: float) -> int:
-    """Round down, so that what is written each second is news only now and then."""
-    return int(seconds // LOADING_STEP_S) * LOADING_STEP_S
-
 
 def _least(failures: Mapping[str, HostFailures], *, hosts: Collection[str]) -> int:
     """How often it failed on the host where it failed least: elsewhere it may yet load."""
@@ -305,26 +276,14 @@ def _least(failures: Mapping[str, HostFailures], *, hosts: Collection[str]) -> i
     return min(counts, default=max((on_host.count for on_host in failures.values()), default=0))
 
 
-def validating_key(release_id: int) -> str:
-    """Held while a release is validated; where its holder died it expires, and all starts anew."""
-    return f"{VALIDATING_KEY}{release_id}"
-
-
-def begin(
-    release: Release,
-    *,
-    failures: FailureCounts,
-    n_features: int | None = None,
-    signature: str = "",
-) -> bool:
-    """Let a release's replicas start; False where it was superseded meanwhile, and where it failed:
-    what its check found, or what is known from one before, isn't what it has to be.
+def begin(release: Release, *, failures: FailureCounts) -> None:
+    """Let a release's replicas start. It fails where what is known of its version isn't what it has
+    to be; nothing happens where it was superseded meanwhile.
     """
     failures.forget([release.target.pk])
-    services.begin_release(release=release, n_features=n_features, signature=signature)
+    services.begin_release(release=release)
     if release.state == Release.State.FAILED:
         _log_failed(release, reason=release.error)
-    return release.state == Release.State.STARTING
 
 
 def fail(release: Release, *, reason: str) -> None:

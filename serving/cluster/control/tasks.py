@@ -1,4 +1,4 @@
-"""Control's Celery tasks: reconcile, and validate a release.
+"""Control's Celery tasks: reconcile, and check a version.
 
 They are named as they were when other releases of Clipper put them into a queue.
 """
@@ -25,17 +25,20 @@ from registry import services
 from registry.artifacts.files import ArtifactFiles
 from registry.control import note_round
 from registry.errors import NotFound
-from registry.models import ModelVersion, Release
+from registry.models import ModelVersion, VersionCheck
+from registry.models.checks import limits_of
 from registry.sealing import Unsealable
 from registry.snapshot import version_spec
 from registry.specs import VersionSpec
 from serving.cluster.control import releases
+from serving.cluster.control.checks import RUNNING, RUNNING_TTL_S, checking_key
 from serving.cluster.control.kept_inputs import kept_for
 from serving.cluster.control.reconcile import Reconciler
-from serving.cluster.control.trial import Aborted, Trial, try_out
+from serving.cluster.control.trial import Aborted, Trial, failed_trial, try_out
 from serving.cluster.control.tries import MOST_TRIES, Tries
 from serving.cluster.environments import own_environments, prepare
-from serving.cluster.failures.counts import FailureCounts
+from serving.cluster.failures.check_counts import count_check
+from serving.cluster.failures.endings import REASON_CHARACTERS
 from serving.cluster.failures.error_log import ErrorLog, Phase
 from serving.cluster.membership.own import own_directory
 from serving.cluster.remote import told_apart
@@ -44,6 +47,7 @@ from serving.cluster.replica.worker import lifeline
 from serving.container.agreement import Row
 from serving.container.errors import EnvironmentFailed, explain
 from serving.environments.spec import environment_of
+from serving.rpc.text import safe_text
 
 ROUND_LOCK = "clipper:lock:reconcile"
 # Longer than a round ever takes; a control process that dies within one blocks the next this long.
@@ -69,48 +73,67 @@ def reconcile() -> None:
         note_round(redis_client())
 
 
-@shared_task(name="serving.cluster.tasks.validate_release")
-def validate_release(release_id: int) -> None:
-    """Try the release's version out, then let its replicas start or give it up."""
-    release = Release.objects.with_versions().filter(pk=release_id).first()
-    if release is None or release.state != Release.State.PENDING:
+@shared_task(name="serving.cluster.tasks.check_version")
+def check_version(check_id: int) -> None:
+    """Try a version out, and keep what came of it; releases that wait for it hear of it at once."""
+    checks = VersionCheck.objects.select_related("version__model")
+    check = checks.filter(pk=check_id, state=VersionCheck.State.PENDING).first()
+    if check is None:
         return
     tries = Tries(redis_client(), of="check")
     # Counted before: a check may also take this process with it.
-    count = tries.count(release_id)
+    count = tries.count(check_id)
     if count > MOST_TRIES:
-        releases.fail(release, reason=f"its check was begun {MOST_TRIES} times and never ended")
+        _fail(check, reason=f"its check was begun {MOST_TRIES} times and never ended")
         return
     try:
-        _validate(release)
+        _check(check)
     except Aborted:
-        tries.forget(release_id)  # it stays pending, for the next control worker to validate
+        tries.forget(check_id)  # it stays pending, for the next control worker
     except releases.AWAY:
-        tries.forget(release_id)
+        tries.forget(check_id)
         raise
     except Exception as error:
-        logger.exception("check went wrong release=%d try=%d", release_id, count)
+        logger.exception("check went wrong check=%d try=%d", check_id, count)
         if count < MOST_TRIES:
             return  # tried again once the key has expired: a full disk may have room by then
-        releases.fail(release, reason=f"{NOT_CHECKED.format(count)}: {explain(error)}")
-    redis_client().delete(releases.validating_key(release_id))
+        _fail(check, reason=f"{NOT_CHECKED.format(count)}: {explain(error)}")
+    redis_client().delete(checking_key(check_id))
 
 
-def _validate(release: Release) -> None:
-    kept = kept_for(release, client=redis_client())
-    trial = _try_out(release.target, release_id=release.pk, kept=kept.rows)
-    services.note_check_output(release=release, output=trial.output)
+@shared_task(name="serving.cluster.tasks.validate_release")
+def validate_release(release_id: int) -> None:
+    """Nothing: a control worker of before has asked for it. Each round sees to open releases."""
+
+
+def _check(check: VersionCheck) -> None:
+    limits = limits_of(check.version)
+    kept = kept_for(check.version, client=redis_client())
+    trial = _try_out(check.version, check_id=check.pk, kept=kept.rows)
     if trial.failure is not None:
-        ErrorLog(redis_client()).add(release.target.pk, [trial.failure], phase=Phase.CHECK)
+        ErrorLog(redis_client()).add(check.version_id, [trial.failure], phase=Phase.CHECK)
     if trial.fault is not None:
-        releases.fail(release, reason=trial.fault)
+        _fail(check, reason=trial.fault, output=trial.output)
         return
-    services.note_check_report(release=release, report=kept.told(trial.report))
-    failures = FailureCounts(redis_client())
-    if releases.begin(
-        release, failures=failures, n_features=trial.n_features, signature=trial.signature
-    ):
-        reconcile.delay()
+    services.pass_check(
+        check=check,
+        limits=limits,
+        n_features=trial.n_features,
+        signature=trial.signature,
+        output=trial.output,
+        report=kept.told(trial.report),
+    )
+    count_check(redis_client(), passed=True)
+    logger.info("check passed version=%s", check.version)
+    reconcile.delay()
+
+
+def _fail(check: VersionCheck, *, reason: str, output: str = "") -> None:
+    """Its reason may be a model's own words."""
+    reason = safe_text(reason, most=REASON_CHARACTERS)
+    services.fail_check(check=check, error=reason, output=output)
+    count_check(redis_client(), passed=False)
+    logger.warning("check failed version=%s: %s", check.version, reason)
 
 
 def start_replica(replica_id: str, *, queue: str, version_id: int, generation: int) -> None:
@@ -125,13 +148,13 @@ def _reconciler() -> Reconciler:
         redis_client(),
         directory=own_directory(),
         start_replica=start_replica,
-        validate=validate_release.delay,
+        begin_check=check_version.delay,
     )
 
 
-def _try_out(row: ModelVersion, *, release_id: int, kept: Sequence[Row]) -> Trial:
+def _try_out(row: ModelVersion, *, check_id: int, kept: Sequence[Row]) -> Trial:
     version = version_spec(row)
-    with _held(release_id) as hold:
+    with _held(check_id) as hold:
         connections.close_all()
         try:
             apart = told_apart(version, sealed=row.secret)
@@ -141,7 +164,7 @@ def _try_out(row: ModelVersion, *, release_id: int, kept: Sequence[Row]) -> Tria
                 here = {"kept": kept, **apart}
                 return _try_in_environment(version, artifact=artifact, hold=hold, here=here)
         except (NotFound, Unsealable) as error:
-            return Trial(fault=str(error))
+            return failed_trial(str(error))
 
 
 def _try_in_environment(
@@ -150,8 +173,8 @@ def _try_in_environment(
     try:
         environment = prepare(version, afresh=True, meanwhile=hold.tell)
     except EnvironmentFailed as error:
-        return Trial(fault=str(error), output=_log_of_build(version))
-    hold.tell(releases.RUNNING)
+        return failed_trial(str(error), output=_log_of_build(version))
+    hold.tell(RUNNING)
     if environment is None:
         return try_out(version, artifact=artifact, meanwhile=hold.look, **here)
     try:
@@ -175,14 +198,14 @@ def _log_of_build(version: VersionSpec) -> str:
 
 
 class _Hold:
-    """Keeps the check of one release this process's, from its beginning to its end.
+    """Keeps one check this process's, from its beginning to its end.
 
     By a thread, as a network may keep this one waiting for longer than the key lives.
     """
 
-    def __init__(self, release_id: int) -> None:
-        self._key = releases.validating_key(release_id)
-        self._text = releases.RUNNING
+    def __init__(self, check_id: int) -> None:
+        self._key = checking_key(check_id)
+        self._text = RUNNING
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="hold", daemon=True)
 
@@ -210,12 +233,12 @@ class _Hold:
 
     def _write(self) -> None:
         with suppress(redis.RedisError):  # the worst that follows is a second validation
-            redis_client().set(self._key, self._text, ex=releases.VALIDATION_RUNNING_TTL_S)
+            redis_client().set(self._key, self._text, ex=RUNNING_TTL_S)
 
 
 @contextmanager
-def _held(release_id: int) -> Iterator[_Hold]:
-    hold = _Hold(release_id)
+def _held(check_id: int) -> Iterator[_Hold]:
+    hold = _Hold(check_id)
     hold.look()
     hold.begin()
     try:

@@ -30,7 +30,7 @@ class Rounds:
 
     client: redis.Redis
     started: list[tuple[str, str]] = field(default_factory=list)
-    validating: list[int] = field(default_factory=list)
+    checking: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.directory = Directory(self.client, seal=SEAL)
@@ -40,7 +40,7 @@ class Rounds:
             self.client,
             directory=self.directory,
             start_replica=self._start,
-            validate=self.validating.append,
+            begin_check=self.checking.append,
         )
 
     def run(self, *, after_s: float = 0.0) -> Plan:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 # A queue may hold tasks that another release of Clipper has put there.
-NAMES = {"serve_replica", "reconcile", "validate_release", "remove_environment"}
+NAMES = {
+    *("serve_replica", "reconcile", "check_version", "remove_environment"),
+    "validate_release",
+}
 LOOK = """
 from celery.signals import worker_ready
 from clipper_site.celery import app

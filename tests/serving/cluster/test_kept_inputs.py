@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from registry import services
-from registry.models import Application, Model, ModelVersion, Release
+from registry.models import Application, Model, ModelVersion
 from selection.store.input_samples import ROWS, Row
 from selection.store.keys import input_sample_key
 from serving.cluster.control.kept_inputs import kept_for
@@ -49,8 +49,8 @@ def keep(client: redis.Redis, application: Application, *rows: Row, arm: str = "
     client.rpush(input_sample_key(application.pk, arm), *map(msgspec.msgpack.encode, rows))
 
 
-def release(model: Model, *, runtime: str = "sklearn") -> Release:
-    return services.deploy(version=version(model, "2", runtime=runtime), by=BY)
+def coming(model: Model, *, runtime: str = "sklearn") -> ModelVersion:
+    return version(model, "2", runtime=runtime)
 
 
 def test_those_of_every_application_that_keeps_them_are_asked(
@@ -60,7 +60,7 @@ def test_those_of_every_application_that_keeps_them_are_asked(
     rows = [(b"[%d]" % number, b"1") for number in range(ROWS)]
     for name, keeps in (("a", True), ("b", True), ("c", False)):
         keep(client, application(name, model, keep_inputs=keeps), *rows)
-    found = kept_for(release(model), client=client)
+    found = kept_for(coming(model), client=client)
     assert found.arm == "svm:1"
     assert found.rows == rows[ROWS // 2 :] * 2
 
@@ -69,7 +69,7 @@ def test_what_another_version_was_asked_is_nothing_to_compare_with(
     client: redis.Redis, model: Model
 ) -> None:
     keep(client, application("a", model, keep_inputs=True), (b"[1]", b"1"), arm="svm:0")
-    going = release(model)
+    going = coming(model)
     assert kept_for(going, client=client).rows == []  # nothing is live
     live(model, "1")
     assert kept_for(going, client=client).rows == []
@@ -78,12 +78,12 @@ def test_what_another_version_was_asked_is_nothing_to_compare_with(
 def test_a_remote_version_is_not_asked(client: redis.Redis, model: Model) -> None:
     live(model, "1")
     keep(client, application("a", model, keep_inputs=True), (b"[1]", b"1"))
-    assert kept_for(release(model, runtime="remote"), client=client).rows == []
+    assert kept_for(coming(model, runtime="remote"), client=client).rows == []
 
 
 def test_the_report_names_the_version_that_was_compared(client: redis.Redis, model: Model) -> None:
     live(model, "1")
-    found = kept_for(release(model), client=client)
+    found = kept_for(coming(model), client=client)
     agreement = Agreement(inputs=2, answered=2, same=1, largest_difference=0.5)
     assert found.told(CheckReport(kept=agreement)) == {
         "kept": {

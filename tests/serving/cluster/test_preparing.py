@@ -20,8 +20,8 @@ from registry.artifacts.fetching import Fetcher
 from registry.artifacts.files import ArtifactFiles
 from registry.artifacts.sources import Arriving, StorageSource
 from registry.artifacts.store import ArtifactStore
-from registry.models import ModelVersion, Release
-from serving.cluster.control.tasks import validate_release
+from registry.models import VersionCheck
+from serving.cluster.control.tasks import check_version
 from serving.cluster.control.tries import MOST_TRIES
 from serving.cluster.membership.directory import Directory
 from serving.cluster.membership.records import ReplicaState
@@ -144,7 +144,7 @@ def elsewhere(settings: Settings) -> Iterator[ArtifactStore]:
 
 
 @pytest.fixture
-def release(elsewhere: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> Release:
+def check(elsewhere: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> VersionCheck:
     line = Lifeline()
     monkeypatch.setattr("serving.cluster.control.tasks.lifeline", lambda: line)
     # No worker is there to take a task.
@@ -158,19 +158,19 @@ def release(elsewhere: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> Releas
         by=BY,
     )
     elsewhere.copies.drop(version.digest)
-    return services.deploy(version=version, by=BY)
+    return VersionCheck.objects.get(version=version)
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("server_redis")
 def test_a_check_fetches_it_and_says_so_meanwhile(
-    release: Release,
+    check: VersionCheck,
     elsewhere: ArtifactStore,
     server_redis: redis.Redis,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sent = StorageSource.send
-    key = f"clipper:validating:{release.pk}"
+    key = f"clipper:validating:{check.pk}"
     said = b"fetching its artifact"
 
     def slow(source: StorageSource, digest: str, *, offset: int) -> Arriving:
@@ -178,24 +178,24 @@ def test_a_check_fetches_it_and_says_so_meanwhile(
         return sent(source, digest, offset=offset)
 
     monkeypatch.setattr(StorageSource, "send", slow)
-    validate_release(release.pk)
+    check_version(check.pk)
 
-    release.refresh_from_db()
-    assert release.state == Release.State.STARTING, release.error
-    assert elsewhere.copies.path_of(release.target.digest).exists()
+    check.refresh_from_db()
+    assert check.state == VersionCheck.State.PASSED, check.error
+    assert elsewhere.copies.path_of(check.version.digest).exists()
     assert server_redis.get(key) is None
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("server_redis")
 def test_a_check_without_room_is_tried_again_and_then_says_why(
-    release: Release, settings: Settings
+    check: VersionCheck, settings: Settings
 ) -> None:
     settings.CLIPPER_ARTIFACT_COPIES_BYTES = 100
     for number in range(MOST_TRIES):
-        assert release.state == Release.State.PENDING
-        validate_release(release.pk)
-        release.refresh_from_db()
-        assert (release.state == Release.State.FAILED) == (number == MOST_TRIES - 1)
-    assert "tried 3 times: InsufficientStorage: This host keeps 0 MB of artifacts" in release.error
-    assert ModelVersion.objects.get().validated_at is None
+        assert check.state == VersionCheck.State.PENDING
+        check_version(check.pk)
+        check.refresh_from_db()
+        assert (check.state == VersionCheck.State.FAILED) == (number == MOST_TRIES - 1)
+    assert "tried 3 times: InsufficientStorage: This host keeps 0 MB of artifacts" in check.error
+    assert check.version.validated_at is None

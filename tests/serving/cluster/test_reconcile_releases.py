@@ -8,11 +8,15 @@ import redis
 from django.utils import timezone
 
 from registry import services
-from registry.models import Model, ModelVersion, Release
+from registry.models import Model, ModelVersion, Release, VersionCheck
 from serving.cluster.membership.records import ReplicaState
 from tests.serving.cluster.rounds import BY, UNREACHED, Rounds, make_version
 
 pytestmark = pytest.mark.django_db
+
+
+def check_of(release: Release) -> VersionCheck:
+    return VersionCheck.objects.get(version=release.version_id)
 
 
 def test_a_pending_release_is_validated_once(rounds: Rounds) -> None:
@@ -21,7 +25,7 @@ def test_a_pending_release_is_validated_once(rounds: Rounds) -> None:
     rounds.run()
     rounds.run()
 
-    assert rounds.validating == [release.pk]
+    assert rounds.checking == [check_of(release).pk]
     assert not rounds.started
 
 
@@ -30,11 +34,11 @@ def test_a_release_whose_validation_was_lost_is_validated_again(
 ) -> None:
     release = services.deploy(version=make_version(), by=BY)
     rounds.run()
-    client.delete(f"clipper:validating:{release.pk}")
+    client.delete(f"clipper:validating:{check_of(release).pk}")
 
     rounds.run()
 
-    assert rounds.validating == [release.pk] * 2
+    assert rounds.checking == [check_of(release).pk] * 2
 
 
 def test_only_two_releases_are_validated_at_a_time(rounds: Rounds) -> None:
@@ -42,7 +46,7 @@ def test_only_two_releases_are_validated_at_a_time(rounds: Rounds) -> None:
 
     rounds.run()
 
-    assert rounds.validating == [release.pk for release in releases[:2]]
+    assert rounds.checking == [check_of(release).pk for release in releases[:2]]
 
 
 def test_a_version_that_proved_loadable_before_starts_without_validation(rounds: Rounds) -> None:
@@ -55,7 +59,7 @@ def test_a_version_that_proved_loadable_before_starts_without_validation(rounds:
     version.refresh_from_db()
     assert release.state == Release.State.STARTING
     assert version.generation == 2
-    assert rounds.validating == []
+    assert rounds.checking == []
     assert len(rounds.started) == 1
 
 
@@ -208,7 +212,7 @@ def test_what_its_check_waits_for_is_what_a_release_says(
 ) -> None:
     release = services.deploy(version=make_version(), by=BY)
     rounds.run()
-    client.set(f"clipper:validating:{release.pk}", "fetching its artifact: 1 of 2 MB")
+    client.set(f"clipper:validating:{check_of(release).pk}", "fetching its artifact: 1 of 2 MB")
     rounds.run(after_s=30)
     release.refresh_from_db()
     assert release.progress == "fetching its artifact: 1 of 2 MB"

@@ -13,11 +13,13 @@ from django.db import OperationalError
 from django.db.models.signals import pre_save
 from django.utils import timezone
 
+from infrastructure.redis_client import redis_client
 from registry import services
-from registry.models import Model, ModelVersion, Release
+from registry.models import Model, ModelVersion, Release, VersionCheck
 from serving.cluster.control.ages import Ages
+from serving.cluster.control.checks import Checks
 from serving.cluster.control.releases import Cluster, Releases, fail
-from serving.cluster.control.tasks import validate_release
+from serving.cluster.control.tasks import check_version
 from serving.cluster.control.tries import MOST_TRIES
 
 pytestmark = pytest.mark.django_db
@@ -48,6 +50,17 @@ def breaking(state: str, *, model: str, error: Exception) -> Iterator[None]:
         pre_save.disconnect(refuse, sender=Release)
 
 
+def all_releases(client: redis.Redis) -> Releases:
+    ages = Ages()
+    return Releases(client, checks=Checks(client, begin=lambda _: None, ages=ages), ages=ages)
+
+
+def after_a_round(release: Release) -> tuple[str, str]:
+    all_releases(redis_client()).advance(Cluster(records=[], views=[], workers=[], now=monotonic()))
+    release.refresh_from_db()
+    return release.state, release.error
+
+
 def states() -> dict[str, str]:
     return dict(Release.objects.values_list("model__name", "state"))
 
@@ -57,7 +70,7 @@ def test_one_that_cannot_be_brought_forward_fails_alone_after_a_few_tries(
 ) -> None:
     checked = timezone.now()
     odd, good = a_release("odd", validated_at=checked), a_release("good", validated_at=checked)
-    releases = Releases(client, validate=lambda _: None, ages=Ages())
+    releases = all_releases(client)
 
     with breaking("starting", model="odd", error=ValueError("no\0 such thing")):
         releases.advance(Cluster(records=[], views=[], workers=[], now=monotonic()))
@@ -75,7 +88,7 @@ def test_one_that_cannot_be_brought_forward_fails_alone_after_a_few_tries(
 
 def test_that_the_database_is_away_says_nothing_of_a_release(client: redis.Redis) -> None:
     a_release("odd", validated_at=timezone.now())
-    releases = Releases(client, validate=lambda _: None, ages=Ages())
+    releases = all_releases(client)
 
     with breaking("starting", model="odd", error=OperationalError("database is locked")):
         for _ in range(MOST_TRIES + 1):
@@ -89,25 +102,26 @@ def test_that_the_database_is_away_says_nothing_of_a_release(client: redis.Redis
 def test_one_whose_check_goes_wrong_again_and_again_fails() -> None:
     # This process is no worker, without which no check can be held.
     release = a_release("odd")
+    check = VersionCheck.objects.get(version=release.version_id)
 
     for _ in range(MOST_TRIES):
         with suppress(RuntimeError):
-            validate_release(release.pk)
+            check_version(check.pk)
 
-    release.refresh_from_db()
-    assert release.state == "failed"
-    assert "it could not be checked, tried 3 times: RuntimeError: expected to run" in release.error
+    check.refresh_from_db()
+    assert "it could not be checked, tried 3 times: RuntimeError: expected to run" in check.error
+    assert after_a_round(release) == ("failed", check.error)
 
 
 @pytest.mark.usefixtures("server_redis")
 def test_one_whose_checks_never_come_to_an_end_fails(server_redis: redis.Redis) -> None:
     release = a_release("odd")
-    server_redis.set(f"clipper:release-tries:check:{release.pk}", MOST_TRIES)
+    check = VersionCheck.objects.get(version=release.version_id)
+    server_redis.set(f"clipper:release-tries:check:{check.pk}", MOST_TRIES)
 
-    validate_release(release.pk)
+    check_version(check.pk)
 
-    release.refresh_from_db()
-    assert (release.state, release.error) == (
+    assert after_a_round(release) == (
         "failed",
         f"its check was begun {MOST_TRIES} times and never ended",
     )

@@ -1,0 +1,23 @@
+"""How many versions were tried out on all hosts, and how many of those can't be served."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    import redis
+    import redis.asyncio
+
+COUNTS_KEY = "clipper:check-counts"
+PASSED, FAILED = "passed", "failed"
+
+
+def count_check(client: redis.Redis, *, passed: bool) -> None:
+    """Count one that has ended; raises redis.RedisError."""
+    client.hincrby(COUNTS_KEY, PASSED if passed else FAILED, 1)
+
+
+async def read_checks_async(client: redis.asyncio.Redis) -> dict[str, int]:
+    """How many have passed, and failed."""
+    counts = cast("dict[bytes, bytes]", await client.hgetall(COUNTS_KEY))
+    return {outcome: int(counts.get(outcome.encode(), 0)) for outcome in (PASSED, FAILED)}

@@ -1,0 +1,85 @@
+"""What was uploaded is tried out by itself; what a release waits for goes first."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from registry import services
+from registry.models import ModelVersion, Release, VersionCheck
+from tests.serving.cluster.rounds import BY, Rounds, make_version
+
+pytestmark = pytest.mark.django_db
+
+
+def an_upload(name: str) -> VersionCheck:
+    return services.request_check(make_version(name))
+
+
+def done(check: VersionCheck, *, client: redis.Redis) -> None:
+    services.pass_check(check=check, limits={})
+    client.delete(f"clipper:validating:{check.pk}")
+
+
+def test_uploads_are_tried_out_one_at_a_time(rounds: Rounds, client: redis.Redis) -> None:
+    checks = [an_upload(f"model-{number}") for number in range(3)]
+    rounds.run()
+    rounds.run()
+    assert rounds.checking == [checks[0].pk]
+    done(checks[0], client=client)
+    rounds.run()
+    assert rounds.checking == [check.pk for check in checks[:2]]
+
+
+def test_what_a_release_waits_for_goes_first(rounds: Rounds) -> None:
+    first, second, third = (an_upload(f"model-{number}") for number in range(3))
+    rounds.run()
+    release = services.deploy(version=third.version, by=BY)
+    rounds.run()
+    release.refresh_from_db()
+    assert rounds.checking == [first.pk, third.pk]
+    assert release.progress == "being tried out"
+    assert second.is_open
+
+
+def test_a_release_waits_for_the_check_of_its_upload(rounds: Rounds) -> None:
+    check = an_upload("svm")
+    rounds.run()
+    release = services.deploy(version=check.version, by=BY)
+    report = {"samples": [{"input": "[1]", "output": "2"}]}
+    services.pass_check(check=check, limits={}, output="hello", report=report)
+    rounds.run()
+    release.refresh_from_db()
+    assert (release.state, rounds.checking) == (Release.State.STARTING, [check.pk])
+    assert (release.output, release.report["samples"]) == ("hello", report["samples"])
+
+
+def test_a_release_fails_with_the_check_that_it_waits_for(rounds: Rounds) -> None:
+    check = an_upload("svm")
+    release = services.deploy(version=check.version, by=BY)
+    rounds.run()
+    services.fail_check(check=check, error="no weights", output="loading")
+    rounds.run()
+    release.refresh_from_db()
+    assert (release.state, release.error) == (Release.State.FAILED, "no weights")
+    assert (release.output, release.report) == ("loading", {})
+    assert not rounds.started
+
+
+def test_a_rollback_goes_on_whatever_its_last_check_said(rounds: Rounds) -> None:
+    check = an_upload("svm")
+    services.pass_check(check=check, limits={})
+    VersionCheck.objects.update(state=VersionCheck.State.FAILED, error="no room")
+    version = ModelVersion.objects.get()
+    release = services.roll_back(model=version.model, to=version, by=BY)
+    rounds.run()
+    release.refresh_from_db()
+    assert release.state == Release.State.STARTING
+
+
+def test_a_release_of_before_there_were_checks_gets_one(rounds: Rounds) -> None:
+    release = services.deploy(version=make_version(), by=BY)
+    VersionCheck.objects.all().delete()
+    rounds.run()
+    rounds.run()
+    assert rounds.checking == [VersionCheck.objects.get(version=release.version_id).pk]
