@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from registry.artifacts.incoming import IncomingArtifact
 from registry.artifacts.room import need_room
 from registry.artifacts.store import ArtifactStore
-from registry.errors import ClipperError
+from registry.errors import BadRequest, ClipperError
 
 # The views that take an artifact, by the names of their URLs.
 UPLOADS = frozenset({"api-versions", "admin:registry_modelversion_add"})
@@ -98,6 +98,17 @@ class ArtifactUploadHandler(FileUploadHandler):
             incoming.size = file_size
             incoming.seek(0)
         return incoming
+
+    def upload_complete(self) -> None:
+        """Raise BadRequest where the form ended within the file: what came of it is none."""
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            incoming.close()
+            raise BadRequest(
+                "artifact: Expected a whole file, got the beginning of one: the form ends after "
+                f"{incoming.received} bytes of it.",
+                fields=["artifact"],
+            )
 
 
 def _is_admitted(request: Any) -> bool:

@@ -148,3 +148,8 @@ def _shown(value: Any) -> str:
 @extend_schema_field(OpenApiTypes.BINARY)
 class Upload(serializers.FileField):
     """A file of a form. To the schema it is bytes, where drf-spectacular takes it for a link."""
+
+    default_error_messages = {
+        "invalid": "Expected a file, got text.",
+        "empty": "Expected a file with something in it, got an empty one.",
+    }

@@ -66,6 +66,11 @@ class NewVersion(RemoteFields, ModelBody):
     artifact = Upload(
         max_length=255, required=False, help_text="The file; none with the runtime remote."
     )
+    sha256 = Text(
+        required=False,
+        allow_blank=True,
+        help_text="Of the file, in hexadecimal. Another one is refused.",
+    )
     example = Text(required=False, allow_blank=True, help_text="An input, as JSON.")
     signature = Text(required=False, allow_blank=True, help_text="What its inputs are, as JSON.")
     batch_wait_ms = FormNumberOrAuto(required=False, allow_null=True, help_text=BATCH_WAIT_HELP)
@@ -83,15 +88,16 @@ class NewVersion(RemoteFields, ModelBody):
         remote = given["runtime"] == REMOTE
         said = sorted(given.keys() & {*OF_REMOTE})
         if not remote and "artifact" not in given:
-            raise serializers.ValidationError({"artifact": "No file was submitted."})
+            raise serializers.ValidationError({"artifact": "Expected a file, got none."})
         if not remote and said:
             raise serializers.ValidationError(
                 {said[0]: f"Expected none with the runtime {given['runtime']}."}
             )
-        if remote and "artifact" in given:
-            raise serializers.ValidationError(
-                {"artifact": "Expected none with the runtime remote, which takes a url."}
-            )
+        for name in ("artifact", "sha256"):
+            if remote and name in given:
+                raise serializers.ValidationError(
+                    {name: "Expected none with the runtime remote, which takes a url."}
+                )
         return given
 
 

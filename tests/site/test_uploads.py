@@ -315,6 +315,33 @@ def test_nothing_is_left_of_an_upload_that_is_refused(settings: Settings, spool:
     assert on_disk(settings, spool) == []
 
 
+def test_the_beginning_of_a_file_is_refused_as_such_and_the_whole_is_taken_after_it(
+    settings: Settings, spool: Path
+) -> None:
+    whole, manager = form(bytes(SIZE)), key("manage")
+    cut = ask(Client(headers=manager, body=whole[: SIZE // 2]))
+    assert (cut.status, cut.json["code"]) == (400, "malformed")
+    assert cut.json["error"].startswith("artifact: Expected a whole file, got the beginning of one")
+    assert on_disk(settings, spool) == []
+    assert not ModelVersion.objects.exists()
+    assert ask(Client(headers=manager, body=whole)).status == 201
+
+
+def test_bytes_that_changed_on_their_way_are_refused(settings: Settings, spool: Path) -> None:
+    content = bytes(CHUNK)
+    digest = hashlib.sha256(content).hexdigest()
+    manager = key("manage")
+    changed = ask(Client(headers=manager, body=form(b"x" + content[1:], sha256=digest)))
+    assert (changed.status, changed.json["code"]) == (400, "malformed")
+    assert changed.json["error"] == (
+        f"sha256: Expected an artifact with the digest {digest}, got one with "
+        f"{hashlib.sha256(b'x' + content[1:]).hexdigest()}: it was changed on its way."
+    )
+    assert on_disk(settings, spool) == []
+    assert not ModelVersion.objects.exists()
+    assert ask(Client(headers=manager, body=form(content, sha256=digest.upper()))).status == 201
+
+
 @pytest.fixture
 def remnants(settings: Settings) -> tuple[Path, Path]:
     folder = settings.CLIPPER_ARTIFACTS
