@@ -1,0 +1,9 @@
+"""The table of refusals, in the order of its page."""
+
+from __future__ import annotations
+
+from tests.clients.refusals.cases import Refusal
+from tests.clients.refusals.of_code import OF_CODE, WHEN_LIVE
+from tests.clients.refusals.of_files import AT_UPLOAD, OF_FILES, OF_INPUTS
+
+TABLE: tuple[Refusal, ...] = (*AT_UPLOAD, *OF_FILES, *OF_INPUTS, *OF_CODE, *WHEN_LIVE)

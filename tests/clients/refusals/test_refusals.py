@@ -1,0 +1,173 @@
+"""What is refused says so in the words of the table, and the version in service never notices."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clipper_client import Client, ClipperError
+from tests.clients.refusals.artifacts import linear, of_columns, skops_of
+from tests.clients.refusals.cases import ANYTHING, COLUMNS, FRAGILE, NUMBERS, OTHERS, Refusal, When
+from tests.clients.refusals.page import PAGE, TABLES, filled
+from tests.clients.refusals.stream import Stream
+from tests.clients.refusals.table import TABLE
+from tests.integration.stack import eventually
+
+EACH = pytest.mark.parametrize("case", TABLE, ids=lambda case: f"{case.when} {case.title}")
+CITIES = ("Rome", "Oslo", "Bonn")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What the client raised, and what the server keeps of the version's errors."""
+
+    raised: ClipperError
+    errors: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What came of each case, and the streams of queries that ran beside them."""
+
+    outcomes: Mapping[str, Outcome]
+    streams: Mapping[str, Stream]
+
+
+@pytest.fixture(scope="module")
+def told(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Told:
+    folder = tmp_path_factory.mktemp("refusals")
+    streams = dict(_steady(client, folder=folder))
+    outcomes: dict[str, Outcome] = {}
+    with ExitStack() as beside, ThreadPoolExecutor(4) as lanes:
+        for stream in streams.values():
+            beside.enter_context(stream)
+        for found in lanes.map(
+            lambda model: list(_lane(client, model=model, folder=folder)), (*streams, FRAGILE)
+        ):
+            outcomes.update(found)
+    for model in (*streams, FRAGILE):
+        client.request("DELETE", f"applications/{model}")
+        client.request("DELETE", f"models/{model}")
+    return Told(outcomes=outcomes, streams=streams)
+
+
+def _steady(client: Client, *, folder: Path) -> Iterator[tuple[str, Stream]]:
+    numbers, columns = linear(3), of_columns("city", "job")
+    for model in (NUMBERS, OTHERS):
+        artifact = skops_of(folder, numbers)
+        client.deploy(model, artifact, input_type="doubles", app=model, slo_ms=5_000)
+        yield (
+            model,
+            Stream(
+                client,
+                app=model,
+                arm=f"{model}:1",
+                row=lambda number: [number * 1e-3, 1.0, -1.0],
+                is_right=lambda row, output: abs(output - numbers.predict([row])[0]) < 1e-9,
+            ),
+        )
+    artifact = skops_of(folder, columns)
+    client.deploy(COLUMNS, artifact, input_type="columns", app=COLUMNS, slo_ms=5_000)
+    yield (
+        COLUMNS,
+        Stream(
+            client,
+            app=COLUMNS,
+            arm=f"{COLUMNS}:1",
+            row=lambda number: {"city": CITIES[number % 3], "job": f"{number}"},
+            is_right=lambda row, output: output in (0, 1),
+        ),
+    )
+
+
+def _lane(client: Client, *, model: str, folder: Path) -> Iterator[tuple[str, Outcome]]:
+    """Have the cases of one model told, one after the other: it has one release at a time."""
+    for number, case in enumerate(one for one in TABLE if one.model == model):
+        place = folder / f"{model}-{number}"
+        place.mkdir()
+        yield _name(case), _outcome(client, case, folder=place)
+
+
+def _outcome(client: Client, case: Refusal, *, folder: Path) -> Outcome:
+    kind = "columns" if case.model == COLUMNS else "doubles"
+    live: dict[str, Any] = {"app": FRAGILE, "slo_ms": 2_000} if case.when is When.LIVE else {}
+    try:
+        release = client.deploy(
+            case.model, case.artifact(folder), input_type=kind, **live, **case.sent
+        )
+        version = release.version
+        client.predict(FRAGILE, case.asked)
+    except ClipperError as error:
+        if case.when is When.UPLOAD:
+            return Outcome(raised=error)
+        if case.when is When.CHECK:
+            version = str(error.details["version"])
+        path = f"models/{case.model}/versions/{version}/errors"
+        if case.code == "model_failed":
+            eventually(lambda: client.request("GET", path), seconds=30, what="its error is kept")
+        return Outcome(raised=error, errors=client.request("GET", path))
+    raise AssertionError(f"{case.title}: not refused")
+
+
+def _name(case: Refusal) -> str:
+    return f"{case.when} {case.title}"
+
+
+def says(text: str, expected: str) -> bool:
+    """Whether a text is what the table says, where ANYTHING stands for anything."""
+    pattern = ".+".join(map(re.escape, expected.split(ANYTHING)))
+    return re.fullmatch(pattern, text) is not None
+
+
+@EACH
+def test_it_is_refused_when_and_with_what_the_table_says(case: Refusal, told: Told) -> None:
+    raised = told.outcomes[_name(case)].raised
+    reason, _, where = raised.message.partition("\n\n")
+    if case.when is When.CHECK:
+        arm = f"{case.model}:{raised.details['version']}"
+        assert reason.startswith(f"{arm} didn't go live: ")
+        reason = reason.partition(": ")[2]
+        assert raised.details["state"] == "failed"
+        assert raised.details["error"] == raised.message.partition(": ")[2]
+    assert says(reason, case.says), reason
+    assert raised.code == case.code
+    if case.traceback and case.when is When.CHECK:
+        assert case.traceback in where
+
+
+@EACH
+def test_its_version_keeps_what_happened_and_where(case: Refusal, told: Told) -> None:
+    errors = told.outcomes[_name(case)].errors
+    found = [one for one in errors if case.traceback in one["traceback"]]
+    if case.when is When.UPLOAD or case.code in ("invalid_input", "deadline_exceeded"):
+        assert errors == []
+    elif "allow_signature_change" in case.says:
+        assert errors == []  # nothing is wrong with it but what it would replace
+    else:
+        assert [one["phase"] for one in found] == ["check" if case.when is When.CHECK else "serve"]
+        assert found[0]["count"] >= 1
+        assert bool(found[0]["traceback"]) is bool(case.traceback)
+
+
+@pytest.mark.parametrize("model", [NUMBERS, COLUMNS, OTHERS])
+def test_the_version_in_service_never_noticed(model: str, told: Told) -> None:
+    stream = told.streams[model]
+    assert stream.odd == []
+    assert stream.asked > 100
+
+
+def test_its_page_has_the_table() -> None:
+    text = PAGE.read_text()
+    assert len(TABLES.findall(text)) == len(When)
+    assert filled(text) == text, "run python -m tests.clients.refusals.page"
+
+
+def test_each_title_is_there_once() -> None:
+    assert len({_name(case) for case in TABLE}) == len(TABLE) > 50
