@@ -54,6 +54,7 @@ QUIET = {
 }
 # Of what uv draws around its words.
 DRAWN = " \u00d7\u2570\u2500\u25b6\u2502\u251c"
+NEEDED_NAMES = [re.split("[<>=]", needed)[0] for needed in CONTAINER_NEEDS]
 TOGETHER = " and ".join(CONTAINER_NEEDS)
 
 
@@ -182,7 +183,8 @@ class Build:
         known |= {name: os.environ[name] for name in NETWORK if name in os.environ}
         if self._wait_for(self._start(confined, more=known)):
             words = self._progress.words()
-            also = f" (a container itself needs {TOGETHER})" if "No solution" in words else ""
+            ours = "No solution" in words and any(name in words for name in NEEDED_NAMES)
+            also = f" (a container itself needs {TOGETHER})" if ours else ""
             raise EnvironmentFailed(f"{words}{also}")
 
     def _wait_for(self, process: subprocess.Popen[bytes]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -106,3 +107,9 @@ def live(
         model=FRAGILE,
         asked=asked,
     )
+
+
+def says(text: str, expected: str) -> bool:
+    """Whether a text is what the table says, where ANYTHING stands for anything."""
+    pattern = ".+".join(map(re.escape, expected.split(ANYTHING)))
+    return re.fullmatch(pattern, text) is not None

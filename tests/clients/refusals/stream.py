@@ -10,7 +10,7 @@ from typing import Any
 from clipper_client import Answer, Client, ClipperError
 
 # Between two queries: enough of them, and the machine has time for the rest.
-PAUSE_S = 0.02
+PAUSE_S = 0.1
 
 
 class Stream:

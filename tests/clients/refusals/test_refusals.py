@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -14,13 +13,15 @@ import pytest
 
 from clipper_client import Client, ClipperError
 from tests.clients.refusals.artifacts import linear, of_columns, skops_of
-from tests.clients.refusals.cases import ANYTHING, COLUMNS, FRAGILE, NUMBERS, OTHERS, Refusal, When
+from tests.clients.refusals.cases import COLUMNS, FRAGILE, NUMBERS, OTHERS, Refusal, When, says
+from tests.clients.refusals.of_environments import OF_ENVIRONMENTS
 from tests.clients.refusals.page import PAGE, TABLES, filled
 from tests.clients.refusals.stream import Stream
 from tests.clients.refusals.table import TABLE
 from tests.integration.stack import eventually
 
-EACH = pytest.mark.parametrize("case", TABLE, ids=lambda case: f"{case.when} {case.title}")
+ON_THE_STACK = [case for case in TABLE if case not in OF_ENVIRONMENTS]
+EACH = pytest.mark.parametrize("case", ON_THE_STACK, ids=lambda case: f"{case.when} {case.title}")
 CITIES = ("Rome", "Oslo", "Bonn")
 
 
@@ -120,12 +121,6 @@ def _name(case: Refusal) -> str:
     return f"{case.when} {case.title}"
 
 
-def says(text: str, expected: str) -> bool:
-    """Whether a text is what the table says, where ANYTHING stands for anything."""
-    pattern = ".+".join(map(re.escape, expected.split(ANYTHING)))
-    return re.fullmatch(pattern, text) is not None
-
-
 @EACH
 def test_it_is_refused_when_and_with_what_the_table_says(case: Refusal, told: Told) -> None:
     raised = told.outcomes[_name(case)].raised
@@ -160,7 +155,7 @@ def test_its_version_keeps_what_happened_and_where(case: Refusal, told: Told) ->
 def test_the_version_in_service_never_noticed(model: str, told: Told) -> None:
     stream = told.streams[model]
     assert stream.odd == []
-    assert stream.asked > 100
+    assert stream.asked > 20
 
 
 def test_its_page_has_the_table() -> None:
