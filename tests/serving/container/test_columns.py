@@ -174,7 +174,8 @@ def test_rows_of_unknown_columns_have_so_many_at_most_together_too() -> None:
         def warm_up(self) -> None: ...
         def close(self) -> None: ...
 
-    answers = ModelPredictor(Counts(), input_type="columns").answer_batch(inputs)
+    predictor = ModelPredictor(Counts(), input_type="columns", search_s=30.0)
+    answers = predictor.answer_batch(inputs)
     assert [answer.payload for answer in answers] == [b"10001", b"10000", b"10001"]
 
 

@@ -158,10 +158,9 @@ def test_a_server_that_never_answers_is_given_up_in_time_for_all_of_a_batch() ->
         found = outputs(asked, [[1]] * 50)
         waiting.set()
     late = f"127.0.0.1:{server.port} gave no answer within 200 ms"
-    assert set(found) == {
-        (late,),
-        (f"not asked any more, as for an input of the same batch {late}",),
-    }
+    others = f"not asked any more, as for an input of the same batch {late}"
+    assert (late,) in found
+    assert set(found) <= {(late,), (others,)}
     assert len(server.asked) <= 4
 
 
