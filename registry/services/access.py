@@ -40,7 +40,8 @@ def create_api_key(
         raise BadRequest(f"Expected at least one scope among {', '.join(SCOPES)}.")
     if MANAGE in scopes and not by.may_grant_manage:
         raise Forbidden(
-            f"Only a superuser makes keys with the scope {MANAGE}; {by.label} is none.",
+            f"Only a superuser, or manage.py create_api_key, makes keys with the scope {MANAGE}; "
+            f"{by.label} is no superuser.",
             required="superuser",
         )
     if can_run_code and not by.may_run_code:

@@ -8,7 +8,12 @@ from pathlib import Path
 from clipper_client.cli.command import Command, Options
 from clipper_client.cli.output import print_json, print_line, shown
 from clipper_client.client import Client
-from clipper_client.declarations.apply import check_possible, differences, take
+from clipper_client.declarations.apply import (
+    check_conflicts,
+    check_possible,
+    differences,
+    take,
+)
 from clipper_client.declarations.document import read
 from clipper_client.declarations.export import as_yaml, exported
 from clipper_client.declarations.plan import Change
@@ -76,13 +81,16 @@ def _changes(client: Client, options: Options) -> list[Change]:
 
 
 def _show(changes: list[Change], *, options: Options) -> None:
+    """Print what differs. Raises where it can't be applied."""
     if options.json:
+        check_conflicts(changes)  # which is JSON as well, and there is to be one
         print_json({"changes": [change.as_dict() for change in changes], "applied": False})
     elif not changes:
         print_line(NOTHING)
     else:
         for change in changes:
             _print_change(change)
+        check_conflicts(changes)
 
 
 def _print_change(change: Change) -> None:
@@ -121,7 +129,7 @@ COMMANDS = (
     Command(
         name="diff",
         help="show what apply would change",
-        more="Exits with 2 where something differs.",
+        more="Exits with 2 where something differs, with 1 where apply would be refused.",
         add_arguments=_add_file,
         run=_diff,
     ),

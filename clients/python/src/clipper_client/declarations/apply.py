@@ -30,6 +30,14 @@ def differences(
 
 def check_possible(changes: list[Change]) -> None:
     """Raise ClipperError, before anything is done, where something can't be as declared."""
+    check_conflicts(changes)
+    for change in changes:
+        if (change.action, change.kind) == ("create", "version"):
+            _check_secret(*_declared(change))
+
+
+def check_conflicts(changes: list[Change]) -> None:
+    """Raise ClipperError where what is there can't become what is declared."""
     conflicts = [change for change in changes if change.action == "conflict"]
     if conflicts:
         told = "; ".join(f"{change.kind} {change.name}: {change.reason}" for change in conflicts)
@@ -38,9 +46,6 @@ def check_possible(changes: list[Change]) -> None:
             code="conflict",
             details={"conflicts": [change.as_dict() for change in conflicts]},
         )
-    for change in changes:
-        if (change.action, change.kind) == ("create", "version"):
-            _check_secret(*_declared(change))
 
 
 def _check_secret(model: DeclaredModel, version: DeclaredVersion) -> None:
