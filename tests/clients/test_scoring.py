@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
@@ -112,6 +113,9 @@ async def test_the_async_client_scores_the_same(
         expected = linear.predict(many[:3_000]).tolist()
         assert await client.score(churn, many[:3_000]) == expected
         assert [output async for output in client.score_each(churn, many[:3_000])] == expected
+        with pytest.raises(ClipperError, match="no more were asked"):
+            await client.score(churn, [[1.0]] * 3_000)
+        assert len(asyncio.all_tasks()) == 1
 
 
 def test_bytes_go_as_files_and_as_base64_where_the_application_takes_no_bytes(

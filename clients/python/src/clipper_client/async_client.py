@@ -131,9 +131,10 @@ class AsyncClient:
             app, rows, options=options, policy=self._policy, progress=progress, errors=errors
         )
         outputs: list[Any] = []
-        with scored:
-            async for part in self.in_order(scored.requests()):
-                outputs += scored.take(part)
+        async with aclosing(self.in_order(scored.requests())) as parts:
+            with scored:
+                async for part in parts:
+                    outputs += scored.take(part)
         scored.check()
         return outputs
 

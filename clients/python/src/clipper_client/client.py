@@ -129,8 +129,8 @@ class Client:
             app, rows, options=options, policy=self._policy, progress=progress, errors=errors
         )
         outputs: list[Any] = []
-        with scored:
-            for part in self.in_order(scored.requests()):
+        with closing(self.in_order(scored.requests())) as parts, scored:
+            for part in parts:
                 outputs += scored.take(part)
         scored.check()
         return outputs
