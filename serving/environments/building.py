@@ -160,7 +160,7 @@ class Build:
         self._progress.add("Compiling")
         library = str(self.made / "lib")
         tests = f"{re.escape(library)}/.*/tests/"
-        command = ["-I", "-S", "-m", "compileall", "-q", "-j", "0", "-x", tests, library]
+        command = ["-I", "-S", "-m", "compileall", "-qq", "-j", "0", "-x", tests, library]
         confined = confined_command(
             [str(self._python), *command],
             write=[self._work],

@@ -39,9 +39,12 @@ def test_an_application_of_other_models_is_left_alone(
 
 
 def test_an_application_that_is_there_gets_what_is_asked_for(
-    client: Client, churn: str, linear: LogisticRegression
+    client: Client, churn: str, linear: LogisticRegression, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    client.deploy(churn, linear, app=churn, slo_ms=900, default_output=-1)
+    release = client.deploy(churn, linear, app=churn, slo_ms=900, default_output=-1, progress=True)
+    bar, *stages = capsys.readouterr().err.split("\n")
+    assert f"bytes of churn:{release.version}" in bar
+    assert stages[0].startswith(f"churn:{release.version} is pending: ")
     found = client.request("GET", f"applications/{churn}")
     assert (found["slo"]["latency_ms"], found["default_output"]) == (900.0, -1)
 

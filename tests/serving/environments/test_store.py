@@ -160,6 +160,12 @@ def test_without_a_wheel_of_what_a_container_only_wishes_for_it_is_built_all_the
     assert list(folder.glob("lib/*/site-packages/pysimdjson*")) == []
 
 
+def test_what_does_not_compile_is_no_error(environments: Environments, wheels: Path) -> None:
+    make_wheel(wheels, "oven", files={"oven_of_tomorrow.py": "def bake -> cake"})
+    log = environments.log_of(built(environments, "oven").name)
+    assert ("+ oven==1.0" in log, "rror" in log) == (True, False)
+
+
 def test_a_wheel_for_another_python_is_none(environments: Environments, wheels: Path) -> None:
     make_wheel(wheels, "fryer", "1.0", tag="cp36-cp36m-manylinux1_x86_64")
     assert "fryer" in refusal(environments, "fryer")

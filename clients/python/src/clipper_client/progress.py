@@ -1,4 +1,4 @@
-"""A bar on a terminal, and nothing elsewhere."""
+"""How far something is, on a terminal, and nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -10,16 +10,30 @@ WIDTH = 30
 PAUSE_S = 0.1
 
 
-class Bar:
-    """Shows how far something is; `total` None where that isn't known.
+def wanted(shown: bool | None) -> bool:
+    """Whether to show anything: None is on a terminal, but not elsewhere."""
+    return sys.stderr.isatty() if shown is None else shown
 
-    `shown` None: on a terminal, but not elsewhere.
-    """
+
+class Stages:
+    """Shows what something is at, in a line for each change."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def show(self, stage: object) -> None:
+        if (text := str(stage)) != self._last:
+            self._last = text
+            print(text, file=sys.stderr, flush=True)
+
+
+class Bar:
+    """Shows how far something is; `total` None where that isn't known, `shown` as of `wanted`."""
 
     def __init__(self, unit: str, *, total: int | None, shown: bool | None) -> None:
         self._unit = unit
         self._total = total
-        self._shown = sys.stderr.isatty() if shown is None else shown
+        self._shown = wanted(shown)
         self._began = monotonic()
         self._drawn_at = 0.0
         self._done = 0

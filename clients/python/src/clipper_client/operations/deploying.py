@@ -20,7 +20,7 @@ from clipper_client.operations.management import model_path, released
 from clipper_client.operations.options import UNSET
 from clipper_client.operations.predictions import application_path
 from clipper_client.packing import zipped
-from clipper_client.progress import Bar
+from clipper_client.progress import Bar, Stages, wanted
 from clipper_client.requirements import captured
 from clipper_client.retries import RetryPolicy, ask
 from clipper_client.signatures import first_of, input_type_of
@@ -92,6 +92,7 @@ class Deployment:
             },
             wait=self.wait,
             policy=policy,
+            watch=Stages().show if wanted(self.progress) else None,
         )
         if self.app is not None:
             yield from self._route(known["input_type"], policy=policy)

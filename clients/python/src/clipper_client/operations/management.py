@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from time import monotonic
 from typing import Any
@@ -17,6 +17,8 @@ from clipper_client.steps import Operation, Pause, Request, Response
 # One request waits so long at the server for a release to end; then it is asked again.
 WAIT_S = 20.0
 LIVE = "live"
+# Where somebody watches, it is asked this often how far it is.
+WATCHED_S = 1.0
 # True as `wait`.
 ENOUGH_S = 600.0
 # The server answers at once where too many wait there.
@@ -60,9 +62,17 @@ def rollback(
 
 
 def released(
-    path: str, *, body: Mapping[str, Any], wait: bool | float, policy: RetryPolicy
+    path: str,
+    *,
+    body: Mapping[str, Any],
+    wait: bool | float,
+    policy: RetryPolicy,
+    watch: Callable[[Release], None] | None = None,
 ) -> Operation[Release]:
-    """Ask for a release, and wait until it has ended; raises where it didn't go live."""
+    """Ask for a release, and wait until it has ended; raises where it didn't go live.
+
+    `watch` is told each second how far it is.
+    """
     until = monotonic() + seconds_of(wait)
     asked = Request(method="POST", path=path, body=encoded(dict(body)), repeatable=False)
     response = yield from ask(asked, policy=policy)
@@ -72,8 +82,13 @@ def released(
     # One that is live at once is waited for too: until the server answers queries by it.
     wanted = release.is_open or release.state == LIVE
     while wanted and (left := until - monotonic()) > 0:
-        release = yield from _ended(release, within_s=min(WAIT_S, left), policy=policy)
-        wanted = release.is_open
+        longest_s, watched = WAIT_S, False
+        if watch is not None and release.is_open:
+            watch(release)
+            longest_s, watched = WATCHED_S, True
+        release = yield from _ended(release, within_s=min(longest_s, left), policy=policy)
+        # Who looks each second may see it live before the server answers by it.
+        wanted = release.is_open or (watched and release.state == LIVE)
     return checked(release)
 
 
