@@ -18,6 +18,8 @@ ENDS_WITHIN_S = 90.0
 # Names the frameworks whose models are to be deployed.
 DEPLOYED = "CLIPPER_DEPLOYED_FRAMEWORKS"
 DEPLOYED_TESTS = "tests/frameworks/test_deployed.py"
+# The nearest file with settings is that of the environments.
+SETTINGS = ("-c", "pyproject.toml", "-p", "no:cacheprovider")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +44,16 @@ def run_tests(name: str, *, within_s: float = TESTED_WITHIN_S) -> Tested:
 
 def run_deployed(names: Sequence[str]) -> Tested:
     """Deploy models of these frameworks to a stack, from their environments."""
-    # The nearest file with settings is that of the environments.
-    settings = ("-c", "pyproject.toml", "-p", "no:cacheprovider")
-    command = [sys.executable, "-m", "pytest", DEPLOYED_TESTS, *settings, "-q"]
+    command = [sys.executable, "-m", "pytest", DEPLOYED_TESTS, *SETTINGS, "-q"]
     # The first time a framework's wheels may have to be fetched, twice.
     within_s = 2 * TESTED_WITHIN_S * len(names)
     return run(command, more={DEPLOYED: " ".join(names)}, within_s=within_s)
+
+
+def run_tutorials() -> Tested:
+    """Type the pages of docs/tutorial that are too much for `make test`."""
+    command = [sys.executable, "-m", "pytest", str(HERE / "tutorials.py"), *SETTINGS, "-q"]
+    return run(command, more={}, within_s=2 * TESTED_WITHIN_S)
 
 
 def end_gently(process: subprocess.Popen[bytes]) -> None:

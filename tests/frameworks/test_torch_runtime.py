@@ -132,18 +132,6 @@ def test_a_program_says_how_many_numbers_it_takes(program: bytes, artifact_file:
     assert good.status is AnswerStatus.OK
 
 
-def test_loading_complains_of_nothing(
-    artifact: bytes, artifact_file: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    complaining = logging.getLogger("torch.export.pt2_archive._package")
-    complaining.addHandler(caplog.handler)
-    try:
-        load_as("torch", artifact, at=artifact_file).warm_up()
-    finally:
-        complaining.removeHandler(caplog.handler)
-    assert caplog.messages == []
-
-
 def test_a_row_of_the_wrong_width_fails_alone_in_a_script(
     script: bytes, artifact_file: Path
 ) -> None:

@@ -10,7 +10,8 @@ What a page may say, and what becomes of it:
 - `text` and `json` right after a block of `sh` are what that has to print. "…" stands for anything.
   What differs from run to run is compared as if it didn't (VOLATILE), and how JSON is broken into
   lines doesn't count. In a block of `output` no figure is compared, only its sign;
-- `make run`, and `pip install` of what is installed already, are what the tests did before.
+- `make run`, where pip finds wheels, and `pip install` of what is installed already, are what the
+  tests did before.
 """
 
 from __future__ import annotations
@@ -28,12 +29,17 @@ from scripts.stack.layout import ROOT
 from tests.integration.pipelines import scripts_of
 from tests.integration.stack import Stack
 
-PAGES = sorted((ROOT / "docs/tutorial").glob("*.md"))
+EVERY = sorted((ROOT / "docs/tutorial").glob("*.md"))
+# These bring hundreds of megabytes: `make test-frameworks` types them.
+HEAVY = [page for page in EVERY if page.stem == "pytorch"]
+PAGES = [page for page in EVERY if page not in HEAVY]
 ADDRESS = "127.0.0.1:8000"
-LONGEST_S = 200
+LONGEST_S = 200.0
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 SAVED = re.compile(r"\bas\s+`([^`\s]*\.[^`\s]+)`[^`:]*:\n\n\Z")
-DONE_BEFORE = re.compile(r"^(make run|(?:\S*/)?pip install (.*))$", re.MULTILINE)
+DONE_BEFORE = re.compile(
+    r"^((?:\w+=\S+ )?make run|export PIP_FIND_LINKS=\S+|(?:\S*/)?pip install (.*))$", re.MULTILINE
+)
 PRINTED = ("text", "json")
 # The same, where luck decides on the figures.
 APPROXIMATE = "output"
@@ -121,7 +127,7 @@ class Reader:
         (self._desk / "var").symlink_to(stack.var)
         self._address = stack.url.removeprefix("http://")
 
-    def follows(self, page: str) -> None:
+    def follows(self, page: str, *, within_s: float = LONGEST_S) -> None:
         """Type all that the page says, and compare what is printed. Raises at a difference."""
         todo = steps(page)
         script = "\n".join(["set -euo pipefail", *self._scripts(todo)])
@@ -130,7 +136,7 @@ class Reader:
             cwd=self._desk,
             env={**os.environ, "VAR": "var", "PYTHONPATH": str(ROOT / "clients/python/src")},
             stdin=subprocess.DEVNULL,
-            timeout=LONGEST_S,
+            timeout=within_s,
             check=False,
         )
         reached = [step for number, step in enumerate(todo) if self._output(number).exists()]
