@@ -66,3 +66,18 @@ def test_a_releases_page_shows_what_its_check_found(admin_client: Client, v1: Mo
         "5 of 9 kept inputs answered as by svm:0, which was live; 8 answered at all; "
         "numbers differ by 0.25 at most."
     ) in page
+
+
+def page_of(version: ModelVersion, *, admin_client: Client) -> str:
+    url = reverse("admin:registry_modelversion_change", args=[version.pk])
+    return admin_client.get(url).content.decode()
+
+
+def test_a_versions_page_shows_its_check_before_anybody_deploys_it(
+    admin_client: Client, v1: ModelVersion, v2: ModelVersion
+) -> None:
+    assert "under way" in page_of(v1, admin_client=admin_client)
+    passed(v1, report={"samples": [{"input": "[<1>]", "output": "7"}]})
+    assert "[&lt;1&gt;] → 7" in page_of(v1, admin_client=admin_client)
+    services.fail_check(check=services.request_check(v2), error="no <weights>")
+    assert "failed: no &lt;weights&gt;" in page_of(v2, admin_client=admin_client)
