@@ -31,6 +31,9 @@ HOLD_RESERVE = 1 / 4
 # Where the controller tries larger batches than are predicted to fit the budget, one in so many has
 # a row more than that: it may show that the prediction is wrong.
 TRIED_NEVERTHELESS = 64
+# A batch of rows in no hurry may be twice as large as one that took up to this share of the budget;
+# or where a single row takes longer, up to so many times that.
+BULK_SHARE, BULK_OF_SINGLE = 1 / 2, 2.0
 # Where nothing is known yet: next to nothing, just enough to tell a long queue from a short one.
 UNKNOWN_ROW_S = 1e-6
 
@@ -69,6 +72,8 @@ class BatchPlanner:
         self._restrains = False
         self._restrained = 0
         self._longest = 0.0
+        self._bulk = 1
+        self._single = 0.0
         self.controller = self._new_controller()
         self.wait: Wait = new_wait(batching.wait_ms, budget=self.budget)
         self._note_reach()
@@ -79,6 +84,15 @@ class BatchPlanner:
         if self._fixed_budget is not None:
             return self._fixed_budget
         return batch_budget(answer_within=self._answer_within, queueing=self._queueing)
+
+    @property
+    def bulk_cap(self) -> int:
+        """The largest batch to send of rows that are in no hurry.
+
+        There are plenty of them, so that it is found by doubling. The controller's steps would take
+        hundreds of batches, each of which pays what a batch costs whatever its size: a data frame.
+        """
+        return max(self.cap, min(self._bulk, self.controller.max_size))
 
     @property
     def holds(self) -> bool:
@@ -111,12 +125,22 @@ class BatchPlanner:
         self.controller.record(size=rows, latency=seconds)
         self.wait.record(size=rows, elapsed=elapsed, busy=seconds)
         if not failed:
+            self._note_bulk(rows, seconds=seconds)
             self._longest = max(seconds, LONGEST_MEMORY * self._longest)
             self._own.record(size=rows, seconds=seconds)
             self._common.record(size=rows, seconds=seconds)
         self._service = self._own if self._own.calibrated else self._common
         self._restrained += self._restrains
         self._note_reach()
+
+    def _note_bulk(self, rows: int, *, seconds: float) -> None:
+        if rows == 1:
+            self._single = seconds
+        within = seconds <= max(BULK_SHARE * self.budget, BULK_OF_SINGLE * self._single)
+        if within and rows >= self._bulk:
+            self._bulk = 2 * rows
+        elif not within and 2 * rows >= self._bulk:
+            self._bulk = max(1, rows // 2)
 
     def batch_seconds(self, rows: int) -> float:
         """Return how long a batch of `rows` may be expected to take."""

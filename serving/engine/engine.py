@@ -196,9 +196,9 @@ class Engine:
                 )
 
     def rows_at_once(self, version_id: int) -> int:
-        """Return how many rows this version's replicas would take in one batch each."""
+        """Return how many rows, in no hurry, this version's replicas would take in a batch each."""
         pool = self._pools.get(version_id)
-        return 0 if pool is None else sum(replica.planner.cap for replica in pool.replicas)
+        return 0 if pool is None else sum(replica.planner.bulk_cap for replica in pool.replicas)
 
     def waiting(self, version_id: int) -> int:
         """Return how many rows wait for a replica of this version."""

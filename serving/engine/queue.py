@@ -8,7 +8,7 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from serving.engine.gather import Call
+from serving.engine.gather import LAST_PRIORITY, Call
 
 # A batch of large inputs ends here, far below what a frame may hold.
 MAX_BATCH_BYTES = 16 << 20
@@ -47,6 +47,11 @@ class CallQueue:
     def lanes(self) -> list[tuple[Call, ...]]:
         """The calls of each lane that has any, in the order in which they are due."""
         return [tuple(lane.calls) for lane in self._lanes.values()]
+
+    @property
+    def in_no_hurry(self) -> bool:
+        """Whether all that waits goes behind every query, as rows of large batches do."""
+        return all(lane.priority == LAST_PRIORITY for lane in self._lanes.values())
 
     @property
     def full(self) -> bool:

@@ -355,7 +355,7 @@ class Replica:
         """Send the next batch, without those calls that it would answer too late."""
         self.hold.stop()
         now = finish = self._clock()
-        rows = self.planner.cap
+        rows = self.planner.bulk_cap if self.queue.in_no_hurry else self.planner.cap
         if self.batches or self.queue.rows > rows:
             # Others are there who can be answered in time if these leave them the replica.
             finish += self.planner.batch_seconds(min(rows, self.queue.rows))

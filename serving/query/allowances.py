@@ -13,6 +13,8 @@ from serving.query.routing import Router
 
 # So many rows of a large batch are open at once: as many as keep the replicas busy.
 LEAST_OPEN, BATCHES_OPEN, MOST_OPEN = 64, 3, 1024
+# A row that is scored carries less, and holds the loop for less when its batch is settled.
+MOST_SCORED = 3072
 
 
 class Allowance(NamedTuple):
@@ -43,10 +45,15 @@ def allowance_for(
 
 
 def rows_open(
-    application: ApplicationSpec, *, router: Router, engine: Engine, version: VersionSpec | None
+    application: ApplicationSpec,
+    *,
+    router: Router,
+    engine: Engine,
+    version: VersionSpec | None,
+    most: int = MOST_OPEN,
 ) -> int:
     """Return how many rows may be open at once: some batches of the arm that takes most."""
     targets = router.arms(application).targets.values()
     asked = [target.version for target in targets] if version is None else [version]
     at_once = max((engine.rows_at_once(arm.id) for arm in asked), default=0)
-    return max(LEAST_OPEN, min(BATCHES_OPEN * at_once, MOST_OPEN))
+    return max(LEAST_OPEN, min(BATCHES_OPEN * at_once, most))

@@ -23,7 +23,7 @@ from selection.answers.decide import Fault, Objection, decide
 from selection.policies import Selection
 from serving.engine.gather import LAST_PRIORITY, Gather
 from serving.engine.outcome import Outcome, Status
-from serving.query.allowances import rows_open
+from serving.query.allowances import MOST_SCORED, rows_open
 from serving.query.fallback import NO_MODEL, error_for, why_default, why_none
 from serving.query.prediction import NOBODY, Choice, forced_on
 from serving.query.query import outputs_of
@@ -147,7 +147,11 @@ class Scoring:
     def _room(self) -> int:
         resources = self._resources
         return rows_open(
-            self._application, router=resources.router, engine=resources.engine, version=None
+            self._application,
+            router=resources.router,
+            engine=resources.engine,
+            version=None,
+            most=MOST_SCORED,
         )
 
     def _ask(self) -> None:
