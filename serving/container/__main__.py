@@ -176,6 +176,7 @@ async def _serve(predictor: Predictor, *, arguments: argparse.Namespace, say: Sa
         version_id=arguments.version_id,
         generation=arguments.generation,
         input_type=arguments.input_type,
+        concurrency=getattr(predictor, "concurrency", 1),
     )
     server = ContainerServer(
         predictor, hello=hello, address=arguments.address, listen=_listen(arguments.address)

@@ -58,7 +58,8 @@ class BatchPredictor(Protocol):
 class Predictor(BatchPredictor, Protocol):
     """One model that is loaded, in this process or in another that it is the front of.
 
-    Its `signature`, an attribute that is optional, says more of its inputs than `n_features`.
+    Two attributes are optional: its `signature` says more of its inputs than `n_features`, and
+    `concurrency` how many batches it may be asked at once, each in a thread.
     """
 
     input_type: str

@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -56,8 +57,9 @@ class ContainerServer:
     """Serves one model at one address, one batch after another, on the running loop.
 
     `address` is a Unix socket; with `listen` it is TCP instead, where peers have to authenticate.
-    The model runs inline: nothing else happens on this loop meanwhile. The counters may be read
-    from any thread.
+    The model runs inline: nothing else happens on this loop meanwhile. Where it only waits for
+    others (`hello.concurrency` above 1) it works on several batches at once, each in a thread. The
+    counters may be read from any thread.
     """
 
     def __init__(
@@ -84,7 +86,10 @@ class ContainerServer:
         self._paused: set[Connection] = set()
         self._buffered: deque[ReceivedBatch] = deque()
         self.bytes_buffered = 0
-        self._working = False
+        self._working = 0
+        self._at_once = hello.concurrency
+        self._threads = ThreadPoolExecutor(hello.concurrency) if hello.concurrency > 1 else None
+        self._under_way: set[asyncio.Task[None]] = set()
         self._scheduled = False
         self._peers_gone = asyncio.Event()
 
@@ -141,6 +146,8 @@ class ContainerServer:
             self._listener.close()
             self._listener = None
             remove_socket(self._address)
+        if self._threads is not None:
+            self._threads.shutdown(wait=False)
         for connection in list(self.connections):
             connection.abort()
         return all_gone
@@ -190,7 +197,7 @@ class ContainerServer:
 
     def _schedule(self) -> None:
         # Not inside data_received: between two batches the loop sends answers and hears signals.
-        if not self._scheduled:
+        if not self._scheduled and self._buffered and self._working < self._at_once:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._work)
 
@@ -198,14 +205,9 @@ class ContainerServer:
         self._scheduled = False
         batch = self._buffered.popleft()
         self.bytes_buffered -= batch.size
-        if self._buffered:
-            self._schedule()
         if not batch.connection.closing:
-            self._working = True
-            try:
-                self._answer(batch)
-            finally:
-                self._working = False
+            self._answer(batch)
+        self._schedule()
         self._resume()
 
     def _answer(self, batch: ReceivedBatch) -> None:
@@ -213,8 +215,31 @@ class ContainerServer:
             # A web process asks whether this loop, which runs the model, answers it.
             batch.connection.send(encode_answers(batch.request_id, (), compute_us=0))
             return
+        self._working += 1
+        if self._threads is not None:
+            task = asyncio.create_task(self._answer_beside(batch, threads=self._threads))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+            return
         started = time.perf_counter()
-        answers = self._ask_model(batch.inputs)
+        try:
+            answers = self._ask_model(batch.inputs)
+        finally:
+            self._working -= 1
+        self._send(batch, answers=answers, started=started)
+
+    async def _answer_beside(self, batch: ReceivedBatch, *, threads: ThreadPoolExecutor) -> None:
+        started = time.perf_counter()
+        loop = asyncio.get_running_loop()
+        try:
+            answers = await loop.run_in_executor(threads, self._ask_model, batch.inputs)
+        finally:
+            self._working -= 1
+            self._schedule()
+        if not batch.connection.closing:
+            self._send(batch, answers=answers, started=started)
+
+    def _send(self, batch: ReceivedBatch, *, answers: list[Answer], started: float) -> None:
         compute_us = int((time.perf_counter() - started) * 1e6)
         self._count(answers)
         connection = batch.connection

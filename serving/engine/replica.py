@@ -46,17 +46,11 @@ class Owner(Protocol):
     clock: Clock
 
     def settle(self, call: Call, outcome: Outcome) -> None: ...
-
     def take_back(self, calls: Iterable[Call]) -> None: ...
-
     def lost(self, calls: list[Call], *, blamed: list[Call]) -> None: ...
-
     def answered_apart(self, calls: list[Call]) -> None: ...
-
     def drains(self, replica: Replica) -> None: ...
-
     def left(self, replica: Replica) -> None: ...
-
     def batch_done(self, replica: Replica, batch: Batch, done: Done) -> None: ...
 
 
@@ -77,6 +71,8 @@ class Replica:
     ) -> None:
         self.id = hello.replica
         self.planner = planner
+        self._at_once = hello.concurrency
+        self._room = PIPELINE if hello.concurrency == 1 else hello.concurrency
         self._draining = False
         self._connection = connection
         self._owner = owner
@@ -135,12 +131,13 @@ class Replica:
 
     def seconds_until_answer(self, *, behind: int, now: float) -> float:
         """Return when a query that queues behind `behind` rows should be answered, from now on."""
-        seconds = self.planner.queue_seconds(behind + 1)
+        seconds = self.planner.queue_seconds(-(-(behind + 1) // self._at_once))
         return seconds + self._seconds_in_flight(now) if self.batches else seconds
 
     def too_late_for(self, call: Call, *, now: float) -> bool:
         """Whether the call, queued now, should be answered only after its deadline."""
-        seconds = self.planner.last_seconds(self.queue.ahead_of(call) + 1)
+        rows = self.queue.ahead_of(call) + 1
+        seconds = self.planner.last_seconds(-(-rows // self._at_once))
         if self.batches:
             seconds += self._seconds_in_flight(now)
         return now + seconds > call.deadline
@@ -154,19 +151,27 @@ class Replica:
         return seconds
 
     def _seconds_in_flight(self, now: float) -> float:
-        """Return how long the batches that are under way should still take.
+        """Return how long the batches that are under way should still keep it from the next one.
 
         What is overdue may take as long again: a replica that hangs must not look idle.
         """
-        return abs(self._start_of_first + self._expected_in_flight - now)
+        if self._at_once == 1:
+            return abs(self._start_of_first + self._expected_in_flight - now)
+        first = next(iter(self.batches.values()))
+        return abs(first.sent_at + first.expected - now) if self._is_full else 0.0
 
     @property
     def _start_of_first(self) -> float:
-        """When the replica began with the oldest batch: it works on one at a time."""
+        """When the replica began with the oldest batch."""
         return self._start_of(next(iter(self.batches.values())))
 
     def _start_of(self, batch: Batch) -> float:
-        return max(batch.sent_at, self._last_answer_at)
+        return max(batch.sent_at, self._last_answer_at) if self._at_once == 1 else batch.sent_at
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether it works on as many batches as it can at once."""
+        return len(self.batches) >= self._at_once
 
     # Its end, slow or sudden.
 
@@ -300,7 +305,7 @@ class Replica:
 
     def _schedule_flush(self) -> None:
         """Flush after this turn of the loop, so that all that arrives in it shares a batch."""
-        if not self._flush_scheduled and len(self.batches) < PIPELINE:
+        if not self._flush_scheduled and len(self.batches) < self._room:
             self._flush_scheduled = True
             asyncio.get_running_loop().call_soon(self._flush)
 
@@ -310,7 +315,7 @@ class Replica:
             self._send_apart()
         if self.asks_apart:
             return
-        while self.queue.rows and len(self.batches) < PIPELINE and self._connection.writable:
+        while self.queue.rows and len(self.batches) < self._room and self._connection.writable:
             now = self._clock()
             until = self._held_until(now)
             if until > now:
@@ -335,7 +340,7 @@ class Replica:
         """Return until when the next batch has to wait, unless an answer comes before."""
         wait = self.planner.wait.seconds
         partial = wait > 0.0 and self.queue.rows < self.planner.cap
-        if self.batches:
+        if self._is_full:
             if partial:
                 return math.inf
             return self._just_in_time(now) if self.planner.holds else now

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from itertools import accumulate, pairwise
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -67,8 +67,16 @@ class Frame(NamedTuple):
     body: bytes
 
 
+# More batches at once are no replica's to ask for.
+MOST_AT_ONCE = 64
+
+
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
-    """What a replica says about itself as soon as a connection opens."""
+    """What a replica says about itself as soon as a connection opens.
+
+    It works on `concurrency` batches at once, from whomever they come: where it only waits for
+    others.
+    """
 
     replica: str
     model: str
@@ -76,6 +84,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     version_id: int
     generation: int
     input_type: str
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=MOST_AT_ONCE)] = 1
 
 
 _TYPES = {int(member): member for member in FrameType}

@@ -34,9 +34,12 @@ class PlayedReplica:
         self.batches: list[tuple[int, list[bytes]]] = []
         self._decoder = FrameDecoder()
 
-    def connect_to(self, engine: Engine, *, version: VersionSpec, name: str = "r1") -> None:
+    def connect_to(
+        self, engine: Engine, *, version: VersionSpec, name: str = "r1", concurrency: int = 1
+    ) -> None:
         """Be a replica of this version from now on."""
-        self.replica = engine.add_replica(hello_of(version, replica=name), self)
+        hello = hello_of(version, replica=name, concurrency=concurrency)
+        self.replica = engine.add_replica(hello, self)
 
     # What the engine calls.
 
@@ -107,8 +110,10 @@ class PlayedReplica:
             self.replica.on_frame(frame)
 
 
-def connect(engine: Engine, *, version_id: int = 1, name: str = "r1") -> PlayedReplica:
+def connect(
+    engine: Engine, *, version_id: int = 1, name: str = "r1", concurrency: int = 1
+) -> PlayedReplica:
     """Connect a new replica of this version to the engine, and return it."""
     replica = PlayedReplica()
-    replica.connect_to(engine, version=version_spec(version_id), name=name)
+    replica.connect_to(engine, version=version_spec(version_id), name=name, concurrency=concurrency)
     return replica

@@ -114,7 +114,7 @@ def snapshot_of(
     )
 
 
-def hello_of(version: VersionSpec, *, replica: str = "r1") -> Hello:
+def hello_of(version: VersionSpec, *, replica: str = "r1", concurrency: int = 1) -> Hello:
     """What a replica of this version says first."""
     return Hello(
         replica=replica,
@@ -123,4 +123,5 @@ def hello_of(version: VersionSpec, *, replica: str = "r1") -> Hello:
         version_id=version.id,
         generation=version.generation,
         input_type=version.input_type,
+        concurrency=concurrency,
     )

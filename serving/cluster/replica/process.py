@@ -353,8 +353,11 @@ async def _serve(
 ) -> None:
     _drain_when_cut(lifeline, drain=drain)
     watched = WatchedPredictor(predictor, slot=slot, at_most_s=assignment.hung_s)
+    hello = msgspec.structs.replace(
+        assignment.hello, concurrency=getattr(predictor, "concurrency", 1)
+    )
     server = ContainerServer(
-        watched, hello=assignment.hello, address=assignment.address, listen=replica_listen()
+        watched, hello=hello, address=assignment.address, listen=replica_listen()
     )
     await server.start()
     heartbeat.report(lambda: _statistics(server))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -144,19 +145,26 @@ class Slot:
 
 
 class WatchedPredictor:
-    """A predictor each of whose batches has to be done in time."""
+    """A predictor each of whose batches has to be done in time; of several at once, the last."""
 
     def __init__(self, predictor: BatchPredictor, *, slot: Slot, at_most_s: float) -> None:
         self._predictor = predictor
         self._slot = slot
         self._at_most_s = at_most_s
+        self._lock = threading.Lock()
+        self._under_way = 0
 
     def answer_batch(self, inputs: Sequence[bytes]) -> list[Answer]:
-        self._slot.begin(self._at_most_s)
+        with self._lock:
+            self._under_way += 1
+            self._slot.begin(self._at_most_s)
         try:
             return self._predictor.answer_batch(inputs)
         finally:
-            self._slot.end()
+            with self._lock:
+                self._under_way -= 1
+                if not self._under_way:
+                    self._slot.end()
 
 
 _decoder = msgspec.json.Decoder(Watched)

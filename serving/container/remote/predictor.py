@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
@@ -80,6 +81,7 @@ class RemotePredictor:
         self._must_answer = must_answer
         self._met = False
         self._parser = row_parser(self.signature)
+        self._parsing = threading.Lock()  # a parser is reused from row to row
         self._loop = LoopThread()
         self._client = HttpClient(
             configuration.place,
@@ -87,6 +89,11 @@ class RemotePredictor:
             secret=ServerSecret(terms.secret, configuration.secret_header),
             concurrency=self._most,
         )
+
+    @property
+    def concurrency(self) -> int:
+        """As many batches at once as there may be requests, which all of them share."""
+        return self._most
 
     @property
     def n_features(self) -> int | None:
@@ -112,12 +119,13 @@ class RemotePredictor:
         raws: list[bytes] = []
         rows: list[Any] = []
         refusals: dict[int, Answer] = {}
-        for position, raw in enumerate(inputs):
-            try:
-                rows.append(self._parser.parse(raw))
-                raws.append(raw)
-            except InvalidRow as error:
-                refusals[position] = Answer(AnswerStatus.INVALID_INPUT, str(error).encode())
+        with self._parsing:
+            for position, raw in enumerate(inputs):
+                try:
+                    rows.append(self._parser.parse(raw))
+                    raws.append(raw)
+                except InvalidRow as error:
+                    refusals[position] = Answer(AnswerStatus.INVALID_INPUT, str(error).encode())
         answers = iter(self._answered(RemoteInputs(raws, rows)) if raws else [])
         return [
             refusal if (refusal := refusals.get(position)) is not None else next(answers)
