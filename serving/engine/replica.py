@@ -221,11 +221,11 @@ class Replica:
             self._on_answer(frame)
         elif frame.type is FrameType.PART:
             self._on_part(frame)
-        elif frame.type is FrameType.DRAIN:
+        elif frame.type is FrameType.DRAIN and not self._draining:
             self.drain()
         elif frame.type is not FrameType.ERROR:
             raise ProtocolError(
-                f"expected ANSWER, PART, DRAIN or ERROR from a replica, got {frame.type}"
+                f"expected ANSWER, PART, one DRAIN or ERROR of a replica, got {frame.type.name}"
             )
 
     def on_lost(self, error: ConnectionLost | None) -> None:
@@ -267,9 +267,10 @@ class Replica:
         """Settle the first of those that are open; the rest of the batch is still to come."""
         batch = self._batch_of(frame)
         answers, compute_us = decode_answers(frame.body)
+        most = len(batch.open) - 1
+        if not 0 < len(answers) <= most:
+            raise ProtocolError(f"expected 1 to {most} answers in a PART, got {len(answers)}")
         calls = batch.open[: len(answers)]
-        if len(calls) == len(batch.open):
-            raise ProtocolError(f"expected part of {len(calls)} answers, got {len(answers)}")
         batch.answered += len(calls)
         self._in_flight -= len(calls)
         batch.trace(calls, by=self.id, now=self._clock(), model_seconds=compute_us / 1e6)

@@ -118,6 +118,9 @@ class Connection(asyncio.Protocol):
             for frame in self._decoder.feed(data):
                 if frame.type is FrameType.ERROR:
                     self._fault = ConnectionLost(f"the peer reported: {_text(frame.body)}")
+                    self._on_frame(self, frame)
+                    self.close()  # it was its last word, whether it closes or not
+                    return
                 self._on_frame(self, frame)
                 if self.closing:
                     return

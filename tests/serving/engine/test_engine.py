@@ -191,6 +191,18 @@ async def test_a_draining_replica_takes_no_more(engine: Engine) -> None:
     assert gather.answered
 
 
+async def test_a_replica_that_goes_on_asking_to_be_drained_breaks_the_protocol(
+    engine: Engine,
+) -> None:
+    """It could keep the event loop busy with it for as long as it owes an answer."""
+    replica = connect(engine)
+    ask(engine, b"[1]")
+    await turn()
+    replica.ask_to_drain()
+    with pytest.raises(ProtocolError, match="one DRAIN or ERROR of a replica, got DRAIN"):
+        replica.ask_to_drain()
+
+
 async def test_a_full_queue_refuses() -> None:
     engine = Engine(EngineSpec(queue_capacity=3))
     connect(engine)

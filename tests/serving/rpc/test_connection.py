@@ -113,6 +113,15 @@ async def test_bytes_that_are_no_frame_end_the_connection_with_the_reason(path: 
         assert "the peer reported: expected a frame starting with b'CL'" in str(await client.lost)
 
 
+async def test_an_error_is_the_last_that_is_heard_of_a_peer(path: Path) -> None:
+    async with linked(f"unix:{path}") as (near, client, far, _server):
+        far.send(encode_frame(FrameType.ERROR, 0, b"no more") * 3)  # and doesn't close
+        assert "the peer reported: no more" in str(await client.lost)
+        assert near.closing
+        assert (await client.frames.get()).type is FrameType.ERROR
+        assert client.frames.empty()
+
+
 async def test_a_protocol_error_raised_by_the_reader_ends_the_connection_too(path: Path) -> None:
     server, client = End(), End()
 
