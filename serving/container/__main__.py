@@ -23,12 +23,14 @@ from typing import Any
 
 import msgspec
 
+from serving.container.admission import OutsideLoop, serve_admitted
 from serving.container.agreement import agreement, read_rows
+from serving.container.batch_server import BatchServer
+from serving.container.busy import BusyPredictor
 from serving.container.crashes import tell_of_crashes
 from serving.container.errors import ContainerError, WarmUpFailed, explain
 from serving.container.failures import failure_of, with_last_traceback
 from serving.container.limits import MemoryLimit, held_to, private_bytes
-from serving.container.link import answer_all
 from serving.container.loading import load_predictor
 from serving.container.output import stream_to
 from serving.container.predictor import Predictor
@@ -37,6 +39,7 @@ from serving.container.runtimes import find_runtime
 from serving.container.server import ContainerServer
 from serving.container.signature import output_shape, signature_of, tellable
 from serving.container.spec import LoadSpec, add_options
+from serving.container.statistics import Statistics
 from serving.rpc.address import TcpAddress, parse_address
 from serving.rpc.buffers import keep_freed_memory
 from serving.rpc.credentials import Credentials, replica_tls
@@ -44,7 +47,7 @@ from serving.rpc.errors import InvalidAddress
 from serving.rpc.frames import Hello
 from serving.rpc.listening import TcpListen
 
-# How often failures are told to whoever keeps them.
+# How often failures and counts are told to whoever keeps them.
 TELL_S = 1.0
 
 Say = Callable[[dict[str, Any]], None]
@@ -103,21 +106,28 @@ def serve(arguments: argparse.Namespace, *, say: Say) -> None:
 
 
 def answer(arguments: argparse.Namespace, *, say: Say) -> None:
-    """Answer batches on an inherited socket until its peer closes it."""
+    """Answer batches of those that come through an inherited socket, until its peer closes it."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-    with socket.socket(fileno=arguments.descriptor) as peer:
+    with socket.socket(fileno=arguments.descriptor) as channel:
         find_runtime(arguments.runtime)  # its libraries are no part of the model
         say({"base_bytes": private_bytes()})
         predictor = _load_for_good(arguments)
         keep_freed_memory()
         say({"ok": True} | _told(predictor))
-        telling = threading.Thread(
-            target=_go_on_telling, args=(predictor,), kwargs={"say": say}, daemon=True
-        )
-        telling.start()
-        answer_all(peer, answer=predictor.answer_batch)
+        # Always this loop: what others a model brings, or installs, is its own affair.
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            runner.run(_answer(predictor, channel=channel, busy=arguments.busy, say=say))
         _tell_failures(predictor, say=say)
         predictor.close()
+
+
+async def _answer(predictor: Predictor, *, channel: socket.socket, busy: int, say: Say) -> None:
+    server = BatchServer(OutsideLoop(BusyPredictor(predictor, descriptor=busy)))
+    telling = threading.Thread(
+        target=_go_on_telling, args=(predictor, server), kwargs={"say": say}, daemon=True
+    )
+    telling.start()
+    await serve_admitted(server, channel=channel)
 
 
 def _told(predictor: Predictor) -> dict[str, Any]:
@@ -156,10 +166,14 @@ def _rehearsed(predictor: Predictor, *, arguments: argparse.Namespace) -> dict[s
     }
 
 
-def _go_on_telling(predictor: Predictor, *, say: Say) -> None:
+def _go_on_telling(predictor: Predictor, server: BatchServer, *, say: Say) -> None:
+    told = Statistics()
     while True:
         time.sleep(TELL_S)
         _tell_failures(predictor, say=say)
+        if (statistics := server.statistics) != told:
+            say({"statistics": msgspec.to_builtins(statistics)})
+            told = statistics
 
 
 def _tell_failures(predictor: Predictor, *, say: Say) -> None:
@@ -281,6 +295,7 @@ def _argument_parser() -> argparse.ArgumentParser:
     answering = commands.add_parser("answer", parents=[artifact], help=answer.__doc__)
     answering.set_defaults(run=answer)
     answering.add_argument("--descriptor", type=int, required=True, help="of the socket")
+    answering.add_argument("--busy", type=int, required=True, help="of memory: since when it works")
     serving = commands.add_parser("serve", parents=[artifact], help=serve.__doc__)
     serving.set_defaults(run=serve)
     serving.add_argument("--address", required=True, help="unix:/path or tcp:host:port")

@@ -19,8 +19,10 @@ from serving.rpc.text import safe_text
 
 _BROKEN = re.compile(r"^Fatal Python error: (?P<how>.*)$", re.MULTILINE)
 _FRAME = re.compile(r'^  File "([^"\n]*)", line (\d+) in (.*)$', re.MULTILINE)
-# What leads to a model's own code: it was run as a program, and imported.
-_OURS = (f"{Path(__file__).resolve().parent}/", "<frozen ")
+# What leads to a model's own code: it was run as a program, asked from an event loop, and imported.
+_OURS = f"{Path(__file__).resolve().parent}/"
+_PROGRAM = f"{_OURS}__main__.py"
+_IMPORTS = "<frozen "
 
 
 def tell_of_crashes() -> None:
@@ -59,9 +61,13 @@ def crash_in(output: str) -> str:
     if not broken:
         return ""
     frames = _FRAME.findall(output[broken[-1].end() :])[::-1]  # told from the innermost outwards
-    while frames and frames[0][0].startswith(_OURS):
+    ours = [number for number, (file, _, _) in enumerate(frames) if file.startswith(_OURS)]
+    if ours and frames[ours[-1]][0] == _PROGRAM:
+        return ""  # it waited for a batch
+    frames = frames[ours[-1] + 1 :] if ours else frames
+    while frames and frames[0][0].startswith(_IMPORTS):
         del frames[0]
-    if not frames or frames[-1][0].startswith(_OURS):
+    if not frames or frames[-1][0].startswith(_IMPORTS):
         return ""
     lines = [
         f'  File "{shown_file(file)}", line {line}, in {function}'

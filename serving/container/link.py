@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from serving.rpc.errors import ConnectionLost, ProtocolError
@@ -17,10 +17,7 @@ from serving.rpc.frames import (
     Hello,
     decode_answers,
     decode_hello,
-    decode_predict,
-    encode_in_parts,
     encode_predict,
-    fitting,
 )
 from serving.rpc.text import safe_text
 
@@ -123,17 +120,3 @@ def _let_wait(connected: socket.socket, *, seconds: float) -> None:
     connected.settimeout(None)
     for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
         connected.setsockopt(socket.SOL_SOCKET, option, _TIMEVAL.pack(int(seconds), 0))
-
-
-def answer_all(connected: socket.socket, *, answer: Callable[[list[bytes]], list[Answer]]) -> None:
-    """The other end: answer each batch until the peer has closed."""
-    decoder, reading = FrameDecoder(), SocketReader(connected)
-    while data := reading.next():
-        for frame in decoder.feed(data):
-            if frame.type is FrameType.PREDICT:
-                answers = [
-                    fitting(answer_to_input)
-                    for answer_to_input in answer(decode_predict(frame.body))
-                ]
-                for part in encode_in_parts(frame.request_id, answers, compute_us=0):
-                    connected.sendall(part)

@@ -1,65 +1,22 @@
-"""A replica's server: takes batches from web processes, runs the model on them, answers."""
+"""A replica's server: listens for web processes, and answers them in its own process."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
-import time
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import NamedTuple
 
-from serving.container.errors import explain
-from serving.container.link import EX_SOFTWARE
+from serving.container.batch_server import BatchServer
 from serving.container.predictor import BatchPredictor
-from serving.container.tracebacks import traceback_of
+from serving.container.reception import Reception
 from serving.rpc.buffers import keep_freed_memory
-from serving.rpc.connection import Connection, Listener, listen, remove_socket
-from serving.rpc.errors import ConnectionLost, ProtocolError
-from serving.rpc.forks import forget, keep_from_forks
-from serving.rpc.frames import (
-    Answer,
-    AnswerStatus,
-    Frame,
-    FrameType,
-    Hello,
-    decode_predict,
-    encode_answers,
-    encode_frame,
-    encode_hello,
-    encode_in_parts,
-    failed,
-    fitting,
-)
+from serving.rpc.frames import Hello, encode_hello
 from serving.rpc.listening import TcpListen
-from serving.rpc.text import safe_text
-
-logger = logging.getLogger(__name__)
-
-# Batches waiting here; beyond it their senders are read no further until half are done.
-MAX_BUFFERED = 64
-# So many bytes of them too: a web process sends no more than two at a time, but there may be many.
-MAX_BUFFERED_BYTES = 64 << 20
-
-_DRAIN = encode_frame(FrameType.DRAIN, 0)
 
 
-class ReceivedBatch(NamedTuple):
-    connection: Connection
-    request_id: int
-    inputs: list[bytes]
-    size: int
-
-
-class ContainerServer:
-    """Serves one model at one address, one batch after another, on the running loop.
+class ContainerServer(BatchServer):
+    """Serves one model at one address.
 
     `address` is a Unix socket; with `listen` it is TCP instead, where peers have to authenticate.
-    The model runs inline: nothing else happens on this loop meanwhile. Where it only waits for
-    others (`hello.concurrency` above 1) it works on several batches at once, each in a thread. The
-    counters may be read from any thread.
     """
 
     def __init__(
@@ -70,66 +27,18 @@ class ContainerServer:
         address: str = "",
         listen: TcpListen | None = None,
     ) -> None:
-        self.queries = 0
-        self.batches = 0
-        self.last_batch_size = 0
-        self.last_error: str | None = None
-        self._pid = os.getpid()
-        self._draining = False
-        self._predictor = predictor
-        self._hello = encode_hello(hello)
-        self._authentication = listen.credentials.of(hello) if listen else None
-        self._listen = listen
-        self._address = listen.bound_address if listen else address
-        self._listener: Listener | None = None
-        self.connections: set[Connection] = set()
-        self._paused: set[Connection] = set()
-        self._buffered: deque[ReceivedBatch] = deque()
-        self.bytes_buffered = 0
-        self._working = 0
-        self._at_once = hello.concurrency
-        self._threads = ThreadPoolExecutor(hello.concurrency) if hello.concurrency > 1 else None
-        self._under_way: set[asyncio.Task[None]] = set()
-        self._scheduled = False
-        self._peers_gone = asyncio.Event()
+        super().__init__(predictor, greeting=encode_hello(hello), concurrency=hello.concurrency)
+        self._reception = Reception(hello=hello, address=address, listen=listen)
 
     @property
     def address(self) -> str:
         """Where it can be dialled once it has started."""
-        return self._address
-
-    @property
-    def in_flight(self) -> int:
-        """Batches being worked on or waiting here."""
-        return len(self._buffered) + self._working
+        return self._reception.address
 
     async def start(self) -> None:
         """Listen; raises OSError when the address is taken."""
         keep_freed_memory()
-        self._listener = await listen(
-            self._address,
-            on_connect=self._welcome,
-            on_frame=self._receive,
-            on_lost=self._forget,
-            on_writable=self._resume,
-            authentication=self._authentication,
-            ports=self._listen.ports if self._listen else None,
-        )
-        for bound in self._listener.sockets:
-            keep_from_forks(bound.fileno())
-        if self._listen is not None:
-            port = self._listener.sockets[0].getsockname()[1]
-            self._address = self._listen.advertised_address(port)
-
-    def drain(self) -> None:
-        """Ask every peer to send no more and to close; what still arrives is answered.
-
-        For the loop's thread, signal handlers of the loop included.
-        """
-        self._draining = True
-        for connection in self.connections:
-            connection.send(_DRAIN)
-        self._note_peers()
+        await self._reception.open(self.new_connection)
 
     async def wait_closed(self, timeout: float) -> bool:  # noqa: ASYNC109  # it is the point
         """After drain(): wait until every peer has closed, or timeout seconds; then stop.
@@ -138,151 +47,8 @@ class ContainerServer:
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                await self._peers_gone.wait()
+                await self.peers_gone()
         all_gone = not self.connections
-        if self._listener is not None:
-            for bound in self._listener.sockets:
-                forget(bound.fileno())
-            self._listener.close()
-            self._listener = None
-            remove_socket(self._address)
-        if self._threads is not None:
-            self._threads.shutdown(wait=False)
-        for connection in list(self.connections):
-            connection.abort()
+        self._reception.close()
+        self.cut_off()
         return all_gone
-
-    # What connections call.
-
-    def _welcome(self, connection: Connection) -> None:
-        self.connections.add(connection)
-        connection.send(self._hello)
-        if self._draining:
-            self._peers_gone.clear()
-            connection.send(_DRAIN)
-
-    def _receive(self, connection: Connection, frame: Frame) -> None:
-        if frame.type is FrameType.ERROR:
-            logger.warning("peer error reason=%s", safe_text(frame.body.decode(errors="replace")))
-            return
-        if frame.type is not FrameType.PREDICT:
-            raise ProtocolError(f"expected a PREDICT frame, got {frame.type.name}")
-        batch = ReceivedBatch(
-            connection, frame.request_id, decode_predict(frame.body), len(frame.body)
-        )
-        self._buffered.append(batch)
-        self.bytes_buffered += batch.size
-        if len(self._buffered) >= MAX_BUFFERED or self.bytes_buffered >= MAX_BUFFERED_BYTES:
-            self._pause(connection)
-        self._schedule()
-
-    def _forget(self, connection: Connection, error: ConnectionLost | None) -> None:
-        if isinstance(error, ConnectionLost) and isinstance(error.__cause__, ProtocolError):
-            logger.warning("connection refused reason=%s", error)
-        self.connections.discard(connection)
-        self._paused.discard(connection)
-        self._note_peers()
-
-    def _resume(self, _connection: Connection | None = None) -> None:
-        half_done = (
-            len(self._buffered) <= MAX_BUFFERED // 2
-            and self.bytes_buffered <= MAX_BUFFERED_BYTES // 2
-        )
-        if self._paused and half_done:
-            for connection in [peer for peer in self._paused if peer.writable]:
-                self._paused.discard(connection)
-                connection.resume_reading()
-
-    # Working.
-
-    def _schedule(self) -> None:
-        # Not inside data_received: between two batches the loop sends answers and hears signals.
-        if not self._scheduled and self._buffered and self._working < self._at_once:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._work)
-
-    def _work(self) -> None:
-        self._scheduled = False
-        batch = self._buffered.popleft()
-        self.bytes_buffered -= batch.size
-        if not batch.connection.closing:
-            self._answer(batch)
-        self._schedule()
-        self._resume()
-
-    def _answer(self, batch: ReceivedBatch) -> None:
-        if not batch.inputs:
-            # A web process asks whether this loop, which runs the model, answers it.
-            batch.connection.send(encode_answers(batch.request_id, (), compute_us=0))
-            return
-        self._working += 1
-        if self._threads is not None:
-            task = asyncio.create_task(self._answer_beside(batch, threads=self._threads))
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
-            return
-        started = time.perf_counter()
-        try:
-            answers = self._ask_model(batch.inputs)
-        finally:
-            self._working -= 1
-        self._send(batch, answers=answers, started=started)
-
-    async def _answer_beside(self, batch: ReceivedBatch, *, threads: ThreadPoolExecutor) -> None:
-        started = time.perf_counter()
-        loop = asyncio.get_running_loop()
-        try:
-            answers = await loop.run_in_executor(threads, self._ask_model, batch.inputs)
-        finally:
-            self._working -= 1
-            self._schedule()
-        if not batch.connection.closing:
-            self._send(batch, answers=answers, started=started)
-
-    def _send(self, batch: ReceivedBatch, *, answers: list[Answer], started: float) -> None:
-        compute_us = int((time.perf_counter() - started) * 1e6)
-        self._count(answers)
-        connection = batch.connection
-        for data in encode_in_parts(batch.request_id, answers, compute_us=compute_us):
-            connection.send(data)
-        if not connection.writable:
-            self._pause(connection)
-
-    def _ask_model(self, inputs: list[bytes]) -> list[Answer]:
-        try:
-            answers = self._predictor.answer_batch(inputs)
-        except BaseException as error:  # no batch stays without its answers
-            self._end_fork()
-            logger.error("predictor raised: %s", traceback_of(error) or explain(error))
-            return [failed(explain(error))] * len(inputs)
-        self._end_fork()
-        if len(answers) != len(inputs):
-            reason = f"expected {len(inputs)} answers, got {len(answers)}"
-            return [failed(reason)] * len(inputs)
-        return [fitting(answer) for answer in answers]
-
-    def _end_fork(self) -> None:
-        """A model that forks, and comes back twice, must not answer twice nor share this loop."""
-        if os.getpid() != self._pid:
-            os._exit(EX_SOFTWARE)
-
-    def _count(self, answers: list[Answer]) -> None:
-        self.batches += 1
-        self.queries += len(answers)
-        self.last_batch_size = len(answers)
-        self._count_failure(answers)
-
-    def _count_failure(self, answers: list[Answer]) -> None:
-        for answer in answers:
-            if answer[0] is AnswerStatus.MODEL_FAILED:
-                self.last_error = answer[1].decode(errors="replace")
-                return
-
-    def _pause(self, connection: Connection) -> None:
-        if connection not in self._paused and not connection.closing:
-            self._paused.add(connection)
-            connection.pause_reading()
-
-    def _note_peers(self) -> None:
-        if self._draining and not self.connections:
-            self._peers_gone.set()

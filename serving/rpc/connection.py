@@ -32,6 +32,7 @@ OnConnect = Callable[["Connection"], None]
 OnFrame = Callable[["Connection", Frame], None]
 OnLost = Callable[["Connection", ConnectionLost | None], None]
 OnWritable = Callable[["Connection"], None]
+NewProtocol = Callable[[], asyncio.Protocol]
 
 
 class Connection(asyncio.Protocol):
@@ -225,26 +226,40 @@ async def listen(
     authentication: Authentication | None = None,
     ports: Sequence[int] | None = None,
 ) -> Listener:
-    """Serve connections at an address; a Unix socket is open to this user only.
-
-    TCP demands an admission; `ports` are tried in turn instead of the address's own. Raises
-    OSError when the address is taken; a socket file that nobody serves is replaced.
-    """
-    target = parse_address(address)
+    """Serve connections at an address, as `accept` does."""
 
     def new_connection() -> Connection:
         return Connection(
             on_frame=on_frame, on_lost=on_lost, on_connect=on_connect, on_writable=on_writable
         )
 
+    return await accept(
+        address, new_protocol=new_connection, authentication=authentication, ports=ports
+    )
+
+
+async def accept(
+    address: str,
+    *,
+    new_protocol: NewProtocol,
+    authentication: Authentication | None = None,
+    ports: Sequence[int] | None = None,
+) -> Listener:
+    """Make a protocol for each stream at an address; a Unix socket is open to this user only.
+
+    TCP demands an authentication, which a stream has passed before its protocol learns of it;
+    `ports` are tried in turn instead of the address's own. Raises OSError when the address is
+    taken; a socket file that nobody serves is replaced.
+    """
+    target = parse_address(address)
     if isinstance(target, TcpAddress):
         authentication = _needed(authentication, address=address)
         bound = await tcp.bind(target, ports=ports or [target.port])
-        return tcp.TcpListener(bound, new_connection=new_connection, authentication=authentication)
+        return tcp.TcpListener(bound, new_connection=new_protocol, authentication=authentication)
     bound = _bind_unix(target.path)
     try:
         loop = asyncio.get_running_loop()
-        return await loop.create_unix_server(new_connection, sock=bound, backlog=tcp.BACKLOG)
+        return await loop.create_unix_server(new_protocol, sock=bound, backlog=tcp.BACKLOG)
     except BaseException:
         bound.close()
         raise

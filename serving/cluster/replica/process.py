@@ -29,8 +29,9 @@ from serving.cluster.replica.heartbeat import Heartbeat
 from serving.cluster.replica.listen import replica_listen
 from serving.cluster.replica.preparing import GivenUp, Preparation, artifact_at_hand
 from serving.cluster.replica.reports import Reports
-from serving.cluster.replica.watchdog import Slot, Watched, WatchedPredictor
+from serving.cluster.replica.watchdog import Slot, Watched, WatchedPredictor, watch_over
 from serving.container.boxed import BoxedPredictor
+from serving.container.boxed_server import BoxedServer
 from serving.container.failures import failure_of
 from serving.container.limits import MemoryLimit, held_to, private_bytes
 from serving.container.loading import load_predictor
@@ -352,15 +353,9 @@ async def _serve(
     slot: Slot,
 ) -> None:
     _drain_when_cut(lifeline, drain=drain)
-    watched = WatchedPredictor(predictor, slot=slot, at_most_s=assignment.hung_s)
-    hello = msgspec.structs.replace(
-        assignment.hello, concurrency=getattr(predictor, "concurrency", 1)
-    )
-    server = ContainerServer(
-        watched, hello=hello, address=assignment.address, listen=replica_listen()
-    )
+    server = new_server(assignment, predictor=predictor, slot=slot)
     await server.start()
-    heartbeat.report(lambda: _statistics(server))
+    heartbeat.report(lambda: msgspec.structs.asdict(server.statistics))
     if not drain.is_set:
         await asyncio.to_thread(
             heartbeat.become,
@@ -376,6 +371,22 @@ async def _serve(
         logger.warning("drain cut short replica=%s after_s=%.0f", assignment.record.id, DRAIN_S)
 
 
+def new_server(
+    assignment: Assignment, *, predictor: Predictor, slot: Slot
+) -> ContainerServer | BoxedServer:
+    """A model in a process of its own answers web processes itself, unless they speak TLS."""
+    hello = msgspec.structs.replace(
+        assignment.hello, concurrency=getattr(predictor, "concurrency", 1)
+    )
+    reached: dict[str, Any] = {"hello": hello, "address": assignment.address}
+    listen = reached["listen"] = replica_listen()
+    if isinstance(predictor, BoxedPredictor) and not (listen and listen.credentials.tls):
+        watch_over(predictor, slot=slot, at_most_s=assignment.hung_s)
+        return BoxedServer(predictor, **reached)
+    watched = WatchedPredictor(predictor, slot=slot, at_most_s=assignment.hung_s)
+    return ContainerServer(watched, **reached)
+
+
 def _drain_when_cut(lifeline: Lifeline, *, drain: DrainRequest) -> None:
     """Hear of the worker's shutdown at once, not with the next heartbeat."""
     loop = asyncio.get_running_loop()
@@ -385,13 +396,3 @@ def _drain_when_cut(lifeline: Lifeline, *, drain: DrainRequest) -> None:
         drain.set()
 
     loop.add_reader(lifeline.descriptor, cut)
-
-
-def _statistics(server: ContainerServer) -> dict[str, Any]:
-    return {
-        "queries": server.queries,
-        "batches": server.batches,
-        "batch_size": server.last_batch_size,
-        "in_flight": server.in_flight,
-        "last_error": server.last_error,
-    }

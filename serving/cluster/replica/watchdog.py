@@ -8,13 +8,14 @@ verifiably is, looks each second and ends those that are over.
 
 from __future__ import annotations
 
+import asyncio
 import mmap
 import struct
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -26,6 +27,8 @@ from serving.rpc.frames import Answer
 # More than one worker's slots on one machine; untouched pages cost nothing.
 MOST_SLOTS = 256
 SLOT_BYTES = 4096
+# How often a replica looks at a model that works in a process of its own.
+LOOK_S = 1.0
 # Monotonic time by which the work under way should be done, 0.0 where there is none, and how long
 # that work may take; written alone for each batch, so it is a structure of its own.
 _WORK = struct.Struct("@dd")
@@ -137,8 +140,10 @@ class Slot:
         finally:
             self.end()
 
-    def begin(self, at_most_s: float) -> None:
-        _WORK.pack_into(self._memory, self._offset, time.monotonic() + at_most_s, at_most_s)
+    def begin(self, at_most_s: float, *, since_s: float = 0.0) -> None:
+        """Work that began `since_s` seconds ago."""
+        due = time.monotonic() - since_s + at_most_s
+        _WORK.pack_into(self._memory, self._offset, due, at_most_s)
 
     def end(self) -> None:
         _WORK.pack_into(self._memory, self._offset, 0.0, 0.0)
@@ -165,6 +170,27 @@ class WatchedPredictor:
                 self._under_way -= 1
                 if not self._under_way:
                     self._slot.end()
+
+
+class Elsewhere(Protocol):
+    """A model in a process of its own, and for how long it has been at the batch under way."""
+
+    @property
+    def busy_for(self) -> float: ...
+
+
+def watch_over(model: Elsewhere, *, slot: Slot, at_most_s: float) -> None:
+    """From now on, on the running loop: note where a batch of the model's takes longer than this.
+
+    Not before: what it is at now may be over by the time that somebody reads of it.
+    """
+    busy_for = model.busy_for
+    if busy_for > at_most_s:
+        slot.begin(at_most_s, since_s=busy_for)
+    asyncio.get_running_loop().call_later(
+        min(LOOK_S, at_most_s / 4),
+        lambda: watch_over(model, slot=slot, at_most_s=at_most_s),
+    )
 
 
 _decoder = msgspec.json.Decoder(Watched)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import uvloop
 from sklearn.datasets import load_digits
 from sklearn.svm import LinearSVC
 
@@ -35,3 +37,10 @@ def rows(digits: tuple[Any, Any]) -> list[bytes]:
 @pytest.fixture
 def artifact_file(tmp_path: Path) -> Path:
     return tmp_path / "artifact"
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Any]:
+    """Whose process hands streams over runs uvloop, all else any loop."""
+    if item.path.stem == "test_boxed_server":
+        return {"uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop}

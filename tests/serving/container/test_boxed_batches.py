@@ -117,6 +117,59 @@ def test_its_death_is_seen_where_something_that_it_has_forked_lives_on(
     assert (ended.returncode, ended.stdout) == (EX_SOFTWARE, "loaded\n"), ended.stderr
 
 
+# Breaks in a function of its own, or by a signal from outside while it waits for a batch.
+BREAKS = """
+import os, signal, threading
+
+class Predictor:
+    def __init__(self, path):
+        pass
+
+    def pred_batch(self, inputs):
+        if inputs[0][0] == 1:
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGSEGV)).start()
+            return [0]
+        return self.break_down()
+
+    def break_down(self):
+        os.kill(os.getpid(), signal.SIGSEGV)
+"""
+TOLD = """
+import sys, time
+from pathlib import Path
+from serving.container.boxed import BoxedPredictor
+from serving.container.spec import LoadSpec
+
+path, digest, asked = sys.argv[1:]
+spec = LoadSpec(runtime="python", artifact=Path(path), sha256=digest, input_type="doubles")
+predictor = BoxedPredictor(spec, on_broken=lambda failure: print(failure.traceback, flush=True))
+predictor.answer_batch([asked.encode()])
+time.sleep(40)
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "functions"), [("[0]", ["pred_batch", "break_down"]), ("[1]", [])]
+)
+def test_where_it_broke_is_in_the_model_s_own_code_or_nowhere(
+    tmp_path: Path, asked_for: str, functions: list[str]
+) -> None:
+    path = tmp_path / "artifact"
+    path.write_text(BREAKS)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    ended = subprocess.run(
+        [sys.executable, "-c", TOLD, str(path), digest, asked_for],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert ended.returncode == EX_SOFTWARE, ended.stderr
+    frames = [line for line in ended.stdout.splitlines() if line.startswith("  File")]
+    assert [frame.rpartition(" in ")[2] for frame in frames] == functions, ended.stderr
+
+
 def test_answers_that_no_single_frame_holds_all_come(tmp_path: Path) -> None:
     sizes = [8 * MIB] * 9 + [1]
     ended = asked([f"[{n}]" for n in sizes], folder=tmp_path, artifact=MODEL.format(first="pass"))
