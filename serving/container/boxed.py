@@ -284,7 +284,9 @@ def _start(
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 pass_fds=[theirs.fileno(), busy],
-                start_new_session=True,
+                # Not a session, of which the kernel may make a group of its own to share processors
+                # with: there its niceness would count for nothing, and each batch wait its turn.
+                process_group=0,
                 preexec_fn=set_parent_death_signal,  # one call to the kernel, no more
             )
         except OSError as error:

@@ -230,7 +230,7 @@ class Build:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
+            process_group=0,  # in a session of its own its niceness might count for nothing
             preexec_fn=set_parent_death_signal,  # one call to the kernel, no more
         )
 

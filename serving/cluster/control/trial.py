@@ -183,7 +183,7 @@ def _started(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            start_new_session=True,
+            process_group=0,  # in a session of its own its niceness might count for nothing
             preexec_fn=set_parent_death_signal,  # one call to the kernel, no more
         )
         try:

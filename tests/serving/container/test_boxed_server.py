@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -143,6 +144,13 @@ async def test_the_model_s_own_process_answers(
         many = [row(WHO, n) for n in range(500)]
         assert [one.payload for one in await web.ask(*many, request_id=2)] == [answer.payload] * 500
         web.connection.close()
+
+
+def test_its_niceness_counts_beside_the_stack_s_processes(predictor: BoxedPredictor) -> None:
+    """Between sessions it may count for nothing; what it starts ends with its group."""
+    pid = predictor.process.pid
+    assert os.getsid(pid) == os.getsid(0)
+    assert os.getpgid(pid) == pid
 
 
 async def test_it_answers_while_the_replica_s_process_stands_still(
