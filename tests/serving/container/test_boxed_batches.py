@@ -112,7 +112,7 @@ def test_its_death_is_seen_where_something_that_it_has_forked_lives_on(
     tmp_path: Path, runtime: str, artifact: str
 ) -> None:
     ended = asked(["[666]"], folder=tmp_path, artifact=artifact, runtime=runtime)
-    (helper,) = [line.split()[1] for line in ended.stderr.splitlines() if "helper" in line]
+    (helper,) = [line.split()[1] for line in ended.stderr.splitlines() if line.startswith("helper")]
     os.kill(int(helper), signal.SIGKILL)
     assert (ended.returncode, ended.stdout) == (EX_SOFTWARE, "loaded\n"), ended.stderr
 
