@@ -15,7 +15,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression, Perceptron
 
 from registry.demo.digits import training
-from tests.integration.conftest import Digits, copy_of
+from tests.integration.conftest import Digits
 from tests.integration.stack import Load, Seen, Stack, eventually, post
 from tests.serving.container.remote.servers import Inference, Mlflow
 from tests.serving.container.remote.stand_in import StandIn
@@ -45,20 +45,17 @@ def mlflow() -> Iterator[StandIn]:
 
 
 @pytest.fixture(scope="module")
-def remote_stack(
-    first: Stack, tmp_path_factory: pytest.TempPathFactory, triton: StandIn, mlflow: StandIn
-) -> Iterator[Stack]:
-    hosts = f"127.0.0.1:{triton.port}, 127.0.0.1:{mlflow.port}"
-    var = copy_of(first, to=tmp_path_factory.mktemp("remote") / "var")
-    running = Stack(var=var, settings={"CLIPPER_REMOTE_HOSTS": hosts})
-    try:
-        running.start()
-        with running.client() as client:
-            live(client, "far-triton", url=triton.url("/v2/models/digits"), secret=SECRET)
-            live(client, "far-mlflow", url=mlflow.url(), protocol="mlflow")
-        yield running
-    finally:
-        running.end()
+def remote_stack(stack: Stack, triton: StandIn, mlflow: StandIn) -> Iterator[Stack]:
+    """The shared stack, with the two as models that it has until the end of this module."""
+    with stack.client() as client:
+        live(client, "far-triton", url=triton.url("/v2/models/digits"), secret=SECRET)
+        live(client, "far-mlflow", url=mlflow.url(), protocol="mlflow")
+        yield stack
+        for name in ("near-and-far", "together", "secretive"):
+            client.delete(f"/api/v1/applications/{name}")  # where its test has made it
+        for name in ("far-triton", "far-mlflow"):
+            scaled = client.patch(f"/api/v1/models/{name}/versions/1", json={"replicas": 0})
+            scaled.raise_for_status()
 
 
 def live(client: httpx.Client, name: str, *, url: str, **said: Any) -> None:
