@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(240))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack() -> Iterator[Stack]:
     folder = Path(tempfile.mkdtemp(prefix="clipper-clients-"))
     allowed = {"CLIPPER_REMOTE_HOSTS": "127.0.0.1"}
@@ -42,7 +42,7 @@ def stack() -> Iterator[Stack]:
         running.end()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def key(stack: Stack) -> str:
     return stack.new_key("tests", "--run-code", scopes="predict,feedback,manage")
 
@@ -58,7 +58,7 @@ def known(stack: Stack, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLIPPER_KEY", key)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def client(stack: Stack, key: str) -> Iterator[Client]:
     with Client(stack.url, key) as made:
         yield made
@@ -74,14 +74,14 @@ def linear(rows: NDArray[np.float64]) -> LogisticRegression:
     return LogisticRegression().fit(rows, (rows[:, 0] > 0).astype(int))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def churn(client: Client, linear: LogisticRegression, rows: NDArray[np.float64]) -> str:
     """An application, and its model of the same name, that is deployed by the client."""
     client.deploy("churn", linear, example=rows[:5], app="churn", slo_ms=1_000)
     return "churn"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def echo(client: Client, tmp_path_factory: pytest.TempPathFactory) -> str:
     """An application whose model answers with what it was asked."""
     source = tmp_path_factory.mktemp("echo") / "echo.py"

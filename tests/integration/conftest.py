@@ -84,7 +84,7 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(first: Stack) -> Iterator[Stack]:
     folder = Path(tempfile.mkdtemp(prefix="clipper-stack-"))
     hosts = {"CLIPPER_REMOTE_HOSTS": "127.0.0.1"}
@@ -105,7 +105,7 @@ def digits() -> Digits:
     return inputs.tolist(), labels.tolist()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def patient(stack: Stack) -> str:
     """The demo's five models with an objective of a second.
 
@@ -114,7 +114,7 @@ def patient(stack: Stack) -> str:
     return make_application(stack, name="patient", policy="exp4")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def patient_single(stack: Stack) -> str:
     """The same, asking one model a query."""
     return make_application(stack, name="patient-single", policy="exp3")
