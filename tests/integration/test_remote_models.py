@@ -210,7 +210,7 @@ def test_another_secret_reaches_the_replica_that_runs(
     remote_stack: Stack, digits: Digits, triton: StandIn
 ) -> None:
     def replicas(client: httpx.Client) -> list[str]:
-        found = client.get("/api/v1/replicas/").json()["results"]
+        found = client.get("/api/v1/replicas/").json()
         return [one["id"] for one in found if one["model"] == "far-triton"]
 
     name = application(remote_stack, "secretive", policy="static", models=["far-triton"])

@@ -262,6 +262,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "rollback": ("ocr",),
     "scale": ("ocr", "2"),
     "create_api_key": ("new",),
+    "revoke_api_key": ("old",),
     "rebuild_selection_state": ("--application", "digits"),
 }
 
@@ -270,6 +271,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 def test_every_command_that_changes_something_leaves_an_entry(
     registry: redis.Redis, name: str
 ) -> None:
+    services.create_api_key(name="old", scopes=["predict"], by=BY)
     last = AuditEntry.objects.latest("id").pk
     call_command(name, *COMMANDS[name])
     entry = AuditEntry.objects.filter(pk__gt=last).latest("id")
