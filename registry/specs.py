@@ -100,6 +100,7 @@ class ApplicationSpec:
     are kept for `keep_outputs_s` seconds, at most as long as feedback is taken. Pages of the
     `allowed_origins`, with spaces between them, may ask from a browser. Where it says
     `keep_inputs`, a sample of inputs and outputs is kept for the checks of new versions.
+    Feedback leaves the table after `keep_feedback_s` (None: never).
     """
 
     id: int
@@ -126,6 +127,7 @@ class ApplicationSpec:
     context_ttl_s: int = 90 * 86_400
     max_contexts: int = 100_000
     keep_outputs_s: int = 3600
+    keep_feedback_s: int | None = None
     allowed_origins: str = ""
     keep_inputs: bool = False
 

@@ -100,6 +100,32 @@ class StateReset(models.Model):
         return f"{self.application}: {what} reset"
 
 
+class StateCheckpoint(models.Model):
+    """What a context had learned from feedback that was taken out of the table since.
+
+    A replay goes on from it. Floating point numbers stay what they were, to the bit.
+    """
+
+    application = models.ForeignKey(
+        "registry.Application", on_delete=models.CASCADE, related_name="checkpoints"
+    )
+    context = models.CharField(
+        max_length=MAX_CHARACTERS, blank=True, help_text="Empty: the global one."
+    )
+    learned = models.BinaryField(help_text="msgpack: sums, feedback by arm, when and where.")
+
+    class Meta:
+        ordering = ("application", "context")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("application", "context"), name="state_checkpoint_of_context"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.application}: {self.context or 'the global context'} before its feedback"
+
+
 class SelectionSnapshot(models.Model):
     """What an application had learned `at` a time, and what happened since the one before.
 

@@ -53,7 +53,7 @@ FIELDSETS: Fieldsets = (
                 ("loss", "loss_scale"),
                 "loss_expression",
                 ("missing_loss", "default_reward"),
-                ("feedback_window_s", "keep_outputs_s"),
+                ("feedback_window_s", "keep_outputs_s", "keep_feedback_s"),
             ),
             "description": "How answers are judged, and what is learned where none is given.",
         },

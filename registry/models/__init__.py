@@ -1,11 +1,12 @@
 """What exists: applications and their objectives, models and their versions, routes, keys."""
 
 from registry.models.access import ApiKey
-from registry.models.applications import Application, Route, ServiceLevelObjective
+from registry.models.applications import Application, ServiceLevelObjective
 from registry.models.audit import AuditEntry
 from registry.models.checks import VersionCheck
 from registry.models.models import Model, ModelVersion
 from registry.models.releases import Release
+from registry.models.routes import Route
 
 __all__ = [
     "ApiKey",

@@ -1,4 +1,4 @@
-"""Applications, the objective each one declares, and the routes to the models they ask."""
+"""Applications, and the objective each one declares."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from registry.extensions import check_combine, check_loss, check_policy
 from registry.models.input_types import InputType
 from registry.models.validators import between, validate_finite, validate_origins
 from registry.names import validate_name, validate_not_reserved
-from registry.specs import ARM_ROLE
 
 if TYPE_CHECKING:
-    from registry.models.models import ModelVersion
+    pass
 
 SHORTEST_CACHE_TTL_S = 0.001
 LONGEST_CACHE_TTL_S = 365 * 86_400.0
@@ -123,6 +122,14 @@ class Application(models.Model):
         validators=[MinValueValidator(1)],
         help_text="How long after its prediction feedback is taken.",
     )
+    keep_feedback_s = models.PositiveIntegerField(
+        "keep feedback (s)",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="How long the table keeps feedback, at least as long as it is taken and an hour. "
+        "What was learned from it stays. Empty: for good.",
+    )
     keep_outputs_s = models.PositiveIntegerField(
         "keep outputs (s)",
         default=3600,
@@ -216,6 +223,10 @@ class Application(models.Model):
             models.CheckConstraint(
                 name="application_feedback_window_positive",
                 condition=Q(feedback_window_s__gte=1),
+            ),
+            models.CheckConstraint(
+                name="application_keep_feedback_positive",
+                condition=Q(keep_feedback_s__isnull=True) | Q(keep_feedback_s__gte=1),
             ),
             models.CheckConstraint(
                 name="application_cache_ttl_in_range",
@@ -320,79 +331,3 @@ class ServiceLevelObjective(models.Model):
 
     def __str__(self) -> str:
         return f"{self.application}: {self.target:.2%} within {self.latency_ms:g} ms"
-
-
-class RouteQuerySet(models.QuerySet["Route"]):
-    def with_versions(self) -> RouteQuerySet:
-        return self.select_related("model__live_version__model", "pinned_version__model")
-
-
-class Route(models.Model):
-    """Makes a model an arm of an application: its live version, or one pinned version."""
-
-    class Role(models.TextChoices):
-        ARM = ARM_ROLE, "arm"
-
-    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="routes")
-    model = models.ForeignKey("registry.Model", on_delete=models.PROTECT, related_name="routes")
-    pinned_version = models.ForeignKey(
-        "registry.ModelVersion",
-        on_delete=models.PROTECT,
-        null=True,
-        blank=True,
-        related_name="pinning_routes",
-        help_text="Empty: follow the model's live version.",
-    )
-    role = models.CharField(max_length=16, choices=Role.choices, default=Role.ARM)
-    weight = models.FloatField(
-        default=1.0,
-        validators=[MinValueValidator(0.0)],
-        help_text="Share of traffic under the static policy.",
-    )
-
-    objects = RouteQuerySet.as_manager()
-
-    class Meta:
-        ordering = ("application", "id")
-        constraints = (
-            models.UniqueConstraint(
-                name="route_once_per_model",
-                fields=("application", "model"),
-                condition=Q(pinned_version__isnull=True),
-                violation_error_message="Expected each model once without a version.",
-            ),
-            models.UniqueConstraint(
-                name="route_once_per_pinned_version",
-                fields=("application", "pinned_version"),
-                condition=Q(pinned_version__isnull=False),
-                violation_error_message="Expected each version of a model once.",
-            ),
-            models.CheckConstraint(name="route_weight_not_negative", condition=Q(weight__gte=0.0)),
-        )
-
-    def __str__(self) -> str:
-        pinned = f":{self.pinned_version.version}" if self.pinned_version else ""
-        return f"{self.application} → {self.model}{pinned}"
-
-    @property
-    def served(self) -> ModelVersion | None:
-        """The version that it asks; None where its model has none live."""
-        return self.pinned_version or self.model.live_version
-
-    def clean(self) -> None:
-        if not (self.application_id and self.model_id):
-            return
-        if self.pinned_version and self.pinned_version.model_id != self.model_id:
-            raise ValidationError(
-                {
-                    "pinned_version": f"Expected a version of {self.model}, "
-                    f"got {self.pinned_version}."
-                }
-            )
-        if self.application.input_type != self.model.input_type:
-            raise ValidationError(
-                {
-                    "model": f"{self.application} takes {self.application.input_type}, "
-                    f"but {self.model} takes {self.model.input_type}."
-                }
-            )

@@ -22,9 +22,15 @@ from registry.errors import Conflict
 from registry.models import Application
 from registry.snapshot import application_spec
 from registry.specs import ApplicationSpec
+from selection.feedback import checkpoints
 from selection.feedback.marks import restore_marks
 from selection.feedback.persist import TAKEN_OVER_AFTER_MS, persist_feedback
-from selection.feedback.replay_source import from_database, from_stream, last_position
+from selection.feedback.replay_source import (
+    first_position,
+    from_database,
+    from_stream,
+    last_position,
+)
 from selection.feedback.state_swap import exchange, last_entry
 from selection.feedback.stream import in_order, position_text
 from selection.learning.replay import Entry, Replay
@@ -66,7 +72,8 @@ def rebuild(
     dry_run: bool = False,
     tell: Tell = lambda line: None,
 ) -> Rebuilt:
-    """Replay an application's feedback and put the result in Redis; counts of queries stay.
+    """Replay an application's feedback, from its checkpoints on, and put the result in Redis;
+    counts of queries stay.
 
     Receipts that have counted are marked again, so that none of them counts twice.
 
@@ -74,7 +81,11 @@ def rebuild(
     without Redis, Conflict where feedback is persisted elsewhere or outruns the writing.
     """
     spec = application_spec(Application.objects.for_snapshot().get(pk=application.pk))
-    replay = Replay(make_policy(spec.policy, spec.policy_params))
+    first = first_position(spec.id)
+    replay = Replay(
+        make_policy(spec.policy, spec.policy_params),
+        contexts=checkpoints.load(spec.id, only=only),
+    )
     with redis_needed_blocking():
         with _persisting_alone() as lock:
             cut = _emptied(client, application_id=spec.id, lock=lock)
@@ -88,6 +99,8 @@ def rebuild(
             known = cut
             cut = _emptied(client, application_id=spec.id, lock=lock)
             replay.follow(from_database(spec.id, only=only, after=known, up_to=cut))
+            if first is not None and first_position(spec.id) != first:
+                raise Conflict("Old feedback was pruned meanwhile; try again.")
             writing = _Writing(client, spec, replay=replay, only=only, cut=cut)
             differing = writing.finish(lock, write=not dry_run)
     return Rebuilt(

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterable, Iterator
 
 import msgspec
-from django.db.models import Max
+from django.db.models import Max, Min
 
 from selection.contexts import GLOBAL_CONTEXT
 from selection.feedback.events import ResetEvent
@@ -44,6 +44,13 @@ def last_position(application_id: int) -> int:
         or 0
         for kind in (Feedback, StateReset)
     )
+
+
+def first_position(application_id: int) -> int | None:
+    """Return the first position that is kept; what pruning takes out was before it."""
+    rows = Feedback.objects.filter(application_id=application_id)
+    first: int | None = rows.aggregate(first=Min("position"))["first"]
+    return first
 
 
 def from_stream(

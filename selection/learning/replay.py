@@ -58,10 +58,13 @@ class Replayed:
 
 
 class Replay:
-    """An application's contexts, learned anew. Holds what Redis holds, and nothing else."""
+    """An application's contexts, learned anew. Holds what Redis holds, and nothing else.
 
-    def __init__(self, policy: Policy) -> None:
-        self.contexts: dict[str, Replayed] = {}
+    `contexts` are what it goes on from: what was learned before the first entry.
+    """
+
+    def __init__(self, policy: Policy, *, contexts: Mapping[str, Replayed] | None = None) -> None:
+        self.contexts: dict[str, Replayed] = dict(contexts or {})
         # Entries that something was learned from.
         self.observed = 0
         self._policy = policy

@@ -40,6 +40,7 @@ OF_AN_APPLICATION: dict[str, Any] = {
     "allowed_origins": "https://shop.example",
     "feedback_window_s": 60,
     "keep_outputs_s": 5,
+    "keep_feedback_s": 3600,
     "keep_inputs": True,
     "cache": False,
     "cache_ttl_s": 30.0,

@@ -8,12 +8,14 @@ from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
 from selection.evaluation.monitoring.downsampling import STEP_S
 from selection.feedback.draining import drain_feedback
+from selection.feedback.pruning import prune_old_feedback
 from serving.cluster.control.rhythm import Rhythm
 from serving.cluster.control.snapshots import snapshot_selection, thin_selection_history
 from serving.cluster.control.tasks import reconcile
 from serving.cluster.queues import CONTROL_QUEUE
 
 THIN_INTERVAL_S = 60.0
+PRUNE_INTERVAL_S = 600.0
 # What is under way when the worker is stopped is given so long to end.
 ROUNDS_END_WITHIN_S = 5.0
 
@@ -30,6 +32,7 @@ def new_rhythms() -> list[Rhythm]:
         Rhythm(drain_feedback, interval_s=1.0, name="persist_feedback"),
         Rhythm(snapshot_selection, interval_s=float(STEP_S), name="snapshot_selection"),
         Rhythm(thin_selection_history, interval_s=THIN_INTERVAL_S, name="thin_history"),
+        Rhythm(prune_old_feedback, interval_s=PRUNE_INTERVAL_S, name="prune_feedback"),
     ]
 
 
