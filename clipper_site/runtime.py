@@ -41,6 +41,7 @@ def new_runtime() -> Runtime:
             credentials=web_credentials(),
             max_body_bytes=settings.CLIPPER_MAX_BODY_BYTES,
             outputs_bytes=settings.CLIPPER_OUTPUTS_BYTES,
+            contexts_at_hand=settings.CLIPPER_CONTEXTS_AT_HAND,
             read_snapshot=with_fresh_connection(build_snapshot),
             check_database=with_fresh_connection(_select_one),
         )

@@ -82,6 +82,11 @@ SIZE = {
         " [receipt](../how-to/predictions.md#receipts). Beyond it, those that would expire first"
         " are dropped."
     ),
+    "CLIPPER_CONTEXTS_AT_HAND": _text(
+        "How many [contexts](../explanation/policies.md#contexts) each web process remembers, of"
+        " all applications together, some 2 to 4 KB each with five arms. Where more are asked by"
+        " turns, a part of their queries goes by what is known for everybody."
+    ),
     "CLIPPER_REDIS_REPLICAS": _text(
         "How many replicas of Redis must have a piece of feedback before it is acknowledged"
         " ([replicas](../how-to/operations.md#replicas-of-redis))."

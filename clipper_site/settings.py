@@ -56,6 +56,7 @@ CLIPPER_UNFINISHED_BYTES = ENV.whole(
     at_least=CLIPPER_MAX_BODY_BYTES,
 )
 CLIPPER_MAX_ARTIFACT_BYTES = ENV.whole("CLIPPER_MAX_ARTIFACT_BYTES", default=2 << 30, at_least=1024)
+CLIPPER_CONTEXTS_AT_HAND = ENV.whole("CLIPPER_CONTEXTS_AT_HAND", default=4096, at_least=64)
 CLIPPER_REDIS_REPLICAS = ENV.whole("CLIPPER_REDIS_REPLICAS", default=0)
 CLIPPER_OUTPUTS_BYTES = ENV.whole("CLIPPER_OUTPUTS_BYTES", default=256 << 20, at_least=1 << 20)
 # The launcher's: of Redis, where it is the stack's own.

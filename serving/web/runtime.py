@@ -28,7 +28,7 @@ from selection.feedback.service import FeedbackService
 from selection.receipts import FormerSecret, ReceiptSigner
 from selection.store.keys import REDIS_ERRORS
 from selection.store.outputs import BUDGET_BYTES, OutputStore
-from selection.store.state import SelectionStore
+from selection.store.state import COPIES, SelectionStore
 from serving.cluster.membership.directory import REPLICAS_CHANNEL, read_directory
 from serving.cluster.membership.records import ReplicaRecord
 from serving.cluster.membership.seals import Refusals, Seal
@@ -78,6 +78,7 @@ class RuntimeSpec:
     engine: EngineSpec
     max_body_bytes: int
     outputs_bytes: int = BUDGET_BYTES
+    contexts_at_hand: int = COPIES
     read_snapshot: Callable[[], Snapshot]
     check_database: Callable[[], None]
 
@@ -93,7 +94,7 @@ class Runtime:
         self.metrics = Metrics(process_id=f"{os.getpid()}-{secrets.token_hex(3)}", pid=os.getpid())
         self.loop_watch = LoopWatch()
         self.artifacts = ArtifactCounts()
-        self.store = SelectionStore(self.redis)
+        self.store = SelectionStore(self.redis, copies=spec.contexts_at_hand)
         self.redis_memory = MemoryWatch(self.redis)
         self.outputs = OutputStore(self.redis, budget_bytes=spec.outputs_bytes)
         self.due = DueReceipts(self.redis)

@@ -12,7 +12,12 @@ from redis.asyncio import Redis
 from registry.errors import Unavailable
 from registry.specs import ApplicationSpec
 from selection.policies.statistics import CONTEXT_GAP, State
-from selection.store.keys import EXPIRY_MARGIN_S, FEEDBACK, UNTAUGHT_CONTEXT_TTL_S
+from selection.store.keys import (
+    EXPIRY_MARGIN_S,
+    FEEDBACK,
+    UNTAUGHT_CONTEXT_TTL_S,
+    pack_vector,
+)
 from selection.store.query_counts import QueryCounts
 from selection.store.state import SelectionStore
 from serving.testing import application_spec
@@ -121,6 +126,21 @@ async def test_a_changed_application_or_other_arms_are_seen_at_once(
     single = application_spec(policy="exp3")
     assert len(store.peek(single, context="", arms=ARMS).selections) == 2
     assert list(store.peek(single, context="", arms={"knn:1": 1.0}).weights) == ["knn:1"]
+
+
+async def test_a_context_that_gave_way_here_is_answered_from_its_own_state_again_once_it_is_read(
+    aredis: Redis, application: ApplicationSpec
+) -> None:
+    store = SelectionStore(aredis, copies=3)
+    arms = {"svm:2": 1.0, "tree:1": 1.0}
+    own = {"log:svm:2": pack_vector((0.0,)), "log:tree:1": pack_vector((-2.0,))}
+    await aredis.hset("clipper:selection:1:ann", mapping=own)
+    for context in ("ann", "bob", "cid", "dan"):
+        store.peek(application, context=context, arms=arms)
+    unread = store.peek(application, context="ann", arms=arms).weights
+    assert unread["tree:1"] == 0.5
+    await store.refresh([(1, "ann")])
+    assert store.peek(application, context="ann", arms=arms).weights["tree:1"] < 0.5
 
 
 async def test_the_number_of_copies_is_bounded(aredis: Redis, application: ApplicationSpec) -> None:
