@@ -1,7 +1,7 @@
 """`python -m tests.frameworks [NAME ...]`: the tests of heavy frameworks, by default of all.
 
 Of those that it names it runs the tests of the runtime, in the framework's environment, and has
-models deployed from there. `tutorials` are the pages that bring as much.
+models deployed from there. `tutorials` are the pages that are too much for `make test`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tutorials that bring hundreds of megabytes, typed at a stack of their own."""
+"""The tutorials that are too much for `make test`, typed at a stack of their own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.frameworks.environments import WHEELHOUSE
+from tests.frameworks.environments import WHEELHOUSE, too_large
 from tests.frameworks.running import TESTED_WITHIN_S
 from tests.integration.stack import Stack
 from tests.integration.tutorials import HEAVY, Reader
@@ -31,4 +31,6 @@ def stack() -> Iterator[Stack]:
 @pytest.mark.timeout(2 * TESTED_WITHIN_S)
 @pytest.mark.parametrize("page", HEAVY, ids=lambda page: page.stem)
 def test_a_heavy_tutorial_does_what_it_says(page: Path, stack: Stack, tmp_path: Path) -> None:
+    if page.stem == "pytorch" and (reason := too_large("torch")):
+        pytest.skip(reason)
     Reader(folder=tmp_path, stack=stack).follows(page.read_text(), within_s=1.5 * TESTED_WITHIN_S)

@@ -30,8 +30,8 @@ from tests.integration.pipelines import scripts_of
 from tests.integration.stack import Stack
 
 EVERY = sorted((ROOT / "docs/tutorial").glob("*.md"))
-# These bring hundreds of megabytes: `make test-frameworks` types them.
-HEAVY = [page for page in EVERY if page.stem == "pytorch"]
+# These bring hundreds of megabytes, or a minute of work: `make test-frameworks` types them.
+HEAVY = [page for page in EVERY if page.stem in ("ci", "pytorch", "xgboost")]
 PAGES = [page for page in EVERY if page not in HEAVY]
 ADDRESS = "127.0.0.1:8000"
 LONGEST_S = 200.0
