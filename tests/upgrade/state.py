@@ -21,6 +21,8 @@ CONTEXTS = ("", "ann", "bob")
 # The pages of the console's registry, as the API lists them.
 LISTS = ("applications/", "models/", "audit/")
 
+A_WHILE = timedelta(minutes=2)
+
 
 def unpack(var: Path) -> None:
     """Make `var` the folder of a stack that has just been stopped."""
@@ -30,10 +32,13 @@ def unpack(var: Path) -> None:
 
 
 def make_recent(database: Path) -> None:
-    """Move the snapshots of selection to now: after a month they would be thinned out."""
+    """Move the snapshots of selection to a while ago: after a month they would be thinned out.
+
+    What the stack adds when it has started must not be shown as one with the last of them.
+    """
     with closing(sqlite3.connect(database)) as opened, opened:
         (last,) = opened.execute("SELECT max(at) FROM selection_selectionsnapshot").fetchone()
-        later = datetime.now(UTC) - datetime.fromisoformat(last).replace(tzinfo=UTC)
+        later = datetime.now(UTC) - A_WHILE - datetime.fromisoformat(last).replace(tzinfo=UTC)
         for key, *times in opened.execute("SELECT id, since, at FROM selection_selectionsnapshot"):
             moved = [moved_on(text, by=later) for text in times]
             query = "UPDATE selection_selectionsnapshot SET since = ?, at = ? WHERE id = ?"
