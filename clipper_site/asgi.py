@@ -76,6 +76,7 @@ def routes_of(runtime: Runtime) -> Endpoint:
         with_limited_bodies(cast(Endpoint, django_application)),
         next_look=lambda: runtime.next_look,
         catch_up=runtime.catch_up,
+        changed=runtime.own_changes.made,
     )
     artifacts = artifact_downloads(runtime.artifacts).endpoint()
     http = URLRouter(

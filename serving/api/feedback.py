@@ -86,6 +86,7 @@ def _taking(runtime: Runtime, parse: Parse) -> Endpoint:
     @endpoint
     async def feedback(scope: Scope, receive: Receive, send: Send) -> None:
         require_method(scope, "POST")
+        await runtime.own_changes.followed()
         application = await application_of(runtime, scope, needs=FEEDBACK)
         body = await read_body(scope, receive, limit=runtime.spec.max_body_bytes)
         await send_body(send, _json(await submit(runtime, application, parse(body))))

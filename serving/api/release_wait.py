@@ -37,6 +37,8 @@ LONGEST_S = 300.0
 MOST_WAITING = 256
 # A release that is superseded by a bulk change is not announced by itself.
 LOOK_S = 2.0
+API = "/api/v1/"
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
 OPEN = frozenset({"pending", "starting"})
 LIVE = "live"
 
@@ -60,8 +62,13 @@ class HeldAnswer(NamedTuple):
     body: bytes
 
 
-def with_release_waits(management: Endpoint, *, next_look: NextLook, catch_up: CatchUp) -> Endpoint:
-    """Return the management API, which also waits for releases where it is asked to."""
+def with_release_waits(
+    management: Endpoint, *, next_look: NextLook, catch_up: CatchUp, changed: Callable[[], None]
+) -> Endpoint:
+    """Return the management API, which also waits for releases where it is asked to.
+
+    It says `changed` before it answers a request that may have changed the registry.
+    """
     waiting = 0
 
     @endpoint
@@ -109,8 +116,14 @@ def with_release_waits(management: Endpoint, *, next_look: NextLook, catch_up: C
         return found if found is None or scope["method"] == "GET" else found._replace(status=202)
 
     async def routed(scope: Scope, receive: Receive, send: Send) -> None:
+        async def told(message: Any) -> None:
+            if message.get("status", 500) < 400:
+                changed()
+            await send(message)
+
         asks = PARAMETER.encode() in scope["query_string"] and _PATH(scope["path"])
-        await (wait if asks else management)(scope, receive, send)
+        writes = scope["method"] not in READING and scope["path"].startswith(API)
+        await (wait if asks else management)(scope, receive, told if writes else send)
 
     return routed
 

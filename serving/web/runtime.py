@@ -44,6 +44,7 @@ from serving.query.processor import QueryProcessor
 from serving.query.routing import Router
 from serving.rpc.credentials import Credentials
 from serving.web.links import ReplicaLinks
+from serving.web.own_changes import OwnChanges
 
 # A lost notice costs at most this long.
 REGISTRY_POLL_S = 5.0
@@ -133,6 +134,7 @@ class Runtime:
         self.next_look: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._looks_begun = self._looks_ended = 0
         self._looked_at = 0.0
+        self.own_changes = OwnChanges(self.catch_up)
         self._directory_changed = asyncio.Event()
         self._view_changed = asyncio.Event()
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot")

@@ -32,6 +32,27 @@ def test_an_application_answers_as_soon_as_it_is_made(
         assert manager.delete(f"/api/v1/applications/{name}").status_code == 204
 
 
+def test_feedback_teaches_the_policy_that_its_sender_has_just_chosen(
+    manager: httpx.Client, digits: Digits
+) -> None:
+    path = "/api/v1/applications/just-chosen"
+    routes = [{"model": "knn"}, {"model": "svm-linear"}]
+    body = {"input_type": "doubles", "slo_ms": 2000, "policy": "static", "routes": routes}
+    assert manager.put(path, json=body).status_code == 201
+    labelled = [{"input": image, "label": label} for image, label in zip(*digits, strict=True)]
+    # Each of them has weights of its own, and none of them has learned for another.
+    for _ in range(3):
+        assert manager.patch(path, json={"policy": "exp4"}).status_code == 200
+        told = manager.post(f"{path}/feedback", json={"feedback": labelled[:60]})
+        assert told.json()["accepted"] == 60, told.text
+        first, second = manager.get(f"{path}/selection").json()["arms"]
+        assert first["reward"] != second["reward"]
+        assert first["weight"] != second["weight"]
+        assert manager.delete(f"{path}/selection?all=true").status_code == 204
+        assert manager.patch(path, json={"policy": "static"}).status_code == 200
+    assert manager.delete(path).status_code == 204
+
+
 REVOKE = """
 from registry.models import ApiKey
 from registry.services import SYSTEM, revoke_api_key
