@@ -312,6 +312,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "registry.api.openapi.add_errors",
         "registry.api.openapi.let_clients_choose",
+        "registry.api.openapi.let_any_json_be_null",
         "serving.api.openapi.add_predictions",
     ],
     "SWAGGER_UI_DIST": "SIDECAR",

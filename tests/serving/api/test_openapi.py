@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from drf_spectacular.generators import SchemaGenerator
+from jsonschema import Draft202012Validator
 
 from registry.errors import ClipperError
 from selection.feedback.events import FeedbackItem, FeedbackResult, UpdateRequest
@@ -45,6 +46,13 @@ def test_nothing_of_it_speaks_to_the_readers_of_the_code(schema: Any) -> None:
         for operation in methods.values():
             assert "description" not in operation, operation["operationId"]
             assert operation["summary"]
+
+
+@pytest.mark.parametrize("kind", ["ApplicationOut", "NewApplication", "PatchedApplicationPatch"])
+@pytest.mark.parametrize("value", [None, 7, {"any": "JSON"}])
+def test_a_default_output_may_be_any_json(kind: str, value: Any, schema: Any) -> None:
+    described = schema["components"]["schemas"][kind]["properties"]["default_output"]
+    Draft202012Validator(described).validate(value)
 
 
 def _below(kind: type[ClipperError]) -> list[type[ClipperError]]:
