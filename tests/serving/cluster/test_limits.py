@@ -127,21 +127,25 @@ def test_far_more_than_the_limit_is_refused_to_the_model_at_once(stack: Stack) -
 
 
 @pytest.mark.parametrize(
-    ("crash", "how"),
+    ("crash", "how", "where"),
     [
-        ("os.kill(os.getpid(), signal.SIGSEGV)", "signal 11 (SIGSEGV)"),
-        ("os._exit(7)", "exitcode 7"),
+        (
+            "os.kill(os.getpid(), signal.SIGSEGV)",
+            "signal 11 (SIGSEGV)",
+            '\n\n  File "predictor.py", line 7, in __init__',
+        ),
+        ("os._exit(7)", "exitcode 7", ""),
     ],
 )
 def test_a_model_that_crashes_its_replicas_fails_the_release_after_a_few(
-    stack: Stack, crash: str, how: str
+    stack: Stack, crash: str, how: str, where: str
 ) -> None:
     content = CRASHES_IN_A_REPLICA % crash.encode()
     version = stack.add_artifact(f"crashes-{how[-2]}", runtime="python", content=content)
 
     release = stack.wait_for_release(stack.deploy(version), state="failed")
 
-    assert release.error == f"its process ended with {how}, while the model was loading"
+    assert release.error == f"its process ended with {how}, while the model was loading{where}"
     version.refresh_from_db()
     assert version.load_error == release.error
     assert len(stack.replicas(version)) <= 3, "it backed off"
