@@ -19,10 +19,20 @@ MOST_LINES = 60
 @pytest.hookimpl(trylast=True)  # pytest's own plugin would write to the output
 def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
-        file = Path(config.workerinput["crashes"], config.workerinput["workerid"]).open("w")  # noqa: SIM115
-        faulthandler.enable(file, all_threads=True)
+        dump = Path(config.workerinput["crashes"], config.workerinput["workerid"])
+        config.pluginmanager.register(Dumping(dump))
     elif config.getoption("dist", "no") != "no":
         config.pluginmanager.register(Crashes())
+
+
+class Dumping:
+    """In each of the others. A test may have had crashes told elsewhere."""
+
+    def __init__(self, dump: Path) -> None:
+        self._file = dump.open("w")
+
+    def pytest_runtest_setup(self) -> None:
+        faulthandler.enable(self._file, all_threads=True)
 
 
 class Crashes:
