@@ -249,4 +249,4 @@ LIGHT = (
     ),
 )
 # Of those that differ little, one is in `make test`: its CPU for another is three to eight seconds.
-LATER = ("estimator", "lightgbm", "object", "xgboost")
+LATER = ("command", "estimator", "lightgbm", "object", "wheel", "xgboost")
