@@ -30,8 +30,8 @@ from tests.integration.pipelines import scripts_of
 from tests.integration.stack import Stack
 
 EVERY = sorted((ROOT / "docs/tutorial").glob("*.md"))
-# The one that everybody begins with. The others are a minute of work or bring hundreds of megabytes:
-# `make test-frameworks` types them.
+# The one that everybody begins with. `make test-frameworks` types the others: they are a minute of
+# work, or bring hundreds of megabytes.
 PAGES = [page for page in EVERY if page.stem == "own-model"]
 HEAVY = [page for page in EVERY if page not in PAGES]
 ADDRESS = "127.0.0.1:8000"
