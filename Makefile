@@ -15,6 +15,9 @@ export PYTHON PORT VAR
 # Every process of the stack would compile all of its code anew.
 unexport PYTHONDONTWRITEBYTECODE
 
+# What `make manage` prints is its command's alone, also where another make calls this one.
+MAKEFLAGS += --no-print-directory
+
 .DEFAULT_GOAL := help
 .PHONY: help run test test-frameworks check docs bench bench-environments bench-growth bench-guard bench-memory bench-paper bench-peers bench-tail bench-test soak manage clean
 

@@ -161,3 +161,16 @@ def test_the_makefile_s_help_lists_every_command() -> None:
 
     for command in ("run", "test", "check", "bench", "clean"):
         assert f"  {command}\t" in said
+
+
+def test_what_a_command_prints_is_all_that_is_printed_where_another_make_calls_this_one(
+    tmp_path: Path,
+) -> None:
+    makefile = tmp_path / "Makefile"
+    makefile.write_text(f"pipeline:\n\t@make -C {ROOT} help\n")
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    said = subprocess.run(
+        ["make", "-f", makefile], cwd=tmp_path, env=env, capture_output=True, check=True
+    ).stdout
+    assert said.startswith(b"make COMMAND")
+    assert b"directory" not in said
