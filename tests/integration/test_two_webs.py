@@ -243,9 +243,10 @@ def test_nothing_is_complained_of_from_start_to_stop(webs: Webs) -> None:
     webs.close()
     assert webs.stack.stop() == 0, webs.stack.text
     complaints = [
-        f"{file.name}: {line}"
+        "\n".join([f"{file.name}:", *lines[at : at + 25]])
         for file in sorted((webs.stack.var / "log").glob("*.log"))
-        for line in file.read_text(errors="replace").splitlines()
+        for lines in [file.read_text(errors="replace").splitlines()]
+        for at, line in enumerate(lines)
         if COMPLAINT.search(line) and not OTHERS.search(line)
     ]
     assert complaints == []
