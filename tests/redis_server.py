@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 import tempfile
 import time
@@ -57,6 +58,16 @@ class RedisServer:
             self._process.wait(timeout=20)
             self._process = None
         Path(self.socket).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Keep it from doing anything, with its connections open."""
+        assert self._process is not None, "not started"
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def _answers(self) -> bool:
         with contextlib.suppress(redis.RedisError), redis.Redis.from_url(self.url) as client:

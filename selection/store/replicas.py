@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import redis
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline as AsyncPipeline
+from redis.client import Pipeline
 
 from registry.errors import Unavailable
 
+AnyPipeline = TypeVar("AnyPipeline", AsyncPipeline, Pipeline)
+
 # Replicas in step need a round trip; one that hasn't answered by then is away.
 WAIT_MS = 1000
+# Nobody listens to it.
+CHANNEL = "clipper:replicated"
 
 
 async def replicated(client: Redis, *, replicas: int) -> None:
@@ -18,10 +26,7 @@ async def replicated(client: Redis, *, replicas: int) -> None:
     """
     if replicas:
         async with client.pipeline(transaction=False) as pipe:
-            # WAIT speaks of what its own connection has seen, which PING brings up to date.
-            pipe.ping()
-            pipe.execute_command("WAIT", replicas, WAIT_MS)
-            _, reached = await pipe.execute()
+            _, reached = await _asked(pipe, replicas=replicas).execute()
         _check(int(reached), replicas=replicas)
 
 
@@ -29,10 +34,16 @@ def replicated_blocking(client: redis.Redis, *, replicas: int) -> None:
     """Do the same where waiting is allowed."""
     if replicas:
         with client.pipeline(transaction=False) as pipe:
-            pipe.ping()
-            pipe.execute_command("WAIT", replicas, WAIT_MS)
-            _, reached = pipe.execute()
+            _, reached = _asked(pipe, replicas=replicas).execute()
         _check(int(reached), replicas=replicas)
+
+
+def _asked(pipe: AnyPipeline, *, replicas: int) -> AnyPipeline:
+    # WAIT speaks of what its own connection has last had copied, and nothing of the others'. What
+    # is published is copied too, behind all that was written before.
+    pipe.publish(CHANNEL, "")
+    pipe.execute_command("WAIT", replicas, WAIT_MS)
+    return pipe
 
 
 def _check(reached: int, *, replicas: int) -> None:

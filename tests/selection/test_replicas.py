@@ -14,8 +14,9 @@ from redis.asyncio import Redis
 from registry.errors import Unavailable
 from selection.feedback.journal import FeedbackJournal
 from selection.policies import make_policy
+from selection.store import replicas
 from selection.store.keys import STREAM
-from selection.store.replicas import replicated_blocking
+from selection.store.replicas import replicated, replicated_blocking
 from tests.redis_server import RedisServer, redis_server
 from tests.selection.updates import told
 
@@ -88,6 +89,27 @@ def test_what_may_wait_waits_likewise(in_step: Pair) -> None:
             assert replica.exists("reset")
         with pytest.raises(Unavailable, match="1 of 2 replicas of Redis have it"):
             replicated_blocking(client, replicas=2)
+
+
+async def test_no_connection_speaks_for_what_another_wrote(
+    in_step: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """WAIT may come by a connection that wrote nothing, and a duplicate writes nothing at all."""
+    monkeypatch.setattr(replicas, "WAIT_MS", 50)
+    async with (
+        Redis.from_url(in_step.primary.url) as client,
+        Redis.from_url(in_step.primary.url) as other,
+    ):
+        await replicated(other, replicas=1)
+        with in_step.replica.stopped():
+            one = told(EXP4, {"svm:2": 1.0})
+            await FeedbackJournal(client).append([one])
+            with pytest.raises(Unavailable, match="0 of 1 replicas of Redis have it"):
+                await replicated(other, replicas=1)
+            with pytest.raises(Unavailable, match="0 of 1 replicas of Redis have it"):
+                await FeedbackJournal(other, replicas=1).append([one])
+        monkeypatch.undo()
+        await replicated(other, replicas=1)
 
 
 async def test_without_replicas_nothing_waits(in_step: Pair) -> None:
