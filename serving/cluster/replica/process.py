@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -110,28 +110,35 @@ class Assignment:
         )
 
 
-@dataclass(slots=True)
 class DrainRequest:
-    """Set once by any thread; wakes the event loop that serves, once there is one."""
+    """Set by any threads, at any time; wakes the event loop that serves, as long as it waits."""
 
-    _asked: threading.Event = field(default_factory=threading.Event)
-    _loop: asyncio.AbstractEventLoop | None = None
-    _wake: asyncio.Event | None = None
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self._waking = threading.Lock()
+        self._wake: Callable[[], object] | None = None
 
     @property
     def is_set(self) -> bool:
         return self._asked.is_set()
 
     def set(self) -> None:
-        self._asked.set()
-        if self._loop is not None and self._wake is not None:
-            self._loop.call_soon_threadsafe(self._wake.set)
+        with self._waking:  # so that the loop isn't closed meanwhile
+            self._asked.set()
+            if self._wake is not None:
+                self._wake()
 
     async def wait(self) -> None:
-        self._wake = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        if not self._asked.is_set():  # asked before there was a loop to wake
-            await self._wake.wait()
+        woken = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        try:
+            with self._waking:
+                self._wake = lambda: loop.call_soon_threadsafe(woken.set)
+            if not self._asked.is_set():  # asked before there was a loop to wake
+                await woken.wait()
+        finally:
+            with self._waking:
+                self._wake = None
 
 
 def claim(queued: ReplicaRecord, *, directory: Directory, device: str) -> ReplicaRecord | None:

@@ -1,0 +1,58 @@
+"""A replica is asked to drain by its worker and by the directory, in whichever order they come."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from serving.cluster.replica.process import DrainRequest
+
+
+def test_it_may_be_asked_before_anybody_waits() -> None:
+    drain = DrainRequest()
+    drain.set()
+    asyncio.run(asyncio.wait_for(drain.wait(), timeout=10))
+    assert drain.is_set
+
+
+def test_it_wakes_the_loop_from_another_thread() -> None:
+    drain = DrainRequest()
+
+    async def serve() -> None:
+        waiting = asyncio.create_task(drain.wait())
+        await asyncio.sleep(0)  # it waits
+        await asyncio.to_thread(drain.set)
+        await asyncio.wait_for(waiting, timeout=10)
+
+    asyncio.run(serve())
+
+
+def test_whoever_asks_once_more_finds_the_loop_closed() -> None:
+    drain = DrainRequest()
+
+    async def serve() -> None:
+        asyncio.get_running_loop().call_soon(drain.set)
+        await drain.wait()
+
+    asyncio.run(serve())
+    drain.set()
+    assert drain.is_set
+
+
+def test_asking_while_the_loop_ends_fails_nobody() -> None:
+    drain = DrainRequest()
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            drain.set()
+
+    with ThreadPoolExecutor() as threads:
+        asking = threads.submit(ask)
+        try:
+            for _ in range(100):
+                asyncio.run(drain.wait())
+        finally:
+            over.set()
+        asking.result(timeout=10)
