@@ -57,6 +57,10 @@ class VersionCheck(models.Model):
     def is_open(self) -> bool:
         return self.state == self.State.PENDING
 
+    def is_within_limits_of(self, version: ModelVersion) -> bool:
+        """Whether it held the version to the limits that it has now."""
+        return limits_of(version) == self.limits
+
 
 def limits_of(version: ModelVersion) -> dict[str, Any]:
     """What a check of the version at this moment would hold it to."""

@@ -20,8 +20,9 @@ from registry.models.checks import limits_of
 REMOTE_HOLDS = timedelta(seconds=60)
 
 
+@transaction.atomic
 def request_check(version: ModelVersion) -> VersionCheck:
-    """Have a version tried out, unless that is under way; within a transaction."""
+    """Have a version tried out, unless that is under way."""
     check = VersionCheck.objects.filter(version=version).first()
     if check is not None and check.is_open:
         return check
@@ -45,7 +46,7 @@ def check_holds(version: ModelVersion) -> bool:
     check = VersionCheck.objects.filter(version=version).first()
     if check is None:  # it was checked before there were any
         return True
-    if check.state != VersionCheck.State.PASSED or check.limits != limits_of(version):
+    if check.state != VersionCheck.State.PASSED or not check.is_within_limits_of(version):
         return False
     ended_at = check.ended_at or check.created_at
     return version.remote is None or timezone.now() < ended_at + REMOTE_HOLDS
@@ -55,19 +56,18 @@ def check_holds(version: ModelVersion) -> bool:
 def pass_check(
     *,
     check: VersionCheck,
-    limits: Mapping[str, Any],
     n_features: int | None = None,
     signature: str = "",
     output: str = "",
     report: Mapping[str, Any] | None = None,
 ) -> None:
-    """The version has proved loadable within these limits; it takes `n_features` numbers.
+    """`check.version`, as it was when this began, has proved loadable; it takes `n_features`.
 
     `signature` is what is known of its inputs, as JSON; `report` what its model made of sample
     inputs (`samples`) and how quickly (`latency`). Does nothing where the check was replaced.
     """
-    ended = {"limits": dict(limits), "report": dict(report or {}), "output": output}
-    if not _end(check, state=VersionCheck.State.PASSED, **ended):
+    told = {"report": dict(report or {}), "output": output}
+    if not _end(check, state=VersionCheck.State.PASSED, **told):
         return
     version = ModelVersion.objects.filter(pk=check.version_id)
     version.filter(validated_at=None).update(validated_at=timezone.now(), load_error="")
@@ -79,12 +79,15 @@ def pass_check(
 
 @transaction.atomic
 def fail_check(*, check: VersionCheck, error: str, output: str = "") -> None:
-    """The version can't be served. Does nothing where the check was replaced."""
+    """`check.version`, as it was when this began, can't be served. Does nothing where the check was
+    replaced.
+    """
     if _end(check, state=VersionCheck.State.FAILED, error=error, output=output):
         ModelVersion.objects.filter(pk=check.version_id).update(load_error=error)
 
 
 def _end(check: VersionCheck, *, state: str, **told: Any) -> bool:
-    """Keep how it ended; returns whether it was still under way."""
+    """Keep how it ended, and within which limits; returns whether it was still under way."""
+    told["limits"] = limits_of(check.version)
     rows = VersionCheck.objects.filter(pk=check.pk, state=VersionCheck.State.PENDING)
     return bool(rows.update(state=state, ended_at=timezone.now(), **told))

@@ -15,7 +15,6 @@ from pytest_django.fixtures import Settings
 
 from registry import services
 from registry.models import Application, Model, ModelVersion, Release, VersionCheck
-from registry.models.checks import limits_of
 from registry.services import Actor, RouteRequest
 
 BY = Actor(user=None, label="a test", may_run_code=True, may_grant_manage=True)
@@ -176,7 +175,7 @@ def link(
 def passed(version: ModelVersion, **found: Any) -> VersionCheck:
     """Have a check of the version end well, which has found this."""
     check = services.request_check(version)
-    services.pass_check(check=check, limits=limits_of(version), **found)
+    services.pass_check(check=check, **found)
     check.refresh_from_db()
     return check
 

@@ -200,7 +200,11 @@ class Releases:
             services.request_check(release.target)  # it was asked for before there were any
         elif check is None:
             begin(release, failures=self._failures)
-        elif not check.is_open:
+        elif check.is_open:
+            return
+        elif not check.is_within_limits_of(release.target):
+            services.request_check(release.target)  # they were changed while it was tried out
+        else:
             services.note_check(release=release, check=check)
             if check.state == VersionCheck.State.PASSED:
                 begin(release, failures=self._failures)

@@ -26,7 +26,6 @@ from registry.artifacts.files import ArtifactFiles
 from registry.control import note_round
 from registry.errors import NotFound
 from registry.models import ModelVersion, VersionCheck
-from registry.models.checks import limits_of
 from registry.sealing import Unsealable
 from registry.snapshot import version_spec
 from registry.specs import VersionSpec
@@ -107,7 +106,6 @@ def validate_release(release_id: int) -> None:
 
 
 def _check(check: VersionCheck) -> None:
-    limits = limits_of(check.version)
     kept = kept_for(check.version, client=redis_client())
     trial = _try_out(check.version, check_id=check.pk, kept=kept.rows)
     if trial.failure is not None:
@@ -117,7 +115,6 @@ def _check(check: VersionCheck) -> None:
         return
     services.pass_check(
         check=check,
-        limits=limits,
         n_features=trial.n_features,
         signature=trial.signature,
         output=trial.output,

@@ -17,7 +17,7 @@ def an_upload(name: str) -> VersionCheck:
 
 
 def done(check: VersionCheck, *, client: redis.Redis) -> None:
-    services.pass_check(check=check, limits={})
+    services.pass_check(check=check)
     client.delete(f"clipper:validating:{check.pk}")
 
 
@@ -47,7 +47,7 @@ def test_a_release_waits_for_the_check_of_its_upload(rounds: Rounds) -> None:
     rounds.run()
     release = services.deploy(version=check.version, by=BY)
     report = {"samples": [{"input": "[1]", "output": "2"}]}
-    services.pass_check(check=check, limits={}, output="hello", report=report)
+    services.pass_check(check=check, output="hello", report=report)
     rounds.run()
     release.refresh_from_db()
     assert (release.state, rounds.checking) == (Release.State.STARTING, [check.pk])
@@ -66,9 +66,35 @@ def test_a_release_fails_with_the_check_that_it_waits_for(rounds: Rounds) -> Non
     assert not rounds.started
 
 
+@pytest.mark.parametrize("passes", [True, False])
+def test_limits_that_change_during_a_check_have_a_release_wait_for_another(
+    rounds: Rounds, passes: bool
+) -> None:
+    check = an_upload("svm")
+    rounds.run()
+    began_with = ModelVersion.objects.get()
+    services.configure_version(version=check.version, by=BY, memory_limit_mb=256)
+    release = services.deploy(version=check.version, by=BY)
+    check.version = began_with
+    if passes:
+        services.pass_check(check=check)
+    else:
+        services.fail_check(check=check, error="no room")
+    rounds.run()
+    rounds.run()
+    release.refresh_from_db()
+    assert (release.state, release.progress) == (Release.State.PENDING, "being tried out")
+    again = VersionCheck.objects.get()
+    assert rounds.checking == [check.pk, again.pk]
+    services.pass_check(check=again)
+    rounds.run()
+    release.refresh_from_db()
+    assert release.state == Release.State.STARTING
+
+
 def test_a_rollback_goes_on_whatever_its_last_check_said(rounds: Rounds) -> None:
     check = an_upload("svm")
-    services.pass_check(check=check, limits={})
+    services.pass_check(check=check)
     VersionCheck.objects.update(state=VersionCheck.State.FAILED, error="no room")
     version = ModelVersion.objects.get()
     release = services.roll_back(model=version.model, to=version, by=BY)
