@@ -59,7 +59,7 @@ class VersionCheck(models.Model):
 
     def is_within_limits_of(self, version: ModelVersion) -> bool:
         """Whether it held the version to the limits that it has now."""
-        return limits_of(version) == self.limits
+        return bool(limits_of(version) == self.limits)
 
 
 def limits_of(version: ModelVersion) -> dict[str, Any]:
