@@ -71,10 +71,26 @@ def test_requirements_are_pinned_to_what_is_installed() -> None:
     assert all("==" in line for line in lines if ">=" not in line)
 
 
-def test_a_build_that_is_on_no_index_is_named_by_its_minor_version() -> None:
-    assert pinned_exactly("torch", "2.9.1+cpu") == "torch>=2.9,<2.10"
-    assert captured(["torch==2.13.0+cpu", "tqdm==4.70.1"]) == "torch>=2.13,<2.14\ntqdm==4.70.1\n"
+def test_a_build_of_a_release_is_pinned_to_the_release() -> None:
+    """The server's own build of it, such as one for CPUs, is taken; no later one from elsewhere."""
+    assert pinned_exactly("torch", "2.9.1+cpu") == "torch==2.9.1"
+    assert captured(["torch==2.13.0+cpu", "tqdm==4.70.1"]) == "torch==2.13.0\ntqdm==4.70.1\n"
     assert pinned_exactly("numpy", "2.4.6") == "numpy==2.4.6"
+
+
+@pytest.mark.parametrize(
+    ("installed", "line"),
+    [
+        ("2.10.0a0+git1a2b", "torch>=2.10,<2.11"),
+        ("0.1.dev5+g1a2b", "torch>=0.1,<0.2"),
+        ("3.dev0+g1a2b", "torch>=3.0,<3.1"),
+        ("3rc1+g1a2b", "torch>=3.0,<3.1"),
+    ],
+)
+def test_what_was_built_before_a_release_is_named_by_its_minor_version(
+    installed: str, line: str
+) -> None:
+    assert pinned_exactly("torch", installed) == line
 
 
 def test_a_package_without_an_init_is_its_folder(

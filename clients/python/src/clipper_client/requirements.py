@@ -12,6 +12,7 @@ from typing import Any
 # To find out which distributions modules come from takes a second: these are met most often.
 RENAMED = {"sklearn": "scikit-learn", "yaml": "PyYAML", "PIL": "pillow"}
 _LOCAL = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>[^+\s;]+\+\S+)$")
+_RELEASE = re.compile(r"\d+(?:\.\d+)*")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
 
@@ -26,7 +27,7 @@ def captured(names: Iterable[str]) -> str:
 
 
 def _available(line: str) -> str:
-    """Return a line that somebody wrote; a build of their own as one that there is."""
+    """Return a line that somebody wrote; a build of their own as what an index may have."""
     found = _LOCAL.match(line)
     return line if found is None else pinned_exactly(found["name"], found["version"])
 
@@ -44,10 +45,13 @@ def pinned(name: str) -> str | None:
 
 def pinned_exactly(name: str, installed: str) -> str:
     public, _, local = installed.partition("+")
-    if not local:
+    if not local or _RELEASE.fullmatch(public):
+        # Of a build such as 2.9.0+cpu any index has one of its own; a later 2.9.1 may be only where
+        # the builds are that take a GPU.
         return f"{name}=={public}"
-    # A build such as 2.9.0+cpu is on no index but its own: any of the same minor version will do.
-    major, minor = [*public.split("."), "0"][:2]
+    # What was built before a release, as 2.10.0a0+git1a2b, is on no index: a near one has to do.
+    release = _RELEASE.match(public)
+    major, minor, *_ = [*(release[0] if release else "0").split("."), "0"]
     return f"{name}>={major}.{minor},<{major}.{int(minor) + 1}"
 
 
