@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from tests.clients.busy_server import Planned, serving
 from tests.clients.terminal import Terminal
 
 Rows = NDArray[np.float64]
@@ -76,3 +79,69 @@ def test_who_is_refused_at_once_loses_no_file(terminal: Terminal, tmp_path: Path
     assert output.read_text() == "7\n"
     terminal.types("score", "churn", table, "--resume", code=1)
     assert "expected --output FILE" in terminal.complaint
+
+
+@pytest.fixture
+def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A file with one row, to which a server answers 1."""
+    table = tmp_path / "one.jsonl"
+    table.write_text("[1]\n")
+    with serving(Planned(body=b'{"outputs": [1]}')) as server:
+        monkeypatch.setenv("CLIPPER_URL", server.url)
+        yield table
+
+
+def test_the_file_that_is_read_is_not_written_to(terminal: Terminal, one: Path) -> None:
+    terminal.types("score", "churn", one, "-o", one, code=1)
+    assert "--output: expected another file" in terminal.complaint
+    assert one.read_text() == "[1]\n"
+
+
+def test_another_file_than_the_one_begun_with_is_told(terminal: Terminal, one: Path) -> None:
+    output = one.with_name("outputs.jsonl")
+    output.write_text("7\n8\n")
+    terminal.types("score", "churn", one, "-o", output, "--resume", code=1)
+    assert "expected the 2 rows that have outputs, and more, got 1" in terminal.complaint
+    np.save(one.with_name("one.npy"), [[1.0]])
+    terminal.types("score", "churn", one.with_name("one.npy"), "-o", output, "--resume", code=1)
+    assert "got 1" in terminal.complaint
+    assert output.read_text() == "7\n8\n"
+
+
+@pytest.mark.parametrize("more", [(), ("--resume",)])
+def test_two_runs_do_not_write_to_one_file(
+    terminal: Terminal, one: Path, more: tuple[str, ...]
+) -> None:
+    output = one.with_name("outputs.jsonl")
+    with output.open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        other.write("7")
+        other.flush()
+        terminal.types("score", "churn", one, "-o", output, *more, code=1)
+        assert "another run writes to" in terminal.complaint
+        other.write("7\n")
+    assert output.read_text() == "77\n"
+    terminal.types("score", "churn", one, "-o", output, *more)
+    assert output.read_text() == ("77\n" if more else "1\n")
+
+
+def test_where_the_first_row_fails_nobody_is_told_to_go_on(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file has the outputs of another run still, of which none counts for this one."""
+    table, output = tmp_path / "rows.jsonl", tmp_path / "outputs.jsonl"
+    table.write_text("[1]\n")
+    output.write_text("7\n8\n")
+    failed = (
+        b'{"outputs": [null], "failed": [{"index": 0, "error": "no", "code": "invalid_input"}]}'
+    )
+    with serving(Planned(body=failed)) as server:
+        monkeypatch.setenv("CLIPPER_URL", server.url)
+        terminal.types("score", "churn", table, "-o", output, code=1)
+    assert "row 1 failed: no. --keep-errors goes on past it." in terminal.complaint
+    assert "--resume" not in terminal.complaint
+    assert output.read_text() == "7\n8\n"
+
+
+def test_outputs_may_go_to_what_is_no_file(terminal: Terminal, one: Path) -> None:
+    assert terminal.types("score", "churn", one, "-o", "/dev/null") == "/dev/null has 1 outputs\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
@@ -15,7 +15,7 @@ import msgspec
 from clipper_client.cli.command import Command, Options
 from clipper_client.cli.output import print_line
 from clipper_client.cli.queries import add_asking
-from clipper_client.cli.tables import FORMATS, format_of, rows_in
+from clipper_client.cli.tables import FORMATS, STDIN, format_of, rows_in
 from clipper_client.client import Client
 from clipper_client.errors import ROWS_FAILED, ClipperError
 
@@ -39,35 +39,59 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
 
 
 def _score(client: Client, options: Options) -> int:
-    if options.resume and (options.output is None or options.json):
-        raise ValueError("--resume: expected --output FILE, without --json.")
-    done = _lines_in(Path(options.output)) if options.resume else 0
+    _check_output(options)
+    with ExitStack() as held:
+        done = held.enter_context(_resumed(Path(options.output))) if options.resume else 0
+        _Output(options, done=done).write(_outputs(client, options, skip=done))
+    return 0
+
+
+def _outputs(client: Client, options: Options, *, skip: int) -> Iterator[Any]:
+    """Return the outputs of the rows after the first `skip`."""
     format = format_of(options.file, said=options.format)
     columns = format == "csv" and _takes_columns(client, options.app)
-    outputs = client.score_each(
+    return client.score_each(
         options.app,
-        rows_in(options.file, format=format, columns=columns, skip=done),
+        rows_in(options.file, format=format, columns=columns, skip=skip),
         progress=sys.stderr.isatty(),
         context=options.context,
         version=options.version,
         errors="keep",
     )
-    _Output(options, done=done).write(outputs)
-    return 0
 
 
-def _lines_in(output: Path) -> int:
-    """Return how many outputs a run before has written; a line that it didn't end is removed."""
-    if not output.exists():
-        return 0
-    lines = end = 0
-    with output.open("r+b") as written:
+def _check_output(options: Options) -> None:
+    if options.resume and (options.output is None or options.json):
+        raise ValueError("--resume: expected --output FILE, without --json.")
+    there = options.output is not None and Path(options.output).is_file()
+    if there and options.file != STDIN and Path(options.file).samefile(options.output):
+        raise ValueError(f"--output: expected another file than {options.file}, which is read.")
+
+
+@contextmanager
+def _resumed(output: Path) -> Iterator[int]:
+    """Yield how many outputs a run before has written; a line that it didn't end is removed."""
+    with output.open("a+b") as written:
+        _lock(written)
+        lines = end = 0
+        written.seek(0)
         for line in written:
             if line.endswith(b"\n"):
                 lines += 1
                 end += len(line)
         written.truncate(end)
-    return lines
+        yield lines
+
+
+def _lock(file: IO[Any]) -> None:
+    """Raise where another run writes to the file. Where files have no locks, nobody can tell."""
+    with suppress(ImportError):
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"--output: another run writes to {file.name}.") from None
 
 
 class _Output:
@@ -104,7 +128,7 @@ class _Output:
 
     def _ended_by(self, error: ClipperError) -> ClipperError:
         said = f"row {self._done + 1} failed: {error.message.removesuffix('.')}. "
-        if self._options.output is None or self._options.json:
+        if self._options.output is None or self._options.json or not self._done:
             said += "--keep-errors goes on past it."
         else:
             said += (
@@ -119,8 +143,11 @@ class _Output:
         if self._options.output is None:
             yield sys.stdout
         else:
-            mode = "a" if self._options.resume else "w"
-            with Path(self._options.output).open(mode, encoding="utf-8") as target:
+            output = Path(self._options.output)
+            with output.open("a", encoding="utf-8") as target:
+                if output.is_file() and not self._options.resume:
+                    _lock(target)
+                    target.truncate(0)
                 yield target
 
 

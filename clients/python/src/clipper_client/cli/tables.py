@@ -25,16 +25,27 @@ def format_of(file: str, *, said: str | None) -> str:
 
 
 def rows_in(file: str, *, format: str, columns: bool, skip: int) -> Any:
-    """Return the rows of a file after the first `skip`.
+    """Return the rows of a file after the first `skip`. Raises ValueError where it has fewer.
 
     Of CSV they are dicts where the model takes `columns`, else numbers.
     """
     if format == "npy":
         import numpy as np
 
-        return np.load(file, mmap_mode="r", allow_pickle=False)[skip:]
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+        _check_rows(len(array), file=file, skip=skip)
+        return array[skip:]
     rows = _csv_rows(file, columns=columns) if format == "csv" else _json_lines(file)
-    return islice(rows, skip, None)
+    _check_rows(sum(1 for _ in islice(rows, skip)), file=file, skip=skip)
+    return rows
+
+
+def _check_rows(rows: int, *, file: str, skip: int) -> None:
+    if rows < skip:
+        raise ValueError(
+            f"{file}: expected the {skip:,} rows that have outputs, and more, got {rows:,}; "
+            "is it the file that was begun with?"
+        )
 
 
 def _json_lines(file: str) -> Iterator[Any]:
