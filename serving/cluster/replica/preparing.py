@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from registry.artifacts.files import ArtifactFiles
 from registry.errors import ClipperError
 from serving.cluster.membership.records import ReplicaState
+from serving.cluster.replica.drain_request import DrainRequest
 from serving.cluster.replica.heartbeat import Heartbeat
 from serving.container.errors import ArtifactUnreadable
 
@@ -18,14 +19,9 @@ class GivenUp(Exception):
     """The worker is being stopped, or nobody wants this replica any more, before it has loaded."""
 
 
-class Drain(Protocol):
-    @property
-    def is_set(self) -> bool: ...
-
-
 @contextmanager
 def artifact_at_hand(
-    files: ArtifactFiles, digest: str, *, heartbeat: Heartbeat, drain: Drain
+    files: ArtifactFiles, digest: str, *, heartbeat: Heartbeat, drain: DrainRequest
 ) -> Iterator[Path]:
     """Yield the artifact's file, which stays as long as the block lasts.
 
@@ -49,7 +45,7 @@ def artifact_at_hand(
 class Preparation:
     """Tells in the heartbeats what was said last; raises GivenUp once nobody wants the replica."""
 
-    def __init__(self, heartbeat: Heartbeat, *, drain: Drain) -> None:
+    def __init__(self, heartbeat: Heartbeat, *, drain: DrainRequest) -> None:
         self._heartbeat = heartbeat
         self._drain = drain
         self._text = ""

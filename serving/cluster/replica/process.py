@@ -7,7 +7,6 @@ import gc
 import logging
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -25,6 +24,7 @@ from serving.cluster.loading import load_spec
 from serving.cluster.membership.directory import Directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.parent import Lifeline
+from serving.cluster.replica.drain_request import DrainRequest
 from serving.cluster.replica.heartbeat import Heartbeat
 from serving.cluster.replica.listen import replica_listen
 from serving.cluster.replica.preparing import GivenUp, Preparation, artifact_at_hand
@@ -108,37 +108,6 @@ class Assignment:
             generation=self.version.generation,
             input_type=self.version.input_type,
         )
-
-
-class DrainRequest:
-    """Set by any threads, at any time; wakes the event loop that serves, as long as it waits."""
-
-    def __init__(self) -> None:
-        self._asked = threading.Event()
-        self._waking = threading.Lock()
-        self._wake: Callable[[], object] | None = None
-
-    @property
-    def is_set(self) -> bool:
-        return self._asked.is_set()
-
-    def set(self) -> None:
-        with self._waking:  # so that the loop isn't closed meanwhile
-            self._asked.set()
-            if self._wake is not None:
-                self._wake()
-
-    async def wait(self) -> None:
-        woken = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        try:
-            with self._waking:
-                self._wake = lambda: loop.call_soon_threadsafe(woken.set)
-            if not self._asked.is_set():  # asked before there was a loop to wake
-                await woken.wait()
-        finally:
-            with self._waking:
-                self._wake = None
 
 
 def claim(queued: ReplicaRecord, *, directory: Directory, device: str) -> ReplicaRecord | None:

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from serving.cluster.replica.process import DrainRequest
+from serving.cluster.replica.drain_request import DrainRequest
 
 
 def test_it_may_be_asked_before_anybody_waits() -> None:

@@ -26,9 +26,9 @@ from serving.cluster.control.tries import MOST_TRIES
 from serving.cluster.membership.directory import Directory
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.parent import Lifeline
+from serving.cluster.replica.drain_request import DrainRequest
 from serving.cluster.replica.heartbeat import Heartbeat
 from serving.cluster.replica.preparing import GivenUp, artifact_at_hand
-from serving.cluster.replica.process import DrainRequest
 from serving.container.errors import ArtifactUnreadable
 from tests.registry.artifacts.conftest import CHUNK, CONTENT, DIGEST, PlayedSource
 from tests.serving.cluster.records import a_record
