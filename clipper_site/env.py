@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 T = TypeVar("T")
 
-MOMENT_EXPECTED = "a time with its zone such as 2026-01-31T12:00:00Z"
+CHANGE_EXPECTED = "a time with its zone such as 2026-01-31T12:00:00Z, a day from now at most"
+# Whoever restarts web processes one by one names a time at which all will have been.
+LATEST_CHANGE = timedelta(days=1)
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 
 
@@ -99,10 +101,10 @@ class Environment:
             return default
 
 
-def parse_moment(text: str) -> datetime | None:
-    """Read a time with its zone; raises ValueError."""
+def parse_change(text: str) -> datetime | None:
+    """Read a time with its zone, not far from now if it is to come; raises ValueError."""
     moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
+    if moment.tzinfo is None or moment > datetime.now(UTC) + LATEST_CHANGE:
         raise ValueError(text)
     return moment
 

@@ -12,7 +12,7 @@ import dj_database_url
 import django_stubs_ext
 
 from clipper_site.artifact_storage import artifact_storage
-from clipper_site.env import MOMENT_EXPECTED, Environment, parse_moment
+from clipper_site.env import CHANGE_EXPECTED, Environment, parse_change
 from clipper_site.ports import (
     parse_dialled_host,
     parse_ports,
@@ -129,10 +129,10 @@ SECRET_KEY_GIVEN = bool(ENV.text("DJANGO_SECRET_KEY"))
 # Of the receipts alone: sessions end with their key.
 SECRET_KEY_PREVIOUS = ENV.text("DJANGO_SECRET_KEY_PREVIOUS")
 SECRET_KEY_CHANGED_AT = ENV.parsed(
-    "DJANGO_SECRET_KEY_CHANGED_AT", default=None, parse=parse_moment, expected=MOMENT_EXPECTED
+    "DJANGO_SECRET_KEY_CHANGED_AT", default=None, parse=parse_change, expected=CHANGE_EXPECTED
 )
 if SECRET_KEY_PREVIOUS and not ENV.given("DJANGO_SECRET_KEY_CHANGED_AT"):
-    ENV.reject("DJANGO_SECRET_KEY_CHANGED_AT", expected=MOMENT_EXPECTED)
+    ENV.reject("DJANGO_SECRET_KEY_CHANGED_AT", expected=CHANGE_EXPECTED)
 # What web processes and replicas prove themselves with to each other over TCP.
 CLIPPER_CLUSTER_SECRET = (
     ENV.text("CLIPPER_CLUSTER_SECRET")

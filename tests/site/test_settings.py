@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pytest_django.fixtures import Settings
 
-from clipper_site.env import Environment, parse_moment
+from clipper_site.env import Environment, parse_change
 from clipper_site.runtime import former_secret
 from selection.receipts import ArmRecord, Receipt, ReceiptSigner, derive_key
 from serving.container.confined import has_landlock
@@ -58,7 +58,9 @@ def test_a_missing_secret_key_is_an_error_of_its_own(tmp_path: Path) -> None:
     assert "HINT: Set it to at least 50 random characters" in said
 
 
-@pytest.mark.parametrize("changed_at", ["", "2026-01-31T12:00:00", "yesterday"])
+@pytest.mark.parametrize(
+    "changed_at", ["", "2026-01-31T12:00:00", "yesterday", "9026-01-31T12:00:00Z"]
+)
 def test_a_previous_secret_key_needs_the_time_when_it_was_replaced(
     tmp_path: Path, changed_at: str
 ) -> None:
@@ -77,7 +79,7 @@ def test_receipts_of_before_a_change_are_read_by_the_key_of_then(settings: Setti
     before = ReceiptSigner(derive_key(settings.SECRET_KEY)).sign(receipt)
     settings.SECRET_KEY_PREVIOUS, settings.SECRET_KEY = settings.SECRET_KEY, "another" * 10
     assert former_secret() is None
-    settings.SECRET_KEY_CHANGED_AT = parse_moment("2026-01-31T12:00:00Z")
+    settings.SECRET_KEY_CHANGED_AT = parse_change("2026-01-31T12:00:00Z")
     after = ReceiptSigner(derive_key(settings.SECRET_KEY), former=former_secret())
     assert after.verify(before) == receipt
 
