@@ -28,6 +28,7 @@ SHARED = {
 LONGEST_FIRST = (
     "tests/integration/",
     "tests/clients/",
+    "tests/frameworks/",
     "tests/upgrade/",
     "tests/serving/cluster/",
     "tests/site/test_postgresql",

@@ -1,7 +1,8 @@
 """`python -m tests.frameworks [NAME ...]`: the tests of heavy frameworks, by default of all.
 
 Of those that it names it runs the tests of the runtime, in the framework's environment, and has
-models deployed from there. `tutorials` are the pages that are too much for `make test`.
+models deployed from there; without names it leaves out the tests of those runtimes that `make test`
+has. `tutorials` are the pages that are too much for `make test`.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from collections.abc import Iterator, Sequence
 from serving.container.errors import EnvironmentFailed
 from tests.frameworks.environments import TUTORIALS, too_large
 from tests.frameworks.heavy_rows import HEAVY
-from tests.frameworks.running import Tested, run_deployed, run_tests, run_tutorials
+from tests.frameworks.running import LIGHTER, Tested, run_deployed, run_tests, run_tutorials
 
 
 def main(names: Sequence[str]) -> int:
     within_bounds = list(_within_bounds(names or [*HEAVY, TUTORIALS]))
     wanted = [name for name in within_bounds if name != TUTORIALS]
-    failed = [name for name in wanted if not _passed(name)]
+    runtimes = [name for name in wanted if names or name not in LIGHTER]
+    failed = [name for name in runtimes if not _passed(name)]
     if wanted and not _told("models deployed", run_deployed(wanted)):
         failed.append("models deployed")
     if TUTORIALS in within_bounds and not _told(TUTORIALS, run_tutorials()):

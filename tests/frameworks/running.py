@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from tests.frameworks.environments import HERE, MARK, ROOT, environment
 
+# The tests of their runtimes are part of `make test`.
+LIGHTER = ("mlflow", "torch")
 TESTED_WITHIN_S = 900.0
 ENDS_WITHIN_S = 90.0
 # Names the frameworks whose models are to be deployed.
