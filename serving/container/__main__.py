@@ -291,7 +291,7 @@ def _argument_parser() -> argparse.ArgumentParser:
     checking = commands.add_parser("check", parents=[artifact], help=check.__doc__)
     checking.set_defaults(run=check)
     checking.add_argument("--largest", type=int, default=64, help="batch whose time is taken")
-    checking.add_argument("--kept", type=Path, help="inputs, and what another model answered")
+    checking.add_argument("--kept", type=int, help="descriptor of inputs and another's outputs")
     answering = commands.add_parser("answer", parents=[artifact], help=answer.__doc__)
     answering.set_defaults(run=answer)
     answering.add_argument("--descriptor", type=int, required=True, help="of the socket")

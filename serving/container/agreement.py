@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from time import monotonic
 from typing import Annotated, Any
 
@@ -35,8 +34,10 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     largest_difference: Annotated[float, msgspec.Meta(ge=0.0, le=sys.float_info.max)] | None
 
 
-def read_rows(file: Path) -> list[Row]:
-    return msgspec.msgpack.decode(file.read_bytes(), type=list[Row])
+def read_rows(descriptor: int) -> list[Row]:
+    """Read the file that this process has been given."""
+    with open(descriptor, "rb") as file:
+        return msgspec.msgpack.decode(file.read(), type=list[Row])
 
 
 def agreement(

@@ -36,8 +36,6 @@ POLL_S = 1.0
 TOLD_WITHIN_S = 1.0
 # Of what it writes, this much of the beginning and as much of the end.
 KEPT_BYTES = 8192
-# Inputs that were kept, in the folder of its process.
-INPUTS = "inputs.msgpack"
 # Whoever is serving on this machine goes first.
 LOW_PRIORITY = ("nice", "-n", "10")
 
@@ -170,11 +168,13 @@ def _started(
         program.append(f"--largest={largest}")
     if spec.secret:
         program.append("--secret-on-stdin")
-    with tempfile.TemporaryDirectory(prefix="clipper-check-", ignore_cleanup_errors=True) as name:
+    with (
+        tempfile.TemporaryDirectory(prefix="clipper-check-", ignore_cleanup_errors=True) as name,
+        _nameless(kept) as inputs,
+    ):
         folder = Path(name)
-        if kept:
-            (folder / INPUTS).write_bytes(msgspec.msgpack.encode(kept))
-            program += ["--kept", str(folder / INPUTS)]
+        passed = [inputs] if kept else []
+        program += [f"--kept={descriptor}" for descriptor in passed]
         command = model_command(program, write=folder, spec=spec, environment=environment)
         process = subprocess.Popen(
             [*LOW_PRIORITY, *command],
@@ -183,6 +183,7 @@ def _started(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            pass_fds=passed,
             process_group=0,  # in a session of its own its niceness might count for nothing
             preexec_fn=set_parent_death_signal,  # one call to the kernel, no more
         )
@@ -192,6 +193,15 @@ def _started(
             yield process
         finally:
             end_group(process)
+
+
+@contextmanager
+def _nameless(rows: Sequence[Row]) -> Iterator[int]:
+    """A file of them that is gone with whoever has it open, however they end; its descriptor."""
+    with tempfile.TemporaryFile() as file:
+        file.write(msgspec.msgpack.encode(rows))
+        file.seek(0)
+        yield file.fileno()
 
 
 def _verdict(told: str, *, output: str, code: int, version: VersionSpec) -> Trial:

@@ -11,6 +11,7 @@ import pytest
 
 from registry.specs import VersionSpec
 from serving.cluster.control.trial import Aborted, try_out
+from serving.container.agreement import Agreement
 from serving.testing import version_spec
 from tests.examples.example import zipped
 
@@ -50,6 +51,31 @@ def test_a_good_executable_is_tried_out_though_its_check_is_confined_too(tmp_pat
     trial = try_out(replace(version, runtime="command", digest=digest), artifact=artifact)
 
     assert (trial.fault, trial.failure) == (None, None)
+
+
+LOOKS_AROUND = """
+import os
+
+class Predictor:
+    def __init__(self, path): pass
+    def pred_batch(self, inputs):
+        print(*(entry.name for entry in os.scandir(os.environ["TMPDIR"]) if entry.is_file()))
+        return [0] * len(inputs)
+"""
+
+
+def test_kept_inputs_lie_in_no_file_that_a_killed_worker_would_leave(tmp_path: Path) -> None:
+    version, artifact = a_version(tmp_path, construct="pass")
+    artifact.write_text(LOOKS_AROUND)
+    digest = hashlib.sha256(artifact.read_bytes()).hexdigest()
+    rows = [(b"[1.0]", b"0"), (b"[2.0]", b"1")]
+
+    trial = try_out(replace(version, digest=digest), artifact=artifact, kept=rows)
+
+    assert trial.fault is None
+    assert trial.report.kept == Agreement(inputs=2, answered=2, same=1, largest_difference=1.0)
+    assert trial.output
+    assert not trial.output.strip()
 
 
 def test_a_trial_tells_how_many_numbers_the_version_takes(tmp_path: Path) -> None:

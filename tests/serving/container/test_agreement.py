@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,7 +76,8 @@ def test_a_check_answers_kept_inputs(capfd: Any, tmp_path: Path) -> None:
     kept = tmp_path / "inputs"
     rows = [(b'{"age": 1}', b"[1.0, 2.0]"), (b'{"age": 2}', b"[5.0, 2.0]"), (b"7", b"1")]
     kept.write_bytes(msgspec.msgpack.encode(rows))
-    told = checked(capfd, at=tmp_path / "a.py", more=("--kept", str(kept)))
+    descriptor = os.open(kept, os.O_RDONLY)
+    told = checked(capfd, at=tmp_path / "a.py", more=("--kept", str(descriptor)))
     found = {"inputs": 3, "answered": 2, "same": 1, "largest_difference": 3.0}
     assert told["report"]["kept"] == found
     assert msgspec.to_builtins(read_report(json.loads(json.dumps(told["report"])))) == {
