@@ -21,7 +21,7 @@ PredictArms = Callable[[ApplicationSpec, bytes], Awaitable[Mapping[str, bytes]]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
     """One prediction. `complete`: an arm without an output here had none to give, and those
-    `excused` are not to pay for that.
+    `excused` are not to pay for that. `window_s` is the feedback window of then, 0: that of now.
     """
 
     kind: Kind
@@ -33,6 +33,7 @@ class Answered:
     features: tuple[float, ...] = ()
     complete: bool = True
     excused: tuple[str, ...] = ()
+    window_s: int = 0
 
 
 def from_receipt(
@@ -52,6 +53,7 @@ def from_receipt(
         features=receipt.features,
         complete=not receipt.stored or stored is not None,
         excused=receipt.excused,
+        window_s=receipt.window_s,
     )
 
 

@@ -172,10 +172,12 @@ class FeedbackService:
         receipt = self._signer.verify(token)
         if receipt.application_id != application.id:
             raise InvalidReceipt("query_id: issued for another application")
-        if now_ms - receipt.issued_at_ms > application.feedback_window_s * 1000:
-            raise InvalidReceipt(
-                f"query_id: older than the feedback window of {application.feedback_window_s} s"
-            )
+        window_s = application.feedback_window_s
+        if receipt.window_s:
+            # A window made longer since is not for it: its mark may have expired by the former one.
+            window_s = min(window_s, receipt.window_s)
+        if now_ms - receipt.issued_at_ms > window_s * 1000:
+            raise InvalidReceipt(f"query_id: older than the feedback window of {window_s} s")
         return receipt
 
     async def _stored_outputs(self, receipts: Iterable[Receipt]) -> dict[bytes, dict[str, bytes]]:
@@ -215,7 +217,7 @@ class FeedbackService:
         return JournalEntry(
             nonce=answered.nonce,
             update=update,
-            window_s=application.feedback_window_s,
+            window_s=answered.window_s or application.feedback_window_s,
             context_ttl_s=application.context_ttl_s,
             max_contexts=application.max_contexts,
             event=FeedbackEvent(

@@ -311,6 +311,7 @@ class Query:
             stored=not inline,
             features=self.features,
             excused=excused,
+            window_s=application.feedback_window_s,
         )
         token = self._resources.signer.sign(receipt)
         if application.default_reward is not None and selection.arms and not self.choice.forced:

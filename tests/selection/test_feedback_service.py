@@ -82,6 +82,26 @@ async def test_the_mark_of_what_was_seen_outlives_the_feedback_window(
     assert 3600 < await aredis.ttl(key) <= 7200
 
 
+async def test_a_window_made_longer_takes_nothing_that_may_have_counted(
+    caller: Caller, aredis: Redis
+) -> None:
+    longer = application_spec(feedback_window_s=86_400)
+    old = int(time.time() * 1000) - 10_000_000
+    label = caller.label(issued_at_ms=old, window_s=3600)
+    (rejected,) = (await caller.send(label, application=longer)).rejected
+    assert "older than the feedback window of 3600 s" in rejected.error
+    assert (await caller.send(caller.label(issued_at_ms=old), application=longer)).accepted == 1
+
+
+async def test_a_window_made_shorter_and_longer_again_counts_nothing_twice(
+    caller: Caller, aredis: Redis
+) -> None:
+    label = caller.label(window_s=86_400)
+    assert (await caller.send(label)).accepted == 1
+    (key,) = await aredis.keys("clipper:feedback:seen:*")
+    assert await aredis.ttl(key) > 86_400
+
+
 async def test_a_reward_is_the_loss_of_every_arm_asked(
     caller: Caller, aredis: Redis, signer: ReceiptSigner
 ) -> None:
@@ -187,9 +207,12 @@ async def test_another_applications_receipt_changes_nothing(caller: Caller, ared
     await refused(caller, aredis, caller.label(application_id=2), "another application")
 
 
-async def test_an_expired_receipt_changes_nothing(caller: Caller, aredis: Redis) -> None:
-    old = int(time.time() * 1000) - 3_601_000
-    await refused(caller, aredis, caller.label(issued_at_ms=old), "feedback window of 3600 s")
+@pytest.mark.parametrize("window_s", [0, 86_400])
+async def test_an_expired_receipt_changes_nothing(
+    caller: Caller, aredis: Redis, window_s: int
+) -> None:
+    old = caller.label(issued_at_ms=int(time.time() * 1000) - 3_601_000, window_s=window_s)
+    await refused(caller, aredis, old, "feedback window of 3600 s")
 
 
 async def test_one_bad_item_is_refused_alone_and_by_its_place(

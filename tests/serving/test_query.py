@@ -69,6 +69,7 @@ async def test_the_receipt_names_each_arm_with_its_output(serving: type[PlayedSe
     for number, replica in enumerate(replicas):
         replica.answer({b"[1]": b"%d" % number})
     receipt = it.signer.verify(query.prediction().query_id)
+    assert receipt.window_s == it.application.feedback_window_s
     assert receipt.application_id == 1
     assert receipt.context == "anna"
     assert [(a.arm, a.output) for a in receipt.arms] == [
