@@ -65,7 +65,12 @@ class PassedOn(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports have the methods, not the base class.
         stream = cast("asyncio.Transport", transport)
-        self._descriptor = os.dup(stream.get_extra_info("socket").fileno())
+        try:
+            self._descriptor = os.dup(stream.get_extra_info("socket").fileno())
+        except OSError as error:
+            logger.warning("peer not admitted: %s", error)
+            stream.abort()
+            return
         stream.write(self._greeting)
         # Only this process's hold on it, once all is written; until then nothing is read.
         stream.close()
@@ -117,6 +122,8 @@ async def serve_admitted(server: BatchServer, *, channel: socket.socket) -> None
             joins = loop.create_task(_join(server, stream=stream))
             joining.add(joins)
             joins.add_done_callback(joining.discard)
+        elif message == _STREAM:
+            logger.warning("peer lost: this process has too many open files to take its stream")
         elif message == _DRAIN:
             server.drain()
         elif not message:

@@ -1,0 +1,68 @@
+"""A process that can open no more files drops the peer, and says so."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from serving.container.admission import Admissions, PassedOn, serve_admitted
+from serving.container.batch_server import BatchServer
+from tests.serving.container.test_server import Echo
+
+WITHIN_S = 20.0
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held: list[int] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            while True:
+                held.append(os.open(os.devnull, os.O_RDONLY))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for descriptor in held:
+            os.close(descriptor)
+
+
+async def end_of(peer: socket.socket) -> bytes:
+    peer.setblocking(False)
+    async with asyncio.timeout(WITHIN_S):
+        return await asyncio.get_running_loop().sock_recv(peer, 100)
+
+
+async def test_where_a_replica_s_process_has_none_left(caplog: pytest.LogCaptureFixture) -> None:
+    ours, channel = socket.socketpair()
+    peer, stream = socket.socketpair()
+    with ours, channel, peer:
+        admitting = PassedOn(Admissions(ours), greeting=b"hello")
+        with no_descriptor_left():
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: admitting, stream)
+        assert await end_of(peer) == b""
+    assert "peer not admitted: [Errno 24] Too many open files" in caplog.text
+
+
+async def test_where_a_model_s_process_has_none_left(caplog: pytest.LogCaptureFixture) -> None:
+    ours, channel = socket.socketpair()
+    peer, stream = socket.socketpair()
+    with ours, channel, peer:
+        serving = asyncio.create_task(serve_admitted(BatchServer(Echo()), channel=channel))
+        admissions = Admissions(ours)
+        with stream:
+            admissions.admit(stream.fileno())
+        with no_descriptor_left():
+            assert await end_of(peer) == b""
+        admissions.close()
+        async with asyncio.timeout(WITHIN_S):
+            await serving
+    assert "peer lost: this process has too many open files to take its stream" in caplog.text
