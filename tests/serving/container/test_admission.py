@@ -7,8 +7,7 @@ import os
 import resource
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -25,7 +24,7 @@ def no_descriptor_left() -> Iterator[None]:
     held: list[int] = []
     resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
     try:
-        with pytest.raises(OSError, match="Too many open files"):
+        with suppress(OSError):
             while True:
                 held.append(os.open(os.devnull, os.O_RDONLY))
         yield
