@@ -153,6 +153,8 @@ class BoxedPredictor:
                 self.process.wait(STOPPED_WITHIN_S if self._ready else 0)
             end_group(self.process)
             self._output.wait()
+            if not self._ready:  # else whoever listens closes it
+                asked_for(self.process.stdout).close()
         self._busy.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -7,6 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from serving.container.boxed import BoxedPredictor
+from serving.container.errors import LoadFailed
+from serving.container.spec import LoadSpec
+from tests.serving.container.artifacts import save
+
 ROOT = Path(__file__).resolve().parents[3]
 
 # Neither print is flushed, and the model is asked and still alive when its words are looked at.
@@ -96,3 +103,30 @@ def test_the_reason_of_an_end_while_loading_has_the_last_words(tmp_path: Path) -
     assert done.stdout.strip() == (
         "its process ended with exitcode 7 (CUDA driver is too old), while the model was loading"
     )
+
+
+# It looks for the pipe on which its process tells of itself.
+CLAIMS = """
+import os, stat
+
+class Predictor:
+    def __init__(self, path):
+        for descriptor in range(3, 64):
+            try:
+                if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+                    os.write(descriptor, b'{"base_bytes": 1000000000000}\\n')
+            except OSError:
+                pass
+
+    def pred_batch(self, inputs):
+        return [0] * len(inputs)
+"""
+
+
+def test_a_model_cannot_raise_its_memory_limit_by_what_it_says(artifact_file: Path) -> None:
+    spec = LoadSpec(runtime="python", input_type="doubles", **save(CLAIMS, at=artifact_file))
+    held: list[int] = []
+    with pytest.raises(LoadFailed):
+        BoxedPredictor(spec, on_started=held.append)
+    assert len(held) == 1
+    assert 0 < held[0] < 1 << 30
