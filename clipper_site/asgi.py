@@ -33,6 +33,7 @@ from serving.api.front import DirectPredictions  # noqa: E402
 from serving.api.health import live_endpoint, metrics_endpoint, ready_endpoint  # noqa: E402
 from serving.api.http import Endpoint, Receive, Scope, Send  # noqa: E402
 from serving.api.limits import LIMITS_KEY  # noqa: E402
+from serving.api.noted_changes import with_noted_changes  # noqa: E402
 from serving.api.paths import APP, OWN_PATH  # noqa: E402
 from serving.api.predict import predict_endpoint  # noqa: E402
 from serving.api.release_wait import with_release_waits  # noqa: E402
@@ -73,10 +74,12 @@ def routes_of(runtime: Runtime) -> Endpoint:
     feedback = with_cors(feedback_endpoint(runtime), runtime=runtime, methods=b"POST")
     update = with_cors(update_endpoint(runtime), runtime=runtime, methods=b"POST")
     management = with_release_waits(
-        with_limited_bodies(cast(Endpoint, django_application)),
+        with_noted_changes(
+            with_limited_bodies(cast(Endpoint, django_application)),
+            changed=runtime.own_changes.made,
+        ),
         next_look=lambda: runtime.next_look,
         catch_up=runtime.catch_up,
-        changed=runtime.own_changes.made,
     )
     artifacts = artifact_downloads(runtime.artifacts).endpoint()
     http = URLRouter(

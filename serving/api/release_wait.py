@@ -37,8 +37,6 @@ LONGEST_S = 300.0
 MOST_WAITING = 256
 # A release that is superseded by a bulk change is not announced by itself.
 LOOK_S = 2.0
-API = "/api/v1/"
-READING = frozenset({"GET", "HEAD", "OPTIONS"})
 OPEN = frozenset({"pending", "starting"})
 LIVE = "live"
 
@@ -62,70 +60,67 @@ class HeldAnswer(NamedTuple):
     body: bytes
 
 
-def with_release_waits(
-    management: Endpoint, *, next_look: NextLook, catch_up: CatchUp, changed: Callable[[], None]
-) -> Endpoint:
-    """Return the management API, which also waits for releases where it is asked to.
+def with_release_waits(management: Endpoint, *, next_look: NextLook, catch_up: CatchUp) -> Endpoint:
+    """Return the management API, which also waits for releases where it is asked to."""
+    wait = endpoint(_Waits(management, next_look=next_look, catch_up=catch_up).answer)
 
-    It says `changed` before it answers a request that may have changed the registry.
-    """
-    waiting = 0
+    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
+        asks = PARAMETER.encode() in scope["query_string"] and _PATH(scope["path"])
+        await (wait if asks else management)(scope, receive, send)
 
-    @endpoint
-    async def wait(scope: Scope, receive: Receive, send: Send) -> None:
-        nonlocal waiting
+    return routed
+
+
+class _Waits:
+    """Those who wait in this process."""
+
+    def __init__(self, management: Endpoint, *, next_look: NextLook, catch_up: CatchUp) -> None:
+        self._management = management
+        self._next_look = next_look
+        self._catch_up = catch_up
+        self._waiting = 0
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         until = monotonic() + _seconds(scope)
-        look = next_look()
-        answered = await _held(management, scope, receive)
-        if answered.status in (200, 202) and waiting < MOST_WAITING:
-            waiting += 1
+        look = self._next_look()
+        answered = await _held(self._management, scope, receive)
+        if answered.status in (200, 202) and self._waiting < MOST_WAITING:
+            self._waiting += 1
             try:
                 with while_connected(scope):
-                    answered = await _settled(answered, scope, look=look, until=until)
+                    answered = await self._settled(answered, scope, look=look, until=until)
             finally:
-                waiting -= 1
+                self._waiting -= 1
         await send_body(
             send, answered.body, status=answered.status, headers=_without_length(answered)
         )
 
     async def _settled(
-        answered: HeldAnswer, scope: Scope, *, look: asyncio.Future[None], until: float
+        self, answered: HeldAnswer, scope: Scope, *, look: asyncio.Future[None], until: float
     ) -> HeldAnswer:
         """Return the release once it has ended and, live, is what queries here are answered by."""
         if _state_in(answered.body) in OPEN:
             path = _release_path(scope, body=answered.body)
-            answered = await _ended(path, scope, look=look, until=until) or answered
+            answered = await self._ended(path, scope, look=look, until=until) or answered
         if _state_in(answered.body) == LIVE:
             # The caller's next query would else be answered by the version of before.
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, until - monotonic())):
-                    await catch_up()
+                    await self._catch_up()
         return answered
 
     async def _ended(
-        path: str, scope: Scope, *, look: asyncio.Future[None], until: float
+        self, path: str, scope: Scope, *, look: asyncio.Future[None], until: float
     ) -> HeldAnswer | None:
         """Return the release once it has ended, or as it is when the time is over."""
         found = None
         while (left := until - monotonic()) > 0:
             await asyncio.wait([look], timeout=min(left, LOOK_S))
-            look = next_look()
-            found = await _held(management, _reading(scope, path=path), _empty_body())
+            look = self._next_look()
+            found = await _held(self._management, _reading(scope, path=path), _empty_body())
             if found.status != 200 or _state_in(found.body) not in OPEN:
                 return found
         return found if found is None or scope["method"] == "GET" else found._replace(status=202)
-
-    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
-        async def told(message: Any) -> None:
-            if message.get("status", 500) < 400:
-                changed()
-            await send(message)
-
-        asks = PARAMETER.encode() in scope["query_string"] and _PATH(scope["path"])
-        writes = scope["method"] not in READING and scope["path"].startswith(API)
-        await (wait if asks else management)(scope, receive, told if writes else send)
-
-    return routed
 
 
 def _seconds(scope: Scope) -> float:

@@ -30,16 +30,11 @@ class Management:
         self.catching_up = False
         self.caught_up = asyncio.Event()
         self.caught_up.set()
-        self.changes = 0
         self.endpoint = with_release_waits(
             self._answer,
             next_look=lambda: self._look,
             catch_up=self._catch_up,
-            changed=self._changed,
         )
-
-    def _changed(self) -> None:
-        self.changes += 1
 
     async def _catch_up(self) -> None:
         self.catching_up = True
@@ -208,21 +203,3 @@ async def test_a_client_that_leaves_before_the_first_answer_is_no_failure(
         await management.ask(DEPLOY)  # nothing was sent
     assert len(management.asked) == 1
     assert caplog.messages == []
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "refusal", "changes"),
-    [
-        ("PATCH", "/api/v1/applications/digits", 0, 1),
-        ("DELETE", "/api/v1/applications/digits", 0, 1),
-        ("GET", "/api/v1/applications/digits", 0, 0),
-        ("PATCH", "/api/v1/applications/digits", 403, 0),
-        ("POST", "/admin/login/", 0, 0),
-    ],
-)
-async def test_what_may_have_changed_the_registry_is_said(
-    management: Management, method: str, path: str, refusal: int, changes: int
-) -> None:
-    management.refusal = refusal
-    await management.ask(path, query="", method=method)
-    assert management.changes == changes
