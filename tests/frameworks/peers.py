@@ -23,7 +23,9 @@ WITHIN_S = 300.0
 # What the three have in common, beside the model: it asks until somebody answers.
 HARNESS = """
 import json as _json
+import os as _os
 import shlex as _shlex
+import signal as _signal
 import subprocess as _subprocess
 import sys as _sys
 import time as _time
@@ -35,7 +37,8 @@ _began = _time.perf_counter()
 _Path("server.py").write_text({file!r})
 with open("server.log", "w") as _log:
     _server = _subprocess.Popen(
-        [_sys.executable, "-m", *_shlex.split({command!r})], stdout=_log, stderr=_log
+        [_sys.executable, "-m", *_shlex.split({command!r})], stdout=_log, stderr=_log,
+        start_new_session=True,
     )
 def _ask():
     while True:
@@ -57,7 +60,7 @@ try:
         refused=f"{{_refused.status_code}} {{_refused.text}}",
     )))
 finally:
-    _server.terminate()
+    _os.killpg(_server.pid, _signal.SIGKILL)  # told to end, LitServe leaves some behind
     _server.wait(timeout=30)
 """
 
