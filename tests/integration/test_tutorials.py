@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.stack import Stack
-from tests.integration.tutorials import PAGES, Reader, Step, prints_as_shown, steps
+from tests.integration.tutorials import (
+    BLOCK,
+    EVERY,
+    PAGES,
+    Reader,
+    Step,
+    prints_as_shown,
+    steps,
+)
 
 
 def there(stack: Stack) -> dict[str, Any]:
@@ -27,6 +36,15 @@ def test_a_tutorial_does_what_it_says_and_leaves_nothing(
     before = there(stack)
     Reader(folder=tmp_path, stack=stack).follows(page.read_text())
     assert there(stack) == before
+
+
+@pytest.mark.parametrize("page", EVERY, ids=lambda page: page.stem)
+def test_a_page_installs_the_client_before_it_uses_it(page: Path) -> None:
+    """Here it is there already; `make run` doesn't bring it."""
+    typed = "".join(code for _, code in BLOCK.findall(page.read_text()))
+    used = re.search(r"clipper_(client|admin)\b|(^|[/ ])clipper ", typed, re.MULTILINE)
+    installed = re.search(r"pip install .*\./clients/python", typed)
+    assert used is None or (installed is not None and installed.start() < used.start())
 
 
 def test_a_page_is_read_as_its_reader_would() -> None:
