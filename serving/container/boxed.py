@@ -32,7 +32,7 @@ from serving.container.crashes import broken, last_line, signal_text
 from serving.container.dying import set_parent_death_signal
 from serving.container.errors import LoadFailed, error_of
 from serving.container.failures import Failure, RecentFailures
-from serving.container.limits import THREAD_VARIABLES
+from serving.container.limits import THREAD_VARIABLES, private_bytes
 from serving.container.link import EX_SOFTWARE, ChildLink
 from serving.container.output import Overheard, asked_for
 from serving.container.scratch import new_folder
@@ -167,18 +167,19 @@ class BoxedPredictor:
         return self._link
 
     def _wait_until_loaded(self, on_started: Callable[[int], None]) -> None:
-        while (told := self._told()) is not None:
-            if "base_bytes" in told:
-                on_started(int(told["base_bytes"]))
-            elif told.get("ok"):
-                self.n_features = told_features(told.get("n_features"))
-                self.signature = read_told(told.get("signature"), input_type=self.input_type)
-                return
-            else:
-                raise error_of(told)
-        ended = self._how_it_ended()
-        reason = f"{ended.error}, {WHILE_LOADING}"
-        raise error_of({"error": reason, "traceback": ended.traceback})
+        told = self._told()
+        if told is not None and "base_bytes" in told:
+            # Once, before its model: its memory limit counts from there.
+            on_started(min(int(told["base_bytes"]), private_bytes(self.process.pid)))
+            told = self._told()
+        if told is None:
+            ended = self._how_it_ended()
+            reason = f"{ended.error}, {WHILE_LOADING}"
+            raise error_of({"error": reason, "traceback": ended.traceback})
+        if not told.get("ok"):
+            raise error_of(told)
+        self.n_features = told_features(told.get("n_features"))
+        self.signature = read_told(told.get("signature"), input_type=self.input_type)
 
     def _how_it_ended(self) -> Failure:
         """Of a child that has ended by itself: what it wrote last, or where it broke."""
