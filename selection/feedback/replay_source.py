@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterable, Iterator
 
 import msgspec
-from django.db.models import Max, Min
+from django.db.models import Max, Min, Q
 
 from selection.contexts import GLOBAL_CONTEXT
 from selection.feedback.events import ResetEvent
@@ -23,15 +23,17 @@ def from_database(
 ) -> Iterator[Entry]:
     """Yield, in order, what is kept at positions above `after` and up to `up_to`.
 
-    `only`: of this context and of the global one alone. A few rows at a time are in memory.
+    `only`: of this context and of the global one alone, and where it gave way to others. A few
+    rows at a time are in memory.
     """
     span = {"application_id": application_id, "position__gt": after, "position__lte": up_to}
     rows = Feedback.objects.filter(forced=False, **span).order_by("position", "id").only(*READ)
     if only is not None:
-        rows = rows.filter(context__in={GLOBAL_CONTEXT, only})
+        rows = rows.filter(Q(context__in={GLOBAL_CONTEXT, only}) | ~Q(gone=[]))
     resets = StateReset.objects.filter(**span).order_by("position")
+    observations = (_observation(row) for row in rows.iterator(chunk_size=ROWS_AT_ONCE))
     return heapq.merge(
-        (_observation(row) for row in rows.iterator(chunk_size=ROWS_AT_ONCE)),
+        _of_context(observations, only=only),
         (Reset(position=r.position, context=None if r.everywhere else r.context) for r in resets),
         key=lambda entry: entry.position,
     )
@@ -57,6 +59,10 @@ def from_stream(
     entries: Iterable[StreamEntry], *, application_id: int, only: str | None
 ) -> Iterator[Entry]:
     """Yield what these entries of the stream are; those that can't be read never become rows."""
+    return _of_context(_read(entries, application_id=application_id), only=only)
+
+
+def _read(entries: Iterable[StreamEntry], *, application_id: int) -> Iterator[Entry]:
     for entry in entries:
         try:
             position, event, gone = read_entry(entry)
@@ -66,7 +72,7 @@ def from_stream(
             continue
         if isinstance(event, ResetEvent):
             yield Reset(position=position, context=event.context)
-        elif only is None or event.context in (GLOBAL_CONTEXT, only):
+        else:
             yield Observation(
                 position=position,
                 at=event.received_at_ms / 1000,
@@ -78,6 +84,15 @@ def from_stream(
                 forced=event.forced,
                 gone=gone,
             )
+
+
+def _of_context(entries: Iterable[Entry], *, only: str | None) -> Iterator[Entry]:
+    """Leave out the feedback of other contexts, but not that `only` gave way to some of it."""
+    for entry in entries:
+        if only is None or isinstance(entry, Reset) or entry.context in (GLOBAL_CONTEXT, only):
+            yield entry
+        elif only in entry.gone:
+            yield Reset(position=entry.position, context=only)
 
 
 def _observation(row: Feedback) -> Observation:

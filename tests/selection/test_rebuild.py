@@ -16,10 +16,12 @@ from registry.models import Application
 from selection.feedback import rebuild as rebuilding
 from selection.feedback import state_swap
 from selection.feedback.rebuild import rebuild
+from selection.feedback.replay_source import from_stream
 from selection.feedback.resets import reset
+from selection.learning.replay import Replay
 from selection.models import Feedback
 from selection.policies import make_policy
-from selection.store.keys import contexts_key, state_key
+from selection.store.keys import STREAM, contexts_key, state_key
 from tests.selection.live import Live
 
 EXP4 = make_policy("exp4", {})
@@ -94,6 +96,19 @@ def test_one_context_alone_can_be_rebuilt(live: Live) -> None:
     assert live.states() == {"ann": before["ann"]}
     rebuild(live.stream, live.application, only="")
     assert live.states() == {"": before[""], "ann": before["ann"]}
+
+
+def test_one_that_gave_way_to_another_stays_gone_where_it_is_rebuilt_alone(live: Live) -> None:
+    live.teach(context="ann")
+    live.teach(context="bob", max_contexts=1)
+    assert set(live.states()) == {"bob"}
+    replay = Replay(live.policy)
+    entries: Any = live.stream.xrange(STREAM)
+    replay.follow(from_stream(entries, application_id=live.application.pk, only="ann"))
+    assert not replay.contexts
+    live.persist()
+    assert rebuild(live.stream, live.application, only="ann").differing == ()
+    assert set(live.states()) == {"bob"}
 
 
 def test_what_is_no_longer_in_the_table_is_no_longer_known(live: Live) -> None:
