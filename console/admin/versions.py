@@ -303,7 +303,7 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
             return NOTHING
         if check.is_open:
             return "under way"
-        said = f"{check.get_state_display()}: {check.error}" if check.error else "passed"
+        said = ": ".join(filter(None, (check.get_state_display(), check.error)))
         return format_html("{}, {}", shortened(said), when(check.ended_at))
 
     @display(description="sample inputs")

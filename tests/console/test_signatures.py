@@ -81,3 +81,12 @@ def test_a_versions_page_shows_its_check_before_anybody_deploys_it(
     assert "[&lt;1&gt;] → 7" in page_of(v1, admin_client=admin_client)
     services.fail_check(check=services.request_check(v2), error="no <weights>")
     assert "failed: no &lt;weights&gt;" in page_of(v2, admin_client=admin_client)
+
+
+def test_a_check_that_failed_without_a_word_is_not_shown_as_one_that_passed(
+    admin_client: Client, v2: ModelVersion
+) -> None:
+    services.fail_check(check=services.request_check(v2), error="")
+    page = page_of(v2, admin_client=admin_client)
+    assert "failed, " in page
+    assert "passed, " not in page
