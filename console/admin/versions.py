@@ -302,7 +302,7 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
         if check is None:
             return NOTHING
         if check.is_open:
-            return "under way"
+            return format_html("under way, asked for {}", when(check.created_at))
         said = ": ".join(filter(None, (check.get_state_display(), check.error)))
         return format_html("{}, {}", shortened(said), when(check.ended_at))
 
