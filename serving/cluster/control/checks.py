@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MOST_CHECKS = 2
 # Of versions that no release waits for: the rest is for those that somebody waits for.
 MOST_UPLOADED = 1
-CHECKING_KEY = "clipper:validating:"
+CHECKING_KEY = "clipper:checking:"
 # What is written there, unless it says what its holder waits for.
 QUEUED, RUNNING = "queued", "running"
 QUEUED_TTL_S = 60

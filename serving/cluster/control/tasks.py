@@ -79,7 +79,7 @@ def check_version(check_id: int) -> None:
     check = checks.filter(pk=check_id, state=VersionCheck.State.PENDING).first()
     if check is None:
         return
-    tries = Tries(redis_client(), of="check")
+    tries = Tries(redis_client(), of="version-check")
     # Counted before: a check may also take this process with it.
     count = tries.count(check_id)
     if count > MOST_TRIES:

@@ -1,4 +1,4 @@
-"""How often a release was tried in vain to be brought forward: after a few times it has failed."""
+"""How often something was tried in vain: after a few times the release or check has failed."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ class Tries:
     """Counted in Redis before each try, so that one that ends its process counts as well."""
 
     def __init__(self, client: redis.Redis, *, of: str) -> None:
-        """`of` names what is tried: a release may go through several stages."""
+        """`of` names what is tried, and so whose number it is counted by."""
         self._redis = client
         self._prefix = f"{TRIES_KEY}{of}:"
 
-    def count(self, release_id: int) -> int:
+    def count(self, number: int) -> int:
         """Count one more; returns the how-manieth it is."""
-        key = f"{self._prefix}{release_id}"
+        key = f"{self._prefix}{number}"
         with self._redis.pipeline() as pipe:
             pipe.incr(key)
             pipe.expire(key, FORGOTTEN_AFTER_S)
             count, _ = pipe.execute()
         return int(count)
 
-    def forget(self, release_id: int) -> None:
+    def forget(self, number: int) -> None:
         """What came in between was nobody's fault, or it went well."""
-        self._redis.delete(f"{self._prefix}{release_id}")
+        self._redis.delete(f"{self._prefix}{number}")

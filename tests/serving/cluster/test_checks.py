@@ -18,7 +18,7 @@ def an_upload(name: str) -> VersionCheck:
 
 def done(check: VersionCheck, *, client: redis.Redis) -> None:
     services.pass_check(check=check)
-    client.delete(f"clipper:validating:{check.pk}")
+    client.delete(f"clipper:checking:{check.pk}")
 
 
 def test_uploads_are_tried_out_one_at_a_time(rounds: Rounds, client: redis.Redis) -> None:

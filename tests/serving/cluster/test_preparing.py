@@ -170,7 +170,7 @@ def test_a_check_fetches_it_and_says_so_meanwhile(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sent = StorageSource.send
-    key = f"clipper:validating:{check.pk}"
+    key = f"clipper:checking:{check.pk}"
     said = b"fetching its artifact"
 
     def slow(source: StorageSource, digest: str, *, offset: int) -> Arriving:

@@ -34,7 +34,7 @@ def test_a_release_whose_validation_was_lost_is_validated_again(
 ) -> None:
     release = services.deploy(version=make_version(), by=BY)
     rounds.run()
-    client.delete(f"clipper:validating:{check_of(release).pk}")
+    client.delete(f"clipper:checking:{check_of(release).pk}")
 
     rounds.run()
 
@@ -212,7 +212,7 @@ def test_what_its_check_waits_for_is_what_a_release_says(
 ) -> None:
     release = services.deploy(version=make_version(), by=BY)
     rounds.run()
-    client.set(f"clipper:validating:{check_of(release).pk}", "fetching its artifact: 1 of 2 MB")
+    client.set(f"clipper:checking:{check_of(release).pk}", "fetching its artifact: 1 of 2 MB")
     rounds.run(after_s=30)
     release.refresh_from_db()
     assert release.progress == "fetching its artifact: 1 of 2 MB"
