@@ -13,6 +13,7 @@ from django.db import Error as DatabaseError
 from django.db import connections
 from redis.client import PubSub
 
+from infrastructure.log_once import LogOnce
 from registry.models import ModelVersion
 from registry.notices import CHANGES_CHANNEL
 from registry.sealing import Unsealable, unseal
@@ -48,6 +49,11 @@ class SecretWatch:
         self._sealed = sealed
         self._take_up = take_up
         self._client = client
+        self._log_once = LogOnce(
+            logger,
+            away=f"no word of another secret version={version_id}",
+            back=f"word of another secret again version={version_id}",
+        )
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="secret", daemon=True)
 
@@ -63,12 +69,13 @@ class SecretWatch:
             try:
                 self._listen()
             except redis.RedisError as error:
-                logger.info("no notices version=%d: %s", self._version_id, error)
+                self._log_once.began(error)
                 self._over.wait(PAUSE_AFTER_FAILURE_S)
 
     def _listen(self) -> None:
         with self._client.pubsub(ignore_subscribe_messages=True) as notices:
             notices.subscribe(CHANGES_CHANNEL)
+            self._log_once.ended()
             while not self._over.is_set():
                 self._look()
                 self._wait(notices)

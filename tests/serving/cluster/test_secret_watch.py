@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import Queue
+from typing import Any
 
 import pytest
+import redis
 from pytest_django.fixtures import Settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from infrastructure.redis_client import redis_client
 from registry import services
 from registry.models import ModelVersion
+from serving.cluster.replica import secret
 from serving.cluster.replica.secret import SecretWatch, SendsSecret
 from serving.container.remote.predictor import RemotePredictor
 
@@ -70,6 +75,35 @@ def test_one_that_cannot_be_read_leaves_the_one_before(version: ModelVersion) ->
     with watching(version, sealed=had) as taken:
         services.set_secret(version=version, secret="readable", by=BY)
         assert taken.get(timeout=WITHIN_S) == "readable"
+
+
+class Away(redis.Redis):
+    """Nobody is there; `tries` has what was tried."""
+
+    def __init__(self) -> None:
+        super().__init__(unix_socket_path="/nowhere/redis.sock", retry=Retry(NoBackoff(), 0))
+        self.tries: Queue[None] = Queue()
+
+    def pubsub(self, **options: Any) -> Any:
+        self.tries.put(None)
+        return super().pubsub(**options)  # type: ignore[no-untyped-call]
+
+
+def test_it_says_once_that_redis_is_away(
+    version: ModelVersion, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(secret, "PAUSE_AFTER_FAILURE_S", 0.01)
+    client = Away()
+    watch = SecretWatch(
+        version_id=version.pk, sealed=version.secret, take_up=Queue[str]().put, client=client
+    )
+    with caplog.at_level("INFO", logger=secret.__name__):
+        watch.start()
+        for _ in range(5):
+            client.tries.get(timeout=WITHIN_S)
+        watch.stop()
+    (said,) = caplog.messages
+    assert said.startswith(f"no word of another secret version={version.pk}: ")
 
 
 def test_a_remote_model_sends_one() -> None:
