@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests.site import manage
-from tests.site.first_cases import FIRST_CASES
 from tests.site.postgresql_server import postgresql_server
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(420)]
@@ -21,6 +20,13 @@ SUITES = (
     "tests/registry/test_services_releases.py",
     "tests/registry/test_snapshot.py",
     "tests/registry/test_notices.py",
+    "tests/registry/test_api_applications.py",
+    "tests/registry/test_api_configuration.py",
+    "tests/registry/test_api_keys.py",
+    "tests/registry/test_api_models.py",
+    "tests/registry/test_api_releases.py",
+    "tests/registry/test_commands.py",
+    "tests/registry/test_configuration.py",
     "tests/registry/test_concurrent_changes.py",
     "tests/registry/test_migrations.py",
     "tests/registry/test_append_only.py",
@@ -28,7 +34,6 @@ SUITES = (
     "tests/selection/test_feedback_persist.py",
     "tests/selection/test_monitoring_snapshots.py",
     "tests/selection/test_rebuild.py",
-    *FIRST_CASES,
 )
 
 
