@@ -83,6 +83,13 @@ def test_rows_are_cut_into_pieces_in_order(size: int) -> None:
         assert all(len(piece) <= size for piece in pieces)
 
 
+@pytest.mark.parametrize(
+    "many", [(bytes(1 << 20) for _ in range(40)), np.zeros((40, 1 << 17)), ["x" * (1 << 20)] * 40]
+)
+def test_large_rows_are_cut_into_shorter_pieces(many: Any) -> None:
+    assert [len(piece) for piece in pieces_of(many, size=256)] == [8] * 5
+
+
 def test_one_input_is_not_many() -> None:
     for one in ("text", b"bytes", {"age": 31}):
         with pytest.raises(TypeError):

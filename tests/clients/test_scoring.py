@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from clipper_client import AsyncClient, Client, ClipperError
+from clipper_client.operations.scoring import Scoring
+from clipper_client.retries import RetryPolicy
 from tests.clients.sources import source_of
 from tests.integration.stack import Stack
 
@@ -39,6 +41,23 @@ def test_rows_may_come_from_a_generator(
         yield from many[:700]
 
     assert client.score(churn, rows()) == linear.predict(many[:700]).tolist()
+
+
+def test_large_rows_are_not_held_until_there_are_many() -> None:
+    taken = 0
+
+    def rows() -> Iterator[bytes]:
+        nonlocal taken
+        for _ in range(256):
+            taken += 1
+            yield bytes(1 << 20)
+
+    policy = RetryPolicy()
+    scored = Scoring("a", rows(), options={}, policy=policy, progress=False, errors="raise")
+    waiting = iter(scored.requests().operations)
+    for so_far in (8, 16, 24):
+        next(waiting)
+        assert taken == so_far
 
 
 def test_it_shows_how_far_it_is(

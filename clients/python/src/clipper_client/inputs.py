@@ -13,6 +13,9 @@ import msgspec
 
 from clipper_client.errors import INVALID_INPUT, ClipperError
 
+# Of inputs that are texts, bytes or arrays a list has no more, whatever it may have of others.
+LIST_BYTES = 8 << 20
+
 
 def encoded(value: Any) -> bytes:
     """Return one input, or any body that holds some, as JSON. Raises TypeError for what isn't one,
@@ -71,12 +74,17 @@ def rows_of(rows: Any) -> Iterator[Any]:
 
 
 def pieces_of(rows: Any, *, size: int) -> Iterator[list[Any]]:
-    """Return the inputs in lists of at most `size`, made only as they are taken."""
+    """Return the inputs in lists of at most `size`, made only as they are taken.
+
+    Large inputs come in shorter ones.
+    """
     if is_frame(rows):
         names = [str(name) for name in rows.columns]
         for start in range(0, len(rows), size):
             yield _records(rows.iloc[start : start + size], names=names)
     elif is_array(rows) and rows.shape:
+        row_bytes = max(1, _bytes_of(rows) // max(1, len(rows)))
+        size = max(1, min(size, LIST_BYTES // row_bytes))
         for start in range(0, len(rows), size):
             yield rows[start : start + size].tolist()
     elif isinstance(rows, str | bytes | Mapping):
@@ -87,13 +95,22 @@ def pieces_of(rows: Any, *, size: int) -> Iterator[list[Any]]:
 
 def _in_lists(rows: Iterator[Any], *, size: int) -> Iterator[list[Any]]:
     piece: list[Any] = []
+    taken = 0
     for row in rows:
         piece.append(plain(row))
-        if len(piece) == size:
+        taken += _bytes_of(row)
+        if len(piece) == size or taken >= LIST_BYTES:
             yield piece
-            piece = []
+            piece, taken = [], 0
     if piece:
         yield piece
+
+
+def _bytes_of(value: Any) -> int:
+    """How large a text, bytes or an array is; 0 for anything else."""
+    if isinstance(value, str | bytes | bytearray):
+        return len(value)
+    return int(getattr(value, "nbytes", 0))
 
 
 def _records(frame: Any, *, names: list[str]) -> list[Any]:

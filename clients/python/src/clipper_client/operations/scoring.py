@@ -148,11 +148,12 @@ class Scoring:
             yield self._scored(piece)
 
     def _pieces(self) -> Iterator[list[Any]]:
-        """Yield the rows in pieces, of the size that is right by then."""
+        """Yield the rows in pieces, of the size that is right by then; large rows aren't held."""
         held: list[Any] = []
         for small in pieces_of(self._rows, size=FIRST_ROWS):
             held += small
-            while len(held) >= self._piece_rows:
+            large = len(small) < FIRST_ROWS  # or the last
+            while len(held) >= self._piece_rows or (large and held):
                 size = self._piece_rows
                 yield held[:size]
                 held = held[size:]
