@@ -187,7 +187,7 @@ class BoxedPredictor:
         self._output.wait()
         words = self._output.last_words()
         failure = broken(reason, output=words)
-        said = "" if failure.traceback else last_line(words)
+        said = "" if failure.traceback else safe_text(last_line(words))
         return msgspec.structs.replace(failure, error=f"{reason} ({said})") if said else failure
 
     def _told(self) -> dict[str, Any] | None:

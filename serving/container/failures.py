@@ -9,11 +9,13 @@ import time
 import msgspec
 
 from serving.container.errors import ContainerError, WarmUpFailed, explain
-from serving.container.tracebacks import innermost, place_of, traceback_of
+from serving.container.tracebacks import MOST_CHARACTERS, innermost, place_of, traceback_of
 from serving.rpc.text import safe_text
 
 # Kinds of failures that are told apart between two looks.
 MOST_KINDS = 20
+# Failures that another process may have counted in that time.
+MOST_TOLD = 1 << 32
 SUMMARY_CHARACTERS = 1000
 
 logger = logging.getLogger(__name__)
@@ -43,10 +45,25 @@ def failure_of(error: BaseException) -> Failure:
     return Failure(
         kind=place_of(error),
         error=told,
-        traceback=traceback_of(error) if elsewhere is None else elsewhere,
+        traceback=traceback_of(error) if elsewhere is None else _fit(elsewhere),
         count=1,
         last_at=time.time(),
     )
+
+
+def _of_another(told: Failure) -> Failure:
+    """What a process told that runs somebody's code, as this one might have noted it."""
+    return Failure(
+        kind=_fit(told.kind),
+        error=_fit(told.error),
+        traceback=_fit(told.traceback),
+        count=max(1, min(told.count, MOST_TOLD)),
+        last_at=time.time(),
+    )
+
+
+def _fit(text: str) -> str:
+    return safe_text(text, most=MOST_CHARACTERS)
 
 
 def _told_traceback(error: BaseException | None) -> str | None:
@@ -79,7 +96,8 @@ class RecentFailures:
             )
 
     def merge(self, failure: Failure) -> None:
-        """Note what another process has noted of its model."""
+        """Note what another process has just told of its model."""
+        failure = _of_another(failure)
         with self._lock:
             known = self._kinds.get(failure.kind)
             if known is not None:
