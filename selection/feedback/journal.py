@@ -7,6 +7,7 @@ with `appendfsync always` answers only when its file has them.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -238,6 +239,8 @@ return left
 """)
 # The mark outlives the feedback window, so that no clock's drift lets a receipt count twice.
 SEEN_MARGIN_S = 3600
+# Of the connections to Redis so many may wait for its replicas; the others are for everything else.
+WAITS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,6 +261,7 @@ class FeedbackJournal:
     def __init__(self, redis: Redis, *, replicas: int = 0) -> None:
         self._redis = redis
         self._replicas = replicas
+        self._waits = asyncio.Semaphore(WAITS_AT_ONCE)
         self._encode = msgspec.msgpack.Encoder().encode
 
     async def append(self, observations: Sequence[JournalEntry]) -> list[State | None]:
@@ -271,7 +275,8 @@ class FeedbackJournal:
         results = await SCRIPT.run(
             self._redis, [self._call(observation) for observation in observations]
         )
-        await replicated(self._redis, replicas=self._replicas)
+        async with self._waits:
+            await replicated(self._redis, replicas=self._replicas)
         return [
             _left(observation, result)
             for observation, result in zip(observations, results, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterator
@@ -11,8 +12,9 @@ import pytest
 import redis
 from redis.asyncio import Redis
 
+from infrastructure.async_redis import REDIS_CONNECTIONS, bounded_redis
 from registry.errors import Unavailable
-from selection.feedback.journal import FeedbackJournal
+from selection.feedback.journal import WAITS_AT_ONCE, FeedbackJournal
 from selection.policies import make_policy
 from selection.store import replicas
 from selection.store.keys import STREAM
@@ -110,6 +112,31 @@ async def test_no_connection_speaks_for_what_another_wrote(
                 await FeedbackJournal(other, replicas=1).append([one])
         monkeypatch.undo()
         await replicated(other, replicas=1)
+
+
+async def test_while_feedback_waits_for_replicas_redis_can_be_asked_for_more(
+    in_step: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replicas, "WAIT_MS", 4000)
+    async with (
+        bounded_redis(in_step.primary.url) as client,
+        Redis.from_url(in_step.primary.url) as other,
+    ):
+        journal, most = FeedbackJournal(client, replicas=1), REDIS_CONNECTIONS + 8
+        counted = await other.xlen(STREAM) + most
+        with in_step.replica.stopped():
+            several = [
+                asyncio.create_task(journal.append([told(EXP4, {"svm:2": 1.0})]))
+                for _ in range(most)
+            ]
+            while await other.xlen(STREAM) < counted:
+                await asyncio.sleep(0.01)
+            while (await other.info("clients"))["blocked_clients"] < WAITS_AT_ONCE:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)  # for more to wait, if they could
+            assert await client.ping()
+            assert not any(task.done() for task in several)
+        await asyncio.gather(*several)
 
 
 async def test_without_replicas_nothing_waits(in_step: Pair) -> None:
