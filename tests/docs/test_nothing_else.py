@@ -71,6 +71,12 @@ def test_every_metric_that_is_mentioned_exists() -> None:
     assert words(r"clipper_[a-z_]+", text=everything()) - known == set()
 
 
+def test_every_error_that_an_example_shows_exists() -> None:
+    shown = set(re.findall(r'"code": ?"(\w+)"', everything()))
+    assert "invalid_input" in shown
+    assert shown <= {found for _, found in code.errors()}
+
+
 def test_every_check_that_is_mentioned_exists() -> None:
     checks = (ROOT / "clipper_site/checks.py").read_text()
     mentioned = words(r"clipper\.[EW]\d{3}", text=everything())
