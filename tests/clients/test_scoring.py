@@ -52,8 +52,7 @@ def test_large_rows_are_not_held_until_there_are_many() -> None:
             taken += 1
             yield bytes(1 << 20)
 
-    policy = RetryPolicy()
-    scored = Scoring("a", rows(), options={}, policy=policy, progress=False, errors="raise")
+    scored = Scoring("a", rows(), policy=RetryPolicy())
     waiting = iter(scored.requests().operations)
     for so_far in (8, 16, 24):
         next(waiting)

@@ -14,9 +14,9 @@ import httpx
 
 from clipper_client.answers import Answer, FeedbackResult, Log, Release, Status
 from clipper_client.errors import ClipperError
-from clipper_client.operations import management, predictions, scoring
+from clipper_client.operations import management, predictions
 from clipper_client.operations.deploying import Deployment
-from clipper_client.operations.options import UNSET, DeployOptions, QueryOptions, ScoreOptions
+from clipper_client.operations.options import UNSET, DeployOptions, QueryOptions, ScoringOptions
 from clipper_client.operations.scoring import Scoring
 from clipper_client.retries import RetryPolicy
 from clipper_client.session import Session
@@ -110,24 +110,14 @@ class Client:
         """Give many pieces of feedback as the server takes them; the rejected are told."""
         return self.run(predictions.feedback_of_many(app, items, policy=self._policy))
 
-    def score(
-        self,
-        app: str,
-        rows: Any,
-        *,
-        progress: bool = False,
-        errors: scoring.Errors = "raise",
-        **options: Unpack[ScoreOptions],
-    ) -> list[Any]:
+    def score(self, app: str, rows: Any, **options: Unpack[ScoringOptions]) -> list[Any]:
         """Return a model's output for each of any number of rows, in order.
 
         Unlike a prediction it isn't bound to the objective, waits behind queries, and leaves no
         receipt. Where rows fail it raises: at once if all of the first ones do, else at the end.
         With `errors="keep"` a row that failed has its ClipperError as output.
         """
-        scored = Scoring(
-            app, rows, options=options, policy=self._policy, progress=progress, errors=errors
-        )
+        scored = Scoring(app, rows, policy=self._policy, **options)
         outputs: list[Any] = []
         with closing(self.in_order(scored.requests())) as parts, scored:
             for part in parts:
@@ -135,22 +125,12 @@ class Client:
         scored.check()
         return outputs
 
-    def score_each(
-        self,
-        app: str,
-        rows: Any,
-        *,
-        progress: bool = False,
-        errors: scoring.Errors = "raise",
-        **options: Unpack[ScoreOptions],
-    ) -> Iterator[Any]:
+    def score_each(self, app: str, rows: Any, **options: Unpack[ScoringOptions]) -> Iterator[Any]:
         """Yield what `score` returns, as it comes: neither rows nor outputs are kept.
 
         Raises at the first row that failed, unless errors are kept.
         """
-        scored = Scoring(
-            app, rows, options=options, policy=self._policy, progress=progress, errors=errors
-        )
+        scored = Scoring(app, rows, policy=self._policy, **options)
         with closing(self.in_order(scored.requests())) as parts, scored:
             for part in parts:
                 yield from scored.each(part)

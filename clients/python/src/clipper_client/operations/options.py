@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 # For telling what is left out from None, which is an output like any other.
 UNSET: Any = object()
+Errors = Literal["raise", "keep"]
 
 
 class ScoreOptions(TypedDict, total=False):
@@ -14,6 +15,13 @@ class ScoreOptions(TypedDict, total=False):
 
     version: str | None
     context: str | None
+
+
+class ScoringOptions(ScoreOptions, total=False):
+    """`progress` shows a bar; `errors` is `raise`, or `keep` for errors in the outputs' places."""
+
+    progress: bool
+    errors: Errors
 
 
 class QueryOptions(ScoreOptions, total=False):

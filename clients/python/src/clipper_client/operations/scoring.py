@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from time import monotonic
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self, Unpack
 
 import msgspec
 
 from clipper_client.errors import INVALID_INPUT, ROWS_FAILED, UNEXPECTED_ANSWER, ClipperError
 from clipper_client.forms import are_bytes, forms_of
 from clipper_client.inputs import is_frame, number_of_rows, pieces_of
-from clipper_client.operations.options import given
+from clipper_client.operations.options import Errors, ScoreOptions, given
 from clipper_client.operations.predictions import application_path, bodies_of
 from clipper_client.progress import Bar
 from clipper_client.retries import RetryPolicy, ask
 from clipper_client.steps import InOrder, Operation, Request
-
-Errors = Literal["raise", "keep"]
 
 # The first request is small; the next ones grow until each takes about this long. A model of 10 ms
 # a row then gets 100 rows at a time, a linear one the most that a request may have.
@@ -54,10 +52,10 @@ class Scoring:
         app: str,
         rows: Any,
         *,
-        options: Mapping[str, Any],
         policy: RetryPolicy,
-        progress: bool,
-        errors: Errors,
+        progress: bool = False,
+        errors: Errors = "raise",
+        **options: Unpack[ScoreOptions],
     ) -> None:
         if errors not in ("raise", "keep"):
             raise ValueError(f"errors: expected raise or keep, got {errors!r}.")
