@@ -16,7 +16,7 @@ def collect(layout: Layout, *, environment: Mapping[str, str]) -> None:
     if stamp.exists() and stamp.read_text() == fingerprint:
         return
     say("Collecting static files ...")
-    # The maps to others' sources are most of what there would be to compress, and nobody reads them.
+    # Maps to others' sources would be most of what there is to compress, and nobody reads them.
     how = ("--noinput", "--clear", "--verbosity=0", "--ignore=*.map")
     manage("collectstatic", *how, environment=environment)
     stamp.parent.mkdir(exist_ok=True)
