@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +17,13 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from scripts.stack.layout import ROOT
 from tests.clients.busy_server import Planned, serving
 from tests.clients.terminal import Terminal
 
 Rows = NDArray[np.float64]
+
+WITHIN_S = 30.0
 
 
 @pytest.mark.usefixtures("known", "churn")
@@ -141,6 +149,29 @@ def test_where_the_first_row_fails_nobody_is_told_to_go_on(
     assert "row 1 failed: no. --keep-errors goes on past it." in terminal.complaint
     assert "--resume" not in terminal.complaint
     assert output.read_text() == "7\n8\n"
+
+
+def test_ctrl_c_waits_for_no_server_that_does_not_answer(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("[1]\n" * 2_000)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(WITHIN_S)
+        table = str(tmp_path / "rows.jsonl")
+        command = [sys.executable, "-m", "clipper_client", "score", "a", table]
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with subprocess.Popen(
+            [*command, "--url", address, "--timeout", str(10 * WITHIN_S)],
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "clients/python/src")},
+        ) as scoring:
+            try:
+                asked, _ = silent.accept()
+                scoring.send_signal(signal.SIGINT)
+                assert scoring.wait(WITHIN_S) == 130
+                assert scoring.stderr is not None
+                assert scoring.stderr.read() == b""
+                asked.close()
+            finally:
+                scoring.kill()
 
 
 def test_outputs_may_go_to_what_is_no_file(terminal: Terminal, one: Path) -> None:

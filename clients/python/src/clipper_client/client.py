@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from contextlib import closing
+from threading import Thread
 from time import sleep
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -201,19 +202,36 @@ class Client:
             operation.close()
 
     def in_order(self, many: InOrder) -> Generator[Any]:
-        """Run many operations, a few at once, and yield their results in order."""
-        with ThreadPoolExecutor(many.at_once, thread_name_prefix="clipper") as threads:
-            running: deque[Future[Any]] = deque()
-            try:
-                for operation in many.operations:
-                    running.append(threads.submit(self.run, operation))
-                    if len(running) >= many.at_once:
-                        yield running.popleft().result()
-                while running:
+        """Run many operations, a few at once, and yield their results in order.
+
+        None goes on after the end, unless that is Ctrl-C: whoever types it waits for no answer.
+        """
+        running: deque[Future[Any]] = deque()
+        try:
+            for operation in many.operations:
+                running.append(self._begun(operation))
+                if len(running) >= many.at_once:
                     yield running.popleft().result()
-            finally:
-                for unwanted in running:
-                    unwanted.cancel()
+            while running:
+                yield running.popleft().result()
+        except KeyboardInterrupt:
+            running.clear()
+            raise
+        finally:
+            wait(running)
+
+    def _begun(self, operation: Operation[T]) -> Future[T]:
+        """Run an operation in a thread that a program which ends doesn't wait for."""
+        result: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                result.set_result(self.run(operation))
+            except BaseException as error:  # noqa: BLE001 - for whoever takes the result
+                result.set_exception(error)
+
+        Thread(target=run, name="clipper", daemon=True).start()
+        return result
 
     def _take(self, step: Step) -> Any:
         if isinstance(step, Request):
