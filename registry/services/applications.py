@@ -170,7 +170,7 @@ def _lock_models(names: Iterable[str]) -> None:
     Everybody locks applications before models, models before versions, and of each kind the one
     with the lower number first: who waits for another is never waited for.
     """
-    rows = Model.objects.select_for_update().filter(name__in=set(names)).order_by("pk")
+    rows = Model.objects.select_for_update(no_key=True).filter(name__in=set(names)).order_by("pk")
     list(rows.values_list("pk"))
 
 

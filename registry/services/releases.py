@@ -239,7 +239,7 @@ def locked_versions(rows: QuerySet[ModelVersion]) -> list[int]:
 
 def _lock(release: Release) -> bool:
     """Lock the release and bring it up to date; returns whether it is still under way."""
-    Model.objects.select_for_update().filter(pk=release.model_id or GONE).first()
+    Model.objects.select_for_update(no_key=True).filter(pk=release.model_id or GONE).first()
     current = Release.objects.filter(pk=release.pk).first()
     if current is None:
         return False
@@ -250,7 +250,7 @@ def _lock(release: Release) -> bool:
 def _release(
     *, version: ModelVersion, kind: str, by: Actor, reason: str, allow_signature_change: bool
 ) -> Release:
-    model = Model.objects.select_for_update().get(pk=version.model_id)
+    model = Model.objects.select_for_update(no_key=True).get(pk=version.model_id)
     check_not_live(version, model=model)
     check_may_run_version(version, by=by)
     under_way = Release.objects.filter(model=model).open().filter(version=version).first()
@@ -312,7 +312,7 @@ def _asked(release: Release, *, model: Model) -> dict[str, list[str | bool | Non
 
 def _call_off(model: Model, *, by: Actor, reason: str) -> Release | None:
     """Supersede the model's release under way; returns it, None where there is none."""
-    locked = Model.objects.select_for_update().get(pk=model.pk)
+    locked = Model.objects.select_for_update(no_key=True).get(pk=model.pk)
     release = Release.objects.filter(model=model).open().with_versions().first()
     if release is not None:
         release.state = Release.State.SUPERSEDED
@@ -334,7 +334,7 @@ def _go_live(release: Release) -> None:
     ones to, a busy day's deploys would fill every slot with replicas that nobody asks.
     """
     now = timezone.now()
-    model = Model.objects.select_for_update().get(pk=release.model_id or GONE)
+    model = Model.objects.select_for_update(no_key=True).get(pk=release.model_id or GONE)
     Release.objects.filter(model=model).live().update(state=Release.State.SUPERSEDED, ended_at=now)
     # All that change, at once: one after the other they would be locked in any order.
     locked_versions(

@@ -230,7 +230,7 @@ def delete_version(*, version: ModelVersion, by: Actor) -> None:
 
     Raises Conflict where it is live, pinned or deploying.
     """
-    model = Model.objects.select_for_update().get(pk=version.model_id)
+    model = Model.objects.select_for_update(no_key=True).get(pk=version.model_id)
     if model.live_version_id == version.pk:
         raise Conflict(f"{version} is live; deploy another version first.")
     if version.pinning_routes.exists():

@@ -127,7 +127,7 @@ def change(number):
     rng.shuffle(ids)
     model = Model.objects.get(name=rng.choice(names))
     try:
-        match rng.randrange(7):
+        match rng.randrange(11):
             case 0 if found is None:
                 services.create_application(
                     name=name, input_type="json", slo_ms=50.0, routes=routes(rng), by=by)
@@ -141,6 +141,13 @@ def change(number):
                 services.keep_warm(ids, until=timezone.now() + timedelta(minutes=1))
             case 5:
                 services.note_load_error(ids, error=str(number))
+            case 6 | 7:
+                version = ModelVersion.objects.select_related("model").get(pk=ids[0])
+                services.configure_version(version=version, by=by, threads=number + 1)
+            case 8 | 9:
+                version = ModelVersion.objects.select_related("model").get(pk=ids[0])
+                services.deploy(version=version, by=by)
+                services.pass_check(check=services.request_check(version))
             case _:
                 services.roll_back(model=model, by=by)
     except ClipperError:
