@@ -17,6 +17,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from clipper_client.cli.tables import rows_in
 from scripts.stack.layout import ROOT
 from tests.clients.busy_server import Planned, serving
 from tests.clients.terminal import Terminal
@@ -172,6 +173,13 @@ def test_ctrl_c_waits_for_no_server_that_does_not_answer(tmp_path: Path) -> None
                 asked.close()
             finally:
                 scoring.kill()
+
+
+def test_a_table_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    table = tmp_path / "excel.csv"
+    table.write_text("age,city\n31,Rome\n", encoding="utf-8-sig")
+    rows = rows_in(str(table), format="csv", columns=True, skip=0)
+    assert list(rows) == [{"age": 31, "city": "Rome"}]
 
 
 def test_outputs_may_go_to_what_is_no_file(terminal: Terminal, one: Path) -> None:

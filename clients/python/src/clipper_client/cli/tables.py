@@ -95,5 +95,6 @@ def _opened(file: str) -> Iterator[IO[str]]:
     if file == STDIN:
         yield sys.stdin
     else:
-        with Path(file).open(newline="", encoding="utf-8") as lines:
+        # Excel begins its files with a mark that would be part of the first column's name.
+        with Path(file).open(newline="", encoding="utf-8-sig") as lines:
             yield lines
