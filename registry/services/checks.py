@@ -34,7 +34,7 @@ def request_check(version: ModelVersion) -> VersionCheck:
 def needs_check(release: Release) -> bool:
     """Whether it has to wait for a check, and fails with it.
 
-    Who goes back is in a hurry, and that version is known to have served.
+    Who goes back is in a hurry, and that version has passed one before.
     """
     return release.kind == Release.Kind.DEPLOY or release.target.validated_at is None
 

@@ -17,7 +17,10 @@ class OwnChanges:
         self._made += 1
 
     async def followed(self) -> None:
-        """Wait until this process has read what was changed through it before this call."""
+        """Wait until this process has read what was changed through it before this call.
+
+        Where it can't read the registry this waits for a moment, once for each change.
+        """
         made = self._made
         if self._followed < made:
             await self._catch_up()

@@ -74,7 +74,7 @@ def reconcile() -> None:
 
 @shared_task(name="serving.cluster.tasks.check_version")
 def check_version(check_id: int) -> None:
-    """Try a version out, and keep what came of it; releases that wait for it hear of it at once."""
+    """Try a version out, and keep what came of it, by which the releases that wait for it go."""
     checks = VersionCheck.objects.select_related("version__model")
     check = checks.filter(pk=check_id, state=VersionCheck.State.PENDING).first()
     if check is None:
