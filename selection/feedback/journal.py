@@ -197,15 +197,17 @@ end
 
 local left, written = {}, {}
 for _, given in ipairs(families) do
-  local name, width, relative, deltas = unpack(given)
+  local name, width, relative, keeps, by_arm, deltas = unpack(given)
   local family = {
     prefix = name .. ':', width = width, relative = relative,
     format = '<' .. string.rep('d', width)
   }
   for i, vector in ipairs(join(state, family)) do
     local delta = deltas[arms[i]]
-    for j, x in ipairs(vector) do
-      vector[j] = x * keep + (delta and delta[j] or 0)
+    if delta or not by_arm then
+      for j, x in ipairs(vector) do
+        vector[j] = x * (keeps[j] or keep) + (delta and delta[j] or 0)
+      end
     end
     local text = struct.pack(family.format, unpack(vector))
     written[#written + 1] = family.prefix .. arms[i]

@@ -29,11 +29,17 @@ class StatisticKind(NamedTuple):
 
     `relative`: only differences between arms matter, as with log-weights; a newcomer joins at the
     mean. Otherwise the first number is how much was observed, and a newcomer has observed nothing.
+
+    `keeps`: by what each of the numbers is multiplied, whatever the policy's own fading; a kind
+    with other ones is another kind and needs another name. `by_arm`: only feedback that tells of
+    the arm itself makes its numbers fade, so that an arm that is seldom asked forgets as slowly.
     """
 
     name: str
     width: int
     relative: bool = False
+    keeps: tuple[float, ...] = ()
+    by_arm: bool = False
 
 
 LOG_WEIGHTS = StatisticKind("log", 1, relative=True)
@@ -62,8 +68,9 @@ class WarmStart(NamedTuple):
 class Update:
     """What one piece of feedback does to a state.
 
-    `arms` take part: what is known of them fades by `keep`, and those that are new join first.
-    `deltas` are then added, by family and arm. The arms `observed` count one more feedback.
+    `arms` take part: what is known of them fades by `keep`, or as its kind has it, and those that
+    are new join first. `deltas` are then added, by family and arm. The arms `observed` count one
+    more feedback.
     `routed` are those of the arms that queries choose among; the others only get a late label.
     """
 
@@ -87,18 +94,27 @@ def learn(state: State, update: Update, *, general: State | None = None) -> Stat
             general=general,
             routed=update.routed,
         )
-        nothing = (0.0,) * statistic.width
         sums[statistic.name] = {
             **state.of(statistic),
-            **{
-                arm: tuple(
-                    x * update.keep + d
-                    for x, d in zip(vector, deltas.get(arm, nothing), strict=True)
-                )
-                for arm, vector in joined.items()
-            },
+            **_moved(joined, deltas, statistic=statistic, keep=update.keep),
         }
     return State(sums)
+
+
+def _moved(
+    joined: Statistics, deltas: Statistics, *, statistic: StatisticKind, keep: float
+) -> dict[str, Vector]:
+    """Return the sums faded, with what feedback adds to them."""
+    nothing = (0.0,) * statistic.width
+    keeps = statistic.keeps or (keep,) * statistic.width
+    return {
+        arm: tuple(
+            x * k + d for x, k, d in zip(vector, keeps, deltas.get(arm, nothing), strict=True)
+        )
+        if arm in deltas or not statistic.by_arm
+        else vector
+        for arm, vector in joined.items()
+    }
 
 
 def join(

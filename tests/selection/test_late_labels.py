@@ -100,5 +100,6 @@ def test_labels_of_arms_that_are_not_routed_only_let_the_others_fade(
         )
         for arm, vector in chosen_from.items():
             if arm not in deltas:
-                faded = tuple(x * late.keep + 0.0 for x in vector)
-                assert after.of(statistic)[arm] == faded
+                keeps = statistic.keeps or (late.keep,) * statistic.width
+                faded = tuple(x * k + 0.0 for x, k in zip(vector, keeps, strict=True))
+                assert after.of(statistic)[arm] == (vector if statistic.by_arm else faded)

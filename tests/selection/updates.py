@@ -19,6 +19,9 @@ FAMILIES = (
     StatisticKind("rew", 3),
     StatisticKind("pair", 2),
     StatisticKind("lin", 12),
+    StatisticKind("bank", 4, keeps=(1.0, 0.999, 0.97, 0.1), by_arm=True),
+    StatisticKind("own", 2, by_arm=True),
+    StatisticKind("slow", 2, relative=True, keeps=(1.0, 0.3)),
 )
 # Versions that follow each other, and names that begin or sort alike.
 ARMS = ("svm:1", "svm:2", "svm:10", "svm-rbf:1", "knn:1", "knn:2", "tree:a-1", "tree:a1", "tree:a")
