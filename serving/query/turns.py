@@ -17,7 +17,8 @@ LARGE_RETRY_S = 1.0
 class Turns:
     """Gives one slice in each turn of the loop, in order of asking; a web process has one."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, slice_s: float = SLICE_S) -> None:
+        self.slice_s = slice_s
         self._lock = asyncio.Lock()
 
     async def next(self) -> None:
@@ -49,9 +50,9 @@ class Slice:
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
-        self._until = monotonic() + SLICE_S
+        self._until = monotonic() + turns.slice_s
 
     async def pause(self) -> None:
         if monotonic() >= self._until:
             await self._turns.next()
-            self._until = monotonic() + SLICE_S
+            self._until = monotonic() + self._turns.slice_s

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
@@ -19,6 +20,7 @@ from serving.metrics.published import Metrics
 from serving.query.processor import QueryProcessor
 from serving.query.query import Query
 from serving.query.routing import Router
+from serving.query.turns import Turns
 from serving.testing.specs import snapshot_of
 
 if TYPE_CHECKING:
@@ -38,9 +40,13 @@ class PlayedServing:
 
     Connect replicas of their versions 1, 2 and 3 to `engine` (`serving.testing.connect`), `begin` a
     query, and have the replicas answer. What would be read from Redis is as nobody had learned yet.
+    A slice of the event loop has no end, unless it is given one: how much of a large batch gets
+    into one would depend on the machine.
     """
 
-    def __init__(self, application: ApplicationSpec, *, queue_capacity: int = 2) -> None:
+    def __init__(
+        self, application: ApplicationSpec, *, queue_capacity: int = 2, slice_s: float = inf
+    ) -> None:
         self.application = application
         self.engine = Engine(EngineSpec(queue_capacity=queue_capacity))
         self.router = Router(connected=self.engine.connected)
@@ -56,6 +62,7 @@ class PlayedServing:
             signer=self.signer,
             metrics=self.metrics,
         )
+        self.processor.turns = Turns(slice_s=slice_s)
         self.spec = PlayedSpec(max_body_bytes=MAX_BODY_BYTES)
         self.route()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import suppress
+from math import inf
 from time import monotonic
 from typing import Any
 
@@ -33,10 +34,15 @@ class Client:
     """Sends bodies to one application, whose only model takes four rows at a time."""
 
     def __init__(
-        self, *, queue_capacity: int = 10_000, slo_ms: float = 60_000.0, **changes: Any
+        self,
+        *,
+        queue_capacity: int = 10_000,
+        slice_s: float = inf,
+        slo_ms: float = 60_000.0,
+        **changes: Any,
     ) -> None:
         spec = application_spec(slo_ms=slo_ms, routes=routes_to(1), **changes)
-        self.serving = PlayedServing(spec, queue_capacity=queue_capacity)
+        self.serving = PlayedServing(spec, queue_capacity=queue_capacity, slice_s=slice_s)
         batch_by(self.serving.engine, rows=ROWS)
         self.replica = connect(self.serving.engine)
 

@@ -14,7 +14,6 @@ import pytest
 from registry.errors import Saturated
 from serving.api import batches
 from serving.api.http import WHEN_GONE, ClientGone, while_connected
-from serving.query import turns
 from serving.query.allowances import LEAST_OPEN, allowance_for
 from serving.query.budget import LONGEST_BATCH_MS, SMALL_BATCH, batch_objective_ms
 from serving.query.turns import MAX_LARGE_BATCHES, Slice, Turns
@@ -120,9 +119,7 @@ class Ticker:
 
 
 @pytest.fixture
-async def ticker(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ticker]:
-    """A counter of turns; every slice ends as soon as it can."""
-    monkeypatch.setattr(turns, "SLICE_S", 0.0)
+async def ticker() -> AsyncIterator[Ticker]:
     made = Ticker()
     task = asyncio.create_task(made.count())
     yield made
@@ -132,15 +129,15 @@ async def ticker(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ticker]:
 
 
 async def test_others_have_their_turns_between_its_pieces(ticker: Ticker) -> None:
-    client = Client()
-    await answers(client.send(numbers(LARGE)), replica=client.replica)
+    client = Client(slice_s=0.0)
+    await answered(client.send(numbers(LARGE)), client=client)
     before = ticker.turns
     await client.send(numbers(LARGE))  # all from the cache
     assert ticker.turns - before >= 2 * LARGE  # asked, and rendered
 
 
 async def test_batches_of_several_callers_share_the_loop_turn_by_turn(ticker: Ticker) -> None:
-    shared = Turns()
+    shared = Turns(slice_s=0.0)
     worked: list[int] = []
 
     async def work() -> None:

@@ -105,10 +105,10 @@ def test_too_many_inputs_are_refused_before_all_are_looked_at() -> None:
         cut(body)
 
 
-async def test_others_have_their_turns_between_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.query.turns.SLICE_S", 0.0)
+async def test_others_have_their_turns_between_inputs() -> None:
     body = json.dumps({"input_batch": [[1] * 40] * 1000}).encode()
-    cutting = asyncio.create_task(splitting.split(body, input_type="doubles", slice=Slice(Turns())))
+    pieces = Slice(Turns(slice_s=0.0))
+    cutting = asyncio.create_task(splitting.split(body, input_type="doubles", slice=pieces))
     turns = 0
     while not cutting.done():
         await asyncio.sleep(0)

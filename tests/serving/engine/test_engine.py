@@ -104,8 +104,9 @@ async def test_an_expired_query_is_dropped_before_it_costs_the_model_anything(
 
 async def test_a_late_answer_still_fills_the_cache(engine: Engine) -> None:
     replica = connect(engine)
-    gather = ask(engine, b"[1]", seconds=0.1)
-    await gather.settled(seconds=0.1)
+    gather = ask(engine, b"[1]", seconds=60.0)
+    await turn()  # sent
+    await gather.settled(seconds=0.001)
     assert not gather.answered
     replica.answer({b"[1]": b"7"})
     assert ask(engine, b"[1]").outcomes == [(Status.OK, b"7")]

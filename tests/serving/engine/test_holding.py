@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from time import monotonic
 
 import pytest
 
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import CallOptions
-from serving.testing import ask, batch_by, connect, teach, turn
+from serving.testing import ask, batch_by, connect, in_virtual_time, teach, turn
 
 ROWS = 4
 FOR_EVER_MS, A_MOMENT_MS = 60_000.0, 5.0
+GRAIN_S = 1e-6  # what a sum of moments may be off by
 PATIENT, URGENT = (CallOptions(tenant=tenant, cached=False) for tenant in (1, 2))
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 @pytest.fixture
 def engine() -> Engine:
-    made = Engine(EngineSpec())
+    made = Engine(EngineSpec(), clock=now)
     made.expect([1])
     return made
 
@@ -37,6 +41,7 @@ async def until(happened: Callable[[], object]) -> None:
             await asyncio.sleep(0.001)
 
 
+@in_virtual_time
 async def test_without_a_wait_a_partial_batch_goes_at_once(engine: Engine) -> None:
     batch_by(engine, rows=ROWS)
     replica = connect(engine)
@@ -47,6 +52,7 @@ async def test_without_a_wait_a_partial_batch_goes_at_once(engine: Engine) -> No
     assert replica.sizes == [1, 2]
 
 
+@in_virtual_time
 async def test_behind_a_long_batch_the_next_one_leaves_only_when_it_should_be_done(
     engine: Engine,
 ) -> None:
@@ -64,6 +70,7 @@ async def test_behind_a_long_batch_the_next_one_leaves_only_when_it_should_be_do
     assert replica.sizes == [2, 4]
 
 
+@in_virtual_time
 async def test_behind_a_long_batch_that_ends_early_the_next_one_goes_at_once(
     engine: Engine,
 ) -> None:
@@ -81,6 +88,7 @@ async def test_behind_a_long_batch_that_ends_early_the_next_one_goes_at_once(
     assert replica.replica.load == 0
 
 
+@in_virtual_time
 async def test_with_a_wait_of_zero_nothing_is_held_not_even_behind_a_long_batch(
     engine: Engine,
 ) -> None:
@@ -93,6 +101,7 @@ async def test_with_a_wait_of_zero_nothing_is_held_not_even_behind_a_long_batch(
     assert replica.sizes == [2, 2]
 
 
+@in_virtual_time
 async def test_with_a_wait_a_partial_batch_is_held(engine: Engine) -> None:
     batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS)
     replica = connect(engine)
@@ -102,6 +111,7 @@ async def test_with_a_wait_a_partial_batch_is_held(engine: Engine) -> None:
     replica.die()
 
 
+@in_virtual_time
 async def test_a_batch_that_fills_up_goes_at_once(engine: Engine) -> None:
     batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS)
     replica = connect(engine)
@@ -113,6 +123,7 @@ async def test_a_batch_that_fills_up_goes_at_once(engine: Engine) -> None:
     replica.die()
 
 
+@in_virtual_time
 async def test_full_batches_go_although_one_is_under_way(engine: Engine) -> None:
     batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS)
     replica = connect(engine)
@@ -122,16 +133,18 @@ async def test_full_batches_go_although_one_is_under_way(engine: Engine) -> None
     assert replica.sizes == [ROWS, ROWS]
 
 
+@in_virtual_time
 async def test_what_was_held_goes_when_the_wait_is_over(engine: Engine) -> None:
     batch_by(engine, rows=ROWS, wait_ms=A_MOMENT_MS)
     replica = connect(engine)
-    began = monotonic()
+    began = now()
     queue(engine, 2)
     await until(lambda: replica.sizes)
     assert replica.sizes == [2]
-    assert monotonic() - began >= A_MOMENT_MS / 1e3
+    assert now() - began >= A_MOMENT_MS / 1e3 - GRAIN_S
 
 
+@in_virtual_time
 async def test_a_partial_batch_is_held_while_another_is_under_way(engine: Engine) -> None:
     batch_by(engine, rows=ROWS, wait_ms=A_MOMENT_MS)
     replica = connect(engine)
@@ -141,42 +154,45 @@ async def test_a_partial_batch_is_held_while_another_is_under_way(engine: Engine
     await asyncio.sleep(4 * A_MOMENT_MS / 1e3)
     assert replica.sizes == [ROWS]
 
-    free_since = monotonic()
+    free_since = now()
     replica.answer()
     await turn()
     await until(lambda: replica.sizes)
     assert replica.sizes == [2]
-    assert monotonic() - free_since >= A_MOMENT_MS / 1e3
+    assert now() - free_since >= A_MOMENT_MS / 1e3 - GRAIN_S
 
 
+@in_virtual_time
 async def test_a_held_batch_goes_before_its_earliest_deadline_would_be_missed(
     engine: Engine,
 ) -> None:
     batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS, answer_within_s=2.0)
     replica = connect(engine)
     teach(replica, fixed=1.0, per_row=0.0)
-    deadline = monotonic() + 2.0
+    deadline = now() + 2.0
     queue(engine, 1, seconds=2.0)
     await turn()
     assert replica.sizes == []
     await until(lambda: replica.sizes)
-    assert monotonic() < deadline - 1.0
+    assert now() < deadline - 1.0
 
 
+@in_virtual_time
 async def test_as_long_as_its_speed_is_unknown_a_replica_gets_its_whole_budget(
     engine: Engine,
 ) -> None:
     """Held until its deadline the first query would be lost, and the speed never be known."""
     batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS, answer_within_s=1.0)
     replica = connect(engine)
-    deadline = monotonic() + 0.6
+    deadline = now() + 0.6
     queue(engine, 1, seconds=0.6)
     await turn()
     assert replica.sizes == []
     await until(lambda: replica.sizes)
-    assert monotonic() < deadline
+    assert now() < deadline
 
 
+@in_virtual_time
 async def test_a_more_urgent_query_shortens_the_hold(engine: Engine) -> None:
     batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS, answer_within_s=1.0)
     replica = connect(engine)
@@ -189,6 +205,7 @@ async def test_a_more_urgent_query_shortens_the_hold(engine: Engine) -> None:
     assert replica.sizes == [2]
 
 
+@in_virtual_time
 async def test_a_query_without_time_to_wait_goes_at_once(engine: Engine) -> None:
     batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS)
     replica = connect(engine)
@@ -198,6 +215,7 @@ async def test_a_query_without_time_to_wait_goes_at_once(engine: Engine) -> None
     assert replica.sizes == [1]
 
 
+@in_virtual_time
 async def test_switching_the_wait_off_holds_for_the_next_batch(engine: Engine) -> None:
     batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS)
     replica = connect(engine)
@@ -210,6 +228,7 @@ async def test_switching_the_wait_off_holds_for_the_next_batch(engine: Engine) -
 
 
 @pytest.mark.parametrize("leave", ["die", "ask_to_drain"])
+@in_virtual_time
 async def test_what_is_held_when_the_replica_leaves_goes_to_another(
     engine: Engine, leave: str
 ) -> None:

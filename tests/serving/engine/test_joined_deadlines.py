@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from time import monotonic
-
-import pytest
-
 from serving.engine.deadlines import Deadlines
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import Gather
 from serving.engine.outcome import Status
 from serving.engine.queue import CallQueue
-from serving.testing import ask, batch_by, connect, new_call, turn
+from serving.testing import AdjustableClock, ask, batch_by, connect, new_call, turn
 
 # A deadline that passes while the test runs, and one that does not.
-SOON, LATER = 0.005, 60.0
+SOON, LATER = 60.0, 6000.0
 
 
 def test_whose_deadline_has_passed_goes_though_the_first_got_more_time() -> None:
@@ -38,26 +34,20 @@ def test_who_got_more_time_is_put_where_it_belongs() -> None:
     assert queue.take(rows=2, finish=0.0).calls == [second, first]
 
 
-@pytest.fixture
-def full() -> Engine:
-    """An engine whose only replica has a full queue: what is joined first, the rest expired."""
-    engine = Engine(EngineSpec(queue_capacity=4))
-    engine.expect([1])
-    batch_by(engine, rows=1)
-    return engine
-
-
-async def test_a_full_queue_of_expired_calls_takes_new_ones(full: Engine) -> None:
+async def test_a_full_queue_of_expired_calls_takes_new_ones() -> None:
+    """What is joined stands first in it."""
+    clock = AdjustableClock()
+    full = Engine(EngineSpec(queue_capacity=4), clock=clock)
+    full.expect([1])
+    batch_by(full, rows=1)
     replica = connect(full)
-    ask(full, b"[100]")
-    ask(full, b"[101]")
+    ask(full, b"[100]", seconds=LATER)
+    ask(full, b"[101]", seconds=LATER)
     await turn()
     assert replica.sizes == [1, 1]
     soon = [ask(full, b"[%d]" % n, seconds=SOON) for n in range(4)]
     joined = ask(full, b"[0]", seconds=LATER)
-    end = monotonic() + SOON
-    while monotonic() <= end:
-        await turn()
+    clock.advance(SOON)
     newcomer = ask(full, b"[7]", seconds=LATER)
     assert not newcomer.answered
     assert [q.outcomes[0].status for q in soon[1:]] == [Status.EXPIRED] * 3
