@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 # A number and the ends of its interval, or None where too little is known.
 Estimate = Sequence[float] | None
@@ -64,14 +65,15 @@ def points_interval(estimate: Estimate) -> str:
     return "" if estimate is None else f"{signed(estimate[1] * 100)} to {signed(estimate[2] * 100)}"
 
 
-def spread(estimate: Estimate) -> str:
-    """Return half the interval, which is around its middle, in points."""
-    return "" if estimate is None else f"± {(estimate[2] - estimate[1]) * 50:.1f}"
-
-
 def signed(number: float) -> str:
     """Return +12.4, 0.0, and with a minus of the width of a plus -3.1."""
     return f"{number:+,.1f}".replace("-", MINUS) if round(number, 1) else "0.0"
+
+
+def day(moment: str) -> str:
+    """Return the date and the minute of a time in ISO 8601: 31 Jan, 12:00."""
+    at = datetime.fromisoformat(moment)
+    return f"{at.day} {at:%b, %H:%M}"
 
 
 def mebibytes(size: int) -> str:

@@ -16,7 +16,6 @@ from console.access import VIEW, application_for, frame, may
 from registry.api.errors import error_response
 from registry.errors import Forbidden, NotFound, Unauthenticated
 from registry.models import Application
-from selection.evaluation.monitoring.estimates import ENOUGH
 from selection.evaluation.monitoring.history import Period, history
 
 
@@ -48,7 +47,6 @@ def monitoring(request: HttpRequest, name: str) -> HttpResponse:
         "periods": CHOICES,
         "chosen": chosen,
         "picture": picture(application, chosen=chosen),
-        "enough": ENOUGH,
     }
     return TemplateResponse(request, "console/monitoring.html", context)
 
@@ -94,23 +92,34 @@ def _summary(told: Mapping[str, Any]) -> dict[str, str]:
         sum(arm[name] for arm in told["arms"]) for name in ("late", "failed", "refused")
     )
     routed = sum(arm["routed"] for arm in told["arms"])
-    regret = told["regret"]
+    regret, against = _regret(told["regret"])
     return {
         "policy": told["policy"],
-        "earned": formats.mean_reward(_worded(told["earned"])),
+        "earned": formats.percent(told["mean_earned"]),
         "feedback": f"of {formats.count(told['feedback'])} possible"
         if told["feedback"]
         else "no feedback yet",
-        "regret": formats.signed(regret["value"]) if regret else formats.NOTHING,
-        "best": f"± {regret['high'] - regret['value']:,.1f} against {regret['arm']}"
-        if regret
-        else f"fewer than {ENOUGH} rewards of each arm",
+        "regret": regret,
+        "best": against,
+        "standing": f"{formats.count(told['standing']['feedback'])} pieces of feedback since "
+        f"{formats.day(told['standing']['since'])}",
         "asked": formats.count(asked),
         "arms": f"to {routed} arm{'' if routed == 1 else 's'}",
         "in_time": _in_time(answered, missed=late + failed),
         "missed": f"{formats.count(late)} late, {formats.count(failed)} failed"
         + (f", {formats.count(refused)} refused" if refused else ""),
     }
+
+
+def _regret(regret: Mapping[str, Any] | None) -> tuple[str, str]:
+    """Return what may be said of it, and against which arm."""
+    if regret is None:
+        return formats.NOTHING, "no feedback yet"
+    if regret["low"] > 0.0:
+        return f"at least {regret['low']:,.1f}", f"against {regret['arm']} alone"
+    if regret["high"] < 0.0:
+        return "none", f"every arm alone earns at least {-regret['high']:,.1f} less"
+    return "can't tell", f"at most {regret['high']:,.1f}, if any"
 
 
 def arm_shown(arm: Mapping[str, Any], *, tolerated: float) -> dict[str, Any]:
@@ -132,13 +141,21 @@ def arm_shown(arm: Mapping[str, Any], *, tolerated: float) -> dict[str, Any]:
             "late": formats.count(arm["late"]),
             "failed": formats.count(arm["failed"]),
             "refused": formats.count(arm["refused"]),
-            "reward": formats.mean_reward(_worded(arm["reward"])),
-            "interval": formats.interval(_worded(arm["reward"])),
+            "reward": formats.percent(arm["mean_reward"]),
             "feedback": formats.count(arm["feedback"]),
-            "gain": formats.points(_worded(arm["gain"])),
-            "gain_spread": formats.spread(_worded(arm["gain"])),
+            "interval": formats.interval(_worded(arm["reward"])) or formats.NOTHING,
+            "gain": _gain(arm["gain"]),
+            "gain_interval": formats.points_interval(_worded(arm["gain"])),
         },
     }
+
+
+def _gain(gain: Mapping[str, float] | None) -> str:
+    if gain is None:
+        return formats.NOTHING
+    if gain["low"] > 0.0:
+        return "more"
+    return "less" if gain["high"] < 0.0 else "can't tell"
 
 
 def _in_time(answered: int, *, missed: int) -> str:

@@ -144,6 +144,11 @@ class SelectionSnapshot(models.Model):
     counts = models.JSONField(help_text="{arm: [asked, answered, late, failed]}, within")
     earned = models.JSONField(help_text="[rounds, sum of rewards, of squares], within")
     rewards = models.JSONField(help_text="{arm: sums over feedback}, within")
+    standing = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='{"since", "earned", "arms"}: the same sums since a fixed beginning.',
+    )
     readings = models.JSONField(
         default=dict, blank=True, help_text="What web processes had counted at the end."
     )

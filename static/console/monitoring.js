@@ -228,6 +228,7 @@
 
   function show() {
     write(page.querySelector("[data-summary]"), picture.summary.text);
+    page.querySelector("[data-standing]").textContent = picture.summary.text.standing;
     page.querySelector("[data-policy]").textContent = picture.summary.text.policy;
     rows();
     draw();

@@ -60,7 +60,8 @@ def arm_of(*, answered: int, late: int = 0, failed: int = 0, refused: int = 0) -
     """An arm of the history, asked as often as it says how."""
     asked = answered + late + failed + refused
     ended = {"asked": asked, "answered": answered, "late": late, "failed": failed}
-    known = {"weight": 1.0, "probability": 1.0, "share": 1.0, "reward": None, "gain": None}
+    known = {"weight": 1.0, "probability": 1.0, "share": 1.0, "mean_reward": None}
+    known |= {"reward": None, "gain": None}
     named = {"model": "svm", "version": "1", "routed": True, "feedback": 0}
     return {**named, **known, **ended, "refused": refused}
 

@@ -42,6 +42,11 @@ def snapshot(application: Application, *, minutes: int, weight: float) -> None:
         arms={"svm:1": {"weight": weight, "probability": 1.0, "reward": 0.9}},
         counts={"svm:1": [10, 8, 1, 1]},
         earned=[2.0, 1.0, 1.0],
+        standing={
+            "since": "2026-01-01T00:00:00+00:00",
+            "earned": [400.0, 300.0, 300.0],
+            "arms": {"svm:1": [400.0, 300.0, 300.0, 400.0, 300.0, *[400.0, 300.0] * 3, 300.0]},
+        },
         rewards={"svm:1": [2.0, 1.0, 1.0, 2.0, 1.0, 2.0, 1.0, 1.0, 1.0, 2.0, 1.0, 1.0]},
     )
 
@@ -55,12 +60,18 @@ def test_it_answers_the_points_and_the_totals_of_the_period(digits: Application)
     assert answer.status_code == 200
     body = answer.json()
     assert [point["arms"]["svm:1"]["weight"] for point in body["points"]] == [0.5, 0.75]
-    assert (body["feedback"], body["earned"]["value"], body["regret"]) == (4, 0.5, None)
+    assert (body["feedback"], body["mean_earned"]) == (4, 0.5)
+    # Intervals are of all since the beginning, which the last of them tells.
+    assert (body["earned"]["value"], body["standing"]["feedback"]) == (0.75, 400)
+    assert (body["regret"]["arm"], body["regret"]["feedback"]) == ("svm:1", 400)
+    assert body["regret"]["low"] <= 0.0 <= body["regret"]["high"]
     (arm,) = body["arms"]
     assert (arm["model"], arm["weight"], arm["recent_reward"]) == ("svm", 0.75, 0.9)
     assert (arm["asked"], arm["answered"], arm["late"], arm["failed"]) == (20, 16, 2, 2)
     assert arm["refused"] == 0
-    assert (arm["share"], arm["reward"]["value"], arm["gain"]) == (1.0, 0.5, None)
+    assert (arm["share"], arm["mean_reward"]) == (1.0, 0.5)
+    assert arm["reward"]["low"] < arm["reward"]["value"] == 0.75 < arm["reward"]["high"]
+    assert arm["gain"]["low"] <= arm["gain"]["value"] == 0.0 <= arm["gain"]["high"]
     assert body.keys() == HistoryOut().fields.keys()
     assert HistoryOut(data=body).is_valid()
 

@@ -11,7 +11,7 @@ from registry import services
 from registry.models import Application
 from selection.evaluation.monitoring.history import Period, history
 from selection.evaluation.monitoring.snapshots import Observed, take_snapshot, thin_snapshots
-from selection.models import Feedback, SelectionSnapshot
+from selection.models import Feedback, SelectionSnapshot, StateReset
 from serving.testing import application_spec
 
 pytestmark = pytest.mark.django_db
@@ -219,13 +219,60 @@ def test_a_history_has_a_line_of_points_and_what_it_comes_to(watch: Watch) -> No
     )
     svm, forest = whole["arms"]
     assert (svm["model"], svm["feedback"], svm["share"]) == ("svm", 40, 0.5)
-    assert (svm["reward"]["value"], forest["reward"]["value"]) == (1.0, 0.0)
+    assert (svm["mean_reward"], forest["mean_reward"]) == (1.0, 0.0)
+    assert forest["reward"]["high"] < svm["reward"]["low"]
     assert (forest["answered"], forest["failed"]) == (30, 10)
     # Both trusted alike: the vote's tie went to one of them, always the same.
     assert whole["feedback"] == 40
-    assert whole["earned"]["value"] in (0.0, 1.0)
+    assert whole["mean_earned"] in (0.0, 1.0)
     assert whole["regret"]["arm"] == "svm:1"
-    assert whole["regret"]["value"] == 40 * (1 - whole["earned"]["value"])
+    assert whole["regret"]["low"] <= 40 * (1 - whole["mean_earned"]) <= whole["regret"]["high"]
+
+
+def test_what_is_concluded_is_of_all_since_the_beginning_whatever_the_period(watch: Watch) -> None:
+    a_day(watch)
+    watch.now = NOON + timedelta(minutes=5)
+    last = Period(since=NOON - timedelta(minutes=1), until=watch.now)
+
+    told = history(watch.application, period=last)
+    thin_snapshots(watch.application.pk, now=NOON + timedelta(days=40))
+    later = history(watch.application, period=last)
+
+    assert (told["feedback"], told["standing"]["feedback"]) == (6, 18)
+    assert (later["standing"], later["regret"]) == (told["standing"], told["regret"])
+    assert told["standing"]["since"] == (NOON - timedelta(hours=26)).isoformat()
+
+
+def test_after_a_reset_conclusions_begin_anew(watch: Watch) -> None:
+    watch.tell(svm=0.0, forest=1.0)
+    watch.take()
+    StateReset.objects.create(
+        application=watch.application,
+        everywhere=True,
+        position=1,
+        at=watch.now + timedelta(seconds=1),
+        by="grace",
+    )
+    watch.tell(svm=0.0, forest=1.0)
+    watch.take()
+    watch.tell(svm=0.0, forest=1.0)
+    watch.take()
+
+    standing = watch.whole()["standing"]
+
+    assert standing == {"since": (NOON + timedelta(seconds=11)).isoformat(), "feedback": 2}
+
+
+def test_a_snapshot_from_before_there_were_such_sums_begins_them(watch: Watch) -> None:
+    watch.tell(svm=0.0, forest=1.0)
+    watch.take()
+    SelectionSnapshot.objects.update(standing={})
+    before = watch.whole()
+    watch.tell(svm=0.0, forest=1.0)
+    watch.take()
+
+    assert (before["standing"]["feedback"], before["regret"]) == (0, None)
+    assert watch.whole()["standing"]["feedback"] == 1
 
 
 def test_an_arm_that_left_is_still_told_of(watch: Watch) -> None:

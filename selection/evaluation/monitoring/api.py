@@ -24,7 +24,7 @@ USUAL = timedelta(hours=1)
 
 
 class EstimateOut(serializers.Serializer[Any]):
-    """A number with its 95 % interval."""
+    """A number with a 95 % interval that holds for all arms at once, however often one looks."""
 
     value = serializers.FloatField()
     low = serializers.FloatField()
@@ -47,6 +47,7 @@ class ArmTotalOut(serializers.Serializer[Any]):
     refused = serializers.IntegerField()
     share = serializers.FloatField(allow_null=True)
     feedback = serializers.IntegerField()
+    mean_reward = serializers.FloatField(allow_null=True)
     reward = EstimateOut(allow_null=True)
     gain = EstimateOut(allow_null=True)
 
@@ -74,8 +75,19 @@ class PointOut(serializers.Serializer[Any]):
     arms = serializers.DictField(child=ArmPointOut())
 
 
-class RegretOut(EstimateOut):
+class RegretOut(serializers.Serializer[Any]):
+    """What the best single arm would have earned more: at least `low`, at most `high`."""
+
     arm = serializers.CharField()
+    low = serializers.FloatField()
+    high = serializers.FloatField()
+    feedback = serializers.IntegerField()
+
+
+class StandingOut(serializers.Serializer[Any]):
+    """From when on, and from how much feedback, intervals, gains and the regret are drawn."""
+
+    since = serializers.DateTimeField()
     feedback = serializers.IntegerField()
 
 
@@ -90,8 +102,10 @@ class HistoryOut(serializers.Serializer[Any]):
     points = PointOut(many=True)
     arms = ArmTotalOut(many=True)
     feedback = serializers.IntegerField()
+    mean_earned = serializers.FloatField(allow_null=True)
     earned = EstimateOut(allow_null=True)
     regret = RegretOut(allow_null=True)
+    standing = StandingOut()
 
 
 class HistoryView(ManagementView):

@@ -11,8 +11,9 @@ from registry.models import Application
 from selection.evaluation.monitoring import counter_deltas, estimates
 from selection.evaluation.monitoring.aggregates import ArmSums, RewardSums, added, added_earned
 from selection.evaluation.monitoring.downsampling import grouped
-from selection.evaluation.monitoring.estimates import WithInterval
 from selection.evaluation.monitoring.snapshots import arms_of, earned_in, merge, rewards_in
+from selection.evaluation.monitoring.standing import Standing, standing_of
+from selection.inference import Interval
 from selection.models import SelectionSnapshot
 
 # A longer line is merged into about so many points.
@@ -35,7 +36,11 @@ class Period:
 
 
 def history(application: Application, *, period: Period) -> dict[str, Any]:
-    """Return the period as JSON values, out of the snapshots that lie in it."""
+    """Return the period as JSON values, out of the snapshots that lie in it.
+
+    Means are those of the period. Intervals, gains and the regret are of all that happened up to
+    its end since the beginning that `standing` names: a period that was chosen proves nothing.
+    """
     stored = list(
         SelectionSnapshot.objects.filter(
             application=application, at__gt=period.since, at__lte=period.until
@@ -45,6 +50,10 @@ def history(application: Application, *, period: Period) -> dict[str, Any]:
     rows = [merge(group) for group in grouped(stored, at=lambda row: row.at, step_s=step_s)]
     rewards = added(row.rewards for row in rows)
     earned = added_earned(row.earned for row in rows)
+    shown = rows or _latest(application, until=period.until)
+    standing = (standing_of(shown[-1].standing) if shown else None) or Standing(
+        since=period.since.isoformat()
+    )
     return {
         "application": application.name,
         "policy": rows[-1].policy if rows else application.policy,
@@ -52,10 +61,12 @@ def history(application: Application, *, period: Period) -> dict[str, Any]:
         "until": period.until.isoformat(),
         "step_s": step_s,
         "points": _points(rows),
-        "arms": _totals(rows or _latest(application, until=period.until), rewards=rewards),
+        "arms": _totals(shown, rewards=rewards, standing=standing),
         "feedback": int(earned.rounds),
-        "earned": _estimate(estimates.earned(earned)),
-        "regret": _regret(estimates.regret(rewards)),
+        "mean_earned": estimates.average(earned.total, of=earned.rounds),
+        "earned": _estimate(estimates.earned(standing.earned)),
+        "regret": _regret(estimates.regret(standing.arms)),
+        "standing": {"since": standing.since, "feedback": int(standing.earned.rounds)},
     }
 
 
@@ -108,8 +119,7 @@ def _recent_reward(sums: Sequence[Mapping[str, ArmSums]], *, arm: str) -> float 
         total = added(({arm: total}, {arm: point.get(arm, ArmSums())}))[arm]
         if total.seen >= REWARDS_BEHIND:
             break
-    found = estimates.reward(total)
-    return None if found is None else found.value
+    return estimates.average(total.reward, of=total.seen)
 
 
 def _recently_earned(rows: Sequence[SelectionSnapshot]) -> float | None:
@@ -119,12 +129,14 @@ def _recently_earned(rows: Sequence[SelectionSnapshot]) -> float | None:
         total = added_earned((total, earned_in(row)))
         if total.rounds >= REWARDS_BEHIND:
             break
-    found = estimates.earned(total)
-    return None if found is None else found.value
+    return estimates.average(total.total, of=total.rounds)
 
 
 def _totals(
-    rows: Sequence[SelectionSnapshot], *, rewards: Mapping[str, ArmSums]
+    rows: Sequence[SelectionSnapshot],
+    *,
+    rewards: Mapping[str, ArmSums],
+    standing: Standing,
 ) -> list[dict[str, Any]]:
     """Return what the period comes to by arm, those that are routed at its end first."""
     if not rows:
@@ -141,12 +153,26 @@ def _totals(
             "recent_reward": rows[-1].arms.get(arm, {}).get("reward"),
             **_counted(counts.get(arm)),
             "share": counts[arm][0] / asked if arm in counts else 0.0 if asked else None,
-            "feedback": int(rewards.get(arm, ArmSums()).seen),
-            "reward": _estimate(estimates.reward(rewards.get(arm, ArmSums()))),
-            "gain": _estimate(estimates.gain(rewards.get(arm, ArmSums()))),
+            **_rewards(rewards.get(arm, ArmSums())),
+            **_concluded(standing.arms.get(arm, ArmSums()), arms=len(standing.arms)),
         }
         for arm in names
     ]
+
+
+def _rewards(sums: ArmSums) -> dict[str, float | None]:
+    return {
+        "feedback": int(sums.seen),
+        "mean_reward": estimates.average(sums.reward, of=sums.seen),
+    }
+
+
+def _concluded(sums: ArmSums, *, arms: int) -> dict[str, Any]:
+    """Return what holds of one of so many arms, whenever somebody looks."""
+    return {
+        "reward": _estimate(estimates.reward(sums, arms=max(arms, 1))),
+        "gain": _estimate(estimates.gain(sums, arms=max(arms, 1))),
+    }
 
 
 def _state(state: Mapping[str, Any] | None) -> dict[str, float | None]:
@@ -161,11 +187,16 @@ def _counted(counts: counter_deltas.Counts | None) -> dict[str, int]:
     }
 
 
-def _estimate(estimate: WithInterval | None) -> dict[str, float] | None:
+def _estimate(estimate: Interval | None) -> dict[str, float] | None:
     return None if estimate is None else estimate._asdict()
 
 
 def _regret(regret: estimates.Regret | None) -> dict[str, Any] | None:
     if regret is None:
         return None
-    return {"arm": regret.arm, **regret.total._asdict(), "feedback": regret.rounds}
+    return {
+        "arm": regret.arm,
+        "low": regret.low,
+        "high": regret.high,
+        "feedback": regret.rounds,
+    }

@@ -11,6 +11,7 @@ from django.db import transaction
 
 from registry.models import Application
 from registry.specs import ApplicationSpec
+from selection.contexts import GLOBAL_CONTEXT
 from selection.evaluation.answer_rule import AnswerRule, answer_rule_of
 from selection.evaluation.logged import LoggedQuery
 from selection.evaluation.monitoring import counter_deltas
@@ -24,8 +25,9 @@ from selection.evaluation.monitoring.downsampling import (
     settled_before,
 )
 from selection.evaluation.monitoring.rewards import Trust, tallied
+from selection.evaluation.monitoring.standing import Standing, standing_of
 from selection.evaluation.rows import COLUMNS, Outputs, logged
-from selection.models import Feedback, SelectionSnapshot
+from selection.models import Feedback, SelectionSnapshot, StateReset
 
 # What more feedback there is goes into the next snapshot.
 FEEDBACK_AT_ONCE = 50_000
@@ -66,9 +68,11 @@ def take_snapshot(observed: Observed, *, now: datetime) -> SelectionSnapshot | N
     )
     if not changed:
         return None
+    since = last.at if last else now - timedelta(seconds=STEP_S)
+    before = _standing(last, application=application, since=since)
     snapshot = SelectionSnapshot(
         application_id=application.id,
-        since=last.at if last else now - timedelta(seconds=STEP_S),
+        since=since,
         at=now,
         step_s=STEP_S,
         policy=observed.state["policy"],
@@ -76,6 +80,7 @@ def take_snapshot(observed: Observed, *, now: datetime) -> SelectionSnapshot | N
         counts=counts,
         earned=earned,
         rewards=rewards,
+        standing=before.followed_by(earned, rewards, routed=arms).as_json(),
         readings=counter_deltas.remembered(last.readings if last else {}, observed.readings),
         last_feedback=unread.last,
     )
@@ -107,6 +112,20 @@ def _trust(last: SelectionSnapshot | None) -> Trust:
         weights={arm: known["weight"] for arm, known in arms.items()},
         probabilities={arm: known["probability"] for arm, known in arms.items()},
     )
+
+
+def _standing(
+    last: SelectionSnapshot | None, *, application: ApplicationSpec, since: datetime
+) -> Standing:
+    """Return the sums so far: none at the first, and none after the global context was reset."""
+    known = standing_of(last.standing) if last else None
+    resets = StateReset.objects.filter(application_id=application.id, context=GLOBAL_CONTEXT)
+    reset = resets.first()
+    if known is None:
+        return Standing(since=since.isoformat())
+    if reset is not None and reset.at > datetime.fromisoformat(known.since):
+        return Standing(since=reset.at.isoformat())
+    return known
 
 
 class _Unread:

@@ -1,0 +1,205 @@
+"""What may be concluded from rewards, however often one looks: confidence sequences and evidence.
+
+An interval at 95 % that is looked at again and again ends up beside the truth in far more than
+5 % of all runs. Those of this module hold at all times at once: the chance that one is *ever*
+beside the truth is `alpha` at most (Howard, Ramdas, McAuliffe and Sekhon, "Time-uniform,
+nonparametric, nonasymptotic confidence sequences", Annals of Statistics 2021). Each comes from a
+supermartingale, a wealth that a wrong claim can't be expected to make, and from Ville's inequality:
+the wealth ever exceeds 1 / alpha with a chance of alpha at most.
+
+All need nothing but running sums since a fixed beginning. What each says of:
+
+- `mean`: what an arm was expected to earn, on average over the rewards seen of it. Neither drift
+  nor how the arm was chosen matters, as long as it was chosen before its reward was known.
+- `weighted_lower`: what one arm would have earned, or two arms differ by, on average over *all*
+  rounds, by one over the chances that the arms had. Drift and context don't matter either.
+- `evidence`: that one arm's mean reward is higher than another's. It is the strongest, and wants
+  each mean to have stayed what it is since its sums began.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from operator import add
+from typing import NamedTuple
+
+# The chance that what is shown is ever wrong.
+ALPHA = 0.05
+# Bets, each a supermartingale for itself, and so is their mean (the discrete mixtures of Howard et
+# al. 2021, section 3.4). A factor of sqrt(2) apart: from 16, for an arm that never fails, down to
+# what a million rewards want.
+STAKES = tuple(16.0 / math.sqrt(2.0) ** step for step in range(24))
+GROWTHS = tuple(math.expm1(stake) for stake in STAKES)
+# For weighted rewards they have to stay below 1.
+CAREFUL_STAKES = tuple(0.9 / math.sqrt(2.0) ** step for step in range(24))
+# Newton's method comes from the careful side, and may stop at any step: three leave 1e-4 of the
+# width.
+STEPS = 3
+STEPS_OF_MEANS = 8
+# Of a Beta distribution, the prior of `evidence`: that of Krichevsky and Trofimov (1981).
+HALF = 0.5
+
+
+class Interval(NamedTuple):
+    """A number with the ends of its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Rewards(NamedTuple):
+    """The number of rewards in [0, 1] that were seen of an arm, and their sum."""
+
+    number: float
+    total: float
+
+
+def mean(seen: Rewards, *, alpha: float = ALPHA) -> Interval | None:
+    """Return the mean reward of an arm, None of none, with a confidence sequence.
+
+    E[exp(s x)] <= 1 + m (exp(s) - 1) for x in [0, 1] with mean m, and the logarithm of the right
+    side is concave in m. So exp(s S) / (1 + m (exp(s) - 1))**n is below a supermartingale where m
+    is the average of the means that the n rewards had (Hoeffding 1963; Howard et al. 2020, the
+    sub-Bernoulli process). Stakes s above 0 bound m from below, and by symmetry from above.
+    """
+    if seen.number <= 0.0:
+        return None
+    value = min(max(seen.total / seen.number, 0.0), 1.0)
+    low = _mean_lower(seen, alpha=alpha / 2.0)
+    high = 1.0 - _mean_lower(Rewards(seen.number, seen.number - seen.total), alpha=alpha / 2.0)
+    # The ends hold the mean itself, which rounding would miss.
+    return Interval(value, min(low, value), max(high, value))
+
+
+def _mean_lower(seen: Rewards, *, alpha: float) -> float:
+    number, total = seen
+    wanted = math.log(len(STAKES) / alpha)
+    # Where a single bet would reach what all are to reach: no further than they do.
+    bets = tuple(zip(STAKES, GROWTHS, strict=True))
+    m = max(math.expm1((stake * total - wanted) / number) / growth for stake, growth in bets)
+    m = max(m, 0.0)
+    for _ in range(STEPS):
+        wealth = [stake * total - number * math.log1p(m * growth) for stake, growth in bets]
+        slopes = [number * growth / (1.0 + m * growth) for growth in GROWTHS]
+        m += _newton(wealth, slopes, wanted=wanted)
+    return min(m, 1.0)
+
+
+class WeightedSums(NamedTuple):
+    """Over `rounds`: the sum of numbers that are never below -1, and of their squares."""
+
+    rounds: float
+    total: float
+    squares: float
+
+
+def weighted_lower(sums: WeightedSums, *, alpha: float = ALPHA) -> float:
+    """Return the least that the numbers were on average expected to be.
+
+    exp(s y - (-log(1 - s) - s) y**2) <= 1 + s y for y >= -1 and 0 <= s < 1 (Fan, Grama and Liu
+    2015), so that its product over rounds, less exp(s n m), is a supermartingale: the empirical
+    Bernstein process of Howard et al. (2021, theorem 4). There is no bound from above on y, which
+    is what rewards divided by small chances need (Waudby-Smith, Wu, Ramdas, Karampatziakis and
+    Mineiro, "Anytime-valid off-policy inference for contextual bandits", 2022).
+    """
+    rounds, total, squares = sums
+    if rounds <= 0.0:
+        return -math.inf
+    wanted = math.log(len(CAREFUL_STAKES) / alpha)
+    costs = [(stake, (-math.log1p(-stake) - stake) * squares) for stake in CAREFUL_STAKES]
+    m = max((total - (cost + wanted) / stake) / rounds for stake, cost in costs)
+    for _ in range(STEPS):
+        wealth = [stake * (total - rounds * m) - cost for stake, cost in costs]
+        m += _newton(wealth, [rounds * stake for stake in CAREFUL_STAKES], wanted=wanted)
+    return m
+
+
+def _newton(wealth: Sequence[float], slopes: Sequence[float], *, wanted: float) -> float:
+    """Return how much further on the logarithm of all wealth falls to `wanted`.
+
+    It is convex and falls by the mean of `slopes`: a step never goes too far.
+    """
+    most = max(wealth)
+    shares = [math.exp(one - most) for one in wealth]
+    total = math.fsum(shares)
+    slope = math.fsum(share * each for share, each in zip(shares, slopes, strict=True)) / total
+    return max(most + math.log(total) - wanted, 0.0) / slope
+
+
+def evidence(better: Rewards, other: Rewards, *, margin: float = 0.0) -> float:
+    """Return the logarithm of the evidence that `better` is no worse than `other` less `margin`.
+
+    Of each arm the wealth against a mean m is that of a mixture of likelihood ratios, B(1/2 + S,
+    1/2 + n - S) / B(1/2, 1/2) / (m**S (1 - m)**(n - S)) (Robbins 1970). The product of two arms'
+    is a supermartingale too, as each reward is drawn given all before it (Kaufmann and Koolen,
+    "Mixture martingales revisited", JMLR 2021). It is least, of all means with that of `other` at
+    least `margin` above that of `better`, at the result: that of the generalised likelihood ratio
+    of Garivier and Kaufmann (2016). Where those means are true, it ever exceeds log(1 / delta)
+    with a chance of delta at most. 0 where the means seen say otherwise.
+    """
+    if better.number <= 0.0 or other.number <= 0.0:
+        return 0.0
+    if better.total / better.number <= other.total / other.number - margin:
+        return 0.0
+    m = _least_unlikely(better, other, margin=margin)
+    known = _log_mixture(better) + _log_mixture(other)
+    return max(known + _log_cost(better, m) + _log_cost(other, m + margin), 0.0)
+
+
+def _least_unlikely(better: Rewards, other: Rewards, *, margin: float) -> float:
+    """Return the mean of `better` at which both, `margin` apart, are least unlikely.
+
+    By Newton's method, from where it would be without curvature; each step stays inside.
+    """
+    pooled = better.total + other.total - margin * other.number
+    m = pooled / (better.number + other.number)
+    if margin == 0.0:
+        return m
+    low, high = 0.0, 1.0 - margin
+    m = min(max(m, 1e-3 * high), 0.999 * high)
+    for _ in range(STEPS_OF_MEANS):
+        slope, curve = map(add, _slope(better, m), _slope(other, m + margin))
+        to = m - slope / curve
+        m = to if low < to < high else (m + (low if to <= low else high)) / 2.0
+    return m
+
+
+def _slope(seen: Rewards, m: float) -> tuple[float, float]:
+    """Return the first two derivatives of `_log_cost`."""
+    right, wrong = seen.total / m, (seen.number - seen.total) / (1.0 - m)
+    return wrong - right, right / m + wrong / (1.0 - m)
+
+
+def _log_cost(seen: Rewards, m: float) -> float:
+    """Return -log(m**S (1 - m)**(n - S)); 0 to the power 0 is 1."""
+    missed = seen.number - seen.total
+    cost = -seen.total * math.log(m) if seen.total > 0.0 else 0.0
+    return cost - missed * math.log1p(-m) if missed > 0.0 else cost
+
+
+def _log_mixture(seen: Rewards) -> float:
+    missed = max(seen.number - seen.total, 0.0)
+    return _log_beta(HALF + seen.total, HALF + missed) - _log_beta(HALF, HALF)
+
+
+def _log_beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+
+
+def against_each(arms: Sequence[Rewards], *, best: int, margin: float = 0.0) -> Iterator[float]:
+    """Yield the evidence for the arm in the place `best` against each other one."""
+    for place, other in enumerate(arms):
+        if place != best:
+            yield evidence(arms[best], other, margin=margin)
+
+
+def confidence_in(arms: Sequence[Rewards], *, best: int, margin: float = 0.0) -> float:
+    """Return how sure it is that the arm in the place `best` is, but for `margin`, the best.
+
+    1 - (the others) * exp(-the weakest evidence against any): where another arm is better, this
+    ever exceeds 1 - delta with a chance of delta at most, whenever one looks. A single arm: 1.
+    """
+    weakest = min(against_each(arms, best=best, margin=margin), default=math.inf)
+    return max(1.0 - (len(arms) - 1) * math.exp(-weakest), 0.0)
