@@ -73,7 +73,7 @@ class Learner:
             self._policy, arms=self._arms, losses=losses, propensities=propensities,
             features=features,
         )  # fmt: skip
-        self.state = learn(self.state, update, general=self._general)
+        self.state = learn(self.state, update)
         self._prepared = None
 
 

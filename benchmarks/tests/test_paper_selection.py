@@ -36,13 +36,13 @@ def test_a_learner_answers_by_the_weight_behind_each_output():
     assert learner.answer(selection, outputs=outputs) == b"1"
 
 
-def test_a_context_starts_from_a_share_of_what_is_general():
-    policy = make_policy("exp4", {"eta": 1.0, "decay": 0.0, "context_share": 0.25})
+def test_a_context_starts_from_what_is_general():
+    policy = make_policy("exp4", {"eta": 1.0, "decay": 0.0})
     general = Learner(policy, arms=ARMS)
     for _ in range(4):
         general.learn(general.prepared.select(0.0), outputs={"a:1": b"1", "b:1": b"2"}, label=b"1")
     weights = Learner(policy, arms=ARMS, general=general.state).prepared.weights
-    assert weights["b:1"] / weights["a:1"] == pytest.approx(math.exp(-1.0))
+    assert weights["b:1"] / weights["a:1"] == pytest.approx(math.exp(-4.0))
 
 
 def committee() -> Frame:

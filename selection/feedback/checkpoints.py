@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from selection.contexts import GLOBAL_CONTEXT
 from selection.learning.replay import Replayed
 from selection.models import StateCheckpoint
 from selection.policies.statistics import State, Vector
@@ -28,10 +27,10 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def load(application_id: int, *, only: str | None = None) -> dict[str, Replayed]:
-    """Return what each context had learned. `only`: this one and the global one alone."""
+    """Return what each context had learned. `only`: this one alone."""
     rows = StateCheckpoint.objects.filter(application_id=application_id)
     if only is not None:
-        rows = rows.filter(context__in={GLOBAL_CONTEXT, only})
+        rows = rows.filter(context=only)
     found = rows.values_list("context", "learned").iterator(chunk_size=ROWS_AT_ONCE)
     return {context: _replayed(_decode(bytes(learned))) for context, learned in found}
 

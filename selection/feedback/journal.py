@@ -8,14 +8,14 @@ with `appendfsync always` answers only when its file has them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 from redis.asyncio import Redis
 
 from selection.feedback.events import FeedbackEvent
-from selection.policies.statistics import State, Update
+from selection.policies.statistics import PAIRS, REWARDS, State, StatisticKind, Update
 from selection.store.keys import (
     GLOBAL_CONTEXT,
     STREAM,
@@ -30,7 +30,7 @@ from selection.store.scripts import Script, ScriptCall
 # KEYS  seen, stream, state, state of all contexts (the same key in the global context), contexts
 # ARGV  seen TTL, event, now, context, context TTL, most contexts, what a state's key begins with,
 #       then the update as msgpack; an empty one changes nothing.
-# What `selection.policies.statistics.learn` says, in the same order of arithmetic: both agree to
+# What `selection.policies.statistics.learn_in` says, in the same order of arithmetic: both agree to
 # the bit.
 # All is read and worked out before anything is written: Redis takes nothing back where a script
 # fails half way.
@@ -46,7 +46,7 @@ if ARGV[8] == '' then
 end
 local state, general, contexts = KEYS[3], KEYS[4], KEYS[5]
 local now, context, ttl, most = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
-local arms, routed, observed, keep, version_share, context_share, families =
+local arms, routed, observed, keep, version_share, families, pairs_kind =
 unpack(cmsgpack.unpack(ARGV[8]))
 
 -- Contexts that are too old, and then those too many of which were used longest ago.
@@ -154,28 +154,6 @@ local function join(key, family)
       missing[#missing + 1] = i
     end
   end
-  if known == 0 and key ~= general then
-    local start, highest, lowest = join(general, family), -math.huge, math.huge
-    for i, vector in ipairs(start) do
-      if is_routed[arms[i]] then
-        highest, lowest = math.max(highest, vector[1]), math.min(lowest, vector[1])
-      end
-    end
-    for _, i in ipairs(missing) do
-      local vector = start[i]
-      local share = context_share
-      if family.relative and highest > lowest then
-        share = math.min(share, CONTEXT_GAP / (highest - lowest))
-      elseif not family.relative and vector[1] > 0 then
-        share = math.min(share, CONTEXT_EVIDENCE / vector[1])
-      end
-      for j, x in ipairs(vector) do
-        vector[j] = share * x
-      end
-      vectors[i] = vector
-    end
-    return vectors
-  end
   local mean, all = 0, {}
   if family.relative and known > 0 then
     mean = sum / known
@@ -195,31 +173,50 @@ local function join(key, family)
   return vectors
 end
 
-local left, written = {}, {}
-for _, given in ipairs(families) do
-  local name, width, relative, keeps, by_arm, deltas = unpack(given)
-  local family = {
-    prefix = name .. ':', width = width, relative = relative,
-    format = '<' .. string.rep('d', width)
-  }
-  for i, vector in ipairs(join(state, family)) do
-    local delta = deltas[arms[i]]
-    if delta or not by_arm then
-      for j, x in ipairs(vector) do
-        vector[j] = x * (keeps[j] or keep) + (delta and delta[j] or 0)
+-- What the update makes of one state: the texts of its sums go to `left`, in order; returns the
+-- fields to write. In `paired` there is afterwards what a context's own rewards tell everybody.
+local left, paired = {}, {}
+local function taught(key, given)
+  local written = {}
+  for _, one in ipairs(given) do
+    local name, width, relative, keeps, by_arm, deltas = unpack(one)
+    local family = {
+      prefix = name .. ':', width = width, relative = relative,
+      format = '<' .. string.rep('d', width)
+    }
+    for i, vector in ipairs(join(key, family)) do
+      local delta = deltas[arms[i]]
+      if delta and name == REWARDS and key ~= general then
+        local seen, sum, reward = vector[1], vector[2], delta[2]
+        paired[arms[i]] = {seen, sum, seen * reward, sum * reward}
       end
+      if delta or not by_arm then
+        for j, x in ipairs(vector) do
+          vector[j] = x * (keeps[j] or keep) + (delta and delta[j] or 0)
+        end
+      end
+      local text = struct.pack(family.format, unpack(vector))
+      written[#written + 1] = family.prefix .. arms[i]
+      written[#written + 1] = text
+      left[#left + 1] = text
     end
-    local text = struct.pack(family.format, unpack(vector))
-    written[#written + 1] = family.prefix .. arms[i]
-    written[#written + 1] = text
-    left[#left + 1] = text
   end
+  local counts = fields_of(FEEDBACK, observed)
+  local counted = read(key, counts)
+  for i, field in ipairs(counts) do
+    written[#written + 1] = field
+    written[#written + 1] = string.format('%d', (counted[i] or 0) + 1)
+  end
+  return written
 end
-local counts = fields_of(FEEDBACK, observed)
-local counted = read(state, counts)
-for i, field in ipairs(counts) do
-  written[#written + 1] = field
-  written[#written + 1] = string.format('%d', (counted[i] or 0) + 1)
+
+local own, everybodys = taught(state, families), nil
+if state ~= general then
+  if next(paired) then
+    pairs_kind[#pairs_kind + 1] = paired
+    families[#families + 1] = pairs_kind
+  end
+  everybodys = taught(general, families)
 end
 
 local entry = {'event', ARGV[2]}
@@ -232,8 +229,9 @@ for _, one in ipairs(gone) do
   redis.call('ZREM', contexts, one)
   redis.call('DEL', ARGV[7] .. one)
 end
-redis.call('HSET', state, UPDATED, now, POSITION, position, unpack(written))
-if state ~= general then
+redis.call('HSET', state, UPDATED, now, POSITION, position, unpack(own))
+if everybodys then
+  redis.call('HSET', general, UPDATED, now, POSITION, position, unpack(everybodys))
   redis.call('EXPIRE', state, ttl + EXPIRY_MARGIN_S)
   redis.call('ZADD', contexts, now, context)
 end
@@ -257,6 +255,10 @@ class JournalEntry:
     max_contexts: int
 
 
+# What of the states of some contexts there is now, by context.
+States = Mapping[str, State]
+
+
 class FeedbackJournal:
     """Appends observations; says of each whether it was counted or seen before."""
 
@@ -266,8 +268,8 @@ class FeedbackJournal:
         self._waits = asyncio.Semaphore(WAITS_AT_ONCE)
         self._encode = msgspec.msgpack.Encoder().encode
 
-    async def append(self, observations: Sequence[JournalEntry]) -> list[State | None]:
-        """Return, in order, what each left of its arms, or None where it was seen before.
+    async def append(self, observations: Sequence[JournalEntry]) -> list[States | None]:
+        """Return, in order, what each left of its arms, by context; None where it was seen before.
 
         So many `replicas` of Redis have it then as well; raises `Unavailable` where they don't.
         Errors of Redis come through: the observations may or may not have been counted then.
@@ -316,19 +318,24 @@ class FeedbackJournal:
                 update.keep,
                 *update.warm_start,
                 statistic_kinds,
+                PAIRS,
             )
         )
 
 
-def _left(observation: JournalEntry, result: object) -> State | None:
+def _left(observation: JournalEntry, result: object) -> States | None:
     if not isinstance(result, list):
         return None
-    update, texts = observation.update, iter(result)
+    update, context, texts = observation.update, observation.event.context, iter(result)
     if update is None:
-        return State()
-    return State(
-        {
-            statistic.name: {arm: unpack_vector(next(texts)) for arm in update.arms}
-            for statistic in update.deltas
-        }
-    )
+        return {}
+    arms, kinds = update.arms, tuple(update.deltas)
+    states = {context: _state(kinds, arms, texts)}
+    if context != GLOBAL_CONTEXT:
+        paired = (PAIRS,) if update.deltas.get(REWARDS) else ()
+        states[GLOBAL_CONTEXT] = _state((*kinds, *paired), arms, texts)
+    return states
+
+
+def _state(kinds: Iterable[StatisticKind], arms: Iterable[str], texts: Iterator[bytes]) -> State:
+    return State({kind.name: {arm: unpack_vector(next(texts)) for arm in arms} for kind in kinds})

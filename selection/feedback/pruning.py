@@ -16,6 +16,7 @@ from redis.exceptions import LockError
 from infrastructure.locks import exclusively
 from registry.snapshot import build_snapshot
 from registry.specs import ApplicationSpec
+from selection.contexts import GLOBAL_CONTEXT
 from selection.feedback import checkpoints
 from selection.feedback.journal import SEEN_MARGIN_S
 from selection.feedback.replay_source import from_database
@@ -96,7 +97,7 @@ def _noting(
     """Pass the entries on, and note which contexts they may change."""
     for entry in entries:
         if not isinstance(entry, Reset):
-            changed |= {entry.context, *entry.gone}
+            changed |= {GLOBAL_CONTEXT, entry.context, *entry.gone}
         elif entry.context is None:
             changed |= set(known)
         else:

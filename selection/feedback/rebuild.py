@@ -82,9 +82,10 @@ def rebuild(
     """
     spec = application_spec(Application.objects.for_snapshot().get(pk=application.pk))
     first = first_position(spec.id)
+    source = _source(only)
     replay = Replay(
         make_policy(spec.policy, spec.policy_params),
-        contexts=checkpoints.load(spec.id, only=only),
+        contexts=checkpoints.load(spec.id, only=source),
     )
     with redis_needed_blocking():
         with _persisting_alone() as lock:
@@ -93,12 +94,12 @@ def rebuild(
             # What counts again before this is taken for known when the stream is emptied next.
             restore_marks(client, spec)
         # The long part: meanwhile feedback is persisted as always.
-        entries = from_database(spec.id, only=only, after=-1, up_to=cut)
+        entries = from_database(spec.id, only=source, after=-1, up_to=cut)
         replay.follow(_told(entries, tell=tell))
         with _persisting_alone() as lock:
             known = cut
             cut = _emptied(client, application_id=spec.id, lock=lock)
-            replay.follow(from_database(spec.id, only=only, after=known, up_to=cut))
+            replay.follow(from_database(spec.id, only=source, after=known, up_to=cut))
             if first is not None and first_position(spec.id) != first:
                 raise Conflict("Old feedback was pruned meanwhile; try again.")
             writing = _Writing(client, spec, replay=replay, only=only, cut=cut)
@@ -149,8 +150,15 @@ def _told(entries: Iterator[Entry], *, tell: Tell) -> Iterator[Entry]:
             tell(f"{number} entries replayed")
 
 
+def _source(only: str | None) -> str | None:
+    """Return the context whose feedback alone is needed, None: the global one learns from all."""
+    return None if only == GLOBAL_CONTEXT else only
+
+
 class _Writing:
-    """Writes context after context, the global one first, and follows feedback that comes."""
+    """Writes context after context, and follows feedback that comes. The global one is the last:
+    what it learns from a context depends on what that one knows.
+    """
 
     def __init__(
         self,
@@ -188,9 +196,6 @@ class _Writing:
             if same is None:
                 at_once = max(1, at_once // 2)
                 self._follow()
-                if GLOBAL_CONTEXT in left:
-                    # New ones began from what was there, not yet from what will be.
-                    left |= self._contexts()
             else:
                 at_once = min(2 * at_once, WRITTEN_AT_ONCE)
                 differing += [context for context in some if not same[context]]
@@ -205,7 +210,8 @@ class _Writing:
             return {self._only: None}
         names: Any = self._client.zrange(contexts_key(self._application.id), 0, -1)
         known = (name.decode() for name in names)
-        return dict.fromkeys((GLOBAL_CONTEXT, *self._replay.contexts, *known))
+        names = (*self._replay.contexts, *known)
+        return {**{name: None for name in names if name != GLOBAL_CONTEXT}, GLOBAL_CONTEXT: None}
 
     def _follow(self) -> None:
         """Replay what the stream has got since."""
@@ -217,7 +223,7 @@ class _Writing:
         if not entries or entries[-1][0].decode() != self._last:
             raise _persisted_elsewhere()
         self._replay.follow(
-            from_stream(entries, application_id=self._application.id, only=self._only)
+            from_stream(entries, application_id=self._application.id, only=_source(self._only))
         )
         self._cut = in_order(self._last)
 

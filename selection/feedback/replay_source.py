@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 import msgspec
 from django.db.models import Max, Min, Q
 
-from selection.contexts import GLOBAL_CONTEXT
 from selection.feedback.events import ResetEvent
 from selection.feedback.stream import StreamEntry, read_entry
 from selection.learning.replay import Entry, Observation, Reset
@@ -23,13 +22,13 @@ def from_database(
 ) -> Iterator[Entry]:
     """Yield, in order, what is kept at positions above `after` and up to `up_to`.
 
-    `only`: of this context and of the global one alone, and where it gave way to others. A few
-    rows at a time are in memory.
+    `only`: of this context alone, and where it gave way to others. A few rows at a time are in
+    memory.
     """
     span = {"application_id": application_id, "position__gt": after, "position__lte": up_to}
     rows = Feedback.objects.filter(forced=False, **span).order_by("position", "id").only(*READ)
     if only is not None:
-        rows = rows.filter(Q(context__in={GLOBAL_CONTEXT, only}) | ~Q(gone=[]))
+        rows = rows.filter(Q(context=only) | ~Q(gone=[]))
     resets = StateReset.objects.filter(**span).order_by("position")
     observations = (_observation(row) for row in rows.iterator(chunk_size=ROWS_AT_ONCE))
     return heapq.merge(
@@ -89,7 +88,7 @@ def _read(entries: Iterable[StreamEntry], *, application_id: int) -> Iterator[En
 def _of_context(entries: Iterable[Entry], *, only: str | None) -> Iterator[Entry]:
     """Leave out the feedback of other contexts, but not that `only` gave way to some of it."""
     for entry in entries:
-        if only is None or isinstance(entry, Reset) or entry.context in (GLOBAL_CONTEXT, only):
+        if only is None or isinstance(entry, Reset) or entry.context == only:
             yield entry
         elif only in entry.gone:
             yield Reset(position=entry.position, context=only)

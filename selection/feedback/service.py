@@ -19,11 +19,10 @@ from selection.feedback.events import (
     Rejection,
 )
 from selection.feedback.joining import Answered, PredictArms, from_receipt, joined, predicted
-from selection.feedback.journal import FeedbackJournal, JournalEntry
+from selection.feedback.journal import FeedbackJournal, JournalEntry, States
 from selection.feedback.scoring import losses_of
 from selection.kinds import DEFAULT, INPUT
 from selection.learning.update import update_of
-from selection.policies.statistics import State
 from selection.receipts import ArmRecord, Receipt, ReceiptSigner
 from selection.store.keys import redis_needed
 from selection.store.outputs import OutputStore
@@ -83,7 +82,7 @@ class FeedbackService:
         async with redis_needed():
             left = await self._journal.append(observations)
         self._update_copies(observations, left)
-        accepted = sum(state is not None for state in left)
+        accepted = sum(states is not None for states in left)
         return FeedbackResult(
             accepted=accepted,
             duplicates=len(left) - accepted,
@@ -120,7 +119,7 @@ class FeedbackService:
         async with redis_needed():
             left = await self._journal.append(observations)
         self._update_copies(observations, left)
-        return sum(state is not None for state in left)
+        return sum(states is not None for states in left)
 
     def _refuse_while_paused(self) -> None:
         if self.paused:
@@ -237,12 +236,12 @@ class FeedbackService:
         )
 
     def _update_copies(
-        self, observations: Sequence[JournalEntry], left: Sequence[State | None]
+        self, observations: Sequence[JournalEntry], left: Sequence[States | None]
     ) -> None:
         latest = {
-            (observation.event.application_id, observation.event.context): state
-            for observation, state in zip(observations, left, strict=True)
-            if state is not None and state.sums
+            (observation.event.application_id, context): state
+            for observation, states in zip(observations, left, strict=True)
+            for context, state in (states or {}).items()
         }
         for (application_id, context), state in latest.items():
             self._store.learned(application_id, context=context, state=state)

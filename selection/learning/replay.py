@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from selection.contexts import GLOBAL_CONTEXT
 from selection.learning.update import update_of
 from selection.policies import Policy
-from selection.policies.statistics import State, learn
+from selection.policies.statistics import State, learn_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,16 +95,15 @@ class Replay:
             propensities=entry.propensities,
             features=entry.features,
         )
-        own = self.contexts.setdefault(entry.context, Replayed())
-        own.state = learn(own.state, update, general=self._general(entry.context))
-        for arm in update.observed:
-            own.feedback[arm] = own.feedback.get(arm, 0) + 1
-        own.updated_at, own.position = entry.at, entry.position
+        states = {
+            context: known.state
+            for context in (entry.context, GLOBAL_CONTEXT)
+            if (known := self.contexts.get(context)) is not None
+        }
+        for context, state in learn_in(entry.context, update, states=states).items():
+            learned = self.contexts.setdefault(context, Replayed())
+            learned.state = state
+            for arm in update.observed:
+                learned.feedback[arm] = learned.feedback.get(arm, 0) + 1
+            learned.updated_at, learned.position = entry.at, entry.position
         self.observed += 1
-
-    def _general(self, context: str) -> State | None:
-        """What is known for everybody, to a context of its own."""
-        if context == GLOBAL_CONTEXT:
-            return None
-        known = self.contexts.get(GLOBAL_CONTEXT)
-        return State() if known is None else known.state

@@ -92,7 +92,6 @@ class ABSplit(Policy):
     seed: int = 0
     decay: float = 0.0
     inherit: float = 0.0
-    context_share: float = 0.0
 
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Assigned:
         weights = normalised(arms)

@@ -107,10 +107,7 @@ class Parameter(NamedTuple):
 
 DECAY = Parameter("decay", 0.003, 0.0, 0.5, "share of what was learned that each label makes fade")
 INHERIT = Parameter("inherit", 0.5, 0.0, 1.0, "share of its predecessor's trust for a new version")
-CONTEXT_SHARE = Parameter(
-    "context_share", 0.2, 0.0, 1.0, "share of the general trust that a new context starts with"
-)
-FADING = (DECAY, INHERIT, CONTEXT_SHARE)
+FADING = (DECAY, INHERIT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +129,6 @@ class Policy(ABC):
 
     decay: float = DECAY.default
     inherit: float = INHERIT.default
-    context_share: float = CONTEXT_SHARE.default
 
     @property
     def statistic(self) -> StatisticKind:
@@ -146,7 +142,7 @@ class Policy(ABC):
 
     @property
     def warm_start(self) -> WarmStart:
-        return WarmStart(self.inherit, self.context_share)
+        return WarmStart(self.inherit)
 
     @abstractmethod
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:

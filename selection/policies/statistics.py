@@ -10,18 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
+
+from selection.contexts import GLOBAL_CONTEXT
 
 Vector = tuple[float, ...]
 Statistics = Mapping[str, Vector]
-
-# A context starts with at most so many observations of what is known for everybody: enough to
-# begin with, few enough for its own to count.
-CONTEXT_EVIDENCE = 10.0
-# And with log-weights at most so far apart: e**2, some seven times as much trust in one arm as in
-# another, is what a few labels can turn round.
-CONTEXT_GAP = 2.0
 
 
 class StatisticKind(NamedTuple):
@@ -45,6 +40,10 @@ class StatisticKind(NamedTuple):
 LOG_WEIGHTS = StatisticKind("log", 1, relative=True)
 # Observations, their rewards, their rewards squared.
 REWARDS = StatisticKind("rew", 3)
+# Of everybody's state alone: pairs of observations in one context, the sums of the earlier and of
+# the later one's reward over them, and of the product of both. They tell how much contexts differ
+# (`selection.policies.shrinkage`), which changes more slowly than what is best there.
+PAIRS = StatisticKind("ctx", 4, keeps=(0.9999,) * 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +57,9 @@ class State:
 
 
 class WarmStart(NamedTuple):
-    """What newcomers take over: a version of its predecessor's sums, a context of everybody's."""
+    """The share of its predecessor's sums that a new version takes over."""
 
     version_share: float = 0.5
-    context_share: float = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +80,19 @@ class Update:
     warm_start: WarmStart
 
 
-def learn(state: State, update: Update, *, general: State | None = None) -> State:
-    """Return the state after the update. `general`: of all contexts, where `state` is one's own."""
+def learn_in(context: str, update: Update, *, states: Mapping[str, State]) -> dict[str, State]:
+    """Return the states, by context, that feedback in one of them has changed.
+
+    Everybody's, that of the context `GLOBAL_CONTEXT`, learns from all feedback.
+    """
+    own, general = states.get(context, State()), states.get(GLOBAL_CONTEXT, State())
+    if context == GLOBAL_CONTEXT:
+        return {context: learn(own, update)}
+    return {context: learn(own, update), GLOBAL_CONTEXT: learn(general, _paired(update, own=own))}
+
+
+def learn(state: State, update: Update) -> State:
+    """Return one state after the update."""
     sums = dict(state.sums)
     for statistic, deltas in update.deltas.items():
         joined = join(
@@ -91,7 +100,6 @@ def learn(state: State, update: Update, *, general: State | None = None) -> Stat
             update.arms,
             statistic=statistic,
             warm_start=update.warm_start,
-            general=general,
             routed=update.routed,
         )
         sums[statistic.name] = {
@@ -99,6 +107,23 @@ def learn(state: State, update: Update, *, general: State | None = None) -> Stat
             **_moved(joined, deltas, statistic=statistic, keep=update.keep),
         }
     return State(sums)
+
+
+def _paired(update: Update, *, own: State) -> Update:
+    """Return what the update is to everybody: each reward makes a pair with each earlier one of
+    its arm in the context.
+    """
+    told = update.deltas.get(REWARDS)
+    if not told:
+        return update
+    before = join(
+        own, update.arms, statistic=REWARDS, warm_start=update.warm_start, routed=update.routed
+    )
+    pairs = {
+        arm: (before[arm][0], before[arm][1], before[arm][0] * reward, before[arm][1] * reward)
+        for arm, (_, reward, _) in told.items()
+    }
+    return replace(update, deltas={**update.deltas, PAIRS: pairs})
 
 
 def _moved(
@@ -123,23 +148,17 @@ def join(
     *,
     statistic: StatisticKind,
     warm_start: WarmStart,
-    general: State | None = None,
     routed: Iterable[str] = (),
 ) -> dict[str, Vector]:
     """Return the sums of each arm, newcomers included.
 
     `routed` are those of the arms that queries choose among, all of them unless said. Only they
-    decide what newcomers start from, so that a late label of a former version changes none of it:
-    where the context knows none of them, they start from a share of what is `general`.
+    decide what newcomers start from, so that a late label of a former version changes none of it.
     """
     arms = tuple(arms)
     chosen_among = frozenset(routed) or frozenset(arms)
     own = state.of(statistic)
     known = [own[arm] for arm in arms if arm in own and arm in chosen_among]
-    if not known and general is not None:
-        start = join(general, arms, statistic=statistic, warm_start=warm_start, routed=routed)
-        start = _discounted(start, statistic=statistic, warm_start=warm_start, routed=chosen_among)
-        return {arm: own.get(arm, start[arm]) for arm in arms}
     mean = 0.0
     if statistic.relative and known:
         total = 0.0
@@ -177,30 +196,6 @@ def _inherited(
     if former is None:
         return (mean,) * statistic.width
     return tuple(mean + warm_start.version_share * (x - mean) for x in own[former])
-
-
-def _discounted(
-    start: Statistics,
-    *,
-    statistic: StatisticKind,
-    warm_start: WarmStart,
-    routed: Container[str],
-) -> dict[str, Vector]:
-    share = warm_start.context_share
-    if not statistic.relative:
-        return {
-            arm: _scaled(v, min(share, CONTEXT_EVIDENCE / v[0]) if v[0] > 0.0 else share)
-            for arm, v in start.items()
-        }
-    weights = [vector[0] for arm, vector in start.items() if arm in routed]
-    gap = max(weights, default=0.0) - min(weights, default=0.0)
-    if gap > 0.0:
-        share = min(share, CONTEXT_GAP / gap)
-    return {arm: _scaled(vector, share) for arm, vector in start.items()}
-
-
-def _scaled(vector: Vector, share: float) -> Vector:
-    return tuple(share * x for x in vector)
 
 
 def rewards(losses: Mapping[str, float]) -> dict[str, Vector]:

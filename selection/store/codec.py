@@ -9,6 +9,7 @@ from typing import Any
 
 from registry.specs import ApplicationSpec
 from selection.policies import Policy, Prepared
+from selection.policies.shrinkage import Everybody, shrunk
 from selection.policies.statistics import REWARDS, State, Vector, join, mean_reward
 from selection.reliability import factors_of
 from selection.store.keys import (
@@ -89,10 +90,13 @@ def prepared(
     policy: Policy, state: State, arms: Mapping[str, float], *, general: State | None = None
 ) -> Prepared:
     """Return the policy applied to a state; `general` is that of all contexts, for one's own."""
-    statistics = join(
-        state, arms, statistic=policy.statistic, warm_start=policy.warm_start, general=general
-    )
-    return policy.prepare(statistics, arms)
+    statistic, warm_start = policy.statistic, policy.warm_start
+    own = join(state, arms, statistic=statistic, warm_start=warm_start)
+    if general is None:
+        return policy.prepare(own, arms)
+    everybody = Everybody.of(general, arms, statistic=statistic, warm_start=warm_start)
+    seen = join(state, arms, statistic=REWARDS, warm_start=warm_start)
+    return policy.prepare(shrunk(own, everybody, seen=seen, relative=statistic.relative), arms)
 
 
 def iso(seconds: float | None) -> str | None:

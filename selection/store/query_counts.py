@@ -8,10 +8,10 @@ from time import time
 
 from redis.asyncio import Redis
 
-from selection.store.keys import UNTAUGHT_CONTEXT_TTL_S, contexts_key, state_key
+from selection.store.keys import GLOBAL_CONTEXT, UNTAUGHT_CONTEXT_TTL_S, contexts_key, state_key
 from selection.store.scripts import Script, ScriptCall
 
-# KEYS  state, contexts
+# KEYS  state, contexts, state of all contexts (the same key in the global context)
 # ARGV  context ('' for the global one), TTL of a state with feedback, TTL of one without, now,
 # queries
 #       to add to each arm, then the arms.
@@ -19,6 +19,9 @@ from selection.store.scripts import Script, ScriptCall
 SCRIPT = Script("""
 for i = 6, #ARGV do
   redis.call('HINCRBY', KEYS[1], QUERIES .. ARGV[i], ARGV[5])
+  if KEYS[3] ~= KEYS[1] then
+    redis.call('HINCRBY', KEYS[3], QUERIES .. ARGV[i], ARGV[5])
+  end
 end
 if ARGV[1] ~= '' then
   if redis.call('HEXISTS', KEYS[1], UPDATED) == 1 then
@@ -84,6 +87,10 @@ def _call(asked: Asked, count: int) -> ScriptCall:
     application_id, context_ttl_s, context, arms = asked
     untaught_ttl_s = min(context_ttl_s, UNTAUGHT_CONTEXT_TTL_S)
     return ScriptCall(
-        keys=[state_key(application_id, context), contexts_key(application_id)],
+        keys=[
+            state_key(application_id, context),
+            contexts_key(application_id),
+            state_key(application_id, GLOBAL_CONTEXT),
+        ],
         arguments=[context, context_ttl_s, untaught_ttl_s, f"{time():.3f}", count, *arms],
     )

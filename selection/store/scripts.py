@@ -10,7 +10,7 @@ import redis
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from selection.policies.statistics import CONTEXT_EVIDENCE, CONTEXT_GAP
+from selection.policies.statistics import REWARDS
 from selection.store.keys import (
     EVICTED_AT_ONCE,
     EXPIRY_MARGIN_S,
@@ -23,7 +23,7 @@ from selection.store.keys import (
 # What scripts and this side share, under the same names.
 CONSTANTS = f"""
 local FEEDBACK, QUERIES, UPDATED, POSITION = '{FEEDBACK}', '{QUERIES}', '{UPDATED}', '{POSITION}'
-local CONTEXT_EVIDENCE, CONTEXT_GAP = {CONTEXT_EVIDENCE!r}, {CONTEXT_GAP!r}
+local REWARDS = '{REWARDS.name}'
 local EVICTED_AT_ONCE, EXPIRY_MARGIN_S = {EVICTED_AT_ONCE}, {EXPIRY_MARGIN_S}
 """
 

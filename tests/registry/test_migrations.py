@@ -38,17 +38,23 @@ def test_releases_get_the_names_of_what_they_are_about() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_application_whose_exp4_went_by_importance_goes_on_without() -> None:
+@pytest.mark.parametrize(
+    ("last", "parameter"),
+    [("0018_keep_inputs", "importance"), ("0021_application_keep_feedback_s", "context_share")],
+)
+def test_an_application_that_sets_a_parameter_of_before_goes_on_without(
+    last: str, parameter: str
+) -> None:
     executor = MigrationExecutor(connection)
     latest = [node for node in executor.loader.graph.leaf_nodes() if node[0] == "registry"]
-    before = [("registry", "0018_keep_inputs")]
+    before = [("registry", last)]
     executor.migrate(before)
     old = executor.loader.project_state(before).apps.get_model("registry", "Application")
     old.objects.create(
         name="digits",
         input_type="doubles",
         policy="exp4",
-        policy_params={"eta": 0.2, "importance": 1},
+        policy_params={"eta": 0.2, parameter: 1},
     )
 
     executor = MigrationExecutor(connection)

@@ -21,7 +21,7 @@ from serving.testing import application_spec
 ARMS = {"svm:2": 1.0, "tree:1": 1.0, "knn:1": 1.0}
 GLOBAL, ANN = "clipper:selection:1:", "clipper:selection:1:ann"
 # Nothing fades, and a context takes over all of what is known for everybody: exact sums.
-EXACT = {"decay": 0, "context_share": 1}
+EXACT = {"decay": 0}
 APP = application_spec(policy_params=EXACT)
 
 

@@ -133,18 +133,31 @@ async def test_a_new_arm_joins_at_the_mean_of_the_present_ones(
     assert (await log_weights(aredis))["knn:1"] == -2.0
 
 
-async def test_a_new_context_starts_from_the_global_state_and_leaves_it_alone(
+async def test_a_label_in_a_context_teaches_it_alone_and_everybody(
     caller: Caller, aredis: Redis
 ) -> None:
     known = {"log:svm:2": packed(-1.25), "log:tree:1": packed(-3.25)}
     await aredis.hset(GLOBAL, mapping=known)
     await caller.send(caller.label(context="ann"))
     assert await log_weights(aredis, ANN) == {
-        "svm:2": -1.25, "tree:1": -3.25, "knn:1": pytest.approx(-2.25 - 0.3)
+        "svm:2": 0.0, "tree:1": 0.0, "knn:1": -0.3
     }  # fmt: skip
-    assert await log_weights(aredis) == {"svm:2": -1.25, "tree:1": -3.25}
+    assert await log_weights(aredis) == {
+        "svm:2": -1.25, "tree:1": -3.25, "knn:1": -2.25 - 0.3
+    }  # fmt: skip
+    assert await sums(aredis, "ctx") == dict.fromkeys(ARMS, (0.0, 0.0, 0.0, 0.0))
+    await caller.send(caller.label(context="ann", outputs=(b"7", b"7", b"1")))
+    assert (await sums(aredis, "ctx"))["tree:1"] == (1.0, 1.0, 1.0, 1.0)
+    assert (await sums(aredis, "ctx"))["knn:1"] == (1.0, 0.0, 0.0, 0.0)
     assert await aredis.ttl(ANN) > 0
     assert await aredis.ttl(GLOBAL) == -1
+
+
+async def test_and_this_process_knows_both_at_once(caller: Caller, store: SelectionStore) -> None:
+    await caller.send(caller.label(context="ann"))
+    for context in ("ann", "bob", ""):
+        weights = store.peek(APP, context=context, arms=dict.fromkeys(ARMS, 1.0)).weights
+        assert weights["knn:1"] < weights["svm:2"]
 
 
 async def test_feedback_on_a_chosen_version_is_kept_but_moves_nothing(

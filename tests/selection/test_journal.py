@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from selection.feedback.journal import FeedbackJournal
+from selection.feedback.journal import FeedbackJournal, States
 from selection.feedback.replay_source import from_stream
 from selection.feedback.state_swap import fields_of
 from selection.learning.replay import Replay
@@ -50,7 +50,7 @@ def stored(client: redis.Redis, context: str = "") -> StateRecord:
 def test_script_and_arithmetic_agree_to_the_bit(
     redis_socket: str, sequence: list[tuple[str, Update]]
 ) -> None:
-    async def write() -> list[State | None]:
+    async def write() -> list[States | None]:
         async with Redis(unix_socket_path=redis_socket) as client:
             await client.flushall()
             return await FeedbackJournal(client).append([observation(*one) for one in sequence])
@@ -60,14 +60,17 @@ def test_script_and_arithmetic_agree_to_the_bit(
     with redis.Redis(unix_socket_path=redis_socket) as client:
         for context, state in expected.items():
             assert bits(stored(client, context).state) == bits(state)
-    last = {context: (one, made) for (context, one), made in zip(sequence, left, strict=True)}
-    for context, (one, made) in last.items():
-        written = bits(expected[context])
+    last: dict[str, tuple[Update, State]] = {}
+    for (context, one), made in zip(sequence, left, strict=True):
         assert made is not None
-        assert bits(made) == {
-            statistic.name: {arm: written[statistic.name][arm] for arm in one.arms}
-            for statistic in one.deltas
+        assert set(made) == {context, ""}
+        last |= {name: (one, state) for name, state in made.items()}
+    for context, (one, state) in last.items():
+        written = bits(expected[context])
+        assert bits(state) == {
+            name: {arm: written[name][arm] for arm in one.arms} for name in state.sums
         }
+        assert {kind.name for kind in one.deltas} == state.sums.keys() - {"ctx"}
 
 
 async def test_of_two_predecessors_known_alike_the_last_by_its_bytes_is_followed(
@@ -207,7 +210,7 @@ async def test_one_that_was_not_used_for_so_long_starts_anew(
 async def test_the_global_context_is_never_among_them(aredis: Redis, stream: redis.Redis) -> None:
     await teach(aredis, "", "ann", at_ms=NOW_MS, max_contexts=1)
     await teach(aredis, "", at_ms=NOW_MS + 1000 * DAY_MS, max_contexts=1)
-    assert stored(stream).feedback == {"svm:2": 2}
+    assert stored(stream).feedback == {"svm:2": 3}
     assert known(stream) == ["ann"]
     assert stream.ttl(state_key(1, "")) == -1
 

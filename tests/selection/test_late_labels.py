@@ -16,7 +16,7 @@ from selection.feedback.service import FeedbackService
 from selection.feedback.state_swap import fields_of
 from selection.learning.replay import Replay
 from selection.policies import make_policy
-from selection.policies.statistics import State, Update, join, learn
+from selection.policies.statistics import State, Update, join, learn_in
 from selection.receipts import ArmRecord, ReceiptSigner
 from selection.store.keys import state_key
 from selection.store.state import SelectionStore
@@ -91,13 +91,10 @@ def test_labels_of_arms_that_are_not_routed_only_let_the_others_fade(
 ) -> None:
     states = learned(before)
     context, late = last
-    general = None if context == "" else states.get("", State())
     state = states.get(context, State())
-    after = learn(state, late, general=general)
+    after = learn_in(context, late, states=states)[context]
     for statistic, deltas in late.deltas.items():
-        chosen_from = join(
-            state, late.routed, statistic=statistic, warm_start=late.warm_start, general=general
-        )
+        chosen_from = join(state, late.routed, statistic=statistic, warm_start=late.warm_start)
         for arm, vector in chosen_from.items():
             if arm not in deltas:
                 keeps = statistic.keeps or (late.keep,) * statistic.width

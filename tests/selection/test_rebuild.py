@@ -72,7 +72,7 @@ def test_what_came_between_the_loss_and_the_rebuild_counts_too(live: Live) -> No
     live.teach(context="ann")
     live.teach()
     rebuilt = rebuild(live.stream, live.application)
-    assert (rebuilt.observed, set(rebuilt.differing)) == (3, {"ann"})
+    assert (rebuilt.observed, set(rebuilt.differing)) == (3, {"", "ann"})
     assert live.states()["ann"][b"n:svm:1"] == b"2"
 
 
@@ -101,14 +101,14 @@ def test_one_context_alone_can_be_rebuilt(live: Live) -> None:
 def test_one_that_gave_way_to_another_stays_gone_where_it_is_rebuilt_alone(live: Live) -> None:
     live.teach(context="ann")
     live.teach(context="bob", max_contexts=1)
-    assert set(live.states()) == {"bob"}
+    assert set(live.states()) == {"", "bob"}
     replay = Replay(live.policy)
     entries: Any = live.stream.xrange(STREAM)
     replay.follow(from_stream(entries, application_id=live.application.pk, only="ann"))
-    assert not replay.contexts
+    assert "ann" not in replay.contexts
     live.persist()
     assert rebuild(live.stream, live.application, only="ann").differing == ()
-    assert set(live.states()) == {"bob"}
+    assert set(live.states()) == {"", "bob"}
 
 
 def test_what_is_no_longer_in_the_table_is_no_longer_known(live: Live) -> None:
@@ -117,8 +117,9 @@ def test_what_is_no_longer_in_the_table_is_no_longer_known(live: Live) -> None:
     live.ask("ann")
     live.persist()
     Feedback.objects.filter(context="ann").delete()
-    assert rebuild(live.stream, live.application).differing == ("ann",)
+    assert rebuild(live.stream, live.application).differing == ("ann", "")
     assert set(live.states()) == {""}
+    assert live.states()[""][b"n:svm:1"] == b"1"
     assert live.stream.zcard(contexts_key(live.application.pk)) == 0
     key = state_key(live.application.pk, "ann")
     assert live.stream.hgetall(key) == {b"q:svm:1": b"1"}
@@ -270,8 +271,8 @@ def test_the_command_rebuilds_every_application_and_says_what_it_did(live: Live)
     assert command() == "digits: replayed 2 of feedback in 2 contexts; Redis has the same.\n"
     live.persist()
     live.lose()
-    assert "differ in Redis: the global one, ann." in command("--dry-run")
-    assert "written: the global one, ann." in command("--application", "digits")
+    assert "differ in Redis: ann, the global one." in command("--dry-run")
+    assert "written: ann, the global one." in command("--application", "digits")
     assert command("--application", "digits", "--context", "ann").endswith("the same.\n")
 
 

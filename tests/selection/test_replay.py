@@ -11,7 +11,7 @@ from selection.policies import make_policy
 from selection.policies.base import Policy
 from selection.policies.statistics import LOG_WEIGHTS, REWARDS
 
-EXP4 = make_policy("exp4", {"eta": 0.3, "decay": 0.0, "context_share": 0.5})
+EXP4 = make_policy("exp4", {"eta": 0.3, "decay": 0.0})
 ARMS = ("svm:1", "knn:1")
 
 
@@ -45,9 +45,13 @@ def test_what_was_taught_adds_up_with_its_count_time_and_place() -> None:
     assert (state.updated_at, state.position, replay.observed) == (2.0, 2, 2)
 
 
-def test_a_context_starts_from_what_was_known_for_everybody_at_that_time() -> None:
+def test_a_context_learns_for_itself_and_everybody_learns_from_it() -> None:
     replay = replayed(observed(1), observed(2, {"knn:1": 1.0}, context="ann"), observed(3))
-    assert weights(replay, "ann") == pytest.approx({"svm:1": -0.15, "knn:1": -0.3})
+    assert weights(replay, "ann") == {"svm:1": 0.0, "knn:1": -0.3}
+    assert weights(replay) == {"svm:1": -0.6, "knn:1": -0.3}
+    everybody = replay.contexts[""]
+    assert everybody.feedback == {"svm:1": 2, "knn:1": 1}
+    assert (everybody.updated_at, everybody.position) == (3.0, 3)
 
 
 def test_new_arms_join_and_removed_ones_stay_as_they_were() -> None:
@@ -71,6 +75,7 @@ def test_a_reset_forgets_what_came_before_it_and_nothing_else() -> None:
         Reset(position=3, context="ann"),
     ]
     assert set(replayed(*entries).contexts) == {""}
+    assert weights(replayed(*entries)) == {"svm:1": -0.6, "knn:1": 0.0}
     assert set(replayed(*entries, observed(4, context="ann")).contexts) == {"", "ann"}
     assert replayed(*entries, observed(4, context="ann")).contexts["ann"].feedback == {"svm:1": 1}
 

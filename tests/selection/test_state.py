@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from registry.errors import Unavailable
 from registry.specs import ApplicationSpec
-from selection.policies.statistics import CONTEXT_GAP, State
+from selection.policies.statistics import State
 from selection.store.keys import (
     EXPIRY_MARGIN_S,
     FEEDBACK,
@@ -29,8 +29,9 @@ ARMS = {"svm:2": 1.0, "tree:1": 1.0}
 EVEN = {"svm:2": 0.5, "tree:1": 0.5}
 MOVED = State({"log": {"svm:2": (0.0,), "tree:1": (-50.0,)}})
 DAY_S = 86_400
-# What a context starts with where the general log-weights are further apart than contexts begin.
-FROM_GLOBAL = pytest.approx(1 / (1 + math.exp(-CONTEXT_GAP)))
+# A context that has learned nothing counts the general state as ten of its hundred labels.
+GENERAL = log_weights(svm=0, tree=-50) | rewards("svm:2", seen=100.0, mean=0.9)
+FROM_GLOBAL = pytest.approx(1 / (1 + math.exp(-5.0)))
 GLOBAL, ANN = "clipper:selection:1:", "clipper:selection:1:ann"
 
 
@@ -77,14 +78,14 @@ async def test_a_copy_is_not_read_again_before_its_time(
 async def test_a_context_without_state_starts_from_the_global_one(
     store: SelectionStore, application: ApplicationSpec, aredis: Redis
 ) -> None:
-    await aredis.hset(GLOBAL, mapping=log_weights(svm=0, tree=-50))
+    await aredis.hset(GLOBAL, mapping=GENERAL)
     await eventually(lambda: weight(store, application, context="ann") == FROM_GLOBAL)
 
 
 async def test_a_context_that_only_counted_queries_still_starts_from_the_global_one(
     store: SelectionStore, application: ApplicationSpec, aredis: Redis
 ) -> None:
-    await aredis.hset(GLOBAL, mapping=log_weights(svm=0, tree=-50))
+    await aredis.hset(GLOBAL, mapping=GENERAL)
     await aredis.hset(ANN, mapping={"q:svm:2": "3"})
     await eventually(lambda: weight(store, application, context="ann") == FROM_GLOBAL)
 
@@ -92,7 +93,7 @@ async def test_a_context_that_only_counted_queries_still_starts_from_the_global_
 async def test_a_context_with_state_uses_its_own(
     store: SelectionStore, application: ApplicationSpec, aredis: Redis
 ) -> None:
-    await aredis.hset(GLOBAL, mapping=log_weights(svm=0, tree=-50))
+    await aredis.hset(GLOBAL, mapping=GENERAL)
     await aredis.hset(ANN, mapping=log_weights(svm=-50, tree=0))
     await eventually(lambda: weight(store, application, context="ann") < 0.01)
     await eventually(lambda: weight(store, application) > 0.99)
@@ -213,8 +214,9 @@ async def test_a_query_never_shortens_what_a_context_has_left(aredis: Redis) -> 
 async def test_counting_works_on_a_redis_that_has_never_seen_the_script(aredis: Redis) -> None:
     await aredis.script_flush()
     await asked(aredis, "", "ann", "bob")
-    for key in (GLOBAL, ANN, f"{GLOBAL}bob"):
+    for key in (ANN, f"{GLOBAL}bob"):
         assert await aredis.hget(key, "q:svm:2") == b"1"
+    assert await aredis.hget(GLOBAL, "q:svm:2") == b"3"
 
 
 async def test_a_flush_ends_while_queries_go_on(aredis: Redis) -> None:
@@ -317,7 +319,7 @@ async def test_it_describes_an_application_without_arms(
 async def test_a_context_that_redis_forgot_starts_from_the_global_state_again(
     store: SelectionStore, application: ApplicationSpec, aredis: Redis
 ) -> None:
-    await aredis.hset(GLOBAL, mapping=log_weights(svm=0, tree=-50))
+    await aredis.hset(GLOBAL, mapping=GENERAL)
     await aredis.hset(ANN, mapping={**log_weights(svm=-50, tree=0), "n:svm:2": "9"})
     await eventually(lambda: weight(store, application, context="ann") < 0.01)
     await aredis.delete(ANN)

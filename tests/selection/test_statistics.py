@@ -1,4 +1,4 @@
-"""Sums fade and grow; newcomers inherit: a version of its predecessor, a context of everybody."""
+"""Sums fade and grow; a new version inherits of its predecessor; everybody learns from contexts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selection.policies.statistics import (
-    CONTEXT_EVIDENCE,
-    CONTEXT_GAP,
     LOG_WEIGHTS,
+    PAIRS,
     REWARDS,
     State,
     StatisticKind,
@@ -20,11 +19,12 @@ from selection.policies.statistics import (
     WarmStart,
     join,
     learn,
+    learn_in,
     mean_reward,
     rewards,
 )
 
-HALF = WarmStart(version_share=0.5, context_share=0.2)
+HALF = WarmStart(version_share=0.5)
 ARMS = ("knn:1", "svm:2", "tree:1")
 
 
@@ -131,34 +131,34 @@ def test_an_arm_that_left_and_comes_back_is_believed_what_it_was() -> None:
     assert join(without, ARMS, statistic=LOG_WEIGHTS, warm_start=HALF)["tree:1"] == (-2.0,)
 
 
-def test_a_new_context_starts_from_a_share_of_what_is_known_for_everybody() -> None:
-    general = log_weights(knn=-1.0, svm=-5.0, tree=-10.0)
-    joined = join(State(), ARMS, statistic=LOG_WEIGHTS, warm_start=HALF, general=general)
-    assert joined == {"knn:1": (-0.2,), "svm:2": (-1.0,), "tree:1": (-2.0,)}
+# --- contexts -------------------------------------------------------------------------------
 
 
-def test_and_its_arms_start_no_further_apart_than_a_few_labels_can_turn_round() -> None:
-    general = log_weights(knn=-10.0, svm=-30.0, tree=-50.0)
-    joined = join(State(), ARMS, statistic=LOG_WEIGHTS, warm_start=HALF, general=general)
-    assert joined == {"knn:1": (-0.5,), "svm:2": (-1.5,), "tree:1": (-2.5,)}
-    assert joined["knn:1"][0] - joined["tree:1"][0] == CONTEXT_GAP
+def test_everybody_learns_from_every_context_and_a_context_from_its_own_feedback() -> None:
+    states: dict[str, State] = {}
+    for context in ("", "ann", "bob", "ann"):
+        states |= learn_in(context, update({"svm:2": (-1.0,)}), states=states)
+    weights = {context: state.of(LOG_WEIGHTS)["svm:2"] for context, state in states.items()}
+    assert weights == {"": (-4.0,), "ann": (-2.0,), "bob": (-1.0,)}
 
 
-@pytest.mark.parametrize(("seen", "taken"), [(400.0, CONTEXT_EVIDENCE), (20.0, 4.0), (0.0, 0.0)])
-def test_and_takes_over_no_more_observations_than_its_own_can_outweigh(
-    seen: float, taken: float
-) -> None:
-    general = State({"rew": {"svm:2": (seen, seen / 2, seen / 2)}})
-    joined = join(State(), ("svm:2",), statistic=REWARDS, warm_start=HALF, general=general)
-    assert joined["svm:2"] == pytest.approx((taken, taken / 2, taken / 2))
+def test_rewards_of_one_arm_in_one_context_make_pairs_with_each_earlier_one() -> None:
+    states: dict[str, State] = {}
+    given = [("ann", 1.0), ("bob", 0.5), ("ann", 0.5), ("ann", 0.0), ("", 1.0)]
+    for context, reward in given:
+        one = update(rewards({"svm:2": 1.0 - reward}), statistic=REWARDS)
+        states |= learn_in(context, one, states=states)
+    pairs = states[""].of(PAIRS)
+    # In ann's context (1, 1/2), (1, 0), (1/2, 0): fading by 0.9999 with what came since.
+    keep = 0.9999
+    assert pairs["svm:2"] == (keep + 2.0, keep + 1.5, 0.5 * keep, 0.5 * keep)
+    assert pairs["knn:1"] == (0.0, 0.0, 0.0, 0.0)
+    assert PAIRS.name not in states["ann"].sums
 
 
-def test_a_context_that_has_learned_follows_its_own() -> None:
-    general = log_weights(knn=-10.0, svm=-10.0, tree=0.0)
-    state = learn(State(), update({"tree:1": (-1.0,)}), general=general)
-    assert state.of(LOG_WEIGHTS) == {"knn:1": (-2.0,), "svm:2": (-2.0,), "tree:1": (-1.0,)}
-    again = learn(state, update({"tree:1": (-1.0,)}), general=log_weights(knn=0.0))
-    assert again.of(LOG_WEIGHTS)["tree:1"] == (-2.0,)
+def test_a_kind_without_rewards_makes_no_pairs() -> None:
+    states = learn_in("ann", update({"svm:2": (-1.0,)}), states={})
+    assert set(states[""].sums) == {LOG_WEIGHTS.name}
 
 
 # --- rewards --------------------------------------------------------------------------------

@@ -12,7 +12,14 @@ from selection.feedback.events import ArmOutcome, FeedbackEvent
 from selection.feedback.journal import JournalEntry
 from selection.learning.update import update_of
 from selection.policies import Policy
-from selection.policies.statistics import State, StatisticKind, Statistics, Update, WarmStart, learn
+from selection.policies.statistics import (
+    State,
+    StatisticKind,
+    Statistics,
+    Update,
+    WarmStart,
+    learn_in,
+)
 
 FAMILIES = (
     StatisticKind("log", 1, relative=True),
@@ -44,7 +51,7 @@ def updates(draw: st.DrawFn) -> tuple[str, Update]:
         observed=observed,
         deltas={statistic: _deltas(draw, statistic, observed) for statistic in statistic_kinds},
         keep=draw(st.floats(0.5, 1.0)),
-        warm_start=WarmStart(draw(shares), draw(shares)),
+        warm_start=WarmStart(draw(shares)),
     )
     return draw(st.sampled_from(CONTEXTS)), update
 
@@ -103,6 +110,5 @@ def learned(observed: list[tuple[str, Update]]) -> Mapping[str, State]:
     """The states by context after the lessons, by arithmetic alone."""
     states: dict[str, State] = {}
     for context, update in observed:
-        general = None if context == "" else states.get("", State())
-        states[context] = learn(states.get(context, State()), update, general=general)
+        states |= learn_in(context, update, states=states)
     return states

@@ -29,7 +29,7 @@ from selection.evaluation.offpolicy.estimate import Proposal
 from selection.evaluation.offpolicy.log import Floats, Log
 from selection.learning.update import update_of
 from selection.policies import Policy, Prepared, Selection
-from selection.policies.statistics import State, learn
+from selection.policies.statistics import State, learn_in
 from selection.store.codec import prepared
 
 # c is p(a) / pi(a) as it was in all but this share of the last rows. Those below it come too rarely
@@ -39,6 +39,9 @@ REJECTION_QUANTILE = 0.01
 RATIOS_KEPT, RATIOS_BETWEEN = 500, 100
 # A policy is applied to what it has learned this many times at most, evenly over the log.
 MOST_APPLIED = 5000
+# And contexts, which hear of each other through what is known for everybody, all anew every so
+# many times.
+EVERYBODY_BETWEEN = 20
 
 # Called now and then; what it raises ends the replay.
 Tick = Callable[[], None]
@@ -227,15 +230,12 @@ class _Pupil:
             )
         except BadRequest:  # features that were not given when the query came
             return
-        own = self.states.get(query.context, State())
-        self.states[query.context] = learn(own, update, general=self._general(query))
+        self.states |= learn_in(query.context, update, states=self.states)
         self.updates += 1
-        if self.updates % self.updates_between:
-            return
-        if query.context == GLOBAL_CONTEXT:
-            # Contexts that know nothing of their own start from what is known for everybody.
+        if self.updates % (self.updates_between * EVERYBODY_BETWEEN) == 0:
             self.applied.clear()
-        else:
+        elif self.updates % self.updates_between == 0:
+            self.applied.pop(GLOBAL_CONTEXT, None)
             self.applied.pop(query.context, None)
 
     def _drawn(self, query: LoggedQuery, ready: Prepared, *, uniform: float) -> Selection | None:
