@@ -21,6 +21,12 @@ class Feedback(models.Model):
         "registry.Application", on_delete=models.CASCADE, related_name="feedback"
     )
     context = models.CharField(max_length=MAX_CHARACTERS, blank=True)
+    key = models.CharField(
+        max_length=MAX_CHARACTERS,
+        blank=True,
+        default="",
+        help_text="Whom the query was to keep with one version.",
+    )
     nonce = models.CharField(max_length=64, unique=True)
     kind = models.CharField(max_length=8, choices=Kind.choices)
     issued_at = models.DateTimeField(help_text="When the prediction was made.")

@@ -42,7 +42,8 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     choice and its feedback moves nothing. `stored`: outputs are in Redis under the nonce.
     `features` are those of the query, where the policy took any. `excused` are arms whose missing
     answer feedback holds nothing against: it is known already, or their time was cut short.
-    `window_s` is its application's feedback window then, 0 in one of an earlier release.
+    `window_s` is its application's feedback window then, 0 in one of an earlier release. `key` is
+    who was to be kept with one version, if anybody was.
     """
 
     nonce: bytes
@@ -55,6 +56,7 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     features: tuple[float, ...] = ()
     excused: tuple[str, ...] = ()
     window_s: int = 0
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

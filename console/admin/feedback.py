@@ -21,16 +21,17 @@ class FeedbackAdmin(ReadOnlyAdmin[Feedback]):
     list_display = ("told", "app", "context_name", "kind_badge", "right", "moved", "received")
     list_filter = ("application", "kind", "forced")
     list_select_related = ("application",)
-    search_fields = ("=nonce", "context", "label")
+    search_fields = ("=nonce", "context", "key", "label")
     date_hierarchy = "received_at"
     show_full_result_count = False
     fieldsets = (
-        (None, {"fields": (("app", "context_name"), ("told", "moved"), "answers")}),
+        (None, {"fields": (("app", "context_name", "key"), ("told", "moved"), "answers")}),
         ("Record", {"fields": (("received", "issued"), ("kind", "nonce"))}),
     )
     readonly_fields = (
         "app",
         "context_name",
+        "key",
         "told",
         "moved",
         "answers",

@@ -87,6 +87,7 @@ class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True):
     # The arms routed at the time. Entries of earlier releases name those asked as well.
     routed: tuple[str, ...] = ()
     features: tuple[float, ...] = ()
+    key: Annotated[str, Meta(max_length=MAX_CHARACTERS)] = ""
 
     def __post_init__(self) -> None:
         if (self.label is None) == (self.reward is None):

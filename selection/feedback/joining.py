@@ -34,6 +34,7 @@ class Answered:
     complete: bool = True
     excused: tuple[str, ...] = ()
     window_s: int = 0
+    key: str = ""
 
 
 def from_receipt(
@@ -54,6 +55,7 @@ def from_receipt(
         complete=not receipt.stored or stored is not None,
         excused=receipt.excused,
         window_s=receipt.window_s,
+        key=receipt.key,
     )
 
 

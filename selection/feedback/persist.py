@@ -136,6 +136,7 @@ def feedback_row(event: FeedbackEvent, *, position: int, gone: list[str]) -> Fee
         forced=event.forced,
         routed=event.routed,
         features=event.features,
+        key=event.key,
         position=position,
         gone=gone,
     )

@@ -232,6 +232,7 @@ class FeedbackService:
                 forced=answered.forced,
                 routed=() if update is None else tuple(arms),
                 features=answered.features,
+                key=answered.key,
             ),
         )
 

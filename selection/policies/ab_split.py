@@ -1,13 +1,12 @@
-"""A/B split: route weights decide, and a context is always given to the same route."""
+"""A/B split: route weights decide, and a key or a context is always given to the same route."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from selection.policies.assignment import owner_of, routes_of
 from selection.policies.base import (
     DECAY,
     Parameter,
@@ -17,7 +16,6 @@ from selection.policies.base import (
     down_of,
     draw_one,
     normalised,
-    uniform_of,
 )
 from selection.policies.statistics import Statistics
 from selection.reliability import Factors, redistributed
@@ -25,12 +23,8 @@ from selection.reliability import Factors, redistributed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assigned(Prepared):
-    """Arms drawn by weight; a key's arm is found by weighted rendezvous hashing.
-
-    Each route gets a number from the key and its own name, and the highest wins (Thaler and
-    Ravishankar 1998; with weights Schindelhauer and Schomaker 2005). Where the weight of one
-    changes, or one leaves, only keys that it wins or loses move; where its model gets a new
-    version, its keys go on to that, and no other moves.
+    """Arms drawn by weight. A key stays with its route: where the route's model gets a new version,
+    its keys go on to that, and no other moves.
     """
 
     seed: int
@@ -39,19 +33,17 @@ class Assigned(Prepared):
     # The name of each arm's route.
     routes: Mapping[str, str]
 
-    def assigned(self, key: str, *, uniform: float = 1.0) -> Selection:
+    def assigned(
+        self, key: str, *, uniform: float = 1.0, features: Sequence[float] = ()
+    ) -> Selection:
         """Return the arm of a key; keys of an arm that is down have another one meanwhile."""
-
-        def score(selection: Selection) -> tuple[float, str]:
-            (arm,) = selection.arms
-            drawn = uniform_of(f"{self.seed}:{key}\0{self.routes[arm]}")
-            return self.routed[arm] / -math.log(drawn), arm
-
-        owner = max(self.selections, key=score)
-        (arm,) = owner.arms
-        if arm not in self.down or uniform * self.routed[arm] < self.probabilities[arm]:
-            return owner
-        return max((s for s in self.selections if s.arms[0] not in self.down), key=score)
+        seeded = f"{self.seed}:{key}"
+        arm = owner_of(seeded, self.routed, routes=self.routes)
+        if arm in self.down and uniform * self.routed[arm] >= self.probabilities[arm]:
+            up = {other: w for other, w in self.routed.items() if other not in self.down}
+            if any(up.values()):
+                arm = owner_of(seeded, up, routes=self.routes)
+        return next(s for s in self.selections if s.arms[0] == arm)
 
     def reweighted(self, factors: Factors) -> Assigned:
         """An arm that mostly answers keeps its keys: they are not to go to and fro with its luck.
@@ -75,15 +67,17 @@ class Assigned(Prepared):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ABSplit(Policy):
-    """Ask one arm, drawn by the weights of the routes: once for each context, or each query.
+    """Ask one arm, drawn by the weights of the routes: once for each key or context, or each query.
 
     Feedback moves nothing, but tells how well each arm did; a new version starts from nothing.
     """
 
     name: ClassVar[str] = "ab_split"
-    summary: ClassVar[str] = "splits traffic by route weight; a context keeps its route"
+    summary: ClassVar[str] = "splits traffic by route weight; a key or a context keeps its route"
     parameters: ClassVar[tuple[Parameter, ...]] = (
-        Parameter("seed", 0, 0, 999_999, "another one assigns contexts afresh", whole=True),
+        Parameter(
+            "seed", 0, 0, 999_999, "another one assigns keys and contexts afresh", whole=True
+        ),
         DECAY._replace(default=0.0),
     )
     learns: ClassVar[bool] = False
@@ -105,18 +99,3 @@ class ABSplit(Policy):
             routed=weights,
             routes=routes_of(arms),
         )
-
-
-def routes_of(arms: Iterable[str]) -> dict[str, str]:
-    """Return the name of each arm's route, which outlives its version: that of the model.
-
-    A further route to the same model, which pins another version, has its place behind the name.
-    """
-    places: Counter[str] = Counter()
-    routes: dict[str, str] = {}
-    for arm in arms:
-        model = arm.rpartition(":")[0]
-        places[model] += 1
-        # No model's name has a colon in it.
-        routes[arm] = model if places[model] == 1 else f"{model}:{places[model]}"
-    return routes

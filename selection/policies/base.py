@@ -12,11 +12,11 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from itertools import accumulate
 from typing import ClassVar, NamedTuple
 
 from registry.errors import BadRequest
+from selection.policies.assignment import owner_of, routes_of
 from selection.policies.statistics import (
     LOG_WEIGHTS,
     REWARDS,
@@ -66,13 +66,26 @@ class Prepared:
         """
         return self.selections[bisect_right(self.bounds, uniform)]
 
-    def assigned(self, key: str, *, uniform: float = 1.0) -> Selection:
-        """Return whom to ask, always the same for one key as long as the chances last.
+    def assigned(
+        self, key: str, *, uniform: float = 1.0, features: Sequence[float] = ()
+    ) -> Selection:
+        """Return whom to ask, the same for one key as long as the chances last.
 
-        `uniform`, drawn from [0, 1), lets an arm that is down be probed by a few of its keys'
-        queries.
+        Where they change, no more keys move than have to. `uniform`, drawn from [0, 1), decides
+        whether an arm that is down is probed: no key is left with one.
         """
-        return self.select(uniform_of(key))
+        if len(self.selections[0].arms) > 1:
+            return self.selections[0]
+        chances = self.chances(features)
+        for arm in self.down:
+            uniform -= chances[arm]
+            if uniform < 0.0:
+                return Selection((arm,), (chances[arm],))
+        up = {arm: chance for arm, chance in chances.items() if arm not in self.down}
+        if not any(up.values()):
+            up = dict(chances)
+        arm = owner_of(key, up, routes=routes_of(chances))
+        return Selection((arm,), (chances[arm],))
 
     def reweighted(self, factors: Factors) -> Prepared:
         """Return the same where arms don't all answer reliably (`selection.reliability`).
@@ -231,13 +244,6 @@ def trust(statistics: Statistics) -> dict[str, float]:
     that nothing known is a half and no arm's trust is quite 0.
     """
     return normalised({arm: (v[1] + 1.0) / (v[0] + 2.0) for arm, v in statistics.items()})
-
-
-def uniform_of(key: str) -> float:
-    """Return a number in (0, 1) that looks drawn by chance, always the same for one key."""
-    drawn = int.from_bytes(blake2b(key.encode(), digest_size=8).digest())
-    # 53 bits and a half: neither end is reached.
-    return ((drawn >> 11) + 0.5) / (1 << 53)
 
 
 def down_of(shares: Mapping[str, float], *, factors: Factors) -> frozenset[str]:

@@ -23,7 +23,7 @@ FORM = b"multipart/form-data"
 RAW = b"application/octet-stream"
 IMAGE = b"image/"
 # What else a request may say, beside its inputs: in the query string, or in fields of the form.
-OPTIONS = ("context", "version", "timeout_ms", "explain", "models")
+OPTIONS = ("context", "key", "version", "timeout_ms", "explain", "models")
 # Of one form. All are looked through in one turn of the loop.
 MOST_FILES, MOST_PARTS = 256, 300
 MOST_HEAD_BYTES = 4096

@@ -134,6 +134,7 @@ def begin(
         input=input,
         arrived=arrived,
         context=request.context,
+        key=request.key,
         features=request.features,
         version=version,
         timeout_ms=request.timeout_ms,

@@ -29,6 +29,7 @@ class PredictRequest(msgspec.Struct, forbid_unknown_fields=True):
     input: msgspec.Raw = msgspec.Raw()
     input_batch: Sequence[msgspec.Raw] | None = None
     context: str = ""
+    key: str = ""
     features: tuple[float, ...] = ()
     version: str | None = None
     timeout_ms: float | None = None
@@ -96,11 +97,19 @@ def checked(request: PredictRequest) -> PredictRequest:
         raise BadRequest(f"timeout_ms: expected a number above 0, got {request.timeout_ms:g}.")
     if request.context:
         check_context(request.context)
+    if request.key:
+        check_key(request.key)
     return request
 
 
 def check_context(context: str) -> None:
     fault = fault_of(context)
+    if fault is not None:
+        raise BadRequest(f"{fault}.")
+
+
+def check_key(key: str) -> None:
+    fault = fault_of(key, name="key")
     if fault is not None:
         raise BadRequest(f"{fault}.")
 

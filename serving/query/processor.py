@@ -44,6 +44,7 @@ class QueryProcessor(QueryResources):
         input: bytes,
         arrived: float,
         context: str = "",
+        key: str = "",
         features: tuple[float, ...] = (),
         version: VersionSpec | None = None,
         timeout_ms: float | None = None,
@@ -55,9 +56,12 @@ class QueryProcessor(QueryResources):
         `input` is raw JSON text; `arrived` is on the monotonic clock and starts the objective,
         which `timeout_ms` may shorten; an `allowance` replaces both. A `traced` query can tell
         afterwards where its time went.
-        `features` have passed `check_features`.
+        A `key` is kept with one arm as long as the chances last, and `features` have passed
+        `check_features`.
         """
-        choice = self._choice(application, context=context, features=features, version=version)
+        choice = self._choice(
+            application, context=context, key=key, features=features, version=version
+        )
         objective_ms = application.slo_ms
         if allowance is None:
             options = self.router.options(application)
@@ -73,6 +77,7 @@ class QueryProcessor(QueryResources):
             hurried=hurried,
             options=options,
             context=context,
+            key=key,
             features=features,
             arrived=arrived,
             objective_ms=objective_ms,
@@ -95,6 +100,7 @@ class QueryProcessor(QueryResources):
         application: ApplicationSpec,
         *,
         context: str,
+        key: str,
         features: tuple[float, ...],
         version: VersionSpec | None,
     ) -> Choice:
@@ -104,11 +110,13 @@ class QueryProcessor(QueryResources):
         if not arms.weights:
             return NOBODY
         prepared = self.store.peek(application, context=context, arms=arms.weights)
-        if context and self.store.policy(application).sticky:
-            key = f"{application.id}:{context}"
-            selection = prepared.assigned(key, uniform=random())  # noqa: S311
+        uniform = random()  # noqa: S311
+        kept = key or (context if context and self.store.policy(application).sticky else "")
+        if kept:
+            kept = f"{application.id}:{kept}"
+            selection = prepared.assigned(kept, uniform=uniform, features=features)
         else:
-            selection = prepared.select(random(), features)  # noqa: S311
+            selection = prepared.select(uniform, features)
         self.store.count_queries(application, context=context, arms=selection.arms)
         return Choice(arms.targets, selection, prepared, False)
 

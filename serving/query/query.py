@@ -46,6 +46,7 @@ class Query:
         "gather",
         "hurried",
         "input",
+        "key",
         "objective_ms",
         "options",
         "second",
@@ -60,6 +61,7 @@ class Query:
         hurried: bool,
         options: CallOptions,
         context: str,
+        key: str,
         features: tuple[float, ...],
         arrived: float,
         objective_ms: float,
@@ -75,6 +77,7 @@ class Query:
         self.hurried = hurried
         self.options = options
         self.context = context
+        self.key = key
         self.features = features
         self.arrived = arrived
         self.objective_ms = objective_ms
@@ -312,6 +315,7 @@ class Query:
             features=self.features,
             excused=excused,
             window_s=application.feedback_window_s,
+            key=self.key,
         )
         token = self._resources.signer.sign(receipt)
         if application.default_reward is not None and selection.arms and not self.choice.forced:

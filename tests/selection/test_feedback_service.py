@@ -153,6 +153,14 @@ async def test_a_label_in_a_context_teaches_it_alone_and_everybody(
     assert await aredis.ttl(GLOBAL) == -1
 
 
+async def test_whom_the_query_was_to_keep_with_one_version_is_told(
+    caller: Caller, aredis: Redis
+) -> None:
+    await caller.send(caller.label(context="ann", key="u1"))
+    (event,) = await events(aredis)
+    assert (event.context, event.key) == ("ann", "u1")
+
+
 async def test_and_this_process_knows_both_at_once(caller: Caller, store: SelectionStore) -> None:
     await caller.send(caller.label(context="ann"))
     for context in ("ann", "bob", ""):

@@ -130,6 +130,41 @@ async def test_under_a_split_a_context_is_answered_by_the_same_version_every_tim
     assert len(set.union(*asked.values())) > 1
 
 
+@pytest.mark.parametrize("policy", ["ab_split", "thompson"])
+async def test_a_key_is_kept_with_one_version_whatever_context_it_asks_in(policy: str) -> None:
+    client = Client(policy=policy)
+    for key in map(str, range(8)):
+        asked = [
+            client.receipt(await client.ask(key=key, context=context))
+            for context in ("", "ann", "bob", "ann")
+        ]
+        assert {receipt.key for receipt in asked} == {key}
+        assert [receipt.context for receipt in asked] == ["", "ann", "bob", "ann"]
+        assert len({receipt.arms[0].arm for receipt in asked}) == 1
+
+
+async def test_a_key_stands_before_the_context_under_a_split() -> None:
+    client = Client(policy="ab_split")
+    asked = {
+        client.receipt(await client.ask(key=key, context="ann")).arms[0].arm
+        for key in map(str, range(20))
+    }
+    assert len(asked) > 1
+
+
+async def test_inputs_of_a_batch_have_one_key() -> None:
+    client = Client(policy="thompson")
+    answered = await client.ask(input_batch=[b"[1]"] * 20, key="ann")
+    receipts = [client.receipt(one) for one in answered["batch_predictions"]]
+    assert len({receipt.arms[0].arm for receipt in receipts}) == 1
+
+
+@pytest.mark.parametrize(("key", "words"), [("x" * 257, "at most 256"), ("a\\u0000", "NUL")])
+def test_a_key_is_short_text(key: str, words: str) -> None:
+    with pytest.raises(BadRequest, match=f"^key: expected .*{words}"):
+        parse_predict(b'{"input": [1], "key": "%b"}' % key.encode())
+
+
 async def test_under_a_split_a_query_without_a_context_is_drawn() -> None:
     client = Client(policy="ab_split")
     asked = {client.receipt(await client.ask()).arms[0].arm for _ in range(40)}

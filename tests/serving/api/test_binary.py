@@ -52,9 +52,11 @@ def test_only_inputs_of_bytes_come_as_they_are(kind: bytes, input_type: str, bin
 
 @given(st.binary(max_size=300))
 def test_a_body_is_the_input(content: bytes) -> None:
-    told = asked(content, kind=b"application/octet-stream", query=b"context=u1&timeout_ms=20")
+    told = asked(
+        content, kind=b"application/octet-stream", query=b"context=u1&key=k1&timeout_ms=20"
+    )
     assert bytes(told.input) == as_input(content)
-    assert (told.context, told.timeout_ms) == ("u1", 20.0)
+    assert (told.context, told.key, told.timeout_ms) == ("u1", "k1", 20.0)
 
 
 @given(st.lists(st.binary(max_size=60), min_size=1, max_size=4))

@@ -32,6 +32,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout-ms", type=float, metavar="MS", help="less than the objective gives"
     )
+    parser.add_argument("--for", dest="kept", metavar="KEY", help="whom to keep with one version")
     add_asking(parser)
 
 
@@ -42,6 +43,7 @@ def _predict(client: Client, options: Options) -> int:
             options.app,
             given,
             context=options.context,
+            key=options.kept,
             version=options.version,
             timeout_ms=options.timeout_ms,
         )
@@ -51,6 +53,7 @@ def _predict(client: Client, options: Options) -> int:
         options.app,
         given,
         context=options.context,
+        key=options.kept,
         version=options.version,
         timeout_ms=options.timeout_ms,
     )

@@ -25,10 +25,12 @@ class ScoringOptions(ScoreOptions, total=False):
 
 
 class QueryOptions(ScoreOptions, total=False):
-    """`timeout_ms` shortens the objective, `features` are for contextual policies, `explain` has
-    the answer say where its time went, and `models=False` leaves out what each model said.
+    """`key` names whom to keep with one version, a user say; `timeout_ms` shortens the objective,
+    `features` are for contextual policies, `explain` has the answer say where its time went, and
+    `models=False` leaves out what each model said.
     """
 
+    key: str | None
     timeout_ms: float | None
     features: Sequence[float] | None
     explain: bool | None

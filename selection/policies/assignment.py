@@ -1,0 +1,48 @@
+"""Which arm a key is given: the same one for each of its queries, as far as the shares allow.
+
+By weighted rendezvous hashing each route gets a number from the key and its own name, and the
+highest wins (Thaler and Ravishankar 1998; with weights Schindelhauer and Schomaker 2005). A route
+wins the share of all keys that it has. Where the share of one changes, or one leaves, only keys
+that it wins or loses move.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+
+
+def owner_of(key: str, shares: Mapping[str, float], *, routes: Mapping[str, str]) -> str:
+    """Return the arm of a key, given the share and the name of the route of each; one is above 0.
+
+    An arm that has no share owns nobody.
+    """
+
+    def score(arm: str) -> tuple[float, str]:
+        return shares[arm] / -math.log(uniform_of(f"{key}\0{routes[arm]}")), arm
+
+    return max((arm for arm, share in shares.items() if share > 0.0), key=score)
+
+
+def routes_of(arms: Iterable[str]) -> dict[str, str]:
+    """Return the name of each arm's route, which outlives its version: that of the model.
+
+    A further route to the same model, which pins another version, has its place behind the name.
+    """
+    places: Counter[str] = Counter()
+    routes: dict[str, str] = {}
+    for arm in arms:
+        model = arm.rpartition(":")[0]
+        places[model] += 1
+        # No model's name has a colon in it.
+        routes[arm] = model if places[model] == 1 else f"{model}:{places[model]}"
+    return routes
+
+
+def uniform_of(key: str) -> float:
+    """Return a number in (0, 1) that looks drawn by chance, always the same for one key."""
+    drawn = int.from_bytes(blake2b(key.encode(), digest_size=8).digest())
+    # 53 bits and a half: neither end is reached.
+    return ((drawn >> 11) + 0.5) / (1 << 53)
