@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 
-async def eventually(true: Callable[[], bool | Awaitable[bool]], *, within_s: float = 10.0) -> None:
+async def eventually(true: Callable[[], bool | Awaitable[bool]], *, within_s: float = 40.0) -> None:
     async with asyncio.timeout(within_s):
         while True:
             outcome = true()

@@ -97,12 +97,12 @@ async def test_no_connection_speaks_for_what_another_wrote(
     in_step: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """WAIT may come by a connection that wrote nothing, and a duplicate writes nothing at all."""
-    monkeypatch.setattr(replicas, "WAIT_MS", 50)
     async with (
         Redis.from_url(in_step.primary.url) as client,
         Redis.from_url(in_step.primary.url) as other,
     ):
         await replicated(other, replicas=1)
+        monkeypatch.setattr(replicas, "WAIT_MS", 50)
         with in_step.replica.stopped():
             one = told(EXP4, {"svm:2": 1.0})
             await FeedbackJournal(client).append([one])
@@ -117,7 +117,7 @@ async def test_no_connection_speaks_for_what_another_wrote(
 async def test_while_feedback_waits_for_replicas_redis_can_be_asked_for_more(
     in_step: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replicas, "WAIT_MS", 4000)
+    monkeypatch.setattr(replicas, "WAIT_MS", 40_000)
     async with (
         bounded_redis(in_step.primary.url) as client,
         Redis.from_url(in_step.primary.url) as other,

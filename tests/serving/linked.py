@@ -18,7 +18,7 @@ from serving.web.links import ReplicaLinks
 from tests.serving.cluster.records import a_record
 from tests.serving.container.test_server import HELLO
 
-LIMIT_S = 15.0
+LIMIT_S = 30.0
 
 
 def served(hello: Hello) -> dict[str, object]:

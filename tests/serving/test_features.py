@@ -46,7 +46,7 @@ class Client:
             )
         )
         await self.answer_all()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return json.loads(await sent)
 
     async def answer_all(self) -> None:

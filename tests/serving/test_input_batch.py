@@ -77,7 +77,7 @@ async def answers(sent: asyncio.Task[bytes], *, replica: PlayedReplica) -> list[
     while replica.batches:
         double_all(replica)
         await turn()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         return json.loads(await sent)["batch_predictions"]
 
 

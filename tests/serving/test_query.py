@@ -88,7 +88,7 @@ async def test_at_the_deadline_it_answers_with_what_arrived_and_less_confidence(
     query = it.begin()
     await turn()
     replicas[0].answer({b"[1]": b"7"})
-    await asyncio.wait_for(query.settled(), timeout=5)
+    await asyncio.wait_for(query.settled(), timeout=30)
     prediction = query.prediction()
     assert prediction.output == b"7"
     assert prediction.confidence == pytest.approx(1 / 3)

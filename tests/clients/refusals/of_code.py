@@ -7,7 +7,7 @@ from functools import partial
 from tests.clients.refusals.artifacts import Artifact, python
 from tests.clients.refusals.cases import OTHERS, at_check, live
 
-LIMIT_S = 4
+LIMIT_S = 10
 LATE = {"load_timeout_s": LIMIT_S}
 SMALL = {"memory_limit_mb": 128}
 MUCH = "self.held = bytearray(b'x') * (400 << 20)"

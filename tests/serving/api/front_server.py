@@ -33,7 +33,7 @@ DIGEST = hashlib.sha256(KEY).hexdigest()
 PATH = b"/api/v1/applications/digits/predict"
 ONE_ROUTE = routes_to(1)
 MAX_BODY = 1 << 20
-SECONDS = 5.0
+SECONDS = 30.0
 
 
 class Front:

@@ -78,7 +78,7 @@ class Management:
             "headers": [(b"authorization", b"Api-Key k"), (b"content-length", b"2")],
             **scope,
         }
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await self.endpoint(asked, receive, send)
         return sent[0]["status"], msgspec.json.decode(sent[1]["body"])
 
@@ -89,7 +89,7 @@ async def management() -> Management:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0)
 

@@ -152,5 +152,5 @@ async def test_an_endpoint_stops_when_its_client_leaves(caplog: pytest.LogCaptur
         async with client_of(it) as client:
             await client.send(request(path=OTHER))
             await it.begun.wait()
-        await asyncio.wait_for(it.ended.wait(), 5)
+        await asyncio.wait_for(it.ended.wait(), 30)
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []

@@ -116,12 +116,12 @@ async def test_a_slow_body_is_taken_as_long_as_enough_of_it_comes(path: bytes) -
 
 async def test_time_that_the_server_takes_is_not_the_clients() -> None:
     """The next request began to come while the answer to the first one was awaited."""
-    it = Front(limits=Limits(head_s=0.1))
+    it = Front(limits=Limits(head_s=1.0))
     it.may_answer.clear()
     first, second = request(path=OTHER), request(path=b"/next")
     async with running(it), client_of(it) as client:
         await client.send(first + second[:20])
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1.2)
         it.may_answer.set()
         assert (await client.response())[0] == 200
         await client.send(second[20:])
@@ -224,11 +224,11 @@ async def test_bodies_that_have_not_arrived_are_bounded_over_all_connections(pat
 
 
 async def test_a_websocket_has_all_the_time_it_wants_between_messages() -> None:
-    it = Front(limits=Limits(head_s=0.1, body_s=0.1))
-    async with running(it, timeout_keep_alive=0.1) as server:
+    it = Front(limits=Limits(head_s=1.0, body_s=1.0))
+    async with running(it, timeout_keep_alive=1.0) as server:
         async with connect(f"ws://127.0.0.1:{it.port}/") as socket:
             for text in ("one", "two"):
-                await asyncio.sleep(0.3)
+                await asyncio.sleep(1.2)
                 await socket.send(text)
                 assert await socket.recv() == text
         assert it.limits.held == 0

@@ -18,7 +18,7 @@ from serving.api.socket import FIRST_BYTES, MAX_PARTS
 from serving.api.websocket import NO_KEY, ApplicationConsumer
 from tests.serving.api.front_server import KEY, Client, Front, client_of, running, sent
 
-SECONDS = 10.0
+SECONDS = 30.0
 AUTHORIZED = {"Authorization": f"Api-Key {KEY.decode()}"}
 LARGE = b"[" + b"7," * (64 << 10) + b"7]"
 FEW_BYTES = 2 << 20
@@ -88,7 +88,7 @@ async def until(true: Callable[..., Any]) -> None:
 
 
 async def test_a_socket_that_names_no_key_in_time_is_closed() -> None:
-    it = Sockets(limits=Limits(authentication_s=0.3))
+    it = Sockets(limits=Limits(authentication_s=2.0))
     async with running(it), it.socket() as socket:
         await socket.send(json.dumps({"id": 1, "type": "auth", "key": "wrong"}))
         assert (await received(socket))["code"] == "unauthenticated"
@@ -98,14 +98,14 @@ async def test_a_socket_that_names_no_key_in_time_is_closed() -> None:
 
 @pytest.mark.parametrize("how", ["header", "message", "public"])
 async def test_a_socket_that_may_ask_stays_open(how: str) -> None:
-    it = Sockets(limits=Limits(authentication_s=0.2), public=how == "public")
+    it = Sockets(limits=Limits(authentication_s=1.0), public=how == "public")
     it.learn(b"[1]")
     headers = AUTHORIZED if how == "header" else {}
     async with running(it), it.socket(additional_headers=headers) as socket:
         if how == "message":
             await socket.send(json.dumps({"id": 0, "type": "auth", "key": KEY.decode()}))
             assert (await received(socket))["ok"]
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.2)
         await socket.send(json.dumps({"id": 1, "input": [1]}))
         assert (await received(socket))["output"] == [1]
 

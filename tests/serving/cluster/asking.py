@@ -18,7 +18,7 @@ from serving.rpc.frames import (
     encode_predict,
 )
 
-TIMEOUT_S = 15.0
+TIMEOUT_S = 40.0
 
 
 class Peer:

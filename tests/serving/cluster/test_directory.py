@@ -67,12 +67,12 @@ def test_changes_of_state_are_published_and_heartbeats_are_not(
 ) -> None:
     with client.pubsub(ignore_subscribe_messages=True) as changes:
         changes.subscribe(REPLICAS_CHANNEL)
-        changes.get_message(timeout=5)
+        changes.get_message(timeout=30)
         directory.announce(a_record("r1"))
         directory.beat(a_record("r1"))
         directory.remove(["r2"])
 
-        heard = [changes.get_message(timeout=5) for _ in range(2)]
+        heard = [changes.get_message(timeout=30) for _ in range(2)]
 
     assert [message and message["data"] for message in heard] == [b"r1", b"r2"]
 

@@ -12,7 +12,7 @@ from serving.cluster.replica.drain_request import DrainRequest
 def test_it_may_be_asked_before_anybody_waits() -> None:
     drain = DrainRequest()
     drain.set()
-    asyncio.run(asyncio.wait_for(drain.wait(), timeout=10))
+    asyncio.run(asyncio.wait_for(drain.wait(), timeout=30))
     assert drain.is_set
 
 
@@ -23,7 +23,7 @@ def test_it_wakes_the_loop_from_another_thread() -> None:
         waiting = asyncio.create_task(drain.wait())
         await asyncio.sleep(0)  # it waits
         await asyncio.to_thread(drain.set)
-        await asyncio.wait_for(waiting, timeout=10)
+        await asyncio.wait_for(waiting, timeout=30)
 
     asyncio.run(serve())
 

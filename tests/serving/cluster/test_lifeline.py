@@ -32,7 +32,7 @@ def test_a_module_run_by_it_dies_with_a_killed_parent() -> None:
 
         parent.kill()
 
-    wait_for(lambda: is_gone(child), within_s=5, what="the child to end")
+    wait_for(lambda: is_gone(child), within_s=30, what="the child to end")
 
 
 def test_arguments_reach_the_module_that_is_run() -> None:
@@ -63,7 +63,7 @@ def test_a_live_process_lives_and_others_do_not() -> None:
 
     # Dead, and not yet reaped.
     wait_for(lambda: not process_lives(process.pid))
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
     assert not process_lives(process.pid)
 
 

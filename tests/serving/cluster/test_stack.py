@@ -252,7 +252,7 @@ def test_a_release_whose_validation_died_is_validated_again(
     forks = control.children()
 
     control.kill()
-    control.wait(timeout=10)
+    control.wait(timeout=40)
 
     wait_for(lambda: all(is_gone(process.pid) for process in forks), what="no orphans")
     assert running[0] in forks
@@ -292,9 +292,9 @@ def test_a_killed_worker_leaves_no_orphans(stack: Stack, version: ModelVersion) 
     )
 
     worker.kill()
-    worker.wait(timeout=10)
+    worker.wait(timeout=40)
 
-    wait_for(lambda: all(is_gone(fork.pid) for fork in forks), within_s=5, what="no orphans")
+    wait_for(lambda: all(is_gone(fork.pid) for fork in forks), within_s=30, what="no orphans")
     stack.start_worker("cpu")
     stack.wait_for_replicas(version, apart_from=[before])
 
@@ -310,7 +310,7 @@ def test_a_worker_told_to_stop_drains_its_replicas_first(
         peer.next_frame(FrameType.DRAIN)
         assert peer.ask(PAIR) == [FOUR]
 
-    assert worker.wait(timeout=15) == 0
+    assert worker.wait(timeout=40) == 0
     assert record.id not in {one.id for one in stack.replicas(version)}
     assert not (stack.run / f"r-{record.id[:12]}.sock").exists()
     stack.start_worker("cpu")

@@ -36,7 +36,7 @@ def queue(
 
 
 async def until(happened: Callable[[], object]) -> None:
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(30):
         while not happened():
             await asyncio.sleep(0.001)
 

@@ -21,7 +21,7 @@ def test_one_that_never_answers_fails_the_build_in_words(
     silent.write_text(f"#!/bin/sh\necho $$ >>{asked}\nexec sleep 300\n")
     silent.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(interpreters, "LOOK_WITHIN_S", 1.0)
+    monkeypatch.setattr(interpreters, "LOOK_WITHIN_S", 5.0)
     with pytest.raises(EnvironmentFailed, match="uv can't tell which Pythons there are"):
         interpreters.find("3.12.99")
     pids = [int(pid) for pid in asked.read_text().split()]

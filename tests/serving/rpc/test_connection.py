@@ -40,7 +40,7 @@ async def linked(address: str) -> AsyncIterator[tuple[Connection, End, Connectio
         timeout=5,
         authentication=CREDENTIALS.to(HELLO.replica),
     )
-    far = await asyncio.wait_for(server.connected, 5)
+    far = await asyncio.wait_for(server.connected, 30)
     if server.first_words:
         assert (await client.frames.get()).type is FrameType.HELLO
     try:
