@@ -21,9 +21,10 @@ from selection.evaluation.what_if.window import Span
 
 # A verdict, as badges show it, and in words.
 VERDICTS = {
-    "enough": ("live", "enough"),
-    "little": ("starting", "too little"),
-    "none": ("", "unknown"),
+    "enough": ("live", "yes"),
+    "little": ("starting", "can't say yet"),
+    "apart": ("starting", "not comparable"),
+    "none": ("", "can't say"),
 }
 METHODS = {"direct": "seen directly", "doubly_robust": "doubly robust"}
 
@@ -69,6 +70,8 @@ def _shown(outlook: Outlook, *, form: WhatIfForm) -> dict[str, Any]:
         "since": outlook.since,
         "until": outlook.until,
         "more": outlook.more,
+        "inputs": outlook.inputs,
+        "others": outlook.others,
         "whole": f"{outlook.whole:,}" if outlook.whole else "",
         "best": _best(outlook),
         "seconds": f"{outlook.seconds:.1f} s",
@@ -126,7 +129,9 @@ def _details(result: Result) -> str:
         f"IPS {formats.mean_reward(found.ips)}" if weighed else "",
         f"self-normalised {formats.mean_reward(found.self_normalised)}" if weighed else "",
         f"largest weight {found.largest_weight:.3g}" if found.largest_weight > 1 else "",
-        f"{formats.share(overlap)} of the feedback says nothing of it" if overlap else "",
+        f"{formats.share(overlap)} of the feedback says nothing of it"
+        if overlap and found.verdict != "apart"
+        else "",
         "" if found.trained_on is None else f"learned from {found.trained_on:,} of it",
     )
 

@@ -29,13 +29,15 @@ class LoggedQuery:
     """One piece of feedback. `routed` are the arms there were to choose from; () if unknown.
 
     `given` says that the answer went to somebody; a labelled input only asked the arms. `reward`
-    is what the answer as a whole earned, where people told that instead of a label.
+    is what the answer as a whole earned, where people told that instead of a label. Queries of one
+    `key`, or of one context where there is none, may have been kept with one arm.
     """
 
     asked: tuple[LoggedArm, ...]
     label: bytes | None = None
     reward: float | None = None
     context: str = ""
+    key: str = ""
     routed: tuple[str, ...] = ()
     features: tuple[float, ...] = ()
     given: bool = True

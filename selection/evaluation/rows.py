@@ -10,7 +10,7 @@ from selection.evaluation.logged import LoggedArm, LoggedQuery
 from selection.kinds import INPUT
 
 # Of a row, what `logged` reads.
-COLUMNS = ("arms", "label", "reward", "context", "routed", "features", "kind")
+COLUMNS = ("arms", "label", "reward", "context", "key", "routed", "features", "kind")
 # A chance that was logged as less than this counts as this: no row may weigh without bound.
 LEAST_PROPENSITY = 1e-6
 
@@ -52,6 +52,7 @@ def logged(row: Mapping[str, Any], *, outputs: Outputs, rule: AnswerRule) -> Log
         label=label,
         reward=row["reward"],
         context=row["context"],
+        key=row["key"],
         routed=tuple(row["routed"]),
         features=tuple(row["features"]),
         given=row["kind"] != INPUT,

@@ -63,9 +63,9 @@ def test_every_arm_and_the_policies_are_listed_and_drawn(
     expect(page.get_by_test_id("earned")).to_have_text(re.compile(r"8\d\.\d %"))
     svm = row(page, "svm:1 alone")
     expect(svm).to_contain_text(re.compile(r"9\d\.\d %"))
-    expect(svm.locator(".clp-badge")).to_have_text("enough")
+    expect(svm.locator(".clp-badge")).to_have_text("yes")
     expect(svm).to_contain_text("doubly robust, IPS")
-    expect(row(page, "bayes:1 alone").locator(".clp-badge")).to_have_text("too little")
+    expect(row(page, "bayes:1 alone").locator(".clp-badge")).to_have_text("can't say yet")
     expect(page.get_by_test_id("best")).to_have_text(re.compile(r"^\+\d"))
     # The chart's script has drawn a mark for each of them.
     expect(page.get_by_test_id("chart")).to_have_attribute("data-drawn", "7")
@@ -109,7 +109,7 @@ def test_without_feedback_it_says_that_nothing_is_known(
 
     expect(page.get_by_test_id("feedback")).to_have_text("0")
     expect(page.get_by_text("none in this period")).to_be_visible()
-    expect(row(page, "svm:1 alone").locator(".clp-badge")).to_have_text("unknown")
+    expect(row(page, "svm:1 alone").locator(".clp-badge")).to_have_text("can't say")
     expect(page.get_by_test_id("chart")).to_have_count(0)
 
 

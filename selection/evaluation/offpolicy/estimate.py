@@ -9,6 +9,8 @@ doubly robust       V = 1/n sum [pi q + w (r - q)]         (Dudik, Langford and 
 
 where q is what an arm should earn (`reward_model`). Where every arm was asked for certain, p = 1
 and all three are the same: the rewards are simply seen (the direct method, which is exact then).
+How sure each is follows from one formula (`intervals`): the others are doubly robust with q = 0 and
+with q = V.
 """
 
 from __future__ import annotations
@@ -18,24 +20,28 @@ from enum import StrEnum
 
 import numpy as np
 
-from selection.evaluation.offpolicy.intervals import Value, mean_with_interval, within
-from selection.evaluation.offpolicy.log import Flags, Floats, Log
-from selection.evaluation.offpolicy.reward_model import expected_rewards
+from selection.evaluation.offpolicy.evidence import Evidence, spread_of
+from selection.evaluation.offpolicy.intervals import Precision, Value, plain
+from selection.evaluation.offpolicy.log import Flags, Floats
 
-# A row tells of a target that would have asked arms without a chance there by no more than this.
+# A target of which no more than this is unknown is judged by the rest.
 MOST_UNCOVERED = 0.1
-# Fewer effective rows, or an interval wider than this, are too little to decide by.
-ENOUGH_ROWS = 30.0
+# Fewer effective rows, or an interval that could be wider than this, are too little to decide by.
+ENOUGH_ROWS = 100.0
 ENOUGH_WIDTH = 0.1
 # Weights should average 1; further off, by so many standard errors, some chance was not as logged.
 WEIGHTS_OFF, WEIGHTS_OFF_ERRORS = 0.05, 4.0
 
 
 class Verdict(StrEnum):
-    """Whether the log tells enough of a target."""
+    """Whether the log tells enough of a target.
+
+    `APART`: what it would have asked was in service during a part of the log alone.
+    """
 
     ENOUGH = "enough"
     LITTLE = "little"
+    APART = "apart"
     NONE = "none"
 
 
@@ -52,23 +58,25 @@ class Proposal:
 
     `chances` (n x K) of asking each arm, where it asks one. A target that asks several has
     `answers` (n) instead: the rewards of its combined outputs, not-a-number where the log can't
-    tell them. `trained_on` is how many rows it learned from, where it learned as it went, and
-    `pace` (n) how much of one of its steps each row then stands for.
+    tell them. `trained_on` is how many rows it learned from, where it learned as it went, `pace`
+    (n) how much of one of its steps each row then stands for, and `wander` the variance of what it
+    earns from one time that it learns to the next.
     """
 
     chances: Floats
     answers: Floats | None = None
     trained_on: int | None = None
     pace: Floats | None = None
+    wander: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """What a target would have earned, and what that rests on.
 
-    `terms` (n) are the rows' own contributions to `best`, not-a-number where a row tells nothing;
-    their mean, by `pace` (n), is `best.reward`; `row_weights` (n) say how much of a row was seen.
-    The three estimates are None where nothing was seen.
+    `terms` (n) are what the rows add to the best estimate, 0 where a row tells nothing, `shares`
+    (n) how much of the target each row stands for; the estimate is sum(terms) / sum(shares). The
+    three estimates are None where nothing was seen.
     """
 
     verdict: Verdict
@@ -84,97 +92,191 @@ class Estimate:
     mean_weight: float = 0.0
     without_overlap: float = 1.0
     trained_on: int | None = None
+    precision: Precision | None = None
     terms: Floats | None = None
-    row_weights: Floats | None = None
-    pace: Floats | None = None
+    shares: Floats | None = None
 
 
-def estimate(log: Log, proposal: Proposal) -> Estimate:
-    """Return what the log says of the target."""
+def estimate(evidence: Evidence, proposal: Proposal) -> Estimate:
+    """Return what a log says of the target."""
+    log = evidence.log
     if not len(log):
-        return Estimate(verdict=Verdict.NONE, explanation="no feedback to tell from")
+        return _nothing("no feedback to tell from")
     if proposal.answers is not None:
         return _of_answers(proposal.answers, trained_on=proposal.trained_on)
     chances = np.broadcast_to(proposal.chances, log.asked.shape)
-    uncovered = np.sum(np.where(log.possible, 0.0, chances), axis=1)
-    usable = uncovered <= MOST_UNCOVERED
-    weights = np.where(log.asked, chances / log.propensities, 0.0)
-    if not np.any(weights[usable]):
-        return Estimate(verdict=Verdict.NONE, explanation=_why_none(log, chances, usable))
-    return _of_chances(log, chances=chances, weights=weights, usable=usable, proposal=proposal)
+    there = np.sum(np.where(log.served, 0.0, chances), axis=1) <= MOST_UNCOVERED
+    covered = np.where(evidence.chances > 0.0, chances, 0.0)
+    if not np.any(there):
+        return _nothing(_why_absent(evidence, np.where(log.served, 0.0, chances)))
+    unknown = 1.0 - float(np.mean(np.sum(covered[there], axis=1)))
+    if unknown > MOST_UNCOVERED or not np.any(log.asked & (covered > 0.0) & there[:, None]):
+        return _nothing(_why_none(evidence, np.where(there[:, None], chances - covered, 0.0)))
+    return _Weighed(
+        evidence, covered=covered, there=there, unknown=max(unknown, 0.0), proposal=proposal
+    ).estimate()
 
 
-def _of_chances(
-    log: Log, *, chances: Floats, weights: Floats, usable: Flags, proposal: Proposal
-) -> Estimate:
-    covered = np.where(log.possible, chances, 0.0)[usable]
-    uncovered = np.clip(1.0 - np.sum(covered, axis=1, keepdims=True), 0.0, 1.0)
-    # What it would have asked without a chance in the log is unknown: the rest stands for itself,
-    # and the interval says that the unknown may have earned anything.
-    covered, w = covered / (1.0 - uncovered), weights[usable] / (1.0 - uncovered)
-    rewards, model = log.rewards[usable], expected_rewards(log)[usable]
-    missing = float(np.mean(uncovered))
-    pace = np.ones(len(log)) if proposal.pace is None else proposal.pace
-    steps = pace[usable] / np.mean(pace[usable])
-    of_row = np.sum(w, axis=1)
-    plain = np.sum(w * rewards, axis=1)
-    robust = np.sum(covered * model + w * (rewards - model), axis=1)
-    # Nobody's chance was a chance: what each arm earned was seen.
-    exact = bool(np.allclose(w, covered)) and bool(np.allclose(of_row, 1.0))
-    best = plain if exact else robust
-    terms = np.full(len(log), np.nan)
-    terms[usable] = best
-    seen = steps * of_row
-    values = [
-        _bounded(mean_with_interval(x, weights=seen), unknown=missing)
-        for x in (_paced(best, steps), _paced(plain, steps), _ratio(steps * plain, seen))
-    ]
-    values.append(
-        _bounded(mean_with_interval(_paced(robust, steps), weights=seen), unknown=missing)
-    )
-    effective = float(np.sum(seen) ** 2 / np.sum(seen**2))
-    verdict, explanation = _verdict(values[0], effective=effective, weights=of_row)
-    return Estimate(
-        verdict=verdict,
-        explanation=explanation,
-        method=Method.DIRECT if exact else Method.DOUBLY_ROBUST,
-        best=values[0],
-        ips=values[1],
-        self_normalised=values[2],
-        doubly_robust=values[3],
-        rows=int(np.sum(usable)),
-        effective_rows=effective,
-        largest_weight=float(np.max(w)),
-        mean_weight=float(np.mean(of_row)),
-        without_overlap=1.0 - float(np.mean(usable)),
-        trained_on=proposal.trained_on,
-        terms=terms,
-        row_weights=np.sum(weights, axis=1),
-        pace=pace,
-    )
+def gain(target: Estimate, *, earned: Floats) -> Value | None:
+    """Return by how much a target would have earned more than what was `earned` (n), row by row.
+
+    None where no row tells of both. Luck that both share cancels out.
+    """
+    if (
+        target.terms is None
+        or target.shares is None
+        or target.precision is None
+        or target.best is None
+    ):
+        return None
+    both = (target.shares > 0.0) & ~np.isnan(earned)
+    if not np.any(both):
+        return None
+    total = float(np.sum(target.shares[both]))
+    shares = target.shares[both] / total
+    off = (target.terms[both] - target.shares[both] * earned[both]) / total
+    value = float(np.sum(off))
+    seen = float(np.sum((off - shares * value) ** 2))
+    half = target.precision.half_of_gain(target.best, seen=seen) + target.precision.unknown
+    low, high = value - half, value + half
+    return Value(*(min(max(x, -1.0), 1.0) for x in (value, low, high)))
 
 
-def _paced(terms: Floats, steps: Floats) -> Floats:
-    """Return terms whose plain mean is that of `terms` by `steps`, and spread as that does."""
-    return _ratio(steps * terms, steps)
+class _Weighed:
+    """A target's rows by weight, of those `there`; `covered` are its chances of what is known."""
+
+    def __init__(
+        self,
+        evidence: Evidence,
+        *,
+        covered: Floats,
+        there: Flags,
+        unknown: float,
+        proposal: Proposal,
+    ) -> None:
+        self._evidence, self._proposal = evidence, proposal
+        self._there, self._unknown = there, unknown
+        log = evidence.log
+        self._chances = covered[there]
+        self._asked, self._rewards = log.asked[there], log.rewards[there]
+        self._weights = np.where(self._asked, self._chances / log.propensities[there], 0.0)
+        self._mass = np.sum(self._chances, axis=1)
+        pace = np.ones(len(log)) if proposal.pace is None else proposal.pace
+        self._steps = pace[there]
+        self._total = float(np.sum(self._steps * self._mass))
+        # What an answer of each arm counts for, and what it would where it wasn't asked.
+        plausible = np.where(self._chances > 0.0, evidence.chances[there], 1.0)
+        self._share = (self._steps / self._total)[:, None]
+        self._load = self._share * self._chances / plausible
+        # Where all arms were asked, they may have been right or wrong together.
+        apart = np.where(log.drawn[there][:, None], self._load, self._share * self._mass[:, None])
+        self._spread = self._share * self._chances * apart
+        self._inflation = evidence.inflation[there][:, None]
+        self._certain = self._share**2 * self._chances * self._mass[:, None] * self._inflation
+
+    def estimate(self) -> Estimate:
+        evidence, direct = self._evidence, bool(np.allclose(self._weights, self._chances))
+        seen = np.broadcast_to(evidence.settled, self._chances.shape)
+        # Where it was seen, no model takes part: not by a rounding error either.
+        terms = self._seen() if direct else self._terms(evidence.expected[self._there])
+        robust, precision = self._value(seen if direct else evidence.expected[self._there])
+        ips, _ = self._value(np.zeros_like(self._chances))
+        ratio = float(np.sum(self._seen()))
+        ratio /= max(float(np.sum(self._steps * np.sum(self._weights, axis=1))), 1e-300)
+        normalised, _ = self._value(np.full(self._chances.shape, ratio))
+        effective = 1.0 / float(np.sum(self._spread * self._inflation))
+        verdict, explanation = self._verdict(precision, effective=effective)
+        whole, shares = np.zeros((2, len(evidence.log)))
+        whole[self._there], shares[self._there] = terms, self._steps * self._mass
+        return Estimate(
+            verdict=verdict,
+            explanation=explanation,
+            method=Method.DIRECT if direct else Method.DOUBLY_ROBUST,
+            best=robust,
+            ips=robust if direct else ips,
+            self_normalised=robust if direct else normalised._replace(reward=ratio),
+            doubly_robust=robust,
+            rows=int(np.sum(self._there)),
+            effective_rows=effective,
+            largest_weight=float(np.max(self._weights)),
+            mean_weight=self._mean_weight,
+            without_overlap=1.0 - float(np.mean(self._there)),
+            trained_on=self._proposal.trained_on,
+            precision=precision,
+            terms=whole,
+            shares=shares,
+        )
+
+    @property
+    def _mean_weight(self) -> float:
+        return float(np.sum(self._weights) / np.sum(self._mass))
+
+    def _seen(self) -> Floats:
+        return np.asarray(self._steps * np.sum(self._weights * self._rewards, axis=1))
+
+    def _terms(self, model: Floats) -> Floats:
+        parts = self._chances * model + self._weights * (self._rewards - model)
+        return np.asarray(self._steps * np.sum(parts, axis=1))
+
+    def _value(self, model: Floats) -> tuple[Value, Precision]:
+        evidence = self._evidence
+        reward = float(np.sum(self._terms(model))) / self._total
+        spread, load = self._spread * self._inflation, self._load * self._inflation
+        # What is wrong about a model is wrong in all of a context alike.
+        together = self._spread * evidence.kin[self._there][:, None]
+        precision = Precision(
+            dispersion=float(np.sum(spread * evidence.dispersion)),
+            certain=float(np.sum(self._certain * evidence.dispersion)),
+            model_error=float(np.sum(together * (model - evidence.settled) ** 2))
+            + self._proposal.wander,
+            rise=float(np.max(load * (1.0 - model))),
+            fall=float(np.max(load * model)),
+            unknown=self._unknown,
+        )
+        return precision.around(reward), precision
+
+    def _verdict(self, precision: Precision, *, effective: float) -> tuple[Verdict, str]:
+        rests = f"as good as {effective:,.0f} answers of its own"
+        absent = 1.0 - float(np.mean(self._there))
+        if absent > MOST_UNCOVERED:
+            return Verdict.APART, _apart(self._there, arm=self._leading(), absent=absent)
+        if effective < ENOUGH_ROWS:
+            return Verdict.LITTLE, f"it rests on few answers: {rests}"
+        weights = np.sum(self._weights, axis=1) / np.mean(self._mass)
+        error = float(np.std(weights) * np.sqrt(np.mean(self._inflation) / len(weights)))
+        mean = float(np.mean(weights))
+        if abs(mean - 1.0) > max(WEIGHTS_OFF, WEIGHTS_OFF_ERRORS * error):
+            return (
+                Verdict.LITTLE,
+                f"weights average {mean:.2f} where 1 is expected: not all had a chance",
+            )
+        if precision.widest > ENOUGH_WIDTH:
+            points = 100.0 * precision.widest
+            return Verdict.LITTLE, f"the interval may be {points:.0f} points wide: {rests}"
+        return Verdict.ENOUGH, rests
+
+    def _leading(self) -> str:
+        """Return the arm that it would mostly ask."""
+        return _most(self._evidence, self._proposal.chances)
 
 
-def _ratio(above: Floats, below: Floats) -> Floats:
-    """Return terms whose mean is sum(above) / sum(below), linear in it (the delta method)."""
-    ratio = np.sum(above) / np.sum(below)
-    return np.asarray(ratio + (above - ratio * below) / np.mean(below), dtype=np.float64)
+def _nothing(explanation: str) -> Estimate:
+    return Estimate(verdict=Verdict.NONE, explanation=explanation)
 
 
 def _of_answers(answers: Floats, *, trained_on: int | None) -> Estimate:
-    known = answers[~np.isnan(answers)]
-    if not len(known):
-        return Estimate(
-            verdict=Verdict.NONE,
-            explanation="it asks several arms; no query has a label and the answers of all",
-        )
-    ones = np.ones(len(known))
-    value = within(mean_with_interval(known, weights=ones))
-    verdict, explanation = _verdict(value, effective=float(len(known)), weights=ones)
+    seen = ~np.isnan(answers)
+    known = answers[seen]
+    n = len(known)
+    if not n:
+        return _nothing("it asks several arms; no query has a label and the answers of all")
+    value, precision = plain(float(np.mean(known)), rows=n, dispersion=spread_of(known))
+    absent = 1.0 - n / len(answers)
+    verdict, explanation = Verdict.ENOUGH, f"as good as {n:,} answers of its own"
+    if absent > MOST_UNCOVERED:
+        verdict, explanation = Verdict.APART, f"{absent:.0%} of the feedback says nothing of it"
+    elif n < ENOUGH_ROWS or precision.widest > ENOUGH_WIDTH:
+        verdict, explanation = Verdict.LITTLE, f"it rests on few answers: {explanation}"
     return Estimate(
         verdict=verdict,
         explanation=explanation,
@@ -183,67 +285,42 @@ def _of_answers(answers: Floats, *, trained_on: int | None) -> Estimate:
         ips=value,
         self_normalised=value,
         doubly_robust=value,
-        rows=len(known),
-        effective_rows=float(len(known)),
+        rows=n,
+        effective_rows=float(n),
         largest_weight=1.0,
         mean_weight=1.0,
-        without_overlap=1.0 - len(known) / len(answers),
+        without_overlap=absent,
         trained_on=trained_on,
-        terms=answers,
-        row_weights=np.ones(len(answers)),
-        pace=np.ones(len(answers)),
+        precision=precision,
+        terms=np.where(seen, answers, 0.0),
+        shares=seen.astype(np.float64),
     )
 
 
-def gain(target: Estimate, *, earned: Floats) -> Value | None:
-    """Return by how much a target would have earned more than what was `earned` (n), row by row.
-
-    None where no row tells of both. Luck that both share cancels out.
-    """
-    if target.terms is None or target.row_weights is None or target.pace is None:
-        return None
-    both = ~(np.isnan(target.terms) | np.isnan(earned))
-    steps = target.pace[both]
-    weights = steps * target.row_weights[both]
-    if not np.any(weights):
-        return None
-    value = mean_with_interval(_paced(target.terms[both] - earned[both], steps), weights=weights)
-    return within(value, low=-1.0)
+def _most(evidence: Evidence, chances: Floats) -> str:
+    """Return the arm that these chances mostly ask."""
+    return evidence.log.arms[int(np.argmax(np.sum(np.atleast_2d(chances), axis=0)))]
 
 
-def _bounded(value: Value, *, unknown: float) -> Value:
-    known = within(value)
-    if unknown <= 0.0:
-        return known
-    low, high = known.low * (1.0 - unknown), known.high * (1.0 - unknown) + unknown
-    return Value(known.reward, low, high)
+def _apart(there: Flags, *, arm: str, absent: float) -> str:
+    if np.all(np.diff(np.flatnonzero(there)) == 1) and not there[-1]:
+        return f"{arm} was no longer in service for the last {absent:.0%} of the queries"
+    if np.all(np.diff(np.flatnonzero(there)) == 1) and not there[0]:
+        return f"{arm} was not yet in service for the first {absent:.0%} of the queries"
+    return f"{arm} was in service for {1.0 - absent:.0%} of the queries alone"
 
 
-def _verdict(value: Value, *, effective: float, weights: Floats) -> tuple[Verdict, str]:
-    points = 100.0 * (value.high - value.low)
-    rests = f"as good as {effective:,.0f} answers of its own"
-    if effective < ENOUGH_ROWS:
-        return Verdict.LITTLE, f"it rests on few answers: {rests}"
-    error = float(np.std(weights)) / len(weights) ** 0.5
-    off = abs(float(np.mean(weights)) - 1.0)
-    if off > max(WEIGHTS_OFF, WEIGHTS_OFF_ERRORS * error):
-        mean = float(np.mean(weights))
-        return (
-            Verdict.LITTLE,
-            f"weights average {mean:.2f} where 1 is expected: not all had a chance",
-        )
-    if value.high - value.low > ENOUGH_WIDTH:
-        return Verdict.LITTLE, f"the interval is {points:.0f} points wide: {rests}"
-    return Verdict.ENOUGH, rests
+def _why_absent(evidence: Evidence, missing: Floats) -> str:
+    k = int(np.argmax(np.sum(missing, axis=0)))
+    if not np.any(evidence.log.asked[:, k]):
+        return f"{evidence.log.arms[k]} was never asked here"
+    return "the arms that it asks were never in service together"
 
 
-def _why_none(log: Log, chances: Floats, usable: Flags) -> str:
-    missed = np.mean(np.where(log.possible, 0.0, chances), axis=0)
-    # An arm may have had its chance and yet never been asked.
-    never = np.mean(np.where(np.any(log.asked, axis=0), 0.0, chances), axis=0)
-    k = int(np.argmax(np.maximum(missed, never)))
-    arm = log.arms[k]
-    if never[k] >= missed[k]:
+def _why_none(evidence: Evidence, missing: Floats) -> str:
+    k = int(np.argmax(np.sum(missing, axis=0)))
+    arm = evidence.log.arms[k]
+    if not np.any(evidence.log.asked[:, k]):
         return f"{arm} was never asked here"
-    share = float(np.mean(~usable)) or 1.0
+    share = float(np.mean(missing[:, k] > 0.0))
     return f"{arm}, which it asks, had no chance in {share:.0%} of the queries"

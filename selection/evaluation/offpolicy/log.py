@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from selection.contexts import GLOBAL_CONTEXT
 from selection.evaluation.logged import LoggedQuery
 
 Floats = NDArray[np.float64]
@@ -20,8 +21,10 @@ class Log:
     """Queries in the order in which their feedback was counted, n of them, over K arms.
 
     Arrays of n x K: `asked`; `propensities` of the arms asked, 1 elsewhere; their `rewards`, 0
-    elsewhere; and `possible`, where an arm had a chance. `contexts` (n) are places in
-    `context_names`.
+    elsewhere; `served`, where an arm was in service; and `possible`, where it had a chance. By row
+    (n): `drawn`, where one arm was asked by chance; `contexts` are places in `context_names`; and
+    `people`, by number, are whom each query may have kept with one arm: its key's, else its
+    context's, else nobody but itself. `keyed`: some have keys.
     """
 
     queries: Sequence[LoggedQuery]
@@ -29,9 +32,13 @@ class Log:
     asked: Flags
     propensities: Floats
     rewards: Floats
+    served: Flags
     possible: Flags
+    drawn: Flags
     contexts: Indices
+    people: Indices
     context_names: tuple[str, ...]
+    keyed: bool = False
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -39,11 +46,6 @@ class Log:
     @property
     def place(self) -> dict[str, int]:
         return {arm: k for k, arm in enumerate(self.arms)}
-
-    @property
-    def weights(self) -> Floats:
-        """1 / propensity of the arms that were asked, 0 of the others: n x K."""
-        return np.where(self.asked, 1.0 / self.propensities, 0.0)
 
 
 def log_of(queries: Sequence[LoggedQuery], *, arms: Sequence[str] = ()) -> Log:
@@ -59,34 +61,63 @@ def log_of(queries: Sequence[LoggedQuery], *, arms: Sequence[str] = ()) -> Log:
         for arm in query.routed:
             place.setdefault(arm, len(place))
     shape = (len(queries), len(place))
-    asked = np.zeros(shape, dtype=np.bool_)
+    asked, served = np.zeros(shape, dtype=np.bool_), np.zeros(shape, dtype=np.bool_)
     propensities, rewards = np.ones(shape), np.zeros(shape)
-    possible = np.zeros(shape, dtype=np.bool_)
+    drawn = np.zeros(len(queries), dtype=np.bool_)
     contexts: dict[str, int] = {}
     numbers = np.empty(len(queries), dtype=np.intp)
     for row, query in enumerate(queries):
         numbers[row] = contexts.setdefault(query.context, len(contexts))
+        drawn[row] = not query.certain
         for entry in query.asked:
             k = place[entry.arm]
             asked[row, k] = True
             propensities[row, k] = query.chance_of(entry)
             rewards[row, k] = entry.reward
-        possible[row, _with_a_chance(query, place=place)] = True
+        served[row, [place[arm] for arm in in_service(query, otherwise=place)]] = True
     return Log(
         queries=queries,
         arms=tuple(place),
         asked=asked,
         propensities=propensities,
         rewards=rewards,
-        possible=possible,
+        served=served,
+        possible=asked | (served & drawn[:, None]),
+        drawn=drawn,
         contexts=numbers,
+        people=_people(queries),
         context_names=tuple(contexts),
+        keyed=any(query.key for query in queries),
     )
 
 
-def _with_a_chance(query: LoggedQuery, *, place: Mapping[str, int]) -> list[int]:
-    """Return the arms that were asked, and, where chance chose, those that it could have chosen."""
-    if query.certain:
-        return [place[entry.arm] for entry in query.asked]
-    others = (place[arm] for arm in query.routed) if query.routed else place.values()
-    return [*others, *(place[entry.arm] for entry in query.asked)]
+def _people(queries: Sequence[LoggedQuery]) -> Indices:
+    known: dict[tuple[str, object], int] = {}
+    for row, query in enumerate(queries):
+        known.setdefault(_person(query, row=row), len(known))
+    numbers = (known[_person(query, row=row)] for row, query in enumerate(queries))
+    return np.fromiter(numbers, dtype=np.intp, count=len(queries))
+
+
+def _person(query: LoggedQuery, *, row: int) -> tuple[str, object]:
+    if query.key:
+        return "key", query.key
+    return ("nobody", row) if query.context == GLOBAL_CONTEXT else ("context", query.context)
+
+
+def in_service(query: LoggedQuery, *, otherwise: Iterable[str]) -> list[str]:
+    """Return the arms that were in service when a query came; `otherwise` where none is logged.
+
+    Those logged were when its feedback came. Where the arm asked isn't among them, its successor
+    is: another version of its model, which can't have been there yet.
+    """
+    asked = [entry.arm for entry in query.asked]
+    gone = {_model_of(arm) for arm in asked if arm not in query.routed}
+    served = query.routed or tuple(otherwise)
+    if query.routed and gone:
+        served = tuple(arm for arm in served if _model_of(arm) not in gone)
+    return list(dict.fromkeys((*served, *asked)))
+
+
+def _model_of(arm: str) -> str:
+    return arm.rpartition(":")[0]

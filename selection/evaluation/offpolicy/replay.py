@@ -108,6 +108,25 @@ def learning(
     return lines.proposal(trained_on=pupil.updates, pace=pace)
 
 
+def averaged(proposals: Sequence[Proposal], *, settled: Floats) -> Proposal:
+    """Return what a policy does on average over several times that it learned from one log.
+
+    What it would earn each time, by the arms' `settled` rewards (K), says how far chance takes it.
+    """
+    first = proposals[0]
+    if len(proposals) == 1 or first.answers is not None or not len(first.chances):
+        return first
+    paces = [p.pace for p in proposals if p.pace is not None]
+    pace = np.mean(paces, axis=0) if paces else None
+    earned = [np.average(p.chances @ settled, weights=p.pace) for p in proposals]
+    return Proposal(
+        chances=np.mean([p.chances for p in proposals], axis=0),
+        trained_on=round(float(np.mean([p.trained_on or 0 for p in proposals]))),
+        pace=pace,
+        wander=float(np.var(earned, ddof=1)),
+    )
+
+
 class _Lines:
     """Collects, query by query, a policy's chances and the rewards of its combined answers."""
 

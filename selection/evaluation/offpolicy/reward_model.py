@@ -41,3 +41,9 @@ def before(values: Floats, *, groups: Indices) -> Floats:
     result = np.empty_like(running)
     result[order] = running - np.repeat(running[starts], lengths, axis=0)
     return result
+
+
+def settled_rewards(log: Log) -> Floats:
+    """Return the mean reward of each arm over the whole log: K."""
+    counts, sums = np.sum(log.asked, axis=0), np.sum(log.rewards, axis=0)
+    return np.asarray((sums + PRIOR) / (counts + 1.0), dtype=np.float64)

@@ -18,6 +18,7 @@ from registry.models import Application
 from registry.snapshot import application_spec
 from registry.specs import ApplicationSpec
 from selection.contexts import fault_of
+from selection.evaluation.offpolicy.estimate import Verdict
 from selection.evaluation.what_if.evaluation import what_if
 from selection.evaluation.what_if.targets import MOST_TARGETS, WhatIfTarget, policy_target
 from selection.evaluation.what_if.window import MOST_ROWS, USUAL_ROWS, Span
@@ -52,6 +53,10 @@ class WhatIfIn(Body):
         max_value=MOST_ROWS,
         help_text=f"Latest pieces of feedback to look at; {USUAL_ROWS} if left out.",
     )
+    inputs = Flag(
+        required=False,
+        help_text="true: look at labelled inputs, instead of queries; they are never mixed.",
+    )
     context = Text(  # type: ignore[assignment]  # a field's name, not the serializer's own context
         required=False, allow_blank=True, help_text="Of this context only."
     )
@@ -83,7 +88,9 @@ class WhatIfEstimateOut(serializers.Serializer[Any]):
     target = serializers.DictField(source="target.described")
     name = serializers.CharField(source="target.name")
     current = serializers.BooleanField(help_text="Whether it is the application's own policy.")
-    verdict = serializers.ChoiceField(["enough", "little", "none"], source="estimate.verdict")
+    verdict = serializers.ChoiceField(
+        [str(verdict) for verdict in Verdict], source="estimate.verdict"
+    )
     explanation = serializers.CharField(source="estimate.explanation")
     method = serializers.ChoiceField(
         ["direct", "doubly_robust"], allow_null=True, source="estimate.method"
@@ -116,6 +123,10 @@ class WhatIfOut(serializers.Serializer[Any]):
         help_text="Further ones: rewards of combined answers, which tell nothing of one arm."
     )
     more = serializers.BooleanField(help_text="Whether older feedback was left out.")
+    inputs = serializers.BooleanField(help_text="Whether these are labelled inputs.")
+    others = serializers.BooleanField(
+        help_text="Whether there is feedback of the other kind (queries, labelled inputs)."
+    )
     since = serializers.DateTimeField(allow_null=True)
     until = serializers.DateTimeField(allow_null=True)
     earned = EarnedOut()
@@ -152,7 +163,13 @@ def span_of(fields: Mapping[str, Any]) -> Span:
     if context is not None and (fault := fault_of(context)) is not None:
         raise BadRequest(fault)
     check_period(since=since, until=until)
-    return Span(rows=fields.get("rows", USUAL_ROWS), context=context, since=since, until=until)
+    return Span(
+        rows=fields.get("rows", USUAL_ROWS),
+        context=context,
+        since=since,
+        until=until,
+        inputs=fields.get("inputs", False),
+    )
 
 
 def targets_of(application: Application, *, given: list[Mapping[str, Any]]) -> list[WhatIfTarget]:

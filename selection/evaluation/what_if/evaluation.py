@@ -20,9 +20,10 @@ from selection.contexts import GLOBAL_CONTEXT
 from selection.evaluation.answer_rule import answer_rule_of
 from selection.evaluation.logged import LoggedQuery
 from selection.evaluation.offpolicy.estimate import Estimate, Proposal, Verdict, estimate, gain
-from selection.evaluation.offpolicy.intervals import Value, mean_with_interval, within
+from selection.evaluation.offpolicy.evidence import evidence_of, spread_of
+from selection.evaluation.offpolicy.intervals import Value, plain
 from selection.evaluation.offpolicy.log import Floats, Log, log_of
-from selection.evaluation.offpolicy.replay import Candidate, frozen, learning, together
+from selection.evaluation.offpolicy.replay import Candidate, averaged, frozen, learning, together
 from selection.evaluation.what_if.feedback import Kept, kept_feedback
 from selection.evaluation.what_if.targets import UNIFORM, WhatIfTarget, check_targets, usual_targets
 from selection.evaluation.what_if.window import Span
@@ -38,6 +39,9 @@ WAIT_FOR_TURN_S = 5.0
 MOST_STATES = 1000
 # The same log gets the same answer.
 SEED = 2017
+# A policy that learns as it goes is taken through the log several times, as chance has its part in
+# what becomes of it: so many rows in all, and not less often than twice.
+REPLAYED_ROWS, MOST_REPLAYS, LEAST_REPLAYS = 40_000, 8, 2
 
 _turn = BoundedSemaphore(1)
 
@@ -73,7 +77,8 @@ class Earned:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
     """The answer. `rows` pieces of feedback were read, from `since` to `until`; `whole` more were
-    rewards of answers that several arms made, which tell nothing of one of them.
+    rewards of answers that several arms made, which tell nothing of one of them. `inputs`: all
+    are labelled inputs, instead of queries; there may be `others`, of the other kind.
     """
 
     application: str
@@ -82,6 +87,8 @@ class Outlook:
     rows: int
     whole: int
     more: bool
+    inputs: bool
+    others: bool
     since: datetime | None
     until: datetime | None
     earned: Earned
@@ -126,6 +133,7 @@ class _Evaluation:
         self._answering = answer_rule_of(self._spec)
         self._kept: Kept = kept_feedback(self._spec.id, span=span, rule=self._answering)
         self._log: Log = log_of(self._kept.queries, arms=list(self._weights))
+        self._evidence = evidence_of(self._log)
         self._states: Mapping[str, State] | None = None
         self._proposals: dict[str, Proposal] = {}
 
@@ -149,6 +157,8 @@ class _Evaluation:
             rows=len(self._log),
             whole=len(self._kept.whole),
             more=self._kept.more,
+            inputs=self._span.inputs,
+            others=self._kept.others,
             since=self._kept.since,
             until=self._kept.until,
             earned=earned,
@@ -159,12 +169,14 @@ class _Evaluation:
     def _result(self, target: WhatIfTarget, *, earned: Floats) -> Result:
         try:
             self._tick()
-            found = estimate(self._log, self._proposal(target))
+            found = estimate(self._evidence, self._proposal(target))
         except OutOfTime:
             why = "not looked at: the time for this question was used up; ask for fewer rows"
             found = Estimate(verdict=Verdict.NONE, explanation=why)
         except NothingRouted:
             found = Estimate(verdict=Verdict.NONE, explanation="no arm is routed to choose from")
+        if found.verdict is Verdict.APART and target.arm is not None:
+            found = replace(found, explanation=found.explanation + self._never_with(target.arm))
         if found.best is not None and self._knows_nothing(target):
             words = f"{found.explanation}; nothing was learned yet that it could go by"
             found = replace(found, explanation=words)
@@ -175,6 +187,14 @@ class _Evaluation:
             gain=gain(found, earned=earned),
             current=(target.policy, dict(target.params)) == own,
         )
+
+    def _never_with(self, arm: str) -> str:
+        """Say which arms were in service, but never together with this one."""
+        served = self._log.served
+        together = np.any(served & served[:, [self._log.place[arm]]], axis=0)
+        never = np.flatnonzero(~together & np.any(served, axis=0))
+        names = ", ".join(self._log.arms[k] for k in never)
+        return f"; never together with {names}" if names else ""
 
     def _knows_nothing(self, target: WhatIfTarget) -> bool:
         """Whether a policy chooses with what is known now, and nothing is."""
@@ -208,9 +228,17 @@ class _Evaluation:
         if not target.learning:
             states = self._known_states() if candidate.policy.learns else {}
             return frozen(self._log, candidate, states=states, tick=self._tick)
-        drawn = random.Random(SEED)  # noqa: S311
-        uniforms = [drawn.random() for _ in self._log.queries]
-        return learning(self._log, candidate, uniforms=uniforms, tick=self._tick)
+        return self._learning(candidate)
+
+    def _learning(self, candidate: Candidate) -> Proposal:
+        drawn, rows = random.Random(SEED), max(len(self._log), 1)  # noqa: S311
+        proposals: list[Proposal] = []
+        for _ in range(max(LEAST_REPLAYS, min(MOST_REPLAYS, REPLAYED_ROWS // rows))):
+            uniforms = [drawn.random() for _ in self._log.queries]
+            proposals.append(learning(self._log, candidate, uniforms=uniforms, tick=self._tick))
+            if proposals[0].answers is not None:
+                break  # what asks all arms leaves nothing to chance
+        return averaged(proposals, settled=self._evidence.settled)
 
     def _line(self, chances: Mapping[str, float]) -> Floats:
         line = np.zeros((1, len(self._log.arms)))
@@ -231,9 +259,9 @@ class _Evaluation:
                 of_row[made] = answers[made]
                 recombined = int(np.sum(made & ~np.isnan(of_row)))
         known = np.concatenate([of_row[~np.isnan(of_row)], np.array(self._kept.whole)])
-        value = (
-            within(mean_with_interval(known, weights=np.ones(len(known)))) if len(known) else None
-        )
+        value = None
+        if len(known):
+            value, _ = plain(float(np.mean(known)), rows=len(known), dispersion=spread_of(known))
         return Earned(value=value, rows=len(known), recombined=recombined), of_row
 
     def _recombined(self) -> Floats | None:

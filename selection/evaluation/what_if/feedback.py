@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Q, QuerySet
+
 from selection.evaluation.answer_rule import AnswerRule
 from selection.evaluation.logged import LoggedQuery
 from selection.evaluation.rows import COLUMNS, Outputs, logged
 from selection.evaluation.what_if.window import Span
+from selection.kinds import INPUT
 from selection.models import Feedback
 
 # What the outputs that were logged may take together; older rows are left out beyond it.
@@ -22,7 +25,8 @@ READ = (*COLUMNS, "received_at")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
     """What was read, oldest first. `whole` are rewards of answers made of several arms' outputs,
-    which tell nothing of one of them. `more`: older feedback was left out.
+    which tell nothing of one of them. `more`: older feedback was left out. `others`: so was
+    some of the other kind, labelled inputs or queries.
     """
 
     queries: tuple[LoggedQuery, ...]
@@ -30,6 +34,7 @@ class Kept:
     since: datetime | None
     until: datetime | None
     more: bool
+    others: bool
 
 
 def kept_feedback(application_id: int, *, span: Span, rule: AnswerRule) -> Kept:
@@ -59,20 +64,29 @@ def kept_feedback(application_id: int, *, span: Span, rule: AnswerRule) -> Kept:
         since=times[-1] if times else None,
         until=times[0] if times else None,
         more=more,
+        others=_of(application_id, span=span, inputs=not span.inputs).exists(),
     )
 
 
 def _newest_first(application_id: int, *, span: Span) -> Iterator[dict[str, Any]]:
-    rows = Feedback.objects.filter(application_id=application_id, forced=False)
+    rows = _of(application_id, span=span, inputs=span.inputs)
+    # One more than wanted tells whether there are more.
+    latest = rows.order_by("-position", "-id").values(*READ)[: span.rows + 1]
+    yield from latest.iterator(chunk_size=ROWS_AT_ONCE)
+
+
+def _of(application_id: int, *, span: Span, inputs: bool) -> QuerySet[Feedback]:
+    kind = Q(kind=INPUT)
+    rows = Feedback.objects.filter(
+        kind if inputs else ~kind, application_id=application_id, forced=False
+    )
     if span.context is not None:
         rows = rows.filter(context=span.context)
     if span.since is not None:
         rows = rows.filter(received_at__gte=span.since)
     if span.until is not None:
         rows = rows.filter(received_at__lt=span.until)
-    # One more than wanted tells whether there are more.
-    latest = rows.order_by("-position", "-id").values(*READ)[: span.rows + 1]
-    yield from latest.iterator(chunk_size=ROWS_AT_ONCE)
+    return rows
 
 
 def _is_whole(query: LoggedQuery) -> bool:

@@ -22,6 +22,7 @@ from selection.evaluation.what_if.window import MOST_ROWS, USUAL_ROWS, Span
 from selection.policies import POLICIES
 
 LEARNING, NOW = "learning", "now"
+QUERIES, INPUTS = "queries", "inputs"
 PERIODS = {
     "": ("all there is", None),
     "1h": ("the last hour", timedelta(hours=1)),
@@ -55,6 +56,11 @@ class WhatIfForm(forms.Form):
         required=False,
         choices=[(LEARNING, "learning as it goes"), (NOW, "with what is known now")],
         widget=UnfoldAdminSelectWidget(attrs={"data-testid": "mode"}),
+    )
+    kind = forms.ChoiceField(
+        required=False,
+        choices=[(QUERIES, "queries"), (INPUTS, "labelled inputs")],
+        widget=UnfoldAdminSelectWidget(attrs={"data-testid": "kind"}),
     )
     period = forms.ChoiceField(
         required=False,
@@ -126,4 +132,5 @@ class WhatIfForm(forms.Form):
             rows=chosen["rows"] or USUAL_ROWS,
             context=chosen["context"],
             since=None if length is None else now - length,
+            inputs=chosen["kind"] == INPUTS,
         )

@@ -10,8 +10,15 @@ import pytest
 from selection.evaluation.answer_rule import AnswerRule
 from selection.evaluation.logged import LoggedArm, LoggedQuery
 from selection.evaluation.offpolicy.estimate import Method, Verdict, estimate
+from selection.evaluation.offpolicy.evidence import evidence_of
 from selection.evaluation.offpolicy.log import log_of
-from selection.evaluation.offpolicy.replay import ROWS_BETWEEN_TICKS, Candidate, frozen, learning
+from selection.evaluation.offpolicy.replay import (
+    ROWS_BETWEEN_TICKS,
+    Candidate,
+    averaged,
+    frozen,
+    learning,
+)
 from selection.learning.update import update_of
 from selection.policies import make_policy
 from selection.policies.statistics import LOG_WEIGHTS, REWARDS, State, learn
@@ -37,7 +44,7 @@ def uniforms(seed: int, n: int) -> list[float]:
 def test_routes_are_followed_by_their_weights() -> None:
     log = log_of([asked({"a": 1.0, "b": 0.0}) for _ in range(4)])
     proposal = frozen(log, candidate("static", arms={"a": 3.0, "b": 1.0}), states={})
-    assert estimate(log, proposal).best.reward == pytest.approx(0.75)
+    assert estimate(evidence_of(log), proposal).best.reward == pytest.approx(0.75)
 
 
 def test_a_frozen_policy_does_what_each_context_knows() -> None:
@@ -78,7 +85,7 @@ def test_an_ensemble_is_recombined_from_what_was_answered() -> None:
     by_trust = frozen(log, candidate("exp4", arms="abc"), states={"": trusted})
     assert evenly.answers.tolist() == [1.0, 0.0]
     assert by_trust.answers.tolist() == [0.0, 1.0]
-    assert estimate(log, evenly).method == Method.DIRECT
+    assert estimate(evidence_of(log), evenly).method == Method.DIRECT
 
 
 def test_an_unsure_ensemble_gives_the_default_output() -> None:
@@ -108,7 +115,7 @@ def test_an_ensemble_of_which_some_did_not_answer_is_what_the_others_say() -> No
 )
 def test_an_ensemble_cannot_be_judged_without_all_answers_and_a_label(row: LoggedQuery) -> None:
     found = estimate(
-        log_of([row], arms="ab"),
+        evidence_of(log_of([row], arms="ab")),
         frozen(log_of([row], arms="ab"), candidate("exp4", arms="ab"), states={}),
     )
     assert (found.verdict, found.best) == (Verdict.NONE, None)
@@ -136,7 +143,7 @@ def test_a_bandit_that_learns_over_all_answers_learns_from_each_query_once() -> 
     assert proposal.trained_on == 2000
     assert proposal.chances[0] == pytest.approx([1 / 3] * 3)
     assert proposal.chances[500:, 0].mean() > 0.6
-    found = estimate(log, proposal)
+    found = estimate(evidence_of(log), proposal)
     assert found.method == Method.DIRECT
     assert found.best.reward == pytest.approx(0.9, abs=0.02)
 
@@ -156,7 +163,7 @@ def test_what_a_bandit_would_earn_is_told_from_another_bandits_log(
         )
         assert proposal.trained_on is not None
         assert 50 < proposal.trained_on < 1200
-        replayed.append(estimate(log, proposal).best.reward)
+        replayed.append(estimate(evidence_of(log), proposal).best.reward)
         steps = proposal.trained_on
         live = logged_by(acting, accuracies=ACCURACIES, queries=steps, seed=100 + seed)
         earned.append(live.rewards.sum() / steps)
@@ -168,11 +175,26 @@ def test_rows_that_a_bandit_hardly_steps_over_count_for_little() -> None:
     proposal = learning(log, candidate("ucb1", arms=list(ACCURACIES)), uniforms=uniforms(3, 800))
     assert proposal.pace.min() > 0.0
     assert proposal.pace.max() <= 1.0
-    found = estimate(log, proposal)
+    found = estimate(evidence_of(log), proposal)
+    assert found.shares == pytest.approx(proposal.pace)
     assert found.terms is not None
-    mean = np.average(found.terms, weights=proposal.pace)
+    assert proposal.pace is not None
+    mean = np.sum(found.terms) / np.sum(proposal.pace)
     assert found.best.reward == pytest.approx(min(mean, 1.0))
     assert found.effective_rows < found.rows
+
+
+def test_what_chance_makes_of_a_policy_is_in_the_interval() -> None:
+    log = logged_by("exp4", accuracies=ACCURACIES, queries=300, seed=3)
+    acting, known = candidate("epsilon_greedy", arms=list(ACCURACIES)), evidence_of(log)
+    times = [learning(log, acting, uniforms=uniforms(seed, 300)) for seed in range(4)]
+    together = averaged(times, settled=known.settled)
+    assert together.wander > 0.0
+    assert together.trained_on == 300
+    values = [estimate(known, proposal).best.reward for proposal in times]
+    found = estimate(known, together)
+    assert found.best.reward == pytest.approx(np.mean(values))
+    assert found.precision.model_error >= np.var(values) / 2
 
 
 def test_a_replay_is_the_same_each_time() -> None:
@@ -191,8 +213,10 @@ def test_features_decide_where_the_policy_takes_them() -> None:
     ]
     log = log_of(rows)
     contextual = candidate("linucb", arms="ab", dimensions=2)
-    found = estimate(log, learning(log, contextual, uniforms=uniforms(0, 600)))
-    plain = estimate(log, learning(log, candidate("ucb1", arms="ab"), uniforms=uniforms(0, 600)))
+    found = estimate(evidence_of(log), learning(log, contextual, uniforms=uniforms(0, 600)))
+    plain = estimate(
+        evidence_of(log), learning(log, candidate("ucb1", arms="ab"), uniforms=uniforms(0, 600))
+    )
     assert found.best.reward > 0.9
     assert plain.best.reward < 0.6
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from selection.evaluation.offpolicy.estimate import Proposal, Verdict, estimate
+from selection.evaluation.offpolicy.evidence import evidence_of
 from selection.evaluation.offpolicy.log import Log
 from tests.selection.offpolicy.logs import logged_by
 
@@ -23,7 +24,7 @@ def logs(request: pytest.FixtureRequest) -> list[Log]:
 
 def estimates(logs: list[Log], chances: list[float], method: str) -> np.ndarray:
     """Reward, low and high for each log."""
-    found = [estimate(log, Proposal(chances=np.array([chances]))) for log in logs]
+    found = [estimate(evidence_of(log), Proposal(chances=np.array([chances]))) for log in logs]
     return np.array([value for one in found if (value := getattr(one, method)) is not None])
 
 
@@ -58,7 +59,7 @@ def test_over_all_intervals_nine_in_ten_hold(logs: list[Log]) -> None:
 
 def test_exp3_tells_apart_arms_that_it_hardly_asked() -> None:
     log = logged_by("exp3", accuracies=ACCURACIES, queries=6000, seed=1, floor=0.2)
-    found = [estimate(log, Proposal(chances=np.eye(3)[[k]])) for k in range(3)]
+    found = [estimate(evidence_of(log), Proposal(chances=np.eye(3)[[k]])) for k in range(3)]
     for one, accuracy in zip(found, ACCURACIES.values(), strict=True):
         assert one.best.reward == pytest.approx(accuracy, abs=0.06)
         assert one.best.low <= accuracy <= one.best.high
@@ -69,7 +70,7 @@ def test_exp3_tells_apart_arms_that_it_hardly_asked() -> None:
 def test_all_answers_seen_are_the_direct_mean_to_the_last_digit() -> None:
     log = logged_by("exp4", accuracies=ACCURACIES, queries=500, seed=3)
     for k in range(3):
-        found = estimate(log, Proposal(chances=np.eye(3)[[k]]))
+        found = estimate(evidence_of(log), Proposal(chances=np.eye(3)[[k]]))
         seen = log.rewards[:, k].mean()
         assert found.best.reward == pytest.approx(seen, abs=1e-12)
         assert found.doubly_robust.reward == pytest.approx(seen, abs=1e-12)

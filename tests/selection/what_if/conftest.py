@@ -67,6 +67,7 @@ def keep(application: Application, log: Log | Iterable[LoggedQuery], **fields: A
             **{
                 "application": application,
                 "context": query.context,
+                "key": query.key,
                 "nonce": f"{already + number:024x}",
                 "kind": "receipt" if query.given else "input",
                 "issued_at": NOON - timedelta(seconds=len(queries) - number),

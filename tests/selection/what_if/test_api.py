@@ -35,7 +35,7 @@ def post(
 @pytest.fixture
 def told(digits: Application) -> Application:
     keep(
-        digits, [asked({"svm:1": 1.0, "forest:1": i % 2 * 1.0}, context="anna") for i in range(80)]
+        digits, [asked({"svm:1": 1.0, "forest:1": i % 2 * 1.0}, context="anna") for i in range(800)]
     )
     return digits
 
@@ -45,7 +45,7 @@ def test_it_answers_what_the_usual_targets_would_have_earned(told: Application) 
     assert answer.status_code == 200
     body = answer.json()
     assert body.keys() == WhatIfOut().fields.keys()
-    assert (body["application"], body["rows"], body["more"]) == ("digits", 80, False)
+    assert (body["application"], body["rows"], body["more"]) == ("digits", 800, False)
     names = [one["name"] for one in body["estimates"]]
     assert names[:2] == ["svm:1 alone", "forest:1 alone"]
     assert names[-2:] == ["exp3, learning", "exp3, as it is now"]
@@ -103,6 +103,7 @@ def test_period_and_rows_can_be_chosen(told: Application) -> None:
         ),
         ({"targets": [{"arm": "svm:1"}] * 21}, "malformed", "expected at most 20"),
         ({"targets": {}}, "malformed", "list"),
+        ({"inputs": 1}, "malformed", "inputs"),
         ({"rows": 0}, "malformed", "rows"),
         ({"rows": 50_001}, "malformed", "rows"),
         ({"rows": "5"}, "malformed", "Expected a whole number"),

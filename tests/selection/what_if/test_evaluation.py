@@ -50,10 +50,33 @@ def test_an_exp3_log_tells_the_accuracy_of_each_arm(digits: Application) -> None
 def test_labelled_inputs_tell_each_arm_exactly_and_no_earnings(digits: Application) -> None:
     rows = [asked({"svm:1": 1.0, "forest:1": i % 2 * 1.0}, given=False) for i in range(60)]
     keep(digits, rows)
-    outlook = what_if(digits, span=Span(), targets=alone("svm:1", "forest:1"), usual=False)
+    span = Span(inputs=True)
+    outlook = what_if(digits, span=span, targets=alone("svm:1", "forest:1"), usual=False)
     assert [one.estimate.best.reward for one in outlook.results] == [1.0, 0.5]
     assert {one.estimate.method for one in outlook.results} == {Method.DIRECT}
     assert (outlook.earned.value, outlook.results[0].gain) == (None, None)
+
+
+def test_labelled_inputs_and_queries_are_never_mixed(digits: Application) -> None:
+    keep(digits, [asked({"svm:1": 0.0, "forest:1": 0.0}, given=False) for _ in range(30)])
+    assert (what_if(digits, span=Span()).rows, what_if(digits, span=Span()).others) == (0, True)
+    keep(digits, [asked({"svm:1": 1.0})])
+    queries = what_if(digits, span=Span(), targets=alone("svm:1"), usual=False)
+    assert (queries.rows, queries.others, queries.inputs) == (1, True, False)
+    assert queries.results[0].estimate.best.reward == 1.0
+    inputs = what_if(digits, span=Span(inputs=True))
+    assert (inputs.rows, inputs.others, inputs.inputs) == (30, True, True)
+
+
+def test_versions_that_served_one_after_the_other_are_said_to_be(digits: Application) -> None:
+    for version in ("svm:0", "svm:1"):
+        pairs = [{arm: 1.0} for arm in (version, "forest:1")] * 400
+        keep(digits, [asked(p, propensity=0.5, routed=[version, "forest:1"]) for p in pairs])
+    former, present, always = ask(digits, *alone("svm:0", "svm:1", "forest:1"))
+    assert former.estimate.verdict == present.estimate.verdict == Verdict.APART
+    assert former.estimate.explanation.endswith("; never together with svm:1")
+    assert present.estimate.explanation.endswith("; never together with svm:0")
+    assert always.estimate.verdict == Verdict.ENOUGH
 
 
 def test_the_usual_targets_are_all_arms_and_policies_to_compare(digits: Application) -> None:

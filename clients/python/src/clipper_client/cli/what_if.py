@@ -12,6 +12,7 @@ from clipper_client.client import Client
 from clipper_client.operations.options import given
 from clipper_client.operations.predictions import application_path
 
+VERDICTS = {"enough": "yes", "little": "can't say yet", "apart": "not comparable"}
 HEAD = ("instead", "reward, 95 % interval", "gain on what was earned", "enough to decide by")
 
 
@@ -23,6 +24,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="this policy, with its defaults; may be given several times",
     )
+    parser.add_argument(
+        "--inputs", action="store_true", default=None, help="of labelled inputs, not of queries"
+    )
     parser.add_argument("--context", help="of this context only")
     parser.add_argument("--since", metavar="TIME", help="ISO 8601 with a zone")
     parser.add_argument("--until", metavar="TIME", help="ISO 8601 with a zone")
@@ -30,7 +34,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _what_if(client: Client, options: Options) -> int:
-    body = {name: getattr(options, name) for name in ("context", "since", "until", "rows")}
+    body = {
+        name: getattr(options, name) for name in ("inputs", "context", "since", "until", "rows")
+    }
     if options.policy:
         body["targets"] = [{"policy": name} for name in options.policy]
     found = client.request("POST", application_path(options.app, "what-if"), given(body))
@@ -44,7 +50,7 @@ def _what_if(client: Client, options: Options) -> int:
 
 
 def _row(estimate: Mapping[str, Any]) -> list[str]:
-    verdict = {"enough": "yes", "little": "no", "none": "no"}[estimate["verdict"]]
+    verdict = VERDICTS.get(estimate["verdict"], "can't say")
     return [
         estimate["name"],
         _interval(estimate["estimate"]),
