@@ -35,6 +35,7 @@ class VersionSpec:
     `python` is the version that it needs ("": the stack's). `signature` and `example`, each JSON or
     "", say what its inputs are. `batching` may change while replicas run; `memory_limit_mb` (None:
     no limit), `threads` and `load_timeout_s` hold for those started later.
+    `cost` is what a query of it costs, in a unit of its owner's.
     Autoscaling moves `replicas` within `replica_bounds`, fewest and most; None where it is off.
     """
 
@@ -59,6 +60,7 @@ class VersionSpec:
     memory_limit_mb: int | None = None
     threads: int = 1
     load_timeout_s: int = 120
+    cost: float = 0.0
     replica_bounds: tuple[int, int] | None = None
 
     @property
@@ -96,7 +98,8 @@ class ApplicationSpec:
     2 low. Selection keeps a state for up to `max_contexts` contexts, for `context_ttl_s` seconds
     after the last use of each. `loss` says how feedback judges answers; an arm that gave none in
     time has `missing_loss` (None: isn't moved), and a prediction that got no feedback counts as
-    `default_reward` (None: not at all). Outputs too large for a receipt
+    `default_reward` (None: not at all). Off rewards go `lateness_price` for each second that an arm
+    took and `cost_price` for each unit of its version's `cost`. Outputs too large for a receipt
     are kept for `keep_outputs_s` seconds, at most as long as feedback is taken. Pages of the
     `allowed_origins`, with spaces between them, may ask from a browser. Where it says
     `keep_inputs`, a sample of inputs and outputs is kept for the checks of new versions.
@@ -124,6 +127,8 @@ class ApplicationSpec:
     loss_scale: float = 1.0
     missing_loss: float | None = 1.0
     default_reward: float | None = None
+    lateness_price: float = 0.0
+    cost_price: float = 0.0
     context_ttl_s: int = 90 * 86_400
     max_contexts: int = 100_000
     keep_outputs_s: int = 3600

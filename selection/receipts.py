@@ -37,13 +37,21 @@ class ArmRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     output: bytes | None = None
 
 
+class Spent(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What asking an arm took: seconds until it answered or was given up, and its cost."""
+
+    seconds: float = 0.0
+    cost: float = 0.0
+
+
 class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One prediction. `forced`: its caller chose the version, so it says nothing of the policy's
     choice and its feedback moves nothing. `stored`: outputs are in Redis under the nonce.
     `features` are those of the query, where the policy took any. `excused` are arms whose missing
     answer feedback holds nothing against: it is known already, or their time was cut short.
     `window_s` is its application's feedback window then, 0 in one of an earlier release. `key` is
-    who was to be kept with one version, if anybody was.
+    who was to be kept with one version, if anybody was. `spent` is what asking each of the `arms`
+    took, where its application sets a price on that.
     """
 
     nonce: bytes
@@ -57,6 +65,7 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     excused: tuple[str, ...] = ()
     window_s: int = 0
     key: str = ""
+    spent: tuple[Spent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,7 @@ FIELDSETS: Fieldsets = (
                 ("loss", "loss_scale"),
                 "loss_expression",
                 ("missing_loss", "default_reward"),
+                ("lateness_price", "cost_price"),
                 ("feedback_window_s", "keep_outputs_s", "keep_feedback_s"),
             ),
             "description": "How answers are judged, and what is learned where none is given.",

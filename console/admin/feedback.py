@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 
 from console.admin.base import NOTHING, ReadOnlyAdmin, code, link_to, shortened, when
 from console.admin.decorators import display
+from console.formats import listed
 from selection.models import Feedback
 
 SHOWN_CHARACTERS = 60
@@ -80,21 +81,23 @@ class FeedbackAdmin(ReadOnlyAdmin[Feedback]):
     def answers(self, feedback: Feedback) -> SafeString:
         rows = format_html_join(
             "",
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             (_cells(arm) for arm in feedback.arms),
         )
         return format_html(
             '<table class="clp-facts-table"><thead><tr><th>arm</th><th>answered</th>'
-            "<th>loss</th><th>chance</th></tr></thead><tbody>{}</tbody></table>",
+            "<th>loss</th><th>of it for</th><th>chance</th></tr></thead><tbody>{}</tbody></table>",
             rows,
         )
 
 
-def _cells(arm: Mapping[str, Any]) -> tuple[str, SafeString | str, str, str]:
+def _cells(arm: Mapping[str, Any]) -> tuple[str, SafeString | str, str, str, str]:
     output, loss, chance = arm.get("output"), arm.get("loss"), arm.get("propensity")
     return (
         str(arm.get("arm", NOTHING)),
         "nothing in time" if output is None else code(shortened(str(output), at=SHOWN_CHARACTERS)),
         NOTHING if loss is None else f"{loss:.2f}",
+        listed(*(f"{what} {arm[what]:.2f}" for what in ("lateness", "cost") if arm.get(what)))
+        or NOTHING,
         NOTHING if chance is None else f"{chance:.0%}",
     )

@@ -70,6 +70,13 @@ GROUPS: Fieldsets = (
             "description": "A change holds for replicas that start afterwards.",
         },
     ),
+    (
+        "Cost",
+        {
+            "fields": ("cost",),
+            "description": f"Where an application sets a price on it. {LIVE}",
+        },
+    ),
 )
 RUNNING = with_the_rest(GROUPS, columns=(name for name in CONFIGURABLE if name != "notes"))
 

@@ -28,6 +28,7 @@ ANY_JSON = msgspec.json.Decoder(Any)
 
 SMALLEST_SCALE, LARGEST_SCALE = 1e-9, 1e12
 SHORTEST_CONTEXT_TTL_S, LONGEST_CONTEXT_TTL_S = 60, 10 * 365 * 86_400
+HIGHEST_PRICE = 1e6
 MOST_CONTEXTS = 10_000_000
 
 POLICY_HELP = (
@@ -189,6 +190,18 @@ class Application(models.Model):
         help_text="What a prediction counts as that got no feedback within the feedback window. "
         "Empty: as nothing.",
     )
+    lateness_price = models.FloatField(
+        "price of a second",
+        default=0.0,
+        validators=[validate_finite, *between(0.0, HIGHEST_PRICE)],
+        help_text="What each second that a model took takes off its reward.",
+    )
+    cost_price = models.FloatField(
+        "price of cost",
+        default=0.0,
+        validators=[validate_finite, *between(0.0, HIGHEST_PRICE)],
+        help_text="What each unit of a version's cost takes off its reward.",
+    )
     context_ttl_s = models.PositiveIntegerField(
         "contexts kept (s)",
         default=90 * 86_400,
@@ -249,6 +262,15 @@ class Application(models.Model):
                 name="application_default_reward_in_unit_interval",
                 condition=Q(default_reward__isnull=True)
                 | Q(default_reward__gte=0.0, default_reward__lte=1.0),
+            ),
+            models.CheckConstraint(
+                name="application_prices_in_range",
+                condition=Q(
+                    lateness_price__gte=0.0,
+                    lateness_price__lte=HIGHEST_PRICE,
+                    cost_price__gte=0.0,
+                    cost_price__lte=HIGHEST_PRICE,
+                ),
             ),
             models.CheckConstraint(
                 name="application_context_ttl_in_range",

@@ -34,6 +34,7 @@ LONGEST_BATCH_WAIT_MS = 1000.0
 SMALLEST_MEMORY_LIMIT_MB = 128
 LARGEST_MEMORY_LIMIT_MB = 1 << 20
 MOST_THREADS = 256
+HIGHEST_COST = 1e6
 # Unless a version says otherwise, and for those that need to fetch or build a lot.
 LOAD_TIMEOUT_S = 120
 LONGEST_LOAD_TIMEOUT_S = 3600
@@ -170,6 +171,11 @@ class ModelVersion(models.Model):
         validators=between(1, LONGEST_LOAD_TIMEOUT_S),
         help_text="How long a replica, or the check before a release, may take until it answers.",
     )
+    cost = models.FloatField(
+        default=0.0,
+        validators=[validate_finite, *between(0.0, HIGHEST_COST)],
+        help_text="What one query costs, in a unit of yours: applications may set a price on it.",
+    )
     method = models.CharField(
         max_length=63,
         blank=True,
@@ -295,6 +301,10 @@ class ModelVersion(models.Model):
                     memory_limit_mb__gte=SMALLEST_MEMORY_LIMIT_MB,
                     memory_limit_mb__lte=LARGEST_MEMORY_LIMIT_MB,
                 ),
+            ),
+            models.CheckConstraint(
+                name="version_cost_in_range",
+                condition=Q(cost__gte=0.0, cost__lte=HIGHEST_COST),
             ),
             models.CheckConstraint(
                 name="version_threads_in_range",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from selection.evaluation.answer_rule import AnswerRule
@@ -50,13 +50,22 @@ def logged(row: Mapping[str, Any], *, outputs: Outputs, rule: AnswerRule) -> Log
     return LoggedQuery(
         asked=asked,
         label=label,
-        reward=row["reward"],
+        reward=_net(row["reward"], arms=row["arms"]),
         context=row["context"],
         key=row["key"],
         routed=tuple(row["routed"]),
         features=tuple(row["features"]),
         given=row["kind"] != INPUT,
     )
+
+
+def _net(reward: float | None, *, arms: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return what the answer as a whole earned, less what asking for it took."""
+    if reward is None:
+        return None
+    lateness: float = max((arm.get("lateness", 0.0) for arm in arms), default=0.0)
+    cost: float = sum(arm.get("cost", 0.0) for arm in arms)
+    return max(reward - lateness - cost, 0.0)
 
 
 def _reward(

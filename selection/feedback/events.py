@@ -60,12 +60,17 @@ class FeedbackItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class ArmOutcome(msgspec.Struct, frozen=True, array_like=True):
-    """An arm that was asked: its chance of it, what it answered (JSON text), how wrong that was."""
+    """An arm that was asked: its chance of it, what it answered (JSON text), its loss.
+
+    `lateness` and `cost` are what went off its reward for them: the loss has them in it.
+    """
 
     arm: str
     propensity: float
     output: str | None
     loss: float | None
+    lateness: float = 0.0
+    cost: float = 0.0
 
 
 class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True):

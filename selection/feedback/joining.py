@@ -11,7 +11,7 @@ from registry.errors import ClipperError, InvalidReceipt, NotReady
 from registry.specs import ApplicationSpec
 from selection.feedback.events import FeedbackItem
 from selection.kinds import INPUT, RECEIPT, Kind
-from selection.receipts import NONCE_BYTES, ArmRecord, Receipt
+from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, Spent
 from selection.store.keys import GLOBAL_CONTEXT
 
 # Asks every arm of an application: (application, input as JSON text) -> outputs by arm.
@@ -22,6 +22,7 @@ PredictArms = Callable[[ApplicationSpec, bytes], Awaitable[Mapping[str, bytes]]]
 class Answered:
     """One prediction. `complete`: an arm without an output here had none to give, and those
     `excused` are not to pay for that. `window_s` is the feedback window of then, 0: that of now.
+    `spent` is what asking each of the `arms` took, () where nobody noted it.
     """
 
     kind: Kind
@@ -35,6 +36,7 @@ class Answered:
     excused: tuple[str, ...] = ()
     window_s: int = 0
     key: str = ""
+    spent: tuple[Spent, ...] = ()
 
 
 def from_receipt(
@@ -56,6 +58,7 @@ def from_receipt(
         excused=receipt.excused,
         window_s=receipt.window_s,
         key=receipt.key,
+        spent=receipt.spent,
     )
 
 

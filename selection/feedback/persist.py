@@ -17,7 +17,7 @@ import redis
 from django.db import DataError, IntegrityError, transaction
 
 from registry.models import Application
-from selection.feedback.events import FeedbackEvent, ResetEvent
+from selection.feedback.events import ArmOutcome, FeedbackEvent, ResetEvent
 from selection.feedback.stream import Counted, StreamEntry, read_entry
 from selection.models import Feedback, StateReset
 from selection.store.keys import GROUP, REJECTED_STREAM, STREAM
@@ -129,10 +129,7 @@ def feedback_row(event: FeedbackEvent, *, position: int, gone: list[str]) -> Fee
         received_at=_moment(event.received_at_ms),
         label=event.label or "",
         reward=event.reward,
-        arms=[
-            {"arm": a.arm, "propensity": a.propensity, "output": a.output, "loss": a.loss}
-            for a in event.arms
-        ],
+        arms=[_arm(outcome) for outcome in event.arms],
         forced=event.forced,
         routed=event.routed,
         features=event.features,
@@ -140,6 +137,17 @@ def feedback_row(event: FeedbackEvent, *, position: int, gone: list[str]) -> Fee
         position=position,
         gone=gone,
     )
+
+
+def _arm(outcome: ArmOutcome) -> dict[str, Any]:
+    price = {"lateness": outcome.lateness, "cost": outcome.cost}
+    return {
+        "arm": outcome.arm,
+        "propensity": outcome.propensity,
+        "output": outcome.output,
+        "loss": outcome.loss,
+        **(price if any(price.values()) else {}),
+    }
 
 
 def _moment(milliseconds: int) -> datetime:

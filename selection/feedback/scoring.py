@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 from registry.errors import InvalidInput
 from registry.specs import ApplicationSpec
 from selection.feedback.events import FeedbackItem
 from selection.feedback.joining import Answered
 from selection.rewards.losses import loss_of, loss_of_reward
+
+
+class Price(NamedTuple):
+    """What goes off an arm's reward for the seconds that it took, and for its cost."""
+
+    lateness: float = 0.0
+    cost: float = 0.0
+
+
+FREE = Price()
+
+
+def prices_of(answered: Answered, *, application: ApplicationSpec) -> dict[str, Price]:
+    """Return prices by arm; nothing of arms whose seconds and cost aren't known."""
+    return {
+        record.arm: Price(
+            application.lateness_price * spent.seconds, application.cost_price * spent.cost
+        )
+        for record, spent in zip(answered.arms, answered.spent, strict=False)
+    }
+
+
+def charged(losses: Mapping[str, float], *, prices: Mapping[str, Price]) -> dict[str, float]:
+    """Return losses with what each arm's price adds to its own: at most 1."""
+    return {arm: min(loss + sum(prices.get(arm, FREE)), 1.0) for arm, loss in losses.items()}
 
 
 def losses_of(

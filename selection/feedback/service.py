@@ -20,7 +20,7 @@ from selection.feedback.events import (
 )
 from selection.feedback.joining import Answered, PredictArms, from_receipt, joined, predicted
 from selection.feedback.journal import FeedbackJournal, JournalEntry, States
-from selection.feedback.scoring import losses_of
+from selection.feedback.scoring import FREE, Price, charged, losses_of, prices_of
 from selection.kinds import DEFAULT, INPUT
 from selection.learning.update import update_of
 from selection.receipts import ArmRecord, Receipt, ReceiptSigner
@@ -202,7 +202,8 @@ class FeedbackService:
         policy = self._store.policy(application)
         if answered.kind == INPUT:
             policy.check_features(answered.features)
-        losses = losses_of(answered, item=item, application=application)
+        prices = prices_of(answered, application=application)
+        losses = charged(losses_of(answered, item=item, application=application), prices=prices)
         update = None
         if losses and not answered.forced:
             update = update_of(
@@ -228,7 +229,10 @@ class FeedbackService:
                 kind=answered.kind,
                 label=label.decode() if label else None,
                 reward=item.mean_reward(),
-                arms=tuple(_outcome(record, losses.get(record.arm)) for record in answered.arms),
+                arms=tuple(
+                    _outcome(record, losses.get(record.arm), prices.get(record.arm, FREE))
+                    for record in answered.arms
+                ),
                 forced=answered.forced,
                 routed=() if update is None else tuple(arms),
                 features=answered.features,
@@ -248,9 +252,9 @@ class FeedbackService:
             self._store.learned(application_id, context=context, state=state)
 
 
-def _outcome(record: ArmRecord, loss: float | None) -> ArmOutcome:
+def _outcome(record: ArmRecord, loss: float | None, price: Price) -> ArmOutcome:
     output = None if record.output is None else record.output.decode(errors="replace")
-    return ArmOutcome(record.arm, record.propensity, output, loss)
+    return ArmOutcome(record.arm, record.propensity, output, loss, *price)
 
 
 def _attempt(function: Callable[..., T], *arguments: object) -> T | ClipperError:

@@ -13,7 +13,7 @@ from selection.answers.combine import Combined
 from selection.answers.decide import Fault, Objection, decide
 from selection.feedback.default_rewards.due import outputs_ttl_s
 from selection.policies import Selection
-from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, fits_inline
+from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, Spent, fits_inline
 from serving.engine.gather import CallOptions, Gather
 from serving.engine.outcome import Outcome, Status
 from serving.metrics.published import ApplicationStats
@@ -23,6 +23,7 @@ from serving.query.fallback import FallbackReason, error_for, why_default, why_n
 from serving.query.prediction import Choice, Prediction
 from serving.query.resources import QueryResources
 from serving.query.second_opinions import SecondOpinion, drawn_other
+from serving.query.spending import spent_on
 
 # Python 3.11 takes 70 ns to look up a member of an enumeration: several times for each query.
 _OK, _REFUSED = Status.OK, Status.INVALID_INPUT
@@ -89,7 +90,7 @@ class Query:
         self.begun = monotonic() if traced else 0.0
         self.gather = Gather(
             calls=len(choice.selection.arms),
-            traced=traced,
+            traced=traced or application.lateness_price > 0.0,
             deadlines=resources.engine.deadlines,
         )
 
@@ -234,7 +235,7 @@ class Query:
     def explained(self, *, settled_at: float) -> dict[str, Any] | None:
         """Say where the time went, where the caller asked for it."""
         traces = self.gather.traces
-        if traces is None:
+        if traces is None or not self.begun:
             return None
         return breakdown(
             arms=self.arms,
@@ -316,11 +317,23 @@ class Query:
             excused=excused,
             window_s=application.feedback_window_s,
             key=self.key,
+            spent=self._spent(selection.arms)
+            if application.lateness_price or application.cost_price
+            else (),
         )
         token = self._resources.signer.sign(receipt)
         if application.default_reward is not None and selection.arms and not self.choice.forced:
             self._resources.due.add(application, token=token, issued_at_ms=receipt.issued_at_ms)
         return token
+
+    def _spent(self, arms: tuple[str, ...]) -> tuple[Spent, ...]:
+        return spent_on(
+            arms,
+            asked=self.arms,
+            traces=self.gather.traces,
+            targets=self.choice.targets,
+            elapsed=monotonic() - self.arrived,
+        )
 
     def _excused(self, outputs: Mapping[str, bytes]) -> tuple[str, ...]:
         """Return arms whose missing answer feedback is not to hold against them.

@@ -131,6 +131,7 @@ def test_it_takes_an_upload(manager: Api, svm: Model, tmp_path: Path) -> None:
         "memory_limit_mb": None,
         "threads": 1,
         "load_timeout_s": 120,
+        "cost": 0.0,
         "method": "",
         "requirements": "",
         "python": "",

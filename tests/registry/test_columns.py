@@ -50,6 +50,8 @@ OF_AN_APPLICATION: dict[str, Any] = {
     "loss_scale": 2.0,
     "missing_loss": None,
     "default_reward": 0.25,
+    "lateness_price": 0.5,
+    "cost_price": 0.01,
     "context_ttl_s": 600,
     "max_contexts": 9,
 }
@@ -63,6 +65,7 @@ OF_A_VERSION: dict[str, Any] = {
     "memory_limit_mb": 512,
     "threads": 2,
     "load_timeout_s": 300,
+    "cost": 2.5,
     "notes": "wide",
 }
 CHANGED_TOGETHER = {"loss": {"loss_expression": "abs(label - output)"}}

@@ -72,6 +72,8 @@ def test_a_new_application_takes_them_too(manager: Api) -> None:
         ({"missing_loss": 1.5}, "missing_loss", "Expected 0 to 1, got 1.5."),
         ({"default_reward": -0.1}, "default_reward", "Expected 0 to 1, got -0.1."),
         ({"default_reward": "0.5"}, "default_reward", "Expected a number, got '0.5'"),
+        ({"lateness_price": -1}, "lateness_price", "Expected 0 to 1000000, got -1.0."),
+        ({"cost_price": 1e7}, "cost_price", "Expected 0 to 1000000, got 10000000.0."),
         ({"context_ttl_s": 59}, "context_ttl_s", "Expected 60 to 315360000, got 59."),
         ({"max_contexts": 0}, "max_contexts", "Expected 1 to 10000000, got 0."),
         ({"max_contexts": 1.5}, "max_contexts", "Expected a whole number"),
@@ -118,6 +120,8 @@ def form(digits: Application, **changes: Any) -> dict[str, Any]:
         "loss_scale": "1",
         "missing_loss": "",
         "default_reward": "0.25",
+        "lateness_price": "0.5",
+        "cost_price": "0.01",
         "context_ttl_s": "7200",
         "max_contexts": "50",
         "priority": "normal",
@@ -147,6 +151,7 @@ def test_the_page_of_an_application_sets_them(admin_client: Client, digits: Appl
         "label != output",
     )
     assert (kept.missing_loss, kept.default_reward) == (None, 0.25)
+    assert (kept.lateness_price, kept.cost_price) == (0.5, 0.01)
     assert (kept.context_ttl_s, kept.max_contexts) == (7200, 50)
 
 

@@ -103,6 +103,27 @@ def test_a_row_holds_what_learning_from_it_again_takes(
     assert position_text(row.position) == "1700000000123-7"
 
 
+def test_a_row_tells_what_went_off_the_reward_of_an_arm_where_anything_did(
+    stream: redis.Redis, digits: Application
+) -> None:
+    arms = (ArmOutcome("svm:2", 0.25, "1", 0.5, 0.125, 0.25), ArmOutcome("knn:1", 1.0, "1", 0.0))
+    add(stream, event(digits, arms=arms))
+    drain(stream)
+    svm, knn = Feedback.objects.get().arms
+    assert (svm["loss"], svm["lateness"], svm["cost"]) == (0.5, 0.125, 0.25)
+    assert knn == {"arm": "knn:1", "propensity": 1.0, "output": "1", "loss": 0.0}
+
+
+def test_an_entry_of_a_release_without_prices_is_read(
+    stream: redis.Redis, digits: Application
+) -> None:
+    told = msgspec.to_builtins(event(digits))
+    told["arms"] = [list(arm)[:4] for arm in told["arms"]]
+    stream.xadd(STREAM, {"event": msgspec.msgpack.encode(told)})
+    drain(stream)
+    assert [arm["loss"] for arm in Feedback.objects.get().arms] == [1.0, None]
+
+
 def test_positions_keep_the_order_of_the_stream() -> None:
     entries = ["0-0", "0-1", "1-0", "1700000000123-0", "1700000000123-9", "1700000000124-0"]
     positions = [in_order(entry) for entry in entries]

@@ -168,6 +168,14 @@ def test_one_arm_that_was_asked_earned_its_own_reward() -> None:
     assert earned_by(told(arm("a:1", output="7", loss=0.25)), trust=ANY, rule=VOTES) == 0.75
 
 
+def test_what_asking_took_goes_off_the_reward_of_the_answer() -> None:
+    one = arm("a:1", output="7", loss=0.5) | {"lateness": 0.25, "cost": 0.125}
+    other = arm("b:1", output="8", loss=0.5) | {"lateness": 0.5, "cost": 0.0}
+    assert earned_by(told(one, reward=0.75), trust=ANY, rule=VOTES) == 0.375
+    assert earned_by(told(one, other, reward=0.75), trust=ANY, rule=VOTES) == 0.125
+    assert earned_by(told(one, other, reward=0.5), trust=ANY, rule=VOTES) == 0.0
+
+
 def test_a_reward_is_that_of_the_answer() -> None:
     arms = (arm("a:1", output="7", loss=0.6), arm("b:1", output="8", loss=0.6))
 

@@ -19,6 +19,7 @@ from selection.receipts import (
     FormerSecret,
     Receipt,
     ReceiptSigner,
+    Spent,
     derive_key,
     fits_inline,
 )
@@ -151,3 +152,11 @@ def test_outputs_go_into_the_receipt_while_they_are_small_together() -> None:
     assert fits_inline(small)
     large = small | {"c:1": b"x"}
     assert not fits_inline(large)
+
+
+def test_what_arms_took_is_read_back_and_unknown_of_a_receipt_from_before() -> None:
+    free = three_arms()
+    priced = msgspec.structs.replace(free, spent=(Spent(0.25, 2.0),) * 3)
+    assert signer.verify(signer.sign(priced)).spent == (Spent(0.25, 2.0),) * 3
+    *before, _ = msgspec.msgpack.decode(msgspec.msgpack.encode(free))
+    assert signer.verify(signed(msgspec.msgpack.encode(before))) == free

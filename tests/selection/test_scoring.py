@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from selection.feedback.events import FeedbackItem
 from selection.feedback.service import FeedbackService
-from selection.receipts import ArmRecord, ReceiptSigner
+from selection.receipts import ArmRecord, ReceiptSigner, Spent
 from selection.store.state import SelectionStore
 from serving.testing import application_spec
 from tests.selection.caller import APP, ARMS, EXACT, GLOBAL, Caller, events, log_weights
@@ -128,3 +128,36 @@ async def test_items_of_an_array_that_nobody_knows_are_left_out(
     item = caller.label(b"[7, null]", outputs=(b"[7, 1]", b"[7, 2]", b"[1, 2]"))
     await caller.send(item)
     assert await log_weights(aredis) == {"svm:2": 0.0, "tree:1": 0.0, "knn:1": -0.3}
+
+
+# --- what an answer took ---------------------------------------------------------------------
+
+PRICED = application_spec(lateness_price=0.5, cost_price=0.01, policy_params=EXACT)
+SPENT = (Spent(0.2, 0.0), Spent(0.0, 30.0), Spent(1.0, 40.0))
+
+
+async def test_seconds_and_cost_go_off_each_arms_reward(caller: Caller, aredis: Redis) -> None:
+    label = caller.label(b"7", outputs=(b"7", b"7", b"7"), spent=SPENT)
+    await caller.send(label, application=PRICED)
+    (event,) = await events(aredis)
+    assert [(a.loss, a.lateness, a.cost) for a in event.arms] == [
+        (pytest.approx(0.1), pytest.approx(0.1), 0.0),
+        (pytest.approx(0.3), 0.0, pytest.approx(0.3)),
+        (pytest.approx(0.9), 0.5, pytest.approx(0.4)),
+    ]
+    assert await log_weights(aredis) == pytest.approx(
+        {"svm:2": -0.03, "tree:1": -0.09, "knn:1": -0.27}
+    )
+
+
+async def test_a_reward_is_never_less_than_nothing(caller: Caller, aredis: Redis) -> None:
+    receipt = caller.signer.sign(caller.receipt(spent=SPENT))
+    await caller.send(FeedbackItem(query_id=receipt, reward=0.5), application=PRICED)
+    (event,) = await events(aredis)
+    assert [a.loss for a in event.arms] == [pytest.approx(0.6), pytest.approx(0.8), 1.0]
+
+
+async def test_what_nobody_noted_or_set_a_price_on_is_free(caller: Caller, aredis: Redis) -> None:
+    await caller.send(caller.label(b"7", outputs=(b"7", b"7", b"7")), application=PRICED)
+    await caller.send(caller.label(b"7", outputs=(b"7", b"7", b"7"), spent=SPENT))
+    assert [a.loss for event in await events(aredis) for a in event.arms] == [0.0] * 6

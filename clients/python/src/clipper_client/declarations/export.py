@@ -25,6 +25,7 @@ RUNNING = (
     "memory_limit_mb",
     "threads",
     "load_timeout_s",
+    "cost",
     "notes",
 )
 EMPTY: tuple[Any, ...] = (None, "", {}, [])
