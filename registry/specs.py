@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-PREDICT, FEEDBACK, MANAGE = "predict", "feedback", "manage"
-SCOPES = (PREDICT, FEEDBACK, MANAGE)
+PREDICT, FEEDBACK, READ, MANAGE = "predict", "feedback", "read", "manage"
+SCOPES = (PREDICT, FEEDBACK, READ, MANAGE)
 
 ARM_ROLE = "arm"
 

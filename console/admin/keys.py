@@ -30,6 +30,7 @@ class ApiKeyForm(ModelForm[ApiKey]):
         labels = {
             "can_predict": "Predict",
             "can_feedback": "Give feedback",
+            "can_read": "Read",
             "can_manage": "Manage",
             "can_run_code": "Run code",
         }
@@ -39,6 +40,7 @@ class ApiKeyForm(ModelForm[ApiKey]):
             "applications": "Choose none to let the key ask every application.",
             "can_predict": "Ask for predictions.",
             "can_feedback": "Say whether predictions were right, which moves the weights.",
+            "can_read": "See everything through the REST API, and change nothing.",
             "can_manage": "Create, deploy, roll back and scale through the REST API.",
         }
 
@@ -46,7 +48,7 @@ class ApiKeyForm(ModelForm[ApiKey]):
 @admin.register(ApiKey)
 class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
     list_display = ("name", "starts_with", "may", "for_applications", "status", "made", "expires")
-    list_filter = ("can_predict", "can_feedback", "can_manage", "bound", "applications")
+    list_filter = ("can_predict", "can_feedback", "can_read", "can_manage", "bound", "applications")
     search_fields = ("name", "prefix")
     form = ApiKeyForm
     autocomplete_fields = ("applications",)
@@ -58,7 +60,7 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
 
     def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
         pickle = ("can_run_code",) if request.user.has_perm("registry.run_code") else ()
-        manage = ("can_manage",) if actor(request).may_grant_manage else ()
+        manage = ("can_read", "can_manage") if actor(request).may_grant_manage else ()
         if obj is None:
             return (
                 (None, {"fields": ("name", "expires_at")}),

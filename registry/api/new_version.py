@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from rest_framework import serializers
@@ -60,6 +60,7 @@ class NewVersion(RemoteFields, ModelBody):
     """A multipart form, where every value is text; an empty number is one not given."""
 
     kinds = FORM
+    needs_artifact: ClassVar[bool] = True
 
     version = Text()
     runtime = Text(help_text=one_of(runtime_names))
@@ -87,7 +88,7 @@ class NewVersion(RemoteFields, ModelBody):
     def validate(self, given: dict[str, Any]) -> dict[str, Any]:
         remote = given["runtime"] == REMOTE
         said = sorted(given.keys() & {*OF_REMOTE})
-        if not remote and "artifact" not in given:
+        if not remote and self.needs_artifact and "artifact" not in given:
             raise serializers.ValidationError({"artifact": "Expected a file, got none."})
         if not remote and said:
             raise serializers.ValidationError(
@@ -99,6 +100,14 @@ class NewVersion(RemoteFields, ModelBody):
                     {name: "Expected none with the runtime remote, which takes a url."}
                 )
         return given
+
+
+class TriedVersion(NewVersion):
+    """The same form, whose artifact stays where it is: `digest` says which one it would be."""
+
+    needs_artifact = False
+
+    digest = Text(required=False)
 
 
 class NewRemoteVersion(RemoteFields, ModelBody):

@@ -13,7 +13,7 @@ from registry.callers import address_of
 from registry.errors import Forbidden, Unauthenticated
 from registry.models import ApiKey, AuditEntry
 from registry.services import Actor
-from registry.specs import MANAGE
+from registry.specs import MANAGE, READ
 
 if TYPE_CHECKING:
     # REST framework reads its settings, which name this module, when its views are imported.
@@ -33,11 +33,14 @@ class Guarded(Protocol):
     @property
     def for_bound_keys(self) -> Collection[str]: ...
     @property
+    def only_reads(self) -> Collection[str]: ...
+    @property
     def permissions(self) -> Permissions: ...
 
 
 class MayManage(BasePermission):
-    """Keys need the scope `manage`; people must be staff, with the console's permission to write.
+    """Keys need the scope `manage`, or `read` for what only reads: GET, and the methods in a view's
+    `only_reads`. People must be staff, with the console's permission to write.
 
     A view's `permissions` name, by method, the Django permissions that a person needs for it: a
     method that declares none is refused to everybody. A key bound to applications reaches only
@@ -69,15 +72,18 @@ def actor_of(request: Request) -> Actor:
 
 
 def _check_key(key: ApiKey, *, view: Guarded) -> None:
-    if MANAGE not in key.scopes:
+    method = _method_of(view)
+    reads = method == "GET" or method in view.only_reads
+    if not key.scopes & ({MANAGE, READ} if reads else {MANAGE}):
         granted = ", ".join(sorted(key.scopes)) or "none"
         raise Forbidden(
-            f"Expected a key with the scope {MANAGE}, got one with {granted}.",
-            required=MANAGE,
+            f"Expected a key with the scope {f'{READ} or ' if reads else ''}{MANAGE}, "
+            f"got one with {granted}.",
+            required=READ if reads else MANAGE,
             scopes=sorted(key.scopes),
         )
     needed_of(view)
-    if key.bound and _method_of(view) not in view.for_bound_keys:
+    if key.bound and method not in view.for_bound_keys:
         raise Forbidden("This key is bound to applications and manages nothing else.")
 
 

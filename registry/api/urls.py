@@ -14,6 +14,7 @@ from registry.api.views.applications import (
     RoutesView,
 )
 from registry.api.views.audit import AuditView
+from registry.api.views.declarations import DeclarationsView
 from registry.api.views.keys import KeysView, KeyView
 from registry.api.views.models import (
     ModelsView,
@@ -55,6 +56,7 @@ urlpatterns = [
     *both(f"{MODEL}/releases/<int:release>", view=ReleaseView, name="api-release"),
     *both("keys/", view=KeysView, name="api-keys"),
     *both("keys/<int:key>", view=KeyView, name="api-key"),
+    *both("declarations/check", view=DeclarationsView, name="api-declarations-check"),
     *both("audit/", view=AuditView, name="api-audit"),
     path("schema/", SchemaView.as_view(), name="api-schema"),
     path("docs/", DocsView.as_view(url_name="api-schema"), name="api-docs"),

@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from registry.models.applications import Application
-from registry.specs import FEEDBACK, MANAGE, PREDICT
+from registry.specs import FEEDBACK, MANAGE, PREDICT, READ
 
 PREFIX_LENGTH = 12
 
@@ -36,6 +36,7 @@ class ApiKey(models.Model):
     digest = models.CharField(max_length=64, unique=True, editable=False)
     can_predict = models.BooleanField(default=True)
     can_feedback = models.BooleanField(default=True)
+    can_read = models.BooleanField(default=False)
     can_manage = models.BooleanField(default=False)
     can_run_code = models.BooleanField(
         default=False,
@@ -82,6 +83,7 @@ class ApiKey(models.Model):
         granted = {
             PREDICT: self.can_predict,
             FEEDBACK: self.can_feedback,
+            READ: self.can_read,
             MANAGE: self.can_manage,
         }
         return frozenset(scope for scope, yes in granted.items() if yes)

@@ -35,7 +35,7 @@ from registry.services.releases import (
     note_progress,
     roll_back,
 )
-from registry.services.remote import create_remote_version, set_secret
+from registry.services.remote import create_remote_version, set_secret, try_remote_version
 from registry.services.signatures import arms_agreeing, note_signatures
 from registry.services.versions import (
     autoscale,
@@ -46,6 +46,7 @@ from registry.services.versions import (
     live_version_of,
     note_load_error,
     scale,
+    try_version,
 )
 
 __all__ = [
@@ -92,6 +93,8 @@ __all__ = [
     "scale",
     "set_objective",
     "set_secret",
+    "try_remote_version",
+    "try_version",
     "unchanged_since",
     "update_api_key",
     "update_application",

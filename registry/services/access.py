@@ -15,7 +15,7 @@ from registry.services.actor import Actor
 from registry.services.audit import audited, record_created
 from registry.services.rows import locked
 from registry.services.validation import checked
-from registry.specs import FEEDBACK, MANAGE, PREDICT, SCOPES
+from registry.specs import FEEDBACK, MANAGE, PREDICT, READ, SCOPES
 
 
 @transaction.atomic
@@ -31,7 +31,7 @@ def create_api_key(
     """Create a key; returns the row and the key's text, which cannot be had again.
 
     Without `applications` it is for every application. Raises Forbidden where `by` may not hand out
-    the scope manage, or the permission to run code.
+    the scope manage or read, or the permission to run code.
     """
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown:
@@ -42,6 +42,12 @@ def create_api_key(
         raise Forbidden(
             f"Only a superuser, or manage.py create_api_key, makes keys with the scope {MANAGE}; "
             f"{by.label} is no superuser.",
+            required="superuser",
+        )
+    if READ in scopes and not by.may_grant_read:
+        raise Forbidden(
+            f"Only a superuser, manage.py create_api_key or a key with the scope {MANAGE} makes "
+            f"keys with the scope {READ}, which see everything; {by.label} is none.",
             required="superuser",
         )
     if can_run_code and not by.may_run_code:
@@ -55,6 +61,7 @@ def create_api_key(
         digest=ApiKey.digest_of(text),
         can_predict=PREDICT in scopes,
         can_feedback=FEEDBACK in scopes,
+        can_read=READ in scopes,
         can_manage=MANAGE in scopes,
         can_run_code=can_run_code,
         bound=bool(applications),
@@ -90,6 +97,12 @@ def _check_life(key: ApiKey, *, expires_at: datetime | None, by: Actor) -> None:
             raise Forbidden(
                 f"Only a superuser lets a key with the scope {MANAGE} work for longer; "
                 f"{by.label} is none.",
+                required="superuser",
+            )
+        if key.can_read and not by.may_grant_read:
+            raise Forbidden(
+                f"Only who may make keys with the scope {READ} lets one work for longer; "
+                f"{by.label} may not.",
                 required="superuser",
             )
         if key.can_run_code and not by.may_run_code:

@@ -17,12 +17,14 @@ class Actor:
     have versions run code that their artifacts bring.
 
     `may_grant_manage`: a key that manages may do everything, so only who may too makes one.
+    `may_grant_read`: likewise one that sees everything.
     """
 
     user: User | None
     label: str
     may_run_code: bool = False
     may_grant_manage: bool = False
+    may_grant_read: bool = False
     channel: str = Channel.SYSTEM
     address: str = ""
     key_prefix: str = ""
@@ -34,6 +36,7 @@ class Actor:
             label=user.get_username(),
             may_run_code=user.has_perm("registry.run_code"),
             may_grant_manage=user.is_active and user.is_superuser,
+            may_grant_read=user.is_active and user.is_superuser,
             channel=channel,
             address=address,
         )
@@ -44,6 +47,7 @@ class Actor:
             user=None,
             label=f"API key {key.name}",
             may_run_code=key.can_run_code,
+            may_grant_read=key.can_manage and not key.bound,
             channel=Channel.REST,
             address=address,
             key_prefix=key.prefix,
@@ -57,6 +61,7 @@ class Actor:
             label=f"command {name}",
             may_run_code=True,
             may_grant_manage=True,
+            may_grant_read=True,
             channel=Channel.COMMAND,
         )
 

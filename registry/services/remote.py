@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +17,7 @@ from registry.sealing import seal
 from registry.services.actor import Actor
 from registry.services.audit import audited
 from registry.services.rows import locked
-from registry.services.versions import REMOTE, create_version
+from registry.services.versions import REMOTE, create_version, try_version
 
 # What says where the model lives and how it is asked, beside the secret.
 CONFIGURATION = (
@@ -40,8 +41,7 @@ def create_remote_version(
     and nobody is shown it again. Raises what `create_version` does; BadRequest also where the
     operator's list doesn't have the host.
     """
-    given = {name: value for name, value in configuration.items() if value is not None}
-    artifact = remote_artifact(given, input_type=model.input_type, secret=secret)
+    artifact = _artifact_of(configuration, model=model, secret=secret)
     return create_version(
         model=model,
         version=version,
@@ -52,6 +52,34 @@ def create_remote_version(
         secret=seal(secret),
         **other,
     )
+
+
+def try_remote_version(
+    *,
+    model: Model,
+    version: str,
+    configuration: Mapping[str, Any],
+    by: Actor,
+    secret: str = "",
+    **other: Any,
+) -> ModelVersion:
+    """Register one for a transaction that is rolled back; raises as `create_remote_version`."""
+    artifact = _artifact_of(configuration, model=model, secret=secret)
+    return try_version(
+        model=model,
+        version=version,
+        runtime=REMOTE,
+        digest=hashlib.sha256(artifact).hexdigest(),
+        by=by,
+        remote=msgspec.json.decode(artifact),
+        secret=seal(secret),
+        **other,
+    )
+
+
+def _artifact_of(configuration: Mapping[str, Any], *, model: Model, secret: str) -> bytes:
+    given = {name: value for name, value in configuration.items() if value is not None}
+    return remote_artifact(given, input_type=model.input_type, secret=secret)
 
 
 @transaction.atomic

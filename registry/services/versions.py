@@ -64,23 +64,7 @@ def create_version(
     UPLOADED, and those that `configure_version` changes. Raises Forbidden where it would run code
     without the permission, Conflict where the version exists, BadRequest where a field is wrong.
     """
-    said = {name: other.pop(name) for name in (*UPLOADED, *OF_REMOTE) if name in other}
-    row = ModelVersion(model=model, version=version, runtime=runtime, created_by=by.user, **said)
-    _set(row, other)
-    taken = Conflict(
-        f"{row} exists already; versions are immutable, choose a new one.",
-        model=model.name,
-        version=version,
-    )
-    if model.versions.filter(version=version).exists():
-        raise taken
-    check_runtime(runtime)
-    _check_kind(row)
-    check_method(row.method, runtime=runtime)
-    check_needs(row.requirements, python=row.python, runtime=runtime)
-    row.signature = check_inputs(model.input_type, signature=row.signature, example=row.example)
-    checked(row, exclude=("digest",))
-    check_may_run(row, by=by)
+    row, taken = _new_row(model=model, version=version, runtime=runtime, by=by, **other)
     store = ArtifactStore.default()
     with store.received(artifact) as incoming:
         _check_digest(incoming.digest, expected=sha256)
@@ -98,6 +82,45 @@ def create_version(
             remove_unused_artifacts([incoming.digest])
             raise
     return row
+
+
+@transaction.atomic
+def try_version(
+    *, model: Model, version: str, runtime: str, by: Actor, digest: str = "", **other: Any
+) -> ModelVersion:
+    """Register a version whose artifact isn't here, for a transaction that is rolled back.
+
+    Raises what `create_version` raises before it looks at the artifact.
+    """
+    row, taken = _new_row(model=model, version=version, runtime=runtime, by=by, **other)
+    row.digest = digest
+    locked(model)
+    save_new(row, conflict=taken)
+    return row
+
+
+def _new_row(
+    *, model: Model, version: str, runtime: str, by: Actor, **other: Any
+) -> tuple[ModelVersion, Conflict]:
+    """Return the row of a version that may be made, and the error where its name is taken."""
+    said = {name: other.pop(name) for name in (*UPLOADED, *OF_REMOTE) if name in other}
+    row = ModelVersion(model=model, version=version, runtime=runtime, created_by=by.user, **said)
+    _set(row, other)
+    taken = Conflict(
+        f"{row} exists already; versions are immutable, choose a new one.",
+        model=model.name,
+        version=version,
+    )
+    if model.versions.filter(version=version).exists():
+        raise taken
+    check_runtime(runtime)
+    _check_kind(row)
+    check_method(row.method, runtime=runtime)
+    check_needs(row.requirements, python=row.python, runtime=runtime)
+    row.signature = check_inputs(model.input_type, signature=row.signature, example=row.example)
+    checked(row, exclude=("digest",))
+    check_may_run(row, by=by)
+    return row, taken
 
 
 def _check_kind(version: ModelVersion) -> None:

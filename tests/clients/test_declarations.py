@@ -18,6 +18,7 @@ from clipper_client.declarations.export import exported
 from clipper_client.declarations.plan import Change, plan
 from clipper_client.declarations.state import State
 from tests.clients.terminal import Terminal
+from tests.integration.stack import Stack
 
 ROW = json.dumps([0.0] * 30)
 
@@ -165,6 +166,39 @@ def test_a_remote_version_has_its_secret_from_the_environment(
     monkeypatch.setenv("AFAR_1_SECRET", "hush")
     terminal.types("apply", "-f", folder.file)
     assert client.request("GET", "models/farther/versions/1")["has_secret"]
+
+
+def test_a_wrong_value_shows_in_the_diff_also_to_a_key_that_only_reads(
+    terminal: Terminal,
+    folder: Folder,
+    client: Client,
+    stack: Stack,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CLIPPER_URL", stack.url)
+    monkeypatch.setenv("CLIPPER_KEY", stack.new_key("watcher", scopes="read"))
+    model = folder.declared["models"][0] | {"name": "judged"}
+    application = folder.declared["applications"][0] | {"name": "judged"}
+    application["routes"] = [{"model": "judged"}]
+    right = {"models": [model], "applications": [application]}
+    folder.declared = right
+    assert "+ create application judged" in terminal.types("diff", "-f", folder.file, code=2)
+
+    wrong = model["versions"][0] | {"replicas": "many"}
+    folder.declared = {
+        "models": [model | {"versions": [wrong]}],
+        "applications": [application | {"policy": "exp5"}],
+    }
+    told = terminal.types("diff", "-f", folder.file, code=1)
+    assert "! conflict version judged:1: replicas: " in told
+    assert "! conflict application judged: no policy 'exp5': expected one of " in told
+    terminal.types("apply", "-f", folder.file, code=1)
+    assert "Nothing was changed: version judged:1: replicas: " in terminal.complaint
+    folder.declared = right
+    terminal.types("apply", "-f", folder.file, code=1)
+    assert "Expected a key with the scope manage, got one with read." in terminal.complaint
+    names = [each["name"] for each in json.loads(terminal.types("status", "--json"))["models"]]
+    assert "judged" not in names
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 Of those that it names it runs the tests of the runtime, in the framework's environment, and has
 models deployed from there; without names it leaves out the tests of those runtimes that `make test`
-has. `tutorials` are the pages that are too much for `make test`.
+has. `tutorials` are the pages that are too much for `make test`, `servers` has a bandit ask models
+behind MLServer, Triton and MLflow.
 """
 
 from __future__ import annotations
@@ -11,20 +12,20 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from serving.container.errors import EnvironmentFailed
-from tests.frameworks.environments import TUTORIALS, too_large
+from tests.frameworks.environments import too_large
 from tests.frameworks.heavy_rows import HEAVY
-from tests.frameworks.running import LIGHTER, Tested, run_deployed, run_tests, run_tutorials
+from tests.frameworks.running import APART, LIGHTER, Tested, run_apart, run_deployed, run_tests
 
 
 def main(names: Sequence[str]) -> int:
-    within_bounds = list(_within_bounds(names or [*HEAVY, TUTORIALS]))
-    wanted = [name for name in within_bounds if name != TUTORIALS]
+    within_bounds = list(_within_bounds(names or [*HEAVY, *APART]))
+    wanted = [name for name in within_bounds if name not in APART]
     runtimes = [name for name in wanted if names or name not in LIGHTER]
     failed = [name for name in runtimes if not _passed(name)]
     if wanted and not _told("models deployed", run_deployed(wanted)):
         failed.append("models deployed")
-    if TUTORIALS in within_bounds and not _told(TUTORIALS, run_tutorials()):
-        failed.append(TUTORIALS)
+    apart = [name for name in within_bounds if name in APART]
+    failed += [name for name in apart if not _told(name, run_apart(name))]
     if failed:
         print(f"failed: {', '.join(failed)}")
     return bool(failed)

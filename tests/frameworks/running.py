@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from tests.frameworks.environments import HERE, MARK, ROOT, environment
+from tests.frameworks.environments import (
+    HERE,
+    MARK,
+    ROOT,
+    SERVERS,
+    TUTORIALS,
+    environment,
+)
 
 # The tests of their runtimes are part of `make test`.
 LIGHTER = ("mlflow", "torch")
@@ -19,6 +26,8 @@ TESTED_WITHIN_S = 900.0
 ENDS_WITHIN_S = 90.0
 # Names the frameworks whose models are to be deployed.
 DEPLOYED = "CLIPPER_DEPLOYED_FRAMEWORKS"
+# What isn't of one framework, by the file of its tests.
+APART = {TUTORIALS: "tutorials.py", SERVERS: "remote_servers.py"}
 DEPLOYED_TESTS = "tests/frameworks/test_deployed.py"
 # The nearest file with settings is that of the environments.
 SETTINGS = ("-c", "pyproject.toml", "-p", "no:cacheprovider")
@@ -52,9 +61,9 @@ def run_deployed(names: Sequence[str]) -> Tested:
     return run(command, more={DEPLOYED: " ".join(names)}, within_s=within_s)
 
 
-def run_tutorials() -> Tested:
-    """Type the pages of docs/tutorial that are too much for `make test`."""
-    command = [sys.executable, "-m", "pytest", str(HERE / "tutorials.py"), *SETTINGS, "-q"]
+def run_apart(name: str) -> Tested:
+    """Run tests of APART, which start a stack of their own."""
+    command = [sys.executable, "-m", "pytest", str(HERE / APART[name]), *SETTINGS, "-q"]
     return run(command, more={}, within_s=2 * TESTED_WITHIN_S)
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -16,14 +14,13 @@ from sklearn.linear_model import LogisticRegression, Perceptron
 
 from registry.demo.digits import training
 from tests.integration.conftest import Digits
-from tests.integration.stack import Load, Seen, Stack, eventually, post
+from tests.integration.remote_arms import PHASE, answered_by, application, live, phase
+from tests.integration.stack import Load, Stack, eventually, post
 from tests.serving.container.remote.servers import Inference, Mlflow
 from tests.serving.container.remote.stand_in import StandIn
 
 SECRET = "s3cr3t-of-the-model"
 TRITON, MLFLOW, LOCAL = "far-triton:1", "far-mlflow:1", "svm-linear:1"
-# Enough queries for a policy to have shown what it thinks of an arm.
-PHASE = 300
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +45,8 @@ def mlflow() -> Iterator[StandIn]:
 def remote_stack(stack: Stack, triton: StandIn, mlflow: StandIn) -> Iterator[Stack]:
     """The shared stack, with the two as models that it has until the end of this module."""
     with stack.client() as client:
-        live(client, "far-triton", url=triton.url("/v2/models/digits"), secret=SECRET)
+        place = triton.url("/v2/models/digits")
+        live(client, "far-triton", protocol="open-inference", url=place, secret=SECRET)
         live(client, "far-mlflow", url=mlflow.url(), protocol="mlflow")
         yield stack
         for name in ("near-and-far", "together", "secretive"):
@@ -56,58 +54,6 @@ def remote_stack(stack: Stack, triton: StandIn, mlflow: StandIn) -> Iterator[Sta
         for name in ("far-triton", "far-mlflow"):
             scaled = client.patch(f"/api/v1/models/{name}/versions/1", json={"replicas": 0})
             scaled.raise_for_status()
-
-
-def live(client: httpx.Client, name: str, *, url: str, **said: Any) -> None:
-    """Register a remote model, deploy it, and wait until it is live."""
-    body = {"version": "1", "runtime": "remote", "protocol": "open-inference", "url": url, **said}
-    models = "/api/v1/models/"
-    assert client.post(models, json={"name": name, "input_type": "doubles"}).status_code == 201
-    made = client.post(f"{models}{name}/versions/", json=body)
-    assert made.status_code == 201, made.text
-    deployed = client.post(f"{models}{name}/versions/1/deploy?wait=60", json={})
-    assert deployed.json()["state"] == "live", deployed.text
-
-
-def application(stack: Stack, name: str, *, policy: str, models: list[str]) -> str:
-    body = {
-        "name": name,
-        "input_type": "doubles",
-        "slo_ms": 1000,
-        "default_output": -1,
-        "policy": policy,
-        "cache": False,
-        "routes": [{"model": model} for model in models],
-    }
-    with stack.client() as client:
-        created = client.post("/api/v1/applications/", json=body)
-        assert created.status_code == 201, created.text
-        eventually(
-            lambda: not post(client, f"{name}/predict", {"input": [0.0] * 64})["default"],
-            seconds=30,
-            what="answers",
-        )
-    return name
-
-
-def phase(load: Load) -> Counter[str]:
-    """Who answered the next queries, by arm; `default` is the default output."""
-    began, before = time.monotonic(), load.count()
-    eventually(lambda: load.count() >= before + PHASE, seconds=60, what=f"{PHASE} queries")
-    seen = load.after(began)
-    answered: Counter[str] = Counter()
-    for one in seen:
-        arms = [arm for arm, output in one.body.get("models", {}).items() if output is not None]
-        answered.update(["default"] if one.default else arms)
-    return answered
-
-
-def answered_by(arm: str, *, load: Load, since: float) -> list[Seen]:
-    return [
-        one
-        for one in load.after(since)
-        if not one.default and one.body.get("models", {}).get(arm) is not None
-    ]
 
 
 def test_callers_hardly_notice_that_one_of_three_is_away(

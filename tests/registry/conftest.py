@@ -17,7 +17,7 @@ from registry import services
 from registry.models import Application, Model, ModelVersion, Release, VersionCheck
 from registry.services import Actor, RouteRequest
 
-BY = Actor(user=None, label="a test", may_run_code=True, may_grant_manage=True)
+BY = Actor(user=None, label="a test", may_run_code=True, may_grant_manage=True, may_grant_read=True)
 
 AddVersion = Callable[..., ModelVersion]
 

@@ -56,12 +56,13 @@ def schema(
 
 
 class ManagementView(APIView):
-    """Strict JSON in, JSON out. `for_bound_keys` and `permissions`: see `MayManage`."""
+    """Strict JSON in, JSON out. `for_bound_keys`, `only_reads`, `permissions`: see `MayManage`."""
 
     parser_classes = [JsonParser]
     content_negotiation_class = JsonOnly
     http_method_names = ["get", "post", "put", "patch", "delete", "head"]
     for_bound_keys: ClassVar[Collection[str]] = ()
+    only_reads: ClassVar[Collection[str]] = ()
     permissions: ClassVar[Permissions] = {}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

@@ -83,6 +83,18 @@ class NewKey(Body):
         required=False, help_text="May upload and first deploy versions that run code of their own."
     )
 
+    def wanted(self, request: Request) -> dict[str, Any]:
+        """The body as `create_api_key` takes it, with the applications that the caller sees."""
+        said = dict(self.validated_data)
+        names = said.pop("applications", [])
+        return {
+            "name": said["name"],
+            "scopes": said["scopes"],
+            "applications": [find_application(request, name=name) for name in names],
+            "expires_at": said.get("expires_at"),
+            "can_run_code": said.get("run_code", False),
+        }
+
 
 class KeyPatch(Body):
     name = Text(required=False)
@@ -103,17 +115,8 @@ class KeysView(ManagementView):
 
     @schema("Make an API key, which is shown once", body=NewKey, answer=NewKeyOut, status=201)
     def post(self, request: Request) -> Response:
-        wanted = self.body(NewKey)
-        key, text = services.create_api_key(
-            name=wanted["name"],
-            scopes=wanted["scopes"],
-            applications=[
-                find_application(request, name=name) for name in wanted.get("applications", [])
-            ],
-            expires_at=wanted.get("expires_at"),
-            can_run_code=wanted.get("run_code", False),
-            by=actor_of(request),
-        )
+        wanted = self.validated(NewKey).wanted(request)
+        key, text = services.create_api_key(by=actor_of(request), **wanted)
         return Response(
             {**KeyOut(key).data, "key": text},
             status=status.HTTP_201_CREATED,

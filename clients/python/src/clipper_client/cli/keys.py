@@ -21,7 +21,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     creates = actions.add_parser("create", help="make a key, and print it: it is shown this once")
     creates.add_argument("name", help="who uses it")
     creates.add_argument(
-        "--scopes", default="predict,feedback", help="of predict,feedback,manage (predict,feedback)"
+        "--scopes",
+        default="predict,feedback",
+        help="of predict,feedback,read,manage (predict,feedback)",
     )
     creates.add_argument(
         "--app", action="append", default=[], metavar="NAME", help="only for this application"

@@ -1,4 +1,4 @@
-"""Takes the steps of a plan, one after the other, and says what came of each."""
+"""Has the server judge a plan, takes its steps one after the other, and says what came of each."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from urllib.parse import quote
 
 from clipper_client.declarations.document import DeclaredModel, DeclaredVersion, Document
-from clipper_client.declarations.plan import COMPLETED, Change, plan
+from clipper_client.declarations.forms import form_of
+from clipper_client.declarations.judgement import judged
+from clipper_client.declarations.plan import Change, plan
 from clipper_client.declarations.state import State, state_of
 from clipper_client.errors import INVALID_DECLARATION, ClipperError
-from clipper_client.inputs import encoded
-from clipper_client.operations.deploying import text_of
 from clipper_client.operations.management import model_path, released, request
 from clipper_client.retries import RetryPolicy, ask
 from clipper_client.steps import Operation, Request, Upload
@@ -23,9 +23,10 @@ REASON = "clipper apply"
 def differences(
     document: Document, *, prune: bool, own_key: str, policy: RetryPolicy
 ) -> Operation[list[Change]]:
-    """Return what differs from a document."""
+    """Return what differs from a document; a conflict is also what the server would refuse."""
     state: State = yield from state_of(document, policy=policy)
-    return plan(document, state=state, prune=prune, own_key=own_key)
+    changes = plan(document, state=state, prune=prune, own_key=own_key)
+    return (yield from judged(changes, policy=policy))
 
 
 def check_possible(changes: list[Change]) -> None:
@@ -72,17 +73,11 @@ def _upload(change: Change, policy: RetryPolicy) -> Operation[Any]:
     if version.is_remote:
         return (yield from _create_remote(model, version, policy))
     assert version.artifact is not None  # noqa: S101  # the plan says conflict otherwise
-    said = {name: value for name, value in version.fields.items() if value is not None}
-    fields = {name: _field(name, value) for name, value in said.items()}
+    fields = form_of(version)
     upload = Upload(fields={"version": version.version, **fields}, file=version.artifact)
     path = f"{model_path(model.name, 'versions')}/"
     sent = Request(method="POST", path=path, upload=upload, repeatable=False)
     return (yield from ask(sent, policy=policy)).json()
-
-
-def _field(name: str, value: Any) -> str:
-    """Return a field of the form; an input or a signature is JSON there, a text too."""
-    return encoded(value).decode() if name in ("example", COMPLETED) else text_of(value)
 
 
 def _create_remote(

@@ -1,0 +1,197 @@
+"""Whether what somebody declares can be as it is declared, before any of it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from django.db import transaction
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from registry import services
+from registry.api.errors import translated
+from registry.api.fields import Body, Object, Text
+from registry.api.new_version import NewRemoteVersion, TriedVersion
+from registry.api.permissions import Permissions, actor_of
+from registry.api.reach import bound_to, check_changes, check_routes, check_urgency
+from registry.api.serializers import DeclaredApplication, DeclaredModel, VersionPatch
+from registry.api.views.base import ManagementView, find_application, find_model, schema
+from registry.api.views.keys import KeyPatch, NewKey
+from registry.errors import Forbidden
+from registry.models import ApiKey
+from registry.services import Actor
+from registry.services.trial import undone
+from registry.services.versions import REMOTE
+
+# One takes a millisecond or two, in which nobody else writes where the database is SQLite.
+MOST_STEPS = 500
+
+
+class Step(Body):
+    """One row as it is to be: `name` is MODEL:VERSION of a version."""
+
+    kind = Text(help_text="One of model, version, application, key.")
+    name = Text()
+    declared = Object(help_text="Its fields, as a declaration has them.")
+
+    def validate_kind(self, kind: str) -> str:
+        if kind not in TRIED:
+            raise serializers.ValidationError(f"Expected one of {', '.join(TRIED)}, got {kind!r}.")
+        return kind
+
+
+class Steps(Body):
+    steps = serializers.ListField(
+        child=Step(),
+        max_length=MOST_STEPS,
+        help_text="In the order in which they are to be taken.",
+    )
+
+
+class RefusedOut(serializers.Serializer[Any]):
+    """What can't be as declared, and why."""
+
+    kind = serializers.CharField()
+    name = serializers.CharField()
+    error = serializers.CharField()
+    code = serializers.CharField()
+    details = serializers.DictField()
+
+
+class JudgementOut(serializers.Serializer[Any]):
+    refused = RefusedOut(many=True)
+
+
+class DeclarationsView(ManagementView):
+    """Each step is taken in a transaction that is undone: nobody is told, and nothing stays."""
+
+    for_bound_keys = only_reads = ("POST",)
+    permissions: ClassVar[Permissions] = {
+        "POST": (
+            "registry.view_application",
+            "registry.view_model",
+            "registry.view_modelversion",
+            "registry.view_apikey",
+        ),
+    }
+
+    @schema("Say what of a declaration would be refused", body=Steps, answer=JudgementOut)
+    def post(self, request: Request) -> Response:
+        steps = self.body(Steps)["steps"]
+        refused: list[dict[str, Any]] = []
+        with undone():
+            for step in steps:
+                missing = {each["name"] for each in refused}
+                if step["name"].partition(":")[0] not in missing or step["kind"] != "version":
+                    refused += filter(None, [self._tried(step, missing=missing)])
+        return Response({"refused": refused})
+
+    def _tried(self, step: Mapping[str, Any], *, missing: Collection[str]) -> dict[str, Any] | None:
+        try:
+            with transaction.atomic():
+                declared = _without(step["declared"], missing=missing)
+                TRIED[step["kind"]](self, step["name"], declared)
+        except Exception as error:
+            known = translated(error)
+            if known is None:
+                raise
+            return {"kind": step["kind"], "name": step["name"], **known.body()}
+        return None
+
+
+def _without(declared: Mapping[str, Any], *, missing: Collection[str]) -> dict[str, Any]:
+    """Return it without references to what was refused: that it isn't there says nothing new."""
+    lost = {
+        name: any(not named.isdisjoint(missing) for named in map(names, _listed(declared, name)))
+        for name, names in (("routes", _names_in_route), ("applications", _names_in_text))
+    }
+    return {name: value for name, value in declared.items() if not lost.get(name)}
+
+
+def _listed(declared: Mapping[str, Any], name: str) -> list[Any]:
+    """What is no list is told of when it is tried."""
+    value = declared.get(name)
+    return value if isinstance(value, list) else []
+
+
+def _names_in_route(route: Any) -> set[str]:
+    said = route if isinstance(route, Mapping) else {}
+    return {str(said.get("model")), f"{said.get('model')}:{said.get('version')}"}
+
+
+def _names_in_text(name: Any) -> set[str]:
+    return {str(name)}
+
+
+def _by(request: Request) -> Actor:
+    """Who does it: a key that only reads asks for whoever will, and may all that they may."""
+    by = actor_of(request)
+    key = request.auth
+    if isinstance(key, ApiKey) and not key.can_manage:
+        return replace(by, may_run_code=True, may_grant_manage=True, may_grant_read=True)
+    return by
+
+
+def _model(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
+    found = view.declared_row(find_model, name=name)
+    if found is not None:
+        check_changes(view.request, model=found)
+    taken = _taken(DeclaredModel, said).validated_data
+    services.declare_model(name=name, model=found, by=_by(view.request), **taken)
+
+
+def _version(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
+    model_name, _, version = name.partition(":")
+    model = find_model(view.request, name=model_name)
+    check_changes(view.request, model=model)
+    found, by = model.versions.filter(version=version).first(), _by(view.request)
+    if found is not None:
+        changes = dict(_taken(VersionPatch, said).validated_data)
+        changes.pop("secret", None)
+        services.configure_version(version=found, by=by, **changes)
+        return
+    said = {"version": version, **said}
+    if said.get("runtime") == REMOTE:
+        remote = _taken(NewRemoteVersion, said).remote()
+        services.try_remote_version(model=model, by=by, **remote)
+    else:
+        services.try_version(model=model, by=by, **_taken(TriedVersion, said).validated_data)
+
+
+def _application(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
+    found = view.declared_row(find_application, name=name)
+    wanted = _taken(DeclaredApplication, said).declared()
+    check_routes(view.request, routes=wanted["routes"] or ())
+    if found is not None:
+        check_urgency(view.request, application=found, changes=wanted["fields"])
+    services.declare_application(name=name, application=found, by=_by(view.request), **wanted)
+
+
+def _key(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
+    if bound_to(view.request) is not None:
+        raise Forbidden("This key is bound to applications and manages no other key.")
+    found = ApiKey.objects.filter(name=name, revoked_at__isnull=True).first()
+    if found is None:
+        taken = _taken(NewKey, {"name": name, **said})
+        services.create_api_key(by=_by(view.request), **taken.wanted(view.request))
+        return
+    current = {"name": name, "expires_at": found.expires_at}
+    changes = _taken(KeyPatch, said).validated_data
+    services.update_api_key(key=found, by=_by(view.request), **{**current, **changes})
+
+
+def _taken(shape: type[Body], said: Mapping[str, Any]) -> Any:
+    serializer = shape(data=dict(said))
+    serializer.is_valid(raise_exception=True)
+    return serializer
+
+
+TRIED: Mapping[str, Callable[[DeclarationsView, str, Mapping[str, Any]], None]] = {
+    "model": _model,
+    "version": _version,
+    "application": _application,
+    "key": _key,
+}

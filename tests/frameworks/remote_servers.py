@@ -1,0 +1,135 @@
+"""A bandit over a local model and over MLServer, Triton and MLflow as they are, each away once."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from registry.demo.digits import held_out
+from tests.frameworks.running import TESTED_WITHIN_S
+from tests.frameworks.servers import KINDS, Server, running_server
+from tests.integration.remote_arms import PHASE, answered_by, application, live, phase
+from tests.integration.stack import Load, Stack, eventually, post
+
+LOCAL = "svm-linear"
+# One line a request would bury what a failing test has to say.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+pytestmark = pytest.mark.timeout(TESTED_WITHIN_S)
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[dict[str, Server]]:
+    with ExitStack() as running:
+        yield {name: running.enter_context(running_server(name)) for name in KINDS}
+
+
+@pytest.fixture(scope="module")
+def stack(servers: dict[str, Server]) -> Iterator[Stack]:
+    with tempfile.TemporaryDirectory(prefix="clipper-remote-") as folder:
+        settings = {"CLIPPER_REMOTE_HOSTS": "127.0.0.1"}
+        running = Stack(var=Path(folder) / "var", settings=settings)
+        try:
+            running.start()
+            with running.client() as client:
+                for name, server in servers.items():
+                    live(client, name, **server.registration())
+            yield running
+            assert running.stop() == 0, running.text
+        finally:
+            running.end()
+
+
+@pytest.fixture(scope="module")
+def bandit(stack: Stack) -> str:
+    return application(stack, "near-and-far", policy="exp3", models=[LOCAL, *KINDS])
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_it_answers_many_rows_as_well_as_one(stack: Stack, bandit: str, name: str) -> None:
+    images, labels = held_out()
+    with stack.client() as client:
+        asked = {"input": images[0].tolist(), "version": f"{name}:1"}
+        one = post(client, f"{bandit}/predict", asked)
+        batch = {"input_batch": images[:300].tolist(), "version": f"{name}:1"}
+        many = post(client, f"{bandit}/predict", batch)["batch_predictions"]
+        refused = client.post(
+            f"/api/v1/applications/{bandit}/predict",
+            json={"input": [1.0, 2.0], "version": f"{name}:1"},
+        )
+    outputs = [answer["output"] for answer in many]
+    assert one["output"] == outputs[0]
+    assert np.mean(np.array(outputs) == labels[:300]) > 0.8
+    assert refused.status_code == 400
+    print(f"\n{name}, two numbers: {refused.text}")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_callers_hardly_notice_that_it_is_killed(
+    stack: Stack, servers: dict[str, Server], bandit: str, name: str
+) -> None:
+    images, _ = held_out()
+    arm = f"{name}:1"
+    with Load(stack, application=bandit, inputs=images.tolist()) as load:
+        together = phase(load)
+        killed_at = time.monotonic()
+        servers[name].kill()
+        first, away = phase(load), phase(load)
+        servers[name].start()
+        back_at = time.monotonic()
+        seen = eventually(
+            lambda: answered_by(arm, load=load, since=back_at), seconds=60, what="it is back"
+        )
+        back = phase(load)
+    tell(load, since=killed_at, together=together, first=first, away=away, back=back)
+    print("answers again after s:", round(seen[0].at - back_at, 2))
+    assert load.errors == []
+    assert together["default"] == 0
+    assert set(together) >= {arm, f"{LOCAL}:1"}
+    assert away[arm] == 0
+    assert first["default"] + away["default"] <= 2 * PHASE * 0.1
+    assert back[arm] > 0
+    reasons = {one.body["default_explanation"] for one in load.after(killed_at) if one.default}
+    assert all(servers[name].place in reason for reason in reasons), reasons
+
+
+def test_callers_hardly_notice_that_one_hangs(
+    stack: Stack, servers: dict[str, Server], bandit: str
+) -> None:
+    images, _ = held_out()
+    with Load(stack, application=bandit, inputs=images.tolist()) as load:
+        together = phase(load)
+        held_at = time.monotonic()
+        servers["triton"].signal(signal.SIGSTOP)
+        first, away = phase(load), phase(load)
+        servers["triton"].signal(signal.SIGCONT)
+        back_at = time.monotonic()
+        eventually(
+            lambda: answered_by("triton:1", load=load, since=back_at), seconds=60, what="it is back"
+        )
+        back = phase(load)
+    tell(load, since=held_at, together=together, first=first, away=away, back=back)
+    assert load.errors == []
+    assert first["default"] + away["default"] <= 2 * PHASE * 0.1
+    assert back["triton:1"] > 0
+
+
+def tell(load: Load, *, since: float, **phases: object) -> None:
+    """Print what a page of the documentation says of it."""
+    latencies = sorted(one.seconds * 1000 for one in load.after(since))
+    for name, answered in phases.items():
+        print(f"\n{name}: {answered}", end="")
+    print(f"\nmedian ms {statistics.median(latencies):.1f}, ", end="")
+    print(f"99th percentile {latencies[len(latencies) * 99 // 100]:.1f}, worst {latencies[-1]:.0f}")
+    explained = sorted(
+        {one.body["default_explanation"] for one in load.after(since) if one.default}
+    )
+    print("defaults:", *explained, sep="\n  ")

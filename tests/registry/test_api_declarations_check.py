@@ -1,0 +1,131 @@
+"""What of a declaration would be refused is said before any of it is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from registry.models import ApiKey, Application, AuditEntry, Model, ModelVersion
+from tests.registry.conftest import Api, make_key
+
+MODEL = {"kind": "model", "name": "tree", "declared": {"input_type": "doubles"}}
+VERSION = {
+    "kind": "version",
+    "name": "tree:1",
+    "declared": {"runtime": "sklearn", "replicas": "2", "digest": "0" * 64},
+}
+APPLICATION = {
+    "kind": "application",
+    "name": "trees",
+    "declared": {"input_type": "doubles", "slo_ms": 50, "routes": [{"model": "tree"}]},
+}
+PINNED = APPLICATION | {
+    "declared": {**APPLICATION["declared"], "routes": [{"model": "tree", "version": "1"}]}  # type: ignore[dict-item]  # a dict
+}
+KEY = {
+    "kind": "key",
+    "name": "shop",
+    "declared": {"scopes": ["predict"], "applications": ["trees"]},
+}
+REMOTE = {"runtime": "remote", "protocol": "mlflow", "url": "http://192.0.2.7:1/"}
+
+
+def refused(api: Api, *steps: Any) -> list[tuple[str, str]]:
+    answer = api("post", "declarations/check", {"steps": list(steps)})
+    assert answer.status_code == 200, answer.content
+    return [(each["name"], each["error"]) for each in answer.json()["refused"]]
+
+
+def changed(step: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return step | {"declared": {**step["declared"], **fields}}
+
+
+@pytest.fixture
+def reader(db: None) -> Api:
+    """Holds a key that sees everything and changes nothing."""
+    return Api(key=make_key(scopes=("read",)))
+
+
+def test_what_can_be_is_not_refused_and_nothing_of_it_stays(manager: Api) -> None:
+    before = AuditEntry.objects.count()
+    assert refused(manager, MODEL, VERSION, PINNED, KEY) == []
+    assert not Model.objects.exists()
+    assert not Application.objects.exists()
+    assert ApiKey.objects.count() == 1
+    assert AuditEntry.objects.count() == before
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        (changed(MODEL, input_type="double"), "input_type: "),
+        (changed(VERSION, runtime="pyhton"), "runtime: Expected one of sklearn, "),
+        (changed(VERSION, replicas="many"), "replicas: "),
+        (changed(VERSION, colour="red"), "Unknown field 'colour'"),
+        (changed(VERSION, requirements="-r other.txt"), "requirements: Line 1: "),
+        (changed(VERSION, example='["a"]'), "example: The example is no input"),
+        (VERSION | {"declared": REMOTE}, "url: 192.0.2.7:1 is no public address"),
+        (VERSION | {"declared": {**REMOTE, "replicas": "2"}}, "replicas: Expected a whole number"),
+        (changed(APPLICATION, policy="exp5"), "no policy 'exp5': expected one of "),
+        (changed(APPLICATION, slo_ms="fast"), "slo_ms: Expected a number, got 'fast'."),
+        (changed(APPLICATION, routes=[{"model": "bush"}]), "There is no model named 'bush'."),
+        (changed(KEY, scopes=["admin"]), "Expected scopes among "),
+        (
+            changed(KEY, expires_at="2001-01-01T00:00:00Z"),
+            "Expected a time of expiry in the future",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_as_when_it_is_made(
+    manager: Api, step: dict[str, Any], words: str
+) -> None:
+    steps = [
+        each if each["name"] != step["name"] else step
+        for each in (MODEL, VERSION, APPLICATION, KEY)
+    ]
+    ((name, error),) = refused(manager, *steps)
+    assert name == step["name"]
+    assert error.startswith(words)
+
+
+def test_what_is_there_is_judged_as_a_change(manager: Api, digits: Application) -> None:
+    v1 = {"kind": "version", "name": "svm:1", "declared": {"replicas": 3}}
+    app = {"kind": "application", "name": "digits", "declared": {"slo_ms": 40}}
+    assert refused(manager, v1, app) == []
+    assert ModelVersion.objects.get().replicas == 1
+    wrong = [changed(v1, replicas=-1), changed(app, slo_ms=0), changed(app, input_type="json")]
+    assert [name for name, _ in refused(manager, *wrong)] == ["svm:1", "digits", "digits"]
+
+
+def test_a_key_that_only_reads_may_ask_and_is_told_what_whoever_applies_it_is(
+    reader: Api, manager: Api
+) -> None:
+    code = changed(VERSION, runtime="python")
+    assert refused(reader, MODEL, code, changed(APPLICATION, policy="exp5"))[0][0] == "trees"
+    ((name, error),) = refused(manager, MODEL, code)
+    assert (name, "registry.run_code" in error) == ("tree:1", True)
+
+
+def test_a_bound_key_is_told_of_what_is_its_own(bound_manager: Api) -> None:
+    own = {"kind": "application", "name": "digits", "declared": {"slo_ms": 40}}
+    assert refused(bound_manager, own) == []
+    others = (MODEL, APPLICATION, KEY, changed(own, routes=[{"model": "other"}]))
+    assert [name for name, _ in refused(bound_manager, *others)] == [
+        "tree",
+        "trees",
+        "shop",
+        "digits",
+    ]
+
+
+def test_who_may_not_see_it_may_not_ask(predictor: Api, stranger: Api) -> None:
+    body = {"steps": [MODEL]}
+    answers = [api("post", "declarations/check", body) for api in (predictor, stranger)]
+    assert [answer.status_code for answer in answers] == [403, 401]
+
+
+def test_too_many_steps_and_unknown_kinds_are_refused(manager: Api) -> None:
+    for steps in ([MODEL] * 501, [MODEL | {"kind": "route"}], [{"kind": "model"}], "model"):
+        answer = manager("post", "declarations/check", {"steps": steps})
+        assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
