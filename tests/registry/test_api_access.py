@@ -61,7 +61,7 @@ def test_an_expired_key_is_useless_at_once(manager: Api) -> None:
 def test_a_key_without_the_scope_is_forbidden(predictor: Api, path: str) -> None:
     answer = predictor("get", path)
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
-    assert answer.json()["details"]["required"] == "manage"
+    assert answer.json()["details"]["required"] == "read"
 
 
 def test_a_bound_key_manages_its_application(bound_manager: Api) -> None:

@@ -73,7 +73,7 @@ def test_it_makes_models_applications_and_access(tmp_path: Path, settings: Setti
     assert admin is not None
     assert admin.is_superuser
     key = ApiKey.objects.get(digest=ApiKey.digest_of(known["api_key"]))
-    assert (key.scopes, key.bound) == (frozenset({"predict", "feedback", "manage"}), False)
+    assert (key.scopes, key.bound) == (frozenset({"predict", "feedback", "read", "manage"}), False)
     for secret in (known["admin_password"], known["api_key"]):
         assert secret not in printed
 

@@ -28,7 +28,7 @@ from registry.services import Actor, RouteRequest
 from serving.cluster.membership.own import own_directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 
-BY = Actor(user=None, label="a test", may_run_code=True, may_grant_manage=True)
+BY = Actor(user=None, label="a test", may_run_code=True, may_grant_manage=True, may_grant_read=True)
 ROUTES = [{"model": "ocr"}]
 REMOTE = {"version": "8", "runtime": "remote", "url": "http://10.1.1.1/", "protocol": "mlflow"}
 
@@ -83,6 +83,7 @@ ENDPOINTS = [
     Endpoint("GET", "environments/"),
     Endpoint("DELETE", "environments/nowhere"),
     Endpoint("GET", "environments/nowhere/log"),
+    Endpoint("POST", "declarations/check", {"steps": []}),
     Endpoint("GET", "audit/"),
     Endpoint("GET", "keys/"),
     Endpoint("POST", "keys/", {"name": "new", "scopes": ["predict"]}),
@@ -97,6 +98,8 @@ ENDPOINTS = [
 ROWS: dict[type[AnyModel], list[AnyModel]] = {}
 # They answer anybody: the first two hold no secrets, the last says that nothing is there.
 OPEN = {"SchemaView", "DocsView", "unknown_url"}
+# By POST, as what it is told is long.
+ONLY_READ = ("declarations/check",)
 EVERY = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
 
 
@@ -228,9 +231,14 @@ def test_staff_without_permissions_reach_nothing(registry: redis.Redis, endpoint
 
 
 @EVERY
-def test_staff_who_may_view_only_read(registry: redis.Redis, endpoint: Endpoint) -> None:
-    reads = endpoint.method == "GET" or endpoint.path.endswith("what-if")
-    status = staff(perms="view_").ask(endpoint).status_code
+@pytest.mark.parametrize("who", ["viewer", "reader"])
+def test_staff_who_may_view_and_keys_that_read_only_read(
+    registry: redis.Redis, endpoint: Endpoint, who: str
+) -> None:
+    only_read = (*ONLY_READ, *(["applications/letters/what-if"] if who == "viewer" else []))
+    reads = endpoint.method == "GET" or endpoint.path in only_read
+    caller = Caller(key=key("read")) if who == "reader" else staff(perms="view_")
+    status = caller.ask(endpoint).status_code
     assert status == (403 if not reads else 404 if endpoint.path.endswith("/log") else 200)
 
 
@@ -257,7 +265,7 @@ def test_a_bound_key_neither_sees_nor_changes_what_is_a_strangers(
     own_directory().announce(record)
     lists = endpoint.path in ("applications/", "models/", "replicas/", "audit/")
     answer = owner.ask(endpoint)
-    if lists and endpoint.method == "GET":
+    if (lists and endpoint.method == "GET") or endpoint.path in ONLY_READ:
         assert answer.status_code == 200
         assert not {"letters", "ocr"} & set(answer.content.decode().split('"'))
     else:

@@ -30,7 +30,7 @@ from registry.services.versions import REMOTE
 MOST_STEPS = 500
 
 
-class Step(Body):
+class DeclaredStep(Body):
     """One row as it is to be: `name` is MODEL:VERSION of a version."""
 
     kind = Text(help_text="One of model, version, application, key.")
@@ -43,9 +43,9 @@ class Step(Body):
         return kind
 
 
-class Steps(Body):
+class DeclaredSteps(Body):
     steps = serializers.ListField(
-        child=Step(),
+        child=DeclaredStep(),
         max_length=MOST_STEPS,
         help_text="In the order in which they are to be taken.",
     )
@@ -78,9 +78,9 @@ class DeclarationsView(ManagementView):
         ),
     }
 
-    @schema("Say what of a declaration would be refused", body=Steps, answer=JudgementOut)
+    @schema("Say what of a declaration would be refused", body=DeclaredSteps, answer=JudgementOut)
     def post(self, request: Request) -> Response:
-        steps = self.body(Steps)["steps"]
+        steps = self.body(DeclaredSteps)["steps"]
         refused: list[dict[str, Any]] = []
         with undone():
             for step in steps:

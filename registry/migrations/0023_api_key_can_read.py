@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('registry', '0021_application_keep_feedback_s'),
+        ('registry', '0022_contexts_without_share'),
     ]
 
     operations = [
