@@ -21,7 +21,7 @@ STAGES = {
     "read sockets, the event loop": ("Runner.run", "data_received", "_take_first", "_pass_on"),
     "recognise the head": ("Heads.find",),
     "split the body": ("plain_input", "parse_predict", "check_type"),
-    "choose arms": ("QueryProcessor._choice", "QueryProcessor.check_features"),
+    "choose arms": ("QueryProcessor._choice", "QueryProcessor.features_of"),
     "hash the input": ("QueryProcessor._ask",),
     "look in the cache, queue": ("Engine.ask",),
     "keep the deadline": ("Gather.when_settled", "Gather._take_call"),

@@ -27,6 +27,7 @@ from selection.feedback.events import FeedbackItem
 from selection.feedback.joining import from_receipt
 from selection.feedback.scoring import losses_of
 from selection.policies import POLICIES, Prepared, Selection, make_policy
+from selection.policies.linear import Linear
 from selection.receipts import ArmRecord, Receipt, ReceiptSigner
 from selection.reliability import Reliability
 from serving.engine.outcome import REPLICA_LOST, Outcome, Status
@@ -101,7 +102,8 @@ class Simulation:
         self._way = WAYS[case.way]
         self._learner = Learner(make_policy(case.policy, {}), arms=tuple(ERRORS))
         self._reliability = Reliability()
-        self._features = (1.0,) if case.policy == "linucb" else ()
+        policy = make_policy(case.policy, {})
+        self._features = (1.0,) * (policy.coefficients - 1) if isinstance(policy, Linear) else ()
         # When a failure becomes known, and of which arm.
         self._pending: deque[tuple[int, str]] = deque()
         # Both are kept until one of them is another.
@@ -177,7 +179,7 @@ class Simulation:
         if losses := losses_of(answered, item=LABEL, application=APPLICATION):
             known = tuple(record.arm for record in answered.arms)
             chances = tuple(record.propensity for record in answered.arms)
-            self._learner.take(Selection(known, chances), losses, features=answered.features)
+            self._learner.take(Selection(known, chances), losses, features=self._features)
 
 
 def simulate(case: Case) -> Result:

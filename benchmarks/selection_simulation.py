@@ -18,6 +18,7 @@ from typing import NamedTuple
 from selection.answers.combine import combine
 from selection.learning.update import update_of
 from selection.policies import POLICIES, Policy, Prepared, Selection, make_policy
+from selection.policies.linear import Linear
 from selection.policies.statistics import State, learn
 from selection.rewards.losses import make_loss
 from selection.store.codec import prepared
@@ -144,7 +145,7 @@ def _first(parts: Sequence[float], *, after: int, reached: Callable[[float], boo
 
 def main(arguments: Sequence[str]) -> None:
     """Print a row for each policy, or for each combination of one policy's parameters."""
-    names = arguments[:1] or [name for name in POLICIES if name != "linucb"]
+    names = arguments[:1] or [n for n, policy in POLICIES.items() if not issubclass(policy, Linear)]
     varied: dict[str, list[float]] = {}
     for given in arguments[1:]:
         key, _, value = given.partition("=")

@@ -32,7 +32,7 @@ class FeedbackItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     reward: Share | UnsetType = UNSET
     rewards: Rewards | UnsetType = UNSET
     context: str | UnsetType = UNSET
-    features: tuple[float, ...] = ()
+    features: tuple[float, ...] | dict[str, float | str] = ()
 
     def __post_init__(self) -> None:
         bytes(self.label).decode()  # its error is a ValueError: text must be UTF-8

@@ -11,6 +11,7 @@ from registry.errors import ClipperError, InvalidReceipt, NotReady
 from registry.specs import ApplicationSpec
 from selection.feedback.events import FeedbackItem
 from selection.kinds import INPUT, RECEIPT, Kind
+from selection.policies.features import Features
 from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, Spent
 from selection.store.keys import GLOBAL_CONTEXT
 
@@ -31,7 +32,8 @@ class Answered:
     context: str
     arms: tuple[ArmRecord, ...]
     forced: bool = False
-    features: tuple[float, ...] = ()
+    # Of a labelled input they are as they were given, until its policy has encoded them.
+    features: Features = ()
     complete: bool = True
     excused: tuple[str, ...] = ()
     window_s: int = 0

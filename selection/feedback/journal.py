@@ -139,16 +139,24 @@ local function unpacked(family, text)
   return vector
 end
 
+-- What is known of an arm: numbers, or where nothing of it will change the text that they are.
+local function known_of(family, arm, text)
+  if family.by_arm and not family.deltas[arm] then
+    return text
+  end
+  return unpacked(family, text)
+end
+
 local function join(key, family)
   local stored, known, sum = read(key, fields_of(family.prefix, arms)), 0, 0
   local vectors, missing = {}, {}
   for i in ipairs(arms) do
     local text = stored[i]
     if text then
-      vectors[i] = unpacked(family, text)
+      vectors[i] = known_of(family, arms[i], text)
       if is_routed[arms[i]] then
         known = known + 1
-        sum = sum + vectors[i][1]
+        sum = sum + struct.unpack('<d', text)
       end
     else
       missing[#missing + 1] = i
@@ -181,8 +189,8 @@ local function taught(key, given)
   for _, one in ipairs(given) do
     local name, width, relative, keeps, by_arm, deltas = unpack(one)
     local family = {
-      prefix = name .. ':', width = width, relative = relative,
-      format = '<' .. string.rep('d', width)
+      prefix = name .. ':', width = width, relative = relative, by_arm = by_arm,
+      deltas = deltas, format = '<' .. string.rep('d', width)
     }
     for i, vector in ipairs(join(key, family)) do
       local delta = deltas[arms[i]]
@@ -190,14 +198,17 @@ local function taught(key, given)
         local seen, sum, reward = vector[1], vector[2], delta[2]
         paired[arms[i]] = {seen, sum, seen * reward, sum * reward}
       end
-      if delta or not by_arm then
+      if delta or not by_arm then  -- and then they are numbers
         for j, x in ipairs(vector) do
           vector[j] = x * (keeps[j] or keep) + (delta and delta[j] or 0)
         end
       end
-      local text = struct.pack(family.format, unpack(vector))
-      written[#written + 1] = family.prefix .. arms[i]
-      written[#written + 1] = text
+      local text = vector
+      if type(vector) == 'table' then
+        text = struct.pack(family.format, unpack(vector))
+        written[#written + 1] = family.prefix .. arms[i]
+        written[#written + 1] = text
+      end
       left[#left + 1] = text
     end
   end

@@ -23,6 +23,7 @@ from selection.feedback.journal import FeedbackJournal, JournalEntry, States
 from selection.feedback.scoring import FREE, Price, charged, losses_of, prices_of
 from selection.kinds import DEFAULT, INPUT
 from selection.learning.update import update_of
+from selection.policies import Policy
 from selection.receipts import ArmRecord, Receipt, ReceiptSigner
 from selection.store.keys import redis_needed
 from selection.store.outputs import OutputStore
@@ -200,8 +201,7 @@ class FeedbackService:
             raise answered
         assert isinstance(item, FeedbackItem)  # noqa: S101 - an error is its own answer above
         policy = self._store.policy(application)
-        if answered.kind == INPUT:
-            policy.check_features(answered.features)
+        features = _learned_from(answered, policy=policy)
         prices = prices_of(answered, application=application)
         losses = charged(losses_of(answered, item=item, application=application), prices=prices)
         update = None
@@ -211,7 +211,7 @@ class FeedbackService:
                 arms=arms,
                 losses=losses,
                 propensities={record.arm: record.propensity for record in answered.arms},
-                features=answered.features,
+                features=features,
             )
         label = bytes(item.label)
         return JournalEntry(
@@ -235,7 +235,7 @@ class FeedbackService:
                 ),
                 forced=answered.forced,
                 routed=() if update is None else tuple(arms),
-                features=answered.features,
+                features=features,
                 key=answered.key,
             ),
         )
@@ -250,6 +250,14 @@ class FeedbackService:
         }
         for (application_id, context), state in latest.items():
             self._store.learned(application_id, context=context, state=state)
+
+
+def _learned_from(answered: Answered, *, policy: Policy) -> tuple[float, ...]:
+    """Return what the policy learns of the features; those in a receipt were encoded already."""
+    if answered.kind == INPUT:
+        return policy.encode(answered.features)
+    assert isinstance(answered.features, tuple)  # noqa: S101 - a receipt holds nothing else
+    return answered.features
 
 
 def _outcome(record: ArmRecord, loss: float | None, price: Price) -> ArmOutcome:

@@ -13,13 +13,14 @@ from selection.policies.epsilon_greedy import EpsilonGreedy
 from selection.policies.exp3 import Exp3
 from selection.policies.exp4 import Exp4
 from selection.policies.linucb import LinUCB
+from selection.policies.squarecb import SquareCB
 from selection.policies.static import Static
 from selection.policies.thompson import Thompson
 from selection.policies.ucb1 import UCB1
 
 POLICIES: dict[str, type[Policy]] = {
     policy.name: policy
-    for policy in (Static, ABSplit, EpsilonGreedy, UCB1, Thompson, Exp3, Exp4, LinUCB)
+    for policy in (Static, ABSplit, EpsilonGreedy, UCB1, Thompson, Exp3, Exp4, LinUCB, SquareCB)
 }
 
 __all__ = [

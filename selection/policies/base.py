@@ -17,6 +17,7 @@ from typing import ClassVar, NamedTuple
 
 from registry.errors import BadRequest
 from selection.policies.assignment import owner_of, routes_of
+from selection.policies.features import Features
 from selection.policies.statistics import (
     LOG_WEIGHTS,
     REWARDS,
@@ -175,10 +176,14 @@ class Policy(ABC):
         """
         return rewards(losses)
 
-    def check_features(self, features: Sequence[float]) -> None:
-        """Raise `BadRequest` where the features are not those that the policy needs."""
+    def encode(self, features: Features) -> tuple[float, ...]:
+        """Return what the policy learns of a query's features, as receipts and rows keep it.
+
+        Raises `BadRequest` where they are not those that the policy needs.
+        """
         if features:
             raise BadRequest(f"features: policy {self.name!r} takes none.")
+        return ()
 
     def deltas(
         self,

@@ -48,3 +48,16 @@ def favoured(
         arm: newcomers * best[arm] / share if arm in new else (1.0 - newcomers) * rest[arm]
         for arm in scores
     }
+
+
+def capped(
+    chances: Mapping[str, float], *, new: frozenset[str], newcomers: float
+) -> Mapping[str, float]:
+    """Return chances, all above 0, of which `new` arms have no more together than `newcomers`."""
+    share = sum(chances[arm] for arm in new)
+    if share <= newcomers:
+        return chances
+    return {
+        arm: chance * (newcomers / share if arm in new else (1.0 - newcomers) / (1.0 - share))
+        for arm, chance in chances.items()
+    }

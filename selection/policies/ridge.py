@@ -23,18 +23,14 @@ class Ridge:
     @classmethod
     def of(cls, sums: Sequence[Sequence[float]], *, dimensions: int, ridge: float) -> Ridge:
         """Invert once. An arm's sums are the upper triangle of sum(x x'), then sum(reward * x)."""
-        d = dimensions
-        table = np.array(sums, dtype=np.float64)
-        rows, columns = np.triu_indices(d)
-        matrices = np.zeros((len(table), d, d))
-        matrices[:, rows, columns] = matrices[:, columns, rows] = table[:, : len(rows)]
+        matrices, rewarded = _unfolded(sums, dimensions=dimensions)
         # Eigenvalues below 0 can only be rounding: the true matrix is a sum of squares.
         values, vectors = np.linalg.eigh(matrices)
         values = np.maximum(values, 0.0) + ridge
         roots = np.swapaxes(vectors, 1, 2) / np.sqrt(values)[:, :, None]
-        projected = (roots @ table[:, len(rows) :, None])[:, :, 0]
+        projected = (roots @ rewarded[:, :, None])[:, :, 0]
         coefficients = np.einsum("kij,ki->kj", roots, projected)
-        return cls(coefficients=coefficients, roots=roots.reshape(-1, d))
+        return cls(coefficients=coefficients, roots=roots.reshape(-1, dimensions))
 
     def upper_bounds(self, features: Sequence[float], *, alpha: float) -> list[float]:
         """Return for each arm theta' x + alpha * sqrt(x' A^-1 x)."""
@@ -43,3 +39,38 @@ class Ridge:
         widths = np.sqrt(np.einsum("ij,ij->i", parts, parts))
         bounds: list[float] = (self.coefficients @ x + alpha * widths).tolist()
         return bounds
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Coefficients:
+    """For K arms and d features, (K, d): those of all arms together, and each arm's deviation.
+
+    Of all sums A and b together theta = (A + ridge I)^-1 b; an arm's own add
+    (A_i + ridge I)^-1 (b_i - A_i theta), which is what ridge regression of what theta leaves
+    unexplained comes to.
+    """
+
+    values: Array
+
+    @classmethod
+    def of(cls, sums: Sequence[Sequence[float]], *, dimensions: int, ridge: float) -> Coefficients:
+        matrices, rewarded = _unfolded(sums, dimensions=dimensions)
+        penalty = ridge * np.eye(dimensions)
+        shared = np.linalg.solve(matrices.sum(axis=0) + penalty, rewarded.sum(axis=0))
+        left = rewarded - matrices @ shared
+        own = np.linalg.solve(matrices + penalty, left[:, :, None])[:, :, 0]
+        return cls(values=shared + own)
+
+    def rewards(self, features: Sequence[float]) -> list[float]:
+        """Return what each arm promises for these features."""
+        promised: list[float] = (self.values @ np.array(features, dtype=np.float64)).tolist()
+        return promised
+
+
+def _unfolded(sums: Sequence[Sequence[float]], *, dimensions: int) -> tuple[Array, Array]:
+    """Return sum(x x') (K, d, d) and sum(reward * x) (K, d), of which only a triangle is kept."""
+    table = np.array(sums, dtype=np.float64)
+    rows, columns = np.triu_indices(dimensions)
+    matrices = np.zeros((len(table), dimensions, dimensions))
+    matrices[:, rows, columns] = matrices[:, columns, rows] = table[:, : len(rows)]
+    return matrices, table[:, len(rows) :]

@@ -95,11 +95,17 @@ async def answer(
     processor = runtime.processor
     inputs = request.inputs()
     if request.input_batch is not None:
-        processor.check_features(application, request.features, version=version)
+        features = processor.features_of(application, request.features, version=version)
         slice = slice or Slice(processor.turns)
         asking = _small_batch if not request.is_large else _large_batch
         batch = asking(
-            processor, application, request=request, arrived=arrived, version=version, slice=slice
+            processor,
+            application,
+            request=request,
+            features=features,
+            arrived=arrived,
+            version=version,
+            slice=slice,
         )
         with processor.large_batches if request.is_large else nullcontext():
             items = await batch.answer()
@@ -124,10 +130,15 @@ def begin(
     input: bytes,
     arrived: float,
     version: VersionSpec | None,
+    features: tuple[float, ...] | None = None,
     allowance: Allowance | None = None,
 ) -> Query:
-    """Ask about one input of a request; raises, before anybody was asked, what is wrong with it."""
-    processor.check_features(application, request.features, version=version)
+    """Ask about one input of a request; raises, before anybody was asked, what is wrong with it.
+
+    `features` are what the policy makes of the request's, where that is known already.
+    """
+    if features is None:
+        features = processor.features_of(application, request.features, version=version)
     check_type(input, input_type=application.input_type)
     return processor.begin(
         application,
@@ -135,7 +146,7 @@ def begin(
         arrived=arrived,
         context=request.context,
         key=request.key,
-        features=request.features,
+        features=features,
         version=version,
         timeout_ms=request.timeout_ms,
         traced=request.explain,
@@ -148,6 +159,7 @@ def _small_batch(
     application: ApplicationSpec,
     *,
     request: PredictRequest,
+    features: tuple[float, ...],
     arrived: float,
     version: VersionSpec | None,
     slice: Slice,
@@ -157,7 +169,13 @@ def _small_batch(
 
     def ask(input: bytes) -> Query:
         return begin(
-            processor, application, request=request, input=input, arrived=arrived, version=version
+            processor,
+            application,
+            request=request,
+            features=features,
+            input=input,
+            arrived=arrived,
+            version=version,
         )
 
     return InputBatch(
@@ -174,6 +192,7 @@ def _large_batch(
     application: ApplicationSpec,
     *,
     request: PredictRequest,
+    features: tuple[float, ...],
     arrived: float,
     version: VersionSpec | None,
     slice: Slice,
@@ -193,6 +212,7 @@ def _large_batch(
             processor,
             application,
             request=request,
+            features=features,
             input=input,
             arrived=monotonic(),
             version=version,

@@ -30,7 +30,8 @@ class PredictRequest(msgspec.Struct, forbid_unknown_fields=True):
     input_batch: Sequence[msgspec.Raw] | None = None
     context: str = ""
     key: str = ""
-    features: tuple[float, ...] = ()
+    # In the order that the policy knows, or by name.
+    features: tuple[float, ...] | dict[str, float | str] = ()
     version: str | None = None
     timeout_ms: float | None = None
     explain: bool = False

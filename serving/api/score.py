@@ -112,7 +112,7 @@ async def score_rows(
         version = await runtime.found(
             partial(requested_version, request.version, application=application)
         )
-    processor.check_features(application, (), version=version)
+    processor.features_of(application, (), version=version)
     choice = scoring_choice(processor, application, context=request.context, version=version)
     scoring = Scoring(
         processor,

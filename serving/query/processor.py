@@ -7,6 +7,7 @@ from time import monotonic
 
 from registry.errors import InvalidInput
 from registry.specs import ApplicationSpec, VersionSpec
+from selection.policies.features import Features
 from serving.engine.gather import Gather
 from serving.engine.outcome import Status
 from serving.query.allowances import Allowance
@@ -23,19 +24,20 @@ FEEDBACK_OBJECTIVE_S = 1.0
 class QueryProcessor(QueryResources):
     """Ties selection to the engine. `begin` is synchronous; only `Query.settled` waits."""
 
-    def check_features(
+    def features_of(
         self,
         application: ApplicationSpec,
-        features: tuple[float, ...],
+        given: Features,
         *,
         version: VersionSpec | None = None,
-    ) -> None:
-        """Raise `BadRequest` where these aren't the features that the policy asks for.
+    ) -> tuple[float, ...]:
+        """Return what the policy goes by; raises `BadRequest` where it asks for other features.
 
         A query that asks just `version` needs none.
         """
-        if features or version is None:
-            self.store.policy(application).check_features(features)
+        if given or version is None:
+            return self.store.policy(application).encode(given)
+        return ()
 
     def begin(
         self,
@@ -56,8 +58,8 @@ class QueryProcessor(QueryResources):
         `input` is raw JSON text; `arrived` is on the monotonic clock and starts the objective,
         which `timeout_ms` may shorten; an `allowance` replaces both. A `traced` query can tell
         afterwards where its time went.
-        A `key` is kept with one arm as long as the chances last, and `features` have passed
-        `check_features`.
+        A `key` is kept with one arm as long as the chances last, and `features` are what
+        `features_of` made of those given.
         """
         choice = self._choice(
             application, context=context, key=key, features=features, version=version

@@ -58,7 +58,10 @@ def test_under_a_policy_that_asks_all_arms_a_key_asks_all() -> None:
 
 def test_a_query_with_features_is_assigned_by_what_they_make_of_the_chances() -> None:
     policy = make_policy("linucb", {"dimensions": 1, "floor": 0.1, "alpha": 0})
-    known = {"a:1": (20.0, 20.0, 20.0, 20.0), "b:1": (20.0, 0.0, 20.0, 0.0)}
+    known = {
+        "a:1": (20.0, 20.0, 20.0, 20.0, 20.0, 20.0, 20.0),
+        "b:1": (20.0, 0.0, 20.0, 20.0, 20.0, 0.0, 0.0),
+    }
     ready = policy.prepare(known, dict.fromkeys(known, 1.0))
     asked = [ready.assigned(key, features=(1.0,)).arms for key in KEYS]
     assert asked.count(("a:1",)) / len(KEYS) == pytest.approx(0.95, abs=0.02)

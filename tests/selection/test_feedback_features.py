@@ -74,9 +74,9 @@ async def test_a_label_on_a_receipt_teaches_the_regression_of_its_arm(
     token = signer.sign(receipt())
     result = await send(service, FeedbackItem(query_id=token, label=Raw(b"7")))
     assert result.accepted == 1
-    learned = await sums(aredis, "lin2")
-    assert learned["svm:2"] == (1.0, 1.0, 0.25, -1.0, 4.0, 0.5, -2.0)
-    assert learned["tree:1"] == (0.0,) * 7
+    learned = await sums(aredis, "reg3")
+    assert learned["svm:2"] == (1.0, 1.0, 1.0, 0.5, -2.0, 0.25, -1.0, 4.0, 1.0, 0.5, -2.0)
+    assert learned["tree:1"] == (0.0,) * 11
 
 
 async def test_a_labelled_input_with_features_teaches_every_arm(
@@ -84,8 +84,12 @@ async def test_a_labelled_input_with_features_teaches_every_arm(
 ) -> None:
     item = parse_item(b'{"input": [1], "label": 7, "features": [0.5, -2]}')
     assert (await send(service, item)).accepted == 1
-    learned = await sums(aredis, "lin2")
-    assert learned["svm:2"] == learned["tree:1"] == (1.0, 1.0, 0.25, -1.0, 4.0, 0.5, -2.0)
+    learned = await sums(aredis, "reg3")
+    assert (
+        learned["svm:2"]
+        == learned["tree:1"]
+        == (1.0, 1.0, 1.0, 0.5, -2.0, 0.25, -1.0, 4.0, 1.0, 0.5, -2.0)
+    )
 
 
 async def test_a_labelled_input_with_other_features_is_rejected(
@@ -109,7 +113,7 @@ async def test_a_receipt_of_another_policy_teaches_rewards_alone(
     token = signer.sign(receipt(features=()))
     await send(service, FeedbackItem(query_id=token, label=Raw(b"7")))
     assert (await sums(aredis, "rew"))["svm:2"] == (1.0, 1.0, 1.0)
-    assert (await sums(aredis, "lin2")).get("svm:2", (0.0,) * 7) == (0.0,) * 7
+    assert (await sums(aredis, "reg3")).get("svm:2", (0.0,) * 11) == (0.0,) * 11
 
 
 def test_features_beside_a_receipt_are_refused_as_it_has_them() -> None:
@@ -136,7 +140,7 @@ async def test_sixteen_features_are_summed_in_redis_to_the_bit(
             features=x,
         )
         state = learn(state, update)
-    assert await sums(aredis, "lin16") == state.of(policy.statistic)
+    assert await sums(aredis, "reg17") == state.of(policy.statistic)
 
 
 async def test_the_store_prepares_what_feedback_taught(

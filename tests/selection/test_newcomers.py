@@ -53,9 +53,9 @@ def test_with_the_whole_share_it_is_the_rule_of_the_literature() -> None:
 
 
 def features(policy: Policy, luck: Random) -> tuple[float, ...]:
-    if policy.name != "linucb":
+    if policy.name not in ("linucb", "squarecb"):
         return ()
-    return (1.0, *(luck.uniform(-1.0, 1.0) for _ in range(DIMENSIONS - 1)))
+    return tuple(luck.uniform(-1.0, 1.0) for _ in range(DIMENSIONS))
 
 
 def share_of_a_bad_newcomer(policy: Policy) -> float:
@@ -77,7 +77,9 @@ def share_of_a_bad_newcomer(policy: Policy) -> float:
     return asked.count(NEW) / LATE
 
 
-@pytest.mark.parametrize("name", ["ucb1", "linucb", "thompson", "epsilon_greedy", "exp3"])
+@pytest.mark.parametrize(
+    "name", ["ucb1", "linucb", "squarecb", "thompson", "epsilon_greedy", "exp3"]
+)
 def test_where_labels_are_late_a_bad_newcomer_doesnt_get_most_queries(name: str) -> None:
-    params = {"dimensions": DIMENSIONS} if name == "linucb" else {}
+    params = {"dimensions": DIMENSIONS} if name in ("linucb", "squarecb") else {}
     assert share_of_a_bad_newcomer(make_policy(name, params)) < 0.6

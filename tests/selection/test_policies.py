@@ -14,7 +14,8 @@ from registry.errors import BadRequest, InvalidPolicyParams
 from selection.policies import POLICIES, make_policy
 from selection.policies.ab_split import ABSplit
 from selection.policies.base import Policy, Prepared, shares
-from selection.policies.linucb import Contextual, LinUCB
+from selection.policies.linear import Contextual, Linear
+from selection.policies.linucb import LinUCB
 from selection.policies.statistics import REWARDS, State, Update, join, learn
 
 ARMS = {"a:1": 1.0, "b:1": 2.0, "c:1": 0.0, "d:2": 1.0}
@@ -26,7 +27,7 @@ unit = st.floats(0.0, 1.0)
 
 
 def features_of(policy: Policy) -> tuple[float, ...]:
-    return (0.5,) * getattr(policy, "dimensions", 0)
+    return (0.5,) * (policy.coefficients - 1) if isinstance(policy, Linear) else ()
 
 
 def prepared(
@@ -174,10 +175,12 @@ def test_weights_stay_finite_and_positive_after_a_million_of_the_largest_steps(
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.002, 0.5])
-@pytest.mark.parametrize("name", ["epsilon_greedy", "ucb1", "thompson", "linucb"])
+@pytest.mark.parametrize("name", ["epsilon_greedy", "ucb1", "thompson", "linucb", "squarecb"])
 def test_sums_stay_usable_after_a_million_updates(name: str, decay: float) -> None:
     policy = make_policy(name, {"decay": decay})
-    delta = policy.observe(losses={"a:1": 0.3}, propensities={"a:1": 1.0}, features=(0.5,))["a:1"]
+    delta = policy.observe(
+        losses={"a:1": 0.3}, propensities={"a:1": 1.0}, features=features_of(policy)
+    )["a:1"]
     times = 0.0
     for _ in range(10**6):
         times = times * policy.keep + 1.0
@@ -287,11 +290,12 @@ def test_a_whole_number_written_with_a_point_will_do() -> None:
 @pytest.mark.parametrize("name", sorted(POLICIES))
 def test_policies_that_take_no_features_refuse_them(name: str) -> None:
     policy = make_policy(name, {})
-    if name == "linucb":
+    if isinstance(policy, Linear):
         return
-    policy.check_features(())
-    with pytest.raises(BadRequest, match=f"policy '{name}' takes none"):
-        policy.check_features((1.0,))
+    assert policy.encode(()) == ()
+    for features in ((1.0,), {"city": "Rome"}):
+        with pytest.raises(BadRequest, match=f"policy '{name}' takes none"):
+            policy.encode(features)
 
 
 def test_wrong_parameters_are_a_bad_request_and_a_value_error() -> None:

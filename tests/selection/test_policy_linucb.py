@@ -12,7 +12,7 @@ import pytest
 
 from registry.errors import BadRequest
 from selection.policies import Policy, make_policy
-from selection.policies.linucb import Contextual
+from selection.policies.linucb import Optimistic
 from selection.policies.statistics import State, StatisticKind, Update, join, learn
 
 ARMS = {"a:1": 1.0, "b:1": 1.0, "c:1": 1.0}
@@ -43,38 +43,39 @@ def learned(policy: Policy, events: Any) -> State:
     return state
 
 
-def ready(policy: Policy, state: State) -> Contextual:
+def ready(policy: Policy, state: State) -> Optimistic:
     statistics = join(state, ARMS, statistic=policy.statistic, warm_start=policy.warm_start)
     found = policy.prepare(statistics, ARMS)
-    assert isinstance(found, Contextual)
+    assert isinstance(found, Optimistic)
     return found
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 def test_the_upper_bounds_are_those_of_its_source(decay: float) -> None:
-    """Li, Chu, Langford and Schapire 2010, algorithm 1; decayed, every sum fades by label."""
+    """Li, Chu, Langford and Schapire 2010, algorithm 1; decayed, sums fade by the arm's labels."""
     policy = make_policy("linucb", PARAMS | {"decay": decay})
-    events, x = list(history(40)), np.array([0.3, -1.2, 0.8])
+    events, x = list(history(40)), np.array([1.0, 0.3, -1.2, 0.8])
     expected = []
     for arm in ARMS:
-        a, b = np.zeros((3, 3)), np.zeros(3)
-        for other, features, loss in events:
-            a, b = a * (1 - decay), b * (1 - decay)
+        a, b = np.zeros((4, 4)), np.zeros(4)
+        for other, given, loss in events:
+            features = (1.0, *given)
             if other == arm:
+                a, b = a * (1 - decay), b * (1 - decay)
                 a += np.outer(features, features)
                 b += (1 - loss) * np.array(features)
-        a += 2.0 * np.eye(3)
+        a += 2.0 * np.eye(4)
         expected.append(np.linalg.solve(a, b) @ x + 0.7 * np.sqrt(x @ np.linalg.solve(a, x)))
     prepared = ready(policy, learned(policy, events))
-    assert prepared.ridge.upper_bounds(tuple(x), alpha=0.7) == pytest.approx(expected, rel=1e-9)
-    assert prepared.select(0.5, tuple(x)).arms == (list(ARMS)[int(np.argmax(expected))],)
+    assert prepared.bounds_of.upper_bounds(tuple(x), alpha=0.7) == pytest.approx(expected, rel=1e-9)
+    assert prepared.select(0.5, tuple(x[1:])).arms == (list(ARMS)[int(np.argmax(expected))],)
 
 
 def test_feedback_adds_the_query_its_reward_and_their_products() -> None:
     deltas = linucb.observe(losses={"a:1": 0.25}, propensities={}, features=(2.0, 3.0, 5.0))
-    products = (4.0, 6.0, 10.0, 9.0, 15.0, 25.0)
-    assert deltas == {"a:1": (1.0, 0.75, *products, 1.5, 2.25, 3.75)}
-    assert linucb.statistic == StatisticKind("lin3", 11)
+    products = (1.0, 2.0, 3.0, 5.0, 4.0, 6.0, 10.0, 9.0, 15.0, 25.0)
+    assert deltas == {"a:1": (1.0, 0.75, *products, 0.75, 1.5, 2.25, 3.75)}
+    assert linucb.statistic == StatisticKind("reg4", 16, by_arm=True)
 
 
 def test_where_nothing_is_known_all_arms_tie_and_share() -> None:
@@ -82,9 +83,10 @@ def test_where_nothing_is_known_all_arms_tie_and_share() -> None:
     assert chances == pytest.approx(dict.fromkeys(ARMS, 1 / 3))
 
 
-def test_of_features_that_are_all_zero_nothing_can_be_told() -> None:
-    chances = ready(linucb, learned(linucb, history(20))).chances((0.0, 0.0, 0.0))
-    assert chances == pytest.approx(dict.fromkeys(ARMS, 1 / 3))
+def test_arms_that_differ_whatever_the_features_are_told_apart() -> None:
+    events = [(arm, (0.0, 0.0, 0.0), loss) for arm, loss in zip(ARMS, (0.5, 0.1, 0.9), strict=True)]
+    chances = ready(linucb, learned(linucb, events * 30)).chances((0.0, 0.0, 0.0))
+    assert chances == {"a:1": 0.0, "b:1": 1.0, "c:1": 0.0}
 
 
 def test_the_floor_is_spread_evenly_and_logged() -> None:
@@ -132,13 +134,13 @@ def test_another_number_of_features_is_refused_with_both_numbers(
     features: tuple[float, ...],
 ) -> None:
     with pytest.raises(BadRequest, match=f"expected an array of 3 numbers, got {len(features)}"):
-        linucb.check_features(features)
+        linucb.encode(features)
 
 
 @pytest.mark.parametrize("x", [math.nan, math.inf, -math.inf, 1e7])
 def test_features_that_no_sum_survives_are_refused(x: float) -> None:
     with pytest.raises(BadRequest, match="expected numbers from -1e"):
-        linucb.check_features((0.0, x, 1.0))
+        linucb.encode((0.0, x, 1.0))
 
 
 def test_feedback_on_a_query_with_other_features_teaches_no_regression() -> None:
@@ -153,9 +155,9 @@ def test_the_largest_features_leave_finite_bounds() -> None:
     state = State()
     for arm in ARMS:
         sums = policy.observe(losses={arm: 0.0}, propensities={}, features=x)[arm]
-        state = State({**state.sums, "lin16": {**state.of(policy.statistic), arm: sums}})
+        state = State({**state.sums, "reg17": {**state.of(policy.statistic), arm: sums}})
     state = State(
-        {"lin16": {arm: tuple(1e6 * s for s in v) for arm, v in state.sums["lin16"].items()}}
+        {"reg17": {arm: tuple(1e6 * s for s in v) for arm, v in state.sums["reg17"].items()}}
     )
-    bounds = ready(policy, state).ridge.upper_bounds(x, alpha=1.0)
+    bounds = ready(policy, state).bounds_of.upper_bounds((1.0, *x), alpha=1.0)
     assert all(map(math.isfinite, bounds))

@@ -85,7 +85,8 @@ def ready(name: str) -> Prepared:
 @pytest.mark.parametrize("factor", [0.0, 0.3])
 def test_the_chances_are_those_really_drawn_from(name: str, factor: float) -> None:
     moved = ready(name).reweighted({"a:1": factor})
-    luck, drawn, features = Random(7), dict.fromkeys(ARMS, 0), (1.0,) * (name == "linucb")
+    luck, drawn = Random(7), dict.fromkeys(ARMS, 0)
+    features = (1.0,) * {"linucb": 1, "squarecb": 32}.get(name, 0)
     for _ in range(20_000):
         (arm,), (chance,) = moved.select(luck.random(), features)
         assert chance == moved.chances(features)[arm]

@@ -106,4 +106,4 @@ def test_features_are_learned_from_again_and_others_than_the_policy_takes_are_no
     replay = replayed(good, observed(2, features=(1.0,)), policy=policy)
     sums = replay.contexts[""].state
     assert sums.of(REWARDS)["svm:1"][0] == 1.5
-    assert sums.of(policy.statistic)["svm:1"][:2] == (0.5, 0.0)
+    assert sums.of(policy.statistic)["svm:1"][:2] == (1.0, 0.0)

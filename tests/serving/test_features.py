@@ -111,9 +111,7 @@ async def test_a_query_without_features_has_none_in_its_receipt() -> None:
 def test_features_that_are_no_array_of_numbers_are_refused(features: str) -> None:
     policy = make_policy("linucb", {})
     with pytest.raises(BadRequest):
-        policy.check_features(
-            parse_predict(b'{"input": [1], "features": %b}' % features.encode()).features
-        )
+        policy.encode(parse_predict(b'{"input": [1], "features": %b}' % features.encode()).features)
 
 
 def test_whole_numbers_will_do_as_features() -> None:

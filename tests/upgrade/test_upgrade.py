@@ -101,6 +101,8 @@ def test_what_was_learned_in_each_context_is_the_same(now: dict[str, Any]) -> No
     for name, contexts in learned.items():
         for context, arms in contexts.items():
             apart_from = {"weight", "probability"} if context else {"queries"}
+            if arms["policy"] == "linucb":  # whose sums have a constant since, and begin anew
+                apart_from = {"weight", "probability", "queries"}
             new = now["learned"][name][context]
             assert lost(arms, new, within=1e-5, apart_from=apart_from) == []
 

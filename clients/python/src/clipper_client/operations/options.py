@@ -32,7 +32,7 @@ class QueryOptions(ScoreOptions, total=False):
 
     key: str | None
     timeout_ms: float | None
-    features: Sequence[float] | None
+    features: Sequence[float] | Mapping[str, float | str] | None
     explain: bool | None
     models: bool | None
 

@@ -1,0 +1,87 @@
+"""A query's features as a policy learns from them: numbers, of which there is a fixed number.
+
+Where there are many, or where they have names, they are hashed into a few with signs that take
+each other's collisions out on average (Weinberger, Dasgupta, Langford, Smola and Attenberg 2009,
+"Feature hashing for large scale multitask learning").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+
+from registry.errors import BadRequest
+
+# By position, or by name; a text stands for itself: "city": "Rome" is a feature of its own.
+Features = Sequence[float] | Mapping[str, float | str]
+
+# Larger features would drown all others, and their products could overflow.
+LARGEST_FEATURE = 1e6
+MOST_NAMED = 1024
+LONGEST_NAME = 256
+# Names whose places are at hand.
+PLACES = 1 << 14
+
+
+def listed(features: Features, *, dimensions: int) -> tuple[float, ...]:
+    """Return so many numbers as they are. Raises `BadRequest` where they are something else."""
+    if isinstance(features, Mapping):
+        raise BadRequest(f"features: expected an array of {dimensions} numbers, got an object.")
+    if len(features) != dimensions:
+        raise BadRequest(
+            f"features: expected an array of {dimensions} numbers, got {len(features)}."
+        )
+    for x in features:
+        _check(x)
+    return tuple(features)
+
+
+def hashed(features: Sequence[float], *, buckets: int) -> tuple[float, ...]:
+    """Return numbers, each added to one of the buckets with the sign that its place has."""
+    sums = [0.0] * buckets
+    for (bucket, sign), x in zip(_places(len(features), buckets=buckets), features, strict=True):
+        sums[bucket] += sign * x
+    return tuple(sums)
+
+
+def named(features: Features, *, buckets: int) -> tuple[float, ...]:
+    """Return named features, hashed. Raises `BadRequest` where they are something else."""
+    if not isinstance(features, Mapping):
+        got = "an array" if features else "nothing"
+        raise BadRequest(f"features: expected an object of numbers and texts by name, got {got}.")
+    if len(features) > MOST_NAMED:
+        raise BadRequest(f"features: expected at most {MOST_NAMED} names, got {len(features)}.")
+    sums = [0.0] * buckets
+    for name, value in features.items():
+        if isinstance(value, str):
+            name, x = f"{name}={value}", 1.0
+        else:
+            x = _check(value)
+        if len(name) > LONGEST_NAME:
+            raise BadRequest(
+                f"features: expected names and texts of at most {LONGEST_NAME} characters together."
+            )
+        bucket, sign = _place(name, buckets=buckets)
+        sums[bucket] += sign * x
+    return tuple(sums)
+
+
+def _check(x: float) -> float:
+    if not -LARGEST_FEATURE <= x <= LARGEST_FEATURE:
+        raise BadRequest(
+            f"features: expected numbers from {-LARGEST_FEATURE:g} to {LARGEST_FEATURE:g}, "
+            f"got {x:g}."
+        )
+    return x
+
+
+@lru_cache(maxsize=PLACES)
+def _place(name: str, *, buckets: int) -> tuple[int, float]:
+    drawn = int.from_bytes(blake2b(name.encode(errors="replace"), digest_size=8).digest())
+    return (drawn >> 1) % buckets, 1.0 if drawn & 1 else -1.0
+
+
+@lru_cache(maxsize=64)
+def _places(dimensions: int, *, buckets: int) -> tuple[tuple[int, float], ...]:
+    return tuple(_place(str(position), buckets=buckets) for position in range(dimensions))

@@ -1,0 +1,116 @@
+"""What policies share that foretell each arm's reward as linear in a query's features."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from selection.policies.base import (
+    DECAY,
+    INHERIT,
+    Policy,
+    Prepared,
+    Selection,
+    down_of,
+    draw_one,
+    trust,
+)
+from selection.policies.statistics import StatisticKind, Statistics, Vector
+from selection.reliability import EVERYTHING, Factors, redistributed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Contextual(Prepared):
+    """Arms whose chances depend on the query. `probabilities` are even shares: the features that
+    decide aren't known here, or are those of another policy.
+    """
+
+    arms: tuple[str, ...]
+    # How many features a query has.
+    width: int
+    factors: Factors = field(default_factory=lambda: EVERYTHING)
+
+    @abstractmethod
+    def chances_by(self, features: Sequence[float]) -> Mapping[str, float]:
+        """Return the chance of each arm where all answer reliably."""
+
+    def chances(self, features: Sequence[float] = ()) -> Mapping[str, float]:
+        if len(features) != self.width:
+            return self.probabilities
+        chances = self.chances_by(features)
+        return redistributed(chances, factors=self.factors) if self.factors else chances
+
+    def reweighted(self, factors: Factors) -> Self:
+        return replace(
+            self,
+            weights=redistributed(self.weights, factors=factors),
+            probabilities=redistributed(self.probabilities, factors=factors),
+            down=down_of(self.probabilities, factors=factors),
+            factors=factors,
+        )
+
+    def select(self, uniform: float, features: Sequence[float] = ()) -> Selection:
+        reached, chances = 0.0, self.chances(features)
+        for arm, chance in chances.items():
+            reached += chance
+            if uniform < reached:
+                return Selection((arm,), (chance,))
+        # Rounding may leave the sum a little below 1.
+        return Selection((arm,), (chance,))
+
+
+# As many coefficients as there are take long to learn: with the usual 0.003, of all labels, five
+# features cost 2.5 times the regret (337 in place of 133, of 10,000 queries).
+SLOWLY_FADING = (DECAY._replace(default=0.0005), INHERIT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linear(Policy):
+    """A policy that keeps a ridge regression of each arm's reward on a constant and the features.
+
+    What is known of an arm fades with its own labels alone, so that one that is seldom asked has
+    not to be tried out anew. Policies with as many coefficients keep the same sums, and one takes
+    over from the other.
+    """
+
+    ridge: float = 1.0
+    decay: float = SLOWLY_FADING[0].default
+
+    @property
+    @abstractmethod
+    def coefficients(self) -> int:
+        """How many an arm has, that of the constant included."""
+
+    @property
+    def statistic(self) -> StatisticKind:
+        """Observations, their rewards, then the upper triangle of sum(x x') and sum(reward * x).
+
+        Sums of another number of features are another kind, which begins anew.
+        """
+        k = self.coefficients
+        return StatisticKind(f"reg{k}", 2 + k * (k + 1) // 2 + k, by_arm=True)
+
+    def observe(
+        self,
+        *,
+        losses: Mapping[str, float],
+        propensities: Mapping[str, float],
+        features: Sequence[float] = (),
+    ) -> dict[str, Vector]:
+        if len(features) != self.coefficients - 1:
+            # The query was asked under other parameters or another policy.
+            return {}
+        inputs = (1.0, *features)
+        products = tuple(x * y for i, x in enumerate(inputs) for y in inputs[i:])
+        return {
+            arm: (1.0, 1.0 - loss, *products, *((1.0 - loss) * x for x in inputs))
+            for arm, loss in losses.items()
+        }
+
+
+def evenly_drawn(statistics: Statistics) -> Prepared:
+    """Prepare even chances, for where features aren't known, and trust by mean rewards."""
+    even = dict.fromkeys(statistics, 1.0 / len(statistics))
+    return draw_one(weights=trust(statistics), probabilities=even)
