@@ -17,6 +17,7 @@ from django.urls import reverse
 
 from console import formats
 from console.admin.base import page_at, page_of
+from console.experiment_health import alarms_text
 from console.live_models import Sources, alarms, model_rows
 from console.model_load import Document
 from console.templatetags.console import ago
@@ -29,6 +30,7 @@ from registry.restarts import read_restarts
 from registry.snapshot import build_snapshot
 from registry.specs import ApplicationSpec, Snapshot
 from registry.waiting import what_it_waits_for
+from selection.evaluation.monitoring.health.watching import all_findings
 from selection.reliability import FULL
 from selection.store.queries import describe_all
 from serving.cluster.failures.counts import failure_texts
@@ -233,6 +235,7 @@ def _applications(
 ) -> list[dict[str, Any]]:
     routed = registered_arms(snapshot)
     learned = _learned(routed) if reachable else {}
+    findings = all_findings()
     return [
         _application(
             spec,
@@ -240,6 +243,7 @@ def _applications(
             arms=learned.get(spec.name, []),
             routed=len(weights),
             reachable=reachable,
+            health=alarms_text(findings.get(spec.name, {})),
         )
         for spec, weights in routed
     ]
@@ -252,6 +256,7 @@ def _application(
     arms: list[dict[str, Any]],
     routed: int,
     reachable: bool,
+    health: str,
 ) -> dict[str, Any]:
     state, words = standing(traffic, spec=spec, arms=routed, reachable=reachable)
     counts = {
@@ -274,6 +279,7 @@ def _application(
         "text": {
             "state": words,
             "causes": _causes(traffic),
+            "health": health,
             "rate": formats.rate(traffic.rate if traffic else None),
             "p50": formats.milliseconds(traffic.p50_ms if traffic else None),
             "p99": formats.milliseconds(traffic.p99_ms if traffic else None),

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from console import formats
 from console.access import VIEW, application_for, frame, may
+from console.experiment_health import health_shown
 from registry.api.errors import error_response
 from registry.errors import Forbidden, NotFound, Unauthenticated
 from registry.models import Application
@@ -81,6 +82,7 @@ def picture(application: Application, *, chosen: PeriodChoice) -> dict[str, Any]
         "step_s": told["step_s"],
         "points": told["points"],
         "summary": {"text": _summary(told)},
+        **health_shown(application),
         "arms": [arm_shown(arm, tolerated=tolerated) for arm in told["arms"]],
     }
 

@@ -6,6 +6,7 @@ ClipperError 500 internal
 │   ├── InvalidInput 400 invalid_input
 │   ├── UnknownField 400 unknown_field
 │   ├── InvalidReceipt 400 invalid_receipt
+│   │   └── ExpiredReceipt 400 invalid_receipt
 │   └── InvalidPolicyParams 400 invalid_policy_params
 ├── Unauthenticated 401 unauthenticated
 │   ├── UnknownKey 401 unauthenticated
@@ -99,6 +100,10 @@ class InvalidReceipt(BadRequest):
     """The query id isn't of this system or of this application, or it is too old."""
 
     code = "invalid_receipt"
+
+
+class ExpiredReceipt(InvalidReceipt):
+    """Its feedback window is over."""
 
 
 class InvalidPolicyParams(BadRequest, ValueError):

@@ -171,3 +171,27 @@ class SelectionSnapshot(models.Model):
 
     def __str__(self) -> str:
         return f"{self.application} at {self.at:%Y-%m-%d %H:%M:%S}"
+
+
+class ExperimentHealth(models.Model):
+    """How an application's experiment stands; `selection.evaluation.monitoring.health` looks."""
+
+    application = models.OneToOneField(
+        "registry.Application", on_delete=models.CASCADE, related_name="health"
+    )
+    experiment = models.CharField(max_length=64, help_text="Another one: the checks began anew.")
+    since = models.DateTimeField(help_text="When this experiment began.")
+    at = models.DateTimeField(help_text="When it was looked at last.")
+    findings = models.JSONField(
+        default=dict, help_text='{check: {"state", "value", "reason", "since"}}'
+    )
+    sums = models.JSONField(default=dict, help_text="What the checks remember.")
+    readings = models.JSONField(
+        default=dict, blank=True, help_text="What web processes had counted then."
+    )
+
+    class Meta:
+        verbose_name_plural = "experiments' health"
+
+    def __str__(self) -> str:
+        return f"{self.application} at {self.at:%Y-%m-%d %H:%M:%S}"

@@ -5,10 +5,12 @@ from __future__ import annotations
 from registry.api.routing import APPLICATION, both
 from selection.api import ContextsView, SelectionView
 from selection.evaluation.monitoring.api import HistoryView
+from selection.evaluation.monitoring.health.api import HealthView
 from selection.evaluation.what_if.api import WhatIfView
 
 urlpatterns = [
     *both(f"{APPLICATION}/contexts/", view=ContextsView, name="api-contexts"),
+    *both(f"{APPLICATION}/health/", view=HealthView, name="api-health"),
     *both(f"{APPLICATION}/selection/", view=SelectionView, name="api-selection"),
     *both(f"{APPLICATION}/selection/history/", view=HistoryView, name="api-selection-history"),
     *both(f"{APPLICATION}/what-if/", view=WhatIfView, name="api-what-if"),

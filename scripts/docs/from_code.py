@@ -58,7 +58,8 @@ def metric_families() -> list[Metric]:
         at=0.0, now=0.0, rss_bytes=1, versions={"svm:1": Reading(VersionStats(), 0, 0)}
     )
     restarts = {"svm:1": Restarts(by_host={"host": 1}, last=())}
-    text = exposition([document], control_age_s=0.0, restarts=restarts).decode()
+    health = {"digits": {"silence": False}}
+    text = exposition([document], control_age_s=0.0, restarts=restarts, health=health).decode()
     return [f for f in text_string_to_metric_families(text) if f.name.startswith("clipper_")]
 
 

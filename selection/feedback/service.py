@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from redis.asyncio import Redis
 
-from registry.errors import ClipperError, InvalidReceipt, Unavailable
+from registry.errors import ClipperError, ExpiredReceipt, InvalidReceipt, Unavailable
 from registry.specs import ApplicationSpec
 from selection.feedback.events import (
     ArmOutcome,
@@ -40,6 +40,7 @@ class FeedbackService:
 
     So many `replicas` of Redis have it before it is acknowledged.
     While it is `paused` it takes none, as Redis has no memory left for it.
+    It calls `note_expired` with each piece that came after its feedback window.
     """
 
     def __init__(
@@ -50,12 +51,14 @@ class FeedbackService:
         store: SelectionStore,
         outputs: OutputStore,
         replicas: int = 0,
+        note_expired: Callable[[ApplicationSpec], None] = lambda _: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._journal = FeedbackJournal(redis, replicas=replicas)
         self._signer = signer
         self._store = store
         self._outputs = outputs
+        self._note_expired = note_expired
         self._clock = clock
         self.paused = False
 
@@ -177,7 +180,8 @@ class FeedbackService:
             # A window made longer since is not for it: its mark may have expired by the former one.
             window_s = min(window_s, receipt.window_s)
         if now_ms - receipt.issued_at_ms > window_s * 1000:
-            raise InvalidReceipt(f"query_id: older than the feedback window of {window_s} s")
+            self._note_expired(application)
+            raise ExpiredReceipt(f"query_id: older than the feedback window of {window_s} s")
         return receipt
 
     async def _stored_outputs(self, receipts: Iterable[Receipt]) -> dict[bytes, dict[str, bytes]]:

@@ -37,6 +37,11 @@ class EpsilonGreedy(Policy):
 
     epsilon: float = 0.1
 
+    @property
+    def floor(self) -> float:
+        """The share of queries that is spread evenly, by the name that it has elsewhere."""
+        return self.epsilon
+
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
         means = {arm: mean_reward(vector) for arm, vector in statistics.items()}
         seen = {arm: mean for arm, mean in means.items() if mean is not None}

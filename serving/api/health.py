@@ -10,6 +10,7 @@ from registry.artifacts.counts import read_fetches_async
 from registry.control import read_control_async
 from registry.errors import NotReady
 from registry.restarts import read_restarts_async
+from selection.store.health import read_alarms_async
 from selection.store.keys import REDIS_ERRORS, redis_needed
 from serving.api.http import Endpoint, Receive, Scope, Send, endpoint, require_method, send_body
 from serving.cluster.environments import read_numbers_async
@@ -64,6 +65,7 @@ def metrics_endpoint(runtime: Runtime) -> Endpoint:
             environments = await read_numbers_async(runtime.redis)
             fetches = await read_fetches_async(runtime.redis)
             checks = await read_checks_async(runtime.redis)
+            health = await read_alarms_async(runtime.redis)
         arms = {
             version_id: version.arm for version_id, version in runtime.snapshot.versions.items()
         }
@@ -77,6 +79,7 @@ def metrics_endpoint(runtime: Runtime) -> Endpoint:
             environments=environments,
             fetches=fetches,
             checks=checks,
+            health=health,
         )
         await send_body(send, body, headers=[PROMETHEUS_TYPE])
 

@@ -22,6 +22,7 @@ from redis.asyncio import Redis
 
 from infrastructure.expiring_keys import ExpiringKeys
 from registry.restarts import Restarts
+from selection.store.health import Alarms
 from serving.engine.outcome import Outcome, Status
 from serving.engine.stats import (
     COUNTER,
@@ -44,6 +45,7 @@ from serving.metrics.cluster import (
     EnvironmentsCollector,
     refused_records,
 )
+from serving.metrics.experiments import HealthCollector
 from serving.metrics.window import Delta, RateWindow
 
 KEY_PREFIX = "clipper:web:"
@@ -92,6 +94,9 @@ class ApplicationStats:
         "Queries whose caller left before the answer; none of the others counts them"
     )
     scored: int = counter("Rows scored, which no other counter counts")
+    labels_too_late: int = counter(
+        "Pieces of feedback refused because their feedback window was over"
+    )
     # Why the models' answer would not do: each such query got the default output or, without one,
     # an error.
     unconnected: int = counter("Queries whose models had no replica")
@@ -279,18 +284,21 @@ def exposition(
     environments: Mapping[str, float] | None = None,
     fetches: Mapping[str, Mapping[str, int]] | None = None,
     checks: Mapping[str, int] | None = None,
+    health: Alarms | None = None,
 ) -> bytes:
     """Render the documents in Prometheus' text format; `process` tells the web processes apart.
 
     `control_age_s` is how old the control worker's last round is, None where nobody knows of one;
     `restarts` are those of versions by their names, `environments` what is counted of those built,
-    `fetches` what hosts counted of artifacts, `checks` how those of versions ended.
+    `fetches` what hosts counted of artifacts, `checks` how those of versions ended, `health` which
+    checks of experiments raise an alarm.
     """
     registry = CollectorRegistry()
     registry.register(ClusterCollector(control_age_s=control_age_s, restarts=restarts or {}))
     registry.register(EnvironmentsCollector(environments or {}))
     registry.register(ChecksCollector(checks or {}))
     registry.register(artifacts.FetchesCollector(fetches or {}))
+    registry.register(HealthCollector(health or {}))
     registry.register(_Documents(list(documents)))
     return generate_latest(registry)
 

@@ -115,6 +115,9 @@ class Runtime:
             store=self.store,
             outputs=self.outputs,
             replicas=spec.redis_replicas,
+            note_expired=lambda application: self.metrics.of_application(application.name).count(
+                "labels_too_late"
+            ),
         )
         self.settler = Settler(
             self.due,

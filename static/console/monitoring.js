@@ -226,11 +226,22 @@
     list.replaceChildren(...wanted);
   }
 
+  function health() {
+    for (const check of picture.health) {
+      const row = page.querySelector(`[data-list=health] > [data-key="${check.check}"]`);
+      row.dataset.state = check.state;
+      write(row, check.text);
+    }
+    page.querySelector("[data-unhealthy]").hidden = !picture.unhealthy;
+    page.querySelector("[data-unhealthy-text]").textContent = picture.unhealthy;
+  }
+
   function show() {
     write(page.querySelector("[data-summary]"), picture.summary.text);
     page.querySelector("[data-standing]").textContent = picture.summary.text.standing;
     page.querySelector("[data-policy]").textContent = picture.summary.text.policy;
     rows();
+    health();
     draw();
   }
 

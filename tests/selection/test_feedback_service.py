@@ -236,6 +236,26 @@ async def test_an_expired_receipt_changes_nothing(
     await refused(caller, aredis, old, "feedback window of 3600 s")
 
 
+async def test_only_what_comes_after_its_window_is_noted_as_expired(
+    aredis: Redis, signer: ReceiptSigner, store: SelectionStore, outputs: OutputStore
+) -> None:
+    expired: list[str] = []
+    caller = Caller(
+        FeedbackService(
+            aredis,
+            signer=signer,
+            store=store,
+            outputs=outputs,
+            note_expired=lambda application: expired.append(application.name),
+        ),
+        signer,
+    )
+    await caller.send(caller.label(), caller.label(application_id=2))
+    assert expired == []
+    await caller.send(caller.label(issued_at_ms=int(time.time() * 1000) - 3_601_000))
+    assert expired == [APP.name]
+
+
 async def test_one_bad_item_is_refused_alone_and_by_its_place(
     caller: Caller, aredis: Redis
 ) -> None:

@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 
@@ -16,6 +17,7 @@ from registry.models import Application, Model
 from registry.services import Actor, RouteRequest
 from selection.evaluation.monitoring.downsampling import KEPT
 from selection.models import SelectionSnapshot
+from selection.store.health import KEY
 from selection.store.keys import GLOBAL_CONTEXT, state_key
 from serving.cluster.control.snapshots import (
     LOCK,
@@ -24,7 +26,7 @@ from serving.cluster.control.snapshots import (
     thin_selection_history,
 )
 from serving.engine.outcome import Outcome, Status
-from serving.metrics.published import INDEX, KEY_PREFIX, Metrics
+from serving.metrics.published import INDEX, KEY_PREFIX, Metrics, exposition
 from tests.redis_server import fresh_redis_client
 
 BY = Actor(user=None, label="a test", may_run_code=True, may_grant_manage=True)
@@ -58,8 +60,11 @@ def digits(settings: Any, tmp_path: Path) -> Application:
     )
 
 
-def publish(client: redis.Redis, *, answered: int, late: int, web: str = "web-1") -> None:
+def publish(
+    client: redis.Redis, *, answered: int, late: int, web: str = "web-1", too_late: int = 0
+) -> None:
     metrics = Metrics(process_id=web, pid=1)
+    metrics.of_application("digits").labels_too_late = too_late
     for outcome in [Outcome(Status.OK, b"7")] * answered + [None] * late:
         metrics.of_application("digits").count_arms(("svm:1",), [outcome])
     document = metrics.document(at=0.0, now=0.0, rss_bytes=0, versions={})
@@ -97,6 +102,23 @@ def test_it_holds_what_happened_since_the_last_one(
         [4, 3, 1, 0],
         [4, 2, 2, 0],
     ]
+
+
+def test_what_alarms_is_published_for_prometheus(
+    server_redis: redis.Redis, digits: Application
+) -> None:
+    publish(server_redis, answered=1, late=0, too_late=40)
+    snapshot_selection()
+
+    published = server_redis.get(KEY)
+    assert published is not None
+    alarms = msgspec.json.decode(published)
+    assert server_redis.ttl(KEY) > 0
+    assert {check for check, alarming in alarms["digits"].items() if alarming} == {"delay"}
+    lines = exposition([], health=alarms).decode().splitlines()
+    metric = "clipper_application_health_alarm"
+    assert f'{metric}{{application="digits",check="delay"}} 1.0' in lines
+    assert f'{metric}{{application="digits",check="silence"}} 0.0' in lines
 
 
 def test_an_application_without_arms_has_none(server_redis: redis.Redis) -> None:

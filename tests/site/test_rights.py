@@ -60,6 +60,7 @@ ENDPOINTS = [
     Endpoint("GET", "applications/letters/contexts/"),
     Endpoint("DELETE", "applications/letters/selection?all=true"),
     Endpoint("GET", "applications/letters/schema"),
+    Endpoint("GET", "applications/letters/health"),
     Endpoint("GET", "applications/letters/selection/history"),
     Endpoint("POST", "applications/letters/what-if", {}),
     Endpoint("GET", "models/"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,10 +24,12 @@ from selection.evaluation.monitoring.downsampling import (
     grouped,
     settled_before,
 )
+from selection.evaluation.monitoring.health import watching
+from selection.evaluation.monitoring.health.watching import Watch
 from selection.evaluation.monitoring.rewards import Trust, tallied
 from selection.evaluation.monitoring.standing import Standing, standing_of
 from selection.evaluation.rows import COLUMNS, Outputs, logged
-from selection.models import Feedback, SelectionSnapshot, StateReset
+from selection.models import ExperimentHealth, Feedback, SelectionSnapshot, StateReset
 
 # What more feedback there is goes into the next snapshot.
 FEEDBACK_AT_ONCE = 50_000
@@ -39,12 +41,15 @@ class Observed:
     """What is known of an application at a moment.
 
     `state` is what `SelectionStore.describe` says of the global context, `readings` what each web
-    process has counted of its arms since it started.
+    process has counted of its arms since it started, and `too_late` of labels that it refused as
+    too old. `weights` are those of the arms' routes.
     """
 
     application: ApplicationSpec
     state: Mapping[str, Any]
     readings: counter_deltas.Readings
+    weights: Mapping[str, float] = field(default_factory=dict)
+    too_late: Mapping[str, int] = field(default_factory=dict)
 
 
 def take_snapshot(observed: Observed, *, now: datetime) -> SelectionSnapshot | None:
@@ -58,7 +63,8 @@ def take_snapshot(observed: Observed, *, now: datetime) -> SelectionSnapshot | N
     arms = _arms(observed.state)
     counts = counter_deltas.counted_since(last.readings if last else {}, observed.readings)
     rule = answer_rule_of(application)
-    unread = _Unread(last, application=application, rule=rule, now=now)
+    watch = Watch(application, weights=observed.weights, now=now)
+    unread = _Unread(last, application=application, rule=rule, now=now, watch=watch)
     earned, rewards = tallied(unread, trust=_trust(last), rule=rule)
     changed = (
         last is None
@@ -84,16 +90,19 @@ def take_snapshot(observed: Observed, *, now: datetime) -> SelectionSnapshot | N
         readings=counter_deltas.remembered(last.readings if last else {}, observed.readings),
         last_feedback=unread.last,
     )
-    return snapshot if _saved(snapshot) else None
+    health = watch.concluded(counts=counts, too_late=observed.too_late)
+    return snapshot if _saved(snapshot, health=health) else None
 
 
 @transaction.atomic
-def _saved(snapshot: SelectionSnapshot) -> bool:
+def _saved(snapshot: SelectionSnapshot, *, health: ExperimentHealth) -> bool:
     """Save it where its application is still there, which it then is until the end of this."""
     rows = Application.objects.select_for_update(no_key=True).filter(pk=snapshot.application_id)
     if rows.first() is None:
         return False
     snapshot.save(force_insert=True)
+    # What both have seen of feedback is the same rows.
+    health.save()
     return True
 
 
@@ -131,7 +140,8 @@ def _standing(
 class _Unread:
     """Iterates over the feedback that no snapshot has known yet; `last` is the row it came to.
 
-    Feedback on a version that the caller chose is passed over: it says nothing of the policy.
+    Feedback on a version that the caller chose is passed over: it says nothing of the policy. The
+    watch sees every row.
     """
 
     def __init__(
@@ -141,8 +151,10 @@ class _Unread:
         application: ApplicationSpec,
         rule: AnswerRule,
         now: datetime,
+        watch: Watch,
     ) -> None:
         self._answering = rule
+        self._watch = watch
         rows = Feedback.objects.filter(application_id=application.id).order_by("pk")
         # Rows are written by one process at a time, so that a later one has a higher key.
         if last is not None:
@@ -154,8 +166,10 @@ class _Unread:
         self._rows = rows.filter(pk__gt=self.last)[:FEEDBACK_AT_ONCE]
 
     def __iter__(self) -> Iterator[LoggedQuery]:
-        for row in self._rows.values("pk", "forced", *COLUMNS).iterator(chunk_size=500):
+        read = self._rows.values("pk", "forced", *watching.COLUMNS, *COLUMNS)
+        for row in read.iterator(chunk_size=500):
             self.last = row["pk"]
+            self._watch.see(row)
             query = logged(row, outputs=Outputs(), rule=self._answering)
             if query is not None and not row["forced"]:
                 yield query

@@ -15,8 +15,10 @@ from registry.arms import registered_arms
 from registry.errors import Unavailable
 from registry.snapshot import build_snapshot
 from selection.evaluation.monitoring.counter_deltas import Readings
+from selection.evaluation.monitoring.health.watching import all_alarms
 from selection.evaluation.monitoring.history import COUNTERS
 from selection.evaluation.monitoring.snapshots import Observed, take_snapshot, thin_snapshots
+from selection.store.health import publish_alarms
 from selection.store.queries import describe_all
 from serving.metrics.published import read_published
 
@@ -63,11 +65,14 @@ def _snapshots() -> int:
                 application=application,
                 state=state,
                 readings=readings_of(documents, application=application.name),
+                weights=weights,
+                too_late=too_late_of(documents, application=application.name),
             ),
             now=now,
         )
-        for (application, _), state in zip(routed, states, strict=True)
+        for (application, weights), state in zip(routed, states, strict=True)
     ]
+    publish_alarms(redis_client(), all_alarms())
     return sum(snapshot is not None for snapshot in taken)
 
 
@@ -78,6 +83,15 @@ def readings_of(documents: Iterable[Mapping[str, Any]], *, application: str) -> 
             arm: [counts[name] for name in COUNTERS]
             for arm, counts in document["applications"][application].get("arms", {}).items()
         }
+        for document in documents
+        if application in document["applications"]
+    }
+
+
+def too_late_of(documents: Iterable[Mapping[str, Any]], *, application: str) -> dict[str, int]:
+    """Return how many labels each web process has refused as too old; older ones count none."""
+    return {
+        document["id"]: document["applications"][application].get("labels_too_late", 0)
         for document in documents
         if application in document["applications"]
     }

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, cast
 
 from serving.container.errors import (
@@ -18,6 +17,8 @@ from serving.container.estimators.trusted import holds_compiled
 
 # Every process asks what runtimes there are, and few load a model: those import NumPy.
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from serving.container.predictor import LoadedModel, Predictor
     from serving.container.spec import LoadSpec
 
@@ -122,7 +123,7 @@ def find_runtime(name: str) -> Loader:
         except ImportError as error:
             need = f", it needs {runtime.needs}" if runtime.needs else ""
             raise UnknownRuntime(f"the runtime {name!r} is not installed{need}: {error}") from error
-    for entry_point in entry_points(group=ENTRY_POINTS, name=name):
+    for entry_point in (added for added in _added() if added.name == name):
         try:
             return cast(Loader, entry_point.load())
         except BaseException as error:
@@ -133,7 +134,15 @@ def find_runtime(name: str) -> Loader:
 
 def runtime_names() -> list[str]:
     """Every runtime that a version may name, ours first."""
-    return list(dict.fromkeys([*RUNTIMES, *entry_points(group=ENTRY_POINTS).names]))
+    return list(dict.fromkeys([*RUNTIMES, *(added.name for added in _added())]))
+
+
+def _added() -> Iterable[EntryPoint]:
+    """The runtimes that installed packages add."""
+    # Most versions are of ours, and it would be a tenth of what a check's start takes.
+    from importlib.metadata import entry_points
+
+    return entry_points(group=ENTRY_POINTS)
 
 
 def belongs_in_a_box(spec: LoadSpec) -> bool:

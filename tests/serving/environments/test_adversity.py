@@ -19,8 +19,6 @@ from serving.environments.store import STAGING, Environments
 from tests.serving.environments.wheels import make_wheel, needs, offline
 from tests.small_disk import small_disk
 
-# What builds gives way to everybody else on the machine.
-pytestmark = pytest.mark.timeout(240)
 ROOT = Path(__file__).resolve().parents[3]
 BUILDER = """
 import json, sys

@@ -18,8 +18,6 @@ from serving.container.errors import EnvironmentFailed
 from serving.environments.store import MADE_OF, STAGING, Environments, HeldEnvironment
 from tests.serving.environments.wheels import make_wheel, needs, offline
 
-# What builds gives way to everybody else on the machine.
-pytestmark = pytest.mark.timeout(240)
 ROOT = Path(__file__).resolve().parents[3]
 
 

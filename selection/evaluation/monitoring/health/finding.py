@@ -1,0 +1,34 @@
+"""What a check of an experiment's health comes to, and the label that checks are shown."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+State = Literal["good", "alarm", "unknown"]
+GOOD: State = "good"
+ALARM: State = "alarm"
+UNKNOWN: State = "unknown"
+
+
+class Finding(NamedTuple):
+    """How a check stands, its number (None: not known yet), and the words for people."""
+
+    state: State
+    value: float | None
+    reason: str
+
+
+class Labelled(NamedTuple):
+    """A label or a reward that somebody gave. Times are unix seconds.
+
+    `arm` is the one that was asked, None where that was no matter of chance: where several were
+    asked, the caller chose, or the input came with its label. `key` is whom the query was to keep
+    with one arm.
+    """
+
+    arm: str | None
+    propensity: float
+    key: str
+    context: str
+    issued_at: float
+    received_at: float
