@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('registry', '0022_contexts_without_share'),
+        ('registry', '0023_api_key_can_read'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
