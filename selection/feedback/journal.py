@@ -141,7 +141,7 @@ end
 
 -- What is known of an arm: numbers, or where nothing of it will change the text that they are.
 local function known_of(family, arm, text)
-  if family.by_arm and not family.deltas[arm] then
+  if family.by_arm == family.width and not family.deltas[arm] then
     return text
   end
   return unpacked(family, text)
@@ -198,9 +198,10 @@ local function taught(key, given)
         local seen, sum, reward = vector[1], vector[2], delta[2]
         paired[arms[i]] = {seen, sum, seen * reward, sum * reward}
       end
-      if delta or not by_arm then  -- and then they are numbers
+      if delta or by_arm < width then  -- and then they are numbers
         for j, x in ipairs(vector) do
-          vector[j] = x * (keeps[j] or keep) + (delta and delta[j] or 0)
+          local fades = delta or j <= width - by_arm
+          vector[j] = x * (fades and (keeps[j] or keep) or 1) + (delta and delta[j] or 0)
         end
       end
       local text = vector

@@ -90,7 +90,8 @@ class Linear(Policy):
         Sums of another number of features are another kind, which begins anew.
         """
         k = self.coefficients
-        return StatisticKind(f"reg{k}", 2 + k * (k + 1) // 2 + k, by_arm=True)
+        width = 2 + k * (k + 1) // 2 + k
+        return StatisticKind(f"reg{k}", width, by_arm=width)
 
     def observe(
         self,

@@ -26,15 +26,15 @@ class StatisticKind(NamedTuple):
     mean. Otherwise the first number is how much was observed, and a newcomer has observed nothing.
 
     `keeps`: by what each of the numbers is multiplied, whatever the policy's own fading; a kind
-    with other ones is another kind and needs another name. `by_arm`: only feedback that tells of
-    the arm itself makes its numbers fade, so that an arm that is seldom asked forgets as slowly.
+    with other ones is another kind and needs another name. `by_arm`: the last so many numbers fade
+    only with feedback of the arm itself, so that an arm that is seldom asked forgets as slowly.
     """
 
     name: str
     width: int
     relative: bool = False
     keeps: tuple[float, ...] = ()
-    by_arm: bool = False
+    by_arm: int = 0
 
 
 LOG_WEIGHTS = StatisticKind("log", 1, relative=True)
@@ -130,13 +130,21 @@ def _moved(
     joined: Statistics, deltas: Statistics, *, statistic: StatisticKind, keep: float
 ) -> dict[str, Vector]:
     """Return the sums faded, with what feedback adds to them."""
-    nothing = (0.0,) * statistic.width
     keeps = statistic.keeps or (keep,) * statistic.width
+    # What others' feedback leaves of an arm's numbers.
+    still = (*keeps[: statistic.width - statistic.by_arm], *(1.0,) * statistic.by_arm)
+    nothing = (0.0,) * statistic.width
     return {
         arm: tuple(
-            x * k + d for x, k, d in zip(vector, keeps, deltas.get(arm, nothing), strict=True)
+            x * k + d
+            for x, k, d in zip(
+                vector,
+                keeps if arm in deltas else still,
+                deltas.get(arm, nothing),
+                strict=True,
+            )
         )
-        if arm in deltas or not statistic.by_arm
+        if arm in deltas or statistic.by_arm < statistic.width
         else vector
         for arm, vector in joined.items()
     }

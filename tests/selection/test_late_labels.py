@@ -98,5 +98,7 @@ def test_labels_of_arms_that_are_not_routed_only_let_the_others_fade(
         for arm, vector in chosen_from.items():
             if arm not in deltas:
                 keeps = statistic.keeps or (late.keep,) * statistic.width
-                faded = tuple(x * k + 0.0 for x, k in zip(vector, keeps, strict=True))
-                assert after.of(statistic)[arm] == (vector if statistic.by_arm else faded)
+                fading = statistic.width - statistic.by_arm
+                still = (*keeps[:fading], *(1.0,) * statistic.by_arm)
+                faded = tuple(x * k + 0.0 for x, k in zip(vector, still, strict=True))
+                assert after.of(statistic)[arm] == (vector if fading == 0 else faded)

@@ -75,7 +75,7 @@ def test_feedback_adds_the_query_its_reward_and_their_products() -> None:
     deltas = linucb.observe(losses={"a:1": 0.25}, propensities={}, features=(2.0, 3.0, 5.0))
     products = (1.0, 2.0, 3.0, 5.0, 4.0, 6.0, 10.0, 9.0, 15.0, 25.0)
     assert deltas == {"a:1": (1.0, 0.75, *products, 0.75, 1.5, 2.25, 3.75)}
-    assert linucb.statistic == StatisticKind("reg4", 16, by_arm=True)
+    assert linucb.statistic == StatisticKind("reg4", 16, by_arm=16)
 
 
 def test_where_nothing_is_known_all_arms_tie_and_share() -> None:

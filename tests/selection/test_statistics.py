@@ -81,11 +81,11 @@ def test_a_kind_may_fade_number_by_number_whatever_the_policy_does() -> None:
     assert state.of(memories) == {"svm:2": (9.0, 5.0), "knn:1": (4.0, 2.0), "tree:1": (0.0, 0.0)}
 
 
-def test_or_by_feedback_of_the_arm_itself_alone() -> None:
-    own = StatisticKind("own", 1, by_arm=True)
-    before = State({"own": {"svm:2": (8.0,), "knn:1": (4.0,)}})
-    state = learn(before, update({"svm:2": (1.0,)}, statistic=own, keep=0.5))
-    assert state.of(own) == {"svm:2": (5.0,), "knn:1": (4.0,), "tree:1": (0.0,)}
+def test_some_of_them_by_feedback_of_the_arm_itself_alone() -> None:
+    own = StatisticKind("own", 2, by_arm=1)
+    before = State({"own": {"svm:2": (8.0, 8.0), "knn:1": (4.0, 4.0)}})
+    state = learn(before, update({"svm:2": (1.0, 1.0)}, statistic=own, keep=0.5))
+    assert state.of(own) == {"svm:2": (5.0, 5.0), "knn:1": (2.0, 4.0), "tree:1": (0.0, 0.0)}
 
 
 # --- newcomers ------------------------------------------------------------------------------

@@ -26,8 +26,8 @@ FAMILIES = (
     StatisticKind("rew", 3),
     StatisticKind("pair", 2),
     StatisticKind("lin", 12),
-    StatisticKind("bank", 4, keeps=(1.0, 0.999, 0.97, 0.1), by_arm=True),
-    StatisticKind("own", 2, by_arm=True),
+    StatisticKind("bank", 4, keeps=(1.0, 0.999, 0.97, 0.1), by_arm=2),
+    StatisticKind("own", 2, by_arm=2),
     StatisticKind("slow", 2, relative=True, keeps=(1.0, 0.3)),
 )
 # Versions that follow each other, and names that begin or sort alike.
