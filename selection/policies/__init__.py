@@ -8,6 +8,7 @@ from typing import Any
 
 from registry.errors import InvalidPolicyParams
 from selection.policies.ab_split import ABSplit
+from selection.policies.adaptive_ucb import AdaptiveUCB
 from selection.policies.base import Parameter, Policy, Prepared, Selection
 from selection.policies.epsilon_greedy import EpsilonGreedy
 from selection.policies.exp3 import Exp3
@@ -20,7 +21,18 @@ from selection.policies.ucb1 import UCB1
 
 POLICIES: dict[str, type[Policy]] = {
     policy.name: policy
-    for policy in (Static, ABSplit, EpsilonGreedy, UCB1, Thompson, Exp3, Exp4, LinUCB, SquareCB)
+    for policy in (
+        Static,
+        ABSplit,
+        EpsilonGreedy,
+        UCB1,
+        AdaptiveUCB,
+        Thompson,
+        Exp3,
+        Exp4,
+        LinUCB,
+        SquareCB,
+    )
 }
 
 __all__ = [

@@ -12,8 +12,10 @@ from tests.architecture.source import LAYERS, ROOT, contracts, module_name, modu
 
 # Whoever decides an answer or learns from one loads nothing that it doesn't count with.
 LIGHT = ("answers", "contexts", "learning", "policies", "receipts", "rewards")
-# Two count with numpy, and are loaded where a policy needs them.
-HEAVIER = {"selection.policies.best_arm", "selection.policies.ridge"}
+# They count with numpy, and are loaded where a policy needs them.
+HEAVIER = {
+    f"selection.policies.{name}" for name in ("best_arm", "memory_choice", "ridge", "wilson")
+}
 
 
 def test_every_contract_on_imports_is_kept() -> None:

@@ -1,0 +1,96 @@
+"""Randomised upper confidence bounds over memories that grow and shrink with what changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from selection.policies.base import (
+    INHERIT,
+    Parameter,
+    Policy,
+    Prepared,
+    draw_one,
+    floored,
+    normalised,
+)
+from selection.policies.memories import MEMORIES, remembered
+from selection.policies.newcomers import NEWCOMERS, new_among
+from selection.policies.statistics import StatisticKind, Statistics, Vector
+
+if TYPE_CHECKING:
+    from selection.policies.memory_choice import Believed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptiveUCB(Policy):
+    """Ask the arm with the highest upper bound of its mean reward, at a confidence drawn by chance.
+
+    The bound is Wilson's (1927), with z**2 = 2 * u * exploration * log(1 + n / n_i) for n_i labels
+    of the arm and n of all: KL-UCB+ (Garivier and Cappé 2011) in closed form. u is drawn from 0 to
+    1 for each query, the same for all arms (RandUCB: Vaswani, Mehrabian, Durand and Kveton 2020),
+    so that arms share while labels are awaited and every chance is exact. n_i are the labels of
+    the longest memory that still holds (`selection.policies.memories`). Once some arm is known,
+    those without feedback get the share `newcomers` at most.
+    """
+
+    name: ClassVar[str] = "adaptive_ucb"
+    summary: ClassVar[str] = "asks the version that could be best, by as long a memory as holds"
+    parameters: ClassVar[tuple[Parameter, ...]] = (
+        Parameter("exploration", 1.0, 0.0, 10.0, "how much not knowing an arm speaks for it"),
+        Parameter("floor", 0.02, 0.0, 1.0, "share of queries spread evenly over all arms"),
+        NEWCOMERS,
+        INHERIT,
+    )
+
+    exploration: float = 1.0
+    floor: float = 0.02
+    newcomers: float = NEWCOMERS.default
+
+    @property
+    def statistic(self) -> StatisticKind:
+        return MEMORIES
+
+    def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
+        # NumPy is loaded where a policy needs it: other processes do without its memory.
+        from selection.policies.memory_choice import believed
+
+        known = believed(list(statistics.values()))
+        best = self._bounded(known, statistics)
+        trusted = {
+            arm: (rewards + 1.0) / (count + 2.0)
+            for arm, count, rewards in zip(
+                statistics, known.counts.tolist(), known.rewards.tolist(), strict=True
+            )
+        }
+        return draw_one(weights=normalised(trusted), probabilities=floored(best, floor=self.floor))
+
+    def observe(
+        self,
+        *,
+        losses: Mapping[str, float],
+        propensities: Mapping[str, float],
+        features: Sequence[float] = (),
+    ) -> dict[str, Vector]:
+        return {arm: remembered(1.0 - loss) for arm, loss in losses.items()}
+
+    def _bounded(self, known: Believed, statistics: Statistics) -> dict[str, float]:
+        """Return the chances of being asked, with those of newcomers in their bounds."""
+        from selection.policies.wilson import highest_bound
+
+        best = highest_bound(known, exploration=self.exploration)
+        chances = dict(zip(statistics, best, strict=True))
+        new = new_among(statistics)
+        share = sum(chances[arm] for arm in new)
+        if share <= self.newcomers:
+            return chances
+        old = [arm not in new for arm in statistics]
+        among = highest_bound(known, exploration=self.exploration, among=old)
+        rest = dict(zip(statistics, among, strict=True))
+        return {
+            arm: self.newcomers * chance / share
+            if arm in new
+            else (1.0 - self.newcomers) * rest[arm]
+            for arm, chance in chances.items()
+        }

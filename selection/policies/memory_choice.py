@@ -1,0 +1,90 @@
+"""Which of an arm's memories still holds, and what to believe of the arm by it.
+
+An arm is believed what the longest memory says that agrees with all shorter ones (Lepski 1991, "On
+a problem of adaptive estimation in Gaussian white noise"; as the windows of Bifet and Gavaldà 2007,
+"Learning from time-changing data with adaptive windowing"). They disagree where the likelihood
+ratio of Bernoulli rewards, n * KL(short, long), is large; with other rewards in [0, 1], which vary
+less, that takes more to happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selection.policies.memories import KEEPS, NUMBERS
+from selection.policies.statistics import Vector
+
+Array = NDArray[np.float64]
+
+# e**-6 is the chance that two that agree look so different at one moment; looked at for 10,000
+# labels, five equal memories cost two or three of regret.
+DISAGREE = 6.0
+# An arm whose own last labels are better than what is believed of it is worth another look at less:
+# it is seldom asked, and what that costs ends with the next few labels.
+RISEN = 4.0
+# Where one arm has changed, so may others that nobody looked at: of theirs, what is older than one
+# memory longer than the changed arm's counts as ten labels at most.
+OLDER_COUNTS = 10.0
+TINY = 1e-9
+
+
+class Believed(NamedTuple):
+    """What is believed of each arm: so many labels, with these rewards in all."""
+
+    counts: Array
+    rewards: Array
+
+
+def believed(vectors: Sequence[Vector]) -> Believed:
+    """Return what the arms' sums tell of them now."""
+    table = np.array(vectors, dtype=np.float64).reshape(len(vectors), len(KEEPS), NUMBERS)
+    counts = np.maximum(table[:, :, 0], 0.0)
+    rewards = np.clip(table[:, :, 1], 0.0, counts)
+    worth = counts * counts / np.maximum(table[:, :, 2], TINY)
+    held = _held(counts[:, :-1], rewards[:, :-1], worth=worth[:, :-1])
+    own = rewards[:, -1] / np.maximum(counts[:, -1], TINY)
+    usual = (held.rewards + 0.5) / (held.counts + 1.0)
+    risen = (own > usual) & (worth[:, -1] * divergence(own, usual) > RISEN)
+    return Believed(
+        np.where(risen, counts[:, -1], held.counts), np.where(risen, rewards[:, -1], held.rewards)
+    )
+
+
+def _held(counts: Array, rewards: Array, *, worth: Array) -> Believed:
+    """Return what the longest memory of each arm tells, of which older parts count for less."""
+    arms = np.arange(len(counts))
+    longest = longest_that_holds(counts, rewards, worth=worth)
+    recent = np.maximum(longest, longest.max() - 1)
+    older = counts[arms, longest] - counts[arms, recent]
+    share = np.minimum(1.0, OLDER_COUNTS / np.maximum(older, TINY))
+    return Believed(
+        *(
+            sums[arms, recent] + share * (sums[arms, longest] - sums[arms, recent])
+            for sums in (counts, rewards)
+        )
+    )
+
+
+def longest_that_holds(counts: Array, rewards: Array, *, worth: Array) -> NDArray[np.intp]:
+    """Return for each arm (a row) the first memory (a column) with which all later ones agree."""
+    means = rewards / np.maximum(counts, TINY)
+    # A half each more, so that no mean is quite 0 or 1.
+    smoothed = (rewards + 0.5) / (counts + 1.0)
+    ratios = worth[:, None, :] * divergence(means[:, None, :], smoothed[:, :, None])
+    later = np.triu(np.ones(ratios.shape[1:], dtype=bool), k=1)
+    disagreeing = np.any((ratios > DISAGREE) & later, axis=2)
+    first: NDArray[np.intp] = np.argmin(disagreeing, axis=1)
+    return first
+
+
+def divergence(p: Array, q: Array) -> Array:
+    """Return KL(p, q) of Bernoulli distributions; no q is 0 or 1."""
+    # 0 * log(0) is 0.
+    ones = p * np.log(np.maximum(p, TINY) / q)
+    zeros = (1.0 - p) * np.log(np.maximum(1.0 - p, TINY) / (1.0 - q))
+    total: Array = ones + zeros
+    return total
