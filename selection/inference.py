@@ -20,7 +20,7 @@ All need nothing but running sums since a fixed beginning. What each says of:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from operator import add
 from typing import NamedTuple
 
@@ -36,7 +36,7 @@ CAREFUL_STAKES = tuple(0.9 / math.sqrt(2.0) ** step for step in range(24))
 # Newton's method comes from the careful side, and may stop at any step: three leave 1e-4 of the
 # width.
 STEPS = 3
-STEPS_OF_MEANS = 8
+STEPS_OF_MEANS, CLOSE = 8, 1e-6
 # Of a Beta distribution, the prior of `evidence`: that of Krichevsky and Trofimov (1981).
 HALF = 0.5
 
@@ -162,6 +162,8 @@ def _least_unlikely(better: Rewards, other: Rewards, *, margin: float) -> float:
     for _ in range(STEPS_OF_MEANS):
         slope, curve = map(add, _slope(better, m), _slope(other, m + margin))
         to = m - slope / curve
+        if abs(to - m) < CLOSE:
+            break
         m = to if low < to < high else (m + (low if to <= low else high)) / 2.0
     return m
 
@@ -188,18 +190,34 @@ def _log_beta(a: float, b: float) -> float:
     return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
 
 
-def against_each(arms: Sequence[Rewards], *, best: int, margin: float = 0.0) -> Iterator[float]:
-    """Yield the evidence for the arm in the place `best` against each other one."""
-    for place, other in enumerate(arms):
-        if place != best:
-            yield evidence(arms[best], other, margin=margin)
-
-
-def confidence_in(arms: Sequence[Rewards], *, best: int, margin: float = 0.0) -> float:
+def confidence_in(
+    arms: Sequence[Rewards], *, best: int, margin: float = 0.0, worth: float = 1.0
+) -> float:
     """Return how sure it is that the arm in the place `best` is, but for `margin`, the best.
 
     1 - (the others) * exp(-the weakest evidence against any): where another arm is better, this
     ever exceeds 1 - delta with a chance of delta at most, whenever one looks. A single arm: 1.
+
+    `worth` 1/2 where rewards of the arms depend on each other: the geometric mean of two
+    supermartingales is at most their mean, which is one.
     """
-    weakest = min(against_each(arms, best=best, margin=margin), default=math.inf)
-    return max(1.0 - (len(arms) - 1) * math.exp(-weakest), 0.0)
+    weakest = min(
+        (
+            evidence(arms[best], other, margin=margin)
+            for place, other in enumerate(arms)
+            if place != best
+        ),
+        default=math.inf,
+    )
+    return max(1.0 - (len(arms) - 1) * math.exp(-worth * weakest), 0.0)
+
+
+def proves_best(
+    arms: Sequence[Rewards], *, best: int, margin: float = 0.0, delta: float = ALPHA
+) -> bool:
+    """Return whether `confidence_in` that arm is at least 1 - delta, as soon as one says no."""
+    wanted = math.log((len(arms) - 1) / delta) if len(arms) > 1 else 0.0
+    others = (other for place, other in enumerate(arms) if place != best)
+    # The closest one first: it mostly decides.
+    closest = sorted(others, key=lambda other: -(other.total + HALF) / (other.number + 1.0))
+    return all(evidence(arms[best], other, margin=margin) >= wanted for other in closest)

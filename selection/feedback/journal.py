@@ -46,7 +46,7 @@ if ARGV[8] == '' then
 end
 local state, general, contexts = KEYS[3], KEYS[4], KEYS[5]
 local now, context, ttl, most = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
-local arms, routed, observed, keep, version_share, families, pairs_kind =
+local arms, routed, observed, at_ms, keep, version_share, families, pairs_kind =
 unpack(cmsgpack.unpack(ARGV[8]))
 
 -- Contexts that are too old, and then those too many of which were used longest ago.
@@ -170,7 +170,7 @@ local function join(key, family)
     all = read_all(key)
   end
   for _, i in ipairs(missing) do
-    local former, vector = predecessor(all, family, arms[i]), {}
+    local former, vector = not family.evidence and predecessor(all, family, arms[i]), {}
     local inherited = former
       and unpacked(family, read(key, {family.prefix .. former})[1])
     for j = 1, family.width do
@@ -181,16 +181,33 @@ local function join(key, family)
   return vectors
 end
 
+-- Evidence begins anew where the arm has changed.
+local function recheck(vector, lately)
+  if vector[3] >= CHANGED_FROM then
+    local mean, recent = vector[2] / vector[1], vector[4] / vector[3]
+    local equal = vector[3] * (1 + lately) / (2 - vector[3] * (1 - lately))
+    local variance = math.max(mean * (1 - mean), recent * (1 - recent)) + 1 / equal
+    local apart = recent - mean
+    if apart * apart > CHANGED * variance * (1 / equal - 1 / vector[1]) then
+      vector[1], vector[2], vector[3], vector[4] = 0, 0, 0, 0
+      vector[5], vector[6] = vector[5] + 1, at_ms
+    end
+  end
+  if vector[6] == 0 then
+    vector[6] = at_ms
+  end
+end
+
 -- What the update makes of one state: the texts of its sums go to `left`, in order; returns the
 -- fields to write. In `paired` there is afterwards what a context's own rewards tell everybody.
 local left, paired = {}, {}
 local function taught(key, given)
   local written = {}
   for _, one in ipairs(given) do
-    local name, width, relative, keeps, by_arm, deltas = unpack(one)
+    local name, width, relative, keeps, by_arm, evidence, deltas = unpack(one)
     local family = {
       prefix = name .. ':', width = width, relative = relative, by_arm = by_arm,
-      deltas = deltas, format = '<' .. string.rep('d', width)
+      evidence = evidence, deltas = deltas, format = '<' .. string.rep('d', width)
     }
     for i, vector in ipairs(join(key, family)) do
       local delta = deltas[arms[i]]
@@ -203,6 +220,9 @@ local function taught(key, given)
           local fades = delta or j <= width - by_arm
           vector[j] = x * (fades and (keeps[j] or keep) or 1) + (delta and delta[j] or 0)
         end
+      end
+      if delta and evidence then
+        recheck(vector, keeps[3])
       end
       local text = vector
       if type(vector) == 'table' then
@@ -327,6 +347,7 @@ class FeedbackJournal:
                 update.arms,
                 update.routed,
                 update.observed,
+                update.at_ms,
                 update.keep,
                 *update.warm_start,
                 statistic_kinds,

@@ -216,6 +216,7 @@ class FeedbackService:
                 losses=losses,
                 propensities={record.arm: record.propensity for record in answered.arms},
                 features=features,
+                at_ms=now_ms,
             )
         label = bytes(item.label)
         return JournalEntry(

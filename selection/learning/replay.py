@@ -94,6 +94,7 @@ class Replay:
             losses=entry.losses,
             propensities=entry.propensities,
             features=entry.features,
+            at_ms=round(entry.at * 1000.0),
         )
         states = {
             context: known.state

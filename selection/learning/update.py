@@ -15,12 +15,13 @@ def update_of(
     losses: Mapping[str, float],
     propensities: Mapping[str, float],
     features: Sequence[float] = (),
+    at_ms: int = 0,
 ) -> Update:
     """Return the update that losses in [0, 1] of some arms are.
 
     `arms` are those routed when the feedback came, those with losses where none is known; those
     that answered take part as well, in the order of their losses. `propensities` are the arms'
-    chances of being asked, `features` those of the query.
+    chances of being asked, `features` those of the query, `at_ms` is when the feedback came.
     """
     routed = tuple(arms) or tuple(losses)
     return Update(
@@ -30,4 +31,5 @@ def update_of(
         deltas=policy.deltas(losses=losses, propensities=propensities, features=features),
         keep=policy.keep,
         warm_start=policy.warm_start,
+        at_ms=at_ms,
     )

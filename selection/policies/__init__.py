@@ -17,6 +17,7 @@ from selection.policies.linucb import LinUCB
 from selection.policies.squarecb import SquareCB
 from selection.policies.static import Static
 from selection.policies.thompson import Thompson
+from selection.policies.track_and_stop import TrackAndStop
 from selection.policies.ucb1 import UCB1
 
 POLICIES: dict[str, type[Policy]] = {
@@ -28,6 +29,7 @@ POLICIES: dict[str, type[Policy]] = {
         UCB1,
         AdaptiveUCB,
         Thompson,
+        TrackAndStop,
         Exp3,
         Exp4,
         LinUCB,

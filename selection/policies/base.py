@@ -16,15 +16,18 @@ from itertools import accumulate
 from typing import ClassVar, NamedTuple
 
 from registry.errors import BadRequest
+from selection.inference import ALPHA
 from selection.policies.assignment import owner_of, routes_of
 from selection.policies.features import Features
 from selection.policies.statistics import (
+    EVIDENCE,
     LOG_WEIGHTS,
     REWARDS,
     StatisticKind,
     Statistics,
     Vector,
     WarmStart,
+    evidence,
     rewards,
 )
 from selection.reliability import Factors, redistributed, relative
@@ -124,6 +127,15 @@ INHERIT = Parameter("inherit", 0.5, 0.0, 1.0, "share of its predecessor's trust 
 FADING = (DECAY, INHERIT)
 
 
+class Proof(NamedTuple):
+    """What it takes to call an arm the best: the chance `delta` that it is wrong, and that no other
+    is better by more than `margin`.
+    """
+
+    delta: float = ALPHA
+    margin: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy(ABC):
     """One way to choose among arms and to learn from feedback.
@@ -157,6 +169,11 @@ class Policy(ABC):
     @property
     def warm_start(self) -> WarmStart:
         return WarmStart(self.inherit)
+
+    @property
+    def proof(self) -> Proof:
+        """What an arm is recommended by."""
+        return Proof()
 
     @abstractmethod
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
@@ -192,9 +209,11 @@ class Policy(ABC):
         propensities: Mapping[str, float],
         features: Sequence[float] = (),
     ) -> dict[StatisticKind, Statistics]:
-        """Return all that feedback adds: the arms' rewards, and what the policy itself keeps."""
+        """Return all that feedback adds: the arms' rewards, what that proves of them, and what the
+        policy itself keeps.
+        """
         learned = self.observe(losses=losses, propensities=propensities, features=features)
-        return {REWARDS: rewards(losses), self.statistic: learned}
+        return {REWARDS: rewards(losses), EVIDENCE: evidence(losses), self.statistic: learned}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,9 @@ class StatisticKind(NamedTuple):
     `keeps`: by what each of the numbers is multiplied, whatever the policy's own fading; a kind
     with other ones is another kind and needs another name. `by_arm`: the last so many numbers fade
     only with feedback of the arm itself, so that an arm that is seldom asked forgets as slowly.
+
+    `evidence`: sums as those of `EVIDENCE`, which begin anew where an arm has changed, and which
+    newcomers begin with nothing of: what is proved of one version says nothing of another.
     """
 
     name: str
@@ -35,6 +38,7 @@ class StatisticKind(NamedTuple):
     relative: bool = False
     keeps: tuple[float, ...] = ()
     by_arm: int = 0
+    evidence: bool = False
 
 
 LOG_WEIGHTS = StatisticKind("log", 1, relative=True)
@@ -44,6 +48,18 @@ REWARDS = StatisticKind("rew", 3)
 # the later one's reward over them, and of the product of both. They tell how much contexts differ
 # (`selection.policies.shrinkage`), which changes more slowly than what is best there.
 PAIRS = StatisticKind("ctx", 4, keeps=(0.9999,) * 4)
+# What is proved of an arm (`selection.inference`): rewards seen and their sum, since it joined or
+# was found changed; both again of lately, fading; how often it was found changed; and since when
+# it has been counted, in milliseconds since 1970 (0: not known).
+LATELY = 0.995
+EVIDENCE = StatisticKind(
+    "ev", 6, keeps=(1.0, 1.0, LATELY, LATELY, 1.0, 1.0), by_arm=6, evidence=True
+)
+# An arm has changed where its mean of lately, of so many rewards at least, is this many (squared)
+# standard errors from that of all. It raised no false alarm in five million rewards, where one that
+# falls from 0.92 to 0.1 is found after 22 rewards, to 0.8 after 230 (medians of 40 runs).
+CHANGED_FROM = 30.0
+CHANGED = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +86,7 @@ class Update:
     are new join first. `deltas` are then added, by family and arm. The arms `observed` count one
     more feedback.
     `routed` are those of the arms that queries choose among; the others only get a late label.
+    `at_ms` is when it came, in milliseconds since 1970; 0 where nobody knows.
     """
 
     arms: tuple[str, ...]
@@ -78,6 +95,7 @@ class Update:
     deltas: Mapping[StatisticKind, Statistics]
     keep: float
     warm_start: WarmStart
+    at_ms: int = 0
 
 
 def learn_in(context: str, update: Update, *, states: Mapping[str, State]) -> dict[str, State]:
@@ -104,7 +122,7 @@ def learn(state: State, update: Update) -> State:
         )
         sums[statistic.name] = {
             **state.of(statistic),
-            **_moved(joined, deltas, statistic=statistic, keep=update.keep),
+            **_moved(joined, deltas, statistic=statistic, keep=update.keep, at_ms=update.at_ms),
         }
     return State(sums)
 
@@ -127,14 +145,19 @@ def _paired(update: Update, *, own: State) -> Update:
 
 
 def _moved(
-    joined: Statistics, deltas: Statistics, *, statistic: StatisticKind, keep: float
+    joined: Statistics,
+    deltas: Statistics,
+    *,
+    statistic: StatisticKind,
+    keep: float,
+    at_ms: int,
 ) -> dict[str, Vector]:
     """Return the sums faded, with what feedback adds to them."""
     keeps = statistic.keeps or (keep,) * statistic.width
     # What others' feedback leaves of an arm's numbers.
     still = (*keeps[: statistic.width - statistic.by_arm], *(1.0,) * statistic.by_arm)
     nothing = (0.0,) * statistic.width
-    return {
+    moved = {
         arm: tuple(
             x * k + d
             for x, k, d in zip(
@@ -148,6 +171,28 @@ def _moved(
         else vector
         for arm, vector in joined.items()
     }
+    if statistic.evidence:
+        for arm in moved.keys() & deltas.keys():
+            moved[arm] = _rechecked(moved[arm], at_ms=at_ms)
+    return moved
+
+
+def _rechecked(vector: Vector, *, at_ms: int) -> Vector:
+    """Return evidence as it goes on, or as it begins anew where the arm has changed.
+
+    That is found by the standard errors of a fading mean (Roberts 1959) from the mean of all, of
+    which it is a part; the variance is the larger one of both means, so that arms which hardly ever
+    fail raise no false alarm. `equal` is how many rewards that count alike lately's are worth.
+    """
+    seen, total, lately, of_lately, changes, since = vector
+    if lately >= CHANGED_FROM:
+        mean, recent = total / seen, of_lately / lately
+        equal = lately * (1.0 + LATELY) / (2.0 - lately * (1.0 - LATELY))
+        variance = max(mean * (1.0 - mean), recent * (1.0 - recent)) + 1.0 / equal
+        apart = recent - mean
+        if apart * apart > CHANGED * variance * (1.0 / equal - 1.0 / seen):
+            return (0.0, 0.0, 0.0, 0.0, changes + 1.0, float(at_ms))
+    return (seen, total, lately, of_lately, changes, since or float(at_ms))
 
 
 def join(
@@ -200,7 +245,7 @@ def _inherited(
     statistic: StatisticKind,
     warm_start: WarmStart,
 ) -> Vector:
-    former = predecessor(arm, own, routed=routed)
+    former = None if statistic.evidence else predecessor(arm, own, routed=routed)
     if former is None:
         return (mean,) * statistic.width
     return tuple(mean + warm_start.version_share * (x - mean) for x in own[former])
@@ -209,6 +254,11 @@ def _inherited(
 def rewards(losses: Mapping[str, float]) -> dict[str, Vector]:
     """Return what losses in [0, 1] add to the family `REWARDS`."""
     return {arm: (1.0, 1.0 - loss, (1.0 - loss) ** 2) for arm, loss in losses.items()}
+
+
+def evidence(losses: Mapping[str, float]) -> dict[str, Vector]:
+    """Return what losses in [0, 1] add to the family `EVIDENCE`."""
+    return {arm: (1.0, 1.0 - loss, 1.0, 1.0 - loss, 0.0, 0.0) for arm, loss in losses.items()}
 
 
 def mean_reward(vector: Vector) -> float | None:

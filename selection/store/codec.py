@@ -9,8 +9,17 @@ from typing import Any
 
 from registry.specs import ApplicationSpec
 from selection.policies import Policy, Prepared
+from selection.policies.recommendation import Recommendation, recommend, reward_intervals
 from selection.policies.shrinkage import Everybody, shrunk
-from selection.policies.statistics import REWARDS, State, Vector, join, mean_reward
+from selection.policies.statistics import (
+    EVIDENCE,
+    REWARDS,
+    State,
+    Statistics,
+    Vector,
+    join,
+    mean_reward,
+)
 from selection.reliability import factors_of
 from selection.store.keys import (
     FEEDBACK,
@@ -71,17 +80,22 @@ def describe(
     `own` is what is stored of the context, `general` of all; `arms` their routes' weights, and
     `missed` the share of asks that each missed lately.
     """
-    base = None if context == GLOBAL_CONTEXT else general.state
+    told: dict[str, Any] = {"arms": [], "recommendation": None}
+    if arms:
+        base = None if context == GLOBAL_CONTEXT else general.state
+        ready = prepared(policy, own.state, arms, general=base).reweighted(factors_of(missed))
+        evidence = join(own.state, arms, statistic=EVIDENCE, warm_start=policy.warm_start)
+        together = any(len(selection.arms) > 1 for selection in ready.selections)
+        told = {
+            "arms": _arms(ready, stored=own, evidence=evidence, missed=missed),
+            "recommendation": _recommendation(
+                recommend(evidence, proof=policy.proof, together=together)
+            ),
+        }
     return {
         "policy": application.policy,
         "context": context,
-        "arms": _arms(
-            prepared(policy, own.state, arms, general=base).reweighted(factors_of(missed)),
-            stored=own,
-            missed=missed,
-        )
-        if arms
-        else [],
+        **told,
         "updated_at": iso(own.updated_at),
     }
 
@@ -99,14 +113,30 @@ def prepared(
     return policy.prepare(shrunk(own, everybody, seen=seen, relative=statistic.relative), arms)
 
 
+def _recommendation(found: Recommendation | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "arm": found.arm,
+        "state": found.state,
+        "confidence": found.confidence,
+        "since": iso(found.since_ms / 1000.0) if found.since_ms else None,
+        "labels": found.labels,
+    }
+
+
 def iso(seconds: float | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, tz=UTC).isoformat()
 
 
 def _arms(
-    prepared: Prepared, *, stored: StateRecord, missed: Mapping[str, float]
+    prepared: Prepared,
+    *,
+    stored: StateRecord,
+    evidence: Statistics,
+    missed: Mapping[str, float],
 ) -> list[dict[str, Any]]:
-    rewards = stored.state.of(REWARDS)
+    rewards, intervals = stored.state.of(REWARDS), reward_intervals(evidence)
     return [
         {
             "model": arm.partition(":")[0],
@@ -117,6 +147,7 @@ def _arms(
             "feedback": stored.feedback.get(arm, 0),
             "reliability": 1.0 - missed.get(arm, 0.0),
             "reward": mean_reward(rewards[arm]) if arm in rewards else None,
+            "reward_interval": intervals[arm]._asdict() if arm in intervals else None,
         }
         for arm, weight in prepared.weights.items()
     ]

@@ -10,7 +10,7 @@ import redis
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from selection.policies.statistics import REWARDS
+from selection.policies.statistics import CHANGED, CHANGED_FROM, REWARDS
 from selection.store.keys import (
     EVICTED_AT_ONCE,
     EXPIRY_MARGIN_S,
@@ -24,6 +24,7 @@ from selection.store.keys import (
 CONSTANTS = f"""
 local FEEDBACK, QUERIES, UPDATED, POSITION = '{FEEDBACK}', '{QUERIES}', '{UPDATED}', '{POSITION}'
 local REWARDS = '{REWARDS.name}'
+local CHANGED_FROM, CHANGED = {CHANGED_FROM}, {CHANGED}
 local EVICTED_AT_ONCE, EXPIRY_MARGIN_S = {EVICTED_AT_ONCE}, {EXPIRY_MARGIN_S}
 """
 

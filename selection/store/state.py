@@ -300,12 +300,14 @@ class SelectionStore:
             own, general = await self._read(
                 [(application.id, context), (application.id, GLOBAL_CONTEXT)]
             )
-        return describe(
+        # Milliseconds where there are many arms, which other queries shall not wait for.
+        return await asyncio.to_thread(
+            describe,
             application,
             self.policy(application),
             context=context,
             arms=arms,
             own=own,
             general=general,
-            missed=self._asks.known[application.id].missed,
+            missed=dict(self._asks.known[application.id].missed),
         )

@@ -7,7 +7,7 @@ together from bytes, are written down here, and the tests hold each answer again
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
@@ -191,6 +191,14 @@ class ScoreAnswer(msgspec.Struct):
     models: list[str]
 
 
+class RewardInterval(msgspec.Struct):
+    """An arm's mean reward, and where it is expected to lie: 95 % sure, however often one looks."""
+
+    value: float
+    low: float
+    high: float
+
+
 class ArmState(msgspec.Struct):
     """What is known of one arm; `probability` is its chance of the next query."""
 
@@ -202,6 +210,17 @@ class ArmState(msgspec.Struct):
     feedback: int
     reliability: float
     reward: float | None
+    reward_interval: RewardInterval | None
+
+
+class Recommendation(msgspec.Struct):
+    """The arm that leads, and how sure it is that it's the best, by so many labels since then."""
+
+    arm: str
+    state: Literal["undecided", "best", "reopened"]
+    confidence: float
+    since: str | None
+    labels: int
 
 
 class SelectionState(msgspec.Struct):
@@ -210,6 +229,7 @@ class SelectionState(msgspec.Struct):
     policy: str
     context: str
     arms: list[ArmState]
+    recommendation: Recommendation | None
     updated_at: str | None
 
 

@@ -18,7 +18,7 @@ from selection.feedback.replay_source import from_stream
 from selection.feedback.state_swap import fields_of
 from selection.learning.replay import Replay
 from selection.policies import Policy, make_policy
-from selection.policies.statistics import REWARDS, State, Update
+from selection.policies.statistics import EVIDENCE, REWARDS, State, Update
 from selection.store.codec import StateRecord, parse_record
 from selection.store.keys import EXPIRY_MARGIN_S, pack_vector, state_key
 from selection.store.query_counts import QueryCounts
@@ -39,6 +39,30 @@ def bits(state: State) -> dict[str, dict[str, bytes]]:
 
 def stored(client: redis.Redis, context: str = "") -> StateRecord:
     return parse_record(client.hgetall(state_key(1, context)))
+
+
+def test_evidence_begins_anew_at_the_same_label_both_ways(
+    server_redis: redis.Redis, redis_socket: str
+) -> None:
+    rewards = [1.0, 0.8, 1.0, 0.9] * 15 + [0.1, 0.0] * 20 + [0.7] * 5
+    entries = [
+        told(EXP4, {"svm:1": 1.0 - r, "knn:1": 0.5}, context="ann" if n % 3 else "", at_ms=10 + n)
+        for n, r in enumerate(rewards)
+    ]
+
+    async def append() -> None:
+        async with Redis(unix_socket_path=redis_socket) as client:
+            await FeedbackJournal(client).append(entries)
+
+    asyncio.run(append())
+
+    states = learned([(entry.event.context, entry.update) for entry in entries if entry.update])
+    for context, state in states.items():
+        assert bits(stored(server_redis, context).state) == bits(state)
+    changed, same = (states[""].of(EVIDENCE)[arm] for arm in ("svm:1", "knn:1"))
+    assert (changed[4], same[4]) == (1.0, 0.0)
+    assert (same[0], same[5]) == (105.0, 10.0)
+    assert 70.0 < changed[5] == 115.0 - changed[0] - 1.0
 
 
 @settings(

@@ -96,14 +96,19 @@ def told(
     context: str = "",
     routed: tuple[str, ...] = (),
     chance: float = 0.5,
+    at_ms: int = 1_700_000_001_000,
     **changes: Any,
 ) -> JournalEntry:
     """An observation as the service makes it of losses."""
     update = update_of(
-        policy, arms=routed, losses=losses, propensities=dict.fromkeys(losses, chance)
+        policy,
+        arms=routed,
+        losses=losses,
+        propensities=dict.fromkeys(losses, chance),
+        at_ms=at_ms,
     )
     outcomes = tuple(ArmOutcome(arm, chance, "1", loss) for arm, loss in losses.items())
-    return observation(context, update, outcomes=outcomes, **changes)
+    return observation(context, update, outcomes=outcomes, at_ms=at_ms, **changes)
 
 
 def learned(observed: list[tuple[str, Update]]) -> Mapping[str, State]:
