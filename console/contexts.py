@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from console import formats
 from console.access import CHANGE, VIEW, actor, application_for, frame
+from console.recommendation import pictured, worded
 from infrastructure.redis_client import redis_client
 from registry.errors import ClipperError
 from registry.models import Application
@@ -108,8 +109,10 @@ def _what(context: str | None) -> str:
 
 
 def _state(state: Mapping[str, Any]) -> dict[str, Any]:
+    intervals = [arm["reward_interval"] for arm in state["arms"]]
     return {
         "policy": state["policy"],
+        "text": worded(state["recommendation"]),
         "learned": state["updated_at"] is not None,
         "updated_at": state["updated_at"] and datetime.fromisoformat(state["updated_at"]),
         "arms": [
@@ -119,10 +122,15 @@ def _state(state: Mapping[str, Any]) -> dict[str, Any]:
                 "weight": formats.share(arm["weight"]),
                 "probability": formats.share(arm["probability"]),
                 "reward": formats.percent(arm["reward"]),
+                "interval": picture,
+                "low_to_high": formats.interval(interval and tuple(interval.values()))
+                or formats.NOTHING,
                 "feedback": formats.count(arm["feedback"]),
                 "queries": formats.count(arm["queries"]),
             }
-            for arm in state["arms"]
+            for arm, interval, picture in zip(
+                state["arms"], intervals, pictured(intervals), strict=True
+            )
         ],
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -39,6 +40,12 @@ def share(part: float | None) -> str:
     if 99.9 < percent < 100:
         return "> 99.9 %"
     return f"{percent:.1f} %" if 0 < percent < 10 or 99 < percent < 100 else f"{percent:.0f} %"
+
+
+def sure(confidence: float) -> str:
+    """Return how sure something is, rounded down: 95 %, 99.9 %."""
+    digits = 1000.0 if confidence >= 0.99 else 100.0
+    return f"{min(math.floor(confidence * digits) / digits, 0.999) * 100.0:g} %"
 
 
 def percent(part: float | None) -> str:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from console import formats
 from console.access import VIEW, application_for, frame, may
 from console.experiment_health import health_shown
+from console.recommendation import pictured, worded
 from registry.api.errors import error_response
 from registry.errors import Forbidden, NotFound, Unauthenticated
 from registry.models import Application
@@ -83,7 +84,12 @@ def picture(application: Application, *, chosen: PeriodChoice) -> dict[str, Any]
         "points": told["points"],
         "summary": {"text": _summary(told)},
         **health_shown(application),
-        "arms": [arm_shown(arm, tolerated=tolerated) for arm in told["arms"]],
+        "arms": [
+            arm_shown(arm, tolerated=tolerated, picture=interval)
+            for arm, interval in zip(
+                told["arms"], pictured([arm["reward"] for arm in told["arms"]]), strict=True
+            )
+        ],
     }
 
 
@@ -97,6 +103,7 @@ def _summary(told: Mapping[str, Any]) -> dict[str, str]:
     regret, against = _regret(told["regret"])
     return {
         "policy": told["policy"],
+        **worded(told["recommendation"]),
         "earned": formats.percent(told["mean_earned"]),
         "feedback": f"of {formats.count(told['feedback'])} possible"
         if told["feedback"]
@@ -124,8 +131,12 @@ def _regret(regret: Mapping[str, Any] | None) -> tuple[str, str]:
     return "can't tell", f"at most {regret['high']:,.1f}, if any"
 
 
-def arm_shown(arm: Mapping[str, Any], *, tolerated: float) -> dict[str, Any]:
-    """Return a row of the table; `tolerated` is the share of calls that may be missed."""
+def arm_shown(
+    arm: Mapping[str, Any], *, tolerated: float, picture: Mapping[str, float] | None = None
+) -> dict[str, Any]:
+    """Return a row of the table; `tolerated` is the share of calls that may be missed, and
+    `picture` where its interval lies beside those of the others.
+    """
     # What it refused is no fault of its own where every other arm refuses it too, and the counts
     # don't tell: it is shown, and has no part in how the arm stands.
     answered, missed = arm["answered"], arm["late"] + arm["failed"]
@@ -133,6 +144,7 @@ def arm_shown(arm: Mapping[str, Any], *, tolerated: float) -> dict[str, Any]:
         "arm": f"{arm['model']}:{arm['version']}",
         "state": "late" if missed > tolerated * (answered + missed) else "good",
         "percent": round((arm["weight"] or 0.0) * 100, 1),
+        "interval": picture,
         "text": {
             "note": "" if arm["routed"] else "no longer routed",
             "weight": formats.share(arm["weight"]),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from selection.inference import ALPHA, Interval, Rewards, confidence_in, mean
 from selection.policies.base import Proof
 from selection.policies.statistics import Statistics, Vector
 
-Standing = Literal["undecided", "best", "reopened"]
+Proved = Literal["undecided", "best", "reopened"]
+STATES: tuple[str, ...] = get_args(Proved)
 
 
 class Recommendation(NamedTuple):
@@ -21,7 +22,7 @@ class Recommendation(NamedTuple):
     """
 
     arm: str
-    state: Standing
+    state: Proved
     confidence: float
     since_ms: int
     labels: int

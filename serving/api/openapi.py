@@ -213,7 +213,7 @@ class ArmState(msgspec.Struct):
     reward_interval: RewardInterval | None
 
 
-class Recommendation(msgspec.Struct):
+class RecommendedArm(msgspec.Struct):
     """The arm that leads, and how sure it is that it's the best, by so many labels since then."""
 
     arm: str
@@ -229,7 +229,7 @@ class SelectionState(msgspec.Struct):
     policy: str
     context: str
     arms: list[ArmState]
-    recommendation: Recommendation | None
+    recommendation: RecommendedArm | None
     updated_at: str | None
 
 

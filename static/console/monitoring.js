@@ -221,6 +221,7 @@
       row.querySelector("[data-name]").textContent = arm.arm;
       row.querySelector("[data-bar]").style.width = `${arm.percent}%`;
       write(row, arm.text);
+      interval(row.querySelector("[data-interval]"), arm.interval);
       return row;
     });
     list.replaceChildren(...wanted);
@@ -236,7 +237,24 @@
     page.querySelector("[data-unhealthy-text]").textContent = picture.unhealthy;
   }
 
+  function interval(element, shown) {
+    element.hidden = !shown;
+    if (!shown) return;
+    const range = element.querySelector("[data-range]").style;
+    range.left = `${shown.left}%`;
+    range.width = `${shown.width}%`;
+    element.querySelector("[data-at]").style.left = `${shown.at}%`;
+  }
+
+  function recommendation(text) {
+    const notice = page.querySelector("[data-recommendation]");
+    notice.hidden = !text.recommendation;
+    notice.dataset.state = text.proof;
+    write(notice, text);
+  }
+
   function show() {
+    recommendation(picture.summary.text);
     write(page.querySelector("[data-summary]"), picture.summary.text);
     page.querySelector("[data-standing]").textContent = picture.summary.text.standing;
     page.querySelector("[data-policy]").textContent = picture.summary.text.policy;

@@ -39,11 +39,25 @@ def snapshot(application: Application, *, minutes: int, weight: float) -> None:
         at=NOON + timedelta(minutes=minutes),
         step_s=60,
         policy="exp4",
-        arms={"svm:1": {"weight": weight, "probability": 1.0, "reward": 0.9}},
+        arms={
+            "svm:1": {
+                "weight": weight,
+                "probability": 1.0,
+                "reward": 0.9,
+                "reward_interval": {"value": 0.75, "low": 0.7, "high": 0.79},
+            }
+        },
         counts={"svm:1": [10, 8, 1, 1]},
         earned=[2.0, 1.0, 1.0],
         standing={
             "since": "2026-01-01T00:00:00+00:00",
+            "recommendation": {
+                "arm": "svm:1",
+                "state": "best",
+                "confidence": 0.96,
+                "since": None,
+                "labels": 400,
+            },
             "earned": [400.0, 300.0, 300.0],
             "arms": {"svm:1": [400.0, 300.0, 300.0, 400.0, 300.0, *[400.0, 300.0] * 3, 300.0]},
         },
@@ -70,7 +84,8 @@ def test_it_answers_the_points_and_the_totals_of_the_period(digits: Application)
     assert (arm["asked"], arm["answered"], arm["late"], arm["failed"]) == (20, 16, 2, 2)
     assert arm["refused"] == 0
     assert (arm["share"], arm["mean_reward"]) == (1.0, 0.5)
-    assert arm["reward"]["low"] < arm["reward"]["value"] == 0.75 < arm["reward"]["high"]
+    assert arm["reward"] == {"value": 0.75, "low": 0.7, "high": 0.79}
+    assert body["recommendation"]["state"] == "best"
     assert arm["gain"]["low"] <= arm["gain"]["value"] == 0.0 <= arm["gain"]["high"]
     assert body.keys() == HistoryOut().fields.keys()
     assert HistoryOut(data=body).is_valid()

@@ -114,19 +114,18 @@ def test_an_arm_without_a_reward_is_not_compared() -> None:
     sums = rounds([(1.0, None, 0.0)] * 30)
 
     assert estimates.gain(sums) is None
-    assert estimates.reward(sums) is None
     assert estimates.regret({"a:1": sums}) is None
 
 
 def test_of_more_arms_each_interval_is_wider() -> None:
     sums = rounds([(1.0, 1.0, 0.5)] * 50 + [(0.0, None, 0.0)] * 50)
 
-    alone, among = estimates.reward(sums), estimates.reward(sums, arms=20)
+    alone, among = estimates.gain(sums), estimates.gain(sums, arms=20)
 
     assert alone is not None
     assert among is not None
     assert among.low < alone.low
-    assert alone.value == among.value == 1.0
+    assert alone.value == among.value == 0.5
 
 
 # What was earned.

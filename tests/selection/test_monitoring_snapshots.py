@@ -35,11 +35,13 @@ class Watch:
         self.weights = {"svm": 0.5, "forest": 0.5}
         self.readings: dict[str, Any] = {}
         self.policy = "exp4"
+        self.recommendation: dict[str, Any] | None = None
 
     def take(self) -> SelectionSnapshot | None:
         self.now += timedelta(seconds=10)
         state = {
             "policy": self.policy,
+            "recommendation": self.recommendation,
             "arms": [
                 {
                     "model": model,
@@ -49,6 +51,7 @@ class Watch:
                     "queries": 0,
                     "feedback": 0,
                     "reward": None,
+                    "reward_interval": None,
                 }
                 for model, weight in self.weights.items()
             ],
@@ -220,7 +223,7 @@ def test_a_history_has_a_line_of_points_and_what_it_comes_to(watch: Watch) -> No
     svm, forest = whole["arms"]
     assert (svm["model"], svm["feedback"], svm["share"]) == ("svm", 40, 0.5)
     assert (svm["mean_reward"], forest["mean_reward"]) == (1.0, 0.0)
-    assert forest["reward"]["high"] < svm["reward"]["low"]
+    assert forest["gain"]["low"] <= forest["gain"]["value"] <= forest["gain"]["high"]
     assert (forest["answered"], forest["failed"]) == (30, 10)
     # Both trusted alike: the vote's tie went to one of them, always the same.
     assert whole["feedback"] == 40
@@ -241,6 +244,17 @@ def test_what_is_concluded_is_of_all_since_the_beginning_whatever_the_period(wat
     assert (told["feedback"], told["standing"]["feedback"]) == (6, 18)
     assert (later["standing"], later["regret"]) == (told["standing"], told["regret"])
     assert told["standing"]["since"] == (NOON - timedelta(hours=26)).isoformat()
+
+
+def test_the_recommendation_is_that_of_the_last_state_in_the_period(watch: Watch) -> None:
+    watch.take()
+    before = watch.whole()["recommendation"]
+    watch.recommendation = {"arm": "svm:1", "state": "best", "confidence": 0.97}
+    watch.tell(svm=0.0, forest=1.0)
+    watch.take()
+
+    assert before is None
+    assert watch.whole()["recommendation"] == watch.recommendation
 
 
 def test_after_a_reset_conclusions_begin_anew(watch: Watch) -> None:

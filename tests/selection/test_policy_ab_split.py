@@ -8,7 +8,7 @@ import pytest
 
 from selection.policies import Policy, Selection, make_policy
 from selection.policies.ab_split import Assigned
-from selection.policies.statistics import REWARDS
+from selection.policies.statistics import EVIDENCE, REWARDS
 
 NOTHING = (0.0, 0.0, 0.0)
 CONTEXTS = [f"7:user {n}" for n in range(4000)]
@@ -115,4 +115,5 @@ def test_a_route_without_weight_is_given_to_nobody() -> None:
 def test_how_well_each_arm_did_is_kept_and_does_not_fade() -> None:
     assert split.keep == 1.0
     deltas = split.deltas(losses={"a:1": 0.5}, propensities={"a:1": 0.5})
-    assert deltas == {REWARDS: {"a:1": (1.0, 0.5, 0.25)}}
+    assert deltas[REWARDS] == {"a:1": (1.0, 0.5, 0.25)}
+    assert set(deltas) == {REWARDS, EVIDENCE}

@@ -146,7 +146,7 @@ def test_features_that_no_sum_survives_are_refused(x: float) -> None:
 def test_feedback_on_a_query_with_other_features_teaches_no_regression() -> None:
     assert linucb.observe(losses={"a:1": 0.5}, propensities={}, features=()) == {}
     deltas = linucb.deltas(losses={"a:1": 0.5}, propensities={}, features=(1.0,))
-    assert [statistic.name for statistic, by_arm in deltas.items() if by_arm] == ["rew"]
+    assert [statistic.name for statistic, by_arm in deltas.items() if by_arm] == ["rew", "ev"]
 
 
 def test_the_largest_features_leave_finite_bounds() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from selection.policies import Selection, make_policy
-from selection.policies.statistics import REWARDS
+from selection.policies.statistics import EVIDENCE, REWARDS
 
 NOTHING = (0.0, 0.0, 0.0)
 UNKNOWN = {"a:1": NOTHING, "b:1": NOTHING}
@@ -47,4 +47,5 @@ def test_what_was_learned_under_another_policy_counts_for_nothing() -> None:
 def test_feedback_moves_nothing_but_what_is_known_of_rewards() -> None:
     assert not static.learns
     deltas = static.deltas(losses={"a:1": 0.75}, propensities={"a:1": 1.0})
-    assert deltas == {REWARDS: {"a:1": (1.0, 0.25, 0.0625)}}
+    assert deltas[REWARDS] == {"a:1": (1.0, 0.25, 0.0625)}
+    assert set(deltas) == {REWARDS, EVIDENCE}

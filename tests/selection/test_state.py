@@ -293,11 +293,19 @@ async def test_it_describes_weights_chances_and_counts(
         "context": "",
         "arms": [
             {"model": "svm", "version": "2", "weight": 1.0, "probability": 0.9}
-            | {"queries": 1, "feedback": 5, "reliability": 1.0, "reward": 0.75},
+            | {"queries": 1, "feedback": 5, "reliability": 1.0, "reward": 0.75}
+            | {"reward_interval": None},
             {"model": "tree", "version": "1", "weight": pytest.approx(0, abs=1e-9)}
             | {"probability": pytest.approx(0.1), "queries": 0, "feedback": 0}
-            | {"reliability": 1.0, "reward": None},
+            | {"reliability": 1.0, "reward": None, "reward_interval": None},
         ],
+        "recommendation": {
+            "arm": "svm:2",
+            "state": "undecided",
+            "confidence": 0.0,
+            "since": None,
+            "labels": 0,
+        },
         "updated_at": "2023-11-14T22:13:20.500000+00:00",
     }
 

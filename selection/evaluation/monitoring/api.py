@@ -17,6 +17,7 @@ from registry.api.timestamps import EXPECTED, check_period, moment_of
 from registry.api.views.base import ManagementView, find_application
 from registry.errors import BadRequest
 from selection.evaluation.monitoring.history import Period, history
+from selection.policies.recommendation import STATES
 
 PARAMETERS = ("since", "until")
 # What is shown where nothing is said.
@@ -84,6 +85,16 @@ class RegretOut(serializers.Serializer[Any]):
     feedback = serializers.IntegerField()
 
 
+class RecommendationOut(serializers.Serializer[Any]):
+    """The arm that leads at the end of the period, and how sure it is that it's the best."""
+
+    arm = serializers.CharField()
+    state = serializers.ChoiceField(choices=STATES)
+    confidence = serializers.FloatField()
+    since = serializers.DateTimeField(allow_null=True)
+    labels = serializers.IntegerField()
+
+
 class StandingOut(serializers.Serializer[Any]):
     """From when on, and from how much feedback, intervals, gains and the regret are drawn."""
 
@@ -105,6 +116,7 @@ class HistoryOut(serializers.Serializer[Any]):
     mean_earned = serializers.FloatField(allow_null=True)
     earned = EstimateOut(allow_null=True)
     regret = RegretOut(allow_null=True)
+    recommendation = RecommendationOut(allow_null=True)
     standing = StandingOut()
 
 

@@ -1,4 +1,4 @@
-"""What the sums of a stretch of feedback tell: rewards of arms, gains and the regret.
+"""What the sums of a stretch of feedback tell: what was earned, gains and the regret.
 
 Regret is what Auer, Cesa-Bianchi, Freund and Schapire (2002, section 2) call the weak regret: the
 reward of the single arm that did best in hindsight, less what was earned. A query that asks one
@@ -33,11 +33,6 @@ class Regret(NamedTuple):
 
 def average(total: float, *, of: float) -> float | None:
     return total / of if of > 0.0 else None
-
-
-def reward(sums: ArmSums, *, arms: int = 1) -> Interval | None:
-    """Return the mean reward of an arm, one of so many, where it is known."""
-    return mean(Rewards(sums.seen, sums.reward), alpha=ALPHA / arms)
 
 
 def earned(sums: RewardSums) -> Interval | None:

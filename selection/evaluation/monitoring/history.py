@@ -66,6 +66,7 @@ def history(application: Application, *, period: Period) -> dict[str, Any]:
         "mean_earned": estimates.average(earned.total, of=earned.rounds),
         "earned": _estimate(estimates.earned(standing.earned)),
         "regret": _regret(estimates.regret(standing.arms)),
+        "recommendation": standing.recommendation,
         "standing": {"since": standing.since, "feedback": int(standing.earned.rounds)},
     }
 
@@ -154,7 +155,10 @@ def _totals(
             **_counted(counts.get(arm)),
             "share": counts[arm][0] / asked if arm in counts else 0.0 if asked else None,
             **_rewards(rewards.get(arm, ArmSums())),
-            **_concluded(standing.arms.get(arm, ArmSums()), arms=len(standing.arms)),
+            "reward": rows[-1].arms.get(arm, {}).get("reward_interval"),
+            "gain": _estimate(
+                estimates.gain(standing.arms.get(arm, ArmSums()), arms=len(standing.arms) or 1)
+            ),
         }
         for arm in names
     ]
@@ -164,14 +168,6 @@ def _rewards(sums: ArmSums) -> dict[str, float | None]:
     return {
         "feedback": int(sums.seen),
         "mean_reward": estimates.average(sums.reward, of=sums.seen),
-    }
-
-
-def _concluded(sums: ArmSums, *, arms: int) -> dict[str, Any]:
-    """Return what holds of one of so many arms, whenever somebody looks."""
-    return {
-        "reward": _estimate(estimates.reward(sums, arms=max(arms, 1))),
-        "gain": _estimate(estimates.gain(sums, arms=max(arms, 1))),
     }
 
 

@@ -86,7 +86,9 @@ def take_snapshot(observed: Observed, *, now: datetime) -> SelectionSnapshot | N
         counts=counts,
         earned=earned,
         rewards=rewards,
-        standing=before.followed_by(earned, rewards, routed=arms).as_json(),
+        standing=before.followed_by(
+            earned, rewards, routed=arms, recommendation=observed.state["recommendation"]
+        ).as_json(),
         readings=counter_deltas.remembered(last.readings if last else {}, observed.readings),
         last_feedback=unread.last,
     )
@@ -107,7 +109,7 @@ def _saved(snapshot: SelectionSnapshot, *, health: ExperimentHealth) -> bool:
 
 
 def _arms(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    kept = ("weight", "probability", "reward", "feedback", "queries")
+    kept = ("weight", "probability", "reward", "reward_interval", "feedback", "queries")
     return {
         f"{arm['model']}:{arm['version']}": {name: arm[name] for name in kept}
         for arm in state["arms"]

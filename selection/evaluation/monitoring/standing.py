@@ -17,11 +17,15 @@ from selection.evaluation.monitoring.aggregates import ArmSums, RewardSums, adde
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """From `since` (ISO 8601) on: what was earned, and the sums of each arm since it joined."""
+    """From `since` (ISO 8601) on: what was earned, and the sums of each arm since it joined.
+
+    `recommendation` is what the state of the global context came to, as `describe` says it.
+    """
 
     since: str
     earned: RewardSums = field(default_factory=RewardSums)
     arms: Mapping[str, ArmSums] = field(default_factory=dict)
+    recommendation: Mapping[str, Any] | None = None
 
     def followed_by(
         self,
@@ -29,6 +33,7 @@ class Standing:
         arms: Mapping[str, Sequence[float]],
         *,
         routed: Container[str],
+        recommendation: Mapping[str, Any] | None,
     ) -> Standing:
         """Return it a stretch later; arms that neither are routed nor got feedback are dropped."""
         known = {arm: sums for arm, sums in self.arms.items() if arm in routed or arm in arms}
@@ -36,10 +41,16 @@ class Standing:
             since=self.since,
             earned=added_earned((self.earned, earned)),
             arms=added((known, arms)),
+            recommendation=recommendation,
         )
 
     def as_json(self) -> dict[str, Any]:
-        return {"since": self.since, "earned": self.earned, "arms": dict(self.arms)}
+        return {
+            "since": self.since,
+            "earned": self.earned,
+            "arms": dict(self.arms),
+            "recommendation": self.recommendation,
+        }
 
 
 def standing_of(kept: Mapping[str, Any]) -> Standing | None:
@@ -50,4 +61,5 @@ def standing_of(kept: Mapping[str, Any]) -> Standing | None:
         since=kept["since"],
         earned=RewardSums(*kept["earned"]),
         arms={arm: ArmSums(*sums) for arm, sums in kept["arms"].items()},
+        recommendation=kept.get("recommendation"),
     )

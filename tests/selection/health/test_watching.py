@@ -40,13 +40,13 @@ class Watched:
         spec = application_spec(id=self.row.pk, **self.spec)
         arms = [
             {"model": arm.partition(":")[0], "version": "1", "weight": 0.5, "probability": 0.5}
-            | {"queries": 0, "feedback": 0, "reward": None}
+            | {"queries": 0, "feedback": 0, "reward": None, "reward_interval": None}
             for arm in self.weights
         ]
         take_snapshot(
             Observed(
                 application=spec,
-                state={"policy": spec.policy, "arms": arms},
+                state={"policy": spec.policy, "arms": arms, "recommendation": None},
                 readings={"web": {arm: [self.asked, self.asked, 0, 0] for arm in self.weights}},
                 weights=self.weights,
                 too_late={"web": self.too_late},
