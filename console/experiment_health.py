@@ -17,10 +17,11 @@ WORDS = {GOOD: "Good", ALARM: "Alarm", UNKNOWN: "Can't say"}
 
 
 def health_shown(application: Application) -> dict[str, Any]:
-    """Return what the monitoring page shows of it: a row a check, and what alarms in a line."""
+    """Return what the monitoring page shows: checks, guardrails, and what alarms in a line."""
     told = health_of(application)
     return {
         "health": [_row(check) for check in told["checks"]],
+        "guardrails": [_guardrail(guardrail) for guardrail in told["guardrails"]],
         "unhealthy": alarms_text({check["check"]: check for check in told["checks"]}),
     }
 
@@ -34,6 +35,22 @@ def _row(check: Mapping[str, Any]) -> dict[str, Any]:
             "title": CHECKS[check["check"]].title,
             "reason": check["reason"],
             "since": _since(check),
+        },
+    }
+
+
+def _guardrail(told: Mapping[str, Any]) -> dict[str, Any]:
+    bounded = told["low"] is not None
+    return {
+        "key": f"{told['metric']} {told['arm']}",
+        "text": {
+            "metric": told["metric"],
+            "arm": told["arm"],
+            "mean": formats.percent(told["mean"]) if bounded else f"{told['mean']:,.1f}",
+            "interval": formats.interval((told["mean"], told["low"], told["high"]))
+            if bounded
+            else formats.NOTHING,
+            "number": formats.count(told["number"]),
         },
     }
 

@@ -36,6 +36,9 @@ class Feedback(models.Model):
     arms = models.JSONField(help_text='[{"arm", "propensity", "output", "loss"}, ...]')
     routed = models.JSONField(default=list, blank=True, help_text="Arms that took part.")
     features = models.JSONField(default=list, blank=True, help_text="Features of the query.")
+    metrics = models.JSONField(
+        default=dict, blank=True, help_text="Numbers that tell of the answer beside its reward."
+    )
     position = models.BigIntegerField(
         default=0, help_text="Grows with the order in which feedback was counted."
     )
@@ -184,6 +187,9 @@ class ExperimentHealth(models.Model):
     at = models.DateTimeField(help_text="When it was looked at last.")
     findings = models.JSONField(
         default=dict, help_text='{check: {"state", "value", "reason", "since"}}'
+    )
+    guardrails = models.JSONField(
+        default=list, help_text='[{"metric", "arm", "number", "mean", "low", "high"}, ...]'
     )
     sums = models.JSONField(default=dict, help_text="What the checks remember.")
     readings = models.JSONField(

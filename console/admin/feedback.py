@@ -26,7 +26,10 @@ class FeedbackAdmin(ReadOnlyAdmin[Feedback]):
     date_hierarchy = "received_at"
     show_full_result_count = False
     fieldsets = (
-        (None, {"fields": (("app", "context_name", "key"), ("told", "moved"), "answers")}),
+        (
+            None,
+            {"fields": (("app", "context_name", "key"), ("told", "moved"), "answers", "beside")},
+        ),
         ("Record", {"fields": (("received", "issued"), ("kind", "nonce"))}),
     )
     readonly_fields = (
@@ -36,6 +39,7 @@ class FeedbackAdmin(ReadOnlyAdmin[Feedback]):
         "told",
         "moved",
         "answers",
+        "beside",
         "received",
         "issued",
     )
@@ -76,6 +80,10 @@ class FeedbackAdmin(ReadOnlyAdmin[Feedback]):
     @display(description="predicted")
     def issued(self, feedback: Feedback) -> SafeString | str:
         return when(feedback.issued_at)
+
+    @display(description="metrics")
+    def beside(self, feedback: Feedback) -> str:
+        return listed(*(f"{name} {number:g}" for name, number in feedback.metrics.items()))
 
     @display(description="what the arms answered")
     def answers(self, feedback: Feedback) -> SafeString:

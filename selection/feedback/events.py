@@ -16,6 +16,9 @@ MAX_ITEMS = 1000
 ABSENT = Raw()
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+# Numbers that tell of an answer beside its reward, by their names.
+MetricName = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]*$", max_length=32)]
+Metrics = Annotated[dict[MetricName, Share], Meta(max_length=8)]
 Rewards = Annotated[dict[str, Share], Meta(min_length=1)]
 
 
@@ -23,7 +26,7 @@ class FeedbackItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """One piece of feedback: on a query, or a labelled input. `input` and `label` stay raw JSON.
 
     Exactly {query_id, label}, {query_id, reward}, {query_id, rewards} (by arm) or {input, label,
-    context?, features?}.
+    context?, features?}. With a query_id also metrics, numbers from 0 to 1 by their names.
     """
 
     query_id: str | UnsetType = UNSET
@@ -33,6 +36,7 @@ class FeedbackItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     rewards: Rewards | UnsetType = UNSET
     context: str | UnsetType = UNSET
     features: tuple[float, ...] | dict[str, float | str] = ()
+    metrics: Metrics = {}
 
     def __post_init__(self) -> None:
         bytes(self.label).decode()  # its error is a ValueError: text must be UTF-8
@@ -49,6 +53,8 @@ class FeedbackItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
                 raise ValueError("expected exactly one of label, reward and rewards with query_id")
         elif not bytes(self.input):
             raise ValueError("expected query_id, or input with label")
+        elif self.metrics:
+            raise ValueError("metrics tell of the answer to a query: expected query_id")
         elif told != 1 or not labelled:
             raise ValueError("expected label beside input")
 
@@ -93,6 +99,7 @@ class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True):
     routed: tuple[str, ...] = ()
     features: tuple[float, ...] = ()
     key: Annotated[str, Meta(max_length=MAX_CHARACTERS)] = ""
+    metrics: dict[str, float] = {}
 
     def __post_init__(self) -> None:
         if (self.label is None) == (self.reward is None):

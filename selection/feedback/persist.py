@@ -133,6 +133,7 @@ def feedback_row(event: FeedbackEvent, *, position: int, gone: list[str]) -> Fee
         forced=event.forced,
         routed=event.routed,
         features=event.features,
+        metrics=event.metrics,
         key=event.key,
         position=position,
         gone=gone,

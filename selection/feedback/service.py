@@ -242,6 +242,7 @@ class FeedbackService:
                 routed=() if update is None else tuple(arms),
                 features=features,
                 key=answered.key,
+                metrics=item.metrics,
             ),
         )
 

@@ -227,6 +227,18 @@
     list.replaceChildren(...wanted);
   }
 
+  function guardrails() {
+    const list = page.querySelector("[data-list=guardrails]");
+    const template = document.getElementById("monitored-guardrail");
+    const wanted = picture.guardrails.map((guardrail) => {
+      const row = template.content.firstElementChild.cloneNode(true);
+      row.dataset.key = guardrail.key;
+      write(row, guardrail.text);
+      return row;
+    });
+    list.replaceChildren(...wanted);
+  }
+
   function health() {
     for (const check of picture.health) {
       const row = page.querySelector(`[data-list=health] > [data-key="${check.check}"]`);
@@ -259,6 +271,7 @@
     page.querySelector("[data-standing]").textContent = picture.summary.text.standing;
     page.querySelector("[data-policy]").textContent = picture.summary.text.policy;
     rows();
+    guardrails();
     health();
     draw();
   }

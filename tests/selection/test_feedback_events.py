@@ -39,6 +39,15 @@ def test_rewards_of_single_arms() -> None:
     assert item.mean_reward() == 0.75
 
 
+def test_metrics_come_with_any_feedback_on_a_query_up_to_eight() -> None:
+    told = {f"metric_{number}": number / 8 for number in range(8)}
+    item = {"query_id": "abc", "label": 7, "metrics": told}
+    assert parse_item(json.dumps(item).encode()).metrics == told
+    item["metrics"] = told | {"one_more": 1}
+    with pytest.raises(BadRequest, match="length <= 8"):
+        parse_item(json.dumps(item).encode())
+
+
 def test_a_labelled_input_with_and_without_context() -> None:
     item = parse_item(b'{"input": [1], "label": 7, "context": "ann"}')
     assert (bytes(item.input), item.context) == (b"[1]", "ann")
@@ -75,6 +84,9 @@ def test_clippers_own_update_names_the_context_uid() -> None:
         (b'{"query_id": "abc", "rewards": {"a:1": 1}, "reward": 1}', "exactly one of label, rew"),
         (b'{"input": 1, "label": 1, "rewards": {"a:1": 1}}', "expected label beside input"),
         (b'{"query_id": 7, "label": 1}', "Expected `str`"),
+        (b'{"input": 1, "label": 1, "metrics": {"a": 1}}', "metrics tell of the answer"),
+        (b'{"query_id": "abc", "label": 1, "metrics": {"a": 1.5}}', "<= 1.0"),
+        (b'{"query_id": "abc", "label": 1, "metrics": {"A b": 1}}', "matching regex"),
         (b'{"input": 1, "label": 1, "context": "a\\u0000b"}', "without NUL"),
         (b'{"query_id": "abc", "label": "\xff"}', "utf-8"),
         (b"[]", "Expected `object`"),

@@ -88,7 +88,13 @@ def test_a_row_says_all_that_the_event_said(stream: redis.Redis, digits: Applica
 def test_a_row_holds_what_learning_from_it_again_takes(
     stream: redis.Redis, digits: Application
 ) -> None:
-    one = event(digits, routed=("svm:2", "knn:1", "tree:1"), features=(0.1, -2.5e-300), key="u1")
+    one = event(
+        digits,
+        routed=("svm:2", "knn:1", "tree:1"),
+        features=(0.1, -2.5e-300),
+        key="u1",
+        metrics={"clicked": 1.0},
+    )
     fields: dict[str, Any] = {
         "event": msgspec.msgpack.encode(one),
         "gone": msgspec.msgpack.encode(["bob", "é"]),
@@ -99,6 +105,7 @@ def test_a_row_holds_what_learning_from_it_again_takes(
     assert row.routed == ["svm:2", "knn:1", "tree:1"]
     assert row.features == [0.1, -2.5e-300]
     assert row.key == "u1"
+    assert row.metrics == {"clicked": 1.0}
     assert row.gone == ["bob", "é"]
     assert position_text(row.position) == "1700000000123-7"
 

@@ -42,7 +42,7 @@ class Observed:
 
     `state` is what `SelectionStore.describe` says of the global context, `readings` what each web
     process has counted of its arms since it started, and `too_late` of labels that it refused as
-    too old. `weights` are those of the arms' routes.
+    too old, and `latency` of what its arms' calls took. `weights` are those of the arms' routes.
     """
 
     application: ApplicationSpec
@@ -50,6 +50,7 @@ class Observed:
     readings: counter_deltas.Readings
     weights: Mapping[str, float] = field(default_factory=dict)
     too_late: Mapping[str, int] = field(default_factory=dict)
+    latency: counter_deltas.Readings = field(default_factory=dict)
 
 
 def take_snapshot(observed: Observed, *, now: datetime) -> SelectionSnapshot | None:
@@ -92,7 +93,7 @@ def take_snapshot(observed: Observed, *, now: datetime) -> SelectionSnapshot | N
         readings=counter_deltas.remembered(last.readings if last else {}, observed.readings),
         last_feedback=unread.last,
     )
-    health = watch.concluded(counts=counts, too_late=observed.too_late)
+    health = watch.concluded(counts=counts, too_late=observed.too_late, latency=observed.latency)
     return snapshot if _saved(snapshot, health=health) else None
 
 

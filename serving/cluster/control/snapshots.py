@@ -67,6 +67,7 @@ def _snapshots() -> int:
                 readings=readings_of(documents, application=application.name),
                 weights=weights,
                 too_late=too_late_of(documents, application=application.name),
+                latency=latency_of(documents, arms=weights),
             ),
             now=now,
         )
@@ -95,3 +96,21 @@ def too_late_of(documents: Iterable[Mapping[str, Any]], *, application: str) -> 
         for document in documents
         if application in document["applications"]
     }
+
+
+def latency_of(documents: Iterable[Mapping[str, Any]], *, arms: Iterable[str]) -> Readings:
+    """Return of each arm how many calls waited and how many batches were sent, with their time."""
+    arms = tuple(arms)
+    return {
+        document["id"]: {
+            arm: [*_counted(version["queue_seconds"]), *_counted(version["batch_seconds"])]
+            for arm in arms
+            if (version := document["versions"].get(arm)) is not None
+        }
+        for document in documents
+    }
+
+
+def _counted(histogram: Mapping[str, Any]) -> tuple[int, int]:
+    """Return how often and for how many microseconds."""
+    return sum(histogram["counts"]), round(histogram["total"] * 1e6)

@@ -11,6 +11,7 @@ from django.test import Client
 
 from registry import services
 from registry.models import Application
+from selection.evaluation.monitoring.health.guardrails import MOST_METRICS
 from selection.evaluation.monitoring.health.watching import SETTLING_S, health_of
 from selection.evaluation.monitoring.snapshots import Observed, take_snapshot
 from selection.models import ExperimentHealth, Feedback
@@ -50,6 +51,7 @@ class Watched:
                 readings={"web": {arm: [self.asked, self.asked, 0, 0] for arm in self.weights}},
                 weights=self.weights,
                 too_late={"web": self.too_late},
+                latency={"web": {"svm:1": [self.asked, self.asked * 2_000, 10, 30_000]}},
             ),
             now=self.now,
         )
@@ -214,6 +216,50 @@ def test_the_api_and_the_pages_tell_it(watched: Watched) -> None:
     assert api.json()["checks"][0]["reason"] in page
     assert script["unhealthy"].startswith("labels depend on the arm (began ")
     assert script["health"][0]["text"]["state"] == "Alarm"
+    assert "Beside the reward" in page
+    assert script["guardrails"][0]["text"]["metric"] == "latency, ms"
+
+
+def guardrails(watched: Watched) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(one["metric"], one["arm"]): one for one in watched.told()["guardrails"]}
+
+
+def test_what_arms_do_beside_their_reward_is_told_with_intervals(watched: Watched) -> None:
+    price = {"lateness": 0.25, "cost": 1.5}
+    priced = [{"arm": "svm:1", "propensity": 0.5, "output": "7", "loss": 0.0} | price]
+    watched.label("svm:1", times=30, metrics={"clicked": 1.0}, arms=priced)
+    watched.label("svm:1", times=10, metrics={"clicked": 0.0})
+    watched.label("forest:1", times=10, metrics={"clicked": 0.0})
+    watched.label("svm:1", times=10, metrics={"clicked": 0.0}, forced=True)
+    watched.look()
+
+    told = guardrails(watched)
+
+    clicked = told["clicked", "svm:1"]
+    assert (clicked["number"], clicked["mean"]) == (40, 0.75)
+    assert 0.4 < clicked["low"] < 0.75 < clicked["high"] < 1.0
+    assert told["clicked", "forest:1"]["mean"] == 0.0
+    assert told["taken for lateness", "svm:1"]["mean"] == 0.25
+    assert told["taken for cost", "svm:1"]["mean"] == 1.0  # cut
+    assert told["answered in time", "forest:1"]["mean"] == 1.0
+    assert told["latency, ms", "svm:1"]["mean"] == pytest.approx(5.0)
+    assert told["latency, ms", "svm:1"]["low"] is None
+    assert [one["metric"] for one in watched.told()["guardrails"]][-1] == "clicked"
+
+
+def test_of_many_metrics_a_bounded_number_is_told(watched: Watched) -> None:
+    for number in range(40):
+        watched.label("svm:1", metrics={f"m{number}": 1.0})
+    watched.look()
+    assert len({metric for metric, _ in guardrails(watched)}) == MOST_METRICS + 1
+
+
+def test_another_experiment_has_guardrails_of_its_own(watched: Watched) -> None:
+    watched.label("svm:1", metrics={"clicked": 1.0})
+    watched.look()
+    watched.weights = {"svm:1": 2.0, "forest:1": 1.0}
+    watched.look()
+    assert ("clicked", "svm:1") not in guardrails(watched)
 
 
 def test_a_deleted_application_takes_it_along(watched: Watched) -> None:

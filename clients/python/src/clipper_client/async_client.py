@@ -86,12 +86,14 @@ class AsyncClient:
         label: Any = UNSET,
         reward: float | None = None,
         rewards: Mapping[str, float] | None = None,
+        metrics: Mapping[str, float] | None = None,
         row: Any = UNSET,
         context: str | None = None,
         app: str | None = None,
     ) -> FeedbackResult:
         """Say what was right (`label`), or how good the answer was (`reward`, 0 to 1).
 
+        `metrics` are further numbers from 0 to 1 by their names, which teach nothing.
         `app` is needed where the query id comes from elsewhere than this client's answers, and
         with `row`, a labelled input that nobody has asked about. Raises where it is rejected.
         """
@@ -101,6 +103,7 @@ class AsyncClient:
                 label=label,
                 reward=reward,
                 rewards=rewards,
+                metrics=metrics,
                 row=row,
                 context=context,
                 app=app,

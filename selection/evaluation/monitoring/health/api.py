@@ -29,6 +29,17 @@ class HealthCheckOut(serializers.Serializer[Any]):
     since = serializers.DateTimeField(allow_null=True)
 
 
+class GuardrailOut(serializers.Serializer[Any]):
+    """A mean by arm beside the reward, with its interval where it lies between 0 and 1."""
+
+    metric = serializers.CharField()
+    arm = serializers.CharField()
+    number = serializers.IntegerField()
+    mean = serializers.FloatField()
+    low = serializers.FloatField(allow_null=True)
+    high = serializers.FloatField(allow_null=True)
+
+
 class HealthOut(serializers.Serializer[Any]):
     """An experiment's health: an alarm where any check raises one."""
 
@@ -37,6 +48,7 @@ class HealthOut(serializers.Serializer[Any]):
     at = serializers.DateTimeField(allow_null=True)
     experiment_since = serializers.DateTimeField(allow_null=True)
     checks = HealthCheckOut(many=True)
+    guardrails = GuardrailOut(many=True)
 
 
 class HealthView(ManagementView):

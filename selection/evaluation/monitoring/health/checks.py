@@ -11,6 +11,7 @@ from selection.evaluation.monitoring.health.delay import Delay
 from selection.evaluation.monitoring.health.exploration import Exploration
 from selection.evaluation.monitoring.health.exposure import Exposure
 from selection.evaluation.monitoring.health.finding import UNKNOWN, Finding, Labelled
+from selection.evaluation.monitoring.health.guardrails import Guardrails
 from selection.evaluation.monitoring.health.mismatch import Mismatch
 from selection.evaluation.monitoring.health.silence import Silence
 from selection.policies import Policy
@@ -54,32 +55,41 @@ class HealthChecks(msgspec.Struct):
     silence: Silence = msgspec.field(default_factory=Silence)
     exploration: Exploration = msgspec.field(default_factory=Exploration)
     delay: Delay = msgspec.field(default_factory=Delay)
+    guardrails: Guardrails = msgspec.field(default_factory=Guardrails)
 
     def begin_anew(self) -> None:
         """Another experiment has begun; how labels come is no matter of that."""
         self.mismatch, self.exposure, self.exploration = Mismatch(), Exposure(), Exploration()
+        self.guardrails = Guardrails()
 
     def look(
         self,
         labels: Sequence[Labelled],
         *,
-        calls: Mapping[str, int],
+        calls: Mapping[str, Sequence[int]],
+        latency: Mapping[str, Sequence[int]],
         too_late: int,
         experiment: ExperimentSpec,
     ) -> None:
-        """Take what happened since the last look, in the order in which it came."""
+        """Take what happened since the last look, in the order in which it came.
+
+        `calls` are those asked, answered and so on by arm, `latency` as guardrails take it.
+        """
+        asked = {arm: counts[0] for arm, counts in calls.items()}
         for label in labels:
             self._take(label, experiment=experiment)
         self.silence.look(
-            calls=sum(calls.values()), labels_at=[label.received_at for label in labels]
+            calls=sum(asked.values()), labels_at=[label.received_at for label in labels]
         )
-        self.exploration.look(calls)
+        self.exploration.look(asked)
+        self.guardrails.look(calls, latency=latency)
         self.delay.look(too_late=too_late)
 
     def _take(self, label: Labelled, *, experiment: ExperimentSpec) -> None:
         self.delay.note(label.received_at - label.issued_at)
         if label.arm is None or label.issued_at < experiment.since:
             return
+        self.guardrails.note(label)
         kept = label.key or (label.context if experiment.policy.sticky else "")
         # One draw decided for all queries of whom is kept with an arm: it counts once.
         is_draw = not kept or self.exposure.note(kept, arm=label.arm)

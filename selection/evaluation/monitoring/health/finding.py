@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 State = Literal["good", "alarm", "unknown"]
@@ -23,7 +24,7 @@ class Labelled(NamedTuple):
 
     `arm` is the one that was asked, None where that was no matter of chance: where several were
     asked, the caller chose, or the input came with its label. `key` is whom the query was to keep
-    with one arm.
+    with one arm. `metrics` are numbers from 0 on that tell of the answer beside its reward.
     """
 
     arm: str | None
@@ -32,3 +33,4 @@ class Labelled(NamedTuple):
     context: str
     issued_at: float
     received_at: float
+    metrics: Mapping[str, float]

@@ -14,12 +14,13 @@ from registry.specs import ApplicationSpec
 from selection.evaluation.monitoring import counter_deltas
 from selection.evaluation.monitoring.health.checks import CHECKS, ExperimentSpec, HealthChecks
 from selection.evaluation.monitoring.health.finding import ALARM, GOOD, UNKNOWN, Finding, Labelled
+from selection.evaluation.monitoring.health.guardrails import COST, LATENESS
 from selection.kinds import DEFAULT, RECEIPT
 from selection.models import ExperimentHealth
 from selection.policies import Policy, make_policy
 
 # Of a row of feedback, what a check reads.
-COLUMNS = ("issued_at", "received_at", "key")
+COLUMNS = ("issued_at", "received_at", "key", "metrics")
 # Web processes follow a change of arms, and queries of before are answered, within this time.
 SETTLING_S = 10.0
 TOO_LATE = "too_late"
@@ -65,28 +66,40 @@ class Watch:
                 context=row["context"],
                 issued_at=row["issued_at"].timestamp(),
                 received_at=row["received_at"].timestamp(),
+                metrics={**row["metrics"], **_taken(asked)},
             )
         )
 
     def concluded(
-        self, *, counts: Mapping[str, counter_deltas.Counts], too_late: Mapping[str, int]
+        self,
+        *,
+        counts: Mapping[str, counter_deltas.Counts],
+        too_late: Mapping[str, int],
+        latency: counter_deltas.Readings,
     ) -> ExperimentHealth:
         """Return the row to save. `counts` are calls by arm since the last look.
 
-        `too_late` are labels refused as too old, as each web process has counted since it started.
+        `too_late` are labels refused as too old, and `latency` what guardrails take of it, as each
+        web process has counted since it started.
         """
         row = self._row
         assert row is not None  # noqa: S101 - made where there was none
-        readings = {process: {TOO_LATE: [count]} for process, count in too_late.items()}
+        readings = {
+            process: {TOO_LATE: [count], **latency.get(process, {})}
+            for process, count in too_late.items()
+        }
         grown = counter_deltas.counted_since(row.readings, readings)
         self._checks.look(
             self._labels,
-            calls={arm: asked for arm, (asked, *_) in counts.items()},
-            too_late=grown.get(TOO_LATE, [0])[0],
+            calls=counts,
+            too_late=grown.pop(TOO_LATE, [0])[0],
+            latency=grown,
             experiment=self._experiment,
         )
         found = self._checks.findings(experiment=self._experiment, now=self._now.timestamp())
         row.findings = {name: self._told(name, finding) for name, finding in found.items()}
+        told = self._checks.guardrails.told(tuple(self._experiment.weights))
+        row.guardrails = [guardrail._asdict() for guardrail in told]
         row.sums = msgspec.to_builtins(self._checks)
         row.readings = counter_deltas.remembered(row.readings, readings)
         row.at = self._now
@@ -114,6 +127,7 @@ def health_of(application: Application) -> dict[str, Any]:
         "at": row.at.isoformat() if row is not None else None,
         "experiment_since": row.since.isoformat() if row is not None else None,
         "checks": checks,
+        "guardrails": row.guardrails if row is not None else [],
     }
 
 
@@ -143,6 +157,13 @@ _UNSEEN: dict[str, Any] = {
     "reason": "Nobody has looked yet: that happens every ten seconds while something changes",
     "since": None,
 }
+
+
+def _taken(asked: Mapping[str, Any]) -> dict[str, float]:
+    """Return what went off the reward of an arm, where its application sets a price."""
+    if "lateness" not in asked:
+        return {}
+    return {LATENESS: asked["lateness"], COST: asked["cost"]}
 
 
 def _kept(sums: Mapping[str, Any]) -> HealthChecks:

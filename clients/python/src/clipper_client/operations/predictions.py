@@ -57,6 +57,7 @@ def feedback(
     label: Any = UNSET,
     reward: float | None = None,
     rewards: Mapping[str, float] | None = None,
+    metrics: Mapping[str, float] | None = None,
     row: Any = UNSET,
     context: str | None = None,
     app: str | None = None,
@@ -68,6 +69,7 @@ def feedback(
         "query_id": query_id,
         "reward": reward,
         "rewards": None if rewards is None else dict(rewards),
+        "metrics": None if metrics is None else dict(metrics),
         "context": context,
     }
     item = {key: value for key, value in item.items() if value is not None}
