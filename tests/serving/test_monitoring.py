@@ -22,11 +22,13 @@ from selection.store.keys import GLOBAL_CONTEXT, state_key
 from serving.cluster.control.snapshots import (
     LOCK,
     THINNING_LOCK,
+    latency_of,
     snapshot_selection,
     thin_selection_history,
 )
 from serving.engine.outcome import Outcome, Status
-from serving.metrics.published import INDEX, KEY_PREFIX, Metrics, exposition
+from serving.engine.stats import VersionStats
+from serving.metrics.published import INDEX, KEY_PREFIX, Metrics, Reading, exposition
 from tests.redis_server import fresh_redis_client
 
 BY = Actor(user=None, label="a test", may_run_code=True, may_grant_manage=True)
@@ -119,6 +121,18 @@ def test_what_alarms_is_published_for_prometheus(
     metric = "clipper_application_health_alarm"
     assert f'{metric}{{application="digits",check="delay"}} 1.0' in lines
     assert f'{metric}{{application="digits",check="silence"}} 0.0' in lines
+
+
+def test_it_knows_how_long_calls_to_a_version_took() -> None:
+    stats = VersionStats()
+    stats.record_batch(waits=[0.001, 0.003], seconds=0.020, model_seconds=0.018)
+    metrics = Metrics(process_id="web-1", pid=1)
+    read = {"svm:1": Reading(stats, 0, 0), "other:1": Reading(VersionStats(), 0, 0)}
+    document = metrics.document(at=0.0, now=0.0, rss_bytes=0, versions=read)
+
+    assert latency_of([document], arms=["svm:1", "knn:1"]) == {
+        "web-1": {"svm:1": [2, 4_000, 1, 20_000]}
+    }
 
 
 def test_an_application_without_arms_has_none(server_redis: redis.Redis) -> None:

@@ -397,4 +397,4 @@ def _is_api(pattern: URLPattern) -> bool:
 
 def _view_at(path: str) -> type[ManagementView]:
     url = "/api/v1/" + path.partition("?")[0].format(release=1, key=1)
-    return get_resolver().resolve(url).func.cls  # type: ignore[attr-defined,no-any-return]  # DRF's
+    return get_resolver().resolve(url).func.cls  # type: ignore[attr-defined]  # DRF's
