@@ -112,6 +112,7 @@ def _state(state: Mapping[str, Any]) -> dict[str, Any]:
     intervals = [arm["reward_interval"] for arm in state["arms"]]
     return {
         "policy": state["policy"],
+        "reason": state["reason"],
         "text": worded(state["recommendation"]),
         "learned": state["updated_at"] is not None,
         "updated_at": state["updated_at"] and datetime.fromisoformat(state["updated_at"]),

@@ -30,11 +30,11 @@ class ShallowDecoder(json.JSONDecoder):
 
 def _parameters_help() -> SafeString:
     """List what each policy takes, folded away until somebody wants to know."""
-    own = [
-        (policy.name, [p for p in policy.parameters if p not in FADING])
-        for policy in POLICIES.values()
-    ]
     fading = [policy.name for policy in POLICIES.values() if set(FADING) <= {*policy.parameters}]
+    own = [
+        (policy.name, [p for p in policy.parameters if name not in fading or p not in FADING])
+        for name, policy in POLICIES.items()
+    ]
     groups = [(name, parameters) for name, parameters in own if parameters]
     groups.append((f"also {', '.join(fading)}", list(FADING)))
     return format_html(

@@ -9,6 +9,7 @@ from typing import Any
 from registry.errors import InvalidPolicyParams
 from selection.policies.ab_split import ABSplit
 from selection.policies.adaptive_ucb import AdaptiveUCB
+from selection.policies.auto import Auto
 from selection.policies.base import Parameter, Policy, Prepared, Selection
 from selection.policies.epsilon_greedy import EpsilonGreedy
 from selection.policies.exp3 import Exp3
@@ -34,6 +35,7 @@ POLICIES: dict[str, type[Policy]] = {
         Exp4,
         LinUCB,
         SquareCB,
+        Auto,
     )
 }
 

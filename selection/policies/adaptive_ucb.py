@@ -75,6 +75,19 @@ class AdaptiveUCB(Policy):
     ) -> dict[str, Vector]:
         return {arm: remembered(1.0 - loss) for arm, loss in losses.items()}
 
+    def reason(self, statistics: Statistics) -> str:
+        from selection.policies.memory_choice import lengths
+
+        cut = {
+            arm: length
+            for arm, length in zip(statistics, lengths(list(statistics.values())), strict=True)
+            if length
+        }
+        if not cut:
+            return "No version has changed, so nothing is forgotten."
+        told = ", ".join(f"{arm} (the last {length:,.0f})" for arm, length in cut.items())
+        return f"Only so many labels of all still tell what these are like now: {told}."
+
     def _bounded(self, known: Believed, statistics: Statistics) -> dict[str, float]:
         """Return the chances of being asked, with those of newcomers in their bounds."""
         from selection.policies.wilson import highest_bound

@@ -202,6 +202,10 @@ class Policy(ABC):
             raise BadRequest(f"features: policy {self.name!r} takes none.")
         return ()
 
+    def reason(self, statistics: Statistics) -> str:
+        """Return in a sentence why it does what it does; empty where its name says all."""
+        return ""
+
     def deltas(
         self,
         *,

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from selection.policies.memories import KEEPS, NUMBERS
+from selection.policies.memories import KEEPS, LENGTHS, NUMBERS
 from selection.policies.statistics import Vector
 
 Array = NDArray[np.float64]
@@ -41,10 +41,7 @@ class Believed(NamedTuple):
 
 def believed(vectors: Sequence[Vector]) -> Believed:
     """Return what the arms' sums tell of them now."""
-    table = np.array(vectors, dtype=np.float64).reshape(len(vectors), len(KEEPS), NUMBERS)
-    counts = np.maximum(table[:, :, 0], 0.0)
-    rewards = np.clip(table[:, :, 1], 0.0, counts)
-    worth = counts * counts / np.maximum(table[:, :, 2], TINY)
+    counts, rewards, worth = _memories(vectors)
     held = _held(counts[:, :-1], rewards[:, :-1], worth=worth[:, :-1])
     own = rewards[:, -1] / np.maximum(counts[:, -1], TINY)
     usual = (held.rewards + 0.5) / (held.counts + 1.0)
@@ -52,6 +49,21 @@ def believed(vectors: Sequence[Vector]) -> Believed:
     return Believed(
         np.where(risen, counts[:, -1], held.counts), np.where(risen, rewards[:, -1], held.rewards)
     )
+
+
+def lengths(vectors: Sequence[Vector]) -> list[float | None]:
+    """Return of each arm the labels that its memory goes back; None where it goes back to all."""
+    counts, rewards, worth = _memories(vectors)
+    longest = longest_that_holds(counts[:, :-1], rewards[:, :-1], worth=worth[:, :-1])
+    return [(None, *LENGTHS)[place] for place in longest.tolist()]
+
+
+def _memories(vectors: Sequence[Vector]) -> tuple[Array, Array, Array]:
+    """Return labels, rewards and what the labels are worth, by arm and memory."""
+    table = np.array(vectors, dtype=np.float64).reshape(len(vectors), len(KEEPS), NUMBERS)
+    counts = np.maximum(table[:, :, 0], 0.0)
+    rewards = np.clip(table[:, :, 1], 0.0, counts)
+    return counts, rewards, counts * counts / np.maximum(table[:, :, 2], TINY)
 
 
 def _held(counts: Array, rewards: Array, *, worth: Array) -> Believed:

@@ -80,14 +80,16 @@ def describe(
     `own` is what is stored of the context, `general` of all; `arms` their routes' weights, and
     `missed` the share of asks that each missed lately.
     """
-    told: dict[str, Any] = {"arms": [], "recommendation": None}
+    told: dict[str, Any] = {"arms": [], "reason": "", "recommendation": None}
     if arms:
         base = None if context == GLOBAL_CONTEXT else general.state
-        ready = prepared(policy, own.state, arms, general=base).reweighted(factors_of(missed))
+        known = known_of(policy, own.state, arms, general=base)
+        ready = policy.prepare(known, arms).reweighted(factors_of(missed))
         evidence = join(own.state, arms, statistic=EVIDENCE, warm_start=policy.warm_start)
         together = any(len(selection.arms) > 1 for selection in ready.selections)
         told = {
             "arms": _arms(ready, stored=own, evidence=evidence, missed=missed),
+            "reason": policy.reason(known),
             "recommendation": _recommendation(
                 recommend(evidence, proof=policy.proof, together=together)
             ),
@@ -104,13 +106,20 @@ def prepared(
     policy: Policy, state: State, arms: Mapping[str, float], *, general: State | None = None
 ) -> Prepared:
     """Return the policy applied to a state; `general` is that of all contexts, for one's own."""
+    return policy.prepare(known_of(policy, state, arms, general=general), arms)
+
+
+def known_of(
+    policy: Policy, state: State, arms: Mapping[str, float], *, general: State | None = None
+) -> Statistics:
+    """Return the sums that the policy goes by, those of newcomers and everybody's included."""
     statistic, warm_start = policy.statistic, policy.warm_start
     own = join(state, arms, statistic=statistic, warm_start=warm_start)
     if general is None:
-        return policy.prepare(own, arms)
+        return own
     everybody = Everybody.of(general, arms, statistic=statistic, warm_start=warm_start)
     seen = join(state, arms, statistic=REWARDS, warm_start=warm_start)
-    return policy.prepare(shrunk(own, everybody, seen=seen, relative=statistic.relative), arms)
+    return shrunk(own, everybody, seen=seen, relative=statistic.relative)
 
 
 def _recommendation(found: Recommendation | None) -> dict[str, Any] | None:

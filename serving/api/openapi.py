@@ -227,6 +227,7 @@ class SelectionState(msgspec.Struct):
     """What an application has learned in one context."""
 
     policy: str
+    reason: str
     context: str
     arms: list[ArmState]
     recommendation: RecommendedArm | None

@@ -299,6 +299,7 @@ async def test_it_describes_weights_chances_and_counts(
             | {"probability": pytest.approx(0.1), "queries": 0, "feedback": 0}
             | {"reliability": 1.0, "reward": None, "reward_interval": None},
         ],
+        "reason": "",
         "recommendation": {
             "arm": "svm:2",
             "state": "undecided",

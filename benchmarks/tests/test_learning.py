@@ -1,0 +1,69 @@
+"""Policies played in small worlds: what counts as regret, when labels come, what the page says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from benchmarks.learning import __main__ as command
+from benchmarks.learning.play import Chosen, Served, play
+from benchmarks.learning.worlds import WORLDS, World
+
+
+class Stubborn:
+    """Asks one arm, and keeps what it is told."""
+
+    told: list[tuple[int, float]]
+    asked: int
+    made: list[Stubborn] = []
+
+    def __init__(self, arms: int, *, seed: int) -> None:
+        self.arms, self.asked, self.told = arms, 0, []
+        self.made.append(self)
+
+    def choose(self, *, context: str, features: Sequence[float]) -> Chosen:
+        self.asked += 1
+        return Chosen(1, 1.0)
+
+    def learn(
+        self, chosen: Chosen, reward: float, *, context: str, features: Sequence[float]
+    ) -> None:
+        self.told.append((self.asked, reward))
+
+
+def test_regret_is_what_the_best_arm_would_have_earned_beyond() -> None:
+    world = World(means=np.tile([1.0, 0.75], (100, 1)))
+    assert play(Stubborn, world, seed=1, queries=100) == pytest.approx(25.0)
+
+
+def test_labels_come_late_and_only_some_of_them() -> None:
+    world = World(means=np.tile([1.0, 1.0], (100, 1)), delay=10, labelled=0.5)
+    play(Stubborn, world, seed=1, queries=100)
+    told = Stubborn.made[-1].told
+    assert told[0][0] > 10
+    assert 20 < len(told) < 70
+
+
+@pytest.mark.parametrize("name", sorted(WORLDS))
+def test_auto_plays_in_every_world(name: str) -> None:
+    made = command.made_for(name, "auto")
+    assert made is not None
+    assert 0.0 < play(made, WORLDS[name], seed=1, queries=30) < 30.0
+
+
+def test_a_policy_that_needs_features_stays_out_of_worlds_without() -> None:
+    assert command.made_for("stationary", "linucb") is None
+    assert isinstance(command.made_for("linear features", "linucb"), Served)
+
+
+def test_parameters_of_a_policy_come_after_its_name() -> None:
+    made = command.made_for("stationary", "thompson:decay=0,floor=0.05")
+    assert isinstance(made, Served)
+    assert made.policy.keep == 1.0
+
+
+def test_the_page_gets_a_row_for_each_world() -> None:
+    table = command.table_of({"20 arms": {"auto": [1.0, 3.0]}}, {"20 arms": WORLDS["20 arms"]})
+    assert table.splitlines()[-1] == "| 20 arms | 2 ± 1 |"

@@ -1,0 +1,75 @@
+"""Auto: the policy that fits what queries bring, and a sentence that says why."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry.errors import BadRequest
+from selection.learning.update import update_of
+from selection.policies import make_policy
+from selection.policies.auto import ALPHA
+from selection.policies.base import Policy
+from selection.policies.statistics import State, Statistics, join, learn
+
+ARMS = {"svm:1": 1.0, "knn:1": 1.0}
+AUTO = make_policy("auto", {})
+BY_FEATURES = make_policy("auto", {"dimensions": 2})
+
+
+def after(policy: Policy, rewards: list[float], *, features: tuple[float, ...] = ()) -> Statistics:
+    state = State()
+    for reward in rewards:
+        losses = {"svm:1": 1.0 - reward}
+        update = update_of(
+            policy, arms=ARMS, losses=losses, propensities={"svm:1": 0.5}, features=features
+        )
+        state = learn(state, update)
+    return join(state, ARMS, statistic=policy.statistic, warm_start=policy.warm_start)
+
+
+@pytest.mark.parametrize("rewards", [[], [1.0, 0.0, 1.0], [1.0] * 300 + [0.0] * 40])
+def test_without_features_it_is_adaptive_ucb(rewards: list[float]) -> None:
+    adaptive = make_policy("adaptive_ucb", {})
+    assert after(AUTO, rewards) == after(adaptive, rewards)
+    prepared = AUTO.prepare(after(AUTO, rewards), ARMS)
+    assert prepared == adaptive.prepare(after(adaptive, rewards), ARMS)
+
+
+def test_with_features_it_is_linucb() -> None:
+    linucb = make_policy("linucb", {"dimensions": 2, "alpha": ALPHA})
+    known = after(BY_FEATURES, [1.0, 0.0], features=(0.5, -1.0))
+    assert known == after(linucb, [1.0, 0.0], features=(0.5, -1.0))
+    asked = (BY_FEATURES.encode([0.5, -1.0]), linucb.encode([0.5, -1.0]))
+    chances = [
+        policy.prepare(known, ARMS).chances(features)
+        for policy, features in zip((BY_FEATURES, linucb), asked, strict=True)
+    ]
+    assert chances[0] == chances[1]
+    assert len(set(chances[0].values())) == 2
+
+
+def test_features_that_it_does_not_expect_are_refused() -> None:
+    with pytest.raises(BadRequest, match="takes none"):
+        AUTO.encode([1.0])
+    with pytest.raises(BadRequest, match="array of 2"):
+        BY_FEATURES.encode([1.0])
+
+
+def test_it_says_what_it_chose_and_why() -> None:
+    assert AUTO.reason(after(AUTO, [1.0] * 50)) == (
+        "adaptive_ucb, because queries carry no features. "
+        "No version has changed, so nothing is forgotten."
+    )
+    known = after(BY_FEATURES, [1.0], features=(0.0, 1.0))
+    assert BY_FEATURES.reason(known) == "linucb, because queries carry 2 features."
+
+
+def test_and_of_which_versions_it_forgot_something() -> None:
+    told = AUTO.reason(after(AUTO, [1.0] * 300 + [0.0] * 60))
+    assert "svm:1 (the last " in told
+    assert "knn:1" not in told
+
+
+def test_a_policy_whose_name_says_all_gives_no_reason() -> None:
+    ucb1 = make_policy("ucb1", {})
+    assert ucb1.reason(after(ucb1, [1.0])) == ""
