@@ -94,16 +94,17 @@ class RouteSpec:
 class ApplicationSpec:
     """An application as the prediction path sees it. `default_output` is JSON text or None.
 
-    `cache_ttl_s` None: answers are kept until they are evicted. `priority`: 0 high, 1 normal,
-    2 low. Selection keeps a state for up to `max_contexts` contexts, for `context_ttl_s` seconds
+    `cache_ttl_s` None: answers are kept until they are evicted. `priority`: 0 high, 1 normal, 2
+    low. Selection keeps a state for up to `max_contexts` contexts, for `context_ttl_s` seconds
     after the last use of each. `loss` says how feedback judges answers; an arm that gave none in
     time has `missing_loss` (None: isn't moved), and a prediction that got no feedback counts as
     `default_reward` (None: not at all). Off rewards go `lateness_price` for each second that an arm
-    took and `cost_price` for each unit of its version's `cost`. Outputs too large for a receipt
-    are kept for `keep_outputs_s` seconds, at most as long as feedback is taken. Pages of the
-    `allowed_origins`, with spaces between them, may ask from a browser. Where it says
-    `keep_inputs`, a sample of inputs and outputs is kept for the checks of new versions.
-    Feedback leaves the table after `keep_feedback_s` (None: never).
+    took and `cost_price` for each unit of its version's `cost`. Where the one arm asked is less
+    sure than `cascade_below` (None: never), a dearer one is asked as well. Outputs too large for a
+    receipt are kept for `keep_outputs_s` seconds, at most as long as feedback is taken. Pages of
+    the `allowed_origins`, with spaces between them, may ask from a browser. Where it says
+    `keep_inputs`, a sample of inputs and outputs is kept for the checks of new versions. Feedback
+    leaves the table after `keep_feedback_s` (None: never).
     """
 
     id: int
@@ -129,6 +130,7 @@ class ApplicationSpec:
     default_reward: float | None = None
     lateness_price: float = 0.0
     cost_price: float = 0.0
+    cascade_below: float | None = None
     context_ttl_s: int = 90 * 86_400
     max_contexts: int = 100_000
     keep_outputs_s: int = 3600

@@ -43,7 +43,13 @@ FIELDSETS: Fieldsets = (
     (None, {"fields": (("name", "input_type"), "description")}),
     (
         "How answers are chosen",
-        {"fields": ("policy", "policy_params", ("combine", "confidence_threshold"))},
+        {
+            "fields": (
+                "policy",
+                "policy_params",
+                ("combine", "confidence_threshold", "cascade_below"),
+            )
+        },
     ),
     ("When no model answers in time", {"fields": ("default_output",)}),
     (
@@ -90,6 +96,7 @@ class ApplicationAdmin(AuditedForm, ConsoleAdmin[Application]):
     goes_along = frozenset({"service level objective", "feedback", "state reset"})
     placeholders = {
         "cache_ttl_s": "any age",
+        "cascade_below": "never",
         "missing_loss": "not held against it",
         "default_reward": "nothing",
     }

@@ -109,6 +109,14 @@ class Application(models.Model):
         validators=[MinValueValidator(0.0), MaxValueValidator(1.0)],
         help_text="Below this confidence the default output is given.",
     )
+    cascade_below = models.FloatField(
+        "ask a dearer model below",
+        null=True,
+        blank=True,
+        validators=[validate_finite, *between(0.0, 1.0)],
+        help_text="Where the one model asked is less sure of its best class, or answers null, the "
+        "dearest other one is asked as well. Empty: never.",
+    )
     public = models.BooleanField(default=False, help_text="Predict and feedback need no key.")
     allowed_origins = models.CharField(
         max_length=1000,
@@ -232,6 +240,11 @@ class Application(models.Model):
             models.CheckConstraint(
                 name="application_confidence_in_unit_interval",
                 condition=Q(confidence_threshold__gte=0.0, confidence_threshold__lte=1.0),
+            ),
+            models.CheckConstraint(
+                name="application_cascade_in_unit_interval",
+                condition=Q(cascade_below__isnull=True)
+                | Q(cascade_below__gte=0.0, cascade_below__lte=1.0),
             ),
             models.CheckConstraint(
                 name="application_feedback_window_positive",

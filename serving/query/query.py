@@ -17,13 +17,14 @@ from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, Spent, fits_inli
 from serving.engine.gather import CallOptions, Gather
 from serving.engine.outcome import Outcome, Status
 from serving.metrics.published import ApplicationStats
+from serving.query.cascades import dearest_other, sureness_of
 from serving.query.charges import charges
 from serving.query.explain import breakdown
 from serving.query.fallback import FallbackReason, error_for, why_default, why_none
 from serving.query.prediction import Choice, Prediction
 from serving.query.resources import QueryResources
 from serving.query.second_opinions import SecondOpinion, drawn_other
-from serving.query.spending import spent_on
+from serving.query.spending import spent_on, together
 
 # Python 3.11 takes 70 ns to look up a member of an enumeration: several times for each query.
 _OK, _REFUSED = Status.OK, Status.INVALID_INPUT
@@ -43,6 +44,7 @@ class Query:
         "choice",
         "context",
         "deadline",
+        "dearer",
         "features",
         "gather",
         "hurried",
@@ -87,6 +89,8 @@ class Query:
         # All that were asked: the policy's selection, and who was asked for a second opinion.
         self.arms = choice.selection.arms
         self.second: SecondOpinion | None = None
+        # Who was asked because the first was unsure; "": nobody.
+        self.dearer = ""
         self.begun = monotonic() if traced else 0.0
         self.gather = Gather(
             calls=len(choice.selection.arms),
@@ -109,16 +113,35 @@ class Query:
             self._call()
 
     def _asks_another(self) -> bool:
-        """Ask another arm, once, where the only one asked has refused the input."""
+        """Ask another arm, once, where the only one asked has refused the input, or is unsure."""
         outcomes = self.gather.outcomes
         if len(outcomes) != 1 or outcomes[0] is None:
             return False
+        if outcomes[0].status == _OK:
+            below = self.application.cascade_below
+            return below is not None and self._asks_a_dearer(outcomes[0].payload, below=below)
         if outcomes[0].status != _REFUSED or monotonic() >= self.deadline:
             return False
         self.second = self._ask_another()
         if self.second is None:
             return False
         self.arms = (*self.arms, self.second.arm)
+        return True
+
+    def _asks_a_dearer(self, output: bytes, *, below: float) -> bool:
+        targets, connected = self.choice.targets, self._resources.engine.connected
+        if self.choice.forced or monotonic() >= self.deadline or sureness_of(output) >= below:
+            return False
+        dearer = dearest_other(
+            targets,
+            asked=self.arms[0],
+            may_ask=lambda arm: connected(targets[arm].version.id),
+        )
+        if dearer is None:
+            return False
+        self._ask_one_more(dearer)
+        self.dearer = dearer
+        self.arms = (*self.arms, dearer)
         return True
 
     def _ask_another(self) -> SecondOpinion | None:
@@ -134,17 +157,21 @@ class Query:
         )
         if second is None or not resources.opinions(application).take(queries=self.number):
             return None
-        resources.store.count_queries(application, context=self.context, arms=(second.arm,))
+        self._ask_one_more(second.arm)
+        return second
+
+    def _ask_one_more(self, arm: str) -> None:
+        resources = self._resources
+        resources.store.count_queries(self.application, context=self.context, arms=(arm,))
         resources.ask(
             self.gather,
-            targets=targets,
-            names=(second.arm,),
+            targets=self.choice.targets,
+            names=(arm,),
             input=self.input,
             by=self.deadline,
             options=self.options,
             first=self.gather.ask_one_more(),
         )
-        return second
 
     @property
     def number(self) -> int:
@@ -225,6 +252,8 @@ class Query:
             reliability.all_answered(self.arms)
             return
         hurried = [self.hurried] * len(self.choice.selection.arms)
+        if self.dearer:
+            hurried.append(True)
         if self.second is not None:
             hurried.append(True)
             if outputs:
@@ -237,7 +266,7 @@ class Query:
         traces = self.gather.traces
         if traces is None or not self.begun:
             return None
-        return breakdown(
+        told = breakdown(
             arms=self.arms,
             outcomes=self.gather.outcomes,
             traces=traces,
@@ -246,13 +275,18 @@ class Query:
             waiting=settled_at - self.begun,
             combining=monotonic() - settled_at,
         )
+        if self.dearer and (first := self.gather.outcomes[0]) is not None:
+            told["cascade"] = {"to": self.dearer, "sureness": round(sureness_of(first.payload), 4)}
+        return told
 
     def _decide(self, outputs: dict[str, bytes]) -> Combined | Objection:
+        if self.dearer and self.dearer in outputs:
+            outputs = {self.dearer: outputs[self.dearer]}
         return decide(
             outputs,
             weights=self.choice.prepared.weights,
-            # An arm whose refusal a second one has overruled has no part in the answer.
-            asked=self.arms if self.second is None else tuple(outputs),
+            # An arm that a second one has overruled has no part in the answer.
+            asked=tuple(outputs) if self.dearer or self.second is not None else self.arms,
             how=self.application.combine,
             threshold=self.application.confidence_threshold,
             default=self.application.default_output,
@@ -294,6 +328,9 @@ class Query:
         if self.second is not None:
             # The policy's choice without the arm that refused.
             selection = Selection((self.second.arm,), (self.second.propensity,))
+        if self.dearer and self.dearer in outputs:
+            # What it came to is that of the arm with which it began.
+            outputs = {selection.arms[0]: outputs[self.dearer]}
         nonce = os.urandom(NONCE_BYTES)
         excused = self._excused(outputs) if len(outputs) < len(selection.arms) else ()
         inline = fits_inline(outputs)
@@ -327,13 +364,14 @@ class Query:
         return token
 
     def _spent(self, arms: tuple[str, ...]) -> tuple[Spent, ...]:
-        return spent_on(
-            arms,
+        spent = spent_on(
+            self.arms if self.dearer else arms,
             asked=self.arms,
             traces=self.gather.traces,
             targets=self.choice.targets,
             elapsed=monotonic() - self.arrived,
         )
+        return (together(spent),) if self.dearer else spent
 
     def _excused(self, outputs: Mapping[str, bytes]) -> tuple[str, ...]:
         """Return arms whose missing answer feedback is not to hold against them.

@@ -9,6 +9,11 @@ from serving.engine.gather import Trace
 from serving.query.routing import Target
 
 
+def together(spent: Sequence[Spent]) -> Spent:
+    """Return what several arms took that were asked one after the other."""
+    return Spent(sum(one.seconds for one in spent), sum(one.cost for one in spent))
+
+
 def spent_on(
     arms: Sequence[str],
     *,

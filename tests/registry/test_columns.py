@@ -36,6 +36,7 @@ OF_AN_APPLICATION: dict[str, Any] = {
     "combine": "mean",
     "default_output": 7,
     "confidence_threshold": 0.5,
+    "cascade_below": 0.75,
     "public": True,
     "allowed_origins": "https://shop.example",
     "feedback_window_s": 60,
