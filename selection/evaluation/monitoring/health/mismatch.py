@@ -82,7 +82,7 @@ class Mismatch(msgspec.Struct):
         return won + self.labels * math.log1p(-STAKES[stake])
 
     def _words(self, arms: Sequence[str]) -> str:
-        arm = max(arms, key=lambda arm: max(self._log_capital(arm, i) for i in _STAKES))
+        arm = self._suspect(arms)
         count = self.counts.get(arm, 0)
         expected = count / self._ratio(arm) if count else 0.0
         return (
@@ -90,14 +90,16 @@ class Mismatch(msgspec.Struct):
             f"{expected:,.0f}: whether a label comes depends on who was asked"
         )
 
+    def _suspect(self, arms: Sequence[str]) -> str:
+        """Return the arm that most speaks for having too many labels."""
+        return max(arms, key=lambda arm: max(self._log_capital(arm, i) for i in _STAKES))
+
     def _ratio(self, arm: str) -> float:
         return self.inverse.get(arm, 0.0) / self.labels
 
     def _excess(self, arms: Sequence[str]) -> float | None:
-        """How many times as many labels as its chances say the arm with the most of them has."""
-        if not self.labels:
-            return None
-        return max((self._ratio(arm) for arm in arms), default=None)
+        """How many times as many labels as its chances say the suspect has."""
+        return self._ratio(self._suspect(arms)) if arms and self.labels else None
 
 
 _STAKES = range(len(STAKES))
