@@ -181,20 +181,31 @@ local function join(key, family)
   return vectors
 end
 
--- Evidence begins anew where the arm has changed.
-local function recheck(vector, lately)
-  if vector[3] >= CHANGED_FROM then
-    local mean, recent = vector[2] / vector[1], vector[4] / vector[3]
-    local equal = vector[3] * (1 + lately) / (2 - vector[3] * (1 - lately))
-    local variance = math.max(mean * (1 - mean), recent * (1 - recent)) + 1 / equal
-    local apart = recent - mean
-    if apart * apart > CHANGED * variance * (1 / equal - 1 / vector[1]) then
-      vector[1], vector[2], vector[3], vector[4] = 0, 0, 0, 0
-      vector[5], vector[6] = vector[5] + 1, at_ms
+local function has_changed(vector, lately)
+  if vector[3] < CHANGED_FROM then
+    return false
+  end
+  local mean, recent = vector[2] / vector[1], vector[4] / vector[3]
+  local equal = vector[3] * (1 + lately) / (2 - vector[3] * (1 - lately))
+  local variance = math.max(mean * (1 - mean), recent * (1 - recent)) + 1 / equal
+  local apart = recent - mean
+  return apart * apart > CHANGED * variance * (1 / equal - 1 / vector[1])
+end
+
+-- Evidence of all arms begins anew where one has changed.
+local function recheck(vectors, family, lately)
+  local changed = false
+  for i, vector in ipairs(vectors) do
+    if family.deltas[arms[i]] then
+      changed = changed or has_changed(vector, lately)
+      if vector[6] == 0 then
+        vector[6] = at_ms
+      end
     end
   end
-  if vector[6] == 0 then
-    vector[6] = at_ms
+  for i, vector in ipairs(changed and vectors or {}) do
+    local known = type(vector) == 'table' and vector or unpacked(family, vector)
+    vectors[i] = {0, 0, 0, 0, known[5] + 1, at_ms}
   end
 end
 
@@ -209,7 +220,8 @@ local function taught(key, given)
       prefix = name .. ':', width = width, relative = relative, by_arm = by_arm,
       evidence = evidence, deltas = deltas, format = '<' .. string.rep('d', width)
     }
-    for i, vector in ipairs(join(key, family)) do
+    local vectors = join(key, family)
+    for i, vector in ipairs(vectors) do
       local delta = deltas[arms[i]]
       if delta and name == REWARDS and key ~= general then
         local seen, sum, reward = vector[1], vector[2], delta[2]
@@ -221,9 +233,11 @@ local function taught(key, given)
           vector[j] = x * (fades and (keeps[j] or keep) or 1) + (delta and delta[j] or 0)
         end
       end
-      if delta and evidence then
-        recheck(vector, keeps[3])
-      end
+    end
+    if evidence then
+      recheck(vectors, family, keeps[3])
+    end
+    for i, vector in ipairs(vectors) do
       local text = vector
       if type(vector) == 'table' then
         text = struct.pack(family.format, unpack(vector))

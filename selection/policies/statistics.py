@@ -29,8 +29,8 @@ class StatisticKind(NamedTuple):
     with other ones is another kind and needs another name. `by_arm`: the last so many numbers fade
     only with feedback of the arm itself, so that an arm that is seldom asked forgets as slowly.
 
-    `evidence`: sums as those of `EVIDENCE`, which begin anew where an arm has changed, and which
-    newcomers begin with nothing of: what is proved of one version says nothing of another.
+    `evidence`: sums as those of `EVIDENCE`, which all begin anew where an arm has changed.
+    Newcomers begin with nothing of them: what is proved of one version says nothing of another.
     """
 
     name: str
@@ -49,8 +49,8 @@ REWARDS = StatisticKind("rew", 3)
 # (`selection.policies.shrinkage`), which changes more slowly than what is best there.
 PAIRS = StatisticKind("ctx", 4, keeps=(0.9999,) * 4)
 # What is proved of an arm (`selection.inference`): rewards seen and their sum, since it joined or
-# was found changed; both again of lately, fading; how often it was found changed; and since when
-# it has been counted, in milliseconds since 1970 (0: not known).
+# any was found changed; both again of lately, fading; how often that was; and since when they have
+# been counted, in milliseconds since 1970 (0: not known).
 LATELY = 0.995
 EVIDENCE = StatisticKind(
     "ev", 6, keeps=(1.0, 1.0, LATELY, LATELY, 1.0, 1.0), by_arm=6, evidence=True
@@ -171,28 +171,41 @@ def _moved(
         else vector
         for arm, vector in joined.items()
     }
-    if statistic.evidence:
-        for arm in moved.keys() & deltas.keys():
-            moved[arm] = _rechecked(moved[arm], at_ms=at_ms)
-    return moved
+    return _rechecked(moved, told=deltas, at_ms=at_ms) if statistic.evidence else moved
 
 
-def _rechecked(vector: Vector, *, at_ms: int) -> Vector:
-    """Return evidence as it goes on, or as it begins anew where the arm has changed.
+def _rechecked(moved: Statistics, *, told: Container[str], at_ms: int) -> dict[str, Vector]:
+    """Return evidence as it goes on, or as all of it begins anew where an arm has changed.
 
-    That is found by the standard errors of a fading mean (Roberts 1959) from the mean of all, of
-    which it is a part; the variance is the larger one of both means, so that arms which hardly ever
-    fail raise no false alarm. `equal` is how many rewards that count alike lately's are worth.
+    What makes one change mostly changes others too, and those that are asked more seldom show it
+    later: compared with what they were, the first to show it would be called worse.
     """
-    seen, total, lately, of_lately, changes, since = vector
-    if lately >= CHANGED_FROM:
-        mean, recent = total / seen, of_lately / lately
-        equal = lately * (1.0 + LATELY) / (2.0 - lately * (1.0 - LATELY))
-        variance = max(mean * (1.0 - mean), recent * (1.0 - recent)) + 1.0 / equal
-        apart = recent - mean
-        if apart * apart > CHANGED * variance * (1.0 / equal - 1.0 / seen):
-            return (0.0, 0.0, 0.0, 0.0, changes + 1.0, float(at_ms))
-    return (seen, total, lately, of_lately, changes, since or float(at_ms))
+    if any(arm in told and _has_changed(vector) for arm, vector in moved.items()):
+        return {
+            arm: (0.0, 0.0, 0.0, 0.0, vector[4] + 1.0, float(at_ms))
+            for arm, vector in moved.items()
+        }
+    return {
+        arm: (*vector[:5], vector[5] or float(at_ms)) if arm in told else vector
+        for arm, vector in moved.items()
+    }
+
+
+def _has_changed(vector: Vector) -> bool:
+    """Return whether the mean of lately is too far from the mean of all, of which it is a part.
+
+    In standard errors of a fading mean (Roberts 1959). `equal` is how many rewards that count alike
+    lately's are worth. The variance is the larger one of both means, so that arms which hardly ever
+    fail raise no false alarm.
+    """
+    seen, total, lately, of_lately, _, _ = vector
+    if lately < CHANGED_FROM:
+        return False
+    mean, recent = total / seen, of_lately / lately
+    equal = lately * (1.0 + LATELY) / (2.0 - lately * (1.0 - LATELY))
+    variance = max(mean * (1.0 - mean), recent * (1.0 - recent)) + 1.0 / equal
+    apart = recent - mean
+    return apart * apart > CHANGED * variance * (1.0 / equal - 1.0 / seen)
 
 
 def join(

@@ -60,9 +60,9 @@ def test_evidence_begins_anew_at_the_same_label_both_ways(
     for context, state in states.items():
         assert bits(stored(server_redis, context).state) == bits(state)
     changed, same = (states[""].of(EVIDENCE)[arm] for arm in ("svm:1", "knn:1"))
-    assert (changed[4], same[4]) == (1.0, 0.0)
-    assert (same[0], same[5]) == (105.0, 10.0)
-    assert 70.0 < changed[5] == 115.0 - changed[0] - 1.0
+    assert changed[4] == same[4] == 1.0
+    assert changed[0] == same[0] > 0.0
+    assert 70.0 < changed[5] == same[5] == 115.0 - changed[0] - 1.0
 
 
 @settings(
