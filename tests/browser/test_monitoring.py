@@ -45,6 +45,7 @@ def happened(
     weights: dict[str, float],
     counts: dict[str, list[int]],
     right: Sequence[dict[str, bool]] = (),
+    recommendation: dict[str, Any] | None = None,
 ) -> None:
     """Let a snapshot tell of ten seconds in which arms were trusted, asked and judged like this.
 
@@ -76,7 +77,9 @@ def happened(
         counts=counts,
         earned=earned,
         rewards=rewards,
-        standing=Standing(since=at.isoformat(), earned=earned, arms=rewards).as_json(),
+        standing=Standing(
+            since=at.isoformat(), earned=earned, arms=rewards, recommendation=recommendation
+        ).as_json(),
     )
 
 
@@ -93,6 +96,13 @@ def test_the_arms_are_told_of_with_what_they_did_and_what_they_earned(
         weights={"svm:1": 0.75, "forest:1": 0.25},
         counts={"svm:1": [100, 90, 10, 0], "forest:1": [100, 100, 0, 0]},
         right=[{"svm:1": n < 24, "forest:1": True} for n in range(40)] * 10,
+        recommendation={
+            "arm": "forest:1",
+            "state": "best",
+            "confidence": 0.974,
+            "since": None,
+            "labels": 800,
+        },
     )
     page = sign_in(owner)
     page.goto("/admin/applications/digits/monitoring/")
@@ -106,6 +116,9 @@ def test_the_arms_are_told_of_with_what_they_did_and_what_they_earned(
     expect(svm.locator("[data-text=reward]")).to_have_text("60.0 %")
     expect(forest).to_have_attribute("data-state", "good")
     expect(forest.locator("[data-text=gain]")).to_have_text("more")
+    expect(page.get_by_test_id("recommendation")).to_have_text(
+        "forest:1 is the best, 97 % sure It took 800 rewards."
+    )
     expect(page.get_by_test_id("earned")).to_have_text("60.0 %")
     expect(page.get_by_test_id("regret")).to_contain_text("at least")
     expect(page.get_by_test_id("monitoring")).to_contain_text("counts as a loss of 0.8")
