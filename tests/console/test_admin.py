@@ -168,6 +168,14 @@ def test_empty_policy_parameters_are_the_defaults(owner: Client) -> None:
     assert Application.objects.get().policy_params == {}
 
 
+def test_the_form_lists_all_that_a_policy_takes(owner: Client) -> None:
+    html = owner.get("/admin/registry/application/add/").content.decode()
+
+    listed = html.partition(">adaptive_ucb</dt>")[2].partition("</dl>")[0]
+    assert "exploration = 1 " in listed
+    assert "inherit = 0.5 " in listed
+
+
 @pytest.mark.parametrize(
     ("path", "refusal"),
     [

@@ -276,6 +276,12 @@ async def test_the_last_counts_are_written_on_stop(
     assert await aredis.hget(GLOBAL, "q:svm:2") == b"1"
 
 
+async def test_it_says_why_the_policy_does_what_it_does(store: SelectionStore) -> None:
+    application = application_spec(policy="auto")
+    description = await store.describe(application, context="", arms=ARMS)
+    assert description["reason"].startswith("adaptive_ucb, because queries carry no features.")
+
+
 async def test_it_describes_weights_chances_and_counts(
     store: SelectionStore, aredis: Redis
 ) -> None:
