@@ -10,17 +10,21 @@ from selection.policies.adaptive_ucb import AdaptiveUCB
 from selection.policies.base import INHERIT, Parameter, Policy, Prepared
 from selection.policies.features import Features
 from selection.policies.linucb import LinUCB
+from selection.policies.squarecb import SquareCB
 from selection.policies.statistics import StatisticKind, Statistics, Vector
 
 # With five features of five arms, 10,000 queries, linucb's own 0.5 costs a regret of 189, this 135.
 ALPHA = 0.25
+# The most features that linucb takes.
+MANY = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Auto(Policy):
-    """`linucb` where queries carry features, `adaptive_ucb` where they don't.
+    """`linucb` where queries carry features, `squarecb` where these are many, and `adaptive_ucb`
+    where there are none.
 
-    No more is needed: the second is at least nearly the best of all policies whatever the number of
+    No more is needed: the last is at least nearly the best of all policies whatever the number of
     arms, the delay and the share of labels (docs/results/learning.md), and contexts learn together
     as far as they are alike under both.
     """
@@ -29,7 +33,7 @@ class Auto(Policy):
     summary: ClassVar[str] = "chooses by what queries bring, and says why; no need to set anything"
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
-            "dimensions", 0, 0, 16, "how many features come with each query; 0: none", whole=True
+            "dimensions", 0, 0, 1024, "how many features come with each query; 0: none", whole=True
         ),
         INHERIT,
     )
@@ -38,13 +42,15 @@ class Auto(Policy):
     chosen: Policy = field(init=False)
 
     def __post_init__(self) -> None:
-        chosen: Policy = (
-            LinUCB(dimensions=self.dimensions, alpha=ALPHA, inherit=self.inherit)
-            if self.dimensions
-            else AdaptiveUCB(inherit=self.inherit)
-        )
         # As a frozen dataclass has it of what it works out for itself.
-        object.__setattr__(self, "chosen", chosen)
+        object.__setattr__(self, "chosen", self._chosen())
+
+    def _chosen(self) -> Policy:
+        if self.dimensions == 0:
+            return AdaptiveUCB(inherit=self.inherit)
+        if self.dimensions <= MANY:
+            return LinUCB(dimensions=self.dimensions, alpha=ALPHA, inherit=self.inherit)
+        return SquareCB(dimensions=self.dimensions, inherit=self.inherit)
 
     @property
     def statistic(self) -> StatisticKind:

@@ -48,6 +48,14 @@ def test_with_features_it_is_linucb() -> None:
     assert len(set(chances[0].values())) == 2
 
 
+def test_with_many_features_it_is_squarecb() -> None:
+    auto, squarecb = (make_policy(name, {"dimensions": 40}) for name in ("auto", "squarecb"))
+    features = [place / 40.0 for place in range(40)]
+    assert auto.encode(features) == squarecb.encode(features)
+    assert auto.statistic == squarecb.statistic
+    assert auto.reason({}) == "squarecb, because queries carry 40 features."
+
+
 def test_features_that_it_does_not_expect_are_refused() -> None:
     with pytest.raises(BadRequest, match="takes none"):
         AUTO.encode([1.0])
