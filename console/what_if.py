@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -17,6 +18,8 @@ from registry.snapshot import application_spec
 from selection.evaluation.what_if.evaluation import Outlook, Result
 from selection.evaluation.what_if.evaluation import what_if as evaluated
 from selection.evaluation.what_if.form import WhatIfForm
+from selection.evaluation.what_if.search import USUAL_SEARCH_ROWS, Found, search
+from selection.evaluation.what_if.targets import WhatIfTarget
 from selection.evaluation.what_if.window import Span
 
 # A verdict, as badges show it, and in words.
@@ -26,6 +29,7 @@ VERDICTS = {
     "apart": ("starting", "not comparable"),
     "none": ("", "can't say"),
 }
+SHOWN_TRIED = 5
 METHODS = {"direct": "seen directly", "doubly_robust": "doubly robust"}
 
 
@@ -34,13 +38,15 @@ def what_if(request: HttpRequest, name: str) -> HttpResponse:
     application = application_for(request, name, VIEW, "selection.view_feedback")
     form = WhatIfForm(request.GET, application=application_spec(application))
     outlook, problem = _answered(application, form=form)
+    found, refused = _searched(application, form=form) if "search" in request.GET else (None, "")
     return TemplateResponse(
         request,
         "console/what_if.html",
         {
             **frame(request, application, title=f"{application}: what if"),
             "form": form,
-            "problem": problem,
+            "problem": problem or refused,
+            "found": None if found is None else _found(found),
             "shown": None if outlook is None else _shown(outlook, form=form),
         },
     )
@@ -55,6 +61,51 @@ def _answered(application: Application, *, form: WhatIfForm) -> tuple[Outlook | 
         return evaluated(application, span=span, targets=[target] if target else []), ""
     except ClipperError as error:
         return None, error.message
+
+
+def _searched(application: Application, *, form: WhatIfForm) -> tuple[Found | None, str]:
+    if not form.is_valid():
+        return None, ""
+    span = form.span(now=timezone.now())
+    if form.cleaned_data["rows"] is None:
+        span = replace(span, rows=USUAL_SEARCH_ROWS)
+    try:
+        return search(application, policy=form.cleaned_data["policy"], span=span), ""
+    except ClipperError as error:
+        return None, f"Nothing was searched. {error.message}"
+
+
+def _found(found: Found) -> dict[str, Any]:
+    return {
+        "policy": found.policy,
+        "conclusion": found.conclusion,
+        "chosen_on": f"{found.chosen_on:,}",
+        "judged_on": f"{found.judged_on:,}",
+        "left_out": found.left_out,
+        "tried": [
+            {
+                "name": WhatIfTarget(policy=found.policy, params=tried.params).name,
+                "reward": formats.mean_reward(tried.estimate),
+                "interval": formats.interval(tried.estimate),
+            }
+            for tried in found.tried[:SHOWN_TRIED]
+        ],
+        "more": max(0, len(found.tried) - SHOWN_TRIED),
+        "judged": [
+            {
+                "what": what,
+                "name": judged.target.name,
+                "reward": formats.mean_reward(judged.estimate.best),
+                "interval": formats.interval(judged.estimate.best),
+            }
+            for what, judged in (("Chosen", found.chosen), ("Today", found.current))
+            if judged is not None
+        ],
+        "gain": formats.points(found.gain),
+        "gain_interval": formats.points_interval(found.gain),
+        "params": json.dumps(dict(found.chosen.target.params)) if found.chosen else "",
+        "seconds": f"{found.seconds:.1f} s",
+    }
 
 
 def _shown(outlook: Outlook, *, form: WhatIfForm) -> dict[str, Any]:

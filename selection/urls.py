@@ -7,6 +7,7 @@ from selection.api import ContextsView, SelectionView
 from selection.evaluation.monitoring.api import HistoryView
 from selection.evaluation.monitoring.health.api import HealthView
 from selection.evaluation.what_if.api import WhatIfView
+from selection.evaluation.what_if.search_api import WhatIfSearchView
 
 urlpatterns = [
     *both(f"{APPLICATION}/contexts/", view=ContextsView, name="api-contexts"),
@@ -14,4 +15,5 @@ urlpatterns = [
     *both(f"{APPLICATION}/selection/", view=SelectionView, name="api-selection"),
     *both(f"{APPLICATION}/selection/history/", view=HistoryView, name="api-selection-history"),
     *both(f"{APPLICATION}/what-if/", view=WhatIfView, name="api-what-if"),
+    *both(f"{APPLICATION}/what-if/search/", view=WhatIfSearchView, name="api-what-if-search"),
 ]

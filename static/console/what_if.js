@@ -7,6 +7,16 @@
   const LONGEST_NAME = { narrow: 18, wide: 44 };
 
   const page = document.getElementById("what-if");
+  const form = page && page.querySelector("form");
+  if (form) {
+    form.addEventListener("submit", () => {
+      form.querySelector("[data-testid=busy]").hidden = false;
+    });
+    // Back from the answer: nothing is being worked out any more.
+    window.addEventListener("pageshow", () => {
+      form.querySelector("[data-testid=busy]").hidden = true;
+    });
+  }
   const canvas = page && page.querySelector("[data-chart]");
   if (!canvas) return;
   const told = JSON.parse(canvas.dataset.chart);

@@ -140,5 +140,7 @@ def test_it_tells_what_another_policy_would_have_earned(
     assert estimate.startswith("ucb1")
     assert "+0.000 (" in estimate  # there is one arm only
     assert "- " in terminal.types("what-if", churn, "--until", "2020-01-01T00:00:00Z")
+    searched = terminal.types("what-if", churn, "--search", "ucb1")
+    assert "it takes 200 pieces of feedback" in searched
     terminal.types("what-if", churn, "--policy", "luck", code=1)
     assert "luck" in terminal.complaint

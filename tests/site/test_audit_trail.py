@@ -26,7 +26,11 @@ from tests.site.test_rights import BY, ENDPOINTS, Caller, Endpoint, key, path_of
 __all__ = ["registry"]
 
 # A what-if changes nothing, and an environment is a host's copy of what a version still says.
-NOTHING_WRITTEN = ("applications/letters/what-if", "environments/nowhere")
+NOTHING_WRITTEN = (
+    "applications/letters/what-if",
+    "applications/letters/what-if/search",
+    "environments/nowhere",
+)
 WRITES = [e for e in ENDPOINTS if e.method != "GET" and e.path not in NOTHING_WRITTEN]
 NEW_APPLICATION = application_fields(
     name="new", input_type="doubles", policy="exp3", policy_params=""

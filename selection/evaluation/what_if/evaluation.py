@@ -7,13 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from threading import BoundedSemaphore
 from time import monotonic
 
 import numpy as np
 
 from infrastructure.redis_client import redis_client
-from registry.errors import Saturated
 from registry.models import Application
 from registry.snapshot import application_with_arms
 from selection.contexts import GLOBAL_CONTEXT
@@ -26,15 +24,13 @@ from selection.evaluation.offpolicy.log import Floats, Log, log_of
 from selection.evaluation.offpolicy.replay import Candidate, averaged, frozen, learning, together
 from selection.evaluation.what_if.feedback import Kept, kept_feedback
 from selection.evaluation.what_if.targets import UNIFORM, WhatIfTarget, check_targets, usual_targets
+from selection.evaluation.what_if.turn import TIME_LIMIT_S, OutOfTime, turn
 from selection.evaluation.what_if.window import Span
 from selection.policies import make_policy
 from selection.policies.statistics import State
 from selection.store.codec import parse_record, prepared
 from selection.store.keys import redis_needed_blocking, state_key
 
-TIME_LIMIT_S = 10.0
-# One at a time in a process, which has queries to answer meanwhile.
-WAIT_FOR_TURN_S = 5.0
 # Contexts whose own state is read, the most frequent of the log; others know what everybody does.
 MOST_STATES = 1000
 # The same log gets the same answer.
@@ -42,12 +38,6 @@ SEED = 2017
 # A policy that learns as it goes is taken through the log several times, as chance has its part in
 # what becomes of it: so many rows in all, and not less often than twice.
 REPLAYED_ROWS, MOST_REPLAYS, LEAST_REPLAYS = 40_000, 8, 2
-
-_turn = BoundedSemaphore(1)
-
-
-class OutOfTime(Exception):
-    """The time for this question is used up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,15 +101,11 @@ def what_if(
     not looked at. Raises `BadRequest` for an arm that nobody knows, `Saturated` where somebody
     else's question takes long, `Unavailable` without Redis.
     """
-    if not _turn.acquire(timeout=WAIT_FOR_TURN_S):
-        raise Saturated("Another what-if is being worked out; try again.", retry_after_s=5.0)
-    try:
+    with turn():
         began = clock()
         evaluation = _Evaluation(application, span=span, until=began + time_limit_s, clock=clock)
         wanted = [*(evaluation.usual_targets() if usual else ()), *targets]
         return evaluation.outlook(wanted, began=began)
-    finally:
-        _turn.release()
 
 
 class _Evaluation:

@@ -17,7 +17,7 @@ from registry.errors import BadRequest, Saturated, Unavailable
 from registry.models import Application
 from selection.evaluation.logged import LoggedArm, LoggedQuery
 from selection.evaluation.offpolicy.estimate import Method, Verdict
-from selection.evaluation.what_if import evaluation
+from selection.evaluation.what_if import turn
 from selection.evaluation.what_if.evaluation import Outlook, Result, what_if
 from selection.evaluation.what_if.targets import WhatIfTarget
 from selection.evaluation.what_if.window import Span
@@ -215,7 +215,7 @@ def test_what_the_time_does_not_suffice_for_is_said_to_be_left_out(digits: Appli
 def test_one_question_is_worked_out_at_a_time(
     digits: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "WAIT_FOR_TURN_S", 0.01)
+    monkeypatch.setattr(turn, "WAIT_FOR_TURN_S", 0.01)
     refused: list[str] = []
 
     def clock() -> float:

@@ -18,11 +18,18 @@ HEAD = ("instead", "reward, 95 % interval", "gain on what was earned", "enough t
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("app", help="the application")
-    parser.add_argument(
+    asked = parser.add_mutually_exclusive_group()
+    asked.add_argument(
         "--policy",
         action="append",
         metavar="NAME",
         help="this policy, with its defaults; may be given several times",
+    )
+    asked.add_argument(
+        "--search",
+        metavar="POLICY",
+        help="search this policy's parameters: chosen on the earlier part of the feedback, judged "
+        "on the later one",
     )
     parser.add_argument(
         "--inputs", action="store_true", default=None, help="of labelled inputs, not of queries"
@@ -47,6 +54,35 @@ def _what_if(client: Client, options: Options) -> int:
     print_line(f"{earned['rows']} answers with feedback earned {_interval(earned['value'])}")
     print_table(HEAD, [_row(estimate) for estimate in found["estimates"]])
     return 0
+
+
+def _search(client: Client, options: Options) -> int:
+    body = {
+        name: getattr(options, name) for name in ("inputs", "context", "since", "until", "rows")
+    }
+    path = application_path(options.app, "what-if", "search")
+    found = client.request("POST", path, given({**body, "policy": options.search}))
+    if options.json:
+        print_json(found)
+        return 0
+    if found["chosen"] is None:
+        print_line(found["conclusion"])
+        return 0
+    print_table(
+        ("tried on the earlier part", "reward, 95 % interval"),
+        [(_params(tried), _interval(tried["estimate"])) for tried in found["tried"]],
+    )
+    if found["left_out"]:
+        print_line(f"{found['left_out']} more were not tried: the time was used up")
+    print_line(f"on the {found['judged_on']} later pieces of feedback:")
+    for what in ("chosen", "current"):
+        print_line(f"{what}: {found[what]['name']}: {_interval(found[what]['estimate'])}")
+    print_line(f"gain {_interval(found['gain'], sign='+')}: {found['conclusion']}")
+    return 0
+
+
+def _params(tried: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in tried["params"].items())
 
 
 def _row(estimate: Mapping[str, Any]) -> list[str]:
