@@ -9,6 +9,7 @@ import pytest
 from selection.learning.update import update_of
 from selection.policies import make_policy
 from selection.policies.shrinkage import (
+    COUNTED,
     FIRST_PAIRS,
     FIRST_STRENGTH,
     STRONGEST,
@@ -44,12 +45,13 @@ def test_before_contexts_have_told_anything_everybody_counts_as_ten_observations
     assert everybody(State()).strength == pytest.approx(FIRST_STRENGTH)
 
 
-def test_it_is_the_variance_within_contexts_over_that_between_them() -> None:
+def test_it_is_a_part_of_the_variance_within_contexts_over_that_between_them() -> None:
     known = {"a:1": (100.0, 50.0, 50.0)}
     within = (0.25 + 25.0) / 101.0
     pairs = {"a:1": (400.0, 200.0, 200.0, 120.0)}  # a covariance of 120 / 400 - 1/4
-    between = (400.0 * 0.05 + FIRST_PAIRS * within / 11.0) / (400.0 + FIRST_PAIRS)
-    assert strength(known, pairs) == pytest.approx(within / between - 1.0)
+    first = within / (1.0 + FIRST_STRENGTH / COUNTED)
+    between = (400.0 * 0.05 + FIRST_PAIRS * first) / (400.0 + FIRST_PAIRS)
+    assert strength(known, pairs) == pytest.approx(COUNTED * (within / between - 1.0))
 
 
 def test_it_is_bounded_both_ways() -> None:
@@ -61,10 +63,11 @@ def test_it_is_bounded_both_ways() -> None:
 
 def test_alike_contexts_follow_everybody_and_unlike_ones_their_own() -> None:
     alike = taught({"a:1": (0.9, 0.9), "b:1": (0.6, 0.6)}, contexts=50, labels=10)
-    unlike = taught({"a:1": (0.9, 0.4), "b:1": (0.4, 0.9)}, contexts=50, labels=10)
+    unlike = taught({"a:1": (0.9, 0.6), "b:1": (0.6, 0.9)}, contexts=50, labels=10)
     assert everybody(alike).strength > 25.0
-    # The mean is .65, and .25 to either side: .65 * .35 / .0625 - 1.
-    assert everybody(unlike).strength == pytest.approx(2.6, rel=0.3)
+    # The mean is .75, and .15 to either side.
+    credibility = 0.75 * 0.25 / 0.15**2 - 1.0
+    assert everybody(unlike).strength == pytest.approx(COUNTED * credibility, rel=0.3)
 
 
 def test_observations_of_everybody_are_added_by_their_strength() -> None:
