@@ -29,11 +29,11 @@ run: ## set everything up and start it on PORT, with its state in VAR, until Ctr
 	@scripts/setup
 	@exec .venv/bin/python scripts/run_stack.py --port "$$PORT" --var "$$VAR"
 
-test: ## run the whole suite, or: make test ARGS='tests/scripts -x'
+test: ## run the suite, or: make test ARGS='tests/scripts -x'
 	@scripts/setup --dev
 	@exec .venv/bin/python -m pytest $(or $(ARGS),$(IN_PARALLEL))
 
-test-frameworks: ## heavy frameworks, each in an environment of its own, or: make test-frameworks ARGS=torch
+test-frameworks: ## what `make test` leaves out: frameworks and environments, or: make test-frameworks ARGS=torch
 	@scripts/setup --check
 	@exec .venv/bin/python -m tests.frameworks $(ARGS)
 

@@ -1,9 +1,9 @@
 """`python -m tests.frameworks [NAME ...]`: the tests of heavy frameworks, by default of all.
 
 Of those that it names it runs the tests of the runtime, in the framework's environment, and has
-models deployed from there; without names it leaves out the tests of those runtimes that `make test`
-has. `tutorials` are the pages that are too much for `make test`, `servers` has a bandit ask models
-behind MLServer, Triton and MLflow.
+models deployed from there. `tutorials` are the pages that are too much for `make test`, `servers`
+has a bandit ask models behind MLServer, Triton and MLflow, and `long` are the tests in the folders
+of `make test` that it leaves out.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from collections.abc import Iterator, Sequence
 from serving.container.errors import EnvironmentFailed
 from tests.frameworks.environments import too_large
 from tests.frameworks.heavy_rows import HEAVY
-from tests.frameworks.running import APART, LIGHTER, Tested, run_apart, run_deployed, run_tests
+from tests.frameworks.running import APART, Tested, run_apart, run_deployed, run_tests
 
 
 def main(names: Sequence[str]) -> int:
     within_bounds = list(_within_bounds(names or [*HEAVY, *APART]))
     wanted = [name for name in within_bounds if name not in APART]
-    runtimes = [name for name in wanted if names or name not in LIGHTER]
-    failed = [name for name in runtimes if not _passed(name)]
+    failed = [name for name in wanted if not _passed(name)]
     if wanted and not _told("models deployed", run_deployed(wanted)):
         failed.append("models deployed")
     apart = [name for name in within_bounds if name in APART]

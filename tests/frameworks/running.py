@@ -13,21 +13,25 @@ from dataclasses import dataclass
 
 from tests.frameworks.environments import (
     HERE,
+    LONG,
     MARK,
     ROOT,
     SERVERS,
     TUTORIALS,
     environment,
 )
+from tests.long import OPTION
 
-# The tests of their runtimes are part of `make test`.
-LIGHTER = ("mlflow", "torch")
 TESTED_WITHIN_S = 900.0
 ENDS_WITHIN_S = 90.0
 # Names the frameworks whose models are to be deployed.
 DEPLOYED = "CLIPPER_DEPLOYED_FRAMEWORKS"
-# What isn't of one framework, by the file of its tests.
-APART = {TUTORIALS: "tutorials.py", SERVERS: "remote_servers.py"}
+# What isn't of one framework: what pytest runs of it.
+APART = {
+    TUTORIALS: [str(HERE / "tutorials.py")],
+    SERVERS: [str(HERE / "remote_servers.py")],
+    LONG: ["tests", OPTION],
+}
 DEPLOYED_TESTS = "tests/frameworks/test_deployed.py"
 # The nearest file with settings is that of the environments.
 SETTINGS = ("-c", "pyproject.toml", "-p", "no:cacheprovider")
@@ -62,8 +66,8 @@ def run_deployed(names: Sequence[str]) -> Tested:
 
 
 def run_apart(name: str) -> Tested:
-    """Run tests of APART, which start a stack of their own."""
-    command = [sys.executable, "-m", "pytest", str(HERE / APART[name]), *SETTINGS, "-q"]
+    """Run tests of APART, which start stacks of their own."""
+    command = [sys.executable, "-m", "pytest", *APART[name], *SETTINGS, "-q"]
     return run(command, more={}, within_s=2 * TESTED_WITHIN_S)
 
 

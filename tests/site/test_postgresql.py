@@ -14,11 +14,20 @@ from tests.site.postgresql_server import postgresql_server
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(420)]
 
-# What writes to the database: each of these again, on the other one.
-SUITES = (
+# What writes to the database: each of these again, on the other one. First what locks, races,
+# migrates and keeps feedback, where databases differ; then what asks the same services by REST,
+# commands and pages.
+KEEPING = (
     "tests/registry/test_services.py",
     "tests/registry/test_services_releases.py",
     "tests/registry/test_snapshot.py",
+    "tests/registry/test_concurrent_changes.py",
+    "tests/registry/test_migrations.py",
+    "tests/registry/test_append_only.py",
+    "tests/selection/test_feedback_persist.py",
+    "tests/selection/test_rebuild.py",
+)
+ASKING = (
     "tests/registry/test_notices.py",
     "tests/registry/test_api_applications.py",
     "tests/registry/test_api_configuration.py",
@@ -27,16 +36,9 @@ SUITES = (
     "tests/registry/test_api_releases.py",
     "tests/registry/test_commands.py",
     "tests/registry/test_configuration.py",
-    "tests/registry/test_concurrent_changes.py",
-    "tests/registry/test_migrations.py",
-    "tests/registry/test_append_only.py",
     "tests/registry/test_check_reports.py",
-    "tests/selection/test_feedback_persist.py",
     "tests/selection/test_monitoring_snapshots.py",
-    "tests/selection/test_rebuild.py",
 )
-
-
 WITHOUT_A_DATABASE = (
     "tests/registry/test_commands.py::test_in_a_shell_failures_end_with_1_and_one_line",
 )
@@ -48,12 +50,21 @@ def database_url() -> Iterator[str]:
         yield url
 
 
-def test_registry_and_feedback_behave_as_on_sqlite(database_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "suites",
+    [
+        pytest.param(KEEPING, id="what is kept"),
+        pytest.param(ASKING, id="who asks for it", marks=pytest.mark.long),
+    ],
+)
+def test_registry_and_feedback_behave_as_on_sqlite(
+    database_url: str, tmp_path: Path, suites: tuple[str, ...]
+) -> None:
     done = manage.run(
         *("-m", "pytest", "-q", "-p", "no:cacheprovider", "--ds=tests.site.postgresql_settings"),
         *("-p", "tests.site.first_cases"),
-        *SUITES,
-        # Neither opens the database.
+        *suites,
+        # It opens no database.
         *(f"--deselect={test}" for test in WITHOUT_A_DATABASE),
         var=tmp_path,
         timeout_s=380.0,

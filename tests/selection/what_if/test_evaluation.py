@@ -230,7 +230,7 @@ def test_one_question_is_worked_out_at_a_time(
     assert what_if(digits, span=Span()).rows == 0
 
 
-@pytest.mark.parametrize("policy", ["exp3", "exp4"])
+@pytest.mark.parametrize("policy", ["exp3", pytest.param("exp4", marks=pytest.mark.long)])
 def test_four_times_the_rows_take_about_four_times_the_work(db: None, policy: str) -> None:
     digits = make_application(policy=policy)
     rows = list(logged_by(policy, accuracies=ACCURACIES, queries=2000, seed=1).queries)

@@ -87,6 +87,7 @@ def same() -> str:
     return "\n".join(spec_of(OLD, runtime="sklearn").requirements)
 
 
+@pytest.mark.long
 def test_a_release_says_that_its_environment_is_being_built(stack: Stack, same: str) -> None:
     version = stack.add_artifact("slow", runtime="python", content=WHERE, requirements=same)
     release = stack.deploy(version)
@@ -101,6 +102,7 @@ def test_a_release_says_that_its_environment_is_being_built(stack: Stack, same: 
     stack.retire("slow")
 
 
+@pytest.mark.long
 def test_two_scikit_learns_serve_side_by_side(stack: Stack, same: str) -> None:
     old = stack.add_artifact("where", runtime="python", content=WHERE, requirements=same)
     new = stack.add_artifact("where", runtime="python", content=WHERE)
@@ -123,6 +125,7 @@ def sklearn_here() -> str:
     return str(sklearn.__version__)
 
 
+@pytest.mark.long
 def test_an_estimator_trained_with_another_scikit_learn_answers_in_it(
     stack: Stack, tmp_path: Path
 ) -> None:

@@ -133,7 +133,9 @@ def test_pauses_longer_than_the_budget_that_no_size_avoids_do_not_shrink_batches
 @pytest.mark.parametrize(
     "model",
     [
-        SimulatedModel(fixed=0.001, per_row=0.00002, noise=0.1),
+        pytest.param(
+            SimulatedModel(fixed=0.001, per_row=0.00002, noise=0.1), marks=pytest.mark.long
+        ),
         SimulatedModel(fixed=0.001, per_row=0.0001, noise=0.05, pause=0.01, pause_share=0.005),
         SimulatedModel(fixed=0.015, per_row=0.00002, noise=0.03),
         SimulatedModel(fixed=0.001, per_row=0.004, noise=0.05),

@@ -32,7 +32,11 @@ async def sweeping(version: VirtualService) -> None:
 
 @pytest.mark.parametrize(
     ("fast", "objective", "pairs"),
-    [(FIXED_COST, 0.05, 1), (HALF_FIXED, 0.05, 2), (NO_FIXED, 0.1, 1)],
+    [
+        pytest.param(FIXED_COST, 0.05, 1, marks=pytest.mark.long),
+        (HALF_FIXED, 0.05, 2),
+        (NO_FIXED, 0.1, 1),
+    ],
 )
 @in_virtual_time
 async def test_replicas_share_a_load_as_their_speeds_are(
@@ -64,7 +68,7 @@ async def test_a_replica_that_has_just_come_is_eased_into_a_load() -> None:
     assert first.share_in_time == later.share_in_time == 1.0
 
 
-@pytest.mark.parametrize("model", [FIXED_COST, NO_FIXED])
+@pytest.mark.parametrize("model", [pytest.param(FIXED_COST, marks=pytest.mark.long), NO_FIXED])
 @in_virtual_time
 async def test_what_a_dying_replica_leaves_is_answered_by_the_others(model: SimulatedModel) -> None:
     version = VirtualService(*[model] * 3, objective=0.05)
@@ -90,7 +94,12 @@ async def test_a_replica_that_hangs_costs_only_what_it_was_sent() -> None:
 
 @pytest.mark.parametrize(
     ("model", "load"),
-    [(HALF_FIXED, 0.15), (HALF_FIXED, 2.0), (FIXED_COST, 0.3), (NO_FIXED, 0.5)],
+    [
+        (HALF_FIXED, 0.15),
+        (HALF_FIXED, 2.0),
+        pytest.param(FIXED_COST, 0.3, marks=pytest.mark.long),
+        (NO_FIXED, 0.5),
+    ],
 )
 @in_virtual_time
 async def test_a_model_that_is_slower_for_a_while_is_followed_both_ways(
@@ -128,7 +137,10 @@ async def test_a_model_too_slow_for_its_objective_is_tried_until_it_has_mended()
     assert mended.share_in_time >= 0.95
 
 
-@pytest.mark.parametrize(("model", "clients"), [(SHARED_COST, 32), (FIXED_COST, 32), (NO_FIXED, 8)])
+@pytest.mark.parametrize(
+    ("model", "clients"),
+    [(SHARED_COST, 32), pytest.param(FIXED_COST, 32, marks=pytest.mark.long), (NO_FIXED, 8)],
+)
 @in_virtual_time
 async def test_an_automatic_wait_is_about_as_good_as_the_best_one_set_by_hand(
     model: SimulatedModel, clients: int

@@ -18,15 +18,15 @@ MODELS = pytest.mark.parametrize(
     ("fixed", "per_row", "objective"),
     [
         (0, 3, 20),
-        (0, 3, 50),
+        pytest.param(0, 3, 50, marks=pytest.mark.long),
         (0, 3, 100),
-        (2, 2, 20),
+        pytest.param(2, 2, 20, marks=pytest.mark.long),
         (2, 2, 50),
-        (2, 2, 100),
+        pytest.param(2, 2, 100, marks=pytest.mark.long),
         (1, 0.2, 20),
-        (1, 0.2, 50),
+        pytest.param(1, 0.2, 50, marks=pytest.mark.long),
         (10, 0.1, 50),
-        (10, 0.1, 100),
+        pytest.param(10, 0.1, 100, marks=pytest.mark.long),
     ],
 )
 
@@ -71,7 +71,12 @@ async def beside_a_flood(version: VirtualService, *, load: float, options: CallO
 
 @pytest.mark.parametrize(
     ("fixed", "per_row", "objective", "noise", "load"),
-    [(0, 3, 50, 0.1, 0.2), (2, 2, 50, 0.1, 0.25), (0, 3, 100, 0.2, 0.3), (1, 0.2, 20, 0.1, 0.3)],
+    [
+        (0, 3, 50, 0.1, 0.2),
+        pytest.param(2, 2, 50, 0.1, 0.25, marks=pytest.mark.long),
+        pytest.param(0, 3, 100, 0.2, 0.3, marks=pytest.mark.long),
+        (1, 0.2, 20, 0.1, 0.3),
+    ],
 )
 @in_virtual_time
 async def test_a_light_application_keeps_its_objective_beside_a_flood(
@@ -86,9 +91,9 @@ async def test_a_light_application_keeps_its_objective_beside_a_flood(
     ("fixed", "per_row", "objective", "noise", "load", "least"),
     [
         (0, 3, 50, 0.1, 0.4, 0.99),
-        (2, 2, 50, 0.1, 0.4, 0.99),
-        (0, 3, 100, 0.2, 0.4, 0.98),
-        (1, 0.2, 20, 0.1, 0.4, 0.99),
+        pytest.param(2, 2, 50, 0.1, 0.4, 0.99, marks=pytest.mark.long),
+        pytest.param(0, 3, 100, 0.2, 0.4, 0.98, marks=pytest.mark.long),
+        pytest.param(1, 0.2, 20, 0.1, 0.4, 0.99, marks=pytest.mark.long),
         # A batch of two rows is a third of the objective: a third query within one waits too long.
         (0, 3, 20, 0.02, 0.2, 0.97),
     ],
@@ -122,7 +127,9 @@ async def test_a_version_that_starts_under_load_refuses_next_to_nothing(
     assert seen.share_in_time >= 0.99
 
 
-@pytest.mark.parametrize(("fixed", "per_row"), [(1, 0.2), (10, 0.1)])
+@pytest.mark.parametrize(
+    ("fixed", "per_row"), [(1, 0.2), pytest.param(10, 0.1, marks=pytest.mark.long)]
+)
 @in_virtual_time
 async def test_a_full_batch_hardly_ever_takes_more_than_its_budget(
     fixed: int, per_row: float
