@@ -89,8 +89,12 @@ async def predicted(
     now_ms: int,
     predict_arms: PredictArms,
     limit: asyncio.Semaphore,
+    costs: Mapping[str, float],
 ) -> Answered | ClipperError:
-    """Ask every arm for its output: all of them had the chance 1, whatever the policy."""
+    """Ask every arm for its output: all of them had the chance 1, whatever the policy.
+
+    Each has its cost, of `costs`, but no seconds: nobody waited for it.
+    """
     context = item.context if isinstance(item.context, str) else GLOBAL_CONTEXT
     try:
         async with limit:
@@ -105,5 +109,6 @@ async def predicted(
         issued_at_ms=now_ms,
         context=context,
         arms=tuple(ArmRecord(arm, 1.0, output) for arm, output in outputs.items()),
+        spent=tuple(Spent(0.0, costs.get(arm, 0.0)) for arm in outputs),
         features=item.features,
     )

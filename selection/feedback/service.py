@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar
 
 from redis.asyncio import Redis
@@ -31,6 +32,7 @@ from selection.store.state import SelectionStore
 
 PREDICTED_AT_ONCE = 16
 RETRY_AFTER_S = 10.0
+NO_COSTS: Mapping[str, float] = MappingProxyType({})
 
 T = TypeVar("T")
 
@@ -69,15 +71,19 @@ class FeedbackService:
         *,
         arms: Mapping[str, float],
         predict_arms: PredictArms,
+        costs: Mapping[str, float] = NO_COSTS,
     ) -> FeedbackResult:
         """Count the items and say what became of each; an error among them is its rejection.
 
-        `arms` are the arms routed now, with their routes' weights. Raises `Unavailable` without
-        Redis: the whole request may be sent again, what had been counted is then a duplicate.
+        `arms` are the arms routed now, with their routes' weights, `costs` what asking each costs.
+        Raises `Unavailable` without Redis: the whole request may be sent again, what had been
+        counted is then a duplicate.
         """
         self._refuse_while_paused()
         now_ms = int(self._clock() * 1000)
-        answered = await self._join(application, items, now_ms=now_ms, predict_arms=predict_arms)
+        answered = await self._join(
+            application, items, now_ms=now_ms, predict_arms=predict_arms, costs=costs
+        )
         observed = [
             _attempt(self._observe, application, item, prediction, arms, now_ms)
             for item, prediction in zip(items, answered, strict=True)
@@ -141,6 +147,7 @@ class FeedbackService:
         *,
         now_ms: int,
         predict_arms: PredictArms,
+        costs: Mapping[str, float],
     ) -> list[Answered | ClipperError]:
         receipts = [
             _attempt(self._verified, application, item.query_id, now_ms)
@@ -159,6 +166,7 @@ class FeedbackService:
                         now_ms=now_ms,
                         predict_arms=predict_arms,
                         limit=limit,
+                        costs=costs,
                     )
                 )
                 for index, item in enumerate(items)

@@ -74,11 +74,13 @@ def selection_endpoint(runtime: Runtime, *, management: Endpoint) -> Endpoint:
 async def submit(
     runtime: Runtime, application: ApplicationSpec, items: Sequence[FeedbackItem | ClipperError]
 ) -> FeedbackResult:
+    arms = runtime.router.arms(application)
     return await runtime.feedback.submit(
         application,
         items,
-        arms=runtime.router.arms(application).weights,
+        arms=arms.weights,
         predict_arms=runtime.processor.answers_of_all_arms,
+        costs={arm: target.version.cost for arm, target in arms.targets.items()},
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import Raw
 from redis.asyncio import Redis
 
 from selection.feedback.events import FeedbackItem
@@ -148,6 +149,24 @@ async def test_seconds_and_cost_go_off_each_arms_reward(caller: Caller, aredis: 
     assert await log_weights(aredis) == pytest.approx(
         {"svm:2": -0.03, "tree:1": -0.09, "knn:1": -0.27}
     )
+
+
+async def test_a_labelled_input_is_charged_its_cost_as_nobody_waited_for_it(
+    caller: Caller, aredis: Redis
+) -> None:
+    async def all_right(*_: object) -> dict[str, bytes]:
+        return dict.fromkeys(ARMS, b"7")
+
+    item = FeedbackItem(input=Raw(b"[1]"), label=Raw(b"7"))
+    await caller.service.submit(
+        PRICED, [item], arms=ARMS, predict_arms=all_right, costs={"tree:1": 30.0}
+    )
+    (event,) = await events(aredis)
+    assert [(a.loss, a.lateness) for a in event.arms] == [
+        (0.0, 0.0),
+        (pytest.approx(0.3), 0.0),
+        (0.0, 0.0),
+    ]
 
 
 async def test_a_reward_is_never_less_than_nothing(caller: Caller, aredis: Redis) -> None:
