@@ -83,7 +83,27 @@
         tension: 0,
       };
     });
-    return kind === "reward" ? [earned(shown), ...lines] : lines; // the first one is drawn on top
+    // The first one is drawn on top.
+    return kind === "reward" ? [earned(shown), ...lines, ...bands(shown, colour)] : lines;
+  }
+
+  // Where each arm's mean reward lies: a line along the high ends, filled down to that of the low.
+  function bands(shown, colour) {
+    return shown.arms.flatMap(({ arm }) =>
+      ["high", "low"].map((end) => ({
+        label: arm,
+        band: true,
+        data: shown.points.map((point) => ({
+          x: seconds(point.at),
+          y: point.arms[arm].reward_interval?.[end] ?? null,
+        })),
+        borderWidth: 0,
+        backgroundColor: `${colour.get(arm)}26`,
+        fill: end === "high" ? "+1" : false,
+        pointRadius: 0,
+        spanGaps: true,
+      })),
+    );
   }
 
   function earned(shown) {
@@ -155,7 +175,7 @@
       plugins: {
         legend: { display: false },
         tooltip: {
-          filter: (item) => item.parsed.y !== null,
+          filter: (item) => item.parsed.y !== null && !item.dataset.band,
           itemSort: (one, other) => other.parsed.y - one.parsed.y,
           callbacks: {
             title: (items) =>

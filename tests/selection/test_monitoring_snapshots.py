@@ -36,6 +36,7 @@ class Watch:
         self.readings: dict[str, Any] = {}
         self.policy = "exp4"
         self.recommendation: dict[str, Any] | None = None
+        self.intervals: dict[str, Any] = {}
 
     def take(self) -> SelectionSnapshot | None:
         self.now += timedelta(seconds=10)
@@ -51,7 +52,7 @@ class Watch:
                     "queries": 0,
                     "feedback": 0,
                     "reward": None,
-                    "reward_interval": None,
+                    "reward_interval": self.intervals.get(model),
                 }
                 for model, weight in self.weights.items()
             ],
@@ -255,6 +256,18 @@ def test_the_recommendation_is_that_of_the_last_state_in_the_period(watch: Watch
 
     assert before is None
     assert watch.whole()["recommendation"] == watch.recommendation
+
+
+def test_each_point_tells_where_the_mean_reward_lay_at_the_time(watch: Watch) -> None:
+    watch.take()
+    watch.intervals = {"svm": {"value": 0.9, "low": 0.8, "high": 0.95}}
+    watch.take()
+
+    whole = watch.whole()
+
+    told = [point["arms"]["svm:1"]["reward_interval"] for point in whole["points"]]
+    assert told == [None, watch.intervals["svm"]]
+    assert [arm["reward"] for arm in whole["arms"]] == [watch.intervals["svm"], None]
 
 
 def test_after_a_reset_conclusions_begin_anew(watch: Watch) -> None:

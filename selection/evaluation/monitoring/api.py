@@ -65,6 +65,7 @@ class ArmPointOut(serializers.Serializer[Any]):
     refused = serializers.IntegerField()
     feedback = serializers.IntegerField()
     reward = serializers.FloatField(allow_null=True)
+    reward_interval = EstimateOut(allow_null=True)
 
 
 class PointOut(serializers.Serializer[Any]):

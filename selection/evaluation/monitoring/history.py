@@ -105,6 +105,7 @@ def _points(rows: Sequence[SelectionSnapshot]) -> list[dict[str, Any]]:
                     **_counted(row.counts.get(arm)),
                     "feedback": int(sums[index].get(arm, ArmSums()).seen),
                     "reward": _recent_reward(sums[: index + 1], arm=arm),
+                    "reward_interval": row.arms.get(arm, {}).get("reward_interval"),
                 }
                 for arm in names
             },
