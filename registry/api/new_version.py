@@ -65,7 +65,9 @@ class NewVersion(RemoteFields, ModelBody):
     version = Text()
     runtime = Text(help_text=one_of(runtime_names))
     artifact = Upload(
-        max_length=255, required=False, help_text="The file; none with the runtime remote."
+        max_length=255,
+        required=False,
+        help_text="The file; none with the runtime remote, or where it was sent in pieces.",
     )
     sha256 = Text(
         required=False,
@@ -88,7 +90,8 @@ class NewVersion(RemoteFields, ModelBody):
     def validate(self, given: dict[str, Any]) -> dict[str, Any]:
         remote = given["runtime"] == REMOTE
         said = sorted(given.keys() & {*OF_REMOTE})
-        if not remote and self.needs_artifact and "artifact" not in given:
+        sent_before = given.get("sha256") or not self.needs_artifact
+        if not remote and not sent_before and "artifact" not in given:
             raise serializers.ValidationError({"artifact": "Expected a file, got none."})
         if not remote and said:
             raise serializers.ValidationError(

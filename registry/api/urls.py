@@ -24,6 +24,7 @@ from registry.api.views.models import (
     VersionView,
 )
 from registry.api.views.releases import DeployView, ReleasesView, ReleaseView, RollBackView
+from registry.api.views.uploads import UploadView
 
 
 class SchemaView(SpectacularAPIView):
@@ -57,6 +58,7 @@ urlpatterns = [
     *both("keys/", view=KeysView, name="api-keys"),
     *both("keys/<int:key>", view=KeyView, name="api-key"),
     *both("declarations/check", view=DeclarationsView, name="api-declarations-check"),
+    *both("uploads/<str:sha256>", view=UploadView, name="api-upload"),
     *both("audit/", view=AuditView, name="api-audit"),
     path("schema/", SchemaView.as_view(), name="api-schema"),
     path("docs/", DocsView.as_view(url_name="api-schema"), name="api-docs"),

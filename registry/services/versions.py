@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 from django.db import connection, transaction
 from django.db.models import Q
 
+from registry.artifacts.incoming import IncomingArtifact
 from registry.artifacts.store import ArtifactStore
 from registry.errors import BadRequest, ClipperError, Conflict, Unavailable
 from registry.extensions import check_inputs, check_method, check_needs, check_runtime
@@ -53,7 +54,7 @@ def create_version(
     model: Model,
     version: str,
     runtime: str,
-    artifact: BinaryIO,
+    artifact: BinaryIO | IncomingArtifact,
     by: Actor,
     sha256: str = "",
     **other: Any,

@@ -21,15 +21,19 @@ from registry.demo import access
 from registry.errors import BadRequest
 from registry.models import ApiKey, Application, AuditEntry, Model, ModelVersion, Route
 from tests.registry.forms import application_fields, version_fields
-from tests.site.test_rights import BY, ENDPOINTS, Caller, Endpoint, key, path_of, registry, staff
+from tests.site.endpoints import ENDPOINTS, ONLY_READ, OWN, Endpoint
+from tests.site.test_rights import BY, Caller, key, path_of, registry, staff
 
 __all__ = ["registry"]
 
-# A what-if changes nothing, and an environment is a host's copy of what a version still says.
+# What-if and judgements change nothing, an environment is a host's copy of what a version still
+# says, and what came in pieces is nothing yet.
 NOTHING_WRITTEN = (
     "applications/letters/what-if",
     "applications/letters/what-if/search",
     "environments/nowhere",
+    *ONLY_READ,
+    *OWN,
 )
 WRITES = [e for e in ENDPOINTS if e.method != "GET" and e.path not in NOTHING_WRITTEN]
 NEW_APPLICATION = application_fields(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import ClassVar
 
 from rest_framework import status
@@ -25,6 +26,7 @@ from registry.api.serializers import (
     VersionPatch,
 )
 from registry.api.views.base import ManagementView, etag, find_model, find_version, schema
+from registry.artifacts.parts import UploadParts
 from registry.models import Model, ModelVersion
 from registry.services.versions import REMOTE
 
@@ -133,7 +135,11 @@ class VersionsView(ManagementView):
         body = self.validated(NewRemoteVersion if is_json(self.request) else NewVersion)
         if body.validated_data["runtime"] == REMOTE:
             return services.create_remote_version(model=model, by=by, **body.remote())
-        return services.create_version(model=model, by=by, **body.validated_data)
+        said = dict(body.validated_data)
+        if "artifact" in said:
+            return services.create_version(model=model, by=by, **said)
+        with closing(UploadParts.default().whole(said["sha256"].lower())) as sent_before:
+            return services.create_version(model=model, by=by, artifact=sent_before, **said)
 
 
 class VersionView(ManagementView):

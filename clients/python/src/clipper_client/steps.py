@@ -20,10 +20,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """A multipart form with one file, which is read piece by piece while it is sent."""
+    """A multipart form with one file, which is read piece by piece while it is sent, or none."""
 
     fields: Mapping[str, str]
-    file: Path
+    file: Path | None
     progress: Callable[[int], object] | None = None
 
 

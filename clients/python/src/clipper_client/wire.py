@@ -95,12 +95,18 @@ def opened(upload: Upload | None) -> Iterator[dict[str, Any]]:
     if upload is None:
         yield {}
         return
+    silence = httpx.Timeout(UPLOAD_SILENCE_S, connect=CONNECT_S)
+    if upload.file is None:
+        # A form without a file would be sent in another encoding.
+        parts = [(name, (None, value)) for name, value in upload.fields.items()]
+        yield {"files": parts, "timeout": silence}
+        return
     with upload.file.open("rb") as file:
         content = cast("IO[bytes]", UploadedFile(file, upload))
         yield {
             "data": dict(upload.fields),
             "files": {"artifact": (upload.file.name, content, "application/octet-stream")},
-            "timeout": httpx.Timeout(UPLOAD_SILENCE_S, connect=CONNECT_S),
+            "timeout": silence,
         }
 
 

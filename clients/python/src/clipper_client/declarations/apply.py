@@ -14,8 +14,9 @@ from clipper_client.declarations.plan import Change, plan
 from clipper_client.declarations.state import State, state_of
 from clipper_client.errors import INVALID_DECLARATION, ClipperError
 from clipper_client.operations.management import model_path, released, request
-from clipper_client.retries import RetryPolicy, ask
-from clipper_client.steps import Operation, Request, Upload
+from clipper_client.operations.uploading import uploaded
+from clipper_client.retries import RetryPolicy
+from clipper_client.steps import Operation
 
 REASON = "clipper apply"
 
@@ -74,10 +75,9 @@ def _upload(change: Change, policy: RetryPolicy) -> Operation[Any]:
         return (yield from _create_remote(model, version, policy))
     assert version.artifact is not None  # noqa: S101  # the plan says conflict otherwise
     fields = form_of(version)
-    upload = Upload(fields={"version": version.version, **fields}, file=version.artifact)
-    path = f"{model_path(model.name, 'versions')}/"
-    sent = Request(method="POST", path=path, upload=upload, repeatable=False)
-    return (yield from ask(sent, policy=policy)).json()
+    said = {"version": version.version, **fields}
+    sent = yield from uploaded(model.name, version.artifact, fields=said, policy=policy)
+    return sent.json()
 
 
 def _create_remote(

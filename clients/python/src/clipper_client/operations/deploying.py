@@ -19,12 +19,13 @@ from clipper_client.inputs import encoded, is_frame
 from clipper_client.operations.management import model_path, released
 from clipper_client.operations.options import UNSET
 from clipper_client.operations.predictions import application_path
+from clipper_client.operations.uploading import uploaded
 from clipper_client.packing import zipped
 from clipper_client.progress import Bar, Stages, wanted
 from clipper_client.requirements import captured
 from clipper_client.retries import RetryPolicy, ask
 from clipper_client.signatures import first_of, input_type_of
-from clipper_client.steps import Operation, Request, Response, Upload, Work
+from clipper_client.steps import Operation, Request, Response, Work
 
 # Of a new application, unless another objective is named.
 SLO_MS = 100.0
@@ -174,11 +175,9 @@ class Deployment:
     ) -> Operation[Response]:
         size = saved.path.stat().st_size
         bar = Bar(f"bytes of {self.name}:{fields['version']}", total=size, shown=self.progress)
-        upload = Upload(fields=fields, file=saved.path, progress=bar.show)
-        path = f"{model_path(self.name, 'versions')}/"
-        request = Request(method="POST", path=path, upload=upload, repeatable=False)
+        sending = uploaded(self.name, saved.path, fields=fields, progress=bar.show, policy=policy)
         try:
-            return (yield from ask(request, policy=policy))
+            return (yield from sending)
         finally:
             bar.close()
 

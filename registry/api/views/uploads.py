@@ -1,0 +1,95 @@
+"""An artifact in pieces: sent again from where a link broke, and then registered by its sha256."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import IO, Any, ClassVar
+
+from django.conf import settings
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework import serializers
+from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from registry.api.permissions import Permissions
+from registry.api.views.base import ManagementView, schema
+from registry.artifacts.parts import DIGEST, UploadParts
+from registry.errors import BadRequest, BodyTooLarge, NotFound
+
+RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})")
+
+
+class PieceParser(BaseParser):
+    """Bytes as they are, as many as a body may have."""
+
+    media_type = "application/octet-stream"
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        piece: bytes = stream.read(limit + 1)
+        if len(piece) > limit:
+            raise BodyTooLarge(f"Expected at most {limit} bytes at once.", limit=limit)
+        return piece
+
+
+class ReceivedOut(serializers.Serializer[Any]):
+    received = serializers.IntegerField(help_text="Bytes that are here, from the beginning on.")
+
+
+class UploadView(ManagementView):
+    parser_classes = [PieceParser]
+    for_bound_keys = ("GET", "PUT")
+    permissions: ClassVar[Permissions] = {
+        "GET": ("registry.view_modelversion",),
+        "PUT": ("registry.add_modelversion",),
+    }
+
+    @schema("Say how much of an artifact has come", answer=ReceivedOut)
+    def get(self, request: Request, sha256: str) -> Response:
+        return Response({"received": UploadParts.default().received(_digest(sha256))})
+
+    @schema(
+        "Send a piece of an artifact",
+        body={"application/octet-stream": OpenApiTypes.BINARY},
+        answer=ReceivedOut,
+        parameters=[
+            OpenApiParameter(
+                "Content-Range",
+                str,
+                location=OpenApiParameter.HEADER,
+                required=True,
+                description="Which bytes, of how many: `bytes 0-1048575/2147483648`.",
+            )
+        ],
+    )
+    def put(self, request: Request, sha256: str) -> Response:
+        piece: Any = request.data  # as PieceParser has it
+        digest, (first, total) = _digest(sha256), _range(request, size=len(piece))
+        received = UploadParts.default().append(digest, offset=first, total=total, piece=piece)
+        return Response({"received": received})
+
+
+def _digest(text: str) -> str:
+    if not DIGEST.fullmatch(text):
+        raise NotFound("Expected the sha256 of an artifact, in lower-case hexadecimal.")
+    return text
+
+
+def _range(request: Request, *, size: int) -> tuple[int, int]:
+    """Return the first byte that came, and how many there will be."""
+    text = request.headers.get("Content-Range", "")
+    found = RANGE.fullmatch(text)
+    if found is None or int(found[2]) - int(found[1]) + 1 != size:
+        raise BadRequest(
+            f"Expected a Content-Range such as bytes 0-{max(0, size - 1)}/{size}, got {text!r} "
+            f"with {size} bytes."
+        )
+    return int(found[1]), int(found[3])

@@ -1,0 +1,175 @@
+"""A large artifact comes in pieces, goes on where it broke off, and is registered by its sha256."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from pytest_django.fixtures import Settings
+
+from registry.artifacts.parts import MOST_PARTS, UploadParts
+from registry.artifacts.store import ArtifactStore
+from registry.models import Model, ModelVersion
+from tests.registry.conftest import Api
+
+CONTENT = b"an artifact in three pieces"
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+PIECES = (CONTENT[:10], CONTENT[10:20], CONTENT[20:])
+
+
+def send(api: Api, piece: bytes, *, offset: int, digest: str = DIGEST, total: int = 0) -> Any:
+    last = offset + len(piece) - 1
+    return api.client.put(
+        f"/api/v1/uploads/{digest}",
+        piece,
+        content_type="application/octet-stream",
+        headers=api.headers | {"Content-Range": f"bytes {offset}-{last}/{total or len(CONTENT)}"},
+    )
+
+
+def send_all(api: Api) -> None:
+    offset = 0
+    for piece in PIECES:
+        assert send(api, piece, offset=offset).json() == {"received": offset + len(piece)}
+        offset += len(piece)
+
+
+def register(api: Api, **form: Any) -> Any:
+    return api.upload("svm", **{"version": "1", "runtime": "sklearn", "sha256": DIGEST, **form})
+
+
+def remnants(settings: Settings) -> list[Path]:
+    return list(Path(settings.CLIPPER_ARTIFACTS).glob(".incoming-*"))
+
+
+@pytest.fixture
+def one_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("registry.artifacts.parts.MOST_PARTS", 1)
+
+
+def test_it_becomes_a_version_and_nothing_else_stays(
+    manager: Api, svm: Model, settings: Settings
+) -> None:
+    send_all(manager)
+    answer = register(manager)
+    assert answer.status_code == 201, answer.content
+    assert (answer.json()["digest"], answer.json()["size"]) == (DIGEST, len(CONTENT))
+    assert ArtifactStore.default().path_of(DIGEST).read_bytes() == CONTENT
+    assert remnants(settings) == []
+    assert manager("get", f"uploads/{DIGEST}").json() == {"received": 0}
+
+
+def test_it_says_how_much_is_there_and_takes_what_follows_alone(manager: Api) -> None:
+    assert manager("get", f"uploads/{DIGEST}").json() == {"received": 0}
+    send(manager, PIECES[0], offset=0)
+    assert manager("get", f"uploads/{DIGEST}").json() == {"received": 10}
+    for offset in (0, 5, 11):
+        again = send(manager, PIECES[1], offset=offset)
+        assert (again.status_code, again.json()["details"]) == (409, {"received": 10})
+    assert send(manager, PIECES[1], offset=10).json() == {"received": 20}
+
+
+def test_half_of_it_is_no_version_and_stays(manager: Api, svm: Model) -> None:
+    assert "there is none" in register(manager).json()["error"]
+    send(manager, PIECES[0], offset=0)
+    answer = register(manager)
+    assert answer.status_code == 400
+    assert (
+        answer.json()["error"]
+        == "sha256: Expected all of an artifact, got 10 of its 27 bytes so far."
+    )
+    assert manager("get", f"uploads/{DIGEST}").json() == {"received": 10}
+
+
+def test_it_stays_where_the_version_is_refused(manager: Api, svm: Model) -> None:
+    send_all(manager)
+    assert register(manager, replicas="many").status_code == 400
+    assert register(manager, runtime="pyhton").status_code == 400
+    assert register(manager).status_code == 201
+
+
+def test_what_was_changed_on_its_way_is_told_and_removed(
+    manager: Api, svm: Model, settings: Settings
+) -> None:
+    send(manager, b"x" * len(CONTENT), offset=0)
+    answer = register(manager)
+    assert answer.status_code == 400
+    assert "got one with" in answer.json()["error"]
+    assert remnants(settings) == []
+    assert not ModelVersion.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 400),
+        ({"Content-Range": "bytes 0-9/5"}, 400),
+        ({"Content-Range": "bytes 0-8/27"}, 400),
+        ({"Content-Range": "bytes 20-29/27"}, 400),
+        ({"Content-Range": "bytes 0-9/99999999999999"}, 413),
+    ],
+)
+def test_a_range_that_cannot_be_is_refused(
+    manager: Api, headers: dict[str, str], status: int
+) -> None:
+    answer = manager.client.put(
+        f"/api/v1/uploads/{DIGEST}",
+        PIECES[0],
+        content_type="application/octet-stream",
+        headers=manager.headers | headers,
+    )
+    assert answer.status_code == status, answer.content
+
+
+@pytest.mark.parametrize("name", ["x", DIGEST.upper(), f"..{DIGEST[2:]}", "*" * 64])
+def test_a_name_that_is_no_digest_is_nowhere(manager: Api, name: str) -> None:
+    assert send(manager, PIECES[0], offset=0, digest=name).status_code == 404
+
+
+def test_a_full_disk_is_told_before_anything_is_kept(manager: Api, settings: Settings) -> None:
+    settings.CLIPPER_MIN_FREE_BYTES = 1 << 60
+    assert send(manager, PIECES[0], offset=0).status_code == 507
+    assert remnants(settings) == []
+
+
+@pytest.mark.usefixtures("one_part")
+def test_only_so_many_are_begun(manager: Api) -> None:
+    assert send(manager, PIECES[0], offset=0).status_code == 200
+    other = send(manager, b"x", offset=0, digest="0" * 64)
+    assert (other.status_code, other.json()["code"]) == (503, "saturated")
+    assert send(manager, PIECES[1], offset=10).status_code == 200
+    assert MOST_PARTS > 1
+
+
+def test_two_do_not_write_into_each_other(manager: Api, svm: Model) -> None:
+    send_all(manager)
+    with UploadParts.default().whole(DIGEST):
+        answer = register(manager)
+        assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+
+
+def test_what_nobody_adds_to_is_removed(manager: Api, settings: Settings) -> None:
+    send(manager, PIECES[0], offset=0)
+    (part,) = remnants(settings)
+    old = time.time() - 7200
+    os.utime(part, (old, old))
+    assert ArtifactStore.default().clear_remnants(older_than_s=3600) == 1
+    assert manager("get", f"uploads/{DIGEST}").json() == {"received": 0}
+
+
+def test_who_predicts_sends_nothing(predictor: Api, stranger: Api) -> None:
+    assert send(predictor, PIECES[0], offset=0).status_code == 403
+    assert send(stranger, PIECES[0], offset=0).status_code == 401
+
+
+def test_a_form_with_a_file_does_not_look_for_pieces(manager: Api, svm: Model) -> None:
+    send(manager, PIECES[0], offset=0)
+    file = SimpleUploadedFile("a.skops", CONTENT)
+    assert register(manager, artifact=file).status_code == 201
+    assert register(Api(client=Client()), version="2").status_code == 401

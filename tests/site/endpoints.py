@@ -1,0 +1,82 @@
+"""The management API's endpoints, each as it is asked about what is a stranger's."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+DIGEST = "0" * 64
+# Bodies that are no JSON, by what they are.
+UPLOAD, PIECE = "upload", "piece"
+ROUTES = [{"model": "ocr"}]
+REMOTE = {"version": "8", "runtime": "remote", "url": "http://10.1.1.1/", "protocol": "mlflow"}
+
+
+class Endpoint(NamedTuple):
+    """One method of one URL, as it is asked about what is a stranger's."""
+
+    method: str
+    path: str
+    body: Any = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+# The application `letters` and its model `ocr` are a stranger's to the owner of `digits`.
+ENDPOINTS = [
+    Endpoint("GET", "applications/"),
+    Endpoint("POST", "applications/", {"name": "new", "input_type": "doubles", "slo_ms": 50}),
+    Endpoint("GET", "applications/letters"),
+    Endpoint("PUT", "applications/letters", {"description": "mine"}),
+    Endpoint("PATCH", "applications/letters", {"description": "mine"}),
+    Endpoint("DELETE", "applications/letters"),
+    Endpoint("GET", "applications/letters/slo"),
+    Endpoint("PATCH", "applications/letters/slo", {"latency_ms": 20}),
+    Endpoint("GET", "applications/letters/routes"),
+    Endpoint("PUT", "applications/letters/routes", ROUTES),
+    Endpoint("GET", "applications/letters/contexts/"),
+    Endpoint("DELETE", "applications/letters/selection?all=true"),
+    Endpoint("GET", "applications/letters/schema"),
+    Endpoint("GET", "applications/letters/health"),
+    Endpoint("GET", "applications/letters/selection/history"),
+    Endpoint("POST", "applications/letters/what-if", {}),
+    Endpoint("POST", "applications/letters/what-if/search", {"policy": "exp3"}),
+    Endpoint("GET", "models/"),
+    Endpoint("POST", "models/", {"name": "new", "input_type": "doubles"}),
+    Endpoint("GET", "models/ocr"),
+    Endpoint("PUT", "models/ocr", {"description": "mine"}),
+    Endpoint("PATCH", "models/ocr", {"description": "mine"}),
+    Endpoint("DELETE", "models/spare"),
+    Endpoint("GET", "models/ocr/versions/"),
+    Endpoint("POST", "models/ocr/versions/", UPLOAD),
+    Endpoint("POST", "models/ocr/versions/", REMOTE),
+    Endpoint("GET", "models/ocr/versions/1"),
+    Endpoint("PATCH", "models/ocr/versions/1", {"notes": "mine"}),
+    Endpoint("DELETE", "models/ocr/versions/3"),
+    Endpoint("POST", "models/ocr/versions/3/deploy", {}),
+    Endpoint("POST", "models/ocr/rollback", {}),
+    Endpoint("POST", "models/ocr/scale", {"replicas": 2}),
+    Endpoint("GET", "models/ocr/releases/"),
+    Endpoint("GET", "models/ocr/releases/{release}"),
+    Endpoint("GET", "replicas/"),
+    Endpoint("GET", "environments/"),
+    Endpoint("DELETE", "environments/nowhere"),
+    Endpoint("GET", "environments/nowhere/log"),
+    Endpoint("POST", "declarations/check", {"steps": []}),
+    Endpoint("GET", f"uploads/{DIGEST}"),
+    Endpoint("PUT", f"uploads/{DIGEST}", PIECE),
+    Endpoint("GET", "audit/"),
+    Endpoint("GET", "keys/"),
+    Endpoint("POST", "keys/", {"name": "new", "scopes": ["predict"]}),
+    Endpoint("GET", "keys/{key}"),
+    Endpoint("PATCH", "keys/{key}", {"name": "mine"}),
+    Endpoint("DELETE", "keys/{key}"),
+    Endpoint("GET", "models/ocr/versions/1/errors"),
+    Endpoint("GET", "models/ocr/versions/1/log"),
+    Endpoint("GET", "replicas/r1/log"),
+]
+# By POST, as what it is told is long.
+ONLY_READ = ("declarations/check",)
+# What everybody has of their own, where they may upload at all.
+OWN = (f"uploads/{DIGEST}",)
