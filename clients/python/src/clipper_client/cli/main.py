@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from clipper_client.cli import declared, models, queries, scoring, top, what_if
+from clipper_client.cli import decisions, declared, models, queries, scoring, top, what_if
 from clipper_client.cli import keys as api_keys
 from clipper_client.cli.command import Command
 from clipper_client.cli.output import complain, print_json
@@ -22,6 +22,7 @@ COMMANDS: tuple[Command, ...] = (
     *declared.COMMANDS,
     *top.COMMANDS,
     *what_if.COMMANDS,
+    *decisions.COMMANDS,
     *api_keys.COMMANDS,
 )
 DONE, FAILED, INTERRUPTED = 0, 1, 130

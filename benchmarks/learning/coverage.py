@@ -1,0 +1,96 @@
+"""`python -m benchmarks.learning.coverage`: how often what-if's intervals hold what is true.
+
+Each policy leaves many logs; of each beginning of a log, each arm alone and all alike are judged.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from benchmarks.learning.play import Chosen, Served
+from selection.evaluation.logged import LoggedArm, LoggedQuery
+from selection.evaluation.offpolicy.estimate import Proposal, Verdict, estimate
+from selection.evaluation.offpolicy.evidence import evidence_of
+from selection.evaluation.offpolicy.log import Log, log_of
+
+MEANS = (0.92, 0.85, 0.80, 0.70, 0.60)
+ARMS = tuple(f"{k}:1" for k in range(len(MEANS)))
+LENGTHS = (50, 200, 1000)
+POLICIES = ("exp3", "thompson", "ucb1", "epsilon_greedy")
+# Arms drawn once for each person, of so many, whose chances of a right answer differ like this.
+SPLIT, PEOPLE, ALIKE = "ab_split by person", 40, 4.0
+EVEN = "static"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--logs", type=int, default=500)
+    parser.add_argument("--policies", nargs="+", default=[*POLICIES, EVEN, SPLIT])
+    options = parser.parse_args(arguments)
+    print("| logged by | queries | held, by target | called enough | of those held |")
+    print("|---|---|---|---|---|")
+    for policy in options.policies:
+        found: dict[tuple[int, int], list[tuple[bool, bool]]] = defaultdict(list)
+        for seed in range(options.logs):
+            queries = list(queries_of(policy, seed=seed))
+            for length in LENGTHS:
+                for target, judged in judgements(log_of(queries[:length], arms=ARMS)):
+                    found[length, target].append(judged)
+        for length in LENGTHS:
+            print(
+                _row(policy, length, [found[length, k] for k in range(len(ARMS) + 1)]), flush=True
+            )
+    return 0
+
+
+def queries_of(policy: str, *, seed: int) -> Iterator[LoggedQuery]:
+    """Yield what a policy that learns, or draws evenly or by person, leaves."""
+    luck = np.random.default_rng(seed)
+    served = Served.of(policy, {}, features=0) if policy in POLICIES else None
+    player = None if served is None else served(len(ARMS), seed=seed)
+    means, owned = np.array(MEANS), luck.integers(len(ARMS), size=PEOPLE)
+    own = luck.beta(ALIKE * means, ALIKE * (1.0 - means), size=(PEOPLE, len(ARMS)))
+    for _ in range(max(LENGTHS)):
+        person = int(luck.integers(PEOPLE))
+        if player is not None:
+            chosen = player.choose(context="", features=())
+        else:
+            arm = owned[person] if policy == SPLIT else luck.integers(len(ARMS))
+            chosen = Chosen(int(arm), 1.0 / len(ARMS))
+        right = own[person, chosen.arm] if policy == SPLIT else means[chosen.arm]
+        reward = float(luck.random() < right)
+        if player is not None:
+            player.learn(chosen, reward, context="", features=())
+        yield LoggedQuery(
+            asked=(LoggedArm(ARMS[chosen.arm], chosen.chance, b"1", 1.0 - reward, reward),),
+            routed=ARMS,
+            key=f"{person}" if policy == SPLIT else "",
+        )
+
+
+def judgements(log: Log) -> Iterator[tuple[int, tuple[bool, bool]]]:
+    """Yield, by target, whether its interval held the truth and whether it was called enough."""
+    evidence = evidence_of(log)
+    targets = [*np.eye(len(ARMS)), np.full(len(ARMS), 1.0 / len(ARMS))]
+    for place, chances in enumerate(targets):
+        found = estimate(evidence, Proposal(chances=chances[None]))
+        if found.best is not None:
+            held = found.best.low <= float(chances @ MEANS) <= found.best.high
+            yield place, (held, found.verdict is Verdict.ENOUGH)
+
+
+def _row(policy: str, length: int, found: Sequence[Sequence[tuple[bool, bool]]]) -> str:
+    held = [np.mean([held for held, _ in of]) for of in found if of]
+    enough = [sum(enough for _, enough in of) / max(len(of), 1) for of in found]
+    kept = [held for of in found for held, enough in of if enough]
+    shown = f"{min(held):.1%} to {max(held):.1%}"
+    among = f"{np.mean(kept):.1%}" if kept else "-"
+    return f"| `{policy}` | {length:,} | {shown} | {max(enough):.0%} at most | {among} |"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
