@@ -77,8 +77,8 @@ def publish(found: Regrets) -> None:
 def table_of(found: Regrets, worlds: Mapping[str, World]) -> str:
     names = list(dict.fromkeys(name for world in worlds for name in found.get(world, {})))
     lines = ["| world | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(names)]
-    for world in worlds:
-        row = found.get(world, {})
+    for world in (world for world in worlds if world in found):
+        row = found[world]
         cells = [f"{mean(row[n]):,.0f} ± {_error(row[n]):.0f}" if n in row else "-" for n in names]
         lines.append(f"| {world} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

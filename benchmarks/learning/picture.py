@@ -28,5 +28,5 @@ def draw(found: Mapping[str, Mapping[str, Sequence[float]]], *, to: Path) -> Non
         axes.set(xscale="log", xlabel="regret after 10,000 queries (logarithmic)")
         axes.legend()
         to.parent.mkdir(exist_ok=True)
-        figure.savefig(to, metadata={"Software": None})
+        figure.savefig(to, bbox_inches="tight", metadata={"Software": None})
         plt.close(figure)
