@@ -21,7 +21,7 @@ _BROKEN = re.compile(r"^Fatal Python error: (?P<how>.*)$", re.MULTILINE)
 _FRAME = re.compile(r'^  File "([^"\n]*)", line (\d+) in (.*)$', re.MULTILINE)
 # What leads to a model's own code: it was run as a program, asked from an event loop, and imported.
 _OURS = f"{Path(__file__).resolve().parent}/"
-_PROGRAM = f"{_OURS}__main__.py"
+_PROGRAM, _LOOP = f"{_OURS}__main__.py", f"{_OURS}lasting.py"
 _IMPORTS = "<frozen "
 
 
@@ -62,7 +62,7 @@ def crash_in(output: str) -> str:
         return ""
     frames = _FRAME.findall(output[broken[-1].end() :])[::-1]  # told from the innermost outwards
     ours = [number for number, (file, _, _) in enumerate(frames) if file.startswith(_OURS)]
-    if ours and frames[ours[-1]][0] == _PROGRAM:
+    if ours and frames[ours[-1]][0] in (_PROGRAM, _LOOP):
         return ""  # it waited for a batch
     frames = frames[ours[-1] + 1 :] if ours else frames
     while frames and frames[0][0].startswith(_IMPORTS):

@@ -159,6 +159,7 @@ def test_an_upload_is_read_piece_by_piece(tmp_path: Path) -> None:
         file.truncate(64 << 20)
     answers = (
         Planned(200, b'{"name":"m","input_type":"doubles","versions":[]}'),
+        Planned(404, b'{"error":"there is no such page","code":"not_found"}'),  # of pieces
         Planned(201, b'{"version":"1"}'),
         Planned(200, b'{"id":1,"model":"m","version":"1","state":"live"}'),
     )
@@ -169,8 +170,8 @@ def test_an_upload_is_read_piece_by_piece(tmp_path: Path) -> None:
             _, most = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        assert server.seen[1] == "POST /api/v1/models/m/versions/"
-        assert server.bodies[1] > 64 << 20
+        assert server.seen[2] == "POST /api/v1/models/m/versions/"
+        assert server.bodies[2] > 64 << 20
     assert most < 8 << 20
 
 

@@ -36,6 +36,7 @@ def form(model: Model, **fields: Any) -> dict[str, Any]:
         "batching": "aimd",
         "threads": "1",
         "load_timeout_s": "120",
+        "cost": "0",
     } | fields
 
 

@@ -156,6 +156,7 @@ def read_back(
         "label": label if reward is None else None,
         "reward": reward,
         "context": "",
+        "key": "",
         "routed": ["a:1", "b:1", "c:1"],
         "features": [],
         "kind": "receipt" if on_query else "input",

@@ -44,6 +44,8 @@ def _what_if(client: Client, options: Options) -> int:
     body = {
         name: getattr(options, name) for name in ("inputs", "context", "since", "until", "rows")
     }
+    if options.search:
+        return _search(client, options, body=body)
     if options.policy:
         body["targets"] = [{"policy": name} for name in options.policy]
     found = client.request("POST", application_path(options.app, "what-if"), given(body))
@@ -56,10 +58,7 @@ def _what_if(client: Client, options: Options) -> int:
     return 0
 
 
-def _search(client: Client, options: Options) -> int:
-    body = {
-        name: getattr(options, name) for name in ("inputs", "context", "since", "until", "rows")
-    }
+def _search(client: Client, options: Options, *, body: Mapping[str, Any]) -> int:
     path = application_path(options.app, "what-if", "search")
     found = client.request("POST", path, given({**body, "policy": options.search}))
     if options.json:

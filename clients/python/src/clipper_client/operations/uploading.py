@@ -6,7 +6,11 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import msgspec
+
+from clipper_client.answers import parsed
 from clipper_client.errors import ClipperError
 from clipper_client.operations.management import model_path
 from clipper_client.retries import RetryPolicy, ask
@@ -47,6 +51,12 @@ def uploaded(
     return (yield from ask(request, policy=policy))
 
 
+class _There(msgspec.Struct):
+    """How much of an upload the server has, in bytes."""
+
+    received: int
+
+
 class _Pieces:
     """One file on its way."""
 
@@ -66,7 +76,7 @@ class _Pieces:
             if error.status in UNKNOWN:
                 return False
             raise
-        received: int = response.json()["received"]
+        received = _received(response.json())
         while received < self._size:
             self._tell(received)
             received = yield from self._next(received, policy=policy)
@@ -92,8 +102,8 @@ class _Pieces:
             # A piece whose answer was lost is there.
             if error.status != 409 or "received" not in error.details:
                 raise
-            return int(error.details["received"])
-        return int(response.json()["received"])
+            return _received(error.details)
+        return _received(response.json())
 
     def _read(self, offset: int) -> bytes:
         with self._file.open("rb") as file:
@@ -103,6 +113,11 @@ class _Pieces:
     def _tell(self, received: int) -> None:
         if self._progress is not None:
             self._progress(received)
+
+
+def _received(answer: Any) -> int:
+    there: int = parsed(_There, answer).received
+    return there
 
 
 def _digest(path: Path) -> str:
