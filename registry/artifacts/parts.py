@@ -78,6 +78,9 @@ class UploadParts:
         It stays here where nothing comes of it. Raises BadRequest where it isn't whole, or not what
         its name says; then it is removed.
         """
+        # It comes out of a form: what is no digest would be a pattern for the names of others.
+        if not DIGEST.fullmatch(digest):
+            raise _wrong(f"64 hexadecimal digits, got {digest!r}")
         part = next(self._parts(digest), None)
         if part is None:
             raise _wrong(f"an artifact that was sent before, got {digest}: there is none")

@@ -105,6 +105,17 @@ def test_what_was_changed_on_its_way_is_told_and_removed(
     assert not ModelVersion.objects.exists()
 
 
+@pytest.mark.parametrize("sha256", ["*", "?" * 64, f"../{DIGEST}", DIGEST[:10]])
+def test_what_is_no_digest_reaches_nobody_elses_pieces(
+    manager: Api, svm: Model, sha256: str
+) -> None:
+    send_all(manager)
+    answer = register(manager, sha256=sha256)
+    assert answer.status_code == 400
+    assert "64 hexadecimal digits" in answer.json()["error"]
+    assert manager("get", f"uploads/{DIGEST}").json() == {"received": len(CONTENT)}
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
