@@ -57,7 +57,9 @@ def capped(
     share = sum(chances[arm] for arm in new)
     if share <= newcomers:
         return chances
+    # 1 - share would lose the digits of what is left beside a share close to 1, or all of it.
+    rest = sum(chance for arm, chance in chances.items() if arm not in new)
     return {
-        arm: chance * (newcomers / share if arm in new else (1.0 - newcomers) / (1.0 - share))
+        arm: chance * (newcomers / share if arm in new else (1.0 - newcomers) / rest)
         for arm, chance in chances.items()
     }

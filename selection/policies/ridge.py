@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+# Beside sums of squares that are this many times larger, rounding would lose a penalty, and with it
+# that a matrix can be inverted.
+LARGEST_BESIDE = 1e12
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ridge:
@@ -55,16 +59,23 @@ class Coefficients:
     @classmethod
     def of(cls, sums: Sequence[Sequence[float]], *, dimensions: int, ridge: float) -> Coefficients:
         matrices, rewarded = _unfolded(sums, dimensions=dimensions)
-        penalty = ridge * np.eye(dimensions)
-        shared = np.linalg.solve(matrices.sum(axis=0) + penalty, rewarded.sum(axis=0))
+        together = matrices.sum(axis=0)
+        shared = np.linalg.solve(_penalised(together, ridge=ridge), rewarded.sum(axis=0))
         left = rewarded - matrices @ shared
-        own = np.linalg.solve(matrices + penalty, left[:, :, None])[:, :, 0]
+        own = np.linalg.solve(_penalised(matrices, ridge=ridge), left[:, :, None])[:, :, 0]
         return cls(values=shared + own)
 
     def rewards(self, features: Sequence[float]) -> list[float]:
         """Return what each arm promises for these features."""
         promised: list[float] = (self.values @ np.array(features, dtype=np.float64)).tolist()
         return promised
+
+
+def _penalised(matrices: Array, *, ridge: float) -> Array:
+    """Return one matrix, or each of several, with the penalty added: never a singular one."""
+    squares = np.trace(matrices, axis1=-2, axis2=-1)[..., None, None]
+    penalised: Array = matrices + (ridge + squares / LARGEST_BESIDE) * np.eye(matrices.shape[-1])
+    return penalised
 
 
 def _unfolded(sums: Sequence[Sequence[float]], *, dimensions: int) -> tuple[Array, Array]:

@@ -12,6 +12,7 @@ from registry.errors import BadRequest
 from selection.learning.update import update_of
 from selection.policies import make_policy
 from selection.policies.linear import Contextual, Linear
+from selection.policies.newcomers import capped
 from selection.policies.statistics import State, learn
 from selection.store.codec import prepared
 
@@ -77,6 +78,21 @@ def test_what_arms_share_is_known_of_one_without_feedback_too() -> None:
     low, high = arms.chances((-3.0, 0.0, 0.0)), arms.chances((3.0, 0.0, 0.0))
     assert low["c:1"] == pytest.approx(1 / 3, abs=0.25)
     assert high["c:1"] == pytest.approx(1 / 3, abs=0.25)
+
+
+@pytest.mark.parametrize("size", [1e3, 1e6, 1e9])
+def test_large_features_that_say_the_same_leave_it_able_to_choose(size: float) -> None:
+    x = (size, size, size)
+    events: list[Event] = [("a:1" if n % 2 else "b:1", x, n % 2 * 0.5) for n in range(40)]
+    chances = ready(linear(), events).chances(x)
+    assert min(chances.values()) > 0.0
+    assert chances["b:1"] > chances["a:1"]
+
+
+def test_newcomers_that_promise_nearly_everything_are_bounded_all_the_same() -> None:
+    promised = {"a:1": 1e-20, "b:1": 1e-20, "c:1": 1.0}
+    chances = capped(promised, new=frozenset({"c:1"}), newcomers=0.1)
+    assert chances == pytest.approx({"a:1": 0.45, "b:1": 0.45, "c:1": 0.1})
 
 
 def test_where_nothing_is_known_all_arms_have_the_same_chance() -> None:
