@@ -364,14 +364,15 @@ class Query:
         return token
 
     def _spent(self, arms: tuple[str, ...]) -> tuple[Spent, ...]:
+        elapsed = monotonic() - self.arrived
         spent = spent_on(
             self.arms if self.dearer else arms,
             asked=self.arms,
             traces=self.gather.traces,
             targets=self.choice.targets,
-            elapsed=monotonic() - self.arrived,
+            elapsed=elapsed,
         )
-        return (together(spent),) if self.dearer else spent
+        return (together(spent, elapsed=elapsed),) if self.dearer else spent
 
     def _excused(self, outputs: Mapping[str, bytes]) -> tuple[str, ...]:
         """Return arms whose missing answer feedback is not to hold against them.

@@ -9,9 +9,13 @@ from serving.engine.gather import Trace
 from serving.query.routing import Target
 
 
-def together(spent: Sequence[Spent]) -> Spent:
-    """Return what several arms took that were asked one after the other."""
-    return Spent(sum(one.seconds for one in spent), sum(one.cost for one in spent))
+def together(spent: Sequence[Spent], *, elapsed: float) -> Spent:
+    """Return what several arms took that were asked one after the other: `elapsed` at most.
+
+    The last was waited for since the beginning where it has no answer, the others' time included.
+    """
+    seconds = sum(one.seconds for one in spent)
+    return Spent(min(seconds, elapsed), sum(one.cost for one in spent))
 
 
 def spent_on(

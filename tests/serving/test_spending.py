@@ -11,7 +11,7 @@ from selection.receipts import Receipt, Spent
 from serving.api.predict import render
 from serving.engine.gather import CACHED, Trace
 from serving.query.routing import Target
-from serving.query.spending import spent_on
+from serving.query.spending import spent_on, together
 from serving.testing import PlayedServing, application_spec, connect, turn, version_spec
 
 TRACE = Trace("model", "r1", 16, 0.125, 0.25, 0.2)
@@ -38,6 +38,12 @@ def test_an_answer_took_its_queue_and_batch_nothing_from_memory_and_all_the_time
 
 def test_who_was_overruled_has_no_place_in_it() -> None:
     assert spent(None, TRACE, None, arms=("m2:1",)) == (Spent(0.375, 2),)
+
+
+def test_arms_asked_one_after_the_other_took_no_longer_than_all_was_waited_for() -> None:
+    both, missing = (Spent(0.375, 1), Spent(0.5, 5)), (Spent(0.375, 1), Spent(1.5, 5))
+    assert together(both, elapsed=1.5) == Spent(0.875, 6)
+    assert together(missing, elapsed=1.5) == Spent(1.5, 6)
 
 
 def test_without_traces_there_are_costs_alone() -> None:
