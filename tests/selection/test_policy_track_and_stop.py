@@ -21,6 +21,7 @@ from selection.policies.statistics import (
     learn,
 )
 from selection.policies.track_and_stop import bounded, top_two
+from selection.store.codec import prepared
 
 POLICY = make_policy("track_and_stop", {})
 ARMS = {"knn:1": 1.0, "svm:1": 1.0}
@@ -83,6 +84,16 @@ def test_what_is_proved_gets_all_but_the_floor() -> None:
 
 def _floor(*arms: str) -> dict[str, float]:
     return dict.fromkeys(arms, 0.02 / 3)
+
+
+def test_a_context_goes_by_what_everybody_proved_and_its_recommendation_doesnt() -> None:
+    general = State(
+        {"ev": {"knn:1": known(seen=200, right=190), "svm:1": known(seen=200, right=9)}}
+    )
+    ready = prepared(POLICY, State(), ARMS, general=general)
+
+    assert ready.probabilities["knn:1"] == pytest.approx(0.99)
+    assert told(State()).state == "undecided"
 
 
 def test_it_stops_as_soon_as_the_closest_one_is_worse_for_certain() -> None:
