@@ -195,6 +195,17 @@ def test_labels_refused_as_too_old_are_counted_over_restarts(watched: Watched) -
     assert (delay["state"], delay["value"]) == ("alarm", pytest.approx(11 / 51))
 
 
+def test_labelled_inputs_which_nobody_waits_for_are_not_quick_labels(watched: Watched) -> None:
+    watched.label("svm:1", times=40)
+    watched.label(
+        "svm:1", times=1_000, kind="input", issued_at=watched.now, received_at=watched.now
+    )
+    watched.too_late = 11
+    watched.look()
+    delay = watched.check("delay")
+    assert (delay["state"], delay["value"]) == ("alarm", pytest.approx(11 / 51))
+
+
 def test_sums_of_another_release_are_begun_anew(watched: Watched) -> None:
     ExperimentHealth.objects.update(sums={"mismatch": "of another kind"})
     watched.label("svm:1", times=100)

@@ -86,7 +86,8 @@ class HealthChecks(msgspec.Struct):
         self.delay.look(too_late=too_late)
 
     def _take(self, label: Labelled, *, experiment: ExperimentSpec) -> None:
-        self.delay.note(label.received_at - label.issued_at)
+        if label.awaited:
+            self.delay.note(label.received_at - label.issued_at)
         if label.arm is None or label.issued_at < experiment.since:
             return
         self.guardrails.note(label)

@@ -25,6 +25,7 @@ class Labelled(NamedTuple):
     `arm` is the one that was asked, None where that was no matter of chance: where several were
     asked, the caller chose, or the input came with its label. `key` is whom the query was to keep
     with one arm. `metrics` are numbers from 0 on that tell of the answer beside its reward.
+    `awaited`: there was an answer before it; an input that came with its label had none.
     """
 
     arm: str | None
@@ -34,3 +35,4 @@ class Labelled(NamedTuple):
     issued_at: float
     received_at: float
     metrics: Mapping[str, float]
+    awaited: bool = True

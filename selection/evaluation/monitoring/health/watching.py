@@ -15,7 +15,7 @@ from selection.evaluation.monitoring import counter_deltas
 from selection.evaluation.monitoring.health.checks import CHECKS, ExperimentSpec, HealthChecks
 from selection.evaluation.monitoring.health.finding import ALARM, GOOD, UNKNOWN, Finding, Labelled
 from selection.evaluation.monitoring.health.guardrails import COST, LATENESS
-from selection.kinds import DEFAULT, RECEIPT
+from selection.kinds import DEFAULT, INPUT, RECEIPT
 from selection.models import ExperimentHealth
 from selection.policies import Policy, make_policy
 
@@ -67,6 +67,7 @@ class Watch:
                 issued_at=row["issued_at"].timestamp(),
                 received_at=row["received_at"].timestamp(),
                 metrics={**row["metrics"], **_taken(asked)},
+                awaited=row["kind"] != INPUT,
             )
         )
 
