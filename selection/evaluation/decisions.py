@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from registry.api.permissions import Permissions
 from registry.api.views.base import ManagementView, find_application, schema, whole_number
+from registry.errors import BadRequest
 from registry.snapshot import application_spec
 from selection.evaluation.answer_rule import answer_rule_of
 from selection.evaluation.rows import COLUMNS, Outputs, logged
@@ -53,6 +54,7 @@ class DecisionsView(ManagementView):
     @schema("Read kept decisions, oldest first", answer=DecisionsOut, parameters=PARAMETERS)
     def get(self, request: Request, application: str) -> Response:
         found = application_spec(find_application(request, name=application))
+        _refuse_others(request)
         after = whole_number(request, "after", default=0, low=0, high=2**62)
         limit = whole_number(request, "limit", default=MOST_DECISIONS, low=1, high=MOST_DECISIONS)
         kept = Feedback.objects.filter(application_id=found.id, forced=False, id__gt=after)
@@ -83,3 +85,11 @@ class DecisionsView(ManagementView):
             "next": rows[-1]["id"] if len(rows) == limit else None,
         }
         return Response(DecisionsOut(page).data)
+
+
+def _refuse_others(request: Request) -> None:
+    """Refuse what would choose among the decisions, and doesn't: `context`, `since` and so on."""
+    known = [parameter.name for parameter in PARAMETERS]
+    unknown = sorted(set(request.query_params) - set(known))
+    if unknown:
+        raise BadRequest(f"Expected only {' and '.join(known)}, got {', '.join(unknown)}.")

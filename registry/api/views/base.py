@@ -181,6 +181,7 @@ def whole_number(request: Request, name: str, *, default: int, low: int, high: i
     text = request.query_params.get(name)
     if text is None:
         return default
-    if text.isascii() and text.isdigit() and len(text) <= 10 and low <= int(text) <= high:
+    digits = text.isascii() and text.isdigit() and len(text) <= len(str(high))
+    if digits and low <= int(text) <= high:
         return int(text)
     raise BadRequest(f"{name}: Expected a whole number from {low} to {high}, got {text!r}.")

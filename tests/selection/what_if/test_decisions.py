@@ -34,6 +34,13 @@ def test_decisions_come_page_by_page_oldest_first(digits: Application) -> None:
     assert [one["reward"] for one in last["decisions"]] == [1.0, 0.0]
     assert last["next"] is None
     assert page("?limit=1001").status_code == 400
+    assert page(f"?after={2**62}").json()["decisions"] == []
+
+
+def test_a_choice_that_it_does_not_make_is_refused(digits: Application) -> None:
+    refused = page("?context=ann&limit=3")
+    assert refused.status_code == 400
+    assert refused.json()["error"] == "Expected only after and limit, got context."
 
 
 def test_what_is_no_decision_is_left_out(digits: Application) -> None:
