@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from registry.errors import BadRequest
 from selection.policies.adaptive_ucb import AdaptiveUCB
 from selection.policies.base import INHERIT, Parameter, Policy, Prepared
 from selection.policies.features import Features
@@ -73,8 +74,13 @@ class Auto(Policy):
         return self.chosen.observe(losses=losses, propensities=propensities, features=features)
 
     def encode(self, features: Features) -> tuple[float, ...]:
-        # Not refused in the name of a policy that nobody has chosen.
-        return self.chosen.encode(features) if self.dimensions else Policy.encode(self, features)
+        if features and not self.dimensions:
+            # Not refused in the name of a policy that nobody has chosen.
+            raise BadRequest(
+                f"features: policy {self.name!r} takes none while its parameter dimensions is 0: "
+                "expected that to say how many there are."
+            )
+        return self.chosen.encode(features)
 
     def reason(self, statistics: Statistics) -> str:
         why = (

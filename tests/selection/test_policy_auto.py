@@ -57,7 +57,7 @@ def test_with_many_features_it_is_squarecb() -> None:
 
 
 def test_features_that_it_does_not_expect_are_refused() -> None:
-    with pytest.raises(BadRequest, match="takes none"):
+    with pytest.raises(BadRequest, match="takes none while its parameter dimensions is 0"):
         AUTO.encode([1.0])
     with pytest.raises(BadRequest, match="array of 2"):
         BY_FEATURES.encode([1.0])
