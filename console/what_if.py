@@ -66,6 +66,8 @@ def _answered(application: Application, *, form: WhatIfForm) -> tuple[Outlook | 
 def _searched(application: Application, *, form: WhatIfForm) -> tuple[Found | None, str]:
     if not form.is_valid():
         return None, ""
+    if not form.cleaned_data["policy"]:
+        return None, "Nothing was searched. Choose the policy whose parameters are wanted."
     span = form.span(now=timezone.now())
     if form.cleaned_data["rows"] is None:
         span = replace(span, rows=USUAL_SEARCH_ROWS)
