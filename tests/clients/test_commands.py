@@ -61,7 +61,8 @@ def test_it_deploys_a_file_asks_it_and_rolls_it_back(
     row = json.dumps(rows[0].tolist())
     assert terminal.types("predict", "typed", row) == f"{linear.predict(rows[:1])[0]}\n"
     answer = terminal.json("predict", "typed", row)
-    feedback = terminal.types("feedback", "typed", answer["query_id"], "--label", 1)
+    beside = ("--metrics", '{"clicked": 1}')
+    feedback = terminal.types("feedback", "typed", answer["query_id"], "--label", 1, *beside)
     assert feedback == "accepted\n"
     assert terminal.types("rollback", "typed", "--reason", "worse") == "typed:1 is live\n"
     assert terminal.types("scale", "typed", 1) == "typed:1 has 1 replicas\n"
@@ -91,6 +92,11 @@ def test_a_refusal_ends_with_one_and_the_servers_words(terminal: Terminal) -> No
     terminal.types("predict", "churn", "[1,", code=1)
     assert "expected JSON" in terminal.complaint
     terminal.types("predict", "churn", "[[1], [2]]", "--batch", code=1)
+    for given in (("[1]",), ("[[1]]", "--batch")):
+        terminal.types("predict", "churn", *given, "--features", '{"city": "Rome"}', code=1)
+        assert "features: policy 'static' takes none" in terminal.complaint
+    terminal.types("feedback", "churn", "q", "--label", 1, "--metrics", "[1]", code=1)
+    assert "expected an object of numbers by name, got [1]" in terminal.complaint
 
 
 @pytest.mark.usefixtures("known", "churn")

@@ -33,6 +33,9 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
         "--timeout-ms", type=float, metavar="MS", help="less than the objective gives"
     )
     parser.add_argument("--for", dest="kept", metavar="KEY", help="whom to keep with one version")
+    parser.add_argument(
+        "--features", type=json_value, metavar="JSON", help="what the policy chooses by"
+    )
     add_asking(parser)
 
 
@@ -44,6 +47,7 @@ def _predict(client: Client, options: Options) -> int:
             given,
             context=options.context,
             key=options.kept,
+            features=options.features,
             version=options.version,
             timeout_ms=options.timeout_ms,
         )
@@ -54,6 +58,7 @@ def _predict(client: Client, options: Options) -> int:
         given,
         context=options.context,
         key=options.kept,
+        features=options.features,
         version=options.version,
         timeout_ms=options.timeout_ms,
     )
@@ -76,6 +81,13 @@ def _print_answer(answer: Answer, *, as_json: bool) -> None:
         print_line(shown(answer.output))
 
 
+def _by_name(text: str) -> dict[str, object]:
+    given = json_value(text)
+    if not isinstance(given, dict):
+        raise argparse.ArgumentTypeError(f"expected an object of numbers by name, got {text}")
+    return given
+
+
 def _add_feedback(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("app", help="the application that was asked")
     parser.add_argument("query_id", nargs="?", help="of the answer")
@@ -86,6 +98,9 @@ def _add_feedback(parser: argparse.ArgumentParser) -> None:
         "--input", type=json_value, default=UNSET, metavar="JSON", help="instead of a query id"
     )
     parser.add_argument("--context", help="of the input")
+    parser.add_argument(
+        "--metrics", type=_by_name, metavar="JSON", help="further numbers from 0 to 1 by name"
+    )
 
 
 def _feedback(client: Client, options: Options) -> int:
@@ -93,6 +108,7 @@ def _feedback(client: Client, options: Options) -> int:
         options.query_id,
         label=options.label,
         reward=options.reward,
+        metrics=options.metrics,
         row=options.input,
         context=options.context,
         app=options.app,
