@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,17 @@ def test_a_full_disk_is_told_before_anything_is_kept(manager: Api, settings: Set
     settings.CLIPPER_MIN_FREE_BYTES = 1 << 60
     assert send(manager, PIECES[0], offset=0).status_code == 507
     assert remnants(settings) == []
+
+
+def test_a_piece_that_fitted_in_part_is_said_to_be_there_in_part(settings: Settings) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (15, hard))
+    try:
+        parts = UploadParts.default()
+        received = parts.append(DIGEST, offset=0, total=len(CONTENT), piece=CONTENT)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert received == parts.received(DIGEST) == 15
 
 
 @pytest.mark.usefixtures("one_part")
