@@ -115,10 +115,11 @@ class _Search:
     ) -> None:
         self._spec, self._weights = application_with_arms(application)
         self._clock, self._until = clock, 0.0
+        learning_ones = [name for name, p in POLICIES.items() if p.learns]
+        if policy not in learning_ones:
+            told = ", ".join(learning_ones)
+            raise BadRequest(f"policy: expected one that learns ({told}), got {policy!r}")
         self._base = policy_target(self._spec, policy=policy)
-        if not self._base.learning:
-            learning_ones = ", ".join(name for name, p in POLICIES.items() if p.learns)
-            raise BadRequest(f"policy: expected one that learns ({learning_ones}), got {policy!r}")
         self._rule = answer_rule_of(self._spec)
         kept = kept_feedback(self._spec.id, span=span, rule=self._rule)
         self._log = log_of(kept.queries, arms=list(self._weights))
