@@ -35,8 +35,6 @@ ADMITTED_WITHIN_S = 10.0
 SILENT_S = 60.0
 # A refused client that is still sending needs so long at most to see why.
 LINGER_S = 2.0
-# An upload that nothing was added to for so long was killed.
-REMNANT_S = 3600.0
 RETRY_AFTER_S = 5.0
 
 Message = MutableMapping[str, Any]
@@ -178,7 +176,7 @@ def is_upload(scope: Scope) -> bool:
 
 def clear_remnants() -> None:
     """Remove what uploads left that were killed some time ago."""
-    removed = ArtifactStore.default().clear_remnants(older_than_s=REMNANT_S)
+    removed = ArtifactStore.default().clear_remnants()
     if removed:
         logger.info("remnants of broken uploads removed count=%d", removed)
 

@@ -60,6 +60,7 @@ class UploadParts:
             raise BadRequest(f"Expected bytes within {total}, got {len(piece)} from {offset} on.")
         path = self._path(digest, total=total)
         if not path.exists():
+            ArtifactStore.default().clear_remnants()
             self._check_number()
         need_room(total - offset)
         with self._alone(path) as file:

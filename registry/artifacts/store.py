@@ -21,6 +21,8 @@ from registry.errors import BadRequest, ClipperError, NotFound, Unavailable
 
 CHUNK_BYTES = 1 << 20
 RETRY_AFTER_S = 5.0
+# An upload that nothing was added to for so long has broken off.
+REMNANT_S = 3600.0
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +126,7 @@ class ArtifactStore:
         """Return an empty file for what arrives bit by bit."""
         return IncomingArtifact(folder=self.spool, max_bytes=self.max_bytes)
 
-    def clear_remnants(self, *, older_than_s: float) -> int:
+    def clear_remnants(self, *, older_than_s: float = REMNANT_S) -> int:
         """Remove what uploads left that were killed, and return how many; others still arrive."""
         removed = 0
         for file in self.spool.glob(f"{PREFIX}*"):

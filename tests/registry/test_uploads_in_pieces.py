@@ -170,6 +170,16 @@ def test_only_so_many_are_begun(manager: Api) -> None:
     assert MOST_PARTS > 1
 
 
+@pytest.mark.usefixtures("one_part")
+def test_what_nobody_adds_to_makes_room_for_others(manager: Api, settings: Settings) -> None:
+    send(manager, PIECES[0], offset=0)
+    (part,) = remnants(settings)
+    old = time.time() - 7200
+    os.utime(part, (old, old))
+    assert send(manager, b"x", offset=0, digest="0" * 64).status_code == 200
+    assert manager("get", f"uploads/{DIGEST}").json() == {"received": 0}
+
+
 def test_two_do_not_write_into_each_other(manager: Api, svm: Model) -> None:
     send_all(manager)
     with UploadParts.default().whole(DIGEST):
