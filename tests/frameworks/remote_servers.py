@@ -18,9 +18,11 @@ from registry.demo.digits import held_out
 from tests.frameworks.running import TESTED_WITHIN_S
 from tests.frameworks.servers import KINDS, Server, running_server
 from tests.integration.remote_arms import PHASE, answered_by, application, live, phase
-from tests.integration.stack import Load, Stack, eventually, post
+from tests.integration.stack import Load, Seen, Stack, eventually, post
 
 LOCAL = "svm-linear"
+# Answers after which a server that was away is one among others again.
+TRUSTED_AFTER = 20
 # One line a request would bury what a failing test has to say.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 pytestmark = pytest.mark.timeout(TESTED_WITHIN_S)
@@ -68,8 +70,8 @@ def test_it_answers_many_rows_as_well_as_one(stack: Stack, bandit: str, name: st
     outputs = [answer["output"] for answer in many]
     assert one["output"] == outputs[0]
     assert np.mean(np.array(outputs) == labels[:300]) > 0.8
-    assert refused.status_code == 400
     print(f"\n{name}, two numbers: {refused.text}")
+    assert refused.status_code == 400
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -86,7 +88,7 @@ def test_callers_hardly_notice_that_it_is_killed(
         servers[name].start()
         back_at = time.monotonic()
         seen = eventually(
-            lambda: answered_by(arm, load=load, since=back_at), seconds=60, what="it is back"
+            lambda: often_answered_by(arm, load=load, since=back_at), seconds=60, what="it is back"
         )
         back = phase(load)
     tell(load, since=killed_at, together=together, first=first, away=away, back=back)
@@ -96,7 +98,6 @@ def test_callers_hardly_notice_that_it_is_killed(
     assert set(together) >= {arm, f"{LOCAL}:1"}
     assert away[arm] == 0
     assert first["default"] + away["default"] <= 2 * PHASE * 0.1
-    assert back[arm] > 0
     reasons = {one.body["default_explanation"] for one in load.after(killed_at) if one.default}
     assert all(servers[name].place in reason for reason in reasons), reasons
 
@@ -113,13 +114,20 @@ def test_callers_hardly_notice_that_one_hangs(
         servers["triton"].signal(signal.SIGCONT)
         back_at = time.monotonic()
         eventually(
-            lambda: answered_by("triton:1", load=load, since=back_at), seconds=60, what="it is back"
+            lambda: often_answered_by("triton:1", load=load, since=back_at),
+            seconds=60,
+            what="it is back",
         )
         back = phase(load)
     tell(load, since=held_at, together=together, first=first, away=away, back=back)
     assert load.errors == []
     assert first["default"] + away["default"] <= 2 * PHASE * 0.1
-    assert back["triton:1"] > 0
+
+
+def often_answered_by(arm: str, *, load: Load, since: float) -> list[Seen]:
+    """Return the answers of an arm that is trusted again: a probe is one, and says little."""
+    seen = answered_by(arm, load=load, since=since)
+    return seen if len(seen) >= TRUSTED_AFTER else []
 
 
 def tell(load: Load, *, since: float, **phases: object) -> None:
