@@ -29,11 +29,30 @@ class JsonParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        text = stream.read(limit + 1)
-        if len(text) > limit:
-            raise BodyTooLarge(f"Expected a body of at most {limit} bytes.", limit=limit)
-        return decoded(ANYTHING, text)
+        return decoded(ANYTHING, bounded_body(stream))
+
+
+class OctetStreamParser(BaseParser):
+    """Bytes as they are, as many as a body may have."""
+
+    media_type = "application/octet-stream"
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        return bounded_body(stream)
+
+
+def bounded_body(stream: IO[Any]) -> bytes:
+    """Return all of a body. Raises BodyTooLarge where it is more than one in memory may be."""
+    limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    body: bytes = stream.read(limit + 1)
+    if len(body) > limit:
+        raise BodyTooLarge(f"Expected a body of at most {limit} bytes.", limit=limit)
+    return body
 
 
 class JsonOnly(BaseContentNegotiation):

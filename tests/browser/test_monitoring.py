@@ -117,7 +117,7 @@ def test_the_arms_are_told_of_with_what_they_did_and_what_they_earned(
     expect(forest).to_have_attribute("data-state", "good")
     expect(forest.locator("[data-text=gain]")).to_have_text("more")
     expect(page.get_by_test_id("recommendation")).to_have_text(
-        "forest:1 is the best, 97 % sure It took 800 rewards."
+        "forest:1 is the best, 97 % sure. It took 800 rewards."
     )
     expect(page.get_by_test_id("earned")).to_have_text("60.0 %")
     expect(page.get_by_test_id("regret")).to_contain_text("at least")

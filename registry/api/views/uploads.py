@@ -3,41 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import IO, Any, ClassVar
+from typing import Any, ClassVar
 
-from django.conf import settings
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
-from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from registry.api.parsing import OctetStreamParser
 from registry.api.permissions import Permissions
 from registry.api.views.base import ManagementView, schema
 from registry.artifacts.parts import DIGEST, UploadParts
-from registry.errors import BadRequest, BodyTooLarge, NotFound
+from registry.errors import BadRequest, NotFound
 
 RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})")
-
-
-class PieceParser(BaseParser):
-    """Bytes as they are, as many as a body may have."""
-
-    media_type = "application/octet-stream"
-
-    def parse(
-        self,
-        stream: IO[Any],
-        media_type: str | None = None,
-        parser_context: Mapping[str, Any] | None = None,
-    ) -> Any:
-        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        piece: bytes = stream.read(limit + 1)
-        if len(piece) > limit:
-            raise BodyTooLarge(f"Expected at most {limit} bytes at once.", limit=limit)
-        return piece
 
 
 class ReceivedOut(serializers.Serializer[Any]):
@@ -45,7 +25,7 @@ class ReceivedOut(serializers.Serializer[Any]):
 
 
 class UploadView(ManagementView):
-    parser_classes = [PieceParser]
+    parser_classes = [OctetStreamParser]
     for_bound_keys = ("GET", "PUT")
     permissions: ClassVar[Permissions] = {
         "GET": ("registry.view_modelversion",),
@@ -71,7 +51,7 @@ class UploadView(ManagementView):
         ],
     )
     def put(self, request: Request, sha256: str) -> Response:
-        piece: Any = request.data  # as PieceParser has it
+        piece: Any = request.data  # as OctetStreamParser has it
         digest, (first, total) = _digest(sha256), _range(request, size=len(piece))
         received = UploadParts.default().append(digest, offset=first, total=total, piece=piece)
         return Response({"received": received})
