@@ -11,7 +11,7 @@ from django.db import close_old_connections, connection
 
 from registry.artifacts.store import ArtifactStore
 from registry.artifacts.tokens import ArtifactTokens
-from registry.notices import CHANGES_CHANNEL
+from registry.changes import CHANGES_CHANNEL
 from registry.snapshot import build_snapshot
 from selection.receipts import FormerSecret, derive_key
 from serving.api.artifacts import ArtifactDownloads

@@ -13,8 +13,10 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from registry.changes import VERSION
 from registry.models import ModelVersion, Release, VersionCheck
 from registry.models.checks import limits_of
+from registry.notices import publish_on_commit
 
 # A remote model's server may be another one a moment later.
 REMOTE_HOLDS = timedelta(seconds=60)
@@ -75,6 +77,7 @@ def pass_check(
         version.update(n_features=n_features)
     if signature:
         version.update(signature=signature)
+        publish_on_commit(VERSION, [check.version_id])
 
 
 @transaction.atomic

@@ -16,6 +16,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
+from registry.changes import VERSION
 from registry.errors import Conflict, NotFound
 from registry.models import (
     Application,
@@ -26,6 +27,7 @@ from registry.models import (
     VersionCheck,
 )
 from registry.models.checks import LIMITS
+from registry.notices import publish_on_commit
 from registry.services.actor import SYSTEM, Actor
 from registry.services.audit import audited, record_done
 from registry.services.checks import check_holds, needs_check, request_check
@@ -120,6 +122,7 @@ def begin_release(*, release: Release) -> None:
         return
     if not wanted(version, now=now).exists():
         version.update(generation=F("generation") + 1)
+        publish_on_commit(VERSION, [release.version_id or GONE])
     version.update(load_error="")
     release.state = Release.State.STARTING
     release.started_at = now

@@ -12,6 +12,7 @@ from django.db.models import Q
 
 from registry.artifacts.incoming import IncomingArtifact
 from registry.artifacts.store import ArtifactStore
+from registry.changes import VERSION
 from registry.errors import BadRequest, ClipperError, Conflict, Unavailable
 from registry.extensions import check_inputs, check_method, check_needs, check_runtime
 from registry.models import Model, ModelVersion, Release
@@ -199,7 +200,7 @@ def autoscale(*, version_id: int, replicas: int, seen: int | None = None) -> boo
         rows = rows.filter(replicas=seen)
     if replicas < FEWEST_REPLICAS or not rows.update(replicas=replicas):
         return False
-    publish_on_commit()
+    publish_on_commit(VERSION, [version_id])
     return True
 
 

@@ -8,7 +8,7 @@ import os
 import secrets
 import socket
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +20,9 @@ from redis.asyncio.client import PubSub
 from infrastructure.async_redis import bounded_redis
 from infrastructure.background import end_tasks
 from infrastructure.log_once import LogOnce
+from registry.changes import announced
 from registry.errors import NotFound, UnknownKey
+from registry.followers import leave_followers, note_followed
 from registry.specs import Snapshot
 from selection.feedback.default_rewards.due import DueReceipts
 from selection.feedback.default_rewards.settling import Settler
@@ -43,6 +45,7 @@ from serving.query.budget import seconds_to_answer
 from serving.query.processor import QueryProcessor
 from serving.query.routing import Router
 from serving.rpc.credentials import Credentials
+from serving.web.keeping import RETRY_PAUSE_S, keep
 from serving.web.links import ReplicaLinks
 from serving.web.own_changes import OwnChanges
 
@@ -50,7 +53,6 @@ from serving.web.own_changes import OwnChanges
 REGISTRY_POLL_S = 5.0
 DIRECTORY_POLL_S = 1.0
 PUBLISH_INTERVAL_S = 1.0
-RETRY_PAUSE_S = 0.5
 READ_TIMEOUT_S = 10.0
 # A caller who asks for something unknown waits this long for a look at the registry, where it may
 # have been made a moment ago; such looks are this far apart.
@@ -137,6 +139,8 @@ class Runtime:
         self.next_look: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._looks_begun = self._looks_ended = 0
         self._looked_at = 0.0
+        # The number of the last change that is followed; None before Redis has told one.
+        self._followed: int | None = None
         self.own_changes = OwnChanges(self.catch_up)
         self._directory_changed = asyncio.Event()
         self._view_changed = asyncio.Event()
@@ -169,6 +173,7 @@ class Runtime:
         await end_tasks(self._tasks)
         with suppress(*REDIS_ERRORS):  # it expires by itself
             await withdraw_view(self.redis, self.metrics.process_id)
+            await leave_followers(self.redis, self.metrics.process_id)
         await self.links.close()
         self.engine.close()
         await self.settler.stop()
@@ -246,15 +251,15 @@ class Runtime:
             self._directory_changed.set()
 
     async def _keep_registry(self) -> None:
-        await _keep(self._refresh_registry, changed=self._registry_changed, poll_s=REGISTRY_POLL_S)
+        await keep(self._refresh_registry, changed=self._registry_changed, poll_s=REGISTRY_POLL_S)
 
     async def _keep_directory(self) -> None:
-        await _keep(
+        await keep(
             self._refresh_directory, changed=self._directory_changed, poll_s=DIRECTORY_POLL_S
         )
 
     async def _keep_view(self) -> None:
-        await _keep(self._publish_view, changed=self._view_changed, poll_s=VIEW_INTERVAL_S)
+        await keep(self._publish_view, changed=self._view_changed, poll_s=VIEW_INTERVAL_S)
 
     async def _publish_view(self) -> None:
         """Say which replicas have answered this process: releases wait for its word."""
@@ -265,18 +270,34 @@ class Runtime:
             links=self.links.views(),
         )
         await publish_view(self.redis, view)
+        await self._note_followed()
+
+    async def _note_followed(self) -> None:
+        if self._followed is not None:
+            await note_followed(self.redis, self.metrics.process_id, number=self._followed)
 
     async def _refresh_registry(self) -> None:
         self._looks_begun += 1
         try:
+            number = await self._announced()
             snapshot = await self.in_thread(self._read_registry)
             with self.loop_watch.applying():
                 self._follow_registry(snapshot)
+            if number != self._followed and number is not None:
+                self._followed = number
+                with suppress(*REDIS_ERRORS):  # said again in a second
+                    await self._note_followed()
         finally:
             self._looks_ended = self._looks_begun
             self._looked_at = monotonic()
             self.next_look.set_result(None)
             self.next_look = asyncio.get_running_loop().create_future()
+
+    async def _announced(self) -> int | None:
+        try:
+            return await announced(self.redis)
+        except REDIS_ERRORS:
+            return None
 
     def _read_registry(self) -> Snapshot:
         with self.loop_watch.reading():
@@ -340,7 +361,7 @@ class Runtime:
         self.outputs.paused = self.due.paused = self.feedback.paused = memory.is_short
 
     async def _keep_metrics(self) -> None:
-        await _keep(self._publish_metrics, changed=asyncio.Event(), poll_s=PUBLISH_INTERVAL_S)
+        await keep(self._publish_metrics, changed=asyncio.Event(), poll_s=PUBLISH_INTERVAL_S)
 
     async def _publish_metrics(self) -> None:
         self._give_way(await self.redis_memory.look())
@@ -371,26 +392,3 @@ class Runtime:
         document["artifacts"] = self.artifacts.published()
         document["loop"] = self.loop_watch.published()
         await publish(self.redis, document)
-
-
-async def _keep(
-    refresh: Callable[[], Awaitable[None]], *, changed: asyncio.Event, poll_s: float
-) -> None:
-    """Refresh on every change and every `poll_s`; a failure is logged once and tried again."""
-    failing = False
-    while True:
-        try:
-            async with asyncio.timeout(poll_s):
-                await changed.wait()
-        except TimeoutError:
-            pass
-        changed.clear()
-        try:
-            await refresh()
-            failing = False
-        except Exception as error:  # noqa: BLE001  (database and Redis fail in many ways)
-            if not failing:
-                logger.warning("%s failed, will retry: %s", refresh.__name__.strip("_"), error)
-            failing = True
-            await asyncio.sleep(RETRY_PAUSE_S)
-            changed.set()

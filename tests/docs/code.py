@@ -37,7 +37,7 @@ def redis_keys() -> set[str]:
         for file in (ROOT / folder).rglob("*.py")
         for found in re.findall(r'"(clipper:[a-z-]+)(?=[":{])', file.read_text())
     }
-    return found - {"clipper:changes", "clipper:replicated"}
+    return found - {"clipper:changes", "clipper:followed", "clipper:replicated"}
 
 
 def settings_of_supervisord() -> set[str]:

@@ -9,9 +9,12 @@ import redis
 from django.db import transaction
 from pytest_django.fixtures import Settings
 
-from registry import notices, services
-from registry.models import Model, ModelVersion
+from registry import services
+from registry.changes import CHANGES_CHANNEL, ChangeNotice, notice_in
+from registry.models import Application, Model, ModelVersion, VersionCheck
+from registry.services import RouteRequest
 from tests.redis_server import fresh_redis_client
+from tests.registry.conftest import BY
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -19,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def heard(server_redis: redis.Redis) -> Iterator[redis.client.PubSub]:
     with server_redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-        pubsub.subscribe(notices.CHANGES_CHANNEL)
+        pubsub.subscribe(CHANGES_CHANNEL)
         pubsub.get_message(timeout=30)  # the subscription itself
         yield pubsub
 
@@ -30,11 +33,86 @@ def drain(heard: redis.client.PubSub) -> None:
         pass
 
 
-def test_a_commit_is_announced(heard: redis.client.PubSub) -> None:
-    services.create_model(name="svm", input_type="doubles", by=services.SYSTEM)
+def heard_next(heard: redis.client.PubSub) -> ChangeNotice:
     message = heard.get_message(timeout=30)
     assert message is not None
-    assert message["data"] == b"registry"
+    notice = notice_in(message["data"])
+    assert notice is not None
+    return notice
+
+
+def test_a_commit_is_announced_with_what_it_changed(heard: redis.client.PubSub) -> None:
+    model = services.create_model(name="svm", input_type="doubles", by=services.SYSTEM)
+    assert heard_next(heard).ids == {"model": {model.pk}}
+
+
+def test_each_notice_has_a_number_and_names_the_one_before(heard: redis.client.PubSub) -> None:
+    for name in ("svm", "tree"):
+        services.create_model(name=name, input_type="doubles", by=services.SYSTEM)
+    first, second = heard_next(heard), heard_next(heard)
+    assert second.number > first.number > 0
+    assert second.after == first.number
+
+
+def test_what_belongs_to_an_application_changes_it(
+    heard: redis.client.PubSub, digits: Application
+) -> None:
+    drain(heard)
+    services.set_objective(application=digits, latency_ms=30.0, by=services.SYSTEM)
+    assert heard_next(heard).ids == {"application": {digits.pk}}
+    services.replace_routes(
+        application=digits, routes=[RouteRequest(model="svm", weight=0.5)], by=services.SYSTEM
+    )
+    assert heard_next(heard).ids == {"application": {digits.pk}}
+    deleted = digits.pk
+    services.delete_application(application=digits, by=services.SYSTEM)
+    assert heard_next(heard).ids == {"application": {deleted}}
+
+
+def test_a_revoked_key_is_said_to_be_one(heard: redis.client.PubSub, digits: Application) -> None:
+    drain(heard)
+    key, _ = services.create_api_key(name="k", scopes=["predict"], by=BY, applications=[digits])
+    assert heard_next(heard).ids == {"key": {key.pk}}
+    services.revoke_api_key(key=key, by=services.SYSTEM)
+    assert heard_next(heard).ids == {"key": {key.pk}, "revoked": {key.pk}}
+    deleted = key.pk
+    key.delete()
+    assert heard_next(heard).ids["revoked"] == {deleted}
+
+
+def test_a_key_that_is_bound_from_either_side_has_changed(
+    heard: redis.client.PubSub, digits: Application
+) -> None:
+    key, _ = services.create_api_key(name="k", scopes=["predict"], by=BY)
+    drain(heard)
+    digits.keys.add(key)
+    assert heard_next(heard).ids == {"key": {key.pk}}
+    drain(heard)
+    digits.keys.clear()
+    assert heard_next(heard).ids == {"key": {key.pk}}
+
+
+def test_what_a_check_found_out_and_another_start_are_announced(
+    heard: redis.client.PubSub, v1: ModelVersion
+) -> None:
+    check = VersionCheck.objects.get(version=v1)
+    release = services.deploy(version=v1, by=services.SYSTEM)
+    drain(heard)
+    services.pass_check(check=check, n_features=None, signature='{"n_features": 64}')
+    assert heard_next(heard).ids == {"version": {v1.pk}}
+    services.begin_release(release=release)
+    assert heard_next(heard).ids == {"version": {v1.pk}, "release": {release.pk}}
+
+
+def test_redis_at_its_limit_passes_on_that_something_changed(
+    heard: redis.client.PubSub, server_redis: redis.Redis
+) -> None:
+    server_redis.config_set("maxmemory", 1)
+    try:
+        services.create_model(name="svm", input_type="doubles", by=services.SYSTEM)
+        assert heard_next(heard).number == 0
+    finally:
+        server_redis.config_set("maxmemory", 0)
 
 
 def test_a_commit_of_many_changes_is_announced_once(heard: redis.client.PubSub) -> None:

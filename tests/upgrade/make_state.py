@@ -34,7 +34,10 @@ KEPT = ("svm-linear", "mlp", "naive-bayes")
 DROPPED = ("svm-rbf", "knn")
 PENDING = 3
 # What processes write of themselves into Redis, and read of each other.
-RECORDS = ("clipper:replica:*", "clipper:worker:*", "clipper:view:*", "clipper:web:*")
+RECORDS = (
+    *("clipper:replica:*", "clipper:worker:*", "clipper:view:*", "clipper:web:*"),
+    "clipper:follower:*",
+)
 
 
 class Maker:

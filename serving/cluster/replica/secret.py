@@ -14,8 +14,8 @@ from django.db import connections
 from redis.client import PubSub
 
 from infrastructure.log_once import LogOnce
+from registry.changes import CHANGES_CHANNEL
 from registry.models import ModelVersion
-from registry.notices import CHANGES_CHANNEL
 from registry.sealing import Unsealable, unseal
 
 # A notice may be lost.
