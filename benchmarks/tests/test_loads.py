@@ -6,7 +6,8 @@ import pytest
 
 from benchmarks.loads import QUERIES, Change, Samples, parse_metrics
 from serving.engine.stats import VersionStats
-from serving.metrics.published import ApplicationStats, Metrics, Reading, exposition
+from serving.metrics.exposition import exposition
+from serving.metrics.published import ApplicationStats, Metrics, Reading
 
 
 def reading(

@@ -18,7 +18,8 @@ from scripts.docs.tables import code, codes, first_sentence, table
 from selection.policies import POLICIES
 from serving.container.runtimes import RUNTIMES
 from serving.engine.stats import VersionStats
-from serving.metrics.published import Metrics, Reading, exposition
+from serving.metrics.exposition import exposition
+from serving.metrics.published import Metrics, Reading
 
 LAYERS = ("infrastructure", "registry", "selection", "serving", "console", "clipper_site")
 

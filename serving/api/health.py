@@ -15,7 +15,8 @@ from selection.store.keys import REDIS_ERRORS, redis_needed
 from serving.api.http import Endpoint, Receive, Scope, Send, endpoint, require_method, send_body
 from serving.cluster.environments import read_numbers_async
 from serving.cluster.failures.check_counts import read_checks_async
-from serving.metrics.published import exposition, read_published_async
+from serving.metrics.exposition import exposition
+from serving.metrics.published import read_published_async
 from serving.web.readiness import OK, Readiness, model_readiness
 from serving.web.runtime import Runtime
 

@@ -192,7 +192,7 @@ async def test_they_are_counted_for_prometheus(redis_socket: str, digest: str) -
     from redis.asyncio import Redis
 
     from serving.cluster.environments import read_numbers_async
-    from serving.metrics.published import exposition
+    from serving.metrics.exposition import exposition
 
     async with Redis(unix_socket_path=redis_socket) as client:
         await client.hset(COUNTS_KEY, mapping={"builds": 3, "failures": 2, "milliseconds": 4500})

@@ -16,7 +16,8 @@ from registry.api.errors import unknown_url
 from registry.errors import ClipperError
 from scripts.stack.environment import MARK
 from serving.engine.stats import VersionStats
-from serving.metrics.published import Metrics, Reading, exposition
+from serving.metrics.exposition import exposition
+from serving.metrics.published import Metrics, Reading
 from tests.architecture.source import LAYERS
 from tests.docs.documents import ROOT, url_shape
 

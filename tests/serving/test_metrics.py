@@ -34,6 +34,7 @@ from serving.engine.stats import (
     histogram,
     quantile,
 )
+from serving.metrics.exposition import exposition
 from serving.metrics.published import (
     ARM_COUNTERS,
     INDEX,
@@ -43,7 +44,6 @@ from serving.metrics.published import (
     VERSION_HISTOGRAMS,
     Metrics,
     Reading,
-    exposition,
     publish,
     read_published,
     read_published_async,

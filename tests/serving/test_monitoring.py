@@ -28,7 +28,8 @@ from serving.cluster.control.snapshots import (
 )
 from serving.engine.outcome import Outcome, Status
 from serving.engine.stats import VersionStats
-from serving.metrics.published import INDEX, KEY_PREFIX, Metrics, Reading, exposition
+from serving.metrics.exposition import exposition
+from serving.metrics.published import INDEX, KEY_PREFIX, Metrics, Reading
 from tests.redis_server import fresh_redis_client
 
 BY = Actor(user=None, label="a test", may_run_code=True, may_grant_manage=True)

@@ -15,7 +15,8 @@ from serving.cluster.membership.directory import REPLICAS, Directory
 from serving.cluster.membership.seals import Seal
 from serving.cluster.membership.views import VIEWS, reached, read_views
 from serving.cluster.membership.workers import WORKERS, read_workers
-from serving.metrics.published import WEBS, exposition, read_published
+from serving.metrics.exposition import exposition
+from serving.metrics.published import WEBS, read_published
 from tests.upgrade.state import REPORTED, SECRET_KEY
 
 RECORDS: dict[str, str] = json.loads(REPORTED.read_text())["records"]
