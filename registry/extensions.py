@@ -31,6 +31,7 @@ class _Registered:
     loss_check: LossCheck | None = None
     combine_names: Names | None = None
     runtime_names: Names | None = None
+    own_runtimes: Collection[str] = ()
     data_runtimes: Collection[str] = ()
     methods_of: Callable[[str], Collection[str]] | None = None
     self_contained: Collection[str] = ()
@@ -60,18 +61,21 @@ def register_combines(names: Names) -> None:
 def register_runtimes(
     names: Names,
     *,
+    own: Collection[str],
     data_only: Collection[str],
     methods_of: Callable[[str], Collection[str]],
     self_contained: Collection[str] = (),
 ) -> None:
     """Called once, by the app that has the runtimes; `data_only` run nothing that they read.
 
-    `methods_of` a runtime are those that its versions may name; versions of those that are
-    `self_contained` bring all that they need.
+    Of `names`, `own` are those that no installed package adds. `methods_of` a runtime are those
+    that its versions may name; versions of those that are `self_contained` bring all that they
+    need.
     """
     _registered.self_contained = self_contained
     _registered.methods_of = methods_of
     _registered.runtime_names = names
+    _registered.own_runtimes = own
     _registered.data_runtimes = data_only
 
 
@@ -130,6 +134,8 @@ def runtime_names() -> Collection[str]:
 
 def check_runtime(name: str) -> None:
     """Raise BadRequest where no runtime has this name."""
+    if name in _registered.own_runtimes:
+        return  # and nobody looks through all installed packages
     names = runtime_names()
     if names and name not in names:
         raise BadRequest(f"runtime: Expected one of {', '.join(names)}, got {name!r}.")

@@ -15,6 +15,7 @@ class ServingConfig(AppConfig):
     def ready(self) -> None:
         from registry.extensions import register_inputs, register_remote, register_runtimes
         from serving.container.runtimes import (
+            RUNTIMES,
             data_only,
             methods_of,
             runtime_names,
@@ -24,6 +25,7 @@ class ServingConfig(AppConfig):
         register_inputs(_checked_inputs)
         register_runtimes(
             runtime_names,
+            own=RUNTIMES,
             data_only=data_only(),
             methods_of=methods_of,
             self_contained=self_contained(),

@@ -14,6 +14,7 @@ from django.db.models import Q
 from registry.decoding import decoded
 from registry.errors import BadRequest
 from registry.extensions import check_combine, check_loss, check_policy
+from registry.models.constrained import ConstrainedRow
 from registry.models.input_types import InputType
 from registry.models.validators import between, validate_finite, validate_origins
 from registry.names import validate_name, validate_not_reserved
@@ -84,7 +85,7 @@ class ApplicationQuerySet(models.QuerySet["Application"]):
         )
 
 
-class Application(models.Model):
+class Application(ConstrainedRow):
     """One question that clients ask, and how Clipper finds its answer."""
 
     name = models.CharField(
@@ -330,7 +331,7 @@ class Application(models.Model):
         return msgspec.json.decode(self.default_output) if self.default_output else None
 
 
-class ServiceLevelObjective(models.Model):
+class ServiceLevelObjective(ConstrainedRow):
     """How fast an application must be answered, and how often that must hold."""
 
     class Window(models.TextChoices):

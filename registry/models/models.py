@@ -12,6 +12,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from registry.models.constrained import ConstrainedRow
 from registry.models.input_types import InputType
 from registry.models.validators import (
     between,
@@ -60,7 +61,7 @@ class ModelQuerySet(models.QuerySet["Model"]):
         return self.select_related("live_version").prefetch_related("versions")
 
 
-class Model(models.Model):
+class Model(ConstrainedRow):
     """A named function from inputs to outputs; its versions are what really runs."""
 
     name = models.CharField(max_length=63, unique=True, validators=[validate_name])
@@ -97,7 +98,7 @@ class Model(models.Model):
         return self.name
 
 
-class ModelVersion(models.Model):
+class ModelVersion(ConstrainedRow):
     """One immutable artifact of a model and how to run it, which may change while it serves.
 
     Autoscaling is on where `max_replicas` is set; `replicas` then stays within the bounds.
