@@ -12,12 +12,16 @@ from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from registry.errors import ClipperError, HeadTooLarge, RequestTimeout
+from registry.errors import ClipperError, HeadTooLarge, RequestTimeout, Saturated
 from serving.api.framing import HEAD_LIMITS, StrictProtocol
 from serving.api.http import WHEN_GONE
 from serving.api.limits import MAX_HEAD_BYTES, limits_of
 from serving.api.socket import Socket
 from serving.api.unfinished import Unfinished
+
+# Further connections are turned away. Each may have one query open.
+MAX_CONNECTIONS = 4096
+BUSY_RETRY_S = 1.0
 
 
 class Flow(FlowControl):
@@ -60,6 +64,9 @@ class HttpConnection(StrictProtocol):
         self.flow = Flow(transport)
         self._active_at = monotonic()
         self._look_at(self._active_at + self.timeout_keep_alive)
+        if len(self.connections) > MAX_CONNECTIONS:
+            self._refuse(Saturated("Too many connections.", retry_after_s=BUSY_RETRY_S))
+            self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of requests, or keep them until those before are answered and read."""
@@ -115,7 +122,7 @@ class HttpConnection(StrictProtocol):
     # What the parser calls.
 
     def on_response_complete(self) -> None:
-        """Go on with what came meanwhile, or say what is wrong with it."""
+        """Go on with what came meanwhile."""
         self.server_state.total_requests += 1
         self._active_at = monotonic()
         answered, self._current = self._current, None
@@ -123,10 +130,6 @@ class HttpConnection(StrictProtocol):
             answered.body.clear()
         if self.transport.is_closing():
             return
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
-        elif self._refusal is not None:
-            self._refuse(self._refusal)
         self._take_up()
 
     def _take_up(self) -> None:
@@ -150,11 +153,16 @@ class HttpConnection(StrictProtocol):
         super()._become_websocket(rest)
 
     def _pass_on(self, data: bytes) -> None:
-        """Go uvicorn's way, which may lead to another protocol."""
+        """Go uvicorn's way, which may lead to another protocol; what is behind a request waits."""
+        size = len(data)
         try:
-            self._feed(data)
-            if self.transport.get_protocol() is self:
-                self._account(len(data))
+            while data and not self._waits:
+                data = self._feed(data)
+            if self.transport.get_protocol() is not self:
+                return
+            self._account(size)
+            if data:
+                self._keep(data)
         except ClipperError as error:
             self._give_up(error)
 

@@ -26,6 +26,8 @@ from serving.api.lingering import linger
 from serving.api.request_id import NAME, request_id_of
 from serving.api.shared import STATE_KEY, SharedByConnections
 
+# Ends each head, and each body in chunks.
+EMPTY_LINE = b"\r\n\r\n"
 # What a field has beside its name and its value.
 FIELD_BYTES = 4
 HEAD_LIMITS = f"Expected a head of at most {MAX_HEAD_BYTES} bytes and {MAX_FIELDS} fields."
@@ -34,7 +36,11 @@ Fields = list[tuple[bytes, bytes]]
 
 
 class StrictProtocol(HttpToolsProtocol):
-    """Requests of one connection, which go to the ASGI application one after the other."""
+    """Requests of one connection, which go to the ASGI application one after the other.
+
+    The parser gets the bytes of one at a time: where each begins is known, and whether it is for
+    this process is decided when its turn has come.
+    """
 
     def __init__(
         self,
@@ -48,10 +54,16 @@ class StrictProtocol(HttpToolsProtocol):
         # The parser is within a request; its `cycle` may last longer, or not as long.
         self._parsing = self._in_body = False
         self._head_bytes = 0
+        # The head as it came, while it is read.
+        self._raw_head = bytearray()
+        # The last bytes that the parser got, in which an empty line may have begun.
+        self._last = b""
+        # What the body still lacks of its length; negative where it has none.
+        self._body_left = -1
+        # What the parser got last had the end of a request.
+        self._ended = False
         # The request that is being answered; `cycle` is the one that came last.
         self._current: RequestResponseCycle | None = None
-        # What is wrong with what came after requests that are still being answered.
-        self._refusal: ClipperError | None = None
         self._keep_alive = True
         # The connection ends, though the client may still be sending.
         self._refusing = False
@@ -61,6 +73,8 @@ class StrictProtocol(HttpToolsProtocol):
     # What the parser calls.
 
     def on_message_begin(self) -> None:
+        if self._ended:
+            raise BadRequest("Expected a request that ends where HTTP/1.1 says.")
         self._parsing, self._in_body = True, False
         self._head_bytes = 0
         super().on_message_begin()
@@ -80,11 +94,18 @@ class StrictProtocol(HttpToolsProtocol):
             return
         super().on_headers_complete()
         self._in_body = True
+        self._body_left = _length_in(self.headers)
+        self._raw_head.clear()
+
+    def on_body(self, body: bytes) -> None:
+        self._body_left -= len(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         if self._stops_here():
             return
         self._parsing = self._in_body = False
+        self._ended = True
         super().on_message_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -125,36 +146,57 @@ class StrictProtocol(HttpToolsProtocol):
 
     # Requests, one after the other.
 
-    def _feed(self, data: bytes) -> None:
-        """Have requests parsed and answered."""
-        while self._refusal is None:
-            try:
-                self.parser.feed_data(data)
-            except httptools.HttpParserUpgrade as offer:
-                rest = data[offer.args[0] :]
-                if self._should_upgrade():
-                    self._become_websocket(rest)
-                    return
-                data = self._without_offer() + rest
-            except httptools.HttpParserError as error:
-                if isinstance(error.__context__, ClipperError):
-                    raise error.__context__ from None
-                raise BadRequest("Expected an HTTP/1.1 request, got something else.") from None
-            else:
-                return
+    def _feed(self, data: bytes) -> bytes:
+        """Have no more than one request parsed and answered; return what is behind that."""
+        end = self._end_in(data)
+        part, rest = (data, b"") if end >= len(data) else (data[:end], data[end:])
+        if not self._in_body:
+            self._raw_head += part
+        self._ended = False
+        try:
+            self.parser.feed_data(part)
+        except httptools.HttpParserUpgrade as offer:
+            return self._offered(part[offer.args[0] :] + rest)
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, ClipperError):
+                raise error.__context__ from None
+            raise BadRequest("Expected an HTTP/1.1 request, got something else.") from None
+        return rest
+
+    def _end_in(self, data: bytes) -> int:
+        """Return how far the parser may read: no further than to the end of a head or of a body.
+
+        Where an empty line is none of these, the parser has less to read at a time.
+        """
+        if self._in_body and self._body_left >= 0:
+            return self._body_left
+        seam = (self._last + data[:3]).find(EMPTY_LINE)
+        if seam >= 0:
+            end = seam + len(EMPTY_LINE) - len(self._last)
+        else:
+            at = data.find(EMPTY_LINE)
+            end = len(data) if at < 0 else at + len(EMPTY_LINE)
+        self._last = (self._last + data[max(0, end - 3) : end])[-3:]
+        return end
+
+    def _offered(self, rest: bytes) -> bytes:
+        """Take an offer of another protocol, or read the request without it; return what is next.
+
+        The offer's head is read; `rest` is what came behind it.
+        """
+        if self._should_upgrade():
+            self._become_websocket(rest)
+            return b""
+        return self._without_offer() + rest
 
     def _stops_here(self) -> bool:
         """Whether the parser stops at this head, for what follows may be another protocol."""
         return bool(self.parser.should_upgrade())
 
     def _should_upgrade(self) -> bool:
-        """Tell whether a websocket is asked for as RFC 6455 says: by a GET without a body.
-
-        Not behind a request that is still being answered: its answer would go to the websocket.
-        """
+        """Tell whether a websocket is asked for as RFC 6455 says: by a GET without a body."""
         plain = self.parser.get_method() == b"GET" and self.parser.get_http_version() == "1.1"
-        fit = plain and self._current is None and not _has_body(self.headers)
-        return fit and super()._should_upgrade()
+        return plain and not _length_in(self.headers) and super()._should_upgrade()
 
     def _without_offer(self) -> bytes:
         """Return the head that the parser stopped at, to be read again without its offer."""
@@ -165,6 +207,7 @@ class StrictProtocol(HttpToolsProtocol):
         fields = [b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"]
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._raw_head.clear()
         return b"".join((b"%b %b HTTP/%b\r\n" % (method, self.url, version), *fields, b"\r\n"))
 
     def _become_websocket(self, rest: bytes) -> None:
@@ -179,14 +222,10 @@ class StrictProtocol(HttpToolsProtocol):
     # Errors of the connection itself.
 
     def _give_up(self, error: ClipperError) -> None:
-        """Take no more requests; say why, after the answers to those that came before."""
-        self._refusal = error
-        if self._in_body and self.cycle is self._current:
-            self._abandon(self.cycle)
-        elif self._in_body and self.pipeline:
-            self.pipeline.popleft()
-        if self._current is None:
-            self._refuse(error)
+        """Take no more requests, and say why."""
+        if self._in_body and self._current is not None:
+            self._abandon(self._current)
+        self._refuse(error)
 
     def _abandon(self, cycle: RequestResponseCycle) -> None:
         """End a request whose body can't be read to its end; it may have an answer by now."""
@@ -229,8 +268,13 @@ class StrictProtocol(HttpToolsProtocol):
         linger(self, transport=self.transport)
 
 
-def _has_body(fields: Fields) -> bool:
-    return any(
-        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0 \t"))
-        for name, value in fields
-    )
+def _length_in(fields: Fields) -> int:
+    """Return how long a body is that comes with these fields; -1 where it comes in chunks."""
+    length = 0
+    for name, value in fields:
+        if name == b"transfer-encoding":
+            return -1
+        if name == b"content-length":
+            # The parser has refused what isn't one number.
+            length = int(value)
+    return length

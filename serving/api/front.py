@@ -29,9 +29,6 @@ from serving.api.splitting import has_batch
 from serving.query.processor import QueryProcessor
 from serving.query.query import Query
 
-# Further connections are turned away. Each may have one query open.
-MAX_CONNECTIONS = 4096
-BUSY_RETRY_S = 1.0
 # What a body asks that names an input and nothing else.
 PLAIN = PredictRequest()
 
@@ -114,12 +111,6 @@ class FrontProtocol(HttpConnection):
         self._body = b""
 
     # What the event loop calls.
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        if len(self.connections) > MAX_CONNECTIONS:
-            self._refuse(Saturated("Too many connections.", retry_after_s=BUSY_RETRY_S))
-            self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         if self._asked is not None or self.flow.write_paused:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.api import front
+from serving.api import connection
 from serving.rpc.frames import Answer, AnswerStatus
 from serving.testing import key_spec
 from tests.serving.api.front_server import (
@@ -299,7 +299,7 @@ async def test_idle_connections_are_closed_and_busy_ones_are_not() -> None:
 
 
 async def test_one_connection_too_many_is_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(front, "MAX_CONNECTIONS", 1)
+    monkeypatch.setattr(connection, "MAX_CONNECTIONS", 1)
     it = Front()
     it.learn(b"[1]")
     async with running(it), client_of(it) as first:
