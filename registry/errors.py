@@ -25,6 +25,7 @@ ClipperError 500 internal
 ├── Unavailable 503 unavailable                 (carries Retry-After)
 │   ├── Saturated 503 saturated
 │   ├── NotReady 503 not_ready
+│   ├── ProcessAway 503 process_away
 │   └── FetchFailed 503 unavailable
 ├── DeadlineExceeded 504 deadline_exceeded
 └── InsufficientStorage 507 insufficient_storage
@@ -244,6 +245,12 @@ class NotReady(Unavailable):
     """No replica of the model is connected."""
 
     code = "not_ready"
+
+
+class ProcessAway(Unavailable):
+    """The web process that answers this URL isn't there, or has no time; the connection ends."""
+
+    code = "process_away"
 
 
 class FetchFailed(Unavailable):

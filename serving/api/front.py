@@ -4,7 +4,7 @@ A server, a router and a task per request cost more than the query does. A plain
 prediction (`serving.api.heads`), which is nearly all that a busy process gets, is answered right
 here: from the bytes that arrived to those of the answer, without a task or a future.
 Anything else takes uvicorn's way to the ASGI application, which answers predictions all the same:
-several inputs at once, bodies in chunks, HTTP/1.0, pipelined requests, and whatever is wrong.
+several inputs at once, bodies in chunks, HTTP/1.0, and whatever is wrong.
 
     python -m uvicorn clipper_site.asgi:application --http serving.api.front:FrontProtocol
 """
@@ -18,10 +18,10 @@ from typing import Any
 
 from registry.errors import ClipperError, InvalidInput, Saturated
 from serving.api import heads
-from serving.api.connection import HttpConnection
 from serving.api.failures import identify
 from serving.api.heads import Heads, PredictionHead
 from serving.api.http import UNEXPECTED
+from serving.api.moving import MovingConnection
 from serving.api.predict import begin, render
 from serving.api.requests import PredictRequest, parse_predict, plain_input
 from serving.api.shared import STATE_KEY, SharedByConnections
@@ -89,7 +89,7 @@ class DirectPredictions(SharedByConnections):
             raise
 
 
-class FrontProtocol(HttpConnection):
+class FrontProtocol(MovingConnection):
     """One connection. A prediction that takes the short cut is `_asked`; what comes meanwhile
     waits, unread beyond one chunk.
     """
@@ -152,13 +152,13 @@ class FrontProtocol(HttpConnection):
             return
         head, self._length, self._request_id = found
         missing = end + 4 + self._length - len(data)
-        if missing < 0 or self._length > self._predictions.max_body_bytes:
+        if self._length > self._predictions.max_body_bytes:
             self._pass_on(data)
-        elif missing == 0:
-            self._predict(head, data, arrived=arrived)
-        else:
+        elif missing > 0:
             self._head, self._missing = head, missing
             self._take_part(data)
+        else:
+            self._predict(head, self._only(data, missing), arrived=arrived)
 
     def _take_more(self, head: PredictionHead, data: bytes) -> None:
         """Take the next part of a body."""
@@ -171,10 +171,14 @@ class FrontProtocol(HttpConnection):
         self._chunks.clear()
         self._head = None
         self._awaits_nothing()
-        if self._missing < 0:
-            self._pass_on(whole)
-        else:
-            self._predict(head, whole, arrived=arrived)
+        self._predict(head, self._only(whole, self._missing), arrived=arrived)
+
+    def _only(self, data: bytes, missing: int) -> bytes:
+        """Return what is the request's, and keep what is behind it."""
+        if missing == 0:
+            return data
+        self._keep(data[missing:])
+        return data[:missing]
 
     def _take_part(self, data: bytes) -> None:
         """Keep what there is of a body."""
@@ -196,6 +200,7 @@ class FrontProtocol(HttpConnection):
         except Exception:
             logger.exception("unexpected error application=%s", head.application.name)
             self._send_error(UNEXPECTED)
+            self._take_up()
             return
         if query is None:
             self._pass_on(request)

@@ -41,5 +41,9 @@ def linger(protocol: asyncio.Protocol, *, transport: asyncio.Transport) -> None:
         transport.close()
         return
     transport.set_protocol(Lingering(protocol, transport=transport))
-    transport.write_eof()
-    transport.resume_reading()
+    try:
+        transport.write_eof()
+    except OSError:  # it has left, which shows where one reads
+        transport.abort()
+    else:
+        transport.resume_reading()

@@ -10,10 +10,21 @@ APP = r"(?P<app>[^/]+)"
 # Clipper's own paths begin with an application's name, so with none of ours.
 OWN_PATH = rf"(?!(?:{'|'.join(sorted(OWN_URLS))})/){APP}"
 
-_PREDICTIONS = [
-    re.compile(rf"/{place}/predict/?").fullmatch
-    for place in (rf"api/v1/applications/{APP}", OWN_PATH)
-]
+# What the processes that answer queries are asked, relative to the root; all else is asked of the
+# console's. Requests are routed by these patterns and handed over by them (`whose.py`).
+PREDICT = rf"api/v1/applications/{APP}/predict/?"
+OWN_PREDICT = rf"{OWN_PATH}/predict/?"
+SCORE = rf"api/v1/applications/{APP}/score/?"
+FEEDBACK = rf"api/v1/applications/{APP}/feedback/?"
+OWN_UPDATE = rf"{OWN_PATH}/update/?"
+# To be read; what was learned is reset by the console.
+SELECTION = rf"api/v1/applications/{APP}/selection/?"
+LIVE = r"health/live/?"
+READY = r"health/ready/?"
+# Over a websocket.
+SOCKET = rf"ws/v1/applications/{APP}/?"
+
+_PREDICTIONS = [re.compile(f"/{path}").fullmatch for path in (PREDICT, OWN_PREDICT)]
 
 
 def application_to_predict(path: str) -> str | None:

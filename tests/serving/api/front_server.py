@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -15,9 +16,10 @@ import httptools
 import uvicorn
 
 from registry.specs import ApiKeySpec
-from serving.api import front
-from serving.api.front import DirectPredictions
+from serving.api.arrivals import ReceivingServer
+from serving.api.front import DirectPredictions, FrontProtocol
 from serving.api.limits import LIMITS_KEY, Limits
+from serving.api.moving import MOVES_KEY, Moves
 from serving.api.shared import STATE_KEY
 from serving.testing import (
     PlayedReplica,
@@ -49,12 +51,17 @@ class Front:
         self.predictions = DirectPredictions(self.serving.processor, max_body_bytes=MAX_BODY)
         self.asked: list[tuple[str, str, bytes]] = []
         self.headers: list[list[tuple[bytes, bytes]]] = []
+        self.clients: list[tuple[str, int] | None] = []
+        self.protocol: type[asyncio.Protocol] = FrontProtocol
         self.port = 0
         # How its ASGI side answers: what, when, and whether before the body is there.
         self.answer = b"ASGI"
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.answers_early = False
+        # Where its connections may move to, and where those that come from there come in.
+        self.moves: Moves | None = None
+        self.arrivals: socket.socket | None = None
 
     def allow(self, *keys: ApiKeySpec) -> None:
         self.serving.change_registry(keys={key.digest: key for key in keys})
@@ -72,6 +79,8 @@ class Front:
         if scope["type"] == "lifespan":
             await receive()
             scope["state"] |= {STATE_KEY: self.predictions, LIMITS_KEY: self.limits}
+            if self.moves is not None:
+                scope["state"][MOVES_KEY] = self.moves
             await send({"type": "lifespan.startup.complete"})
             await receive()
             await send({"type": "lifespan.shutdown.complete"})
@@ -91,6 +100,7 @@ class Front:
                 return
         self.asked.append((scope["method"], scope["path"], body))
         self.headers.append(scope["headers"])
+        self.clients.append(scope["client"])
         await self.may_answer.wait()
         await self.respond(send)
 
@@ -107,7 +117,7 @@ async def echo(receive: Callable[..., Any], send: Callable[..., Any]) -> None:
         await send({"type": "websocket.send", "text": message["text"]})
 
 
-class Server(uvicorn.Server):
+class Server(ReceivingServer):
     """Leaves the signals of the process that runs the tests alone."""
 
     @contextmanager
@@ -120,7 +130,7 @@ async def running(it: Front, **options: Any) -> AsyncIterator[uvicorn.Server]:
     config = uvicorn.Config(
         it.asgi,
         port=0,
-        http=front.FrontProtocol,
+        http=it.protocol,
         interface="asgi3",
         lifespan="on",
         log_config=None,
@@ -128,7 +138,7 @@ async def running(it: Front, **options: Any) -> AsyncIterator[uvicorn.Server]:
         timeout_graceful_shutdown=5,
         **options,
     )
-    server = Server(config)
+    server = Server(config, arrivals=it.arrivals)
     task = asyncio.create_task(server.serve())
     while not server.started:
         assert not task.done()

@@ -12,7 +12,7 @@ from clipper_client.steps import Operation, Pause, Request, Response
 LONGEST_PAUSE_S = 30.0
 LATER = (429, 503)
 # With these 503 says that nothing was begun; others may come after a write whose answer was lost.
-NOTHING_BEGUN = ("saturated", "not_ready")
+NOTHING_BEGUN = ("saturated", "not_ready", "process_away")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
