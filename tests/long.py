@@ -6,6 +6,9 @@ have the beginning of.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import pytest
 
 OPTION = "--long"
@@ -22,6 +25,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=others)
         left_out = set(others)
         items[:] = [item for item in items if item not in left_out]
+
+
+def beginning_of(table: Iterable[Any], *, rows: int) -> list[Any]:
+    """The rows of a table as parameters, with all but the first few of them marked as long."""
+    table = list(table)
+    return [
+        *table[:rows],
+        *(pytest.param(row, marks=pytest.mark.long) for row in table[rows:]),
+    ]
 
 
 def is_long_run(config: pytest.Config) -> bool:

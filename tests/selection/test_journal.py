@@ -66,7 +66,7 @@ def test_evidence_begins_anew_at_the_same_label_both_ways(
 
 
 @settings(
-    max_examples=150,
+    max_examples=50,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

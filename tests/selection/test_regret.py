@@ -12,6 +12,7 @@ from benchmarks.selection_simulation import BEST, WRONG, Step, failing_best, pla
 from selection.policies import Policy, make_policy
 from selection.policies.base import Prepared
 from selection.policies.statistics import State, Update, join, learn
+from tests.long import beginning_of
 
 ARMS = dict.fromkeys(WRONG, 1.0)
 LABELS = 1000
@@ -50,7 +51,7 @@ def learned(name: str, *, seed: int, **params: float) -> tuple[dict[str, float],
     return dict(prepared(policy, state).weights), errors / LABELS
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", beginning_of(range(20), rows=4))
 def test_exp3_leaves_the_worst_arm(seed: int) -> None:
     weights, error = learned("exp3", seed=seed, eta=0.1, decay=0.0)
     assert weights["e:1"] < 0.05
@@ -67,7 +68,7 @@ def test_exp3_leaves_it_too_where_what_it_learned_fades() -> None:
     assert all(error < 0.16 for _, error in runs)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", beginning_of(range(20), rows=4))
 def test_exp4_trusts_the_best_arm(seed: int) -> None:
     weights, error = learned("exp4", seed=seed)
     assert weights["e:1"] < 1e-9
@@ -75,14 +76,14 @@ def test_exp4_trusts_the_best_arm(seed: int) -> None:
     assert error < 0.13
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", beginning_of(range(5), rows=2))
 @pytest.mark.parametrize("name", ["epsilon_greedy", "ucb1", "thompson"])
 def test_bandits_over_mean_rewards_beat_chance_by_far(name: str, seed: int) -> None:
     _, error = learned(name, seed=seed)
     assert error < 0.16
 
 
-@pytest.mark.parametrize("name", ["exp3", "exp4"])
+@pytest.mark.parametrize("name", beginning_of(["exp3", "exp4"], rows=1))
 def test_a_failed_arm_loses_its_traffic_and_a_mended_one_gets_it_back(name: str) -> None:
     run = summed_up(list(play(make_policy(name, {}), seed=1)))
     assert run.left is not None
@@ -92,7 +93,7 @@ def test_a_failed_arm_loses_its_traffic_and_a_mended_one_gets_it_back(name: str)
     assert run.error < 0.145  # the best single arm errs in 0.151
 
 
-@pytest.mark.parametrize("name", ["epsilon_greedy", "ucb1", "thompson"])
+@pytest.mark.parametrize("name", beginning_of(["thompson", "ucb1", "epsilon_greedy"], rows=1))
 def test_so_it_does_where_the_failure_is_shorter(name: str) -> None:
     times = {"fails_at": 1000, "mended_at": 2000}
     world = failing_best(**times)
@@ -103,7 +104,7 @@ def test_so_it_does_where_the_failure_is_shorter(name: str) -> None:
     assert run.back is not None
 
 
-@pytest.mark.parametrize("name", [*BANDITS, "exp4"])
+@pytest.mark.parametrize("name", beginning_of(["exp4", *BANDITS], rows=2))
 def test_regret_against_the_best_arm_grows_ever_more_slowly(name: str) -> None:
     def world(query: int, luck: Random) -> dict[str, bool]:
         return {arm: luck.random() < wrong for arm, wrong in WRONG.items()}

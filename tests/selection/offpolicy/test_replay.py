@@ -149,7 +149,12 @@ def test_a_bandit_that_learns_over_all_answers_learns_from_each_query_once() -> 
 
 
 @pytest.mark.parametrize(
-    ("logging", "acting"), [("static", "exp3"), ("exp3", "exp3"), ("exp3", "ucb1")]
+    ("logging", "acting"),
+    [
+        ("exp3", "ucb1"),
+        pytest.param("exp3", "exp3", marks=pytest.mark.long),
+        pytest.param("static", "exp3", marks=pytest.mark.long),
+    ],
 )
 def test_what_a_bandit_would_earn_is_told_from_another_bandits_log(
     logging: str, acting: str

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from selection.evaluation.offpolicy.estimate import Proposal, Verdict, estimate
-from selection.evaluation.offpolicy.evidence import evidence_of
-from selection.evaluation.offpolicy.log import Log
+from selection.evaluation.offpolicy.evidence import Evidence, evidence_of
 from tests.selection.offpolicy.logs import logged_by
 
 ACCURACIES = {"best": 0.92, "good": 0.85, "fair": 0.7}
@@ -15,16 +14,16 @@ SEEDS = 40
 
 
 @pytest.fixture(scope="module", params=["exp3", "epsilon_greedy", "static"])
-def logs(request: pytest.FixtureRequest) -> list[Log]:
+def logs(request: pytest.FixtureRequest) -> list[Evidence]:
     return [
-        logged_by(request.param, accuracies=ACCURACIES, queries=600, seed=seed)
+        evidence_of(logged_by(request.param, accuracies=ACCURACIES, queries=600, seed=seed))
         for seed in range(SEEDS)
     ]
 
 
-def estimates(logs: list[Log], chances: list[float], method: str) -> np.ndarray:
+def estimates(logs: list[Evidence], chances: list[float], method: str) -> np.ndarray:
     """Reward, low and high for each log."""
-    found = [estimate(evidence_of(log), Proposal(chances=np.array([chances]))) for log in logs]
+    found = [estimate(log, Proposal(chances=np.array([chances]))) for log in logs]
     return np.array([value for one in found if (value := getattr(one, method)) is not None])
 
 
@@ -34,7 +33,7 @@ ALONE = list(zip(ACCURACIES, np.eye(3).tolist(), strict=True))
 @pytest.mark.parametrize("method", ["ips", "self_normalised", "doubly_robust"])
 @pytest.mark.parametrize(("arm", "chances"), ALONE)
 def test_intervals_hold_the_true_accuracy_as_often_as_they_say(
-    logs: list[Log], arm: str, chances: list[float], method: str
+    logs: list[Evidence], arm: str, chances: list[float], method: str
 ) -> None:
     _, low, high = estimates(logs, chances, method).T
     held = np.mean((low <= ACCURACIES[arm]) & (ACCURACIES[arm] <= high))
@@ -42,13 +41,13 @@ def test_intervals_hold_the_true_accuracy_as_often_as_they_say(
 
 
 @pytest.mark.parametrize("arm_chances", [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.5, 0.3, 0.2]])
-def test_doubly_robust_is_right_on_average(logs: list[Log], arm_chances: list[float]) -> None:
+def test_doubly_robust_is_right_on_average(logs: list[Evidence], arm_chances: list[float]) -> None:
     truth = float(np.dot(arm_chances, list(ACCURACIES.values())))
     found = estimates(logs, arm_chances, "doubly_robust")[:, 0]
     assert abs(found.mean() - truth) < 3.5 * found.std() / SEEDS**0.5 + 0.003
 
 
-def test_over_all_intervals_nine_in_ten_hold(logs: list[Log]) -> None:
+def test_over_all_intervals_nine_in_ten_hold(logs: list[Evidence]) -> None:
     held = [
         low <= ACCURACIES[arm] <= high
         for arm, chances in ALONE

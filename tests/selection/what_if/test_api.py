@@ -120,7 +120,7 @@ def test_period_and_rows_can_be_chosen(told: Application) -> None:
     ],
 )
 def test_what_it_does_not_take_is_refused(
-    told: Application, body: Any, code: str, message: str
+    digits: Application, body: Any, code: str, message: str
 ) -> None:
     answer = post(body)
     assert (answer.status_code, answer.json()["code"]) == (400, code)
