@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,11 +42,21 @@ def _own(db: None, server_redis: redis.Redis, settings: Settings, tmp_path: Path
         yield
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one environment, which each test copies: to build one takes half a second."""
+    folder = tmp_path_factory.mktemp("built")
+    make_wheel(folder / "wheels", "toaster", "1.5")
+    environments = Environments(folder / "environments", rules=offline(folder))
+    environments.prepare(needs("toaster")).release()
+    return folder
+
+
 @pytest.fixture
-def digest(server_redis: redis.Redis, tmp_path: Path) -> str:
+def digest(server_redis: redis.Redis, tmp_path: Path, built: Path) -> str:
     """Of one that is built and that no version needs."""
-    make_wheel(tmp_path / "wheels", "toaster", "1.5")
-    environments = Environments(tmp_path / "environments", rules=offline(tmp_path))
+    shutil.copytree(built / "environments", tmp_path / "environments", symlinks=True)
+    environments = Environments(tmp_path / "environments", rules=offline(built))
     held = environments.prepare(needs("toaster"))
     held.release()
     publish(server_redis, own_environments())

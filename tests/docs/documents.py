@@ -19,6 +19,7 @@ FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<code>.*?)^```", re.MULTILINE | r
 PLACEHOLDER = re.compile(r"\{[^{}\s]*\}")
 
 
+@cache
 def page(name: str) -> str:
     """One page as readers see it, by its path from the root: what the code fills in included."""
     return filled((ROOT / name).read_text())
@@ -38,6 +39,7 @@ def without_code(text: str) -> str:
     return FENCE.sub("", text)
 
 
+@cache
 def rows(text: str) -> list[list[str]]:
     """The cells of every table row."""
     lines = (line.strip() for line in without_code(text).splitlines())

@@ -81,7 +81,9 @@ def test_it_starts_with_single_rows_and_never_grows_on_a_batch_that_was_not_full
 @pytest.mark.parametrize(
     ("model", "best"),
     [
-        (SimulatedModel(fixed=0.001, per_row=0.00002, noise=0.02), 900),
+        pytest.param(
+            SimulatedModel(fixed=0.001, per_row=0.00002, noise=0.02), 900, marks=pytest.mark.long
+        ),
         (SimulatedModel(fixed=0.001, per_row=0.0001, noise=0.05), 165),
         (SimulatedModel(fixed=0.010, per_row=0.0001, noise=0.02), 93),
         (SimulatedModel(per_row=0.001, noise=0.02), 19),

@@ -37,7 +37,7 @@ class Witnessed(VirtualService):
         return reply
 
 
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=5, deadline=None, derandomize=True)
 @given(MODELS, OBJECTIVES, st.floats(1.2, 5.0), st.integers(1, 3))
 def test_whatever_is_offered_goodput_stays_and_everything_is_settled(
     model: SimulatedModel, objective: float, times: float, replicas: int

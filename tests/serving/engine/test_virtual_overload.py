@@ -19,7 +19,7 @@ MODELS = pytest.mark.parametrize(
     [
         (0, 3, 20),
         pytest.param(0, 3, 50, marks=pytest.mark.long),
-        (0, 3, 100),
+        pytest.param(0, 3, 100, marks=pytest.mark.long),
         pytest.param(2, 2, 20, marks=pytest.mark.long),
         (2, 2, 50),
         pytest.param(2, 2, 100, marks=pytest.mark.long),
@@ -116,7 +116,9 @@ async def test_a_burst_on_an_idle_fast_model_is_answered(rate: float) -> None:
     assert (await version.burst(500)).share_in_time == 1.0
 
 
-@pytest.mark.parametrize(("fixed", "per_row"), [(0, 3), (2, 2), (1, 0.2)])
+@pytest.mark.parametrize(
+    ("fixed", "per_row"), [(0, 3), pytest.param(2, 2, marks=pytest.mark.long), (1, 0.2)]
+)
 @in_virtual_time
 async def test_a_version_that_starts_under_load_refuses_next_to_nothing(
     fixed: int, per_row: float

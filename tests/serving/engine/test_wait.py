@@ -18,6 +18,7 @@ from serving.engine.batching import (
     new_wait,
 )
 from serving.testing import ClosedLoop, OpenLoop, SimulatedModel, Simulation, throughput_of_wait
+from tests.long import beginning_of
 
 BUDGET = 0.02
 WAITS = (0.0, 0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008)
@@ -68,17 +69,23 @@ def test_without_one_set_it_is_learnt_and_starts_without_waiting() -> None:
     ("model", "load", "budget"),
     [
         (SHARED_COST, ClosedLoop(clients=64), BUDGET),
-        (SHARED_COST, ClosedLoop(clients=16), BUDGET),
-        (SimulatedModel(fixed=0.005, per_row=0.0002, noise=0.1), ClosedLoop(clients=64), BUDGET),
+        pytest.param(SHARED_COST, ClosedLoop(clients=16), BUDGET, marks=pytest.mark.long),
+        pytest.param(
+            SimulatedModel(fixed=0.005, per_row=0.0002, noise=0.1),
+            ClosedLoop(clients=64),
+            BUDGET,
+            marks=pytest.mark.long,
+        ),
         (
             SimulatedModel(fixed=0.020, per_row=0.00001, noise=0.05),
             ClosedLoop(clients=64, think=0.005),
             0.1,
         ),
-        (
+        pytest.param(
             SimulatedModel(fixed=0.001, per_row=0.00001, noise=0.1),
             ClosedLoop(clients=64, think=0.0003),
             0.01,
+            marks=pytest.mark.long,
         ),
     ],
     ids=["large fixed cost", "few clients", "rows cost too", "very large", "small but most"],
@@ -95,8 +102,8 @@ def test_where_rows_share_a_cost_it_comes_near_the_best_wait_there_is(
     assert simulation.run(20.0).throughput >= 0.9 * best
 
 
-@pytest.mark.parametrize("think", [0.0001, 0.001])
-@pytest.mark.parametrize("clients", [16, 64, 400])
+@pytest.mark.parametrize("think", beginning_of([0.0001, 0.001], rows=1))
+@pytest.mark.parametrize("clients", beginning_of([16, 400, 64], rows=2))
 def test_where_rows_share_nothing_trying_costs_next_to_nothing(clients: int, think: float) -> None:
     load = ClosedLoop(clients=clients, think=think)
     without = throughput_of_wait(0.0, load=load, model=NO_SHARED_COST, budget=BUDGET)
@@ -105,7 +112,7 @@ def test_where_rows_share_nothing_trying_costs_next_to_nothing(clients: int, thi
     assert simulation.run(10.0).throughput >= 0.97 * without
 
 
-@pytest.mark.parametrize("rate", [20, 100, 300, 1000, 3000])
+@pytest.mark.parametrize("rate", beginning_of([20, 3000, 100, 300, 1000], rows=2))
 @pytest.mark.parametrize("model", [SHARED_COST, NO_SHARED_COST], ids=["shared", "none"])
 def test_under_a_light_load_nobody_waits_for_others(rate: int, model: SimulatedModel) -> None:
     latencies = [
