@@ -23,8 +23,6 @@ ROLES = {
     "run_stack.py": "launcher",
     "benchmarks.echo": "echo",
     "clipper_site.asgi": "web",
-    # One of several web processes, as uvicorn starts them.
-    "--multiprocessing-fork": "web",
     "redis-server": "redis",
     "control@": "scheduler",
     "cpu@": "worker",

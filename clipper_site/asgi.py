@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import multiprocessing
 import os
 import sys
 from contextlib import ExitStack
@@ -38,10 +37,10 @@ from serving.api.paths import APP, OWN_PATH  # noqa: E402
 from serving.api.predict import predict_endpoint  # noqa: E402
 from serving.api.release_wait import with_release_waits  # noqa: E402
 from serving.api.score import score_endpoint  # noqa: E402
-from serving.api.shared import STATE_KEY  # noqa: E402
+from serving.api.shared import REPLACES_KEY, STATE_KEY  # noqa: E402
 from serving.api.websocket import ApplicationConsumer  # noqa: E402
-from serving.cluster.parent import die_with_parent  # noqa: E402
 from serving.rpc.buffers import keep_freed_memory  # noqa: E402
+from serving.web.arrival import arrive  # noqa: E402
 from serving.web.runtime import Runtime  # noqa: E402
 
 django_application = UploadHandlingASGIHandler()
@@ -124,8 +123,6 @@ class WithLifespan:
 
     async def _lifespan(self, state: dict[str, Any], receive: Receive, send: Send) -> None:
         await receive()
-        if multiprocessing.parent_process() is not None:
-            die_with_parent()
         keep_freed_memory()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         runtime = new_runtime()
@@ -135,7 +132,9 @@ class WithLifespan:
                 await asyncio.to_thread(held.enter_context, held_open())
                 await asyncio.to_thread(clear_remnants)
                 await runtime.start()
+            await arrive(runtime, replaces=state.get(REPLACES_KEY, False))
         except Exception as error:
+            await runtime.stop()
             held.close()
             logger.exception("the serving runtime did not start")
             await send({"type": "lifespan.startup.failed", "message": str(error)})

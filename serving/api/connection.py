@@ -119,6 +119,21 @@ class HttpConnection(StrictProtocol):
             self.flow.resume_reading()
             self.data_received(data)
 
+    # The end of the process.
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is under way, nor a part of one."""
+        begun = self._parsing or self._head_since or self.flow.ahead
+        return not begun and not self._waits and not self.unfinished.held
+
+    @property
+    def _is_last(self) -> bool:
+        return super()._is_last and not self.flow.ahead
+
+    def shutdown(self) -> None:
+        """Answer what is under way, or the next request: `draining` makes that the last one."""
+
     # What the parser calls.
 
     def on_response_complete(self) -> None:

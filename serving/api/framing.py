@@ -129,6 +129,8 @@ class StrictProtocol(HttpToolsProtocol):
                     message["headers"] = [*message.get("headers", ()), (NAME, request_id)]
                 if cycle.more_body:
                     early, cycle.keep_alive = True, False
+                elif self._is_last:
+                    cycle.keep_alive = False
             last = message["type"] == "http.response.body" and not message.get("more_body")
             if early and last:
                 cycle.keep_alive = True  # or it would close at once
@@ -137,6 +139,11 @@ class StrictProtocol(HttpToolsProtocol):
                 self._end()
 
         await app(scope, receive, sent)
+
+    @property
+    def _is_last(self) -> bool:
+        """Whether the request that is being answered is the last one on this connection."""
+        return self._shared.draining
 
     def _measure(self, size: int) -> None:
         """Count what a head, or the fields after chunks, have so far."""

@@ -129,13 +129,6 @@ class FrontProtocol(MovingConnection):
             asked, self._asked = self._asked, None
             asked.abandon()
 
-    def shutdown(self) -> None:
-        """Close the connection, once the prediction that it waits for is answered."""
-        if self._asked is None:
-            super().shutdown()
-        else:
-            self._keep_alive = False
-
     @property
     def _waits(self) -> bool:
         return self._asked is not None or super()._waits
@@ -213,6 +206,8 @@ class FrontProtocol(MovingConnection):
         query, self._asked = self._asked, None
         asked, self._body = self._body, b""
         assert query is not None  # noqa: S101
+        if self._shared.draining and self._is_last:
+            self._keep_alive = False
         try:
             answer = self._predictions.answer(query, body=asked)
         except ClipperError as error:

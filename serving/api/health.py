@@ -13,6 +13,7 @@ from registry.restarts import read_restarts_async
 from selection.store.health import read_alarms_async
 from selection.store.keys import REDIS_ERRORS, redis_needed
 from serving.api.http import Endpoint, Receive, Scope, Send, endpoint, require_method, send_body
+from serving.api.shared import shared_by_connections
 from serving.cluster.environments import read_numbers_async
 from serving.cluster.failures.check_counts import read_checks_async
 from serving.metrics.exposition import exposition
@@ -21,6 +22,7 @@ from serving.web.readiness import OK, Readiness, model_readiness
 from serving.web.runtime import Runtime
 
 CHECK_TIMEOUT_S = 2.0
+DRAINING = "draining"
 PROMETHEUS_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -44,6 +46,8 @@ def ready_endpoint(runtime: Runtime) -> Endpoint:
     @endpoint
     async def ready(scope: Scope, receive: Receive, send: Send) -> None:
         require_method(scope, "GET", "HEAD")
+        if shared_by_connections(scope["state"]).draining:
+            raise NotReady("Not ready: this process is draining.", checks={"process": DRAINING})
         found = await _readiness(runtime)
         if found.failing:
             missing = "; ".join(f"{name}: {state}" for name, state in found.failing.items())

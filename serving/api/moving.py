@@ -19,6 +19,8 @@ from serving.api.whose import Kind, whose
 # Where the application's lifespan leaves where connections may move to.
 MOVES_KEY = "moves"
 RETRY_AFTER_S = 2.0
+# A process that has just started takes an idle connection in milliseconds.
+MOVE_ON_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,3 +157,23 @@ class MovingConnection(HttpConnection):
                     retry_after_s=RETRY_AFTER_S,
                 )
             )
+
+    # To the process that takes this one's place.
+
+    async def move_on(self, *, to: str) -> None:
+        """Move to another process of this kind, which listens at `to`, where nothing is under way.
+
+        Its client notices nothing. Where nobody takes it, it stays.
+        """
+        if not self.is_idle or self.transport.get_write_buffer_size():
+            return
+        self._leaves = True
+        self.flow.pause_reading()
+        connection = self.transport.get_extra_info("socket").fileno()
+        if self.transport.is_closing():
+            return
+        if await passed(connection, b"", to=to, seconds=MOVE_ON_S):
+            self.transport.abort()
+        else:
+            self._leaves = False
+            self._take_up()

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from serving.metrics.published import Metrics
 
 # Where the application's lifespan leaves it for each connection to find.
 STATE_KEY = "connections"
+# Where the lifespan finds whether another process does the work until this one is ready.
+REPLACES_KEY = "replaces"
 
 DefaultHeaders = Sequence[tuple[bytes, bytes]]
+
+
+def shared_by_connections(state: Mapping[str, Any]) -> SharedByConnections:
+    """Return what the process's lifespan left for its connections and endpoints."""
+    shared: SharedByConnections = state[STATE_KEY]
+    return shared
 
 
 class SharedByConnections:
     """What a connection asks of its process, whatever comes over it."""
 
     def __init__(self, metrics: Metrics) -> None:
+        # The process takes no more connections, and ends once these have their answers.
+        self.draining = False
         self._metrics = metrics
         self._headers: DefaultHeaders = []
         self._rendered = b""

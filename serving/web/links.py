@@ -86,6 +86,11 @@ class ReplicaLinks:
         """The replicas to which there is a link, or one is being made."""
         return self._links.keys()
 
+    @property
+    def opening(self) -> list[asyncio.Task[None]]:
+        """What ends once a link that is being made leads to its replica, or to none."""
+        return [link.opening for link in self._links.values() if not link.opening.done()]
+
     def views(self) -> dict[str, LinkView]:
         """Return, by replica, how this process stands with all that it was told of last."""
         return {

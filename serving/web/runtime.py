@@ -171,6 +171,8 @@ class Runtime:
 
     async def stop(self) -> None:
         await end_tasks(self._tasks)
+        with suppress(*REDIS_ERRORS):
+            await self._publish_metrics()  # what was counted in the last second
         with suppress(*REDIS_ERRORS):  # it expires by itself
             await withdraw_view(self.redis, self.metrics.process_id)
             await leave_followers(self.redis, self.metrics.process_id)
@@ -254,9 +256,7 @@ class Runtime:
         await keep(self._refresh_registry, changed=self._registry_changed, poll_s=REGISTRY_POLL_S)
 
     async def _keep_directory(self) -> None:
-        await keep(
-            self._refresh_directory, changed=self._directory_changed, poll_s=DIRECTORY_POLL_S
-        )
+        await keep(self.refresh_directory, changed=self._directory_changed, poll_s=DIRECTORY_POLL_S)
 
     async def _keep_view(self) -> None:
         await keep(self._publish_view, changed=self._view_changed, poll_s=VIEW_INTERVAL_S)
@@ -314,7 +314,7 @@ class Runtime:
             )
             self._tell_engine()
 
-    async def _refresh_directory(self) -> None:
+    async def refresh_directory(self) -> None:
         self.engine.sweep()
         listing = await read_directory(self.redis, seal=self._seal)
         self._refusals.note(listing.refused)

@@ -14,7 +14,7 @@ import time
 import xmlrpc.client
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from scripts.stack.layout import ROOT
 START_S = 180.0
 # Between two queries of a client: enough for constant load, and the machine has time for the stack.
 PAUSE_S = 0.01
+# What the command of a process that answers has in it.
+WEB_PROCESS = "serving.api.server"
 QUESTIONS = itertools.count(1)
 
 
@@ -132,6 +134,16 @@ class Stack:
         """The process id of one of supervisord.conf's programs; 0 while it isn't running."""
         with self._supervisor() as proxy:
             return int(proxy.supervisor.getProcessInfo(program)["pid"])  # type: ignore[index, call-overload]  # a dict
+
+    def web_processes(self) -> list[psutil.Process]:
+        """The processes that answer, without the master that keeps them alive."""
+        master = self.pid_of("web")
+        found = []
+        for child in psutil.Process(master).children() if master else ():
+            with suppress(psutil.NoSuchProcess):  # also of one that nobody has reaped
+                if WEB_PROCESS in child.cmdline():
+                    found.append(child)
+        return found
 
     def stop_program(self, program: str) -> None:
         """Stop one of supervisord.conf's programs, and wait until it has ended."""

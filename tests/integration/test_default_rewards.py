@@ -57,7 +57,7 @@ def test_silence_counts_once_although_the_web_process_is_killed(
     with redis.Redis.from_url(stack.redis_url) as kept:
         (key,) = kept.scan_iter("clipper:due:*")
         eventually(lambda: kept.zcard(key) == PREDICTIONS, seconds=30, what="receipts written")
-        os.kill(stack.pid_of("web"), signal.SIGKILL)
+        os.kill(stack.web_processes()[0].pid, signal.SIGKILL)
         eventually(lambda: not kept.exists(key), seconds=60, what="all of them settled")
 
     stack.feedback_rows(context=CONTEXT, wait_for=PREDICTIONS)

@@ -99,6 +99,10 @@ def control_worker(stack: Stack) -> int:
 
 
 def web_process(stack: Stack) -> int:
+    return next((process.pid for process in stack.web_processes()), 0)
+
+
+def web_master(stack: Stack) -> int:
     return stack.pid_of("web")
 
 
@@ -110,6 +114,7 @@ def web_process(stack: Stack) -> int:
         (redis, False),
         (control_worker, False),
         (web_process, True),
+        (web_master, True),
     ],
 )
 def test_killed_under_load_it_is_back_and_lost_nothing(

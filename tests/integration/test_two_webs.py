@@ -11,7 +11,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,11 +29,8 @@ CONNECTIONS = 64
 # Each process complains of whatever it was not meant to do: test_nothing_is_complained_of.
 STRICT = {"PYTHONASYNCIODEBUG": "1", "PYTHONWARNINGS": "default"}
 COMPLAINT = re.compile(r"Warning: |never awaited|never retrieved|Traceback")
-# Celery's, of whoever runs the tests as root, and of uvicorn, that it ends with the socket open on
-# which its processes listened; the second line of such a warning says nothing.
-OTHERS = re.compile(r"SecurityWarning|unclosed <socket[^>]*laddr=[^>r]*>|Enable tracemalloc")
-# How Python starts a process that multiprocessing has been asked for.
-WORKER = "--multiprocessing-fork"
+# Celery's, of whoever runs the tests as root.
+OTHERS = re.compile(r"SecurityWarning")
 MODEL, ARM = "svm-linear", "svm-linear:1"
 
 
@@ -64,12 +60,7 @@ class Webs:
         )
 
     def workers(self) -> list[psutil.Process]:
-        workers = []
-        for child in psutil.Process(self.stack.pid_of("web")).children():
-            with suppress(psutil.NoSuchProcess):  # also of one that nobody has reaped
-                if WORKER in child.cmdline():
-                    workers.append(child)
-        return workers
+        return self.stack.web_processes()
 
     @property
     def clients(self) -> list[httpx.Client]:

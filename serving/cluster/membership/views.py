@@ -75,6 +75,12 @@ def read_views(client: redis.Redis) -> list[WebView]:
     return sorted(found, key=lambda view: view.id)
 
 
+async def read_views_async(client: redis.asyncio.Redis) -> list[WebView]:
+    """Return what `read_views` does, in no order and without blocking."""
+    texts = await VIEWS.read_async(client)
+    return list(understood(texts, decoder=_decoder, what="view of a web process"))
+
+
 def reached(replica_ids: Collection[str], *, views: Sequence[WebView]) -> int:
     """Return how many of these replicas have answered, by the web process that reached the fewest.
 

@@ -20,6 +20,7 @@ from serving.api.arrivals import ReceivingServer
 from serving.api.front import DirectPredictions, FrontProtocol
 from serving.api.limits import LIMITS_KEY, Limits
 from serving.api.moving import MOVES_KEY, Moves
+from serving.api.server import DrainingServer
 from serving.api.shared import STATE_KEY
 from serving.testing import (
     PlayedReplica,
@@ -117,7 +118,7 @@ async def echo(receive: Callable[..., Any], send: Callable[..., Any]) -> None:
         await send({"type": "websocket.send", "text": message["text"]})
 
 
-class Server(ReceivingServer):
+class Server(ReceivingServer, DrainingServer):
     """Leaves the signals of the process that runs the tests alone."""
 
     @contextmanager
@@ -135,7 +136,6 @@ async def running(it: Front, **options: Any) -> AsyncIterator[uvicorn.Server]:
         lifespan="on",
         log_config=None,
         proxy_headers=False,
-        timeout_graceful_shutdown=5,
         **options,
     )
     server = Server(config, arrivals=it.arrivals)

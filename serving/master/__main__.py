@@ -1,0 +1,68 @@
+"""python -m serving.master NAME --listen http=127.0.0.1:8000 --workers 2 -- COMMAND...
+
+Runs the command so many times, each with the sockets (`serving.master.inherited`), until SIGTERM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from serving.master.listening import listen
+from serving.master.master import DRAIN_S, READY_S, Master, MasterSpec
+from serving.master.orders import remove, take_orders
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+def main() -> int:
+    options = parser().parse_args()
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    sockets = {}
+    for text in options.listen:
+        name, _, address = text.partition("=")
+        try:
+            sockets[name] = listen(address)
+        except (OSError, ValueError) as error:
+            print(f"{options.name}: can't listen on {address}: {error}", file=sys.stderr)
+            return 1
+    spec = MasterSpec(
+        name=options.name,
+        command=options.command,
+        workers=options.workers,
+        sockets=sockets,
+        ready_s=options.ready_s,
+        drain_s=options.drain_s,
+    )
+    asyncio.run(run(spec, orders=options.orders))
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m serving.master", description=__doc__)
+    parser.add_argument("name", help="of the kind of processes, for logs")
+    parser.add_argument("--listen", action="append", default=[], metavar="NAME=ADDRESS")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--orders", type=Path, help="the Unix socket to take orders on")
+    parser.add_argument("--ready-s", type=float, default=READY_S)
+    parser.add_argument("--drain-s", type=float, default=DRAIN_S)
+    parser.add_argument("command", nargs="+")
+    return parser
+
+
+async def run(spec: MasterSpec, *, orders: Path | None) -> None:
+    master = Master(spec)
+    server = None if orders is None else await take_orders(master, path=orders)
+    try:
+        await master.run()
+    finally:
+        if server is not None and orders is not None:
+            server.close()
+            remove(orders)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

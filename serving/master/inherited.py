@@ -1,0 +1,62 @@
+"""What a master hands down to each of its processes: sockets by name, and a line to it.
+
+Over the line a process says that it is `ready`, or what it `failed` of; the master tells it to
+`retire` where another one has taken its place. Whose master is gone retires too.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+
+SOCKETS = "CLIPPER_MASTER_SOCKETS"
+LINE = "CLIPPER_MASTER_LINE"
+REPLACES = "CLIPPER_MASTER_REPLACES"
+
+READY = b"ready\n"
+FAILED = b"failed "
+RETIRE = b"retire\n"
+# Of what a process failed of, so much is told.
+MOST_WORDS = 1000
+
+
+def described(sockets: Mapping[str, socket.socket]) -> str:
+    """Return how the environment of a process names the sockets that it inherits."""
+    return ",".join(f"{name}={listening.fileno()}" for name, listening in sockets.items())
+
+
+class Inherited:
+    """This process's share, taken out of its environment: no child of its own shall believe it."""
+
+    def __init__(self) -> None:
+        named = (part.partition("=") for part in os.environ.pop(SOCKETS).split(",") if part)
+        self.sockets = {name: socket.socket(fileno=int(number)) for name, _, number in named}
+        self.line = socket.socket(fileno=int(os.environ.pop(LINE)))
+        # Another process does this one's work until it is ready.
+        self.replaces = bool(os.environ.pop(REPLACES, ""))
+        for each in (*self.sockets.values(), self.line):
+            each.set_inheritable(False)
+        self.line.setblocking(False)
+
+    def ready(self) -> None:
+        self._say(READY)
+
+    def failed(self, why: str) -> None:
+        """Say what is in the way, in one line."""
+        words = " ".join(why.split())[:MOST_WORDS]
+        self._say(b"%b%b\n" % (FAILED, words.encode(errors="replace")))
+
+    def told(self) -> bool:
+        """Read what the master says; tell whether this process has to retire."""
+        try:
+            return self.line.recv(1024) in (b"", RETIRE)
+        except BlockingIOError:
+            return False
+        except OSError:  # there is no master any more
+            return True
+
+    def _say(self, words: bytes) -> None:
+        with suppress(OSError):  # nobody there to know
+            self.line.send(words)

@@ -1,0 +1,63 @@
+"""The sockets that a master listens on for its processes, which take connections from them.
+
+The master keeps them open for as long as it lives. So a connection that comes while processes are
+replaced, or none is there, waits for the next one instead of being refused.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+
+# As many wait to be accepted; a process that comes up takes them all at once.
+BACKLOG = 4096
+# A master that was killed has processes that still listen until they have noticed.
+BIND_SECONDS = 10.0
+BIND_AGAIN_SECONDS = 0.05
+UNIX = "unix:"
+# Others of this machine may not connect.
+PRIVATE = 0o177
+
+
+def listen(address: str) -> socket.socket:
+    """Listen on `HOST:PORT` or `unix:PATH`; raises OSError where that can't be."""
+    if address.startswith(UNIX):
+        return _listen_on_unix(Path(address.removeprefix(UNIX)))
+    host, _, port = address.rpartition(":")
+    return _listen_on_tcp(host.strip("[]"), port=int(port))
+
+
+def _listen_on_tcp(host: str, *, port: int) -> socket.socket:
+    family, kind, protocol, _, place = socket.getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listening = socket.socket(family, kind, protocol)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    until = time.monotonic() + BIND_SECONDS
+    while True:
+        try:
+            listening.bind(place)
+            listening.listen(BACKLOG)
+            return listening
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > until:
+                listening.close()
+                raise
+            time.sleep(BIND_AGAIN_SECONDS)
+
+
+def _listen_on_unix(path: Path) -> socket.socket:
+    with suppress(FileNotFoundError):
+        path.unlink()
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(PRIVATE)
+    try:
+        listening.bind(str(path))
+    finally:
+        os.umask(before)
+    listening.listen(BACKLOG)
+    return listening

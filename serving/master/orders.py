@@ -1,0 +1,97 @@
+"""What a master can be told on its Unix socket, and how: one line asks, further ones answer.
+
+The last line is `done`, or `failed: ` and why. Where there is none the master has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from serving.master.master import Master, RestartFailed, Tell
+
+RESTART = "restart"
+STATUS = "status"
+DONE = "done"
+FAILED = "failed: "
+
+logger = logging.getLogger(__name__)
+
+
+class OrderFailed(Exception):
+    """What was ordered has not been done; the text says why."""
+
+
+async def take_orders(master: Master, *, path: Path) -> asyncio.Server:
+    """Listen for orders to this master."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        def tell(line: str) -> None:
+            logger.info("%s: %s", master.spec.name, line)
+            _say(writer, line)
+
+        try:
+            order = (await reader.readline()).decode(errors="replace").strip()
+            _say(writer, await _carried_out(order, master=master, writer=writer, tell=tell))
+            with suppress(OSError):
+                await writer.drain()
+        finally:
+            writer.close()
+
+    remove(path)
+    return await asyncio.start_unix_server(connected, path=path)
+
+
+def remove(path: Path) -> None:
+    """Remove the socket of a master that has ended."""
+    with suppress(FileNotFoundError):
+        path.unlink()
+
+
+async def _carried_out(
+    order: str, *, master: Master, writer: asyncio.StreamWriter, tell: Tell
+) -> str:
+    if order == STATUS:
+        for line in master.status():
+            _say(writer, line)
+        return DONE
+    if order != RESTART:
+        return f"{FAILED}expected {RESTART} or {STATUS}, got {order!r}"
+    try:
+        await master.replace_all(tell)
+    except RestartFailed as error:
+        return f"{FAILED}{error}"
+    return DONE
+
+
+def _say(writer: asyncio.StreamWriter, line: str) -> None:
+    if not writer.is_closing():  # whoever asked may have left
+        writer.write(f"{line}\n".encode())
+
+
+def ordered(order: str, *, path: Path, seconds: float) -> Iterator[str]:
+    """Tell the master at `path` (blocking), and yield what it says about it, line by line.
+
+    Raises OrderFailed where it says in the end that it failed, or nothing for so long.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        line.settimeout(seconds)
+        try:
+            line.connect(str(path))
+            line.sendall(f"{order}\n".encode())
+            with line.makefile("r", encoding="utf-8", errors="replace") as said:
+                for words in map(str.rstrip, said):
+                    if words == DONE:
+                        return
+                    if words.startswith(FAILED):
+                        raise OrderFailed(words.removeprefix(FAILED))
+                    yield words
+        except TimeoutError:
+            raise OrderFailed(f"nothing was heard of it for {seconds:g} s") from None
+        except OSError as error:
+            raise OrderFailed(f"{path.name}: {error.strerror or error}") from error
+    raise OrderFailed("the master ended meanwhile")

@@ -1,0 +1,102 @@
+"""A real master with real processes, and what a test asks of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+
+from scripts.stack.command import free_port
+from scripts.stack.layout import ROOT
+from serving.master.orders import RESTART, STATUS, ordered
+from tests.serving.master import served
+
+T = TypeVar("T")
+SECONDS = 20.0
+# So soon a master gives up on its processes here.
+READY_S, DRAIN_S = "3", "1"
+
+
+class Running:
+    """One master, by what can be seen of it from outside."""
+
+    def __init__(self, folder: Path, *, workers: int) -> None:
+        self.port = free_port()
+        self.orders = folder / "orders"
+        self._behaviour = folder / "behaviour"
+        self.log = folder / "log"
+        self.behave("well")
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "serving.master", "served"),
+                    *("--listen", f"http=127.0.0.1:{self.port}", "--workers", str(workers)),
+                    *("--orders", str(self.orders), "--ready-s", READY_S, "--drain-s", DRAIN_S),
+                    *("--", sys.executable, "-m", served.__name__, str(self._behaviour)),
+                ],
+                cwd=ROOT,
+                stderr=log,
+            )
+
+    def behave(self, how: str) -> None:
+        """Say how the processes behave that start from now on."""
+        self._behaviour.write_text(how)
+
+    @property
+    def text(self) -> str:
+        return self.log.read_text()
+
+    def children(self) -> set[int]:
+        """The processes it has at the moment, ready or not."""
+        master = psutil.Process(self.process.pid)
+        return {child.pid for child in master.children() if child.status() != "zombie"}
+
+    def answer(self) -> int:
+        """The process that answers a new connection; waits for one where there is none."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=SECONDS) as client:
+            return int(client.makefile().readline())
+
+    def restart(self) -> list[str]:
+        return list(ordered(RESTART, path=self.orders, seconds=SECONDS))
+
+    def status(self) -> list[str]:
+        return list(ordered(STATUS, path=self.orders, seconds=SECONDS))
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(SECONDS)
+
+
+@contextmanager
+def running(folder: Path, *, workers: int = 1) -> Iterator[Running]:
+    master = Running(folder, workers=workers)
+    try:
+        until(lambda: master.text.count("is ready") >= workers, what="processes are ready")
+        yield master
+    finally:
+        for pid in master.children() if master.process.poll() is None else ():
+            os.kill(pid, signal.SIGKILL)
+        master.process.kill()
+        master.process.wait()
+
+
+def until(condition: Callable[[], T], *, what: str, seconds: float = SECONDS) -> T:
+    """Return the first true value of `condition`."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.02)
+    return value
+
+
+def gone(pids: set[int]) -> bool:
+    return not any(psutil.pid_exists(pid) for pid in pids)

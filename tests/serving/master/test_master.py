@@ -1,0 +1,185 @@
+"""A master keeps its processes alive and replaces them one by one; real processes throughout."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from serving.master.listening import listen
+from serving.master.orders import OrderFailed, ordered
+from tests.serving.master.running import SECONDS, Running, gone, running, until
+
+
+@pytest.fixture
+def master(tmp_path: Path) -> Iterator[Running]:
+    with running(tmp_path) as one:
+        yield one
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[Running]:
+    with running(tmp_path, workers=2) as both:
+        yield both
+
+
+class Visitors:
+    """Connect one after the other until they are told to leave; every answer is kept."""
+
+    def __init__(self, master: Running) -> None:
+        self._master = master
+        self._leave = threading.Event()
+        self.answers: list[int] = []
+        self.failures: list[Exception] = []
+        self._thread = threading.Thread(target=self._visit, daemon=True)
+
+    def __enter__(self) -> Visitors:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._leave.set()
+        self._thread.join(SECONDS)
+
+    def _visit(self) -> None:
+        while not self._leave.is_set():
+            try:
+                self.answers.append(self._master.answer())
+            except (OSError, ValueError) as error:
+                self.failures.append(error)
+
+
+def test_a_restart_replaces_every_process_and_nobody_is_turned_away(two: Running) -> None:
+    before = two.children()
+    with Visitors(two) as visitors:
+        for _ in range(3):
+            said = two.restart()
+        until(lambda: len(visitors.answers) > 100, what="visitors")
+    assert visitors.failures == []
+    assert before.isdisjoint(two.children())
+    assert len(two.children()) == 2
+    assert [line.split()[2] for line in said] == ["starts", "is", "has"] * 2
+
+
+def test_hangup_replaces_them_too(master: Running) -> None:
+    (before,) = master.children()
+    master.process.send_signal(signal.SIGHUP)
+    until(lambda: gone({before}), what="the old process ends")
+    assert master.answer() != before
+
+
+def test_however_often_hangup_comes_each_restart_is_a_whole_one(two: Running) -> None:
+    for _ in range(20):
+        two.process.send_signal(signal.SIGHUP)
+    two.restart()
+    until(lambda: len(two.children()) == 2, what="two processes")
+    assert all("ready" in line for line in two.status()[:2])
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "why"),
+    [
+        ("broken", "ended with status 3 (ImportError: no module of this name) before it was ready"),
+        ("dead", "was ended by SIGKILL before it was ready"),
+        ("silent", "was not ready within 3 s"),
+    ],
+)
+def test_where_the_new_one_never_gets_ready_the_old_one_stays(
+    master: Running, behaviour: str, why: str
+) -> None:
+    (before,) = master.children()
+    master.behave(behaviour)
+    with pytest.raises(OrderFailed) as refused:
+        master.restart()
+    assert str(refused.value).endswith(why)
+    assert why in master.text
+    assert master.children() == {before}
+    assert master.answer() == before
+    master.behave("well")
+    assert master.restart()
+    assert master.answer() != before
+
+
+def test_one_that_is_killed_is_replaced_at_once_and_counted(master: Running) -> None:
+    (before,) = master.children()
+    os.kill(before, signal.SIGKILL)
+    assert master.answer() != before  # who comes meanwhile waits, and is not refused
+    assert "died 1, replaced 0" in master.status()[-1]
+    assert f"process {before} was ended by SIGKILL; the next one starts in 0 s" in master.text
+
+
+def test_those_that_die_as_they_start_are_started_ever_more_rarely(master: Running) -> None:
+    master.behave("broken")
+    os.kill(master.children().pop(), signal.SIGKILL)
+    until(lambda: "starts in 1 s" in master.text, what="growing pauses")
+    pauses = [float(line.split()[-2]) for line in master.text.splitlines() if " s" in line[-2:]]
+    assert pauses == [0.0, 0.5, 1.0]
+    master.behave("well")
+    assert master.answer()
+
+
+def test_one_that_takes_too_long_to_retire_is_killed(master: Running) -> None:
+    master.behave("stubborn")
+    master.restart()
+    (stubborn,) = master.children()
+    master.behave("well")
+    said = master.restart()
+    assert said[-1] == f"process {stubborn} was killed: it took too long"
+    assert master.answer() != stubborn
+
+
+def test_sigterm_ends_all_of_them_and_the_socket_closes(two: Running) -> None:
+    children = two.children()
+    assert two.end() == 0
+    assert gone(children)
+    assert not two.orders.exists()
+    with pytest.raises(ConnectionRefusedError):
+        two.answer()
+
+
+def test_sigterm_within_a_restart_ends_both_generations(master: Running) -> None:
+    (before,) = master.children()
+    master.behave("silent")
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(str(master.orders))
+        line.sendall(b"restart\n")
+        assert b"starts beside" in line.recv(1000)
+        both = master.children()
+        assert len(both) == 2
+        assert before in both
+        assert master.end() == 0
+    assert gone(both)
+
+
+def test_a_killed_master_takes_its_processes_with_it(two: Running, tmp_path: Path) -> None:
+    children = two.children()
+    two.process.kill()
+    two.process.wait()
+    until(lambda: gone(children), what="the processes notice")
+    listen(f"127.0.0.1:{two.port}").close()  # nobody holds on to the port
+
+
+def test_no_socket_leaks_from_one_generation_to_the_next(master: Running) -> None:
+    master.restart()
+    of_master = psutil.Process(master.process.pid).num_fds()
+    of_child = psutil.Process(*master.children()).num_fds()
+    for _ in range(5):
+        master.restart()
+    assert psutil.Process(master.process.pid).num_fds() == of_master
+    assert psutil.Process(*master.children()).num_fds() == of_child
+
+
+def test_an_order_that_nobody_knows_is_refused(master: Running) -> None:
+    with pytest.raises(OrderFailed, match="expected restart or status, got 'dance'"):
+        list(ordered("dance", path=master.orders, seconds=SECONDS))
+
+
+def test_where_no_master_is_the_order_fails(tmp_path: Path) -> None:
+    with pytest.raises(OrderFailed, match="No such file"):
+        list(ordered("restart", path=tmp_path / "nobody", seconds=SECONDS))
