@@ -53,14 +53,17 @@ class Environment:
     def flag(self, name: str, *, default: bool) -> bool:
         return self._read(name, default, _flag, "one of 1, 0, true, false, yes, no, on, off")
 
-    def whole(self, name: str, *, default: int, at_least: int = 0) -> int:
+    def whole(
+        self, name: str, *, default: int, at_least: int = 0, at_most: int | None = None
+    ) -> int:
         def parse(text: str) -> int:
             number = int(text)
-            if number < at_least:
+            if number < at_least or (at_most is not None and number > at_most):
                 raise ValueError(text)
             return number
 
-        return self._read(name, default, parse, f"a whole number of at least {at_least}")
+        bounds = f"of at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
+        return self._read(name, default, parse, f"a whole number {bounds}")
 
     def one_of(self, name: str, *, default: str, choices: Sequence[str]) -> str:
         """Read a word in capitals, whatever case it came in."""

@@ -112,6 +112,11 @@ TIME = {
         "Seconds after which a batch counts as hung: its replica is ended and replaced. Set it"
         " longer than any batch may take."
     ),
+    "CLIPPER_CHECKS_AT_ONCE": _text(
+        "Versions that are tried out at once, up to 3; the others wait, those first that a release"
+        " waits for. `0`: one where the machine has at most two cores, else two. See"
+        " [what a deploy takes](../explanation/cluster.md#what-a-deploy-takes-from-others)."
+    ),
     "CLIPPER_REACHED_S": _text(
         "Seconds that web processes have to reach a release's replicas once one is ready; a release"
         " whose replicas some web process can't reach has then failed."

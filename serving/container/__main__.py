@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ from serving.container.limits import MemoryLimit, held_to, private_bytes
 from serving.container.loading import load_predictor
 from serving.container.output import stream_to
 from serving.container.predictor import Predictor
+from serving.container.priority import letting_others_go_first
 from serving.container.rehearsal import CheckReport, answered, inputs_for, timed
 from serving.container.runtimes import find_runtime
 from serving.container.signature import output_shape, signature_of, tellable
@@ -97,13 +99,22 @@ def answer(arguments: argparse.Namespace, *, say: Say) -> None:
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     with socket.socket(fileno=arguments.descriptor) as channel:
-        find_runtime(arguments.runtime)  # its libraries are no part of the model
+        _import_runtime(arguments)  # its libraries are no part of the model
         say({"base_bytes": private_bytes()})
         predictor = _load_for_good(arguments)
         keep_freed_memory()
         say({"ok": True} | _told(predictor))
         lasting.answer(predictor, channel=channel, busy=arguments.busy, say=say)
         predictor.close()
+
+
+def _import_runtime(arguments: argparse.Namespace) -> None:
+    """Behind those who serve, unless it may start threads that answer queries later."""
+    find = partial(find_runtime, arguments.runtime)
+    if arguments.threads > 1 or arguments.runtime == "remote":
+        find()
+    else:
+        letting_others_go_first(find)
 
 
 def _told(predictor: Predictor) -> dict[str, Any]:

@@ -6,6 +6,7 @@ each, so that another control worker leaves it alone, and takes it up where this
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -17,8 +18,8 @@ from serving.rpc.text import safe_text
 if TYPE_CHECKING:
     import redis
 
-# Checks run in the pool that reconciles: they must leave threads free.
-MOST_CHECKS = 2
+# Where nobody says otherwise: on a machine of so few cores one at a time.
+FEW_CORES, MOST_CHECKS = 2, 2
 # Of versions that no release waits for: the rest is for those that somebody waits for.
 MOST_UPLOADED = 1
 CHECKING_KEY = "clipper:checking:"
@@ -31,12 +32,22 @@ STEP_S = 5
 
 
 class Checks:
-    """Those under way; `begin` has to start one elsewhere and return at once."""
+    """Those under way, at `most` so many, 0: as fits this machine; `begin` has to start one
+    elsewhere and return at once.
+    """
 
-    def __init__(self, client: redis.Redis, *, begin: Callable[[int], object], ages: Ages) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        begin: Callable[[int], object],
+        ages: Ages,
+        most: int = MOST_CHECKS,
+    ) -> None:
         self._redis = client
         self._begin = begin
         self._ages = ages
+        self._most = most or fitting_checks(os.cpu_count() or 1)
 
     def advance(self, *, awaited: Sequence[int]) -> None:
         """Begin as many as may be; `awaited` are the versions that releases wait for, in order."""
@@ -47,7 +58,7 @@ class Checks:
         uploaded = sum(check.version_id not in places for check in held)
         begun = len(held)
         for check in checks:
-            if begun >= MOST_CHECKS:
+            if begun >= self._most:
                 return
             of_upload = check.version_id not in places
             if check in held or (of_upload and uploaded >= MOST_UPLOADED):
@@ -61,7 +72,8 @@ class Checks:
         """What it does or waits for at this monotonic time."""
         said = cast("bytes | None", self._redis.get(checking_key(check.pk)))
         if said is None:
-            return f"waiting until one of {MOST_CHECKS} other versions has been tried out"
+            which = "another version" if self._most == 1 else f"one of {self._most} other versions"
+            return f"waiting until {which} has been tried out"
         text = said.decode(errors="replace")
         if text not in ("", QUEUED, RUNNING):
             return safe_text(text, most=REASON_CHARACTERS)
@@ -77,6 +89,11 @@ class Checks:
         keys = [checking_key(check.pk) for check in checks]
         values = cast("list[bytes | None]", self._redis.mget(keys))
         return [check for check, value in zip(checks, values, strict=True) if value is not None]
+
+
+def fitting_checks(cores: int) -> int:
+    """How many checks fit beside the queries on a machine."""
+    return 1 if cores <= FEW_CORES else MOST_CHECKS
 
 
 def checking_key(check_id: int) -> str:

@@ -19,7 +19,7 @@ from registry import services
 from registry.models import ModelVersion, Release, Route
 from registry.version_queries import wanted
 from serving.cluster.control.ages import Ages
-from serving.cluster.control.checks import Checks
+from serving.cluster.control.checks import MOST_CHECKS, Checks
 from serving.cluster.control.placement import Placement
 from serving.cluster.control.planning import Demand, Plan, plan, preemption, version_to_evict
 from serving.cluster.control.releases import Cluster, Releases
@@ -68,13 +68,14 @@ class Reconciler:
         directory: Directory,
         start_replica: StartReplica,
         begin_check: Callable[[int], object],
+        most_checks: int = MOST_CHECKS,
     ) -> None:
         self._redis = client
         self._directory = directory
         self._refusals = Refusals()
         self._failures = FailureCounts(client)
         self._ages = Ages()
-        checks = Checks(client, begin=begin_check, ages=self._ages)
+        checks = Checks(client, begin=begin_check, ages=self._ages, most=most_checks)
         self._releases = Releases(client, checks=checks, ages=self._ages)
         self._scaling = Scaling(client)
         self._start_replica = start_replica

@@ -17,6 +17,7 @@ from typing import Any
 
 import redis
 from celery import shared_task
+from django.conf import settings
 from django.db import connections
 
 from infrastructure.locks import exclusively
@@ -34,6 +35,7 @@ from serving.cluster.control.checks import RUNNING, RUNNING_TTL_S, checking_key
 from serving.cluster.control.kept_inputs import kept_for
 from serving.cluster.control.reconcile import Reconciler
 from serving.cluster.control.trial import Aborted, Trial, failed_trial, try_out
+from serving.cluster.control.trial_process import WarmedParents
 from serving.cluster.control.tries import MOST_TRIES, Tries
 from serving.cluster.environments import own_environments, prepare
 from serving.cluster.failures.check_counts import count_check
@@ -55,6 +57,8 @@ HOLD_EACH_S = 1.0
 NOT_CHECKED = "it could not be checked, tried {} times"
 
 logger = logging.getLogger(__name__)
+
+_parents = WarmedParents()
 
 
 @shared_task(name="serving.cluster.tasks.reconcile")
@@ -146,6 +150,7 @@ def _reconciler() -> Reconciler:
         directory=own_directory(),
         start_replica=start_replica,
         begin_check=check_version.delay,
+        most_checks=settings.CLIPPER_CHECKS_AT_ONCE,
     )
 
 
@@ -173,7 +178,7 @@ def _try_in_environment(
         return failed_trial(str(error), output=_log_of_build(version))
     hold.tell(RUNNING)
     if environment is None:
-        return try_out(version, artifact=artifact, meanwhile=hold.look, **here)
+        return try_out(version, artifact=artifact, parents=_parents, meanwhile=hold.look, **here)
     try:
         trial = try_out(
             version,

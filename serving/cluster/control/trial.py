@@ -5,27 +5,32 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import msgspec
 
 from registry.specs import VersionSpec
+from serving.cluster.control.trial_process import (
+    ExecutedTrial,
+    ParentLost,
+    TrialProcess,
+    TrialProgram,
+    WarmedParents,
+)
 from serving.cluster.loading import load_spec
 from serving.container.agreement import SECONDS, Row
-from serving.container.boxed import LONGEST_LINE, ROOT, ModelEnvironment, end_group, model_command
-from serving.container.confined import scrubbed_environment
+from serving.container.boxed import LONGEST_LINE, ModelEnvironment
 from serving.container.crashes import broken, signal_text
-from serving.container.dying import set_parent_death_signal
 from serving.container.failures import Failure
-from serving.container.output import CHUNK, READ_WITHIN_S, asked_for
+from serving.container.output import CHUNK, READ_WITHIN_S
 from serving.container.rehearsal import CheckReport, read_report
 from serving.container.signature import read_told, told_features
 from serving.container.spec import LoadSpec
@@ -36,11 +41,16 @@ POLL_S = 1.0
 TOLD_WITHIN_S = 1.0
 # Of what it writes, this much of the beginning and as much of the end.
 KEPT_BYTES = 8192
-# Whoever is serving on this machine goes first.
-LOW_PRIORITY = ("nice", "-n", "10")
-
 
 NOTHING_TOLD = CheckReport()
+
+
+# Returns None where it can't have it run.
+Start = Callable[[TrialProgram], TrialProcess | None]
+
+
+class _Starved(Exception):
+    """Nothing came of a check that may only run where nobody else wants to."""
 
 
 class Aborted(Exception):
@@ -68,52 +78,61 @@ def try_out(
     *,
     artifact: Path,
     environment: ModelEnvironment | None = None,
+    parents: WarmedParents | None = None,
     kept: Sequence[Row] = (),
     meanwhile: Callable[[], object] = lambda: None,
     **here: Any,
 ) -> Trial:
     """Have a process load the version and answer; returns how it went.
 
-    The process runs in this environment, None: in the stack's. It also answers the inputs that
-    were `kept`, and says how far it agrees. Calls `meanwhile` each second; what that raises ends
-    the process under test. `here` are further fields of its LoadSpec.
+    The process runs in this environment, None: in the stack's, where one of the `parents` forks it
+    if it can. It also answers the inputs that were `kept`, and says how far it agrees. Calls
+    `meanwhile` each second; what that raises ends the process under test. `here` are further fields
+    of its LoadSpec.
     """
     seconds = version.load_timeout_s + (SECONDS if kept else 0.0)
-    deadline = time.monotonic() + seconds
     spec = load_spec(version, artifact=artifact, trial=True, **here)
     largest = version.batching.max_size
-    with _started(spec, environment=environment, largest=largest, kept=kept) as process:
-        told = Tail(asked_for(process.stdout), most=LONGEST_LINE)
-        written = Tail(asked_for(process.stderr), most=KEPT_BYTES)
-        while (code := _code_of(process)) is None and time.monotonic() < deadline:
-            meanwhile()
-        if code is None:
-            _have_told_where(process)
+    ways: list[Start] = [partial(ExecutedTrial, environment=environment)]
+    if parents is not None and environment is None:
+        ways[:0] = [partial(parents.fork, gives_way=gives_way) for gives_way in (True, False)]
+    for start in ways:
+        with (
+            suppress(_Starved, ParentLost),
+            _started(start, spec=spec, largest=largest, kept=kept) as process,
+        ):
+            if process is None:
+                continue
+            told = Tail(process.stdout, most=LONGEST_LINE)
+            written = Tail(process.stderr, most=KEPT_BYTES)
+            code = _watched(process, seconds=seconds, meanwhile=meanwhile)
+            break
     if code is None:
         fault = f"the model did not load and answer within {seconds:g} s"
         return failed_trial(fault, output=written.text())
     return _verdict(told.text(), output=written.text(), code=code, version=version)
 
 
+def _watched(
+    process: TrialProcess, *, seconds: float, meanwhile: Callable[[], object]
+) -> int | None:
+    """Wait for its end; None where its time is over before."""
+    deadline = time.monotonic() + seconds
+    while (code := process.wait(POLL_S)) is None and time.monotonic() < deadline:
+        meanwhile()
+        if process.is_starved:
+            raise _Starved
+    if code is None:
+        # It says what it is doing (`serving.container.crashes`).
+        process.send_signal(signal.SIGABRT)
+        process.wait(TOLD_WITHIN_S)
+    return code
+
+
 def failed_trial(fault: str, *, output: str = "") -> Trial:
     """Of a model that didn't say itself what is wrong, with where it was if its output says so."""
     failure = broken(fault, output=output)
     return Trial(fault=failure.summary, output=output, failure=failure)
-
-
-def _have_told_where(process: subprocess.Popen[bytes]) -> None:
-    """Have a process whose time is over say what it is doing (`serving.container.crashes`)."""
-    process.send_signal(signal.SIGABRT)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(TOLD_WITHIN_S)
-
-
-def _code_of(process: subprocess.Popen[bytes]) -> int | None:
-    """Wait a moment for the end of a process."""
-    try:
-        return process.wait(POLL_S)
-    except subprocess.TimeoutExpired:
-        return None
 
 
 class Tail:
@@ -152,47 +171,39 @@ class Tail:
 
 @contextmanager
 def _started(
-    spec: LoadSpec,
-    *,
-    environment: ModelEnvironment | None,
-    largest: int | None,
-    kept: Sequence[Row],
-) -> Iterator[subprocess.Popen[bytes]]:
+    start: Start, *, spec: LoadSpec, largest: int | None, kept: Sequence[Row]
+) -> Iterator[TrialProcess | None]:
     """Check a version, confined to a folder that goes with it, at most as long as the block lasts.
 
     It reads its secret, less than a pipe holds, on its standard input. It doesn't outlive this
-    thread, which waits for it.
+    thread, which waits for it. None where it can't be started in this way.
     """
-    program = ["-m", "serving.container", "check", *spec.options()]
+    arguments = ["check", *spec.options()]
     if largest is not None:
-        program.append(f"--largest={largest}")
+        arguments.append(f"--largest={largest}")
     if spec.secret:
-        program.append("--secret-on-stdin")
+        arguments.append("--secret-on-stdin")
     with (
         tempfile.TemporaryDirectory(prefix="clipper-check-", ignore_cleanup_errors=True) as name,
         _nameless(kept) as inputs,
     ):
-        folder = Path(name)
-        passed = [inputs] if kept else []
-        program += [f"--kept={descriptor}" for descriptor in passed]
-        command = model_command(program, write=folder, spec=spec, environment=environment)
-        process = subprocess.Popen(
-            [*LOW_PRIORITY, *command],
-            cwd=ROOT,
-            env=scrubbed_environment(os.environ, home=folder),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=passed,
-            process_group=0,  # in a session of its own its niceness might count for nothing
-            preexec_fn=set_parent_death_signal,  # one call to the kernel, no more
+        process = start(
+            TrialProgram(
+                arguments=arguments,
+                spec=spec,
+                folder=Path(name),
+                kept=inputs if kept else None,
+            )
         )
+        if process is None:
+            yield None
+            return
         try:
-            with suppress(BrokenPipeError), asked_for(process.stdin) as words:
+            with suppress(BrokenPipeError), process.stdin as words:
                 words.write(spec.secret.encode())
             yield process
         finally:
-            end_group(process)
+            process.end()
 
 
 @contextmanager

@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import uvloop
@@ -37,6 +38,7 @@ from serving.container.limits import MemoryLimit, held_to, private_bytes
 from serving.container.loading import load_predictor
 from serving.container.pieces import SEARCH_S
 from serving.container.predictor import Predictor
+from serving.container.priority import letting_others_go_first
 from serving.container.runtimes import belongs_in_a_box, find_runtime
 from serving.container.server import ContainerServer
 from serving.container.spec import LoadSpec
@@ -51,6 +53,8 @@ DRAIN_S = 10.0
 WITHIN_HUNG = 0.75
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # Takes whom to tell how far it is; returns the environment that the version runs in, if it has one.
 Prepare = Callable[[Callable[[str], object]], HeldEnvironment | None]
@@ -263,7 +267,9 @@ def _load(
             assignment, spec=spec, slot=slot, environment=environment, reports=reports
         )
     started = time.perf_counter()
-    find_runtime(version.runtime)  # here, as its libraries are no part of the model's memory
+    # Not all at once, as a runtime's libraries are no part of the model's memory.
+    gives_way = _may_give_way(version)
+    gives_way(partial(find_runtime, version.runtime))
     limit = MemoryLimit(version.memory_limit_mb, threads=version.threads)
     slot.hold(
         Watched(
@@ -273,8 +279,7 @@ def _load(
         )
     )
     with slot.working(at_most_s=version.load_timeout_s), held_to(limit, threads=version.threads):
-        predictor = load_predictor(spec)
-        predictor.warm_up()
+        predictor = gives_way(partial(_warmed_up, spec))
     # The model lives as long as this process: looking through it would only delay a batch.
     gc.collect()
     gc.freeze()
@@ -285,6 +290,20 @@ def _load(
         assignment.record.device,
         (time.perf_counter() - started) * 1000,
     )
+    return predictor
+
+
+def _may_give_way(version: VersionSpec) -> Callable[[Callable[[], T]], T]:
+    """How to do what is done before a version serves: behind those who serve, where nothing that
+    it starts answers queries later.
+    """
+    starts_threads = version.threads > 1 or version.runtime == "remote"
+    return (lambda work: work()) if starts_threads else letting_others_go_first
+
+
+def _warmed_up(spec: LoadSpec) -> Predictor:
+    predictor = load_predictor(spec)
+    predictor.warm_up()
     return predictor
 
 

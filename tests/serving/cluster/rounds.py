@@ -31,6 +31,7 @@ class Rounds:
     client: redis.Redis
     started: list[tuple[str, str]] = field(default_factory=list)
     checking: list[int] = field(default_factory=list)
+    most_checks: int = 2
 
     def __post_init__(self) -> None:
         self.directory = Directory(self.client, seal=SEAL)
@@ -41,6 +42,7 @@ class Rounds:
             directory=self.directory,
             start_replica=self._start,
             begin_check=self.checking.append,
+            most_checks=self.most_checks,
         )
 
     def run(self, *, after_s: float = 0.0) -> Plan:

@@ -7,6 +7,7 @@ import redis
 
 from registry import services
 from registry.models import ModelVersion, Release, VersionCheck
+from serving.cluster.control.checks import fitting_checks
 from tests.serving.cluster.rounds import BY, Rounds, make_version
 
 pytestmark = pytest.mark.django_db
@@ -40,6 +41,22 @@ def test_what_a_release_waits_for_goes_first(rounds: Rounds) -> None:
     assert rounds.checking == [first.pk, third.pk]
     assert release.progress == "being tried out"
     assert second.is_open
+
+
+@pytest.mark.usefixtures("server_info")
+def test_where_one_is_tried_out_at_a_time_the_others_say_so(client: redis.Redis) -> None:
+    rounds = Rounds(client, most_checks=1)
+    releases = [services.deploy(version=make_version(f"model-{n}"), by=BY) for n in range(2)]
+    rounds.run()
+    rounds.run()
+    told = [Release.objects.get(pk=release.pk).progress for release in releases]
+    assert told == ["being tried out", "waiting until another version has been tried out"]
+    assert len(rounds.checking) == 1
+
+
+@pytest.mark.parametrize(("cores", "most"), [(1, 1), (2, 1), (3, 2), (64, 2)])
+def test_a_small_machine_tries_one_out_at_a_time(cores: int, most: int) -> None:
+    assert fitting_checks(cores) == most
 
 
 def test_a_release_waits_for_the_check_of_its_upload(rounds: Rounds) -> None:

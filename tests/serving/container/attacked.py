@@ -1,4 +1,4 @@
-"""A process with secrets everywhere, in which a model is loaded in one of three ways."""
+"""A process with secrets everywhere, in which a model is loaded in one of four ways."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 from serving.cluster.control.trial import try_out
+from serving.cluster.control.trial_process import WarmedParents
 from serving.container.boxed import BoxedPredictor
 from serving.container.loading import load_predictor
 from serving.container.predictor import Predictor
@@ -18,6 +19,8 @@ from serving.container.spec import LoadSpec
 from serving.testing import version_spec
 
 SECRET = os.environ["DJANGO_SECRET_KEY"]
+# A check is executed, or forked from a process that has imported scikit-learn.
+CHECKS = ("check", "forked")
 ATTACKER = Path(__file__).with_name("attacker.py")
 
 
@@ -33,11 +36,12 @@ def main(how: str, folder: Path) -> object:
     threading.Thread(target=tell_everyone, args=(listener,), daemon=True).start()
     code = ATTACKER.read_text().replace("@LEFT@", str(folder))
     artifact = folder / "artifact"
-    artifact.write_text(code.replace("@RAISES@", "yes" if how == "check" else "no"))
+    artifact.write_text(code.replace("@RAISES@", "yes" if how in CHECKS else "no"))
     digest = hashlib.sha256(artifact.read_bytes()).hexdigest()
-    if how == "check":
+    if how in CHECKS:
         version = version_spec(model="attacker", runtime="python", digest=digest)
-        return try_out(version, artifact=artifact).fault
+        parents = WarmedParents(forks={"python": "sklearn"}) if how == "forked" else None
+        return try_out(version, artifact=artifact, parents=parents).fault
     spec = LoadSpec(runtime="python", artifact=artifact, sha256=digest, input_type="doubles")
     predictor: Predictor = BoxedPredictor(spec) if how == "box" else load_predictor(spec)
     predictor.warm_up()

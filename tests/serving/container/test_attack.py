@@ -41,11 +41,12 @@ def test_it_finds_nothing_in_a_replica(tmp_path: Path) -> None:
     assert found("box", tmp_path) == []
 
 
-def test_it_finds_nothing_at_the_check(tmp_path: Path) -> None:
-    assert found("check", tmp_path) is None
+@pytest.mark.parametrize("how", ["check", "forked"])
+def test_it_finds_nothing_at_the_check(tmp_path: Path, how: str) -> None:
+    assert found(how, tmp_path) is None
 
 
-@pytest.mark.parametrize("how", ["box", "check"])
+@pytest.mark.parametrize("how", ["box", "check", "forked"])
 def test_it_finds_nothing_where_root_has_no_privileges(tmp_path: Path, how: str) -> None:
     """As for an ordinary user: each process may do with the others of its user what it likes."""
     setpriv = shutil.which("setpriv")

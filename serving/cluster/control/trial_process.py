@@ -1,0 +1,289 @@
+"""The process that a version is tried out in: executed for it, or forked from a warmed parent."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+import msgspec
+
+from serving.container import confined
+from serving.container.boxed import ROOT, ModelEnvironment, end_group, model_command
+from serving.container.confined import OURS, scrubbed_environment
+from serving.container.dying import set_parent_death_signal
+from serving.container.limits import THREAD_VARIABLES
+from serving.container.output import asked_for
+from serving.container.spec import LoadSpec
+from serving.container.warmed import (
+    LARGEST_REQUEST,
+    PRELOADED,
+    STARVED_S,
+    Request,
+    Told,
+    waited_s,
+)
+
+# Whoever is serving on this machine goes first.
+LOW_PRIORITY = ("nice", "-n", "10")
+# A parent that nobody has asked for so long ends: it holds some 100 MiB.
+IDLE_S = 60.0
+LARGEST_ANSWER = 1 << 10
+OWN_PARENT = {runtime: runtime for runtime in PRELOADED}
+
+
+class ParentLost(Exception):
+    """The warmed parent ended, or would not fork; the next check does without it."""
+
+
+class TrialProcess(Protocol):
+    """A process that leads a group of its own, with the ends of its pipes."""
+
+    @property
+    def stdin(self) -> IO[bytes]: ...
+    @property
+    def stdout(self) -> IO[bytes]: ...
+    @property
+    def stderr(self) -> IO[bytes]: ...
+    @property
+    def is_starved(self) -> bool:
+        """Whether others kept it from a core for so long that it should be tried otherwise."""
+
+    def wait(self, seconds: float) -> int | None:
+        """Return its exit code, negative for a signal; None where it goes on for longer."""
+
+    def send_signal(self, number: int) -> None: ...
+    def end(self) -> None:
+        """End it in every case, with those that it has started."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialProgram:
+    """What `serving.container` is told, and where: it may write into `folder`."""
+
+    arguments: Sequence[str]
+    spec: LoadSpec
+    folder: Path
+    kept: int | None = None
+
+    @property
+    def variables(self) -> dict[str, str]:
+        known = scrubbed_environment(os.environ, home=self.folder)
+        return known | dict.fromkeys(THREAD_VARIABLES, str(self.spec.threads))
+
+
+class ExecutedTrial:
+    """Has a Python of its own, this one's or that of an environment."""
+
+    is_starved = False
+
+    def __init__(self, program: TrialProgram, *, environment: ModelEnvironment | None) -> None:
+        kept = [] if program.kept is None else [program.kept]
+        arguments = ["-m", "serving.container", *program.arguments]
+        arguments += [f"--kept={descriptor}" for descriptor in kept]
+        command = model_command(
+            arguments, write=program.folder, spec=program.spec, environment=environment
+        )
+        self._process = subprocess.Popen(
+            [*LOW_PRIORITY, *command],
+            cwd=ROOT,
+            env=program.variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=kept,
+            process_group=0,  # in a session of its own its niceness might count for nothing
+            preexec_fn=set_parent_death_signal,  # one call to the kernel, no more
+        )
+        self.stdin = asked_for(self._process.stdin)
+        self.stdout = asked_for(self._process.stdout)
+        self.stderr = asked_for(self._process.stderr)
+
+    def wait(self, seconds: float) -> int | None:
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def send_signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def end(self) -> None:
+        end_group(self._process)
+
+
+class ForkedTrial:
+    """A fork of a warmed parent, which tells of it over `link` and ends it once that is closed."""
+
+    def __init__(self, link: socket.socket, *, pipes: Sequence[IO[bytes]], gives_way: bool) -> None:
+        self.stdin, self.stdout, self.stderr = pipes
+        self._link = link
+        self._gives_way = gives_way
+        self._pid: int | None = None
+        self._code: int | None = None
+
+    @property
+    def is_starved(self) -> bool:
+        return self._gives_way and self._pid is not None and waited_s(self._pid) > STARVED_S
+
+    def wait(self, seconds: float) -> int | None:
+        deadline = time.monotonic() + seconds
+        while self._code is None and (left := deadline - time.monotonic()) > 0:
+            self._link.settimeout(left)
+            try:
+                text = self._link.recv(LARGEST_ANSWER)
+            except TimeoutError:
+                break
+            except ConnectionError as error:
+                raise ParentLost(str(error)) from error
+            if not text:
+                raise ParentLost("the process that forks checks has ended")
+            told = msgspec.msgpack.decode(text, type=Told)
+            self._pid, self._code = told.pid, told.code
+        return self._code
+
+    def send_signal(self, number: int) -> None:
+        with suppress(OSError):  # it has ended
+            self._link.send(bytes([number]))
+
+    def end(self) -> None:
+        self._link.close()
+
+
+class WarmedParents:
+    """The processes that have imported what a runtime needs, and fork its checks: each started
+    when it is first wanted, and ended when nobody has wanted it for a while.
+
+    Nothing is forked where that isn't possible: the check is then executed. `forks` are the
+    runtimes whose checks are forked, each with the one that its parent has imported.
+    """
+
+    def __init__(self, *, idle_s: float = IDLE_S, forks: Mapping[str, str] = OWN_PARENT) -> None:
+        self._idle_s = idle_s
+        self._forks = forks
+        self._parents: dict[str, _Parent] = {}
+        self._lock = threading.Lock()
+
+    def fork(self, program: TrialProgram, *, gives_way: bool) -> ForkedTrial | None:
+        """Have it run in a fork; None where its runtime has no parent, or that refuses.
+
+        One that gives way may get no core for long, with a parent that must be started too.
+        """
+        runtime = self._forks.get(program.spec.runtime)
+        if runtime is None or not hasattr(os, "pidfd_open"):
+            return None
+        with self._lock:
+            parent = self._parents.get(runtime)
+            if parent is not None and not parent.lives:
+                self._parents.pop(runtime).end()
+                parent = None
+            if parent is None:
+                parent = self._parents[runtime] = _Parent(runtime, gives_way=gives_way)
+            parent.used_at = time.monotonic()
+            try:
+                return parent.fork(program, gives_way=gives_way)
+            except OSError:
+                parent.end()
+                return None
+            finally:
+                self._look_later()
+
+    def end(self) -> None:
+        """End all of them, and what they have forked."""
+        with self._lock:
+            for parent in self._parents.values():
+                parent.end()
+            self._parents.clear()
+
+    def _look_later(self) -> None:
+        timer = threading.Timer(self._idle_s, self._end_idle)
+        timer.daemon = True
+        timer.start()
+
+    def _end_idle(self) -> None:
+        with self._lock:
+            now = time.monotonic()
+            for runtime, parent in list(self._parents.items()):
+                if now - parent.used_at >= self._idle_s:
+                    self._parents.pop(runtime).end()
+
+
+class _Parent:
+    """One of them. It ends when its socket closes, so never later than this process."""
+
+    def __init__(self, runtime: str, *, gives_way: bool) -> None:
+        self.used_at = 0.0
+        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        options = ["--descriptor", str(theirs.fileno()), "--runtime", runtime]
+        options += ["--give-way"] if gives_way else []
+        with theirs:
+            self._process = subprocess.Popen(
+                [
+                    *(*LOW_PRIORITY, sys.executable, "-P", confined.__file__, "--confined", "--"),
+                    *("-m", "serving.container.warmed", *options),
+                ],
+                cwd=ROOT,
+                env=scrubbed_environment(os.environ, home=ROOT)
+                | dict.fromkeys(THREAD_VARIABLES, "1"),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                process_group=0,
+            )
+
+    @property
+    def lives(self) -> bool:
+        return self._process.poll() is None
+
+    def fork(self, program: TrialProgram, *, gives_way: bool) -> ForkedTrial:
+        """Raises OSError where it can't be asked."""
+        hide = [os.environ[name] for name in OURS if os.environ.get(name)]
+        request = Request(
+            arguments=list(program.arguments),
+            environment=program.variables,
+            write=[str(program.folder)],
+            read=[str(program.spec.artifact)],
+            hide=hide,
+            gives_way=gives_way,
+        )
+        text = msgspec.msgpack.encode(request)
+        if len(text) > LARGEST_REQUEST:
+            raise OSError("it is too much to ask for at once")
+        link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        pipes = [_pipe(reads=False), _pipe(reads=True), _pipe(reads=True)]
+        ours, given = [pipe for pipe, _ in pipes], [other for _, other in pipes]
+        passed = [*given, theirs.fileno(), *([] if program.kept is None else [program.kept])]
+        try:
+            socket.send_fds(self._requests, [text], passed)
+        except OSError:
+            for pipe in ours:
+                pipe.close()
+            link.close()
+            raise
+        finally:
+            theirs.close()
+            for descriptor in given:
+                os.close(descriptor)
+        return ForkedTrial(link, pipes=ours, gives_way=gives_way)
+
+    def end(self) -> None:
+        self._requests.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(1.0)
+        self._process.kill()
+        self._process.wait()
+
+
+def _pipe(*, reads: bool) -> tuple[IO[bytes], int]:
+    """A pipe: this process's end of it, which reads or writes, and the other one."""
+    read, write = os.pipe()
+    return (os.fdopen(read, "rb"), write) if reads else (os.fdopen(write, "wb"), read)

@@ -1,0 +1,223 @@
+"""A check that is forked from a process which has imported what it needs is like any other."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import joblib
+import numpy as np
+import psutil
+import pytest
+import skops.io
+from sklearn.linear_model import LinearRegression
+
+from registry.specs import VersionSpec
+from serving.cluster.control.trial import Aborted, Trial, try_out
+from serving.cluster.control.trial_process import WarmedParents
+from serving.container.dying import set_parent_death_signal
+from serving.testing import version_spec
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="no pidfd elsewhere")
+# Standing for a model's own code: they are pickled by reference to here, and so run in the check.
+SECONDS = 60.0
+
+
+class Pickled(LinearRegression):  # type: ignore[misc]  # scikit-learn has no types
+    """An estimator that runs code as soon as it is read."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
+        return exec, (self.code,)
+
+
+@pytest.fixture(scope="module")
+def parents() -> Iterator[WarmedParents]:
+    found = WarmedParents()
+    yield found
+    found.end()
+
+
+def a_model(folder: Path, *, fitted: bool = True) -> tuple[VersionSpec, Path]:
+    model = LinearRegression()
+    if fitted:
+        model.fit(np.arange(6.0).reshape(3, 2), [0.0, 1.0, 2.0])
+    artifact = folder / "model.skops"
+    artifact.write_bytes(skops.io.dumps(model))
+    return of(artifact), artifact
+
+
+def code_of(folder: Path, code: str) -> tuple[VersionSpec, Path]:
+    """A pickle that runs this code when it is read."""
+    artifact = folder / "model.joblib"
+    joblib.dump(Pickled(code), artifact)
+    return replace(of(artifact), allow_pickle=True), artifact
+
+
+def of(artifact: Path) -> VersionSpec:
+    digest = hashlib.sha256(artifact.read_bytes()).hexdigest()
+    return version_spec(model="linear", runtime="sklearn", digest=digest)
+
+
+def forked(made: tuple[VersionSpec, Path], parents: WarmedParents, **more: object) -> Trial:
+    version, artifact = made
+    return try_out(version, artifact=artifact, parents=parents, **more)  # type: ignore[arg-type]
+
+
+def the_parents() -> list[psutil.Process]:
+    """Those that this process has started."""
+    return [
+        process
+        for process in psutil.Process().children()
+        if "serving.container.warmed" in process.cmdline()
+    ]
+
+
+def told_by(code: str, folder: Path, parents: WarmedParents) -> str:
+    """What a check prints that runs this code."""
+    return forked(code_of(folder, code), parents).output
+
+
+def test_it_ends_as_the_one_that_is_executed_does(tmp_path: Path, parents: WarmedParents) -> None:
+    version, artifact = made = a_model(tmp_path)
+    executed = try_out(version, artifact=artifact)
+    trial = forked(made, parents)
+    assert (trial.fault, trial.n_features) == (None, 2)
+    assert trial.signature == executed.signature
+    assert trial.report.samples == executed.report.samples
+
+
+def test_what_is_wrong_is_told(tmp_path: Path, parents: WarmedParents) -> None:
+    trial = forked(a_model(tmp_path, fitted=False), parents)
+    assert trial.fault is not None
+    assert "not fitted" in trial.fault
+
+
+def test_one_parent_forks_all_of_them(tmp_path: Path, parents: WarmedParents) -> None:
+    tell = "import os; print(os.getppid(), os.getpid())"
+    told = [told_by(tell, tmp_path, parents).split()[:2] for _ in range(2)]
+    (parent,) = the_parents()
+    assert [int(parent_pid) for parent_pid, _ in told] == [parent.pid, parent.pid]
+    assert told[0][1] != told[1][1]
+
+
+def test_no_two_of_them_draw_the_same_numbers(tmp_path: Path, parents: WarmedParents) -> None:
+    draw = "import random, numpy; print(random.random(), numpy.random.random())"
+    first, second = (told_by(draw, tmp_path, parents).split()[:2] for _ in range(2))
+    assert not {*first} & {*second}
+
+
+def test_nothing_of_the_environment_or_of_files_reaches_it(
+    tmp_path: Path, parents: WarmedParents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = tmp_path / "secret"
+    hidden.write_text("hidden")
+    monkeypatch.setenv("DJANGO_SECRET_KEY", "hidden")
+    look = f"import os; print(dict(os.environ)); print(open({str(hidden)!r}).read())"
+    trial = forked(code_of(tmp_path, look), parents)
+    assert trial.fault is not None
+    assert "PermissionError" in trial.fault
+    assert "HOME" in trial.output
+    assert "hidden" not in trial.output
+
+
+def test_what_is_left_of_one_is_not_there_for_the_next(
+    tmp_path: Path, parents: WarmedParents
+) -> None:
+    leave = "import os, sys; sys.left = 1; os.environ['LEFT'] = '1'; print('left')"
+    assert "left" in told_by(leave, tmp_path, parents)
+    look = "import os, sys; print(hasattr(sys, 'left'), 'LEFT' in os.environ)"
+    assert told_by(look, tmp_path, parents).startswith("False False")
+
+
+def test_a_signal_that_ends_it_is_told_apart(tmp_path: Path, parents: WarmedParents) -> None:
+    trial = forked(code_of(tmp_path, "import os; os.kill(os.getpid(), 9)"), parents)
+    assert trial.fault == "the process that tried the model out ended with signal 9 (SIGKILL)"
+
+
+def test_one_whose_time_is_over_tells_where_and_is_ended_with_what_it_started(
+    tmp_path: Path, parents: WarmedParents
+) -> None:
+    hang = "import os, time; print(os.fork(), flush=True); time.sleep(600)"
+    version, artifact = code_of(tmp_path, hang)
+    trial = forked((replace(version, load_timeout_s=10), artifact), parents)
+    assert trial.fault is not None
+    assert "did not load and answer within 10 s" in trial.fault
+    child = max(int(word) for word in trial.output.split() if word.isdigit())
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(child).wait(SECONDS)
+
+
+def test_one_that_is_given_up_is_ended(tmp_path: Path, parents: WarmedParents) -> None:
+    def give_up() -> None:
+        raise Aborted
+
+    with pytest.raises(Aborted):
+        forked(code_of(tmp_path, "import time; time.sleep(600)"), parents, meanwhile=give_up)
+    for parent in the_parents():
+        psutil.wait_procs(parent.children(), timeout=SECONDS)
+        assert not parent.children()
+
+
+def test_one_whose_parent_is_killed_is_tried_again(tmp_path: Path) -> None:
+    own, made = WarmedParents(), a_model(tmp_path)
+    try:
+        assert forked(made, own).fault is None
+        newest = max(the_parents(), key=psutil.Process.create_time)
+        threading.Thread(target=newest.kill).start()
+        assert forked(made, own).fault is None
+    finally:
+        own.end()
+
+
+def test_it_gives_way_and_where_others_want_everything_it_stops_doing_so(
+    tmp_path: Path, parents: WarmedParents
+) -> None:
+    tell = "import os; print('policy', os.sched_getscheduler(0))"
+    assert forked(a_model(tmp_path), parents).fault is None
+    (parent,) = the_parents()
+    everywhere = parent.cpu_affinity()
+    parent.cpu_affinity(everywhere[:1])
+    try:
+        with spinning(on=everywhere[0]):
+            output = told_by(tell, tmp_path, parents)
+    finally:
+        parent.cpu_affinity(everywhere)
+    assert output.startswith(f"policy {os.SCHED_OTHER}")
+
+
+def test_a_parent_ends_when_nobody_has_wanted_it_for_a_while(tmp_path: Path) -> None:
+    own = WarmedParents(idle_s=0.1)
+    before = {process.pid for process in the_parents()}
+    assert forked(a_model(tmp_path), own).fault is None
+    left = [process for process in the_parents() if process.pid not in before]
+    _, alive = psutil.wait_procs(left, timeout=SECONDS)
+    assert not alive
+
+
+@contextmanager
+def spinning(*, on: int) -> Iterator[None]:
+    """A process that wants all of one core."""
+    code = f"import os; os.sched_setaffinity(0, [{on}]); print(flush=True)\nwhile True: pass"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, preexec_fn=set_parent_death_signal
+    )
+    assert isinstance(process.stdout, io.BufferedReader)
+    process.stdout.readline()
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
