@@ -17,7 +17,7 @@ def reading(
     metrics = Metrics(process_id="web-1", pid=1)
     stats = ApplicationStats(queries=queries, defaults=defaults)
     metrics.applications["digits"] = stats
-    version = VersionStats(hits=hits, misses=misses)
+    version = VersionStats(hits=hits, misses=misses or sum(sizes))
     for size in sizes:
         version.record_batch(waits=[0.001] * size, seconds=0.004, model_seconds=0.002)
     versions = {"svm:1": Reading(stats=version, waiting=0, in_flight=0)}
@@ -51,5 +51,7 @@ def test_batches_are_told_by_their_means():
 
 
 def test_an_observation_is_told_by_the_bound_of_its_bucket():
-    change = Change(before=reading(sizes=[1]), after=reading(sizes=[1, 1, 20, 32]))
-    assert change.observed("clipper_version_batch_size") == [1.0, 1.0, 32.0, 32.0, 32.0, 32.0]
+    change = Change(before=reading(sizes=[1]), after=reading(sizes=[1, 1, 20]))
+    seen = change.observed("clipper_version_model_seconds")
+    # Each of two processes had two more batches, which took 2 ms.
+    assert seen == pytest.approx([0.00355] * 4, rel=1e-3)

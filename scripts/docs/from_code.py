@@ -56,7 +56,7 @@ def metric_families() -> list[Metric]:
     application.record(seconds=0.01, default=False, slo_ms=50.0)
     application.count_arms(["svm:1"], [None])
     document = counted.document(
-        at=0.0, now=0.0, rss_bytes=1, versions={"svm:1": Reading(VersionStats(), 0, 0)}
+        at=0.0, now=0.0, rss_bytes=1, versions={"svm:1": Reading(VersionStats(misses=1), 0, 0)}
     )
     restarts = {"svm:1": Restarts(by_host={"host": 1}, last=())}
     health = {"digits": {"silence": False}}

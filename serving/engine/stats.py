@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -41,12 +41,17 @@ class Histogram:
         return {"counts": list(self.counts), "total": self.total}
 
 
-def cumulative(counts: Sequence[int], *, bounds: tuple[float, ...]) -> list[tuple[str, float]]:
-    """Return Prometheus' buckets: each bound as text, and how many lie below or at it."""
+def cumulative(
+    counts: Sequence[int], *, bounds: tuple[float, ...], shown: Collection[int] | None = None
+) -> list[tuple[str, float]]:
+    """Return Prometheus' buckets: each bound as text, and how many lie below or at it; of the
+    bounds those at the places that are `shown`, None: all.
+    """
     running, buckets = 0, []
-    for bound, count in zip(bounds, counts, strict=False):
+    for place, (bound, count) in enumerate(zip(bounds, counts, strict=False)):
         running += count
-        buckets.append((f"{bound:.6g}", float(running)))
+        if shown is None or place in shown:
+            buckets.append((f"{bound:.4g}", float(running)))
     return [*buckets, ("+Inf", float(running + counts[-1]))]
 
 

@@ -16,6 +16,7 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from serving.engine.stats import LATENCY_BOUNDS, cumulative, latency_histogram
+from serving.metrics.bounds import OF_LOOPS
 
 LAG_INTERVAL_S = 0.05
 
@@ -65,6 +66,7 @@ def families(documents: Iterable[dict[str, Any]]) -> Iterator[Metric]:
     for field, (name, text) in HISTOGRAMS.items():
         family = HistogramMetricFamily(name, text, labels=["process"])
         for process, values in known:
-            buckets = cumulative(values[field]["counts"], bounds=LATENCY_BOUNDS)
+            counts = values[field]["counts"]
+            buckets = cumulative(counts, bounds=LATENCY_BOUNDS, shown=OF_LOOPS)
             family.add_metric([process], buckets=buckets, sum_value=values[field]["total"])
         yield family

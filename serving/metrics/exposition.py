@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    SummaryMetricFamily,
+)
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -14,6 +19,7 @@ from registry.restarts import Restarts
 from selection.store.health import Alarms
 from serving.engine.stats import LATENCY_BOUNDS, cumulative
 from serving.metrics import artifacts, event_loop, redis_memory
+from serving.metrics.bounds import OF_APPLICATIONS, OF_VERSIONS, WITH_BUCKETS, Shown
 from serving.metrics.cluster import (
     ChecksCollector,
     ClusterCollector,
@@ -60,10 +66,12 @@ def exposition(
 class _Documents(Collector):
     def __init__(self, documents: list[dict[str, Any]]) -> None:
         self._documents = documents
+        self._shown = [Shown.of(document) for document in documents]
 
     def collect(self) -> Iterator[Metric]:
         yield self._memory()
         yield self._refusals()
+        yield self._left_out()
         yield from redis_memory.families(self._documents)
         yield refused_records(self._documents)
         yield from artifacts.sent_families(self._documents)
@@ -74,7 +82,7 @@ class _Documents(Collector):
             "clipper_application_latency_seconds",
             "Time from the arrival of a query to its answer",
             ("applications", "seconds"),
-            LATENCY_BOUNDS,
+            OF_APPLICATIONS,
         )
         for name, (text, _) in ARM_COUNTERS.items():
             yield self._arm_counter(name, text)
@@ -82,8 +90,12 @@ class _Documents(Collector):
             yield self._counter(f"clipper_version_{name}", text, "versions", name)
         for name, text in VERSION_GAUGES.items():
             yield self._gauge(f"clipper_version_{name}", text, "versions", name)
-        for name, (text, bounds) in VERSION_HISTOGRAMS.items():
-            yield self._histogram(f"clipper_version_{name}", text, ("versions", name), bounds)
+        for name, (text, _) in VERSION_HISTOGRAMS.items():
+            if name in WITH_BUCKETS:
+                where = ("versions", name)
+                yield self._histogram(f"clipper_version_{name}", text, where, OF_VERSIONS)
+            else:
+                yield self._summary(f"clipper_version_{name}", text, name)
 
     def _memory(self) -> Metric:
         family = GaugeMetricFamily(
@@ -105,15 +117,25 @@ class _Documents(Collector):
                 family.add_metric([document["id"], reason], count)
         return family
 
+    def _left_out(self) -> Metric:
+        family = GaugeMetricFamily(
+            "clipper_metrics_left_out",
+            "Applications, versions and arms that are not shown, as others are asked more",
+            labels=["process", "kind"],
+        )
+        for shown in self._shown:
+            for kind, count in shown.left_out.items():
+                family.add_metric([shown.process, kind], count)
+        return family
+
     def _arm_counter(self, name: str, text: str) -> Metric:
         labels = ["process", "application", "version"]
         family = CounterMetricFamily(f"clipper_arm_{name}", text, labels=labels)
-        for document in self._documents:
-            for application, values in document["applications"].items():
+        for shown in self._shown:
+            for (application, arm), counts in shown.arms.items():
                 # A process of an older release counts less.
-                for arm, counts in values.get("arms", {}).items():
-                    if name in counts:
-                        family.add_metric([document["id"], application, arm], counts[name])
+                if name in counts:
+                    family.add_metric([shown.process, application, arm], counts[name])
         return family
 
     def _counter(self, name: str, text: str, kind: str, field_name: str) -> Metric:
@@ -127,26 +149,32 @@ class _Documents(Collector):
     def _filled(
         self, family: CounterMetricFamily | GaugeMetricFamily, kind: str, field_name: str
     ) -> Metric:
-        for document in self._documents:
-            for key, values in document[kind].items():
-                # A process of an older release may count less.
-                if field_name in values:
-                    family.add_metric([document["id"], key], values[field_name])
+        for process, key, value in self._values(kind, field_name):
+            family.add_metric([process, key], value)
         return family
 
     def _histogram(
-        self, name: str, text: str, where: tuple[str, str], bounds: tuple[float, ...]
+        self, name: str, text: str, where: tuple[str, str], shown: Collection[int]
     ) -> Metric:
         kind, field_name = where
         family = HistogramMetricFamily(name, text, labels=["process", kind[:-1]])
-        for document in self._documents:
-            for key, values in document[kind].items():
-                histogram = values.get(field_name)
-                if histogram is None:
-                    continue
-                family.add_metric(
-                    [document["id"], key],
-                    buckets=cumulative(histogram["counts"], bounds=bounds),
-                    sum_value=histogram["total"],
-                )
+        for process, key, counted in self._values(kind, field_name):
+            buckets = cumulative(counted["counts"], bounds=LATENCY_BOUNDS, shown=shown)
+            family.add_metric([process, key], buckets=buckets, sum_value=counted["total"])
         return family
+
+    def _summary(self, name: str, text: str, field_name: str) -> Metric:
+        family = SummaryMetricFamily(name, text, labels=["process", "version"])
+        for process, key, counted in self._values("versions", field_name):
+            family.add_metric(
+                [process, key], count_value=sum(counted["counts"]), sum_value=counted["total"]
+            )
+        return family
+
+    def _values(self, kind: str, field_name: str) -> Iterator[tuple[str, str, Any]]:
+        """Yield each process, application or version, and what was counted of it."""
+        for shown in self._shown:
+            for key, values in getattr(shown, kind).items():
+                # A process of an older release may count less.
+                if field_name in values:
+                    yield shown.process, key, values[field_name]

@@ -64,8 +64,9 @@ def test_every_setting_that_is_mentioned_exists() -> None:
 
 def test_every_metric_that_is_mentioned_exists() -> None:
     known = set(NO_METRICS)
+    suffixes_of = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("", "_sum", "_count")}
     for metric, kind in code.metrics().items():
-        suffixes = ("_bucket", "_sum", "_count") if kind == "histogram" else ("",)
+        suffixes = suffixes_of.get(kind, ("",))
         # The family's name without the suffix of its counter is how benchmarks speak of it.
         known |= {metric, metric.removesuffix("_total"), *(metric + s for s in suffixes)}
     assert words(r"clipper_[a-z_]+", text=everything()) - known == set()
