@@ -63,45 +63,51 @@ class PredictionCache:
         known = slots.get(key)
         if known is not None:
             self._remove(key, known)
-        size = _size(key, value)
+        size = len(key) + len(value) + ENTRY_OVERHEAD
         if size > self._largest:
             return
         evicted = 0
-        while self.bytes_held + size > self.budget:
+        while (held := self.bytes_held + size) > self.budget:
             if evicted == EVICTED_AT_ONCE:
                 return
-            self._evict()
+            slot = self._next_to_go()
+            gone = self._keys[slot]
+            freed = len(gone) + len(self._values[slot]) + ENTRY_OVERHEAD
+            if held - freed <= self.budget:
+                # Nearly always one goes for one that comes: it takes the place behind the hand.
+                del self._shards[gone[-1] % SHARDS][gone]
+                slots[key] = slot
+                self._keys[slot], self._values[slot] = key, value
+                self._kept_at[slot], self._marked[slot] = now, 0
+                self.bytes_held = held - freed
+                return
+            self._remove(gone, slot)
             evicted += 1
         slots[key] = len(self._keys)
         self._keys.append(key)
         self._values.append(value)
         self._kept_at.append(now)
         self._marked.append(0)
-        self.bytes_held += size
+        self.bytes_held = held
 
-    def _evict(self) -> None:
-        """Advance the hand to the first unmarked entry, if there is one near, and remove it."""
-        passed = 0
+    def _next_to_go(self) -> int:
+        """Advance the hand past the first unmarked entry, if there is one near, and return it."""
+        passed, count = 0, len(self._keys)
         while True:
-            slot = self._hand if self._hand < len(self._keys) else 0
+            slot = self._hand if self._hand < count else 0
             self._hand = slot + 1
             if not self._marked[slot] or passed == PASSED_AT_ONCE:
-                self._remove(self._keys[slot], slot)
-                return
+                return slot
             self._marked[slot] = 0
             passed += 1
 
     def _remove(self, key: bytes, slot: int) -> None:
         """Take an entry out; the last one takes its place, so that the ring has no gaps."""
         del self._shards[key[-1] % SHARDS][key]
-        self.bytes_held -= _size(key, self._values[slot])
+        self.bytes_held -= len(key) + len(self._values[slot]) + ENTRY_OVERHEAD
         last, value = self._keys.pop(), self._values.pop()
         kept_at, marked = self._kept_at.pop(), self._marked.pop()
         if last != key:
             self._keys[slot], self._values[slot] = last, value
             self._kept_at[slot], self._marked[slot] = kept_at, marked
             self._shards[last[-1] % SHARDS][last] = slot
-
-
-def _size(key: bytes, value: bytes) -> int:
-    return len(key) + len(value) + ENTRY_OVERHEAD

@@ -58,6 +58,14 @@ def test_a_hit_saves_an_entry_only_once() -> None:
     assert cache.get(key(1)) is None
 
 
+def test_of_entries_that_nobody_hit_the_oldest_goes_first() -> None:
+    cache = PredictionCache(budget=10 * ENTRY)
+    for number in range(95):
+        cache.put(key(number), b"aaaa", now=1.0)
+    kept = [number for number in range(95) if cache.get(key(number)) is not None]
+    assert kept == list(range(85, 95))
+
+
 def test_what_is_larger_than_the_budget_is_not_kept_and_evicts_nothing() -> None:
     cache = PredictionCache(budget=2 * ENTRY)
     cache.put(key(1), b"aaaa", now=1.0)
