@@ -83,7 +83,8 @@ class ReceiptSigner:
     """Signs receipts and reads back what it signed, or its `former` secret did."""
 
     def __init__(self, secret: bytes, *, former: FormerSecret | None = None) -> None:
-        self._key = secret
+        # It has taken the key in: each receipt begins with a copy, in two thirds of the time.
+        self._keyed = keyed(secret)
         self._former = former
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(Receipt).decode
@@ -100,7 +101,7 @@ class ReceiptSigner:
         if hmac.compare_digest(mac, self._mac(body)):
             return self._decoded(body)
         former = self._former
-        if former is None or not hmac.compare_digest(mac, mac_of(body, key=former.key)):
+        if former is None or not hmac.compare_digest(mac, mac_of(body, before=keyed(former.key))):
             raise InvalidReceipt("query_id: this system did not sign it")
         receipt = self._decoded(body)
         if receipt.issued_at_ms > former.until_ms:
@@ -115,11 +116,18 @@ class ReceiptSigner:
             raise InvalidReceipt("query_id: of a version that is no longer read") from error
 
     def _mac(self, body: bytes) -> bytes:
-        return mac_of(body, key=self._key)
+        return mac_of(body, before=self._keyed)
 
 
-def mac_of(body: bytes, *, key: bytes) -> bytes:
-    return blake2b(body, key=key, digest_size=MAC_BYTES).digest()
+def keyed(secret: bytes) -> blake2b:
+    """Return what the MAC of every body under this secret begins with."""
+    return blake2b(key=secret, digest_size=MAC_BYTES)
+
+
+def mac_of(body: bytes, *, before: blake2b) -> bytes:
+    mac = before.copy()
+    mac.update(body)
+    return mac.digest()
 
 
 def fits_inline(outputs: Mapping[str, bytes]) -> bool:

@@ -83,7 +83,7 @@ def combine(
         raise ValueError("nothing to combine: no arm answered")
     if how == VOTE:
         first = predictions[arrived[0]]
-        if len(arrived) == 1 or all(predictions[arm] == first for arm in arrived):
+        if [predictions[arm] for arm in arrived].count(first) == len(arrived):
             # Most queries end here.
             return Combined(first, _share(arrived, weights=weights, asked=asked))
     method = METHODS.get(how)

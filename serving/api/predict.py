@@ -254,7 +254,7 @@ def render(prediction: Prediction, *, models: bool = True) -> bytes:
         if explanation is None
         else b'"default":true,"default_explanation":' + _json(explanation)
     )
-    said = b",".join(b'"%b":%b' % (arm.encode(), out) for arm, out in prediction.models.items())
+    said = b",".join([b'"%b":%b' % (arm.encode(), out) for arm, out in prediction.models.items()])
     told = prediction.breakdown
     explained = b"" if told is None else b',"explain":' + _json(told)
     return (

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
 
-from serving.rpc.frames import AnswerStatus
+from serving.rpc.frames import Answer, AnswerStatus
 
 
 class Status(IntEnum):
@@ -23,12 +22,9 @@ class Status(IntEnum):
     QUARANTINED = 9
 
 
-class Outcome(NamedTuple):
-    """`payload` is the output as JSON text where the status is OK, a UTF-8 message otherwise."""
-
-    status: int
-    payload: bytes
-
+# What a replica says is passed on as it came: nothing is made anew for each answer of each batch.
+# Where it says nothing, the status is one of the others, and the payload a message.
+Outcome = Answer
 
 NOT_CONNECTED = Outcome(Status.NOT_CONNECTED, b"no replica of this version is connected")
 SATURATED = Outcome(Status.SATURATED, b"the queue of this version is full, in rows or in bytes")

@@ -125,7 +125,8 @@ class Replica:
             self.drop_expired(now=self._clock())
         for evicted in self.queue.push(call):
             self._owner.settle(evicted, SATURATED)
-        self._schedule_flush()
+        if not self._flush_scheduled:
+            self._schedule_flush()
 
     # Expected times.
 
@@ -260,7 +261,7 @@ class Replica:
         self._flush()
         settle = self._owner.settle
         for call, answer in zip(calls, answers, strict=True):
-            settle(call, Outcome(answer.status, answer.payload))
+            settle(call, answer)
         self._close_when_idle()
 
     def _on_part(self, frame: Frame) -> None:
@@ -275,7 +276,7 @@ class Replica:
         self._in_flight -= len(calls)
         batch.trace(calls, by=self.id, now=self._clock(), model_seconds=compute_us / 1e6)
         for call, answer in zip(calls, answers, strict=True):
-            self._owner.settle(call, Outcome(answer.status, answer.payload))
+            self._owner.settle(call, answer)
 
     def _batch_of(self, frame: Frame) -> Batch:
         batch = self.batches.get(frame.request_id)

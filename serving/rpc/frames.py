@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import Annotated, NamedTuple
 
@@ -50,10 +51,17 @@ class AnswerStatus(IntEnum):
 
 
 class Answer(NamedTuple):
-    """One item's outcome: one JSON value if OK, else a UTF-8 message for the caller."""
+    """One item's outcome: one JSON value if OK, else a UTF-8 message for the caller.
 
-    status: AnswerStatus
+    In a frame the status is an `AnswerStatus`; who passes answers on may have others besides.
+    """
+
+    status: int
     payload: bytes
+
+
+# Makes an answer of the two without the class's own constructor, which is written in Python.
+_answer = partial(tuple.__new__, Answer)
 
 
 def failed(message: str) -> Answer:
@@ -277,7 +285,7 @@ def decode_answers(body: bytes) -> tuple[list[Answer], int]:
     except IndexError:
         worst = max(statuses)
         raise ProtocolError(f"expected a status from 0 to 2 in an ANSWER, got {worst}") from None
-    answers = list(map(Answer, known, payloads))
+    answers = list(map(_answer, zip(known, payloads, strict=True)))
     if statuses.count(0) < count or not are_json(payloads):
         answers = list(map(_checked, answers))
     return answers, compute_us
