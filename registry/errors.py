@@ -195,7 +195,7 @@ class UnsupportedEncoding(ClipperError):
 
 
 class TooManyRequests(ClipperError):
-    """Too many unknown keys came from here, or too many attempts to sign in."""
+    """Too many unknown keys or attempts to sign in from here, or uploads begun by one key."""
 
     status = 429
     code = "too_many_requests"

@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import re
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,21 +19,27 @@ from typing import IO
 
 from django.core.files.uploadedfile import UploadedFile
 
-from infrastructure.file_lock import try_lock
+from infrastructure.file_lock import LockTimeout, only_one, try_lock
 from registry.artifacts.incoming import PREFIX, IncomingArtifact
 from registry.artifacts.room import full_disk_is_507, need_room
 from registry.artifacts.store import ArtifactStore
-from registry.errors import BadRequest, BodyTooLarge, Conflict, Saturated
+from registry.errors import BadRequest, BodyTooLarge, Conflict, Saturated, TooManyRequests
 
-# So many at once, begun and not yet a version.
+# So many at once, begun and not yet a version: of all, and of one key or person.
 MOST_PARTS = 32
+MOST_OF_ONE = 8
 RETRY_AFTER_S = 60.0
+BEGINNING = ".beginning.lock"
+BEGIN_WITHIN_S = 5.0
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadParts:
-    """What web processes that share a folder have of artifacts, by the sha256 of the whole."""
+    """What web processes that share a folder have of artifacts, by the sha256 of the whole.
+
+    A file's name says, after the digest, how many bytes there will be, and who began it.
+    """
 
     folder: Path
     max_bytes: int
@@ -46,11 +53,12 @@ class UploadParts:
         """How many bytes of it are here, from the beginning on."""
         return sum(part.stat().st_size for part in self._parts(digest))
 
-    def append(self, digest: str, *, offset: int, total: int, piece: bytes) -> int:
+    def append(self, digest: str, *, offset: int, total: int, piece: bytes, sender: str) -> int:
         """Add what follows `offset`, and return how much is here then.
 
         Raises Conflict, whose details say what is here, where that isn't `offset`; BodyTooLarge,
-        InsufficientStorage, or Saturated where too many others have been begun.
+        InsufficientStorage; TooManyRequests where `sender` has begun too many others, and Saturated
+        where all together have.
         """
         if total > self.max_bytes:
             raise BodyTooLarge(
@@ -58,11 +66,8 @@ class UploadParts:
             )
         if not 0 < len(piece) <= total - offset:
             raise BadRequest(f"Expected bytes within {total}, got {len(piece)} from {offset} on.")
-        path = self._path(digest, total=total)
-        if not path.exists():
-            ArtifactStore.default().clear_remnants()
-            self._check_number()
         need_room(total - offset)
+        path = self._path(digest, total=total) or self._begun(digest, total=total, sender=sender)
         with self._alone(path) as file:
             here = os.fstat(file.fileno()).st_size
             if here != offset:
@@ -85,7 +90,7 @@ class UploadParts:
         part = next(self._parts(digest), None)
         if part is None:
             raise _wrong(f"an artifact that was sent before, got {digest}: there is none")
-        here, total = part.stat().st_size, int(part.name.rpartition(".")[2])
+        here, total = part.stat().st_size, _total_of(part)
         if here < total:
             raise _wrong(f"all of an artifact, got {here} of its {total} bytes so far")
         incoming = ResumedArtifact(part, limit=self.max_bytes)
@@ -95,15 +100,41 @@ class UploadParts:
             raise _wrong(f"an artifact with the digest {digest}, got one with {incoming.digest}")
         return incoming
 
-    def _path(self, digest: str, *, total: int) -> Path:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return self.folder / f"{PREFIX}{digest}.{total}"
+    def _path(self, digest: str, *, total: int) -> Path | None:
+        return next((part for part in self._parts(digest) if _total_of(part) == total), None)
 
     def _parts(self, digest: str) -> Iterator[Path]:
         yield from self.folder.glob(f"{PREFIX}{digest}.*")
 
-    def _check_number(self) -> None:
-        if sum(1 for _ in self._parts("?" * 64)) >= MOST_PARTS:
+    def _begun(self, digest: str, *, total: int, sender: str) -> Path:
+        """Return an empty file for it, one for all who begin it at the same moment."""
+        ArtifactStore.default().clear_remnants()
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        mark = hashlib.sha256(sender.encode()).hexdigest()[:16]
+        until = time.monotonic() + BEGIN_WITHIN_S
+        try:
+            with only_one(self.folder / BEGINNING, until=until):
+                if (path := self._path(digest, total=total)) is None:
+                    self._check_number(mark)
+                    path = self.folder / f"{PREFIX}{digest}.{total}.{mark}"
+                    with full_disk_is_507():
+                        path.touch(mode=0o600)
+                return path
+        except LockTimeout as error:
+            raise Saturated(
+                "Many begin to send an artifact at this moment; try again.", retry_after_s=1.0
+            ) from error
+
+    def _check_number(self, mark: str) -> None:
+        begun = list(self._parts("?" * 64))
+        if sum(1 for part in begun if part.name.endswith(f".{mark}")) >= MOST_OF_ONE:
+            raise TooManyRequests(
+                f"This key or account has begun {MOST_OF_ONE} artifacts that aren't versions yet, "
+                "the most that one may. Finish those; one that nothing is added to for an hour is "
+                "forgotten.",
+                retry_after_s=RETRY_AFTER_S,
+            )
+        if len(begun) >= MOST_PARTS:
             raise Saturated(
                 f"{MOST_PARTS} artifacts have been begun and aren't versions yet; try again.",
                 retry_after_s=RETRY_AFTER_S,
@@ -142,6 +173,10 @@ class ResumedArtifact(IncomingArtifact):
 def _close(file: IO[bytes], *, path: Path) -> None:
     """Leave it where it is."""
     file.close()
+
+
+def _total_of(part: Path) -> int:
+    return int(part.name.removeprefix(PREFIX).split(".")[1])
 
 
 def _lock(descriptor: int) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import resource
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from registry.artifacts.parts import MOST_PARTS, UploadParts
+from registry.artifacts.parts import MOST_OF_ONE, MOST_PARTS, UploadParts
 from registry.artifacts.store import ArtifactStore
+from registry.errors import Conflict
 from registry.models import Model, ModelVersion
-from tests.registry.conftest import Api
+from tests.registry.conftest import Api, make_key
 
 CONTENT = b"an artifact in three pieces"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -155,7 +158,7 @@ def test_a_piece_that_fitted_in_part_is_said_to_be_there_in_part(settings: Setti
     resource.setrlimit(resource.RLIMIT_FSIZE, (15, hard))
     try:
         parts = UploadParts.default()
-        received = parts.append(DIGEST, offset=0, total=len(CONTENT), piece=CONTENT)
+        received = parts.append(DIGEST, offset=0, total=len(CONTENT), piece=CONTENT, sender="me")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert received == parts.received(DIGEST) == 15
@@ -168,6 +171,38 @@ def test_only_so_many_are_begun(manager: Api) -> None:
     assert (other.status_code, other.json()["code"]) == (503, "saturated")
     assert send(manager, PIECES[1], offset=10).status_code == 200
     assert MOST_PARTS > 1
+
+
+def test_one_key_leaves_room_for_others(manager: Api) -> None:
+    digests = [f"{number:064x}" for number in range(MOST_OF_ONE + 1)]
+    for digest in digests[:-1]:
+        assert send(manager, PIECES[0], offset=0, digest=digest).status_code == 200
+    refused = send(manager, PIECES[0], offset=0, digest=digests[-1])
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
+    assert f"has begun {MOST_OF_ONE} artifacts that aren't versions yet" in refused.json()["error"]
+    assert send(manager, PIECES[1], offset=10, digest=digests[0]).status_code == 200
+    other = Api(key=make_key())
+    assert send(other, PIECES[0], offset=0, digest=digests[-1]).status_code == 200
+    # Who goes on with what another one has begun takes no place.
+    assert send(manager, PIECES[1], offset=10, digest=digests[-1]).status_code == 200
+
+
+def test_those_who_begin_the_same_at_once_share_one(settings: Settings) -> None:
+    parts, ready = UploadParts.default(), threading.Barrier(4)
+
+    def begin(number: int) -> int:
+        ready.wait(timeout=20)
+        try:
+            return parts.append(
+                DIGEST, offset=0, total=len(CONTENT), piece=PIECES[0], sender=f"key-{number}"
+            )
+        except Conflict:
+            return 0
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        received = list(pool.map(begin, range(4)))
+    assert max(received) == parts.received(DIGEST) == len(PIECES[0])
+    assert len(remnants(settings)) == 1
 
 
 @pytest.mark.usefixtures("one_part")

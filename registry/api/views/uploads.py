@@ -12,10 +12,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.api.parsing import OctetStreamParser
-from registry.api.permissions import Permissions
+from registry.api.permissions import Permissions, actor_of
 from registry.api.views.base import ManagementView, schema
 from registry.artifacts.parts import DIGEST, UploadParts
 from registry.errors import BadRequest, NotFound
+from registry.services import Actor
 
 RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})")
 
@@ -53,8 +54,14 @@ class UploadView(ManagementView):
     def put(self, request: Request, sha256: str) -> Response:
         piece: Any = request.data  # as OctetStreamParser has it
         digest, (first, total) = _digest(sha256), _range(request, size=len(piece))
-        received = UploadParts.default().append(digest, offset=first, total=total, piece=piece)
+        received = UploadParts.default().append(
+            digest, offset=first, total=total, piece=piece, sender=_sender(actor_of(request))
+        )
         return Response({"received": received})
+
+
+def _sender(actor: Actor) -> str:
+    return actor.key_prefix or f"account {actor.user.pk if actor.user else None}"
 
 
 def _digest(text: str) -> str:
