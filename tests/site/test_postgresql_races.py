@@ -42,6 +42,13 @@ def test_changes_that_meet_never_wait_in_a_circle(database_url: str, tmp_path: P
     assert (done.returncode, done.stdout.split()) == (0, ["300", "changes", "[]"]), done.stderr
 
 
+def test_checks_of_declarations_that_meet_never_wait_in_a_circle(
+    database_url: str, tmp_path: Path
+) -> None:
+    done = manage.run("-c", CHECKS_AT_ONCE, var=tmp_path, timeout_s=200, DATABASE_URL=database_url)
+    assert (done.returncode, done.stdout) == (0, "60 asked []\n"), done.stderr
+
+
 # Two threads, sixty times: one uploads bytes, the other deletes the version that has the same.
 UPLOADS_AND_DELETES = """
 import io
@@ -160,4 +167,70 @@ def change(number):
 with ThreadPoolExecutor(10) as threads:
     outcomes = list(threads.map(change, range(300)))
 print(len(outcomes), "changes", sorted({o for o in outcomes if o}))
+"""
+
+# Eight threads ask whether declarations can be, each in an order of its own, or make changes.
+CHECKS_AT_ONCE = """
+import io
+import json
+import random
+import django
+django.setup()
+from concurrent.futures import ThreadPoolExecutor
+from django.db import connections
+from django.test import Client
+from registry import services
+from registry.models import Application
+
+by = services.Actor.of_command("test")
+_, key = services.create_api_key(
+    name="checks", scopes=("manage",), can_run_code=True, by=by)
+names = ("c1", "c2", "c3")
+for name in names:
+    model = services.create_model(name=name, input_type="json", by=by)
+    services.create_version(model=model, version="1", runtime="python",
+        artifact=io.BytesIO(b"x"), by=by)
+    services.create_application(name=f"app-{name}", input_type="json", slo_ms=50.0, by=by)
+
+def step(rng, kind, name):
+    routes = [{"model": each} for each in rng.sample((*names, "new1", "new2"), 2)]
+    declared = {
+        "model": {"input_type": "json", "description": str(rng.random())},
+        "version": {"threads": rng.randint(1, 99)},
+        "application": {"input_type": "json", "slo_ms": rng.randint(5, 99), "routes": routes},
+    }[kind]
+    return {"kind": kind, "name": name, "declared": declared}
+
+def check(rng):
+    steps = [step(rng, "model", name) for name in (*names, "new1", "new2")]
+    steps += [step(rng, "version", f"{name}:1") for name in names]
+    steps += [step(rng, "application", f"app-{name}") for name in (*names, "new")]
+    kinds = [steps[:5], steps[5:8], steps[8:]]
+    for kind in kinds: rng.shuffle(kind)
+    rng.shuffle(kinds)
+    found = Client().post("/api/v1/declarations/check", json.dumps({"steps": sum(kinds, [])}),
+        content_type="application/json",
+        headers={"Authorization": f"Api-Key {key}", "Host": "127.0.0.1"})
+    if found.status_code != 200:
+        return f"{found.status_code} {found.content}"
+    wrong = [each for each in found.json()["refused"] if each["code"] != "not_found"]
+    return str(wrong) if wrong else None
+
+def change(rng):
+    app = Application.objects.get(name=f"app-{rng.choice(names)}")
+    routes = [services.RouteRequest(model=each) for each in rng.sample(names, 2)]
+    services.declare_application(name=app.name, application=app, fields={}, routes=routes, by=by)
+
+def run(number):
+    rng = random.Random(number)
+    try:
+        return check(rng) if number % 3 else change(rng)
+    except Exception as error:
+        return type(error).__name__ + ": " + str(error)
+    finally:
+        connections.close_all()
+
+with ThreadPoolExecutor(8) as threads:
+    outcomes = list(threads.map(run, range(60)))
+print(len(outcomes), "asked", sorted({o for o in outcomes if o}))
 """

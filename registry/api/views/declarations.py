@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,7 +16,14 @@ from registry.api.errors import translated
 from registry.api.fields import Body, Object, Text
 from registry.api.new_version import NewRemoteVersion, TriedVersion
 from registry.api.permissions import Permissions, actor_of
-from registry.api.reach import bound_to, check_changes, check_routes, check_urgency
+from registry.api.reach import (
+    applications_for,
+    bound_to,
+    check_changes,
+    check_routes,
+    check_urgency,
+    models_for,
+)
 from registry.api.serializers import DeclaredApplication, DeclaredModel, VersionPatch
 from registry.api.views.base import ManagementView, find_application, find_model, schema
 from registry.api.views.keys import KeyPatch, NewKey
@@ -82,18 +89,43 @@ class DeclarationsView(ManagementView):
     def post(self, request: Request) -> Response:
         steps = self.body(DeclaredSteps)["steps"]
         refused: list[dict[str, Any]] = []
-        with undone():
+        with undone(**self._named(steps)):
             for step in steps:
                 missing = {each["name"] for each in refused}
                 if step["name"].partition(":")[0] not in missing or step["kind"] != "version":
                     refused += filter(None, [self._tried(step, missing=missing)])
         return Response({"refused": refused})
 
+    def _named(self, steps: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+        """What of what the caller sees the steps may change, or keep from being changed."""
+        versions = [step["name"].partition(":") for step in steps if step["kind"] == "version"]
+        routes = [
+            route
+            for step in steps
+            if step["kind"] == "application"
+            for route in _listed(step["declared"], "routes")
+            if isinstance(route, Mapping)
+        ]
+        named = {step["name"] for step in steps if step["kind"] == "model"}
+        named |= {model for model, _, _ in versions}
+        named |= {model for route in routes if isinstance(model := route.get("model"), str)}
+        applications = {step["name"] for step in steps if step["kind"] == "application"}
+        seen = applications_for(self.request).filter(name__in=applications)
+        return {
+            "applications": list(seen.values_list("name", flat=True)),
+            "models": list(
+                models_for(self.request).filter(name__in=named).values_list("name", flat=True)
+            ),
+            "versions": [version for _, _, version in versions],
+        }
+
     def _tried(self, step: Mapping[str, Any], *, missing: Collection[str]) -> dict[str, Any] | None:
         try:
             with transaction.atomic():
                 declared = _without(step["declared"], missing=missing)
                 TRIED[step["kind"]](self, step["name"], declared)
+        except OperationalError:
+            raise  # that the database can't do it now says nothing of what is declared
         except Exception as error:
             known = translated(error)
             if known is None:
