@@ -24,7 +24,7 @@ from serving.container.dying import set_parent_death_signal
 from serving.container.errors import EnvironmentFailed
 from serving.container.output import asked_for
 from serving.environments.interpreters import Interpreter, find, uv_binary
-from serving.environments.rules import Rules, without_credentials
+from serving.environments.rules import Rules, wants_cpu_build, without_credentials
 from serving.environments.spec import CONTAINER_NEEDS, CONTAINER_WISHES, EnvironmentSpec
 from serving.rpc.text import safe_text
 
@@ -54,8 +54,22 @@ QUIET = {
 }
 # Of what uv draws around its words.
 DRAWN = " \u00d7\u2570\u2500\u25b6\u2502\u251c"
+# What uv says where an index, or a file of it, could not be had. Where it was refused, uv goes on
+# as if nothing were there.
+AWAY_WORDS = (
+    *("Request failed after", "Failed to fetch", "Failed to download"),
+    *("could not be queried due to", "returned a 403 Forbidden"),
+)
 NEEDED_NAMES = [re.split("[<>=]", needed)[0] for needed in CONTAINER_NEEDS]
+CPU_BUILDS = (
+    " (PyPI has no builds for CPUs of PyTorch: put them, from "
+    "https://download.pytorch.org/whl/cpu, into the operator's index or CLIPPER_PIP_WHEELHOUSE)"
+)
 TOGETHER = " and ".join(CONTAINER_NEEDS)
+
+
+class IndexAway(EnvironmentFailed):
+    """What packages come from wasn't reached, or refused to answer, which may pass by itself."""
 
 
 class BuildLog:
@@ -179,13 +193,24 @@ class Build:
             write=[self._work, cache],
             read=[self._folder, interpreter.prefix, *wheelhouse, *_certificates()],
         )
-        known = QUIET | dict(self._rules.variables) | {"UV_CACHE_DIR": str(cache)}
+        known = QUIET | dict(self._rules.variables_for(self._spec.requirements))
+        known |= {"UV_CACHE_DIR": str(cache)}
         known |= {name: os.environ[name] for name in NETWORK if name in os.environ}
         if self._wait_for(self._start(confined, more=known)):
             words = self._progress.words()
-            ours = "No solution" in words and any(name in words for name in NEEDED_NAMES)
-            also = f" (a container itself needs {TOGETHER})" if ours else ""
-            raise EnvironmentFailed(f"{words}{also}")
+            if any(text in words for text in AWAY_WORDS):
+                raise IndexAway(words)
+            raise EnvironmentFailed(words + self._explained(words))
+
+    def _explained(self, words: str) -> str:
+        """What uv can't know of why there is no solution."""
+        if "No solution" not in words:
+            return ""
+        if any(name in words for name in NEEDED_NAMES):
+            return f" (a container itself needs {TOGETHER})"
+        if "+cpu" in words and wants_cpu_build(self._spec.requirements):
+            return CPU_BUILDS
+        return ""
 
     def _wait_for(self, process: subprocess.Popen[bytes]) -> int:
         """Return how it ended, in time and within its room."""

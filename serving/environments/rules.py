@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+_CPU_BUILD = re.compile(r"===?[^+;,\s]+\+cpu\b")
 _CREDENTIALS = re.compile(r"://[^/\s@]*@")
 
 
@@ -35,6 +38,14 @@ class Rules:
         """Until a build has ended whatever happens, with its wait for those before it."""
         return 2 * self.build_s + 30.0
 
+    def mark(self) -> str:
+        """Another one where what these allow, or what there is in a folder of wheels, is another.
+
+        It tells nothing of the credentials in them.
+        """
+        said = [repr(self), *(str(time) for time in _changed_at(self.wheelhouse))]
+        return hashlib.sha256("\n".join(said).encode()).hexdigest()
+
     @property
     def variables(self) -> Iterator[tuple[str, str]]:
         """What uv is told by its environment, which unlike its arguments nobody else can see."""
@@ -43,12 +54,32 @@ class Rules:
         if self.wheelhouse:
             yield "UV_FIND_LINKS", self.wheelhouse
 
+    def variables_for(self, requirements: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """The same for an environment of these: PyPI has no builds for CPUs of PyTorch, so that uv
+        is told to look for them where they are, unless the operator says where to look.
+        """
+        yield from self.variables
+        named = self.index_url or self.wheelhouse or self.no_index
+        if not named and wants_cpu_build(requirements):
+            yield "UV_TORCH_BACKEND", "cpu"
+
     @property
     def options(self) -> Iterator[str]:
         if self.no_index:
             yield "--no-index"
         if not self.sources:
             yield from ("--only-binary", ":all:")
+
+
+def _changed_at(wheelhouse: str) -> Iterator[int]:
+    """When a file came into the folder of wheels, or left it; nothing for a page."""
+    if wheelhouse:
+        with suppress(OSError, ValueError):
+            yield Path(wheelhouse).stat().st_mtime_ns
+
+
+def wants_cpu_build(requirements: Sequence[str]) -> bool:
+    return any(_CPU_BUILD.search(line) for line in requirements)
 
 
 def without_credentials(text: str) -> str:

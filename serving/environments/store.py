@@ -21,13 +21,12 @@ from infrastructure.file_lock import FileLock, LockTimeout, one_of, only_one, ta
 from serving.container.boxed import ModelEnvironment
 from serving.container.errors import EnvironmentFailed
 from serving.environments.building import Build, BuildLog, size_of
+from serving.environments.failed import failed_build, read_failed
 from serving.environments.rules import Rules
 from serving.environments.spec import EnvironmentSpec
 
 MADE_OF = "environment.json"
 STAGING = "building-"
-# A build that failed isn't tried again for so long, unless somebody asks for it anew.
-FAILED_FOR_S = 300.0
 PREFIX = "its environment could not be built: "
 
 logger = logging.getLogger(__name__)
@@ -57,13 +56,6 @@ class KeptEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     used_at: float = 0.0
     in_use: bool = False
     error: str = ""
-
-
-class FailedBuild(msgspec.Struct, frozen=True, kw_only=True):
-    error: str
-    at: float
-    python: str
-    requirements: tuple[str, ...]
 
 
 class HeldEnvironment:
@@ -133,7 +125,7 @@ class Environments:
                 )
         yield from sorted(found, key=lambda kept: -kept.used_at)
         for path in self.root.glob("*.failed"):
-            if (failed := _read_failed(path)) is not None:
+            if (failed := read_failed(path)) is not None:
                 yield KeptEnvironment(
                     digest=path.stem,
                     made_of=MadeOf(python=failed.python, requirements=failed.requirements),
@@ -219,7 +211,9 @@ class Environments:
             ):
                 if _whole(self.root / spec.digest) is not None:
                     return False
-                self._refuse_what_failed(spec.digest, since=asked_at if afresh else 0.0)
+                failed = read_failed(self._path(spec.digest, "failed"))
+                if failed is not None:
+                    failed.refuse(rules=self.rules, since=asked_at if afresh else 0.0)
                 self._clear_staging(spec.digest)
                 self._build(spec, keep=keep, meanwhile=meanwhile)
                 return True
@@ -227,14 +221,6 @@ class Environments:
             raise EnvironmentFailed(
                 f"{PREFIX}others were being built on this host for {self.rules.build_s:g} s"
             ) from None
-
-    def _refuse_what_failed(self, digest: str, *, since: float) -> None:
-        """Raise the reason of a build that failed lately, and after `since`."""
-        failed = _read_failed(self._path(digest, "failed"))
-        if failed is not None and max(since, time.time() - FAILED_FOR_S) < failed.at:
-            error = EnvironmentFailed(failed.error)
-            error.remembered = True
-            raise error
 
     def _build(
         self,
@@ -295,17 +281,13 @@ class Environments:
         made.rename(target)
 
     def _failed(self, spec: EnvironmentSpec, *, error: Exception) -> EnvironmentFailed:
-        reason = str(error)
-        failed = FailedBuild(
-            error=reason if reason.startswith(PREFIX) else PREFIX + reason,
-            at=time.time(),
-            python=spec.python,
-            requirements=spec.requirements,
-        )
-        logger.warning("not built environment=%s: %s", spec.digest[:12], reason)
-        with suppress(OSError):  # the disk may be full, which was the reason
-            self._path(spec.digest, "failed").write_bytes(msgspec.json.encode(failed))
-        return EnvironmentFailed(failed.error)
+        said = str(error)
+        reason = said if said.startswith(PREFIX) else PREFIX + said
+        logger.warning("not built environment=%s: %s", spec.digest[:12], said)
+        path = self._path(spec.digest, "failed")
+        before = read_failed(path)
+        failed_build(spec, error=error, reason=reason, rules=self.rules, before=before).write(path)
+        return EnvironmentFailed(reason)
 
     def _staging(self, digest: str) -> Path:
         return Path(tempfile.mkdtemp(prefix=f"{STAGING}{digest}-", dir=self.root))
@@ -345,9 +327,3 @@ def _packages(folder: Path) -> Iterator[str]:
     for path in folder.glob("lib/python*/site-packages/*.dist-info"):
         name, _, version = path.name.removesuffix(".dist-info").rpartition("-")
         yield f"{name}=={version}"
-
-
-def _read_failed(path: Path) -> FailedBuild | None:
-    with suppress(OSError, msgspec.MsgspecError):
-        return msgspec.json.decode(path.read_bytes(), type=FailedBuild)
-    return None

@@ -72,10 +72,16 @@ def test_requirements_are_pinned_to_what_is_installed() -> None:
 
 
 def test_a_build_of_a_release_is_pinned_to_the_release() -> None:
-    """The server's own build of it, such as one for CPUs, is taken; no later one from elsewhere."""
-    assert pinned_exactly("torch", "2.9.1+cpu") == "torch==2.9.1"
-    assert captured(["torch==2.13.0+cpu", "tqdm==4.70.1"]) == "torch==2.13.0\ntqdm==4.70.1\n"
+    """The server's own build of it is taken; no later one from elsewhere."""
+    assert pinned_exactly("torch", "2.9.1+cu126") == "torch==2.9.1"
+    assert captured(["torch==2.13.0+cu130", "tqdm==4.70.1"]) == "torch==2.13.0\ntqdm==4.70.1\n"
     assert pinned_exactly("numpy", "2.4.6") == "numpy==2.4.6"
+
+
+def test_a_build_for_cpus_stays_one() -> None:
+    """On PyPI the same release is another build, with 3 GB of what GPUs need."""
+    assert pinned_exactly("torch", "2.9.1+cpu") == "torch==2.9.1+cpu"
+    assert captured(["torch==2.13.0+cpu", "tqdm==4.70.1"]) == "torch==2.13.0+cpu\ntqdm==4.70.1\n"
 
 
 @pytest.mark.parametrize(

@@ -171,18 +171,6 @@ def test_a_wheel_for_another_python_is_none(environments: Environments, wheels: 
     assert "fryer" in refusal(environments, "fryer")
 
 
-def test_a_build_that_failed_is_not_tried_again_at_once_unless_asked_for(
-    environments: Environments, wheels: Path
-) -> None:
-    first = refusal(environments, "grill")
-    make_wheel(wheels, "grill")
-    with pytest.raises(EnvironmentFailed) as again:
-        environments.prepare(needs("grill"))
-    assert (str(again.value), again.value.remembered) == (first, True)
-    environments.prepare(needs("grill"), afresh=True).release()
-    environments.prepare(needs("grill")).release()
-
-
 def test_sources_are_built_only_where_that_is_allowed(
     environments: Environments, tmp_path: Path, wheels: Path
 ) -> None:

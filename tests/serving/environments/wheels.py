@@ -6,6 +6,7 @@ import base64
 import hashlib
 import zipfile
 from collections.abc import Iterable, Mapping
+from importlib.metadata import distribution
 from pathlib import Path
 
 from registry.requirements import parse
@@ -61,3 +62,23 @@ def needs(text: str, *, python: str = "") -> EnvironmentSpec:
 def _digest(text: str) -> str:
     digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
     return f"sha256={digest.rstrip(b'=').decode()}"
+
+
+def repack(folder: Path, name: str) -> Path:
+    """Write a wheel of a package as it is installed here, for what has to run."""
+    package = distribution(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    tags = [
+        line.removeprefix("Tag: ")
+        for line in (package.read_text("WHEEL") or "").splitlines()
+        if line.startswith("Tag: ")
+    ]
+    python, abi = tags[0].split("-")[:2]
+    platforms = ".".join(dict.fromkeys(tag.split("-")[2] for tag in tags))
+    normal = package.metadata["Name"].replace("-", "_")
+    path = folder / f"{normal}-{package.version}-{python}-{abi}-{platforms}.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        for file in package.files or ():
+            if ".." not in file.parts and file.suffix != ".pyc":
+                wheel.write(str(package.locate_file(file)), str(file))
+    return path

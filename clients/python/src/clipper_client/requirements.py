@@ -11,6 +11,8 @@ from typing import Any
 
 # To find out which distributions modules come from takes a second: these are met most often.
 RENAMED = {"sklearn": "scikit-learn", "yaml": "PyYAML", "PIL": "pillow"}
+# Of PyTorch, one that needs no GPU and brings nothing for one.
+CPU_BUILD = "cpu"
 _LOCAL = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>[^+\s;]+\+\S+)$")
 _RELEASE = re.compile(r"\d+(?:\.\d+)*")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -46,9 +48,9 @@ def pinned(name: str) -> str | None:
 def pinned_exactly(name: str, installed: str) -> str:
     public, _, local = installed.partition("+")
     if not local or _RELEASE.fullmatch(public):
-        # Of a build such as 2.9.0+cpu any index has one of its own; a later 2.9.1 may be only where
-        # the builds are that take a GPU.
-        return f"{name}=={public}"
+        # Of a build such as 2.9.0+cu126 any index has one of its own; a later 2.9.1 may be only
+        # where the builds are that take a GPU. PyPI's own 2.9.0 of PyTorch brings 3 GB for one.
+        return f"{name}=={installed if local == CPU_BUILD else public}"
     # What was built before a release, as 2.10.0a0+git1a2b, is on no index: a near one has to do.
     release = _RELEASE.match(public)
     major, minor, *_ = [*(release[0] if release else "0").split("."), "0"]

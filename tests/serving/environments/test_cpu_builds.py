@@ -1,0 +1,83 @@
+"""A version that was trained with PyTorch's build for CPUs isn't given the one for GPUs."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from serving.container.errors import EnvironmentFailed
+from serving.environments.rules import Rules
+from serving.environments.store import Environments
+from tests.serving.environments.wheels import make_wheel, needs, offline
+
+CPU = "torch==2.13.0+cpu"
+
+
+def test_it_is_taken_where_both_are(tmp_path: Path) -> None:
+    for version in ("2.13.0", "2.13.0+cpu", "2.13.0+cu130"):
+        make_wheel(tmp_path / "wheels", "torch", version)
+    environments = Environments(tmp_path / "environments", rules=offline(tmp_path))
+    environments.prepare(needs(f"torch\n{CPU}")).release()
+    (kept,) = environments.kept()
+    assert CPU in kept.made_of.packages
+
+
+def test_where_there_is_none_it_says_where_they_are(tmp_path: Path) -> None:
+    make_wheel(tmp_path / "wheels", "torch", "2.13.0")
+    environments = Environments(tmp_path / "environments", rules=offline(tmp_path))
+    with pytest.raises(EnvironmentFailed, match=r"download\.pytorch\.org/whl/cpu, into the oper"):
+        environments.prepare(needs(CPU))
+
+
+@contextmanager
+def proxy() -> Iterator[tuple[str, set[str]]]:
+    """One that lets nobody through, and whom it was asked for."""
+    asked: set[str] = set()
+
+    def answer(server: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            with connection:
+                head = connection.recv(4096).decode(errors="replace")
+                asked.add(" ".join(head.split(" ")[:2]))
+                connection.sendall(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer, args=(server,), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", asked
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def test_it_is_looked_for_in_pytorch_s_own_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = Rules(cache=tmp_path / "cache")
+    environments = Environments(tmp_path / "environments", rules=rules)
+    with proxy() as (url, asked):
+        monkeypatch.setenv("HTTPS_PROXY", url)
+        with pytest.raises(EnvironmentFailed):
+            environments.prepare(needs(CPU))
+    assert "CONNECT download.pytorch.org:443" in asked
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        Rules(index_url="https://pypi.example.com/simple"),
+        Rules(wheelhouse="/srv/wheels"),
+        Rules(no_index=True),
+    ],
+)
+def test_only_what_the_operator_names_is_asked_where_they_do(rules: Rules) -> None:
+    assert "UV_TORCH_BACKEND" not in dict(rules.variables_for([CPU]))
+    assert "UV_TORCH_BACKEND" not in dict(Rules().variables_for(["torch==2.13.0", "a==1+cpux"]))
+    assert dict(Rules().variables_for([CPU]))["UV_TORCH_BACKEND"] == "cpu"
