@@ -10,8 +10,24 @@ import msgspec
 
 decode = msgspec.json.Decoder().decode
 
+NULL = "null"
+# By the first byte of their text; all others are numbers.
+KINDS = {
+    b'"': "a text",
+    b"t": "true or false",
+    b"f": "true or false",
+    b"n": NULL,
+    b"[": "an array",
+    b"{": "an object",
+}
+
 # Shares of 1 by class: an array by index, an object by label.
 Scores = list[float] | dict[str, float]
+
+
+def kind_of(text: bytes) -> str:
+    """Return what a JSON text is, as people are told of it."""
+    return KINDS.get(text.lstrip()[:1], "a number")
 
 
 def same_value_key(text: bytes) -> Hashable:

@@ -9,7 +9,7 @@ from registry.errors import InvalidInput
 from registry.specs import ApplicationSpec
 from selection.feedback.events import FeedbackItem
 from selection.feedback.joining import Answered
-from selection.rewards.losses import loss_of, loss_of_reward
+from selection.rewards.losses import check_label, loss_of, loss_of_reward
 
 
 class Price(NamedTuple):
@@ -60,6 +60,8 @@ def losses_of(
             if record.output is not None or record.arm not in answered.excused
         }
     label = bytes(item.label)
+    outputs = [record.output for record in answered.arms if record.output is not None]
+    check_label(label, outputs=outputs, application=application)
     judge = loss_of(application)
     losses: dict[str, float] = {}
     for record in answered.arms:

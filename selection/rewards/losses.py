@@ -13,7 +13,7 @@ Errors are divided by a scale (before they are squared) and losses cut at 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -24,10 +24,12 @@ from registry.errors import BadRequest, InvalidInput
 from registry.specs import ApplicationSpec
 from selection.answers.combine import MEAN, MEDIAN, SCORES, VOTE
 from selection.answers.json_values import (
+    NULL,
     best_class,
     class_scores,
     decode,
     frozen,
+    kind_of,
     numbers,
     numbers_or_nulls,
     same_value_key,
@@ -73,6 +75,20 @@ def loss_of(application: ApplicationSpec) -> Loss:
         scale=application.loss_scale,
         expression=application.loss_expression,
     )
+
+
+def check_label(label: bytes, *, outputs: Iterable[bytes], application: ApplicationSpec) -> None:
+    """Raise `InvalidInput` where a label that has to equal an output is of another kind than all.
+
+    A label "1" of answers such as 1 would call every model wrong.
+    """
+    if loss_of(application) is not _zero_one:
+        return
+    kinds = {kind_of(output) for output in outputs} - {NULL}
+    kind = kind_of(label)
+    if kinds and kind not in {*kinds, NULL}:
+        expected = " or ".join(sorted(kinds))
+        raise InvalidInput(f"label: expected {expected}, as the models answered, got {kind}")
 
 
 def check_loss(loss: str, expression: str) -> None:

@@ -180,3 +180,38 @@ async def test_what_nobody_noted_or_set_a_price_on_is_free(caller: Caller, aredi
     await caller.send(caller.label(b"7", outputs=(b"7", b"7", b"7")), application=PRICED)
     await caller.send(caller.label(b"7", outputs=(b"7", b"7", b"7"), spent=SPENT))
     assert [a.loss for event in await events(aredis) for a in event.arms] == [0.0] * 6
+
+
+@pytest.mark.parametrize(
+    ("label", "got"),
+    [
+        (b'"7"', "a text"),
+        (b"true", "true or false"),
+        (b'{"class": 7}', "an object"),
+        (b"[7]", "an array"),
+    ],
+)
+async def test_a_label_of_another_kind_than_all_answers_is_refused(
+    caller: Caller, aredis: Redis, label: bytes, got: str
+) -> None:
+    result = await caller.send(caller.label(label, outputs=(b"1", b"7", None)))
+    (rejected,) = result.rejected
+    assert (result.accepted, rejected.code) == (0, "invalid_input")
+    assert rejected.error == f"label: expected a number, as the models answered, got {got}"
+    assert await events(aredis) == []
+
+
+@pytest.mark.parametrize(
+    ("label", "outputs"), [(b'"7"', (b"7", b'"7"', b"1")), (b"7.0", (b"7", b"1", b"1"))]
+)
+async def test_one_of_the_kind_of_any_answer_is_taken(
+    caller: Caller, label: bytes, outputs: tuple[bytes, ...]
+) -> None:
+    assert (await caller.send(caller.label(label, outputs=outputs))).accepted == 1
+
+
+async def test_a_loss_that_compares_otherwise_takes_labels_of_any_kind(caller: Caller) -> None:
+    lengths = application_spec(loss="expression", loss_expression="len(label) + 0 * output")
+    outputs = (b"1", b"7", None)
+    result = await caller.send(caller.label(b"[]", outputs=outputs), application=lengths)
+    assert result.accepted == 1, result.rejected
