@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -116,3 +118,46 @@ def test_the_same_files_make_the_same_zip(tmp_path: Path) -> None:
     assert artifacts[0] == artifacts[1]
     with zipfile.ZipFile(tmp_path / "a/model.zip") as packed:
         assert packed.namelist() == ["classes.json", "model.txt"]
+
+
+class OfThisScript(LogisticRegression):  # type: ignore[misc]  # it has no types
+    """Stands for a class of a notebook."""
+
+
+def test_an_estimator_of_the_script_s_own_is_refused_before_anything_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OfThisScript, "__module__", "__main__")
+    monkeypatch.setattr(sys.modules["__main__"], "OfThisScript", OfThisScript, raising=False)
+    model = make_pipeline(StandardScaler(), OfThisScript()).fit(X, NUMBERED)
+    with pytest.raises(ClipperError, match=r"got one with __main__\.OfThisScript, and a sk"):
+        saved(model, tmp_path)
+
+
+def test_modules_that_no_index_has_go_with_what_refers_to_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model's own module, one of an object that it holds, and one that this imports."""
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "adding_numbers.py").write_text("import numpy\ndef add(row): return numpy.sum(row)\n")
+    (here / "holding_steps.py").write_text(
+        "from adding_numbers import add\n"
+        "class Step:\n"
+        "    def ask(self, row): return float(add(row))\n"
+    )
+    (here / "asking_steps.py").write_text(
+        "class Model:\n"
+        "    def __init__(self, step): self.step = step\n"
+        "    def pred_batch(self, inputs): return [self.step.ask(row) for row in inputs]\n"
+    )
+    names = ("asking_steps", "holding_steps", "adding_numbers")
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(here)
+        asking, holding, _ = map(importlib.import_module, names)
+        found = saved(asking.Model(holding.Step()), tmp_path)
+    for name in names:
+        monkeypatch.delitem(sys.modules, name)
+
+    assert found.requirements == ("numpy",)
+    assert answers(found, [[1.0, 2.0], [3.0, 4.0]]) == [3.0, 7.0]

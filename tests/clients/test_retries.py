@@ -182,6 +182,12 @@ def test_without_an_address_it_is_the_one_of_a_demo(monkeypatch: pytest.MonkeyPa
         Client("localhost:8000")
 
 
+@pytest.mark.parametrize("end", ["/api/v1", "/api", "/api/v1/"])
+def test_the_address_is_that_of_the_server_alone(end: str) -> None:
+    with pytest.raises(ValueError, match=r"alone, http://proxy/clipper, got http://proxy/clip"):
+        Client(f"http://proxy/clipper{end}")
+
+
 def test_a_key_is_refused_here_where_no_header_can_hold_it() -> None:
     with pytest.raises(ValueError, match="printable"):
         Client("http://x", "clp_ü")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
+import pickletools
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError
+from clipper_client.requirements import distributions_of
 
 MAIN = "__main__"
 # Lines of a notebook that are no Python.
@@ -56,6 +58,38 @@ def imported_in(tree: ast.Module) -> Iterator[str]:
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module.partition(".")[0]
+
+
+def pickled_modules(file: Path) -> set[str]:
+    """Return the top-level modules of the classes and functions that a pickle names."""
+    pushed: list[Any] = [None, None]
+    memo: list[Any] = []
+    found: set[str] = set()
+    with file.open("rb") as stream:
+        for code, argument, _ in pickletools.genops(stream):
+            if code.name == "MEMOIZE":
+                memo.append(pushed[-1])
+                continue
+            if code.name == "STACK_GLOBAL":
+                found.add(str(pushed[-2]).partition(".")[0])
+            known: Any = argument if "UNICODE" in code.name else None
+            if code.name in ("BINGET", "LONG_BINGET") and isinstance(argument, int):
+                known = memo[argument]
+            pushed = [pushed[-1], known]
+    return found
+
+
+def is_own(name: str) -> bool:
+    """Whether a module is the script's or notebook's, or one that `is_local`."""
+    return name == MAIN or is_local(name)
+
+
+def is_local(name: str) -> bool:
+    """Whether a module that was imported is no part of Python, nor of anything installed."""
+    module = sys.modules.get(name)
+    if module is None or name in sys.stdlib_module_names or any(distributions_of([name])):
+        return False
+    return getattr(module, "__file__", None) is not None or hasattr(module, "__path__")
 
 
 def package_of(module: ModuleType) -> Path:

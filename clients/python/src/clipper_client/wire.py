@@ -13,6 +13,8 @@ from clipper_client.errors import TIMEOUT, UNAUTHENTICATED, UNREACHABLE, Clipper
 from clipper_client.steps import Request, Response, Upload
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+# What the client's own paths begin with.
+API = ("/api", "/api/v1")
 # Between two pieces of an upload nothing may happen for so long.
 UPLOAD_SILENCE_S = 120.0
 CONNECT_S = 5.0
@@ -29,6 +31,9 @@ class Address:
         self.key = key if key is not None else os.environ.get("CLIPPER_KEY")
         if not self.url.startswith(("http://", "https://")):
             raise ValueError(f"Expected an address that starts with http, got {self.url!r}.")
+        if self.url.endswith(API):
+            alone = self.url.removesuffix("/v1").removesuffix("/api")
+            raise ValueError(f"Expected the server's address alone, {alone}, got {self.url}.")
 
     @property
     def headers(self) -> dict[str, str]:

@@ -76,7 +76,8 @@ def read(path: str | Path) -> Document:
     except OSError as error:
         raise _wrong(f"can't read {file}: {error.strerror or error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise _wrong(f"{file} isn't YAML: {' '.join(str(error).split())}") from error
+        told = " ".join(str(error).replace(' in "<unicode string>",', " at").split())
+        raise _wrong(f"{file} isn't YAML: {told}") from error
     return document_of(found, path=file)
 
 
@@ -87,6 +88,8 @@ def document_of(found: Any, *, path: Path) -> Document:
     models = _named(sections, "models")
     applications = _named(sections, "applications")
     keys = _named(sections, "keys")
+    for name, entry in (applications or {}).items():
+        _check_routes(entry.get("routes"), where=f"applications.{name}.routes")
     for name, entry in (keys or {}).items():
         _check_names(entry, known=KEY_FIELDS, where=f"keys.{name}")
     return Document(
@@ -95,6 +98,15 @@ def document_of(found: Any, *, path: Path) -> Document:
         keys=keys,
         path=path,
     )
+
+
+def _check_routes(routes: Any, *, where: str) -> None:
+    """What may stand in a route the server knows best."""
+    if not isinstance(routes, list | None):
+        raise _wrong(f"{where}: expected a list, as `- model: …`, got {routes!r}")
+    for route in routes or ():
+        if not isinstance(route, dict) or not isinstance(route.get("model"), str):
+            raise _wrong(f"{where}: expected the name of a model, as `- model: …`, got {route!r}")
 
 
 def _model(entry: Mapping[str, Any], *, path: Path) -> DeclaredModel:
@@ -141,7 +153,7 @@ def _named(sections: Mapping[str, Any], section: str) -> dict[str, dict[str, Any
         return None
     listed = [] if sections[section] is None else sections[section]
     if not isinstance(listed, list):
-        raise _wrong(f"{section}: expected a list, got {listed!r}")
+        raise _wrong(f"{section}: expected a list, as `- name: …`, got {listed!r}")
     entries: dict[str, dict[str, Any]] = {}
     for each in listed:
         entry = _texts(_mapping(each, where=section))

@@ -15,7 +15,14 @@ from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError
 from clipper_client.frameworks.base import Framework, Saved, Saving
 from clipper_client.packing import LEFT_OUT, zipped
 from clipper_client.requirements import distributions_of
-from clipper_client.sources import MAIN, extract, imported_in, package_of
+from clipper_client.sources import (
+    MAIN,
+    extract,
+    imported_in,
+    is_local,
+    package_of,
+    pickled_modules,
+)
 
 ENTRY = "predictor.py"
 # The server makes one Predictor, with the folder that the artifact was unpacked into.
@@ -85,9 +92,10 @@ def _save(model: Any, folder: Path, saving: Saving) -> Saved:
         module, imported = "model_source", _extracted(name, to=contents / "model_source.py")
     else:
         imported = _copied(sys.modules[module], to=contents)
-    (contents / ENTRY).write_text(
-        _entry(model, module=module, name=name, contents=contents), "utf-8"
-    )
+    entry = _entry(model, module=module, name=name, contents=contents)
+    pickled = {name for file in contents.glob("*.pickle") for name in pickled_modules(file)}
+    imported = _brought({*imported, *pickled} - {MAIN, module.partition(".")[0]}, to=contents)
+    (contents / ENTRY).write_text(entry, "utf-8")
     return Saved(
         path=zipped(contents, to=folder / "model.zip"),
         runtime="python",
@@ -114,8 +122,7 @@ def _extracted(name: str, *, to: Path) -> Iterable[str]:
         (to.parent / "values.pickle").write_bytes(_pickled(found.values, of=name))
         values = VALUES
     to.write_text(found.future + values + found.code, encoding="utf-8")
-    modules = {type(value).__module__.partition(".")[0] for value in found.values.values()}
-    return found.modules | modules
+    return found.modules
 
 
 def _pickled(values: dict[str, Any], *, of: str) -> bytes:
@@ -133,6 +140,20 @@ def _pickled(values: dict[str, Any], *, of: str) -> bytes:
             code=UNSUPPORTED_MODEL,
         )
     return pickled
+
+
+def _brought(names: Iterable[str], *, to: Path) -> set[str]:
+    """Copy those of these modules that no index has, and what they import; return the others."""
+    waiting, seen, others = [*names], set(names), set()
+    while waiting:
+        name = waiting.pop()
+        if not is_local(name):
+            others.add(name)
+            continue
+        found = set(_copied(sys.modules[name], to=to)) - seen
+        seen |= found
+        waiting += found
+    return others
 
 
 def _copied(module: Any, *, to: Path) -> Iterable[str]:
