@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 
 from serving.cluster.control.planning import Demand, kind_of
-from serving.cluster.membership.records import ReplicaRecord
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.workers import WorkerRecord
 from serving.cluster.queues import queue_at, queue_of
 
@@ -35,14 +35,37 @@ class Placement:
 
     def queue_for(self, demand: Demand) -> str:
         """The queue for its next replica: that of one host only where others failed."""
-        hosts = self._hosts(demand.device)
-        good = hosts - self._failed_on.get(demand.version_id, frozenset())
+        hosts, good = self._hosts(demand.device), self._good(demand)
         queue = queue_of(demand.device)
         if not good or good == hosts:
             return queue
         chosen = max(sorted(good), key=self._free)
         self._taken[chosen] += 1
         return queue_at(queue, host_id=chosen)
+
+    def waiting_in_vain(self, records: Iterable[ReplicaRecord]) -> list[str]:
+        """Return those that wait for a slot of one host, which has none, while another one has.
+
+        They were sent to that host as others had failed, and one of these may be tried again.
+        """
+        return [
+            record.id
+            for record in records
+            if record.state is ReplicaState.QUEUED
+            and (host := self._only_host(record)) is not None
+            and self._free(host) <= 0
+            and any(self._free(other) > 0 for other in self._good(record) - {host})
+        ]
+
+    def _only_host(self, record: ReplicaRecord) -> str | None:
+        queue = queue_of(record.device)
+        for host in self._hosts(record.device):
+            if record.queue == queue_at(queue, host_id=host):
+                return host
+        return None
+
+    def _good(self, replica: Demand | ReplicaRecord) -> set[str]:
+        return self._hosts(replica.device) - self._failed_on.get(replica.version_id, frozenset())
 
     def _hosts(self, device: str) -> set[str]:
         return {w.host_id for w in self._workers if w.queue == queue_of(device)}

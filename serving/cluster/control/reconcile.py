@@ -109,6 +109,7 @@ class Reconciler:
                 host_ids={worker.host_id for worker in workers},
             ),
         )
+        records = self._without(placement.waiting_in_vain(records), records=records)
         steps = plan(
             demands=demands,
             records=records,
@@ -194,6 +195,13 @@ class Reconciler:
         for replica_id in lost:
             logger.warning("task lost replica=%s", replica_id)
         return [record for record in records if record.id not in lost]
+
+    def _without(
+        self, replica_ids: Sequence[str], *, records: Sequence[ReplicaRecord]
+    ) -> list[ReplicaRecord]:
+        """Drop these queued records: others are started in their places."""
+        self._directory.remove(replica_ids)
+        return [record for record in records if record.id not in replica_ids]
 
     def _queued_tasks(self, queue: str) -> set[str]:
         messages = cast("list[bytes]", self._redis.lrange(queue, 0, -1))

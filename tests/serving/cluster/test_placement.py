@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from serving.cluster.control.placement import Placement, occupancy
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.membership.workers import WorkerRecord
@@ -52,6 +54,26 @@ def test_a_host_without_the_device_is_no_way_out() -> None:
 
 def test_without_any_worker_nothing_is_held_back() -> None:
     assert not placement(failed={"h1"}).is_held_back(a_demand())
+
+
+@pytest.mark.parametrize(
+    ("failed", "taken", "in_vain"),
+    [
+        (set(), "h1 h1", True),
+        ({"h2"}, "h1 h1", False),  # the other is still held back
+        (set(), "h1", False),  # it is about to have a slot
+        (set(), "h1 h1 h2 h2", False),  # nobody has one
+    ],
+)
+def test_one_that_waits_for_a_full_host_is_not_left_there_while_another_has_a_slot(
+    failed: set[str], taken: str, in_vain: bool
+) -> None:
+    where = placement(ONE, OTHER, failed=failed, taken=taken)
+    waiting = [
+        a_record("there", state=ReplicaState.QUEUED, queue="replicas.cpu.h1"),
+        a_record("anywhere", state=ReplicaState.QUEUED, queue="replicas.cpu"),
+    ]
+    assert where.waiting_in_vain(waiting) == (["there"] if in_vain else [])
 
 
 def test_slots_are_counted_and_those_who_have_them_named() -> None:

@@ -112,6 +112,27 @@ def test_a_replica_that_died_while_it_loaded_counts_as_a_failure(
     assert (left.state, left.loads) == (ReplicaState.FAILED, True)
 
 
+def test_a_host_that_failed_is_tried_again_where_the_others_are_full(
+    rounds: Rounds, live: ModelVersion, client: redis.Redis
+) -> None:
+    ModelVersion.objects.update(replicas=2)
+    rounds.employ("h1", slots=1)
+    rounds.employ("h2")
+    rounds.announce(live)
+    rounds.failures.note(live.pk, host_id="h2", reason="its environment could not be built")
+    rounds.run()
+    assert [queue for _, queue in rounds.started] == ["replicas.cpu.h1"]
+    assert not rounds.run()
+
+    client.delete(f"clipper:backoff:{live.pk}:h2")  # its pause is over
+    rounds.run()
+
+    (waited, _), (tried, queue) = rounds.started
+    assert queue == "replicas.cpu"
+    assert sorted(rounds.records()) == sorted(["r1", tried])
+    assert waited not in rounds.records()
+
+
 def test_a_version_held_back_starts_when_its_pause_is_over(
     rounds: Rounds, live: ModelVersion, client: redis.Redis
 ) -> None:
