@@ -37,7 +37,7 @@ def measure(session: Session) -> Records:
         stack.upload(LINEAR, version=VERSIONS[1], artifact=linear_artifact())
         bodies = large_bodies(stack.folder / "bodies.txt")
         load = stack.load(LINEAR, bodies=bodies, connections=CONNECTIONS)
-        web, asked = busiest(stack.processes["web"]), 0
+        web, asked = busiest(stack.processes["predict"]), 0
         done: list[str] = []
         deploy = lambda version: stack.deploy(LINEAR, version=version)  # noqa: E731
         work = lambda stop: deploys(deploy, wanted=options.deploys, done=done, stop=stop)  # noqa: E731

@@ -22,7 +22,9 @@ MIB = 1 << 20
 ROLES = {
     "run_stack.py": "launcher",
     "benchmarks.echo": "echo",
-    "clipper_site.asgi": "web",
+    # Their masters too, which start them.
+    "clipper_site.predict_asgi": "predict",
+    "clipper_site.console_asgi": "console",
     "redis-server": "redis",
     "control@": "scheduler",
     "cpu@": "worker",

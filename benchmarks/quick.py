@@ -44,7 +44,7 @@ def clipper(folder: Path) -> Iterator[Host]:
             for kind in ("misses", "hits")
         ]
         yield Host(
-            rows=rows, processes=lambda: stack.processes, server="web", wrk=stack.wrk,
+            rows=rows, processes=lambda: stack.processes, server="predict", wrk=stack.wrk,
             client=stack.client,
         )  # fmt: skip
 
@@ -72,7 +72,7 @@ def _profile(stack: Stack, *, session: Session) -> None:
     bodies = large_bodies(stack.folder / "784.txt")
     load = stack.load(LINEAR, bodies=bodies, connections=LOADED)
     stack.wrk.run(load, seconds=SECONDS)
-    sampler = flame.record(busiest(stack.processes["web"]).pid, seconds=seconds, to=samples)
+    sampler = flame.record(busiest(stack.processes["predict"]).pid, seconds=seconds, to=samples)
     result = stack.wrk.run(load, seconds=seconds + flame.START_SECONDS)
     sampler.wait(timeout=seconds)
     session.say(flame.in_words(samples.read_text()))

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import django_stubs_ext
 from django.apps import AppConfig
 from django.contrib import admin
 from django.contrib.admin.apps import SimpleAdminConfig
 from django.contrib.admin.checks import check_admin_app, check_dependencies
 from django.core import checks
+
+# Lets annotations such as ModelForm[Application] stand in code that runs, of which only the console
+# has any: it takes the whole admin to do so.
+django_stubs_ext.monkeypatch()
 
 
 class ClipperSiteConfig(AppConfig):
@@ -17,7 +22,8 @@ class ClipperSiteConfig(AppConfig):
     verbose_name = "Clipper"
 
     def ready(self) -> None:
-        from clipper_site import checks  # noqa: F401  (registers the checks)
+        # Registers the checks, and the application that tasks are sent through.
+        from clipper_site import celery, checks  # noqa: F401
 
 
 class LazyAdminConfig(SimpleAdminConfig):

@@ -1,27 +1,19 @@
-"""Builds the serving runtime from Django's settings: the one place where the two meet."""
+"""Builds what answers queries from Django's settings: the one place where the two meet."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from django.conf import settings
-from django.db import close_old_connections, connection
+from django.db import connection
 
-from registry.artifacts.store import ArtifactStore
-from registry.artifacts.tokens import ArtifactTokens
+from clipper_site.web_process import with_fresh_connection
 from registry.changes import CHANGES_CHANNEL
 from registry.snapshot import build_snapshot
 from selection.receipts import FormerSecret, derive_key
-from serving.api.artifacts import ArtifactDownloads
-from serving.api.limits import Limits
 from serving.engine.engine import EngineSpec
-from serving.metrics.artifacts import ArtifactCounts
 from serving.rpc.credentials import Credentials, web_tls
 from serving.web.runtime import Runtime, RuntimeSpec
-
-T = TypeVar("T")
 
 
 def new_runtime() -> Runtime:
@@ -42,6 +34,7 @@ def new_runtime() -> Runtime:
             max_body_bytes=settings.CLIPPER_MAX_BODY_BYTES,
             outputs_bytes=settings.CLIPPER_OUTPUTS_BYTES,
             contexts_at_hand=settings.CLIPPER_CONTEXTS_AT_HAND,
+            console_socket=str(settings.CLIPPER_RUN_DIR / "console-http.sock"),
             read_snapshot=with_fresh_connection(build_snapshot),
             check_database=with_fresh_connection(_select_one),
         )
@@ -58,27 +51,6 @@ def former_secret() -> FormerSecret | None:
     )
 
 
-def new_limits() -> Limits:
-    """Return the limits of what clients of this web process may take; it needs them once."""
-    return Limits(
-        head_s=settings.CLIPPER_HEAD_TIMEOUT_S,
-        body_s=settings.CLIPPER_BODY_TIMEOUT_S,
-        body_rate=settings.CLIPPER_BODY_RATE,
-        authentication_s=settings.CLIPPER_AUTHENTICATION_TIMEOUT_S,
-        unfinished_bytes=settings.CLIPPER_UNFINISHED_BYTES,
-    )
-
-
-def artifact_downloads(counts: ArtifactCounts) -> ArtifactDownloads:
-    """Return what hands artifacts out to the other hosts of the cluster."""
-    return ArtifactDownloads(
-        tokens=ArtifactTokens(settings.CLIPPER_CLUSTER_SECRET.encode()),
-        file_of=ArtifactStore.default().file_of,
-        at_once=settings.CLIPPER_ARTIFACTS_AT_ONCE,
-        counts=counts,
-    )
-
-
 def web_credentials() -> Credentials:
     """Return what this web process proves itself with to replicas that it reaches over TCP."""
     authority = settings.CLIPPER_TLS_CA
@@ -86,19 +58,6 @@ def web_credentials() -> Credentials:
         secret=settings.CLIPPER_CLUSTER_SECRET.encode(),
         tls=web_tls(authority=Path(authority)) if authority else None,
     )
-
-
-def with_fresh_connection(work: Callable[[], T]) -> Callable[[], T]:
-    """Drop a database connection that broke since the thread last used it."""
-
-    def worked() -> T:
-        close_old_connections()
-        try:
-            return work()
-        finally:
-            close_old_connections()
-
-    return worked
 
 
 def _select_one() -> None:

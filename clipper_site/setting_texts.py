@@ -37,7 +37,12 @@ PLACE = {
         "Address that the web processes listen on. The launcher always sets it to loopback: put a"
         " proxy in front."
     ),
-    "CLIPPER_PORT": _text("Port that the web processes listen on. `make run PORT=8123` sets it."),
+    "CLIPPER_PORT": _text("Port that the stack is asked at. `make run PORT=8123` sets it."),
+    "CLIPPER_CONSOLE_PORT": _text(
+        "A port of the console's own, for a [proxy](../how-to/proxies.md) that tells the two kinds"
+        " of process apart. `0`: none; the console is there at `CLIPPER_PORT` in any case, and over"
+        " HTTP at the Unix socket `$CLIPPER_RUN_DIR/console-http.sock`."
+    ),
     "DATABASE_URL": _text(
         "Where the registry and the feedback are kept. A PostgreSQL socket:"
         " `postgres://user@%2Fvar%2Frun%2Fpostgresql/name`.",
@@ -53,7 +58,16 @@ PLACE = {
 
 SIZE = {
     "CLIPPER_WEB_WORKERS": _text(
-        "Web processes. Each has its own cache and its own connections to the replicas."
+        "Processes that answer queries. Each has its own cache and its own connections to the"
+        " replicas."
+    ),
+    "CLIPPER_CONSOLE_WORKERS": _text(
+        "Processes of the console, which answer everything else: its pages, REST management,"
+        " uploads, `/metrics`. Each takes some 130 MiB."
+    ),
+    "CLIPPER_CONSOLE_NICE": _text(
+        "Niceness of the console's processes, up to 19: where cores are short, queries and models"
+        " go first."
     ),
     "CLIPPER_CPU_SLOTS": _text("Replicas that the stack's CPU worker can hold at once."),
     "CLIPPER_GPU_SLOTS": _text(
@@ -291,6 +305,9 @@ SECURITY = {
 LAUNCHER = {
     "CLIPPER_PYTHON": _text("The interpreter of `.venv`."),
     "CLIPPER_GPU_WORKER": _text("`true` where `CLIPPER_GPU_SLOTS` is not 0."),
+    "CLIPPER_CONSOLE_LISTENS": _text(
+        "Where the console listens beside its Unix sockets, made of `CLIPPER_CONSOLE_PORT`."
+    ),
     "CLIPPER_REDIS_OURS": _text("`true` where the stack starts its own Redis."),
     "CLIPPER_REDIS_SERVER": _text("The server that it starts."),
     "CLIPPER_STACK": _text(

@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import quote
 
 import dj_database_url
-import django_stubs_ext
 
 from clipper_site.artifact_storage import artifact_storage
 from clipper_site.env import CHANGE_EXPECTED, Environment, parse_change
@@ -19,9 +18,6 @@ from clipper_site.ports import (
     parse_remote_hosts,
     parse_web_addresses,
 )
-
-# Lets annotations such as ModelForm[Application] stand in code that runs.
-django_stubs_ext.monkeypatch()
 
 ENV = Environment()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -40,6 +36,10 @@ CLIPPER_WEB_WORKERS = ENV.whole("CLIPPER_WEB_WORKERS", default=1, at_least=1)
 CLIPPER_CPU_SLOTS = ENV.whole("CLIPPER_CPU_SLOTS", default=12, at_least=1)
 CLIPPER_GPU_SLOTS = ENV.whole("CLIPPER_GPU_SLOTS", default=0)
 CLIPPER_WORKER_NICE = ENV.whole("CLIPPER_WORKER_NICE", default=5)
+CLIPPER_CONSOLE_WORKERS = ENV.whole("CLIPPER_CONSOLE_WORKERS", default=1, at_least=1)
+CLIPPER_CONSOLE_NICE = ENV.whole("CLIPPER_CONSOLE_NICE", default=10)
+# 0: it is reached by way of the processes that answer queries, and over a Unix socket.
+CLIPPER_CONSOLE_PORT = ENV.whole("CLIPPER_CONSOLE_PORT", default=0)
 
 # --- How it behaves --------------------------------------------------------------------------
 CLIPPER_MAX_BODY_BYTES = ENV.whole("CLIPPER_MAX_BODY_BYTES", default=16 << 20, at_least=1024)
@@ -186,7 +186,6 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "clipper_site.urls"
-ASGI_APPLICATION = "clipper_site.asgi.application"
 TEMPLATES: list[dict[str, Any]] = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",

@@ -60,7 +60,7 @@ class Asked:
         )
         settle = (lambda: _wait_for_calm(stack)) if self.leaves_work else lambda: None
         seen = sampled(
-            load, wrk=stack.wrk, seconds=seconds, processes=stack.processes, server="web",
+            load, wrk=stack.wrk, seconds=seconds, processes=stack.processes, server="predict",
             client=stack.client, settle=settle,
         )  # fmt: skip
         asked, answered = _calls(stack), max(1, seen["answered"])
@@ -68,7 +68,7 @@ class Asked:
             "us": seen["server_us"],
             "reads": (asked[READS] - calls[READS]) / answered,
             "scripts": (asked[SCRIPTS] - calls[SCRIPTS]) / answered,
-            "memory": read_memory({"web": stack.processes["web"]})["rss"],
+            "memory": read_memory({"web": stack.processes["predict"]})["rss"],
         }
 
 

@@ -63,7 +63,7 @@ def measure(session: Session) -> Records:
 
 def flood(stack: Stack, phases: list[Phase]) -> Records:
     """A model that is the bottleneck: each query, and the memory of the web process meanwhile."""
-    web = busiest(stack.processes["web"])
+    web = busiest(stack.processes["predict"])
     bodies = stack.folder / "numbers.txt"
     bodies.write_text(f'{{"input":[{COUNTER},1.0,2.0,3.0]}}\n')
     read = lambda: (time.monotonic(), web.memory_info().rss / MIB)  # noqa: E731
@@ -84,7 +84,7 @@ def crowd(stack: Stack, load: Load, *, seconds: int, body: bytes) -> Record:
         following.append(1e3 * (time.monotonic() - started) if by_model else float("nan"))
 
     seen = sampled(
-        load, wrk=stack.wrk, seconds=seconds, processes=stack.processes, server="web",
+        load, wrk=stack.wrk, seconds=seconds, processes=stack.processes, server="predict",
         client=stack.client, settle=ask_once_more,
     )  # fmt: skip
     by_model = seen["rate"] * (1.0 - seen["defaults"])

@@ -78,7 +78,7 @@ class Disrupted:
 
     def web_workers(self) -> list[psutil.Process]:
         """The processes that answer: of several, not the one that watches them."""
-        web = self._processes("web")
+        web = self._processes("predict")
         parents = {process.ppid() for process in web}
         return [process for process in web if process.pid not in parents]
 
@@ -126,12 +126,13 @@ class Disruption(NamedTuple):
     once: bool = False
 
 
-kill_web = lambda stack: stack.kill("web", victim=stack.web_workers()[0])  # noqa: E731
+kill_web = lambda stack: stack.kill("predict", victim=stack.web_workers()[0])  # noqa: E731
 # The web process is killed early and only once: of a long life more can be seen.
 DISRUPTIONS = (
     Disruption("deploy", Disrupted.deploy),
     Disruption("kill a web worker", kill_web, (BROKEN, REFUSED), once=True),
     Disruption("roll back", Disrupted.roll_back),
+    Disruption("kill the console", lambda stack: stack.kill("console")),
     Disruption("kill a replica", Disrupted.kill_replica),
     Disruption("scale up", lambda stack: stack.scale(3)),
     Disruption("kill Redis", lambda stack: stack.kill("redis"), (REFUSED,)),

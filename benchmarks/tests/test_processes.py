@@ -18,7 +18,7 @@ def test_every_program_of_the_stack_has_a_role() -> None:
     commands = [line for line in lines if line.startswith("command =")]
     commands = [line.replace("%(ENV_CLIPPER_REDIS_SERVER)s", "redis-server") for line in commands]
     roles = {role_of(command) for command in commands}
-    assert roles == {"supervisor", "redis", "worker", "scheduler", "web"}
+    assert roles == {"supervisor", "redis", "worker", "scheduler", "predict", "console"}
 
 
 def test_cores_are_seconds_of_cpu_in_a_second_of_the_clock() -> None:

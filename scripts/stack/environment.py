@@ -18,6 +18,9 @@ DEFAULTS = {
     "CLIPPER_CPU_SLOTS": "12",
     "CLIPPER_GPU_SLOTS": "0",
     "CLIPPER_WORKER_NICE": "5",
+    "CLIPPER_CONSOLE_WORKERS": "1",
+    "CLIPPER_CONSOLE_NICE": "10",
+    "CLIPPER_CONSOLE_PORT": "0",
 }
 
 
@@ -53,10 +56,16 @@ def environment_of(
         "CLIPPER_PYTHON": sys.executable,
         # No worker for no slots.
         "CLIPPER_GPU_WORKER": "false" if chosen["CLIPPER_GPU_SLOTS"].strip("0") == "" else "true",
+        "CLIPPER_CONSOLE_LISTENS": _console_listens(layout, port=chosen["CLIPPER_CONSOLE_PORT"]),
         "CLIPPER_REDIS_OURS": "true" if ours else "false",
         # Never started without a server of ours, but supervisord.conf must still be complete.
         "CLIPPER_REDIS_SERVER": str(redis_server or "the one of REDIS_URL"),
     }
+
+
+def _console_listens(layout: Layout, *, port: str) -> str:
+    """Return the option by which the console listens on a port too; "" where it has none."""
+    return f"--listen http-port={layout.host}:{port}" if port.strip("0") else ""
 
 
 def write_environment_script(layout: Layout, *, environment: Mapping[str, str]) -> None:

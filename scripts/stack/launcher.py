@@ -142,7 +142,7 @@ def bring_up(
     with_demo: bool,
 ) -> None:
     """From started processes to answered questions."""
-    say(f"Starting Redis ({environment['CLIPPER_REDIS_SERVER']}), web, CPU worker, scheduler ...")
+    say(f"Starting Redis ({environment['CLIPPER_REDIS_SERVER']}), web, CPU worker, control ...")
     readiness.wait_until_live(layout, environment=environment, supervisord=child)
     has_demo = with_demo and demo.seed_once(layout, environment=environment)
     say("Waiting until every part is ready ...")

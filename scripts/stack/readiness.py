@@ -13,6 +13,8 @@ from .errors import StackError
 from .layout import Layout
 from .terminal import say
 
+# At the one address of the stack.
+LIVE_AT = {"the predict process": "/health/live", "the console": "/health/console"}
 LIVE_SECONDS = 60.0
 READY_SECONDS = 180.0
 LOOK_AGAIN_SECONDS = 0.2
@@ -22,7 +24,7 @@ WORD_EACH_SECONDS = 10.0
 def wait_until_live(
     layout: Layout, *, environment: Mapping[str, str], supervisord: subprocess.Popen[bytes]
 ) -> None:
-    """Until Redis takes commands and the web process answers."""
+    """Until Redis takes commands, and both kinds of web process answer."""
     client = redis.Redis.from_url(environment["REDIS_URL"], socket_timeout=2.0)
 
     def what_lacks() -> str | None:
@@ -30,8 +32,11 @@ def wait_until_live(
             client.ping()
         except redis.RedisError as error:
             return f"Redis ({error})"
-        reply = web.get(layout, path="/health/live")
-        return None if reply.status == 200 else f"the web process ({reply.words()})"
+        for kind, path in LIVE_AT.items():
+            reply = web.get(layout, path=path)
+            if reply.status != 200:
+                return f"{kind} ({reply.words()})"
+        return None
 
     try:
         lacking = _wait(what_lacks, seconds=LIVE_SECONDS, supervisord=supervisord)
@@ -44,7 +49,7 @@ def wait_until_live(
 def wait_until_ready(
     layout: Layout, *, supervisord: subprocess.Popen[bytes], seconds: float = READY_SECONDS
 ) -> str | None:
-    """Until database, Redis and the routed models are reachable, as the web process sees them.
+    """Until database, Redis and the routed models are reachable, as the predict process sees them.
 
     Returns what still lacks after that time: only in a running stack can it be repaired.
     """

@@ -45,15 +45,12 @@ def update_endpoint(runtime: Runtime) -> Endpoint:
     return _taking(runtime, lambda body: [parse_update(body)])
 
 
-def selection_endpoint(runtime: Runtime, *, management: Endpoint) -> Endpoint:
-    """Return the ASGI callable for `.../{app}/selection?context=`; resets are `management`'s."""
+def selection_endpoint(runtime: Runtime) -> Endpoint:
+    """Return the ASGI callable for `.../{app}/selection?context=`; resets are the console's."""
 
     @endpoint
     async def selection(scope: Scope, receive: Receive, send: Send) -> None:
         require_method(scope, "GET", "DELETE")
-        if scope["method"] == "DELETE":
-            await management(scope, receive, send)
-            return
         application = await application_of(runtime, scope, needs=PREDICT)
         query = parse_qs(scope["query_string"].decode("latin-1"))
         unknown = sorted(query.keys() - {"context"})
@@ -88,7 +85,6 @@ def _taking(runtime: Runtime, parse: Parse) -> Endpoint:
     @endpoint
     async def feedback(scope: Scope, receive: Receive, send: Send) -> None:
         require_method(scope, "POST")
-        await runtime.own_changes.followed()
         application = await application_of(runtime, scope, needs=FEEDBACK)
         body = await read_body(scope, receive, limit=runtime.spec.max_body_bytes)
         await send_body(send, _json(await submit(runtime, application, parse(body))))

@@ -1,4 +1,4 @@
-"""Liveness, readiness and the numbers for Prometheus."""
+"""Whether a process that answers queries should be asked."""
 
 from __future__ import annotations
 
@@ -6,35 +6,17 @@ import asyncio
 
 import msgspec
 
-from registry.artifacts.counts import read_fetches_async
 from registry.control import read_control_async
 from registry.errors import NotReady
-from registry.restarts import read_restarts_async
-from selection.store.health import read_alarms_async
-from selection.store.keys import REDIS_ERRORS, redis_needed
+from selection.store.keys import REDIS_ERRORS
 from serving.api.http import Endpoint, Receive, Scope, Send, endpoint, require_method, send_body
 from serving.api.shared import shared_by_connections
-from serving.cluster.environments import read_numbers_async
-from serving.cluster.failures.check_counts import read_checks_async
-from serving.metrics.exposition import exposition
-from serving.metrics.published import read_published_async
+from serving.web.console_health import console_state
 from serving.web.readiness import OK, Readiness, model_readiness
 from serving.web.runtime import Runtime
 
 CHECK_TIMEOUT_S = 2.0
 DRAINING = "draining"
-PROMETHEUS_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
-
-
-def live_endpoint(runtime: Runtime) -> Endpoint:
-    """Answers as long as the event loop turns."""
-
-    @endpoint
-    async def live(scope: Scope, receive: Receive, send: Send) -> None:
-        require_method(scope, "GET", "HEAD")
-        await send_body(send, b'{"live":true}')
-
-    return live
 
 
 def ready_endpoint(runtime: Runtime) -> Endpoint:
@@ -57,49 +39,19 @@ def ready_endpoint(runtime: Runtime) -> Endpoint:
     return ready
 
 
-def metrics_endpoint(runtime: Runtime) -> Endpoint:
-    """Prometheus text of every web process, each with its own `process` label."""
-
-    @endpoint
-    async def metrics(scope: Scope, receive: Receive, send: Send) -> None:
-        require_method(scope, "GET")
-        async with redis_needed(timeout_s=CHECK_TIMEOUT_S):
-            documents = await read_published_async(runtime.redis)
-            control = await read_control_async(runtime.redis)
-            restarts = await read_restarts_async(runtime.redis, runtime.snapshot.versions)
-            environments = await read_numbers_async(runtime.redis)
-            fetches = await read_fetches_async(runtime.redis)
-            checks = await read_checks_async(runtime.redis)
-            health = await read_alarms_async(runtime.redis)
-        arms = {
-            version_id: version.arm for version_id, version in runtime.snapshot.versions.items()
-        }
-        body = await asyncio.to_thread(
-            exposition,
-            documents,
-            control_age_s=control.age_s,
-            restarts={
-                arms[version_id]: of for version_id, of in restarts.items() if version_id in arms
-            },
-            environments=environments,
-            fetches=fetches,
-            checks=checks,
-            health=health,
-        )
-        await send_body(send, body, headers=[PROMETHEUS_TYPE])
-
-    return metrics
-
-
 async def _readiness(runtime: Runtime) -> Readiness:
-    database, redis_state, control = await asyncio.gather(
-        _database(runtime), _redis(runtime), _control(runtime)
+    database, redis_state, control, console = await asyncio.gather(
+        _database(runtime),
+        _redis(runtime),
+        _control(runtime),
+        console_state(runtime.spec.console_socket),
     )
     found = Readiness()
     found.note("database", database, fails=database != OK)
     found.note("redis", redis_state, fails=redis_state != OK)
     # Told, and no more: another web process would be no better off.
     found.note("control", control)
+    found.note("console", console)
     if words := runtime.redis_memory.memory.words():
         found.note("redis memory", words)
     models = model_readiness(

@@ -1,7 +1,7 @@
 """A web process: uvicorn with our protocols, on the sockets of its master.
 
-    python -m serving.master web --listen http=127.0.0.1:8000 --listen arrivals=unix:PATH -- \\
-        python -m serving.api.server clipper_site.asgi:application
+    python -m serving.master predict --listen http=127.0.0.1:8000 --listen arrivals=unix:PATH -- \\
+        python -m serving.api.server clipper_site.predict_asgi:application
 
 It says that it is ready once it takes connections. Told to end, it takes no more of them and
 answers what is under way; these answers say `connection: close`. Told to retire, as another process
@@ -26,12 +26,12 @@ from uvicorn.lifespan.on import LifespanOn
 
 from serving.api.arrivals import ReceivingServer
 from serving.api.connection import HttpConnection
-from serving.api.front import FrontProtocol
 from serving.api.moving import MovingConnection
 from serving.api.shared import REPLACES_KEY, shared_by_connections
 from serving.master.inherited import Inherited
 
-# The sockets of the master: that requests come by, and that other processes hand connections to.
+# The sockets of the master: requests come by those whose names begin so, and other processes hand
+# connections to this one.
 HTTP = "http"
 ARRIVALS = "arrivals"
 # What is under way has so long to be answered, websockets' last messages included.
@@ -153,7 +153,8 @@ def main() -> None:
     config = configured(application)
     config.load()
     config.lifespan_class = lambda config: Lifespan(config, replaces=inherited.replaces)
-    WebServer(config, inherited=inherited).run([inherited.sockets[HTTP]])
+    listening = [each for name, each in inherited.sockets.items() if name.startswith(HTTP)]
+    WebServer(config, inherited=inherited).run(listening)
 
 
 def imported(application: str) -> Any:
@@ -172,11 +173,14 @@ def imported(application: str) -> Any:
 
 
 def configured(application: Any) -> uvicorn.Config:
-    """Return how every web process is run; its logs go the way of all others."""
+    """Return how every web process is run; its logs go the way of all others.
+
+    The application says by which protocol its connections are served (`connection`).
+    """
     return uvicorn.Config(
         application,
         loop="uvloop",
-        http=FrontProtocol,
+        http=application.connection,
         interface="asgi3",
         lifespan="on",
         log_config=None,

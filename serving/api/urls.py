@@ -1,6 +1,6 @@
 """The management API's URLs about what runs, for inclusion under /api/v1/.
 
-Predictions and feedback are no views of Django: `clipper_site/asgi.py` routes them.
+Predictions and feedback are no views of Django: `clipper_site/predict_asgi.py` routes them.
 """
 
 from __future__ import annotations

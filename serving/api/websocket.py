@@ -188,7 +188,6 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
         return b'"type":"prediction",' + body[1:-1]
 
     async def _feedback(self, fields: Fields) -> bytes:
-        await self._serving.own_changes.followed()
         application = await self._application(needs=FEEDBACK)
         result = await submit(self._serving, application, [parse_item(_json(fields))])
         return b'"type":"feedback",' + _json(result)[1:-1]

@@ -2,7 +2,8 @@
 
 Counting is raising a number in memory. Once a second each process publishes its numbers in Redis
 (`clipper:web:{id}`, gone 5 s after the process), where any process can read all of them: the
-index `clipper:webs` holds their ids (`infrastructure/expiring_keys.py`).
+index `clipper:webs` holds their ids (`infrastructure/expiring_keys.py`). Those of the console do
+the same beside it.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ KEY_PREFIX = "clipper:web:"
 TTL_S = 5
 INDEX = "clipper:webs"
 WEBS = ExpiringKeys(index=INDEX, prefix=KEY_PREFIX)
+# Console processes answer no queries: whoever adds up what was answered passes them by.
+CONSOLES = ExpiringKeys(index="clipper:consoles", prefix="clipper:console:")
 
 # Calls by how they ended: a place for each status, and one for those without any at the deadline.
 NO_OUTCOME = len(Status)
@@ -238,22 +241,31 @@ def _quantile_ms(delta: Delta, *, name: str, q: float) -> float | None:
     return None if seconds is None else seconds * 1e3
 
 
-async def publish(client: Redis, document: dict[str, Any]) -> None:
+async def publish(client: Redis, document: dict[str, Any], *, among: ExpiringKeys = WEBS) -> None:
     """Publish a document in place of its process' last one."""
     async with client.pipeline(transaction=True) as pipe:
-        WEBS.write(pipe, document["id"], text=msgspec.json.encode(document), ttl_s=TTL_S)
-        WEBS.forget_gone(pipe)
+        among.write(pipe, document["id"], text=msgspec.json.encode(document), ttl_s=TTL_S)
+        among.forget_gone(pipe)
         await pipe.execute()
 
 
-def read_published(client: redis.Redis) -> list[dict[str, Any]]:
-    """Return the last document of every live web process (blocking)."""
-    return _parsed(WEBS.read(client))
+async def withdraw(client: Redis, process_id: str, *, among: ExpiringKeys = WEBS) -> None:
+    """This process leaves, and with it its document."""
+    async with client.pipeline(transaction=True) as pipe:
+        among.remove(pipe, process_id)
+        await pipe.execute()
 
 
-async def read_published_async(client: Redis) -> list[dict[str, Any]]:
+def read_published(client: redis.Redis, *, among: ExpiringKeys = WEBS) -> list[dict[str, Any]]:
+    """Return the last document of every process of a kind that lives (blocking)."""
+    return _parsed(among.read(client))
+
+
+async def read_published_async(
+    client: Redis, *, among: ExpiringKeys = WEBS
+) -> list[dict[str, Any]]:
     """Return what `read_published` does, without blocking."""
-    return _parsed(await WEBS.read_async(client))
+    return _parsed(await among.read_async(client))
 
 
 def _parsed(texts: Iterable[bytes]) -> list[dict[str, Any]]:

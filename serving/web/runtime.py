@@ -36,7 +36,6 @@ from serving.cluster.membership.records import ReplicaRecord
 from serving.cluster.membership.seals import Refusals, Seal
 from serving.cluster.membership.views import VIEW_INTERVAL_S, WebView, publish_view, withdraw_view
 from serving.engine.engine import Engine, EngineSpec, VersionSettings
-from serving.metrics.artifacts import ArtifactCounts
 from serving.metrics.event_loop import LoopWatch
 from serving.metrics.memory import resident_bytes
 from serving.metrics.published import Metrics, Reading, publish
@@ -47,7 +46,6 @@ from serving.query.routing import Router
 from serving.rpc.credentials import Credentials
 from serving.web.keeping import RETRY_PAUSE_S, keep
 from serving.web.links import ReplicaLinks
-from serving.web.own_changes import OwnChanges
 
 # A lost notice costs at most this long.
 REGISTRY_POLL_S = 5.0
@@ -82,6 +80,8 @@ class RuntimeSpec:
     max_body_bytes: int
     outputs_bytes: int = BUDGET_BYTES
     contexts_at_hand: int = COPIES
+    # The Unix socket at which the console takes requests.
+    console_socket: str = ""
     read_snapshot: Callable[[], Snapshot]
     check_database: Callable[[], None]
 
@@ -96,7 +96,7 @@ class Runtime:
         self.router = Router(connected=self.engine.connected)
         self.metrics = Metrics(process_id=f"{os.getpid()}-{secrets.token_hex(3)}", pid=os.getpid())
         self.loop_watch = LoopWatch()
-        self.artifacts = ArtifactCounts()
+        self._since = time()
         self.store = SelectionStore(self.redis, copies=spec.contexts_at_hand)
         self.redis_memory = MemoryWatch(self.redis)
         self.outputs = OutputStore(self.redis, budget_bytes=spec.outputs_bytes)
@@ -141,7 +141,6 @@ class Runtime:
         self._looked_at = 0.0
         # The number of the last change that is followed; None before Redis has told one.
         self._followed: int | None = None
-        self.own_changes = OwnChanges(self.catch_up)
         self._directory_changed = asyncio.Event()
         self._view_changed = asyncio.Event()
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot")
@@ -388,7 +387,7 @@ class Runtime:
             "outputs_dropped": self.outputs.dropped,
             "due_dropped": self.due.dropped,
         }
+        document["since"], document["host"] = self._since, socket.gethostname()
         document["directory"] = {"refused": self._refusals.count}
-        document["artifacts"] = self.artifacts.published()
         document["loop"] = self.loop_watch.published()
         await publish(self.redis, document)

@@ -15,6 +15,7 @@ from clipper_site import urls as site_urls
 from registry.api.errors import unknown_url
 from registry.errors import ClipperError
 from scripts.stack.environment import MARK
+from serving.api import paths
 from serving.engine.stats import VersionStats
 from serving.metrics.exposition import exposition
 from serving.metrics.published import Metrics, Reading
@@ -65,13 +66,20 @@ def urls() -> set[str]:
 
 
 def _asgi_patterns() -> Iterator[str]:
-    """The regular expressions that asgi.py routes by, with {} for each of their parameters."""
-    for call in ast.walk(ast.parse((ROOT / "clipper_site/asgi.py").read_text())):
-        if isinstance(call, ast.Call) and ast.unparse(call.func) in ("route", "re.compile"):
-            yield _literal(call.args[0])
+    """The regular expressions that raw endpoints are routed by, with {} for each parameter."""
+    for kind in ("predict", "console"):
+        source = (ROOT / f"clipper_site/{kind}_asgi.py").read_text()
+        for call in ast.walk(ast.parse(source)):
+            if not isinstance(call, ast.Call) or ast.unparse(call.func) != "route":
+                continue
+            if ast.unparse(call.args[0]) != "ANYTHING":
+                yield _literal(call.args[0])
 
 
 def _literal(node: ast.expr) -> str:
+    """What an expression is that names a pattern, or spells one with {} for what it takes in."""
+    if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "paths":
+        return str(getattr(paths, node.attr))
     parts = node.values if isinstance(node, ast.JoinedStr) else [node]
     return "".join(str(p.value) if isinstance(p, ast.Constant) else "{}" for p in parts)
 
@@ -100,7 +108,7 @@ def _unnamed(route: str) -> str:
 
 def _shape_of_pattern(pattern: str) -> str:
     """A regular expression of ours as the URL that it stands for."""
-    text = re.sub(r"\(\?!.*?\)", "", pattern).removeprefix("^").removesuffix("$")
+    text = re.sub(r"\(\?!(\(\?:.*?\))?.*?\)", "", pattern).removeprefix("^").removesuffix("$")
     text = re.sub(r"\(\?P<\w+>[^)]*\)", "{}", text).replace("/?", "")
     return url_shape("/" + text.lstrip("/"))
 

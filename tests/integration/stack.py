@@ -13,8 +13,8 @@ import threading
 import time
 import xmlrpc.client
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,9 +135,9 @@ class Stack:
         with self._supervisor() as proxy:
             return int(proxy.supervisor.getProcessInfo(program)["pid"])  # type: ignore[index, call-overload]  # a dict
 
-    def web_processes(self) -> list[psutil.Process]:
-        """The processes that answer, without the master that keeps them alive."""
-        master = self.pid_of("web")
+    def web_processes(self, kind: str = "predict") -> list[psutil.Process]:
+        """The processes of a kind that answer, without the master that keeps them alive."""
+        master = self.pid_of(kind)
         found = []
         for child in psutil.Process(master).children() if master else ():
             with suppress(psutil.NoSuchProcess):  # also of one that nobody has reaped
@@ -149,6 +149,17 @@ class Stack:
         """Stop one of supervisord.conf's programs, and wait until it has ended."""
         with self._supervisor() as proxy:
             proxy.supervisor.stopProcess(program)
+
+    @contextmanager
+    def without(self, program: str) -> Iterator[None]:
+        """Have one of supervisord.conf's programs stopped while the block runs."""
+        self.stop_program(program)
+        try:
+            yield
+        finally:
+            with self._supervisor() as proxy:
+                proxy.supervisor.startProcess(program)
+            eventually(self.is_whole, seconds=START_S, what=f"{program} is back")
 
     def _supervisor(self) -> xmlrpc.client.ServerProxy:
         path = next((self.run_dir).glob("supervisor.sock"))
@@ -186,6 +197,19 @@ class Stack:
             return httpx.get(f"{self.url}/health/ready", timeout=5.0).status_code == 200
         except httpx.HTTPError:
             return False
+
+    def is_whole(self) -> bool:
+        """Whether both kinds of web process answer, at their one address."""
+        try:
+            console = httpx.get(f"{self.url}/health/console", timeout=5.0)
+        except httpx.HTTPError:
+            return False
+        return console.status_code == 200 and self.ready()
+
+    @property
+    def console_socket(self) -> Path:
+        """Where the console takes requests that don't come by way of the stack's address."""
+        return self.run_dir / "console-http.sock"
 
     def replicas(self, model: str) -> list[dict[str, Any]]:
         with self.client() as client:

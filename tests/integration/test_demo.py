@@ -47,10 +47,11 @@ def test_no_log_tells_a_secret(stack: Stack) -> None:
 def test_workers_let_the_web_process_go_first(stack: Stack) -> None:
     niceness = {
         program: psutil.Process(stack.pid_of(program)).nice()
-        for program in ("web", "redis", "cpu-worker", "control")
+        for program in ("predict", "console", "redis", "cpu-worker", "control")
     }
-    assert niceness["web"] == niceness["redis"] == psutil.Process().nice()
-    assert niceness["cpu-worker"] == niceness["control"] == niceness["web"] + 5
+    assert niceness["predict"] == niceness["redis"] == psutil.Process().nice()
+    assert niceness["cpu-worker"] == niceness["control"] == niceness["predict"] + 5
+    assert niceness["console"] == niceness["predict"] + 10
 
 
 def test_three_hundred_held_out_digits_agree_with_their_labels(

@@ -13,7 +13,7 @@ from tests.small_disk import SmallDisk, small_disk
 
 # What a name may contain that means something else in a URL or a shell.
 NAME = "a small disk #1?x=ü"
-PROGRAMS = ("cpu-worker", "control", "web", "orphans")
+PROGRAMS = ("cpu-worker", "control", "predict", "console", "orphans")
 KEPT_FREE = 24 << 20
 QUERIES_MEANWHILE = 300
 

@@ -103,7 +103,15 @@ def web_process(stack: Stack) -> int:
 
 
 def web_master(stack: Stack) -> int:
-    return stack.pid_of("web")
+    return stack.pid_of("predict")
+
+
+def console_process(stack: Stack) -> int:
+    return next((process.pid for process in stack.web_processes("console")), 0)
+
+
+def console_master(stack: Stack) -> int:
+    return stack.pid_of("console")
 
 
 @pytest.mark.parametrize(
@@ -115,6 +123,8 @@ def web_master(stack: Stack) -> int:
         (control_worker, False),
         (web_process, True),
         (web_master, True),
+        (console_process, False),
+        (console_master, False),
     ],
 )
 def test_killed_under_load_it_is_back_and_lost_nothing(
@@ -166,7 +176,7 @@ def kill(stack: Stack, pid_of: Callable[[Stack], int], *, load: Load) -> None:
     if pid_of is control_worker:
         leave_its_lock(stack)
     eventually(
-        lambda: replaced(lambda: pid_of(stack), killed) and stack.ready(),
+        lambda: replaced(lambda: pid_of(stack), killed) and stack.is_whole(),
         seconds=RECOVERY_S,
         what="it was replaced",
     )

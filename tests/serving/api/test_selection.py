@@ -1,4 +1,4 @@
-"""The selection endpoint reads; what forgets is the management API's."""
+"""The selection endpoint of a process that answers queries reads; what forgets is the console's."""
 
 from __future__ import annotations
 
@@ -16,18 +16,10 @@ async def answered(method: str) -> tuple[int, Any]:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    async def management(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body", "body": b"null"})
-
-    endpoint = selection_endpoint(None, management=management)  # type: ignore[arg-type]
+    endpoint = selection_endpoint(None)  # type: ignore[arg-type]
     scope = {"type": "http", "method": method, "path": "/", "headers": [], "query_string": b""}
     await endpoint(scope, None, send)  # type: ignore[arg-type]
     return sent[0]["status"], msgspec.json.decode(sent[1]["body"])
-
-
-async def test_a_reset_goes_to_the_management_api() -> None:
-    assert await answered("DELETE") == (204, None)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])

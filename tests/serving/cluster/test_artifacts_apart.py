@@ -1,6 +1,6 @@
 """Two hosts without a shared disk: one fetches the artifacts that its replicas load.
 
-The hosts are network namespaces, each with a folder of its own; the web process is a whole one.
+The hosts are network namespaces, each with a folder of its own; the web processes are whole ones.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from registry.artifacts.counts import FETCHES_KEY
 from registry.models import ModelVersion
 from registry.services import RouteRequest
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
-from serving.metrics.published import read_published
+from serving.metrics.published import CONSOLES, read_published
 from tests.serving.cluster.network_namespaces import (
     REPLICA_ADDRESS,
     WEB_ADDRESS,
@@ -36,8 +36,8 @@ PORT = "8000"
 WEB = f"http://{WEB_ADDRESS}:{PORT}"
 SETTINGS = {"CLIPPER_ADVERTISE_HOST": WEB_ADDRESS, "CLIPPER_ALLOWED_HOSTS": WEB_ADDRESS}
 WORKERS = ("control",)
-SERVER = ["-m", "uvicorn", "--host", WEB_ADDRESS, "--port", PORT, "--lifespan", "on"]
-SERVER += ["--http", "serving.api.front:FrontProtocol", "clipper_site.asgi:application"]
+# Both kinds of web process, the console by way of the other one.
+KINDS = ("predict", "console")
 MODEL = """
 class Predictor:
     def __init__(self, path): pass
@@ -73,7 +73,8 @@ def copies(stack: Stack) -> Copies:
 
 @pytest.fixture(scope="module", autouse=True)
 def _processes(stack: Stack, link: Link) -> None:
-    stack.start_process("web", SERVER)
+    for kind in KINDS:
+        stack.start_process(kind, server(kind, stack))
     stack.start_worker(
         f"cpu@{AWAY}",
         by=inside(link.replicas, host=AWAY),
@@ -86,11 +87,20 @@ def _processes(stack: Stack, link: Link) -> None:
             "CLIPPER_ARTIFACTS_URL": WEB,
         },
     )
-    wait_for(lambda: web_processes(stack), within_s=60, what="a web process")
+    wait_for(lambda: consoles(stack), within_s=60, what="a console")
+    wait_for(lambda: read_published(stack.client), within_s=60, what="who answers queries")
 
 
-def web_processes(stack: Stack) -> list[dict[str, Any]]:
-    return [one for one in read_published(stack.client) if "artifacts" in one]
+def server(kind: str, stack: Stack) -> list[str]:
+    """What runs a process of a kind."""
+    arrivals = f"arrivals=unix:{stack.run / kind}.sock"
+    http = f"http={WEB_ADDRESS}:{PORT}" if kind == "predict" else f"http=unix:{stack.run}/http.sock"
+    command = [sys.executable, "-m", "serving.api.server", f"clipper_site.{kind}_asgi:application"]
+    return ["-m", "serving.master", kind, "--listen", http, "--listen", arrivals, "--", *command]
+
+
+def consoles(stack: Stack) -> list[dict[str, Any]]:
+    return read_published(stack.client, among=CONSOLES)
 
 
 def counted(stack: Stack) -> dict[str, int]:
@@ -137,8 +147,8 @@ def test_an_interrupted_fetch_is_gone_on_with_once_there_is_a_way(
     stack.wait_for_release(release, state="live")
     assert copies.path_of(version.digest).read_bytes() == artifact
     assert copies.part_of(version.digest) is None
-    (web,) = wait_for(lambda: [one for one in web_processes(stack) if one["artifacts"]["sent"]])
-    assert web["artifacts"]["sent_bytes"] == HALF
+    (console,) = wait_for(lambda: [one for one in consoles(stack) if one["artifacts"]["sent"]])
+    assert console["artifacts"]["sent_bytes"] == HALF
     fetched = counted(stack)
     assert (fetched["fetched"], fetched["fetched_bytes"]) == (1, HALF)
 

@@ -1,0 +1,80 @@
+"""The ASGI application of the console's processes: pages, management API, uploads, metrics.
+
+Queries and feedback are answered by processes of their own (`clipper_site.predict_asgi`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import cast
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clipper_site.settings")
+
+import django
+from channels.routing import ProtocolTypeRouter, URLRouter
+
+django.setup(set_prefix=False)
+
+# The first page would otherwise wait for all of them to be imported.
+from clipper_site import urls  # noqa: E402, F401  (Django must be set up first)
+from clipper_site.bodies import with_limited_bodies  # noqa: E402
+from clipper_site.console_runtime import artifact_downloads, new_console  # noqa: E402
+from clipper_site.held_database import held_open  # noqa: E402
+from clipper_site.routing import ANYTHING, refuse_websocket, route  # noqa: E402
+from clipper_site.uploads import UploadHandlingASGIHandler, clear_remnants  # noqa: E402
+from clipper_site.web_process import State, WithLifespan, moves_of, new_limits  # noqa: E402
+from serving.api.followed_changes import with_followed_changes  # noqa: E402
+from serving.api.http import Endpoint  # noqa: E402
+from serving.api.limits import LIMITS_KEY  # noqa: E402
+from serving.api.liveness import live_endpoint  # noqa: E402
+from serving.api.metrics import metrics_endpoint  # noqa: E402
+from serving.api.moving import MOVES_KEY, MovingConnection  # noqa: E402
+from serving.api.release_wait import with_release_waits  # noqa: E402
+from serving.api.shared import STATE_KEY, SharedByConnections  # noqa: E402
+from serving.api.whose import Kind  # noqa: E402
+from serving.web.console import ConsoleRuntime  # noqa: E402
+
+django_application = UploadHandlingASGIHandler()
+
+
+def routes_of(runtime: ConsoleRuntime) -> Endpoint:
+    """Return the application that serves one console process."""
+    management = with_release_waits(
+        with_followed_changes(
+            with_limited_bodies(cast(Endpoint, django_application)), followed=runtime.followed
+        ),
+        next_look=lambda: runtime.next_change,
+        catch_up=runtime.followed,
+    )
+    artifacts = artifact_downloads(runtime.artifacts).endpoint()
+    http = URLRouter(
+        [
+            route(r"api/v1/artifacts/(?P<sha256>[^/]+)/?", artifacts),
+            route(r"health/console/?", live_endpoint()),
+            route(r"metrics/?", metrics_endpoint(runtime)),
+            route(ANYTHING, management),
+        ]
+    )
+    routes: Endpoint = ProtocolTypeRouter({"http": http, "websocket": refuse_websocket})
+    return routes
+
+
+@asynccontextmanager
+async def managing(state: State) -> AsyncIterator[Endpoint]:
+    """Run what the console has beside Django."""
+    runtime = new_console()
+    async with AsyncExitStack() as held:
+        await asyncio.to_thread(held.enter_context, held_open())
+        await asyncio.to_thread(clear_remnants)
+        held.push_async_callback(runtime.stop)
+        await runtime.start()
+        state[STATE_KEY] = SharedByConnections(runtime.metrics)
+        state[LIMITS_KEY] = new_limits()
+        state[MOVES_KEY] = moves_of(Kind.CONSOLE)
+        yield routes_of(runtime)
+
+
+application = WithLifespan(managing, connection=MovingConnection)

@@ -1,0 +1,102 @@
+"""The numbers for Prometheus, put together once for all who ask within a second."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from time import monotonic
+
+from django.db import Error as AnyDatabaseError
+
+from registry.artifacts.counts import read_fetches_async
+from registry.control import read_control_async
+from registry.restarts import read_restarts_async
+from selection.store.health import read_alarms_async
+from selection.store.keys import redis_needed
+from serving.api.http import Endpoint, Receive, Scope, Send, endpoint, require_method, send_body
+from serving.cluster.environments import read_numbers_async
+from serving.cluster.failures.check_counts import read_checks_async
+from serving.metrics.exposition import exposition
+from serving.metrics.published import CONSOLES, read_published_async
+from serving.web.console import ConsoleRuntime
+
+READ_TIMEOUT_S = 2.0
+# The processes publish their numbers once a second.
+FRESH_S = 1.0
+PROMETHEUS_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+
+logger = logging.getLogger(__name__)
+
+
+def metrics_endpoint(runtime: ConsoleRuntime) -> Endpoint:
+    """Prometheus text of every web process, each with its own `process` label."""
+    page = MetricsPage(runtime)
+
+    @endpoint
+    async def metrics(scope: Scope, receive: Receive, send: Send) -> None:
+        require_method(scope, "GET")
+        await send_body(send, await page.text(), headers=[PROMETHEUS_TYPE])
+
+    return metrics
+
+
+class MetricsPage:
+    """The page as it was last put together, for a while; who comes meanwhile waits for the same.
+
+    A caller who leaves takes it from nobody.
+    """
+
+    def __init__(self, runtime: ConsoleRuntime, *, fresh_s: float = FRESH_S) -> None:
+        self._runtime = runtime
+        self._fresh_s = fresh_s
+        # The names of versions, as last read.
+        self._arms: Mapping[int, str] = {}
+        self._rendering: asyncio.Task[bytes] | None = None
+        self._text = b""
+        self._until = 0.0
+
+    async def text(self) -> bytes:
+        """Return the page. Raises Unavailable where Redis can't be read."""
+        if monotonic() < self._until:
+            return self._text
+        if self._rendering is None:
+            self._rendering = asyncio.create_task(self._render(), name="metrics page")
+            self._rendering.add_done_callback(self._rendered)
+        return await asyncio.shield(self._rendering)
+
+    def _rendered(self, rendering: asyncio.Task[bytes]) -> None:
+        self._rendering = None
+        if not rendering.cancelled() and rendering.exception() is None:
+            self._text, self._until = rendering.result(), monotonic() + self._fresh_s
+
+    async def _render(self) -> bytes:
+        client = self._runtime.redis
+        arms = await self._known_arms()
+        async with redis_needed(timeout_s=READ_TIMEOUT_S):
+            documents = await read_published_async(client)
+            documents += await read_published_async(client, among=CONSOLES)
+            control = await read_control_async(client)
+            restarts = await read_restarts_async(client, arms)
+            environments = await read_numbers_async(client)
+            fetches = await read_fetches_async(client)
+            checks = await read_checks_async(client)
+            health = await read_alarms_async(client)
+        return await asyncio.to_thread(
+            exposition,
+            documents,
+            control_age_s=control.age_s,
+            restarts={arms[version_id]: of for version_id, of in restarts.items()},
+            environments=environments,
+            fetches=fetches,
+            checks=checks,
+            health=health,
+        )
+
+    async def _known_arms(self) -> Mapping[int, str]:
+        """Return the names of versions: the last known ones where the database doesn't tell."""
+        try:
+            self._arms = await asyncio.to_thread(self._runtime.spec.read_arms)
+        except AnyDatabaseError as error:
+            logger.warning("versions not read for the metrics: %s", error)
+        return self._arms

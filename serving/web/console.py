@@ -1,0 +1,111 @@
+"""What a console process has beside Django: its counts, and word of changes of the registry."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic, time
+
+from redis.asyncio import Redis
+
+from infrastructure.async_redis import bounded_redis
+from infrastructure.background import end_tasks
+from infrastructure.log_once import LogOnce
+from registry.followers import Followers
+from selection.store.keys import REDIS_ERRORS
+from serving.metrics.artifacts import ArtifactCounts
+from serving.metrics.memory import resident_bytes
+from serving.metrics.published import CONSOLES, Metrics, publish, withdraw
+
+PUBLISH_INTERVAL_S = 1.0
+RETRY_PAUSE_S = 0.5
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleSpec:
+    """What the composition root hands in. `read_arms` blocks and is called in a thread."""
+
+    redis_url: str
+    registry_channel: str
+    # The names of all versions by their ids.
+    read_arms: Callable[[], Mapping[int, str]]
+
+
+class ConsoleRuntime:
+    """Owns what a console process counts, and the tasks that publish it and listen for changes."""
+
+    def __init__(self, spec: ConsoleSpec) -> None:
+        self.spec = spec
+        self.redis: Redis = bounded_redis(spec.redis_url)
+        self.metrics = Metrics(process_id=f"{os.getpid()}-{secrets.token_hex(3)}", pid=os.getpid())
+        self.artifacts = ArtifactCounts()
+        self._since = time()
+        self._followers = Followers(self.redis)
+        # Resolves at the next notice of a change of the registry.
+        self.next_change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        self._tasks = [
+            asyncio.create_task(self._listen(), name="console.notices"),
+            asyncio.create_task(self._keep_published(), name="console.metrics"),
+        ]
+
+    async def stop(self) -> None:
+        await end_tasks(self._tasks)
+        with suppress(*REDIS_ERRORS):  # it expires by itself
+            await withdraw(self.redis, self.metrics.process_id, among=CONSOLES)
+        await self.redis.aclose()
+
+    async def followed(self) -> None:
+        """Wait a moment until what was changed by now holds for every query."""
+        await self._followers.everyone_followed()
+
+    async def _listen(self) -> None:
+        """Tell who waits of each notice; what is lost while Redis is away they look for."""
+        log_once = LogOnce(
+            logger, away="no notices from Redis", back="notices come from Redis again"
+        )
+        while True:
+            try:
+                async with self.redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+                    await pubsub.subscribe(self.spec.registry_channel)
+                    log_once.ended()
+                    while True:
+                        if await pubsub.get_message(timeout=60.0) is not None:
+                            self._changed()
+            except REDIS_ERRORS as error:
+                log_once.began(error)
+                await asyncio.sleep(RETRY_PAUSE_S)
+
+    def _changed(self) -> None:
+        self.next_change.set_result(None)
+        self.next_change = asyncio.get_running_loop().create_future()
+
+    async def _keep_published(self) -> None:
+        log_once = LogOnce(
+            logger, away="the console's numbers aren't published", back="they are published again"
+        )
+        while True:
+            try:
+                await self._publish()
+                log_once.ended()
+            except REDIS_ERRORS as error:
+                log_once.began(error)
+            await asyncio.sleep(PUBLISH_INTERVAL_S)
+
+    async def _publish(self) -> None:
+        document = self.metrics.document(
+            at=time(), now=monotonic(), rss_bytes=resident_bytes(), versions={}
+        )
+        document["since"], document["host"] = self._since, socket.gethostname()
+        document["artifacts"] = self.artifacts.published()
+        await publish(self.redis, document, among=CONSOLES)
