@@ -19,6 +19,7 @@ from console import formats
 from console.admin.base import page_at, page_of
 from console.experiment_health import alarms_text
 from console.live_models import Sources, alarms, model_rows
+from console.live_processes import process_rows
 from console.model_load import Document
 from console.templatetags.console import ago
 from infrastructure.redis_client import redis_client
@@ -37,7 +38,7 @@ from serving.cluster.failures.counts import failure_texts
 from serving.cluster.membership.own import own_directory
 from serving.cluster.membership.views import read_views
 from serving.cluster.scaling_events import last_changes
-from serving.metrics.published import APPLICATION_COUNTERS, read_published
+from serving.metrics.published import APPLICATION_COUNTERS, CONSOLES, read_published
 
 RELEASES_SHOWN = 8
 # How a query can end without a model's answer, by what counts it. One that the models were too
@@ -106,6 +107,7 @@ def picture() -> dict[str, Any]:
         "applications": _applications(snapshot, documents=documents, reachable=not problem),
         "models": models,
         "releases": _releases(),
+        "processes": process_rows(documents, sources.consoles),
     }
 
 
@@ -192,6 +194,7 @@ def _from_redis(snapshot: Snapshot) -> tuple[str, Sources]:
         return "", Sources(
             reachable=True,
             documents=read_published(client),
+            consoles=read_published(client, among=CONSOLES),
             replicas=own_directory().read(),
             views=read_views(client),
             restarts=read_restarts(client, live),

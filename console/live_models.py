@@ -30,6 +30,7 @@ class Sources:
 
     reachable: bool
     documents: Sequence[Document] = ()
+    consoles: Sequence[Document] = ()
     replicas: Sequence[ReplicaRecord] = ()
     views: Sequence[WebView] = ()
     changes: Mapping[int, ReplicaChange] = field(default_factory=dict)

@@ -149,6 +149,7 @@
     list(page.querySelector("[data-list=alarms]"), live.alarms, "name");
     list(page.querySelector("[data-list=models]"), live.models, "name");
     list(page.querySelector("[data-list=releases]"), live.releases, "id");
+    list(page.querySelector("[data-list=processes]"), live.processes, "id");
     const problem = page.querySelector("[data-live-problem]");
     problem.textContent = live.problem;
     problem.hidden = !live.problem;

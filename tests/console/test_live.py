@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.test import Client
 
 from console import formats
 from console.live import combined, picture, standing
+from console.live_processes import process_rows
 from registry import services
 from registry.control import KEPT_S, KEY, note_round
 from registry.models import Model
@@ -28,6 +30,23 @@ def document(**application: Any) -> dict[str, Any]:
         "applications": {"digits": {**counts, "rate": 10.0, "recent": counts, **application}},
         "versions": {"svm:1": {"hits": 3, "misses": 1}, "other:1": {"hits": 50, "misses": 50}},
     }
+
+
+def test_processes_of_both_kinds_are_listed_with_what_they_tell() -> None:
+    older = {"id": "a", "rss_bytes": 64 << 20}
+    newer = {"id": "b", "pid": 812, "host": "app1", "since": time.time(), "rss_bytes": 67 << 20}
+    console = newer | {"id": "c", "pid": 813, "rss_bytes": 130 << 20}
+    rows = process_rows([newer, older], [console])
+    assert [(row["id"], row["text"]) for row in rows] == [
+        ("a", {"kind": "predict", "what": "—", "memory": "64 MiB", "since": ""}),
+        ("b", said("predict", 812, memory="67 MiB")),
+        ("c", said("console", 813, memory="130 MiB")),
+    ]
+
+
+def said(kind: str, pid: int, *, memory: str) -> dict[str, str]:
+    what = f"process {pid} on app1"
+    return {"kind": kind, "what": what, "memory": memory, "since": "started just now"}
 
 
 def digits(*, routes: int = 1) -> ApplicationSpec:
