@@ -239,7 +239,12 @@ class BoxedPredictor:
 
 
 def model_command(
-    program: Sequence[str], *, write: Path, spec: LoadSpec, environment: ModelEnvironment | None
+    program: Sequence[str],
+    *,
+    write: Path,
+    spec: LoadSpec,
+    environment: ModelEnvironment | None,
+    gives_way: bool = False,
 ) -> list[str]:
     """The command that runs a program with a version's code confined, in the environment's Python.
 
@@ -252,6 +257,7 @@ def model_command(
         other_python=environment.python if environment else None,
         # An executable is asked over a socket of its own.
         sockets=spec.runtime == "command",
+        gives_way=gives_way,
     )
 
 

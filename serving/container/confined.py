@@ -85,14 +85,17 @@ def confined_command(
     write: Iterable[Path],
     read: Iterable[Path] = (),
     sockets: bool = False,
+    gives_way: bool = False,
     other_python: Path | None = None,
 ) -> list[str]:
-    """The command that runs this program confined, wherever it is started.
+    """The command that runs this program confined, wherever it is started; one that `gives_way`
+    runs where nobody else wants to.
 
     `other_python` runs it in the place of this one, whose packages it then can't read. What that
     brings along may run code as soon as it starts (`.pth` files), so it starts confined.
     """
     arguments = ["--sockets"] if sockets else []
+    arguments += ["--give-way"] if gives_way else []
     hide = [Path(os.environ[name]) for name in OURS if os.environ.get(name)]
     for option, paths in (("--write", write), ("--read", read), ("--hide", hide)):
         for path in paths:
@@ -102,6 +105,14 @@ def confined_command(
         arguments.append("--other-python")
         program = [str(other_python), *this, "--confined", "--", *program]
     return [sys.executable, *this, *arguments, "--", *program]
+
+
+def give_way() -> None:
+    """From now on this thread, and what it starts, runs where nobody else wants to: whoever else
+    wants its core gets it at once. Without privileges there is no way back.
+    """
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def has_landlock() -> bool:
@@ -165,11 +176,14 @@ def main() -> None:
     for option in ("--write", "--read", "--hide"):
         parser.add_argument(option, action="append", type=Path, default=[])
     parser.add_argument("--sockets", action="store_true", help="may open Unix sockets")
+    parser.add_argument("--give-way", action="store_true", help="to whoever wants a core")
     parser.add_argument("--other-python", action="store_true", help="has a Python of its own")
     parser.add_argument("--confined", action="store_true", help="this process is already")
     parser.add_argument("program", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
     program = arguments.program[1:] if arguments.program[:1] == ["--"] else arguments.program
+    if arguments.give_way:
+        give_way()
     _import_package()
     if not arguments.confined and not confine(
         write=arguments.write,

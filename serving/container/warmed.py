@@ -27,7 +27,7 @@ from typing import NoReturn
 import msgspec
 
 from serving.container import __main__ as container
-from serving.container.confined import confine
+from serving.container.confined import confine, give_way
 from serving.container.dying import set_parent_death_signal
 
 # What versions of these runtimes need is imported beforehand.
@@ -204,14 +204,6 @@ def _draw_anew() -> None:
     random.seed()
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()
-
-
-def give_way() -> None:
-    """From now on this thread, and what it starts, runs where nobody else wants to: whoever else
-    wants its core gets it at once. Without privileges there is no way back.
-    """
-    with suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def import_for(runtime: str, *, giving_way: bool) -> None:

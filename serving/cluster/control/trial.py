@@ -86,16 +86,17 @@ def try_out(
     """Have a process load the version and answer; returns how it went.
 
     The process runs in this environment, None: in the stack's, where one of the `parents` forks it
-    if it can. It also answers the inputs that were `kept`, and says how far it agrees. Calls
-    `meanwhile` each second; what that raises ends the process under test. `here` are further fields
-    of its LoadSpec.
+    if it can; at first where nobody else wants to. It also answers the inputs that were `kept`, and
+    says how far it agrees. Calls `meanwhile` each second; what that raises ends the process under
+    test. `here` are further fields of its LoadSpec.
     """
     seconds = version.load_timeout_s + (SECONDS if kept else 0.0)
     spec = load_spec(version, artifact=artifact, trial=True, **here)
     largest = version.batching.max_size
-    ways: list[Start] = [partial(ExecutedTrial, environment=environment)]
-    if parents is not None and environment is None:
-        ways[:0] = [partial(parents.fork, gives_way=gives_way) for gives_way in (True, False)]
+    execute = partial(ExecutedTrial, environment=environment)
+    ways: list[Start] = [partial(execute, gives_way=True), execute]
+    if environment is None and parents is not None and parents.can_fork(version.runtime):
+        ways[:1] = [partial(parents.fork, gives_way=True), parents.fork]
     for start in ways:
         with (
             suppress(_Starved, ParentLost),

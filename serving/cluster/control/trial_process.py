@@ -35,7 +35,7 @@ from serving.container.warmed import (
 # Whoever is serving on this machine goes first.
 LOW_PRIORITY = ("nice", "-n", "10")
 # A parent that nobody has asked for so long ends: it holds some 100 MiB.
-IDLE_S = 60.0
+IDLE_S = 20.0
 LARGEST_ANSWER = 1 << 10
 OWN_PARENT = {runtime: runtime for runtime in PRELOADED}
 
@@ -83,14 +83,23 @@ class TrialProgram:
 class ExecutedTrial:
     """Has a Python of its own, this one's or that of an environment."""
 
-    is_starved = False
-
-    def __init__(self, program: TrialProgram, *, environment: ModelEnvironment | None) -> None:
+    def __init__(
+        self,
+        program: TrialProgram,
+        *,
+        environment: ModelEnvironment | None,
+        gives_way: bool = False,
+    ) -> None:
+        self._gives_way = gives_way
         kept = [] if program.kept is None else [program.kept]
         arguments = ["-m", "serving.container", *program.arguments]
         arguments += [f"--kept={descriptor}" for descriptor in kept]
         command = model_command(
-            arguments, write=program.folder, spec=program.spec, environment=environment
+            arguments,
+            write=program.folder,
+            spec=program.spec,
+            environment=environment,
+            gives_way=gives_way,
         )
         self._process = subprocess.Popen(
             [*LOW_PRIORITY, *command],
@@ -103,9 +112,14 @@ class ExecutedTrial:
             process_group=0,  # in a session of its own its niceness might count for nothing
             preexec_fn=set_parent_death_signal,  # one call to the kernel, no more
         )
+        self.pid = self._process.pid
         self.stdin = asked_for(self._process.stdin)
         self.stdout = asked_for(self._process.stdout)
         self.stderr = asked_for(self._process.stderr)
+
+    @property
+    def is_starved(self) -> bool:
+        return self._gives_way and waited_s(self.pid) > STARVED_S
 
     def wait(self, seconds: float) -> int | None:
         try:
@@ -127,12 +141,13 @@ class ForkedTrial:
         self.stdin, self.stdout, self.stderr = pipes
         self._link = link
         self._gives_way = gives_way
-        self._pid: int | None = None
+        # None until it is forked.
+        self.pid: int | None = None
         self._code: int | None = None
 
     @property
     def is_starved(self) -> bool:
-        return self._gives_way and self._pid is not None and waited_s(self._pid) > STARVED_S
+        return self._gives_way and self.pid is not None and waited_s(self.pid) > STARVED_S
 
     def wait(self, seconds: float) -> int | None:
         deadline = time.monotonic() + seconds
@@ -147,7 +162,7 @@ class ForkedTrial:
             if not text:
                 raise ParentLost("the process that forks checks has ended")
             told = msgspec.msgpack.decode(text, type=Told)
-            self._pid, self._code = told.pid, told.code
+            self.pid, self._code = told.pid, told.code
         return self._code
 
     def send_signal(self, number: int) -> None:
@@ -162,8 +177,8 @@ class WarmedParents:
     """The processes that have imported what a runtime needs, and fork its checks: each started
     when it is first wanted, and ended when nobody has wanted it for a while.
 
-    Nothing is forked where that isn't possible: the check is then executed. `forks` are the
-    runtimes whose checks are forked, each with the one that its parent has imported.
+    `forks` are the runtimes whose checks are forked, each with the one that its parent has
+    imported.
     """
 
     def __init__(self, *, idle_s: float = IDLE_S, forks: Mapping[str, str] = OWN_PARENT) -> None:
@@ -172,14 +187,16 @@ class WarmedParents:
         self._parents: dict[str, _Parent] = {}
         self._lock = threading.Lock()
 
-    def fork(self, program: TrialProgram, *, gives_way: bool) -> ForkedTrial | None:
-        """Have it run in a fork; None where its runtime has no parent, or that refuses.
+    def can_fork(self, runtime: str) -> bool:
+        """Whether checks of this runtime have a parent, and this system what it takes."""
+        return runtime in self._forks and hasattr(os, "pidfd_open")
+
+    def fork(self, program: TrialProgram, *, gives_way: bool = False) -> ForkedTrial | None:
+        """Have it run in a fork; None where its parent refuses.
 
         One that gives way may get no core for long, with a parent that must be started too.
         """
-        runtime = self._forks.get(program.spec.runtime)
-        if runtime is None or not hasattr(os, "pidfd_open"):
-            return None
+        runtime = self._forks[program.spec.runtime]
         with self._lock:
             parent = self._parents.get(runtime)
             if parent is not None and not parent.lives:

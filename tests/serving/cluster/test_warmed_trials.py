@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -23,7 +24,13 @@ from sklearn.linear_model import LinearRegression
 
 from registry.specs import VersionSpec
 from serving.cluster.control.trial import Aborted, Trial, try_out
-from serving.cluster.control.trial_process import WarmedParents
+from serving.cluster.control.trial_process import (
+    ExecutedTrial,
+    ForkedTrial,
+    TrialProgram,
+    WarmedParents,
+)
+from serving.cluster.loading import load_spec
 from serving.container.dying import set_parent_death_signal
 from serving.testing import version_spec
 
@@ -179,6 +186,32 @@ def test_one_whose_parent_is_killed_is_tried_again(tmp_path: Path) -> None:
         assert forked(made, own).fault is None
     finally:
         own.end()
+
+
+@pytest.mark.parametrize("how", ["forked", "executed"])
+def test_one_that_gives_way_runs_where_nobody_else_wants_to(
+    tmp_path: Path, parents: WarmedParents, how: str
+) -> None:
+    version, artifact = code_of(tmp_path, "import time; time.sleep(600)")
+    spec = load_spec(version, artifact=artifact, trial=True)
+    program = TrialProgram(arguments=["check", *spec.options()], spec=spec, folder=tmp_path)
+    assert forked(a_model(tmp_path), parents).fault is None
+    process: ForkedTrial | ExecutedTrial | None = (
+        parents.fork(program, gives_way=True)
+        if how == "forked"
+        else ExecutedTrial(program, environment=None, gives_way=True)
+    )
+    assert process is not None
+    with process.stdin, process.stdout, process.stderr:
+        try:
+            deadline = time.monotonic() + SECONDS
+            while time.monotonic() < deadline and process.wait(0.05) is None:
+                if process.pid and os.sched_getscheduler(process.pid) == os.SCHED_IDLE:
+                    break
+            assert process.pid is not None
+            assert os.sched_getscheduler(process.pid) == os.SCHED_IDLE
+        finally:
+            process.end()
 
 
 def test_it_gives_way_and_where_others_want_everything_it_stops_doing_so(
