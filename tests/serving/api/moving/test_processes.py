@@ -6,11 +6,13 @@ import hashlib
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -45,6 +47,8 @@ class Running:
             pass_fds=[listening.fileno()],
         )
         self.port = int(self.line())
+        # What it has open before anybody asks it.
+        self.at_first = self.open_descriptors()
 
     def line(self) -> str:
         assert self.process.stdout is not None
@@ -55,6 +59,13 @@ class Running:
         self.process.wait(SECONDS)
         if self.process.stdout is not None:
             self.process.stdout.close()
+
+    def open_descriptors(self) -> int:
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    def allow_descriptors(self, count: int) -> None:
+        _, most = resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, (count, most))
 
     def peak_memory(self) -> int:
         """The most that it ever had, in bytes."""
@@ -250,6 +261,34 @@ def test_consoles_that_are_killed_cost_queries_nothing(mortal: Stack) -> None:
     # One for each client and each that was killed: they died with it.
     assert seen["lost"] <= 6
     assert seen["refused"] == 0
+
+
+def test_a_console_out_of_descriptors_leaves_connections_to_others_or_to_later(
+    stack: Stack,
+) -> None:
+    console, predict = stack.console, stack.predict
+    with stack.client() as client:
+        assert client.get("/admin/").json() == told(Kind.CONSOLE, "/admin/")
+        console.allow_descriptors(console.open_descriptors() + 5)
+        try:
+            with ExitStack() as kept:
+                clients = [kept.enter_context(stack.connection()) for _ in range(12)]
+                for each in clients:
+                    each.sendall(request(b"abc", path=b"/admin/"))
+                with stack.client() as other:
+                    assert predicted(other.post(PREDICT, json={"input": [1]})) == [1]
+                console.allow_descriptors(1024)
+                answers = [body_of(each) for each in clients]
+        finally:
+            console.allow_descriptors(1024)
+        taken = [answer for answer in answers if isinstance(answer, list)]
+        refused = [answer["code"] for answer in answers if not isinstance(answer, list)]
+        assert taken
+        assert set(refused) <= {"process_away"}
+        assert client.get("/admin/").json() == told(Kind.CONSOLE, "/admin/")
+    for each in (console, predict):
+        while each.open_descriptors() > each.at_first:
+            time.sleep(0.01)
 
 
 def test_websockets_and_pages_share_an_address(stack: Stack) -> None:
