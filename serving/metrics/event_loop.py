@@ -7,16 +7,12 @@ moment would have waited before anybody looked at it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
-from prometheus_client.core import HistogramMetricFamily
-from prometheus_client.metrics_core import Metric
-
-from serving.engine.stats import LATENCY_BOUNDS, cumulative, latency_histogram
-from serving.metrics.bounds import OF_LOOPS
+from serving.engine.stats import latency_histogram
 
 LAG_INTERVAL_S = 0.05
 
@@ -58,15 +54,3 @@ class LoopWatch:
 
     def published(self) -> dict[str, Any]:
         return {name: getattr(self, name).published() for name in HISTOGRAMS}
-
-
-def families(documents: Iterable[dict[str, Any]]) -> Iterator[Metric]:
-    """Return the metrics of what web processes publish as `loop`; older ones publish none."""
-    known = [(document["id"], document["loop"]) for document in documents if "loop" in document]
-    for field, (name, text) in HISTOGRAMS.items():
-        family = HistogramMetricFamily(name, text, labels=["process"])
-        for process, values in known:
-            counts = values[field]["counts"]
-            buckets = cumulative(counts, bounds=LATENCY_BOUNDS, shown=OF_LOOPS)
-            family.add_metric([process], buckets=buckets, sum_value=values[field]["total"])
-        yield family

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from registry.restarts import Restarts
 from selection.store.health import Alarms
 from serving.engine.stats import LATENCY_BOUNDS, cumulative
-from serving.metrics import artifacts, event_loop, redis_memory
+from serving.metrics import artifacts
 from serving.metrics.bounds import OF_APPLICATIONS, OF_VERSIONS, WITH_BUCKETS, Shown
 from serving.metrics.cluster import (
     ChecksCollector,
@@ -27,6 +27,7 @@ from serving.metrics.cluster import (
     refused_records,
 )
 from serving.metrics.experiments import HealthCollector
+from serving.metrics.process_families import loop_families, redis_families
 from serving.metrics.published import (
     APPLICATION_COUNTERS,
     ARM_COUNTERS,
@@ -72,10 +73,10 @@ class _Documents(Collector):
         yield self._memory()
         yield self._refusals()
         yield self._left_out()
-        yield from redis_memory.families(self._documents)
+        yield from redis_families(self._documents)
         yield refused_records(self._documents)
         yield from artifacts.sent_families(self._documents)
-        yield from event_loop.families(self._documents)
+        yield from loop_families(self._documents)
         for name, text in APPLICATION_COUNTERS.items():
             yield self._counter(f"clipper_application_{name}", text, "applications", name)
         yield self._histogram(

@@ -8,11 +8,8 @@ traffic is written, feedback is refused clearly, and predictions go on.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.metrics_core import Metric
 from redis.asyncio import Redis
 
 logger = logging.getLogger(__name__)
@@ -76,18 +73,3 @@ class MemoryWatch:
             )
         self._said = said
         return self.memory
-
-
-def families(documents: Iterable[dict[str, Any]]) -> Iterator[Metric]:
-    """Return the metrics of what web processes publish as `redis`; older ones publish none."""
-    known = [(document["id"], document["redis"]) for document in documents if "redis" in document]
-    for field, (name, text) in GAUGES.items():
-        gauge = GaugeMetricFamily(name, text, labels=["process"])
-        for process, values in known:
-            gauge.add_metric([process], values[field])
-        yield gauge
-    for field, (name, text) in COUNTERS.items():
-        counter = CounterMetricFamily(name, text, labels=["process"])
-        for process, values in known:
-            counter.add_metric([process], values[field])
-        yield counter

@@ -27,6 +27,7 @@ CONSOLE_ALONE = (
     "pandas",
     "numpy",
     "markdown",
+    "prometheus_client",
     "clipper_site.urls",
     "registry.api",
     "registry.artifacts",
