@@ -98,9 +98,6 @@ class Arrivals:
             await self._loop.connect_accepted_socket(lambda: protocol, connection)
         except OSError:
             connection.close()
-            return
-        if not self._open:
-            protocol.shutdown()
 
     def _new_protocol(self) -> MovingConnection:
         server = self._server

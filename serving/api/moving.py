@@ -19,6 +19,8 @@ from serving.api.whose import Kind, whose
 # Where the application's lifespan leaves where connections may move to.
 MOVES_KEY = "moves"
 RETRY_AFTER_S = 2.0
+# So many wait to be taken at most: where nobody takes any, there is room for queries all the same.
+LEAVING_AT_ONCE = 1024
 # A process that has just started takes an idle connection in milliseconds.
 MOVE_ON_S = 2.0
 
@@ -76,13 +78,6 @@ class MovingConnection(HttpConnection):
     def _stay_paused(self) -> None:
         if self.flow.read_paused:
             self.transport.pause_reading()
-
-    def shutdown(self) -> None:
-        """Close the connection, where it isn't about to be another process'."""
-        if self._leaves:
-            self._keep_alive = False
-        else:
-            super().shutdown()
 
     @property
     def _waits(self) -> bool:
@@ -144,9 +139,7 @@ class MovingConnection(HttpConnection):
         """Hand over the connection with all that was read of its request."""
         if self._moves is None or self.transport.is_closing():
             return
-        connection = self.transport.get_extra_info("socket").fileno()
-        data = bytes(self._raw_head) + self.flow.ahead
-        if await passed(connection, data, to=self._moves.other, seconds=self._moves.seconds):
+        if await self._is_taken(self._moves):
             # Closes no more than this process' end: nothing is sent.
             self.transport.abort()
         else:
@@ -157,6 +150,18 @@ class MovingConnection(HttpConnection):
                     retry_after_s=RETRY_AFTER_S,
                 )
             )
+
+    async def _is_taken(self, moves: Moves) -> bool:
+        shared = self._shared
+        if shared.leaving >= LEAVING_AT_ONCE:
+            return False
+        connection = self.transport.get_extra_info("socket").fileno()
+        data = bytes(self._raw_head) + self.flow.ahead
+        shared.leaving += 1
+        try:
+            return await passed(connection, data, to=moves.other, seconds=moves.seconds)
+        finally:
+            shared.leaving -= 1
 
     # To the process that takes this one's place.
 

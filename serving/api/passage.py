@@ -22,8 +22,8 @@ FORMAT = 1
 TAKEN = b"\x01"
 # A head and one chunk of what is behind it are less.
 MOST_BYTES = 1 << 20
-# A process that is there answers within milliseconds, one that is being replaced within this time.
-SECONDS = 5.0
+# A process that is there answers within milliseconds, one that is started anew within this time.
+SECONDS = 10.0
 # Where a process dies of, or during, a passage, another one may take it.
 TRIES = 3
 

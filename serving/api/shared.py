@@ -27,6 +27,8 @@ class SharedByConnections:
     def __init__(self, metrics: Metrics) -> None:
         # The process takes no more connections, and ends once these have their answers.
         self.draining = False
+        # Connections that wait for a process of the other kind to take them.
+        self.leaving = 0
         self._metrics = metrics
         self._headers: DefaultHeaders = []
         self._rendered = b""

@@ -6,12 +6,14 @@ import asyncio
 import json
 import os
 import socket
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
 
+from serving.api import moving
 from serving.api.whose import Kind
 from tests.serving.api.front_server import (
     PATH,
@@ -237,6 +239,34 @@ async def test_where_too_many_wait_further_ones_are_refused_at_once(two: TwoKind
                 await second.send(request(path=ADMIN))
                 status, _, body = await second.response()
                 assert (status, json.loads(body)["code"]) == (503, "process_away")
+
+
+async def test_those_who_wait_to_be_taken_leave_room_for_queries(
+    two: TwoKinds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "LEAVING_AT_ONCE", 2)
+    two.predict.learn(b"[1]")
+    async with AsyncExitStack() as clients:
+        with listening_at(two.places[Kind.CONSOLE]):
+            await clients.enter_async_context(running(two.predict))
+            waiting = [await clients.enter_async_context(client_of(two.predict)) for _ in range(3)]
+            for client in waiting:
+                await client.send(request(path=ADMIN))
+            first, *_ = done = await answered_first(waiting)
+            assert first[0] == 503
+            assert len(done) == 1
+            asking = await clients.enter_async_context(client_of(two.predict))
+            await asking.send(request())
+            assert json.loads(await answer_of(asking))["output"] == [1]
+
+
+async def answered_first(clients: list[Client]) -> list[tuple[int, dict[bytes, bytes], bytes]]:
+    """What came over any of some connections first."""
+    tasks = [asyncio.create_task(client.response()) for client in clients]
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    return [task.result() for task in done]
 
 
 async def test_a_connection_that_comes_is_not_read_ahead(two: TwoKinds) -> None:

@@ -286,8 +286,8 @@ def test_a_console_out_of_descriptors_leaves_connections_to_others_or_to_later(
         assert taken
         assert set(refused) <= {"process_away"}
         assert client.get("/admin/").json() == told(Kind.CONSOLE, "/admin/")
-    for each in (console, predict):
-        while each.open_descriptors() > each.at_first:
+    for process in (console, predict):
+        while process.open_descriptors() > process.at_first:
             time.sleep(0.01)
 
 
