@@ -28,9 +28,9 @@ TRIGGERS: dict[str, list[str]] = AUDIT.MADE
 AUDIT.MADE = {vendor: [] for vendor in TRIGGERS}
 FAILURES = (throttle.BY_ADDRESS, throttle.BY_PERSON, throttle.BY_PERSON_THERE, throttle.BY_KEYS)
 
-# Nothing that is measured in seconds fails a test on a busy machine.
+# Nothing that is measured in seconds fails a test on a busy machine. Each run draws other examples.
 hypothesis_settings.register_profile(
-    "suite", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "suite", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 hypothesis_settings.load_profile("suite")
 

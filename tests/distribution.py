@@ -2,10 +2,16 @@
 
 What tests share is dear: a running stack, a browser, a database. So each process gets whole files,
 and one of them all that ask the same stack. What takes longest begins first.
+
+Each process collects all tests. pytest writes down how it compiled a module: they begin at another
+module each, and find the others compiled.
 """
 
 from __future__ import annotations
 
+import importlib
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,6 +44,8 @@ LONGEST_FIRST = (
     "tests/serving/environments/",
 )
 
+ROOT = Path(__file__).resolve().parents[1]
+
 
 class WholeFiles(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     def _split_scope(self, nodeid: str) -> str:
@@ -49,6 +57,21 @@ class WholeFiles(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no typ
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> WholeFiles:
     config.option.loadscopereorder = False
     return WholeFiles(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    worker = getattr(session.config, "workerinput", None)
+    if worker is None:
+        return
+    number, of = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+    folders = [ROOT / argument for argument in session.config.args]
+    for file in sorted(file for folder in folders for file in folder.rglob("test_*.py"))[
+        number::of
+    ]:
+        # What can't be imported is told where it is collected.
+        with suppress(Exception):
+            importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,10 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import skops.io
 import yaml
-from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import LogisticRegression
 
 from clipper_client import Client, ClipperError
 from clipper_client.declarations.document import document_of, read
@@ -21,6 +18,14 @@ from tests.clients.terminal import Terminal
 from tests.integration.stack import Stack
 
 ROW = json.dumps([0.0] * 30)
+PREDICTOR = """
+class Predictor:
+    def __init__(self, path):
+        pass
+
+    def pred_batch(self, inputs):
+        return [{answer}] * len(inputs)
+"""
 
 
 class Folder:
@@ -36,8 +41,8 @@ class Folder:
                     "versions": [
                         {
                             "version": 1,
-                            "runtime": "sklearn",
-                            "artifact": "1.skops",
+                            "runtime": "python",
+                            "artifact": "1.py",
                             "example": [0] * 30,
                             "signature": {"inputs": [{"shape": [30]}]},
                         }
@@ -66,10 +71,9 @@ class Folder:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, linear: LogisticRegression) -> Folder:
-    skops.io.dump(linear, tmp_path / "1.skops")
-    other = DummyClassifier(strategy="constant", constant=7).fit([[0.0] * 30], [7])
-    skops.io.dump(other, tmp_path / "2.skops")
+def folder(tmp_path: Path) -> Folder:
+    for name, answer in (("1.py", 1), ("2.py", 7)):
+        (tmp_path / name).write_text(PREDICTOR.format(answer=answer))
     return Folder(tmp_path)
 
 
@@ -97,7 +101,7 @@ def test_it_is_made_said_again_changed_and_exported(
     assert terminal.types("diff", "-f", folder.file) == "Nothing differs.\n"
 
     model, application = folder.declared["models"][0], folder.declared["applications"][0]
-    model["versions"].append({"version": "2", "runtime": "sklearn", "artifact": "2.skops"})
+    model["versions"].append({"version": "2", "runtime": "python", "artifact": "2.py"})
     model["live"] = "2"
     application |= {"slo_ms": 900, "routes": [{"model": "declared", "weight": 2}]}
     told = terminal.types("diff", "-f", folder.file, code=2)
@@ -123,7 +127,7 @@ def test_another_artifact_under_the_same_name_changes_nothing(
 ) -> None:
     folder.declared = {"models": [folder.declared["models"][0] | {"name": "fixed"}]}
     terminal.types("apply", "-f", folder.file)
-    folder.declared["models"][0]["versions"][0]["artifact"] = "2.skops"
+    folder.declared["models"][0]["versions"][0]["artifact"] = "2.py"
     folder.declared["models"][0]["description"] = "other"
     terminal.types("apply", "-f", folder.file, code=1)
     assert "digest of a version can't change" in terminal.complaint

@@ -92,7 +92,7 @@ def stack(first: Stack) -> Iterator[Stack]:
     try:
         running.start()
         yield running
-        assert running.stop() == 0, running.text
+        stop_cleanly(running, by=signal.SIGINT)
         shutil.rmtree(folder, ignore_errors=True)
     finally:
         running.end()

@@ -18,9 +18,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.timeout(420)]
 # migrates and keeps feedback, where databases differ; then what asks the same services by REST,
 # commands and pages.
 KEEPING = (
-    "tests/registry/test_services.py",
     "tests/registry/test_services_releases.py",
-    "tests/registry/test_snapshot.py",
     "tests/registry/test_concurrent_changes.py",
     "tests/registry/test_migrations.py",
     "tests/registry/test_append_only.py",
@@ -28,6 +26,8 @@ KEEPING = (
     "tests/selection/test_rebuild.py",
 )
 ASKING = (
+    "tests/registry/test_services.py",
+    "tests/registry/test_snapshot.py",
     "tests/registry/test_notices.py",
     "tests/registry/test_api_applications.py",
     "tests/registry/test_api_configuration.py",

@@ -164,6 +164,7 @@ def test_an_old_receipt_counts_once(stack: Stack) -> None:
     assert [(one["index"], one["code"]) for one in said["rejected"]] == [(3, "invalid_receipt")]
 
 
+@pytest.mark.long
 def test_the_next_start_keeps_it_too(stack: Stack) -> None:
     with stack.client() as client:
         before = {path: listed(client, path) for path in REPORT["lists"]}

@@ -18,7 +18,8 @@ from tests.serving.cluster.stack import Stack
 from tests.serving.cluster.waiting import wait_for
 from tests.small_disk import SmallDisk, small_disk
 
-pytestmark = pytest.mark.timeout(240)
+# That it is no error of whoever prints, `test_replica_log` holds without a stack.
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 # Its logs lie on a disk of their own from the first one on.
 OWN_STACK = True
