@@ -26,6 +26,7 @@ from clipper_site.held_database import held_open  # noqa: E402
 from clipper_site.routing import ANYTHING, refuse_websocket, route  # noqa: E402
 from clipper_site.uploads import UploadHandlingASGIHandler, clear_remnants  # noqa: E402
 from clipper_site.web_process import State, WithLifespan, moves_of, new_limits  # noqa: E402
+from console.home import shared  # noqa: E402
 from serving.api.followed_changes import with_followed_changes  # noqa: E402
 from serving.api.http import Endpoint  # noqa: E402
 from serving.api.limits import LIMITS_KEY  # noqa: E402
@@ -36,6 +37,9 @@ from serving.api.release_wait import with_release_waits  # noqa: E402
 from serving.api.shared import STATE_KEY, SharedByConnections  # noqa: E402
 from serving.api.whose import Kind  # noqa: E402
 from serving.web.console import ConsoleRuntime  # noqa: E402
+
+# What the live page shows is published once a second.
+PICTURE_S = 1.0
 
 django_application = UploadHandlingASGIHandler()
 
@@ -72,6 +76,7 @@ async def managing(state: State) -> AsyncIterator[Endpoint]:
         held.push_async_callback(runtime.stop)
         await runtime.start()
         state[STATE_KEY] = SharedByConnections(runtime.metrics)
+        shared.show_for(PICTURE_S)
         state[LIMITS_KEY] = new_limits()
         state[MOVES_KEY] = moves_of(Kind.CONSOLE)
         yield routes_of(runtime)

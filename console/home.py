@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from threading import Lock
+from time import monotonic
 from typing import Any
 
 from django.contrib import admin
@@ -20,21 +23,58 @@ PARTS = {
 }
 
 
-def picture_for(request: HttpRequest) -> dict[str, Any]:
+class SharedPicture:
+    """The live picture as it was last drawn, for all open pages, each of which asks every two
+    seconds. It is drawn for each of them until somebody says for how long one may be shown.
+    """
+
+    def __init__(self, draw: Callable[[], dict[str, Any]]) -> None:
+        self._draw = draw
+        self._fresh_s = 0.0
+        self._lock = Lock()
+        self._drawn: dict[str, Any] = {}
+        self._until = 0.0
+
+    def show_for(self, seconds: float) -> None:
+        """Show one for so long from now on."""
+        self._fresh_s = seconds
+
+    def latest(self) -> dict[str, Any]:
+        """Return it; who comes while it is drawn waits for that."""
+        with self._lock:
+            if monotonic() >= self._until:
+                self._draw_anew()
+            return self._drawn
+
+    def fresh(self) -> dict[str, Any]:
+        """Return it drawn from now on, as for who has just changed something."""
+        with self._lock:
+            self._draw_anew()
+            return self._drawn
+
+    def _draw_anew(self) -> None:
+        self._drawn = self._draw()
+        self._until = monotonic() + self._fresh_s
+
+
+shared = SharedPicture(picture)
+
+
+def shown_to(request: HttpRequest, live: dict[str, Any]) -> dict[str, Any]:
     """Return the live picture without the parts that this person may not view."""
     hidden = [part for part, needed in PARTS.items() if not request.user.has_perm(needed)]
-    return {**picture(), **{part: [] for part in hidden}}
+    return {**live, **{part: [] for part in hidden}}
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add to the index page what it shows (the theme's DASHBOARD_CALLBACK)."""
-    return {**context, "live": picture_for(request), "title": "Live"}
+    return {**context, "live": shown_to(request, shared.fresh()), "title": "Live"}
 
 
 def live_json(request: HttpRequest) -> HttpResponse:
     """Answer the home page's script; staff only, others get an error instead of a login page."""
     if not admin.site.has_permission(request):
         return error_response(Unauthenticated("Sign in to the console first."))
-    response = JsonResponse(picture_for(request))
+    response = JsonResponse(shown_to(request, shared.latest()))
     response["Cache-Control"] = "no-store"
     return response

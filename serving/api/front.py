@@ -5,8 +5,6 @@ prediction (`serving.api.heads`), which is nearly all that a busy process gets, 
 here: from the bytes that arrived to those of the answer, without a task or a future.
 Anything else takes uvicorn's way to the ASGI application, which answers predictions all the same:
 several inputs at once, bodies in chunks, HTTP/1.0, and whatever is wrong.
-
-    python -m uvicorn clipper_site.asgi:application --http serving.api.front:FrontProtocol
 """
 
 from __future__ import annotations
