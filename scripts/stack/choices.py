@@ -7,15 +7,26 @@ from pathlib import Path
 from .errors import StackError
 
 LAST_PORT = 65535
+CONSOLE_PORT = "CLIPPER_CONSOLE_PORT"
 # Each has a meaning that can't be taken from it: to supervisord "%" and quotes, to Redis "\".
 UNUSABLE = '%"\\'
 
 
-def usable_port(text: str) -> int:
+def usable_port(text: str, *, name: str = "PORT") -> int:
     """Read a port; raises StackError for anything else."""
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) <= LAST_PORT):
-        raise StackError(f"PORT={text} is no port; expected 1 to {LAST_PORT}.")
+        raise StackError(f"{name}={text} is no port; expected 1 to {LAST_PORT}.")
     return int(text)
+
+
+def usable_console_port(text: str, *, beside: int) -> int:
+    """Read the port of the console's own, 0 where it has none; it can't be the stack's."""
+    if not text.strip("0"):
+        return 0
+    port = usable_port(text, name=CONSOLE_PORT)
+    if port == beside:
+        raise StackError(f"{CONSOLE_PORT}={port} is the stack's own port; choose another.")
+    return port
 
 
 def usable_var(text: str) -> Path:

@@ -32,7 +32,8 @@ def sole_stack_of(var: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def refuse_taken_port(host: str, *, port: int) -> None:
+def refuse_taken_port(host: str, *, port: int, name: str = "make run PORT") -> None:
+    """Raise StackError where a port can't be listened on; `name` is what sets it."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # As the server does, so that connections of a previous run in TIME_WAIT don't count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -41,5 +42,5 @@ def refuse_taken_port(host: str, *, port: int) -> None:
         except OSError as error:
             reason = "is taken" if error.errno == errno.EADDRINUSE else f"can't be used ({error})"
             raise StackError(
-                f"Port {port} on {host} {reason}: choose another, e.g. make run PORT={port + 1}."
+                f"Port {port} on {host} {reason}: choose another, e.g. {name}={port + 1}."
             ) from None

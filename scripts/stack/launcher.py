@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 from . import demo, readiness, redis_server, static_files
-from .choices import usable_port, usable_var
+from .choices import CONSOLE_PORT, usable_console_port, usable_port, usable_var
 from .environment import environment_of, without_another_stack, write_environment_script
 from .errors import StackError, StopRequested
 from .exclusive import refuse_taken_port, sole_stack_of
@@ -31,8 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop_on_signals()
     try:
         layout = layout_of(usable_var(options.var), port=usable_port(options.port))
+        console_port = usable_console_port(os.environ.get(CONSOLE_PORT, ""), beside=layout.port)
         make_var(layout.var)
-        with claimed(layout):
+        with claimed(layout, console_port=console_port):
             return run(layout, with_demo=options.demo)
     except StackError as error:
         print(f"clipper: {error}", file=sys.stderr, flush=True)
@@ -70,8 +71,8 @@ def _request_stop(number: int, frame: FrameType | None) -> None:
 
 
 @contextmanager
-def claimed(layout: Layout) -> Iterator[None]:
-    """Folder and port are this stack's alone inside the block, and free of a crashed one's rest."""
+def claimed(layout: Layout, *, console_port: int = 0) -> Iterator[None]:
+    """Folder and ports are this stack's alone in the block, and free of a crashed one's rest."""
     with ExitStack() as held:
         try:
             held.enter_context(sole_stack_of(layout.var))
@@ -81,6 +82,8 @@ def claimed(layout: Layout) -> Iterator[None]:
             raise
         end_leftovers(layout, whose="an earlier start")
         refuse_taken_port(layout.host, port=layout.port)
+        if console_port:
+            refuse_taken_port(layout.host, port=console_port, name=CONSOLE_PORT)
         yield
 
 

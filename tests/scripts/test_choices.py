@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.stack.choices import usable_port, usable_var
+from scripts.stack.choices import usable_console_port, usable_port, usable_var
 from scripts.stack.errors import StackError
 from scripts.stack.layout import ROOT, layout_of, make_var
 
@@ -20,6 +20,17 @@ def test_what_is_no_port_is_refused(text: str) -> None:
 
 def test_a_port_is_read() -> None:
     assert [usable_port(text) for text in ("1", "8000", "65535")] == [1, 8000, 65535]
+
+
+@pytest.mark.parametrize(("text", "port"), [("", 0), ("0", 0), ("8001", 8001)])
+def test_the_console_has_a_port_of_its_own_where_it_is_given_one(text: str, port: int) -> None:
+    assert usable_console_port(text, beside=8000) == port
+
+
+@pytest.mark.parametrize(("text", "said"), [("8000", "own port"), ("http", "expected 1 to 65535")])
+def test_a_port_that_the_console_can_not_have_is_refused(text: str, said: str) -> None:
+    with pytest.raises(StackError, match=f"CLIPPER_CONSOLE_PORT={text} .*{said}"):
+        usable_console_port(text, beside=8000)
 
 
 @pytest.mark.parametrize("text", ["", "  "])
