@@ -1,4 +1,7 @@
-"""A websocket to one application, for asyncio: many questions are under way at once."""
+"""A websocket to one application, for asyncio: many questions are under way at once.
+
+Where the server restarts, it goes on over another one.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from clipper_client.answers import Answer, FeedbackResult
 from clipper_client.errors import UNREACHABLE, ClipperError
@@ -19,6 +23,7 @@ from clipper_client.messages import (
     item_of,
     prediction,
     reply_of,
+    says_restart,
     socket_failures_told,
     socket_path,
     unexpected,
@@ -37,21 +42,16 @@ class AsyncSession:
         self._numbers = count(1)
         self._room = asyncio.Semaphore(MOST_IN_FLIGHT)
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        # The questions without a reply.
+        self._under_way: dict[int, str] = {}
         self._open = AsyncExitStack()
         self._socket: ClientConnection | None = None
         self._reader: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         with socket_failures_told(self._address):
-            connecting = connect(
-                self._address.socket(socket_path(self._app)),
-                additional_headers=self._address.headers,
-                open_timeout=self._timeout_s,
-                max_size=None,
-                proxy=None,
-            )
-            self._socket = await self._open.enter_async_context(connecting)
-        self._reader = asyncio.create_task(self._read(self._socket))
+            self._socket = await self._connected()
+        self._reader = asyncio.create_task(self._read())
         return self
 
     async def __aexit__(
@@ -85,30 +85,69 @@ class AsyncSession:
         raise unexpected(reply)
 
     async def _asked(self, number: int, message: str) -> Reply:
-        socket = self._socket
-        if socket is None or self._reader is None or self._reader.done():
-            raise ClipperError("The websocket isn't open.", code=UNREACHABLE)
         async with self._room:
+            if self._socket is None or self._reader is None or self._reader.done():
+                raise ClipperError("The websocket isn't open.", code=UNREACHABLE)
             future = asyncio.get_running_loop().create_future()
             self._waiting[number] = future
+            self._under_way[number] = message
             try:
                 with socket_failures_told(self._address):
-                    await socket.send(message)
+                    await self._send(self._socket, message)
                     return await asyncio.wait_for(future, self._timeout_s)
             finally:
                 del self._waiting[number]
+                self._under_way.pop(number, None)
 
-    async def _read(self, socket: ClientConnection) -> None:
+    async def _connected(self) -> ClientConnection:
+        connecting = connect(
+            self._address.socket(socket_path(self._app)),
+            additional_headers=self._address.headers,
+            open_timeout=self._timeout_s,
+            max_size=None,
+            proxy=None,
+        )
+        return await self._open.enter_async_context(connecting)
+
+    async def _send(self, socket: ClientConnection, message: str) -> None:
+        """Send a question; where the server restarts, whoever reads sends it again."""
+        try:
+            await socket.send(message)
+        except ConnectionClosed as closed:
+            if not says_restart(closed):
+                raise
+
+    async def _read(self) -> None:
         """Hand each reply to whoever waits for it; when the socket ends, the end to all of them."""
         try:
             with socket_failures_told(self._address):
-                async for text in socket:
-                    self._settle(*reply_of(text, app=self._app))
+                while await self._read_to_the_end():
+                    await self._go_on()
             ended = ClipperError("The websocket was closed.", code=UNREACHABLE)
         except ClipperError as error:
             ended = error
         for number in list(self._waiting):
             self._settle(number, ended)
+
+    async def _read_to_the_end(self) -> bool:
+        """Take replies until the socket ends; tell whether that is for the server restarts."""
+        assert self._socket is not None  # noqa: S101
+        try:
+            async for text in self._socket:
+                number, reply = reply_of(text, app=self._app)
+                self._under_way.pop(number, None)
+                self._settle(number, reply)
+        except ConnectionClosed as closed:
+            if not says_restart(closed):
+                raise
+            return True
+        return False
+
+    async def _go_on(self) -> None:
+        """Connect again, and ask what has no reply."""
+        self._socket = socket = await self._connected()
+        for message in list(self._under_way.values()):
+            await self._send(socket, message)
 
     def _settle(self, number: int, reply: Reply) -> None:
         future = self._waiting.get(number)

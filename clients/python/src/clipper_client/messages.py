@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.frames import CloseCode
 
 from clipper_client.answers import Answer, FeedbackResult, known_as, parsed
 from clipper_client.errors import TIMEOUT, UNEXPECTED_ANSWER, UNREACHABLE, ClipperError
@@ -69,6 +70,14 @@ def unexpected(reply: Reply) -> ClipperError:
     if isinstance(reply, ClipperError):
         return reply
     return ClipperError(f"Clipper sent something unexpected: {reply}.", code=UNEXPECTED_ANSWER)
+
+
+def says_restart(closed: ConnectionClosed) -> bool:
+    """Whether the server ended the connection because another process takes its place.
+
+    Then it has answered all that it had begun with: what has no answer may be sent again.
+    """
+    return closed.rcvd is not None and closed.rcvd.code == CloseCode.SERVICE_RESTART
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""A websocket to one application, for programs that wait for each answer."""
+"""A websocket to one application, for programs that wait for each answer.
+
+Where the server restarts, it goes on over another one.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from threading import Lock
 from types import TracebackType
 from typing import Any, Self, Unpack
 
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from clipper_client.answers import Answer, FeedbackResult
@@ -20,6 +24,7 @@ from clipper_client.messages import (
     item_of,
     prediction,
     reply_of,
+    says_restart,
     socket_failures_told,
     socket_path,
     unexpected,
@@ -38,7 +43,7 @@ class Session:
         self._numbers = count(1)
         self._turn = Lock()
         # Questions without a reply, those of which it is wanted, and replies not yet taken.
-        self._under_way: set[int] = set()
+        self._under_way: dict[int, str] = {}
         self._wanted: set[int] = set()
         self._there: dict[int, Reply] = {}
         self._open = ExitStack()
@@ -113,10 +118,10 @@ class Session:
         with self._turn:
             while len(self._under_way) >= MOST_IN_FLIGHT:
                 self._read()
-            self._under_way.add(number)
+            self._under_way[number] = message
             self._wanted.add(number)
             with socket_failures_told(self._address):
-                self._socket.send(message)
+                self._write(message)
 
     def _reply_to(self, number: int) -> Reply:
         try:
@@ -130,11 +135,31 @@ class Session:
     def _read(self) -> None:
         """Keep the next reply for whoever waits for it."""
         with socket_failures_told(self._address):
-            text = self._socket.recv(timeout=self._timeout_s)
+            try:
+                text = self._socket.recv(timeout=self._timeout_s)
+            except ConnectionClosed as closed:
+                if not says_restart(closed):
+                    raise
+                self._go_on()
+                return
         number, reply = reply_of(text, app=self._app)
-        self._under_way.discard(number)
+        self._under_way.pop(number, None)
         if number in self._wanted:
             self._there[number] = reply
+
+    def _write(self, message: str) -> None:
+        """Send a question; where the server restarts, whoever reads sends it again."""
+        try:
+            self._socket.send(message)
+        except ConnectionClosed as closed:
+            if not says_restart(closed):
+                raise
+
+    def _go_on(self) -> None:
+        """Connect again, and ask what has no reply."""
+        self._socket = self._connected()
+        for message in self._under_way.values():
+            self._write(message)
 
     def _forget(self, number: int) -> None:
         """Keep no reply to this question."""
