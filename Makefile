@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-frameworks check docs bench bench-environments bench-growth bench-guard bench-learning bench-memory bench-paper bench-peers bench-tail bench-test soak manage clean
+.PHONY: help run restart test test-frameworks check docs bench bench-environments bench-growth bench-guard bench-learning bench-memory bench-paper bench-peers bench-tail bench-test soak manage clean
 
 help: ## list these commands
 	@echo "make COMMAND [PYTHON=python3] [PORT=8000] [VAR=var] [ARGS='...']"
@@ -28,6 +28,11 @@ help: ## list these commands
 run: ## set everything up and start it on PORT, with its state in VAR, until Ctrl-C
 	@scripts/setup
 	@exec .venv/bin/python scripts/run_stack.py --port "$$PORT" --var "$$VAR"
+
+restart: ## replace the processes of the stack in VAR, one by one, without an error for a client
+	@test -e "$$VAR/env.sh" || { echo "clipper: no stack has run in '$$VAR' yet: make run VAR='$$VAR'" >&2; exit 1; }
+	@scripts/setup
+	@. "$$(realpath -- "$$VAR")/env.sh" && exec .venv/bin/python -m scripts.restart --var "$$VAR" $(ARGS)
 
 test: ## run the suite, or: make test ARGS='tests/scripts -x'
 	@scripts/setup --dev

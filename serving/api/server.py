@@ -34,8 +34,10 @@ from serving.master.inherited import Inherited
 # connections to this one.
 HTTP = "http"
 ARRIVALS = "arrivals"
-# What is under way has so long to be answered, websockets' last messages included.
+# What is under way has so long to be answered, websockets' last messages included; and so long
+# where another process is there already, and nobody waits but an upload.
 ANSWER_S = 10
+RETIRE_S = 60
 # A connection without a request may still bring one for so long, once the process ends.
 LAST_REQUEST_S = 2.0
 MOVED_AT_ONCE = 32
@@ -76,7 +78,7 @@ class DrainingServer(uvicorn.Server):
         for connection in connections:
             connection.shutdown()
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(RETIRE_S if self.retires else ANSWER_S):
                 await self._drain(connections)
         except TimeoutError:
             self._cut_off()
@@ -107,7 +109,7 @@ class DrainingServer(uvicorn.Server):
 
     def _cut_off(self) -> None:
         tasks = list(self.server_state.tasks)
-        logger.error("cut off requests=%d: they took more than %d s", len(tasks), ANSWER_S)
+        logger.error("cut off requests=%d: they took too long to end", len(tasks))
         for task in tasks:
             task.cancel()
 

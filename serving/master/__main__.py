@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from serving.master.listening import listen
-from serving.master.master import DRAIN_S, READY_S, Master, MasterSpec
+from serving.master.master import DRAIN_S, READY_S, RETIRE_S, Master, MasterSpec
 from serving.master.orders import remove, take_orders
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -36,6 +36,7 @@ def main() -> int:
         sockets=sockets,
         ready_s=options.ready_s,
         drain_s=options.drain_s,
+        retire_s=options.retire_s,
     )
     asyncio.run(run(spec, orders=options.orders))
     return 0
@@ -49,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--orders", type=Path, help="the Unix socket to take orders on")
     parser.add_argument("--ready-s", type=float, default=READY_S)
     parser.add_argument("--drain-s", type=float, default=DRAIN_S)
+    parser.add_argument("--retire-s", type=float, default=RETIRE_S)
     parser.add_argument("command", nargs="+")
     return parser
 

@@ -23,6 +23,8 @@ READY_S = 60.0
 # So long a process may take to answer what it has been asked, and to write what it keeps. Together
 # with KILLED_S less than supervisord waits (`stopwaitsecs`).
 DRAIN_S = 13.0
+# So long where another process is there already: long enough for most uploads.
+RETIRE_S = 65.0
 KILLED_S = 1.0
 # One that has lived for so long has not failed at the start. Else the next one has to wait: the
 # first not at all, each further one twice as long.
@@ -49,6 +51,7 @@ class MasterSpec:
     sockets: Mapping[str, socket.socket]
     ready_s: float = READY_S
     drain_s: float = DRAIN_S
+    retire_s: float = RETIRE_S
 
 
 @dataclass(slots=True, eq=False)
@@ -176,7 +179,7 @@ class Master:
         tell(f"process {child.pid} is ready")
         if before is not None:
             before.retire()
-            in_time = await before.until_ended(seconds=self.spec.drain_s)
+            in_time = await before.until_ended(seconds=self.spec.retire_s)
             how = "has ended" if in_time else "was killed: it took too long"
             tell(f"process {before.pid} {how}")
 

@@ -144,7 +144,7 @@ async def test_new_connections_go_to_others(it: Front) -> None:
 async def test_one_that_takes_too_long_is_cut_off(
     it: Front, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web_server, "ANSWER_S", 0.2)
+    monkeypatch.setattr(web_server, "RETIRE_S", 0.2)
     it.may_answer.clear()
     async with served(it) as (server, client):
         await client.send(request(path=b"/elsewhere"))

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -19,17 +19,18 @@ from scripts.stack.command import free_port
 from scripts.stack.layout import ROOT
 from serving.master.orders import RESTART, STATUS, ordered
 from tests.serving.master import served
+from tests.serving.master.served import BEHAVIOUR
 
 T = TypeVar("T")
 SECONDS = 20.0
 # So soon a master gives up on its processes here.
-READY_S, DRAIN_S = "3", "1"
+READY_S, DRAIN_S = "10", "1"
 
 
 class Running:
     """One master, by what can be seen of it from outside."""
 
-    def __init__(self, folder: Path, *, workers: int) -> None:
+    def __init__(self, folder: Path, *, workers: int, program: Sequence[str]) -> None:
         self.port = free_port()
         self.orders = folder / "orders"
         self._behaviour = folder / "behaviour"
@@ -40,10 +41,13 @@ class Running:
                 [
                     *(sys.executable, "-m", "serving.master", "served"),
                     *("--listen", f"http=127.0.0.1:{self.port}", "--workers", str(workers)),
-                    *("--orders", str(self.orders), "--ready-s", READY_S, "--drain-s", DRAIN_S),
-                    *("--", sys.executable, "-m", served.__name__, str(self._behaviour)),
+                    *("--listen", f"arrivals=unix:{folder / 'arrivals'}"),
+                    *("--orders", str(self.orders), "--ready-s", READY_S),
+                    *("--drain-s", DRAIN_S, "--retire-s", DRAIN_S),
+                    *("--", sys.executable, "-m", *program),
                 ],
                 cwd=ROOT,
+                env=os.environ | {BEHAVIOUR: str(self._behaviour)},
                 stderr=log,
             )
 
@@ -77,8 +81,10 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path, *, workers: int = 1) -> Iterator[Running]:
-    master = Running(folder, workers=workers)
+def running(
+    folder: Path, *, workers: int = 1, program: Sequence[str] = (served.__name__,)
+) -> Iterator[Running]:
+    master = Running(folder, workers=workers, program=program)
     try:
         until(lambda: master.text.count("is ready") >= workers, what="processes are ready")
         yield master

@@ -1,6 +1,6 @@
 """A process such as a master runs: it answers each connection with its process id.
 
-How it behaves is the first word of the file that its command line names, read as it starts.
+How it behaves is the word in the file that its environment names, read as it starts.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from pathlib import Path
 
 from serving.master.inherited import Inherited
 
+BEHAVIOUR = "SERVED_BEHAVIOUR"
+
 
 async def main() -> None:
     inherited = Inherited()
-    behaviour = Path(sys.argv[1]).read_text().strip()
+    behaviour = Path(os.environ[BEHAVIOUR]).read_text()
 
     def listen_to_master() -> None:
         if inherited.told():

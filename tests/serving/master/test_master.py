@@ -87,7 +87,7 @@ def test_however_often_hangup_comes_each_restart_is_a_whole_one(two: Running) ->
     [
         ("broken", "ended with status 3 (ImportError: no module of this name) before it was ready"),
         ("dead", "was ended by SIGKILL before it was ready"),
-        ("silent", "was not ready within 3 s"),
+        ("silent", "was not ready within 10 s"),
     ],
 )
 def test_where_the_new_one_never_gets_ready_the_old_one_stays(
@@ -166,13 +166,16 @@ def test_a_killed_master_takes_its_processes_with_it(two: Running, tmp_path: Pat
 
 
 def test_no_socket_leaks_from_one_generation_to_the_next(master: Running) -> None:
-    master.restart()
-    of_master = psutil.Process(master.process.pid).num_fds()
-    of_child = psutil.Process(*master.children()).num_fds()
+    def descriptors() -> tuple[int, int]:
+        """Of the master and of its process, while nobody asks either."""
+        (child,) = master.children()
+        return psutil.Process(master.process.pid).num_fds(), psutil.Process(child).num_fds()
+
+    before = descriptors()
     for _ in range(5):
         master.restart()
-    assert psutil.Process(master.process.pid).num_fds() == of_master
-    assert psutil.Process(*master.children()).num_fds() == of_child
+    # The connection that ordered the last one may be closing still.
+    until(lambda: descriptors() == before, what="as many descriptors as before")
 
 
 def test_an_order_that_nobody_knows_is_refused(master: Running) -> None:

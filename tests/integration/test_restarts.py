@@ -1,0 +1,164 @@
+"""The stack is restarted under load as an operator does it, and nobody notices."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from clipper_client import AsyncClient
+from tests.integration.conftest import Digits, copy_of, make_application
+from tests.integration.stack import Load, Stack, eventually, post
+from tests.integration.test_default_rewards import kinds
+
+# Clients that keep their connections and never try again.
+CLIENTS = 8
+ROUNDS = 4
+UNHEARD = 40
+
+
+@pytest.fixture(scope="module")
+def restarted(first: Stack) -> Iterator[Stack]:
+    folder = Path(tempfile.mkdtemp(prefix="clipper-restarts-"))
+    running = Stack(var=copy_of(first, to=folder / "var"))
+    try:
+        running.start()
+        yield running
+        assert running.stop() == 0, running.text
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        running.end()
+
+
+@pytest.fixture(scope="module")
+def patient(restarted: Stack) -> str:
+    return make_application(restarted, name="patient", policy="exp4")
+
+
+def restart(stack: Stack, *options: str) -> str:
+    """What `make restart` prints; it must succeed."""
+    done = ordered(stack, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def ordered(stack: Stack, *options: str) -> subprocess.CompletedProcess[str]:
+    script = f'. "{stack.var}/env.sh" && exec .venv/bin/python -m scripts.restart "$@"'
+    return subprocess.run(
+        ["bash", "-c", script, "restart", "--var", str(stack.var), *options],
+        cwd=stack.root,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def wait_for_more(load: Load) -> None:
+    seen = load.count()
+    eventually(lambda: load.count() > seen + 20, seconds=60, what="load afterwards")
+
+
+def test_restarts_under_load_cause_no_error_and_no_default(
+    restarted: Stack, patient: str, digits: Digits
+) -> None:
+    with Load(restarted, application=patient, inputs=digits[0], threads=CLIENTS) as load:
+        eventually(lambda: load.count() > 50, seconds=60, what="load")
+        for _ in range(ROUNDS):
+            (before,) = restarted.web_processes()
+            restart(restarted, "--only", "predict")
+            (after,) = restarted.web_processes()
+            assert after.pid != before.pid
+            wait_for_more(load)
+    assert load.errors == []
+    assert load.defaults == []
+
+
+def test_connections_that_wait_for_their_next_request_outlive_their_process(
+    restarted: Stack, patient: str, digits: Digits
+) -> None:
+    clients = [restarted.client(limits=httpx.Limits(max_connections=1)) for _ in range(50)]
+    for client in clients:
+        post(client, f"{patient}/predict", {"input": digits[0][0]})
+    restart(restarted, "--only", "predict")
+    (process,) = restarted.web_processes()
+    for client in clients:
+        response = client.post(
+            f"/api/v1/applications/{patient}/predict", json={"input": digits[0][0]}
+        )
+        assert response.status_code == 200
+        assert "connection" not in response.headers
+    # They are the same connections, at the other process.
+    assert len([c for c in process.net_connections("tcp") if c.status == "ESTABLISHED"]) >= 50
+    for client in clients:
+        client.close()
+
+
+async def test_a_websocket_client_goes_on_in_the_next_process(
+    restarted: Stack, patient: str, digits: Digits
+) -> None:
+    ended = threading.Event()
+
+    def restart_twice() -> None:
+        for _ in range(2):
+            restart(restarted, "--only", "predict")
+        ended.set()
+
+    async with (
+        AsyncClient(restarted.url, restarted.demo["api_key"], timeout=30) as client,
+        client.session(patient) as session,
+    ):
+        restarting = asyncio.create_task(asyncio.to_thread(restart_twice))
+        asked = 0
+        while not ended.is_set() or asked < 100:
+            asked += 1
+            answer = await session.predict([*digits[0][0][:-1], asked * 1e-9])
+            assert not answer.default
+        await restarting
+
+
+def test_a_restart_loses_no_silence(restarted: Stack, digits: Digits) -> None:
+    body = {
+        "name": "silent",
+        "input_type": "doubles",
+        "slo_ms": 1000,
+        "default_output": -1,
+        "policy": "exp4",
+        "default_reward": 0.25,
+        "feedback_window_s": 3,
+        "routes": [{"model": "knn"}],
+    }
+    with restarted.client() as client:
+        assert client.post("/api/v1/applications/", json=body).status_code == 201
+        asked = {"input_batch": digits[0][:UNHEARD], "context": "unheard"}
+        post(client, "silent/predict", asked)
+    restart(restarted, "--only", "predict")
+    restarted.feedback_rows(context="unheard", wait_for=UNHEARD)
+    assert kinds(restarted, context="unheard") == {("default", 0.25): UNHEARD}
+
+
+def test_a_restart_of_everything_leaves_a_stack_that_works(
+    restarted: Stack, patient: str, digits: Digits
+) -> None:
+    before = restarted.pid_of("control")
+    said = restart(restarted)
+    assert "predict: restarted in" in said
+    assert "console: restarted in" in said
+    assert "control: restarted in" in said
+    assert restarted.pid_of("control") not in (0, before)
+    eventually(restarted.ready, seconds=30, what="ready")
+    with restarted.client() as client:
+        assert not post(client, f"{patient}/predict", {"input": digits[0][0]})["default"]
+
+
+def test_a_stack_that_does_not_run_is_not_restarted(first: Stack) -> None:
+    done = ordered(first)
+    assert done.returncode == 1
+    assert "No stack runs in" in done.stderr

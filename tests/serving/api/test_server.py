@@ -1,0 +1,130 @@
+"""Real web processes under a real master, with an application that only says who it is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+from serving.api import server
+from serving.master.orders import OrderFailed
+from tests.serving.master.running import SECONDS, Running, gone, running, until
+
+PROGRAM = (server.__name__, "tests.serving.api.served_by_master:application")
+CLIENTS, RESTARTS = 4, 4
+
+
+@pytest.fixture
+def master(tmp_path: Path) -> Iterator[Running]:
+    with running(tmp_path, program=PROGRAM) as one:
+        yield one
+
+
+class Client:
+    """Asks over one connection, which it makes anew only where it was told that it must."""
+
+    def __init__(self, master: Running) -> None:
+        self._connection = HTTPConnection("127.0.0.1", master.port, timeout=SECONDS)
+        # Who answered, and how often that was the last answer of a connection.
+        self.answers: list[int] = []
+        self.last = 0
+
+    def ask(self) -> int:
+        self._connection.request("GET", "/who")
+        response = self._connection.getresponse()
+        self.answers.append(int(response.read()))
+        if response.getheader("connection") == "close":
+            self.last += 1
+            self._connection.close()
+        return self.answers[-1]
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class Clients:
+    """Several that ask all the while, each in a thread of its own."""
+
+    def __init__(self, master: Running) -> None:
+        self.all = [Client(master) for _ in range(CLIENTS)]
+        self.failures: list[Exception] = []
+        self._done = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(one,)) for one in self.all]
+
+    def __enter__(self) -> Clients:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._done.set()
+        for thread in self._threads:
+            thread.join(SECONDS)
+
+    def have_met(self, pid: int) -> bool:
+        return bool(self.failures) or all(pid in client.answers[-1:] for client in self.all)
+
+    def _ask(self, client: Client) -> None:
+        try:
+            while not self._done.is_set():
+                client.ask()
+        except Exception as error:  # noqa: BLE001  (whatever it is fails the test)
+            self.failures.append(error)
+        finally:
+            client.close()
+
+
+def test_no_client_that_keeps_its_connection_notices_a_restart(master: Running) -> None:
+    with Clients(master) as clients:
+        for _ in range(RESTARTS):
+            master.restart()
+            (now,) = master.children()
+            until(partial(clients.have_met, now), what="all are there")
+    assert clients.failures == []
+    assert all(len(set(client.answers)) > RESTARTS - 1 for client in clients.all)
+
+
+def test_a_connection_that_waits_goes_on_in_the_next_process(master: Running) -> None:
+    client = Client(master)
+    before = client.ask()
+    for _ in range(3):
+        master.restart()
+    assert {client.ask()} == master.children() != {before}
+    assert client.last == 0
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "why"),
+    [
+        ("broken", "ModuleNotFoundError: No module named 'nothing_of_this_name'"),
+        ("unable", "no database"),
+    ],
+)
+def test_where_the_new_code_cannot_start_the_old_one_goes_on_and_it_is_said_why(
+    master: Running, behaviour: str, why: str
+) -> None:
+    client = Client(master)
+    before = client.ask()
+    master.behave(behaviour)
+    with pytest.raises(OrderFailed) as refused:
+        master.restart()
+    assert f"({why}) before it was ready" in str(refused.value)
+    assert client.ask() == before
+    client.close()
+
+
+def test_the_process_of_a_killed_master_ends(master: Running) -> None:
+    client = Client(master)
+    client.ask()
+    children = master.children()
+    os.kill(master.process.pid, signal.SIGKILL)
+    master.process.wait()
+    until(lambda: gone(children), what="the process ends")
+    client.close()
