@@ -225,14 +225,27 @@ def import_for(runtime: str, *, giving_way: bool) -> None:
     thread.start()
     while thread.is_alive():
         thread.join(LOOK_S)
-        if waited_s(f"self/task/{thread.native_id}") > STARVED_S:
+        if waited_s(os.getpid()) > STARVED_S:
             raise TimeoutError("others want all that there is of processors")
 
 
-def waited_s(process: int | str) -> float:
-    """For how long this process wanted to run and others did; 0 where the kernel doesn't tell."""
+def waited_s(pid: int) -> float:
+    """For how long a thread of this process, or of those that it started, wanted to run and others
+    did, at most; 0 where the kernel doesn't tell.
+    """
+    longest = 0.0
+    with suppress(OSError):  # it has ended
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            longest = max(longest, _waited_s(thread))
+            with suppress(OSError):
+                children = (thread / "children").read_text().split()
+                longest = max([longest, *map(waited_s, map(int, children))])
+    return longest
+
+
+def _waited_s(thread: Path) -> float:
     with suppress(OSError, ValueError, IndexError):
-        return int(Path(f"/proc/{process}/schedstat").read_text().split()[1]) / 1e9
+        return int((thread / "schedstat").read_text().split()[1]) / 1e9
     return 0.0
 
 

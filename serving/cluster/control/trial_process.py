@@ -8,9 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -137,10 +138,18 @@ class ExecutedTrial:
 class ForkedTrial:
     """A fork of a warmed parent, which tells of it over `link` and ends it once that is closed."""
 
-    def __init__(self, link: socket.socket, *, pipes: Sequence[IO[bytes]], gives_way: bool) -> None:
+    def __init__(
+        self,
+        link: socket.socket,
+        *,
+        pipes: Sequence[IO[bytes]],
+        gives_way: bool,
+        on_end: Callable[[], object],
+    ) -> None:
         self.stdin, self.stdout, self.stderr = pipes
         self._link = link
         self._gives_way = gives_way
+        self._on_end = on_end
         # None until it is forked.
         self.pid: int | None = None
         self._code: int | None = None
@@ -171,6 +180,7 @@ class ForkedTrial:
 
     def end(self) -> None:
         self._link.close()
+        self._on_end()
 
 
 class WarmedParents:
@@ -204,14 +214,13 @@ class WarmedParents:
                 parent = None
             if parent is None:
                 parent = self._parents[runtime] = _Parent(runtime, gives_way=gives_way)
-            parent.used_at = time.monotonic()
             try:
-                return parent.fork(program, gives_way=gives_way)
+                return parent.fork(
+                    program, gives_way=gives_way, on_end=partial(self._ended, parent)
+                )
             except OSError:
-                parent.end()
+                self._parents.pop(runtime).end()
                 return None
-            finally:
-                self._look_later()
 
     def end(self) -> None:
         """End all of them, and what they have forked."""
@@ -220,24 +229,30 @@ class WarmedParents:
                 parent.end()
             self._parents.clear()
 
-    def _look_later(self) -> None:
-        timer = threading.Timer(self._idle_s, self._end_idle)
+    def _ended(self, parent: _Parent) -> None:
+        """One of its forks has: look later whether another one has come."""
+        with self._lock:
+            parent.under_way -= 1
+            timer = threading.Timer(self._idle_s, self._end_idle, args=(parent, parent.forked))
         timer.daemon = True
         timer.start()
 
-    def _end_idle(self) -> None:
+    def _end_idle(self, parent: _Parent, forked: int) -> None:
+        """End it unless it has forked more than that, or is at it."""
         with self._lock:
-            now = time.monotonic()
-            for runtime, parent in list(self._parents.items()):
-                if now - parent.used_at >= self._idle_s:
-                    self._parents.pop(runtime).end()
+            if parent.under_way or parent.forked > forked:
+                return
+            parent.end()
+            for runtime in [name for name, known in self._parents.items() if known is parent]:
+                del self._parents[runtime]
 
 
 class _Parent:
     """One of them. It ends when its socket closes, so never later than this process."""
 
     def __init__(self, runtime: str, *, gives_way: bool) -> None:
-        self.used_at = 0.0
+        # How many it was asked for, and how many of them have not ended.
+        self.forked = self.under_way = 0
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         options = ["--descriptor", str(theirs.fileno()), "--runtime", runtime]
         options += ["--give-way"] if gives_way else []
@@ -261,7 +276,9 @@ class _Parent:
     def lives(self) -> bool:
         return self._process.poll() is None
 
-    def fork(self, program: TrialProgram, *, gives_way: bool) -> ForkedTrial:
+    def fork(
+        self, program: TrialProgram, *, gives_way: bool, on_end: Callable[[], object]
+    ) -> ForkedTrial:
         """Raises OSError where it can't be asked."""
         hide = [os.environ[name] for name in OURS if os.environ.get(name)]
         request = Request(
@@ -290,7 +307,9 @@ class _Parent:
             theirs.close()
             for descriptor in given:
                 os.close(descriptor)
-        return ForkedTrial(link, pipes=ours, gives_way=gives_way)
+        self.forked += 1
+        self.under_way += 1
+        return ForkedTrial(link, pipes=ours, gives_way=gives_way, on_end=on_end)
 
     def end(self) -> None:
         self._requests.close()

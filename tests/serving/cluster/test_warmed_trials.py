@@ -230,6 +230,19 @@ def test_it_gives_way_and_where_others_want_everything_it_stops_doing_so(
     assert output.startswith(f"policy {os.SCHED_OTHER}")
 
 
+def test_a_parent_does_not_end_while_a_check_is_under_way(tmp_path: Path) -> None:
+    own = WarmedParents(idle_s=0.1)
+    slow = "import os, time; time.sleep(2); print('under', os.getppid(), flush=True)"
+    try:
+        assert forked(a_model(tmp_path), own).fault is None
+        output = told_by(slow, tmp_path, own)
+        # Nor is it tried in other ways, the last of which would be a child of this process.
+        assert output.startswith("under")
+        assert not output.startswith(f"under {os.getpid()}")
+    finally:
+        own.end()
+
+
 def test_a_parent_ends_when_nobody_has_wanted_it_for_a_while(tmp_path: Path) -> None:
     own = WarmedParents(idle_s=0.1)
     before = {process.pid for process in the_parents()}
