@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -160,3 +162,26 @@ async def test_a_listening_socket_is_no_connection(tmp_path: Path) -> None:
         with pytest.raises(BrokenPassage):
             await received(here)
         assert open_descriptors() == before
+
+
+BY_ANOTHER = """
+import os, socket, sys
+from serving.api.passage import is_of_this_user
+with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as stranger:
+    listening.bind("\\0clipper-test-%d" % os.getpid())
+    listening.listen()
+    os.seteuid(int(sys.argv[1]))
+    stranger.connect(listening.getsockname())
+    os.seteuid(0)
+    with listening.accept()[0] as channel:
+        print(is_of_this_user(channel))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize(("user", "known"), [(0, "True"), (65534, "False")])
+def test_a_process_of_another_user_is_a_stranger(user: int, known: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BY_ANOTHER, str(user)], capture_output=True, text=True, timeout=50
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, known), done.stderr
