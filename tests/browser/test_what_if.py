@@ -13,6 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 from pytest_django.fixtures import Settings
 
 from registry.models import Application
+from selection.evaluation.offpolicy.log import Log
 from tests.browser.conftest import PHONE
 from tests.selection.offpolicy.logs import logged_by
 from tests.selection.what_if.conftest import ARMS, keep, make_application
@@ -24,12 +25,17 @@ ACCURACIES = dict(zip(ARMS, (0.92, 0.85, 0.7), strict=True))
 URL = "/admin/applications/digits/what-if/"
 
 
+@pytest.fixture(scope="module")
+def log() -> Log:
+    return logged_by("exp3", accuracies=ACCURACIES, queries=2500, seed=4, floor=0.3)
+
+
 @pytest.fixture
-def digits(transactional_db: None, settings: Settings, tmp_path: Path) -> Application:
+def digits(transactional_db: None, settings: Settings, tmp_path: Path, log: Log) -> Application:
     """An application whose Exp3 has asked and learned for a while."""
     settings.CLIPPER_ARTIFACTS = tmp_path / "artifacts"
     made = make_application()
-    keep(made, logged_by("exp3", accuracies=ACCURACIES, queries=2500, seed=4, floor=0.3))
+    keep(made, log)
     return made
 
 

@@ -11,6 +11,10 @@ from tests.integration.conftest import Digits, copy_of, make_application
 from tests.integration.stack import Load, Stack, eventually, post
 from tests.small_disk import SmallDisk, small_disk
 
+# `scripts/test_full_disk` has supervisord and Redis on such a disk, `site/test_full_database` and
+# `site/test_uploads` what people are told meanwhile.
+pytestmark = pytest.mark.long
+
 # What a name may contain that means something else in a URL or a shell.
 NAME = "a small disk #1?x=ü"
 PROGRAMS = ("cpu-worker", "control", "predict", "console", "orphans")

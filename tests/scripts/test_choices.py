@@ -79,9 +79,17 @@ def test_other_characters_are_fine_and_reach_no_url(name: str, tmp_path: Path) -
     ("given", "said"),
     [
         (["VAR="], "clipper: VAR is empty; expected a folder for the state, such as var."),
-        (["PORT="], "clipper: PORT= is no port; expected 1 to 65535."),
+        pytest.param(
+            ["PORT="],
+            "clipper: PORT= is no port; expected 1 to 65535.",
+            marks=pytest.mark.long,
+        ),
         (["PORT=http"], "clipper: PORT=http is no port; expected 1 to 65535."),
-        (['VAR=/nowhere/"a b"'], "clipper: VAR='/nowhere/\"a b\"' contains '\"'; "),
+        pytest.param(
+            ['VAR=/nowhere/"a b"'],
+            "clipper: VAR='/nowhere/\"a b\"' contains '\"'; ",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_make_run_says_so_in_one_line(given: list[str], said: str) -> None:

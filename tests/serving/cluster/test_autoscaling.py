@@ -220,7 +220,7 @@ def test_a_surge_is_met_within_seconds_and_given_back_in_minutes() -> None:
     assert all(before >= after for before, after in pairwise(falling))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(
     rate=st.floats(0, 2500),
     capacity=st.floats(20, 400),
@@ -240,7 +240,7 @@ def test_a_constant_load_leads_to_a_constant_number(
     assert len(turns) <= 2, "at most one excess, taken back once"
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(rates=st.lists(st.floats(0, 3000), min_size=1, max_size=12), most=st.integers(1, 12))
 def test_the_number_never_leaves_its_bounds_nor_more_than_doubles(
     rates: list[float], most: int

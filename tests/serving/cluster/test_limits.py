@@ -79,7 +79,13 @@ def wait_for_the_failed(stack: Stack, version: ModelVersion) -> ReplicaRecord:
     return failed
 
 
-@pytest.mark.parametrize("harm", [SPIN, KEEP_THE_INTERPRETER], ids=["spin", "keep"])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        pytest.param(SPIN, id="spin", marks=pytest.mark.long),
+        pytest.param(KEEP_THE_INTERPRETER, id="keep"),
+    ],
+)
 def test_a_model_that_hangs_is_ended_and_replaced(stack: Stack, harm: int) -> None:
     version, record = deployed(stack, f"hangs-{harm}")
 
@@ -134,7 +140,7 @@ def test_far_more_than_the_limit_is_refused_to_the_model_at_once(stack: Stack) -
             "signal 11 (SIGSEGV)",
             '\n\n  File "predictor.py", line 7, in __init__',
         ),
-        ("os._exit(7)", "exitcode 7", ""),
+        pytest.param("os._exit(7)", "exitcode 7", "", marks=pytest.mark.long),
     ],
 )
 def test_a_model_that_crashes_its_replicas_fails_the_release_after_a_few(

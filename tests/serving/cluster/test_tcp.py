@@ -22,7 +22,8 @@ from tests.serving.cluster.stack import Stack, is_gone
 from tests.serving.cluster.waiting import wait_for
 from tests.serving.linked import Linked
 
-pytestmark = pytest.mark.timeout(240)
+# One host reaches the ports of another one in `test_hosts_apart`; secrets are in `test_links_tcp`.
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 PORTS = range(21800, 21900)
 SETTINGS = {
