@@ -28,7 +28,7 @@ from benchmarks.tail.scenarios import Kind, Scenario
 CONNECTIONS, CONTEXTS = 64, 5_000
 WARM_UP_SECONDS = 1.0
 # The seconds of a load include the warm-up.
-ROUNDS, SECONDS, CLOSED_SECONDS = 2, 9.0, 5
+ROUNDS, SECONDS, CLOSED_SECONDS = 2, 7.0, 5
 QUICK_ROUNDS, QUICK_SECONDS, QUICK_CLOSED_SECONDS = 1, 3.0, 2
 # Queries that belong to a spike took this long at least; so many are told of, the worst.
 SPIKE_SECONDS, WORST = 0.010, 3
