@@ -24,7 +24,7 @@ from serving.metrics.published import Metrics, Reading
 
 Samples = Mapping[tuple[str, str], float]
 # What one more asked version, application or arm may add.
-VERSION_BYTES, APPLICATION_BYTES, ARM_BYTES = 3_900, 3_900, 550
+VERSION_BYTES, APPLICATION_BYTES, ARM_BYTES = 3_500, 3_900, 550
 
 
 def document(
@@ -76,7 +76,7 @@ def test_a_version_that_is_asked_adds_little() -> None:
     alone = size(document(versions={"model-10:1": asked()}))
     many = size(document(versions={f"model-{number}:1": asked() for number in range(10, 35)}))
     assert 0 < (many - alone) / 24 < VERSION_BYTES
-    assert many < 115_000
+    assert many < 104_000
 
 
 def test_so_does_an_application_and_an_arm() -> None:
@@ -138,7 +138,7 @@ def test_a_quantile_of_what_is_shown_is_near_that_of_what_is_counted(q: float) -
     near = quantile(counts, bounds=tuple(bounds[:-1]), q=q)
     assert exact is not None
     assert near is not None
-    assert exact / 3.06 <= near <= exact * 3.06
+    assert exact / 3.82 <= near <= exact * 3.82
 
 
 def test_the_bounds_that_are_shown_are_some_that_are_counted() -> None:
