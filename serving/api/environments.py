@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import redis
+from celery import current_app
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -31,8 +32,7 @@ from serving.cluster.environments import (
 )
 from serving.cluster.host import host_id
 from serving.cluster.membership.workers import WorkerRecord, read_workers
-from serving.cluster.queues import queue_at
-from serving.cluster.replica.tasks import remove_environment
+from serving.cluster.queues import REMOVE_ENVIRONMENT, queue_at
 from serving.environments.spec import environment_of
 from serving.environments.store import KeptEnvironment
 
@@ -148,7 +148,7 @@ def remove(digest: str, *, by: Actor) -> None:
             publish(redis_client(), own_environments())
     for worker in others:
         queue = queue_at(worker.queue, host_id=worker.host_id)
-        remove_environment.apply_async(args=(digest,), queue=queue)
+        current_app.send_task(REMOVE_ENVIRONMENT, args=(digest,), queue=queue)
     if away := found.keys() - reached:
         raise Unavailable(
             f"Down, and keeps it: {', '.join(sorted(away))}; remove it again once that runs."

@@ -13,13 +13,11 @@ import json
 import logging
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +27,12 @@ from serving.container.admission import Admissions
 from serving.container.busy import busy_for, new_memory
 from serving.container.confined import confined_command, scrubbed_environment
 from serving.container.crashes import broken, last_line, signal_text
-from serving.container.dying import set_parent_death_signal
+from serving.container.dying import end_group, set_parent_death_signal
 from serving.container.errors import LoadFailed, error_of
 from serving.container.failures import Failure, RecentFailures
 from serving.container.limits import THREAD_VARIABLES, private_bytes
 from serving.container.link import EX_SOFTWARE, ChildLink
+from serving.container.model_environment import ModelEnvironment
 from serving.container.output import Overheard, asked_for
 from serving.container.scratch import new_folder
 from serving.container.signature import Signature, read_told, told_features
@@ -51,23 +50,6 @@ WHILE_LOADING = "while the model was loading"
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelEnvironment:
-    """A virtual environment that a version brings, and where the Python lies that it is made of."""
-
-    folder: Path
-    prefix: Path
-
-    @property
-    def python(self) -> Path:
-        return self.folder / "bin" / "python"
-
-    @property
-    def readable(self) -> tuple[Path, Path]:
-        """What a program in it has to read."""
-        return self.folder, self.prefix
 
 
 class BoxedPredictor:
@@ -259,13 +241,6 @@ def model_command(
         sockets=spec.runtime == "command",
         gives_way=gives_way,
     )
-
-
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process that leads its group, with those that it has started."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _shown(statistics: Statistics) -> Statistics:

@@ -1,11 +1,14 @@
-"""Has the kernel end a child together with its parent (Linux; elsewhere nothing)."""
+"""Ends children: with their parent, by the kernel (Linux), or at once, with all they started."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 _PR_SET_PDEATHSIG = 1
 # Looked up before the fork, in which no more than this one call is safe.
@@ -13,10 +16,18 @@ _prctl: Callable[..., int] | None = ctypes.CDLL(None).prctl if sys.platform == "
 
 
 def set_parent_death_signal(number: int = signal.SIGKILL) -> None:
-    """Have this process sent the signal when its parent ends; also a `preexec_fn`.
+    """Have this process sent the signal when its parent ends; also a `preexec_fn`. Elsewhere than
+    on Linux nothing happens.
 
     It comes when the *thread* that forked this process ends, so only a thread that lives as long
     as its process may fork.
     """
     if _prctl is not None:
         _prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process that leads its group, with those that it has started."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -18,9 +18,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from serving.container.boxed import end_group
 from serving.container.confined import confined_command, scrubbed_environment
-from serving.container.dying import set_parent_death_signal
+from serving.container.dying import end_group, set_parent_death_signal
 from serving.container.errors import EnvironmentFailed
 from serving.container.output import asked_for
 from serving.environments.interpreters import Interpreter, find, uv_binary

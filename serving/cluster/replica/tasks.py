@@ -36,6 +36,7 @@ from serving.cluster.failures.error_log import ErrorLog, Phase
 from serving.cluster.failures.output_log import log_of
 from serving.cluster.membership.own import own_directory
 from serving.cluster.membership.records import ReplicaState
+from serving.cluster.queues import REMOVE_ENVIRONMENT
 from serving.cluster.remote import told_apart
 from serving.cluster.replica import process
 from serving.cluster.replica.reports import Reports
@@ -98,7 +99,7 @@ def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
     )
 
 
-@shared_task(name="serving.cluster.tasks.remove_environment")
+@shared_task(name=REMOVE_ENVIRONMENT)
 def remove_environment(digest: str) -> None:
     """Remove an environment from this host, unless a process runs in it."""
     environments = own_environments()
