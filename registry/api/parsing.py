@@ -33,7 +33,11 @@ class JsonParser(BaseParser):
 
 
 class OctetStreamParser(BaseParser):
-    """Bytes as they are, as many as a body may have."""
+    """Bytes as they are, which the view reads by `bounded_body`.
+
+    What a request holds lives until its circles of references are found: bodies of some fifty
+    requests would lie in memory.
+    """
 
     media_type = "application/octet-stream"
 
@@ -43,7 +47,7 @@ class OctetStreamParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        return bounded_body(stream)
+        return stream
 
 
 def bounded_body(stream: IO[Any]) -> bytes:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import resource
 import threading
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -171,6 +173,27 @@ def test_only_so_many_are_begun(manager: Api) -> None:
     assert (other.status_code, other.json()["code"]) == (503, "saturated")
     assert send(manager, PIECES[1], offset=10).status_code == 200
     assert MOST_PARTS > 1
+
+
+def test_pieces_that_have_come_are_let_go_of_at_once(manager: Api) -> None:
+    """What a request holds lives until the circles that it is part of are found.
+
+    The client of these tests keeps each piece once, too.
+    """
+    piece, count = b"x" * (1 << 20), 12
+    send(manager, piece, offset=0, total=count * len(piece))
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        for number in range(1, count):
+            send(manager, piece, offset=number * len(piece), total=count * len(piece))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert manager("get", f"uploads/{DIGEST}").json() == {"received": count * len(piece)}
+    assert held < 1.5 * count * len(piece)
 
 
 def test_one_key_leaves_room_for_others(manager: Api) -> None:
