@@ -103,6 +103,15 @@ HEAVY: Mapping[str, tuple[Row, ...]] = {
             again=scored("keras", method="softmax"),
             scores=SOFTMAX,
         ),
+        Row(
+            name="savedmodel",
+            title="TensorFlow: a SavedModel's folder",
+            training=NUMBERS + KERAS + "model.export('net', verbose=False)\n",
+            deploying=deploying("savedmodel", model='"net"', example="X[:5]"),
+            expected="logits()",
+            again=scored("savedmodel", model='"net"', method="softmax"),
+            scores=SOFTMAX,
+        ),
     ),
     "transformers": (
         Row(

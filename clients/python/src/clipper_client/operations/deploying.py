@@ -46,6 +46,11 @@ RUNTIMES: Mapping[str, str] = {
     ".py": "python",
     ".whl": "python",
 }
+# What a folder was made with says nothing of the versions: those that are installed here.
+OF_FOLDERS: Mapping[str, tuple[str, ...]] = {
+    "tensorflow": ("tensorflow", "keras"),
+    "transformers": ("transformers", "torch"),
+}
 # The runtime of what lives behind HTTP already.
 REMOTE = "remote"
 # The server takes an example of so many bytes.
@@ -121,7 +126,11 @@ class Deployment:
         if self.runtime in (None, "mlflow") and is_model_folder(path):
             return save_folder(path, folder=folder)
         runtime = self.runtime or _runtime_of(path)
-        return Saved(path=zipped(path, to=folder / "artifact.zip"), runtime=runtime)
+        return Saved(
+            path=zipped(path, to=folder / "artifact.zip"),
+            runtime=runtime,
+            requirements=OF_FOLDERS.get(runtime, ()),
+        )
 
     # --- The model and its version --------------------------------------------------------------
 
