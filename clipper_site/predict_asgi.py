@@ -24,7 +24,7 @@ from clipper_site.held_database import held_open  # noqa: E402  (Django must be 
 from clipper_site.routing import ANYTHING, refuse_websocket, route  # noqa: E402
 from clipper_site.runtime import new_runtime  # noqa: E402
 from clipper_site.web_process import State, WithLifespan, moves_of, new_limits  # noqa: E402
-from registry.errors import ProcessAway  # noqa: E402
+from registry.errors import NotFound, ProcessAway  # noqa: E402
 from serving.api import paths  # noqa: E402
 from serving.api.cors import with_cors  # noqa: E402
 from serving.api.feedback import (  # noqa: E402
@@ -62,6 +62,12 @@ async def not_here(scope: Scope, receive: Receive, send: Send) -> None:
     raise ProcessAway("Expected what is asked about an application; the console answers the rest.")
 
 
+@endpoint
+async def socket_alone(scope: Scope, receive: Receive, send: Send) -> None:
+    """Whoever asks for a websocket's path without an offer to open one gets nothing there."""
+    raise NotFound("Expected a request that opens a websocket.")
+
+
 def routes_of(runtime: Runtime) -> Endpoint:
     """Return the application that serves one runtime.
 
@@ -80,6 +86,7 @@ def routes_of(runtime: Runtime) -> Endpoint:
             route(paths.OWN_UPDATE, update),
             route(paths.LIVE, live_endpoint()),
             route(paths.READY, ready_endpoint(runtime)),
+            route(paths.SOCKET, socket_alone),
             route(ANYTHING, not_here),
         ]
     )

@@ -21,7 +21,8 @@ mapping = routes_of(None).application_mapping
 def routed(path):
     http = next(route for route in mapping["http"].routes if route.pattern.match(path))
     socket = mapping["websocket"].routes[0].pattern.match(path)
-    return bool(socket) or http.callback is not not_here
+    assert not socket or http.callback is not not_here, path
+    return http.callback is not not_here
 print(json.dumps([routed(path) for path in json.load(sys.stdin)]))
 """
 STARTS = ["", "api/v1/applications/", "ws/v1/applications/", "health/", "%61pi/v1/applications/"]
