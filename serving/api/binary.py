@@ -68,8 +68,12 @@ def binary_inputs(
             fields=unknown,
             expected=list(known),
         )
-    texts = [msgspec.Raw(b'"' + b2a_base64(content, newline=False) + b'"') for content in files]
-    return texts, options
+    return [msgspec.Raw(text_of(content)) for content in files], options
+
+
+def text_of(content: bytes) -> bytes:
+    """The JSON of an input that came as it is."""
+    return b'"' + b2a_base64(content, newline=False) + b'"'
 
 
 def with_options(kind: type[R], options: Mapping[str, Any]) -> R:

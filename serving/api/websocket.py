@@ -18,6 +18,7 @@ from registry.errors import BadRequest, ClipperError, Forbidden, Saturated, Unau
 from registry.specs import FEEDBACK, PREDICT, ApiKeySpec, ApplicationSpec, Snapshot
 from selection.feedback.events import parse_item
 from serving.api.access import application_named, key_named, key_of
+from serving.api.binary import text_of
 from serving.api.feedback import submit
 from serving.api.http import UNEXPECTED, header, too_large
 from serving.api.limits import limits_of
@@ -96,7 +97,9 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
         try:
             if len(body) > self._serving.spec.max_body_bytes:
                 raise too_large(self._serving.spec.max_body_bytes)
-            fields, inputs = await self._fields(body)
+            fields, inputs = self._binary(bytes_data), None
+            if fields is None:
+                fields, inputs = await self._fields(body)
             id = _identity(fields.pop("id", msgspec.Raw(b"null")))
             answering = self._route(fields, inputs=inputs, arrived=arrived)
         except ClipperError as error:
@@ -111,6 +114,26 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
         task = asyncio.create_task(self._reply(id, answering))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _binary(self, body: bytes | None) -> Fields | None:
+        """Return what a binary message asks whose first line are its fields, and the rest its
+        input, where inputs are bytes; None for one that is JSON as a whole.
+
+        Raises BadRequest for one that is neither.
+        """
+        application = self._serving.snapshot.applications.get(self._name)
+        if body is None or application is None or application.input_type != "bytes":
+            return None
+        line, _, content = body.partition(b"\n")
+        if not line.lstrip().startswith(b"{"):
+            raise BadRequest('Expected a first line such as {"id": 1}, and after it the bytes.')
+        if not content.strip():
+            return None
+        try:
+            fields = _fields.decode(line)
+        except msgspec.DecodeError:
+            return None  # JSON of several lines
+        return {**fields, "input": msgspec.Raw(text_of(content))}
 
     async def _fields(self, body: bytes) -> tuple[Fields, Inputs | None]:
         """Return a message's fields, and its inputs by themselves where they are many."""
