@@ -7,12 +7,13 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 
-from clipper_site.web_process import with_fresh_connection
+from clipper_site.web_process import with_fresh_connection, with_kept_connection
 from registry.changes import CHANGES_CHANNEL
-from registry.snapshot import build_snapshot
+from registry.reading import compare, read_rows
 from selection.receipts import FormerSecret, derive_key
 from serving.engine.engine import EngineSpec
 from serving.rpc.credentials import Credentials, web_tls
+from serving.web.registry_follower import RegistrySource
 from serving.web.runtime import Runtime, RuntimeSpec
 
 
@@ -35,7 +36,9 @@ def new_runtime() -> Runtime:
             outputs_bytes=settings.CLIPPER_OUTPUTS_BYTES,
             contexts_at_hand=settings.CLIPPER_CONTEXTS_AT_HAND,
             console_socket=str(settings.CLIPPER_RUN_DIR / "console-http.sock"),
-            read_snapshot=with_fresh_connection(build_snapshot),
+            registry=RegistrySource(
+                read_rows=with_kept_connection(read_rows), compare=with_kept_connection(compare)
+            ),
             check_database=with_fresh_connection(_select_one),
         )
     )

@@ -6,10 +6,10 @@ import asyncio
 import logging
 from collections.abc import Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from serving.api.http import Endpoint, Receive, Scope, Send
 from serving.api.limits import Limits
@@ -20,6 +20,7 @@ START_TIMEOUT_S = 30.0
 
 logger = logging.getLogger(__name__)
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 State = MutableMapping[str, Any]
@@ -77,13 +78,29 @@ def moves_of(own: Kind) -> Moves:
     return Moves(own=own, other=str(settings.CLIPPER_RUN_DIR / f"{other}.sock"))
 
 
-def with_fresh_connection(work: Callable[[], T]) -> Callable[[], T]:
+def with_kept_connection(work: Callable[P, T]) -> Callable[P, T]:
+    """Ask by the connection that the thread has, and by another where that one broke.
+
+    To open one to SQLite costs more than what is read of a change.
+    """
+
+    def worked(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return work(*args, **kwargs)
+        except (OperationalError, InterfaceError):
+            connection.close()
+            return work(*args, **kwargs)
+
+    return worked
+
+
+def with_fresh_connection(work: Callable[P, T]) -> Callable[P, T]:
     """Drop a database connection that broke since the thread last used it."""
 
-    def worked() -> T:
+    def worked(*args: P.args, **kwargs: P.kwargs) -> T:
         close_old_connections()
         try:
-            return work()
+            return work(*args, **kwargs)
         finally:
             close_old_connections()
 

@@ -6,7 +6,7 @@ Whoever misses a notice finds out by the next one, which comes after another tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,11 +21,12 @@ NUMBER_KEY = "clipper:change-number"
 
 # What the prediction path knows of the registry, and what is waited for.
 APPLICATION, MODEL, VERSION, KEY, RELEASE = "application", "model", "version", "key", "release"
-# A key that lets nobody in any more: it is dropped before anything is read.
-REVOKED = "revoked"
+# Beside them, what must not wait for a reading: a key that lets nobody in any more, and an
+# application that isn't public.
+REVOKED, PRIVATE = "revoked", "private"
 
 # The ids of the rows that changed, by what they are.
-Ids = Mapping[str, frozenset[int]]
+Ids = Mapping[str, Set[int]]
 
 # A Redis without room for another number still passes the notice on, with one that fits nowhere:
 # who hears it looks at everything.

@@ -17,7 +17,7 @@ from django.db.models import Model as DjangoModel
 from django.db.models.signals import m2m_changed, post_delete, post_save
 
 from infrastructure.redis_client import redis_client
-from registry.changes import APPLICATION, KEY, MODEL, RELEASE, REVOKED, VERSION, announce
+from registry.changes import APPLICATION, KEY, MODEL, PRIVATE, RELEASE, REVOKED, VERSION, announce
 from registry.models import (
     ApiKey,
     Application,
@@ -67,6 +67,12 @@ def _announce_on_commit(named: Named) -> None:
         transaction.on_commit(fresh)
 
 
+def _of_application(application: Application) -> Named:
+    yield APPLICATION, application.pk
+    if not application.public:
+        yield PRIVATE, application.pk
+
+
 def _of_key(key: ApiKey) -> Named:
     yield KEY, key.pk
     if key.revoked_at is not None:
@@ -75,7 +81,7 @@ def _of_key(key: ApiKey) -> Named:
 
 # What of the prediction path changes with a row; of the others it knows nothing.
 CHANGED_BY: dict[type[DjangoModel], Callable[[Any], Named]] = {
-    Application: lambda row: iter([(APPLICATION, row.pk)]),
+    Application: _of_application,
     ServiceLevelObjective: lambda row: iter([(APPLICATION, row.application_id)]),
     Route: lambda row: iter([(APPLICATION, row.application_id)]),
     Model: lambda row: iter([(MODEL, row.pk)]),

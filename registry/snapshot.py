@@ -1,4 +1,4 @@
-"""Reads the registry into one immutable snapshot for the prediction path."""
+"""What the prediction path knows of the registry, of all of it or of single rows."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from django.db.models import Model as DjangoModel
-from django.utils import timezone
 
 from registry.arms import arms_of, weights_of
-from registry.models import ApiKey, Application, Model, ModelVersion, Route
-from registry.models.applications import Priority
+from registry.models import Application, ModelVersion, Route
+from registry.reading import PRIORITIES, compare
+from registry.row_changes import KINDS, START, Known, RowChange, RowPlace, changed, in_order
 from registry.specs import (
-    ApiKeySpec,
     ApplicationSpec,
     BatchingSpec,
-    ModelSpec,
     RouteSpec,
     Snapshot,
     VersionSpec,
@@ -27,22 +25,16 @@ from registry.specs import (
 
 S = TypeVar("S")
 
-PRIORITIES = tuple(Priority.values)
-
 
 def build_snapshot() -> Snapshot:
-    """Read everything in a handful of queries. Blocking: call it in a thread."""
-    versions = {v.pk: version_spec(v) for v in ModelVersion.objects.select_related("model")}
-    keys = ApiKey.objects.usable(now=timezone.now()).prefetch_related("applications")
-    return Snapshot(
-        applications=MappingProxyType(
-            {a.name: application_spec(a) for a in Application.objects.for_snapshot()}
-        ),
-        models=MappingProxyType({m.pk: model_spec(m) for m in Model.objects.all()}),
-        versions=MappingProxyType(versions),
-        versions_by_arm=MappingProxyType({v.arm: v for v in versions.values()}),
-        keys=MappingProxyType({k.digest: api_key_spec(k) for k in keys}),
-    )
+    """Read everything, a few hundred rows at a time. Blocking: call it in a thread."""
+    changes: list[RowChange] = []
+    nothing: Known = {kind: {} for kind in KINDS}
+    place: RowPlace | None = START
+    while place is not None:
+        found, place = compare(place, known=nothing)
+        changes += found
+    return changed(Snapshot(), in_order(changes))
 
 
 def application_with_arms(application: Application) -> tuple[ApplicationSpec, dict[str, float]]:
@@ -73,10 +65,6 @@ def version_spec(version: ModelVersion) -> VersionSpec:
     )
 
 
-def model_spec(model: Model) -> ModelSpec:
-    return _copied(ModelSpec, model)
-
-
 def application_spec(application: Application) -> ApplicationSpec:
     default = application.default_output
     return _copied(
@@ -93,18 +81,6 @@ def application_spec(application: Application) -> ApplicationSpec:
 
 def route_spec(route: Route) -> RouteSpec:
     return _copied(RouteSpec, route, model=route.model.name)
-
-
-def api_key_spec(key: ApiKey) -> ApiKeySpec:
-    bound_to = frozenset(application.pk for application in key.applications.all())
-    return ApiKeySpec(
-        id=key.pk,
-        name=key.name,
-        digest=key.digest,
-        scopes=key.scopes,
-        application_ids=bound_to if key.bound else None,
-        expires_at=None if key.expires_at is None else key.expires_at.timestamp(),
-    )
 
 
 def _copied(spec: Callable[..., S], row: DjangoModel, **other: Any) -> S:

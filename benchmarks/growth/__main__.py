@@ -1,7 +1,8 @@
-"""`make bench-growth`: how the cost of a query grows, in seven curves and a snapshot."""
+"""`make bench-growth`: how the cost of a query grows, in seven curves, changes and a snapshot."""
 
 from __future__ import annotations
 
+from benchmarks.growth.changes import CHANGES
 from benchmarks.growth.curves import CURVES
 from benchmarks.growth.snapshot import SNAPSHOT
 from benchmarks.study import Study
@@ -12,6 +13,7 @@ STUDY = Study(
     # The contexts, which leave much behind, come last.
     experiments=(
         *(curve.experiment for curve in CURVES[:2]),
+        CHANGES,
         SNAPSHOT,
         *(curve.experiment for curve in CURVES[2:]),
     ),

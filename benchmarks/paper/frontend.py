@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from benchmarks.command import Failed
 from benchmarks.experiment import run_on_uvloop
+from registry.row_changes import differences
 from registry.specs import BatchingSpec, Snapshot, VersionSpec
 from serving.cluster.membership.records import ReplicaRecord
 from serving.engine.engine import Engine, EngineSpec, VersionSettings
@@ -25,6 +26,7 @@ from serving.engine.outcome import Outcome, Status
 from serving.engine.stats import VersionStats
 from serving.rpc.buffers import keep_freed_memory
 from serving.rpc.credentials import Credentials
+from serving.testing.registry import registry_of
 from serving.testing.specs import version_spec
 from serving.web.links import ReplicaLinks
 from serving.web.runtime import Runtime, RuntimeSpec
@@ -180,11 +182,11 @@ async def web_process(
             credentials=NOBODYS,
             engine=ENGINE,
             max_body_bytes=1 << 20,
-            read_snapshot=lambda: snapshot,
+            registry=registry_of(lambda: snapshot),
             check_database=lambda: None,
         )
     )
-    runtime.router.apply(snapshot)
+    runtime.served.apply(differences(Snapshot(), snapshot))
     runtime.links.sync(list(containers))
     connected = lambda: all(map(runtime.engine.connected, snapshot.versions))  # noqa: E731
     try:

@@ -17,6 +17,12 @@ from registry.specs import FEEDBACK, MANAGE, PREDICT, READ
 PREFIX_LENGTH = 12
 
 
+def scopes_of(predict: bool, feedback: bool, read: bool, manage: bool) -> frozenset[str]:
+    """Return what a key with these flags may do."""
+    granted = {PREDICT: predict, FEEDBACK: feedback, READ: read, MANAGE: manage}
+    return frozenset(scope for scope, yes in granted.items() if yes)
+
+
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def usable(self, *, now: datetime) -> ApiKeyQuerySet:
         return self.filter(revoked_at__isnull=True).filter(
@@ -80,13 +86,7 @@ class ApiKey(models.Model):
 
     @property
     def scopes(self) -> frozenset[str]:
-        granted = {
-            PREDICT: self.can_predict,
-            FEEDBACK: self.can_feedback,
-            READ: self.can_read,
-            MANAGE: self.can_manage,
-        }
-        return frozenset(scope for scope, yes in granted.items() if yes)
+        return scopes_of(self.can_predict, self.can_feedback, self.can_read, self.can_manage)
 
     @property
     def is_active(self) -> bool:

@@ -41,6 +41,13 @@ LOAD_TIMEOUT_S = 120
 LONGEST_LOAD_TIMEOUT_S = 3600
 
 
+def bounds_of(*, fewest: int | None, most: int | None) -> tuple[int, int] | None:
+    """Return the fewest and the most replicas by what was set; None where autoscaling is off."""
+    if most is None:
+        return None
+    return FEWEST_REPLICAS if fewest is None else fewest, most
+
+
 class Batching(models.TextChoices):
     """How the size of batches is found; the engine's controllers have these names."""
 
@@ -354,10 +361,7 @@ class ModelVersion(ConstrainedRow):
     @property
     def replica_bounds(self) -> tuple[int, int] | None:
         """The fewest and the most replicas that autoscaling keeps; None where it is off."""
-        if self.max_replicas is None:
-            return None
-        low = FEWEST_REPLICAS if self.min_replicas is None else self.min_replicas
-        return low, self.max_replicas
+        return bounds_of(fewest=self.min_replicas, most=self.max_replicas)
 
     @property
     def replicas_text(self) -> str:

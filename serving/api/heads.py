@@ -1,7 +1,7 @@
 """The heads of prediction requests: parsed once, recognised by their bytes ever after.
 
 A client sends the same head with all of its requests, but for the length of the body. What follows
-from it, the application and whether this key may ask it, holds until the registry changes.
+from it, the application and whether this key may ask it, holds until one of the two changes.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from time import time
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 import httptools
 
 from registry.errors import ClipperError
-from registry.specs import PREDICT, ApplicationSpec, Snapshot
+from registry.specs import PREDICT, ApiKeySpec, ApplicationSpec, Snapshot
 from serving.api.access import application_named, key_of
 from serving.api.binary import is_binary
 from serving.api.limits import MAX_FIELDS
@@ -41,14 +42,27 @@ UNIQUE = re.compile(
 LENGTHS = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
 
 
-class PredictionHead(NamedTuple):
-    """What the heads of a client's requests have in common: who is asked, until when the key is
-    good, and whether the connection goes on. Only the length of the body differs.
+@dataclass(slots=True)
+class PredictionHead:
+    """What the heads of a client's requests have in common: who is asked, by which key (None: the
+    application is public), until when that is good, and whether the connection goes on. Only the
+    length of the body differs.
+
+    `checked` says which of the snapshots that `Heads` has seen it was last compared with.
     """
 
     application: ApplicationSpec
+    key: ApiKeySpec | None
     allowed_until: float
     keep_alive: bool
+    checked: int = 0
+
+    def holds_in(self, snapshot: Snapshot) -> bool:
+        """Whether the application and the key are still what they were."""
+        key = self.key
+        return snapshot.applications.get(self.application.name) is self.application and (
+            key is None or snapshot.keys.get(key.digest) is key
+        )
 
 
 Found = tuple[PredictionHead, int, bytes]
@@ -84,12 +98,16 @@ class Recent(Generic[K, V]):
 
 
 class Heads:
-    """Remembers heads for as long as the snapshot lasts that they were checked against."""
+    """Remembers heads for as long as what follows from them holds."""
 
     def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
         self._current = snapshot
         self._snapshot = snapshot()
-        self._forget()
+        # How many snapshots there have been: an old one is kept by nothing that is remembered.
+        self._seen = 0
+        # By all of their bytes, and by those without the digits of the length.
+        self._repeated: Recent[bytes, Found] = Recent(CAPACITY)
+        self._parsed: Recent[bytes, PredictionHead] = Recent(CAPACITY)
 
     @property
     def kept(self) -> int:
@@ -104,10 +122,24 @@ class Heads:
         """
         snapshot = self._current()
         if snapshot is not self._snapshot:
-            self._forget()
+            self._seen += 1
             self._snapshot = snapshot
         found = self._repeated.young.get(raw) or self._remembered(raw)
+        if found is not None and found[0].checked != self._seen:
+            found = self._checked(raw, found)
         return found if found is not None and found[0].allowed_until > time() else None
+
+    def _checked(self, raw: bytes, found: Found) -> Found | None:
+        """Compare a head with the registry of now; it is parsed anew where it no longer holds."""
+        head = found[0]
+        if not head.holds_in(self._snapshot):
+            fresh = read_head(raw, snapshot=self._snapshot)
+            if fresh is None:
+                return None
+            head.application, head.key = fresh.application, fresh.key
+            head.allowed_until = fresh.allowed_until
+        head.checked = self._seen
+        return found
 
     def _remembered(self, raw: bytes) -> Found | None:
         """Take in a head that is new in its length only, or in what differs by design, or parse it
@@ -130,16 +162,12 @@ class Heads:
             head = read_head(raw, snapshot=self._snapshot)
             if head is None:
                 return None
+            head.checked = self._seen
             self._parsed.put(common, head)
         found = head, int(length), request_id_in(raw)
         if repeats:
             self._repeated.put(raw, found)
         return found
-
-    def _forget(self) -> None:
-        # By all of their bytes, and by those without the digits of the length.
-        self._repeated: Recent[bytes, Found] = Recent(CAPACITY)
-        self._parsed: Recent[bytes, PredictionHead] = Recent(CAPACITY)
 
 
 def length_at(raw: bytes) -> tuple[int, int]:
@@ -171,23 +199,25 @@ def read_head(raw: bytes, *, snapshot: Snapshot) -> PredictionHead | None:
         if name is None or not fields.measured() or b"origin" in fields.values:
             return None
         authorization = fields.values.get(b"authorization")
-        application, until = _allowed(snapshot, name=name, authorization=authorization)
+        application, key = _allowed(snapshot, name=name, authorization=authorization)
         content_type = fields.values.get(b"content-type", b"")
         if is_binary(content_type, input_type=application.input_type):
             return None
     except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeError, ClipperError):
         return None
-    return PredictionHead(application, until, bool(parser.should_keep_alive()))
+    until = math.inf if key is None or key.expires_at is None else key.expires_at
+    return PredictionHead(application, key, until, bool(parser.should_keep_alive()))
 
 
 def _allowed(
     snapshot: Snapshot, *, name: str, authorization: bytes | None
-) -> tuple[ApplicationSpec, float]:
-    """Return the application and until when that key may ask it; raises where it may not."""
+) -> tuple[ApplicationSpec, ApiKeySpec | None]:
+    """Return the application and the key that may ask it, where one is needed; raises where it may
+    not.
+    """
     key_in = partial(key_of, authorization)
     application = application_named(snapshot, name=name, needs=PREDICT, key_in=key_in)
-    expires_at = None if application.public else key_in(snapshot).expires_at
-    return application, math.inf if expires_at is None else expires_at
+    return application, None if application.public else key_in(snapshot)
 
 
 class _Fields:

@@ -84,7 +84,7 @@ class Engine:
         self._draw = draw
         self._pools: dict[int, VersionPool] = {}
         self._in_flight: dict[bytes, Call] = {}
-        self._settings: Mapping[int, VersionSettings] = {}
+        self._settings: dict[int, VersionSettings] = {}
 
     def ask(
         self,
@@ -154,6 +154,7 @@ class Engine:
             if not pool.connected:
                 del self._pools[version_id]
                 pool.abandon()
+                self._forget_unknown(version_id)
 
     def add_replica(self, hello: Hello, connection: Link) -> Replica:
         """Take a freshly connected replica into service."""
@@ -183,17 +184,27 @@ class Engine:
         for pool in list(self._pools.values()):
             pool.sweep(now=now)
 
-    def configure(self, settings: Mapping[int, VersionSettings]) -> None:
-        """Follow changed settings and objectives at once, replicas that are connected included."""
-        self._settings = settings
-        for gone in self.stats.keys() - settings.keys() - self._pools.keys():
-            del self.stats[gone]
-        for version_id, pool in self._pools.items():
-            version = settings.get(version_id, DEFAULT_SETTINGS)
-            for replica in pool.replicas:
+    def configure(self, settings: Mapping[int, VersionSettings | None]) -> None:
+        """Follow changed settings and objectives at once, replicas that are connected included.
+
+        Of the others it keeps what it was told; of a version that is None now it forgets all.
+        """
+        for version_id, version in settings.items():
+            if version is None:
+                self._settings.pop(version_id, None)
+                self._forget_unknown(version_id)
+            else:
+                self._settings[version_id] = version
+            pool, told = self._pools.get(version_id), version or DEFAULT_SETTINGS
+            for replica in () if pool is None else pool.replicas:
                 replica.planner.configure(
-                    batching=version.batching, answer_within=version.answer_within_s
+                    batching=told.batching, answer_within=told.answer_within_s
                 )
+
+    def _forget_unknown(self, version_id: int) -> None:
+        """Drop what was counted of a version that is neither in the registry nor asked."""
+        if version_id not in self._settings and version_id not in self._pools:
+            self.stats.pop(version_id, None)
 
     def rows_at_once(self, version_id: int) -> int:
         """Return how many rows, in no hurry, this version's replicas would take in a batch each."""

@@ -9,7 +9,7 @@ the same beside it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -165,13 +165,24 @@ class Metrics:
             stats = self.applications[name] = ApplicationStats()
         return stats
 
-    def forget(self, *, known: Mapping[str, Collection[str]]) -> None:
-        """Keep only the counters of applications that exist, each with its arms."""
-        for name in self.applications.keys() - known.keys():
-            del self.applications[name]
-            self._past.pop(name, None)
-        for name, stats in self.applications.items():
-            for arm in stats.endings.keys() - set(known[name]):
+    def forget(
+        self,
+        names: Iterable[str] | None = None,
+        *,
+        arms_of: Callable[[str], Collection[str] | None],
+    ) -> None:
+        """Of these applications (None: of all) keep the counters of those that exist and of their
+        arms, which `arms_of` returns; None where there is no such application.
+        """
+        for name in list(self.applications) if names is None else names:
+            stats, arms = self.applications.get(name), arms_of(name)
+            if stats is None:
+                continue
+            if arms is None:
+                del self.applications[name]
+                self._past.pop(name, None)
+                continue
+            for arm in stats.endings.keys() - set(arms):
                 del stats.endings[arm]
 
     def document(

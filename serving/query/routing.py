@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import NamedTuple, cast
 
 from registry.arms import arms_of, weights_of
+from registry.changes import APPLICATION, MODEL, VERSION
+from registry.row_changes import RowChange, changed, differences
 from registry.specs import ApplicationSpec, Snapshot, VersionSpec
 from serving.engine.gather import CallOptions
 
@@ -37,81 +41,167 @@ class Arms:
     targets: Mapping[str, Target] = field(default_factory=lambda: MappingProxyType({}))
 
 
+NO_ARMS = Arms()
+
+
+class Touched(NamedTuple):
+    """What is another one with a change: applications by their names, versions by their ids."""
+
+    applications: set[str]
+    versions: set[int]
+
+
 class Router:
     """Follows the registry, but leaves a model's old version only for a connected new one.
 
     A release goes live for everyone at once; a process that has no link to the new replicas yet
     keeps asking the old version for the moment that takes, so that no query falls between.
+    What a change costs grows with what it touches, not with the registry.
     """
 
     def __init__(self, *, connected: Connected) -> None:
         self.snapshot = Snapshot()
         self._connected = connected
+        # The version that each model's routes ask here, and the models that wait for another.
         self._serving: dict[int, int] = {}
-        self._arms: dict[str, Arms] = {}
+        self._behind: set[int] = set()
+        # By the ids of applications.
+        self._applications: dict[int, ApplicationSpec] = {}
+        self._arms: dict[int, Arms] = {}
         self._terms: dict[int, CallOptions] = {}
+        # The applications with a route to a model, by its id.
+        self._askers: defaultdict[int, set[int]] = defaultdict(set)
+        # The objectives of the applications that a version serves, by its id and theirs.
+        self._objectives_ms: defaultdict[int, dict[int, float]] = defaultdict(dict)
 
-    def apply(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
-        self._terms = {
-            application.id: _terms_of(application) for application in snapshot.applications.values()
-        }
-        self.refresh()
+    def apply(self, snapshot: Snapshot) -> Touched:
+        """Follow the registry to where it is so."""
+        return self.follow(differences(self.snapshot, snapshot))
 
-    def refresh(self) -> None:
+    def follow(self, changes: Sequence[RowChange]) -> Touched:
+        """Follow these changes of the registry; returns what is another one with them."""
+        before, self.snapshot = self.snapshot, changed(self.snapshot, changes)
+        touched = Touched(set(), set())
+        applications: set[int] = set()
+        models: set[int] = set()
+        for kind, row_id, spec, _ in changes:
+            if kind == APPLICATION:
+                applications.add(row_id)
+                self._take_up(row_id, cast("ApplicationSpec | None", spec), touched)
+            elif kind == MODEL:
+                models.add(row_id)
+            elif kind == VERSION:
+                touched.versions.add(row_id)
+                versions = before.versions.get(row_id), self.snapshot.versions.get(row_id)
+                models |= {version.model_id for version in versions if version is not None}
+        for model_id in models:
+            self._settle(model_id)
+            applications |= self._askers.get(model_id, set())
+        self._route(applications, touched)
+        return touched
+
+    def refresh(self) -> Touched:
         """Decide anew which version each model serves; call it when a replica came or went."""
-        for model in self.snapshot.models.values():
-            wanted, current = model.live_version_id, self._serving.get(model.id)
-            if wanted is None:
-                self._serving.pop(model.id, None)
-            elif wanted != current and (
-                current is None
-                or current not in self.snapshot.versions
-                or self._connected(wanted)
-                or not self._connected(current)
-            ):
-                self._serving[model.id] = wanted
-        for gone in self._serving.keys() - self.snapshot.models.keys():
-            del self._serving[gone]
-        self._arms = {
-            name: self._arms_of(application)
-            for name, application in self.snapshot.applications.items()
-        }
+        touched = Touched(set(), set())
+        for model_id in list(self._behind):
+            if self._settle(model_id):
+                self._route(self._askers.get(model_id, ()), touched)
+        return touched
+
+    def application(self, application_id: int) -> ApplicationSpec | None:
+        """Return an application by its id; None where there is none."""
+        return self._applications.get(application_id)
 
     def arms(self, application: ApplicationSpec) -> Arms:
         """Return the application's arms; the same object until something changes."""
-        return self._arms.get(application.name) or Arms()
+        return self._arms.get(application.id) or NO_ARMS
 
     def options(self, application: ApplicationSpec) -> CallOptions:
         """Return on which terms the application asks."""
         return self._terms.get(application.id) or _terms_of(application)
 
-    def routed_versions(self) -> set[int]:
-        return {
-            target.version.id for arms in self._arms.values() for target in arms.targets.values()
-        }
-
     def expected_versions(self) -> set[int]:
         """Versions that queries may wait for: routed here, or live in the registry."""
         live = {model.live_version_id for model in self.snapshot.models.values()}
-        return self.routed_versions() | {version for version in live if version is not None}
+        return self._objectives_ms.keys() | {version for version in live if version is not None}
 
-    def objectives_ms(self) -> dict[int, float]:
-        """Return, for each routed version, the shortest objective of the applications it serves."""
-        tightest: dict[int, float] = {}
-        for name, arms in self._arms.items():
-            slo_ms = self.snapshot.applications[name].slo_ms
+    def objective_ms(self, version_id: int) -> float | None:
+        """Return the shortest objective of the applications that a version serves, if any."""
+        return min(self._objectives_ms.get(version_id, {}).values(), default=None)
+
+    def _take_up(self, application_id: int, spec: ApplicationSpec | None, touched: Touched) -> None:
+        """Know an application as it is from now on; None: no longer."""
+        known = self._applications.pop(application_id, None)
+        self._terms.pop(application_id, None)
+        if known is not None:
+            touched.applications.add(known.name)
+            for route in known.routes:
+                _discard(self._askers, route.model_id, application_id)
+        if spec is not None:
+            touched.applications.add(spec.name)
+            self._applications[application_id] = spec
+            self._terms[application_id] = _terms_of(spec)
+            for route in spec.routes:
+                self._askers[route.model_id].add(application_id)
+
+    def _settle(self, model_id: int) -> bool:
+        """Decide which version a model serves; returns whether that is another one."""
+        model, current = self.snapshot.models.get(model_id), self._serving.get(model_id)
+        wanted = None if model is None else model.live_version_id
+        if wanted is None:
+            self._behind.discard(model_id)
+            return self._serving.pop(model_id, None) is not None
+        leaves = wanted != current and (
+            current is None
+            or current not in self.snapshot.versions
+            or self._connected(wanted)
+            or not self._connected(current)
+        )
+        if leaves:
+            self._serving[model_id] = wanted
+        if leaves or wanted == current:
+            self._behind.discard(model_id)
+        else:
+            self._behind.add(model_id)
+        return leaves
+
+    def _route(self, applications: Iterable[int], touched: Touched) -> None:
+        """Decide anew whom these applications ask; whom they asked and ask is touched as well."""
+        for application_id in applications:
+            known = self._arms.pop(application_id, NO_ARMS)
+            for target in known.targets.values():
+                touched.versions.add(target.version.id)
+                _discard(self._objectives_ms, target.version.id, application_id)
+            application = self._applications.get(application_id)
+            if application is None:
+                continue
+            touched.applications.add(application.name)
+            arms = self._arms_of(application, known=known)
+            self._arms[application_id] = arms
             for target in arms.targets.values():
-                known = tightest.get(target.version.id, slo_ms)
-                tightest[target.version.id] = min(known, slo_ms)
-        return tightest
+                touched.versions.add(target.version.id)
+                self._objectives_ms[target.version.id][application_id] = application.slo_ms
 
-    def _arms_of(self, application: ApplicationSpec) -> Arms:
+    def _arms_of(self, application: ApplicationSpec, *, known: Arms) -> Arms:
         found = arms_of(application, versions=self.snapshot.versions, live=self._serving)
         targets = {arm.version.arm: Target.of(arm.version) for arm in found}
-        known = self._arms.get(application.name)
         arms = Arms(weights=MappingProxyType(weights_of(found)), targets=MappingProxyType(targets))
         return known if known == arms else arms
+
+
+def _discard(
+    index: dict[int, set[int]] | dict[int, dict[int, float]], key: int, application_id: int
+) -> None:
+    """Take an application out of an index, which holds nothing that is empty."""
+    entries = index.get(key)
+    if entries is None:
+        return
+    if isinstance(entries, dict):
+        entries.pop(application_id, None)
+    else:
+        entries.discard(application_id)
+    if not entries:
+        del index[key]
 
 
 def _terms_of(application: ApplicationSpec) -> CallOptions:

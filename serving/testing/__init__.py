@@ -13,8 +13,8 @@ A replica is played: `connect` gives an engine one, whose `batches` a test answe
 Around it: `PlayedServing` answers whole queries of an application, whatever its policy;
 `VirtualService` puts a load on the real engine in virtual time, the same one every time; and
 `Simulation` shows in a moment what a batch controller makes of a load. `version_spec`,
-`application_spec` and `snapshot_of` build what the registry would tell. `AdjustableClock` is an
-engine's clock that can be put forward.
+`application_spec` and `snapshot_of` build what the registry would tell, and `registry_of` has it
+read. `AdjustableClock` is an engine's clock that can be put forward.
 
 Nothing here needs pytest, a database, Redis or a process beside.
 """
@@ -23,6 +23,7 @@ from serving.testing.asking import VERSION, ask, batch_by, new_call, teach, trac
 from serving.testing.clock import AdjustableClock, VirtualLoop, in_virtual_time
 from serving.testing.load import CallerReply, Replies, VirtualReplica, VirtualService
 from serving.testing.queries import PlayedServing
+from serving.testing.registry import registry_of
 from serving.testing.replica import PlayedReplica, connect
 from serving.testing.simulation import (
     ClosedLoop,
@@ -64,6 +65,7 @@ __all__ = [
     "in_virtual_time",
     "key_spec",
     "new_call",
+    "registry_of",
     "routes_to",
     "snapshot_of",
     "teach",

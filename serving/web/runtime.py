@@ -20,9 +20,7 @@ from redis.asyncio.client import PubSub
 from infrastructure.async_redis import bounded_redis
 from infrastructure.background import end_tasks
 from infrastructure.log_once import LogOnce
-from registry.changes import announced
 from registry.errors import NotFound, UnknownKey
-from registry.followers import leave_followers, note_followed
 from registry.specs import Snapshot
 from selection.feedback.default_rewards.due import DueReceipts
 from selection.feedback.default_rewards.settling import Settler
@@ -35,31 +33,25 @@ from serving.cluster.membership.directory import REPLICAS_CHANNEL, read_director
 from serving.cluster.membership.records import ReplicaRecord
 from serving.cluster.membership.seals import Refusals, Seal
 from serving.cluster.membership.views import VIEW_INTERVAL_S, WebView, publish_view, withdraw_view
-from serving.engine.engine import Engine, EngineSpec, VersionSettings
+from serving.engine.engine import Engine, EngineSpec
 from serving.metrics.event_loop import LoopWatch
 from serving.metrics.memory import resident_bytes
 from serving.metrics.published import Metrics, Reading, publish
 from serving.metrics.redis_memory import MemoryWatch, RedisMemory
-from serving.query.budget import seconds_to_answer
 from serving.query.processor import QueryProcessor
 from serving.query.routing import Router
 from serving.rpc.credentials import Credentials
 from serving.web.keeping import RETRY_PAUSE_S, keep
 from serving.web.links import ReplicaLinks
+from serving.web.registry_follower import RegistryFollower, RegistrySource
+from serving.web.served_registry import ServedRegistry
 
-# A lost notice costs at most this long.
-REGISTRY_POLL_S = 5.0
 DIRECTORY_POLL_S = 1.0
 PUBLISH_INTERVAL_S = 1.0
+SUBSCRIBED_S = 5.0
 READ_TIMEOUT_S = 10.0
-# A caller who asks for something unknown waits this long for a look at the registry, where it may
-# have been made a moment ago; such looks are this far apart.
-CATCH_UP_S = 1.0
-LOOK_INTERVAL_S = 0.25
 # So long a notice of a new key, and the look that it leads to, may take.
 NOTICE_S = 0.3
-# For a version that no application routes to, as one that is just being deployed.
-UNROUTED_OBJECTIVE_MS = 50.0
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +60,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeSpec:
-    """What the composition root hands in. `read_snapshot` blocks and is called in a thread."""
+    """What the composition root hands in. What `registry` does blocks, and is done in a thread."""
 
     redis_url: str
     registry_channel: str
@@ -82,7 +74,7 @@ class RuntimeSpec:
     contexts_at_hand: int = COPIES
     # The Unix socket at which the console takes requests.
     console_socket: str = ""
-    read_snapshot: Callable[[], Snapshot]
+    registry: RegistrySource
     check_database: Callable[[], None]
 
 
@@ -134,13 +126,15 @@ class Runtime:
         self.records: list[ReplicaRecord] = []
         self._seal = Seal(spec.credentials.secret)
         self._refusals = Refusals()
-        self._registry_changed = asyncio.Event()
-        # Resolves when the registry has been looked at the next time.
-        self.next_look: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._looks_begun = self._looks_ended = 0
-        self._looked_at = 0.0
-        # The number of the last change that is followed; None before Redis has told one.
-        self._followed: int | None = None
+        self.served = ServedRegistry(router=self.router, engine=self.engine, metrics=self.metrics)
+        self.registry = RegistryFollower(
+            self.redis,
+            process_id=self.metrics.process_id,
+            source=spec.registry,
+            following=self.served,
+            in_thread=self.in_thread,
+            watch=self.loop_watch,
+        )
         self._directory_changed = asyncio.Event()
         self._view_changed = asyncio.Event()
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot")
@@ -154,13 +148,13 @@ class Runtime:
         await self.store.start()
         await self.outputs.start()
         await self.due.start()
-        await self._refresh_registry()
+        await self.registry.start()
         await self.settler.start()
         self._tasks = [
             asyncio.create_task(task, name=name)
             for name, task in (
                 ("runtime.notices", self._listen()),
-                ("runtime.registry", self._keep_registry()),
+                ("runtime.registry", self.registry.run()),
                 ("runtime.directory", self._keep_directory()),
                 ("runtime.view", self._keep_view()),
                 ("runtime.metrics", self._keep_metrics()),
@@ -174,7 +168,7 @@ class Runtime:
             await self._publish_metrics()  # what was counted in the last second
         with suppress(*REDIS_ERRORS):  # it expires by itself
             await withdraw_view(self.redis, self.metrics.process_id)
-            await leave_followers(self.redis, self.metrics.process_id)
+            await self.registry.leave()
         await self.links.close()
         self.engine.close()
         await self.settler.stop()
@@ -194,7 +188,7 @@ class Runtime:
         try:
             return look(self.snapshot)
         except NotFound:
-            await self.catch_up()
+            await self.registry.catch_up()
         except UnknownKey:
             await self._await_notice()
         return look(self.snapshot)
@@ -205,18 +199,7 @@ class Runtime:
         Strangers come without a key that anybody made: were they to have the registry read, they
         could keep the database and this process busy.
         """
-        await asyncio.wait([self.next_look], timeout=NOTICE_S)
-
-    async def catch_up(self) -> None:
-        """Wait for a look at the registry that begins after this call."""
-        wanted = self._looks_begun + 1
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CATCH_UP_S):
-                await asyncio.sleep(LOOK_INTERVAL_S - (monotonic() - self._looked_at))
-                if self._looks_begun < wanted:
-                    self._registry_changed.set()
-                while self._looks_ended < wanted:
-                    await asyncio.wait([self.next_look])
+        await asyncio.wait([self.registry.next_look], timeout=NOTICE_S)
 
     # --- keeping up ---------------------------------------------------------------------------
 
@@ -238,21 +221,20 @@ class Runtime:
                 await asyncio.sleep(RETRY_PAUSE_S)
 
     async def _follow(self, pubsub: PubSub) -> None:
-        self._registry_changed.set()
+        # What this returns for is the subscription: nothing goes unheard from here on.
+        await pubsub.get_message(timeout=SUBSCRIBED_S)
+        await self.registry.hears_again()
         self._directory_changed.set()
         while True:
             message = await pubsub.get_message(timeout=60.0)
             if message is not None:
-                self._on_notice(message["channel"].decode())
+                self._on_notice(message["channel"].decode(), message["data"])
 
-    def _on_notice(self, channel: str) -> None:
+    def _on_notice(self, channel: str, message: bytes) -> None:
         if channel == self.spec.registry_channel:
-            self._registry_changed.set()
+            self.registry.hear(message)
         else:
             self._directory_changed.set()
-
-    async def _keep_registry(self) -> None:
-        await keep(self._refresh_registry, changed=self._registry_changed, poll_s=REGISTRY_POLL_S)
 
     async def _keep_directory(self) -> None:
         await keep(self.refresh_directory, changed=self._directory_changed, poll_s=DIRECTORY_POLL_S)
@@ -269,49 +251,7 @@ class Runtime:
             links=self.links.views(),
         )
         await publish_view(self.redis, view)
-        await self._note_followed()
-
-    async def _note_followed(self) -> None:
-        if self._followed is not None:
-            await note_followed(self.redis, self.metrics.process_id, number=self._followed)
-
-    async def _refresh_registry(self) -> None:
-        self._looks_begun += 1
-        try:
-            number = await self._announced()
-            snapshot = await self.in_thread(self._read_registry)
-            with self.loop_watch.applying():
-                self._follow_registry(snapshot)
-            if number != self._followed and number is not None:
-                self._followed = number
-                with suppress(*REDIS_ERRORS):  # said again in a second
-                    await self._note_followed()
-        finally:
-            self._looks_ended = self._looks_begun
-            self._looked_at = monotonic()
-            self.next_look.set_result(None)
-            self.next_look = asyncio.get_running_loop().create_future()
-
-    async def _announced(self) -> int | None:
-        try:
-            return await announced(self.redis)
-        except REDIS_ERRORS:
-            return None
-
-    def _read_registry(self) -> Snapshot:
-        with self.loop_watch.reading():
-            return self.spec.read_snapshot()
-
-    def _follow_registry(self, snapshot: Snapshot) -> None:
-        if snapshot != self.router.snapshot:
-            self.router.apply(snapshot)
-            self.metrics.forget(
-                known={
-                    name: self.router.arms(application).weights
-                    for name, application in snapshot.applications.items()
-                }
-            )
-            self._tell_engine()
+        await self.registry.tell()
 
     async def refresh_directory(self) -> None:
         self.engine.sweep()
@@ -319,7 +259,7 @@ class Runtime:
         self._refusals.note(listing.refused)
         self.records = listing.records
         self.links.sync(self.records)
-        self._expect()
+        self.served.expect(self.records)
 
     def unreachable(self) -> Mapping[int, list[str]]:
         """Say, by version, why this process has no link to which ready replica."""
@@ -333,28 +273,7 @@ class Runtime:
 
     def _replica_came_or_went(self) -> None:
         self._view_changed.set()
-        self.router.refresh()
-        self._tell_engine()
-
-    def _tell_engine(self) -> None:
-        """Routes or settings changed: so may the versions to wait for, and how they are asked."""
-        self._expect()
-        objectives_ms = self.router.objectives_ms()
-        self.engine.configure(
-            {
-                version.id: VersionSettings(
-                    batching=version.batching,
-                    answer_within_s=seconds_to_answer(
-                        objectives_ms.get(version.id, UNROUTED_OBJECTIVE_MS)
-                    ),
-                )
-                for version in self.snapshot.versions.values()
-            }
-        )
-
-    def _expect(self) -> None:
-        coming = {record.version_id for record in self.records if record.is_supply}
-        self.engine.expect(self.router.expected_versions() | coming)
+        self.served.replica_came_or_went()
 
     def _give_way(self, memory: RedisMemory) -> None:
         self.outputs.paused = self.due.paused = self.feedback.paused = memory.is_short

@@ -59,14 +59,24 @@ def test_what_belongs_to_an_application_changes_it(
 ) -> None:
     drain(heard)
     services.set_objective(application=digits, latency_ms=30.0, by=services.SYSTEM)
-    assert heard_next(heard).ids == {"application": {digits.pk}}
+    assert heard_next(heard).ids["application"] == {digits.pk}
     services.replace_routes(
         application=digits, routes=[RouteRequest(model="svm", weight=0.5)], by=services.SYSTEM
     )
-    assert heard_next(heard).ids == {"application": {digits.pk}}
+    assert heard_next(heard).ids["application"] == {digits.pk}
     deleted = digits.pk
     services.delete_application(application=digits, by=services.SYSTEM)
-    assert heard_next(heard).ids == {"application": {deleted}}
+    assert heard_next(heard).ids["application"] == {deleted}
+
+
+@pytest.mark.parametrize("public", [True, False])
+def test_an_application_that_is_not_public_is_said_to_be_so(
+    heard: redis.client.PubSub, digits: Application, public: bool
+) -> None:
+    drain(heard)
+    digits.public = public
+    digits.save()
+    assert heard_next(heard).ids.get("private", set()) == (set() if public else {digits.pk})
 
 
 def test_a_revoked_key_is_said_to_be_one(heard: redis.client.PubSub, digits: Application) -> None:

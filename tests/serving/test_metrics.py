@@ -262,7 +262,7 @@ def test_an_application_that_is_gone_is_forgotten() -> None:
     metrics = Metrics(process_id="a", pid=1)
     metrics.of_application("gone")
     metrics.of_application("stays")
-    metrics.forget(known={"stays": ()})
+    metrics.forget(arms_of={"stays": ()}.get)
     assert metrics.applications.keys() == {"stays"}
 
 
@@ -309,7 +309,7 @@ def test_prometheus_reads_the_arms_of_each_application() -> None:
 def test_an_arm_that_an_application_no_longer_asks_is_forgotten() -> None:
     metrics = Metrics(process_id="a", pid=1)
     metrics.of_application("digits").count_arms(("m:1", "m:2"), [None, None])
-    metrics.forget(known={"digits": {"m:2": 1.0}})
+    metrics.forget(["digits", "never asked"], arms_of={"digits": {"m:2"}}.get)
     assert metrics.of_application("digits").arms().keys() == {"m:2"}
 
 

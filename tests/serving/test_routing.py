@@ -118,5 +118,5 @@ def test_a_version_is_held_to_the_shortest_objective_of_those_it_serves() -> Non
         application_spec(id=id, name=f"a{id}", slo_ms=slo_ms, routes=(route,))
         for id, slo_ms in ((1, 80.0), (2, 20.0), (3, 50.0))
     ]
-    assert routed(*specs).objectives_ms() == {1: 20.0}
-    assert routed().objectives_ms() == {}
+    assert routed(*specs).objective_ms(1) == 20.0
+    assert routed().objective_ms(1) is None

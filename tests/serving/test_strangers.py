@@ -11,7 +11,7 @@ from registry.errors import UnknownKey
 from registry.specs import ApiKeySpec, Snapshot
 from serving.engine.engine import EngineSpec
 from serving.rpc.credentials import Credentials
-from serving.testing import key_spec
+from serving.testing import key_spec, registry_of
 from serving.web.runtime import Runtime, RuntimeSpec
 
 NEW = key_spec("new")
@@ -47,7 +47,7 @@ async def started(registry: Registry, *, redis_socket: str) -> Runtime:
             credentials=Credentials(secret=b"s", tls=None),
             engine=EngineSpec(cache_bytes=1 << 20, queue_capacity=10, queue_bytes=1 << 20),
             max_body_bytes=1 << 20,
-            read_snapshot=registry.read,
+            registry=registry_of(registry.read),
             check_database=lambda: None,
         )
     )

@@ -28,6 +28,7 @@ KEEPING = (
 ASKING = (
     "tests/registry/test_services.py",
     "tests/registry/test_snapshot.py",
+    "tests/registry/test_row_changes.py",
     "tests/registry/test_notices.py",
     "tests/registry/test_api_applications.py",
     "tests/registry/test_api_configuration.py",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from registry.specs import Snapshot
 from serving.api.heads import Found, Heads
+from serving.testing import application_spec, key_spec
 from tests.serving.api.front_server import Front, request
 
 
@@ -22,6 +25,42 @@ def test_heads_of_one_registry_are_not_remembered_for_the_next() -> None:
     first = found(heads, head)[0]
     assert found(heads, head)[0] is first
     it.serving.router.apply(Snapshot())
+    assert heads.find(head) is None
+
+
+def test_a_head_outlives_changes_of_what_it_does_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    it = Front()
+    heads = heads_of(it)
+    head = request(b"")
+    first = found(heads, head)[0]
+    it.serving.change_registry(
+        applications={
+            **it.serving.snapshot.applications,
+            "other": application_spec(id=2, name="other"),
+        }
+    )
+    monkeypatch.delattr("serving.api.heads.read_head")
+    assert found(heads, head)[0] is first
+
+
+def test_a_head_follows_its_application_and_its_key() -> None:
+    it = Front()
+    heads = heads_of(it)
+    head = request(b"")
+    public = replace(it.serving.application, public=True)
+    private = replace(it.serving.application, public=False)
+    it.serving.change_registry(applications={"digits": public}, keys={})
+    assert found(heads, head)[0].application is public
+    it.serving.change_registry(applications={"digits": private})
+    assert heads.find(head) is None
+    key = key_spec()
+    it.serving.change_registry(keys={key.digest: key})
+    assert found(heads, head)[0].application is private
+    it.serving.change_registry(keys={key.digest: replace(key, scopes=frozenset({"read"}))})
+    assert heads.find(head) is None
+    it.serving.change_registry(keys={key.digest: replace(key, expires_at=1.0)})
+    assert heads.find(head) is None
+    it.serving.change_registry(keys={})
     assert heads.find(head) is None
 
 

@@ -1,0 +1,323 @@
+"""Follows the registry by its changes: what a notice names is read anew, and nothing else.
+
+What no notice tells is found by a comparison with everything, a piece at a time: all the time and
+slowly, and at once where a notice is missing. Reading is done in a thread; what it finds is applied
+on the event loop, in slices that keep nobody waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from time import monotonic
+from typing import Any, Protocol
+
+from redis.asyncio import Redis
+
+from infrastructure.log_once import LogOnce
+from registry.changes import (
+    APPLICATION,
+    KEY,
+    MODEL,
+    PRIVATE,
+    REVOKED,
+    VERSION,
+    Ids,
+    announced,
+    notice_in,
+)
+from registry.followers import leave_followers, note_followed
+from registry.row_changes import KINDS, START, Known, Piece, RowChange, RowPlace
+from registry.specs import ApplicationSpec
+from selection.store.keys import REDIS_ERRORS
+from serving.metrics.event_loop import LoopWatch
+from serving.web.keeping import RETRY_PAUSE_S
+
+# Everything is compared once in so long: a change that no notice tells is found within it.
+COMPARED_IN_S = 5.0
+# So many changes are applied at once: about a millisecond of the loop.
+SLICE = 40
+# A caller who asks for something unknown waits this long for what may have been made a moment ago;
+# where Redis can't say whether anything was, looks at the registry are this far apart.
+CATCH_UP_S = 1.0
+LOOK_INTERVAL_S = 0.25
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrySource:
+    """Where rows are read: those that are named, and the next ones of a comparison. Both block."""
+
+    read_rows: Callable[..., Sequence[RowChange]]
+    compare: Callable[..., Piece]
+
+
+class InThread(Protocol):
+    """Runs blocking work beside the loop."""
+
+    def __call__(self, work: Callable[[], Any], /) -> Awaitable[Any]: ...
+
+
+class Following(Protocol):
+    """Who follows: what applies changes on the loop, in no time to speak of."""
+
+    def apply(self, changes: Sequence[RowChange], /) -> None: ...
+
+    def application(self, application_id: int, /) -> ApplicationSpec | None: ...
+
+    def compared(self) -> None: ...
+
+
+class RegistryFollower:
+    """What one web process has heard of the registry, has read and follows."""
+
+    def __init__(
+        self,
+        client: Redis,
+        *,
+        process_id: str,
+        source: RegistrySource,
+        following: Following,
+        in_thread: InThread,
+        watch: LoopWatch,
+    ) -> None:
+        self._client = client
+        self._process_id = process_id
+        self._source = source
+        self._following = following
+        self._in_thread = in_thread
+        self._watch = watch
+        self._known: Known = {kind: {} for kind in KINDS}
+        # The numbers of the last notice that was heard, and of the last one that is followed.
+        self._heard = self.followed = 0
+        self._pending: defaultdict[str, set[int]] = defaultdict(set)
+        # What a notice has closed and what has not been read since: no older reading opens it.
+        self._closed: set[tuple[str, int]] = set()
+        self._place: RowPlace = START
+        # Which comparison this is, and how many pieces it and the last one have.
+        self._begun = self._pieces = self._pieces_of_last = 0
+        self._next_piece_at = 0.0
+        # Whether a notice is missing, so that the comparison under way is what is followed next.
+        self._urgent = True
+        self._gone: defaultdict[str, set[int]] = defaultdict(set)
+        self._compared_at = 0.0
+        self._comparisons = 0
+        self._work = asyncio.Event()
+        # Resolves when the registry has been followed further the next time.
+        self.next_look: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._log_once = LogOnce(
+            logger,
+            away="the registry can't be read, trying again",
+            back="the registry can be read again",
+        )
+
+    async def start(self) -> None:
+        """Read everything. Raises what the reading does."""
+        with suppress(*REDIS_ERRORS):
+            self._heard = await announced(self._client)
+        while self._urgent:
+            await self._compare()
+        await self._read_pending()
+
+    async def run(self) -> None:
+        """Follow for as long as the process lives."""
+        while True:
+            await self._wait()
+            try:
+                await self._step()
+                self._log_once.ended()
+            except Exception as error:  # noqa: BLE001  (databases fail in many ways)
+                self._log_once.began(error)
+                await asyncio.sleep(RETRY_PAUSE_S)
+
+    async def tell(self) -> None:
+        """Say up to which notice this process follows, and that it lives. Raises RedisError."""
+        await note_followed(self._client, self._process_id, number=self.followed)
+
+    async def leave(self) -> None:
+        """Nobody has to wait for this process any more. Raises RedisError."""
+        await leave_followers(self._client, self._process_id)
+
+    # --- what is heard --------------------------------------------------------------------------
+
+    def hear(self, message: bytes) -> None:
+        """Take in a notice. What it closes is closed at once, before anything is read."""
+        notice = notice_in(message)
+        if notice is None or notice.number == 0:
+            self._look_at_everything()
+        elif notice.number > self._heard:
+            if notice.after != self._heard:
+                self._look_at_everything()
+            self._heard = notice.number
+        if notice is not None:
+            self._note(notice.ids)
+            self._close(notice.ids)
+        self._work.set()
+
+    async def hears_again(self) -> None:
+        """From now on notices are heard: before, some may have been missed. Raises RedisError."""
+        number = await announced(self._client)
+        if number < self.followed:  # Redis has lost what it knew
+            self.followed = number
+        self._heard = number
+        self._look_at_everything()
+
+    def _note(self, ids: Ids) -> None:
+        for kind in KINDS:
+            if kind in ids:
+                self._pending[kind] |= ids[kind]
+
+    def _close(self, ids: Ids) -> None:
+        changes = [RowChange(KEY, key_id, None) for key_id in ids.get(REVOKED, ())]
+        for application_id in ids.get(PRIVATE, ()):
+            known = self._following.application(application_id)
+            if known is not None and known.public:
+                changes.append(RowChange(APPLICATION, known.id, replace(known, public=False)))
+        if changes:
+            self._following.apply(changes)
+            self._remember(changes)
+            self._closed |= {(change.kind, change.id) for change in changes}
+
+    def _look_at_everything(self) -> None:
+        self._urgent, self._place, self._pieces = True, START, 0
+        self._begun += 1
+        self._work.set()
+
+    # --- reading --------------------------------------------------------------------------------
+
+    async def _wait(self) -> None:
+        if not self._urgent:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, self._next_piece_at - monotonic())):
+                    await self._work.wait()
+        self._work.clear()
+
+    async def _step(self) -> None:
+        if self._pending or self.followed < self._heard:
+            await self._read_pending()
+        if self._urgent or monotonic() >= self._next_piece_at:
+            await self._compare()
+
+    async def _read_pending(self) -> None:
+        """Read what notices have named; all that was heard before is followed then."""
+        ids, self._pending = self._pending, defaultdict(set)
+        number, closed = self._heard, set(self._closed)
+        if ids:
+            try:
+                changes = await self._read(partial(self._source.read_rows, ids, known=self._known))
+            except BaseException:
+                self._note({kind: frozenset(missing) for kind, missing in ids.items()})
+                raise
+            await self._apply(changes, opens=closed)
+            self._closed -= closed
+        if not self._urgent:
+            await self._follow_to(number)
+
+    async def _compare(self) -> None:
+        """Compare the next piece of everything."""
+        begun, place = self._begun, self._place
+        self._next_piece_at = monotonic() + COMPARED_IN_S / max(1, self._pieces_of_last)
+        found = await self._read(partial(self._source.compare, place, known=self._known))
+        # What isn't there any more goes last: whatever refers to it has to be read before.
+        for change in found.changes:
+            if change.row is None and change.kind in {MODEL, VERSION}:
+                self._gone[change.kind].add(change.id)
+        here = [
+            change for change in found.changes if change.id not in self._gone.get(change.kind, ())
+        ]
+        await self._apply(here, opens=set())
+        if self._begun != begun:  # again, from the beginning
+            return
+        self._pieces += 1
+        if found.following is None:
+            await self._end_comparison()
+        else:
+            self._place = found.following
+
+    async def _end_comparison(self) -> None:
+        self._pieces_of_last, self._pieces, self._place = self._pieces, 0, START
+        self._note({kind: frozenset(ids) for kind, ids in self._gone.items()})
+        self._gone.clear()
+        self._urgent = False
+        self._following.compared()
+        self._compared_at = monotonic()
+        self._comparisons += 1
+        self._work.set()
+        self._looked()
+
+    async def _read(self, work: Callable[[], Any]) -> Any:
+        def timed() -> Any:
+            with self._watch.reading():
+                return work()
+
+        return await self._in_thread(timed)
+
+    async def _apply(self, changes: Sequence[RowChange], *, opens: set[tuple[str, int]]) -> None:
+        """Apply what was read, except of what was closed meanwhile."""
+        for first in range(0, len(changes), SLICE):
+            if first:
+                await asyncio.sleep(0)
+            shut = self._closed - opens
+            some = [
+                change
+                for change in changes[first : first + SLICE]
+                if (change.kind, change.id) not in shut
+            ]
+            if some:
+                with self._watch.applying():
+                    self._following.apply(some)
+                self._remember(some)
+
+    def _remember(self, changes: Sequence[RowChange]) -> None:
+        for kind, row_id, _, row in changes:
+            if row is None:
+                self._known[kind].pop(row_id, None)
+            else:
+                self._known[kind][row_id] = row
+
+    async def _follow_to(self, number: int) -> None:
+        moved = number != self.followed
+        self.followed = number
+        self._looked()
+        if moved:
+            with suppress(*REDIS_ERRORS):  # it is said again within a second
+                await self.tell()
+
+    def _looked(self) -> None:
+        self.next_look.set_result(None)
+        self.next_look = asyncio.get_running_loop().create_future()
+
+    # --- who waits ------------------------------------------------------------------------------
+
+    async def catch_up(self) -> None:
+        """Wait until what has been announced by now is followed, for a moment at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP_S):
+                number = await self._announced()
+                if number is None:
+                    await self._catch_up_without_notices()
+                else:
+                    while self.followed < number:
+                        await asyncio.wait([self.next_look])
+
+    async def _announced(self) -> int | None:
+        """Return the number of the last notice; None where Redis doesn't say it soon."""
+        try:
+            async with asyncio.timeout(LOOK_INTERVAL_S):
+                return await announced(self._client)
+        except (TimeoutError, *REDIS_ERRORS):
+            return None
+
+    async def _catch_up_without_notices(self) -> None:
+        wanted = self._comparisons + 1
+        await asyncio.sleep(LOOK_INTERVAL_S - (monotonic() - self._compared_at))
+        if self._comparisons < wanted and not self._urgent:
+            self._look_at_everything()
+        while self._comparisons < wanted or self._pending:
+            await asyncio.wait([self.next_look])
