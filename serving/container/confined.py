@@ -55,6 +55,7 @@ SYSTEM_FILES = (
 )
 # The exit code where there is no such program, or it is none: a shell's.
 CANNOT_START = 126
+WITHOUT_LANDLOCK = "this kernel has no Landlock: files are not kept from the model"
 DEVICES = ("null", "zero", "full", "random", "urandom", "dri", "kfd")
 
 _PR_CAPBSET_DROP = 24
@@ -192,7 +193,7 @@ def main() -> None:
         sockets=arguments.sockets,
         python=not arguments.other_python,
     ):
-        print("this kernel has no Landlock: files are not kept from the model", file=sys.stderr)
+        print(WITHOUT_LANDLOCK, file=sys.stderr)
     if program[0] != "-m":
         try:
             os.execv(program[0], program)  # noqa: S606  # which program is the caller's word

@@ -27,7 +27,7 @@ from typing import NoReturn
 import msgspec
 
 from serving.container import __main__ as container
-from serving.container.confined import confine, give_way
+from serving.container.confined import WITHOUT_LANDLOCK, confine, give_way
 from serving.container.dying import set_parent_death_signal
 
 # What versions of these runtimes need is imported beforehand.
@@ -189,12 +189,13 @@ def be_check(request: Request, *, descriptors: list[int]) -> int:
     if request.gives_way:
         give_way()
     _draw_anew()
-    confine(
+    if not confine(
         write=[Path(path) for path in request.write],
         read=[Path(path) for path in request.read],
         hide=[Path(path) for path in request.hide],
         sockets=False,
-    )
+    ):
+        print(WITHOUT_LANDLOCK, file=sys.stderr)
     kept = [f"--kept={descriptor}" for descriptor in descriptors[DESCRIPTORS:]]
     return container.main([*request.arguments, *kept])
 
