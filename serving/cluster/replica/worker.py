@@ -13,6 +13,7 @@ from typing import Any
 
 import redis
 from billiard.process import current_process
+from billiard.util import get_pdeathsig
 from celery.signals import (
     worker_init,
     worker_process_init,
@@ -143,6 +144,10 @@ def _preload() -> None:
             importlib.import_module(name)
         except ImportError as error:
             logger.info("not preloaded module=%s: %s", name, error)
+    with suppress(OSError):  # not on Linux
+        # Each fork makes itself die with its parent in this way too, by a declaration in C: the
+        # parser of those, which each would load for itself, takes 4 MB.
+        get_pdeathsig()
     # What is alive now stays: no collection in a fork needs to touch, and so copy, its pages.
     gc.collect()
     gc.freeze()

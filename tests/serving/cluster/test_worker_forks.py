@@ -1,0 +1,44 @@
+"""A worker's forks load nothing for themselves before they have a replica: there are many of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from scripts.stack.layout import ROOT
+
+FORK = """
+import os, sys
+import django
+django.setup()
+from celery.concurrency import asynpool, prefork
+from celery.app import log
+from clipper_site.celery import app
+from serving.cluster.parent import Lifeline
+from serving.cluster.replica import worker
+from serving.cluster.replica.watchdog import WatchTable
+app.loader.import_default_modules()
+app.finalize()
+worker._lifeline, worker._table = Lifeline(), WatchTable()
+worker._preload()
+known = set(sys.modules)
+pid = os.fork()
+if pid == 0:
+    prefork.process_initializer(app, "cpu@here")
+    print("loaded", *sorted(set(sys.modules) - known), flush=True)
+    os._exit(0)
+os.waitpid(pid, 0)
+"""
+
+
+def test_a_fork_loads_no_module_before_it_has_a_replica() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORK],
+        cwd=ROOT,
+        env={"DJANGO_SETTINGS_MODULE": "clipper_site.settings", "DJANGO_SECRET_KEY": "k" * 50},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.split() == ["loaded"], (done.stdout, done.stderr)
