@@ -13,7 +13,7 @@ from typing import Any
 
 import redis
 from billiard.process import current_process
-from billiard.util import get_pdeathsig
+from billiard.util import get_pdeathsig  # type: ignore[attr-defined]  # its stubs lack it
 from celery.signals import (
     worker_init,
     worker_process_init,

@@ -1,4 +1,4 @@
-"""A worker's forks load nothing for themselves before they have a replica: there are many of them."""
+"""A worker's forks load nothing for themselves before they have a replica: they are many."""
 
 from __future__ import annotations
 
