@@ -132,7 +132,7 @@ class HttpConnection(StrictProtocol):
         return super()._is_last and not self.flow.ahead
 
     def shutdown(self) -> None:
-        """Answer what is under way, or the next request: `draining` makes that the last one."""
+        """Answer what is under way, or the next request: `closing` makes that the last one."""
 
     # What the parser calls.
 

@@ -143,7 +143,7 @@ class StrictProtocol(HttpToolsProtocol):
     @property
     def _is_last(self) -> bool:
         """Whether the request that is being answered is the last one on this connection."""
-        return self._shared.draining
+        return self._shared.closing
 
     def _measure(self, size: int) -> None:
         """Count what a head, or the fields after chunks, have so far."""

@@ -204,7 +204,7 @@ class FrontProtocol(MovingConnection):
         query, self._asked = self._asked, None
         asked, self._body = self._body, b""
         assert query is not None  # noqa: S101
-        if self._shared.draining and self._is_last:
+        if self._shared.closing and self._is_last:
             self._keep_alive = False
         try:
             answer = self._predictions.answer(query, body=asked)

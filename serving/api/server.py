@@ -15,7 +15,6 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from socket import socket
@@ -41,6 +40,9 @@ RETIRE_S = 60
 # A connection without a request may still bring one for so long, once the process ends.
 LAST_REQUEST_S = 2.0
 MOVED_AT_ONCE = 32
+LOOKS, LOOK_AGAIN_S = 10, 0.02
+# What was let in just now is a connection some turns of the event loop later.
+LET_IN_S = 0.05
 IMPORT_NICE = 10
 
 logger = logging.getLogger(__name__)
@@ -74,19 +76,20 @@ class DrainingServer(uvicorn.Server):
         for listening in sockets or []:
             listening.close()
         shared_by_connections(self.lifespan.state).draining = True
-        connections = list(self.server_state.connections)
-        for connection in connections:
+        await asyncio.sleep(LET_IN_S)
+        for connection in list(self.server_state.connections):
             connection.shutdown()
         try:
             async with asyncio.timeout(RETIRE_S if self.retires else ANSWER_S):
-                await self._drain(connections)
+                await self._drain()
         except TimeoutError:
             self._cut_off()
         await self.lifespan.shutdown()
 
-    async def _drain(self, connections: Sequence[object]) -> None:
+    async def _drain(self) -> None:
         if self.retires and self.successor:
-            await self._move_idle(connections)
+            await self._move_idle()
+        shared_by_connections(self.lifespan.state).closing = True
         grace = LAST_REQUEST_S if self.retires else 0.0
         closing = asyncio.get_running_loop().call_later(grace, self._close_idle)
         try:
@@ -94,12 +97,20 @@ class DrainingServer(uvicorn.Server):
         finally:
             closing.cancel()
 
-    async def _move_idle(self, connections: Sequence[object]) -> None:
-        """Have the successor go on with the connections on which nothing is under way."""
-        moving = [each for each in connections if isinstance(each, MovingConnection)]
-        for first in range(0, len(moving), MOVED_AT_ONCE):
-            some = moving[first : first + MOVED_AT_ONCE]
-            await asyncio.gather(*(each.move_on(to=self.successor) for each in some))
+    async def _move_idle(self) -> None:
+        """Have the successor go on with the connections on which nothing is under way.
+
+        On some there was at the first look.
+        """
+        for _ in range(LOOKS):
+            connections = list(self.server_state.connections)
+            moving = [each for each in connections if isinstance(each, MovingConnection)]
+            for first in range(0, len(moving), MOVED_AT_ONCE):
+                some = moving[first : first + MOVED_AT_ONCE]
+                await asyncio.gather(*(each.move_on(to=self.successor) for each in some))
+            if not moving:
+                return
+            await asyncio.sleep(LOOK_AGAIN_S)
 
     def _close_idle(self) -> None:
         """Close the connections on which nothing came any more."""

@@ -25,8 +25,9 @@ class SharedByConnections:
     """What a connection asks of its process, whatever comes over it."""
 
     def __init__(self, metrics: Metrics) -> None:
-        # The process takes no more connections, and ends once these have their answers.
-        self.draining = False
+        # The process takes no more connections, and ends once these have moved or have their
+        # answers; then none moves any more, and each answer is the last one of its connection.
+        self.draining = self.closing = False
         # Connections that wait for a process of the other kind to take them.
         self.leaving = 0
         self._metrics = metrics

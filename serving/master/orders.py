@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from serving.master.listening import UNIX, listen
 from serving.master.master import Master, RestartFailed, Tell
 
 RESTART = "restart"
@@ -42,8 +43,7 @@ async def take_orders(master: Master, *, path: Path) -> asyncio.Server:
         finally:
             writer.close()
 
-    remove(path)
-    return await asyncio.start_unix_server(connected, path=path)
+    return await asyncio.start_unix_server(connected, sock=listen(f"{UNIX}{path}"))
 
 
 def remove(path: Path) -> None:

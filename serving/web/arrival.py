@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from time import monotonic
 
 from selection.store.keys import GLOBAL_CONTEXT, REDIS_ERRORS
@@ -25,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class NotReached(Exception):
-    """A new web process can't reach a model that the others reach, so that they go on instead."""
+    """A new web process can't reach what the others reach, so that they go on instead."""
 
 
 async def arrive(runtime: Runtime, *, replaces: bool) -> None:
@@ -36,23 +35,25 @@ async def arrive(runtime: Runtime, *, replaces: bool) -> None:
     """
     lacking = await _reach_replicas(runtime)
     if lacking and replaces:
-        raise NotReached(f"Not connected to {', '.join(lacking)}, which other processes reach.")
+        raise NotReached(f"Not connected to {', '.join(lacking)}, as other processes are.")
     if lacking:
-        logger.warning("not connected models=%s, though others are", ",".join(lacking))
+        logger.warning("not connected, as others are, to %s", ", ".join(lacking))
     await _read_learned(runtime)
 
 
 async def _reach_replicas(runtime: Runtime) -> list[str]:
-    """Return the versions that some other process reaches and this one does not, in the end."""
+    """Return what some other process reaches and this one does not, in the end: versions, Redis."""
     until = monotonic() + REACH_S
     while True:
-        others: list[WebView] = []
-        with suppress(*REDIS_ERRORS):
+        try:
             await runtime.refresh_directory()
             others = await read_views_async(runtime.redis)
-        if opening := runtime.links.opening:
-            await asyncio.wait(opening, timeout=max(0.0, until - monotonic()))
-        lacking = _lacking(runtime, others=others)
+        except REDIS_ERRORS as error:
+            lacking = [f"Redis ({error})"]
+        else:
+            if opening := runtime.links.opening:
+                await asyncio.wait(opening, timeout=max(0.0, until - monotonic()))
+            lacking = _lacking(runtime, others=others)
         if not lacking or monotonic() >= until:
             return lacking
         await asyncio.sleep(LOOK_AGAIN_S)

@@ -70,6 +70,9 @@ class Clients:
     def have_met(self, pid: int) -> bool:
         return bool(self.failures) or all(pid in client.answers[-1:] for client in self.all)
 
+    def have_left(self, pids: set[int]) -> bool:
+        return bool(self.failures) or pids.isdisjoint(one.answers[-1] for one in self.all)
+
     def _ask(self, client: Client) -> None:
         try:
             while not self._done.is_set():
@@ -87,7 +90,17 @@ def test_no_client_that_keeps_its_connection_notices_a_restart(master: Running) 
             (now,) = master.children()
             until(partial(clients.have_met, now), what="all are there")
     assert clients.failures == []
-    assert all(len(set(client.answers)) > RESTARTS - 1 for client in clients.all)
+    assert all(len(set(client.answers)) >= RESTARTS for client in clients.all)
+
+
+def test_nor_where_there_are_two_processes(tmp_path: Path) -> None:
+    with running(tmp_path, workers=2, program=PROGRAM) as master, Clients(master) as clients:
+        for _ in range(2):
+            before = master.children()
+            master.restart()
+            assert before.isdisjoint(master.children())
+            until(partial(clients.have_left, before), what="all have left")
+    assert clients.failures == []
 
 
 def test_a_connection_that_waits_goes_on_in_the_next_process(master: Running) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from serving.master.inherited import Inherited
 
 BEHAVIOUR = "SERVED_BEHAVIOUR"
+# So many turns of the event loop at most it takes until a connection has its task.
+LET_IN = 5
 
 
 async def main() -> None:
@@ -43,8 +45,9 @@ async def main() -> None:
     await ending.wait()
     server.close()
     # Who was let in just now is answered all the same.
-    await asyncio.sleep(0)
-    await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+    for _ in range(LET_IN):
+        await asyncio.sleep(0)
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
