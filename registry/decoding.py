@@ -7,6 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from registry.errors import BadRequest, InvalidJson, UnknownField
+from registry.guessing import meant
 
 T = TypeVar("T")
 
@@ -30,5 +31,8 @@ def _wrong_shape(text: str, expected: object) -> BadRequest:
     if "unknown field" not in text:
         return BadRequest(text)
     name = text.partition("`")[2].partition("`")[0]
-    known = ", ".join(getattr(expected, "__struct_fields__", ()))
-    return UnknownField(f"Unknown field {name!r}; expected only {known}.", fields=[name])
+    known = getattr(expected, "__struct_fields__", ())
+    return UnknownField(
+        f"Unknown field {name!r}{meant(name, known)}; expected only {', '.join(known)}.",
+        fields=[name],
+    )

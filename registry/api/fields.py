@@ -15,6 +15,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from registry.errors import BadRequest, UnknownField
+from registry.guessing import meant
 
 # Also what refuses infinity, and not-a-number, which compares as false with everything.
 LARGEST = sys.float_info.max
@@ -132,7 +133,7 @@ class Body(serializers.Serializer[Any]):
         unknown = sorted(set(data) - set(known))
         if unknown:
             raise UnknownField(
-                f"Unknown field {', '.join(map(repr, unknown))}; "
+                f"Unknown field {', '.join(f'{n!r}{meant(n, known)}' for n in unknown)}; "
                 f"expected {', '.join(known) or 'none'}.",
                 fields=unknown,
                 expected=known,

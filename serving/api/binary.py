@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from registry.errors import BadRequest, UnknownField
+from registry.guessing import meant
 from serving.api.requests import PredictRequest, checked
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -64,7 +65,7 @@ def binary_inputs(
     unknown = sorted(options.keys() - set(known))
     if unknown:
         raise UnknownField(
-            f"Unknown field {unknown[0]!r}; expected {', '.join(known)}.",
+            f"Unknown field {unknown[0]!r}{meant(unknown[0], known)}; expected {', '.join(known)}.",
             fields=unknown,
             expected=list(known),
         )

@@ -1,0 +1,34 @@
+"""A field that isn't known is told with the one that was meant, where there is such a one."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry.guessing import meant
+from registry.models import Application
+from tests.registry.conftest import Api
+
+KNOWN = ("input", "input_batch", "context", "slo_ms", "policy", "routes")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("inputs", " (did you mean 'input'?)"),
+        ("slo-ms", " (did you mean 'slo_ms'?)"),
+        ("Policy", " (did you mean 'policy'?)"),
+        ("rotues", " (did you mean 'routes'?)"),
+        ("colour", ""),
+        ("", ""),
+        ("input" * 10_000, ""),
+    ],
+)
+def test_what_is_near_is_named(name: str, hint: str) -> None:
+    assert meant(name, KNOWN) == hint
+
+
+def test_the_management_api_says_so(manager: Api, digits: Application) -> None:
+    answer = manager("patch", f"applications/{digits.name}", {"polcy": "exp3", "colour": 1})
+    assert answer.json()["error"].startswith(
+        "Unknown field 'colour', 'polcy' (did you mean 'policy'?); expected "
+    )
