@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.functional import lazy
 from rest_framework import serializers
 
 from registry.api.fields import Body, Flag, Number, Object, Text, Whole
 from registry.models.settable import help_of, values_of
+from registry.models.validators import between
 
 LONG_TEXT = 10_000
 
@@ -74,6 +76,17 @@ def said_of(column: Any) -> str:
 def one_of(names: Callable[[], Iterable[str]]) -> str:
     """A text that lists what there is whenever somebody reads it."""
     return lazy(lambda: _listed(names()), str)()
+
+
+def bounds_of(model: type[models.Model], name: str) -> list[Callable[[Any], None]]:
+    """The bounds of a column, for a field of another name, under which they are to be told."""
+    column: Any = model._meta.get_field(name)
+    limits = [
+        validator.limit_value
+        for validator in column.validators
+        if isinstance(validator, MinValueValidator | MaxValueValidator)
+    ]
+    return between(min(limits), max(limits))
 
 
 def choices_of(model: type[models.Model], column: str) -> str:

@@ -18,7 +18,7 @@ from registry.api.fields import (
     Text,
     Whole,
 )
-from registry.api.model_body import LONG_TEXT, ModelBody, choices_of, one_of
+from registry.api.model_body import LONG_TEXT, ModelBody, bounds_of, choices_of, one_of
 from registry.extensions import combine_names, policy_names
 from registry.models import (
     Application,
@@ -80,6 +80,8 @@ class RouteOut(serializers.ModelSerializer[Route]):
         return route.model.live_version.version if route.model.live_version else None
 
 
+SLO_MS = bounds_of(ServiceLevelObjective, "latency_ms")
+SHARE = bounds_of(ServiceLevelObjective, "target")
 SIGNATURE_HELP = "Take a version that takes or gives something else than the others."
 
 
@@ -160,7 +162,7 @@ class NewApplication(ApplicationChange):
 
     name = Text()
     input_type = Text(help_text=choices_of(Application, "input_type"))
-    slo_ms = Number(help_text="Every query is answered within this time.")
+    slo_ms = Number(validators=SLO_MS, help_text="Every query is answered within this time.")
     routes = RouteIn(many=True, required=False)
     allow_signature_change = Flag(required=False, help_text=SIGNATURE_HELP)
 
@@ -173,10 +175,13 @@ class DeclaredApplication(ApplicationChange):
         help_text=f"Needed where it isn't there yet. {choices_of(Application, 'input_type')}",
     )
     slo_ms = Number(
+        validators=SLO_MS,
         required=False,
         help_text="Every query is answered within this time. Needed where it isn't there yet.",
     )
-    slo_target = Number(required=False, help_text="Share of queries to answer in time.")
+    slo_target = Number(
+        required=False, validators=SHARE, help_text="Share of queries to answer in time."
+    )
     slo_window = Text(required=False, help_text=choices_of(ServiceLevelObjective, "window"))
     routes = RouteIn(many=True, required=False)
     allow_signature_change = Flag(required=False, help_text=SIGNATURE_HELP)
