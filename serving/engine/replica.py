@@ -289,7 +289,7 @@ class Replica:
         now = self._clock()
         started = self._start_of(batch)
         seconds = now - started
-        failed = batch.answered == 0 and all(a.status is AnswerStatus.MODEL_FAILED for a in answers)
+        failed = batch.answered == 0 and all(a.status == AnswerStatus.MODEL_FAILED for a in answers)
         self.planner.record(
             rows=len(batch.calls),
             queued=started - batch.calls[0].asked_at,

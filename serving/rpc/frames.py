@@ -292,7 +292,7 @@ def decode_answers(body: bytes) -> tuple[list[Answer], int]:
 
 
 def _checked(answer: Answer) -> Answer:
-    if answer.status is not AnswerStatus.OK:
+    if answer.status != AnswerStatus.OK:
         message = safe_text(answer.payload.decode(errors="replace"))
         return Answer(answer.status, message.encode())
     if fault := json_fault(answer.payload):
