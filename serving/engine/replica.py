@@ -84,8 +84,7 @@ class Replica:
         # What is to be sent when nothing else is under way, and whether such a batch is.
         self._apart: list[Call] = []
         self._alone = False
-        self._hung = False
-        self._flush_scheduled = False
+        self._hung = self._flush_scheduled = False
         self.hold = Hold(self._flush)
         self._clock = owner.clock
         self._connected_at = self._clock()
