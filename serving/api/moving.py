@@ -19,8 +19,10 @@ from serving.api.whose import Kind, whose
 # Where the application's lifespan leaves where connections may move to.
 MOVES_KEY = "moves"
 RETRY_AFTER_S = 2.0
-# So many wait to be taken at most: where nobody takes any, there is room for queries all the same.
+# So many wait to be taken at most, with so many bytes of all that a process holds for its clients:
+# where nobody takes any, there is room for queries all the same.
 LEAVING_AT_ONCE = 1024
+LEAVING_BYTES = 32 << 20
 # A process that has just started takes an idle connection in milliseconds.
 MOVE_ON_S = 2.0
 
@@ -153,15 +155,18 @@ class MovingConnection(HttpConnection):
 
     async def _is_taken(self, moves: Moves) -> bool:
         shared = self._shared
-        if shared.leaving >= LEAVING_AT_ONCE:
+        data = bytes(self._raw_head) + self.flow.ahead
+        held = shared.leaving_bytes + len(data)
+        if shared.leaving >= LEAVING_AT_ONCE or held > LEAVING_BYTES:
             return False
         connection = self.transport.get_extra_info("socket").fileno()
-        data = bytes(self._raw_head) + self.flow.ahead
         shared.leaving += 1
+        shared.leaving_bytes += len(data)
         try:
             return await passed(connection, data, to=moves.other, seconds=moves.seconds)
         finally:
             shared.leaving -= 1
+            shared.leaving_bytes -= len(data)
 
     # To the process that takes this one's place.
 

@@ -28,8 +28,8 @@ class SharedByConnections:
         # The process takes no more connections, and ends once these have moved or have their
         # answers; then none moves any more, and each answer is the last one of its connection.
         self.draining = self.closing = False
-        # Connections that wait for a process of the other kind to take them.
-        self.leaving = 0
+        # Connections that wait for a process of the other kind to take them, and what was read.
+        self.leaving = self.leaving_bytes = 0
         self._metrics = metrics
         self._headers: DefaultHeaders = []
         self._rendered = b""

@@ -241,10 +241,13 @@ async def test_where_too_many_wait_further_ones_are_refused_at_once(two: TwoKind
                 assert (status, json.loads(body)["code"]) == (503, "process_away")
 
 
+@pytest.mark.parametrize(
+    ("limit", "most"), [("LEAVING_AT_ONCE", 2), ("LEAVING_BYTES", 2 * len(request(path=ADMIN)) + 1)]
+)
 async def test_those_who_wait_to_be_taken_leave_room_for_queries(
-    two: TwoKinds, monkeypatch: pytest.MonkeyPatch
+    two: TwoKinds, monkeypatch: pytest.MonkeyPatch, limit: str, most: int
 ) -> None:
-    monkeypatch.setattr(moving, "LEAVING_AT_ONCE", 2)
+    monkeypatch.setattr(moving, limit, most)
     two.predict.learn(b"[1]")
     async with AsyncExitStack() as clients:
         with listening_at(two.places[Kind.CONSOLE]):
