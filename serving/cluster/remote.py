@@ -15,7 +15,6 @@ from serving.container.errors import ArtifactInvalid
 from serving.container.remote.configuration import RemoteConfiguration, check_secret
 from serving.container.remote.failures import HostRefused
 from serving.container.remote.hosts import AllowedHosts
-from serving.container.remote.protocols import dialect_of
 from serving.container.remote.resolving import addresses_of
 
 
@@ -25,6 +24,9 @@ def artifact_of(configuration: Mapping[str, Any], input_type: str, secret: str) 
     The name is looked up where that works; it is again, and the address checked, whenever a replica
     connects.
     """
+    # It loads NumPy, without which other processes do.
+    from serving.container.remote.protocols import dialect_of
+
     try:
         parsed = RemoteConfiguration.parse(configuration)
         check_secret(secret)

@@ -6,12 +6,14 @@ import math
 import sys
 from collections.abc import Iterable
 from time import monotonic
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from serving.container.predictor import BatchPredictor
 from serving.rpc.frames import AnswerStatus
+
+if TYPE_CHECKING:
+    from serving.container.predictor import BatchPredictor
 
 # A model that is slower answers fewer of them.
 SECONDS = 5.0

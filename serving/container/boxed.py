@@ -25,15 +25,21 @@ import msgspec
 
 from serving.container.admission import Admissions
 from serving.container.busy import busy_for, new_memory
-from serving.container.confined import confined_command, scrubbed_environment
+from serving.container.confined import scrubbed_environment
 from serving.container.crashes import broken, last_line, signal_text
 from serving.container.dying import end_group, set_parent_death_signal
 from serving.container.errors import LoadFailed, error_of
 from serving.container.failures import Failure, RecentFailures
 from serving.container.limits import THREAD_VARIABLES, private_bytes
 from serving.container.link import EX_SOFTWARE, ChildLink
-from serving.container.model_environment import ModelEnvironment
 from serving.container.output import Overheard, asked_for
+from serving.container.programs import (
+    LONGEST_LINE,
+    ROOT,
+    WHILE_LOADING,
+    ModelEnvironment,
+    model_command,
+)
 from serving.container.scratch import new_folder
 from serving.container.signature import Signature, read_told, told_features
 from serving.container.spec import LoadSpec
@@ -42,12 +48,7 @@ from serving.rpc.errors import ConnectionLost, ProtocolError
 from serving.rpc.frames import Answer
 from serving.rpc.text import safe_text
 
-# What a failure takes at most: its traceback and its words, with each letter escaped.
-LONGEST_LINE = 1 << 18
 STOPPED_WITHIN_S = 5.0
-# How a reason ends that is given for a process which could not give one itself.
-WHILE_LOADING = "while the model was loading"
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 logger = logging.getLogger(__name__)
 
@@ -218,29 +219,6 @@ class BoxedPredictor:
                 self._on_broken(ended)
             finally:
                 os._exit(EX_SOFTWARE)
-
-
-def model_command(
-    program: Sequence[str],
-    *,
-    write: Path,
-    spec: LoadSpec,
-    environment: ModelEnvironment | None,
-    gives_way: bool = False,
-) -> list[str]:
-    """The command that runs a program with a version's code confined, in the environment's Python.
-
-    It may read the artifact and the environment, and write into `write`.
-    """
-    return confined_command(
-        program,
-        write=[write],
-        read=[spec.artifact, *(environment.readable if environment else ())],
-        other_python=environment.python if environment else None,
-        # An executable is asked over a socket of its own.
-        sockets=spec.runtime == "command",
-        gives_way=gives_way,
-    )
 
 
 def _shown(statistics: Statistics) -> Statistics:

@@ -13,7 +13,7 @@ from serving.container.errors import UnknownInputType
 from serving.container.examples import completed
 from serving.container.numbers import NUMBER_TYPES, NumbersParser
 from serving.container.rows import InvalidRow, RowParser, Rows, decode_json, describe
-from serving.container.signature import MOST_EXAMPLE_BYTES, Signature, read_signature
+from serving.container.signature import INPUT_TYPES, MOST_EXAMPLE_BYTES, Signature, read_signature
 from serving.container.tensors import tensor_parser
 from serving.rpc.frames import Answer, AnswerStatus
 
@@ -81,7 +81,6 @@ PARSERS: dict[str, Callable[[Signature], RowParser]] = {
     "columns": columns_parser,
     "tensor": tensor_parser,
 }
-INPUT_TYPES = tuple(PARSERS)
 
 
 def row_parser(signature: Signature) -> RowParser:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from time import perf_counter
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-import numpy as np
 
 from serving.container.agreement import Agreement
 from serving.container.examples import made_up
-from serving.container.predictor import BatchPredictor
 from serving.container.signature import Signature
 from serving.rpc.frames import AnswerStatus
 from serving.rpc.text import safe_text
+
+if TYPE_CHECKING:
+    from serving.container.predictor import BatchPredictor
 
 # What is shown of an input or an output.
 SHOWN_CHARACTERS = 2000
@@ -78,6 +79,9 @@ def timed(
 
 
 def _timed(predictor: BatchPredictor, batch: list[bytes], *, seconds: float) -> BatchTime:
+    # Whoever only reads a report does without its memory.
+    import numpy as np
+
     times: list[float] = []
     while len(times) < MOST_BATCHES and (sum(times) < seconds or len(times) < FEWEST_BATCHES):
         started = perf_counter()

@@ -43,6 +43,8 @@ Category = str | int | float | bool
 # The input types of arrays of numbers, and what those numbers are.
 ARRAY_DTYPES: dict[str, DType] = {"doubles": "float64", "floats": "float32", "integers": "int64"}
 COLUMNS, TENSOR = "columns", "tensor"
+# All that there are; `serving.container.parsing` has a parser of each.
+INPUT_TYPES = (*ARRAY_DTYPES, "strings", "bytes", "json", COLUMNS, TENSOR)
 
 
 class InvalidSignature(ValueError):

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from serving.container.errors import ArtifactCorrupt, ArtifactUnreadable
-from serving.container.parsing import INPUT_TYPES
 from serving.container.pieces import SEARCH_S
+from serving.container.signature import INPUT_TYPES
 
 HELP, CHOICES, APART = "help", "choices", "apart"
 # A whole batch of a remote model: well before whoever waits takes the replica for hung.

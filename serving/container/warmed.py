@@ -26,12 +26,12 @@ from typing import NoReturn
 
 import msgspec
 
-from serving.container import __main__ as container
 from serving.container.confined import WITHOUT_LANDLOCK, confine, give_way
 from serving.container.dying import set_parent_death_signal
 
 # What versions of these runtimes need is imported beforehand.
-PRELOADED = {"sklearn": ("serving.container.runtimes.sklearn", "sklearn.linear_model")}
+CHECK = "serving.container.__main__"
+PRELOADED = {"sklearn": (CHECK, "serving.container.runtimes.sklearn", "sklearn.linear_model")}
 # Standard input, output and error, and the link by which a check is told of.
 DESCRIPTORS = 4
 LARGEST_REQUEST = 1 << 18
@@ -197,7 +197,8 @@ def be_check(request: Request, *, descriptors: list[int]) -> int:
     ):
         print(WITHOUT_LANDLOCK, file=sys.stderr)
     kept = [f"--kept={descriptor}" for descriptor in descriptors[DESCRIPTORS:]]
-    return container.main([*request.arguments, *kept])
+    main_of_check = importlib.import_module(CHECK).main
+    return int(main_of_check([*request.arguments, *kept]))
 
 
 def _draw_anew() -> None:

@@ -19,7 +19,7 @@ import msgspec
 
 from infrastructure.file_lock import FileLock, LockTimeout, one_of, only_one, taken
 from serving.container.errors import EnvironmentFailed
-from serving.container.model_environment import ModelEnvironment
+from serving.container.programs import ModelEnvironment
 from serving.environments.building import Build, BuildLog, size_of
 from serving.environments.failed import failed_build, read_failed
 from serving.environments.rules import Rules

@@ -25,8 +25,8 @@ from selection.policies.static import Static
 from serving.api import requests
 from serving.container.errors import ContainerError
 from serving.container.numbers import NUMBER_TYPES
-from serving.container.parsing import INPUT_TYPES
 from serving.container.runtimes import RUNTIMES, find_runtime
+from serving.container.signature import INPUT_TYPES
 from serving.metrics.published import APPLICATION_COUNTERS
 from serving.query.fallback import FallbackCause
 

@@ -34,7 +34,7 @@ from serving.cluster.membership.views import VIEWS, WebView, reached, read_views
 from serving.cluster.membership.workers import WORKERS, WorkerRecord, read_workers
 from serving.cluster.parent import process_lives
 from serving.cluster.queues import queue_at, queue_of
-from serving.container.boxed import WHILE_LOADING
+from serving.container.programs import WHILE_LOADING
 from serving.rpc.connection import remove_socket
 
 if TYPE_CHECKING:

@@ -27,11 +27,10 @@ from serving.cluster.control.trial_process import (
 )
 from serving.cluster.loading import load_spec
 from serving.container.agreement import SECONDS, Row
-from serving.container.boxed import LONGEST_LINE
 from serving.container.crashes import broken, signal_text
 from serving.container.failures import Failure
-from serving.container.model_environment import ModelEnvironment
 from serving.container.output import CHUNK, READ_WITHIN_S
+from serving.container.programs import LONGEST_LINE, ModelEnvironment
 from serving.container.rehearsal import CheckReport, read_report
 from serving.container.signature import read_told, told_features
 from serving.container.spec import LoadSpec

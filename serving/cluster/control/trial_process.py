@@ -18,12 +18,11 @@ from typing import IO, Protocol
 import msgspec
 
 from serving.container import confined
-from serving.container.boxed import ROOT, model_command
 from serving.container.confined import OURS, scrubbed_environment
 from serving.container.dying import end_group, set_parent_death_signal
 from serving.container.limits import THREAD_VARIABLES
-from serving.container.model_environment import ModelEnvironment
 from serving.container.output import asked_for
+from serving.container.programs import ROOT, ModelEnvironment, model_command
 from serving.container.spec import LoadSpec
 from serving.container.warmed import (
     LARGEST_REQUEST,

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis
 from billiard.process import current_process
@@ -38,13 +38,14 @@ from serving.cluster.membership.own import own_directory
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.queues import REMOVE_ENVIRONMENT
 from serving.cluster.remote import told_apart
-from serving.cluster.replica import process
 from serving.cluster.replica.reports import Reports
 from serving.cluster.replica.secret import SecretWatch, SendsSecret
 from serving.cluster.replica.worker import lifeline, slot
-from serving.container.boxed import WHILE_LOADING
+from serving.container.programs import WHILE_LOADING
+
+if TYPE_CHECKING:
+    from serving.container.predictor import Predictor
 from serving.container.link import EX_SOFTWARE
-from serving.container.predictor import Predictor
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,9 @@ logger = logging.getLogger(__name__)
 @shared_task(name="serving.cluster.tasks.serve_replica")
 def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
     """Be one replica until it is asked to drain; returns at once where it isn't wanted any more."""
+    # All workers know this task; those for replicas have loaded the rest before they fork.
+    from serving.cluster.replica import process
+
     directory = own_directory()
     queued = directory.find(replica_id)
     if queued is None or queued.state is not ReplicaState.QUEUED:

@@ -15,14 +15,16 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.container.limits import excess_of, private_bytes
-from serving.container.predictor import BatchPredictor
 from serving.rpc.frames import Answer
+
+if TYPE_CHECKING:
+    from serving.container.predictor import BatchPredictor
 
 # More than one worker's slots on one machine; untouched pages cost nothing.
 MOST_SLOTS = 256

@@ -13,6 +13,8 @@ NAMES = {
     "validate_release",
 }
 LOOK = """
+import sys
+
 from celery.signals import worker_ready
 from clipper_site.celery import app
 
@@ -21,6 +23,7 @@ ours = [name for name in app.tasks if not name.startswith("celery.")]
 print(*ours)
 print(*{app.amqp.router.route({}, name)["queue"].name for name in ours})
 print(*(receiver().__name__ for _, receiver in worker_ready.receivers))
+print("numpy" in sys.modules)
 """
 
 
@@ -33,7 +36,9 @@ def test_a_worker_finds_each_task_by_the_name_it_always_had() -> None:
         timeout=50,
         check=True,
     )
-    tasks, queues, receivers = run.stdout.splitlines()
+    tasks, queues, receivers, has_numpy = run.stdout.splitlines()
     assert set(tasks.split()) == {f"serving.cluster.tasks.{name}" for name in NAMES}
     assert queues.split() == ["control"]
     assert set(receivers.split()) >= {"watch_over_forks", "begin_rounds"}
+    # The process that keeps the cluster as wanted runs no model, and does without the memory.
+    assert has_numpy == "False"

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.container.errors import UnknownInputType
-from serving.container.parsing import INPUT_TYPES, parse_batch, row_parser
+from serving.container.parsing import PARSERS, parse_batch, row_parser
 from serving.container.rows import InvalidRow
-from serving.container.signature import Signature
+from serving.container.signature import INPUT_TYPES, Signature
 from serving.rpc.frames import AnswerStatus
 
 
@@ -39,6 +39,10 @@ def test_integers_are_exact(values: list[int]) -> None:
     row = row_parser(Signature.of("integers")).parse(json.dumps(values).encode())
     assert row.dtype == np.int64
     assert row.tolist() == values
+
+
+def test_each_input_type_has_a_parser() -> None:
+    assert tuple(PARSERS) == INPUT_TYPES
 
 
 @given(raw=st.binary(max_size=40) | st.text(alphabet='[]{}",:0123456789.eE-+ntrue', max_size=20))

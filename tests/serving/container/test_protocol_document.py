@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from serving.container import errors
-from serving.container.parsing import INPUT_TYPES
 from serving.container.runtimes import RUNTIMES
+from serving.container.signature import INPUT_TYPES
 from serving.rpc.errors import ConnectionLost
 from serving.rpc.frames import MAX_BODY, AnswerStatus, Frame, FrameType, first_frame
 from serving.rpc.handshake import NONCE_BYTES, ContainerHandshake, WebHandshake

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.container.errors import ArtifactCorrupt
-from serving.container.parsing import INPUT_TYPES
+from serving.container.signature import INPUT_TYPES
 from serving.container.spec import LoadSpec, add_options
 from tests.serving.container.artifacts import save
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from serving.container.boxed import model_command
 from serving.container.confined import has_landlock
 from serving.container.errors import EnvironmentFailed
+from serving.container.programs import model_command
 from serving.container.spec import LoadSpec
 from serving.environments.store import STAGING, Environments
 from tests.serving.environments.wheels import make_wheel, needs, offline
