@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -15,12 +15,13 @@ from console.access import VIEW, application_for, frame
 from registry.errors import ClipperError
 from registry.models import Application
 from registry.snapshot import application_spec
-from selection.evaluation.what_if.evaluation import Outlook, Result
-from selection.evaluation.what_if.evaluation import what_if as evaluated
 from selection.evaluation.what_if.form import WhatIfForm
-from selection.evaluation.what_if.search import USUAL_SEARCH_ROWS, Found, search
 from selection.evaluation.what_if.targets import WhatIfTarget
-from selection.evaluation.what_if.window import Span
+from selection.evaluation.what_if.window import USUAL_SEARCH_ROWS, Span
+
+if TYPE_CHECKING:
+    from selection.evaluation.what_if.evaluation import Outlook, Result
+    from selection.evaluation.what_if.search import Found
 
 # A verdict, as badges show it, and in words.
 VERDICTS = {
@@ -57,6 +58,9 @@ def _answered(application: Application, *, form: WhatIfForm) -> tuple[Outlook | 
         span, target = form.span(now=timezone.now()), form.target()
     else:
         span, target = Span(), None
+    # NumPy is for who asks: this page may be opened by nobody.
+    from selection.evaluation.what_if.evaluation import what_if as evaluated
+
     try:
         return evaluated(application, span=span, targets=[target] if target else []), ""
     except ClipperError as error:
@@ -68,6 +72,8 @@ def _searched(application: Application, *, form: WhatIfForm) -> tuple[Found | No
         return None, ""
     if not form.cleaned_data["policy"]:
         return None, "Nothing was searched. Choose the policy whose parameters are wanted."
+    from selection.evaluation.what_if.search import search
+
     span = form.span(now=timezone.now())
     if form.cleaned_data["rows"] is None:
         span = replace(span, rows=USUAL_SEARCH_ROWS)

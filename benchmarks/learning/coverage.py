@@ -13,9 +13,10 @@ import numpy as np
 
 from benchmarks.learning.play import Chosen, Served
 from selection.evaluation.logged import LoggedArm, LoggedQuery
-from selection.evaluation.offpolicy.estimate import Proposal, Verdict, estimate
+from selection.evaluation.offpolicy.estimate import Proposal, estimate
 from selection.evaluation.offpolicy.evidence import evidence_of
 from selection.evaluation.offpolicy.log import Log, log_of
+from selection.evaluation.offpolicy.verdict import Verdict
 
 MEANS = (0.92, 0.85, 0.80, 0.70, 0.60)
 ARMS = tuple(f"{k}:1" for k in range(len(MEANS)))

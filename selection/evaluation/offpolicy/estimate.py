@@ -23,6 +23,7 @@ import numpy as np
 from selection.evaluation.offpolicy.evidence import Evidence, spread_of
 from selection.evaluation.offpolicy.intervals import Precision, Value, plain
 from selection.evaluation.offpolicy.log import Flags, Floats
+from selection.evaluation.offpolicy.verdict import Verdict
 
 # A target of which no more than this is unknown is judged by the rest.
 MOST_UNCOVERED = 0.1
@@ -31,18 +32,6 @@ ENOUGH_ROWS = 100.0
 ENOUGH_WIDTH = 0.1
 # Weights should average 1; further off, by so many standard errors, some chance was not as logged.
 WEIGHTS_OFF, WEIGHTS_OFF_ERRORS = 0.05, 4.0
-
-
-class Verdict(StrEnum):
-    """Whether the log tells enough of a target.
-
-    `APART`: what it would have asked was in service during a part of the log alone.
-    """
-
-    ENOUGH = "enough"
-    LITTLE = "little"
-    APART = "apart"
-    NONE = "none"
 
 
 class Method(StrEnum):

@@ -18,8 +18,7 @@ from registry.models import Application
 from registry.snapshot import application_spec
 from registry.specs import ApplicationSpec
 from selection.contexts import fault_of
-from selection.evaluation.offpolicy.estimate import Verdict
-from selection.evaluation.what_if.evaluation import what_if
+from selection.evaluation.offpolicy.verdict import Verdict
 from selection.evaluation.what_if.targets import MOST_TARGETS, WhatIfTarget, policy_target
 from selection.evaluation.what_if.window import MOST_ROWS, USUAL_ROWS, Span
 
@@ -148,6 +147,9 @@ class WhatIfView(ManagementView):
         answer=WhatIfOut,
     )
     def post(self, request: Request, application: str) -> Response:
+        # NumPy only where it is asked for.
+        from selection.evaluation.what_if.evaluation import what_if
+
         found = find_application(request, name=application)
         fields = self.body(WhatIfIn)
         targets = targets_of(found, given=fields.get("targets", []))

@@ -17,11 +17,12 @@ from registry.snapshot import application_with_arms
 from selection.contexts import GLOBAL_CONTEXT
 from selection.evaluation.answer_rule import answer_rule_of
 from selection.evaluation.logged import LoggedQuery
-from selection.evaluation.offpolicy.estimate import Estimate, Proposal, Verdict, estimate, gain
+from selection.evaluation.offpolicy.estimate import Estimate, Proposal, estimate, gain
 from selection.evaluation.offpolicy.evidence import evidence_of, spread_of
 from selection.evaluation.offpolicy.intervals import Value, plain
 from selection.evaluation.offpolicy.log import Floats, Log, log_of
 from selection.evaluation.offpolicy.replay import Candidate, averaged, frozen, learning, together
+from selection.evaluation.offpolicy.verdict import Verdict
 from selection.evaluation.what_if.feedback import Kept, kept_feedback
 from selection.evaluation.what_if.targets import UNIFORM, WhatIfTarget, check_targets, usual_targets
 from selection.evaluation.what_if.turn import TIME_LIMIT_S, OutOfTime, turn

@@ -31,7 +31,7 @@ from selection.evaluation.what_if.turn import TIME_LIMIT_S, OutOfTime, turn
 from selection.evaluation.what_if.window import Span
 from selection.policies import POLICIES, Parameter, make_policy
 
-USUAL_SEARCH_ROWS, LEAST_SEARCH_ROWS = 5_000, 200
+LEAST_SEARCH_ROWS = 200
 MOST_TRIED = 24
 # Of the rows, oldest first, and of the time: for choosing. The rest is for judging.
 CHOOSING_ROWS, CHOOSING_TIME = 0.6, 0.6

@@ -12,10 +12,9 @@ from registry.api.fields import Body, Flag, Text, Whole
 from registry.api.permissions import Permissions
 from registry.api.timestamps import Moment
 from registry.api.views.base import ManagementView, find_application, schema
-from selection.evaluation.offpolicy.estimate import Verdict
+from selection.evaluation.offpolicy.verdict import Verdict
 from selection.evaluation.what_if.api import IntervalOut, span_of
-from selection.evaluation.what_if.search import USUAL_SEARCH_ROWS, search
-from selection.evaluation.what_if.window import MOST_ROWS
+from selection.evaluation.what_if.window import MOST_ROWS, USUAL_SEARCH_ROWS
 
 
 class SearchIn(Body):
@@ -80,6 +79,8 @@ class WhatIfSearchView(ManagementView):
 
     @schema("Search parameters for a policy on kept feedback", body=SearchIn, answer=SearchOut)
     def post(self, request: Request, application: str) -> Response:
+        from selection.evaluation.what_if.search import search  # NumPy only where it is asked for
+
         found = find_application(request, name=application)
         fields = {"rows": USUAL_SEARCH_ROWS, **self.body(SearchIn)}
         result = search(found, policy=fields["policy"], span=span_of(fields))

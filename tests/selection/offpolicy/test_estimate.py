@@ -11,7 +11,6 @@ from selection.evaluation.offpolicy.estimate import (
     Estimate,
     Method,
     Proposal,
-    Verdict,
     estimate,
     gain,
 )
@@ -19,6 +18,7 @@ from selection.evaluation.offpolicy.evidence import evidence_of
 from selection.evaluation.offpolicy.intervals import Z, plain
 from selection.evaluation.offpolicy.log import Log, log_of
 from selection.evaluation.offpolicy.reward_model import before, expected_rewards
+from selection.evaluation.offpolicy.verdict import Verdict
 from tests.selection.offpolicy.logs import asked
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from selection.evaluation.answer_rule import AnswerRule
 from selection.evaluation.logged import LoggedArm, LoggedQuery
-from selection.evaluation.offpolicy.estimate import Method, Verdict, estimate
+from selection.evaluation.offpolicy.estimate import Method, estimate
 from selection.evaluation.offpolicy.evidence import evidence_of
 from selection.evaluation.offpolicy.log import log_of
 from selection.evaluation.offpolicy.replay import (
@@ -19,6 +19,7 @@ from selection.evaluation.offpolicy.replay import (
     frozen,
     learning,
 )
+from selection.evaluation.offpolicy.verdict import Verdict
 from selection.learning.update import update_of
 from selection.policies import make_policy
 from selection.policies.statistics import LOG_WEIGHTS, REWARDS, State, learn

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from selection.evaluation.offpolicy.estimate import Proposal, Verdict, estimate
+from selection.evaluation.offpolicy.estimate import Proposal, estimate
 from selection.evaluation.offpolicy.evidence import Evidence, evidence_of
+from selection.evaluation.offpolicy.verdict import Verdict
 from tests.selection.offpolicy.logs import logged_by
 
 ACCURACIES = {"best": 0.92, "good": 0.85, "fair": 0.7}

@@ -16,7 +16,8 @@ from infrastructure.redis_client import redis_client
 from registry.errors import BadRequest, Saturated, Unavailable
 from registry.models import Application
 from selection.evaluation.logged import LoggedArm, LoggedQuery
-from selection.evaluation.offpolicy.estimate import Method, Verdict
+from selection.evaluation.offpolicy.estimate import Method
+from selection.evaluation.offpolicy.verdict import Verdict
 from selection.evaluation.what_if import turn
 from selection.evaluation.what_if.evaluation import Outlook, Result, what_if
 from selection.evaluation.what_if.targets import WhatIfTarget
