@@ -146,7 +146,7 @@ def bring_up(
 ) -> None:
     """From started processes to answered questions."""
     say(f"Starting Redis ({environment['CLIPPER_REDIS_SERVER']}), web, CPU worker, control ...")
-    readiness.wait_until_live(layout, environment=environment, supervisord=child)
+    readiness.wait_until_live(layout, supervisord=child)
     has_demo = with_demo and demo.seed_once(layout, environment=environment)
     say("Waiting until every part is ready ...")
     lacking = readiness.wait_until_ready(layout, supervisord=child)

@@ -6,8 +6,6 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 
-import redis
-
 from . import web
 from .errors import StackError
 from .layout import Layout
@@ -21,29 +19,27 @@ LOOK_AGAIN_SECONDS = 0.2
 WORD_EACH_SECONDS = 10.0
 
 
-def wait_until_live(
-    layout: Layout, *, environment: Mapping[str, str], supervisord: subprocess.Popen[bytes]
-) -> None:
-    """Until Redis takes commands, and both kinds of web process answer."""
-    client = redis.Redis.from_url(environment["REDIS_URL"], socket_timeout=2.0)
+def wait_until_live(layout: Layout, *, supervisord: subprocess.Popen[bytes]) -> None:
+    """Until both kinds of web process answer, and Redis takes commands from them."""
 
     def what_lacks() -> str | None:
-        try:
-            client.ping()
-        except redis.RedisError as error:
-            return f"Redis ({error})"
         for kind, path in LIVE_AT.items():
             reply = web.get(layout, path=path)
             if reply.status != 200:
                 return f"{kind} ({reply.words()})"
-        return None
+        state = _checks(web.get(layout, path="/health/ready")).get("redis", "unknown")
+        return None if state == "ok" else f"Redis ({state})"
 
-    try:
-        lacking = _wait(what_lacks, seconds=LIVE_SECONDS, supervisord=supervisord)
-    finally:
-        client.close()
+    lacking = _wait(what_lacks, seconds=LIVE_SECONDS, supervisord=supervisord)
     if lacking is not None:
         raise StackError(f"Not up after {LIVE_SECONDS:.0f} s: {lacking}")
+
+
+def _checks(reply: web.Reply) -> Mapping[str, str]:
+    """Return what readiness says of each part, whether all are ready or not."""
+    body = reply.body if isinstance(reply.body, dict) else {}
+    found: Mapping[str, str] = body.get("checks") or body.get("details", {}).get("checks", {})
+    return found
 
 
 def wait_until_ready(

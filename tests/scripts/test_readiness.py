@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -79,3 +79,37 @@ def test_it_doesnt_wait_for_a_stack_that_died(tmp_path: Path, supervisord: Popen
         pytest.raises(StackError, match="ended unasked"),
     ):
         readiness.wait_until_ready(layout, supervisord=supervisord)
+
+
+LIVE = 200, {"live": True}
+REDIS_AWAY = 503, {"error": "Not ready.", "details": {"checks": {"redis": "cannot be reached"}}}
+REDIS_THERE = 503, {"error": "Not ready.", "details": {"checks": {"redis": "ok"}}}
+
+
+def test_it_is_live_once_redis_takes_commands(tmp_path: Path, supervisord: Popen[bytes]) -> None:
+    answers = (LIVE, LIVE, REDIS_AWAY, LIVE, LIVE, REDIS_THERE)
+    with web_process(*answers, var=tmp_path) as layout:
+        readiness.wait_until_live(layout, supervisord=supervisord)
+
+
+@pytest.mark.parametrize(
+    ("answers", "lacking"),
+    [
+        ((NOT_READY,), "the predict process"),
+        ((LIVE, NOT_READY), "the console"),
+        ((LIVE, LIVE, REDIS_AWAY, LIVE, LIVE, REDIS_AWAY), r"Redis \(cannot be reached\)"),
+    ],
+)
+def test_what_is_not_live_in_the_end_is_named(
+    tmp_path: Path,
+    supervisord: Popen[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    answers: Sequence[tuple[int, Mapping[str, object]]],
+    lacking: str,
+) -> None:
+    monkeypatch.setattr(readiness, "LIVE_SECONDS", 0.0)
+    with (
+        web_process(*answers, var=tmp_path) as layout,
+        pytest.raises(StackError, match=f"Not up after 0 s: {lacking}"),
+    ):
+        readiness.wait_until_live(layout, supervisord=supervisord)
