@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.charts import Panel
 from benchmarks.command import Failed
 from benchmarks.experiment import Experiment, Session
 from benchmarks.frames import Frame, Records
@@ -73,25 +74,30 @@ def _measured(size: int, *, folder: Path, redis_url: str) -> dict[str, float]:
 
 def targets(result: Frame) -> list[Target]:
     largest = result.sort_values("size").iloc[-1]
-    what = f"{int(largest['size']):,} applications, models and versions registered"
+    what = f"{int(largest['size']):,} applications and as many models and versions registered"
+    held = largest[["held_ms", "bulk_held_ms"]] - largest["idle_held_ms"]
     return [
         Target(f"CPU of a change, ms, {what}", largest["change_ms"], "≤ 2"),
-        Target(f"the loop held by a change, worst, ms, {what}", largest["held_ms"], "≤ 5"),
-        Target(
-            "the loop held while all change at once, worst, ms", largest["bulk_held_ms"], "≤ 10"
-        ),
-        Target("CPU where nothing changes, share of a core", largest["idle_share"], "≤ 0.02"),
+        Target("the loop held by it longer than by what is done anyway, ms", held.iloc[0], "≤ 5"),
+        Target("and where all change in one transaction, ms", held.iloc[1], "≤ 10"),
     ]
 
 
 COLUMNS: Columns = {
     "registered": ("size", "{:,.0f}"),
     "CPU of a change, ms": ("change_ms", "{:.2f}"),
+    "of each, where all change at once, ms": ("bulk_ms", "{:.2f}"),
     "loop held, worst, ms": ("held_ms", "{:.1f}"),
-    "all at once: CPU of each, ms": ("bulk_ms", "{:.2f}"),
-    "loop held, worst, ms ": ("bulk_held_ms", "{:.1f}"),
-    "CPU where nothing changes": ("idle_share", "{:.2%}"),
+    "where all change at once, ms": ("bulk_held_ms", "{:.1f}"),
+    "where nothing changes, ms": ("idle_held_ms", "{:.1f}"),
+    "CPU where nothing changes": ("idle_share", "{:.1%}"),
 }
+
+
+def _each(result: Frame) -> Frame:
+    names = {"change_ms": "one after the other", "bulk_ms": "all at once"}
+    return result.set_index("size")[list(names)].rename(columns=names)
+
 
 CHANGES = Experiment(
     name="changes",
@@ -100,5 +106,6 @@ CHANGES = Experiment(
     systems=("a web process that nobody asks",),
     measure=measure,
     targets=targets,
+    panels=(Panel(title="CPU of a change, ms", of=_each, x="registered", limits=(2.0,)),),
     table=lambda result: rows_of(result, COLUMNS),
 )

@@ -11,7 +11,8 @@ import gc
 import json
 import os
 import sys
-from contextlib import asynccontextmanager
+import time
+from contextlib import asynccontextmanager, nullcontext
 from time import monotonic, process_time
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from serving.web.runtime import Runtime
 
 # Changes one after the other, and the time in which they come; before them nothing happens.
-CHANGES, SECONDS, IDLE_SECONDS = 40, 4.0, 10.0
+CHANGES, SECONDS, IDLE_SECONDS = 50, 5.0, 10.0
 TICK_S = 0.001
 FOLLOWED_WITHIN_S = 60.0
 SWITCH_INTERVAL_S, GC_THRESHOLDS = 0.0005, (10_000, 20, 100)
@@ -71,7 +72,9 @@ def seed(size: int) -> None:
 
 
 def write() -> None:
-    """Do what each line says: set the objective of some applications, in one transaction."""
+    """Do what each line says: set the objective of some applications, in one transaction or so
+    many seconds apart.
+    """
     from django.db import transaction
 
     from registry import services
@@ -79,8 +82,9 @@ def write() -> None:
 
     for line in sys.stdin:
         asked = json.loads(line)
-        with transaction.atomic():
+        with nullcontext() if asked["apart_s"] else transaction.atomic():
             for number in asked["numbers"]:
+                time.sleep(asked["apart_s"])
                 application = Application.objects.get(name=f"application-{number}")
                 services.set_objective(
                     application=application, latency_ms=asked["ms"], by=services.SYSTEM
@@ -129,9 +133,9 @@ class Writer:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def set(self, numbers: list[int], *, ms: float) -> None:
+    async def set(self, numbers: list[int], *, ms: float, apart_s: float = 0.0) -> None:
         assert self._process.stdin is not None
-        asked = {"numbers": numbers, "ms": ms}
+        asked = {"numbers": numbers, "ms": ms, "apart_s": apart_s}
         self._process.stdin.write(json.dumps(asked).encode() + b"\n")
         await self._process.stdin.drain()
 
@@ -192,11 +196,9 @@ async def _idle(*, ticking: bool) -> Watch:
 
 async def _single(runtime: Runtime, writer: Writer, *, size: int, ticking: bool) -> Watch:
     async with watched(ticking=ticking) as watch:
-        begun = monotonic()
-        for number in range(CHANGES):
-            ms = 60.0 + number / 100 + ticking
-            await _changed(runtime, writer, numbers=[number % size], ms=ms)
-            await asyncio.sleep(begun + (number + 1) * SECONDS / CHANGES - monotonic())
+        numbers = [number % size for number in range(CHANGES)]
+        ms = 60.0 + ticking
+        await _changed(runtime, writer, numbers=numbers, ms=ms, apart_s=SECONDS / CHANGES)
     return watch
 
 
@@ -207,9 +209,11 @@ async def _bulk(runtime: Runtime, writer: Writer, *, size: int) -> Watch:
     return watch
 
 
-async def _changed(runtime: Runtime, writer: Writer, *, numbers: list[int], ms: float) -> None:
+async def _changed(
+    runtime: Runtime, writer: Writer, *, numbers: list[int], ms: float, apart_s: float = 0.0
+) -> None:
     """Set these objectives, and wait until they hold here."""
-    await writer.set(numbers, ms=ms)
+    await writer.set(numbers, ms=ms, apart_s=apart_s)
     await writer.done()
     names = [f"application-{number}" for number in (numbers[0], numbers[-1])]
     async with asyncio.timeout(FOLLOWED_WITHIN_S):

@@ -104,6 +104,18 @@ def test_a_change_of_the_registry_may_add_a_few_milliseconds():
     assert judged("snapshot", scenes(p99=14.0)) == [True, True, False, True, True]
 
 
+def followed(*, change_ms: float = 1.0, held_ms: float = 5.0) -> Records:
+    same = {"idle_share": 0.01, "idle_held_ms": 4.0, "bulk_ms": 0.4, "bulk_held_ms": 8.0}
+    few = {"size": 200, "change_ms": 1.0, "held_ms": 5.0, **same}
+    return [few, few | {"size": 1000, "change_ms": change_ms, "held_ms": held_ms}]
+
+
+def test_a_change_costs_as_much_however_much_is_registered():
+    assert judged("changes", followed()) == [True] * 3
+    assert judged("changes", followed(change_ms=2.5)) == [False, True, True]
+    assert judged("changes", followed(held_ms=10.0)) == [True, False, True]
+
+
 def test_replicas_are_measured_once_a_size_and_one_is_left(tmp_path, monkeypatch):
     wanted: list[int] = []
 
@@ -145,9 +157,10 @@ def test_a_chart_and_tables_are_made_of_what_was_written_down(name, tmp_path):
     sizes = {1: 40.0, 64: 41.0, 10_000: 50.0, 64 << 10: 60.0, 1 << 20: 90.0}
     if name == "arms":
         sizes = {1: 40.0, 4: 80.0, 16: 160.0}
-    found = scenes() if name == "snapshot" else growth(sizes, name=series.get(name, curves.ONE))
+    others = {"snapshot": scenes(), "changes": followed()}
+    found = others.get(name) or growth(sizes, name=series.get(name, curves.ONE))
     experiment = EXPERIMENTS[name]
     assert told(experiment, found, tmp_path)
     header, *rows = experiment.table(Frame(found))
-    assert len(rows) == (len(found) if name == "snapshot" else len(sizes))
+    assert len(rows) == (len(found) if name in others else len(sizes))
     assert {len(row) for row in rows} == {len(header)}

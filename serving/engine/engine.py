@@ -201,6 +201,14 @@ class Engine:
                     batching=told.batching, answer_within=told.answer_within_s
                 )
 
+    def is_counted(self, version_id: int) -> bool:
+        """Tell whether a version has a replica here or has been asked: of others there is nothing
+        to tell, and there may be a thousand.
+        """
+        stats = self.stats.get(version_id)
+        asked = stats is not None and (stats.misses or stats.hits or stats.joined)
+        return bool(asked) or self.connected(version_id)
+
     def _forget_unknown(self, version_id: int) -> None:
         """Drop what was counted of a version that is neither in the registry nor asked."""
         if version_id not in self._settings and version_id not in self._pools:

@@ -297,6 +297,7 @@ class Runtime:
                 )
                 for version_id, stats in self.engine.stats.items()
                 if version_id in versions
+                and (version_id in unreachable or self.engine.is_counted(version_id))
             },
         )
         document["redis"] = {

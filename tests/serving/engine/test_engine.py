@@ -365,3 +365,15 @@ async def test_expired_queries_make_room_in_the_backlog_behind_a_patient_one() -
     waiting = ask(engine, b"[2]")
     assert late.outcomes[0].status == Status.NOT_CONNECTED
     assert not waiting.answered
+
+
+async def test_a_version_is_counted_once_it_has_a_replica_or_is_asked() -> None:
+    engine, other = Engine(EngineSpec()), Engine(EngineSpec())
+    for each in (engine, other):
+        each.expect([1, 2])
+        assert not each.is_counted(1)
+    connect(engine)
+    ask(other, b"[1.0]")
+    for each in (engine, other):
+        assert each.is_counted(1)
+        assert not each.is_counted(2)
