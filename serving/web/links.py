@@ -50,7 +50,7 @@ class ReplicaLinks:
     """
 
     def __init__(
-        self, engine: Engine, *, credentials: Credentials, on_change: Callable[[], None]
+        self, engine: Engine, *, credentials: Credentials, on_change: Callable[[], object]
     ) -> None:
         self._engine = engine
         self._credentials = credentials
