@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from datetime import datetime
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
 from django.utils import timezone
 
 from registry.models.applications import Application
@@ -21,13 +19,6 @@ def scopes_of(predict: bool, feedback: bool, read: bool, manage: bool) -> frozen
     """Return what a key with these flags may do."""
     granted = {PREDICT: predict, FEEDBACK: feedback, READ: read, MANAGE: manage}
     return frozenset(scope for scope, yes in granted.items() if yes)
-
-
-class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
-    def usable(self, *, now: datetime) -> ApiKeyQuerySet:
-        return self.filter(revoked_at__isnull=True).filter(
-            Q(expires_at__isnull=True) | Q(expires_at__gt=now)
-        )
 
 
 class ApiKey(models.Model):
@@ -65,8 +56,6 @@ class ApiKey(models.Model):
         editable=False,
         related_name="+",
     )
-
-    objects = ApiKeyQuerySet.as_manager()
 
     class Meta:
         ordering = ("-id",)
