@@ -231,9 +231,8 @@ def change_applications(disturbed: Disturbed, stop: threading.Event) -> None:
     turns = zip(itertools.count(1), names, every(CHANGE_SECONDS, stop=stop))
     for turn, name, _ in turns:
         with disturbed.doing("change"):
-            disturbed.stack.call(
-                "PATCH", f"applications/{name}/", json={"slo_ms": 100.0 + turn % 50}
-            )
+            path = f"applications/{name}/slo"
+            disturbed.stack.call("PATCH", path, json={"latency_ms": 100.0 + turn % 50})
 
 
 def register_applications(stack: Stack) -> None:
