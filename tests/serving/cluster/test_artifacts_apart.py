@@ -1,13 +1,8 @@
-"""Two hosts without a shared disk: one fetches the artifacts that its replicas load.
-
-The hosts are network namespaces, each with a folder of its own; the web processes are whole ones.
-"""
+"""Two hosts without a shared disk: one fetches the artifacts that its replicas load."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,26 +13,16 @@ from registry.artifacts.copies import Copies
 from registry.artifacts.counts import FETCHES_KEY
 from registry.models import ModelVersion
 from registry.services import RouteRequest
-from serving.cluster.membership.records import ReplicaRecord, ReplicaState
-from serving.metrics.published import CONSOLES, read_published
-from tests.serving.cluster.network_namespaces import (
-    REPLICA_ADDRESS,
-    WEB_ADDRESS,
-    Link,
-    inside,
-    linked_namespaces,
-)
+from tests.serving.cluster import apart
+from tests.serving.cluster.apart import AWAY, HERE, ask, consoles, kill, on
+from tests.serving.cluster.network_namespaces import Link, inside, linked_namespaces
 from tests.serving.cluster.stack import BY, Hosts, Stack
 from tests.serving.cluster.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(240)
 
-PORT = "8000"
-WEB = f"http://{WEB_ADDRESS}:{PORT}"
-SETTINGS = {"CLIPPER_ADVERTISE_HOST": WEB_ADDRESS, "CLIPPER_ALLOWED_HOSTS": WEB_ADDRESS}
+SETTINGS = apart.SETTINGS
 WORKERS = ("control",)
-# Both kinds of web process, the console by way of the other one.
-KINDS = ("predict", "console")
 MODEL = """
 class Predictor:
     def __init__(self, path): pass
@@ -45,13 +30,6 @@ class Predictor:
 """
 SIZE = 8 << 20
 HALF = SIZE // 2
-HERE, AWAY = "here", "away"
-
-ASK = """
-import sys, urllib.request
-request = urllib.request.Request(sys.argv[1], data=sys.argv[2].encode() or None)
-print(urllib.request.urlopen(request, timeout=20).read().decode())
-"""
 
 
 @pytest.fixture(scope="module")
@@ -68,58 +46,18 @@ def hosts(link: Link) -> Hosts:
 @pytest.fixture(scope="module")
 def copies(stack: Stack) -> Copies:
     """Those of the other host."""
-    return Copies(folder=stack.var / AWAY / "artifact-copies", max_bytes=1 << 30)
+    return Copies(folder=apart.folder_away(stack) / "artifact-copies", max_bytes=1 << 30)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _processes(stack: Stack, link: Link) -> None:
-    for kind in KINDS:
-        stack.start_process(kind, server(kind, stack))
-    stack.start_worker(
-        f"cpu@{AWAY}",
-        by=inside(link.replicas, host=AWAY),
-        settings={
-            "CLIPPER_VAR": str(stack.var / AWAY),
-            "CLIPPER_RUN_DIR": str(stack.var / AWAY / "run"),
-            "DATABASE_URL": f"sqlite:///{stack.var / 'clipper.sqlite3'}",
-            "REDIS_URL": stack.redis_server.url,
-            "CLIPPER_ADVERTISE_HOST": REPLICA_ADDRESS,
-            "CLIPPER_ARTIFACTS_URL": WEB,
-        },
-    )
-    wait_for(lambda: consoles(stack), within_s=60, what="a console")
-    wait_for(lambda: read_published(stack.client), within_s=60, what="who answers queries")
-
-
-def server(kind: str, stack: Stack) -> list[str]:
-    """What runs a process of a kind."""
-    arrivals = f"arrivals=unix:{stack.run / kind}.sock"
-    http = f"http={WEB_ADDRESS}:{PORT}" if kind == "predict" else f"http=unix:{stack.run}/http.sock"
-    command = [sys.executable, "-m", "serving.api.server", f"clipper_site.{kind}_asgi:application"]
-    return ["-m", "serving.master", kind, "--listen", http, "--listen", arrivals, "--", *command]
-
-
-def consoles(stack: Stack) -> list[dict[str, Any]]:
-    return read_published(stack.client, among=CONSOLES)
+    apart.start_away(stack, link)
+    apart.start_web(stack)
 
 
 def counted(stack: Stack) -> dict[str, int]:
     found = stack.client.hgetall(FETCHES_KEY + AWAY)
     return {name.decode(): int(number) for name, number in found.items()}
-
-
-def on(host: str, stack: Stack, version: ModelVersion) -> list[ReplicaRecord]:
-    return [
-        one
-        for one in stack.replicas(version)
-        if one.host == host and one.state is ReplicaState.READY
-    ]
-
-
-def ask(link: Link, path: str, body: str = "") -> str:
-    command = [*inside(link.web), sys.executable, "-c", ASK, f"{WEB}{path}", body]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=40)
-    return done.stdout
 
 
 def predicted(link: Link) -> Any:
@@ -182,10 +120,3 @@ def test_it_scales_to_both_hosts_with_one_fetch_and_outlives_one_of_them(
     name = f'clipper_artifacts_fetched_bytes_total{{host="{AWAY}"}} '
     (line,) = [one for one in ask(link, "/metrics").splitlines() if one.startswith(name)]
     assert float(line.removeprefix(name)) == HALF
-
-
-def kill(stack: Stack, worker: str) -> None:
-    process = stack.workers.pop(worker)
-    for each in [*process.children(recursive=True), process]:
-        each.kill()
-    process.wait(20)
