@@ -31,6 +31,8 @@ MASTERS = ("predict", "console")
 # Programs that nobody waits for: stopped, and started again.
 PLAIN = ("control",)
 WORKERS = ("cpu-worker", "gpu-worker")
+# The states of a program that runs, or is about to.
+RUNNING = ("RUNNING", "STARTING")
 # A master says something whenever a process starts, is ready or has ended.
 SILENCE_SECONDS = 90.0
 
@@ -57,7 +59,8 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         choices=(*MASTERS, *PLAIN, *WORKERS),
         metavar="PROGRAM",
-        help="replace this program and none else; may be said several times",
+        help=f"replace this program ({', '.join((*MASTERS, *PLAIN, *WORKERS))}) and none else; "
+        "may be said several times",
     )
     return parser
 
@@ -65,13 +68,22 @@ def parser() -> argparse.ArgumentParser:
 def restart(layout: Layout, *, programs: Sequence[str]) -> None:
     """Replace these programs, as far as they run; raises StackError at the first fault."""
     supervisor = Supervisor(layout)
-    running = supervisor.running()
+    states = supervisor.states()
+    if unknown := [program for program in programs if program not in states]:
+        raise StackError(
+            f"The stack that runs has no program {' or '.join(unknown)}: another release started "
+            "it. End it with Ctrl-C and start it with make run."
+        )
+    for program in programs:
+        if states[program] not in RUNNING:
+            say(f"{program}: left alone, as it doesn't run ({states[program].lower()})")
+    running = [program for program in programs if states[program] in RUNNING]
+    if not running:
+        return
     say("Preparing the database ...")
     manage("migrate", "--noinput", "--verbosity=0", environment=os.environ)
     static_files.collect(layout, environment=os.environ)
-    for program in programs:
-        if program not in running:
-            continue
+    for program in running:
         began = time.monotonic()
         if program in MASTERS:
             replace(program, orders=layout.run_dir / f"{program}.master")
@@ -103,14 +115,14 @@ class Supervisor:
         # The address is of no use, but has to be one.
         self._proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
 
-    def running(self) -> set[str]:
-        """The programs that run, or are about to."""
+    def states(self) -> dict[str, str]:
+        """The state of each program that it was started with, in supervisord's words."""
         try:
             found: object = self._proxy.supervisor.getAllProcessInfo()
         except (OSError, HTTPException, xmlrpc.client.Error) as error:
             raise StackError(f"supervisord can't be asked: {error}") from error
         assert isinstance(found, list)
-        return {each["name"] for each in found if each["statename"] in ("RUNNING", "STARTING")}
+        return {each["name"]: each["statename"] for each in found}
 
     def restart(self, program: str) -> None:
         """Stop a program, and start it; returns once it has run for a moment."""
