@@ -79,7 +79,7 @@ bench-learning: ## play policies in worlds that change, delay, differ and mislea
 	@test -d var/learning || .venv/bin/python -m pip install --quiet --no-deps --target var/learning -r benchmarks/learning/requirements.txt
 	@PYTHONPATH=var/learning exec .venv/bin/python -m benchmarks.learning $(ARGS)
 
-bench-memory: ## measure how the web process grows in a million queries and 100 deploys
+bench-memory: ## measure how the predict process grows in a million queries and 100 deploys
 	@scripts/setup --bench
 	@exec .venv/bin/python -m benchmarks.memory $(ARGS)
 

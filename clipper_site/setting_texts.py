@@ -63,7 +63,7 @@ SIZE = {
     ),
     "CLIPPER_CONSOLE_WORKERS": _text(
         "Processes of the console, which answer everything else: its pages, REST management,"
-        " uploads, `/metrics`. Each takes some 130 MiB."
+        " uploads, `/metrics`. Each takes some 110 MiB as it starts."
     ),
     "CLIPPER_CONSOLE_NICE": _text(
         "Niceness of the console's processes, up to 19: where cores are short, queries and models"
@@ -76,10 +76,10 @@ SIZE = {
     ),
     "CLIPPER_WORKER_NICE": _text(
         "Niceness of the stack's workers and their replicas, up to 19: where cores are short, the"
-        " web processes go first. `0` treats all alike."
+        " processes that answer queries go first. `0` treats these alike."
     ),
     "CLIPPER_CACHE_BYTES": _text(
-        "Size of the prediction cache of each web process; 16 MiB hold about 65,000 labels. An"
+        "Size of the prediction cache of each predict process; 16 MiB hold about 65,000 labels. An"
         " answer larger than a sixteenth of it (at least 64 KiB) isn't kept. `0` turns it off."
     ),
     "CLIPPER_QUEUE_CAPACITY": _text(
@@ -112,7 +112,7 @@ SIZE = {
     ),
     "CLIPPER_MAX_ARTIFACT_BYTES": _text("Size of the largest artifact that can be uploaded."),
     "CLIPPER_UPLOADS_AT_ONCE": _text(
-        "Uploads under way in one web process; one more is refused with `saturated` and may come"
+        "Uploads under way in one process of the console; one more is refused with `saturated` and may come"
         " again."
     ),
     "CLIPPER_MIN_FREE_BYTES": _text(
@@ -233,7 +233,7 @@ ARTIFACTS = {
         " does, it is given up after 30 s and tried again later, from where it broke off."
     ),
     "CLIPPER_ARTIFACTS_AT_ONCE": _text(
-        "Hosts that one web process sends artifacts to at a time; others wait."
+        "Hosts that one process of the console sends artifacts to at a time; others wait."
     ),
 }
 
