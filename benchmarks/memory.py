@@ -62,7 +62,7 @@ def targets(result: Frame) -> list[Target]:
 STUDY = Study.of(
     Experiment(
         name="memory",
-        title="Memory of a web process",
+        title="Memory of a predict process",
         workload=f"wrk, {CONNECTIONS} connections, each query a new one",
         systems=("a stack, while versions are deployed",),
         measure=measure,

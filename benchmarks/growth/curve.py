@@ -190,7 +190,7 @@ class Curve(NamedTuple):
             measure=self._measure,
             targets=self._targets,
             panels=(
-                self._panel("us", title="CPU time of the web process a query, µs"),
+                self._panel("us", title="CPU time of the predict process a query, µs"),
                 self._panel("ratio", title="beside the yardstick of the same round"),
             ),
             table=self._table,

@@ -170,7 +170,7 @@ OVERLOAD = Experiment(
             limits=(SLOW_SLO_MS,),
         ),
         Panel(
-            title="Memory of the web process", x="seconds", y="MiB", style="-",
+            title="Memory of the predict process", x="seconds", y="MiB", style="-",
             of=lambda result: of(result, kind=MEMORY).set_index("due")[["mib"]],
         ),
         Panel(

@@ -130,7 +130,7 @@ kill_web = lambda stack: stack.kill("predict", victim=stack.web_workers()[0])  #
 # The web process is killed early and only once: of a long life more can be seen.
 DISRUPTIONS = (
     Disruption("deploy", Disrupted.deploy),
-    Disruption("kill a web worker", kill_web, (BROKEN, REFUSED), once=True),
+    Disruption("kill a predict process", kill_web, (BROKEN, REFUSED), once=True),
     Disruption("roll back", Disrupted.roll_back),
     Disruption("kill the console", lambda stack: stack.kill("console")),
     Disruption("kill a replica", Disrupted.kill_replica),

@@ -118,7 +118,7 @@ PANELS = (
     Panel(title="Queries a second", of=rates, style="-"),
     # Each web process by itself: where one was killed another begins anew.
     Panel(
-        title="Memory of the web process, MiB", x="seconds", style="-",
+        title="Memory of the predict process, MiB", x="seconds", style="-",
         of=lambda soak: of(soak, kind=MEMORY).pivot(index="at", columns="pid", values="web"),
     ),
 )  # fmt: skip
