@@ -173,9 +173,10 @@ class MovingConnection(HttpConnection):
     async def move_on(self, *, to: str) -> None:
         """Move to another process of this kind, which listens at `to`, where nothing is under way.
 
-        Its client notices nothing. Where nobody takes it, it stays.
+        Its client notices nothing. Where nobody takes it, it stays. What still comes over one that
+        was refused is the rest of what was wrong with it, and nobody's to read as a request.
         """
-        if not self.is_idle or self.transport.get_write_buffer_size():
+        if self._refusing or not self.is_idle or self.transport.get_write_buffer_size():
             return
         self._leaves = True
         self.flow.pause_reading()

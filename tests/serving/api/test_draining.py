@@ -230,3 +230,19 @@ async def test_where_the_next_process_takes_none_the_connection_has_its_last_ans
         await client.send(request())
         status, headers, _ = await client.response()
         assert (status, headers[b"connection"]) == (200, CLOSE)
+
+
+async def test_a_connection_that_was_refused_goes_nowhere(it: Front, tmp_path: Path) -> None:
+    """What its client still sends is the rest of a body, whatever it looks like."""
+    it.limits.unfinished_bytes = 1000
+    body, hidden = b" " * 3000, request(path=b"/elsewhere")
+    async with succeeded(it, tmp_path / "s") as (server, client, after):
+        await client.send(request(body + hidden).removesuffix(hidden))
+        assert (await client.response())[0] == 503
+        await retired(server)
+        assert len(server.server_state.connections) == 1
+        await client.send(hidden)
+        client.writer.write_eof()
+        while server.server_state.connections:
+            await asyncio.sleep(0.001)
+        assert after.asked == []
