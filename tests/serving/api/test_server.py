@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import socket
+import sys
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
@@ -13,8 +17,11 @@ from pathlib import Path
 import pytest
 
 from serving.api import server
+from serving.master.child import Child
+from serving.master.listening import listen
 from serving.master.orders import OrderFailed
 from tests.serving.master.running import SECONDS, Running, gone, running, until
+from tests.serving.master.served import BEHAVIOUR
 
 PROGRAM = (server.__name__, "tests.serving.api.served_by_master:application")
 CLIENTS, RESTARTS = 4, 4
@@ -101,6 +108,40 @@ def test_nor_where_there_are_two_processes(tmp_path: Path) -> None:
             assert before.isdisjoint(master.children())
             until(partial(clients.have_left, before), what="all have left")
     assert clients.failures == []
+
+
+async def test_who_connects_in_the_moment_in_which_a_process_retires_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It finds word of its master and the connections at the same time."""
+    (tmp_path / "behaviour").write_text("well")
+    monkeypatch.setenv(BEHAVIOUR, str(tmp_path / "behaviour"))
+    command = [sys.executable, "-m", *PROGRAM]
+    with ExitStack() as held:
+        listening = held.enter_context(listen("127.0.0.1:0"))
+        both = [Child(command, sockets={"http": listening}, replaces=False) for _ in range(2)]
+        for child in both:
+            held.callback(child.signal, signal.SIGKILL)
+            await child.until_ready(seconds=SECONDS)
+        for child in both:
+            child.signal(signal.SIGSTOP)
+        address = listening.getsockname()
+        clients = [
+            held.enter_context(socket.create_connection(address, timeout=SECONDS))
+            for _ in range(20)
+        ]
+        for client in clients:
+            client.sendall(b"GET /who HTTP/1.1\r\nHost: here\r\n\r\n")
+        both[0].retire()
+        for child in both:
+            child.signal(signal.SIGCONT)
+        for client in clients:
+            said = await asyncio.to_thread(client.recv, 1000)
+            assert said.startswith(b"HTTP/1.1 200 ")
+            client.close()
+        both[1].retire()
+        for child in both:
+            until(child.reap, what="its end")
 
 
 def test_a_connection_that_waits_goes_on_in_the_next_process(master: Running) -> None:

@@ -11,10 +11,13 @@ import signal
 import sys
 from pathlib import Path
 
+import uvloop
+
 from serving.master.inherited import Inherited
 
 BEHAVIOUR = "SERVED_BEHAVIOUR"
-# So many turns of the event loop at most it takes until a connection has its task.
+# So many turns of the event loop at most it takes until a connection has its task. The loop is
+# uvloop's, as in a web process: asyncio's may drop what it has accepted when the server closes.
 LET_IN = 5
 
 
@@ -56,4 +59,4 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())
