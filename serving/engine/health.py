@@ -6,6 +6,8 @@ from __future__ import annotations
 FAILURES_TO_EJECT = 5
 FIRST_EJECTION_S = 1.0
 LONGEST_EJECTION_S = 30.0
+# So often at most: where it fails for days, the number is too large for a float.
+DOUBLINGS = 10
 
 
 class Health:
@@ -34,7 +36,8 @@ class Health:
 
     def eject(self, *, now: float) -> None:
         """Set when it may come back; the time doubles while it does not mend."""
-        pause = min(LONGEST_EJECTION_S, FIRST_EJECTION_S * 2.0**self._ejections)
+        doubled = FIRST_EJECTION_S * 2.0 ** min(self._ejections, DOUBLINGS)
+        pause = min(LONGEST_EJECTION_S, doubled)
         self._ejections += 1
         self.back_at = now + pause
 

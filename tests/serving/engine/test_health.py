@@ -48,6 +48,14 @@ def test_each_ejection_lasts_twice_as_long_up_to_a_limit() -> None:
     assert pauses[-1] == LONGEST_EJECTION_S
 
 
+def test_one_that_fails_for_days_comes_back_as_often() -> None:
+    health = Health()
+    for _ in range(2000):
+        health.eject(now=0.0)
+        health.readmit(successes=0)
+    assert health.back_at == LONGEST_EJECTION_S
+
+
 def test_on_probation_one_failure_is_enough() -> None:
     health = Health()
     health.eject(now=0.0)
