@@ -31,6 +31,8 @@ KILLED_S = 1.0
 STEADY_S = 10.0
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
+# So often at most: where they die for days, the number is too large for a float.
+DOUBLINGS = 10
 
 logger = logging.getLogger(__name__)
 
@@ -199,8 +201,7 @@ class Master:
 
     def _start_later(self, seat: Seat, *, why: str) -> None:
         """Have another one started: at once, or after a pause that grows while they die soon."""
-        doubled = FIRST_PAUSE_S * 2 ** (seat.failures - 1) if seat.failures else 0.0
-        pause = min(LONGEST_PAUSE_S, doubled)
+        pause = pause_after(seat.failures)
         seat.failures += 1
         logger.warning("%s: %s; the next one starts in %g s", self.spec.name, why, pause)
         seat.next_start = asyncio.get_running_loop().call_later(pause, self._fill, seat)
@@ -241,3 +242,11 @@ class Master:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def pause_after(failures: int) -> float:
+    """Return how long the next process waits where so many have died soon, one after the other."""
+    if not failures:
+        return 0.0
+    doubled: float = FIRST_PAUSE_S * 2 ** min(failures - 1, DOUBLINGS)
+    return min(LONGEST_PAUSE_S, doubled)

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from serving.master.listening import listen
+from serving.master.master import LONGEST_PAUSE_S, pause_after
 from serving.master.orders import OrderFailed, ordered
 from tests.serving.master.running import SECONDS, Running, gone, running, until
 
@@ -119,9 +120,15 @@ def test_those_that_die_as_they_start_are_started_ever_more_rarely(master: Runni
     os.kill(master.children().pop(), signal.SIGKILL)
     until(lambda: "starts in 1 s" in master.text, what="growing pauses")
     pauses = [float(line.split()[-2]) for line in master.text.splitlines() if " s" in line[-2:]]
-    assert pauses == [0.0, 0.5, 1.0]
+    assert pauses[:3] == [0.0, 0.5, 1.0]
     master.behave("well")
     assert master.answer()
+
+
+def test_pauses_grow_to_their_longest_and_stay_there_for_days() -> None:
+    pauses = [pause_after(failures) for failures in range(10)]
+    assert pauses == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, *[LONGEST_PAUSE_S] * 3]
+    assert pause_after(100_000) == LONGEST_PAUSE_S
 
 
 def test_one_that_takes_too_long_to_retire_is_killed(master: Running) -> None:
