@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -61,8 +61,12 @@ class Running:
 
     def children(self) -> set[int]:
         """The processes it has at the moment, ready or not."""
-        master = psutil.Process(self.process.pid)
-        return {child.pid for child in master.children() if child.status() != "zombie"}
+        found = set()
+        for child in psutil.Process(self.process.pid).children():
+            with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                if child.status() != psutil.STATUS_ZOMBIE:
+                    found.add(child.pid)
+        return found
 
     def answer(self) -> int:
         """The process that answers a new connection; waits for one where there is none."""
