@@ -23,7 +23,7 @@ FIRST_BYTES = 4096
 # Each part of a message costs more than its bytes, and there may be parts of none.
 MAX_PARTS = 1024
 # A server that stops gives its applications so long for what is in flight, and then its clients to
-# close their side; together less than uvicorn waits (`--timeout-graceful-shutdown`).
+# close their side; together less than the process waits (`serving.api.server.ANSWER_S`).
 END_S = 7.0
 CLOSE_S = 2.0
 
