@@ -24,6 +24,7 @@ def registry_of(read: Callable[[], Snapshot]) -> RegistrySource:
             RowChange(*row, spec, None if spec is None else (spec,))
             for row in asked
             for spec in (there.get(row),)
+            if spec is not None or row[1] in known[row[0]]
         )
 
     def compare(place: RowPlace, *, known: Known) -> Piece:

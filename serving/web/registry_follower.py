@@ -32,7 +32,7 @@ from registry.changes import (
     notice_in,
 )
 from registry.followers import leave_followers, note_followed
-from registry.row_changes import KINDS, START, Known, Piece, RowChange, RowPlace
+from registry.row_changes import KINDS, START, Known, Piece, Row, RowChange, RowPlace
 from registry.specs import ApplicationSpec
 from selection.store.keys import REDIS_ERRORS
 from serving.metrics.event_loop import LoopWatch
@@ -46,6 +46,9 @@ SLICE = 40
 # where Redis can't say whether anything was, looks at the registry are this far apart.
 CATCH_UP_S = 1.0
 LOOK_INTERVAL_S = 0.25
+# Stands for a row that is there and was not read: whatever is read next is a change of it, and so
+# is that it is gone.
+UNREAD: Row = ()
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +100,7 @@ class RegistryFollower:
         # The numbers of the last notice that was heard, and of the last one that is followed.
         self._heard = self.followed = 0
         self._pending: defaultdict[str, set[int]] = defaultdict(set)
-        # What a notice has closed and what has not been read since: no older reading opens it.
+        # What a notice has closed and no reading that began since has: none of before opens it.
         self._closed: set[tuple[str, int]] = set()
         self._place: RowPlace = START
         # Which comparison this is, and how many pieces it and the last one have.
@@ -174,15 +177,19 @@ class RegistryFollower:
                 self._pending[kind] |= ids[kind]
 
     def _close(self, ids: Ids) -> None:
-        changes = [RowChange(KEY, key_id, None) for key_id in ids.get(REVOKED, ())]
-        for application_id in ids.get(PRIVATE, ()):
+        revoked, private = ids.get(REVOKED, ()), ids.get(PRIVATE, ())
+        # Also what is closed here: a reading under way may have found it open.
+        self._closed |= {(KEY, key_id) for key_id in revoked}
+        self._closed |= {(APPLICATION, application_id) for application_id in private}
+        changes = [RowChange(KEY, key_id, None) for key_id in revoked]
+        for application_id in private:
             known = self._following.application(application_id)
             if known is not None and known.public:
-                changes.append(RowChange(APPLICATION, known.id, replace(known, public=False)))
+                shut = replace(known, public=False)
+                changes.append(RowChange(APPLICATION, known.id, shut, UNREAD))
         if changes:
             self._following.apply(changes)
             self._remember(changes)
-            self._closed |= {(change.kind, change.id) for change in changes}
 
     def _look_at_everything(self) -> None:
         self._urgent, self._place, self._pieces = True, START, 0
@@ -207,15 +214,16 @@ class RegistryFollower:
     async def _read_pending(self) -> None:
         """Read what notices have named; all that was heard before is followed then."""
         ids, self._pending = self._pending, defaultdict(set)
-        number, closed = self._heard, set(self._closed)
+        closed, self._closed = self._closed, set()
+        number = self._heard
         if ids:
             try:
                 changes = await self._read(partial(self._source.read_rows, ids, known=self._known))
+                await self._apply(changes)
             except BaseException:
                 self._note({kind: frozenset(missing) for kind, missing in ids.items()})
+                self._closed |= closed
                 raise
-            await self._apply(changes, opens=closed)
-            self._closed -= closed
         if not self._urgent:
             await self._follow_to(number)
 
@@ -231,7 +239,7 @@ class RegistryFollower:
         here = [
             change for change in found.changes if change.id not in self._gone.get(change.kind, ())
         ]
-        await self._apply(here, opens=set())
+        await self._apply(here)
         if self._begun != begun:  # again, from the beginning
             return
         self._pieces += 1
@@ -258,16 +266,15 @@ class RegistryFollower:
 
         return await self._in_thread(timed)
 
-    async def _apply(self, changes: Sequence[RowChange], *, opens: set[tuple[str, int]]) -> None:
-        """Apply what was read, except of what was closed meanwhile."""
+    async def _apply(self, changes: Sequence[RowChange]) -> None:
+        """Apply what was read, unless it would open what was closed since."""
         for first in range(0, len(changes), SLICE):
             if first:
                 await asyncio.sleep(0)
-            shut = self._closed - opens
             some = [
                 change
                 for change in changes[first : first + SLICE]
-                if (change.kind, change.id) not in shut
+                if not (_opens(change) and (change.kind, change.id) in self._closed)
             ]
             if some:
                 with self._watch.applying():
@@ -321,3 +328,10 @@ class RegistryFollower:
             self._look_at_everything()
         while self._comparisons < wanted or self._pending:
             await asyncio.wait([self.next_look])
+
+
+def _opens(change: RowChange) -> bool:
+    """Whether it lets callers in: a key, or an application that needs none."""
+    if isinstance(change.spec, ApplicationSpec):
+        return change.spec.public
+    return change.kind == KEY and change.spec is not None

@@ -268,6 +268,41 @@ async def test_a_reading_from_before_opens_nothing_that_was_closed_since(web: We
     assert not any(seen)
 
 
+async def test_what_is_closed_again_is_not_opened_by_a_reading_in_between(web: Web) -> None:
+    """It was open for a moment, in which it was read: both here and where it is closed already."""
+    web.registry.gate.clear()
+    web.registry.reading.clear()
+    web.registry.set(public=True)
+    web.announce(**{KEY: {1}, REVOKED: {1}, APPLICATION: {1}})
+    assert await asyncio.to_thread(web.registry.reading.wait, LONG_S)
+    seen: list[bool] = []
+    apply = web.served.apply
+
+    def watched(changes: Sequence[RowChange], /) -> None:
+        apply(changes)
+        found = web.served.snapshot
+        seen.append(bool(found.keys) or found.applications["digits"].public)
+
+    web.served.apply = watched  # type: ignore[method-assign]  # what it sees is what a query would
+    web.registry.snapshot = snapshot_of(application_spec(slo_ms=20.0))
+    web.announce(**{KEY: {1}, REVOKED: {1}, APPLICATION: {1}, PRIVATE: {1}})
+    await web.until(lambda: seen)  # the second notice was heard
+    web.registry.gate.set()
+    assert await web.followers.everyone_followed(timeout_s=LONG_S)
+    assert web.slo_ms == 20.0
+    assert not any(seen)
+
+
+async def test_an_application_that_goes_as_soon_as_it_is_not_public_is_gone(web: Web) -> None:
+    web.registry.set(public=True)
+    web.announce(**{APPLICATION: {1}})
+    await web.until(lambda: web.served.snapshot.applications["digits"].public)
+    web.registry.snapshot = Snapshot()
+    web.announce(**{APPLICATION: {1}, PRIVATE: {1}})
+    assert await web.followers.everyone_followed(timeout_s=LONG_S)
+    assert not web.served.snapshot.applications
+
+
 async def test_a_key_that_was_closed_by_mistake_works_again(web: Web) -> None:
     web.announce(**{KEY: {1}, REVOKED: {1}})
     assert await web.followers.everyone_followed(timeout_s=LONG_S)
