@@ -19,6 +19,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from contextlib import suppress
 from pathlib import Path
@@ -37,6 +38,8 @@ DESCRIPTORS = 4
 LARGEST_REQUEST = 1 << 18
 # For no longer than this anybody waits for a core that nobody else wants.
 STARVED_S, LOOK_S = 3.0, 0.1
+# A thread that has done its work is gone within this.
+ENDING_S = 0.001
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,12 +106,12 @@ class Forks:
     def run(self) -> None:
         self._selector.register(self._requests, selectors.EVENT_READ, self._take)
         while True:
-            for key, _ in self._selector.select():
-                if key.fileobj is self._requests:
-                    if not self._take():
-                        return
-                elif key.fd in self._selector.get_map():  # else ended a moment ago
+            # One at a time: it may end what the others are of, and their numbers be given anew.
+            for key, _ in self._selector.select()[:1]:
+                if key.fileobj is not self._requests:
                     key.data()
+                elif not self._take():
+                    return
 
     def end(self) -> None:
         for check in self._checks:
@@ -225,8 +228,11 @@ def import_for(runtime: str, *, giving_way: bool) -> None:
 
     thread = threading.Thread(target=work, name="imports", daemon=True)
     thread.start()
-    while thread.is_alive():
+    # It is said to have ended before it has: it gives way to this one, too.
+    there = Path(f"/proc/self/task/{thread.native_id}")
+    while there.exists():
         thread.join(LOOK_S)
+        time.sleep(ENDING_S)
         if waited_s(os.getpid()) > STARVED_S:
             raise TimeoutError("others want all that there is of processors")
 

@@ -217,7 +217,13 @@ def test_one_that_gives_way_runs_where_nobody_else_wants_to(
 def test_it_gives_way_and_where_others_want_everything_it_stops_doing_so(
     tmp_path: Path, parents: WarmedParents
 ) -> None:
-    tell = "import os; print('policy', os.sched_getscheduler(0))"
+    # More than it would get in time, also where what spins is nicer than others.
+    tell = """
+import os, time
+until = time.process_time() + 0.2
+while time.process_time() < until: pass
+print('policy', os.sched_getscheduler(0))
+"""
     assert forked(a_model(tmp_path), parents).fault is None
     (parent,) = the_parents()
     everywhere = parent.cpu_affinity()
@@ -228,6 +234,22 @@ def test_it_gives_way_and_where_others_want_everything_it_stops_doing_so(
     finally:
         parent.cpu_affinity(everywhere)
     assert output.startswith(f"policy {os.SCHED_OTHER}")
+
+
+def test_a_parent_is_alone_once_it_has_imported_where_there_is_one_core() -> None:
+    """A thread that gives way ends late there, and nothing could be forked beside it."""
+    code = """
+import os
+from serving.container import warmed
+os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])
+warmed.PRELOADED, warmed.STARVED_S = {"small": ("colorsys",)}, 60.0
+for _ in range(3):
+    warmed.import_for("small", giving_way=True)
+    print(len(os.listdir("/proc/self/task")))
+"""
+    command = [sys.executable, "-c", code]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
+    assert told.stdout.split() == ["1"] * 3, told.stderr
 
 
 def test_a_parent_does_not_end_while_a_check_is_under_way(tmp_path: Path) -> None:
