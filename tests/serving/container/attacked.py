@@ -10,6 +10,8 @@ import sys
 import threading
 from pathlib import Path
 
+import psutil
+
 from serving.cluster.control.trial import try_out
 from serving.cluster.control.trial_process import WarmedParents
 from serving.container.boxed import BoxedPredictor
@@ -41,13 +43,19 @@ def main(how: str, folder: Path) -> object:
     if how in CHECKS:
         version = version_spec(model="attacker", runtime="python", digest=digest)
         parents = WarmedParents(forks={"python": "sklearn"}) if how == "forked" else None
-        return try_out(version, artifact=artifact, parents=parents).fault
+        fault = try_out(version, artifact=artifact, parents=parents).fault
+        assert parents is None or any(map(is_parent, psutil.Process().children())), "not forked"
+        return fault
     spec = LoadSpec(runtime="python", artifact=artifact, sha256=digest, input_type="doubles")
     predictor: Predictor = BoxedPredictor(spec) if how == "box" else load_predictor(spec)
     predictor.warm_up()
     (answer,) = predictor.answer_batch([b"[1]"])
     predictor.close()
     return json.loads(answer.payload)
+
+
+def is_parent(process: psutil.Process) -> bool:
+    return "serving.container.warmed" in process.cmdline()
 
 
 def tell_everyone(listener: socket.socket) -> None:
