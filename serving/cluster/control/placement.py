@@ -26,7 +26,8 @@ class Placement:
     ) -> None:
         self._workers = workers
         self._failed_on = failed_on
-        self._taken = Counter(r.host_id for r in records if r.holds_slot)
+        # By host and kind of slot.
+        self._taken = Counter((r.host_id, kind_of(r.device)) for r in records if r.holds_slot)
 
     def is_held_back(self, demand: Demand) -> bool:
         """Whether every host that could take it has just failed it."""
@@ -39,8 +40,8 @@ class Placement:
         queue = queue_of(demand.device)
         if not good or good == hosts:
             return queue
-        chosen = max(sorted(good), key=self._free)
-        self._taken[chosen] += 1
+        chosen = max(sorted(good), key=lambda host: self._free(host, device=demand.device))
+        self._taken[chosen, demand.device] += 1
         return queue_at(queue, host_id=chosen)
 
     def waiting_in_vain(self, records: Iterable[ReplicaRecord]) -> list[str]:
@@ -53,8 +54,10 @@ class Placement:
             for record in records
             if record.state is ReplicaState.QUEUED
             and (host := self._only_host(record)) is not None
-            and self._free(host) <= 0
-            and any(self._free(other) > 0 for other in self._good(record) - {host})
+            and self._free(host, device=record.device) <= 0
+            and any(
+                self._free(other, device=record.device) > 0 for other in self._good(record) - {host}
+            )
         ]
 
     def _only_host(self, record: ReplicaRecord) -> str | None:
@@ -70,9 +73,9 @@ class Placement:
     def _hosts(self, device: str) -> set[str]:
         return {w.host_id for w in self._workers if w.queue == queue_of(device)}
 
-    def _free(self, host_id: str) -> int:
-        slots = sum(worker.slots for worker in self._workers if worker.host_id == host_id)
-        return slots - self._taken[host_id]
+    def _free(self, host_id: str, *, device: str) -> int:
+        there = (w for w in self._workers if w.host_id == host_id and w.queue == queue_of(device))
+        return sum(worker.slots for worker in there) - self._taken[host_id, device]
 
 
 def occupancy(

@@ -76,6 +76,16 @@ def test_one_that_waits_for_a_full_host_is_not_left_there_while_another_has_a_sl
     assert where.waiting_in_vain(waiting) == (["there"] if in_vain else [])
 
 
+def test_a_slot_for_another_device_is_none() -> None:
+    beside = WorkerRecord(id="h1g", host="h1", host_id="h1", queue="replicas.gpu", slots=1)
+    where = placement(ONE, beside, OTHER, failed=set(), taken="h1 h1")
+    waiting = [a_record("there", state=ReplicaState.QUEUED, queue="replicas.cpu.h1")]
+    assert where.waiting_in_vain(waiting) == ["there"]
+    third = WorkerRecord(id="h3", host="h3", host_id="h3", queue="replicas.cpu", slots=1)
+    where = placement(ONE, beside, OTHER, third, failed={"h3"}, taken="h1")
+    assert where.queue_for(a_demand()) == "replicas.cpu.h2"
+
+
 def test_slots_are_counted_and_those_who_have_them_named() -> None:
     records = [
         a_record("r1"),
