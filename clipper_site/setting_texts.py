@@ -112,8 +112,8 @@ SIZE = {
     ),
     "CLIPPER_MAX_ARTIFACT_BYTES": _text("Size of the largest artifact that can be uploaded."),
     "CLIPPER_UPLOADS_AT_ONCE": _text(
-        "Uploads under way in one process of the console; one more is refused with `saturated` and may come"
-        " again."
+        "Uploads under way in one process of the console; one more is refused with `saturated` and "
+        "may come again."
     ),
     "CLIPPER_MIN_FREE_BYTES": _text(
         "Room that an upload must leave on the disk of `CLIPPER_VAR`; one that would leave less is"
