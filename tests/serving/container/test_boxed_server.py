@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -301,6 +302,10 @@ async def test_a_peer_is_dropped_where_the_model_s_process_takes_none(
     address: str, predictor: BoxedPredictor
 ) -> None:
     async with serving(predictor, address=address) as server:
+        # To the model's process that is the end of its work; ending before it is asked to, it would
+        # take this process along.
+        predictor.process.send_signal(signal.SIGSTOP)
         predictor.admissions.close()
         web = await Web.dial(server.address)
         assert await web.ended() is not None
+    predictor.process.send_signal(signal.SIGCONT)
