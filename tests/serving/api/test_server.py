@@ -78,7 +78,8 @@ class Clients:
         return bool(self.failures) or all(pid in client.answers[-1:] for client in self.all)
 
     def have_left(self, pids: set[int]) -> bool:
-        return bool(self.failures) or pids.isdisjoint(one.answers[-1] for one in self.all)
+        latest = [one.answers[-1:] for one in self.all]
+        return bool(self.failures) or all(last and last[0] not in pids for last in latest)
 
     def _ask(self, client: Client) -> None:
         try:
