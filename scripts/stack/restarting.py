@@ -33,6 +33,8 @@ PLAIN = ("control",)
 WORKERS = ("cpu-worker", "gpu-worker")
 # The states of a program that runs, or is about to.
 RUNNING = ("RUNNING", "STARTING")
+# The state of one that somebody has stopped; in any other it is broken.
+STOPPED = "STOPPED"
 # A master says something whenever a process starts, is ready or has ended.
 SILENCE_SECONDS = 90.0
 
@@ -77,9 +79,15 @@ def restart(layout: Layout, *, programs: Sequence[str]) -> None:
     for program in programs:
         if states[program] not in RUNNING:
             say(f"{program}: left alone, as it doesn't run ({states[program].lower()})")
-    running = [program for program in programs if states[program] in RUNNING]
-    if not running:
-        return
+    if running := [program for program in programs if states[program] in RUNNING]:
+        _restart(running, layout=layout, supervisor=supervisor)
+    if broken := [program for program in programs if states[program] not in (*RUNNING, STOPPED)]:
+        raise StackError(
+            f"{' and '.join(broken)}: broken before; the log in {layout.logs} says why."
+        )
+
+
+def _restart(running: Sequence[str], *, layout: Layout, supervisor: Supervisor) -> None:
     say("Preparing the database ...")
     manage("migrate", "--noinput", "--verbosity=0", environment=os.environ)
     static_files.collect(layout, environment=os.environ)

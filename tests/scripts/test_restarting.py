@@ -93,9 +93,12 @@ def test_a_stack_that_an_older_release_started_is_left_as_it_is(
     )
 
 
-def test_a_program_that_does_not_run_is_named_and_left_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("state", "status"), [("STOPPED", 0), ("FATAL", 1), ("BACKOFF", 1)])
+def test_a_program_that_does_not_run_is_left_alone_and_is_a_fault_unless_it_was_stopped(
+    state: str, status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with supervised(tmp_path, predict="RUNNING", console="FATAL"):
-        assert main(["--var", str(tmp_path), "--only", "console"]) == 0
-    assert capsys.readouterr().out == "console: left alone, as it doesn't run (fatal)\n"
+    with supervised(tmp_path, predict="RUNNING", console=state):
+        assert main(["--var", str(tmp_path), "--only", "console"]) == status
+    said = capsys.readouterr()
+    assert said.out == f"console: left alone, as it doesn't run ({state.lower()})\n"
+    assert said.err.startswith("clipper: console: broken before; the log in ") == bool(status)
