@@ -50,8 +50,8 @@ def routes_of(runtime: ConsoleRuntime) -> Endpoint:
         with_followed_changes(
             with_limited_bodies(cast(Endpoint, django_application)), followed=runtime.followed
         ),
-        next_look=lambda: runtime.next_change,
-        catch_up=runtime.followed,
+        next_change=lambda: runtime.next_change,
+        followed=runtime.followed,
     )
     artifacts = artifact_downloads(runtime.artifacts).endpoint()
     http = URLRouter(

@@ -1,5 +1,5 @@
 """`?wait=60` on a deploy, a rollback or a release: the answer comes when the release has ended, and
-where it is live, when this process follows it.
+where it is live, when all processes that answer queries follow it.
 
 What waits is a coroutine, not a thread: between two looks at the release it sleeps until this
 process has heard of a change of the registry. It is the management API that it asks, as the caller.
@@ -46,10 +46,10 @@ _PATH = re.compile(
 # Of the caller's headers, those that say who they are and whom they ask.
 _OWN = frozenset({b"authorization", b"cookie", b"host", b"x-forwarded-for", b"x-forwarded-proto"})
 
-# Resolves when this process has looked at the registry the next time.
-NextLook = Callable[[], "asyncio.Future[None]"]
-# Waits a moment for a look that begins from now on.
-CatchUp = Callable[[], Awaitable[None]]
+# Resolves when this process hears of a change of the registry the next time.
+NextChange = Callable[[], "asyncio.Future[None]"]
+# Waits a moment until all that was changed by now is followed.
+Followed = Callable[[], Awaitable[None]]
 
 
 class HeldAnswer(NamedTuple):
@@ -60,9 +60,11 @@ class HeldAnswer(NamedTuple):
     body: bytes
 
 
-def with_release_waits(management: Endpoint, *, next_look: NextLook, catch_up: CatchUp) -> Endpoint:
+def with_release_waits(
+    management: Endpoint, *, next_change: NextChange, followed: Followed
+) -> Endpoint:
     """Return the management API, which also waits for releases where it is asked to."""
-    wait = endpoint(_Waits(management, next_look=next_look, catch_up=catch_up).answer)
+    wait = endpoint(_Waits(management, next_change=next_change, followed=followed).answer)
 
     async def routed(scope: Scope, receive: Receive, send: Send) -> None:
         asks = PARAMETER.encode() in scope["query_string"] and _PATH(scope["path"])
@@ -74,15 +76,17 @@ def with_release_waits(management: Endpoint, *, next_look: NextLook, catch_up: C
 class _Waits:
     """Those who wait in this process."""
 
-    def __init__(self, management: Endpoint, *, next_look: NextLook, catch_up: CatchUp) -> None:
+    def __init__(
+        self, management: Endpoint, *, next_change: NextChange, followed: Followed
+    ) -> None:
         self._management = management
-        self._next_look = next_look
-        self._catch_up = catch_up
+        self._next_change = next_change
+        self._followed = followed
         self._waiting = 0
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         until = monotonic() + _seconds(scope)
-        look = self._next_look()
+        look = self._next_change()
         answered = await _held(self._management, scope, receive)
         if answered.status in (200, 202) and self._waiting < MOST_WAITING:
             self._waiting += 1
@@ -98,7 +102,7 @@ class _Waits:
     async def _settled(
         self, answered: HeldAnswer, scope: Scope, *, look: asyncio.Future[None], until: float
     ) -> HeldAnswer:
-        """Return the release once it has ended and, live, is what queries here are answered by."""
+        """Return the release once it has ended and, live, is what queries are answered by."""
         if _state_in(answered.body) in OPEN:
             path = _release_path(scope, body=answered.body)
             answered = await self._ended(path, scope, look=look, until=until) or answered
@@ -106,7 +110,7 @@ class _Waits:
             # The caller's next query would else be answered by the version of before.
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, until - monotonic())):
-                    await self._catch_up()
+                    await self._followed()
         return answered
 
     async def _ended(
@@ -116,7 +120,7 @@ class _Waits:
         found = None
         while (left := until - monotonic()) > 0:
             await asyncio.wait([look], timeout=min(left, LOOK_S))
-            look = self._next_look()
+            look = self._next_change()
             found = await _held(self._management, _reading(scope, path=path), _empty_body())
             if found.status != 200 or _state_in(found.body) not in OPEN:
                 return found

@@ -32,8 +32,8 @@ class Management:
         self.caught_up.set()
         self.endpoint = with_release_waits(
             self._answer,
-            next_look=lambda: self._look,
-            catch_up=self._catch_up,
+            next_change=lambda: self._look,
+            followed=self._catch_up,
         )
 
     async def _catch_up(self) -> None:
