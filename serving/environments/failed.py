@@ -64,10 +64,12 @@ def failed_build(
     *,
     error: Exception,
     reason: str,
-    rules: Rules,
+    mark: str,
     before: FailedBuild | None,
 ) -> FailedBuild:
-    """What to keep of a build that failed just now, after the one `before`."""
+    """What to keep of a build that failed just now, after the one `before`; `mark` is that of the
+    rules when it began.
+    """
     earlier = before.away if before is not None else 0
     return FailedBuild(
         error=reason,
@@ -75,7 +77,7 @@ def failed_build(
         python=spec.python,
         requirements=spec.requirements,
         away=earlier + 1 if isinstance(error, IndexAway) else 0,
-        rules=rules.mark(),
+        rules=mark,
     )
 
 

@@ -230,6 +230,7 @@ class Environments:
         meanwhile: Meanwhile,
     ) -> None:
         started = time.monotonic()
+        mark = self.rules.mark()  # before: a wheel may come that this build doesn't see
         logger.info("building environment=%s python=%s", spec.digest[:12], spec.python)
         try:
             self._make_room(spec.digest, keep=keep, size=0)
@@ -241,7 +242,7 @@ class Environments:
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
         except (EnvironmentFailed, OSError) as error:
-            raise self._failed(spec, error=error) from error
+            raise self._failed(spec, error=error, mark=mark) from error
         self._path(spec.digest, "failed").unlink(missing_ok=True)
 
     def _made(
@@ -280,13 +281,13 @@ class Environments:
             target.rename(folder / "damaged")
         made.rename(target)
 
-    def _failed(self, spec: EnvironmentSpec, *, error: Exception) -> EnvironmentFailed:
+    def _failed(self, spec: EnvironmentSpec, *, error: Exception, mark: str) -> EnvironmentFailed:
         said = str(error)
         reason = said if said.startswith(PREFIX) else PREFIX + said
         logger.warning("not built environment=%s: %s", spec.digest[:12], said)
         path = self._path(spec.digest, "failed")
         before = read_failed(path)
-        failed_build(spec, error=error, reason=reason, rules=self.rules, before=before).write(path)
+        failed_build(spec, error=error, reason=reason, mark=mark, before=before).write(path)
         return EnvironmentFailed(reason)
 
     def _staging(self, digest: str) -> Path:

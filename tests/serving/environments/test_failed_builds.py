@@ -76,6 +76,20 @@ def test_it_is_tried_at_once_where_a_wheel_has_come(
     assert list(environments.root.glob("*.failed")) == []
 
 
+def test_it_is_tried_at_once_where_a_wheel_has_come_while_it_was_built(
+    environments: Environments, tmp_path: Path
+) -> None:
+    make_wheel(tmp_path / "wheels", "toaster")
+
+    def come(progress: str) -> None:
+        """Not the one that is needed: whether this build would see that is chance."""
+        os.utime(tmp_path / "wheels", (time.time() + 1, time.time() + 1))
+
+    with pytest.raises(EnvironmentFailed):
+        environments.prepare(GRILL, meanwhile=come)
+    assert not refused(environments).remembered
+
+
 def test_it_is_tried_at_once_where_the_operator_has_changed_the_rules(
     environments: Environments, tmp_path: Path
 ) -> None:
