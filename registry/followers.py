@@ -35,6 +35,7 @@ async def note_followed(client: Redis, process: str, *, number: int) -> None:
     """Say that this process follows all that was announced up to this number, and that it lives."""
     async with client.pipeline(transaction=True) as pipe:
         FOLLOWERS.write(pipe, process, text=str(number).encode(), ttl_s=TTL_S)
+        FOLLOWERS.forget_gone(pipe)
         pipe.publish(FOLLOWED_CHANNEL, number)
         await pipe.execute()
 

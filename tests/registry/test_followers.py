@@ -95,6 +95,14 @@ async def test_one_that_died_is_waited_for_until_its_word_expires(
     assert await Followers(client).everyone_followed(timeout_s=LONG_S)
 
 
+async def test_nothing_stays_of_those_that_died(client: Redis, server_redis: redis.Redis) -> None:
+    number = await changed(server_redis, client)
+    await note_followed(client, "killed", number=number)
+    await client.delete(f"{FOLLOWERS.prefix}killed")  # as it expires
+    await note_followed(client, "lives", number=number)
+    assert await client.zrange(FOLLOWERS.index, 0, -1) == [b"lives"]
+
+
 async def test_many_who_wait_at_once_are_all_told(client: Redis, server_redis: redis.Redis) -> None:
     number = await changed(server_redis, client)
     await note_followed(client, "a", number=number - 1)
