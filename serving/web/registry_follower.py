@@ -223,6 +223,7 @@ class RegistryFollower:
             except BaseException:
                 self._note({kind: frozenset(missing) for kind, missing in ids.items()})
                 self._closed |= closed
+                self._work.set()  # after a pause, and not with the next piece of a comparison
                 raise
         if not self._urgent:
             await self._follow_to(number)

@@ -161,6 +161,11 @@ async def web(server_redis: redis.Redis, redis_socket: str) -> AsyncIterator[Web
         await end_tasks(web.tasks)
 
 
+@pytest.fixture
+def seldom_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.web.registry_follower.COMPARED_IN_S", 3600.0)
+
+
 async def test_only_what_a_notice_names_is_read(web: Web) -> None:
     compared = web.registry.compared
     web.registry.set(slo_ms=20.0)
@@ -309,6 +314,7 @@ async def test_a_key_that_was_closed_by_mistake_works_again(web: Web) -> None:
     assert web.served.snapshot.keys == web.registry.snapshot.keys
 
 
+@pytest.mark.usefixtures("seldom_compared")
 async def test_a_database_that_is_away_is_followed_once_it_is_back(web: Web) -> None:
     web.registry.fails = True
     web.registry.set(slo_ms=20.0)
