@@ -12,14 +12,14 @@ import re
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from django.core.files.uploadedfile import UploadedFile
 
-from infrastructure.file_lock import LockTimeout, only_one, try_lock
+from infrastructure.file_lock import LockTimeout, is_at, only_one, try_lock
 from registry.artifacts.incoming import PREFIX, IncomingArtifact
 from registry.artifacts.room import full_disk_is_507, need_room
 from registry.artifacts.store import ArtifactStore
@@ -51,7 +51,11 @@ class UploadParts:
 
     def received(self, digest: str) -> int:
         """How many bytes of it are here, from the beginning on."""
-        return sum(part.stat().st_size for part in self._parts(digest))
+        found = 0
+        for part in self._parts(digest):
+            with suppress(FileNotFoundError):  # it has just become a version
+                found += part.stat().st_size
+        return found
 
     def append(self, digest: str, *, offset: int, total: int, piece: bytes, sender: str) -> int:
         """Add what follows `offset`, and return how much is here then.
@@ -87,13 +91,14 @@ class UploadParts:
         # It comes out of a form: what is no digest would be a pattern for the names of others.
         if not DIGEST.fullmatch(digest):
             raise _wrong(f"64 hexadecimal digits, got {digest!r}")
-        part = next(self._parts(digest), None)
-        if part is None:
-            raise _wrong(f"an artifact that was sent before, got {digest}: there is none")
-        here, total = part.stat().st_size, _total_of(part)
-        if here < total:
-            raise _wrong(f"all of an artifact, got {here} of its {total} bytes so far")
-        incoming = ResumedArtifact(part, limit=self.max_bytes)
+        try:
+            part = next(self._parts(digest))
+            here, total = part.stat().st_size, _total_of(part)
+            if here < total:
+                raise _wrong(f"all of an artifact, got {here} of its {total} bytes so far")
+            incoming = ResumedArtifact(part, limit=self.max_bytes)
+        except (StopIteration, FileNotFoundError):  # it may have become a version meanwhile
+            raise _wrong(f"an artifact that was sent before, got {digest}: there is none") from None
         if incoming.digest != digest:
             part.unlink(missing_ok=True)
             incoming.close()
@@ -159,7 +164,9 @@ class ResumedArtifact(IncomingArtifact):
         file = path.open("r+b", buffering=0)
         try:
             _lock(file.fileno())
-        except Conflict:
+            if not is_at(path, file.fileno()):  # whoever had the lock has taken it
+                raise FileNotFoundError(path)
+        except (Conflict, FileNotFoundError):
             file.close()
             raise
         self._sha256 = hashlib.sha256()

@@ -18,6 +18,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from infrastructure.file_lock import try_lock
 from registry.artifacts.parts import MOST_OF_ONE, MOST_PARTS, UploadParts
 from registry.artifacts.store import ArtifactStore
 from registry.errors import Conflict
@@ -91,6 +92,25 @@ def test_half_of_it_is_no_version_and_stays(manager: Api, svm: Model) -> None:
         == "sha256: Expected all of an artifact, got 10 of its 27 bytes so far."
     )
     assert manager("get", f"uploads/{DIGEST}").json() == {"received": 10}
+
+
+def test_what_has_just_become_another_version_is_said_to_be_none(
+    manager: Api, svm: Model, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send_all(manager)
+    (part,) = remnants(settings)
+
+    def taken_before(descriptor: int, operation: int) -> bool:
+        part.rename(part.with_name("taken"))
+        return try_lock(descriptor, operation)
+
+    monkeypatch.setattr("registry.artifacts.parts.try_lock", taken_before)
+    answer = register(manager)
+    assert (answer.status_code, "there is none" in answer.json()["error"]) == (400, True)
+    part.symlink_to("nowhere")  # it is seen, and gone when it is looked at
+    answer = register(manager)
+    assert (answer.status_code, "there is none" in answer.json()["error"]) == (400, True)
+    assert manager("get", f"uploads/{DIGEST}").json() == {"received": 0}
 
 
 def test_it_stays_where_the_version_is_refused(manager: Api, svm: Model) -> None:
