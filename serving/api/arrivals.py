@@ -16,6 +16,9 @@ from serving.api.passage import BrokenPassage, claimed, is_of_this_user, receive
 AT_ONCE = 64
 # Where the process has no descriptors left, it looks again after this time.
 PAUSE_S = 0.5
+# What has been sent is there within milliseconds; the connection of a sender that has stopped in
+# between stays the sender's.
+LAST_S = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +45,14 @@ class Arrivals:
         self._listening.close()
 
     async def closed(self) -> None:
-        """Wait until nothing is under way any more."""
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        """Wait until nothing is under way any more, which takes no longer than `LAST_S`."""
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks, timeout=LAST_S)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
 
     def _accept(self) -> None:
         while len(self._tasks) < AT_ONCE:

@@ -119,7 +119,7 @@ class MovingConnection(HttpConnection):
             super()._account(size)
 
     def _take_up(self) -> None:
-        if self._leaves:
+        if self._leaves and not self._refusing:
             self._leave()
         else:
             super()._take_up()
@@ -170,21 +170,24 @@ class MovingConnection(HttpConnection):
 
     # To the process that takes this one's place.
 
-    async def move_on(self, *, to: str) -> None:
-        """Move to another process of this kind, which listens at `to`, where nothing is under way.
+    async def move_on(self, *, to: str) -> bool:
+        """Move to another process of this kind, which listens at `to`, where nothing is under way;
+        tell whether that process may be offered others.
 
         Its client notices nothing. Where nobody takes it, it stays. What still comes over one that
         was refused is the rest of what was wrong with it, and nobody's to read as a request.
         """
         if self._refusing or not self.is_idle or self.transport.get_write_buffer_size():
-            return
+            return True
         self._leaves = True
         self.flow.pause_reading()
         connection = self.transport.get_extra_info("socket").fileno()
         if self.transport.is_closing():
-            return
-        if await passed(connection, b"", to=to, seconds=MOVE_ON_S):
+            return True
+        taken = await passed(connection, b"", to=to, seconds=MOVE_ON_S)
+        if taken:
             self.transport.abort()
         else:
             self._leaves = False
             self._take_up()
+        return taken

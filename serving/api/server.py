@@ -100,14 +100,17 @@ class DrainingServer(uvicorn.Server):
     async def _move_idle(self) -> None:
         """Have the successor go on with the connections on which nothing is under way.
 
-        On some there was at the first look.
+        On some there was at the first look. One that takes none is offered no more: each would
+        wait in vain.
         """
         for _ in range(LOOKS):
             connections = list(self.server_state.connections)
             moving = [each for each in connections if isinstance(each, MovingConnection)]
             for first in range(0, len(moving), MOVED_AT_ONCE):
                 some = moving[first : first + MOVED_AT_ONCE]
-                await asyncio.gather(*(each.move_on(to=self.successor) for each in some))
+                took = await asyncio.gather(*(each.move_on(to=self.successor) for each in some))
+                if not all(took):
+                    return
             if not moving:
                 return
             await asyncio.sleep(LOOK_AGAIN_S)

@@ -26,6 +26,8 @@ DRAIN_S = 13.0
 # So long where another process is there already: long enough for most uploads.
 RETIRE_S = 65.0
 KILLED_S = 1.0
+# Whoever waits for a restart gives it up after some silence.
+WAITING_S = 15.0
 # One that has lived for so long has not failed at the start. Else the next one has to wait: the
 # first not at all, each further one twice as long.
 STEADY_S = 10.0
@@ -109,7 +111,8 @@ class Master:
 
     async def replace_all(self, tell: Tell) -> None:
         """Replace each process. Raises RestartFailed at the first that can't be; it stays."""
-        async with self._replacing:
+        await self._turn(tell)
+        try:
             for seat in self.seats:
                 try:
                     await self._replace(seat, tell)
@@ -117,6 +120,18 @@ class Master:
                     self.counts.refused += 1
                     logger.error("%s: the restart failed: %s", self.spec.name, error)
                     raise RestartFailed(str(error)) from None
+        finally:
+            self._replacing.release()
+
+    async def _turn(self, tell: Tell) -> None:
+        """Wait until no other restart is under way; whoever asked hears of it meanwhile."""
+        while True:
+            try:
+                async with asyncio.timeout(WAITING_S):
+                    await self._replacing.acquire()
+                return
+            except TimeoutError:
+                tell("another restart is under way")
 
     def status(self) -> list[str]:
         """Say in a line each which processes there are, and what has happened."""

@@ -12,12 +12,15 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+import uvicorn
 
+from serving.api import arrivals
 from serving.api.passage import (
     FORMAT,
     HEAD,
     MOST_BYTES,
     BrokenPassage,
+    Passed,
     claimed,
     is_of_this_user,
     passed,
@@ -26,6 +29,7 @@ from serving.api.passage import (
 from tests.serving.api.moving.two_kinds import listening_at, open_descriptors
 
 DATA = os.urandom(600_000)
+LIMIT_S = 20
 
 
 @contextmanager
@@ -185,3 +189,26 @@ def test_a_process_of_another_user_is_a_stranger(user: int, known: str) -> None:
         [sys.executable, "-c", BY_ANOTHER, str(user)], capture_output=True, text=True, timeout=50
     )
     assert (done.returncode, done.stdout.strip()) == (0, known), done.stderr
+
+
+async def test_a_sender_that_stops_halfway_holds_nobody_up_who_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+
+    async def endless(channel: socket.socket) -> Passed:
+        begun.set()
+        return await received(channel, seconds=float("inf"))
+
+    monkeypatch.setattr(arrivals, "received", endless)
+    with listening_at(tmp_path / "s") as listening, socket.socket(socket.AF_UNIX) as sender:
+        waiting = arrivals.Arrivals(
+            listening, server=uvicorn.Server(uvicorn.Config("nobody:asked"))
+        )
+        sender.connect(str(tmp_path / "s"))
+        sender.send(HEAD.pack(FORMAT, 10)[:2])
+        async with asyncio.timeout(LIMIT_S):
+            await begun.wait()
+            waiting.close()
+            await waiting.closed()
+        assert sender.recv(1) == b""
