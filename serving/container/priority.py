@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -27,7 +28,8 @@ def letting_others_go_first(work: Callable[[], T]) -> T:
 
     def run() -> None:
         own = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, own, os.getpriority(os.PRIO_PROCESS, own) + LATER)
+        with suppress(OSError):  # a sandbox may not let it
+            os.setpriority(os.PRIO_PROCESS, own, os.getpriority(os.PRIO_PROCESS, own) + LATER)
         try:
             done.append(work())
         except BaseException as error:  # it is raised where it is waited for

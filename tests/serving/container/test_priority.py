@@ -35,3 +35,12 @@ def test_what_it_raises_is_raised() -> None:
 
 def test_an_unprivileged_process_may_do_it_again_and_again() -> None:
     assert {letting_others_go_first(niceness) for _ in range(3)} == {min(19, niceness() + LATER)}
+
+
+def test_where_it_may_not_be_nicer_it_is_done_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*what: int) -> None:
+        raise PermissionError
+
+    before = niceness()
+    monkeypatch.setattr(os, "setpriority", refuse)
+    assert letting_others_go_first(niceness) == before
