@@ -219,6 +219,10 @@ class Runtime:
             except REDIS_ERRORS as error:
                 log_once.began(error)
                 await asyncio.sleep(RETRY_PAUSE_S)
+            except Exception:
+                # Without this task a revoked key would be closed by the next comparison only.
+                logger.exception("a notice could not be followed")
+                await asyncio.sleep(RETRY_PAUSE_S)
 
     async def _follow(self, pubsub: PubSub) -> None:
         # What this returns for is the subscription: nothing goes unheard from here on.
