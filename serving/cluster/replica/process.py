@@ -55,6 +55,8 @@ WITHIN_HUNG = 0.75
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+# Runtimes whose models are answered for by threads or processes that loading starts.
+STARTING_OTHERS = frozenset({"command", "remote"})
 
 # Takes whom to tell how far it is; returns the environment that the version runs in, if it has one.
 Prepare = Callable[[Callable[[str], object]], HeldEnvironment | None]
@@ -268,7 +270,7 @@ def _load(
         )
     started = time.perf_counter()
     # Not all at once, as a runtime's libraries are no part of the model's memory.
-    gives_way = _may_give_way(version)
+    gives_way = way_to_load(version)
     gives_way(partial(find_runtime, version.runtime))
     limit = MemoryLimit(version.memory_limit_mb, threads=version.threads)
     slot.hold(
@@ -293,12 +295,13 @@ def _load(
     return predictor
 
 
-def _may_give_way(version: VersionSpec) -> Callable[[Callable[[], T]], T]:
-    """How to do what is done before a version serves: behind those who serve, where nothing that
-    it starts answers queries later.
+def way_to_load(version: VersionSpec) -> Callable[[Callable[[], T]], T]:
+    """How to do what is done before a version serves: behind those who serve, in a thread of its
+    own, where nothing that it starts answers queries later. A thread that was started there would
+    stay nicer, and an executable would end with that thread, as it dies with its parent.
     """
-    starts_threads = version.threads > 1 or version.runtime == "remote"
-    return (lambda work: work()) if starts_threads else letting_others_go_first
+    starts_others = version.threads > 1 or version.runtime in STARTING_OTHERS
+    return (lambda work: work()) if starts_others else letting_others_go_first
 
 
 def _warmed_up(spec: LoadSpec) -> Predictor:
