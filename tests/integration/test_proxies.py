@@ -45,7 +45,7 @@ def configuration(language: str, *, stack: Stack, port: int) -> str:
         (r"reverse_proxy 127\.0\.0\.1:8001", f"reverse_proxy unix/{console}"),
     ):
         text = re.sub(pattern, plain, text)
-    assert not re.search(r":800\d|443", text)
+    assert not re.search(r":(800\d|443)\b", text)
     return text
 
 

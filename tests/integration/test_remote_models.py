@@ -16,6 +16,7 @@ from registry.demo.digits import training
 from tests.integration.conftest import Digits
 from tests.integration.remote_arms import PHASE, answered_by, application, live, phase
 from tests.integration.stack import Load, Stack, eventually, post
+from tests.processes import command_of
 from tests.serving.container.remote.servers import Inference, Mlflow
 from tests.serving.container.remote.stand_in import StandIn
 
@@ -130,7 +131,7 @@ def test_the_secret_is_nowhere_but_in_the_request(remote_stack: Stack, triton: S
     hidden = [path for path in remote_stack.var.rglob("*") if path.is_file()]
     assert any(path.name == "clipper.sqlite3" for path in hidden)
     assert [path for path in hidden if _holds(path, SECRET.encode())] == []
-    told = [" ".join(process.cmdline()) for process in remote_stack.descendants()]
+    told = [" ".join(command_of(process)) for process in remote_stack.descendants()]
     assert len(told) > 10
     assert [command for command in told if SECRET in command] == []
     with remote_stack.client() as client:

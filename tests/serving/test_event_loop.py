@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from serving.metrics.event_loop import LAG_INTERVAL_S, LoopWatch
 from serving.metrics.exposition import exposition
 from serving.metrics.published import Metrics, read_published_async
-from tests.serving.test_strangers import Registry, started
+from tests.serving.test_strangers import NEW, Registry, started
 
 BLOCKED_S = 4 * LAG_INTERVAL_S
 
@@ -62,6 +62,7 @@ def test_a_process_of_an_older_release_tells_nothing_of_its_loop() -> None:
 
 async def test_a_web_process_publishes_what_it_has_seen(redis_socket: str) -> None:
     registry = Registry()
+    registry.keys[NEW.digest] = NEW
     runtime = await started(registry, redis_socket=redis_socket)
     try:
         async with asyncio.timeout(20):

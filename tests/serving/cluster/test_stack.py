@@ -23,6 +23,7 @@ from registry.models import (
 from serving.cluster.membership.directory import RECORD_KEY
 from serving.cluster.membership.records import ReplicaState
 from serving.rpc.frames import Answer, AnswerStatus, FrameType
+from tests.processes import command_of
 from tests.serving.cluster.asking import Peer
 from tests.serving.cluster.publishing import Web
 from tests.serving.cluster.stack import BY, SLOTS, Stack, is_gone
@@ -247,7 +248,7 @@ def test_a_release_whose_validation_died_is_validated_again(
     release = stack.deploy(slow)
     control = stack.workers["control"]
     running = wait_for(
-        lambda: [p for p in control.children() if "check" in p.cmdline()], what="a validation"
+        lambda: [p for p in control.children() if "check" in command_of(p)], what="a validation"
     )
     forks = control.children()
 

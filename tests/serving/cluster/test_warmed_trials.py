@@ -33,6 +33,7 @@ from serving.cluster.control.trial_process import (
 from serving.cluster.loading import load_spec
 from serving.container.dying import set_parent_death_signal
 from serving.testing import version_spec
+from tests.processes import command_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="no pidfd elsewhere")
 # Standing for a model's own code: they are pickled by reference to here, and so run in the check.
@@ -87,7 +88,7 @@ def the_parents() -> list[psutil.Process]:
     return [
         process
         for process in psutil.Process().children()
-        if "serving.container.warmed" in process.cmdline()
+        if "serving.container.warmed" in command_of(process)
     ]
 
 

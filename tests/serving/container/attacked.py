@@ -19,6 +19,7 @@ from serving.container.loading import load_predictor
 from serving.container.predictor import Predictor
 from serving.container.spec import LoadSpec
 from serving.testing import version_spec
+from tests.processes import command_of
 
 SECRET = os.environ["DJANGO_SECRET_KEY"]
 # A check is executed, or forked from a process that has imported scikit-learn.
@@ -55,7 +56,7 @@ def main(how: str, folder: Path) -> object:
 
 
 def is_parent(process: psutil.Process) -> bool:
-    return "serving.container.warmed" in process.cmdline()
+    return "serving.container.warmed" in command_of(process)
 
 
 def tell_everyone(listener: socket.socket) -> None:

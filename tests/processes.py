@@ -1,0 +1,13 @@
+"""What tests ask of processes that may end at any moment."""
+
+from __future__ import annotations
+
+import psutil
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    """The command line of a process, empty for one that has ended, reaped or not."""
+    try:
+        return list(process.cmdline())
+    except psutil.NoSuchProcess:
+        return []
