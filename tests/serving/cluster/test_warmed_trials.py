@@ -27,6 +27,7 @@ from serving.cluster.control.trial import Aborted, Trial, try_out
 from serving.cluster.control.trial_process import (
     ExecutedTrial,
     ForkedTrial,
+    ParentLost,
     TrialProgram,
     WarmedParents,
 )
@@ -38,6 +39,7 @@ from tests.processes import command_of
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="no pidfd elsewhere")
 # Standing for a model's own code: they are pickled by reference to here, and so run in the check.
 SECONDS = 60.0
+TRIES = 3
 
 
 class Pickled(LinearRegression):  # type: ignore[misc]  # scikit-learn has no types
@@ -197,20 +199,28 @@ def test_one_that_gives_way_runs_where_nobody_else_wants_to(
     spec = load_spec(version, artifact=artifact, trial=True)
     program = TrialProgram(arguments=["check", *spec.options()], spec=spec, folder=tmp_path)
     assert forked(a_model(tmp_path), parents).fault is None
-    process: ForkedTrial | ExecutedTrial | None = (
-        parents.fork(program, gives_way=True)
-        if how == "forked"
-        else ExecutedTrial(program, environment=None, gives_way=True)
-    )
-    assert process is not None
+    for _ in range(TRIES):
+        process: ForkedTrial | ExecutedTrial | None = (
+            parents.fork(program, gives_way=True)
+            if how == "forked"
+            else ExecutedTrial(program, environment=None, gives_way=True)
+        )
+        # Whoever checks does without a parent that has ended, or starts another one.
+        with suppress(ParentLost):
+            assert process is not None
+            assert comes_to_give_way(process)
+            return
+    pytest.fail(f"{TRIES} parents were lost")
+
+
+def comes_to_give_way(process: ForkedTrial | ExecutedTrial) -> bool:
     with process.stdin, process.stdout, process.stderr:
         try:
             deadline = time.monotonic() + SECONDS
             while time.monotonic() < deadline and process.wait(0.05) is None:
                 if process.pid and os.sched_getscheduler(process.pid) == os.SCHED_IDLE:
-                    break
-            assert process.pid is not None
-            assert os.sched_getscheduler(process.pid) == os.SCHED_IDLE
+                    return True
+            return False
         finally:
             process.end()
 
