@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 MOST_LINES = 60
+# How faulthandler begins the thread that was running.
+CURRENT = "Current thread"
 
 
 @pytest.hookimpl(trylast=True)  # pytest's own plugin would write to the output
@@ -49,7 +51,13 @@ class Crashes:
         for dump in sorted(self._folder.iterdir()):
             if lines := dump.read_text().splitlines():
                 terminalreporter.section(f"process {dump.name} died")
-                terminalreporter.write_line("\n".join(lines[:MOST_LINES]))
+                terminalreporter.write_line("\n".join(told(lines)))
 
     def pytest_unconfigure(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def told(lines: list[str]) -> list[str]:
+    """What is shown of a dump: what it died of, then the thread that it was, which comes last."""
+    current = next((at for at, line in enumerate(lines) if line.startswith(CURRENT)), 1)
+    return [*lines[:1], *lines[current:], *lines[1:current]][:MOST_LINES]

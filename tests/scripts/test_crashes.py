@@ -8,8 +8,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 DYING = """
-import os, signal
+import os, signal, threading
 def test_that_dies():
+    forever = threading.Event()
+    for _ in range(50):
+        threading.Thread(target=forever.wait, daemon=True).start()
     os.kill(os.getpid(), signal.SIGSEGV)
 """
 

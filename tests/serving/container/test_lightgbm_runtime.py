@@ -194,7 +194,6 @@ def test_a_tree_that_leads_out_of_the_model_or_round_in_circles_is_refused(
         load_as("lightgbm", content.encode(), at=artifact_file)
 
 
-@pytest.mark.long  # where it is believed, LightGBM ends the process of the tests
 @pytest.mark.parametrize(
     "said",
     [
