@@ -126,11 +126,15 @@ def raw_server(talk: Callable[[socket.socket], None]) -> Iterator[int]:
                 return
             threading.Thread(target=_talk, args=(talk, peer), daemon=True).start()
 
-    threading.Thread(target=serve, daemon=True).start()
+    accepting = threading.Thread(target=serve, daemon=True)
+    accepting.start()
     try:
         yield listener.getsockname()[1]
     finally:
+        # To close it alone would leave the thread waiting for good.
+        listener.shutdown(socket.SHUT_RDWR)
         listener.close()
+        accepting.join()
 
 
 def _talk(talk: Callable[[socket.socket], None], peer: socket.socket) -> None:
