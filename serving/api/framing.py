@@ -20,14 +20,15 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from registry.errors import BadRequest, ClipperError, HeadTooLarge, MethodNotAllowed
+from serving.api.chunks import LINE_END, Chunks
 from serving.api.http import Receive, Scope, Send, error_headers
 from serving.api.limits import MAX_FIELDS, MAX_HEAD_BYTES
 from serving.api.lingering import linger
 from serving.api.request_id import NAME, request_id_of
 from serving.api.shared import STATE_KEY, SharedByConnections
 
-# Ends each head, and each body in chunks.
-EMPTY_LINE = b"\r\n\r\n"
+# Ends each head.
+EMPTY_LINE = LINE_END + LINE_END
 # What a field has beside its name and its value.
 FIELD_BYTES = 4
 HEAD_LIMITS = f"Expected a head of at most {MAX_HEAD_BYTES} bytes and {MAX_FIELDS} fields."
@@ -56,10 +57,11 @@ class StrictProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         # The head as it came, while it is read.
         self._raw_head = bytearray()
-        # The last bytes that the parser got, in which an empty line may have begun.
+        # The last bytes of a head that the parser got, in which its end may have begun.
         self._last = b""
-        # What the body still lacks of its length; negative where it has none.
-        self._body_left = -1
+        # What the body still lacks of its length; where it has none it comes in chunks.
+        self._body_left = 0
+        self._chunked: Chunks | None = None
         # What the parser got last had the end of a request.
         self._ended = False
         # The request that is being answered; `cycle` is the one that came last.
@@ -94,8 +96,10 @@ class StrictProtocol(HttpToolsProtocol):
             return
         super().on_headers_complete()
         self._in_body = True
-        self._body_left = _length_in(self.headers)
+        length = _length_in(self.headers)
+        self._body_left, self._chunked = max(length, 0), Chunks() if length < 0 else None
         self._raw_head.clear()
+        self._last = b""
 
     def on_body(self, body: bytes) -> None:
         self._body_left -= len(body)
@@ -155,6 +159,11 @@ class StrictProtocol(HttpToolsProtocol):
 
     def _feed(self, data: bytes) -> bytes:
         """Have no more than one request parsed and answered; return what is behind that."""
+        if not self._parsing:
+            # Empty lines before a request say nothing (RFC 9112 §2.2).
+            data = data.lstrip(LINE_END)
+            if not data:
+                return data
         end = self._end_in(data)
         part, rest = (data, b"") if end >= len(data) else (data[:end], data[end:])
         if not self._in_body:
@@ -171,12 +180,9 @@ class StrictProtocol(HttpToolsProtocol):
         return rest
 
     def _end_in(self, data: bytes) -> int:
-        """Return how far the parser may read: no further than to the end of a head or of a body.
-
-        Where an empty line is none of these, the parser has less to read at a time.
-        """
-        if self._in_body and self._body_left >= 0:
-            return self._body_left
+        """Return how far the parser may read: no further than to the end of a head or of a body."""
+        if self._in_body:
+            return self._body_left if self._chunked is None else self._chunked.end_in(data)
         seam = (self._last + data[:3]).find(EMPTY_LINE)
         if seam >= 0:
             end = seam + len(EMPTY_LINE) - len(self._last)

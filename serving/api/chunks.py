@@ -1,0 +1,51 @@
+"""Where a body in chunks ends (RFC 9112 §7.1).
+
+The parser doesn't tell how long a chunk is, and must not be fed what is behind the body. This only
+says how far it may be fed: what a body is, and what is wrong with one, is the parser's to say.
+"""
+
+from __future__ import annotations
+
+# A size has fewer digits; what comes behind them in its line says nothing here.
+LINE_BYTES = 32
+LINE_END = b"\r\n"
+
+
+class Chunks:
+    """A body in chunks, as far as it has come."""
+
+    def __init__(self) -> None:
+        # What the chunk still lacks, with the line end behind it.
+        self._left = 0
+        self._line = b""
+        self._in_trailers = False
+
+    def end_in(self, data: bytes) -> int:
+        """Return how many of the bytes that come next are the body's, all where it goes on."""
+        at, size = 0, len(data)
+        while at < size:
+            if self._left:
+                step = min(self._left, size - at)
+                self._left -= step
+                at += step
+                continue
+            end = data.find(b"\n", at) + 1
+            line = self._line + data[at : min(end or size, at + LINE_BYTES)]
+            if not end:
+                self._line = line[:LINE_BYTES]
+                break
+            self._line, at = b"", end
+            if not self._in_trailers:
+                self._begin(line)
+            elif not line.strip(LINE_END):
+                return at
+        return size
+
+    def _begin(self, line: bytes) -> None:
+        """Take the line that a chunk begins with; the parser refuses one that is none."""
+        try:
+            length = int(line[:LINE_BYTES].partition(b";")[0], 16)
+        except ValueError:
+            return
+        self._in_trailers = length == 0
+        self._left = length + len(LINE_END) if length > 0 else 0
