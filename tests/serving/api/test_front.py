@@ -82,16 +82,6 @@ async def test_without_a_default_an_error_of_the_usual_shape() -> None:
     assert json.loads(body)["code"] == "deadline_exceeded"
 
 
-async def test_empty_lines_before_a_request_say_nothing() -> None:
-    """RFC 9112, section 2.2."""
-    it = Front()
-    async with running(it), client_of(it) as client:
-        for before in (b"\r\n", b"\n\r\n\r", b"\r\n" * 1000):
-            await client.send(before + request())
-            assert (await client.response())[0] == 200
-    assert it.asked == [("POST", PATH.decode(), b'{"input":[1]}')] * 3
-
-
 @pytest.mark.parametrize("at", [10, 60, -14, -13, -5, -1])
 async def test_a_request_may_come_in_pieces(at: int) -> None:
     """Clients send head and body by themselves; a split head goes the long way."""

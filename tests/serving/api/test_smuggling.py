@@ -209,3 +209,13 @@ async def test_a_hidden_request_in_a_prediction_is_part_of_its_input() -> None:
         await client.send(NEXT)
         assert (await client.response())[2] == b"ASGI"
     assert it.asked == [("POST", "/next", b"next")]
+
+
+async def test_empty_lines_before_a_request_say_nothing() -> None:
+    """RFC 9112, section 2.2."""
+    it = Front()
+    async with running(it), client_of(it) as client:
+        for before in (b"\r\n", b"\n\r\n\r", b"\r\n" * 1000):
+            await client.send(before + request())
+            assert (await client.response())[0] == 200
+    assert it.asked == [("POST", PATH.decode(), b'{"input":[1]}')] * 3
