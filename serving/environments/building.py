@@ -60,9 +60,10 @@ AWAY_WORDS = (
     *("could not be queried due to", "returned a 403 Forbidden"),
 )
 NEEDED_NAMES = [re.split("[<>=]", needed)[0] for needed in CONTAINER_NEEDS]
+PYTORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 CPU_BUILDS = (
     " (PyPI has no builds for CPUs of PyTorch: put them, from "
-    "https://download.pytorch.org/whl/cpu, into the operator's index or CLIPPER_PIP_WHEELHOUSE)"
+    f"{PYTORCH_INDEX}, into the operator's index or CLIPPER_PIP_WHEELHOUSE)"
 )
 TOGETHER = " and ".join(CONTAINER_NEEDS)
 
@@ -198,11 +199,13 @@ class Build:
         if self._wait_for(self._start(confined, more=known)):
             words = self._progress.words()
             if any(text in words for text in AWAY_WORDS):
-                raise IndexAway(words)
+                raise IndexAway(words + self._explained(words))
             raise EnvironmentFailed(words + self._explained(words))
 
     def _explained(self, words: str) -> str:
-        """What uv can't know of why there is no solution."""
+        """What uv can't know of why there is no solution, or why it asked who wasn't there."""
+        if PYTORCH_INDEX in words:
+            return CPU_BUILDS
         if "No solution" not in words:
             return ""
         if any(name in words for name in NEEDED_NAMES):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from serving.environments.store import Environments
 from tests.serving.environments.wheels import make_wheel, needs, offline
 
 CPU = "torch==2.13.0+cpu"
+REFUSAL = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
 
 
 def test_it_is_taken_where_both_are(tmp_path: Path) -> None:
@@ -35,36 +36,43 @@ def test_where_there_is_none_it_says_where_they_are(tmp_path: Path) -> None:
 
 
 @contextmanager
-def proxy() -> Iterator[tuple[str, set[str]]]:
-    """One that lets nobody through, and whom it was asked for."""
-    asked: set[str] = set()
+def proxy(*, refused: str) -> Iterator[tuple[str, set[str]]]:
+    """One that lets nobody through: it says so of one server, and of others nothing until the end.
 
-    def answer(server: socket.socket) -> None:
-        while True:
-            try:
-                connection, _ = server.accept()
-            except OSError:
-                return
-            with connection:
+    Returns its address, and whom it was asked for.
+    """
+    asked: set[str] = set()
+    with ExitStack() as held:
+
+        def answer(server: socket.socket) -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                held.enter_context(connection)
                 head = connection.recv(4096).decode(errors="replace")
                 asked.add(" ".join(head.split(" ")[:2]))
-                connection.sendall(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")
+                if refused in head:
+                    connection.sendall(REFUSAL)
+                    connection.close()
 
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=answer, args=(server,), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}", asked
-        server.shutdown(socket.SHUT_RDWR)
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            thread = threading.Thread(target=answer, args=(server,), daemon=True)
+            thread.start()
+            yield f"http://127.0.0.1:{server.getsockname()[1]}", asked
+            server.shutdown(socket.SHUT_RDWR)
+        thread.join()
 
 
-def test_it_is_looked_for_in_pytorch_s_own_index(
+def test_it_is_looked_for_in_pytorch_s_own_index_and_what_to_do_is_said_where_that_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rules = Rules(cache=tmp_path / "cache")
     environments = Environments(tmp_path / "environments", rules=rules)
-    with proxy() as (url, asked):
+    with proxy(refused="download.pytorch.org") as (url, asked):
         monkeypatch.setenv("HTTPS_PROXY", url)
-        with pytest.raises(EnvironmentFailed):
+        with pytest.raises(EnvironmentFailed, match=r"whl/cpu, into the operator's index or CLIPPER_PIP"):
             environments.prepare(needs(CPU))
     assert "CONNECT download.pytorch.org:443" in asked
 
