@@ -206,21 +206,24 @@ class WarmedParents:
 
         One that gives way may get no core for long, with a parent that must be started too.
         """
+        request = _request(program, gives_way=gives_way)
+        if len(request) > LARGEST_REQUEST:
+            return None
         runtime = self._forks[program.spec.runtime]
         with self._lock:
-            parent = self._parents.get(runtime)
-            if parent is not None and not parent.lives:
-                self._parents.pop(runtime).end()
-                parent = None
-            if parent is None:
-                parent = self._parents[runtime] = _Parent(runtime, gives_way=gives_way)
-            try:
-                return parent.fork(
-                    program, gives_way=gives_way, on_end=partial(self._ended, parent)
-                )
-            except OSError:
-                self._parents.pop(runtime).end()
-                return None
+            # One that is known may have ended, or be about to.
+            for _ in range(2 if runtime in self._parents else 1):
+                parent = self._parents.get(runtime)
+                if parent is None:
+                    parent = self._parents[runtime] = _Parent(runtime, gives_way=gives_way)
+                try:
+                    link, pipes = parent.fork(request, kept=program.kept)
+                except OSError:
+                    self._parents.pop(runtime).end()
+                    continue
+                on_end = partial(self._ended, parent)
+                return ForkedTrial(link, pipes=pipes, gives_way=gives_way, on_end=on_end)
+            return None
 
     def end(self) -> None:
         """End all of them, and what they have forked."""
@@ -272,32 +275,16 @@ class _Parent:
                 process_group=0,
             )
 
-    @property
-    def lives(self) -> bool:
-        return self._process.poll() is None
-
     def fork(
-        self, program: TrialProgram, *, gives_way: bool, on_end: Callable[[], object]
-    ) -> ForkedTrial:
-        """Raises OSError where it can't be asked."""
-        hide = [os.environ[name] for name in OURS if os.environ.get(name)]
-        request = Request(
-            arguments=list(program.arguments),
-            environment=program.variables,
-            write=[str(program.folder)],
-            read=[str(program.spec.artifact)],
-            hide=hide,
-            gives_way=gives_way,
-        )
-        text = msgspec.msgpack.encode(request)
-        if len(text) > LARGEST_REQUEST:
-            raise OSError("it is too much to ask for at once")
+        self, request: bytes, *, kept: int | None
+    ) -> tuple[socket.socket, Sequence[IO[bytes]]]:
+        """Return the link to the fork, and its pipes. Raises OSError where it can't be asked."""
         link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pipes = [_pipe(reads=False), _pipe(reads=True), _pipe(reads=True)]
         ours, given = [pipe for pipe, _ in pipes], [other for _, other in pipes]
-        passed = [*given, theirs.fileno(), *([] if program.kept is None else [program.kept])]
+        passed = [*given, theirs.fileno(), *([] if kept is None else [kept])]
         try:
-            socket.send_fds(self._requests, [text], passed)
+            socket.send_fds(self._requests, [request], passed)
         except OSError:
             for pipe in ours:
                 pipe.close()
@@ -309,7 +296,7 @@ class _Parent:
                 os.close(descriptor)
         self.forked += 1
         self.under_way += 1
-        return ForkedTrial(link, pipes=ours, gives_way=gives_way, on_end=on_end)
+        return link, ours
 
     def end(self) -> None:
         self._requests.close()
@@ -317,6 +304,20 @@ class _Parent:
             self._process.wait(1.0)
         self._process.kill()
         self._process.wait()
+
+
+def _request(program: TrialProgram, *, gives_way: bool) -> bytes:
+    hide = [os.environ[name] for name in OURS if os.environ.get(name)]
+    return msgspec.msgpack.encode(
+        Request(
+            arguments=list(program.arguments),
+            environment=program.variables,
+            write=[str(program.folder)],
+            read=[str(program.spec.artifact)],
+            hide=hide,
+            gives_way=gives_way,
+        )
+    )
 
 
 def _pipe(*, reads: bool) -> tuple[IO[bytes], int]:

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -178,13 +177,25 @@ def test_one_that_is_given_up_is_ended(tmp_path: Path, parents: WarmedParents) -
         assert not parent.children()
 
 
-def test_one_whose_parent_is_killed_is_tried_again(tmp_path: Path) -> None:
-    own, made = WarmedParents(), a_model(tmp_path)
+def test_one_whose_parent_is_killed_is_forked_by_another(tmp_path: Path) -> None:
+    own = WarmedParents()
+    before = {process.pid for process in the_parents()}
+    killed: list[int] = []
+
+    def kill() -> None:
+        if not killed:
+            (parent,) = (process for process in the_parents() if process.pid not in before)
+            killed.append(parent.pid)
+            parent.kill()
+
+    # It takes longer than it takes to be looked after.
+    code = "import os, time; time.sleep(1.5); print('by', os.getppid(), flush=True)"
+    slow = code_of(tmp_path, code)
     try:
-        assert forked(made, own).fault is None
-        newest = max(the_parents(), key=psutil.Process.create_time)
-        threading.Thread(target=newest.kill).start()
-        assert forked(made, own).fault is None
+        output = forked(slow, own, meanwhile=kill).output
+        (parent,) = (process for process in the_parents() if process.pid not in before)
+        assert output.startswith(f"by {parent.pid}\n")
+        assert parent.pid not in killed
     finally:
         own.end()
 
