@@ -84,6 +84,19 @@ def test_a_class_of_a_module_is_sent_with_its_module(
     assert client.predict("shift", [1.0, 2.0]).output == 13.0
 
 
+@pytest.mark.parametrize("name", ["net.onnx", ""])
+def test_a_file_or_folder_comes_with_what_loads_it(
+    name: str, client: Client, tmp_path: Path
+) -> None:
+    (tmp_path / "net.onnx").write_bytes(b"a net")
+    (tmp_path / "net.data").write_bytes(b"its numbers")
+    model = f"of-a-{'file' if name else 'folder'}"
+    client.deploy(model, tmp_path / name, input_type="floats", wait=False)
+    version = client.request("GET", f"models/{model}/versions/1")
+    assert version["runtime"] == "onnx"
+    assert version["requirements"].startswith("onnxruntime==")
+
+
 def test_a_model_behind_a_url_is_asked_where_it_is(client: Client) -> None:
     with serving(Planned(200, b'{"predictions": [41, 42]}')) as elsewhere:
         client.deploy(

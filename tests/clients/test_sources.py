@@ -71,6 +71,11 @@ def test_requirements_are_pinned_to_what_is_installed() -> None:
     assert all("==" in line for line in lines if ">=" not in line)
 
 
+def test_what_loads_a_model_that_was_made_without_it_is_needed_whichever_it_is() -> None:
+    """As with an ONNX model, which takes no ONNX Runtime to be converted."""
+    assert captured(["catboost"]) == "catboost\n"
+
+
 def test_a_build_of_a_release_is_pinned_to_the_release() -> None:
     """The server's own build of it is taken; no later one from elsewhere."""
     assert pinned_exactly("torch", "2.9.1+cu126") == "torch==2.9.1"

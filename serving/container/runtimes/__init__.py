@@ -110,6 +110,7 @@ RUNTIMES: dict[str, RuntimeRow] = {
     ),
 }
 
+HOW = "among the requirements of the version"
 # What answers raw JSON by itself is a Predictor already.
 Loader = Callable[["LoadSpec"], "LoadedModel | Predictor"]
 
@@ -121,7 +122,7 @@ def find_runtime(name: str) -> Loader:
         try:
             return cast(Loader, getattr(importlib.import_module(module), attribute))
         except ImportError as error:
-            need = f", it needs {runtime.needs}" if runtime.needs else ""
+            need = f", it needs {runtime.needs} {HOW}" if runtime.needs else ""
             raise UnknownRuntime(f"the runtime {name!r} is not installed{need}: {error}") from error
     for entry_point in (added for added in _added() if added.name == name):
         try:

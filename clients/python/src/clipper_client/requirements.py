@@ -11,6 +11,8 @@ from typing import Any
 
 # To find out which distributions modules come from takes a second: these are met most often.
 RENAMED = {"sklearn": "scikit-learn", "yaml": "PyYAML", "PIL": "pillow"}
+# Files of these are made without them, and read by any release: theirs may be the newest.
+LOADERS = ("onnxruntime", "lightgbm", "catboost")
 # Of PyTorch, one that needs no GPU and brings nothing for one.
 CPU_BUILD = "cpu"
 _LOCAL = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>[^+\s;]+\+\S+)$")
@@ -35,13 +37,17 @@ def _available(line: str) -> str:
 
 
 def pinned(name: str) -> str | None:
-    """Return a distribution with its version; None where it isn't installed here."""
+    """Return a distribution with its version; None where it isn't installed here, nor needed to
+    load what was made without it.
+    """
     try:
         installed = version(name)
     except PackageNotFoundError:
         # The module may come from a distribution of another name, as xgboost from xgboost-cpu.
         others = _distributions().get(name.replace("-", "_"), [])
-        return None if not others else pinned_exactly(others[0], version(others[0]))
+        if not others:
+            return name if name in LOADERS else None
+        return pinned_exactly(others[0], version(others[0]))
     return pinned_exactly(name, installed)
 
 

@@ -46,8 +46,13 @@ RUNTIMES: Mapping[str, str] = {
     ".py": "python",
     ".whl": "python",
 }
-# What a folder was made with says nothing of the versions: those that are installed here.
-OF_FOLDERS: Mapping[str, tuple[str, ...]] = {
+# What loads a file or folder, which says nothing of the versions: those that are installed here.
+LOADED_BY: Mapping[str, tuple[str, ...]] = {
+    "xgboost": ("xgboost",),
+    "lightgbm": ("lightgbm",),
+    "catboost": ("catboost",),
+    "onnx": ("onnxruntime",),
+    "torch": ("torch",),
     "tensorflow": ("tensorflow", "keras"),
     "transformers": ("transformers", "torch"),
 }
@@ -120,7 +125,7 @@ class Deployment:
                 f"Expected runtime=, as {path.name} doesn't say what it is.",
                 code=UNSUPPORTED_MODEL,
             )
-        return Saved(path=path, runtime=runtime)
+        return Saved(path=path, runtime=runtime, requirements=LOADED_BY.get(runtime, ()))
 
     def _packed(self, path: Path, *, folder: Path) -> Saved:
         if self.runtime in (None, "mlflow") and is_model_folder(path):
@@ -129,7 +134,7 @@ class Deployment:
         return Saved(
             path=zipped(path, to=folder / "artifact.zip"),
             runtime=runtime,
-            requirements=OF_FOLDERS.get(runtime, ()),
+            requirements=LOADED_BY.get(runtime, ()),
         )
 
     # --- The model and its version --------------------------------------------------------------
@@ -280,6 +285,8 @@ def _runtime_of(folder: Path) -> str:
         return "tensorflow"
     if (folder / "config.json").is_file():
         return "transformers"
+    if any(folder.rglob("*.onnx")):
+        return "onnx"
     if any(folder.rglob("*.py")):
         return "python"
     raise ClipperError(
