@@ -48,7 +48,15 @@ def of_tensors(input_type: str, parts: Sequence[InputPart]) -> Signature:
     if input_type == TENSOR:
         return Signature(input_type=input_type, inputs=tuple(parts))
     if input_type == COLUMNS and all(part.shape in ((), (1,)) for part in parts):
-        columns = [InputPart(name=part.name, dtype=part.dtype) for part in parts]
+        # Only floating-point numbers have a value that stands for none.
+        columns = [
+            InputPart(
+                name=part.name,
+                dtype=part.dtype,
+                nullable=None if part.dtype.startswith("float") or not part.dtype else False,
+            )
+            for part in parts
+        ]
         return Signature(input_type=input_type, inputs=tuple(columns))
     lengths = [_length(part) for part in parts]
     if None in lengths or not lengths:

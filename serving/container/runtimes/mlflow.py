@@ -21,8 +21,8 @@ import pandas as pd
 from serving.container.archive import unpack
 from serving.container.arrays import are_named, part_of, shaped
 from serving.container.errors import ArtifactInvalid, LoadFailed, explain
-from serving.container.estimators.takes import with_nulls
 from serving.container.inputs import of_features, of_tensors
+from serving.container.missing import with_nulls
 from serving.container.rows import Rows
 from serving.container.runtimes import method_of
 from serving.container.scratch import new_folder

@@ -7,6 +7,7 @@ says where in memory things are) aren't read.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,13 +19,15 @@ from numpy.typing import DTypeLike
 
 from serving.container.archive import unpack
 from serving.container.arrays import in_batches
-from serving.container.errors import ArtifactInvalid, LoadFailed, explain
+from serving.container.errors import ArtifactInvalid, LoadFailed, words_of
 from serving.container.feeding import TensorInput, by_row, feed
 from serving.container.inputs import of_tensors
+from serving.container.missing import with_nulls
 from serving.container.onnx_files import external_files
 from serving.container.rows import Rows
 from serving.container.runtimes import method_of
 from serving.container.scratch import new_folder
+from serving.container.signature import COLUMNS, Signature
 from serving.container.spec import LoadSpec
 
 DTYPES: Mapping[str, DTypeLike] = {
@@ -42,8 +45,23 @@ DTYPES: Mapping[str, DTypeLike] = {
     "tensor(bool)": np.bool_,
     "tensor(string)": np.object_,
 }
+# Outputs of floating-point numbers, or of a map from classes to such.
+SCORES = (
+    *("tensor(float)", "tensor(double)", "tensor(float16)"),
+    *("seq(map(int64,tensor(float)))", "seq(map(string,tensor(float)))"),
+)
 CPU: tuple[str, dict[str, int]] = ("CPUExecutionProvider", {})
 ORT_MAGIC = b"ORTM"  # after four bytes
+# What ONNX Runtime says of itself: kinds of errors, the file, lines and signatures of its C++.
+WHERE = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from \S+ failed:|"
+    r"/\S+\.(?:h|cc):\d+ .*?\)(?: const)?(?:::<lambda\(.*?\)>)? (?=\S)"
+)
+TOO_NEW = re.compile(r"Unsupported model IR version|Opset \d+ is under development")
+NEWER = (
+    "(export it with an older opset, or name a newer onnxruntime among the requirements of the "
+    "version)"
+)
 ONLY_FATAL = 4  # what a run fails of is raised, and needs no log
 
 
@@ -60,7 +78,8 @@ class OnnxModel:
         self._outputs = _asked(session.get_outputs(), method=method)
         self._batch = next((each.batch for each in self._inputs if each.batch), None)
         self._probabilities = method == "predict_proba"
-        self.signature = of_tensors(spec.input_type, [each.part for each in self._inputs])
+        taken = of_tensors(spec.input_type, [each.part for each in self._inputs])
+        self.signature = self._with_nulls(taken, example=spec.example)
         self.n_features = self.signature.length
 
     def predict(self, inputs: Rows) -> Any:
@@ -73,13 +92,30 @@ class OnnxModel:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _with_nulls(self, signature: Signature, *, example: str) -> Signature:
+        """With what the model makes of null, which is NaN and in most models leads to NaN.
+
+        As a label hides that, the model is asked for all of its outputs that are numbers.
+        """
+        scores = [node.name for node in self._session.get_outputs() if node.type in SCORES]
+        if signature.input_type != COLUMNS or not scores:
+            return signature
+
+        def ask(rows: Rows) -> Any:
+            def run(some: Rows) -> Any:
+                answers = self._session.run(scores, feed(some, inputs=self._inputs))
+                return by_row({name: _by_class(a) for name, a in zip(scores, answers, strict=True)})
+
+            rows_of_scores = in_batches(rows, size=self._batch, ask=run)
+            return np.hstack([np.ravel(score) for row in rows_of_scores for score in row.values()])
+
+        return with_nulls(signature, ask=ask, example=example)
+
     def _ask(self, rows: Rows) -> Any:
         answers = self._session.run(self._outputs, feed(rows, inputs=self._inputs))
         if len(answers) == 1:
             answer = answers[0]
-            if self._probabilities and isinstance(answer, list):  # a map from class to probability
-                return [list(row.values()) for row in answer]
-            return answer
+            return _by_class(answer) if self._probabilities else answer
         return by_row(dict(zip(self._outputs, answers, strict=True)))
 
 
@@ -131,11 +167,17 @@ def _open(model: Path, *, spec: LoadSpec) -> onnxruntime.InferenceSession:
         session = onnxruntime.InferenceSession(str(model), options, providers=providers)
     except Exception as error:
         raise ArtifactInvalid(
-            f"expected a model that ONNX Runtime takes: {explain(error)}"
+            f"expected a model that ONNX Runtime takes: {_words_of(error)}"
         ) from error
     if session.get_providers()[0] != providers[0][0]:
         raise LoadFailed(f"ONNX Runtime has no access to {spec.device}")
     return session
+
+
+def _words_of(error: Exception) -> str:
+    """What ONNX Runtime has against a model, without where in its code and on which disk."""
+    words = " ".join(WHERE.sub("", words_of(error)).split())
+    return f"{words} {NEWER}" if TOO_NEW.search(words) else words
 
 
 def _providers(device: str) -> list[tuple[str, dict[str, int]]]:
@@ -164,6 +206,11 @@ def _asked(outputs: Sequence[Any], *, method: str) -> list[str]:
         return of_classes[:1]
     labels = [name for name in names if "label" in name.lower()]
     return labels[:1] or names
+
+
+def _by_class(answer: Any) -> Any:
+    """Of maps from class to probability the probabilities."""
+    return [list(row.values()) for row in answer] if isinstance(answer, list) else answer
 
 
 def _input_of(node: Any) -> TensorInput:

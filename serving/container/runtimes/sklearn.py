@@ -21,9 +21,10 @@ from serving.container.errors import (
     explain,
 )
 from serving.container.estimators.compiled import check_compiled
-from serving.container.estimators.takes import taken_by, with_nulls
+from serving.container.estimators.takes import taken_by
 from serving.container.estimators.trusted import TRUSTED
 from serving.container.frames import pandas_here
+from serving.container.missing import with_nulls
 from serving.container.rows import Rows
 from serving.container.runtimes import method_of
 from serving.container.signature import COLUMNS, Signature, joined, read_signature

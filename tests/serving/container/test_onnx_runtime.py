@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
 from onnx import TensorProto, helper
-from skl2onnx import to_onnx
+from skl2onnx import convert_sklearn, to_onnx
+from skl2onnx.common.data_types import FloatTensorType
+from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from serving.container.errors import ArtifactInvalid, LoadFailed
 from serving.container.runtimes import runs_code
@@ -21,6 +27,7 @@ from tests.serving.container.artifacts import answered, ends_of_odd_bytes, load_
 
 ROWS = np.random.default_rng(0).random((60, 4)).astype(np.float32)
 LABELS = (ROWS[:, 0] > 0.5).astype(int)
+GOOD = [b'{"x0": 1, "x1": 1, "x2": 1, "x3": 1}']
 ELSEWHERE = ["secret", "../secret", "/etc/passwd", "a/b", "", "*/_ORT_MEM_ADDR_/*"]
 
 
@@ -129,6 +136,42 @@ def test_an_input_without_a_part_or_of_another_type_is_its_callers_fault(
     assert good == (AnswerStatus.OK, b"[5.0]")
 
 
+def test_null_is_no_value_for_a_model_that_makes_nan_of_it(
+    classifier: LogisticRegression, artifact_file: Path
+) -> None:
+    """The label alone would hide it, and a column that was forgotten would be answered."""
+    names = [f"x{place}" for place in range(4)]
+    types = [(name, FloatTensorType([None, 1])) for name in names]
+    columns = make_pipeline(ColumnTransformer([("all", StandardScaler(), names)]), classifier)
+    columns.fit(pd.DataFrame(ROWS, columns=names), LABELS)
+    content = convert_sklearn(columns, initial_types=types).SerializeToString()
+    predictor = load_as("onnx", content, at=artifact_file, input_type="columns")
+    without, null, good = predictor.answer_batch(
+        [b'{"x0": 1, "x1": 1, "x2": 1}', b'{"x0":1,"x1":1,"x2":1,"x3":null}', *GOOD]
+    )
+    assert without == (
+        AnswerStatus.INVALID_INPUT,
+        b'expected the column "x3", got a row without it',
+    )
+    assert null.status is AnswerStatus.INVALID_INPUT
+    assert good.status is AnswerStatus.OK
+
+
+def test_null_is_nan_for_a_model_that_has_an_answer_to_it(artifact_file: Path) -> None:
+    """And no value of a column of integers, which have none for it."""
+    inputs = [tensor("age", shape=("n", 1)), tensor("visits", TensorProto.INT64, ("n", 1))]
+    nodes = [
+        helper.make_node("IsNaN", ["age"], ["unknown"]),
+        helper.make_node("Cast", ["visits"], ["many"], to=TensorProto.FLOAT),
+        helper.make_node("Where", ["unknown", "many", "age"], ["y"]),
+    ]
+    content = graph(*nodes, inputs=inputs, outputs=[tensor("y", shape=("n", 1))])
+    predictor = load_as("onnx", content, at=artifact_file, input_type="columns")
+    null, no_integer = predictor.answer_batch([b'{"visits": 7}', b'{"age": 7}'])
+    assert null == (AnswerStatus.OK, b"[7.0]")
+    assert no_integer.payload == b'expected the column "visits", got a row without it'
+
+
 def test_texts_are_taken(artifact_file: Path) -> None:
     text = tensor("text", TensorProto.STRING, ["n"])
     node = helper.make_node("Identity", ["text"], ["same"])
@@ -225,6 +268,37 @@ def test_an_operator_of_somebody_elses_is_not_looked_for(artifact_file: Path) ->
     content = graph(node, inputs=[tensor("x")], outputs=[tensor("y")])
     with pytest.raises(ArtifactInvalid, match=r"evil:Evil\(-1\) is not a registered function/op"):
         load_as("onnx", content, at=artifact_file)
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [
+        ("opset", "ONNX Runtime only .guarantees. support .* (export it with an older opset, or"),
+        (
+            "ir",
+            "Unsupported model IR version: 99, .* (export it with an older opset, or name a new",
+        ),
+        ("type", "Type Error: Type parameter (T) of Optype (Add) bound to different types"),
+    ],
+)
+def test_what_onnx_runtime_says_is_told_without_its_own_code_and_our_files(
+    part: str, told: str, artifact_file: Path
+) -> None:
+    model = onnx.ModelProto.FromString(
+        adding(helper.make_tensor("w", TensorProto.FLOAT, [4], [1, 2, 3, 4]))
+    )
+    if part == "opset":
+        model.opset_import[0].version = 99
+    elif part == "ir":
+        model.ir_version = 99
+    else:
+        model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    expected = re.escape("expected a model that ONNX Runtime takes: ")
+    pattern = told.replace("(", r"\(").replace(")", r"\)")
+    with pytest.raises(ArtifactInvalid, match=f"^{expected}{pattern}") as refused:
+        load_as("onnx", model.SerializeToString(), at=artifact_file)
+    for odd in ("[ONNXRuntimeError]", "::", str(artifact_file.parent), "Load model from"):
+        assert odd not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
+from serving.container import missing
 from serving.container.errors import SignatureRefused, StaleLibraries, WarmUpFailed
-from serving.container.estimators import takes
-from serving.container.estimators.takes import with_nulls
+from serving.container.missing import with_nulls
 from serving.container.predictor import Predictor
 from serving.container.signature import InputPart, Signature, signature_of
 from serving.rpc.frames import AnswerStatus
@@ -252,7 +252,7 @@ def test_a_slow_model_is_not_asked_about_every_column(monkeypatch: pytest.Monkey
     signature = Signature(input_type="columns", inputs=parts)
     found = with_nulls(signature, ask=ask, example="")
     assert [part.nullable for part in found.inputs] == [False] * 3
-    monkeypatch.setattr(takes, "PROBED_S", -1.0)
+    monkeypatch.setattr(missing, "PROBED_S", -1.0)
     asked = 0
     assert with_nulls(signature, ask=ask, example="") == signature
     assert asked == 2  # a row that is whole, and one without anything
