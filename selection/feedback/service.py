@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from redis.asyncio import Redis
 
+from infrastructure.turns import Slice, Turns
 from registry.errors import ClipperError, ExpiredReceipt, InvalidReceipt, Unavailable
 from registry.specs import ApplicationSpec
 from selection.feedback.events import (
@@ -42,7 +43,8 @@ class FeedbackService:
 
     So many `replicas` of Redis have it before it is acknowledged.
     While it is `paused` it takes none, as Redis has no memory left for it.
-    It calls `note_expired` with each piece that came after its feedback window.
+    It calls `note_expired` with each piece that came after its feedback window. What it works out
+    is cut into slices of the loop's `turns`: a request may hold hundreds of items.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class FeedbackService:
         outputs: OutputStore,
         replicas: int = 0,
         note_expired: Callable[[ApplicationSpec], None] = lambda _: None,
+        turns: Turns | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._journal = FeedbackJournal(redis, replicas=replicas)
@@ -61,6 +64,7 @@ class FeedbackService:
         self._store = store
         self._outputs = outputs
         self._note_expired = note_expired
+        self._turns = turns or Turns()
         self._clock = clock
         self.paused = False
 
@@ -84,10 +88,11 @@ class FeedbackService:
         answered = await self._join(
             application, items, now_ms=now_ms, predict_arms=predict_arms, costs=costs
         )
-        observed = [
-            _attempt(self._observe, application, item, prediction, arms, now_ms)
-            for item, prediction in zip(items, answered, strict=True)
-        ]
+        slice = Slice(self._turns)
+        observed = []
+        for item, prediction in zip(items, answered, strict=True):
+            observed.append(_attempt(self._observe, application, item, prediction, arms, now_ms))
+            await slice.pause()
         observations = [o for o in observed if isinstance(o, JournalEntry)]
         async with redis_needed():
             left = await self._journal.append(observations)
@@ -124,7 +129,11 @@ class FeedbackService:
             from_receipt(receipt, stored=stored.get(receipt.nonce), kind=DEFAULT)
             for receipt in receipts
         ]
-        observed = [_attempt(self._observe, application, item, a, arms, now_ms) for a in answered]
+        slice = Slice(self._turns)
+        observed = []
+        for prediction in answered:
+            observed.append(_attempt(self._observe, application, item, prediction, arms, now_ms))
+            await slice.pause()
         observations = [o for o in observed if isinstance(o, JournalEntry)]
         async with redis_needed():
             left = await self._journal.append(observations)
@@ -149,12 +158,15 @@ class FeedbackService:
         predict_arms: PredictArms,
         costs: Mapping[str, float],
     ) -> list[Answered | ClipperError]:
-        receipts = [
-            _attempt(self._verified, application, item.query_id, now_ms)
-            if isinstance(item, FeedbackItem) and isinstance(item.query_id, str)
-            else None
-            for item in items
-        ]
+        slice = Slice(self._turns)
+        receipts = []
+        for item in items:
+            receipts.append(
+                _attempt(self._verified, application, item.query_id, now_ms)
+                if isinstance(item, FeedbackItem) and isinstance(item.query_id, str)
+                else None
+            )
+            await slice.pause()
         stored = await self._stored_outputs(r for r in receipts if isinstance(r, Receipt))
         limit = asyncio.Semaphore(PREDICTED_AT_ONCE)
         async with asyncio.TaskGroup() as group:

@@ -10,9 +10,9 @@ from time import monotonic
 
 import msgspec
 
+from infrastructure.turns import Slice
 from registry.errors import ClipperError
 from serving.query.query import Query
-from serving.query.turns import Slice
 
 # Inputs that found no room in a queue are asked about again after this long.
 REFUSED_PAUSE_S = 0.050

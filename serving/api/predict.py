@@ -8,6 +8,7 @@ from time import monotonic
 
 import msgspec
 
+from infrastructure.turns import Slice
 from registry.errors import ClipperError
 from registry.specs import PREDICT, ApplicationSpec, VersionSpec
 from serving.api.access import application_of
@@ -33,7 +34,6 @@ from serving.query.budget import SMALL_BATCH
 from serving.query.prediction import Prediction
 from serving.query.processor import QueryProcessor
 from serving.query.query import Query
-from serving.query.turns import Slice
 from serving.web.runtime import Runtime
 
 _json = msgspec.json.Encoder().encode

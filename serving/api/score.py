@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from infrastructure.turns import Slice
 from registry.decoding import decoded
 from registry.errors import BadRequest
 from registry.specs import PREDICT, ApplicationSpec
@@ -29,7 +30,6 @@ from serving.api.requests import MAX_BATCH, check_context, check_type, requested
 from serving.api.splitting import split
 from serving.query.budget import LONGEST_BATCH_MS
 from serving.query.scoring import Scored, Scoring, scoring_choice
-from serving.query.turns import Slice
 from serving.web.runtime import Runtime
 
 _json = msgspec.json.Encoder().encode

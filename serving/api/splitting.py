@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from infrastructure.turns import Slice
 from registry.errors import BadRequest
 from serving.api.requests import MAX_BATCH, NUMBERS
-from serving.query.turns import Slice
 
 # Smaller bodies are parsed at once.
 LARGE_BODY_BYTES = 64 << 10

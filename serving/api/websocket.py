@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from channels.generic.websocket import AsyncWebsocketConsumer
 
+from infrastructure.turns import Slice
 from registry.decoding import decoded
 from registry.errors import BadRequest, ClipperError, Forbidden, Saturated, Unauthenticated
 from registry.specs import FEEDBACK, PREDICT, ApiKeySpec, ApplicationSpec, Snapshot
@@ -26,7 +27,6 @@ from serving.api.predict import answer
 from serving.api.requests import PredictRequest, checked
 from serving.api.socket import END_S, ENDS_KEY, SOCKET_KEY
 from serving.api.splitting import LARGE_BODY_BYTES, split
-from serving.query.turns import Slice
 from serving.web.runtime import Runtime
 
 # Messages of one connection that are being answered; one more is refused, the socket stays open.

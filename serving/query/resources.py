@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from hashlib import sha256
 
+from infrastructure.turns import Turns
 from registry.specs import ApplicationSpec
 from selection.answers.imputation import Averages
 from selection.feedback.default_rewards.due import DueReceipts
@@ -14,9 +15,9 @@ from selection.store.state import SelectionStore
 from serving.engine.engine import Engine
 from serving.engine.gather import CallOptions, Gather
 from serving.metrics.published import Metrics
+from serving.query.large_batches import LargeBatches
 from serving.query.routing import Router, Target
 from serving.query.second_opinions import OpinionBound
-from serving.query.turns import LargeBatches, Turns
 
 
 class QueryResources:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from infrastructure.turns import Slice
 from registry.errors import ClipperError, NotReady
 from registry.specs import ApplicationSpec, VersionSpec
 from selection.answers.decide import Fault, Objection, decide
@@ -28,7 +29,6 @@ from serving.query.fallback import NO_MODEL, error_for, why_default, why_none
 from serving.query.prediction import NOBODY, Choice, forced_on
 from serving.query.query import outputs_of
 from serving.query.resources import QueryResources
-from serving.query.turns import Slice
 
 # Rows are asked about, and waited for, so many at a time.
 GROUP = 32

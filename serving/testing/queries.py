@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from redis.asyncio import Redis
 
+from infrastructure.turns import Turns
 from registry.specs import ApplicationSpec, Snapshot
 from selection.feedback.default_rewards.due import DueReceipts
 from selection.receipts import ReceiptSigner
@@ -20,7 +21,6 @@ from serving.metrics.published import Metrics
 from serving.query.processor import QueryProcessor
 from serving.query.query import Query
 from serving.query.routing import Router
-from serving.query.turns import Turns
 from serving.testing.specs import snapshot_of
 
 if TYPE_CHECKING:

@@ -112,6 +112,7 @@ class Runtime:
             note_expired=lambda application: self.metrics.of_application(application.name).count(
                 "labels_too_late"
             ),
+            turns=self.processor.turns,
         )
         self.settler = Settler(
             self.due,

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from infrastructure.turns import Slice, Turns
 from registry.errors import Saturated
 from serving.api import batches
 from serving.api.http import WHEN_GONE, ClientGone, while_connected
 from serving.query.allowances import LEAST_OPEN, allowance_for
 from serving.query.budget import LONGEST_BATCH_MS, SMALL_BATCH, batch_objective_ms
-from serving.query.turns import MAX_LARGE_BATCHES, Slice, Turns
+from serving.query.large_batches import MAX_LARGE_BATCHES
 from serving.testing import PlayedServing, application_spec, teach, turn
 from tests.serving.test_input_batch import (
     Client,

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from infrastructure.turns import Slice
 from serving.api.predict import answer, parse
 from serving.engine.gather import Gather
 from serving.engine.outcome import Status
-from serving.query.turns import Slice
 from serving.rpc.credentials import Credentials
 from serving.testing import PlayedServing, application_spec, routes_to, version_spec
 from serving.web.links import ReplicaLinks

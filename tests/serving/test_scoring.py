@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from infrastructure.turns import Slice
 from registry.errors import BadRequest, NotReady
 from serving.api.score import ScoreRequest, score_rows
 from serving.query import scoring
 from serving.query.allowances import LEAST_OPEN
-from serving.query.turns import Slice
 from serving.rpc.frames import Answer, AnswerStatus
 from serving.testing import (
     PlayedReplica,

@@ -5,13 +5,8 @@ from __future__ import annotations
 import asyncio
 from time import monotonic
 
-from registry.errors import Saturated
-
 # What everybody else on the loop may have to wait for, in each of its turns.
 SLICE_S = 0.001
-# Each holds its inputs and its answers in memory until the last one has come.
-MAX_LARGE_BATCHES = 16
-LARGE_RETRY_S = 1.0
 
 
 class Turns:
@@ -25,24 +20,6 @@ class Turns:
         """Return in a turn of the loop in which nobody else got a slice."""
         async with self._lock:
             await asyncio.sleep(0)
-
-
-class LargeBatches:
-    """Counts the large batches that are being answered; one too many is refused on entering."""
-
-    def __init__(self) -> None:
-        self._open = 0
-
-    def __enter__(self) -> None:
-        if self._open >= MAX_LARGE_BATCHES:
-            raise Saturated(
-                f"Expected at most {MAX_LARGE_BATCHES} large batches at once.",
-                retry_after_s=LARGE_RETRY_S,
-            )
-        self._open += 1
-
-    def __exit__(self, *_: object) -> None:
-        self._open -= 1
 
 
 class Slice:
