@@ -21,7 +21,7 @@ WHEELHOUSE = os.environ.get("PIP_FIND_LINKS", "")
 # The pages of docs/tutorial that are too much for `make test`, models behind real servers, and the
 # tests that are marked as long.
 TUTORIALS, SERVERS, LONG = "tutorials", "servers", "long"
-OF_TORCH = ("torch", "transformers")
+OF_TORCH = ("torch", "transformers", "exports")
 # Says in the environment of a process that it is one of these.
 MARK = "CLIPPER_FRAMEWORK"
 

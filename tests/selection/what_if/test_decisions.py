@@ -61,7 +61,7 @@ def test_vowpal_wabbit_gets_cost_and_probability_at_the_arm_asked() -> None:
         "reward": 0.75,
     }
     assert vw_lines(decision) == [
-        "shared |context c=a%20b |features f0:0.5 f1:-1",
+        "shared |context c=a%20b |features f0:0.5 f1:-1.0",
         "|arm svm%3A1",
         "0:0.25:0.25 |arm b%3A1",
     ]

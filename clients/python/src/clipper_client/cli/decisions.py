@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +15,8 @@ from clipper_client.client import Client
 from clipper_client.operations.predictions import application_path
 
 Decision = Mapping[str, Any]
-OBP_COLUMNS = ("timestamp", "item_id", "position", "click", "propensity_score")
+# The first, which has no name there either, is the number of the row.
+OBP_COLUMNS = ("", "timestamp", "item_id", "position", "click", "propensity_score")
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,9 +49,9 @@ def _decisions(client: Client, app: str) -> Iterator[Decision]:
 
 def vw_lines(decision: Decision) -> list[str]:
     """Return a decision as lines of --cb_adf: what is shared, then each arm; names are quoted."""
-    features = " ".join(f"f{k}:{value:g}" for k, value in enumerate(decision["features"]))
+    features = " ".join(f"f{k}:{value!r}" for k, value in enumerate(decision["features"]))
     context = f"c={quote(decision['context'], safe='')}" if decision["context"] else ""
-    label = f"0:{1.0 - decision['reward']:g}:{decision['propensity']:g} "
+    label = f"0:{1.0 - decision['reward']!r}:{decision['propensity']!r} "
     return [
         f"shared |context {context} |features {features}",
         *(
@@ -61,17 +62,31 @@ def vw_lines(decision: Decision) -> list[str]:
 
 
 def _write_table(decisions: Iterator[Decision]) -> None:
-    """Write a row for each decision; items are numbered as they appear, `arm` names them."""
     table = csv.writer(sys.stdout, lineterminator="\n")
+    for row in obp_rows(decisions):
+        table.writerow(row)
+
+
+def obp_rows(decisions: Iterable[Decision]) -> Iterator[list[Any]]:
+    """Yield a head and rows as the Open Bandit Dataset's, with what that lacks at their ends.
+
+    Items are numbered as they appear; `arm` names them. Where features are of another number than
+    the first decision's, the row has none.
+    """
     items: dict[str, int] = {}
-    for row, decision in enumerate(decisions):
+    width = 0
+    for number, decision in enumerate(decisions):
         features = decision["features"]
-        if not row:
-            names = [f"user_feature_{k}" for k in range(len(features))]
-            table.writerow([*OBP_COLUMNS, *names, "arm"])
+        if not number:
+            width = len(features)
+            names = [f"user_feature_{k}" for k in range(width)]
+            yield [*OBP_COLUMNS, *names, "arm", "arms", "context"]
         item = items.setdefault(decision["arm"], len(items))
-        logged = (decision["at"], item, 1, decision["reward"], decision["propensity"])
-        table.writerow([*logged, *features, decision["arm"]])
+        yield [
+            *(number, decision["at"], item, 1, decision["reward"], decision["propensity"]),
+            *(features if len(features) == width else [""] * width),
+            *(decision["arm"], " ".join(decision["arms"]), decision["context"]),
+        ]
 
 
 COMMANDS = (
