@@ -8,6 +8,7 @@ from selection.evaluation.decisions import DecisionsView
 from selection.evaluation.monitoring.api import HistoryView
 from selection.evaluation.monitoring.health.api import HealthView
 from selection.evaluation.what_if.api import WhatIfView
+from selection.evaluation.what_if.imported_api import ImportedWhatIfView
 from selection.evaluation.what_if.search_api import WhatIfSearchView
 
 urlpatterns = [
@@ -17,5 +18,6 @@ urlpatterns = [
     *both(f"{APPLICATION}/selection/history/", view=HistoryView, name="api-selection-history"),
     *both(f"{APPLICATION}/decisions/", view=DecisionsView, name="api-decisions"),
     *both(f"{APPLICATION}/what-if/", view=WhatIfView, name="api-what-if"),
+    *both(f"{APPLICATION}/what-if/imported/", view=ImportedWhatIfView, name="api-what-if-imported"),
     *both(f"{APPLICATION}/what-if/search/", view=WhatIfSearchView, name="api-what-if-search"),
 ]

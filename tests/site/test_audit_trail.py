@@ -31,6 +31,7 @@ __all__ = ["registry"]
 NOTHING_WRITTEN = (
     "applications/letters/what-if",
     "applications/letters/what-if/search",
+    "applications/letters/what-if/imported",
     "environments/nowhere",
     *ONLY_READ,
     *OWN,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from clipper_client.cli.command import Command, Options
@@ -13,6 +14,8 @@ from clipper_client.operations.options import given
 from clipper_client.operations.predictions import application_path
 
 VERDICTS = {"enough": "yes", "little": "can't say yet", "apart": "not comparable"}
+FORMATS = ("vw", "vw_cb", "dsjson", "obp")
+SPAN = ("inputs", "context", "since", "until", "rows")
 HEAD = ("instead", "reward, 95 % interval", "gain on what was earned", "enough to decide by")
 
 
@@ -32,6 +35,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "on the later one",
     )
     parser.add_argument(
+        "--log",
+        type=Path,
+        metavar="FILE",
+        help="on these decisions of another system, not on kept feedback; takes --format",
+    )
+    parser.add_argument("--format", choices=FORMATS, help="how --log is written")
+    parser.add_argument(
         "--inputs", action="store_true", default=None, help="of labelled inputs, not of queries"
     )
     parser.add_argument("--context", help="of this context only")
@@ -41,14 +51,15 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _what_if(client: Client, options: Options) -> int:
-    body = {
-        name: getattr(options, name) for name in ("inputs", "context", "since", "until", "rows")
-    }
-    if options.search:
+    body = {name: getattr(options, name) for name in SPAN}
+    path = application_path(options.app, "what-if")
+    if options.log or options.format:
+        body, path = _imported(options, span=body), f"{path}/imported"
+    elif options.search:
         return _search(client, options, body=body)
     if options.policy:
         body["targets"] = [{"policy": name} for name in options.policy]
-    found = client.request("POST", application_path(options.app, "what-if"), given(body))
+    found = client.request("POST", path, given(body))
     if options.json:
         print_json(found)
         return 0
@@ -56,6 +67,17 @@ def _what_if(client: Client, options: Options) -> int:
     print_line(f"{earned['rows']} answers with feedback earned {_interval(earned['value'])}")
     print_table(HEAD, [_row(estimate) for estimate in found["estimates"]])
     return 0
+
+
+def _imported(options: Options, *, span: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is asked of a log of others, all of which is looked at."""
+    if not (options.log and options.format):
+        raise ValueError("--log: expected --format beside it, and --format a --log.")
+    if options.search or given(span):
+        told = ", ".join(f"--{name}" for name in ("search", *SPAN))
+        raise ValueError(f"--log: expected none of {told} beside it: all of the file counts.")
+    text = options.log.read_bytes().decode(errors="replace")
+    return {"format": options.format, "log": text}
 
 
 def _search(client: Client, options: Options, *, body: Mapping[str, Any]) -> int:
@@ -105,7 +127,7 @@ COMMANDS = (
     Command(
         name="what-if",
         help="tell what each version alone, or another policy, would have earned",
-        more="Estimated from the feedback that was kept.",
+        more="Estimated from the feedback that was kept, or from a log of another system.",
         add_arguments=_add_arguments,
         run=_what_if,
     ),
