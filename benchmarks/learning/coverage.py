@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from benchmarks.learning.play import Chosen, Served
+from benchmarks.learning.worlds import Array
 from selection.evaluation.logged import LoggedArm, LoggedQuery
 from selection.evaluation.offpolicy.estimate import Proposal, estimate
 from selection.evaluation.offpolicy.evidence import evidence_of
-from selection.evaluation.offpolicy.log import Log, log_of
+from selection.evaluation.offpolicy.log import log_of
 from selection.evaluation.offpolicy.verdict import Verdict
 
 MEANS = (0.92, 0.85, 0.80, 0.70, 0.60)
@@ -25,21 +26,23 @@ POLICIES = ("exp3", "thompson", "ucb1", "epsilon_greedy")
 # Arms drawn once for each person, of so many, whose chances of a right answer differ like this.
 SPLIT, PEOPLE, ALIKE = "ab_split by person", 40, 4.0
 EVEN = "static"
+# Each of so many contexts has one of five orders of the means, and learns by itself.
+IN_CONTEXTS, CONTEXTS = "exp3 in 20 contexts", 20
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--logs", type=int, default=500)
-    parser.add_argument("--policies", nargs="+", default=[*POLICIES, EVEN, SPLIT])
+    parser.add_argument("--policies", nargs="+", default=[*POLICIES, EVEN, SPLIT, IN_CONTEXTS])
     options = parser.parse_args(arguments)
     print("| logged by | queries | held, by target | called enough | of those held |")
     print("|---|---|---|---|---|")
     for policy in options.policies:
         found: dict[tuple[int, int], list[tuple[bool, bool]]] = defaultdict(list)
         for seed in range(options.logs):
-            queries = list(queries_of(policy, seed=seed))
+            asked = list(queries_of(policy, seed=seed))
             for length in LENGTHS:
-                for target, judged in judgements(log_of(queries[:length], arms=ARMS)):
+                for target, judged in judgements(asked[:length]):
                     found[length, target].append(judged)
         for length in LENGTHS:
             print(
@@ -48,39 +51,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def queries_of(policy: str, *, seed: int) -> Iterator[LoggedQuery]:
-    """Yield what a policy that learns, or draws evenly or by person, leaves."""
+def queries_of(policy: str, *, seed: int) -> Iterator[tuple[LoggedQuery, Array]]:
+    """Yield what a policy that learns, or draws evenly or by person, leaves, and what was true."""
     luck = np.random.default_rng(seed)
-    served = Served.of(policy, {}, features=0) if policy in POLICIES else None
+    name = policy.partition(" in ")[0]
+    served = Served.of(name, {}, features=0) if name in POLICIES else None
     player = None if served is None else served(len(ARMS), seed=seed)
     means, owned = np.array(MEANS), luck.integers(len(ARMS), size=PEOPLE)
     own = luck.beta(ALIKE * means, ALIKE * (1.0 - means), size=(PEOPLE, len(ARMS)))
     for _ in range(max(LENGTHS)):
         person = int(luck.integers(PEOPLE))
+        place = int(luck.integers(CONTEXTS)) if policy == IN_CONTEXTS else 0
+        context = f"c{place}" if policy == IN_CONTEXTS else ""
         if player is not None:
-            chosen = player.choose(context="", features=())
+            chosen = player.choose(context=context, features=())
         else:
             arm = owned[person] if policy == SPLIT else luck.integers(len(ARMS))
             chosen = Chosen(int(arm), 1.0 / len(ARMS))
-        right = own[person, chosen.arm] if policy == SPLIT else means[chosen.arm]
+        true = np.roll(means, place % len(ARMS))
+        right = own[person, chosen.arm] if policy == SPLIT else true[chosen.arm]
         reward = float(luck.random() < right)
         if player is not None:
-            player.learn(chosen, reward, context="", features=())
-        yield LoggedQuery(
-            asked=(LoggedArm(ARMS[chosen.arm], chosen.chance, b"1", 1.0 - reward, reward),),
-            routed=ARMS,
-            key=f"{person}" if policy == SPLIT else "",
-        )
+            player.learn(chosen, reward, context=context, features=())
+        logged = LoggedArm(ARMS[chosen.arm], chosen.chance, b"1", 1.0 - reward, reward)
+        key = f"{person}" if policy == SPLIT else ""
+        yield LoggedQuery(asked=(logged,), routed=ARMS, context=context, key=key), true
 
 
-def judgements(log: Log) -> Iterator[tuple[int, tuple[bool, bool]]]:
-    """Yield, by target, whether its interval held the truth and whether it was called enough."""
-    evidence = evidence_of(log)
+def judgements(
+    asked: Sequence[tuple[LoggedQuery, Array]],
+) -> Iterator[tuple[int, tuple[bool, bool]]]:
+    """Yield, by target, whether its interval held the truth and whether it was called enough.
+
+    The truth is that of these queries' own contexts.
+    """
+    evidence = evidence_of(log_of([query for query, _ in asked], arms=ARMS))
+    true = np.mean([means for _, means in asked], axis=0)
     targets = [*np.eye(len(ARMS)), np.full(len(ARMS), 1.0 / len(ARMS))]
     for place, chances in enumerate(targets):
         found = estimate(evidence, Proposal(chances=chances[None]))
         if found.best is not None:
-            held = found.best.low <= float(chances @ MEANS) <= found.best.high
+            held = found.best.low <= float(chances @ true) <= found.best.high
             yield place, (held, found.verdict is Verdict.ENOUGH)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 import pytest
 
 from benchmarks.learning import __main__ as command
+from benchmarks.learning import coverage
 from benchmarks.learning.play import Chosen, Served, play
 from benchmarks.learning.worlds import WORLDS, World
 
@@ -67,3 +69,16 @@ def test_parameters_of_a_policy_come_after_its_name() -> None:
 def test_the_page_gets_a_row_for_each_world() -> None:
     table = command.table_of({"20 arms": {"auto": [1.0, 3.0]}}, {"20 arms": WORLDS["20 arms"]})
     assert table.splitlines()[-1] == "| 20 arms | 2 ± 1 |"
+
+
+def test_intervals_are_judged_by_what_is_true_of_the_contexts_that_came() -> None:
+    asked = list(islice(coverage.queries_of(coverage.IN_CONTEXTS, seed=1), 200))
+    assert len({query.context for query, _ in asked}) == coverage.CONTEXTS
+    true = {query.context: tuple(means) for query, means in asked}
+    assert len(set(true.values())) == len(coverage.ARMS)
+    judged = dict(coverage.judgements(asked))
+    assert sorted(judged) == list(range(len(coverage.ARMS) + 1))
+    assert all(held for held, _ in judged.values())
+    # The same answers beside what was never true of anybody.
+    false = [(query, np.zeros(len(means))) for query, means in asked]
+    assert not any(held for held, _ in dict(coverage.judgements(false)).values())
