@@ -61,5 +61,7 @@ def test_a_predict_process_loads_nothing_of_the_console() -> None:
 def test_a_console_process_has_its_pages_at_hand() -> None:
     loaded = loaded_by("clipper_site.console_asgi")
     assert {"rest_framework", "clipper_site.uploads", "console.admin", "console.live"} <= loaded
+    # What others would make of these nobody asks for; the tests' database is SQLite.
+    assert not {"requests", "jinja2", "psycopg"} & loaded
     # What replicas are made of is the workers' to load.
     assert not {"serving.container.predictor", "serving.cluster.replica.tasks"} & loaded

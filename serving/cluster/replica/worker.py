@@ -112,7 +112,8 @@ def _say_that_it_lives(sender: Any, *, queue: str) -> None:
         host=socket.gethostname(),
         host_id=host_id(),
         queue=queue,
-        slots=sender.pool.limit,
+        # Those that it forks as replicas come count too (`slots.py`).
+        slots=sender.controller.max_concurrency or sender.pool.limit,
     )
     log_once = LogOnce(logger, away="worker not announced", back="worker announced again")
     _announced.append(worker)

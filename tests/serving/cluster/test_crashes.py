@@ -32,6 +32,15 @@ def test_a_worker_says_that_it_lives_and_how_many_slots_it_has(stack: Stack) -> 
     assert (worker.queue, worker.slots, worker.host_id) == ("replicas.cpu", SLOTS, host_id())
 
 
+def test_a_worker_forks_one_slot_more_than_it_has_replicas(stack: Stack) -> None:
+    version = stack.add_version("alone", answer=1)
+    stack.deploy_and_wait(version)
+
+    stack.wait_for_replicas(version)
+    wait_for(lambda: len(stack.workers["cpu"].children()) == 2, what="one slot is spare")
+    stack.retire("alone")
+
+
 def test_replicas_that_are_killed_again_and_again_are_counted_with_their_reasons(
     stack: Stack,
 ) -> None:
