@@ -119,7 +119,8 @@ def notes(result: Frame) -> str:
 def _panel(share: float) -> Panel:
     def bars(result: Frame) -> Frame:
         shown = with_echo(result)
-        return shown[shown["share"] == share].set_index("title")[list(TAIL_MS.values())]
+        shares = shown[shown["share"] == share].set_index("title")
+        return shares[list(TAIL_MS.values())].set_axis(list(TAIL_MS), axis="columns")
 
     return Panel(
         title=f"{share:.0%} of capacity", x="ms", across=True, log="x", marks=(LINEAR_SLO_MS,),

@@ -38,7 +38,8 @@ DIGEST = re.compile(r"[0-9a-f]{64}")
 class UploadParts:
     """What web processes that share a folder have of artifacts, by the sha256 of the whole.
 
-    A file's name says, after the digest, how many bytes there will be, and who began it.
+    A file's name says, after the digest, how many bytes there will be, and who began it. Pieces of
+    another total go into another file: which of them is right, only a whole one can tell.
     """
 
     folder: Path
@@ -49,13 +50,17 @@ class UploadParts:
         store = ArtifactStore.default()
         return cls(folder=store.spool, max_bytes=store.max_bytes)
 
-    def received(self, digest: str) -> int:
-        """How many bytes of it are here, from the beginning on."""
-        found = 0
+    def received(self, digest: str, *, total: int | None = None) -> int:
+        """How many bytes of it are here, from the beginning on, of one with so many in all.
+
+        Without `total` at least so many are, whichever of them is meant.
+        """
+        found = []
         for part in self._parts(digest):
             with suppress(FileNotFoundError):  # it has just become a version
-                found += part.stat().st_size
-        return found
+                if total in (None, _total_of(part)):
+                    found.append(part.stat().st_size)
+        return min(found, default=0)
 
     def append(self, digest: str, *, offset: int, total: int, piece: bytes, sender: str) -> int:
         """Add what follows `offset`, and return how much is here then.
@@ -91,14 +96,22 @@ class UploadParts:
         # It comes out of a form: what is no digest would be a pattern for the names of others.
         if not DIGEST.fullmatch(digest):
             raise _wrong(f"64 hexadecimal digits, got {digest!r}")
-        try:
-            part = next(self._parts(digest))
-            here, total = part.stat().st_size, _total_of(part)
-            if here < total:
-                raise _wrong(f"all of an artifact, got {here} of its {total} bytes so far")
-            incoming = ResumedArtifact(part, limit=self.max_bytes)
-        except (StopIteration, FileNotFoundError):  # it may have become a version meanwhile
-            raise _wrong(f"an artifact that was sent before, got {digest}: there is none") from None
+        wrong = _wrong(f"an artifact that was sent before, got {digest}: there is none")
+        for part in list(self._parts(digest)):
+            try:
+                return self._whole(part, digest=digest)
+            except FileNotFoundError:  # it has become a version meanwhile
+                continue
+            except BadRequest as error:
+                wrong = error
+        raise wrong
+
+    def _whole(self, part: Path, *, digest: str) -> IncomingArtifact:
+        """Raises FileNotFoundError too."""
+        here, total = part.stat().st_size, _total_of(part)
+        if here < total:
+            raise _wrong(f"all of an artifact, got {here} of its {total} bytes so far")
+        incoming = ResumedArtifact(part, limit=self.max_bytes)
         if incoming.digest != digest:
             part.unlink(missing_ok=True)
             incoming.close()

@@ -131,6 +131,28 @@ def test_what_was_changed_on_its_way_is_told_and_removed(
     assert not ModelVersion.objects.exists()
 
 
+@pytest.mark.parametrize("wrong", [len(CONTENT) - 4, len(CONTENT) + 30])
+def test_who_says_another_total_keeps_nobody_from_sending_it(
+    manager: Api, svm: Model, wrong: int
+) -> None:
+    send(manager, b"x" * (len(CONTENT) - 4), offset=0, total=wrong)
+
+    def received(total: int) -> Any:
+        return manager("get", f"uploads/{DIGEST}?total={total}").json()["received"]
+
+    assert received(len(CONTENT)) == 0
+    assert received(wrong) == len(CONTENT) - 4
+    send_all(manager)
+    assert received(len(CONTENT)) == len(CONTENT)
+    assert register(manager).status_code == 201
+
+
+def test_a_total_that_is_no_number_is_refused(manager: Api) -> None:
+    answer = manager("get", f"uploads/{DIGEST}?total=many")
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("total: Expected a whole number")
+
+
 @pytest.mark.parametrize("sha256", ["*", "?" * 64, f"../{DIGEST}", DIGEST[:10]])
 def test_what_is_no_digest_reaches_nobody_elses_pieces(
     manager: Api, svm: Model, sha256: str

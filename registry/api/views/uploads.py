@@ -13,11 +13,12 @@ from rest_framework.response import Response
 
 from registry.api.parsing import OctetStreamParser, bounded_body
 from registry.api.permissions import Permissions, actor_of
-from registry.api.views.base import ManagementView, schema
+from registry.api.views.base import ManagementView, schema, whole_number
 from registry.artifacts.parts import DIGEST, UploadParts
 from registry.errors import BadRequest, NotFound
 from registry.services import Actor
 
+MOST_BYTES = 10**15 - 1
 RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})")
 
 
@@ -33,9 +34,15 @@ class UploadView(ManagementView):
         "PUT": ("registry.add_modelversion",),
     }
 
-    @schema("Say how much of an artifact has come", answer=ReceivedOut)
+    @schema(
+        "Say how much of an artifact has come",
+        answer=ReceivedOut,
+        parameters=[OpenApiParameter("total", int, description="Of one of so many bytes in all.")],
+    )
     def get(self, request: Request, sha256: str) -> Response:
-        return Response({"received": UploadParts.default().received(_digest(sha256))})
+        total = whole_number(request, "total", default=0, low=1, high=MOST_BYTES)
+        received = UploadParts.default().received(_digest(sha256), total=total or None)
+        return Response({"received": received})
 
     @schema(
         "Send a piece of an artifact",

@@ -71,7 +71,8 @@ class _Pieces:
     def sent(self, *, policy: RetryPolicy) -> Operation[bool]:
         """Send what isn't there yet; False where the server doesn't know how."""
         try:
-            response = yield from ask(Request(method="GET", path=self._path), policy=policy)
+            there = Request(method="GET", path=f"{self._path}?total={self._size}")
+            response = yield from ask(there, policy=policy)
         except ClipperError as error:
             if error.status in UNKNOWN:
                 return False
