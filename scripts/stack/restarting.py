@@ -10,12 +10,8 @@ import argparse
 import os
 import sys
 import time
-import xmlrpc.client
-from collections.abc import Sequence
-from http.client import HTTPException
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-from supervisor.xmlrpc import SupervisorTransport  # type: ignore[import-untyped]
 
 from serving.master.orders import RESTART, OrderFailed, ordered
 
@@ -23,18 +19,18 @@ from . import static_files
 from .choices import usable_port, usable_var
 from .errors import StackError
 from .layout import Layout, layout_of
+from .programs import Program, Supervisor
 from .supervision import manage
 from .terminal import say
+from .workers import Replacing, pair_of
 
 # Programs with a master, in the order in which they are replaced.
 MASTERS = ("predict", "console")
-# Programs that nobody waits for: stopped, and started again.
+# Programs that nobody waits for: stopped, and started again. It moves replicas, so it comes before
+# the workers.
 PLAIN = ("control",)
+# Of each there are two programs, of which one runs.
 WORKERS = ("cpu-worker", "gpu-worker")
-# The states of a program that runs, or is about to.
-RUNNING = ("RUNNING", "STARTING")
-# The state of one that somebody has stopped; in any other it is broken.
-STOPPED = "STOPPED"
 # A master says something whenever a process starts, is ready or has ended.
 SILENCE_SECONDS = 90.0
 
@@ -44,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         port = usable_port(os.environ.get("CLIPPER_PORT", "8000"))
         layout = layout_of(usable_var(options.var), port=port)
-        restart(layout, programs=options.only or (*MASTERS, *PLAIN))
+        restart(layout, programs=options.only or usual(os.environ))
     except StackError as error:
         print(f"clipper: {error}", file=sys.stderr, flush=True)
         return 1
@@ -67,24 +63,46 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+def usual(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The programs of a stack: without slots for GPUs there is no worker for these."""
+    workers = WORKERS if environment.get("CLIPPER_GPU_WORKER") == "true" else WORKERS[:1]
+    return (*MASTERS, *PLAIN, *workers)
+
+
 def restart(layout: Layout, *, programs: Sequence[str]) -> None:
     """Replace these programs, as far as they run; raises StackError at the first fault."""
     supervisor = Supervisor(layout)
-    states = supervisor.states()
-    if unknown := [program for program in programs if program not in states]:
+    known = supervisor.programs()
+    names = [name for program in programs for name in _names_of(program)]
+    if unknown := [name for name in names if name not in known]:
         raise StackError(
             f"The stack that runs has no program {' or '.join(unknown)}: another release started "
             "it. End it with Ctrl-C and start it with make run."
         )
-    for program in programs:
-        if states[program] not in RUNNING:
-            say(f"{program}: left alone, as it doesn't run ({states[program].lower()})")
-    if running := [program for program in programs if states[program] in RUNNING]:
+    found = {
+        program: _present([known[name] for name in _names_of(program)]) for program in programs
+    }
+    for program, present in found.items():
+        if not present.runs:
+            say(f"{program}: left alone, as it doesn't run ({present.state.lower()})")
+    if running := [program for program, present in found.items() if present.runs]:
         _restart(running, layout=layout, supervisor=supervisor)
-    if broken := [program for program in programs if states[program] not in (*RUNNING, STOPPED)]:
+    broken = [
+        program for program, present in found.items() if not (present.runs or present.is_stopped)
+    ]
+    if broken:
         raise StackError(
             f"{' and '.join(broken)}: broken before; the log in {layout.logs} says why."
         )
+
+
+def _names_of(program: str) -> Sequence[str]:
+    return pair_of(program) if program in WORKERS else (program,)
+
+
+def _present(either: Sequence[Program]) -> Program:
+    """Of the programs of a worker that which runs, or else is broken."""
+    return max(either, key=lambda program: (program.runs, not program.is_stopped))
 
 
 def _restart(running: Sequence[str], *, layout: Layout, supervisor: Supervisor) -> None:
@@ -95,6 +113,8 @@ def _restart(running: Sequence[str], *, layout: Layout, supervisor: Supervisor) 
         began = time.monotonic()
         if program in MASTERS:
             replace(program, orders=layout.run_dir / f"{program}.master")
+        elif program in WORKERS:
+            Replacing(program, supervisor=supervisor, logs=layout.logs).run()
         else:
             supervisor.restart(program)
         say(f"{program}: restarted in {time.monotonic() - began:.1f} s")
@@ -110,32 +130,3 @@ def replace(program: str, *, orders: Path) -> None:
             f"{program} was not restarted, and goes on as it is: {error}. "
             f"More is in the log of {program}."
         ) from error
-
-
-class Supervisor:
-    """The supervisord of a running stack."""
-
-    def __init__(self, layout: Layout) -> None:
-        path = layout.run_dir / "supervisor.sock"
-        if not path.exists():
-            raise StackError(f"No stack runs in '{layout.var}'.")
-        transport = SupervisorTransport("", "", f"unix://{path}")
-        # The address is of no use, but has to be one.
-        self._proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
-
-    def states(self) -> dict[str, str]:
-        """The state of each program that it was started with, in supervisord's words."""
-        try:
-            found: object = self._proxy.supervisor.getAllProcessInfo()
-        except (OSError, HTTPException, xmlrpc.client.Error) as error:
-            raise StackError(f"supervisord can't be asked: {error}") from error
-        assert isinstance(found, list)
-        return {each["name"]: each["statename"] for each in found}
-
-    def restart(self, program: str) -> None:
-        """Stop a program, and start it; returns once it has run for a moment."""
-        try:
-            self._proxy.supervisor.stopProcess(program)
-            self._proxy.supervisor.startProcess(program)
-        except (OSError, HTTPException, xmlrpc.client.Error) as error:
-            raise StackError(f"{program} did not start again: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from .processes import dying_with_its_parent
 CONFIG = ROOT / "supervisord.conf"
 PROGRAM = ROOT / "scripts" / "run_supervisord.py"
 # The programs' stopwaitsecs added up, and a little: they stop one after the other.
-STOP_SECONDS = 100.0
+STOP_SECONDS = 140.0
 COMMAND_STOP_SECONDS = 5.0
 TAIL_LINES = 12
 
@@ -51,7 +52,7 @@ def _start(
     )
 
 
-def end(child: subprocess.Popen[bytes], *, seconds: float) -> None:
+def end(child: subprocess.Popen[bytes] | subprocess.Popen[str], *, seconds: float) -> None:
     if child.poll() is not None:
         return
     child.terminate()
@@ -60,6 +61,34 @@ def end(child: subprocess.Popen[bytes], *, seconds: float) -> None:
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
+
+
+def told_by(*arguments: str, environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield the lines that a `manage.py` command prints; where it fails, what it says is raised."""
+    with tempfile.TemporaryFile("w+") as errors:
+        child = subprocess.Popen(
+            [sys.executable, "manage.py", *arguments],
+            env=environment,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+            preexec_fn=dying_with_its_parent(),
+        )
+        assert child.stdout is not None
+        try:
+            for line in child.stdout:
+                yield line.rstrip()
+            status = child.wait()
+        finally:
+            end(child, seconds=COMMAND_STOP_SECONDS)
+            child.stdout.close()
+        if status != 0:
+            errors.seek(0)
+            words = errors.read().strip().removeprefix("CommandError: ")
+            raise StackError(words or f"manage.py {arguments[0]} failed with exit code {status}.")
 
 
 def manage(*arguments: str, environment: Mapping[str, str]) -> None:

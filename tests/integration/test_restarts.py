@@ -8,7 +8,9 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -22,6 +24,9 @@ from tests.integration.test_default_rewards import kinds
 CLIENTS = 8
 ROUNDS = 4
 UNHEARD = 40
+NO_REPLICAS = ("predict", "console", "control")
+# The demo's.
+MODELS = ("knn", "mlp", "naive-bayes", "svm-linear", "svm-rbf")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +61,7 @@ def ordered(stack: Stack, *options: str) -> subprocess.CompletedProcess[str]:
         cwd=stack.root,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=180,
         check=False,
     )
 
@@ -79,6 +84,49 @@ def test_restarts_under_load_cause_no_error_and_no_default(
             wait_for_more(load)
     assert load.errors == []
     assert load.defaults == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_workers_are_replaced_under_load_and_no_model_is_away_for_a_moment(
+    restarted: Stack, digits: Digits
+) -> None:
+    """Five models of one replica each, and an application for each that asks nothing else."""
+    lonely = [make_lonely(restarted, model) for model in MODELS]
+    with ExitStack() as running:
+        loads = [
+            running.enter_context(Load(restarted, application=name, inputs=digits[0], threads=1))
+            for name in lonely
+        ]
+        for load in loads:
+            wait_for_more(load)
+        for options in (["--only", "cpu-worker"], []):
+            before = {replica["pid"] for replica in all_replicas(restarted)}
+            said = restart(restarted, *options)
+            assert "cpu-worker: restarted in" in said
+            assert before.isdisjoint(replica["pid"] for replica in all_replicas(restarted))
+        for load in loads:
+            wait_for_more(load)
+    assert [load.errors for load in loads] == [[]] * len(loads)
+    assert [load.defaults for load in loads] == [[]] * len(loads)
+
+
+def make_lonely(stack: Stack, model: str) -> str:
+    body = {
+        "name": f"only-{model}",
+        "input_type": "doubles",
+        "slo_ms": 1000,
+        "default_output": -1,
+        "policy": "exp4",
+        "routes": [{"model": model}],
+    }
+    with stack.client() as client:
+        assert client.post("/api/v1/applications/", json=body).status_code == 201
+    return f"only-{model}"
+
+
+def all_replicas(stack: Stack) -> list[dict[str, Any]]:
+    return [replica for model in MODELS for replica in stack.replicas(model)]
 
 
 def test_connections_that_wait_for_their_next_request_outlive_their_process(
@@ -144,11 +192,12 @@ def test_a_restart_loses_no_silence(restarted: Stack, digits: Digits) -> None:
     assert kinds(restarted, context="unheard") == {("default", 0.25): UNHEARD}
 
 
-def test_a_restart_of_everything_leaves_a_stack_that_works(
+def test_a_restart_of_what_has_no_replicas_leaves_a_stack_that_works(
     restarted: Stack, patient: str, digits: Digits
 ) -> None:
     before = restarted.pid_of("control")
-    said = restart(restarted)
+    only = [option for program in NO_REPLICAS for option in ("--only", program)]
+    said = restart(restarted, *only)
     assert "predict: restarted in" in said
     assert "console: restarted in" in said
     assert "control: restarted in" in said

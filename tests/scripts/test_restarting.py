@@ -5,16 +5,19 @@ from __future__ import annotations
 import shutil
 import socketserver
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from xmlrpc.client import Fault
 from xmlrpc.server import SimpleXMLRPCDispatcher, SimpleXMLRPCRequestHandler
 
 import pytest
 
 from scripts.stack.errors import StackError
 from scripts.stack.layout import layout_of
+from scripts.stack.programs import Program, Supervisor
 from scripts.stack.restarting import main, replace
+from scripts.stack.workers import Replacing
 from tests.serving.master.running import running
 
 
@@ -55,17 +58,37 @@ class OverUnixSocket(SimpleXMLRPCRequestHandler):
 
 
 class PlayedSupervisord(socketserver.UnixStreamServer, SimpleXMLRPCDispatcher):
-    """Knows programs, each in a state, and does nothing with them."""
+    """Knows programs, each in a state, and starts and stops them in words alone."""
 
     def __init__(self, path: Path, *, states: Mapping[str, str]) -> None:
         SimpleXMLRPCDispatcher.__init__(self)
         socketserver.UnixStreamServer.__init__(self, str(path), OverUnixSocket)
-        found = [{"name": name, "statename": state} for name, state in states.items()]
-        self.register_function(lambda: found, "supervisor.getAllProcessInfo")
+        self.states = dict(states)
+        # Programs that don't start.
+        self.broken: set[str] = set()
+        self.register_function(self.found, "supervisor.getAllProcessInfo")
+        self.register_function(self.start, "supervisor.startProcess")
+        self.register_function(self.stop, "supervisor.stopProcess")
+
+    def found(self) -> list[dict[str, object]]:
+        return [
+            {"name": name, "statename": state, "pid": pid, "start": pid}
+            for pid, (name, state) in enumerate(self.states.items(), start=1)
+        ]
+
+    def start(self, program: str) -> bool:
+        if program in self.broken:
+            raise Fault(40, f"ABNORMAL_TERMINATION: {program}")
+        self.states[program] = "RUNNING"
+        return True
+
+    def stop(self, program: str) -> bool:
+        self.states[program] = "STOPPED"
+        return True
 
 
 @contextmanager
-def supervised(var: Path, **states: str) -> Iterator[None]:
+def supervised(var: Path, states: Mapping[str, str]) -> Iterator[PlayedSupervisord]:
     """A stack in `var` whose supervisord says that these programs are in these states."""
     run_dir = layout_of(var, port=8000).run_dir
     run_dir.mkdir(parents=True)
@@ -73,23 +96,105 @@ def supervised(var: Path, **states: str) -> Iterator[None]:
         serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         serving.start()
         try:
-            yield
+            yield server
         finally:
             server.shutdown()
             serving.join()
             shutil.rmtree(run_dir)
 
 
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[PlayedSupervisord]:
+    with supervised(tmp_path, {"cpu-worker": "RUNNING", "cpu-worker-2": "STOPPED"}) as played:
+        yield played
+
+
+class Moved:
+    """Says of each move who moves to whom; `broken` has those that can't be left."""
+
+    def __init__(self, *, broken: Sequence[str] = ()) -> None:
+        self.broken = broken
+
+    def __call__(self, program: Program, beside: Program) -> Iterator[str]:
+        yield f"{program.name} → {beside.name}"
+        if program.name in self.broken:
+            raise StackError("svm:1 could not be started.")
+
+
+def replace_worker(var: Path, *, move: Moved) -> None:
+    layout = layout_of(var, port=8000)
+    supervisor = Supervisor(layout)
+    Replacing("cpu-worker", supervisor=supervisor, logs=Path("log"), move=move).run()
+
+
+def test_a_worker_is_stopped_when_its_replicas_have_moved_to_the_other_program(
+    pair: PlayedSupervisord, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replace_worker(tmp_path, move=Moved())
+    assert pair.states == {"cpu-worker": "STOPPED", "cpu-worker-2": "RUNNING"}
+    assert capsys.readouterr().out.splitlines() == [
+        "cpu-worker: process 2 starts beside 1",
+        "cpu-worker: cpu-worker → cpu-worker-2",
+        "cpu-worker: process 1 has ended",
+    ]
+    replace_worker(tmp_path, move=Moved())
+    assert pair.states == {"cpu-worker": "RUNNING", "cpu-worker-2": "STOPPED"}
+
+
+def test_where_a_replica_cannot_move_all_of_them_move_back_and_it_says_why(
+    pair: PlayedSupervisord, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(StackError) as refused:
+        replace_worker(tmp_path, move=Moved(broken=["cpu-worker"]))
+    assert str(refused.value) == (
+        "cpu-worker was not restarted, and goes on as it is: svm:1 could not be started. "
+        "More is in log/cpu-worker-2.log."
+    )
+    assert pair.states == {"cpu-worker": "RUNNING", "cpu-worker-2": "STOPPED"}
+    assert "cpu-worker: cpu-worker-2 → cpu-worker" in capsys.readouterr().out
+
+
+def test_what_can_move_neither_way_goes_on_where_it_is(
+    pair: PlayedSupervisord, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(StackError):
+        replace_worker(tmp_path, move=Moved(broken=["cpu-worker", "cpu-worker-2"]))
+    assert pair.states == {"cpu-worker": "RUNNING", "cpu-worker-2": "RUNNING"}
+    assert "process 2 goes on all the same" in capsys.readouterr().out
+
+
+def test_a_restart_that_was_broken_off_is_brought_to_its_end_first(
+    pair: PlayedSupervisord, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair.states["cpu-worker-2"] = "RUNNING"
+    replace_worker(tmp_path, move=Moved())
+    assert pair.states == {"cpu-worker": "RUNNING", "cpu-worker-2": "STOPPED"}
+    moved = [line for line in capsys.readouterr().out.splitlines() if "→" in line]
+    assert moved == [
+        "cpu-worker: cpu-worker → cpu-worker-2",
+        "cpu-worker: cpu-worker-2 → cpu-worker",
+    ]
+
+
+def test_a_worker_that_does_not_start_leaves_the_one_before(
+    pair: PlayedSupervisord, tmp_path: Path
+) -> None:
+    pair.broken.add("cpu-worker-2")
+    with pytest.raises(StackError, match=r"cpu-worker-2 did not start: .*ABNORMAL_TERMINATION"):
+        replace_worker(tmp_path, move=Moved())
+    assert pair.states == {"cpu-worker": "RUNNING", "cpu-worker-2": "STOPPED"}
+
+
 def test_a_stack_that_an_older_release_started_is_left_as_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with supervised(tmp_path, web="RUNNING", control="RUNNING"):
+    with supervised(tmp_path, {"web": "RUNNING", "control": "RUNNING"}):
         assert main(["--var", str(tmp_path)]) == 1
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == (
-        "clipper: The stack that runs has no program predict or console: another release started "
-        "it. End it with Ctrl-C and start it with make run.\n"
+        "clipper: The stack that runs has no program predict or console or cpu-worker or "
+        "cpu-worker-2: another release started it. End it with Ctrl-C and start it with make run.\n"
     )
 
 
@@ -97,7 +202,7 @@ def test_a_stack_that_an_older_release_started_is_left_as_it_is(
 def test_a_program_that_does_not_run_is_left_alone_and_is_a_fault_unless_it_was_stopped(
     state: str, status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with supervised(tmp_path, predict="RUNNING", console=state):
+    with supervised(tmp_path, {"predict": "RUNNING", "console": state}):
         assert main(["--var", str(tmp_path), "--only", "console"]) == status
     said = capsys.readouterr()
     assert said.out == f"console: left alone, as it doesn't run ({state.lower()})\n"

@@ -15,5 +15,5 @@ def test_the_launcher_waits_as_long_as_all_programs_may_take_to_stop() -> None:
         for section in programs.sections()
         if section.startswith("program:")
     ]
-    assert len(waits) == 6
+    assert len(waits) == 8
     assert sum(waits) < STOP_SECONDS

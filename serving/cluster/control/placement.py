@@ -35,12 +35,15 @@ class Placement:
         return bool(hosts) and hosts <= self._failed_on.get(demand.version_id, frozenset())
 
     def queue_for(self, demand: Demand) -> str:
-        """The queue for its next replica: that of one host only where others failed."""
+        """The queue for its next replica: that of one host where others failed, or near one."""
         hosts, good = self._hosts(demand.device), self._good(demand)
         queue = queue_of(demand.device)
-        if not good or good == hosts:
+        if demand.near in good and self._free(demand.near, device=demand.device) > 0:
+            chosen = demand.near
+        elif not good or good == hosts:
             return queue
-        chosen = max(sorted(good), key=lambda host: self._free(host, device=demand.device))
+        else:
+            chosen = max(sorted(good), key=lambda host: self._free(host, device=demand.device))
         self._taken[chosen, demand.device] += 1
         return queue_at(queue, host_id=chosen)
 

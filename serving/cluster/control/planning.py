@@ -19,7 +19,8 @@ MOST_DISPENSABLE_FIRST = (ReplicaState.QUEUED, ReplicaState.LOADING, ReplicaStat
 class Demand:
     """How many replicas one version should have.
 
-    `warm_until` (unix seconds) is set where nothing but its grace time keeps the version.
+    `warm_until` (unix seconds) is set where nothing but its grace time keeps the version. `near` is
+    the host where the next one should start if it can; "" where any will do.
     """
 
     version_id: int
@@ -29,6 +30,7 @@ class Demand:
     device: str
     replicas: int
     warm_until: float | None = None
+    near: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -16,13 +17,14 @@ from django.db.models import F
 from django.utils import timezone
 
 from registry import services
-from registry.models import ModelVersion, Release, Route
-from registry.version_queries import wanted
+from registry.models import ModelVersion
 from serving.cluster.control.ages import Ages
 from serving.cluster.control.checks import MOST_CHECKS, Checks
+from serving.cluster.control.demands import wanted_replicas
 from serving.cluster.control.placement import Placement
 from serving.cluster.control.planning import Demand, Plan, plan, preemption, version_to_evict
 from serving.cluster.control.releases import Cluster, Releases
+from serving.cluster.control.replica_moves import ReplicaMoves, replica_moves
 from serving.cluster.control.scaling import Scaling
 from serving.cluster.failures.counts import FailureCounts
 from serving.cluster.failures.endings import count_ending, count_failure
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 SETTLE_S = 3.0
 # A queued replica without a task in the queue for this long will never be started.
 LOST_AFTER_S = 10.0
+# A replica that should take another one's place has no slot to expect after so long.
+STARVED_AFTER_S = 10.0
 # For how long, again and again, a version stays warm while the one that replaced it isn't ready.
 FALLBACK_KEPT_S = 60.0
 # For how long a record is shown whose seal doesn't fit.
@@ -100,10 +104,14 @@ class Reconciler:
         fallbacks = self._keep_fallbacks(records, views=views, moment=moment)
         self._scaling.run(records=records, now=moment.timestamp())
         demands = wanted_replicas(moment=moment)
-        self._note_success(demands, records=records)
+        retiring = {worker.id for worker in workers if worker.retiring}
+        staying = [record for record in records if record.worker not in retiring]
+        moving = self._moves(demands, records=records, views=views, retiring=retiring, now=now)
+        # That one leaves proves nothing of the next.
+        self._note_success(demands, records=staying)
         placement = Placement(
-            workers=workers,
-            records=records,
+            workers=[worker for worker in workers if not worker.retiring],
+            records=staying,
             failed_on=self._failures.held_back(
                 [demand.version_id for demand in demands],
                 host_ids={worker.host_id for worker in workers},
@@ -111,10 +119,11 @@ class Reconciler:
         )
         records = self._without(placement.waiting_in_vain(records), records=records)
         steps = plan(
-            demands=demands,
+            demands=moving.demands,
             records=records,
             held_back={demand.version_id for demand in demands if placement.is_held_back(demand)},
         )
+        steps = replace(steps, drains=(*steps.drains, *moving.drains))
         self._carry_out(steps, placement=placement, now=now)
         self._make_room(demands, records=records, fallbacks=fallbacks, now=now)
         return steps
@@ -182,7 +191,7 @@ class Reconciler:
         if not overdue:
             return list(records)
         # What waits for workers of one host that has none any more waits for nobody.
-        served = {queue_at(w.queue, host_id=w.host_id) for w in workers}
+        served = {queue_at(w.queue, host_id=w.host_id) for w in workers if not w.retiring}
         deserted = {r.queue for r in overdue if r.queue not in ("", queue_of(r.device))} - served
         waiting = {
             task
@@ -276,6 +285,28 @@ class Reconciler:
             services.keep_warm(expiring, until=moment + timedelta(seconds=FALLBACK_KEPT_S))
         return frozenset(version.pk for version in fallbacks)
 
+    def _moves(
+        self,
+        demands: Sequence[Demand],
+        *,
+        records: Sequence[ReplicaRecord],
+        views: Sequence[WebView],
+        retiring: Set[str],
+        now: float,
+    ) -> ReplicaMoves:
+        return replica_moves(
+            demands,
+            records=records,
+            retiring=retiring,
+            reached={r.id for r in records if all(view.has_proven(r.id) for view in views)},
+            starved={
+                record.id
+                for record in records
+                if record.state is ReplicaState.QUEUED
+                and self._ages.of(record.id, now=now) > STARVED_AFTER_S
+            },
+        )
+
     def _carry_out(self, steps: Plan, *, placement: Placement, now: float) -> None:
         self._directory.remove(steps.drops)
         self._directory.ask_to_drain(steps.drains)
@@ -347,26 +378,6 @@ def _failed(record: ReplicaRecord, *, reason: str, died_loading: bool = False) -
     )
 
 
-def wanted_replicas(*, moment: datetime) -> list[Demand]:
-    """Read from the registry which versions should have how many replicas."""
-    starting = set(
-        Release.objects.filter(state=Release.State.STARTING).values_list("version_id", flat=True)
-    )
-    pinned = set(
-        Route.objects.filter(pinned_version__isnull=False).values_list(
-            "pinned_version_id", flat=True
-        )
-    )
-    return [
-        _demand(
-            version,
-            at_least=1 if version.pk in starting else 0,
-            only_warm=not (version.is_live or version.pk in starting or version.pk in pinned),
-        )
-        for version in wanted(ModelVersion.objects.all(), now=moment)
-    ]
-
-
 def _is_ready(record: ReplicaRecord) -> bool:
     return record.state is ReplicaState.READY
 
@@ -374,15 +385,3 @@ def _is_ready(record: ReplicaRecord) -> bool:
 def _ready(records: Sequence[ReplicaRecord]) -> Counter[tuple[int, int]]:
     """Count the ready replicas of each generation of each version."""
     return Counter((r.version_id, r.generation) for r in records if r.state is ReplicaState.READY)
-
-
-def _demand(version: ModelVersion, *, at_least: int, only_warm: bool) -> Demand:
-    return Demand(
-        version_id=version.pk,
-        model=version.model.name,
-        version=version.version,
-        generation=version.generation,
-        device=version.device,
-        replicas=max(version.replicas, at_least),
-        warm_until=version.warm_until.timestamp() if only_warm and version.warm_until else None,
-    )

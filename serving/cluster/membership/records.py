@@ -33,6 +33,8 @@ class ReplicaRecord(msgspec.Struct, frozen=True, kw_only=True):
     host: str = ""
     host_id: str = ""
     pid: int = 0
+    # The id of the worker whose slot it has.
+    worker: str = ""
     device: str = "cpu"
     # Where its task waits; "" for that of all workers for its device.
     queue: str = ""

@@ -1,4 +1,9 @@
-"""Which Celery workers take replicas, and with how many slots: each says so every second."""
+"""Which Celery workers take replicas, and with how many slots: each says so every second.
+
+A worker can be asked to retire: it takes no more replicas, and the control worker moves those that
+it has to others. The request holds as long as somebody renews it, so that a worker whose retirement
+nobody follows any more is one like the others.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +12,38 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from infrastructure.expiring_keys import ExpiringKeys, understood
+from serving.cluster.host import host_id
 
 if TYPE_CHECKING:
     import redis
 
 WORKER_KEY = "clipper:worker:"
 WORKERS = ExpiringKeys(index="clipper:workers", prefix=WORKER_KEY)
-WORKER_TTL_S = 5.0
+# A busy machine may keep one from saying so for several seconds.
+WORKER_TTL_S = 10.0
+RETIRE_KEY = "clipper:retire:"
+RETIRE_TTL_S = 30.0
+# One that has no replica any more is to be ended, and gets none for so long.
+RETIRED_TTL_S = 3600.0
 
 
 class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker's main process; `slots` is how many replicas it may be at a time."""
+    """A worker's main process; `slots` is how many replicas it may be at a time.
+
+    One that is `retiring` takes no more of them, and the control worker moves those that it has.
+    """
 
     id: str
     host: str
     host_id: str
     queue: str
     slots: int
+    retiring: bool = False
+
+
+def worker_id(pid: int) -> str:
+    """Return the id of the worker of this host whose main process this is."""
+    return f"{host_id()}-{pid}"
 
 
 _decoder = msgspec.json.Decoder(WorkerRecord)
@@ -46,3 +66,22 @@ def read_workers(client: redis.Redis) -> list[WorkerRecord]:
     """Return the workers that live, in the order of their ids."""
     found = understood(WORKERS.read(client), decoder=_decoder, what="worker")
     return sorted(found, key=lambda worker: worker.id)
+
+
+def ask_to_retire(client: redis.Redis, worker: str) -> None:
+    """Ask a worker, by its id, to retire, for the next seconds."""
+    client.set(RETIRE_KEY + worker, 1, px=int(RETIRE_TTL_S * 1000))
+
+
+def keep_retired(client: redis.Redis, worker: str) -> None:
+    """It has retired: somebody is about to end it."""
+    client.set(RETIRE_KEY + worker, 1, px=int(RETIRED_TTL_S * 1000))
+
+
+def take_back_request(client: redis.Redis, worker: str) -> None:
+    """It may take replicas again."""
+    client.delete(RETIRE_KEY + worker)
+
+
+def is_asked_to_retire(client: redis.Redis, worker: str) -> bool:
+    return bool(client.exists(RETIRE_KEY + worker))

@@ -24,6 +24,7 @@ from serving.cluster.host import host_id
 from serving.cluster.loading import load_spec
 from serving.cluster.membership.directory import Directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
+from serving.cluster.membership.workers import worker_id
 from serving.cluster.parent import Lifeline
 from serving.cluster.replica.drain_request import DrainRequest
 from serving.cluster.replica.heartbeat import Heartbeat
@@ -125,6 +126,7 @@ def claim(queued: ReplicaRecord, *, directory: Directory, device: str) -> Replic
         host=socket.gethostname(),
         host_id=host_id(),
         pid=os.getpid(),
+        worker=worker_id(os.getppid()),
         device=device,
         started_at=now,
         heartbeat_at=now,

@@ -11,7 +11,6 @@ import time
 from contextlib import suppress
 from typing import Any
 
-import redis
 from billiard.process import current_process
 from billiard.util import get_pdeathsig  # type: ignore[attr-defined]  # its stubs lack it
 from celery.signals import (
@@ -21,12 +20,12 @@ from celery.signals import (
     worker_shutting_down,
 )
 
-from infrastructure.log_once import LogOnce
 from infrastructure.redis_client import redis_client
 from serving.cluster.host import host_id
-from serving.cluster.membership.workers import WorkerRecord, announce_worker, withdraw_worker
+from serving.cluster.membership.workers import WorkerRecord, worker_id
 from serving.cluster.parent import Lifeline, die_with_parent
 from serving.cluster.queues import REPLICA_QUEUES, queue_at
+from serving.cluster.replica.announced import Announced
 from serving.cluster.replica.enforcement import end
 from serving.cluster.replica.watchdog import Slot, WatchTable
 
@@ -38,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 _lifeline: Lifeline | None = None
 _table: WatchTable | None = None
-_announced: list[WorkerRecord] = []
+_announced: list[Announced] = []
 
 
 def lifeline() -> Lifeline:
@@ -93,10 +92,8 @@ def tie_to_worker(**_: Any) -> None:
 def drain_replicas(**_: Any) -> None:
     """In the main process, inside its signal handler: replicas drain, then their tasks return."""
     lifeline().cut()
-    for worker in _announced:
-        with suppress(redis.RedisError):  # it expires by itself
-            withdraw_worker(redis_client(), worker)
-    _announced.clear()
+    for announced in _announced:
+        announced.withdraw()
 
 
 def _replica_queue(sender: Any) -> str | None:
@@ -107,29 +104,21 @@ def _replica_queue(sender: Any) -> str | None:
 
 def _say_that_it_lives(sender: Any, *, queue: str) -> None:
     """Write this worker down now and every second: releases tell what they wait for by it."""
-    worker = WorkerRecord(
-        id=f"{host_id()}-{os.getpid()}",
-        host=socket.gethostname(),
-        host_id=host_id(),
-        queue=queue,
-        # Those that it forks as replicas come count too (`slots.py`).
-        slots=sender.controller.max_concurrency or sender.pool.limit,
+    announced = Announced(
+        WorkerRecord(
+            id=worker_id(os.getpid()),
+            host=socket.gethostname(),
+            host_id=host_id(),
+            queue=queue,
+            # Those that it forks as replicas come count too (`slots.py`).
+            slots=sender.controller.max_concurrency or sender.pool.limit,
+        ),
+        consumer=sender,
+        client=redis_client(),
     )
-    log_once = LogOnce(logger, away="worker not announced", back="worker announced again")
-    _announced.append(worker)
-
-    def announce() -> None:
-        if worker not in _announced:
-            return  # it is being stopped
-        try:
-            announce_worker(redis_client(), worker)
-        except redis.RedisError as error:
-            log_once.began(error)
-        else:
-            log_once.ended()
-
-    announce()
-    sender.hub.call_repeatedly(WATCH_S, announce)
+    _announced.append(announced)
+    announced.renew()
+    sender.hub.call_repeatedly(WATCH_S, announced.renew)
 
 
 def _end_those_over_a_limit(pool: Any) -> None:

@@ -60,13 +60,12 @@ class Rounds:
         }
         self.directory.announce(a_record(replica_id, **(fields | changes)))
 
-    def employ(self, host_id: str, *, slots: int = 4) -> None:
+    def employ(self, host_id: str, *, slots: int = 4, **changes: object) -> None:
         """Have a worker of this host say that it takes replicas for CPUs."""
-        worker = WorkerRecord(
-            id=host_id, host=host_id, host_id=host_id, queue="replicas.cpu", slots=slots
-        )
+        fields: dict[str, Any] = {"id": host_id, "host": host_id, "queue": "replicas.cpu"}
+        worker = WorkerRecord(**(fields | {"host_id": host_id, "slots": slots} | changes))
         announce_worker(self.client, worker)
-        self.client.persist(WORKER_KEY + host_id)
+        self.client.persist(WORKER_KEY + worker.id)
 
     def failed(self, version: ModelVersion) -> int:
         """How often it failed in a row, on all hosts together."""

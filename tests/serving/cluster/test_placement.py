@@ -99,3 +99,10 @@ def test_slots_are_counted_and_those_who_have_them_named() -> None:
         4,
         "tree:1 (2), svm:1 (1)",
     )
+
+
+def test_where_one_leaves_a_host_the_next_one_starts_there_if_it_can() -> None:
+    demand = a_demand(near="h1")
+    assert placement(ONE, OTHER, failed=set()).queue_for(demand) == "replicas.cpu.h1"
+    assert placement(ONE, OTHER, failed=set(), taken="h1 h1").queue_for(demand) == "replicas.cpu"
+    assert placement(ONE, OTHER, failed={"h1"}).queue_for(demand) == "replicas.cpu.h2"

@@ -1,0 +1,41 @@
+"""Which versions should have how many replicas, by the registry."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from registry.models import ModelVersion, Release, Route
+from registry.version_queries import wanted
+from serving.cluster.control.planning import Demand
+
+
+def wanted_replicas(*, moment: datetime) -> list[Demand]:
+    """Read from the registry which versions should have how many replicas."""
+    starting = set(
+        Release.objects.filter(state=Release.State.STARTING).values_list("version_id", flat=True)
+    )
+    pinned = set(
+        Route.objects.filter(pinned_version__isnull=False).values_list(
+            "pinned_version_id", flat=True
+        )
+    )
+    return [
+        _demand(
+            version,
+            at_least=1 if version.pk in starting else 0,
+            only_warm=not (version.is_live or version.pk in starting or version.pk in pinned),
+        )
+        for version in wanted(ModelVersion.objects.all(), now=moment)
+    ]
+
+
+def _demand(version: ModelVersion, *, at_least: int, only_warm: bool) -> Demand:
+    return Demand(
+        version_id=version.pk,
+        model=version.model.name,
+        version=version.version,
+        generation=version.generation,
+        device=version.device,
+        replicas=max(version.replicas, at_least),
+        warm_until=version.warm_until.timestamp() if only_warm and version.warm_until else None,
+    )

@@ -1,0 +1,165 @@
+"""Has a worker retire, and follows how its replicas move to others, until it has none.
+
+The control worker moves them. What is done here is to ask for it, again and again, to say how it
+goes, and to give it up where it doesn't go on: then the worker takes replicas as before, and what
+has moved stays where it is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from registry.control import read_control
+from serving.cluster.failures.counts import FailureCounts
+from serving.cluster.membership.directory import Directory
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState
+from serving.cluster.membership.views import obstacle_text, obstacles, read_views
+from serving.cluster.membership.workers import (
+    WorkerRecord,
+    ask_to_retire,
+    keep_retired,
+    read_workers,
+    take_back_request,
+)
+
+if TYPE_CHECKING:
+    import redis
+
+LOOK_AGAIN_S = 0.5
+# Another worker, which has just been started, may take so long until it takes replicas.
+BESIDE_WITHIN_S = 60.0
+# So long nothing may happen while nothing loads, which has limits of its own.
+PATIENCE_S = 60.0
+MOST_FAILURES = 3
+# So long no replica must show: what the worker took last may not have begun, and a directory that
+# was lost is written anew.
+SETTLED_S = 2.0
+
+
+class RetirementFailed(Exception):
+    """The worker goes on as before, with what it still has; the text says why."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Retirement:
+    """One worker's, by its id. `beside` is the id of the one that has to be there first."""
+
+    client: redis.Redis
+    directory: Directory
+    worker: str
+    beside: str = ""
+    # Whether its process is there; one on a busy machine may be silent for a while.
+    lives: Callable[[], bool]
+    clock: Callable[[], float] = time.monotonic
+    wait: Callable[[float], object] = time.sleep
+    patience_s: float = PATIENCE_S
+    _failed_before: dict[int, int] = field(default_factory=dict)
+    _known: WorkerRecord | None = None
+
+    def run(self) -> Iterator[str]:
+        """Yield how it goes, a line each; raises RetirementFailed.
+
+        Afterwards the worker has no replica, and gets none for an hour: it may be ended.
+        """
+        done = False
+        yield from self._until_another_is_there()
+        try:
+            yield from self._until_all_have_moved()
+            keep_retired(self.client, self.worker)
+            done = True
+        finally:
+            if not done:
+                take_back_request(self.client, self.worker)
+
+    def _until_another_is_there(self) -> Iterator[str]:
+        deadline = self.clock() + BESIDE_WITHIN_S
+        while not self._others():
+            if not self.beside:
+                raise RetirementFailed("no other worker takes replicas from its queue")
+            if self.clock() >= deadline:
+                raise RetirementFailed(
+                    f"the new worker did not take replicas within {BESIDE_WITHIN_S:g} s"
+                )
+            self.wait(LOOK_AGAIN_S)
+        yield f"the worker that takes over is there, {len(self._left())} replicas to move"
+
+    def _until_all_have_moved(self) -> Iterator[str]:
+        left = self._left()
+        self._failed_before = {record.version_id: 0 for record in left}
+        self._failed_before = {record.version_id: self._failures(record)[0] for record in left}
+        seen: object = None
+        seen_at = empty_since = self.clock()
+        while True:
+            ask_to_retire(self.client, self.worker)
+            own, records = self._own(), self.directory.read()
+            before, left = left, [r for r in records if r.worker == self.worker and r.holds_slot]
+            remaining = {record.id for record in left}
+            for gone in (record for record in before if record.id not in remaining):
+                yield f"{gone.model}:{gone.version} has moved, {len(left)} left"
+            if left or not own.retiring:
+                empty_since = self.clock()
+            elif self.clock() - empty_since >= SETTLED_S:
+                return
+            now = sorted((r.id, r.state, r.preparing) for r in records)
+            if now != seen or any(r.state is ReplicaState.LOADING for r in records):
+                seen, seen_at = now, self.clock()
+            self._refuse_failures(left)
+            if self.clock() - seen_at >= self.patience_s:
+                raise RetirementFailed(self._obstacle(left, records=records))
+            self.wait(LOOK_AGAIN_S)
+
+    def _refuse_failures(self, left: Sequence[ReplicaRecord]) -> None:
+        for record in left:
+            count, text = self._failures(record)
+            if count - self._failed_before.get(record.version_id, 0) >= MOST_FAILURES:
+                raise RetirementFailed(
+                    f"{record.model}:{record.version} could not be started beside the replica "
+                    f"that answers, and goes on in that: {text}"
+                )
+
+    def _failures(self, record: ReplicaRecord) -> tuple[int, str]:
+        found = FailureCounts(self.client).by_host(record.version_id).values()
+        return sum(failures.count for failures in found), "; ".join(f.text for f in found)
+
+    def _obstacle(self, left: Sequence[ReplicaRecord], *, records: Sequence[ReplicaRecord]) -> str:
+        """What is in the way, as far as can be told."""
+        names = ", ".join(sorted({f"{record.model}:{record.version}" for record in left}))
+        head = f"nothing went on for {self.patience_s:g} s, {names or 'none'} left"
+        if problem := read_control(self.client).problem:
+            return f"{head}: {problem}"
+        versions = {record.version_id for record in left}
+        coming = [r for r in records if r.version_id in versions and r.worker != self.worker]
+        if waiting := [r for r in coming if r.state is ReplicaState.QUEUED]:
+            first = waiting[0]
+            return f"{head}: no slot is free for {first.model}:{first.version}"
+        views = read_views(self.client)
+        if unreached := obstacles(coming, views=views):
+            return f"{head}: {obstacle_text(*unreached[0])}"
+        texts = [text for record in left if (text := self._failures(record)[1])]
+        return f"{head}: {texts[0]}" if texts else head
+
+    def _others(self) -> list[WorkerRecord]:
+        own = self._own()
+        return [
+            worker
+            for worker in read_workers(self.client)
+            if worker.queue == own.queue
+            and not worker.retiring
+            and (worker.id == self.beside or (not self.beside and worker.id != own.id))
+        ]
+
+    def _own(self) -> WorkerRecord:
+        """What it said last of itself."""
+        found = (w for w in read_workers(self.client) if w.id == self.worker)
+        self._known = next(found, self._known)
+        if self._known is None:
+            raise RetirementFailed("no such worker takes replicas on this host")
+        if not self.lives():
+            raise RetirementFailed("the worker has ended before all of its replicas had moved")
+        return self._known
+
+    def _left(self) -> list[ReplicaRecord]:
+        return [r for r in self.directory.read() if r.worker == self.worker and r.holds_slot]

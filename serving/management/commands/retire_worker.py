@@ -1,0 +1,44 @@
+"""`manage.py retire_worker`: moves the replicas of a worker of this host to others."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from infrastructure.redis_client import redis_client
+from registry.management.base import ClipperCommand
+from serving.cluster.control.retirement import Retirement, RetirementFailed
+from serving.cluster.membership.own import own_directory
+from serving.cluster.membership.workers import worker_id
+from serving.cluster.parent import process_lives
+
+
+class Command(ClipperCommand):
+    help = "Move the replicas of a worker of this host to others, one by one, so that it can end."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("pid", type=int, help="of its main process")
+        parser.add_argument(
+            "--beside",
+            type=int,
+            metavar="PID",
+            help="wait for this worker of this host, which has just been started, to take replicas",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        beside: int | None = options["beside"]
+        retirement = Retirement(
+            client=redis_client(),
+            directory=own_directory(),
+            worker=worker_id(options["pid"]),
+            beside="" if beside is None else worker_id(beside),
+            lives=partial(process_lives, options["pid"]),
+        )
+        try:
+            for line in retirement.run():
+                self.stdout.write(line)
+                self.stdout.flush()
+        except RetirementFailed as error:
+            raise CommandError(str(error)) from error

@@ -1,0 +1,57 @@
+"""A worker says that it lives, and takes from its queues unless it is asked to retire."""
+
+from __future__ import annotations
+
+import redis
+
+from serving.cluster.membership.workers import (
+    WorkerRecord,
+    ask_to_retire,
+    read_workers,
+    take_back_request,
+)
+from serving.cluster.replica.announced import Announced
+
+RECORD = WorkerRecord(id="w1", host="app1", host_id="h1", queue="replicas.cpu", slots=2)
+BOTH = {"replicas.cpu", "replicas.cpu.h1"}
+
+
+class Queues:
+    """What a consumer takes from."""
+
+    def __init__(self) -> None:
+        self.taken_from = set(BOTH)
+
+    def add_task_queue(self, queue: str) -> None:
+        self.taken_from.add(queue)
+
+    def cancel_task_queue(self, queue: str) -> None:
+        self.taken_from.discard(queue)
+
+
+def test_it_retires_while_it_is_asked_to_and_says_so(client: redis.Redis) -> None:
+    queues = Queues()
+    worker = Announced(RECORD, consumer=queues, client=client)
+
+    def renewed() -> tuple[set[str], list[bool]]:
+        worker.renew()
+        return queues.taken_from, [record.retiring for record in read_workers(client)]
+
+    assert renewed() == (BOTH, [False])
+    ask_to_retire(client, "w1")
+    assert renewed() == (set(), [True])
+    take_back_request(client, "w1")
+    assert renewed() == (BOTH, [False])
+
+
+def test_a_request_that_nobody_renews_is_forgotten(client: redis.Redis) -> None:
+    ask_to_retire(client, "w1")
+    assert 0 < client.pttl("clipper:retire:w1") <= 30_000
+
+
+def test_one_that_is_being_stopped_is_no_worker_any_more(client: redis.Redis) -> None:
+    worker = Announced(RECORD, consumer=Queues(), client=client)
+    worker.renew()
+    worker.withdraw()
+    worker.renew()
+    assert read_workers(client) == []

@@ -1,0 +1,58 @@
+"""A worker that retires, round by round, against a real Redis and database."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry.models import ModelVersion
+from serving.cluster.membership.records import ReplicaState
+from tests.serving.cluster.rounds import UNREACHED, Rounds
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def retiring(rounds: Rounds, live: ModelVersion) -> Rounds:
+    """The one replica of a version has a slot of a worker that retires; another one is there."""
+    rounds.employ("h1", id="old", slots=1, retiring=True)
+    rounds.employ("h1", id="new", slots=1)
+    rounds.announce(live, "r1", worker="old")
+    rounds.see("r1")
+    return rounds
+
+
+def test_its_replica_leaves_when_another_one_has_answered_every_web_process(
+    retiring: Rounds, live: ModelVersion
+) -> None:
+    retiring.run()
+    ((started, queue),) = retiring.started
+    assert queue == "replicas.cpu.h1"
+    assert not retiring.run()
+
+    retiring.announce(live, started, worker="new", state=ReplicaState.LOADING)
+    assert not retiring.run()
+    retiring.announce(live, started, worker="new")
+    retiring.see("r1", **{started: UNREACHED})
+    assert not retiring.run()
+    retiring.see("r1", started)
+    assert retiring.run().drains == ("r1",)
+    assert not retiring.run()  # it drains
+    retiring.directory.remove(["r1"])
+    assert not retiring.run()
+
+
+def test_what_fails_to_start_beside_it_is_counted_and_waits_for_its_pause(
+    retiring: Rounds, live: ModelVersion
+) -> None:
+    retiring.run()
+    ((started, _),) = retiring.started
+    retiring.directory.remove([started])
+    retiring.failures.note(live.pk, host_id="h1", reason="no memory")
+
+    assert not retiring.run()
+    assert retiring.failed(live) == 1
+
+
+def test_once_nobody_asks_it_to_retire_nothing_moves(retiring: Rounds, live: ModelVersion) -> None:
+    retiring.employ("h1", id="old", slots=1, retiring=False)
+    assert not retiring.run()
