@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pytest_django import DjangoAssertNumQueries
 
 from registry import services
 from registry.models import Application
 from selection.evaluation.monitoring.history import Period, history
-from selection.evaluation.monitoring.snapshots import Observed, take_snapshot, thin_snapshots
+from selection.evaluation.monitoring.snapshots import Observed, take_snapshots, thin_snapshots
 from selection.models import Feedback, SelectionSnapshot, StateReset
 from serving.testing import application_spec
 
@@ -39,6 +40,10 @@ class Watch:
         self.intervals: dict[str, Any] = {}
 
     def take(self) -> SelectionSnapshot | None:
+        observed = self.observed()
+        return next(iter(take_snapshots([observed], now=self.now)), None)
+
+    def observed(self) -> Observed:
         self.now += timedelta(seconds=10)
         state = {
             "policy": self.policy,
@@ -58,8 +63,7 @@ class Watch:
             ],
         }
         spec = application_spec(id=self.application.pk)
-        observed = Observed(application=spec, state=state, readings=self.readings)
-        return take_snapshot(observed, now=self.now)
+        return Observed(application=spec, state=state, readings=self.readings)
 
     def tell(self, *, svm: float, forest: float, forced: bool = False) -> None:
         """Let one piece of feedback arrive, with the losses of both."""
@@ -98,6 +102,32 @@ def test_the_first_is_always_taken_and_then_only_where_something_changed(watch: 
     assert second.since == NOON + timedelta(seconds=10)
     assert second.arms["forest:1"]["weight"] == 0.75
     assert watch.take() is None
+
+
+def test_of_many_applications_those_that_do_nothing_are_passed_over_at_once(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    watches = [
+        Watch(
+            services.create_application(
+                name=f"idle-{number}", input_type="doubles", slo_ms=50, by=services.SYSTEM
+            )
+        )
+        for number in range(5)
+    ]
+
+    def take() -> list[int]:
+        observed = [watch.observed() for watch in watches]
+        return [row.application_id for row in take_snapshots(observed, now=watches[0].now)]
+
+    assert take() == [watch.application.pk for watch in watches]
+    with django_assert_num_queries(1):
+        assert take() == []
+    watches[1].tell(svm=0.0, forest=1.0)
+    watches[3].readings = {"web": {"svm:1": [3, 2, 1, 0]}}
+    assert take() == [watches[1].application.pk, watches[3].application.pk]
+    with django_assert_num_queries(1):
+        assert take() == []
 
 
 def test_queries_feedback_and_a_new_policy_are_changes(watch: Watch) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
 
 from registry.models import Application
 from registry.specs import ApplicationSpec
@@ -53,28 +54,49 @@ class Observed:
     latency: counter_deltas.Readings = field(default_factory=dict)
 
 
-def take_snapshot(observed: Observed, *, now: datetime) -> SelectionSnapshot | None:
-    """Write down an application's state where anything has changed since the last time.
+def take_snapshots(observed: Sequence[Observed], *, now: datetime) -> list[SelectionSnapshot]:
+    """Write down the state of each application where anything has changed since the last time.
 
-    The first one of an application is always taken. Returns None where none was, or where the
-    application has just been deleted.
+    The first one of an application is always taken. Returns those that were, none of an application
+    that has just been deleted. Most applications do nothing most of the time: of all of them
+    together it is found out with one query.
     """
-    application = observed.application
-    last = SelectionSnapshot.objects.filter(application_id=application.id).last()
-    arms = _arms(observed.state)
+    unread = Feedback.objects.filter(
+        application=OuterRef("application"), pk__gt=OuterRef("last_feedback")
+    )
+    rows = SelectionSnapshot.objects.filter(pk__in=_newest()).annotate(unread=Exists(unread))
+    found = {row.application_id: row for row in rows}
+    taken = []
+    for each in observed:
+        last = found.get(each.application.id)
+        if last is None or last.unread or _differs(last, each):
+            taken.append(_taken(each, last=last, now=now))
+    return [snapshot for snapshot in taken if snapshot is not None]
+
+
+def _newest() -> QuerySet[Application, int | None]:
+    """The key of each application's last snapshot."""
+    snapshots = SelectionSnapshot.objects.filter(application=OuterRef("pk")).order_by("-at", "-pk")
+    newest = Subquery(snapshots.values("pk")[:1])
+    return Application.objects.annotate(newest=newest).values_list("newest", flat=True)
+
+
+def _differs(last: SelectionSnapshot, observed: Observed) -> bool:
+    """Whether anything but feedback is another than it was then."""
+    then = (last.policy, last.arms)
+    now = (observed.state["policy"], _arms(observed.state))
+    return then != now or bool(counter_deltas.counted_since(last.readings, observed.readings))
+
+
+def _taken(
+    observed: Observed, *, last: SelectionSnapshot | None, now: datetime
+) -> SelectionSnapshot | None:
+    application, arms = observed.application, _arms(observed.state)
     counts = counter_deltas.counted_since(last.readings if last else {}, observed.readings)
     rule = answer_rule_of(application)
     watch = Watch(application, weights=observed.weights, now=now)
     unread = _Unread(last, application=application, rule=rule, now=now, watch=watch)
     earned, rewards = tallied(unread, trust=_trust(last), rule=rule)
-    changed = (
-        last is None
-        or counts
-        or unread.last != last.last_feedback
-        or (last.policy, last.arms) != (observed.state["policy"], arms)
-    )
-    if not changed:
-        return None
     since = last.at if last else now - timedelta(seconds=STEP_S)
     before = _standing(last, application=application, since=since)
     snapshot = SelectionSnapshot(

@@ -17,7 +17,7 @@ from registry.snapshot import build_snapshot
 from selection.evaluation.monitoring.counter_deltas import Readings
 from selection.evaluation.monitoring.health.watching import all_alarms
 from selection.evaluation.monitoring.history import COUNTERS
-from selection.evaluation.monitoring.snapshots import Observed, take_snapshot, thin_snapshots
+from selection.evaluation.monitoring.snapshots import Observed, take_snapshots, thin_snapshots
 from selection.store.health import publish_alarms
 from selection.store.queries import describe_all
 from serving.metrics.published import read_published
@@ -59,22 +59,20 @@ def _snapshots() -> int:
     documents = read_published(redis_client())
     states = describe_all(redis_client(), routed)
     now = timezone.now()
-    taken = [
-        take_snapshot(
-            Observed(
-                application=application,
-                state=state,
-                readings=readings_of(documents, application=application.name),
-                weights=weights,
-                too_late=too_late_of(documents, application=application.name),
-                latency=latency_of(documents, arms=weights),
-            ),
-            now=now,
+    observed = [
+        Observed(
+            application=application,
+            state=state,
+            readings=readings_of(documents, application=application.name),
+            weights=weights,
+            too_late=too_late_of(documents, application=application.name),
+            latency=latency_of(documents, arms=weights),
         )
         for (application, weights), state in zip(routed, states, strict=True)
     ]
+    taken = take_snapshots(observed, now=now)
     publish_alarms(redis_client(), all_alarms())
-    return sum(snapshot is not None for snapshot in taken)
+    return len(taken)
 
 
 def readings_of(documents: Iterable[Mapping[str, Any]], *, application: str) -> Readings:

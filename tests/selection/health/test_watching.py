@@ -13,7 +13,7 @@ from registry import services
 from registry.models import Application
 from selection.evaluation.monitoring.health.guardrails import MOST_METRICS
 from selection.evaluation.monitoring.health.watching import SETTLING_S, health_of
-from selection.evaluation.monitoring.snapshots import Observed, take_snapshot
+from selection.evaluation.monitoring.snapshots import Observed, take_snapshots
 from selection.models import ExperimentHealth, Feedback
 from serving.testing import application_spec
 
@@ -44,17 +44,15 @@ class Watched:
             | {"queries": 0, "feedback": 0, "reward": None, "reward_interval": None}
             for arm in self.weights
         ]
-        take_snapshot(
-            Observed(
-                application=spec,
-                state={"policy": spec.policy, "arms": arms, "recommendation": None},
-                readings={"web": {arm: [self.asked, self.asked, 0, 0] for arm in self.weights}},
-                weights=self.weights,
-                too_late={"web": self.too_late},
-                latency={"web": {"svm:1": [self.asked, self.asked * 2_000, 10, 30_000]}},
-            ),
-            now=self.now,
+        observed = Observed(
+            application=spec,
+            state={"policy": spec.policy, "arms": arms, "recommendation": None},
+            readings={"web": {arm: [self.asked, self.asked, 0, 0] for arm in self.weights}},
+            weights=self.weights,
+            too_late={"web": self.too_late},
+            latency={"web": {"svm:1": [self.asked, self.asked * 2_000, 10, 30_000]}},
         )
+        take_snapshots([observed], now=self.now)
 
     def label(self, arm: str, *, times: int = 1, **changes: Any) -> None:
         number = Feedback.objects.count()
