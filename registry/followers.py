@@ -21,10 +21,20 @@ if TYPE_CHECKING:
 # Each process that answers queries: an index of their ids, and up to which number each follows.
 FOLLOWERS = ExpiringKeys(index="clipper:followers", prefix="clipper:follower:")
 FOLLOWED_CHANNEL = "clipper:followed"
+# Written with the first of them: where it is missing, Redis has lost who there is. Until each has
+# had the time to say again that it lives, nobody knows whether these are all.
+KNOWN_KEY, RETURNING_KEY = "clipper:followers-known", "clipper:followers-returning"
 # A process says it anew more often than that; one that died is waited for no longer.
 TTL_S = 5.0
+# They say it each second.
+RETURN_WITHIN_S = 1.5
 # How long a change may take to reach every process: who waits goes on afterwards.
 FOLLOWED_WITHIN_S = 1.0
+# KEYS  of those who are known, of those who are returning
+# ARGV  for how many milliseconds they are
+NOTE_KNOWN = """
+if redis.call('SET', KEYS[1], '1', 'NX') then redis.call('SET', KEYS[2], '1', 'PX', ARGV[1]) end
+"""
 # Each of those who wait holds two connections.
 MOST_WATCHING = 8
 # Whoever is waited for may have died: it is looked at who lives.
@@ -36,6 +46,7 @@ async def note_followed(client: Redis, process: str, *, number: int) -> None:
     async with client.pipeline(transaction=True) as pipe:
         FOLLOWERS.write(pipe, process, text=str(number).encode(), ttl_s=TTL_S)
         FOLLOWERS.forget_gone(pipe)
+        pipe.eval(NOTE_KNOWN, 2, KNOWN_KEY, RETURNING_KEY, int(RETURN_WITHIN_S * 1000))
         pipe.publish(FOLLOWED_CHANNEL, number)
         await pipe.execute()
 
@@ -54,6 +65,8 @@ class Followers:
     def __init__(self, client: Redis) -> None:
         self._client = client
         self._places = asyncio.Semaphore(MOST_WATCHING)
+        # Whether there ever was one: a console alone has nobody to wait for.
+        self._seen = False
 
     async def everyone_followed(self, *, timeout_s: float = FOLLOWED_WITHIN_S) -> bool:
         """Wait until all processes that answer queries follow what has been announced by now.
@@ -79,7 +92,15 @@ class Followers:
 
     async def _all_follow(self, wanted: int) -> bool:
         numbers = await FOLLOWERS.read_async(self._client)
+        if self._seen and not await self._all_known():
+            return False
+        self._seen = self._seen or bool(numbers)
         return all(int(number) >= wanted for number in numbers)
+
+    async def _all_known(self) -> bool:
+        """Whether those who are written down are all: Redis may just have lost everything."""
+        known, returning = await self._client.mget(KNOWN_KEY, RETURNING_KEY)
+        return known is not None and returning is None
 
 
 async def _heard(followed: PubSub, *, wanted: int) -> None:

@@ -13,6 +13,7 @@ from registry.changes import NUMBER_KEY, announce, announced
 from registry.followers import (
     FOLLOWED_CHANNEL,
     FOLLOWERS,
+    RETURNING_KEY,
     Followers,
     leave_followers,
     note_followed,
@@ -73,6 +74,27 @@ async def test_what_is_announced_afterwards_is_not_waited_for(
             await asyncio.sleep(0)
     await changed(server_redis, client)
     await note_followed(client, "a", number=number)
+    assert await waiting
+
+
+async def test_a_redis_that_has_lost_everything_confirms_nothing(
+    client: Redis, server_redis: redis.Redis
+) -> None:
+    followers = Followers(client)
+    await note_followed(client, "a", number=await changed(server_redis, client))
+    await note_followed(client, "b", number=await announced(client))
+    assert await followers.everyone_followed(timeout_s=LONG_S)
+
+    await client.flushall()
+    number = await changed(server_redis, client)
+    assert not await followers.everyone_followed(timeout_s=0.05)
+    # The first one that is back may not be all.
+    await note_followed(client, "a", number=number)
+    assert not await followers.everyone_followed(timeout_s=0.05)
+    waiting = asyncio.create_task(followers.everyone_followed(timeout_s=LONG_S))
+    await note_followed(client, "b", number=number)
+    await client.delete(RETURNING_KEY)  # as if its time were over
+
     assert await waiting
 
 
