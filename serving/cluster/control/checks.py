@@ -91,6 +91,18 @@ class Checks:
         return [check for check, value in zip(checks, values, strict=True) if value is not None]
 
 
+def take_up(client: redis.Redis, check_id: int) -> bool:
+    """Hold a check that was queued; False where it is under way already.
+
+    One that waits in the queue for longer than its key lives is queued again. Raises RedisError.
+    """
+    with client.pipeline(transaction=True) as pipe:
+        pipe.getset(checking_key(check_id), RUNNING)
+        pipe.expire(checking_key(check_id), RUNNING_TTL_S)
+        before, _ = pipe.execute()
+    return before in (None, QUEUED.encode())
+
+
 def fitting_checks(cores: int) -> int:
     """How many checks fit beside the queries on a machine."""
     return 1 if cores <= FEW_CORES else MOST_CHECKS

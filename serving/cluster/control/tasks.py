@@ -31,7 +31,7 @@ from registry.sealing import Unsealable
 from registry.snapshot import version_spec
 from registry.specs import VersionSpec
 from serving.cluster.control import releases
-from serving.cluster.control.checks import RUNNING, RUNNING_TTL_S, checking_key
+from serving.cluster.control.checks import RUNNING, RUNNING_TTL_S, checking_key, take_up
 from serving.cluster.control.kept_inputs import kept_for
 from serving.cluster.control.reconcile import Reconciler
 from serving.cluster.control.trial import Aborted, Trial, failed_trial, try_out
@@ -81,7 +81,7 @@ def check_version(check_id: int) -> None:
     """Try a version out, and keep what came of it, by which the releases that wait for it go."""
     checks = VersionCheck.objects.select_related("version__model")
     check = checks.filter(pk=check_id, state=VersionCheck.State.PENDING).first()
-    if check is None:
+    if check is None or not take_up(redis_client(), check_id):
         return
     tries = Tries(redis_client(), of="version-check")
     # Counted before: a check may also take this process with it.

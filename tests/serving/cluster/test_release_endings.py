@@ -17,7 +17,13 @@ from infrastructure.redis_client import redis_client
 from registry import services
 from registry.models import Model, ModelVersion, Release, VersionCheck
 from serving.cluster.control.ages import Ages
-from serving.cluster.control.checks import Checks
+from serving.cluster.control.checks import (
+    QUEUED,
+    RUNNING_TTL_S,
+    Checks,
+    checking_key,
+    take_up,
+)
 from serving.cluster.control.releases import Cluster, Releases, fail
 from serving.cluster.control.tasks import check_version
 from serving.cluster.control.tries import MOST_TRIES
@@ -107,10 +113,26 @@ def test_one_whose_check_goes_wrong_again_and_again_fails() -> None:
     for _ in range(MOST_TRIES):
         with suppress(RuntimeError):
             check_version(check.pk)
+        redis_client().delete(checking_key(check.pk))  # as if it had expired
 
     check.refresh_from_db()
     assert "it could not be checked, tried 3 times: RuntimeError: expected to run" in check.error
     assert after_a_round(release) == ("failed", check.error)
+
+
+def test_a_check_that_was_queued_twice_runs_once(server_redis: redis.Redis) -> None:
+    check = VersionCheck.objects.get(version=a_release("odd").version_id)
+    server_redis.set(checking_key(check.pk), QUEUED)
+
+    assert take_up(server_redis, check.pk)
+    check_version(check.pk)  # would raise, as no check can be held here
+
+    check.refresh_from_db()
+    assert check.is_open
+    assert server_redis.get(f"clipper:release-tries:version-check:{check.pk}") is None
+    assert 0 < server_redis.ttl(checking_key(check.pk)) <= RUNNING_TTL_S
+    server_redis.delete(checking_key(check.pk))  # as if who began it had died
+    assert take_up(server_redis, check.pk)
 
 
 @pytest.mark.usefixtures("server_redis")
