@@ -100,7 +100,7 @@ def picture() -> dict[str, Any]:
     return {
         "at": time.time(),
         "reachable": sources.reachable,
-        "problem": problem or (control.problem if control else ""),
+        "problem": problem or (control.problem if control else "") or _left_out(documents),
         "control": {"age_s": control.age_s if control else None},
         "alarms": alarms(models),
         "web": _web(documents, reachable=sources.reachable),
@@ -204,6 +204,12 @@ def _from_redis(snapshot: Snapshot) -> tuple[str, Sources]:
     except redis.RedisError as error:
         problem = f"Redis cannot be reached, so nothing live is known: {error}"
         return problem, Sources(reachable=False)
+
+
+def _left_out(documents: Iterable[Document]) -> str:
+    """Say which rows of the registry processes can't follow; "" where they follow all."""
+    told = (document.get("registry", {}).get("problem", "") for document in documents)
+    return next(filter(None, told), "")
 
 
 def _control() -> Control | None:

@@ -32,6 +32,7 @@ from registry.row_changes import (
     RowChange,
     RowPlace,
     Spec,
+    UnreadableRow,
     in_order,
 )
 from registry.specs import (
@@ -45,6 +46,10 @@ from registry.specs import (
 
 # Rows of one question: a comparison takes about a millisecond of the interpreter for each piece.
 PIECE = 200
+# What a driver, a decoder or a spec makes of a value that was written past the ORM. Errors of the
+# database itself are none of these.
+BROKEN = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError)
+MOST_OF_A_FAULT = 200
 PRIORITIES = tuple(Priority.values)
 
 
@@ -88,7 +93,7 @@ def read_rows(ids: Ids, *, known: Known) -> list[RowChange]:
 def compare(place: RowPlace, *, known: Known) -> Piece:
     """Compare the next rows with how they were, and say where to go on."""
     kind, after = place
-    rows = dict(_ROWS[kind](RowSpan(after=after), limit=PIECE))
+    rows = _read(kind, RowSpan(after=after))
     until = max(rows) if len(rows) == PIECE else None
     gone = [
         row_id
@@ -110,7 +115,7 @@ def _named(kind: str, ids: Collection[int], known: Known) -> Iterator[RowChange]
     wanted = sorted(ids)
     for first in range(0, len(wanted), PIECE):
         some = tuple(wanted[first : first + PIECE])
-        rows = dict(_ROWS[kind](RowSpan(ids=some), limit=PIECE))
+        rows = _read(kind, RowSpan(ids=some))
         yield from _changes(kind, rows, known=known)
         yield from (
             RowChange(kind, row_id, None)
@@ -123,7 +128,34 @@ def _changes(kind: str, rows: Mapping[int, Row], *, known: Known) -> Iterator[Ro
     before = known[kind]
     for row_id, row in rows.items():
         if before.get(row_id) != row:
-            yield RowChange(kind, row_id, _SPECS[kind](row), row)
+            yield _change(kind, row_id, row)
+
+
+def _change(kind: str, row_id: int, row: Row) -> RowChange:
+    if isinstance(row, UnreadableRow):
+        return RowChange(kind, row_id, None, row, row.why)
+    try:
+        return RowChange(kind, row_id, _SPECS[kind](row), row)
+    except BROKEN as error:
+        return RowChange(kind, row_id, None, row, _why(error))
+
+
+def _read(kind: str, span: RowSpan) -> dict[int, Row]:
+    """Read these rows; where one of them can't be, each by itself."""
+    try:
+        return dict(_ROWS[kind](span, limit=PIECE))
+    except BROKEN:
+        read: dict[int, Row] = {}
+        for row_id in _ids(_OF_KIND[kind], span, limit=PIECE):
+            try:
+                read |= _ROWS[kind](RowSpan(ids=(row_id,)), limit=PIECE)
+            except BROKEN as error:
+                read[row_id] = UnreadableRow(_why(error))
+        return read
+
+
+def _why(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:MOST_OF_A_FAULT]
 
 
 def _following(change: RowChange, *, known: Known) -> Iterator[tuple[str, int]]:
@@ -264,6 +296,7 @@ _ROWS: Mapping[str, Callable[..., Iterator[tuple[int, Row]]]] = {
     MODEL: _plain_rows(_OF_MODEL),
     APPLICATION: _application_rows,
 }
+_OF_KIND = {KEY: _OF_KEY, VERSION: _OF_VERSION, MODEL: _OF_MODEL, APPLICATION: _OF_APPLICATION}
 _SPECS: Mapping[str, Callable[[Row], Spec | None]] = {
     KEY: _key,
     VERSION: _version,
@@ -292,6 +325,18 @@ def _rows(columns: Columns, span: RowSpan, *, limit: int | None = None) -> list[
     with connection.cursor() as cursor:
         cursor.execute(f"{sql} WHERE {where}{end}", parameters)
         return list(cursor.fetchall())
+
+
+def _ids(columns: Columns, span: RowSpan, *, limit: int) -> list[int]:
+    _, column = _statement(columns)
+    where, parameters = span.where(column)
+    table = column.rpartition(".")[0]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {column} FROM {table} WHERE {where} ORDER BY {column} LIMIT {limit}",  # noqa: S608
+            parameters,
+        )
+        return [row[0] for row in cursor.fetchall()]
 
 
 def _of_these(rows: list[Row], span: RowSpan, *, limit: int) -> RowSpan:

@@ -36,12 +36,24 @@ _RANKS = {
 
 
 class RowChange(NamedTuple):
-    """A row as it is now, and what the prediction path makes of it: None where it is to be gone."""
+    """A row as it is now, and what the prediction path makes of it: None where it is to be gone.
+
+    Where nothing can be made of it `fault` says why.
+    """
 
     kind: str
     id: int
     spec: Spec | None
     row: Row | None = None
+    fault: str = ""
+
+
+class UnreadableRow(NamedTuple):
+    """Stands for a row that holds what its columns can't: it is compared as others are."""
+
+    why: str
+    bound_to: frozenset[int] = frozenset()
+    usable: bool = False
 
 
 class RowPlace(NamedTuple):

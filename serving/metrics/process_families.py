@@ -25,6 +25,19 @@ def loop_families(documents: Iterable[dict[str, Any]]) -> Iterator[Metric]:
         yield family
 
 
+def registry_families(documents: Iterable[dict[str, Any]]) -> Iterator[Metric]:
+    """Return the metric of what web processes publish as `registry`; older ones publish none."""
+    gauge = GaugeMetricFamily(
+        "clipper_registry_rows_left_out",
+        "Rows of the registry that a process can't read, and so leaves out",
+        labels=["process"],
+    )
+    for document in documents:
+        if "registry" in document:
+            gauge.add_metric([document["id"]], document["registry"]["left_out"])
+    yield gauge
+
+
 def redis_families(documents: Iterable[dict[str, Any]]) -> Iterator[Metric]:
     """Return the metrics of what web processes publish as `redis`; older ones publish none."""
     known = [(document["id"], document["redis"]) for document in documents if "redis" in document]

@@ -84,7 +84,7 @@ class Router:
         touched = Touched(set(), set())
         applications: set[int] = set()
         models: set[int] = set()
-        for kind, row_id, spec, _ in changes:
+        for kind, row_id, spec, *_ in changes:
             if kind == APPLICATION:
                 applications.add(row_id)
                 self._take_up(row_id, cast("ApplicationSpec | None", spec), touched)

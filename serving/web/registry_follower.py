@@ -102,6 +102,8 @@ class RegistryFollower:
         self._pending: defaultdict[str, set[int]] = defaultdict(set)
         # What a notice has closed and no reading that began since has: none of before opens it.
         self._closed: set[tuple[str, int]] = set()
+        # Rows that nothing can be made of, and why: they stay as they were, or unknown; keys go.
+        self.faults: dict[tuple[str, int], str] = {}
         self._place: RowPlace = START
         # Which comparison this is, and how many pieces it and the last one have.
         self._begun = self._pieces = self._pieces_of_last = 0
@@ -277,17 +279,36 @@ class RegistryFollower:
                 for change in changes[first : first + SLICE]
                 if not (_opens(change) and (change.kind, change.id) in self._closed)
             ]
-            if some:
+            sound = [change for change in some if not change.fault or change.kind == KEY]
+            if sound:
                 with self._watch.applying():
-                    self._following.apply(some)
-                self._remember(some)
+                    self._following.apply(sound)
+            self._remember(some)
+            self._note_faults(some)
 
     def _remember(self, changes: Sequence[RowChange]) -> None:
-        for kind, row_id, _, row in changes:
+        for kind, row_id, _, row, _ in changes:
             if row is None:
                 self._known[kind].pop(row_id, None)
             else:
                 self._known[kind][row_id] = row
+
+    def _note_faults(self, changes: Sequence[RowChange]) -> None:
+        for change in changes:
+            row = change.kind, change.id
+            if change.fault:
+                logger.error("row left out kind=%s id=%d: %s", *row, change.fault)
+                self.faults[row] = change.fault
+            elif self.faults.pop(row, None):
+                logger.info("row followed again kind=%s id=%d", *row)
+
+    def faults_told(self) -> str:
+        """Say for people which rows are left out; "" where none is."""
+        if not self.faults:
+            return ""
+        (kind, row_id), why = next(iter(self.faults.items()))
+        more = f", and {len(self.faults) - 1} more" if len(self.faults) > 1 else ""
+        return f"{kind} {row_id} can't be read and is left out{more}: {why}"
 
     async def _follow_to(self, number: int) -> None:
         moved = number != self.followed

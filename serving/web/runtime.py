@@ -314,5 +314,7 @@ class Runtime:
         }
         document["since"], document["host"] = self._since, socket.gethostname()
         document["directory"] = {"refused": self._refusals.count}
+        faults = self.registry.faults
+        document["registry"] = {"left_out": len(faults), "problem": self.registry.faults_told()}
         document["loop"] = self.loop_watch.published()
         await publish(self.redis, document)

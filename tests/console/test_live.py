@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -17,7 +18,7 @@ from registry import services
 from registry.control import KEPT_S, KEY, note_round
 from registry.models import Model
 from registry.specs import ApplicationSpec, RouteSpec
-from serving.metrics.published import APPLICATION_COUNTERS
+from serving.metrics.published import APPLICATION_COUNTERS, WEBS, Metrics
 from serving.testing import application_spec
 from tests.redis_server import fresh_redis_client
 
@@ -202,6 +203,20 @@ def test_a_silent_control_worker_is_said_at_the_head_of_the_page(
     assert "is silent for 30 s" in live["problem"]
     assert live["reachable"]  # so that nobody is told that Redis is away
     assert 30 <= live["control"]["age_s"] < 60
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_that_is_left_out_is_said_at_the_head_of_the_page(
+    db: None, server_redis: redis.Redis
+) -> None:
+    note_round(server_redis)
+    told = Metrics(process_id="a", pid=1).document(at=0.0, now=0.0, rss_bytes=1, versions={})
+    told["registry"] = {"left_out": 1, "problem": "application 5 can't be read"}
+    with server_redis.pipeline() as pipe:
+        WEBS.write(pipe, "a", text=json.dumps(told).encode(), ttl_s=None)
+        pipe.execute()
+
+    assert picture()["problem"] == "application 5 can't be read"
 
 
 @pytest.mark.django_db

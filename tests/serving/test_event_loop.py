@@ -55,6 +55,12 @@ def test_a_reading_that_fails_is_none() -> None:
     assert sum(watch.read.counts) == 0
 
 
+def test_rows_that_are_left_out_are_counted() -> None:
+    document = Metrics(process_id="a", pid=1).document(at=0.0, now=0.0, rss_bytes=1, versions={})
+    document["registry"] = {"left_out": 2, "problem": "application 1 can't be read"}
+    assert samples(document)["clipper_registry_rows_left_out"] == 2
+
+
 def test_a_process_of_an_older_release_tells_nothing_of_its_loop() -> None:
     older = Metrics(process_id="a", pid=1).document(at=0.0, now=0.0, rss_bytes=1, versions={})
     assert "clipper_web_loop_lag_seconds_count" not in samples(older)

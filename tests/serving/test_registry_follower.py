@@ -44,6 +44,8 @@ class Registry:
         self.named: list[dict[str, set[int]]] = []
         self.compared = 0
         self.fails = False
+        # Rows of which nothing can be made.
+        self.broken: set[tuple[str, int]] = set()
         # Readings wait for this one, which is open unless a test closes it.
         self.gate = threading.Event()
         self.gate.set()
@@ -55,14 +57,19 @@ class Registry:
         self.named.append({kind: set(found) for kind, found in ids.items()})
         found = self._source.read_rows(ids, known=known)
         self._hold()
-        return found
+        return [self._as_it_is(change) for change in found]
 
     def compare(self, place: RowPlace, *, known: Known) -> Piece:
         self._look()
         self.compared += 1
         found = self._source.compare(place, known=known)
         self._hold()
-        return found
+        return found._replace(changes=[self._as_it_is(change) for change in found.changes])
+
+    def _as_it_is(self, change: RowChange) -> RowChange:
+        if (change.kind, change.id) not in self.broken:
+            return change
+        return change._replace(spec=None, row=("broken",), fault="ValueError: no number")
 
     def _look(self) -> None:
         if self.fails:
@@ -164,6 +171,30 @@ async def web(server_redis: redis.Redis, redis_socket: str) -> AsyncIterator[Web
 @pytest.fixture
 def seldom_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serving.web.registry_follower.COMPARED_IN_S", 3600.0)
+
+
+async def test_a_row_of_which_nothing_can_be_made_stays_as_it_was(web: Web) -> None:
+    web.registry.broken = {(APPLICATION, 1)}
+    web.announce(**{APPLICATION: {1}})
+    await web.until(lambda: web.follower.faults_told() != "")
+    assert web.follower.faults_told() == (
+        f"{APPLICATION} 1 can't be read and is left out: ValueError: no number"
+    )
+    assert "digits" in web.served.snapshot.applications
+
+    web.registry.broken = set()
+    web.registry.set(slo_ms=20.0)
+    web.announce(**{APPLICATION: {1}})
+    await web.until(lambda: web.slo_ms == 20.0)
+    assert web.follower.faults_told() == ""
+
+
+async def test_a_key_of_which_nothing_can_be_made_lets_nobody_in(web: Web) -> None:
+    ((digest, key),) = web.served.snapshot.keys.items()
+    web.registry.broken = {(KEY, key.id)}
+    web.announce(**{KEY: {key.id}})
+    await web.until(lambda: digest not in web.served.snapshot.keys)
+    assert web.follower.faults == {(KEY, key.id): "ValueError: no number"}
 
 
 async def test_only_what_a_notice_names_is_read(web: Web) -> None:
