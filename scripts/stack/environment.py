@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,9 @@ from .redis_server import url as redis_server_url
 
 # Marks each process of a stack, so that what a crash left behind can be found and stopped.
 MARK = "CLIPPER_STACK"
+
+# How the names of settings begin.
+SETTINGS = ("CLIPPER_", "DJANGO_", "REDIS_", "DATABASE_")
 
 DEFAULTS = {
     "CLIPPER_WEB_WORKERS": "1",
@@ -73,7 +77,7 @@ def write_environment_script(layout: Layout, *, environment: Mapping[str, str]) 
     names = sorted(
         name
         for name in environment
-        if name.startswith(("CLIPPER_", "DJANGO_", "REDIS_", "DATABASE_"))
+        if name.startswith(SETTINGS)
         and name not in {MARK, "DJANGO_SECRET_KEY", "DJANGO_SECRET_KEY_PREVIOUS"}
     )
     exported = {name: shlex.quote(environment[name]) for name in names}
@@ -83,6 +87,30 @@ def write_environment_script(layout: Layout, *, environment: Mapping[str, str]) 
         exported["REDIS_URL"] = f'"unix://:{password}@{layout.redis_socket}?db=0"'
     lines = [f"export {name}={value}" for name, value in exported.items()]
     write_private(layout.environment_script, text="\n".join([*lines, ""]))
+
+
+def exported_by(script: Path) -> dict[str, str]:
+    """Return the settings of a shell that has read the `env.sh` of a stack; {} without one."""
+    if not script.exists():
+        return {}
+    command = ["/bin/sh", "-c", '. "$0" && exec env -0', str(script.resolve())]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    pairs = (line.partition("=") for line in said.split("\0") if line.startswith(SETTINGS))
+    return {name: value for name, _, value in pairs}
+
+
+def set_otherwise(shell: Mapping[str, str], *, stack: Mapping[str, str]) -> list[str]:
+    """Return the settings that this shell has and that the stack was started without.
+
+    None where the shell has read the `env.sh` of another stack: those are that one's.
+    """
+    if not stack or shell.get("CLIPPER_VAR", "") not in ("", stack["CLIPPER_VAR"]):
+        return []
+    return sorted(
+        name
+        for name, value in shell.items()
+        if name.startswith(SETTINGS) and value and value != stack.get(name) and name != MARK
+    )
 
 
 def _content_of(secret: Path) -> str:

@@ -17,6 +17,7 @@ from serving.master.orders import RESTART, OrderFailed, ordered
 
 from . import static_files
 from .choices import usable_port, usable_var
+from .environment import exported_by, set_otherwise
 from .errors import StackError
 from .layout import Layout, layout_of
 from .programs import Program, Supervisor
@@ -38,13 +39,24 @@ SILENCE_SECONDS = 90.0
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
-        port = usable_port(os.environ.get("CLIPPER_PORT", "8000"))
-        layout = layout_of(usable_var(options.var), port=port)
+        layout = layout_of_running(usable_var(options.var))
         restart(layout, programs=options.only or usual(os.environ))
     except StackError as error:
         print(f"clipper: {error}", file=sys.stderr, flush=True)
         return 1
     return 0
+
+
+def layout_of_running(var: Path) -> Layout:
+    """Take on the environment of the stack in `var`, and say where this shell's is another."""
+    stack = exported_by(layout_of(var, port=0).environment_script)
+    if otherwise := set_otherwise(os.environ, stack=stack):
+        say(
+            f"This shell sets {', '.join(otherwise)} otherwise than the stack in '{var}', which "
+            "goes on with its own. For others to hold, end it with Ctrl-C and start it again."
+        )
+    os.environ.update(stack)
+    return layout_of(var, port=usable_port(os.environ.get("CLIPPER_PORT", "8000")))
 
 
 def parser() -> argparse.ArgumentParser:

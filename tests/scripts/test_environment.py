@@ -13,6 +13,8 @@ import pytest
 from scripts.stack.environment import (
     MARK,
     environment_of,
+    exported_by,
+    set_otherwise,
     without_another_stack,
     write_environment_script,
 )
@@ -124,3 +126,27 @@ def test_the_script_is_private_and_holds_no_key(layout: Layout) -> None:
     script = layout.environment_script.read_text()
     assert "very-secret" not in script
     assert layout.redis_password.read_text() not in script
+
+
+def test_settings_of_a_shell_that_the_stack_was_started_without_are_named(layout: Layout) -> None:
+    keep_secret(layout.secret_key)
+    base = {"CLIPPER_CPU_SLOTS": "3", "HOME": "/"}
+    environment = environment_of(layout, secret_key="k", redis_server=SERVER, base=base)
+    write_environment_script(layout, environment=environment)
+    stack = exported_by(layout.environment_script)
+    assert stack["CLIPPER_CPU_SLOTS"] == "3"
+
+    def named(**shell: str) -> list[str]:
+        return set_otherwise({"HOME": "/elsewhere", **shell}, stack=stack)
+
+    assert named() == named(**stack) == named(CLIPPER_CPU_SLOTS="") == []
+    assert named(CLIPPER_CPU_SLOTS="4", CLIPPER_HUNG_S="9") == [
+        "CLIPPER_CPU_SLOTS",
+        "CLIPPER_HUNG_S",
+    ]
+    assert named(CLIPPER_VAR="/another", CLIPPER_CPU_SLOTS="4") == []
+
+
+def test_without_a_script_a_stack_has_no_settings(layout: Layout) -> None:
+    assert exported_by(layout.environment_script) == {}
+    assert set_otherwise({"CLIPPER_CPU_SLOTS": "4"}, stack={}) == []
