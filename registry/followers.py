@@ -6,6 +6,7 @@ Whoever has changed something waits here until that holds for every query.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,10 @@ MOST_WATCHING = 8
 LOOK_S = 0.25
 
 
+# Whether the process with this id has died.
+IsGone = Callable[[str], Awaitable[bool]]
+
+
 async def note_followed(client: Redis, process: str, *, number: int) -> None:
     """Say that this process follows all that was announced up to this number, and that it lives."""
     async with client.pipeline(transaction=True) as pipe:
@@ -59,11 +64,19 @@ async def leave_followers(client: Redis, process: str) -> None:
         await pipe.execute()
 
 
-class Followers:
-    """Those who answer queries, as one process that changes the registry sees them."""
+async def _unknown(process: str, /) -> bool:
+    return False
 
-    def __init__(self, client: Redis) -> None:
+
+class Followers:
+    """Those who answer queries, as one process that changes the registry sees them.
+
+    `is_gone` says whether a process has died, as far as is known here: nobody waits for it then.
+    """
+
+    def __init__(self, client: Redis, *, is_gone: IsGone = _unknown) -> None:
         self._client = client
+        self._is_gone = is_gone
         self._places = asyncio.Semaphore(MOST_WATCHING)
         # Whether there ever was one: a console alone has nobody to wait for.
         self._seen = False
@@ -88,6 +101,7 @@ class Followers:
             # What this returns for is the subscription: nothing goes unheard from here on.
             await followed.get_message(timeout=LOOK_S)
             while not await self._all_follow(wanted):
+                await self._forget_gone(wanted)
                 await _heard(followed, wanted=wanted)
 
     async def _all_follow(self, wanted: int) -> bool:
@@ -96,6 +110,11 @@ class Followers:
             return False
         self._seen = self._seen or bool(numbers)
         return all(int(number) >= wanted for number in numbers)
+
+    async def _forget_gone(self, wanted: int) -> None:
+        for process, number in (await FOLLOWERS.read_by_id(self._client)).items():
+            if int(number) < wanted and await self._is_gone(process):
+                await leave_followers(self._client, process)
 
     async def _all_known(self) -> bool:
         """Whether those who are written down are all: Redis may just have lost everything."""

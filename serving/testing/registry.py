@@ -15,9 +15,7 @@ def registry_of(read: Callable[[], Snapshot]) -> RegistrySource:
 
     def rows() -> dict[tuple[str, int], Spec]:
         everything = differences(Snapshot(), read())
-        return {
-            (kind, row_id): spec for kind, row_id, spec, *_ in everything if spec is not None
-        }
+        return {(kind, row_id): spec for kind, row_id, spec, *_ in everything if spec is not None}
 
     def read_rows(ids: Ids, *, known: Known) -> list[RowChange]:
         there = rows()

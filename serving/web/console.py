@@ -19,9 +19,11 @@ from infrastructure.background import end_tasks
 from infrastructure.log_once import LogOnce
 from registry.followers import Followers
 from selection.store.keys import REDIS_ERRORS
+from serving.cluster.host import host_id
+from serving.cluster.parent import process_lives
 from serving.metrics.artifacts import ArtifactCounts
 from serving.metrics.memory import resident_bytes
-from serving.metrics.published import CONSOLES, Metrics, publish, withdraw
+from serving.metrics.published import CONSOLES, Metrics, publish, read_one, withdraw
 
 PUBLISH_INTERVAL_S = 1.0
 RETRY_PAUSE_S = 0.5
@@ -48,7 +50,7 @@ class ConsoleRuntime:
         self.metrics = Metrics(process_id=f"{os.getpid()}-{secrets.token_hex(3)}", pid=os.getpid())
         self.artifacts = ArtifactCounts()
         self._since = time()
-        self._followers = Followers(self.redis)
+        self._followers = Followers(self.redis, is_gone=self._is_gone)
         # Resolves at the next notice of a change of the registry.
         self.next_change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tasks: list[asyncio.Task[None]] = []
@@ -68,6 +70,13 @@ class ConsoleRuntime:
     async def followed(self) -> None:
         """Wait a moment until what was changed by now holds for every query."""
         await self._followers.everyone_followed()
+
+    async def _is_gone(self, process: str) -> bool:
+        """Whether a process of this host has died; of other hosts nothing is known."""
+        told = await read_one(self.redis, process)
+        if told is None or told.get("host_id") != host_id():
+            return False
+        return not process_lives(told["pid"])
 
     async def _listen(self) -> None:
         """Tell who waits of each notice; what is lost while Redis is away they look for."""

@@ -29,6 +29,7 @@ from selection.receipts import FormerSecret, ReceiptSigner
 from selection.store.keys import REDIS_ERRORS
 from selection.store.outputs import BUDGET_BYTES, OutputStore
 from selection.store.state import COPIES, SelectionStore
+from serving.cluster.host import host_id
 from serving.cluster.membership.directory import REPLICAS_CHANNEL, read_directory
 from serving.cluster.membership.records import ReplicaRecord
 from serving.cluster.membership.seals import Refusals, Seal
@@ -313,6 +314,7 @@ class Runtime:
             "due_dropped": self.due.dropped,
         }
         document["since"], document["host"] = self._since, socket.gethostname()
+        document["host_id"] = host_id()
         document["directory"] = {"refused": self._refusals.count}
         faults = self.registry.faults
         document["registry"] = {"left_out": len(faults), "problem": self.registry.faults_told()}
