@@ -44,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StackError as error:
         print(f"clipper: {error}", file=sys.stderr, flush=True)
         return 1
+    except KeyboardInterrupt:
+        print("clipper: broken off; what is being replaced goes on.", file=sys.stderr, flush=True)
+        return 1
     return 0
 
 

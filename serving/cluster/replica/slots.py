@@ -1,7 +1,8 @@
-"""A worker forks its slots as replicas come: Celery's autoscaler, which never takes one away."""
+"""A worker forks its slots as replicas come: Celery's autoscaler, which takes none away itself."""
 
 from __future__ import annotations
 
+from celery.worker import state
 from celery.worker.autoscale import Autoscaler
 
 # Forked before it is asked for, so that a replica finds a slot that can begin.
@@ -20,3 +21,12 @@ class SlotsOnDemand(Autoscaler):
         if lacking > 0:
             self.scale_up(lacking)
         return lacking > 0
+
+    def end_free(self) -> None:
+        """Of a worker that takes no more replicas: end its free slots but one.
+
+        None while one has been given a replica that hasn't begun there.
+        """
+        surplus = self.processes - (self.qty + SPARE)
+        if surplus > 0 and len(state.active_requests) == self.qty:
+            self.pool.shrink(surplus)  # type: ignore[attr-defined]  # its stubs lack it

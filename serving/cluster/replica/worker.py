@@ -115,6 +115,7 @@ def _say_that_it_lives(sender: Any, *, queue: str) -> None:
         ),
         consumer=sender,
         client=redis_client(),
+        while_retiring=getattr(sender.controller.autoscaler, "end_free", lambda: None),
     )
     _announced.append(announced)
     announced.renew()

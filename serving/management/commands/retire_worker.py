@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from functools import partial
 from typing import Any
 
+import redis
 from django.core.management.base import CommandError, CommandParser
 
 from infrastructure.redis_client import redis_client
@@ -36,9 +39,15 @@ class Command(ClipperCommand):
             beside="" if beside is None else worker_id(beside),
             lives=partial(process_lives, options["pid"]),
         )
+        # The worker is to hear of it at once where whoever has called this is broken off.
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         try:
             for line in retirement.run():
                 self.stdout.write(line)
                 self.stdout.flush()
         except RetirementFailed as error:
             raise CommandError(str(error)) from error
+        except redis.RedisError as error:
+            raise CommandError(f"Redis can't be asked: {error}") from error
+        finally:
+            signal.signal(signal.SIGTERM, before)

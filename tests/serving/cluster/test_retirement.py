@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 import redis
+from django.core.management import CommandError, call_command
+from django.test import override_settings
 
 from registry.control import note_round
 from serving.cluster.control.retirement import LOOK_AGAIN_S, Retirement, RetirementFailed
@@ -20,6 +22,7 @@ from serving.cluster.membership.workers import (
     is_asked_to_retire,
     withdraw_worker,
 )
+from tests.redis_server import fresh_redis_client
 from tests.serving.cluster.records import a_record
 
 OLD, NEW = (
@@ -175,3 +178,12 @@ def test_what_is_no_worker_cannot_retire(world: World) -> None:
     withdraw_worker(world.client, OLD)
     with pytest.raises(RetirementFailed, match="no such worker takes replicas on this host"):
         world.retire()
+
+
+def test_the_command_names_what_is_in_the_way(redis_socket: str, client: redis.Redis) -> None:
+    with (
+        override_settings(REDIS_URL=f"unix://{redis_socket}"),
+        fresh_redis_client(),
+        pytest.raises(CommandError, match="no such worker takes replicas on this host"),
+    ):
+        call_command("retire_worker", "1")

@@ -1,4 +1,4 @@
-"""Slots are forked as replicas come, one ahead of them, and never taken away."""
+"""Slots are forked as replicas come, one ahead of them, and taken away where no more may come."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ class CountingPool:
     def grow(self, number: int) -> None:
         self.num_processes += number
 
+    def shrink(self, number: int) -> None:
+        self.num_processes -= number
+
     def maintain_pool(self) -> None:
         self.maintained += 1
 
@@ -38,6 +41,7 @@ class Reserved:
 def nothing_reserved() -> Iterator[None]:
     yield
     state.reserved_requests.clear()
+    state.active_requests.clear()
 
 
 @pytest.mark.parametrize(("replicas", "slots"), [(0, 1), (1, 2), (2, 3), (3, 3)])
@@ -61,3 +65,18 @@ def test_a_slot_stays_when_its_replica_has_gone() -> None:
     autoscaler.maybe_scale()
 
     assert pool.num_processes == MOST
+
+
+def test_a_worker_that_takes_no_more_replicas_ends_its_free_slots_but_one() -> None:
+    pool = CountingPool(num_processes=MOST)
+    autoscaler = SlotsOnDemand(pool, MOST, 1)  # type: ignore[arg-type]  # a double
+    serves = Reserved()
+    state.reserved_requests.add(serves)
+
+    autoscaler.end_free()
+    assert pool.num_processes == MOST  # it may have any of them
+
+    state.active_requests.add(serves)
+    autoscaler.end_free()
+    autoscaler.maybe_scale()
+    assert pool.num_processes == 2
