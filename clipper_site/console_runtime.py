@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from django.conf import settings
 
 from clipper_site.web_process import with_fresh_connection
@@ -11,6 +13,7 @@ from registry.changes import CHANGES_CHANNEL
 from registry.models import ModelVersion
 from serving.api.artifacts import ArtifactDownloads
 from serving.metrics.artifacts import ArtifactCounts
+from serving.metrics.masters import read_masters
 from serving.web.console import ConsoleRuntime, ConsoleSpec
 
 
@@ -21,6 +24,7 @@ def new_console() -> ConsoleRuntime:
             redis_url=settings.REDIS_URL,
             registry_channel=CHANGES_CHANNEL,
             read_arms=with_fresh_connection(_arms),
+            read_masters=partial(read_masters, settings.CLIPPER_RUN_DIR),
         )
     )
 

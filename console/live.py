@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis
+from django.conf import settings
 from django.urls import reverse
 
 from console import formats
@@ -38,6 +39,7 @@ from serving.cluster.failures.counts import failure_texts
 from serving.cluster.membership.own import own_directory
 from serving.cluster.membership.views import read_views
 from serving.cluster.scaling_events import last_changes
+from serving.metrics.masters import dying, read_masters
 from serving.metrics.published import APPLICATION_COUNTERS, CONSOLES, read_published
 
 RELEASES_SHOWN = 8
@@ -100,7 +102,7 @@ def picture() -> dict[str, Any]:
     return {
         "at": time.time(),
         "reachable": sources.reachable,
-        "problem": problem or (control.problem if control else "") or _left_out(documents),
+        "problem": problem or (control.problem if control else "") or _problem(documents),
         "control": {"age_s": control.age_s if control else None},
         "alarms": alarms(models),
         "web": _web(documents, reachable=sources.reachable),
@@ -206,10 +208,10 @@ def _from_redis(snapshot: Snapshot) -> tuple[str, Sources]:
         return problem, Sources(reachable=False)
 
 
-def _left_out(documents: Iterable[Document]) -> str:
-    """Say which rows of the registry processes can't follow; "" where they follow all."""
+def _problem(documents: Iterable[Document]) -> str:
+    """Say which rows of the registry processes can't follow, or which keep dying; "": none."""
     told = (document.get("registry", {}).get("problem", "") for document in documents)
-    return next(filter(None, told), "")
+    return next(filter(None, told), "") or dying(read_masters(settings.CLIPPER_RUN_DIR))
 
 
 def _control() -> Control | None:

@@ -91,6 +91,7 @@ class MetricsPage:
             fetches=fetches,
             checks=checks,
             health=health,
+            masters=await asyncio.to_thread(self._runtime.spec.read_masters),
         )
 
     async def _known_arms(self) -> Mapping[int, str]:

@@ -12,7 +12,7 @@ import signal
 import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from time import monotonic
 
 from infrastructure.background import end_tasks
@@ -77,6 +77,9 @@ class Seat:
 class Counts:
     """What has happened since the master started."""
 
+    starts: int = 0
+    # Ended for not being ready in time, or never started.
+    unready: int = 0
     deaths: int = 0
     replaced: int = 0
     refused: int = 0
@@ -145,6 +148,13 @@ class Master:
         counts = self.counts
         return [*lines, f"died {counts.deaths}, replaced {counts.replaced}, kept {counts.refused}"]
 
+    def counted(self) -> dict[str, int]:
+        """Return what has happened, and `in_a_row`: how many died one soon after the other, with
+        none since that lived on.
+        """
+        in_a_row = (0 if _is_steady(seat.child) else seat.failures for seat in self.seats)
+        return {**asdict(self.counts), "in_a_row": max(in_a_row, default=0)}
+
     # Processes, each in its place.
 
     def _start(self, *, replaces: bool) -> Child:
@@ -156,6 +166,7 @@ class Master:
         except OSError as error:
             raise NeverReady(f"no process can be started: {error}") from None
         self._children.add(child)
+        self.counts.starts += 1
         return child
 
     def _fill(self, seat: Seat) -> None:
@@ -164,6 +175,7 @@ class Master:
         try:
             seat.child = child = self._start(replaces=False)
         except NeverReady as error:
+            self.counts.unready += 1
             self._start_later(seat, why=str(error))
             return
         logger.info("%s: process %d starts", self.spec.name, child.pid)
@@ -174,6 +186,7 @@ class Master:
         try:
             await child.until_ready(seconds=self.spec.ready_s)
         except NeverReady as error:
+            self.counts.unready += 1
             logger.error("%s: %s", self.spec.name, error)
             child.signal(signal.SIGKILL)
         else:
@@ -210,7 +223,7 @@ class Master:
 
     def _died(self, seat: Seat, child: Child) -> None:
         self.counts.deaths += 1
-        if child.is_ready and monotonic() - child.started_at >= STEADY_S:
+        if _is_steady(child):
             seat.failures = 0
         self._start_later(seat, why=f"process {child.pid} {child.ending()}")
 
@@ -257,6 +270,10 @@ class Master:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _is_steady(child: Child | None) -> bool:
+    return child is not None and child.is_ready and monotonic() - child.started_at >= STEADY_S
 
 
 def pause_after(failures: int) -> float:

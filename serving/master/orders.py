@@ -17,6 +17,7 @@ from serving.master.master import Master, RestartFailed, Tell
 
 RESTART = "restart"
 STATUS = "status"
+COUNTS = "counts"
 DONE = "done"
 FAILED = "failed: "
 
@@ -59,8 +60,12 @@ async def _carried_out(
         for line in master.status():
             _say(writer, line)
         return DONE
+    if order == COUNTS:
+        for name, count in master.counted().items():
+            _say(writer, f"{name} {count}")
+        return DONE
     if order != RESTART:
-        return f"{FAILED}expected {RESTART} or {STATUS}, got {order!r}"
+        return f"{FAILED}expected {RESTART}, {STATUS} or {COUNTS}, got {order!r}"
     try:
         await master.replace_all(tell)
     except RestartFailed as error:

@@ -27,6 +27,7 @@ from serving.metrics.cluster import (
     refused_records,
 )
 from serving.metrics.experiments import HealthCollector
+from serving.metrics.masters import MasterCounts, MastersCollector
 from serving.metrics.process_families import loop_families, redis_families, registry_families
 from serving.metrics.published import (
     APPLICATION_COUNTERS,
@@ -46,13 +47,14 @@ def exposition(
     fetches: Mapping[str, Mapping[str, int]] | None = None,
     checks: Mapping[str, int] | None = None,
     health: Alarms | None = None,
+    masters: Mapping[str, MasterCounts] | None = None,
 ) -> bytes:
     """Render the documents in Prometheus' text format; `process` tells the web processes apart.
 
     `control_age_s` is how old the control worker's last round is, None where nobody knows of one;
     `restarts` are those of versions by their names, `environments` what is counted of those built,
     `fetches` what hosts counted of artifacts, `checks` how those of versions ended, `health` which
-    checks of experiments raise an alarm.
+    checks of experiments raise an alarm, `masters` what those of web processes counted.
     """
     registry = CollectorRegistry()
     registry.register(ClusterCollector(control_age_s=control_age_s, restarts=restarts or {}))
@@ -60,6 +62,7 @@ def exposition(
     registry.register(ChecksCollector(checks or {}))
     registry.register(artifacts.FetchesCollector(fetches or {}))
     registry.register(HealthCollector(health or {}))
+    registry.register(MastersCollector(masters or {}))
     registry.register(_Documents(list(documents)))
     return generate_latest(registry)
 

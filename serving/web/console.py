@@ -22,6 +22,7 @@ from selection.store.keys import REDIS_ERRORS
 from serving.cluster.host import host_id
 from serving.cluster.parent import process_lives
 from serving.metrics.artifacts import ArtifactCounts
+from serving.metrics.masters import MasterCounts
 from serving.metrics.memory import resident_bytes
 from serving.metrics.published import CONSOLES, Metrics, publish, read_one, withdraw
 
@@ -33,12 +34,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleSpec:
-    """What the composition root hands in. `read_arms` blocks and is called in a thread."""
+    """What the composition root hands in. What reads blocks, and is called in a thread."""
 
     redis_url: str
     registry_channel: str
     # The names of all versions by their ids.
     read_arms: Callable[[], Mapping[int, str]]
+    # What the masters of this host's web processes have counted.
+    read_masters: Callable[[], Mapping[str, MasterCounts]] = dict
 
 
 class ConsoleRuntime:

@@ -173,28 +173,18 @@ def seldom_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serving.web.registry_follower.COMPARED_IN_S", 3600.0)
 
 
-async def test_a_row_of_which_nothing_can_be_made_stays_as_it_was(web: Web) -> None:
-    web.registry.broken = {(APPLICATION, 1)}
-    web.announce(**{APPLICATION: {1}})
-    await web.until(lambda: web.follower.faults_told() != "")
-    assert web.follower.faults_told() == (
-        f"{APPLICATION} 1 can't be read and is left out: ValueError: no number"
-    )
-    assert "digits" in web.served.snapshot.applications
-
-    web.registry.broken = set()
-    web.registry.set(slo_ms=20.0)
-    web.announce(**{APPLICATION: {1}})
-    await web.until(lambda: web.slo_ms == 20.0)
-    assert web.follower.faults_told() == ""
-
-
-async def test_a_key_of_which_nothing_can_be_made_lets_nobody_in(web: Web) -> None:
+async def test_a_row_of_which_nothing_can_be_made_stays_but_a_key_goes(web: Web) -> None:
     ((digest, key),) = web.served.snapshot.keys.items()
-    web.registry.broken = {(KEY, key.id)}
-    web.announce(**{KEY: {key.id}})
-    await web.until(lambda: digest not in web.served.snapshot.keys)
-    assert web.follower.faults == {(KEY, key.id): "ValueError: no number"}
+    web.registry.broken = {(KEY, key.id), (APPLICATION, 1)}
+    web.announce(**{KEY: {key.id}, APPLICATION: {1}})
+    await web.until(lambda: len(web.follower.faults) == 2)
+    assert "is left out, and 1 more: ValueError: no number" in web.follower.faults_told()
+    assert "digits" in web.served.snapshot.applications
+    assert digest not in web.served.snapshot.keys
+    web.registry.broken = set()
+    web.announce(**{KEY: {key.id}, APPLICATION: {1}})
+    await web.until(lambda: web.follower.faults_told() == "")
+    assert digest in web.served.snapshot.keys
 
 
 async def test_only_what_a_notice_names_is_read(web: Web) -> None:

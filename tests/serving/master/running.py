@@ -17,7 +17,7 @@ import psutil
 
 from scripts.stack.command import free_port
 from scripts.stack.layout import ROOT
-from serving.master.orders import RESTART, STATUS, ordered
+from serving.master.orders import COUNTS, RESTART, STATUS, ordered
 from tests.serving.master import served
 from tests.serving.master.served import BEHAVIOUR
 
@@ -78,6 +78,10 @@ class Running:
 
     def status(self) -> list[str]:
         return list(ordered(STATUS, path=self.orders, seconds=SECONDS))
+
+    def counts(self) -> dict[str, int]:
+        lines = ordered(COUNTS, path=self.orders, seconds=SECONDS)
+        return {name: int(count) for name, count in map(str.split, lines)}
 
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)

@@ -15,6 +15,8 @@ import pytest
 from serving.master.listening import listen
 from serving.master.master import LONGEST_PAUSE_S, pause_after
 from serving.master.orders import OrderFailed, ordered
+from serving.metrics.exposition import exposition
+from serving.metrics.masters import KEEPS_DYING, dying, read_masters
 from tests.serving.master.running import SECONDS, Running, gone, running, until
 
 
@@ -113,6 +115,9 @@ def test_one_that_is_killed_is_replaced_at_once_and_counted(master: Running) -> 
     assert master.answer() != before  # who comes meanwhile waits, and is not refused
     assert "died 1, replaced 0" in master.status()[-1]
     assert f"process {before} was ended by SIGKILL; the next one starts in 0 s" in master.text
+    counts = master.counts()
+    assert (counts["starts"], counts["deaths"], counts["in_a_row"]) == (2, 1, 1)
+    assert dying({"predict": counts}) == ""
 
 
 def test_those_that_die_as_they_start_are_started_ever_more_rarely(master: Running) -> None:
@@ -121,8 +126,22 @@ def test_those_that_die_as_they_start_are_started_ever_more_rarely(master: Runni
     until(lambda: "starts in 1 s" in master.text, what="growing pauses")
     pauses = [float(line.split()[-2]) for line in master.text.splitlines() if " s" in line[-2:]]
     assert pauses[:3] == [0.0, 0.5, 1.0]
+    counts = master.counts()
+    assert counts["unready"] >= KEEPS_DYING - 1
+    assert dying({"predict": counts}).startswith("a predict process keeps dying, ")
     master.behave("well")
     assert master.answer()
+
+
+def test_what_masters_count_is_published_where_they_answer(master: Running, tmp_path: Path) -> None:
+    (tmp_path / "predict.master").symlink_to(master.orders)
+    master.restart()
+
+    text = exposition([], masters=read_masters(tmp_path)).decode()
+
+    assert 'clipper_web_processes_started_total{kind="predict"} 2.0' in text
+    assert 'clipper_web_processes_replaced_total{kind="predict"} 1.0' in text
+    assert 'kind="console"' not in text
 
 
 def test_pauses_grow_to_their_longest_and_stay_there_for_days() -> None:
@@ -186,7 +205,7 @@ def test_no_socket_leaks_from_one_generation_to_the_next(master: Running) -> Non
 
 
 def test_an_order_that_nobody_knows_is_refused(master: Running) -> None:
-    with pytest.raises(OrderFailed, match="expected restart or status, got 'dance'"):
+    with pytest.raises(OrderFailed, match="expected restart, status or counts, got 'dance'"):
         list(ordered("dance", path=master.orders, seconds=SECONDS))
 
 
