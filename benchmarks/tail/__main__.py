@@ -20,6 +20,8 @@ ECHO = "bare echo server"
 ECHO_P999_MS, LATE_MS = 20.0, 5.0
 TAIL_MS = {"p50": "p50_ms", "p99": "p99_ms", "p99.9": "p999_ms", "max": "max_ms"}
 STEADY_P99_MS = 20.0
+# Who takes less of a core than this is not told of.
+BUSY = 0.01
 # What somebody else's doing may add to the ninety-ninth percentile.
 ADDED_P99_MS = 10.0
 # What a deploy may lose at the higher share, in percent of the queries.
@@ -99,7 +101,7 @@ def _of_share(rows: Frame, *, share: float) -> Frame:
 
 
 def notes(result: Frame) -> str:
-    """The worst stretches of each row, and what may be the machine's fault."""
+    """The worst stretches of each row, who was busy, and what may be the machine's fault."""
     lines = ["The worst stretches"]
     for row in result.to_dict("records"):
         name = f"{row['name']} at {row['share']:.0%}"
@@ -113,7 +115,18 @@ def notes(result: Frame) -> str:
         ):
             if row[field] > most:
                 lines.append(f"Doubtful: {name}: {why.format(row[field])}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_busy(result)])
+
+
+def _busy(result: Frame) -> list[str]:
+    """The cores that each role kept busy in each row, the busiest first."""
+    rows = [row for row in result.to_dict("records") if isinstance(row.get("cores"), dict)]
+    lines = ["Cores kept busy"] if rows else []
+    for row in rows:
+        cores = sorted(row["cores"].items(), key=lambda role: -role[1])
+        told = ", ".join(f"{role} {busy:.2f}" for role, busy in cores if busy >= BUSY)
+        lines.append(f"{row['name']} at {row['share']:.0%}: {told}")
+    return lines
 
 
 def _panel(share: float) -> Panel:

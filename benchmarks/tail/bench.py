@@ -129,7 +129,7 @@ class _Bench:
             seen = self._ask(self._stack.url_of(LINEAR), bodies=self._bodies, rate=rate)
             cores = read_cpu(self._stack.processes).cores_since(before)
         spikes = worst_stretches(seen, self._disturbed.actions)
-        return _Try(seen, spikes, cores["elsewhere"], len(self._disturbed.actions))
+        return _Try(seen, spikes, cores, len(self._disturbed.actions))
 
     def _collect_receipts(self, rows: Sequence[Row]) -> None:
         """Ask what feedback is given of later."""
@@ -164,13 +164,13 @@ class _Bench:
 
 
 class _Try(NamedTuple):
-    """One load: its queries, their worst stretches, the cores that strangers kept busy, and how
-    much was done beside.
+    """One load: its queries, their worst stretches, the cores that each role and strangers kept
+    busy, and how much was done beside.
     """
 
     queries: Frame
     spikes: list[Spike]
-    elsewhere: float
+    cores: dict[str, float]
     done: int
 
 
@@ -182,7 +182,8 @@ def _record(row: Row, tries: Sequence[_Try], *, echo: Record, rate: float) -> Re
         "rate": rate,
         "queries": len(queries),
         "done": sum(one.done for one in tries),
-        "elsewhere": max(one.elsewhere for one in tries),
+        "elsewhere": max(one.cores["elsewhere"] for one in tries),
+        "cores": pd.DataFrame([one.cores for one in tries]).mean().to_dict(),
         **tail_of(queries),
         **{f"echo_{field}": value for field, value in echo.items()},
         "spikes": sorted((spike for one in tries for spike in one.spikes), reverse=True),

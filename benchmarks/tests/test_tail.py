@@ -113,6 +113,22 @@ def test_a_busy_machine_is_told_of():
     assert "kept 50% of a core busy" in notes(Frame([measured(elsewhere=0.5)]))
 
 
+def test_who_kept_the_cores_busy_is_told_where_it_was_measured():
+    assert "Cores kept busy" not in notes(Frame([measured()]))
+    told = notes(
+        Frame(
+            [
+                measured() | {"cores": {"console": 0.001, "redis": 0.014, "predict": 0.55}},
+                measured("consoles"),  # of before it was
+            ]
+        )
+    )
+    assert told.splitlines()[-2:] == [
+        "Cores kept busy",
+        "steady at 50%: predict 0.55, redis 0.01",
+    ]
+
+
 def test_the_table_begins_with_the_echo_and_compares_with_steady():
     rows = [measured(), measured("consoles", p99_ms=9.5, p999_ms=60.0, default_count=10)]
     header, echo, _, consoles = TAIL.table(Frame(rows))
