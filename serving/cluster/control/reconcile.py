@@ -125,7 +125,9 @@ class Reconciler:
         )
         steps = replace(steps, drains=(*steps.drains, *moving.drains))
         self._carry_out(steps, placement=placement, now=now)
-        self._make_room(demands, records=records, fallbacks=fallbacks, now=now)
+        # What moves has a slot already, and nobody has to give it another one.
+        needy = [demand for demand in demands if demand.version_id not in moving.versions]
+        self._make_room(needy, records=records, fallbacks=fallbacks, now=now)
         return steps
 
     def _is_settled(self) -> bool:

@@ -16,10 +16,14 @@ from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaMoves:
-    """The demands of this round, some for a replica more than is wanted, and whom to drain."""
+    """The demands of this round, some for a replica more than is wanted, and whom to drain.
+
+    `versions` are those that move.
+    """
 
     demands: Sequence[Demand]
     drains: tuple[str, ...] = ()
+    versions: frozenset[int] = frozenset()
 
 
 def replica_moves(
@@ -51,6 +55,7 @@ def replica_moves(
         if not any(move.disturbs(other) for other in chosen):
             chosen.append(move)
     return ReplicaMoves(
+        versions=frozenset(move.demand.version_id for move in chosen),
         demands=_raised(demands, {move.demand.version_id: move for move in chosen}),
         drains=tuple(
             move.leaves.id for move in chosen if move.is_done(reached=reached, starved=starved)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from registry.models import ModelVersion
 from serving.cluster.membership.records import ReplicaState
-from tests.serving.cluster.rounds import UNREACHED, Rounds
+from tests.serving.cluster.rounds import UNREACHED, Rounds, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -32,7 +35,7 @@ def test_its_replica_leaves_when_another_one_has_answered_every_web_process(
     retiring.announce(live, started, worker="new", state=ReplicaState.LOADING)
     assert not retiring.run()
     retiring.announce(live, started, worker="new")
-    retiring.see("r1", **{started: UNREACHED})
+    retiring.see("r1", web="w1", **{started: UNREACHED})
     assert not retiring.run()
     retiring.see("r1", started)
     assert retiring.run().drains == ("r1",)
@@ -51,6 +54,18 @@ def test_what_fails_to_start_beside_it_is_counted_and_waits_for_its_pause(
 
     assert not retiring.run()
     assert retiring.failed(live) == 1
+
+
+def test_what_waits_for_a_slot_beside_it_ends_nobody_s_grace(
+    retiring: Rounds, live: ModelVersion
+) -> None:
+    until = timezone.now() + timedelta(hours=1)
+    warm = make_version("tree", warm_until=until)
+    retiring.announce(warm, "r2", worker="new")
+    retiring.run()
+    retiring.run(after_s=5.0)
+    warm.refresh_from_db()
+    assert warm.warm_until == until
 
 
 def test_once_nobody_asks_it_to_retire_nothing_moves(retiring: Rounds, live: ModelVersion) -> None:
