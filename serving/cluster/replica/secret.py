@@ -14,7 +14,7 @@ from django.db import connections
 from redis.client import PubSub
 
 from infrastructure.log_once import LogOnce
-from registry.changes import CHANGES_CHANNEL
+from registry.changes import CHANGES_CHANNEL, VERSION, may_name
 from registry.models import ModelVersion
 from registry.sealing import Unsealable, unseal
 
@@ -34,7 +34,7 @@ class SendsSecret(Protocol):
 
 
 class SecretWatch:
-    """Looks at a version's secret whenever the registry has changed, in a thread of its own."""
+    """Looks at a version's secret whenever the version has changed, in a thread of its own."""
 
     def __init__(
         self,
@@ -81,10 +81,11 @@ class SecretWatch:
                 self._wait(notices)
 
     def _wait(self, notices: PubSub) -> None:
-        """Until the registry has changed, or may have without a word."""
+        """Until the version has changed, or may have without a word."""
         until = time.monotonic() + LOOK_EACH_S
         while not self._over.is_set() and time.monotonic() < until:
-            if notices.get_message(timeout=HEARS_OF_ITS_END_S) is not None:
+            notice = notices.get_message(timeout=HEARS_OF_ITS_END_S)
+            if notice and may_name(notice["data"], kind=VERSION, row_id=self._version_id):
                 return
 
     def _look(self) -> None:
