@@ -32,17 +32,27 @@ SHARED = {
     "tests/serving/cluster/test_signatures": "cluster",
     "tests/serving/cluster/test_stack": "cluster",
 }
+# What takes several seconds of a processor goes before what doesn't, so that all end at once.
 LONGEST_FIRST = (
     "tests/integration/",
     "tests/clients/",
-    "tests/frameworks/",
-    "tests/upgrade/",
+    "tests/upgrade/test_upgrade",
+    "tests/serving/cluster/test_limits",
+    "tests/serving/cluster/test_stack",
     "tests/serving/cluster/",
-    "tests/site/test_postgresql",
     "tests/browser/",
     "tests/docs/test_site",
-    "tests/scripts/",
+    "tests/site/test_postgresql",
     "tests/serving/environments/",
+    "tests/upgrade/",
+    "tests/serving/api/",
+    "tests/serving/master/",
+    "tests/serving/container/",
+    "tests/serving/engine/",
+    "tests/selection/what_if/",
+    "tests/selection/",
+    "tests/registry/",
+    "tests/site/",
 )
 
 

@@ -93,3 +93,10 @@ def test_the_folder_is_free_after_its_holder_was_killed(tmp_path: Path) -> None:
 
     with sole_stack_of(tmp_path):
         pass
+
+
+def test_a_free_port_is_none_that_connections_are_given() -> None:
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    found = {free_port() for _ in range(20)}
+    assert len(found) > 1
+    assert all(not first <= port <= last for port in found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from redis.asyncio import Redis
 
 from infrastructure.async_redis import REDIS_CONNECTIONS, bounded_redis
 from registry.errors import Unavailable
+from scripts.stack.command import free_port
 from selection.feedback.journal import WAITS_AT_ONCE, FeedbackJournal
 from selection.policies import make_policy
 from selection.store import replicas
@@ -32,12 +32,6 @@ class Pair:
 
     primary: RedisServer
     replica: RedisServer
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
