@@ -17,7 +17,7 @@ import pytest
 from registry.demo.digits import held_out
 from tests.frameworks.running import TESTED_WITHIN_S
 from tests.frameworks.servers import KINDS, Server, running_server
-from tests.integration.remote_arms import PHASE, answered_by, application, live, phase
+from tests.integration.remote_arms import HARDLY_S, PHASE, answered_by, application, live, phase
 from tests.integration.stack import Load, Seen, Stack, eventually, post
 
 LOCAL = "svm-linear"
@@ -84,7 +84,7 @@ def test_callers_hardly_notice_that_it_is_killed(
 ) -> None:
     images, _ = held_out()
     arm = f"{name}:1"
-    with Load(stack, application=bandit, inputs=images.tolist()) as load:
+    with Load(stack, application=bandit, inputs=images.tolist(), pause_s=HARDLY_S) as load:
         together = phase(load)
         killed_at = time.monotonic()
         servers[name].kill()
@@ -110,7 +110,7 @@ def test_callers_hardly_notice_that_one_hangs(
     stack: Stack, servers: dict[str, Server], bandit: str
 ) -> None:
     images, _ = held_out()
-    with Load(stack, application=bandit, inputs=images.tolist()) as load:
+    with Load(stack, application=bandit, inputs=images.tolist(), pause_s=HARDLY_S) as load:
         together = phase(load)
         held_at = time.monotonic()
         servers["triton"].signal(signal.SIGSTOP)

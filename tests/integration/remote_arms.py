@@ -12,6 +12,8 @@ from tests.integration.stack import Load, Seen, Stack, eventually, post
 
 # Enough queries for a policy to have shown what it thinks of an arm.
 PHASE = 300
+# What it thinks takes queries, and an arm that comes back is asked in few of them.
+HARDLY_S = 0.01
 
 
 def live(client: httpx.Client, name: str, **said: Any) -> None:

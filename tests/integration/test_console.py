@@ -15,7 +15,7 @@ from tests.integration.stack import Load, Stack, eventually
 
 pytestmark = pytest.mark.browser
 
-SWITCH_S = 20.0
+SWITCH_S = 60.0
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def test_a_bad_version_is_deployed_and_rolled_back_under_load_and_nobody_is_let_
     inputs, _ = digits
     eventually(stack.ready, seconds=30, what="ready")
     with Load(stack, application=patient, inputs=inputs) as load:
-        eventually(lambda: load.count() > 50, seconds=20, what="load")
+        eventually(lambda: load.count() > 50, seconds=60, what="load")
         assert version_asked(load, "svm-linear") == "svm-linear:1"
 
         console.goto("/admin/registry/modelversion/?q=svm-linear")
@@ -76,7 +76,7 @@ def test_a_bad_version_is_deployed_and_rolled_back_under_load_and_nobody_is_let_
         console.get_by_test_id("deploy").click()
         began = time.monotonic()
         confirm(console, reason="trying the second version")
-        expect(console.get_by_test_id("release-state")).to_have_text("live", timeout=20_000)
+        expect(console.get_by_test_id("release-state")).to_have_text("live", timeout=60_000)
         eventually(
             lambda: version_asked(load, "svm-linear") == "svm-linear:2",
             seconds=SWITCH_S,
@@ -98,7 +98,7 @@ def test_a_bad_version_is_deployed_and_rolled_back_under_load_and_nobody_is_let_
         )
         rolled_back_s = time.monotonic() - began
         enough = load.count() + 100
-        eventually(lambda: load.count() > enough, seconds=20, what="load afterwards")
+        eventually(lambda: load.count() > enough, seconds=60, what="load afterwards")
     print(
         f"\ndeploy took {deployed_s:.1f} s, rollback {rolled_back_s:.2f} s; "
         f"{load.count()} answers, {len(load.errors)} errors, {len(load.defaults)} defaults"
@@ -121,7 +121,7 @@ def test_the_home_page_shows_traffic_weights_and_replicas(
         # Numbers of the last seconds arrive by themselves, without a reload.
         # How fast a loaded machine is, is not for this test to say: the objective leaves room.
         with objective(stack, latency_ms=2000):
-            expect(card).to_contain_text("Within its objective", timeout=20_000)
+            expect(card).to_contain_text("Within its objective", timeout=60_000)
 
 
 def test_the_feedback_form_teaches_the_application(

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression, Perceptron
 
 from registry.demo.digits import training
 from tests.integration.conftest import Digits
-from tests.integration.remote_arms import PHASE, answered_by, application, live, phase
+from tests.integration.remote_arms import HARDLY_S, PHASE, answered_by, application, live, phase
 from tests.integration.stack import Load, Stack, eventually, post
 from tests.processes import command_of
 from tests.serving.container.remote.servers import Inference, Mlflow
@@ -67,7 +67,7 @@ def test_callers_hardly_notice_that_one_of_three_is_away(
     inputs, _ = digits
     models = ["svm-linear", "far-triton", "far-mlflow"]
     name = application(remote_stack, "near-and-far", policy="exp3", models=models)
-    with Load(remote_stack, application=name, inputs=inputs) as load:
+    with Load(remote_stack, application=name, inputs=inputs, pause_s=HARDLY_S) as load:
         together = phase(load)
         triton.stop()
         stopped_at = time.monotonic()

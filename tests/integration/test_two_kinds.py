@@ -108,7 +108,7 @@ def test_both_kinds_tell_of_themselves(
     stack: Stack, record_property: Callable[[str, object], None]
 ) -> None:
     def told() -> set[str]:
-        text = httpx.get(f"{stack.url}/metrics", timeout=10).text
+        text = httpx.get(f"{stack.url}/metrics", timeout=30).text
         return set(re.findall(r'clipper_web_resident_bytes\{process="(\d+)-', text))
 
     pids = {

@@ -106,7 +106,7 @@ def test_the_script_brings_a_shell_to_the_same_stack(layout: Layout) -> None:
         env={},
         capture_output=True,
         text=True,
-        timeout=10,
+        timeout=60,
         check=True,
     )
     seen = dict(line.split("=", 1) for line in shell.stdout.split("\0") if line)

@@ -143,7 +143,7 @@ def test_an_application_without_arms_has_none(server_redis: redis.Redis) -> None
 
 
 def test_two_never_take_them_at_once(server_redis: redis.Redis, digits: Application) -> None:
-    with server_redis.lock(LOCK, timeout=10):
+    with server_redis.lock(LOCK, timeout=60):
         assert snapshot_selection() == 0
 
     assert snapshot_selection() == 1
@@ -155,7 +155,7 @@ def test_two_never_merge_them_at_once(server_redis: redis.Redis, digits: Applica
     old.pk, old.at = None, old.at - 2 * KEPT
     old.save()
     SelectionSnapshot.objects.update(at=old.at)
-    with server_redis.lock(THINNING_LOCK, timeout=10):
+    with server_redis.lock(THINNING_LOCK, timeout=60):
         assert thin_selection_history() == 0
 
     assert thin_selection_history() == 1
@@ -164,7 +164,7 @@ def test_two_never_merge_them_at_once(server_redis: redis.Redis, digits: Applica
 def test_one_is_taken_while_old_ones_are_merged(
     server_redis: redis.Redis, digits: Application
 ) -> None:
-    with server_redis.lock(THINNING_LOCK, timeout=10):
+    with server_redis.lock(THINNING_LOCK, timeout=60):
         assert snapshot_selection() == 1
 
 

@@ -30,7 +30,7 @@ def open_descriptors() -> int:
 class TwoKinds:
     """Both have the same application; what their ASGI side says tells which was asked."""
 
-    def __init__(self, folder: Path, *, seconds: float = 5.0) -> None:
+    def __init__(self, folder: Path, *, seconds: float = 30.0) -> None:
         self.predict, self.console = Front(), Front()
         self.console.protocol = MovingConnection
         self.places = {kind: folder / str(kind) for kind in Kind}
