@@ -280,23 +280,17 @@ for _ in range(3):
     assert told.stdout.split() == ["1"] * 3, told.stderr
 
 
-def test_a_parent_does_not_end_while_a_check_is_under_way(tmp_path: Path) -> None:
-    own = WarmedParents(idle_s=0.1)
-    slow = "import os, time; time.sleep(2); print('under', os.getppid(), flush=True)"
-    try:
-        assert forked(a_model(tmp_path), own).fault is None
-        output = told_by(slow, tmp_path, own)
-        # Nor is it tried in other ways, the last of which would be a child of this process.
-        assert output.startswith("under")
-        assert not output.startswith(f"under {os.getpid()}")
-    finally:
-        own.end()
-
-
-def test_a_parent_ends_when_nobody_has_wanted_it_for_a_while(tmp_path: Path) -> None:
+def test_a_parent_ends_once_nobody_wants_it_and_not_while_a_check_is_under_way(
+    tmp_path: Path,
+) -> None:
     own = WarmedParents(idle_s=0.1)
     before = {process.pid for process in the_parents()}
+    slow = "import os, time; time.sleep(2); print('under', os.getppid(), flush=True)"
     assert forked(a_model(tmp_path), own).fault is None
+    output = told_by(slow, tmp_path, own)
+    # Nor is it tried in other ways, the last of which would be a child of this process.
+    assert output.startswith("under")
+    assert not output.startswith(f"under {os.getpid()}")
     left = [process for process in the_parents() if process.pid not in before]
     _, alive = psutil.wait_procs(left, timeout=SECONDS)
     assert not alive
