@@ -25,6 +25,10 @@ from serving.metrics.published import read_published
 from tests.integration.conftest import Digits, copy_of, make_application
 from tests.integration.stack import QUESTIONS, Load, Stack, eventually, post
 
+# `serving/api/moving/test_processes` and `serving/master` have several processes at one address,
+# `selection/test_journal` has several that learn at once.
+pytestmark = pytest.mark.long
+
 CONNECTIONS = 64
 # Each process complains of whatever it was not meant to do: test_nothing_is_complained_of.
 STRICT = {"PYTHONASYNCIODEBUG": "1", "PYTHONWARNINGS": "default"}
@@ -69,7 +73,7 @@ class Webs:
         return list(self.by_pid.values())
 
     def metrics(self) -> str:
-        return httpx.get(f"{self.stack.url}/metrics", timeout=5.0).text
+        return httpx.get(f"{self.stack.url}/metrics", timeout=30.0).text
 
     def counted(self) -> Counter[int]:
         """Queries of our application that each process has published, by process id."""
@@ -118,7 +122,7 @@ def test_both_answer_and_the_metrics_of_either_show_both(webs: Webs, digits: Dig
         for input in digits[0][: 5 + number]:
             assert not webs.predict(client, input)["default"]
     expected = {pid: 5 + number for number, pid in enumerate(webs.by_pid)}
-    eventually(lambda: webs.counted() == expected, seconds=10, what="both have published")
+    eventually(lambda: webs.counted() == expected, seconds=30, what="both have published")
 
 
 def test_feedback_on_the_others_prediction_counts_once(webs: Webs, digits: Digits) -> None:
@@ -147,9 +151,9 @@ def test_a_change_of_settings_reaches_both(webs: Webs, digits: Digits) -> None:
     sources()
     assert sources() == {"cache"}
     assert webs.operator.patch(path, json={"cache": False}).status_code == 200
-    eventually(lambda: sources() == {"model"}, seconds=10, what="both ask the models")
+    eventually(lambda: sources() == {"model"}, seconds=30, what="both ask the models")
     assert webs.operator.patch(path, json={"cache": True}).status_code == 200
-    eventually(lambda: sources() == {"cache"}, seconds=10, what="both look into their caches")
+    eventually(lambda: sources() == {"cache"}, seconds=30, what="both look into their caches")
 
 
 def test_a_deploy_and_a_rollback_reach_both_and_nobody_gets_a_default(
@@ -160,13 +164,13 @@ def test_a_deploy_and_a_rollback_reach_both_and_nobody_gets_a_default(
         return all(f"{MODEL}:{version}" in answer["models"] for answer in answers)
 
     with Load(webs.stack, application=webs.application, inputs=digits[0], threads=6) as load:
-        eventually(lambda: load.count() > 50, seconds=20, what="load")
+        eventually(lambda: load.count() > 50, seconds=60, what="load")
         for path, version in (("versions/2/deploy", "2"), ("rollback", "1")):
             begun = webs.operator.post(f"/api/v1/models/{MODEL}/{path}", json={})
             assert begun.status_code == 202, begun.text
             eventually(partial(serve, version), seconds=30, what=f"both serve version {version}")
         enough = load.count() + 50
-        eventually(lambda: load.count() > enough, seconds=20, what="load afterwards")
+        eventually(lambda: load.count() > enough, seconds=60, what="load afterwards")
     assert load.errors == []
     assert load.defaults == []
 
@@ -182,7 +186,7 @@ def test_what_autoscaling_reads_adds_up(webs: Webs, digits: Digits) -> None:
             both = len(documents) == 2 and min(document["at"] for document in documents) > now
             return both and documents
 
-        documents = eventually(published, seconds=10, what="both publish")
+        documents = eventually(published, seconds=30, what="both publish")
         read = understood(documents)
         assert read is not None
         return reading_of(ARM, published=read)

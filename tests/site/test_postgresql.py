@@ -14,18 +14,18 @@ from tests.site.postgresql_server import postgresql_server
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(420)]
 
-# What writes to the database: each of these again, on the other one. First what locks, races,
-# migrates and keeps feedback, where databases differ; then what asks the same services by REST,
-# commands and pages.
+# What writes to the database: each of these again, on the other one. First where databases differ,
+# in their locks, races and triggers; then what keeps feedback and asks the same services by REST,
+# commands and pages. `test_postgresql_races` and `test_postgresql_upgrade` have more of the first.
 KEEPING = (
-    "tests/registry/test_services_releases.py",
     "tests/registry/test_concurrent_changes.py",
-    "tests/registry/test_migrations.py",
     "tests/registry/test_append_only.py",
     "tests/selection/test_feedback_persist.py",
-    "tests/selection/test_rebuild.py",
 )
 ASKING = (
+    "tests/registry/test_services_releases.py",
+    "tests/registry/test_migrations.py",
+    "tests/selection/test_rebuild.py",
     "tests/registry/test_services.py",
     "tests/registry/test_snapshot.py",
     "tests/registry/test_row_changes.py",

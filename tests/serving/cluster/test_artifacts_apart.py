@@ -19,7 +19,9 @@ from tests.serving.cluster.network_namespaces import Link, inside, linked_namesp
 from tests.serving.cluster.stack import BY, Hosts, Stack
 from tests.serving.cluster.waiting import wait_for
 
-pytestmark = pytest.mark.timeout(240)
+# `registry/artifacts/test_fetching` has a fetch and what can break it, `test_hosts_apart` a stack
+# on two hosts.
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 SETTINGS = apart.SETTINGS
 WORKERS = ("control",)
