@@ -49,7 +49,7 @@ fields = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(fields, fields, batches | st.lists(values, max_size=4), st.sampled_from([None, 1]))
 def test_it_finds_what_parsing_finds(
     before: dict[str, Any], after: dict[str, Any], batch: list[Any], indent: int | None
@@ -64,7 +64,7 @@ def test_it_finds_what_parsing_finds(
         assert found(cut(body)) == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, 400), st.binary(max_size=3), st.integers(0, 3))
 @example(0, b"", 1)
 def test_it_refuses_what_parsing_refuses(at: int, insert: bytes, gone: int) -> None:
