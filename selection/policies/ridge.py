@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,30 +19,27 @@ LARGEST_BESIDE = 1e12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ridge:
-    """For K arms and d features: `coefficients` (K, d), and `roots` (K * d, d), where the sum of
-    squares of an arm's d products with x is x' A^-1 x.
+    """For K arms and d features: `coefficients` (K, d), and each arm's inverse matrix A^-1 in
+    `inverses` (K * d, d).
     """
 
     coefficients: Array
-    roots: Array
+    inverses: Array
 
     @classmethod
     def of(cls, sums: Sequence[Sequence[float]], *, dimensions: int, ridge: float) -> Ridge:
         """Invert once. An arm's sums are the upper triangle of sum(x x'), then sum(reward * x)."""
         matrices, rewarded = _unfolded(sums, dimensions=dimensions)
-        # Eigenvalues below 0 can only be rounding: the true matrix is a sum of squares.
-        values, vectors = np.linalg.eigh(matrices)
-        values = np.maximum(values, 0.0) + ridge
-        roots = np.swapaxes(vectors, 1, 2) / np.sqrt(values)[:, :, None]
-        projected = (roots @ rewarded[:, :, None])[:, :, 0]
-        coefficients = np.einsum("kij,ki->kj", roots, projected)
-        return cls(coefficients=coefficients, roots=roots.reshape(-1, dimensions))
+        inverses = np.linalg.inv(_penalise(matrices, ridge=ridge)).astype(np.float64, copy=False)
+        coefficients = (inverses @ rewarded[:, :, None])[:, :, 0]
+        return cls(coefficients=coefficients, inverses=inverses.reshape((-1, dimensions)))
 
     def upper_bounds(self, features: Sequence[float], *, alpha: float) -> list[float]:
         """Return for each arm theta' x + alpha * sqrt(x' A^-1 x)."""
         x = np.array(features, dtype=np.float64)
-        parts = (self.roots @ x).reshape(self.coefficients.shape)
-        widths = np.sqrt(np.einsum("ij,ij->i", parts, parts))
+        squares = (self.inverses @ x).reshape(self.coefficients.shape) @ x
+        # A square below 0 can only be rounding.
+        widths = np.sqrt(np.maximum(squares, 0.0))
         bounds: list[float] = (self.coefficients @ x + alpha * widths).tolist()
         return bounds
 
@@ -60,9 +59,9 @@ class Coefficients:
     def of(cls, sums: Sequence[Sequence[float]], *, dimensions: int, ridge: float) -> Coefficients:
         matrices, rewarded = _unfolded(sums, dimensions=dimensions)
         together = matrices.sum(axis=0)
-        shared = np.linalg.solve(_penalised(together, ridge=ridge), rewarded.sum(axis=0))
+        shared = np.linalg.solve(_penalise(together, ridge=ridge), rewarded.sum(axis=0))
         left = rewarded - matrices @ shared
-        own = np.linalg.solve(_penalised(matrices, ridge=ridge), left[:, :, None])[:, :, 0]
+        own = np.linalg.solve(_penalise(matrices, ridge=ridge), left[:, :, None])[:, :, 0]
         return cls(values=shared + own)
 
     def rewards(self, features: Sequence[float]) -> list[float]:
@@ -71,17 +70,26 @@ class Coefficients:
         return promised
 
 
-def _penalised(matrices: Array, *, ridge: float) -> Array:
-    """Return one matrix, or each of several, with the penalty added: never a singular one."""
-    squares = np.trace(matrices, axis1=-2, axis2=-1)[..., None, None]
-    penalised: Array = matrices + (ridge + squares / LARGEST_BESIDE) * np.eye(matrices.shape[-1])
-    return penalised
+def _penalise(matrices: Array, *, ridge: float) -> Array:
+    """Add the penalty to one matrix, or each of several: never a singular one. Return them."""
+    diagonals = np.einsum("...ii->...i", matrices)
+    diagonals += ridge + diagonals.sum(axis=-1, keepdims=True) / LARGEST_BESIDE
+    return matrices
 
 
 def _unfolded(sums: Sequence[Sequence[float]], *, dimensions: int) -> tuple[Array, Array]:
     """Return sum(x x') (K, d, d) and sum(reward * x) (K, d), of which only a triangle is kept."""
-    table = np.array(sums, dtype=np.float64)
+    # NumPy takes five times as long over numbers of Python as this does.
+    packed = b"".join([struct.pack(f"{len(vector)}d", *vector) for vector in sums])
+    table = np.frombuffer(packed, dtype=np.float64).reshape(len(sums), -1)
+    matrices = table.take(_places(dimensions), axis=1)
+    return matrices, table[:, -dimensions:]
+
+
+@lru_cache(maxsize=32)
+def _places(dimensions: int) -> NDArray[np.intp]:
+    """Return where in its upper triangle, row by row, each number of a symmetric matrix is."""
     rows, columns = np.triu_indices(dimensions)
-    matrices = np.zeros((len(table), dimensions, dimensions))
-    matrices[:, rows, columns] = matrices[:, columns, rows] = table[:, : len(rows)]
-    return matrices, table[:, len(rows) :]
+    places = np.zeros((dimensions, dimensions), dtype=np.intp)
+    places[rows, columns] = places[columns, rows] = np.arange(len(rows))
+    return places
