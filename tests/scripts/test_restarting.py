@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from xmlrpc.client import Fault
 from xmlrpc.server import SimpleXMLRPCDispatcher, SimpleXMLRPCRequestHandler
 
@@ -76,13 +77,13 @@ class PlayedSupervisord(socketserver.UnixStreamServer, SimpleXMLRPCDispatcher):
             for pid, (name, state) in enumerate(self.states.items(), start=1)
         ]
 
-    def start(self, program: str) -> bool:
+    def start(self, program: Any) -> bool:
         if program in self.broken:
             raise Fault(40, f"ABNORMAL_TERMINATION: {program}")
         self.states[program] = "RUNNING"
         return True
 
-    def stop(self, program: str) -> bool:
+    def stop(self, program: Any) -> bool:
         self.states[program] = "STOPPED"
         return True
 
