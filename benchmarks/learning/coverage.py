@@ -28,12 +28,16 @@ SPLIT, PEOPLE, ALIKE = "ab_split by person", 40, 4.0
 EVEN = "static"
 # Each of so many contexts has one of five orders of the means, and learns by itself.
 IN_CONTEXTS, CONTEXTS = "exp3 in 20 contexts", 20
+# All rise and fall by so much over the log, one a fifth of it behind the other.
+DRIFTING, DRIFT = "epsilon_greedy while arms drift", 0.2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--logs", type=int, default=500)
-    parser.add_argument("--policies", nargs="+", default=[*POLICIES, EVEN, SPLIT, IN_CONTEXTS])
+    parser.add_argument(
+        "--policies", nargs="+", default=[*POLICIES, EVEN, SPLIT, IN_CONTEXTS, DRIFTING]
+    )
     options = parser.parse_args(arguments)
     print("| logged by | queries | held, by target | called enough | of those held |")
     print("|---|---|---|---|---|")
@@ -54,12 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def queries_of(policy: str, *, seed: int) -> Iterator[tuple[LoggedQuery, Array]]:
     """Yield what a policy that learns, or draws evenly or by person, leaves, and what was true."""
     luck = np.random.default_rng(seed)
-    name = policy.partition(" in ")[0]
+    name = policy.partition(" ")[0]
     served = Served.of(name, {}, features=0) if name in POLICIES else None
     player = None if served is None else served(len(ARMS), seed=seed)
     means, owned = np.array(MEANS), luck.integers(len(ARMS), size=PEOPLE)
     own = luck.beta(ALIKE * means, ALIKE * (1.0 - means), size=(PEOPLE, len(ARMS)))
-    for _ in range(max(LENGTHS)):
+    for row in range(max(LENGTHS)):
         person = int(luck.integers(PEOPLE))
         place = int(luck.integers(CONTEXTS)) if policy == IN_CONTEXTS else 0
         context = f"c{place}" if policy == IN_CONTEXTS else ""
@@ -69,6 +73,9 @@ def queries_of(policy: str, *, seed: int) -> Iterator[tuple[LoggedQuery, Array]]
             arm = owned[person] if policy == SPLIT else luck.integers(len(ARMS))
             chosen = Chosen(int(arm), 1.0 / len(ARMS))
         true = np.roll(means, place % len(ARMS))
+        if policy == DRIFTING:
+            phase = row / max(LENGTHS) + np.arange(len(ARMS)) / len(ARMS)
+            true = np.clip(means + DRIFT * np.sin(2.0 * np.pi * phase), 0.02, 0.98)
         right = own[person, chosen.arm] if policy == SPLIT else true[chosen.arm]
         reward = float(luck.random() < right)
         if player is not None:
