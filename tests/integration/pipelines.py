@@ -34,8 +34,8 @@ def _of_github(job: Mapping[str, Any]) -> Iterator[str]:
     for variable, value in job.get("env", {}).items():
         yield f'export {variable}="{_in_shell(value)}"'
     for step in job["steps"]:
-        if "run" in step:
-            yield _in_shell(step["run"])
+        if "run" in step:  # each in a shell of its own
+            yield f"(\n{_in_shell(step['run'])}\n)"
 
 
 def _in_shell(text: str) -> str:

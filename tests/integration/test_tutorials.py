@@ -64,7 +64,7 @@ def test_a_pipeline_is_run_with_what_the_page_has_saved() -> None:
     )
     saved, run, _, other = [step.script for step in steps(page)]
     assert "cat >.github/workflows/c.yml" in saved
-    assert 'export K="$K"\nls\n' in run
+    assert 'export K="$K"\n(\nls\n)' in run
     assert "cp --parents .github/workflows/c.yml .gitlab-ci.yml" in other
     assert "uses" not in run
 
