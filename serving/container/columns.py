@@ -1,7 +1,8 @@
 """Rows by the names of their columns, as a data frame has them: `{"age": 31, "city": "Rome"}`.
 
-A column that is missing, or null, is no value: NaN, as pandas has it. Of two members of one name
-the last counts.
+A column that is missing, or null, is no value: NaN, as pandas has it. In a column of numbers true
+is 1 and false 0, which is what models make of a frame's booleans. Of two members of one name the
+last counts.
 """
 
 from __future__ import annotations
@@ -196,13 +197,13 @@ def _floats(most: Any) -> ColumnKind:
     most = float(most)
 
     def accept(value: Any) -> Any:
-        if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > most:
+        if not isinstance(value, int | float) or abs(value) > most:
             raise Unaccepted
-        return value
+        return float(value) if isinstance(value, bool) else value
 
     return ColumnKind(
         name="numbers" if most > 1e300 else f"numbers up to {most:.6g}",
-        types=Annotated[float, msgspec.Meta(ge=-most, le=most)],
+        types=Annotated[float, msgspec.Meta(ge=-most, le=most)] | bool,
         accept=accept,
     )
 
@@ -213,7 +214,7 @@ def _integers(limits: Any) -> ColumnKind:
     def accept(value: Any) -> Any:
         # What is whole is an integer, however it is written: 3.0 too.
         whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-        if isinstance(value, bool) or not whole or not low <= value <= high:
+        if not whole or not low <= value <= high:
             raise Unaccepted
         return int(value)
 
@@ -221,7 +222,7 @@ def _integers(limits: Any) -> ColumnKind:
     bounds = msgspec.Meta(ge=low) if high >= 1 << 63 else msgspec.Meta(ge=low, le=high)
     return ColumnKind(
         name="integers" if high >= (1 << 63) - 1 else f"integers from {low} to {high}",
-        types=Annotated[int, bounds],
+        types=Annotated[int, bounds] | bool,
         accept=accept,
     )
 

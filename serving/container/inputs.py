@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import prod
 
+from serving.container.errors import LoadFailed
+from serving.container.frames import pandas_here
 from serving.container.signature import (
     ARRAY_DTYPES,
     COLUMNS,
@@ -26,10 +28,15 @@ def of_features(
     """Of a model of features, which are the numbers of an array or the columns of a row.
 
     `nullable`: it knows what to do with what is missing. `categories` are those of columns that
-    have some.
+    have some; raises LoadFailed where there is no pandas to hold them.
     """
     if input_type == COLUMNS and names:
         known = categories or {}
+        if known and pandas_here() is None:
+            raise LoadFailed(
+                "rows with categories take pandas, which isn't installed: name it among the "
+                "requirements of the version"
+            )
         parts = [
             InputPart(name=name, dtype="category", nullable=True, categories=tuple(known[name]))
             if name in known

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import xgboost
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
@@ -95,6 +97,19 @@ def test_a_file_or_folder_comes_with_what_loads_it(
     version = client.request("GET", f"models/{model}/versions/1")
     assert version["runtime"] == "onnx"
     assert version["requirements"].startswith("onnxruntime==")
+
+
+def test_rows_with_names_come_with_pandas_whether_there_is_an_example_or_not(
+    client: Client,
+) -> None:
+    frame = pd.DataFrame({"age": [20.0, 40.0], "city": pd.Categorical(["Rome", "Bonn"])})
+    model = xgboost.XGBClassifier(n_estimators=1, enable_categorical=True).fit(frame, [0, 1])
+    client.deploy("of-frames", model, wait=False)
+    version = client.request("GET", "models/of-frames/versions/1")
+    assert [line.split("==")[0] for line in version["requirements"].split()] == [
+        "pandas",
+        "xgboost-cpu",
+    ]
 
 
 def test_a_model_behind_a_url_is_asked_where_it_is(client: Client) -> None:

@@ -159,8 +159,8 @@ def _read(spec: LoadSpec) -> Any:
     if not spec.allow_pickle:
         raise PickleRefused(
             "this artifact is a joblib or pickle file, and loading it runs whatever code it holds: "
-            "save the model with skops.io.dump(model, 'model.skops'), or have an administrator "
-            "allow pickle for this version"
+            "save the model with skops.io.dump(model, 'model.skops'), or upload it with "
+            "allow_pickle=true, which takes the permission to run code"
         )
     return _read_pickle(spec)
 
@@ -187,7 +187,8 @@ def _read_skops(spec: LoadSpec) -> Any:
     if refused and not spec.allow_pickle:
         raise UntrustedTypes(
             f"this skops file needs types that aren't trusted: {', '.join(refused)}; "
-            "use a model without them, or have an administrator allow pickle for this version"
+            "use a model without them, or upload it with allow_pickle=true, which takes the "
+            "permission to run code"
         )
     try:
         estimator = skops.io.load(spec.artifact, trusted=untrusted)

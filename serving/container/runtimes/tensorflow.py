@@ -107,8 +107,8 @@ def _read_keras(spec: LoadSpec, folder: Path) -> tuple[Ask, list[TensorInput]]:
         if "safe_mode" in str(error) or "unsafe" in str(error):
             raise PickleRefused(
                 "this model holds Python's byte code (a Lambda layer): write it as a layer of its "
-                "own or as a function that Keras knows, or have an administrator allow pickle for "
-                "this version"
+                "own or as a function that Keras knows, or upload it with allow_pickle=true, which "
+                "takes the permission to run code"
             ) from error
         raise ArtifactInvalid(f"expected a model that Keras loads: {explain(error)}") from error
     if not model.inputs:

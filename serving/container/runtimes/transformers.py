@@ -140,8 +140,8 @@ def _open(root: Path, *, task: str, spec: LoadSpec) -> Any:
     if not safe and not spec.allow_pickle and any(list(root.glob(name)) for name in PICKLES):
         raise PickleRefused(
             "the weights of this model are a pickle, and loading it runs whatever code it holds: "
-            "save it with save_pretrained(folder), which writes safetensors, or have an "
-            "administrator allow pickle for this version"
+            "save it with save_pretrained(folder), which writes safetensors, or upload it with "
+            "allow_pickle=true, which takes the permission to run code"
         )
     try:
         return transformers.pipeline(

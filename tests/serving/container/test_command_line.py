@@ -56,7 +56,7 @@ def test_what_the_model_prints_is_kept_apart(artifact_file: Path) -> None:
     ("runtime", "content", "kind", "message"),
     [
         ("python", "1 / 0", "load_failed", "ZeroDivisionError: division by zero"),
-        ("sklearn", b"\x80\x04N.", "pickle_refused", "allow pickle for this version"),
+        ("sklearn", b"\x80\x04N.", "pickle_refused", "upload it with allow_pickle=true"),
         ("fortran", "", "unknown_runtime", "expected a runtime out of sklearn, "),
         (
             "python",

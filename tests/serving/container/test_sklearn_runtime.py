@@ -113,7 +113,7 @@ def test_joblib_needs_permission_whatever_its_compression(
     svm: LinearSVC, rows: list[bytes], artifact_file: Path, compress: Any
 ) -> None:
     content = joblibbed(svm, compress=compress)
-    with pytest.raises(PickleRefused, match=r"skops.io.dump\(model, 'model.skops'\), or have"):
+    with pytest.raises(PickleRefused, match=r"skops.io.dump\(model, 'model.skops'\), or upload"):
         load_sklearn(content, at=artifact_file)
     (answer,) = load_sklearn(content, at=artifact_file, allow_pickle=True).answer_batch(rows[:1])
     assert answer == (AnswerStatus.OK, b"0")

@@ -56,6 +56,8 @@ LOADED_BY: Mapping[str, tuple[str, ...]] = {
     "tensorflow": ("tensorflow", "keras"),
     "transformers": ("transformers", "torch"),
 }
+# The input type of rows with names.
+COLUMNS = "columns"
 # The runtime of what lives behind HTTP already.
 REMOTE = "remote"
 # The server takes an example of so many bytes.
@@ -171,7 +173,7 @@ class Deployment:
         self, saved: Saved, *, known: Mapping[str, Any], policy: RetryPolicy
     ) -> Operation[str]:
         """Upload the artifact; returns the version's name."""
-        fields = self._form(saved)
+        fields = self._form(saved, columns=known["input_type"] == COLUMNS)
         number = _next_number(known["versions"])
         for at in range(NUMBERS):
             version = self.version or str(number + at)
@@ -195,18 +197,23 @@ class Deployment:
         finally:
             bar.close()
 
-    def _form(self, saved: Saved) -> dict[str, str]:
+    def _form(self, saved: Saved, *, columns: bool) -> dict[str, str]:
         """Return the form, with what environment and example tell where nothing else was said."""
         said = {"replicas": self.replicas, "method": self.method, **self.fields}
         form = {name: text_of(value) for name, value in said.items() if value is not None}
         if self.requirements is not None:
             form["requirements"] = _lines(self.requirements)
-        found = {"runtime": self.runtime or saved.runtime, **self._found_out(saved)}
+        found = {
+            "runtime": self.runtime or saved.runtime,
+            **self._found_out(saved, columns=columns),
+        }
         return found | form
 
-    def _found_out(self, saved: Saved) -> dict[str, str]:
+    def _found_out(self, saved: Saved, *, columns: bool) -> dict[str, str]:
         found: dict[str, str] = {}
-        names = [*saved.requirements, *(["pandas"] if is_frame(self.example) else [])]
+        # Rows with names are frames there, as far as what else it needs is brought along.
+        framed = is_frame(self.example) or (columns and bool(saved.requirements))
+        names = [*saved.requirements, *(["pandas"] if framed else [])]
         if names:
             found["requirements"] = captured(names)
         if example := self._example():
