@@ -99,6 +99,14 @@ def test_a_file_or_folder_comes_with_what_loads_it(
     assert version["requirements"].startswith("onnxruntime==")
 
 
+def test_a_folder_of_python_comes_with_its_requirements(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "predictor.py").write_text(source_of("echo"))
+    (tmp_path / "requirements.txt").write_text("numpy>=1\n")
+    client.deploy("of-python", tmp_path, input_type="doubles", wait=False)
+    version = client.request("GET", "models/of-python/versions/1")
+    assert version["requirements"] == "numpy>=1\n"
+
+
 def test_rows_with_names_come_with_pandas_whether_there_is_an_example_or_not(
     client: Client,
 ) -> None:

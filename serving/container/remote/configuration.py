@@ -52,6 +52,8 @@ class RemoteConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> RemoteConfiguration:
         """Raises ArtifactInvalid, which says which field is wrong, what came and what was due."""
+        if (protocol := given.get("protocol", PROTOCOLS[0])) not in PROTOCOLS:
+            raise _wrong("protocol", f"one of {', '.join(PROTOCOLS)}", protocol)
         try:
             parsed = msgspec.convert(dict(given), cls)
         except msgspec.ValidationError as error:

@@ -27,6 +27,7 @@ from serving.container.wheels import Wheel
 
 ENTRY_MODULES = ("predictor.py", "model.py", "__init__.py")
 CLASS_NAME = "Predictor"
+HOW = "; what it imports and doesn't bring has its place among the requirements of the version"
 
 _serial = itertools.count(1)
 
@@ -99,7 +100,8 @@ def _class_of_file(entry: Path, *, name: str, folder: Path) -> type[Any]:
         module = _import(entry, name=name)
     except BaseException as error:
         let_interrupts_through(error)
-        raise LoadFailed(f"the artifact failed to import: {explain(error)}") from error
+        how = HOW if isinstance(error, ModuleNotFoundError) else ""
+        raise LoadFailed(f"the artifact failed to import: {explain(error)}{how}") from error
     return _class_in(module, name=CLASS_NAME, where=entry.name)
 
 

@@ -100,7 +100,11 @@ def test_two_models_of_the_same_file_live_side_by_side(artifact_file: Path) -> N
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [
-        ("import nowhere", LoadFailed, "failed to import: ModuleNotFoundError: No module named"),
+        (
+            "import nowhere",
+            LoadFailed,
+            "No module named 'nowhere'; what it imports and doesn't bring",
+        ),
         ("def :", LoadFailed, "failed to import: SyntaxError"),
         ("raise SystemExit(3)", LoadFailed, "failed to import: SystemExit: 3"),
         ("x = 1", ArtifactInvalid, "expected a class Predictor in predictor.py, got none"),

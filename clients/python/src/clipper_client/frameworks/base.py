@@ -22,12 +22,14 @@ class Saving:
 class Saved:
     """An artifact, and what it is: its runtime, and the distributions that the model needs.
 
-    `requirements` are names, or whole lines where somebody has written them down.
+    `requirements` are names, or whole lines where somebody has written them down; `written` is all
+    of a requirements.txt that came with it, which then counts alone.
     """
 
     path: Path
     runtime: str
     requirements: tuple[str, ...] = ()
+    written: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Any
 from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError
 from clipper_client.frameworks.base import Framework, Saved, Saving, is_of
 from clipper_client.packing import zipped
+from clipper_client.written import pip_part
 
 
 def is_model_folder(path: Path) -> bool:
@@ -37,8 +38,11 @@ def _where(metadata: Any) -> str:
 
 def save_folder(found: Path, *, folder: Path) -> Saved:
     """Pack a model's folder; what it needs is written down in it."""
-    listed = found / "requirements.txt"
-    lines = listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else ["mlflow"]
+    listed, conda = found / "requirements.txt", found / "conda.yaml"
+    lines = listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else []
+    if not lines and conda.is_file():
+        lines = pip_part(conda)
+    lines = lines or ["mlflow"]
     return Saved(
         path=zipped(found, to=folder / "model.zip"),
         runtime="mlflow",

@@ -26,6 +26,7 @@ from clipper_client.requirements import captured
 from clipper_client.retries import RetryPolicy, ask
 from clipper_client.signatures import first_of, input_type_of
 from clipper_client.steps import Operation, Request, Response, Work
+from clipper_client.written import required_by
 
 # Of a new application, unless another objective is named.
 SLO_MS = 100.0
@@ -58,8 +59,8 @@ LOADED_BY: Mapping[str, tuple[str, ...]] = {
 }
 # The input type of rows with names.
 COLUMNS = "columns"
-# The runtime of what lives behind HTTP already.
-REMOTE = "remote"
+# The runtimes of what lives behind HTTP already, and of code.
+REMOTE, PYTHON = "remote", "python"
 # The server takes an example of so many bytes.
 EXAMPLE_BYTES = 100_000
 
@@ -127,7 +128,12 @@ class Deployment:
                 f"Expected runtime=, as {path.name} doesn't say what it is.",
                 code=UNSUPPORTED_MODEL,
             )
-        return Saved(path=path, runtime=runtime, requirements=LOADED_BY.get(runtime, ()))
+        return Saved(
+            path=path,
+            runtime=runtime,
+            requirements=LOADED_BY.get(runtime, ()),
+            written=required_by(path) if runtime == PYTHON else None,
+        )
 
     def _packed(self, path: Path, *, folder: Path) -> Saved:
         if self.runtime in (None, "mlflow") and is_model_folder(path):
@@ -137,6 +143,7 @@ class Deployment:
             path=zipped(path, to=folder / "artifact.zip"),
             runtime=runtime,
             requirements=LOADED_BY.get(runtime, ()),
+            written=required_by(path) if runtime == PYTHON else None,
         )
 
     # --- The model and its version --------------------------------------------------------------
@@ -214,8 +221,8 @@ class Deployment:
         # Rows with names are frames there, as far as what else it needs is brought along.
         framed = is_frame(self.example) or (columns and bool(saved.requirements))
         names = [*saved.requirements, *(["pandas"] if framed else [])]
-        if names:
-            found["requirements"] = captured(names)
+        if saved.written is not None or names:
+            found["requirements"] = captured(names) if saved.written is None else saved.written
         if example := self._example():
             found["example"] = example.decode()
         return found
