@@ -14,8 +14,9 @@ from .redis_server import url as redis_server_url
 # Marks each process of a stack, so that what a crash left behind can be found and stopped.
 MARK = "CLIPPER_STACK"
 
-# How the names of settings begin.
+# How the names of settings begin, and those of which a shell gets no copy.
 SETTINGS = ("CLIPPER_", "DJANGO_", "REDIS_", "DATABASE_")
+NOT_EXPORTED = frozenset({MARK, "DJANGO_SECRET_KEY", "DJANGO_SECRET_KEY_PREVIOUS"})
 
 DEFAULTS = {
     "CLIPPER_WEB_WORKERS": "1",
@@ -75,10 +76,7 @@ def _console_listens(layout: Layout, *, port: str) -> str:
 def write_environment_script(layout: Layout, *, environment: Mapping[str, str]) -> None:
     """`. var/env.sh` makes manage.py and supervisorctl in that shell speak of this stack."""
     names = sorted(
-        name
-        for name in environment
-        if name.startswith(SETTINGS)
-        and name not in {MARK, "DJANGO_SECRET_KEY", "DJANGO_SECRET_KEY_PREVIOUS"}
+        name for name in environment if name.startswith(SETTINGS) and name not in NOT_EXPORTED
     )
     exported = {name: shlex.quote(environment[name]) for name in names}
     exported["DJANGO_SECRET_KEY"] = f'"{_content_of(layout.secret_key)}"'
@@ -96,7 +94,8 @@ def exported_by(script: Path) -> dict[str, str]:
     command = ["/bin/sh", "-c", '. "$0" && exec env -0', str(script.resolve())]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     pairs = (line.partition("=") for line in said.split("\0") if line.startswith(SETTINGS))
-    return {name: value for name, _, value in pairs}
+    # A secret key that was given to `make run` is in no file, and empty here.
+    return {name: value for name, _, value in pairs if value}
 
 
 def set_otherwise(shell: Mapping[str, str], *, stack: Mapping[str, str]) -> list[str]:
@@ -109,7 +108,10 @@ def set_otherwise(shell: Mapping[str, str], *, stack: Mapping[str, str]) -> list
     return sorted(
         name
         for name, value in shell.items()
-        if name.startswith(SETTINGS) and value and value != stack.get(name) and name != MARK
+        if name.startswith(SETTINGS)
+        and value
+        and value != stack.get(name)
+        and name not in NOT_EXPORTED
     )
 
 

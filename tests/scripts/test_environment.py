@@ -147,6 +147,15 @@ def test_settings_of_a_shell_that_the_stack_was_started_without_are_named(layout
     assert named(CLIPPER_VAR="/another", CLIPPER_CPU_SLOTS="4") == []
 
 
+def test_a_secret_key_of_the_shell_s_own_is_not_replaced_by_none(layout: Layout) -> None:
+    environment = environment_of(layout, secret_key="theirs", redis_server=SERVER, base={})
+    write_environment_script(layout, environment=environment)
+    assert not layout.secret_key.exists()
+    stack = exported_by(layout.environment_script)
+    assert "DJANGO_SECRET_KEY" not in stack
+    assert set_otherwise({"DJANGO_SECRET_KEY": "theirs"}, stack=stack) == []
+
+
 def test_without_a_script_a_stack_has_no_settings(layout: Layout) -> None:
     assert exported_by(layout.environment_script) == {}
     assert set_otherwise({"CLIPPER_CPU_SLOTS": "4"}, stack={}) == []

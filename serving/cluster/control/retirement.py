@@ -94,7 +94,7 @@ class Retirement:
         seen_at = empty_since = self.clock()
         while True:
             ask_to_retire(self.client, self.worker)
-            own, records = self._own(), self.directory.read()
+            own, records = self._own(), self._records()
             before, left = left, [r for r in records if r.worker == self.worker and r.holds_slot]
             remaining = {record.id for record in left}
             for gone in (record for record in before if record.id not in remaining):
@@ -162,4 +162,14 @@ class Retirement:
         return self._known
 
     def _left(self) -> list[ReplicaRecord]:
-        return [r for r in self.directory.read() if r.worker == self.worker and r.holds_slot]
+        return [r for r in self._records() if r.worker == self.worker and r.holds_slot]
+
+    def _records(self) -> list[ReplicaRecord]:
+        """Whoever can't read the worker's own would take it for empty."""
+        listing = self.directory.look()
+        if any(record.worker == self.worker for record in listing.refused):
+            raise RetirementFailed(
+                "the records of its replicas are sealed with another secret "
+                "(CLIPPER_CLUSTER_SECRET or DJANGO_SECRET_KEY) than this command has"
+            )
+        return listing.records

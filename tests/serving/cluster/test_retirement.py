@@ -15,6 +15,7 @@ from serving.cluster.control.retirement import LOOK_AGAIN_S, Retirement, Retirem
 from serving.cluster.failures.counts import BACKOFF_KEY, FailureCounts
 from serving.cluster.membership.directory import RECORD_KEY, Directory
 from serving.cluster.membership.records import ReplicaState
+from serving.cluster.membership.seals import Seal
 from serving.cluster.membership.workers import (
     WORKER_KEY,
     WorkerRecord,
@@ -139,6 +140,13 @@ def test_one_that_loads_is_waited_for_and_one_without_a_slot_is_not(world: World
         world.retire(world.heeds, *loads_long, no_slot)
     assert str(failed.value) == ("nothing went on for 60 s, svm:1 left: no slot is free for svm:1")
     assert world.seconds > 60 + 200 * LOOK_AGAIN_S
+
+
+def test_whoever_has_another_secret_does_not_take_the_worker_for_empty(world: World) -> None:
+    Directory(world.client, seal=Seal(b"another")).announce(a_record("r1", worker="old"))
+    with pytest.raises(RetirementFailed, match="are sealed with another secret"):
+        world.retire(world.heeds)
+    assert not is_asked_to_retire(world.client, OLD.id)
 
 
 def test_without_another_worker_nothing_is_asked(world: World) -> None:
