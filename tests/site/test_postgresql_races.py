@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.long import beginning_of
 from tests.site import manage
 from tests.site.postgresql_server import postgresql_server
 
@@ -24,34 +25,45 @@ def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+def ran(program: str, *, times: int, var: Path, **settings: str) -> str:
+    """What it prints, that many times; it must succeed."""
+    done = manage.run("-c", program, str(times), var=var, timeout_s=200, **settings)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("times", beginning_of([20, 60], rows=1))
 @pytest.mark.parametrize("vendor", ["postgresql", "sqlite"])
 def test_an_upload_that_meets_a_delete_of_the_same_bytes_keeps_its_file(
-    database_url: str, django_db_setup: Path, tmp_path: Path, vendor: str
+    database_url: str, django_db_setup: Path, tmp_path: Path, vendor: str, times: int
 ) -> None:
     settings: dict[str, Any] = {"DATABASE_URL": database_url} if vendor == "postgresql" else {}
     if vendor == "sqlite":
         shutil.copy(django_db_setup, tmp_path / "clipper.sqlite3")
-    done = manage.run("-c", UPLOADS_AND_DELETES, var=tmp_path, timeout_s=200, **settings)
-    assert (done.returncode, done.stdout.split()) == (0, ["60", "uploads", "0", "lost"]), (
-        done.stderr
-    )
+    said = ran(UPLOADS_AND_DELETES, times=times, var=tmp_path, **settings)
+    assert said == f"{times} uploads 0 lost\n"
 
 
-def test_changes_that_meet_never_wait_in_a_circle(database_url: str, tmp_path: Path) -> None:
-    done = manage.run("-c", CHANGES_AT_ONCE, var=tmp_path, timeout_s=200, DATABASE_URL=database_url)
-    assert (done.returncode, done.stdout.split()) == (0, ["300", "changes", "[]"]), done.stderr
-
-
-def test_checks_of_declarations_that_meet_never_wait_in_a_circle(
-    database_url: str, tmp_path: Path
+@pytest.mark.parametrize("times", beginning_of([100, 300], rows=1))
+def test_changes_that_meet_never_wait_in_a_circle(
+    database_url: str, tmp_path: Path, times: int
 ) -> None:
-    done = manage.run("-c", CHECKS_AT_ONCE, var=tmp_path, timeout_s=200, DATABASE_URL=database_url)
-    assert (done.returncode, done.stdout) == (0, "60 asked []\n"), done.stderr
+    said = ran(CHANGES_AT_ONCE, times=times, var=tmp_path, DATABASE_URL=database_url)
+    assert said == f"{times} changes []\n"
 
 
-# Two threads, sixty times: one uploads bytes, the other deletes the version that has the same.
+@pytest.mark.parametrize("times", beginning_of([20, 60], rows=1))
+def test_checks_of_declarations_that_meet_never_wait_in_a_circle(
+    database_url: str, tmp_path: Path, times: int
+) -> None:
+    said = ran(CHECKS_AT_ONCE, times=times, var=tmp_path, DATABASE_URL=database_url)
+    assert said == f"{times} asked []\n"
+
+
+# Two threads, many times: one uploads bytes, the other deletes the version that has the same.
 UPLOADS_AND_DELETES = """
 import io
+import sys
 import threading
 import django
 django.setup()
@@ -81,8 +93,8 @@ def together(*works):
     for thread in threads: thread.start()
     for thread in threads: thread.join()
 
-lost = 0
-for number in range(60):
+lost, times = 0, int(sys.argv[1])
+for number in range(times):
     old = upload(other, f"old-{number}")
     together(
         lambda: upload(model, f"v{number}"),
@@ -94,13 +106,14 @@ for number in range(60):
     except Exception:
         lost += 1
     services.delete_version(version=new, by=by)
-print(60, "uploads", lost, "lost")
+print(times, "uploads", lost, "lost")
 """
 
 # Ten threads change what hangs together, each in an order of its own.
 CHANGES_AT_ONCE = """
 import io
 import random
+import sys
 import django
 django.setup()
 from concurrent.futures import ThreadPoolExecutor
@@ -165,7 +178,7 @@ def change(number):
         connections.close_all()
 
 with ThreadPoolExecutor(10) as threads:
-    outcomes = list(threads.map(change, range(300)))
+    outcomes = list(threads.map(change, range(int(sys.argv[1]))))
 print(len(outcomes), "changes", sorted({o for o in outcomes if o}))
 """
 
@@ -174,6 +187,7 @@ CHECKS_AT_ONCE = """
 import io
 import json
 import random
+import sys
 import django
 django.setup()
 from concurrent.futures import ThreadPoolExecutor
@@ -231,6 +245,6 @@ def run(number):
         connections.close_all()
 
 with ThreadPoolExecutor(8) as threads:
-    outcomes = list(threads.map(run, range(60)))
+    outcomes = list(threads.map(run, range(int(sys.argv[1]))))
 print(len(outcomes), "asked", sorted({o for o in outcomes if o}))
 """
