@@ -44,7 +44,7 @@ def manage(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
         env=os.environ | {"CLIPPER_VAR": str(folder)},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=False,
     )
 

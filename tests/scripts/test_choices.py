@@ -98,7 +98,7 @@ def test_make_run_says_so_in_one_line(given: list[str], said: str) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=False,
     )
     lines = [one for one in refused.stderr.splitlines() if not one.startswith(("make:", "make["))]

@@ -26,7 +26,7 @@ def test_the_end_of_a_run_says_where_a_process_died(tmp_path: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=False,
     )
     assert ran.returncode == 1, ran.stdout + ran.stderr

@@ -127,7 +127,7 @@ def test_processes_that_observe_at_once_equal_one_that_does_it_all_in_their_orde
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(timeout=50)
+        worker.join(timeout=150)
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     replay = replayed(stream, POLICY)
     assert replay.observed == 300

@@ -106,7 +106,7 @@ def test_while_processes_teach_it_repairs_what_is_wrong_and_loses_nothing(live: 
     while any(worker.is_alive() for worker in workers):
         rebuild(live.stream, live.application)
     for worker in workers:
-        worker.join(timeout=50)
+        worker.join(timeout=150)
     assert [worker.exitcode for worker in workers] == [0, 0]
     assert live.stream.hget(key, "n:svm:1") == b"1"
     last = rebuild(live.stream, live.application, dry_run=True)

@@ -18,7 +18,7 @@ SECRET = "k" * 30 + "0123456789abcdefghijklmnop"
 
 
 def run(
-    *arguments: str, var: Path, timeout_s: float = 50.0, **settings: str
+    *arguments: str, var: Path, timeout_s: float = 150.0, **settings: str
 ) -> subprocess.CompletedProcess[str]:
     """Run Python with these settings and no others; "" takes one away."""
     return subprocess.run(

@@ -59,7 +59,7 @@ def _call(program: str, *arguments: str) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd="/",
-        timeout=50,
+        timeout=150,
         check=False,
     )
     assert done.returncode == 0, f"{program} failed with exit code {done.returncode}"

@@ -43,7 +43,7 @@ def loaded_by(module: str) -> set[str]:
         env={**os.environ, "DJANGO_SECRET_KEY": "k" * 50},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=True,
     )
     return set(done.stdout.split())

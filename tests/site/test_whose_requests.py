@@ -45,7 +45,7 @@ def routed_by_predict(paths: list[str]) -> list[bool]:
         env={**os.environ, "DJANGO_SECRET_KEY": "k" * 50},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=True,
     )
     found: list[bool] = json.loads(done.stdout)

@@ -99,7 +99,7 @@ def test_a_source_that_always_sends_wrong_bytes_is_given_up(
 ) -> None:
     tampered = PlayedSource(files={DIGEST: CONTENT[:-1] + b"x"}, name="tampered")
     with pytest.raises(FetchFailed, match="tampered sent other bytes"):
-        fetch(make_fetcher(tampered))
+        fetch(make_fetcher(tampered, give_up_s=20.0))
     assert (counted("refused"), counted("failures")) == (3, 1)
     assert [path for path in copies.folder.rglob("*") if path.is_file()] == []
 

@@ -33,7 +33,7 @@ def test_a_worker_finds_each_task_by_the_name_it_always_had() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=True,
     )
     tasks, queues, receivers, has_numpy = run.stdout.splitlines()

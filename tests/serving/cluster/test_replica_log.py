@@ -49,7 +49,7 @@ def run(folder: Path, inside: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=50,
+        timeout=150,
     )
 
 

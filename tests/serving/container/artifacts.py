@@ -88,7 +88,7 @@ def ends_of_odd_bytes(runtime: str, content: bytes, *, at: Path, row: str) -> se
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=False,
     )
     assert ended.returncode == 0, ended.stderr

@@ -26,7 +26,7 @@ def found(how: str, folder: Path, *, command: tuple[str, ...] = ()) -> object:
         env=os.environ | {"DJANGO_SECRET_KEY": CANARY, "CLIPPER_VAR": str(folder)},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=False,
     )
     assert ended.returncode == 0, ended.stderr

@@ -96,7 +96,7 @@ def test_the_reason_of_an_end_while_loading_has_the_last_words(tmp_path: Path) -
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=True,
     )
 

@@ -73,7 +73,7 @@ def asked(
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=False,
     )
 
@@ -162,7 +162,7 @@ def test_where_it_broke_is_in_the_model_s_own_code_or_nowhere(
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=False,
     )
     assert ended.returncode == EX_SOFTWARE, ended.stderr

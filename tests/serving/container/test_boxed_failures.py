@@ -64,7 +64,7 @@ def _told(folder: Path, *, then: str) -> list[int]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]

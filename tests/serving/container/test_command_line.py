@@ -34,7 +34,7 @@ def arguments(command: str, *, runtime: str, content: bytes | str, at: Path) -> 
 def check(runtime: str, content: bytes | str, *, at: Path) -> tuple[int, dict[str, Any]]:
     """Run check in a process of its own; return its exit status and its only line."""
     command = arguments("check", runtime=runtime, content=content, at=at)
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=50, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=150, check=False)
     (line,) = done.stdout.splitlines()
     return done.returncode, json.loads(line)
 

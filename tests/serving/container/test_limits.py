@@ -42,7 +42,7 @@ def check(
             *("--input-type", "doubles", "--allow-pickle", *options),
         ],
         capture_output=True,
-        timeout=50,
+        timeout=150,
         check=False,
     )
     verdict: dict[str, Any] = json.loads(run.stdout)

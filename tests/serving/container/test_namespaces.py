@@ -54,7 +54,7 @@ def granted(folder: Path, *, command: list[str]) -> list[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=True,
     )
     found: list[str] = json.loads(done.stdout)

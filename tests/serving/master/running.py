@@ -22,9 +22,9 @@ from tests.serving.master import served
 from tests.serving.master.served import BEHAVIOUR
 
 T = TypeVar("T")
-SECONDS = 20.0
+SECONDS = 60.0
 # So soon a master gives up on its processes here.
-READY_S, DRAIN_S = "10", "1"
+READY_S, DRAIN_S = "30", "1"
 
 
 class Running:
