@@ -15,6 +15,7 @@ from selection.policies.epsilon_greedy import EpsilonGreedy
 from selection.policies.exp3 import Exp3
 from selection.policies.exp4 import Exp4
 from selection.policies.linucb import LinUCB
+from selection.policies.rand_linucb import RandLinUCB
 from selection.policies.squarecb import SquareCB
 from selection.policies.static import Static
 from selection.policies.thompson import Thompson
@@ -34,6 +35,7 @@ POLICIES: dict[str, type[Policy]] = {
         Exp3,
         Exp4,
         LinUCB,
+        RandLinUCB,
         SquareCB,
         Auto,
     )

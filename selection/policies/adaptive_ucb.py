@@ -16,7 +16,7 @@ from selection.policies.base import (
     normalised,
 )
 from selection.policies.memories import MEMORIES, remembered
-from selection.policies.newcomers import NEWCOMERS, new_among
+from selection.policies.newcomers import NEWCOMERS, bounded_to, new_among
 from selection.policies.statistics import StatisticKind, Statistics, Vector
 
 if TYPE_CHECKING:
@@ -95,15 +95,9 @@ class AdaptiveUCB(Policy):
         best = highest_bound(known, exploration=self.exploration)
         chances = dict(zip(statistics, best, strict=True))
         new = new_among(statistics)
-        share = sum(chances[arm] for arm in new)
-        if share <= self.newcomers:
+        if sum(chances[arm] for arm in new) <= self.newcomers:
             return chances
         old = [arm not in new for arm in statistics]
         among = highest_bound(known, exploration=self.exploration, among=old)
         rest = dict(zip(statistics, among, strict=True))
-        return {
-            arm: self.newcomers * chance / share
-            if arm in new
-            else (1.0 - self.newcomers) * rest[arm]
-            for arm, chance in chances.items()
-        }
+        return bounded_to(self.newcomers, chances, new=new, known=rest)

@@ -10,20 +10,18 @@ from registry.errors import BadRequest
 from selection.policies.adaptive_ucb import AdaptiveUCB
 from selection.policies.base import INHERIT, Parameter, Policy, Prepared
 from selection.policies.features import Features
-from selection.policies.linucb import LinUCB
+from selection.policies.rand_linucb import RandLinUCB
 from selection.policies.squarecb import SquareCB
 from selection.policies.statistics import StatisticKind, Statistics, Vector
 
-# With five features of five arms, 10,000 queries, linucb's own 0.5 costs a regret of 189, this 135.
-ALPHA = 0.25
-# The most features that linucb takes.
+# The most features that rand_linucb takes.
 MANY = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Auto(Policy):
-    """`linucb` where queries carry features, `squarecb` where these are many, and `adaptive_ucb`
-    where there are none.
+    """`rand_linucb` where queries carry features, `squarecb` where these are many, and
+    `adaptive_ucb` where there are none.
 
     No more is needed: the last is at least nearly the best of all policies whatever the number of
     arms, the delay and the share of labels (docs/results/learning.md), and contexts learn together
@@ -50,7 +48,7 @@ class Auto(Policy):
         if self.dimensions == 0:
             return AdaptiveUCB(inherit=self.inherit)
         if self.dimensions <= MANY:
-            return LinUCB(dimensions=self.dimensions, alpha=ALPHA, inherit=self.inherit)
+            return RandLinUCB(dimensions=self.dimensions, inherit=self.inherit)
         return SquareCB(dimensions=self.dimensions, inherit=self.inherit)
 
     @property

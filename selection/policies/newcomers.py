@@ -63,3 +63,20 @@ def capped(
         arm: chance * (newcomers / share if arm in new else (1.0 - newcomers) / rest)
         for arm, chance in chances.items()
     }
+
+
+def bounded_to(
+    newcomers: float,
+    chances: Mapping[str, float],
+    *,
+    new: frozenset[str],
+    known: Mapping[str, float],
+) -> dict[str, float]:
+    """Return chances of which `new` arms, who have more, get the share `newcomers` together; what
+    is left is drawn by `known`, the chances of the others among themselves.
+    """
+    share = sum(chances[arm] for arm in new)
+    return {
+        arm: newcomers * chance / share if arm in new else (1.0 - newcomers) * known[arm]
+        for arm, chance in chances.items()
+    }

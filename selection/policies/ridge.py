@@ -15,6 +15,9 @@ Array = NDArray[np.float64]
 # Beside sums of squares that are this many times larger, rounding would lose a penalty, and with it
 # that a matrix can be inverted.
 LARGEST_BESIDE = 1e12
+# The share of the width in a confidence that is drawn, of so many equally likely values.
+DRAWS = 16
+WIDTHS = np.sqrt((np.arange(DRAWS) + 0.5) / DRAWS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,14 +37,43 @@ class Ridge:
         coefficients = (inverses @ rewarded[:, :, None])[:, :, 0]
         return cls(coefficients=coefficients, inverses=inverses.reshape((-1, dimensions)))
 
+    @classmethod
+    def together(cls, sums: Sequence[Sequence[float]], *, dimensions: int, ridge: float) -> Ridge:
+        """The same with coefficients that are drawn to those of all arms, not to 0."""
+        matrices, rewarded = _unfolded(sums, dimensions=dimensions)
+        shared = _shared(matrices, rewarded, ridge=ridge)
+        left = rewarded - matrices @ shared
+        inverses = np.linalg.inv(_penalise(matrices, ridge=ridge)).astype(np.float64, copy=False)
+        coefficients = shared + (inverses @ left[:, :, None])[:, :, 0]
+        return cls(coefficients=coefficients, inverses=inverses.reshape((-1, dimensions)))
+
+    def highest_bound(
+        self, features: Sequence[float], *, alpha: float, among: Sequence[bool] | None = None
+    ) -> list[float]:
+        """Return each arm's chance of the highest theta' x + alpha * sqrt(u * x' A^-1 x), u being
+        drawn evenly from 0 to 1; arms that tie share.
+
+        `among`: only these arms are compared, and the others have no chance.
+        """
+        promised, widths = self._bounds(features)
+        bounds = promised + alpha * WIDTHS[:, None] * widths
+        if among is not None:
+            bounds[:, ~np.array(among)] = -np.inf
+        best = bounds == bounds.max(axis=1, keepdims=True)
+        chances: list[float] = (best / best.sum(axis=1, keepdims=True)).mean(axis=0).tolist()
+        return chances
+
     def upper_bounds(self, features: Sequence[float], *, alpha: float) -> list[float]:
         """Return for each arm theta' x + alpha * sqrt(x' A^-1 x)."""
+        promised, widths = self._bounds(features)
+        bounds: list[float] = (promised + alpha * widths).tolist()
+        return bounds
+
+    def _bounds(self, features: Sequence[float]) -> tuple[Array, Array]:
         x = np.array(features, dtype=np.float64)
         squares = (self.inverses @ x).reshape(self.coefficients.shape) @ x
         # A square below 0 can only be rounding.
-        widths = np.sqrt(np.maximum(squares, 0.0))
-        bounds: list[float] = (self.coefficients @ x + alpha * widths).tolist()
-        return bounds
+        return self.coefficients @ x, np.sqrt(np.maximum(squares, 0.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,8 +90,7 @@ class Coefficients:
     @classmethod
     def of(cls, sums: Sequence[Sequence[float]], *, dimensions: int, ridge: float) -> Coefficients:
         matrices, rewarded = _unfolded(sums, dimensions=dimensions)
-        together = matrices.sum(axis=0)
-        shared = np.linalg.solve(_penalise(together, ridge=ridge), rewarded.sum(axis=0))
+        shared = _shared(matrices, rewarded, ridge=ridge)
         left = rewarded - matrices @ shared
         own = np.linalg.solve(_penalise(matrices, ridge=ridge), left[:, :, None])[:, :, 0]
         return cls(values=shared + own)
@@ -68,6 +99,13 @@ class Coefficients:
         """Return what each arm promises for these features."""
         promised: list[float] = (self.values @ np.array(features, dtype=np.float64)).tolist()
         return promised
+
+
+def _shared(matrices: Array, rewarded: Array, *, ridge: float) -> Array:
+    """Return the coefficients of all arms together."""
+    together = _penalise(matrices.sum(axis=0), ridge=ridge)
+    shared: Array = np.linalg.solve(together, rewarded.sum(axis=0))
+    return shared
 
 
 def _penalise(matrices: Array, *, ridge: float) -> Array:

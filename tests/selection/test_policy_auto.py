@@ -7,7 +7,6 @@ import pytest
 from registry.errors import BadRequest
 from selection.learning.update import update_of
 from selection.policies import make_policy
-from selection.policies.auto import ALPHA
 from selection.policies.base import Policy
 from selection.policies.statistics import State, Statistics, join, learn
 
@@ -35,14 +34,14 @@ def test_without_features_it_is_adaptive_ucb(rewards: list[float]) -> None:
     assert prepared == adaptive.prepare(after(adaptive, rewards), ARMS)
 
 
-def test_with_features_it_is_linucb() -> None:
-    linucb = make_policy("linucb", {"dimensions": 2, "alpha": ALPHA})
+def test_with_features_it_is_rand_linucb() -> None:
+    linear = make_policy("rand_linucb", {"dimensions": 2})
     known = after(BY_FEATURES, [1.0, 0.0], features=(0.5, -1.0))
-    assert known == after(linucb, [1.0, 0.0], features=(0.5, -1.0))
-    asked = (BY_FEATURES.encode([0.5, -1.0]), linucb.encode([0.5, -1.0]))
+    assert known == after(linear, [1.0, 0.0], features=(0.5, -1.0))
+    asked = (BY_FEATURES.encode([0.5, -1.0]), linear.encode([0.5, -1.0]))
     chances = [
         policy.prepare(known, ARMS).chances(features)
-        for policy, features in zip((BY_FEATURES, linucb), asked, strict=True)
+        for policy, features in zip((BY_FEATURES, linear), asked, strict=True)
     ]
     assert chances[0] == chances[1]
     assert len(set(chances[0].values())) == 2
@@ -69,7 +68,7 @@ def test_it_says_what_it_chose_and_why() -> None:
         "No version has changed, so nothing is forgotten."
     )
     known = after(BY_FEATURES, [1.0], features=(0.0, 1.0))
-    assert BY_FEATURES.reason(known) == "linucb, because queries carry 2 features."
+    assert BY_FEATURES.reason(known) == "rand_linucb, because queries carry 2 features."
 
 
 def test_and_of_which_versions_it_forgot_something() -> None:

@@ -87,7 +87,7 @@ def ready(name: str) -> Prepared:
 def test_the_chances_are_those_really_drawn_from(name: str, factor: float) -> None:
     moved = ready(name).reweighted({"a:1": factor})
     luck, drawn = Random(7), dict.fromkeys(ARMS, 0)
-    features = (1.0,) * {"linucb": 1, "squarecb": 32}.get(name, 0)
+    features = (1.0,) * {"linucb": 1, "rand_linucb": 1, "squarecb": 32}.get(name, 0)
     for _ in range(20_000):
         (arm,), (chance,) = moved.select(luck.random(), features)
         assert chance == moved.chances(features)[arm]
