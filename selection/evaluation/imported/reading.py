@@ -17,6 +17,9 @@ from selection.policies.features import MOST_NAMED
 
 MOST_DECISIONS = 50_000
 
+# What programs on Windows begin a file of UTF-8 with.
+BYTE_ORDER_MARK = "\ufeff"
+
 # An arm's answer isn't logged; it answered.
 ANSWERED = b"null"
 
@@ -64,7 +67,7 @@ def read_log(text: str, *, form: str) -> ImportedLog:
     found: list[ForeignDecision] = []
     left_out = 0
     arms, names = dict[str, None](), dict[str, None]()
-    for one in how.read(text):
+    for one in how.read(text.removeprefix(BYTE_ORDER_MARK)):
         if one is None:
             left_out += 1
             continue

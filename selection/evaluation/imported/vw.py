@@ -43,12 +43,11 @@ def decisions_of_cb(text: str) -> Iterator[ForeignDecision | None]:
         if not content.strip():
             continue
         head, features, context = _parted(content, line=line)
-        labels = [_label(token, line=line) for token in head if not _is_tag(token)]
-        for action, _ in labels:
-            short = action.isascii() and action.isdigit() and len(action) <= len(str(MOST_ARMS))
-            if not short or not 1 <= int(action) <= MOST_ARMS:
-                refuse(line, expected=f"actions that are numbers from 1 to {MOST_ARMS}", got=action)
-            highest = max(highest, int(action))
+        labels = [
+            (_number_of(action, line=line), told)
+            for action, told in (_label(token, line=line) for token in head if not _is_tag(token))
+        ]
+        highest = max([highest, *(action for action, _ in labels)])
         chosen = [(action, told) for action, told in labels if told is not None]
         if len(chosen) > 1:
             refuse(line, expected=f"one {LABEL}", got=content)
@@ -57,12 +56,12 @@ def decisions_of_cb(text: str) -> Iterator[ForeignDecision | None]:
             continue
         ((action, (lost, probability)),) = chosen
         # Those listed are those there were; where only the chosen one is, all of the log.
-        listed = tuple(action for action, _ in labels) if len(labels) > 1 else ()
+        listed = dict.fromkeys(str(action) for action, _ in labels) if len(labels) > 1 else ()
         found.append(
             ForeignDecision(
                 line=line,
-                arms=listed,
-                arm=action,
+                arms=tuple(listed),
+                arm=str(action),
                 propensity=probability,
                 earned=lost,
                 context=context,
@@ -72,6 +71,13 @@ def decisions_of_cb(text: str) -> Iterator[ForeignDecision | None]:
     everything = tuple(str(action) for action in range(1, highest + 1))
     for one in found:
         yield one if one is None or one.arms else replace(one, arms=everything)
+
+
+def _number_of(action: str, *, line: int) -> int:
+    short = action.isascii() and action.isdigit() and len(action) <= len(str(MOST_ARMS))
+    if not short or not 1 <= int(action) <= MOST_ARMS:
+        refuse(line, expected=f"actions that are numbers from 1 to {MOST_ARMS}", got=action)
+    return int(action)
 
 
 @dataclass(slots=True)
@@ -97,6 +103,8 @@ class _Pending:
         arm = _action(content, line=line)
         if arm in self.arms:
             refuse(line, expected="actions that their features tell apart", got=arm)
+        if len(self.arms) == MOST_ARMS:
+            refuse(line, expected=f"at most {MOST_ARMS} different arms", got="one more")
         self.arms.append(arm)
         labels = [_label(token, line=line) for token in head if not _is_tag(token)]
         for _, told in labels:
@@ -163,20 +171,21 @@ def _parted(
 
 def _action(content: str, *, line: int) -> str:
     """Return what an action is called: its features, without the namespace where there is one."""
-    spaces = _spaces(content)
-    many = len(spaces) > 1
-    words = [f"{s}^{token}" if many and s else token for s, tokens in spaces for token in tokens]
+    many = content.count("|") > 1
+    words = [
+        f"{space}^{token}" if many and space else token
+        for space, tokens in _spaces(content)
+        for token in tokens
+    ]
     if not words:
         refuse(line, expected="an action with features, which tell what it is", got=content)
     return name(" ".join(words), line=line, what="an action's features")
 
 
-def _spaces(content: str) -> list[tuple[str, Sequence[str]]]:
-    """Return the namespaces of a line, each with its features."""
-    found: list[tuple[str, Sequence[str]]] = []
+def _spaces(content: str) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield the namespaces of a line, each with its features."""
     for part in content.split("|")[1:]:
         words = part.split()
         anonymous = not part or part[0].isspace()
         space = "" if anonymous or not words else words[0].partition(":")[0]
-        found.append((space, words if anonymous else words[1:]))
-    return found
+        yield space, words if anonymous else words[1:]

@@ -16,7 +16,7 @@ from selection.evaluation.what_if.feedback import Kept
 from selection.evaluation.what_if.targets import WhatIfTarget
 from selection.evaluation.what_if.turn import TIME_LIMIT_S, turn
 from selection.evaluation.what_if.window import Span
-from selection.policies import POLICIES, Policy
+from selection.policies import POLICIES, Policy, make_policy
 from selection.policies.auto import Auto
 
 
@@ -32,7 +32,8 @@ def what_if_imported(
     """Estimate what each target would have earned on a log of others, among the log's own arms.
 
     Policies begin with nothing and learn as they go: what the application knows was learned from
-    other decisions. Otherwise as `what_if`.
+    other decisions. Its own is looked at where it takes as many features as the log has. Otherwise
+    as `what_if`.
     """
     with turn():
         began = clock()
@@ -53,8 +54,9 @@ def what_if_imported(
             clock=clock,
             log_for=lambda columns, policy: _encoded(columns, policy, log=log),
         )
-        wanted = [*(evaluation.usual_targets() if usual else ()), *targets]
-        return evaluation.outlook([target for target in wanted if _learns(target)], began=began)
+        usually = evaluation.usual_targets() if usual else ()
+        wanted = [target for target in usually if _learns(target) and _fits(target, log=log)]
+        return evaluation.outlook([*wanted, *targets], began=began)
 
 
 def check_imported(targets: Iterable[WhatIfTarget]) -> None:
@@ -71,6 +73,14 @@ def _learns(target: WhatIfTarget) -> bool:
     """Whether a target needs nothing that the application has learned."""
     known = None if target.policy is None else POLICIES.get(target.policy)
     return known is None or not known.learns or target.learning
+
+
+def _fits(target: WhatIfTarget, *, log: ImportedLog) -> bool:
+    """Whether the log has as many features as a target takes by place."""
+    if target.policy not in POLICIES:
+        return True
+    taken: int = getattr(make_policy(target.policy, target.params), "dimensions", 0)
+    return taken in (0, len(log.names))
 
 
 def _weights(arms: Iterable[str], *, routed: Mapping[str, float]) -> dict[str, float]:

@@ -24,7 +24,7 @@ class ImportedIn(Body):
         many=True,
         required=False,
         help_text="As of a what-if; arms are those of the log. Left out: each of them, all alike, "
-        "and the application's own policy, learning.",
+        "and the application's own policy, learning, if it takes as many features as there are.",
     )
 
 

@@ -17,7 +17,7 @@ from registry.models import Application
 from selection.evaluation.imported import reading
 from selection.evaluation.imported.reading import ImportedLog, read_log
 from tests.selection.offpolicy.logs import asked
-from tests.selection.what_if.conftest import ARMS, BY, keep
+from tests.selection.what_if.conftest import ARMS, BY, keep, make_application
 
 ADF = """\
 shared |User age:0.5 city=Rome
@@ -74,6 +74,19 @@ def test_it_reads_decisions_of_a_line_each() -> None:
     assert log.names == ("a", "b")
 
 
+def test_an_action_is_the_same_however_its_number_is_written() -> None:
+    log = read_log("01:0:0.5 | a\n2:1:0.5 | a\n1:1:0.5 1 2 | a\n", form="vw_cb")
+    assert [query.asked[0].arm for query in log.queries] == ["1", "2", "1"]
+    assert {query.routed for query in log.queries} == {("1", "2")}
+
+
+@pytest.mark.parametrize(("form", "text"), [("vw", ADF), ("obp", OBD.removeprefix(","))])
+def test_a_byte_order_mark_is_no_part_of_a_log(form: str, text: str) -> None:
+    # Without its first column, which has no name, a table's first name stands behind the mark.
+    text = text.replace("\n0,", "\n").replace("\n1,", "\n") if form == "obp" else text
+    assert read_log(f"\ufeff{text}", form=form) == read_log(text, form=form)
+
+
 def test_it_reads_dsjson_where_a_cost_below_zero_is_a_reward() -> None:
     left_out = event(_skipLearn=True)
     log = read_log("\n".join((event(), event(_label_cost=-0.25), left_out)), form="dsjson")
@@ -126,7 +139,7 @@ def test_it_reads_the_open_bandit_dataset_by_time_and_position() -> None:
         (
             "vw",
             "0:1:1 | a\n" + "".join(f"| b{k}\n" for k in range(100)),
-            "line 1: expected at most 100 different arms",
+            "line 101: expected at most 100 different arms",
         ),
         ("dsjson", event(_label_cost=10**400), "line 1: expected a cost, got 1000"),
         ("dsjson", "{}\n[", "line 1: expected _label_cost in an event, got []"),
@@ -218,6 +231,19 @@ def test_policies_choose_among_the_arms_of_the_log(digits: Application) -> None:
     knowing, hashing, alone = ask("what-if/imported", body)["estimates"]
     assert knowing["estimate"]["reward"] > alone["estimate"]["reward"] + 0.3
     assert hashing["estimate"]["reward"] > alone["estimate"]["reward"] + 0.1
+
+
+def test_a_policy_that_takes_other_features_is_not_asked_unless_it_is_named(db: None) -> None:
+    make_application(policy="linucb", policy_params={"dimensions": 2})
+    log = "1:1:0.5 | a\n2:0:0.5 | a\n"
+    names = [
+        one["name"]
+        for one in Asking()("what-if/imported", {"format": "vw_cb", "log": log})["estimates"]
+    ]
+    assert names == ["1 alone", "2 alone", "every arm alike", "static: by route weight"]
+    fitting = log.replace("| a", "| a b")
+    answer = Asking()("what-if/imported", {"format": "vw_cb", "log": fitting})
+    assert answer["estimates"][4]["name"] == "linucb (dimensions 2), learning"
 
 
 @pytest.mark.parametrize(
