@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -14,6 +16,10 @@ from registry.throttle import BY_ADDRESS, BY_PERSON, BY_PERSON_THERE, SIGNED_IN
 
 LONGEST_NAME = 150
 
+# A failure is noted before the next attempt is let in: limits hold however many come at once, and
+# those of a flood are refused as their turn comes. Who signed in here before waits for none of it.
+_turn_of_known, _turn_of_others = threading.Lock(), threading.Lock()
+
 
 @never_cache
 def login(request: HttpRequest) -> HttpResponse:
@@ -24,11 +30,15 @@ def login(request: HttpRequest) -> HttpResponse:
     name = request.POST.get("username", "")[:LONGEST_NAME].lower()
     try:
         _check(name, address=address)
+        with _turn_of_known if (name, address) in SIGNED_IN else _turn_of_others:
+            _check(name, address=address)
+            answer = admin.site.login(request)
+            # Not whether somebody is signed in: that may be another, who guesses from their own
+            # session.
+            succeeded = isinstance(answer, HttpResponseRedirect)
+            _note(name, address=address, succeeded=succeeded)
     except TooManyRequests as error:
         return error_page(request, error, title="Sign in", back_to=reverse("admin:login"))
-    answer = admin.site.login(request)
-    # Not whether somebody is signed in: that may be another, who guesses from their own session.
-    _note(name, address=address, succeeded=isinstance(answer, HttpResponseRedirect))
     return answer
 
 

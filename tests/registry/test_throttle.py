@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 
 from registry.throttle import BY_KEYS, Failures
@@ -40,6 +45,21 @@ def test_who_is_signed_in_guesses_no_faster_than_others(owner: User) -> None:
     colleague.force_login(User.objects.create_user("colleague", is_staff=True))
     guess = {"username": "owner", "password": "wrong"}
     assert [colleague.post(LOGIN, guess).status_code for _ in range(6)] == [200] * 5 + [429]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_guesses_that_come_at_once_are_no_more_than_one_after_the_other() -> None:
+    def guess(_: int) -> int:
+        begun.wait(timeout=60)
+        try:
+            return attempt("owner")
+        finally:
+            connection.close()
+
+    begun = Barrier(12)
+    with ThreadPoolExecutor(max_workers=12) as threads:
+        answers = Counter(threads.map(guess, range(12)))
+    assert answers == {200: 5, 429: 7}
 
 
 def test_an_address_that_tries_many_names_is_slowed_down(owner: User) -> None:
