@@ -79,7 +79,7 @@ def keep_retired(client: redis.Redis, worker: str) -> None:
 
 
 def take_back_request(client: redis.Redis, worker: str) -> None:
-    """It may take replicas again."""
+    """It may take replicas again, or: who was asked was an earlier process with the same id."""
     client.delete(RETIRE_KEY + worker)
 
 

@@ -15,6 +15,7 @@ from serving.cluster.membership.workers import (
     WorkerRecord,
     announce_worker,
     is_asked_to_retire,
+    take_back_request,
     withdraw_worker,
 )
 from serving.cluster.queues import queue_at
@@ -54,12 +55,16 @@ class Announced:
         self._consumer = consumer
         self._redis = client
         self._is_leaving = False
+        # A container that starts again may have the same process ids: one that has retired shortly
+        # before was another worker.
+        self._has_begun = False
         self._log_once = LogOnce(logger, away="worker not announced", back="worker announced again")
 
     def renew(self) -> None:
         if self._is_leaving:
             return
         try:
+            self._begin()
             self._heed(is_asked_to_retire(self._redis, self.record.id))
             announce_worker(self._redis, self.record)
             if self.record.retiring:
@@ -74,6 +79,11 @@ class Announced:
         self._is_leaving = True
         with suppress(redis.RedisError):  # it expires by itself
             withdraw_worker(self._redis, self.record)
+
+    def _begin(self) -> None:
+        if not self._has_begun:
+            take_back_request(self._redis, self.record.id)
+            self._has_begun = True
 
     def _heed(self, retiring: bool) -> None:
         """Take from the queues or don't, where that is news."""

@@ -7,6 +7,7 @@ import redis
 from serving.cluster.membership.workers import (
     WorkerRecord,
     ask_to_retire,
+    keep_retired,
     read_workers,
     take_back_request,
 )
@@ -42,6 +43,19 @@ def test_it_retires_while_it_is_asked_to_and_says_so(client: redis.Redis) -> Non
     assert renewed() == (set(), [True])
     take_back_request(client, "w1")
     assert renewed() == (BOTH, [False])
+
+
+def test_what_was_asked_of_an_earlier_worker_with_the_same_id_is_no_request_of_it(
+    client: redis.Redis,
+) -> None:
+    keep_retired(client, "w1")
+    queues = Queues()
+    worker = Announced(RECORD, consumer=queues, client=client)
+    worker.renew()
+    assert queues.taken_from == BOTH
+    ask_to_retire(client, "w1")
+    worker.renew()
+    assert queues.taken_from == set()
 
 
 def test_a_request_that_nobody_renews_is_forgotten(client: redis.Redis) -> None:
