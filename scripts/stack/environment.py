@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -88,14 +89,25 @@ def write_environment_script(layout: Layout, *, environment: Mapping[str, str]) 
 
 
 def exported_by(script: Path) -> dict[str, str]:
-    """Return the settings of a shell that has read the `env.sh` of a stack; {} without one."""
+    """Return the settings that the `env.sh` of a stack sets; {} without one."""
     if not script.exists():
         return {}
     command = ["/bin/sh", "-c", '. "$0" && exec env -0', str(script.resolve())]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    # A shell without any of its own: what is there then, the stack was started with.
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
+    said = subprocess.run(command, env=bare, capture_output=True, text=True, check=True).stdout
     pairs = (line.partition("=") for line in said.split("\0") if line.startswith(SETTINGS))
     # A secret key that was given to `make run` is in no file, and empty here.
     return {name: value for name, _, value in pairs if value}
+
+
+def without_others(shell: Mapping[str, str], *, stack: Mapping[str, str]) -> dict[str, str]:
+    """`shell` less the settings that the stack was started without: another database, say."""
+    return {
+        name: value
+        for name, value in shell.items()
+        if not stack or name in stack or name in NOT_EXPORTED or not name.startswith(SETTINGS)
+    }
 
 
 def set_otherwise(shell: Mapping[str, str], *, stack: Mapping[str, str]) -> list[str]:

@@ -17,7 +17,7 @@ from serving.master.orders import RESTART, OrderFailed, ordered
 
 from . import static_files
 from .choices import usable_port, usable_var
-from .environment import exported_by, set_otherwise
+from .environment import exported_by, set_otherwise, without_others
 from .errors import StackError
 from .layout import Layout, layout_of
 from .programs import Program, Supervisor
@@ -58,7 +58,9 @@ def layout_of_running(var: Path) -> Layout:
             f"This shell sets {', '.join(otherwise)} otherwise than the stack in '{var}', which "
             "goes on with its own. For others to hold, end it with Ctrl-C and start it again."
         )
-    os.environ.update(stack)
+    mine = without_others(os.environ, stack=stack) | stack
+    os.environ.clear()
+    os.environ.update(mine)
     return layout_of(var, port=usable_port(os.environ.get("CLIPPER_PORT", "8000")))
 
 

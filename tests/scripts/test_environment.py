@@ -16,6 +16,7 @@ from scripts.stack.environment import (
     exported_by,
     set_otherwise,
     without_another_stack,
+    without_others,
     write_environment_script,
 )
 from scripts.stack.layout import (
@@ -145,6 +146,21 @@ def test_settings_of_a_shell_that_the_stack_was_started_without_are_named(layout
         "CLIPPER_HUNG_S",
     ]
     assert named(CLIPPER_VAR="/another", CLIPPER_CPU_SLOTS="4") == []
+
+
+def test_settings_that_the_stack_was_started_without_are_taken_from_the_shell(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgres://another")
+    keep_secret(layout.secret_key)
+    environment = environment_of(layout, secret_key="k", redis_server=SERVER, base={})
+    write_environment_script(layout, environment=environment)
+    stack = exported_by(layout.environment_script)
+    kept = {"HOME": "/", "CLIPPER_VAR": "/another", "DJANGO_SECRET_KEY": "theirs"}
+    shell = {**kept, "DATABASE_URL": "postgres://another", "CLIPPER_HUNG_S": "9"}
+
+    assert without_others(shell, stack=stack) == kept
+    assert without_others(shell, stack={}) == shell
 
 
 def test_a_secret_key_of_the_shell_s_own_is_not_replaced_by_none(layout: Layout) -> None:
