@@ -1,4 +1,4 @@
-"""What only one stack can have at a time: its folder and its port."""
+"""What only one stack, or one restart of it, can have at a time: its folder and its port."""
 
 from __future__ import annotations
 
@@ -16,15 +16,28 @@ from .errors import StackError
 @contextmanager
 def sole_stack_of(var: Path) -> Iterator[None]:
     """Hold the folder's lock; the kernel lets go of it however this process ends."""
-    descriptor = os.open(var / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+    taken = "A stack already runs on {var} (process {owner}): stop it, or choose another VAR."
+    with _held(var, file="lock", taken=taken):
+        yield
+
+
+@contextmanager
+def sole_restart_of(var: Path) -> Iterator[None]:
+    """Hold the lock of who replaces processes of its stack: two would end each other's new ones."""
+    taken = "A restart of the stack on {var} is under way already (process {owner}): wait for it."
+    with _held(var, file="restart.lock", taken=taken):
+        yield
+
+
+@contextmanager
+def _held(var: Path, *, file: str, taken: str) -> Iterator[None]:
+    descriptor = os.open(var / file, os.O_CREAT | os.O_RDWR, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             owner = os.pread(descriptor, 32, 0).decode() or "unknown"
-            raise StackError(
-                f"A stack already runs on {var} (process {owner}): stop it, or choose another VAR."
-            ) from None
+            raise StackError(taken.format(var=var, owner=owner)) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         yield

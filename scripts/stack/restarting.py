@@ -19,6 +19,7 @@ from . import static_files
 from .choices import usable_port, usable_var
 from .environment import exported_by, set_otherwise, without_others
 from .errors import StackError
+from .exclusive import sole_restart_of
 from .layout import Layout, layout_of
 from .programs import Program, Supervisor
 from .supervision import manage
@@ -89,6 +90,11 @@ def usual(environment: Mapping[str, str]) -> tuple[str, ...]:
 def restart(layout: Layout, *, programs: Sequence[str]) -> None:
     """Replace these programs, as far as they run; raises StackError at the first fault."""
     supervisor = Supervisor(layout)
+    with sole_restart_of(layout.var):
+        _restart_known(layout, programs=programs, supervisor=supervisor)
+
+
+def _restart_known(layout: Layout, *, programs: Sequence[str], supervisor: Supervisor) -> None:
     known = supervisor.programs()
     names = [name for program in programs for name in _names_of(program)]
     if unknown := [name for name in names if name not in known]:

@@ -41,7 +41,10 @@ class Replacing:
         )
         if len(running) == 2:
             say(f"{self._kind}: both programs run, as an earlier restart was broken off")
-            self._end(running[0], beside=running[1])
+            try:
+                self._end(running[0], beside=running[1])
+            except StackError as error:
+                raise self._not_restarted(error, log=running[1].name) from error
         before = running[-1]
         self._hand_over(before, to=second if before.name == first else first)
 

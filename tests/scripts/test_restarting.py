@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socketserver
 import threading
@@ -15,6 +16,7 @@ from xmlrpc.server import SimpleXMLRPCDispatcher, SimpleXMLRPCRequestHandler
 import pytest
 
 from scripts.stack.errors import StackError
+from scripts.stack.exclusive import sole_restart_of
 from scripts.stack.layout import layout_of
 from scripts.stack.programs import Program, Supervisor
 from scripts.stack.restarting import main, replace
@@ -175,6 +177,27 @@ def test_a_restart_that_was_broken_off_is_brought_to_its_end_first(
         "cpu-worker: cpu-worker → cpu-worker-2",
         "cpu-worker: cpu-worker-2 → cpu-worker",
     ]
+
+
+def test_what_an_earlier_restart_left_and_cannot_move_is_told_of_its_worker(
+    pair: PlayedSupervisord, tmp_path: Path
+) -> None:
+    pair.states["cpu-worker-2"] = "RUNNING"
+    with pytest.raises(StackError, match="cpu-worker was not restarted, and goes on as it is: svm"):
+        replace_worker(tmp_path, move=Moved(broken=["cpu-worker"]))
+    assert pair.states == {"cpu-worker": "RUNNING", "cpu-worker-2": "RUNNING"}
+
+
+def test_one_restart_at_a_time_replaces_what_a_stack_runs(
+    pair: PlayedSupervisord, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with sole_restart_of(tmp_path):
+        assert main(["--var", str(tmp_path), "--only", "cpu-worker"]) == 1
+    assert pair.states == {"cpu-worker": "RUNNING", "cpu-worker-2": "STOPPED"}
+    assert capsys.readouterr().err == (
+        f"clipper: A restart of the stack on {tmp_path} is under way already "
+        f"(process {os.getpid()}): wait for it.\n"
+    )
 
 
 def test_a_worker_that_does_not_start_leaves_the_one_before(
