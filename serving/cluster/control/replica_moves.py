@@ -49,10 +49,12 @@ def replica_moves(
         _Move(demand=demand, worker=worker, there=there, retiring=retiring)
         for demand in demands
         if (there := present.get((demand.version_id, demand.generation)))
-        for worker in sorted({record.worker for record in there} & retiring - busy)
+        for worker in sorted({record.worker for record in there} & retiring)
     ]
     for move in sorted(candidates, key=_Move.rank):
-        if not any(move.disturbs(other) for other in chosen):
+        # What was drained meanwhile, as somebody scaled it down say, ends no move that has begun.
+        may_begin = move.has_begun or move.worker not in busy
+        if may_begin and not any(move.disturbs(other) for other in chosen):
             chosen.append(move)
     return ReplicaMoves(
         versions=frozenset(move.demand.version_id for move in chosen),
@@ -96,8 +98,9 @@ class _Move:
         return not self.has_begun, warm, self.demand.version_id
 
     def disturbs(self, other: _Move) -> bool:
-        """Of a worker, and of a version, one replica moves at a time."""
-        return other.worker == self.worker or other.demand.version_id == self.demand.version_id
+        """Of a version one replica moves at a time, and of a worker no other one begins to."""
+        same_version = other.demand.version_id == self.demand.version_id
+        return same_version or (other.worker == self.worker and not self.has_begun)
 
     def is_done(self, *, reached: Set[str], starved: Set[str]) -> bool:
         on_their_way = [record for record in self.stay if record.id not in starved]

@@ -55,6 +55,30 @@ def test_while_one_drains_no_other_one_is_started() -> None:
     assert wanted(records, a_demand(), a_demand(version_id=2)) == [(1, ""), (1, "")]
 
 
+def test_what_drains_meanwhile_ends_no_move_that_has_begun() -> None:
+    records = [
+        a_record("r1", **OLD),
+        a_record("r2", state=LOADING, **NEW),
+        a_record("r3", version_id=2, state=DRAINING, **OLD),
+    ]
+    found = replica_moves([a_demand()], records=records, retiring=RETIRING, reached=set())
+    assert not plan(demands=found.demands, records=records)
+    assert found.versions == {1}
+
+
+def test_a_version_that_was_scaled_down_ends_no_move_of_another_one() -> None:
+    records = [
+        a_record("r1", version_id=2, **OLD),
+        a_record("r2", version_id=2, state=LOADING, **NEW),
+        a_record("r3", **OLD),
+        a_record("r4", queued_at=1.0, **NEW),
+    ]
+    demands = [a_demand(), a_demand(version_id=2)]
+    found = replica_moves(demands, records=records, retiring=RETIRING, reached={"r4"})
+    assert found.drains == ("r3",)
+    assert not plan(demands=found.demands, records=records)
+
+
 def test_nothing_moves_off_a_worker_that_stays() -> None:
     assert wanted([a_record(**NEW)], a_demand()) == [(1, "")]
 
