@@ -86,13 +86,16 @@ def occupancy(
 ) -> tuple[int, int, str]:
     """Return the slots for a device that are taken, how many there are, and who has them.
 
-    Names come with numbers, those that take most first: `tree:1 (4), svm:2 (3)`.
+    Names come with numbers, those that take most first: `tree:1 (4), svm:2 (3)`. What workers have
+    that retire counts neither way: nobody gets a slot there.
     """
-    slots = sum(worker.slots for worker in workers if worker.queue == queue_of(device))
+    own = [worker for worker in workers if worker.queue == queue_of(device)]
+    slots = sum(worker.slots for worker in own if not worker.retiring)
+    retiring = {worker.id for worker in own if worker.retiring}
     holders = Counter(
         f"{record.model}:{record.version}"
         for record in records
-        if record.holds_slot and kind_of(record.device) == device
+        if record.holds_slot and kind_of(record.device) == device and record.worker not in retiring
     )
     named = ", ".join(f"{arm} ({count})" for arm, count in _most_first(holders))
     return holders.total(), slots, named

@@ -238,7 +238,7 @@ class Releases:
         begun = [record for record in own if record.state is ReplicaState.LOADING]
         loading = [record for record in begun if not record.preparing]
         queue = queue_of(version.device)
-        taking = [worker for worker in cluster.workers if worker.queue == queue]
+        taking = [w for w in cluster.workers if w.queue == queue and not w.retiring]
         in_use, slots, holders = occupancy(
             version.device, workers=cluster.workers, records=cluster.records
         )

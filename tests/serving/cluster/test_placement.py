@@ -101,6 +101,14 @@ def test_slots_are_counted_and_those_who_have_them_named() -> None:
     )
 
 
+def test_slots_of_a_worker_that_retires_are_nobody_s() -> None:
+    old = WorkerRecord(
+        id="old", host="h1", host_id="h1", queue="replicas.cpu", slots=2, retiring=True
+    )
+    records = [a_record("r1", worker="old"), a_record("r2", model="tree", worker="h1")]
+    assert occupancy("cpu", workers=[old, ONE], records=records) == (1, 2, "tree:1 (1)")
+
+
 def test_where_one_leaves_a_host_the_next_one_starts_there_if_it_can() -> None:
     demand = a_demand(near="h1")
     assert placement(ONE, OTHER, failed=set()).queue_for(demand) == "replicas.cpu.h1"

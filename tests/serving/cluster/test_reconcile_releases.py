@@ -151,6 +151,10 @@ def test_a_release_that_no_worker_takes_says_so_at_once(rounds: Rounds) -> None:
 
     release.refresh_from_db()
     assert release.progress == "no worker takes from queue replicas.cpu"
+    rounds.employ("h1", retiring=True)
+    rounds.run()
+    release.refresh_from_db()
+    assert release.progress == "no worker takes from queue replicas.cpu"
 
 
 def test_a_release_fails_on_one_host_only_where_there_is_another(
