@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NoReturn
-from urllib.parse import unquote
 
 from registry.errors import BadRequest
 from selection.contexts import MAX_CHARACTERS
@@ -75,7 +74,6 @@ def feature(text: object, *, line: int) -> float:
 def name(text: str, *, line: int, what: str) -> str:
     """Return the name of an arm, a context or a feature."""
     longest = LONGEST_NAME if what == "a feature" else MAX_CHARACTERS
-    found = unquote(text)
-    if len(found) > longest or "\0" in found:
-        refuse(line, expected=f"{what} of at most {longest} characters, none NUL", got=found)
-    return found
+    if len(text) > longest or "\0" in text:
+        refuse(line, expected=f"{what} of at most {longest} characters, none NUL", got=text)
+    return text

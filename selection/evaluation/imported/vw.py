@@ -1,9 +1,13 @@
-"""Decisions in Vowpal Wabbit's text formats: `--cb_adf`, and `--cb` with one line for each."""
+"""Decisions in Vowpal Wabbit's text formats: `--cb_adf`, and `--cb` with one line for each.
+
+Names are percent-encoded where they have what the format gives another meaning, as in our export.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from urllib.parse import unquote
 
 from selection.evaluation.imported.decision import (
     MOST_ARMS,
@@ -158,11 +162,11 @@ def _parted(
     for space, tokens in _spaces(content) if named else ():
         for token in tokens:
             if space == CONTEXT and token.startswith("c="):
-                context = name(token[2:], line=line, what="a context")
+                context = name(unquote(token[2:]), line=line, what="a context")
                 continue
             told, colon, value = token.partition(":")
             full = told if space in ("", FEATURES) else f"{space}^{told}"
-            known = name(full, line=line, what="a feature")
+            known = name(unquote(full), line=line, what="a feature")
             features[known] = features.get(known, 0.0) + (
                 feature(value, line=line) if colon else 1.0
             )
@@ -179,7 +183,7 @@ def _action(content: str, *, line: int) -> str:
     ]
     if not words:
         refuse(line, expected="an action with features, which tell what it is", got=content)
-    return name(" ".join(words), line=line, what="an action's features")
+    return name(unquote(" ".join(words)), line=line, what="an action's features")
 
 
 def _spaces(content: str) -> Iterator[tuple[str, Sequence[str]]]:

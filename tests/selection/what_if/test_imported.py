@@ -80,6 +80,19 @@ def test_an_action_is_the_same_however_its_number_is_written() -> None:
     assert {query.routed for query in log.queries} == {("1", "2")}
 
 
+def test_names_are_decoded_where_the_format_encodes_them() -> None:
+    table = "item_id,click,propensity_score,context\na%20b,1,0.5,c%20d\na b,0,0.5,c d\n"
+    apart = read_log(table, form="obp")
+    assert apart.arms == ("a%20b", "a b")
+    assert [query.context for query in apart.queries] == ["c%20d", "c d"]
+    tagged = {"c": {"_multi": [{"_tag": "a%20b"}, {"_tag": "a b"}]}}
+    assert read_log(event(**tagged), form="dsjson").arms == ("a%20b", "a b")
+    text = "shared |context c=c%20d |features a%3Ab:2\n0:1:0.5 | a%20b\n"
+    encoded = read_log(text, form="vw")
+    assert (encoded.arms, encoded.names) == (("a b",), ("a:b",))
+    assert encoded.queries[0].context == "c d"
+
+
 @pytest.mark.parametrize(("form", "text"), [("vw", ADF), ("obp", OBD.removeprefix(","))])
 def test_a_byte_order_mark_is_no_part_of_a_log(form: str, text: str) -> None:
     # Without its first column, which has no name, a table's first name stands behind the mark.
