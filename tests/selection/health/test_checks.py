@@ -82,6 +82,16 @@ def test_labels_that_stop_while_queries_go_on_are_missed() -> None:
     assert silence.finding(now=ended + 40).state == "good"
 
 
+def test_no_more_labels_are_missed_than_there_were_calls() -> None:
+    silence = Silence()
+    # The labels of calls that are counted later.
+    ended = spoken(silence, rounds=1, calls=50, labels=100)
+    quiet(silence, rounds=3, calls=100)
+    found = silence.finding(now=ended + 30)
+    assert found.state == "alarm"
+    assert "usually bring about 300;" in found.reason
+
+
 def test_where_queries_stop_too_nothing_is_missed() -> None:
     silence = Silence()
     ended = spoken(silence, rounds=20, calls=50, labels=5)

@@ -50,7 +50,9 @@ class Silence(msgspec.Struct):
         pause_s = max(now - self.last_at, 0.0)
         if self.labels < ENOUGH:
             return Finding(UNKNOWN, pause_s, "Too few labels so far to know what is usual")
-        missed = self.since_last * self.labels / self.calls if self.calls else 0.0
+        # Calls may be counted later than their labels, of which each brings one at most.
+        usual = min(self.labels / self.calls, 1.0) if self.calls else 0.0
+        missed = self.since_last * usual
         if self._is_long(pause_s=pause_s, missed=missed):
             return Finding(
                 ALARM,
