@@ -47,7 +47,8 @@ FIELDSETS: Fieldsets = (
             "fields": (
                 "policy",
                 "policy_params",
-                ("combine", "confidence_threshold", "cascade_below"),
+                ("combine", "confidence_threshold"),
+                "cascade_below",
             )
         },
     ),
@@ -60,7 +61,8 @@ FIELDSETS: Fieldsets = (
                 "loss_expression",
                 ("missing_loss", "default_reward"),
                 ("lateness_price", "cost_price"),
-                ("feedback_window_s", "keep_outputs_s", "keep_feedback_s"),
+                ("feedback_window_s", "keep_outputs_s"),
+                "keep_feedback_s",
             ),
             "description": "How answers are judged, and what is learned where none is given.",
         },

@@ -10,6 +10,8 @@ from registry import services
 from registry.models import Application
 from tests.browser.conftest import SignIn
 
+LAPTOP = {"width": 1280, "height": 800}
+
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
@@ -17,10 +19,15 @@ def test_the_formula_is_asked_for_only_where_the_loss_is_one(owner: Any, sign_in
     made = services.create_application(
         name="prices", input_type="doubles", slo_ms=50, by=services.SYSTEM
     )
-    page = sign_in(owner)
+    page = sign_in(owner, viewport=LAPTOP)
     page.goto(f"/admin/registry/application/{made.pk}/change/")
     formula = page.locator("#id_loss_expression")
     formula.wait_for(state="hidden")
+    for name in ("combine", "confidence_threshold", "cascade_below", "feedback_window_s"):
+        box = page.locator(f"#id_{name}").bounding_box()
+        assert box is not None
+        # What is chosen or typed there can be read.
+        assert box["width"] > 120, name
 
     page.select_option("#id_loss", "expression")
     formula.fill("abs(label - output) / price")

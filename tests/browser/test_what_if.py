@@ -94,6 +94,10 @@ def test_a_policy_is_chosen_with_its_parameters_and_its_feedback(
     expect(page.get_by_test_id("params")).to_have_value('{"epsilon": 0.2}')
     # The address holds all of it: it can be kept and passed on.
     assert "policy=epsilon_greedy" in page.url
+    first_row = "labels => labels.slice(0, 3).map(label => label.getBoundingClientRect().top)"
+    tops = page.get_by_test_id("form").locator("label").evaluate_all(first_row)
+    assert len(tops) == 3
+    assert len(set(tops)) == 1
 
 
 def test_parameters_are_searched_and_the_choice_is_judged_on_later_feedback(
