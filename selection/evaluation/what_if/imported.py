@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from time import monotonic
+from typing import Any
 
 from registry.errors import BadRequest
 from registry.models import Application
@@ -57,6 +58,35 @@ def what_if_imported(
         usually = evaluation.usual_targets() if usual else ()
         wanted = [target for target in usually if _learns(target) and _fits(target, log=log)]
         return evaluation.outlook([*wanted, *targets], began=began)
+
+
+def with_features(
+    given: Iterable[Mapping[str, Any]], *, log: ImportedLog, own: str
+) -> list[Mapping[str, Any]]:
+    """Return targets as they were named; a policy without parameters, other than the application's
+    `own`, that takes features by place takes as many as the log has.
+    """
+    taken = {"params": {"dimensions": len(log.names)}}
+    return [
+        {**target, **taken}
+        if log.names
+        and "params" not in target
+        and target.get("policy") != own
+        and _takes_a_number_of_features(target.get("policy"))
+        else target
+        for target in given
+    ]
+
+
+def _takes_a_number_of_features(policy: str | None) -> bool:
+    known = None if policy is None else POLICIES.get(policy)
+    if known is None or all(parameter.name != "dimensions" for parameter in known.parameters):
+        return False
+    try:
+        make_policy(known.name, {}).encode({"by name": 1.0})
+    except BadRequest:
+        return True
+    return False
 
 
 def check_imported(targets: Iterable[WhatIfTarget]) -> None:

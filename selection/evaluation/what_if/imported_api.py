@@ -49,12 +49,17 @@ class ImportedWhatIfView(ManagementView):
     )
     def post(self, request: Request, application: str) -> Response:
         # NumPy only where it is asked for.
-        from selection.evaluation.what_if.imported import check_imported, what_if_imported
+        from selection.evaluation.what_if.imported import (
+            check_imported,
+            what_if_imported,
+            with_features,
+        )
 
         found = find_application(request, name=application)
         fields = self.body(ImportedIn)
-        targets = targets_of(found, given=fields.get("targets", []))
-        check_imported(targets)
         log = read_log(fields["log"], form=fields["format"])
+        given = with_features(fields.get("targets", []), log=log, own=found.policy)
+        targets = targets_of(found, given=given)
+        check_imported(targets)
         outlook = what_if_imported(found, log=log, targets=targets, usual="targets" not in fields)
         return Response(WhatIfOut(outlook).data | {"left_out": log.left_out})

@@ -259,6 +259,20 @@ def test_a_policy_that_takes_other_features_is_not_asked_unless_it_is_named(db: 
     assert answer["estimates"][4]["name"] == "linucb (dimensions 2), learning"
 
 
+def test_a_policy_without_parameters_takes_the_features_that_there_are(
+    digits: Application,
+) -> None:
+    named = ("rand_linucb", "auto", "squarecb", "exp3")
+    body = {
+        **{"format": "vw_cb", "log": "1:1:0.5 | a b\n2:0:0.5 | a\n"},
+        "targets": [{"policy": name} for name in named],
+    }
+    assert [one["name"] for one in Asking()("what-if/imported", body)["estimates"]] == [
+        *("rand_linucb (dimensions 2), learning", "auto (dimensions 2), learning"),
+        *("squarecb, learning", "exp3, learning"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("change", "error"),
     [
