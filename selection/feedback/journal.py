@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import msgspec
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from selection.feedback.events import FeedbackEvent
 from selection.policies.statistics import PAIRS, REWARDS, State, StatisticKind, Update
@@ -320,15 +321,23 @@ class FeedbackJournal:
         """Return, in order, what each left of its arms, by context; None where it was seen before.
 
         So many `replicas` of Redis have it then as well; raises `Unavailable` where they don't.
-        Errors of Redis come through: the observations may or may not have been counted then.
+        Errors of Redis come through: the observations may or may not have been counted then. Where
+        it refuses one, all the others have been that it takes.
         """
         if not observations:
             return []
         left: list[States | None] = []
+        refused: ResponseError | None = None
         for first in range(0, len(observations), WRITTEN_AT_ONCE):
             some = observations[first : first + WRITTEN_AT_ONCE]
-            results = await SCRIPT.run(self._redis, [self._call(each) for each in some])
-            left += map(_left, some, results)
+            try:
+                results = await SCRIPT.run(self._redis, [self._call(each) for each in some])
+            except ResponseError as error:
+                refused = error
+            else:
+                left += map(_left, some, results)
+        if refused is not None:
+            raise refused
         async with self._waits:
             await replicated(self._redis, replicas=self._replicas)
         return left

@@ -6,12 +6,13 @@ import pytest
 from redis.asyncio import Redis
 
 from infrastructure.turns import Turns
+from registry.errors import Unavailable
 from selection.feedback.journal import WRITTEN_AT_ONCE
 from selection.feedback.service import FeedbackService
 from selection.receipts import ReceiptSigner
 from selection.store.outputs import OutputStore
 from selection.store.state import SelectionStore
-from tests.selection.caller import Caller, events
+from tests.selection.caller import ANN, Caller, events
 
 
 async def test_a_large_request_counts_in_its_order(
@@ -24,6 +25,22 @@ async def test_a_large_request_counts_in_its_order(
     assert (result.accepted, result.duplicates) == (count, 1)
     nonces = [signer.verify(str(item.query_id)).nonce.hex() for item in items]
     assert [event.nonce for event in await events(aredis)] == nonces
+
+
+async def test_what_redis_refuses_one_of_keeps_none_of_the_others_from_counting(
+    service: FeedbackService, signer: ReceiptSigner, aredis: Redis
+) -> None:
+    caller = Caller(service, signer)
+    items = [caller.label() for _ in range(3 * WRITTEN_AT_ONCE)]
+    items[WRITTEN_AT_ONCE] = caller.label(context="ann")
+    await aredis.hset(ANN, "log:svm:2", b"none")
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await caller.send(*items)
+        assert len(await events(aredis)) == len(items) - 1
+    await aredis.delete(ANN)
+    result = await caller.send(*items)
+    assert (result.accepted, result.duplicates) == (1, len(items) - 1)
 
 
 class CountedTurns(Turns):
