@@ -126,6 +126,11 @@ class Retirement:
 
     def _obstacle(self, left: Sequence[ReplicaRecord], *, records: Sequence[ReplicaRecord]) -> str:
         """What is in the way, as far as can be told."""
+        if not self._own().retiring:
+            return (
+                f"the worker went on taking replicas for {self.patience_s:g} s: it hangs, or is of "
+                "a release whose workers can't retire"
+            )
         names = ", ".join(sorted({f"{record.model}:{record.version}" for record in left}))
         head = f"nothing went on for {self.patience_s:g} s, {names or 'none'} left"
         if problem := read_control(self.client).problem:
