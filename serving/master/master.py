@@ -120,6 +120,7 @@ class Master:
                 try:
                     await self._replace(seat, tell)
                 except NeverReady as error:
+                    self.counts.unready += 1
                     self.counts.refused += 1
                     logger.error("%s: the restart failed: %s", self.spec.name, error)
                     raise RestartFailed(str(error)) from None

@@ -101,6 +101,8 @@ def test_where_the_new_one_never_gets_ready_the_old_one_stays(
     with pytest.raises(OrderFailed) as refused:
         master.restart()
     assert str(refused.value).endswith(why)
+    counts = master.counts()
+    assert (counts["starts"], counts["unready"], counts["refused"]) == (2, 1, 1)
     assert why in master.text
     assert master.children() == {before}
     assert master.answer() == before
