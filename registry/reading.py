@@ -15,7 +15,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from django.db import connection
+from django.db import DataError, connection
 from django.db.models import Model as DjangoModel
 from django.utils import timezone
 
@@ -46,9 +46,9 @@ from registry.specs import (
 
 # Rows of one question: a comparison takes about a millisecond of the interpreter for each piece.
 PIECE = 200
-# What a driver, a decoder or a spec makes of a value that was written past the ORM. Errors of the
-# database itself are none of these.
-BROKEN = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError)
+# What a driver, a decoder or a spec makes of a value that was written past the ORM: psycopg calls a
+# time in no year that Python has an error of the data. Other errors of databases are none of these.
+BROKEN = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, DataError)
 MOST_OF_A_FAULT = 200
 PRIORITIES = tuple(Priority.values)
 

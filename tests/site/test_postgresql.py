@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.timeout(420)]
 KEEPING = (
     "tests/registry/test_concurrent_changes.py",
     "tests/registry/test_append_only.py",
+    "tests/registry/test_broken_rows.py",
     "tests/selection/test_feedback_persist.py",
 )
 ASKING = (
