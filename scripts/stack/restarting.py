@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"clipper: {error}", file=sys.stderr, flush=True)
         return 1
     except KeyboardInterrupt:
-        print("clipper: broken off; what is being replaced goes on.", file=sys.stderr, flush=True)
+        said = "broken off: what runs goes on, and make restart can be called again."
+        print(f"clipper: {said}", file=sys.stderr, flush=True)
         return 1
     return 0
 

@@ -12,7 +12,7 @@ SPARE = 1
 class SlotsOnDemand(Autoscaler):
     """Keeps one slot more than there are replicas, up to all that the worker may have.
 
-    `celery worker --autoscale=MOST,1`. A slot without a replica takes 8 MiB. None is ended, as the
+    `celery worker --autoscale=MOST,1`. A slot without a replica takes 10 MiB. None is ended, as the
     pool can't tell one that has just been given a replica from one that is free.
     """
 
