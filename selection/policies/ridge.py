@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# Beside sums of squares that are this many times larger, rounding would lose a penalty, and with it
-# that a matrix can be inverted.
+# Beside a sum of squares that is this many times larger, rounding would lose a penalty, and with it
+# that a matrix can be inverted. Each coefficient has its own: beside that of a feature in hundreds
+# of thousands, one for all would draw the others to 0.
 LARGEST_BESIDE = 1e12
 # The share of the width in a confidence that is drawn, of so many equally likely values.
 DRAWS = 16
@@ -111,7 +112,7 @@ def _shared(matrices: Array, rewarded: Array, *, ridge: float) -> Array:
 def _penalise(matrices: Array, *, ridge: float) -> Array:
     """Add the penalty to one matrix, or each of several: never a singular one. Return them."""
     diagonals = np.einsum("...ii->...i", matrices)
-    diagonals += ridge + diagonals.sum(axis=-1, keepdims=True) / LARGEST_BESIDE
+    diagonals += ridge + diagonals / LARGEST_BESIDE
     return matrices
 
 
