@@ -97,6 +97,8 @@ def test_a_refusal_ends_with_one_and_the_servers_words(terminal: Terminal) -> No
         assert "features: policy 'static' takes none" in terminal.complaint
     terminal.types("feedback", "churn", "q", "--label", 1, "--metrics", "[1]", code=1)
     assert "expected an object of numbers by name, got [1]" in terminal.complaint
+    terminal.types("feedback", "churn", f"-{'a' * 80}", "--label", 1, code=1)
+    assert "[invalid_receipt]" in terminal.complaint
 
 
 @pytest.mark.usefixtures("known", "churn")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -26,6 +27,8 @@ COMMANDS: tuple[Command, ...] = (
     *api_keys.COMMANDS,
 )
 DONE, FAILED, INTERRUPTED = 0, 1, 130
+# A query's id may begin with a dash; no option is as long.
+ID_WITH_A_DASH = re.compile(r"-[\w-]{40,}", re.ASCII)
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,7 +40,8 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0 done, 1 refused or failed, 2 something differs."""
-    options = make_parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = make_parser().parse_args([_no_option(argument) for argument in given])
     try:
         with Client(options.url, options.key, timeout=options.timeout) as client:
             code: int = options.run(client, options)
@@ -70,6 +74,11 @@ def make_parser() -> Parser:
         command.add_arguments(added)
         added.set_defaults(run=command.run)
     return parser
+
+
+def _no_option(argument: str) -> str:
+    """Have argparse take an id for what it is: it takes nothing that has a space for an option."""
+    return f" {argument}" if ID_WITH_A_DASH.fullmatch(argument) else argument
 
 
 def _add_common(common: argparse.ArgumentParser) -> None:

@@ -90,7 +90,7 @@ def _by_name(text: str) -> dict[str, object]:
 
 def _add_feedback(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("app", help="the application that was asked")
-    parser.add_argument("query_id", nargs="?", help="of the answer")
+    parser.add_argument("query_id", nargs="?", type=str.strip, help="of the answer")
     told = parser.add_mutually_exclusive_group(required=True)
     told.add_argument("--label", type=json_value, default=UNSET, metavar="JSON", help="the truth")
     told.add_argument("--reward", type=float, metavar="R", help="how good it was, 0 to 1")
