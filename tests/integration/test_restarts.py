@@ -152,7 +152,7 @@ async def test_a_websocket_client_goes_on_in_the_next_process(
 
 def test_a_restart_loses_no_silence(stack: Stack, digits: Digits) -> None:
     body = {
-        "name": "silent",
+        "name": "unheard",
         "input_type": "doubles",
         "slo_ms": 1000,
         "default_output": -1,
@@ -164,7 +164,7 @@ def test_a_restart_loses_no_silence(stack: Stack, digits: Digits) -> None:
     with stack.client() as client:
         assert client.post("/api/v1/applications/", json=body).status_code == 201
         asked = {"input_batch": digits[0][:UNHEARD], "context": "unheard"}
-        post(client, "silent/predict", asked)
+        post(client, "unheard/predict", asked)
     restart(stack, "--only", "predict")
     stack.feedback_rows(context="unheard", wait_for=UNHEARD)
     assert kinds(stack, context="unheard") == {("default", 0.25): UNHEARD}

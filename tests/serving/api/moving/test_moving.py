@@ -230,7 +230,7 @@ async def test_a_console_that_takes_none_is_waited_for_so_long_and_no_longer(
 
 
 async def test_where_too_many_wait_further_ones_are_refused_at_once(two: TwoKinds) -> None:
-    with listening_at(two.places[Kind.CONSOLE], backlog=0):
+    with listening_at(two.places[Kind.CONSOLE], backlog=0) as listening:
         async with running(two.predict), client_of(two.predict) as first:
             await first.send(request(path=ADMIN))
             while not two.predict.limits.held:
@@ -239,6 +239,8 @@ async def test_where_too_many_wait_further_ones_are_refused_at_once(two: TwoKind
                 await second.send(request(path=ADMIN))
                 status, _, body = await second.response()
                 assert (status, json.loads(body)["code"]) == (503, "process_away")
+            listening.close()
+            assert (await first.response())[0] == 503
 
 
 @pytest.mark.parametrize(
