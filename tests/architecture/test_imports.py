@@ -111,7 +111,7 @@ def loaded_by(names: Collection[str]) -> set[str]:
     """The top-level packages in a fresh interpreter that has imported these modules."""
     code = LOADING.format(names=sorted(names), ours=LAYERS)
     run = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, timeout=50
+        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, timeout=150
     )
     loaded = {module.partition(".")[0] for module in run.stdout.decode().split()}
     assert loaded & set(LAYERS), f"{names} loads nothing of ours"

@@ -67,7 +67,7 @@ def test_what_still_lacks_in_the_end_is_told_in_the_web_processes_words(
     tmp_path: Path, supervisord: Popen[bytes]
 ) -> None:
     with web_process(NOT_READY, var=tmp_path) as layout:
-        lacking = readiness.wait_until_ready(layout, supervisord=supervisord, seconds=2.0)
+        lacking = readiness.wait_until_ready(layout, supervisord=supervisord, seconds=5.0)
     assert lacking == "Not ready: model svm: no version was deployed."
 
 

@@ -212,10 +212,11 @@ def test_an_answer_comes_though_who_handed_the_request_over_was_killed(mortal: S
         connection.sendall(request(b"abc", path=b"/admin/hold"))
         assert mortal.console.line() == "held\n"
         mortal.predict.kill()
+        # There before the answer: who asks nothing for long is let go.
+        mortal.predict = mortal.start(Kind.PREDICT)
         httpx.post(f"http://127.0.0.1:{mortal.console.port}/admin/go", trust_env=False)
         assert body_of(connection) == told(Kind.CONSOLE, "/admin/hold", b"abc")
         # The connection goes on, and moves to the process that came instead.
-        mortal.predict = mortal.start(Kind.PREDICT)
         connection.sendall(request(b'{"input":[3]}'))
         assert body_of(connection)["output"] == [3]
 
