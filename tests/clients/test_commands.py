@@ -53,6 +53,8 @@ def test_it_deploys_a_file_asks_it_and_rolls_it_back(
 ) -> None:
     told = terminal.types("deploy", "typed", artifact, "--app", "typed", "--slo-ms", 1000)
     assert told == "typed:1 is live\n"
+    assert terminal.types("decisions", "typed", "--format", "vw") == ""
+    assert "nothing to write: of typed, no query" in terminal.complaint
     said = ("--allow-signature-change", "--reason", "better")
     second = terminal.json("deploy", "typed", artifact, *said)
     assert (second["version"], second["reason"]) == ("2", "better")
@@ -116,9 +118,14 @@ def test_keys_are_made_listed_and_revoked(terminal: Terminal, stack: Stack) -> N
 
 
 @pytest.mark.usefixtures("known", "churn")
-def test_top_shows_what_is_there_now(terminal: Terminal) -> None:
-    rows = terminal.json("top", "--every", "0.1")
-    assert "churn" in [row["application"] for row in rows["applications"]]
+def test_top_shows_what_is_there_now(terminal: Terminal, client: Client, rows: Rows) -> None:
+    client.predict("churn", rows[0])
+
+    def shown() -> list[str]:
+        told = terminal.json("top", "--every", "0.1")
+        return [row["application"] for row in told["applications"]]
+
+    eventually(lambda: "churn" in shown(), seconds=30, what="what was asked is shown")
     assert "VERSION" in terminal.types("top", "--every", "0.1", "--once")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from clipper_client.cli.command import Command, Options
-from clipper_client.cli.output import print_line
+from clipper_client.cli.output import complain, print_line
 from clipper_client.client import Client
 from clipper_client.operations.predictions import application_path
 
@@ -41,10 +41,14 @@ def _write(client: Client, options: Options) -> int:
 
 def _decisions(client: Client, app: str) -> Iterator[Decision]:
     after: int | None = 0
+    has_any = False
     while after is not None:
         page = client.request("GET", f"{application_path(app, 'decisions')}?after={after}")
         yield from page["decisions"]
+        has_any = has_any or bool(page["decisions"])
         after = page["next"]
+    if not has_any:
+        complain(f"nothing to write: of {app}, no query with feedback asked one arm among several")
 
 
 def vw_lines(decision: Decision) -> list[str]:
