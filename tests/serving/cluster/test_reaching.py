@@ -51,7 +51,7 @@ def _accept(server: socket.socket, port: int) -> None:
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
+    with source, suppress(OSError):
         while data := source.recv(65536):
             target.sendall(data)
         target.shutdown(socket.SHUT_WR)
