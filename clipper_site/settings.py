@@ -290,8 +290,6 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_WORKER_DISABLE_PREFETCH = True
 # A replica's memory is gone with its process: each one gets a fresh fork.
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 1
-# Of a worker that is started with --autoscale.
-CELERY_WORKER_AUTOSCALER = "serving.cluster.replica.slots:SlotsOnDemand"
 # On a loaded machine a fork takes longer to come up than Celery's 4 s, and would be killed for it.
 CELERY_WORKER_PROC_ALIVE_TIMEOUT = 30.0
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None

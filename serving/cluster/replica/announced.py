@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
@@ -41,17 +40,8 @@ class Announced:
     control worker moves that as well.
     """
 
-    def __init__(
-        self,
-        record: WorkerRecord,
-        *,
-        consumer: TakesTasks,
-        client: Redis,
-        while_retiring: Callable[[], object] = lambda: None,
-    ) -> None:
-        """`while_retiring` is called each second that it retires."""
+    def __init__(self, record: WorkerRecord, *, consumer: TakesTasks, client: Redis) -> None:
         self.record = record
-        self._while_retiring = while_retiring
         self._consumer = consumer
         self._redis = client
         self._is_leaving = False
@@ -67,8 +57,6 @@ class Announced:
             self._begin()
             self._heed(is_asked_to_retire(self._redis, self.record.id))
             announce_worker(self._redis, self.record)
-            if self.record.retiring:
-                self._while_retiring()
         except redis.RedisError as error:
             self._log_once.began(error)
         else:

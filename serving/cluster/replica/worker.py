@@ -110,12 +110,10 @@ def _say_that_it_lives(sender: Any, *, queue: str) -> None:
             host=socket.gethostname(),
             host_id=host_id(),
             queue=queue,
-            # Those that it forks as replicas come count too (`slots.py`).
-            slots=sender.controller.max_concurrency or sender.pool.limit,
+            slots=sender.pool.limit,
         ),
         consumer=sender,
         client=redis_client(),
-        while_retiring=getattr(sender.controller.autoscaler, "end_free", lambda: None),
     )
     _announced.append(announced)
     announced.renew()

@@ -33,7 +33,7 @@ SLOTS = 3
 BY = services.Actor.of_command("test")
 COMMON = ["--without-gossip", "--without-mingle"]
 WORKER = ["-m", "clipper_site.worker"]
-CPU = ["-Q", "replicas.cpu", "-P", "prefork", f"--autoscale={SLOTS},1", "-n", "cpu@%h", *COMMON]
+CPU = ["-Q", "replicas.cpu", "-P", "prefork", "-c", str(SLOTS), "-n", "cpu@%h", *COMMON]
 GPU = ["-Q", "replicas.gpu", "-P", "prefork", "-c", "2", "-n", "gpu@%h", *COMMON]
 CONTROL = ["-Q", "control", "-P", "threads", "-c", "4", "-n", "control@%h", *COMMON]
 

@@ -290,7 +290,7 @@ def test_a_killed_worker_leaves_no_orphans(stack: Stack, version: ModelVersion) 
     os.kill(before.pid, signal.SIGKILL)
     (before,) = stack.wait_for_replicas(version, apart_from=[before])
     forks: list[psutil.Process] = wait_for(
-        lambda: now if len(now := worker.children()) > 1 else None, what="a spare slot too"
+        lambda: now if len(now := worker.children()) == SLOTS else None, what="all forks"
     )
 
     worker.kill()
