@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Self, TypedDict
 
 from selection.policies.base import (
     DECAY,
@@ -17,6 +17,7 @@ from selection.policies.base import (
     draw_one,
     trust,
 )
+from selection.policies.newcomers import NEWCOMERS, new_among
 from selection.policies.statistics import StatisticKind, Statistics, Vector
 from selection.reliability import EVERYTHING, Factors, redistributed
 
@@ -24,12 +25,15 @@ from selection.reliability import EVERYTHING, Factors, redistributed
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Contextual(Prepared):
     """Arms whose chances depend on the query. `probabilities` are even shares: the features that
-    decide aren't known here, or are those of another policy.
+    decide aren't known here, or are those of another policy. Of `new` arms nothing is known; they
+    get the share `newcomers` at most.
     """
 
     arms: tuple[str, ...]
     # How many features a query has.
     width: int
+    new: frozenset[str]
+    newcomers: float
     factors: Factors = field(default_factory=lambda: EVERYTHING)
 
     @abstractmethod
@@ -61,6 +65,19 @@ class Contextual(Prepared):
         return Selection((arm,), (chance,))
 
 
+class ContextualParts(TypedDict):
+    """What every Contextual is made of, whatever foretells its rewards."""
+
+    weights: Mapping[str, float]
+    probabilities: Mapping[str, float]
+    selections: tuple[Selection, ...]
+    bounds: tuple[float, ...]
+    arms: tuple[str, ...]
+    width: int
+    new: frozenset[str]
+    newcomers: float
+
+
 # As many coefficients as there are take long to learn: with the usual 0.003, of all labels, five
 # features cost 2.5 times the regret (337 in place of 133, of 10,000 queries).
 SLOWLY_FADING = (DECAY._replace(default=0.0005), INHERIT)
@@ -77,6 +94,7 @@ class Linear(Policy):
 
     ridge: float = 1.0
     decay: float = SLOWLY_FADING[0].default
+    newcomers: float = NEWCOMERS.default
 
     @property
     @abstractmethod
@@ -110,8 +128,22 @@ class Linear(Policy):
             for arm, loss in losses.items()
         }
 
+    def parts(self, statistics: Statistics) -> ContextualParts:
+        """Even chances, for where features aren't known, and trust by mean rewards."""
+        even = dict.fromkeys(statistics, 1.0 / len(statistics))
+        drawn = draw_one(weights=trust(statistics), probabilities=even)
+        return ContextualParts(
+            weights=drawn.weights,
+            probabilities=drawn.probabilities,
+            selections=drawn.selections,
+            bounds=drawn.bounds,
+            arms=tuple(statistics),
+            width=self.coefficients - 1,
+            new=new_among(statistics),
+            newcomers=self.newcomers,
+        )
 
-def evenly_drawn(statistics: Statistics) -> Prepared:
-    """Prepare even chances, for where features aren't known, and trust by mean rewards."""
-    even = dict.fromkeys(statistics, 1.0 / len(statistics))
-    return draw_one(weights=trust(statistics), probabilities=even)
+
+def sums_of(statistics: Statistics) -> list[Sequence[float]]:
+    """Each arm's sums of products, without the two numbers before them."""
+    return [vector[2:] for vector in statistics.values()]

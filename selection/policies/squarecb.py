@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from selection.policies.base import Parameter
 from selection.policies.features import Features, hashed, listed, named
-from selection.policies.linear import SLOWLY_FADING, Contextual, Linear, evenly_drawn
+from selection.policies.linear import SLOWLY_FADING, Contextual, Linear, sums_of
 from selection.policies.linucb import RIDGE
-from selection.policies.newcomers import NEWCOMERS, capped, new_among
+from selection.policies.newcomers import NEWCOMERS, capped
 from selection.policies.statistics import Statistics
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ class GapWeighted(Contextual):
 
     coefficients: Coefficients
     gamma: float
-    new: frozenset[str]
-    newcomers: float
 
     def chances_by(self, features: Sequence[float]) -> Mapping[str, float]:
         promised = self.coefficients.rewards((1.0, *features))
@@ -78,7 +76,6 @@ class SquareCB(Linear):
     dimensions: int = 0
     buckets: int = MOST_BUCKETS
     gamma: float = 30.0
-    newcomers: float = NEWCOMERS.default
 
     @property
     def coefficients(self) -> int:
@@ -96,21 +93,11 @@ class SquareCB(Linear):
         # NumPy is loaded where a policy needs it: other processes do without its memory.
         from selection.policies.ridge import Coefficients
 
-        drawn = evenly_drawn(statistics)
         labels = math.fsum(vector[0] for vector in statistics.values())
         return GapWeighted(
-            weights=drawn.weights,
-            probabilities=drawn.probabilities,
-            selections=drawn.selections,
-            bounds=drawn.bounds,
-            arms=tuple(statistics),
-            width=self.coefficients - 1,
+            **self.parts(statistics),
             coefficients=Coefficients.of(
-                [vector[2:] for vector in statistics.values()],
-                dimensions=self.coefficients,
-                ridge=self.ridge,
+                sums_of(statistics), dimensions=self.coefficients, ridge=self.ridge
             ),
             gamma=self.gamma * math.sqrt(max(labels, 0.0)),
-            new=new_among(statistics),
-            newcomers=self.newcomers,
         )
