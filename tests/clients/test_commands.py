@@ -169,6 +169,9 @@ def test_it_tells_what_another_policy_would_have_earned(
     assert "expected none of --search" in terminal.complaint
     terminal.types(*read[:4], code=1)
     assert "expected --format beside it" in terminal.complaint
+    exported.write_bytes(b"a\nb\xff\n")
+    terminal.types(*read, code=1)
+    assert "--log: line 2: expected UTF-8" in terminal.complaint
     searched = terminal.types("what-if", churn, "--search", "ucb1")
     assert "it takes 200 pieces of feedback" in searched
     terminal.types("what-if", churn, "--policy", "luck", code=1)

@@ -76,8 +76,17 @@ def _imported(options: Options, *, span: Mapping[str, Any]) -> dict[str, Any]:
     if options.search or given(span):
         told = ", ".join(f"--{name}" for name in ("search", *SPAN))
         raise ValueError(f"--log: expected none of {told} beside it: all of the file counts.")
-    text = options.log.read_bytes().decode(errors="replace")
-    return {"format": options.format, "log": text}
+    return {"format": options.format, "log": _text_of(options.log)}
+
+
+def _text_of(log: Path) -> str:
+    """Names that differ must not become one: what is no text is refused."""
+    content = log.read_bytes()
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"--log: line {line}: expected UTF-8, got {error.reason}.") from error
 
 
 def _search(client: Client, options: Options, *, body: Mapping[str, Any]) -> int:
