@@ -39,6 +39,8 @@ class Replacing:
             (programs[name] for name in (first, second) if programs[name].runs),
             key=lambda program: program.started_at,
         )
+        if not running:
+            raise StackError(f"{self._kind} has ended meanwhile. Its log in {self._logs} says why.")
         if len(running) == 2:
             say(f"{self._kind}: both programs run, as an earlier restart was broken off")
             try:

@@ -130,6 +130,15 @@ def replace_worker(var: Path, *, move: Moved) -> None:
     Replacing("cpu-worker", supervisor=supervisor, logs=Path("log"), move=move).run()
 
 
+def test_a_worker_that_has_ended_meanwhile_is_not_replaced(
+    pair: PlayedSupervisord, tmp_path: Path
+) -> None:
+    pair.states["cpu-worker"] = "BACKOFF"
+    with pytest.raises(StackError, match="cpu-worker has ended meanwhile"):
+        replace_worker(tmp_path, move=Moved())
+    assert pair.states["cpu-worker-2"] == "STOPPED"
+
+
 def test_a_worker_is_stopped_when_its_replicas_have_moved_to_the_other_program(
     pair: PlayedSupervisord, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
