@@ -111,9 +111,9 @@ def without_others(shell: Mapping[str, str], *, stack: Mapping[str, str]) -> dic
 
 
 def set_otherwise(shell: Mapping[str, str], *, stack: Mapping[str, str]) -> list[str]:
-    """Return the settings that this shell has and that the stack was started without.
+    """Return the settings that this shell has, and the stack has otherwise or not at all.
 
-    None where the shell has read the `env.sh` of another stack: those are that one's.
+    There are none where the shell has read the `env.sh` of another stack: those are that one's.
     """
     if not stack or shell.get("CLIPPER_VAR", "") not in ("", stack["CLIPPER_VAR"]):
         return []
