@@ -95,7 +95,7 @@ def test_callers_hardly_notice_that_one_of_three_is_away(
     print("\n", told)
     assert load.errors == []
     assert min(together[arm] for arm in (TRITON, MLFLOW, LOCAL)) > 0
-    assert together["default"] <= PHASE * 0.02  # a busy machine is late now and then
+    assert together["default"] <= PHASE * 0.1  # a busy machine is late now and then
     # Nobody has told the policy: an arm that gives no answer loses its traffic by itself.
     assert away[TRITON] == 0
     assert away["default"] <= PHASE * 0.15
