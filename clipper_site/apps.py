@@ -22,8 +22,7 @@ class ClipperSiteConfig(AppConfig):
     verbose_name = "Clipper"
 
     def ready(self) -> None:
-        # Registers the checks, and the application that tasks are sent through.
-        from clipper_site import celery, checks  # noqa: F401
+        from clipper_site import checks  # noqa: F401  (which registers them)
 
 
 class LazyAdminConfig(SimpleAdminConfig):

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
+from clipper_site import celery  # noqa: F401  (views send tasks through its application)
 from registry.api.errors import PAGES, unknown_url
 
 # The pages that the console has, before it is asked which (clipper_site.apps.LazyAdminConfig).
