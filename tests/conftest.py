@@ -46,6 +46,8 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
     """A file with the tables and nothing in them, for tests whose processes need their own."""
     empty = Path(FOLDER) / "empty.sqlite3"
     with django_db_blocker.unblock(), connection.cursor() as cursor:
+        for statement in AUDIT.UNDONE[connection.vendor]:
+            cursor.execute(statement)  # where the tables are copies of what was migrated elsewhere
         if connection.vendor == "sqlite":
             if not connection.introspection.table_names(cursor):
                 # Nobody among the tests at hand asks for a database by its mark: there is none yet.

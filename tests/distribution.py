@@ -18,12 +18,13 @@ import pytest
 from _pytest.runner import runtestprotocol
 from xdist.scheduler import LoadScopeScheduling
 
-# What their files share can't be in two processes: a stack, a browser and the built documentation.
+# What their files share can't be in two processes: a stack, a browser, a server.
 SHARED = {
     "tests/integration/": "stack",
     "tests/clients/": "stack of the clients",
     "tests/browser/": "browser",
     "tests/docs/test_site": "browser",
+    "tests/site/test_postgresql": "PostgreSQL",
     # Those modules whose `stack` is the shared one.
     "tests/serving/cluster/test_crashes": "cluster",
     "tests/serving/cluster/test_environments": "cluster",

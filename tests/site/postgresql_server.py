@@ -8,8 +8,9 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 
@@ -49,6 +50,20 @@ def postgresql_server() -> Iterator[str]:
             yield f"postgres://{USER}@{quote(str(folder), safe='')}/{USER}"
         finally:
             _call(*control, "-m", "immediate", "stop")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigratedServer:
+    """A started server and a database of its with all tables, of which others are copies."""
+
+    url: str
+    template: str
+
+    def new_database(self, name: str) -> str:
+        """Its URL."""
+        folder = unquote(urlsplit(self.url).netloc.partition("@")[2])
+        _call("createdb", "-h", folder, "-U", USER, "-T", self.template, name)
+        return f"{self.url.rpartition('/')[0]}/{name}"
 
 
 def _call(program: str, *arguments: str) -> None:

@@ -7,4 +7,10 @@ import os
 from clipper_site.settings import *  # noqa: F403
 from clipper_site.settings import _database
 
-DATABASES = {"default": _database(os.environ["TESTS_DATABASE_URL"])}
+DATABASES = {
+    "default": _database(os.environ["TESTS_DATABASE_URL"])
+    | {
+        "ENGINE": "tests.site.postgresql_backend",
+        "TEST": {"TEMPLATE": os.environ["TESTS_TEMPLATE"]},
+    }
+}

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.site import manage
-from tests.site.postgresql_server import postgresql_server
+from tests.site.postgresql_server import MigratedServer
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(420)]
 
@@ -46,12 +45,6 @@ WITHOUT_A_DATABASE = (
 )
 
 
-@pytest.fixture(scope="module")
-def database_url() -> Iterator[str]:
-    with postgresql_server() as url:
-        yield url
-
-
 @pytest.mark.parametrize(
     "suites",
     [
@@ -60,7 +53,7 @@ def database_url() -> Iterator[str]:
     ],
 )
 def test_registry_and_feedback_behave_as_on_sqlite(
-    database_url: str, tmp_path: Path, suites: tuple[str, ...]
+    postgresql: MigratedServer, tmp_path: Path, suites: tuple[str, ...]
 ) -> None:
     done = manage.run(
         *("-m", "pytest", "-q", "-p", "no:cacheprovider", "--ds=tests.site.postgresql_settings"),
@@ -70,28 +63,30 @@ def test_registry_and_feedback_behave_as_on_sqlite(
         *(f"--deselect={test}" for test in WITHOUT_A_DATABASE),
         var=tmp_path,
         timeout_s=380.0,
-        TESTS_DATABASE_URL=database_url,
+        TESTS_DATABASE_URL=postgresql.url,
+        TESTS_TEMPLATE=postgresql.template,
     )
     assert done.returncode == 0, done.stdout[-5000:]
     assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE), done.stdout[-500:]
 
 
 def test_versions_are_deployed_and_of_many_rollbacks_at_once_one_counts(
-    database_url: str, tmp_path: Path
+    postgresql: MigratedServer, tmp_path: Path
 ) -> None:
-    commands = [["migrate", "--noinput"], ["makemigrations", "--check", "--dry-run"]]
+    url = postgresql.new_database("rollbacks")
+    commands = [["makemigrations", "--check", "--dry-run"]]
     for version in ("1", "2"):
         artifact = tmp_path / f"predictor-{version}.py"
         artifact.write_text(f"VERSION = {version}")
         upload = ["--artifact", str(artifact), "--runtime", "python", "--input-type", "json"]
         commands += [["deploy", "echo", version, *upload], ["status"]]
-    done = manage.run("-c", COMMANDS, json.dumps(commands), var=tmp_path, DATABASE_URL=database_url)
+    done = manage.run("-c", COMMANDS, json.dumps(commands), var=tmp_path, DATABASE_URL=url)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("is pending") == 2
     assert "echo:1" in done.stdout
     assert "echo:2" in done.stdout
 
-    done = manage.run("-c", ROLLED_BACK_AT_ONCE, var=tmp_path, DATABASE_URL=database_url)
+    done = manage.run("-c", ROLLED_BACK_AT_ONCE, var=tmp_path, DATABASE_URL=url)
     assert (done.returncode, done.stdout.split()) == (0, ["1", "live", "1", "warm"]), done.stderr
 
 

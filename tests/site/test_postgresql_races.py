@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,15 @@ import pytest
 
 from tests.long import beginning_of
 from tests.site import manage
-from tests.site.postgresql_server import postgresql_server
+from tests.site.postgresql_server import MigratedServer
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")
-def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def database_url(postgresql: MigratedServer) -> str:
     """That of a database with the tables, which the tests here fill each with its own."""
-    var = tmp_path_factory.mktemp("migrated")
-    with postgresql_server() as url:
-        assert manage.run("manage.py", "migrate", var=var, DATABASE_URL=url).returncode == 0
-        yield url
+    return postgresql.new_database("races")
 
 
 def ran(program: str, *, times: int, var: Path, **settings: str) -> str:
