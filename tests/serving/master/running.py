@@ -30,7 +30,9 @@ READY_S, DRAIN_S = "30", "1"
 class Running:
     """One master, by what can be seen of it from outside."""
 
-    def __init__(self, folder: Path, *, workers: int, program: Sequence[str]) -> None:
+    def __init__(
+        self, folder: Path, *, workers: int, program: Sequence[str], options: Sequence[str] = ()
+    ) -> None:
         self.port = free_port()
         self.orders = folder / "orders"
         self._behaviour = folder / "behaviour"
@@ -43,7 +45,7 @@ class Running:
                     *("--listen", f"http=127.0.0.1:{self.port}", "--workers", str(workers)),
                     *("--listen", f"arrivals=unix:{folder / 'arrivals'}"),
                     *("--orders", str(self.orders), "--ready-s", READY_S),
-                    *("--drain-s", DRAIN_S, "--retire-s", DRAIN_S),
+                    *("--drain-s", DRAIN_S, "--retire-s", DRAIN_S, *options),
                     *("--", sys.executable, "-m", *program),
                 ],
                 cwd=ROOT,
@@ -90,9 +92,13 @@ class Running:
 
 @contextmanager
 def running(
-    folder: Path, *, workers: int = 1, program: Sequence[str] = (served.__name__,)
+    folder: Path,
+    *,
+    workers: int = 1,
+    program: Sequence[str] = (served.__name__,),
+    options: Sequence[str] = (),
 ) -> Iterator[Running]:
-    master = Running(folder, workers=workers, program=program)
+    master = Running(folder, workers=workers, program=program, options=options)
     try:
         until(lambda: master.text.count("is ready") >= workers, what="processes are ready")
         yield master
