@@ -1,4 +1,4 @@
-"""scripts/setup, in a copy of the checkout whose pip and interpreters are stand-ins."""
+"""scripts/setup, in a copy of the checkout whose pip, uv and interpreters are stand-ins."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from scripts.stack.layout import ROOT
 
-TOOLS = ("bash", "cat", "cksum", "dirname", "env", "sh")
+TOOLS = ("bash", "cat", "cksum", "dirname", "env", "sed", "sh")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,22 +23,28 @@ class Checkout:
     root: Path
     path: Path
 
-    def set_up(self, *arguments: str, python: str = "python3") -> subprocess.CompletedProcess[str]:
+    def set_up(
+        self, *arguments: str, python: str = "python3", **env: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["bash", self.root / "scripts" / "setup", *arguments],
-            env={"PATH": str(self.path), "PYTHON": python, "HOME": str(self.root)},
+            env={"PATH": str(self.path), "PYTHON": python, "HOME": str(self.root), **env},
             capture_output=True,
             text=True,
             timeout=30,
             check=False,
         )
 
-    def pip_calls(self) -> int:
-        log = self.root / "pip.log"
-        return len(log.read_text().splitlines()) if log.exists() else 0
+    def installed(self, *, by: str = "uv") -> list[str]:
+        """What each call of uv, or of pip, was told; uv's begins with the index that it asks."""
+        log = self.root / f"{by}.log"
+        return log.read_text().splitlines() if log.exists() else []
 
     def interpreter(self, name: str, *, version: str) -> None:
-        """One of that version: makes environments of itself, notes what pip would install."""
+        """One of that version: makes environments of itself, notes what pip and uv would install.
+
+        Its pip is told of no index, and knows of uv alone how to install it.
+        """
         executable(
             self.path / name,
             f"""#!/bin/sh
@@ -46,7 +52,10 @@ case "$1 $2" in
 "-c import sys"*) echo {version} ;;
 "-c "*) ;;
 "-m venv") mkdir -p "$4/bin" && cp "$0" "$4/bin/python" ;;
-"-m pip") echo "$@" >>"{self.root}/pip.log" ;;
+"-m pip")
+    [ "$3" != config ] || exit 1
+    echo "$@" >>"{self.root}/pip.log"
+    case "$*" in *" uv=="*) cp "{self.path}/uv.kept" "${{0%/*}}/uv" ;; esac ;;
 *) exec "{sys.executable}" "$@" ;;
 esac
 """,
@@ -73,6 +82,8 @@ def checkout(tmp_path: Path) -> Checkout:
         (path / tool).symlink_to(found)
     executable(path / "redis-server", "#!/bin/sh\n")
     executable(path / "id", "#!/bin/sh\necho 1000\n")
+    log = f'echo "$UV_DEFAULT_INDEX $@" >>"{root}/uv.log"'
+    executable(path / "uv.kept", f'#!/bin/sh\n{log}\nexit "${{UV_ENDS_WITH:-0}}"\n')
     checkout = Checkout(root=root, path=path)
     checkout.interpreter("python3", version="3.11")
     return checkout
@@ -107,7 +118,8 @@ def test_requirements_are_installed_once(checkout: Checkout) -> None:
     first, second = checkout.set_up(), checkout.set_up()
 
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
-    assert checkout.pip_calls() == 1
+    assert len(checkout.installed()) == 1
+    assert "--requirement requirements.txt" in checkout.installed()[0]
     assert second.stdout == ""
 
 
@@ -117,7 +129,7 @@ def test_changed_requirements_are_installed_again(checkout: Checkout) -> None:
         requirements.write("# one more\n")
     checkout.set_up()
 
-    assert checkout.pip_calls() == 2
+    assert len(checkout.installed()) == 2
 
 
 def test_an_environment_of_another_python_is_made_anew(checkout: Checkout) -> None:
@@ -126,17 +138,50 @@ def test_an_environment_of_another_python_is_made_anew(checkout: Checkout) -> No
     remade = checkout.set_up(python="python3.13")
 
     assert "making .venv with Python 3.13 (it was made with 3.11)" in remade.stdout
-    assert checkout.pip_calls() == 2
+    assert len(checkout.installed()) == 2
+
+
+def test_uv_is_the_pinned_one_and_is_installed_once(checkout: Checkout) -> None:
+    checkout.set_up("--check")
+    checkout.set_up()
+
+    (by_pip,) = checkout.installed(by="pip")
+    lines = (checkout.root / "requirements.txt").read_text().splitlines()
+    assert by_pip.split()[-1] in [line.split()[0] for line in lines if line.startswith("uv==")]
+    assert len(checkout.installed()) == 2
+
+
+def test_what_runs_is_compiled_and_what_is_tested_compiles_itself(checkout: Checkout) -> None:
+    checkout.set_up("--dev")
+    assert not [call for call in checkout.installed() if "--compile-bytecode" in call]
+    checkout.set_up()
+    assert "--compile-bytecode" in checkout.installed()[-1]
+
+
+def test_where_uv_can_t_install_something_pip_does(checkout: Checkout) -> None:
+    done = checkout.set_up(UV_ENDS_WITH="2")
+
+    assert done.returncode == 0, done.stderr
+    assert "uv could not install this; trying with pip" in done.stdout
+    assert checkout.installed(by="pip")[-1].endswith("--requirement requirements.txt")
+
+
+def test_uv_asks_the_index_that_pip_is_told_of(checkout: Checkout) -> None:
+    checkout.set_up("--check", PIP_INDEX_URL="https://mirror.test/simple")
+    checkout.set_up()
+
+    told, otherwise = (call.split()[0] for call in checkout.installed())
+    assert (told, otherwise) == ("https://mirror.test/simple", "https://pypi.org/simple")
 
 
 def test_the_client_is_installed_to_test_it_and_not_to_run(checkout: Checkout) -> None:
     checkout.set_up()
     assert not (checkout.root / ".venv/installed-client").exists()
     checkout.set_up("--dev")
-    assert "--editable clients/python" in (checkout.root / "pip.log").read_text()
-    calls = checkout.pip_calls()
+    calls = checkout.installed()
+    assert calls[-1].endswith("--editable clients/python")
     checkout.set_up("--dev")
-    assert checkout.pip_calls() == calls
+    assert checkout.installed() == calls
 
 
 def test_who_is_not_root_is_told_what_to_install(checkout: Checkout) -> None:
