@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from registry.errors import BadRequest
+from registry.pythons import InvalidRequiresPython, PythonUnavailable, python_for
 
 # Takes a policy's name and its parameters; raises BadRequest saying what was expected.
 PolicyCheck = Callable[[str, Mapping[str, Any]], object]
@@ -37,6 +38,7 @@ class _Registered:
     self_contained: Collection[str] = ()
     input_check: InputCheck | None = None
     remote_artifact: RemoteArtifact | None = None
+    pythons: Names = tuple
 
 
 _registered = _Registered()
@@ -87,6 +89,11 @@ def register_inputs(check: InputCheck) -> None:
 def register_remote(artifact_of: RemoteArtifact) -> None:
     """Called once, by the app that can ask remote models."""
     _registered.remote_artifact = artifact_of
+
+
+def register_pythons(names: Names) -> None:
+    """Called once, by the app that builds environments; `names` are full, such as 3.13.1."""
+    _registered.pythons = names
 
 
 def remote_artifact(configuration: Mapping[str, Any], *, input_type: str, secret: str) -> bytes:
@@ -179,9 +186,24 @@ def runs_code(runtime: str) -> bool:
     return runtime not in _registered.data_runtimes
 
 
-def check_needs(requirements: str, *, python: str, runtime: str) -> None:
+def check_python_for(required: str, *, asked: str) -> str:
+    """Return the Python of a version whose project requires so, the one `asked` for if that fits.
+
+    Raises BadRequest where it doesn't, or where no Python is here that does.
+    """
+    try:
+        return python_for(required, asked=asked, there=_registered.pythons)
+    except InvalidRequiresPython as error:
+        raise BadRequest(f"requires_python: {error}.", fields=["requires_python"]) from error
+    except PythonUnavailable as error:
+        field = "python" if asked else "requires_python"
+        raise BadRequest(f"{field}: {error}.", fields=[field]) from error
+
+
+def check_needs(requirements: str, *, python: str, requires_python: str, runtime: str) -> None:
     """Raise BadRequest where a version of this runtime can't be given what it says it needs."""
-    for name, value in (("requirements", requirements), ("python", python)):
+    said = {"requirements": requirements, "python": python, "requires_python": requires_python}
+    for name, value in said.items():
         if value and runtime in _registered.self_contained:
             raise BadRequest(
                 f"{name}: Expected none with the runtime {runtime}, whose artifacts bring all that "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.apps import AppConfig
@@ -13,7 +13,12 @@ class ServingConfig(AppConfig):
     verbose_name = "Serving"
 
     def ready(self) -> None:
-        from registry.extensions import register_inputs, register_remote, register_runtimes
+        from registry.extensions import (
+            register_inputs,
+            register_pythons,
+            register_remote,
+            register_runtimes,
+        )
         from serving.container.runtimes import (
             RUNTIMES,
             data_only,
@@ -31,6 +36,7 @@ class ServingConfig(AppConfig):
             self_contained=self_contained(),
         )
         register_remote(_artifact_of)
+        register_pythons(_pythons)
 
 
 # What these need, NumPy among it, is loaded by who asks them: most processes never do.
@@ -46,3 +52,9 @@ def _artifact_of(configuration: Mapping[str, Any], input_type: str, secret: str)
     from serving.cluster.remote import artifact_of
 
     return artifact_of(configuration, input_type, secret)
+
+
+def _pythons() -> Collection[str]:
+    from serving.environments.interpreters import versions_here
+
+    return versions_here()

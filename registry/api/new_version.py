@@ -74,6 +74,12 @@ class NewVersion(RemoteFields, ModelBody):
         allow_blank=True,
         help_text="Of the file, in hexadecimal. Another one is refused.",
     )
+    requires_python = Text(
+        required=False,
+        allow_blank=True,
+        max_length=255,
+        help_text="The Pythons that it runs on, such as >=3.12: one that is here is chosen.",
+    )
     example = Text(required=False, allow_blank=True, help_text="An input, as JSON.")
     signature = Text(required=False, allow_blank=True, help_text="What its inputs are, as JSON.")
     batch_wait_ms = FormNumberOrAuto(required=False, allow_null=True, help_text=BATCH_WAIT_HELP)

@@ -14,7 +14,13 @@ from registry.artifacts.incoming import IncomingArtifact
 from registry.artifacts.store import ArtifactStore
 from registry.changes import VERSION
 from registry.errors import BadRequest, ClipperError, Conflict, Unavailable
-from registry.extensions import check_inputs, check_method, check_needs, check_runtime
+from registry.extensions import (
+    check_inputs,
+    check_method,
+    check_needs,
+    check_python_for,
+    check_runtime,
+)
 from registry.models import Model, ModelVersion, Release
 from registry.models.models import FEWEST_REPLICAS, MOST_REPLICAS
 from registry.models.settable import settable
@@ -63,8 +69,9 @@ def create_version(
     """Store the artifact under its sha256 and register the version; it is not deployed yet.
 
     Where `sha256` is given, it has to be that of the artifact. `other` are further fields of
-    UPLOADED, and those that `configure_version` changes. Raises Forbidden where it would run code
-    without the permission, Conflict where the version exists, BadRequest where a field is wrong.
+    UPLOADED, those that `configure_version` changes, and `requires_python`, by which its Python is
+    chosen. Raises Forbidden where it would run code without the permission, Conflict where the
+    version exists, BadRequest where a field is wrong.
     """
     row, taken = _new_row(model=model, version=version, runtime=runtime, by=by, **other)
     store = ArtifactStore.default()
@@ -102,7 +109,13 @@ def try_version(
 
 
 def _new_row(
-    *, model: Model, version: str, runtime: str, by: Actor, **other: Any
+    *,
+    model: Model,
+    version: str,
+    runtime: str,
+    by: Actor,
+    requires_python: str = "",
+    **other: Any,
 ) -> tuple[ModelVersion, Conflict]:
     """Return the row of a version that may be made, and the error where its name is taken."""
     said = {name: other.pop(name) for name in (*UPLOADED, *OF_REMOTE) if name in other}
@@ -118,9 +131,12 @@ def _new_row(
     check_runtime(runtime)
     _check_kind(row)
     check_method(row.method, runtime=runtime)
-    check_needs(row.requirements, python=row.python, runtime=runtime)
+    check_needs(
+        row.requirements, python=row.python, requires_python=requires_python, runtime=runtime
+    )
     row.signature = check_inputs(model.input_type, signature=row.signature, example=row.example)
     checked(row, exclude=("digest",))
+    row.python = check_python_for(requires_python, asked=row.python)
     check_may_run(row, by=by)
     return row, taken
 

@@ -46,6 +46,13 @@ def find(python: str) -> Interpreter:
     raise EnvironmentFailed(f"this host has no Python {python}; it has {there}")
 
 
+def versions_here() -> list[str]:
+    """The versions that there are, in full; none where uv can't tell."""
+    with suppress(EnvironmentFailed):
+        return [version for version, _ in _known()]
+    return []
+
+
 def uv_binary() -> str:
     return os.fsdecode(uv.find_uv_bin())
 

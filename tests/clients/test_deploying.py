@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +103,15 @@ def test_a_file_or_folder_comes_with_what_loads_it(
 def test_a_folder_of_python_comes_with_its_requirements(client: Client, tmp_path: Path) -> None:
     (tmp_path / "predictor.py").write_text(source_of("echo"))
     (tmp_path / "requirements.txt").write_text("numpy>=1\n")
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    (tmp_path / "pyproject.toml").write_text(f'[project]\nrequires-python = "=={own}.*"\n')
     client.deploy("of-python", tmp_path, input_type="doubles", wait=False)
     version = client.request("GET", "models/of-python/versions/1")
     assert version["requirements"] == "numpy>=1\n"
+    assert version["python"] == own
+    other = next(each for each in ("3.12", "3.13") if each != own)
+    with pytest.raises(ClipperError, match=f"which requires =={own}.*, got {other}"):
+        client.deploy("of-python", tmp_path, fields={"python": other}, wait=False)
 
 
 def test_rows_with_names_come_with_pandas_whether_there_is_an_example_or_not(

@@ -10,11 +10,12 @@ import pytest
 from clipper_client import ClipperError
 from clipper_client.frameworks.mlflow import save_folder
 from clipper_client.requirements import captured
-from clipper_client.written import required_by
+from clipper_client.written import Written, required_by
 
 PROJECT = """
 [project]
 name = "scorer"
+requires-python = ">=3.12"
 dependencies = ["emoji==2.14.0", "numpy; python_version > '3.10'"]
 
 [project.optional-dependencies]
@@ -22,6 +23,7 @@ dev = ["pytest"]
 """
 METADATA = """Metadata-Version: 2.1
 Name: scorer
+Requires-Python: >=3.12
 Requires-Dist: emoji==2.14.0
 Requires-Dist: pytest; extra == "dev"
 
@@ -35,15 +37,16 @@ dependencies: [python=3.11, pip, {pip: [mlflow-skinny==3.17.0, "emoji"]}]
 
 def test_a_folder_s_requirements_are_taken_as_they_are_written(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(PROJECT)
-    assert required_by(tmp_path) == "emoji==2.14.0\nnumpy; python_version > '3.10'\n"
+    lines = "emoji==2.14.0\nnumpy; python_version > '3.10'\n"
+    assert required_by(tmp_path) == Written(requirements=lines, python=">=3.12")
     (tmp_path / "requirements.txt").write_text("# of ours\nemoji\n")
-    assert required_by(tmp_path) == "# of ours\nemoji\n"
+    assert required_by(tmp_path) == Written(requirements="# of ours\nemoji\n", python=">=3.12")
 
 
 def test_a_folder_that_says_nothing_requires_nothing(tmp_path: Path) -> None:
-    assert required_by(tmp_path) is None
+    assert required_by(tmp_path) == Written()
     (tmp_path / "pyproject.toml").write_text("[tool.ruff]\n")
-    assert required_by(tmp_path) is None
+    assert required_by(tmp_path) == Written()
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -56,9 +59,9 @@ def test_a_wheel_requires_what_its_metadata_says_without_its_extras(tmp_path: Pa
     wheel = tmp_path / "scorer-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as packed:
         packed.writestr("scorer-1.0.dist-info/METADATA", METADATA)
-    assert required_by(wheel) == "emoji==2.14.0\n"
+    assert required_by(wheel) == Written(requirements="emoji==2.14.0\n", python=">=3.12")
     wheel.write_bytes(b"no zip")
-    assert required_by(wheel) is None
+    assert required_by(wheel) == Written()
 
 
 def test_of_a_conda_environment_the_part_of_pip_is_taken(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
-"""What a folder of Python or a wheel requires, as its own files say: one requirement a line."""
+"""What a folder of Python or a wheel requires, as its own files say: packages, and a Python."""
 
 from __future__ import annotations
 
 import re
 import tomllib
 import zipfile
+from dataclasses import dataclass
 from email.parser import HeaderParser
 from pathlib import Path
 
@@ -16,16 +17,26 @@ from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError
 _EXTRA = re.compile(r";.*\bextra\s*==")
 
 
-def required_by(path: Path) -> str | None:
-    """Return the lines of a requirements.txt; None where nothing is said.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """The lines of a requirements.txt, None where nothing is said; and the versions of Python that
+    it runs on, such as ">=3.12", "" where it doesn't say.
+    """
 
-    A folder's `requirements.txt` counts before its `pyproject.toml`. Raises ClipperError for one
-    that can't be read.
+    requirements: str | None = None
+    python: str = ""
+
+
+def required_by(path: Path) -> Written:
+    """Return what a folder or a wheel requires; nothing of what is neither.
+
+    A folder's `requirements.txt` counts before the dependencies in its `pyproject.toml`. Raises
+    ClipperError for one that can't be read.
     """
     try:
         if path.is_dir():
             return _of_folder(path)
-        return _of_wheel(path) if zipfile.is_zipfile(path) else None
+        return _of_wheel(path) if zipfile.is_zipfile(path) else Written()
     except ValueError as error:
         raise ClipperError(
             f"Expected requirements in {path.name} that can be read: {error}",
@@ -40,24 +51,29 @@ def pip_part(conda: Path) -> list[str]:
     return [str(line) for part in parts for line in part.get("pip", [])]
 
 
-def _of_folder(folder: Path) -> str | None:
+def _of_folder(folder: Path) -> Written:
     listed, project = folder / "requirements.txt", folder / "pyproject.toml"
-    if listed.is_file():
-        return listed.read_text(encoding="utf-8")
+    told = {}
     if project.is_file():
         told = tomllib.loads(project.read_text(encoding="utf-8")).get("project", {})
-        return _lines(told.get("dependencies"))
-    return None
+    lines = listed.read_text(encoding="utf-8") if listed.is_file() else None
+    return Written(
+        requirements=_lines(told.get("dependencies")) if lines is None else lines,
+        python=str(told.get("requires-python", "")),
+    )
 
 
-def _of_wheel(wheel: Path) -> str | None:
+def _of_wheel(wheel: Path) -> Written:
     with zipfile.ZipFile(wheel) as packed:
         told = [name for name in packed.namelist() if name.endswith(".dist-info/METADATA")]
         if not told:
-            return None
+            return Written()
         metadata = HeaderParser().parsestr(packed.read(told[0]).decode())
     required = metadata.get_all("Requires-Dist", [])
-    return _lines([line for line in required if not _EXTRA.search(line)])
+    return Written(
+        requirements=_lines([line for line in required if not _EXTRA.search(line)]),
+        python=str(metadata.get("Requires-Python", "")),
+    )
 
 
 def _lines(required: list[str] | None) -> str | None:

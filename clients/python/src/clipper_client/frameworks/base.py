@@ -23,13 +23,15 @@ class Saved:
     """An artifact, and what it is: its runtime, and the distributions that the model needs.
 
     `requirements` are names, or whole lines where somebody has written them down; `written` is all
-    of a requirements.txt that came with it, which then counts alone.
+    of a requirements.txt that came with it, which then counts alone. `requires_python` are the
+    versions of Python that it says it runs on.
     """
 
     path: Path
     runtime: str
     requirements: tuple[str, ...] = ()
     written: str | None = None
+    requires_python: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,7 @@ from clipper_client.requirements import captured
 from clipper_client.retries import RetryPolicy, ask
 from clipper_client.signatures import first_of, input_type_of
 from clipper_client.steps import Operation, Request, Response, Work
-from clipper_client.written import required_by
+from clipper_client.written import Written, required_by
 
 # Of a new application, unless another objective is named.
 SLO_MS = 100.0
@@ -128,23 +128,14 @@ class Deployment:
                 f"Expected runtime=, as {path.name} doesn't say what it is.",
                 code=UNSUPPORTED_MODEL,
             )
-        return Saved(
-            path=path,
-            runtime=runtime,
-            requirements=LOADED_BY.get(runtime, ()),
-            written=required_by(path) if runtime == PYTHON else None,
-        )
+        return _as_written(path, artifact=path, runtime=runtime)
 
     def _packed(self, path: Path, *, folder: Path) -> Saved:
         if self.runtime in (None, "mlflow") and is_model_folder(path):
             return save_folder(path, folder=folder)
         runtime = self.runtime or _runtime_of(path)
-        return Saved(
-            path=zipped(path, to=folder / "artifact.zip"),
-            runtime=runtime,
-            requirements=LOADED_BY.get(runtime, ()),
-            written=required_by(path) if runtime == PYTHON else None,
-        )
+        packed = zipped(path, to=folder / "artifact.zip")
+        return _as_written(path, artifact=packed, runtime=runtime)
 
     # --- The model and its version --------------------------------------------------------------
 
@@ -223,6 +214,8 @@ class Deployment:
         names = [*saved.requirements, *(["pandas"] if framed else [])]
         if saved.written is not None or names:
             found["requirements"] = captured(names) if saved.written is None else saved.written
+        if saved.requires_python:
+            found["requires_python"] = saved.requires_python
         if example := self._example():
             found["example"] = example.decode()
         return found
@@ -260,6 +253,18 @@ class Deployment:
             return
         body = encoded({"input_type": input_type, **asked})
         yield from ask(Request(method="PUT", path=path, body=body), policy=policy)
+
+
+def _as_written(path: Path, *, artifact: Path, runtime: str) -> Saved:
+    """Return what a file or folder is, with what one of Python says that it needs."""
+    written = required_by(path) if runtime == PYTHON else Written()
+    return Saved(
+        path=artifact,
+        runtime=runtime,
+        requirements=LOADED_BY.get(runtime, ()),
+        written=written.requirements,
+        requires_python=written.python,
+    )
 
 
 def _is_url(model: Any) -> bool:
