@@ -45,21 +45,33 @@ class Unaccepted(Exception):
     """A value that isn't of its column's kind."""
 
 
-def columns_parser(signature: Signature) -> RowParser:
-    return ColumnsParser(signature.inputs) if signature.inputs else AnyColumnsParser()
+def columns_parser(signature: Signature, *, nulls: bool = True) -> RowParser:
+    """`nulls`: whether a column of which the signature doesn't say it may be null."""
+    if signature.inputs:
+        return ColumnsParser(signature.inputs)
+    return AnyColumnsParser(nulls=nulls)
 
 
 class AnyColumnsParser:
     """Rows of which the columns aren't known: whatever each has, of a batch all together."""
 
+    def __init__(self, *, nulls: bool) -> None:
+        self._nulls = nulls
+
     def parse(self, raw: bytes) -> dict[str, Any]:
         row = _object(raw)
         _check_count(len(row))
+        for name in () if self._nulls else row:
+            if row[name] is None:
+                raise InvalidRow(f"expected a value in the column {quoted(name)}, got null")
         return row
 
     def stack(self, rows: list[dict[str, Any]]) -> Rows:
         """Raises InvalidRow where rows that are fine alone have too little in common."""
-        _check_count(len(set().union(*rows)))
+        columns = set().union(*rows)
+        _check_count(len(columns))
+        if not self._nulls and any(row.keys() != columns for row in rows):
+            raise InvalidRow("expected rows of the same columns")
         return stack_objects(rows)
 
 

@@ -1,4 +1,4 @@
-"""Whether null is a value for a model: found by asking it about a row without one."""
+"""Whether null is a value for a model: found by asking it about a row without one, or declared."""
 
 from __future__ import annotations
 
@@ -35,6 +35,13 @@ def with_nulls(signature: Signature, *, ask: Ask, example: str) -> Signature:
         return signature
     takes = _answers(ask, np.full((1, *part.shape), np.nan, dtype=part.dtype))
     return replace(signature, inputs=(replace(part, nullable=takes),))
+
+
+def without_nulls(signature: Signature) -> Signature:
+    """The signature, in which columns that leave it open can't be null."""
+    if signature.input_type != COLUMNS:
+        return signature
+    return _decided(signature, takes=lambda position: False)
 
 
 def _columns_with_nulls(signature: Signature, *, ask: Ask, example: str) -> Signature:

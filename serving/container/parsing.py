@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ from serving.container.columns import columns_parser
 from serving.container.errors import UnknownInputType
 from serving.container.examples import completed
 from serving.container.numbers import NUMBER_TYPES, NumbersParser
-from serving.container.rows import InvalidRow, RowParser, Rows, decode_json, describe
+from serving.container.rows import InvalidRow, RowParser, Rows, decode_json, describe, quoted
 from serving.container.signature import INPUT_TYPES, MOST_EXAMPLE_BYTES, Signature, read_signature
 from serving.container.tensors import tensor_parser
 from serving.rpc.frames import Answer, AnswerStatus
@@ -66,6 +67,33 @@ class AnyJsonParser:
         return rows
 
 
+class JsonWithoutNullParser(AnyJsonParser):
+    """Any JSON value that has no null within."""
+
+    def parse(self, raw: bytes) -> Any:
+        value = super().parse(raw)
+        if b"null" in raw and (place := _place_of_null(value)) is not None:
+            raise InvalidRow(f"expected a value, got null{place}")
+        return value
+
+
+def _place_of_null(value: Any) -> str | None:
+    """Where in a JSON value the first null is, such as " at [3]"; None where there is none."""
+    if value is None:
+        return ""
+    waiting = [("", value)]
+    while waiting:
+        path, outer = waiting.pop()
+        if not isinstance(outer, dict | list):
+            continue
+        for key, inner in outer.items() if isinstance(outer, dict) else enumerate(outer):
+            if inner is None:
+                return f" at {path}[{quoted(key)}]"
+            if isinstance(inner, dict | list):
+                waiting.append((f"{path}[{quoted(key)}]", inner))
+    return None
+
+
 def _numbers_parser(signature: Signature) -> RowParser:
     nullable = any(part.nullable for part in signature.inputs)
     kind = NUMBER_TYPES[signature.input_type]
@@ -81,11 +109,22 @@ PARSERS: dict[str, Callable[[Signature], RowParser]] = {
     "columns": columns_parser,
     "tensor": tensor_parser,
 }
+# Of those that take null where the signature is silent.
+WITHOUT_NULLS: dict[str, Callable[[Signature], RowParser]] = {
+    "json": lambda signature: JsonWithoutNullParser(),
+    "columns": partial(columns_parser, nulls=False),
+}
 
 
-def row_parser(signature: Signature) -> RowParser:
-    """Return the parser of inputs with this signature."""
+def row_parser(signature: Signature, *, nulls: bool = True) -> RowParser:
+    """Return the parser of inputs with this signature.
+
+    Without `nulls`, null is no value but where the signature says that it is one; of numbers and
+    tensors it never is another.
+    """
     check_input_type(signature.input_type)
+    if not nulls and signature.input_type in WITHOUT_NULLS:
+        return WITHOUT_NULLS[signature.input_type](signature)
     return PARSERS[signature.input_type](signature)
 
 

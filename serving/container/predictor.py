@@ -12,6 +12,7 @@ from serving.container.encoding import encode_outputs
 from serving.container.errors import WarmUpFailed, explain, let_interrupts_through, words_of
 from serving.container.examples import completed, made_up
 from serving.container.failures import RecentFailures, with_last_traceback
+from serving.container.missing import without_nulls
 from serving.container.parsing import parse_batch, row_parser
 from serving.container.pieces import SEARCH_S, Pieces
 from serving.container.rows import InvalidRow, Rows
@@ -30,7 +31,9 @@ class LoadedModel(Protocol):
     """What a runtime makes of an artifact: the paper's batch interface.
 
     One that knows more of its inputs than how many numbers they have says it in a `signature`
-    (`serving.container.signature`), an attribute that is optional.
+    (`serving.container.signature`), an attribute that is optional. So is `null_is_declared`: true
+    of one that makes an answer of NaN whether it knows of it or not, for which null is a value only
+    where the signature says so.
     """
 
     @property
@@ -100,13 +103,15 @@ class ModelPredictor:
         """
         self.input_type = input_type
         signature = signature or signature_of(model, input_type=input_type)
-        self.signature = completed(signature, example=example)
+        signature = completed(signature, example=example)
+        declared = getattr(model, "null_is_declared", False)
+        self.signature = without_nulls(signature) if declared else signature
         self.n_features = self.signature.length
         self.failures = RecentFailures()
         self._example = example.encode() if isinstance(example, str) else example
         self._search_s = search_s
         self._model = model
-        self._parser = row_parser(self.signature)
+        self._parser = row_parser(self.signature, nulls=not declared)
 
     def answer_batch(self, inputs: Sequence[bytes]) -> list[Answer]:
         """Answer each input's raw JSON, in order."""

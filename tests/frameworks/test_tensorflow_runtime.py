@@ -166,6 +166,44 @@ def test_a_value_that_is_no_number_fails_alone(artifact_file: Path) -> None:
         assert good.status is AnswerStatus.OK
 
 
+NULLS = {
+    "columns": (
+        b'{"age": 1, "income": null}',
+        b'expected numbers in the column "income", got null',
+    ),
+    "json": (b'{"age": [1], "income": [null]}', b'expected a value, got null at ["income"][0]'),
+    "floats": (b"[1, null]", b"expected numbers, got null at index 1"),
+}
+
+
+@pytest.mark.parametrize("input_type", NULLS)
+def test_null_is_refused_rather_than_answered_with_any_label(
+    input_type: str, artifact_file: Path
+) -> None:
+    inputs = [keras.Input((1,), name="age"), keras.Input((1,), name="income")]
+    model = keras.Model(inputs, keras.layers.Concatenate()(inputs))
+    for content in (kept(model, at=artifact_file), exported(model, at=artifact_file)):
+        predictor = load_as(
+            "tensorflow", content, at=artifact_file, input_type=input_type, method="argmax"
+        )
+        null, message = NULLS[input_type]
+        refused, good = predictor.answer_batch([null, null.replace(b"null", b"2")])
+        assert refused == (AnswerStatus.INVALID_INPUT, message)
+        assert good == (AnswerStatus.OK, b"1")
+
+
+def test_null_is_nan_where_the_version_s_signature_says_that_it_is_a_value(
+    artifact_file: Path,
+) -> None:
+    said = {"inputs": [{"nullable": True, "shape": [2]}]}
+    inputs = keras.Input((2,))
+    content = kept(keras.Model(inputs, keras.ops.nan_to_num(inputs)), at=artifact_file)
+    predictor = load_as(
+        "tensorflow", content, at=artifact_file, input_type="floats", signature=json.dumps(said)
+    )
+    assert answered(predictor, [[1, None]]) == [[1.0, 0.0]]
+
+
 def test_byte_code_is_not_run_without_permission(artifact_file: Path) -> None:
     content = kept(layers(keras.layers.Lambda(lambda rows: rows * 2)), at=artifact_file)
     with pytest.raises(PickleRefused, match=r"this model holds Python's byte code \(a Lambda"):

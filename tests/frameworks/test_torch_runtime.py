@@ -189,6 +189,72 @@ def test_a_value_that_is_no_number_fails_alone(artifact_file: Path) -> None:
         assert good.payload == answer or answer is None
 
 
+class Apart(torch.nn.Module):
+    """Scores of two classes from two numbers, each an input of its own."""
+
+    def forward(self, age: torch.Tensor, income: torch.Tensor) -> torch.Tensor:
+        return torch.stack([age, income], dim=1)
+
+
+NULLS = {
+    "columns": (
+        b'{"age": 1, "income": null}',
+        b'expected numbers in the column "income", got null',
+    ),
+    "json": (b'{"age": 1, "income": null}', b'expected a value, got null at ["income"]'),
+    "floats": (b"[1, null]", b"expected numbers, got null at index 1"),
+    "tensor": (b'{"age": 1, "income": null}', b'expected numbers in "income", got null'),
+}
+
+
+@pytest.mark.parametrize("input_type", NULLS)
+@pytest.mark.parametrize("method", ["", "argmax"])
+def test_null_is_refused_rather_than_answered_with_any_label(
+    input_type: str, method: str, artifact_file: Path
+) -> None:
+    apart = input_type != "floats"
+    module = Apart() if apart else torch.nn.Identity()
+    example = [torch.zeros(2), torch.zeros(2)] if apart else [torch.zeros(2, 2)]
+    content = exported(module, *example)
+    predictor = load_as("torch", content, at=artifact_file, input_type=input_type, method=method)
+    null, message = NULLS[input_type]
+    refused, good = predictor.answer_batch([null, null.replace(b"null", b"2")])
+    assert refused == (AnswerStatus.INVALID_INPUT, message)
+    assert good == (AnswerStatus.OK, b"1" if method else b"[1.0,2.0]")
+
+
+def test_a_column_that_is_missing_is_refused_as_null_is(script: bytes, artifact_file: Path) -> None:
+    apart = exported(Apart(), torch.zeros(2), torch.zeros(2))
+    options = {"at": artifact_file, "input_type": "columns"}
+    (known,) = load_as("torch", apart, **options).answer_batch([b'{"age": 1}'])
+    assert known == (
+        AnswerStatus.INVALID_INPUT,
+        b'expected the column "income", got a row without it',
+    )
+    # A script doesn't say which columns it takes: none is filled up because another row has it.
+    rows = [{f"x{place}": 0.5 for place in range(many)} for many in (4, 3)]
+    good, short = load_as("torch", script, **options).answer_batch(
+        [json.dumps(row).encode() for row in rows]
+    )
+    assert good.status is AnswerStatus.OK
+    assert b"mat1 and mat2 shapes cannot be multiplied (1x3 and 4x3)" in short.payload
+
+
+def test_null_is_nan_where_the_version_s_signature_says_that_it_is_a_value(
+    artifact_file: Path,
+) -> None:
+    class Known(torch.nn.Module):
+        def forward(self, age: torch.Tensor) -> torch.Tensor:
+            return age.nan_to_num(nan=-1.0)
+
+    said = {"inputs": [{"name": "age", "nullable": True}]}
+    content = exported(Known(), torch.zeros(2))
+    predictor = load_as(
+        "torch", content, at=artifact_file, input_type="columns", signature=json.dumps(said)
+    )
+    assert answered(predictor, [{"age": None}, {}, {"age": 3}]) == [-1.0, -1.0, 3.0]
+
+
 def test_a_graphics_card_that_is_not_there_is_missed(program: bytes, artifact_file: Path) -> None:
     with pytest.raises(LoadFailed, match="PyTorch has no access to cuda:0"):
         load_as("torch", program, at=artifact_file, device="cuda:0")

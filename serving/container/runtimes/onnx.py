@@ -68,6 +68,9 @@ ONLY_FATAL = 4  # what a run fails of is raised, and needs no log
 class OnnxModel:
     """A session, asked for one of its outputs or for all of them."""
 
+    # Where asking it doesn't tell.
+    null_is_declared = True
+
     def __init__(
         self, session: onnxruntime.InferenceSession, *, spec: LoadSpec, folder: Path | None
     ) -> None:

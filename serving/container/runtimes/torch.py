@@ -30,6 +30,9 @@ from serving.container.spec import LoadSpec
 class TorchModel:
     """A function from tensors to tensors, asked about one or several inputs a row."""
 
+    # A network makes NaN of it, and a label of that.
+    null_is_declared = True
+
     def __init__(
         self, ask: Callable[..., Any], *, inputs: Sequence[TorchInput], spec: LoadSpec
     ) -> None:

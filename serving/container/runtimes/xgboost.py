@@ -67,6 +67,7 @@ class XGBoostModel:
             categories=_categories(learner, names=booster.feature_names or ()),
         )
         self.n_features = self.signature.length
+        self.null_is_declared = self._is_linear
 
     def predict(self, inputs: Rows) -> Any:
         return self._answer(inputs)

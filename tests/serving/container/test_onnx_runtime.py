@@ -172,6 +172,36 @@ def test_null_is_nan_for_a_model_that_has_an_answer_to_it(artifact_file: Path) -
     assert no_integer.payload == b'expected the column "visits", got a row without it'
 
 
+ONE_LABEL = {
+    "json": (b"[1, null]", b"expected a value, got null at [1]"),
+    "columns": (b'{"x": 1, "y": null}', b'expected a value in the column "y", got null'),
+}
+
+
+@pytest.mark.parametrize("input_type", ["json", "columns"])
+def test_where_labels_are_all_there_is_to_ask_for_null_is_no_value(
+    input_type: str, artifact_file: Path
+) -> None:
+    """A label hides that the scores behind it are NaN."""
+    node = helper.make_node("ArgMax", ["X"], ["label"], axis=1, keepdims=0)
+    outputs = [tensor("label", TensorProto.INT64, ("n",))]
+    content = graph(node, inputs=[tensor("X", shape=("n", 2))], outputs=outputs)
+    predictor = load_as("onnx", content, at=artifact_file, input_type=input_type)
+    null, message = ONE_LABEL[input_type]
+    good = null.replace(b"null", b"2")
+    refused, answer = predictor.answer_batch([null, good])
+    assert refused == (AnswerStatus.INVALID_INPUT, message)
+    assert answer == (AnswerStatus.OK, b"1")
+
+
+def test_rows_that_name_other_columns_are_not_filled_up_with_null(artifact_file: Path) -> None:
+    node = helper.make_node("Identity", ["X"], ["Y"])
+    shape = ("n", None)
+    content = graph(node, inputs=[tensor("X", shape=shape)], outputs=[tensor("Y", shape=shape)])
+    predictor = load_as("onnx", content, at=artifact_file, input_type="columns")
+    assert answered(predictor, [{"x": 1}, {"x": 1, "y": 2}]) == [[1.0], [1.0, 2.0]]
+
+
 def test_texts_are_taken(artifact_file: Path) -> None:
     text = tensor("text", TensorProto.STRING, ["n"])
     node = helper.make_node("Identity", ["text"], ["same"])

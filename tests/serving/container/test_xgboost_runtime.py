@@ -122,6 +122,19 @@ def test_what_is_missing_goes_the_way_that_was_learned(
     assert answered(predictor, rows) == expected
 
 
+def test_a_linear_booster_takes_nothing_that_is_missing(artifact_file: Path) -> None:
+    """It would answer as if a zero were there."""
+    model = xgboost.XGBRegressor(n_estimators=3, booster="gblinear", n_jobs=1)
+    content = saved(model.fit(ROWS, ROWS[:, 2]))
+    for input_type, message in (
+        ("doubles", b"expected numbers, got null at index 1"),
+        ("json", b"expected a value, got null at [1]"),
+    ):
+        predictor = load_as("xgboost", content, at=artifact_file, input_type=input_type)
+        (refused,) = predictor.answer_batch([b"[1, null, 1, 1]"])
+        assert refused == (AnswerStatus.INVALID_INPUT, message)
+
+
 def test_a_frame_is_answered_by_the_names_of_its_columns(artifact_file: Path) -> None:
     cities = pd.Categorical(np.array(["bern", "oslo", "rome"])[THREE])
     frame = pd.DataFrame({"age": ROWS[:, 0], "city": cities, "visits": np.arange(60) % 5})
