@@ -48,6 +48,8 @@ def part_of(rows: Rows, *, name: str, place: int) -> Any:
     """One part of every row: by its name, or by its place where rows have no names."""
     if isinstance(rows, list):
         return [_part_of_row(row, name=name, place=place) for row in rows]
+    if isinstance(rows, np.ndarray):  # as columns of numbers are where there is no pandas
+        return rows[:, place]
     return rows[name].to_numpy() if hasattr(rows, "columns") else rows[name]
 
 

@@ -199,7 +199,7 @@ class Apart(torch.nn.Module):
 NULLS = {
     "columns": (
         b'{"age": 1, "income": null}',
-        b'expected numbers in the column "income", got null',
+        b'expected numbers up to 3.40282e+38 in the column "income", got null',
     ),
     "json": (b'{"age": 1, "income": null}', b'expected a value, got null at ["income"]'),
     "floats": (b"[1, null]", b"expected numbers, got null at index 1"),
@@ -223,21 +223,14 @@ def test_null_is_refused_rather_than_answered_with_any_label(
     assert good == (AnswerStatus.OK, b"1" if method else b"[1.0,2.0]")
 
 
-def test_a_column_that_is_missing_is_refused_as_null_is(script: bytes, artifact_file: Path) -> None:
-    apart = exported(Apart(), torch.zeros(2), torch.zeros(2))
-    options = {"at": artifact_file, "input_type": "columns"}
-    (known,) = load_as("torch", apart, **options).answer_batch([b'{"age": 1}'])
-    assert known == (
+def test_a_column_that_is_missing_is_refused_as_null_is(artifact_file: Path) -> None:
+    content = exported(Apart(), torch.zeros(2), torch.zeros(2))
+    predictor = load_as("torch", content, at=artifact_file, input_type="columns")
+    (refused,) = predictor.answer_batch([b'{"age": 1}'])
+    assert refused == (
         AnswerStatus.INVALID_INPUT,
         b'expected the column "income", got a row without it',
     )
-    # A script doesn't say which columns it takes: none is filled up because another row has it.
-    rows = [{f"x{place}": 0.5 for place in range(many)} for many in (4, 3)]
-    good, short = load_as("torch", script, **options).answer_batch(
-        [json.dumps(row).encode() for row in rows]
-    )
-    assert good.status is AnswerStatus.OK
-    assert b"mat1 and mat2 shapes cannot be multiplied (1x3 and 4x3)" in short.payload
 
 
 def test_null_is_nan_where_the_version_s_signature_says_that_it_is_a_value(
