@@ -8,6 +8,7 @@ Python in this process instead). What the kernel then allows it, by Landlock:
   in a `--hide` path; to write in the `--write` folders and in shared memory alone;
 - to open Unix sockets only with `--sockets` (a filter of system calls): of the stack's none;
 - to make no user namespace, in which it would have every capability (another such filter);
+- to stay in its group of processes, as which all that it has started ends with it (a third);
 - to look into, trace or signal no process but those that it has started itself.
 
 Elsewhere than on Linux, or where the kernel has no Landlock, it says so and takes away what it can.
@@ -137,7 +138,11 @@ def confine(
         return False
     # Not at the top, as this file may be run before the project can be imported; nor later, when
     # this Python may be one that it can't read any more.
-    from serving.container.syscalls import refuse_namespaces, refuse_unix_sockets
+    from serving.container.syscalls import (
+        keep_in_group,
+        refuse_namespaces,
+        refuse_unix_sockets,
+    )
 
     libc = ctypes.CDLL(None, use_errno=True)
     _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
@@ -145,6 +150,8 @@ def confine(
     rights = _restrict_files(libc, write=write, readable=list(readable))
     if not refuse_namespaces(libc):
         print("namespaces are not kept from the model on this machine", file=sys.stderr)
+    if not keep_in_group(libc):
+        print("what the model starts may outlive it on this machine", file=sys.stderr)
     if not sockets and not refuse_unix_sockets(libc):
         print("Unix sockets are not kept from the model on this machine", file=sys.stderr)
     _drop_capabilities(libc)

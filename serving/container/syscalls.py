@@ -1,7 +1,8 @@
 """Filters of system calls (seccomp), for what Landlock says nothing of.
 
-Unix sockets that have a path: behind them the stack's Redis and supervisor listen. And namespaces
-of its own, in which a process has every capability: much of the kernel is open to nobody else.
+Unix sockets that have a path: behind them the stack's Redis and supervisor listen. Namespaces of
+its own, in which a process has every capability: much of the kernel is open to nobody else. And the
+group of processes, with which it ends: none leaves it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import NamedTuple
 _PR_SET_SECCOMP, _FILTER = 22, 2
 LOAD, EQUAL, _ANY_OF, RETURN = 0x20, 0x15, 0x45, 0x06
 ALLOW, _FAIL = 0x7FFF0000, 0x00050000
+# What fails with no error has returned 0.
+_DO_NOTHING = _FAIL
 _REFUSE, UNKNOWN = _FAIL | errno.EACCES, _FAIL | errno.ENOSYS
 NUMBER_AT, _MACHINE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16
 _AF_UNIX = 1
@@ -35,11 +38,13 @@ class _Machine(NamedTuple):
     socket: int
     clone: int
     unshare: int
+    setpgid: int
+    setsid: int
 
 
 _MACHINES = {
-    "x86_64": _Machine(0xC000003E, socket=41, clone=56, unshare=272),
-    "aarch64": _Machine(0xC00000B7, socket=198, clone=220, unshare=97),
+    "x86_64": _Machine(0xC000003E, socket=41, clone=56, unshare=272, setpgid=109, setsid=112),
+    "aarch64": _Machine(0xC00000B7, socket=198, clone=220, unshare=97, setpgid=154, setsid=157),
 }
 # Code, jumps where it holds and where it doesn't (counted from the next step), value.
 _Step = tuple[int, int, int, int]
@@ -88,6 +93,29 @@ def refuse_namespaces(libc: ctypes.CDLL) -> bool:
         (_ANY_OF, 0, 2, _NEW_USER),
         (RETURN, 0, 0, _REFUSE),
         (RETURN, 0, 0, UNKNOWN),
+        (RETURN, 0, 0, ALLOW),
+    ]
+    return install(libc, steps)
+
+
+def keep_in_group(libc: ctypes.CDLL) -> bool:
+    """For this process and all that it starts, for good; whether it could be done.
+
+    Whoever leads its group ends all of them by one signal. Libraries start helpers in sessions of
+    their own, and would fail where that is refused: they are told that it was done.
+    """
+    machine = _MACHINES.get(platform.machine())
+    if machine is None:
+        return False
+    steps = [
+        (LOAD, 0, 0, _MACHINE_AT),
+        (EQUAL, 0, 5, machine.number),
+        (LOAD, 0, 0, NUMBER_AT),
+        (_ANY_OF, 3, 0, _X32),
+        (EQUAL, 1, 0, machine.setpgid),
+        (EQUAL, 0, 2, machine.setsid),
+        (RETURN, 0, 0, _DO_NOTHING),
+        (RETURN, 0, 0, _REFUSE),
         (RETURN, 0, 0, ALLOW),
     ]
     return install(libc, steps)

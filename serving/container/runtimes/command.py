@@ -20,7 +20,7 @@ import msgspec
 
 from serving.container.archive import unpack
 from serving.container.confined import CANNOT_START, confined_command, scrubbed_environment
-from serving.container.dying import set_parent_death_signal
+from serving.container.dying import end_group, set_parent_death_signal
 from serving.container.errors import ArtifactInvalid, LoadFailed
 from serving.container.failures import RecentFailures
 from serving.container.link import EX_SOFTWARE, STARTED_WITHIN_S, ChildLink
@@ -140,6 +140,7 @@ class _Child:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                process_group=0,  # in a session of its own its niceness might count for nothing
                 preexec_fn=set_parent_death_signal,  # one call to the kernel, no more
             )
         except OSError as error:
@@ -172,21 +173,20 @@ class _Child:
         """End it: on request, or else by force."""
         self._stopping = True
         self._process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(STOPPED_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end_group(self._process)
         self._hear_out()
         self._watching.join(STOPPED_WITHIN_S)
 
     def _watch(self) -> None:
         """Its end is that of its replica.
 
-        What it has forked may live on with its pipes and its socket open, so that only its end
-        itself can be waited for.
+        What it has forked has its pipes and its socket open, so that only its end itself can be
+        waited for.
         """
         code = self._process.wait()
+        end_group(self._process)
         self._ready.set()
         if not self._stopping:
             self._hear_out()

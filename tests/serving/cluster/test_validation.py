@@ -11,9 +11,11 @@ import pytest
 
 from registry.specs import VersionSpec
 from serving.cluster.control.trial import Aborted, try_out
+from serving.cluster.parent import process_lives
 from serving.container.agreement import Agreement
 from serving.testing import version_spec
 from tests.examples.example import zipped
+from tests.serving.cluster.waiting import wait_for
 
 GOOD = """
 class Predictor:
@@ -64,6 +66,40 @@ class Predictor:
         print(*(entry.name for entry in os.scandir(os.environ["TMPDIR"]) if entry.is_file()))
         return [0] * len(inputs)
 """
+
+
+LEAVES = """
+import os, subprocess, sys, time
+
+class Predictor:
+    def __init__(self, path):
+        sleeps = [sys.executable, "-c", "import time; time.sleep(600)"]
+        apart = subprocess.Popen(sleeps, start_new_session=True)
+        if (forked := os.fork()) == 0:
+            os.setsid()
+            if os.fork() == 0:
+                os.setpgid(0, 0)
+                print("left", os.getpid(), flush=True)
+                time.sleep(600)
+            os._exit(0)
+        os.waitpid(forked, 0)
+        print("left", apart.pid, flush=True)
+
+    def pred_batch(self, inputs): return [0] * len(inputs)
+"""
+
+
+def test_nothing_that_it_starts_outlives_it_in_a_session_of_its_own_either(tmp_path: Path) -> None:
+    version, artifact = a_version(tmp_path, construct="pass")
+    artifact.write_text(LEAVES)
+    digest = hashlib.sha256(artifact.read_bytes()).hexdigest()
+
+    trial = try_out(replace(version, digest=digest), artifact=artifact)
+
+    assert trial.fault is None
+    left = [int(pid) for pid in re.findall(r"left (\d+)", trial.output)]
+    assert len(left) == 2
+    wait_for(lambda: not any(map(process_lives, left)), within_s=60, what="their end")
 
 
 def test_kept_inputs_lie_in_no_file_that_a_killed_worker_would_leave(tmp_path: Path) -> None:

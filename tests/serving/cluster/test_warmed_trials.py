@@ -156,7 +156,12 @@ def test_a_signal_that_ends_it_is_told_apart(tmp_path: Path, parents: WarmedPare
 def test_one_whose_time_is_over_tells_where_and_is_ended_with_what_it_started(
     tmp_path: Path, parents: WarmedParents
 ) -> None:
-    hang = "import os, time; print(os.fork(), flush=True); time.sleep(600)"
+    hang = """
+import os, time
+if child := os.fork(): print(child, flush=True)
+else: os.setsid()
+time.sleep(600)
+"""
     version, artifact = code_of(tmp_path, hang)
     trial = forked((replace(version, load_timeout_s=10), artifact), parents)
     assert trial.fault is not None

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from serving.cluster.parent import process_lives
 from serving.container.link import EX_SOFTWARE
+from tests.serving.cluster.waiting import wait_for
 from tests.serving.container.test_command_line import ROOT
 from tests.serving.container.test_command_runtime import SAYS_HELLO
 
@@ -48,7 +48,7 @@ class Predictor:
             os._exit(3)
         return ["x" * int(row[0]) for row in inputs]
 """
-# Writes down who it is, and lives on with whatever it has inherited.
+# Writes down who it is, and would live on with whatever it has inherited.
 FORKS = """
         if (pid := os.fork()) == 0:
             os.setsid()
@@ -108,13 +108,13 @@ def test_what_it_said_as_it_died_is_heard(tmp_path: Path, runtime: str) -> None:
         ("command", f"{SAYS_HELLO}if True:{FORKS}peer.recv(1)\nos._exit(3)\n"),
     ],
 )
-def test_its_death_is_seen_where_something_that_it_has_forked_lives_on(
+def test_its_death_is_seen_where_something_that_it_has_forked_lives_and_ends_with_it(
     tmp_path: Path, runtime: str, artifact: str
 ) -> None:
     ended = asked(["[666]"], folder=tmp_path, artifact=artifact, runtime=runtime)
     (helper,) = [line.split()[1] for line in ended.stderr.splitlines() if line.startswith("helper")]
-    os.kill(int(helper), signal.SIGKILL)
     assert (ended.returncode, ended.stdout) == (EX_SOFTWARE, "loaded\n"), ended.stderr
+    wait_for(lambda: not process_lives(int(helper)), within_s=60, what="its helper's end")
 
 
 # Breaks in a function of its own, or by a signal from outside while it waits for a batch.
