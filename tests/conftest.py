@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +22,17 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from pytest_django.plugin import DjangoDbBlocker
 
+from infrastructure.file_lock import only_one
 from registry import throttle
-from tests.environment import FOLDER
+from tests.environment import FOLDER, OF_ALL
 
 ROOT = Path(__file__).resolve().parents[1]
 AUDIT: Any = importlib.import_module("registry.migrations.0007_audit_revisions_and_history")
 # Tests empty the tables between them, so they go without; `test_append_only` has them installed.
 TRIGGERS: dict[str, list[str]] = AUDIT.MADE
 AUDIT.MADE = {vendor: [] for vendor in TRIGGERS}
+TABLES = Path(OF_ALL) / "empty.sqlite3"
+MIGRATING_S = 120.0
 FAILURES = (throttle.BY_ADDRESS, throttle.BY_PERSON, throttle.BY_PERSON_THERE, throttle.BY_KEYS)
 
 # Nothing that is measured in seconds fails a test on a busy machine. Each run draws other examples.
@@ -36,24 +43,49 @@ hypothesis_settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings() -> None:
-    """Keep SQLite in a file, as in production: in memory, a reader makes a writer fail at once."""
-    settings.DATABASES["default"]["TEST"]["NAME"] = str(Path(FOLDER) / "test.sqlite3")
+def _making_tables() -> Iterator[ExitStack]:
+    """Of all processes of a run, one makes the tables: the next ones wait, and copy them."""
+    with ExitStack() as held:
+        deadline = time.monotonic() + MIGRATING_S
+        held.enter_context(only_one(TABLES.with_suffix(".lock"), until=deadline))
+        yield held
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Path:
+def django_db_modify_db_settings(_making_tables: ExitStack) -> None:
+    """Keep SQLite in a file, as in production: in memory, a reader makes a writer fail at once."""
+    database = settings.DATABASES["default"]
+    path = Path(FOLDER) / "test.sqlite3"
+    database["TEST"]["NAME"] = str(path)
+    if TABLES.exists() and database["ENGINE"] == "django.db.backends.sqlite3":
+        shutil.copy(TABLES, path)
+        database["TEST"]["MIGRATE"] = False
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Take the file as it is; it goes with its folder."""
+    return connection.vendor == "sqlite"
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_db_setup: None, django_db_blocker: DjangoDbBlocker, _making_tables: ExitStack
+) -> Iterator[Path]:
     """A file with the tables and nothing in them, for tests whose processes need their own."""
-    empty = Path(FOLDER) / "empty.sqlite3"
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         for statement in AUDIT.UNDONE[connection.vendor]:
             cursor.execute(statement)  # where the tables are copies of what was migrated elsewhere
-        if connection.vendor == "sqlite":
+        if connection.vendor == "sqlite" and not TABLES.exists():
             if not connection.introspection.table_names(cursor):
                 # Nobody among the tests at hand asks for a database by its mark: there is none yet.
                 call_command("migrate", verbosity=0, skip_checks=True)
-            cursor.execute("VACUUM INTO %s", [str(empty)])
-    return empty
+            whole = TABLES.with_suffix(".new")
+            cursor.execute("VACUUM INTO %s", [str(whole)])
+            whole.rename(TABLES)
+    _making_tables.close()
+    yield TABLES
+    connection.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

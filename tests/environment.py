@@ -13,6 +13,9 @@ import tempfile
 FOLDER = tempfile.mkdtemp(prefix="clipper-tests-")
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 
+# That of the run's first process, whose environment the others have.
+OF_ALL = os.environ.setdefault("TESTS_FOLDER_OF_ALL", FOLDER)
+
 os.environ["DJANGO_SECRET_KEY"] = secrets.token_urlsafe(48)
 os.environ["CLIPPER_VAR"] = FOLDER
 for name in ("CLIPPER_RUN_DIR", "DATABASE_URL", "REDIS_URL", "CLIPPER_HTTPS", "CLIPPER_DEBUG"):
