@@ -12,7 +12,10 @@ from pathlib import Path
 from registry.requirements import parse
 from serving.environments.rules import Rules
 from serving.environments.spec import EnvironmentSpec, stack_python
+from tests.environment import FOLDER
 
+# What uv has found out of this host's Pythons; wheels are kept there by the folder they come from.
+CACHE = Path(FOLDER) / "uv-cache"
 WHEEL = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {}\n"
 
 
@@ -51,7 +54,7 @@ def wheelhouse(folder: Path) -> Path:
 def offline(folder: Path, **other: object) -> Rules:
     """Rules that take packages from `folder`/wheels alone."""
     wheels = wheelhouse(folder / "wheels")
-    known = {"wheelhouse": str(wheels), "no_index": True, "cache": folder / "cache"}
+    known = {"wheelhouse": str(wheels), "no_index": True, "cache": CACHE}
     return Rules(**{**known, **other})  # type: ignore[arg-type]  # each test knows its own
 
 
