@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -36,16 +35,14 @@ def test_wrong_hosts_and_ports_are_named(tmp_path: Path) -> None:
 
 
 def test_a_short_secret_is_an_error_that_does_not_show_it(tmp_path: Path) -> None:
-    done = manage.check(var=tmp_path, CLIPPER_CLUSTER_SECRET="guessable")
-    assert done.returncode == 1
-    assert "(clipper.E003) CLIPPER_CLUSTER_SECRET has fewer than 32 characters." in done.stderr
-    assert "HINT: Set it to the output of `openssl rand -hex 32`" in done.stderr
-    assert "guessable" not in done.stderr
+    said = manage.checked(var=tmp_path, CLIPPER_CLUSTER_SECRET="guessable")
+    assert "(clipper.E003) CLIPPER_CLUSTER_SECRET has fewer than 32 characters." in said
+    assert "HINT: Set it to the output of `openssl rand -hex 32`" in said
+    assert "guessable" not in said
 
 
-def test_a_complete_set_passes(tmp_path: Path, files: dict[str, Any]) -> None:
-    done = manage.run(
-        *("manage.py", "check", "--fail-level", "WARNING"),
+def test_a_complete_set_passes(tmp_path: Path, files: dict[str, str]) -> None:
+    said = manage.checked(
         var=tmp_path,
         CLIPPER_ADVERTISE_HOST="gpu1.example.com",
         CLIPPER_BIND_HOST="0.0.0.0",
@@ -53,7 +50,7 @@ def test_a_complete_set_passes(tmp_path: Path, files: dict[str, Any]) -> None:
         CLIPPER_CLUSTER_SECRET=LONG,
         **files,
     )
-    assert done.returncode == 0, done.stderr
+    assert said == ""
 
 
 @pytest.mark.parametrize(
