@@ -20,13 +20,15 @@ Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 MetricName = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]*$", max_length=32)]
 Metrics = Annotated[dict[MetricName, Share], Meta(max_length=8)]
 Rewards = Annotated[dict[str, Share], Meta(min_length=1)]
+IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
 class FeedbackItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One piece of feedback: on a query, or a labelled input. `input` and `label` stay raw JSON.
 
     Exactly {query_id, label}, {query_id, reward}, {query_id, rewards} (by arm) or {input, label,
-    context?, features?}. With a query_id also metrics, numbers from 0 to 1 by their names.
+    context?, features?, idempotency_key?}. With a query_id also metrics, numbers from 0 to 1 by
+    their names. By its idempotency_key an input that is sent again is known.
     """
 
     query_id: str | UnsetType = UNSET
@@ -37,6 +39,7 @@ class FeedbackItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     context: str | UnsetType = UNSET
     features: tuple[float, ...] | dict[str, float | str] = ()
     metrics: Metrics = {}
+    idempotency_key: IdempotencyKey | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         bytes(self.label).decode()  # its error is a ValueError: text must be UTF-8
@@ -51,6 +54,8 @@ class FeedbackItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
                 )
             if told != 1:
                 raise ValueError("expected exactly one of label, reward and rewards with query_id")
+            if self.idempotency_key is not UNSET:
+                raise ValueError("a query_id counts once by itself: expected no idempotency_key")
         elif not bytes(self.input):
             raise ValueError("expected query_id, or input with label")
         elif self.metrics:

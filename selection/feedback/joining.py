@@ -6,6 +6,9 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
+
+from msgspec import UnsetType
 
 from registry.errors import ClipperError, InvalidReceipt, NotReady
 from registry.specs import ApplicationSpec
@@ -15,6 +18,8 @@ from selection.policies.features import Features
 from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, Spent
 from selection.store.keys import GLOBAL_CONTEXT
 
+MARK_BYTES = 20
+
 # Asks every arm of an application: (application, input as JSON text) -> outputs by arm.
 PredictArms = Callable[[ApplicationSpec, bytes], Awaitable[Mapping[str, bytes]]]
 
@@ -23,7 +28,8 @@ PredictArms = Callable[[ApplicationSpec, bytes], Awaitable[Mapping[str, bytes]]]
 class Answered:
     """One prediction. `complete`: an arm without an output here had none to give, and those
     `excused` are not to pay for that. `window_s` is the feedback window of then, 0: that of now.
-    `spent` is what asking each of the `arms` took, () where nobody noted it.
+    `spent` is what asking each of the `arms` took, () where nobody noted it. `mark` is by what it
+    counts once, where that isn't the nonce.
     """
 
     kind: Kind
@@ -39,6 +45,7 @@ class Answered:
     window_s: int = 0
     key: str = ""
     spent: tuple[Spent, ...] = ()
+    mark: bytes = b""
 
 
 def from_receipt(
@@ -111,4 +118,13 @@ async def predicted(
         arms=tuple(ArmRecord(arm, 1.0, output) for arm, output in outputs.items()),
         spent=tuple(Spent(0.0, costs.get(arm, 0.0)) for arm in outputs),
         features=item.features,
+        mark=_mark_of(item, application=application),
     )
+
+
+def _mark_of(item: FeedbackItem, *, application: ApplicationSpec) -> bytes:
+    """One of the key that the caller gave; longer than a nonce, so that none is another's."""
+    if isinstance(item.idempotency_key, UnsetType):
+        return b""
+    said = f"{application.id}:{item.idempotency_key}"
+    return blake2b(said.encode(errors="surrogatepass"), digest_size=MARK_BYTES).digest()

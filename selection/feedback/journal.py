@@ -294,9 +294,12 @@ WAITS_AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalEntry:
-    """An event, and what it teaches the state of its context: None where nothing is to move."""
+    """An event, and what it teaches the state of its context: None where nothing is to move.
 
-    nonce: bytes
+    It counts once by its `mark`.
+    """
+
+    mark: bytes
     event: FeedbackEvent
     update: Update | None
     window_s: int
@@ -346,7 +349,7 @@ class FeedbackJournal:
         event = observation.event
         return ScriptCall(
             keys=[
-                seen_key(observation.nonce.hex()),
+                seen_key(observation.mark.hex()),
                 STREAM,
                 state_key(event.application_id, event.context),
                 state_key(event.application_id, GLOBAL_CONTEXT),

@@ -240,7 +240,7 @@ class FeedbackService:
             )
         label = bytes(item.label)
         return JournalEntry(
-            nonce=answered.nonce,
+            mark=answered.mark or answered.nonce,
             update=update,
             window_s=answered.window_s or application.feedback_window_s,
             context_ttl_s=application.context_ttl_s,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import tracemalloc
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from clipper_client import AsyncClient, Client, ClipperError
 from clipper_client.operations.management import rollback
+from clipper_client.operations.predictions import feedback_of_many
 from clipper_client.retries import RetryPolicy, ask
 from clipper_client.steps import Pause, Request, Response
 from clipper_client.wire import DEFAULT_URL
@@ -55,21 +57,17 @@ def test_a_refusal_is_final() -> None:
 )
 def test_what_may_have_been_done_is_not_done_twice(answer: Planned, code: str) -> None:
     with serving(answer) as server, Client(server.url, "k") as client:
-        for ask in (
-            lambda: client.rollback("m"),
-            lambda: client.feedback(row=[1], label=1, app="a"),
-        ):
-            with pytest.raises(ClipperError) as caught:
-                ask()
-            assert caught.value.code == code
-        assert len(server.seen) == 2
+        with pytest.raises(ClipperError) as caught:
+            client.rollback("m")
+        assert caught.value.code == code
+        assert len(server.seen) == 1
 
 
 @pytest.mark.parametrize("answer", [BUSY, OFTEN])
 def test_what_was_refused_before_it_was_begun_is_sent_again(answer: Planned) -> None:
-    counted = Planned(body=b'{"accepted": 1}')
-    with serving(answer, counted) as server, Client(server.url, "k") as client:
-        assert client.feedback(row=[1], label=1, app="a").accepted == 1
+    released = Planned(202, b'{"id": 1, "model": "m", "version": "1", "state": "live"}')
+    with serving(answer, released) as server, Client(server.url, "k") as client:
+        client.rollback("m", wait=False)
         assert len(server.seen) == 2
 
 
@@ -78,6 +76,32 @@ def test_feedback_by_query_counts_once_and_is_sent_again() -> None:
     with serving(AWAY, counted) as server, Client(server.url, "k") as client:
         assert client.feedback("q", label=1, app="a").accepted == 1
         assert len(server.seen) == 2
+
+
+def test_feedback_by_input_has_a_key_by_which_it_counts_once_and_is_sent_again() -> None:
+    item = {"input": [1], "label": 1}
+    first, again = (request_and_next(item) for _ in range(2))
+    assert first[0] == first[1]
+    keys = [told(request)["idempotency_key"] for request, _ in (first, again)]
+    assert keys[0] != keys[1]
+    given = item | {"idempotency_key": "order 7"}
+    assert told(request_and_next(given)[0]) == given
+
+
+def request_and_next(item: dict[str, object]) -> tuple[Request, Request]:
+    """The request for a piece of feedback, and the one after its answer was lost."""
+    giving = feedback_of_many("a", [item], policy=RetryPolicy())
+    first = next(giving)
+    assert isinstance(giving.send(Response(status=503, body=AWAY.body, headers={})), Pause)
+    again = giving.send(None)
+    assert isinstance(first, Request)
+    assert isinstance(again, Request)
+    return first, again
+
+
+def told(request: Request) -> dict[str, object]:
+    (item,) = json.loads(request.body or b"")["feedback"]
+    return dict(item)
 
 
 def test_many_requests_share_a_connection() -> None:

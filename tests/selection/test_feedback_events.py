@@ -75,6 +75,11 @@ def test_clippers_own_update_names_the_context_uid() -> None:
         (b'{"query_id": "abc", "label": 1, "input": 1}', "query_id stands for input"),
         (b'{"query_id": "abc", "label": 1, "context": "a"}', "query_id stands for input"),
         (b'{"input": 1}', "expected label beside input"),
+        (
+            b'{"query_id": "q", "label": 1, "idempotency_key": "a"}',
+            "a query_id counts once by itself: expected no idempotency_key",
+        ),
+        (b'{"input": 1, "label": 1, "idempotency_key": ""}', "length >= 1"),
         (b'{"input": 1, "reward": 1}', "expected label beside input"),
         (b'{"query_id": "abc", "reward": 1.1}', "<= 1.0"),
         (b'{"query_id": "abc", "reward": -0.1}', ">= 0.0"),

@@ -86,7 +86,7 @@ def observation(
         routed=() if update is None else update.routed,
     )
     fields: dict[str, Any] = {"window_s": 3600, "context_ttl_s": 90 * 86_400, "max_contexts": 1000}
-    return JournalEntry(nonce=nonce, event=event, update=update, **(fields | bounds))
+    return JournalEntry(mark=nonce, event=event, update=update, **(fields | bounds))
 
 
 def told(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 from clipper_client.answers import Answer, FeedbackResult, answers_in, known_as, parsed
 from clipper_client.errors import ClipperError
@@ -89,19 +90,24 @@ def feedback_of_many(
     name: str, items: Iterable[Mapping[str, Any]], *, policy: RetryPolicy
 ) -> Operation[FeedbackResult]:
     """Give feedback about many queries at once; what is rejected is told, not raised."""
-    listed = [dict(item) for item in items]
+    listed = [_known_again(item) for item in items]
     if not listed:
         return FeedbackResult()
     request = Request(
         method="POST",
         path=application_path(name, "feedback"),
         body=encoded({"feedback": listed}),
-        # A receipt counts once, however often it is sent; feedback by input counts each time.
-        repeatable=all("query_id" in item for item in listed),
     )
     response = yield from ask(request, policy=policy)
     result: FeedbackResult = parsed(FeedbackResult, response.json())
     return result
+
+
+def _known_again(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the item; a labelled input with a key by which it counts once, however often it is
+    sent, as a query does by its receipt.
+    """
+    return dict(item) if "query_id" in item else {"idempotency_key": uuid4().hex, **item}
 
 
 def _predict_request(name: str, body: bytes) -> Request:
