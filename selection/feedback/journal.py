@@ -294,9 +294,8 @@ WAITS_AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalEntry:
-    """An event, and what it teaches the state of its context: None where nothing is to move.
-
-    It counts once by its `mark`.
+    """An event, and what it teaches the state of its context; None: nothing. It counts once by its
+    `mark`.
     """
 
     mark: bytes
