@@ -70,6 +70,11 @@ SIZE = {
         " go first."
     ),
     "CLIPPER_CPU_SLOTS": _text("Replicas that the stack's CPU worker can hold at once."),
+    "CLIPPER_PRELOAD_SKLEARN": _text(
+        "Whether workers import scikit-learn before they fork: replicas of its models share the"
+        " memory of it, and start a second sooner. `0` where none of the versions needs it: workers"
+        " start that second sooner themselves."
+    ),
     "CLIPPER_GPU_SLOTS": _text(
         "Replicas that the stack's GPU worker can hold at once, one per device; with `0` there is"
         " no such worker. See [workers](../explanation/cluster.md#workers)."

@@ -19,6 +19,7 @@ from celery.signals import (
     worker_ready,
     worker_shutting_down,
 )
+from django.conf import settings
 
 from infrastructure.redis_client import redis_client
 from serving.cluster.host import host_id
@@ -30,7 +31,8 @@ from serving.cluster.replica.enforcement import end
 from serving.cluster.replica.watchdog import Slot, WatchTable
 
 # Imported before the forks: their memory is shared, and a replica starts a second sooner.
-PRELOADED = ("serving.cluster.replica.process", "serving.container.runtimes.sklearn")
+PRELOADED = ("serving.cluster.replica.process",)
+WITH_SKLEARN = (*PRELOADED, "serving.container.runtimes.sklearn")
 WATCH_S = 1.0
 
 logger = logging.getLogger(__name__)
@@ -128,7 +130,7 @@ def _end_those_over_a_limit(pool: Any) -> None:
 
 
 def _preload() -> None:
-    for name in PRELOADED:
+    for name in WITH_SKLEARN if settings.CLIPPER_PRELOAD_SKLEARN else PRELOADED:
         try:
             importlib.import_module(name)
         except ImportError as error:

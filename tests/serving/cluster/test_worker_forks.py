@@ -1,9 +1,11 @@
-"""A worker's forks load nothing for themselves before they have a replica: they are many."""
+"""What a worker has loaded before it forks, and that its forks, which are many, load no more."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+
+import pytest
 
 from scripts.stack.layout import ROOT
 
@@ -21,6 +23,7 @@ app.loader.import_default_modules()
 app.finalize()
 worker._lifeline, worker._table = Lifeline(), WatchTable()
 worker._preload()
+print("preloaded", *{"sklearn", "serving.cluster.replica.process"} & set(sys.modules), flush=True)
 known = set(sys.modules)
 pid = os.fork()
 if pid == 0:
@@ -31,14 +34,28 @@ os.waitpid(pid, 0)
 """
 
 
-def test_a_fork_loads_no_module_before_it_has_a_replica() -> None:
+@pytest.mark.parametrize(
+    ("setting", "preloaded"),
+    [
+        ("1", {"serving.cluster.replica.process", "sklearn"}),
+        ("0", {"serving.cluster.replica.process"}),
+    ],
+)
+def test_a_fork_loads_no_module_before_it_has_a_replica(setting: str, preloaded: set[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FORK],
         cwd=ROOT,
-        env={"DJANGO_SETTINGS_MODULE": "clipper_site.settings", "DJANGO_SECRET_KEY": "k" * 50},
+        env={
+            "DJANGO_SETTINGS_MODULE": "clipper_site.settings",
+            "DJANGO_SECRET_KEY": "k" * 50,
+            "CLIPPER_PRELOAD_SKLEARN": setting,
+        },
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert done.stdout.split() == ["loaded"], (done.stdout, done.stderr)
+    assert done.returncode == 0, done.stderr
+    before, loaded = done.stdout.splitlines()
+    assert set(before.split()) == {"preloaded", *preloaded}
+    assert loaded.split() == ["loaded"]
