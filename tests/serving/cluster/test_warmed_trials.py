@@ -22,6 +22,7 @@ import skops.io
 from sklearn.linear_model import LinearRegression
 
 from registry.specs import VersionSpec
+from serving.cluster.control import trial_process
 from serving.cluster.control.trial import Aborted, Trial, try_out
 from serving.cluster.control.trial_process import (
     ExecutedTrial,
@@ -248,17 +249,18 @@ def comes_to_give_way(process: ForkedTrial | ExecutedTrial) -> bool:
 
 
 def test_it_gives_way_and_where_others_want_everything_it_stops_doing_so(
-    tmp_path: Path, parents: WarmedParents
+    tmp_path: Path, parents: WarmedParents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # More than it would get in time, also where what spins is nicer than others.
     tell = """
 import os, time
-until = time.process_time() + 0.2
+until = time.process_time() + 0.05
 while time.process_time() < until: pass
 print('policy', os.sched_getscheduler(0))
 """
     assert forked(a_model(tmp_path), parents).fault is None
     (parent,) = the_parents()
+    monkeypatch.setattr(trial_process, "STARVED_S", 0.5)  # of which one core is all spent here
     everywhere = parent.cpu_affinity()
     parent.cpu_affinity(everywhere[:1])
     try:
