@@ -9,6 +9,7 @@ import random
 import resource
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -31,6 +32,8 @@ ROOT = Path(__file__).resolve().parents[4]
 PREDICT = "/api/v1/applications/digits/predict"
 HEADERS = {"Authorization": f"Api-Key {KEY.decode()}"}
 SECONDS = 60.0
+# Nothing here is asked over TLS: to read whom this machine trusts takes 7 ms for each client.
+TRUSTS_NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 MIB = 1 << 20
 
 
@@ -109,6 +112,7 @@ class Stack:
             timeout=SECONDS,
             limits=httpx.Limits(max_connections=1),
             trust_env=False,
+            verify=TRUSTS_NOBODY,
         )
 
     @contextmanager
