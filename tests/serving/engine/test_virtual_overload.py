@@ -9,6 +9,7 @@ import pytest
 from serving.engine.gather import CallOptions
 from serving.engine.outcome import Status
 from serving.testing import Replies, SimulatedModel, VirtualService, in_virtual_time
+from tests.long import beginning_of
 
 FLOODING = CallOptions(tenant=1)
 ORDINARY_PRIORITY, HIGH_PRIORITY = CallOptions(tenant=2), CallOptions(tenant=2, priority=0)
@@ -37,7 +38,7 @@ def service(fixed: float, per_row: float, objective: float, *, noise: float) -> 
 
 
 @MODELS
-@pytest.mark.parametrize("noise", [0.02, 0.15])
+@pytest.mark.parametrize("noise", beginning_of([0.15, 0.02], rows=1))  # the harder one first
 @in_virtual_time
 async def test_three_times_what_it_can_answer_costs_it_next_to_nothing(
     fixed: float, per_row: float, objective: float, noise: float
