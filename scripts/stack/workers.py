@@ -11,13 +11,14 @@ from .programs import Program, Supervisor
 from .supervision import told_by
 from .terminal import say
 
-# Moves the replicas of the first one to the second, line by line; raises StackError.
-Move = Callable[[Program, Program], Iterator[str]]
+# Moves the replicas of the first one to the second, line by line; without a second one it prepares
+# for that. Raises StackError.
+Move = Callable[[Program, Program | None], Iterator[str]]
 
 
-def move_replicas(program: Program, beside: Program) -> Iterator[str]:
-    retire = ("retire_worker", str(program.pid), "--beside", str(beside.pid))
-    return told_by(*retire, environment=os.environ)
+def move_replicas(program: Program, beside: Program | None) -> Iterator[str]:
+    how = ("--ahead",) if beside is None else ("--beside", str(beside.pid))
+    return told_by("retire_worker", str(program.pid), *how, environment=os.environ)
 
 
 class Replacing:
@@ -53,6 +54,7 @@ class Replacing:
     def _hand_over(self, before: Program, *, to: str) -> None:
         """Start that program, move every replica there, and stop the one before."""
         try:
+            self._say_all(self._move(before, None))
             self._supervisor.start(to)
         except StackError as error:
             raise self._not_restarted(error, log=to) from error
@@ -66,8 +68,7 @@ class Replacing:
 
     def _end(self, program: Program, *, beside: Program) -> None:
         """Move the replicas of a worker to another one, and stop it. Raises StackError."""
-        for line in self._move(program, beside):
-            say(f"{self._kind}: {line}")
+        self._say_all(self._move(program, beside))
         self._supervisor.stop(program.name)
         say(f"{self._kind}: process {program.pid} has ended")
 
@@ -78,6 +79,10 @@ class Replacing:
             self._end(after, beside=to)
         except StackError as error:
             say(f"{self._kind}: process {after.pid} goes on all the same: {error}")
+
+    def _say_all(self, lines: Iterator[str]) -> None:
+        for line in lines:
+            say(f"{self._kind}: {line}")
 
     def _not_restarted(self, error: StackError, *, log: str) -> StackError:
         return StackError(

@@ -118,7 +118,10 @@ class Moved:
     def __init__(self, *, broken: Sequence[str] = ()) -> None:
         self.broken = broken
 
-    def __call__(self, program: Program, beside: Program) -> Iterator[str]:
+    def __call__(self, program: Program, beside: Program | None) -> Iterator[str]:
+        if beside is None:
+            yield f"{program.name} prepares"
+            return
         yield f"{program.name} → {beside.name}"
         if program.name in self.broken:
             raise StackError("svm:1 could not be started.")
@@ -145,6 +148,7 @@ def test_a_worker_is_stopped_when_its_replicas_have_moved_to_the_other_program(
     replace_worker(tmp_path, move=Moved())
     assert pair.states == {"cpu-worker": "STOPPED", "cpu-worker-2": "RUNNING"}
     assert capsys.readouterr().out.splitlines() == [
+        "cpu-worker: cpu-worker prepares",
         "cpu-worker: process 2 starts beside 1",
         "cpu-worker: cpu-worker → cpu-worker-2",
         "cpu-worker: process 1 has ended",

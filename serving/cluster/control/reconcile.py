@@ -25,6 +25,7 @@ from serving.cluster.control.placement import Placement
 from serving.cluster.control.planning import Demand, Plan, plan, preemption, version_to_evict
 from serving.cluster.control.releases import Cluster, Releases
 from serving.cluster.control.replica_moves import ReplicaMoves, replica_moves
+from serving.cluster.control.room import Room
 from serving.cluster.control.scaling import Scaling
 from serving.cluster.failures.counts import FailureCounts
 from serving.cluster.failures.endings import count_ending, count_failure
@@ -118,12 +119,15 @@ class Reconciler:
             ),
         )
         records = self._without(placement.waiting_in_vain(records), records=records)
+        room = Room(workers=workers, records=records, moving=moving.versions)
+        records = self._without(room.without(records), records=records)
         steps = plan(
             demands=moving.demands,
             records=records,
             held_back={demand.version_id for demand in demands if placement.is_held_back(demand)},
         )
-        steps = replace(steps, drains=(*steps.drains, *moving.drains))
+        starts = tuple(d for d in steps.starts if room.takes(d.version_id, device=d.device))
+        steps = replace(steps, starts=starts, drains=(*steps.drains, *moving.drains))
         self._carry_out(steps, placement=placement, now=now)
         # What moves has a slot already, and nobody has to give it another one.
         needy = [demand for demand in demands if demand.version_id not in moving.versions]

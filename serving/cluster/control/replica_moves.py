@@ -92,10 +92,12 @@ class _Move:
         """Whether there are more than are wanted, all of which leave: the last of them goes."""
         return not self.stay and len(self.there) > self.demand.replicas
 
-    def rank(self) -> tuple[bool, bool, int]:
-        """What has begun is brought to its end, and what is only kept warm comes last."""
+    def rank(self) -> tuple[bool, bool, int, int]:
+        """What has begun is brought to its end, and what is only kept warm comes last; a version of
+        many replicas, which may take every slot, after those that answer by few.
+        """
         warm = self.demand.warm_until is not None
-        return not self.has_begun, warm, self.demand.version_id
+        return not self.has_begun, warm, self.demand.replicas, self.demand.version_id
 
     def disturbs(self, other: _Move) -> bool:
         """Of a version one replica moves at a time, and of a worker no other one begins to."""

@@ -37,6 +37,10 @@ MOST_FAILURES = 3
 # So long no replica must show: what the worker took last may not have begun, and a directory that
 # was lost is written anew.
 SETTLED_S = 2.0
+# A round of the control worker that ended so long after something had happened went by it.
+ROUND_S = 1.0
+# Where nothing is to be seen of one by then, it is not waited for.
+AHEAD_WITHIN_S = 15.0
 
 
 class RetirementFailed(Exception):
@@ -73,6 +77,26 @@ class Retirement:
         finally:
             if not done:
                 take_back_request(self.client, self.worker)
+
+    def step_aside(self) -> Iterator[str]:
+        """Before another worker is started: where replicas wait for a slot, have them give way.
+
+        They would take those of the new one as soon as it is there, and what is to move there would
+        find none. Yields a line where that was so; it holds for half a minute.
+        """
+        if all(record.state is not ReplicaState.QUEUED for record in self._records()):
+            return
+        until = self.clock() + AHEAD_WITHIN_S
+        heard_at: float | None = None
+        while self.clock() < until:
+            ask_to_retire(self.client, self.worker)
+            if self._own().retiring:
+                heard_at = self.clock() if heard_at is None else heard_at
+                age_s = read_control(self.client).age_s
+                if age_s is not None and age_s + ROUND_S < self.clock() - heard_at:
+                    break
+            self.wait(LOOK_AGAIN_S)
+        yield "what waits for a slot gives way to what moves"
 
     def _until_another_is_there(self) -> Iterator[str]:
         deadline = self.clock() + BESIDE_WITHIN_S

@@ -29,6 +29,11 @@ class Command(ClipperCommand):
             metavar="PID",
             help="wait for this worker of this host, which has just been started, to take replicas",
         )
+        parser.add_argument(
+            "--ahead",
+            action="store_true",
+            help="only have what waits for a slot give way, before another worker is started",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         beside: int | None = options["beside"]
@@ -42,7 +47,7 @@ class Command(ClipperCommand):
         # The worker is to hear of it at once where whoever has called this is broken off.
         before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         try:
-            for line in retirement.run():
+            for line in retirement.step_aside() if options["ahead"] else retirement.run():
                 self.stdout.write(line)
                 self.stdout.flush()
         except RetirementFailed as error:

@@ -11,7 +11,12 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from registry.control import note_round
-from serving.cluster.control.retirement import LOOK_AGAIN_S, Retirement, RetirementFailed
+from serving.cluster.control.retirement import (
+    AHEAD_WITHIN_S,
+    LOOK_AGAIN_S,
+    Retirement,
+    RetirementFailed,
+)
 from serving.cluster.failures.counts import BACKOFF_KEY, FailureCounts
 from serving.cluster.membership.directory import RECORD_KEY, Directory
 from serving.cluster.membership.records import ReplicaState
@@ -47,6 +52,14 @@ class World:
 
     def retire(self, *steps: object, beside: str = "") -> None:
         """Have it retire; before each look one more of these functions is called."""
+        self.said = []
+        for line in self._retirement(*steps, beside=beside).run():
+            self.said.append(line)
+
+    def step_aside(self, *steps: object) -> list[str]:
+        return list(self._retirement(*steps).step_aside())
+
+    def _retirement(self, *steps: object, beside: str = "") -> Retirement:
         remaining = iter(steps)
 
         def wait(seconds: float) -> None:
@@ -55,7 +68,7 @@ class World:
             if callable(step):
                 step()
 
-        retirement = Retirement(
+        return Retirement(
             client=self.client,
             directory=self.directory,
             worker=OLD.id,
@@ -64,9 +77,6 @@ class World:
             clock=lambda: self.seconds,
             wait=wait,
         )
-        self.said = []
-        for line in retirement.run():
-            self.said.append(line)
 
     def heeds(self) -> None:
         """The worker takes from no queue any more."""
@@ -180,6 +190,24 @@ def test_one_that_is_silent_for_a_while_is_waited_for(world: World) -> None:
     withdrawn = lambda: withdraw_worker(world.client, OLD)  # noqa: E731
     world.retire(withdrawn, lambda: None, world.heeds, lambda: world.moved("r1"))
     assert world.said[-1] == "svm:1 has moved, 0 left"
+
+
+def test_what_waits_for_a_slot_gives_way_before_another_worker_is_started(world: World) -> None:
+    world.has("r1", worker="old")
+    assert world.step_aside() == []
+    assert not is_asked_to_retire(world.client, OLD.id)
+
+    world.has("r2", model="knn", version_id=2, state=QUEUED, worker="")
+    heard = world.seconds
+    assert world.step_aside(world.heeds) == ["what waits for a slot gives way to what moves"]
+    assert world.seconds - heard < AHEAD_WITHIN_S
+    assert is_asked_to_retire(world.client, OLD.id)
+
+
+def test_a_worker_that_does_not_hear_of_it_is_not_waited_for_long(world: World) -> None:
+    world.has("r2", state=QUEUED, worker="")
+    world.step_aside()
+    assert AHEAD_WITHIN_S <= world.seconds < AHEAD_WITHIN_S + 2 * LOOK_AGAIN_S
 
 
 def test_what_is_no_worker_cannot_retire(world: World) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import psutil
 import pytest
 
+from registry import services
 from serving.cluster.control.retirement import Retirement
+from serving.cluster.membership.records import ReplicaState
 from serving.cluster.membership.workers import worker_id
 from serving.rpc.frames import Answer, AnswerStatus
 from tests.serving.cluster.asking import Peer
-from tests.serving.cluster.stack import CPU, WORKER, Stack
+from tests.serving.cluster.stack import BY, CPU, WORKER, Stack
+from tests.serving.cluster.waiting import wait_for
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.long]
 
@@ -17,15 +20,16 @@ OWN_STACK = True
 BESIDE = [*WORKER, *CPU[:-4], "-n", "cpu-2@%h", *CPU[-2:]]
 
 
-def retire(stack: Stack, worker: psutil.Popen, *, beside: psutil.Popen) -> list[str]:
-    retirement = Retirement(
+def retirement(
+    stack: Stack, worker: psutil.Popen, *, beside: psutil.Popen | None = None
+) -> Retirement:
+    return Retirement(
         client=stack.client,
         directory=stack.directory,
         worker=worker_id(worker.pid),
-        beside=worker_id(beside.pid),
+        beside="" if beside is None else worker_id(beside.pid),
         lives=worker.is_running,
     )
-    return list(retirement.run())
 
 
 def test_every_replica_moves_to_the_other_worker_and_answers_there(stack: Stack) -> None:
@@ -37,7 +41,7 @@ def test_every_replica_moves_to_the_other_worker_and_answers_there(stack: Stack)
     stack.start_process("cpu-2", BESIDE)
     new = stack.workers["cpu-2"]
 
-    said = retire(stack, old, beside=new)
+    said = list(retirement(stack, old, beside=new).run())
 
     assert said == [
         "the worker that takes over is there, 2 replicas to move",
@@ -51,3 +55,28 @@ def test_every_replica_moves_to_the_other_worker_and_answers_there(stack: Stack)
     for record in after:
         with Peer(record.address) as peer:
             assert peer.ask(b"[1.0, 2.0]") == [Answer(AnswerStatus.OK, b"4")]
+
+
+def test_more_than_there_are_slots_for_keeps_nothing_that_answers_from_moving(stack: Stack) -> None:
+    """Every slot is taken and a replica waits, which the new worker would take first."""
+    versions = [stack.add_version(name, answer=4) for name in ("first", "second", "third")]
+    stack.retire("one", "two")
+    for version in versions:
+        stack.deploy_and_wait(version)
+    services.scale(version=versions[0], replicas=2, by=BY)
+    wait_for(lambda: waiting(stack), what="one that waits for a slot")
+    old = stack.workers["cpu-2"]
+
+    said = list(retirement(stack, old).step_aside())
+    stack.start_process("cpu", [*WORKER, *CPU])
+    new = stack.workers["cpu"]
+    said += retirement(stack, old, beside=new).run()
+
+    assert said[0] == "what waits for a slot gives way to what moves"
+    assert said[-1].endswith("has moved, 0 left")
+    for version in versions:
+        assert {r.worker for r in stack.wait_for_replicas(version)} == {worker_id(new.pid)}
+
+
+def waiting(stack: Stack) -> bool:
+    return any(record.state is ReplicaState.QUEUED for record in stack.directory.read())

@@ -68,6 +68,48 @@ def test_what_waits_for_a_slot_beside_it_ends_nobody_s_grace(
     assert warm.warm_until == until
 
 
+def test_what_moves_gets_a_slot_before_what_only_waited(rounds: Rounds, live: ModelVersion) -> None:
+    """Or it would have none to move to, and the worker could not retire."""
+    others = [a_live_version(name) for name in ("tree", "knn")]
+    rounds.announce(live, "r1", worker="old")
+    rounds.announce(others[0], "r2", worker="old")
+    rounds.announce(others[1], "waits", state=ReplicaState.QUEUED, worker="", host_id="")
+    rounds.employ("h1", id="old", slots=2, retiring=True)
+    rounds.run()
+    assert "waits" not in rounds.records()
+
+    rounds.employ("h1", id="new", slots=2)
+    for leaving, version in (("r1", live), ("r2", others[0])):
+        ((started, _),) = rounds.started
+        rounds.announce(version, started, worker="new")
+        rounds.see("r2", started)
+        assert rounds.run().drains == (leaving,)
+        rounds.directory.remove([leaving])
+        rounds.started.clear()
+        rounds.run()
+    ((again, _),) = rounds.started
+    assert rounds.records()[again].version_id == others[1].pk
+
+
+def a_live_version(name: str) -> ModelVersion:
+    version = make_version(name)
+    version.model.live_version = version
+    version.model.save()
+    return version
+
+
+def test_what_waits_may_have_what_those_that_move_leave_over(
+    rounds: Rounds, live: ModelVersion
+) -> None:
+    other = a_live_version("tree")
+    rounds.announce(live, "r1", worker="old")
+    rounds.announce(other, "waits", state=ReplicaState.QUEUED, worker="", host_id="")
+    rounds.employ("h1", id="old", slots=1, retiring=True)
+    rounds.employ("h1", id="new", slots=2)
+    rounds.run()
+    assert "waits" in rounds.records()
+
+
 def test_once_nobody_asks_it_to_retire_nothing_moves(retiring: Rounds, live: ModelVersion) -> None:
     retiring.employ("h1", id="old", slots=1, retiring=False)
     assert not retiring.run()
