@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 # Whatever the environment names: this process has nothing of what the others' settings install.
-os.environ["DJANGO_SETTINGS_MODULE"] = "clipper_site.predict_settings"
+os.environ["DJANGO_SETTINGS_MODULE"] = "clipper_site.pageless_settings"
 
 import django
 from channels.routing import ProtocolTypeRouter, URLRouter

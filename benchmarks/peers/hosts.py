@@ -25,9 +25,8 @@ from benchmarks.servers import ONE_THREAD, clean_environment, is_up, running
 from benchmarks.stack import running_stack
 from benchmarks.wrk import LoadGenerator
 from scripts.stack.command import free_port
-from scripts.stack.environment import MARK
 from scripts.stack.layout import HOST, ROOT
-from scripts.stack.processes import end_all, processes_of
+from scripts.stack.processes import MARK, end_all, processes_of
 from serving.container.parsing import parse_batch, row_parser
 from serving.container.signature import Signature
 

@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .layout import Layout, write_private
+from .processes import MARK
 from .redis_server import url as redis_server_url
-
-# Marks each process of a stack, so that what a crash left behind can be found and stopped.
-MARK = "CLIPPER_STACK"
 
 # How the names of settings begin, and those of which a shell gets no copy.
 SETTINGS = ("CLIPPER_", "DJANGO_", "REDIS_", "DATABASE_")

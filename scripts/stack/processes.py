@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .environment import MARK
-
+# Marks each process of a stack, so that what a crash left behind can be found and stopped.
+MARK = "CLIPPER_STACK"
 PR_SET_PDEATHSIG = 1
 LOOK_AGAIN_SECONDS = 0.05
 KILL_SECONDS = 5.0

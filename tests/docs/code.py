@@ -14,7 +14,7 @@ from django.urls import URLPattern, URLResolver
 from clipper_site import urls as site_urls
 from registry.api.errors import unknown_url
 from registry.errors import ClipperError
-from scripts.stack.environment import MARK
+from scripts.stack.processes import MARK
 from serving.api import paths
 from serving.engine.stats import VersionStats
 from serving.metrics.exposition import exposition

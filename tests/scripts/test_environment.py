@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from scripts.stack.environment import (
-    MARK,
     environment_of,
     exported_by,
     set_otherwise,
@@ -27,6 +26,7 @@ from scripts.stack.layout import (
     make_folders,
     remove_run_dir,
 )
+from scripts.stack.processes import MARK
 
 SERVER = Path("/usr/bin/redis-server")
 

@@ -11,11 +11,11 @@ from scripts.stack.layout import ROOT
 
 FORK = """
 import os, sys
+from clipper_site.worker import app
 import django
 django.setup()
 from celery.concurrency import asynpool, prefork
 from celery.app import log
-from clipper_site.celery import app
 from serving.cluster.parent import Lifeline
 from serving.cluster.replica import worker
 from serving.cluster.replica.watchdog import WatchTable

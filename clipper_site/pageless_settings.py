@@ -1,4 +1,4 @@
-"""Settings of the processes that answer queries: all of the stack's, less what shows pages.
+"""Settings of predict processes and workers: all of the stack's, less what shows pages.
 
 They read the registry through Django's models, and serve no view of Django's.
 """
