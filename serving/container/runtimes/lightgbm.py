@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import lightgbm
 import numpy as np
 
 from serving.container.archive import unpack
@@ -26,6 +25,11 @@ from serving.container.scores import Label, Numbers, most_likely, of_both, read_
 from serving.container.scratch import new_folder
 from serving.container.spec import LoadSpec
 from serving.container.trees import check_features, check_tree
+from serving.container.unimported import without
+
+# For estimators of its own, and for frames. They would take a second and 90 MB of every replica.
+with without("pandas", "sklearn"):
+    import lightgbm
 
 CLASSES = "classes.json"
 CLASSIFIERS = ("binary", "multiclass", "multiclassova")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import sys
 import warnings
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -29,25 +27,12 @@ from serving.container.rows import Rows
 from serving.container.runtimes import method_of
 from serving.container.signature import COLUMNS, Signature, joined, read_signature
 from serving.container.spec import LoadSpec
-
-
-@contextmanager
-def _without(name: str) -> Iterator[None]:
-    """Import others as if this module weren't installed; whoever needs it later gets it."""
-    if name in sys.modules:
-        yield
-        return
-    sys.modules[name] = None  # type: ignore[assignment]  # which importing takes for missing
-    try:
-        yield
-    finally:
-        del sys.modules[name]
-
+from serving.container.unimported import without
 
 # scikit-learn imports pandas wherever there is one, for nothing that it needs by then. That would
 # take 32 MB and a quarter of a second of every replica, of those of arrays too; pytest, which its
 # own tests need, 6 MB and an eighth.
-with _without("pandas"), _without("pytest"):
+with without("pandas", "pytest"):
     import joblib
     import skops.io
     from sklearn.exceptions import InconsistentVersionWarning, NotFittedError

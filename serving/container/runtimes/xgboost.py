@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-import xgboost
-
 from serving.container.arrays import as_matrix
 from serving.container.errors import ArtifactInvalid
 from serving.container.inputs import of_features
@@ -29,7 +27,12 @@ from serving.container.scores import (
     softmax,
 )
 from serving.container.spec import LoadSpec
+from serving.container.unimported import without
 from serving.container.xgboost_files import LINEAR, forest_of, read_model
+
+# For estimators of its own, and for frames. They would take a second and 90 MB of every replica.
+with without("pandas", "sklearn"):
+    import xgboost
 
 # An attribute of a booster that names its classes, as a JSON array.
 CLASSES = "classes"

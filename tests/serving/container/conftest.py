@@ -7,9 +7,12 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+# Whole: runtimes import these without what tests have to train a model, for whoever comes first.
+import lightgbm  # noqa: F401
 import numpy as np
 import pytest
 import uvloop
+import xgboost  # noqa: F401
 from sklearn.datasets import load_digits
 from sklearn.svm import LinearSVC
 

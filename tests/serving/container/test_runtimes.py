@@ -44,6 +44,20 @@ def test_only_what_every_check_needs_is_imported_before_a_version_is_known() -> 
     assert found.stdout == b"['numpy']\n"
 
 
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
+def test_what_a_framework_can_do_without_is_not_imported(name: str) -> None:
+    """scikit-learn and pandas would take a second and 90 MB of every replica of either."""
+    program = f"""
+import sys
+from serving.container.runtimes import find_runtime
+find_runtime({name!r})
+print([other for other in ("pandas", "scipy.stats", "sklearn") if other in sys.modules])
+import sklearn, pandas
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert found.stdout == b"[]\n"
+
+
 def test_an_unknown_runtime_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UnknownRuntime, match=r"out of sklearn, .*python.*, got 'fortran'"):
         find_runtime("fortran")

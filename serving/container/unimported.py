@@ -1,0 +1,20 @@
+"""Imports a framework without what it would import for nothing that a replica needs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def without(*names: str) -> Iterator[None]:
+    """Import others as if these modules weren't installed; whoever needs them later gets them."""
+    hidden = [name for name in names if name not in sys.modules]
+    # Which importing takes for missing.
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
