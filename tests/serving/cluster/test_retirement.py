@@ -27,6 +27,7 @@ from serving.cluster.membership.workers import (
     announce_worker,
     is_asked_to_retire,
     withdraw_worker,
+    worker_id,
 )
 from tests.redis_server import fresh_redis_client
 from tests.serving.cluster.records import a_record
@@ -223,3 +224,12 @@ def test_the_command_names_what_is_in_the_way(redis_socket: str, client: redis.R
         pytest.raises(CommandError, match="no such worker takes replicas on this host"),
     ):
         call_command("retire_worker", "1")
+
+
+def test_the_command_asks_nothing_ahead_where_nothing_waits(
+    redis_socket: str, client: redis.Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with override_settings(REDIS_URL=f"unix://{redis_socket}"), fresh_redis_client():
+        call_command("retire_worker", "1", "--ahead")
+    assert capsys.readouterr().out == ""
+    assert not is_asked_to_retire(client, worker_id(1))
