@@ -1,7 +1,8 @@
 """Turns on a core that are over soon, where others want it.
 
-Linux leaves a core to whoever has it until the end of a turn of some 3 ms, however nice it is and
-whoever wakes up meanwhile. A query waits for several wake-ups, of predict process and replica.
+Linux leaves a core to whoever has it until the end of a turn, however nice it is and whoever wakes
+up meanwhile: 1.4 ms on two cores, 2.8 on eight. A query waits for several wake-ups, of predict
+process and replica.
 """
 
 from __future__ import annotations
