@@ -17,7 +17,7 @@ from selection.inference import proves_best
 from selection.learning.update import update_of
 from selection.policies import make_policy
 from selection.policies.recommendation import leader, seen
-from selection.policies.statistics import EVIDENCE, State, join, learn
+from selection.policies.statistics import EVIDENCE, State, join, join_all, learn
 
 # Labels come, and the state is looked at, in so many at once.
 LOOKED_AT_EVERY = 20
@@ -61,7 +61,9 @@ def settled(trial: Trial, *, seed: int) -> tuple[int, int] | None:
             rewards = [seen(vector) for vector in evidence.values()]
             if proves_best(rewards, best=leader(rewards)):
                 return leader(rewards), label
-            statistics = join(state, arms, statistic=policy.statistic, warm_start=policy.warm_start)
+            statistics = join_all(
+                state, arms, statistics=policy.statistics, warm_start=policy.warm_start
+            )
             ready = policy.prepare(statistics, arms)
         ((arm,), (chance,)) = ready.select(luck.random())
         late = trial.later and label >= trial.labels // 2

@@ -17,7 +17,7 @@ from selection.policies.base import (
 )
 from selection.policies.memories import MEMORIES, remembered
 from selection.policies.newcomers import NEWCOMERS, bounded_to, new_among
-from selection.policies.statistics import StatisticKind, Statistics, Vector
+from selection.policies.statistics import LEVELS, StatisticKind, Statistics, Vector
 
 if TYPE_CHECKING:
     from selection.policies.memory_choice import Believed
@@ -31,26 +31,31 @@ class AdaptiveUCB(Policy):
     of the arm and n of all: KL-UCB+ (Garivier and Cappé 2011) in closed form. u is drawn from 0 to
     1 for each query, the same for all arms (RandUCB: Vaswani, Mehrabian, Durand and Kveton 2020),
     so that arms share while labels are awaited and every chance is exact. n_i are the labels of
-    the longest memory that still holds (`selection.policies.memories`). Once some arm is known,
-    those without feedback get the share `newcomers` at most.
+    the longest memory that still holds (`selection.policies.memories`), and of arms that nobody
+    asks what those that have changed together tell (`selection.policies.common_change`). Once some
+    arm is known, those without feedback get the share `newcomers` at most.
     """
 
     name: ClassVar[str] = "adaptive_ucb"
     summary: ClassVar[str] = "asks the version that could be best, by as long a memory as holds"
     parameters: ClassVar[tuple[Parameter, ...]] = (
-        Parameter("exploration", 1.0, 0.0, 10.0, "how much not knowing an arm speaks for it"),
+        Parameter("exploration", 0.7, 0.0, 10.0, "how much not knowing an arm speaks for it"),
         Parameter("floor", 0.02, 0.0, 1.0, "share of queries spread evenly over all arms"),
         NEWCOMERS,
         INHERIT,
     )
 
-    exploration: float = 1.0
+    exploration: float = 0.7
     floor: float = 0.02
     newcomers: float = NEWCOMERS.default
 
     @property
     def statistic(self) -> StatisticKind:
         return MEMORIES
+
+    @property
+    def statistics(self) -> tuple[StatisticKind, ...]:
+        return (MEMORIES, LEVELS)
 
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
         # NumPy is loaded where a policy needs it: other processes do without its memory.

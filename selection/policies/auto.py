@@ -56,6 +56,10 @@ class Auto(Policy):
         return self.chosen.statistic
 
     @property
+    def statistics(self) -> tuple[StatisticKind, ...]:
+        return self.chosen.statistics
+
+    @property
     def keep(self) -> float:
         return self.chosen.keep
 

@@ -21,12 +21,14 @@ from selection.policies.assignment import owner_of, routes_of
 from selection.policies.features import Features
 from selection.policies.statistics import (
     EVIDENCE,
+    LEVELS,
     LOG_WEIGHTS,
     REWARDS,
     StatisticKind,
     Statistics,
     Vector,
     WarmStart,
+    beside_level,
     evidence,
     rewards,
 )
@@ -158,8 +160,13 @@ class Policy(ABC):
 
     @property
     def statistic(self) -> StatisticKind:
-        """The sums that `prepare` reads and `observe` adds to."""
+        """The sums that `observe` adds to."""
         return REWARDS
+
+    @property
+    def statistics(self) -> tuple[StatisticKind, ...]:
+        """All that `prepare` reads: the `statistic`, and behind it what else the policy keeps."""
+        return (self.statistic,)
 
     @property
     def keep(self) -> float:
@@ -217,7 +224,14 @@ class Policy(ABC):
         policy itself keeps.
         """
         learned = self.observe(losses=losses, propensities=propensities, features=features)
-        return {REWARDS: rewards(losses), EVIDENCE: evidence(losses), self.statistic: learned}
+        added: dict[StatisticKind, Statistics] = {
+            REWARDS: rewards(losses),
+            EVIDENCE: evidence(losses),
+            self.statistic: learned,
+        }
+        if LEVELS in self.statistics:
+            added[LEVELS] = beside_level(losses)
+        return added
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from selection.policies.memories import KEEPS, LENGTHS, NUMBERS
+from selection.policies.common_change import foretold
+from selection.policies.memories import KEEPS, LENGTHS, MEMORIES, NUMBERS
 from selection.policies.statistics import Vector
 
 Array = NDArray[np.float64]
@@ -40,9 +41,11 @@ class Believed(NamedTuple):
 
 
 def believed(vectors: Sequence[Vector]) -> Believed:
-    """Return what the arms' sums tell of them now."""
-    counts, rewards, worth = _memories(vectors)
-    held = _held(counts[:, :-1], rewards[:, :-1], worth=worth[:, :-1])
+    """Return what the arms' sums tell of them now: `MEMORIES`, and `LEVELS` behind them."""
+    table = np.array(vectors, dtype=np.float64)
+    counts, rewards, worth = _memories(table[:, : MEMORIES.width])
+    levels = table[:, MEMORIES.width :]
+    held = _held(counts[:, :-1], rewards[:, :-1], worth=worth[:, :-1], levels=levels)
     own = rewards[:, -1] / np.maximum(counts[:, -1], TINY)
     usual = (held.rewards + 0.5) / (held.counts + 1.0)
     risen = (own > usual) & (worth[:, -1] * divergence(own, usual) > RISEN)
@@ -53,30 +56,42 @@ def believed(vectors: Sequence[Vector]) -> Believed:
 
 def lengths(vectors: Sequence[Vector]) -> list[float | None]:
     """Return of each arm the labels that its memory goes back; None where it goes back to all."""
-    counts, rewards, worth = _memories(vectors)
+    table = np.array(vectors, dtype=np.float64)
+    counts, rewards, worth = _memories(table[:, : MEMORIES.width])
     longest = longest_that_holds(counts[:, :-1], rewards[:, :-1], worth=worth[:, :-1])
     return [(None, *LENGTHS)[place] for place in longest.tolist()]
 
 
-def _memories(vectors: Sequence[Vector]) -> tuple[Array, Array, Array]:
+def _memories(sums: Array) -> tuple[Array, Array, Array]:
     """Return labels, rewards and what the labels are worth, by arm and memory."""
-    table = np.array(vectors, dtype=np.float64).reshape(len(vectors), len(KEEPS), NUMBERS)
+    table = sums.reshape(len(sums), len(KEEPS), NUMBERS)
     counts = np.maximum(table[:, :, 0], 0.0)
     rewards = np.clip(table[:, :, 1], 0.0, counts)
     return counts, rewards, counts * counts / np.maximum(table[:, :, 2], TINY)
 
 
-def _held(counts: Array, rewards: Array, *, worth: Array) -> Believed:
-    """Return what the longest memory of each arm tells, of which older parts count for less."""
+def _held(counts: Array, rewards: Array, *, worth: Array, levels: Array) -> Believed:
+    """Return what the longest memory of each arm tells.
+
+    Where some arm has changed, older parts of the others' count for less, and what is foretold of
+    these counts instead as far as it is likely that all have moved together.
+    """
     arms = np.arange(len(counts))
     longest = longest_that_holds(counts, rewards, worth=worth)
     recent = np.maximum(longest, longest.max() - 1)
     older = counts[arms, longest] - counts[arms, recent]
     share = np.minimum(1.0, OLDER_COUNTS / np.maximum(older, TINY))
+    if not longest.any():
+        return Believed(counts[:, 0], rewards[:, 0])
+    moved = foretold(counts, rewards, levels=levels, lately=int(longest.max()))
+    share = np.where(moved.counts > 0.0, (1.0 - moved.together) * share, share)
     return Believed(
         *(
-            sums[arms, recent] + share * (sums[arms, longest] - sums[arms, recent])
-            for sums in (counts, rewards)
+            sums[arms, recent] + share * (sums[arms, longest] - sums[arms, recent]) + more
+            for sums, more in (
+                (counts, moved.together * moved.counts),
+                (rewards, moved.together * moved.rewards),
+            )
         )
     )
 

@@ -22,6 +22,7 @@ from selection.policies.statistics import (
     Vector,
     WarmStart,
     join,
+    join_all,
 )
 
 # Credibility foretells means best. Whom to ask is told better by somewhat less, as what a context
@@ -49,7 +50,7 @@ class Everybody(NamedTuple):
         general: State,
         arms: Iterable[str],
         *,
-        statistic: StatisticKind,
+        statistics: tuple[StatisticKind, ...],
         warm_start: WarmStart,
     ) -> Everybody:
         arms = tuple(arms)
@@ -57,8 +58,8 @@ class Everybody(NamedTuple):
         pairs = join(general, arms, statistic=PAIRS, warm_start=warm_start)
         return cls(
             statistics=rewards
-            if statistic == REWARDS
-            else join(general, arms, statistic=statistic, warm_start=warm_start),
+            if statistics == (REWARDS,)
+            else join_all(general, arms, statistics=statistics, warm_start=warm_start),
             rewards=rewards,
             strength=strength(rewards, pairs),
         )

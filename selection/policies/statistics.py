@@ -2,7 +2,7 @@
 
 Everything that is learned is a sum of what single pieces of feedback add, each of which fades by a
 constant factor with every further one: a mended model comes back because its failures are
-forgotten. This module says in pure arithmetic what the script in `selection.feedback.journal` does
+forgotten. This module says in pure arithmetic what the script in `selection.feedback.counting` does
 atomically in Redis, number by number; replaying feedback with it gives the same state.
 """
 
@@ -29,6 +29,9 @@ class StatisticKind(NamedTuple):
     with other ones is another kind and needs another name. `by_arm`: the last so many numbers fade
     only with feedback of the arm itself, so that an arm that is seldom asked forgets as slowly.
 
+    `levelled`: sums as those of `LEVELS`. Of the last number that feedback adds, the mean reward of
+    all arms lately is taken first.
+
     `evidence`: sums as those of `EVIDENCE`, which all begin anew where an arm has changed.
     Newcomers begin with nothing of them: what is proved of one version says nothing of another.
     """
@@ -39,6 +42,7 @@ class StatisticKind(NamedTuple):
     keeps: tuple[float, ...] = ()
     by_arm: int = 0
     evidence: bool = False
+    levelled: bool = False
 
 
 LOG_WEIGHTS = StatisticKind("log", 1, relative=True)
@@ -54,6 +58,11 @@ PAIRS = StatisticKind("ctx", 4, keeps=(0.9999,) * 4)
 LATELY = 0.995
 EVIDENCE = StatisticKind(
     "ev", 6, keeps=(1.0, 1.0, LATELY, LATELY, 1.0, 1.0), by_arm=6, evidence=True
+)
+# How an arm does beside the others of the same time (`selection.policies.common_change`): labels of
+# lately and their rewards, then labels and by how much each was above what all earned lately.
+LEVELS = StatisticKind(
+    "lev", 4, keeps=(1.0 - 1.0 / 30.0,) * 2 + (1.0 - 1.0 / 1000.0,) * 2, levelled=True
 )
 # An arm has changed where its mean of lately, of so many rewards at least, is this many (squared)
 # standard errors from that of all. It raised no false alarm in five million rewards, where one that
@@ -153,6 +162,8 @@ def _moved(
     at_ms: int,
 ) -> dict[str, Vector]:
     """Return the sums faded, with what feedback adds to them."""
+    if statistic.levelled:
+        deltas = _above_level(deltas, level=_level(joined.values()))
     keeps = statistic.keeps or (keep,) * statistic.width
     # What others' feedback leaves of an arm's numbers.
     still = (*keeps[: statistic.width - statistic.by_arm], *(1.0,) * statistic.by_arm)
@@ -172,6 +183,22 @@ def _moved(
         for arm, vector in joined.items()
     }
     return _rechecked(moved, told=deltas, at_ms=at_ms) if statistic.evidence else moved
+
+
+def _level(vectors: Iterable[Vector]) -> float | None:
+    """Return the mean reward of all arms lately; None before there is any."""
+    labels = rewarded = 0.0
+    for vector in vectors:  # one by one, as the script does
+        labels += vector[0]
+        rewarded += vector[1]
+    return rewarded / labels if labels > 0.0 else None
+
+
+def _above_level(deltas: Statistics, *, level: float | None) -> Statistics:
+    return {
+        arm: (*vector[:-1], 0.0 if level is None else vector[-1] - level)
+        for arm, vector in deltas.items()
+    }
 
 
 def _rechecked(moved: Statistics, *, told: Container[str], at_ms: int) -> dict[str, Vector]:
@@ -241,6 +268,19 @@ def join(
     }
 
 
+def join_all(
+    state: State,
+    arms: Iterable[str],
+    *,
+    statistics: Iterable[StatisticKind],
+    warm_start: WarmStart,
+) -> dict[str, Vector]:
+    """Return the sums of each arm as `join` does, one kind's behind the other's."""
+    arms = tuple(arms)
+    kinds = [join(state, arms, statistic=kind, warm_start=warm_start) for kind in statistics]
+    return {arm: tuple(x for kind in kinds for x in kind[arm]) for arm in arms}
+
+
 def predecessor(arm: str, own: Statistics, *, routed: Container[str]) -> str | None:
     """Return the version of the same model, no longer routed, of which most is known."""
     model = arm.rpartition(":")[0] + ":"
@@ -272,6 +312,11 @@ def rewards(losses: Mapping[str, float]) -> dict[str, Vector]:
 def evidence(losses: Mapping[str, float]) -> dict[str, Vector]:
     """Return what losses in [0, 1] add to the family `EVIDENCE`."""
     return {arm: (1.0, 1.0 - loss, 1.0, 1.0 - loss, 0.0, 0.0) for arm, loss in losses.items()}
+
+
+def beside_level(losses: Mapping[str, float]) -> dict[str, Vector]:
+    """Return what losses in [0, 1] add to the family `LEVELS`."""
+    return {arm: (1.0, 1.0 - loss, 1.0, 1.0 - loss) for arm, loss in losses.items()}
 
 
 def mean_reward(vector: Vector) -> float | None:

@@ -18,6 +18,7 @@ from selection.policies.statistics import (
     Statistics,
     Vector,
     join,
+    join_all,
     mean_reward,
 )
 from selection.reliability import factors_of
@@ -113,13 +114,13 @@ def known_of(
     policy: Policy, state: State, arms: Mapping[str, float], *, general: State | None = None
 ) -> Statistics:
     """Return the sums that the policy goes by, those of newcomers and everybody's included."""
-    statistic, warm_start = policy.statistic, policy.warm_start
-    own = join(state, arms, statistic=statistic, warm_start=warm_start)
+    statistics, warm_start = policy.statistics, policy.warm_start
+    own = join_all(state, arms, statistics=statistics, warm_start=warm_start)
     if general is None:
         return own
-    everybody = Everybody.of(general, arms, statistic=statistic, warm_start=warm_start)
+    everybody = Everybody.of(general, arms, statistics=statistics, warm_start=warm_start)
     seen = join(state, arms, statistic=REWARDS, warm_start=warm_start)
-    return shrunk(own, everybody, seen=seen, relative=statistic.relative)
+    return shrunk(own, everybody, seen=seen, relative=policy.statistic.relative)
 
 
 def _recommendation(found: Recommendation | None) -> dict[str, Any] | None:

@@ -12,8 +12,8 @@ from msgspec import Raw
 from redis.asyncio import Redis
 
 from registry.errors import BadRequest, Unavailable
+from selection.feedback.counting import SCRIPT
 from selection.feedback.events import FeedbackItem, FeedbackResult, Rejection
-from selection.feedback.journal import SCRIPT
 from selection.feedback.service import FeedbackService
 from selection.receipts import ArmRecord, ReceiptSigner
 from selection.store.outputs import OutputStore

@@ -16,7 +16,7 @@ from selection.policies.ab_split import ABSplit
 from selection.policies.base import Policy, Prepared, shares
 from selection.policies.linear import Contextual, Linear
 from selection.policies.linucb import LinUCB
-from selection.policies.statistics import EVIDENCE, REWARDS, State, Update, join, learn
+from selection.policies.statistics import EVIDENCE, REWARDS, State, Update, join, join_all, learn
 
 ARMS = {"a:1": 1.0, "b:1": 2.0, "c:1": 0.0, "d:2": 1.0}
 NOTHING = State()
@@ -33,11 +33,9 @@ def features_of(policy: Policy) -> tuple[float, ...]:
 
 
 def prepared(
-    policy: Policy, state: State = NOTHING, arms: dict[str, float] = ARMS, **general: Any
+    policy: Policy, state: State = NOTHING, arms: dict[str, float] = ARMS
 ) -> ABSplit | Prepared | Contextual:
-    statistics = join(
-        state, arms, statistic=policy.statistic, warm_start=policy.warm_start, **general
-    )
+    statistics = join_all(state, arms, statistics=policy.statistics, warm_start=policy.warm_start)
     return policy.prepare(statistics, arms)
 
 
@@ -128,7 +126,7 @@ def test_what_feedback_adds_is_finite_and_as_wide_as_its_family(
     deltas = policy.deltas(
         losses={"a:1": loss}, propensities={"a:1": chance}, features=features_of(policy)
     )
-    assert set(deltas) == {REWARDS, EVIDENCE, policy.statistic}
+    assert set(deltas) == {REWARDS, EVIDENCE, *policy.statistics}
     for statistic, by_arm in deltas.items():
         assert list(by_arm) == ["a:1"]
         assert len(by_arm["a:1"]) == statistic.width
@@ -233,8 +231,8 @@ def test_an_arm_that_leaves_does_not_disturb_the_rest(name: str) -> None:
     for loss in (0.1, 0.7, 0.4):
         state = observed(policy, {"a:1": loss, "b:1": 1 - loss, "d:2": loss / 2}, state=state)
     rest = {arm: weight for arm, weight in ARMS.items() if arm != "b:1"}
-    all_beliefs = join(state, ARMS, statistic=policy.statistic, warm_start=policy.warm_start)
-    statistics = join(state, rest, statistic=policy.statistic, warm_start=policy.warm_start)
+    all_beliefs = join_all(state, ARMS, statistics=policy.statistics, warm_start=policy.warm_start)
+    statistics = join_all(state, rest, statistics=policy.statistics, warm_start=policy.warm_start)
     assert statistics == {arm: all_beliefs[arm] for arm in rest}
     # There the chance to be best takes the others into account.
     if policy.name not in {"thompson", "track_and_stop"}:

@@ -19,11 +19,10 @@ from selection.policies.memory_choice import (
     divergence,
     longest_that_holds,
 )
-from selection.policies.statistics import State, learn
+from selection.policies.statistics import LEVELS, State, Vector, join_all, learn
 from selection.policies.wilson import DRAWS, SKEW, highest_bound, upper_bounds
 
 ARMS = {"a:1": 1.0, "b:1": 1.0, "c:1": 1.0}
-NOTHING = (0.0,) * MEMORIES.width
 ADAPTIVE = make_policy("adaptive_ucb", {})
 
 
@@ -36,8 +35,11 @@ def taught(rewards: Iterable[tuple[str, float]], *, state: State | None = None) 
 
 
 def chances(state: State) -> dict[str, float]:
-    sums = {arm: state.of(MEMORIES).get(arm, NOTHING) for arm in ARMS}
-    return dict(ADAPTIVE.prepare(sums, ARMS).probabilities)
+    return dict(ADAPTIVE.prepare(sums_of(state), ARMS).probabilities)
+
+
+def sums_of(state: State, *, arms: Iterable[str] = ARMS) -> dict[str, Vector]:
+    return join_all(state, arms, statistics=ADAPTIVE.statistics, warm_start=ADAPTIVE.warm_start)
 
 
 def drawn(luck: Random, arm: str, mean: float, *, times: int) -> list[tuple[str, float]]:
@@ -117,7 +119,7 @@ def test_the_longest_memory_holds_until_a_shorter_one_disagrees() -> None:
 def test_without_change_nothing_is_forgotten() -> None:
     luck = Random(1)
     state = taught(drawn(luck, "a:1", 0.9, times=2000))
-    counts, rewards = believed([state.of(MEMORIES)["a:1"]])
+    counts, rewards = believed([sums_of(state)["a:1"]])
     assert counts.tolist() == [pytest.approx(2000.0)]
     assert rewards[0] / counts[0] == pytest.approx(0.9, abs=0.02)
 
@@ -139,6 +141,39 @@ def test_and_one_that_is_mended_comes_back_by_the_few_labels_it_still_gets() -> 
     assert chances(taught(seldom, state=before))["a:1"] > 0.5
 
 
+def fallen(*, others_too: bool) -> State:
+    """Arms were asked in turn; then the best was never right any more, and another is tried."""
+    luck, means = Random(4), {"a:1": 1.0, "b:1": 0.8, "c:1": 0.7}
+    turns = [(arm, float(luck.random() < mean)) for _ in range(300) for arm, mean in means.items()]
+    return taught([*turns, *[("a:1", 0.0)] * 40, *[("b:1", 0.0 if others_too else 1.0)] * 12])
+
+
+def before_levels(state: State) -> State:
+    return State({name: sums for name, sums in state.sums.items() if name != LEVELS.name})
+
+
+def mean_of_last(state: State) -> float:
+    counts, rewards = believed(list(sums_of(state).values()))
+    return float(rewards[-1] / counts[-1])
+
+
+def test_where_another_arm_has_fallen_too_so_has_one_that_nobody_asked() -> None:
+    state = fallen(others_too=True)
+    assert mean_of_last(before_levels(state)) > 0.5
+    assert mean_of_last(state) < 0.2
+
+
+def test_where_another_has_not_nor_has_one_that_nobody_asked() -> None:
+    state = fallen(others_too=False)
+    assert mean_of_last(state) == pytest.approx(mean_of_last(before_levels(state)), abs=0.01)
+
+
+def test_what_was_learned_before_levels_were_kept_is_gone_by_as_it_was() -> None:
+    known = believed(list(sums_of(before_levels(fallen(others_too=True))).values()))
+    # Of older labels ten at most, beside those that the memory still holds.
+    assert known.counts[2] < 60.0
+
+
 def test_rewards_between_right_and_wrong_count_as_such() -> None:
-    counts, rewards = believed([taught([("a:1", 0.25)] * 20).of(MEMORIES)["a:1"]])
+    counts, rewards = believed([sums_of(taught([("a:1", 0.25)] * 20))["a:1"]])
     assert (counts.tolist(), rewards.tolist()) == ([20.0], [5.0])

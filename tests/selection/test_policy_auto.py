@@ -8,7 +8,7 @@ from registry.errors import BadRequest
 from selection.learning.update import update_of
 from selection.policies import make_policy
 from selection.policies.base import Policy
-from selection.policies.statistics import State, Statistics, join, learn
+from selection.policies.statistics import State, Statistics, join_all, learn
 
 ARMS = {"svm:1": 1.0, "knn:1": 1.0}
 AUTO = make_policy("auto", {})
@@ -23,7 +23,7 @@ def after(policy: Policy, rewards: list[float], *, features: tuple[float, ...] =
             policy, arms=ARMS, losses=losses, propensities={"svm:1": 0.5}, features=features
         )
         state = learn(state, update)
-    return join(state, ARMS, statistic=policy.statistic, warm_start=policy.warm_start)
+    return join_all(state, ARMS, statistics=policy.statistics, warm_start=policy.warm_start)
 
 
 @pytest.mark.parametrize("rewards", [[], [1.0, 0.0, 1.0], [1.0] * 300 + [0.0] * 40])

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.selection_simulation import BEST, WRONG, Step, failing_best, play, summed_up
 from selection.policies import Policy, make_policy
 from selection.policies.base import Prepared
-from selection.policies.statistics import State, Update, join, learn
+from selection.policies.statistics import State, Update, join_all, learn
 from tests.long import beginning_of
 
 ARMS = dict.fromkeys(WRONG, 1.0)
@@ -21,7 +21,7 @@ BANDITS = ["epsilon_greedy", "ucb1", "thompson", "exp3"]
 
 
 def prepared(policy: Policy, state: State) -> Prepared:
-    statistics = join(state, ARMS, statistic=policy.statistic, warm_start=policy.warm_start)
+    statistics = join_all(state, ARMS, statistics=policy.statistics, warm_start=policy.warm_start)
     return policy.prepare(statistics, ARMS)
 
 

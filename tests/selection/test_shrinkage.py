@@ -38,7 +38,7 @@ def taught(accuracies: dict[str, tuple[float, float]], *, contexts: int, labels:
 
 
 def everybody(general: State) -> Everybody:
-    return Everybody.of(general, ARMS, statistic=REWARDS, warm_start=WarmStart())
+    return Everybody.of(general, ARMS, statistics=(REWARDS,), warm_start=WarmStart())
 
 
 def test_before_contexts_have_told_anything_everybody_counts_as_ten_observations() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selection.policies.statistics import (
+    LEVELS,
     LOG_WEIGHTS,
     PAIRS,
     REWARDS,
@@ -17,6 +18,7 @@ from selection.policies.statistics import (
     StatisticKind,
     Update,
     WarmStart,
+    beside_level,
     join,
     learn,
     learn_in,
@@ -54,6 +56,19 @@ def log_weights(**weights: Any) -> State:
 def test_what_is_learned_first_is_added_to_nothing() -> None:
     state = learn(State(), update({"svm:2": (-0.3,)}))
     assert state.of(LOG_WEIGHTS) == {"knn:1": (0.0,), "svm:2": (-0.3,), "tree:1": (0.0,)}
+
+
+def test_what_is_beside_the_level_is_measured_by_what_all_arms_earned_lately() -> None:
+    lately, slowly = 1.0 - 1.0 / 30.0, 1.0 - 1.0 / 1000.0
+    state = State()
+    for arm, reward in (("svm:2", 1.0), ("knn:1", 0.0), ("svm:2", 0.5)):
+        state = learn(state, update(beside_level({arm: 1.0 - reward}), statistic=LEVELS))
+    level = lately / (lately + 1.0)
+    sums = state.of(LEVELS)
+    assert sums["knn:1"] == pytest.approx((lately, 0.0, slowly, -1.0 * slowly))
+    assert sums["svm:2"] == pytest.approx(
+        (lately**2 + 1.0, lately**2 + 0.5, slowly**2 + 1.0, 0.5 - level)
+    )
 
 
 def test_every_arm_that_takes_part_fades_and_the_others_stay() -> None:

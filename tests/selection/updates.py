@@ -13,11 +13,13 @@ from selection.feedback.journal import JournalEntry
 from selection.learning.update import update_of
 from selection.policies import Policy
 from selection.policies.statistics import (
+    LEVELS,
     State,
     StatisticKind,
     Statistics,
     Update,
     WarmStart,
+    beside_level,
     learn_in,
 )
 
@@ -29,6 +31,7 @@ FAMILIES = (
     StatisticKind("bank", 4, keeps=(1.0, 0.999, 0.97, 0.1), by_arm=2),
     StatisticKind("own", 2, by_arm=2),
     StatisticKind("slow", 2, relative=True, keeps=(1.0, 0.3)),
+    LEVELS,
 )
 # Versions that follow each other, and names that begin or sort alike.
 ARMS = ("svm:1", "svm:2", "svm:10", "svm-rbf:1", "knn:1", "knn:2", "tree:a-1", "tree:a1", "tree:a")
@@ -58,6 +61,8 @@ def updates(draw: st.DrawFn) -> tuple[str, Update]:
 
 def _deltas(draw: st.DrawFn, statistic: StatisticKind, observed: tuple[str, ...]) -> Statistics:
     told = draw(st.lists(st.sampled_from(observed), unique=True))
+    if statistic.levelled:
+        return beside_level({arm: draw(shares) for arm in told})
     return {arm: tuple(draw(numbers) for _ in range(statistic.width)) for arm in told}
 
 
