@@ -29,10 +29,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="package")
-def stack() -> Iterator[Stack]:
+def stack(django_db_setup: Path) -> Iterator[Stack]:
     folder = Path(tempfile.mkdtemp(prefix="clipper-clients-"))
+    var = folder / "var"
+    var.mkdir()
+    shutil.copy(django_db_setup, var / "clipper.sqlite3")
     allowed = {"CLIPPER_REMOTE_HOSTS": "127.0.0.1"}
-    running = Stack(var=folder / "var", demo=False, settings=allowed)
+    running = Stack(var=var, demo=False, settings=allowed)
     try:
         running.start()
         yield running
