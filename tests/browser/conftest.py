@@ -60,7 +60,7 @@ def open_page(chromium: Browser, live_server: LiveServer) -> Iterator[Callable[.
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(45_000)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
             "console",

@@ -38,7 +38,7 @@ def test_the_console_works_without_scripts(
 ) -> None:
     context = chromium.new_context(base_url=live_server.url, java_script_enabled=False)
     page = context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(45_000)
 
     page.goto("/admin/")
     page.fill("#id_username", owner.username)

@@ -37,7 +37,7 @@ def test_feedback_teaches_the_policy_that_its_sender_has_just_chosen(
 ) -> None:
     path = "/api/v1/applications/just-chosen"
     routes = [{"model": "knn"}, {"model": "svm-linear"}]
-    body = {"input_type": "doubles", "slo_ms": 2000, "policy": "static", "routes": routes}
+    body = {"input_type": "doubles", "slo_ms": 10_000, "policy": "static", "routes": routes}
     assert manager.put(path, json=body).status_code == 201
     labelled = [{"input": image, "label": label} for image, label in zip(*digits, strict=True)]
     # Each of them has weights of its own, and none of them has learned for another.
@@ -76,7 +76,7 @@ def test_a_key_works_as_soon_as_it_is_made_and_no_longer_than_until_it_is_revoke
 def test_without_a_model_or_a_default_it_says_when_to_try_again(
     stack: Stack, manager: httpx.Client, digits: Digits
 ) -> None:
-    body = {"name": "waiting", "input_type": "doubles", "slo_ms": 2000, "policy": "static"}
+    body = {"name": "waiting", "input_type": "doubles", "slo_ms": 10_000, "policy": "static"}
     assert manager.post("/api/v1/applications/", json=body).status_code == 201
     path, question = "/api/v1/applications/waiting", {"input": digits[0][0]}
 

@@ -16,7 +16,7 @@ from tests.serving.cluster.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(240)
 
-HUNG_S = 3
+HUNG_S = 10
 SETTINGS = {"CLIPPER_HUNG_S": str(HUNG_S)}
 
 # Each of its inputs does the harm of its name; the first number says which.
