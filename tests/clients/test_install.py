@@ -39,8 +39,19 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     package = shutil.copytree(ROOT / "clients/python", tmp_path_factory.mktemp("built") / "python")
     run(sys.executable, "-m", "venv", "--without-pip", folder)
     python = folder / "bin/python"
-    # The tutorials do it with pip, which takes three seconds.
-    run(find_uv_bin(), "pip", "install", "--quiet", "--python", python, package)
+    # The tutorials do it with pip, which takes three seconds, and knows of certificates and indexes
+    # that uv isn't told of.
+    by_uv: list[str | Path] = [
+        find_uv_bin(),
+        "pip",
+        "install",
+        "--quiet",
+        "--system-certs",
+        "--python",
+        python,
+    ]
+    if subprocess.run([*by_uv, package], capture_output=True, check=False).returncode != 0:
+        run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", package)
     return python
 
 
