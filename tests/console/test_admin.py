@@ -172,7 +172,7 @@ def test_the_form_lists_all_that_a_policy_takes(owner: Client) -> None:
     html = owner.get("/admin/registry/application/add/").content.decode()
 
     listed = html.partition(">adaptive_ucb</dt>")[2].partition("</dl>")[0]
-    assert "exploration = 1 " in listed
+    assert "exploration = 0.7 " in listed
     assert "inherit = 0.5 " in listed
 
 
