@@ -118,13 +118,26 @@ async def predicted(
         arms=tuple(ArmRecord(arm, 1.0, output) for arm, output in outputs.items()),
         spent=tuple(Spent(0.0, costs.get(arm, 0.0)) for arm in outputs),
         features=item.features,
-        mark=_mark_of(item, application=application),
+        mark=mark_of(item, application=application),
     )
 
 
-def _mark_of(item: FeedbackItem, *, application: ApplicationSpec) -> bytes:
+def counted_before(item: FeedbackItem, *, mark: bytes, now_ms: int) -> Answered:
+    """Stand for a labelled input whose mark is there: nobody is asked about it again."""
+    return Answered(
+        kind=INPUT,
+        nonce=os.urandom(NONCE_BYTES),
+        issued_at_ms=now_ms,
+        context=item.context if isinstance(item.context, str) else GLOBAL_CONTEXT,
+        arms=(),
+        features=item.features,
+        mark=mark,
+    )
+
+
+def mark_of(item: FeedbackItem | ClipperError, *, application: ApplicationSpec) -> bytes:
     """One of the key that the caller gave; longer than a nonce, so that none is another's."""
-    if isinstance(item.idempotency_key, UnsetType):
+    if isinstance(item, ClipperError) or isinstance(item.idempotency_key, UnsetType):
         return b""
     said = f"{application.id}:{item.idempotency_key}"
     return blake2b(said.encode(errors="surrogatepass"), digest_size=MARK_BYTES).digest()

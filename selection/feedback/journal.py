@@ -89,6 +89,11 @@ class FeedbackJournal:
             await replicated(self._redis, replicas=self._replicas)
         return left
 
+    async def counted(self, marks: Sequence[bytes]) -> set[bytes]:
+        """Return those of the marks by which something has counted."""
+        found = await self._redis.mget([seen_key(mark.hex()) for mark in marks])
+        return {mark for mark, value in zip(marks, found, strict=True) if value is not None}
+
     def _call(self, observation: JournalEntry) -> ScriptCall:
         event = observation.event
         return ScriptCall(

@@ -20,7 +20,15 @@ from selection.feedback.events import (
     FeedbackResult,
     Rejection,
 )
-from selection.feedback.joining import Answered, PredictArms, from_receipt, joined, predicted
+from selection.feedback.joining import (
+    Answered,
+    PredictArms,
+    counted_before,
+    from_receipt,
+    joined,
+    mark_of,
+    predicted,
+)
 from selection.feedback.journal import FeedbackJournal, JournalEntry, States
 from selection.feedback.scoring import FREE, Price, charged, losses_of, prices_of
 from selection.kinds import DEFAULT, INPUT
@@ -168,6 +176,8 @@ class FeedbackService:
             )
             await slice.pause()
         stored = await self._stored_outputs(r for r in receipts if isinstance(r, Receipt))
+        marks = [mark_of(item, application=application) for item in items]
+        counted = await self._counted(mark for mark in marks if mark)
         limit = asyncio.Semaphore(PREDICTED_AT_ONCE)
         async with asyncio.TaskGroup() as group:
             predictions = {
@@ -182,11 +192,15 @@ class FeedbackService:
                     )
                 )
                 for index, item in enumerate(items)
-                if isinstance(item, FeedbackItem) and receipts[index] is None
+                if isinstance(item, FeedbackItem)
+                and receipts[index] is None
+                and marks[index] not in counted
             }
         return [
             predictions[index].result()
             if index in predictions
+            else counted_before(item, mark=marks[index], now_ms=now_ms)
+            if isinstance(item, FeedbackItem) and marks[index] in counted
             else joined(item, receipt=receipt, stored=stored)
             for index, (item, receipt) in enumerate(zip(items, receipts, strict=True))
         ]
@@ -210,6 +224,13 @@ class FeedbackService:
             return {}
         async with redis_needed():
             return await self._outputs.fetch(nonces)
+
+    async def _counted(self, marks: Iterable[bytes]) -> set[bytes]:
+        given = list(marks)
+        if not given:
+            return set()
+        async with redis_needed():
+            return await self._journal.counted(given)
 
     # --- observe: what it teaches -------------------------------------------------------------
 

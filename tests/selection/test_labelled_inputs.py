@@ -57,6 +57,18 @@ async def test_one_that_is_sent_again_under_its_key_counts_once(
     assert await log_weights(aredis) == {arm: 1.5 * weight for arm, weight in left.items()}
 
 
+async def test_of_one_that_has_counted_no_arm_is_asked_so_none_has_to_answer(
+    caller: Caller, aredis: Redis
+) -> None:
+    async def answers(application: ApplicationSpec, text: bytes) -> dict[str, bytes]:
+        return {"svm:2": b"7"}
+
+    item = FeedbackItem(input=Raw(b"1"), label=Raw(b"7"), context="ann", idempotency_key="a")
+    await caller.send(item, predict_arms=answers)
+    assert (await caller.send(item)).duplicates == 1
+    assert len(await events(aredis)) == 1
+
+
 async def test_of_two_applications_one_key_is_two() -> None:
     item = FeedbackItem(input=Raw(b"1"), label=Raw(b"7"), idempotency_key="a")
     marks = [
