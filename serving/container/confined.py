@@ -8,7 +8,8 @@ Python in this process instead). What the kernel then allows it, by Landlock:
   in a `--hide` path; to write in the `--write` folders and in shared memory alone;
 - to open Unix sockets only with `--sockets` (a filter of system calls): of the stack's none;
 - to make no user namespace, in which it would have every capability (another such filter);
-- to stay in its group of processes, as which all that it has started ends with it (a third);
+- to stay in its group of processes, as which all that it has started ends with it, and to signal
+  no group (a third);
 - to look into, trace or signal no process but those that it has started itself.
 
 Elsewhere than on Linux, or where the kernel has no Landlock, it says so and takes away what it can.
