@@ -78,13 +78,24 @@ class LightGBMModel:
         self.n_features = self.signature.length
 
     def predict(self, inputs: Rows) -> Any:
-        return self._answer(as_matrix(inputs))
+        return self._answer(self._numbers(as_matrix(inputs)))
 
     def warm_up(self) -> None:
         """Nothing of its own: answering a first batch is what warms a booster."""
 
     def close(self) -> None:
         """Nothing was taken."""
+
+    def _numbers(self, rows: Any) -> Numbers:
+        """A frame as LightGBM itself would read it, which doesn't know one: see its import."""
+        if not hasattr(rows, "columns"):
+            return np.asarray(rows)
+        frame = rows.copy(deep=False)
+        names = list(frame.select_dtypes("category"))
+        for name, categories in zip(names, self._booster.pandas_categorical or [], strict=True):
+            codes = frame[name].cat.set_categories(categories).cat.codes
+            frame[name] = codes.where(codes >= 0)
+        return np.asarray(frame.to_numpy(np.float64, na_value=np.nan))
 
     def _labels(self, rows: Numbers) -> Any:
         return most_likely(self._probabilities(rows), classes=self._classes)

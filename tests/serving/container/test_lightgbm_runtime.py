@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from serving.container.runtimes import runs_code
 from serving.container.signature import signature_of
 from serving.rpc.frames import AnswerStatus
 from tests.serving.container.artifacts import answered, ends_of_odd_bytes, load_as, zipped
+from tests.serving.container.test_command_line import ROOT
 
 ROWS = np.random.default_rng(0).random((60, 4))
 BINARY = (ROWS[:, 0] > 0.5).astype(int)
@@ -135,6 +139,42 @@ def test_a_frame_is_answered_by_the_names_of_its_columns(artifact_file: Path) ->
     assert answered(predictor, rows[-1:]) == expected[-1:]  # whatever the batch's categories are
     nothing, other = {"age": None}, {"age": None, "city": "paris"}
     assert answered(predictor, [nothing]) == answered(predictor, [other])
+
+
+# As a replica does: LightGBM is imported there by its runtime, without pandas.
+ANSWERS = """
+import json, sys
+from pathlib import Path
+from serving.container.loading import load_predictor
+from serving.container.spec import LoadSpec
+
+path, digest, rows = sys.argv[1:]
+spec = LoadSpec(
+    artifact=Path(path), sha256=digest, runtime="lightgbm", input_type="columns"
+)
+answers = load_predictor(spec).answer_batch([json.dumps(row).encode() for row in json.loads(rows)])
+print(json.dumps([answer.payload.decode() for answer in answers]))
+"""
+
+
+def test_a_frame_is_answered_where_lightgbm_knows_nothing_of_pandas(artifact_file: Path) -> None:
+    cities = pd.Categorical(np.array(["bern", "oslo", "rome"])[THREE])
+    frame = pd.DataFrame({"age": ROWS[:, 0], "city": cities, "visits": np.arange(60) % 5})
+    options = {**SMALL, "objective": "regression", "min_data_per_group": 1, "cat_smooth": 0}
+    booster = lightgbm.train(options, lightgbm.Dataset(frame, THREE), num_boost_round=3)
+    artifact_file.write_bytes(saved(booster))
+    digest = hashlib.sha256(artifact_file.read_bytes()).hexdigest()
+    rows = json.dumps(frame.to_dict("records"))
+    done = subprocess.run(
+        [sys.executable, "-c", ANSWERS, str(artifact_file), digest, rows],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=True,
+    )
+    expected: Any = booster.predict(frame)
+    assert list(map(float, json.loads(done.stdout))) == expected.tolist()
 
 
 def test_a_row_of_the_wrong_width_fails_alone(text: str, artifact_file: Path) -> None:
