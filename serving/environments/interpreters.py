@@ -59,8 +59,9 @@ def uv_binary() -> str:
 
 def _known() -> Iterator[tuple[str, str]]:
     more = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_CONFIG": "1"}
-    command = [uv_binary(), "python", "list", "--only-installed", "--output-format", "json"]
+    how = ("python", "list", "--only-installed", "--output-format", "json")
     try:
+        command = [uv_binary(), *how]
         for found in json.loads(_said_by(command, more=more)):
             if found["path"] and found["implementation"] == "cpython":
                 yield str(found["version"]), str(found["path"])

@@ -13,6 +13,8 @@ import pytest
 
 from scripts.stack.layout import ROOT
 
+# What uv is told of where things come from.
+TOLD = "$UV_DEFAULT_INDEX|$UV_EXTRA_INDEX_URL|$UV_FIND_LINKS|$UV_CONSTRAINT|"
 TOOLS = ("bash", "cat", "cksum", "dirname", "env", "sed", "sh")
 
 
@@ -43,7 +45,7 @@ class Checkout:
     def interpreter(self, name: str, *, version: str) -> None:
         """One of that version: makes environments of itself, notes what pip and uv would install.
 
-        Its pip is told of no index, and knows of uv alone how to install it.
+        Its pip is told what `pip.list` says, and knows of uv alone how to install it.
         """
         executable(
             self.path / name,
@@ -53,7 +55,7 @@ case "$1 $2" in
 "-c "*) ;;
 "-m venv") mkdir -p "$4/bin" && cp "$0" "$4/bin/python" ;;
 "-m pip")
-    [ "$3" != config ] || exit 1
+    [ "$3" != config ] || exec cat "{self.root}/pip.list"
     echo "$@" >>"{self.root}/pip.log"
     case "$*" in *" uv=="*) cp "{self.path}/uv.kept" "${{0%/*}}/uv" ;; esac ;;
 *) exec "{sys.executable}" "$@" ;;
@@ -82,7 +84,8 @@ def checkout(tmp_path: Path) -> Checkout:
         (path / tool).symlink_to(found)
     executable(path / "redis-server", "#!/bin/sh\n")
     executable(path / "id", "#!/bin/sh\necho 1000\n")
-    log = f'echo "$UV_DEFAULT_INDEX $@" >>"{root}/uv.log"'
+    (root / "pip.list").touch()
+    log = f'echo "{TOLD} $@" >>"{root}/uv.log"'
     executable(path / "uv.kept", f'#!/bin/sh\n{log}\nexit "${{UV_ENDS_WITH:-0}}"\n')
     checkout = Checkout(root=root, path=path)
     checkout.interpreter("python3", version="3.11")
@@ -166,12 +169,28 @@ def test_where_uv_can_t_install_something_pip_does(checkout: Checkout) -> None:
     assert checkout.installed(by="pip")[-1].endswith("--requirement requirements.txt")
 
 
-def test_uv_asks_the_index_that_pip_is_told_of(checkout: Checkout) -> None:
-    checkout.set_up("--check", PIP_INDEX_URL="https://mirror.test/simple")
-    checkout.set_up()
+def test_uv_is_told_what_pip_is(checkout: Checkout) -> None:
+    (checkout.root / "pip.list").write_text(
+        ":env:.index-url='https://mirror.test/simple'\n"
+        "global.index-url='https://other.test/simple'\n"
+        "global.extra-index-url='https://own.test/simple?a=b'\n"
+        "global.find-links='/opt/wheels\\n/opt/more'\n"
+        "install.constraint='/etc/constraints.txt'\n"
+        "global.timeout='60'\n"
+    )
+    checkout.set_up(UV_CONSTRAINT="mine.txt")
 
-    told, otherwise = (call.split()[0] for call in checkout.installed())
-    assert (told, otherwise) == ("https://mirror.test/simple", "https://pypi.org/simple")
+    assert checkout.installed()[0].rpartition("|")[0] == (
+        "https://mirror.test/simple|https://own.test/simple?a=b|/opt/wheels /opt/more|mine.txt"
+    )
+
+
+def test_where_pip_may_ask_no_index_uv_is_not_asked(checkout: Checkout) -> None:
+    (checkout.root / "pip.list").write_text("global.no-index='true'\n")
+    assert checkout.set_up().returncode == 0
+
+    assert checkout.installed() == []
+    assert checkout.installed(by="pip")[-1].endswith("--requirement requirements.txt")
 
 
 def test_the_client_is_installed_to_test_it_and_not_to_run(checkout: Checkout) -> None:
