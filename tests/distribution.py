@@ -33,7 +33,7 @@ SHARED = {
     "tests/serving/cluster/test_signatures": "cluster",
     "tests/serving/cluster/test_stack": "cluster",
 }
-# What takes several seconds of a processor goes before what doesn't, so that all end at once.
+# What takes several seconds goes before what doesn't, so that all end at once.
 LONGEST_FIRST = (
     "tests/integration/",
     "tests/clients/",
@@ -44,6 +44,9 @@ LONGEST_FIRST = (
     "tests/browser/",
     "tests/docs/test_site",
     "tests/site/test_postgresql",
+    # These wait for half a minute and need no processor.
+    "tests/serving/test_registry_follower",
+    "tests/scripts/test_full_disk",
     "tests/serving/environments/",
     "tests/upgrade/",
     "tests/serving/api/",

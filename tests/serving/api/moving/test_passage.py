@@ -66,7 +66,9 @@ async def test_what_was_read_comes_with_the_connection(tmp_path: Path) -> None:
 
 async def test_a_connection_is_not_inherited_by_children(tmp_path: Path) -> None:
     with listening_at(tmp_path / "s") as listening, pair() as (connection, _):
-        sending = asyncio.create_task(passed(connection.fileno(), b"", to=str(tmp_path / "s")))
+        sending = asyncio.create_task(
+            passed(connection.fileno(), b"", to=str(tmp_path / "s"), seconds=1.0)
+        )
         with await accepted(listening) as channel:
             came, _ = await received(channel)
             with came:
