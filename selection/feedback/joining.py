@@ -140,4 +140,4 @@ def mark_of(item: FeedbackItem | ClipperError, *, application: ApplicationSpec) 
     if isinstance(item, ClipperError) or isinstance(item.idempotency_key, UnsetType):
         return b""
     said = f"{application.id}:{item.idempotency_key}"
-    return blake2b(said.encode(errors="surrogatepass"), digest_size=MARK_BYTES).digest()
+    return blake2b(said.encode(), digest_size=MARK_BYTES).digest()

@@ -76,13 +76,13 @@ def _held(counts: Array, rewards: Array, *, worth: Array, levels: Array) -> Beli
     Where some arm has changed, older parts of the others' count for less, and what is foretold of
     these counts instead as far as it is likely that all have moved together.
     """
-    arms = np.arange(len(counts))
     longest = longest_that_holds(counts, rewards, worth=worth)
+    if not longest.any():
+        return Believed(counts[:, 0], rewards[:, 0])
+    arms = np.arange(len(counts))
     recent = np.maximum(longest, longest.max() - 1)
     older = counts[arms, longest] - counts[arms, recent]
     share = np.minimum(1.0, OLDER_COUNTS / np.maximum(older, TINY))
-    if not longest.any():
-        return Believed(counts[:, 0], rewards[:, 0])
     moved = foretold(counts, rewards, levels=levels, lately=int(longest.max()))
     share = np.where(moved.counts > 0.0, (1.0 - moved.together) * share, share)
     return Believed(
