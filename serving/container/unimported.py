@@ -9,7 +9,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def without(*names: str) -> Iterator[None]:
-    """Import others as if these modules weren't installed; whoever needs them later gets them."""
+    """Import others as if these modules weren't installed.
+
+    Whoever needs them later gets them, but not those others: what these do with one of them is
+    missing for as long as the process lives.
+    """
     hidden = [name for name in names if name not in sys.modules]
     # Which importing takes for missing.
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
