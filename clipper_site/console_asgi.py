@@ -37,6 +37,7 @@ from clipper_site.web_process import State, WithLifespan, moves_of, new_limits  
 from console.home import shared  # noqa: E402
 from serving.api.followed_changes import with_followed_changes  # noqa: E402
 from serving.api.http import Endpoint  # noqa: E402
+from serving.api.late_answers import with_late_answers  # noqa: E402
 from serving.api.limits import LIMITS_KEY  # noqa: E402
 from serving.api.liveness import live_endpoint  # noqa: E402
 from serving.api.metrics import metrics_endpoint  # noqa: E402
@@ -56,7 +57,8 @@ def routes_of(runtime: ConsoleRuntime) -> Endpoint:
     """Return the application that serves one console process."""
     management = with_release_waits(
         with_followed_changes(
-            with_limited_bodies(cast(Endpoint, django_application)), followed=runtime.followed
+            with_limited_bodies(with_late_answers(cast(Endpoint, django_application))),
+            followed=runtime.followed,
         ),
         next_change=lambda: runtime.next_change,
         followed=runtime.followed,

@@ -1,18 +1,38 @@
-"""Passwords are worked on one at a time: strangers that guess take one core at most."""
+"""Passwords: hashed by Argon2id, and worked on one at a time, so that guessing takes little."""
 
 from __future__ import annotations
 
 import threading
 
-from django.contrib.auth.hashers import PBKDF2PasswordHasher
+from django.contrib.auth.hashers import Argon2PasswordHasher, PBKDF2PasswordHasher
 
 _turn = threading.Lock()
 
 
-class PBKDF2InTurn(PBKDF2PasswordHasher):
-    """Django's default. It works for a quarter of a second, on purpose, without the interpreter
-    lock: each further person that signs in would have it take one more core.
+class Argon2InTurn(Argon2PasswordHasher):
+    """Argon2id (RFC 9106) with the least that OWASP recommends: 19 MiB, gone over twice.
+
+    https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html
+
+    That takes a seventh of the time of Django's million rounds of PBKDF2, 18 ms instead of 128, and
+    costs more who guesses on a graphics card, where it's memory that is short. One at a time, as it
+    works without the interpreter lock: each further person would have it take one more core, and
+    19 MiB more.
     """
+
+    time_cost, memory_cost, parallelism = 2, 19 << 10, 1
+
+    def encode(self, password: str, salt: str) -> str:
+        with _turn:
+            return super().encode(password, salt)
+
+    def verify(self, password: str, encoded: str) -> bool:
+        with _turn:
+            return super().verify(password, encoded)
+
+
+class PBKDF2InTurn(PBKDF2PasswordHasher):
+    """What passwords were hashed by before; each is hashed anew when its owner next signs in."""
 
     def encode(self, password: str, salt: str, iterations: int | None = None) -> str:
         with _turn:

@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import quote
 
 import dj_database_url
-from django.conf import global_settings
 
 from clipper_site.artifact_storage import artifact_storage
 from clipper_site.env import CHANGE_EXPECTED, Environment, parse_change
@@ -202,8 +201,16 @@ TEMPLATES: list[dict[str, Any]] = [
         },
     },
 ]
-# What Django made before, and passwords of elsewhere, go on to be understood.
-PASSWORD_HASHERS = ["clipper_site.passwords.PBKDF2InTurn", *global_settings.PASSWORD_HASHERS[1:]]
+# What Django made before, and passwords of elsewhere, go on to be understood. Of two for the same
+# algorithm the last one would count.
+PASSWORD_HASHERS = [
+    "clipper_site.passwords.Argon2InTurn",
+    "clipper_site.passwords.PBKDF2InTurn",
+    *(
+        f"django.contrib.auth.hashers.{name}PasswordHasher"
+        for name in ("PBKDF2SHA1", "BCryptSHA256", "Scrypt")
+    ),
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")

@@ -34,6 +34,12 @@ class Failures:
             if len(self._seen) > self._remembered:
                 self._seen.popitem(last=False)
 
+    def count(self, name: Hashable) -> int:
+        """How often this one has failed within the window, as far as it matters."""
+        since = monotonic() - self._window_s
+        with self._lock:
+            return sum(at > since for at in self._seen.get(name, []))
+
     def wait_s(self, name: Hashable) -> float:
         """How long this one has to wait before the next try; 0 where it needn't."""
         with self._lock:

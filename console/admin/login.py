@@ -12,6 +12,7 @@ from django.views.decorators.cache import never_cache
 from registry.api.errors import error_page
 from registry.callers import address_of
 from registry.errors import TooManyRequests
+from registry.late_answers import LATE_S, MISTYPED, SOON_S, answer_late
 from registry.throttle import BY_ADDRESS, BY_PERSON, BY_PERSON_THERE, SIGNED_IN
 
 LONGEST_NAME = 150
@@ -23,7 +24,10 @@ _turn_of_known, _turn_of_others = threading.Lock(), threading.Lock()
 
 @never_cache
 def login(request: HttpRequest) -> HttpResponse:
-    """Answer 429 where an address, or a name, was tried too often; else Django's own page."""
+    """Answer 429 where an address, or a name, was tried too often; else Django's own page.
+
+    Who fails is told so late, and later after a few failures.
+    """
     if request.method != "POST":
         return admin.site.login(request)
     address = address_of(request)
@@ -37,7 +41,11 @@ def login(request: HttpRequest) -> HttpResponse:
             # session.
             succeeded = isinstance(answer, HttpResponseRedirect)
             _note(name, address=address, succeeded=succeeded)
+        if not succeeded:
+            often = _failures(name, address=address) > MISTYPED
+            answer_late(request, seconds=LATE_S if often else SOON_S)
     except TooManyRequests as error:
+        answer_late(request, seconds=LATE_S)
         return error_page(request, error, title="Sign in", back_to=reverse("admin:login"))
     return answer
 
@@ -48,6 +56,14 @@ def _check(name: str, *, address: str) -> None:
     if (name, address) not in SIGNED_IN:
         BY_ADDRESS.check(address, what=what)
         BY_PERSON.check(name, what=what)
+
+
+def _failures(name: str, *, address: str) -> int:
+    """How many count against this attempt, of those that a limit counts."""
+    there = BY_PERSON_THERE.count((name, address))
+    if (name, address) in SIGNED_IN:
+        return there
+    return max(there, BY_ADDRESS.count(address), BY_PERSON.count(name))
 
 
 def _note(name: str, *, address: str, succeeded: bool) -> None:

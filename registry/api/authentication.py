@@ -13,6 +13,7 @@ from rest_framework.request import Request
 
 from registry.callers import address_of
 from registry.errors import CHALLENGE, KEY_SCHEME, Unauthenticated
+from registry.late_answers import LATE_S, answer_late
 from registry.models import ApiKey
 from registry.throttle import BY_KEYS, WORKED
 
@@ -28,7 +29,8 @@ class ApiKeyAuthentication(BaseAuthentication):
             return None
         digest = ApiKey.digest_of(text.strip().decode("latin-1"))
         address = address_of(request)
-        if digest not in WORKED:
+        if digest not in WORKED and BY_KEYS.wait_s(address) > 0:
+            answer_late(request, seconds=LATE_S)
             BY_KEYS.check(address, what="keys that aren't known")
         key = ApiKey.objects.filter(digest=digest).first()
         if key is None:
