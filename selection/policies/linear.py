@@ -142,8 +142,3 @@ class Linear(Policy):
             new=new_among(statistics),
             newcomers=self.newcomers,
         )
-
-
-def sums_of(statistics: Statistics) -> list[Sequence[float]]:
-    """Each arm's sums of products, without the two numbers before them."""
-    return [vector[2:] for vector in statistics.values()]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from selection.policies.base import Parameter, floored
-from selection.policies.linear import SLOWLY_FADING, Contextual, sums_of
+from selection.policies.linear import SLOWLY_FADING, Contextual
 from selection.policies.newcomers import NEWCOMERS, favoured
 from selection.policies.statistics import Statistics
 from selection.policies.upper_bounds import ALPHA_WORDS, DIMENSIONS, FLOOR, Bounded, UpperBounds
@@ -52,7 +52,9 @@ class LinUCB(UpperBounds):
 
         return Optimistic(
             **self.parts(statistics),
-            bounds_of=Ridge.of(sums_of(statistics), dimensions=self.coefficients, ridge=self.ridge),
+            bounds_of=Ridge.of(
+                tuple(statistics.values()), dimensions=self.coefficients, ridge=self.ridge
+            ),
             alpha=self.alpha,
             floor=self.floor,
         )

@@ -10,6 +10,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from selection.policies.statistics import Vector
+
 Array = NDArray[np.float64]
 
 # Beside a sum of squares that is this many times larger, rounding would lose a penalty, and with it
@@ -31,21 +33,22 @@ class Ridge:
     inverses: Array
 
     @classmethod
-    def of(cls, sums: Sequence[Sequence[float]], *, dimensions: int, ridge: float) -> Ridge:
-        """Invert once. An arm's sums are the upper triangle of sum(x x'), then sum(reward * x)."""
-        matrices, rewarded = _unfolded(sums, dimensions=dimensions)
-        inverses = np.linalg.inv(_penalise(matrices, ridge=ridge)).astype(np.float64, copy=False)
-        coefficients = (inverses @ rewarded[:, :, None])[:, :, 0]
+    def of(cls, vectors: Sequence[Vector], *, dimensions: int, ridge: float) -> Ridge:
+        """Invert once. An arm's vector ends with its sums: the upper triangle of sum(x x'), then
+        sum(reward * x).
+        """
+        table = _table_of(vectors)
+        inverses = _inverted(_penalise(_unfolded(table, dimensions=dimensions), ridge=ridge))
+        coefficients = (inverses @ table[:, -dimensions:, None])[:, :, 0]
         return cls(coefficients=coefficients, inverses=inverses.reshape((-1, dimensions)))
 
     @classmethod
-    def together(cls, sums: Sequence[Sequence[float]], *, dimensions: int, ridge: float) -> Ridge:
+    def together(cls, vectors: Sequence[Vector], *, dimensions: int, ridge: float) -> Ridge:
         """The same with coefficients that are drawn to those of all arms, not to 0."""
-        matrices, rewarded = _unfolded(sums, dimensions=dimensions)
-        shared = _shared(matrices, rewarded, ridge=ridge)
-        left = rewarded - matrices @ shared
-        inverses = np.linalg.inv(_penalise(matrices, ridge=ridge)).astype(np.float64, copy=False)
-        coefficients = shared + (inverses @ left[:, :, None])[:, :, 0]
+        table = _table_of(vectors)
+        shared, matrices, left = _left(table, dimensions=dimensions, ridge=ridge)
+        inverses = _inverted(matrices)
+        coefficients = shared + (inverses @ left)[:, :, 0]
         return cls(coefficients=coefficients, inverses=inverses.reshape((-1, dimensions)))
 
     def highest_bound(
@@ -89,12 +92,11 @@ class Coefficients:
     values: Array
 
     @classmethod
-    def of(cls, sums: Sequence[Sequence[float]], *, dimensions: int, ridge: float) -> Coefficients:
-        matrices, rewarded = _unfolded(sums, dimensions=dimensions)
-        shared = _shared(matrices, rewarded, ridge=ridge)
-        left = rewarded - matrices @ shared
-        own = np.linalg.solve(_penalise(matrices, ridge=ridge), left[:, :, None])[:, :, 0]
-        return cls(values=shared + own)
+    def of(cls, vectors: Sequence[Vector], *, dimensions: int, ridge: float) -> Coefficients:
+        """Solve once, given vectors as `Ridge.of` takes them."""
+        table = _table_of(vectors)
+        shared, matrices, left = _left(table, dimensions=dimensions, ridge=ridge)
+        return cls(values=shared + np.linalg.solve(matrices, left)[:, :, 0])
 
     def rewards(self, features: Sequence[float]) -> list[float]:
         """Return what each arm promises for these features."""
@@ -102,33 +104,48 @@ class Coefficients:
         return promised
 
 
-def _shared(matrices: Array, rewarded: Array, *, ridge: float) -> Array:
-    """Return the coefficients of all arms together."""
-    together = _penalise(matrices.sum(axis=0), ridge=ridge)
-    shared: Array = np.linalg.solve(together, rewarded.sum(axis=0))
-    return shared
+def _left(table: Array, *, dimensions: int, ridge: float) -> tuple[Array, Array, Array]:
+    """Return the coefficients of all arms together (d), each arm's penalised matrix (K, d, d), and
+    of its sum(reward * x) what those coefficients leave unexplained (K, d, 1).
+    """
+    total = table.sum(axis=0, keepdims=True)
+    together = _penalise(_unfolded(total, dimensions=dimensions), ridge=ridge)
+    shared: Array = np.linalg.solve(together[0], total[0, -dimensions:])
+    matrices = _unfolded(table, dimensions=dimensions)
+    left = table[:, -dimensions:] - matrices @ shared
+    return shared, _penalise(matrices, ridge=ridge), left[:, :, None]
+
+
+def _inverted(matrices: Array) -> Array:
+    return np.linalg.inv(matrices).astype(np.float64, copy=False)
 
 
 def _penalise(matrices: Array, *, ridge: float) -> Array:
-    """Add the penalty to one matrix, or each of several: never a singular one. Return them."""
-    diagonals = np.einsum("...ii->...i", matrices)
+    """Add the penalty to each matrix: never a singular one. Return them."""
+    diagonals = matrices.reshape((len(matrices), -1))[:, :: matrices.shape[-1] + 1]
     diagonals += ridge + diagonals / LARGEST_BESIDE
     return matrices
 
 
-def _unfolded(sums: Sequence[Sequence[float]], *, dimensions: int) -> tuple[Array, Array]:
-    """Return sum(x x') (K, d, d) and sum(reward * x) (K, d), of which only a triangle is kept."""
-    # NumPy takes five times as long over numbers of Python as this does.
-    packed = b"".join([struct.pack(f"{len(vector)}d", *vector) for vector in sums])
-    table = np.frombuffer(packed, dtype=np.float64).reshape(len(sums), -1)
-    matrices = table.take(_places(dimensions), axis=1)
-    return matrices, table[:, -dimensions:]
+def _table_of(vectors: Sequence[Vector]) -> Array:
+    """Return the vectors as rows."""
+    # NumPy takes four times as long over numbers of Python as this does.
+    pack = struct.Struct(f"{len(vectors[0])}d").pack
+    packed = b"".join([pack(*vector) for vector in vectors])
+    return np.frombuffer(packed, dtype=np.float64).reshape(len(vectors), -1)
+
+
+def _unfolded(table: Array, *, dimensions: int) -> Array:
+    """Return sum(x x') of each row, of which only a triangle is kept: (K, d, d)."""
+    return table.take(_places(dimensions, width=table.shape[1]), axis=1)
 
 
 @lru_cache(maxsize=32)
-def _places(dimensions: int) -> NDArray[np.intp]:
-    """Return where in its upper triangle, row by row, each number of a symmetric matrix is."""
+def _places(dimensions: int, *, width: int) -> NDArray[np.intp]:
+    """Return where in a vector each number of a symmetric matrix is, whose upper triangle, row by
+    row, has as many numbers behind it as the matrix has rows.
+    """
     rows, columns = np.triu_indices(dimensions)
     places = np.zeros((dimensions, dimensions), dtype=np.intp)
     places[rows, columns] = places[columns, rows] = np.arange(len(rows))
-    return places
+    return places + (width - dimensions - len(rows))

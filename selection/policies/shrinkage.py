@@ -114,11 +114,14 @@ def shrunk(
             for arm, vector in own.items()
         }
     return {
-        arm: tuple(
-            x + shares[arm] * y for x, y in zip(vector, everybody.statistics[arm], strict=True)
-        )
+        arm: _added(vector, everybody.statistics[arm], share=shares[arm])
         for arm, vector in own.items()
     }
+
+
+def _added(vector: Vector, others: Vector, *, share: float) -> Vector:
+    # A list in between takes half the time: regressions have hundreds of numbers.
+    return tuple([x + share * y for x, y in zip(vector, others, strict=True)])
 
 
 def _share(known: float, *, own: float, strength: float) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from selection.policies.base import Parameter
 from selection.policies.features import Features, hashed, listed, named
-from selection.policies.linear import SLOWLY_FADING, Contextual, Linear, sums_of
+from selection.policies.linear import SLOWLY_FADING, Contextual, Linear
 from selection.policies.linucb import RIDGE
 from selection.policies.newcomers import NEWCOMERS, capped
 from selection.policies.statistics import Statistics
@@ -97,7 +97,7 @@ class SquareCB(Linear):
         return GapWeighted(
             **self.parts(statistics),
             coefficients=Coefficients.of(
-                sums_of(statistics), dimensions=self.coefficients, ridge=self.ridge
+                tuple(statistics.values()), dimensions=self.coefficients, ridge=self.ridge
             ),
             gamma=self.gamma * math.sqrt(max(labels, 0.0)),
         )

@@ -278,6 +278,9 @@ def join_all(
     """Return the sums of each arm as `join` does, one kind's behind the other's."""
     arms = tuple(arms)
     kinds = [join(state, arms, statistic=kind, warm_start=warm_start) for kind in statistics]
+    if len(kinds) == 1:
+        # Regressions have hundreds of numbers, which would be copied one by one.
+        return kinds[0]
     return {arm: tuple(x for kind in kinds for x in kind[arm]) for arm in arms}
 
 

@@ -20,6 +20,7 @@ from selection.policies.statistics import (
     WarmStart,
     beside_level,
     join,
+    join_all,
     learn,
     learn_in,
     mean_reward,
@@ -69,6 +70,13 @@ def test_what_is_beside_the_level_is_measured_by_what_all_arms_earned_lately() -
     assert sums["svm:2"] == pytest.approx(
         (lately**2 + 1.0, lately**2 + 0.5, slowly**2 + 1.0, 0.5 - level)
     )
+
+
+def test_sums_of_a_single_kind_are_not_copied() -> None:
+    state = State({REWARDS.name: {"a:1": (1.0, 2.0, 3.0)}})
+    known = join_all(state, ["a:1", "b:1"], statistics=(REWARDS,), warm_start=WarmStart())
+    assert known["a:1"] is state.of(REWARDS)["a:1"]
+    assert known["b:1"] == (0.0, 0.0, 0.0)
 
 
 def test_every_arm_that_takes_part_fades_and_the_others_stay() -> None:
