@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 import redis
-from django.apps import apps
 from django.contrib.auth.models import Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db.models import Model as AnyModel
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from pytest_django.fixtures import Settings
@@ -28,11 +26,11 @@ from registry.models import Application, Model
 from registry.services import Actor, RouteRequest
 from serving.cluster.membership.own import own_directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
+from tests.made_once import MadeOnce
 from tests.site.endpoints import ENDPOINTS, ONLY_READ, OWN, PIECE, REMOTE, UPLOAD, Endpoint
 
 BY = Actor(user=None, label="a test", may_run_code=True, may_grant_manage=True, may_grant_read=True)
-# What the fixture `registry` has made, by table.
-ROWS: dict[type[AnyModel], list[AnyModel]] = {}
+REGISTRY = MadeOnce()
 # They answer anybody: the first two hold no secrets, the last says that nothing is there.
 OPEN = {"SchemaView", "DocsView", "unknown_url"}
 SIZES = itertools.count(1)
@@ -121,24 +119,19 @@ def registry(
     settings: Settings,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> redis.Redis:
-    """Two applications, their models and all that came with them.
-
-    Made by the services once; every later test gets the same rows again.
-    """
+    """Two applications, their models and all that came with them."""
     settings.CLIPPER_ARTIFACTS = tmp_path_factory.getbasetemp() / "artifacts-of-all"
     settings.CLIPPER_REMOTE_HOSTS = "10.1.1.1"
-    tables = list(apps.get_app_config("registry").get_models(include_auto_created=True))
-    if not ROWS:
-        for name in ("svm", "shared", "ocr"):
-            model(name, live="2")
-        model("spare", live=None)
-        application("digits", "svm", "shared")
-        application("letters", "ocr", "shared")
-        ROWS.update({table: list(table._base_manager.all()) for table in tables})
-    else:
-        for table in tables:
-            table._base_manager.bulk_create(ROWS[table])
+    REGISTRY.have("all", make_registry)
     return server_redis
+
+
+def make_registry() -> None:
+    for name in ("svm", "shared", "ocr"):
+        model(name, live="2")
+    model("spare", live=None)
+    application("digits", "svm", "shared")
+    application("letters", "ocr", "shared")
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,13 @@ from registry.services import Actor, RouteRequest
 from selection.evaluation.logged import LoggedQuery
 from selection.evaluation.offpolicy.log import Log
 from selection.models import Feedback
+from tests.made_once import MadeOnce
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 BY = Actor(user=None, label="a test", may_run_code=True, may_grant_manage=True)
 ARMS = ("svm:1", "forest:1", "bayes:1")
+
+DIGITS = MadeOnce()
 
 Keep = Callable[..., None]
 
@@ -31,8 +34,13 @@ def _what_it_needs(settings: Settings, tmp_path: Path, server_redis: redis.Redis
     settings.CLIPPER_ARTIFACTS = tmp_path / "artifacts"
 
 
-def make_application(*, name: str = "digits", **fields: Any) -> Application:
-    """Make an application that routes to the live versions of three models."""
+def make_application(**fields: Any) -> Application:
+    """Make the application `digits`, which routes to the live versions of three models."""
+    DIGITS.have(repr(fields), lambda: _make_application(fields))
+    return Application.objects.get(name="digits")
+
+
+def _make_application(fields: Mapping[str, Any]) -> None:
     for arm in ARMS:
         model, version = arm.split(":")
         made = services.create_version(
@@ -46,8 +54,8 @@ def make_application(*, name: str = "digits", **fields: Any) -> Application:
         services.begin_release(release=release)
         services.complete_release(release=release)
     routes = [RouteRequest(model=arm.split(":")[0]) for arm in ARMS]
-    return services.create_application(
-        **{"name": name, "input_type": "doubles", "slo_ms": 50, "policy": "exp3", **fields},
+    services.create_application(
+        **{"name": "digits", "input_type": "doubles", "slo_ms": 50, "policy": "exp3", **fields},
         routes=routes,
         by=services.SYSTEM,
     )
