@@ -16,18 +16,20 @@ from celery.concurrency import get_implementation
 from celery.utils.nodenames import default_nodename, host_format
 
 from clipper_site.celery import app
+from infrastructure.imports import uncollected
 
 
 def main() -> int:
     options = parser().parse_args()
-    worker = app.Worker(
-        hostname=host_format(default_nodename(options.name)),
-        queues=options.queues.split(","),
-        pool_cls=get_implementation(options.pool),
-        concurrency=options.concurrency,
-        without_gossip=options.without_gossip,
-        without_mingle=options.without_mingle,
-    )
+    with uncollected():
+        worker = app.Worker(
+            hostname=host_format(default_nodename(options.name)),
+            queues=options.queues.split(","),
+            pool_cls=get_implementation(options.pool),
+            concurrency=options.concurrency,
+            without_gossip=options.without_gossip,
+            without_mingle=options.without_mingle,
+        )
     worker.start()
     return int(worker.exitcode or 0)
 

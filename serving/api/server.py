@@ -23,6 +23,7 @@ from typing import Any
 import uvicorn
 from uvicorn.lifespan.on import LifespanOn
 
+from infrastructure.imports import uncollected
 from serving.api.arrivals import ReceivingServer
 from serving.api.connection import HttpConnection
 from serving.api.moving import MovingConnection
@@ -182,7 +183,8 @@ def imported(application: str) -> Any:
     def import_it() -> Any:
         os.nice(IMPORT_NICE)
         module, _, name = application.partition(":")
-        return getattr(import_module(module), name)
+        with uncollected():
+            return getattr(import_module(module), name)
 
     with ThreadPoolExecutor(max_workers=1) as niced:
         return niced.submit(import_it).result()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import logging
 import os
@@ -21,6 +20,7 @@ from celery.signals import (
 )
 from django.conf import settings
 
+from infrastructure.imports import uncollected
 from infrastructure.redis_client import redis_client
 from serving.cluster.host import host_id
 from serving.cluster.membership.workers import WorkerRecord, worker_id
@@ -130,15 +130,14 @@ def _end_those_over_a_limit(pool: Any) -> None:
 
 
 def _preload() -> None:
-    for name in WITH_SKLEARN if settings.CLIPPER_PRELOAD_SKLEARN else PRELOADED:
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            logger.info("not preloaded module=%s: %s", name, error)
-    with suppress(OSError):  # not on Linux
-        # Each fork makes itself die with its parent in this way too, by a declaration in C: the
-        # parser of those, which each would load for itself, takes 4 MB.
-        get_pdeathsig()
-    # What is alive now stays: no collection in a fork needs to touch, and so copy, its pages.
-    gc.collect()
-    gc.freeze()
+    """No collection in a fork needs to touch, and so copy, the pages of what is loaded here."""
+    with uncollected():
+        for name in WITH_SKLEARN if settings.CLIPPER_PRELOAD_SKLEARN else PRELOADED:
+            try:
+                importlib.import_module(name)
+            except ImportError as error:
+                logger.info("not preloaded module=%s: %s", name, error)
+        with suppress(OSError):  # not on Linux
+            # Each fork makes itself die with its parent in this way too, by a declaration in C: the
+            # parser of those, which each would load for itself, takes 4 MB.
+            get_pdeathsig()

@@ -1,0 +1,26 @@
+"""What a process imports at its start isn't looked through for garbage."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from infrastructure.imports import uncollected
+
+
+def test_nothing_is_collected_in_the_block_and_what_it_leaves_is_never_looked_at() -> None:
+    before = gc.get_freeze_count()
+    with uncollected():
+        assert not gc.isenabled()
+        made: list[list[object]] = [[] for _ in range(5)]
+        assert sum(each is made for each in gc.get_objects()) == 1
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > before
+    assert not any(each is made for each in gc.get_objects())
+
+
+def test_after_an_import_that_fails_it_is_as_after_any_other() -> None:
+    with pytest.raises(ModuleNotFoundError), uncollected():
+        import nowhere  # type: ignore[import-not-found]  # noqa: F401
+    assert gc.isenabled()
