@@ -9,11 +9,14 @@ import hashlib
 import os
 import tempfile
 import weakref
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 from django.core.files.uploadedfile import UploadedFile
 
+from registry.artifacts.direct import DirectFile
 from registry.artifacts.room import full_disk_is_507
 from registry.errors import BodyTooLarge, ClipperError
 
@@ -37,6 +40,7 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
         self._limit = max_bytes
         self._sha256 = hashlib.sha256()
         file: IO[bytes] = os.fdopen(descriptor, "w+b", buffering=0)
+        self._direct = DirectFile(descriptor)
         self._discard = weakref.finalize(self, _discard, file, path=self.path)
         super().__init__(file=file, name="artifact", size=0)
 
@@ -45,14 +49,12 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
         return self._sha256.hexdigest()
 
     def append(self, chunk: bytes) -> None:
-        """Write what has arrived; after a fault nothing is kept."""
-        if self.fault is not None:
-            return
-        try:
-            self._write(chunk)
-        except ClipperError as error:
-            self.fault = error
-            os.truncate(self.path, 0)
+        """Take what has arrived; after a fault nothing is kept."""
+        self._try(partial(self._write, chunk))
+
+    def complete(self) -> None:
+        """Have all of it in the file, as nothing more arrives."""
+        self._try(self._finish)
 
     def sync(self) -> None:
         """Have all of it on the disk, so that giving it its name takes no time."""
@@ -73,15 +75,26 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
         self._discard()
         super().close()
 
+    def _try(self, work: Callable[[], None]) -> None:
+        if self.fault is not None:
+            return
+        try:
+            work()
+        except ClipperError as error:
+            self.fault = error
+            os.truncate(self.path, 0)
+
+    def _finish(self) -> None:
+        with full_disk_is_507():
+            self._direct.finish()
+
     def _write(self, chunk: bytes) -> None:
         if self.received + len(chunk) > self._limit:
             raise BodyTooLarge(
                 f"Expected an artifact of at most {self._limit} bytes.", limit=self._limit
             )
-        left = memoryview(chunk)
         with full_disk_is_507():
-            while left:
-                left = left[os.write(self.fileno(), left) :]
+            self._direct.write(chunk)
         self._sha256.update(chunk)
         self.received += len(chunk)
         self.size = self.received

@@ -20,6 +20,7 @@ from typing import IO
 from django.core.files.uploadedfile import UploadedFile
 
 from infrastructure.file_lock import LockTimeout, is_at, only_one, try_lock
+from registry.artifacts.direct import DirectFile
 from registry.artifacts.incoming import PREFIX, IncomingArtifact
 from registry.artifacts.room import full_disk_is_507, need_room
 from registry.artifacts.store import ArtifactStore
@@ -186,6 +187,7 @@ class ResumedArtifact(IncomingArtifact):
         while chunk := file.read(1 << 20):
             self._sha256.update(chunk)
         self.received = file.tell()
+        self._direct = DirectFile(file.fileno())
         self._discard = weakref.finalize(self, _close, file, path=path)
         UploadedFile.__init__(self, file=file, name="artifact", size=self.received)
 

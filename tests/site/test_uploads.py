@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import random
 import tempfile
 import time
 from collections.abc import Callable, MutableMapping
@@ -60,6 +61,7 @@ class Client:
         body: bytes,
         before: Callable[[int], None] = lambda position: None,
         leaves_at: int | None = None,
+        piece: int = CHUNK,
     ) -> None:
         given = [("host", "localhost"), ("content-length", str(len(body))), *headers]
         given.append(("content-type", "multipart/form-data; boundary=xyz"))
@@ -76,6 +78,7 @@ class Client:
         self.holding = asyncio.Event()
         self._before = before
         self._leaves_at = leaves_at
+        self._piece = piece
         self.answer: list[Message] = []
 
     async def receive(self) -> Message:
@@ -87,7 +90,7 @@ class Client:
         if self.position == len(self.body):
             await asyncio.Event().wait()  # a client that waits for its answer
         self._before(self.position)
-        chunk = self.body[self.position : self.position + CHUNK]
+        chunk = self.body[self.position : self.position + self._piece]
         self.position += len(chunk)
         return {
             "type": "http.request",
@@ -177,6 +180,16 @@ def test_a_known_caller_uploads_with_one_copy_on_disk(settings: Settings, spool:
     assert ArtifactStore.default().path_of(digest).read_bytes() == content
     version = ModelVersion.objects.get()
     assert (version.digest, version.size) == (digest, SIZE)
+
+
+@pytest.mark.parametrize("size", [1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 4321])
+def test_in_whatever_pieces_it_comes_all_of_it_is_stored(size: int, settings: Settings) -> None:
+    content = random.Random(size).randbytes(size)
+    done = ask(Client(headers=key("manage"), body=form(content), piece=7_919))
+    assert done.status == 201, done.json
+    digest = hashlib.sha256(content).hexdigest()
+    assert ArtifactStore.default().path_of(digest).read_bytes() == content
+    assert ModelVersion.objects.get().size == size
 
 
 def test_nothing_of_a_strangers_body_is_kept(settings: Settings, spool: Path) -> None:

@@ -1,0 +1,56 @@
+"""What is written past the kernel's cache is what was given, whatever its size."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from registry.artifacts.direct import BLOCK_BYTES, DirectFile
+
+BEFORE = b"abc"
+
+
+def written(path: Path, *pieces: bytes) -> bytes:
+    """Write them behind what is there, and read it by the same descriptor as whoever stores it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    try:
+        file = DirectFile(descriptor)
+        for piece in pieces:
+            file.write(piece)
+        file.finish()
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        with os.fdopen(os.dup(descriptor), "rb") as reading:
+            return reading.read()
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [(), (1,), (BLOCK_BYTES,), (BLOCK_BYTES - 1, 2), (3 * BLOCK_BYTES + 5,), (70_001,) * 40],
+)
+def test_it_holds_what_was_given(sizes: tuple[int, ...], tmp_path: Path) -> None:
+    pieces = [os.urandom(size) for size in sizes]
+    assert written(tmp_path / "file", *pieces) == b"".join(pieces)
+
+
+def test_where_blocks_do_not_fit_it_is_written_as_usual(tmp_path: Path) -> None:
+    """A disk takes whole sectors of its own; these begin within one."""
+    path = tmp_path / "file"
+    path.write_bytes(BEFORE)
+    pieces = [os.urandom(BLOCK_BYTES + 7), os.urandom(BLOCK_BYTES)]
+    assert written(path, *pieces) == BEFORE + b"".join(pieces)
+
+
+def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        file = DirectFile(descriptor)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            file.write(bytes(BLOCK_BYTES))
+    finally:
+        os.close(descriptor)
