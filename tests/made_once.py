@@ -1,48 +1,55 @@
-"""Rows of the registry that its services make once, and that later tests of a process get again."""
+"""Rows that are worked out once, and that later tests of a process get again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from django.apps import apps
 from django.db import connection, transaction
+from django.db.models import Model
+
+
+class Inserts:
+    """What Django says to insert these rows: said again, it's a fiftieth of the work."""
+
+    def __init__(self, rows: Sequence[Sequence[Model]]) -> None:
+        self._statements: list[tuple[str, Any]] = []
+        with transaction.atomic(), connection.execute_wrapper(self._note):
+            for of_a_table in filter(None, rows):
+                type(of_a_table[0])._base_manager.bulk_create(of_a_table)
+            transaction.set_rollback(True)
+
+    def __call__(self) -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            for statement, values in self._statements:
+                cursor.execute(statement, values)
+
+    def _note(self, execute: Callable[..., Any], sql: str, params: Any, *more: Any) -> Any:
+        if sql.startswith("INSERT"):
+            self._statements.append((sql, params))
+        return execute(sql, params, *more)
 
 
 class MadeOnce:
-    """By key, what inserts all that the services have made: a fiftieth of the work."""
+    """By key, what the services of the registry have made."""
 
     def __init__(self) -> None:
-        self._inserts: dict[Hashable, list[tuple[str, Any]]] = {}
+        self._inserts: dict[Hashable, Inserts] = {}
 
     def have(self, key: Hashable, make: Callable[[], object]) -> None:
         """Let the registry, in which nothing is yet, hold what `make` makes."""
-        inserts = self._inserts.get(key)
-        if inserts is None:
-            inserts = self._inserts[key] = _inserts_of(make)
-        with transaction.atomic(), connection.cursor() as cursor:
-            for statement, values in inserts:
-                cursor.execute(statement, values)
+        if key not in self._inserts:
+            self._inserts[key] = _inserts_of(make)
+        self._inserts[key]()
 
 
-def _inserts_of(make: Callable[[], object]) -> list[tuple[str, Any]]:
-    """What Django would say to insert what `make` makes; of both, nothing is left."""
-    inserts = []
-
-    def noted(execute: Callable[..., Any], sql: str, params: Any, *more: Any) -> Any:
-        if sql.startswith("INSERT"):
-            inserts.append((sql, params))
-        return execute(sql, params, *more)
-
+def _inserts_of(make: Callable[[], object]) -> Inserts:
+    """Of what is made meanwhile, nothing is left."""
     tables = list(apps.get_app_config("registry").get_models(include_auto_created=True))
     with transaction.atomic():
         assert not any(table._base_manager.exists() for table in tables)
-        with transaction.atomic():
-            make()
-            made = [(table, list(table._base_manager.all())) for table in tables]
-            transaction.set_rollback(True)
-        with connection.execute_wrapper(noted):
-            for table, rows in made:
-                table._base_manager.bulk_create(rows)
+        make()
+        made = [list(table._base_manager.all()) for table in tables]
         transaction.set_rollback(True)
-    return inserts
+    return Inserts(made)
