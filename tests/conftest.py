@@ -98,7 +98,7 @@ def django_db_setup(
 
 def _keep_what_a_flush_renews() -> None:
     """Content types and permissions, which never change: working them out anew takes 40 ms."""
-    rows = [list(ContentType.objects.all()), list(Permission.objects.all())]
+    rows: list[list[Any]] = [list(ContentType.objects.all()), list(Permission.objects.all())]
     with transaction.atomic():
         ContentType.objects.all().delete()
         kept = Inserts(rows)

@@ -21,6 +21,11 @@ os.environ["CLIPPER_VAR"] = FOLDER
 for name in ("CLIPPER_RUN_DIR", "DATABASE_URL", "REDIS_URL", "CLIPPER_HTTPS", "CLIPPER_DEBUG"):
     os.environ.pop(name, None)
 
+# Linear algebra of several threads, each waiting for the others on cores that other processes use
+# too, took a hundred times the time for a fit. Replicas get the threads of their versions anyway.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[name] = "1"
+
 # Where collected static files lie: whitenoise warns where the folder is missing.
 os.mkdir(os.path.join(FOLDER, "static"))  # noqa: PTH102, PTH118  (before anything is set up)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression, Perceptron
+from sklearn.linear_model import Perceptron, RidgeClassifier
 
 from registry.demo.digits import training
 from tests.integration.conftest import Digits
@@ -27,7 +27,7 @@ TRITON, MLFLOW, LOCAL = "far-triton:1", "far-mlflow:1", "svm-linear:1"
 @pytest.fixture(scope="module")
 def triton() -> Iterator[StandIn]:
     inputs, labels = training()
-    model = LogisticRegression(C=0.001, max_iter=300).fit(inputs, labels)
+    model = RidgeClassifier().fit(inputs, labels)
     server = StandIn(Inference(model.predict, width=64, name="digits", datatype="FP64"))
     yield server
     server.stop()
