@@ -16,10 +16,11 @@ from statistics import mean
 from typing import NamedTuple
 
 from selection.answers.combine import combine
+from selection.contexts import GLOBAL_CONTEXT
 from selection.learning.update import update_of
 from selection.policies import POLICIES, Policy, Prepared, Selection, make_policy
 from selection.policies.linear import Linear
-from selection.policies.statistics import State, learn
+from selection.policies.statistics import State, learn_in
 from selection.rewards.losses import make_loss
 from selection.store.codec import prepared
 
@@ -36,24 +37,33 @@ World = Callable[[int, Random], Mapping[str, bool]]
 
 
 class Learner:
-    """One context's state and the policy applied to it; `general` is what all contexts know. The
+    """A policy applied to what is known in one context, among the `states` of all by context. The
     arithmetic is the servers' own (`selection.policies.statistics`), which Redis does in a script.
     """
 
     def __init__(
-        self, policy: Policy, *, arms: Sequence[str], general: State | None = None
+        self,
+        policy: Policy,
+        *,
+        arms: Sequence[str],
+        context: str = GLOBAL_CONTEXT,
+        states: dict[str, State] | None = None,
     ) -> None:
-        self.state = State()
+        self.states = {} if states is None else states
+        self._context = context
         self._policy = policy
         self._arms = dict.fromkeys(arms, 1.0)
-        self._general = general
         self._prepared: Prepared | None = None
 
     @property
     def prepared(self) -> Prepared:
-        """The policy applied to what is known now."""
+        """The policy applied to what is known now, if nobody else has learned since it last did."""
         if self._prepared is None:
-            self._prepared = prepared(self._policy, self.state, self._arms, general=self._general)
+            own, everybody = (
+                self.states.get(context, State()) for context in (self._context, GLOBAL_CONTEXT)
+            )
+            general = None if self._context == GLOBAL_CONTEXT else everybody
+            self._prepared = prepared(self._policy, own, self._arms, general=general)
         return self._prepared
 
     def answer(self, selection: Selection, *, outputs: Mapping[str, bytes]) -> bytes:
@@ -74,7 +84,7 @@ class Learner:
             self._policy, arms=self._arms, losses=losses, propensities=propensities,
             features=features,
         )  # fmt: skip
-        self.state = learn(self.state, update)
+        self.states |= learn_in(self._context, update, states=self.states)
         self._prepared = None
 
 

@@ -16,6 +16,7 @@ from benchmarks.paper import PAPER
 from benchmarks.paper.pictures import DIGITS, Scans, halves, noisy, slanted
 from benchmarks.selection_simulation import Learner
 from benchmarks.telling import Target, number
+from selection.contexts import GLOBAL_CONTEXT
 from selection.policies import make_policy
 from selection.policies.statistics import State
 
@@ -27,13 +28,11 @@ DIALECTS = (
 NOISE = 2.0
 GLOBAL = "everybody:1"
 ARMS = (GLOBAL, *(f"dialect-{n}:1" for n in range(1, len(DIALECTS) + 1)))
-# Eight labels a user have to be enough: each counts for much.
-ETA = 4.0
-POLICY = make_policy("exp4", {"eta": ETA})
+POLICY = make_policy("exp4", {})
 FEEDBACKS, WANTED_WITHIN = 8, 4
-# Labelled queries of users without a context, from which the general state is learned, and pictures
-# that each user's error is measured with.
-STRANGERS, ASKED = 1_000, 40
+# Users from whom what is known of everybody is learned, of as many labels each, and pictures that
+# each other user's error is measured with.
+STRANGERS, ASKED = 125, 40
 EVERYBODY, OWN, LEARNED = "one model for everybody", "model of the user's own dialect", "learned"
 
 
@@ -62,7 +61,7 @@ def _split(count: int, *, seed: int) -> dict[str, list[float]]:
         scans = asked.some(FEEDBACKS + ASKED, generator=generator)
         observed, others = spoken(scans, dialect, generator=generator).split(FEEDBACKS)
         users.append((dialect, Asked.of(models, observed), Asked.of(models, others)))
-    general = of_everybody(models, asked, count=STRANGERS, generator=generator)
+    general = of_everybody(models, asked, generator=generator)
     learned = [learns(observed, others, general=general) for _, observed, others in users]
     return {
         EVERYBODY: [float(np.mean([others.error_of(GLOBAL) for _, _, others in users]))],
@@ -92,18 +91,17 @@ def trained(scans: Scans, *, generator: np.random.Generator) -> dict[str, Any]:
 
 
 def of_everybody(
-    models: dict[str, Any], scans: Scans, *, count: int, generator: np.random.Generator
-) -> State:
-    """Return what is learned without contexts, from labelled queries of all dialects in turn."""
-    learner, each = Learner(POLICY, arms=ARMS), count // len(DIALECTS)
-    asked = []
-    for n in range(len(DIALECTS)):
-        some = scans.some(each, generator=generator)
-        asked.append(Asked.of(models, spoken(some, n, generator=generator)))
-    for place in range(each):
-        for one in asked:
-            one.teach(learner, place)
-    return learner.state
+    models: dict[str, Any], scans: Scans, *, generator: np.random.Generator
+) -> dict[str, State]:
+    """Return what strangers of all dialects in turn have taught, each in a context of their own."""
+    states: dict[str, State] = {}
+    for place in range(STRANGERS):
+        some = scans.some(FEEDBACKS, generator=generator)
+        asked = Asked.of(models, spoken(some, place % len(DIALECTS), generator=generator))
+        learner = Learner(POLICY, arms=ARMS, context=f"stranger {place}", states=states)
+        for feedback in range(FEEDBACKS):
+            asked.teach(learner, feedback)
+    return {GLOBAL_CONTEXT: states[GLOBAL_CONTEXT]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,9 +142,9 @@ class Asked:
         return float(np.mean(wrong))
 
 
-def learns(observed: Asked, others: Asked, *, general: State) -> list[float]:
+def learns(observed: Asked, others: Asked, *, general: dict[str, State]) -> list[float]:
     """Return the error of a user's context after none, one, ... of the feedbacks."""
-    learner = Learner(POLICY, arms=ARMS, general=general)
+    learner = Learner(POLICY, arms=ARMS, context="the user's", states=dict(general))
     errors = [others.error(learner)]
     for place in range(FEEDBACKS):
         observed.teach(learner, place)

@@ -41,7 +41,7 @@ def test_a_context_starts_from_what_is_general():
     general = Learner(policy, arms=ARMS)
     for _ in range(4):
         general.learn(general.prepared.select(0.0), outputs={"a:1": b"1", "b:1": b"2"}, label=b"1")
-    weights = Learner(policy, arms=ARMS, general=general.state).prepared.weights
+    weights = Learner(policy, arms=ARMS, context="u", states=general.states).prepared.weights
     assert weights["b:1"] / weights["a:1"] == pytest.approx(math.exp(-4.0))
 
 
@@ -161,7 +161,7 @@ def test_a_context_that_learns_too_slowly_misses_the_targets(tmp_path):
 
 
 def test_users_are_told_apart_with_real_models(monkeypatch):
-    monkeypatch.setattr(fig10, "STRANGERS", 160)
+    monkeypatch.setattr(fig10, "STRANGERS", 24)
     result = Frame(fig10.personal(splits=1, users=16))
     learned = fig10.error_of(result, LEARNED)
     assert len(learned) == fig10.FEEDBACKS + 1

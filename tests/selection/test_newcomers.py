@@ -70,8 +70,7 @@ def share_of_a_bad_newcomer(policy: Policy) -> float:
             selection = learner.prepared.select(0.0, described)._replace(arms=(arm,))
             wrong = float(luck.random() >= right)
             learner.take(selection, {arm: wrong}, features=described)
-    with_newcomer = Learner(policy, arms=(*RIGHT, NEW))
-    with_newcomer.state = learner.state
+    with_newcomer = Learner(policy, arms=(*RIGHT, NEW), states=learner.states)
     asked = [
         with_newcomer.prepared.select(luck.random(), features(policy, luck)).arms[0]
         for _ in range(LATE)

@@ -86,16 +86,39 @@ def test_a_context_that_is_alone_learns_nothing_from_itself_once_more() -> None:
     assert (seen, rewarded) == pytest.approx((52.0, 40.0 + 2.0 * 40.0 / 52.0))
 
 
+LOGS = Everybody(
+    statistics={"a:1": (-4.0,), "b:1": (-40.0,)},
+    rewards={"a:1": (80.0, 70.0, 70.0), "b:1": (20.0, 1.0, 1.0)},
+    strength=8.0,
+)
+
+
+def observed(count: float) -> Statistics:
+    return {"a:1": (count, 0.0, 0.0), "b:1": (0.0, 0.0, 0.0)}
+
+
+def test_log_weights_of_a_context_that_has_seen_nothing_are_everybody_s() -> None:
+    own = dict.fromkeys(ARMS, (0.0,))
+    assert shrunk(own, LOGS, seen=observed(0.0), relative=True) == {
+        arm: pytest.approx(vector) for arm, vector in LOGS.statistics.items()
+    }
+
+
 def test_log_weights_count_as_so_many_labels_of_all_that_made_them() -> None:
-    general = Everybody(
-        statistics={"a:1": (-4.0,), "b:1": (-40.0,)},
-        rewards={"a:1": (80.0, 70.0, 70.0), "b:1": (20.0, 1.0, 1.0)},
-        strength=8.0,
-    )
+    # Everybody's are of 80 labels and worth 8, the context's own of 8: half of each, of 16 labels,
+    # and half of what all 80 decide more.
     own = {"a:1": (-1.0,), "b:1": (0.0,)}
-    nothing = dict.fromkeys(ARMS, (0.0, 0.0, 0.0))
-    assert shrunk(own, general, seen=nothing, relative=True) == {
-        "a:1": pytest.approx((-1.4,)), "b:1": pytest.approx((-4.0,))
+    assert shrunk(own, LOGS, seen=observed(8.0), relative=True) == {
+        "a:1": pytest.approx((-1.4 * 48.0 / 16.0,)), "b:1": pytest.approx((-4.0 * 48.0 / 16.0,))
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [72.0, 80.0, 1000.0])
+def test_log_weights_of_as_many_labels_as_all_have_are_nobody_else_s(count: float) -> None:
+    own = {"a:1": (-1.0,), "b:1": (0.0,)}
+    share = max(80.0 - count, 0.0) / 80.0
+    assert shrunk(own, LOGS, seen=observed(count), relative=True) == {
+        "a:1": pytest.approx((-1.0 - 4.0 * share,)), "b:1": pytest.approx((-40.0 * share,))
     }  # fmt: skip
 
 
