@@ -10,7 +10,7 @@ the sums `PAIRS` tell without anybody looking at all contexts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from selection.policies.statistics import (

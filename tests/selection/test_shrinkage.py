@@ -18,7 +18,15 @@ from selection.policies.shrinkage import (
     shrunk,
     strength,
 )
-from selection.policies.statistics import LOG_WEIGHTS, REWARDS, State, WarmStart, learn_in, rewards
+from selection.policies.statistics import (
+    LOG_WEIGHTS,
+    REWARDS,
+    State,
+    Statistics,
+    WarmStart,
+    learn_in,
+    rewards,
+)
 from selection.store.codec import prepared
 
 ARMS = ("a:1", "b:1")
