@@ -264,9 +264,11 @@ class Reconciler:
         self, records: Sequence[ReplicaRecord], *, views: Sequence[WebView], moment: datetime
     ) -> frozenset[int]:
         """Keep warm what still answers for a live version of which some web process has none."""
-        warm = ModelVersion.objects.filter(
-            warm_until__gt=moment, model__live_version__replicas__gt=0
-        ).exclude(model__live_version_id=F("pk"))
+        warm = ModelVersion.objects.filter(warm_until__gt=moment)
+        if not warm.exists():
+            return frozenset()
+        warm = warm.filter(model__live_version__replicas__gt=0)
+        warm = warm.exclude(model__live_version_id=F("pk"))
         ready = [record for record in records if record.state is ReplicaState.READY]
         fallbacks = [
             version

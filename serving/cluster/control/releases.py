@@ -175,7 +175,7 @@ class Releases:
 
     def advance(self, cluster: Cluster) -> None:
         """Take every open release as far as it can go now."""
-        open_releases = list(Release.objects.open().with_versions().order_by("pk"))
+        open_releases = _open_releases()
         pending = [r for r in open_releases if r.state == Release.State.PENDING]
         checks = VersionCheck.objects.filter(version__in=[r.version_id for r in pending])
         check_of = {check.version_id: check for check in checks}
@@ -272,6 +272,12 @@ class Releases:
             ready_s=ages.of(f"{name} ready", now=now) if ready else 0.0,
             reached_within_s=settings.CLIPPER_REACHED_S,
         )
+
+
+def _open_releases() -> list[Release]:
+    """In their order. Mostly there are none, and to ask for that alone is a fifth of the work."""
+    found = Release.objects.open()
+    return list(found.with_versions().order_by("pk")) if found.exists() else []
 
 
 def _least(failures: Mapping[str, HostFailures], *, hosts: Collection[str]) -> int:

@@ -99,6 +99,8 @@ def _autoscaled(*, now: float) -> list[ModelVersion]:
 
     One that is only kept warm keeps its number, for a rollback.
     """
+    if not ModelVersion.objects.filter(max_replicas__isnull=False).exists():
+        return []
     starting = Release.objects.filter(state=Release.State.STARTING).values("model")
     asked = Q(model__live_version_id=F("pk")) | Q(pinning_routes__isnull=False)
     versions = wanted(ModelVersion.objects.all(), now=datetime.fromtimestamp(now, tz=UTC))
