@@ -183,27 +183,23 @@ def test_one_that_is_given_up_is_ended(tmp_path: Path, parents: WarmedParents) -
         assert not parent.children()
 
 
-def test_one_whose_parent_is_killed_is_forked_by_another(tmp_path: Path) -> None:
-    own = WarmedParents()
-    before = {process.pid for process in the_parents()}
+def test_one_whose_parent_is_killed_is_forked_by_another(
+    tmp_path: Path, parents: WarmedParents
+) -> None:
     killed: list[int] = []
 
     def kill() -> None:
         if not killed:
-            (parent,) = (process for process in the_parents() if process.pid not in before)
+            (parent,) = the_parents()
             killed.append(parent.pid)
             parent.kill()
 
     # It takes longer than it takes to be looked after.
     code = "import os, time; time.sleep(1.5); print('by', os.getppid(), flush=True)"
-    slow = code_of(tmp_path, code)
-    try:
-        output = forked(slow, own, meanwhile=kill).output
-        (parent,) = (process for process in the_parents() if process.pid not in before)
-        assert output.startswith(f"by {parent.pid}\n")
-        assert parent.pid not in killed
-    finally:
-        own.end()
+    output = forked(code_of(tmp_path, code), parents, meanwhile=kill).output
+    (parent,) = the_parents()
+    assert output.startswith(f"by {parent.pid}\n")
+    assert parent.pid not in killed
 
 
 def test_an_executed_one_that_gives_way_runs_where_nobody_else_wants_to(tmp_path: Path) -> None:
@@ -211,22 +207,21 @@ def test_an_executed_one_that_gives_way_runs_where_nobody_else_wants_to(tmp_path
     assert comes_to_give_way(process)
 
 
-def test_a_forked_one_that_gives_way_runs_where_nobody_else_wants_to(tmp_path: Path) -> None:
-    own, program = WarmedParents(), endless(tmp_path)
-    try:
-        # A parent that gives way while it imports may be given up where others want everything.
-        first = own.fork(program)
-        assert first is not None
-        with first.stdin, first.stdout, first.stderr:
-            deadline = time.monotonic() + SECONDS
-            while first.pid is None and time.monotonic() < deadline:
-                first.wait(0.05)
-            first.end()
-        process = own.fork(program, gives_way=True)
-        assert process is not None
-        assert comes_to_give_way(process)
-    finally:
-        own.end()
+def test_a_forked_one_that_gives_way_runs_where_nobody_else_wants_to(
+    tmp_path: Path, parents: WarmedParents
+) -> None:
+    program = endless(tmp_path)
+    # A parent that gives way while it imports may be given up where others want everything.
+    first = parents.fork(program)
+    assert first is not None
+    with first.stdin, first.stdout, first.stderr:
+        deadline = time.monotonic() + SECONDS
+        while first.pid is None and time.monotonic() < deadline:
+            first.wait(0.05)
+        first.end()
+    process = parents.fork(program, gives_way=True)
+    assert process is not None
+    assert comes_to_give_way(process)
 
 
 def endless(folder: Path) -> TrialProgram:
