@@ -220,7 +220,7 @@ def test_a_surge_is_met_within_seconds_and_given_back_in_minutes() -> None:
     assert all(before >= after for before, after in pairwise(falling))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(
     rate=st.floats(0, 2500),
     capacity=st.floats(20, 400),

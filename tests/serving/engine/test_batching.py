@@ -93,8 +93,8 @@ def test_it_starts_with_single_rows_and_never_grows_on_a_batch_that_was_not_full
 def test_it_converges_to_what_fills_the_budget(name: str, model: SimulatedModel, best: int) -> None:
     controller = new_controller(name, budget=0.02, max_size=4096)
     simulation = Simulation(load=ClosedLoop(clients=3000), model=model, controller=controller)
-    simulation.run(12.0)
-    seen = simulation.run(5.0)
+    simulation.run(8.0)
+    seen = simulation.run(3.0)
     assert 0.85 * best <= seen.mean_size <= 1.05 * best
     assert seen.batch_latency(0.99) <= 1.1 * controller.budget
 
@@ -116,10 +116,10 @@ def test_a_replica_that_became_slower_gets_smaller_batches_within_tens_of_them(n
 def test_a_replica_that_became_faster_is_found_out(name: str) -> None:
     controller = new_controller(name, budget=0.02, max_size=4096)
     simulation = _saturated(controller)
-    simulation.run(10.0)
+    simulation.run(5.0)
     before = controller.cap
     simulation.model = SimulatedModel(fixed=0.0005, per_row=0.00005, noise=0.05)
-    simulation.run(15.0)
+    simulation.run(8.0)
     assert simulation.run(2.0).mean_size > 1.6 * before
 
 

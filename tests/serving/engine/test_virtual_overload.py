@@ -60,8 +60,8 @@ async def test_three_times_what_it_can_answer_costs_it_next_to_nothing(
 
 async def beside_a_flood(version: VirtualService, *, load: float, options: CallOptions) -> Replies:
     """What an application sees that asks for `load` of what the version can answer."""
-    capacity = await version.capacity()
-    seconds = 1500.0 / (load * capacity)
+    capacity = await version.capacity(seconds=0.5)
+    seconds = 1000.0 / (load * capacity)
     flood, light = await asyncio.gather(
         version.open(3.0 * capacity, seconds=seconds, options=FLOODING),
         version.open(load * capacity, seconds=seconds, options=options),
@@ -124,9 +124,9 @@ async def test_a_burst_on_an_idle_fast_model_is_answered(rate: float) -> None:
 async def test_a_version_that_starts_under_load_refuses_next_to_nothing(
     fixed: int, per_row: float
 ) -> None:
-    capacity = await service(fixed, per_row, 50, noise=0.03).capacity(seconds=1.0)
+    capacity = await service(fixed, per_row, 50, noise=0.03).capacity(seconds=0.5)
     started = service(fixed, per_row, 50, noise=0.03)
-    seen = await started.open(0.8 * capacity, seconds=2000.0 / capacity)
+    seen = await started.open(0.8 * capacity, seconds=1000.0 / capacity)
     assert seen.share_in_time >= 0.99
 
 
@@ -141,6 +141,6 @@ async def test_a_full_batch_hardly_ever_takes_more_than_its_budget(
     capacity = await version.capacity(seconds=0.5)
     [replica] = version.replicas
     replica.batch_seconds.clear()
-    await version.open(1.2 * capacity, seconds=2.0)
+    await version.open(1.2 * capacity, seconds=1.0)
     batches = sorted(replica.batch_seconds)
     assert batches[int(0.99 * len(batches))] <= 1.1 * replica.replica.planner.budget

@@ -99,24 +99,25 @@ def test_where_rows_share_a_cost_it_comes_near_the_best_wait_there_is(
     )
     simulation = simulate(load=load, model=model, wait=AutoWait(budget=budget))
     simulation.run(6.0)
-    assert simulation.run(20.0).throughput >= 0.9 * best
+    assert simulation.run(8.0).throughput >= 0.9 * best
 
 
 @pytest.mark.parametrize("think", beginning_of([0.0001, 0.001], rows=1))
 @pytest.mark.parametrize("clients", beginning_of([16, 400, 64], rows=2))
 def test_where_rows_share_nothing_trying_costs_next_to_nothing(clients: int, think: float) -> None:
     load = ClosedLoop(clients=clients, think=think)
-    without = throughput_of_wait(0.0, load=load, model=NO_SHARED_COST, budget=BUDGET)
+    without = throughput_of_wait(0.0, load=load, model=NO_SHARED_COST, budget=BUDGET, run=4.0)
     simulation = simulate(load=load, model=NO_SHARED_COST, wait=AutoWait(budget=BUDGET))
-    assert simulation.run(10.0).throughput >= 0.97 * without
-    assert simulation.run(10.0).throughput >= 0.97 * without
+    assert simulation.run(5.0).throughput >= 0.97 * without
+    assert simulation.run(5.0).throughput >= 0.97 * without
 
 
 @pytest.mark.parametrize("rate", beginning_of([20, 3000, 100, 300, 1000], rows=2))
 @pytest.mark.parametrize("model", [SHARED_COST, NO_SHARED_COST], ids=["shared", "none"])
 def test_under_a_light_load_nobody_waits_for_others(rate: int, model: SimulatedModel) -> None:
+    seconds = min(30.0, 20_000 / rate)
     latencies = [
-        simulate(load=OpenLoop(rate=rate), model=model, wait=wait).run(30.0).mean_latency
+        simulate(load=OpenLoop(rate=rate), model=model, wait=wait).run(seconds).mean_latency
         for wait in (FixedWait(seconds=0.0, budget=BUDGET), AutoWait(budget=BUDGET))
     ]
     assert latencies[1] <= 1.02 * latencies[0]
@@ -144,11 +145,11 @@ def test_when_the_load_falls_a_lone_query_soon_waits_no_more() -> None:
 def test_when_waiting_stops_paying_it_is_dropped() -> None:
     wait = waiting()
     simulation = simulate(load=ClosedLoop(clients=64), model=NO_SHARED_COST, wait=wait)
-    simulation.run(10.0)
+    simulation.run(5.0)
     without = throughput_of_wait(
-        0.0, load=ClosedLoop(clients=64), model=NO_SHARED_COST, budget=BUDGET
+        0.0, load=ClosedLoop(clients=64), model=NO_SHARED_COST, budget=BUDGET, run=4.0
     )
-    assert simulation.run(5.0).throughput >= 0.97 * without
+    assert simulation.run(3.0).throughput >= 0.97 * without
 
 
 def test_when_more_clients_come_it_tries_again() -> None:
