@@ -112,7 +112,11 @@ class Autoscaler:
         recent = [reading for _, reading in self._readings][-READINGS_UP:]
         if len(recent) < READINGS_UP:
             return None
-        steps = [load_between(earlier, later) for earlier, later in pairwise(recent)]
+        if not all(
+            _is_pressed(load_between(earlier, later), budget_s=situation.budget_s)
+            for earlier, later in pairwise(recent)
+        ):
+            return None
         overall = load_between(recent[0], recent[-1])
         window = load_between(self._readings[0][1], recent[-1])
         if overall is None or window is None:
@@ -120,8 +124,6 @@ class Autoscaler:
         # A batch counts when it is done, so a long one is not in each of the latest seconds.
         busy = max(overall.busy_replicas, window.busy_replicas) / situation.ready
         if busy < BUSY_SHARE and overall.sent:
-            return None
-        if not all(step and strain(step, budget_s=situation.budget_s) > 1.0 for step in steps):
             return None
         replicas = more_replicas(
             situation.wanted,
@@ -168,6 +170,10 @@ def strain(load: Load, *, budget_s: float | None) -> float:
     losing = load.lost_share > LOST_SHARE
     lost = 1.0 / max(1.0 - load.lost_share, 1.0 / LARGEST_STEP) if losing else 0.0
     return min(LARGEST_STEP, max(delayed, lost))
+
+
+def _is_pressed(load: Load | None, *, budget_s: float | None) -> bool:
+    return load is not None and strain(load, budget_s=budget_s) > 1.0
 
 
 def more_replicas(wanted: int, *, strain: float, most: int) -> int:
