@@ -10,6 +10,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -22,6 +23,9 @@ from registry.errors import BodyTooLarge, ClipperError
 
 # It has no digest yet.
 PREFIX = ".incoming-"
+
+# Its device, its number there, and when it was written.
+FileIdentity = tuple[int, int, int]
 
 
 class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none when it runs
@@ -38,6 +42,7 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
         self.fault: ClipperError | None = None
         self.received = 0
         self._limit = max_bytes
+        self._damaged: FileIdentity | None = None
         self._sha256 = hashlib.sha256()
         file: IO[bytes] = os.fdopen(descriptor, "w+b", buffering=0)
         self._direct = DirectFile(descriptor)
@@ -61,8 +66,23 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
         with full_disk_is_507():
             os.fsync(self.fileno())
 
+    def compare(self, target: Path) -> None:
+        """Find out whether what has its name already is damaged: `settle` then takes its place."""
+        there = _identity(target)
+        with suppress(FileNotFoundError):
+            if there is not None and not self._is_in(target):
+                self._damaged = there
+
     def settle(self, target: Path) -> None:
-        """Give it its name, once it is on the disk; raises `InsufficientStorage` if it can't be."""
+        """Give it its name, once it is on the disk; raises `InsufficientStorage` if it can't be.
+
+        What has the name already stays, unless it is known to be damaged: a model that is loading
+        may read that very file, and no other that takes its place.
+        """
+        there = _identity(target)
+        if there is not None and there != self._damaged:
+            self.close()
+            return
         with full_disk_is_507():
             os.fsync(self.fileno())
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -70,6 +90,12 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
             self.path.replace(target)
         self._discard.detach()
         super().close()
+
+    def _is_in(self, target: Path) -> bool:
+        with target.open("rb") as file:
+            if os.fstat(file.fileno()).st_size != self.received:
+                return False
+            return hashlib.file_digest(file, "sha256").hexdigest() == self.digest
 
     def close(self) -> None:
         self._discard()
@@ -98,6 +124,14 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
         self._sha256.update(chunk)
         self.received += len(chunk)
         self.size = self.received
+
+
+def _identity(path: Path) -> FileIdentity | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
 def _discard(file: IO[bytes], *, path: Path) -> None:

@@ -87,11 +87,13 @@ class ArtifactStore:
             incoming.close()
 
     def send(self, incoming: IncomingArtifact) -> None:
-        """Have what was received where the store keeps it, in the time that a network takes.
+        """Have what was received where the store keeps it, in the time that a network takes, or
+        compare it with what that has under its name.
 
         Apart from `settle`, as that is for a transaction, for whose end others wait.
         """
         if self.folder is not None:
+            incoming.compare(self.folder / name_of(incoming.digest))
             return
         name = name_of(incoming.digest)
         with _storage_answers():

@@ -21,6 +21,7 @@ def store(settings: Settings) -> ArtifactStore:
 
 def add(store: ArtifactStore, source: BinaryIO) -> tuple[str, int]:
     with store.received(source) as incoming:
+        store.send(incoming)
         store.settle(incoming)
         return incoming.digest, incoming.received
 
@@ -39,6 +40,41 @@ def test_it_keeps_an_artifact_read_only_under_its_sha256(
 def test_the_same_content_lies_there_once(store: ArtifactStore) -> None:
     assert add(store, io.BytesIO(b"same")) == add(store, io.BytesIO(b"same"))
     assert len([path for path in store.spool.rglob("*") if path.is_file()]) == 1
+
+
+def test_a_file_that_a_model_may_be_reading_stays_where_the_same_comes_again(
+    store: ArtifactStore,
+) -> None:
+    path = store.path_of(add(store, io.BytesIO(b"same"))[0])
+    before = path.stat().st_ino
+    add(store, io.BytesIO(b"same"))
+    assert path.stat().st_ino == before
+    # Received while there was none, as where several send the same at once.
+    path.unlink()
+    with (
+        store.received(io.BytesIO(b"same")) as first,
+        store.received(io.BytesIO(b"same")) as second,
+    ):
+        for incoming in (first, second):
+            store.send(incoming)
+        store.settle(first)
+        settled = path.stat().st_ino
+        store.settle(second)
+    assert path.stat().st_ino == settled
+    assert path.read_bytes() == b"same"
+    assert [file for file in store.spool.rglob("*") if file.is_file()] == [path]
+
+
+@pytest.mark.parametrize("damaged", [b"sane", b"sam", b"some more"])
+def test_what_was_damaged_is_mended_by_sending_it_again(
+    store: ArtifactStore, damaged: bytes
+) -> None:
+    path = store.path_of(add(store, io.BytesIO(b"same"))[0])
+    path.chmod(0o600)
+    path.write_bytes(damaged)
+    add(store, io.BytesIO(b"same"))
+    assert path.read_bytes() == b"same"
+    assert path.stat().st_mode & 0o777 == 0o400
 
 
 def test_an_artifact_that_is_too_large_leaves_nothing(store: ArtifactStore) -> None:
