@@ -21,6 +21,8 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.db import DatabaseError, close_old_connections
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 
 from infrastructure.giving_way import GivingWay
@@ -49,7 +51,17 @@ logger = logging.getLogger(__name__)
 
 
 class UploadHandlingASGIHandler(ASGIHandler):
-    """Django, which takes the body of an upload from whoever let it in."""
+    """Django, which takes the body of an upload from whoever let it in.
+
+    All views are synchronous: one thread runs them with the middleware around them. Django would
+    go from the event loop to that thread and back for each of a request's dozen steps.
+    """
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        super().load_middleware(is_async=False)
+
+    async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
+        return await sync_to_async(self.get_response, thread_sensitive=True)(request)
 
     def create_request(self, scope: Mapping[str, Any], body_file: Any) -> Any:
         return super().create_request(scope, scope.get(SCOPE_KEY) or body_file)
