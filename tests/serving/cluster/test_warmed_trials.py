@@ -300,8 +300,14 @@ def test_a_parent_ends_once_nobody_wants_it_and_not_while_a_check_is_under_way(
 
 @contextmanager
 def spinning(*, on: int) -> Iterator[None]:
-    """A process that wants all of one core."""
-    code = f"import os; os.sched_setaffinity(0, [{on}]); print(flush=True)\nwhile True: pass"
+    """A process that wants all of one core, of which others still get a share."""
+    code = f"""
+import os
+os.sched_setaffinity(0, [{on}])
+os.nice(10)
+print(flush=True)
+while True: pass
+"""
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, preexec_fn=set_parent_death_signal
     )
