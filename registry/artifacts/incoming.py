@@ -18,6 +18,7 @@ from typing import IO
 from django.core.files.uploadedfile import UploadedFile
 
 from registry.artifacts.direct import DirectFile
+from registry.artifacts.hashing import read_through
 from registry.artifacts.room import full_disk_is_507
 from registry.errors import BodyTooLarge, ClipperError
 
@@ -92,10 +93,12 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
         super().close()
 
     def _is_in(self, target: Path) -> bool:
-        with target.open("rb") as file:
+        found = hashlib.sha256()
+        with target.open("rb", buffering=0) as file:
             if os.fstat(file.fileno()).st_size != self.received:
                 return False
-            return hashlib.file_digest(file, "sha256").hexdigest() == self.digest
+            read_through(file, update=found.update)
+        return found.hexdigest() == self.digest
 
     def close(self) -> None:
         self._discard()

@@ -21,6 +21,7 @@ from django.core.files.uploadedfile import UploadedFile
 
 from infrastructure.file_lock import LockTimeout, is_at, only_one, try_lock
 from registry.artifacts.direct import DirectFile
+from registry.artifacts.hashing import read_through
 from registry.artifacts.incoming import PREFIX, IncomingArtifact
 from registry.artifacts.room import full_disk_is_507, need_room
 from registry.artifacts.store import ArtifactStore
@@ -184,8 +185,7 @@ class ResumedArtifact(IncomingArtifact):
             file.close()
             raise
         self._sha256 = hashlib.sha256()
-        while chunk := file.read(1 << 20):
-            self._sha256.update(chunk)
+        read_through(file, update=self._sha256.update)
         self.received = file.tell()
         self._direct = DirectFile(file.fileno())
         self._discard = weakref.finalize(self, _close, file, path=path)
