@@ -57,7 +57,7 @@ def routes_of(runtime: ConsoleRuntime) -> Endpoint:
     """Return the application that serves one console process."""
     management = with_release_waits(
         with_followed_changes(
-            with_limited_bodies(with_late_answers(cast(Endpoint, django_application))),
+            with_late_answers(with_limited_bodies(cast(Endpoint, django_application))),
             followed=runtime.followed,
         ),
         next_change=lambda: runtime.next_change,

@@ -10,7 +10,8 @@ from typing import Any
 from registry.late_answers import SCOPE_KEY, Lateness
 from serving.api.http import Endpoint, Receive, Scope, Send
 
-# So many of a process wait at once, with an answer of some 12 KB each; others are answered at once.
+# So many of a process wait at once, with an answer of some 12 KB each. Of more, who has waited
+# longest goes: told at once, the last one would learn how long a password takes.
 MOST = 256
 
 
@@ -19,10 +20,9 @@ def with_late_answers(application: Endpoint, *, most: int = MOST) -> Endpoint:
 
     Nothing of the application waits. Who leaves before has waited, and frees a place.
     """
-    waiting = 0
+    waiting: dict[asyncio.Timeout, None] = {}
 
     async def answering(scope: Scope, receive: Receive, send: Send) -> None:
-        nonlocal waiting
         lateness = Lateness()
         kept: list[MutableMapping[str, Any]] = []
 
@@ -34,21 +34,32 @@ def with_late_answers(application: Endpoint, *, most: int = MOST) -> Endpoint:
 
         came = asyncio.get_running_loop().time()
         await application({**scope, SCOPE_KEY: lateness}, receive, keep)
-        if kept and waiting < most:
-            waiting += 1
-            try:
-                await _stays(receive, until=came + lateness.seconds)
-            finally:
-                waiting -= 1
+        if kept:
+            await _wait(receive, until=came + lateness.seconds, waiting=waiting, most=most)
         for message in kept:
             await send(message)
 
     return answering
 
 
-async def _stays(receive: Receive, *, until: float) -> None:
-    """Wait until then, or until the client has left."""
+async def _wait(
+    receive: Receive, *, until: float, waiting: dict[asyncio.Timeout, None], most: int
+) -> None:
+    """Wait until then, until the client has left, or until `most` others have come since."""
     with suppress(TimeoutError):
-        async with asyncio.timeout_at(until):
-            while (await receive())["type"] != "http.disconnect":
-                pass
+        async with asyncio.timeout_at(until) as place:
+            waiting[place] = None
+            try:
+                if len(waiting) > most:
+                    _have_the_first_go(waiting)
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+            finally:
+                waiting.pop(place, None)
+
+
+def _have_the_first_go(waiting: dict[asyncio.Timeout, None]) -> None:
+    first = next(iter(waiting))
+    del waiting[first]
+    if not first.expired():
+        first.reschedule(asyncio.get_running_loop().time())

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import ClassVar
 
 import pytest
 from django.contrib.auth.hashers import Argon2PasswordHasher, get_hasher, identify_hasher
@@ -26,6 +27,7 @@ class Watched(Argon2PasswordHasher):
     begun = threading.Barrier(AT_ONCE)
     counting = threading.Lock()
     now = most = 0
+    threads: ClassVar[set[int]] = set()
 
     def encode(self, password: str, salt: str) -> str:
         with self._at_it():
@@ -40,6 +42,7 @@ class Watched(Argon2PasswordHasher):
         with self.counting:
             Watched.now += 1
             Watched.most = max(self.most, self.now)
+            self.threads.add(threading.get_ident())
         try:
             yield
         finally:
@@ -63,6 +66,7 @@ def work_at_once(hasher: Argon2PasswordHasher) -> int:
             assert hasher.verify(f"guess {turn}", made)
 
     Watched.most = 0
+    Watched.threads.clear()
     with ThreadPoolExecutor(max_workers=AT_ONCE) as threads:
         list(threads.map(make, range(AT_ONCE)))
     return Watched.most
@@ -70,7 +74,9 @@ def work_at_once(hasher: Argon2PasswordHasher) -> int:
 
 def test_one_password_is_worked_on_at_a_time() -> None:
     assert work_at_once(Watched()) > 1  # or there would be nothing to see
+    assert len(Watched.threads) > 1
     assert work_at_once(WatchedInTurn()) == 1
+    assert len(Watched.threads) == 1  # or each would keep memory of its own
 
 
 def test_a_password_of_before_works_and_is_hashed_anew_at_the_next_sign_in(db: None) -> None:

@@ -58,9 +58,23 @@ async def test_an_answer_goes_out_when_it_is_due() -> None:
 
 
 @in_virtual_time
-async def test_who_is_one_too_many_is_answered_at_once() -> None:
-    asking = [Asking(seconds=LATE_S) for _ in range(4)]
-    assert sorted(await ask(*asking, most=3)) == [1.0, LATE_S, LATE_S, LATE_S]
+async def test_who_has_waited_longest_goes_where_too_many_wait() -> None:
+    application, began = with_late_answers(works_a_second, most=3), now()
+    asking = [Asking(seconds=LATE_S) for _ in range(5)]
+
+    async def ask_later(number: int) -> None:
+        await asyncio.sleep(0.1 * number)
+        await application(asking[number].scope, asking[number].receive, asking[number].send)
+
+    await asyncio.gather(*map(ask_later, range(5)))
+    # The fourth is there after 1.3 s, the fifth after 1.4.
+    assert [round(one.at - began, 3) for one in asking] == [1.3, 1.4, 2.2, 2.3, 2.4]
+
+
+@in_virtual_time
+async def test_of_many_at_the_same_moment_as_many_wait() -> None:
+    asking = [Asking(seconds=LATE_S) for _ in range(9)]
+    assert sorted(await ask(*asking, most=3)) == [1.0] * 6 + [LATE_S] * 3
 
 
 @in_virtual_time
