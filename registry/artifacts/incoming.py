@@ -35,6 +35,9 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
     `fault` is why it could not be written; who takes the file raises it.
     """
 
+    # What has its name already and isn't what it should be.
+    _damaged: FileIdentity | None = None
+
     def __init__(self, *, folder: Path, max_bytes: int) -> None:
         with full_disk_is_507():
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -43,7 +46,6 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
         self.fault: ClipperError | None = None
         self.received = 0
         self._limit = max_bytes
-        self._damaged: FileIdentity | None = None
         self._sha256 = hashlib.sha256()
         file: IO[bytes] = os.fdopen(descriptor, "w+b", buffering=0)
         self._direct = DirectFile(descriptor)
@@ -82,6 +84,7 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
         """
         there = _identity(target)
         if there is not None and there != self._damaged:
+            self.path.unlink(missing_ok=True)
             self.close()
             return
         with full_disk_is_507():

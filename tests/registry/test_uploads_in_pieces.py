@@ -72,6 +72,18 @@ def test_it_becomes_a_version_and_nothing_else_stays(
     assert manager("get", f"uploads/{DIGEST}").json() == {"received": 0}
 
 
+def test_it_becomes_another_version_of_what_is_there_and_nothing_else_stays(
+    manager: Api, svm: Model, settings: Settings
+) -> None:
+    manager.upload("svm", version="1", runtime="sklearn", artifact=SimpleUploadedFile("m", CONTENT))
+    file = ArtifactStore.default().path_of(DIGEST).stat().st_ino
+    send_all(manager)
+    answer = register(manager, version="2")
+    assert answer.status_code == 201, answer.content
+    assert ArtifactStore.default().path_of(DIGEST).stat().st_ino == file
+    assert remnants(settings) == []
+
+
 def test_it_says_how_much_is_there_and_takes_what_follows_alone(manager: Api) -> None:
     assert manager("get", f"uploads/{DIGEST}").json() == {"received": 0}
     send(manager, PIECES[0], offset=0)
