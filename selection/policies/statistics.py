@@ -167,21 +167,16 @@ def _moved(
     keeps = statistic.keeps or (keep,) * statistic.width
     # What others' feedback leaves of an arm's numbers.
     still = (*keeps[: statistic.width - statistic.by_arm], *(1.0,) * statistic.by_arm)
-    nothing = (0.0,) * statistic.width
-    moved = {
-        arm: tuple(
-            x * k + d
-            for x, k, d in zip(
-                vector,
-                keeps if arm in deltas else still,
-                deltas.get(arm, nothing),
-                strict=True,
-            )
-        )
-        if arm in deltas or statistic.by_arm < statistic.width
-        else vector
-        for arm, vector in joined.items()
-    }
+    moved: dict[str, Vector] = {}
+    for arm, vector in joined.items():
+        added = deltas.get(arm)
+        if added is not None:
+            # A list: generators take half as long again, and a replay does little else.
+            moved[arm] = tuple([x * k + d for x, k, d in zip(vector, keeps, added, strict=True)])
+        elif statistic.by_arm < statistic.width:
+            moved[arm] = tuple([x * k + 0.0 for x, k in zip(vector, still, strict=True)])
+        else:
+            moved[arm] = vector
     return _rechecked(moved, told=deltas, at_ms=at_ms) if statistic.evidence else moved
 
 
@@ -249,8 +244,10 @@ def join(
     decide what newcomers start from, so that a late label of a former version changes none of it.
     """
     arms = tuple(arms)
-    chosen_among = frozenset(routed) or frozenset(arms)
     own = state.of(statistic)
+    if all(arm in own for arm in arms):
+        return {arm: own[arm] for arm in arms}
+    chosen_among = frozenset(routed) or frozenset(arms)
     known = [own[arm] for arm in arms if arm in own and arm in chosen_among]
     mean = 0.0
     if statistic.relative and known:
