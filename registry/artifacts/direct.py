@@ -11,6 +11,7 @@ import errno
 import fcntl
 import mmap
 import os
+from typing import IO
 
 BLOCK_BYTES = 1 << 20
 # Linux's; elsewhere files are written as usual.
@@ -20,15 +21,16 @@ DIRECT: int = getattr(os, "O_DIRECT", 0)
 class DirectFile:
     """What is written to a file, block by block. Its rest is there once it is `finish`ed."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, file: IO[bytes]) -> None:
+        # Not its descriptor: once it is closed, that may be another's.
+        self._file = file
         # A mapping begins with a page, as such writes have to.
         self._block: mmap.mmap | None = None
         self._filled = 0
         self._direct = False
 
     def write(self, data: bytes) -> None:
-        """Take all of it. Raises OSError."""
+        """Take all of it. Raises OSError, and ValueError where the file is closed."""
         if self._block is None:
             self._block = mmap.mmap(-1, BLOCK_BYTES)
         left = memoryview(data)
@@ -56,7 +58,7 @@ class DirectFile:
             written = 0
             while written < self._filled:
                 try:
-                    written += os.write(self._descriptor, left[written:])
+                    written += os.write(self._file.fileno(), left[written:])
                 except OSError as error:
                     # Of a part of a block, or where the file system wants other blocks.
                     if error.errno != errno.EINVAL or not self._direct:
@@ -67,10 +69,10 @@ class DirectFile:
     def _go_directly(self, direct: bool) -> None:
         if direct == self._direct or not DIRECT:
             return
-        flags = fcntl.fcntl(self._descriptor, fcntl.F_GETFL)
+        flags = fcntl.fcntl(self._file.fileno(), fcntl.F_GETFL)
         try:
             wanted = flags | DIRECT if direct else flags & ~DIRECT
-            fcntl.fcntl(self._descriptor, fcntl.F_SETFL, wanted)
+            fcntl.fcntl(self._file.fileno(), fcntl.F_SETFL, wanted)
         except OSError:  # the file system doesn't take it
             return
         self._direct = direct

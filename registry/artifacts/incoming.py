@@ -48,7 +48,7 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
         self._limit = max_bytes
         self._sha256 = hashlib.sha256()
         file: IO[bytes] = os.fdopen(descriptor, "w+b", buffering=0)
-        self._direct = DirectFile(descriptor)
+        self._direct = DirectFile(file)
         self._discard = weakref.finalize(self, _discard, file, path=self.path)
         super().__init__(file=file, name="artifact", size=0)
 

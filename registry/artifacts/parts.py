@@ -187,7 +187,7 @@ class ResumedArtifact(IncomingArtifact):
         self._sha256 = hashlib.sha256()
         read_through(file, update=self._sha256.update)
         self.received = file.tell()
-        self._direct = DirectFile(file.fileno())
+        self._direct = DirectFile(file)
         self._discard = weakref.finalize(self, _close, file, path=path)
         UploadedFile.__init__(self, file=file, name="artifact", size=self.received)
 

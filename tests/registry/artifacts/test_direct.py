@@ -14,17 +14,13 @@ BEFORE = b"abc"
 
 def written(path: Path, *pieces: bytes) -> bytes:
     """Write them behind what is there, and read it by the same descriptor as whoever stores it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
-    try:
-        file = DirectFile(descriptor)
+    with path.open("a+b", buffering=0) as file:
+        direct = DirectFile(file)
         for piece in pieces:
-            file.write(piece)
-        file.finish()
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        with os.fdopen(os.dup(descriptor), "rb") as reading:
-            return reading.read()
-    finally:
-        os.close(descriptor)
+            direct.write(piece)
+        direct.finish()
+        file.seek(0)
+        return file.read()
 
 
 @pytest.mark.parametrize(
@@ -47,10 +43,20 @@ def test_where_blocks_do_not_fit_it_is_written_as_usual(tmp_path: Path) -> None:
 def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.touch()
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        file = DirectFile(descriptor)
+    with path.open("rb", buffering=0) as file:
+        direct = DirectFile(file)
         with pytest.raises(OSError, match="Bad file descriptor"):
-            file.write(bytes(BLOCK_BYTES))
-    finally:
-        os.close(descriptor)
+            direct.write(bytes(BLOCK_BYTES))
+
+
+def test_nothing_goes_to_a_file_that_has_the_descriptor_of_one_that_was_closed(
+    tmp_path: Path,
+) -> None:
+    with (tmp_path / "file").open("wb", buffering=0) as file:
+        direct, descriptor = DirectFile(file), file.fileno()
+        direct.write(b"some")
+    with (tmp_path / "other").open("wb", buffering=0) as other:
+        assert other.fileno() == descriptor
+        with pytest.raises(ValueError, match="closed file"):
+            direct.write(bytes(BLOCK_BYTES))
+    assert (tmp_path / "other").read_bytes() == b""
