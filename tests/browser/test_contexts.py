@@ -84,7 +84,7 @@ def test_any_context_can_be_looked_up(
     state = page.get_by_test_id("state")
     expect(state).to_contain_text("bob?&=/")
     expect(state).to_contain_text("it follows what is known for everybody")
-    expect(state.get_by_test_id("learned-arm").filter(has_text="forest:1")).to_contain_text("55 %")
+    expect(state.get_by_test_id("learned-arm").filter(has_text="forest:1")).to_contain_text("88 %")
 
 
 def test_a_context_is_reset_after_asking_and_the_log_says_who_did(

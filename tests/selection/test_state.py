@@ -29,8 +29,8 @@ ARMS = {"svm:2": 1.0, "tree:1": 1.0}
 EVEN = {"svm:2": 0.5, "tree:1": 0.5}
 MOVED = State({"log": {"svm:2": (0.0,), "tree:1": (-50.0,)}})
 DAY_S = 86_400
-# A context that has learned nothing counts the general state as ten of its hundred labels.
-GENERAL = log_weights(svm=0, tree=-50) | rewards("svm:2", seen=100.0, mean=0.9)
+# A context that has learned nothing trusts as everybody does.
+GENERAL = log_weights(svm=0, tree=-5) | rewards("svm:2", seen=100.0, mean=0.9)
 FROM_GLOBAL = pytest.approx(1 / (1 + math.exp(-5.0)))
 GLOBAL, ANN = "clipper:selection:1:", "clipper:selection:1:ann"
 

@@ -63,13 +63,13 @@ def test_a_frozen_policy_does_what_each_context_knows() -> None:
 def test_a_context_without_a_state_of_its_own_does_what_is_known_for_everybody() -> None:
     general = State(
         {
-            LOG_WEIGHTS.name: {"a": (40.0,), "b": (0.0,)},
+            LOG_WEIGHTS.name: {"a": (4.0,), "b": (0.0,)},
             REWARDS.name: {"a": (100.0, 90.0, 81.0), "b": (0.0, 0.0, 0.0)},
         }
     )
     log = log_of([asked({"a": 1.0, "b": 0.0}, context="new")])
     proposal = frozen(log, candidate("exp3", arms="ab", floor=0.01), states={"": general})
-    trusted = 1.0 / (1.0 + math.exp(-4.0))  # a tenth of it, ten observations
+    trusted = 1.0 / (1.0 + math.exp(-4.0))
     assert proposal.chances[0, 0] == pytest.approx(0.99 * trusted + 0.005)
 
 
