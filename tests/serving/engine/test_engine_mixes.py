@@ -307,7 +307,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(STEPS)
 def test_every_question_is_settled_once_with_its_own_answers_and_nothing_is_left(
     steps: list[Any],
