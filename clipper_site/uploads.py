@@ -39,7 +39,7 @@ ADMITTED_WITHIN_S = 10.0
 # loop; and between two pieces.
 PIECE_BYTES = 512 << 10
 # Of whom less comes at once is read as quickly as it comes: who pauses has that looked at.
-FULL_BYTES = 16 << 10
+FULL_BYTES = 128 << 10
 # After each where cores are short: it comes at 50 MB/s then, which takes a tenth of one.
 PAUSE_S = 0.01
 SILENT_S = 60.0
