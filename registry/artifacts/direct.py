@@ -73,6 +73,8 @@ class DirectFile:
         try:
             wanted = flags | DIRECT if direct else flags & ~DIRECT
             fcntl.fcntl(self._file.fileno(), fcntl.F_SETFL, wanted)
-        except OSError:  # the file system doesn't take it
-            return
+        except OSError:
+            if not direct:
+                raise
+            return  # the file system doesn't take it
         self._direct = direct
