@@ -39,7 +39,7 @@ test: ## run the suite, or: make test ARGS='tests/scripts -x'
 	@exec .venv/bin/python -m pytest $(or $(ARGS),$(IN_PARALLEL))
 
 test-frameworks: ## what `make test` leaves out: frameworks and environments, or: make test-frameworks ARGS=torch
-	@scripts/setup --check
+	@scripts/setup --dev
 	@exec .venv/bin/python -m tests.frameworks $(ARGS)
 
 check: ## style, types, imports, deployment settings, migrations
