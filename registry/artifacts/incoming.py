@@ -10,7 +10,6 @@ import os
 import tempfile
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -72,9 +71,16 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
     def compare(self, target: Path) -> None:
         """Find out whether what has its name already is damaged: `settle` then takes its place."""
         there = _identity(target)
-        with suppress(FileNotFoundError):
-            if there is not None and not self._is_in(target):
-                self._damaged = there
+        if there is None:
+            return
+        try:
+            damaged = not self._is_in(target)
+        except FileNotFoundError:
+            return
+        except OSError:  # the disk can't read it any more
+            damaged = True
+        if damaged:
+            self._damaged = there
 
     def settle(self, target: Path) -> None:
         """Give it its name, once it is on the disk; raises `InsufficientStorage` if it can't be.

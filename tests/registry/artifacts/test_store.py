@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import os
 from typing import BinaryIO
 
 import pytest
@@ -75,6 +77,22 @@ def test_what_was_damaged_is_mended_by_sending_it_again(
     add(store, io.BytesIO(b"same"))
     assert path.read_bytes() == b"same"
     assert path.stat().st_mode & 0o777 == 0o400
+
+
+def test_what_the_disk_cannot_read_any_more_is_mended_by_sending_it_again(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = store.path_of(add(store, io.BytesIO(b"same"))[0])
+    before = path.stat().st_ino
+
+    def failing(file: BinaryIO, **to: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("registry.artifacts.incoming.read_through", failing)
+        add(store, io.BytesIO(b"same"))
+    assert path.stat().st_ino != before
+    assert path.read_bytes() == b"same"
 
 
 def test_an_artifact_that_is_too_large_leaves_nothing(store: ArtifactStore) -> None:
