@@ -36,12 +36,13 @@ from serving.api.http import Endpoint, Receive, Scope, Send, error_headers, head
 
 ADMITTED_WITHIN_S = 10.0
 # Of a body the thread that parses takes so much at a time, as each time wakes it up and the event
-# loop; and between two pieces.
+# loop.
 PIECE_BYTES = 512 << 10
 # Of whom less comes at once is read as quickly as it comes: who pauses has that looked at.
 FULL_BYTES = 128 << 10
 # After each where cores are short: it comes at 50 MB/s then, which takes a tenth of one.
 PAUSE_S = 0.01
+# Between two messages of a body.
 SILENT_S = 60.0
 # A refused client that is still sending needs so long at most to see why.
 LINGER_S = 2.0

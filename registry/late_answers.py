@@ -13,8 +13,8 @@ from rest_framework.request import Request
 
 # The entry of an ASGI scope that says how late the answer is to be.
 SCOPE_KEY = "clipper.lateness"
-# What a person who mistyped hardly notices. It is longer than a password takes, whichever way it
-# was hashed, so that the time tells nobody whether there is such a name.
+# What a person who mistyped hardly notices. It is longer than a password takes where cores are
+# free, whichever way it was hashed, so that the time tells nobody whether there is such a name.
 SOON_S = 0.5
 # And what whoever went on after so many failures waits.
 MISTYPED = 3

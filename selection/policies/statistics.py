@@ -174,6 +174,7 @@ def _moved(
             # A list: generators take half as long again, and a replay does little else.
             moved[arm] = tuple([x * k + d for x, k, d in zip(vector, keeps, added, strict=True)])
         elif statistic.by_arm < statistic.width:
+            # Nothing is added, which makes 0.0 of -0.0, as the script does.
             moved[arm] = tuple([x * k + 0.0 for x, k in zip(vector, still, strict=True)])
         else:
             moved[arm] = vector
