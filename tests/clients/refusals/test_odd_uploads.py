@@ -90,7 +90,7 @@ def test_of_two_of_the_same_name_one_is_taken_as_a_whole(
     taken = [answer.status_code == 201 for answer in answers]
     folder = stack.var / "artifacts"
     assert [(folder / one[:2] / one).is_file() for one in digests] == taken
-    assert arriving(stack) == []
+    eventually(lambda: not arriving(stack), seconds=30, what="nothing is left of the other one")
 
 
 def test_an_artifact_that_is_changed_after_its_check_is_never_loaded(
