@@ -8,6 +8,7 @@ import redis
 from redis.exceptions import LockError
 from redis.lock import Lock
 
+from infrastructure.giving_way import GivingWay
 from infrastructure.locks import exclusively
 from infrastructure.redis_client import redis_client
 from selection.feedback import persist
@@ -18,6 +19,8 @@ from selection.store.keys import PERSIST_LOCK
 LOCK_TTL_S = 5.0
 # Then the next run goes on: none is without end while feedback keeps coming.
 BATCHES_AT_ONCE = 200
+# After each piece, as long as others want the cores: a second's feedback is moved well within one.
+PAUSE_S = 0.01
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +40,9 @@ def drain_feedback() -> int:
 def _drain(stream: redis.Redis, *, lock: Lock) -> int:
     """Move batch after batch while there are some and the lock is ours."""
     moved = 0
+    give_way = GivingWay(pause_s=PAUSE_S)
     for _ in range(BATCHES_AT_ONCE):
-        count = persist.persist_feedback(stream)
+        count = persist.persist_feedback(stream, pause=give_way)
         if not count:
             break
         moved += count

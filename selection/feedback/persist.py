@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,6 +17,7 @@ from django.db import DataError, IntegrityError, transaction
 
 from registry.models import Application
 from selection.feedback.events import ArmOutcome, FeedbackEvent, ResetEvent
+from selection.feedback.insertion import Values, insert
 from selection.feedback.stream import Counted, StreamEntry, read_entry
 from selection.models import Feedback, StateReset
 from selection.store.keys import GROUP, REJECTED_STREAM, STREAM
@@ -26,6 +26,8 @@ from selection.store.keys import GROUP, REJECTED_STREAM, STREAM
 TAKEN_OVER_AFTER_MS = 60_000
 # Entries put aside are for people to look at; beyond so many the oldest go.
 REJECTED_KEPT = 100_000
+# Rows in one transaction: so many keep a core for 5 ms, and half as many cost a tenth more each.
+INSERTED_AT_ONCE = 100
 logger = logging.getLogger(__name__)
 
 
@@ -33,19 +35,30 @@ class _Row(NamedTuple):
     """A row to insert and the entry of the stream that it came from."""
 
     entry: StreamEntry
-    record: Feedback | StateReset
+    model: type[Feedback | StateReset]
+    values: Values
 
 
-def persist_feedback(stream: redis.Redis, *, batch: int = 500, consumer: str | None = None) -> int:
+def persist_feedback(
+    stream: redis.Redis,
+    *,
+    batch: int = 500,
+    consumer: str | None = None,
+    pause: Callable[[], None] = lambda: None,
+) -> int:
     """Insert one batch and take it off the stream; return how many entries were dealt with.
 
     Call it until it returns 0. `consumer` must be used by one caller at a time. Errors of Redis
-    and of the database come through; the batch is then taken again by the next call.
+    and of the database come through; the batch is then taken again by the next call. It calls
+    `pause` between small pieces of the work, while it holds nothing that others wait for.
     """
     _ensure_group(stream)
     entries = _next_entries(stream, batch=batch, consumer=consumer or socket.gethostname())
     rows, rejected = _rows(entries)
-    rejected += _insert(rows)
+    for first in range(0, len(rows), INSERTED_AT_ONCE):
+        pause()
+        rejected += _insert(rows[first : first + INSERTED_AT_ONCE])
+    pause()
     _take_off(stream, entries=entries, rejected=rejected)
     return len(entries)
 
@@ -95,64 +108,64 @@ def _rows(entries: Sequence[StreamEntry]) -> tuple[list[_Row], list[tuple[Stream
         ).values_list("pk", flat=True)
     )
     rows = [
-        _Row(entry, _record(counted))
-        for entry, counted in read
-        if counted.event.application_id in existing
+        _row(entry, counted) for entry, counted in read if counted.event.application_id in existing
     ]
     if len(rows) < len(read):
         logger.warning("feedback of deleted applications dropped count=%d", len(read) - len(rows))
     return rows, rejected
 
 
-def _record(counted: Counted) -> Feedback | StateReset:
+def _row(entry: StreamEntry, counted: Counted) -> _Row:
     event = counted.event
-    if isinstance(event, ResetEvent):
-        return StateReset(
-            application_id=event.application_id,
-            everywhere=event.context is None,
-            context=event.context or "",
-            position=counted.position,
-            at=_moment(event.at_ms),
-            by=event.by,
-        )
-    return feedback_row(event, position=counted.position, gone=counted.gone)
+    if isinstance(event, FeedbackEvent):
+        values = feedback_values(event, position=counted.position, gone=counted.gone)
+        return _Row(entry, Feedback, values)
+    return _Row(entry, StateReset, _reset_values(event, position=counted.position))
 
 
-def feedback_row(event: FeedbackEvent, *, position: int, gone: list[str]) -> Feedback:
-    """Return the row, not saved yet, that says all that the event says."""
-    return Feedback(
-        application_id=event.application_id,
-        context=event.context,
-        nonce=event.nonce,
-        kind=event.kind,
-        issued_at=_moment(event.issued_at_ms),
-        received_at=_moment(event.received_at_ms),
-        label=event.label or "",
-        reward=event.reward,
-        arms=[_arm(outcome) for outcome in event.arms],
-        forced=event.forced,
-        routed=event.routed,
-        features=event.features,
-        metrics=event.metrics,
-        key=event.key,
-        position=position,
-        gone=gone,
-    )
-
-
-def _arm(outcome: ArmOutcome) -> dict[str, Any]:
-    price = {"lateness": outcome.lateness, "cost": outcome.cost}
+def feedback_values(event: FeedbackEvent, *, position: int, gone: Sequence[str]) -> Values:
+    """Return the row, by field, that says all that the event says."""
     return {
+        "application_id": event.application_id,
+        "context": event.context,
+        "nonce": event.nonce,
+        "kind": event.kind,
+        "issued_at": event.issued_at_ms,
+        "received_at": event.received_at_ms,
+        "label": event.label or "",
+        "reward": event.reward,
+        "arms": [_arm(outcome) for outcome in event.arms],
+        "forced": event.forced,
+        "routed": event.routed,
+        "features": event.features,
+        "metrics": event.metrics,
+        "key": event.key,
+        "position": position,
+        "gone": gone,
+    }
+
+
+def _reset_values(event: ResetEvent, *, position: int) -> Values:
+    return {
+        "application_id": event.application_id,
+        "everywhere": event.context is None,
+        "context": event.context or "",
+        "position": position,
+        "at": event.at_ms,
+        "by": event.by,
+    }
+
+
+def _arm(outcome: ArmOutcome) -> dict[str, object]:
+    told: dict[str, object] = {
         "arm": outcome.arm,
         "propensity": outcome.propensity,
         "output": outcome.output,
         "loss": outcome.loss,
-        **(price if any(price.values()) else {}),
     }
-
-
-def _moment(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
+    if outcome.lateness or outcome.cost:
+        told |= {"lateness": outcome.lateness, "cost": outcome.cost}
+    return told
 
 
 def _insert(rows: Sequence[_Row]) -> list[tuple[StreamEntry, str]]:
@@ -161,15 +174,8 @@ def _insert(rows: Sequence[_Row]) -> list[tuple[StreamEntry, str]]:
         return []
     try:
         with transaction.atomic():
-            records = [row.record for row in rows]
-            Feedback.objects.bulk_create(
-                (record for record in records if isinstance(record, Feedback)),
-                ignore_conflicts=True,
-            )
-            StateReset.objects.bulk_create(
-                (record for record in records if isinstance(record, StateReset)),
-                ignore_conflicts=True,
-            )
+            for model in (Feedback, StateReset):
+                insert(model, [row.values for row in rows if row.model is model])
     except (IntegrityError, DataError, ValueError) as error:
         if len(rows) == 1:
             return [(rows[0].entry, f"refused by the database: {error}")]
