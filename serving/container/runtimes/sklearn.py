@@ -21,6 +21,7 @@ from serving.container.errors import (
 from serving.container.estimators.compiled import check_compiled
 from serving.container.estimators.takes import taken_by
 from serving.container.estimators.trusted import TRUSTED
+from serving.container.estimators.unframed import take_arrays_for_arrays
 from serving.container.frames import pandas_here
 from serving.container.missing import with_nulls
 from serving.container.rows import Rows
@@ -95,6 +96,7 @@ class SklearnModel:
 
 
 def load(spec: LoadSpec) -> SklearnModel:
+    take_arrays_for_arrays()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", InconsistentVersionWarning)
         estimator = _read(spec)
