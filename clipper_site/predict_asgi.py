@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -24,6 +25,7 @@ from clipper_site.held_database import held_open  # noqa: E402  (Django must be 
 from clipper_site.routing import ANYTHING, refuse_websocket, route  # noqa: E402
 from clipper_site.runtime import new_runtime  # noqa: E402
 from clipper_site.web_process import State, WithLifespan, moves_of, new_limits  # noqa: E402
+from infrastructure import compiled  # noqa: E402
 from registry.errors import NotFound, ProcessAway  # noqa: E402
 from serving.api import paths  # noqa: E402
 from serving.api.cors import with_cors  # noqa: E402
@@ -54,6 +56,8 @@ SWITCH_INTERVAL_S = 0.0005
 # them dozens of times a second. Each time everybody waits: 1 to 3 ms at this pace, 16 to 34 ms when
 # it looks five times as rarely.
 GC_THRESHOLDS = (10_000, 20, 100)
+
+logger = logging.getLogger(__name__)
 
 
 @endpoint
@@ -103,6 +107,7 @@ def routes_of(runtime: Runtime) -> Endpoint:
 @asynccontextmanager
 async def predicting(state: State) -> AsyncIterator[Endpoint]:
     """Run all that answers queries."""
+    _tell_of_code()
     keep_freed_memory()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     runtime = new_runtime()
@@ -121,6 +126,13 @@ async def predicting(state: State) -> AsyncIterator[Endpoint]:
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         yield routes_of(runtime)
+
+
+def _tell_of_code() -> None:
+    if compiled.in_use():
+        logger.info("runs compiled code")
+    elif compiled.stale():
+        logger.warning("runs Python: what is compiled is of other sources, call make compile")
 
 
 application = WithLifespan(predicting, connection=FrontProtocol)

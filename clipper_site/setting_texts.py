@@ -69,6 +69,11 @@ SIZE = {
         "Niceness of the console's processes, up to 19: where cores are short, queries and models"
         " go first."
     ),
+    "CLIPPER_COMPILED": _text(
+        "Whether processes that answer queries use the compiled code, where"
+        " [`make compile`](../how-to/operations.md#compiled-code) has made it of these sources."
+        " `0`: they run the Python."
+    ),
     "CLIPPER_CPU_SLOTS": _text("Replicas that the stack's CPU worker can hold at once."),
     "CLIPPER_PRELOAD_SKLEARN": _text(
         "Whether workers import scikit-learn before they fork: replicas of its models share the"

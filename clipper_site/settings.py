@@ -33,6 +33,8 @@ CLIPPER_REPLICA_LOGS = CLIPPER_VAR / "log" / "replicas"
 CLIPPER_HOST = ENV.text("CLIPPER_HOST", "127.0.0.1")
 CLIPPER_PORT = ENV.whole("CLIPPER_PORT", default=8000, at_least=1)
 CLIPPER_WEB_WORKERS = ENV.whole("CLIPPER_WEB_WORKERS", default=1, at_least=1)
+# Processes that answer queries read it themselves, before they import this.
+CLIPPER_COMPILED = ENV.flag("CLIPPER_COMPILED", default=True)
 CLIPPER_CPU_SLOTS = ENV.whole("CLIPPER_CPU_SLOTS", default=12, at_least=1)
 CLIPPER_PRELOAD_SKLEARN = ENV.flag("CLIPPER_PRELOAD_SKLEARN", default=True)
 CLIPPER_GPU_SLOTS = ENV.whole("CLIPPER_GPU_SLOTS", default=0)

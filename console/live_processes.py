@@ -28,11 +28,12 @@ def _row(document: Document, *, kind: str) -> dict[str, Any]:
     # A process of an older release tells less.
     pid, host = document.get("pid"), document.get("host")
     where = f" on {host}" if host else ""
+    code = ", compiled" if document.get("compiled") else ""
     return {
         "id": document["id"],
         "text": {
             "kind": kind,
-            "what": f"process {pid}{where}" if pid else formats.NOTHING,
+            "what": f"process {pid}{where}{code}" if pid else formats.NOTHING,
             "memory": formats.mebibytes(document.get("rss_bytes", 0)),
             "since": _since(document.get("since")),
         },

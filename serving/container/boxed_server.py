@@ -8,7 +8,7 @@ from serving.container.admission import PassedOn
 from serving.container.boxed import BoxedPredictor
 from serving.container.reception import Reception
 from serving.container.statistics import Statistics
-from serving.rpc.frames import Hello, encode_hello
+from serving.rpc.hello import Hello, encode_hello
 from serving.rpc.listening import TcpListen
 
 

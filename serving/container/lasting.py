@@ -25,7 +25,7 @@ from serving.container.statistics import Statistics
 from serving.rpc.address import TcpAddress, parse_address
 from serving.rpc.credentials import Credentials, replica_tls
 from serving.rpc.errors import InvalidAddress
-from serving.rpc.frames import Hello
+from serving.rpc.hello import Hello
 from serving.rpc.listening import TcpListen
 
 # How often failures and counts are told to whoever keeps them.

@@ -14,11 +14,10 @@ from serving.rpc.frames import (
     Frame,
     FrameDecoder,
     FrameType,
-    Hello,
     decode_answers,
-    decode_hello,
     encode_predict,
 )
+from serving.rpc.hello import Hello, decode_hello
 from serving.rpc.text import safe_text
 
 STARTED_WITHIN_S = 60.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from serving.rpc.connection import Listener, NewProtocol, accept, remove_socket
 from serving.rpc.forks import forget, keep_from_forks
-from serving.rpc.frames import Hello
+from serving.rpc.hello import Hello
 from serving.rpc.listening import TcpListen
 
 

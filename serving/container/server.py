@@ -9,7 +9,7 @@ from serving.container.batch_server import BatchServer
 from serving.container.predictor import BatchPredictor
 from serving.container.reception import Reception
 from serving.rpc.buffers import keep_freed_memory
-from serving.rpc.frames import Hello, encode_hello
+from serving.rpc.hello import Hello, encode_hello
 from serving.rpc.listening import TcpListen
 
 

@@ -20,7 +20,7 @@ from serving.engine.quarantine import Suspicion
 from serving.engine.queue import CallQueue
 from serving.engine.replica import Replica
 from serving.engine.stats import VersionStats
-from serving.rpc.frames import Hello
+from serving.rpc.hello import Hello
 
 # For a version that no application routes to.
 DEFAULT_OBJECTIVE_S = 0.050

@@ -21,10 +21,10 @@ from serving.rpc.frames import (
     AnswerStatus,
     Frame,
     FrameType,
-    Hello,
     decode_answers,
     encode_predict,
 )
+from serving.rpc.hello import Hello
 
 # While the replica ends one batch the next is already on its way, so that it never idles.
 PIPELINE = 2

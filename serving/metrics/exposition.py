@@ -28,7 +28,12 @@ from serving.metrics.cluster import (
 )
 from serving.metrics.experiments import HealthCollector
 from serving.metrics.masters import MasterCounts, MastersCollector
-from serving.metrics.process_families import loop_families, redis_families, registry_families
+from serving.metrics.process_families import (
+    compiled_families,
+    loop_families,
+    redis_families,
+    registry_families,
+)
 from serving.metrics.published import (
     APPLICATION_COUNTERS,
     ARM_COUNTERS,
@@ -81,6 +86,7 @@ class _Documents(Collector):
         yield from artifacts.sent_families(self._documents)
         yield from loop_families(self._documents)
         yield from registry_families(self._documents)
+        yield from compiled_families(self._documents)
         for name, text in APPLICATION_COUNTERS.items():
             yield self._counter(f"clipper_application_{name}", text, "applications", name)
         yield self._histogram(

@@ -38,6 +38,19 @@ def registry_families(documents: Iterable[dict[str, Any]]) -> Iterator[Metric]:
     yield gauge
 
 
+def compiled_families(documents: Iterable[dict[str, Any]]) -> Iterator[Metric]:
+    """Return the metric of what web processes publish as `compiled`; older ones publish none."""
+    gauge = GaugeMetricFamily(
+        "clipper_web_compiled",
+        "Whether a process that answers queries runs compiled code (1), or the Python (0)",
+        labels=["process"],
+    )
+    for document in documents:
+        if "compiled" in document:
+            gauge.add_metric([document["id"]], document["compiled"])
+    yield gauge
+
+
 def redis_families(documents: Iterable[dict[str, Any]]) -> Iterator[Metric]:
     """Return the metrics of what web processes publish as `redis`; older ones publish none."""
     known = [(document["id"], document["redis"]) for document in documents if "redis" in document]

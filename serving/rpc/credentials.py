@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from serving.rpc.frames import HEADER, Hello, encode_hello
+from serving.rpc.frames import HEADER
 from serving.rpc.handshake import NONCE_BYTES, ContainerHandshake, Handshake, WebHandshake
+from serving.rpc.hello import Hello, encode_hello
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

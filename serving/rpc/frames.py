@@ -11,9 +11,7 @@ from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from functools import partial
 from itertools import accumulate, pairwise
-from typing import Annotated, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from serving.rpc.errors import ProtocolError
 from serving.rpc.outputs import are_json, json_fault
@@ -75,29 +73,8 @@ class Frame(NamedTuple):
     body: bytes
 
 
-# More batches at once are no replica's to ask for.
-MOST_AT_ONCE = 64
-
-
-class Hello(msgspec.Struct, frozen=True, kw_only=True):
-    """What a replica says about itself as soon as a connection opens.
-
-    It works on `concurrency` batches at once, from whomever they come: where it only waits for
-    others.
-    """
-
-    replica: str
-    model: str
-    version: str
-    version_id: int
-    generation: int
-    input_type: str
-    concurrency: Annotated[int, msgspec.Meta(ge=1, le=MOST_AT_ONCE)] = 1
-
-
 _TYPES = {int(member): member for member in FrameType}
 _STATUSES = tuple(AnswerStatus)
-_HELLO = msgspec.json.Decoder(Hello)
 
 
 class FrameDecoder:
@@ -191,17 +168,6 @@ def first_frame(data: bytes, *, max_body: int) -> tuple[Frame, bytes] | None:
 
 def encode_frame(frame_type: FrameType, request_id: int, body: bytes = b"") -> bytes:
     return b"".join((_header(frame_type, request_id, len(body)), body))
-
-
-def encode_hello(hello: Hello) -> bytes:
-    return encode_frame(FrameType.HELLO, 0, msgspec.json.encode(hello))
-
-
-def decode_hello(body: bytes) -> Hello:
-    try:
-        return _HELLO.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ProtocolError(f"expected a HELLO body, got something else: {error}") from error
 
 
 def encode_predict(request_id: int, inputs: Sequence[bytes]) -> bytes:

@@ -17,7 +17,7 @@ from registry.specs import (
     Snapshot,
     VersionSpec,
 )
-from serving.rpc.frames import Hello
+from serving.rpc.hello import Hello
 
 MODELS = (1, 2, 3)
 

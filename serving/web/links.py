@@ -13,14 +13,8 @@ from serving.engine.replica import Replica
 from serving.rpc.connection import Connection, connect
 from serving.rpc.credentials import Authentication, Credentials
 from serving.rpc.errors import ConnectionLost, ProtocolError, RpcError
-from serving.rpc.frames import (
-    Frame,
-    FrameType,
-    Hello,
-    decode_answers,
-    decode_hello,
-    encode_predict,
-)
+from serving.rpc.frames import Frame, FrameType, decode_answers, encode_predict
+from serving.rpc.hello import Hello, decode_hello
 from serving.rpc.text import safe_text
 
 # Over TCP that includes authentication, for which a replica has to finish its batch.

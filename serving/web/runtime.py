@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from redis.asyncio.client import PubSub
 
+from infrastructure import compiled
 from infrastructure.async_redis import bounded_redis
 from infrastructure.background import end_tasks
 from infrastructure.log_once import LogOnce
@@ -315,6 +316,7 @@ class Runtime:
         }
         document["since"], document["host"] = self._since, socket.gethostname()
         document["host_id"] = host_id()
+        document["compiled"] = compiled.in_use()
         document["directory"] = {"refused": self._refusals.count}
         faults = self.registry.faults
         document["registry"] = {"left_out": len(faults), "problem": self.registry.faults_told()}

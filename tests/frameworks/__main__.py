@@ -2,8 +2,8 @@
 
 Of those that it names it runs the tests of the runtime, in the framework's environment, and has
 models deployed from there. `tutorials` are the pages that are too much for `make test`, `servers`
-has a bandit ask models behind MLServer, Triton and MLflow, and `long` are the tests in the folders
-of `make test` that it leaves out.
+has a bandit ask models behind MLServer, Triton and MLflow, `long` are the tests in the folders of
+`make test` that it leaves out, and `compiled` has those of the path of a query once more, compiled.
 """
 
 from __future__ import annotations

@@ -18,9 +18,9 @@ REQUIREMENTS = HERE / "requirements"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clipper-frameworks"
 # Wheels at hand; PyTorch without CUDA may be among them.
 WHEELHOUSE = os.environ.get("PIP_FIND_LINKS", "")
-# The pages of docs/tutorial that are too much for `make test`, models behind real servers, and the
-# tests that are marked as long.
-TUTORIALS, SERVERS, LONG = "tutorials", "servers", "long"
+# The pages of docs/tutorial that are too much for `make test`, models behind real servers, tests
+# that are marked as long, and those of the path of a query once more, compiled.
+TUTORIALS, SERVERS, LONG, COMPILED = "tutorials", "servers", "long", "compiled"
 OF_TORCH = ("torch", "transformers", "exports")
 # Says in the environment of a process that it is one of these.
 MARK = "CLIPPER_FRAMEWORK"

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from tests.frameworks.environments import (
+    COMPILED,
     HERE,
     LONG,
     MARK,
@@ -31,7 +32,15 @@ APART = {
     TUTORIALS: [str(HERE / "tutorials.py")],
     SERVERS: [str(HERE / "remote_servers.py")],
     LONG: ["tests", OPTION],
+    COMPILED: [
+        *("-p", "tests.compiled", "tests/selection", "tests/serving/api", "tests/serving/engine"),
+        *("tests/serving/rpc", *map(str, (ROOT / "tests" / "serving").glob("test_*.py"))),
+        # Stacks, whose processes find by themselves what is compiled.
+        *(f"tests/integration/test_{name}.py" for name in ("two_kinds", "websocket", "kills")),
+    ],
 }
+# What has to be done before, if anything.
+FIRST = {COMPILED: ["make", "compile"]}
 DEPLOYED_TESTS = "tests/frameworks/test_deployed.py"
 # The nearest file with settings is that of the environments.
 SETTINGS = ("-c", "pyproject.toml", "-p", "no:cacheprovider")
@@ -67,6 +76,8 @@ def run_deployed(names: Sequence[str]) -> Tested:
 
 def run_apart(name: str) -> Tested:
     """Run tests of APART, which start stacks of their own."""
+    if name in FIRST and not (done := run(FIRST[name], more={}, within_s=TESTED_WITHIN_S)).passed:
+        return done
     command = [sys.executable, "-m", "pytest", *APART[name], *SETTINGS, "-q"]
     return run(command, more={}, within_s=2 * TESTED_WITHIN_S)
 

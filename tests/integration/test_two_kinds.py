@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from infrastructure import compiled
 from tests.integration.conftest import Digits
 from tests.integration.stack import Load, Stack, eventually
 
@@ -119,3 +120,20 @@ def test_both_kinds_tell_of_themselves(
     eventually(
         lambda: told() >= pids["predict"] | pids["console"], seconds=20, what="both kinds told"
     )
+
+
+def test_queries_are_answered_by_compiled_code_where_it_is_of_these_sources(stack: Stack) -> None:
+    expected = float((compiled.BUILDS / compiled.digest()).is_dir())
+
+    def told() -> list[str]:
+        text = httpx.get(f"{stack.url}/metrics", timeout=30).text
+        return re.findall(r'clipper_web_compiled\{process="[^"]+"\} (\S+)', text)
+
+    # One that has ended is told of for some seconds.
+    assert set(eventually(told, seconds=20, what="code told")) == {str(expected)}
+    mapped = [
+        f"{compiled.BUILDS}/" in Path(f"/proc/{process.pid}/maps").read_text()
+        for kind in ("predict", "console")
+        for process in stack.web_processes(kind)
+    ]
+    assert mapped == [bool(expected), False]

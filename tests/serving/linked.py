@@ -13,7 +13,7 @@ from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import Gather
 from serving.engine.outcome import Outcome
 from serving.rpc.credentials import Credentials
-from serving.rpc.frames import Hello
+from serving.rpc.hello import Hello
 from serving.web.links import ReplicaLinks
 from tests.serving.cluster.records import a_record
 from tests.serving.container.test_server import HELLO

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from serving.metrics.event_loop import LAG_INTERVAL_S, LoopWatch
@@ -53,6 +54,13 @@ def test_a_reading_that_fails_is_none() -> None:
     except OSError:
         pass
     assert sum(watch.read.counts) == 0
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_each_process_tells_whether_its_code_is_compiled(compiled: bool) -> None:
+    document = Metrics(process_id="a", pid=1).document(at=0.0, now=0.0, rss_bytes=1, versions={})
+    assert "clipper_web_compiled" not in samples(document)
+    assert samples(document | {"compiled": compiled})["clipper_web_compiled"] == compiled
 
 
 def test_rows_that_are_left_out_are_counted() -> None:

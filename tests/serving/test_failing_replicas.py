@@ -18,7 +18,8 @@ from sklearn.linear_model import RidgeClassifier
 from registry.errors import ClipperError
 from serving.container.predictor import Predictor
 from serving.query.prediction import Prediction
-from serving.rpc.frames import Answer, Hello
+from serving.rpc.frames import Answer
+from serving.rpc.hello import Hello
 from serving.testing import PlayedServing, application_spec, hello_of, routes_to, version_spec
 from serving.web.links import ReplicaLinks
 from tests.serving.cluster.records import a_record

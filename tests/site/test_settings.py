@@ -17,6 +17,7 @@ from tests.site import manage
 WRONG = {
     "CLIPPER_PORT": "eighty",
     "CLIPPER_WEB_WORKERS": "0",
+    "CLIPPER_COMPILED": "perhaps",
     "CLIPPER_CPU_SLOTS": "-1",
     "CLIPPER_WORKER_NICE": "-5",
     "CLIPPER_MAX_BODY_BYTES": "10",

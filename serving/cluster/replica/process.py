@@ -44,7 +44,7 @@ from serving.container.runtimes import belongs_in_a_box, find_runtime
 from serving.container.server import ContainerServer
 from serving.container.spec import LoadSpec
 from serving.environments.store import HeldEnvironment
-from serving.rpc.frames import Hello
+from serving.rpc.hello import Hello
 from serving.rpc.text import safe_text
 
 # How long web processes may take to finish with a draining replica. Well below the time that

@@ -28,11 +28,8 @@ from serving.container.output import READ_WITHIN_S, Overheard, asked_for
 from serving.container.scratch import new_folder
 from serving.container.spec import LoadSpec
 from serving.rpc.errors import ConnectionLost, ProtocolError
-from serving.rpc.frames import (
-    Answer,
-    AnswerStatus,
-    Hello,
-)
+from serving.rpc.frames import Answer, AnswerStatus
+from serving.rpc.hello import Hello
 from serving.rpc.text import safe_text
 
 ENTRY = "container"

@@ -12,11 +12,10 @@ from serving.rpc.frames import (
     Frame,
     FrameDecoder,
     FrameType,
-    Hello,
     decode_answers,
-    decode_hello,
     encode_predict,
 )
+from serving.rpc.hello import Hello, decode_hello
 
 TIMEOUT_S = 40.0
 

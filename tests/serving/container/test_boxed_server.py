@@ -24,9 +24,9 @@ from serving.rpc.frames import (
     FrameDecoder,
     FrameType,
     decode_answers,
-    decode_hello,
     encode_predict,
 )
+from serving.rpc.hello import decode_hello
 from serving.rpc.listening import TcpListen
 from tests.serving.cluster.test_watch import a_charge, reasons
 from tests.serving.container.artifacts import save

@@ -21,12 +21,11 @@ from serving.rpc.frames import (
     AnswerStatus,
     Frame,
     FrameType,
-    Hello,
     decode_answers,
-    decode_hello,
     encode_frame,
     encode_predict,
 )
+from serving.rpc.hello import Hello, decode_hello
 from serving.rpc.listening import TcpListen
 from tests.serving.container.artifacts import load_sklearn
 

@@ -13,7 +13,8 @@ from hypothesis import settings
 from serving.rpc.connection import Connection
 from serving.rpc.credentials import Credentials
 from serving.rpc.errors import ConnectionLost
-from serving.rpc.frames import Frame, Hello
+from serving.rpc.frames import Frame
+from serving.rpc.hello import Hello
 
 # For the long run, which tests/serving/rpc/test_fuzz.py says how to start.
 settings.register_profile("fuzz", max_examples=50_000, deadline=None, print_blob=True)

@@ -12,9 +12,9 @@ from serving.rpc.frames import (
     FrameType,
     encode_answers,
     encode_frame,
-    encode_hello,
     encode_predict,
 )
+from serving.rpc.hello import encode_hello
 from tests.serving.rpc.conftest import HELLO
 
 U32 = st.integers(0, 2**32 - 1)

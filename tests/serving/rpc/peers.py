@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 from serving.rpc.connection import Connection, Listener, connect, listen
 from serving.rpc.credentials import Credentials
-from serving.rpc.frames import HEADER, Frame, FrameType, encode_hello
+from serving.rpc.frames import HEADER, Frame, FrameType
+from serving.rpc.hello import encode_hello
 from tests.serving.rpc.conftest import CREDENTIALS, HELLO, End
 
 LIMIT_S = 20

@@ -20,14 +20,13 @@ from serving.rpc.frames import (
     FrameDecoder,
     FrameType,
     decode_answers,
-    decode_hello,
     decode_predict,
     encode_answers,
     encode_frame,
-    encode_hello,
     encode_predict,
     failed,
 )
+from serving.rpc.hello import decode_hello, encode_hello
 from tests.serving.rpc.conftest import HELLO
 
 U32 = st.integers(0, 2**32 - 1)
@@ -118,7 +117,7 @@ def test_a_message_of_another_process_is_made_fit_to_be_shown() -> None:
 
     ((status, payload),), _ = decode_answers(body_of(encode_answers(1, [message], compute_us=1)))
 
-    assert status is AnswerStatus.INVALID_INPUT
+    assert status == AnswerStatus.INVALID_INPUT
     assert payload.startswith("head\\x00\\x1b[2J\ufffdx".encode())
     assert len(payload) < 2500
 

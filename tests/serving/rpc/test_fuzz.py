@@ -24,10 +24,8 @@ from serving.rpc.frames import (
     FrameDecoder,
     FrameType,
     decode_answers,
-    decode_hello,
     decode_predict,
     encode_answers,
-    encode_hello,
     encode_predict,
     first_frame,
 )
@@ -37,6 +35,7 @@ from serving.rpc.handshake import (
     Handshake,
     WebHandshake,
 )
+from serving.rpc.hello import decode_hello, encode_hello
 from tests.serving.rpc.conftest import CREDENTIALS, HELLO, STRANGERS
 from tests.serving.rpc.mutations import ARRIVALS, U32, chunks, mutated
 

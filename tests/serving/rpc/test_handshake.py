@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.rpc.errors import AuthenticationFailed, ProtocolError
-from serving.rpc.frames import HEADER, Frame, FrameDecoder, FrameType, encode_frame, encode_hello
+from serving.rpc.frames import HEADER, Frame, FrameDecoder, FrameType, encode_frame
 from serving.rpc.handshake import (
     NONCE_BYTES,
     PROOF_BYTES,
@@ -18,6 +18,7 @@ from serving.rpc.handshake import (
     Handshake,
     WebHandshake,
 )
+from serving.rpc.hello import encode_hello
 from tests.serving.rpc.conftest import HELLO
 
 SECRET = b"the secret of this cluster, and of no other"

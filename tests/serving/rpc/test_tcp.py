@@ -16,14 +16,9 @@ from serving.rpc.errors import (
     ConnectionLost,
     InvalidAddress,
 )
-from serving.rpc.frames import (
-    HEADER,
-    FrameType,
-    encode_frame,
-    encode_hello,
-    encode_predict,
-)
+from serving.rpc.frames import HEADER, FrameType, encode_frame, encode_predict
 from serving.rpc.handshake import MAX_HANDSHAKE_BODY
+from serving.rpc.hello import encode_hello
 from tests.serving.rpc.conftest import CREDENTIALS, HELLO, STRANGERS, End
 from tests.serving.rpc.peers import Replica, Stranger, dial, until
 
