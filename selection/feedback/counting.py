@@ -1,30 +1,58 @@
-"""The script in Redis that counts an observation once: its mark, its event, and what it teaches."""
+"""The script in Redis that counts observations once: marks, events, and what they teach."""
 
 from __future__ import annotations
 
 from selection.store.scripts import Script
 
-# KEYS  seen, stream, state, state of all contexts (the same key in the global context), contexts
-# ARGV  seen TTL, event, now, context, context TTL, most contexts, what a state's key begins with,
-#       then the update as msgpack; an empty one changes nothing.
+# KEYS  stream, state, state of all contexts (the same key in the global context), contexts,
+#       then the mark of each observation
+# ARGV  marks' TTL, now, context, context TTL, most contexts, what a state's key begins with, what
+#       all updates share as msgpack (empty where the observations teach nothing), then of each
+#       observation its event and its update as msgpack
+# Returns 1 for each observation that counts now and 0 for each of before, and the texts of the sums
+# that are left: by kind and arm of the context's state, and then of that of all contexts.
+#
 # What `selection.policies.statistics.learn_in` says, in the same order of arithmetic: both agree to
 # the bit.
 # All is read and worked out before anything is written: Redis takes nothing back where a script
-# fails half way.
-# Contexts give way before the update, and the entry names them: a replay forgets them there too.
+# fails half way. Each state is read and written once, however many observations there are: packing
+# and unpacking a number changes no bit of it.
+# Contexts give way before the first update, and its entry names them: a replay forgets them there
+# too.
 SCRIPT = Script("""
-if redis.call('EXISTS', KEYS[1]) == 1 then
-  return 0
+local MARKS, EVENTS = 4, 7  -- before the first of these in KEYS and in ARGV
+local counted, counting = {}, {}
+local before, seen = redis.call('MGET', unpack(KEYS, MARKS + 1)), {}
+for i, mark in ipairs(before) do
+  local key = KEYS[MARKS + i]
+  counted[i] = (mark or seen[key]) and 0 or 1
+  seen[key] = true
+  if counted[i] == 1 then
+    counting[#counting + 1] = i
+  end
 end
-if ARGV[8] == '' then
-  redis.call('XADD', KEYS[2], '*', 'event', ARGV[2])
-  redis.call('SET', KEYS[1], '1', 'EX', ARGV[1])
-  return {}
+
+-- Write the events and their marks; returns where the last is in the stream.
+local function count(gone)
+  local position
+  for number, i in ipairs(counting) do
+    local entry = {'event', ARGV[EVENTS + 2 * i - 1]}
+    if number == 1 and #gone > 0 then
+      entry[3], entry[4] = 'gone', cmsgpack.pack(gone)
+    end
+    position = redis.call('XADD', KEYS[1], '*', unpack(entry))
+    redis.call('SET', KEYS[MARKS + i], '1', 'EX', ARGV[1])
+  end
+  return position
 end
-local state, general, contexts = KEYS[3], KEYS[4], KEYS[5]
-local now, context, ttl, most = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
-local arms, routed, observed, at_ms, keep, version_share, families, pairs_kind =
-unpack(cmsgpack.unpack(ARGV[8]))
+
+if ARGV[7] == '' or #counting == 0 then
+  count({})
+  return {counted, {}}
+end
+local state, general, contexts = KEYS[2], KEYS[3], KEYS[4]
+local now, context, ttl, most = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local arms, routed, at_ms, keep, version_share, kinds, pairs_kind = unpack(cmsgpack.unpack(ARGV[7]))
 
 -- Contexts that are too old, and then those too many of which were used longest ago.
 local function to_give_way()
@@ -116,21 +144,14 @@ local function unpacked(family, text)
   return vector
 end
 
--- What is known of an arm: numbers, or where nothing of it will change the text that they are.
-local function known_of(family, arm, text)
-  if family.by_arm == family.width and not family.deltas[arm] then
-    return text
-  end
-  return unpacked(family, text)
-end
-
+-- The sums of each arm as text, or as numbers of one that is new.
 local function join(key, family)
   local stored, known, sum = read(key, fields_of(family.prefix, arms)), 0, 0
   local vectors, missing = {}, {}
   for i in ipairs(arms) do
     local text = stored[i]
     if text then
-      vectors[i] = known_of(family, arms[i], text)
+      vectors[i] = text
       if is_routed[arms[i]] then
         known = known + 1
         sum = sum + struct.unpack('<d', text)
@@ -170,10 +191,10 @@ local function has_changed(vector, lately)
 end
 
 -- Evidence of all arms begins anew where one has changed.
-local function recheck(vectors, family, lately)
-  local changed = false
+local function recheck(vectors, deltas, family)
+  local changed, lately = false, family.keeps[3]
   for i, vector in ipairs(vectors) do
-    if family.deltas[arms[i]] then
+    if deltas[arms[i]] then
       changed = changed or has_changed(vector, lately)
       if vector[6] == 0 then
         vector[6] = at_ms
@@ -200,80 +221,141 @@ local function above_level(deltas, vectors)
   return above
 end
 
--- What the update makes of one state: the texts of its sums go to `left`, in order; returns the
--- fields to write. In `paired` there is afterwards what a context's own rewards tell everybody.
-local left, paired = {}, {}
-local function taught(key, given)
-  local written = {}
-  for _, one in ipairs(given) do
-    local name, width, relative, keeps, by_arm, evidence, levelled, deltas = unpack(one)
-    local family = {
-      prefix = name .. ':', width = width, relative = relative, by_arm = by_arm,
-      evidence = evidence, deltas = deltas, format = '<' .. string.rep('d', width)
-    }
-    local vectors = join(key, family)
-    if levelled then
-      deltas = above_level(deltas, vectors)
+-- A state while it is worked on: its kinds of sums, each with those of all arms, and its feedback.
+local function opened(key)
+  local texts, feedback = read(key, fields_of(FEEDBACK, arms)), {}
+  for i, arm in ipairs(arms) do
+    feedback[arm] = texts[i] or 0
+  end
+  return {key = key, families = {}, feedback = feedback, told = {}}
+end
+
+local function add_kind(one, kind)
+  local name, width, relative, keeps, by_arm, evidence, levelled = unpack(kind)
+  local family = {
+    name = name, prefix = name .. ':', width = width, relative = relative, keeps = keeps,
+    by_arm = by_arm, evidence = evidence, levelled = levelled,
+    format = '<' .. string.rep('d', width)
+  }
+  family.vectors = join(one.key, family)
+  one.families[#one.families + 1] = family
+end
+
+-- What an observation adds to one kind of sums.
+local function add(family, deltas)
+  local vectors = family.vectors
+  for i, vector in ipairs(vectors) do
+    -- Where nothing of it will change it stays the text that it is.
+    local changes = family.by_arm < family.width or deltas[arms[i]]
+    if type(vector) == 'string' and changes then
+      vectors[i] = unpacked(family, vector)
     end
-    for i, vector in ipairs(vectors) do
-      local delta = deltas[arms[i]]
-      if delta and name == REWARDS and key ~= general then
-        local seen, sum, reward = vector[1], vector[2], delta[2]
-        paired[arms[i]] = {seen, sum, seen * reward, sum * reward}
+  end
+  if family.levelled then
+    deltas = above_level(deltas, vectors)
+  end
+  for i, vector in ipairs(vectors) do
+    local delta = deltas[arms[i]]
+    if delta or family.by_arm < family.width then
+      for j, x in ipairs(vector) do
+        local fades = delta or j <= family.width - family.by_arm
+        vector[j] = x * (fades and (family.keeps[j] or keep) or 1) + (delta and delta[j] or 0)
       end
-      if delta or by_arm < width then  -- and then they are numbers
-        for j, x in ipairs(vector) do
-          local fades = delta or j <= width - by_arm
-          vector[j] = x * (fades and (keeps[j] or keep) or 1) + (delta and delta[j] or 0)
+    end
+  end
+  if family.evidence then
+    recheck(vectors, deltas, family)
+  end
+end
+
+-- What a context's own rewards tell everybody, each with those before it; nil: there are none.
+local function paired(one, deltas)
+  local found
+  for number, family in ipairs(one.families) do
+    if family.name == REWARDS then
+      for i, vector in ipairs(family.vectors) do
+        local delta = deltas[number][arms[i]]
+        if delta then
+          local sums = type(vector) == 'string' and unpacked(family, vector) or vector
+          local count, sum, reward = sums[1], sums[2], delta[2]
+          found = found or {}
+          found[arms[i]] = {count, sum, count * reward, sum * reward}
         end
       end
     end
-    if evidence then
-      recheck(vectors, family, keeps[3])
+  end
+  return found
+end
+
+local function teach(one, deltas, observed)
+  for number, family in ipairs(one.families) do
+    if deltas[number] then
+      add(family, deltas[number])
     end
-    for i, vector in ipairs(vectors) do
+  end
+  for _, arm in ipairs(observed) do
+    one.feedback[arm] = one.feedback[arm] + 1
+    one.told[arm] = true
+  end
+end
+
+-- The fields to write of a state; the texts of all its sums go to `left`, in order.
+local left = {}
+local function written(one)
+  local fields = {}
+  for _, family in ipairs(one.families) do
+    for i, vector in ipairs(family.vectors) do
       local text = vector
       if type(vector) == 'table' then
         text = struct.pack(family.format, unpack(vector))
-        written[#written + 1] = family.prefix .. arms[i]
-        written[#written + 1] = text
+        fields[#fields + 1] = family.prefix .. arms[i]
+        fields[#fields + 1] = text
       end
       left[#left + 1] = text
     end
   end
-  local counts = fields_of(FEEDBACK, observed)
-  local counted = read(key, counts)
-  for i, field in ipairs(counts) do
-    written[#written + 1] = field
-    written[#written + 1] = string.format('%d', (counted[i] or 0) + 1)
+  for _, arm in ipairs(arms) do
+    if one.told[arm] then
+      fields[#fields + 1] = FEEDBACK .. arm
+      fields[#fields + 1] = string.format('%d', one.feedback[arm])
+    end
   end
-  return written
+  return fields
 end
 
-local own, everybodys = taught(state, families), nil
-if state ~= general then
-  if next(paired) then
-    pairs_kind[#pairs_kind + 1] = paired
-    families[#families + 1] = pairs_kind
+local own, everybodys = opened(state), state ~= general and opened(general)
+for _, kind in ipairs(kinds) do
+  add_kind(own, kind)
+  if everybodys then
+    add_kind(everybodys, kind)
   end
-  everybodys = taught(general, families)
 end
+for _, i in ipairs(counting) do
+  local observed, deltas = unpack(cmsgpack.unpack(ARGV[EVENTS + 2 * i]))
+  local tells = everybodys and paired(own, deltas)
+  teach(own, deltas, observed)
+  if tells then
+    if #everybodys.families == #kinds then
+      add_kind(everybodys, pairs_kind)
+    end
+    deltas[#kinds + 1] = tells
+  end
+  if everybodys then
+    teach(everybodys, deltas, observed)
+  end
+end
+local fields, everybodys_fields = written(own), everybodys and written(everybodys)
 
-local entry = {'event', ARGV[2]}
-if #gone > 0 then
-  entry = {'event', ARGV[2], 'gone', cmsgpack.pack(gone)}
-end
-local position = redis.call('XADD', KEYS[2], '*', unpack(entry))
-redis.call('SET', KEYS[1], '1', 'EX', ARGV[1])
+local position = count(gone)
 for _, one in ipairs(gone) do
   redis.call('ZREM', contexts, one)
-  redis.call('DEL', ARGV[7] .. one)
+  redis.call('DEL', ARGV[6] .. one)
 end
-redis.call('HSET', state, UPDATED, now, POSITION, position, unpack(own))
+redis.call('HSET', state, UPDATED, now, POSITION, position, unpack(fields))
 if everybodys then
-  redis.call('HSET', general, UPDATED, now, POSITION, position, unpack(everybodys))
+  redis.call('HSET', general, UPDATED, now, POSITION, position, unpack(everybodys_fields))
   redis.call('EXPIRE', state, ttl + EXPIRY_MARGIN_S)
   redis.call('ZADD', contexts, now, context)
 end
-return left
+return {counted, left}
 """)

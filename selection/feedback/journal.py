@@ -1,8 +1,9 @@
 """Writes observations to Redis: each counted once, and durable when `append` returns.
 
-One script per observation marks its nonce as seen, appends the event to the stream, and moves the
-state, all of it or nothing; a request's observations go in few transactions. An append-only Redis
-with `appendfsync always` answers only when its file has them.
+One call of a script marks the nonces of some observations as seen, appends their events to the
+stream, and moves the state of their context, all of it or nothing; a request's observations go in
+few transactions. An append-only Redis with `appendfsync always` answers only when its file has
+them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import msgspec
 from redis.asyncio import Redis
@@ -17,7 +19,7 @@ from redis.exceptions import ResponseError
 
 from selection.feedback.counting import SCRIPT
 from selection.feedback.events import FeedbackEvent
-from selection.policies.statistics import PAIRS, REWARDS, State, StatisticKind, Update
+from selection.policies.statistics import PAIRS, State, StatisticKind, Update
 from selection.store.keys import (
     GLOBAL_CONTEXT,
     STREAM,
@@ -67,9 +69,10 @@ class FeedbackJournal:
     async def append(self, observations: Sequence[JournalEntry]) -> list[States | None]:
         """Return, in order, what each left of its arms, by context; None where it was seen before.
 
-        So many `replicas` of Redis have it then as well; raises `Unavailable` where they don't.
-        Errors of Redis come through: the observations may or may not have been counted then. Where
-        it refuses one, all the others have been that it takes.
+        Of those that were counted together each has what all of them left. So many `replicas` of
+        Redis have it then as well; raises `Unavailable` where they don't. Errors of Redis come
+        through: the observations may or may not have been counted then. Where it refuses some, all
+        the others have been that it takes.
         """
         if not observations:
             return []
@@ -77,12 +80,14 @@ class FeedbackJournal:
         refused: ResponseError | None = None
         for first in range(0, len(observations), WRITTEN_AT_ONCE):
             some = observations[first : first + WRITTEN_AT_ONCE]
+            together = [list(group) for _, group in groupby(some, key=_shared)]
             try:
-                results = await SCRIPT.run(self._redis, [self._call(each) for each in some])
+                results = await SCRIPT.run(self._redis, [self._call(group) for group in together])
             except ResponseError as error:
                 refused = error
             else:
-                left += map(_left, some, results)
+                for group, result in zip(together, results, strict=True):
+                    left += _left(group, result)
         if refused is not None:
             raise refused
         async with self._waits:
@@ -94,55 +99,82 @@ class FeedbackJournal:
         found = await self._redis.mget([seen_key(mark.hex()) for mark in marks])
         return {mark for mark, value in zip(marks, found, strict=True) if value is not None}
 
-    def _call(self, observation: JournalEntry) -> ScriptCall:
-        event = observation.event
+    def _call(self, observations: Sequence[JournalEntry]) -> ScriptCall:
+        """Count observations that share what `_shared` says."""
+        first = observations[0]
+        application_id, context = first.event.application_id, first.event.context
+        told: list[bytes] = []
+        for each in observations:
+            told += self._encode(each.event), self._lesson(each.update)
         return ScriptCall(
             keys=[
-                seen_key(observation.mark.hex()),
                 STREAM,
-                state_key(event.application_id, event.context),
-                state_key(event.application_id, GLOBAL_CONTEXT),
-                contexts_key(event.application_id),
+                state_key(application_id, context),
+                state_key(application_id, GLOBAL_CONTEXT),
+                contexts_key(application_id),
+                *(seen_key(each.mark.hex()) for each in observations),
             ],
             arguments=[
-                observation.window_s + SEEN_MARGIN_S,
-                self._encode(event),
-                f"{event.received_at_ms / 1000:.3f}",
-                event.context,
-                observation.context_ttl_s,
-                observation.max_contexts,
-                state_key(event.application_id, ""),
-                b"" if observation.update is None else self._lesson(observation.update),
+                first.window_s + SEEN_MARGIN_S,
+                f"{first.event.received_at_ms / 1000:.3f}",
+                context,
+                first.context_ttl_s,
+                first.max_contexts,
+                state_key(application_id, ""),
+                self._shared_lesson(first.update),
+                *told,
             ],
         )
 
-    def _lesson(self, update: Update) -> bytes:
-        statistic_kinds = [(*statistic, deltas) for statistic, deltas in update.deltas.items()]
-        return self._encode(
-            (
-                update.arms,
-                update.routed,
-                update.observed,
-                update.at_ms,
-                update.keep,
-                *update.warm_start,
-                statistic_kinds,
-                PAIRS,
-            )
-        )
+    def _shared_lesson(self, update: Update | None) -> bytes:
+        return b"" if update is None else self._encode((*_shared_by(update), PAIRS))
+
+    def _lesson(self, update: Update | None) -> bytes:
+        """Encode what is an update's own."""
+        if update is None:
+            return b""
+        return self._encode((update.observed, tuple(update.deltas.values())))
 
 
-def _left(observation: JournalEntry, result: object) -> States | None:
-    if not isinstance(result, list):
-        return None
-    update, context, texts = observation.update, observation.event.context, iter(result)
+def _shared(observation: JournalEntry) -> object:
+    """Return what observations have in common that one call can count: one context, the same arms
+    and kinds of sums.
+    """
+    event, update = observation.event, observation.update
+    return (
+        event.application_id,
+        event.context,
+        event.received_at_ms,
+        observation.window_s,
+        observation.context_ttl_s,
+        observation.max_contexts,
+        None if update is None else _shared_by(update),
+    )
+
+
+def _shared_by(update: Update) -> tuple[object, ...]:
+    kinds = tuple(update.deltas)
+    return update.arms, update.routed, update.at_ms, update.keep, *update.warm_start, kinds
+
+
+def _left(
+    observations: Sequence[JournalEntry], result: tuple[list[int], list[bytes]]
+) -> list[States | None]:
+    """Return of each observation what all of them left, or None where it was seen before."""
+    counted, texts = result
+    states = _states(observations[0], texts) if texts else {}
+    return [states if counts else None for counts in counted]
+
+
+def _states(observation: JournalEntry, texts: Sequence[bytes]) -> States:
+    update, context, rest = observation.update, observation.event.context, iter(texts)
     if update is None:
         return {}
     arms, kinds = update.arms, tuple(update.deltas)
-    states = {context: _state(kinds, arms, texts)}
+    states = {context: _state(kinds, arms, rest)}
     if context != GLOBAL_CONTEXT:
-        paired = (PAIRS,) if update.deltas.get(REWARDS) else ()
-        states[GLOBAL_CONTEXT] = _state((*kinds, *paired), arms, texts)
+        pairs = (PAIRS,) if len(texts) > 2 * len(kinds) * len(arms) else ()
+        states[GLOBAL_CONTEXT] = _state((*kinds, *pairs), arms, rest)
     return states
 
 

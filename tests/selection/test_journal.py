@@ -23,7 +23,7 @@ from selection.store.codec import StateRecord, parse_record
 from selection.store.keys import EXPIRY_MARGIN_S, pack_vector, state_key
 from selection.store.query_counts import QueryCounts
 from tests.selection.observer import ARMS, POLICY, observe_many
-from tests.selection.updates import learned, observation, told, updates
+from tests.selection.updates import alike, learned, observation, told
 
 CONTEXTS = "clipper:contexts:1"
 EXP4 = make_policy("exp4", {})
@@ -65,15 +65,34 @@ def test_evidence_begins_anew_at_the_same_label_both_ways(
     assert 70.0 < changed[5] == same[5] == 115.0 - changed[0] - 1.0
 
 
+def test_evidence_begins_anew_within_one_call_both_ways(
+    server_redis: redis.Redis, redis_socket: str
+) -> None:
+    rewards = [1.0, 0.8, 1.0, 0.9] * 15 + [0.1, 0.0] * 20 + [0.7] * 5
+    entries = [told(EXP4, {"svm:1": 1.0 - r, "knn:1": 0.5}, context="ann") for r in rewards]
+
+    async def append() -> None:
+        async with Redis(unix_socket_path=redis_socket) as client:
+            await FeedbackJournal(client).append(entries)
+
+    asyncio.run(append())
+    states = learned([("ann", entry.update) for entry in entries if entry.update])
+    assert states["ann"].of(EVIDENCE)["svm:1"][4] == 1.0
+    for context, state in states.items():
+        assert bits(stored(server_redis, context).state) == bits(state)
+
+
 @settings(
     max_examples=50,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(st.lists(updates(), min_size=1, max_size=12))
+@given(st.lists(alike(most=4), min_size=1, max_size=5))
 def test_script_and_arithmetic_agree_to_the_bit(
-    redis_socket: str, sequence: list[tuple[str, Update]]
+    redis_socket: str, runs: list[list[tuple[str, Update]]]
 ) -> None:
+    sequence = [one for run in runs for one in run]
+
     async def write() -> list[States | None]:
         async with Redis(unix_socket_path=redis_socket) as client:
             await client.flushall()
@@ -150,6 +169,26 @@ async def test_what_was_counted_changes_nothing_when_it_comes_again(
     before = {key: stream.dump(key) for key in unseen(stream)}
     assert await journal.append([one, one]) == [None, None]
     assert {key: stream.dump(key) for key in unseen(stream)} == before
+
+
+async def test_of_two_alike_in_one_request_one_counts(aredis: Redis, stream: redis.Redis) -> None:
+    one, other = (told(EXP4, {"svm:2": 1.0}, context="ann") for _ in range(2))
+    left = await FeedbackJournal(aredis).append([one, one, other, one])
+    assert [states is not None for states in left] == [True, False, True, False]
+    assert stored(stream, "ann").feedback == stored(stream).feedback == {"svm:2": 2}
+    replay = replayed(stream, EXP4)
+    assert (replay.observed, replay.contexts["ann"].state) == (2, stored(stream, "ann").state)
+
+
+async def test_what_teaches_nothing_counts_between_what_does(
+    aredis: Redis, stream: redis.Redis
+) -> None:
+    entries = [told(EXP4, {"svm:2": 1.0}), observation("", None), told(EXP4, {"svm:2": 0.0})]
+    first, second, third = await FeedbackJournal(aredis).append(entries)
+    assert (second, first is None, third is None) == ({}, False, False)
+    assert await FeedbackJournal(aredis).append(entries) == [None, None, None]
+    assert stream.xlen("clipper:feedback") == 3
+    assert stored(stream).feedback == {"svm:2": 2}
 
 
 @pytest.mark.parametrize("name", ["exp3", "exp4"])

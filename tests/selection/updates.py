@@ -44,19 +44,30 @@ shares = st.floats(0.0, 1.0)
 @st.composite
 def updates(draw: st.DrawFn) -> tuple[str, Update]:
     """A context, and what it is to learn."""
+    return draw(alike(most=1))[0]
+
+
+@st.composite
+def alike(draw: st.DrawFn, *, most: int) -> list[tuple[str, Update]]:
+    """Some that one context is to learn of the same arms, in the same kinds of sums."""
+    context = draw(st.sampled_from(CONTEXTS))
     arms = tuple(draw(st.lists(st.sampled_from(ARMS), min_size=1, max_size=5, unique=True)))
     routed = arms[: draw(st.integers(1, len(arms)))]
-    observed = tuple(draw(st.lists(st.sampled_from(arms), min_size=1, unique=True)))
-    statistic_kinds = draw(st.lists(st.sampled_from(FAMILIES), min_size=1, max_size=3, unique=True))
-    update = Update(
-        arms=arms,
-        routed=routed,
-        observed=observed,
-        deltas={statistic: _deltas(draw, statistic, observed) for statistic in statistic_kinds},
-        keep=draw(st.floats(0.5, 1.0)),
-        warm_start=WarmStart(draw(shares)),
-    )
-    return draw(st.sampled_from(CONTEXTS)), update
+    kinds = draw(st.lists(st.sampled_from(FAMILIES), min_size=1, max_size=3, unique=True))
+    keep, warm_start = draw(st.floats(0.5, 1.0)), WarmStart(draw(shares))
+    found = []
+    for _ in range(draw(st.integers(1, most))):
+        observed = tuple(draw(st.lists(st.sampled_from(arms), min_size=1, unique=True)))
+        update = Update(
+            arms=arms,
+            routed=routed,
+            observed=observed,
+            deltas={kind: _deltas(draw, kind, observed) for kind in kinds},
+            keep=keep,
+            warm_start=warm_start,
+        )
+        found.append((context, update))
+    return found
 
 
 def _deltas(draw: st.DrawFn, statistic: StatisticKind, observed: tuple[str, ...]) -> Statistics:
