@@ -10,8 +10,14 @@ from pytest_django import DjangoAssertNumQueries
 
 from registry import services
 from registry.models import Application
+from selection.evaluation.monitoring import snapshots
 from selection.evaluation.monitoring.history import Period, history
-from selection.evaluation.monitoring.snapshots import Observed, take_snapshots, thin_snapshots
+from selection.evaluation.monitoring.snapshots import (
+    Observed,
+    earned_in,
+    take_snapshots,
+    thin_snapshots,
+)
 from selection.models import Feedback, SelectionSnapshot, StateReset
 from serving.testing import application_spec
 
@@ -128,6 +134,18 @@ def test_of_many_applications_those_that_do_nothing_are_passed_over_at_once(
     assert take() == [watches[1].application.pk, watches[3].application.pk]
     with django_assert_num_queries(1):
         assert take() == []
+
+
+def test_between_pieces_of_feedback_it_gives_way_and_misses_none(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "READ_AT_ONCE", 2)
+    watch.take()
+    for _ in range(5):
+        watch.tell(svm=0.0, forest=1.0)
+    pauses: list[None] = []
+    (taken,) = take_snapshots([watch.observed()], now=watch.now, pause=lambda: pauses.append(None))
+    assert (len(pauses), earned_in(taken).rounds) == (3, 5.0)
 
 
 def test_queries_feedback_and_a_new_policy_are_changes(watch: Watch) -> None:

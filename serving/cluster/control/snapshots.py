@@ -9,6 +9,7 @@ from typing import Any
 import redis
 from django.utils import timezone
 
+from infrastructure.giving_way import GivingWay
 from infrastructure.locks import exclusively
 from infrastructure.redis_client import redis_client
 from registry.arms import registered_arms
@@ -27,6 +28,8 @@ LOCK = "clipper:lock:snapshots"
 THINNING_LOCK = "clipper:lock:thinning"
 # A round that dies holding the lock delays the next one by so long.
 LOCK_TTL_S = 60.0
+# After each piece of the feedback that is read, as long as others want the cores.
+PAUSE_S = 0.01
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +73,7 @@ def _snapshots() -> int:
         )
         for (application, weights), state in zip(routed, states, strict=True)
     ]
-    taken = take_snapshots(observed, now=now)
+    taken = take_snapshots(observed, now=now, pause=GivingWay(pause_s=PAUSE_S))
     publish_alarms(redis_client(), all_alarms())
     return len(taken)
 
