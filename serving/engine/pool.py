@@ -28,6 +28,10 @@ from serving.engine.stats import VersionStats
 
 Settle = Callable[[Call, Outcome], None]
 
+# So much later than another replica one may answer a query whose batch it is about to send anyway:
+# a batch more costs the web process some 80 µs, and replicas that share cores the turns of these.
+SHARED_BATCH_MARGIN = 1.25
+
 logger = logging.getLogger(__name__)
 
 
@@ -35,7 +39,9 @@ class VersionPool:
     """Hands each query to the replica that should answer it first; with none, queries wait here.
 
     Of more than two replicas it looks at two, drawn at random: almost as good as looking at all,
-    and no crowd runs to the one that was idle a moment ago (Mitzenmacher 2001).
+    and no crowd runs to the one that was idle a moment ago (Mitzenmacher 2001). One of the two is
+    the one that took the query before, as long as that fills a batch: what comes in a turn of the
+    loop shares one, where a row more takes next to nothing.
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class VersionPool:
         self._quarantine = Quarantine(capacity=backlog.capacity, max_bytes=backlog.max_bytes)
         self._abandoned = False
         self._draw = draw
+        self._filling: Replica | None = None  # who took the last query
 
     @property
     def connected(self) -> bool:
@@ -91,7 +98,7 @@ class VersionPool:
         if not replicas:
             self._wait(call)
             return
-        replica = replicas[0] if len(replicas) == 1 else self._better_of_two(now=call.asked_at)
+        replica = replicas[0] if len(replicas) == 1 else self._choose(now=call.asked_at)
         if not replica.needs_admission_check:
             replica.enqueue(call)
             return
@@ -185,6 +192,7 @@ class VersionPool:
     def left(self, replica: Replica) -> None:
         self._draining.discard(replica)
         self._health.pop(replica, None)
+        self._filling = None
         for group in (self._replicas, self._ejected):
             if replica in group:
                 group.remove(replica)
@@ -244,15 +252,19 @@ class VersionPool:
         if group:
             min(self._replicas, key=lambda replica: replica.in_flight).ask_apart(group)
 
-    def _better_of_two(self, *, now: float) -> Replica:
+    def _choose(self, *, now: float) -> Replica:
         replicas = self._replicas
-        count = len(replicas)
-        first = int(self._draw() * count)
-        second = int(self._draw() * (count - 1))
-        either, other = replicas[first], replicas[second + (second >= first)]
-        if either.handicapped_seconds(now=now) <= other.handicapped_seconds(now=now):
-            return either
-        return other
+        either, margin = self._filling, SHARED_BATCH_MARGIN
+        if either is None or not _fills_batch(either):
+            either, margin = replicas[int(self._draw() * len(replicas))], 1.0
+        other = replicas[int(self._draw() * (len(replicas) - 1))]
+        if other is either:
+            other = replicas[-1]
+        later = either.handicapped_seconds(now=now)
+        if later > margin * other.handicapped_seconds(now=now):
+            either = other
+        self._filling = either
+        return either
 
     def _eject(self, replica: Replica, *, health: Health) -> None:
         if replica not in self._replicas:
@@ -260,6 +272,7 @@ class VersionPool:
         health.eject(now=self.clock())
         self.stats.ejected += 1
         self._replicas.remove(replica)
+        self._filling = None
         self._ejected.append(replica)
         logger.warning("replica ejected id=%s: it keeps failing while others answer", replica.id)
         replica.hand_back_queue()
@@ -282,3 +295,8 @@ class VersionPool:
             self.settle(expired, NOT_CONNECTED)
         for evicted in self._backlog.push(call):
             self.settle(evicted, SATURATED)
+
+
+def _fills_batch(replica: Replica) -> bool:
+    """Whether rows wait there for the end of this turn, with room for more in their batch."""
+    return replica.flush_scheduled and 0 < replica.queue.rows < replica.planner.cap

@@ -57,7 +57,8 @@ class Owner(Protocol):
 class Replica:
     """Sends full batches while its pipeline has room, partial ones when its planner says so.
 
-    `batches` are those that it was sent and hasn't answered, by request id; `queue` waits.
+    `batches` are those that it was sent and hasn't answered, by request id; `queue` waits, where
+    `flush_scheduled` only for the end of this turn of the loop.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Replica:
         # What is to be sent when nothing else is under way, and whether such a batch is.
         self._apart: list[Call] = []
         self._alone = False
-        self._hung = self._flush_scheduled = False
+        self._hung = self.flush_scheduled = False
         self.hold = Hold(self._flush)
         self._clock = owner.clock
         self._connected_at = self._clock()
@@ -124,7 +125,7 @@ class Replica:
             self.drop_expired(now=self._clock())
         for evicted in self.queue.push(call):
             self._owner.settle(evicted, SATURATED)
-        if not self._flush_scheduled:
+        if not self.flush_scheduled:
             self._schedule_flush()
 
     # Expected times.
@@ -208,11 +209,10 @@ class Replica:
     def abort_if_hung(self, *, now: float) -> bool:
         """Cut the link to a replica whose oldest batch is overdue beyond all measure."""
         limit = max(HUNG_S, HUNG_BUDGETS * self.planner.budget)
-        hung = any(now - batch.sent_at > limit for batch in self.batches.values())
-        if hung:
-            self._hung = True
+        self._hung = any(now - batch.sent_at > limit for batch in self.batches.values())
+        if self._hung:
             self._connection.abort()
-        return hung
+        return self._hung
 
     # What the connection calls.
 
@@ -306,12 +306,12 @@ class Replica:
 
     def _schedule_flush(self) -> None:
         """Flush after this turn of the loop, so that all that arrives in it shares a batch."""
-        if not self._flush_scheduled and len(self.batches) < self._room:
-            self._flush_scheduled = True
+        if not self.flush_scheduled and len(self.batches) < self._room:
+            self.flush_scheduled = True
             asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
-        self._flush_scheduled = False
+        self.flush_scheduled = False
         if self._apart and not self.batches and self._connection.writable:
             self._send_apart()
         if self.asks_apart:

@@ -91,3 +91,37 @@ async def test_of_many_replicas_none_is_left_out(engine: Engine) -> None:
     loads = [replica.replica.load for replica in replicas]
     assert sum(loads) == 100
     assert min(loads) >= 10
+
+
+async def test_what_comes_in_one_turn_shares_a_batch_whose_rows_cost_little(engine: Engine) -> None:
+    batch_by(engine, rows=16, answer_within_s=1000.0)
+    replicas = [veteran(engine, name=f"r{n}") for n in range(8)]
+    for one in replicas:
+        teach(one, fixed=1.0, per_row=0.01, sizes=(1, 16))
+    queue(engine, 20)
+    await turn()
+    assert sorted(one.replica.load for one in replicas)[-2:] == [4, 16]
+
+
+async def test_the_next_turn_goes_to_who_is_idle(engine: Engine) -> None:
+    batch_by(engine, rows=16, answer_within_s=1000.0)
+    replicas = [veteran(engine, name=f"r{n}") for n in range(2)]
+    for one in replicas:
+        teach(one, fixed=1.0, per_row=0.01, sizes=(1, 16))
+    for _ in replicas:
+        queue(engine, 10)
+        await turn()
+    assert [one.replica.in_flight for one in replicas] == [10, 10]
+
+
+async def test_who_leaves_with_a_batch_half_full_gets_no_more(engine: Engine) -> None:
+    batch_by(engine, rows=16, answer_within_s=1000.0)
+    replicas = [veteran(engine, name=f"r{n}") for n in range(3)]
+    for one in replicas:
+        teach(one, fixed=1.0, per_row=0.01, sizes=(1, 16))
+    queue(engine, 5)
+    (gone,) = (one for one in replicas if one.replica.load)
+    gone.die()
+    queue(engine, 5)
+    assert gone.replica.load == 0
+    assert sum(one.replica.load for one in replicas) == 10
