@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-import msgspec
 import numpy as np
 import pandas as pd
 
@@ -47,8 +46,8 @@ def pivot(frame: Frame, *, rows: str, columns: str, values: str, q: float = 0.5)
 
 
 def queries_of(recording: Recording, *, warm_up: float = 0.0) -> Frame:
-    """Return the queries of an open loop that were due after the warm-up, with a Query's fields."""
-    frame = Frame(map(msgspec.structs.asdict, recording.queries))
+    """Return the queries of an open loop that were due after the warm-up, in columns of `QUERY`."""
+    frame = Frame(recording.queries)
     return frame[frame["due"] >= warm_up]
 
 

@@ -132,7 +132,7 @@ async def _ask(
         return {"place": place, "ms": ms} | told
 
     tasks = []
-    for n, due in enumerate(arrivals([Phase(RATE, seconds)], seed=application.id)):
+    for n, due in enumerate(arrivals([Phase(RATE, seconds)], seed=application.id).tolist()):
         await asyncio.sleep(max(0.0, zero + due - loop.time()))
         tasks.append(loop.create_task(one(n % len(truth), zero + due)))
     return list(await asyncio.gather(*tasks))

@@ -5,35 +5,44 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from time import monotonic
 
 
 class Server:
-    """Answers every request with `answer`; the first one only once `first` is set."""
+    """Answers every request with `answer`; the first one only once `first` is set. With `hangs_up`
+    it closes each connection after that. `whole` is what it says; `arrived` when it was asked, in
+    the order of `bodies`, on the monotonic clock.
+    """
 
-    def __init__(self, answer: bytes) -> None:
+    def __init__(self, answer: bytes, *, status: int = 200, hangs_up: bool = False) -> None:
         self.first = asyncio.Event()
         self.bodies: list[bytes] = []
+        self.arrived: list[float] = []
         self.handlers: set[asyncio.Task[None]] = set()
-        self._answer = answer
+        head = b"HTTP/1.1 %d OK\r\ncontent-length: %d\r\n\r\n" % (status, len(answer))
+        self.whole = head + answer
+        self._hangs_up = hangs_up
 
     def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.handlers.add(asyncio.create_task(self._serve(reader, writer)))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while True:
+            while not writer.is_closing():
                 head = await reader.readuntil(b"\r\n\r\n")
                 size = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
                 self.bodies.append(await reader.readexactly(size))
+                self.arrived.append(monotonic())
                 if len(self.bodies) == 1:
                     await self.first.wait()
-                writer.write(
-                    b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(self._answer)
-                    + self._answer
-                )
+                writer.write(self.whole)
+                if self._hangs_up:
+                    writer.close()
         except asyncio.IncompleteReadError:  # the client has closed
+            pass
+        finally:
             writer.close()
-            await writer.wait_closed()
+        await writer.wait_closed()
 
 
 @asynccontextmanager

@@ -4,128 +4,209 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import suppress
+from functools import partial
 
+import numpy as np
 import pytest
 
-from benchmarks.generator import Generator, Phase, Plan, Recording, arrivals, rendered
+from benchmarks import generator
+from benchmarks.command import Failed
+from benchmarks.generator import FIRST, OpenLoop, Phase, Recording, arrivals, compiled
 from benchmarks.tests.answering import Server, serving
-from benchmarks.wrk import COUNTER, COUNTER_DIGITS
+from benchmarks.wrk import COUNTER
 
 FIRST_SECONDS = 0.3
 ANSWER = b'{"output":1,"default":false}'
+PHASES = (Phase(100.0, 0.5),)
 
 
 @pytest.fixture
-def plan(tmp_path):
+def bodies(tmp_path):
     bodies = tmp_path / "bodies.txt"
     bodies.write_text("".join(f'{{"input":[{COUNTER},{n}]}}\n' for n in range(3)))
-
-    def made(*, port: int = 1, **changes) -> Plan:
-        fields = {
-            "url": f"http://127.0.0.1:{port}/", "api_key": "key",
-            "bodies": str(bodies), "first": 7, "connections": 8,
-            "phases": [Phase(100.0, 0.5)],
-        }  # fmt: skip
-        return Plan(**fields | changes)
-
-    return made
+    return bodies
 
 
-async def asked(plan: Plan) -> Recording:
-    return await asyncio.to_thread(lambda: Generator(plan).run())
+@pytest.fixture
+def ask(bodies):
+    """Ask what listens on a port; the counter goes on from one time to the next."""
+    run = OpenLoop(api_key="key").run
+
+    async def ask(port: int, **how) -> Recording:
+        given = {"bodies": bodies, "phases": PHASES, "connections": 8} | how
+        return await asyncio.to_thread(partial(run, f"http://127.0.0.1:{port}/", **given))
+
+    return ask
+
+
+def server_of(answer: bytes = ANSWER, **how) -> Server:
+    """One that answers its first request at once, too."""
+    server = Server(answer, **how)
+    server.first.set()
+    return server
 
 
 def test_arrivals_come_at_the_rate_of_their_phase():
     phases = [Phase(rate=100.0, seconds=20.0), Phase(rate=400.0, seconds=20.0)]
-    due = list(arrivals(phases, seed=1))
-    assert due == sorted(due)
-    calm = [moment for moment in due if moment < 20.0]
+    due = arrivals(phases, seed=1)
+    assert np.all(np.diff(due) >= 0.0)
+    calm = due[due < 20.0]
     assert len(calm) == pytest.approx(2000, rel=0.1)
     assert len(due) - len(calm) == pytest.approx(8000, rel=0.1)
     assert due[-1] < 40.0
 
 
 def test_arrivals_of_one_seed_are_always_the_same():
-    phases = [Phase(rate=50.0, seconds=2.0)]
-    assert list(arrivals(phases, seed=3)) == list(arrivals(phases, seed=3))
-    assert list(arrivals(phases, seed=3)) != list(arrivals(phases, seed=4))
+    assert np.array_equal(arrivals(PHASES, seed=3), arrivals(PHASES, seed=3))
+    assert not np.array_equal(arrivals(PHASES, seed=3)[:9], arrivals(PHASES, seed=4)[:9])
 
 
-def test_a_request_is_rendered_but_for_the_digits_of_its_counter(plan):
-    requests = rendered(plan())
-    assert len(requests) == 3
-    for number, (head, tail) in enumerate(requests):
-        assert head.endswith(b'\r\n\r\n{"input":[0.')
-        assert tail == b",%d]}" % number
-        whole = len(head) + COUNTER_DIGITS + len(tail) - head.index(b"\r\n\r\n") - 4
-        assert b"Content-Length: %d\r\n" % whole in head
-
-
-async def test_every_query_is_asked_once_and_told_of(plan):
-    server = Server(ANSWER)
-    server.first.set()
+async def test_every_query_is_asked_once_and_told_of(ask):
+    server = server_of()
     async with serving(server) as port:
-        recording = await asked(plan(port=port))
-    count = len(list(arrivals(plan().phases, seed=plan().first)))
+        seen = [await ask(port) for _ in range(2)]
+    count = sum(len(recording.queries) for recording in seen)
+    asked = [b'{"input":[0.%d,%d]}' % (FIRST + n, n % 3) for n in range(len(seen[0].queries))]
+    assert sorted(server.bodies)[: len(asked)] == asked
     assert len(set(server.bodies)) == len(server.bodies) == count
-    assert server.bodies[0] == b'{"input":[0.000000007,0]}'
-    assert len(recording.queries) == count
-    assert {(query.status, query.default) for query in recording.queries} == {(200, False)}
-    assert min(query.took for query in recording.queries) > 0.0
+    for recording in seen:
+        assert set(recording.queries["status"]) == {200}
+        assert not recording.queries["default"].any()
 
 
-async def test_a_default_output_is_told_from_an_answer(plan):
-    server = Server(b'{"output":-1,"default":true}')
-    server.first.set()
+async def test_a_query_leaves_when_it_is_due_and_its_time_counts_from_then(ask):
+    server = server_of()
     async with serving(server) as port:
-        recording = await asked(plan(port=port))
-    assert {query.default for query in recording.queries} == {True}
+        recording = await ask(port, connections=64)
+    queries = recording.queries
+    assert np.array_equal(queries["due"], arrivals(PHASES, seed=FIRST))
+    # Bodies count up, and may overtake each other.
+    arrived = np.array(server.arrived)[np.argsort(server.bodies)] - recording.zero
+    assert np.all(queries["late"] > 0.0)
+    assert np.all(queries["due"] + queries["late"] < arrived)
+    # The server answered after that, and the generator has seen it before its end.
+    assert np.all(queries["due"] + queries["took"] > arrived)
+    assert np.all(queries["due"] + queries["took"] < recording.elapsed)
 
 
-async def test_a_query_that_waits_does_not_hold_up_those_after_it(plan):
+async def test_a_default_output_is_told_from_an_answer(ask):
+    async with serving(server_of(b'{"output":-1,"default":true}')) as port:
+        recording = await ask(port)
+    assert recording.queries["default"].all()
+
+
+async def test_an_answer_may_come_in_many_parts(ask):
+    answer = b'{"output":"%b","default":true}' % (b"x" * 3_000_000)
+    async with serving(server_of(answer)) as port:
+        recording = await ask(port, phases=(Phase(10.0, 0.5),))
+        # Without phases each body is asked once, and the answers are kept.
+        kept = await ask(port, phases=(), seconds=30.0)
+    assert recording.queries["default"].all()
+    assert kept.answers == [answer] * 3
+
+
+async def test_an_error_is_told_by_its_status(ask):
+    async with serving(server_of(status=503)) as port:
+        recording = await ask(port)
+        kept = await ask(port, phases=(), seconds=30.0)
+    assert set(recording.queries["status"]) == set(kept.queries["status"]) == {503}
+    assert kept.answers == []
+
+
+async def test_a_query_that_waits_does_not_hold_up_those_after_it(ask):
     server = Server(ANSWER)
     asyncio.get_running_loop().call_later(FIRST_SECONDS, server.first.set)
     async with serving(server) as port:
-        recording = await asked(plan(port=port))
-    first, *others = recording.queries
-    assert first.took > max(query.late for query in recording.queries)
-    assert min(query.took for query in others) < FIRST_SECONDS / 2
+        queries = (await ask(port)).queries
+    assert queries["took"][0] > queries["late"].max()
+    assert queries["took"][1:].min() < FIRST_SECONDS / 2
 
 
-async def test_waiting_for_a_connection_counts(plan):
+async def test_waiting_for_a_connection_counts(ask):
     server = Server(ANSWER)
     asyncio.get_running_loop().call_later(FIRST_SECONDS, server.first.set)
     async with serving(server) as port:
-        recording = await asked(
-            plan(port=port, phases=[Phase(rate=400.0, seconds=0.5)], connections=1)
-        )
-    assert min(query.took for query in recording.queries[:3]) > FIRST_SECONDS / 2
-    assert max(query.late for query in recording.queries) < FIRST_SECONDS / 2
+        queries = (await ask(port, phases=(Phase(400.0, 0.5),), connections=1)).queries
+    assert queries["took"][:3].min() > FIRST_SECONDS / 2
+    assert queries["late"].max() < FIRST_SECONDS / 2
 
 
-async def test_a_server_that_hangs_up_is_no_answer(plan):
-    handlers = set()
-
-    async def hang_up(reader, writer):
-        await reader.read(1)
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
-
-    def connected(reader, writer):
-        handlers.add(asyncio.create_task(hang_up(reader, writer)))
-
-    async with await asyncio.start_server(connected, "127.0.0.1", 0) as listener:
-        port = listener.sockets[0].getsockname()[1]
-        recording = await asked(plan(port=port, phases=[Phase(rate=100.0, seconds=0.1)]))
-        await asyncio.gather(*handlers)
-    assert {query.status for query in recording.queries} == {0}
+async def test_a_query_that_nobody_answers_is_given_up(ask, monkeypatch):
+    monkeypatch.setattr(generator, "GIVEN_UP_SECONDS", 0.1)
+    server = Server(ANSWER)
+    async with serving(server) as port:
+        recording = await ask(port, connections=1)
+        server.first.set()
+    queries = recording.queries
+    assert recording.elapsed > 0.6
+    assert len(server.bodies) == 1
+    assert set(queries["status"]) == {0}
+    assert queries["due"] + queries["took"] == pytest.approx(recording.elapsed)
 
 
-def test_nobody_there_is_said_at_once(plan):
+async def test_a_server_that_hangs_up_without_an_answer_is_told_as_none(ask):
+    server = server_of(hangs_up=True)
+    server.whole = server.whole[:-1]
+    async with serving(server) as port:
+        queries = (await ask(port)).queries
+    assert set(queries["status"]) == {0}
+    assert queries["took"].min() > 0.0
+
+
+async def test_a_connection_that_was_closed_is_opened_anew(ask):
+    server = server_of(hangs_up=True)
+    async with serving(server) as port:
+        queries = (await ask(port, connections=1)).queries
+    assert len(server.handlers) > 1
+    # Some may have left before it was closed.
+    assert set(queries["status"]) <= {0, 200}
+    assert np.mean(queries["status"] == 200) > 0.5
+
+
+async def test_a_server_that_stops_is_a_failure(ask):
+    server = Server(ANSWER)
+    listener = await asyncio.start_server(server.connected, "127.0.0.1", 0)
+    asking = asyncio.create_task(ask(listener.sockets[0].getsockname()[1], connections=1))
+    while not server.bodies:
+        await asyncio.sleep(0)
+    listener.close()
+    for handler in server.handlers:
+        handler.cancel()
+    await asyncio.gather(*server.handlers, return_exceptions=True)
+    with pytest.raises(Failed, match="Connection refused"):
+        await asking
+
+
+async def test_nobody_there_is_said_at_once(ask):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        nobody = plan(port=taken.getsockname()[1])
-        with pytest.raises(ConnectionRefusedError):
-            Generator(nobody)
+        with pytest.raises(Failed, match="Connection refused"):
+            await ask(taken.getsockname()[1])
+
+
+async def test_a_file_without_a_body_is_a_failure(ask, bodies):
+    bodies.write_text("")
+    with pytest.raises(Failed, match="holds no body"):
+        await ask(1)
+
+
+def test_it_is_compiled_once(tmp_path):
+    first = compiled(into=tmp_path)
+    made = first.stat().st_mtime_ns
+    assert compiled(into=tmp_path) == first
+    assert first.stat().st_mtime_ns == made
+    assert [*tmp_path.iterdir()] == [first]
+
+
+def test_without_a_compiler_it_says_how_to_get_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(Failed, match="apt-get install build-essential"):
+        compiled(into=tmp_path)
+
+
+def test_a_source_that_does_not_compile_is_shown(tmp_path, monkeypatch):
+    broken = tmp_path / "open_loop.c"
+    broken.write_text("int main(")
+    monkeypatch.setattr(generator, "SOURCE", broken)
+    with pytest.raises(Failed, match=r"cc failed .*error"):
+        compiled(into=tmp_path)

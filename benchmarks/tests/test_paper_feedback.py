@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 
 import pytest
 
 from benchmarks.frames import Frame, Record, Records
-from benchmarks.generator import Generator, Plan
+from benchmarks.generator import OpenLoop
 from benchmarks.paper import feedback
 from benchmarks.paper.feedback import CACHED, FEEDBACK, UNCACHED, in_batches, posted, targets
 from benchmarks.tests.answering import Server, serving
@@ -37,11 +38,8 @@ async def test_every_body_is_posted_once_and_what_was_accepted_is_added_up(tmp_p
     server = Server(b'{"accepted":3,"duplicates":1,"rejected":[{"index":0}]}')
     server.first.set()
     async with serving(server) as port:
-        plan = Plan(
-            url=f"http://127.0.0.1:{port}/", api_key="key", bodies=str(bodies), connections=3,
-            seconds=10.0,
-        )  # fmt: skip
-        recording = await asyncio.to_thread(lambda: Generator(plan).run())
+        asking = partial(OpenLoop(api_key="key").run, f"http://127.0.0.1:{port}/")
+        recording = await asyncio.to_thread(asking, bodies=bodies, connections=3, seconds=10.0)
     found = posted(recording)
     assert sorted(server.bodies) == [b"[%d]" % n for n in range(7)]
     assert found["accepted"] == 21

@@ -6,11 +6,12 @@ import argparse
 import os
 import threading
 
+import numpy as np
 import pytest
 
 from benchmarks.experiment import Session
 from benchmarks.frames import Frame, Record, queries_of, tail_of
-from benchmarks.generator import Query, Recording
+from benchmarks.generator import QUERY, Recording
 from benchmarks.tail import bench
 from benchmarks.tail.__main__ import STUDY, TAIL, notes, targets
 from benchmarks.tail.bench import worst_stretches
@@ -23,8 +24,12 @@ CALM = 0.002
 def load(*slow: tuple[float, float], seconds: float = 10.0, rate: int = 100) -> Frame:
     """Queries that take 2 ms, but for those due at these moments: (due, took)."""
     moments = dict.fromkeys([n / rate for n in range(round(seconds * rate))], CALM) | dict(slow)
-    queries = [Query(100.0 + due, took, 0.0, 200, False) for due, took in sorted(moments.items())]
-    return queries_of(Recording(zero=0.0, elapsed=seconds, queries=queries))
+    queries = [(100.0 + due, took, 0.0, 200, False) for due, took in sorted(moments.items())]
+    return queries_of(recorded(queries))
+
+
+def recorded(queries: list[tuple[float, float, float, int, bool]]) -> Recording:
+    return Recording(zero=0.0, elapsed=1.0, queries=np.array(queries, dtype=QUERY), answers=[])
 
 
 def measured(name: str = "steady", share: float = 0.5, **changes: float) -> Record:
@@ -45,12 +50,12 @@ def test_the_tail_is_made_of_latencies_that_were_seen():
 
 def test_what_was_due_during_the_warm_up_does_not_count():
     queries = [
-        Query(0.0, 9.0, 0.0, 0, False),
-        Query(0.5, 9.0, 0.0, 200, False),
-        Query(1.0, 0.001, 0.0, 200, True),
-        Query(1.5, 0.002, 0.0, 503, False),
+        (0.0, 9.0, 0.0, 0, False),
+        (0.5, 9.0, 0.0, 200, False),
+        (1.0, 0.001, 0.0, 200, True),
+        (1.5, 0.002, 0.0, 503, False),
     ]
-    kept = queries_of(Recording(zero=100.0, elapsed=2.0, queries=queries), warm_up=1.0)
+    kept = queries_of(recorded(queries), warm_up=1.0)
     assert list(kept["due"]) == [1.0, 1.5]
     found = tail_of(kept)
     assert (found["max_ms"], found["errors"], found["default_count"]) == (2.0, 1, 1)
