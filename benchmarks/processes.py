@@ -27,8 +27,7 @@ ROLES = {
     "clipper_site.console_asgi": "console",
     "redis-server": "redis",
     "control@": "scheduler",
-    "cpu@": "worker",
-    "gpu@": "worker",
+    "clipper_site.worker": "worker",
     "supervisord": "supervisor",
     "end_orphans.py": "supervisor",
 }
