@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from typing import Any
+
+import pytest
 
 from serving.engine.deadlines import LONG_GRAIN_S, SHORT_GRAIN_S, SHORT_S, Deadlines, Due
 from serving.testing import in_virtual_time
@@ -67,9 +70,9 @@ async def test_nothing_is_left_behind_once_the_time_is_over() -> None:
     for number in range(1000):
         due = told.watch(number, seconds=0.001 * (number % 50))
         due.pop(number)
-    assert told.deadlines.timers <= 51
+    assert told.deadlines.moments <= 51
     await asyncio.sleep(0.1)
-    assert told.deadlines.timers == 0
+    assert told.deadlines.moments == 0
 
 
 @in_virtual_time
@@ -84,3 +87,53 @@ async def test_one_that_fails_does_not_keep_the_others_from_being_told() -> None
     told.watch("last", seconds=0.01)
     await asyncio.sleep(0.1)
     assert told.at.keys() == {"first", "last"}
+
+
+@in_virtual_time
+async def test_those_who_are_answered_in_time_take_next_to_no_timers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told, loop = Told(), asyncio.get_running_loop()
+    call_at, timers = loop.call_at, []
+
+    def noted(when: float, tell: Any, *given: Any, **how: Any) -> asyncio.TimerHandle:
+        if getattr(tell, "__self__", None) is told.deadlines:
+            timers.append(when)
+        return call_at(when, tell, *given, **how)
+
+    monkeypatch.setattr(loop, "call_at", noted)
+    for number in range(1000):
+        due = told.watch(number, seconds=0.1)
+        await asyncio.sleep(0.001)
+        if number != 500:
+            del due[number]
+    await asyncio.sleep(0.1)
+    # Each is set to one that is under way when the timer before it has rung.
+    assert len(timers) <= 1000 / 100 + 2
+    assert told.at.keys() == {500}
+    assert told.deadlines.moments == 0
+
+
+@in_virtual_time
+async def test_a_short_time_behind_a_long_one_is_over_first() -> None:
+    told = Told()
+    for name, seconds in {"long": 0.4, "short": 0.002, "between": 0.02}.items():
+        told.watch(name, seconds=seconds)
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.5)
+    assert list(told.at) == ["short", "between", "long"]
+    assert told.at["short"] == pytest.approx(0.003)
+
+
+@in_virtual_time
+async def test_who_is_told_may_go_on_waiting() -> None:
+    told = Told()
+
+    def again() -> None:
+        told.watch("later", seconds=0.05)
+        told.watch("now", seconds=0.0)
+
+    told.deadlines.watch("again", seconds=0.01, tell=again)
+    told.watch("last", seconds=0.03)
+    await asyncio.sleep(0.2)
+    assert list(told.at) == ["now", "last", "later"]
