@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -11,16 +11,18 @@ from typing import NamedTuple
 from benchmarks.charts import Panel
 from benchmarks.experiment import Experiment, Session, turns
 from benchmarks.frames import Frame, Record, Records, pivot
-from benchmarks.loads import sampled
+from benchmarks.loads import DEFAULTS, Change, read_metrics, sampled
 from benchmarks.processes import read_memory
 from benchmarks.stack import Stack
 from benchmarks.telling import Columns, Rows, Target, number, rows_of
 
 CONNECTIONS = 64
-WARM_UP_SECONDS = 1
+SECONDS, ROUNDS, QUICK_ROUNDS = 1, 3, 1
 READS, SCRIPTS = "cmdstat_hgetall", "cmdstat_evalsha"
 # Web processes tell Redis once a second what was asked: it is done when that is next to nothing.
 CALM_SECONDS, CALM_SCRIPTS, GIVEN_UP_SECONDS = 1.2, 100, 20.0
+# What was answered last is in `/metrics` then.
+COUNTED_SECONDS = 1.5
 COLUMNS: Columns = {
     "CPU a query, µs": ("us", number),
     "beside it, µs": ("beside_us", number),
@@ -50,8 +52,8 @@ class Asked:
     connections: int = CONNECTIONS
     leaves_work: bool = False
 
-    def sample(self, number: int, *, seconds: int) -> Record:
-        """Ask for so long, and see what that took: `us` of CPU of all web processes for a query,
+    def sample(self, number: int) -> Record:
+        """Ask for a while, and see what that took: `us` of CPU of all web processes for a query,
         and what Redis was asked for it.
         """
         stack, calls = self.stack, _calls(self.stack)
@@ -60,8 +62,8 @@ class Asked:
         )
         settle = (lambda: _wait_for_calm(stack)) if self.leaves_work else lambda: None
         seen = sampled(
-            load, wrk=stack.wrk, seconds=seconds, processes=stack.processes, server="predict",
-            client=stack.client, settle=settle,
+            load, wrk=stack.wrk, seconds=SECONDS, processes=stack.processes, server="predict",
+            settle=settle,
         )  # fmt: skip
         asked, answered = _calls(stack), max(1, seen["answered"])
         return seen | {
@@ -88,28 +90,37 @@ Groups = Iterator[Sequence[Pair]]
 
 def measured(groups: Groups, *, session: Session) -> Records:
     """Measure the pairs of each group, there and back in every round. Each load is a record with
-    the cost of its yardstick in the same round (`beside_us`). Neighbours of one size share a
-    yardstick where they have the same.
+    the cost of its yardstick in the same round (`beside_us`); answers of no model are counted once
+    for a group. Neighbours of one size share a yardstick where they have the same.
     """
-    rounds, seconds = (1, 1) if session.quick else (3, 2)
     found: Records = []
     for pairs in groups:
-        for asked in dict.fromkeys(one for pair in pairs for one in (pair.beside, pair.here)):
-            asked.sample(0, seconds=WARM_UP_SECONDS)
+        everyone = dict.fromkeys(one for pair in pairs for one in (pair.beside, pair.here))
+        for asked in everyone:
+            asked.sample(0)
+        defaults = _defaults(everyone)
         known: tuple[Asked, int, int] | None = None
-        for turn, pair in turns(pairs, rounds=rounds):
+        for turn, pair in turns(pairs, rounds=QUICK_ROUNDS if session.quick else ROUNDS):
             if known != (pair.beside, pair.size, turn):
                 known = pair.beside, pair.size, turn
-                beside = pair.beside.sample(turn, seconds=seconds)
-            here = pair.here.sample(turn, seconds=seconds)
-            failures = (one["errors"] + one["default_count"] for one in (here, beside))
+                beside = pair.beside.sample(turn)
+            here = pair.here.sample(turn)
             point = {"series": pair.series, "size": pair.size, "round": turn}
-            found.append(here | point | {"beside_us": beside["us"], "failures": sum(failures)})
+            failures = here["errors"] + beside["errors"]
+            found.append(here | point | {"beside_us": beside["us"], "failures": failures})
             session.say(
                 f"  {pair.series:28} {pair.size:>9,}: {here['us']:6.0f} µs of CPU a query "
                 f"(beside it {beside['us']:.0f}), {here['rate']:,.0f}/s"
             )
+        found.append({"failures": _defaults(everyone) - defaults})
     return found
+
+
+def _defaults(everyone: Iterable[Asked]) -> float:
+    """How many answers of no model these stacks have counted."""
+    time.sleep(COUNTED_SECONDS)
+    stacks = {asked.stack for asked in everyone}
+    return sum(Change({}, read_metrics(stack.client)).total(DEFAULTS) for stack in stacks)
 
 
 def _calls(stack: Stack) -> dict[str, int]:

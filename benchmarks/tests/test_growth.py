@@ -29,8 +29,7 @@ def record(size: int, us: float, *, series: str, turn: int = 1, beside: float = 
 
 def growth(costs: dict[int, float], *, name: str = curves.ONE, failures: int = 0) -> Records:
     found = [record(size, us, series=name) for size, us in costs.items()]
-    found[0]["failures"] = failures
-    return [*found, {"kept": 200}]
+    return [*found, {"kept": 200}, {"failures": failures}]
 
 
 def judged(curve: str, records: Records) -> list[bool]:
