@@ -22,7 +22,7 @@ READS, SCRIPTS = "cmdstat_hgetall", "cmdstat_evalsha"
 # Web processes tell Redis once a second what was asked: it is done when that is next to nothing.
 CALM_SECONDS, CALM_SCRIPTS, GIVEN_UP_SECONDS = 1.2, 100, 20.0
 # What was answered last is in `/metrics` then.
-COUNTED_SECONDS = 1.5
+COUNTED_SECONDS = 1.2
 COLUMNS: Columns = {
     "CPU a query, µs": ("us", number),
     "beside it, µs": ("beside_us", number),

@@ -184,12 +184,12 @@ CURVES = (
     Curve(
         "applications", "Applications registered",
         "Each has a route to the same model. Yardstick: a stack beside it that has one.",
-        (1, 10, 50, 200), (1, 200), _applications, bounds={ONE: 1.15, ALL: 1.5, LENGTHS: 1.5},
+        (1, 20, 200), (1, 200), _applications, bounds={ONE: 1.15, ALL: 1.5, LENGTHS: 1.5},
     ),
     Curve(
         "models", "Models registered",
         "One of them is live and is asked. Yardstick: a stack beside it that has one.",
-        (1, 10, 50, 200), (200,), _models, bounds={ONE: 1.15},
+        (1, 20, 200), (200,), _models, bounds={ONE: 1.15},
     ),
     # Each has batches and idle moments of its own, and they take the cores from each other.
     Curve(
@@ -200,7 +200,7 @@ CURVES = (
     Curve(
         "body", "Bytes of the body",
         "The model ignores them. Yardstick: 64 bytes, in the same rounds.",
-        (64, 1 << 10, 8 << 10, 64 << 10, 256 << 10, 1 << 20), (64, 64 << 10, 1 << 20), _bodies,
+        (64, 1 << 10, 64 << 10, 256 << 10, 1 << 20), (64, 64 << 10, 1 << 20), _bodies,
         targets=_body_targets, of="bytes",
     ),
     # More replicas than cores: smaller batches, so more frames for as many queries.

@@ -56,7 +56,7 @@ CHANGES: dict[str, Callable[[Stack, threading.Event], None]] = {
 
 
 def measure(session: Session) -> Records:
-    rounds, seconds = (1, 4.0) if session.quick else (3, 6.0)
+    rounds, seconds = 1 if session.quick else 3, 4.0
     changes = (NOTHING, OBJECTIVE) if session.quick else (NOTHING, OBJECTIVE, DEPLOY)
     small, grown = stacks.pair(session)
     stacks.grow(grown, applications=SIZE, models=SIZE)
