@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -48,7 +49,8 @@ def _prepared(field: models.Field[Any, Any]) -> Callable[[Any], Any]:
         return _json
     if isinstance(field, models.DateTimeField):
         adapt = connection.ops.adapt_datetimefield_value
-        return lambda milliseconds: adapt(datetime.fromtimestamp(milliseconds / 1000, tz=UTC))
+        # What came together has the same moment.
+        return cache(lambda ms: adapt(datetime.fromtimestamp(ms / 1000, tz=UTC)))
     return _as_it_is
 
 

@@ -54,10 +54,12 @@ def persist_feedback(
     """
     _ensure_group(stream)
     entries = _next_entries(stream, batch=batch, consumer=consumer or socket.gethostname())
-    rows, rejected = _rows(entries)
-    for first in range(0, len(rows), INSERTED_AT_ONCE):
+    there: dict[int, bool] = {}
+    rejected: list[tuple[StreamEntry, str]] = []
+    for first in range(0, len(entries), INSERTED_AT_ONCE):
         pause()
-        rejected += _insert(rows[first : first + INSERTED_AT_ONCE])
+        rows, unreadable = _rows(entries[first : first + INSERTED_AT_ONCE], there=there)
+        rejected += unreadable + _insert(rows)
     pause()
     _take_off(stream, entries=entries, rejected=rejected)
     return len(entries)
@@ -93,8 +95,13 @@ def _taken_over(stream: redis.Redis, *, batch: int, consumer: str) -> list[Strea
     return [entry for entry in answer[1] if entry[0] is not None]
 
 
-def _rows(entries: Sequence[StreamEntry]) -> tuple[list[_Row], list[tuple[StreamEntry, str]]]:
-    """Return the rows of entries that can be kept, and those that can't be read, each with why."""
+def _rows(
+    entries: Sequence[StreamEntry], *, there: dict[int, bool]
+) -> tuple[list[_Row], list[tuple[StreamEntry, str]]]:
+    """Return the rows of entries that can be kept, and those that can't be read, each with why.
+
+    `there` says of applications whether they exist, as far as that has been looked up.
+    """
     read: list[tuple[StreamEntry, Counted]] = []
     rejected: list[tuple[StreamEntry, str]] = []
     for entry in entries:
@@ -102,17 +109,17 @@ def _rows(entries: Sequence[StreamEntry]) -> tuple[list[_Row], list[tuple[Stream
             read.append((entry, read_entry(entry)))
         except (KeyError, msgspec.DecodeError, UnicodeDecodeError) as error:
             rejected.append((entry, f"unreadable: {error}"))
-    existing = set(
-        Application.objects.filter(
-            pk__in={counted.event.application_id for _, counted in read}
-        ).values_list("pk", flat=True)
-    )
-    rows = [
-        _row(entry, counted) for entry, counted in read if counted.event.application_id in existing
-    ]
+    _look_up({counted.event.application_id for _, counted in read} - there.keys(), there=there)
+    rows = [_row(*each) for each in read if there[each[1].event.application_id]]
     if len(rows) < len(read):
         logger.warning("feedback of deleted applications dropped count=%d", len(read) - len(rows))
     return rows, rejected
+
+
+def _look_up(application_ids: set[int], *, there: dict[int, bool]) -> None:
+    if application_ids:
+        found = Application.objects.filter(pk__in=application_ids).values_list("pk", flat=True)
+        there |= dict.fromkeys(application_ids, False) | dict.fromkeys(found, True)
 
 
 def _row(entry: StreamEntry, counted: Counted) -> _Row:
