@@ -20,6 +20,7 @@ from benchmarks.command import Failed, say
 from benchmarks.experiment import Experiment, Session
 from benchmarks.frames import Frame, Records
 from benchmarks.telling import Target
+from infrastructure import compiled
 from scripts.stack.layout import ROOT
 
 RESULTS = ROOT / "benchmarks/results"
@@ -106,6 +107,7 @@ class Study:
         busy = psutil.cpu_percent(interval=LISTEN_SECONDS) / 100
         if busy > QUIET:
             say(f"Doubtful: before it began the machine was {busy:.0%} busy already.")
+        say(f"Stacks answer by {'compiled code' if compiled.build() else 'the Python'}.")
         # Short, as the path of a Unix socket has to fit into 107 bytes.
         with tempfile.TemporaryDirectory(prefix="clipper-bench-") as folder:
             session = Session(folder=Path(folder), results=options.results, options=options)
@@ -143,6 +145,7 @@ def write(experiment: Experiment, records: Records, *, session: Session, busy: f
     judged = experiment.targets(Frame(records))
     document = {
         "machine": [os.cpu_count(), platform.python_version(), platform.platform()],
+        "compiled": compiled.build() is not None,
         "busy_before": busy,
         "quick": session.quick,
         "workload": experiment.workload,

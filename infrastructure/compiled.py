@@ -62,15 +62,20 @@ def digest() -> str:
     return made_of.hexdigest()
 
 
+def build() -> Path | None:
+    """Return the folder of what processes may use that start now; None where there is none."""
+    if not _may_be_used():
+        return None
+    folder = BUILDS / digest()
+    return folder if folder.is_dir() else None
+
+
 def install() -> bool:
     """Have what is imported from now on come compiled; tell whether there is any of it."""
-    if not _may_be_used():
-        return False
-    folder = BUILDS / digest()
-    if not folder.is_dir():
-        return False
-    sys.meta_path.insert(0, CompiledModules(folder))
-    return True
+    folder = build()
+    if folder is not None:
+        sys.meta_path.insert(0, CompiledModules(folder))
+    return folder is not None
 
 
 def in_use() -> bool:

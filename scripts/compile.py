@@ -25,12 +25,18 @@ PATTERNS = (
     "serving/rpc/outputs.py",
     "serving/rpc/text.py",
     "serving/rpc/buffers.py",
-    "serving/api/heads.py",
-    "serving/api/splitting.py",
+    *(
+        f"serving/api/{name}.py"
+        for name in (
+            *("chunks", "connection", "framing", "front", "heads", "moving", "plain", "predict"),
+            *("shared", "splitting", "unfinished"),
+        )
+    ),
     "serving/metrics/published.py",
     "serving/metrics/window.py",
     "selection/answers/*.py",
     "selection/reliability.py",
+    "selection/store/state.py",
 )
 LEFT_OUT = {
     "serving/query/prediction.py",

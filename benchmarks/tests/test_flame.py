@@ -11,7 +11,7 @@ LOOP = "serve (uvicorn/server.py:10);Runner.run (asyncio/runners.py:118)"
 PROTOCOL = f"{LOOP};FrontProtocol.data_received (front.py:90);FrontProtocol._predict (front.py:1)"
 STACKS = f"""\
 {LOOP} 10
-{PROTOCOL};plain_input (requests.py:2) 20
+{PROTOCOL};plain_input (plain.py:2) 20
 {PROTOCOL};Engine.ask (z.py:3);PredictionCache.get (c.py:4) 30
 {LOOP};Redis.execute (redis/client.py:1) 40
 idle (threading.py:1) 900

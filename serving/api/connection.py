@@ -45,7 +45,9 @@ class HttpConnection(StrictProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.flow: Flow
+        # Uvicorn's `flow`, and its time for keeping an idle connection, with types of their own.
+        self._flow: Flow
+        self._idle_s = float(config.timeout_keep_alive)
         self._limits = limits_of(app_state)
         if self.ws_protocol_class is not None:
             self.ws_protocol_class = Socket
@@ -61,9 +63,9 @@ class HttpConnection(StrictProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.flow = Flow(transport)
+        self.flow = self._flow = Flow(transport)
         self._active_at = monotonic()
-        self._look_at(self._active_at + self.timeout_keep_alive)
+        self._look_at(self._active_at + self._idle_s)
         if len(self.connections) > MAX_CONNECTIONS:
             self._refuse(Saturated("Too many connections.", retry_after_s=BUSY_RETRY_S))
             self.transport.close()
@@ -84,13 +86,13 @@ class HttpConnection(StrictProtocol):
             self._current.disconnected = True
             self._current.message_event.set()
             self._current.scope["state"].get(WHEN_GONE, _nothing)()
-        self.flow.ahead = b""
+        self._flow.ahead = b""
 
     def pause_writing(self) -> None:
         """Read nothing more from a client that doesn't read."""
         super().pause_writing()
         self._full_at = monotonic()
-        self.flow.pause_reading()
+        self._flow.pause_reading()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -104,19 +106,19 @@ class HttpConnection(StrictProtocol):
         """
         current = self._current
         answering = current is not None and not (self._in_body and self.cycle is current)
-        return answering or self.flow.write_paused
+        return answering or self._flow.write_paused
 
     def _keep(self, data: bytes) -> None:
-        self.flow.ahead += data
-        self.flow.pause_reading()
+        self._flow.ahead += data
+        self._flow.pause_reading()
 
     def _go_on(self) -> None:
         """Take what came meanwhile, where its turn has come; nothing was read since."""
-        if not self.flow.ahead or self._waits:
+        if not self._flow.ahead or self._waits:
             return
-        data, self.flow.ahead = self.flow.ahead, b""
+        data, self._flow.ahead = self._flow.ahead, b""
         if not self.transport.is_closing():
-            self.flow.resume_reading()
+            self._flow.resume_reading()
             self.data_received(data)
 
     # The end of the process.
@@ -124,12 +126,12 @@ class HttpConnection(StrictProtocol):
     @property
     def is_idle(self) -> bool:
         """Whether no request is under way, nor a part of one."""
-        begun = self._parsing or self._head_since or self.flow.ahead
+        begun = self._parsing or self._head_since or self._flow.ahead
         return not begun and not self._waits and not self.unfinished.held
 
     @property
     def _is_last(self) -> bool:
-        return super()._is_last and not self.flow.ahead
+        return super()._is_last and not self._flow.ahead
 
     def shutdown(self) -> None:
         """Answer what is under way, or the next request: `closing` makes that the last one."""
@@ -152,10 +154,10 @@ class HttpConnection(StrictProtocol):
         if self._head_since:
             self._head_since = 0.0
             self._await_head()
-        if self.flow.ahead:
+        if self._flow.ahead:
             self.loop.call_soon(self._go_on)
         else:
-            self.flow.resume_reading()
+            self._flow.resume_reading()
 
     # Requests, one after the other.
 
@@ -222,8 +224,8 @@ class HttpConnection(StrictProtocol):
         self.timeout_keep_alive_task = None
         now, due = monotonic(), self._due_at()
         if now < due:
-            self._look_at(min(due, now + self.timeout_keep_alive))
-        elif self.flow.write_paused or self.transport.is_closing():
+            self._look_at(min(due, now + self._idle_s))
+        elif self._flow.write_paused or self.transport.is_closing():
             self._shared.count_refusal("unread")
             self.transport.abort()
         elif self.unfinished.since:
@@ -235,19 +237,19 @@ class HttpConnection(StrictProtocol):
 
     def _due_at(self) -> float:
         """Return when what is going on has had its time; a client's own time doesn't count."""
-        if self.flow.write_paused:
-            return self._full_at + self.timeout_keep_alive
+        if self._flow.write_paused:
+            return self._full_at + self._idle_s
         if self._waits:
             return float("inf")
         if self.unfinished.since:
             return self.unfinished.until
         if self._head_since:
             return self._head_since + self._limits.head_s
-        return self._active_at + self.timeout_keep_alive
+        return self._active_at + self._idle_s
 
     def _judge_body(self) -> None:
         """Go on where enough came, or where the application didn't take what came."""
-        if self.unfinished.enough or self.flow.read_paused:
+        if self.unfinished.enough or self._flow.read_paused:
             self._begin_window()
         else:
             self._give_up(RequestTimeout("Expected the body of the request sooner."))

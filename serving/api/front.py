@@ -20,8 +20,9 @@ from serving.api.failures import identify
 from serving.api.heads import Heads, PredictionHead
 from serving.api.http import UNEXPECTED
 from serving.api.moving import MovingConnection
+from serving.api.plain import plain_input
 from serving.api.predict import begin, render
-from serving.api.requests import PredictRequest, parse_predict, plain_input
+from serving.api.requests import PredictRequest, parse_predict
 from serving.api.shared import STATE_KEY, SharedByConnections
 from serving.api.splitting import has_batch
 from serving.query.processor import QueryProcessor
@@ -111,7 +112,7 @@ class FrontProtocol(MovingConnection):
     # What the event loop calls.
 
     def data_received(self, data: bytes) -> None:
-        if self._asked is not None or self.flow.write_paused:
+        if self._asked is not None or self._flow.write_paused:
             self._keep(data)
         elif self._head is not None:
             self._take_more(self._head, data)
@@ -215,6 +216,6 @@ class FrontProtocol(MovingConnection):
             self._send_error(UNEXPECTED)
         else:
             self._send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n", answer)
-        if self.flow.ahead:
+        if self._flow.ahead:
             # Not from here: whoever settles queries must not meet what this may lead to.
             self.loop.call_soon(self._go_on)

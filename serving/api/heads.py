@@ -220,11 +220,12 @@ def _allowed(
     return application, None if application.public else key_in(snapshot)
 
 
+# Fields that change how a body is to be read, or how a request goes on.
+_SPECIAL = frozenset({b"transfer-encoding", b"content-encoding", b"expect", b"upgrade"})
+
+
 class _Fields:
     """What httptools' parser finds in one head."""
-
-    # They change how a body is to be read, or how a request goes on.
-    _SPECIAL = frozenset({b"transfer-encoding", b"content-encoding", b"expect", b"upgrade"})
 
     def __init__(self) -> None:
         self.url = b""
@@ -237,7 +238,7 @@ class _Fields:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
-        self._plain &= name not in self._SPECIAL and name not in self.values
+        self._plain &= name not in _SPECIAL and name not in self.values
         self.values[name] = value
 
     def on_headers_complete(self) -> None:

@@ -78,7 +78,7 @@ class MovingConnection(HttpConnection):
         self._brought = b""
 
     def _stay_paused(self) -> None:
-        if self.flow.read_paused:
+        if self._flow.read_paused:
             self.transport.pause_reading()
 
     @property
@@ -126,7 +126,7 @@ class MovingConnection(HttpConnection):
 
     def _leave(self) -> None:
         """Move, once what was answered has left this process."""
-        self.flow.pause_reading()
+        self._flow.pause_reading()
         if self._moving is not None:
             return
         if self.transport.get_write_buffer_size():
@@ -145,7 +145,7 @@ class MovingConnection(HttpConnection):
             # Closes no more than this process' end: nothing is sent.
             self.transport.abort()
         else:
-            self.flow.ahead = b""
+            self._flow.ahead = b""
             self._give_up(
                 ProcessAway(
                     "The process that answers this isn't there, or has no time.",
@@ -155,7 +155,7 @@ class MovingConnection(HttpConnection):
 
     async def _is_taken(self, moves: Moves) -> bool:
         shared = self._shared
-        data = bytes(self._raw_head) + self.flow.ahead
+        data = bytes(self._raw_head) + self._flow.ahead
         held = shared.leaving_bytes + len(data)
         if shared.leaving >= LEAVING_AT_ONCE or held > LEAVING_BYTES:
             return False
@@ -180,7 +180,7 @@ class MovingConnection(HttpConnection):
         if self._refusing or not self.is_idle or self.transport.get_write_buffer_size():
             return True
         self._leaves = True
-        self.flow.pause_reading()
+        self._flow.pause_reading()
         connection = self.transport.get_extra_info("socket").fileno()
         if self.transport.is_closing():
             return True

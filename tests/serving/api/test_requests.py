@@ -7,7 +7,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.api.requests import PLAIN_BYTES, parse_predict, plain_input
+from serving.api.plain import PLAIN_BYTES, plain_input
+from serving.api.requests import parse_predict
 
 PLAIN_INPUTS = {
     b'{"input":[1,2.5]}': b"[1,2.5]",
