@@ -27,14 +27,24 @@ TESTED_WITHIN_S = 900.0
 ENDS_WITHIN_S = 90.0
 # Names the frameworks whose models are to be deployed.
 DEPLOYED = "CLIPPER_DEPLOYED_FRAMEWORKS"
+OF_THE_PATH = (
+    "combine",
+    "combine_extensions",
+    "decide",
+    "feedback_service",
+    "reliability",
+    "state",
+)
 # What isn't of one framework: what pytest runs of it.
 APART = {
     TUTORIALS: [str(HERE / "tutorials.py")],
     SERVERS: [str(HERE / "remote_servers.py")],
     LONG: ["tests", OPTION],
     COMPILED: [
-        *("-p", "tests.compiled", "tests/selection", "tests/serving/api", "tests/serving/engine"),
-        *("tests/serving/rpc", *map(str, (ROOT / "tests" / "serving").glob("test_*.py"))),
+        *("-p", "tests.compiled", "--numprocesses", "3"),
+        *("tests/serving/api", "tests/serving/engine", "tests/serving/rpc"),
+        *map(str, sorted((ROOT / "tests" / "serving").glob("test_*.py"))),
+        *(f"tests/selection/test_{name}.py" for name in OF_THE_PATH),
         # Stacks, whose processes find by themselves what is compiled.
         *(f"tests/integration/test_{name}.py" for name in ("two_kinds", "websocket", "kills")),
     ],
