@@ -342,11 +342,14 @@ class Query:
             issued_at_ms=int(time() * 1e3),
             application_id=application.id,
             context=self.context,
+            # Not one by one: a whole propensity stays whole, and short, in compiled code as well.
             arms=tuple(
-                [
-                    ArmRecord(arm, propensity, outputs.get(arm))
-                    for arm, propensity in zip(selection.arms, selection.propensities, strict=True)
-                ]
+                map(
+                    ArmRecord,
+                    selection.arms,
+                    selection.propensities,
+                    map(outputs.get, selection.arms),
+                )
             ),
             forced=self.choice.forced,
             stored=not inline,
