@@ -131,8 +131,8 @@ async def predicting(state: State) -> AsyncIterator[Endpoint]:
 def _tell_of_code() -> None:
     if compiled.in_use():
         logger.info("runs compiled code")
-    elif compiled.stale():
-        logger.warning("runs Python: what is compiled is of other sources, call make compile")
+    elif why := compiled.unused():
+        logger.warning("runs Python: what is compiled %s, call make compile", why)
 
 
 application = WithLifespan(predicting, connection=FrontProtocol)

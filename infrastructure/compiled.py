@@ -3,22 +3,25 @@
     python -m infrastructure.compiled serving.api.server clipper_site.predict_asgi:application
 
 What is compiled lies in a folder that is named by a digest of all source files, so that code which
-was made of other sources is never met; without that folder the same Python runs. A process imports
-what is compiled only where it says so first: others, those of models above all, have the Python.
+was made of other sources is never met; without that folder, and where it isn't whole or can't be
+loaded, the same Python runs: answers that are slower are better than none. A process imports what
+is compiled only where it says so first: others, those of models above all, have the Python.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from importlib.util import spec_from_file_location
 from pathlib import Path
 from runpy import run_module
 from types import ModuleType
+from typing import ClassVar
 
 from infrastructure.imports import uncollected
 
@@ -26,14 +29,25 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILDS = ROOT / "build" / "compiled"
 # What compiled modules may know the insides of. `clipper_site` and `console` are above them.
 SOURCES = ("infrastructure", "registry", "selection", "serving")
+# Says what is compiled, and how.
+RECIPE = "scripts/compile.py"
 # Run the Python, whatever there is: what `clipper_site.settings` takes for no.
 VARIABLE, OFF = "CLIPPER_COMPILED", {"0", "false", "no", "off"}
 # Names of extension modules end so for this very interpreter.
 SUFFIX = EXTENSION_SUFFIXES[0]
+# Holds the code of all modules, each of which has a small file beside it.
+LIBRARY = f"*__mypyc{SUFFIX}"
+# The sizes of a build's files: of a file that lacks its end the machine would end the process.
+CONTENTS = "contents"
 
 
 class CompiledModules(MetaPathFinder):
-    """Finds the modules that lie compiled in a folder, before their Python is found."""
+    """Finds the modules that lie compiled in a folder, before their Python is found.
+
+    `refused` says why they were not to be had, where that was found out by loading them.
+    """
+
+    refused: ClassVar[str] = ""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -54,28 +68,57 @@ class CompiledModules(MetaPathFinder):
 def digest() -> str:
     """Return what the sources as they are now are compiled under, by this interpreter."""
     made_of = blake2b(SUFFIX.encode(), digest_size=16)
-    for package in SOURCES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            text = path.read_bytes()
-            made_of.update(f"\0{path.relative_to(ROOT)}\0{len(text)}\0".encode())
-            made_of.update(text)
+    for path in _sources():
+        text = path.read_bytes()
+        made_of.update(f"\0{path.relative_to(ROOT)}\0{len(text)}\0".encode())
+        made_of.update(text)
     return made_of.hexdigest()
+
+
+def _sources() -> Iterator[Path]:
+    for package in SOURCES:
+        yield from sorted((ROOT / package).rglob("*.py"))
+    yield from ROOT.glob(RECIPE)
 
 
 def build() -> Path | None:
     """Return the folder of what processes may use that start now; None where there is none."""
-    if not _may_be_used():
-        return None
     folder = BUILDS / digest()
-    return folder if folder.is_dir() else None
+    return folder if _may_be_used() and not fault(folder) else None
+
+
+def contents(folder: Path) -> str:
+    """Return the names and sizes of what is compiled there, a line each."""
+    found = sorted(folder.rglob(f"*{SUFFIX}"))
+    return "".join(f"{path.stat().st_size} {path.relative_to(folder)}\n" for path in found)
+
+
+def fault(folder: Path) -> str:
+    """Say why what is compiled there is not to be used, "" where it may be."""
+    if not folder.is_dir():
+        return "is of other sources"
+    try:
+        whole = (folder / CONTENTS).read_text() == contents(folder) != ""
+    except (OSError, UnicodeDecodeError):
+        whole = False
+    return "" if whole else "is damaged"
 
 
 def install() -> bool:
     """Have what is imported from now on come compiled; tell whether there is any of it."""
     folder = build()
-    if folder is not None:
-        sys.meta_path.insert(0, CompiledModules(folder))
-    return folder is not None
+    if folder is None:
+        return False
+    finder = CompiledModules(folder)
+    sys.meta_path.insert(0, finder)
+    try:
+        for library in folder.glob(LIBRARY):
+            import_module(library.name.removesuffix(SUFFIX))
+    except ImportError as error:
+        # It is of another machine, or lies where nothing may be executed.
+        sys.meta_path.remove(finder)
+        CompiledModules.refused = f"can't be loaded ({error})"
+    return in_use()
 
 
 def in_use() -> bool:
@@ -83,9 +126,11 @@ def in_use() -> bool:
     return any(isinstance(finder, CompiledModules) for finder in sys.meta_path)
 
 
-def stale() -> bool:
-    """Whether something is compiled, but of other sources or for another interpreter."""
-    return _may_be_used() and not in_use()
+def unused() -> str:
+    """Say why something is compiled and this process doesn't have it, "" where that isn't so."""
+    if in_use() or not _may_be_used():
+        return ""
+    return CompiledModules.refused or fault(BUILDS / digest())
 
 
 def _may_be_used() -> bool:

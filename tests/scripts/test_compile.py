@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -70,3 +72,73 @@ def test_missing_headers_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr("sysconfig.get_paths", lambda: {"include": str(tmp_path)})
     with pytest.raises(SystemExit, match=r"Python\.h is missing; install the headers"):
         compiling.check_headers()
+
+
+@pytest.fixture
+def builds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    folder = tmp_path / "build" / "compiled"
+    monkeypatch.setattr(compiled, "BUILDS", folder)
+    return folder
+
+
+def made_in(folder: Path, *, name: str, code: bytes) -> Path:
+    """A folder in which something is compiled."""
+    made = folder / "made"
+    made.mkdir(parents=True)
+    (made / f"{name}{compiled.SUFFIX}").write_bytes(code)
+    return made
+
+
+def extension() -> bytes:
+    found = PathFinder.find_spec("_queue")
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).read_bytes()
+
+
+def test_what_is_made_takes_the_place_of_what_is_damaged(builds: Path) -> None:
+    digest = compiled.digest()
+    (builds / digest).mkdir(parents=True)
+    assert compiled.build() is None
+    compiling.put_to_use(made_in(builds, name="_queue", code=extension()), digest=digest)
+    assert compiled.build() == builds / digest
+
+
+def test_what_was_made_of_sources_that_were_changed_meanwhile_is_not_used(builds: Path) -> None:
+    made = made_in(builds, name="_queue", code=extension())
+    with pytest.raises(SystemExit, match="sources were changed meanwhile"):
+        compiling.put_to_use(made, digest="of-before")
+    assert not (builds / "of-before").exists()
+
+
+def test_what_cannot_be_imported_is_not_used(builds: Path) -> None:
+    digest = compiled.digest()
+    with pytest.raises(SystemExit, match=r"can't be imported: ImportError: .*_queue"):
+        compiling.put_to_use(made_in(builds, name="_queue", code=b"no code"), digest=digest)
+    assert compiled.build() is None
+
+
+def test_one_make_compile_waits_for_another(
+    builds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    builds.mkdir(parents=True)
+    took: list[str] = []
+
+    def wait() -> None:
+        with compiling.alone(builds):
+            took.append("second")
+
+    second = Thread(target=wait)
+    with compiling.alone(builds):
+        second.start()
+        while "waits for another" not in capsys.readouterr().out:
+            second.join(0.01)
+        took.append("first")
+    second.join(60.0)
+    assert took == ["first", "second"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(builds: Path) -> None:
+    builds.parent.write_text("no folder")
+    with pytest.raises(SystemExit, match=f"compile: .*{builds.parent}"):
+        compiling.main()
