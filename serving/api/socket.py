@@ -6,10 +6,14 @@ import asyncio
 from time import monotonic
 from typing import Any
 
+import msgspec
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
+from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
 
-from registry.errors import Saturated
+from registry.errors import BadRequest, Saturated
+from serving.api.http import error_headers
 from serving.api.limits import limits_of
 from serving.api.lingering import LINGER_S, linger
 from serving.api.shared import STATE_KEY, SharedByConnections
@@ -58,8 +62,12 @@ class Socket(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if not self.transport.is_closing() and not self.close_sent:
+        if self.transport.is_closing() or self.close_sent:
+            return
+        if self.conn.handshake_exc is None:
             self._account(len(data))
+        else:
+            self._refuse()  # whatever comes now is passed over, and nobody would end it
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -102,7 +110,9 @@ class Socket(WebSocketsSansIOProtocol):
     def handle_parser_exception(self) -> None:
         """Send the close that the fault calls for, and leave the client time to read it."""
         close = self.conn.close_sent
-        assert close is not None  # noqa: S101
+        if close is None:
+            self._refuse()
+            return
         self.count_refusal(close.code)
         self.queue.put_nowait(
             {"type": "websocket.disconnect", "code": close.code, "reason": close.reason}
@@ -113,6 +123,20 @@ class Socket(WebSocketsSansIOProtocol):
         # As long as there is one, the end of the application doesn't close the connection.
         self.close_timer = self.loop.call_later(LINGER_S, self.transport.close)
         linger(self, transport=self.transport)
+
+    def _refuse(self) -> None:
+        """Say that this opens no websocket, and end the connection."""
+        error = BadRequest(
+            f"Expected a head that opens a websocket, of at most {MAX_NUM_HEADERS} fields with"
+            f" {MAX_LINE_LENGTH} bytes each, and nothing but frames behind it."
+        )
+        self._shared.count_refusal(error.code)
+        body = msgspec.json.encode(error.body())
+        fields = [*error_headers(error), (b"content-length", b"%d" % len(body))]
+        lines = [b"%b: %b\r\n" % field for field in fields]
+        start = b"".join((STATUS_LINE[error.status], *lines, b"connection: close\r\n\r\n"))
+        self.transport.write(start + body)
+        self.transport.close()
 
     def keepalive_timeout(self) -> None:
         """Let go of a client that doesn't answer; it may not read the end of it either."""

@@ -56,16 +56,18 @@ async def closed_with(socket: ClientConnection) -> int:
     return socket.close_code
 
 
+HEAD = (
+    b"GET /ws HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+)
+
+
 @asynccontextmanager
 async def raw_socket(it: Front, *, key: bytes | None = KEY) -> AsyncIterator[Any]:
     """A websocket whose frames the test writes."""
     authorization = b"" if key is None else b"Authorization: Api-Key %b\r\n" % key
     async with client_of(it) as client:
-        await client.send(
-            b"GET /ws HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-            b"%b\r\n" % authorization
-        )
+        await client.send(b"%b%b\r\n" % (HEAD, authorization))
         head = await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), SECONDS)
         assert head.startswith(b"HTTP/1.1 101")
         yield client
@@ -85,6 +87,28 @@ async def close_code(client: Client) -> int:
 async def until(true: Callable[..., Any]) -> None:
     while not true():
         await asyncio.sleep(0.002)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"X: " + b"a" * 9000 + b"\r\n\r\n",
+        b"X: a\r\n" * 130 + b"\r\n",
+        b"\r\nGET / HTTP/1.1\r\n\r\n",
+    ],
+    ids=["a long line", "many fields", "no frame"],
+)
+async def test_what_opens_no_websocket_is_refused_and_ended(
+    rest: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    it = Sockets()
+    async with running(it), client_of(it) as client:
+        await client.send(HEAD + rest)
+        told = await asyncio.wait_for(client.reader.read(), SECONDS)
+    assert told.startswith(b"HTTP/1.1 400 ")
+    assert b'"code":"malformed"' in told
+    assert it.serving.metrics.refusals == {"malformed": 1}
+    assert "Traceback" not in caplog.text
 
 
 async def test_a_socket_that_names_no_key_in_time_is_closed() -> None:
