@@ -134,7 +134,8 @@ def unused() -> str:
 
 
 def _may_be_used() -> bool:
-    return BUILDS.is_dir() and os.environ.get(VARIABLE, "").lower() not in OFF
+    # One that is being made has a name with a dot.
+    return any(BUILDS.glob("[!.]*")) and os.environ.get(VARIABLE, "").lower() not in OFF
 
 
 if __name__ == "__main__":

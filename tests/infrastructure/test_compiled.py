@@ -85,6 +85,11 @@ def test_code_that_was_compiled_in_another_way_is_never_run(project: Path) -> No
     assert run(project, by=COMPILED)[:2] == ["False", OTHER]
 
 
+def test_what_is_still_being_made_is_nothing_yet(project: Path) -> None:
+    (project / "build" / "compiled" / ".made").mkdir(parents=True)
+    assert run(project, by=COMPILED)[:2] == ["False", "-"]
+
+
 def cut(made: Path) -> None:
     os.truncate(made, made.stat().st_size // 2)
 
