@@ -45,7 +45,7 @@ class Combined(NamedTuple):
 
 # Takes what each arm answered, decoded, and each one's share of their trust; returns an output
 # that JSON can hold and the confidence in it, from 0 to 1, as if every arm asked had answered.
-CustomCombine = Callable[[Mapping[str, Any], Mapping[str, float]], tuple[Any, float]]
+CustomCombine = Callable[[Mapping[str, Any], Mapping[str, float]], Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,13 +226,15 @@ def custom(name: str, function: CustomCombine) -> Callable[[Answers], Combined]:
     def method(answers: Answers) -> Combined:
         arms = answers.arrived
         try:
-            output, confidence = function(
+            # Any pair will do, and any number: compiled code would refuse those of numpy.
+            pair: Any = function(
                 {arm: decode(answers.predictions[arm]) for arm in arms},
                 normalised({arm: answers.weights.get(arm, 0.0) for arm in arms}),
             )
+            output, confidence = pair
             if not 0.0 <= confidence <= 1.0:
                 raise ValueError(f"expected a confidence from 0 to 1, got {confidence!r}")
-            return Combined(msgspec.json.encode(output), confidence * answers.share(arms))
+            return Combined(msgspec.json.encode(output), float(confidence) * answers.share(arms))
         except Exception as error:
             raise ModelFailed(f"combine {name!r} failed: {error!r}") from error
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
 from importlib.metadata import EntryPoint
 from typing import Any
 
+import numpy as np
 import pytest
 
 from registry.errors import ModelFailed
@@ -46,6 +48,17 @@ def test_a_package_combines_decoded_outputs_by_their_shares_of_trust(
 
 
 @pytest.mark.parametrize(
+    "pair", [(1, np.float32(0.5)), [1, 0.5], (1, Fraction(1, 2)), (1, np.array(0.5))]
+)
+def test_a_package_may_return_any_pair_and_any_kind_of_number(
+    added: Callable[..., Any], pair: Any
+) -> None:
+    added(lambda outputs, weights: pair)
+    combined = combine({"a:1": b"1", "b:1": b"2"}, weights=WEIGHTS, asked=ASKED, how="tested")
+    assert combined == (b"1", pytest.approx(0.5 * 0.8))
+
+
+@pytest.mark.parametrize(
     "function",
     [
         lambda outputs, weights: 1 / 0,
@@ -53,6 +66,7 @@ def test_a_package_combines_decoded_outputs_by_their_shares_of_trust(
         lambda outputs, weights: (1, float("nan")),
         lambda outputs, weights: (object(), 1.0),
         lambda outputs, weights: 5,
+        lambda outputs, weights: (1, "0.5"),
     ],
 )
 def test_whatever_a_package_fails_with_the_models_failed(
