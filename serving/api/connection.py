@@ -73,7 +73,7 @@ class HttpConnection(StrictProtocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes of requests, or keep them until those before are answered and read."""
         self._active_at = monotonic()
-        if self._waits:
+        if self._flow.ahead or self._waits:
             self._keep(data)
         else:
             self._pass_on(data)
@@ -110,11 +110,14 @@ class HttpConnection(StrictProtocol):
 
     def _keep(self, data: bytes) -> None:
         self._flow.ahead += data
+        if self._flow.read_paused:
+            # It has just arrived from another process: uvloop began to read all the same.
+            self.transport.pause_reading()
         self._flow.pause_reading()
 
     def _go_on(self) -> None:
         """Take what came meanwhile, where its turn has come; nothing was read since."""
-        if not self._flow.ahead or self._waits:
+        if not self._flow.ahead or self._waits or self._refusing:
             return
         data, self._flow.ahead = self._flow.ahead, b""
         if not self.transport.is_closing():

@@ -112,7 +112,7 @@ class FrontProtocol(MovingConnection):
     # What the event loop calls.
 
     def data_received(self, data: bytes) -> None:
-        if self._asked is not None or self._flow.write_paused:
+        if self._asked is not None or self._flow.write_paused or self._flow.ahead:
             self._keep(data)
         elif self._head is not None:
             self._take_more(self._head, data)

@@ -68,6 +68,19 @@ async def test_pipelined_requests_are_answered_in_their_order(two: TwoKinds) -> 
     assert kinds == [b"of console" if path == ADMIN else b"of predict" for path in paths]
 
 
+async def test_what_comes_while_a_connection_arrives_waits_behind_what_came_along(
+    two: TwoKinds,
+) -> None:
+    """All is sent before any is read: whoever gets the connection finds more in its socket."""
+    queries, turns = 700, 7
+    two.predict.learn(b"[1]")
+    async with two.running(), client_of(two.predict) as client:
+        client.writer.write((request() * queries + request(path=ADMIN)) * turns)
+        for _ in range(turns):
+            came = [await answer_of(client) for _ in range(queries + 1)]
+            assert came.index(b"of console") == queries
+
+
 async def test_an_answer_under_way_is_out_before_the_connection_moves(two: TwoKinds) -> None:
     async with two.running(), client_of(two.predict) as client:
         await client.send(request() + request(path=ADMIN))
