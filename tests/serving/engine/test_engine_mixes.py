@@ -53,6 +53,11 @@ class CountingQuestion(Gather):
     def __init__(self, *, calls: int, deadlines: Deadlines) -> None:
         super().__init__(calls=calls, deadlines=deadlines)
         self.arrivals = [0] * calls
+        self.left = False
+
+    def abandon(self) -> None:
+        super().abandon()
+        self.left = True
 
     def arrive(self, index: int, outcome: Outcome) -> None:
         self.arrivals[index] += 1
@@ -98,7 +103,7 @@ class Mix:
         self.engine.expect(VERSIONS)
         self.replicas: list[Witness] = []
         self.asked: list[tuple[bytes, tuple[int, ...], Gather]] = []
-        # Questions whose callers have left, or were told to.
+        # Questions whose callers were told to leave; one that counts knows whether it was left.
         self.gone: set[Gather] = set()
         self.callers: list[asyncio.Task[None]] = []
         self.latest: dict[bytes, float] = {}
@@ -217,10 +222,13 @@ class Mix:
                 while replica.batches:
                     self.answer(replica, [OK])
         self.engine.sweep()
-        assert all(gather.answered or gather in self.gone for _, _, gather in self.asked)
+        assert all(gather.answered or self.was_left(gather) for _, _, gather in self.asked)
         for caller in self.callers:
             caller.cancel()  # one whose question was abandoned is told nothing
         await asyncio.gather(*self.callers, return_exceptions=True)
+
+    def was_left(self, gather: Gather) -> bool:
+        return gather.left if isinstance(gather, CountingQuestion) else gather in self.gone
 
     @property
     def open(self) -> list[Witness]:
@@ -230,8 +238,8 @@ class Mix:
         for input, arms, gather in self.asked:
             if isinstance(gather, CountingQuestion):
                 assert max(gather.arrivals) <= 1
-                assert gather.arrivals == [1] * len(arms) or gather in self.gone
-            assert None not in gather.outcomes or gather in self.gone
+                assert gather.arrivals == [1] * len(arms) or gather.left
+            assert None not in gather.outcomes or self.was_left(gather)
             for version, outcome in zip(arms, gather.outcomes, strict=True):
                 if outcome is not None and outcome.status in (
                     Status.OK,
