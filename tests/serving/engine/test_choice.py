@@ -93,21 +93,24 @@ async def test_of_many_replicas_none_is_left_out(engine: Engine) -> None:
     assert min(loads) >= 10
 
 
-async def test_what_comes_in_one_turn_shares_a_batch_whose_rows_cost_little(engine: Engine) -> None:
+def whose_rows_cost_little(engine: Engine, *, count: int) -> list[PlayedReplica]:
+    """Replicas that are known to answer up to 16 rows in hardly more time than one."""
     batch_by(engine, rows=16, answer_within_s=1000.0)
-    replicas = [veteran(engine, name=f"r{n}") for n in range(8)]
+    replicas = [veteran(engine, name=f"r{n}") for n in range(count)]
     for one in replicas:
         teach(one, fixed=1.0, per_row=0.01, sizes=(1, 16))
+    return replicas
+
+
+async def test_what_comes_in_one_turn_shares_a_batch_whose_rows_cost_little(engine: Engine) -> None:
+    replicas = whose_rows_cost_little(engine, count=8)
     queue(engine, 20)
     await turn()
     assert sorted(one.replica.load for one in replicas)[-2:] == [4, 16]
 
 
 async def test_the_next_turn_goes_to_who_is_idle(engine: Engine) -> None:
-    batch_by(engine, rows=16, answer_within_s=1000.0)
-    replicas = [veteran(engine, name=f"r{n}") for n in range(2)]
-    for one in replicas:
-        teach(one, fixed=1.0, per_row=0.01, sizes=(1, 16))
+    replicas = whose_rows_cost_little(engine, count=2)
     for _ in replicas:
         queue(engine, 10)
         await turn()
@@ -115,10 +118,7 @@ async def test_the_next_turn_goes_to_who_is_idle(engine: Engine) -> None:
 
 
 async def test_who_leaves_with_a_batch_half_full_gets_no_more(engine: Engine) -> None:
-    batch_by(engine, rows=16, answer_within_s=1000.0)
-    replicas = [veteran(engine, name=f"r{n}") for n in range(3)]
-    for one in replicas:
-        teach(one, fixed=1.0, per_row=0.01, sizes=(1, 16))
+    replicas = whose_rows_cost_little(engine, count=3)
     queue(engine, 5)
     (gone,) = (one for one in replicas if one.replica.load)
     gone.die()
