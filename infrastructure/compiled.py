@@ -44,7 +44,7 @@ CONTENTS = "contents"
 class CompiledModules(MetaPathFinder):
     """Finds the modules that lie compiled in a folder, before their Python is found.
 
-    `refused` says why they were not to be had, where that was found out by loading them.
+    `refused` says why this process, which wanted them, doesn't have what is compiled.
     """
 
     refused: ClassVar[str] = ""
@@ -83,8 +83,10 @@ def _sources() -> Iterator[Path]:
 
 def build() -> Path | None:
     """Return the folder of what processes may use that start now; None where there is none."""
+    if not _may_be_used():
+        return None
     folder = BUILDS / digest()
-    return folder if _may_be_used() and not fault(folder) else None
+    return None if fault(folder) else folder
 
 
 def contents(folder: Path) -> str:
@@ -106,8 +108,11 @@ def fault(folder: Path) -> str:
 
 def install() -> bool:
     """Have what is imported from now on come compiled; tell whether there is any of it."""
-    folder = build()
-    if folder is None:
+    if not _may_be_used():
+        return False
+    folder = BUILDS / digest()
+    CompiledModules.refused = fault(folder)
+    if CompiledModules.refused:
         return False
     finder = CompiledModules(folder)
     sys.meta_path.insert(0, finder)
@@ -127,10 +132,8 @@ def in_use() -> bool:
 
 
 def unused() -> str:
-    """Say why something is compiled and this process doesn't have it, "" where that isn't so."""
-    if in_use() or not _may_be_used():
-        return ""
-    return CompiledModules.refused or fault(BUILDS / digest())
+    """Say why something is compiled and this process, which wanted it, doesn't have it; or ""."""
+    return CompiledModules.refused
 
 
 def _may_be_used() -> bool:

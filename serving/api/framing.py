@@ -256,9 +256,7 @@ class StrictProtocol(HttpToolsProtocol):
         self._send_error(error)
 
     def _send_error(self, error: ClipperError) -> None:
-        lines = [b"%b: %b\r\n" % field for field in error_headers(error)]
-        start = b"".join((STATUS_LINE[error.status], *lines))
-        self._send(start, msgspec.json.encode(error.body()))
+        self._send(error_start(error), msgspec.json.encode(error.body()))
 
     def _send(self, start: bytes, body: bytes) -> None:
         """Send a response, `start` being its status line and some headers."""
@@ -279,6 +277,12 @@ class StrictProtocol(HttpToolsProtocol):
     def _end(self) -> None:
         self._unset_keepalive_if_required()
         linger(self, transport=self.transport)
+
+
+def error_start(error: ClipperError) -> bytes:
+    """Return the status line of the response to an error, and the headers that are its own."""
+    lines = [b"%b: %b\r\n" % field for field in error_headers(error)]
+    return b"".join((STATUS_LINE[error.status], *lines))
 
 
 def _length_in(fields: Fields) -> int:

@@ -7,13 +7,12 @@ from time import monotonic
 from typing import Any
 
 import msgspec
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
 from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
 
 from registry.errors import BadRequest, Saturated
-from serving.api.http import error_headers
+from serving.api.framing import error_start
 from serving.api.limits import limits_of
 from serving.api.lingering import LINGER_S, linger
 from serving.api.shared import STATE_KEY, SharedByConnections
@@ -132,10 +131,8 @@ class Socket(WebSocketsSansIOProtocol):
         )
         self._shared.count_refusal(error.code)
         body = msgspec.json.encode(error.body())
-        fields = [*error_headers(error), (b"content-length", b"%d" % len(body))]
-        lines = [b"%b: %b\r\n" % field for field in fields]
-        start = b"".join((STATUS_LINE[error.status], *lines, b"connection: close\r\n\r\n"))
-        self.transport.write(start + body)
+        length = b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self.transport.write(error_start(error) + length + body)
         self.transport.close()
 
     def keepalive_timeout(self) -> None:

@@ -28,12 +28,7 @@ from serving.metrics.cluster import (
 )
 from serving.metrics.experiments import HealthCollector
 from serving.metrics.masters import MasterCounts, MastersCollector
-from serving.metrics.process_families import (
-    compiled_families,
-    loop_families,
-    redis_families,
-    registry_families,
-)
+from serving.metrics.process_families import loop_families, redis_families, state_families
 from serving.metrics.published import (
     APPLICATION_COUNTERS,
     ARM_COUNTERS,
@@ -85,8 +80,7 @@ class _Documents(Collector):
         yield refused_records(self._documents)
         yield from artifacts.sent_families(self._documents)
         yield from loop_families(self._documents)
-        yield from registry_families(self._documents)
-        yield from compiled_families(self._documents)
+        yield from state_families(self._documents)
         for name, text in APPLICATION_COUNTERS.items():
             yield self._counter(f"clipper_application_{name}", text, "applications", name)
         yield self._histogram(

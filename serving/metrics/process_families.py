@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -11,6 +11,18 @@ from prometheus_client.metrics_core import Metric
 from serving.engine.stats import LATENCY_BOUNDS, cumulative
 from serving.metrics import event_loop, redis_memory
 from serving.metrics.bounds import OF_LOOPS
+
+# What a process is, by its document; None where it doesn't say.
+STATES: Mapping[tuple[str, str], Callable[[dict[str, Any]], float | None]] = {
+    (
+        "clipper_registry_rows_left_out",
+        "Rows of the registry that a process can't read, and so leaves out",
+    ): lambda document: document.get("registry", {}).get("left_out"),
+    (
+        "clipper_web_compiled",
+        "Whether a process that answers queries runs compiled code (1), or the Python (0)",
+    ): lambda document: document.get("compiled"),
+}
 
 
 def loop_families(documents: Iterable[dict[str, Any]]) -> Iterator[Metric]:
@@ -25,30 +37,15 @@ def loop_families(documents: Iterable[dict[str, Any]]) -> Iterator[Metric]:
         yield family
 
 
-def registry_families(documents: Iterable[dict[str, Any]]) -> Iterator[Metric]:
-    """Return the metric of what web processes publish as `registry`; older ones publish none."""
-    gauge = GaugeMetricFamily(
-        "clipper_registry_rows_left_out",
-        "Rows of the registry that a process can't read, and so leaves out",
-        labels=["process"],
-    )
-    for document in documents:
-        if "registry" in document:
-            gauge.add_metric([document["id"]], document["registry"]["left_out"])
-    yield gauge
-
-
-def compiled_families(documents: Iterable[dict[str, Any]]) -> Iterator[Metric]:
-    """Return the metric of what web processes publish as `compiled`; older ones publish none."""
-    gauge = GaugeMetricFamily(
-        "clipper_web_compiled",
-        "Whether a process that answers queries runs compiled code (1), or the Python (0)",
-        labels=["process"],
-    )
-    for document in documents:
-        if "compiled" in document:
-            gauge.add_metric([document["id"]], document["compiled"])
-    yield gauge
+def state_families(documents: Iterable[dict[str, Any]]) -> Iterator[Metric]:
+    """Return gauges of what each process is; those of older releases tell less of themselves."""
+    documents = list(documents)
+    for (name, text), told in STATES.items():
+        gauge = GaugeMetricFamily(name, text, labels=["process"])
+        for document in documents:
+            if (value := told(document)) is not None:
+                gauge.add_metric([document["id"]], value)
+        yield gauge
 
 
 def redis_families(documents: Iterable[dict[str, Any]]) -> Iterator[Metric]:
