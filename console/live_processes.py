@@ -29,6 +29,8 @@ def _row(document: Document, *, kind: str) -> dict[str, Any]:
     pid, host = document.get("pid"), document.get("host")
     where = f" on {host}" if host else ""
     code = ", compiled" if document.get("compiled") else ""
+    if why := document.get("uncompiled"):
+        code = f", as Python: what is compiled {why}"
     return {
         "id": document["id"],
         "text": {

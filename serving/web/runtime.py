@@ -316,7 +316,7 @@ class Runtime:
         }
         document["since"], document["host"] = self._since, socket.gethostname()
         document["host_id"] = host_id()
-        document["compiled"] = compiled.in_use()
+        document["compiled"], document["uncompiled"] = compiled.in_use(), compiled.unused()
         document["directory"] = {"refused": self._refusals.count}
         faults = self.registry.faults
         document["registry"] = {"left_out": len(faults), "problem": self.registry.faults_told()}

@@ -50,6 +50,22 @@ def said(kind: str, pid: int, *, memory: str) -> dict[str, str]:
     return {"kind": kind, "what": what, "memory": memory, "since": "started just now"}
 
 
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ({"compiled": True, "uncompiled": ""}, "process 812, compiled"),
+        ({"compiled": False, "uncompiled": ""}, "process 812"),
+        (
+            {"compiled": False, "uncompiled": "is damaged"},
+            "process 812, as Python: what is compiled is damaged",
+        ),
+    ],
+)
+def test_a_process_says_which_code_it_runs(told: dict[str, Any], shown: str) -> None:
+    (row,) = process_rows([{"id": "a", "pid": 812} | told], [])
+    assert row["text"]["what"] == shown
+
+
 def digits(*, routes: int = 1) -> ApplicationSpec:
     route = RouteSpec(model_id=1, model="svm", role="arm", weight=1.0, pinned_version_id=None)
     return application_spec(slo_ms=50.0, policy="exp3", routes=(route,) * routes)
