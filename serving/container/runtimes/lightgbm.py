@@ -40,6 +40,11 @@ _LEFT_OUT = re.compile(
     r"^=*tree_sizes(=[^\n]*)?$|^parameters:$.*?(^end of parameters$|\Z)", re.M | re.S
 )
 _CATEGORICAL = 1  # the bit of a decision
+# What trees ask about, wherever a line may begin: of two, LightGBM decides which counts.
+_ASKED = re.compile(r"split_feature=([^\n]*)")
+_LAST = re.compile(r"max_feature_idx=([^\n]*)")
+# No longer than what fits LightGBM's integers.
+_NUMBERS = re.compile(r"(\d{1,9}( \d{1,9})*)?")
 
 Section = Mapping[str, str]
 
@@ -118,6 +123,7 @@ class LightGBMModel:
 def load(spec: LoadSpec) -> LightGBMModel:
     text, names = _read(spec)
     try:
+        _check_counted(text)
         booster = lightgbm.Booster(model_str=_LEFT_OUT.sub("", text))
         header, *trees = _sections(booster.model_to_string())
         _check(header, trees)
@@ -160,6 +166,23 @@ def _text(path: Path) -> str:
     if b"\nend of trees" not in content:
         raise ArtifactInvalid("expected a whole LightGBM model, got a file that was cut off")
     return content.decode(errors="replace")
+
+
+def _check_counted(text: str) -> None:
+    """Raise ArtifactInvalid where LightGBM, asked to write the model, would write elsewhere.
+
+    It counts then how often each feature is asked about, at the place that the tree says.
+    """
+    last = [_plain_integers(told) for told in _LAST.findall(text)]
+    n_features = min(map(min, filter(None, last)), default=-1) + 1
+    for told in _ASKED.findall(text):
+        check_features(_plain_integers(told), n_features=n_features)
+
+
+def _plain_integers(told: str) -> list[int]:
+    if not _NUMBERS.fullmatch(told):
+        raise ArtifactInvalid(f"expected features of trees by their numbers, got {told[:40]!r}")
+    return [int(number) for number in told.split()]
 
 
 def _sections(text: str) -> Iterator[Section]:
