@@ -15,7 +15,14 @@ from django.core.exceptions import (
     ValidationError,
 )
 from django.db import OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    JsonResponse,
+    UnreadablePostError,
+)
 from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import render
 from django.views import defaults
@@ -183,6 +190,7 @@ DJANGO_ERRORS: tuple[tuple[type[Exception], Callable[[Any], ClipperError]], ...]
     (ValidationError, bad_request),
     (RequestDataTooBig, lambda error: BodyTooLarge("Expected a smaller body.")),
     (SuspiciousOperation, lambda error: BadRequest(str(error))),
+    (UnreadablePostError, lambda error: BadRequest(f"Expected the whole body: {error}")),
     (MultiPartParserError, lambda error: BadRequest(f"Expected a multipart form: {error}")),
     (DjangoBadRequest, lambda error: BadRequest(str(error))),
     (OperationalError, database_error),

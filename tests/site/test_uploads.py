@@ -309,7 +309,9 @@ def test_a_disk_that_fills_up_meanwhile_is_told_and_nothing_is_left(
 # --- what is left ----------------------------------------------------------------------------
 
 
-def test_nothing_is_left_of_an_upload_whose_client_goes(settings: Settings, spool: Path) -> None:
+def test_nothing_is_left_of_an_upload_whose_client_goes(
+    settings: Settings, spool: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     seen: list[int] = []
     client = Client(
         headers=key("manage"),
@@ -320,6 +322,7 @@ def test_nothing_is_left_of_an_upload_whose_client_goes(settings: Settings, spoo
     ask(client)
     assert max(seen) == 1
     assert on_disk(settings, spool) == []
+    assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == []
 
 
 def test_nothing_is_left_of_an_upload_that_is_refused(settings: Settings, spool: Path) -> None:
