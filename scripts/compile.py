@@ -76,6 +76,8 @@ def main() -> None:
             make()
     except OSError as error:
         sys.exit(f"compile: {error}")
+    except KeyboardInterrupt:
+        sys.exit("compile: interrupted; what was compiled before stays in use")
 
 
 @contextmanager
