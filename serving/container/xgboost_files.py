@@ -7,6 +7,7 @@ reads and writes other memory.
 from __future__ import annotations
 
 import json
+import re
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -14,10 +15,14 @@ import msgspec
 
 from serving.container.errors import ArtifactInvalid
 from serving.container.trees import check_tree
-from serving.container.ubjson import InvalidUbjson, read_ubjson
+from serving.container.ubjson import read_ubjson
 
-NO_PARENT = 2**31 - 1
 DART, LINEAR = "dart", "gblinear"
+# Each of them takes memory of every answer, so that there are as many only where trees speak of
+# them. A model without trees may be of so many.
+MOST_GROUPS = 1000
+# No longer than what fits XGBoost's integers, and nothing that it would read otherwise.
+_COUNT = re.compile(r"[0-9]{1,9}")
 
 
 class TreeSize(msgspec.Struct):
@@ -26,6 +31,7 @@ class TreeSize(msgspec.Struct):
 
 
 class Tree(msgspec.Struct):
+    id: int
     tree_param: TreeSize
     left_children: list[int]
     right_children: list[int]
@@ -83,7 +89,7 @@ def read_model(content: bytes) -> dict[str, Any]:
             json.loads(content) if _is_text(content) else read_ubjson(content)
         )
         _check(model["learner"])
-    except (InvalidUbjson, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise ArtifactInvalid(f"expected an XGBoost model, got a broken one: {error!r}") from error
     except RecursionError:
         raise ArtifactInvalid("expected an XGBoost model, got JSON nested too deep") from None
@@ -107,8 +113,8 @@ def _is_text(content: bytes) -> bool:
 
 def _check(learner: dict[str, Any]) -> None:
     parameters = msgspec.convert(learner["learner_model_param"], Parameters)
-    n_features = int(parameters.num_feature)
-    groups = max(int(parameters.num_class), 1) * max(int(parameters.num_target), 1)
+    n_features = _count(parameters.num_feature)
+    groups = max(_count(parameters.num_class), 1) * max(_count(parameters.num_target), 1)
     names = learner.get("feature_names", [])
     if len(names) not in (0, n_features):
         raise ArtifactInvalid(f"expected the names of {n_features} features, got {len(names)}")
@@ -123,10 +129,21 @@ def _check(learner: dict[str, Any]) -> None:
         raise ArtifactInvalid("expected a weight for each of the trees")
 
 
+def _count(told: str) -> int:
+    if not _COUNT.fullmatch(told):
+        raise ArtifactInvalid(f"expected how many features or classes there are, got {told[:40]!r}")
+    return int(told)
+
+
 def _check_forest(forest: Forest, *, n_features: int, groups: int) -> None:
     count = len(forest.trees)
     if len(forest.tree_info) != count or int(forest.gbtree_model_param["num_trees"]) != count:
         raise ArtifactInvalid(f"expected each of {count} trees to say of which class it is")
+    # It puts each where its number says, and asks all of these places.
+    if sorted(tree.id for tree in forest.trees) != list(range(count)):
+        raise ArtifactInvalid(f"expected each of {count} trees to have a number of its own")
+    if groups > max(count, MOST_GROUPS):
+        raise ArtifactInvalid(f"expected a tree for each class, got {count} for {groups}")
     if not all(0 <= group < groups for group in forest.tree_info):
         raise ArtifactInvalid(f"expected trees of {groups} classes")
     bounds = forest.iteration_indptr
@@ -180,9 +197,8 @@ def _check_sizes(tree: Tree) -> None:
     for left, right in zip(tree.left_children, tree.right_children, strict=True):
         if (left < 0) != (right < 0):
             raise ArtifactInvalid("expected a tree whose nodes have two children or none")
-    for parent in tree.parents[1:]:
-        if not 0 <= parent < nodes and parent != NO_PARENT:
-            raise ArtifactInvalid(f"expected the parents of a tree among its {nodes} nodes")
+    if not all(0 <= parent < nodes for parent in tree.parents[1:]):
+        raise ArtifactInvalid(f"expected the parents of a tree among its {nodes} nodes")
 
 
 def _check_categories(tree: Tree) -> None:

@@ -43,6 +43,8 @@ _CATEGORICAL = 1  # the bit of a decision
 # What trees ask about, wherever a line may begin: of two, LightGBM decides which counts.
 _ASKED = re.compile(r"split_feature=([^\n]*)")
 _LAST = re.compile(r"max_feature_idx=([^\n]*)")
+# What it divides by, and takes the first word of, as soon as it reads them.
+_TAKEN = re.compile(r"^=*(num_tree_per_iteration|objective)(?:[= ]+([^\n]*))?$", re.M)
 # No longer than what fits LightGBM's integers.
 _NUMBERS = re.compile(r"(\d{1,9}( \d{1,9})*)?")
 
@@ -123,6 +125,7 @@ class LightGBMModel:
 def load(spec: LoadSpec) -> LightGBMModel:
     text, names = _read(spec)
     try:
+        _check_taken(text)
         _check_counted(text)
         booster = lightgbm.Booster(model_str=_LEFT_OUT.sub("", text))
         header, *trees = _sections(booster.model_to_string())
@@ -168,6 +171,13 @@ def _text(path: Path) -> str:
     return content.decode(errors="replace")
 
 
+def _check_taken(text: str) -> None:
+    """Raise ArtifactInvalid where LightGBM would end this process while it reads the header."""
+    for name, told in _TAKEN.findall(text):
+        if not told or (name != "objective" and min(_plain_integers(told)) < 1):
+            raise ArtifactInvalid(f"expected a LightGBM model, got a broken one: no {name}")
+
+
 def _check_counted(text: str) -> None:
     """Raise ArtifactInvalid where LightGBM, asked to write the model, would write elsewhere.
 
@@ -181,7 +191,7 @@ def _check_counted(text: str) -> None:
 
 def _plain_integers(told: str) -> list[int]:
     if not _NUMBERS.fullmatch(told):
-        raise ArtifactInvalid(f"expected features of trees by their numbers, got {told[:40]!r}")
+        raise ArtifactInvalid(f"expected whole numbers, got {told[:40]!r}")
     return [int(number) for number in told.split()]
 
 

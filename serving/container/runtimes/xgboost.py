@@ -8,14 +8,17 @@ models are none of its business.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from serving.container.arrays import as_matrix
 from serving.container.errors import ArtifactInvalid
 from serving.container.inputs import of_features
-from serving.container.rows import Rows
+from serving.container.rows import InvalidRow, Rows
 from serving.container.runtimes import method_of
 from serving.container.scores import (
     Label,
@@ -37,6 +40,8 @@ with without("pandas", "sklearn"):
 # An attribute of a booster that names its classes, as a JSON array.
 CLASSES = "classes"
 CLASSIFIERS = ("binary:", "multi:")
+# Where in its C++ XGBoost was when it found something, and when.
+WHERE = re.compile(r"^\[\d\d:\d\d:\d\d\] \S+:\d+: ")
 # Those whose own prediction is the probabilities.
 TELL_PROBABILITIES = ("binary:logistic", "multi:softprob")
 
@@ -102,6 +107,7 @@ class XGBoostModel:
         answers: Numbers
         rows = as_matrix(inputs)
         if self._is_linear:  # it can't be asked in place
+            _check_size(rows)
             matrix = xgboost.DMatrix(rows, nthread=1)
             answers = self._booster.predict(
                 matrix, output_margin=margins, iteration_range=self._rounds, validate_features=False
@@ -128,13 +134,23 @@ def load(spec: LoadSpec) -> XGBoostModel:
     try:
         # Written anew, so that what it reads is what was checked.
         booster.load_model(bytearray(json.dumps(model).encode()))
+        booster.set_param({"nthread": spec.threads, "device": spec.device})
+        return XGBoostModel(
+            booster, learner=model["learner"], method=method, input_type=spec.input_type
+        )
     except xgboost.core.XGBoostError as error:
-        said = str(error).partition("\nStack trace:")[0]
+        said = WHERE.sub("", str(error).partition("\nStack trace:")[0])
         raise ArtifactInvalid(f"expected an XGBoost model, got a broken one: {said}") from error
-    booster.set_param({"nthread": spec.threads, "device": spec.device})
-    return XGBoostModel(
-        booster, learner=model["learner"], method=method, input_type=spec.input_type
-    )
+
+
+def _check_size(rows: Any) -> None:
+    """Raise InvalidRow where XGBoost, which keeps numbers in 32 bits, would have infinity."""
+    told = rows.select_dtypes("number") if hasattr(rows, "select_dtypes") else rows
+    numbers = np.asarray(told, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        lost = np.isinf(numbers.astype(np.float32))
+    if lost.any():
+        raise InvalidRow(f"expected numbers that float32 holds, got {numbers[lost][0].item()}")
 
 
 def _rounds(booster: xgboost.Booster) -> tuple[int, int]:

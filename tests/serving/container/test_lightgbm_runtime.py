@@ -223,14 +223,29 @@ def test_a_file_that_is_cut_off_is_refused(text: str, share: float, artifact_fil
         (r"split_feature=\S+", "split_feature=99", "a tree that asks about 4 features"),
         # LightGBM would count it far behind its own memory, before anybody has looked at the tree.
         (r"split_feature=\S+", "split_feature=99999999", "a tree that asks about 4 features"),
-        (r"split_feature=\S+", "split_feature=-99999999", "by their numbers, got '-99999999"),
-        (r"split_feature=\S+", "split_feature=9999999999", "by their numbers, got '9999999999"),
-        (r"split_feature=\S+", "split_feature=\t99999999", "by their numbers, got '\\\\t9999"),
+        (r"split_feature=\S+", "split_feature=-99999999", "expected whole numbers, got '-99999999"),
+        (
+            r"split_feature=\S+",
+            "split_feature=9999999999",
+            "expected whole numbers, got '9999999999",
+        ),
+        (
+            r"split_feature=\S+",
+            "split_feature=\t99999999",
+            "expected whole numbers, got '\\\\t9999",
+        ),
         (r"(split_feature=.*)", r"\1\nsplit_feature=99999999", "asks about 4 features"),
         (r"max_feature_idx=.*", "max_feature_idx=0\nmax_feature_idx=3", "asks about 1 features"),
-        (r"max_feature_idx=.*", "max_feature_idx=-7", "by their numbers, got '-7'"),
+        (r"max_feature_idx=.*", "max_feature_idx=-7", "expected whole numbers, got '-7'"),
         (r"objective=.*", "objective=multiclass num_class:999", "an objective of 3 classes"),
         (r"num_tree_per_iteration=.*", "num_tree_per_iteration=9", "an objective of 3 classes"),
+        # What it would divide by, and take the first word of.
+        (r"num_tree_per_iteration=.*", "num_tree_per_iteration=", "no num_tree_per_iteration"),
+        (r"num_tree_per_iteration=.*", "num_tree_per_iteration", "no num_tree_per_iteration"),
+        (r"num_tree_per_iteration=.*", "num_tree_per_iteration=00", "no num_tree_per_iteration"),
+        (r"(num_tree_.*)", r"\1\n=num_tree_per_iteration= -3", "expected whole numbers, got '-3'"),
+        (r"objective=.*", "objective=", "got a broken one: no objective"),
+        (r"objective=.*", "=objective= ", "got a broken one: no objective"),
     ],
 )
 def test_a_tree_that_leads_out_of_the_model_or_round_in_circles_is_refused(

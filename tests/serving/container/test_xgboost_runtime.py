@@ -247,6 +247,53 @@ def test_a_tree_that_leads_out_of_the_model_or_round_in_circles_is_refused(
         load_as("xgboost", changed(redirect), at=artifact_file)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        # In 32 bits without a sign it would take memory for as many of every answer.
+        ({"num_target": "-1"}, "how many features or classes there are, got '-1'"),
+        ({"num_target": "4294967295"}, "how many features or classes there are, got '4294967295'"),
+        ({"num_feature": "4_0"}, "how many features or classes there are, got '4_0'"),
+        ({"num_target": "99999999"}, "expected a tree for each class, got 9 for 299999997"),
+    ],
+)
+def test_more_classes_than_there_are_trees_are_refused(
+    change: Model, message: str, artifact_file: Path
+) -> None:
+    with pytest.raises(ArtifactInvalid, match=message):
+        load_as(
+            "xgboost",
+            changed(lambda learner: learner["learner_model_param"].update(change)),
+            at=artifact_file,
+        )
+
+
+@pytest.mark.parametrize("number", [0, 99, -1])
+def test_a_tree_in_the_place_of_another_is_refused(number: int, artifact_file: Path) -> None:
+    def renumber(learner: Model) -> None:
+        learner["gradient_booster"]["model"]["trees"][1]["id"] = number
+
+    with pytest.raises(ArtifactInvalid, match="9 trees to have a number of its own"):
+        load_as("xgboost", changed(renumber), at=artifact_file)
+
+
+def test_what_xgboost_says_is_told_without_where_it_was(artifact_file: Path) -> None:
+    def rename(learner: Model) -> None:
+        learner["objective"]["name"] = "multi:none"
+
+    with pytest.raises(ArtifactInvalid, match="got a broken one: Unknown objective"):
+        load_as("xgboost", changed(rename), at=artifact_file)
+
+
+def test_a_number_that_is_too_large_for_weights_is_the_callers_fault(artifact_file: Path) -> None:
+    linear = xgboost.XGBRegressor(booster="gblinear", n_estimators=2).fit(ROWS, BINARY)
+    predictor = load_as("xgboost", saved(linear), at=artifact_file)
+    bad, good = predictor.answer_batch([b"[1e300,0,0,0]", b"[1,0,0,0]"])
+    said = b"expected numbers that float32 holds, got 1e+300"
+    assert bad == (AnswerStatus.INVALID_INPUT, said)
+    assert good.status is AnswerStatus.OK
+
+
 def test_a_tree_of_a_class_that_is_not_there_is_refused(artifact_file: Path) -> None:
     def misplace(learner: Model) -> None:
         learner["gradient_booster"]["model"]["tree_info"][0] = 1_000_000
@@ -259,6 +306,7 @@ def test_a_tree_of_a_class_that_is_not_there_is_refused(artifact_file: Path) -> 
     ("change", "message"),
     [
         ({"parents": [0, 99, 0]}, "expected the parents of a tree among its 3 nodes"),
+        ({"parents": [0, 2**31 - 1, 0]}, "expected the parents of a tree among its 3 nodes"),
         ({"split_type": [1, 0, 0]}, "expected a tree that has the categories it asks for"),
         (
             {
