@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.container.errors import ArtifactInvalid
+from serving.container.estimators.sizes import check_sizes
 
 # More objects than this have no fitted estimators among them.
 MOST_OBJECTS = 5_000_000
@@ -19,13 +20,16 @@ _PLAIN = (str, bytes, int, float, bool, complex, type(None), np.generic, type)
 
 
 def check_compiled(model: Any) -> None:
-    """Raise ArtifactInvalid where a tree's nodes lead anywhere but on, or to no feature."""
+    """Raise ArtifactInvalid where what C believes leads out of an array: a tree's nodes anywhere
+    but on or to no feature, places and sizes of the estimators in `sizes`."""
     for owner, held in _held(model):
         name = type(held).__name__
         if name == "Tree":
             _check_tree(held, features=_features(owner, default=int(held.n_features)))
         elif name == "TreePredictor":
             _check_predictor(held, features=_features(owner, default=None))
+        else:
+            check_sizes(held)
 
 
 def _check_tree(tree: Any, *, features: int | None) -> None:

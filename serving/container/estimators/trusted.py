@@ -8,15 +8,10 @@ save `partial`, which can hold only what is trusted itself.
 
 from __future__ import annotations
 
-import json
-import zipfile
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
-# Code of C that believes the numbers in its arrays: a wrong index reads or writes somewhere else in
-# memory. Models of these are asked in a process that has no secrets (`serving.container.boxed`),
-# and `compiled` looks through the indexes of trees before they are asked.
+# Code of C that believes the numbers in its arrays, as much of what skops itself trusts is: a wrong
+# index reads or writes somewhere else in memory. Models that hold more than NumPy's arithmetic
+# (`arithmetic`) are asked in a process that has no secrets (`serving.container.boxed`), and
+# `compiled` looks through the indexes of trees before they are asked.
 COMPILED = frozenset(
     {
         # Decision trees, random and extremely random forests, gradient boosting, isolation forests:
@@ -80,30 +75,3 @@ PYTHON = frozenset(
     }
 )
 TRUSTED = COMPILED | PYTHON
-# A schema describes each object; one that is larger isn't looked through.
-MOST_SCHEMA_BYTES = 64 << 20
-
-
-def holds_compiled(file: Path) -> bool:
-    """Whether a skops file names one of COMPILED, or can't be looked through. It imports nothing of
-    scikit-learn, whose memory would stay with whoever asks.
-    """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            if archive.getinfo("schema.json").file_size > MOST_SCHEMA_BYTES:
-                return True
-            schema = json.loads(archive.read("schema.json"))
-        return any(name in COMPILED for name in _types_in(schema))
-    except (OSError, ValueError, KeyError, RecursionError, zipfile.BadZipFile, RuntimeError):
-        return True
-
-
-def _types_in(schema: Any) -> Iterator[str]:
-    waiting = [schema]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, dict):
-            yield f"{node.get('__module__')}.{node.get('__class__')}"
-            waiting.extend(node.values())
-        elif isinstance(node, list):
-            waiting.extend(node)

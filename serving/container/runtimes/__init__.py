@@ -13,7 +13,7 @@ from serving.container.errors import (
     explain,
     let_interrupts_through,
 )
-from serving.container.estimators.trusted import holds_compiled
+from serving.container.estimators.arithmetic import is_arithmetic
 
 # Every process asks what runtimes there are, and few load a model: those import NumPy.
 if TYPE_CHECKING:
@@ -149,11 +149,11 @@ def _added() -> Iterable[EntryPoint]:
 def belongs_in_a_box(spec: LoadSpec) -> bool:
     """Whether such a model is asked in a process of its own, which holds no secrets.
 
-    One that runs code of its artifact is, and one whose artifact C believes.
+    One that runs code of its artifact is, and one of whose artifact C believes what nobody checks.
     """
-    if runs_code(spec.runtime, allow_pickle=spec.allow_pickle):
+    if runs_code(spec.runtime, allow_pickle=spec.allow_pickle) or spec.runtime == "onnx":
         return True
-    return spec.runtime == "sklearn" and holds_compiled(spec.artifact)
+    return spec.runtime == "sklearn" and not is_arithmetic(spec.artifact)
 
 
 def runs_code(runtime: str, *, allow_pickle: bool) -> bool:

@@ -62,6 +62,8 @@ NEWER = (
     "(export it with an older opset, or name a newer onnxruntime among the requirements of the "
     "version)"
 )
+# A batch is filled up to as many rows as the model takes at once.
+MOST_AT_ONCE = 1 << 16
 ONLY_FATAL = 4  # what a run fails of is raised, and needs no log
 
 
@@ -79,7 +81,7 @@ class OnnxModel:
         self._folder = folder
         self._inputs = [_input_of(node) for node in session.get_inputs()]
         self._outputs = _asked(session.get_outputs(), method=method)
-        self._batch = next((each.batch for each in self._inputs if each.batch), None)
+        self._batch = _batch_of(self._inputs)
         self._probabilities = method == "predict_proba"
         taken = of_tensors(spec.input_type, [each.part for each in self._inputs])
         self.signature = self._with_nulls(taken, example=spec.example)
@@ -214,6 +216,16 @@ def _asked(outputs: Sequence[Any], *, method: str) -> list[str]:
 def _by_class(answer: Any) -> Any:
     """Of maps from class to probability the probabilities."""
     return [list(row.values()) for row in answer] if isinstance(answer, list) else answer
+
+
+def _batch_of(inputs: Sequence[TensorInput]) -> int | None:
+    batch = next((each.batch for each in inputs if each.batch), None)
+    if batch is not None and not 0 < batch <= MOST_AT_ONCE:
+        raise ArtifactInvalid(
+            f"expected a model of 1 to {MOST_AT_ONCE} rows at once, got one of {batch}: export it "
+            "with a first dimension of any size"
+        )
+    return batch
 
 
 def _input_of(node: Any) -> TensorInput:

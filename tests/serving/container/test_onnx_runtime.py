@@ -21,9 +21,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from serving.container.errors import ArtifactInvalid, LoadFailed
-from serving.container.runtimes import runs_code
+from serving.container.runtimes import belongs_in_a_box, runs_code
+from serving.container.spec import LoadSpec
 from serving.rpc.frames import AnswerStatus
-from tests.serving.container.artifacts import answered, ends_of_odd_bytes, load_as, zipped
+from tests.serving.container.artifacts import (
+    answered,
+    ends_of_odd_bytes,
+    load_as,
+    save,
+    zipped,
+)
 
 ROWS = np.random.default_rng(0).random((60, 4)).astype(np.float32)
 LABELS = (ROWS[:, 0] > 0.5).astype(int)
@@ -236,6 +243,23 @@ def test_a_model_of_a_fixed_batch_is_asked_in_such(batch: int, artifact_file: Pa
     predictor = load_as("onnx", content, at=artifact_file)
     predictor.warm_up()
     assert answered(predictor, ROWS[:10]) == (-ROWS[:10]).tolist()
+
+
+@pytest.mark.parametrize("batch", [99_999_999, 2**63 - 1])
+def test_a_model_of_a_batch_that_nobody_can_fill_is_refused(
+    batch: int, artifact_file: Path
+) -> None:
+    double = helper.make_node("Add", ["x", "x"], ["y"])
+    content = graph(double, inputs=[tensor("x", shape=[batch, 2])], outputs=[tensor("y")])
+    with pytest.raises(ArtifactInvalid, match=f"1 to 65536 rows at once, got one of {batch}"):
+        load_as("onnx", content, at=artifact_file)
+
+
+def test_it_is_asked_in_a_box(artifact_file: Path) -> None:
+    """Nothing of it is code, but ONNX Runtime believes what its operators say."""
+    spec = LoadSpec(runtime="onnx", input_type="doubles", **save(b"any", at=artifact_file))
+    assert belongs_in_a_box(spec)
+    assert not runs_code("onnx", allow_pickle=False)
 
 
 def test_a_row_of_the_wrong_width_fails_alone(
