@@ -40,7 +40,7 @@ PATTERNS = (
     "serving/metrics/window.py",
     "selection/answers/*.py",
     "selection/reliability.py",
-    "selection/store/state.py",
+    *(f"selection/store/{name}.py" for name in ("codec", "query_counts", "state")),
 )
 LEFT_OUT = {
     "serving/query/prediction.py",

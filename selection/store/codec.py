@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from registry.specs import ApplicationSpec
 from selection.policies import Policy, Prepared
@@ -32,9 +32,10 @@ from selection.store.keys import (
     unpack_vector,
 )
 
+_UPDATED, _POSITION = UPDATED.encode(), POSITION.encode()
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StateRecord:
+
+class StateRecord(NamedTuple):
     """One hash of Redis as read: the state, feedback and queries by arm, and when it last
     learned, by the clock and by the entry of the stream that did.
     """
@@ -49,21 +50,35 @@ class StateRecord:
 def parse_record(fields: Mapping[bytes, bytes]) -> StateRecord:
     """Read a hash; fields that no sums can be in are passed over."""
     sums: dict[str, dict[str, Vector]] = {}
-    counts: dict[str, dict[str, int]] = {FEEDBACK: {}, QUERIES: {}}
-    for key, value in fields.items():
-        name, colon, arm = key.decode().partition(":")
-        if name + colon in counts:
-            counts[name + colon][arm] = int(value)
-        elif colon and value and len(value) % FLOAT_BYTES == 0:
-            sums.setdefault(name, {})[arm] = unpack_vector(value)
-    updated, position = fields.get(UPDATED.encode()), fields.get(POSITION.encode())
+    feedback: dict[str, int] = {}
+    queries: dict[str, int] = {}
+    for field, value in fields.items():
+        name, arm = _name_and_arm(field)
+        if name == FEEDBACK:
+            feedback[arm] = int(value)
+        elif name == QUERIES:
+            queries[arm] = int(value)
+        elif name and value and len(value) % FLOAT_BYTES == 0:
+            of = sums.get(name)
+            if of is None:
+                of = sums[name] = {}
+            of[arm] = unpack_vector(value)
+    updated, position = fields.get(_UPDATED), fields.get(_POSITION)
     return StateRecord(
-        state=State(sums),
-        feedback=counts[FEEDBACK],
-        queries=counts[QUERIES],
-        updated_at=None if updated is None else float(updated),
-        position=None if position is None else position.decode(),
+        State(sums),
+        feedback,
+        queries,
+        None if updated is None else float(updated),
+        None if position is None else position.decode(),
     )
+
+
+# Contexts of one application have the same fields, thousands of times a second.
+@lru_cache(maxsize=4096)
+def _name_and_arm(field: bytes) -> tuple[str, str]:
+    """Return the name of a field's sums, or which counts it is of, and the arm; "": neither."""
+    name, colon, arm = field.decode().partition(":")
+    return (name + colon if name + colon in (FEEDBACK, QUERIES) else name if colon else ""), arm
 
 
 def describe(

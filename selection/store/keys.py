@@ -6,6 +6,7 @@ import asyncio
 import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import lru_cache
 
 from redis.exceptions import RedisError, ResponseError
 
@@ -82,7 +83,12 @@ def due_level_key(application_id: int) -> str:
 
 def unpack_vector(text: bytes) -> Vector:
     """Read the numbers of an arm: 8-byte floats, little end first, as the script packs them."""
-    return struct.unpack(f"<{len(text) // FLOAT_BYTES}d", text)
+    return _floats(len(text)).unpack(text)
+
+
+@lru_cache(maxsize=64)
+def _floats(size: int) -> struct.Struct:
+    return struct.Struct(f"<{size // FLOAT_BYTES}d")
 
 
 def pack_vector(vector: Vector) -> bytes:

@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from itertools import islice
 from time import time
 
+import msgspec
 from redis.asyncio import Redis
 
 from selection.store.keys import GLOBAL_CONTEXT, UNTAUGHT_CONTEXT_TTL_S, contexts_key, state_key
 from selection.store.scripts import Script, ScriptCall
 
-# KEYS  state, contexts, state of all contexts (the same key in the global context)
-# ARGV  context ('' for the global one), TTL of a state with feedback, TTL of one without, now,
-# queries
-#       to add to each arm, then the arms.
+# KEYS  contexts, state of all contexts
+# ARGV  what a state's key begins with, TTL of a state with feedback, TTL of one without, now, and
+#       as msgpack what was asked: of each set of arms these, and its contexts ('' for the global
+#       one), each with the queries to add.
+# One call tells of hundreds of contexts: with a call for each, one takes 15 µs of this process and
+# 6 of Redis rather than 0.5 and 3.
 # Contexts are whatever callers name: only feedback makes one worth keeping for long.
 SCRIPT = Script("""
-for i = 6, #ARGV do
-  redis.call('HINCRBY', KEYS[1], QUERIES .. ARGV[i], ARGV[5])
-  if KEYS[3] ~= KEYS[1] then
-    redis.call('HINCRBY', KEYS[3], QUERIES .. ARGV[i], ARGV[5])
+for _, group in ipairs(cmsgpack.unpack(ARGV[5])) do
+  local arms, asked = group[1], group[2]
+  local all = 0
+  for i = 1, #asked, 2 do
+    local context, queries = asked[i], asked[i + 1]
+    all = all + queries
+    if context ~= '' then
+      local state = ARGV[1] .. context
+      for _, arm in ipairs(arms) do
+        redis.call('HINCRBY', state, QUERIES .. arm, queries)
+      end
+      if redis.call('HEXISTS', state, UPDATED) == 1 then
+        redis.call('EXPIRE', state, ARGV[2] + EXPIRY_MARGIN_S)
+        redis.call('ZADD', KEYS[1], 'GT', ARGV[4], context)
+      elseif redis.call('TTL', state) < tonumber(ARGV[3]) then
+        redis.call('EXPIRE', state, ARGV[3])
+      end
+    end
   end
-end
-if ARGV[1] ~= '' then
-  if redis.call('HEXISTS', KEYS[1], UPDATED) == 1 then
-    redis.call('EXPIRE', KEYS[1], ARGV[2] + EXPIRY_MARGIN_S)
-    redis.call('ZADD', KEYS[2], 'GT', ARGV[4], ARGV[1])
-  elseif redis.call('TTL', KEYS[1]) < tonumber(ARGV[3]) then
-    redis.call('EXPIRE', KEYS[1], ARGV[3])
+  for _, arm in ipairs(arms) do
+    redis.call('HINCRBY', KEYS[2], QUERIES .. arm, all)
   end
 end
 """)
@@ -73,7 +86,7 @@ class QueryCounts:
             try:
                 while taken:
                     some = list(islice(taken.items(), FLUSHED_AT_ONCE))
-                    await SCRIPT.run(self._redis, [_call(key, count) for key, count in some])
+                    await SCRIPT.run(self._redis, _calls(some))
                     for key, _ in some:
                         del taken[key]
             except BaseException:  # also a cancelled flush keeps its counts
@@ -83,14 +96,22 @@ class QueryCounts:
                 raise
 
 
-def _call(asked: Asked, count: int) -> ScriptCall:
-    application_id, context_ttl_s, context, arms = asked
-    untaught_ttl_s = min(context_ttl_s, UNTAUGHT_CONTEXT_TTL_S)
-    return ScriptCall(
-        keys=[
-            state_key(application_id, context),
-            contexts_key(application_id),
-            state_key(application_id, GLOBAL_CONTEXT),
-        ],
-        arguments=[context, context_ttl_s, untaught_ttl_s, f"{time():.3f}", count, *arms],
-    )
+def _calls(counted: Iterable[tuple[Asked, int]]) -> list[ScriptCall]:
+    """Return what tells Redis of these counts: one call for each application."""
+    told: dict[tuple[int, int], dict[tuple[str, ...], list[str | int]]] = {}
+    for (application_id, context_ttl_s, context, arms), count in counted:
+        groups = told.setdefault((application_id, context_ttl_s), {})
+        groups.setdefault(arms, []).extend((context, count))
+    return [
+        ScriptCall(
+            keys=[contexts_key(application_id), state_key(application_id, GLOBAL_CONTEXT)],
+            arguments=[
+                state_key(application_id, ""),
+                context_ttl_s,
+                min(context_ttl_s, UNTAUGHT_CONTEXT_TTL_S),
+                f"{time():.3f}",
+                msgspec.msgpack.encode(list(groups.items())),
+            ],
+        )
+        for (application_id, context_ttl_s), groups in told.items()
+    ]

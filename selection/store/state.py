@@ -12,7 +12,6 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -29,6 +28,7 @@ from selection.store.codec import StateRecord, describe, parse_record, prepared
 from selection.store.input_samples import InputSamples
 from selection.store.keys import GLOBAL_CONTEXT, REDIS_ERRORS, redis_needed, state_key
 from selection.store.query_counts import QueryCounts
+from selection.store.scripts import Script
 
 REFRESH_INTERVAL_S = 0.2
 FLUSH_INTERVAL_S = 1.0
@@ -40,27 +40,51 @@ READ_AT_ONCE = 64
 PAUSE_BETWEEN_READS_S = 0.01
 WAITING_TO_BE_READ = 1024
 
+# KEYS  states
+# One reply: with one for each, a state takes 17 µs of this process rather than 7.
+READ = Script("""
+local read = {}
+for i, key in ipairs(KEYS) do
+  read[i] = redis.call('HGETALL', key)
+end
+return read
+""")
+
 logger = logging.getLogger(__name__)
 
 Key = tuple[int, str]
+NOTHING, NEVER = State(), float("-inf")
 
 
-@dataclass(slots=True)
 class _Copy:
     """The last known state of one context, and the policy applied to it for the last arms."""
 
-    reliability: Reliability
-    state: State = field(default_factory=State)
-    stale_at: float = float("-inf")
-    learned_at: float = float("-inf")
-    application: ApplicationSpec | None = None
-    arms: Mapping[str, float] | None = None
-    prepared: Prepared | None = None
-    # That where arms don't answer reliably, by these factors; selection goes by it.
-    factors: Factors = field(default_factory=lambda: EVERYTHING)
-    effective: Prepared | None = None
-    # In the global copy: the policy applied for a context that has learned nothing yet.
-    newcomer: Prepared | None = None
+    __slots__ = (
+        "application",
+        "arms",
+        "effective",
+        "factors",
+        "learned_at",
+        "newcomer",
+        "prepared",
+        "reliability",
+        "stale_at",
+        "state",
+    )
+
+    # One is made for each query whose context is new here: a dataclass takes five times as long.
+    def __init__(self, reliability: Reliability) -> None:
+        self.reliability = reliability
+        self.state: State = NOTHING
+        self.stale_at = self.learned_at = NEVER
+        self.application: ApplicationSpec | None = None
+        self.arms: Mapping[str, float] | None = None
+        self.prepared: Prepared | None = None
+        # That where arms don't answer reliably, by these factors; selection goes by it.
+        self.factors: Factors = EVERYTHING
+        self.effective: Prepared | None = None
+        # In the global copy: the policy applied for a context that has learned nothing yet.
+        self.newcomer: Prepared | None = None
 
     def forget_prepared(self) -> None:
         self.prepared = self.effective = self.newcomer = None
@@ -199,11 +223,11 @@ class SelectionStore:
             return prepared(policy, copy.state, arms)
         self.peek(application, context=GLOBAL_CONTEXT, arms=arms)
         general = self._copies[application.id, GLOBAL_CONTEXT]
-        if any(arm in copy.state.of(policy.statistic) for arm in arms):
+        if copy.state.sums and any(arm in copy.state.of(policy.statistic) for arm in arms):
             return prepared(policy, copy.state, arms, general=general.state)
         # Contexts that have learned nothing share one.
         if general.newcomer is None:
-            general.newcomer = prepared(policy, State(), arms, general=general.state)
+            general.newcomer = prepared(policy, NOTHING, arms, general=general.state)
         return general.newcomer
 
     def _remember(self, key: Key) -> _Copy:
@@ -254,10 +278,9 @@ class SelectionStore:
                 self._copies[key].stale_at = self._clock() + self._refresh_interval
 
     async def _read(self, keys: Iterable[Key]) -> list[StateRecord]:
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for application_id, context in keys:
-                pipe.hgetall(state_key(application_id, context))
-            return [parse_record(fields) for fields in await pipe.execute()]
+        wanted = [state_key(application_id, context) for application_id, context in keys]
+        read = await READ.read(self._redis, keys=wanted)
+        return [parse_record(dict(zip(fields[::2], fields[1::2], strict=True))) for fields in read]
 
     async def _flush_forever(self) -> None:
         while True:
@@ -287,7 +310,7 @@ class SelectionStore:
             {**known, **{name: {**known.get(name, {}), **new} for name, new in state.sums.items()}}
         )
         copy.learned_at = self._clock()
-        copy.stale_at = float("-inf")
+        copy.stale_at = NEVER
         copy.forget_prepared()
 
     async def describe(

@@ -32,6 +32,7 @@ OF_THE_PATH = (
     "combine_extensions",
     "decide",
     "feedback_service",
+    "query_counts",
     "reliability",
     "state",
 )

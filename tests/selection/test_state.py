@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 
@@ -12,13 +11,7 @@ from redis.asyncio import Redis
 from registry.errors import Unavailable
 from registry.specs import ApplicationSpec
 from selection.policies.statistics import State
-from selection.store.keys import (
-    EXPIRY_MARGIN_S,
-    FEEDBACK,
-    UNTAUGHT_CONTEXT_TTL_S,
-    pack_vector,
-)
-from selection.store.query_counts import QueryCounts
+from selection.store.keys import FEEDBACK, pack_vector
 from selection.store.state import SelectionStore
 from serving.testing import application_spec
 from tests.redis_server import redis_server
@@ -28,7 +21,6 @@ from tests.selection.hashes import log_weights, rewards
 ARMS = {"svm:2": 1.0, "tree:1": 1.0}
 EVEN = {"svm:2": 0.5, "tree:1": 0.5}
 MOVED = State({"log": {"svm:2": (0.0,), "tree:1": (-50.0,)}})
-DAY_S = 86_400
 # A context that has learned nothing trusts as everybody does.
 GENERAL = log_weights(svm=0, tree=-5) | rewards("svm:2", seen=100.0, mean=0.9)
 FROM_GLOBAL = pytest.approx(1 / (1 + math.exp(-5.0)))
@@ -174,96 +166,19 @@ async def test_queries_are_counted_by_arm_and_context(
     await eventually(counted)
 
 
-async def asked(aredis: Redis, *contexts: str) -> None:
-    counts = QueryCounts(aredis)
-    for context in contexts:
-        counts.add(application_id=1, context_ttl_s=DAY_S, context=context, arms=("svm:2",))
-    await counts.flush()
-
-
-async def test_a_context_that_was_never_taught_is_forgotten_soon(aredis: Redis) -> None:
-    await asked(aredis, "", "ann")
-    assert 0 < await aredis.ttl(ANN) <= UNTAUGHT_CONTEXT_TTL_S
-    assert await aredis.ttl(GLOBAL) == -1
-
-
-async def test_a_query_makes_a_taught_context_stay_as_long_as_feedback_does(aredis: Redis) -> None:
-    await aredis.hset(ANN, mapping={**log_weights(svm=0), "t": "1"})
-    await aredis.expire(ANN, 60)
-    await asked(aredis, "ann")
-    assert DAY_S < await aredis.ttl(ANN) <= DAY_S + EXPIRY_MARGIN_S
-    assert await aredis.zrange("clipper:contexts:1", 0, -1) == [b"ann"]
-
-
-async def test_an_application_that_forgets_sooner_forgets_untaught_contexts_as_soon(
-    aredis: Redis,
+async def test_contexts_are_read_in_one_call_that_a_new_redis_learns(
+    aredis: Redis, application: ApplicationSpec
 ) -> None:
-    counts = QueryCounts(aredis)
-    counts.add(application_id=1, context_ttl_s=60, context="ann", arms=("svm:2",))
-    await counts.flush()
-    assert 0 < await aredis.ttl(ANN) <= 60
-
-
-async def test_a_query_never_shortens_what_a_context_has_left(aredis: Redis) -> None:
-    await aredis.hset(ANN, "q:svm:2", "1")
-    await aredis.expire(ANN, DAY_S)
-    await asked(aredis, "ann")
-    assert await aredis.ttl(ANN) > DAY_S - 60
-
-
-async def test_counting_works_on_a_redis_that_has_never_seen_the_script(aredis: Redis) -> None:
+    store = SelectionStore(aredis)
+    contexts = [f"user-{number}" for number in range(20)]
+    for number, context in enumerate(contexts):
+        weight(store, application, context=context)
+        own = log_weights(svm=0, tree=-number)
+        await aredis.hset(f"clipper:selection:1:{context}", mapping=own)
     await aredis.script_flush()
-    await asked(aredis, "", "ann", "bob")
-    for key in (ANN, f"{GLOBAL}bob"):
-        assert await aredis.hget(key, "q:svm:2") == b"1"
-    assert await aredis.hget(GLOBAL, "q:svm:2") == b"3"
-
-
-async def test_a_flush_ends_while_queries_go_on(aredis: Redis) -> None:
-    counts = QueryCounts(aredis)
-
-    def ask() -> None:
-        counts.add(application_id=1, context_ttl_s=DAY_S, context="ann", arms=("svm:2",))
-
-    async def go_on() -> None:
-        while True:
-            ask()
-            await asyncio.sleep(0)
-
-    ask()
-    asking = asyncio.create_task(go_on())
-    async with asyncio.timeout(30):
-        await counts.flush()
-    asking.cancel()
-    before = int(await aredis.hget(ANN, "q:svm:2"))
-    await counts.flush()
-    assert int(await aredis.hget(ANN, "q:svm:2")) > before >= 1
-
-
-async def test_counts_that_wait_for_redis_are_bounded_and_none_is_lost(
-    aredis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("selection.store.query_counts.CAPACITY", 3)
-    counts = QueryCounts(aredis)
-
-    def ask(*contexts: str) -> None:
-        for context in contexts:
-            counts.add(application_id=1, context_ttl_s=DAY_S, context=context, arms=("svm:2",))
-
-    async def away(redis: Redis, calls: object) -> None:
-        ask("ann", "dan", "eve")
-        raise ConnectionError
-
-    ask("ann", "bob")
-    with monkeypatch.context() as patched:
-        patched.setattr("selection.store.query_counts.SCRIPT.run", away)
-        for _ in range(2):
-            with pytest.raises(ConnectionError):
-                await counts.flush()
-    await counts.flush()
-    kept = {name: await aredis.hget(f"{GLOBAL}{name}", "q:svm:2") for name in ("ann", "bob", "dan")}
-    assert kept == {"ann": b"3", "bob": b"1", "dan": b"2"}
-    assert await aredis.hget(f"{GLOBAL}eve", "q:svm:2") is None
+    await store.refresh([(1, context) for context in contexts])
+    seen = [weight(store, application, context=context) for context in contexts]
+    assert seen == sorted(set(seen))
 
 
 async def test_the_last_counts_are_written_on_stop(
