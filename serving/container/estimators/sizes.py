@@ -27,7 +27,9 @@ def check_sizes(estimator: Any) -> None:
 
 def _check_vocabulary(vectorizer: Any) -> None:
     places = list(vectorizer.vocabulary_.values())
-    if not all(isinstance(place, int) and 0 <= place < len(places) for place in places):
+    if not all(
+        isinstance(place, int | np.integer) and 0 <= place < len(places) for place in places
+    ):
         raise ArtifactInvalid(f"expected a vocabulary of {len(places)} words with their places")
 
 
@@ -54,15 +56,16 @@ def _check_regressor(machine: Any) -> None:
 
 
 def _check_vectors(machine: Any, *, rows: int, intercepts: int) -> None:
-    vectors = machine.support_vectors_
-    width = machine.n_features_in_ if machine.kernel != "precomputed" else np.shape(vectors)[-1]
+    count, features = len(machine.support_), machine.n_features_in_
+    # What is asked with kernels of its own keeps none of the vectors.
+    vectors = (0, 0) if machine.kernel == "precomputed" else (count, features)
     if (
-        np.shape(vectors) != (len(machine.support_), width)
-        or np.shape(machine._dual_coef_) != (rows, len(machine.support_))
+        np.shape(machine.support_vectors_) != vectors
+        or np.shape(machine._dual_coef_) != (rows, count)
         or np.shape(machine._intercept_) != (intercepts,)
     ):
         raise ArtifactInvalid(
-            f"expected support vectors of {width} features, each with its coefficients"
+            f"expected support vectors of {features} features, each with its coefficients"
         )
 
 
