@@ -4,7 +4,8 @@ NumPy looks at the shapes and indexes it is given, so no number in such a file l
 array. Much else of scikit-learn doesn't: trees, neighbours, the vocabulary of a vectorizer, the
 categories of an encoder and the vectors of a support vector machine are places that C believes, and
 a forged one reads or writes other memory. So this names what is known to be harmless, and whatever
-it doesn't know is asked in a process that has no secrets (`serving.container.boxed`).
+it doesn't know is asked in a process that has no secrets (`serving.container.boxed`). Of a few that
+many use, all that C believes is compared before they are asked (`vouched`).
 """
 
 from __future__ import annotations
@@ -69,6 +70,28 @@ TYPES = frozenset(
         *(f"sklearn.{part}.{name}" for part, names in _ESTIMATORS.items() for name in names),
     }
 )
+_NEIGHBORS: Mapping[str, tuple[Any, ...]] = {
+    "_fit_method": ("brute",),
+    "_tree": (None,),
+    "metric": ("minkowski", "euclidean"),
+    "p": (2,),
+    "metric_params": (None,),
+    "effective_metric_": ("euclidean",),
+    "weights": ("uniform", "distance"),
+    "outputs_2d_": (False,),
+}
+# C believes arrays of these, too. Where their attributes are among such as are told here, their
+# arrays are compared with each other before C has them (`vouched`).
+VOUCHED: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
+    "sklearn.svm._classes.SVC": {
+        "_sparse": (False,),
+        "kernel": ("linear", "poly", "rbf", "sigmoid"),
+    },
+    "sklearn.neighbors._classification.KNeighborsClassifier": _NEIGHBORS,
+    "sklearn.neighbors._regression.KNeighborsRegressor": {
+        name: values for name, values in _NEIGHBORS.items() if name != "outputs_2d_"
+    },
+}
 # A schema describes each object; one that is larger isn't looked through.
 MOST_SCHEMA_BYTES = 64 << 20
 
@@ -90,7 +113,16 @@ def is_arithmetic(file: Path) -> bool:
 
 def _is_known(node: dict[str, Any]) -> bool:
     module, kind = str(node.get("__module__")), f"{node.get('__module__')}.{node.get('__class__')}"
-    return kind in TYPES and module.partition(".")[0] in LOADERS.get(str(node["__loader__"]), ())
+    known = kind in TYPES or (kind in VOUCHED and _is_as_vouched(node, VOUCHED[kind]))
+    return known and module.partition(".")[0] in LOADERS.get(str(node["__loader__"]), ())
+
+
+def _is_as_vouched(node: dict[str, Any], demanded: Mapping[str, tuple[Any, ...]]) -> bool:
+    try:
+        told = node["content"]["content"]
+        return all(json.loads(told[name]["content"]) in values for name, values in demanded.items())
+    except (LookupError, TypeError, ValueError):
+        return False
 
 
 def _nodes_in(schema: Any) -> Iterator[dict[str, Any]]:

@@ -22,7 +22,7 @@ _PLAIN = (str, bytes, int, float, bool, complex, type(None), np.generic, type)
 def check_compiled(model: Any) -> None:
     """Raise ArtifactInvalid where what C believes leads out of an array: a tree's nodes anywhere
     but on or to no feature, places and sizes of the estimators in `sizes`."""
-    for owner, held in _held(model):
+    for owner, held in everything_in(model):
         name = type(held).__name__
         if name == "Tree":
             _check_tree(held, features=_features(owner, default=int(held.n_features)))
@@ -88,7 +88,7 @@ def _features(owner: Any, *, default: int | None) -> int | None:
     return features if isinstance(features, int) else default
 
 
-def _held(model: Any) -> Iterator[tuple[Any, Any]]:
+def everything_in(model: Any) -> Iterator[tuple[Any, Any]]:
     """Everything in a model, each with the estimator whose attribute it is, or belongs to."""
     waiting: list[tuple[Any, Any]] = [(None, model)]
     seen: set[int] = set()

@@ -13,16 +13,22 @@ import numpy as np
 
 from serving.container.errors import ArtifactInvalid
 
+# libsvm counts pairs of them in 32 bits.
+MOST_CLASSES = 1 << 15
+
 
 def check_sizes(estimator: Any) -> None:
     """Raise ArtifactInvalid where an estimator of these has other arrays than it was fitted to."""
-    check = CHECKS.get(type(estimator).__name__)
-    if check is None:
-        return
     try:
-        check(estimator)
+        check_sizes_closely(estimator)
     except (AttributeError, TypeError, ValueError, LookupError):
         return  # not fitted, or of another release: it fails when it is asked
+
+
+def check_sizes_closely(estimator: Any) -> None:
+    """The same, but whatever is raised by what can't be looked at is raised."""
+    if (check := CHECKS.get(type(estimator).__name__)) is not None:
+        check(estimator)
 
 
 def _check_vocabulary(vectorizer: Any) -> None:
@@ -47,8 +53,44 @@ def _check_clusters(clusters: Any) -> None:
 
 
 def _check_classifier(machine: Any) -> None:
-    classes = len(machine._n_support)  # noqa: SLF001  # C goes by it
-    _check_vectors(machine, rows=classes - 1, intercepts=classes * (classes - 1) // 2)
+    counts = machine._n_support  # noqa: SLF001  # C goes by it
+    classes = len(counts)
+    pairs = classes * (classes - 1) // 2
+    _check_vectors(machine, rows=classes - 1, intercepts=pairs)
+    sigmoids = np.shape(machine._probA)  # noqa: SLF001
+    if (
+        not 2 <= classes <= MOST_CLASSES
+        or min(counts) < 0
+        or sum(counts.tolist()) != len(machine.support_)
+        or sigmoids not in ((0,), (pairs,))
+        or sigmoids != np.shape(machine._probB)  # noqa: SLF001
+    ):
+        raise ArtifactInvalid(f"expected support vectors of {classes} classes")
+
+
+def _check_neighbors(neighbors: Any) -> None:
+    """Those whose points are an array. Trees of points are looked through by nobody."""
+    if neighbors._fit_method != "brute":  # noqa: SLF001
+        return
+    points = neighbors._fit_X  # noqa: SLF001
+    shape = np.shape(points)
+    if len(shape) != 2 or shape[1] != neighbors.n_features_in_:
+        raise ArtifactInvalid(f"expected points of {neighbors.n_features_in_} features")
+    if neighbors.n_samples_fit_ != shape[0] or not 1 <= neighbors.n_neighbors <= shape[0]:
+        raise ArtifactInvalid(
+            f"expected {neighbors.n_neighbors} neighbours or more, got {shape[0]} points"
+        )
+
+
+def _check_labelled_neighbors(neighbors: Any) -> None:
+    _check_neighbors(neighbors)
+    if neighbors.outputs_2d_ or neighbors._fit_method != "brute":  # noqa: SLF001
+        return
+    labels, points = neighbors._y, neighbors._fit_X  # noqa: SLF001
+    if np.shape(labels) != (np.shape(points)[0],) or not np.issubdtype(labels.dtype, np.integer):
+        raise ArtifactInvalid(f"expected a class for each of {np.shape(points)[0]} points")
+    if labels.min() < 0 or labels.max() >= len(neighbors.classes_):
+        raise ArtifactInvalid(f"expected points of {len(neighbors.classes_)} classes")
 
 
 def _check_regressor(machine: Any) -> None:
@@ -74,5 +116,7 @@ CHECKS: Mapping[str, Callable[[Any], None]] = {
     "OneHotEncoder": _check_encoder,
     **dict.fromkeys(("KMeans", "MiniBatchKMeans"), _check_clusters),
     **dict.fromkeys(("SVC", "NuSVC"), _check_classifier),
+    "KNeighborsClassifier": _check_labelled_neighbors,
+    "KNeighborsRegressor": _check_neighbors,
     **dict.fromkeys(("SVR", "NuSVR", "OneClassSVM"), _check_regressor),
 }

@@ -22,10 +22,11 @@ from serving.container.estimators.compiled import check_compiled
 from serving.container.estimators.takes import taken_by
 from serving.container.estimators.trusted import TRUSTED
 from serving.container.estimators.unframed import take_arrays_for_arrays
+from serving.container.estimators.vouched import check_vouched
 from serving.container.frames import pandas_here
 from serving.container.missing import with_nulls
 from serving.container.rows import Rows
-from serving.container.runtimes import method_of
+from serving.container.runtimes import belongs_in_a_box, method_of
 from serving.container.signature import COLUMNS, Signature, joined, read_signature
 from serving.container.spec import LoadSpec
 from serving.container.unimported import without
@@ -184,6 +185,8 @@ def _read_skops(spec: LoadSpec) -> Any:
             f"expected a skops file, got one that can't be read: {explain(error)}"
         ) from error
     check_compiled(estimator)
+    if not belongs_in_a_box(spec):
+        check_vouched(estimator)
     return estimator
 
 
