@@ -43,6 +43,7 @@ _ESTIMATORS = {
         *("_stochastic_gradient.SGDRegressor", "_quantile.QuantileRegressor"),
     ),
     "svm": ("_classes.LinearSVC", "_classes.LinearSVR"),
+    "feature_extraction": ("text.TfidfTransformer",),
     "naive_bayes": ("GaussianNB", "MultinomialNB", "BernoulliNB", "ComplementNB"),
     "discriminant_analysis": ("LinearDiscriminantAnalysis", "QuadraticDiscriminantAnalysis"),
     "neural_network": (
@@ -91,6 +92,20 @@ VOUCHED: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "sklearn.neighbors._regression.KNeighborsRegressor": {
         name: values for name, values in _NEIGHBORS.items() if name != "outputs_2d_"
     },
+    "sklearn.preprocessing._encoders.OneHotEncoder": {
+        "categories": ("auto",),
+        "_infrequent_enabled": (False,),
+        "_drop_idx_after_grouping": (None,),
+    },
+    "sklearn.feature_extraction.text.CountVectorizer": {},
+    "sklearn.feature_extraction.text.TfidfVectorizer": {},
+}
+# What these have once they are fitted. Others are those of which a ColumnTransformer fits copies:
+# they are asked for nothing.
+FITTED: Mapping[str, str] = {
+    "sklearn.preprocessing._encoders.OneHotEncoder": "categories_",
+    "sklearn.feature_extraction.text.CountVectorizer": "vocabulary_",
+    "sklearn.feature_extraction.text.TfidfVectorizer": "vocabulary_",
 }
 # A schema describes each object; one that is larger isn't looked through.
 MOST_SCHEMA_BYTES = 64 << 20
@@ -113,14 +128,18 @@ def is_arithmetic(file: Path) -> bool:
 
 def _is_known(node: dict[str, Any]) -> bool:
     module, kind = str(node.get("__module__")), f"{node.get('__module__')}.{node.get('__class__')}"
-    known = kind in TYPES or (kind in VOUCHED and _is_as_vouched(node, VOUCHED[kind]))
+    known = kind in TYPES or (kind in VOUCHED and _is_as_vouched(node, kind=kind))
     return known and module.partition(".")[0] in LOADERS.get(str(node["__loader__"]), ())
 
 
-def _is_as_vouched(node: dict[str, Any], demanded: Mapping[str, tuple[Any, ...]]) -> bool:
+def _is_as_vouched(node: dict[str, Any], *, kind: str) -> bool:
     try:
         told = node["content"]["content"]
-        return all(json.loads(told[name]["content"]) in values for name, values in demanded.items())
+        if kind in FITTED and FITTED[kind] not in told:
+            return True
+        return all(
+            json.loads(told[name]["content"]) in values for name, values in VOUCHED[kind].items()
+        )
     except (LookupError, TypeError, ValueError):
         return False
 
