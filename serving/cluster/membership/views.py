@@ -41,6 +41,7 @@ class WebView(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     host: str
     pid: int
+    host_id: str = ""
     links: dict[str, LinkView] = {}
 
     @property
