@@ -39,14 +39,20 @@ def role_of(command_line: str) -> str:
 
 
 def processes_by_role(*roots: int, replicas: Mapping[int, str]) -> dict[str, list[psutil.Process]]:
-    """Return the process trees below `roots`; `replicas` names the versions by process id."""
+    """Return the process trees below `roots`; `replicas` names the versions by process id.
+
+    What a replica has started is the replica: a model in a process of its own.
+    """
     found: dict[str, list[psutil.Process]] = defaultdict(list)
+    versions = dict(replicas)
     for parent in map(psutil.Process, roots):
         for process in (parent, *parent.children(recursive=True)):
             with suppress(psutil.NoSuchProcess):
                 role = role_of(" ".join(process.cmdline()))
-                if process.pid in replicas:
-                    role = f"{REPLICA} {replicas[process.pid]}"
+                version = versions.get(process.pid) or versions.get(process.ppid())
+                if version:
+                    versions[process.pid] = version  # parents come before their children
+                    role = f"{REPLICA} {version}"
                 found[role].append(process)
     return dict(found)
 

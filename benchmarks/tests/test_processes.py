@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import psutil
 import pytest
 
-from benchmarks.processes import CpuReading, read_cpu, role_of
+from benchmarks.processes import CpuReading, processes_by_role, read_cpu, role_of
 from benchmarks.servers import ROOT
 
 
@@ -43,3 +45,15 @@ def test_replicas_of_all_versions_are_added_up_and_this_process_is_no_stranger()
     seen = read_cpu({"replica a:1": [own], "replica b:1": [own]})
     assert seen.roles["replicas"] == pytest.approx(2 * sum(own.cpu_times()[:2]), rel=0.1)
     assert own.pid not in seen.strangers
+
+
+def test_what_a_replica_has_started_is_the_replica() -> None:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(["sh", "-c", "cat; true"], stdin=pipe, stdout=pipe) as replica:
+        replica.stdin.write(b"started\n")
+        replica.stdin.flush()
+        assert replica.stdout.readline() == b"started\n"
+        found = processes_by_role(psutil.Process().pid, replicas={replica.pid: "m:1"})
+        names = {process.name() for process in found["replica m:1"]}
+        replica.stdin.close()
+    assert names == {"sh", "cat"}
