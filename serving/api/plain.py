@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from serving.api.requests import NUMBERS
 
-# Bodies up to here are split at sight; larger ones cost more to keep than to parse.
-PLAIN_BYTES = 64 << 10
 # What may be nothing but numbers and brackets.
 _PLAIN = NUMBERS | {"tensor"}
 _OPENINGS = (b'{"input":[', b'{"input": [')
@@ -17,7 +15,7 @@ def plain_input(body: bytes, *, input_type: str) -> bytes | None:
     The model's parser reads every number and refuses what is none, so that nobody has to look at
     them before. But a body that might say anything else, in strings or objects, is parsed.
     """
-    if input_type not in _PLAIN or len(body) > PLAIN_BYTES or not body.endswith(b"]}"):
+    if input_type not in _PLAIN or not body.endswith(b"]}"):
         return None
     start = body.find(b"[", 0, 11)
     plain = (
