@@ -96,17 +96,18 @@ class Engine:
         gather: Gather,
         index: int,
         options: CallOptions = ORDINARY,
+        asked_at: float | None = None,
     ) -> None:
         """Get `version`'s answer to `input` (raw JSON text) to `gather` as outcome `index`.
 
         `key` names version, generation and input; None asks past the cache. `deadline` is on the
-        engine's clock.
+        engine's clock, and so is `asked_at`, which says what time it is, if the caller knows.
         """
         pool = self._pools.get(version.id)
         if pool is None:
             gather.arrive(index, NOT_CONNECTED)
             return
-        now = self.clock()
+        now = self.clock() if asked_at is None else asked_at
         if key is not None:
             cached = self.cache.get(key, since=now - options.max_age)
             if cached is not None:
@@ -261,8 +262,10 @@ class Engine:
     def settle(self, call: Call, outcome: Outcome, stats: VersionStats) -> None:
         """A call has ended: remember a good answer, late or not, and tell who waits."""
         key = call.key
-        if key is not None and self._in_flight.get(key) is call:
-            del self._in_flight[key]
+        if key is not None:
+            known = self._in_flight.pop(key, None)
+            if known is not None and known is not call:
+                self._in_flight[key] = known
         if outcome.status != _OK:
             self._count(outcome.status, stats)
         elif key is not None:

@@ -151,6 +151,9 @@ class Call:
     """
 
     __slots__ = (
+        "_index",
+        "_joined",
+        "_waiter",
         "asked_at",
         "deadline",
         "due",
@@ -162,7 +165,6 @@ class Call:
         "tenant",
         "trace",
         "traced",
-        "waiters",
     )
 
     def __init__(
@@ -184,10 +186,19 @@ class Call:
         self.sent = False
         self.traced = False
         self.trace: Trace | None = None
-        self.waiters: list[tuple[Gather, int]] = []
+        # Nearly always one waits, whose place is not in a list: each takes memory that is cold by
+        # the time the answer comes. Those that joined it are behind.
+        self._waiter: Gather | None = None
+        self._index = 0
+        self._joined: list[tuple[Gather, int]] | None = None
 
     def join(self, gather: Gather, *, index: int, deadline: float) -> None:
-        self.waiters.append((gather, index))
+        if not self.wanted:
+            self._waiter, self._index = gather, index
+        elif self._joined is None:
+            self._joined = [(gather, index)]
+        else:
+            self._joined.append((gather, index))
         if deadline > self.deadline:
             self.deadline = deadline
         gather.calls.append(self)
@@ -197,21 +208,30 @@ class Call:
     @property
     def wanted(self) -> bool:
         """Whether anybody still waits for it."""
-        return bool(self.waiters)
+        return self._waiter is not None or bool(self._joined)
 
     def release(self, gather: Gather) -> None:
         """Forget a question whose caller has left."""
-        self.waiters = [waiter for waiter in self.waiters if waiter[0] is not gather]
+        if self._waiter is gather:
+            self._waiter = None
+        if self._joined is not None:
+            self._joined = [waiter for waiter in self._joined if waiter[0] is not gather]
 
     def answer(self, outcome: Outcome) -> None:
         """Hand the outcome to everyone who waits for it."""
         if self.trace is not None:
             self._hand_out_trace(self.trace)
-        for gather, index in self.waiters:
+        waiter, joined = self._waiter, self._joined
+        self._waiter = self._joined = None
+        if waiter is not None:
+            waiter.arrive(self._index, outcome)
+        for gather, index in joined or ():
             gather.arrive(index, outcome)
-        self.waiters.clear()
 
     def _hand_out_trace(self, trace: Trace) -> None:
-        for gather, index in self.waiters:
+        if self._waiter is not None:
+            self._waiter.trace(self._index, trace)
+            trace = trace._replace(source="joined")
+        for gather, index in self._joined or ():
             gather.trace(index, trace)
             trace = trace._replace(source="joined")

@@ -133,7 +133,7 @@ class CallQueue:
             lane = ranks[0].lane
             call = lane.calls[0]
             size = len(call.input)
-            if not call.waiters:
+            if not call.wanted:
                 taken.left.append(call)
             elif call.deadline <= finish:
                 taken.late.append(call)
@@ -278,9 +278,9 @@ class _Lane:
         return expired
 
     def drop_left(self) -> list[Call]:
-        left = [call for call in self.calls if not call.waiters]
+        left = [call for call in self.calls if not call.wanted]
         if left:
-            self.calls = deque(call for call in self.calls if call.waiters)
+            self.calls = deque(call for call in self.calls if call.wanted)
         return left
 
     def rank(self) -> _Rank:

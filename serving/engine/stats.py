@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields
@@ -33,8 +34,14 @@ class Histogram:
 
     def observe_all(self, values: list[float]) -> None:
         bounds, counts = self.bounds, self.counts
+        place, above, upto = 0, math.inf, -math.inf
         for value in values:
-            counts[bisect_left(bounds, value)] += 1
+            # Those of one batch are much alike: mostly it's the bucket of the one before.
+            if not above < value <= upto:
+                place = bisect_left(bounds, value)
+                above = bounds[place - 1] if place else -math.inf
+                upto = bounds[place] if place < len(bounds) else math.inf
+            counts[place] += 1
         self.total += sum(values)
 
     def published(self) -> dict[str, Any]:

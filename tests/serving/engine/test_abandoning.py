@@ -66,6 +66,29 @@ async def test_a_cancelled_wait_abandons_its_question(engine: Engine, busy: Play
     assert await computed(busy) == []
 
 
+@pytest.mark.parametrize("leaves", [0, 1, 2])
+async def test_of_three_who_ask_the_same_any_may_leave(
+    engine: Engine, busy: PlayedReplica, leaves: int
+) -> None:
+    waiting = [ask(engine, b"[1]") for _ in range(3)]
+    leaver = waiting.pop(leaves)
+    leaver.abandon()
+    waiting.append(ask(engine, b"[1]"))
+    assert await computed(busy) == [b"[1]"]
+    assert [gather.outcomes for gather in waiting] == [[(Status.OK, b"[1]")]] * 3
+    assert leaver.outcomes == [None]
+
+
+async def test_what_all_have_left_is_computed_for_whoever_asks_next(
+    engine: Engine, busy: PlayedReplica
+) -> None:
+    for gather in [ask(engine, b"[1]") for _ in range(2)]:
+        gather.abandon()
+    stayer = ask(engine, b"[1]")
+    assert await computed(busy) == [b"[1]"]
+    assert stayer.outcomes == [(Status.OK, b"[1]")]
+
+
 async def test_whoever_asks_the_same_and_stays_is_answered(
     engine: Engine, busy: PlayedReplica
 ) -> None:
