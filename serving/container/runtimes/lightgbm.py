@@ -45,8 +45,8 @@ _ASKED = re.compile(r"split_feature=([^\n]*)")
 _LAST = re.compile(r"max_feature_idx=([^\n]*)")
 # What it divides by, and takes the first word of, as soon as it reads them.
 _TAKEN = re.compile(r"^=*(num_tree_per_iteration|objective)(?:[= ]+([^\n]*))?$", re.M)
-# No longer than what fits LightGBM's integers.
-_NUMBERS = re.compile(r"(\d{1,9}( \d{1,9})*)?")
+# No longer than what fits LightGBM's integers, in the digits that it knows: Python knows others.
+_NUMBERS = re.compile(r"([0-9]{1,9}( [0-9]{1,9})*)?")
 
 Section = Mapping[str, str]
 

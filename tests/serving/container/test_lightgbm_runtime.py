@@ -236,6 +236,13 @@ def test_a_file_that_is_cut_off_is_refused(text: str, share: float, artifact_fil
         ),
         (r"(split_feature=.*)", r"\1\nsplit_feature=99999999", "asks about 4 features"),
         (r"max_feature_idx=.*", "max_feature_idx=0\nmax_feature_idx=3", "asks about 1 features"),
+        # LightGBM takes these digits for 0, Python for 999.
+        (r"max_feature_idx=.*", "max_feature_idx=\u0669\u0669\u0669", "whole numbers, got '\u0669"),
+        (
+            r"num_tree_per_iteration=.*",
+            "num_tree_per_iteration=\u0663",
+            "whole numbers, got '\u0663",
+        ),
         (r"max_feature_idx=.*", "max_feature_idx=-7", "expected whole numbers, got '-7'"),
         (r"objective=.*", "objective=multiclass num_class:999", "an objective of 3 classes"),
         (r"num_tree_per_iteration=.*", "num_tree_per_iteration=9", "an objective of 3 classes"),
