@@ -131,13 +131,15 @@ def _check(learner: dict[str, Any]) -> None:
 
 def _count(told: str) -> int:
     if not _COUNT.fullmatch(told):
-        raise ArtifactInvalid(f"expected how many features or classes there are, got {told[:40]!r}")
+        raise ArtifactInvalid(
+            f"expected how many features, classes or nodes there are, got {told[:40]!r}"
+        )
     return int(told)
 
 
 def _check_forest(forest: Forest, *, n_features: int, groups: int) -> None:
     count = len(forest.trees)
-    if len(forest.tree_info) != count or int(forest.gbtree_model_param["num_trees"]) != count:
+    if len(forest.tree_info) != count or _count(forest.gbtree_model_param["num_trees"]) != count:
         raise ArtifactInvalid(f"expected each of {count} trees to say of which class it is")
     # It puts each where its number says, and asks all of these places.
     if sorted(tree.id for tree in forest.trees) != list(range(count)):
@@ -189,8 +191,8 @@ def _check_sizes(tree: Tree) -> None:
         *(tree.right_children, tree.parents, tree.split_indices, tree.split_conditions),
         *(tree.split_type, tree.default_left, tree.loss_changes, tree.sum_hessian),
     )
-    width = int(tree.tree_param.size_leaf_vector)
-    if int(tree.tree_param.num_nodes) != nodes or any(len(values) != nodes for values in each):
+    width = _count(tree.tree_param.size_leaf_vector)
+    if _count(tree.tree_param.num_nodes) != nodes or any(len(values) != nodes for values in each):
         raise ArtifactInvalid(f"expected all of each of the {nodes} nodes of a tree")
     if nodes < 1 or not 0 <= width <= 1 or len(tree.base_weights) != nodes:
         raise ArtifactInvalid("expected a tree with one weight for each node")

@@ -251,9 +251,12 @@ def test_a_tree_that_leads_out_of_the_model_or_round_in_circles_is_refused(
     ("change", "message"),
     [
         # In 32 bits without a sign it would take memory for as many of every answer.
-        ({"num_target": "-1"}, "how many features or classes there are, got '-1'"),
-        ({"num_target": "4294967295"}, "how many features or classes there are, got '4294967295'"),
-        ({"num_feature": "4_0"}, "how many features or classes there are, got '4_0'"),
+        ({"num_target": "-1"}, "how many features, classes or nodes there are, got '-1'"),
+        (
+            {"num_target": "4294967295"},
+            "how many features, classes or nodes there are, got '4294967295'",
+        ),
+        ({"num_feature": "4_0"}, "how many features, classes or nodes there are, got '4_0'"),
         ({"num_target": "99999999"}, "expected a tree for each class, got 9 for 299999997"),
     ],
 )
