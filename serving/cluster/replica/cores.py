@@ -59,10 +59,12 @@ class Usage:
         )
 
     def then(self, later: Usage) -> Usage:
-        """What is needed counts at once, and is forgotten slowly; one long wait says little."""
+        """What is needed counts at once, and is forgotten slowly. One long wait says little, and
+        nothing where there was little to do.
+        """
         return Usage(
             predict=max(later.predict, _faded(self.predict, later.predict)),
-            waiting=_faded(self.waiting, later.waiting),
+            waiting=_faded(self.waiting, later.waiting if later.is_busy else 0.0),
             replicas=max(later.replicas, _faded(self.replicas, later.replicas)),
             foremost=max(later.foremost, _faded(self.foremost, later.foremost)),
         )
@@ -141,7 +143,7 @@ class Apart:
         if pid is None:
             return
         threads = [thread for process in self._replicas() for thread in threads_below(process)]
-        self._usage = self._usage.then(self._meter.read(pid, threads=threads, at=now))
+        self._usage = self._usage.then(self._meter.read(pid, threads=threads, at=self._clock()))
         if self._before is not None and not self._usage.may_stay_apart:
             if self._usage.is_busy:
                 self._left_alone_until = now + LEFT_ALONE_S

@@ -175,6 +175,12 @@ def test_who_has_to_share_its_core_with_others_may_leave_it_for_a_while(machine:
     assert machine.are_apart
 
 
+def test_one_that_has_little_to_do_may_wait_for_it(machine: Machine) -> None:
+    machine.looks(BUSY)
+    machine.looks(Usage(predict=0.1, waiting=0.9))
+    assert machine.are_apart
+
+
 def test_beside_another_predict_process_the_kernel_decides(machine: Machine) -> None:
     machine.looks(BUSY)
     machine.predicting.append(machine.started())
