@@ -88,11 +88,6 @@ SIZE = {
         "Niceness of the stack's workers and their replicas, up to 19: where cores are short, the"
         " processes that answer queries go first. `0` treats these alike."
     ),
-    "CLIPPER_CORES_APART": _text(
-        "Whether, on a machine of two cores, a busy predict process gets [one for"
-        " itself](../explanation/cluster.md#workers) and the replicas the other, as long as they"
-        " need well below a core. `0` leaves it to the kernel."
-    ),
     "CLIPPER_CACHE_BYTES": _text(
         "Size of the prediction cache of each predict process; 16 MiB hold about 65,000 labels. An"
         " answer larger than a sixteenth of it (at least 64 KiB) isn't kept. `0` turns it off."

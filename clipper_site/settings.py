@@ -39,8 +39,6 @@ CLIPPER_CPU_SLOTS = ENV.whole("CLIPPER_CPU_SLOTS", default=12, at_least=1)
 CLIPPER_PRELOAD_SKLEARN = ENV.flag("CLIPPER_PRELOAD_SKLEARN", default=True)
 CLIPPER_GPU_SLOTS = ENV.whole("CLIPPER_GPU_SLOTS", default=0)
 CLIPPER_WORKER_NICE = ENV.whole("CLIPPER_WORKER_NICE", default=5)
-# On a machine of two.
-CLIPPER_CORES_APART = ENV.flag("CLIPPER_CORES_APART", default=True)
 CLIPPER_CONSOLE_WORKERS = ENV.whole("CLIPPER_CONSOLE_WORKERS", default=1, at_least=1)
 CLIPPER_CONSOLE_NICE = ENV.whole("CLIPPER_CONSOLE_NICE", default=10)
 # 0: it is reached by way of the processes that answer queries, and over a Unix socket.

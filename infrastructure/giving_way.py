@@ -16,10 +16,10 @@ KEPT = 0.95
 Reading = tuple[int, int]
 
 
-def core_times(told: Path = SCHEDSTAT) -> Reading | None:
-    """Return how long a thread has run and waited, in ns; None where no kernel tells."""
+def core_times() -> Reading | None:
+    """Return how long this thread has run and waited, in ns; None where no kernel tells."""
     try:
-        run, waited, _ = told.read_text().split()
+        run, waited, _ = SCHEDSTAT.read_text().split()
     except (OSError, ValueError):
         return None
     return int(run), int(waited)

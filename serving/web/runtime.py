@@ -255,7 +255,6 @@ class Runtime:
             id=self.metrics.process_id,
             host=socket.gethostname(),
             pid=os.getpid(),
-            host_id=host_id(),
             links=self.links.views(),
         )
         await publish_view(self.redis, view)

@@ -41,7 +41,6 @@ class WebView(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     host: str
     pid: int
-    host_id: str = ""
     links: dict[str, LinkView] = {}
 
     @property

@@ -10,7 +10,6 @@ import time
 from contextlib import suppress
 from typing import Any
 
-import redis
 from billiard.process import current_process
 from billiard.util import get_pdeathsig  # type: ignore[attr-defined]  # its stubs lack it
 from celery.signals import (
@@ -24,12 +23,10 @@ from django.conf import settings
 from infrastructure.imports import uncollected
 from infrastructure.redis_client import redis_client
 from serving.cluster.host import host_id
-from serving.cluster.membership.views import read_views
 from serving.cluster.membership.workers import WorkerRecord, worker_id
 from serving.cluster.parent import Lifeline, die_with_parent
 from serving.cluster.queues import REPLICA_QUEUES, queue_at
 from serving.cluster.replica.announced import Announced
-from serving.cluster.replica.cores import CORES, Apart
 from serving.cluster.replica.enforcement import end
 from serving.cluster.replica.watchdog import Slot, WatchTable
 
@@ -43,7 +40,6 @@ logger = logging.getLogger(__name__)
 _lifeline: Lifeline | None = None
 _table: WatchTable | None = None
 _announced: list[Announced] = []
-_apart: list[Apart] = []
 
 
 def lifeline() -> Lifeline:
@@ -84,8 +80,6 @@ def watch_over_forks(sender: Any, **_: Any) -> None:
         sender.hub.call_repeatedly(WATCH_S, _end_those_over_a_limit, sender.pool)
     if (queue := _replica_queue(sender)) is not None:
         _say_that_it_lives(sender, queue=queue)
-        if settings.CLIPPER_CORES_APART and hasattr(os, "sched_getaffinity"):
-            keep_apart_on_few_cores(sender)
 
 
 @worker_process_init.connect
@@ -102,8 +96,6 @@ def drain_replicas(**_: Any) -> None:
     lifeline().cut()
     for announced in _announced:
         announced.withdraw()
-    for apart in _apart:
-        apart.end()
 
 
 def _replica_queue(sender: Any) -> str | None:
@@ -128,23 +120,6 @@ def _say_that_it_lives(sender: Any, *, queue: str) -> None:
     _announced.append(announced)
     announced.renew()
     sender.hub.call_repeatedly(WATCH_S, announced.renew)
-
-
-def keep_apart_on_few_cores(sender: Any) -> None:
-    if len(os.sched_getaffinity(0)) != CORES:
-        return
-    apart = Apart(predict=predicting_here, replicas=lambda: sender.pool.info["processes"])
-    _apart.append(apart)
-
-    def look() -> None:
-        with suppress(redis.RedisError):  # all stays as it is
-            apart.look()
-
-    sender.hub.call_repeatedly(WATCH_S, look)
-
-
-def predicting_here() -> list[int]:
-    return [view.pid for view in read_views(redis_client()) if view.host_id == host_id()]
 
 
 def _end_those_over_a_limit(pool: Any) -> None:
