@@ -319,7 +319,7 @@ async def test_a_batch_of_large_inputs_is_cut_by_its_bytes(engine: Engine) -> No
     replica = connect(engine)
     batch_by(engine, rows=64)
     large = [b'["%s"]' % (b"x" * (7 << 20) + b"%d" % n) for n in range(5)]
-    gathers = [ask(engine, input) for input in large]
+    gathers = [ask(engine, input, seconds=60) for input in large]
     await turn()
     sizes = []
     while replica.batches:
@@ -331,7 +331,7 @@ async def test_a_batch_of_large_inputs_is_cut_by_its_bytes(engine: Engine) -> No
 
 async def test_an_input_that_no_frame_can_hold_fails_alone(engine: Engine) -> None:
     replica = connect(engine)
-    gather = ask(engine, b"x" * (65 << 20))
+    gather = ask(engine, b"x" * (65 << 20), seconds=60)
     await turn()
     assert gather.outcomes[0].status == Status.INVALID_INPUT
     again = ask(engine, b"[1]")
