@@ -74,19 +74,19 @@ class NumbersParser:
         parts: list[NDArray[Any]] = []
         for start in range(0, len(raws), TOGETHER):
             part = self._together(raws[start : start + TOGETHER])
-            if part is None or part.shape[1] != (parts[0].shape[1] if parts else self._wide(part)):
+            if part is None or part.shape[1] != (parts[0].shape[1] if parts else self._width(part)):
                 return None
             parts.append(part)
         if len(parts) > 1:
             return np.concatenate(parts)
         return parts[0] if parts else None
 
-    def _wide(self, rows: NDArray[Any]) -> int:
+    def _width(self, rows: NDArray[Any]) -> int:
         """How many numbers a row has to have, where these are the first."""
         return int(rows.shape[1]) if self._length is None else self._length
 
     def _together(self, raws: Sequence[bytes]) -> NDArray[Any] | None:
-        if self._read is None or len(raws[0]) > SHORT_BYTES:
+        if self._read is None or max(map(len, raws)) > SHORT_BYTES:
             return None
         text = b"[%b]" % b",".join(raws)
         # Where each begins and ends with the only brackets that it has, the arrays in the text are

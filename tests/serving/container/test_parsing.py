@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.container.errors import UnknownInputType
+from serving.container.numbers import SHORT_BYTES, NumbersParser
 from serving.container.parsing import PARSERS, parse_batch, row_parser
 from serving.container.rows import InvalidRow
 from serving.container.signature import INPUT_TYPES, Signature
@@ -120,6 +121,18 @@ def test_a_parser_goes_on_after_every_refusal() -> None:
 )
 def test_other_types_become_python_values(input_type: str, raw: bytes, value: Any) -> None:
     assert row_parser(Signature.of(input_type)).parse(raw) == value
+
+
+@pytest.mark.parametrize("long_at", [0, 1, 63])
+def test_what_is_read_together_is_bounded_by_each_of_its_rows(long_at: int) -> None:
+    """The parser keeps many times as much memory as the longest text that it has read had."""
+    parser = row_parser(Signature.of("doubles"))
+    assert isinstance(parser, NumbersParser)
+    raws = [b"[1,2]"] * 64
+    assert parser.parse_together(raws) is not None
+    raws[long_at] = b"[1,%b2]" % (b" " * SHORT_BYTES)
+    assert parser.parse_together(raws) is None
+    assert len(parse_batch(parser, raws).rows) == 64
 
 
 def test_one_bad_input_is_refused_alone() -> None:
