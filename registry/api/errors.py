@@ -148,6 +148,13 @@ def _unsupported(error: exceptions.APIException, *, view: APIView) -> Unsupporte
     return UnsupportedEncoding(f"Expected a body of the type {expected}: {error.detail}")
 
 
+def _unreadable(error: UnreadablePostError) -> BadRequest | None:
+    """A client that left; where a disk can't be read, say, it is a fault of ours."""
+    if isinstance(error.__cause__, ConnectionError):
+        return BadRequest(f"Expected the whole body: {error}")
+    return None
+
+
 def _from_drf(error: exceptions.APIException) -> ClipperError:
     if isinstance(error, exceptions.ValidationError):
         return _from_validation(error)
@@ -184,13 +191,13 @@ BY_STATUS: dict[int, Callable[[str], ClipperError]] = {
     413: BodyTooLarge,
     415: UnsupportedEncoding,
 }
-DJANGO_ERRORS: tuple[tuple[type[Exception], Callable[[Any], ClipperError]], ...] = (
+DJANGO_ERRORS: tuple[tuple[type[Exception], Callable[[Any], ClipperError | None]], ...] = (
     (Http404, lambda error: NotFound(str(error) or "There is nothing here.")),
     (PermissionDenied, lambda error: Forbidden(str(error) or "This isn't allowed.")),
     (ValidationError, bad_request),
     (RequestDataTooBig, lambda error: BodyTooLarge("Expected a smaller body.")),
     (SuspiciousOperation, lambda error: BadRequest(str(error))),
-    (UnreadablePostError, lambda error: BadRequest(f"Expected the whole body: {error}")),
+    (UnreadablePostError, _unreadable),
     (MultiPartParserError, lambda error: BadRequest(f"Expected a multipart form: {error}")),
     (DjangoBadRequest, lambda error: BadRequest(str(error))),
     (OperationalError, database_error),

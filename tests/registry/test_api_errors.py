@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import gzip
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.handlers.asgi import ASGIRequest
 from django.core.management import call_command
 from django.db import OperationalError
+from django.http import UnreadablePostError
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from registry.api.errors import translated
 from registry.models import Application
 from tests.registry.conftest import Api
 
@@ -132,3 +136,20 @@ def test_the_schema_and_its_page_need_no_key(client: Client) -> None:
     page = client.get("/api/v1/docs/")
     assert page.status_code == 200
     assert b"swagger-ui" in page.content
+
+
+@pytest.mark.parametrize(
+    ("why", "code"), [(ConnectionResetError("it left"), "malformed"), (OSError(5, "no disk"), None)]
+)
+def test_only_a_client_that_left_is_told_of_a_body_that_cannot_be_read(
+    why: OSError, code: str | None
+) -> None:
+    class Body(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise why
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+    with pytest.raises(UnreadablePostError) as told:
+        ASGIRequest(scope, Body()).read()
+    known = translated(told.value)
+    assert (known and known.code) == code
