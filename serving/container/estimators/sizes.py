@@ -76,10 +76,10 @@ def _check_neighbors(neighbors: Any) -> None:
     shape = np.shape(points)
     if len(shape) != 2 or shape[1] != neighbors.n_features_in_:
         raise ArtifactInvalid(f"expected points of {neighbors.n_features_in_} features")
-    if neighbors.n_samples_fit_ != shape[0] or not 1 <= neighbors.n_neighbors <= shape[0]:
-        raise ArtifactInvalid(
-            f"expected {neighbors.n_neighbors} neighbours or more, got {shape[0]} points"
-        )
+    if neighbors.n_samples_fit_ != shape[0]:
+        raise ArtifactInvalid(f"expected {neighbors.n_samples_fit_} points, got {shape[0]}")
+    if not 1 <= neighbors.n_neighbors <= shape[0]:
+        raise ArtifactInvalid(f"expected 1 to {shape[0]} neighbours, got {neighbors.n_neighbors}")
 
 
 def _check_labelled_neighbors(neighbors: Any) -> None:
