@@ -58,7 +58,7 @@ NOT_CHECKED = "it could not be checked, tried {} times"
 
 logger = logging.getLogger(__name__)
 
-_parents = WarmedParents()
+PARENTS = WarmedParents()
 
 
 @shared_task(name="serving.cluster.tasks.reconcile")
@@ -178,7 +178,7 @@ def _try_in_environment(
         return failed_trial(str(error), output=_log_of_build(version))
     hold.tell(RUNNING)
     if environment is None:
-        return try_out(version, artifact=artifact, parents=_parents, meanwhile=hold.look, **here)
+        return try_out(version, artifact=artifact, parents=PARENTS, meanwhile=hold.look, **here)
     try:
         trial = try_out(
             version,

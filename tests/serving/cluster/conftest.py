@@ -16,11 +16,21 @@ from django.test import override_settings
 from pytest_django.plugin import DjangoDbBlocker
 
 from registry.models import Model, ModelVersion
+from serving.cluster.control import tasks
 from serving.cluster.membership.directory import Directory
 from tests.redis_server import fresh_redis_client
 from tests.serving.cluster.records import SEAL
 from tests.serving.cluster.rounds import Rounds, make_version
 from tests.serving.cluster.stack import Hosts, Stack
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_parent_is_left() -> Iterator[None]:
+    """Of those that checks were forked by here: it would go on for a while, and tests beside count
+    what this process has started, and what it has open.
+    """
+    yield
+    tasks.PARENTS.end()
 
 
 @pytest.fixture
