@@ -37,6 +37,7 @@ from registry.version_queries import earlier, wanted
 
 # No row has this number: what a release was about has been deleted.
 GONE = 0
+EXAMPLE_WANTED = "Give a version an `example` of its inputs, and its check has it answer that."
 
 
 @transaction.atomic
@@ -148,9 +149,9 @@ def note_progress(*, release: Release, progress: str) -> None:
 def note_check(*, release: Release, check: VersionCheck) -> None:
     """Keep with a release what the check of its version told: it may be checked again.
 
-    Beside its report go `warnings`, where single queries took longer than the objective of an
-    application that would ask it, and `agreement`: how many of the samples that the live version
-    was asked too it answers with the same.
+    Beside its report go `warnings`, where it answered nothing or single queries took longer than
+    the objective of an application that would ask it, and `agreement`: how many of the samples that
+    the live version was asked too it answers with the same.
     """
     release.output = check.output
     Release.objects.filter(pk=release.pk).update(output=check.output)
@@ -159,11 +160,26 @@ def note_check(*, release: Release, check: VersionCheck) -> None:
 
 
 def _note_report(release: Release, *, report: Mapping[str, Any]) -> None:
-    kept = dict(report) | {"warnings": _too_slow_for(release, latency=report.get("latency", ()))}
+    slow = _too_slow_for(release, latency=report.get("latency", ()))
+    kept = dict(report) | {"warnings": [*_unanswered(report), *slow]}
     if (agreement := _agreement(release, samples=report.get("samples", ()))) is not None:
         kept["agreement"] = agreement
     release.report = kept
     Release.objects.filter(pk=release.pk).update(report=kept)
+
+
+def _unanswered(report: Mapping[str, Any]) -> list[str]:
+    """Say where nobody knows yet whether it answers: without an example that is no failure."""
+    samples, kept = report.get("samples", ()), report.get("kept", {})
+    if kept.get("answered") or any("output" in sample for sample in samples):
+        return []
+    if not samples:
+        return [f"Its check asked it nothing: no inputs can be made up for it. {EXAMPLE_WANTED}"]
+    found = samples[0]
+    return [
+        f"It answered none of the inputs that were made up for its check: {found['input']} → "
+        f"{found.get('error', '')}. {EXAMPLE_WANTED}"
+    ]
 
 
 def _too_slow_for(release: Release, *, latency: Sequence[Mapping[str, Any]]) -> list[str]:

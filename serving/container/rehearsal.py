@@ -17,6 +17,7 @@ from serving.rpc.text import safe_text
 if TYPE_CHECKING:
     from serving.container.predictor import BatchPredictor
 
+MADE_UP_TEXT = b'"a text"'
 # What is shown of an input or an output.
 SHOWN_CHARACTERS = 2000
 # The sizes of batches whose time is taken, beside the largest.
@@ -24,6 +25,8 @@ SIZES = (1, 8)
 MOST_BATCHES = 100
 # For each size. A model that is slower is asked this often all the same.
 SECONDS, FEWEST_BATCHES = 0.2, 3
+# A size of which so many would take longer, as it took over the one before, is left out.
+LONGEST_S = 20.0
 
 Text = Annotated[str, msgspec.Meta(max_length=2 * SHOWN_CHARACTERS)]
 
@@ -52,7 +55,9 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 def inputs_for(signature: Signature, *, example: str) -> tuple[bytes, ...]:
-    """The example, or what is made up where its shape is known."""
+    """The example, or what is made up where its shape is known, or where it is a text."""
+    if not example and signature.input_type == "strings":
+        return (MADE_UP_TEXT,)
     return (example.encode(),) if example else made_up(signature)
 
 
@@ -73,9 +78,14 @@ def answered(
 def timed(
     predictor: BatchPredictor, raw: bytes, *, largest: int, seconds: float = SECONDS
 ) -> tuple[BatchTime, ...]:
-    """How long it takes over batches of one, of eight and of the largest size."""
-    sizes = sorted({size for size in SIZES if size < largest} | {largest})
-    return tuple(_timed(predictor, [raw] * size, seconds=seconds) for size in sizes)
+    """How long it takes over batches of one, of eight and of the largest size, unless too long."""
+    found: list[BatchTime] = []
+    for size in sorted({size for size in SIZES if size < largest} | {largest}):
+        row_ms = found[-1].p50_ms / found[-1].size if found else 0.0
+        if row_ms * size * FEWEST_BATCHES > LONGEST_S * 1000:
+            break
+        found.append(_timed(predictor, [raw] * size, seconds=seconds))
+    return tuple(found)
 
 
 def _timed(predictor: BatchPredictor, batch: list[bytes], *, seconds: float) -> BatchTime:

@@ -86,6 +86,22 @@ def test_a_version_that_takes_other_inputs_goes_live_only_where_that_is_said(
     assert terminal.types("deploy", "narrower", narrow, *said) == "narrower:3 is live\n"
 
 
+@pytest.mark.usefixtures("known")
+def test_what_its_check_warns_of_is_said(terminal: Terminal, tmp_path: Path) -> None:
+    source = tmp_path / "model.py"
+    source.write_text(
+        "class Predictor:\n"
+        "    def __init__(self, path): pass\n"
+        "    def pred_batch(self, inputs): return [0] * len(inputs)\n"
+    )
+    told = terminal.types("deploy", "unasked", source, "--input-type", "json")
+    assert told == "unasked:1 is live\n"
+    assert terminal.complaint.startswith("clipper: warning: Its check asked it nothing")
+    terminal.types("deploy", "unasked", source, "--example", "[1]")
+    assert terminal.complaint == ""
+    terminal.types("scale", "unasked", 0)  # others want its slot
+
+
 @pytest.mark.usefixtures("known", "churn")
 def test_a_refusal_ends_with_one_and_the_servers_words(terminal: Terminal) -> None:
     told = terminal.json("predict", "churn", "[1]", code=1)

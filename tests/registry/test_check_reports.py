@@ -48,6 +48,29 @@ def test_a_version_that_is_too_slow_for_an_objective_is_told_so(
     assert checked(add_version("6"), took(40)).report["warnings"] == []
 
 
+@pytest.mark.parametrize(
+    ("report", "warning"),
+    [
+        ({}, "Its check asked it nothing: no inputs can be made up for it."),
+        (
+            {"samples": [{"input": '"a text"', "error": "ValueError: no date"}]},
+            "It answered none of the inputs that were made up for its check: "
+            '"a text" → ValueError: no date.',
+        ),
+    ],
+)
+def test_a_version_that_answered_nothing_goes_live_with_a_warning(
+    manager: Api, add_version: AddVersion, report: dict[str, Any], warning: str
+) -> None:
+    release = checked(add_version("5"), report)
+    assert release.state == Release.State.LIVE
+    body = manager("get", f"models/svm/releases/{release.pk}").json()
+    wanted = "Give a version an `example` of its inputs, and its check has it answer that."
+    assert body["report"]["warnings"] == [f"{warning} {wanted}"]
+    kept = {"inputs": 2, "answered": 1, "same": 1, "with": "svm:5"}
+    assert checked(add_version("6"), report | {"kept": kept}).report["warnings"] == []
+
+
 def test_what_the_live_version_was_asked_too_is_compared(add_version: AddVersion) -> None:
     assert "agreement" not in checked(add_version("5"), took(1)).report
     other = {"samples": [SAMPLE | {"output": "3"}, {"input": "[2]", "output": "4"}]}

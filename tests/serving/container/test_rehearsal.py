@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from serving.container import rehearsal
 from serving.container.__main__ import main
 from serving.container.rehearsal import CheckReport, read_report
 from serving.container.spec import LoadSpec
+from serving.rpc.frames import Answer, AnswerStatus
 from tests.serving.container.artifacts import save
 
 MODEL = """
@@ -55,6 +59,30 @@ def test_without_an_example_nothing_is_shown(capfd: Any, tmp_path: Path) -> None
     told = checked(capfd, at=tmp_path / "a.py")
     assert told["ok"]
     assert told["report"] == {}
+
+
+def test_a_text_that_is_made_up_may_make_no_sense(capfd: Any, tmp_path: Path) -> None:
+    content = MODEL.replace('inputs["age"]', "inputs")
+    told = checked(capfd, at=tmp_path / "a.py", content=content, input_type="strings")
+    assert told["ok"]
+    (sample,) = told["report"]["samples"]
+    assert sample["input"] == '"a text"'
+    assert "could not convert string to float" in sample["error"]
+    assert "latency" not in told["report"]
+
+
+def test_a_size_is_not_timed_that_would_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    class Slow:
+        def answer_batch(self, inputs: Sequence[bytes]) -> list[Answer]:
+            sizes.append(len(inputs))
+            return [Answer(AnswerStatus.OK, b"1")] * len(inputs)
+
+    times = count(step=0.5)  # of which each reading is half a second after the one before
+    monkeypatch.setattr(rehearsal, "perf_counter", lambda: next(times))
+    assert [time.size for time in rehearsal.timed(Slow(), b"1", largest=1000)] == [1, 8]
+    assert sizes == [1] * 3 + [8] * 3
 
 
 @pytest.mark.parametrize("told", [None, [], {"samples": 3}, {"samples": [{"input": "a" * 9999}]}])

@@ -97,10 +97,16 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     error: str = ""
     output: str = ""
+    report: dict[str, Any] = {}
     by: str = ""
     created_at: str = ""
     live_at: str | None = None
     ended_at: str | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What its check found that doesn't keep it from going live, in sentences."""
+        return [str(warning) for warning in self.report.get("warnings", ())]
 
     @property
     def is_open(self) -> bool:
