@@ -102,8 +102,14 @@ class Arrivals:
     async def _serve(self, connection: socket.socket, data: bytes) -> None:
         protocol = self._new_protocol()
         protocol.brings(data)
+        connecting = self._loop.create_task(
+            self._loop.connect_accepted_socket(lambda: protocol, connection)
+        )
+        # In the turn of the loop that connects it, before anything is read: read on at each of its
+        # moves, a connection would bring ever more along.
+        self._loop.call_soon(self._loop.call_soon, protocol.begin)
         try:
-            await self._loop.connect_accepted_socket(lambda: protocol, connection)
+            await connecting
         except OSError:
             connection.close()
 

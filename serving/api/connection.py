@@ -110,9 +110,6 @@ class HttpConnection(StrictProtocol):
 
     def _keep(self, data: bytes) -> None:
         self._flow.ahead += data
-        if self._flow.read_paused:
-            # It has just arrived from another process: uvloop began to read all the same.
-            self.transport.pause_reading()
         self._flow.pause_reading()
 
     def _go_on(self) -> None:

@@ -60,26 +60,25 @@ class MovingConnection(HttpConnection):
         self._brought = b""
 
     def brings(self, data: bytes) -> None:
-        """Begin with what another process has read. To be called before it is connected.
+        """Begin with what another process has read. To be called before it is connected."""
+        self._brought = data
+
+    def begin(self) -> None:
+        """Take up what it brought. To be called right behind `connection_made`: not from there, as
+        uvloop reads from then on, whatever it was told, and not later, as it would have read.
 
         The first request stays here, whosever it is: of two processes that don't agree, as they may
         while the stack is upgraded, each would send it back to the other.
         """
-        self._brought = data
+        if self._brought and self.transport is not None:
+            self._go_on()
+        self._brought = b""
 
     # What the event loop calls.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if self._brought and not self._refusing:
-            self.data_received(self._brought)
-            # uvloop begins to read now, whatever it has been told meanwhile.
-            self.loop.call_soon(self._stay_paused)
-        self._brought = b""
-
-    def _stay_paused(self) -> None:
-        if self._flow.read_paused:
-            self.transport.pause_reading()
+        self._flow.ahead = self._brought
 
     @property
     def _waits(self) -> bool:

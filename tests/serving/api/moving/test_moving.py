@@ -81,6 +81,15 @@ async def test_what_comes_while_a_connection_arrives_waits_behind_what_came_alon
             assert came.index(b"of console") == queries
 
 
+async def test_however_often_a_connection_moves_it_brings_no_more_along(two: TwoKinds) -> None:
+    """More is in its socket all the time: 3 MB, of kinds that alternate."""
+    paths = [ADMIN, FEEDBACK] * 25
+    async with two.running(), client_of(two.predict) as client:
+        client.writer.write(b"".join(request(b"a" * 60_000, path=path) for path in paths))
+        came = [await answer_of(client) for _ in paths]
+    assert came == [b"of console", b"of predict"] * 25
+
+
 async def test_an_answer_under_way_is_out_before_the_connection_moves(two: TwoKinds) -> None:
     async with two.running(), client_of(two.predict) as client:
         await client.send(request() + request(path=ADMIN))
