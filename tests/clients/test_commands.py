@@ -96,7 +96,7 @@ def test_what_its_check_warns_of_is_said(terminal: Terminal, tmp_path: Path) -> 
     )
     told = terminal.types("deploy", "unasked", source, "--input-type", "json")
     assert told == "unasked:1 is live\n"
-    assert terminal.complaint.startswith("clipper: warning: Its check asked it nothing")
+    assert terminal.complaint.startswith("clipper: warning: unasked:1: Its check asked it no")
     terminal.types("deploy", "unasked", source, "--example", "[1]")
     assert terminal.complaint == ""
     terminal.types("scale", "unasked", 0)  # others want its slot

@@ -108,6 +108,7 @@ def test_it_is_made_said_again_changed_and_exported(
     assert "slo_ms: 1000 -> 900" in told
     assert "live: 1 -> 2" in told
     terminal.types("apply", "-f", folder.file)
+    assert terminal.complaint.startswith("clipper: warning: declared:2: Its check asked it no")
     assert terminal.types("predict", "declared", ROW) == "7\n"
     assert terminal.types("diff", "-f", folder.file) == "Nothing differs.\n"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from clipper_client.answers import Release
 from clipper_client.cli.command import Command, Options
-from clipper_client.cli.output import print_json, print_line, shown
+from clipper_client.cli.output import print_json, print_line, shown, warn
 from clipper_client.client import Client
 from clipper_client.declarations.apply import (
     check_conflicts,
@@ -61,6 +62,8 @@ def _apply(client: Client, options: Options) -> int:
         if not options.json:
             _print_change(change)
         answer = client.run(take(change, policy=RetryPolicy()))
+        if isinstance(answer, Release):
+            warn(answer)
         if change.kind == "key" and change.action == "create":
             answers.append({**change.as_dict(), "key": answer["key"]})
             if not options.json:

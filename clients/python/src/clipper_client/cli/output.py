@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from clipper_client.answers import Release
+
 
 def print_json(value: Any) -> None:
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
@@ -20,6 +22,12 @@ def print_line(text: str) -> None:
 def complain(text: str) -> None:
     """Say in one line what went wrong, whatever the text holds."""
     print(f"clipper: {' '.join(text.split())}", file=sys.stderr)
+
+
+def warn(release: Release) -> None:
+    """Say what a release warns of."""
+    for warning in release.warnings:
+        complain(f"warning: {release.model}:{release.version}: {warning}")
 
 
 def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -100,8 +100,7 @@ def _configure(change: Change, policy: RetryPolicy) -> Operation[Any]:
 def _deploy(change: Change, policy: RetryPolicy) -> Operation[Any]:
     model: DeclaredModel = change.declared
     path = model_path(model.name, "versions", str(model.live), "deploy")
-    release = yield from released(path, body={"reason": REASON}, wait=True, policy=policy)
-    return release.as_dict()
+    return (yield from released(path, body={"reason": REASON}, wait=True, policy=policy))
 
 
 def _put_application(change: Change, policy: RetryPolicy) -> Operation[Any]:
