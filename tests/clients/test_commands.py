@@ -141,7 +141,7 @@ def test_top_shows_what_is_there_now(terminal: Terminal, client: Client, rows: R
         told = terminal.json("top", "--every", "0.1")
         return [row["application"] for row in told["applications"]]
 
-    eventually(lambda: "churn" in shown(), seconds=30, what="what was asked is shown")
+    eventually(lambda: "churn" in shown(), seconds=90, what="what was asked is shown")
     assert "VERSION" in terminal.types("top", "--every", "0.1", "--once")
 
 
@@ -167,7 +167,7 @@ def test_it_tells_what_another_policy_would_have_earned(
         client.feedback(client.predict(churn, row), label=int(label))
     eventually(
         lambda: terminal.json("what-if", churn)["earned"]["rows"] == before + 40,
-        seconds=20,
+        seconds=90,
         what="the feedback is in the database",
     )
     heading, head, estimate = terminal.types("what-if", churn, "--policy", "ucb1").splitlines()

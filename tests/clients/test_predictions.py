@@ -186,7 +186,7 @@ def test_status_and_logs_say_what_runs(client: Client, churn: str) -> None:
     def ready() -> list[str]:
         return [r.state for r in client.status().replicas if r.model == churn]
 
-    eventually(lambda: "ready" in ready(), seconds=30, what="a replica is ready")
+    eventually(lambda: "ready" in ready(), seconds=90, what="a replica is ready")
     assert client.logs(churn).lines
 
 

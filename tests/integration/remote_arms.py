@@ -42,7 +42,7 @@ def application(stack: Stack, name: str, *, policy: str, models: list[str]) -> s
         assert created.status_code == 201, created.text
         eventually(
             lambda: not post(client, f"{name}/predict", {"input": [0.0] * 64})["default"],
-            seconds=30,
+            seconds=90,
             what="answers",
         )
     return name

@@ -27,7 +27,7 @@ from supervisor.xmlrpc import SupervisorTransport  # type: ignore[import-untyped
 from scripts.stack.command import free_port, start_command
 from scripts.stack.layout import ROOT
 
-START_S = 180.0
+START_S = 400.0
 # For what is asked without TLS, and again and again while a test waits: to read whom this machine
 # trusts takes httpx 7 ms for each client.
 TRUSTS_NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -247,7 +247,7 @@ class Stack:
             lines = [ln for ln in text.splitlines() if ln.startswith("clipper_version_hits_total{")]
             return int(sum(float(line.rpartition(" ")[2]) for line in lines))
 
-        eventually(lambda: count() > more_than, seconds=30, what="cache hits published")
+        eventually(lambda: count() > more_than, seconds=90, what="cache hits published")
         return count()
 
     def feedback_rows(self, *, context: str, wait_for: int) -> int:
@@ -258,7 +258,7 @@ class Stack:
                 "SELECT count(*) FROM selection_feedback WHERE context = ?", context
             )
 
-        eventually(lambda: count() >= wait_for, seconds=20, what=f"{wait_for} rows, got {count()}")
+        eventually(lambda: count() >= wait_for, seconds=90, what=f"{wait_for} rows, got {count()}")
         return count()
 
     def judged_rows(self, *, context: str) -> dict[str, int]:

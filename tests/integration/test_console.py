@@ -36,7 +36,7 @@ def console(stack: Stack, chromium: Browser) -> Iterator[Page]:
     """A page signed in as the demo's administrator."""
     context = chromium.new_context(base_url=stack.url, viewport={"width": 1440, "height": 1000})
     page = context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(45_000)
     page.goto("/admin/login/")
     page.fill("#id_username", stack.demo["admin_user"])
     page.fill("#id_password", stack.demo["admin_password"])
@@ -66,7 +66,7 @@ def test_a_bad_version_is_deployed_and_rolled_back_under_load_and_nobody_is_let_
     record_property: Callable[[str, object], None],
 ) -> None:
     inputs, _ = digits
-    eventually(stack.ready, seconds=30, what="ready")
+    eventually(stack.ready, seconds=90, what="ready")
     with Load(stack, application=patient, inputs=inputs) as load:
         eventually(lambda: load.count() > 50, seconds=60, what="load")
         assert version_asked(load, "svm-linear") == "svm-linear:1"

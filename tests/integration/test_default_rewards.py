@@ -56,7 +56,7 @@ def test_silence_counts_once_although_the_web_process_is_killed(
 
     with redis.Redis.from_url(stack.redis_url) as kept:
         (key,) = kept.scan_iter("clipper:due:*")
-        eventually(lambda: kept.zcard(key) == PREDICTIONS, seconds=30, what="receipts written")
+        eventually(lambda: kept.zcard(key) == PREDICTIONS, seconds=90, what="receipts written")
         os.kill(stack.web_processes()[0].pid, signal.SIGKILL)
         eventually(lambda: not kept.exists(key), seconds=60, what="all of them settled")
 
@@ -65,4 +65,4 @@ def test_silence_counts_once_although_the_web_process_is_killed(
         ("receipt", None): LABELLED,
         ("default", 0.75): PREDICTIONS - LABELLED,
     }
-    eventually(stack.ready, seconds=30, what="ready again")
+    eventually(stack.ready, seconds=90, what="ready again")

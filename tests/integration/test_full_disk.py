@@ -71,7 +71,7 @@ def test_predictions_survive_a_full_disk_and_the_stack_recovers(
         receipt = post(client, f"{application}/predict", {"input": inputs[0]})["query_id"]
 
     with Load(stack, application=application, inputs=inputs, threads=2) as load:
-        eventually(lambda: load.count() > 20, seconds=30, what="it answers")
+        eventually(lambda: load.count() > 20, seconds=90, what="it answers")
         disk.fill()
         # The first write that finds no room is the end of Redis.
         eventually(
@@ -99,7 +99,7 @@ def test_predictions_survive_a_full_disk_and_the_stack_recovers(
             what="feedback is taken again",
         )
         answered = load.count()
-        eventually(lambda: load.count() > answered + 50, seconds=30, what="it answers still")
+        eventually(lambda: load.count() > answered + 50, seconds=90, what="it answers still")
 
     assert load.errors == []
     assert {name: stack.pid_of(name) for name in PROGRAMS} == pids

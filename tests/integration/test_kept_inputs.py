@@ -25,9 +25,9 @@ def test_a_check_tells_how_far_it_agrees_on_kept_inputs(stack: Stack) -> None:
         def asked() -> bool:
             return not post(client, f"{NAME}/predict", {"input": [1.0]})["default"]
 
-        eventually(asked, seconds=30, what="an answer")
+        eventually(asked, seconds=90, what="an answer")
         found = "clipper:input-sample:*:keeping:1"
-        eventually(lambda: server.keys(found), seconds=30, what="an input is kept")
+        eventually(lambda: server.keys(found), seconds=90, what="an input is kept")
         kept = deployed(client, version="2", answer=5)["report"]["kept"]
     assert kept.pop("inputs") == kept.pop("answered") > 0
     assert kept == {"with": f"{NAME}:1", "same": 0, "largest_difference": 2.0}

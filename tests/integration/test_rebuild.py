@@ -118,4 +118,4 @@ def test_a_reset_is_followed_by_queries_within_a_moment(
             weights = {arm["weight"] for arm in stack.learned(patient, context="")}
             return len(weights) == 1
 
-        eventually(even, seconds=30, what="all arms are trusted alike")
+        eventually(even, seconds=90, what="all arms are trusted alike")

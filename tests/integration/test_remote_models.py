@@ -174,5 +174,5 @@ def test_another_secret_reaches_the_replica_that_runs(
             post(client, f"{name}/predict", {"input": digits[0][0]})
             return triton.asked[-1].headers["authorization"]
 
-        eventually(lambda: sent_now() == "Bearer another-secret", seconds=30, what="it is sent")
+        eventually(lambda: sent_now() == "Bearer another-secret", seconds=90, what="it is sent")
         assert replicas(client) == before != []

@@ -118,7 +118,7 @@ def test_both_kinds_tell_of_themselves(
     }
     assert all(pids.values())
     eventually(
-        lambda: told() >= pids["predict"] | pids["console"], seconds=20, what="both kinds told"
+        lambda: told() >= pids["predict"] | pids["console"], seconds=90, what="both kinds told"
     )
 
 
@@ -130,7 +130,7 @@ def test_queries_are_answered_by_compiled_code_where_it_is_of_these_sources(stac
         return re.findall(r'clipper_web_compiled\{process="[^"]+"\} (\S+)', text)
 
     # One that has ended is told of for some seconds.
-    assert set(eventually(told, seconds=20, what="code told")) == {str(expected)}
+    assert set(eventually(told, seconds=90, what="code told")) == {str(expected)}
     mapped = [
         f"{compiled.BUILDS}/" in Path(f"/proc/{process.pid}/maps").read_text()
         for kind in ("predict", "console")

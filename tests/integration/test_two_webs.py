@@ -122,7 +122,7 @@ def test_both_answer_and_the_metrics_of_either_show_both(webs: Webs, digits: Dig
         for input in digits[0][: 5 + number]:
             assert not webs.predict(client, input)["default"]
     expected = {pid: 5 + number for number, pid in enumerate(webs.by_pid)}
-    eventually(lambda: webs.counted() == expected, seconds=30, what="both have published")
+    eventually(lambda: webs.counted() == expected, seconds=90, what="both have published")
 
 
 def test_feedback_on_the_others_prediction_counts_once(webs: Webs, digits: Digits) -> None:
@@ -151,9 +151,9 @@ def test_a_change_of_settings_reaches_both(webs: Webs, digits: Digits) -> None:
     sources()
     assert sources() == {"cache"}
     assert webs.operator.patch(path, json={"cache": False}).status_code == 200
-    eventually(lambda: sources() == {"model"}, seconds=30, what="both ask the models")
+    eventually(lambda: sources() == {"model"}, seconds=90, what="both ask the models")
     assert webs.operator.patch(path, json={"cache": True}).status_code == 200
-    eventually(lambda: sources() == {"cache"}, seconds=30, what="both look into their caches")
+    eventually(lambda: sources() == {"cache"}, seconds=90, what="both look into their caches")
 
 
 def test_a_deploy_and_a_rollback_reach_both_and_nobody_gets_a_default(
@@ -168,7 +168,7 @@ def test_a_deploy_and_a_rollback_reach_both_and_nobody_gets_a_default(
         for path, version in (("versions/2/deploy", "2"), ("rollback", "1")):
             begun = webs.operator.post(f"/api/v1/models/{MODEL}/{path}", json={})
             assert begun.status_code == 202, begun.text
-            eventually(partial(serve, version), seconds=30, what=f"both serve version {version}")
+            eventually(partial(serve, version), seconds=90, what=f"both serve version {version}")
         enough = load.count() + 50
         eventually(lambda: load.count() > enough, seconds=60, what="load afterwards")
     assert load.errors == []
@@ -186,7 +186,7 @@ def test_what_autoscaling_reads_adds_up(webs: Webs, digits: Digits) -> None:
             both = len(documents) == 2 and min(document["at"] for document in documents) > now
             return both and documents
 
-        documents = eventually(published, seconds=30, what="both publish")
+        documents = eventually(published, seconds=90, what="both publish")
         read = understood(documents)
         assert read is not None
         return reading_of(ARM, published=read)
@@ -231,7 +231,7 @@ def test_killing_one_leaves_the_other_serving(webs: Webs, digits: Digits) -> Non
         others = {worker.pid for worker in webs.workers()} - {killed, kept}
         return any(f'process="{pid}-' in webs.metrics() for pid in others)
 
-    eventually(replaced, seconds=30, what="another process in its place")
+    eventually(replaced, seconds=90, what="another process in its place")
     lost.close()
     assert kept in {worker.pid for worker in webs.workers()}
 

@@ -17,7 +17,7 @@ def counts(it: PlayedServing) -> dict[str, tuple[int, ...]]:
 
 
 async def test_arms_that_answer_fail_or_take_too_long_are_told_apart() -> None:
-    it = PlayedServing(application_spec(slo_ms=30.0))
+    it = PlayedServing(application_spec(slo_ms=300.0))
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     query = it.begin()
     await turn()

@@ -83,7 +83,7 @@ async def test_the_receipt_names_each_arm_with_its_output(serving: type[PlayedSe
 async def test_at_the_deadline_it_answers_with_what_arrived_and_less_confidence(
     serving: type[PlayedServing],
 ) -> None:
-    it = serving(application_spec(slo_ms=30.0))
+    it = serving(application_spec(slo_ms=300.0))
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
     query = it.begin()
     await turn()

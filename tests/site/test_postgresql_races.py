@@ -12,7 +12,7 @@ from tests.long import beginning_of
 from tests.site import manage
 from tests.site.postgresql_server import MigratedServer
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -261,7 +261,7 @@ def shrink_redis_file(stack: Stack) -> None:
         client.bgrewriteaof()
         eventually(
             lambda: not client.info("persistence")["aof_rewrite_in_progress"],
-            seconds=30,
+            seconds=90,
             what="the append-only file is written anew",
         )
 

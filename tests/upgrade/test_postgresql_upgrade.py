@@ -18,7 +18,7 @@ from tests.site import manage
 from tests.site.postgresql_server import postgresql_server
 from tests.upgrade.state import DATABASE, REPORTED, unpack
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(600)]
 
 SETUP = "import django, json; django.setup(); "
 MIGRATE = SETUP + (

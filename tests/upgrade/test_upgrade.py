@@ -17,7 +17,7 @@ from tests.upgrade.state import REPORTED, listed, report, unpack
 # One line per request would bury what a failing test has to say.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
 REPORT: dict[str, Any] = json.loads(REPORTED.read_text())
 # What goes on by itself: queries of the demo are asked anew at each start.

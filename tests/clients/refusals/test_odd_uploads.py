@@ -62,8 +62,8 @@ def test_one_that_breaks_off_leaves_nothing_and_is_sent_again(
         head += b"".join(b"%s: %s\r\n" % pair for pair in request.headers.raw)
         with socket.create_connection(("127.0.0.1", stack.port)) as connection:
             connection.sendall(head + b"\r\n" + body[: len(body) // 2])
-            eventually(lambda: arriving(stack), seconds=30, what="it arrives")
-        eventually(lambda: not arriving(stack), seconds=30, what="nothing is left of it")
+            eventually(lambda: arriving(stack), seconds=90, what="it arrives")
+        eventually(lambda: not arriving(stack), seconds=90, what="nothing is left of it")
         assert there.get("versions/cut").status_code == 404
         assert upload(there, version="cut").status_code == 201
 
@@ -90,7 +90,7 @@ def test_of_two_of_the_same_name_one_is_taken_as_a_whole(
     taken = [answer.status_code == 201 for answer in answers]
     folder = stack.var / "artifacts"
     assert [(folder / one[:2] / one).is_file() for one in digests] == taken
-    eventually(lambda: not arriving(stack), seconds=30, what="nothing is left of the other one")
+    eventually(lambda: not arriving(stack), seconds=90, what="nothing is left of the other one")
 
 
 def test_an_artifact_that_is_changed_after_its_check_is_never_loaded(
@@ -103,7 +103,7 @@ def test_an_artifact_that_is_changed_after_its_check_is_never_loaded(
     path = f"models/{MODEL}/versions/sound"
     eventually(
         lambda: client.request("GET", path)["check"]["state"] == "passed",
-        seconds=60,
+        seconds=180,
         what="its check has passed, before anybody deploys it",
     )
     kept = stack.var / "artifacts" / digest[:2] / digest

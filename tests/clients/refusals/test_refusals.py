@@ -154,7 +154,7 @@ def _outcome(client: Client, case: Refusal, *, artifact: Any) -> Outcome:
             version = str(error.details["version"])
         path = f"models/{case.model}/versions/{version}/errors"
         if case.code == "model_failed":
-            eventually(lambda: client.request("GET", path), seconds=30, what="its error is kept")
+            eventually(lambda: client.request("GET", path), seconds=90, what="its error is kept")
         return Outcome(raised=error, errors=client.request("GET", path))
     raise AssertionError(f"{case.title}: not refused")
 

@@ -166,7 +166,7 @@ class Stack:
     def deploy_and_wait(self, version: ModelVersion) -> Release:
         return self.wait_for_release(self.deploy(version), state="live")
 
-    def wait_for_release(self, release: Release, *, state: str, within_s: float = 90.0) -> Release:
+    def wait_for_release(self, release: Release, *, state: str, within_s: float = 240.0) -> Release:
         def look() -> Release | None:
             release.refresh_from_db()
             return release if release.state == state else None
@@ -178,7 +178,7 @@ class Stack:
             release.refresh_from_db()
             return release.progress == text
 
-        wait_for(look, within_s=60, what=text)
+        wait_for(look, within_s=180, what=text)
 
     def retire(self, *names: str) -> None:
         """Scale everything of these models to nothing, and wait until it is."""
@@ -191,7 +191,7 @@ class Stack:
                     for record in self.directory.read()
                 )
             ),
-            within_s=60,
+            within_s=180,
             what="all replicas gone",
         )
 
@@ -208,7 +208,7 @@ class Stack:
             was, before = before, read_control(self.client).age_s
             return before is not None and (was is None or before < was)
 
-        wait_for(look, within_s=60, what="a round")
+        wait_for(look, within_s=180, what="a round")
 
     # What tests see.
 
@@ -222,7 +222,7 @@ class Stack:
         count: int = 1,
         state: ReplicaState = ReplicaState.READY,
         apart_from: Sequence[ReplicaRecord] = (),
-        within_s: float = 60.0,
+        within_s: float = 180.0,
     ) -> list[ReplicaRecord]:
         known = {record.id for record in apart_from}
 

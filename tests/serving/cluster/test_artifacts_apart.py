@@ -21,7 +21,7 @@ from tests.serving.cluster.waiting import wait_for
 
 # `registry/artifacts/test_fetching` has a fetch and what can break it, `test_hosts_apart` a stack
 # on two hosts.
-pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 SETTINGS = apart.SETTINGS
 WORKERS = ("control",)

@@ -20,7 +20,7 @@ from serving.cluster.membership.workers import (
 from tests.serving.cluster.stack import SLOTS, Stack
 from tests.serving.cluster.waiting import wait_for
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 KILLS = 3
 

@@ -20,7 +20,7 @@ from tests.serving.cluster.asking import Peer
 from tests.serving.cluster.stack import Stack
 from tests.serving.cluster.waiting import wait_for
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 OLD = "scikit-learn==1.5.2"
 # Its words tell where it runs.

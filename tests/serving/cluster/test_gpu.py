@@ -13,7 +13,7 @@ from serving.cluster.membership.records import ReplicaState
 from tests.serving.cluster.asking import Peer
 from tests.serving.cluster.stack import SLOTS, Stack
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 DEVICES = {"CUDA_VISIBLE_DEVICES": "4,5"}
 TELLS_ITS_DEVICE = b"""

@@ -20,7 +20,7 @@ from tests.serving.cluster.network_namespaces import (
 from tests.serving.cluster.stack import Hosts, Stack
 from tests.serving.cluster.waiting import wait_for
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 PORTS = range(21600, 21700)
 SETTINGS = {

@@ -14,7 +14,7 @@ from tests.serving.cluster.asking import Peer
 from tests.serving.cluster.stack import BY, Stack, is_gone
 from tests.serving.cluster.waiting import wait_for
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 HUNG_S = 10
 SETTINGS = {"CLIPPER_HUNG_S": str(HUNG_S)}

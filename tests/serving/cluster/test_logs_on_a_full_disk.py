@@ -19,7 +19,7 @@ from tests.serving.cluster.waiting import wait_for
 from tests.small_disk import SmallDisk, small_disk
 
 # That it is no error of whoever prints, `test_replica_log` holds without a stack.
-pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 # Its logs lie on a disk of their own from the first one on.
 OWN_STACK = True

@@ -20,7 +20,7 @@ from tests.serving.cluster.stack import Stack
 from tests.serving.cluster.waiting import wait_for
 
 # Between hosts, `test_hosts_apart` holds it; that a release gives up, `test_reconcile_releases`.
-pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 LISTENING, ADVERTISED = "127.0.0.1", "127.0.0.77"
 SETTINGS = {

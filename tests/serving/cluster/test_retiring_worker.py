@@ -14,7 +14,7 @@ from tests.serving.cluster.asking import Peer
 from tests.serving.cluster.stack import BY, CPU, WORKER, Stack
 from tests.serving.cluster.waiting import wait_for
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.long]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 
 OWN_STACK = True
 BESIDE = [*WORKER, *CPU[:-4], "-n", "cpu-2@%h", *CPU[-2:]]

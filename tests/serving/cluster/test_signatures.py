@@ -24,7 +24,7 @@ def width(version: ModelVersion) -> int | None:
     return version.n_features
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_model_of_32_features_does_not_replace_one_of_64(stack: Stack) -> None:
     pixels = stack.add_artifact("pixels", runtime="onnx", content=constant(0, width=64))
     stack.deploy_and_wait(pixels)
@@ -49,7 +49,7 @@ def test_a_model_of_32_features_does_not_replace_one_of_64(stack: Stack) -> None
     stack.retire("pixels")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_replicas_tell_what_a_version_takes_that_was_checked_before_that_was_kept(
     stack: Stack,
 ) -> None:

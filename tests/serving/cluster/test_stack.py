@@ -29,7 +29,7 @@ from tests.serving.cluster.publishing import Web
 from tests.serving.cluster.stack import BY, SLOTS, Stack, is_gone
 from tests.serving.cluster.waiting import wait_for
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 PAIR = b"[1.0, 2.0]"
 FOUR = Answer(AnswerStatus.OK, b"4")
@@ -142,7 +142,7 @@ def test_a_replica_that_cannot_load_says_why_and_is_tried_again(
     os.kill(victim.pid, signal.SIGKILL)
     wait_for(
         lambda: any(version.digest in (one.last_error or "") for one in stack.replicas(version)),
-        within_s=30,
+        within_s=120,
         what="a replica says which artifact there isn't",
     )
     aside.rename(artifact)
@@ -296,7 +296,7 @@ def test_a_killed_worker_leaves_no_orphans(stack: Stack, version: ModelVersion) 
     worker.kill()
     worker.wait(timeout=40)
 
-    wait_for(lambda: all(is_gone(fork.pid) for fork in forks), within_s=30, what="no orphans")
+    wait_for(lambda: all(is_gone(fork.pid) for fork in forks), within_s=60, what="no orphans")
     stack.start_worker("cpu")
     stack.wait_for_replicas(version, apart_from=[before])
 

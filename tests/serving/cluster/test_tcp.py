@@ -23,7 +23,7 @@ from tests.serving.cluster.waiting import wait_for
 from tests.serving.linked import Linked
 
 # One host reaches the ports of another one in `test_hosts_apart`; secrets are in `test_links_tcp`.
-pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 PORTS = range(21800, 21900)
 SETTINGS = {

@@ -35,9 +35,12 @@ from serving.container.dying import set_parent_death_signal
 from serving.testing import version_spec
 from tests.processes import command_of
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="no pidfd elsewhere")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="no pidfd elsewhere"),
+    pytest.mark.timeout(400),
+]
 # Standing for a model's own code: they are pickled by reference to here, and so run in the check.
-SECONDS = 60.0
+SECONDS = 150.0
 
 
 class Pickled(LinearRegression):  # type: ignore[misc]  # scikit-learn has no types

@@ -12,7 +12,7 @@ PAUSE_S = 0.04
 T = TypeVar("T")
 
 
-def wait_for(look: Callable[[], T | None], *, within_s: float = 40.0, what: str = "") -> T:
+def wait_for(look: Callable[[], T | None], *, within_s: float = 120.0, what: str = "") -> T:
     """Return what `look` sees as soon as it is something (true)."""
     deadline = time.monotonic() + within_s
     while True:
