@@ -133,6 +133,10 @@ class HttpConnection(StrictProtocol):
     def _is_last(self) -> bool:
         return super()._is_last and not self._flow.ahead
 
+    @property
+    def _has_more(self) -> bool:
+        return bool(self._flow.ahead)
+
     def shutdown(self) -> None:
         """Answer what is under way, or the next request: `closing` makes that the last one."""
 

@@ -121,7 +121,8 @@ class StrictProtocol(HttpToolsProtocol):
     ) -> None:
         """Run the application; where it answers before the body is there, the connection ends.
 
-        The client may not send the rest, or send no end of it.
+        The client may not send the rest, or send no end of it. What it sent behind its last request
+        has no answer.
         """
         early = False
         request_id = request_id_of(cycle.scope["headers"])
@@ -136,10 +137,12 @@ class StrictProtocol(HttpToolsProtocol):
                 elif self._is_last:
                     cycle.keep_alive = False
             last = message["type"] == "http.response.body" and not message.get("more_body")
-            if early and last:
+            lingers = last and (early or (self._has_more and not cycle.keep_alive))
+            if lingers:
                 cycle.keep_alive = True  # or it would close at once
+                self._refusing = True
             await send(message)
-            if early and last:
+            if lingers:
                 self._end()
 
         await app(scope, receive, sent)
@@ -148,6 +151,11 @@ class StrictProtocol(HttpToolsProtocol):
     def _is_last(self) -> bool:
         """Whether the request that is being answered is the last one on this connection."""
         return self._shared.closing
+
+    @property
+    def _has_more(self) -> bool:
+        """Whether something came behind the request that is being answered."""
+        return False
 
     def _measure(self, size: int) -> None:
         """Count what a head, or the fields after chunks, have so far."""
@@ -269,9 +277,12 @@ class StrictProtocol(HttpToolsProtocol):
             self._request_id = b""
         common = self._shared.rendered(self.server_state.default_headers)
         transport.write(b"%b%bcontent-length: %d\r\n%b%b" % (start, common, len(body), last, body))
-        if not self._keep_alive and self._refusing:
+        if self._keep_alive:
+            return
+        if self._refusing or self._has_more:
+            self._refusing = True
             self._end()
-        elif not self._keep_alive:
+        else:
             transport.close()
 
     def _end(self) -> None:
