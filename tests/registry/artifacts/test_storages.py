@@ -28,6 +28,7 @@ from registry.artifacts.sources import SourceFailed, StorageSource
 from registry.artifacts.store import ArtifactStore
 from registry.errors import Conflict, NotFound, Unavailable
 from registry.models import Model, ModelVersion
+from scripts.stack.command import free_port
 from tests.registry.artifacts.conftest import CONTENT, DIGEST, ignored
 from tests.registry.conftest import BY, AddVersion
 from tests.serving.cluster.waiting import wait_for
@@ -40,14 +41,13 @@ LARGE = 64 << 20
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     log = tmp_path_factory.mktemp("moto") / "log"
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with log.open("wb") as out:
         server = subprocess.Popen(command, stdout=out, stderr=out)
     try:
-        wait_for(lambda: _answers(port), within_s=40, what=f"moto's server: {log.read_text()}")
+        wait_for(lambda: _answers(port), what=f"moto's server: {log.read_text()}")
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
