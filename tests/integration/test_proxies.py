@@ -21,7 +21,7 @@ from tests.integration.conftest import Digits
 from tests.integration.stack import Stack, eventually
 
 PAGE = ROOT / "docs" / "how-to" / "proxies.md"
-START_S = 20.0
+START_S = 60.0
 UPLOAD_BYTES = 20 << 20
 CODE = (
     b"class Predictor:\n    def __init__(self, path): pass\n    def pred_batch(self, x): return x\n"

@@ -331,8 +331,9 @@ async def test_no_descriptor_stays_behind(two: TwoKinds) -> None:
         for server in servers:
             while server.server_state.connections or server.server_state.tasks:
                 await asyncio.sleep(0.001)
-        await asyncio.sleep(0.05)
-        assert open_descriptors() == before
+        async with asyncio.timeout(30):
+            while open_descriptors() > before:
+                await asyncio.sleep(0.001)
     assert two.predict.limits.held == two.console.limits.held == 0
     assert two.predict.serving.metrics.refusals == {"process_away": 20}
 
