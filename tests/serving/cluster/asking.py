@@ -17,7 +17,7 @@ from serving.rpc.frames import (
 )
 from serving.rpc.hello import Hello, decode_hello
 
-TIMEOUT_S = 40.0
+TIMEOUT_S = 120.0
 
 
 class Peer:

@@ -29,7 +29,7 @@ def test_a_worker_says_that_it_lives_and_how_many_slots_it_has(stack: Stack) -> 
     # One that was killed shortly before is known for some seconds more.
     (worker,) = wait_for(
         lambda: now if len(now := read_workers(stack.client)) == 1 else None,
-        within_s=60,
+        within_s=150,
         what="the worker is announced",
     )
     assert (worker.queue, worker.slots, worker.host_id) == ("replicas.cpu", SLOTS, host_id())
