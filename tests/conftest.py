@@ -30,6 +30,7 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from infrastructure.file_lock import only_one
 from registry import throttle
+from serving.cluster.membership import directory, views, workers
 from tests.environment import FOLDER, OF_ALL
 from tests.made_once import Inserts
 
@@ -40,6 +41,7 @@ TRIGGERS: dict[str, list[str]] = AUDIT.MADE
 AUDIT.MADE = {vendor: [] for vendor in TRIGGERS}
 TABLES = Path(OF_ALL) / "empty.sqlite3"
 MIGRATING_S = 120.0
+LONG_S = 60.0
 FAILURES = (throttle.BY_ADDRESS, throttle.BY_PERSON, throttle.BY_PERSON_THERE, throttle.BY_KEYS)
 
 # Nothing that is measured in seconds fails a test on a busy machine. Each run draws other examples.
@@ -120,6 +122,12 @@ def _keep_what_a_flush_renews() -> None:
 def _cheap_passwords() -> None:
     """The one of production takes a quarter of a second of work, on purpose, for each."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _what_a_test_says_once_stays() -> None:
+    """A process says it again and again: a stall of the machine would make it dead in a test."""
+    directory.RECORD_TTL_S = workers.WORKER_TTL_S = views.VIEW_TTL_S = LONG_S
 
 
 @pytest.fixture(scope="session", autouse=True)
