@@ -37,7 +37,7 @@ from registry.version_queries import earlier, wanted
 
 # No row has this number: what a release was about has been deleted.
 GONE = 0
-EXAMPLE_WANTED = "Give a version an `example` of its inputs, and its check has it answer that."
+EXAMPLE_WANTED = "Give a version an example of its inputs, and its check has it answer that."
 
 
 @transaction.atomic

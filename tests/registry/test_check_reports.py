@@ -65,7 +65,7 @@ def test_a_version_that_answered_nothing_goes_live_with_a_warning(
     release = checked(add_version("5"), report)
     assert release.state == Release.State.LIVE
     body = manager("get", f"models/svm/releases/{release.pk}").json()
-    wanted = "Give a version an `example` of its inputs, and its check has it answer that."
+    wanted = "Give a version an example of its inputs, and its check has it answer that."
     assert body["report"]["warnings"] == [f"{warning} {wanted}"]
     kept = {"inputs": 2, "answered": 1, "same": 1, "with": "svm:5"}
     assert checked(add_version("6"), report | {"kept": kept}).report["warnings"] == []
