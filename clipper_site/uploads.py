@@ -30,7 +30,7 @@ from registry.artifacts.incoming import IncomingArtifact
 from registry.artifacts.room import need_room
 from registry.artifacts.store import ArtifactStore
 from registry.databases import told
-from registry.errors import ClipperError, Saturated, Unauthenticated, Unavailable
+from registry.errors import BadRequest, ClipperError, Saturated, Unauthenticated, Unavailable
 from registry.uploads import SCOPE_KEY, admit, takes_uploads
 from serving.api.http import Endpoint, Receive, Scope, Send, error_headers, header
 
@@ -67,7 +67,11 @@ class UploadHandlingASGIHandler(ASGIHandler):
         return await sync_to_async(self.get_response, thread_sensitive=True)(request)
 
     def create_request(self, scope: Mapping[str, Any], body_file: Any) -> Any:
-        return super().create_request(scope, scope.get(SCOPE_KEY) or body_file)
+        upload = scope.get(SCOPE_KEY)
+        if upload is None and _comes_in_chunks(scope):
+            scope = _with_length(scope, body_file.seek(0, io.SEEK_END))
+            body_file.seek(0)
+        return super().create_request(scope, upload or body_file)
 
 
 class Uploads:
@@ -219,7 +223,22 @@ def clear_remnants() -> None:
 
 
 def _announced(scope: Scope) -> int:
+    if _comes_in_chunks(scope):
+        raise BadRequest("Expected an upload with its Content-Length, got one in chunks.")
     return int(header(scope, b"content-length") or b"0")
+
+
+def _comes_in_chunks(scope: Mapping[str, Any]) -> bool:
+    return any(name == b"transfer-encoding" for name, _ in scope["headers"])
+
+
+def _with_length(scope: Mapping[str, Any], size: int) -> Mapping[str, Any]:
+    """Return the scope of a body that came in chunks, and is there, as of one that said its length.
+
+    Without it the REST framework, and Django's forms with files, take a body for none.
+    """
+    fields = [field for field in scope["headers"] if field[0] != b"transfer-encoding"]
+    return {**scope, "headers": [*fields, (b"content-length", b"%d" % size)]}
 
 
 def _admit(scope: Scope) -> None:

@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from registry.api.parsing import OctetStreamParser, bounded_body
+from registry.api.parsing import OctetStreamParser, octets_of
 from registry.api.permissions import Permissions, actor_of
 from registry.api.views.base import ManagementView, schema, whole_number
 from registry.artifacts.parts import DIGEST, UploadParts
@@ -59,8 +59,7 @@ class UploadView(ManagementView):
         ],
     )
     def put(self, request: Request, sha256: str) -> Response:
-        body: Any = request.data  # as OctetStreamParser has it
-        piece = bounded_body(body)
+        piece = octets_of(request)
         digest, (first, total) = _digest(sha256), _range(request, size=len(piece))
         received = UploadParts.default().append(
             digest, offset=first, total=total, piece=piece, sender=_sender(actor_of(request))
