@@ -112,6 +112,8 @@ class Arrivals:
             await connecting
         except OSError:
             connection.close()
+        else:
+            protocol.begin()  # where the loop took one turn more
 
     def _new_protocol(self) -> MovingConnection:
         server = self._server

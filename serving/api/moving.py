@@ -72,7 +72,7 @@ class MovingConnection(HttpConnection):
         """
         if self._brought and self.transport is not None:
             self._go_on()
-        self._brought = b""
+            self._brought = b""
 
     # What the event loop calls.
 
