@@ -89,7 +89,9 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
         self, request: HttpRequest, obj: ApiKey, form: ModelForm[ApiKey], change: bool
     ) -> None:
         if change:
-            update_api_key(key=obj, name=obj.name, expires_at=obj.expires_at, by=actor(request))
+            # Only what was changed here: the rest may be newer in the database than in this form.
+            changes = {name: form.cleaned_data[name] for name in form.changed_data}
+            update_api_key(key=obj, changes=changes, by=actor(request))
             return
         key, text = create_api_key(
             name=obj.name,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -16,6 +17,8 @@ from registry.services.audit import audited, record_created
 from registry.services.rows import locked
 from registry.services.validation import checked
 from registry.specs import FEEDBACK, MANAGE, PREDICT, READ, SCOPES
+
+CHANGEABLE = frozenset({"name", "expires_at"})
 
 
 @transaction.atomic
@@ -31,7 +34,7 @@ def create_api_key(
     """Create a key; returns the row and the key's text, which cannot be had again.
 
     Without `applications` it is for every application. Raises Forbidden where `by` may not hand out
-    the scope manage or read, or the permission to run code.
+    the scope manage or read, or the permission to run code, NotFound where an application is gone.
     """
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown:
@@ -54,6 +57,8 @@ def create_api_key(
         raise Forbidden(f"Who makes a key that may run code may run it; {by.label} may not.")
     if expires_at is not None and expires_at <= timezone.now():
         raise BadRequest(f"Expected a time of expiry in the future, got {expires_at:%F %T}.")
+    for application in sorted(applications, key=lambda application: application.pk):
+        locked(application)  # so that none goes meanwhile
     text = ApiKey.generate()
     key = ApiKey(
         name=name,
@@ -76,17 +81,18 @@ def create_api_key(
 
 
 @transaction.atomic
-def update_api_key(*, key: ApiKey, name: str, expires_at: datetime | None, by: Actor) -> ApiKey:
-    """Rename a key, or let it live for longer or less long.
+def update_api_key(*, key: ApiKey, changes: Mapping[str, Any], by: Actor) -> ApiKey:
+    """Rename a key (`name`), or let it live for longer or less long (`expires_at`).
 
     Raises Forbidden where it would work for longer and `by` couldn't make a key that may as much.
     """
     current = locked(key)
-    _check_life(current, expires_at=expires_at, by=by)
+    _check_life(current, expires_at=changes.get("expires_at", current.expires_at), by=by)
     with audited(current, by=by):
-        current.name, current.expires_at = name, expires_at
+        for field in CHANGEABLE & changes.keys():
+            setattr(current, field, changes[field])
         checked(current)
-        current.save(update_fields=["name", "expires_at"])
+        current.save(update_fields=CHANGEABLE)
     return current
 
 
@@ -119,7 +125,9 @@ def _is_later(expires_at: datetime | None, *, than: datetime | None) -> bool:
 
 @transaction.atomic
 def revoke_api_key(*, key: ApiKey, by: Actor) -> None:
-    """Make the key useless at once; its row stays for the record."""
-    with audited(key, by=by, action=AuditEntry.Action.REVOKE):
-        key.revoked_at = timezone.now()
-        key.save(update_fields=["revoked_at"])
+    """Make the key useless at once; its row stays for the record, and says who was first."""
+    key.revoked_at = locked(key).revoked_at
+    if key.revoked_at is None:
+        with audited(key, by=by, action=AuditEntry.Action.REVOKE):
+            key.revoked_at = timezone.now()
+            key.save(update_fields=["revoked_at"])

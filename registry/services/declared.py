@@ -50,15 +50,33 @@ def declare_application(
     declared stays as it is. Raises Conflict for another input type, and what each of the changes
     raises; then none is made.
     """
-    if application is not None:
-        _check_input_type(application, input_type=input_type)
-        return _change(
-            application,
-            fields=fields,
-            routes=routes,
-            allow_signature_change=allow_signature_change,
-            by=by,
-        )
+    same: dict[str, Any] = {
+        "fields": fields,
+        "allow_signature_change": allow_signature_change,
+        "by": by,
+    }
+    if application is None:
+        try:
+            return _create(name, input_type=input_type, routes=routes or (), **same)
+        except Conflict:
+            # Whoever declares the same at this moment may have been first.
+            rows = Application.objects.with_everything().filter(name=name)
+            if (application := rows.first()) is None:
+                raise
+    _check_input_type(application, input_type=input_type)
+    return _change(application, routes=routes, **same)
+
+
+@transaction.atomic
+def _create(
+    name: str,
+    *,
+    fields: Mapping[str, Any],
+    input_type: str | None,
+    routes: Sequence[RouteRequest],
+    allow_signature_change: bool,
+    by: Actor,
+) -> Declared:
     if input_type is None or "latency_ms" not in fields:
         raise BadRequest(f"Expected input_type and slo_ms, as {name} isn't there yet.")
     own, objective = _parted(fields)
@@ -66,7 +84,7 @@ def declare_application(
         name=name,
         input_type=input_type,
         slo_ms=objective["latency_ms"],
-        routes=routes or (),
+        routes=routes,
         allow_signature_change=allow_signature_change,
         by=by,
         **own,
@@ -124,8 +142,13 @@ def declare_model(
     if model is None:
         if input_type is None:
             raise BadRequest(f"Expected input_type, as {name} isn't there yet.")
-        create_model(name=name, input_type=input_type, description=description or "", by=by)
-        return Declared(created=True, changed=["input_type", "description"])
+        try:
+            create_model(name=name, input_type=input_type, description=description or "", by=by)
+            return Declared(created=True, changed=["input_type", "description"])
+        except Conflict:
+            # Whoever declares the same at this moment may have been first.
+            if (model := Model.objects.filter(name=name).first()) is None:
+                raise
     _check_input_type(model, input_type=input_type)
     if description in (None, model.description):
         return Declared(created=False, changed=[])

@@ -32,6 +32,7 @@ from registry.services.actor import SYSTEM, Actor
 from registry.services.audit import audited, record_done
 from registry.services.checks import check_holds, needs_check, request_check
 from registry.services.code import check_may_run_version
+from registry.services.rows import locked, refresh
 from registry.services.signatures import ALLOW, signature_fault
 from registry.version_queries import earlier, wanted
 
@@ -46,9 +47,10 @@ def deploy(
 ) -> Release:
     """Ask for `version` to go live; the returned release tells how far it is.
 
-    Raises Conflict where it is live already, or on its way. A release of another version still
-    under way is superseded. It fails where the version takes or gives something else than what
-    it would replace or stand beside, unless `allow_signature_change` says that this is meant.
+    Raises Conflict where it is live already, or on its way, NotFound where it is gone. A release of
+    another version still under way is superseded. It fails where the version takes or gives
+    something else than what it would replace or stand beside, unless `allow_signature_change` says
+    that this is meant.
     """
     return _release(
         version=version,
@@ -269,7 +271,10 @@ def _lock(release: Release) -> bool:
 def _release(
     *, version: ModelVersion, kind: str, by: Actor, reason: str, allow_signature_change: bool
 ) -> Release:
-    model = Model.objects.select_for_update(no_key=True).get(pk=version.model_id)
+    model = locked(version.model)
+    # A version that was started and not yet let go needs no start: its replicas are running.
+    refresh(version, fields=("warm_until", "validated_at", *LIMITS))
+    running = version.is_warm
     check_not_live(version, model=model)
     check_may_run_version(version, by=by)
     under_way = Release.objects.filter(model=model).open().filter(version=version).first()
@@ -280,9 +285,6 @@ def _release(
             version=version.version,
             release=under_way.pk,
         )
-    # A version that was started and not yet let go needs no start: its replicas are running.
-    version.refresh_from_db(fields=["warm_until", "validated_at", *LIMITS])
-    running = version.is_warm
     Release.objects.filter(model=model).open().update(
         state=Release.State.SUPERSEDED, ended_at=timezone.now()
     )
@@ -331,7 +333,7 @@ def _asked(release: Release, *, model: Model) -> dict[str, list[str | bool | Non
 
 def _call_off(model: Model, *, by: Actor, reason: str) -> Release | None:
     """Supersede the model's release under way; returns it, None where there is none."""
-    locked = Model.objects.select_for_update(no_key=True).get(pk=model.pk)
+    current = locked(model)
     release = Release.objects.filter(model=model).open().with_versions().first()
     if release is not None:
         release.state = Release.State.SUPERSEDED
@@ -339,7 +341,7 @@ def _call_off(model: Model, *, by: Actor, reason: str) -> Release | None:
         release.error = f"Called off by {by.label}" + (f": {reason}" if reason else ".")
         release.save(update_fields=["state", "ended_at", "error"])
         record_done(
-            locked,
+            current,
             by=by,
             action=AuditEntry.Action.ROLL_BACK,
             changes={f"release {release.pk}": [release.version_name, "called off"]},

@@ -30,7 +30,7 @@ from registry.services.audit import audited, record_created, record_deleted
 from registry.services.checks import request_check
 from registry.services.code import check_may_run
 from registry.services.releases import locked_versions
-from registry.services.rows import locked
+from registry.services.rows import locked, refresh
 from registry.services.validation import checked, save_new
 
 logger = logging.getLogger(__name__)
@@ -269,9 +269,10 @@ def live_version_of(model: Model) -> ModelVersion:
 def delete_version(*, version: ModelVersion, by: Actor) -> None:
     """Delete a version that nothing uses; its releases stay, with its name.
 
-    Raises Conflict where it is live, pinned or deploying.
+    Raises Conflict where it is live, pinned or deploying, NotFound where it is gone already.
     """
-    model = Model.objects.select_for_update(no_key=True).get(pk=version.model_id)
+    model = locked(version.model)
+    refresh(version, fields=("digest",))
     if model.live_version_id == version.pk:
         raise Conflict(f"{version} is live; deploy another version first.")
     if version.pinning_routes.exists():

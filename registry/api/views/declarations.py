@@ -210,9 +210,8 @@ def _key(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
         taken = _taken(NewKey, {"name": name, **said})
         services.create_api_key(by=_by(view.request), **taken.wanted(view.request))
         return
-    current = {"name": name, "expires_at": found.expires_at}
     changes = _taken(KeyPatch, said).validated_data
-    services.update_api_key(key=found, by=_by(view.request), **{**current, **changes})
+    services.update_api_key(key=found, changes=changes, by=_by(view.request))
 
 
 def _taken(shape: type[Body], said: Mapping[str, Any]) -> Any:

@@ -144,16 +144,14 @@ class KeyView(ManagementView):
     def patch(self, request: Request, key: int) -> Response:
         found = _found(key)
         _check_changes(request, key=found)
-        current: dict[str, Any] = {"name": found.name, "expires_at": found.expires_at}
-        services.update_api_key(key=found, by=actor_of(request), **current | self.body(KeyPatch))
+        services.update_api_key(key=found, changes=self.body(KeyPatch), by=actor_of(request))
         return Response(KeyOut(_found(key)).data)
 
     @schema("Revoke an API key, at once", status=204)
     def delete(self, request: Request, key: int) -> Response:
         found = _found(key)
         _check_changes(request, key=found)
-        if found.revoked_at is None:
-            services.revoke_api_key(key=found, by=actor_of(request))
+        services.revoke_api_key(key=found, by=actor_of(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
