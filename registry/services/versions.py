@@ -135,7 +135,8 @@ def _new_row(
         row.requirements, python=row.python, requires_python=requires_python, runtime=runtime
     )
     row.signature = check_inputs(model.input_type, signature=row.signature, example=row.example)
-    checked(row, exclude=("digest",))
+    # That its model is there still is known once that is locked.
+    checked(row, exclude=("digest", "model"))
     row.python = check_python_for(requires_python, asked=row.python)
     check_may_run(row, by=by)
     return row, taken
@@ -262,7 +263,9 @@ def live_version_of(model: Model) -> ModelVersion:
     """The version that is live now. Raises Conflict where none has been deployed yet."""
     if model.live_version is None:
         raise Conflict(f"{model.name} has no live version; deploy one first.", model=model.name)
-    return model.live_version
+    version: ModelVersion = model.live_version
+    version.model = model  # it is named by it, also once both are gone
+    return version
 
 
 @transaction.atomic

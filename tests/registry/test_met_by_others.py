@@ -13,7 +13,7 @@ from registry.errors import NotFound
 from registry.models import ApiKey, Application, AuditEntry, Model, ModelVersion
 from registry.services import RouteRequest
 from registry.services.declared import declare_application, declare_model
-from tests.registry.conftest import BY, go_live
+from tests.registry.conftest import BY, AddVersion, go_live
 
 pytestmark = pytest.mark.django_db
 
@@ -40,6 +40,20 @@ def test_a_version_that_is_gone_is_said_to_be(v1: ModelVersion, name: str) -> No
     with pytest.raises(NotFound, match="svm:1 any more"):
         CHANGES[name](v1)
     assert AuditEntry.objects.filter(name="svm:1", action="delete").count() == 1
+
+
+def test_a_live_version_that_goes_with_its_model_is_said_to_be_gone(v1: ModelVersion) -> None:
+    go_live(v1)
+    version = services.live_version_of(Model.objects.get())
+    services.delete_model(model=Model.objects.get(), by=BY)
+    with pytest.raises(NotFound, match="svm:1 any more"):
+        services.scale(version=version, replicas=2, by=BY)
+
+
+def test_an_upload_to_a_model_that_is_gone_says_so(svm: Model, add_version: AddVersion) -> None:
+    services.delete_model(model=Model.objects.get(), by=BY)
+    with pytest.raises(NotFound, match="There is no model svm any more"):
+        add_version("1")
 
 
 def test_no_key_is_bound_to_an_application_that_is_gone(digits: Application) -> None:
