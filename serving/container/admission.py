@@ -128,11 +128,17 @@ async def serve_admitted(server: BatchServer, *, channel: socket.socket) -> None
             server.drain()
         elif not message:
             loop.remove_reader(channel.fileno())
+            for joined in joining:
+                joined.cancel()
             server.drain()
             server.cut_off()
 
     loop.add_reader(channel.fileno(), hear)
     await server.peers_gone()
+    # Whose streams came right before are no peers yet, and would be cut off.
+    while joining:
+        await asyncio.wait(joining)
+        await server.peers_gone()
     loop.remove_reader(channel.fileno())
     forget(channel.fileno())
 
@@ -140,6 +146,9 @@ async def serve_admitted(server: BatchServer, *, channel: socket.socket) -> None
 async def _join(server: BatchServer, *, stream: socket.socket) -> None:
     try:
         await asyncio.get_running_loop().connect_accepted_socket(server.new_connection, stream)
+    except asyncio.CancelledError:
+        stream.close()
+        raise
     except OSError as error:
         logger.warning("peer lost: %s", error)
         stream.close()

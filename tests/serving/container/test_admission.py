@@ -13,6 +13,7 @@ import pytest
 
 from serving.container.admission import Admissions, PassedOn, serve_admitted
 from serving.container.batch_server import BatchServer
+from serving.rpc.frames import FrameDecoder, FrameType, decode_answers, encode_predict
 from tests.serving.container.test_server import Echo
 
 WITHIN_S = 20.0
@@ -65,3 +66,24 @@ async def test_where_a_model_s_process_has_none_left(caplog: pytest.LogCaptureFi
         async with asyncio.timeout(WITHIN_S):
             await serving
     assert "peer lost: this process has too many open files to take its stream" in caplog.text
+
+
+async def test_who_was_admitted_right_before_the_drain_is_answered_and_waited_for() -> None:
+    ours, channel = socket.socketpair()
+    peer, stream = socket.socketpair()
+    with ours, channel, peer:
+        admissions = Admissions(ours)
+        with stream:
+            admissions.admit(stream.fileno())
+        admissions.drain()
+        serving = asyncio.create_task(serve_admitted(BatchServer(Echo()), channel=channel))
+        frames = FrameDecoder()
+        (drain,) = frames.feed(await end_of(peer))
+        assert drain.type is FrameType.DRAIN
+        peer.sendall(encode_predict(1, [b"[7]"]))
+        (answered,) = frames.feed(await end_of(peer))
+        assert [answer.payload for answer in decode_answers(answered.body)[0]] == [b"[7]"]
+        assert not serving.done()
+        peer.close()
+        async with asyncio.timeout(WITHIN_S):
+            await serving
