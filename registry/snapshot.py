@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from django.db.models import Model as DjangoModel
 
 from registry.arms import arms_of, weights_of
+from registry.errors import NotFound
 from registry.models import Application, ModelVersion, Route
 from registry.reading import PRIORITIES, compare
 from registry.row_changes import KINDS, START, Known, RowChange, RowPlace, changed, in_order
@@ -38,8 +39,11 @@ def build_snapshot() -> Snapshot:
 
 
 def application_with_arms(application: Application) -> tuple[ApplicationSpec, dict[str, float]]:
-    """Read one application anew, and the weights of its arms' routes, as registered."""
-    row = Application.objects.for_snapshot().get(pk=application.pk)
+    """Read one application anew, and the weights of its arms' routes, as registered.
+
+    Raises NotFound where it is gone.
+    """
+    row = _read_anew(application)
     routes = row.routes.with_versions()
     versions = [v for r in routes for v in (r.pinned_version, r.model.live_version) if v]
     spec = application_spec(row)
@@ -49,6 +53,18 @@ def application_with_arms(application: Application) -> tuple[ApplicationSpec, di
         live={route.model_id: route.model.live_version_id for route in routes},
     )
     return spec, weights_of(arms)
+
+
+def registered(application: Application) -> ApplicationSpec:
+    """Read one application anew. Raises NotFound where it is gone."""
+    return application_spec(_read_anew(application))
+
+
+def _read_anew(application: Application) -> Application:
+    row = Application.objects.for_snapshot().filter(pk=application.pk).first()
+    if row is None:
+        raise NotFound(f"There is no application {application.name} any more.")
+    return row
 
 
 def version_spec(version: ModelVersion) -> VersionSpec:

@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models import ProtectedError
 
 from registry.errors import Conflict
-from registry.models import Model
+from registry.models import Application, Model
 from registry.services.actor import Actor
 from registry.services.audit import audited, record_created, record_deleted
 from registry.services.releases import end_releases
@@ -22,7 +22,7 @@ def create_model(*, name: str, input_type: str, description: str = "", by: Actor
     if Model.objects.filter(name=name).exists():
         raise taken
     model = Model(name=name, input_type=input_type, description=description)
-    checked(model)
+    checked(model, unique=False)
     save_new(model, conflict=taken)
     record_created(model, by=by)
     return model
@@ -53,7 +53,10 @@ def delete_model(*, model: Model, by: Actor) -> None:
             model.delete()
             remove_unused_artifacts(digests)
     except ProtectedError as error:
-        users = sorted({str(route.application) for route in model.routes.all()})
-        raise Conflict(
-            f"{model.name} is routed by {', '.join(users)}; unlink it first.", applications=users
-        ) from error
+        routing = Application.objects.filter(routes__model=model).distinct().order_by("name")
+        users = list(routing.values_list("name", flat=True))
+        # Those that the delete has seen may be gone by now.
+        by_whom = (
+            f"by {', '.join(users)}; unlink it first" if users else "no longer; delete it again"
+        )
+        raise Conflict(f"{model.name} is routed {by_whom}.", applications=users) from error

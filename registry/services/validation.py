@@ -11,10 +11,13 @@ from django.db.models import Model as DjangoModel
 from registry.errors import BadRequest, Conflict
 
 
-def checked(row: DjangoModel, *, exclude: Collection[str] = ()) -> None:
-    """Run the model's own validation; raises BadRequest naming each wrong field."""
+def checked(row: DjangoModel, *, exclude: Collection[str] = (), unique: bool = True) -> None:
+    """Run the model's own validation; raises BadRequest naming each wrong field.
+
+    Without `unique` a name that is taken is left to `save_new`, which calls it a conflict.
+    """
     try:
-        row.full_clean(exclude=set(exclude))
+        row.full_clean(exclude=set(exclude), validate_unique=unique)
     except ValidationError as error:
         raise bad_request(error) from error
 

@@ -20,7 +20,7 @@ from redis.lock import Lock
 from infrastructure.locks import exclusively
 from registry.errors import Conflict
 from registry.models import Application
-from registry.snapshot import application_spec
+from registry.snapshot import registered
 from registry.specs import ApplicationSpec
 from selection.feedback import checkpoints
 from selection.feedback.marks import restore_marks
@@ -80,7 +80,7 @@ def rebuild(
     `only`: this context alone. `dry_run`: say what differs and write nothing. Raises Unavailable
     without Redis, Conflict where feedback is persisted elsewhere or outruns the writing.
     """
-    spec = application_spec(Application.objects.for_snapshot().get(pk=application.pk))
+    spec = registered(application)
     first = first_position(spec.id)
     source = _source(only)
     replay = Replay(

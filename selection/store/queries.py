@@ -10,7 +10,7 @@ from typing import Any, cast
 import redis
 
 from registry.models import Application
-from registry.snapshot import application_spec, application_with_arms
+from registry.snapshot import application_with_arms, registered
 from registry.specs import ApplicationSpec
 from selection.policies import make_policy
 from selection.store.asks import parse_missed
@@ -80,7 +80,7 @@ def learned_contexts(
     Contexts unused for longer than the application keeps them aren't among them. Raises
     Unavailable without Redis.
     """
-    spec = application_spec(Application.objects.for_snapshot().get(pk=application.pk))
+    spec = registered(application)
     key, oldest = contexts_key(spec.id), time.time() - spec.context_ttl_s
     with redis_needed_blocking():
         total = client.zcount(key, oldest, "+inf")

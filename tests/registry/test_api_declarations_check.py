@@ -98,6 +98,14 @@ def test_what_is_there_is_judged_as_a_change(manager: Api, digits: Application) 
     assert [name for name, _ in refused(manager, *wrong)] == ["svm:1", "digits", "digits"]
 
 
+def test_a_version_that_is_to_be_made_and_is_there_meanwhile_is_said_to_be(
+    manager: Api, v1: ModelVersion
+) -> None:
+    step = {"kind": "version", "name": "svm:1", "declared": VERSION["declared"]}
+    [(name, words)] = refused(manager, step)
+    assert (name, "svm:1 exists already" in words) == ("svm:1", True)
+
+
 def test_a_key_that_only_reads_may_ask_and_is_told_what_whoever_applies_it_is(
     reader: Api, manager: Api
 ) -> None:

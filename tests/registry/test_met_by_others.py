@@ -6,13 +6,15 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from registry import services
-from registry.errors import NotFound
+from registry.errors import Conflict, NotFound
 from registry.models import ApiKey, Application, AuditEntry, Model, ModelVersion
 from registry.services import RouteRequest
 from registry.services.declared import declare_application, declare_model
+from registry.snapshot import application_with_arms, registered
 from tests.registry.conftest import BY, AddVersion, go_live
 
 pytestmark = pytest.mark.django_db
@@ -109,3 +111,31 @@ def test_two_declare_the_same_new_model_at_once() -> None:
     ]
     assert [declared.created for declared in told] == [True, False, False]
     assert [declared.changed for declared in told[1:]] == [[], ["description"]]
+
+
+def test_a_name_that_was_taken_since_it_was_looked_up_is_a_conflict(
+    svm: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first look sees nothing yet."""
+    exists, told = QuerySet.exists, [False]
+    monkeypatch.setattr(QuerySet, "exists", lambda self: told.pop() if told else exists(self))
+    with pytest.raises(Conflict, match="Model svm exists already"):
+        services.create_model(name="svm", input_type="doubles", by=BY)
+
+
+def test_a_model_whose_routes_go_while_it_is_refused_is_still_a_conflict(
+    digits: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The application goes between the delete's own look at its routes and ours."""
+    monkeypatch.setattr(Application.objects, "filter", lambda **_: Application.objects.none())
+    with pytest.raises(Conflict, match="is routed no longer; delete it again"):
+        services.delete_model(model=Model.objects.get(), by=BY)
+
+
+@pytest.mark.parametrize("read", [registered, application_with_arms])
+def test_an_application_that_is_gone_is_said_to_be_where_it_is_read(
+    digits: Application, read: Callable[[Application], object]
+) -> None:
+    services.delete_application(application=Application.objects.get(), by=BY)
+    with pytest.raises(NotFound, match="There is no application digits any more"):
+        read(digits)

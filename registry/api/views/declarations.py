@@ -180,7 +180,8 @@ def _version(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None
     model = find_model(view.request, name=model_name)
     check_changes(view.request, model=model)
     found, by = model.versions.filter(version=version).first(), _by(view.request)
-    if found is not None:
+    # Who says what it is wants it made: that it is there meanwhile is what is wrong.
+    if found is not None and "runtime" not in said:
         changes = dict(_taken(VersionPatch, said).validated_data)
         changes.pop("secret", None)
         services.configure_version(version=found, by=by, **changes)
