@@ -101,7 +101,7 @@ def _update(application: Application, *, changes: Mapping[str, Any]) -> Applicat
 @transaction.atomic
 def delete_application(*, application: Application, by: Actor) -> None:
     """Delete an application with its objective and its routes; the models stay."""
-    _touch(application)
+    locked(application, goes=True)
     record_deleted(application, by=by)
     application.delete()
 

@@ -13,13 +13,14 @@ from registry.errors import NotFound
 R = TypeVar("R", bound=models.Model)
 
 
-def locked(row: R) -> R:
+def locked(row: R, *, goes: bool = False) -> R:
     """Return the row as it is in the database, locked for this transaction.
 
     Rows that refer to it may be written meanwhile: who holds one of those would else be waited for.
+    Not where it `goes`: one that came between a look at those and the end would keep it from going.
     Raises NotFound where it has been deleted meanwhile.
     """
-    rows: models.QuerySet[R] = type(row)._default_manager.select_for_update(no_key=True)
+    rows: models.QuerySet[R] = type(row)._default_manager.select_for_update(no_key=not goes)
     # In no other order: one by another table joins it, and locks its row as well.
     found = rows.order_by("pk").filter(pk=row.pk).first()
     if found is None:

@@ -122,6 +122,11 @@ def _look_up(application_ids: set[int], *, there: dict[int, bool]) -> None:
         there |= dict.fromkeys(application_ids, False) | dict.fromkeys(found, True)
 
 
+def _is_there(row: _Row) -> bool:
+    """Whether the application of a row is there still: it may have gone since it was looked up."""
+    return Application.objects.filter(pk=row.values["application_id"]).exists()
+
+
 def _row(entry: StreamEntry, counted: Counted) -> _Row:
     event = counted.event
     if isinstance(event, FeedbackEvent):
@@ -185,6 +190,9 @@ def _insert(rows: Sequence[_Row]) -> list[tuple[StreamEntry, str]]:
                 insert(model, [row.values for row in rows if row.model is model])
     except (IntegrityError, DataError, ValueError) as error:
         if len(rows) == 1:
+            if not _is_there(rows[0]):
+                logger.warning("feedback of deleted applications dropped count=1")
+                return []
             return [(rows[0].entry, f"refused by the database: {error}")]
         # One of them is to blame: halve until it stands alone.
         middle = len(rows) // 2

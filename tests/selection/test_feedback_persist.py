@@ -324,6 +324,15 @@ def test_feedback_of_a_deleted_application_is_dropped_with_a_line(
     assert stream.xlen(STREAM) == stream.xlen(REJECTED) == 0
 
 
+def test_feedback_of_one_that_goes_meanwhile_is_dropped_too(
+    stream: redis.Redis, digits: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(persist, "INSERTED_AT_ONCE", 1)
+    add(stream, event(digits, 0), event(digits, 1))
+    drain(stream, pause=lambda: Feedback.objects.exists() and digits.delete())
+    assert stream.xlen(STREAM) == stream.xlen(REJECTED) == Application.objects.count() == 0
+
+
 def test_deleting_an_application_deletes_its_feedback(
     stream: redis.Redis, digits: Application
 ) -> None:

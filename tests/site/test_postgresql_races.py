@@ -56,6 +56,52 @@ def test_checks_of_declarations_that_meet_never_wait_in_a_circle(
     assert said == f"{times} asked []\n"
 
 
+def test_what_refers_to_an_application_that_goes_doesnt_keep_it_from_going(
+    database_url: str, tmp_path: Path
+) -> None:
+    said = ran(REFERRED_TO_WHILE_IT_GOES, times=1, var=tmp_path, DATABASE_URL=database_url)
+    assert said == "the reset waited and the application is gone\n"
+
+
+# A reset is written after the delete has looked at all that refers to the application.
+REFERRED_TO_WHILE_IT_GOES = """
+import threading
+import django
+django.setup()
+from django.db import OperationalError, connection, connections, transaction
+from django.db.models.signals import pre_delete
+from django.utils.timezone import now
+from registry import services
+from registry.models import Application
+from selection.models import StateReset
+
+by = services.Actor.of_command("test")
+going = services.create_application(name="going", input_type="json", slo_ms=50.0, by=by)
+said, number = [], going.pk
+
+def write():
+    try:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL lock_timeout = 200")
+            StateReset.objects.create(application_id=number, position=1, at=now(), by="test")
+        said.append("the reset was written")
+    except OperationalError:
+        said.append("the reset waited")
+    finally:
+        connections.close_all()
+
+def meet(**_):
+    thread = threading.Thread(target=write)
+    thread.start()
+    thread.join()
+
+pre_delete.connect(meet, sender=Application)
+services.delete_application(application=going, by=by)
+gone = not Application.objects.filter(name="going").exists()
+print(said[0], "and the application is", "gone" if gone else "there")
+"""
+
 # Two threads, many times: one uploads bytes, the other deletes the version that has the same.
 UPLOADS_AND_DELETES = """
 import io
