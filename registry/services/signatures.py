@@ -44,12 +44,27 @@ def arms_agreeing(
     """Change an application's routes inside, in a transaction.
 
     Raises Conflict where an arm is new then and doesn't take what another one takes, unless that is
-    allowed. What was there before stays as it is.
+    allowed, or where it is gone. What was there before stays as it is.
     """
     before = {_arm(route) for route in Route.objects.filter(application=application)}
     yield
+    _check_there(application)
     if not allow_signature_change:
         _check_new(Route.objects.filter(application=application).with_versions(), before=before)
+
+
+def _check_there(application: Application) -> None:
+    """Lock the models of the routes, so that none of what these ask is deleted before the end.
+
+    Raises Conflict where it was while a form was looked at.
+    """
+    arms = [_arm(route) for route in Route.objects.filter(application=application)]
+    models = {model for model, _ in arms}
+    pins = {pin for _, pin in arms if pin is not None}
+    rows = Model.objects.select_for_update(no_key=True).filter(pk__in=models).order_by("pk")
+    there = len(rows.values_list("pk"))
+    if there < len(models) or ModelVersion.objects.filter(pk__in=pins).count() < len(pins):
+        raise Conflict(f"A model or a version that {application} would ask was just deleted.")
 
 
 def note_signatures(widths: Mapping[int, int]) -> None:

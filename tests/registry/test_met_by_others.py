@@ -6,19 +6,22 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from registry import services
 from registry.errors import Conflict, NotFound
-from registry.models import ApiKey, Application, AuditEntry, Model, ModelVersion
-from registry.services import RouteRequest
+from registry.models import ApiKey, Application, AuditEntry, Model, ModelVersion, Route
+from registry.services import RouteRequest, arms_agreeing
 from registry.services.declared import declare_application, declare_model
 from registry.snapshot import application_with_arms, registered
 from tests.registry.conftest import BY, AddVersion, go_live
 
 pytestmark = pytest.mark.django_db
 
+# No row has this number.
+NOBODY = 0
 CHANGES: dict[str, Callable[[ModelVersion], object]] = {
     "deploy": lambda version: services.deploy(version=version, by=BY),
     "roll back": lambda version: services.roll_back(model=version.model, by=BY),
@@ -139,3 +142,17 @@ def test_an_application_that_is_gone_is_said_to_be_where_it_is_read(
     services.delete_application(application=Application.objects.get(), by=BY)
     with pytest.raises(NotFound, match="There is no application digits any more"):
         read(digits)
+
+
+@pytest.mark.parametrize("gone", ["model_id", "pinned_version_id"])
+def test_a_route_to_what_was_just_deleted_is_a_conflict(digits: Application, gone: str) -> None:
+    """As a form of the console writes it, which looks before and locks nothing."""
+    arm = {"model_id": Model.objects.get().pk, gone: NOBODY}
+    with pytest.raises(Conflict, match="digits would ask was just deleted"):
+        add_route(digits, **arm)
+
+
+@transaction.atomic
+def add_route(application: Application, **arm: int) -> None:
+    with arms_agreeing(application):
+        Route(application=application, **arm).save()
