@@ -45,7 +45,7 @@ def delete_model(*, model: Model, by: Actor) -> None:
     try:
         with transaction.atomic():
             # So that nobody uploads to it or routes to it while it goes.
-            locked(model, goes=True)
+            locked(model)
             record_deleted(model, by=by)
             end_releases(model, reason=f"{model.name} was deleted by {by.label}.")
             digests = list(model.versions.values_list("digest", flat=True))

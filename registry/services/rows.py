@@ -18,6 +18,7 @@ def locked(row: R, *, goes: bool = False) -> R:
 
     Rows that refer to it may be written meanwhile: who holds one of those would else be waited for.
     Not where it `goes`: one that came between a look at those and the end would keep it from going.
+    That is only for rows that everybody locks before changing what refers to them.
     Raises NotFound where it has been deleted meanwhile.
     """
     rows: models.QuerySet[R] = type(row)._default_manager.select_for_update(no_key=not goes)

@@ -14,6 +14,7 @@ from django.db import transaction
 from redis.exceptions import LockError
 
 from infrastructure.locks import exclusively
+from registry.models import Application
 from registry.snapshot import build_snapshot
 from registry.specs import ApplicationSpec
 from selection.contexts import GLOBAL_CONTEXT
@@ -73,6 +74,9 @@ def prune(application: ApplicationSpec, *, before: int) -> Iterator[int]:
     replay = Replay(policy, contexts=checkpoints.load(application.id))
     while (up_to := _next_end(application.id, before=before)) is not None:
         with transaction.atomic():
+            rows = Application.objects.select_for_update(no_key=True)
+            if rows.filter(pk=application.id).first() is None:
+                return  # it has gone, and the rest with it
             known = set(replay.contexts)
             changed: set[str] = set()
             entries = from_database(application.id, only=None, after=-1, up_to=up_to)

@@ -60,11 +60,13 @@ def test_what_refers_to_an_application_that_goes_doesnt_keep_it_from_going(
     database_url: str, tmp_path: Path
 ) -> None:
     said = ran(REFERRED_TO_WHILE_IT_GOES, times=1, var=tmp_path, DATABASE_URL=database_url)
-    assert said == "the reset waited and the application is gone\n"
+    assert said == "the reset waited and the application is gone\nthe model is gone\n"
 
 
-# A reset is written after the delete has looked at all that refers to the application.
+# A reset is written after the delete has looked at all that refers to the application. A version
+# is changed while its model goes: the delete waits for it, and it for nobody.
 REFERRED_TO_WHILE_IT_GOES = """
+import io
 import threading
 import django
 django.setup()
@@ -72,7 +74,7 @@ from django.db import OperationalError, connection, connections, transaction
 from django.db.models.signals import pre_delete
 from django.utils.timezone import now
 from registry import services
-from registry.models import Application
+from registry.models import Application, Model
 from selection.models import StateReset
 
 by = services.Actor.of_command("test")
@@ -100,6 +102,26 @@ pre_delete.connect(meet, sender=Application)
 services.delete_application(application=going, by=by)
 gone = not Application.objects.filter(name="going").exists()
 print(said[0], "and the application is", "gone" if gone else "there")
+
+model = services.create_model(name="going", input_type="json", by=by)
+version = services.create_version(
+    model=model, version="1", runtime="python", artifact=io.BytesIO(b"x"), by=by)
+
+def delete():
+    services.delete_model(model=model, by=by)
+    connections.close_all()
+
+thread = threading.Thread(target=delete)
+with transaction.atomic():
+    services.configure_version(version=version, threads=2, by=by)
+    thread.start()
+    with connection.cursor() as cursor:
+        waiting = 0
+        while not waiting:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            waiting = cursor.fetchone()[0]
+thread.join()
+print("the model is", "there" if Model.objects.filter(name="going").exists() else "gone")
 """
 
 # Two threads, many times: one uploads bytes, the other deletes the version that has the same.
