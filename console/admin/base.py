@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 from django import forms
 from django.contrib import messages
 from django.contrib.admin.utils import flatten_fieldsets
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -20,7 +21,7 @@ from django.utils.text import Truncator
 
 from console.admin.decorators import ModelAdmin
 from console.templatetags.console import ago
-from registry.errors import ClipperError
+from registry.errors import ClipperError, NotFound
 from registry.services.audit import told_since
 
 M = TypeVar("M", bound=models.Model)
@@ -76,7 +77,10 @@ class ConsoleAdmin(ModelAdmin[M]):
             return self.refuse(request, error)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        rows, counts, missing, protected = super().get_deleted_objects(objs, request)
+        try:
+            rows, counts, missing, protected = super().get_deleted_objects(objs, request)
+        except ObjectDoesNotExist as error:
+            raise NotFound("Some of that was just deleted by somebody else.") from error
         return _few(rows), counts, set(missing) - self.goes_along, protected
 
     def get_form(

@@ -9,12 +9,13 @@ from django.apps import apps
 from django.contrib.admin import site
 from django.contrib.auth.models import User
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from registry import services
+from registry.errors import NotFound
 from registry.models import Application, AuditEntry, Model, ModelVersion
 from registry.services import RouteRequest
 from tests.registry.conftest import BY, AddVersion, go_live, make_key
@@ -174,3 +175,14 @@ def test_a_wrong_password_is_said_once(client: Client, db: None) -> None:
 def test_an_empty_password_is_listed(client: Client, db: None) -> None:
     page = client.post("/admin/login/", {"username": "nobody"}).content.decode()
     assert "This needs to be corrected." in page
+
+
+def test_a_list_to_delete_says_that_some_of_it_was_just_deleted(
+    v1: ModelVersion, rf: RequestFactory
+) -> None:
+    request = rf.get("/")
+    request.user = User.objects.create_superuser("owner")
+    seen = ModelVersion.objects.get()  # which looks its model up where it is named
+    services.delete_model(model=Model.objects.get(), by=BY)
+    with pytest.raises(NotFound, match="just deleted by somebody else"):
+        site.get_model_admin(ModelVersion).get_deleted_objects([seen], request)
