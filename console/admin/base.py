@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar
@@ -10,7 +11,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin.utils import flatten_fieldsets
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import models
+from django.db import IntegrityError, models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -21,8 +22,10 @@ from django.utils.text import Truncator
 
 from console.admin.decorators import ModelAdmin
 from console.templatetags.console import ago
-from registry.errors import ClipperError, NotFound
+from registry.errors import ClipperError, Conflict, NotFound
 from registry.services.audit import told_since
+
+logger = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=models.Model)
 Fieldsets = tuple[tuple[str | None, Any], ...]
@@ -30,6 +33,7 @@ Fieldsets = tuple[tuple[str | None, Any], ...]
 NOTHING = "—"
 TEXTAREA_ROWS = 3
 SHORT_CHARACTERS = 90
+MET = "Nothing is saved: somebody else changed what this is about at the same moment. Look again."
 # Of what goes when a row is deleted, so much is named; the counts tell of the rest.
 LISTED = 20
 
@@ -67,6 +71,10 @@ class ConsoleAdmin(ModelAdmin[M]):
             return super().changeform_view(request, object_id, form_url, extra_context)
         except ClipperError as error:
             return self.refuse(request, error)
+        except IntegrityError as error:
+            # The form was valid when it was looked at.
+            logger.warning("nothing saved at %s: %s", request.path, error)
+            return self.refuse(request, Conflict(MET))
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None

@@ -19,6 +19,7 @@ from registry.errors import Forbidden
 from registry.models import Application, ModelVersion, Route
 from registry.services import arms_agreeing, audited
 from registry.services.code import check_may_pin
+from registry.services.rows import locked
 
 
 def _form_for(request: HttpRequest) -> type[forms.ModelForm[Route]]:
@@ -80,6 +81,8 @@ class RouteAdmin(ConsoleAdmin[Route]):
             audited(obj.application, by=actor(request)),
             arms_agreeing(obj.application),
         ):
+            if change:
+                locked(obj)  # saving one that is gone would bring it back
             super().save_model(request, obj, form, change)
 
     def delete_model(self, request: HttpRequest, obj: Route) -> None:
