@@ -44,7 +44,7 @@ class DeployOptions(TypedDict, total=False):
     `default_output`. A version that takes something else than the live one goes live only with
     `allow_signature_change`. `wait` is for how many seconds at most, True ten minutes. `fields` are
     further ones of the upload. The rest says what doesn't follow from the model, such as its
-    `runtime`, `method`, `input_type` and `requirements`, or from an example of its inputs.
+    `runtime`, `method`, `input_type` and `requirements`, or from an `example` of its inputs.
     """
 
     version: str | None
