@@ -17,6 +17,7 @@ from serving.rpc.text import safe_text
 if TYPE_CHECKING:
     from serving.container.predictor import BatchPredictor
 
+# Asked in a check alone, not by each replica's warm-up: nobody knows whether it makes sense.
 MADE_UP_TEXT = b'"a text"'
 # What is shown of an input or an output.
 SHOWN_CHARACTERS = 2000
