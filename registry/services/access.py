@@ -15,7 +15,7 @@ from registry.models.access import PREFIX_LENGTH
 from registry.services.actor import Actor
 from registry.services.audit import audited, record_created
 from registry.services.rows import locked
-from registry.services.validation import checked
+from registry.services.validation import check_changeable, checked
 from registry.specs import FEEDBACK, MANAGE, PREDICT, READ, SCOPES
 
 CHANGEABLE = frozenset({"name", "expires_at"})
@@ -84,13 +84,15 @@ def create_api_key(
 def update_api_key(*, key: ApiKey, changes: Mapping[str, Any], by: Actor) -> ApiKey:
     """Rename a key (`name`), or let it live for longer or less long (`expires_at`).
 
-    Raises Forbidden where it would work for longer and `by` couldn't make a key that may as much.
+    Raises BadRequest for another field, Forbidden where it would work for longer and `by` couldn't
+    make a key that may as much.
     """
+    check_changeable(changes, fields=CHANGEABLE)
     current = locked(key)
     _check_life(current, expires_at=changes.get("expires_at", current.expires_at), by=by)
     with audited(current, by=by):
-        for field in CHANGEABLE & changes.keys():
-            setattr(current, field, changes[field])
+        for field, value in changes.items():
+            setattr(current, field, value)
         checked(current)
         current.save(update_fields=CHANGEABLE)
     return current

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from django.db import transaction
 
-from registry.errors import BadRequest, Conflict, NotFound
+from registry.errors import Conflict, NotFound
 from registry.extensions import check_policy
 from registry.models import Application, Model, Route, ServiceLevelObjective
 from registry.models.settable import settable
@@ -19,7 +19,7 @@ from registry.services.audit import audited, record_created, record_deleted
 from registry.services.code import check_may_pin
 from registry.services.rows import locked
 from registry.services.signatures import arms_agreeing
-from registry.services.validation import checked, save_new
+from registry.services.validation import check_changeable, checked, save_new
 
 # Clients and models rely on its name and its input type.
 CHANGEABLE = settable(Application, but=("name", "input_type"))
@@ -89,9 +89,8 @@ def _update(application: Application, *, changes: Mapping[str, Any]) -> Applicat
     current = Application.objects.get(pk=application.pk)
     if "policy" in changes and changes["policy"] != current.policy:
         changes = {"policy_params": {}, **changes}
+    check_changeable(changes, fields=CHANGEABLE)
     for field, value in changes.items():
-        if field not in CHANGEABLE:
-            raise BadRequest(f"{field}: Can't be changed.", fields=[field])
         setattr(current, field, json_text(value) if field == "default_output" else value)
     _check(current)
     current.save()

@@ -11,6 +11,13 @@ from django.db.models import Model as DjangoModel
 from registry.errors import BadRequest, Conflict
 
 
+def check_changeable(changes: Collection[str], *, fields: Collection[str]) -> None:
+    """Raise BadRequest where something else than these fields would be changed."""
+    unknown = sorted(set(changes) - set(fields))
+    if unknown:
+        raise BadRequest(f"{unknown[0]}: Can't be changed.", fields=unknown)
+
+
 def checked(row: DjangoModel, *, exclude: Collection[str] = (), unique: bool = True) -> None:
     """Run the model's own validation; raises BadRequest naming each wrong field.
 

@@ -31,7 +31,7 @@ from registry.services.checks import request_check
 from registry.services.code import check_may_run
 from registry.services.releases import locked_versions
 from registry.services.rows import locked, refresh
-from registry.services.validation import checked, save_new
+from registry.services.validation import check_changeable, checked, save_new
 
 logger = logging.getLogger(__name__)
 
@@ -223,9 +223,7 @@ def autoscale(*, version_id: int, replicas: int, seen: int | None = None) -> boo
 
 def _set(version: ModelVersion, changes: Mapping[str, Any]) -> list[str]:
     """Set the fields on the row, and return the names of those to write."""
-    unknown = sorted(changes.keys() - set(CONFIGURABLE))
-    if unknown:
-        raise BadRequest(f"{unknown[0]}: Can't be changed.", fields=unknown)
+    check_changeable(changes, fields=CONFIGURABLE)
     changes = dict(changes)
     if changes.get("max_replicas", ...) is None:
         # Bounds go together: half of them would look like autoscaling and be none.

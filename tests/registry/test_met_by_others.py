@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from registry import services
-from registry.errors import Conflict, NotFound
+from registry.errors import BadRequest, Conflict, NotFound
 from registry.models import ApiKey, Application, AuditEntry, Model, ModelVersion, Route
 from registry.services import RouteRequest, arms_agreeing
 from registry.services.declared import declare_application, declare_model
@@ -78,6 +78,13 @@ def test_a_key_is_renamed_and_given_time_at_once() -> None:
     services.update_api_key(key=seen, changes={"name": "cd"}, by=BY)
     key = ApiKey.objects.get()
     assert (key.name, key.expires_at) == ("cd", later)
+
+
+def test_nothing_else_of_a_key_is_changed() -> None:
+    with pytest.raises(BadRequest, match="can_manage: Can't be changed"):
+        services.update_api_key(key=a_key(), changes={"name": "cd", "can_manage": True}, by=BY)
+    key = ApiKey.objects.get()
+    assert (key.name, key.can_manage) == ("ci", False)
 
 
 def test_a_key_that_two_revoke_was_revoked_by_the_first() -> None:
