@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from registry.api.routing import APPLICATION, both
 from selection.api import ContextsView, SelectionView
-from selection.evaluation.decisions import DecisionsView
+from selection.evaluation.export_api import ExportView
 from selection.evaluation.monitoring.api import HistoryView
 from selection.evaluation.monitoring.health.api import HealthView
 from selection.evaluation.what_if.api import WhatIfView
@@ -16,7 +16,7 @@ urlpatterns = [
     *both(f"{APPLICATION}/health/", view=HealthView, name="api-health"),
     *both(f"{APPLICATION}/selection/", view=SelectionView, name="api-selection"),
     *both(f"{APPLICATION}/selection/history/", view=HistoryView, name="api-selection-history"),
-    *both(f"{APPLICATION}/decisions/", view=DecisionsView, name="api-decisions"),
+    *both(f"{APPLICATION}/export/", view=ExportView, name="api-export"),
     *both(f"{APPLICATION}/what-if/", view=WhatIfView, name="api-what-if"),
     *both(f"{APPLICATION}/what-if/imported/", view=ImportedWhatIfView, name="api-what-if-imported"),
     *both(f"{APPLICATION}/what-if/search/", view=WhatIfSearchView, name="api-what-if-search"),

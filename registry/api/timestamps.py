@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -11,6 +13,9 @@ from rest_framework import serializers
 from registry.errors import BadRequest
 
 EXPECTED = "a time with its zone such as 2026-01-31T12:00:00Z, or seconds since 1970"
+EXPECTED_IN_A_PERIOD = f"{EXPECTED}, or how long ago such as 7d, 12h, 30m or 10s"
+AGO = re.compile(r"(\d{1,5})([dhms])", re.ASCII)
+UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
 def moment_of(text: Any) -> datetime:
@@ -27,6 +32,26 @@ def moment_of(text: Any) -> datetime:
     return moment
 
 
+def past_moment_of(text: Any) -> datetime:
+    """Return the time that a text names: a time, or how long ago it was, such as `7d`."""
+    ago = AGO.fullmatch(text) if isinstance(text, str) else None
+    if ago is None:
+        return moment_of(text)
+    return datetime.now(UTC) - timedelta(**{UNITS[ago[2]]: int(ago[1])})
+
+
+def moment_in(parameters: Mapping[str, str], name: str) -> datetime | None:
+    """Return the time in a query parameter, None without one. Raises `BadRequest`."""
+    text = parameters.get(name)
+    if text is None:
+        return None
+    try:
+        # In a query a plus sign that isn't escaped reads as a space.
+        return past_moment_of(text.replace(" ", "+"))
+    except ValueError as error:
+        raise BadRequest(f"{name}: {error}") from error
+
+
 def check_period(*, since: datetime | None, until: datetime | None) -> None:
     """Raise `BadRequest` for a period that ends before it begins."""
     if since is not None and until is not None and since >= until:
@@ -39,9 +64,19 @@ def check_period(*, since: datetime | None, until: datetime | None) -> None:
 class Moment(serializers.Field[datetime, Any, str, Any]):
     def to_internal_value(self, data: Any) -> datetime:
         try:
-            return moment_of(data)
+            return self.moment(data)
         except ValueError as error:
             raise serializers.ValidationError(str(error)) from error
 
     def to_representation(self, value: datetime) -> str:
         return value.isoformat()
+
+    def moment(self, data: Any) -> datetime:
+        return moment_of(data)
+
+
+class PastMoment(Moment):
+    """The begin or the end of a period."""
+
+    def moment(self, data: Any) -> datetime:
+        return past_moment_of(data)

@@ -53,8 +53,8 @@ def test_it_deploys_a_file_asks_it_and_rolls_it_back(
 ) -> None:
     told = terminal.types("deploy", "typed", artifact, "--app", "typed", "--slo-ms", 1000)
     assert told == "typed:1 is live\n"
-    assert terminal.types("decisions", "typed", "--format", "vw") == ""
-    assert "nothing to write: of typed, no query" in terminal.complaint
+    assert terminal.types("export", "data", "typed", "--format", "vw") == ""
+    assert "nothing to write: typed has no decisions" in terminal.complaint
     said = ("--allow-signature-change", "--reason", "better")
     second = terminal.json("deploy", "typed", artifact, *said)
     assert (second["version"], second["reason"]) == ("2", "better")
@@ -177,7 +177,7 @@ def test_it_tells_what_another_policy_would_have_earned(
     assert "+0.000 (" in estimate  # there is one arm only
     assert "- " in terminal.types("what-if", churn, "--until", "2020-01-01T00:00:00Z")
     exported = tmp_path / "decisions.csv"
-    exported.write_text(terminal.types("decisions", churn, "--format", "obp"))
+    terminal.types("export", "data", churn, "--format", "obp", "-o", exported)
     read = ("what-if", churn, "--log", str(exported), "--format", "obp")
     assert terminal.json(*read)["rows"] == before + 40
     assert "every arm alike" in terminal.types(*read)

@@ -40,7 +40,7 @@ ENDPOINTS = [
     Endpoint("GET", "applications/letters/schema"),
     Endpoint("GET", "applications/letters/health"),
     Endpoint("GET", "applications/letters/selection/history"),
-    Endpoint("GET", "applications/letters/decisions"),
+    Endpoint("GET", "applications/letters/export"),
     Endpoint("POST", "applications/letters/what-if", {}),
     Endpoint("POST", "applications/letters/what-if/search", {"policy": "exp3"}),
     Endpoint(

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from registry.api.permissions import Permissions
 from registry.api.reach import bound_to, models_for
 from registry.api.serializers import ErrorBody
-from registry.api.timestamps import EXPECTED, moment_of
+from registry.api.timestamps import EXPECTED_IN_A_PERIOD, moment_in
 from registry.api.views.base import PAGE_PARAMETERS, ManagementView
 from registry.errors import BadRequest
 from registry.models import AuditEntry, Route
@@ -58,7 +58,7 @@ class AuditView(ManagementView):
         parameters=[
             *PAGE_PARAMETERS,
             *(OpenApiParameter(name, str) for name in EXACT),
-            *(OpenApiParameter(name, str, description=EXPECTED) for name in MOMENTS),
+            *(OpenApiParameter(name, str, description=EXPECTED_IN_A_PERIOD) for name in MOMENTS),
         ],
     )
     def get(self, request: Request) -> Response:
@@ -70,10 +70,7 @@ class AuditView(ManagementView):
         for name in asked.keys() & set(EXACT):
             rows = rows.filter(**{name: asked[name].replace("\0", "")})
         for name in asked.keys() & MOMENTS.keys():
-            try:
-                rows = rows.filter(**{MOMENTS[name]: moment_of(asked[name].replace(" ", "+"))})
-            except ValueError as error:
-                raise BadRequest(f"{name}: {error}") from error
+            rows = rows.filter(**{MOMENTS[name]: moment_in(asked, name)})
         return self.listing(rows, shape=AuditEntryOut)
 
 

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from registry.api.permissions import Permissions
 from registry.api.serializers import ErrorBody
-from registry.api.timestamps import EXPECTED, check_period, moment_of
+from registry.api.timestamps import EXPECTED_IN_A_PERIOD, check_period, moment_in
 from registry.api.views.base import ManagementView, find_application
 from registry.errors import BadRequest
 from selection.evaluation.monitoring.history import Period, history
@@ -130,8 +130,10 @@ class HistoryView(ManagementView):
     @extend_schema(
         summary="Read how an application's selection went over a period",
         parameters=[
-            OpenApiParameter("since", str, description=f"{EXPECTED}; an hour before the end."),
-            OpenApiParameter("until", str, description=f"{EXPECTED}; now."),
+            OpenApiParameter(
+                "since", str, description=f"{EXPECTED_IN_A_PERIOD}; an hour before the end."
+            ),
+            OpenApiParameter("until", str, description=f"{EXPECTED_IN_A_PERIOD}; now."),
         ],
         responses={200: HistoryOut, "default": ErrorBody},
     )
@@ -145,18 +147,7 @@ def period_of(parameters: Mapping[str, str], *, now: datetime | None = None) -> 
     unknown = sorted(set(parameters) - set(PARAMETERS))
     if unknown:
         raise BadRequest(f"Expected only {' and '.join(PARAMETERS)}, got {', '.join(unknown)}.")
-    until = _moment(parameters, "until") or now or datetime.now(UTC)
-    since = _moment(parameters, "since") or until - USUAL
+    until = moment_in(parameters, "until") or now or datetime.now(UTC)
+    since = moment_in(parameters, "since") or until - USUAL
     check_period(since=since, until=until)
     return Period(since=since, until=until)
-
-
-def _moment(parameters: Mapping[str, str], name: str) -> datetime | None:
-    text = parameters.get(name)
-    if text is None:
-        return None
-    try:
-        # In a query a plus sign that isn't escaped reads as a space.
-        return moment_of(text.replace(" ", "+"))
-    except ValueError as error:
-        raise BadRequest(f"{name}: {error}") from error

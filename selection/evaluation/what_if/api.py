@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from registry.api.fields import Body, Flag, Object, Text, Whole
 from registry.api.permissions import Permissions
-from registry.api.timestamps import Moment, check_period
+from registry.api.timestamps import PastMoment, check_period
 from registry.api.views.base import ManagementView, find_application, schema
 from registry.errors import BadRequest
 from registry.models import Application
@@ -59,8 +59,8 @@ class WhatIfIn(Body):
     context = Text(  # type: ignore[assignment]  # a field's name, not the serializer's own context
         required=False, allow_blank=True, help_text="Of this context only."
     )
-    since = Moment(required=False, help_text="Feedback that came then or later.")
-    until = Moment(required=False, help_text="Feedback that came before then.")
+    since = PastMoment(required=False, help_text="Feedback that came then or later.")
+    until = PastMoment(required=False, help_text="Feedback that came before then.")
 
 
 class IntervalOut(serializers.Serializer[Any]):

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from registry.api.fields import Body, Flag, Text, Whole
 from registry.api.permissions import Permissions
-from registry.api.timestamps import Moment
+from registry.api.timestamps import PastMoment
 from registry.api.views.base import ManagementView, find_application, schema
 from selection.evaluation.offpolicy.verdict import Verdict
 from selection.evaluation.what_if.api import IntervalOut, span_of
@@ -29,8 +29,8 @@ class SearchIn(Body):
     context = Text(  # type: ignore[assignment]  # a field's name, not the serializer's own context
         required=False, allow_blank=True, help_text="Of this context only."
     )
-    since = Moment(required=False, help_text="Feedback that came then or later.")
-    until = Moment(required=False, help_text="Feedback that came before then.")
+    since = PastMoment(required=False, help_text="Feedback that came then or later.")
+    until = PastMoment(required=False, help_text="Feedback that came before then.")
 
 
 class TriedOut(serializers.Serializer[Any]):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from django.test import Client
 
-from clipper_client.cli.decisions import obp_rows, vw_lines
+from clipper_client.cli.exports import obp_rows, vw_lines
 from registry import services
 from registry.models import Application
 from selection.evaluation.logged import LoggedQuery
@@ -51,20 +51,21 @@ def queries() -> list[LoggedQuery]:
 def decisions() -> list[dict[str, Any]]:
     _, key = services.create_api_key(name="a key", scopes=("manage",), by=BY)
     answer = Client().get(
-        "/api/v1/applications/digits/decisions", headers={"Authorization": f"Api-Key {key}"}
+        "/api/v1/applications/digits/export?kind=decisions",
+        headers={"Authorization": f"Api-Key {key}"},
     )
-    found: list[dict[str, Any]] = answer.json()["decisions"]
+    found: list[dict[str, Any]] = answer.json()["rows"]
     return found
 
 
 def written(folder: Path, *, told: list[dict[str, Any]], chances: Floats, expected: Floats) -> None:
-    """Write what `clipper decisions` does; items as the Open Bandit Dataset has them beside it."""
+    """Write what the command does; items as the Open Bandit Dataset has them beside it."""
     (folder / "log.vw").write_text("\n".join("\n".join([*vw_lines(d), ""]) for d in told))
     table = folder / "random/all/all.csv"
     table.parent.mkdir(parents=True)
     with table.open("w", newline="") as file:
         csv.writer(file).writerows(obp_rows(told))
-    items = dict.fromkeys(decision["arm"] for decision in told)
+    items = dict.fromkeys(decision["version"] for decision in told)
     with (table.parent / "item_context.csv").open("w", newline="") as file:
         head = ("", "item_id", "item_feature_0", "item_feature_1")
         csv.writer(file).writerows([head, *((k, k, 0.0, arm) for k, arm in enumerate(items))])

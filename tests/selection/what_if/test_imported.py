@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from clipper_client.cli.decisions import obp_rows, vw_lines
+from clipper_client.cli.exports import obp_rows, vw_lines
 from registry import services
 from registry.errors import BadRequest
 from registry.models import Application
@@ -211,7 +211,7 @@ def test_exported_decisions_tell_the_same_when_they_come_back(digits: Applicatio
     ask = Asking()
     targets = [{"arm": ARMS[0]}, {"policy": "uniform"}, {"policy": "ucb1"}]
     expected = ask("what-if", {"targets": targets})["estimates"]
-    decisions = ask("decisions")["decisions"]
+    decisions = ask("export?kind=decisions")["rows"]
     table = io.StringIO()
     csv.writer(table).writerows(obp_rows(decisions))
     text = "\n".join("\n".join([*vw_lines(decision), ""]) for decision in decisions)
@@ -299,5 +299,5 @@ def test_questions_that_it_cannot_answer_are_refused(
 def test_nothing_of_it_is_kept(digits: Application) -> None:
     ask = Asking()
     ask("what-if/imported", {"format": "vw", "log": ADF})
-    assert ask("decisions")["decisions"] == []
+    assert ask("export?kind=decisions")["rows"] == []
     assert ask("what-if", {})["rows"] == 0

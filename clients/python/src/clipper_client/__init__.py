@@ -1,6 +1,6 @@
 """Deploy models to Clipper and ask it for predictions."""
 
-from clipper_client.answers import Answer, FeedbackResult, Log, Release, Replica, Status
+from clipper_client.answers import Answer, FeedbackResult, Log, Release, Replica, Status, query_of
 from clipper_client.async_client import AsyncClient
 from clipper_client.async_session import AsyncSession
 from clipper_client.client import Client
@@ -21,4 +21,5 @@ __all__ = [
     "Replica",
     "Session",
     "Status",
+    "query_of",
 ]

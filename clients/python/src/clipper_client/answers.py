@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode
 from typing import Any
 
 import msgspec
@@ -20,6 +21,19 @@ class QueryId(str):
         made = cls(text)
         made.application = application
         return made
+
+
+def query_of(query_id: str) -> str:
+    """Return the number of the query that a receipt is of, as exported rows have it.
+
+    A receipt is base64 of a MAC of 16 bytes and of msgpack, an array that begins with it.
+    """
+    try:
+        padded = str(query_id) + "=" * (-len(query_id) % 4)
+        number: bytes = msgspec.msgpack.decode(urlsafe_b64decode(padded)[16:])[0]
+        return number.hex()
+    except (ValueError, msgspec.DecodeError, LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"Expected the query_id of an answer, got {query_id!r:.60}.") from error
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +55,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     refused: str = msgspec.field(default="", name="error")
     code: str = ""
     details: dict[str, Any] = {}
+
+    @property
+    def query(self) -> str:
+        """The number of the query, by which exported rows name it."""
+        return query_of(self.query_id)
 
     @property
     def error(self) -> ClipperError | None:

@@ -14,9 +14,15 @@ import httpx
 from clipper_client.answers import Answer, FeedbackResult, Log, Release, Status
 from clipper_client.async_session import AsyncSession
 from clipper_client.errors import ClipperError
-from clipper_client.operations import management, predictions
+from clipper_client.operations import exporting, management, predictions
 from clipper_client.operations.deploying import Deployment
-from clipper_client.operations.options import UNSET, DeployOptions, QueryOptions, ScoringOptions
+from clipper_client.operations.options import (
+    UNSET,
+    DeployOptions,
+    ExportOptions,
+    QueryOptions,
+    ScoringOptions,
+)
 from clipper_client.operations.scoring import Scoring
 from clipper_client.retries import RetryPolicy
 from clipper_client.steps import InOrder, Operation, Pause, Request, Response, Step, Work
@@ -114,6 +120,13 @@ class AsyncClient:
     async def feedback_batch(self, app: str, items: Iterable[Mapping[str, Any]]) -> FeedbackResult:
         """Give many pieces of feedback as the server takes them; the rejected are told."""
         return await self.run(predictions.feedback_of_many(app, items, policy=self._policy))
+
+    async def export(self, app: str, **options: Unpack[ExportOptions]) -> Any:
+        """Return what is stored of an application as a DataFrame: feedback, if nothing is said.
+
+        For the options see ExportOptions. All rows are held in memory.
+        """
+        return await self.run(exporting.export(app, policy=self._policy, **options))
 
     async def score(self, app: str, rows: Any, **options: Unpack[ScoringOptions]) -> list[Any]:
         """Return a model's output for each of any number of rows, in order.

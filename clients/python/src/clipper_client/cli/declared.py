@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from clipper_client.answers import Release
 from clipper_client.cli.command import Command, Options
@@ -16,9 +15,7 @@ from clipper_client.declarations.apply import (
     take,
 )
 from clipper_client.declarations.document import read
-from clipper_client.declarations.export import as_yaml, exported
 from clipper_client.declarations.plan import Change
-from clipper_client.declarations.state import state_of
 from clipper_client.retries import RetryPolicy
 
 DIFFERS = 2
@@ -103,24 +100,6 @@ def _print_change(change: Change) -> None:
         print_line(f"    {name}: {shown(old)} -> {shown(new)}")
 
 
-def _add_export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", metavar="FILE", help="standard output if left out")
-    parser.add_argument("--no-keys", action="store_true", help="leave the API keys out")
-
-
-def _export(client: Client, options: Options) -> int:
-    state = client.run(state_of(None, keys=not options.no_keys, policy=RetryPolicy()))
-    if options.json:
-        print_json(exported(state, keys=not options.no_keys))
-        return 0
-    text = as_yaml(exported(state, keys=not options.no_keys))
-    if options.output is None:
-        print_line(text.rstrip())
-    else:
-        Path(options.output).write_text(text, encoding="utf-8")
-    return 0
-
-
 COMMANDS = (
     Command(
         name="apply",
@@ -135,12 +114,5 @@ COMMANDS = (
         more="Exits with 2 where something differs, with 1 where apply would be refused.",
         add_arguments=_add_file,
         run=_diff,
-    ),
-    Command(
-        name="export",
-        help="print what there is as such a file",
-        more="Artifacts aren't in it: versions are named by their digests.",
-        add_arguments=_add_export,
-        run=_export,
     ),
 )

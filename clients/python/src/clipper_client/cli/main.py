@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from clipper_client.cli import decisions, declared, models, queries, scoring, top, what_if
+from clipper_client.cli import declared, exports, models, queries, scoring, top, what_if
 from clipper_client.cli import keys as api_keys
 from clipper_client.cli.command import Command
 from clipper_client.cli.output import complain, print_json
@@ -21,9 +21,9 @@ COMMANDS: tuple[Command, ...] = (
     *queries.COMMANDS,
     *scoring.COMMANDS,
     *declared.COMMANDS,
+    *exports.COMMANDS,
     *top.COMMANDS,
     *what_if.COMMANDS,
-    *decisions.COMMANDS,
     *api_keys.COMMANDS,
 )
 DONE, FAILED, INTERRUPTED = 0, 1, 130

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
 from typing import Any, Literal, TypedDict
 
 # For telling what is left out from None, which is an output like any other.
@@ -35,6 +36,19 @@ class QueryOptions(ScoreOptions, total=False):
     features: Sequence[float] | Mapping[str, float | str] | None
     explain: bool | None
     models: bool | None
+
+
+class ExportOptions(TypedDict, total=False):
+    """Which rows: of feedback that came from `since` on and before `until` (a time, how long ago as
+    a timedelta or `"7d"`), of these `versions`, as `model:version`. `kinds` is one of feedback,
+    decisions and predictions, or several. `frame=False` gives a list of dicts.
+    """
+
+    since: str | date | timedelta | None
+    until: str | date | timedelta | None
+    versions: str | Iterable[str]
+    kinds: str | Iterable[str]
+    frame: bool
 
 
 class DeployOptions(TypedDict, total=False):

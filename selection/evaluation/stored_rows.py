@@ -1,0 +1,251 @@
+"""Stored rows as other programs read them: feedback, decisions, and the sample of predictions.
+
+A page is bounded in rows and bytes, and its `next` is the cursor of the page after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from django.db.models import Q, QuerySet
+
+from infrastructure.redis_client import redis_client
+from registry.errors import BadRequest, Conflict
+from registry.models import Application, ModelVersion
+from registry.snapshot import application_spec
+from selection.evaluation.answer_rule import answer_rule_of
+from selection.evaluation.rows import Outputs, logged
+from selection.kinds import INPUT
+from selection.models import Feedback
+from selection.store.input_samples import ROWS, kept_inputs
+
+PAGE_ROWS, MOST_ROWS = 1000, 10_000
+# A page ends with the row of the database that goes beyond this.
+PAGE_BYTES = 4 << 20
+READ_AT_ONCE = 200
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which rows to return: those of feedback that came within a time, of some versions or all."""
+
+    kind: str
+    since: datetime | None = None
+    until: datetime | None = None
+    versions: frozenset[str] = frozenset()
+    cursor: str = ""
+    limit: int = PAGE_ROWS
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows in the order of the kind's columns; `next` is None on the last page."""
+
+    rows: list[Values]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowKind:
+    """One kind of rows, with the columns of each. Those in `JSON_COLUMNS` hold any JSON."""
+
+    words: str
+    columns: tuple[str, ...]
+    page: Callable[[Application, Wanted], Page]
+
+
+JSON_COLUMNS = frozenset({"input", "output", "label", "features", "metrics", "routed"})
+
+
+# --- Feedback and decisions ---------------------------------------------------------------------
+
+
+def _feedback(application: Application, wanted: Wanted) -> Page:
+    def shaped(row: Mapping[str, Any]) -> Iterator[Values]:
+        for arm in row["arms"]:
+            yield {
+                **_beginning(row),
+                "key": row["key"],
+                "source": row["kind"],
+                "version": arm["arm"],
+                "propensity": arm["propensity"],
+                "output": _json(arm["output"]),
+                "label": _json(row["label"]),
+                "reward": row["reward"],
+                "loss": arm["loss"],
+                "routed": row["routed"],
+                "features": row["features"],
+                "metrics": row["metrics"],
+                "forced": row["forced"],
+            }
+
+    return _page(Feedback.objects.filter(application=application), wanted, shaped=shaped)
+
+
+def _decisions(application: Application, wanted: Wanted) -> Page:
+    """Leave out what tells nothing of a policy's draw: several arms asked, or a forced one."""
+    outputs, rule = Outputs(), answer_rule_of(application_spec(application))
+
+    def shaped(row: Mapping[str, Any]) -> Iterator[Values]:
+        query = logged(row, outputs=outputs, rule=rule)
+        if query is not None and len(query.asked) == 1:
+            (arm,) = query.asked
+            yield {
+                **_beginning(row),
+                "version": arm.arm,
+                "propensity": arm.propensity,
+                "reward": arm.reward,
+                "routed": list(dict.fromkeys((*query.routed, arm.arm))),
+                "features": query.features,
+            }
+
+    rows = Feedback.objects.filter(application=application, forced=False).exclude(kind=INPUT)
+    return _page(rows, wanted, shaped=shaped)
+
+
+def _beginning(row: Mapping[str, Any]) -> Values:
+    return {
+        "query": row["nonce"],
+        "asked_at": row["issued_at"],
+        "received_at": row["received_at"],
+        "context": row["context"],
+    }
+
+
+def _page(
+    rows: QuerySet[Feedback],
+    wanted: Wanted,
+    *,
+    shaped: Callable[[Mapping[str, Any]], Iterable[Values]],
+) -> Page:
+    found: list[Values] = []
+    size = 0
+    stored = _in_order(rows, wanted).iterator(chunk_size=READ_AT_ONCE)
+    for looked_at, row in enumerate(stored, start=1):
+        for values in shaped(row):
+            if not wanted.versions or values["version"] in wanted.versions:
+                found.append(values)
+                size += _size_of(values)
+        if looked_at == wanted.limit or size > PAGE_BYTES:
+            return Page(found, _cursor_of(row))
+    return Page(found, None)
+
+
+def _in_order(rows: QuerySet[Feedback], wanted: Wanted) -> QuerySet[Feedback, Any]:
+    """Return the rows after the cursor, in the order in which feedback came."""
+    if wanted.since is not None:
+        rows = rows.filter(received_at__gte=wanted.since)
+    if wanted.until is not None:
+        rows = rows.filter(received_at__lt=wanted.until)
+    if wanted.cursor:
+        at, number = _place(wanted.cursor)
+        # The first condition says nothing new, but an index answers it.
+        rows = rows.filter(
+            Q(received_at__gt=at) | Q(received_at=at, id__gt=number), received_at__gte=at
+        )
+    in_order: QuerySet[Feedback, Any] = rows.order_by("received_at", "id").values(
+        *("id", "nonce", "issued_at", "received_at", "kind", "context", "key", "label", "reward"),
+        *("arms", "routed", "features", "metrics", "forced"),
+    )
+    return in_order
+
+
+def _cursor_of(row: Mapping[str, Any]) -> str:
+    return f"{(row['received_at'] - EPOCH) // timedelta(microseconds=1)}-{row['id']}"
+
+
+def _place(cursor: str) -> tuple[datetime, int]:
+    """Return when the row came that a cursor names, and its number."""
+    microseconds, _, number = cursor.partition("-")
+    try:
+        if len(number) > 18 or not (number.isascii() and number.isdigit()):
+            raise ValueError
+        return EPOCH + timedelta(microseconds=int(microseconds)), int(number)
+    except (ValueError, OverflowError):
+        raise _not_a(cursor) from None
+
+
+def _not_a(cursor: str) -> BadRequest:
+    return BadRequest(f"cursor: Expected that of the page before, got {cursor[:60]!r}.")
+
+
+# --- The sample of predictions ------------------------------------------------------------------
+
+
+def _predictions(application: Application, wanted: Wanted) -> Page:
+    """Return whole samples, version by version. Nothing tells when they were taken."""
+    if not application.keep_inputs:
+        raise Conflict(
+            f"{application.name} keeps no inputs, so there is no sample of its predictions: "
+            "set keep_inputs, and one is kept from then on.",
+            application=application.name,
+        )
+    if wanted.since is not None or wanted.until is not None:
+        raise BadRequest("since, until: Expected neither: samples don't tell when they were taken.")
+    arms = [arm for arm in _arms_of(application) if not wanted.versions or arm in wanted.versions]
+    if wanted.cursor and wanted.cursor not in arms:
+        raise _not_a(wanted.cursor)
+    found: list[Values] = []
+    size = 0
+    for arm in arms[arms.index(wanted.cursor) if wanted.cursor else 0 :]:
+        if size > PAGE_BYTES:
+            return Page(found, arm)
+        sample = kept_inputs(redis_client(), application_id=application.pk, arm=arm, most=ROWS)
+        for given, output in sample:
+            found.append({"version": arm, "input": _json(given), "output": _json(output)})
+            size += len(given) + len(output)
+    return Page(found, None)
+
+
+def _arms_of(application: Application) -> list[str]:
+    versions = ModelVersion.objects.filter(model__routes__application=application).distinct()
+    return sorted(
+        f"{model}:{name}" for model, name in versions.values_list("model__name", "version")
+    )
+
+
+# --- As text ------------------------------------------------------------------------------------
+
+
+def _json(text: str | bytes | None) -> msgspec.Raw | None:
+    """Return JSON as it is, in one line; None for none."""
+    if not text:
+        return None
+    return msgspec.Raw(
+        msgspec.json.format(text.encode() if isinstance(text, str) else text, indent=-1)
+    )
+
+
+def _size_of(values: Values) -> int:
+    return sum(len(bytes(value)) for value in values.values() if isinstance(value, msgspec.Raw))
+
+
+_COLUMNS = ("query", "asked_at", "received_at", "context")
+KINDS = {
+    "feedback": RowKind(
+        words="each piece of feedback, a row for each version that was asked",
+        columns=(
+            *_COLUMNS,
+            *("key", "source", "version", "propensity", "output", "label", "reward", "loss"),
+            *("routed", "features", "metrics", "forced"),
+        ),
+        page=_feedback,
+    ),
+    "decisions": RowKind(
+        words="each query with feedback that asked one version, with what that earned",
+        columns=(*_COLUMNS, "version", "propensity", "reward", "routed", "features"),
+        page=_decisions,
+    ),
+    "predictions": RowKind(
+        words="the sample of inputs and outputs that an application with keep_inputs keeps",
+        columns=("version", "input", "output"),
+        page=_predictions,
+    ),
+}
