@@ -21,7 +21,9 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 
 django.setup(set_prefix=False)
 
-from clipper_site.held_database import held_open  # noqa: E402  (Django must be set up first)
+from django.conf import settings  # noqa: E402  (Django must be set up first)
+
+from clipper_site.held_database import held_open  # noqa: E402
 from clipper_site.routing import ANYTHING, refuse_websocket, route  # noqa: E402
 from clipper_site.runtime import new_runtime  # noqa: E402
 from clipper_site.web_process import State, WithLifespan, moves_of, new_limits  # noqa: E402
@@ -35,7 +37,7 @@ from serving.api.feedback import (  # noqa: E402
     update_endpoint,
 )
 from serving.api.front import DirectPredictions, FrontProtocol  # noqa: E402
-from serving.api.health import ready_endpoint  # noqa: E402
+from serving.api.health import ready_endpoint, serving_endpoint  # noqa: E402
 from serving.api.http import Endpoint, Receive, Scope, Send, endpoint  # noqa: E402
 from serving.api.limits import LIMITS_KEY  # noqa: E402
 from serving.api.liveness import live_endpoint  # noqa: E402
@@ -90,6 +92,7 @@ def routes_of(runtime: Runtime) -> Endpoint:
             route(paths.OWN_UPDATE, update),
             route(paths.LIVE, live_endpoint()),
             route(paths.READY, ready_endpoint(runtime)),
+            route(paths.SERVING, serving_endpoint()),
             route(paths.SOCKET, socket_alone),
             route(ANYTHING, not_here),
         ]
@@ -116,9 +119,10 @@ async def predicting(state: State) -> AsyncIterator[Endpoint]:
         held.push_async_callback(runtime.stop)
         await runtime.start()
         await arrive(runtime, replaces=state.get(REPLACES_KEY, False))
-        state[STATE_KEY] = DirectPredictions(
+        shared = state[STATE_KEY] = DirectPredictions(
             runtime.processor, max_body_bytes=runtime.spec.max_body_bytes
         )
+        shared.lame_duck_s = settings.CLIPPER_LAME_DUCK_S
         state[LIMITS_KEY] = new_limits()
         state[MOVES_KEY] = moves_of(Kind.PREDICT)
         # What exists now lives as long as the process: the collector need not look at it again.

@@ -132,6 +132,13 @@ SIZE = {
 }
 
 TIME = {
+    "CLIPPER_LAME_DUCK_S": _text(
+        "Seconds, at most 60, for which a process that answers queries goes on accepting"
+        " connections once it is told to end (SIGTERM). `GET /health/serving` says 503 from the"
+        " first moment, so that a load balancer sends its clients to"
+        " [another host](../how-to/proxies.md#several-hosts). A restart doesn't wait for it.",
+        default="`8`; of a stack that `make run` starts `0`",
+    ),
     "CLIPPER_HUNG_S": _text(
         "Seconds after which a batch counts as hung: its replica is ended and replaced. Set it"
         " longer than any batch may take."

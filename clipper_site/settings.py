@@ -68,6 +68,7 @@ CLIPPER_UPLOADS_AT_ONCE = ENV.whole("CLIPPER_UPLOADS_AT_ONCE", default=4, at_lea
 CLIPPER_MIN_FREE_BYTES = ENV.whole("CLIPPER_MIN_FREE_BYTES", default=256 << 20)
 CLIPPER_CACHE_BYTES = ENV.whole("CLIPPER_CACHE_BYTES", default=16 << 20)
 CLIPPER_WARM_SECONDS = ENV.whole("CLIPPER_WARM_SECONDS", default=600)
+CLIPPER_LAME_DUCK_S = ENV.whole("CLIPPER_LAME_DUCK_S", default=8, at_most=60)
 CLIPPER_HUNG_S = ENV.whole("CLIPPER_HUNG_S", default=60, at_least=1)
 CLIPPER_REACHED_S = ENV.whole("CLIPPER_REACHED_S", default=30, at_least=1)
 # The control worker has four threads, one of which reconciles.

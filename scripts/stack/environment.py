@@ -25,6 +25,8 @@ DEFAULTS = {
     "CLIPPER_CONSOLE_WORKERS": "1",
     "CLIPPER_CONSOLE_NICE": "10",
     "CLIPPER_CONSOLE_PORT": "0",
+    # Ctrl-C ends the stack at once.
+    "CLIPPER_LAME_DUCK_S": "0",
 }
 
 

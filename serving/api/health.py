@@ -1,4 +1,4 @@
-"""Whether a process that answers queries should be asked."""
+"""Readiness of a process that answers queries: of all it needs, and of itself alone."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ def ready_endpoint(runtime: Runtime) -> Endpoint:
     @endpoint
     async def ready(scope: Scope, receive: Receive, send: Send) -> None:
         require_method(scope, "GET", "HEAD")
-        if shared_by_connections(scope["state"]).draining:
-            raise NotReady("Not ready: this process is draining.", checks={"process": DRAINING})
+        _refuse_if_draining(scope)
         found = await _readiness(runtime)
         if found.failing:
             missing = "; ".join(f"{name}: {state}" for name, state in found.failing.items())
@@ -37,6 +36,28 @@ def ready_endpoint(runtime: Runtime) -> Endpoint:
         await send_body(send, msgspec.json.encode({"ready": True, "checks": found.states}))
 
     return ready
+
+
+def serving_endpoint() -> Endpoint:
+    """Serving: this process answers queries, with whatever it can reach; else 503.
+
+    For load balancers. It has read the registry, before which no process is asked anything, and
+    isn't draining. Redis, the database and the console are the same for its peers: without them
+    queries are answered all the same.
+    """
+
+    @endpoint
+    async def serving(scope: Scope, receive: Receive, send: Send) -> None:
+        require_method(scope, "GET", "HEAD")
+        _refuse_if_draining(scope)
+        await send_body(send, b'{"serving":true}')
+
+    return serving
+
+
+def _refuse_if_draining(scope: Scope) -> None:
+    if shared_by_connections(scope["state"]).draining:
+        raise NotReady("Not ready: this process is draining.", checks={"process": DRAINING})
 
 
 async def _readiness(runtime: Runtime) -> Readiness:

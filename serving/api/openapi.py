@@ -135,6 +135,14 @@ OPERATIONS = (
         method="get",
     ),
     Operation(
+        "/health/serving",
+        "serving",
+        "Tell whether this process answers queries",
+        _one("Serving"),
+        (errors.NotReady,),
+        method="get",
+    ),
+    Operation(
         "/metrics",
         "metrics",
         "Read the numbers for Prometheus",
@@ -238,6 +246,10 @@ class Live(msgspec.Struct):
     live: bool
 
 
+class Serving(msgspec.Struct):
+    serving: bool
+
+
 class Ready(msgspec.Struct):
     """`checks`: what was looked at, and `ok` or what it lacks."""
 
@@ -249,7 +261,7 @@ def add_predictions(result: dict[str, Any], **_other: Any) -> dict[str, Any]:
     """A hook of drf-spectacular: add these paths and what they take and answer."""
     bodies = [_told(kind) for kind in (PredictRequest, ScoreRequest, FeedbackItem, UpdateRequest)]
     answers = [PredictionAnswer, FailedInput, BatchAnswer, ScoreAnswer]
-    answers += [FeedbackResult, SelectionState, Live, Ready]
+    answers += [FeedbackResult, SelectionState, Live, Serving, Ready]
     _, components = msgspec.json.schema_components([*bodies, *answers], ref_template=REFERENCE)
     result["components"]["schemas"].update(components)
     for said in OPERATIONS:

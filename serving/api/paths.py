@@ -21,6 +21,7 @@ OWN_UPDATE = rf"{OWN_PATH}/update/?"
 SELECTION = rf"api/v1/applications/{APP}/selection/?"
 LIVE = r"health/live/?"
 READY = r"health/ready/?"
+SERVING = r"health/serving/?"
 # Over a websocket.
 SOCKET = rf"ws/v1/applications/{APP}/?"
 

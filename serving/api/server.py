@@ -3,8 +3,9 @@
     python -m serving.master predict --listen http=127.0.0.1:8000 --listen arrivals=unix:PATH -- \\
         python -m serving.api.server clipper_site.predict_asgi:application
 
-It says that it is ready once it takes connections. Told to end, it takes no more of them and
-answers what is under way; these answers say `connection: close`. Told to retire, as another process
+It says that it is ready once it takes connections. Told to end, it says so to load balancers, goes
+on for `CLIPPER_LAME_DUCK_S`, then takes no more connections and answers what is under way; these
+answers say `connection: close`. Told to retire, as another process
 has taken its place, it hands that one the connections on which nothing is under way, so that no
 client sends a request to nobody. Where that fails, it answers one more request on each.
 """
@@ -16,6 +17,7 @@ import logging
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib import import_module
 from socket import socket
 from typing import Any
@@ -71,12 +73,25 @@ class DrainingServer(uvicorn.Server):
     retires = False
     successor = ""
 
+    def __init__(self, config: uvicorn.Config, **options: Any) -> None:
+        super().__init__(config, **options)
+        # Another process takes the connections, so that nobody has to be told first.
+        self.succeeded = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Serve until told to end, and until load balancers have seen that this process drains."""
+        await super().main_loop()
+        shared = shared_by_connections(self.lifespan.state)
+        shared.draining = True
+        if not self.retires and shared.lame_duck_s:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.succeeded.wait(), shared.lame_duck_s)
+
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         for server in self.servers:
             server.close()
         for listening in sockets or []:
             listening.close()
-        shared_by_connections(self.lifespan.state).draining = True
         await asyncio.sleep(LET_IN_S)
         for connection in list(self.server_state.connections):
             connection.shutdown()
@@ -157,6 +172,7 @@ class WebServer(ReceivingServer, DrainingServer):
         if self._inherited.told():
             asyncio.get_running_loop().remove_reader(self._inherited.line)
             self.retires = self.should_exit = True
+            self.succeeded.set()
 
 
 def main() -> None:

@@ -25,9 +25,11 @@ class SharedByConnections:
     """What a connection asks of its process, whatever comes over it."""
 
     def __init__(self, metrics: Metrics) -> None:
-        # The process takes no more connections, and ends once these have moved or have their
-        # answers; then none moves any more, and each answer is the last one of its connection.
+        # The process is to end: `lame_duck_s` later it takes no more connections, and ends once
+        # these have moved or have their answers; then (`closing`) none moves any more, and each
+        # answer is the last one of its connection.
         self.draining = self.closing = False
+        self.lame_duck_s = 0.0
         # Connections that wait for a process of the other kind to take them, and what was read.
         self.leaving = self.leaving_bytes = 0
         self._metrics = metrics

@@ -38,6 +38,7 @@ _QUERIES = tuple(
         paths.SOCKET,
         paths.LIVE,
         paths.READY,
+        paths.SERVING,
     )
 )
 

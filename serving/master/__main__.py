@@ -8,12 +8,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import sys
 from pathlib import Path
 
 from infrastructure.short_turns import take_short_turns
 from serving.master.listening import listen
-from serving.master.master import DRAIN_S, READY_S, RETIRE_S, Master, MasterSpec
+from serving.master.master import DRAIN_S, LAME_DUCK_S, READY_S, RETIRE_S, Master, MasterSpec
 from serving.master.orders import remove, take_orders
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -54,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--orders", type=Path, help="the Unix socket to take orders on")
     parser.add_argument("--ready-s", type=float, default=READY_S)
-    parser.add_argument("--drain-s", type=float, default=DRAIN_S)
+    parser.add_argument("--drain-s", type=float, default=DRAIN_S + lame_duck_s())
     parser.add_argument("--retire-s", type=float, default=RETIRE_S)
     parser.add_argument(
         "--short-turns",
@@ -63,6 +64,12 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("command", nargs="+")
     return parser
+
+
+def lame_duck_s() -> float:
+    """Return how long its processes go on once they are told to end, as their settings read it."""
+    text = os.environ.get("CLIPPER_LAME_DUCK_S", "").strip()
+    return float(text) if text.isdecimal() else LAME_DUCK_S
 
 
 def give_cores_back_soon() -> None:

@@ -23,6 +23,8 @@ READY_S = 60.0
 # So long a process may take to answer what it has been asked, and to write what it keeps. Together
 # with KILLED_S less than supervisord waits (`stopwaitsecs`).
 DRAIN_S = 13.0
+# So long before that it may go on as before, so that load balancers send their clients elsewhere.
+LAME_DUCK_S = 8
 # So long where another process is there already: long enough for most uploads.
 RETIRE_S = 65.0
 KILLED_S = 1.0

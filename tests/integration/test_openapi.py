@@ -155,6 +155,7 @@ CASES: list[tuple[str, str, Any]] = [
     ("selection", "/api/v1/applications/{application}/selection/", None),
     ("live", "/health/live", None),
     ("ready", "/health/ready", None),
+    ("serving", "/health/serving", None),
     ("list", "/api/v1/applications/", None),
     ("list", "/api/v1/models/", None),
     ("list", "/api/v1/models/{model}/versions/", None),

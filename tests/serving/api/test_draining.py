@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from uvicorn import Server as UvicornServer
 
 from serving.api import server as web_server
-from serving.api.shared import shared_by_connections
+from serving.api.health import serving_endpoint
+from serving.api.shared import STATE_KEY, shared_by_connections
 from serving.master.listening import listen
 from tests.serving.api.front_server import (
     Client,
@@ -139,6 +141,54 @@ async def test_new_connections_go_to_others(it: Front) -> None:
             await asyncio.open_connection("127.0.0.1", it.port)
         await client.send(request())
         assert (await client.response())[0] == 200
+
+
+async def test_it_goes_on_accepting_until_load_balancers_have_seen_that_it_drains(
+    it: Front,
+) -> None:
+    it.predictions.lame_duck_s = 3600.0
+    async with served(it) as (server, _):
+        assert isinstance(server, Server)
+        assert (await serving(it)) == 200
+        server.should_exit = True
+        while (await serving(it)) == 200:
+            await asyncio.sleep(0.001)
+        async with client_of(it) as other:
+            await other.send(request())
+            status, headers, _ = await other.response()
+            assert (status, headers.get(b"connection")) == (200, None)
+        server.succeeded.set()
+        while server.servers[0].is_serving():
+            await asyncio.sleep(0.001)
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", it.port)
+
+
+async def test_one_that_retires_waits_for_no_load_balancer(it: Front) -> None:
+    it.predictions.lame_duck_s = 3600.0
+    async with served(it) as (server, _):
+        await retired(server)
+
+
+async def serving(it: Front) -> int:
+    """Ask for the readiness of serving, and return the status."""
+    statuses: list[int] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        statuses.append(message.get("status", 0))
+
+    async def receive() -> dict[str, Any]:
+        raise AssertionError("nothing is read")
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/health/serving",
+        "headers": [],
+        "state": {STATE_KEY: it.predictions},
+    }
+    await serving_endpoint()(scope, receive, send)  # type: ignore[arg-type]
+    return statuses[0]
 
 
 async def test_one_that_takes_too_long_is_cut_off(

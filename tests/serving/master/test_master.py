@@ -11,9 +11,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pytest_django.fixtures import Settings
 
+from serving.master.__main__ import parser
 from serving.master.listening import listen
-from serving.master.master import LONGEST_PAUSE_S, pause_after
+from serving.master.master import DRAIN_S, LAME_DUCK_S, LONGEST_PAUSE_S, pause_after
 from serving.master.orders import OrderFailed, ordered
 from serving.metrics.exposition import exposition
 from serving.metrics.masters import KEEPS_DYING, dying, read_masters
@@ -150,6 +152,16 @@ def test_pauses_grow_to_their_longest_and_stay_there_for_days() -> None:
     pauses = [pause_after(failures) for failures in range(10)]
     assert pauses == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, *[LONGEST_PAUSE_S] * 3]
     assert pause_after(100_000) == LONGEST_PAUSE_S
+
+
+@pytest.mark.parametrize(("set_to", "lame_duck_s"), [("20", 20), ("0", 0), ("", LAME_DUCK_S)])
+def test_processes_have_their_time_to_be_seen_draining_beside_that_to_drain(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, set_to: str, lame_duck_s: int
+) -> None:
+    monkeypatch.setenv("CLIPPER_LAME_DUCK_S", set_to)
+    assert parser().parse_args(["predict", "command"]).drain_s == DRAIN_S + lame_duck_s
+    # Of what isn't set the processes think the same.
+    assert settings.CLIPPER_LAME_DUCK_S == LAME_DUCK_S
 
 
 def test_one_that_takes_too_long_to_retire_is_killed(master: Running) -> None:

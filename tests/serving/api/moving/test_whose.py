@@ -26,6 +26,7 @@ OF_PREDICT = [
     "/ws/v1/applications/digits",
     "/health/live",
     "/health/ready/",
+    "/health/serving",
     # What stands in another form is the same to routers.
     "//api/v1/applications/digits/predict",
     "///health/live",
@@ -120,10 +121,10 @@ async def routed(path: str) -> bool:
 
 ROUTED = (
     "PREDICT", "OWN_PREDICT", "SCORE", "FEEDBACK", "OWN_UPDATE", "SELECTION", "LIVE", "READY",
-    "SOCKET",
+    "SERVING", "SOCKET",
 )  # fmt: skip
 NAMES = ["api", "v1", "applications", "digits", "health", "ws", "admin", "static", "API", "\u20ac"]
-LAST = ["predict", "update", "score", "feedback", "selection", "live", "ready"]
+LAST = ["predict", "update", "score", "feedback", "selection", "live", "ready", "serving"]
 PARTS = st.sampled_from(["", "%", "..", "a\n", *NAMES, *LAST])
 TARGETS = st.lists(PARTS, max_size=8).map("/".join)
 QUERIES = st.sampled_from(["", "?/a/predict"])
