@@ -292,6 +292,14 @@ CHANNEL_LAYERS = {
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://").replace(
     "?db=", "?virtual_host="
 )
+# A Redis that is silent (frozen, or behind a cut link) closes no connection: without these a worker
+# waits for it for ever, while the others go on with the Redis that has taken its place.
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_timeout": 2.0,
+    "socket_connect_timeout": 2.0,
+    "health_check_interval": 3,
+    "retry_on_timeout": True,
+}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "control"
 # Celery's default too, kept as a decision: whoever can write to Redis must not be able to have a
