@@ -161,3 +161,47 @@ def test_modules_that_no_index_has_go_with_what_refers_to_them(
 
     assert found.requirements == ("numpy",)
     assert answers(found, [[1.0, 2.0], [3.0, 4.0]]) == [3.0, 7.0]
+
+
+def test_a_lambda_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    with pytest.raises(ClipperError, match="got a lambda: define it with def"):
+        saved(lambda inputs: inputs, tmp_path)
+
+
+CLASSES = """
+class Both:
+    def __init__(self, path, device): self.told = [path.is_dir(), device]
+    def pred_batch(self, inputs): return [self.told for _ in inputs]
+class DeviceAlone(Both):
+    def __init__(self, device): self.told = device
+class Neither(Both):
+    def __init__(self): self.told = "neither"
+class Cut(Both):
+    def __init__(self, cutoff): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("Both", [True, "cpu"]), ("DeviceAlone", "cpu"), ("Neither", "neither")]
+)
+def test_a_class_is_given_what_its_constructor_takes(
+    name: str, told: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert answers(saved(_class_named(name, tmp_path, monkeypatch), tmp_path), [[1.0]]) == [told]
+
+
+def test_a_class_that_wants_something_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ClipperError, match=r"'cutoff': .* an instance, Cut\(cutoff=...\)"):
+        saved(_class_named("Cut", tmp_path, monkeypatch), tmp_path)
+
+
+def _class_named(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> type:
+    here = folder / "here"
+    here.mkdir()
+    (here / "taking_devices.py").write_text(CLASSES)
+    monkeypatch.syspath_prepend(here)
+    monkeypatch.delitem(sys.modules, "taking_devices", raising=False)
+    found: type = getattr(importlib.import_module("taking_devices"), name)
+    return found

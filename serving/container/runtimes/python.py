@@ -1,7 +1,8 @@
 """Any Python code: a module, or a zip or wheel of a module or package, with a ``Predictor`` class.
 
-``Predictor(path)`` is made once, path being the folder with the unpacked artifact; it is given the
-device too if its signature has one. ``pred_batch(inputs)`` answers, ``warm_up()`` may prepare.
+``Predictor`` is made once. Its constructor is given, by their names, those that it takes of
+``path``, the folder with the unpacked artifact, and ``device``. ``pred_batch(inputs)`` answers,
+``warm_up()`` may prepare.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import shutil
 import sys
 import weakref
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from serving.container.archive import unpack
@@ -100,7 +101,7 @@ def _class_of_file(entry: Path, *, name: str, folder: Path) -> type[Any]:
         module = _import(entry, name=name)
     except BaseException as error:
         let_interrupts_through(error)
-        how = HOW if isinstance(error, ModuleNotFoundError) else ""
+        how = HOW if isinstance(error, ModuleNotFoundError) else _relative(error)
         raise LoadFailed(f"the artifact failed to import: {explain(error)}{how}") from error
     return _class_in(module, name=CLASS_NAME, where=entry.name)
 
@@ -108,10 +109,27 @@ def _class_of_file(entry: Path, *, name: str, folder: Path) -> type[Any]:
 def _class_in(module: ModuleType, *, name: str, where: str) -> type[Any]:
     found = getattr(module, name, None)
     if not isinstance(found, type):
-        raise ArtifactInvalid(f"expected a class {name} in {where}, got none")
+        raise ArtifactInvalid(f"expected a class {name} in {where}, got {_instead(module)}")
     if not callable(getattr(found, "pred_batch", None)):
         raise ArtifactInvalid(f"expected {name} to have pred_batch(self, inputs), got none")
     return found
+
+
+def _instead(module: ModuleType) -> str:
+    """Name the classes and functions that a module without the expected class has."""
+    own = [found for found in vars(module).values() if _is_own(found, module=module)]
+    models = [found.__name__ for found in own if hasattr(found, "pred_batch")]
+    if models:
+        return f"{', '.join(models)}: rename the class to {CLASS_NAME}"
+    functions = [found.__name__ for found in own if not isinstance(found, type)]
+    if functions:
+        return f"the function {functions[0]}: put it into a class {CLASS_NAME} as pred_batch"
+    return "none"
+
+
+def _is_own(found: Any, *, module: ModuleType) -> bool:
+    is_code = isinstance(found, type | FunctionType)
+    return is_code and getattr(found, "__module__", None) == module.__name__
 
 
 def _find_entry(folder: Path) -> Path:
@@ -136,12 +154,41 @@ def _find_entry(folder: Path) -> Path:
 
 
 def _construct(predictor_class: type[Any], *, folder: Path, device: str) -> Any:
-    options = {"device": device} if _takes_device(predictor_class) else {}
+    arguments = _arguments_of(predictor_class, {"path": folder, "device": device})
     try:
-        return predictor_class(folder, **options)
+        return predictor_class(**arguments)
     except BaseException as error:
         let_interrupts_through(error)
-        raise LoadFailed(f"{predictor_class.__name__}(path) failed: {explain(error)}") from error
+        called = f"{predictor_class.__name__}({', '.join(arguments)})"
+        raise LoadFailed(f"{called} failed: {explain(error)}{_relative(error)}") from error
+
+
+def _arguments_of(predictor_class: type[Any], known: dict[str, Any]) -> dict[str, Any]:
+    """Return those of the known arguments that the constructor takes, by its parameters' names."""
+    try:
+        parameters = inspect.signature(predictor_class).parameters.values()
+    except (TypeError, ValueError):  # such as of a class written in C
+        return {"path": known["path"]}
+    arguments: dict[str, Any] = {}
+    for parameter in parameters:
+        if parameter.kind is parameter.VAR_KEYWORD:
+            arguments = known | arguments
+        elif parameter.name.lstrip("_") in known and parameter.kind is not parameter.VAR_POSITIONAL:
+            arguments[parameter.name] = known[parameter.name.lstrip("_")]
+        elif parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL:
+            raise ArtifactInvalid(
+                f"expected {predictor_class.__name__}'s constructor to take {' and '.join(known)} "
+                f"at most, got the parameter {parameter.name!r}: rename it, or give it a default"
+            )
+    return arguments
+
+
+def _relative(error: BaseException) -> str:
+    """Say where the artifact's files are if one was looked for by a relative path."""
+    name = getattr(error, "filename", None)
+    if not isinstance(error, FileNotFoundError) or not isinstance(name, str) or name[:1] == "/":
+        return ""
+    return f"; the files of the artifact are in its folder, Predictor's argument path: path / {name!r}"
 
 
 def _number_of_features(predictor: Any) -> int | None:
@@ -164,17 +211,6 @@ def _import(entry: Path, *, name: str) -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
-
-
-def _takes_device(predictor_class: type) -> bool:
-    try:
-        parameters = inspect.signature(predictor_class).parameters.values()
-    except (TypeError, ValueError):
-        return False
-    return any(
-        parameter.name == "device" or parameter.kind is parameter.VAR_KEYWORD
-        for parameter in parameters
-    )
 
 
 def _forget(folder: Path, module: str) -> None:

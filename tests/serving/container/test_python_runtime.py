@@ -70,6 +70,21 @@ def test_the_device_is_handed_to_who_takes_it(artifact_file: Path) -> None:
     predictor.close()
 
 
+@pytest.mark.parametrize(
+    ("parameters", "told"),
+    [("path, device", "cuda:0"), ("device, path", "cuda:0"), ("device", "cuda:0"), ("_path", "-")],
+)
+def test_a_constructor_is_given_what_it_takes_by_name(
+    artifact_file: Path, parameters: str, told: str
+) -> None:
+    source = DEVICE.replace('path, *, device="unset"', parameters)
+    if "device" not in parameters:
+        source = source.replace("self.device = device", 'self.device = "-"')
+    predictor = load_python(source, at=artifact_file, device="cuda:0")
+    assert predictor.answer_batch([b"1"]) == [(AnswerStatus.OK, json.dumps(told).encode())]
+    predictor.close()
+
+
 def test_a_zip_brings_modules_and_files_along(artifact_file: Path) -> None:
     files = {"predictor.py": SIBLING, "suffix.txt": "!"}
     for greeting in ("hello", "bonjour"):  # the second must not see the first one's module
@@ -109,6 +124,14 @@ def test_two_models_of_the_same_file_live_side_by_side(artifact_file: Path) -> N
         ("raise SystemExit(3)", LoadFailed, "failed to import: SystemExit: 3"),
         ("x = 1", ArtifactInvalid, "expected a class Predictor in predictor.py, got none"),
         ("class Predictor: ...", ArtifactInvalid, "expected Predictor to have pred_batch"),
+        (WHERE.replace("Predictor", "Model"), ArtifactInvalid, "got Model: rename the class to"),
+        ("def ask(inputs): ...", ArtifactInvalid, "got the function ask: put it into a class"),
+        (DEVICE.replace("path", "cutoff"), ArtifactInvalid, "got the parameter 'cutoff': rename"),
+        (
+            WHERE.replace("self.path = path", "open('weights.bin')"),
+            LoadFailed,
+            r"No such file or directory: 'weights.bin'; .* path / 'weights.bin'",
+        ),
         (WHERE.replace("self.path = path", "1 / 0"), LoadFailed, "ZeroDivisionError"),
         (zipped({"a.py": "", "b.py": ""}), ArtifactInvalid, "got a.py, b.py"),
         (zipped({"readme.txt": ""}), ArtifactInvalid, "got none"),

@@ -25,14 +25,11 @@ from clipper_client.sources import (
 )
 
 ENTRY = "predictor.py"
-# The server makes one Predictor, with the folder that the artifact was unpacked into.
-CLASS = """
-from {module} import {name} as _Model
-
-class Predictor(_Model):
-    def __init__(self, path):
-        {made}
-"""
+# The server makes one Predictor, and gives its constructor these by their names, as far as it takes
+# them: the folder that the artifact was unpacked into, and the device.
+GIVEN = ("path", "device")
+LAMBDA = (lambda: None).__name__
+CLASS = "from {module} import {name} as Predictor\n"
 FUNCTION = """
 from {module} import {name} as _function
 
@@ -83,11 +80,12 @@ def _save(model: Any, folder: Path, saving: Saving) -> Saved:
     contents.mkdir()
     code = model if isinstance(model, type) or inspect.isfunction(model) else type(model)
     module, name = code.__module__, code.__qualname__
+    if name.endswith(LAMBDA):
+        raise _refused("Expected a function with a name, got a lambda: define it with def.")
     if "." in name:
-        raise ClipperError(
-            f"Expected a class or function at the top of its module, got {name}.",
-            code=UNSUPPORTED_MODEL,
-        )
+        raise _refused(f"Expected a class or function at the top of its module, got {name}.")
+    if isinstance(model, type):
+        _check_constructor(model)
     if module == MAIN:
         module, imported = "model_source", _extracted(name, to=contents / "model_source.py")
     else:
@@ -103,13 +101,30 @@ def _save(model: Any, folder: Path, saving: Saving) -> Saved:
     )
 
 
+def _check_constructor(model: type) -> None:
+    """Raise ClipperError if it needs something that the server can't give it."""
+    for parameter in inspect.signature(model).parameters.values():
+        optional = parameter.default is not parameter.empty or parameter.kind in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+        )
+        if not optional and parameter.name.lstrip("_") not in GIVEN:
+            raise _refused(
+                f"Expected a constructor that takes {' and '.join(GIVEN)} at most, got one of "
+                f"{model.__name__} with {parameter.name!r}: give it a default, or deploy an "
+                f"instance, {model.__name__}({parameter.name}=...)."
+            )
+
+
+def _refused(message: str) -> ClipperError:
+    return ClipperError(message, code=UNSUPPORTED_MODEL)
+
+
 def _entry(model: Any, *, module: str, name: str, contents: Path) -> str:
     if inspect.isfunction(model):
         return FUNCTION.format(module=module, name=name)
     if isinstance(model, type):
-        takes = len(inspect.signature(model).parameters)
-        made = "super().__init__(path)" if takes else "super().__init__()"
-        return CLASS.format(module=module, name=name, made=made)
+        return CLASS.format(module=module, name=name)
     (contents / "state.pickle").write_bytes(_pickled(vars(model), of=name))
     return INSTANCE.format(module=module, name=name)
 
