@@ -57,6 +57,9 @@ def delete_model(*, model: Model, by: Actor) -> None:
         users = list(routing.values_list("name", flat=True))
         # Those that the delete has seen may be gone by now.
         by_whom = (
-            f"by {', '.join(users)}; unlink it first" if users else "no longer; delete it again"
+            f"by {', '.join(users)}: delete these applications first, or give them other routes "
+            f"(PUT /api/v1/applications/{users[0]}/routes)"
+            if users
+            else "no longer; delete it again"
         )
         raise Conflict(f"{model.name} is routed {by_whom}.", applications=users) from error

@@ -8,6 +8,7 @@ from functools import partial
 from time import time
 
 from registry.errors import Forbidden, NotFound, Unauthenticated, UnknownKey
+from registry.guessing import meant
 from registry.specs import ApiKeySpec, ApplicationSpec, Snapshot
 from serving.api.http import Scope, header
 from serving.web.runtime import Runtime
@@ -39,7 +40,14 @@ def application_named(
         return application
     key = key_in(snapshot)
     if application is None:
-        raise NotFound(f"There is no application named {name!r}.", application=name)
+        seen = (
+            known.name
+            for known in snapshot.applications.values()
+            if key.allows(scope=needs, application_id=known.id)
+        )
+        raise NotFound(
+            f"There is no application named {name!r}{meant(name, seen)}.", application=name
+        )
     if not key.allows(scope=needs, application_id=application.id):
         raise Forbidden(f"This key may not {needs} at {name}.", application=name, scope=needs)
     return application

@@ -68,6 +68,15 @@ def in_batches(rows: Rows, *, size: int | None, ask: Callable[[Rows], Any]) -> A
     return outputs
 
 
+def by_input(outputs: Any, *, method: str) -> Any:
+    """Return a method's outputs one for each input: scikit-learn's predict_proba of a model with
+    several outputs has a list with an array for each of them.
+    """
+    if method != "predict_proba" or not isinstance(outputs, list):
+        return outputs
+    return list(zip(*outputs, strict=True))
+
+
 def as_rows(outputs: Any) -> list[Any]:
     """An output for each row, in Python's types."""
     return list(outputs.tolist() if hasattr(outputs, "tolist") else outputs)

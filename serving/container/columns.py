@@ -7,9 +7,10 @@ last counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from difflib import SequenceMatcher
 from typing import Annotated, Any
 
 import msgspec
@@ -17,6 +18,8 @@ import numpy as np
 
 from serving.container.frames import stack_columns, stack_objects
 from serving.container.rows import (
+    ONE_BY_ONE,
+    QUOTED,
     InvalidRow,
     RowParser,
     Rows,
@@ -28,6 +31,8 @@ from serving.container.rows import (
 from serving.container.signature import InputPart, Signature
 
 ROW = "an object with a member for each column"
+# How much of a column's name has to be right to be taken for a slip.
+ALIKE = 0.6
 # Columns of a frame that nobody has named before: each costs microseconds, and every row room.
 MOST_UNKNOWN = 20_000
 
@@ -133,13 +138,22 @@ class ColumnsParser:
         members = _object(raw)
         if not self._known.issuperset(members):
             unknown = next(name for name in members if name not in self._known)
-            raise InvalidRow(f"expected the columns {listed(self._names)}, got {quoted(unknown)}")
+            came = f"{quoted(unknown)}{self._meant(unknown, members)}"
+            raise InvalidRow(f"expected the columns {listed(self._names)}, got {came}")
         for part in self._parts:
             if part.name not in members and _required(part):
                 raise InvalidRow(f"expected the column {quoted(part.name)}, got a row without it")
         return tuple(
             self._accepted(position, members.get(name)) for position, name in enumerate(self._names)
         )
+
+    def _meant(self, unknown: str, members: Mapping[str, Any]) -> str:
+        """Return a hint in brackets if one column alone is missing, and called nearly the same."""
+        missing = [name for name in self._names if name not in members]
+        if len(missing) != 1 or len(unknown) > QUOTED:
+            return ""
+        alike = SequenceMatcher(None, unknown.lower(), missing[0].lower()).ratio() >= ALIKE
+        return f" (did you mean {quoted(missing[0])}?)" if alike else ""
 
     def _accepted(self, position: int, value: Any) -> Any:
         part, kind = self._parts[position], self._kinds[position]
@@ -148,8 +162,9 @@ class ColumnsParser:
         try:
             value = kind.accept(value)
         except Unaccepted:
+            came = describe(value, number=part.dtype.startswith(("float", "int", "uint")))
             raise InvalidRow(
-                f"expected {kind.name} in the column {quoted(part.name)}, got {describe(value)}"
+                f"expected {kind.name} in the column {quoted(part.name)}, got {came}"
             ) from None
         return self._category(position, value) if part.categories else value
 
@@ -173,7 +188,8 @@ def _check_count(columns: int) -> None:
 def _object(raw: bytes) -> dict[str, Any]:
     value = decode_json(raw, expected=ROW)
     if not isinstance(value, dict):
-        raise InvalidRow(f"expected {ROW}, got {describe(value)}")
+        hint = ONE_BY_ONE if isinstance(value, list) else ""
+        raise InvalidRow(f"expected {ROW}, got {describe(value)}{hint}")
     return value
 
 

@@ -60,10 +60,31 @@ def is_finite(output: Any) -> bool:
     return not isinstance(output, list | tuple) or all(map(is_finite, output))
 
 
+def rows_of_frame(value: Any) -> Any:
+    """Return the rows of a data frame of pandas or polars as dictionaries, anything else as it is.
+
+    What polars calls a series becomes a list.
+    """
+    if hasattr(value, "itertuples"):
+        return value.to_dict("records")
+    for name in ("to_dicts", "to_list"):
+        if hasattr(value, name) and not hasattr(value, "tolist"):
+            return getattr(value, name)()
+    return value
+
+
 def to_python(value: Any) -> Any:
-    """Unwrap NumPy scalars and arrays, and whatever else (tensors, series) has tolist()."""
+    """Unwrap NumPy scalars and arrays, data frames, and whatever else (tensors, series) has
+    tolist(); a time of pandas becomes ISO 8601, what is missing there null.
+    """
+    if (rows := rows_of_frame(value)) is not value:
+        return rows
     if hasattr(value, "tolist"):
         return value.tolist()
+    if type(value).__name__ in ("NaTType", "NAType"):
+        return None
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
     raise TypeError(f"got {type(value).__module__}.{type(value).__qualname__}")
 
 

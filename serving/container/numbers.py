@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.container.rows import InvalidRow, Rows, decode_json, describe
+from serving.container.rows import ONE_BY_ONE, InvalidRow, Rows, decode_json, describe
 from serving.container.simd import document_reader
 
 # Rows of up to so many bytes are read together, which takes 0.6 instead of 1.4 µs for each of 64
@@ -132,8 +132,9 @@ class NumbersParser:
             raise InvalidRow(f"expected an array of {self._expected}, got {describe(values)}")
         for index, value in enumerate(values):
             if not self._is_element(value):
-                came = describe(value)
-                raise InvalidRow(f"expected {self._type.name}, got {came} at index {index}")
+                came = f"{describe(value, number=True)} at index {index}"
+                hint = ONE_BY_ONE if isinstance(value, list) else ""
+                raise InvalidRow(f"expected {self._type.name}, got {came}{hint}")
         try:
             return np.array(values, dtype=self._type.parsed)
         except OverflowError:

@@ -13,7 +13,15 @@ from serving.container.columns import columns_parser
 from serving.container.errors import UnknownInputType
 from serving.container.examples import completed
 from serving.container.numbers import NUMBER_TYPES, NumbersParser
-from serving.container.rows import InvalidRow, RowParser, Rows, decode_json, describe, quoted
+from serving.container.rows import (
+    ONE_BY_ONE,
+    InvalidRow,
+    RowParser,
+    Rows,
+    decode_json,
+    describe,
+    quoted,
+)
 from serving.container.signature import INPUT_TYPES, MOST_EXAMPLE_BYTES, Signature, read_signature
 from serving.container.tensors import tensor_parser
 from serving.rpc.frames import Answer, AnswerStatus
@@ -32,7 +40,8 @@ class StringParser:
     def parse(self, raw: bytes) -> str:
         value = decode_json(raw, expected="a string")
         if not isinstance(value, str):
-            raise InvalidRow(f"expected a string, got {describe(value)}")
+            hint = ONE_BY_ONE if isinstance(value, list) else ""
+            raise InvalidRow(f"expected a string, got {describe(value)}{hint}")
         return value
 
     def stack(self, rows: list[str]) -> Rows:

@@ -8,7 +8,7 @@ from itertools import islice
 from time import perf_counter
 from typing import Any, Protocol, runtime_checkable
 
-from serving.container.encoding import encode_outputs
+from serving.container.encoding import encode_outputs, rows_of_frame
 from serving.container.errors import WarmUpFailed, explain, let_interrupts_through, words_of
 from serving.container.examples import completed, made_up
 from serving.container.failures import RecentFailures, with_last_traceback
@@ -222,7 +222,11 @@ class ModelPredictor:
 
 
 def as_list(outputs: Any, *, count: int) -> list[Any]:
-    """Check that outputs are one for each of count inputs; return them as Python values."""
+    """Check that outputs are one for each of count inputs; return them as Python values.
+
+    The rows of a data frame are objects.
+    """
+    outputs = rows_of_frame(outputs)
     if hasattr(outputs, "tolist"):
         outputs = outputs.tolist()
     if (
@@ -233,6 +237,14 @@ def as_list(outputs: Any, *, count: int) -> list[Any]:
         raise WrongOutputs(f"expected a sequence of {count} outputs, got {type(outputs).__name__}")
     values = list(islice(outputs, count + 1))  # a model may make outputs without end
     if len(values) != count:
-        got = len(outputs) if isinstance(outputs, list) else len(values)
-        raise WrongOutputs(f"expected {count} outputs for {count} inputs, got {got}")
+        got = len(outputs) if isinstance(outputs, list | tuple) else len(values)
+        raise WrongOutputs(
+            f"expected {count} outputs for {count} inputs, got {got}{_turned(values, count=count)}"
+        )
     return values
+
+
+def _turned(values: list[Any], *, count: int) -> str:
+    """Say if outputs come by their parts instead of by inputs, as of several classifiers."""
+    sizes = {len(value) if hasattr(value, "__len__") else None for value in values}
+    return f" of {count} each: return list(zip(*outputs))" if sizes == {count} else ""

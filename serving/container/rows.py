@@ -11,6 +11,8 @@ Rows = Any
 
 # How much of an offending value, or of a name, is quoted back.
 QUOTED = 40
+# Of an input that holds several.
+ONE_BY_ONE = "; several inputs go into input_batch, in Python into predict_batch"
 # How many of the columns that are expected are named.
 MOST_NAMED = 12
 
@@ -38,10 +40,13 @@ def decode_json(raw: bytes, *, expected: str) -> Any:
         raise InvalidRow(f"expected {expected}, got invalid JSON: {error}") from None
 
 
-def describe(value: Any) -> str:
-    """Name a JSON value in an explanation; numbers are quoted, as far as they are short."""
+def describe(value: Any, *, number: bool = False) -> str:
+    """Name a JSON value in an explanation; numbers are quoted, as far as they are short.
+
+    For a `number`, null is what callers know as NaN.
+    """
     if value is None:
-        return "null"
+        return "NaN (null)" if number else "null"
     if isinstance(value, bool):
         return "a boolean"
     if isinstance(value, int | float):

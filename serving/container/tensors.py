@@ -137,7 +137,8 @@ class ArrayReader:
         flat = _flattened(values, depth=len(shape))
         for value in flat:
             if not self._is_element(value):
-                raise InvalidRow(f"expected {self._words}{self._where}, got {describe(value)}")
+                came = describe(value, number=self._words != "strings")
+                raise InvalidRow(f"expected {self._words}{self._where}, got {came}")
         if not self._fits(shape):
             expected = ["any" if size is None else size for size in self._shape or ()]
             raise InvalidRow(

@@ -98,7 +98,8 @@ def test_what_its_check_warns_of_is_said(terminal: Terminal, tmp_path: Path) -> 
     assert told == "unasked:1 is live\n"
     assert terminal.complaint.startswith("clipper: warning: unasked:1: Its check asked it no")
     terminal.types("deploy", "unasked", source, "--example", "[1]")
-    assert terminal.complaint == ""
+    assert terminal.complaint.count("clipper: warning: ") == 1
+    assert "unasked:2: Its artifact is that of unasked:1" in terminal.complaint
     terminal.types("scale", "unasked", 0)  # others want its slot
 
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import xgboost
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from clipper_client import Client, ClipperError
+from clipper_client import Client, ClipperError, ClipperWarning
 from tests.clients.busy_server import Planned, serving
 from tests.clients.sources import source_of
 
@@ -157,3 +158,50 @@ def test_what_nobody_can_save_is_refused_before_anything_is_sent(client: Client)
 def test_a_file_that_is_not_there_is_named(client: Client) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.skops"):
         client.deploy("nothing", "nowhere.skops")
+
+
+SLOW = """
+import time
+class Predictor:
+    def pred_batch(self, inputs):
+        time.sleep(0.2)
+        return [len(row) for row in inputs]
+"""
+
+
+def test_a_model_slower_than_the_objective_and_one_sent_again_are_warned_of(
+    client: Client, tmp_path: Path
+) -> None:
+    source = tmp_path / "slow.py"
+    source.write_text(SLOW)
+    said: Any = {"example": np.ones((1, 2)), "app": "slow", "slo_ms": 20}
+    with pytest.warns(ClipperWarning, match="slow:1: One query took up to .* objective of 20 ms"):
+        client.deploy("slow", source, **said)
+    with pytest.warns(ClipperWarning, match="slow:2: Its artifact is that of slow:1"):
+        release = client.deploy("slow", source, example=np.ones((1, 2)))
+    assert any("slow:1" in warning for warning in release.warnings)
+
+
+def test_a_second_label_is_warned_of(client: Client, churn: str, rows: Rows) -> None:
+    answer = client.predict(churn, rows[0])
+    assert client.feedback(answer, label=1).accepted == 1
+    with pytest.warns(ClipperWarning, match="first counts"):
+        assert client.feedback(answer, label=0).duplicates == 1
+
+
+def test_a_frame_of_polars_serves_from_end_to_end(client: Client) -> None:
+    frame = pl.DataFrame({"age": [20.0, 40.0, 60.0] * 5, "income": [1.0, 2.0, 3.0] * 5})
+    model = LogisticRegression().fit(frame, [0, 1, 1] * 5)
+    client.deploy("polar", model, example=frame, app="polar", slo_ms=1_000)
+    assert client.predict("polar", frame[0]).output == 0
+    assert [answer.output for answer in client.predict_batch("polar", frame[:3])] == [0, 1, 1]
+    assert client.score("polar", frame) == [0, 1, 1] * 5
+    with pytest.raises(ClipperError, match=r'"agee" \(did you mean "age"\?\)'):
+        client.predict("polar", {"agee": 1, "income": 2})
+
+
+def test_a_model_that_is_asked_is_deleted_only_without_its_routes(
+    client: Client, churn: str
+) -> None:
+    with pytest.raises(ClipperError, match=f"PUT /api/v1/applications/{churn}/routes"):
+        client.request("DELETE", f"models/{churn}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -120,18 +121,69 @@ def test_the_same_files_make_the_same_zip(tmp_path: Path) -> None:
         assert packed.namelist() == ["classes.json", "model.txt"]
 
 
-class OfThisScript(LogisticRegression):  # type: ignore[misc]  # it has no types
-    """Stands for a class of a notebook."""
+SCRIPT = """
+import sys
+from pathlib import Path
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from clipper_client.frameworks import save
+from clipper_client.frameworks.base import Saving
+
+BY = np.float64(2.0)
+
+def halved(frame):
+    return frame / BY
+
+class Ratio(BaseEstimator, TransformerMixin):
+    def fit(self, X, y=None):
+        return self
+    def transform(self, X):
+        return X.assign(ratio=X["age"] / X["income"])
+
+frame = pd.DataFrame({"income": [9.0, 1.0] * 5, "age": [1.0, 9.0] * 5})
+model = make_pipeline(Ratio(), FunctionTransformer(halved), LogisticRegression())
+model.fit(frame, [0, 1] * 5)
+
+def asked(inputs):
+    return model.predict(inputs)
+
+class Asking:
+    def __init__(self):
+        self.model = model
+    def pred_batch(self, inputs):
+        return self.model.predict(inputs)
+
+folder = Path(sys.argv[1])
+for name, what, method in [
+    ("own", model, None), ("proba", model, "predict_proba"), ("function", asked, None),
+    ("instance", Asking(), None),
+]:
+    (folder / name).mkdir()
+    saved = save(what, folder=folder / name, saving=Saving(method=method))
+    print(name, saved.runtime, saved.has_method, saved.path, *saved.requirements)
+"""
 
 
-def test_an_estimator_of_the_script_s_own_is_refused_before_anything_is_sent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(OfThisScript, "__module__", "__main__")
-    monkeypatch.setattr(sys.modules["__main__"], "OfThisScript", OfThisScript, raising=False)
-    model = make_pipeline(StandardScaler(), OfThisScript()).fit(X, NUMBERED)
-    with pytest.raises(ClipperError, match=r"got one with __main__\.OfThisScript, and a sk"):
-        saved(model, tmp_path)
+def test_classes_and_functions_of_a_script_go_along_with_what_holds_them(tmp_path: Path) -> None:
+    """In an estimator, and in what a function or an object refers to."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    told = subprocess.run(
+        [sys.executable, script, tmp_path], check=True, capture_output=True, text=True
+    ).stdout
+    rows = [{"income": 9.0, "age": 1.0}, {"income": 1.0, "age": 9.0}]
+    for line in told.splitlines():
+        name, runtime, has_method, path, *requirements = line.split()
+        assert (runtime, has_method) == ("python", str(name in ("own", "proba")))
+        assert "scikit-learn" in requirements
+        made = answers(Saved(path=Path(path), runtime=runtime), rows, input_type="columns")
+        if name == "proba":
+            made = [int(np.argmax(row)) for row in made]
+        assert made == [0, 1], name
 
 
 def test_modules_that_no_index_has_go_with_what_refers_to_them(

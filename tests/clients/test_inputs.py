@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 from clipper_client import ClipperError
@@ -36,6 +37,21 @@ def test_a_row_of_a_frame_is_an_object_with_nulls_where_nothing_is() -> None:
     assert sent(FRAME.iloc[0]) == FIRST
     assert sent(FRAME.iloc[[1]]) == SECOND
     assert [sent(row) for piece in pieces_of(FRAME, size=1) for row in piece] == [FIRST, SECOND]
+
+
+def test_a_frame_of_polars_is_one_of_pandas() -> None:
+    frame = pl.from_dicts([FIRST | {"age": None}, FIRST | {"age": 1.5}])
+    rows = [FIRST | {"age": None}, FIRST | {"age": 1.5}]
+    assert [sent(row) for piece in pieces_of(frame, size=1) for row in piece] == rows
+    assert sent(frame[1]) == rows[1]
+    assert input_type_of(frame) == "columns"
+    assert first_of(frame) == rows[0]
+    assert sent({"ages": frame["age"]}) == {"ages": [None, 1.5]}
+    assert list(pieces_of(frame["city"], size=5)) == [["Rome", "Rome"]]
+    with pytest.raises(ValueError, match="2 rows: predict_batch"):
+        encoded(frame)
+    with pytest.raises(TypeError, match=r"LazyFrame: call its collect\(\)"):
+        list(pieces_of(frame.lazy(), size=5))
 
 
 def test_a_frame_of_several_rows_is_no_single_input() -> None:

@@ -228,3 +228,40 @@ def test_an_error_survives_a_pickle() -> None:
         409,
         {"a": 1},
     )
+
+
+def test_tls_to_a_server_without_it_says_how_its_address_begins() -> None:
+    with serving(Planned()) as server:
+        url = server.url.replace("http://", "https://")
+        with Client(url, "k", retries=0) as client:
+            with pytest.raises(ClipperError, match="its address begins with http://") as caught:
+                client.predict("a", [1])
+            assert caught.value.code == "unreachable"
+            with pytest.raises(ClipperError, match="its address begins with http://"):
+                client.session("a")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Planned(hang_up=True),
+        Planned(400, b"<title>400 The plain HTTP request was sent to HTTPS port</title>"),
+        Planned(400, b"Client sent an HTTP request to an HTTPS server.\n"),
+    ],
+)
+def test_plain_http_to_a_server_with_tls_says_how_its_address_begins(answer: Planned) -> None:
+    with (
+        serving(answer) as server,
+        Client(server.url, "k", retries=0) as client,
+        pytest.raises(ClipperError, match="its address begins with https://"),
+    ):
+        client.predict("a", [1])
+
+
+def test_a_server_that_has_answered_is_not_taken_for_one_with_tls() -> None:
+    once = (Planned(), Planned(hang_up=True))
+    with serving(*once) as server, Client(server.url, "k", retries=0) as client:
+        client.predict("a", [1])
+        with pytest.raises(ClipperError) as caught:
+            client.predict("a", [1])
+    assert "https" not in str(caught.value)

@@ -169,10 +169,10 @@ def test_a_value_that_is_no_number_fails_alone(artifact_file: Path) -> None:
 NULLS = {
     "columns": (
         b'{"age": 1, "income": null}',
-        b'expected numbers up to 3.40282e+38 in the column "income", got null',
+        b'expected numbers up to 3.40282e+38 in the column "income", got NaN (null)',
     ),
     "json": (b'{"age": [1], "income": [null]}', b'expected a value, got null at ["income"][0]'),
-    "floats": (b"[1, null]", b"expected numbers, got null at index 1"),
+    "floats": (b"[1, null]", b"expected numbers, got NaN (null) at index 1"),
 }
 
 

@@ -199,11 +199,11 @@ class Apart(torch.nn.Module):
 NULLS = {
     "columns": (
         b'{"age": 1, "income": null}',
-        b'expected numbers up to 3.40282e+38 in the column "income", got null',
+        b'expected numbers up to 3.40282e+38 in the column "income", got NaN (null)',
     ),
     "json": (b'{"age": 1, "income": null}', b'expected a value, got null at ["income"]'),
-    "floats": (b"[1, null]", b"expected numbers, got null at index 1"),
-    "tensor": (b'{"age": 1, "income": null}', b'expected numbers in "income", got null'),
+    "floats": (b"[1, null]", b"expected numbers, got NaN (null) at index 1"),
+    "tensor": (b'{"age": 1, "income": null}', b'expected numbers in "income", got NaN (null)'),
 }
 
 

@@ -27,6 +27,17 @@ def test_what_is_near_is_named(name: str, hint: str) -> None:
     assert meant(name, KNOWN) == hint
 
 
+def test_names_beyond_a_hundred_are_not_compared() -> None:
+    assert meant("inputs", ["input", *map(str, range(100))]) == ""
+
+
+def test_the_management_api_names_an_application_that_the_key_sees(
+    manager: Api, digits: Application
+) -> None:
+    error = manager("GET", "applications/digts").json()["error"]
+    assert error == "There is no application named 'digts' (did you mean 'digits'?)."
+
+
 def test_the_management_api_says_so(manager: Api, digits: Application) -> None:
     answer = manager("patch", f"applications/{digits.name}", {"polcy": "exp3", "colour": 1})
     assert answer.json()["error"].startswith(

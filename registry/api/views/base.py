@@ -19,6 +19,7 @@ from registry.api.permissions import Permissions
 from registry.api.reach import applications_for, bound_to, models_for
 from registry.api.serializers import ErrorBody
 from registry.errors import BadRequest, NotFound, PreconditionFailed
+from registry.guessing import meant
 from registry.models import Application, Model, ModelVersion
 from registry.names import NAME_PATTERN
 from registry.services import unchanged_since
@@ -139,19 +140,21 @@ def _expected(request: Request) -> int | None:
 
 def find_application(request: Request, *, name: str) -> Application:
     """Raises NotFound for an unknown name, and for one that the caller doesn't see."""
-    rows = applications_for(request).filter(name=name)
-    found = _named(name) and rows.with_everything().first()
+    seen = applications_for(request)
+    found = _named(name) and seen.filter(name=name).with_everything().first()
     if not found:
-        raise NotFound(f"There is no application named {name!r}.", application=name)
+        hint = meant(name, seen.values_list("name", flat=True))
+        raise NotFound(f"There is no application named {name!r}{hint}.", application=name)
     return found
 
 
 def find_model(request: Request, *, name: str) -> Model:
     """Raises NotFound for an unknown name, and for one that the caller doesn't see."""
-    rows = models_for(request).filter(name=name)
-    found = _named(name) and rows.with_live_version().first()
+    seen = models_for(request)
+    found = _named(name) and seen.filter(name=name).with_live_version().first()
     if not found:
-        raise NotFound(f"There is no model named {name!r}.", model=name)
+        hint = meant(name, seen.values_list("name", flat=True))
+        raise NotFound(f"There is no model named {name!r}{hint}.", model=name)
     return found
 
 

@@ -19,7 +19,7 @@ import mlflow.pyfunc
 import pandas as pd
 
 from serving.container.archive import unpack
-from serving.container.arrays import are_named, part_of, shaped
+from serving.container.arrays import are_named, by_input, part_of, shaped
 from serving.container.errors import ArtifactInvalid, LoadFailed, explain
 from serving.container.inputs import of_features, of_tensors
 from serving.container.missing import with_nulls
@@ -42,6 +42,7 @@ class MLflowModel:
     ) -> None:
         self._schema = model.metadata.get_input_schema()
         self._ask = model.predict if method == "predict" else _asked_directly(model, method=method)
+        self._method = method
         self._folder = folder
         # MLflow has NaN for a number, whether the model does something with it or not.
         taken = _signature(self._schema, input_type=spec.input_type)
@@ -49,7 +50,7 @@ class MLflowModel:
         self.n_features = self.signature.length
 
     def predict(self, inputs: Rows) -> Any:
-        return _as_outputs(self._ask(self._taken(inputs)))
+        return _as_outputs(by_input(self._ask(self._taken(inputs)), method=self._method))
 
     def warm_up(self) -> None:
         """Nothing of its own: answering a first batch is what warms it."""

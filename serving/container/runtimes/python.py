@@ -175,7 +175,9 @@ def _arguments_of(predictor_class: type[Any], known: dict[str, Any]) -> dict[str
             arguments = known | arguments
         elif parameter.name.lstrip("_") in known and parameter.kind is not parameter.VAR_POSITIONAL:
             arguments[parameter.name] = known[parameter.name.lstrip("_")]
-        elif parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL:
+        elif (
+            parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL
+        ):
             raise ArtifactInvalid(
                 f"expected {predictor_class.__name__}'s constructor to take {' and '.join(known)} "
                 f"at most, got the parameter {parameter.name!r}: rename it, or give it a default"
@@ -188,7 +190,9 @@ def _relative(error: BaseException) -> str:
     name = getattr(error, "filename", None)
     if not isinstance(error, FileNotFoundError) or not isinstance(name, str) or name[:1] == "/":
         return ""
-    return f"; the files of the artifact are in its folder, Predictor's argument path: path / {name!r}"
+    return (
+        f"; the files of the artifact are in its folder, Predictor's argument path: path / {name!r}"
+    )
 
 
 def _number_of_features(predictor: Any) -> int | None:

@@ -6,10 +6,12 @@ import logging
 import warnings
 import zipfile
 from contextlib import suppress
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 
+from serving.container.arrays import by_input
 from serving.container.errors import (
     ArtifactInvalid,
     PickleRefused,
@@ -62,6 +64,7 @@ class SklearnModel:
 
     def __init__(self, estimator: Any, *, method: str, spec: LoadSpec) -> None:
         self._ask = getattr(estimator, method)
+        self._method = method
         self._names = tuple(map(str, getattr(estimator, "feature_names_in_", ())))
         self._unnamed = spec.input_type == COLUMNS and not self._names
         said = read_signature(spec.signature, input_type=spec.input_type)
@@ -75,7 +78,7 @@ class SklearnModel:
             inputs = pandas_here().DataFrame(inputs, columns=self._names, copy=False)
         if self._unnamed and hasattr(inputs, "to_numpy"):
             inputs = inputs.to_numpy()
-        return self._ask(inputs)
+        return by_input(self._ask(inputs), method=self._method)
 
     def warm_up(self) -> None:
         """Nothing of its own: answering a first batch is what warms an estimator."""
@@ -104,7 +107,14 @@ def load(spec: LoadSpec) -> SklearnModel:
     _check_releases(caught, allowed=spec.allow_stale_libraries)
     method = method_of(spec)
     if not callable(getattr(estimator, method, None)):
-        raise ArtifactInvalid(f"expected a model with {method}(), got {type(estimator).__name__}")
+        hint = (
+            ": a function is served by the runtime python, in a class Predictor as pred_batch"
+            if isinstance(estimator, FunctionType)
+            else ""
+        )
+        raise ArtifactInvalid(
+            f"expected a model with {method}(), got {type(estimator).__name__}{hint}"
+        )
     _check_fitted(estimator)
     # Arrays have no names: a model that was fitted on a data frame would warn at every batch.
     warnings.filterwarnings("ignore", message="X does not have valid feature names")

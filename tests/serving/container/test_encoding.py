@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,6 +65,10 @@ def decode(payload: bytes) -> Any:
         ("null", b'"null"'),
         (None, b"null"),
         (b"\0\1\2", b'"AAEC"'),
+        (pd.Timestamp("2026-01-02", tz="UTC"), b'"2026-01-02T00:00:00+00:00"'),
+        ({"seen": pd.Timestamp("2026-01-02")}, b'{"seen":"2026-01-02T00:00:00"}'),
+        ([pd.NaT, pd.NA], b"[null,null]"),
+        (pd.DataFrame({"a": [1], "b": ["x"]}), b'[{"a":1,"b":"x"}]'),
     ],
 )
 def test_a_value_and_its_json(output: Any, payload: bytes) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 
 from serving.container.errors import WarmUpFailed
@@ -272,11 +274,26 @@ def test_what_a_model_raised_is_noted_with_its_own_lines_and_a_count() -> None:
         ("ab", b"expected a sequence of 2 outputs, got str"),
         ({1: 2, 3: 4}, b"expected a sequence of 2 outputs, got dict"),
         (np.float64(3), b"expected a sequence of 2 outputs, got float"),
+        (
+            [np.zeros(2)] * 3,
+            b"expected 2 outputs for 2 inputs, got 3 of 2 each: return list(zip(*outputs))",
+        ),
     ],
 )
 def test_wrong_outputs_fail_the_batch(outputs: Any, message: bytes) -> None:
     predictor = ModelPredictor(Fixed(outputs), input_type="doubles")
     assert predictor.answer_batch([b"[1]", b"[2]"]) == [Answer(FAILED, message)] * 2
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
+def test_the_rows_of_a_frame_are_outputs(kind: Any) -> None:
+    frame = kind({"label": ["a", "b"], "p": [0.5, 1.0]})
+    predictor = ModelPredictor(Fixed(frame), input_type="doubles")
+    first, second = predictor.answer_batch([b"[1]", b"[2]"])
+    assert first == (OK, b'{"label":"a","p":0.5}')
+    assert second == (OK, b'{"label":"b","p":1.0}')
+    predictor = ModelPredictor(Fixed(frame["p"]), input_type="doubles")
+    assert predictor.answer_batch([b"[1]", b"[2]"]) == [(OK, b"0.5"), (OK, b"1.0")]
 
 
 def test_a_generator_of_outputs_is_read() -> None:

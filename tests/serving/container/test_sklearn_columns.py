@@ -130,7 +130,7 @@ def test_what_each_column_holds_is_known_of_its_first_step(artifact_file: Path) 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"age": None}, 'expected numbers in the column "age", got null'),
+        ({"age": None}, 'expected numbers in the column "age", got NaN (null)'),
         ({"age": "old"}, 'expected numbers in the column "age", got a string'),
         ({"city": "Paris"}, 'expected one of "Bonn", "Oslo", "Rome" in the column "city", got'),
         ({"aged": 3}, 'expected the columns age, children, city, plan, words, got "aged"'),
@@ -193,7 +193,7 @@ def test_null_is_nan_for_models_that_take_it(artifact_file: Path, input_type: st
     (refused,) = loaded(linear, at=artifact_file, input_type=input_type).answer_batch(
         [b"[null, 1]"]
     )
-    assert refused == (AnswerStatus.INVALID_INPUT, b"expected numbers, got null at index 0")
+    assert refused == (AnswerStatus.INVALID_INPUT, b"expected numbers, got NaN (null) at index 0")
 
 
 def test_columns_without_names_are_refused(artifact_file: Path) -> None:

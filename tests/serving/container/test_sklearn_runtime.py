@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 import skops.io
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 
 from serving.container.errors import ArtifactInvalid, PickleRefused, UntrustedTypes
 from serving.rpc.frames import AnswerStatus
-from tests.serving.container.artifacts import load_sklearn, zipped
+from tests.serving.container.artifacts import answered, load_sklearn, zipped
 
 
 def joblibbed(model: Any, *, compress: Any = 0) -> bytes:
@@ -85,6 +86,17 @@ def test_a_version_is_asked_for_what_it_names(method: str, artifact_file: Path) 
     assert [json.loads(answer.payload) for answer in answers] == getattr(model, method)(
         rows
     ).tolist()
+
+
+def test_probabilities_of_several_outputs_come_by_input(artifact_file: Path) -> None:
+    """As many inputs as outputs, too, where the list that predict_proba returns would pass."""
+    outputs = np.array([[0, 0], [1, 0], [1, 1], [0, 1]] * 5)
+    rows = np.random.default_rng(1).normal(size=(20, 3)) + outputs.sum(axis=1, keepdims=True)
+    model = MultiOutputClassifier(LogisticRegression()).fit(rows, outputs)
+    predictor = load_sklearn(model, at=artifact_file, method="predict_proba")
+    expected = np.stack(model.predict_proba(rows), axis=1)
+    for count in (1, 2, 20):
+        assert np.allclose(answered(predictor, rows[:count]), expected[:count])
 
 
 def test_a_transformer_answers_with_what_it_makes_of_a_row(artifact_file: Path) -> None:

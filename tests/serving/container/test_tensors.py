@@ -87,7 +87,7 @@ def test_one_tensor_with_a_name_may_be_called_by_it() -> None:
 def test_null_is_nan_where_the_model_takes_it() -> None:
     row = parsed(of(InputPart(dtype="float32", nullable=True)), [[1, None]])
     np.testing.assert_array_equal(row, np.array([[1, np.nan]], dtype=np.float32))
-    assert refusal(of(InputPart(dtype="int64", nullable=True)), [None]).endswith("got null")
+    assert refusal(of(InputPart(dtype="int64", nullable=True)), [None]).endswith("got NaN (null)")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_null_is_nan_where_the_model_takes_it() -> None:
         (PAIRS, [1, 2], "expected a tensor of the shape [2, 2], got one of [2]"),
         (PAIRS, 5, "expected a tensor of the shape [2, 2], got one of []"),
         (PAIRS, [[1, "a"], [3, 4]], "expected numbers, got a string"),
-        (PAIRS, [[1, None], [3, 4]], "expected numbers, got null"),
+        (PAIRS, [[1, None], [3, 4]], "expected numbers, got NaN (null)"),
         (PAIRS, [[1, True], [3, 4]], "expected numbers, got a boolean"),
         (PAIRS, [[1e39, 1], [3, 4]], "expected numbers that float32 holds, got 1e39"),
         (PAIRS, b"[[1e400, 1], [3, 4]]", "invalid JSON"),

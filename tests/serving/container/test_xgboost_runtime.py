@@ -127,7 +127,7 @@ def test_a_linear_booster_takes_nothing_that_is_missing(artifact_file: Path) -> 
     model = xgboost.XGBRegressor(n_estimators=3, booster="gblinear", n_jobs=1)
     content = saved(model.fit(ROWS, ROWS[:, 2]))
     for input_type, message in (
-        ("doubles", b"expected numbers, got null at index 1"),
+        ("doubles", b"expected numbers, got NaN (null) at index 1"),
         ("json", b"expected a value, got null at [1]"),
     ):
         predictor = load_as("xgboost", content, at=artifact_file, input_type=input_type)

@@ -4,7 +4,7 @@ from clipper_client.answers import Answer, FeedbackResult, Log, Release, Replica
 from clipper_client.async_client import AsyncClient
 from clipper_client.async_session import AsyncSession
 from clipper_client.client import Client
-from clipper_client.errors import ClipperError
+from clipper_client.errors import ClipperError, ClipperWarning
 from clipper_client.session import Session
 
 __version__ = "0.1.0"
@@ -15,6 +15,7 @@ __all__ = [
     "AsyncSession",
     "Client",
     "ClipperError",
+    "ClipperWarning",
     "FeedbackResult",
     "Log",
     "Release",

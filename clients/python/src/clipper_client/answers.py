@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from base64 import urlsafe_b64decode
 from typing import Any
 
 import msgspec
 
-from clipper_client.errors import UNEXPECTED_ANSWER, ClipperError
+from clipper_client.errors import UNEXPECTED_ANSWER, ClipperError, ClipperWarning
+
+DUPLICATE = (
+    "This query had feedback already: what it was told first counts, and this changes nothing."
+)
 
 
 class QueryId(str):
@@ -127,6 +132,11 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
         """What its check found that doesn't keep it from going live, in sentences."""
         return [str(warning) for warning in self.report.get("warnings", ())]
 
+    def with_warnings(self, texts: list[str]) -> Release:
+        """Return the release with more warnings."""
+        report = {**self.report, "warnings": [*self.warnings, *texts]}
+        return msgspec.structs.replace(self, report=report) if texts else self
+
     @property
     def is_open(self) -> bool:
         """Whether it is still under way."""
@@ -176,6 +186,17 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     def as_dict(self) -> dict[str, Any]:
         found: dict[str, Any] = msgspec.to_builtins(self)
         return found
+
+
+def warned(answer: Release | FeedbackResult) -> Any:
+    """Return the answer; warn whoever called the client of what it says in passing."""
+    if isinstance(answer, Release):
+        texts = [f"{answer.model}:{answer.version}: {text}" for text in answer.warnings]
+    else:
+        texts = [DUPLICATE] if answer.duplicates else []
+    for text in texts:
+        warnings.warn(text, ClipperWarning, stacklevel=3)
+    return answer
 
 
 def parsed(shape: Any, value: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
-from clipper_client.answers import Answer, FeedbackResult, Log, Release, Status
+from clipper_client.answers import Answer, FeedbackResult, Log, Release, Status, warned
 from clipper_client.async_session import AsyncSession
 from clipper_client.errors import ClipperError
 from clipper_client.operations import exporting, management, predictions
@@ -100,22 +100,23 @@ class AsyncClient:
         """Say what was right (`label`), or how good the answer was (`reward`, 0 to 1).
 
         `metrics` are further numbers from 0 to 1 by their names, which teach nothing.
+        The first piece about a query counts; a second one changes nothing, and warns of that.
         `app` is needed where the query id comes from elsewhere than this client's answers, and
         with `row`, a labelled input that nobody has asked about. Raises where it is rejected.
         """
-        return await self.run(
-            predictions.feedback(
-                query_id,
-                label=label,
-                reward=reward,
-                rewards=rewards,
-                metrics=metrics,
-                row=row,
-                context=context,
-                app=app,
-                policy=self._policy,
-            )
+        told = predictions.feedback(
+            query_id,
+            label=label,
+            reward=reward,
+            rewards=rewards,
+            metrics=metrics,
+            row=row,
+            context=context,
+            app=app,
+            policy=self._policy,
         )
+        result: FeedbackResult = warned(await self.run(told))
+        return result
 
     async def feedback_batch(self, app: str, items: Iterable[Mapping[str, Any]]) -> FeedbackResult:
         """Give many pieces of feedback as the server takes them; the rejected are told."""
@@ -172,15 +173,19 @@ class AsyncClient:
         DeployOptions.
         """
         deployment = Deployment(name=name, model=model, **options)
-        return await self.run(deployment.operation(policy=self._policy))
+        release: Release = warned(await self.run(deployment.operation(policy=self._policy)))
+        return release
 
     async def rollback(
         self, name: str, *, to: str | None = None, reason: str = "", wait: bool | float = True
     ) -> Release:
         """Make the version before, or `to`, live again."""
-        return await self.run(
-            management.rollback(name, to=to, reason=reason, wait=wait, policy=self._policy)
+        release: Release = warned(
+            await self.run(
+                management.rollback(name, to=to, reason=reason, wait=wait, policy=self._policy)
+            )
         )
+        return release
 
     async def scale(
         self, name: str, replicas: int, *, version: str | None = None

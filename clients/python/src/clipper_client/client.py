@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
-from clipper_client.answers import Answer, FeedbackResult, Log, Release, Status
+from clipper_client.answers import Answer, FeedbackResult, Log, Release, Status, warned
 from clipper_client.errors import ClipperError
 from clipper_client.operations import exporting, management, predictions
 from clipper_client.operations.deploying import Deployment
@@ -99,22 +99,23 @@ class Client:
         """Say what was right (`label`), or how good the answer was (`reward`, 0 to 1).
 
         `metrics` are further numbers from 0 to 1 by their names, which teach nothing.
+        The first piece about a query counts; a second one changes nothing, and warns of that.
         `app` is needed where the query id comes from elsewhere than this client's answers, and
         with `row`, a labelled input that nobody has asked about. Raises where it is rejected.
         """
-        return self.run(
-            predictions.feedback(
-                query_id,
-                label=label,
-                reward=reward,
-                rewards=rewards,
-                metrics=metrics,
-                row=row,
-                context=context,
-                app=app,
-                policy=self._policy,
-            )
+        told = predictions.feedback(
+            query_id,
+            label=label,
+            reward=reward,
+            rewards=rewards,
+            metrics=metrics,
+            row=row,
+            context=context,
+            app=app,
+            policy=self._policy,
         )
+        result: FeedbackResult = warned(self.run(told))
+        return result
 
     def feedback_batch(self, app: str, items: Iterable[Mapping[str, Any]]) -> FeedbackResult:
         """Give many pieces of feedback as the server takes them; the rejected are told."""
@@ -166,15 +167,19 @@ class Client:
         DeployOptions.
         """
         deployment = Deployment(name=name, model=model, **options)
-        return self.run(deployment.operation(policy=self._policy))
+        release: Release = warned(self.run(deployment.operation(policy=self._policy)))
+        return release
 
     def rollback(
         self, name: str, *, to: str | None = None, reason: str = "", wait: bool | float = True
     ) -> Release:
         """Make the version before, or `to`, live again."""
-        return self.run(
-            management.rollback(name, to=to, reason=reason, wait=wait, policy=self._policy)
+        release: Release = warned(
+            self.run(
+                management.rollback(name, to=to, reason=reason, wait=wait, policy=self._policy)
+            )
         )
+        return release
 
     def scale(self, name: str, replicas: int, *, version: str | None = None) -> dict[str, Any]:
         """Set how many replicas serve the live version, or `version`."""

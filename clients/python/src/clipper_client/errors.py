@@ -55,6 +55,10 @@ class ClipperError(Exception):
         return _restored, (self.message, self.code, self.status, self.details, self.retry_after_s)
 
 
+class ClipperWarning(UserWarning):
+    """Something was done, and perhaps isn't what was meant."""
+
+
 def _restored(
     message: str, code: str, status: int, details: dict[str, Any], retry_after_s: float | None
 ) -> ClipperError:

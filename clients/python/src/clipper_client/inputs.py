@@ -1,6 +1,6 @@
 """Inputs as people have them, as JSON has them: arrays, rows of frames, dicts, bytes, NaN.
 
-NumPy and pandas are recognised by what their objects can do: neither is imported.
+NumPy, pandas and polars are recognised by what their objects can do: none of them is imported.
 """
 
 from __future__ import annotations
@@ -38,18 +38,24 @@ def plain(value: Any) -> Any:
     if isinstance(value, str | int | float | None):
         return value
     if is_frame(value):
-        rows = list(rows_of(value))
-        if len(rows) != 1:
-            raise ValueError(f"Expected one input, got a frame of {len(rows)} rows.")
-        return rows[0]
+        if len(value) != 1:
+            raise ValueError(
+                f"Expected one input, got a frame of {len(value)} rows: predict_batch and score "
+                "take many."
+            )
+        return next(rows_of(value))
     if is_series(value):
         return {str(name): item for name, item in value.items()}
     return value
 
 
 def is_frame(value: Any) -> bool:
-    """Whether it is a DataFrame, by what it can do."""
-    return hasattr(value, "columns") and hasattr(value, "itertuples")
+    """Whether it is a DataFrame of pandas or polars, by what it can do."""
+    return (hasattr(value, "itertuples") or _is_of_polars(value)) and hasattr(value, "columns")
+
+
+def _is_of_polars(frame: Any) -> bool:
+    return hasattr(frame, "iter_rows")
 
 
 def is_series(value: Any) -> bool:
@@ -79,9 +85,8 @@ def pieces_of(rows: Any, *, size: int) -> Iterator[list[Any]]:
     Large inputs come in shorter ones.
     """
     if is_frame(rows):
-        names = [str(name) for name in rows.columns]
         for start in range(0, len(rows), size):
-            yield _records(rows.iloc[start : start + size], names=names)
+            yield _records(rows, start=start, stop=start + size)
     elif is_array(rows) and rows.shape:
         row_bytes = max(1, _bytes_of(rows) // max(1, len(rows)))
         size = max(1, min(size, LIST_BYTES // row_bytes))
@@ -89,6 +94,8 @@ def pieces_of(rows: Any, *, size: int) -> Iterator[list[Any]]:
             yield rows[start : start + size].tolist()
     elif isinstance(rows, str | bytes | Mapping):
         raise TypeError(f"Expected many inputs, got a {type(rows).__name__}, which is one.")
+    elif hasattr(rows, "collect_schema"):
+        raise TypeError(f"Expected rows, got a {type(rows).__name__}: call its collect() first.")
     else:
         yield from _in_lists(iter(rows), size=size)
 
@@ -113,9 +120,14 @@ def _bytes_of(value: Any) -> int:
     return int(getattr(value, "nbytes", 0))
 
 
-def _records(frame: Any, *, names: list[str]) -> list[Any]:
+def _records(frame: Any, *, start: int, stop: int) -> list[Any]:
     """Column by column, which is many times as fast as row by row."""
-    columns = [frame.iloc[:, at].tolist() for at in range(len(names))]
+    if _is_of_polars(frame):
+        found: list[Any] = frame[start:stop].to_dicts()
+        return found
+    part = frame.iloc[start:stop]
+    names = [str(name) for name in frame.columns]
+    columns = [part.iloc[:, at].tolist() for at in range(len(names))]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
@@ -133,6 +145,8 @@ def _as_plain(value: Any) -> Any:
         return value.isoformat()
     if is_frame(value) or is_series(value):
         return plain(value)
+    if hasattr(value, "to_list"):  # of polars
+        return value.to_list()
     if hasattr(value, "detach"):  # a tensor that is part of a computation
         return cast("Any", value).detach().tolist()
     if hasattr(value, "item"):

@@ -95,5 +95,5 @@ def socket_failures_told(address: Address) -> Iterator[None]:
         raise ClipperError(f"{address.url} didn't answer in time.", code=TIMEOUT) from error
     except (WebSocketException, OSError) as error:
         raise ClipperError(
-            f"The websocket to {address.url} broke: {error}.", code=UNREACHABLE
+            f"The websocket to {address.url} broke: {address.reason(error)}.", code=UNREACHABLE
         ) from error

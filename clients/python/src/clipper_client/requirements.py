@@ -11,8 +11,9 @@ from typing import Any
 
 # To find out which distributions modules come from takes a second: these are met most often.
 RENAMED = {"sklearn": "scikit-learn", "yaml": "PyYAML", "PIL": "pillow"}
-# Files of these are made without them, and read by any release: theirs may be the newest.
-LOADERS = ("onnxruntime", "lightgbm", "catboost")
+# Files of the first three are made without them, and read by any release: theirs may be the newest.
+# A frame of polars is one of pandas on the server.
+LOADERS = ("onnxruntime", "lightgbm", "catboost", "pandas")
 # Of PyTorch, one that needs no GPU and brings nothing for one.
 CPU_BUILD = "cpu"
 _LOCAL = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>[^+\s;]+\+\S+)$")

@@ -42,7 +42,7 @@ def first_of(example: Any) -> Any:
     if isinstance(example, str | bytes | bytearray | Mapping) or is_series(example):
         return plain(example)
     if is_frame(example):
-        return next(rows_of(example.iloc[:1]), None)
+        return next(rows_of(example), None)
     if is_array(example):
         return example[0] if len(example.shape) > 1 or _kind(example) not in "biuf" else example
     first = next(islice(example, 1), None) if hasattr(example, "__iter__") else example

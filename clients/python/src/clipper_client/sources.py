@@ -12,7 +12,7 @@ import builtins
 import inspect
 import pickletools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -36,12 +36,20 @@ class Extract:
     modules: frozenset[str]
 
 
-def extract(name: str, *, main: ModuleType | None = None) -> Extract:
-    """Return the definition of `name` in the running script or notebook, and what it refers to."""
+def extract(*names: str, main: ModuleType | None = None) -> Extract:
+    """Return the definitions of these in the running script or notebook, and what they refer to.
+
+    Raises ClipperError for one that has no definition there.
+    """
     module = main or sys.modules[MAIN]
     tree = ast.parse(_text_of(module))
     defined = {bound: node for node in tree.body for bound in _bound_by(node)}
-    wanted, values = _closure(name, defined=defined, there=vars(module))
+    if unknown := set(names) - defined.keys():
+        raise ClipperError(
+            f"Expected a definition of {min(unknown)} in the script or notebook, found none.",
+            code=UNSUPPORTED_MODEL,
+        )
+    wanted, values = _closure(names, defined=defined, there=vars(module))
     code = _code([node for node in tree.body if node in wanted and not _is_future(node)])
     return Extract(
         future=_code([node for node in tree.body if _is_future(node)]),
@@ -139,12 +147,12 @@ def _python_of(cell: str) -> str:
 
 
 def _closure(
-    name: str, *, defined: dict[str, ast.stmt], there: dict[str, Any]
+    names: Iterable[str], *, defined: dict[str, ast.stmt], there: dict[str, Any]
 ) -> tuple[set[ast.stmt], dict[str, Any]]:
-    """Return the statements that `name` refers to, directly or not, and the values it needs."""
+    """Return the statements that the names refer to, directly or not, and the values they need."""
     statements: set[ast.stmt] = set()
     values: dict[str, Any] = {}
-    waiting, seen = [name], {name}
+    waiting, seen = [*names], set(names)
     while waiting:
         bound = waiting.pop()
         node = defined.get(bound)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any, cast
 
 import httpx
 
-from clipper_client.errors import TIMEOUT, UNAUTHENTICATED, UNREACHABLE, ClipperError
+from clipper_client.errors import (
+    TIMEOUT,
+    UNAUTHENTICATED,
+    UNEXPECTED_ANSWER,
+    UNREACHABLE,
+    ClipperError,
+)
 from clipper_client.steps import Request, Response, Upload
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -18,7 +25,9 @@ API = ("/api", "/api/v1")
 # Between two pieces of an upload nothing may happen for so long.
 UPLOAD_SILENCE_S = 120.0
 CONNECT_S = 5.0
-UNAUTHORIZED = 401
+BAD_REQUEST, UNAUTHORIZED = 400, 401
+# How nginx, Caddy and others answer HTTP where they expect TLS.
+TO_TLS = re.compile(rb"(?i)(plain HTTP|HTTP) request (was sent )?to (an )?HTTPS")
 _JSON = {"content-type": "application/json"}
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
@@ -29,6 +38,8 @@ class Address:
     def __init__(self, url: str | None, *, key: str | None) -> None:
         self.url = (url or os.environ.get("CLIPPER_URL") or DEFAULT_URL).rstrip("/")
         self.key = key if key is not None else os.environ.get("CLIPPER_KEY")
+        # Whether anything has ever come back from there.
+        self.answered = False
         if not self.url.startswith(("http://", "https://")):
             raise ValueError(f"Expected an address that starts with http, got {self.url!r}.")
         if self.url.endswith(API):
@@ -46,6 +57,17 @@ class Address:
     def socket(self, path: str) -> str:
         """The address of a websocket."""
         return "ws" + self.url.removeprefix("http") + path
+
+    def reason(self, error: Exception) -> str:
+        """Return what kept a request from its answer; of TLS on one side alone say so."""
+        told = str(error).rstrip(".") or type(error).__name__
+        if "WRONG_VERSION_NUMBER" in told or "RECORD_LAYER_FAILURE" in told:
+            return "it doesn't speak TLS there: its address begins with http://"
+        if "CERTIFICATE_VERIFY_FAILED" in told:
+            return f"{told}; SSL_CERT_FILE names a file of certificates to trust"
+        if self.answered or self.url.startswith("https") or isinstance(error, _NEVER_SENT):
+            return told
+        return f"{told}; if it speaks TLS there, its address begins with https://"
 
     def __repr__(self) -> str:
         return f"<{self.url}, {'with' if self.key else 'without'} a key>"
@@ -123,6 +145,13 @@ def received(response: httpx.Response, *, address: Address) -> Response:
             code=UNAUTHENTICATED,
             status=UNAUTHORIZED,
         )
+    address.answered = True
+    if response.status_code == BAD_REQUEST and TO_TLS.search(response.content[:1024]):
+        raise ClipperError(
+            f"{address.url} speaks TLS: its address begins with https://.",
+            code=UNEXPECTED_ANSWER,
+            status=BAD_REQUEST,
+        )
     headers: Mapping[str, str] = {name.lower(): text for name, text in response.headers.items()}
     return Response(status=response.status_code, headers=headers, body=response.content)
 
@@ -143,9 +172,8 @@ def failures_told(address: Address) -> Iterator[None]:
 
 
 def _unreachable(error: Exception, *, address: Address) -> ClipperError:
-    reason = str(error).rstrip(".") or type(error).__name__
     return ClipperError(
-        f"Can't reach Clipper at {address.url}: {reason}.",
+        f"Can't reach Clipper at {address.url}: {address.reason(error)}.",
         code=UNREACHABLE,
         details={"never_sent": isinstance(error, _NEVER_SENT)},
     )

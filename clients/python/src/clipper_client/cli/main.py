@@ -6,7 +6,9 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 from clipper_client.cli import declared, exports, models, queries, scoring, top, what_if
@@ -14,7 +16,7 @@ from clipper_client.cli import keys as api_keys
 from clipper_client.cli.command import Command
 from clipper_client.cli.output import complain, print_json
 from clipper_client.client import Client
-from clipper_client.errors import ClipperError
+from clipper_client.errors import ClipperError, ClipperWarning
 
 COMMANDS: tuple[Command, ...] = (
     *models.COMMANDS,
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     options = make_parser().parse_args([_no_option(argument) for argument in given])
     try:
-        with Client(options.url, options.key, timeout=options.timeout) as client:
+        with _warnings_told(), Client(options.url, options.key, timeout=options.timeout) as client:
             code: int = options.run(client, options)
         sys.stdout.flush()
         return code
@@ -74,6 +76,15 @@ def make_parser() -> Parser:
         command.add_arguments(added)
         added.set_defaults(run=command.run)
     return parser
+
+
+@contextmanager
+def _warnings_told() -> Iterator[None]:
+    """Say in one line what the client warns of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", ClipperWarning)
+        warnings.showwarning = lambda message, *rest: complain(f"warning: {message}")
+        yield
 
 
 def _no_option(argument: str) -> str:

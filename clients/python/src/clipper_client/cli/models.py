@@ -10,7 +10,7 @@ import msgspec
 
 from clipper_client.answers import Release
 from clipper_client.cli.command import Command, Options, add_waiting, seconds_to_wait
-from clipper_client.cli.output import print_json, print_line, print_table, warn
+from clipper_client.cli.output import print_json, print_line, print_table
 from clipper_client.client import Client
 from clipper_client.operations.options import UNSET
 
@@ -147,7 +147,6 @@ def _told(release: Release, options: Options) -> int:
         print_json(release.as_dict())
     else:
         print_line(str(release))
-    warn(release)
     return 0
 
 

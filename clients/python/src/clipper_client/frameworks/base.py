@@ -13,9 +13,10 @@ from clipper_client.inputs import encoded
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saving:
-    """What was said beside the model: an example of its inputs."""
+    """What was said beside the model: an example of its inputs, and which method to ask."""
 
     example: Any = None
+    method: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,7 @@ class Saved:
 
     `requirements` are names, or whole lines where somebody has written them down; `written` is all
     of a requirements.txt that came with it, which then counts alone. `requires_python` are the
-    versions of Python that it says it runs on.
+    versions of Python that it says it runs on. `has_method`: it asks the method that was said.
     """
 
     path: Path
@@ -32,6 +33,7 @@ class Saved:
     requirements: tuple[str, ...] = ()
     written: str | None = None
     requires_python: str = ""
+    has_method: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,11 +7,16 @@ import inspect
 import pickle
 import shutil
 import sys
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from importlib import import_module
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from types import FunctionType
+from typing import IO, Any
 
-from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError
+from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError, ClipperWarning
 from clipper_client.frameworks.base import Framework, Saved, Saving
 from clipper_client.packing import LEFT_OUT, zipped
 from clipper_client.requirements import distributions_of
@@ -25,9 +30,13 @@ from clipper_client.sources import (
 )
 
 ENTRY = "predictor.py"
+# The module for what comes from a script or notebook.
+SOURCE = "model_source"
 # The server makes one Predictor, and gives its constructor these by their names, as far as it takes
 # them: the folder that the artifact was unpacked into, and the device.
 GIVEN = ("path", "device")
+# From this size on, values that go along without being named are told.
+LARGE_BYTES = 32 << 20
 LAMBDA = (lambda: None).__name__
 CLASS = "from {module} import {name} as Predictor\n"
 FUNCTION = """
@@ -62,6 +71,23 @@ class Predictor:
         if warm_up is not None:
             warm_up()
 """
+ESTIMATOR = """
+import pickle
+from pathlib import Path
+
+class Predictor:
+    def __init__(self, path):
+        with (Path(path) / "estimator.pickle").open("rb") as file:
+            self._model = pickle.load(file)
+        self._names = getattr(self._model, "feature_names_in_", None)
+        self.n_features = getattr(self._model, "n_features_in_", None)
+
+    def pred_batch(self, inputs):
+        if self._names is not None and hasattr(inputs, "columns"):
+            inputs = inputs[list(self._names)]
+        outputs = self._model.{method}(inputs)
+        return list(zip(*outputs)) if isinstance(outputs, list) else outputs
+"""
 VALUES = """
 import pickle as _pickle
 from pathlib import Path as _Path
@@ -76,8 +102,6 @@ def _is_python(model: Any) -> bool:
 
 
 def _save(model: Any, folder: Path, saving: Saving) -> Saved:
-    contents = folder / "contents"
-    contents.mkdir()
     code = model if isinstance(model, type) or inspect.isfunction(model) else type(model)
     module, name = code.__module__, code.__qualname__
     if name.endswith(LAMBDA):
@@ -86,14 +110,54 @@ def _save(model: Any, folder: Path, saving: Saving) -> Saved:
         raise _refused(f"Expected a class or function at the top of its module, got {name}.")
     if isinstance(model, type):
         _check_constructor(model)
+    template, own = FUNCTION, set[str]()
+    state: dict[str, bytes] = {}
+    if isinstance(model, type):
+        template = CLASS
+    elif code is not model:
+        template = INSTANCE
+        state["state.pickle"], own = _pickled(vars(model), of=name)
     if module == MAIN:
-        module, imported = "model_source", _extracted(name, to=contents / "model_source.py")
-    else:
-        imported = _copied(sys.modules[module], to=contents)
-    entry = _entry(model, module=module, name=name, contents=contents)
-    pickled = {name for file in contents.glob("*.pickle") for name in pickled_modules(file)}
-    imported = _brought({*imported, *pickled} - {MAIN, module.partition(".")[0]}, to=contents)
-    (contents / ENTRY).write_text(entry, "utf-8")
+        module, own = SOURCE, {name, *own}
+    entry = template.format(module=module, name=name)
+    return _packed(folder, entry=entry, module=module, own=own, files=state)
+
+
+def save_estimator(model: Any, *, folder: Path, method: str | None) -> Saved:
+    """Save an estimator with classes of the script, or of modules of its own, as code."""
+    pickled, own = _pickled(model, of=type(model).__name__)
+    return replace(
+        _packed(
+            folder,
+            entry=ESTIMATOR.format(method=method or "predict"),
+            own=own,
+            files={"estimator.pickle": pickled},
+        ),
+        has_method=True,
+    )
+
+
+def _packed(
+    folder: Path, *, entry: str, files: Mapping[str, bytes], own: set[str], module: str = SOURCE
+) -> Saved:
+    """Pack the entry and the files with the code that they need: of the script the definitions of
+    `own`, else the whole module, and what no index has of that which these import.
+    """
+    contents = folder / "contents"
+    contents.mkdir()
+    imported: set[str] = set()
+    if own:
+        imported |= _extracted(own, to=contents / f"{SOURCE}.py")
+    if module != SOURCE:
+        imported |= set(_copied(sys.modules[module], to=contents))
+    for name, content in files.items():
+        (contents / name).write_bytes(content)
+    imported |= {name for file in contents.glob("*.pickle") for name in pickled_modules(file)}
+    imported = _brought(imported - {MAIN, SOURCE, module.partition(".")[0]}, to=contents)
+    if not (contents / ENTRY).exists():
+        (contents / ENTRY).write_text(entry, "utf-8")
+    elif entry != CLASS.format(module="predictor", name="Predictor"):
+        raise _refused(f"Expected modules of other names than {ENTRY}, where the server begins.")
     return Saved(
         path=zipped(contents, to=folder / "model.zip"),
         runtime="python",
@@ -120,41 +184,70 @@ def _refused(message: str) -> ClipperError:
     return ClipperError(message, code=UNSUPPORTED_MODEL)
 
 
-def _entry(model: Any, *, module: str, name: str, contents: Path) -> str:
-    if inspect.isfunction(model):
-        return FUNCTION.format(module=module, name=name)
-    if isinstance(model, type):
-        return CLASS.format(module=module, name=name)
-    (contents / "state.pickle").write_bytes(_pickled(vars(model), of=name))
-    return INSTANCE.format(module=module, name=name)
-
-
-def _extracted(name: str, *, to: Path) -> Iterable[str]:
+def _extracted(names: set[str], *, to: Path) -> set[str]:
     """Write what the script or notebook defines; returns the modules that it imports."""
-    found = extract(name)
-    values = ""
+    of, wanted = ", ".join(sorted(names)), set(names)
+    while True:
+        found = extract(*sorted(wanted))
+        pickled, own = _pickled(found.values, of=of)
+        if own <= wanted:
+            break
+        wanted |= own
+    # Values may be what definitions begin with, or be made of what these define.
+    parts = [VALUES, found.code] if not own else [found.code, VALUES]
     if found.values:
-        (to.parent / "values.pickle").write_bytes(_pickled(found.values, of=name))
-        values = VALUES
-    to.write_text(found.future + values + found.code, encoding="utf-8")
-    return found.modules
+        (to.parent / "values.pickle").write_bytes(pickled)
+    else:
+        parts.remove(VALUES)
+    to.write_text("".join([found.future, *parts]), encoding="utf-8")
+    return set(found.modules)
 
 
-def _pickled(values: dict[str, Any], *, of: str) -> bytes:
-    """Return the values as a pickle that can be read elsewhere."""
+class _Pickler(pickle.Pickler):
+    """Notes the classes and functions of the script, and names the module that they go into."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__(file)
+        self.own: set[str] = set()
+
+    def reducer_override(self, value: Any) -> Any:
+        is_code = isinstance(value, type | FunctionType) and value.__module__ == MAIN
+        if not is_code or not value.__qualname__.isidentifier():
+            return NotImplemented
+        self.own.add(value.__qualname__)
+        return getattr, (_Source(), value.__qualname__)
+
+
+class _Source:
+    """Is that module once it is read from a pickle."""
+
+    def __reduce__(self) -> Any:
+        return import_module, (SOURCE,)
+
+
+def _pickled(values: Any, *, of: str) -> tuple[bytes, set[str]]:
+    """Return values as a pickle that can be read elsewhere, and what it needs of the script."""
+    file = BytesIO()
+    pickler = _Pickler(file)
     try:
-        pickled = pickle.dumps(values)
+        pickler.dump(values)
     except Exception as error:  # whatever a value's own code raises
-        raise ClipperError(
-            f"What {of} refers to can't be sent: {error}.", code=UNSUPPORTED_MODEL
-        ) from error
-    if MAIN.encode() in pickled:
-        raise ClipperError(
-            f"{of} holds objects of classes that this script defines ({', '.join(values)}): "
-            "put those classes into a module.",
-            code=UNSUPPORTED_MODEL,
+        raise _refused(f"What {of} refers to can't be sent: {error}.") from error
+    size = file.tell()
+    if size >= LARGE_BYTES:
+        named = values if isinstance(values, dict) else {of: values}
+        largest = max(named, key=lambda name: _bytes_of(named[name]))
+        warnings.warn(
+            f"{size / 1e6:,.0f} MB of values that {of} refers to go along as a pickle, "
+            f"{largest} above all. A file beside predictor.py, read from path, can be mapped.",
+            ClipperWarning,
+            stacklevel=2,
         )
-    return pickled
+    return file.getvalue(), pickler.own
+
+
+def _bytes_of(value: Any) -> int:
+    return getattr(value, "nbytes", 0) or sys.getsizeof(value)
 
 
 def _brought(names: Iterable[str], *, to: Path) -> set[str]:

@@ -1,13 +1,15 @@
-"""scikit-learn: estimators and pipelines, as skops files, which hold no code."""
+"""scikit-learn: estimators and pipelines, as skops files, which hold no code.
+
+One with classes or functions of its user's own goes as code, by the runtime python.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError
 from clipper_client.frameworks.base import Framework, Saved, Saving, is_of, needs
+from clipper_client.frameworks.python import save_estimator
 from clipper_client.requirements import packages_in
 from clipper_client.sources import is_own
 
@@ -23,24 +25,14 @@ def _save(model: Any, folder: Path, saving: Saving) -> Saved:
         raise needs("skops", for_what="a scikit-learn model") from error
     path = folder / "model.skops"
     skops.io.dump(model, path)
-    _check_types(skops.io.get_untrusted_types(file=path))
+    names = skops.io.get_untrusted_types(file=path)
+    if any(is_own(name.partition(".")[0]) for name in names):  # a skops file keeps no code
+        return save_estimator(model, folder=folder, method=saving.method)
     return Saved(
         path=path,
         runtime="sklearn",
         requirements=("scikit-learn", *packages_in(model)),
     )
-
-
-def _check_types(names: Iterable[str]) -> None:
-    """Raise ClipperError for what no server can load: a skops file holds no code, names alone."""
-    own = sorted(name for name in names if is_own(name.partition(".")[0]))
-    if own:
-        raise ClipperError(
-            f"Expected a model of classes that are installed, got one with {', '.join(own)}, and a "
-            "skops file keeps no code. Deploy a class with pred_batch, defined in a module, that "
-            "asks the model: modules of your own go along.",
-            code=UNSUPPORTED_MODEL,
-        )
 
 
 FRAMEWORK = Framework(name="sklearn", recognises=_is_estimator, save=_save)

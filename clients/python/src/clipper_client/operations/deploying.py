@@ -19,7 +19,7 @@ from clipper_client.inputs import encoded, is_frame
 from clipper_client.operations.management import model_path, released
 from clipper_client.operations.options import UNSET
 from clipper_client.operations.predictions import application_path
-from clipper_client.operations.uploading import uploaded
+from clipper_client.operations.uploading import digest_of, uploaded
 from clipper_client.packing import zipped
 from clipper_client.progress import Bar, Stages, wanted
 from clipper_client.requirements import captured
@@ -88,6 +88,7 @@ class Deployment:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
     def operation(self, *, policy: RetryPolicy) -> Operation[Release]:
+        found: list[str] = []
         if self.app is not None:
             yield from self._check_application(policy=policy)
         if _is_url(self.model):
@@ -98,6 +99,7 @@ class Deployment:
                 saved: Saved = yield Work(lambda: self._saved(Path(folder)))
                 known = yield from self._model(policy=policy)
                 version = yield from self._uploaded(saved, known=known, policy=policy)
+                found += yield from self._same_as_live(saved, known=known, policy=policy)
         release = yield from released(
             model_path(self.name, "versions", version, "deploy"),
             body={
@@ -109,14 +111,17 @@ class Deployment:
             watch=Stages().show if wanted(self.progress) else None,
         )
         if self.app is not None:
-            yield from self._route(known["input_type"], policy=policy)
-        return release
+            slo_ms = yield from self._route(known["input_type"], policy=policy)
+            found += _too_slow(release, slo_ms=slo_ms)
+        return release.with_warnings(found)
 
     # --- The artifact ---------------------------------------------------------------------------
 
     def _saved(self, folder: Path) -> Saved:
         if not isinstance(self.model, str | Path):
-            return frameworks.save(self.model, folder=folder, saving=Saving(example=self.example))
+            return frameworks.save(
+                self.model, folder=folder, saving=Saving(example=self.example, method=self.method)
+            )
         path = Path(self.model).expanduser()
         if not path.exists():
             raise FileNotFoundError(f"There is no file {path}.")
@@ -197,7 +202,8 @@ class Deployment:
 
     def _form(self, saved: Saved, *, columns: bool) -> dict[str, str]:
         """Return the form, with what environment and example tell where nothing else was said."""
-        said = {"replicas": self.replicas, "method": self.method, **self.fields}
+        method = None if saved.has_method else self.method
+        said = {"replicas": self.replicas, "method": method, **self.fields}
         form = {name: text_of(value) for name, value in said.items() if value is not None}
         if self.requirements is not None:
             form["requirements"] = _lines(self.requirements)
@@ -225,6 +231,21 @@ class Deployment:
         example = b"" if self.example is None else encoded(first_of(self.example))
         return example if len(example) <= EXAMPLE_BYTES else b""
 
+    def _same_as_live(
+        self, saved: Saved, *, known: Mapping[str, Any], policy: RetryPolicy
+    ) -> Operation[list[str]]:
+        """Return a warning if the version that was live has the same artifact."""
+        live = known["live_version"]
+        if live is None:
+            return []
+        response = yield from ask(
+            Request(method="GET", path=model_path(self.name, "versions", live)), policy=policy
+        )
+        digest: str = yield Work(lambda: digest_of(saved.path))
+        if response.json()["digest"] != digest:
+            return []
+        return [f"Its artifact is that of {self.name}:{live}, which was live: nothing new in it."]
+
     # --- The application ------------------------------------------------------------------------
 
     def _check_application(self, *, policy: RetryPolicy) -> Operation[None]:
@@ -240,8 +261,11 @@ class Deployment:
                 code="conflict",
             )
 
-    def _route(self, input_type: str, *, policy: RetryPolicy) -> Operation[None]:
-        """Make the application; of one that is there set what was asked for."""
+    def _route(self, input_type: str, *, policy: RetryPolicy) -> Operation[float | None]:
+        """Make the application; of one that is there set what was asked for.
+
+        Return the objective that was set, None if it stays as it was.
+        """
         path = application_path(str(self.app))
         asked: dict[str, Any] = {} if self.slo_ms is None else {"slo_ms": self.slo_ms}
         if self.default_output is not UNSET:
@@ -250,9 +274,22 @@ class Deployment:
         if there is None:
             asked = {"slo_ms": SLO_MS, "routes": [{"model": self.name}], **asked}
         elif not asked:
-            return
+            return None
         body = encoded({"input_type": input_type, **asked})
         yield from ask(Request(method="PUT", path=path, body=body), policy=policy)
+        return asked.get("slo_ms")
+
+
+def _too_slow(release: Release, *, slo_ms: float | None) -> list[str]:
+    """Return a warning if a single query took longer in the check than the objective."""
+    times = release.report.get("latency") or [{"p99_ms": 0.0}]
+    single = times[0]["p99_ms"]
+    if slo_ms is None or single <= slo_ms:
+        return []
+    return [
+        f"One query took up to {single:g} ms in the check, longer than the objective of "
+        f"{slo_ms:g} ms: queries will get no answer in time. Set a longer one (slo_ms)."
+    ]
 
 
 def _as_written(path: Path, *, artifact: Path, runtime: str) -> Saved:

@@ -38,7 +38,7 @@ def uploaded(
     said: Mapping[str, str] = fields
     sent: Path | None = file
     if file.stat().st_size >= PIECES_FROM:
-        digest: str = yield Work(lambda: _digest(file))
+        digest: str = yield Work(lambda: digest_of(file))
         pieces = _Pieces(file, digest=digest, progress=progress)
         if (yield from pieces.sent(policy=replace(policy, retries=policy.retries + MORE_RETRIES))):
             said, sent = {**fields, "sha256": digest}, None
@@ -121,6 +121,6 @@ def _received(answer: Any) -> int:
     return there
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
