@@ -17,6 +17,8 @@ from .redis_server import url as redis_server_url
 SETTINGS = ("CLIPPER_", "DJANGO_", "REDIS_", "DATABASE_")
 NOT_EXPORTED = frozenset({MARK, "DJANGO_SECRET_KEY", "DJANGO_SECRET_KEY_PREVIOUS"})
 
+# The descriptor that listens on the stack's port, for the predict master.
+LISTENING = "CLIPPER_LISTENING"
 DEFAULTS = {
     "CLIPPER_WEB_WORKERS": "1",
     "CLIPPER_CPU_SLOTS": "12",

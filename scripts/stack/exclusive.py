@@ -7,10 +7,14 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from .errors import StackError
+
+# supervisord closes the descriptors below it in each program that it starts (`minfds`).
+FIRST_KEPT_DESCRIPTOR = 128
+BACKLOG = 4096
 
 
 @contextmanager
@@ -46,14 +50,37 @@ def _held(var: Path, *, file: str, taken: str) -> Iterator[None]:
 
 
 def refuse_taken_port(host: str, *, port: int, name: str = "make run PORT") -> None:
-    """Raise StackError where a port can't be listened on; `name` is what sets it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As the server does, so that connections of a previous run in TIME_WAIT don't count.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """Raise StackError if a port can't be listened on; `name` is what sets it."""
+    _listen(host, port=port, name=name).close()
+
+
+@contextmanager
+def held_port(host: str, *, port: int) -> Iterator[int]:
+    """Listen on the stack's port while the block runs, and yield the descriptor to inherit.
+
+    The predict master takes connections from it. The port is taken whether a master runs or not,
+    so no model can bind it in between.
+    """
+    with closing(_listen(host, port=port, name="make run PORT")) as listening:
+        inherited = fcntl.fcntl(listening, fcntl.F_DUPFD, FIRST_KEPT_DESCRIPTOR)
         try:
-            probe.bind((host, port))
-        except OSError as error:
-            reason = "is taken" if error.errno == errno.EADDRINUSE else f"can't be used ({error})"
-            raise StackError(
-                f"Port {port} on {host} {reason}: choose another, e.g. {name}={port + 1}."
-            ) from None
+            yield inherited
+        finally:
+            os.close(inherited)
+
+
+def _listen(host: str, *, port: int, name: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    # Connections of a previous run in TIME_WAIT don't count.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        reason = "is taken" if error.errno == errno.EADDRINUSE else f"can't be used ({error})"
+        raise StackError(
+            f"Port {port} on {host} {reason}: choose another, e.g. {name}={port + 1}."
+        ) from None
+    return listening

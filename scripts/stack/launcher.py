@@ -13,9 +13,14 @@ from types import FrameType
 
 from . import demo, readiness, redis_server, static_files
 from .choices import CONSOLE_PORT, usable_console_port, usable_port, usable_var
-from .environment import environment_of, without_another_stack, write_environment_script
+from .environment import (
+    LISTENING,
+    environment_of,
+    without_another_stack,
+    write_environment_script,
+)
 from .errors import StackError, StopRequested
-from .exclusive import refuse_taken_port, sole_stack_of
+from .exclusive import held_port, refuse_taken_port, sole_stack_of
 from .layout import Layout, keep_secret, layout_of, make_folders, make_var, remove_run_dir
 from .processes import end_all, processes_of
 from .supervision import manage, report, supervisord
@@ -33,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         layout = layout_of(usable_var(options.var), port=usable_port(options.port))
         console_port = usable_console_port(os.environ.get(CONSOLE_PORT, ""), beside=layout.port)
         make_var(layout.var)
-        with claimed(layout, console_port=console_port):
-            return run(layout, with_demo=options.demo)
+        with claimed(layout, console_port=console_port) as listening:
+            return run(layout, listening=listening, with_demo=options.demo)
     except StackError as error:
         print(f"clipper: {error}", file=sys.stderr, flush=True)
         return 1
@@ -71,8 +76,11 @@ def _request_stop(number: int, frame: FrameType | None) -> None:
 
 
 @contextmanager
-def claimed(layout: Layout, *, console_port: int = 0) -> Iterator[None]:
-    """Folder and ports are this stack's alone in the block, and free of a crashed one's rest."""
+def claimed(layout: Layout, *, console_port: int = 0) -> Iterator[int]:
+    """Folder and ports are this stack's alone in the block, and free of a crashed one's rest.
+
+    Yields the descriptor that listens on the stack's port.
+    """
     with ExitStack() as held:
         try:
             held.enter_context(sole_stack_of(layout.var))
@@ -81,10 +89,10 @@ def claimed(layout: Layout, *, console_port: int = 0) -> Iterator[None]:
             refuse_taken_port(layout.host, port=layout.port)
             raise
         end_leftovers(layout, whose="an earlier start")
-        refuse_taken_port(layout.host, port=layout.port)
+        listening = held.enter_context(held_port(layout.host, port=layout.port))
         if console_port:
             refuse_taken_port(layout.host, port=console_port, name=CONSOLE_PORT)
-        yield
+        yield listening
 
 
 def end_leftovers(layout: Layout, *, whose: str) -> None:
@@ -97,11 +105,11 @@ def end_leftovers(layout: Layout, *, whose: str) -> None:
         say(f"Ended {len(ended.found)} processes that {whose} left behind{killed}.")
 
 
-def run(layout: Layout, *, with_demo: bool) -> int:
+def run(layout: Layout, *, listening: int, with_demo: bool) -> int:
     try:
         make_folders(layout)
-        variables = prepare(layout)
-        with supervisord(layout, environment=variables) as child:
+        variables = prepare(layout) | {LISTENING: str(listening)}
+        with supervisord(layout, environment=variables, listening=listening) as child:
             try:
                 bring_up(layout, environment=variables, child=child, with_demo=with_demo)
                 child.wait()

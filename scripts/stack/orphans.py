@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from .processes import end_all, processes_of
+from .processes import end_all, in_session, processes_of
 
 GRACE_SECONDS = 3.0
 
@@ -40,8 +40,13 @@ def events() -> Iterator[str]:
 
 
 def orphans_of(var: Path) -> list[int]:
-    """Processes whose group has lost its leader: each program leads the group of its children."""
-    return [pid for pid in processes_of(var) if _is_orphan(pid)]
+    """Processes whose group has lost its leader: each program leads the group of its children, and
+    each model that of its own.
+
+    Models don't carry the stack's mark, but have the session of supervisord, this process's parent.
+    """
+    session = os.getppid() if os.getsid(0) == os.getppid() else 0
+    return [pid for pid in {*processes_of(var), *in_session(session)} if _is_orphan(pid)]
 
 
 def _is_orphan(pid: int) -> bool:

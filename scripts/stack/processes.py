@@ -1,4 +1,4 @@
-"""Processes of a stack: found by their mark, ended for certain, tied to the launcher's life."""
+"""Processes of a stack: found by mark and session, ended for certain, tied to the launcher."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 
 # Marks each process of a stack, so that what a crash left behind can be found and stopped.
 MARK = "CLIPPER_STACK"
+SESSION_FILE = "supervisord.session"
 PR_SET_PDEATHSIG = 1
 LOOK_AGAIN_SECONDS = 0.05
 KILL_SECONDS = 5.0
@@ -36,18 +37,78 @@ def dying_with_its_parent() -> Callable[[], None] | None:
 
 
 def processes_of(var: Path) -> list[int]:
-    """Every process that carries the mark of the stack on `var` (Linux; elsewhere none)."""
+    """Every process of the stack on `var` (Linux; elsewhere none).
+
+    Its own programs carry its mark. Models know nothing of it, but can't leave the session of their
+    supervisord.
+    """
     mark = f"{MARK}={var}".encode()
+    models = {pid for pid in in_session(_noted_session(var, mark=mark)) if _is_confined(pid)}
     return [
-        int(folder.name)
-        for folder in Path("/proc").glob("[0-9]*")
-        if mark in _environment_of(folder) and int(folder.name) != os.getpid()
+        pid
+        for pid in all_processes()
+        if (pid in models or mark in _environment_of(pid)) and pid != os.getpid()
     ]
 
 
-def _environment_of(folder: Path) -> list[bytes]:
+def all_processes() -> list[int]:
+    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+
+
+def in_session(session: int) -> list[int]:
+    """Every process of a session; none of session 0."""
+    return [pid for pid in all_processes() if session and _session_of(pid) == session]
+
+
+def note_session(var: Path, *, leader: int) -> None:
+    """Note the session of a stack's processes, for a later start that has to end the rest of it."""
+    (var / SESSION_FILE).write_text(f"{_pid_space()} {leader}")
+
+
+def _noted_session(var: Path, *, mark: bytes) -> int:
+    """Return the session of the stack on `var`, 0 if its number may be somebody else's by now."""
     try:
-        return (folder / "environ").read_bytes().split(b"\0")
+        space, _, leader = (var / SESSION_FILE).read_text().rpartition(" ")
+    except OSError:
+        return 0
+    is_other = Path("/proc", leader).exists() and mark not in _environment_of(int(leader))
+    return 0 if space != _pid_space() or is_other else int(leader)
+
+
+def _pid_space() -> str:
+    """Name what gives out process numbers: this start of the machine, or the container in it."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return "unknown"
+
+
+def _session_of(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return 0
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process is there and not just waiting to be reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def _is_confined(pid: int) -> bool:
+    try:
+        return "NoNewPrivs:\t1" in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def _environment_of(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:  # gone, or another user's
         return []
 
@@ -71,6 +132,9 @@ def end_all(find: Callable[[], list[int]], *, grace_seconds: float) -> Ended:
     stubborn = _wait_until_gone(find, seconds=grace_seconds)
     _send(stubborn, signal_number=signal.SIGKILL)
     left = _wait_until_gone(find, seconds=KILL_SECONDS) if stubborn else []
+    ended = {*found, *stubborn}.difference(left)
+    # An ending process has lost its environment before its files, listening sockets among them.
+    _wait_until_gone(lambda: [pid for pid in ended if _runs(pid)], seconds=KILL_SECONDS)
     return Ended(
         found=frozenset(found) | frozenset(stubborn),
         killed=frozenset(stubborn),

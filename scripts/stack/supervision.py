@@ -5,14 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from .errors import StackError
 from .layout import ROOT, Layout
-from .processes import dying_with_its_parent
+from .processes import dying_with_its_parent, note_session
 
 CONFIG = ROOT / "supervisord.conf"
 PROGRAM = ROOT / "scripts" / "run_supervisord.py"
@@ -24,12 +24,16 @@ TAIL_LINES = 12
 
 @contextmanager
 def supervisord(
-    layout: Layout, *, environment: Mapping[str, str]
+    layout: Layout, *, environment: Mapping[str, str], listening: int
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs while the block does; afterwards it and all its programs have ended."""
+    """Runs while the block does; afterwards it and all its programs have ended.
+
+    It inherits `listening`, a descriptor for one of its programs.
+    """
     with (layout.logs / "supervisord.err").open("ab") as errors:
         arguments = [str(PROGRAM), "-c", str(CONFIG)]
-        child = _start(arguments, environment=environment, output=errors)
+        child = _start(arguments, environment=environment, output=errors, pass_fds=[listening])
+    note_session(layout.var, leader=child.pid)
     try:
         yield child
     finally:
@@ -37,7 +41,11 @@ def supervisord(
 
 
 def _start(
-    arguments: list[str], *, environment: Mapping[str, str], output: IO[bytes] | None = None
+    arguments: list[str],
+    *,
+    environment: Mapping[str, str],
+    output: IO[bytes] | None = None,
+    pass_fds: Collection[int] = (),
 ) -> subprocess.Popen[bytes]:
     """A Python of ours in a session of its own: Ctrl-C reaches the launcher alone."""
     return subprocess.Popen(
@@ -47,6 +55,7 @@ def _start(
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
+        pass_fds=pass_fds,
         start_new_session=True,
         preexec_fn=dying_with_its_parent(),
     )

@@ -19,16 +19,35 @@ BACKLOG = 4096
 BIND_SECONDS = 10.0
 BIND_AGAIN_SECONDS = 0.05
 UNIX = "unix:"
+# Whoever started the master listens already, and goes on when the master dies.
+INHERITED = "fd:"
 # Others of this machine may not connect.
 PRIVATE = 0o177
 
 
 def listen(address: str) -> socket.socket:
-    """Listen on `HOST:PORT` or `unix:PATH`; raises OSError where that can't be."""
+    """Listen on `HOST:PORT`, `unix:PATH` or `fd:NUMBER`; raises OSError where that can't be."""
+    if address.startswith(INHERITED):
+        inherited = socket.socket(fileno=int(address.removeprefix(INHERITED)))
+        inherited.set_inheritable(False)
+        # The master before this one may have stopped.
+        inherited.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        inherited.listen(BACKLOG)
+        return inherited
     if address.startswith(UNIX):
         return _listen_on_unix(Path(address.removeprefix(UNIX)))
     host, _, port = address.rpartition(":")
     return _listen_on_tcp(host.strip("[]"), port=int(port))
+
+
+def stop_listening(listening: socket.socket) -> None:
+    """Have new connections refused, also where others hold the socket: its port stays theirs."""
+    with suppress(OSError):
+        if listening.family != socket.AF_UNIX:
+            # With it anybody could bind a port that nobody listens on.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+            listening.shutdown(socket.SHUT_RD)
+    listening.close()
 
 
 def _listen_on_tcp(host: str, *, port: int) -> socket.socket:

@@ -17,6 +17,7 @@ from time import monotonic
 
 from infrastructure.background import end_tasks
 from serving.master.child import Child, NeverReady
+from serving.master.listening import stop_listening
 
 # A process may take so long to be ready: to import everything, read the registry, and connect.
 READY_S = 60.0
@@ -248,7 +249,7 @@ class Master:
             *(self._end(child, seconds=self.spec.drain_s) for child in self._children)
         )
         for listening in self.spec.sockets.values():
-            listening.close()
+            stop_listening(listening)
 
     async def _end(self, child: Child, *, seconds: float) -> None:
         child.signal(signal.SIGTERM)
