@@ -74,7 +74,10 @@ SIZE = {
         " [`make compile`](../how-to/operations.md#compiled-code) has made it of these sources."
         " `0`: they run the Python."
     ),
-    "CLIPPER_CPU_SLOTS": _text("Replicas that the stack's CPU worker can hold at once."),
+    "CLIPPER_CPU_SLOTS": _text(
+        "Replicas that the stack's CPU worker can hold at once, one per slot.",
+        default="one per 256 MiB of memory, up to 8 a core, from 8 to 64",
+    ),
     "CLIPPER_PRELOAD_SKLEARN": _text(
         "Whether workers import scikit-learn before they fork: replicas of its models share the"
         " memory of it, and start a second sooner. `0` where none of the versions needs it: workers"

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -25,16 +27,50 @@ KEY = "clipper:control"
 KEPT_S = 7 * 86_400.0
 # Rounds are a second apart, and one may take five on a machine that has other things to do.
 SILENT_AFTER_S = 10.0
+# A list for people to read.
+MOST_HOLDERS = 20
+NO_SLOTS: Mapping[str, Slots] = MappingProxyType({})
+# By kind of device: what to do where no slot is free.
+REMEDIES: Mapping[str, str] = {
+    "cpu": "Scale another model down (to 0 if nobody needs it), raise CLIPPER_CPU_SLOTS, or start "
+    "another worker.",
+    "gpu": "Scale another model down (to 0 if nobody needs it), raise CLIPPER_GPU_SLOTS (one a "
+    "GPU), or start a GPU worker on another host.",
+}
 # What stands still meanwhile, in the words of whoever reads it.
 CONSEQUENCE = "no release advances, no replica is replaced, no feedback reaches the database"
 
 
+class Slots(msgspec.Struct, frozen=True, kw_only=True):
+    """The slots of all workers for one kind of device, and who needs them.
+
+    `replicas` counts by `model:version`: those that have a slot or wait for one. Replicas that are
+    only kept warm don't count, as they give way.
+    """
+
+    total: int
+    replicas: dict[str, int] = {}
+
+    @property
+    def free(self) -> int:
+        return max(0, self.total - sum(self.replicas.values()))
+
+    @property
+    def holders(self) -> str:
+        """Name those with most replicas first: `tree:1 x 4, svm:2 x 3`."""
+        ranked = sorted(self.replicas.items(), key=lambda item: (-item[1], item[0]))
+        named = [f"{arm} x {count}" for arm, count in ranked[:MOST_HOLDERS]]
+        more = len(ranked) - len(named)
+        return ", ".join([*named, f"{more} more"] if more else named)
+
+
 class Round(msgspec.Struct, frozen=True, kw_only=True):
-    """One round: who did it, and how it failed, "" if it didn't."""
+    """One round: who did it, and how it failed, "" if it didn't. `slots` by kind of device."""
 
     host: str
     pid: int
     error: str = ""
+    slots: dict[str, Slots] = {}
 
 
 class Control(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,9 +95,11 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
 _decoder = msgspec.json.Decoder(Round)
 
 
-def note_round(client: redis.Redis, *, error: str = "") -> None:
+def note_round(
+    client: redis.Redis, *, error: str = "", slots: Mapping[str, Slots] = NO_SLOTS
+) -> None:
     """A round was done just now, in vain if there is an `error`."""
-    done = Round(host=socket.gethostname(), pid=os.getpid(), error=error)
+    done = Round(host=socket.gethostname(), pid=os.getpid(), error=error, slots=dict(slots))
     client.set(KEY, msgspec.json.encode(done), px=int(KEPT_S * 1000))
 
 

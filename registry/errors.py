@@ -167,7 +167,7 @@ class RequestTimeout(ClipperError):
 
 
 class Conflict(ClipperError):
-    """The name is taken, the version is in use, or it is live already."""
+    """The name is taken, the version is in use or live already, or no slot is free for it."""
 
     status = 409
     code = "conflict"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -114,6 +115,11 @@ class ModelVersion(ConstrainedRow):
     class Device(models.TextChoices):
         CPU = "cpu", "CPU"
         GPU = "gpu", "GPU"
+
+        @classmethod
+        def named(cls, text: str) -> str:
+            """Return `gpu` for PyTorch's names of one, `cuda` and `cuda:0`; others as they are."""
+            return str(cls.GPU) if re.fullmatch(r"cuda(:\d+)?", text) else text
 
     model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="versions")
     version = models.CharField(max_length=63, validators=[validate_name])

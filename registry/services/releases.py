@@ -28,6 +28,7 @@ from registry.models import (
 )
 from registry.models.checks import LIMITS
 from registry.notices import publish_on_commit
+from registry.room import check_room
 from registry.services.actor import SYSTEM, Actor
 from registry.services.audit import audited, record_done
 from registry.services.checks import check_holds, needs_check, request_check
@@ -288,6 +289,8 @@ def _release(
     Release.objects.filter(model=model).open().update(
         state=Release.State.SUPERSEDED, ended_at=timezone.now()
     )
+    if not running:
+        check_room(version, model=model)
     release = Release.objects.create(
         model=model,
         version=version,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Model as DjangoModel
 
 from registry.errors import BadRequest, Conflict
+from registry.models.settable import values_of
 
 
 def check_changeable(changes: Collection[str], *, fields: Collection[str]) -> None:
@@ -26,7 +28,17 @@ def checked(row: DjangoModel, *, exclude: Collection[str] = (), unique: bool = T
     try:
         row.full_clean(exclude=set(exclude), validate_unique=unique)
     except ValidationError as error:
+        _name_choices(error, row=row)
         raise bad_request(error) from error
+
+
+def _name_choices(error: ValidationError, *, row: DjangoModel) -> None:
+    for name, faults in error.error_dict.items():
+        for fault in faults:
+            if fault.code == "invalid_choice":
+                column: Any = row._meta.get_field(name)
+                values = ", ".join(values_of(column))
+                fault.message = f"Expected one of {values}, got %(value)r."
 
 
 def save_new(row: DjangoModel, *, conflict: Conflict) -> None:

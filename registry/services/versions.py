@@ -25,6 +25,7 @@ from registry.models import Model, ModelVersion, Release
 from registry.models.models import FEWEST_REPLICAS, MOST_REPLICAS
 from registry.models.settable import settable
 from registry.notices import publish_on_commit
+from registry.room import check_device, check_scale
 from registry.services.actor import Actor
 from registry.services.audit import audited, record_created, record_deleted
 from registry.services.checks import request_check
@@ -120,6 +121,7 @@ def _new_row(
     """Return the row of a version that may be made, and the error where its name is taken."""
     said = {name: other.pop(name) for name in (*UPLOADED, *OF_REMOTE) if name in other}
     row = ModelVersion(model=model, version=version, runtime=runtime, created_by=by.user, **said)
+    row.device = ModelVersion.Device.named(row.device)
     _set(row, other)
     taken = Conflict(
         f"{row} exists already; versions are immutable, choose a new one.",
@@ -137,6 +139,7 @@ def _new_row(
     row.signature = check_inputs(model.input_type, signature=row.signature, example=row.example)
     # That its model is there still is known once that is locked.
     checked(row, exclude=("digest", "model"))
+    check_device(row.device)
     row.python = check_python_for(requires_python, asked=row.python)
     check_may_run(row, by=by)
     return row, taken
@@ -181,7 +184,7 @@ def configure_version(*, version: ModelVersion, by: Actor, **changes: Any) -> Mo
     Only a memory limit and a number of threads wait for the replicas started from then on. Without
     `max_replicas` autoscaling is off; where it is on and `replicas` isn't among the changes, their
     number is brought within the bounds. Raises BadRequest, and changes nothing, where a value is
-    wrong.
+    wrong, Conflict where there is no room for as many replicas.
     """
     current = locked(version)
     for field in CONFIGURABLE:
@@ -189,6 +192,7 @@ def configure_version(*, version: ModelVersion, by: Actor, **changes: Any) -> Mo
     with audited(version, by=by):
         written = _set(version, changes)
         checked(version)
+        check_scale(version, replicas=version.replicas, before=current.replicas)
         version.save(update_fields=written)
     return version
 
@@ -196,7 +200,8 @@ def configure_version(*, version: ModelVersion, by: Actor, **changes: Any) -> Mo
 def scale(*, version: ModelVersion, replicas: int, by: Actor) -> ModelVersion:
     """Set how many replicas serve this version; the reconciler starts or drains the difference.
 
-    Raises BadRequest outside the bounds of its autoscaling, where that is on.
+    Raises BadRequest outside the bounds of its autoscaling, where that is on, Conflict where there
+    is no room for as many.
     """
     return configure_version(version=version, by=by, replicas=replicas)
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .layout import Layout, write_private
+from .machine import cpu_slots, memory_bytes
 from .processes import MARK
 from .redis_server import url as redis_server_url
 
@@ -21,7 +22,6 @@ NOT_EXPORTED = frozenset({MARK, "DJANGO_SECRET_KEY", "DJANGO_SECRET_KEY_PREVIOUS
 LISTENING = "CLIPPER_LISTENING"
 DEFAULTS = {
     "CLIPPER_WEB_WORKERS": "1",
-    "CLIPPER_CPU_SLOTS": "12",
     "CLIPPER_GPU_SLOTS": "0",
     "CLIPPER_WORKER_NICE": "5",
     "CLIPPER_CONSOLE_WORKERS": "1",
@@ -49,7 +49,9 @@ def environment_of(
     """`base` plus all that supervisord.conf and the settings read; `redis_server` None = theirs."""
     ours = redis_server is not None
     # Set but empty counts as not set, as it does in the settings.
-    chosen = {name: base.get(name) or default for name, default in DEFAULTS.items()}
+    slots = cpu_slots(memory=memory_bytes(), cores=os.cpu_count() or 1)
+    defaults = DEFAULTS | {"CLIPPER_CPU_SLOTS": str(slots)}
+    chosen = {name: base.get(name) or default for name, default in defaults.items()}
     return {
         **base,
         **chosen,

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import shutil
 import subprocess
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from .errors import StackError
 from .layout import Layout, keep_secret, write_private
+from .machine import memory_bytes
 
 # `appendfsync always`: an answer to a write leaves Redis only after the append-only file is on
 # the disk, so acknowledged feedback survives `kill -9` and power loss. `everysec` would not do
@@ -41,7 +40,6 @@ maxmemory {max_bytes}
 # Without a setting it may have this share of the machine's memory, or of the container's.
 MEMORY_SHARE = 4
 LEAST_BYTES = 64 << 20
-CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 FIRST_WITH_A_FOLDER_OF_FILES = 7
 
@@ -99,11 +97,7 @@ def max_bytes_of(environment: Mapping[str, str]) -> int | None:
 
 def default_max_bytes() -> int:
     """A quarter of what this machine, or the container that it looks like, has."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for file in map(Path, CONTAINER_LIMITS):
-        with suppress(OSError, ValueError):  # "max": no limit
-            memory = min(memory, int(file.read_text()))
-    return max(LEAST_BYTES, memory // MEMORY_SHARE)
+    return max(LEAST_BYTES, memory_bytes() // MEMORY_SHARE)
 
 
 def _refuse_newer_files(data: Path, *, server: Path) -> None:

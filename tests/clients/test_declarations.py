@@ -261,12 +261,17 @@ APPLICATION = {
 }
 KEY = {"id": 1, "name": "k", "prefix": "clp_abc", "scopes": ["predict"], "applications": None}
 KEY |= {"expires_at": "2027-01-01T00:00:00Z"}
+ON_GPU = {"version": "1", "digest": "g", "device": "gpu"}
 FAR = {"url": "http://far/v2/models/m", "protocol": "open-inference", "timeout_ms": 5000}
 REMOTE = {"version": "1", "digest": "r", "runtime": "remote", "replicas": 1, "remote": FAR}
 REMOTE_ELSEWHERE = {"version": 1, "runtime": "remote", "url": "http://elsewhere/"}
 THERE = State(
-    models={name: MODEL | {"name": name} for name in ("m", "far", "old")},
-    versions={"m": {"1": VERSION, "0": VERSION | {"version": "0"}}, "far": {"1": REMOTE}},
+    models={name: MODEL | {"name": name} for name in ("m", "far", "net", "old")},
+    versions={
+        "net": {"1": ON_GPU},
+        "m": {"1": VERSION, "0": VERSION | {"version": "0"}},
+        "far": {"1": REMOTE},
+    },
     applications={"a": APPLICATION},
     keys={"k": KEY},
 )
@@ -285,6 +290,7 @@ def planned(declared: dict[str, Any], *, prune: bool = False, own_key: str = "")
         {},
         {"models": [{"name": "m", "live": 1, "versions": [{"version": 1, "digest": "d"}]}]},
         {"models": [{"name": "far", "versions": [{"version": 1, "runtime": "remote", **FAR}]}]},
+        {"models": [{"name": "net", "versions": [ON_GPU | {"device": "cuda:0"}]}]},
         {"applications": [{"name": "a", "slo_ms": 50, "routes": [{"model": "m"}]}]},
         {"keys": [{"name": "k", "scopes": ["predict"], "expires_at": "2027-01-01T01:00:00+01:00"}]},
     ],

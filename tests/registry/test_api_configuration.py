@@ -53,7 +53,7 @@ def test_auto_and_null_give_it_back_to_clipper(manager: Api, v1: ModelVersion) -
 @pytest.mark.parametrize(
     ("change", "refusal"),
     [
-        ({"batching": "magic"}, "not a valid choice"),
+        ({"batching": "magic"}, "Expected one of aimd, "),
         ({"batching": 1}, "Expected text"),
         ({"batching": None}, "may not be null"),
         ({"max_batch_size": "5"}, "Expected a whole number, got '5'"),

@@ -56,7 +56,7 @@ def test_an_old_copy_of_a_version_overwrites_nothing(v1: ModelVersion) -> None:
 @pytest.mark.parametrize(
     ("changes", "refusal"),
     [
-        ({"batching": "magic"}, "'magic' is not a valid choice"),
+        ({"batching": "magic"}, "batching: Expected one of aimd, "),
         ({"batching": "static"}, "max_batch_size: Expected 1 to 4096 with static batching"),
         ({"max_batch_size": 0}, "max_batch_size: Expected 1 to 4096, got 0."),
         ({"max_batch_size": 4097}, "max_batch_size: Expected 1 to 4096, got 4097."),

@@ -63,7 +63,7 @@ def test_a_new_application_takes_them_too(manager: Api) -> None:
     ("change", "field", "refusal"),
     [
         ({"combine": "magic"}, "combine", "Expected one of vote, scores, mean, median, got"),
-        ({"loss": "magic"}, "loss", "not a valid choice"),
+        ({"loss": "magic"}, "loss", "Expected one of auto, "),
         ({"loss": "expression"}, "loss_expression", "Expected a formula such as"),
         ({"loss_expression": "label - price"}, "loss_expression", "got 'price'"),
         ({"loss_expression": "output" + "+1" * 300}, "loss_expression", "500 characters"),

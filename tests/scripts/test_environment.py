@@ -27,6 +27,7 @@ from scripts.stack.layout import (
     make_folders,
     remove_run_dir,
 )
+from scripts.stack.machine import cpu_slots
 from scripts.stack.processes import MARK
 
 SERVER = Path("/usr/bin/redis-server")
@@ -176,3 +177,21 @@ def test_a_secret_key_of_the_shell_s_own_is_not_replaced_by_none(layout: Layout)
 def test_without_a_script_a_stack_has_no_settings(layout: Layout) -> None:
     assert exported_by(layout.environment_script) == {}
     assert set_otherwise({"CLIPPER_CPU_SLOTS": "4"}, stack={}) == []
+
+
+@pytest.mark.parametrize(
+    ("gib", "cores", "slots"),
+    [(1, 1, 8), (2, 8, 8), (4, 2, 16), (24, 2, 16), (16, 4, 32), (8, 16, 32), (256, 64, 64)],
+)
+def test_slots_follow_memory_and_cores(gib: int, cores: int, slots: int) -> None:
+    assert cpu_slots(memory=gib << 30, cores=cores) == slots
+
+
+def test_a_setting_says_how_many_slots_there_are(layout: Layout) -> None:
+    def slots(base: dict[str, str]) -> str:
+        return environment_of(layout, secret_key="k", redis_server=SERVER, base=base)[
+            "CLIPPER_CPU_SLOTS"
+        ]
+
+    assert slots({"CLIPPER_CPU_SLOTS": "3"}) == "3"
+    assert int(slots({})) >= 8

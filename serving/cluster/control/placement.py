@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 
-from serving.cluster.control.planning import Demand, kind_of
-from serving.cluster.membership.records import ReplicaRecord, ReplicaState
+from registry.control import Slots
+from serving.cluster.control.planning import KINDS, Demand
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState, kind_of
 from serving.cluster.membership.workers import WorkerRecord
 from serving.cluster.queues import queue_at, queue_of
 
@@ -83,23 +84,32 @@ class Placement:
 
 def occupancy(
     device: str, *, workers: Iterable[WorkerRecord], records: Iterable[ReplicaRecord]
-) -> tuple[int, int, str]:
-    """Return the slots for a device that are taken, how many there are, and who has them.
+) -> Slots:
+    """Return the slots for a device and the replicas that have one.
 
-    Names come with numbers, those that take most first: `tree:1 (4), svm:2 (3)`. What workers have
-    that retire counts neither way: nobody gets a slot there.
+    What workers have that retire counts neither way: nobody gets a slot there.
     """
     own = [worker for worker in workers if worker.queue == queue_of(device)]
-    slots = sum(worker.slots for worker in own if not worker.retiring)
     retiring = {worker.id for worker in own if worker.retiring}
-    holders = Counter(
-        f"{record.model}:{record.version}"
-        for record in records
-        if record.holds_slot and kind_of(record.device) == device and record.worker not in retiring
-    )
-    named = ", ".join(f"{arm} ({count})" for arm, count in _most_first(holders))
-    return holders.total(), slots, named
+    holding = (r for r in records if r.holds_slot and r.worker not in retiring)
+    return _slots(device, workers=own, records=holding)
 
 
-def _most_first(holders: Counter[str], *, most: int = 5) -> Collection[tuple[str, int]]:
-    return sorted(holders.items(), key=lambda item: (-item[1], item[0]))[:most]
+def slots_needed(
+    *,
+    demands: Iterable[Demand],
+    workers: Collection[WorkerRecord],
+    records: Collection[ReplicaRecord],
+) -> dict[str, Slots]:
+    """Return the slots by kind, and the replicas that have or await one and would not give way."""
+    lasting = {demand.version_id for demand in demands if demand.warm_until is None}
+    needed = [r for r in records if r.is_supply and r.version_id in lasting]
+    return {kind: _slots(kind, workers=workers, records=needed) for kind in KINDS}
+
+
+def _slots(
+    device: str, *, workers: Iterable[WorkerRecord], records: Iterable[ReplicaRecord]
+) -> Slots:
+    arms = (f"{r.model}:{r.version}" for r in records if kind_of(r.device) == device)
+    staying = (w for w in workers if w.queue == queue_of(device) and not w.retiring)
+    return Slots(total=sum(worker.slots for worker in staying), replicas=dict(Counter(arms)))

@@ -6,12 +6,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from serving.cluster.membership.records import ReplicaRecord, ReplicaState
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState, kind_of
 from serving.cluster.queues import queue_of
 
 # A wanted replica that has waited this long for a slot takes one from a version that is only warm.
 EVICT_AFTER_S = 2.0
 
+# Of slots, and of devices as versions name them.
+KINDS = ("cpu", "gpu")
 MOST_DISPENSABLE_FIRST = (ReplicaState.QUEUED, ReplicaState.LOADING, ReplicaState.READY)
 
 
@@ -185,8 +187,3 @@ def _dispensable(present: Sequence[ReplicaRecord], *, keep: int) -> Sequence[Rep
         key=lambda r: (MOST_DISPENSABLE_FIRST.index(r.state), -r.queued_at, r.id),
     )
     return ranked[: max(0, len(ranked) - keep)]
-
-
-def kind_of(device: str) -> str:
-    """The kind of slot that a device takes: "cuda:1" one for GPUs."""
-    return "cpu" if device == "cpu" else "gpu"

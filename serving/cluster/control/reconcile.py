@@ -17,11 +17,12 @@ from django.db.models import F
 from django.utils import timezone
 
 from registry import services
+from registry.control import Slots
 from registry.models import ModelVersion
 from serving.cluster.control.ages import Ages
 from serving.cluster.control.checks import MOST_CHECKS, Checks
 from serving.cluster.control.demands import wanted_replicas
-from serving.cluster.control.placement import Placement
+from serving.cluster.control.placement import Placement, slots_needed
 from serving.cluster.control.planning import Demand, Plan, plan, preemption, version_to_evict
 from serving.cluster.control.releases import Cluster, Releases
 from serving.cluster.control.replica_moves import ReplicaMoves, replica_moves
@@ -85,6 +86,8 @@ class Reconciler:
         self._scaling = Scaling(client)
         self._start_replica = start_replica
         self._trusted_run = ""
+        # As of the last round, by kind of device.
+        self.slots: dict[str, Slots] = {}
 
     def run(self, *, now: float) -> Plan:
         """Do one round at this monotonic time; returns what it did."""
@@ -105,6 +108,7 @@ class Reconciler:
         fallbacks = self._keep_fallbacks(records, views=views, moment=moment)
         self._scaling.run(records=records, now=moment.timestamp())
         demands = wanted_replicas(moment=moment)
+        self.slots = slots_needed(demands=demands, workers=workers, records=records)
         retiring = {worker.id for worker in workers if worker.retiring}
         staying = [record for record in records if record.worker not in retiring]
         moving = self._moves(demands, records=records, views=views, retiring=retiring, now=now)

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from registry import services
+from registry.control import REMEDIES
 from registry.models import Release, VersionCheck
 from serving.cluster.control.ages import Ages, in_steps
 from serving.cluster.control.checks import Checks
@@ -80,6 +81,8 @@ class Progress:
     slots: int = 1
     in_use: int = 0
     holders: str = ""
+    # What to do where none is free.
+    remedy: str = ""
     # How long the first of those queued has waited for one, and the first that loads has loaded:
     # None where none does.
     waited_s: float = 0.0
@@ -119,7 +122,7 @@ class Progress:
         if self.load_error:
             return self.load_error
         if self.queued and self.queued == self.present:
-            return f"{self._slots} for {READY_WITHIN_S:.0f} s"
+            return f"{self._slots} for {READY_WITHIN_S:.0f} s. {self.remedy}"
         return f"no replica became ready within {READY_WITHIN_S:.0f} s"
 
     @property
@@ -239,9 +242,7 @@ class Releases:
         loading = [record for record in begun if not record.preparing]
         queue = queue_of(version.device)
         taking = [w for w in cluster.workers if w.queue == queue and not w.retiring]
-        in_use, slots, holders = occupancy(
-            version.device, workers=cluster.workers, records=cluster.records
-        )
+        taken = occupancy(version.device, workers=cluster.workers, records=cluster.records)
         failures = self._failures.by_host(version.pk)
         ages, name = self._ages, f"release {release.pk}"
         return Progress(
@@ -256,9 +257,10 @@ class Releases:
             load_error=version.load_error,
             queue=queue,
             workers=len(taking),
-            slots=slots,
-            in_use=in_use,
-            holders=holders,
+            slots=taken.total,
+            in_use=sum(taken.replicas.values()),
+            holders=taken.holders,
+            remedy=REMEDIES[version.device],
             load_timeout_s=version.load_timeout_s,
             failed="; ".join(on_host.text for on_host in failures.values()),
             loading_s=max(

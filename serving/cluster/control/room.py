@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence, Set
 
-from serving.cluster.control.planning import kind_of
-from serving.cluster.membership.records import ReplicaRecord, ReplicaState
+from serving.cluster.control.planning import KINDS
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState, kind_of
 from serving.cluster.membership.workers import WorkerRecord
 from serving.cluster.queues import queue_of
-
-KINDS = ("cpu", "gpu")
 
 
 class Room:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
@@ -13,6 +14,7 @@ from django.db.models import F, Min, Q
 
 from registry import services
 from registry.models import ModelVersion, Release, Route
+from registry.room import known_slots, most_replicas
 from registry.version_queries import wanted
 from serving.cluster.control.autoscaler import REMEMBERED_S, Autoscaler, Decision, Situation
 from serving.cluster.control.load import reading_of, understood
@@ -66,6 +68,7 @@ class Scaling:
                 self._scale(version, decision, now=now)
 
     def _scale(self, version: ModelVersion, decision: Decision, *, now: float) -> None:
+        decision = self._within_room(version, decision)
         scaled = services.autoscale(
             version_id=version.pk, replicas=decision.replicas, seen=version.replicas
         )
@@ -84,6 +87,14 @@ class Scaling:
         note_change(self._redis, change, version_id=version.pk)
         learned = msgspec.json.encode(self._autoscaler(version.pk).too_few)
         self._redis.set(f"{LEARNED_KEY}{version.pk}", learned, ex=int(REMEMBERED_S))
+
+    def _within_room(self, version: ModelVersion, decision: Decision) -> Decision:
+        """Bound a decision to add replicas by the slots that the last round found."""
+        slots = known_slots(version.device) if decision.replicas > version.replicas else None
+        if slots is None or not slots.total:
+            return decision
+        most = max(version.replicas, most_replicas(version, slots=slots))
+        return replace(decision, replicas=min(decision.replicas, most))
 
     def _autoscaler(self, version_id: int) -> Autoscaler:
         autoscaler = self._autoscalers.get(version_id)

@@ -73,7 +73,7 @@ def reconcile() -> None:
             with suppress(redis.RedisError):
                 note_round(redis_client(), error=f"{type(error).__name__}: {error}")
             raise
-        note_round(redis_client())
+        note_round(redis_client(), slots=_reconciler().slots)
 
 
 @shared_task(name="serving.cluster.tasks.check_version")

@@ -70,3 +70,8 @@ class ReplicaRecord(msgspec.Struct, frozen=True, kw_only=True):
     def holds_slot(self) -> bool:
         """Whether a worker's slot is taken by it."""
         return self.state in (ReplicaState.LOADING, ReplicaState.READY, ReplicaState.DRAINING)
+
+
+def kind_of(device: str) -> str:
+    """The kind of slot that a device takes: "cuda:1" one for GPUs."""
+    return "cpu" if device == "cpu" else "gpu"

@@ -180,6 +180,19 @@ class Stack:
 
         wait_for(look, within_s=180, what=text)
 
+    def scale_beyond(self, version: ModelVersion, *, replicas: int) -> None:
+        """Want more replicas than there are slots for, which an operator can't ask for."""
+        ModelVersion.objects.filter(pk=version.pk).update(replicas=replicas)
+
+    def wait_for_slots(self, device: str) -> None:
+        """Until the control worker knows of a worker for this device."""
+
+        def look() -> int:
+            last = read_control(self.client).last
+            return last.slots[device].total if last and device in last.slots else 0
+
+        wait_for(look, within_s=180, what=f"slots for {device}")
+
     def retire(self, *names: str) -> None:
         """Scale everything of these models to nothing, and wait until it is."""
         for version in ModelVersion.objects.filter(model__name__in=names):

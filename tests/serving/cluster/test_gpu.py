@@ -29,6 +29,7 @@ class Predictor:
 @pytest.fixture(scope="module", autouse=True)
 def _gpu_worker(stack: Stack) -> Iterator[None]:
     stack.start_worker("gpu", settings=DEVICES)
+    stack.wait_for_slots("gpu")
     yield
     stack.retire("net")
     stack.stop_workers("gpu")
@@ -60,7 +61,7 @@ def crowd(stack: Stack) -> ModelVersion:
     version = version or stack.add_version("crowd")
     if not version.is_live:
         stack.deploy_and_wait(version)
-    services.scale(version=version, replicas=SLOTS + 1, by=services.SYSTEM)
+    stack.scale_beyond(version, replicas=SLOTS + 1)
     stack.wait_for_replicas(version, count=SLOTS)
     return version
 
@@ -80,7 +81,7 @@ def test_a_deploy_that_finds_no_slot_says_so_and_gets_one_of_whoever_has_most(
 
     release = stack.deploy(version)
 
-    use = f"{SLOTS} of {SLOTS} in use by {crowd} ({SLOTS})"
+    use = f"{SLOTS} of {SLOTS} in use by {crowd} x {SLOTS}"
     stack.wait_for_progress(release, f"no free slot on queue replicas.cpu ({use})")
     stack.wait_for_release(release, state="live")
     stack.wait_for_replicas(crowd, count=SLOTS - 1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from serving.cluster.control.placement import Placement, occupancy
+from registry.control import Slots
+from serving.cluster.control.placement import Placement, occupancy, slots_needed
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.membership.workers import WorkerRecord
 from tests.serving.cluster.records import a_demand, a_record
@@ -94,11 +95,28 @@ def test_slots_are_counted_and_those_who_have_them_named() -> None:
         a_record("r4", state=ReplicaState.QUEUED),
         a_record("r5", device="cuda:0"),
     ]
-    assert occupancy("cpu", workers=[ONE, OTHER, GPU], records=records) == (
-        3,
-        4,
-        "tree:1 (2), svm:1 (1)",
+    assert occupancy("cpu", workers=[ONE, OTHER, GPU], records=records) == Slots(
+        total=4, replicas={"svm:1": 1, "tree:1": 2}
     )
+
+
+def test_what_is_only_kept_warm_needs_no_slot() -> None:
+    records = [
+        a_record("r1"),
+        a_record("r2", model="tree", version_id=2),
+        a_record("r3", model="tree", version_id=2, state=ReplicaState.QUEUED),
+        a_record("r4", model="tree", version_id=2, state=ReplicaState.FAILED),
+        a_record("r5", model="net", version_id=3, device="cuda:0"),
+    ]
+    demands = [
+        a_demand(warm_until=5.0),
+        a_demand(version_id=2),
+        a_demand(version_id=3, device="gpu"),
+    ]
+    assert slots_needed(demands=demands, workers=[ONE, OTHER, GPU], records=records) == {
+        "cpu": Slots(total=4, replicas={"tree:1": 2}),
+        "gpu": Slots(total=GPU.slots, replicas={"net:1": 1}),
+    }
 
 
 def test_slots_of_a_worker_that_retires_are_nobody_s() -> None:
@@ -106,7 +124,9 @@ def test_slots_of_a_worker_that_retires_are_nobody_s() -> None:
         id="old", host="h1", host_id="h1", queue="replicas.cpu", slots=2, retiring=True
     )
     records = [a_record("r1", worker="old"), a_record("r2", model="tree", worker="h1")]
-    assert occupancy("cpu", workers=[old, ONE], records=records) == (1, 2, "tree:1 (1)")
+    assert occupancy("cpu", workers=[old, ONE], records=records) == Slots(
+        total=2, replicas={"tree:1": 1}
+    )
 
 
 def test_where_one_leaves_a_host_the_next_one_starts_there_if_it_can() -> None:

@@ -140,7 +140,7 @@ def test_a_release_without_a_slot_says_so_while_it_waits(
     rounds.run()
 
     release.refresh_from_db()
-    assert release.progress == "no free slot on queue replicas.cpu (1 of 1 in use by svm:1 (1))"
+    assert release.progress == "no free slot on queue replicas.cpu (1 of 1 in use by svm:1 x 1)"
 
 
 def test_a_release_that_no_worker_takes_says_so_at_once(rounds: Rounds) -> None:

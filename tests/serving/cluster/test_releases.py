@@ -47,10 +47,11 @@ def test_a_release_whose_replicas_fail_three_times_is_given_up_with_their_error(
 
 
 def test_a_release_that_never_got_a_slot_says_so() -> None:
-    full = {"slots": 7, "in_use": 7, "holders": "tree:1 (7)"}
+    full = {"slots": 7, "in_use": 7, "holders": "tree:1 x 7", "remedy": "Do this."}
     fault = progress(queued=2, present=2, age_s=121.0, **full).fault
 
-    assert fault == "no free slot on queue replicas.cpu (7 of 7 in use by tree:1 (7)) for 120 s"
+    use = "7 of 7 in use by tree:1 x 7"
+    assert fault == f"no free slot on queue replicas.cpu ({use}) for 120 s. Do this."
 
 
 def test_a_replica_that_loads_has_the_time_that_its_version_gives_it() -> None:

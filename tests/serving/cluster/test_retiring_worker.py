@@ -5,13 +5,12 @@ from __future__ import annotations
 import psutil
 import pytest
 
-from registry import services
 from serving.cluster.control.retirement import Retirement
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.membership.workers import worker_id
 from serving.rpc.frames import Answer, AnswerStatus
 from tests.serving.cluster.asking import Peer
-from tests.serving.cluster.stack import BY, CPU, WORKER, Stack
+from tests.serving.cluster.stack import CPU, WORKER, Stack
 from tests.serving.cluster.waiting import wait_for
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
@@ -63,7 +62,7 @@ def test_more_than_there_are_slots_for_keeps_nothing_that_answers_from_moving(st
     stack.retire("one", "two")
     for version in versions:
         stack.deploy_and_wait(version)
-    services.scale(version=versions[0], replicas=2, by=BY)
+    stack.scale_beyond(versions[0], replicas=2)
     wait_for(lambda: waiting(stack), what="one that waits for a slot")
     old = stack.workers["cpu-2"]
 

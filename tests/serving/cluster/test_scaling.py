@@ -13,6 +13,7 @@ import redis
 from django.utils import timezone
 
 from registry import services
+from registry.control import Slots, note_round
 from registry.models import Application, Model, ModelVersion, Release, Route, ServiceLevelObjective
 from serving.cluster.control.autoscaler import SETTLE_S, WINDOW_DOWN_S
 from serving.cluster.control.scaling import Scaling
@@ -92,6 +93,17 @@ def test_queries_that_wait_too_long_get_more_replicas_and_the_log_says_why(
     change = last_changes(client, [version.pk])[version.pk]
     assert (change.before, change.after) == (2, 4)
     assert change.reason in line
+
+
+def test_no_more_replicas_are_added_than_leave_a_slot_free(
+    scaling: Scaling, web: Web, version: ModelVersion, server_redis: redis.Redis
+) -> None:
+    needed = {"svm:1": 2, "tree:1": 1}
+    note_round(server_redis, slots={"cpu": Slots(total=5, replicas=needed)})
+
+    seen = list(rounds(scaling, web, version, number=ROUNDS_UP, waited_s=0.08, busy_s=1.9))
+
+    assert seen[-1] == 3
 
 
 def test_what_is_too_long_depends_on_the_tightest_objective(

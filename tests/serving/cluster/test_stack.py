@@ -173,7 +173,7 @@ def test_a_replica_that_is_scaled_away_asks_its_peers_to_leave_and_ends(
 def test_a_wanted_replica_without_a_slot_is_visible_as_queued(
     stack: Stack, version: ModelVersion
 ) -> None:
-    services.scale(version=version, replicas=SLOTS + 2, by=services.SYSTEM)
+    stack.scale_beyond(version, replicas=SLOTS + 2)
 
     stack.wait_for_replicas(version, count=SLOTS)
     waiting = stack.wait_for_replicas(version, count=2, state=ReplicaState.QUEUED)

@@ -129,6 +129,8 @@ def _version(entry: Any, *, where: str, path: Path) -> DeclaredVersion:
     fields = _texts(_mapping(entry, where=f"{where}.versions"))
     if "version" not in fields:
         raise _wrong(f"{where}.versions: expected version in each, got {sorted(fields)}")
+    if str(fields.get("device", "")).partition(":")[0] == "cuda":
+        fields["device"] = "gpu"  # as it is shown
     version = fields.pop("version")
     artifact, digest = fields.pop("artifact", None), fields.pop("digest", None)
     given = [artifact, digest] if fields.get("runtime") != REMOTE else [artifact, digest, REMOTE]

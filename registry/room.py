@@ -1,0 +1,95 @@
+"""Room for replicas: whether the slots of the workers suffice for what somebody asks for.
+
+The control worker notes the slots in each round. Where none has done so lately nothing is known,
+and nothing is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import redis
+from django.conf import settings
+
+from registry.control import REMEDIES, Slots, read_control
+from registry.errors import BadRequest, Conflict
+from registry.models import Model, ModelVersion, Release
+
+CPU, GPU = ModelVersion.Device.CPU, ModelVersion.Device.GPU
+# A version that is scaled up leaves so many slots to the next version that somebody deploys. GPUs
+# are too few for that.
+RESERVED: Mapping[str, int] = {CPU: 1, GPU: 0}
+
+
+def known_slots(device: str) -> Slots | None:
+    """Return the slots for a device as of the last round; None where they aren't known."""
+    try:
+        control = read_control()
+    except redis.RedisError:
+        return None
+    if control.problem or control.last is None:
+        return None
+    return control.last.slots.get(device)
+
+
+def check_device(device: str) -> None:
+    """Raise BadRequest where a version is for GPUs and no worker has any."""
+    if device != GPU or settings.CLIPPER_GPU_SLOTS:
+        return
+    slots = known_slots(device)
+    if slots is not None and not slots.total:
+        raise BadRequest(
+            "device: Expected cpu, as no worker here has a GPU, got gpu. Start the stack with "
+            "CLIPPER_GPU_SLOTS=1 (one a GPU), or a GPU worker on another host.",
+            fields=["device"],
+        )
+
+
+def check_room(version: ModelVersion, *, model: Model) -> None:
+    """Raise Conflict where no slot could be had for a version that is to be released.
+
+    Another version gives a replica up for it, unless that is its last one.
+    """
+    check_device(version.device)
+    slots = known_slots(version.device)
+    arm = str(version)
+    if slots is None or not slots.total or arm in slots.replicas:
+        return
+    live = model.live_version
+    # What else of the model has a replica is on its way out, and gives way.
+    staying = {str(live)} & slots.replicas.keys() if live else set()
+    others = {one for one in slots.replicas if one.partition(":")[0] != model.name} | staying
+    awaited = Release.objects.open().filter(version__device=version.device).exclude(model=model)
+    others |= {str(release.version) for release in awaited.with_versions()}
+    if len(others) >= slots.total:
+        raise Conflict(
+            f"No room for {arm}: all {slots.total} slots for {version.device} are needed by "
+            f"{slots.holders}. {REMEDIES[version.device]}",
+            slots=slots.total,
+            replicas=slots.replicas,
+        )
+
+
+def most_replicas(version: ModelVersion, *, slots: Slots) -> int:
+    """Return how many replicas the version may have, at least one."""
+    own = slots.replicas.get(str(version), 0)
+    others = sum(slots.replicas.values()) - own
+    return max(1, slots.total - others - RESERVED[version.device])
+
+
+def check_scale(version: ModelVersion, *, replicas: int, before: int) -> None:
+    """Raise Conflict where a version that runs would get more replicas than there is room for."""
+    slots = known_slots(version.device) if replicas > before else None
+    if slots is None or not slots.total or str(version) not in slots.replicas:
+        return
+    most = most_replicas(version, slots=slots)
+    if replicas > max(most, before):
+        kept = " and one stays free for the next deploy" if RESERVED[version.device] else ""
+        raise Conflict(
+            f"{version} can have at most {most} replicas now, got {replicas}: {slots.total} slots "
+            f"for {version.device}, {slots.free} free, the others needed by {slots.holders}{kept}. "
+            f"{REMEDIES[version.device]}",
+            most=most,
+            slots=slots.total,
+            replicas=slots.replicas,
+        )
