@@ -161,8 +161,8 @@ def bring_up(
     if lacking is None and has_demo:
         demo.ask_questions(layout)
     say(f"\nClipper is {'ready' if lacking is None else 'up'}: {layout.url}")
-    if lacking is not None:
-        say(f"  {lacking}")
+    for line in [lacking] if lacking is not None else readiness.shortcomings(layout):
+        say(f"  {line}")
     for line in demo.summary(layout) if has_demo else ():
         say(line)
     say(f"  Documentation  {layout.url}/docs/")

@@ -57,6 +57,16 @@ def wait_until_ready(
     return _wait(what_lacks, seconds=seconds, supervisord=supervisord)
 
 
+def shortcomings(layout: Layout) -> list[str]:
+    """What a stack that is ready says of models that don't serve all the same, a line each."""
+    checks = _checks(web.get(layout, path="/health/ready"))
+    return [
+        f"{name}: {state}"
+        for name, state in checks.items()
+        if name.startswith("model ") and state != "ok"
+    ]
+
+
 def _wait(
     what_lacks: Callable[[], str | None],
     *,

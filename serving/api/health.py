@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 import msgspec
 
-from registry.control import read_control_async
+from registry.control import NO_SLOTS, Slots, read_control_async
 from registry.errors import NotReady
 from selection.store.keys import REDIS_ERRORS
 from serving.api.http import Endpoint, Receive, Scope, Send, endpoint, require_method, send_body
@@ -61,7 +62,7 @@ def _refuse_if_draining(scope: Scope) -> None:
 
 
 async def _readiness(runtime: Runtime) -> Readiness:
-    database, redis_state, control, console = await asyncio.gather(
+    database, redis_state, (control, slots), console = await asyncio.gather(
         _database(runtime),
         _redis(runtime),
         _control(runtime),
@@ -82,6 +83,7 @@ async def _readiness(runtime: Runtime) -> Readiness:
         connected=runtime.engine.connected,
         records=runtime.records,
         unreachable=runtime.unreachable(),
+        slots=slots,
     )
     found.states |= models.states
     found.failing |= models.failing
@@ -105,10 +107,11 @@ async def _redis(runtime: Runtime) -> str:
     return OK
 
 
-async def _control(runtime: Runtime) -> str:
+async def _control(runtime: Runtime) -> tuple[str, Mapping[str, Slots]]:
+    """Return what is wrong with it, and the slots that its last round found."""
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             control = await read_control_async(runtime.redis)
     except REDIS_ERRORS:
-        return "unknown while Redis cannot be reached"
-    return control.problem or OK
+        return "unknown while Redis cannot be reached", NO_SLOTS
+    return control.problem or OK, control.last.slots if control.last else NO_SLOTS

@@ -3,17 +3,19 @@
 A load balancer asks, so only what another process may be able to do counts: a model that this one
 can't reach yet. What nobody can serve is told, and takes nobody away from the other applications:
 a model never deployed, one scaled to none, an application without routes, a version that fails to
-load.
+load, one that finds no slot.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from registry.control import NO_SLOTS, REMEDIES, Slots
 from registry.specs import ApplicationSpec, VersionSpec
-from serving.cluster.membership.records import ReplicaRecord, ReplicaState
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState, kind_of
 from serving.query.routing import Router
 
 OK = "ok"
@@ -39,12 +41,15 @@ def model_readiness(
     connected: Callable[[int], bool],
     records: Iterable[ReplicaRecord],
     unreachable: Mapping[int, Sequence[str]] = MappingProxyType({}),
+    slots: Mapping[str, Slots] = NO_SLOTS,
 ) -> Readiness:
     """Look at everything that is routed to. `records` is the directory as last read.
 
-    `unreachable` says, by version, what is in the way of this process to its ready replicas.
+    `unreachable` says, by version, what is in the way of this process to its ready replicas, and
+    `slots` by device how many the workers have.
     """
     readiness = Readiness()
+    records = list(records)
     broken = {
         record.version_id: record.last_error or "its replicas fail"
         for record in records
@@ -61,6 +66,7 @@ def model_readiness(
                     readiness,
                     version,
                     why_broken=broken.get(version.id),
+                    lacks_slot=_lacks_slot(version, records=records, slots=slots),
                     in_the_way=unreachable.get(version.id, ()),
                 )
         _note_missing(readiness, application, router=router, is_empty=not arms.targets)
@@ -73,6 +79,7 @@ def _note_unconnected(
     version: VersionSpec,
     *,
     why_broken: str | None,
+    lacks_slot: str,
     in_the_way: Sequence[str],
 ) -> None:
     name = f"model {version.arm}"
@@ -82,8 +89,32 @@ def _note_unconnected(
         readiness.note(name, f"{UNCONNECTED} ({'; '.join(in_the_way)})", fails=True)
     elif why_broken is not None:
         readiness.note(name, f"its replicas fail: {why_broken}")
+    elif lacks_slot:
+        readiness.note(name, lacks_slot)
     else:
         readiness.note(name, UNCONNECTED, fails=True)
+
+
+def _lacks_slot(
+    version: VersionSpec, *, records: Sequence[ReplicaRecord], slots: Mapping[str, Slots]
+) -> str:
+    """Say that replicas of others have every slot and this version's waits for one; "" if not."""
+    own = [record for record in records if record.version_id == version.id and record.is_supply]
+    total = slots[version.device].total if version.device in slots else 0
+    taken = Counter(
+        f"{r.model}:{r.version}"
+        for r in records
+        if r.holds_slot and kind_of(r.device) == version.device
+    )
+    if not own or not total or taken.total() < total:
+        return ""
+    if any(record.state is not ReplicaState.QUEUED for record in own):
+        return ""
+    holders = Slots(total=total, replicas=dict(taken)).holders
+    return (
+        f"it lacks a slot, all {total} for {version.device} are taken by {holders}. "
+        f"{REMEDIES[version.device]}"
+    )
 
 
 def _note_missing(

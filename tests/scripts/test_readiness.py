@@ -81,6 +81,12 @@ def test_it_doesnt_wait_for_a_stack_that_died(tmp_path: Path, supervisord: Popen
         readiness.wait_until_ready(layout, supervisord=supervisord)
 
 
+def test_what_a_stack_that_is_ready_lacks_is_told(tmp_path: Path) -> None:
+    checks = {"database": "ok", "model svm:1": "ok", "model knn:1": "it lacks a slot"}
+    with web_process((200, {"ready": True, "checks": checks}), var=tmp_path) as layout:
+        assert readiness.shortcomings(layout) == ["model knn:1: it lacks a slot"]
+
+
 LIVE = 200, {"live": True}
 REDIS_AWAY = 503, {"error": "Not ready.", "details": {"checks": {"redis": "cannot be reached"}}}
 REDIS_THERE = 503, {"error": "Not ready.", "details": {"checks": {"redis": "ok"}}}

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from registry.control import Slots
 from registry.specs import ModelSpec
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.testing import PlayedServing, application_spec
@@ -40,6 +43,19 @@ def test_a_model_that_isnt_connected_yet_counts() -> None:
     loading = record(2, ReplicaState.LOADING)
     found = readiness(PlayedServing(application_spec()), connected={1, 3}, records=(loading,))
     assert found.failing == {"model m2:1": UNCONNECTED}
+
+
+@pytest.mark.parametrize(("total", "fails"), [(2, False), (3, True)])
+def test_a_model_that_lacks_a_slot_is_told_and_doesnt_count(total: int, fails: bool) -> None:
+    states = (ReplicaState.READY, ReplicaState.QUEUED, ReplicaState.READY)
+    found = model_readiness(
+        PlayedServing(application_spec()).router,
+        connected=lambda version: version != 2,
+        records=[record(number, state) for number, state in enumerate(states, start=1)],
+        slots={"cpu": Slots(total=total)},
+    )
+    assert ("model m2:1" in found.failing) == fails
+    assert ("m1:1 x 1, m3:1 x 1" in found.states["model m2:1"]) != fails
 
 
 def test_what_is_in_the_way_to_a_replica_is_named() -> None:
